@@ -1,0 +1,1 @@
+"""Foreign records to Event: pure functions, standard library only."""

@@ -1,0 +1,32 @@
+"""Spooled hook input to Event, pure: what the hook kept on disk while no server answered."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+from ..errors import InvalidEvent
+from ..model import Event
+from .claude import events_from_hook
+
+
+def events_from_spool(text: bytes, received_at: datetime) -> tuple[list[Event], int]:
+    """Return the events of a spool file and the number of lines that hold none.
+
+    A line is the JSON object that the hook would have sent. A line that was cut off, as by a full
+    disk, costs itself alone. Reading the same line twice is harmless: its event id is in it.
+
+    Args:
+        text: the bytes of the file; one that is still written to may end in half a line.
+        received_at: the time of events that carry none.
+    """
+    events: list[Event] = []
+    broken = 0
+    for line in text.split(b"\n"):
+        if not line.strip():
+            continue
+        try:
+            events += events_from_hook(json.loads(line), received_at=received_at)
+        except (InvalidEvent, ValueError, RecursionError):
+            broken += 1
+    return events, broken

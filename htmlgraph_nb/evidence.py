@@ -1,0 +1,255 @@
+"""What an agent's events prove: open tool calls, open children, questions, ends, signs of life.
+
+``observe`` takes one event into an agent's evidence and counters. It draws no conclusion: that is
+``verdict.judge``. Both are pure.
+
+The order of arrival is unimportant: an opening (a tool call, a subagent, a question) is remembered
+with its time, a closing too, and an opening counts if no closing is as late as itself. What is
+kept of a kind of sign is its latest time, so nothing that comes late can undo what is newer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from .checks import MAX_ID_CHARS, MAX_INTEGER
+from .model import Event
+from .state import ANSWER, HALT, LIFE, START, TOOL, WORK, AgentState, time_of
+from .times import EPOCH
+
+TOOL_DONE = frozenset({"tool_execute", "tool_call", "tool_result", "tool_error"})
+TURN_ENDS = frozenset({"stop", "interrupt", "error", "idle"})
+SESSION_ENDS = frozenset({"session_end", "process_exit", "offline"})
+
+_ACTIVITY = (LIFE, WORK)
+_SIGNS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(TOOL_DONE, (LIFE, WORK, TOOL)),
+    **dict.fromkeys(("prompt", "tool_start", "completion", "answered"), (LIFE, WORK, ANSWER)),
+    **dict.fromkeys(("subagent_start", "feature_status"), _ACTIVITY),
+    "session_start": (LIFE, START),
+    "permission_request": (LIFE,),
+    "interrupt": (HALT,),
+    "error": (HALT,),
+    # What only closes can arrive just after the end of its session, and revives nothing.
+    **dict.fromkeys(("stop", "idle", "notification", "subagent_stop", *SESSION_ENDS, "forget"), ()),
+}
+"""Event type → what it is a sign of; any other type is activity."""
+MEANINGFUL = frozenset(_SIGNS)
+"""Event types with a meaning; all others are signs of life and work only."""
+
+_MAX_MARKS = 64
+_MICROSECOND = timedelta(microseconds=1)
+_Dated = TypeVar("_Dated", tuple[str, datetime], tuple[int, datetime])
+_Value = TypeVar("_Value")
+
+
+def observe(known: AgentState, event: Event, now: datetime) -> AgentState:
+    """Return the state with the event's facts and evidence in it.
+
+    Args:
+        known: the state before; it stays as it is.
+        event: a timestamp of None or of the future counts as ``now``.
+        now: time of arrival, UTC.
+    """
+    state = known.copy()
+    kind = event.event_type
+    at = now if event.timestamp is None else min(event.timestamp, now)
+    late = state.newest is not None and at < (state.last_activity or at)
+    state.total_tokens = min(state.total_tokens + event.total_tokens, MAX_INTEGER)
+    if event.cost_usd is not None:
+        state.cost_usd = (state.cost_usd or 0.0) + event.cost_usd
+    if event.session_id not in (None, state.session_id):
+        if state.session_id is not None and (late or kind in SESSION_ENDS):
+            # It belongs to a session that is over, and says nothing about the present one.
+            return state
+        _enter_session(state, event)
+    if counts_as_tool(event):
+        state.total_tools = min(state.total_tools + 1, MAX_INTEGER)
+    _learn_facts(state, event, late)
+    moment = _moment(state, event, at, late)
+    _learn_evidence(state, event, moment)
+    told = event.source != "timer" and kind != "offline"
+    if told and not late:
+        state.last_activity, state.newest = at, moment
+        state.last_event = (kind, event.tool_name or "")
+    elif state.newest is None:
+        # Nobody has heard of the agent itself: silent at least since it was first spoken of.
+        state.last_activity = min(at, state.last_activity or at)
+    return state
+
+
+def counts_as_tool(event: Event) -> bool:
+    """Return whether the event is one executed tool."""
+    if event.event_type in TOOL_DONE:
+        return True
+    return event.tool_name is not None and event.event_type not in MEANINGFUL
+
+
+def _enter_session(state: AgentState, event: Event) -> None:
+    if state.session_id is not None:
+        state.forget_session()
+        state.total_tools = 0
+    state.session_id = event.session_id
+
+
+def _learn_facts(state: AgentState, event: Event, late: bool) -> None:
+    for name in ("feature_id", "tool_name", "model", "project", "host", "parent_agent_id"):
+        value = getattr(event, name)
+        if value is not None and (not late or getattr(state, name) is None):
+            setattr(state, name, value)
+
+
+def _moment(state: AgentState, event: Event, at: datetime, late: bool) -> datetime:
+    if state.newest is None or late:
+        return at
+    if event.source == "timer":
+        # The clock proves silence since the newest sign, and nothing against one still on its way.
+        return state.newest
+    # Events of one instant, as those of one request, count in the order in which they came.
+    return at if at > state.newest else state.newest + _MICROSECOND
+
+
+def _learn_evidence(state: AgentState, event: Event, at: datetime) -> None:
+    kind = event.event_type
+    signs = _SIGNS.get(kind, _ACTIVITY)
+    if signs:
+        known = state.latest
+        state.latest = {**known, **{sign: at for sign in signs if at >= known.get(sign, at)}}
+    learn = _LEARN.get(kind)
+    if learn is not None:
+        learn(state, event, at)
+    if state.open_tools or state.children or state.questions or state.background:
+        _settle(state)
+
+
+def _settle(state: AgentState) -> None:
+    """Drop the openings that a closing has overtaken."""
+    ended = time_of(state.ended)
+    turn_end = max(ended, time_of(state.turn_end))
+    if state.open_tools:
+        closed = state.closed
+        state.open_tools = {
+            key: mark
+            for key, mark in state.open_tools.items()
+            if mark[1] > turn_end and mark[1] > closed.get(key, EPOCH)
+        }
+    if state.children:
+        halted = max(ended, state.latest.get(HALT, EPOCH))
+        state.children = {
+            key: at
+            for key, at in state.children.items()
+            if at > halted and at > state.stopped.get(key, EPOCH)
+        }
+    if state.questions:
+        answered = max(turn_end, state.latest.get(ANSWER, EPOCH))
+        state.questions = {
+            tool: mark
+            for tool, mark in state.questions.items()
+            if mark[1] > answered and mark[1] > _answered_by_work(state, tool, mark[0])
+        }
+    if state.background is not None and state.background[1] <= ended:
+        state.background = None
+
+
+def _answered_by_work(state: AgentState, tool: str, kind: str) -> datetime:
+    if kind == "input":
+        return state.latest.get(WORK, EPOCH)
+    # Another call that ran beside the asking one proves nothing when it ends.
+    return state.closed.get(tool, EPOCH) if tool else state.latest.get(TOOL, EPOCH)
+
+
+def _newer(known: _Dated | None, found: _Dated) -> _Dated:
+    return found if known is None or found[1] >= known[1] else known
+
+
+def _bounded(marks: dict[str, _Value]) -> dict[str, _Value]:
+    while len(marks) > _MAX_MARKS:
+        del marks[next(iter(marks))]
+    return marks
+
+
+def _end_session(state: AgentState, event: Event, at: datetime) -> None:
+    state.ended = _newer(state.ended, (_how(event), at))
+
+
+def _end_turn(state: AgentState, event: Event, at: datetime) -> None:
+    end = state.turn_end = _newer(state.turn_end, (_how(event), at))
+    state.closed = {key: closed for key, closed in state.closed.items() if closed > end[1]}
+    tasks = (event.extra or {}).get("background_tasks")
+    if event.event_type != "stop" or type(tasks) is not int or not 0 < tasks <= MAX_INTEGER:
+        tasks = 0
+    state.background = _newer(state.background, (tasks, at))
+
+
+def _how(event: Event) -> str:
+    return "timer" if event.source == "timer" else event.event_type
+
+
+def _prompt(state: AgentState, _event: Event, at: datetime) -> None:
+    state.background = _newer(state.background, (0, at))
+
+
+def _open_tool(state: AgentState, event: Event, at: datetime) -> None:
+    key = event.tool_use_id or event.tool_name or "tool"
+    mark = _newer(state.open_tools.get(key), (event.tool_name or "a tool", at))
+    state.open_tools = _bounded({**state.open_tools, key: mark})
+
+
+def _close_tool(state: AgentState, event: Event, at: datetime) -> None:
+    name = event.tool_name or "tool"
+    closed = dict(state.closed)
+    closed[name] = max(at, closed.pop(name, at))
+    if event.tool_use_id is not None:
+        closed[event.tool_use_id] = max(at, closed.pop(event.tool_use_id, at))
+    state.closed = _bounded(closed)
+
+
+def _child(event: Event) -> str:
+    name = (event.extra or {}).get("child_agent_id") or event.tool_use_id or "subagent"
+    return str(name)[:MAX_ID_CHARS]
+
+
+def _open_child(state: AgentState, event: Event, at: datetime) -> None:
+    child = _child(event)
+    begun = max(at, state.children.get(child, at))
+    state.children = _bounded({**state.children, child: begun})
+
+
+def _close_child(state: AgentState, event: Event, at: datetime) -> None:
+    child = _child(event)
+    stopped = max(at, state.stopped.get(child, at))
+    state.stopped = _bounded({**state.stopped, child: stopped})
+
+
+def _ask(state: AgentState, event: Event, at: datetime) -> None:
+    _question(state, "permission", event.tool_name or "", at)
+
+
+def _question(state: AgentState, kind: str, tool: str, at: datetime) -> None:
+    mark = _newer(state.questions.get(tool), (kind, at))
+    state.questions = _bounded({**state.questions, tool: mark})
+
+
+def _notice(state: AgentState, event: Event, at: datetime) -> None:
+    kind = (event.extra or {}).get("notification_type")
+    if kind == "permission_prompt":
+        _ask(state, event, at)
+    elif kind == "idle_prompt":
+        _end_turn(state, event, at)
+    elif kind in ("agent_needs_input", "elicitation_dialog"):
+        _question(state, "input", "", at)
+
+
+_LEARN: dict[str, Callable[[AgentState, Event, datetime], None]] = {
+    **dict.fromkeys(SESSION_ENDS, _end_session),
+    **dict.fromkeys(TURN_ENDS, _end_turn),
+    **dict.fromkeys(TOOL_DONE, _close_tool),
+    "tool_start": _open_tool,
+    "prompt": _prompt,
+    "permission_request": _ask,
+    "notification": _notice,
+    "subagent_start": _open_child,
+    "subagent_stop": _close_child,
+}

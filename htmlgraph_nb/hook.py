@@ -1,0 +1,302 @@
+"""htmlgraph-hook: reports one hook call of a coding agent to the server, and never disturbs it.
+
+It reads the hook's JSON on stdin, keeps an allow-list of it and POSTs that. It is done within one
+second, says nothing and exits with status 0 whatever happens. What no server takes goes to the
+spool file, which the server reads when it starts.
+
+Standard library only, and little of it: this process starts at every tool call.
+
+Environment:
+    HTMLGRAPH_URL: address of the server, base path included; without it the server that runs on
+        this machine, else http://127.0.0.1:8000.
+    HTMLGRAPH_TOKEN: token for HTMLGRAPH_URL; it is sent nowhere else.
+    HTMLGRAPH_AGENT, HTMLGRAPH_FEATURE: name of the agent, id of the feature it works on.
+    HTMLGRAPH_CONTENT: 1 sends prompts, tool inputs and results too, for a receiver of your own;
+        the htmlgraph-nb server keeps none of them, and they are never spooled.
+    HTMLGRAPH_DEBUG: 1 says on stderr what went wrong.
+"""
+
+from __future__ import annotations
+
+import _thread
+import json
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from . import locations
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BUDGET_S = 1.0
+CONNECT_TIMEOUT_S = 0.25
+ANSWER_TIMEOUT_S = 0.6
+MAX_INPUT_BYTES = 8 << 20
+MAX_CONTENT_BYTES = 256 << 10
+MAX_LINE_BYTES = 16 << 10
+MAX_SPOOL_BYTES = 16 << 20
+MAX_TEXT_CHARS = 256
+PATH = "/api/hooks/claude"
+
+HELP = """\
+htmlgraph-hook: reads a Claude Code hook's JSON on stdin and reports it to the htmlgraph-nb server.
+Set up by HTMLGRAPH_URL, _TOKEN, _AGENT, _FEATURE; HTMLGRAPH_DEBUG=1 tells what goes wrong."""
+
+_ALWAYS = (
+    *("hook_event_name", "session_id", "cwd", "agent_id", "agent_type", "model"),
+    *("tool_name", "tool_use_id", "duration_ms"),
+)
+_OF_HOOK = {
+    "SessionStart": ("source",),
+    "SessionEnd": ("reason",),
+    "Notification": ("notification_type",),
+    "ElicitationResult": ("action",),
+    "Stop": ("background_tasks", "session_crons"),
+    "StopFailure": ("error",),
+    "PostToolUseFailure": ("is_interrupt",),
+    "PreCompact": ("trigger",),
+    "PostCompact": ("trigger",),
+}
+_CONTENT = (
+    *("prompt", "tool_input", "tool_response", "last_assistant_message", "message", "title"),
+    *("error", "error_details", "custom_instructions", "compact_summary"),
+)
+_INTERRUPT_LINE = "[Request interrupted by user for tool use]"
+# The event itself is refused; everything else (no token yet, wrong address, overload) may pass.
+_REFUSED_FOR_GOOD = frozenset({400, 413, 422})
+
+
+class Target(NamedTuple):
+    """A server: scheme, host, port (None: the scheme's own), base path, token ("": none)."""
+
+    scheme: str
+    host: str
+    port: int | None
+    base: str
+    token: str
+
+
+def reduce(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what may leave this process: names, ids, durations, counts and keywords.
+
+    Lists become their length, text is cut at 256 characters, and what is neither text nor number
+    is left out. The line by which a shell tool tells of an interrupt becomes ``is_interrupt``.
+    """
+    hook = payload.get("hook_event_name")
+    names = (*_ALWAYS, *_OF_HOOK.get(hook, ())) if isinstance(hook, str) else _ALWAYS
+    kept: dict[str, Any] = {}
+    for name in names:
+        value = payload.get(name)
+        if isinstance(value, str):
+            kept[name] = value[:MAX_TEXT_CHARS]
+        elif isinstance(value, list):
+            kept[name] = len(value)
+        elif isinstance(value, bool | int | float):
+            kept[name] = value
+    if hook == "PostToolUseFailure" and _interrupt_told(payload.get("error")):
+        kept["is_interrupt"] = True
+    return kept
+
+
+def content(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content fields of the payload, whole."""
+    return {name: payload[name] for name in _CONTENT if name in payload}
+
+
+def _interrupt_told(error: object) -> bool:
+    return isinstance(error, str) and _INTERRUPT_LINE in (
+        line.strip() for line in error.splitlines()
+    )
+
+
+def stamp(environ: Mapping[str, str], now_ns: int, event_id: str, host: str) -> dict[str, str]:
+    """Return the ``htmlgraph`` object that goes with an event.
+
+    Args:
+        now_ns: nanoseconds since 1970 UTC.
+        event_id: its idempotence key.
+        host: name of this machine; "" if unknown.
+    """
+    seconds, rest = divmod(now_ns, 1_000_000_000)
+    clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    project = environ.get("CLAUDE_PROJECT_DIR", "").rstrip("/\\").replace("\\", "/")
+    added = {
+        "event_id": event_id,
+        "timestamp": f"{clock}.{rest // 1000:06d}Z",
+        "host": host,
+        "agent_id": environ.get("HTMLGRAPH_AGENT", ""),
+        "feature_id": environ.get("HTMLGRAPH_FEATURE", ""),
+        "project": project.rpartition("/")[2],
+    }
+    return {name: value[:MAX_TEXT_CHARS] for name, value in added.items() if value}
+
+
+def target(environ: Mapping[str, str], running: Mapping[str, str]) -> Target:
+    """Return the server to report to: HTMLGRAPH_URL, else the running one, else the default.
+
+    Args:
+        running: ``locations.running_server()``; its token goes to its own address only.
+
+    Raises:
+        ValueError: the address is no http:// or https:// URL.
+    """
+    from urllib.parse import urlsplit
+
+    own = running.get("url", "")
+    url = environ.get("HTMLGRAPH_URL", "") or own or locations.DEFAULT_URL
+    token = running.get("token", "") if url.rstrip("/") == own.rstrip("/") else ""
+    if environ.get("HTMLGRAPH_URL"):
+        token = environ.get("HTMLGRAPH_TOKEN", "") or token
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"the address is {url!r}, expected one as http://127.0.0.1:8000")
+    return Target(parts.scheme, parts.hostname, parts.port, parts.path.rstrip("/"), token)
+
+
+def deliver(to: Target, body: bytes) -> int:
+    """POST ``body`` and return the HTTP status; redirects are not followed.
+
+    Raises:
+        OSError: refused, timed out, unknown host, TLS failure.
+        http.client.HTTPException: what answers does not speak HTTP.
+        ValueError: the token or the path cannot be sent.
+    """
+    import http.client
+
+    kind = http.client.HTTPSConnection if to.scheme == "https" else http.client.HTTPConnection
+    connection = kind(to.host, to.port, timeout=CONNECT_TIMEOUT_S)
+    headers = {"Content-Type": "application/json", "User-Agent": "htmlgraph-hook"}
+    if to.token:
+        headers["Authorization"] = f"Bearer {to.token}"
+    try:
+        connection.connect()
+        connection.sock.settimeout(ANSWER_TIMEOUT_S)
+        connection.request("POST", to.base + PATH, body, headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def spool(line: bytes, path: str) -> bool:
+    """Append ``line`` to the file at ``path`` in one write and return True; False: it is full.
+
+    Raises:
+        OSError: the file or its folder cannot be made or written.
+    """
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    binary: int = getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | binary, 0o600)
+    try:
+        if os.fstat(descriptor).st_size + len(line) + 1 > MAX_SPOOL_BYTES:
+            return False
+        os.write(descriptor, line + b"\n")
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def _debug(message: str) -> None:
+    if os.environ.get("HTMLGRAPH_DEBUG") == "1":
+        print(f"htmlgraph-hook: {message}", file=sys.stderr, flush=True)
+
+
+def _read_input() -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while size <= MAX_INPUT_BYTES:
+        part = os.read(0, 1 << 20)
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+        size += len(part)
+    raise ValueError(f"the input has more than {MAX_INPUT_BYTES} bytes")
+
+
+def _host() -> str:
+    return os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
+
+
+def _encode(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+class _Report:
+    """One event on its way; ``line`` is what to spool should it not arrive, at first b""."""
+
+    def __init__(self) -> None:
+        self.line = b""
+        self._finished = _thread.allocate_lock()
+        self._finished.acquire()
+
+    def run(self) -> None:
+        """Send within the budget, else spool; a thread does it, as name lookup has no timeout."""
+        try:
+            _thread.start_new_thread(self._work, ())
+            if self._finished.acquire(timeout=BUDGET_S):
+                return
+            _debug(f"not done within {BUDGET_S} s")
+        except KeyboardInterrupt:
+            _debug("interrupted")
+        self._keep()
+
+    def _keep(self) -> None:
+        # It may have arrived all the same: its event id makes the second copy harmless.
+        try:
+            if self.line and not spool(self.line, locations.spool_path()):
+                _debug("the spool file is full, the event is dropped")
+        except OSError as error:
+            _debug(f"the event is lost: {error}")
+
+    def _work(self) -> None:
+        try:
+            self._send()
+        except Exception as error:  # noqa: BLE001  an agent must not feel any fault of its monitor
+            _debug(f"{type(error).__name__}: {error}")
+        finally:
+            self._finished.release()
+
+    def _send(self) -> None:
+        payload = json.loads(_read_input())
+        if not isinstance(payload, dict) or not isinstance(payload.get("session_id"), str):
+            raise ValueError("the input is not a hook's JSON object with a session_id")
+        added = stamp(os.environ, time.time_ns(), os.urandom(16).hex(), _host())
+        kept = {**reduce(payload), "htmlgraph": added}
+        line = body = _encode(kept)
+        if len(line) > MAX_LINE_BYTES:
+            raise ValueError(f"the event has {len(line)} bytes, expected at most {MAX_LINE_BYTES}")
+        self.line = line
+        if os.environ.get("HTMLGRAPH_CONTENT") == "1":
+            full = _encode({**kept, **content(payload)})
+            body = full if len(full) <= MAX_CONTENT_BYTES else line
+        self._post(body)
+
+    def _post(self, body: bytes) -> None:
+        from http.client import HTTPException
+
+        try:
+            status = deliver(target(os.environ, locations.running_server()), body)
+        except (OSError, HTTPException, ValueError) as error:
+            _debug(f"spooled, because {type(error).__name__}: {error}")
+            self._keep()
+            return
+        if 200 <= status < 300:
+            return
+        _debug(f"the server answered {status}")
+        if status not in _REFUSED_FOR_GOOD:
+            self._keep()
+
+
+def main() -> int:
+    """Report the hook call on stdin; always 0."""
+    if "--help" in sys.argv[1:] or "-h" in sys.argv[1:]:
+        print(HELP)
+        return 0
+    _Report().run()
+    # A thread that still waits for a name server must not hold the agent up.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""Questions to the stored history: one description of them, one way to SQL.
+
+The server's ``/api/history`` and ``load_history`` on a file ask through it. It opens nothing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from .checks import clip
+from .errors import InvalidEvent
+from .schema import HISTORY_COLUMNS, named_in, select_history
+from .times import to_micros
+
+_CHUNK_ROWS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryQuery:
+    """Which part of the history.
+
+    Attributes:
+        since, until: from and up to (not including) these times, UTC; None: no bound.
+        agents, sessions, tools, features, event_types: only these; None: all.
+        columns: names of HISTORY_COLUMNS, in the order wanted.
+        after_seq: only rows with a larger seq.
+        limit: most rows; None: all.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    agents: Sequence[str] | None = None
+    sessions: Sequence[str] | None = None
+    tools: Sequence[str] | None = None
+    features: Sequence[str] | None = None
+    event_types: Sequence[str] | None = None
+    columns: Sequence[str] = HISTORY_COLUMNS
+    after_seq: int = 0
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.columns:
+            if name not in HISTORY_COLUMNS:
+                raise InvalidEvent(
+                    f"unknown column {clip(name)}, expected some of {', '.join(HISTORY_COLUMNS)}",
+                    "columns",
+                )
+
+    @property
+    def row_columns(self) -> tuple[str, ...]:
+        """Names of a row's values: ``seq``, then the other columns that were asked for."""
+        return ("seq", *(name for name in self.columns if name != "seq"))
+
+    def to_sql(self) -> tuple[str, list[Any]]:
+        """Return the SELECT and its parameters; ``seq`` is always its first column."""
+        where: list[str] = ["e.id > ?"]
+        params: list[Any] = [self.after_seq]
+        if self.since is not None:
+            where.append("e.ts >= ?")
+            params.append(to_micros(self.since))
+        if self.until is not None:
+            where.append("e.ts < ?")
+            params.append(to_micros(self.until))
+        wishes = {
+            "agent_id": self.agents,
+            "session_id": self.sessions,
+            "tool_name": self.tools,
+            "feature_id": self.features,
+            "event_type": self.event_types,
+        }
+        for field, values in wishes.items():
+            if values is not None:
+                where.append(named_in(field, len(values)))
+                params.extend(values)
+        text = f"{select_history(self.row_columns)} WHERE {' AND '.join(where)} ORDER BY e.id"
+        if self.limit is not None:
+            text += " LIMIT ?"
+            params.append(self.limit)
+        return text, params
+
+
+def read_chunks(
+    db: sqlite3.Connection, query: HistoryQuery, chunk_rows: int = _CHUNK_ROWS
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield lists of at most ``chunk_rows`` rows: seq, then the query's other columns.
+
+    Times are microseconds since 1970, ``extra`` is JSON text, an ``event_id`` that was never
+    given is null.
+    """
+    text, params = query.to_sql()
+    rows = db.execute(text, params)
+    while chunk := rows.fetchmany(chunk_rows):
+        yield chunk

@@ -1,0 +1,1 @@
+"""The Tornado broadcast server of htmlgraph-nb."""

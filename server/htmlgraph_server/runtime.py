@@ -1,0 +1,178 @@
+"""Starts, runs and stops one standalone server: addresses, signals, the file that announces it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from htmlgraph_nb.errors import ConfigError
+from htmlgraph_nb.locations import server_file
+from htmlgraph_nb.presence import PresenceManager
+
+from .app import connect, make_app
+from .config import Config
+from .descriptors import BoundedServer, raise_limit
+from .service import Service, make_service
+from .spool import Spool
+from .watch import Watcher
+
+logger = logging.getLogger("htmlgraph.server")
+
+CLOSE_GRACE_S = 3.0
+IDLE_CONNECTION_S = 120
+"""How long a connection may stay without a complete request."""
+BODY_S = 300
+"""How long the body of one request may take."""
+
+
+def listen(config: Config) -> list[socket.socket]:
+    """Return the bound sockets of the configured address.
+
+    Raises:
+        ConfigError: the port is in use, or the address is not this machine's.
+    """
+    try:
+        return bind_sockets(config.port, config.host)
+    except (OSError, UnicodeError) as error:
+        # A host name that the codec of host names refuses is a UnicodeError.
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"cannot listen at {config.host[:100]}:{config.port}: {why}; "
+            "choose another with --port, or --port 0 for a free one"
+        ) from None
+
+
+def url_of(config: Config, sockets: list[socket.socket]) -> str:
+    """Return the URL under which the server is reached from this machine."""
+    port = sockets[0].getsockname()[1]
+    # An address that stands for all of them is no address to connect to.
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
+    host = everywhere.get(config.host, config.host)
+    if ":" in host and not host.startswith("["):
+        host = f"[{host}]"
+    return f"http://{host}:{port}"
+
+
+@contextlib.contextmanager
+def announced(url: str, config: Config) -> Iterator[None]:
+    """Leave the server's address and token where hooks and notebooks of this user look."""
+    path = server_file()
+    record = {"url": url, "token": config.token, "db": config.db, "pid": os.getpid()}
+    fresh = f"{path}.{os.getpid()}"
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(fresh)
+        # A new file: the mode of an old one would stay as it was.
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            json.dump(record, file)
+        os.replace(fresh, path)
+    except OSError as error:
+        logger.warning("the server is not announced in %s: %s", path, error.strerror)
+        yield
+        return
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError, ValueError), open(path, encoding="utf-8") as file:
+            if json.load(file).get("pid") == os.getpid():
+                os.unlink(path)
+
+
+def calm_collector() -> None:
+    """Make Python's search for cycles rarer, and what is loaded by now no part of it.
+
+    A full search stops every thread, with a thousand connections for tens of milliseconds. What
+    the server drops per request is freed by reference counts; few things leave cycles.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+
+
+async def run(
+    config: Config,
+    sockets: list[socket.socket],
+    manager: PresenceManager,
+    on_ready: Callable[[Service, str], None],
+    stop: asyncio.Event,
+    spool: str | None,
+) -> None:
+    """Serve until ``stop`` is set or a SIGINT or SIGTERM arrives, then stop in good order.
+
+    Args:
+        manager: it is closed at the end.
+        on_ready: called with the service and its URL once it answers.
+        spool: the file of events that hooks left; None: none is taken in.
+    """
+    loop = asyncio.get_running_loop()
+    service = make_service(config, manager, loop)
+    disconnect = connect(service, loop)
+    app = make_app(service)
+    raise_limit()
+    server = BoundedServer(
+        app,
+        max_body_size=config.max_body_bytes,
+        max_header_size=65_536,
+        idle_connection_timeout=IDLE_CONNECTION_S,
+        body_timeout=BODY_S,
+    )
+    server.add_sockets(sockets)
+    watcher = Watcher(manager, Spool(manager, spool) if spool else None, config.retain_s)
+    url = url_of(config, sockets)
+    # A second signal changes nothing: it could cut off commits and goodbyes.
+    with _signals(loop, stop):
+        with announced(url, config):
+            watcher.start()
+            on_ready(service, url)
+            await stop.wait()
+            logger.info("stopping")
+        await _end(service, server, watcher, disconnect)
+    app.settings["history"].close()
+
+
+async def _end(
+    service: Service, server: HTTPServer, watcher: Watcher, disconnect: Callable[[], None]
+) -> None:
+    loop = asyncio.get_running_loop()
+    server.stop()
+    await loop.run_in_executor(None, watcher.stop)
+    # What is queued is committed and so published, before the dashboards are told to go.
+    await loop.run_in_executor(None, service.manager.close)
+    disconnect()
+    await asyncio.sleep(0)
+    service.hub.close()
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(_all_gone(server), CLOSE_GRACE_S)
+
+
+async def _all_gone(server: HTTPServer) -> None:
+    await server.close_all_connections()
+
+
+@contextlib.contextmanager
+def _signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> Iterator[None]:
+    names = (signal.SIGINT, signal.SIGTERM)
+    try:
+        for name in names:
+            loop.add_signal_handler(name, stop.set)
+    except (NotImplementedError, RuntimeError, ValueError):
+        # Windows has no such handlers, and only the main thread may have them.
+        yield
+        return
+    try:
+        yield
+    finally:
+        for name in names:
+            loop.remove_signal_handler(name)

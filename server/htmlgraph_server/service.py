@@ -1,0 +1,46 @@
+"""The parts of one running server, put together once and handed to the handlers."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from htmlgraph_nb.presence import PresenceManager
+
+from .auth import Guard
+from .board import Board
+from .config import Config
+from .hub import Hub, Scheduler
+
+
+@dataclass
+class Service:
+    """One server's parts.
+
+    Attributes:
+        config: what it was told.
+        manager: the door to the store.
+        hub: the dashboards.
+        guard: who may pass.
+        body_bytes: what the bodies of requests that are on their way hold.
+    """
+
+    config: Config
+    manager: PresenceManager
+    hub: Hub
+    guard: Guard
+    body_bytes: int = 0
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    started: float = field(default_factory=time.monotonic)
+
+
+def make_service(config: Config, manager: PresenceManager, scheduler: Scheduler) -> Service:
+    """Put the parts together; the hub starts with what the manager knows.
+
+    The changes of the manager are not connected yet: they come from other threads, so the
+    application brings them onto its loop (see ``app.connect``).
+    """
+    manager.absorb()
+    board = Board(manager.cursor, manager.snapshot().values(), manager.forgotten_seq)
+    return Service(config, manager, Hub(board, config.hub, scheduler), Guard(config))

@@ -1,0 +1,273 @@
+"""The two WebSocket routes: dashboards that listen, agents that send."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+import time
+from asyncio import Future
+from functools import partial
+from typing import Any
+
+from tornado.iostream import IOStream, SSLIOStream
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+from htmlgraph_nb.checks import check_text, clip
+from htmlgraph_nb.errors import CapacityError, HtmlgraphError, InvalidEvent, WireError
+from htmlgraph_nb.wire import (
+    MAX_CLIENT_FRAME_BYTES,
+    CloseCode,
+    Cursor,
+    Filter,
+    decode,
+    dumps,
+    error_message,
+    error_object,
+    loads,
+)
+
+from .base import Guarded, Problem, committed, problem_of
+from .hub import Client, Refused
+from .ingest import events_of
+
+logger = logging.getLogger("htmlgraph.ws")
+
+SEND_BUFFER_BYTES = 131_072
+"""What the kernel may hold for one dashboard; more would hide a reader that has stopped."""
+
+
+PROGRESS_BYTES = 65_536
+"""In parts of this size the bytes that wait for one dashboard are counted down."""
+
+
+class StreamTransport:
+    """Writes whole frames to a Tornado connection, past its buffer while that is empty.
+
+    Args:
+        handler: an open WebSocketHandler.
+    """
+
+    __slots__ = ("_handler", "_plain", "_socket", "_stream", "_unsent")
+
+    def __init__(self, handler: WebSocketHandler, stream: IOStream) -> None:
+        self._handler = handler
+        self._stream = stream
+        self._plain = not isinstance(stream, SSLIOStream)
+        self._socket: socket.socket | ssl.SSLSocket = stream.socket
+        # Bytes that the stream was given and has not reported as sent.
+        self._unsent = 0
+
+    def write(self, data: bytes) -> int:
+        """See hub.Transport."""
+        stream = self._stream
+        sent = 0
+        if self._plain and not stream.writing():
+            try:
+                sent = self._socket.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                # The reading side notices the same and ends the connection.
+                return 0
+            if sent == len(data):
+                return 0
+        if stream.closed():
+            return 0
+        self._give(memoryview(data)[sent:])
+        return self._unsent
+
+    def _give(self, rest: memoryview) -> None:
+        # In parts, so that a reader who takes long for a large state is seen to go on.
+        for start in range(0, len(rest), PROGRESS_BYTES):
+            part = rest[start : start + PROGRESS_BYTES]
+            self._unsent += len(part)
+            self._stream.write(part).add_done_callback(partial(self._sent, len(part)))
+
+    def _sent(self, n_bytes: int, _done: Future[None]) -> None:
+        self._unsent -= n_bytes
+
+    def pending(self) -> int:
+        """See hub.Transport."""
+        return self._unsent if self._stream.writing() else 0
+
+    def close(self, code: int, reason: str) -> None:
+        """See hub.Transport."""
+        self._handler.close(code, reason)
+
+    def abort(self) -> None:
+        """See hub.Transport."""
+        self._stream.close()
+
+
+class Socket(Guarded, WebSocketHandler):
+    """What both routes share."""
+
+    guarded_origin = True
+
+    def accepts_query_token(self) -> bool:
+        return True
+
+    def check_origin(self, origin: str) -> bool:
+        # The Guard decided in ``prepare``, by the token as well.
+        return True
+
+    def select_subprotocol(self, subprotocols: list[str]) -> str | None:
+        return None
+
+    async def get(self, *args: Any, **kwargs: Any) -> None:
+        if self.request.headers.get("Upgrade", "").lower() != "websocket":
+            raise Problem(426, "upgrade_required", "this is a WebSocket: ask for it with Upgrade")
+        await super().get(*args, **kwargs)
+
+    async def say(self, text: str) -> None:
+        """Send one message and wait until the kernel has it, unless the connection closes.
+
+        Whoever awaits it in ``on_message`` reads nothing more until then, so that a client that
+        sends and never reads fills no memory.
+        """
+        try:
+            await self.write_message(text)
+        except WebSocketClosedError:
+            logger.debug("a client was gone before its answer")
+
+
+class BroadcastSocket(Socket):
+    """``/ws/broadcasts``: a dashboard."""
+
+    client: Client | None = None
+
+    @property
+    def max_message_size(self) -> int:
+        return MAX_CLIENT_FRAME_BYTES
+
+    def open(self, *args: str, **kwargs: str) -> None:
+        stream = self._detached_stream()
+        if stream.closed():
+            # It left between its request and now.
+            return
+        try:
+            session, cursor, replay = self._parameters()
+        except (HtmlgraphError, Problem) as error:
+            message = error.message if isinstance(error, Problem) else str(error)
+            self.close(CloseCode.BAD_PARAMETERS, _reason(message))
+            return
+        self.set_nodelay(True)
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        transport = StreamTransport(self, stream)
+        try:
+            self.client = self.service.hub.join(
+                transport, session=session, cursor=cursor, replay=replay
+            )
+        except Refused as refused:
+            logger.info("a dashboard was refused: %s", refused.reason)
+            self.close(refused.code, _reason(refused.reason))
+
+    def _detached_stream(self) -> IOStream:
+        connection = self.ws_connection
+        stream: IOStream | None = None if connection is None else connection.stream
+        if stream is None:
+            raise WebSocketClosedError
+        return stream
+
+    def _parameters(self) -> tuple[str | None, Cursor | None, bool]:
+        session = self._parameter("session")
+        if session is not None:
+            check_text(session, "session")
+        since = self._parameter("since")
+        replay = self._parameter("replay")
+        if replay not in (None, "updates"):
+            raise WireError(f"replay is {clip(replay, 20)}, expected 'updates'")
+        return session, Cursor.parse(since) if since else None, replay == "updates"
+
+    def _parameter(self, name: str) -> str | None:
+        """Return a parameter's text; scripts leave it empty where they have nothing to say."""
+        given = self.request.query_arguments.get(name, ())
+        return self.text_parameter(name) if any(given) else None
+
+    async def on_message(self, message: str | bytes) -> None:
+        if self.client is None:
+            return
+        if message == "ping":
+            await self.say('{"type":"pong"}')
+            return
+        if message == "subscribe":
+            message = '{"type":"subscribe"}'
+        try:
+            await self._answer(decode(message, MAX_CLIENT_FRAME_BYTES))
+        except InvalidEvent as error:
+            await self.say(error_message("invalid", error.message, error.field))
+        except WireError as error:
+            await self.say(error_message("invalid_message", str(error)))
+
+    async def _answer(self, message: dict[str, Any]) -> None:
+        kind = message["type"]
+        if kind == "ping":
+            await self.say('{"type":"pong"}')
+        elif kind == "subscribe" and self.client is not None:
+            wish = Filter.from_dict(message)
+            lists = {name: sorted(getattr(wish, name)) for name in Filter.__slots__}
+            await self.say(dumps({"type": "subscribed", **{k: v for k, v in lists.items() if v}}))
+            if len(message) > 1:
+                self.service.hub.subscribe(self.client, wish)
+        else:
+            raise InvalidEvent(
+                f"unknown message type {kind[:40]!r}, expected ping or subscribe", "type"
+            )
+
+    def on_close(self) -> None:
+        if self.client is not None:
+            self.service.hub.leave(self.client)
+
+
+class IngestSocket(Socket):
+    """``/ws/events``: a stream of events, each frame answered after its commit."""
+
+    n_frames = 0
+
+    @property
+    def max_message_size(self) -> int:
+        return self.service.config.max_body_bytes
+
+    def open(self, *args: str, **kwargs: str) -> None:
+        self.set_nodelay(True)
+
+    async def on_message(self, message: str | bytes) -> None:
+        # Tornado reads the next frame only when this one is done: the sender is slowed to the
+        # speed of the disk, and nothing piles up here.
+        self.n_frames += 1
+        received = time.monotonic()
+        try:
+            events = events_of(loads(message, "the frame"))
+            receipt = await committed(self.service.manager.submit(events, received))
+        except (HtmlgraphError, CapacityError) as error:
+            problem = problem_of(error)
+            if problem is None:
+                raise
+            await self.say(
+                dumps(
+                    {
+                        "type": "error",
+                        "n": self.n_frames,
+                        **error_object(problem.code, problem.message, problem.field),
+                    }
+                )
+            )
+            return
+        await self.say(
+            dumps(
+                {
+                    "type": "ack",
+                    "n": self.n_frames,
+                    "accepted": receipt.accepted,
+                    "duplicates": receipt.duplicates,
+                    "event_ids": [event.event_id for event in events],
+                    "cursor": str(receipt.cursor),
+                }
+            )
+        )
+
+
+def _reason(text: str) -> str:
+    """A close reason has at most 123 bytes (RFC 6455 section 5.5)."""
+    return text.encode()[:120].decode(errors="ignore")

@@ -1,0 +1,256 @@
+"""Every update to every dashboard: the server and its peers, one after the other in one run.
+
+    python -m tests.benchmarks.fanout [--clients 1000] [--updates 1000] [--seconds 5]
+        [--only htmlgraph,hub,floor,websockets,tornado] [--tries 1] [--ceiling]
+        [--json] [--quick]
+
+``htmlgraph`` is the whole way: ``htmlgraph-nb serve`` with a new SQLite file takes
+``POST /api/events`` on 8 keep-alive connections (requests of 10 events, so 100 a second for 1,000
+updates; each answered after its commit) and sends to N WebSocket dashboards. Peers make the same
+messages for themselves, at the same rate: they have no requests to read and nothing to store.
+``hub`` is this project's fan-out alone, without requests and storage. ``floor`` is no server, but
+one ``socket.send`` of a tick's joined frames per client.
+
+The server has the first core, dashboards and poster share the second. Every byte that a dashboard
+receives is compared with what the others received; ``delivered`` counts whole frames. Latency is
+from the moment at which an event was due to be sent until a dashboard has read the bytes of its
+frame, over all frames of 20 dashboards. CPU is user and system time of the server process and the
+soft interrupts of its core, in which the kernel delivers what it sent. ``others`` is what else
+kept the machine's cores from it (the poster is part of it): above 0.3, do not trust the run. With
+``--tries 3`` each server has three runs, and the one with the least of others counts. On a virtual
+machine the time that the host takes to wake a sleeping core is on nobody's account, so a peer that
+wakes its readers for each frame can fall behind at less than one core.
+
+A peer's frames a second at 1,000 updates/s are the most it can do; this server is not at its limit
+there: ``--only htmlgraph --updates 2000`` and ``--ceiling`` look for that.
+``--ceiling`` feeds the hub in its own process at rising rates instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from .load import Load
+from .machine import Usage, allow_open_files, pin, shared_out, usage
+from .peers import PATHS
+from .servers import Poster, Running, htmlgraph, peer, preload
+from .table import print_figures
+
+DRAIN_S = 3.0
+BATCH = 10
+AGENTS = 200
+CASES = ("htmlgraph", "hub", "floor", "websockets", "tornado")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one server did.
+
+    Attributes:
+        frames_per_s: frames that arrived within the measured seconds, per second.
+        delivered: share of all frames of the run that arrived, waiting included.
+        core: cores that the server used; load_core: the dashboards.
+        us_per_frame: microseconds of server CPU per frame that arrived.
+        rss_mb: resident memory at the end; connected_mb: with all dashboards, before updates.
+        kb_per_client: growth of resident memory while they connected, per dashboard.
+        others: cores that were busy with anything else.
+    """
+
+    server: str
+    clients: int
+    updates_per_s: float
+    frames: int
+    expected: int
+    frames_per_s: float
+    delivered: float
+    p50_ms: float | None
+    p99_ms: float | None
+    core: float
+    load_core: float
+    us_per_frame: float
+    connected_mb: float
+    rss_mb: float
+    kb_per_client: float
+    others: float
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked of every server."""
+
+    clients: int
+    updates: float
+    seconds: float
+    warm_up_s: float = 1.0
+
+
+def measure(name: str, task: Task) -> Figures:
+    """Run one server, or one peer, and return its figures."""
+    serving, loading = shared_out()
+    pin(*loading)
+    with contextlib.ExitStack() as stack:
+        own = name == "htmlgraph"
+        server = stack.enter_context(htmlgraph(serving) if own else peer(name, serving))
+        if own:
+            preload(server, loading, AGENTS)
+        path = "/ws/broadcasts" if own else PATHS[name]
+        load = Load(server.address, path, has_state=own or name == "hub")
+        stack.callback(load.close)
+        before = usage(server.process.pid, ())
+        load.connect(task.clients)
+        load.run(time.monotonic() + 0.5)
+        connected = usage(server.process.pid, ())
+        source = stack.enter_context((_posting if own else _telling)(server, task, loading))
+        return _run(name, task, server, load, (before, connected), source)
+
+
+def _run(
+    name: str,
+    task: Task,
+    server: Running,
+    load: Load,
+    idle: tuple[Usage, Usage],
+    n_updates: Callable[[], int | None],
+) -> Figures:
+    serving, loading = shared_out()
+
+    def used() -> tuple[Usage, Usage]:
+        alone = serving != loading
+        theirs = usage(server.process.pid, serving if alone else ())
+        return theirs, usage(os.getpid(), loading if alone else ())
+
+    begun = time.monotonic()
+    load.run(begun + task.warm_up_s)
+    (first, first_load), n_first, wall = used(), load.n_frames, time.time()
+    load.run(begun + task.warm_up_s + task.seconds)
+    (last, last_load), n_last, wall_end = used(), load.n_frames, time.time()
+
+    def all_there() -> bool:
+        total = n_updates()
+        return total is not None and load.n_frames >= total * task.clients
+
+    load.run(time.monotonic() + DRAIN_S, all_there)
+    total = n_updates() or len(load.stream.seqs)
+    cpu_s, frames = last.cpu_s - first.cpu_s, n_last - n_first
+    core, load_core = last.cores_since(first), last_load.cores_since(first_load)
+    p50, p99 = load.latencies_ms(wall, wall_end)
+    before, connected = idle
+    return Figures(
+        server=name,
+        clients=task.clients,
+        updates_per_s=task.updates,
+        frames=load.n_frames,
+        expected=total * task.clients,
+        frames_per_s=frames / (last.at - first.at),
+        delivered=load.n_frames / (total * task.clients),
+        p50_ms=p50,
+        p99_ms=p99,
+        core=core,
+        load_core=load_core,
+        us_per_frame=1e6 * cpu_s / max(1, frames),
+        connected_mb=connected.rss_mb,
+        rss_mb=usage(server.process.pid, ()).rss_mb,
+        kb_per_client=1_000 * (connected.rss_mb - before.rss_mb) / task.clients,
+        others=last.others_since(first, core + load_core),
+    )
+
+
+@contextlib.contextmanager
+def _posting(server: Running, task: Task, loading: list[int]) -> Iterator[Callable[[], int | None]]:
+    """Post from a third process; yields what tells the number of updates once it is done."""
+    flags = ["--rate", str(task.updates), "--batch", str(BATCH), "--agents", str(AGENTS)]
+    flags += ["--seconds", str(task.warm_up_s + task.seconds)]
+    with contextlib.closing(Poster(server, loading, *flags)) as poster:
+
+        def n_updates() -> int | None:
+            figures = poster.figures()
+            return None if figures is None else int(figures["accepted"])
+
+        yield n_updates
+
+
+@contextlib.contextmanager
+def _telling(
+    server: Running, task: Task, _loading: list[int]
+) -> Iterator[Callable[[], int | None]]:
+    """Let a peer make the updates itself; how many is known from the rate."""
+    seconds = task.warm_up_s + task.seconds
+    server.tell(f"go {task.updates} {seconds}")
+    yield lambda: round(task.updates * seconds)
+
+
+HEADS = (
+    "server",
+    "clients",
+    "updates/s",
+    "frames/s",
+    "delivered",
+    "p50 ms",
+    "p99 ms",
+    "core",
+    "µs/frame",
+    "RSS MB",
+    "KB/client",
+    "load core",
+    "others",
+)
+
+
+def row(figures: Figures) -> list[object]:
+    """Return the row of the table."""
+    return [
+        figures.server,
+        figures.clients,
+        int(figures.updates_per_s),
+        int(figures.frames_per_s),
+        f"{100 * figures.delivered:.2f} %",
+        figures.p50_ms,
+        figures.p99_ms,
+        figures.core,
+        figures.us_per_frame,
+        figures.rss_mb,
+        figures.kb_per_client,
+        figures.load_core,
+        figures.others,
+    ]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--clients", type=int, default=1_000)
+    parser.add_argument("--updates", type=float, default=1_000, help="updates a second")
+    parser.add_argument("--seconds", type=float, default=5, help="measured, after a warm-up of 1")
+    parser.add_argument("--only", default=",".join(CASES), help="servers, separated by commas")
+    parser.add_argument("--tries", type=int, default=1, help="runs of each; see others")
+    parser.add_argument("--ceiling", action="store_true", help="the hub alone at rising rates")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--quick", action="store_true", help="20 clients, 200 updates/s, 0.7 s")
+    options = parser.parse_args()
+    if options.quick:
+        options.clients, options.updates, options.seconds = 20, 200.0, 0.7
+    allow_open_files(2 * options.clients + 4_096)
+    warm_up_s = 0.3 if options.quick else 1.0
+    tasks = [
+        (name, Task(options.clients, options.updates, options.seconds, warm_up_s))
+        for name in options.only.split(",")
+    ]
+    if options.ceiling:
+        rates = (200.0,) if options.quick else (1_000.0, 2_000.0, 3_000.0, 4_000.0, 5_000.0)
+        tasks = [("hub", Task(options.clients, rate, options.seconds, warm_up_s)) for rate in rates]
+    results = []
+    for name, task in tasks:
+        runs = [measure(name, task) for _ in range(options.tries)]
+        results.append(min(runs, key=lambda run: run.others))
+        print(f"{name} done", file=sys.stderr)
+    print_figures(results, HEADS, row, as_json=options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,303 @@
+"""Many dashboards in one process: raw sockets, one poll loop, every byte accounted for."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import select
+import socket
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .stream import BrokenStream, Stream, Tape, frame_end
+from .table import quantile
+
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_SAMPLED = 20
+_BATCH = 100
+
+
+class Dashboard:
+    """One connection.
+
+    Attributes:
+        tape: its way through the common stream; None while it is apart from it.
+        buffer: bytes outside of the common stream that are no whole frame yet.
+        n_states: messages outside of it that are no update.
+        arrivals: (wall-clock seconds, offset) of each chunk, where it is sampled.
+        messages: called with each message outside of the common stream.
+    """
+
+    def __init__(self, connection: socket.socket, stream: Stream) -> None:
+        self.socket = connection
+        self.stream = stream
+        self.tape: Tape | None = None
+        self.buffer = b""
+        self.open = True
+        self.n_private = 0
+        self.n_states = 0
+        self.arrivals: list[tuple[float, int]] | None = None
+        self.messages: Callable[[dict[str, Any]], object] | None = None
+
+    def send(self, opcode: int, payload: bytes) -> None:
+        """Send one short masked frame."""
+        mask = os.urandom(4)
+        masked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
+        self.socket.send(bytes((0x80 | opcode, 0x80 | len(payload))) + mask + masked)
+
+    def take(self, chunk: memoryview) -> None:
+        """Take in what was received."""
+        if self.tape is None:
+            self._private(chunk.tobytes())
+            return
+        rest = self.tape.feed(chunk)
+        if self.tape.answers:
+            for opcode, payload in self.tape.answers:
+                self._control(opcode, payload)
+            self.tape.answers.clear()
+        if rest is not None:
+            self.n_private += self.stream.count(self.tape.offset)
+            self.tape = None
+            self._private(rest)
+
+    def _control(self, opcode: int, payload: bytes) -> None:
+        if opcode == 9:
+            self.send(10, payload)
+        elif opcode == 8:
+            self.open = False
+
+    def _private(self, data: bytes) -> None:
+        data = self.buffer + data
+        at = 0
+        while (bounds := frame_end(data, at)) is not None and bounds[1] <= len(data):
+            start, end = bounds
+            opcode, at = data[at] & 15, end
+            if opcode != 1:
+                self._control(opcode, data[start:end])
+            elif self._message(data[start:end]):
+                self.buffer = b""
+                self.take(memoryview(data[at:]))
+                return
+        self.buffer = data[at:]
+
+    def _message(self, payload: bytes) -> bool:
+        """Take in a message; return whether the common stream goes on after it."""
+        message = json.loads(payload)
+        update = message["type"] == "presence_update"
+        self.n_private += update
+        self.n_states += not update
+        if self.messages is not None:
+            self.messages(message)
+            return False
+        if message.get("part") == message.get("parts"):
+            self.tape = Tape.after(self.stream, message["seq"])
+        if self.tape is None:
+            return False
+        self.n_private -= self.stream.count(self.tape.offset)
+        return True
+
+    @property
+    def n_frames(self) -> int:
+        """Updates received so far."""
+        if self.tape is None:
+            return self.n_private
+        return self.n_private + self.stream.count(self.tape.offset)
+
+
+class Poller:
+    """epoll where it exists, else poll; both level-triggered."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll() if hasattr(select, "epoll") else None
+        self._poll = None if self._epoll else select.poll()
+
+    def add(self, fd: int) -> None:
+        """Watch a descriptor for bytes to read."""
+        if self._epoll:
+            self._epoll.register(fd, select.EPOLLIN)
+        elif self._poll:
+            self._poll.register(fd, select.POLLIN)
+
+    def remove(self, fd: int) -> None:
+        """Watch it no longer."""
+        (self._epoll or self._poll).unregister(fd)  # type: ignore[union-attr]
+
+    def ready(self, timeout_s: float) -> Sequence[tuple[int, int]]:
+        """Return (descriptor, events) of those that can be read."""
+        if self._epoll:
+            return self._epoll.poll(timeout_s)
+        return [] if self._poll is None else self._poll.poll(timeout_s * 1_000)
+
+
+class Load:
+    """The dashboards of one run.
+
+    Args:
+        address: of the server.
+        path: of its WebSocket route; "" connects without a handshake, for a server that sends
+            frames at once.
+        has_state: the server sends a presence_state first.
+    """
+
+    def __init__(self, address: tuple[str, int], path: str, has_state: bool) -> None:
+        self.stream = Stream()
+        self.dashboards: list[Dashboard] = []
+        self._by_fd: dict[int, Dashboard] = {}
+        self._address, self._path, self._has_state = address, path, has_state
+        self._poller = Poller()
+        self._view = memoryview(bytearray(1 << 20))
+
+    def connect(self, n: int, deadline_s: float = 30.0) -> list[Dashboard]:
+        """Connect ``n`` dashboards and wait until each has the present state.
+
+        The server must not make changes meanwhile: the common stream begins after it.
+        """
+        fresh: list[Dashboard] = []
+        while len(fresh) < n:
+            batch = [self._connect_one() for _ in range(min(_BATCH, n - len(fresh)))]
+            for dashboard in batch:
+                self._await_start(dashboard, time.monotonic() + deadline_s)
+                self.watch(dashboard)
+            fresh.extend(batch)
+        self.dashboards.extend(fresh)
+        for dashboard in self.dashboards[:: max(1, len(self.dashboards) // _SAMPLED)]:
+            dashboard.arrivals = dashboard.arrivals or []
+        return fresh
+
+    def connect_apart(
+        self, messages: Callable[[dict[str, Any]], object], receive_bytes: int
+    ) -> Dashboard:
+        """Connect a dashboard that is not read from until ``watch``.
+
+        Args:
+            messages: called with every message that it then receives.
+            receive_bytes: what the kernel takes in for it while nobody reads.
+        """
+        dashboard = self._connect_one(receive_bytes)
+        self._await_handshake(dashboard, time.monotonic() + 30)
+        dashboard.socket.setblocking(False)
+        dashboard.messages = messages
+        return dashboard
+
+    def _connect_one(self, receive_bytes: int = 0) -> Dashboard:
+        connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        if receive_bytes:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        connection.connect(self._address)
+        dashboard = Dashboard(connection, self.stream)
+        if self._path:
+            dashboard.socket.sendall(
+                f"GET {self._path} HTTP/1.1\r\nHost: {self._address[0]}:{self._address[1]}\r\n"
+                "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                f"Sec-WebSocket-Key: {_KEY}\r\n\r\n".encode()
+            )
+        return dashboard
+
+    def _await_handshake(self, dashboard: Dashboard, deadline: float) -> None:
+        dashboard.socket.settimeout(deadline - time.monotonic())
+        data = b""
+        while self._path and b"\r\n\r\n" not in data:
+            data += _some(dashboard)
+        head, _, dashboard.buffer = data.partition(b"\r\n\r\n")
+        if self._path and (b" 101 " not in head or _ACCEPT not in head):
+            raise BrokenStream(f"the handshake was answered {head[:200]!r}")
+
+    def _await_start(self, dashboard: Dashboard, deadline: float) -> None:
+        self._await_handshake(dashboard, deadline)
+        whole = not self._has_state
+
+        def look(message: dict[str, Any]) -> None:
+            nonlocal whole
+            if message["type"] != "presence_state":
+                raise BrokenStream(f"a connection begins with {message['type']}")
+            whole = message["part"] == message["parts"]
+
+        dashboard.messages = look
+        dashboard.take(memoryview(b""))
+        while not whole:
+            dashboard.take(memoryview(_some(dashboard)))
+        if dashboard.buffer:
+            raise BrokenStream("the server made changes while the dashboards connected")
+        dashboard.messages = None
+        dashboard.n_states = 0
+        dashboard.tape = Tape(self.stream)
+        dashboard.tape.offset = len(self.stream.data)
+        dashboard.socket.setblocking(False)
+
+    def watch(self, dashboard: Dashboard) -> None:
+        """Read from it as soon as bytes are there."""
+        self._by_fd[dashboard.socket.fileno()] = dashboard
+        self._poller.add(dashboard.socket.fileno())
+
+    def unwatch(self, dashboard: Dashboard) -> None:
+        """Stop reading from it; the connection stays."""
+        del self._by_fd[dashboard.socket.fileno()]
+        self._poller.remove(dashboard.socket.fileno())
+
+    def run(self, until: float, done: Callable[[], bool] = lambda: False) -> None:
+        """Read until the monotonic time ``until``, or until ``done``, which is asked now and then.
+
+        Raises:
+            BrokenStream: a dashboard got bytes that are not the others' or was closed.
+        """
+        by_fd, view, ready, wall = self._by_fd, self._view, self._poller.ready, time.time
+        asked = 0.0
+        while (now := time.monotonic()) < until:
+            if now - asked > 0.05:
+                asked = now
+                if done():
+                    return
+            for fd, _ in ready(min(0.05, until - now)):
+                dashboard = by_fd[fd]
+                size = dashboard.socket.recv_into(view)
+                arrived = wall()
+                if not size:
+                    raise BrokenStream("the server closed a connection")
+                dashboard.take(view[:size])
+                if dashboard.arrivals is not None and dashboard.tape is not None:
+                    dashboard.arrivals.append((arrived, dashboard.tape.offset))
+
+    @property
+    def n_frames(self) -> int:
+        """Updates received so far, by all."""
+        return sum(dashboard.n_frames for dashboard in self.dashboards)
+
+    def latencies_ms(self, since: float, until: float) -> tuple[float | None, float | None]:
+        """Return p50 and p99 over every frame of the sampled dashboards.
+
+        Args:
+            since, until: wall-clock seconds between which what a frame tells of happened.
+        """
+        found: list[float] = []
+        stamps = self.stream.stamps
+        for dashboard in self.dashboards:
+            first = 0
+            for arrived, offset in dashboard.arrivals or ():
+                last = self.stream.count(offset)
+                found += [
+                    1_000 * (arrived - at) for at in stamps[first:last] if since <= at < until
+                ]
+                first = last
+        found.sort()
+        return quantile(found, 0.5), quantile(found, 0.99)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for dashboard in self.dashboards:
+            with contextlib.suppress(OSError):
+                dashboard.socket.close()
+
+
+_KEY = base64.b64encode(b"sixteen bytes it").decode()
+_ACCEPT = base64.b64encode(hashlib.sha1(_KEY.encode() + _GUID).digest())
+
+
+def _some(dashboard: Dashboard) -> bytes:
+    data = dashboard.socket.recv(65_536)
+    if not data:
+        raise BrokenStream("the server closed a connection while it was made")
+    return data

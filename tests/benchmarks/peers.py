@@ -1,0 +1,229 @@
+"""Servers to compare with, each a process of its own: python -m tests.benchmarks.peers NAME
+
+``tornado``     Tornado, ``write_message`` to each client
+``websockets``  ``websockets.broadcast``
+``floor``       no WebSocket server at all: joined frames of a tick, one ``socket.send`` per client
+``hub``         this project's hub, fed in the same process: what the fan-out alone can do
+
+Each prints its address, takes the line ``go RATE SECONDS`` and then makes RATE updates a second
+for itself, each stamped with the time at which it was due.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any
+
+from tornado import web, websocket
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from websockets.asyncio import server as websockets_server
+
+from htmlgraph_nb.model import Event
+from htmlgraph_nb.presence import PresenceManager, Publication
+from htmlgraph_nb.roster import Change, Roster
+from htmlgraph_nb.times import to_rfc3339
+from htmlgraph_nb.wire import dumps, presence_object, presence_update
+from htmlgraph_server.app import make_app
+from htmlgraph_server.board import Board
+from htmlgraph_server.config import Config, HubLimits
+from htmlgraph_server.hub import frame
+from htmlgraph_server.service import make_service
+
+from .machine import allow_open_files
+from .poster import event_of
+from .servers import MAX_CLIENTS
+
+AGENTS = 200
+TICK_S = 0.02
+LATE_S = 1.0
+"""How long a peer that fell behind still works off what was due."""
+
+
+class Source:
+    """Makes updates of agents that work, numbered without gaps."""
+
+    def __init__(self) -> None:
+        self._roster = Roster()
+        self._seq = 0
+
+    def change(self, at: float) -> Change:
+        """Return the next change; it happened at the wall-clock time ``at``."""
+        event = Event.from_dict(event_of(self._seq % AGENTS, self._seq, at))
+        self._seq += 1
+        change = self._roster.apply(event, self._seq, datetime.now(UTC))
+        self._roster.commit()
+        return change
+
+    def text(self, at: float) -> str:
+        """Return the next change as the message that this project sends."""
+        change = self.change(at)
+        presence = change.presence
+        if presence is None:
+            raise ValueError("an agent that works was forgotten")
+        body = dumps(presence_object(presence))
+        return presence_update(body, dumps(change.agent_id), change.seq, to_rfc3339(change.at))
+
+
+async def commands() -> tuple[float, float]:
+    """Wait for the line ``go RATE SECONDS``."""
+    line = await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    _, rate, seconds = line.split()
+    return float(rate), float(seconds)
+
+
+async def due_times(rate: float, seconds: float) -> AsyncIterator[float]:
+    """Yield the wall-clock time of each update as it falls due, letting the loop work between."""
+    start, clock = time.monotonic(), time.time() - time.monotonic()
+    n, end = 0, start + seconds
+    while (due := start + n / rate) < end and (now := time.monotonic()) < end + LATE_S:
+        await asyncio.sleep(max(0.0, due - now))
+        yield clock + due
+        n += 1
+
+
+def say(port: int) -> None:
+    """Print the address."""
+    print(f"http://127.0.0.1:{port}", flush=True)
+
+
+async def tornado_peer(source: Source) -> None:
+    """Tornado as its documentation shows it."""
+    clients: set[websocket.WebSocketHandler] = set()
+
+    class Handler(websocket.WebSocketHandler):
+        def open(self, *args: str, **kwargs: str) -> None:
+            self.set_nodelay(True)
+            clients.add(self)
+
+        def on_message(self, message: str | bytes) -> None:
+            """Nothing is asked of it."""
+
+        def on_close(self) -> None:
+            clients.discard(self)
+
+    listening = bind_sockets(0, "127.0.0.1")
+    HTTPServer(web.Application([("/", Handler)])).add_sockets(listening)
+    say(listening[0].getsockname()[1])
+    async for at in due_times(*await commands()):
+        text = source.text(at)
+        for client in list(clients):
+            # Bytes of a text frame are what it takes without an encoding per client.
+            client.write_message(text)
+    await asyncio.sleep(30)
+
+
+async def websockets_peer(source: Source) -> None:
+    """The websockets library's own broadcast, without compression."""
+
+    async def hold(connection: websockets_server.ServerConnection) -> None:
+        await connection.wait_closed()
+
+    async with websockets_server.serve(hold, "127.0.0.1", 0, compression=None) as server:
+        say(server.sockets[0].getsockname()[1])
+        async for at in due_times(*await commands()):
+            websockets_server.broadcast(server.connections, source.text(at))
+        await asyncio.sleep(30)
+
+
+async def floor_peer(source: Source) -> None:
+    """The least that a system call per client and tick costs."""
+    listening = socket.create_server(("127.0.0.1", 0), backlog=4_096)
+    listening.setblocking(False)
+    say(listening.getsockname()[1])
+    clients: list[socket.socket] = []
+    loop = asyncio.get_running_loop()
+    go = asyncio.create_task(commands())
+
+    async def accept() -> None:
+        while True:
+            client, _ = await loop.sock_accept(listening)
+            client.setblocking(False)
+            clients.append(client)
+
+    accepting = asyncio.create_task(accept())
+    rate, seconds = await go
+    accepting.cancel()
+    unsent: dict[socket.socket, bytes] = {}
+    n, start, clock = 0, time.monotonic(), time.time() - time.monotonic()
+    tick = start
+    while (now := time.monotonic()) < start + seconds + LATE_S:
+        frames = []
+        while (due := start + n / rate) < start + seconds and due <= now:
+            frames.append(frame(source.text(clock + due)))
+            n += 1
+        _send_all(clients, b"".join(frames), unsent)
+        tick += TICK_S
+        time.sleep(max(0.0, tick - time.monotonic()))
+
+
+def _send_all(
+    clients: list[socket.socket], data: bytes, unsent: dict[socket.socket, bytes]
+) -> None:
+    if unsent:
+        for client, rest in list(unsent.items()):
+            unsent[client] = rest + data
+    for client in clients:
+        if client in unsent:
+            continue
+        if not data:
+            return
+        try:
+            sent = client.send(data)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(data):
+            unsent[client] = data[sent:]
+    for client, rest in list(unsent.items()):
+        with contextlib.suppress(BlockingIOError):
+            rest = rest[client.send(rest) :]
+        if rest:
+            unsent[client] = rest
+        else:
+            del unsent[client]
+
+
+async def hub_peer(source: Source) -> None:
+    """The real application and its hub, without requests and without a file behind the changes."""
+    with tempfile.TemporaryDirectory() as home:
+        config = Config(db=f"{home}/hub.db", hub=HubLimits(max_clients=MAX_CLIENTS))
+        with PresenceManager(config.db) as manager:
+            service = make_service(config, manager, asyncio.get_running_loop())
+            service.hub.board = Board(manager.cursor, ())
+            listening = bind_sockets(0, "127.0.0.1")
+            HTTPServer(make_app(service)).add_sockets(listening)
+            say(listening[0].getsockname()[1])
+            rate, seconds = await commands()
+            start, clock = time.monotonic(), time.time() - time.monotonic()
+            n, end = 0, start + seconds
+            while (now := time.monotonic()) < end + LATE_S:
+                changes = []
+                while (due := start + n / rate) < end and due <= now:
+                    changes.append(source.change(clock + due))
+                    n += 1
+                if changes:
+                    service.hub.publish(Publication(changes, now))
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(30)
+
+
+PEERS: dict[str, Callable[[Source], Coroutine[Any, Any, None]]] = {
+    "tornado": tornado_peer,
+    "websockets": websockets_peer,
+    "floor": floor_peer,
+    "hub": hub_peer,
+}
+PATHS = {"tornado": "/", "websockets": "/", "floor": "", "hub": "/ws/broadcasts"}
+
+
+if __name__ == "__main__":
+    allow_open_files(65_536)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(PEERS[sys.argv[1]](Source()))

@@ -1,0 +1,35 @@
+"""Where things are on the page at ``/``."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Locator, Page, expect
+
+
+def grid(page: Page) -> Locator:
+    """Return the grid."""
+    return page.locator(".htmlgraph-grid")
+
+
+def card(page: Page, agent_id: str) -> Locator:
+    """Return the card of an agent."""
+    return page.locator(f'[data-agent-id="{agent_id}"]')
+
+
+def cards(page: Page) -> Locator:
+    """Return all cards, in their order on the page."""
+    return page.locator("[data-agent-id]")
+
+
+def field(page: Page, agent_id: str, name: str) -> Locator:
+    """Return one value of an agent's card."""
+    return card(page, agent_id).locator(f'[data-field="{name}"]')
+
+
+def statistic(page: Page, name: str) -> Locator:
+    """Return one number of the totals."""
+    return page.locator(f'[data-stat="{name}"]')
+
+
+def expect_connection(page: Page, state: str, timeout_ms: float = 20_000) -> None:
+    """Wait until the page says that its connection is in ``state``."""
+    expect(grid(page)).to_have_attribute("data-connection", state, timeout=timeout_ms)

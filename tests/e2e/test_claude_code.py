@@ -1,0 +1,81 @@
+"""An agent's tool call all the way: its hook process, the server, SQLite, page and client."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from htmlgraph_nb import PresenceClient, load_history
+from tests.integration.server import Server, clean_environ
+from tests.polling import wait_until
+
+from .conftest import OpenPage
+
+PAYLOADS = Path(__file__).parent.parent / "payloads" / "claude_hooks"
+AGENT = "claude-0b9d6f4e"
+
+
+def hook(home: Path, name: str) -> None:
+    """Run the hook command on one payload, as Claude Code does; it says nothing and succeeds."""
+    done = subprocess.run(
+        [sys.executable, "-m", "htmlgraph_nb.hook"],
+        input=(PAYLOADS / f"{name}.json").read_bytes(),
+        capture_output=True,
+        timeout=60,
+        env=clean_environ(home),
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_a_turn_of_claude_code(server: Server, open_page: OpenPage) -> None:
+    """Each hook of a turn shows on the page and in a Python client, and is in the history."""
+    page = open_page(server.url).page
+    card = page.locator(f'[data-agent-id="{AGENT}"]')
+    with PresenceClient(server.url) as client:
+        for name, status, reason in (
+            ("session_start", "idle", "the session began, no prompt yet"),
+            ("user_prompt_submit", "active", "got a prompt"),
+            ("pre_tool_use", "active", "Bash is running"),
+            ("permission_request", "active", "waits for permission to use Bash"),
+            ("post_tool_use_failure", "active", "used Bash"),
+            ("stop", "idle", "the turn is over"),
+            ("session_end", "offline", "the session ended"),
+        ):
+            hook(server.home, name)
+            expect(card).to_have_attribute("data-status", status)
+            expect(card).to_contain_text(reason)
+            presence = client.wait_for(
+                lambda agents, reason=reason: (
+                    found if (found := agents.get(AGENT)) and found.reason == reason else None
+                ),
+                20,
+            )
+            assert presence.attention is (name == "permission_request")
+    expect(card.locator('[data-field="tools"]')).to_contain_text("1")
+    stored = load_history(server.db)
+    assert stored["event_type"].tolist() == [
+        *("session_start", "prompt", "tool_start", "permission_request"),
+        *("tool_error", "stop", "session_end"),
+    ]
+    assert set(stored["project"].dropna()) == {"shop"}
+    assert "never-keep-this" not in stored.to_csv()
+
+
+def test_what_happened_while_no_server_ran(tmp_path: Path, open_page: OpenPage) -> None:
+    """Hooks without a server are kept, and show on the page of the next one, once."""
+    server = Server(tmp_path / "home")
+    for name in ("session_start", "user_prompt_submit", "post_tool_use"):
+        hook(server.home, name)
+    assert len((server.home / "spool.jsonl").read_bytes().splitlines()) == 3
+    try:
+        server.start()
+        card = open_page(server.url).page.locator(f'[data-agent-id="{AGENT}"]')
+        expect(card).to_contain_text("used Write", timeout=20_000)
+        wait_until(lambda: not list(server.home.glob("spool*")), "the spool is taken in")
+        assert len(load_history(server.db)) == 3
+    finally:
+        server.stop()

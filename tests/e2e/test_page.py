@@ -1,0 +1,279 @@
+"""The page at ``/`` in a real browser, fed by a real server: what it shows."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.integration.server import Server
+
+from .conftest import OpenPage
+from .page import card, cards, expect_connection, field, statistic
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+CONTRAST = """(element) => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const paint = (color) => {
+    canvas.fillStyle = color;
+    canvas.fillRect(0, 0, 1, 1);
+  };
+  const luminance = () => {
+    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((value) => {
+      const part = value / 255;
+      return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const layers = [];
+  for (let at = element; at; at = at.parentElement) {
+    layers.unshift(getComputedStyle(at).backgroundColor);
+  }
+  paint("white");
+  layers.forEach(paint);
+  const ground = luminance();
+  paint(getComputedStyle(element).color);
+  const text = luminance();
+  return { ground, ratio: (Math.max(ground, text) + 0.05) / (Math.min(ground, text) + 0.05) };
+}"""
+
+
+def test_empty_page_waits(server: Server, open_page: OpenPage) -> None:
+    """Without agents the page is connected, says that it waits, and where agents report to."""
+    page = open_page(server.url).page
+    expect_connection(page, "connected")
+    expect(page.get_by_text("Waiting for agent activity…")).to_be_visible()
+    expect(page.get_by_text(f"{server.url}/api/events")).to_be_visible()
+    expect(page.get_by_text("Connected", exact=True)).to_be_visible()
+    expect(cards(page)).to_have_count(0)
+    expect(statistic(page, "total")).to_have_text("0")
+
+
+def test_events_become_cards(server: Server, open_page: OpenPage) -> None:
+    """Agents that report after the page was opened get cards, and the totals count them."""
+    page = open_page(server.url).page
+    expect_connection(page, "connected")
+    server.send(
+        "claude-1",
+        tool_name="Read",
+        session_id="s-1",
+        feature_id="feat-checkout",
+        cost_tokens=1_500,
+    )
+    server.send("codex-1", tool_name="Bash", cost_tokens=500)
+    server.send("gemini-1", "stop")
+    expect(cards(page)).to_have_count(3)
+    expect(page.get_by_text("Waiting for agent activity…")).to_be_hidden()
+    expect(field(page, "claude-1", "id")).to_have_text("claude-1")
+    expect(field(page, "claude-1", "status")).to_have_text("Active")
+    expect(field(page, "claude-1", "tool")).to_have_text("Read")
+    expect(field(page, "claude-1", "session")).to_have_text("s-1")
+    expect(field(page, "claude-1", "feature")).to_have_text("feat-checkout")
+    expect(field(page, "claude-1", "tools")).to_have_text("1")
+    expect(field(page, "claude-1", "tokens")).to_have_text("1.5k")
+    expect(field(page, "claude-1", "tokens")).to_have_attribute("data-value", "1500")
+    expect(card(page, "gemini-1")).to_have_attribute("data-status", "idle")
+    for name, text in {
+        "total": "3",
+        "active": "2",
+        "idle": "1",
+        "offline": "0",
+        "tokens": "2k",
+    }.items():
+        expect(statistic(page, name)).to_have_text(text)
+    expect(page).to_have_title(re.compile("2 active"))
+
+
+def test_agents_that_were_there_before(server: Server, open_page: OpenPage) -> None:
+    """A page that is opened later shows what is known already, and again after a reload."""
+    server.send("claude-1", tool_name="Read")
+    page = open_page(server.url).page
+    expect(field(page, "claude-1", "tool")).to_have_text("Read")
+    page.reload()
+    expect(field(page, "claude-1", "tool")).to_have_text("Read")
+
+
+def test_a_hostile_name_is_text(server: Server, open_page: OpenPage) -> None:
+    """Markup in what an agent says of itself is shown as it was sent, and does nothing."""
+    page = open_page(server.url).page
+    n_images = page.locator("img").count()
+    server.send(
+        HOSTILE,
+        tool_name=HOSTILE,
+        session_id=HOSTILE,
+        feature_id=HOSTILE,
+        model=HOSTILE,
+        project=HOSTILE,
+    )
+    expect(cards(page)).to_have_count(1)
+    for name in ("id", "tool", "session", "feature", "model", "project"):
+        expect(page.locator(f'[data-field="{name}"]')).to_have_text(HOSTILE)
+    assert page.locator("img").count() == n_images
+    assert page.locator("[onerror]").count() == 0
+
+
+def test_a_card_changes(server: Server, open_page: OpenPage) -> None:
+    """A new event changes the values of the card that is there; the card stays the same element."""
+    page = open_page(server.url).page
+    server.send("claude-1", tool_name="Read")
+    expect(field(page, "claude-1", "tools")).to_have_text("1")
+    card(page, "claude-1").evaluate("(element) => { element.marked = true; }")
+    server.send("claude-1", tool_name="Bash")
+    expect(field(page, "claude-1", "tools")).to_have_text("2")
+    expect(field(page, "claude-1", "tool")).to_have_text("Bash")
+    assert card(page, "claude-1").evaluate("(element) => element.marked") is True
+
+
+def test_a_running_tool_is_seen(server: Server, open_page: OpenPage) -> None:
+    """A tool that has begun is on the card before it ends."""
+    page = open_page(server.url).page
+    server.send("claude-1", "tool_start", tool_name="Bash", tool_use_id="call-1")
+    expect(card(page, "claude-1")).to_have_attribute("data-detail", "tool")
+    expect(field(page, "claude-1", "reason")).to_contain_text("Bash")
+    expect(field(page, "claude-1", "tools")).to_have_text("0")
+
+
+def test_who_waits_comes_first(server: Server, open_page: OpenPage) -> None:
+    """Agents that wait for a person stand first, until they are answered."""
+    page = open_page(server.url).page
+    for name in ("claude-1", "claude-2", "claude-10"):
+        server.send(name, tool_name="Read")
+    expect(cards(page)).to_have_count(3)
+    assert [item.get_attribute("data-agent-id") for item in cards(page).all()] == [
+        "claude-1",
+        "claude-2",
+        "claude-10",
+    ]
+    server.send("claude-10", "permission_request", tool_name="Bash")
+    expect(cards(page).first).to_have_attribute("data-agent-id", "claude-10")
+    expect(card(page, "claude-10")).to_have_attribute("data-attention", "")
+    expect(field(page, "claude-10", "status")).to_have_text("Waits for you")
+    expect(statistic(page, "waiting")).to_have_text("1")
+    expect(page).to_have_title(re.compile("1 waiting"))
+    server.send("claude-10", "answered")
+    expect(cards(page).last).to_have_attribute("data-agent-id", "claude-10")
+    expect(statistic(page, "waiting")).to_have_text("0")
+
+
+def test_offline_goes_last(server: Server, open_page: OpenPage) -> None:
+    """An agent that is marked offline is counted so and stands last."""
+    page = open_page(server.url).page
+    server.send("claude-1", tool_name="Read")
+    server.send("codex-1", tool_name="Read")
+    expect(cards(page).first).to_have_attribute("data-agent-id", "claude-1")
+    assert server.post("/api/presence/claude-1/offline").status == 200
+    expect(cards(page).last).to_have_attribute("data-agent-id", "claude-1")
+    expect(field(page, "claude-1", "status")).to_have_text("Offline")
+    expect(statistic(page, "offline")).to_have_text("1")
+
+
+def test_times_go_on(server: Server, open_page: OpenPage) -> None:
+    """The age of the last activity grows by itself."""
+    page = open_page(server.url).page
+    server.send("claude-1", tool_name="Read")
+    expect(field(page, "claude-1", "activity")).to_have_text(re.compile(r"^(just now|\ds ago)$"))
+    expect(field(page, "claude-1", "activity")).to_have_text(re.compile(r"^[3-9]s ago$"))
+
+
+def test_two_hundred_agents(server: Server, open_page: OpenPage) -> None:
+    """Two hundred agents have two hundred cards, each with its own values."""
+    page = open_page(server.url).page
+    events = [
+        {
+            "agent_id": f"agent-{n}",
+            "event_type": "tool_execute",
+            "tool_name": "Read",
+            "cost_tokens": n,
+        }
+        for n in range(1, 201)
+    ]
+    assert server.post("/api/events", events).json()["accepted"] == 200
+    expect(cards(page)).to_have_count(200)
+    expect(statistic(page, "active")).to_have_text("200")
+    expect(statistic(page, "tokens")).to_have_attribute("data-value", "20100")
+    shown = page.evaluate(
+        """() => [...document.querySelectorAll("[data-agent-id]")].map((card) => {
+          const tokens = card.querySelector('[data-field="tokens"]');
+          return [card.dataset.agentId, Number(tokens.dataset.value)];
+        })"""
+    )
+    assert shown == [[f"agent-{n}", n] for n in range(1, 201)]
+
+
+def test_more_agents_than_cards(server: Server, open_page: OpenPage) -> None:
+    """Beyond a thousand agents only the cards in view exist, and scrolling brings the others."""
+    page = open_page(server.url).page
+    events = [{"agent_id": f"agent-{n}", "event_type": "prompt"} for n in range(1, 1_501)]
+    assert server.post("/api/events", events).json()["accepted"] == 1_500
+    expect(statistic(page, "total")).to_have_text("1,500")
+    expect(card(page, "agent-1")).to_be_visible()
+    assert cards(page).count() < 300
+    card(page, "agent-1").focus()
+    page.keyboard.press("End")
+    expect(card(page, "agent-1500")).to_be_in_viewport()
+    expect(card(page, "agent-1500")).to_be_focused()
+    expect(card(page, "agent-1")).to_have_count(0)
+
+
+def test_keyboard(server: Server, open_page: OpenPage) -> None:
+    """The cards are one stop of the Tab key; arrows move between them."""
+    page = open_page(server.url).page
+    for n in range(1, 4):
+        server.send(f"agent-{n}")
+    expect(cards(page)).to_have_count(3)
+    page.keyboard.press("Tab")
+    expect(card(page, "agent-1")).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(card(page, "agent-2")).to_be_focused()
+    page.keyboard.press("End")
+    expect(card(page, "agent-3")).to_be_focused()
+
+
+def test_narrow_window(server: Server, open_page: OpenPage) -> None:
+    """On a telephone's width nothing sticks out at the side."""
+    page = open_page(server.url, viewport={"width": 360, "height": 640}).page
+    server.send(
+        "an-agent-with-a-rather-long-name-" + "x" * 120, tool_name="mcp__server__" + "y" * 200
+    )
+    expect(cards(page)).to_have_count(1)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_light_and_dark(server: Server, open_page: OpenPage, scheme: str) -> None:
+    """The page follows the system's scheme, and its words stand out from their ground."""
+    server.send("claude-1", tool_name="Read", session_id="s-1", feature_id="f-1", cost_tokens=5)
+    server.send("codex-1", "stop")
+    server.send("gemini-1", "permission_request", tool_name="Bash")
+    assert server.post("/api/presence/codex-1/offline").status == 200
+    page = open_page(server.url, color_scheme=scheme).page
+    expect(cards(page)).to_have_count(3)
+    for locator in page.locator("[data-agent-id] [data-field], [data-stat]").all():
+        if not locator.is_visible() or not (locator.text_content() or "").strip():
+            continue
+        seen = locator.evaluate(CONTRAST)
+        assert (seen["ground"] > 0.5) == (scheme == "light"), locator
+        assert seen["ratio"] >= 4.5, (locator.evaluate("element => element.outerHTML"), seen)
+
+
+def test_the_benchmark_of_the_page_runs() -> None:
+    """It times every event, first in the document and then on the screen."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.page", "--quick", "--json", "--load", "40"],
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["events"] == 20
+    found = figures["latency_ms"]
+    assert 0 < found["document"]["p50"] <= found["document"]["p99"] <= found["document"]["max"]
+    assert found["document"]["p50"] <= found["painted"]["p50"]

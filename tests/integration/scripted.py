@@ -1,0 +1,152 @@
+"""A WebSocket server that does what a test tells it, one step list per connection."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from websockets.sync.server import Server, ServerConnection, serve
+
+Step = Callable[[ServerConnection], object]
+
+
+def presence(agent_id: str, seq: int, **fields: Any) -> dict[str, Any]:
+    return {
+        "agent_id": agent_id,
+        "status": "active",
+        "current_feature_id": None,
+        "last_tool_name": None,
+        "last_activity": "2025-01-14T14:50:30.000000Z",
+        "total_tools_executed": 0,
+        "total_cost_tokens": 0,
+        "session_id": None,
+        "seq": seq,
+        **fields,
+    }
+
+
+def state(
+    epoch: str,
+    seq: int,
+    *agents: dict[str, Any],
+    full: bool = True,
+    removed: tuple[str, ...] = (),
+    part: int = 1,
+    parts: int = 1,
+) -> Step:
+    """Send one part of a presence_state."""
+    return send(
+        {
+            "type": "presence_state",
+            "epoch": epoch,
+            "seq": seq,
+            "full": full,
+            "part": part,
+            "parts": parts,
+            "agents": list(agents),
+            "removed": list(removed),
+            "timestamp": "2025-01-14T14:50:30.000000Z",
+        }
+    )
+
+
+def update(agent_id: str, seq: int, **fields: Any) -> Step:
+    """Send one presence_update."""
+    return send(
+        {
+            "type": "presence_update",
+            "event_type": "presence_update",
+            "agent_id": agent_id,
+            "presence": presence(agent_id, seq, **fields),
+            "timestamp": "2025-01-14T14:50:30.000000Z",
+            "seq": seq,
+        }
+    )
+
+
+def send(message: Any) -> Step:
+    text = message if isinstance(message, str) else json.dumps(message)
+    return lambda connection: connection.send(text)
+
+
+def close(code: int, reason: str = "") -> Step:
+    return lambda connection: connection.close(code, reason)
+
+
+def stay(connection: ServerConnection) -> None:
+    """Keep the connection until the client ends it."""
+    try:
+        while True:
+            connection.recv()
+    except ConnectionClosed:
+        return
+
+
+class ScriptedServer:
+    """Listens on a free port of this machine; each connection runs the next list of steps.
+
+    Attributes:
+        requests: (path, headers) of each handshake.
+        received: the texts that clients sent to :func:`listen` steps.
+    """
+
+    def __init__(self, *scripts: list[Step], answer: Response | None = None) -> None:
+        self.scripts = list(scripts)
+        self.requests: list[tuple[str, Headers]] = []
+        self.received: list[str] = []
+        self._answer = answer
+        self._server: Server = serve(
+            self._handle, "127.0.0.1", 0, process_request=self._process, compression=None
+        )
+        self.port = self._server.socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> ScriptedServer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+
+    def listen(self, connection: ServerConnection) -> None:
+        """A step: take one message of the client."""
+        self.received.append(str(connection.recv()))
+
+    @property
+    def paths(self) -> list[str]:
+        return [path for path, _ in self.requests]
+
+    def _process(self, connection: ServerConnection, request: Request) -> Response | None:
+        self.requests.append((request.path, request.headers))
+        return self._answer
+
+    def _handle(self, connection: ServerConnection) -> None:
+        steps = self.scripts.pop(0) if self.scripts else [close(1001, "no more steps")]
+        try:
+            for step in steps:
+                step(connection)
+        except ConnectionClosed:
+            return
+
+
+def announce(home: Path) -> None:
+    """Do what a server does that has started on this machine: waiting clients try again."""
+    file = home / "server.json"
+    before = file.stat().st_mtime_ns if file.exists() else 0
+    file.write_text("{}")
+    os.utime(file, ns=(before + 10**9, before + 10**9))

@@ -1,0 +1,76 @@
+"""The benchmarks still run, and every frame that they count arrives; no figure is judged here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_quick(name: str, *flags: str) -> list[dict[str, Any]]:
+    """Run a benchmark for a moment and return its figures."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"tests.benchmarks.{name}", "--quick", "--json", *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    figures: list[dict[str, Any]] = json.loads(done.stdout)
+    return figures
+
+
+def test_fanout_delivers_every_frame_of_the_server_and_of_every_peer() -> None:
+    """The whole way and each peer bring all frames to all clients, and are measured."""
+    rows = run_quick("fanout")
+    servers = [row["server"] for row in rows]
+    assert servers == ["htmlgraph", "hub", "floor", "websockets", "tornado"]
+    for row in rows:
+        assert row["frames"] == row["expected"] > 0, row
+        assert row["p50_ms"] is not None
+        assert row["core"] > 0
+        assert row["rss_mb"] > 1
+
+
+def test_ceiling_delivers_every_frame_of_the_hub_alone() -> None:
+    """The hub, fed in its own process, brings all frames to all clients."""
+    [row] = run_quick("fanout", "--ceiling")
+    assert row["frames"] == row["expected"] > 0
+
+
+@pytest.mark.parametrize("column", ["events_per_s", "answer_p99_ms", "frame_p99_ms", "core"])
+def test_ingest_takes_in_and_delivers_all(column: str, ingest_rows: list[dict[str, Any]]) -> None:
+    """Both ways in accept all events, each dashboard gets all of them, and there are figures."""
+    assert [row["route"] for row in ingest_rows] == ["POST /api/events", "WS /ws/events"]
+    for row in ingest_rows:
+        assert row["frames"] == row["expected"] > 0
+        assert row[column] > 0
+
+
+@pytest.fixture(scope="module")
+def ingest_rows() -> list[dict[str, Any]]:
+    """Run the benchmark once."""
+    return run_quick("ingest")
+
+
+def test_stalled_dashboard_converges() -> None:
+    """With and without a stalled dashboard the others get everything; it ends as the server."""
+    without, stalled = run_quick("stall")
+    assert without["delivered"] == stalled["delivered"] == 1
+    assert without["converged_s"] is None
+    assert stalled["converged_s"] > 0
+    assert stalled["states"] >= 1
+
+
+def test_update_presence_is_measured_each_way() -> None:
+    """Each way of writing has a figure under both settings of synchronous."""
+    rows = run_quick("update_presence")
+    assert len(rows) == 6
+    assert all(row["us_per_call"] > 0 for row in rows)

@@ -1,0 +1,363 @@
+"""PresenceManager as the older project's scripts know it, on a real file."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from htmlgraph_nb.errors import InvalidEvent
+from htmlgraph_nb.locations import default_db
+from htmlgraph_nb.mirror import Mirror
+from htmlgraph_nb.model import Event
+from htmlgraph_nb.presence import AgentPresence, PresenceManager, PresenceStatus, Publication
+from htmlgraph_nb.roster import Limits
+
+from .files import rows_of
+
+START = datetime(2025, 1, 14, 14, 50, 30, tzinfo=UTC)
+ACTIVE, IDLE, OFFLINE = PresenceStatus.ACTIVE, PresenceStatus.IDLE, PresenceStatus.OFFLINE
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Let the time pass."""
+        self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The managers' clock."""
+    return Clock()
+
+
+@pytest.fixture
+def manager(tmp_path: Path, clock: Clock) -> Iterator[PresenceManager]:
+    """A manager on a file of its own."""
+    with PresenceManager(str(tmp_path / "h.db"), clock=clock) as opened:
+        yield opened
+
+
+def test_without_arguments_it_uses_the_default_file(own_home: Path) -> None:
+    """In this user's data folder, with five minutes until an agent is idle."""
+    with PresenceManager() as manager:
+        assert manager.db_path == default_db() == str(own_home / "htmlgraph.db")
+        assert manager.idle_timeout_seconds == 300
+        assert (manager.agents, manager.get_all_presence()) == ({}, [])
+        assert manager.get_agent_presence("nobody") is None
+        assert repr(manager) == f"PresenceManager({manager.db_path!r}, 0 agents)"
+    with PresenceManager(None, 5) as manager:
+        assert manager.idle_timeout_seconds == 5
+    with PresenceManager(db_path=str(own_home / "x.db"), idle_timeout_seconds=7) as manager:
+        assert manager.limits.idle_timeout_s == 7
+    with PresenceManager(limits=Limits(idle_timeout_s=8)) as manager:
+        assert manager.idle_timeout_seconds == 8
+
+
+def test_an_update_tells_tool_feature_session_and_tokens(
+    manager: PresenceManager, clock: Clock
+) -> None:
+    """The older project's fields, added up over the events."""
+    event = {"tool_name": "Bash", "feature_id": "f1", "session_id": "s1", "cost_tokens": 1_000}
+    manager.update_presence("claude-1", event)
+    clock.advance(3)
+    presence = manager.update_presence("claude-1", {"tool_name": "Edit", "cost_tokens": 500})
+    assert presence == manager.agents["claude-1"] == manager.get_agent_presence("claude-1")
+    assert manager.get_all_presence() == [presence]
+    assert isinstance(presence, AgentPresence)
+    eight = dict(list(presence.to_dict().items())[:8])
+    assert eight == {
+        "agent_id": "claude-1",
+        "status": "active",
+        "current_feature_id": "f1",
+        "last_tool_name": "Edit",
+        "last_activity": "2025-01-14T14:50:33.000000Z",
+        "total_tools_executed": 2,
+        "total_cost_tokens": 1_500,
+        "session_id": "s1",
+    }
+
+
+def test_every_form_of_an_event_is_taken(manager: PresenceManager) -> None:
+    """A bare type, an Event (of whatever agent), a dict whose unknown keys are kept."""
+    assert manager.update_presence("a", "tool_execute", None).total_tools_executed == 1
+    assert manager.update_presence("a", Event(agent_id="b", tool_name="X")).agent_id == "a"
+    manager.update_presence("a", {"event_type": "stop", "prompt_id": "p1", "extra": {"k": 1}})
+    assert manager.agents.keys() == {"a"}
+    assert rows_of(manager.db_path, "event_type, extra")[-1] == (
+        "stop",
+        '{"prompt_id":"p1","k":1}',
+    )
+
+
+def test_bad_input_changes_nothing(manager: PresenceManager) -> None:
+    """It is refused before anything is written."""
+    for agent_id, event in (("", "prompt"), ("a", None), ("a", {"cost_tokens": -1}), ("a", 1.5)):
+        with pytest.raises(InvalidEvent):
+            manager.update_presence(agent_id, event)  # type: ignore[arg-type]
+    assert (manager.agents, manager.cursor.seq) == ({}, 0)
+
+
+def test_a_repetition_or_a_farewell_has_an_answer_too(manager: PresenceManager) -> None:
+    """An agent that is not known after its event is shown as offline."""
+    manager.update_presence("a", {"event_id": "e1", "tool_name": "Bash"})
+    gone = manager.update_presence("a", "forget")
+    assert (gone.agent_id, gone.status, gone.seq) == ("a", OFFLINE, 0)
+    again = manager.update_presence("a", {"event_id": "e1", "tool_name": "Bash"})
+    assert (again.status, again.last_tool_name, manager.agents) == (OFFLINE, None, {})
+
+
+class Sessions:
+    """A websocket manager as the older project's, plain."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+
+    def broadcast_to_all_sessions(self, message: dict[str, Any]) -> None:
+        """Note the message."""
+        self.messages.append(message)
+
+
+class AsyncSessions(Sessions):
+    """The same, async."""
+
+    async def broadcast_to_all_sessions(self, message: dict[str, Any]) -> None:  # type: ignore[override]
+        """Note the message, a moment later."""
+        await asyncio.sleep(0)
+        self.messages.append(message)
+
+
+@pytest.mark.parametrize("sessions", [Sessions(), AsyncSessions()])
+def test_a_websocket_manager_gets_the_message(manager: PresenceManager, sessions: Sessions) -> None:
+    """Without a loop it has it when the call returns; a Mirror can fold it."""
+    presence = manager.update_presence("a", {"tool_name": "Bash"}, sessions)
+    (message,) = sessions.messages
+    assert {name: message[name] for name in ("type", "event_type", "agent_id", "presence")} == {
+        "type": "presence_update",
+        "event_type": "presence_update",
+        "agent_id": "a",
+        "presence": presence.to_dict(),
+    }
+    assert message["timestamp"] == "2025-01-14T14:50:30.000000Z"
+    mirror = Mirror()
+    mirror.fold(message)
+    assert mirror.agents == {"a": presence}
+
+
+def test_inside_a_running_loop_it_is_told_by_a_task(manager: PresenceManager) -> None:
+    """The call does not block the loop, and the task is kept until it is done."""
+    sessions = AsyncSessions()
+
+    async def work() -> None:
+        manager.update_presence("a", "prompt", sessions)
+        assert sessions.messages == []
+        while not sessions.messages:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    asyncio.run(work())
+    assert [message["agent_id"] for message in sessions.messages] == ["a"]
+    assert manager._outlet._tasks == set()
+
+
+class Failing:
+    """A websocket manager whose sessions are gone."""
+
+    def broadcast_to_all_sessions(self, message: dict[str, Any]) -> None:
+        """Fail at once."""
+        raise ConnectionError("gone")
+
+
+class AsyncFailing:
+    """One that fails when it is awaited."""
+
+    async def broadcast_to_all_sessions(self, message: dict[str, Any]) -> None:
+        """Fail later."""
+        raise ConnectionError("gone")
+
+
+@pytest.mark.parametrize("sessions", [Failing(), AsyncFailing(), object()])
+@pytest.mark.parametrize("in_loop", [False, True])
+def test_a_broadcast_that_fails_is_logged_and_the_event_stays(
+    manager: PresenceManager, caplog: pytest.LogCaptureFixture, sessions: object, in_loop: bool
+) -> None:
+    """A dashboard must not fail the agent."""
+
+    async def work() -> None:
+        manager.update_presence("a", "prompt", sessions)
+        await asyncio.sleep(0.01)
+
+    with caplog.at_level(logging.ERROR, "htmlgraph.presence"):
+        if in_loop:
+            asyncio.run(work())
+        else:
+            manager.update_presence("a", "prompt", sessions)
+    assert "broadcast_to_all_sessions failed" in caplog.text
+    assert manager.get_agent_presence("a") is not None
+
+
+def test_mark_idle_marks_the_silent(manager: PresenceManager, clock: Clock) -> None:
+    """All or one; at work, idle and offline agents stay as they are."""
+    for name in ("a", "b", "gone", "idle"):
+        manager.update_presence(name, {"event_type": "prompt"})
+    manager.mark_offline("gone")
+    manager.update_presence("idle", "stop")
+    manager.update_presence("busy", {"event_type": "tool_start", "tool_name": "Bash"})
+    clock.advance(299)
+    assert manager.mark_idle() == []
+    clock.advance(1)
+    assert manager.mark_idle("b") == ["b"]
+    assert manager.mark_idle("nobody") == []
+    assert manager.mark_idle() == ["a"]
+    assert manager.mark_idle() == []
+    statuses = {name: presence.status for name, presence in manager.agents.items()}
+    assert statuses == {"a": IDLE, "b": IDLE, "gone": OFFLINE, "idle": IDLE, "busy": ACTIVE}
+
+
+def test_mark_idle_also_marks_who_was_silent_for_hours(
+    manager: PresenceManager, clock: Clock
+) -> None:
+    """Without a server nothing else changes its status in the meantime."""
+    manager.update_presence("a", "prompt")
+    clock.advance(5 * 3_600)
+    assert manager.mark_idle() == ["a"]
+    assert manager.agents["a"].status is IDLE
+    assert manager.agents["a"].last_activity == START
+
+
+def test_the_clock_leads_from_active_to_forgotten(manager: PresenceManager, clock: Clock) -> None:
+    """Each step a change of its own, stored and published."""
+    published: list[tuple[int, str | None]] = []
+
+    def note(publication: Publication) -> None:
+        for change in publication.changes:
+            presence = change.presence
+            published.append((change.seq, None if presence is None else presence.status.value))
+
+    manager.subscribe(note)
+    manager.update_presence("a", "prompt")
+    for seconds in (300, 1_500, 84_600):
+        assert manager.tick() == []
+        clock.advance(seconds)
+        assert manager.tick() == ["a"]
+    assert published == [(1, "active"), (2, "idle"), (3, "offline"), (4, None)]
+    assert manager.agents == {}
+    assert manager.forgotten_seq == 4
+    assert rows_of(manager.db_path, "event_type, source") == [
+        ("prompt", None),
+        ("idle", "timer"),
+        ("offline", "timer"),
+        ("forget", "timer"),
+    ]
+
+
+def test_mark_offline(manager: PresenceManager, clock: Clock) -> None:
+    """False for nobody, true and once for an agent, whom activity brings back."""
+    assert manager.mark_offline("a") is False
+    manager.update_presence("a", {"tool_name": "Bash"})
+    assert manager.mark_offline("a") is True
+    assert manager.agents["a"].status is OFFLINE
+    seq = manager.cursor.seq
+    assert manager.mark_offline("a") is True
+    assert manager.cursor.seq == seq
+    clock.advance(1)
+    assert manager.update_presence("a", "prompt").status is ACTIVE
+    assert manager.submit_offline("a", 0.0).result(10) is True
+    assert manager.agents["a"].status is OFFLINE
+
+
+def test_cleanup_forgets_the_stale_and_keeps_their_history(
+    manager: PresenceManager, clock: Clock
+) -> None:
+    """By their last sign of life; the row of the present goes, those of the past stay."""
+    manager.update_presence("old", "prompt")
+    clock.advance(3_600)
+    manager.update_presence("young", "prompt")
+    assert manager.cleanup_stale_agents() == []
+    assert manager.cleanup_stale_agents(max_age_hours=1) == ["old"]
+    assert manager.agents.keys() == {"young"}
+    assert rows_of(manager.db_path, "agent_id, event_type") == [
+        ("old", "prompt"),
+        ("young", "prompt"),
+        ("old", "forget"),
+    ]
+    with PresenceManager(manager.db_path, clock=clock) as other:
+        assert other.agents.keys() == {"young"}
+    clock.advance(24 * 3_600)
+    assert manager.cleanup_stale_agents(24) == ["young"]
+
+
+def test_agents_is_a_copy(manager: PresenceManager) -> None:
+    """Whoever changes it changes nothing here."""
+    manager.update_presence("a", "prompt")
+    manager.agents.clear()
+    manager.get_all_presence().clear()
+    manager.snapshot().clear()
+    assert manager.agents.keys() == {"a"}
+
+
+def test_everything_is_there_after_a_restart(manager: PresenceManager, clock: Clock) -> None:
+    """Presence, and the evidence behind it: an open call still forbids idleness."""
+    manager.update_presence("a", {"event_type": "tool_start", "tool_name": "Bash"})
+    manager.update_presence("b", {"tool_name": "Edit", "cost_usd": 0.5, "model": "m"})
+    before = manager.agents
+    manager.close()
+    with PresenceManager(manager.db_path, clock=clock) as manager:
+        assert manager.agents == before
+        clock.advance(1_000)
+        assert manager.tick() == ["b"]
+
+
+def test_a_subscriber_that_fails_harms_neither_sender_nor_the_next(
+    manager: PresenceManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The event is stored: its sender must not send it again."""
+    heard: list[int] = []
+
+    def fail(_: Publication) -> None:
+        raise RuntimeError("loop is closed")
+
+    manager.subscribe(fail)
+    leave = manager.subscribe(lambda told: heard.extend(change.seq for change in told.changes))
+    assert manager.update_presence("a", "prompt").seq == 1
+    assert heard == [1]
+    assert "a subscriber of the changes failed" in caplog.text
+    leave()
+    leave()
+    manager.update_presence("a", "prompt")
+    assert heard == [1]
+
+
+def test_snapshots_are_whole_while_others_write(manager: PresenceManager) -> None:
+    """A reader in another thread never meets a dict that changes under its hands."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(
+            lambda: [
+                manager.update_presence(f"a{n}", "forget" if n % 3 == 2 else "prompt")
+                for n in range(600)
+            ]
+        )
+        n_reads = 0
+        while not writing.done():
+            for presence in manager.snapshot().values():
+                assert presence.seq <= manager.cursor.seq
+            manager.tick()
+            n_reads += 1
+        writing.result()
+    assert n_reads > 3
+    assert len(manager.snapshot()) == 400

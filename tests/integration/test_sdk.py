@@ -1,0 +1,128 @@
+"""The SDK in programs of their own: with a server, without one, at the end of the program."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from htmlgraph_nb import SDK, Event, InvalidEvent, PresenceManager, load_history
+from tests.integration.server import Server
+from tests.polling import wait_until
+
+PROGRAM = "from htmlgraph_nb import SDK; SDK('short').tool('Bash', tokens=7); print('done')"
+
+
+def run_program(program: str, home: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run Python code with its own data folder and return its output."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "HTMLGRAPH_HOME": str(home), **env},
+        check=False,
+    )
+
+
+def test_a_short_program_without_a_server_leaves_its_events_in_the_file(tmp_path: Path) -> None:
+    """Events of a program that ends at once are in the default file, and it says nothing."""
+    done = run_program(PROGRAM, tmp_path, HTMLGRAPH_URL="http://127.0.0.1:9")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+    frame = load_history(tmp_path / "htmlgraph.db")
+    assert frame[["agent_id", "tool_name", "cost_tokens"]].values.tolist() == [["short", "Bash", 7]]
+
+
+def test_an_unusable_file_does_not_fail_the_program(tmp_path: Path) -> None:
+    """Where neither server nor file takes the events, the program still runs and ends with 0."""
+    (tmp_path / "htmlgraph.db").mkdir()
+    done = run_program(PROGRAM, tmp_path, HTMLGRAPH_URL="http://127.0.0.1:9")
+    assert (done.returncode, done.stdout) == (0, "done\n")
+    assert "Traceback" not in done.stderr
+    assert "events are lost" in done.stderr
+
+
+def test_a_server_that_never_answers_holds_up_nobody(tmp_path: Path) -> None:
+    """With a server that accepts and stays silent, events go to the file."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        sdk = SDK("patient", url=url, db_path=str(tmp_path / "h.db"))
+        sdk.tool("Bash")
+        assert sdk.flush(20)
+        sdk.close(20)
+    assert len(load_history(tmp_path / "h.db")) == 1
+
+
+def test_a_fork_reports_for_itself(tmp_path: Path) -> None:
+    """After os.fork parent and child both report, each with its own thread and connection."""
+    program = f"""
+import os
+from htmlgraph_nb import SDK
+sdk = SDK("forked", url="http://127.0.0.1:9", db_path={str(tmp_path / "h.db")!r})
+sdk.tool("Before")
+assert sdk.flush(20)
+child = os.fork()
+sdk.tool("Child" if child == 0 else "Parent")
+assert sdk.flush(20)
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+"""
+    done = run_program(program, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(load_history(tmp_path / "h.db")["tool_name"]) == ["Before", "Child", "Parent"]
+
+
+def test_events_go_to_a_running_server(server: Server) -> None:
+    """Where a server answers, the events arrive there."""
+    with SDK("mine", url=server.url) as sdk, sdk.session("s"), sdk.tool("Bash", tokens=3):
+        pass
+    frame = load_history(server.url)
+    kinds = ["session_start", "tool_start", "tool_execute", "session_end"]
+    assert frame["event_type"].tolist() == kinds
+
+
+def test_many_threads_share_one_handle(tmp_path: Path) -> None:
+    """Calls from many threads at once are all delivered, each once."""
+    sdk = SDK("busy", url="http://127.0.0.1:9", db_path=str(tmp_path / "h.db"))
+
+    def work() -> None:
+        for _ in range(50):
+            sdk.tool("Bash", tokens=1)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sdk.flush(30)
+    sdk.close(30)
+    with PresenceManager(str(tmp_path / "h.db")) as manager:
+        presence = manager.agents["busy"]
+    assert (presence.total_tools_executed, presence.total_cost_tokens) == (400, 400)
+
+
+def test_a_handle_that_is_dropped_ends_its_thread(tmp_path: Path) -> None:
+    """Without a reference to the handle its events are delivered and its thread ends."""
+    SDK("dropped", url="http://127.0.0.1:9", db_path=str(tmp_path / "h.db")).tool("Bash")
+    wait_until(
+        lambda: not [t for t in threading.enumerate() if t.name == "htmlgraph-sdk"],
+        "the thread of a dropped handle ended",
+    )
+    assert len(load_history(tmp_path / "h.db")) == 1
+
+
+def test_an_event_built_by_hand_is_checked_before_it_is_stored(tmp_path: Path) -> None:
+    """ingest converts a naive time and refuses what could not be stored, all or nothing."""
+    naive = datetime.now() - timedelta(hours=1)
+    with PresenceManager(str(tmp_path / "h.db")) as manager:
+        with pytest.raises(InvalidEvent, match="lone surrogate"):
+            manager.ingest([Event(agent_id="a"), Event(agent_id="\ud800")])
+        assert manager.agents == {}
+        manager.ingest([Event(agent_id="a", timestamp=naive)])
+        assert manager.agents["a"].last_activity == naive.astimezone(UTC)

@@ -1,0 +1,118 @@
+"""The server's own thread goes on, whatever its chores meet."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from htmlgraph_nb.errors import StoreUnavailable
+from htmlgraph_nb.model import Event
+from htmlgraph_nb.presence import PresenceManager, PresenceStatus
+from htmlgraph_nb.roster import Limits
+from htmlgraph_server import watch
+from htmlgraph_server.spool import Spool
+from htmlgraph_server.watch import Watcher
+from tests.polling import wait_until
+
+from .files import rows_of
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[PresenceManager]:
+    """A manager whose agents are idle after a moment."""
+    limits = Limits(idle_timeout_s=0.2, offline_timeout_s=3_600)
+    with PresenceManager(str(tmp_path / "h.db"), limits=limits) as opened:
+        yield opened
+
+
+class BrokenSpool(Spool):
+    """A spool on a disk that has gone away."""
+
+    n_calls = 0
+    error: Exception = OSError("gone")
+
+    def take_in(self) -> int:
+        """Fail."""
+        self.n_calls += 1
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("gone"), StoreUnavailable("gone"), ZeroDivisionError("gone")]
+)
+def test_a_chore_that_fails_is_said_once_and_stops_no_other(
+    manager: PresenceManager,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+) -> None:
+    """Others' writes are still seen, and time still passes."""
+    monkeypatch.setattr(watch, "SPOOL_S", 0.01)
+    monkeypatch.setattr(watch, "TICK_S", 0.01)
+    spool = BrokenSpool(manager, "nowhere")
+    spool.error = error
+    watcher = Watcher(manager, spool)
+    with caplog.at_level(logging.WARNING, "htmlgraph.watch"):
+        watcher.start()
+        wait_until(lambda: spool.n_calls > 3, "some failures")
+        with PresenceManager(manager.db_path) as other:
+            other.update_presence("a", "prompt")
+        wait_until(lambda: "a" in manager.snapshot(), "the other's write")
+        wait_until(
+            lambda: manager.snapshot()["a"].status is PresenceStatus.IDLE, "the passing of time"
+        )
+        watcher.stop()
+    assert len(caplog.records) == 1
+    assert "gone" in caplog.text
+
+
+def test_a_failure_that_ended_is_said_again_when_it_comes_back(
+    manager: PresenceManager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Silence means that it works."""
+    monkeypatch.setattr(watch, "SPOOL_S", 0.0)
+    answers = iter([OSError("one"), OSError("one"), None, OSError("two")])
+    done = threading.Event()
+
+    class Fickle(Spool):
+        def take_in(self) -> int:
+            answer = next(answers, None)
+            if answer is None:
+                return 0
+            if str(answer) == "two":
+                done.set()
+            raise answer
+
+    watcher = Watcher(manager, Fickle(manager, "nowhere"))
+    watcher.start()
+    assert done.wait(15)
+    watcher.stop()
+    assert [record.getMessage() for record in caplog.records] == ["one", "two"]
+
+
+def test_a_long_retention_leaves_room_for_the_others(
+    manager: PresenceManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two steps the spool is looked at and others' writes are taken in."""
+    old = datetime.now(UTC) - timedelta(days=9)
+    for _ in range(12):
+        manager.ingest([Event(agent_id="a", timestamp=old, source="test")] * 2_000)
+    monkeypatch.setattr(watch, "SPOOL_S", 0.0)
+    monkeypatch.setattr(watch, "RETENTION_PAUSE_S", 0.001)
+    sizes: list[int] = []
+
+    class Counting(Spool):
+        def take_in(self) -> int:
+            sizes.append(len(rows_of(manager.db_path)))
+            return 0
+
+    watcher = Watcher(manager, Counting(manager, "nowhere"), retain_s=86_400.0)
+    watcher.start()
+    wait_until(lambda: sizes and sizes[-1] < 2_000, "the end of the old rows")
+    watcher.stop()
+    assert len(set(sizes)) > 4, "all steps were taken at one go"

@@ -1,0 +1,126 @@
+// Order, totals and words of the grid, and the widget's life cycle as far as it needs no document.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import * as grid from "../../htmlgraph_nb/static/agent_grid.js";
+
+const {
+  compareAgents, compareIds, countAgents, createOrder, describeAgent, formatAge, formatCount,
+  formatDuration, formatTokens, formatUsd, readPresence, visibleText,
+} = grid;
+
+const agent = (id, more = {}) => readPresence({ agent_id: id, status: "active", ...more });
+const mapOf = (...agents) => new Map(agents.map((item) => [item.id, item]));
+
+test("tokens are told in three digits and a unit", () => {
+  const told = [0, 7, 950, 999, 1_000, 1_500, 15_230, 150_000, 999_499, 999_950, 1_523_000, 2.2e9, 5e15];
+  assert.deepEqual(told.map(formatTokens), [
+    "0", "7", "950", "999", "1k", "1.5k", "15.2k", "150k", "999k", "1M", "1.52M", "2.2B", "5000T",
+  ]);
+});
+
+test("counts have thousands separators and dollars have cents while they matter", () => {
+  assert.equal(formatCount(1_234_567), "1,234,567");
+  assert.deepEqual([null, 0, 0.001, 0.005, 1.5, 1_234.5, 12_345.6, 617_283_979].map(formatUsd), [
+    "", "$0.00", "<$0.01", "$0.01", "$1.50", "$1,234.50", "$12,346", "$617M",
+  ]);
+});
+
+test("spans of time are told in their largest unit", () => {
+  const told = [-5, 0, 59_999, 60_000, 3_599_000, 3_600_000, 47 * 3_600_000, 48 * 3_600_000, 90 * 86_400_000];
+  assert.deepEqual(told.map(formatDuration), ["0s", "0s", "59s", "1m", "59m", "1h", "47h", "2d", "90d"]);
+});
+
+test("ages say how long ago; the future is just now and the unknown a dash", () => {
+  assert.deepEqual([100_000, 99_000, 88_000, 200_000, null, NaN].map((at) => formatAge(at, 100_000)), [
+    "just now", "just now", "12s ago", "just now", "—", "—",
+  ]);
+});
+
+test("agents stand in order: who waits, active, idle, offline, and by number among themselves", () => {
+  const agents = [
+    agent("z-1", { status: "offline" }), agent("a-10"), agent("b", { status: "idle" }), agent("a-9"),
+    agent("q", { status: "dancing" }), agent("y", { attention: true }), agent("a-2", { status: "idle" }),
+  ];
+  assert.deepEqual(agents.sort(compareAgents).map(({ id }) => id), [
+    "y", "a-9", "a-10", "a-2", "b", "z-1", "q",
+  ]);
+});
+
+test("ids that a person counts as equal still have one order", () => {
+  assert.notEqual(compareIds("a1", "a01"), 0);
+  assert.equal(compareIds("a1", "a01"), -compareIds("a01", "a1"));
+  assert.equal(compareIds("a", "a"), 0);
+});
+
+test("the order kept by changes equals a sort of all", () => {
+  let seed = 7;
+  const draw = (n) => (seed = (seed * 48_271) % 2_147_483_647) % n;
+  const order = createOrder();
+  const agents = new Map();
+  for (let round = 0; round < 400; round += 1) {
+    const id = `agent-${draw(40)}`;
+    if (draw(5) === 0) agents.delete(id);
+    else agents.set(id, agent(id, { status: ["active", "idle", "offline"][draw(3)], attention: draw(6) === 0 }));
+    order.update(agents, [id]);
+    assert.deepEqual(order.list, [...agents.values()].sort(compareAgents).map((item) => item.id));
+  }
+});
+
+test("work of an agent moves no card; a change of status moves its own", () => {
+  const order = createOrder();
+  order.update(mapOf(agent("a"), agent("b")), ["a", "b"]);
+  assert.equal(order.update(mapOf(agent("a", { total_tools_executed: 9 }), agent("b")), ["a"]), null);
+  const moved = order.update(mapOf(agent("a", { status: "idle" }), agent("b")), ["a"]);
+  assert.deepEqual([...moved], ["a"]);
+  assert.deepEqual(order.list, ["b", "a"]);
+});
+
+test("totals count statuses, who waits, tokens, and only costs that are known", () => {
+  const counts = countAgents([
+    agent("a", { attention: true, total_cost_tokens: 10, cost_usd: 0.5 }),
+    agent("b", { status: "idle", total_cost_tokens: 5 }),
+    agent("c", { status: "offline", cost_usd: 0.25 }),
+    agent("d", { status: "dancing" }),
+  ]);
+  assert.deepEqual(counts, {
+    total: 4, active: 1, idle: 1, offline: 1, waiting: 1, tokens: 15, cost: 0.75, unpriced: 1,
+  });
+  assert.equal(countAgents([agent("a", { total_cost_tokens: 5 })]).cost, null);
+});
+
+test("the line under a name is the reason, else the detail, else what attention means", () => {
+  assert.equal(describeAgent(agent("a", { reason: "apply_patch is running", detail: "tool" })), "apply_patch is running");
+  assert.equal(describeAgent(agent("a", { detail: "background" })), "works in the background");
+  assert.equal(describeAgent(agent("a", { attention: true })), "waits for an answer");
+  assert.equal(describeAgent(agent("a", { detail: "constructor" })), "");
+});
+
+test("control and direction characters are shown as such, and endless text is cut", () => {
+  assert.equal(visibleText("a\u0000b\nc\u202egpj.exe"), "a\ufffdb\ufffdc\ufffdgpj.exe");
+  assert.equal(visibleText("x".repeat(5_000)).length, 401);
+  assert.equal(visibleText("<b>ü 名</b>"), "<b>ü 名</b>");
+});
+
+test("the module has no export called render, which hosts take for an older interface", () => {
+  assert.equal("render" in grid, false);
+  assert.equal(typeof grid.default, "function");
+  const widget = grid.default();
+  assert.deepEqual(Object.keys(widget).sort(), ["initialize", "render"]);
+});
+
+test("a model's messages are heard from initialize on, and no more after its clean-up", () => {
+  const calls = new Map();
+  const model = {
+    get: () => ({}),
+    send: () => {},
+    on: (event, callback) => calls.set(event, callback),
+    off: (event, callback) => calls.get(event) === callback && calls.delete(event),
+  };
+  const stop = grid.default().initialize({ model });
+  assert.ok(calls.has("msg:custom"));
+  calls.get("msg:custom")({ kind: "batch", n: 1, messages: [] });
+  stop();
+  assert.equal(calls.size, 0);
+});

@@ -1,0 +1,244 @@
+// The page's connection: where it connects, when it tries again, what it says meanwhile.
+// The WebSocket is a double; the clock is the test runner's.
+
+import assert from "node:assert/strict";
+import { register } from "node:module";
+import { mock, test } from "node:test";
+
+import { createStore } from "../../htmlgraph_nb/static/agent_grid.js";
+import { broadcastUrl, reconnectPause } from "../../server/htmlgraph_server/static/reconnect.js";
+
+// The server serves both directories of static files as one.
+const gridUrl = new URL("../../htmlgraph_nb/static/agent_grid.js", import.meta.url).href;
+register(`data:text/javascript,${encodeURIComponent(`export const resolve = (name, context, next) =>
+  next(name === "./agent_grid.js" ? ${JSON.stringify(gridUrl)} : name, context);`)}`);
+const { keepConnected, windowTitle } = await import("../../server/htmlgraph_server/static/page.js");
+
+class FakeSocket {
+  static OPEN = 1;
+  static made = [];
+  readyState = 0;
+  sent = [];
+  closed = false;
+  constructor(url) {
+    this.url = new URL(url);
+    FakeSocket.made.push(this);
+  }
+  send(text) { this.sent.push(text); }
+  close() { this.closed = true; }
+  say(message) {
+    this.readyState = 1;
+    this.onmessage({ data: typeof message === "string" ? message : JSON.stringify(message) });
+  }
+  drop(code, reason = "") { this.onclose({ code, reason }); }
+}
+
+const STATE = {
+  type: "presence_state", epoch: "e1", seq: 4, full: true, part: 1, parts: 1, removed: [],
+  agents: [{ agent_id: "a", status: "active", seq: 4 }],
+};
+
+/** Let time pass in steps: a single tick shows every timer the last moment. */
+function pass(ms) {
+  for (let left = ms; left > 0; left -= 500) mock.timers.tick(Math.min(500, left));
+}
+
+function open(t, href = "http://127.0.0.1:8000/") {
+  mock.timers.enable({ apis: ["setTimeout", "setInterval", "Date"], now: 1_000_000 });
+  mock.method(Math, "random", () => 0);
+  mock.method(globalThis, "fetch", async () => { throw new TypeError("no network"); });
+  mock.method(console, "warn", () => {});
+  globalThis.WebSocket = FakeSocket;
+  FakeSocket.made = [];
+  t.after(() => {
+    mock.timers.reset();
+    mock.restoreAll();
+    delete globalThis.WebSocket;
+  });
+  const events = new EventTarget();
+  const doc = Object.assign(new EventTarget(), { hidden: false });
+  const win = Object.assign(events, {
+    location: { href },
+    document: doc,
+    setTimeout: (...args) => setTimeout(...args),
+    clearTimeout: (id) => clearTimeout(id),
+    setInterval: (...args) => setInterval(...args),
+  });
+  const store = createStore();
+  keepConnected(store, win);
+  return { store, win, sockets: FakeSocket.made, last: () => FakeSocket.made.at(-1) };
+}
+
+test("the first pause is three seconds, later ones grow to thirty and are jittered", () => {
+  const pause = (failures, random) => reconnectPause({ code: 1006, failures, resumed: true, random });
+  assert.deepEqual([0, 1, 2, 3, 4, 5, 1_000].map((n) => pause(n, 0)), [
+    3_000, 6_000, 12_000, 24_000, 30_000, 30_000, 30_000,
+  ]);
+  assert.equal(pause(0, 0.9), 3_000);
+  assert.equal(pause(5, 0.5), 22_500);
+  for (let n = 0; n < 50; n += 1) {
+    const ms = reconnectPause({ code: 1001, failures: n, resumed: false });
+    assert.ok(ms >= 3_000 && ms <= 30_000, `${ms} after ${n} failures`);
+  }
+});
+
+test("who is refused by a policy waits at least thirty seconds", () => {
+  for (const random of [0, 0.5, 0.999]) {
+    assert.ok(reconnectPause({ code: 1008, failures: 0, resumed: true, random }) >= 30_000);
+  }
+});
+
+test("refused parameters are tried again only where the cursor can be left out", () => {
+  assert.equal(reconnectPause({ code: 4400, failures: 0, resumed: true }), 3_000);
+  assert.equal(reconnectPause({ code: 4400, failures: 0, resumed: false }), null);
+});
+
+test("the socket lies beside the page, under any prefix, with the page's token and session", () => {
+  assert.equal(broadcastUrl("http://127.0.0.1:8000/", null), "ws://127.0.0.1:8000/ws/broadcasts");
+  assert.equal(
+    broadcastUrl("https://hub.example/user/ada/htmlgraph/?token=t%26x&session=s&other=1#top", "e1:9"),
+    "wss://hub.example/user/ada/htmlgraph/ws/broadcasts?token=t%26x&session=s&since=e1%3A9",
+  );
+});
+
+test("the window's title tells who waits and who works", () => {
+  const counts = { total: 9, active: 5, idle: 1, offline: 1, waiting: 2, tokens: 0, cost: null, unpriced: 0 };
+  assert.equal(windowTitle(counts, true), "2 waiting · 5 active — htmlgraph-nb");
+  assert.equal(windowTitle({ ...counts, waiting: 0, active: 0 }, true), "htmlgraph-nb");
+  assert.equal(windowTitle(counts, false), "Not connected — htmlgraph-nb");
+});
+
+test("the page is connected when the state has come, and resumes from its cursor", (t) => {
+  const { store, sockets, last } = open(t);
+  assert.equal(store.connection.state, "connecting");
+  last().say(STATE);
+  assert.equal(store.connection.state, "connected");
+  pass(1_000);
+  last().drop(1001, "the server stops");
+  assert.deepEqual(
+    [store.connection.state, store.connection.detail, store.connection.staleSince, store.connection.retryAt],
+    ["reconnecting", "the server stops", 1_000_000, 1_004_000],
+  );
+  pass(2_999);
+  assert.equal(sockets.length, 1);
+  pass(1);
+  assert.equal(sockets.length, 2);
+  assert.equal(last().url.searchParams.get("since"), "e1:4");
+  last().say({ ...STATE, full: false, agents: [] });
+  assert.equal(store.connection.state, "connected");
+  assert.equal(store.agents.size, 1);
+});
+
+test("pauses grow while nobody answers and are short again afterwards", (t) => {
+  const { sockets, last } = open(t);
+  for (const pause of [3_000, 6_000, 12_000]) {
+    last().drop(1006, "gone");
+    const before = sockets.length;
+    pass(pause - 1);
+    assert.equal(sockets.length, before);
+    pass(1);
+    assert.equal(sockets.length, before + 1);
+  }
+  last().say(STATE);
+  last().drop(1006, "gone");
+  const before = sockets.length;
+  pass(3_000);
+  assert.equal(sockets.length, before + 1);
+});
+
+test("coming online tries at once, but not before the time a refusal asks for", (t) => {
+  const { store, win, sockets, last } = open(t);
+  last().drop(1006, "gone");
+  win.dispatchEvent(new Event("online"));
+  assert.equal(sockets.length, 2);
+  last().drop(1008, "10 clients are connected");
+  assert.equal(store.connection.detail, "refused by the server: 10 clients are connected");
+  win.dispatchEvent(new Event("online"));
+  pass(29_999);
+  assert.equal(sockets.length, 2);
+  pass(1);
+  assert.equal(sockets.length, 3);
+});
+
+test("a refused cursor is given up; refused parameters end the attempts", (t) => {
+  const { store, sockets, last } = open(t);
+  last().say(STATE);
+  last().drop(1001);
+  pass(3_000);
+  last().drop(4400, "bad cursor");
+  pass(6_000);
+  assert.equal(sockets.length, 3);
+  assert.equal(last().url.searchParams.has("since"), false);
+  last().drop(4400, "bad session");
+  mock.timers.tick(600_000);
+  assert.equal(sockets.length, 3);
+  assert.equal(store.connection.state, "ended");
+});
+
+test("a ping goes out every 20 s and an answer keeps the connection", (t) => {
+  const { sockets, last } = open(t);
+  last().say(STATE);
+  for (let n = 1; n <= 4; n += 1) {
+    pass(20_000);
+    assert.equal(last().sent.length, n);
+    last().say({ type: "pong" });
+  }
+  assert.deepEqual(new Set(last().sent), new Set(["ping"]));
+  assert.equal(sockets.length, 1);
+});
+
+test("45 s without a message are the end of a connection", (t) => {
+  const { store, sockets, last } = open(t);
+  last().say(STATE);
+  const first = last();
+  pass(45_000);
+  assert.equal(first.closed, false);
+  pass(1_000);
+  assert.equal(first.closed, true);
+  assert.equal(store.connection.detail, "the server went silent");
+  pass(3_000);
+  assert.equal(sockets.length, 2);
+});
+
+test("after waking up a dead connection is found within seconds", (t) => {
+  const { win, last } = open(t);
+  last().say(STATE);
+  const first = last();
+  win.document.dispatchEvent(new Event("visibilitychange"));
+  assert.deepEqual(first.sent, ["ping"]);
+  pass(7_000);
+  assert.equal(first.closed, true);
+});
+
+test("a message that is not JSON is left out and the connection stays", (t) => {
+  const { store, last } = open(t);
+  last().say(STATE);
+  last().say("{");
+  assert.equal(store.connection.state, "connected");
+  assert.equal(store.agents.size, 1);
+});
+
+test("where the server gives no reason for a close it is asked over HTTP", async (t) => {
+  const { store, last } = open(t, "http://127.0.0.1:8000/?token=wrong");
+  globalThis.fetch.mock.mockImplementation(async () => new Response(
+    JSON.stringify({ error: { code: "forbidden", message: "the token is not the server's", field: null } }),
+    { status: 403 },
+  ));
+  last().drop(1006);
+  await new Promise(setImmediate);
+  await new Promise(setImmediate);
+  assert.equal(store.connection.detail, "refused by the server: the token is not the server's");
+  const [url, { headers }] = globalThis.fetch.mock.calls[0].arguments;
+  assert.equal(String(url), "http://127.0.0.1:8000/api/status");
+  assert.equal(headers.Authorization, "Bearer wrong");
+});
+
+test("a page that goes into the background cache lets go and comes back connected", (t) => {
+  const { win, sockets, last } = open(t);
+  last().say(STATE);
+  win.dispatchEvent(new Event("pagehide"));
+  assert.equal(sockets[0].closed, true);
+  win.dispatchEvent(new Event("pageshow"));
+  assert.equal(sockets.length, 2);
+  assert.equal(last().url.searchParams.get("since"), "e1:4");
+});

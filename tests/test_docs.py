@@ -1,0 +1,247 @@
+"""The documentation says what the program does: routes, messages, settings, limits, commands."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.sync.client import connect
+
+from htmlgraph_nb import wire
+from htmlgraph_nb.checks import MAX_EXTRA_BYTES, MAX_ID_CHARS
+from htmlgraph_nb.evidence import MEANINGFUL
+from htmlgraph_nb.model import Event
+from htmlgraph_server.app import ROUTES
+from htmlgraph_server.cli import main
+from htmlgraph_server.config import SETTINGS
+from htmlgraph_server.ingest import MAX_EVENTS, MAX_LINES
+from htmlgraph_server.openapi import document
+from tests.integration.server import Server, running
+
+ROOT = Path(__file__).parent.parent
+PROTOCOL = (ROOT / "server" / "PROTOCOL.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(kind: str) -> list[str]:
+    """Return the fenced blocks of PROTOCOL.md with this info string, in order."""
+    return re.findall(rf"^```{kind}\n(.*?)^```$", PROTOCOL, re.MULTILINE | re.DOTALL)
+
+
+def section(title: str) -> str:
+    """Return the text of one section of PROTOCOL.md, up to the next heading of any level."""
+    found = re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^#+ |\Z)", PROTOCOL, re.M | re.S)
+    assert found, title
+    return found[1]
+
+
+def rows(text: str) -> list[list[str]]:
+    """Return the cells of the table in a text, without its head."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def shape(value: Any) -> Any:
+    """Return the names in a JSON value, in their order, and the kinds of its leaves."""
+    if isinstance(value, dict):
+        return {name: shape(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [shape(item) for item in value[:1]]
+    if isinstance(value, bool) or value is None:
+        return value
+    return "number" if isinstance(value, int | float) else "text"
+
+
+def same_shape(seen: Any, documented: Any) -> bool:
+    """Return whether two values have the same names in the same order and the same kinds."""
+    return json.dumps(shape(seen)) == json.dumps(shape(documented))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A fresh server."""
+    with running(tmp_path_factory.mktemp("docs") / "home") as started:
+        yield started
+
+
+# PROTOCOL.md
+
+
+def documented_routes() -> set[tuple[str, str]]:
+    """Return (method, path) of each heading that names a route."""
+    return set(re.findall(r"^#+ .*?`(GET|POST|WS) (/\S*)`$", PROTOCOL, re.MULTILINE))
+
+
+def test_every_route_is_documented_and_no_other() -> None:
+    """The headings are the route table, and the methods those of the OpenAPI document."""
+    table = {re.sub(r"\(\[\^/\]\+\)", "{}", pattern).replace("\\", "") for pattern, _ in ROUTES}
+    assert {re.sub(r"\{\w+\}", "{}", path) for _, path in documented_routes()} == table
+    http = {(method.upper(), path) for path, item in document()["paths"].items() for method in item}
+    assert {route for route in documented_routes() if route[0] != "WS"} == http
+
+
+def test_http_examples(server: Server) -> None:
+    """Each request of the document, in its order, is answered as the document shows."""
+    found = re.findall(r"^```http\n(.*?)^```\n(?:\n```json\n(.*?)^```$)?", PROTOCOL, re.M | re.S)
+    assert len(found) == len(blocks("http")) > 10
+    for text, expected in found:
+        head, _, body = text.partition("\n\n")
+        line, *header_lines = head.strip().splitlines()
+        method, path = line.split()
+        headers = dict(header.split(": ", 1) for header in header_lines)
+        answer = server.request(method, path, body.strip() or None, headers)
+        assert answer.status < 500
+        if not expected:
+            assert (answer.status, answer.body) == (204, b""), line
+            continue
+        assert same_shape(answer.json(), json.loads(expected)), (line, answer.text)
+        assert (answer.status >= 400) == ("error" in json.loads(expected)), line
+
+
+def test_stream_examples(server: Server) -> None:
+    """Each frame to /ws/events is answered as the document shows."""
+    frames, answers = blocks("json agent"), blocks("json ack")
+    assert len(frames) == len(answers) == 2
+    with connect(server.ws("/ws/events")) as stream:
+        for text, expected in zip(frames, answers, strict=True):
+            stream.send(text)
+            seen, shown = json.loads(stream.recv(timeout=10)), json.loads(expected)
+            assert same_shape(seen, shown)
+            assert (seen["n"], seen.get("event_ids")) == (shown["n"], shown.get("event_ids"))
+
+
+def test_examples_of_messages_from_the_server(tmp_path: Path) -> None:
+    """A real session yields each documented message, name by name."""
+    shown = {message["type"]: message for message in map(json.loads, blocks("json server"))}
+    seen: dict[str, Any] = {}
+    with (
+        running(tmp_path / "home", "--forget-after", "2s") as own,
+        connect(own.ws("/ws/broadcasts")) as dashboard,
+    ):
+
+        def collect(*types: str) -> None:
+            while not set(types) <= set(seen):
+                message = json.loads(dashboard.recv(timeout=15))
+                seen.setdefault(message["type"], message)
+
+        own.send("claude-1", tool_name="Read", session_id="s-1")
+        collect("presence_update")
+        with connect(own.ws("/ws/broadcasts")) as second:
+            state = json.loads(second.recv(timeout=15))
+        headers = {"X_Agent_ID": "claude-1", "X_Session_ID": "s-1"}
+        own.post("/api/broadcast/tracks/track-1", {"title": "Checkout"}, **headers)
+        collect("broadcast_event", "presence_removed")
+        dashboard.send("ping")
+        dashboard.send('{"type":"hello"}')
+        dashboard.send('{"type":"subscribe","agents":["claude-1"],"statuses":["idle"]}')
+        collect("pong", "error", "subscribed")
+    seen["presence_state"] = state
+    assert set(shown) == set(seen)
+    for kind, message in shown.items():
+        assert same_shape(seen[kind], message), (kind, seen[kind])
+
+
+def test_examples_of_messages_from_a_dashboard(server: Server) -> None:
+    """Each is understood."""
+    with connect(server.ws("/ws/broadcasts")) as dashboard:
+        for text in [*blocks("json client"), "ping", "subscribe"]:
+            dashboard.send(text)
+        dashboard.send("the end")
+        types = []
+        while "error" not in types:
+            types.append(json.loads(dashboard.recv(timeout=15))["type"])
+    assert types.count("pong") == 2
+    assert types.count("subscribed") == 3
+    assert types[-1] == "error"
+    full = json.loads(blocks("json client")[-1])
+    assert set(full) == {"type", *wire.Filter.__slots__}
+
+
+def test_event_fields() -> None:
+    """The table of fields is that of Event."""
+    assert [row[0] for row in rows(section("Events"))] == [field.name for field in fields(Event)]
+
+
+def test_event_types() -> None:
+    """The table of types names exactly those that have a meaning."""
+    assert {row[0] for row in rows(section("Event types"))} == MEANINGFUL
+
+
+def test_close_codes() -> None:
+    """The table of close codes is that of the program, and says who comes back by itself."""
+    table = {int(row[0]): row[2].startswith("yes") for row in rows(section("Close codes"))}
+    assert table == {int(code): code.reconnect for code in wire.CloseCode}
+
+
+def test_limits() -> None:
+    """The bounds are those of the program."""
+    defaults = {setting.flag: setting.default for setting in SETTINGS}
+    table = rows(section("Limits"))
+    for _, bound, flag in table:
+        if flag:
+            assert int(bound.split()[0]) == defaults[flag]
+    fixed = {int(bound.split()[0]) for _, bound, flag in table if not flag}
+    assert fixed == {
+        MAX_EVENTS,
+        MAX_LINES,
+        wire.MAX_CLIENT_FRAME_BYTES,
+        wire.MAX_FILTER_VALUES,
+        wire.STATE_PART_AGENTS,
+    }
+    assert f"to {MAX_EXTRA_BYTES} bytes" in section("Events")
+    assert f"1 to {MAX_ID_CHARS} characters" in section("Events")
+    assert f"Version {wire.PROTOCOL_VERSION}." in PROTOCOL
+
+
+# README.md
+
+
+def test_settings_table() -> None:
+    """The table of settings is that of the program."""
+    found = re.search(r"<!-- settings -->\n(.*?)<!-- /settings -->", README, re.DOTALL)
+    assert found
+    assert rows(found[1]) == [
+        [
+            setting.flag,
+            setting.variable,
+            setting.default_text,
+            setting.help,
+        ]
+        for setting in SETTINGS
+    ]
+
+
+def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    """``serve --help`` has each flag with its variable."""
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for setting in SETTINGS:
+        assert setting.flag in text
+        assert setting.variable in text
+
+
+def test_commands_of_the_readme() -> None:
+    """It says how to start, test and measure, and names commands that exist."""
+    shell = "\n".join(re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
+    assert "htmlgraph-nb demo" in shell
+    assert "python3 -m tests" in shell
+    for module in re.findall(r"-m ((?:tests|htmlgraph_\w+)[\w.]*)", README):
+        place = ROOT.joinpath(*module.split("."))
+        assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), module
+    for command in set(re.findall(r"htmlgraph-nb (\w+)", README)):
+        with pytest.raises(SystemExit) as ended:
+            main([command, "--help"])
+        assert ended.value.code == 0, command
+
+
+def test_links_lead_somewhere() -> None:
+    """Files that the two documents link to are there."""
+    for text, folder in ((README, ROOT), (PROTOCOL, ROOT / "server")):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+            assert (folder / target).exists(), target

@@ -1,0 +1,169 @@
+"""Settings: flag before environment before default, and what cannot be used."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from htmlgraph_nb.errors import ConfigError
+from htmlgraph_server.config import SETTINGS, Config, duration_s, is_loopback, make_config
+
+NOTHING: dict[str, str | None] = {}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0),
+        ("300", 300),
+        ("1.5", 1.5),
+        ("90s", 90),
+        ("5m", 300),
+        ("24h", 86_400),
+        ("90d", 7_776_000),
+        ("2w", 1_209_600),
+        (" 5 m ", 300),
+        ("36500d", 3_153_600_000),
+    ],
+)
+def test_duration(text: str, seconds: float) -> None:
+    """Seconds, or a number with its unit."""
+    assert duration_s(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-1", "5 minutes", "1e3", "inf", "nan", "s", "٣", "36501d", "9" * 400]
+)
+def test_no_duration(text: str) -> None:
+    """Everything else is refused, also what no clock can count."""
+    with pytest.raises(ValueError, match="expected"):
+        duration_s(text)
+
+
+def test_defaults() -> None:
+    """Without flags and variables each field has its documented default."""
+    config = make_config(NOTHING, {})
+    assert (config.host, config.port, config.token) == ("127.0.0.1", 8000, "")
+    assert (config.hub.max_clients, config.hub.max_clients_per_session) == (5_000, 10)
+    assert config.hub.tick_s == 0.02
+    assert config.roster.max_agents == 10_000
+    assert config.roster.idle_timeout_s == 300
+    assert (config.retain_s, config.synchronous) == (0, "NORMAL")
+
+
+VALUES = {
+    "host": "127.0.0.2",
+    "port": "0",
+    "db": "/tmp/other.db",
+    "token": "a-token-of-words",
+    "allow_origins": "https://a.example, https://b.example,",
+    "allow_hosts": "a.example",
+    "max_clients": "11",
+    "max_clients_per_session": "12",
+    "max_agents": "13",
+    "max_queue_bytes": "14",
+    "max_body_bytes": "15",
+    "tick_ms": "16",
+    "stall_timeout": "17s",
+    "idle_timeout": "18",
+    "offline_timeout": "19m",
+    "forget_after": "20h",
+    "retain": "21d",
+    "synchronous": "full",
+}
+
+
+def test_every_setting_arrives() -> None:
+    """Each flag and each variable reaches its field, and a flag goes before a variable."""
+    assert set(VALUES) == {setting.name for setting in SETTINGS}
+    by_flag = make_config(VALUES, {})
+    assert (by_flag.host, by_flag.port, by_flag.db) == ("127.0.0.2", 0, "/tmp/other.db")
+    assert by_flag.allow_origins == ("https://a.example", "https://b.example")
+    assert by_flag.allow_hosts == ("a.example",)
+    hub, roster = by_flag.hub, by_flag.roster
+    assert (hub.max_clients, hub.max_clients_per_session, hub.max_queue_bytes) == (11, 12, 14)
+    assert (hub.tick_s, hub.stall_timeout_s) == (0.016, 17)
+    assert (roster.max_agents, by_flag.max_body_bytes) == (13, 15)
+    assert (roster.idle_timeout_s, roster.offline_timeout_s) == (18, 1_140)
+    assert (roster.forget_after_s, by_flag.retain_s) == (72_000, 1_814_400)
+    assert by_flag.synchronous == "FULL"
+    variables = {setting.variable: VALUES[setting.name] for setting in SETTINGS}
+    assert make_config(NOTHING, variables) == by_flag
+    assert make_config({"port": "7"}, variables).port == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("port", "65536"),
+        ("port", "-1"),
+        ("port", "http"),
+        ("port", "8_0"),
+        ("port", ""),
+        ("max_clients", "0"),
+        ("max_clients", "1.5"),
+        ("max_agents", "9" * 30),
+        ("tick_ms", "60001"),
+        ("retain", "forever"),
+        ("synchronous", "SOMETIMES"),
+    ],
+)
+def test_unusable_values(name: str, text: str) -> None:
+    """The error names the flag or the variable, what was seen and what is expected."""
+    [setting] = [setting for setting in SETTINGS if setting.name == name]
+    for flags, environ, origin in (
+        ({name: text}, {}, setting.flag),
+        ({}, {setting.variable: text}, setting.variable),
+    ):
+        with pytest.raises(ConfigError, match="expected") as refused:
+            make_config(flags, environ)
+        assert str(refused.value).startswith(f"{origin} is {text[:60]!r}: ")
+
+
+@pytest.mark.parametrize("token", ["short", "with space!", "x" * 257])
+def test_unusable_token_is_not_shown(token: str) -> None:
+    """Not even a wrong secret is repeated."""
+    with pytest.raises(ConfigError) as refused:
+        make_config({"token": token}, {})
+    assert token not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("127.1.2.3", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("", False),
+        ("192.168.1.1", False),
+        ("example.org", False),
+        ("localhost.example.org", False),
+    ],
+)
+def test_loopback(host: str, own: bool) -> None:
+    """A token is needed exactly where others reach the server."""
+    assert is_loopback(host) is own
+    if own:
+        assert Config(host=host, db="x").host == host
+    else:
+        with pytest.raises(ConfigError, match="HTMLGRAPH_TOKEN"):
+            Config(host=host, db="x")
+        assert Config(host=host, db="x", token="long-enough").host == host
+
+
+@given(st.sampled_from([setting.name for setting in SETTINGS]), st.text(max_size=40))
+def test_any_text_is_taken_or_refused_by_name(name: str, text: str) -> None:
+    """No text of any setting ends in another error than ConfigError."""
+    [setting] = [setting for setting in SETTINGS if setting.name == name]
+    try:
+        make_config({name: text, "db": "x"} if name != "db" else {name: text}, {})
+    except ConfigError as error:
+        message = str(error)
+        if name == "host":
+            message = f"{setting.flag} {message}"
+        assert setting.flag in message

@@ -1,0 +1,119 @@
+"""The static forms of the grid, its settings, and how it knows that a cell runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from htmlgraph_nb import grid, snapshot
+from htmlgraph_nb.checks import parse_time
+from htmlgraph_nb.connection import Connection
+from htmlgraph_nb.errors import ConfigError
+from htmlgraph_nb.model import AgentPresence, PresenceStatus
+
+AT = parse_time("2025-01-14T14:50:30Z")
+CONNECTED = Connection("connected", None, "connected", "http://127.0.0.1:8000")
+
+
+def agent(name: str, status: str = "active", **fields) -> AgentPresence:
+    return AgentPresence(name, PresenceStatus(status), **{"last_activity": AT, **fields})
+
+
+def listed(*agents: AgentPresence) -> dict[str, AgentPresence]:
+    return {one.agent_id: one for one in agents}
+
+
+def test_the_summary_counts_agents_by_status():
+    """One line: how many, doing what, where."""
+    agents = listed(agent("a"), agent("b", "idle"), agent("c"))
+    line = snapshot.summary(agents, CONNECTED)
+    assert line == "AgentGrid(3 agents: 2 active, 1 idle; http://127.0.0.1:8000)"
+    assert snapshot.summary(listed(agent("a")), CONNECTED).startswith("AgentGrid(1 agent: ")
+    assert snapshot.summary({}, Connection()) == "AgentGrid(0 agents; connecting)"
+
+
+def test_the_table_holds_every_agent_as_text():
+    """Latest activity first; unknown cost is empty and not zero; waiting is said in words."""
+    agents = listed(
+        agent("old", "offline", last_activity=parse_time("2025-01-14T14:00:00Z")),
+        agent("new", total_cost_tokens=1234567, cost_usd=0.5, attention=True),
+    )
+    html = snapshot.table(agents, CONNECTED, AT)
+    assert html.index("new") < html.index("old")
+    assert "<td>1,234,567</td><td>0.5000</td>" in html
+    assert "<td>0</td><td></td>" in html
+    assert "<td>active, waits for you</td>" in html
+    assert "at 2025-01-14T14:50:30Z" in html
+
+
+def test_the_table_escapes_what_agents_call_themselves():
+    """No name, tool or reason becomes markup."""
+    evil = "<img src=x onerror=alert(1)>&\"'"
+    one = agent(evil, reason=evil, last_tool_name=evil, session_id=evil, current_feature_id=evil)
+    html = snapshot.table(listed(one), Connection("closed", None, evil), AT)
+    assert "<img" not in html
+    assert html.count("&lt;img src=x onerror=alert(1)&gt;&amp;&quot;&#x27;") == 6
+
+
+def test_a_long_table_is_cut_and_says_so():
+    """A notebook file does not grow with ten thousand agents."""
+    agents = listed(*(agent(f"agent-{i}") for i in range(250)))
+    html = snapshot.table(agents, CONNECTED, AT)
+    assert html.count('<th scope="row">') == 200
+    assert "50 agents are not shown" in html
+
+
+def test_the_table_says_why_there_is_nothing():
+    """Without a server it shows what was tried and what to type."""
+    html = snapshot.table({}, Connection("connecting", None, "tried\nhtmlgraph-nb serve"), AT)
+    assert "tried<br>htmlgraph-nb serve" in html
+
+
+@pytest.mark.parametrize("rate", [0, -1, 61, float("nan"), "fast", None])
+def test_a_rate_out_of_bounds_is_refused(rate):
+    """Before anything is started, and with the bounds in the text."""
+    with pytest.raises(ConfigError, match="above 0, up to 60"):
+        grid.AgentGrid("http://127.0.0.1:1", max_rate=rate)
+
+
+@pytest.mark.parametrize("height", [0, -5, True, 1.5])
+def test_a_height_that_is_no_length_is_refused(height):
+    """Before anything is started, and with both forms in the text."""
+    with pytest.raises(ConfigError, match='pixels as 400, or CSS as "60vh"'):
+        grid.AgentGrid("http://127.0.0.1:1", height=height)
+
+
+def test_the_front_end_is_text_and_shared_by_all_grids():
+    """A path in its place would keep every closed widget alive."""
+    assert type(grid.AgentGrid._esm) is str
+    assert "export default" in grid.AgentGrid._esm
+    assert type(grid.AgentGrid._css) is str
+
+
+class Events:
+    """A double of IPython's event manager."""
+
+    def __init__(self) -> None:
+        self.callbacks: dict[str, list] = {"pre_execute": [], "post_execute": []}
+
+    def register(self, event, callback) -> None:
+        self.callbacks[event].append(callback)
+
+    def trigger(self, event) -> None:
+        for callback in self.callbacks[event]:
+            callback()
+
+
+def test_a_running_cell_is_known_from_the_events():
+    """Busy in the cell that makes the first grid, idle after it, busy again in the next."""
+    events = Events()
+    watch = grid.CellWatch(events)
+    seen = [watch.busy]
+    for event in ("post_execute", "pre_execute", "post_execute"):
+        events.trigger(event)
+        seen.append(watch.busy)
+    assert seen == [True, False, True, False]
+
+
+def test_outside_of_ipython_no_cell_runs():
+    """A plain script has no cells, so every second counts."""
+    assert grid.CellWatch(None).busy is False

@@ -1,0 +1,90 @@
+"""The state that a manager keeps around a transaction, driven without a file."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from htmlgraph_nb.errors import InvalidEvent
+from htmlgraph_nb.intake import event_of
+from htmlgraph_nb.model import Event, PresenceStatus
+from htmlgraph_nb.presence import AgentPresence
+from htmlgraph_nb.roster import Limits, Roster
+
+from .strategies import T0, at
+
+
+def test_the_names_of_the_older_module_are_here() -> None:
+    """Scripts import all three from htmlgraph_nb.presence."""
+    from htmlgraph_nb import presence
+
+    assert {"AgentPresence", "PresenceManager", "PresenceStatus"} <= set(presence.__all__)
+    assert AgentPresence("a").status is PresenceStatus.OFFLINE
+
+
+@pytest.mark.parametrize("given", ["tool_execute", {"event_type": "tool_execute"}])
+def test_a_bare_type_is_an_event(given: object) -> None:
+    """The same as a dict with it alone."""
+    assert event_of("a", given) == Event(agent_id="a", event_type="tool_execute")  # type: ignore[arg-type]
+
+
+def test_unknown_keys_are_kept() -> None:
+    """In extra, beside what is there; the agent is the one that was named."""
+    event = event_of("a", {"agent_id": "b", "prompt_id": 7, "extra": {"k": 1}, "tool_name": None})
+    assert event == Event(agent_id="a", extra={"prompt_id": 7, "k": 1})
+
+
+def test_an_event_built_by_hand_is_checked() -> None:
+    """Its class checks nothing; what is stored must fit all the same."""
+    assert event_of("a", Event(agent_id="b", tool_name="Bash")).agent_id == "a"
+    for field, value in (("tool_name", "\ud800"), ("input_tokens", -1), ("extra", {"x": object()})):
+        with pytest.raises(InvalidEvent, match=field):
+            event_of("a", Event(agent_id="a", **{field: value}))
+
+
+@pytest.mark.parametrize(
+    ("agent_id", "event", "says"),
+    [
+        ("", "prompt", "agent_id has 0 characters"),
+        ("a" * 257, {}, "agent_id has 257 characters"),
+        (None, "prompt", "agent_id is null"),
+        (7, {}, "agent_id is integer 7"),
+        ("a", "", "event_type has 0 characters"),
+        ("a", None, "event is null, expected a dict, an Event or an event type"),
+        ("a", 7, "event is integer 7, expected a dict"),
+        ("a", [{}], "event is an array of 1, expected a dict"),
+        ("a", {"cost_tokens": "many"}, "cost_tokens is text 'many', expected an integer"),
+        ("a", {"timestamp": "yesterday"}, "timestamp is 'yesterday', expected RFC 3339"),
+        ("a", {"when": T0}, "extra cannot be written as JSON"),
+    ],
+)
+def test_bad_input_is_named(agent_id: object, event: object, says: str) -> None:
+    """What was seen, and what was expected instead."""
+    with pytest.raises(InvalidEvent, match=says):
+        event_of(agent_id, event)  # type: ignore[arg-type]
+
+
+def test_timers_may_be_judged_by_other_limits() -> None:
+    """An agent that is silent long enough to be offline can be asked about as idle."""
+    roster = Roster(Limits(idle_timeout_s=60, offline_timeout_s=120, forget_after_s=600))
+    roster.apply(Event(agent_id="a", event_type="prompt"), 1, T0)
+    roster.commit()
+    only_idle = Limits(idle_timeout_s=60, offline_timeout_s=0, forget_after_s=0)
+    assert [event.event_type for event in roster.due(at(59))] == []
+    for seconds, kind in ((60, "idle"), (120, "offline"), (600, "forget")):
+        assert [event.event_type for event in roster.due(at(seconds))] == [kind]
+        assert [event.event_type for event in roster.due(at(seconds), only_idle)] == ["idle"]
+
+
+def test_a_sign_of_life_in_the_running_transaction_counts() -> None:
+    """Whoever is asked for stale agents meanwhile must not name this one."""
+    roster = Roster()
+    roster.apply(Event(agent_id="a", event_type="prompt"), 1, T0)
+    roster.commit()
+    later = T0 + timedelta(days=2)
+    assert roster.silent_since(["a"], later, 3_600) == ["a"]
+    roster.apply(Event(agent_id="a", event_type="prompt"), 2, later)
+    assert roster.silent_since(["a"], later, 3_600) == []
+    roster.rollback()
+    assert roster.silent_since(["a", "unknown"], later, 3_600) == ["a"]

@@ -344,20 +344,27 @@ def test_a_subscriber_that_fails_harms_neither_sender_nor_the_next(
 def test_snapshots_are_whole_while_others_write(manager: PresenceManager) -> None:
     """A reader in another thread never meets a dict that changes under its hands."""
     from concurrent.futures import ThreadPoolExecutor
+    from threading import Event as Flag
+
+    enough = Flag()
+
+    def write() -> set[str]:
+        alive: set[str] = set()
+        n = 0
+        while n < 300 or not enough.is_set():
+            agent_id, n = f"a{n % 400}", n + 1
+            manager.update_presence(agent_id, "forget" if n % 3 == 0 else "prompt")
+            (alive.discard if n % 3 == 0 else alive.add)(agent_id)
+        return alive
 
     with ThreadPoolExecutor(1) as pool:
-        writing = pool.submit(
-            lambda: [
-                manager.update_presence(f"a{n}", "forget" if n % 3 == 2 else "prompt")
-                for n in range(600)
-            ]
-        )
-        n_reads = 0
-        while not writing.done():
-            for presence in manager.snapshot().values():
-                assert presence.seq <= manager.cursor.seq
-            manager.tick()
-            n_reads += 1
-        writing.result()
-    assert n_reads > 3
-    assert len(manager.snapshot()) == 400
+        writing = pool.submit(write)
+        try:
+            for _ in range(10):
+                for presence in manager.snapshot().values():
+                    assert presence.seq <= manager.cursor.seq
+                manager.tick()
+        finally:
+            enough.set()
+        alive = writing.result()
+    assert set(manager.snapshot()) == alive

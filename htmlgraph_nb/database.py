@@ -8,7 +8,7 @@ import time
 from urllib.parse import quote
 
 from .errors import StoreDamaged, StoreUnavailable
-from .schema import check_version, migrate
+from .schema import SCHEMA_VERSION, check_version, migrate
 
 SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 BUSY_TIMEOUT_S = 5.0
@@ -102,6 +102,8 @@ def _code(error: sqlite3.Error) -> int:
 def open_reader(path: str) -> sqlite3.Connection:
     """Return a read-only connection to an existing file, usable from any one thread at a time.
 
+    A file of an older version is brought up to date first.
+
     Raises:
         StoreUnavailable: there is no such file, or it cannot be read.
         StoreDamaged, StoreTooNew: as Store.
@@ -116,8 +118,11 @@ def open_reader(path: str) -> sqlite3.Connection:
         )
         try:
             db.execute("PRAGMA query_only = ON")
-            if not check_version(db, path):
+            version = check_version(db, path)
+            if not version:
                 raise StoreDamaged(f"{path} is empty; start with: htmlgraph-nb serve --db {path}")
+            if version < SCHEMA_VERSION:
+                open_writer(path, "NORMAL", BUSY_TIMEOUT_S).close()
         except BaseException:
             db.close()
             raise

@@ -20,6 +20,7 @@ from .state import ANSWER, HALT, LIFE, START, TOOL, WORK, AgentState, time_of
 from .times import EPOCH
 
 TOOL_DONE = frozenset({"tool_execute", "tool_call", "tool_result", "tool_error"})
+ERRORS = frozenset({"tool_error", "error"})
 TURN_ENDS = frozenset({"stop", "interrupt", "error", "idle"})
 SESSION_ENDS = frozenset({"session_end", "process_exit", "offline"})
 
@@ -67,6 +68,8 @@ def observe(known: AgentState, event: Event, now: datetime) -> AgentState:
         _enter_session(state, event)
     if counts_as_tool(event):
         state.total_tools = min(state.total_tools + 1, MAX_INTEGER)
+    if is_error(event):
+        state.total_errors = min(state.total_errors + 1, MAX_INTEGER)
     _learn_facts(state, event, late)
     moment = _moment(state, event, at, late)
     _learn_evidence(state, event, moment)
@@ -87,10 +90,15 @@ def counts_as_tool(event: Event) -> bool:
     return event.tool_name is not None and event.event_type not in MEANINGFUL
 
 
+def is_error(event: Event) -> bool:
+    """Return whether the event is a tool or a turn that ended in an error."""
+    return event.status == "error" or event.event_type in ERRORS
+
+
 def _enter_session(state: AgentState, event: Event) -> None:
     if state.session_id is not None:
         state.forget_session()
-        state.total_tools = 0
+        state.total_tools = state.total_errors = 0
     state.session_id = event.session_id
 
 

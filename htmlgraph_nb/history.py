@@ -58,6 +58,7 @@ PRESENCE_DTYPES: dict[str, str] = {
     "since": _TIME,
     "total_tools_executed": "int64",
     "total_cost_tokens": "int64",
+    "total_errors": "int64",
     "reason": "string",
     "attention": "bool",
     "cost_usd": "float64",

@@ -175,6 +175,7 @@ class AgentPresence:
         total_cost_tokens: all tokens that the agent has spent.
         attention: True while the agent waits for a person.
         cost_usd: US dollars as far as they are known; None where they are not, never 0 for that.
+        total_errors: tools and turns of the current session that ended in an error.
         seq: number of the change that made this state; 0 before any.
     """
 
@@ -195,6 +196,7 @@ class AgentPresence:
     host: str | None = None
     parent_agent_id: str | None = None
     cost_usd: float | None = None
+    total_errors: int = 0
     seq: int = 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -217,6 +219,7 @@ class AgentPresence:
             "host": self.host,
             "parent_agent_id": self.parent_agent_id,
             "cost_usd": self.cost_usd,
+            "total_errors": self.total_errors,
             "seq": self.seq,
         }
 
@@ -233,7 +236,7 @@ class AgentPresence:
         for name in ("last_activity", "since"):
             if name in values:
                 values[name] = parse_time(values[name], name)
-        for name in ("seq", "total_tools_executed", "total_cost_tokens"):
+        for name in ("seq", "total_tools_executed", "total_cost_tokens", "total_errors"):
             if name in values:
                 values[name] = check_count(values[name], name)
         if "status" in values:

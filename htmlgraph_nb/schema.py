@@ -2,7 +2,8 @@
 
 ``events`` is the append-only history; its ids are the seq of the changes. Ids and names are small
 integers against ``names``; the view ``history`` shows them as text, for people and for queries.
-``agent_presence`` is the present state, with the evidence behind it as JSON.
+``agent_presence`` is the present state, with the evidence behind it as JSON. ``segments`` names the
+columnar copies of history beside the file: range of ids, size, checksum, earliest and latest time.
 """
 
 from __future__ import annotations
@@ -164,10 +165,69 @@ _VERSION_1 = (
         seq INTEGER NOT NULL,
         PRIMARY KEY (resource_type, resource_id)
     ) WITHOUT ROWID""",
-    f"CREATE VIEW history AS {select_history(HISTORY_COLUMNS)}",
+    """CREATE VIEW history AS SELECT
+        e.id AS seq,
+        e.ts AS timestamp,
+        n_agent.name AS agent_id,
+        n_type.name AS event_type,
+        n_session.name AS session_id,
+        n_tool.name AS tool_name,
+        e.tool_use_id AS tool_use_id,
+        n_feature.name AS feature_id,
+        n_model.name AS model,
+        CASE e.status WHEN 0 THEN 'ok' WHEN 1 THEN 'error' END AS status,
+        e.input_tokens AS input_tokens,
+        e.cache_read_tokens AS cache_read_tokens,
+        e.cache_write_5m_tokens AS cache_write_5m_tokens,
+        e.cache_write_1h_tokens AS cache_write_1h_tokens,
+        e.output_tokens AS output_tokens,
+        e.cost_tokens AS cost_tokens,
+        e.cost_usd AS cost_usd,
+        e.duration_ms AS duration_ms,
+        n_parent.name AS parent_agent_id,
+        n_project.name AS project,
+        n_host.name AS host,
+        n_source.name AS source,
+        e.event_id AS event_id,
+        e.extra AS extra
+    FROM events e
+        LEFT JOIN names n_agent ON n_agent.id = e.agent
+        LEFT JOIN names n_type ON n_type.id = e.type
+        LEFT JOIN names n_session ON n_session.id = e.session
+        LEFT JOIN names n_tool ON n_tool.id = e.tool
+        LEFT JOIN names n_feature ON n_feature.id = e.feature
+        LEFT JOIN names n_model ON n_model.id = e.model
+        LEFT JOIN names n_parent ON n_parent.id = e.parent
+        LEFT JOIN names n_project ON n_project.id = e.project
+        LEFT JOIN names n_host ON n_host.id = e.host
+        LEFT JOIN names n_source ON n_source.id = e.source""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+_VERSION_2 = (
+    "ALTER TABLE agent_presence ADD COLUMN total_errors INTEGER NOT NULL DEFAULT 0",
+    """CREATE TABLE segments (
+        first_id INTEGER PRIMARY KEY,
+        last_id INTEGER NOT NULL,
+        n_rows INTEGER NOT NULL,
+        n_bytes INTEGER NOT NULL,
+        crc32 INTEGER NOT NULL,
+        first_ts INTEGER NOT NULL,
+        last_ts INTEGER NOT NULL,
+        file TEXT NOT NULL
+    )""",
+    # A sealed copy is known only as long as it equals its rows, whoever changes them.
+    """CREATE TRIGGER events_deleted AFTER DELETE ON events BEGIN
+        DELETE FROM segments WHERE first_id <= OLD.id AND last_id >= OLD.id;
+    END""",
+    """CREATE TRIGGER events_updated AFTER UPDATE ON events BEGIN
+        DELETE FROM segments WHERE (first_id <= OLD.id AND last_id >= OLD.id)
+            OR (first_id <= NEW.id AND last_id >= NEW.id);
+    END""",
+    "CREATE TRIGGER names_deleted AFTER DELETE ON names BEGIN DELETE FROM segments; END",
+    "CREATE TRIGGER names_updated AFTER UPDATE ON names BEGIN DELETE FROM segments; END",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
 """Statements that lead from each version to the next; the newest version is their number."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -41,6 +41,7 @@ class AgentState:
 
     presence: AgentPresence
     total_tools: int = 0
+    total_errors: int = 0
     total_tokens: int = 0
     cost_usd: float | None = None
     session_id: str | None = None
@@ -159,6 +160,7 @@ def from_record(presence: AgentPresence, record: Mapping[str, Any]) -> AgentStat
     return AgentState(
         presence=presence,
         total_tools=presence.total_tools_executed,
+        total_errors=presence.total_errors,
         total_tokens=presence.total_cost_tokens,
         cost_usd=presence.cost_usd,
         session_id=presence.session_id,

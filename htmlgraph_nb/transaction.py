@@ -236,6 +236,7 @@ def _presence_row(state: AgentState) -> tuple[Any, ...]:
         p.host,
         p.parent_agent_id,
         p.cost_usd,
+        p.total_errors,
         p.seq,
         json.dumps(to_record(state)),
     )

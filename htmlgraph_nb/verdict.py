@@ -158,6 +158,7 @@ def judge(state: AgentState, event: Event, seq: int) -> AgentState:
         state.host,
         state.parent_agent_id,
         state.cost_usd,
+        state.total_errors,
         seq,
     )
     return state

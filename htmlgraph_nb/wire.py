@@ -95,7 +95,8 @@ def presence_object(presence: AgentPresence) -> dict[str, Any]:
     full = presence.to_dict()
     wire: dict[str, Any] = {}
     for index, (name, value) in enumerate(full.items()):
-        if index < 8 or (value is not None and value is not False):
+        says_something = value is not None and value is not False
+        if index < 8 or (says_something and (value or name != "total_errors")):
             wire[name] = value
     return wire
 

@@ -119,6 +119,7 @@ _PRESENCE: dict[str, Schema] = {
     "host": or_null(text()),
     "parent_agent_id": or_null(text()),
     "cost_usd": {"type": ["number", "null"], "description": "Null where it is not known."},
+    "total_errors": _count("Tools and turns of the current session that ended in an error."),
     "seq": _count("Number of the change that made this state."),
 }
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from htmlgraph_nb.errors import HtmlgraphError, StoreDamaged, StoreTooNew, StoreUnavailable
+from htmlgraph_nb.history import load_presence
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.schema import SCHEMA_VERSION
 
@@ -40,6 +41,57 @@ def test_an_empty_file_becomes_a_database(path: str) -> None:
         db.close()
         assert rows_of(name, "seq, agent_id, tool_name, session_id") == [(1, "a", "Bash", "s")]
         assert digest(name).keys() == {name}, "the log was checkpointed and removed"
+
+
+def _make_older(path: str) -> None:
+    """A file as version 1 left it: one agent, two events, and its evidence."""
+    with PresenceManager(path) as manager:
+        manager.update_presence("a", {"tool_name": "Bash", "session_id": "s"})
+        manager.update_presence("a", "prompt")
+    with sqlite3.connect(path) as db:
+        for name in ("events_deleted", "events_updated", "names_deleted", "names_updated"):
+            db.execute(f"DROP TRIGGER {name}")
+        db.execute("DROP TABLE segments")
+        db.execute("ALTER TABLE agent_presence DROP COLUMN total_errors")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+
+
+@pytest.mark.parametrize("write_first", [True, False])
+def test_an_older_file_is_brought_up_to_date(path: str, write_first: bool) -> None:
+    """By whoever opens it first, a reader too; its agents and events stay."""
+    _make_older(path)
+    if write_first:
+        with PresenceManager(path) as manager:
+            assert manager.agents["a"].total_errors == 0
+            manager.update_presence("a", {"event_type": "tool_error", "tool_name": "Bash"})
+            assert manager.agents["a"].total_errors == 1
+    assert load_presence(path)["total_errors"].tolist() == [int(write_first)]
+    assert rows_of(path, "agent_id, tool_name")[:2] == [("a", "Bash"), ("a", None)]
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+    db.close()
+
+
+def test_a_changed_row_or_name_makes_its_sealed_copy_unknown(path: str) -> None:
+    """Whoever changes it, the shell included; other copies stay known."""
+    with PresenceManager(path) as manager:
+        for _ in range(4):
+            manager.update_presence("a", "prompt")
+
+    def known(change: str) -> list[int]:
+        with sqlite3.connect(path) as db:
+            db.execute("DELETE FROM segments")
+            for first in (1, 3):
+                row = (first, first + 1, 2, 9, 9, 0, 0, f"{first}.arrow")
+                db.execute("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            db.execute(change)
+            return [row[0] for row in db.execute("SELECT first_id FROM segments")]
+
+    assert known("UPDATE events SET ts = ts + 1 WHERE id = 2") == [3]
+    assert known("DELETE FROM events WHERE id = 3") == [1]
+    assert known("UPDATE names SET name = 'b' WHERE name = 'a'") == []
+    assert known("UPDATE meta SET value = value") == [1, 3]
 
 
 def _make_newer(path: str) -> None:

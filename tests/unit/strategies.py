@@ -84,6 +84,7 @@ presences = st.builds(
     since=_optional(moments),
     attention=st.booleans(),
     cost_usd=_optional(dollars),
+    total_errors=counts,
     seq=counts,
 )
 """Presences with any field set or absent."""

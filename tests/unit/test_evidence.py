@@ -148,6 +148,18 @@ def test_late_event_of_an_old_session_counts_tokens_only() -> None:
     assert not state.open_tools
 
 
+def test_errors_are_counted_by_session() -> None:
+    """A failed tool and a failed turn count, whatever says so; a new session begins at 0."""
+    found = [
+        event("tool_error", 1, tool_name="Bash", session_id="s1"),
+        event("tool_execute", 2, tool_name="Bash", status="error"),
+        event("tool_execute", 3, tool_name="Bash", status="ok"),
+        event("error", 4),
+    ]
+    assert fold(found).presence.total_errors == 3
+    assert fold([*found, event("prompt", 5, session_id="s2")]).presence.total_errors == 0
+
+
 def test_end_of_another_session_ends_nothing() -> None:
     """The old session's end, stamped just after the new one's start, does not end the new one."""
     found = [

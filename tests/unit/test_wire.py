@@ -48,6 +48,8 @@ def test_presence_object_tells_free_from_unknown() -> None:
     """A cost of 0 is told; a cost that is not known is left out."""
     assert presence_object(AgentPresence("a", cost_usd=0.0))["cost_usd"] == 0.0
     assert "cost_usd" not in presence_object(AgentPresence("a", cost_usd=None))
+    assert presence_object(AgentPresence("a", total_errors=2))["total_errors"] == 2
+    assert "total_errors" not in presence_object(AgentPresence("a"))
 
 
 @given(presences)

@@ -27,8 +27,10 @@ class HistoryQuery:
         since, until: from and up to (not including) these times, UTC; None: no bound.
         agents, sessions, tools, features, event_types: only these; None: all.
         columns: names of HISTORY_COLUMNS, in the order wanted.
-        after_seq: only rows with a larger seq.
+        after_seq: only rows beyond this seq: with a larger one, or, newest first, a smaller one;
+            0: from the first row of that order.
         limit: most rows; None: all.
+        newest_first: in descending order of seq.
     """
 
     since: datetime | None = None
@@ -41,6 +43,7 @@ class HistoryQuery:
     columns: Sequence[str] = HISTORY_COLUMNS
     after_seq: int = 0
     limit: int | None = None
+    newest_first: bool = False
 
     def __post_init__(self) -> None:
         for name in self.columns:
@@ -55,16 +58,9 @@ class HistoryQuery:
         """Names of a row's values: ``seq``, then the other columns that were asked for."""
         return ("seq", *(name for name in self.columns if name != "seq"))
 
-    def to_sql(self) -> tuple[str, list[Any]]:
-        """Return the SELECT and its parameters; ``seq`` is always its first column."""
-        where: list[str] = ["e.id > ?"]
-        params: list[Any] = [self.after_seq]
-        if self.since is not None:
-            where.append("e.ts >= ?")
-            params.append(to_micros(self.since))
-        if self.until is not None:
-            where.append("e.ts < ?")
-            params.append(to_micros(self.until))
+    @property
+    def wishes(self) -> dict[str, Sequence[str]]:
+        """The texts that are wanted, by their column; columns of which all are wanted are left out."""
         wishes = {
             "agent_id": self.agents,
             "session_id": self.sessions,
@@ -72,11 +68,34 @@ class HistoryQuery:
             "feature_id": self.features,
             "event_type": self.event_types,
         }
-        for field, values in wishes.items():
-            if values is not None:
-                where.append(named_in(field, len(values)))
-                params.extend(values)
-        text = f"{select_history(self.row_columns)} WHERE {' AND '.join(where)} ORDER BY e.id"
+        return {field: values for field, values in wishes.items() if values is not None}
+
+    def conditions(self) -> tuple[str, list[Any]]:
+        """Return the text of WHERE and ORDER BY for a SELECT from ``events e``, and its parameters.
+
+        ``limit`` is no part of it.
+        """
+        where: list[str] = []
+        params: list[Any] = []
+        if self.after_seq or not self.newest_first:
+            where.append("e.id < ?" if self.newest_first else "e.id > ?")
+            params.append(self.after_seq)
+        if self.since is not None:
+            where.append("e.ts >= ?")
+            params.append(to_micros(self.since))
+        if self.until is not None:
+            where.append("e.ts < ?")
+            params.append(to_micros(self.until))
+        for field, values in self.wishes.items():
+            where.append(named_in(field, len(values)))
+            params.extend(values)
+        order = "ORDER BY e.id DESC" if self.newest_first else "ORDER BY e.id"
+        return f"WHERE {' AND '.join(where)} {order}" if where else order, params
+
+    def to_sql(self) -> tuple[str, list[Any]]:
+        """Return the SELECT and its parameters; ``seq`` is always its first column."""
+        conditions, params = self.conditions()
+        text = f"{select_history(self.row_columns)} {conditions}"
         if self.limit is not None:
             text += " LIMIT ?"
             params.append(self.limit)

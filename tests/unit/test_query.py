@@ -80,6 +80,7 @@ queries = st.builds(
     columns=st.just(("seq", "agent_id")),
     after_seq=st.integers(0, N_ROWS + 1),
     limit=st.none() | st.integers(0, N_ROWS),
+    newest_first=st.booleans(),
 )
 
 
@@ -93,8 +94,9 @@ def fits(query: HistoryQuery, seq: int, event: Event) -> bool:
         (query.features, event.feature_id),
         (query.event_types, event.event_type),
     )
+    beyond = seq < (query.after_seq or seq + 1) if query.newest_first else seq > query.after_seq
     return (
-        seq > query.after_seq
+        beyond
         and (query.since is None or event.timestamp >= query.since)
         and (query.until is None or event.timestamp < query.until)
         and all(wanted is None or value in wanted for wanted, value in wishes)
@@ -105,10 +107,12 @@ def fits(query: HistoryQuery, seq: int, event: Event) -> bool:
 def test_an_answer_is_what_a_filter_of_all_rows_gives(
     db: sqlite3.Connection, query: HistoryQuery
 ) -> None:
-    """In the order of seq, up to the limit."""
+    """In the order of seq, or newest first, up to the limit."""
     expected = [
         (seq, event.agent_id) for seq, event in enumerate(EVENTS, 1) if fits(query, seq, event)
     ]
+    if query.newest_first:
+        expected.reverse()
     assert rows(db, query) == expected[: query.limit]
 
 

@@ -38,10 +38,12 @@ MAX_CONTENT_BYTES = 256 << 10
 MAX_LINE_BYTES = 16 << 10
 MAX_SPOOL_BYTES = 16 << 20
 MAX_TEXT_CHARS = 256
-PATH = "/api/hooks/claude"
+PATH = "/api/hooks/"
+AGENTS = ("claude", "codex", "gemini")
 
 HELP = """\
-htmlgraph-hook: reads a Claude Code hook's JSON on stdin and reports it to the htmlgraph-nb server.
+htmlgraph-hook [claude|codex|gemini]: reads a hook's JSON on stdin and reports it to the
+htmlgraph-nb server; without a name the hook is Claude Code's.
 Set up by HTMLGRAPH_URL, _TOKEN, _AGENT, _FEATURE; HTMLGRAPH_DEBUG=1 tells what goes wrong."""
 
 _ALWAYS = (
@@ -58,6 +60,7 @@ _OF_HOOK = {
     "PostToolUseFailure": ("is_interrupt",),
     "PreCompact": ("trigger",),
     "PostCompact": ("trigger",),
+    "PreCompress": ("trigger",),
 }
 _CONTENT = (
     *("prompt", "tool_input", "tool_response", "last_assistant_message", "message", "title"),
@@ -97,6 +100,9 @@ def reduce(payload: Mapping[str, Any]) -> dict[str, Any]:
             kept[name] = value
     if hook == "PostToolUseFailure" and _interrupt_told(payload.get("error")):
         kept["is_interrupt"] = True
+    result = payload.get("tool_response")
+    if hook == "AfterTool" and isinstance(result, dict) and result.get("error"):
+        kept["is_error"] = True
     return kept
 
 
@@ -111,18 +117,23 @@ def _interrupt_told(error: object) -> bool:
     )
 
 
-def stamp(environ: Mapping[str, str], now_ns: int, event_id: str, host: str) -> dict[str, str]:
+def stamp(
+    environ: Mapping[str, str], agent: str, now_ns: int, event_id: str, host: str
+) -> dict[str, str]:
     """Return the ``htmlgraph`` object that goes with an event.
 
     Args:
+        agent: whose hook it is, one of AGENTS.
         now_ns: nanoseconds since 1970 UTC.
         event_id: its idempotence key.
         host: name of this machine; "" if unknown.
     """
     seconds, rest = divmod(now_ns, 1_000_000_000)
     clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    project = environ.get("CLAUDE_PROJECT_DIR", "").rstrip("/\\").replace("\\", "/")
+    folder = environ.get("CLAUDE_PROJECT_DIR") or environ.get("GEMINI_PROJECT_DIR") or ""
+    project = folder.rstrip("/\\").replace("\\", "/")
     added = {
+        "hook": agent,
         "event_id": event_id,
         "timestamp": f"{clock}.{rest // 1000:06d}Z",
         "host": host,
@@ -155,7 +166,7 @@ def target(environ: Mapping[str, str], running: Mapping[str, str]) -> Target:
     return Target(parts.scheme, parts.hostname, parts.port, parts.path.rstrip("/"), token)
 
 
-def deliver(to: Target, body: bytes) -> int:
+def deliver(to: Target, agent: str, body: bytes) -> int:
     """POST ``body`` and return the HTTP status; redirects are not followed.
 
     Raises:
@@ -173,7 +184,7 @@ def deliver(to: Target, body: bytes) -> int:
     try:
         connection.connect()
         connection.sock.settimeout(ANSWER_TIMEOUT_S)
-        connection.request("POST", to.base + PATH, body, headers)
+        connection.request("POST", to.base + PATH + agent, body, headers)
         return connection.getresponse().status
     finally:
         connection.close()
@@ -225,7 +236,8 @@ def _encode(value: dict[str, Any]) -> bytes:
 class _Report:
     """One event on its way; ``line`` is what to spool should it not arrive, at first b""."""
 
-    def __init__(self) -> None:
+    def __init__(self, agent: str) -> None:
+        self._agent = agent
         self.line = b""
         self._finished = _thread.allocate_lock()
         self._finished.acquire()
@@ -261,7 +273,7 @@ class _Report:
         payload = json.loads(_read_input())
         if not isinstance(payload, dict) or not isinstance(payload.get("session_id"), str):
             raise ValueError("the input is not a hook's JSON object with a session_id")
-        added = stamp(os.environ, time.time_ns(), os.urandom(16).hex(), _host())
+        added = stamp(os.environ, self._agent, time.time_ns(), os.urandom(16).hex(), _host())
         kept = {**reduce(payload), "htmlgraph": added}
         line = body = _encode(kept)
         if len(line) > MAX_LINE_BYTES:
@@ -276,7 +288,8 @@ class _Report:
         from http.client import HTTPException
 
         try:
-            status = deliver(target(os.environ, locations.running_server()), body)
+            to = target(os.environ, locations.running_server())
+            status = deliver(to, self._agent, body)
         except (OSError, HTTPException, ValueError) as error:
             _debug(f"spooled, because {type(error).__name__}: {error}")
             self._keep()
@@ -290,10 +303,15 @@ class _Report:
 
 def main() -> int:
     """Report the hook call on stdin; always 0."""
-    if "--help" in sys.argv[1:] or "-h" in sys.argv[1:]:
+    words = sys.argv[1:]
+    if "--help" in words or "-h" in words:
         print(HELP)
         return 0
-    _Report().run()
+    agent = words[0] if words else "claude"
+    if agent in AGENTS:
+        _Report(agent).run()
+    else:
+        _debug(f"the agent is {agent!r}, expected one of {', '.join(AGENTS)}")
     # A thread that still waits for a name server must not hold the agent up.
     os._exit(0)
 

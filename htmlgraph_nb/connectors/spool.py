@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime
 
 from ..errors import InvalidEvent
 from ..model import Event
-from .claude import events_from_hook
+from .registry import HOOKS
 
 
 def events_from_spool(text: bytes, received_at: datetime) -> tuple[list[Event], int]:
@@ -26,7 +27,15 @@ def events_from_spool(text: bytes, received_at: datetime) -> tuple[list[Event], 
         if not line.strip():
             continue
         try:
-            events += events_from_hook(json.loads(line), received_at=received_at)
+            payload = json.loads(line)
+            events += _reader(payload)(payload, received_at=received_at)
         except (InvalidEvent, ValueError, RecursionError):
             broken += 1
     return events, broken
+
+
+def _reader(payload: object) -> Callable[..., list[Event]]:
+    added = payload.get("htmlgraph") if isinstance(payload, dict) else None
+    agent = added.get("hook") if isinstance(added, dict) else None
+    # Lines without a name are from the time when there was one kind of agent.
+    return HOOKS[agent if isinstance(agent, str) and agent in HOOKS else "claude"]

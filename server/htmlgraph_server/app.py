@@ -37,7 +37,7 @@ ROUTES: tuple[tuple[str, type[web.RequestHandler]], ...] = (
     (r"/api/broadcast/features/([^/]+)/links", broadcasts.FeatureLink),
     (r"/api/broadcast/tracks/([^/]+)", broadcasts.Track),
     (r"/api/broadcast/spikes/([^/]+)", broadcasts.Spike),
-    (r"/api/hooks/claude", handlers.ClaudeHook),
+    (r"/api/hooks/([^/]+)", handlers.AgentHook),
     (r"/api/status", handlers.Status),
     (r"/api/openapi\.json", handlers.OpenApi),
     (r"/metrics", handlers.Metrics),

@@ -23,6 +23,7 @@ from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.rest import Rest
 
 from .config import SETTINGS, Config, make_config
+from .connect.command import add_parser as add_connect_parser
 from .demo import SimulatedAgent, simulated_agents
 from .report import status_lines
 from .runtime import calm_collector, listen, run
@@ -78,8 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--url", help="of the server (default: the one that runs here)")
     status.add_argument("--token", help="its secret; also HTMLGRAPH_TOKEN")
     status.add_argument("--json", action="store_true", help="as JSON")
-    for command in (serve, demo, status):
-        command.add_argument("--verbose", action="store_true", help="log everything")
+    connect = add_connect_parser(commands, print)
+    for verbose in (serve, demo, status, connect):
+        verbose.add_argument("--verbose", action="store_true", help="log everything")
     return parser
 
 

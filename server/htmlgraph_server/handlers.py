@@ -12,7 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from tornado.iostream import StreamClosedError
 
 from htmlgraph_nb.checks import check_text, clip
-from htmlgraph_nb.connectors import claude
+from htmlgraph_nb.connectors.registry import HOOKS
 from htmlgraph_nb.errors import HtmlgraphError
 from htmlgraph_nb.query import HistoryQuery
 from htmlgraph_nb.schema import HISTORY_COLUMNS
@@ -212,12 +212,16 @@ class History(Api):
         await self.finish()
 
 
-class ClaudeHook(Api):
-    """``POST /api/hooks/claude``: one hook of Claude Code, as the hook's standard input has it."""
+class AgentHook(Api):
+    """``POST /api/hooks/{agent}``: one hook of an agent, as the hook's standard input has it."""
 
-    async def post(self) -> None:
+    async def post(self, agent: str) -> None:
         received = time.monotonic()
-        events = claude.events_from_hook(self.json_object(), received_at=datetime.now(UTC))
+        translate = HOOKS.get(agent)
+        if translate is None:
+            known = ", ".join(HOOKS)
+            raise Problem(404, "not_found", f"no hooks of {clip(agent)} are known, only {known}")
+        events = translate(self.json_object(), received_at=datetime.now(UTC))
         if events:
             await committed(self.service.manager.submit(events, received))
         self.set_status(204)

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from htmlgraph_nb import __version__
+from htmlgraph_nb.connectors.registry import HOOKS
 from htmlgraph_nb.schema import HISTORY_COLUMNS
 from htmlgraph_nb.wire import MAX_FILTER_VALUES
 
@@ -239,11 +240,11 @@ def _hooks() -> Part:
         },
     }
     example = {"hook_event_name": "Stop", "session_id": "0b9d6f4e-3d52-4a7c-9f10-5a1c2e8b7d66"}
-    responses = _responses({"description": "Taken."}, "400 413 429 503", "204")
-    summary = "One hook of Claude Code, as its standard input has it."
-    return {
-        "post": _operation("claude_hook", summary, responses, body=_content(body, JSON, example))
-    }
+    responses = _responses({"description": "Taken."}, "400 404 413 429 503", "204")
+    summary = "One hook of a coding agent, as its standard input has it."
+    agent = {**_path("agent"), "schema": {"type": "string", "enum": list(HOOKS)}}
+    content = _content(body, JSON, example)
+    return {"post": _operation("agent_hook", summary, responses, [agent], content)}
 
 
 def _plain() -> Part:
@@ -312,7 +313,7 @@ def document() -> dict[str, Any]:
             **_presence_routes(),
             "/api/history": _history(),
             **_broadcasts(),
-            "/api/hooks/claude": _hooks(),
+            "/api/hooks/{agent}": _hooks(),
         },
         "components": {
             "schemas": named_schemas(),

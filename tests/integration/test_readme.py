@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from htmlgraph_nb.connectors.claude import events_from_hook
 from htmlgraph_server.cli import _parser
+from htmlgraph_server.connect.agents import AGENTS
+from htmlgraph_server.connect.hooks import connected
 
 from .conftest import Serve
 from .server import clean_environ
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-PAYLOADS = ROOT / "tests" / "payloads" / "claude_hooks"
 SCRIPTS = str(Path(sys.executable).parent)
 
 
@@ -88,31 +86,26 @@ def test_curl(serve: Serve) -> None:
     assert server.presence()["my-agent"]["last_tool_name"] == "Bash"
 
 
-def hooks() -> dict[str, list[dict[str, object]]]:
-    """Return the commands of the hook settings, by event."""
-    (text,) = blocks("json")
-    found: dict[str, list[dict[str, object]]] = {
-        event: [hook for group in groups for hook in group["hooks"]]
-        for event, groups in json.loads(text)["hooks"].items()
-    }
-    return found
-
-
-def test_hook_settings() -> None:
-    """Each hook runs our command; those after which the agent may end are waited for."""
-    for event, found in hooks().items():
-        (hook,) = found
-        assert hook["type"] == "command"
-        assert shutil.which(str(hook["command"]), path=SCRIPTS)
-        assert ("async" not in hook) == (event in ("Stop", "StopFailure", "SessionEnd"))
-
-
-def test_hook_settings_are_complete() -> None:
-    """The settings name the hooks that say more than that the agent is alive, and no others."""
-    telling = set()
-    for path in sorted(PAYLOADS.glob("*.json")):
-        payload = json.loads(path.read_text())
-        events = events_from_hook(payload, received_at=datetime.now(UTC))
-        if any(event.event_type not in ("activity", "idle") for event in events):
-            telling.add(payload["hook_event_name"])
-    assert set(hooks()) == telling
+def test_connect_commands(tmp_path: Path) -> None:
+    """Each agent that the README connects is connected by that very line."""
+    lines = [
+        line
+        for block in blocks("sh")
+        for line in block.splitlines()
+        if line.startswith("htmlgraph-nb connect ")
+    ]
+    assert [line.split()[-1] for line in lines] == list(AGENTS)
+    for line in lines:
+        words = shlex.split(line)
+        done = subprocess.run(
+            [os.path.join(SCRIPTS, words[0]), *words[1:]],
+            env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        agent = AGENTS[words[-1]]
+        assert connected((tmp_path / agent.folder / agent.file).read_text())

@@ -87,7 +87,8 @@ def test_content_is_whole() -> None:
 
 def test_stamp_has_the_time_in_utc() -> None:
     """The time is RFC 3339 with microseconds, and empty values are left out."""
-    assert hook.stamp({}, NS, "e1", "") == {
+    assert hook.stamp({}, "claude", NS, "e1", "") == {
+        "hook": "claude",
         "event_id": "e1",
         "timestamp": "2025-01-14T14:50:30.123456Z",
     }
@@ -100,7 +101,7 @@ def test_stamp_takes_names_from_the_environment() -> None:
         "HTMLGRAPH_FEATURE": "feat-1",
         "CLAUDE_PROJECT_DIR": "C:\\work\\shop\\",
     }
-    added = hook.stamp(environ, NS, "e1", "lab-3")
+    added = hook.stamp(environ, "codex", NS, "e1", "lab-3")
     assert added["agent_id"] == "x" * 256
     assert (added["feature_id"], added["project"], added["host"]) == ("feat-1", "shop", "lab-3")
 

@@ -203,7 +203,7 @@ function start(win) {
   const main = /** @type {HTMLElement} */ (win.document.getElementById("agents"));
   main.replaceChildren();
   const events = new URL("api/events", win.document.baseURI).href;
-  const hint = `Agents report to ${events}; htmlgraph-hook does it for Claude Code.`;
+  const hint = `Agents report to ${events}; htmlgraph-nb connect claude (or codex, gemini) lets an agent do it.`;
   mountGrid(main, store, { page: true, hint });
   keepTitle(store, win.document);
   keepConnected(store, win);

@@ -1,0 +1,15 @@
+"""Which connector reads the hooks of which kind of agent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..model import Event
+from . import claude, codex, gemini
+
+HOOKS: dict[str, Callable[..., list[Event]]] = {
+    "claude": claude.events_from_hook,
+    "codex": codex.events_from_hook,
+    "gemini": gemini.events_from_hook,
+}
+"""Kind of agent, as in ``/api/hooks/{agent}`` → ``events_from_hook(payload, received_at=…)``."""

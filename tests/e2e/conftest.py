@@ -4,24 +4,45 @@
 - ``open_page(url)`` opens a page in a profile of its own; an error in its console, an uncaught
   exception, a dialog or a request to another machine fails the test.
 - ``serve`` starts real servers, as in tests/integration.
+- ``jupyter`` is a running JupyterLab, or Notebook 7 by a parametrisation, one of each for all
+  tests; its kernels find ``presence_server``, which they share: use agent ids of your own.
+- ``open_notebook(jupyter, *cells)`` opens a new notebook, or a copy of the one at a path, and ends
+  its kernel after the test.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
 
 from tests.integration.conftest import Serve, serve, server
+from tests.integration.server import Server, running
 
 from .browser import Watched, chromium, watched_page
+from .jupyter import Jupyter, Kind, Notebook, running_jupyter
 
-__all__ = ["OpenPage", "Serve", "browser", "open_page", "serve", "server"]
+__all__ = [
+    "OpenNotebook",
+    "OpenPage",
+    "Serve",
+    "browser",
+    "jupyter",
+    "jupyter_of",
+    "open_notebook",
+    "open_page",
+    "presence_server",
+    "serve",
+    "server",
+]
 
 OpenPage = Callable[..., Watched]
+OpenNotebook = Callable[..., Notebook]
 
 
 # Not longer than a module: playwright's loop would be in the way of tests that run asyncio.
@@ -41,5 +62,54 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
             watched = stack.enter_context(watched_page(browser, **context))
             watched.page.goto(url)
             return watched
+
+        yield open_one
+
+
+@pytest.fixture(scope="session")
+def presence_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all notebooks."""
+    with running(tmp_path_factory.mktemp("server") / "home") as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def jupyter_of(
+    presence_server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[Kind], Jupyter]]:
+    """Starts each kind of Jupyter once, when a test first asks for it."""
+    environ = {"HTMLGRAPH_HOME": str(presence_server.home)}
+    started: dict[Kind, Jupyter] = {}
+    with ExitStack() as stack:
+
+        def start(kind: Kind) -> Jupyter:
+            if kind not in started:
+                folder = tmp_path_factory.mktemp(kind)
+                started[kind] = stack.enter_context(running_jupyter(kind, folder, environ))
+            return started[kind]
+
+        yield start
+
+
+@pytest.fixture
+def jupyter(jupyter_of: Callable[[Kind], Jupyter], request: pytest.FixtureRequest) -> Jupyter:
+    """A running JupyterLab, or the kind of an indirect parametrisation."""
+    return jupyter_of(getattr(request, "param", "lab"))
+
+
+@pytest.fixture
+def open_notebook(open_page: OpenPage) -> Iterator[OpenNotebook]:
+    """Opens new notebooks, each with a kernel that ends with the test."""
+    numbers = itertools.count(1)
+    with ExitStack() as stack:
+
+        def open_one(jupyter: Jupyter, *cells: str | Path) -> Notebook:
+            name = f"{next(numbers)}.ipynb"
+            n_cells = jupyter.write(name, *cells)
+            watched = open_page(jupyter.address(name))
+            watched.allowed.extend(jupyter.own_faults)
+            notebook = Notebook(watched.page, n_cells)
+            stack.callback(notebook.shut_down)
+            return notebook
 
         yield open_one

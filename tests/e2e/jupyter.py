@@ -1,4 +1,4 @@
-"""A real JupyterLab for tests, and a notebook in it that is run through its own commands.
+"""A real JupyterLab or Notebook 7 for tests, and notebooks in it, run through its own commands.
 
 Nothing of the person who runs the tests is read: configuration, data, runtime files, settings and
 workspaces lie in a folder of the test.
@@ -15,14 +15,17 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import nbformat
 from playwright.sync_api import Locator, Page
 
 from tests.polling import wait_until
 
 START_S = 60.0
 STOP_S = 10.0
+Kind = Literal["lab", "notebook"]
+KINDS: tuple[Kind, ...] = ("lab", "notebook")
 
 # The notebook is looked up among the open panels: which one has the focus changes while Lab loads.
 _PANEL = """
@@ -46,44 +49,60 @@ _CELL = f"""(index) => {{{_PANEL}
   const cell = panel.content.widgets[index].model;
   return {{state: cell.executionState, outputs: cell.outputs.toJSON()}};
 }}"""
-_INTERRUPT = f"""() => {{{_PANEL}
-  return panel.sessionContext.session.kernel.interrupt();
+_OUTPUT = f"""(index) => {{{_PANEL}
+  panel.content.widgets[index].node.setAttribute("data-cell-index", String(index));
+}}"""
+_CLEAR = f"""(index) => {{{_PANEL}
+  panel.content.widgets[index].model.clearExecution();
+}}"""
+_KERNEL = f"""(command) => {{{_PANEL}
+  const kernel = panel.sessionContext.session.kernel;
+  return command === "interrupt" ? kernel.interrupt()
+    : command === "restart" ? kernel.restart() : panel.sessionContext.shutdown();
 }}"""
 
 
 @dataclass(frozen=True)
-class Lab:
-    """A running JupyterLab.
+class Jupyter:
+    """A running Jupyter server with its front end.
 
     Attributes:
+        kind: "lab" for JupyterLab, "notebook" for Notebook 7.
         folder: where its notebooks are.
     """
 
+    kind: Kind
     url: str
     folder: Path
 
-    def write(self, name: str, *cells: str) -> None:
-        """Put a notebook of code cells into the folder."""
-        notebook = {
-            "cells": [
-                {
-                    "cell_type": "code",
-                    "execution_count": None,
-                    "id": f"cell-{index}",
-                    "metadata": {},
-                    "outputs": [],
-                    "source": source,
-                }
-                for index, source in enumerate(cells)
-            ],
-            "metadata": {"kernelspec": {"display_name": "Python 3", "name": "python3"}},
-            "nbformat": 4,
-            "nbformat_minor": 5,
-        }
-        (self.folder / name).write_text(json.dumps(notebook), encoding="utf-8")
+    def write(self, name: str, *cells: str | Path) -> int:
+        """Put a notebook into the folder and return how many cells it has.
+
+        Args:
+            cells: source texts of code cells, or the path of a notebook to copy.
+        """
+        if isinstance(cells[0], Path):
+            notebook = nbformat.read(cells[0], as_version=4)
+        else:
+            made = [nbformat.v4.new_code_cell(source) for source in cells]
+            kernel = {"display_name": "Python 3", "name": "python3"}
+            notebook = nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": kernel})
+        nbformat.write(notebook, self.folder / name)
+        return len(notebook.cells)
+
+    @property
+    def own_faults(self) -> list[str]:
+        """Texts in the console that are none of ours, as in ``Watched.allowed``."""
+        if self.kind == "notebook":
+            # It asks for the settings of plugins that only JupyterLab has.
+            return ["reading 'schema'"]
+        # It asks the debugger of a kernel that has just been restarted.
+        return ["Could not restore the debugger state"]
 
     def address(self, name: str) -> str:
         """Return the URL that opens a notebook, and no other one from an earlier visit."""
+        if self.kind == "notebook":
+            return f"{self.url}notebooks/{name}"
         return f"{self.url}lab/tree/{name}?reset"
 
 
@@ -91,13 +110,18 @@ class Notebook:
     """An open notebook.
 
     Args:
-        page: on which :meth:`Lab.address` was opened.
+        page: on which :meth:`Jupyter.address` was opened.
         cells: how many cells it has.
     """
 
     def __init__(self, page: Page, cells: int) -> None:
         self.page = page
-        page.wait_for_function(_READY, arg=cells, timeout=START_S * 1000)
+        self._cells = cells
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Wait until the notebook is loaded and its kernel is idle."""
+        self.page.wait_for_function(_READY, arg=self._cells, timeout=START_S * 1000)
 
     def run(self, index: int) -> None:
         """Run a cell and wait until it has ended; the test fails where it raised."""
@@ -115,32 +139,76 @@ class Notebook:
         found: dict[str, Any] = self.page.evaluate(_CELL, index)
         return found
 
+    def printed(self, index: int) -> str:
+        """Run a cell and return what it printed."""
+        self.run(index)
+        outputs = self.cell(index)["outputs"]
+        return "".join(one["text"] for one in outputs if one["output_type"] == "stream")
+
+    def clear(self, index: int) -> None:
+        """Remove a cell's outputs."""
+        self.page.evaluate(_CLEAR, index)
+
     def running(self, index: int) -> bool:
         """Return whether a cell runs now, by the cell's own state and not the kernel's."""
         return bool(self.cell(index)["state"] == "running")
 
-    def interrupt(self) -> None:
-        """Interrupt the kernel."""
-        self.page.evaluate(_INTERRUPT)
+    def interrupt(self, index: int) -> None:
+        """Interrupt the kernel and wait until the cell that ran has ended so."""
+        self.page.evaluate(_KERNEL, "interrupt")
+        wait_until(lambda: not self.running(index), f"the end of cell {index}")
+        outputs = self.cell(index)["outputs"]
+        assert [output.get("ename") for output in outputs] == ["KeyboardInterrupt"], outputs
+
+    def restart(self) -> None:
+        """Restart the kernel and wait until it is idle again."""
+        self.page.evaluate(_KERNEL, "restart")
+        self.wait_ready()
+
+    def shut_down(self) -> None:
+        """End the kernel."""
+        self.page.evaluate(_KERNEL, "shut down")
+
+    def save(self) -> None:
+        """Write the notebook to its file."""
+        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+
+    def output(self, index: int) -> Locator:
+        """Return a cell's place on the page."""
+        self.page.evaluate(_OUTPUT, index)
+        return self.page.locator(f'[data-cell-index="{index}"]')
+
+    @property
+    def grid(self) -> Locator:
+        """The grid, of which there is to be one."""
+        return self.page.locator(".htmlgraph-grid")
 
     def card(self, agent_id: str) -> Locator:
-        """Return an agent's card in the grid."""
-        return self.page.locator(f'.htmlgraph-grid [data-agent-id="{agent_id}"]')
+        """Return an agent's card or row in the grid."""
+        return self.grid.locator(f'[data-agent-id="{agent_id}"]')
+
+    def field(self, agent_id: str, name: str) -> Locator:
+        """Return one value of an agent's card or row."""
+        return self.card(agent_id).locator(f'[data-field="{name}"]')
 
 
 @contextlib.contextmanager
-def running_lab(folder: Path, environ: Mapping[str, str]) -> Iterator[Lab]:
-    """Run JupyterLab on a free port, with all its files in ``folder``, and end its processes."""
+def running_jupyter(kind: Kind, folder: Path, environ: Mapping[str, str]) -> Iterator[Jupyter]:
+    """Run Jupyter on a free port, with all its files in ``folder``, and end its processes."""
     notebooks = folder / "notebooks"
     notebooks.mkdir(parents=True)
-    disabled = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+    settings = {
+        "disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True},
+        # Notebook 7.6 does not heed its own option of that name.
+        "exposeAppInBrowser": True,
+    }
     page_config = folder / "config" / "labconfig" / "page_config.json"
     page_config.parent.mkdir(parents=True)
-    page_config.write_text(json.dumps(disabled))
+    page_config.write_text(json.dumps(settings))
     log = folder / "jupyter.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            _command(notebooks),
+            _command(kind, notebooks),
             cwd=notebooks,
             env=_environment(folder, environ),
             stdin=subprocess.DEVNULL,
@@ -152,31 +220,34 @@ def running_lab(folder: Path, environ: Mapping[str, str]) -> Iterator[Lab]:
         runtime = folder / "runtime" / f"jpserver-{process.pid}.json"
 
         def address() -> str:
-            assert process.poll() is None, f"JupyterLab ended:\n{log.read_text()}"
+            assert process.poll() is None, f"Jupyter ended:\n{log.read_text()}"
             with contextlib.suppress(OSError, ValueError):
                 return str(json.loads(runtime.read_text())["url"])
             return ""
 
-        yield Lab(wait_until(address, "JupyterLab's address", START_S), notebooks)
+        yield Jupyter(kind, wait_until(address, "Jupyter's address", START_S), notebooks)
     finally:
         _end_group(process)
 
 
-def _command(notebooks: Path) -> list[str]:
+def _command(kind: Kind, notebooks: Path) -> list[str]:
+    module, app = {
+        "lab": ("jupyterlab", "LabApp"),
+        "notebook": ("notebook", "JupyterNotebookApp"),
+    }[kind]
     return [
         sys.executable,
         "-m",
-        "jupyterlab",
+        module,
         "--no-browser",
         "--allow-root",
-        "--expose-app-in-browser",
         "--ServerApp.ip=127.0.0.1",
         "--ServerApp.port=0",
         "--IdentityProvider.token=",
         "--PasswordIdentityProvider.hashed_password=",
         f"--ServerApp.root_dir={notebooks}",
-        "--LabApp.news_url=None",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        f"--{app}.news_url=None",
+        f"--{app}.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
 
 
@@ -199,7 +270,7 @@ def _environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End JupyterLab and its kernels; a kernel may outlive its server."""
+    """End Jupyter and its kernels; a kernel may outlive its server."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, sign)

@@ -60,7 +60,6 @@ _OF_HOOK = {
     "PostToolUseFailure": ("is_interrupt",),
     "PreCompact": ("trigger",),
     "PostCompact": ("trigger",),
-    "PreCompress": ("trigger",),
 }
 _CONTENT = (
     *("prompt", "tool_input", "tool_response", "last_assistant_message", "message", "title"),

@@ -22,7 +22,6 @@ _COMMON_NAMES = {
     "AfterAgent": "Stop",
     "BeforeTool": "PreToolUse",
     "AfterTool": "PostToolUse",
-    "PreCompress": "PreCompact",
 }
 _TYPES = {
     "SessionStart": "session_start",
@@ -35,13 +34,13 @@ _TYPES = {
     "Stop": "stop",
     "SessionEnd": "session_end",
 }
-# They come for each piece of an answer, and prove no more than the agent's own hooks.
-_SILENT = frozenset({"BeforeModel", "AfterModel", "BeforeToolSelection"})
+# The first three come for each request or piece of an answer, PreCompress before each request, too,
+# whether anything is compressed or not.
+_SILENT = frozenset({"BeforeModel", "AfterModel", "BeforeToolSelection", "PreCompress"})
 _FACTS = {
     "SessionStart": ("source",),
     "SessionEnd": ("reason",),
     "Notification": ("notification_type",),
-    "PreCompact": ("trigger",),
 }
 DIALECT = Dialect("gemini", _TYPES, _SILENT, _FACTS)
 

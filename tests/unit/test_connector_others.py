@@ -108,7 +108,6 @@ def test_codex_subagents_are_children() -> None:
             ("permission_request", None, None),
         ),
         ("AfterAgent", {"prompt": "p"}, ("stop", None, None)),
-        ("PreCompress", {"trigger": "auto"}, ("activity", None, None)),
         ("SessionEnd", {"reason": "exit"}, ("session_end", None, None)),
     ],
 )
@@ -121,7 +120,7 @@ def test_gemini_hooks(
     assert (event.agent_id, event.source) == ("gemini-7c1de1aa", "gemini-hook")
 
 
-@pytest.mark.parametrize("hook", ["BeforeModel", "AfterModel", "BeforeToolSelection"])
+@pytest.mark.parametrize("hook", ["BeforeModel", "AfterModel", "PreCompress"])
 def test_gemini_pieces_of_an_answer_prove_nothing(hook: str) -> None:
     """They come many times for one answer."""
     assert from_gemini(hook, llm_request={"model": "m"}) == []

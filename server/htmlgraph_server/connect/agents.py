@@ -73,10 +73,9 @@ _CODEX = {
     ),
     **dict.fromkeys(("Stop", "Interrupt", "SessionEnd"), True),
 }
-# Not BeforeModel and AfterModel: they come for each piece of an answer.
+# Not BeforeModel, AfterModel and PreCompress: they come for each request or piece of an answer.
 _GEMINI = dict.fromkeys(
-    "SessionStart SessionEnd BeforeAgent AfterAgent BeforeTool AfterTool Notification "
-    "PreCompress".split(),
+    "SessionStart SessionEnd BeforeAgent AfterAgent BeforeTool AfterTool Notification".split(),
     True,
 )
 

@@ -1,0 +1,219 @@
+"""A stand-in for the model APIs of three vendors: asks for two shell commands, then ends the turn.
+
+It speaks as much of Anthropic's Messages, OpenAI's Responses and Google's streamGenerateContent
+as the command-line agents need, each answer streamed, and counts the tokens that it reports.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+COMMANDS = ("echo first", "echo second")
+INPUT_TOKENS, CACHED_TOKENS, OUTPUT_TOKENS = 100, 40, 7
+"""What each answer says it cost; the cached ones are part of the input where the vendor says so."""
+
+ANSWER_S = 0.3
+"""How long an answer takes: no model is quicker, and hooks that run beside it have that long."""
+
+
+class Model:
+    """The server; ``answers`` counts main answers by vendor.
+
+    Use as a context manager; ``url`` is its address on loopback.
+    """
+
+    def __init__(self) -> None:
+        model = self
+        self.answers = {"anthropic": 0, "openai": 0, "google": 0}
+        self.paths: list[str] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                size = int(self.headers.get("Content-Length") or 0)
+                body = json.loads(self.rfile.read(size) or b"{}")
+                model.paths.append(self.path)
+                model.answer(self, body)
+
+            def do_GET(self) -> None:
+                model.paths.append(self.path)
+                _json(self, {"data": [], "models": []})
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Model:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def answer(self, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        """Answer one request by its path."""
+        path = handler.path.partition("?")[0]
+        time.sleep(ANSWER_S)
+        if path.endswith("/count_tokens"):
+            _json(handler, {"input_tokens": INPUT_TOKENS})
+        elif path.endswith("/messages"):
+            _stream(handler, self._anthropic(body)) if body.get("stream") else _json(
+                handler, _message(body, [{"type": "text", "text": "title"}], "end_turn")
+            )
+        elif path.endswith("/responses"):
+            _stream(handler, self._openai(body))
+        elif ":streamGenerateContent" in path:
+            _stream(handler, self._google(body))
+        elif ":generateContent" in path:
+            _json(handler, next(self._google({**body, "tools": None}))[1])
+        else:
+            _json(handler, {})
+
+    def _anthropic(self, body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+        done = sum(
+            part.get("type") == "tool_result"
+            for message in body["messages"]
+            if isinstance(message["content"], list)
+            for part in message["content"]
+        )
+        main = any(tool.get("name") == "Bash" for tool in body.get("tools") or ())
+        self.answers["anthropic"] += main
+        number = self.answers["anthropic"]
+        if main and done < len(COMMANDS):
+            call = {"type": "tool_use", "id": f"toolu_{number:02}", "name": "Bash", "input": {}}
+            text = json.dumps({"command": COMMANDS[done], "description": "say it"})
+            piece = {"type": "input_json_delta", "partial_json": text}
+            block, stop = call, "tool_use"
+        else:
+            block, piece = {"type": "text", "text": ""}, {"type": "text_delta", "text": "Done."}
+            stop = "end_turn"
+        start = _message(body, [], None)
+        yield "message_start", {"message": start}
+        yield "content_block_start", {"index": 0, "content_block": block}
+        yield "content_block_delta", {"index": 0, "delta": piece}
+        yield "content_block_stop", {"index": 0}
+        end = {"stop_reason": stop, "stop_sequence": None}
+        yield "message_delta", {"delta": end, "usage": {"output_tokens": OUTPUT_TOKENS}}
+        yield "message_stop", {}
+
+    def _openai(self, body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+        done = sum(
+            str(item.get("type")).endswith("_output")
+            for item in body["input"]
+            if isinstance(item, dict)
+        )
+        self.answers["openai"] += 1
+        number = self.answers["openai"]
+        names = [tool.get("name") for tool in body.get("tools") or ()]
+        if done < len(COMMANDS):
+            name, arguments = _codex_call(names, COMMANDS[done])
+            item: dict[str, Any] = {
+                "type": "function_call",
+                "id": f"fc_{number}",
+                "call_id": f"call_{number}",
+                "name": name,
+                "arguments": json.dumps(arguments),
+                "status": "completed",
+            }
+        else:
+            said = {"type": "output_text", "text": "Done.", "annotations": []}
+            item = {"type": "message", "id": f"m_{number}", "role": "assistant", "content": [said]}
+        usage = {
+            "input_tokens": INPUT_TOKENS,
+            "input_tokens_details": {"cached_tokens": CACHED_TOKENS},
+            "output_tokens": OUTPUT_TOKENS,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": INPUT_TOKENS + OUTPUT_TOKENS,
+        }
+        response = {"id": f"resp_{number}", "object": "response", "model": body.get("model")}
+        yield "response.created", {"response": {**response, "status": "in_progress"}}
+        yield "response.output_item.added", {"output_index": 0, "item": item}
+        yield "response.output_item.done", {"output_index": 0, "item": item}
+        finished = {**response, "status": "completed", "output": [item], "usage": usage}
+        yield "response.completed", {"response": finished}
+
+    def _google(self, body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+        done = sum(
+            "functionResponse" in part
+            for content in body.get("contents", ())
+            for part in content.get("parts", ())
+        )
+        main = bool(body.get("tools"))
+        self.answers["google"] += main
+        if main and done < len(COMMANDS):
+            arguments = {"command": COMMANDS[done], "description": "say it"}
+            part = {"functionCall": {"name": "run_shell_command", "args": arguments}}
+        else:
+            part = {"text": "Done."}
+        content = {"role": "model", "parts": [part]}
+        yield (
+            "",
+            {
+                "candidates": [{"content": content, "finishReason": "STOP", "index": 0}],
+                "usageMetadata": {
+                    "promptTokenCount": INPUT_TOKENS,
+                    "cachedContentTokenCount": CACHED_TOKENS,
+                    "candidatesTokenCount": OUTPUT_TOKENS,
+                    "totalTokenCount": INPUT_TOKENS + OUTPUT_TOKENS,
+                },
+                "modelVersion": "gemini-2.5-pro",
+            },
+        )
+
+
+def _message(body: dict[str, Any], content: list[Any], stop: str | None) -> dict[str, Any]:
+    usage = {
+        "input_tokens": INPUT_TOKENS,
+        "cache_read_input_tokens": CACHED_TOKENS,
+        "cache_creation_input_tokens": 0,
+        "output_tokens": 1 if stop is None else OUTPUT_TOKENS,
+    }
+    return {
+        "id": f"msg_{id(body):x}",
+        "type": "message",
+        "role": "assistant",
+        "model": body.get("model"),
+        "content": content,
+        "stop_reason": stop,
+        "stop_sequence": None,
+        "usage": usage,
+    }
+
+
+def _codex_call(names: list[str | None], command: str) -> tuple[str, dict[str, Any]]:
+    if "exec_command" in names:
+        return "exec_command", {"cmd": command}
+    if "shell_command" in names:
+        return "shell_command", {"command": command}
+    return "shell", {"command": ["sh", "-c", command]}
+
+
+def _json(handler: BaseHTTPRequestHandler, value: Any) -> None:
+    body = json.dumps(value).encode()
+    handler.send_response(200)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def _stream(handler: BaseHTTPRequestHandler, events: Iterator[tuple[str, dict[str, Any]]]) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Type", "text/event-stream")
+    handler.send_header("Connection", "close")
+    handler.end_headers()
+    for name, data in events:
+        if name:
+            handler.wfile.write(f"event: {name}\n".encode())
+            data = {"type": name, **data}
+        handler.wfile.write(f"data: {json.dumps(data)}\n\n".encode())
+    handler.close_connection = True

@@ -1,21 +1,33 @@
-"""Stored history as Arrow columns."""
+"""Stored history as Arrow columns: sealed segments where they are known, SQLite for the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+import sqlite3
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 
 import pyarrow as pa
 
+from .catalogue import Segment, epoch_of, gaps_between, is_named, last_id, segments_of
 from .columnar import HISTORY_SCHEMA, schema_of
-from .database import open_reader
+from .database import open_reader, translated
 from .query import HistoryQuery
 from .scan import Scanner
+from .segments import UnusableSegment, read_segment, remove_file
+from .times import to_micros
 
 __all__ = ["BATCH_ROWS", "HISTORY_SCHEMA", "read_batches", "schema_of"]
 
+logger = logging.getLogger("htmlgraph.history")
+
 BATCH_ROWS = 65_536
 """Most rows of a batch where nothing else is asked for."""
+_AHEAD = 2
+"""Segments that are read while the one before is made use of."""
 
 
 def read_batches(
@@ -23,7 +35,8 @@ def read_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Yield stored events as Arrow batches, in the order of seq, or descending if newest first.
 
-    Memory is bounded by a few batches, and no snapshot of the file is held between two of them.
+    Memory is bounded by a few segments, and no snapshot of the file is held between two batches. A
+    segment whose file is missing or damaged is logged, and its rows are read from SQLite.
 
     Args:
         path: a database file.
@@ -37,5 +50,106 @@ def read_batches(
     Raises:
         StoreUnavailable, StoreDamaged, StoreTooNew: the file cannot be read.
     """
-    with closing(open_reader(path)) as db:
-        yield from Scanner(db, path, query.columns).batches(query, batch_rows)
+    left = query.limit
+    with closing(open_reader(path)) as db, closing(_batches(db, path, query, batch_rows)) as found:
+        for batch in found:
+            for start in range(0, len(batch), batch_rows):
+                if left is not None and left <= 0:
+                    return
+                part = batch.slice(start, batch_rows if left is None else min(batch_rows, left))
+                left = None if left is None else left - len(part)
+                yield part
+
+
+def _batches(
+    db: sqlite3.Connection, path: str, query: HistoryQuery, batch_rows: int
+) -> Generator[pa.RecordBatch, None, None]:
+    """Yield the rows of the query piece by piece; more than its limit where that ends inside."""
+    with translated(path):
+        segments, epoch, last = segments_of(db), epoch_of(db), last_id(db)
+    scanner = Scanner(db, path, query.columns)
+    pieces = _pieces(segments, query, last)
+    n_segments = sum(isinstance(piece, Segment) for piece in pieces)
+    with ThreadPoolExecutor(_AHEAD, "htmlgraph-segments") as pool:
+        ahead: deque[tuple[Segment, Future[pa.RecordBatch]]] = deque()
+        coming = (piece for piece in pieces if isinstance(piece, Segment))
+        try:
+            for piece in pieces:
+                if not isinstance(piece, Segment):
+                    yield from scanner.batches(replace(query, seqs=piece), batch_rows)
+                    continue
+                while len(ahead) <= min(_AHEAD, n_segments):
+                    one = next(coming, None)
+                    if one is None:
+                        break
+                    ahead.append((one, pool.submit(read_segment, path, epoch, one, query)))
+                _, future = ahead.popleft()
+                batch = _settled(db, path, piece, future)
+                if batch is None:
+                    inside = _within((piece.first_id, piece.last_id), query)
+                    yield from scanner.batches(replace(query, seqs=inside), batch_rows)
+                elif len(batch):
+                    yield batch
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _settled(
+    db: sqlite3.Connection, path: str, segment: Segment, future: Future[pa.RecordBatch]
+) -> pa.RecordBatch | None:
+    """Return the rows of a segment; None where they are to be read from SQLite."""
+    try:
+        batch = future.result()
+    except UnusableSegment as error:
+        with translated(path):
+            named = is_named(db, segment)
+        if named:
+            logger.warning(
+                "sealed segment %s of %s is not used: %s; its rows are read from the database "
+                "until it is sealed again",
+                segment.file,
+                path,
+                error,
+            )
+        if error.damaged:
+            # Missing is what the next sealing notices and mends.
+            remove_file(path, segment.file)
+        return None
+    with translated(path):
+        return batch if is_named(db, segment) else None
+
+
+def _pieces(
+    segments: Sequence[Segment], query: HistoryQuery, last: int
+) -> list[Segment | tuple[int, int]]:
+    """Return the segments and the ranges of seq between them that the query needs, in its order."""
+    pieces: list[Segment | tuple[int, int]] = []
+    lowest, highest = _within((-(2**63), last), query)
+    for gap in gaps_between(segments, lowest, highest):
+        pieces.append((gap.first_id, gap.last_id))
+    for segment in segments:
+        if segment.last_id >= lowest and segment.first_id <= highest and _in_time(segment, query):
+            pieces.append(segment)
+    pieces.sort(key=lambda piece: piece.first_id if isinstance(piece, Segment) else piece[0])
+    if query.newest_first:
+        pieces.reverse()
+    return pieces
+
+
+def _within(seqs: tuple[int, int], query: HistoryQuery) -> tuple[int, int]:
+    """Return the part of a range of seq that the query can ask for."""
+    first, last = seqs
+    if not query.newest_first:
+        first = max(first, query.after_seq + 1)
+    elif query.after_seq:
+        last = min(last, query.after_seq - 1)
+    if query.seqs is not None:
+        first, last = max(first, query.seqs[0]), min(last, query.seqs[1])
+    return first, last
+
+
+def _in_time(segment: Segment, query: HistoryQuery) -> bool:
+    """Return whether a row of the segment can lie in the query's time."""
+    return (query.since is None or to_micros(query.since) <= segment.last_ts) and (
+        query.until is None or to_micros(query.until) > segment.first_ts
+    )

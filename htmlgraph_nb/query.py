@@ -31,6 +31,7 @@ class HistoryQuery:
             0: from the first row of that order.
         limit: most rows; None: all.
         newest_first: in descending order of seq.
+        seqs: only rows with a seq from the first to the second of these, both included; None: all.
     """
 
     since: datetime | None = None
@@ -44,6 +45,7 @@ class HistoryQuery:
     after_seq: int = 0
     limit: int | None = None
     newest_first: bool = False
+    seqs: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         for name in self.columns:
@@ -60,7 +62,7 @@ class HistoryQuery:
 
     @property
     def wishes(self) -> dict[str, Sequence[str]]:
-        """The texts that are wanted, by their column; columns of which all are wanted are left out."""
+        """The texts that are wanted, by column; without the columns of which all are."""
         wishes = {
             "agent_id": self.agents,
             "session_id": self.sessions,
@@ -80,6 +82,9 @@ class HistoryQuery:
         if self.after_seq or not self.newest_first:
             where.append("e.id < ?" if self.newest_first else "e.id > ?")
             params.append(self.after_seq)
+        if self.seqs is not None:
+            where.append("e.id BETWEEN ? AND ?")
+            params.extend(self.seqs)
         if self.since is not None:
             where.append("e.ts >= ?")
             params.append(to_micros(self.since))

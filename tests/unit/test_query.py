@@ -81,6 +81,7 @@ queries = st.builds(
     after_seq=st.integers(0, N_ROWS + 1),
     limit=st.none() | st.integers(0, N_ROWS),
     newest_first=st.booleans(),
+    seqs=st.none() | st.tuples(st.integers(0, N_ROWS), st.integers(0, N_ROWS + 5)),
 )
 
 
@@ -97,6 +98,7 @@ def fits(query: HistoryQuery, seq: int, event: Event) -> bool:
     beyond = seq < (query.after_seq or seq + 1) if query.newest_first else seq > query.after_seq
     return (
         beyond
+        and (query.seqs is None or query.seqs[0] <= seq <= query.seqs[1])
         and (query.since is None or event.timestamp >= query.since)
         and (query.until is None or event.timestamp < query.until)
         and all(wanted is None or value in wanted for wanted, value in wishes)

@@ -83,6 +83,11 @@ def observe(known: AgentState, event: Event, now: datetime) -> AgentState:
     return state
 
 
+def signs_of(event_type: str) -> tuple[str, ...]:
+    """Return what an event of this type is a sign of: LIFE, WORK, START, ANSWER, TOOL, HALT."""
+    return _SIGNS.get(event_type, _ACTIVITY)
+
+
 def counts_as_tool(event: Event) -> bool:
     """Return whether the event is one executed tool."""
     if event.event_type in TOOL_DONE:
@@ -121,7 +126,7 @@ def _moment(state: AgentState, event: Event, at: datetime, late: bool) -> dateti
 
 def _learn_evidence(state: AgentState, event: Event, at: datetime) -> None:
     kind = event.event_type
-    signs = _SIGNS.get(kind, _ACTIVITY)
+    signs = signs_of(kind)
     if signs:
         known = state.latest
         state.latest = {**known, **{sign: at for sign in signs if at >= known.get(sign, at)}}

@@ -19,6 +19,7 @@ import traitlets
 from IPython import get_ipython
 
 from . import snapshot
+from .bundle import agent_grid_module
 from .client import Lease, PresenceClient, shared_client
 from .connection import Connection
 from .errors import ConfigError
@@ -65,7 +66,7 @@ class AgentGrid(anywidget.AnyWidget):
             is out of its bounds.
     """
 
-    _esm = _static("agent_grid.js")
+    _esm = agent_grid_module()
     _css = _static("agent_grid.css")
 
     url = traitlets.Unicode("", read_only=True).tag(sync=True)

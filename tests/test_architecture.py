@@ -252,7 +252,7 @@ def test_wheel_holds_both_packages(wheel_names: list[str]) -> None:
         for path in folder.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
     }
-    assert {"htmlgraph_nb/static/agent_grid.js", "htmlgraph_server/static/index.html"} <= expected
+    assert {"htmlgraph_nb/static/grid/index.js", "htmlgraph_server/static/index.html"} <= expected
     assert {"htmlgraph_nb/py.typed", "htmlgraph_server/py.typed"} <= expected
     assert expected - set(wheel_names) == set()
 

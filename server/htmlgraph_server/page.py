@@ -6,6 +6,7 @@ import os
 from collections.abc import Awaitable
 
 import htmlgraph_nb
+from htmlgraph_nb.bundle import agent_grid_module
 
 from .base import Guarded, Problem
 
@@ -27,7 +28,8 @@ def _load_files() -> dict[str, tuple[str, bytes]]:
             if mime is not None:
                 with open(os.path.join(folder, name), "rb") as file:
                     files[name] = (f"{mime}; charset=utf-8", file.read())
-    return files
+    module = agent_grid_module().encode()
+    return files | {"agent_grid.js": ("text/javascript; charset=utf-8", module)}
 
 
 class Page(Guarded):

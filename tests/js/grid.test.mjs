@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import * as grid from "../../htmlgraph_nb/static/agent_grid.js";
+import * as grid from "../../htmlgraph_nb/static/grid/index.js";
 
 const {
   compareAgents, compareIds, countAgents, createOrder, describeAgent, formatAge, formatCount,

@@ -5,11 +5,11 @@ import assert from "node:assert/strict";
 import { register } from "node:module";
 import { mock, test } from "node:test";
 
-import { createStore } from "../../htmlgraph_nb/static/agent_grid.js";
+import { createStore } from "../../htmlgraph_nb/static/grid/index.js";
 import { broadcastUrl, reconnectPause } from "../../server/htmlgraph_server/static/reconnect.js";
 
 // The server serves both directories of static files as one.
-const gridUrl = new URL("../../htmlgraph_nb/static/agent_grid.js", import.meta.url).href;
+const gridUrl = new URL("../../htmlgraph_nb/static/grid/index.js", import.meta.url).href;
 register(`data:text/javascript,${encodeURIComponent(`export const resolve = (name, context, next) =>
   next(name === "./agent_grid.js" ? ${JSON.stringify(gridUrl)} : name, context);`)}`);
 const { keepConnected, windowTitle } = await import("../../server/htmlgraph_server/static/page.js");

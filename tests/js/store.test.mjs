@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import {
   createRoster, createStore, describeConnection, foldMessage,
-} from "../../htmlgraph_nb/static/agent_grid.js";
+} from "../../htmlgraph_nb/static/grid/index.js";
 
 const presence = (id, more = {}) => ({
   agent_id: id,

@@ -1,0 +1,205 @@
+// @ts-check
+/**
+ * Folding of messages into the copy of the agents.
+ *
+ * The functions change `roster` in place and know neither clock nor socket.
+ */
+
+import { isRecord, readPresence, readSeq, readText } from "./agent.js";
+
+/** @typedef {import("./agent.js").Agent} Agent */
+/** @typedef {import("./agent.js").Roster} Roster */
+/** @typedef {import("./agent.js").PendingState} PendingState */
+
+/** Removals remembered, so that a late change does not bring an agent back. */
+const REMOVED_MAX = 10_000;
+
+/** @returns {Roster} */
+export function createRoster() {
+  return { epoch: null, seq: null, agents: new Map(), removed: new Map(), pending: null };
+}
+
+/**
+ * Take one message of the server into the roster.
+ *
+ * Messages of other types, and such as cannot be read, change nothing.
+ *
+ * @param {Roster} roster
+ * @param {unknown} message
+ * @returns {Set<string>} ids of the agents that changed, came or went
+ */
+export function foldMessage(roster, message) {
+  /** @type {Set<string>} */
+  const changed = new Set();
+  if (!isRecord(message)) return changed;
+  if (message.type === "presence_state") foldState(roster, message, changed);
+  else if (message.type === "presence_update") foldUpdate(roster, message, changed);
+  else if (message.type === "presence_removed") foldRemoval(roster, message, changed);
+  return changed;
+}
+
+/**
+ * Replace everything in the roster by a keyframe of the kernel.
+ *
+ * @param {Roster} roster
+ * @param {Record<string, any>} state with `agents`, and `epoch` and `seq` where known
+ * @returns {Set<string>} ids of the agents that changed, came or went
+ */
+export function foldKeyframe(roster, state) {
+  /** @type {Set<string>} */
+  const changed = new Set();
+  const named = new Set();
+  for (const item of Array.isArray(state.agents) ? state.agents : []) {
+    const agent = readPresence(item, state.seq);
+    if (agent === null) continue;
+    named.add(agent.id);
+    put(roster, agent, changed);
+  }
+  for (const id of roster.agents.keys()) if (!named.has(id)) drop(roster, id, changed);
+  roster.removed.clear();
+  roster.pending = null;
+  roster.epoch = readText(state.epoch) || null;
+  roster.seq = readSeq(state.seq);
+  return changed;
+}
+
+/** @param {Roster} roster @param {Record<string, any>} message @param {Set<string>} changed */
+function foldUpdate(roster, message, changed) {
+  if (!isRecord(message.presence)) return;
+  const id = readText(message.agent_id) || message.presence.agent_id;
+  const agent = readPresence({ ...message.presence, agent_id: id }, message.seq);
+  if (agent === null) return;
+  const seq = readSeq(message.seq) ?? agent.seq;
+  if (!isNewer(roster, id, seq)) return;
+  agent.seq = seq;
+  put(roster, agent, changed);
+  advance(roster, seq);
+}
+
+/** @param {Roster} roster @param {Record<string, any>} message @param {Set<string>} changed */
+function foldRemoval(roster, message, changed) {
+  const id = readText(message.agent_id);
+  const seq = readSeq(message.seq);
+  if (!id || !isNewer(roster, id, seq)) return;
+  drop(roster, id, changed);
+  rememberRemoval(roster, id, seq);
+  advance(roster, seq);
+}
+
+/** @param {Roster} roster @param {Record<string, any>} message @param {Set<string>} changed */
+function foldState(roster, message, changed) {
+  const seq = readSeq(message.seq);
+  const pending = openState(roster, message, seq, changed);
+  for (const item of Array.isArray(message.agents) ? message.agents : []) {
+    const agent = readPresence(item, seq);
+    if (agent === null) continue;
+    pending.named.add(agent.id);
+    if (isNewer(roster, agent.id, agent.seq) || (pending.full && isNewer(roster, agent.id, seq))) {
+      put(roster, agent, changed);
+    }
+  }
+  for (const id of Array.isArray(message.removed) ? message.removed : []) {
+    if (typeof id !== "string" || !isNewer(roster, id, seq)) continue;
+    drop(roster, id, changed);
+    rememberRemoval(roster, id, seq);
+  }
+  pending.parts.add(readSeq(message.part) ?? 1);
+  if (pending.parts.size >= (readSeq(message.parts) ?? 1)) closeState(roster, pending, changed);
+}
+
+/**
+ * Return the state that this part belongs to; begin a new one where it is the first of it.
+ *
+ * @param {Roster} roster @param {Record<string, any>} message
+ * @param {number | null} seq @param {Set<string>} changed
+ */
+function openState(roster, message, seq, changed) {
+  const full = message.full === true;
+  const epoch = readText(message.epoch) || roster.epoch;
+  const other = roster.epoch !== null && epoch !== roster.epoch;
+  // A full state that lies behind the copy: the database was set back, the copy is of no future.
+  const setBack = full && seq !== null && roster.seq !== null && seq < roster.seq;
+  if (other || setBack) forget(roster, changed);
+  roster.epoch = epoch;
+  const open = roster.pending;
+  const first = (readSeq(message.part) ?? 1) === 1;
+  if (open !== null && !first && open.seq === seq && open.full === full) return open;
+  const resumable = full || roster.seq !== null;
+  roster.pending = {
+    seq, full, resumable, parts: new Set(), named: new Set(), newest: open?.newest ?? 0,
+  };
+  return roster.pending;
+}
+
+/** @param {Roster} roster @param {PendingState} state @param {Set<string>} changed */
+function closeState(roster, state, changed) {
+  if (state.full) {
+    for (const [id, agent] of roster.agents) {
+      const later = agent.seq !== null && state.seq !== null && agent.seq > state.seq;
+      if (!state.named.has(id) && !later) drop(roster, id, changed);
+    }
+  }
+  roster.pending = null;
+  if (state.resumable && state.seq !== null) {
+    roster.seq = Math.max(roster.seq ?? 0, state.seq, state.newest);
+  }
+}
+
+/** @param {Roster} roster @param {string} id @param {number | null} seq */
+function isNewer(roster, id, seq) {
+  if (seq === null) return true;
+  const known = roster.agents.get(id)?.seq ?? roster.removed.get(id);
+  return known === undefined || seq > known;
+}
+
+/**
+ * The cursor moves only over what is whole: while parts of a state are missing, a reconnect must
+ * ask for all of it again.
+ *
+ * @param {Roster} roster @param {number | null} seq
+ */
+function advance(roster, seq) {
+  if (seq === null) return;
+  if (roster.pending !== null) roster.pending.newest = Math.max(roster.pending.newest, seq);
+  else if (roster.seq !== null && seq > roster.seq) roster.seq = seq;
+}
+
+/** @param {Roster} roster @param {Agent} agent @param {Set<string>} changed */
+function put(roster, agent, changed) {
+  const before = roster.agents.get(agent.id);
+  roster.agents.set(agent.id, agent);
+  roster.removed.delete(agent.id);
+  if (before === undefined || differs(before, agent)) changed.add(agent.id);
+}
+
+/** @param {Agent} a @param {Agent} b */
+function differs(a, b) {
+  for (const key of /** @type {(keyof Agent)[]} */ (Object.keys(a))) {
+    if (key !== "seq" && a[key] !== b[key]) return true;
+  }
+  return false;
+}
+
+/** @param {Roster} roster @param {string} id @param {Set<string>} changed */
+function drop(roster, id, changed) {
+  if (roster.agents.delete(id)) changed.add(id);
+}
+
+/** @param {Roster} roster @param {string} id @param {number | null} seq */
+function rememberRemoval(roster, id, seq) {
+  if (seq === null) return;
+  roster.removed.set(id, seq);
+  if (roster.removed.size > REMOVED_MAX) {
+    const oldest = roster.removed.keys().next().value;
+    if (oldest !== undefined) roster.removed.delete(oldest);
+  }
+}
+
+/** @param {Roster} roster @param {Set<string>} changed */
+function forget(roster, changed) {
+  for (const id of roster.agents.keys()) changed.add(id);
+  roster.agents.clear();
+  roster.removed.clear();
+  roster.pending = null;
+  roster.seq = null;
+}

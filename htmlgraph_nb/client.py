@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 from .connection import Connection
 from .discovery import explain
@@ -185,6 +186,22 @@ class PresenceClient:
     def send_events(self, events: Iterable[Event | Mapping[str, Any]]) -> Any:
         """Send events and return the server's answer; see :meth:`rest.Rest.send_events`."""
         return self._rest.send_events(events)
+
+    def activity(self) -> Any:
+        """Return each agent's events and errors of the last 15 minutes (``GET /api/activity``)."""
+        return self._rest.call("GET", "/api/activity?minutes=15")
+
+    def recent_events(self, agent_id: str, limit: int = 50) -> list[dict[str, Any]]:
+        """Return an agent's last stored events, the newest first; errors as in Rest.call.
+
+        Args:
+            limit: most events, up to 10,000.
+        """
+        asked = {"agent": agent_id, "limit": limit, "order": "desc"}
+        events: list[dict[str, Any]] = self._rest.call("GET", f"/api/history?{urlencode(asked)}")[
+            "events"
+        ]
+        return events
 
     def status_report(self) -> Any:
         """Return what the server says of itself (``GET /api/status``)."""

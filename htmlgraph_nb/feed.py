@@ -38,23 +38,30 @@ class View:
 
     Attributes:
         cursor: None before the first state of a server.
-        at: UTC.
+        at: UTC; of a replay, the time that is shown.
+        activity: returns the counts of the last minutes, as ``Activity.to_dict``; None: unknown.
+        replaying: ``at`` is not the present, so that every message must say it.
     """
 
     agents: Mapping[str, AgentPresence]
     cursor: Cursor | None
     connection: Connection
     at: datetime
+    activity: Callable[[], dict[str, Any]] | None = None
+    replaying: bool = False
 
     def to_state(self) -> dict[str, Any]:
         """Return the whole as the widget's ``state``: enough to show it without a kernel."""
-        return {
+        state = {
             "epoch": None if self.cursor is None else self.cursor.epoch,
             "seq": 0 if self.cursor is None else self.cursor.seq,
             "agents": [presence_object(one) for one in self.agents.values()],
             "connection": self.connection.to_dict(),
             "at": to_rfc3339(self.at),
         }
+        if self.activity is not None:
+            state["activity"] = self.activity()
+        return state
 
     def messages(self, changed: Iterable[str]) -> list[dict[str, Any]]:
         """Return the latest state of each of these agents as messages of the wire, by seq."""
@@ -122,6 +129,10 @@ class Feed:
         """Take in that the connection changed."""
         self._connection_changed = self._dirty = True
 
+    def note_whole(self) -> None:
+        """Take in that more is new than the agents that changed: a keyframe is due."""
+        self._keyframe_now = self._dirty = True
+
     def ping(self, now: float) -> None:
         """Take in that a page shows the widget."""
         self._keyframe_now = self._keyframe_now or self.away
@@ -182,12 +193,15 @@ class Feed:
 
     def _batch(self, view: View) -> dict[str, Any]:
         self._batch_size = len(self._changed)
-        return {
+        batch = {
             "kind": "batch",
             "n": self._n,
             "messages": view.messages(self._changed),
             "connection": view.connection.to_dict(),
         }
+        if view.replaying:
+            batch["at"] = to_rfc3339(view.at)
+        return batch
 
 
 class Outlet:

@@ -1,0 +1,113 @@
+"""From an event's request to the document: when a page's card showed each event of one agent.
+
+The clock starts before the request is sent; ``document`` ends it when the card's number has
+changed, ``painted`` after the frame that shows it. Where several changes are drawn at once, the
+earlier events count as shown with it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from itertools import count, islice
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Page
+
+from tests.polling import wait_until
+
+AGENT = "watched"
+KINDS = ("document", "painted")
+_OBSERVE = """(agent) => {
+  const field = document.querySelector(`[data-agent-id="${agent}"] [data-field="tools"]`);
+  const now = () => performance.timeOrigin + performance.now();
+  const channel = new MessageChannel();
+  globalThis.changes = [];
+  const waiting = [];
+  channel.port1.onmessage = () => {
+    for (const change of waiting.splice(0)) change.painted = now();
+  };
+  new MutationObserver(() => {
+    const change = { n: Number(field.dataset.value), document: now(), painted: null };
+    changes.push(change);
+    // Messages that are posted in a frame's callback arrive once it has been painted.
+    requestAnimationFrame(() => {
+      waiting.push(change);
+      channel.port2.postMessage(null);
+    });
+  }).observe(field, { attributeFilter: ["data-value"] });
+}"""
+_NOW = "performance.timeOrigin + performance.now()"
+
+
+def event(agent_id: str) -> dict[str, str]:
+    """Return one event of an agent, as it is posted."""
+    return {"agent_id": agent_id, "event_type": "tool_execute", "tool_name": "Read"}
+
+
+def change_times(
+    page: Page, url: str, events: int, rate: float, others: list[str]
+) -> dict[str, list[float]]:
+    """Send events of the agent ``watched``, whose card is on the page, and time each.
+
+    Args:
+        url: the server's.
+        events: how many.
+        rate: of them a second.
+        others: agents of which each request carries an event as well.
+
+    Returns:
+        The latencies in milliseconds, sorted, by kind.
+    """
+    offset = clock_offset(page)
+    shown = f'[data-agent-id="{AGENT}"] [data-field="tools"]'
+    last = int(page.locator(shown).first.get_attribute("data-value") or 0) + events
+    page.evaluate(_OBSERVE, AGENT)
+    sent = _send(url, events, rate, others)
+    done = f"changes.length > 0 && changes.at(-1).n === {last} && changes.at(-1).painted !== null"
+    wait_until(lambda: page.evaluate(done), "the last event on the page", 30.0)
+    return _latencies(sent, page.evaluate("changes"), last - events + 1, offset)
+
+
+def clock_offset(page: Page) -> float:
+    """Return by how many milliseconds the page's clock is ahead, from the shortest of 20 questions.
+
+    The page fixes its clock's zero when it is opened; the system's may be set afterwards.
+    """
+    found = []
+    for _ in range(20):
+        before = time.time() * 1_000
+        there = page.evaluate(_NOW)
+        after = time.time() * 1_000
+        found.append((after - before, there - (before + after) / 2))
+    return min(found)[1]
+
+
+def _send(url: str, events: int, rate: float, others: list[str]) -> list[float]:
+    """Send the events at their times and return when each was, in milliseconds since 1970."""
+    body = json.dumps([event(AGENT), *map(event, others)])
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port)
+    begun, sent = time.monotonic(), []
+    for n in islice(count(), events):
+        time.sleep(max(0.0, begun + n / rate - time.monotonic()))
+        sent.append(time.time() * 1_000)
+        connection.request("POST", "/api/events", body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == 200, answer.status
+    connection.close()
+    return sent
+
+
+def _latencies(
+    sent: list[float], changes: list[dict[str, Any]], first: int, offset: float
+) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for n, began in enumerate(sent, first):
+        change = next(change for change in changes if change["n"] >= n)
+        for kind in KINDS:
+            found[kind].append(round(change[kind] - offset - began, 2))
+    return {kind: sorted(values) for kind, values in found.items()}

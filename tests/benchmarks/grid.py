@@ -1,0 +1,253 @@
+"""The live grid in JupyterLab: how late a change is on the screen, and what drawing it costs.
+
+    python -m tests.benchmarks.grid [--part latency|drawing] [--agents 100 1000 10000]
+        [--seconds 10] [--json] [--quick]
+
+``latency`` times each of 20 changes a second from before its POST to the changed document, while
+the kernel is idle, sleeps in a cell and is kept busy by one. ``drawing`` lets 1,000 changes a
+second come in, in ten requests, and counts what Chromium's main thread does for each drawing: for
+the grid, for the page at ``/``, for boxes of ipywidgets and for a DataFrame that is displayed
+again. Everything runs on this machine at once; a person's browser has a GPU, this one has none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page
+
+from tests.e2e.browser import chromium
+from tests.e2e.jupyter import Jupyter, Notebook, running_jupyter
+from tests.integration.server import Server, running
+
+from .change_times import AGENT, change_times
+from .grid_load import BATCHES_PER_S, Changes
+from .grid_peers import LARGEST, PEERS, cell
+from .main_thread import MainThread
+from .table import print_table, quantile
+
+CELLS = {
+    "idle": "",
+    "time.sleep": "import time\ntime.sleep(3600)",
+    "busy loop": "n = 0\nwhile True:\n    n += 1",
+}
+RATE = 20.0
+CHANGES_PER_S = 1_000.0
+PAGE = "page at /"
+VIEWPORT = {"width": 1_280, "height": 900}
+OPEN_S = 120.0
+SETTLE_S = 2.0
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How late changes are in the document, in milliseconds."""
+
+    kernel: str
+    max_rate: float
+    events: int
+    p50_ms: float | None
+    p99_ms: float | None
+    max_ms: float | None
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What the main thread did for each drawing.
+
+    Attributes:
+        drawn_per_s: at most the ten for which there was news.
+        script_ms, layout_ms, task_ms: milliseconds for each drawing, as ``main_thread.Work``.
+        busy: share of the time in which the thread had something to do.
+        long_tasks: tasks of more than 50 ms a second.
+        longest_ms: the longest task, where one took more than 50 ms.
+    """
+
+    shown_by: str
+    agents: int
+    drawn_per_s: float
+    script_ms: float
+    layout_ms: float
+    task_ms: float
+    busy: float
+    long_tasks: float
+    longest_ms: float | None
+
+
+@contextmanager
+def _notebook(jupyter: Jupyter, browser: Browser, *cells: str) -> Iterator[Notebook]:
+    """Open a notebook in a profile of its own; its kernel ends with it."""
+    context = browser.new_context(viewport=VIEWPORT)
+    try:
+        page = context.new_page()
+        page.set_default_timeout(OPEN_S * 1_000)
+        name = f"{time.time_ns()}.ipynb"
+        n_cells = jupyter.write(name, *cells)
+        page.goto(jupyter.address(name))
+        notebook = Notebook(page, n_cells)
+        yield notebook
+        notebook.shut_down()
+    finally:
+        context.close()
+
+
+def measure_latency(
+    jupyter: Jupyter, browser: Browser, server: Server, options: argparse.Namespace
+) -> Iterator[Latency]:
+    """Time changes beside each kind of cell."""
+    server.send(AGENT)
+    for max_rate in options.max_rate:
+        for kernel, source in CELLS.items():
+            show = cell("AgentGrid", server.url, 1, max_rate)
+            with _notebook(jupyter, browser, show, source) as notebook:
+                notebook.run(0)
+                notebook.card(AGENT).wait_for()
+                if source:
+                    notebook.begin(1)
+                page = notebook.page
+                times = change_times(page, server.url, options.events, RATE, [])["document"]
+                if source:
+                    assert notebook.running(1), "the cell ended before the last change"
+            figures = [quantile(times, 0.5), quantile(times, 0.99), times[-1]]
+            yield Latency(kernel, max_rate, len(times), *figures)
+
+
+def measure_drawing(
+    jupyter: Jupyter, browser: Browser, folder: Path, options: argparse.Namespace
+) -> Iterator[Drawing]:
+    """Count the main thread's work for each way to show each number of agents."""
+    for agents in options.agents:
+        for name in (PAGE, *PEERS):
+            if agents > LARGEST.get(name, agents) or (options.only and name not in options.only):
+                continue
+            with running(folder / f"{time.time_ns()}") as server:
+                changes = Changes(server.url, agents, CHANGES_PER_S)
+                changes.introduce()
+                with _shown(name, jupyter, browser, server, agents) as (page, selector):
+                    yield _count(page, selector, name, agents, changes, options)
+
+
+@contextmanager
+def _shown(
+    name: str, jupyter: Jupyter, browser: Browser, server: Server, agents: int
+) -> Iterator[tuple[Page, str]]:
+    """Show the agents and give the page, and a selector of the element that they are in."""
+    if name == PAGE:
+        context = browser.new_context(viewport=VIEWPORT)
+        try:
+            page = context.new_page()
+            page.goto(server.url)
+            page.locator("[data-agent-id]").first.wait_for()
+            yield page, ".htmlgraph-grid"
+        finally:
+            context.close()
+        return
+    source = cell(name, server.url, agents, BATCHES_PER_S)
+    with _notebook(jupyter, browser, source) as notebook:
+        notebook.run(0)
+        notebook.output(0).get_by_text("agent-").first.wait_for()
+        yield notebook.page, '[data-cell-index="0"] .jp-OutputArea'
+
+
+def _count(
+    page: Page, selector: str, name: str, agents: int, changes: Changes, options: argparse.Namespace
+) -> Drawing:
+    thread = MainThread(page, profile=options.profile)
+    changes.start()
+    time.sleep(SETTLE_S)
+    thread.begin(selector)
+    begun, sent = time.monotonic(), changes.sent
+    time.sleep(options.seconds)
+    work = thread.end()
+    elapsed, offered = time.monotonic() - begun, changes.sent - sent
+    changes.stop()
+    for own_ms, function in work.functions:
+        print(f"{own_ms:10.1f} ms  {function}", file=sys.stderr)
+    drawn = max(1, min(work.frames, offered))
+    return Drawing(
+        name,
+        agents,
+        drawn / elapsed,
+        work.script_ms / drawn,
+        work.layout_ms / drawn,
+        work.task_ms / drawn,
+        work.task_ms / 1_000 / elapsed,
+        len(work.long_ms) / elapsed,
+        work.long_ms[-1] if work.long_ms else None,
+    )
+
+
+def _print_latency(rows: list[Latency]) -> None:
+    print(f"From POST to document, {RATE:g} changes a second, milliseconds")
+    heads = ["kernel", "max_rate", "p50", "p99", "max"]
+    print_table(heads, [[r.kernel, r.max_rate, r.p50_ms, r.p99_ms, r.max_ms] for r in rows])
+
+
+def _print_drawing(rows: list[Drawing]) -> None:
+    print(f"{CHANGES_PER_S:,.0f} changes a second in {BATCHES_PER_S} batches, ms for each drawing")
+    heads = "shown by,agents,drawn/s,script,layout,all tasks,busy,tasks > 50 ms/s,longest"
+    table = []
+    for r in rows:
+        spent = [r.script_ms, r.layout_ms, r.task_ms]
+        busy = f"{r.busy:.0%}"
+        first = [r.shown_by, r.agents, r.drawn_per_s]
+        table.append([*first, *spent, busy, r.long_tasks, r.longest_ms])
+    print_table(heads.split(","), table)
+
+
+def main() -> int:
+    """Measure and print."""
+    options = _options()
+    latency: list[Latency] = []
+    drawing: list[Drawing] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="htmlgraph-bench-") as folder,
+        running(Path(folder) / "home") as server,
+        running_jupyter("lab", Path(folder) / "jupyter", {}) as jupyter,
+        chromium() as browser,
+    ):
+        if options.part in (None, "latency"):
+            latency.extend(measure_latency(jupyter, browser, server, options))
+        if options.part in (None, "drawing"):
+            drawing.extend(measure_drawing(jupyter, browser, Path(folder), options))
+    if options.json:
+        found = {"latency": latency, "drawing": drawing}
+        print(json.dumps({part: [asdict(row) for row in rows] for part, rows in found.items()}))
+        return 0
+    if latency:
+        _print_latency(latency)
+    if drawing:
+        _print_drawing(drawing)
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--part", choices=["latency", "drawing"], help="only one of the two")
+    parser.add_argument("--events", type=int, default=300, help="to time (default 300)")
+    parser.add_argument(
+        "--max-rate", type=float, nargs="+", default=[10.0, 60.0], help="of AgentGrid (10 and 60)"
+    )
+    parser.add_argument("--agents", type=int, nargs="+", default=[100, 1_000, 10_000])
+    parser.add_argument("--only", nargs="+", choices=[PAGE, *PEERS], help="ways to show them")
+    parser.add_argument("--seconds", type=float, default=10, help="of counting (default 10)")
+    parser.add_argument("--profile", action="store_true", help="name the functions, on stderr")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--quick", action="store_true", help="20 events, 100 agents for 2 seconds")
+    options = parser.parse_args()
+    if options.quick:
+        options.events, options.agents, options.seconds = 20, [100], 2.0
+        options.max_rate = options.max_rate[:1]
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

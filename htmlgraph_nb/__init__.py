@@ -24,6 +24,8 @@ _EXPORTS = {
     "PresenceStatus": "model",
     "load_history": "history",
     "load_presence": "history",
+    "presence_at": "replay",
+    "load_transcripts": "transcripts",
 }
 
 __all__ = ["__version__", *sorted(_EXPORTS)]  # noqa: PLE0604
@@ -41,7 +43,9 @@ if TYPE_CHECKING:
     from .model import Event as Event
     from .model import PresenceStatus as PresenceStatus
     from .presence import PresenceManager as PresenceManager
+    from .replay import presence_at as presence_at
     from .sdk import SDK as SDK
+    from .transcripts import load_transcripts as load_transcripts
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,393 @@
+"""Claude Code's session files to Events, pure.
+
+``~/.claude/projects/<folder>/<session>.jsonl`` holds a session, ``<session>/subagents/*.jsonl`` its
+subagents. The format is not documented ("internal, changes between versions"); what is read here
+was seen in files of the versions 2.1.38 to 2.1.240, and unknown lines and fields are ignored.
+
+An answer of the model is written as several lines, one for each block of its content, which repeat
+its usage; while it streams their counts grow. All have the same ``message.id``, and of them the
+whole line with the most output tokens counts, the last of equals. Lines of the model
+``<synthetic>`` are Claude Code's own. Before version 2.1.98 the output count of an answer can be a
+placeholder: where no line tells why it stopped, ``extra`` names the version.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from ..model import Event
+from .fields import (
+    count,
+    fit,
+    identifier,
+    keyword,
+    last_part,
+    mapping,
+    milliseconds,
+    moment,
+    named,
+    objects,
+    text,
+)
+from .session import Call, known_agent, record_of, remember_call, type_finder
+
+AGENT = "claude"
+SOURCE = "claude-session"
+_may_tell = type_finder(("assistant", "user", "system", "queue-operation"))
+_FINAL = frozenset({"end_turn", "stop_sequence", "max_tokens", "refusal"})
+_NO_PROMPT = (
+    *("<command-name>", "<local-command-", "<bash-input>", "<bash-stdout>", "<bash-stderr>"),
+    *("<task-notification>", "<system-reminder>", "<teammate-message"),
+)
+_INTERRUPT = "[Request interrupted by user"
+_REJECTED = "The user doesn't want to"
+_TASK = re.compile(r"<task-id>([\w-]{1,128})</task-id>")
+_TASK_ENDED = re.compile(r"<status>(?:completed|failed|killed|stopped)</status>")
+_MAX_SESSIONS = 1_000
+
+Record = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class _Who:
+    """Whose line it is and when it was written."""
+
+    agent_id: str
+    parent: str | None
+    session: str
+    at: datetime
+
+
+@dataclass(slots=True)
+class _Answer:
+    """The best line so far of an answer that may have more."""
+
+    key: str | None
+    output: int
+    who: _Who
+    record: Record
+
+
+@dataclass(slots=True)
+class ClaudeSession:
+    """Reader of one session file of Claude Code; see ``session.SessionReader``.
+
+    Args:
+        session_id: the session of lines that name none, as the file's name tells it.
+    """
+
+    session_id: str | None = None
+    _at: datetime | None = None
+    _project: str | None = None
+    _known: set[str] = field(default_factory=set)
+    _calls: dict[str, Call] = field(default_factory=dict)
+    _background: set[str] = field(default_factory=set)
+    _answers: dict[str, _Answer] = field(default_factory=dict)
+    _turn_ends: dict[str, tuple[_Who, str | None]] = field(default_factory=dict)
+
+    def feed(self, line: bytes) -> list[Event]:
+        """Return the events that are certain with this line; InvalidEvent if it is no JSON object.
+
+        Lines of a kind that tells nothing, the larger part of many files, are not parsed.
+        """
+        if not _may_tell(line):
+            return []
+        record = record_of(line)
+        kind = record.get("type")
+        reader = _READERS.get(kind) if isinstance(kind, str) else None
+        who = self._who(record) if reader else None
+        if reader is None or who is None:
+            return []
+        if self._project is None:
+            self._project = last_part(record.get("cwd"))
+        begun = self._begin(record, who)
+        return begun + reader(self, record, who)
+
+    def finish(self) -> list[Event]:
+        """Return the answers and the ends of turns that wait for a line that may not come."""
+        found = [event for agent in list(self._answers) for event in self._flush(agent)]
+        for agent in list(self._turn_ends):
+            found += self._end_turn(agent)
+        return found
+
+    def _who(self, record: Record) -> _Who | None:
+        session = identifier(record.get("sessionId")) or identifier(self.session_id)
+        # A line without a time was written about when the one before it was.
+        at = self._at = moment(record.get("timestamp")) or self._at
+        if session is None or at is None:
+            return None
+        main = known_agent(session, AGENT)
+        child = identifier(record.get("agentId")) if record.get("isSidechain") is True else None
+        if child is None:
+            return _Who(main, None, session, at)
+        return _Who(known_agent(child, AGENT), main, session, at)
+
+    def _event(self, who: _Who, kind: str, key: str | None, **fields: Any) -> Event:
+        return Event(
+            event_type=kind,
+            timestamp=who.at,
+            session_id=who.session,
+            event_id=None if key is None else fit(key),
+            project=self._project,
+            source=SOURCE,
+            **{"agent_id": who.agent_id, "parent_agent_id": who.parent, **fields},
+        )
+
+    def _begin(self, record: Record, who: _Who) -> list[Event]:
+        """Return the begin of a session or subagent whose first line this is."""
+        if who.agent_id in self._known or len(self._known) >= _MAX_SESSIONS:
+            return []
+        self._known.add(who.agent_id)
+        if who.parent is None:
+            about = named(version=keyword(record.get("version")))
+            return [self._event(who, "session_start", f"{who.session}:SessionStart", extra=about)]
+        parent = _Who(who.parent, None, who.session, who.at)
+        return [self._child_start(who.agent_id, parent)]
+
+    def _assistant(self, record: Record, who: _Who) -> list[Event]:
+        message = mapping(record.get("message"))
+        if message.get("model") == "<synthetic>":
+            if record.get("isApiErrorMessage") is not True:
+                return []
+            self._turn_ends.pop(who.agent_id, None)
+            about = named(error=keyword(record.get("error")))
+            key = _uuid_key(record)
+            return [*self._flush(who.agent_id), self._event(who, "error", key, extra=about)]
+        found = self._take_answer(record, message, who)
+        for block in objects(message.get("content")):
+            call = identifier(block.get("id")) if block.get("type") == "tool_use" else None
+            if call is not None and call not in self._calls:
+                name = text(block.get("name"))
+                remember_call(self._calls, call, (name, who.at))
+                key = f"{who.session}:{call}:PreToolUse"
+                fields = {"tool_name": name, "tool_use_id": call}
+                found.append(self._event(who, "tool_start", key, **fields))
+        if who.parent is None:
+            # Work after an end that a hook refused makes that end void.
+            self._turn_ends.pop(who.agent_id, None)
+            if message.get("stop_reason") in _FINAL:
+                key = _message_key(record, message)
+                self._turn_ends[who.agent_id] = who, None if key is None else f"{key}:Stop"
+        return found
+
+    def _take_answer(self, record: Record, message: Record, who: _Who) -> list[Event]:
+        usage = message.get("usage")
+        if not isinstance(usage, Mapping):
+            return []
+        key = _message_key(record, message)
+        best = self._answers.get(who.agent_id)
+        output = count(usage.get("output_tokens")) or 0
+        if best is None or key is None or best.key != key:
+            found = self._flush(who.agent_id)
+            self._answers[who.agent_id] = _Answer(key, output, who, record)
+            return found
+        if output >= best.output:
+            best.output, best.who, best.record = output, who, record
+        return []
+
+    def _flush(self, agent: str) -> list[Event]:
+        """Return the answer that another line has shown to be complete."""
+        best = self._answers.pop(agent, None)
+        if best is None:
+            return []
+        message = mapping(best.record.get("message"))
+        usage = mapping(message.get("usage"))
+        reason = keyword(message.get("stop_reason"))
+        about = named(
+            request_id=keyword(best.record.get("requestId")),
+            stop_reason=reason,
+            version=None if reason else keyword(best.record.get("version")),
+            speed=None if usage.get("speed") in (None, "standard") else keyword(usage["speed"]),
+        )
+        model = text(message.get("model"))
+        found = [
+            self._event(
+                best.who, "completion", best.key, model=model, extra=about, **tokens_of(usage)
+            )
+        ]
+        # A second model that advised on the answer is in none of its counts.
+        for place, advice in enumerate(objects(usage.get("iterations"))):
+            if advice.get("type") == "advisor_message":
+                advisor = text(advice.get("model"))
+                key = None if best.key is None else f"{best.key}:advisor:{place}"
+                found.append(
+                    self._event(best.who, "completion", key, model=advisor, **tokens_of(advice))
+                )
+        return found
+
+    def _user(self, record: Record, who: _Who) -> list[Event]:
+        content = mapping(record.get("message")).get("content")
+        blocks = objects(content)
+        results = [block for block in blocks if block.get("type") == "tool_result"]
+        if results:
+            return [event for block in results for event in self._result(record, block, who)]
+        words = [block.get("text") for block in blocks if block.get("type") == "text"]
+        first = content if isinstance(content, str) else words[0] if words else None
+        if not isinstance(first, str):
+            return []
+        if first.startswith(_INTERRUPT):
+            self._turn_ends.pop(who.agent_id, None)
+            return [
+                *self._flush(who.agent_id),
+                self._event(who, "interrupt", _uuid_key(record)),
+            ]
+        if record.get("isMeta") is True or record.get("isCompactSummary") is True:
+            return []
+        before = [*self._flush(who.agent_id), *self._end_turn(who.agent_id)]
+        if first.lstrip().startswith(_NO_PROMPT):
+            return before
+        return [*before, self._event(who, "prompt", _uuid_key(record))]
+
+    def _result(self, record: Record, block: Record, who: _Who) -> list[Event]:
+        call = identifier(block.get("tool_use_id"))
+        if call is None:
+            return []
+        name, start = self._calls.pop(call, (None, None))
+        about = {"tool_name": name, "tool_use_id": call}
+        failed = block.get("is_error") is True
+        if failed and _was_rejected(record, block):
+            key = f"{who.session}:{call}:PermissionDenied"
+            return [self._event(who, "answered", key, extra={"decision": "denied"}, **about)]
+        result = mapping(record.get("toolUseResult"))
+        hook = "PostToolUseFailure" if failed else "PostToolUse"
+        done = self._event(
+            who,
+            "tool_error" if failed else "tool_execute",
+            f"{who.session}:{call}:{hook}",
+            status="error" if failed else "ok",
+            duration_ms=milliseconds(start, who.at),
+            extra={"is_interrupt": True} if result.get("interrupted") is True else None,
+            **about,
+        )
+        return [done, *self._child(result, who, start)]
+
+    def _child(self, result: Record, who: _Who, start: datetime | None) -> list[Event]:
+        """Return what the result of a tool call tells of the subagent that it was."""
+        child, status = identifier(result.get("agentId")), result.get("status")
+        if child is None or status not in ("completed", "async_launched"):
+            return []
+        about = named(agent_type=text(result.get("agentType"), 128))
+        begun = self._child_start(
+            known_agent(child, AGENT), replace(who, at=start or who.at), about
+        )
+        if status == "completed":
+            return [begun, *self._child_stop(child, who, about)]
+        if len(self._background) < _MAX_SESSIONS:
+            self._background.add(child)
+        return [begun]
+
+    def _child_start(self, name: str, who: _Who, about: dict[str, Any] | None = None) -> Event:
+        extra = {"child_agent_id": name, **(about or {})}
+        return self._event(
+            who, "subagent_start", f"{who.session}:{name}:SubagentStart", extra=extra
+        )
+
+    def _child_stop(self, child: str, who: _Who, about: dict[str, Any] | None) -> list[Event]:
+        name = known_agent(child, AGENT)
+        key = f"{who.session}:{name}:SubagentStop"
+        extra = {"child_agent_id": name, **(about or {})}
+        own = {"agent_id": name, "parent_agent_id": who.agent_id}
+        return [
+            self._event(who, "subagent_stop", key, extra=extra),
+            self._event(who, "session_end", f"{key}:2", extra=about, **own),
+        ]
+
+    def _queue(self, record: Record, who: _Who) -> list[Event]:
+        content = record.get("content")
+        if not isinstance(content, str) or not self._background:
+            return []
+        task = _TASK.search(content)
+        if task is None or task[1] not in self._background or not _TASK_ENDED.search(content):
+            return []
+        self._background.discard(task[1])
+        return self._child_stop(task[1], who, None)
+
+    def _system(self, record: Record, who: _Who) -> list[Event]:
+        kind = record.get("subtype")
+        if kind == "turn_duration":
+            return [
+                *self._flush(who.agent_id),
+                *self._end_turn(who.agent_id, who, count(record.get("durationMs"))),
+            ]
+        if kind != "compact_boundary":
+            return []
+        facts = mapping(record.get("compactMetadata"))
+        trigger = keyword(facts.get("trigger"))
+        about = named(
+            trigger=trigger,
+            hook_event_name="PostCompact",
+            pre_tokens=count(facts.get("preTokens")),
+        )
+        return [
+            *self._flush(who.agent_id),
+            self._event(
+                who,
+                # The user asked for it at the prompt, so the prompt is where the agent is again.
+                "idle" if trigger == "manual" else "activity",
+                _uuid_key(record),
+                duration_ms=count(facts.get("durationMs")),
+                extra=about,
+            ),
+        ]
+
+    def _end_turn(
+        self, agent: str, who: _Who | None = None, duration_ms: int | None = None
+    ) -> list[Event]:
+        last = self._turn_ends.pop(agent, None)
+        if last is None:
+            return []
+        answered, key = last
+        return [self._event(who or answered, "stop", key, duration_ms=duration_ms)]
+
+
+_READERS = {
+    "assistant": ClaudeSession._assistant,
+    "user": ClaudeSession._user,
+    "system": ClaudeSession._system,
+    "queue-operation": ClaudeSession._queue,
+}
+
+
+def tokens_of(usage: Record) -> dict[str, int | None]:
+    """Return the five counts of a usage object of the Anthropic API; its input excludes the cache.
+
+    What was written to the cache without a word of how long it is kept counts as kept for five
+    minutes, the API's default.
+    """
+    written = count(usage.get("cache_creation_input_tokens"))
+    split = mapping(usage.get("cache_creation"))
+    short = count(split.get("ephemeral_5m_input_tokens")) or 0
+    long = count(split.get("ephemeral_1h_input_tokens")) or 0
+    if written is not None and written != short + long:
+        long = min(long, written)
+        short = written - long
+    return {
+        "input_tokens": count(usage.get("input_tokens")),
+        "cache_read_tokens": count(usage.get("cache_read_input_tokens")),
+        "cache_write_5m_tokens": short,
+        "cache_write_1h_tokens": long,
+        "output_tokens": count(usage.get("output_tokens")),
+    }
+
+
+def _message_key(record: Record, message: Record) -> str | None:
+    """Return the key of an answer; copies in files of resumed and forked sessions have the same."""
+    found = identifier(message.get("id")) or identifier(record.get("requestId"))
+    return _uuid_key(record) if found is None else fit(f"{AGENT}:{found}")
+
+
+def _uuid_key(record: Record) -> str | None:
+    uuid = identifier(record.get("uuid"))
+    return None if uuid is None else f"{AGENT}:{uuid}"
+
+
+def _was_rejected(record: Record, block: Record) -> bool:
+    """Whether the user did not let the tool run, which is no failure of it."""
+    if record.get("toolUseResult") == "User rejected tool use":
+        return True
+    content = block.get("content")
+    return isinstance(content, str) and content.startswith(_REJECTED)

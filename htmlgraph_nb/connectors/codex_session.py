@@ -1,0 +1,316 @@
+"""Codex's session files ("rollouts") to Events, pure.
+
+``~/.codex/sessions/YYYY/MM/DD/rollout-*.jsonl``; source of the format: RolloutLine and EventMsg in
+codex-rs/protocol/src/protocol.rs of openai/codex, and files of the versions 0.40 to 0.147. Unknown
+lines and fields are ignored.
+
+Each ``token_count`` tells what the last request used and what the session used so far. The former
+are summed, for the latter can begin anew; one whose total is that of the one before it repeats it.
+Input includes what came from the cache, output includes reasoning. A forked session begins with a
+copy of what its parent did, written at the time of the fork: none of that counts again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from ..model import Event
+from ..times import to_micros
+from .fields import (
+    count,
+    fit,
+    identifier,
+    keyword,
+    last_part,
+    mapping,
+    milliseconds,
+    moment,
+    named,
+    text,
+)
+from .session import Call, known_agent, record_of, remember_call, type_finder
+
+AGENT = "codex"
+SOURCE = "codex-session"
+_may_tell = type_finder(
+    (
+        *("session_meta", "turn_context", "compacted", "token_count", "user_message"),
+        *("task_started", "task_complete", "turn_aborted", "error", "web_search_call"),
+        *("function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"),
+        "local_shell_call",
+    )
+)
+_CALLS = frozenset({"function_call", "custom_tool_call", "local_shell_call"})
+_OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
+_EXIT = re.compile(r"^(?:Process exited with code|Exit code:) (-?\d{1,9})$", re.M)
+_HEAD_CHARS = 400
+_BURST = timedelta(seconds=1)
+"""A copied history is written in one go; the forked session's own first turn follows a pause."""
+_UUID7 = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", re.I)
+
+Record = Mapping[str, Any]
+Usage = tuple[int, int, int, int, int]
+"""Input, cached input, cache write, output and reasoning tokens."""
+
+
+@dataclass(slots=True)
+class CodexSession:
+    """Reader of one session file of Codex; see ``session.SessionReader``."""
+
+    _session: str | None = None
+    _agent: str = ""
+    _parent: str | None = None
+    _root: str | None = None
+    _project: str | None = None
+    _model: str | None = None
+    _at: datetime | None = None
+    _total: Usage | None = None
+    _n_answers: int = 0
+    _turn: str | None = None
+    _calls: dict[str, Call] = field(default_factory=dict)
+    _forked_at: datetime | None = None
+    _copied_turns: bool = False
+
+    def feed(self, line: bytes) -> list[Event]:
+        """Return the events that are certain with this line; InvalidEvent if it is no JSON object.
+
+        Lines of a kind that tells nothing are not parsed; those of a session that has not told its
+        id yet are ignored.
+        """
+        if not _may_tell(line):
+            return []
+        record = record_of(line)
+        payload = mapping(record.get("payload"))
+        kind = record.get("type")
+        before, at = self._at, moment(record.get("timestamp"))
+        at = self._at = at or before
+        if at is None:
+            return []
+        if kind == "session_meta":
+            return self._begin(payload, at)
+        if self._session is None or (self._forked_at and self._is_copy(payload, before, at)):
+            return []
+        if kind == "turn_context":
+            self._model = text(payload.get("model")) or self._model
+            self._turn = identifier(payload.get("turn_id")) or self._turn
+            return []
+        if kind == "compacted":
+            about = {"hook_event_name": "PostCompact"}
+            return [self._event("activity", at, f"compacted:{at.isoformat()}", extra=about)]
+        reader = _READERS.get(f"{kind}/{payload.get('type')}")
+        return [] if reader is None else reader(self, payload, at)
+
+    def finish(self) -> list[Event]:
+        """Return nothing: all events of this format are certain with their own line."""
+        return []
+
+    def _event(self, kind: str, at: datetime, key: str, **fields: Any) -> Event:
+        return Event(
+            event_type=kind,
+            timestamp=at,
+            session_id=self._root,
+            event_id=fit(f"{self._session}:{key}"),
+            project=self._project,
+            source=SOURCE,
+            **{"agent_id": self._agent, "parent_agent_id": self._parent, **fields},
+        )
+
+    def _begin(self, payload: Record, at: datetime) -> list[Event]:
+        session = identifier(payload.get("id")) or identifier(payload.get("session_id"))
+        created = moment(payload.get("timestamp")) or at
+        if session is None or session == self._session:
+            return []
+        if self._forked_at is not None and created <= self._forked_at:
+            # The copied history begins with the head of the session that it is copied from.
+            return []
+        spawned = _spawned_by(payload)
+        is_fork = spawned or identifier(payload.get("forked_from_id"))
+        self._session, self._agent = session, known_agent(session, AGENT)
+        self._parent = None if spawned is None else known_agent(spawned, AGENT)
+        self._root = session if spawned is None else spawned
+        self._project = last_part(payload.get("cwd"))
+        self._model = self._turn = self._total = None
+        self._n_answers = 0
+        self._calls = {}
+        self._forked_at, self._copied_turns = created if is_fork else None, False
+        if spawned is None:
+            about = named(version=keyword(payload.get("cli_version")))
+            return [self._event("session_start", created, "SessionStart", extra=about)]
+        about = {"child_agent_id": self._agent}
+        parent = {"agent_id": self._parent, "parent_agent_id": None}
+        return [self._event("subagent_start", created, "SubagentStart", extra=about, **parent)]
+
+    def _is_copy(self, payload: Record, before: datetime | None, at: datetime) -> bool:
+        """Whether a line of a forked session still belongs to the history of its parent."""
+        forked_at = self._forked_at or at
+        copied = _begun_before(payload, forked_at)
+        if copied is not None:
+            if copied:
+                self._copied_turns = True
+                return True
+        elif self._copied_turns or before is None or at - before <= _BURST:
+            return True
+        self._forked_at = None
+        return False
+
+    def _tokens(self, payload: Record, at: datetime) -> list[Event]:
+        info = mapping(payload.get("info"))
+        known = self._total
+        total = _usage(info.get("total_token_usage"))
+        used = _usage(info.get("last_token_usage"))
+        if total is not None:
+            self._total = total
+            if total == known:
+                return []
+            if used is None:
+                used = _difference(total, known)
+        if used is None or not any(used):
+            return []
+        self._n_answers += 1
+        whole, cached, written, output, reasoning = used
+        about = named(reasoning_tokens=reasoning or None, turn_id=self._turn)
+        return [
+            self._event(
+                "completion",
+                at,
+                f"answer:{self._n_answers}",
+                model=text(info.get("model")) or self._model,
+                input_tokens=max(0, whole - cached - written),
+                cache_read_tokens=min(cached, whole),
+                cache_write_5m_tokens=written,
+                cache_write_1h_tokens=0,
+                output_tokens=output,
+                extra=about,
+            )
+        ]
+
+    def _call(self, payload: Record, at: datetime) -> list[Event]:
+        call = identifier(payload.get("call_id"))
+        if call is None:
+            return []
+        name = text(payload.get("name")) or keyword(payload.get("type"))
+        remember_call(self._calls, call, (name, at))
+        return [
+            self._event("tool_start", at, f"{call}:PreToolUse", tool_name=name, tool_use_id=call)
+        ]
+
+    def _output(self, payload: Record, at: datetime) -> list[Event]:
+        call = identifier(payload.get("call_id"))
+        if call is None:
+            return []
+        name, start = self._calls.pop(call, (None, None))
+        failed = _failed(payload.get("output"))
+        return [
+            self._event(
+                "tool_error" if failed else "tool_execute",
+                at,
+                f"{call}:PostToolUse",
+                tool_name=name,
+                tool_use_id=call,
+                status="error" if failed else "ok",
+                duration_ms=milliseconds(start, at),
+            )
+        ]
+
+    def _web_search(self, payload: Record, at: datetime) -> list[Event]:
+        call = identifier(payload.get("id")) or f"web_search:{at.isoformat()}"
+        name = "web_search"
+        key = f"{call}:PostToolUse"
+        return [self._event("tool_execute", at, key, tool_name=name, tool_use_id=call)]
+
+    def _turn_started(self, payload: Record, at: datetime) -> list[Event]:
+        self._turn = identifier(payload.get("turn_id"))
+        return []
+
+    def _prompt(self, payload: Record, at: datetime) -> list[Event]:
+        return [self._event("prompt", at, f"prompt:{at.isoformat()}")]
+
+    def _turn_ended(self, payload: Record, at: datetime) -> list[Event]:
+        cut = payload.get("type") == "turn_aborted"
+        turn = identifier(payload.get("turn_id")) or at.isoformat()
+        return [
+            self._event(
+                "interrupt" if cut else "stop",
+                at,
+                f"{turn}:{'Interrupt' if cut else 'Stop'}",
+                duration_ms=count(payload.get("duration_ms")),
+                extra=named(reason=keyword(payload.get("reason"))),
+            )
+        ]
+
+    def _error(self, payload: Record, at: datetime) -> list[Event]:
+        about = named(error=keyword(payload.get("codex_error_info")))
+        return [self._event("error", at, f"error:{at.isoformat()}", extra=about)]
+
+
+_READERS = {
+    "event_msg/token_count": CodexSession._tokens,
+    "event_msg/user_message": CodexSession._prompt,
+    "event_msg/task_started": CodexSession._turn_started,
+    "event_msg/task_complete": CodexSession._turn_ended,
+    "event_msg/turn_aborted": CodexSession._turn_ended,
+    "event_msg/error": CodexSession._error,
+    "response_item/web_search_call": CodexSession._web_search,
+    **{f"response_item/{kind}": CodexSession._call for kind in _CALLS},
+    **{f"response_item/{kind}": CodexSession._output for kind in _OUTPUTS},
+}
+
+
+def _spawned_by(payload: Record) -> str | None:
+    """Return the id of the session whose subagent a session is."""
+    subagent = mapping(mapping(payload.get("source")).get("subagent"))
+    spawn = mapping(subagent.get("thread_spawn"))
+    return identifier(spawn.get("parent_thread_id"))
+
+
+def _begun_before(payload: Record, moment_of_fork: datetime) -> bool | None:
+    """Return whether the turn that a line names was begun earlier; None if it names none."""
+    turn = payload.get("turn_id")
+    found = _UUID7.fullmatch(turn) if isinstance(turn, str) else None
+    if found is not None:
+        # The first 48 bits of a UUID of version 7 are milliseconds since 1970 (RFC 9562).
+        return int(found[1] + found[2], 16) * 1000 < to_micros(moment_of_fork)
+    begun = count(payload.get("started_at"))
+    return None if begun is None else begun < to_micros(moment_of_fork) // 1_000_000
+
+
+def _usage(value: object) -> Usage | None:
+    if not isinstance(value, Mapping):
+        return None
+    cached = value.get("cached_input_tokens", value.get("cache_read_input_tokens"))
+    written = value.get("cache_write_input_tokens", value.get("cache_creation_input_tokens"))
+    return (
+        count(value.get("input_tokens")) or 0,
+        count(cached) or 0,
+        count(written) or 0,
+        count(value.get("output_tokens")) or 0,
+        count(value.get("reasoning_output_tokens")) or 0,
+    )
+
+
+def _difference(total: Usage, before: Usage | None) -> Usage:
+    a, b, c, d, e = total
+    v, w, x, y, z = before or (0, 0, 0, 0, 0)
+    return max(0, a - v), max(0, b - w), max(0, c - x), max(0, d - y), max(0, e - z)
+
+
+def _failed(output: object) -> bool:
+    """Whether the output of a tool tells of an exit status other than 0 or of no success."""
+    if isinstance(output, Mapping):
+        return output.get("success") is False
+    if not isinstance(output, str):
+        return False
+    if output.startswith("{"):
+        try:
+            told = mapping(mapping(json.loads(output)).get("metadata")).get("exit_code")
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(told, int) and told != 0
+    # What the tool itself printed follows; the status stands at the head.
+    found = _EXIT.search(output[:_HEAD_CHARS].partition("\nOutput:")[0])
+    return found is not None and int(found[1]) != 0

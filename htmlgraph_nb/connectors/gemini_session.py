@@ -1,0 +1,214 @@
+"""Gemini CLI's session files to Events, pure.
+
+``~/.gemini/tmp/<project>/chats/session-*.jsonl``, formerly ``.json``; source of the format:
+ConversationRecord in packages/core/src/services/chatRecordingTypes.ts of google-gemini/gemini-cli.
+Unknown records and fields are ignored.
+
+A message is written again, whole and with the same id, as its tool calls end; the last form
+counts. ``$set`` changes fields of the session and may bring messages along; ``$rewindTo`` takes
+messages from the conversation, but what they have used stays used. Input includes what came from
+the cache and excludes what tools put into the request; output excludes thoughts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ..checks import MAX_INTEGER
+from ..model import Event
+from .fields import (
+    count,
+    fit,
+    identifier,
+    last_part,
+    mapping,
+    milliseconds,
+    moment,
+    named,
+    objects,
+    text,
+)
+from .session import known_agent, record_of
+
+AGENT = "gemini"
+SOURCE = "gemini-session"
+_NO_PROMPT = ("<session_context>", "I ran the following shell command:")
+_FINAL = ("success", "error", "cancelled")
+_MAX_CALLS = 10_000
+
+Record = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class GeminiSession:
+    """Reader of one session file of Gemini CLI; see ``session.SessionReader``.
+
+    Args:
+        project: name of the project where the file tells none.
+        parent_session: the session whose subagent this one is.
+    """
+
+    project: str | None = None
+    parent_session: str | None = None
+    _session: str | None = None
+    _agent: str = ""
+    _at: datetime | None = None
+    _message: Record | None = None
+    _ends_turn: Event | None = None
+    _done_calls: set[str] = field(default_factory=set)
+
+    def feed(self, line: bytes) -> list[Event]:
+        """Return the events that are certain with this line; InvalidEvent if it is no JSON object.
+
+        A line may also be a whole session, as the older files hold it.
+        """
+        return self.take(record_of(line))
+
+    def take(self, record: Record) -> list[Event]:
+        """Return the events that are certain with this record."""
+        found: list[Event] = []
+        if "sessionId" in record:
+            found += self._begin(record)
+        patch = mapping(record.get("$set"))
+        for message in objects(record.get("messages")) + objects(patch.get("messages")):
+            found += self._take_message(message)
+        if "type" in record:
+            found += self._take_message(record)
+        return found
+
+    def finish(self) -> list[Event]:
+        """Return the answer and the end of turn that wait for a line that may not come."""
+        return [*self._flush(), *self._end_turn()]
+
+    def _begin(self, record: Record) -> list[Event]:
+        session = identifier(record.get("sessionId"))
+        at = self._at = moment(record.get("startTime")) or self._at
+        directories = record.get("directories")
+        if isinstance(directories, list) and directories:
+            self.project = last_part(directories[0]) or self.project
+        if session is None or session == self._session or at is None:
+            return []
+        found = self.finish()
+        self._session, self._agent = session, known_agent(session, AGENT)
+        if self._parent is None:
+            return [*found, self._event("session_start", at, "SessionStart")]
+        about = {"child_agent_id": self._agent}
+        parent = {"agent_id": self._parent, "parent_agent_id": None}
+        start = self._event("subagent_start", at, "SubagentStart", extra=about, **parent)
+        return [*found, start]
+
+    @property
+    def _parent(self) -> str | None:
+        parent = identifier(self.parent_session)
+        return None if parent is None else known_agent(parent, AGENT)
+
+    def _event(self, kind: str, at: datetime, key: str, **fields: Any) -> Event:
+        return Event(
+            event_type=kind,
+            timestamp=at,
+            session_id=identifier(self.parent_session) or self._session,
+            event_id=fit(f"{self._session}:{key}" if kind != "completion" else key),
+            project=text(self.project),
+            source=SOURCE,
+            **{"agent_id": self._agent, "parent_agent_id": self._parent, **fields},
+        )
+
+    def _take_message(self, message: Record) -> list[Event]:
+        at = self._at = moment(message.get("timestamp")) or self._at
+        kind, name = message.get("type"), identifier(message.get("id"))
+        if self._session is None or at is None or name is None:
+            return []
+        if kind == "gemini":
+            known = self._message
+            found = [] if known is not None and known.get("id") == name else self._flush()
+            self._message = {**message, "id": name, "timestamp": at}
+            return found
+        found = self._flush()
+        if kind == "user" and _is_prompt(message.get("content")):
+            return [*found, *self._end_turn(), self._event("prompt", at, f"{name}:BeforeAgent")]
+        if kind == "info" and message.get("content") == "Request cancelled.":
+            self._ends_turn = None
+            return [*found, self._event("interrupt", at, f"{name}:Interrupt")]
+        if kind == "error":
+            self._ends_turn = None
+            return [*found, self._event("error", at, f"{name}:Error")]
+        return found
+
+    def _flush(self) -> list[Event]:
+        """Return the answer, and its tools, that another message has shown to be complete."""
+        message, self._message = self._message, None
+        if message is None:
+            return []
+        at, name = message["timestamp"], message["id"]
+        found = []
+        tokens = message.get("tokens")
+        if isinstance(tokens, Mapping):
+            thoughts, tool = count(tokens.get("thoughts")), count(tokens.get("tool"))
+            about = named(reasoning_tokens=thoughts or None, tool_tokens=tool or None)
+            # Copies in files of resumed sessions have the same id.
+            key = f"{AGENT}:{name}"
+            counts = _answer(message, tokens)
+            found.append(self._event("completion", at, key, extra=about, **counts))
+        calls = objects(message.get("toolCalls"))
+        for call in calls:
+            found += self._call(call, at)
+        self._ends_turn = None if calls else self._event("stop", at, f"{name}:AfterAgent")
+        return found
+
+    def _call(self, call: Record, begun: datetime) -> list[Event]:
+        key, status = identifier(call.get("id")), call.get("status")
+        if key is None or key in self._done_calls:
+            return []
+        about = {"tool_name": text(call.get("name")), "tool_use_id": key}
+        start = self._event("tool_start", begun, f"{key}:BeforeTool", **about)
+        end = moment(call.get("timestamp")) or begun
+        if status in _FINAL and len(self._done_calls) < _MAX_CALLS:
+            self._done_calls.add(key)
+        if status == "cancelled":
+            extra = {"decision": "cancelled"}
+            return [start, self._event("answered", end, f"{key}:Cancelled", extra=extra, **about)]
+        if status not in _FINAL:
+            return [start]
+        failed = status == "error"
+        done = self._event(
+            "tool_error" if failed else "tool_execute",
+            end,
+            f"{key}:AfterTool",
+            status="error" if failed else "ok",
+            duration_ms=milliseconds(begun, end),
+            **about,
+        )
+        return [start, done]
+
+    def _end_turn(self) -> list[Event]:
+        end, self._ends_turn = self._ends_turn, None
+        return [] if end is None else [end]
+
+
+def _answer(message: Record, tokens: Record) -> dict[str, Any]:
+    whole, cached = count(tokens.get("input")) or 0, count(tokens.get("cached")) or 0
+    return {
+        "model": text(message.get("model")),
+        "input_tokens": _sum(max(0, whole - cached), tokens.get("tool")),
+        "cache_read_tokens": min(cached, whole),
+        "cache_write_5m_tokens": 0,
+        "cache_write_1h_tokens": 0,
+        "output_tokens": _sum(tokens.get("output"), tokens.get("thoughts")),
+    }
+
+
+def _sum(*values: object) -> int:
+    return min(sum(count(value) or 0 for value in values), MAX_INTEGER)
+
+
+def _is_prompt(content: object) -> bool:
+    """Whether a message of the user's side is a person's, not a tool's result."""
+    if isinstance(content, str):
+        first: object = content
+    else:
+        parts = objects(content)
+        first = parts[0].get("text") if parts else None
+    return isinstance(first, str) and not first.lstrip().startswith(_NO_PROMPT)

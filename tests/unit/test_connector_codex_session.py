@@ -1,0 +1,306 @@
+"""Codex's session files become the right events, and nothing is counted again."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from htmlgraph_nb.connectors.codex import events_from_hook
+from htmlgraph_nb.connectors.codex_session import CodexSession
+from htmlgraph_nb.errors import InvalidEvent
+from htmlgraph_nb.model import Event
+
+from .sessions import CONTENT, PAYLOADS, START, at, check, kinds, line, lines_of, read, tokens
+
+FILES = sorted((PAYLOADS / "codex").glob("*.jsonl"))
+ID = "019e7583-0b33-7912-a209-4c0407cfa243"
+OTHER = "019e7584-5201-7901-b1e7-a3f0c990c12f"
+AGENT = f"codex-{ID}"
+BLANK = (0, 0, 0, 0, 0)
+
+
+def entry(kind: str, seconds: float = 0, **payload: Any) -> bytes:
+    """Return a line of a session."""
+    return line({"timestamp": at(seconds), "type": kind, "payload": payload})
+
+
+def message(kind: str, seconds: float = 0, **payload: Any) -> bytes:
+    """Return the line of an event."""
+    return entry("event_msg", seconds, type=kind, **payload)
+
+
+def item(kind: str, seconds: float = 0, **payload: Any) -> bytes:
+    """Return the line of an item of a response."""
+    return entry("response_item", seconds, type=kind, **payload)
+
+
+def meta(key: str = ID, seconds: float = 0, **fields: Any) -> bytes:
+    """Return the head of a session."""
+    common = {"id": key, "timestamp": at(seconds), "cwd": "/home/user/shop", "cli_version": "0.147"}
+    return entry("session_meta", seconds, **{**common, **fields})
+
+
+def used(*counts: int) -> dict[str, int]:
+    """Return a usage object: input, cached, output, reasoning."""
+    names = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_output_tokens")
+    return dict(zip(names, counts, strict=False))
+
+
+def count(total: tuple[int, ...] | None, last: tuple[int, ...] | None, at_s: float) -> bytes:
+    """Return a token_count."""
+    info: dict[str, Any] = {}
+    if total is not None:
+        info["total_token_usage"] = used(*total)
+    if last is not None:
+        info["last_token_usage"] = used(*last)
+    return message("token_count", at_s, info=info)
+
+
+def answers(events: list[Event]) -> list[Event]:
+    """Return the answers."""
+    return [event for event in events if event.event_type == "completion"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_recorded_files_give_storable_events_without_content(path: Any) -> None:
+    """Every event of every recording would be taken by the server and holds no content."""
+    events = read(CodexSession(), lines_of(path))
+    assert kinds(events)[0] == "session_start"
+    check(events)
+
+
+def test_recorded_session_with_a_failed_command() -> None:
+    """A session reads as it was: a command that failed, one that did not, an answer, the end."""
+    events = read(
+        CodexSession(), lines_of(PAYLOADS / "codex/rollout-self-correction-iteration.jsonl")
+    )
+    failed = ["tool_start", "completion", "tool_error"]
+    ran = ["tool_start", "completion", "tool_execute"]
+    assert kinds(events) == ["session_start", "prompt", *failed, *ran, "completion", "stop"]
+    error = events[4]
+    assert (error.tool_name, error.status, error.duration_ms) == ("exec_command", "error", 84)
+    assert {event.project for event in events} == {"shop"}
+    assert {event.model for event in answers(events)} == {"gpt-5.5"}
+    assert events[-1].duration_ms == 5938
+
+
+def test_recorded_model_switch() -> None:
+    """Each answer has the model of its turn."""
+    events = read(CodexSession(), lines_of(PAYLOADS / "codex" / "rollout-model-switch.jsonl"))
+    assert [event.model for event in answers(events)] == ["gpt-5.4-mini", "gpt-5.2"]
+
+
+def test_recorded_interrupt() -> None:
+    """A turn that was aborted is an interrupt."""
+    events = read(CodexSession(), lines_of(PAYLOADS / "codex" / "rollout-interrupted-turn.jsonl"))
+    assert kinds(events)[:4] == ["session_start", "prompt", "interrupt", "prompt"]
+    assert events[2].extra == {"reason": "interrupted"}
+
+
+def test_recorded_fork_counts_what_is_its_own() -> None:
+    """What a forked session copies of its parent is told by the parent alone."""
+    parent = lines_of(PAYLOADS / "codex" / "rollout-parent.jsonl")
+    fork = lines_of(PAYLOADS / "codex" / "rollout-fork.jsonl")
+    own = read(CodexSession(), fork)
+    assert kinds(own) == ["session_start", "prompt", "completion", "stop"]
+    assert {event.agent_id for event in own} == {f"codex-{OTHER}"}
+    whole = read(CodexSession(), parent) + own
+    assert tokens(whole) == (24_918 + 24_774, 33_536 + 4_480, 0, 0, 15)
+    # Both in one file, as a recorder that joins them writes it.
+    assert read(CodexSession(), [*parent, *fork]) == whole
+
+
+def test_fork_of_a_version_without_turn_ids() -> None:
+    """A copied history is written in one go; what follows a pause is the fork's own."""
+    lines = [
+        meta(OTHER, 100, forked_from_id=ID),
+        meta(ID, 100.01, timestamp=at(0)),
+        message("user_message", 100.02, message=CONTENT),
+        count((10, 0, 1), (10, 0, 1), 100.03),
+        message("user_message", 130, message=CONTENT),
+        count((30, 0, 3), (20, 0, 2), 131),
+    ]
+    assert kinds(read(CodexSession(), lines)) == ["session_start", "prompt", "completion"]
+    assert tokens(read(CodexSession(), lines)) == (20, 0, 0, 0, 2)
+
+
+def test_last_usage_is_summed() -> None:
+    """What each request used is summed, also where the total begins anew."""
+    lines = [meta(), count((10, 4, 2, 1), (10, 4, 2, 1), 1), count((3, 0, 1), (3, 0, 1), 2)]
+    events = read(CodexSession(), lines)
+    assert tokens(events) == (9, 4, 0, 0, 3)
+    assert answers(events)[0].extra == {"reasoning_tokens": 1}
+
+
+def test_repeated_total_is_no_new_request() -> None:
+    """A token_count whose total is that of the one before it repeats it."""
+    same = count((10, 4, 2), (10, 4, 2), 1)
+    nothing = message("token_count", 2, info=None)
+    assert tokens(read(CodexSession(), [meta(), same, nothing, same])) == (6, 4, 0, 0, 2)
+
+
+def test_total_alone_counts_by_its_growth() -> None:
+    """Where only the total is told, its growth is what the request used."""
+    lines = [meta(), count((10, 4, 2), None, 1), count((15, 8, 3), None, 2)]
+    assert tokens(read(CodexSession(), lines)) == (7, 8, 0, 0, 3)
+
+
+def test_second_session_of_a_file_begins_anew() -> None:
+    """Totals that are equal in two sessions of one file are not the same request."""
+    one = count((10, 0, 2), (10, 0, 2), 1)
+    events = read(CodexSession(), [meta(), one, meta(OTHER, 5), one])
+    assert {event.agent_id for event in answers(events)} == {AGENT, f"codex-{OTHER}"}
+    assert tokens(events) == (20, 0, 0, 0, 4)
+
+
+def test_resumed_session_goes_on() -> None:
+    """The head of the same session again changes nothing."""
+    one = count((10, 0, 2), (10, 0, 2), 1)
+    events = read(CodexSession(), [meta(), one, meta(ID, 9), one])
+    assert kinds(events) == ["session_start", "completion"]
+
+
+def test_subagent() -> None:
+    """A session that another one spawned is its child, in its session."""
+    source = {"subagent": {"thread_spawn": {"parent_thread_id": ID, "depth": 1}}}
+    lines = [
+        meta(OTHER, 10, source=source),
+        message("task_started", 12, turn_id="t", started_at=int(START.timestamp()) + 12),
+        message("user_message", 12, message=CONTENT),
+    ]
+    start, prompt = read(CodexSession(), lines)
+    assert (start.event_type, start.agent_id) == ("subagent_start", AGENT)
+    assert start.extra == {"child_agent_id": f"codex-{OTHER}"}
+    assert (prompt.event_type, prompt.agent_id) == ("prompt", f"codex-{OTHER}")
+    assert (prompt.parent_agent_id, prompt.session_id) == (AGENT, ID)
+
+
+def test_tool_events_are_those_of_the_hooks() -> None:
+    """A call seen by hooks and in the file has the same agent and event ids."""
+    lines = [
+        meta(),
+        item("function_call", 1, name="shell", call_id="call_1", arguments=CONTENT),
+        item("function_call_output", 2, call_id="call_1", output=CONTENT),
+    ]
+    _, start, done = read(CodexSession(), lines)
+    hook = {"session_id": ID, "tool_name": "shell", "tool_use_id": "call_1"}
+    for found, name in ((start, "PreToolUse"), (done, "PostToolUse")):
+        (told,) = events_from_hook({**hook, "hook_event_name": name}, received_at=START)
+        assert (found.event_id, found.agent_id) == (told.event_id, told.agent_id)
+    assert done.duration_ms == 1000
+
+
+@pytest.mark.parametrize(
+    ("output", "status"),
+    [
+        ("Exit code: 0\nWall time: 0.1 seconds\nOutput:\nExit code: 1", "ok"),
+        ("Exit code: 2\nOutput:\n", "error"),
+        ("Chunk ID: 1\nProcess exited with code 127\nOutput:\n", "error"),
+        ('{"output":"x","metadata":{"exit_code":1}}', "error"),
+        ('{"output":"x","metadata":{"exit_code":0}}', "ok"),
+        ('{"not json', "ok"),
+        ({"content": "x", "success": False}, "error"),
+        ([{"type": "input_image"}], "ok"),
+        (None, "ok"),
+    ],
+)
+def test_exit_status(output: Any, status: str) -> None:
+    """A tool failed where its output tells so at its head, not where it printed so."""
+    lines = [meta(), item("custom_tool_call_output", 1, call_id="c", output=output)]
+    done = read(CodexSession(), lines)[-1]
+    assert done.status == status
+    assert done.event_type == ("tool_error" if status == "error" else "tool_execute")
+
+
+def test_compaction_search_and_error() -> None:
+    """Compactions, searches of the web and errors are told."""
+    lines = [
+        meta(),
+        entry("compacted", 1, message=CONTENT),
+        item("web_search_call", 2, status="completed"),
+        message("error", 3, message=CONTENT, codex_error_info="usage_limit_exceeded"),
+    ]
+    events = read(CodexSession(), lines)
+    assert kinds(events) == ["session_start", "activity", "tool_execute", "error"]
+    assert events[1].extra == {"hook_event_name": "PostCompact"}
+    assert events[3].extra == {"error": "usage_limit_exceeded"}
+    check(events)
+
+
+def test_lines_before_the_head_are_ignored() -> None:
+    """Without the head of a session nobody knows whose the lines are."""
+    assert read(CodexSession(), [count((1, 0, 1), (1, 0, 1), 1)]) == []
+
+
+KINDS = st.sampled_from(
+    "session_meta turn_context event_msg response_item compacted token_count user_message "
+    "function_call function_call_output task_started task_complete turn_aborted error".split()
+)
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(
+        [ID, OTHER, at(3), "\ud800", "a\0b", "x" * 300, '{"metadata":{"exit_code":"a"}}']
+    )
+    | KINDS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                "input_tokens cached_input_tokens output_tokens total_token_usage subagent "
+                "last_token_usage thread_spawn parent_thread_id exit_code success".split()
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=10,
+)
+PAYLOAD = st.dictionaries(
+    st.sampled_from(
+        "id type timestamp forked_from_id source cwd model turn_id started_at info output call_id "
+        "name duration_ms reason codex_error_info cli_version".split()
+    ),
+    VALUES,
+    max_size=8,
+)
+ENTRIES = st.fixed_dictionaries(
+    {"type": KINDS, "payload": PAYLOAD | VALUES}, optional={"timestamp": VALUES}
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(ENTRIES, max_size=6))
+def test_no_record_raises_and_every_event_is_storable(records: list[dict[str, Any]]) -> None:
+    """Whatever the objects hold, they are read, and the server would take the events."""
+    lines = [json.dumps(one, separators=(",", ":")).encode() for one in records]
+    check(read(CodexSession(), [meta(), *lines]))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=60), st.integers(0, 300))
+def test_no_bytes_raise_anything_but_invalid_event(noise: bytes, cut: int) -> None:
+    """Random bytes and cut lines are read or refused with a clear error."""
+    for raw in (noise, meta()[:cut], b'{"type":"event_msg",' + noise):
+        with suppress(InvalidEvent):
+            check(CodexSession().feed(raw))
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 99), st.integers(0, 9)), min_size=1, max_size=9), st.data()
+)
+def test_repetition_changes_no_total(drawn: list[tuple[int, int]], data: st.DataObject) -> None:
+    """A token_count that is written again, with its total unchanged, counts once."""
+    lines, total_input, total_output = [meta()], 0, 0
+    for second, (n_input, n_output) in enumerate(drawn):
+        total_input, total_output = total_input + n_input, total_output + n_output
+        told = count((total_input, 0, total_output), (n_input, 0, n_output), second)
+        lines += [told] * data.draw(st.integers(1, 3))
+    assert tokens(read(CodexSession(), lines)) == (total_input, 0, 0, 0, total_output)

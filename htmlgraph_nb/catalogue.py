@@ -125,11 +125,11 @@ def unsealed_ranges(
         while gap.inner or gap.last_id - start + 1 >= segment_rows:
             end = _nth(db, start, gap.last_id, segment_rows)
             if end is None:
-                rest = _ends(db, start, gap.last_id)
+                rest = id_range(db, start, gap.last_id)
                 if gap.inner and rest is not None:
                     yield rest
                 break
-            begin = _ends(db, start, end)
+            begin = id_range(db, start, end)
             yield (begin or (start, end))[0], end
             start = end + 1
 
@@ -142,7 +142,8 @@ def _nth(db: sqlite3.Connection, first: int, last: int, n: int) -> int | None:
     return None if row is None else int(row[0])
 
 
-def _ends(db: sqlite3.Connection, first: int, last: int) -> tuple[int, int] | None:
+def id_range(db: sqlite3.Connection, first: int, last: int) -> tuple[int, int] | None:
+    """Return the smallest and the largest seq between these two; None where there is none."""
     lowest, highest = (
         db.execute(
             f"SELECT {end}(id) FROM events WHERE id BETWEEN ? AND ?", (first, last)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from .schema import HISTORY_COLUMNS, NAMED
 
@@ -80,3 +81,49 @@ class GrowingDictionary:
             self._codes[number] = code
         if len(self._array) != len(self._texts):
             self._array = pa.array([*self._texts], pa.string())
+
+
+_RAW_NAMES = {
+    "seq": "id",
+    "timestamp": "ts",
+    **{field: column for column, field in NAMED.items()},
+}
+
+
+def raw_name(name: str) -> str:
+    """Return the column of ``events`` that a column of history stands for."""
+    return _RAW_NAMES.get(name, name)
+
+
+def raw_type(name: str) -> pa.DataType:
+    """Return the Arrow type of that column of ``events``."""
+    kind = HISTORY_SCHEMA.field(name).type
+    return pa.int64() if kind in (DICTIONARY, TIMESTAMP) else kind
+
+
+class Encoder:
+    """Turns columns as they are in ``events`` into those of HISTORY_SCHEMA.
+
+    Args:
+        columns: names of HISTORY_COLUMNS.
+        look_up: as GrowingDictionary.encode takes it.
+    """
+
+    def __init__(
+        self, columns: Sequence[str], look_up: Callable[[Sequence[int]], Mapping[int, str]]
+    ) -> None:
+        self._look_up = look_up
+        self._dictionaries = {
+            name: GrowingDictionary()
+            for name in columns
+            if HISTORY_SCHEMA.field(name).type == DICTIONARY and name != "status"
+        }
+
+    def encode(self, name: str, values: pa.Array) -> pa.Array:
+        """Return a column; ``values`` is of ``raw_type(name)``."""
+        if name in self._dictionaries:
+            return self._dictionaries[name].encode(values, self._look_up)
+        if name == "status":
+            codes = pc.index_in(values, value_set=pa.array(range(len(STATUSES)), pa.int64()))
+            return pa.DictionaryArray.from_arrays(codes, pa.array(STATUSES, pa.string()))
+        return values.cast(TIMESTAMP) if name == "timestamp" else values

@@ -12,20 +12,24 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from .catalogue import Segment, epoch_of, gaps_between, is_named, last_id, segments_of
+from .catalogue import Segment, epoch_of, gaps_between, id_range, is_named, last_id, segments_of
 from .columnar import HISTORY_SCHEMA, schema_of
 from .database import open_reader, translated
+from .parallel_scan import ScanFailed, scan_in_parallel
 from .query import HistoryQuery
 from .scan import Scanner
 from .segments import UnusableSegment, read_segment, remove_file
 from .times import to_micros
 
-__all__ = ["BATCH_ROWS", "HISTORY_SCHEMA", "read_batches", "schema_of"]
+__all__ = ["BATCH_ROWS", "HISTORY_SCHEMA", "read_batches", "row_bound", "schema_of"]
 
 logger = logging.getLogger("htmlgraph.history")
 
 BATCH_ROWS = 65_536
 """Most rows of a batch where nothing else is asked for."""
+PARALLEL_ROWS = 250_000
+"""Rows outside segments from which on processes read them; that is what their start costs."""
+_MOST_GUESSED = 10_000_000
 _AHEAD = 2
 """Segments that are read while the one before is made use of."""
 
@@ -61,6 +65,30 @@ def read_batches(
                 yield part
 
 
+def row_bound(path: str, query: HistoryQuery) -> int:
+    """Return about how many rows a query can have at most, without a look at them.
+
+    Where names are asked for it is far too many, and it is too few where ids outside segments are
+    far apart.
+
+    Raises:
+        StoreUnavailable, StoreDamaged, StoreTooNew: as ``read_batches``.
+    """
+    with closing(open_reader(path)) as db, translated(path):
+        segments, ends = segments_of(db), id_range(db, -(2**63), 2**63 - 1)
+        if ends is None:
+            return 0
+        first, last = ends
+        bound = 0
+        for piece in _pieces(segments, query, last):
+            if isinstance(piece, Segment):
+                bound += piece.n_rows
+            else:
+                span = piece[1] - max(piece[0], first) + 1
+                bound += min(max(span, 0), _MOST_GUESSED)
+    return bound if query.limit is None else min(bound, query.limit)
+
+
 def _batches(
     db: sqlite3.Connection, path: str, query: HistoryQuery, batch_rows: int
 ) -> Generator[pa.RecordBatch, None, None]:
@@ -76,7 +104,7 @@ def _batches(
         try:
             for piece in pieces:
                 if not isinstance(piece, Segment):
-                    yield from scanner.batches(replace(query, seqs=piece), batch_rows)
+                    yield from _scan(db, path, scanner, replace(query, seqs=piece), batch_rows)
                     continue
                 while len(ahead) <= min(_AHEAD, n_segments):
                     one = next(coming, None)
@@ -86,12 +114,43 @@ def _batches(
                 _, future = ahead.popleft()
                 batch = _settled(db, path, piece, future)
                 if batch is None:
-                    inside = _within((piece.first_id, piece.last_id), query)
-                    yield from scanner.batches(replace(query, seqs=inside), batch_rows)
+                    inside = replace(query, seqs=_within((piece.first_id, piece.last_id), query))
+                    yield from scanner.batches(inside, batch_rows)
                 elif len(batch):
                     yield batch
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _scan(
+    db: sqlite3.Connection, path: str, scanner: Scanner, query: HistoryQuery, batch_rows: int
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a range of seq from SQLite; many of them by processes of their own."""
+    seqs = _worth_processes(db, path, query)
+    if seqs is not None:
+        try:
+            yield from scan_in_parallel(path, query, seqs, max(batch_rows, BATCH_ROWS))
+            return
+        except ScanFailed as error:
+            logger.warning("%s is read by one process: %s", path, error)
+            query = replace(query, seqs=error.seqs)
+    yield from scanner.batches(query, batch_rows)
+
+
+def _worth_processes(
+    db: sqlite3.Connection, path: str, query: HistoryQuery
+) -> tuple[int, int] | None:
+    """Return the range of seq that the rows lie in, if they are worth the start of processes."""
+    if query.limit is not None and query.limit < PARALLEL_ROWS:
+        return None
+    where, params = query.conditions()
+    with translated(path):
+        ends = id_range(db, *(query.seqs or (-(2**63), 2**63 - 1)))
+        if ends is None or ends[1] - ends[0] + 1 < PARALLEL_ROWS:
+            return None
+        found = f"SELECT 1 FROM events e {where} LIMIT {PARALLEL_ROWS}"
+        counted = db.execute(f"SELECT count(*) FROM ({found})", params).fetchone()[0]
+    return ends if counted == PARALLEL_ROWS else None
 
 
 def _settled(

@@ -73,9 +73,9 @@ class HistoryQuery:
         return {field: values for field, values in wishes.items() if values is not None}
 
     def conditions(self) -> tuple[str, list[Any]]:
-        """Return the text of WHERE and ORDER BY for a SELECT from ``events e``, and its parameters.
+        """Return the WHERE clause of a SELECT from ``events e``, and its parameters.
 
-        ``limit`` is no part of it.
+        ``limit`` is no part of it; "" stands for all rows.
         """
         where: list[str] = []
         params: list[Any] = []
@@ -94,13 +94,17 @@ class HistoryQuery:
         for field, values in self.wishes.items():
             where.append(named_in(field, len(values)))
             params.extend(values)
-        order = "ORDER BY e.id DESC" if self.newest_first else "ORDER BY e.id"
-        return f"WHERE {' AND '.join(where)} {order}" if where else order, params
+        return f"WHERE {' AND '.join(where)}" if where else "", params
+
+    @property
+    def order(self) -> str:
+        """The direction of ``seq`` in SQL: ASC or DESC."""
+        return "DESC" if self.newest_first else "ASC"
 
     def to_sql(self) -> tuple[str, list[Any]]:
         """Return the SELECT and its parameters; ``seq`` is always its first column."""
         conditions, params = self.conditions()
-        text = f"{select_history(self.row_columns)} {conditions}"
+        text = f"{select_history(self.row_columns)} {conditions} ORDER BY e.id {self.order}"
         if self.limit is not None:
             text += " LIMIT ?"
             params.append(self.limit)

@@ -10,15 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from .columnar import DICTIONARY, STATUSES, TIMESTAMP, GrowingDictionary, schema_of
+from .columnar import Encoder, raw_name, raw_type, schema_of
 from .database import translated
 from .errors import StoreDamaged
 from .query import HistoryQuery
-from .schema import NAMED
 
 _IN_STEP = 500
-_NUMBERED = {field: column for column, field in NAMED.items()}
-_RAW = {"seq": "id", "timestamp": "ts", **_NUMBERED}
 
 
 class Scanner:
@@ -35,11 +32,7 @@ class Scanner:
         self._path = path
         self.schema = schema_of(columns)
         self._columns = tuple(columns)
-        self._dictionaries = {
-            name: GrowingDictionary()
-            for name in columns
-            if self.schema.field(name).type == DICTIONARY and name != "status"
-        }
+        self._encoder = Encoder(columns, self._names)
 
     def batches(self, query: HistoryQuery, batch_rows: int) -> Iterator[pa.RecordBatch]:
         """Yield the rows of ``query`` (its columns are not looked at), ``batch_rows`` at a time.
@@ -49,12 +42,12 @@ class Scanner:
         Raises:
             StoreUnavailable, StoreDamaged: the file cannot be read.
         """
-        terms = ", ".join(f"e.{_RAW.get(name, name)}" for name in ("seq", *self._columns))
+        terms = ", ".join(f"e.{raw_name(name)}" for name in ("seq", *self._columns))
         left, after = query.limit, query.after_seq
         while left is None or left > 0:
             size = batch_rows if left is None else min(batch_rows, left)
             conditions, params = replace(query, after_seq=after).conditions()
-            text = f"SELECT {terms} FROM events e {conditions} LIMIT ?"
+            text = f"SELECT {terms} FROM events e {conditions} ORDER BY e.id {query.order} LIMIT ?"
             with translated(self._path), closing(self._db.execute(text, (*params, size))) as cursor:
                 rows = cursor.fetchall()
             if rows:
@@ -69,24 +62,13 @@ class Scanner:
         arrays = []
         for name, values in zip(self._columns, columns, strict=True):
             try:
-                arrays.append(self._array(name, values))
+                arrays.append(self._encoder.encode(name, pa.array(values, raw_type(name))))
             except (pa.ArrowException, OverflowError) as error:
                 raise StoreDamaged(
                     f"{self._path}: {name} of the events {rows[0][0]} to {rows[-1][0]} "
                     f"is not of its type ({error}); another program must have written it"
                 ) from error
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
-
-    def _array(self, name: str, values: Sequence[Any]) -> pa.Array:
-        if name == "status":
-            codes = [value if value in (0, 1) else None for value in values]
-            return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), list(STATUSES))
-        if name in self._dictionaries:
-            return self._dictionaries[name].encode(pa.array(values, pa.int64()), self._names)
-        kind = self.schema.field(name).type
-        if kind == TIMESTAMP:
-            return pa.array(values, pa.int64()).cast(TIMESTAMP)
-        return pa.array(values, kind)
 
     def _names(self, numbers: Sequence[int]) -> dict[int, str]:
         found: dict[int, str] = {}

@@ -1,6 +1,9 @@
-"""The static forms of the grid, its settings, and how it knows that a cell runs."""
+"""The static forms of the grid and the bounds of its arguments."""
 
 from __future__ import annotations
+
+import re
+from dataclasses import replace
 
 import pytest
 
@@ -18,6 +21,11 @@ def agent(name: str, status: str = "active", **fields) -> AgentPresence:
     return AgentPresence(name, PresenceStatus(status), **{"last_activity": AT, **fields})
 
 
+def plain(html: str) -> str:
+    """Return HTML as a viewer leaves it that drops every style."""
+    return re.sub(r' style="[^"]*"', "", html)
+
+
 def listed(*agents: AgentPresence) -> dict[str, AgentPresence]:
     return {one.agent_id: one for one in agents}
 
@@ -31,34 +39,66 @@ def test_the_summary_counts_agents_by_status():
     assert snapshot.summary({}, Connection()) == "AgentGrid(0 agents; connecting)"
 
 
+def test_the_summary_says_who_waits():
+    """A person must not miss it, in a terminal either."""
+    line = snapshot.summary(listed(agent("a", attention=True), agent("b")), CONNECTED)
+    assert "2 active, 1 waiting for you" in line
+
+
 def test_the_table_holds_every_agent_as_text():
-    """Latest activity first; unknown cost is empty and not zero; waiting is said in words."""
+    """Unknown cost is empty and not zero; waiting is said in words; all without any style."""
     agents = listed(
-        agent("old", "offline", last_activity=parse_time("2025-01-14T14:00:00Z")),
-        agent("new", total_cost_tokens=1234567, cost_usd=0.5, attention=True),
+        agent("a", total_cost_tokens=1234567, cost_usd=0.5, attention=True, total_errors=3),
+        agent("b"),
+    )
+    html = plain(snapshot.table(agents, CONNECTED, AT))
+    assert "<td>3</td><td>1,234,567</td><td>0.5000</td>" in html
+    assert "<td>0</td><td>0</td><td></td>" in html
+    assert "<td>● active, waits for you</td>" in html
+    assert "at 2025-01-14T14:50:30Z" in html
+    assert "style" not in html
+
+
+def test_who_waits_is_first_in_the_table():
+    """Then active, idle, offline; of those the latest activity first, then by name."""
+    earlier = parse_time("2025-01-14T14:00:00Z")
+    agents = listed(
+        agent("gone", "offline"),
+        agent("still", "idle"),
+        agent("busy-b"),
+        agent("busy-a"),
+        agent("busy-before", last_activity=earlier),
+        agent("asks", attention=True, last_activity=earlier),
     )
     html = snapshot.table(agents, CONNECTED, AT)
-    assert html.index("new") < html.index("old")
-    assert "<td>1,234,567</td><td>0.5000</td>" in html
-    assert "<td>0</td><td></td>" in html
-    assert "<td>active, waits for you</td>" in html
-    assert "at 2025-01-14T14:50:30Z" in html
+    names = re.findall(r'<th scope="row"[^>]*>([^<]*)<', html)
+    assert names == ["asks", "busy-a", "busy-b", "busy-before", "still", "gone"]
+
+
+def test_the_table_has_no_style_but_in_attributes():
+    """Style sheets and scripts are what notebook viewers drop."""
+    html = snapshot.table(listed(agent("a")), CONNECTED, AT)
+    assert re.findall(r"<(\w+)", html)[0] == "table"
+    assert not set(re.findall(r"<(\w+)", html)) & {"style", "script", "link", "img", "svg"}
+    assert not re.search(r"\son\w+=|url\(|javascript:", html)
+    assert 'style="' in html
 
 
 def test_the_table_escapes_what_agents_call_themselves():
     """No name, tool or reason becomes markup."""
     evil = "<img src=x onerror=alert(1)>&\"'"
     one = agent(evil, reason=evil, last_tool_name=evil, session_id=evil, current_feature_id=evil)
+    one = replace(one, model=evil)
     html = snapshot.table(listed(one), Connection("closed", None, evil), AT)
     assert "<img" not in html
-    assert html.count("&lt;img src=x onerror=alert(1)&gt;&amp;&quot;&#x27;") == 6
+    assert html.count("&lt;img src=x onerror=alert(1)&gt;&amp;&quot;&#x27;") == 7
 
 
 def test_a_long_table_is_cut_and_says_so():
     """A notebook file does not grow with ten thousand agents."""
     agents = listed(*(agent(f"agent-{i}") for i in range(250)))
     html = snapshot.table(agents, CONNECTED, AT)
-    assert html.count('<th scope="row">') == 200
+    assert html.count('<th scope="row"') == 200
     assert "50 agents are not shown" in html
 
 
@@ -87,33 +127,3 @@ def test_the_front_end_is_text_and_shared_by_all_grids():
     assert type(grid.AgentGrid._esm) is str
     assert "export default" in grid.AgentGrid._esm
     assert type(grid.AgentGrid._css) is str
-
-
-class Events:
-    """A double of IPython's event manager."""
-
-    def __init__(self) -> None:
-        self.callbacks: dict[str, list] = {"pre_execute": [], "post_execute": []}
-
-    def register(self, event, callback) -> None:
-        self.callbacks[event].append(callback)
-
-    def trigger(self, event) -> None:
-        for callback in self.callbacks[event]:
-            callback()
-
-
-def test_a_running_cell_is_known_from_the_events():
-    """Busy in the cell that makes the first grid, idle after it, busy again in the next."""
-    events = Events()
-    watch = grid.CellWatch(events)
-    seen = [watch.busy]
-    for event in ("post_execute", "pre_execute", "post_execute"):
-        events.trigger(event)
-        seen.append(watch.busy)
-    assert seen == [True, False, True, False]
-
-
-def test_outside_of_ipython_no_cell_runs():
-    """A plain script has no cells, so every second counts."""
-    assert grid.CellWatch(None).busy is False

@@ -1,0 +1,114 @@
+"""What each agent did in each of the last minutes: counts in buckets of one minute; pure.
+
+A bucket is a minute of the clock (12:01:00 to 12:01:59); the last one is that of now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from .checks import parse_time
+from .errors import InvalidEvent
+from .model import AgentPresence
+from .times import to_micros, to_rfc3339
+
+MINUTES = 15
+_MINUTE_MICROS = 60_000_000
+
+
+class Activity:
+    """Events and errors of each agent in the last 15 minutes.
+
+    All times are UTC; one that lies before the newest bucket counts where it belongs.
+    """
+
+    def __init__(self) -> None:
+        # agent_id → minute since 1970 → [events, errors]
+        self._counts: dict[str, dict[int, list[int]]] = {}
+
+    def count(self, agent_id: str, at: datetime, events: int, errors: int = 0) -> None:
+        """Add what an agent did at a time."""
+        minute = _minute(at)
+        minutes = self._counts.setdefault(agent_id, {})
+        if len(minutes) >= 2 * MINUTES:
+            for old in [one for one in minutes if one <= minute - MINUTES]:
+                del minutes[old]
+        bucket = minutes.setdefault(minute, [0, 0])
+        bucket[0] += events
+        bucket[1] += errors
+
+    def fold(self, before: AgentPresence | None, after: AgentPresence, now: datetime) -> None:
+        """Count what lies between two presences of an agent: its tools, its errors, any sign.
+
+        Args:
+            before: None where the agent was not known; then only what it did just now counts.
+            now: the time of the change, whose bucket it goes into.
+        """
+        errors = after.total_errors - (0 if before is None else before.total_errors)
+        if before is None:
+            if _minute(after.last_activity) == _minute(now):
+                self.count(after.agent_id, now, 1)
+            return
+        # Of the clock's own changes, as idle, an agent gives no sign.
+        heard = after.last_activity > before.last_activity
+        tools = after.total_tools_executed - before.total_tools_executed
+        if heard or errors > 0 or tools > 0:
+            self.count(after.agent_id, now, max(1, tools), max(0, errors))
+
+    def forget(self, agent_id: str) -> None:
+        """Drop an agent that is gone."""
+        self._counts.pop(agent_id, None)
+
+    def replace(self, answer: object) -> None:
+        """Take over the counts of a server (``GET /api/activity``) in place of all others.
+
+        Raises:
+            InvalidEvent: the answer has another form.
+        """
+        try:
+            counts = _counts_of(answer)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise InvalidEvent(f"the activity cannot be read: {error!r}", "activity") from error
+        self._counts = counts
+
+    def to_dict(self, now: datetime) -> dict[str, Any]:
+        """Return the counts as the front end takes them, of the agents that did anything.
+
+        ``at`` (RFC 3339), ``minutes`` (15) and ``agents``: id → events and errors, each a list of
+        15 counts, the oldest minute first.
+        """
+        first = _minute(now) - MINUTES + 1
+        agents = {}
+        for agent_id, minutes in self._counts.items():
+            events, errors = [0] * MINUTES, [0] * MINUTES
+            for minute, (some, failed) in minutes.items():
+                if first <= minute < first + MINUTES:
+                    events[minute - first] += some
+                    errors[minute - first] += failed
+            if any(events) or any(errors):
+                agents[agent_id] = {"events": events, "errors": errors}
+        return {"at": to_rfc3339(now), "minutes": MINUTES, "agents": agents}
+
+
+def _minute(at: datetime) -> int:
+    return to_micros(at) // _MINUTE_MICROS
+
+
+def _counts_of(answer: Any) -> dict[str, dict[int, list[int]]]:
+    last, n = _minute(parse_time(answer["at"], "at")), int(answer["minutes"])
+    found: dict[str, dict[int, list[int]]] = {}
+    for agent_id, counts in _items(answer["agents"]):
+        minutes: dict[int, list[int]] = {}
+        for index in range(n):
+            events, errors = int(counts["events"][index]), int(counts["errors"][index])
+            if events or errors:
+                minutes[last - n + 1 + index] = [events, errors]
+        if minutes:
+            found[agent_id] = minutes
+    return found
+
+
+def _items(agents: Mapping[str, Any]) -> Any:
+    return agents.items()

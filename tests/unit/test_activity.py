@@ -1,0 +1,107 @@
+"""Counts in minutes, told by times that the test names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from htmlgraph_nb.activity import MINUTES, Activity
+from htmlgraph_nb.errors import InvalidEvent
+from htmlgraph_nb.model import AgentPresence
+
+from .strategies import T0, at, json_values
+
+ONE = AgentPresence("a", last_activity=T0, total_tools_executed=3, total_errors=1)
+
+
+def counts(activity: Activity, now, agent: str = "a") -> tuple[list[int], list[int]]:
+    """Return events and errors of an agent; zeros where there are none."""
+    found = activity.to_dict(now)["agents"].get(agent)
+    return ([0] * MINUTES, [0] * MINUTES) if found is None else (found["events"], found["errors"])
+
+
+def test_what_happens_now_is_in_the_last_bucket():
+    """A minute later it is in the one before; a quarter of an hour later it is gone."""
+    activity = Activity()
+    activity.count("a", T0, 4, 1)
+    assert counts(activity, T0) == ([0] * 14 + [4], [0] * 14 + [1])
+    assert counts(activity, at(60))[0] == [0] * 13 + [4, 0]
+    assert counts(activity, at(60 * 14))[0] == [4] + [0] * 14
+    assert activity.to_dict(at(60 * 15))["agents"] == {}
+    assert activity.to_dict(T0)["at"] == "2025-01-14T14:50:30.000000Z"
+    assert activity.to_dict(T0)["minutes"] == MINUTES
+
+
+@pytest.mark.parametrize(
+    ("changes", "events", "errors"),
+    [
+        ({"last_activity": at(1)}, 1, 0),
+        ({"last_activity": at(1), "total_tools_executed": 4}, 1, 0),
+        ({"last_activity": at(1), "total_tools_executed": 8}, 5, 0),
+        ({"last_activity": at(1), "total_tools_executed": 5, "total_errors": 3}, 2, 2),
+        ({"last_activity": at(1), "total_tools_executed": 0, "total_errors": 0}, 1, 0),
+        ({"total_cost_tokens": 9}, 0, 0),
+        ({}, 0, 0),
+    ],
+    ids=["sign", "a tool", "many tools", "errors", "new session", "late", "the clock"],
+)
+def test_a_change_counts_its_tools_and_errors(changes, events, errors):
+    """At least one event where the agent gave a sign, none where only the clock spoke."""
+    activity = Activity()
+    activity.fold(ONE, replace(ONE, **changes), at(2))
+    found = counts(activity, at(2))
+    assert (sum(found[0]), sum(found[1])) == (events, errors)
+
+
+def test_an_agent_that_was_not_known_counts_only_what_it_does_now():
+    """Who is in the first state of a server has not just done all that."""
+    activity = Activity()
+    activity.fold(None, ONE, at(3600))
+    assert counts(activity, at(3600))[0] == [0] * 15
+    activity.fold(None, ONE, at(1))
+    assert sum(counts(activity, at(1))[0]) == 1
+    activity.forget("a")
+    assert activity.to_dict(at(1))["agents"] == {}
+
+
+@given(
+    events=st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 5), st.integers(0, 2))),
+    later=st.integers(0, 1000),
+)
+def test_it_equals_counting_each_minute(events, later):
+    """Whatever comes when, the buckets are those of the clock's minutes."""
+    activity, now = Activity(), at(3000 + later)
+    for second, some, failed in sorted(events):
+        activity.count("a", at(second), some, failed)
+    floor = now.replace(second=0, microsecond=0)
+    expected = [
+        sum(
+            some for second, some, _ in events if start <= at(second) < start + timedelta(minutes=1)
+        )
+        for start in (floor - timedelta(minutes=14 - index) for index in range(MINUTES))
+    ]
+    assert counts(activity, now)[0] == expected
+
+
+def test_the_counts_of_a_server_take_the_place_of_all():
+    """What is told comes back as it was, and moves on with the clock."""
+    activity, other = Activity(), Activity()
+    activity.count("a", T0, 1)
+    other.count("b", at(-200), 7, 2)
+    activity.replace(other.to_dict(T0))
+    assert activity.to_dict(T0) == other.to_dict(T0)
+    assert activity.to_dict(at(70)) == other.to_dict(at(70))
+
+
+@given(answer=json_values)
+def test_an_answer_of_another_form_changes_nothing(answer):
+    """It is refused in words, and what was counted stays."""
+    activity = Activity()
+    activity.count("a", T0, 1)
+    with pytest.raises(InvalidEvent, match="activity cannot be read"):
+        activity.replace(answer)
+    assert sum(counts(activity, T0)[0]) == 1

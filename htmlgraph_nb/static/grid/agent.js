@@ -21,6 +21,7 @@
  * @property {string} since time when the status began, RFC 3339; "" when not said
  * @property {number} tools
  * @property {number} tokens
+ * @property {number} errors errors of the current session
  * @property {number | null} cost USD; null when the model's price is unknown
  * @property {string} model
  * @property {string} project
@@ -107,6 +108,7 @@ export function readPresence(presence, seq) {
     since: readText(presence.since),
     tools: readCount(presence.total_tools_executed),
     tokens: readCount(presence.total_cost_tokens),
+    errors: readCount(presence.total_errors),
     cost: typeof cost === "number" && isFinite(cost) ? cost : null,
     model: readText(presence.model),
     project: readText(presence.project),

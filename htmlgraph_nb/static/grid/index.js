@@ -10,9 +10,11 @@
  */
 
 export { readPresence, readConnection } from "./agent.js";
+export { createArrangement } from "./arrange.js";
 export { describeConnection, describeAgent, formatAge, formatCount, formatDuration, formatTokens, formatUsd, visibleText } from "./format.js";
 export { mountGrid } from "./mount.js";
 export { compareAgents, compareIds, countAgents, createOrder } from "./order.js";
 export { createRoster, foldMessage, foldKeyframe } from "./roster.js";
+export { COLUMNS, DEFAULT_COLUMNS, FILTER_KEYS, GROUP_KEYS, SORT_KEYS, createSettings, readSettings } from "./settings.js";
 export { createStore } from "./store.js";
 export { default } from "./widget.js";

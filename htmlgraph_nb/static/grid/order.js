@@ -26,21 +26,41 @@ export function compareAgents(a, b) {
   return rankOf(a) - rankOf(b) || compareIds(a.id, b.id);
 }
 
+/**
+ * Create totals that follow their agents one by one.
+ *
+ * Dollars are added up as whole millionths, so that what is taken out again leaves nothing behind.
+ */
+export function createTotals() {
+  const n = { total: 0, active: 0, idle: 0, offline: 0, waiting: 0, tokens: 0, unpriced: 0 };
+  let priced = 0;
+  let micros = 0;
+  /** @param {Agent} agent @param {1 | -1} by */
+  const move = (agent, by) => {
+    n.total += by;
+    if (agent.status !== "unknown") n[agent.status] += by;
+    if (agent.attention) n.waiting += by;
+    n.tokens += by * agent.tokens;
+    if (agent.cost !== null) {
+      priced += by;
+      micros += by * Math.round(agent.cost * 1e6);
+    } else if (agent.tokens > 0) n.unpriced += by;
+  };
+  return {
+    /** @param {Agent} agent */
+    add(agent) { move(agent, 1); },
+    /** @param {Agent} agent as it was added */
+    remove(agent) { move(agent, -1); },
+    /** @returns {Counts} */
+    counts: () => ({ ...n, cost: priced > 0 ? micros / 1e6 : null }),
+  };
+}
+
 /** @param {Iterable<Agent>} agents @returns {Counts} */
 export function countAgents(agents) {
-  /** @type {Counts} */
-  const counts = {
-    total: 0, active: 0, idle: 0, offline: 0, waiting: 0, tokens: 0, cost: null, unpriced: 0,
-  };
-  for (const agent of agents) {
-    counts.total += 1;
-    if (agent.status !== "unknown") counts[agent.status] += 1;
-    if (agent.attention) counts.waiting += 1;
-    counts.tokens += agent.tokens;
-    if (agent.cost !== null) counts.cost = (counts.cost ?? 0) + agent.cost;
-    else if (agent.tokens > 0) counts.unpriced += 1;
-  }
-  return counts;
+  const totals = createTotals();
+  for (const agent of agents) totals.add(agent);
+  return totals.counts();
 }
 
 /** Keep the order of the cards: it changes only with membership, status and attention. */

@@ -3,9 +3,12 @@
  * The store: the roster, the connection and who wants to know.
  */
 
+import { createActivity } from "./activity.js";
 import { isRecord, readConnection, readSeq, readTime } from "./agent.js";
+import { createRecent } from "./recent.js";
 import { createRoster, foldKeyframe, foldMessage } from "./roster.js";
 
+/** @typedef {import("./agent.js").Agent} Agent */
 /** @typedef {import("./agent.js").Connection} Connection */
 /** @typedef {ReturnType<typeof createStore>} Store */
 
@@ -16,6 +19,10 @@ import { createRoster, foldKeyframe, foldMessage } from "./roster.js";
  */
 export function createStore({ now = Date.now } = {}) {
   const roster = createRoster();
+  const activity = createActivity();
+  const recent = createRecent();
+  /** The agents as they were last told. @type {Map<string, Agent>} */
+  const told = new Map();
   /** @type {Set<(changed: Set<string>) => void>} */
   const listeners = new Set();
   /** @type {Connection} */
@@ -29,8 +36,21 @@ export function createStore({ now = Date.now } = {}) {
   /** @type {number | null} */
   let batch = null;
 
-  /** @param {Set<string>} changed */
-  const tell = (changed) => {
+  /** @param {Set<string>} changed @param {number | null} [at] when they happened; null: not now */
+  const tell = (changed, at = null) => {
+    for (const id of changed) {
+      const before = told.get(id);
+      const agent = roster.agents.get(id);
+      if (agent === undefined) {
+        told.delete(id);
+        activity.forget(id);
+        recent.forget(id);
+        continue;
+      }
+      told.set(id, agent);
+      if (at !== null) activity.note(before, agent, at);
+      if (at !== null || before !== undefined) recent.note(agent);
+    }
     for (const listener of [...listeners]) listener(changed);
   };
   /** @param {unknown} at time on the sender's clock */
@@ -58,6 +78,7 @@ export function createStore({ now = Date.now } = {}) {
     connect(state.connection);
     incomplete = false;
     asOf = readTime(state.at);
+    activity.replace(state.activity);
     tell(changed);
   };
 
@@ -79,13 +100,26 @@ export function createStore({ now = Date.now } = {}) {
     get incomplete() { return incomplete; },
     /** The sender's clock minus ours, ms; 0 when they agree. */
     get clockOffset() { return clockOffset; },
+    /** What each agent did in the last minutes. */
+    activity: {
+      /** @param {string} id @param {number} [at] ms since 1970, the server's clock; now */
+      counts: (id, at = now() + clockOffset) => activity.counts(id, at),
+      /** Take the server's counts, and tell. @param {unknown} value `{at, minutes, agents}` */
+      replace(value) {
+        activity.replace(value);
+        tell(new Set());
+      },
+    },
+    /** The changes of an agent that were seen here, the newest first. @param {string} id */
+    recent: (id) => recent.of(id),
 
     /** Take one message of the server. @param {unknown} message */
     receive(message) {
       hear();
       if (isRecord(message) && message.type === "presence_state") compareClocks(message.timestamp);
       const changed = foldMessage(roster, message);
-      if (changed.size > 0) tell(changed);
+      const happened = isRecord(message) && message.type === "presence_update";
+      if (changed.size > 0) tell(changed, happened ? now() + clockOffset : null);
     },
 
     /** Take one message of the kernel: a batch or a keyframe. @param {unknown} message */
@@ -108,7 +142,9 @@ export function createStore({ now = Date.now } = {}) {
       for (const item of Array.isArray(message.messages) ? message.messages : []) {
         for (const id of foldMessage(roster, item)) changed.add(id);
       }
-      if (connect(message.connection) || changed.size > 0) tell(changed);
+      if (connect(message.connection) || changed.size > 0) {
+        tell(changed, readTime(message.at) ?? now() + clockOffset);
+      }
     },
 
     /** Show a state that was saved earlier; it does not count as news. @param {unknown} state */

@@ -1,0 +1,68 @@
+// @ts-check
+/**
+ * How many agents have each value of the fields that people filter by.
+ */
+
+/** @typedef {import("./agent.js").Agent} Agent */
+
+const FACET_FIELDS = /** @type {const} */ (["status", "feature", "session", "project", "model"]);
+const FACET_MAX = 100;
+
+/**
+ * @typedef {object} Facets Value → number of agents, the most frequent first, at most 100 each; ""
+ *   stands for none, and among the statuses "waiting" counts those that wait.
+ * @property {ReadonlyMap<string, number>} status
+ * @property {ReadonlyMap<string, number>} feature
+ * @property {ReadonlyMap<string, number>} session
+ * @property {ReadonlyMap<string, number>} project
+ * @property {ReadonlyMap<string, number>} model
+ */
+
+/** Create the counts, which are kept change by change and put in order only when they are read. */
+export function createFacets() {
+  const counts = new Map(FACET_FIELDS.map((field) => [field, /** @type {Map<string, number>} */ (new Map())]));
+  /** @type {Map<string, ReadonlyMap<string, number>>} */
+  const sorted = new Map();
+
+  /** @param {string} field @param {string} value @param {number} by */
+  const add = (field, value, by) => {
+    const known = /** @type {Map<string, number>} */ (counts.get(/** @type {any} */ (field)));
+    const n = (known.get(value) ?? 0) + by;
+    if (n > 0) known.set(value, n);
+    else known.delete(value);
+    sorted.delete(field);
+  };
+  /** @param {string} field */
+  const read = (field) => {
+    const known = sorted.get(field);
+    if (known !== undefined) return known;
+    const all = [...(counts.get(/** @type {any} */ (field)) ?? [])];
+    all.sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
+    const found = new Map(all.slice(0, FACET_MAX));
+    sorted.set(field, found);
+    return found;
+  };
+
+  /** @type {Facets} */
+  const view = {
+    get status() { return read("status"); },
+    get feature() { return read("feature"); },
+    get session() { return read("session"); },
+    get project() { return read("project"); },
+    get model() { return read("model"); },
+  };
+  return {
+    view,
+    /** Count what an agent was before and is now. @param {Agent | undefined} before @param {Agent | undefined} after */
+    move(before, after) {
+      for (const field of FACET_FIELDS) {
+        if (before !== undefined && after !== undefined && before[field] === after[field]) continue;
+        if (before !== undefined) add(field, before[field], -1);
+        if (after !== undefined) add(field, after[field], 1);
+      }
+      const waited = before?.attention === true;
+      const waits = after?.attention === true;
+      if (waited !== waits) add("status", "waiting", waits ? 1 : -1);
+    },
+  };
+}

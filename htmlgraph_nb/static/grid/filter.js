@@ -1,0 +1,48 @@
+// @ts-check
+/**
+ * Which agents a filter lets through.
+ */
+
+/** @typedef {import("./agent.js").Agent} Agent */
+/** @typedef {import("./settings.js").Filter} Filter */
+/** @typedef {import("./settings.js").FilterKey} FilterKey */
+
+/** Field of an agent that a key of a filter looks at. @type {Record<string, keyof Agent>} */
+const FILTER_FIELDS = {
+  feature: "feature", session: "session", project: "project", model: "model", host: "host",
+  agent: "id", parent: "parent",
+};
+
+/**
+ * Return what decides whether an agent is shown; null where the filter lets all through.
+ *
+ * @param {Filter} filter
+ * @returns {((agent: Agent) => boolean) | null}
+ */
+export function compileFilter(filter) {
+  /** @type {((agent: Agent) => boolean)[]} */
+  const tests = [];
+  if (filter.status !== undefined) {
+    const wanted = new Set(filter.status);
+    tests.push((agent) => wanted.has(agent.status) || (agent.attention && wanted.has("waiting")));
+  }
+  for (const [key, field] of Object.entries(FILTER_FIELDS)) {
+    const values = filter[/** @type {FilterKey} */ (key)];
+    if (values === undefined) continue;
+    const wanted = new Set(values);
+    tests.push((agent) => wanted.has(/** @type {string} */ (agent[field])));
+  }
+  const words = (filter.text ?? "").toLowerCase().split(/\s+/).filter(Boolean);
+  if (words.length > 0) {
+    tests.push((agent) => {
+      const text = searchText(agent);
+      return words.every((word) => text.includes(word));
+    });
+  }
+  return tests.length === 0 ? null : (agent) => tests.every((test) => test(agent));
+}
+
+/** @param {Agent} agent */
+function searchText({ id, feature, tool, session, project, model, reason }) {
+  return [id, feature, tool, session, project, model, reason].join("\n").toLowerCase();
+}

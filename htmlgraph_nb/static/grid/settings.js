@@ -1,0 +1,136 @@
+// @ts-check
+/**
+ * What the view of the agents is set to: layout, filter, order, groups, columns, selection.
+ *
+ * The names are those of the widget's traits (view_settings.py), and of the page's address.
+ */
+
+import { isRecord } from "./agent.js";
+
+/**
+ * @typedef {"status" | "feature" | "session" | "project" | "model" | "host" | "parent"} GroupKey
+ *
+ * @typedef {{text?: string} & Partial<Record<FilterKey, string[]>>} Filter Values of one key are
+ *   alternatives, keys narrow each other; "" among the values means none. Of `text` every word must
+ *   occur.
+ * @typedef {"status" | "feature" | "session" | "project" | "model" | "host" | "agent" | "parent"} FilterKey
+ *
+ * @typedef {object} ViewSettings
+ * @property {"cards" | "table" | "compact"} view
+ * @property {Filter} filter
+ * @property {string} sort one of SORT_KEYS; with a leading "-" descending
+ * @property {GroupKey | null} groupBy
+ * @property {string[] | null} columns of the table, some of COLUMNS; null for DEFAULT_COLUMNS
+ * @property {string | null} selected an agent's id
+ */
+
+export const VIEW_NAMES = ["cards", "table", "compact"];
+export const SORT_KEYS = [
+  "attention", "agent", "status", "activity", "since", "feature", "session", "project", "model",
+  "tool", "tools", "tokens", "cost", "errors",
+];
+export const GROUP_KEYS = ["status", "feature", "session", "project", "model", "host", "parent"];
+export const FILTER_KEYS = [
+  "status", "feature", "session", "project", "model", "host", "agent", "parent",
+];
+export const COLUMNS = [
+  "agent", "status", "feature", "tool", "session", "activity", "tools", "tokens", "cost", "model",
+  "project", "host", "errors", "sparkline", "since", "reason", "parent",
+];
+export const DEFAULT_COLUMNS = [
+  "agent", "status", "reason", "feature", "tool", "session", "sparkline", "activity", "tools",
+  "tokens", "cost", "errors",
+];
+
+/** @type {ViewSettings} */
+const INITIAL_SETTINGS = {
+  view: "cards", filter: {}, sort: "attention", groupBy: null, columns: null, selected: null,
+};
+
+/** Reads one setting; undefined where it is none. @type {Record<string, (value: any) => any>} */
+const SETTING_READERS = {
+  view: (value) => (VIEW_NAMES.includes(value) ? value : undefined),
+  filter: (value) => (isRecord(value) ? readFilter(value) : value === null ? {} : undefined),
+  sort: (value) => (
+    typeof value === "string" && SORT_KEYS.includes(value.replace(/^-/, "")) ? value : undefined
+  ),
+  groupBy: (value) => (
+    value === null || value === "" ? null : GROUP_KEYS.includes(value) ? value : undefined
+  ),
+  columns: (value) => {
+    if (value === null) return null;
+    const known = Array.isArray(value) ? COLUMNS.filter((name) => value.includes(name)) : [];
+    return known.length > 0 ? value.filter((/** @type {string} */ name) => known.includes(name)) : undefined;
+  },
+  selected: (value) => (
+    value === null || value === "" ? null : typeof value === "string" ? value : undefined
+  ),
+};
+
+/** @param {Record<string, any>} value @returns {Filter} without keys that are empty or not known */
+function readFilter(value) {
+  /** @type {Record<string, any>} */
+  const found = {};
+  const text = typeof value.text === "string" ? value.text.trim() : "";
+  if (text) found.text = text;
+  for (const key of FILTER_KEYS) {
+    const values = Array.isArray(value[key]) ? value[key] : [];
+    const texts = values.filter((/** @type {unknown} */ one) => typeof one === "string");
+    if (texts.length > 0) found[key] = [...new Set(texts)];
+  }
+  return found;
+}
+
+/**
+ * Return those of the settings that can be read; the others are left out and told to the console.
+ *
+ * @param {Record<string, unknown>} patch
+ * @returns {Partial<ViewSettings>}
+ */
+export function readSettings(patch) {
+  /** @type {Record<string, any>} */
+  const found = {};
+  for (const [name, value] of Object.entries(patch)) {
+    const read = SETTING_READERS[name]?.(value);
+    if (read !== undefined) found[name] = read;
+    else if (value !== undefined) console.warn(`htmlgraph-nb: ${name} cannot be`, value);
+  }
+  return found;
+}
+
+/**
+ * Create settings that tell of their changes.
+ *
+ * @param {Record<string, unknown>} [initial]
+ */
+export function createSettings(initial = {}) {
+  /** @type {ViewSettings} */
+  let settings = { ...INITIAL_SETTINGS, ...readSettings(initial) };
+  /** @type {Set<(changed: Set<string>) => void>} */
+  const listeners = new Set();
+  return {
+    /** The present settings; not to be changed. */
+    get: () => settings,
+
+    /** Change some; what cannot be read changes nothing, equal values tell nobody. @param {Record<string, unknown>} patch */
+    set(patch) {
+      const next = { ...settings, ...readSettings(patch) };
+      const names = /** @type {(keyof ViewSettings)[]} */ (Object.keys(next));
+      const changed = names.filter((name) => !sameSetting(next[name], settings[name]));
+      if (changed.length === 0) return;
+      settings = next;
+      for (const listener of [...listeners]) listener(new Set(changed));
+    },
+
+    /** Call `listener` with the names of changed settings. @param {(changed: Set<string>) => void} listener @returns {() => void} stops it */
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => { listeners.delete(listener); };
+    },
+  };
+}
+
+/** @param {unknown} a @param {unknown} b */
+function sameSetting(a, b) {
+  return a === b || JSON.stringify(a) === JSON.stringify(b);
+}

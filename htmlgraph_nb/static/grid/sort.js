@@ -1,0 +1,57 @@
+// @ts-check
+/**
+ * The orders that agents can be shown in.
+ */
+
+import { readTime } from "./agent.js";
+
+/** @typedef {import("./agent.js").Agent} Agent */
+
+/**
+ * @typedef {object} Sorting
+ * @property {boolean} descending
+ * @property {boolean} nested children come right under their parent
+ * @property {boolean} urgent an agent that waits pulls its family to the front
+ * @property {((agent: Agent) => number | null) | null} number what is compared; null comes last
+ * @property {((agent: Agent) => string) | null} text what is compared instead; "" comes last
+ */
+
+const STATUS_ORDER = { active: 1, idle: 2, offline: 3, unknown: 4 };
+export const WAITING_FIRST = 0;
+
+/** @type {Record<string, (agent: Agent) => number | null>} */
+const SORT_NUMBERS = {
+  attention: (agent) => (agent.attention ? WAITING_FIRST : STATUS_ORDER[agent.status]),
+  status: (agent) => STATUS_ORDER[agent.status],
+  agent: () => 0,
+  activity: (agent) => readTime(agent.activity),
+  since: (agent) => readTime(agent.since),
+  tools: (agent) => agent.tools,
+  tokens: (agent) => agent.tokens,
+  cost: (agent) => agent.cost,
+  errors: (agent) => agent.errors,
+};
+
+/**
+ * Return how to sort by a key of SORT_KEYS, with a leading "-" for descending.
+ *
+ * @param {string} sort
+ * @returns {Sorting}
+ */
+export function readSort(sort) {
+  const descending = sort.startsWith("-");
+  const key = descending ? sort.slice(1) : sort;
+  const number = SORT_NUMBERS[key] ?? null;
+  return {
+    descending,
+    nested: key === "attention" || key === "agent",
+    urgent: key === "attention" && !descending,
+    number,
+    text: number === null ? (agent) => /** @type {any} */ (agent)[key] : null,
+  };
+}
+
+/** Compare the keys of groups by status. @param {string} a @param {string} b */
+export function compareStatuses(a, b) {
+  return /** @type {any} */ (STATUS_ORDER)[a] - /** @type {any} */ (STATUS_ORDER)[b];
+}

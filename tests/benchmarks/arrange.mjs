@@ -1,0 +1,68 @@
+// What one update of the arrangement costs, by node:  node tests/benchmarks/arrange.mjs [--json]
+//
+// Milliseconds by the clock, and of processor time an update (with what makes the change itself).
+// 10,000 agents, of which a number changes; 200 updates of each kind. "moves": their status and
+// tokens change; "counts": their tokens only. "first" is a
+// fresh arrangement of all.
+
+import { performance } from "node:perf_hooks";
+
+import { readPresence } from "../../htmlgraph_nb/static/grid/agent.js";
+import { createArrangement } from "../../htmlgraph_nb/static/grid/arrange.js";
+import { createSettings } from "../../htmlgraph_nb/static/grid/settings.js";
+
+const AGENTS = 10_000;
+const ROUNDS = 200;
+const STATUSES = ["active", "idle", "offline"];
+
+const presence = (n, round) => readPresence({
+  agent_id: `agent-${n}`, status: STATUSES[(n + round) % 3], attention: (n + round) % 97 === 0,
+  current_feature_id: `feat-${n % 40}`, session_id: `s-${n % 2000}`, project: `p-${n % 12}`,
+  model: `m-${n % 5}`, total_tools_executed: n, total_cost_tokens: n * 7 + round,
+  parent_agent_id: n % 4 === 0 ? null : `agent-${n - (n % 4)}`,
+});
+
+function measure(patch, nChanged, moves) {
+  const agents = new Map();
+  for (let n = 0; n < AGENTS; n += 1) agents.set(`agent-${n}`, presence(n, 0));
+  const settings = createSettings(patch).get();
+  const arrangement = createArrangement();
+  const begun = performance.now();
+  arrangement.update(agents, agents.keys(), settings);
+  const first = performance.now() - begun;
+  const times = [];
+  const cpu = process.cpuUsage();
+  for (let round = 1; round <= ROUNDS; round += 1) {
+    const changed = new Set();
+    for (let i = 0; i < nChanged; i += 1) {
+      const n = (i * 7919 + round * 104_729) % AGENTS;
+      const id = `agent-${n}`;
+      const known = agents.get(id);
+      agents.set(id, moves ? presence(n, round) : { ...known, tokens: known.tokens + 1 });
+      changed.add(id);
+    }
+    const start = performance.now();
+    const layout = arrangement.update(agents, changed, settings);
+    void layout.facets.model;
+    times.push(performance.now() - start);
+  }
+  const { user } = process.cpuUsage(cpu);
+  times.sort((a, b) => a - b);
+  return { first, cpu: user / 1_000 / ROUNDS, p50: times[ROUNDS / 2], p99: times[Math.floor(ROUNDS * 0.99)] };
+}
+
+const found = [];
+for (const [name, patch] of [
+  ["attention", {}], ["by project", { groupBy: "project" }], ["by session", { groupBy: "session" }],
+  ["-tokens", { sort: "-tokens" }], ["search", { filter: { text: "agent-1 feat" } }],
+]) {
+  for (const nChanged of [100, 1_000]) {
+    for (const moves of [true, false]) {
+      found.push({ name, changed: nChanged, kind: moves ? "moves" : "counts", ...measure(patch, nChanged, moves) });
+    }
+  }
+}
+if (process.argv.includes("--json")) console.log(JSON.stringify(found));
+else console.table(found.map((row) => ({
+  ...row, first: row.first.toFixed(1), cpu: row.cpu.toFixed(2), p50: row.p50.toFixed(2), p99: row.p99.toFixed(2),
+})));

@@ -1,0 +1,158 @@
+// From agents and settings to rows. The property test compares an arrangement that lived through
+// many changes with one that sees their result for the first time.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { readPresence } from "../../htmlgraph_nb/static/grid/agent.js";
+import { createArrangement } from "../../htmlgraph_nb/static/grid/arrange.js";
+import { countAgents } from "../../htmlgraph_nb/static/grid/order.js";
+import { GROUP_KEYS, SORT_KEYS, createSettings } from "../../htmlgraph_nb/static/grid/settings.js";
+
+const agent = (id, more = {}) => readPresence({ agent_id: id, status: "active", ...more });
+const mapOf = (...agents) => new Map(agents.map((item) => [item.id, item]));
+const arranged = (agents, patch = {}) =>
+  createArrangement().update(agents, agents.keys(), createSettings(patch).get());
+const told = ({ rows }) => rows.map((row) =>
+  row.kind === "group" ? `[${row.label} ${row.n}]` : `${">".repeat(row.depth)}${row.id}`);
+
+test("who waits comes first, then active, idle, offline; ids as people count", () => {
+  const agents = mapOf(
+    agent("a10"), agent("a2"), agent("off", { status: "offline" }), agent("idle", { status: "idle" }),
+    agent("z", { attention: true }),
+  );
+  assert.deepEqual(told(arranged(agents)), ["z", "a2", "a10", "idle", "off"]);
+  assert.deepEqual(told(arranged(agents, { sort: "-agent" })), ["z", "off", "idle", "a10", "a2"]);
+});
+
+test("children come under their parent, and one that waits pulls its family up", () => {
+  const agents = mapOf(
+    agent("b"), agent("a"), agent("a-kid", { parent_agent_id: "a", status: "idle" }),
+    agent("b-kid", { parent_agent_id: "b", attention: true }),
+    agent("b-kid-kid", { parent_agent_id: "b-kid" }), agent("orphan", { parent_agent_id: "gone" }),
+  );
+  assert.deepEqual(told(arranged(agents)), ["b", ">b-kid", ">>b-kid-kid", "a", ">a-kid", "orphan"]);
+  assert.deepEqual(arranged(agents).rows[0], { kind: "agent", id: "b", depth: 0, children: 1 });
+  assert.deepEqual(told(arranged(agents, { sort: "tools" })).every((row) => !row.startsWith(">")), true);
+});
+
+test("agents that name each other as parents stand alone", () => {
+  const agents = mapOf(
+    agent("a", { parent_agent_id: "b" }), agent("b", { parent_agent_id: "a" }),
+    agent("self", { parent_agent_id: "self" }), agent("kid", { parent_agent_id: "a" }),
+  );
+  assert.deepEqual(new Set(told(arranged(agents)).map((row) => row.replace(/>/g, ""))),
+    new Set(["a", "b", "self", "kid"]));
+});
+
+test("a sort by number puts what is not known last, whichever way", () => {
+  const agents = mapOf(agent("a", { cost_usd: 1 }), agent("b"), agent("c", { cost_usd: 0 }));
+  assert.deepEqual(told(arranged(agents, { sort: "cost" })), ["c", "a", "b"]);
+  assert.deepEqual(told(arranged(agents, { sort: "-cost" })), ["a", "c", "b"]);
+  const named = mapOf(agent("a", { model: "x" }), agent("b"), agent("c", { model: "m" }));
+  assert.deepEqual(told(arranged(named, { sort: "model" })), ["c", "a", "b"]);
+  assert.deepEqual(told(arranged(named, { sort: "-model" })), ["a", "c", "b"]);
+});
+
+test("groups have their totals, none comes last, and statuses keep their order", () => {
+  const agents = mapOf(
+    agent("a", { project: "shop", total_cost_tokens: 5 }), agent("b"),
+    agent("c", { project: "shop", total_cost_tokens: 7, attention: true }),
+    agent("d", { project: "api", status: "idle" }),
+  );
+  const byProject = arranged(agents, { groupBy: "project" });
+  assert.deepEqual(told(byProject), ["[api 1]", "d", "[shop 2]", "c", "a", "[no project 1]", "b"]);
+  const shop = byProject.rows[2];
+  assert.deepEqual([shop.counts.tokens, shop.waiting, shop.key], [12, 1, "shop"]);
+  assert.deepEqual(told(arranged(agents, { groupBy: "status" })), ["[active 3]", "c", "a", "b", "[idle 1]", "d"]);
+});
+
+test("a filter narrows what is shown, and the totals of all stay", () => {
+  const agents = mapOf(
+    agent("claude-1", { current_feature_id: "feat-login", total_cost_tokens: 3 }),
+    agent("claude-2", { status: "idle", attention: true }), agent("codex-1", { status: "offline" }),
+  );
+  const shown = (filter) => arranged(agents, { filter }).ids;
+  assert.deepEqual(shown({ text: "CLAUDE login" }), ["claude-1"]);
+  assert.deepEqual(shown({ status: ["waiting", "offline"] }), ["claude-2", "codex-1"]);
+  assert.deepEqual(shown({ feature: [""] }), ["claude-2", "codex-1"]);
+  assert.deepEqual(shown({ feature: ["feat-login"], status: ["idle"] }), []);
+  const layout = arranged(agents, { filter: { text: "claude-1" } });
+  assert.deepEqual([layout.all.total, layout.shown.total, layout.shown.tokens], [3, 1, 3]);
+  assert.deepEqual([...layout.facets.status], [["active", 1], ["idle", 1], ["offline", 1], ["waiting", 1]]);
+});
+
+test("nothing moves when only numbers change that nobody sorts by", () => {
+  const agents = mapOf(agent("a"), agent("b"));
+  const arrangement = createArrangement();
+  const settings = createSettings().get();
+  const first = arrangement.update(agents, agents.keys(), settings);
+  agents.set("a", agent("a", { total_cost_tokens: 9 }));
+  const second = arrangement.update(agents, ["a"], settings);
+  assert.equal(second.rows, first.rows);
+  assert.deepEqual([second.moved, second.changedStructure, second.all.tokens], [null, false, 9]);
+  assert.equal(arrangement.update(agents, [], settings).moved, null);
+});
+
+// A small generator with a seed, so that a failure can be seen again.
+function random(seed) {
+  let state = seed;
+  return (n) => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff;
+    return Math.floor((state / 0x80000000) * n);
+  };
+}
+
+const pick = (rnd, values) => values[rnd(values.length)];
+const anyAgent = (rnd, id) => agent(id, {
+  status: pick(rnd, ["active", "idle", "offline", "strange"]),
+  attention: rnd(10) === 0,
+  current_feature_id: pick(rnd, [null, "f1", "f2", "f10"]),
+  session_id: pick(rnd, [null, "s1", "s2"]),
+  project: pick(rnd, [null, "p", "q"]),
+  model: pick(rnd, [null, "m1", "m2"]),
+  host: pick(rnd, [null, "h"]),
+  last_tool_name: pick(rnd, [null, "Bash", "Edit"]),
+  parent_agent_id: pick(rnd, [null, null, ...Array.from({ length: 6 }, (_, n) => `a${n}`)]),
+  last_activity: new Date(1e12 + rnd(50) * 1000).toISOString(),
+  since: pick(rnd, [null, new Date(1e12 + rnd(9) * 1000).toISOString()]),
+  total_tools_executed: rnd(5),
+  total_cost_tokens: rnd(5),
+  total_errors: rnd(3),
+  cost_usd: pick(rnd, [null, 0.5, 2]),
+});
+const filters = [{}, {}, { status: ["active", "waiting"] }, { text: "f1" }, { feature: ["", "f2"] }];
+
+test("after any changes the arrangement is that of a fresh look", () => {
+  for (let seed = 1; seed <= 60; seed += 1) {
+    const rnd = random(seed * 7919);
+    const agents = new Map();
+    const arrangement = createArrangement();
+    const settings = createSettings();
+    for (let step = 0; step < 60; step += 1) {
+      const changed = new Set();
+      for (let n = rnd(6); n > 0; n -= 1) {
+        const id = `a${rnd(25)}`;
+        changed.add(id);
+        if (rnd(6) === 0) agents.delete(id);
+        else agents.set(id, anyAgent(rnd, id));
+      }
+      if (rnd(5) === 0) {
+        settings.set({
+          sort: pick(rnd, ["", "-"]) + pick(rnd, SORT_KEYS), filter: pick(rnd, filters),
+          groupBy: pick(rnd, [null, ...GROUP_KEYS]),
+        });
+      }
+      const lived = arrangement.update(agents, changed, settings.get());
+      const fresh = createArrangement().update(agents, agents.keys(), settings.get());
+      const about = `seed ${seed}, step ${step}, ${JSON.stringify(settings.get())}`;
+      assert.deepEqual(lived.rows, fresh.rows, about);
+      assert.deepEqual(lived.ids, fresh.ids, about);
+      assert.deepEqual([lived.all, lived.shown], [fresh.all, fresh.shown], about);
+      assert.deepEqual(lived.all, countAgents(agents.values()), about);
+      for (const field of ["status", "feature", "session", "project", "model"]) {
+        assert.deepEqual([...lived.facets[field]], [...fresh.facets[field]], about);
+      }
+    }
+  }
+});

@@ -1,0 +1,106 @@
+// Settings of the view, the minutes of activity, and the latest changes: no document, no clock.
+
+import assert from "node:assert/strict";
+import { mock, test } from "node:test";
+
+import { createActivity } from "../../htmlgraph_nb/static/grid/activity.js";
+import { readPresence } from "../../htmlgraph_nb/static/grid/agent.js";
+import { createRecent } from "../../htmlgraph_nb/static/grid/recent.js";
+import { createSettings, readSettings } from "../../htmlgraph_nb/static/grid/settings.js";
+import { createStore } from "../../htmlgraph_nb/static/grid/store.js";
+
+const agent = (id, more = {}) => readPresence({ agent_id: id, status: "active", ...more });
+const MINUTE = 60_000;
+const NOW = Date.parse("2025-01-14T14:50:30Z");
+
+test("settings are read, and what cannot be read is told to the console", () => {
+  const warn = mock.method(console, "warn", () => {});
+  assert.deepEqual(readSettings({
+    view: "table", sort: "-tokens", groupBy: "project", columns: ["cost", "agent", "nonsense"],
+    filter: { text: " x ", status: ["idle", "idle", 3], feature: [], other: ["y"] }, selected: "a",
+  }), {
+    view: "table", sort: "-tokens", groupBy: "project", columns: ["cost", "agent"],
+    filter: { text: "x", status: ["idle"] }, selected: "a",
+  });
+  assert.equal(warn.mock.callCount(), 0);
+  assert.deepEqual(readSettings({ view: "tiles", sort: "--cost", groupBy: 3, columns: [], selected: 7, odd: 1 }), {});
+  assert.equal(warn.mock.callCount(), 6);
+  warn.mock.restore();
+});
+
+test("a change is told once, by its names, and an equal value tells nobody", () => {
+  const settings = createSettings({ view: "compact" });
+  const heard = [];
+  const stop = settings.subscribe((changed) => heard.push([...changed]));
+  settings.set({ view: "compact", filter: {} });
+  settings.set({ view: "cards", selected: "a", filter: { status: ["idle"] } });
+  settings.set({ filter: { status: ["idle"] } });
+  stop();
+  settings.set({ view: "table" });
+  assert.deepEqual(heard, [["view", "filter", "selected"]]);
+  assert.deepEqual(settings.get().filter, { status: ["idle"] });
+});
+
+test("changes are counted in their minute, and grow old", () => {
+  const activity = createActivity();
+  activity.note(undefined, agent("a"), NOW);
+  activity.note(agent("a", { total_tools_executed: 2 }), agent("a", { total_tools_executed: 5, total_errors: 1 }), NOW + MINUTE);
+  assert.deepEqual(activity.counts("a", NOW + MINUTE).events.slice(-3), [0, 1, 3]);
+  assert.deepEqual(activity.counts("a", NOW + MINUTE).errors.slice(-2), [0, 1]);
+  assert.deepEqual(activity.counts("a", NOW + 15 * MINUTE).events, [3, ...Array(14).fill(0)]);
+  assert.deepEqual(activity.counts("a", NOW + 99 * MINUTE).events, Array(15).fill(0));
+  assert.deepEqual(activity.counts("b", NOW).events, Array(15).fill(0));
+});
+
+test("a late change counts in its own minute, a much later one nowhere", () => {
+  const activity = createActivity();
+  activity.note(undefined, agent("a"), NOW);
+  activity.note(undefined, agent("a"), NOW - 3 * MINUTE);
+  activity.note(undefined, agent("a"), NOW - 20 * MINUTE);
+  assert.deepEqual(activity.counts("a", NOW).events.slice(-4), [1, 0, 0, 1]);
+});
+
+test("the server's counts replace those that were seen", () => {
+  const activity = createActivity();
+  activity.note(undefined, agent("a"), NOW);
+  const events = Array.from({ length: 15 }, (_, n) => n);
+  activity.replace({ at: new Date(NOW).toISOString(), minutes: 15, agents: { b: { events, errors: [2] } } });
+  assert.deepEqual(activity.counts("a", NOW).events, Array(15).fill(0));
+  assert.deepEqual(activity.counts("b", NOW), { events, errors: [...Array(14).fill(0), 2] });
+  for (const bad of [null, 3, {}, { agents: {} }, { at: "x", agents: { b: 1 } }]) activity.replace(bad);
+  assert.deepEqual(activity.counts("b", NOW).events, events);
+});
+
+test("the latest changes of an agent are kept, the newest first, and bounded", () => {
+  const recent = createRecent();
+  for (let n = 0; n < 70; n += 1) recent.note(agent("a", { total_tools_executed: n }));
+  assert.deepEqual([recent.of("a").length, recent.of("a")[0].tools], [50, 69]);
+  for (let n = 0; n < 1_000; n += 1) recent.note(agent(`b${n}`));
+  assert.deepEqual(recent.of("a"), []);
+  recent.forget("b7");
+  assert.deepEqual(recent.of("b7"), []);
+});
+
+test("the store counts what it sees happen, not what it is told at the beginning", () => {
+  const store = createStore({ now: () => NOW });
+  const presence = (tools) => ({ agent_id: "a", status: "active", total_tools_executed: tools });
+  store.receive({ type: "presence_state", epoch: "e", seq: 1, full: true, agents: [presence(4)], removed: [] });
+  assert.equal(store.activity.counts("a").events.at(-1), 0);
+  store.receive({ type: "presence_update", agent_id: "a", presence: presence(6), seq: 2 });
+  assert.equal(store.activity.counts("a").events.at(-1), 2);
+  assert.deepEqual(store.recent("a").map(({ tools }) => tools), [6]);
+  store.receive({ type: "presence_removed", agent_id: "a", seq: 3 });
+  assert.deepEqual([store.activity.counts("a").events.at(-1), store.recent("a")], [0, []]);
+});
+
+test("a keyframe brings the counts of the kernel, a batch of a replay its own time", () => {
+  const store = createStore({ now: () => NOW });
+  const at = "2020-05-05T10:00:00Z";
+  const presence = { agent_id: "a", status: "active" };
+  const activity = { at, minutes: 15, agents: { a: { events: [7], errors: [] } } };
+  store.receiveKernel({ kind: "keyframe", n: 1, state: { epoch: "e", seq: 1, agents: [presence], at, activity } });
+  assert.equal(store.activity.counts("a", Date.parse(at)).events.at(-1), 7);
+  const messages = [{ type: "presence_update", agent_id: "a", presence: { ...presence, status: "idle" }, seq: 2 }];
+  store.receiveKernel({ kind: "batch", n: 2, messages, at: "2020-05-05T10:01:00Z" });
+  assert.deepEqual(store.activity.counts("a", Date.parse(at) + MINUTE).events.slice(-2), [7, 1]);
+});

@@ -13,13 +13,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import sha256
 from typing import Any
 
-from ..checks import MAX_ID_CHARS, MAX_INTEGER, check_text, kind_of, parse_time
+from ..checks import MAX_ID_CHARS, check_text, kind_of, parse_time
 from ..errors import InvalidEvent
 from ..model import MAX_TYPE_CHARS, Event
 from ..times import utc
+from .fields import count, fit, keyword, last_part, named, text
 
 INTERRUPT_LINE = "[Request interrupted by user for tool use]"
 """Line in the error of a shell command that the user cancelled; ``is_interrupt`` is false there."""
@@ -28,7 +28,6 @@ _TOOL_EVENTS = frozenset(
     "PreToolUse PostToolUse PostToolUseFailure PermissionRequest PermissionDenied".split()
 )
 FORM_CLOSED = ("elicitation_complete", "elicitation_response")
-_KEYWORD = re.compile(r"[\w.:/+-]{1,64}")
 _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.I)
 _HEX = re.compile(r"[0-9a-f]{12,}", re.I)
 _SHORT = 8
@@ -110,32 +109,15 @@ def agent_id_of(identifier: str, agent: str = "claude") -> str:
     random = _UUID4.fullmatch(identifier) or _HEX.fullmatch(identifier)
     if random and len(set(identifier[:_SHORT].lower())) > 3:
         return f"{agent}-{identifier[:_SHORT]}"
-    return f"{agent}-{_fit(identifier, MAX_ID_CHARS - len(agent) - 1)}"
+    return f"{agent}-{fit(identifier, MAX_ID_CHARS - len(agent) - 1)}"
 
 
 def _needed(payload: Mapping[str, Any], name: str) -> str:
-    text = _text(payload.get(name), None)
-    if text is None:
+    found = text(payload.get(name), None)
+    if found is None:
         seen = kind_of(payload[name]) if name in payload else "missing"
         raise InvalidEvent(f"{name} is {seen}, expected text as the agent's hooks send it", name)
-    return _fit(text, MAX_ID_CHARS)
-
-
-def _text(value: object, limit: int | None = MAX_ID_CHARS) -> str | None:
-    """Return ``value`` as storable text of at most ``limit`` characters; None if it is none."""
-    if not isinstance(value, str) or not value:
-        return None
-    if not value.isascii() or "\0" in value:
-        value = value.replace("\0", "?").encode("utf-8", "replace").decode()
-    return value[:limit]
-
-
-def _fit(identifier: str, limit: int) -> str:
-    """Shorten an over-long identifier so that two that differ stay different."""
-    if len(identifier) <= limit:
-        return identifier
-    digest = sha256(identifier.encode()).hexdigest()[:16]
-    return f"{identifier[: limit - 17]}-{digest}"
+    return fit(found)
 
 
 def _sent(payload: Mapping[str, Any]) -> Fields:
@@ -165,30 +147,22 @@ def _common(
         "timestamp": sent.get("timestamp") or utc(received_at),
         "session_id": session,
         "feature_id": sent.get("feature_id"),
-        "model": _text(payload.get("model")),
-        "project": sent.get("project") or _last_part(payload.get("cwd")),
+        "model": text(payload.get("model")),
+        "project": sent.get("project") or last_part(payload.get("cwd")),
         "host": sent.get("host"),
         "source": dialect.source,
     }
 
 
-def _last_part(path: object) -> str | None:
-    text = _text(path, None)
-    if text is None:
-        return None
-    separator = "/" if "/" in text else "\\"
-    return _text(text.rstrip(separator).rpartition(separator)[2])
-
-
 def _derived_id(payload: Mapping[str, Any], hook: str, session: str) -> str | None:
-    call = _text(payload.get("tool_use_id"))
-    return _fit(f"{session}:{call}:{hook}", MAX_ID_CHARS) if call else None
+    call = text(payload.get("tool_use_id"))
+    return fit(f"{session}:{call}:{hook}") if call else None
 
 
 def _nth(key: str | None, place: int) -> str | None:
     if key is None or place == 0:
         return key
-    return _fit(f"{key}:{place + 1}", MAX_ID_CHARS)
+    return fit(f"{key}:{place + 1}")
 
 
 def _child_events(
@@ -196,8 +170,8 @@ def _child_events(
 ) -> list[Fields]:
     """The parent's event about a child, and the child's own: it begins with its task, a prompt."""
     starts = hook == "SubagentStart"
-    identifier = _text(payload.get("agent_id"), None)
-    about = _named(agent_type=_text(payload.get("agent_type"), 128))
+    identifier = text(payload.get("agent_id"), None)
+    about = named(agent_type=text(payload.get("agent_type"), 128))
     if identifier is None:
         return [{"agent_id": parent, "event_type": dialect.types[hook], "extra": about}]
     child = agent_id_of(identifier, dialect.agent)
@@ -218,16 +192,16 @@ def _child_events(
 
 def _own_events(dialect: Dialect, payload: Mapping[str, Any], hook: str, main: str) -> list[Fields]:
     """The event of the agent in whose loop the hook fired: the main agent or a subagent."""
-    identifier = _text(payload.get("agent_id"), None)
+    identifier = text(payload.get("agent_id"), None)
     who: Fields = {"agent_id": main}
     if identifier is not None:
         who = {"agent_id": agent_id_of(identifier, dialect.agent), "parent_agent_id": main}
     kind = _event_type(dialect, payload, hook)
     fields = {**who, "event_type": kind, "extra": _facts(dialect, payload, hook)}
     if hook in _TOOL_EVENTS:
-        fields["tool_name"] = _text(payload.get("tool_name"))
-        fields["tool_use_id"] = _text(payload.get("tool_use_id"))
-        fields["duration_ms"] = _count(payload.get("duration_ms"))
+        fields["tool_name"] = text(payload.get("tool_name"))
+        fields["tool_use_id"] = text(payload.get("tool_use_id"))
+        fields["duration_ms"] = count(payload.get("duration_ms"))
     if hook == "PostToolUse" and dialect.tells_failure:
         fields["status"] = "ok"
     if hook != "PostToolUseFailure":
@@ -251,31 +225,21 @@ def _event_type(dialect: Dialect, payload: Mapping[str, Any], hook: str) -> str:
 def _facts(dialect: Dialect, payload: Mapping[str, Any], hook: str) -> Fields | None:
     facts = {name: _fact(payload.get(name)) for name in dialect.facts.get(hook, ())}
     if hook == "SessionStart":
-        facts["agent_type"] = _text(payload.get("agent_type"), 128)
+        facts["agent_type"] = text(payload.get("agent_type"), 128)
     elif hook == "PermissionDenied":
         facts["decision"] = "denied"
     elif hook == "Elicitation":
         facts["notification_type"] = "elicitation_dialog"
     if hook not in dialect.types:
         facts["hook_event_name"] = hook[:MAX_TYPE_CHARS]
-    return _named(**facts)
+    return named(**facts)
 
 
 def _fact(value: object) -> str | int | None:
     """A keyword of the format, or the length of a list; anything that could be prose is left."""
     if isinstance(value, str):
-        return value if _KEYWORD.fullmatch(value) else None
-    return len(value) if isinstance(value, list) else _count(value)
-
-
-def _named(**values: object) -> Fields | None:
-    return {name: value for name, value in values.items() if value is not None} or None
-
-
-def _count(value: object) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return int(value) if 0 <= value <= MAX_INTEGER else None
+        return keyword(value)
+    return len(value) if isinstance(value, list) else count(value)
 
 
 def _interrupted(payload: Mapping[str, Any]) -> bool:

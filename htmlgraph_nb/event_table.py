@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .columnar import HISTORY_SCHEMA
-from .connectors.session import supersedes
+from .connectors.session import copy_key, supersedes
 from .model import Event
 from .times import to_micros
 
@@ -63,7 +63,7 @@ class EventTable:
         for event in events:
             if event.timestamp is None:
                 continue
-            key = _key(event)
+            key = copy_key(event)
             row = None if key is None else self._rows.get(key)
             if row is None:
                 row = len(self)
@@ -118,15 +118,6 @@ class EventTable:
             [columns[field.name].cast(field.type) for field in HISTORY_SCHEMA],
             schema=HISTORY_SCHEMA,
         )
-
-
-def _key(event: Event) -> str | None:
-    """Return what two copies of one event have in common."""
-    key, call = event.event_id, event.tool_use_id
-    if key is not None and call is not None and call.startswith("toolu_"):
-        # Ids of Anthropic's API are unique; a forked session repeats them under its own id.
-        return key.removeprefix(f"{event.session_id}:")
-    return key
 
 
 def _json(extra: dict[str, Any] | None) -> str | None:

@@ -56,7 +56,7 @@ def test_version(tmp_path: Path) -> None:
 def test_help_names_the_commands(tmp_path: Path) -> None:
     """Without knowing anything one learns the commands."""
     text = run(tmp_path, "--help").stdout
-    for command in ("serve", "demo", "status"):
+    for command in ("serve", "demo", "status", "import"):
         assert re.search(rf"^ +{command} +\w", text, re.MULTILINE), text
 
 

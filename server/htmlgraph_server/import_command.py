@@ -1,0 +1,75 @@
+"""``htmlgraph-nb import``: a coding agent's past sessions into the database."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from htmlgraph_nb.locations import default_db, running_server
+from htmlgraph_nb.presence import PresenceManager
+from htmlgraph_nb.session_files import AGENTS, find_sessions, home_of, total_bytes
+from htmlgraph_nb.session_import import ImportReport, import_sessions
+from htmlgraph_nb.times import utc_now
+
+Say = Callable[[str], None]
+_NAMED = 5
+
+
+def add_parser(commands: argparse._SubParsersAction[Any], say: Say) -> argparse.ArgumentParser:
+    """Add the command to a parser and return it.
+
+    Args:
+        say: takes each line for the user.
+    """
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "import",
+        help="take in the past sessions of a coding agent",
+        description="Reads an agent's own session files into the database. What is there already "
+        "is not counted again, so it can be run as often as one likes.",
+    )
+    parser.add_argument("agent", choices=AGENTS, help="whose sessions")
+    parser.add_argument("path", nargs="?", help="folder or file (default: the agent's own folder)")
+    parser.add_argument("--db", help="the database (default: that of the server that runs here)")
+    parser.set_defaults(run=lambda arguments: run(arguments, say))
+    return parser
+
+
+def run(arguments: argparse.Namespace, say: Say) -> int:
+    """Import the sessions and tell what was done."""
+    path = arguments.path or home_of(arguments.agent)
+    files, _ = find_sessions(path, arguments.agent)
+    if not files:
+        say(f"no sessions of {arguments.agent} in {path}")
+        return 0
+    with PresenceManager(arguments.db or running_server().get("db") or default_db()) as manager:
+        with _bar(total_bytes(files)) as bar:
+            report = import_sessions(manager, files, utc_now(), bar.update)
+        for line in _lines(report, manager.db_path):
+            say(line)
+    return 0
+
+
+def _bar(n_bytes: int) -> Any:
+    from tqdm import tqdm
+
+    # Not where nobody looks: None asks whether it is a terminal.
+    return tqdm(total=n_bytes, unit="B", unit_scale=True, file=sys.stderr, disable=None)
+
+
+def _lines(report: ImportReport, db: str) -> list[str]:
+    lines = [
+        f"{report.accepted:,} events of {report.files:,} session files are new in {db}, "
+        f"{report.known:,} were there already"
+    ]
+    if report.told:
+        lines.append(f"{report.told:,} events are left out: hooks or telemetry told of that time")
+    for what, places in (
+        ("broken lines are left out", report.broken),
+        ("unreadable files are left out", report.unreadable),
+    ):
+        if places:
+            more = ", …" if len(places) > _NAMED else ""
+            lines.append(f"{len(places):,} {what}: {', '.join(places[:_NAMED])}{more}")
+    return lines

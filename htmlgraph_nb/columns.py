@@ -15,7 +15,7 @@ import pyarrow as pa
 from .catalogue import Segment, epoch_of, gaps_between, id_range, is_named, last_id, segments_of
 from .columnar import HISTORY_SCHEMA, schema_of
 from .database import open_reader, translated
-from .parallel_scan import ScanFailed, scan_in_parallel
+from .parallel_scan import PARALLEL_ROWS, ScanFailed, scan_ranges
 from .query import HistoryQuery
 from .scan import Scanner
 from .segments import UnusableSegment, read_segment, remove_file
@@ -27,8 +27,6 @@ logger = logging.getLogger("htmlgraph.history")
 
 BATCH_ROWS = 65_536
 """Most rows of a batch where nothing else is asked for."""
-PARALLEL_ROWS = 250_000
-"""Rows outside segments from which on processes read them; that is what their start costs."""
 _MOST_GUESSED = 10_000_000
 _AHEAD = 2
 """Segments that are read while the one before is made use of."""
@@ -126,15 +124,23 @@ def _scan(
     db: sqlite3.Connection, path: str, scanner: Scanner, query: HistoryQuery, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a range of seq from SQLite; many of them by processes of their own."""
-    seqs = _worth_processes(db, path, query)
-    if seqs is not None:
+    ends = _worth_processes(db, path, query)
+    if ends is not None:
+        ranges = _cut(ends, max(batch_rows, BATCH_ROWS), query.newest_first)
         try:
-            yield from scan_in_parallel(path, query, seqs, max(batch_rows, BATCH_ROWS))
+            yield from (batch for batch in scan_ranges(path, query, ranges) if len(batch))
             return
         except ScanFailed as error:
             logger.warning("%s is read by one process: %s", path, error)
-            query = replace(query, seqs=error.seqs)
+            rest = ranges[error.place :]
+            query = replace(query, seqs=(min(rest)[0], max(rest)[1]))
     yield from scanner.batches(query, batch_rows)
+
+
+def _cut(seqs: tuple[int, int], size: int, newest_first: bool) -> list[tuple[int, int]]:
+    first, last = seqs
+    ranges = [(start, min(start + size - 1, last)) for start in range(first, last + 1, size)]
+    return ranges[::-1] if newest_first else ranges
 
 
 def _worth_processes(

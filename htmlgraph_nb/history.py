@@ -34,8 +34,6 @@ because each can be missing, and ``seq`` is ``int64``; ``cost_usd`` is ``float64
 is missing; ``event_id``, ``tool_use_id`` and ``extra`` (JSON) are ``string`` backed by Arrow, which
 is loaded without a Python object a value."""
 
-_moment, _names = moment_of, names_of
-
 _PRESENCE_CATEGORIES = (
     *("session_id", "feature_id", "model", "parent_agent_id", "project", "host"),
     *("current_feature_id", "last_tool_name", "detail"),

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -18,29 +18,36 @@ from .query import HistoryQuery
 
 logger = logging.getLogger("htmlgraph.history")
 
+PARALLEL_ROWS = 250_000
+"""Rows outside segments from which on processes read them; that is what their start costs."""
+_MODULE = "htmlgraph_nb.scan_process"
 _MOST_PROCESSES = 8
 
 
 class ScanFailed(Exception):
-    """A process ended before its work did; ``first`` is the range with which to go on."""
+    """A process ended before its work did; ``place`` is that of the first range without rows."""
 
-    def __init__(self, message: str, seqs: tuple[int, int]) -> None:
+    def __init__(self, message: str, place: int) -> None:
         super().__init__(message)
-        self.seqs = seqs
+        self.place = place
 
 
-def scan_in_parallel(
-    path: str, query: HistoryQuery, seqs: tuple[int, int], batch_rows: int
+def scan_ranges(
+    path: str, query: HistoryQuery, ranges: Sequence[tuple[int, int]]
 ) -> Generator[pa.RecordBatch, None, None]:
-    """Yield the rows of ``query`` among a range of seq, in its order; its limit is not looked at.
+    """Yield the rows of ``query`` in each range of seq as one batch, which can be empty.
 
-    Each process reads every so-manieth part of ``batch_rows`` ids and waits until that is taken, so
-    memory holds one part of each.
+    Each process reads every so-manieth range and waits until that is taken, so memory holds one
+    range of each.
+
+    Args:
+        path: a database file.
+        query: its ``seqs`` and ``limit`` are not looked at.
+        ranges: of seq, both ends included, in the order wanted.
 
     Raises:
         ScanFailed: it cannot go on; what was yielded is right.
     """
-    ranges = _cut(seqs, batch_rows, query.newest_first)
     n_processes = min(_n_cores(), _MOST_PROCESSES, len(ranges))
     with ExitStack() as stack:
         streams = []
@@ -50,7 +57,7 @@ def scan_in_parallel(
             stack.callback(_end, process)
             streams.append((process, log))
         readers: dict[int, pa.RecordBatchReader] = {}
-        for place, part in enumerate(ranges):
+        for place in range(len(ranges)):
             number = place % n_processes
             process, log = streams[number]
             try:
@@ -60,16 +67,8 @@ def scan_in_parallel(
             except (pa.ArrowException, OSError, StopIteration) as error:
                 log.seek(0)
                 words = log.read().decode(errors="replace").strip().rpartition("\n")[2]
-                rest = (part[0], seqs[1]) if not query.newest_first else (seqs[0], part[1])
-                raise ScanFailed(words or str(error), rest) from error
-            if len(batch):
-                yield batch
-
-
-def _cut(seqs: tuple[int, int], size: int, newest_first: bool) -> list[tuple[int, int]]:
-    first, last = seqs
-    ranges = [(start, min(start + size - 1, last)) for start in range(first, last + 1, size)]
-    return ranges[::-1] if newest_first else ranges
+                raise ScanFailed(words or str(error), place) from error
+            yield batch
 
 
 def _n_cores() -> int:
@@ -79,7 +78,7 @@ def _n_cores() -> int:
 
 
 def _start(
-    path: str, query: HistoryQuery, ranges: list[tuple[int, int]], log: int
+    path: str, query: HistoryQuery, ranges: Sequence[tuple[int, int]], log: int
 ) -> subprocess.Popen[bytes]:
     where, parameters = replace(query, seqs=None).conditions()
     request = {
@@ -91,7 +90,7 @@ def _start(
         "ranges": ranges,
     }
     process = subprocess.Popen(  # noqa: S603 - this program's own module
-        [sys.executable, "-m", f"{__package__}.scan_process"],
+        [sys.executable, "-m", _MODULE],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,

@@ -14,9 +14,11 @@ import os
 import secrets
 import sqlite3
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+
+import pyarrow as pa
 
 from .catalogue import (
     PART,
@@ -31,6 +33,7 @@ from .catalogue import (
 from .columnar import HISTORY_SCHEMA
 from .database import BUSY_TIMEOUT_S, open_reader, open_writer, translated
 from .errors import HtmlgraphError, StoreUnavailable
+from .parallel_scan import PARALLEL_ROWS, ScanFailed, scan_ranges
 from .query import HistoryQuery
 from .scan import Scanner
 from .segments import UnusableSegment, checked_body, finish_part, remove_file, write_part
@@ -148,13 +151,12 @@ class _Sealing:
 
     def _seal_group(self, ranges: Sequence[tuple[int, int]]) -> list[Segment]:
         names = self._promise(ranges)
-        scanner = Scanner(self._db, self._path, HISTORY_SCHEMA.names)
         done = []
-        for seqs, name in zip(ranges, names, strict=True):
-            batches = list(scanner.batches(HistoryQuery(seqs=seqs), self._segment_rows))
+        read = self._rows_of(ranges)
+        for seqs, name, batch in zip(ranges, names, read, strict=True):
             segment = None
-            if batches:
-                segment = write_part(self._path, name, self._epoch, seqs, batches)
+            if batch is not None and len(batch):
+                segment = write_part(self._path, name, self._epoch, seqs, batch)
             if segment is not None and self._keep(name, segment):
                 finish_part(self._path, name, segment)
                 self._on_segment(segment)
@@ -163,6 +165,22 @@ class _Sealing:
                 # Its rows were changed or deleted meanwhile: the next sealing sees to it.
                 remove_file(self._path, name)
         return done
+
+    def _rows_of(self, ranges: Sequence[tuple[int, int]]) -> Iterator[pa.RecordBatch | None]:
+        """Yield the rows of each range; None where there are none."""
+        place, query = 0, HistoryQuery()
+        if sum(last - first + 1 for first, last in ranges) >= PARALLEL_ROWS:
+            try:
+                for batch in scan_ranges(self._path, query, ranges):
+                    yield batch
+                    place += 1
+                return
+            except ScanFailed as error:
+                logger.warning("%s is read by one process: %s", self._path, error)
+        for first, last in ranges[place:]:
+            scanner = Scanner(self._db, self._path, HISTORY_SCHEMA.names)
+            seqs = (first, last)
+            yield next(scanner.batches(replace(query, seqs=seqs), last - first + 1), None)
 
     def _promise(self, ranges: Sequence[tuple[int, int]]) -> list[str]:
         """Name ranges in the catalogue, so that the triggers see to them from now on."""

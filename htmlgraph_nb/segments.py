@@ -43,7 +43,7 @@ def _metadata(epoch: str, first_id: int, last_id: int) -> dict[bytes, bytes]:
 
 
 def write_part(
-    path: str, name: str, epoch: str, seqs: tuple[int, int], batches: Sequence[pa.RecordBatch]
+    path: str, name: str, epoch: str, seqs: tuple[int, int], batch: pa.RecordBatch
 ) -> Segment:
     """Write the rows of a range into a ``.part`` file and return the segment it will be.
 
@@ -52,12 +52,12 @@ def write_part(
         name: of the ``.part`` file.
         epoch: of the database.
         seqs: the range of seq.
-        batches: all rows of the range in order, of HISTORY_SCHEMA; at least one row.
+        batch: all rows of the range in order, of HISTORY_SCHEMA; at least one row.
 
     Raises:
         OSError: it cannot be written.
     """
-    table = pa.Table.from_batches(batches)
+    table = pa.Table.from_batches([batch])
     for place, field in enumerate(table.schema):
         if field.type == DICTIONARY:
             # The texts of these rows and no others: those of deleted rows shall not live on here.

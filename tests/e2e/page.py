@@ -33,3 +33,14 @@ def statistic(page: Page, name: str) -> Locator:
 def expect_connection(page: Page, state: str, timeout_ms: float = 20_000) -> None:
     """Wait until the page says that its connection is in ``state``."""
     expect(grid(page)).to_have_attribute("data-connection", state, timeout=timeout_ms)
+
+
+def control(page: Page, name: str) -> Locator:
+    """Return a control of the toolbar: search, filter, view, sort, group, columns."""
+    return page.locator(f'[data-control="{name}"]')
+
+
+def choose_view(page: Page, view: str) -> None:
+    """Show the agents as cards, table or compact."""
+    control(page, "view").locator(f'[data-value="{view}"]').click()
+    expect(grid(page)).to_have_attribute("data-view", view)

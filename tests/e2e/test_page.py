@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from tests.integration.server import Server
 
 from .conftest import OpenPage
-from .page import card, cards, expect_connection, field, statistic
+from .page import card, cards, control, expect_connection, field, statistic
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 CONTRAST = """(element) => {
@@ -226,12 +226,15 @@ def test_keyboard(server: Server, open_page: OpenPage) -> None:
     for n in range(1, 4):
         server.send(f"agent-{n}")
     expect(cards(page)).to_have_count(3)
+    control(page, "view").locator("button").last.focus()
     page.keyboard.press("Tab")
     expect(card(page, "agent-1")).to_be_focused()
     page.keyboard.press("ArrowRight")
     expect(card(page, "agent-2")).to_be_focused()
     page.keyboard.press("End")
     expect(card(page, "agent-3")).to_be_focused()
+    page.keyboard.press("Shift+Tab")
+    expect(control(page, "view").locator("button").last).to_be_focused()
 
 
 def test_narrow_window(server: Server, open_page: OpenPage) -> None:

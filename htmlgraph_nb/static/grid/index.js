@@ -7,14 +7,23 @@
  * Joined they import nothing, so that they also load from a blob: URL.
  *
  * Text of agents reaches the document only as text nodes and attribute values.
+ *
+ * What tests may hold on to: `[data-view]`, `[data-connection]` and `[data-stale]` on
+ * `.htmlgraph-grid`; `[data-stat="total|active|idle|offline|waiting|tokens|cost"]`; on each agent
+ * `[data-agent-id]`, `[data-status]`, `[data-attention]`, `[aria-selected]`, in it
+ * `[data-field="id|status|reason|feature|tool|session|activity|since|tools|tokens|cost|errors|
+ * sparkline|model|project|host|parent|children"]`, numbers with their exact `data-value`;
+ * `[data-control="search|filter|view|sort|group|columns|clear|play|time|speed"]`;
+ * `button[data-filter="key:value"]`, `[data-chip="key:value"]`, `[data-sort="column"]`,
+ * `[data-group="value"]`; `[data-panel="details"]` with `[data-event]` and `[data-copy]`.
+ * `.hg-empty` is shown while there is no agent, `.hg-none` while the filter hides all.
  */
 
 export { readPresence, readConnection } from "./agent.js";
-export { createArrangement } from "./arrange.js";
 export { describeConnection, describeAgent, formatAge, formatCount, formatDuration, formatTokens, formatUsd, visibleText } from "./format.js";
 export { mountGrid } from "./mount.js";
 export { compareAgents, compareIds, countAgents, createOrder } from "./order.js";
 export { createRoster, foldMessage, foldKeyframe } from "./roster.js";
-export { COLUMNS, DEFAULT_COLUMNS, FILTER_KEYS, GROUP_KEYS, SORT_KEYS, createSettings, readSettings } from "./settings.js";
+export { createSettings } from "./settings.js";
 export { createStore } from "./store.js";
 export { default } from "./widget.js";

@@ -1,24 +1,46 @@
 // @ts-check
-/**
- * The notebook widget (anywidget front-end module).
- */
+/** The notebook widget (anywidget front-end module). */
 
+import { createHistory, createReplay, settingsOf, syncSettings } from "./kernel.js";
 import { mountGrid } from "./mount.js";
+import { createSettings } from "./settings.js";
 import { createStore } from "./store.js";
 
-/** @typedef {import("./store.js").Store} Store */
+/** @typedef {import("./kernel.js").Model} Model */
 
 /** The kernel sends at least an empty batch every 5 s; three missing ones are silence. */
 const KERNEL_SILENCE_MS = 15_000;
 const PING_EVERY_MS = 10_000;
+const SLOW_HINT = "The kernel is busy: the stored events come when the running cell has ended.";
 
-/**
- * @typedef {object} Model What of the host's model is used.
- * @property {(name: string) => any} get
- * @property {(content: unknown) => void} send
- * @property {(event: string, callback: (...args: any[]) => void) => void} on
- * @property {(event: string, callback: (...args: any[]) => void) => void} off
- */
+/** @param {Model} model */
+function openModel(model) {
+  const store = createStore();
+  store.restore(model.get("state"));
+  const settings = createSettings(settingsOf(model));
+  const history = createHistory(model);
+  const replay = createReplay(model);
+  /** @param {any} message */
+  const onMessage = (message) => {
+    history.receive(message);
+    replay?.receive(message);
+    store.receiveKernel(message);
+  };
+  const onRestart = () => {
+    store.setConnection({ state: "closed", detail: "the kernel restarted" });
+    history.fail("the kernel restarted");
+  };
+  model.on("msg:custom", onMessage);
+  model.on("comm_live_update", onRestart);
+  const unsync = syncSettings(model, settings);
+  const close = () => {
+    model.off("msg:custom", onMessage);
+    model.off("comm_live_update", onRestart);
+    unsync();
+    replay?.stop();
+  };
+  return { store, settings, history, replay, close };
+}
 
 /**
  * Return the widget of one model.
@@ -27,19 +49,14 @@ const PING_EVERY_MS = 10_000;
  * one model share is this call's closure.
  */
 export default function createWidget() {
-  /** @type {Store | null} */
-  let store = null;
+  /** @type {ReturnType<typeof openModel> | null} */
+  let opened = null;
   let views = 0;
   /** @type {ReturnType<typeof setInterval> | undefined} */
   let pinging;
 
   /** @param {Model} model */
-  const open = (model) => {
-    const opened = createStore();
-    opened.restore(model.get("state"));
-    store = opened;
-    return opened;
-  };
+  const open = (model) => (opened ??= openModel(model));
 
   /** @param {Model} model */
   const ping = (model) => {
@@ -55,21 +72,19 @@ export default function createWidget() {
   return {
     /** @param {{model: Model}} context */
     initialize({ model }) {
-      const opened = open(model);
-      /** @param {unknown} message */
-      const onMessage = (message) => opened.receiveKernel(message);
-      const onRestart = () => opened.setConnection({ state: "closed", detail: "the kernel restarted" });
-      model.on("msg:custom", onMessage);
-      model.on("comm_live_update", onRestart);
+      const { close } = open(model);
       return () => {
-        model.off("msg:custom", onMessage);
-        model.off("comm_live_update", onRestart);
+        close();
+        opened = null;
       };
     },
 
     /** @param {{model: Model, el: HTMLElement}} context */
     render({ model, el }) {
-      const unmount = mountGrid(el, store ?? open(model), { newsTimeoutMs: KERNEL_SILENCE_MS });
+      const { store, settings, history, replay } = open(model);
+      const unmount = mountGrid(el, store, {
+        settings, replay, newsTimeoutMs: KERNEL_SILENCE_MS, loadHistory: history.load, slowHint: SLOW_HINT,
+      });
       const onVisible = () => ping(model);
       el.ownerDocument.addEventListener("visibilitychange", onVisible);
       ping(model);

@@ -3,7 +3,9 @@
  * The page at `/`: connects the agent grid to this server's WebSocket and keeps it connected.
  */
 
-import { countAgents, createStore, mountGrid } from "./agent_grid.js";
+import { countAgents, createSettings, createStore, mountGrid } from "./agent_grid.js";
+import { askWhy, loadActivity, loadHistory } from "./api.js";
+import { keepInAddress, settingsFromHash } from "./hash.js";
 import { broadcastUrl, CLOSE_BAD_PARAMETERS, CLOSE_POLICY, reconnectPause } from "./reconnect.js";
 
 /** @typedef {import("./agent_grid.js").Store} Store */
@@ -166,26 +168,6 @@ function parse(data) {
   }
 }
 
-/**
- * Return why the server does not let us in; "" where it does not say.
- *
- * @param {string} base the page's own URL
- */
-async function askWhy(base) {
-  const page = new URL(base);
-  const url = new URL("api/status", page);
-  const token = page.searchParams.get("token");
-  const headers = token === null ? undefined : { Authorization: `Bearer ${token}` };
-  try {
-    const answer = await fetch(url, { headers, signal: AbortSignal.timeout(3_000) });
-    if (answer.ok) return "";
-    const body = await answer.json();
-    return `refused by the server: ${body?.error?.message ?? `HTTP ${answer.status}`}`;
-  } catch {
-    return "the server does not answer";
-  }
-}
-
 /** @param {Store} store @param {Document} doc */
 function keepTitle(store, doc) {
   let timer = 0;
@@ -197,15 +179,42 @@ function keepTitle(store, doc) {
   store.subscribe(() => { timer ||= setTimeout(write, 500); });
 }
 
+/**
+ * Count what agents did before the page was there, once for each connection.
+ *
+ * @param {Store} store
+ * @param {() => Promise<unknown>} load the activity of the last minutes
+ */
+export function keepActivity(store, load) {
+  let counted = false;
+  store.subscribe(async () => {
+    const connected = store.connection.state === "connected";
+    if (connected === counted) return;
+    counted = connected;
+    if (!connected) return;
+    try {
+      store.activity.replace(await load());
+    } catch (error) {
+      console.warn(`${NAME}: the activity of the last minutes is not known:`, error);
+    }
+  });
+}
+
 /** @param {Window} win */
 function start(win) {
   const store = createStore();
+  const settings = createSettings(settingsFromHash(win.location.hash));
   const main = /** @type {HTMLElement} */ (win.document.getElementById("agents"));
   main.replaceChildren();
   const events = new URL("api/events", win.document.baseURI).href;
   const hint = `Agents report to ${events}; htmlgraph-nb connect claude (or codex, gemini) lets an agent do it.`;
-  mountGrid(main, store, { page: true, hint });
+  const base = win.location.href;
+  mountGrid(main, store, {
+    page: true, hint, settings, loadHistory: (agentId, options) => loadHistory(base, agentId, options),
+  });
+  keepInAddress(win, settings);
   keepTitle(store, win.document);
+  keepActivity(store, () => loadActivity(base));
   keepConnected(store, win);
 }
 

@@ -1,0 +1,62 @@
+// @ts-check
+/** The keys of the grid. JupyterLab takes plain letters and arrows for itself, so none goes further. */
+
+/** @type {Record<string, "next" | "previous" | "down" | "up" | "first" | "last">} */
+const STEPS = {
+  ArrowRight: "next", ArrowLeft: "previous", ArrowDown: "down", ArrowUp: "up", Home: "first", End: "last",
+};
+
+/** @param {EventTarget | null} target */
+function takesText(target) {
+  const element = /** @type {HTMLElement | null} */ (target);
+  return element?.matches?.("input:not([type=range]), textarea, select, [contenteditable]") === true;
+}
+
+/**
+ * @typedef {object} KeyActions
+ * @property {(step: "next" | "previous" | "down" | "up" | "first" | "last") => boolean} move
+ * @property {() => boolean} select choose the agent that has the focus
+ * @property {() => boolean} leave close what is open
+ * @property {() => boolean} search go to the search box
+ */
+
+/**
+ * Listen to the keys in `root`; "/" also in the whole page where the grid is the page.
+ *
+ * @param {HTMLElement} root @param {HTMLElement} list
+ * @param {KeyActions} actions @param {boolean} page
+ * @returns {() => void} stops it
+ */
+export function bindKeyboard(root, list, actions, page) {
+  const doc = root.ownerDocument;
+
+  /** @param {KeyboardEvent} event @returns {boolean} whether the key was ours */
+  const act = (event) => {
+    const writing = takesText(event.target);
+    if (event.key === "Escape") return actions.leave();
+    if (event.key === "/" && !writing) return actions.search();
+    if (!list.contains(/** @type {Node} */ (event.target))) return false;
+    if (event.key === "Enter" || event.key === " ") return actions.select();
+    const step = STEPS[event.key];
+    return step !== undefined && actions.move(step);
+  };
+
+  /** @param {KeyboardEvent} event */
+  const onKey = (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || event.isComposing) return;
+    if (act(event)) event.preventDefault();
+    event.stopPropagation();
+  };
+  /** @param {KeyboardEvent} event */
+  const onPageKey = (event) => {
+    if (event.key !== "/" || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (root.contains(/** @type {Node} */ (event.target)) || takesText(event.target)) return;
+    if (actions.search()) event.preventDefault();
+  };
+  root.addEventListener("keydown", onKey);
+  if (page) doc.addEventListener("keydown", onPageKey);
+  return () => {
+    root.removeEventListener("keydown", onKey);
+    doc.removeEventListener("keydown", onPageKey);
+  };
+}

@@ -1,0 +1,53 @@
+// @ts-check
+/** A small panel that opens under its button, above everything else, and closes by itself. */
+
+import { h, icon } from "./dom.js";
+
+const MARGIN = 8;
+
+/**
+ * @param {HTMLElement} root where it belongs
+ * @param {{label: string, name: string, build: (panel: HTMLElement) => void, icon?: "columns"}} options
+ *   `build` fills the panel each time it opens
+ */
+export function createPopover(root, { label, name, build, icon: sign }) {
+  const doc = root.ownerDocument;
+  const win = /** @type {Window & typeof globalThis} */ (doc.defaultView);
+  const words = h(doc, "span", { class: "hg-button-text" }, [label]);
+  const button = /** @type {HTMLButtonElement} */ (h(doc, "button", {
+    type: "button", class: "hg-button", "data-control": name, "aria-haspopup": "dialog", "aria-expanded": "false",
+  }, [...(sign ? [icon(doc, sign)] : []), words, icon(doc, "down")]));
+  const panel = h(doc, "div", { class: "hg-popover", popover: "auto", role: "dialog", "aria-label": label });
+
+  const isOpen = () => panel.matches(":popover-open");
+  const settle = () => {
+    const at = button.getBoundingClientRect();
+    const room = doc.documentElement.clientWidth;
+    const { width, height } = panel.getBoundingClientRect();
+    const left = Math.max(MARGIN, Math.min(at.left, room - width - MARGIN));
+    const below = at.bottom + 4;
+    const above = at.top - 4 - height;
+    panel.style.left = `${left}px`;
+    panel.style.top = `${below + height > win.innerHeight - MARGIN && above > MARGIN ? above : below}px`;
+  };
+  const close = () => { if (isOpen()) panel.hidePopover(); };
+  /** @param {Event} event */
+  const onScroll = (event) => { if (!panel.contains(/** @type {Node} */ (event.target))) close(); };
+
+  button.addEventListener("click", () => {
+    if (isOpen()) return close();
+    build(panel);
+    panel.showPopover();
+    settle();
+    /** @type {HTMLElement | null} */ (panel.querySelector("input, button"))?.focus({ preventScroll: true });
+  });
+  // A press on the button would first close the panel, and the click then open it again.
+  button.addEventListener("pointerdown", (event) => { if (isOpen()) event.preventDefault(); });
+  panel.addEventListener("toggle", () => {
+    button.setAttribute("aria-expanded", String(isOpen()));
+    if (isOpen()) win.addEventListener("scroll", onScroll, { capture: true, passive: true });
+    else win.removeEventListener("scroll", onScroll, { capture: true });
+  });
+  root.append(panel);
+  return { button, words, panel, isOpen, close };
+}

@@ -1,0 +1,91 @@
+"""axe-core finds nothing serious on the page, in any view and colour scheme."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.integration.server import Server
+
+from .conftest import OpenPage, Serve
+from .page import card, cards, choose_view, control, grid
+
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+VIEWS = ("cards", "table", "compact")
+
+
+def _check(page: Page) -> None:
+    page.evaluate(AXE)
+    violations = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    grave = [
+        f"{found['impact']} {found['id']}: {node['html'][:200]}\n{node.get('failureSummary')}"
+        for found in violations
+        if found["impact"] in ("serious", "critical")
+        for node in found["nodes"][:3]
+    ]
+    assert not grave, "\n".join(grave)
+
+
+def _fill(server: Server) -> None:
+    server.send(
+        "claude-1",
+        tool_name="Read",
+        session_id="s-1",
+        feature_id="f-1",
+        model="claude-opus-4-5",
+        project="storefront",
+        input_tokens=5_000,
+    )
+    server.send("claude-1/sub", tool_name="Read", parent_agent_id="claude-1")
+    server.send("codex-1", tool_name="Bash", status="error")
+    server.send("codex-2", "error")
+    server.send("gemini-1", "permission_request", tool_name="Bash")
+    server.send("gemini-2", "stop")
+    server.send("gemini-3", tool_name="Read")
+    assert server.post("/api/presence/gemini-3/offline").status == 200
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_views(server: Server, open_page: OpenPage, view: str, scheme: str) -> None:
+    """Agents of each kind, grouped, one chosen; then the filter's panel open."""
+    _fill(server)
+    page = open_page(server.url, color_scheme=scheme, reduced_motion="reduce").page
+    choose_view(page, view)
+    expect(cards(page)).to_have_count(7)
+    _check(page)
+    control(page, "group").select_option("status")
+    expect(page.locator("[data-group]").first).to_be_visible()
+    card(page, "claude-1").click()
+    expect(page.locator("[data-panel=details] [data-event]").first).to_be_visible()
+    page.locator('button[data-filter="status:active"]').click()
+    expect(card(page, "gemini-3")).to_have_count(0)
+    _check(page)
+    control(page, "filter").click()
+    expect(page.locator('button[data-filter="feature:f-1"]')).to_be_visible()
+    _check(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_empty_narrow_and_disconnected(serve: Serve, open_page: OpenPage, scheme: str) -> None:
+    """Without agents, at a telephone's width, and without its server."""
+    server = serve()
+    watched = open_page(
+        server.url,
+        color_scheme=scheme,
+        reduced_motion="reduce",
+        viewport={"width": 360, "height": 700},
+    )
+    watched.allowed.append("net::ERR_CONNECTION_REFUSED")
+    page = watched.page
+    expect(page.locator(".hg-empty")).to_be_visible()
+    _check(page)
+    _fill(server)
+    expect(cards(page)).to_have_count(7)
+    card(page, "gemini-1").click()
+    _check(page)
+    server.stop()
+    expect(grid(page)).to_have_attribute("data-stale", "true")
+    _check(page)

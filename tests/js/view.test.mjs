@@ -1,0 +1,178 @@
+// What the view computes before it touches a document: bars, entries, headers, filters, a replay's time.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { announcementOf } from "../../htmlgraph_nb/static/grid/announce.js";
+import { chosenIn, filterLabel, toggleFilter } from "../../htmlgraph_nb/static/grid/filters.js";
+import { createHistory, createReplay, settingsOf, syncSettings } from "../../htmlgraph_nb/static/grid/kernel.js";
+import { describeSpeed, replayTime } from "../../htmlgraph_nb/static/grid/replay.js";
+import { COLUMNS, createSettings } from "../../htmlgraph_nb/static/grid/settings.js";
+import { sparklinePaths, SPARK_HEIGHT } from "../../htmlgraph_nb/static/grid/sparkline.js";
+import { nextSort, TABLE_COLUMNS, tracksOf, widthOf } from "../../htmlgraph_nb/static/grid/table.js";
+import { entryOfEvent, timelineOf } from "../../htmlgraph_nb/static/grid/timeline.js";
+
+const zeros = () => Array.from({ length: 15 }, () => 0);
+const at = (second) => new Date(Date.UTC(2026, 0, 5, 12, 0, second)).toISOString();
+
+test("a sparkline has a bar for each minute with events, and a foot for its errors", () => {
+  const events = zeros();
+  const errors = zeros();
+  events[0] = 1;
+  events[14] = 100;
+  errors[14] = 50;
+  const { done, failed, events: n, errors: nErrors } = sparklinePaths({ events, errors });
+  assert.equal(done.match(/M/g).length, 2);
+  assert.equal(failed.match(/M/g).length, 1);
+  assert.ok(done.includes(`M70 ${SPARK_HEIGHT}v-${SPARK_HEIGHT}h`), done);
+  assert.ok(failed.includes(`v-${SPARK_HEIGHT / 2}h`), failed);
+  assert.deepEqual([n, nErrors], [101, 50]);
+  assert.deepEqual(sparklinePaths({ events: zeros(), errors: zeros() }), { done: "", failed: "", events: 0, errors: 0 });
+});
+
+test("a single event does not look like a storm, nor does it vanish beside one", () => {
+  const quiet = zeros();
+  quiet[3] = 1;
+  const height = (path) => Number(path.match(/v-(\d+)h/)[1]);
+  assert.ok(height(sparklinePaths({ events: quiet, errors: zeros() }).done) < SPARK_HEIGHT / 2);
+  quiet[4] = 5_000;
+  assert.ok(height(sparklinePaths({ events: quiet, errors: zeros() }).done) >= 2);
+});
+
+test("every column of the settings can be shown", () => {
+  assert.deepEqual(Object.keys(TABLE_COLUMNS).sort(), [...COLUMNS].sort());
+  assert.equal(tracksOf(["tools", "agent"]), "60px minmax(170px, 4fr)");
+  assert.equal(widthOf(["tools", "agent"]), 230);
+});
+
+test("a header sorts as its column likes first, then the other way round", () => {
+  assert.equal(nextSort("tokens", "attention"), "-tokens");
+  assert.equal(nextSort("tokens", "-tokens"), "tokens");
+  assert.equal(nextSort("tokens", "tokens"), "-tokens");
+  assert.equal(nextSort("agent", "attention"), "agent");
+  assert.equal(nextSort("agent", "agent"), "-agent");
+});
+
+test("a value is put into the filter and taken out of it again", () => {
+  const one = toggleFilter({ text: "bash" }, "feature", "checkout");
+  assert.deepEqual(one, { text: "bash", feature: ["checkout"] });
+  const two = toggleFilter(one, "feature", "");
+  assert.deepEqual(two, { text: "bash", feature: ["checkout", ""] });
+  assert.deepEqual(toggleFilter(toggleFilter(two, "feature", ""), "feature", "checkout"), { text: "bash" });
+  assert.deepEqual(chosenIn({ model: ["m"], status: ["idle"], text: "x" }), [["status", "idle"], ["model", "m"]]);
+  assert.deepEqual([filterLabel("status", "waiting"), filterLabel("feature", ""), filterLabel("model", "m")], [
+    "waiting for you", "no feature", "m",
+  ]);
+});
+
+test("the announcement says the connection and who waits", () => {
+  assert.deepEqual([0, 1, 2].map((n) => announcementOf(n, "Connected")), [
+    "Connected.", "Connected. 1 agent waits for you.", "Connected. 2 agents wait for you.",
+  ]);
+});
+
+test("an event is told by its tool, else by its kind, with what it took", () => {
+  const told = (event) => {
+    const { text, more, failed } = entryOfEvent({ timestamp: at(0), ...event });
+    return [text, more, failed];
+  };
+  assert.deepEqual(told({ event_type: "tool_execute", tool_name: "Bash", duration_ms: 1_250 }), ["Bash", "1.3 s", false]);
+  assert.deepEqual(told({ event_type: "tool_execute", tool_name: "Bash", status: "error" }), ["Bash", "error", true]);
+  assert.deepEqual(told({ event_type: "tool_error", tool_name: "Edit" }), ["Edit failed", "", true]);
+  assert.deepEqual(told({ event_type: "completion", cost_tokens: 12_400 }), ["model answer", "12.4k tokens", false]);
+  assert.deepEqual(told({ event_type: "made_up\u202e", tool_name: null }), ["made up\ufffd", "", false]);
+  assert.deepEqual(told({}), ["event", "", false]);
+});
+
+test("what was seen here stands above what is stored, and nothing twice", () => {
+  const change = (second, reason) => ({ at: at(second), status: "active", detail: "", tool: "", reason, tools: 1, tokens: 1 });
+  const recent = [change(9, "runs Bash"), change(8, "runs Bash"), change(7, "thinks"), change(2, "old")];
+  const stored = [{ timestamp: at(5), event_type: "prompt" }, { timestamp: at(1), event_type: "session_start" }];
+  assert.deepEqual(timelineOf(recent, stored).map(({ text }) => text), ["runs Bash", "thinks", "prompt", "session began"]);
+  assert.deepEqual(timelineOf(recent, null).map(({ text }) => text), ["runs Bash", "thinks", "old"]);
+  assert.deepEqual(timelineOf([], []), []);
+});
+
+test("a replay's time goes on by its speed, not beyond its end, and is not guessed for long", () => {
+  const state = { start: 0, end: 100_000, at: 10_000, playing: true, speed: 10 };
+  assert.equal(replayTime(state, 500), 15_000);
+  assert.equal(replayTime({ ...state, playing: false }, 500), 10_000);
+  assert.equal(replayTime(state, 60_000), 30_000);
+  assert.equal(replayTime({ ...state, speed: 1_000 }, 1_000), 100_000);
+  assert.deepEqual([0.5, 60, 3_600].map(describeSpeed), ["0.5×", "60×", "3600×"]);
+});
+
+/** A double of the host's model. */
+function modelOf(traits) {
+  const calls = new Map();
+  return {
+    traits, sent: [], saved: 0, calls,
+    get(name) { return traits[name]; },
+    set(name, value) { traits[name] = value; },
+    save_changes() { this.saved += 1; },
+    send(content) { this.sent.push(content); },
+    on(event, callback) { calls.set(event, callback); },
+    off(event, callback) { if (calls.get(event) === callback) calls.delete(event); },
+    change(name, value) {
+      traits[name] = value;
+      calls.get(`change:${name}`)?.();
+    },
+  };
+}
+
+test("settings and traits follow each other, and none tells the other its own news", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const model = modelOf({ view: "table", group_by: "model", filter: { status: ["idle"] }, sort: "-tokens", columns: null, selected: null });
+  const settings = createSettings(settingsOf(model));
+  assert.deepEqual([settings.get().view, settings.get().groupBy, settings.get().sort], ["table", "model", "-tokens"]);
+  const stop = syncSettings(model, settings);
+  settings.set({ selected: "claude-1", groupBy: null });
+  t.mock.timers.tick(1_000);
+  assert.deepEqual([model.traits.selected, model.traits.group_by, model.saved], ["claude-1", null, 1]);
+  model.change("view", "compact");
+  assert.equal(settings.get().view, "compact");
+  t.mock.timers.tick(1_000);
+  assert.equal(model.saved, 1);
+  stop();
+  model.change("view", "cards");
+  assert.equal(settings.get().view, "compact");
+  assert.equal(model.calls.size, 0);
+});
+
+test("each request for history gets its own answer", async () => {
+  const model = modelOf({});
+  const history = createHistory(model);
+  const first = history.load("a", { limit: 50 });
+  const second = history.load("b", { limit: 50 });
+  const third = history.load("c", { limit: 50 });
+  assert.deepEqual(model.sent[0], { kind: "history", request: 1, agent_id: "a", limit: 50 });
+  history.receive({ kind: "history", request: 2, agent_id: "b", events: [{ seq: 1 }], error: null });
+  history.receive({ kind: "history", request: 1, agent_id: "a", events: [], error: "no server" });
+  history.receive({ kind: "batch", n: 1 });
+  assert.deepEqual(await second, [{ seq: 1 }]);
+  await assert.rejects(first, /no server/);
+  history.fail("the kernel restarted");
+  await assert.rejects(third, /the kernel restarted/);
+});
+
+test("a replay is what its trait says, and asks the kernel for what people press", () => {
+  assert.equal(createReplay(modelOf({ replay: null })), null);
+  const model = modelOf({ replay: { start: at(0), end: at(50), at: at(10), playing: true, speed: 60 } });
+  const replay = createReplay(model);
+  assert.equal(replay.get().at, Date.parse(at(10)));
+  let told = 0;
+  const stop = replay.subscribe(() => { told += 1; });
+  replay.receive({ kind: "batch", n: 3, at: at(20) });
+  assert.equal(replay.get().at, Date.parse(at(20)));
+  model.change("replay", { ...model.traits.replay, playing: false, at: at(30) });
+  assert.deepEqual([replay.get().playing, told], [false, 2]);
+  stop();
+  replay.seek(Date.parse(at(40)));
+  replay.play(true);
+  replay.speed(10);
+  assert.deepEqual(model.sent, [
+    { kind: "replay", seek: at(40) }, { kind: "replay", play: true }, { kind: "replay", speed: 10 },
+  ]);
+  replay.stop();
+  assert.equal(model.calls.size, 0);
+});

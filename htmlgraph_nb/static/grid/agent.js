@@ -74,7 +74,9 @@ export const isRecord = (value) =>
 export const readText = (value) => (typeof value === "string" ? value : "");
 
 /** @param {unknown} value */
-export const readCount = (value) => (typeof value === "number" && value > 0 && isFinite(value) ? value : 0);
+export const readCount = (value) => (
+  typeof value === "number" && value > 0 ? Math.min(value, Number.MAX_SAFE_INTEGER) : 0
+);
 
 /** @param {unknown} value @returns {number | null} */
 export const readSeq = (value) => (Number.isSafeInteger(value) ? /** @type {number} */ (value) : null);

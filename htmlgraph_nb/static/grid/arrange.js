@@ -2,22 +2,24 @@
 /**
  * From agents and settings to the rows that are shown: filtered, ordered, nested, grouped, counted.
  *
- * An arrangement is kept from one update to the next. What an update costs beyond the changed agents
- * is a few passes over flat lists, never a new sort of all.
+ * An arrangement is kept from one update to the next. An update looks at the agents that changed
+ * and at their families; beyond them it costs one pass over the rows, and only where rows change.
  */
 
 import { createFacets } from "./facets.js";
 import { compileFilter } from "./filter.js";
-import { compareTexts, createGroups } from "./groups.js";
-import { compareIds, createTotals } from "./order.js";
+import { createGroups } from "./groups.js";
 import { createRanks } from "./ranks.js";
 import { readSort } from "./sort.js";
-import { createFamilies } from "./tree.js";
+import { createTally } from "./tally.js";
+import { createTree } from "./tree.js";
 
 /** @typedef {import("./agent.js").Agent} Agent */
 /** @typedef {import("./agent.js").Counts} Counts */
+/** @typedef {import("./groups.js").Group} Group */
 /** @typedef {import("./groups.js").GroupRow} GroupRow */
 /** @typedef {import("./ranks.js").Rank} Rank */
+/** @typedef {import("./settings.js").GroupKey} GroupKey */
 /** @typedef {import("./settings.js").ViewSettings} ViewSettings */
 
 /**
@@ -42,13 +44,14 @@ import { createFamilies } from "./tree.js";
  * @property {Agent} agent
  * @property {Rank} id
  * @property {boolean} shown
- * @property {boolean} fresh its place has to be found again
- * @property {Rank | null} group
+ * @property {Group | null} group
  * @property {number | null} number what it is ordered by; null comes last
  * @property {Rank | null} text the same where texts are ordered
- * @property {Entry | null} parent the entry under which it is shown
- * @property {Entry[]} kids
- * @property {number | null} lead `number`, or that of the most urgent of its family
+ * @property {number | null} lead `number`, or that of the most urgent who is shown under it
+ * @property {Entry | null} link the entry that it would be shown under, were there no circles
+ * @property {Entry | null} parent the entry that it is shown under
+ * @property {Entry[]} kids the entries shown under it, in order
+ * @property {boolean} fresh its place is being looked for
  * @property {AgentRow} row
  */
 
@@ -56,34 +59,23 @@ import { createFamilies } from "./tree.js";
 export function createArrangement() {
   /** @type {Map<string, Entry>} */
   const entries = new Map();
-  /** Entries whose place has to be found again. @type {Entry[]} */
-  let fresh = [];
-  const families = createFamilies(entries, (entry) => touch(entry));
   const facets = createFacets();
-  const all = createTotals();
-  const ids = createRanks(compareIds);
-  let shown = createTotals();
-  let texts = createRanks(compareTexts);
-  let groups = createGroups(null);
+  const all = createTally();
+  let shown = createTally();
+  const ids = createRanks();
+  let texts = createRanks();
+  /** @type {ReturnType<typeof createGroups> | null} */
+  let groups = null;
   /** @type {ViewSettings | null} */
   let settings = null;
   let sorting = readSort("attention");
   let passes = compileFilter({});
-  /** Entries at depth 0, in their order. @type {Entry[]} */
-  let roots = [];
   /** @type {Layout | null} */
   let layout = null;
 
-  /** @param {Entry} entry */
-  const touch = (entry) => {
-    if (entry.fresh) return;
-    entry.fresh = true;
-    fresh.push(entry);
-  };
-
   /** @param {Entry} a @param {Entry} b */
   const compare = (a, b) => {
-    if (a.group !== b.group) return (a.group?.place ?? 0) - (b.group?.place ?? 0);
+    if (a.group !== b.group) return (a.group?.rank.place ?? 0) - (b.group?.rank.place ?? 0);
     const x = a.text?.place ?? a.lead;
     const y = b.text?.place ?? b.lead;
     if (x !== y) {
@@ -91,90 +83,96 @@ export function createArrangement() {
       if (y === null) return -1;
       return sorting.descending ? y - x : x - y;
     }
-    const tie = a.id.place - b.id.place;
-    return sorting.descending && sorting.nested ? -tie : tie;
+    return sorting.tiesDescending ? b.id.place - a.id.place : a.id.place - b.id.place;
   };
+  const tree = createTree(entries, compare);
 
-  /** Take over settings; whether every agent has to be looked at again. @param {ViewSettings} next */
+  /** @param {Agent} agent */
+  const groupKeyOf = (agent) => agent[/** @type {GroupKey} */ (settings?.groupBy)];
+
+  /** Take over settings. @param {ViewSettings} next @returns {boolean} whether every agent has to be looked at again */
   const adopt = (next) => {
     const before = settings;
     settings = next;
-    if (before !== null && before.filter === next.filter && before.sort === next.sort
-      && before.groupBy === next.groupBy) return false;
+    const filtered = before?.filter !== next.filter;
+    if (filtered) passes = compileFilter(next.filter);
+    if (before !== null && before.sort === next.sort && before.groupBy === next.groupBy) return filtered;
     sorting = readSort(next.sort);
-    passes = compileFilter(next.filter);
-    texts = createRanks(compareTexts);
-    groups = createGroups(next.groupBy);
-    shown = createTotals();
+    texts = createRanks();
+    groups = next.groupBy === null ? null : createGroups(next.groupBy);
+    shown = createTally();
+    tree.clear();
     for (const entry of entries.values()) entry.shown = false;
     return true;
   };
 
-  /** Take an agent out of what is counted of the shown ones. @param {Entry} entry */
-  const uncount = (entry) => {
-    if (!entry.shown) return;
-    shown.remove(entry.agent);
-    if (entry.group !== null) groups.move(entry.group, entry.agent, null);
+  /** Know the names of these agents before their places are asked for. @param {Agent[]} agents */
+  const prepare = (agents) => {
+    ids.add(agents.map((agent) => agent.id));
+    if (sorting.text !== null) texts.add(agents.map(sorting.text));
+    groups?.add(agents.map(groupKeyOf));
   };
 
-  /** Bring one agent's entry up to date; its place may be another. @param {Agent} agent @param {boolean} anew */
-  const patch = (agent, anew) => {
+  /** Count an entry where it is shown, or no longer. @param {Entry} entry @param {1 | -1} by */
+  const count = (entry, by) => {
+    if (!entry.shown) return;
+    shown.add(entry.agent, by);
+    if (entry.group === null) return;
+    entry.group.tally.add(entry.agent, by);
+    entry.group.row = null;
+  };
+
+  /** @param {Agent} agent @returns {Entry} */
+  const enter = (agent) => {
+    /** @type {Entry} */
+    const entry = {
+      agent, id: ids.of(agent.id), shown: false, group: null, number: null, text: null, lead: null,
+      link: null, parent: null, kids: [], fresh: false,
+      row: { kind: "agent", id: agent.id, depth: 0, children: 0 },
+    };
+    entries.set(agent.id, entry);
+    return entry;
+  };
+
+  /** Bring one agent's entry up to date. @param {Agent} agent @returns {Entry | null} null where its place is as before */
+  const patch = (agent) => {
     const known = entries.get(agent.id);
     facets.move(known?.agent, agent);
     if (known !== undefined) {
-      all.remove(known.agent);
-      uncount(known);
+      all.add(known.agent, -1);
+      count(known, -1);
     }
-    all.add(agent);
+    all.add(agent, 1);
+    const entry = known ?? enter(agent);
     const passed = passes === null || passes(agent);
-    const group = groups.of(agent);
+    const group = groups?.of(groupKeyOf(agent)) ?? null;
     const number = sorting.number === null ? null : sorting.number(agent);
     const value = sorting.text === null ? "" : sorting.text(agent);
     const text = value === "" ? null : texts.of(value);
-    if (passed) {
-      shown.add(agent);
-      if (group !== null) groups.move(group, null, agent);
-    }
-    /** @type {Entry} */
-    const entry = known ?? {
-      agent, id: ids.of(agent.id), shown: false, fresh: false, group, number, text, parent: null,
-      kids: [], lead: number, row: { kind: "agent", id: agent.id, depth: 0, children: 0 },
-    };
-    entries.set(agent.id, entry);
-    const family = entry.agent.parent !== agent.parent || known === undefined;
-    const other = anew || family || entry.shown !== passed || (passed && (entry.group !== group
-      || entry.number !== number || entry.text !== text));
+    const parent = known?.agent.parent ?? "";
+    const other = known === undefined || entry.shown !== passed || (passed && (entry.group !== group
+      || entry.number !== number || entry.text !== text || parent !== agent.parent));
+    tree.name(entry, parent, agent.parent);
     entry.agent = agent;
     entry.shown = passed;
-    if (other) {
-      Object.assign(entry, { group, number, text, lead: number });
-      touch(entry);
-    }
-    if (family) families.note(entry);
+    entry.group = group;
+    entry.number = number;
+    entry.text = text;
+    count(entry, 1);
+    return other ? entry : null;
   };
 
-  /** @param {string} id @returns {boolean} whether it was shown */
-  const remove = (id) => {
-    const known = entries.get(id);
-    if (known === undefined) return false;
-    facets.move(known.agent, undefined);
-    all.remove(known.agent);
-    uncount(known);
-    entries.delete(id);
-    families.remove(known);
-    const { shown: wasShown } = known;
-    known.shown = false;
-    return wasShown;
+  /** @param {Entry} entry */
+  const remove = (entry) => {
+    const { agent } = entry;
+    facets.move(agent, undefined);
+    all.add(agent, -1);
+    count(entry, -1);
+    tree.name(entry, agent.parent, "");
+    entries.delete(agent.id);
+    entry.shown = false;
   };
 
-  /** Put the roots in order: those that kept their place, and the fresh ones between them. */
-  const order = () => {
-    const stay = roots.filter((entry) => entry.shown && !entry.fresh && entry.parent === null);
-    const come = fresh.filter((entry) => entry.shown && entry.parent === null);
-    roots = mergeSorted(stay, come.sort(compare), compare);
-  };
-
-  /** @returns {{rows: Row[], shownIds: string[]}} */
   const draw = () => {
     /** @type {Row[]} */
     const rows = [];
@@ -182,50 +180,58 @@ export function createArrangement() {
     const shownIds = [];
     /** @param {Entry} entry @param {number} depth */
     const put = (entry, depth) => {
-      const children = entry.kids.length;
-      if (entry.row.depth !== depth || entry.row.children !== children) {
-        entry.row = { kind: "agent", id: entry.agent.id, depth, children };
+      const { kids, row } = entry;
+      if (row.depth !== depth || row.children !== kids.length) {
+        entry.row = { kind: "agent", id: row.id, depth, children: kids.length };
       }
       rows.push(entry.row);
-      shownIds.push(entry.agent.id);
-      if (children > 0) for (const kid of entry.kids) put(kid, depth + 1);
+      shownIds.push(row.id);
+      for (let i = 0; i < kids.length; i += 1) put(kids[i], depth + 1);
     };
-    groups.clearPlaces();
-    /** @type {Rank | null} */
+    /** @type {Group | null} */
     let group = null;
-    for (const entry of roots) {
-      if (entry.group !== group && entry.group !== null) rows.push(groups.row(entry.group, rows.length));
-      group = entry.group;
+    for (const entry of tree.roots) {
+      if (groups !== null && entry.group !== null && entry.group !== group) {
+        rows.push(groups.rowOf(entry.group));
+        group = entry.group;
+      }
       put(entry, 0);
     }
     return { rows, shownIds };
+  };
+
+  /** The rows as they were, with the present totals of the groups. @param {Row[]} rows */
+  const redrawGroups = (rows) => {
+    const known = groups;
+    if (known === null) return rows;
+    return rows.map((row) => (row.kind === "group" ? known.rowOf(known.of(row.key)) : row));
   };
 
   /** Names that are gone take room only up to a bound. */
   const prune = () => {
     const bound = 2 * entries.size + 1_000;
     if (ids.size > bound) ids.keep(new Set(entries.keys()));
-    if (texts.size > bound) {
-      texts.keep(new Set([...entries.values()].map((entry) => entry.text?.value ?? "")));
-    }
-    groups.prune();
+    if (texts.size > bound) texts.keep(new Set([...entries.values()].map((entry) => entry.text?.value ?? "")));
+    groups?.prune(entries.size);
   };
 
-  /** Take in what changed, whatever it does to the rows. @param {ReadonlyMap<string, Agent>} agents @param {Set<string>} names @param {boolean} anew @returns {boolean} whether a shown agent went */
-  const take = (agents, names, anew) => {
-    const present = [];
-    let gone = false;
-    for (const id of names) {
-      const agent = agents.get(id);
-      if (agent !== undefined) present.push(agent);
-      else if (remove(id)) gone = true;
-    }
-    // Places are made for all that is new at once.
-    ids.add(present.map((agent) => agent.id));
-    if (sorting.text !== null) texts.add(present.map(sorting.text));
-    groups.add(present);
-    for (const agent of present) patch(agent, anew);
-    return gone;
+  /** @param {Layout} before @returns {Layout} */
+  const recount = (before) => ({
+    ...before, rows: redrawGroups(before.rows), all: all.counts(), shown: shown.counts(),
+    moved: null, changedStructure: false,
+  });
+
+  /** @param {Entry[]} changed entries whose place may be another @returns {Layout} */
+  const rearrange = (changed) => {
+    /** @type {Set<string>} */
+    const moved = new Set();
+    for (const entry of tree.place(changed, sorting)) if (entry.shown) moved.add(entry.agent.id);
+    const { rows, shownIds } = draw();
+    prune();
+    return {
+      rows, ids: shownIds, all: all.counts(), shown: shown.counts(), facets: facets.view, moved,
+      changedStructure: true,
+    };
   };
 
   return {
@@ -238,47 +244,34 @@ export function createArrangement() {
      * @returns {Layout}
      */
     update(agents, changed, next) {
-      const anew = adopt(next);
       const names = new Set(changed);
-      if (anew) for (const id of [...agents.keys(), ...entries.keys()]) names.add(id);
-      const gone = take(agents, names, anew);
-      const before = layout;
-      const structural = before === null || anew || gone || fresh.length > 0;
-      let rows = before?.rows ?? [];
-      let shownIds = before?.ids ?? [];
-      /** @type {Set<string> | null} */
-      let moved = null;
-      if (structural) {
-        families.settle(sorting, compare);
-        order();
-        moved = new Set(fresh.map((entry) => entry.agent.id));
-        ({ rows, shownIds } = draw());
-        for (const entry of fresh) entry.fresh = false;
-        fresh = [];
-        prune();
-      } else rows = groups.refresh(rows);
-      layout = {
-        rows, ids: shownIds, all: all.counts(), shown: shown.counts(), facets: facets.view, moved,
-        changedStructure: structural,
-      };
+      const anew = adopt(next);
+      if (anew) {
+        for (const id of agents.keys()) names.add(id);
+        for (const id of entries.keys()) names.add(id);
+      }
+      /** @type {Agent[]} */
+      const present = [];
+      /** @type {Entry[]} */
+      const other = [];
+      for (const id of names) {
+        const agent = agents.get(id);
+        if (agent !== undefined) {
+          present.push(agent);
+          continue;
+        }
+        const gone = entries.get(id);
+        if (gone === undefined) continue;
+        remove(gone);
+        other.push(gone);
+      }
+      prepare(present);
+      for (const agent of present) {
+        const entry = patch(agent);
+        if (entry !== null) other.push(entry);
+      }
+      layout = layout === null || anew || other.length > 0 ? rearrange(other) : recount(layout);
       return layout;
     },
   };
-}
-
-/**
- * @template T
- * @param {T[]} a sorted @param {T[]} b sorted @param {(a: T, b: T) => number} compare
- */
-function mergeSorted(a, b, compare) {
-  if (b.length === 0) return a;
-  /** @type {T[]} */
-  const merged = [];
-  let i = 0;
-  for (const item of b) {
-    while (i < a.length && compare(a[i], item) <= 0) merged.push(a[i++]);
-    merged.push(item);
-  }
-  while (i < a.length) merged.push(a[i++]);
-  return merged;
 }

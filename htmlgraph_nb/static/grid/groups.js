@@ -1,15 +1,12 @@
 // @ts-check
 /**
- * The groups of an arrangement: their order, their rows and their totals.
+ * The groups that agents are shown in, with their totals.
  */
 
-import { compareIds, createTotals } from "./order.js";
 import { createRanks } from "./ranks.js";
-import { compareStatuses } from "./sort.js";
+import { statusKey, textKey } from "./sort.js";
+import { createTally } from "./tally.js";
 
-/** @typedef {import("./agent.js").Agent} Agent */
-/** @typedef {import("./arrange.js").Row} Row */
-/** @typedef {import("./ranks.js").Rank} Rank */
 /** @typedef {import("./settings.js").GroupKey} GroupKey */
 
 /**
@@ -20,81 +17,47 @@ import { compareStatuses } from "./sort.js";
  * @property {number} n agents shown in it
  * @property {number} waiting how many of them wait for a person
  * @property {import("./agent.js").Counts} counts
- */
-
-/** "" comes last: it says that there is none. @param {string} a @param {string} b */
-export function compareTexts(a, b) {
-  if (a === "" || b === "") return Number(a === "") - Number(b === "");
-  return compareIds(a, b);
-}
-
-/**
- * Create the groups by one field; null makes none.
  *
- * @param {GroupKey | null} field
+ * @typedef {object} Group
+ * @property {import("./ranks.js").Rank} rank
+ * @property {ReturnType<typeof createTally>} tally of the agents shown in it
+ * @property {GroupRow | null} row null when the totals are others than in the last row
  */
+
+/** Create the groups by a field, of which there is none yet. @param {GroupKey} field */
 export function createGroups(field) {
-  const ranks = createRanks(field === "status" ? compareStatuses : compareTexts);
-  /** @type {Map<Rank, ReturnType<typeof createTotals>>} */
-  const totals = new Map();
-  /** Where each group's row stands. @type {Map<Rank, number>} */
-  const places = new Map();
-  /** Groups whose totals are others than in their rows. @type {Set<Rank>} */
-  const changed = new Set();
-
-  /** @param {Rank} group @returns {GroupRow} */
-  const build = (group) => {
-    const counts = (totals.get(group) ?? createTotals()).counts();
-    const key = group.value;
-    return { kind: "group", key, label: key || `no ${field}`, n: counts.total, waiting: counts.waiting, counts };
-  };
-
+  const ranks = createRanks(field === "status" ? statusKey : textKey);
+  /** @type {Map<string, Group>} */
+  const groups = new Map();
   return {
-    /** Make places for the groups of these agents. @param {Agent[]} agents */
-    add(agents) {
-      if (field !== null) ranks.add(agents.map((agent) => agent[field]));
-    },
-
-    /** @param {Agent} agent one that was added @returns {Rank | null} */
-    of: (agent) => (field === null ? null : ranks.of(agent[field])),
-
-    /** Count what a group's agent was and is. @param {Rank} group @param {Agent | null} before @param {Agent | null} after */
-    move(group, before, after) {
-      let counted = totals.get(group);
-      if (counted === undefined) totals.set(group, counted = createTotals());
-      if (before !== null) counted.remove(before);
-      if (after !== null) counted.add(after);
-      changed.add(group);
-    },
-
-    clearPlaces() {
-      places.clear();
-      changed.clear();
-    },
-
-    /** Return the row of a group, which will stand at this place. @param {Rank} group @param {number} place */
-    row(group, place) {
-      places.set(group, place);
-      return build(group);
-    },
-
-    /** Return the rows with the present totals: the same array where none changed. @param {Row[]} rows */
-    refresh(rows) {
-      if (changed.size === 0) return rows;
-      const next = [...rows];
-      for (const group of changed) {
-        const place = places.get(group);
-        if (place !== undefined) next[place] = build(group);
+    /** Know these groups, too. @param {Iterable<string>} keys */
+    add(keys) {
+      const wanted = new Set(keys);
+      ranks.add(wanted);
+      for (const key of wanted) {
+        if (!groups.has(key)) groups.set(key, { rank: ranks.of(key), tally: createTally(), row: null });
       }
-      changed.clear();
-      return next;
     },
 
-    /** Forget groups that are gone once they are many. */
-    prune() {
-      if (totals.size <= 2 * places.size + 1_000) return;
-      for (const group of totals.keys()) if (!places.has(group)) totals.delete(group);
-      ranks.keep(new Set([...places.keys()].map((group) => group.value)));
+    /** @param {string} key one that was added @returns {Group} */
+    of: (key) => /** @type {Group} */ (groups.get(key)),
+
+    /** Forget those without agents where these outnumber the agents. @param {number} agents */
+    prune(agents) {
+      if (groups.size <= 2 * agents + 1_000) return;
+      for (const [key, group] of groups) if (group.tally.total === 0) groups.delete(key);
+      ranks.keep(new Set(groups.keys()));
+    },
+
+    /** Return a group's row, the one it had where its totals are the same. @param {Group} group */
+    rowOf(group) {
+      if (group.row !== null) return group.row;
+      const key = group.rank.value;
+      const counts = group.tally.counts();
+      group.row = {
+        kind: "group", key, label: key || `no ${field}`, n: counts.total, waiting: counts.waiting, counts,
+      };
+      return group.row;
     },
   };
 }

@@ -1,20 +1,38 @@
 // @ts-check
 /**
- * The order of the agents and their totals.
+ * The order of the agents as people expect it.
  */
+
+import { createTally } from "./tally.js";
 
 /** @typedef {import("./agent.js").Agent} Agent */
 /** @typedef {import("./agent.js").Counts} Counts */
 
-const collator = new Intl.Collator("en", { numeric: true });
 const RANKS = { active: 1, idle: 2, offline: 3, unknown: 4 };
 
 /** @param {Agent} agent */
 const rankOf = (agent) => (agent.attention ? 0 : RANKS[agent.status]);
 
+/**
+ * Return a key that puts texts in the order people expect when keys are compared with "<".
+ *
+ * Runs of digits compare as numbers, agent-2 before agent-10, and case does not count. Comparing
+ * keys is some ten times as fast as Intl.Collator, which tells with thousands of agents.
+ *
+ * @param {string} text
+ */
+export function orderKey(text) {
+  return text.toLowerCase().replace(/\d+/g, (digits) => {
+    const number = digits.replace(/^0+(?=\d)/, "");
+    // The count of digits goes first, as a sign that lies where digits lie: before all letters.
+    return String.fromCharCode(48 + Math.min(number.length, 16)) + number;
+  });
+}
+
 /** Compare ids as people count: agent-2 before agent-10. @param {string} a @param {string} b */
 export function compareIds(a, b) {
-  return collator.compare(a, b) || (a < b ? -1 : a > b ? 1 : 0);
+  const [x, y] = [orderKey(a), orderKey(b)];
+  return x < y ? -1 : x > y ? 1 : a < b ? -1 : Number(a > b);
 }
 
 /**
@@ -26,41 +44,11 @@ export function compareAgents(a, b) {
   return rankOf(a) - rankOf(b) || compareIds(a.id, b.id);
 }
 
-/**
- * Create totals that follow their agents one by one.
- *
- * Dollars are added up as whole millionths, so that what is taken out again leaves nothing behind.
- */
-export function createTotals() {
-  const n = { total: 0, active: 0, idle: 0, offline: 0, waiting: 0, tokens: 0, unpriced: 0 };
-  let priced = 0;
-  let micros = 0;
-  /** @param {Agent} agent @param {1 | -1} by */
-  const move = (agent, by) => {
-    n.total += by;
-    if (agent.status !== "unknown") n[agent.status] += by;
-    if (agent.attention) n.waiting += by;
-    n.tokens += by * agent.tokens;
-    if (agent.cost !== null) {
-      priced += by;
-      micros += by * Math.round(agent.cost * 1e6);
-    } else if (agent.tokens > 0) n.unpriced += by;
-  };
-  return {
-    /** @param {Agent} agent */
-    add(agent) { move(agent, 1); },
-    /** @param {Agent} agent as it was added */
-    remove(agent) { move(agent, -1); },
-    /** @returns {Counts} */
-    counts: () => ({ ...n, cost: priced > 0 ? micros / 1e6 : null }),
-  };
-}
-
 /** @param {Iterable<Agent>} agents @returns {Counts} */
 export function countAgents(agents) {
-  const totals = createTotals();
-  for (const agent of agents) totals.add(agent);
-  return totals.counts();
+  const tally = createTally();
+  for (const agent of agents) tally.add(agent, 1);
+  return tally.counts();
 }
 
 /** Keep the order of the cards: it changes only with membership, status and attention. */

@@ -3,18 +3,26 @@
  * Places of texts in their order, so that comparing two agents compares two numbers.
  */
 
+import { orderKey } from "./order.js";
+
 /**
  * @typedef {object} Rank
  * @property {string} value
+ * @property {string} key
  * @property {number} place changes when other values come in between
  */
 
+/** @param {Rank} a @param {Rank} b */
+function compareRanks(a, b) {
+  return a.key < b.key ? -1 : a.key > b.key ? 1 : a.value < b.value ? -1 : Number(a.value > b.value);
+}
+
 /**
- * Create the places of values that are ordered by `compare`.
+ * Create the places of values that are ordered by a key, then by themselves.
  *
- * @param {(a: string, b: string) => number} compare
+ * @param {(value: string) => string} [keyOf]
  */
-export function createRanks(compare) {
+export function createRanks(keyOf = orderKey) {
   /** @type {Map<string, Rank>} */
   let known = new Map();
   /** @type {Rank[]} */
@@ -22,26 +30,26 @@ export function createRanks(compare) {
 
   /** @param {Rank[]} fresh */
   const insert = (fresh) => {
-    fresh.sort((a, b) => compare(a.value, b.value));
+    fresh.sort(compareRanks);
     /** @type {Rank[]} */
     const merged = [];
     let at = 0;
     for (const rank of fresh) {
-      const end = placeFor(rank.value, at);
+      const end = placeFor(rank, at);
       while (at < end) merged.push(ordered[at++]);
       merged.push(rank);
     }
     while (at < ordered.length) merged.push(ordered[at++]);
     ordered = merged;
-    for (const [i, rank] of ordered.entries()) rank.place = i;
+    ordered.forEach((rank, i) => { rank.place = i; });
   };
 
-  /** @param {string} value @param {number} low */
-  const placeFor = (value, low) => {
+  /** @param {Rank} rank @param {number} low */
+  const placeFor = (rank, low) => {
     let high = ordered.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (compare(ordered[middle].value, value) < 0) low = middle + 1;
+      if (compareRanks(ordered[middle], rank) < 0) low = middle + 1;
       else high = middle;
     }
     return low;
@@ -55,7 +63,7 @@ export function createRanks(compare) {
       const fresh = [];
       for (const value of values) {
         if (known.has(value)) continue;
-        const rank = { value, place: -1 };
+        const rank = { value, key: keyOf(value), place: -1 };
         known.set(value, rank);
         fresh.push(rank);
       }
@@ -71,7 +79,7 @@ export function createRanks(compare) {
     keep(values) {
       ordered = ordered.filter((rank) => values.has(rank.value));
       known = new Map(ordered.map((rank) => [rank.value, rank]));
-      for (const [i, rank] of ordered.entries()) rank.place = i;
+      ordered.forEach((rank, i) => { rank.place = i; });
     },
   };
 }

@@ -4,12 +4,14 @@
  */
 
 import { readTime } from "./agent.js";
+import { orderKey } from "./order.js";
 
 /** @typedef {import("./agent.js").Agent} Agent */
 
 /**
  * @typedef {object} Sorting
  * @property {boolean} descending
+ * @property {boolean} tiesDescending whether ids are ordered the other way, too
  * @property {boolean} nested children come right under their parent
  * @property {boolean} urgent an agent that waits pulls its family to the front
  * @property {((agent: Agent) => number | null) | null} number what is compared; null comes last
@@ -44,6 +46,7 @@ export function readSort(sort) {
   const number = SORT_NUMBERS[key] ?? null;
   return {
     descending,
+    tiesDescending: descending && key === "agent",
     nested: key === "attention" || key === "agent",
     urgent: key === "attention" && !descending,
     number,
@@ -51,7 +54,8 @@ export function readSort(sort) {
   };
 }
 
-/** Compare the keys of groups by status. @param {string} a @param {string} b */
-export function compareStatuses(a, b) {
-  return /** @type {any} */ (STATUS_ORDER)[a] - /** @type {any} */ (STATUS_ORDER)[b];
-}
+/** "" comes last: it says that there is none. @param {string} text */
+export const textKey = (text) => (text === "" ? "\uffff" : orderKey(text));
+
+/** @param {string} status */
+export const statusKey = (status) => String(/** @type {any} */ (STATUS_ORDER)[status]);

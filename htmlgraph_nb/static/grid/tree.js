@@ -1,111 +1,198 @@
 // @ts-check
 /**
- * Families: which agents are shown under which, and how urgent a family is.
+ * The tree of agents: which are shown under which, and in what order.
+ *
+ * An agent is shown under its parent where both are shown in the same group. One that is its own
+ * ancestor, or more than 8 levels deep, is shown at the top. An agent that waits makes all that it
+ * is shown under lead.
  */
 
 import { WAITING_FIRST } from "./sort.js";
 
 /** @typedef {import("./arrange.js").Entry} Entry */
+/** @typedef {import("./sort.js").Sorting} Sorting */
 
 const MAX_DEPTH = 8;
 
 /**
- * Create what keeps the families of an arrangement's entries.
- *
- * A parent that is not shown, or shown in another group, has no kids; nor has one that is its own
- * descendant, or deeper than 8 levels.
+ * Create the tree of these entries; it holds none of them yet.
  *
  * @param {ReadonlyMap<string, Entry>} entries
- * @param {(entry: Entry) => void} touch told of entries whose place has to be found again
+ * @param {(a: Entry, b: Entry) => number} compare
  */
-export function createFamilies(entries, touch) {
-  /** Entries whose agents name a parent. @type {Set<Entry>} */
-  const named = new Set();
-  /** @type {Set<Entry>} */
-  let parents = new Set();
-  /** @type {Set<Entry>} */
-  let urgent = new Set();
+export function createTree(entries, compare) {
+  /** Entries by the id of the parent they name. @type {Map<string, Set<Entry>>} */
+  const named = new Map();
+  /** @type {Entry[]} */
+  let roots = [];
 
-  /** @param {Entry} entry @param {Entry | null} parent */
-  const put = (entry, parent) => {
-    if (entry.parent === parent) return;
-    entry.parent = parent;
-    touch(entry);
+  /** @param {Entry} entry @param {boolean} nested @returns {Entry | null} */
+  const linkOf = (entry, nested) => {
+    const { parent } = entry.agent;
+    if (!nested || !entry.shown || parent === "") return null;
+    const found = entries.get(parent);
+    return found !== undefined && found !== entry && found.shown && found.group === entry.group
+      ? found : null;
   };
 
-  /** @param {Set<Entry>} next roots that lead with the urgency of whoever waits in their family */
-  const lead = (next) => {
-    for (const entry of urgent) {
-      if (!next.has(entry) && entry.lead !== entry.number) {
-        entry.lead = entry.number;
-        touch(entry);
-      }
+  /** Follow changed entries to all whose parent may be another now. @param {Iterable<Entry>} changed @param {boolean} nested */
+  const relink = (changed, nested) => {
+    const touched = new Set(changed);
+    for (const entry of [...touched]) {
+      for (const kid of named.get(entry.agent.id) ?? []) touched.add(kid);
     }
-    for (const entry of next) {
-      if (entry.lead !== WAITING_FIRST) {
-        entry.lead = WAITING_FIRST;
-        touch(entry);
-      }
+    const relinked = [];
+    for (const entry of touched) {
+      const link = linkOf(entry, nested);
+      if (entry.link === link) continue;
+      entry.link = link;
+      relinked.push(entry);
     }
-    urgent = next;
+    const below = new Set(relinked);
+    for (const entry of below) {
+      for (const kid of named.get(entry.agent.id) ?? []) if (kid.link === entry) below.add(kid);
+    }
+    return below;
   };
 
   return {
-    /** Take in that an entry came or changed. @param {Entry} entry */
-    note(entry) {
-      if (entry.agent.parent !== "") named.add(entry);
-      else if (named.delete(entry)) put(entry, null);
+    get roots() { return roots; },
+
+    /** Forget all places; entries are then put in as new ones. */
+    clear() {
+      roots = [];
+      for (const entry of entries.values()) {
+        entry.link = null;
+        entry.parent = null;
+        entry.kids = [];
+      }
     },
 
-    /** @param {Entry} entry */
-    remove(entry) {
-      named.delete(entry);
-      parents.delete(entry);
-      urgent.delete(entry);
+    /** Know the parent that an entry names. @param {Entry} entry @param {string} before @param {string} after "" for none */
+    name(entry, before, after) {
+      if (before === after) return;
+      const siblings = named.get(before);
+      if (siblings?.delete(entry) && siblings.size === 0) named.delete(before);
+      if (after === "") return;
+      const others = named.get(after);
+      if (others === undefined) named.set(after, new Set([entry]));
+      else others.add(entry);
     },
 
     /**
-     * Find each entry's parent and kids, and the lead of each family.
+     * Find the places of entries that came, went or changed.
      *
-     * @param {import("./sort.js").Sorting} sorting
-     * @param {(a: Entry, b: Entry) => number} compare
+     * @param {Iterable<Entry>} changed @param {Sorting} sorting
+     * @returns {Set<Entry>} those whose place was looked for, with what stands under them
      */
-    settle(sorting, compare) {
-      for (const entry of parents) entry.kids = [];
-      for (const entry of named) put(entry, sorting.nested && entry.shown ? parentOf(entries, entry) : null);
-      // A circle has no entry at depth 0: all its members stand alone, wherever the look at it began.
-      const lost = [...named].filter((entry) => entry.parent !== null && rootOf(entry) === null);
-      for (const entry of lost) put(entry, null);
-      parents = new Set();
-      /** @type {Set<Entry>} */
-      const leading = new Set();
-      for (const entry of named) {
-        const { parent } = entry;
-        if (parent === null) continue;
-        parent.kids.push(entry);
-        parents.add(parent);
-        const root = sorting.urgent && entry.number === WAITING_FIRST ? rootOf(entry) : null;
-        if (root !== null) leading.add(root);
+    place(changed, sorting) {
+      const levels = Array.from({ length: MAX_DEPTH + 1 }, () => /** @type {Set<Entry>} */ (new Set()));
+      /** @type {Map<Entry | null, Entry[]>} */
+      const coming = new Map();
+      /** @type {Entry[]} */
+      const fresh = [];
+      /** @param {Entry} entry */
+      const lift = (entry) => {
+        if (entry.fresh) return;
+        entry.fresh = true;
+        fresh.push(entry);
+      };
+      /** Look at an entry's kids again, those below it first. @param {Entry | null} entry */
+      const revisit = (entry) => {
+        if (entry !== null) levels[depthOf(entry)].add(entry);
+      };
+      /** @param {Entry} entry */
+      const settle = (entry) => {
+        const known = coming.get(entry.parent);
+        if (known === undefined) coming.set(entry.parent, [entry]);
+        else known.push(entry);
+        revisit(entry.parent);
+      };
+
+      /** @type {(Entry | null)[]} */
+      const left = [];
+      for (const entry of changed) {
+        lift(entry);
+        left.push(entry.parent);
       }
-      for (const { kids } of parents) if (kids.length > 1) kids.sort(compare);
-      lead(leading);
+      for (const entry of relink(changed, sorting.nested)) {
+        const parent = endsAtRoot(entry) ? entry.link : null;
+        if (entry.parent === parent) continue;
+        left.push(entry.parent);
+        entry.parent = parent;
+        lift(entry);
+      }
+      for (const parent of left) revisit(parent);
+      for (const entry of [...fresh]) {
+        entry.lead = entry.number;
+        if (entry.kids.length > 0) revisit(entry);
+        if (entry.shown) settle(entry);
+      }
+      for (const level of levels.toReversed()) {
+        for (const entry of level) {
+          const come = (coming.get(entry) ?? []).sort(compare);
+          entry.kids = mergeSorted(entry.kids.filter((kid) => !kid.fresh), come, compare);
+          const urgent = sorting.urgent && entry.kids.length > 0 && entry.kids[0].lead === WAITING_FIRST;
+          const lead = urgent ? WAITING_FIRST : entry.number;
+          if (entry.lead === lead) continue;
+          entry.lead = lead;
+          if (entry.fresh || !entry.shown) continue;
+          lift(entry);
+          settle(entry);
+        }
+      }
+      const come = (coming.get(null) ?? []).sort(compare);
+      roots = mergeSorted(roots.filter((entry) => !entry.fresh), come, compare);
+      for (const entry of fresh) entry.fresh = false;
+      return withDescendants(fresh);
     },
   };
 }
 
-/** @param {ReadonlyMap<string, Entry>} entries @param {Entry} entry */
-function parentOf(entries, entry) {
-  const found = entries.get(entry.agent.parent);
-  return found !== undefined && found !== entry && found.shown && found.group === entry.group
-    ? found : null;
+/** @param {Entry} entry */
+function depthOf(entry) {
+  let depth = 0;
+  for (let at = entry.parent; at !== null; at = at.parent) depth += 1;
+  return depth;
 }
 
-/** @param {Entry} entry @returns {Entry | null} null where it is in a circle, or too deep */
-function rootOf(entry) {
+/** Whether links lead to an entry without one, and soon. @param {Entry} entry */
+function endsAtRoot(entry) {
+  /** @type {Entry | null} */
   let at = entry;
-  for (let depth = 0; depth <= MAX_DEPTH; depth += 1) {
-    if (at.parent === null) return at;
-    at = at.parent;
+  for (let depth = 0; depth <= MAX_DEPTH && at !== null; depth += 1) at = at.link;
+  return at === null;
+}
+
+/** @param {Entry[]} entries */
+function withDescendants(entries) {
+  const all = new Set(entries);
+  for (const entry of all) for (const kid of entry.kids) all.add(kid);
+  return all;
+}
+
+/**
+ * Merge few into many.
+ *
+ * @template T
+ * @param {T[]} many sorted @param {T[]} few sorted @param {(a: T, b: T) => number} compare
+ */
+function mergeSorted(many, few, compare) {
+  if (few.length === 0) return many;
+  /** @type {T[]} */
+  const merged = [];
+  let at = 0;
+  for (const item of few) {
+    let low = at;
+    let high = many.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (compare(many[middle], item) <= 0) low = middle + 1;
+      else high = middle;
+    }
+    while (at < low) merged.push(many[at++]);
+    merged.push(item);
   }
-  return null;
+  while (at < many.length) merged.push(many[at++]);
+  return merged;
 }

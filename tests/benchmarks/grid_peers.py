@@ -73,10 +73,12 @@ threading.Thread(target=draw_for_ever, daemon=True).start()
 
 PEERS = {
     "AgentGrid": (_GRID, _SHOW),
-    "HTML box": (_FOLLOW, _BOX, _SHOW, _BEGIN),
-    "HTML boxes": (_FOLLOW, _BOXES, _SHOW, _BEGIN),
-    "DataFrame": (_FOLLOW, _FRAME, _SHOW, _BEGIN),
+    "HTML box": (_FOLLOW, _BOX, _SHOW),
+    "HTML boxes": (_FOLLOW, _BOXES, _SHOW),
+    "DataFrame": (_FOLLOW, _FRAME, _SHOW),
 }
+BEGIN = dict.fromkeys(["HTML box", "HTML boxes", "DataFrame"], _BEGIN)
+"""The cell that starts the drawing, once the first one is on the page."""
 LARGEST = {"HTML boxes": 1_000}
 """Most agents that are tried; each HTML box is three comms, and opening them takes minutes."""
 

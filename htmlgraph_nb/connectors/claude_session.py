@@ -13,13 +13,25 @@ placeholder: where no line tells why it stopped, ``extra`` names the version.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from ..model import Event
+from .claude_lines import (
+    AGENT,
+    FINAL_REASONS,
+    Record,
+    ended_task,
+    is_interrupt,
+    is_typed,
+    message_key,
+    tokens_of,
+    user_text,
+    uuid_key,
+    was_rejected,
+)
 from .fields import (
     count,
     fit,
@@ -35,21 +47,9 @@ from .fields import (
 )
 from .session import Call, known_agent, record_of, remember_call, type_finder
 
-AGENT = "claude"
 SOURCE = "claude-session"
 _may_tell = type_finder(("assistant", "user", "system", "queue-operation"))
-_FINAL = frozenset({"end_turn", "stop_sequence", "max_tokens", "refusal"})
-_NO_PROMPT = (
-    *("<command-name>", "<local-command-", "<bash-input>", "<bash-stdout>", "<bash-stderr>"),
-    *("<task-notification>", "<system-reminder>", "<teammate-message"),
-)
-_INTERRUPT = "[Request interrupted by user"
-_REJECTED = "The user doesn't want to"
-_TASK = re.compile(r"<task-id>([\w-]{1,128})</task-id>")
-_TASK_ENDED = re.compile(r"<status>(?:completed|failed|killed|stopped)</status>")
 _MAX_SESSIONS = 1_000
-
-Record = Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -155,7 +155,7 @@ class ClaudeSession:
                 return []
             self._turn_ends.pop(who.agent_id, None)
             about = named(error=keyword(record.get("error")))
-            key = _uuid_key(record)
+            key = uuid_key(record)
             return [*self._flush(who.agent_id), self._event(who, "error", key, extra=about)]
         found = self._take_answer(record, message, who)
         for block in objects(message.get("content")):
@@ -169,8 +169,8 @@ class ClaudeSession:
         if who.parent is None:
             # Work after an end that a hook refused makes that end void.
             self._turn_ends.pop(who.agent_id, None)
-            if message.get("stop_reason") in _FINAL:
-                key = _message_key(record, message)
+            if message.get("stop_reason") in FINAL_REASONS:
+                key = message_key(record, message)
                 self._turn_ends[who.agent_id] = who, None if key is None else f"{key}:Stop"
         return found
 
@@ -178,7 +178,7 @@ class ClaudeSession:
         usage = message.get("usage")
         if not isinstance(usage, Mapping):
             return []
-        key = _message_key(record, message)
+        key = message_key(record, message)
         best = self._answers.get(who.agent_id)
         output = count(usage.get("output_tokens")) or 0
         if best is None or key is None or best.key != key:
@@ -220,27 +220,22 @@ class ClaudeSession:
         return found
 
     def _user(self, record: Record, who: _Who) -> list[Event]:
-        content = mapping(record.get("message")).get("content")
-        blocks = objects(content)
+        blocks = objects(mapping(record.get("message")).get("content"))
         results = [block for block in blocks if block.get("type") == "tool_result"]
         if results:
             return [event for block in results for event in self._result(record, block, who)]
-        words = [block.get("text") for block in blocks if block.get("type") == "text"]
-        first = content if isinstance(content, str) else words[0] if words else None
-        if not isinstance(first, str):
+        said = user_text(record)
+        if said is None:
             return []
-        if first.startswith(_INTERRUPT):
+        if is_interrupt(said):
             self._turn_ends.pop(who.agent_id, None)
-            return [
-                *self._flush(who.agent_id),
-                self._event(who, "interrupt", _uuid_key(record)),
-            ]
+            return [*self._flush(who.agent_id), self._event(who, "interrupt", uuid_key(record))]
         if record.get("isMeta") is True or record.get("isCompactSummary") is True:
             return []
         before = [*self._flush(who.agent_id), *self._end_turn(who.agent_id)]
-        if first.lstrip().startswith(_NO_PROMPT):
+        if not is_typed(said):
             return before
-        return [*before, self._event(who, "prompt", _uuid_key(record))]
+        return [*before, self._event(who, "prompt", uuid_key(record))]
 
     def _result(self, record: Record, block: Record, who: _Who) -> list[Event]:
         call = identifier(block.get("tool_use_id"))
@@ -249,7 +244,7 @@ class ClaudeSession:
         name, start = self._calls.pop(call, (None, None))
         about = {"tool_name": name, "tool_use_id": call}
         failed = block.get("is_error") is True
-        if failed and _was_rejected(record, block):
+        if failed and was_rejected(record, block):
             key = f"{who.session}:{call}:PermissionDenied"
             return [self._event(who, "answered", key, extra={"decision": "denied"}, **about)]
         result = mapping(record.get("toolUseResult"))
@@ -297,14 +292,11 @@ class ClaudeSession:
         ]
 
     def _queue(self, record: Record, who: _Who) -> list[Event]:
-        content = record.get("content")
-        if not isinstance(content, str) or not self._background:
+        task = ended_task(record) if self._background else None
+        if task not in self._background:
             return []
-        task = _TASK.search(content)
-        if task is None or task[1] not in self._background or not _TASK_ENDED.search(content):
-            return []
-        self._background.discard(task[1])
-        return self._child_stop(task[1], who, None)
+        self._background.discard(task)
+        return self._child_stop(task, who, None)
 
     def _system(self, record: Record, who: _Who) -> list[Event]:
         kind = record.get("subtype")
@@ -328,7 +320,7 @@ class ClaudeSession:
                 who,
                 # The user asked for it at the prompt, so the prompt is where the agent is again.
                 "idle" if trigger == "manual" else "activity",
-                _uuid_key(record),
+                uuid_key(record),
                 duration_ms=count(facts.get("durationMs")),
                 extra=about,
             ),
@@ -350,44 +342,3 @@ _READERS = {
     "system": ClaudeSession._system,
     "queue-operation": ClaudeSession._queue,
 }
-
-
-def tokens_of(usage: Record) -> dict[str, int | None]:
-    """Return the five counts of a usage object of the Anthropic API; its input excludes the cache.
-
-    What was written to the cache without a word of how long it is kept counts as kept for five
-    minutes, the API's default.
-    """
-    written = count(usage.get("cache_creation_input_tokens"))
-    split = mapping(usage.get("cache_creation"))
-    short = count(split.get("ephemeral_5m_input_tokens")) or 0
-    long = count(split.get("ephemeral_1h_input_tokens")) or 0
-    if written is not None and written != short + long:
-        long = min(long, written)
-        short = written - long
-    return {
-        "input_tokens": count(usage.get("input_tokens")),
-        "cache_read_tokens": count(usage.get("cache_read_input_tokens")),
-        "cache_write_5m_tokens": short,
-        "cache_write_1h_tokens": long,
-        "output_tokens": count(usage.get("output_tokens")),
-    }
-
-
-def _message_key(record: Record, message: Record) -> str | None:
-    """Return the key of an answer; copies in files of resumed and forked sessions have the same."""
-    found = identifier(message.get("id")) or identifier(record.get("requestId"))
-    return _uuid_key(record) if found is None else fit(f"{AGENT}:{found}")
-
-
-def _uuid_key(record: Record) -> str | None:
-    uuid = identifier(record.get("uuid"))
-    return None if uuid is None else f"{AGENT}:{uuid}"
-
-
-def _was_rejected(record: Record, block: Record) -> bool:
-    """Whether the user did not let the tool run, which is no failure of it."""
-    if record.get("toolUseResult") == "User rejected tool use":
-        return True
-    content = block.get("content")
-    return isinstance(content, str) and content.startswith(_REJECTED)

@@ -7,20 +7,19 @@ lines and fields are ignored.
 Each ``token_count`` tells what the last request used and what the session used so far. The former
 are summed, for the latter can begin anew; one whose total is that of the one before it repeats it.
 Input includes what came from the cache, output includes reasoning. A forked session begins with a
-copy of what its parent did, written at the time of the fork: none of that counts again.
+copy of what its parent did, written at the time of the fork: none of that counts again. What a
+compaction used is in no ``token_count`` where the provider compacts, only in the
+``token_usage_record`` that the ``compacted`` line names.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from ..model import Event
-from ..times import to_micros
+from .codex_lines import Record, Usage, begun_before, failed, growth, spawned_by, usage_of
 from .fields import (
     count,
     fit,
@@ -39,23 +38,23 @@ AGENT = "codex"
 SOURCE = "codex-session"
 _may_tell = type_finder(
     (
-        *("session_meta", "turn_context", "compacted", "token_count", "user_message"),
-        *("task_started", "task_complete", "turn_aborted", "error", "web_search_call"),
+        *("session_meta", "turn_context", "compacted", "token_count", "token_usage_record"),
+        *(
+            "user_message",
+            "task_started",
+            "task_complete",
+            "turn_aborted",
+            "error",
+            "web_search_call",
+        ),
         *("function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"),
-        "local_shell_call",
+        *("local_shell_call", "web_search_call"),
     )
 )
 _CALLS = frozenset({"function_call", "custom_tool_call", "local_shell_call"})
 _OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
-_EXIT = re.compile(r"^(?:Process exited with code|Exit code:) (-?\d{1,9})$", re.M)
-_HEAD_CHARS = 400
 _BURST = timedelta(seconds=1)
 """A copied history is written in one go; the forked session's own first turn follows a pause."""
-_UUID7 = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", re.I)
-
-Record = Mapping[str, Any]
-Usage = tuple[int, int, int, int, int]
-"""Input, cached input, cache write, output and reasoning tokens."""
 
 
 @dataclass(slots=True)
@@ -71,6 +70,7 @@ class CodexSession:
     _at: datetime | None = None
     _total: Usage | None = None
     _n_answers: int = 0
+    _request: tuple[str, Usage] | None = None
     _turn: str | None = None
     _calls: dict[str, Call] = field(default_factory=dict)
     _forked_at: datetime | None = None
@@ -99,9 +99,12 @@ class CodexSession:
             self._model = text(payload.get("model")) or self._model
             self._turn = identifier(payload.get("turn_id")) or self._turn
             return []
+        if kind == "token_usage_record":
+            response, used = identifier(payload.get("response_id")), usage_of(payload.get("usage"))
+            self._request = None if response is None or used is None else (response, used)
+            return []
         if kind == "compacted":
-            about = {"hook_event_name": "PostCompact"}
-            return [self._event("activity", at, f"compacted:{at.isoformat()}", extra=about)]
+            return self._compaction(payload, at)
         reader = _READERS.get(f"{kind}/{payload.get('type')}")
         return [] if reader is None else reader(self, payload, at)
 
@@ -128,13 +131,13 @@ class CodexSession:
         if self._forked_at is not None and created <= self._forked_at:
             # The copied history begins with the head of the session that it is copied from.
             return []
-        spawned = _spawned_by(payload)
+        spawned = spawned_by(payload)
         is_fork = spawned or identifier(payload.get("forked_from_id"))
         self._session, self._agent = session, known_agent(session, AGENT)
         self._parent = None if spawned is None else known_agent(spawned, AGENT)
         self._root = session if spawned is None else spawned
         self._project = last_part(payload.get("cwd"))
-        self._model = self._turn = self._total = None
+        self._model = self._turn = self._total = self._request = None
         self._n_answers = 0
         self._calls = {}
         self._forked_at, self._copied_turns = created if is_fork else None, False
@@ -148,7 +151,7 @@ class CodexSession:
     def _is_copy(self, payload: Record, before: datetime | None, at: datetime) -> bool:
         """Whether a line of a forked session still belongs to the history of its parent."""
         forked_at = self._forked_at or at
-        copied = _begun_before(payload, forked_at)
+        copied = begun_before(payload, forked_at)
         if copied is not None:
             if copied:
                 self._copied_turns = True
@@ -161,33 +164,44 @@ class CodexSession:
     def _tokens(self, payload: Record, at: datetime) -> list[Event]:
         info = mapping(payload.get("info"))
         known = self._total
-        total = _usage(info.get("total_token_usage"))
-        used = _usage(info.get("last_token_usage"))
+        total = usage_of(info.get("total_token_usage"))
+        used = usage_of(info.get("last_token_usage"))
         if total is not None:
             self._total = total
             if total == known:
                 return []
             if used is None:
-                used = _difference(total, known)
+                used = growth(total, known)
         if used is None or not any(used):
             return []
+        if self._request is not None and self._request[1] == used:
+            self._request = None
         self._n_answers += 1
+        return [self._answer(f"answer:{self._n_answers}", at, used, text(info.get("model")))]
+
+    def _answer(self, key: str, at: datetime, used: Usage, model: str | None = None) -> Event:
         whole, cached, written, output, reasoning = used
-        about = named(reasoning_tokens=reasoning or None, turn_id=self._turn)
-        return [
-            self._event(
-                "completion",
-                at,
-                f"answer:{self._n_answers}",
-                model=text(info.get("model")) or self._model,
-                input_tokens=max(0, whole - cached - written),
-                cache_read_tokens=min(cached, whole),
-                cache_write_5m_tokens=written,
-                cache_write_1h_tokens=0,
-                output_tokens=output,
-                extra=about,
-            )
-        ]
+        return self._event(
+            "completion",
+            at,
+            key,
+            model=model or self._model,
+            input_tokens=max(0, whole - cached - written),
+            cache_read_tokens=min(cached, whole),
+            cache_write_5m_tokens=written,
+            cache_write_1h_tokens=0,
+            output_tokens=output,
+            extra=named(reasoning_tokens=reasoning or None, turn_id=self._turn),
+        )
+
+    def _compaction(self, payload: Record, at: datetime) -> list[Event]:
+        """Return a compaction, and the request behind it where no token_count tells of that."""
+        about = {"hook_event_name": "PostCompact"}
+        found = [self._event("activity", at, f"compacted:{at.isoformat()}", extra=about)]
+        request, self._request = self._request, None
+        if request is None or request[0] != identifier(payload.get("compaction_response_id")):
+            return found
+        return [self._answer(f"compaction:{request[0]}", at, request[1]), *found]
 
     def _call(self, payload: Record, at: datetime) -> list[Event]:
         call = identifier(payload.get("call_id"))
@@ -204,15 +218,15 @@ class CodexSession:
         if call is None:
             return []
         name, start = self._calls.pop(call, (None, None))
-        failed = _failed(payload.get("output"))
+        is_error = failed(payload.get("output"))
         return [
             self._event(
-                "tool_error" if failed else "tool_execute",
+                "tool_error" if is_error else "tool_execute",
                 at,
                 f"{call}:PostToolUse",
                 tool_name=name,
                 tool_use_id=call,
-                status="error" if failed else "ok",
+                status="error" if is_error else "ok",
                 duration_ms=milliseconds(start, at),
             )
         ]
@@ -259,58 +273,3 @@ _READERS = {
     **{f"response_item/{kind}": CodexSession._call for kind in _CALLS},
     **{f"response_item/{kind}": CodexSession._output for kind in _OUTPUTS},
 }
-
-
-def _spawned_by(payload: Record) -> str | None:
-    """Return the id of the session whose subagent a session is."""
-    subagent = mapping(mapping(payload.get("source")).get("subagent"))
-    spawn = mapping(subagent.get("thread_spawn"))
-    return identifier(spawn.get("parent_thread_id"))
-
-
-def _begun_before(payload: Record, moment_of_fork: datetime) -> bool | None:
-    """Return whether the turn that a line names was begun earlier; None if it names none."""
-    turn = payload.get("turn_id")
-    found = _UUID7.fullmatch(turn) if isinstance(turn, str) else None
-    if found is not None:
-        # The first 48 bits of a UUID of version 7 are milliseconds since 1970 (RFC 9562).
-        return int(found[1] + found[2], 16) * 1000 < to_micros(moment_of_fork)
-    begun = count(payload.get("started_at"))
-    return None if begun is None else begun < to_micros(moment_of_fork) // 1_000_000
-
-
-def _usage(value: object) -> Usage | None:
-    if not isinstance(value, Mapping):
-        return None
-    cached = value.get("cached_input_tokens", value.get("cache_read_input_tokens"))
-    written = value.get("cache_write_input_tokens", value.get("cache_creation_input_tokens"))
-    return (
-        count(value.get("input_tokens")) or 0,
-        count(cached) or 0,
-        count(written) or 0,
-        count(value.get("output_tokens")) or 0,
-        count(value.get("reasoning_output_tokens")) or 0,
-    )
-
-
-def _difference(total: Usage, before: Usage | None) -> Usage:
-    a, b, c, d, e = total
-    v, w, x, y, z = before or (0, 0, 0, 0, 0)
-    return max(0, a - v), max(0, b - w), max(0, c - x), max(0, d - y), max(0, e - z)
-
-
-def _failed(output: object) -> bool:
-    """Whether the output of a tool tells of an exit status other than 0 or of no success."""
-    if isinstance(output, Mapping):
-        return output.get("success") is False
-    if not isinstance(output, str):
-        return False
-    if output.startswith("{"):
-        try:
-            told = mapping(mapping(json.loads(output)).get("metadata")).get("exit_code")
-        except (ValueError, RecursionError):
-            return False
-        return isinstance(told, int) and told != 0
-    # What the tool itself printed follows; the status stands at the head.
-    found = _EXIT.search(output[:_HEAD_CHARS].partition("\nOutput:")[0])
-    return found is not None and int(found[1]) != 0

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htmlgraph_nb.connectors.claude import events_from_hook
-from htmlgraph_nb.connectors.claude_session import ClaudeSession, tokens_of
+from htmlgraph_nb.connectors.claude_lines import tokens_of
+from htmlgraph_nb.connectors.claude_session import ClaudeSession
 from htmlgraph_nb.errors import InvalidEvent
 from htmlgraph_nb.model import Event
 

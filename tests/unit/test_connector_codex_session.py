@@ -232,13 +232,27 @@ def test_compaction_search_and_error() -> None:
     check(events)
 
 
+def test_request_behind_a_compaction() -> None:
+    """What a compaction used counts where no token_count tells of it, and once where one does."""
+    record = entry("token_usage_record", 1, response_id="r", usage=used(50, 10, 4))
+    compacted = entry("compacted", 2, compaction_response_id="r")
+    events = read(CodexSession(), [meta(), record, compacted])
+    assert kinds(events) == ["session_start", "completion", "activity"]
+    assert tokens(events) == (40, 10, 0, 0, 4)
+    told = count((50, 10, 4), (50, 10, 4), 1.5)
+    assert tokens(read(CodexSession(), [meta(), record, told, compacted])) == (40, 10, 0, 0, 4)
+    other = entry("compacted", 2, compaction_response_id="s")
+    assert tokens(read(CodexSession(), [meta(), record, other])) == BLANK
+
+
 def test_lines_before_the_head_are_ignored() -> None:
     """Without the head of a session nobody knows whose the lines are."""
     assert read(CodexSession(), [count((1, 0, 1), (1, 0, 1), 1)]) == []
 
 
 KINDS = st.sampled_from(
-    "session_meta turn_context event_msg response_item compacted token_count user_message "
+    "session_meta turn_context event_msg response_item compacted token_usage_record token_count "
+    "user_message "
     "function_call function_call_output task_started task_complete turn_aborted error".split()
 )
 VALUES = st.recursive(

@@ -1,0 +1,77 @@
+"""What single lines of Codex's session files tell; see codex_session.py."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ..times import to_micros
+from .fields import count, identifier, mapping
+
+_EXIT = re.compile(r"^(?:Process exited with code|Exit code:) (-?\d{1,9})$", re.M)
+_HEAD_CHARS = 400
+_UUID7 = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", re.I)
+
+Record = Mapping[str, Any]
+Usage = tuple[int, int, int, int, int]
+"""Input, cached input, cache write, output and reasoning tokens."""
+
+
+def spawned_by(payload: Record) -> str | None:
+    """Return the id of the session whose subagent a session is."""
+    subagent = mapping(mapping(payload.get("source")).get("subagent"))
+    spawn = mapping(subagent.get("thread_spawn"))
+    return identifier(spawn.get("parent_thread_id"))
+
+
+def begun_before(payload: Record, moment_of_fork: datetime) -> bool | None:
+    """Return whether the turn that a line names was begun earlier; None if it names none."""
+    turn = payload.get("turn_id")
+    found = _UUID7.fullmatch(turn) if isinstance(turn, str) else None
+    if found is not None:
+        # The first 48 bits of a UUID of version 7 are milliseconds since 1970 (RFC 9562).
+        return int(found[1] + found[2], 16) * 1000 < to_micros(moment_of_fork)
+    begun = count(payload.get("started_at"))
+    return None if begun is None else begun < to_micros(moment_of_fork) // 1_000_000
+
+
+def usage_of(value: object) -> Usage | None:
+    """Return the counts of a usage object; None if it is none."""
+    if not isinstance(value, Mapping):
+        return None
+    cached = value.get("cached_input_tokens", value.get("cache_read_input_tokens"))
+    written = value.get("cache_write_input_tokens", value.get("cache_creation_input_tokens"))
+    return (
+        count(value.get("input_tokens")) or 0,
+        count(cached) or 0,
+        count(written) or 0,
+        count(value.get("output_tokens")) or 0,
+        count(value.get("reasoning_output_tokens")) or 0,
+    )
+
+
+def growth(total: Usage, before: Usage | None) -> Usage:
+    """Return by how much a total has grown, nothing where it has become less."""
+    a, b, c, d, e = total
+    v, w, x, y, z = before or (0, 0, 0, 0, 0)
+    return max(0, a - v), max(0, b - w), max(0, c - x), max(0, d - y), max(0, e - z)
+
+
+def failed(output: object) -> bool:
+    """Whether the output of a tool tells of an exit status other than 0 or of no success."""
+    if isinstance(output, Mapping):
+        return output.get("success") is False
+    if not isinstance(output, str):
+        return False
+    if output.startswith("{"):
+        try:
+            told = mapping(mapping(json.loads(output)).get("metadata")).get("exit_code")
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(told, int) and told != 0
+    # What the tool itself printed follows; the status stands at the head.
+    found = _EXIT.search(output[:_HEAD_CHARS].partition("\nOutput:")[0])
+    return found is not None and int(found[1]) != 0

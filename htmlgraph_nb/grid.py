@@ -118,14 +118,15 @@ class AgentGrid(anywidget.AnyWidget):
     status = traitlets.Unicode("connecting", read_only=True)
     state = traitlets.Dict().tag(sync=True)
     max_rate = traitlets.Float(10.0)
-    view = traitlets.Any("cards").tag(sync=True)
-    filter = traitlets.Any().tag(sync=True)
-    sort = traitlets.Any("attention").tag(sync=True)
-    group_by = traitlets.Any(None).tag(sync=True)
-    columns = traitlets.Any(None).tag(sync=True)
-    selected = traitlets.Any(None).tag(sync=True)
+    # Of no type of traitlets', so that each value, None included, comes to _validate_setting.
+    view: Any = traitlets.TraitType("cards").tag(sync=True)
+    filter: Any = traitlets.TraitType().tag(sync=True)
+    sort: Any = traitlets.TraitType("attention").tag(sync=True)
+    group_by: Any = traitlets.TraitType(None).tag(sync=True)
+    columns: Any = traitlets.TraitType(None).tag(sync=True)
+    selected: Any = traitlets.TraitType(None).tag(sync=True)
     # The page knows it as "replay", which in Python is the way to make one.
-    _replay = traitlets.Dict(None, allow_none=True).tag(sync=True)
+    _replay = traitlets.Any(None).tag(sync=True)
 
     _stop: Callable[[], object] | None = None
     _own_layout: Any = None

@@ -177,6 +177,15 @@ class Playback:
         return replace(self, micros=self.at(now), since=now, speed=speed)
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What a replay shows, all of one moment."""
+
+    moment: Moment
+    agents: dict[str, AgentPresence]
+    cursor: Cursor
+
+
 class ReplaySource:
     """A history as the source of a grid, until ``close``.
 
@@ -195,40 +204,38 @@ class ReplaySource:
         self.index = index
         self._clock = clock
         self.playback = Playback(index.start, index.end, index.start, speed=speed)
-        # Held while it moves and while it tells so: what is told is told in order.
+        # Held while it moves and while it tells so: what is told is told in order. Whoever only
+        # looks takes ``_shown``, which is replaced as a whole, and never waits.
         self._turn = threading.RLock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
-        self._epoch, self._seq = secrets.token_hex(8), 0
+        epoch = secrets.token_hex(8)
         self._told_at = clock()
         self._on_change: list[Callable[[set[str], Any], object]] = []
         self._on_whole: list[Callable[[], None]] = []
         self._on_playback: list[Callable[[], None]] = []
         noun = "event" if len(index.rows) == 1 else "events"
         self.connection = Connection("connected", None, f"replay of {len(index.rows):,} {noun}")
-        self._agents: dict[str, AgentPresence] = {}
-        self._moment = index.at(index.start - 1)
+        self._shown = _Shown(index.at(index.start - 1), {}, Cursor(epoch, 0))
         self._show(index.at(index.start))
 
     @property
     def moment(self) -> Moment:
         """The time that is shown, as the index found it."""
-        return self._moment
+        return self._shown.moment
 
     def settle(self) -> None:
         """Wait for nothing: all is here."""
 
     def view(self) -> View:
         """Return what there is to show at the time of the replay."""
-        with self._turn:
-            moment, agents = self._moment, self._agents
-            cursor = Cursor(self._epoch, self._seq)
+        shown = self._shown
 
         def activity() -> dict[str, Any]:
-            return self.index.activity(moment)
+            return self.index.activity(shown.moment)
 
-        at = from_micros(moment.micros)
-        return View(agents, cursor, self.connection, at, activity, replaying=True)
+        at = from_micros(shown.moment.micros)
+        return View(shown.agents, shown.cursor, self.connection, at, activity, replaying=True)
 
     def on_change(self, callback: Callable[[set[str], Any], object]) -> Callable[[], None]:
         """Call ``callback(changed_ids, agents)`` after each change; return what ends that."""
@@ -249,7 +256,7 @@ class ReplaySource:
 
     def recent(self, agent_id: str, limit: int) -> list[dict[str, Any]]:
         """Return an agent's last events up to the time that is shown, the newest first."""
-        found = self.index.recent(self._moment, agent_id, limit)
+        found = self.index.recent(self.moment, agent_id, limit)
         return [_event(row) for row in found.to_dict("records")]
 
     def history(self, **filters: Any) -> pd.DataFrame:
@@ -336,7 +343,7 @@ class ReplaySource:
         changed = self._show(self.index.at(self.playback.at(self._clock())))
         if changed:
             for callback in list(self._on_change):
-                callback(changed, self._agents)
+                callback(changed, self._shown.agents)
 
     def _jump(self) -> None:
         self._step()
@@ -350,18 +357,16 @@ class ReplaySource:
 
     def _show(self, moment: Moment) -> set[str]:
         """Take over a time and return the ids of the agents that changed."""
-        changed = moment.differs_from(self._moment).tolist()
-        self._moment = moment
-        if not changed:
-            return set()
-        agents = dict(self._agents)
+        before = self._shown
+        changed = moment.differs_from(before.moment).tolist()
+        agents, seq = dict(before.agents) if changed else before.agents, before.cursor.seq
         for agent in changed:
             presence = self.index.presence(moment, agent)
-            self._seq += 1
+            seq += 1
             if presence is None:
                 agents.pop(self.index.agents[agent], None)
             else:
                 # A page takes a state only if its number is above the one it knows.
-                agents[presence.agent_id] = replace(presence, seq=self._seq)
-        self._agents = agents
+                agents[presence.agent_id] = replace(presence, seq=seq)
+        self._shown = _Shown(moment, agents, Cursor(before.cursor.epoch, seq))
         return {self.index.agents[agent] for agent in changed}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -244,3 +245,18 @@ def test_a_frame_that_is_no_history_is_refused(change, text):
     """Before anything is shown, with the column in the text."""
     with pytest.raises(InvalidEvent, match=text):
         HistoryIndex(change(frame_of(EVENTS)))
+
+
+def test_a_view_never_waits_for_who_moves_it():
+    """The feeder holds its own lock when it looks; a callback may wait for that lock."""
+    source = ReplaySource(HistoryIndex(frame_of(EVENTS)), 60)
+    views = []
+
+    def look(_changed, _agents) -> None:
+        feeder = threading.Thread(target=lambda: views.append(source.view()))
+        feeder.start()
+        feeder.join(30)
+
+    source.on_change(look)
+    source.seek(micros(25))
+    assert [view.at for view in views] == [at(25)]

@@ -33,6 +33,7 @@ from .claude_lines import (
     was_rejected,
 )
 from .fields import (
+    amount,
     count,
     fit,
     identifier,
@@ -203,12 +204,13 @@ class ClaudeSession:
             version=None if reason else keyword(best.record.get("version")),
             speed=None if usage.get("speed") in (None, "standard") else keyword(usage["speed"]),
         )
-        model = text(message.get("model"))
-        found = [
-            self._event(
-                best.who, "completion", best.key, model=model, extra=about, **tokens_of(usage)
-            )
-        ]
+        told = {
+            "model": text(message.get("model")),
+            # Older versions told what an answer cost.
+            "cost_usd": amount(best.record.get("costUSD")),
+            "extra": about,
+        }
+        found = [self._event(best.who, "completion", best.key, **told, **tokens_of(usage))]
         # A second model that advised on the answer is in none of its counts.
         for place, advice in enumerate(objects(usage.get("iterations"))):
             if advice.get("type") == "advisor_message":

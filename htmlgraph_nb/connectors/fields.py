@@ -39,6 +39,13 @@ def count(value: object) -> int | None:
     return int(value) if 0 <= value <= MAX_INTEGER else None
 
 
+def amount(value: object) -> float | None:
+    """Return ``value`` as a number from 0 to MAX_INTEGER; None if it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value <= MAX_INTEGER else None
+
+
 def moment(value: object) -> datetime | None:
     """Return a UTC datetime of RFC 3339 text; None if it is none."""
     if not isinstance(value, str):

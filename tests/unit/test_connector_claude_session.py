@@ -242,6 +242,13 @@ def test_version_flags_what_may_be_a_placeholder() -> None:
     assert found.extra == {"request_id": "req_msg_1", "version": "2.1.158"}
 
 
+def test_cost_that_older_versions_tell() -> None:
+    """What an answer cost is kept where the line tells it."""
+    lines = [answer("m1", 4, costUSD=0.25), answer("m2", 4, costUSD="much")]
+    answers = [e for e in read(ClaudeSession(), lines) if e.event_type == "completion"]
+    assert [event.cost_usd for event in answers] == [0.25, None]
+
+
 @pytest.mark.parametrize(
     ("usage", "split"),
     [
@@ -411,7 +418,7 @@ JSON = st.recursive(
 FIELDS = (
     "message content usage output_tokens input_tokens cache_creation id model type tool_use_id "
     "is_error toolUseResult agentId status stop_reason isSidechain subtype iterations uuid "
-    "compactMetadata timestamp sessionId requestId version cwd speed interrupted name text"
+    "costUSD compactMetadata timestamp sessionId requestId version cwd speed interrupted name text"
 ).split()
 VALUES = st.sampled_from(
     [

@@ -13,8 +13,9 @@ from .columnar import schema_of
 from .errors import ConfigError, StoreUnavailable
 from .export_folder import Exported, Folder
 from .export_writers import WRITERS, Writer
+from .place import place_of
 from .query import HistoryQuery
-from .sources import answer_of, place_of
+from .sources import answer_of
 
 __all__ = ["STEP_ROWS", "Exported", "export_history"]
 

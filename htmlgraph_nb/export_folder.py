@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 
 from .checks import clip
 from .errors import ConfigError, StoreDamaged
+from .place import SCHEMES
 from .query import HistoryQuery
-from .sources import SCHEMES
 from .times import to_rfc3339
 
 PROGRESS_FILE = "_progress.json"

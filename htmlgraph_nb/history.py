@@ -20,10 +20,11 @@ from .errors import InvalidEvent
 from .frames import TIME_DTYPE, FrameBuilder, dtype_of
 from .model import PRESENCE_COLUMNS, AgentPresence
 from .moments import Moment, Names, moment_of, names_of
+from .place import SCHEMES, place_of
 from .query import HistoryQuery
 from .rest import Rest
 from .schema import HISTORY_COLUMNS
-from .sources import SCHEMES, answer_of, place_of
+from .sources import answer_of
 from .store import open_reader, translated
 from .transaction import presence_of
 

@@ -17,31 +17,15 @@ from .columnar import DICTIONARY, schema_of
 from .columns import read_batches, row_bound
 from .discovery import candidates
 from .errors import StoreDamaged, StoreUnavailable
-from .locations import default_db, running_server
+from .place import SCHEMES
 from .query import HistoryQuery
 from .rest import Rest
 from .schema import HISTORY_COLUMNS
 from .times import to_rfc3339
 from .wire import dumps
 
-SCHEMES = ("http://", "https://", "ws://", "wss://")
 _FORMATS = {b"PAR1": "parquet", b"ARRO": "feather"}
 _SUFFIXES = {".parquet": "parquet", ".arrow": "feather", ".feather": "feather"}
-
-
-def place_of(source: str | os.PathLike[str] | None) -> str:
-    """Return the path or URL of a source.
-
-    Args:
-        source: None: ``HTMLGRAPH_URL``, else the file of the server that runs on this machine, else
-            the default file.
-    """
-    if source is not None:
-        return os.fspath(source)
-    if os.environ.get("HTMLGRAPH_URL"):
-        return os.environ["HTMLGRAPH_URL"]
-    own = running_server().get("db", "")
-    return own if own and os.path.exists(own) else default_db()
 
 
 @dataclass(frozen=True, slots=True)

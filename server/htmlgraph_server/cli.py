@@ -25,6 +25,7 @@ from htmlgraph_nb.rest import Rest
 from .config import SETTINGS, Config, make_config
 from .connect.command import add_parser as add_connect_parser
 from .demo import SimulatedAgent, simulated_agents
+from .history_commands import add_parsers as add_history_parsers
 from .import_command import add_parser as add_import_parser
 from .report import status_lines
 from .runtime import calm_collector, listen, run
@@ -82,7 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="as JSON")
     connect = add_connect_parser(commands, print)
     importer = add_import_parser(commands, print)
-    for verbose in (serve, demo, status, connect, importer):
+    history = add_history_parsers(commands, print)
+    for verbose in (serve, demo, status, connect, importer, *history):
         verbose.add_argument("--verbose", action="store_true", help="log everything")
     return parser
 

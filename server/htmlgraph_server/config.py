@@ -59,6 +59,12 @@ def _synchronous(text: str) -> str:
     return text.upper()
 
 
+def _switch(text: str) -> bool:
+    if text.lower() not in ("on", "off"):
+        raise ValueError("expected on or off")
+    return text.lower() == "on"
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
@@ -88,6 +94,8 @@ class Setting:
         """Its default as one would type it; "" where there is none."""
         if self.default in (None, "", ()):
             return ""
+        if isinstance(self.default, bool):
+            return "on" if self.default else "off"
         return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
 
     @property
@@ -117,6 +125,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("forget_after", duration_s, 86_400.0, "silence until it leaves the roster; 0: never"),
     Setting("retain", duration_s, 0.0, "age at which history is deleted, as 90d; 0: never"),
     Setting("synchronous", _synchronous, "NORMAL", "SQLite's synchronous: NORMAL or FULL"),
+    Setting("seal", _switch, True, "columnar copies of history, for fast loading: on or off"),
 )
 
 
@@ -156,6 +165,7 @@ class Config:
     roster: Limits = field(default_factory=Limits)
     retain_s: float = 0.0
     synchronous: str = "NORMAL"
+    seal: bool = True
 
     def __post_init__(self) -> None:
         if not self.token and not is_loopback(self.host):
@@ -226,4 +236,5 @@ def _config_of(values: Mapping[str, Any]) -> Config:
         ),
         retain_s=values["retain"],
         synchronous=values["synchronous"],
+        seal=values["seal"],
     )

@@ -15,6 +15,7 @@ from datetime import timedelta
 from htmlgraph_nb.errors import HtmlgraphError
 from htmlgraph_nb.presence import PresenceManager
 
+from .sealer import Sealer
 from .spool import Spool
 
 logger = logging.getLogger("htmlgraph.watch")
@@ -22,6 +23,7 @@ logger = logging.getLogger("htmlgraph.watch")
 ABSORB_S = 0.02
 TICK_S = 1.0
 SPOOL_S = 1.0
+SEAL_S = 60.0
 RETENTION_S = 60.0
 RETENTION_PAUSE_S = 0.05
 
@@ -44,10 +46,15 @@ class Watcher:
         manager: whose file is watched.
         spool: the hooks' spool; None: it is not taken in.
         retain_s: age in seconds at which history is deleted; 0: never.
+        sealer: seals history; None: it is not sealed.
     """
 
     def __init__(
-        self, manager: PresenceManager, spool: Spool | None = None, retain_s: float = 0.0
+        self,
+        manager: PresenceManager,
+        spool: Spool | None = None,
+        retain_s: float = 0.0,
+        sealer: Sealer | None = None,
     ) -> None:
         self._manager = manager
         self._retain = timedelta(seconds=retain_s)
@@ -58,6 +65,9 @@ class Watcher:
         if retain_s:
             # One step at a time: the other chores go on between two of them.
             self._chores.append(_Chore(RETENTION_S, self._delete_old, RETENTION_PAUSE_S))
+        self._sealer = sealer
+        if sealer is not None:
+            self._chores.append(_Chore(SEAL_S, sealer.check))
         self._thread = threading.Thread(target=self._run, name="htmlgraph-watch", daemon=True)
 
     def start(self) -> None:
@@ -68,6 +78,8 @@ class Watcher:
         """Stop after the chore that is running, and wait for that."""
         self._stopping.set()
         self._thread.join()
+        if self._sealer is not None:
+            self._sealer.close()
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -49,7 +49,7 @@ def test_defaults() -> None:
     assert config.hub.tick_s == 0.02
     assert config.roster.max_agents == 10_000
     assert config.roster.idle_timeout_s == 300
-    assert (config.retain_s, config.synchronous) == (0, "NORMAL")
+    assert (config.retain_s, config.synchronous, config.seal) == (0, "NORMAL", True)
 
 
 VALUES = {
@@ -71,6 +71,7 @@ VALUES = {
     "forget_after": "20h",
     "retain": "21d",
     "synchronous": "full",
+    "seal": "OFF",
 }
 
 
@@ -87,7 +88,7 @@ def test_every_setting_arrives() -> None:
     assert (roster.max_agents, by_flag.max_body_bytes) == (13, 15)
     assert (roster.idle_timeout_s, roster.offline_timeout_s) == (18, 1_140)
     assert (roster.forget_after_s, by_flag.retain_s) == (72_000, 1_814_400)
-    assert by_flag.synchronous == "FULL"
+    assert (by_flag.synchronous, by_flag.seal) == ("FULL", False)
     variables = {setting.variable: VALUES[setting.name] for setting in SETTINGS}
     assert make_config(NOTHING, variables) == by_flag
     assert make_config({"port": "7"}, variables).port == 7
@@ -107,6 +108,7 @@ def test_every_setting_arrives() -> None:
         ("tick_ms", "60001"),
         ("retain", "forever"),
         ("synchronous", "SOMETIMES"),
+        ("seal", "1"),
     ],
 )
 def test_unusable_values(name: str, text: str) -> None:

@@ -6,8 +6,9 @@ import { test } from "node:test";
 
 import { readPresence } from "../../htmlgraph_nb/static/grid/agent.js";
 import { createArrangement } from "../../htmlgraph_nb/static/grid/arrange.js";
-import { countAgents } from "../../htmlgraph_nb/static/grid/order.js";
+import { orderKey } from "../../htmlgraph_nb/static/grid/order.js";
 import { GROUP_KEYS, SORT_KEYS, createSettings } from "../../htmlgraph_nb/static/grid/settings.js";
+import { countAgents, createTally } from "../../htmlgraph_nb/static/grid/tally.js";
 
 const agent = (id, more = {}) => readPresence({ agent_id: id, status: "active", ...more });
 const mapOf = (...agents) => new Map(agents.map((item) => [item.id, item]));
@@ -23,6 +24,27 @@ test("who waits comes first, then active, idle, offline; ids as people count", (
   );
   assert.deepEqual(told(arranged(agents)), ["z", "a2", "a10", "idle", "off"]);
   assert.deepEqual(told(arranged(agents, { sort: "-agent" })), ["z", "off", "idle", "a10", "a2"]);
+});
+
+test("names stand in order as people count, and case counts only where nothing else differs", () => {
+  const names = ["a01", "B2", "a10", "b", "A", "a1", "a2", "a", "a-1", "a1-10", "a1-9", "a99999999999999999999"];
+  const agents = mapOf(...names.map((name) => agent(name)));
+  assert.deepEqual(told(arranged(agents, { sort: "agent" })), [
+    "A", "a", "a-1", "a01", "a1", "a1-9", "a1-10", "a2", "a10", "a99999999999999999999", "b", "B2",
+  ]);
+  assert.ok(orderKey("7") < orderKey("a"));
+});
+
+test("totals of agents that went are as if they had never come", () => {
+  const tally = createTally();
+  const agents = [0.1, 0.2, 1e300, -3, null].map((cost_usd, n) =>
+    agent(`a${n}`, { cost_usd, total_cost_tokens: n === 2 ? 1e308 : 7, attention: n === 1 }));
+  const nothing = tally.counts();
+  for (const item of agents.slice(0, 2)) tally.add(item, 1);
+  assert.deepEqual([tally.counts().cost, tally.counts().tokens, tally.counts().waiting], [0.3, 14, 1]);
+  for (const item of agents) tally.add(item, 1);
+  for (const item of [...agents, ...agents.slice(0, 2)]) tally.add(item, -1);
+  assert.deepEqual(tally.counts(), nothing);
 });
 
 test("children come under their parent, and one that waits pulls its family up", () => {
@@ -43,6 +65,33 @@ test("agents that name each other as parents stand alone", () => {
   );
   assert.deepEqual(new Set(told(arranged(agents)).map((row) => row.replace(/>/g, ""))),
     new Set(["a", "b", "self", "kid"]));
+});
+
+test("one that waits pulls up all that it is shown under, among siblings too", () => {
+  const agents = mapOf(
+    agent("root"), agent("kid-1", { parent_agent_id: "root" }), agent("kid-2", { parent_agent_id: "root" }),
+    agent("deep", { parent_agent_id: "kid-2", attention: true }),
+  );
+  const arrangement = createArrangement();
+  const settings = createSettings().get();
+  assert.deepEqual(told(arrangement.update(agents, [], settings)), ["root", ">kid-2", ">>deep", ">kid-1"]);
+  agents.set("deep", agent("deep", { parent_agent_id: "kid-2" }));
+  assert.deepEqual(told(arrangement.update(agents, ["deep"], settings)), ["root", ">kid-1", ">kid-2", ">>deep"]);
+});
+
+test("a chain of parents is nested 8 levels deep", () => {
+  const chain = Array.from({ length: 12 }, (_, n) => agent(`a${n}`, { parent_agent_id: n > 0 ? `a${n - 1}` : null }));
+  const { rows } = arranged(mapOf(...chain));
+  assert.deepEqual(rows.map(({ depth }) => depth), [0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0]);
+});
+
+test("facets hold the most frequent values, and no more than 100", () => {
+  const many = Array.from({ length: 400 }, (_, n) => agent(`a${n}`, { session_id: `s${n % 250}` }));
+  const { facets } = arranged(mapOf(...many));
+  const all = [...new Set(many.map(({ session }) => session))].map((session) =>
+    [session, many.filter((item) => item.session === session).length]);
+  all.sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
+  assert.deepEqual([...facets.session], all.slice(0, 100));
 });
 
 test("a sort by number puts what is not known last, whichever way", () => {
@@ -113,7 +162,7 @@ const anyAgent = (rnd, id) => agent(id, {
   model: pick(rnd, [null, "m1", "m2"]),
   host: pick(rnd, [null, "h"]),
   last_tool_name: pick(rnd, [null, "Bash", "Edit"]),
-  parent_agent_id: pick(rnd, [null, null, ...Array.from({ length: 6 }, (_, n) => `a${n}`)]),
+  parent_agent_id: pick(rnd, [null, null, ...Array.from({ length: 12 }, (_, n) => `a${n}`)]),
   last_activity: new Date(1e12 + rnd(50) * 1000).toISOString(),
   since: pick(rnd, [null, new Date(1e12 + rnd(9) * 1000).toISOString()]),
   total_tools_executed: rnd(5),
@@ -129,6 +178,7 @@ test("after any changes the arrangement is that of a fresh look", () => {
     const agents = new Map();
     const arrangement = createArrangement();
     const settings = createSettings();
+    let before = [];
     for (let step = 0; step < 60; step += 1) {
       const changed = new Set();
       for (let n = rnd(6); n > 0; n -= 1) {
@@ -144,10 +194,16 @@ test("after any changes the arrangement is that of a fresh look", () => {
         });
       }
       const lived = arrangement.update(agents, changed, settings.get());
+      // What did not move stands in the order that it had.
+      const stayed = (ids, others) => ids.filter((id) => !lived.moved?.has(id) && others.has(id));
+      const was = new Set(before);
+      const is = new Set(lived.ids);
       const fresh = createArrangement().update(agents, agents.keys(), settings.get());
       const about = `seed ${seed}, step ${step}, ${JSON.stringify(settings.get())}`;
       assert.deepEqual(lived.rows, fresh.rows, about);
       assert.deepEqual(lived.ids, fresh.ids, about);
+      assert.deepEqual(stayed(lived.ids, was), stayed(before, is), about);
+      before = lived.ids;
       assert.deepEqual([lived.all, lived.shown], [fresh.all, fresh.shown], about);
       assert.deepEqual(lived.all, countAgents(agents.values()), about);
       for (const field of ["status", "feature", "session", "project", "model"]) {

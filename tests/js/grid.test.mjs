@@ -1,4 +1,4 @@
-// Order, totals and words of the grid, and the widget's life cycle as far as it needs no document.
+// Totals and words of the grid, and the widget's life cycle as far as it needs no document.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -6,12 +6,11 @@ import { test } from "node:test";
 import * as grid from "../../htmlgraph_nb/static/grid/index.js";
 
 const {
-  compareAgents, compareIds, countAgents, createOrder, describeAgent, formatAge, formatCount,
+  countAgents, describeAgent, formatAge, formatCount,
   formatDuration, formatTokens, formatUsd, readPresence, visibleText,
 } = grid;
 
 const agent = (id, more = {}) => readPresence({ agent_id: id, status: "active", ...more });
-const mapOf = (...agents) => new Map(agents.map((item) => [item.id, item]));
 
 test("tokens are told in three digits and a unit", () => {
   const told = [0, 7, 950, 999, 1_000, 1_500, 15_230, 150_000, 999_499, 999_950, 1_523_000, 2.2e9, 5e15];
@@ -36,45 +35,6 @@ test("ages say how long ago; the future is just now and the unknown a dash", () 
   assert.deepEqual([100_000, 99_000, 88_000, 200_000, null, NaN].map((at) => formatAge(at, 100_000)), [
     "just now", "just now", "12s ago", "just now", "—", "—",
   ]);
-});
-
-test("agents stand in order: who waits, active, idle, offline, and by number among themselves", () => {
-  const agents = [
-    agent("z-1", { status: "offline" }), agent("a-10"), agent("b", { status: "idle" }), agent("a-9"),
-    agent("q", { status: "dancing" }), agent("y", { attention: true }), agent("a-2", { status: "idle" }),
-  ];
-  assert.deepEqual(agents.sort(compareAgents).map(({ id }) => id), [
-    "y", "a-9", "a-10", "a-2", "b", "z-1", "q",
-  ]);
-});
-
-test("ids that a person counts as equal still have one order", () => {
-  assert.notEqual(compareIds("a1", "a01"), 0);
-  assert.equal(compareIds("a1", "a01"), -compareIds("a01", "a1"));
-  assert.equal(compareIds("a", "a"), 0);
-});
-
-test("the order kept by changes equals a sort of all", () => {
-  let seed = 7;
-  const draw = (n) => (seed = (seed * 48_271) % 2_147_483_647) % n;
-  const order = createOrder();
-  const agents = new Map();
-  for (let round = 0; round < 400; round += 1) {
-    const id = `agent-${draw(40)}`;
-    if (draw(5) === 0) agents.delete(id);
-    else agents.set(id, agent(id, { status: ["active", "idle", "offline"][draw(3)], attention: draw(6) === 0 }));
-    order.update(agents, [id]);
-    assert.deepEqual(order.list, [...agents.values()].sort(compareAgents).map((item) => item.id));
-  }
-});
-
-test("work of an agent moves no card; a change of status moves its own", () => {
-  const order = createOrder();
-  order.update(mapOf(agent("a"), agent("b")), ["a", "b"]);
-  assert.equal(order.update(mapOf(agent("a", { total_tools_executed: 9 }), agent("b")), ["a"]), null);
-  const moved = order.update(mapOf(agent("a", { status: "idle" }), agent("b")), ["a"]);
-  assert.deepEqual([...moved], ["a"]);
-  assert.deepEqual(order.list, ["b", "a"]);
 });
 
 test("totals count statuses, who waits, tokens, and only costs that are known", () => {

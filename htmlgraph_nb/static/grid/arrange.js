@@ -108,7 +108,7 @@ export function createArrangement() {
 
   /** Know the names of these agents before their places are asked for. @param {Agent[]} agents */
   const prepare = (agents) => {
-    ids.add(agents.map((agent) => agent.id));
+    ids.add(agents.filter((agent) => !entries.has(agent.id)).map((agent) => agent.id));
     if (sorting.text !== null) texts.add(agents.map(sorting.text));
     groups?.add(agents.map(groupKeyOf));
   };
@@ -239,17 +239,13 @@ export function createArrangement() {
      * Return the layout after these agents changed, came or went, or the settings changed.
      *
      * @param {ReadonlyMap<string, Agent>} agents
-     * @param {Iterable<string>} changed ids; all of them at the first call
+     * @param {Iterable<string>} changed ids; all are looked at when the settings ask for it
      * @param {ViewSettings} next
      * @returns {Layout}
      */
     update(agents, changed, next) {
-      const names = new Set(changed);
       const anew = adopt(next);
-      if (anew) {
-        for (const id of agents.keys()) names.add(id);
-        for (const id of entries.keys()) names.add(id);
-      }
+      const names = anew ? new Set([...agents.keys(), ...entries.keys()]) : changed;
       /** @type {Agent[]} */
       const present = [];
       /** @type {Entry[]} */

@@ -53,6 +53,10 @@ export function createFacets() {
     view,
     /** Count what an agent was before and is now. @param {Agent | undefined} before @param {Agent | undefined} after */
     move(before, after) {
+      if (before !== undefined && after !== undefined && before.status === after.status
+        && before.attention === after.attention && before.feature === after.feature
+        && before.session === after.session && before.project === after.project
+        && before.model === after.model) return;
       for (const field of FACET_FIELDS) {
         if (before !== undefined && after !== undefined && before[field] === after[field]) continue;
         if (before !== undefined) add(field, before[field], -1);

@@ -6,8 +6,12 @@
 /** @typedef {import("./agent.js").Agent} Agent */
 /** @typedef {import("./store.js").Store} Store */
 
+// Formatters are made once: making one takes a hundred times as long as using it.
+const WHOLE_NUMBERS = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+const CENTS = new Intl.NumberFormat("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+
 /** Return a number with thousands separators. @param {number} n */
-export const formatCount = (n) => n.toLocaleString("en-US", { maximumFractionDigits: 0 });
+export const formatCount = (n) => (n < 1_000 && Number.isInteger(n) ? String(n) : WHOLE_NUMBERS.format(n));
 
 /** Return a large number in three digits and a unit: 950, 1.5k, 152k, 1.52M. @param {number} n */
 export function formatTokens(n) {
@@ -24,8 +28,7 @@ export function formatUsd(usd) {
   if (usd === null) return "";
   if (usd > 0 && usd < 0.005) return "<$0.01";
   if (usd >= 100_000) return `$${formatTokens(usd)}`;
-  const cents = usd < 10_000 ? 2 : 0;
-  return `$${usd.toLocaleString("en-US", { minimumFractionDigits: cents, maximumFractionDigits: cents })}`;
+  return `$${(usd < 10_000 ? CENTS : WHOLE_NUMBERS).format(usd)}`;
 }
 
 /** Return a span of time in its largest unit: 12s, 3m, 5h, 9d. @param {number} ms */

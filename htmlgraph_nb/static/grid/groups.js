@@ -32,11 +32,10 @@ export function createGroups(field) {
   return {
     /** Know these groups, too. @param {Iterable<string>} keys */
     add(keys) {
-      const wanted = new Set(keys);
-      ranks.add(wanted);
-      for (const key of wanted) {
-        if (!groups.has(key)) groups.set(key, { rank: ranks.of(key), tally: createTally(), row: null });
-      }
+      const fresh = new Set();
+      for (const key of keys) if (!groups.has(key)) fresh.add(key);
+      ranks.add(fresh);
+      for (const key of fresh) groups.set(key, { rank: ranks.of(key), tally: createTally(), row: null });
     },
 
     /** @param {string} key one that was added @returns {Group} */

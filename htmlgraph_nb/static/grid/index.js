@@ -22,8 +22,8 @@
 export { readPresence, readConnection } from "./agent.js";
 export { describeConnection, describeAgent, formatAge, formatCount, formatDuration, formatTokens, formatUsd, visibleText } from "./format.js";
 export { mountGrid } from "./mount.js";
-export { compareAgents, compareIds, countAgents, createOrder } from "./order.js";
 export { createRoster, foldMessage, foldKeyframe } from "./roster.js";
 export { createSettings } from "./settings.js";
 export { createStore } from "./store.js";
+export { countAgents } from "./tally.js";
 export { default } from "./widget.js";

@@ -172,12 +172,14 @@ function put(roster, agent, changed) {
   if (before === undefined || differs(before, agent)) changed.add(agent.id);
 }
 
-/** @param {Agent} a @param {Agent} b */
+/** Whether anything but the number of the change differs. @param {Agent} a @param {Agent} b */
 function differs(a, b) {
-  for (const key of /** @type {(keyof Agent)[]} */ (Object.keys(a))) {
-    if (key !== "seq" && a[key] !== b[key]) return true;
-  }
-  return false;
+  return a.tools !== b.tools || a.tokens !== b.tokens || a.activity !== b.activity
+    || a.status !== b.status || a.detail !== b.detail || a.reason !== b.reason
+    || a.attention !== b.attention || a.since !== b.since || a.tool !== b.tool
+    || a.feature !== b.feature || a.session !== b.session || a.errors !== b.errors
+    || a.cost !== b.cost || a.model !== b.model || a.project !== b.project || a.host !== b.host
+    || a.parent !== b.parent;
 }
 
 /** @param {Roster} roster @param {string} id @param {Set<string>} changed */

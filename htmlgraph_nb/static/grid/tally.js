@@ -8,7 +8,9 @@
 
 /** US dollars are summed as whole billionths, so that what is added and taken away again is nought. */
 const NANOS = 1e9;
-const COST_MAX = 1e9;
+/** Above these an agent counts as if it had so much: sums stay whole numbers that are exact. */
+const COST_MAX = 1e6;
+const TOKENS_MAX = 1e12;
 
 /** @param {number} usd */
 const nanosOf = (usd) => Math.round(Math.min(Math.max(usd, -COST_MAX), COST_MAX) * NANOS);
@@ -30,7 +32,7 @@ export function createTally() {
       total += by;
       byStatus[agent.status] += by;
       if (agent.attention) waiting += by;
-      tokens += by * agent.tokens;
+      tokens += by * Math.min(agent.tokens, TOKENS_MAX);
       if (agent.cost !== null) {
         priced += by;
         nanos += by * nanosOf(agent.cost);
@@ -44,4 +46,11 @@ export function createTally() {
       return { total, active, idle, offline, waiting, tokens, cost, unpriced };
     },
   };
+}
+
+/** @param {Iterable<Agent>} agents @returns {Counts} */
+export function countAgents(agents) {
+  const tally = createTally();
+  for (const agent of agents) tally.add(agent, 1);
+  return tally.counts();
 }

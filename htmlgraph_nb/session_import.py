@@ -5,11 +5,13 @@ What is imported is history: it adds to totals and never makes an agent look act
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from .connectors.fields import fit
 from .connectors.session import copy_key, supersedes
 from .model import Event
 from .presence import PresenceManager
@@ -31,7 +33,7 @@ SELECT session.name, type.name = 'completion', min(e.ts) FROM events e
     JOIN names session ON session.id = e.session
     JOIN names type ON type.id = e.type
     LEFT JOIN names source ON source.id = e.source
-WHERE source.name IS NULL OR source.name NOT LIKE '%-session'
+WHERE source.name IS NULL OR (source.name NOT LIKE '%-session' AND source.name <> 'timer')
 GROUP BY 1, 2
 """
 
@@ -142,7 +144,7 @@ class SessionImporter:
             if after_s and silent_s >= after_s:
                 event = timer_event(last.agent_id, kind, at + timedelta(seconds=after_s), after_s)
                 key = f"{last.agent_id[:160]}:{kind}:{at.isoformat()}"
-                return replace(event, event_id=key, session_id=last.session_id)
+                return replace(event, event_id=key)
         return None
 
 
@@ -160,11 +162,20 @@ def import_sessions(
 
 
 def final_events(events: Iterable[Event]) -> list[Event]:
-    """Return each event of a file once, an answer with its final counts, in the order of time."""
-    kept: dict[object, Event] = {}
-    for place, event in enumerate(events):
-        key = event.event_id or place
-        if key not in kept or supersedes(event, kept[key]):
+    """Return each event of a file once, an answer with its final counts, in the order of time.
+
+    An event without an id is given one, which it has again when the file is read again.
+    """
+    kept: dict[str, Event] = {}
+    nameless: Counter[str] = Counter()
+    for event in events:
+        key = event.event_id
+        if key is None:
+            name = f"{event.agent_id}:{event.event_type}:{_at(event).isoformat()}"
+            nameless[name] += 1
+            key = fit(f"{name}:{nameless[name]}")
+            kept[key] = replace(event, event_id=key)
+        elif key not in kept or supersedes(event, kept[key]):
             kept[key] = event
     return sorted(kept.values(), key=_at)
 

@@ -114,6 +114,27 @@ def test_file_that_grew_adds_what_is_new(manager: PresenceManager, tmp_path: Pat
     assert first + 3 == sum(kinds(manager).values())
 
 
+def test_session_that_is_resumed_much_later(manager: PresenceManager, tmp_path: Path) -> None:
+    """What the clock said of a session in between does not keep out what comes after it."""
+    write(tmp_path / "s", session_lines(2))
+    take(manager, tmp_path / "s")
+    write(tmp_path / "s", session_lines(2) + session_lines(3).replace(b"2026-05-30", b"2026-06-02"))
+    take(manager, tmp_path / "s")
+    assert kinds(manager)["prompt"] == 1
+    assert kinds(manager)["completion"] == 3
+
+
+def test_lines_without_ids_count_once(manager: PresenceManager, tmp_path: Path) -> None:
+    """Answers that have no id are told apart by their place, and known again."""
+    usage = {"input_tokens": 2, "output_tokens": 5}
+    told = {"type": "assistant", "sessionId": SESSION, "timestamp": at(1)}
+    bare = line({**told, "message": {"model": "x", "usage": usage}}) + b"\n"
+    write(tmp_path / "s", bare * 3)
+    take(manager, tmp_path / "s")
+    take(manager, tmp_path / "s")
+    assert query(manager, "SELECT sum(output_tokens) FROM history") == [(15,)]
+
+
 def test_answer_that_may_go_on_waits(manager: PresenceManager, tmp_path: Path) -> None:
     """While a file is written, its last answer is not counted before it is known to be whole."""
     write(tmp_path / "s", session_lines(2), LATER)

@@ -52,6 +52,7 @@ import { createTree } from "./tree.js";
  * @property {Entry | null} parent the entry that it is shown under
  * @property {Entry[]} kids the entries shown under it, in order
  * @property {boolean} fresh its place is being looked for
+ * @property {boolean} loose whom it is shown under, or who under it, may be others than before
  * @property {AgentRow} row
  */
 
@@ -108,7 +109,6 @@ export function createArrangement() {
 
   /** Know the names of these agents before their places are asked for. @param {Agent[]} agents */
   const prepare = (agents) => {
-    ids.add(agents.filter((agent) => !entries.has(agent.id)).map((agent) => agent.id));
     if (sorting.text !== null) texts.add(agents.map(sorting.text));
     groups?.add(agents.map(groupKeyOf));
   };
@@ -122,21 +122,20 @@ export function createArrangement() {
     entry.group.row = null;
   };
 
-  /** @param {Agent} agent @returns {Entry} */
+  /** @param {Agent} agent one whose id is known to `ids` @returns {Entry} */
   const enter = (agent) => {
     /** @type {Entry} */
     const entry = {
       agent, id: ids.of(agent.id), shown: false, group: null, number: null, text: null, lead: null,
-      link: null, parent: null, kids: [], fresh: false,
+      link: null, parent: null, kids: [], fresh: false, loose: true,
       row: { kind: "agent", id: agent.id, depth: 0, children: 0 },
     };
     entries.set(agent.id, entry);
     return entry;
   };
 
-  /** Bring one agent's entry up to date. @param {Agent} agent @returns {Entry | null} null where its place is as before */
-  const patch = (agent) => {
-    const known = entries.get(agent.id);
+  /** Bring one agent's entry up to date. @param {Agent} agent @param {Entry | undefined} known @returns {Entry | null} null where its place is as before */
+  const patch = (agent, known) => {
     facets.move(known?.agent, agent);
     if (known !== undefined) {
       all.add(known.agent, -1);
@@ -150,8 +149,10 @@ export function createArrangement() {
     const value = sorting.text === null ? "" : sorting.text(agent);
     const text = value === "" ? null : texts.of(value);
     const parent = known?.agent.parent ?? "";
-    const other = known === undefined || entry.shown !== passed || (passed && (entry.group !== group
-      || entry.number !== number || entry.text !== text || parent !== agent.parent));
+    const loose = known === undefined || entry.shown !== passed
+      || (passed && (entry.group !== group || parent !== agent.parent));
+    if (loose) entry.loose = true;
+    const other = loose || (passed && (entry.number !== number || entry.text !== text));
     tree.name(entry, parent, agent.parent);
     entry.agent = agent;
     entry.shown = passed;
@@ -171,6 +172,7 @@ export function createArrangement() {
     tree.name(entry, agent.parent, "");
     entries.delete(agent.id);
     entry.shown = false;
+    entry.loose = true;
   };
 
   const draw = () => {
@@ -245,25 +247,28 @@ export function createArrangement() {
      */
     update(agents, changed, next) {
       const anew = adopt(next);
-      const names = anew ? new Set([...agents.keys(), ...entries.keys()]) : changed;
+      const names = new Set(anew ? [...agents.keys(), ...entries.keys()] : changed);
       /** @type {Agent[]} */
       const present = [];
+      /** @type {(Entry | undefined)[]} */
+      const known = [];
       /** @type {Entry[]} */
       const other = [];
       for (const id of names) {
         const agent = agents.get(id);
+        const entry = entries.get(id);
         if (agent !== undefined) {
           present.push(agent);
-          continue;
+          known.push(entry);
+        } else if (entry !== undefined) {
+          remove(entry);
+          other.push(entry);
         }
-        const gone = entries.get(id);
-        if (gone === undefined) continue;
-        remove(gone);
-        other.push(gone);
       }
+      ids.add(present.filter((_, i) => known[i] === undefined).map((agent) => agent.id));
       prepare(present);
-      for (const agent of present) {
-        const entry = patch(agent);
+      for (let i = 0; i < present.length; i += 1) {
+        const entry = patch(present[i], known[i]);
         if (entry !== null) other.push(entry);
       }
       layout = layout === null || anew || other.length > 0 ? rearrange(other) : recount(layout);

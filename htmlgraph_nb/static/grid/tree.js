@@ -37,8 +37,12 @@ export function createTree(entries, compare) {
 
   /** Follow changed entries to all whose parent may be another now. @param {Iterable<Entry>} changed @param {boolean} nested */
   const relink = (changed, nested) => {
-    const touched = new Set(changed);
-    for (const entry of [...touched]) {
+    /** @type {Set<Entry>} */
+    const touched = new Set();
+    for (const entry of changed) {
+      if (!entry.loose) continue;
+      entry.loose = false;
+      touched.add(entry);
       for (const kid of named.get(entry.agent.id) ?? []) touched.add(kid);
     }
     const relinked = [];
@@ -65,6 +69,7 @@ export function createTree(entries, compare) {
         entry.link = null;
         entry.parent = null;
         entry.kids = [];
+        entry.loose = true;
       }
     },
 

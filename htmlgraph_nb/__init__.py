@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "SDK": "sdk",
     "AgentGrid": "grid",
     "AgentPresence": "model",
     "ConfigError": "errors",
@@ -22,26 +21,71 @@ _EXPORTS = {
     "PresenceClient": "client",
     "PresenceManager": "presence",
     "PresenceStatus": "model",
+    "SDK": "sdk",
+    "agents": "analysis",
+    "burn_rate": "analysis",
+    "compare": "analysis",
+    "concurrency": "analysis",
+    "export_history": "export",
+    "features": "analysis",
+    "forecast_budget": "analysis",
+    "iter_history": "history",
     "load_history": "history",
     "load_presence": "history",
-    "presence_at": "replay",
     "load_transcripts": "transcripts",
+    "plot_concurrency": "plots",
+    "plot_timeline": "plots",
+    "plot_token_costs": "plots",
+    "plot_tool_counts": "plots",
+    "plot_tool_transitions": "plots",
+    "presence_at": "replay",
+    "sessions": "analysis",
+    "summary": "analysis",
+    "timeline": "analysis",
+    "token_costs": "analysis",
+    "tool_counts": "analysis",
+    "tool_durations": "analysis",
+    "tool_errors": "analysis",
+    "tool_transitions": "analysis",
+    "waiting_time": "analysis",
 }
 
 __all__ = ["__version__", *sorted(_EXPORTS)]  # noqa: PLE0604
 
 if TYPE_CHECKING:
+    from .analysis import agents as agents
+    from .analysis import burn_rate as burn_rate
+    from .analysis import compare as compare
+    from .analysis import concurrency as concurrency
+    from .analysis import features as features
+    from .analysis import forecast_budget as forecast_budget
+    from .analysis import sessions as sessions
+    from .analysis import summary as summary
+    from .analysis import timeline as timeline
+    from .analysis import token_costs as token_costs
+    from .analysis import tool_counts as tool_counts
+    from .analysis import tool_durations as tool_durations
+    from .analysis import tool_errors as tool_errors
+    from .analysis import tool_transitions as tool_transitions
+    from .analysis import waiting_time as waiting_time
     from .client import PresenceClient as PresenceClient
     from .errors import ConfigError as ConfigError
     from .errors import ConnectError as ConnectError
     from .errors import HtmlgraphError as HtmlgraphError
     from .errors import InvalidEvent as InvalidEvent
+    from .export import export_history as export_history
     from .grid import AgentGrid as AgentGrid
+    from .history import iter_history as iter_history
     from .history import load_history as load_history
     from .history import load_presence as load_presence
     from .model import AgentPresence as AgentPresence
     from .model import Event as Event
     from .model import PresenceStatus as PresenceStatus
+    from .plots import plot_concurrency as plot_concurrency
+    from .plots import plot_timeline as plot_timeline
+    from .plots import plot_token_costs as plot_token_costs
+    from .plots import plot_tool_counts as plot_tool_counts
+    from .plots import plot_tool_transitions as plot_tool_transitions
     from .presence import PresenceManager as PresenceManager
     from .replay import presence_at as presence_at
     from .sdk import SDK as SDK

@@ -1,0 +1,195 @@
+"""Who was active, idle, offline or waiting for a person, and when."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..roster import Limits
+from .frames import Floats, Ints, instants, is_one_of, require, spans_of, times_of, zone_of
+from .grouping import every_period, periods
+from .spells import ACTIVE, IDLE, STATUSES, WAITING, Spells, merged, spells
+
+STATUS_DTYPE = pd.CategoricalDtype(list(STATUSES), ordered=True)
+NEEDED = ("agent_id", "timestamp", "event_type")
+
+
+def timeline(df: pd.DataFrame, limits: Limits | None = None) -> pd.DataFrame:
+    """Return in which intervals each agent was active, waiting, idle and offline.
+
+    The rules are those by which the server judges an agent, applied to the events in the order of
+    their times. Silence makes an agent idle and offline on the second.
+
+    Args:
+        df: events; needs agent_id, timestamp and event_type, and uses session_id, tool_name,
+            tool_use_id, source and extra.
+        limits: the timers to go by; None: those of the server that wrote the events as far as
+            they show them, else the defaults of ``Limits``.
+
+    Returns:
+        One row an interval, by agent and time, without gaps from the agent's first event to the
+        newest timestamp of the frame: agent_id (as in ``df``), status (category: active, waiting,
+        idle, offline), start and end (datetime64[us], in the time zone of ``df``), duration
+        (timedelta64[us]). A status that begins with the newest timestamp has no duration.
+
+    Raises:
+        InvalidEvent: a column is missing, or a time cannot be read.
+
+    >>> timeline(example()).head(3)[["agent_id", "status", "duration"]]
+       agent_id   status        duration
+    0  claude-1   active 0 days 00:01:00
+    1  claude-1  waiting 0 days 00:02:00
+    2  claude-1   active 0 days 00:01:00
+    """
+    require(df, "timeline", *NEEDED)
+    found = merged(spells_of(df, limits))
+    zone = zone_of(df)
+    return pd.DataFrame(
+        {
+            "agent_id": df["agent_id"].take(found.rows).reset_index(drop=True),
+            "status": pd.Categorical.from_codes(found.status, dtype=STATUS_DTYPE),
+            "start": times_of(found.start, zone),
+            "end": times_of(found.end, zone),
+            "duration": spans_of(found.end - found.start),
+        }
+    )
+
+
+def spells_of(df: pd.DataFrame, limits: Limits | None = None) -> Spells:
+    """Return the stretches of a frame that has the columns NEEDED; ``limits`` as ``timeline``."""
+    moments = instants(df)
+    return spells(df, int(moments.max(initial=0)), limits or stored_limits(df))
+
+
+def stored_limits(df: pd.DataFrame) -> Limits:
+    """Return the timers that the server's own rows in a frame tell of, else the defaults."""
+    if not {"source", "extra", "event_type"} <= set(df.columns):
+        return Limits()
+    by_clock = is_one_of(df, "source", "timer")
+    known: dict[str, Any] = {}
+    for event_type, setting in _SETTINGS.items():
+        rows = np.flatnonzero(by_clock & is_one_of(df, "event_type", event_type))
+        if len(rows):
+            seconds = _after_s(df["extra"].iloc[rows[-1]])
+            if seconds is not None:
+                known[setting] = seconds
+    return replace(Limits(), **known)
+
+
+_SETTINGS = {
+    "idle": "idle_timeout_s",
+    "offline": "offline_timeout_s",
+    "forget": "forget_after_s",
+}
+
+
+def _after_s(extra: Any) -> float | None:
+    try:
+        value = (json.loads(extra) if isinstance(extra, str) else extra)["after_s"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def concurrency(df: pd.DataFrame, freq: str) -> pd.DataFrame:
+    """Return how many agents were active, waiting and idle in each period.
+
+    Args:
+        df: as for ``timeline``.
+        freq: length of a period as ``"15min"``, ``"1h"`` or ``"D"``.
+
+    Returns:
+        One row a period, also of those in which nobody was there: timestamp (its begin,
+        datetime64[us] in the time zone of ``df``), active, waiting, idle (float64: agents, on
+        average over the whole period), peak (int64: most agents that were active or waiting at
+        one moment).
+
+    Raises:
+        InvalidEvent: a column is missing, or ``freq`` cannot be read.
+
+    >>> concurrency(example(), "10min")[["active", "waiting", "idle", "peak"]]
+       active  waiting  idle  peak
+    0     0.5      0.2   0.1     2
+    """
+    require(df, "concurrency", *NEEDED)
+    found = spells_of(df)
+    zone = zone_of(df)
+    if len(found.rows):
+        begins = every_period(int(found.start.min()), int(found.end.max()), freq, zone)
+    else:
+        begins = periods(found.start, freq, zone)[1]
+    edges = instants(begins.to_frame(name="timestamp"))
+    means = {STATUSES[one]: _mean(found, one, edges) for one in (ACTIVE, WAITING, IDLE)}
+    return pd.DataFrame({"timestamp": begins[:-1], **means, "peak": _peak(found, edges)})
+
+
+def _mean(found: Spells, status: int, edges: Ints) -> Floats:
+    """Return how many agents had a status, on average between neighbouring edges."""
+    these = found.status == status
+    total = _until(found.start[these], edges) - _until(found.end[these], edges)
+    means: Floats = np.diff(total) / np.diff(edges)
+    return means
+
+
+def _until(moments: Ints, edges: Ints) -> Floats:
+    """Return the time from all moments that lie before each edge to the edge, in all."""
+    ordered = np.sort(moments)
+    # Counted from the first edge, sums of microseconds stay exact for centuries.
+    sums = np.append(0, np.cumsum(ordered - edges[:1].sum()))
+    n = np.searchsorted(ordered, edges, side="right")
+    total: Floats = (n * (edges - edges[:1].sum()) - sums[n]).astype(np.float64)
+    return total
+
+
+def _peak(found: Spells, edges: Ints) -> Ints:
+    """Return the most agents that were active or waiting at one moment between the edges."""
+    if len(edges) < 2:
+        return np.empty(0, np.int64)
+    busy = (found.status <= WAITING) & (found.end > found.start)
+    at = np.concatenate([edges[:-1], found.start[busy], found.end[busy]])
+    step = np.repeat([0, 1, -1], [len(edges) - 1, busy.sum(), busy.sum()])
+    # At one moment who leaves goes before who comes, and both before the edge.
+    order = np.lexsort((step == 0, step, at))
+    level = np.cumsum(step[order])
+    begins = np.flatnonzero(step[order] == 0)
+    return np.maximum.reduceat(level, begins)
+
+
+def waiting_time(df: pd.DataFrame) -> pd.DataFrame:
+    """Return how long agents waited for a person: for permission or for an answer.
+
+    Args:
+        df: as for ``timeline``.
+
+    Returns:
+        One row an agent that waited: agent_id (as in ``df``), waits (int64), total, median and
+        longest (timedelta64[us]), waiting_now (bool: at the newest timestamp of the frame). The
+        longest total comes first.
+
+    Raises:
+        InvalidEvent: a column is missing.
+
+    >>> waiting_time(example())
+       agent_id  waits           total          median         longest  waiting_now
+    0  claude-1      1 0 days 00:02:00 0 days 00:02:00 0 days 00:02:00        False
+    """
+    require(df, "waiting_time", *NEEDED)
+    intervals = timeline(df)
+    waits = intervals[intervals["status"] == "waiting"]
+    newest = intervals["end"].max()
+    waits = waits.assign(waiting_now=waits["end"] == newest)
+    by_agent = waits.groupby("agent_id", observed=True, sort=False)
+    found = by_agent.agg(
+        waits=("duration", "size"),
+        total=("duration", "sum"),
+        median=("duration", "median"),
+        longest=("duration", "max"),
+        waiting_now=("waiting_now", "any"),
+    )
+    spans = dict.fromkeys(("total", "median", "longest"), "timedelta64[us]")
+    found = found.sort_values("total", ascending=False, kind="stable").reset_index()
+    return found.astype({**spans, "waits": "int64", "waiting_now": "bool"})

@@ -1,0 +1,197 @@
+"""What each session, feature and agent took: time, tools, tokens, dollars, errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..pricing import Prices
+from .costs import spending, spent
+from .frames import (
+    Bools,
+    Ints,
+    coded,
+    error_mask,
+    instants,
+    is_one_of,
+    require,
+    spans_of,
+    times_of,
+    tool_mask,
+    zone_of,
+)
+from .grouping import Groups, group
+from .intervals import NEEDED, spells_of
+from .spells import ACTIVE, IDLE, WAITING, Spells
+
+
+def sessions(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
+    """Return what each session of each agent took.
+
+    An event that names no session belongs to the one that its agent was in, as for the server.
+
+    Args:
+        df: events; needs agent_id, timestamp and event_type, and uses all other columns but host
+            and project.
+        prices: as for ``token_costs``.
+
+    Returns:
+        One row a session of an agent, in the order of their begins: agent_id and session_id (as in
+        ``df``; a row without a session holds what came before the first), start and end
+        (datetime64[us]: first and last sign), wall (timedelta64[us]: from start to end), active,
+        waiting and idle (timedelta64[us], as in ``timeline``, up to the newest timestamp of
+        ``df``), tools, errors (tools and turns that ended in an error), features (how many were
+        worked on), tokens (int64), usd (float64; NaN where nothing has a price), unpriced_tokens
+        (int64). ``attrs`` as of ``token_costs``.
+
+    Raises:
+        InvalidEvent: a column is missing.
+
+    >>> sessions(example())[["agent_id", "session_id", "wall", "tools", "errors", "tokens"]]
+       agent_id session_id            wall  tools  errors  tokens
+    0  claude-1        s-1 0 days 00:05:00      3       0    5200
+    1   codex-1        s-2 0 days 00:03:00      2       1     600
+    """
+    require(df, "sessions", *NEEDED)
+    named = df.assign(session_id=_present(df, "session_id"))
+    table = _took(df, named, named, ("agent_id", "session_id"), ("feature_id",), prices)
+    return table.sort_values("start", kind="stable", ignore_index=True)
+
+
+def features(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
+    """Return what the work on each feature took.
+
+    Tools and tokens are those of the events that name the feature, times those in which it was the
+    last that an agent named.
+
+    Args:
+        df, prices: as for ``sessions``.
+
+    Returns:
+        One row a feature, in the order of their names, the last one without a name for work on
+        none: feature_id (as in ``df``), agents, sessions (int64: how many worked on it), and start
+        to unpriced_tokens as in ``sessions`` without features.
+
+    Raises:
+        InvalidEvent: a column is missing, feature_id too.
+
+    >>> features(example())[["feature_id", "agents", "active", "tools"]]
+      feature_id  agents          active  tools
+    0     feat-1       2 0 days 00:05:00      5
+    """
+    require(df, "features", *NEEDED, "feature_id")
+    lived = df.assign(feature_id=_present(df, "feature_id"))
+    return _took(df, df, lived, ("feature_id",), ("agent_id", "session_id"), prices)
+
+
+def agents(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
+    """Return what each agent did.
+
+    Args:
+        df, prices: as for ``sessions``.
+
+    Returns:
+        One row an agent, in the order of their ids: agent_id (as in ``df``), sessions, features
+        (int64: how many), and start to unpriced_tokens as in ``sessions``.
+
+    Raises:
+        InvalidEvent: a column is missing.
+
+    >>> agents(example())[["agent_id", "active", "waiting", "tools", "tokens"]]
+       agent_id          active         waiting  tools  tokens
+    0  claude-1 0 days 00:02:00 0 days 00:02:00      3    5200
+    1   codex-1 0 days 00:03:00 0 days 00:00:00      2     600
+    """
+    require(df, "agents", *NEEDED)
+    return _took(df, df, df, ("agent_id",), ("session_id", "feature_id"), prices)
+
+
+def _present(df: pd.DataFrame, column: str) -> pd.Series:
+    """Return for each row the last value of a column that its agent named up to then."""
+    if column not in df.columns:
+        return pd.Series(np.full(len(df), None, object), index=df.index)
+    codes, who = coded(df, column).codes, coded(df, "agent_id").codes
+    arrival = [df["seq"].to_numpy(dtype=np.int64)] if "seq" in df.columns else []
+    order = np.lexsort((*arrival, instants(df), who))
+    here = np.arange(len(order))
+    begins = np.ones(len(order), np.bool_)
+    begins[1:] = who[order][1:] != who[order][:-1]
+    start = np.maximum.accumulate(np.where(begins, here, -1))
+    last = np.maximum.accumulate(np.where((codes[order] >= 0) | begins, here, -1))
+    source = np.empty(len(order), np.int64)
+    source[order] = order[np.maximum(last, start)]
+    return df[column].take(source).set_axis(df.index)
+
+
+def _took(
+    df: pd.DataFrame,
+    named: pd.DataFrame,
+    lived: pd.DataFrame,
+    keys: Sequence[str],
+    others: Sequence[str],
+    prices: Prices | None,
+) -> pd.DataFrame:
+    """Return the table of one row a group of ``keys``.
+
+    Args:
+        named: has the keys under which the events count.
+        lived: has the keys under which the time after them counts.
+        others: columns of which the distinct values are counted.
+    """
+    groups = group(pd.concat([named[list(keys)], lived[list(keys)]]), keys)
+    own = Groups(groups.keys, groups.ids[: len(df)])
+    clocked = is_one_of(df, "source", "timer") | is_one_of(df, "event_type", "offline", "forget")
+    found = spent(df, prices)
+    start, end = _ends(instants(df), own, ~clocked)
+    zone = zone_of(df)
+    table = own.with_columns(
+        **{_COUNTED[name]: _distinct(df, name, own) for name in others},
+        start=times_of(start, zone),
+        end=times_of(end, zone),
+        wall=spans_of(np.where(end == _NAT, _NAT, end - start)),
+        **_times(spells_of(df), Groups(groups.keys, groups.ids[len(df) :])),
+        tools=own.count(tool_mask(df)),
+        errors=own.count(error_mask(df)),
+        **spending(found, own),
+    )
+    lasted = (table[["active", "waiting", "idle"]] > pd.Timedelta(0)).any(axis=1)
+    table = table[table["start"].notna() | lasted].reset_index(drop=True)
+    table.attrs.update(found.attrs())
+    return table
+
+
+_COUNTED = {"agent_id": "agents", "session_id": "sessions", "feature_id": "features"}
+_NAT = np.iinfo(np.int64).min
+
+
+def _ends(moments: Ints, groups: Groups, rows: Bools) -> tuple[Ints, Ints]:
+    """Return the first and the last moment of each group's selected rows; NaT where none is."""
+    first = np.full(len(groups.keys), np.iinfo(np.int64).max)
+    last = np.full(len(groups.keys), _NAT)
+    np.minimum.at(first, groups.ids[rows], moments[rows])
+    np.maximum.at(last, groups.ids[rows], moments[rows])
+    return np.where(last == _NAT, _NAT, first), last
+
+
+def _distinct(df: pd.DataFrame, column: str, groups: Groups) -> Ints:
+    """Return how many different names each group has in a column."""
+    codes, values = coded(df, column)
+    here = codes >= 0
+    size = max(len(values), 1)
+    pairs = pd.unique(groups.ids[here] * size + codes[here])
+    return np.bincount(pairs // size, minlength=len(groups.keys))
+
+
+def _times(found: Spells, groups: Groups) -> dict[str, Any]:
+    """Return the columns of the time that was spent in each status."""
+    ids, n = groups.ids[found.rows], len(groups.keys)
+    took = found.end - found.start
+    columns = {}
+    for name, status in (("active", ACTIVE), ("waiting", WAITING), ("idle", IDLE)):
+        these = found.status == status
+        # Weights are floats, and exact up to centuries of microseconds.
+        columns[name] = spans_of(np.bincount(ids[these], weights=took[these], minlength=n))
+    return columns

@@ -1,0 +1,148 @@
+"""The analysis functions over a large history, beside pandas' own groupby.
+
+    python -m tests.benchmarks.analysis [--rows 1000000] [--rounds 3] [--json] [--quick]
+
+The frame has the dtypes of ``load_history``: 200 agents, 2,000 sessions, 30 tools, 10 models, a
+third of the rows with tokens, a third executed tools. ``pandas groupby`` is the same question as
+``tool_counts``, asked of pandas with categories. Figures are medians of the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from htmlgraph_nb import analysis
+from htmlgraph_nb.evidence import TOOL_DONE
+
+from .table import print_figures
+
+START = np.datetime64("2026-01-05T00:00:00", "us")
+_TYPES = ("prompt", "completion", "tool_start", "tool_execute", "tool_error", "stop")
+_CHANCES = (0.03, 0.32, 0.31, 0.29, 0.02, 0.03)
+_MODELS = ("claude-opus-4-5", "claude-sonnet-4-5", "gpt-5.2", "claude-haiku-4-5", "gpt-5")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Seconds of one question to a frame of so many rows."""
+
+    question: str
+    rows: int
+    seconds: float
+
+
+def history(n: int, seed: int = 1) -> pd.DataFrame:
+    """Return a frame of ``n`` events over thirty days."""
+    rng = np.random.default_rng(seed)
+    types = rng.choice(len(_TYPES), n, p=_CHANCES).astype(np.int8)
+    agents = rng.integers(0, 200, n, dtype=np.int16)
+    spent = types == 1
+    tools = np.where(np.isin(types, (2, 3, 4)), rng.integers(0, 30, n), -1)
+    ran = np.isin(types, (3, 4))
+    days_us = 30 * 86_400_000_000
+    columns: dict[str, Any] = {
+        "seq": np.arange(1, n + 1),
+        "timestamp": pd.Series(START + np.sort(rng.integers(0, days_us, n))).dt.tz_localize("UTC"),
+        "agent_id": _category(agents, [f"agent-{one}" for one in range(200)]),
+        "event_type": _category(types, _TYPES),
+        "session_id": _category(agents * 10 + np.arange(n) * 10 // n, range(2_000), "session-"),
+        "tool_name": _category(tools, range(30), "Tool"),
+        "tool_use_id": pd.array([None] * n, dtype="string"),
+        "feature_id": _category(agents % 40, range(40), "feat-"),
+        "model": _category(agents % len(_MODELS), _MODELS),
+        "status": _category(np.where(ran, types == 4, -1), ("ok", "error")),
+        "duration_ms": _whole(rng.integers(1, 60_000, n), ran),
+        "cost_usd": np.full(n, np.nan),
+        "source": _category(np.zeros(n, np.int8), ("demo",)),
+        "extra": pd.array([None] * n, dtype="string"),
+    }
+    counts = {name: rng.integers(0, 20_000, n) for name in ("input", "cache_read", "output")}
+    counts["cache_write_5m"] = counts["cache_write_1h"] = np.zeros(n, np.int64)
+    columns.update({f"{name}_tokens": _whole(count, spent) for name, count in counts.items()})
+    columns["cost_tokens"] = _whole(sum(counts.values()), spent)
+    return pd.DataFrame(columns)
+
+
+def _category(codes: Any, names: Any, prefix: str = "") -> pd.Categorical:
+    return pd.Categorical.from_codes(codes, [f"{prefix}{name}" for name in names])
+
+
+def _whole(values: Any, known: Any) -> Any:
+    return pd.arrays.IntegerArray(np.asarray(values, np.int64), ~known)
+
+
+def by_pandas(df: pd.DataFrame) -> pd.Series:
+    """Return the tools of each agent and tool, as one would ask pandas."""
+    kinds, known = df["event_type"], df["tool_name"].notna()
+    other = known & ~kinds.isin(["prompt", "completion", "tool_start", "stop"])
+    return (
+        df[kinds.isin(TOOL_DONE) | other].groupby(["agent_id", "tool_name"], observed=True).size()
+    )
+
+
+GROUPINGS: dict[str, Callable[[pd.DataFrame], object]] = {
+    "tool_counts by agent and tool": lambda df: analysis.tool_counts(df, ("agent_id", "tool_name")),
+    "pandas groupby of the same": by_pandas,
+    "tool_counts by agent, an hour": lambda df: analysis.tool_counts(df, "agent_id", "1h"),
+    "tool_errors by tool": lambda df: analysis.tool_errors(df),
+    "tool_durations by tool": lambda df: analysis.tool_durations(df),
+    "token_costs by model": lambda df: analysis.token_costs(df),
+    "token_costs by agent, a day": lambda df: analysis.token_costs(df, "agent_id", "D"),
+}
+OTHERS: dict[str, Callable[[pd.DataFrame], object]] = {
+    "tool_transitions": analysis.tool_transitions,
+    "burn_rate": lambda df: analysis.burn_rate(df, "1h"),
+    "timeline": analysis.timeline,
+    "concurrency": lambda df: analysis.concurrency(df, "1h"),
+    "waiting_time": analysis.waiting_time,
+    "sessions": analysis.sessions,
+    "features": analysis.features,
+    "agents": analysis.agents,
+    "compare by model": lambda df: analysis.compare(df, df, by="model"),
+    "summary": analysis.summary,
+}
+
+
+def measure(n: int, rounds: int, *, groupings_only: bool) -> list[Figure]:
+    """Return the median seconds of each question."""
+    df = history(n)
+    questions = GROUPINGS if groupings_only else {**GROUPINGS, **OTHERS}
+    figures = []
+    for name, question in questions.items():
+        times = []
+        for _ in range(rounds):
+            start = time.perf_counter()
+            question(df)
+            times.append(time.perf_counter() - start)
+        figures.append(Figure(name, n, statistics.median(times)))
+    return figures
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of the frame")
+    parser.add_argument("--rounds", type=int, default=3, help="of which the median is printed")
+    parser.add_argument("--groupings", action="store_true", help="only what groups rows")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--quick", action="store_true", help="10,000 rows, 1 round")
+    options = parser.parse_args()
+    if options.quick:
+        options.rows, options.rounds = 10_000, 1
+    figures = measure(options.rows, options.rounds, groupings_only=options.groupings)
+    heads = ["question", "rows", "s"]
+    print_figures(
+        figures, heads, lambda one: [one.question, one.rows, one.seconds], as_json=options.json
+    )
+
+
+if __name__ == "__main__":
+    main()

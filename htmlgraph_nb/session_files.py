@@ -230,14 +230,15 @@ class SessionTail:
 
     def _lines(self, file: BinaryIO, on_bytes: OnBytes | None) -> Iterator[bytes]:
         """Yield whole lines without their ends; ``b"\\0"`` stands for one that is too long."""
-        while raw := (file.read() if self._is_document() else file.readline(MAX_LINE_BYTES)):
+        read = file.read if self._is_document() else file.readline
+        while raw := read(MAX_LINE_BYTES):
             n_bytes = len(raw)
             too_long = n_bytes == MAX_LINE_BYTES and not raw.endswith(b"\n")
-            while too_long and (rest := file.readline(MAX_LINE_BYTES)):
-                n_bytes += len(rest)
-                if rest.endswith(b"\n"):
+            while too_long and (last := read(MAX_LINE_BYTES)):
+                n_bytes += len(last)
+                if last.endswith(b"\n") and not self._is_document():
                     break
-            if not raw.endswith(b"\n") and not too_long and not _is_json(raw):
+            if not too_long and not raw.endswith(b"\n") and not _is_json(raw):
                 self.unfinished = True
                 return
             self.offset += n_bytes

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +274,25 @@ def test_line_that_is_too_long_is_passed_over(tmp_path: Path) -> None:
     frame = load(tmp_path)
     assert int(frame["output_tokens"].sum()) == 7
     assert frame.attrs["broken"] == [f"{path}:2"]
+
+
+def test_benchmark_and_tokens_run(tmp_path: Path) -> None:
+    """The benchmark's cases and the check of recorded totals work on what they are given."""
+
+    def figures(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", f"tests.benchmarks.{module}", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+
+    told = json.loads(figures("transcripts", "--megabytes", "1", "--json").stdout)
+    rows = {row["case"]: row["rows"] for row in told}
+    assert rows["lines read"] == rows["every line parsed"] > 0
+    assert rows["load_transcripts"] > 0
+    (tmp_path / "transcript.jsonl").write_bytes(answer("m1", 3))
+    recorded = {"input_tokens": 2, "output_tokens": 3}
+    (tmp_path / "tokens.json").write_text(json.dumps(recorded))
+    assert figures("tokens", str(tmp_path)).stdout.endswith("1 of 1 equal\n")
+    (tmp_path / "tokens.json").write_text(json.dumps({**recorded, "output_tokens": 4}))
+    assert figures("tokens", str(tmp_path)).returncode == 1
 
 
 def test_file_that_vanishes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

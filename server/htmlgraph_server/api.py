@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -147,6 +147,15 @@ class Api(Guarded):
                 400, "invalid", f"{name} is {clip(text)}, expected {least} to {most}", name
             )
         return int(text)
+
+    def choice_parameter(self, name: str, choices: Sequence[str], default: str) -> str:
+        """Return a parameter that is one of ``choices``."""
+        text = self.text_parameter(name)
+        if text is not None and text not in choices:
+            raise Problem(
+                400, "invalid", f"{name} is {clip(text)}, expected {', '.join(choices)}", name
+            )
+        return default if text is None else text
 
     def list_parameter(self, name: str) -> list[str] | None:
         """Return a parameter that may be given several times, None where it is absent."""

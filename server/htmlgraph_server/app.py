@@ -11,7 +11,8 @@ from tornado import web
 
 from htmlgraph_nb.intake import Publication
 
-from . import broadcasts, handlers, page, sockets
+from . import broadcasts, handlers, history_routes, page, sockets
+from .activity import ActivityCache
 from .api import NotFound
 from .history import HistoryReader
 from .service import Service
@@ -31,7 +32,8 @@ ROUTES: tuple[tuple[str, type[web.RequestHandler]], ...] = (
     (r"/api/presence", handlers.AllPresence),
     (r"/api/presence/([^/]+)", handlers.OnePresence),
     (r"/api/presence/([^/]+)/offline", handlers.Offline),
-    (r"/api/history", handlers.History),
+    (r"/api/history", history_routes.History),
+    (r"/api/activity", history_routes.Activity),
     (r"/api/broadcast/features/([^/]+)", broadcasts.Feature),
     (r"/api/broadcast/features/([^/]+)/status", broadcasts.FeatureStatus),
     (r"/api/broadcast/features/([^/]+)/links", broadcasts.FeatureLink),
@@ -46,9 +48,11 @@ ROUTES: tuple[tuple[str, type[web.RequestHandler]], ...] = (
 
 def make_app(service: Service) -> web.Application:
     """Return the Tornado application of a service."""
+    history = HistoryReader(service.manager.db_path)
     settings: dict[str, Any] = {
         "service": service,
-        "history": HistoryReader(service.manager.db_path),
+        "history": history,
+        "activity": ActivityCache(history),
         "metrics": make_registry(service),
         "websocket_ping_interval": PING_INTERVAL_S,
         "websocket_ping_timeout": PING_TIMEOUT_S,

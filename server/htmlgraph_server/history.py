@@ -1,78 +1,78 @@
 """Reading the history beside the writer: short queries in a few threads, never on the loop.
 
-A long answer is read page by page, each its own query that begins after the last seq, so that no
+A long answer is read piece by piece, each its own query that begins after the last seq, so that no
 slow reader holds a snapshot and lets the write-ahead log grow.
 """
 
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
-import json
+import contextlib
+import os
 import sqlite3
+import sys
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from typing import Any
+from typing import TypeVar
 
+from htmlgraph_nb.database import open_reader, translated
 from htmlgraph_nb.errors import StoreClosed
-from htmlgraph_nb.query import HistoryQuery, read_chunks
-from htmlgraph_nb.store import open_reader, translated
-from htmlgraph_nb.times import from_micros, to_rfc3339
-from htmlgraph_nb.wire import dumps
+from htmlgraph_nb.query import HistoryQuery
 
-PAGE_ROWS = 2_000
+from .encoding import Chunk, after_chunk, read_chunk
+
 _THREADS = 2
+_NICENESS = 10
 
-Row = tuple[Any, ...]
+T = TypeVar("T")
 
 
 class HistoryReader:
-    """Answers history queries on one database file.
+    """Asks one database file, in threads that give way to the loop.
 
     Args:
         path: the file; it must exist when the first question comes.
     """
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self.path = path
         self._closed = False
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="htmlgraph-history")
+        self._pool = ThreadPoolExecutor(_THREADS, "htmlgraph-history", _give_way)
 
-    def _page(self, query: HistoryQuery) -> list[Row]:
-        db: sqlite3.Connection | None = getattr(self._local, "db", None)
-        if db is None:
-            db = self._local.db = open_reader(self._path)
-            self._opened.append(db)
-        with translated(self._path):
-            return [row for chunk in read_chunks(db, query) for row in chunk]
-
-    async def pages(self, query: HistoryQuery) -> AsyncIterator[list[Row]]:
-        """Yield lists of rows: seq, then the query's other columns; the next on demand.
+    async def run(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what ``question`` returns, called in a thread with a connection that only reads.
 
         Raises:
             StoreClosed: the server stops.
             StoreUnavailable, StoreDamaged: the file cannot be read.
         """
-        loop = asyncio.get_running_loop()
-        left, after = query.limit, query.after_seq
-        while left is None or left > 0:
-            if self._closed:
-                raise StoreClosed("the server stops")
-            n_rows = PAGE_ROWS if left is None else min(PAGE_ROWS, left)
-            page = await loop.run_in_executor(
-                self._pool, self._page, replace(query, after_seq=after, limit=n_rows)
-            )
-            if page:
-                yield page
-            if len(page) < n_rows:
-                return
-            after = page[-1][0]
-            left = None if left is None else left - n_rows
+        if self._closed:
+            raise StoreClosed("the server stops")
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._ask, question)
+
+    def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        db: sqlite3.Connection | None = getattr(self._local, "db", None)
+        if db is None:
+            db = self._local.db = open_reader(self.path)
+            self._opened.append(db)
+        with translated(self.path):
+            return question(db)
+
+    async def chunk(self, query: HistoryQuery, kind: str) -> Chunk:
+        """Return the first rows of a query as text; arguments as ``read_chunk``, errors as run."""
+        return await self.run(lambda db: read_chunk(db, query, kind))
+
+    async def chunks(self, query: HistoryQuery, kind: str) -> AsyncIterator[Chunk]:
+        """Yield all rows of a query as text; the next on demand."""
+        rest: HistoryQuery | None = query
+        while rest is not None:
+            chunk = await self.chunk(rest, kind)
+            rest = after_chunk(rest, chunk)
+            if chunk.n_rows:
+                yield chunk
 
     def close(self) -> None:
         """Wait for running queries and close the connections."""
@@ -82,34 +82,8 @@ class HistoryReader:
             db.close()
 
 
-def _value(name: str, value: Any) -> Any:
-    if value is None:
-        return None
-    if name == "timestamp":
-        return to_rfc3339(from_micros(value))
-    return json.loads(value) if name == "extra" else value
-
-
-def to_objects(names: Sequence[str], rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return rows as JSON objects with RFC 3339 times."""
-    return [
-        {name: _value(name, value) for name, value in zip(names, row, strict=True)} for row in rows
-    ]
-
-
-def to_ndjson(names: Sequence[str], rows: Sequence[Row]) -> str:
-    """Return rows as one JSON object a line."""
-    return "".join(dumps(item) + "\n" for item in to_objects(names, rows))
-
-
-def to_csv(names: Sequence[str], rows: Sequence[Row]) -> str:
-    """Return rows as CSV (RFC 4180), without a header."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    times = names.index("timestamp") if "timestamp" in names else None
-    for row in rows:
-        values = list(row)
-        if times is not None:
-            values[times] = to_rfc3339(from_micros(values[times]))
-        writer.writerow(values)
-    return text.getvalue()
+def _give_way() -> None:
+    # Only Linux knows a niceness of one thread.
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

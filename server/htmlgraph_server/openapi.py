@@ -10,6 +10,8 @@ from htmlgraph_nb.connectors.registry import HOOKS
 from htmlgraph_nb.schema import HISTORY_COLUMNS
 from htmlgraph_nb.wire import MAX_FILTER_VALUES
 
+from .activity import MAX_MINUTES
+from .history_routes import DEFAULT_MINUTES, ORDERS
 from .ingest import MAX_EVENTS
 from .schemas import (
     CURSOR,
@@ -153,6 +155,11 @@ def _history() -> Part:
         ),
         _query("cursor", CURSOR, "The cursor of the page before."),
         _query(
+            "order",
+            {"type": "string", "enum": list(ORDERS), "default": "asc"},
+            "By seq: oldest or newest first. A cursor goes on in the order that is asked for.",
+        ),
+        _query(
             "format",
             {"type": "string", "enum": ["json", "ndjson", "csv"]},
             "Goes before the Accept header.",
@@ -174,6 +181,20 @@ def _history() -> Part:
     }
     responses = _responses(good, "400 409 503")
     return {"get": _operation("get_history", "Stored events.", responses, parameters)}
+
+
+def _activity() -> Part:
+    minutes = {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": MAX_MINUTES,
+        "default": DEFAULT_MINUTES,
+    }
+    parameters = [_query("minutes", minutes, "How many minutes of the clock, this one included.")]
+    good = _answer("Counts by agent, the oldest minute first.", "Activity")
+    summary = "Events and errors of each agent in the last minutes."
+    responses = _responses(good, "400 503")
+    return {"get": _operation("get_activity", summary, responses, parameters)}
 
 
 def _broadcast(name: str, summary: str, path: str, answer: str, body: Schema, example: Any) -> Part:
@@ -312,6 +333,7 @@ def document() -> dict[str, Any]:
             "/api/events": _events(),
             **_presence_routes(),
             "/api/history": _history(),
+            "/api/activity": _activity(),
             **_broadcasts(),
             "/api/hooks/{agent}": _hooks(),
         },

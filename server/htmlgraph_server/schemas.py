@@ -10,6 +10,7 @@ from htmlgraph_nb.checks import MAX_EXTRA_BYTES, MAX_ID_CHARS, MAX_INTEGER
 from htmlgraph_nb.model import MAX_TYPE_CHARS, PRESENCE_COLUMNS, TOKEN_FIELDS, Event, PresenceStatus
 from htmlgraph_nb.schema import HISTORY_COLUMNS
 
+from .activity import MAX_AGENTS, MAX_MINUTES
 from .resources import FEATURE_STATUSES, LINK_TYPES
 
 Schema = dict[str, Any]
@@ -205,6 +206,21 @@ def _status() -> Schema:
     )
 
 
+def _activity() -> Schema:
+    counts = {"type": "array", "items": {"type": "integer", "minimum": 0}, "maxItems": MAX_MINUTES}
+    return record(
+        {
+            "at": _time("When they were counted, UTC; at most a second ago."),
+            "minutes": {"type": "integer", "minimum": 1, "maximum": MAX_MINUTES},
+            "agents": {
+                "type": "object",
+                "description": f"By agent_id; at most {MAX_AGENTS}, those that did most.",
+                "additionalProperties": record({"events": counts, "errors": counts}),
+            },
+        }
+    )
+
+
 def named_schemas() -> dict[str, Schema]:
     """Return the document's named schemas."""
     identifier = text()
@@ -212,6 +228,7 @@ def named_schemas() -> dict[str, Schema]:
         "Event": _event(),
         "AgentPresence": _presence(),
         "HistoryEvent": _history_event(),
+        "Activity": _activity(),
         "Status": _status(),
         "Error": record(
             {

@@ -15,6 +15,7 @@ from websockets.sync.client import connect
 
 from htmlgraph_nb.model import PRESENCE_COLUMNS
 from htmlgraph_nb.schema import HISTORY_COLUMNS
+from tests.polling import wait_until
 
 from .server import Answer, Server
 
@@ -201,6 +202,7 @@ def test_method_not_allowed(
         "/api/presence",
         "/api/status",
         "/api/history",
+        "/api/activity",
         "/metrics",
         "/api/history?format=csv",
         "/api/openapi.json",
@@ -335,7 +337,9 @@ def filled(module_server: Server) -> Server:
     return module_server
 
 
-AGENTS = [("agent", f"h-{n}") for n in range(3)]
+# What the server's timers soon say of agents that are so long silent is not among it.
+THAT_DAY = {"until": "2025-01-15T00:00:00Z"}
+AGENTS = [*(("agent", f"h-{n}") for n in range(3)), *THAT_DAY.items()]
 
 
 def test_history_columns(filled: Server) -> None:
@@ -365,23 +369,32 @@ def test_history_columns(filled: Server) -> None:
 )
 def test_history_filters(filled: Server, parameters: dict[str, Any], count: int) -> None:
     """Each filter narrows; several values of one are alternatives."""
-    assert len(history(filled, **parameters)) == count
+    assert len(history(filled, **{**THAT_DAY, **parameters})) == count
 
 
-def test_history_pages_make_the_whole(filled: Server) -> None:
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_history_pages_make_the_whole(filled: Server, order: str) -> None:
     """Following the cursor to its end gives each event once and in order, as one page does."""
     cursor: str | None = None
     seen: list[dict[str, Any]] = []
     more = True
     while more:
         paging = {"cursor": cursor} if cursor else {}
-        query = urlencode([*AGENTS, ("limit", 37), *paging.items()])
+        query = urlencode([*AGENTS, ("limit", 37), ("order", order), *paging.items()])
         page = filled.get(f"/api/history?{query}").json()
         assert len(page["events"]) <= 37
         seen += page["events"]
         cursor, more = page["cursor"], page["more"]
     assert len(seen) == 250
-    assert seen == history(filled, agent=[name for _, name in AGENTS], limit=10_001)
+    agents = [f"h-{n}" for n in range(3)]
+    assert seen == history(filled, agent=agents, limit=10_001, order=order, **THAT_DAY)
+    assert (seen[0]["seq"] > seen[-1]["seq"]) == (order == "desc")
+
+
+def test_newest_events_first(filled: Server) -> None:
+    """The newest few are one page, also where no cursor is known."""
+    newest = history(filled, agent="h-1", order="desc", limit=3, **THAT_DAY)
+    assert [event["extra"] for event in newest] == [{"n": 247}, {"n": 244}, {"n": 241}]
 
 
 def test_history_as_ndjson_and_csv(filled: Server) -> None:
@@ -419,6 +432,9 @@ def test_history_as_ndjson_and_csv(filled: Server) -> None:
         ("columns=", "columns"),
         ("columns=seq;DROP", "columns"),
         ("format=xml", "format"),
+        ("format=", "format"),
+        ("order=up", "order"),
+        ("order=asc&order=desc", "order"),
         ("agent=", "agent"),
         ("agent=%00", "agent"),
         ("agent=%ff", "agent"),
@@ -440,6 +456,40 @@ def test_cursor_of_another_database(module_server: Server) -> None:
     """It is named as such, so that a reader starts again."""
     answer = module_server.get("/api/history?cursor=abcdef:1")
     assert (answer.status, answer.error["code"]) == (409, "other_epoch")
+
+
+# Activity
+
+
+@pytest.mark.parametrize("minutes", ["0", "61", "-1", "1.5", "", "15&minutes=15", "x" * 5_000])
+def test_bad_minutes(module_server: Server, minutes: str) -> None:
+    """A number of minutes out of bounds is a 400 that names it."""
+    answer = module_server.get(f"/api/activity?minutes={minutes}")
+    assert (answer.status, answer.error["field"]) == (400, "minutes")
+    assert len(answer.text) < 1_000
+
+
+def test_activity_counts_what_was_just_sent(server: Server) -> None:
+    """Tools and errors of this minute are in the last bucket; marking as offline is in none."""
+    server.send("busy")
+    server.send("busy", status="error")
+    server.send("failing", "tool_error")
+    server.post("/api/presence/busy/offline")
+
+    def counted() -> dict[str, Any] | None:
+        found: dict[str, Any] = server.get("/api/activity?minutes=2").json()
+        return found if len(found["agents"]) == 2 else None
+
+    found = wait_until(counted, "both agents are counted")
+    assert found is not None
+    assert found["minutes"] == 2
+    # The minute may end while the test runs.
+    sums = {
+        agent: (sum(counts["events"]), sum(counts["errors"]))
+        for agent, counts in found["agents"].items()
+    }
+    assert sums == {"busy": (2, 1), "failing": (1, 1)}
+    assert [len(one) for counts in found["agents"].values() for one in counts.values()] == [2] * 4
 
 
 # The server about itself
@@ -489,6 +539,9 @@ def test_metrics(server: Server) -> None:
 
 def test_unknown_parameters_are_refused(module_server: Server) -> None:
     """A slip of the pen is noticed."""
-    for path in ("/api/presence?x=1", "/api/status?x=", "/metrics?x=1", "/api/openapi.json?x=1"):
+    for path in (
+        *("/api/presence?x=1", "/api/status?x=", "/metrics?x=1", "/api/openapi.json?x=1"),
+        "/api/activity?x=1",
+    ):
         answer = module_server.get(path)
         assert (answer.status, answer.error["code"]) == (400, "unknown_parameter"), path

@@ -134,6 +134,7 @@ export function createDetails(host, { store, clock, loadHistory, slowHint, onClo
     item = { ...itemOf(panel) };
     events.replaceChildren();
     body.scrollTop = 0;
+    setAttribute(panel, "data-of", id);
     setText(item.fields.id, visibleText(id));
     host.append(panel);
     load();

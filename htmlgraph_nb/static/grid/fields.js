@@ -196,11 +196,22 @@ export function writeAges({ fields }, agent, clock) {
     if (field === undefined) continue;
     const at = readTime(text);
     setText(field, field.hasAttribute("data-short") ? shortAge(at, clock) : formatAge(at, clock));
-    if (field.title === "" || field.dataset.at !== text) {
-      field.dataset.at = text;
-      setAttribute(field, "title", describeTime(text));
-    }
   }
+}
+
+/**
+ * Write the exact time, or the counts of the bars, where the pointer is: too many to keep ready.
+ *
+ * @param {Element} target under the pointer @param {(id: string) => Agent | undefined} find
+ */
+export function explainAt(target, find) {
+  const field = target.closest("[data-field]");
+  const name = field?.getAttribute("data-field");
+  if (!field || (name !== "activity" && name !== "since" && name !== "sparkline")) return;
+  if (name === "sparkline") return setAttribute(field, "title", field.getAttribute("aria-label") ?? "");
+  const owner = field.closest("[data-agent-id], [data-of]");
+  const agent = find(owner?.getAttribute("data-agent-id") ?? owner?.getAttribute("data-of") ?? "");
+  if (agent !== undefined) setAttribute(field, "title", describeTime(agent[name]));
 }
 
 /** @param {Item} item @param {import("./sparkline.js").ActivityCounts} counts */

@@ -52,7 +52,8 @@ export function createFilters(root, settings) {
   const doc = root.ownerDocument;
   /** @type {Layout | null} */
   let layout = null;
-  let drawnFor = "";
+  /** @type {Filter | null} */
+  let drawnFor = null;
 
   /** @param {FilterKey} key @param {string} value */
   const toggle = (key, value) => settings.set({ filter: toggleFilter(settings.get().filter, key, value) });
@@ -139,15 +140,13 @@ export function createFilters(root, settings) {
     draw(next) {
       layout = next;
       const { filter } = settings.get();
-      const said = JSON.stringify(filter);
-      if (said !== drawnFor) {
-        drawnFor = said;
-        drawChips(filter);
-        for (const button of root.querySelectorAll("[data-filter]")) {
-          const [, key, value] = /** @type {RegExpMatchArray} */ (
-            /** @type {string} */ (button.getAttribute("data-filter")).match(/^(\w+):([^]*)$/));
-          setAttribute(button, "aria-pressed", String(filter[/** @type {FilterKey} */ (key)]?.includes(value) === true));
-        }
+      if (filter === drawnFor) return;
+      drawnFor = filter;
+      drawChips(filter);
+      for (const button of root.querySelectorAll("[data-filter]")) {
+        const [, key, value] = /** @type {RegExpMatchArray} */ (
+          /** @type {string} */ (button.getAttribute("data-filter")).match(/^(\w+):([^]*)$/));
+        setAttribute(button, "aria-pressed", String(filter[/** @type {FilterKey} */ (key)]?.includes(value) === true));
       }
     },
   };

@@ -67,6 +67,8 @@ export function createList({ root, tree, list, box }, options) {
   const items = new Map();
   /** @type {Map<string, import("./headings.js").GroupItem>} */
   const groups = new Map();
+  /** Elements that no agent has at the moment. @type {Item[]} */
+  const spare = [];
   /** @type {import("./cards.js").View | null} */
   let view = null;
   /** @type {HTMLElement | null} */
@@ -81,6 +83,8 @@ export function createList({ root, tree, list, box }, options) {
   let windowed = false;
   let grouped = false;
   let focusId = "";
+  /** The one element that the Tab key stops at. @type {HTMLElement | null} */
+  let tabStop = null;
   let selected = "";
   let width = box.clientWidth || root.clientWidth || 800;
   let height = box.clientHeight || 600;
@@ -89,7 +93,9 @@ export function createList({ root, tree, list, box }, options) {
   /** @param {Row & {kind: "agent"}} row */
   const makeItem = (row) => {
     const agent = /** @type {Agent} */ (store.agents.get(row.id));
-    const item = itemOf(/** @type {HTMLElement} */ (/** @type {HTMLElement} */ (template).cloneNode(true)));
+    const item = spare.shift()
+      ?? itemOf(/** @type {HTMLElement} */ (/** @type {HTMLElement} */ (template).cloneNode(true)));
+    item.flashedAt = -Infinity;
     item.el.setAttribute("data-agent-id", row.id);
     item.el.setAttribute("aria-selected", String(row.id === selected));
     items.set(row.id, item);
@@ -133,12 +139,19 @@ export function createList({ root, tree, list, box }, options) {
     return { first, last };
   };
 
-  /** @param {Set<string>} wanted keys */
-  const discard = (wanted) => {
-    for (const [id, item] of items) {
-      if (wanted.has(id)) continue;
-      item.el.remove();
+  /**
+   * Let go of what is not wanted. Elements of agents are kept for others, in the order of the list.
+   *
+   * @param {Set<string>} wanted keys @param {Element | null} held what has the focus
+   */
+  const discard = (wanted, held) => {
+    for (const el of [...list.children]) {
+      const id = el.getAttribute("data-agent-id");
+      if (id === null || wanted.has(id)) continue;
+      const item = /** @type {Item} */ (items.get(id));
       items.delete(id);
+      if (held !== null && el.contains(held)) el.remove();
+      else spare.push(item);
     }
     for (const [key, group] of groups) {
       if (wanted.has(`\u0000${key}`)) continue;
@@ -152,8 +165,10 @@ export function createList({ root, tree, list, box }, options) {
     const { first, last } = visible();
     const shown = rows.slice(first, last);
     const held = focusedIn(list);
-    discard(new Set(shown.map(keyOf)));
-    place(list, shown.map(elementOf), moved);
+    discard(new Set(shown.map(keyOf)), held);
+    const elements = shown.map(elementOf);
+    for (const { el } of spare.splice(0)) el.remove();
+    place(list, elements, moved);
     if (windowed) {
       for (const [i, row] of shown.entries()) {
         const el = row.kind === "agent" ? items.get(row.id)?.el : groups.get(row.key)?.el;
@@ -170,11 +185,10 @@ export function createList({ root, tree, list, box }, options) {
     if (!items.has(focusId)) {
       if (!store.agents.has(focusId)) focusId = layout?.ids[0] ?? "";
     }
-    const stop = items.get(focusId) ?? items.values().next().value;
-    for (const el of list.querySelectorAll('[tabindex="0"]')) {
-      if (el !== stop?.el) el.setAttribute("tabindex", "-1");
-    }
-    if (stop) setAttribute(stop.el, "tabindex", "0");
+    const stop = (items.get(focusId) ?? items.values().next().value)?.el ?? null;
+    if (stop !== tabStop) tabStop?.setAttribute("tabindex", "-1");
+    tabStop = stop;
+    if (stop) setAttribute(stop, "tabindex", "0");
   };
 
   const clear = () => {

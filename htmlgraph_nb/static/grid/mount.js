@@ -7,6 +7,7 @@ import { cardsView } from "./cards.js";
 import { compactView } from "./compact.js";
 import { createDetails } from "./details.js";
 import { createFrameScheduler, setAttribute, setStyle, setText } from "./dom.js";
+import { explainAt } from "./fields.js";
 import { describeConnection, visibleLines, visibleText } from "./format.js";
 import { buildFrame, writeStats } from "./frame.js";
 import { bindKeyboard } from "./keyboard.js";
@@ -20,6 +21,9 @@ import { createToolbar } from "./toolbar.js";
 
 const VIEW_OF = { cards: cardsView, table: tableView, compact: compactView };
 const TICK_MS = 1_000;
+/** Orders that change with every event; nobody can read rows that change places ten times a second. */
+const RESTLESS = /^-?(activity|since|tools|tokens|cost|errors|tool)$/;
+const REORDER_EVERY_MS = 1_000;
 
 /**
  * @typedef {object} MountOptions
@@ -59,7 +63,13 @@ export function mountGrid(el, store, options = {}) {
   const dirty = new Set(store.agents.keys());
   /** @type {import("./arrange.js").Layout | null} */
   let layout = null;
+  /** Ids that the arrangement has not heard of. @type {Set<string>} */
+  const behind = new Set();
+  let arrangedAt = -Infinity;
+  let reorderTimer = 0;
   let untimely = false;
+  /** The settings as they were drawn. @type {import("./settings.js").ViewSettings | null} */
+  let drawnFor = null;
 
   el.append(root);
   const schedule = () => scheduler.schedule();
@@ -113,13 +123,34 @@ export function mountGrid(el, store, options = {}) {
     if (!frame.header.isConnected) frame.list.before(frame.header);
   };
 
+  /** @param {readonly string[]} changed @param {import("./settings.js").ViewSettings} now_ */
+  const arrange = (changed, now_) => {
+    for (const id of changed) behind.add(id);
+    const waited = now() - arrangedAt;
+    const still = layout !== null && now_ === drawnFor && RESTLESS.test(now_.sort)
+      && waited >= 0 && waited < REORDER_EVERY_MS && changed.every((id) => store.agents.has(id));
+    if (layout !== null && still) {
+      reorderTimer ||= win.setTimeout(() => {
+        reorderTimer = 0;
+        schedule();
+      }, REORDER_EVERY_MS - waited);
+      return { ...layout, moved: null, changedStructure: false };
+    }
+    arrangedAt = now();
+    const next = arrangement.update(store.agents, behind, now_);
+    behind.clear();
+    return next;
+  };
+
   const draw = () => {
     const changed = [...dirty];
     dirty.clear();
     const now_ = settings.get();
-    layout = arrangement.update(store.agents, changed, now_);
+    layout = arrange(changed, now_);
     const { all, shown, facets } = layout;
-    drawView();
+    const other = now_ !== drawnFor;
+    drawnFor = now_;
+    if (other) drawView();
     writeStats(frame, all, shown);
     // Lines for model and project take room only when some agent names one.
     const optional = { models: hasNamed(facets.model), projects: hasNamed(facets.project) };
@@ -127,7 +158,7 @@ export function mountGrid(el, store, options = {}) {
     root.toggleAttribute("data-projects", optional.projects);
     list.draw(layout, changed, optional);
     list.select(now_.selected);
-    toolbar.draw(layout);
+    toolbar.draw(layout, other);
     const opening = now_.selected !== null && now_.selected !== details.id;
     details.show(now_.selected);
     root.toggleAttribute("data-details", now_.selected !== null);
@@ -185,6 +216,9 @@ export function mountGrid(el, store, options = {}) {
     const id = on.getAttribute("data-agent-id");
     choose(id === settings.get().selected ? null : id);
   });
+  frame.main.addEventListener("pointerover", (event) => {
+    explainAt(/** @type {Element} */ (event.target), (id) => store.agents.get(id));
+  }, { passive: true });
   frame.tiles.addEventListener("click", (event) => {
     const tile = /** @type {Element} */ (event.target).closest("[data-filter]");
     if (tile !== null) toolbar.filters.toggle("status", /** @type {string} */ (tile.getAttribute("data-filter")).slice(7));
@@ -201,6 +235,7 @@ export function mountGrid(el, store, options = {}) {
     details.stop();
     replayBar?.stop();
     win.clearInterval(timer);
+    win.clearTimeout(reorderTimer);
     doc.removeEventListener("visibilitychange", onVisible);
     root.remove();
   };

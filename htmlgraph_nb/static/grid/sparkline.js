@@ -2,6 +2,7 @@
 /** An agent's activity of the last minutes as a tiny row of bars; errors stand at their feet. */
 
 import { h, setAttribute, svg } from "./dom.js";
+import { formatCount } from "./format.js";
 
 export const SPARK_BUCKETS = 15;
 const BAR = 4;
@@ -54,7 +55,7 @@ export function createSparkline(doc) {
 }
 
 /** @param {number} n @param {string} noun */
-const countOf = (n, noun) => `${n.toLocaleString("en-US")} ${noun}${n === 1 ? "" : "s"}`;
+const countOf = (n, noun) => `${formatCount(n)} ${noun}${n === 1 ? "" : "s"}`;
 
 /** @param {HTMLElement} holder of createSparkline @param {ActivityCounts} counts */
 export function drawSparkline(holder, counts) {
@@ -63,7 +64,6 @@ export function drawSparkline(holder, counts) {
   setAttribute(paths[1], "d", done);
   setAttribute(paths[2], "d", failed);
   const words = `last ${SPARK_BUCKETS} minutes: ${countOf(events, "event")}, ${countOf(errors, "error")}`;
-  setAttribute(holder, "title", words);
   setAttribute(holder, "aria-label", words);
   setAttribute(holder, "data-value", String(events));
 }

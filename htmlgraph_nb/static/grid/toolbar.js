@@ -127,10 +127,11 @@ export function createToolbar(root, settings, { onLeaveSearch }) {
       apply();
       return true;
     },
-    /** @param {import("./arrange.js").Layout} layout */
-    draw(layout) {
-      const now = settings.get();
+    /** @param {import("./arrange.js").Layout} layout @param {boolean} other whether settings changed */
+    draw(layout, other) {
       filters.draw(layout);
+      if (!other) return;
+      const now = settings.get();
       const text = now.filter.text ?? "";
       if (timer === 0 && input.value.trim() !== text) input.value = text;
       for (const button of views) setAttribute(button, "aria-pressed", String(button.dataset.value === now.view));

@@ -1,0 +1,142 @@
+"""Loading history into a typed DataFrame, beside other ways to do so.
+
+    python -m tests.benchmarks.history [--rows 1000000] [--rounds 3] [--json] [--quick]
+
+Each run is a process of its own; figures are those of the quickest round. ``of`` is all columns of
+all rows, four columns of all rows (timestamp, agent_id, tool_name, cost_tokens), or all columns of
+the last hour. Peak memory is over what the loaded libraries take; ``child`` is that of the largest
+process that it started. ``sealed`` reads segments, ``SQLite only`` the same rows without them. The
+``sqlite3`` program, which only writes the rows to nowhere, is the floor for what reads SQLite; it
+must be installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .machine import cores
+from .servers import ROOT, running
+from .simulated import fill, last_hour
+from .table import print_figures
+
+PEER = "pandas.read_sql_query"
+
+
+@dataclass
+class Figures:
+    """One way and part.
+
+    Attributes:
+        times_faster: than pandas.read_sql_query on the same part.
+    """
+
+    way: str
+    of: str
+    rows: int
+    seconds: float
+    peak_mb: float
+    child_mb: float
+    times_faster: float = 0.0
+
+
+def measured(way: str, source: str, part: str) -> dict[str, Any]:
+    """Run one way in a process of its own.
+
+    Raises:
+        RuntimeError: it failed; the text is its own.
+    """
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.history_ways", way, source, part],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.returncode:
+        raise RuntimeError(f"{way}: {run.stderr[-2_000:]}")
+    figures: dict[str, Any] = json.loads(run.stdout)
+    return figures
+
+
+def ways(plain: str, sealed: str, url: str) -> Iterator[tuple[str, str, str]]:
+    """Yield each way's name, what runs it and its source."""
+    yield "load_history, sealed", "load_history", sealed
+    yield "load_history, SQLite only", "load_history", plain
+    yield "load_history, URL", "load_history", url
+    yield PEER, "read_sql_query", plain
+    yield "pandas.read_json of the URL", "read_json", url
+    yield "polars.read_database", "polars", plain
+    if shutil.which("sqlite3"):
+        yield "sqlite3 program, to nowhere", "sqlite_shell", plain
+
+
+def measure(
+    folder: Path, n_rows: int, rounds: int, say: Callable[[str], object]
+) -> Iterator[Figures]:
+    """Yield the figures of each way and part."""
+    plain, sealed = str(folder / "plain.db"), str(folder / "sealed.db")
+    say(f"making {n_rows:,} rows")
+    fill(plain, n_rows)
+    shutil.copy(plain, sealed)
+    measured("seal", sealed, "all")
+    since = last_hour(plain).isoformat()
+    flags = ["htmlgraph_server.cli", "serve", "--port", "0", "--db", sealed, "--seal", "off"]
+    flags += ["--forget-after", "0", "--offline-timeout", "0", "--idle-timeout", "0"]
+    found: dict[tuple[str, str], Figures] = {}
+    with running(flags, cores(), HTMLGRAPH_HOME=str(folder)) as server:
+        for _ in range(rounds):
+            for name, way, source in ways(plain, sealed, server.url):
+                for of, part in (("all", "all"), ("4 columns", "four"), ("last hour", since)):
+                    say(f"{name}, {of}")
+                    figures = Figures(name, of, **measured(way, source, part))
+                    best = found.setdefault((name, of), figures)
+                    if figures.seconds < best.seconds:
+                        found[name, of] = figures
+    rows = {of: {one.rows for (_, part), one in found.items() if part == of} for _, of in found}
+    if any(len(counts) != 1 for counts in rows.values()):
+        raise RuntimeError(f"the ways do not agree on the rows: {rows}")
+    for one in found.values():
+        one.times_faster = found[PEER, one.of].seconds / one.seconds
+        yield one
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="default 1000000")
+    parser.add_argument("--rounds", type=int, default=3, help="of which the best counts")
+    parser.add_argument("--folder", help="where the databases are made (default: a temporary one)")
+    parser.add_argument("--json", action="store_true", help="print one JSON array")
+    parser.add_argument("--quick", action="store_true", help="20,000 rows, 1 round")
+    options = parser.parse_args()
+    if options.quick:
+        options.rows, options.rounds = 20_000, 1
+
+    def say(text: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+    with tempfile.TemporaryDirectory(prefix="htmlgraph-bench-", dir=options.folder) as folder:
+        figures = list(measure(Path(folder), options.rows, options.rounds, say))
+    say("")
+    if not options.json and not shutil.which("sqlite3"):
+        print("the sqlite3 program is not installed, so there is no floor\n")
+    print_figures(
+        sorted(figures, key=lambda one: ("all", "4 columns", "last hour").index(one.of)),
+        ["way", "of", "rows", "s", "peak MB", "child MB", "× read_sql"],
+        lambda f: [f.way, f.of, f.rows, f.seconds, f.peak_mb, f.child_mb, f.times_faster],
+        as_json=options.json,
+    )
+
+
+if __name__ == "__main__":
+    main()

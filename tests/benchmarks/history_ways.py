@@ -1,0 +1,196 @@
+"""One way to get history, measured in this process alone.
+
+    python -m tests.benchmarks.history_ways WAY SOURCE PART
+
+Prints JSON: seconds, rows, and the peak of memory over what the libraries take before, in MB of
+1,000,000 bytes; memory of child processes is added, and counted beside as well.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import datetime
+from typing import Any
+
+from htmlgraph_nb.schema import HISTORY_COLUMNS
+
+FOUR = ("timestamp", "agent_id", "tool_name", "cost_tokens")
+
+
+def columns_of(part: str) -> tuple[str, ...]:
+    """Return the columns of a part: ``four``, or all."""
+    return FOUR if part == "four" else HISTORY_COLUMNS
+
+
+def since_of(part: str) -> str | None:
+    """Return the beginning of a part that is a time, as RFC 3339; None: all rows."""
+    return None if part in ("all", "four") else part
+
+
+def _sql(part: str) -> str:
+    since = since_of(part)
+    where = ""
+    if since is not None:
+        where = f"WHERE timestamp >= {int(datetime.fromisoformat(since).timestamp())}000000"
+    return f"SELECT {', '.join(columns_of(part))} FROM history {where} ORDER BY seq"
+
+
+def load_history(source: str, part: str) -> int:
+    """This project's call."""
+    from htmlgraph_nb import load_history as load
+
+    frame = load(source, columns=columns_of(part), since=since_of(part), progress=False)
+    return len(frame)
+
+
+def iter_history(source: str, part: str) -> int:
+    """All of it in chunks, of which each is used."""
+    from htmlgraph_nb import iter_history as iterate
+
+    n_rows = tokens = 0
+    for chunk in iterate(source, columns=columns_of(part), since=since_of(part), progress=False):
+        n_rows += len(chunk)
+        tokens += int(chunk["cost_tokens"].sum())
+    return n_rows
+
+
+def seal(source: str, part: str) -> int:
+    """Sealed segments of all rows."""
+    from htmlgraph_nb.sealing import seal as run
+
+    return run(source).n_rows
+
+
+def export(source: str, part: str) -> int:
+    """A folder of Parquet files by day, beside the database."""
+    from htmlgraph_nb import export_history
+
+    return export_history(f"{source}-export", source).n_rows
+
+
+def read_sql_query(source: str, part: str) -> int:
+    """pandas, and what it takes to have the same dtypes."""
+    import pandas as pd
+
+    with closing(sqlite3.connect(source)) as db:
+        frame = pd.read_sql_query(_sql(part), db)
+    return len(_typed(frame, "us"))
+
+
+def _typed(frame: Any, unit: str | None) -> Any:
+    import pandas as pd
+
+    from htmlgraph_nb.history import HISTORY_DTYPES
+
+    times = frame["timestamp"]
+    parsed = pd.to_datetime(times, unit=unit, utc=True) if unit else pd.to_datetime(times, utc=True)
+    frame["timestamp"] = parsed
+    return frame.astype({name: HISTORY_DTYPES[name] for name in frame.columns})
+
+
+def read_json(source: str, part: str) -> int:
+    """pandas on the server's JSON lines, and the same dtypes."""
+    from urllib.parse import urlencode
+
+    import pandas as pd
+
+    parameters = {"format": "ndjson", "columns": ",".join(columns_of(part))}
+    if since_of(part):
+        parameters["since"] = str(since_of(part))
+    url = f"{source}/api/history?{urlencode(parameters)}"
+    return len(_typed(pd.read_json(url, lines=True, convert_dates=False), None))
+
+
+def polars(source: str, part: str) -> int:
+    """polars through Python's sqlite3, and its categories and times."""
+    import polars as pl
+
+    numbers = {
+        "seq": pl.Int64,
+        "timestamp": pl.Int64,
+        "cost_usd": pl.Float64,
+        "duration_ms": pl.Int64,
+        **{name: pl.Int64 for name in HISTORY_COLUMNS if name.endswith("_tokens")},
+    }
+    types = {name: numbers.get(name, pl.String) for name in columns_of(part)}
+    with closing(sqlite3.connect(source)) as db:
+        frame = pl.read_database(_sql(part), db, schema_overrides=types, infer_schema_length=None)
+    plain = ("event_id", "tool_use_id", "extra", *numbers)
+    return len(
+        frame.with_columns(
+            pl.from_epoch("timestamp", time_unit="us").dt.replace_time_zone("UTC"),
+            *(pl.col(name).cast(pl.Categorical) for name in frame.columns if name not in plain),
+        )
+    )
+
+
+def sqlite_shell(source: str, part: str) -> Callable[[], int]:
+    """The sqlite3 program writes the rows to nowhere; they are counted afterwards."""
+    with subprocess.Popen(
+        ["sqlite3", "-readonly", source, _sql(part)], stdout=subprocess.DEVNULL
+    ) as process:
+        process.wait()
+
+    def count() -> int:
+        with closing(sqlite3.connect(source)) as db:
+            return int(db.execute(f"SELECT count(*) FROM ({_sql(part)})").fetchone()[0])
+
+    return count
+
+
+WAYS: dict[str, Callable[[str, str], int | Callable[[], int]]] = {
+    way.__name__: way
+    for way in (
+        *(load_history, iter_history, seal, export),
+        *(read_sql_query, read_json, polars, sqlite_shell),
+    )
+}
+_LIBRARIES = {
+    "load_history": ("htmlgraph_nb.history",),
+    "iter_history": ("htmlgraph_nb.history",),
+    "seal": ("htmlgraph_nb.sealing",),
+    "export": ("htmlgraph_nb.export",),
+    "read_sql_query": ("pandas", "pyarrow", "htmlgraph_nb.history"),
+    "read_json": ("pandas", "pyarrow", "htmlgraph_nb.history"),
+    "polars": ("polars",),
+    "sqlite_shell": (),
+}
+
+
+def peak_mb() -> float:
+    """Return the peak of this process's resident memory."""
+    try:
+        # Of this program alone, where getrusage's begins with the one that started it.
+        with open("/proc/self/status", encoding="ascii") as file:
+            lines = dict(line.split(":", 1) for line in file)
+        return int(lines["VmHWM"].split()[0]) * 1_024 / 1e6
+    except (OSError, KeyError):
+        unit = 1 if sys.platform == "darwin" else 1_024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def main() -> None:
+    """Run one way and print what it took."""
+    way, source, part = sys.argv[1:]
+    for name in _LIBRARIES[way]:
+        __import__(name)
+    base = peak_mb()
+    start = time.perf_counter()
+    found = WAYS[way](source, part)
+    seconds = time.perf_counter() - start
+    peak = peak_mb() - base
+    n_rows = found if isinstance(found, int) else found()
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1_024 / 1e6
+    figures = {"seconds": seconds, "rows": n_rows, "peak_mb": peak}
+    print(json.dumps({**figures, "child_mb": children}))
+
+
+if __name__ == "__main__":
+    main()

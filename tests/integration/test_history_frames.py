@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from htmlgraph_nb import PresenceManager, load_history, load_presence
 from htmlgraph_nb.errors import InvalidEvent, ServerNotFound, StoreDamaged, StoreUnavailable
-from htmlgraph_nb.history import HISTORY_DTYPES, PRESENCE_DTYPES, presence_frame
+from htmlgraph_nb.history import HISTORY_DTYPES, PRESENCE_DTYPES, iter_history, presence_frame
 from htmlgraph_nb.model import Event
 from tests.integration.server import Server
 from tests.polling import wait_until
@@ -147,6 +148,67 @@ def test_an_unreadable_time_is_refused(file: str, since: str) -> None:
     """The error names what was seen and what is expected."""
     with pytest.raises(InvalidEvent, match=r"since is .*expected an ISO time"):
         load_history(file, since=since)
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ({"limit": -1}, "limit is integer -1, expected a whole number from 0"),
+        ({"limit": 1.5}, "limit is number 1.5, expected"),
+        ({"limit": True}, "limit is true, expected"),
+        ({"columns": "tool"}, "unknown column 'tool', expected some of seq"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(file: str, question: dict[str, Any], words: str) -> None:
+    """The error names what was seen and what is expected."""
+    with pytest.raises(InvalidEvent, match=words):
+        load_history(file, **question)
+    with pytest.raises(InvalidEvent, match="chunk_rows is integer 0, expected"):
+        next(iter_history(file, chunk_rows=0))
+
+
+def test_columns_as_they_were_asked(file: str) -> None:
+    """One name, none, one twice; rows are counted all the same."""
+    assert list(load_history(file, columns="agent_id").columns) == ["agent_id"]
+    assert load_history(file, columns=[]).shape == (60, 0)
+    assert load_history(file, columns=["seq", "model", "seq"]).shape == (60, 3)
+    assert len(load_history(file, limit=0)) == 0
+    assert len(load_history(file, limit=np.int64(3))) == 3
+
+
+def test_a_frame_knows_its_source(file: str) -> None:
+    """As it was given; chunks too."""
+    assert load_history(file).attrs == {"source": file}
+    assert load_history(Path(file), columns="seq").attrs == {"source": file}
+    assert next(iter_history(file)).attrs == {"source": file}
+
+
+def test_categories_are_those_that_occur_sorted(file: str) -> None:
+    """Whatever was left out by a filter or a limit."""
+    frame = load_history(file)
+    assert frame["agent_id"].cat.categories.tolist() == ["agent-0", "agent-1", "agent-2"]
+    assert not frame["agent_id"].cat.ordered
+    part = load_history(file, agents=["agent-2", "agent-0"], limit=2)
+    assert part["agent_id"].cat.categories.tolist() == ["agent-0", "agent-2"]
+    assert load_history(file, agents="none")["agent_id"].cat.categories.tolist() == []
+
+
+def test_a_bar_is_shown_when_it_is_wanted_or_late(
+    file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, never, or from the first second on."""
+    load_history(file)
+    load_history(file, progress=False)
+    assert capsys.readouterr().err == ""
+    load_history(file, progress=True)
+    assert "history: 100%" in capsys.readouterr().err
+    monkeypatch.setattr("htmlgraph_nb.history._BAR_AFTER_S", -1.0)
+    load_history(file)
+    assert "history: " in capsys.readouterr().err
+    list(iter_history(file, progress=True, chunk_rows=7))
+    assert "60.0/60.0" in capsys.readouterr().err
+    load_history(file, progress=False)
+    assert capsys.readouterr().err == ""
 
 
 def test_an_unknown_column_is_refused(file: str) -> None:

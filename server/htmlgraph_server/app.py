@@ -9,14 +9,17 @@ from typing import Any
 
 from tornado import web
 
+from htmlgraph_nb.connectors.otlp_metrics import TokenMeters
 from htmlgraph_nb.intake import Publication
 
 from . import broadcasts, handlers, history_routes, page, sockets
 from .activity import ActivityCache
 from .api import NotFound
 from .history import HistoryReader
+from .otlp import routes as otlp_routes
 from .service import Service
 from .status import make_registry
+from .streams import StreamPool
 
 logger = logging.getLogger("htmlgraph.http")
 
@@ -40,6 +43,9 @@ ROUTES: tuple[tuple[str, type[web.RequestHandler]], ...] = (
     (r"/api/broadcast/tracks/([^/]+)", broadcasts.Track),
     (r"/api/broadcast/spikes/([^/]+)", broadcasts.Spike),
     (r"/api/hooks/([^/]+)", handlers.AgentHook),
+    (r"/v1/logs", otlp_routes.Logs),
+    (r"/v1/traces", otlp_routes.Traces),
+    (r"/v1/metrics", otlp_routes.Metrics),
     (r"/api/status", handlers.Status),
     (r"/api/openapi\.json", handlers.OpenApi),
     (r"/metrics", handlers.Metrics),
@@ -52,7 +58,9 @@ def make_app(service: Service) -> web.Application:
     settings: dict[str, Any] = {
         "service": service,
         "history": history,
+        "streams": StreamPool(),
         "activity": ActivityCache(history),
+        "token_meters": TokenMeters(),
         "metrics": make_registry(service),
         "websocket_ping_interval": PING_INTERVAL_S,
         "websocket_ping_timeout": PING_TIMEOUT_S,

@@ -11,7 +11,8 @@ from htmlgraph_nb.schema import HISTORY_COLUMNS
 from htmlgraph_nb.wire import MAX_FILTER_VALUES
 
 from .activity import MAX_MINUTES
-from .history_routes import DEFAULT_MINUTES, ORDERS
+from .dump import COMPRESSIONS
+from .history_routes import DEFAULT_MINUTES, FORMATS, ORDERS
 from .ingest import MAX_EVENTS
 from .schemas import (
     CURSOR,
@@ -35,6 +36,7 @@ _REFUSALS = {
     "404": "Nothing is known of it.",
     "409": "The cursor is of another database: start again without it.",
     "413": "The body is too long.",
+    "415": "The body has another media type or encoding.",
     "429": "A bound of the server is reached; Retry-After says when to come back.",
     "503": "The database cannot be used now, or too much is on its way.",
 }
@@ -161,8 +163,13 @@ def _history() -> Part:
         ),
         _query(
             "format",
-            {"type": "string", "enum": ["json", "ndjson", "csv"]},
+            {"type": "string", "enum": list(FORMATS)},
             "Goes before the Accept header.",
+        ),
+        _query(
+            "compression",
+            {"type": "string", "enum": list(COMPRESSIONS), "default": "none"},
+            "Of the buffers of an Arrow stream; other formats are never compressed.",
         ),
     ]
     row = reference("HistoryEvent")
@@ -177,9 +184,10 @@ def _history() -> Part:
             **_content(record(page)),
             **_content({"type": "string"}, "application/x-ndjson"),
             **_content({"type": "string"}, "text/csv"),
+            **_content({"type": "string", "format": "binary"}, FORMATS["arrow"]),
         },
     }
-    responses = _responses(good, "400 409 503")
+    responses = _responses(good, "400 409 429 503")
     return {"get": _operation("get_history", "Stored events.", responses, parameters)}
 
 
@@ -268,6 +276,27 @@ def _hooks() -> Part:
     return {"post": _operation("agent_hook", summary, responses, [agent], content)}
 
 
+def _telemetry() -> dict[str, Part]:
+    anything: Schema = {"type": "object"}
+    binary: Schema = {"type": "string", "format": "binary"}
+    body = {**_content(anything, JSON, {}), **_content(binary, "application/x-protobuf")}
+    taken = {
+        "description": "Taken; a partial success names how many records were refused.",
+        "content": {**_content(anything, JSON), **_content(binary, "application/x-protobuf")},
+    }
+    return {
+        f"/v1/{signal}": {
+            "post": _operation(
+                f"otlp_{signal}",
+                f"{signal.capitalize()} by the OpenTelemetry protocol.",
+                _responses(taken, "400 413 415 429 503"),
+                body=body,
+            )
+        }
+        for signal in ("logs", "traces", "metrics")
+    }
+
+
 def _plain() -> Part:
     string: Schema = {"type": "string"}
     page = {"description": "The live page.", "content": _content(string, "text/html")}
@@ -336,6 +365,7 @@ def document() -> dict[str, Any]:
             "/api/activity": _activity(),
             **_broadcasts(),
             "/api/hooks/{agent}": _hooks(),
+            **_telemetry(),
         },
         "components": {
             "schemas": named_schemas(),

@@ -1,0 +1,68 @@
+"""OpenTelemetry signals as plain values: what the decoders of either encoding make.
+
+Source: the OpenTelemetry protocol (https://opentelemetry.io/docs/specs/otlp/), version 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Attributes = Mapping[str, Any]
+"""Key → text, bool, int, float, list or mapping."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One log record.
+
+    Attributes:
+        name: its event name, or its body where that is a text; "".
+        at_ns: nanoseconds since 1970 at which it happened, or else was observed; 0: not told.
+    """
+
+    resource: Attributes
+    scope: str
+    name: str
+    attributes: Attributes
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One span that has ended.
+
+    Attributes:
+        trace_id, span_id: lower-case hexadecimal digits.
+        failed: its status is an error.
+    """
+
+    resource: Attributes
+    scope: str
+    name: str
+    attributes: Attributes
+    start_ns: int
+    end_ns: int
+    trace_id: str
+    span_id: str
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One point of a sum or a histogram.
+
+    Attributes:
+        value: of a sum; of a histogram the sum of its values.
+        delta: it counts since the last point, not since ``start_ns``.
+    """
+
+    resource: Attributes
+    scope: str
+    metric: str
+    attributes: Attributes
+    value: float
+    start_ns: int
+    at_ns: int
+    delta: bool

@@ -1,0 +1,1 @@
+"""OTLP/HTTP: what agents' own telemetry sends, decoded and answered."""

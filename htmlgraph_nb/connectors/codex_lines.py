@@ -24,7 +24,15 @@ def spawned_by(payload: Record) -> str | None:
     """Return the id of the session whose subagent a session is."""
     subagent = mapping(mapping(payload.get("source")).get("subagent"))
     spawn = mapping(subagent.get("thread_spawn"))
-    return identifier(spawn.get("parent_thread_id"))
+    return identifier(spawn.get("parent_thread_id")) or identifier(payload.get("parent_thread_id"))
+
+
+def own_from(payload: Record) -> int | None:
+    """Return the ordinal of the first line that is a forked session's own; None if not told."""
+    told = count(payload.get("subagent_history_start_ordinal"))
+    if told is not None:
+        return told
+    return count(mapping(payload.get("history_base")).get("end_ordinal_exclusive"))
 
 
 def begun_before(payload: Record, moment_of_fork: datetime) -> bool | None:

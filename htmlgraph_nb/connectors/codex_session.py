@@ -1,7 +1,7 @@
 """Codex's session files ("rollouts") to Events, pure.
 
 ``~/.codex/sessions/YYYY/MM/DD/rollout-*.jsonl``; source of the format: RolloutLine and EventMsg in
-codex-rs/protocol/src/protocol.rs of openai/codex, and files of the versions 0.40 to 0.147. Unknown
+codex-rs/protocol/src/protocol.rs of openai/codex, and files of the versions 0.40 to 0.169. Unknown
 lines and fields are ignored.
 
 Each ``token_count`` tells what the last request used and what the session used so far. The former
@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..model import Event
-from .codex_lines import Record, Usage, begun_before, failed, growth, spawned_by, usage_of
+from .codex_lines import Record, Usage, begun_before, failed, growth, own_from, spawned_by, usage_of
 from .fields import (
     count,
     fit,
@@ -39,16 +39,9 @@ SOURCE = "codex-session"
 _may_tell = type_finder(
     (
         *("session_meta", "turn_context", "compacted", "token_count", "token_usage_record"),
-        *(
-            "user_message",
-            "task_started",
-            "task_complete",
-            "turn_aborted",
-            "error",
-            "web_search_call",
-        ),
+        *("user_message", "item_completed", "task_started", "task_complete", "turn_aborted"),
         *("function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"),
-        *("local_shell_call", "web_search_call"),
+        *("local_shell_call", "web_search_call", "error"),
     )
 )
 _CALLS = frozenset({"function_call", "custom_tool_call", "local_shell_call"})
@@ -73,8 +66,10 @@ class CodexSession:
     _request: tuple[str, Usage] | None = None
     _turn: str | None = None
     _calls: dict[str, Call] = field(default_factory=dict)
+    _prompt_form: object = None
     _forked_at: datetime | None = None
     _copied_turns: bool = False
+    _own_from: int | None = None
 
     def feed(self, line: bytes) -> list[Event]:
         """Return the events that are certain with this line; InvalidEvent if it is no JSON object.
@@ -93,7 +88,11 @@ class CodexSession:
             return []
         if kind == "session_meta":
             return self._begin(payload, at)
-        if self._session is None or (self._forked_at and self._is_copy(payload, before, at)):
+        if self._session is None:
+            return []
+        if self._forked_at is not None and self._is_copy(record, payload, before, at):
+            copied = usage_of(mapping(payload.get("info")).get("total_token_usage"))
+            self._total = copied or self._total
             return []
         if kind == "turn_context":
             self._model = text(payload.get("model")) or self._model
@@ -140,7 +139,9 @@ class CodexSession:
         self._model = self._turn = self._total = self._request = None
         self._n_answers = 0
         self._calls = {}
+        self._prompt_form = None
         self._forked_at, self._copied_turns = created if is_fork else None, False
+        self._own_from = own_from(payload)
         if spawned is None:
             about = named(version=keyword(payload.get("cli_version")))
             return [self._event("session_start", created, "SessionStart", extra=about)]
@@ -148,8 +149,13 @@ class CodexSession:
         parent = {"agent_id": self._parent, "parent_agent_id": None}
         return [self._event("subagent_start", created, "SubagentStart", extra=about, **parent)]
 
-    def _is_copy(self, payload: Record, before: datetime | None, at: datetime) -> bool:
+    def _is_copy(
+        self, record: Record, payload: Record, before: datetime | None, at: datetime
+    ) -> bool:
         """Whether a line of a forked session still belongs to the history of its parent."""
+        ordinal = count(record.get("ordinal"))
+        if self._own_from is not None and ordinal is not None:
+            return ordinal < self._own_from
         forked_at = self._forked_at or at
         copied = begun_before(payload, forked_at)
         if copied is not None:
@@ -242,6 +248,13 @@ class CodexSession:
         return []
 
     def _prompt(self, payload: Record, at: datetime) -> list[Event]:
+        form = payload.get("type")
+        if form == "item_completed" and mapping(payload.get("item")).get("type") != "UserMessage":
+            return []
+        # Some versions write a prompt in both forms.
+        self._prompt_form = self._prompt_form or form
+        if form != self._prompt_form:
+            return []
         return [self._event("prompt", at, f"prompt:{at.isoformat()}")]
 
     def _turn_ended(self, payload: Record, at: datetime) -> list[Event]:
@@ -265,6 +278,7 @@ class CodexSession:
 _READERS = {
     "event_msg/token_count": CodexSession._tokens,
     "event_msg/user_message": CodexSession._prompt,
+    "event_msg/item_completed": CodexSession._prompt,
     "event_msg/task_started": CodexSession._turn_started,
     "event_msg/task_complete": CodexSession._turn_ended,
     "event_msg/turn_aborted": CodexSession._turn_ended,

@@ -129,6 +129,17 @@ def test_fork_of_a_version_without_turn_ids() -> None:
     assert tokens(read(CodexSession(), lines)) == (20, 0, 0, 0, 2)
 
 
+def test_total_that_a_fork_takes_over_is_no_request_of_its_own() -> None:
+    """A forked session that tells the copied total again has used nothing yet."""
+    lines = [
+        meta(OTHER, 100, forked_from_id=ID),
+        count((10, 0, 1), (10, 0, 1), 100.03),
+        count((10, 0, 1), (10, 0, 1), 130),
+        count((30, 0, 3), (20, 0, 2), 131),
+    ]
+    assert tokens(read(CodexSession(), lines)) == (20, 0, 0, 0, 2)
+
+
 def test_last_usage_is_summed() -> None:
     """What each request used is summed, also where the total begins anew."""
     lines = [meta(), count((10, 4, 2, 1), (10, 4, 2, 1), 1), count((3, 0, 1), (3, 0, 1), 2)]
@@ -178,6 +189,14 @@ def test_subagent() -> None:
     assert start.extra == {"child_agent_id": f"codex-{OTHER}"}
     assert (prompt.event_type, prompt.agent_id) == ("prompt", f"codex-{OTHER}")
     assert (prompt.parent_agent_id, prompt.session_id) == (AGENT, ID)
+
+
+def test_subagent_that_was_given_its_parents_history() -> None:
+    """Where the head tells at which line a subagent's own history begins, all before is a copy."""
+    head = json.loads(meta(OTHER, 10, parent_thread_id=ID, subagent_history_start_ordinal=3))
+    told = [json.loads(count((n, 0, n), (n, 0, n), 11)) for n in (7, 8, 9)]
+    lines = [line({**one, "ordinal": place}) for place, one in enumerate([head, *told])]
+    assert tokens(read(CodexSession(), lines)) == (9, 0, 0, 0, 9)
 
 
 def test_tool_events_are_those_of_the_hooks() -> None:
@@ -232,6 +251,16 @@ def test_compaction_search_and_error() -> None:
     check(events)
 
 
+def test_prompt_as_an_item() -> None:
+    """Newer versions write a prompt as an item, some in both forms: it is one prompt."""
+    item_form = message("item_completed", 2, item={"type": "UserMessage", "content": CONTENT})
+    other = message("item_completed", 3, item={"type": "AgentMessage"})
+    older = message("user_message", 2, message=CONTENT)
+    assert kinds(read(CodexSession(), [meta(), item_form, other])) == ["session_start", "prompt"]
+    for both in ([older, item_form], [item_form, older]):
+        assert kinds(read(CodexSession(), [meta(), *both])) == ["session_start", "prompt"]
+
+
 def test_request_behind_a_compaction() -> None:
     """What a compaction used counts where no token_count tells of it, and once where one does."""
     record = entry("token_usage_record", 1, response_id="r", usage=used(50, 10, 4))
@@ -252,7 +281,7 @@ def test_lines_before_the_head_are_ignored() -> None:
 
 KINDS = st.sampled_from(
     "session_meta turn_context event_msg response_item compacted token_usage_record token_count "
-    "user_message "
+    "user_message item_completed "
     "function_call function_call_output task_started task_complete turn_aborted error".split()
 )
 VALUES = st.recursive(

@@ -167,6 +167,18 @@ def test_a_project_a_dry_run_and_a_folder_of_dotfiles(user: User) -> None:
     assert (elsewhere / "settings.json").exists()
 
 
+def test_variables_of_telemetry(user: User) -> None:
+    """They are lines for a shell, of the server that is named, and write nothing."""
+    done = user.types("connect", "otel", "--url", "http://box:8000/")
+    assert done.returncode == 0, done.stderr
+    shell = f"{done.stdout}\nenv"
+    found = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True).stdout
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT=http://box:8000\n" in found
+    assert "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf\n" in found
+    assert "CLAUDE_CODE_ENABLE_TELEMETRY=1\n" in found
+    assert os.listdir(user.home) == ["shop"]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

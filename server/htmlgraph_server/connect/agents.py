@@ -156,3 +156,22 @@ def _command(agent: Agent, command: str, waited_for: bool) -> dict[str, Any]:
         return {"name": "htmlgraph", **handler, "timeout": _TIMEOUT_S * 1_000}
     handler["timeout"] = _TIMEOUT_S
     return handler if waited_for else {**handler, "async": True}
+
+
+def telemetry_variables(url: str, needs_token: bool) -> dict[str, str]:
+    """Return the environment variables that send an agent's own telemetry to a server.
+
+    The last two are OpenTelemetry's, for any program; the others switch Claude Code's on.
+    """
+    found = {
+        "CLAUDE_CODE_ENABLE_TELEMETRY": "1",
+        "OTEL_LOGS_EXPORTER": "otlp",
+        "OTEL_METRICS_EXPORTER": "otlp",
+    }
+    if needs_token:
+        found["OTEL_EXPORTER_OTLP_HEADERS"] = f"Authorization=Bearer ${_TOKEN}"
+    return {
+        **found,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": url.rstrip("/"),
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    }

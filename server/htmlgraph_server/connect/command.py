@@ -11,16 +11,17 @@ from datetime import datetime
 from typing import Any
 
 from htmlgraph_nb.errors import ConfigError, StoreError
-from htmlgraph_nb.locations import default_db, running_server
+from htmlgraph_nb.locations import DEFAULT_URL, default_db, running_server
 from htmlgraph_nb.store import open_reader, translated
 from htmlgraph_nb.times import from_micros
 
 from . import hooks, settings_file
-from .agents import AGENTS, Agent, groups_of, hook_command
+from .agents import AGENTS, Agent, groups_of, hook_command, telemetry_variables
 from .json_text import BadJson
 from .settings_file import Plan
 
 Say = Callable[[str], None]
+TELEMETRY = "otel"
 
 
 def add_parser(commands: argparse._SubParsersAction[Any], say: Say) -> argparse.ArgumentParser:
@@ -32,9 +33,10 @@ def add_parser(commands: argparse._SubParsersAction[Any], say: Say) -> argparse.
     parser: argparse.ArgumentParser = commands.add_parser(
         "connect",
         help="let a coding agent report here, by hooks in its own settings",
-        description="Adds htmlgraph-hook to an agent's own settings and keeps all else as it is.",
+        description="Adds htmlgraph-hook to an agent's own settings and keeps all else as it is. "
+        "otel prints the variables that send OpenTelemetry here.",
     )
-    parser.add_argument("agent", nargs="?", choices=sorted(AGENTS), help="which agent")
+    parser.add_argument("agent", nargs="?", choices=[*AGENTS, TELEMETRY], help="which agent")
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--user", action="store_true", help="in the user's settings (this is the default)"
@@ -51,7 +53,9 @@ def add_parser(commands: argparse._SubParsersAction[Any], say: Say) -> argparse.
         action="store_true",
         help="let Claude Code POST by itself; it then shows errors while no server runs",
     )
-    parser.add_argument("--url", help="the server for --http (default: the one that runs here)")
+    parser.add_argument(
+        "--url", help="the server, for --http and otel (default: the one that runs here)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="show the difference, write nothing")
     parser.add_argument("--undo", action="store_true", help="take our entries out again")
     parser.add_argument("--check", action="store_true", help="which agents report, and since when")
@@ -70,15 +74,20 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str], say: Say) -> 
             say(line)
         return 0
     if arguments.agent is None:
-        raise ConfigError(f"name the agent: htmlgraph-nb connect {'|'.join(AGENTS)}")
+        raise ConfigError(f"name the agent: htmlgraph-nb connect {'|'.join([*AGENTS, TELEMETRY])}")
+    running = running_server()
+    url = arguments.url or running.get("url") or DEFAULT_URL
+    if arguments.agent == TELEMETRY:
+        for name, value in telemetry_variables(url, bool(running.get("token"))).items():
+            say(f'export {name}="{value}"')
+        return 0
     agent = AGENTS[arguments.agent]
     path = agent.path(environ, arguments.project)
     if arguments.undo:
         plan = settings_file.to_disconnect(path)
     else:
-        own = running_server().get("url") or "http://127.0.0.1:8000"
-        url = (arguments.url or own) if arguments.http else None
-        plan = settings_file.to_connect(path, groups_of(agent, hook_command(agent), url))
+        groups = groups_of(agent, hook_command(agent), url if arguments.http else None)
+        plan = settings_file.to_connect(path, groups)
     for line in _difference(plan):
         say(line)
     if not plan.changes:

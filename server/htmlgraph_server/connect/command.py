@@ -54,7 +54,7 @@ def add_parser(commands: argparse._SubParsersAction[Any], say: Say) -> argparse.
         help="let Claude Code POST by itself; it then shows errors while no server runs",
     )
     parser.add_argument(
-        "--url", help="the server, for --http and otel (default: the one that runs here)"
+        "--url", help="the server of --http and otel (default: the running one)"
     )
     parser.add_argument("--dry-run", action="store_true", help="show the difference, write nothing")
     parser.add_argument("--undo", action="store_true", help="take our entries out again")

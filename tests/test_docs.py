@@ -21,6 +21,7 @@ from htmlgraph_server.cli import main
 from htmlgraph_server.config import SETTINGS
 from htmlgraph_server.ingest import MAX_EVENTS, MAX_LINES
 from htmlgraph_server.openapi import document
+from htmlgraph_server.streams import MAX_CHILDREN, MAX_WAITING
 from tests.integration.server import Server, running
 
 ROOT = Path(__file__).parent.parent
@@ -192,6 +193,8 @@ def test_limits() -> None:
         wire.MAX_CLIENT_FRAME_BYTES,
         wire.MAX_FILTER_VALUES,
         wire.STATE_PART_AGENTS,
+        MAX_CHILDREN,
+        MAX_WAITING,
     }
     assert f"to {MAX_EXTRA_BYTES} bytes" in section("Events")
     assert f"1 to {MAX_ID_CHARS} characters" in section("Events")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import replace
 from typing import cast
@@ -16,8 +17,10 @@ from htmlgraph_nb.wire import Cursor, dumps
 from .activity import MAX_MINUTES, ActivityCache
 from .api import Api
 from .base import Problem
-from .encoding import csv_head
+from .dump import COMPRESSIONS, request
+from .encoding import after_chunk, csv_head
 from .history import HistoryReader
+from .streams import BrokenOff, Child, StreamPool
 
 logger = logging.getLogger("htmlgraph.http")
 
@@ -30,6 +33,7 @@ FORMATS = {
     "json": "application/json; charset=utf-8",
     "ndjson": "application/x-ndjson; charset=utf-8",
     "csv": "text/csv; charset=utf-8",
+    "arrow": "application/vnd.apache.arrow.stream",
 }
 """Name of each format → its Content-Type."""
 
@@ -38,10 +42,13 @@ class History(Api):
     """``GET /api/history``: stored events, as a JSON page or as a stream of all of them."""
 
     _left = False
+    _child: Child | None = None
 
     def on_connection_close(self) -> None:
         super().on_connection_close()
         self._left = True
+        if self._child is not None:
+            self._child.kill()
 
     async def head(self) -> None:
         self._query()
@@ -50,14 +57,17 @@ class History(Api):
     async def get(self) -> None:
         query = self._query()
         kind = self._format()
+        self.choice_parameter("compression", COMPRESSIONS, "none")
         self.set_header("Content-Type", FORMATS[kind])
         self._begun = False
         try:
             if kind == "json":
                 await self._send_page(query)
+            elif kind == "arrow":
+                await self._send_arrow(query)
             else:
                 await self._send_text(query, kind)
-        except (HtmlgraphError, StreamClosedError) as error:
+        except (HtmlgraphError, StreamClosedError, BrokenOff, TimeoutError) as error:
             if not self._begun:
                 raise
             # An answer that breaks off must not look complete.
@@ -67,7 +77,7 @@ class History(Api):
     def _query(self) -> HistoryQuery:
         self.known_parameters(
             *("since", "until", "agent", "session", "tool", "feature", "event_type"),
-            *("columns", "limit", "cursor", "order", "format"),
+            *("columns", "limit", "cursor", "order", "format", "compression"),
         )
         columns = self.text_parameter("columns")
         cursor = self.text_parameter("cursor")
@@ -128,17 +138,47 @@ class History(Api):
         await self.finish()
 
     async def _send_text(self, query: HistoryQuery, kind: str) -> None:
+        """Send a short answer as it is; what a first chunk does not hold comes from a child."""
+        chunk = await self._reader.chunk(query, kind)
         if kind == "csv":
             self.write(csv_head(query.row_columns))
-        async for chunk in self._reader.chunks(query, kind):
-            self.write(chunk.body)
-            await self._flush()
+        self.write(chunk.body)
+        rest = after_chunk(query, chunk)
+        if rest is not None:
+            await self._send_of_child(request(self._reader.path, rest, kind))
         await self.finish()
 
+    async def _send_arrow(self, query: HistoryQuery) -> None:
+        compression = self.choice_parameter("compression", COMPRESSIONS, "none")
+        await self._send_of_child(request(self._reader.path, query, "arrow", compression))
+        await self.finish()
+
+    async def _send_of_child(self, question: bytes) -> None:
+        pool = cast(StreamPool, self.settings["streams"])
+        async with pool.open(question) as child:
+            self._child = child
+            # The client may have left while it waited for its turn.
+            self._check_left()
+            await child.begin()
+            async for piece in child.pieces():
+                self.write(piece)
+                await self._flush()
+
     async def _flush(self) -> None:
-        """Wait until the client has read what was written."""
+        """Wait until the client has read what was written: memory stays at one piece.
+
+        Raises:
+            StreamClosedError: it left; TimeoutError: it reads nothing for too long.
+        """
+        self._check_left()
         self._begun = True
-        await self.flush()
+        try:
+            await asyncio.wait_for(self.flush(), self.service.config.hub.stall_timeout_s)
+        except TimeoutError:
+            raise TimeoutError("its reader has stalled") from None
+        self._check_left()
+
+    def _check_left(self) -> None:
         if self._left:
             raise StreamClosedError
 

@@ -145,6 +145,7 @@ async def run(
             await stop.wait()
             logger.info("stopping")
         await _end(service, server, watcher, disconnect)
+    app.settings["streams"].close()
     app.settings["history"].close()
 
 

@@ -25,6 +25,8 @@ log.addHandler(logging.NullHandler())
 
 HEARTBEAT_S = 5.0
 KEYFRAME_S = 5.0
+KEYFRAME_AGENTS = 1000
+"""With more agents keyframes come less often in proportion: each is work for kernel and browser."""
 CHANGES_PER_SECOND = 3000
 """Beyond this a browser does nothing but lay out cards: batches come less often instead."""
 AWAY_AFTER_S = 60.0
@@ -90,7 +92,7 @@ class Feed:
     A batch holds the latest state of each agent that changed, at most ``max_rate`` times a
     second; an empty one is sent after 5 s of silence. A keyframe holds everything: at once when
     the server or its database is another one, and else every 5 s if anything changed, which
-    repairs a lost batch.
+    repairs a lost batch; of more than 1,000 agents in proportion less often.
 
     The page says every 10 s that it shows the widget. After 60 s without that, only a keyframe
     every 30 s is sent, and after ten minutes nothing: Jupyter Server keeps what a closed page does
@@ -112,6 +114,7 @@ class Feed:
         self._looked_at = now
         self._batch_at = self._keyframe_at = now - AWAY_KEYFRAME_S
         self._batch_size = 0
+        self._keyframe_pause = KEYFRAME_S
         self._sent: Cursor | None = None
         self._n = 0
 
@@ -160,7 +163,7 @@ class Feed:
         if self._keyframe_now or self._changed or self._connection_changed:
             return self._batch_at + pause
         due = self._batch_at + HEARTBEAT_S
-        return min(due, self._keyframe_at + KEYFRAME_S) if self._dirty else due
+        return min(due, self._keyframe_at + self._keyframe_pause) if self._dirty else due
 
     def take(self, now: float, view: View) -> dict[str, Any] | None:
         """Return the message that is due now, or None."""
@@ -171,7 +174,7 @@ class Feed:
             self._keyframe_now
             or self.away
             or self._set_back(view.cursor)
-            or (self._dirty and now >= self._keyframe_at + KEYFRAME_S)
+            or (self._dirty and now >= self._keyframe_at + self._keyframe_pause)
         )
         message = self._keyframe(now, view) if whole else self._batch(view)
         self._changed.clear()
@@ -189,6 +192,7 @@ class Feed:
         self._keyframe_now = self._dirty = False
         self._keyframe_at = now
         self._batch_size = len(view.agents)
+        self._keyframe_pause = KEYFRAME_S * max(1.0, len(view.agents) / KEYFRAME_AGENTS)
         return {"kind": "keyframe", "n": self._n, "state": view.to_state()}
 
     def _batch(self, view: View) -> dict[str, Any]:

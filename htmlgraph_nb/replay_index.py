@@ -353,11 +353,9 @@ class HistoryIndex:
 
     def _picks(self, row: int) -> set[int]:
         part = int(self.rows.part[row])
-        last = [last_of(some, row) for some in self._last_of]
-        picks = {row if self.rows.counts[row] else part}
-        picks.update(one for one in last if one >= part)
-        ended = last_of(self._session_ends, row)
-        turn = max(last_of(self._turn_ends, row), ended, part - 1)
+        ended, turn_end = last_of(self._session_ends, row), last_of(self._turn_ends, row)
+        picks = self._last_signs(row, part, ended, turn_end)
+        turn = max(turn_end, ended, part - 1)
         halt = max(last_of(self._signs[HALT], row), ended, part - 1)
         windows = ((self._calls, turn), (self._children, halt), (self._questions, turn))
         for pairs, low in windows:
@@ -375,7 +373,27 @@ class HistoryIndex:
                     picks.add(int(closed[place]))
         return picks
 
-    def _same_instant(self, one: int, part: int, row: int) -> range:
+    def _last_signs(self, row: int, part: int, ended: int, turn_end: int) -> set[int]:
+        """Return the last row of each kind of sign, or the one that alone decides."""
+        told = last_of(self._told, row)
+        if ended < part and self._working[row] and not self._lingers(turn_end, part, row):
+            # It works: only what is open, and else its very last sign, has a say.
+            return {told}
+        if ended < part and turn_end == told == row:
+            # A turn just ended: nothing before it has a say but the subagents.
+            return {row}
+        last = [last_of(some, row) for some in self._last_of]
+        return {row if self.rows.counts[row] else part, *(one for one in last if one >= part)}
+
+    def _lingers(self, turn_end: int, part: int, row: int) -> bool:
+        """Whether the end of a turn counts beyond it: tasks go on, or it ties with what follows."""
+        if turn_end < part:
+            return False
+        following = self.rows.times[min(turn_end + 1, row)]
+        tied = turn_end < row and following == self.rows.times[turn_end]
+        return tied or "background_tasks" in self.rows.extra.get(turn_end, ())
+
+    def _same_instant(self, one: int, part: int, row: int) -> list[int]:
         """Return the rows of the same microsecond, from ``part`` to ``row``."""
         times = self.rows.times
         first, end = one, one + 1
@@ -383,7 +401,7 @@ class HistoryIndex:
             first -= 1
         while end <= row and times[end] == times[one]:
             end += 1
-        return range(first, end)
+        return [near for near in range(first, end) if self.rows.counts[near]]
 
     def _begin(self, agent_id: str, life: int, part: int) -> AgentState:
         """Return the state of an agent before its session: when it was last heard, and of what."""

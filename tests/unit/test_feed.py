@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from math import inf
 
@@ -158,6 +159,36 @@ def test_a_keyframe_follows_changes_within_five_seconds_and_only_once():
     sent = drive(feed, 14.0, view(agent("a", 1)))
     kinds = [(round(now), message["kind"]) for now, message in sent]
     assert kinds == [(0, "batch"), (5, "keyframe"), (10, "batch")]
+
+
+def test_keyframes_of_many_agents_come_less_often():
+    """Of 4,000 agents every 20 s: each costs the kernel and the browser more than all batches."""
+    many = view(*(agent(f"a{number}", number + 1) for number in range(4000)))
+    feed = fed(shown=many)
+    kinds = []
+    for second in range(2, 42):
+        feed.note(["a1"])
+        message = feed.take(float(second), many)
+        kinds += [second] if message and message["kind"] == "keyframe" else []
+    assert kinds == [20, 40]
+
+
+def test_a_keyframe_can_be_asked_for_and_carries_the_last_minutes():
+    """When more is new than the agents that changed."""
+    feed = fed()
+    feed.note_whole()
+    shown = replace(view(agent("a", 1)), activity=lambda: {"minutes": 15})
+    message = feed.take(1.0, shown)
+    assert message["kind"] == "keyframe"
+    assert message["state"]["activity"] == {"minutes": 15}
+
+
+def test_a_batch_of_a_replay_says_its_time():
+    """The page's own clock says nothing of it."""
+    feed = fed()
+    feed.note(["a"])
+    message = feed.take(1.0, replace(view(agent("a", 1)), replaying=True))
+    assert message["at"] == "2025-01-14T14:50:30.000000Z"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,210 @@
+"""Jumping about in a stored history, beside folding it from the start.
+
+    python -m tests.benchmarks.replay [--events 1000000] [--agents 200] [--jumps 200] [--json]
+        [--quick]
+
+``load`` is the making of the index of a frame that is in memory; a jump shows all agents at a
+random time, none of which was seen before; ``step`` is one step of a replay that plays, 6 s of
+history on. ``folding`` is the peer: a Roster takes in every event up to that time, of which it is
+measured how many it takes in a second. Memory is what the process had at most, the frame
+included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from htmlgraph_nb.model import Event
+from htmlgraph_nb.replay_index import HistoryIndex
+from htmlgraph_nb.roster import Roster
+from htmlgraph_nb.times import from_micros
+
+from .table import print_figures, quantile
+
+START = 1_736_866_230_000_000
+DAY = 86_400_000_000
+TURN = ["prompt", *["tool_start", "tool_execute", "completion"] * 8, "stop"]
+SESSION = ["session_start", *TURN * 20, "session_end"]
+FOLDED = 20_000
+"""Events that the peer folds to be measured."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One way of looking back.
+
+    Attributes:
+        load_s: seconds until the first jump can be made.
+        jump_p50_ms, jump_p99_ms, jump_max_ms: of jumps to random times; of the peer: of the mean
+            time, half of the history, and of its end.
+        step_p50_ms: of steps forward; None: it has none.
+        peak_mb: most resident memory of the process so far, 1 MB = 1,000,000 bytes.
+    """
+
+    way: str
+    events: int
+    agents: int
+    load_s: float
+    jump_p50_ms: float
+    jump_p99_ms: float
+    jump_max_ms: float
+    step_p50_ms: float | None
+    peak_mb: float
+
+
+def history(n_events: int, n_agents: int) -> pd.DataFrame:
+    """Return a week of agents at work, each in sessions of 522 events, in a typed frame."""
+    random = np.random.default_rng(1)
+    agents = random.integers(0, n_agents, n_events)
+    rank = np.empty(n_events, dtype="int64")
+    by_agent = np.argsort(agents, kind="stable")
+    counts = np.bincount(agents, minlength=n_agents)
+    rank[by_agent] = np.arange(n_events) - np.repeat(np.cumsum(counts) - counts, counts)
+    rank += random.integers(0, len(SESSION), n_agents)[agents]
+    kinds, codes = np.unique(SESSION, return_inverse=True)
+    kind = codes[rank % len(SESSION)]
+    is_tool = np.char.startswith(kinds, "tool")[kind]
+    answers = kinds[kind] == "completion"
+    calls = np.where(is_tool, np.char.add("call-", (rank // 3).astype(str)), None)
+    sessions = rank // len(SESSION) * n_agents + agents
+    tools = np.where(is_tool, rank // 3 % 3, -1)
+    return pd.DataFrame(
+        {
+            "seq": np.arange(1, n_events + 1),
+            "timestamp": pd.to_datetime(
+                START + np.sort(random.integers(0, 7 * DAY, n_events)), unit="us", utc=True
+            ),
+            "agent_id": _names(agents, [f"agent-{number}" for number in range(n_agents)]),
+            "event_type": _names(kind, list(kinds)),
+            "session_id": pd.Series(sessions).astype(str).astype("category"),
+            "tool_name": _names(tools, ["Bash", "Edit", "Read"]),
+            "tool_use_id": pd.Series(calls, dtype="string"),
+            "cost_tokens": pd.Series(np.where(answers, 1200, 0), dtype="Int64"),
+            "cost_usd": np.where(answers, 0.0125, np.nan),
+        }
+    )
+
+
+def _names(codes: np.ndarray, names: list[str]) -> pd.Categorical:
+    return pd.Categorical.from_codes(codes, categories=names)
+
+
+def looked_up(frame: pd.DataFrame, n_agents: int, jumps: int) -> Figures:
+    """Measure the index."""
+    begun = time.perf_counter()
+    index = HistoryIndex(frame)
+    load_s = time.perf_counter() - begun
+    random = np.random.default_rng(2)
+    times = random.integers(index.start, index.end, jumps).tolist()
+    taken = sorted(_ms(lambda at=at: index.presences(index.at(at))) for at in times)
+    moment = index.at(START + DAY)
+    steps = []
+    for number in range(jumps):
+        begun = time.perf_counter()
+        following = index.at(START + DAY + (number + 1) * 6_000_000)
+        for agent in following.differs_from(moment).tolist():
+            index.presence(following, agent)
+        moment = following
+        steps.append((time.perf_counter() - begun) * 1e3)
+    return Figures(
+        "index",
+        len(frame),
+        n_agents,
+        load_s,
+        quantile(taken, 0.5) or 0.0,
+        quantile(taken, 0.99) or 0.0,
+        taken[-1],
+        quantile(sorted(steps), 0.5),
+        _peak_mb(),
+    )
+
+
+def folded(frame: pd.DataFrame, n_agents: int) -> Figures:
+    """Measure a Roster that takes in the events from the start, by its pace."""
+    begun = time.perf_counter()
+    n = min(FOLDED, len(frame))
+    head = frame.head(n)
+    stamps = head["timestamp"].dt.tz_localize(None).to_numpy("datetime64[us]").view("int64")
+    columns = [
+        head[name].astype(object).where(head[name].notna(), None).tolist()
+        for name in ("agent_id", "event_type", "session_id", "tool_name", "tool_use_id")
+    ]
+    events = [
+        Event(
+            agent_id=agent,
+            event_type=kind,
+            timestamp=from_micros(at),
+            session_id=session,
+            tool_name=tool,
+            tool_use_id=call,
+        )
+        for at, agent, kind, session, tool, call in zip(stamps.tolist(), *columns, strict=True)
+    ]
+    load_s = (time.perf_counter() - begun) * len(frame) / n
+    roster = Roster()
+    begun = time.perf_counter()
+    for seq, event in enumerate(events, 1):
+        roster.apply(event, seq, event.timestamp or from_micros(0))
+    roster.commit()
+    whole_ms = (time.perf_counter() - begun) * 1e3 * len(frame) / n
+    return Figures(
+        "folding",
+        len(frame),
+        n_agents,
+        load_s,
+        whole_ms / 2,
+        whole_ms * 0.99,
+        whole_ms,
+        None,
+        _peak_mb(),
+    )
+
+
+def _ms(work: object) -> float:
+    begun = time.perf_counter()
+    work()  # type: ignore[operator]
+    return (time.perf_counter() - begun) * 1e3
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+def main() -> None:
+    """Measure both ways and print a table, or figures with ``--json``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--agents", type=int, default=200)
+    parser.add_argument("--jumps", type=int, default=200)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="20,000 events and 20 jumps")
+    task = parser.parse_args()
+    n_events, jumps = (20_000, 20) if task.quick else (task.events, task.jumps)
+    frame = history(n_events, task.agents)
+    figures = [looked_up(frame, task.agents, jumps), folded(frame, task.agents)]
+    print_figures(
+        figures,
+        ["way", "events", "agents", "load s", "jump p50 ms", "p99", "max", "step ms", "peak MB"],
+        lambda one: (
+            one.way,
+            one.events,
+            one.agents,
+            one.load_s,
+            one.jump_p50_ms,
+            one.jump_p99_ms,
+            one.jump_max_ms,
+            one.step_p50_ms,
+            one.peak_mb,
+        ),
+        as_json=task.json,
+    )
+
+
+if __name__ == "__main__":
+    main()

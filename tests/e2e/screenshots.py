@@ -14,14 +14,16 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.integration.server import running
+from tests.integration.server import Server, running
 from tests.polling import wait_until
 
 from .browser import chromium
 
 WIDE = {"width": 1_280, "height": 800}
 NARROW = {"width": 390, "height": 780}
-README = {"width": 920, "height": 400}
+SIDEBAR = {"width": 300, "height": 780}
+README = {"width": 920, "height": 660}
+MANY = 10_000
 
 
 def main() -> int:
@@ -56,16 +58,75 @@ def _empty(browser: Browser, home: Path, path: Path, scheme: str) -> None:
         _shoot(_open(browser, server.url, scheme, WIDE), path)
 
 
-def _demo(n_agents: int, viewport: dict[str, int]) -> _Take:
+def _demo(
+    n_agents: int,
+    viewport: dict[str, int],
+    settings: str = "",
+    then: Callable[[Page], None] = lambda page: None,
+) -> _Take:
+    """Return what takes a picture of the demo's agents.
+
+    Args:
+        settings: of the grid, as the page's address has them after the #.
+        then: what is done on the page first.
+    """
+
     def take(browser: Browser, home: Path, path: Path, scheme: str) -> None:
         flags = ("--agents", str(n_agents), "--no-browser", "--speed", "8")
         with running(home, *flags, command="demo") as server:
             wait_until(lambda: len(server.presence()) == n_agents, "the agents", 60)
-            page = _open(browser, server.url, scheme, viewport)
+            wait_until(lambda: _some_wait(server), "one that waits", 60)
+            page = _open(browser, f"{server.url}/#{settings}", scheme, viewport)
+            expect(page.locator("[data-agent-id]").first).to_be_visible()
+            then(page)
+            _shoot(page, path)
+
+    return take
+
+
+def _some_wait(server: Server) -> bool:
+    return any(one["attention"] for one in server.presence().values())
+
+
+def _choose_first(page: Page) -> None:
+    page.locator("[data-agent-id]").first.click(position={"x": 60, "y": 12})
+    expect(page.locator("[data-event]").first).to_be_visible()
+
+
+def _open_filter(page: Page) -> None:
+    page.locator('[data-control="filter"]').click()
+    expect(page.locator("[data-facet]").first).to_be_visible()
+
+
+def _many(settings: str) -> _Take:
+    def take(browser: Browser, home: Path, path: Path, scheme: str) -> None:
+        with running(home) as server:
+            for first in range(0, MANY, 2_500):
+                assert server.post("/api/events", _events(first, 2_500)).status == 200
+            page = _open(browser, f"{server.url}/#{settings}", scheme, WIDE)
+            expect(page.locator('[data-stat="total"]')).to_have_text(f"{MANY:,}")
             expect(page.locator("[data-agent-id]").first).to_be_visible()
             _shoot(page, path)
 
     return take
+
+
+def _events(first: int, n: int) -> list[dict[str, object]]:
+    kinds = ("tool_execute", "tool_execute", "tool_start", "stop", "completion")
+    tools = ("Read", "Edit", "Bash", "Grep")
+    return [
+        {
+            "agent_id": f"agent-{i}",
+            "event_type": "permission_request" if i % 997 == 1 else kinds[i % len(kinds)],
+            "tool_name": tools[i % len(tools)],
+            "session_id": f"{i * 2_654_435_761 % 2**32:08x}",
+            "feature_id": f"feat-{i % 7}",
+            "project": f"project-{i % 5}",
+            "model": "claude-sonnet-4-5",
+            "input_tokens": i * 37 % 9_000,
+        }
+        for i in range(first, first + n)
+    ]
 
 
 def _readme(browser: Browser, home: Path, path: Path, scheme: str) -> None:
@@ -75,7 +136,7 @@ def _readme(browser: Browser, home: Path, path: Path, scheme: str) -> None:
         def shoot() -> bool:
             if not _worth_a_look(page):
                 return False
-            page.screenshot(path=path, animations="disabled", full_page=True)
+            page.screenshot(path=path, animations="disabled")
             # The agents do not stand still meanwhile.
             return _worth_a_look(page)
 
@@ -115,8 +176,21 @@ _Take = Callable[[Browser, Path, Path, str], None]
 _VIEWS: dict[str, _Take] = {
     "empty": _empty,
     "three": _demo(3, WIDE),
-    "nine-narrow": _demo(9, NARROW),
     "two-hundred": _demo(200, WIDE),
+    "two-hundred-table": _demo(200, WIDE, "view=table"),
+    "two-hundred-compact": _demo(200, WIDE, "view=compact"),
+    "many": _many(""),
+    "many-table": _many("view=table&sort=-tokens"),
+    "many-compact": _many("view=compact&group=project"),
+    "details": _demo(12, WIDE, "", _choose_first),
+    "details-table": _demo(40, WIDE, "view=table", _choose_first),
+    "grouped": _demo(40, WIDE, "group=project"),
+    "grouped-table": _demo(40, WIDE, "view=table&group=feature"),
+    "filter": _demo(40, WIDE, "status=active", _open_filter),
+    "narrow": _demo(9, NARROW),
+    "narrow-table": _demo(9, NARROW, "view=table"),
+    "narrow-details": _demo(9, NARROW, "", _choose_first),
+    "sidebar": _demo(30, SIDEBAR, "view=compact"),
     "disconnected": _disconnected,
     "readme": _readme,
 }

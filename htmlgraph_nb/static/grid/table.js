@@ -26,7 +26,7 @@ export const TABLE_COLUMNS = {
   feature: { label: "Feature", width: 116, grow: 3, code: true, sort: "feature" },
   tool: { label: "Last tool", width: 84, grow: 1, code: true, sort: "tool" },
   session: { label: "Session", width: 92, grow: 2, code: true, sort: "session" },
-  activity: { label: "Active", width: 60, grow: 0, end: true, sort: "-activity" },
+  activity: { label: "Activity", width: 70, grow: 0, end: true, sort: "-activity" },
   tools: { label: "Tools", width: 60, grow: 0, end: true, sort: "-tools" },
   tokens: { label: "Tokens", width: 70, grow: 0, end: true, sort: "-tokens" },
   cost: { label: "Cost", width: 76, grow: 0, end: true, sort: "-cost" },
@@ -34,7 +34,7 @@ export const TABLE_COLUMNS = {
   project: { label: "Project", width: 96, grow: 2, code: true, sort: "project" },
   host: { label: "Host", width: 90, grow: 1, code: true },
   errors: { label: "Errors", width: 62, grow: 0, end: true, sort: "-errors" },
-  sparkline: { label: "15 min", width: 94, grow: 0 },
+  sparkline: { label: "15 minutes", width: 94, grow: 0 },
   since: { label: "Since", width: 60, grow: 0, end: true, sort: "-since" },
   parent: { label: "Parent", width: 110, grow: 2, code: true },
 };

@@ -167,7 +167,7 @@ function buildColumns(panel, settings) {
     });
     return h(doc, "label", { class: "hg-option" }, [input, TABLE_COLUMNS[name].label]);
   });
-  const reset = h(doc, "button", { type: "button", class: "hg-more" }, ["as at first"]);
+  const reset = h(doc, "button", { type: "button", class: "hg-more" }, ["Default columns"]);
   reset.addEventListener("click", () => {
     settings.set({ columns: null });
     buildColumns(panel, settings);

@@ -25,7 +25,10 @@ PACKAGES = {
     "htmlgraph_nb": ROOT / "htmlgraph_nb",
     "htmlgraph_server": ROOT / "server/htmlgraph_server",
 }
-FLOOR = "errors locations times checks model state evidence verdict roster wire mirror".split()
+FLOOR = (
+    "errors locations times checks model state evidence verdict roster wire mirror "
+    "activity view_settings"
+).split()
 """The pure core: standard library only, and no module above it."""
 
 _REPORT = """

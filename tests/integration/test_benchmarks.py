@@ -74,3 +74,21 @@ def test_update_presence_is_measured_each_way() -> None:
     rows = run_quick("update_presence")
     assert len(rows) == 6
     assert all(row["us_per_call"] > 0 for row in rows)
+
+
+def test_replay_is_measured_beside_folding() -> None:
+    """Both ways have figures of the same history; only the index has steps."""
+    index, folding = run_quick("replay")
+    assert (index["way"], folding["way"]) == ("index", "folding")
+    assert index["events"] == folding["events"] == 20_000
+    assert 0 < index["jump_p50_ms"] <= index["jump_p99_ms"] <= index["jump_max_ms"]
+    assert index["step_p50_ms"] > 0
+    assert folding["jump_p50_ms"] > 0
+
+
+def test_feed_is_measured_for_each_message() -> None:
+    """Batches of both sizes and the keyframe, with the size of their text."""
+    rows = run_quick("feed", "--agents", "500", "--changes", "10", "100")
+    assert [row["message"] for row in rows] == ["batch", "batch", "keyframe"]
+    assert rows[0]["kb"] < rows[1]["kb"] < rows[2]["kb"]
+    assert all(row["take_ms"] > 0 and row["encode_ms"] > 0 for row in rows)

@@ -1,7 +1,7 @@
 """The live grid in JupyterLab: how late a change is on the screen, and what drawing it costs.
 
     python -m tests.benchmarks.grid [--part latency|drawing] [--agents 100 1000 10000]
-        [--seconds 10] [--json] [--quick]
+        [--only AgentGrid …] [--seconds 10] [--profile] [--json] [--quick]
 
 ``latency`` times each of 20 changes a second from before its POST to the changed document, while
 the kernel is idle, sleeps in a cell and is kept busy by one. ``drawing`` lets 1,000 changes a
@@ -17,7 +17,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,7 +46,6 @@ OUTPUT = '[data-cell-index="0"] .jp-OutputArea'
 _HAS_AGENTS = "(selector) => document.querySelector(selector)?.textContent.includes('agent-')"
 VIEWPORT = {"width": 1_280, "height": 900}
 OPEN_S = 120.0
-SETTLE_S = 2.0
 LONG_TASK_MS = 50.0
 
 
@@ -111,7 +110,8 @@ def measure_latency(
     """Time changes beside each kind of cell."""
     server.send(AGENT)
     for max_rate in options.max_rate:
-        for kernel, source in CELLS.items():
+        for kernel in options.kernel:
+            source = CELLS[kernel]
             show = cell("AgentGrid", server.url, 1, max_rate)
             with _notebook(jupyter, browser, show, source) as notebook:
                 notebook.run(0)
@@ -170,7 +170,7 @@ def _count(
 ) -> Drawing:
     thread = MainThread(page, profile=options.profile)
     changes.start()
-    time.sleep(SETTLE_S)
+    time.sleep(options.settle)
     thread.begin(selector)
     begun, sent = time.monotonic(), changes.sent
     time.sleep(options.seconds)
@@ -213,9 +213,9 @@ def _print_drawing(rows: list[Drawing]) -> None:
     print_table(heads.split(","), table)
 
 
-def main() -> int:
-    """Measure and print."""
-    options = _options()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; ``arguments`` are those of the command line unless given."""
+    options = _options(arguments)
     latency: list[Latency] = []
     drawing: list[Drawing] = []
     with (
@@ -239,23 +239,28 @@ def main() -> int:
     return 0
 
 
-def _options() -> argparse.Namespace:
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--part", choices=["latency", "drawing"], help="only one of the two")
     parser.add_argument("--events", type=int, default=300, help="to time (default 300)")
     parser.add_argument(
         "--max-rate", type=float, nargs="+", default=[10.0, 60.0], help="of AgentGrid (10 and 60)"
     )
+    parser.add_argument("--kernel", nargs="+", choices=[*CELLS], default=[*CELLS])
     parser.add_argument("--agents", type=int, nargs="+", default=[100, 1_000, 10_000])
     parser.add_argument("--only", nargs="+", choices=[PAGE, *PEERS], help="ways to show them")
     parser.add_argument("--seconds", type=float, default=10, help="of counting (default 10)")
+    parser.add_argument("--settle", type=float, default=5, help="seconds before that (default 5)")
     parser.add_argument("--profile", action="store_true", help="name the functions, on stderr")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--quick", action="store_true", help="20 events, 100 agents for 2 seconds")
-    options = parser.parse_args()
+    parser.add_argument(
+        "--quick", action="store_true", help="one latency, 100 agents for 2 seconds"
+    )
+    options = parser.parse_args(arguments)
     if options.quick:
         options.events, options.agents, options.seconds = 20, [100], 2.0
-        options.max_rate = options.max_rate[:1]
+        options.settle = 0.5
+        options.max_rate, options.kernel = options.max_rate[-1:], options.kernel[-1:]
     return options
 
 

@@ -158,7 +158,8 @@ def _took(
         **spending(found, own),
     )
     lasted = (table[["active", "waiting", "idle"]] > pd.Timedelta(0)).any(axis=1)
-    table = table[table["start"].notna() | lasted].reset_index(drop=True)
+    did = (table[["tools", "errors", "tokens"]] > 0).any(axis=1)
+    table = table[table["start"].notna() | lasted | did].reset_index(drop=True)
     table.attrs.update(found.attrs())
     return table
 

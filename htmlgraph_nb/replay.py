@@ -5,30 +5,27 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from .checks import clip, kind_of, unknown_field
 from .connection import Connection
-from .errors import ConfigError, InvalidEvent
+from .errors import ConfigError
 from .feed import View
 from .history import presence_frame
 from .model import AgentPresence
+from .replay_frame import When, event_object, moment_of, narrowed
 from .replay_index import HistoryIndex, Moment
 from .roster import Limits
-from .times import from_micros, to_micros, to_rfc3339, utc
+from .times import from_micros, to_micros, to_rfc3339
 from .wire import Cursor
 
 STEP_S = 0.1
 """Seconds between two steps of a replay that plays."""
 TOLD_EVERY_S = 1.0
 MAX_SPEED = 86_400.0
-When = str | datetime | pd.Timestamp | np.datetime64
 
 
 def presence_at(df: pd.DataFrame, when: When, limits: Limits | None = None) -> pd.DataFrame:
@@ -50,22 +47,6 @@ def presence_at(df: pd.DataFrame, when: When, limits: Limits | None = None) -> p
     return presence_frame(index.presences(index.at(to_micros(moment_of(when)))).values())
 
 
-def moment_of(when: When, name: str = "when") -> datetime:
-    """Return a time as UTC; InvalidEvent where it is none."""
-    try:
-        if isinstance(when, np.datetime64):
-            when = pd.Timestamp(when, tz="UTC")
-        if isinstance(when, pd.Timestamp):
-            return utc(when.to_pydatetime(warn=False))
-        return utc(datetime.fromisoformat(when) if isinstance(when, str) else when)
-    except (ValueError, TypeError, AttributeError, OverflowError):
-        seen = clip(when) if isinstance(when, str) else kind_of(when)
-        raise InvalidEvent(
-            f"{name} is {seen}, expected ISO text as 2025-01-14 14:50, a datetime or a Timestamp",
-            name,
-        ) from None
-
-
 def check_speed(value: object) -> float:
     """Return a speed; ConfigError where it is out of its bounds."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -74,65 +55,6 @@ def check_speed(value: object) -> float:
             f"speed is {value!r}, expected seconds of history a second, above 0, up to 86400"
         )
     return float(value)  # type: ignore[arg-type]
-
-
-_NAMED = {
-    "agents": "agent_id",
-    "sessions": "session_id",
-    "tools": "tool_name",
-    "features": "feature_id",
-    "event_types": "event_type",
-}
-
-
-def narrowed(
-    df: pd.DataFrame,
-    *,
-    since: When | None = None,
-    until: When | None = None,
-    columns: Sequence[str] | None = None,
-    limit: int | None = None,
-    **names: str | Sequence[str] | None,
-) -> pd.DataFrame:
-    """Return the rows and columns of a history that ``load_history`` would have loaded.
-
-    Args:
-        **names: agents, sessions, tools, features, event_types: one name or several; None: all.
-
-    Raises:
-        InvalidEvent: another argument, a time that cannot be read, or an unknown column.
-    """
-    keep = pd.Series(True, index=df.index)
-    for name, wanted in names.items():
-        if name not in _NAMED:
-            raise unknown_field(
-                name, dict.fromkeys(("since", "until", "columns", "limit", *_NAMED))
-            )
-        if wanted is not None:
-            keep &= df[_NAMED[name]].isin([wanted] if isinstance(wanted, str) else list(wanted))
-    if since is not None:
-        keep &= df["timestamp"] >= moment_of(since, "since")
-    if until is not None:
-        keep &= df["timestamp"] < moment_of(until, "until")
-    found = df[keep].head(limit) if limit is not None else df[keep]
-    missing = next((name for name in columns or () if name not in df), None)
-    if missing is not None:
-        known = ", ".join(map(str, df))
-        raise InvalidEvent(f"unknown column {missing!r}, expected some of {known}", "columns")
-    return found[list(columns)] if columns is not None else found
-
-
-def _event(row: dict[Any, Any]) -> dict[str, Any]:
-    """Return a row of a frame as the JSON object of an event, without what is not known."""
-    event: dict[str, Any] = {}
-    for name, value in row.items():
-        if isinstance(value, pd.Timestamp):
-            event[str(name)] = to_rfc3339(value.to_pydatetime(warn=False))
-        elif isinstance(value, np.generic):
-            event[str(name)] = value.item()
-        elif isinstance(value, dict | str | int | float):
-            event[str(name)] = value
-    return {name: value for name, value in event.items() if value == value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +179,7 @@ class ReplaySource:
     def recent(self, agent_id: str, limit: int) -> list[dict[str, Any]]:
         """Return an agent's last events up to the time that is shown, the newest first."""
         found = self.index.recent(self.moment, agent_id, limit)
-        return [_event(row) for row in found.to_dict("records")]
+        return [event_object(row) for row in found.to_dict("records")]
 
     def history(self, **filters: Any) -> pd.DataFrame:
         """Return the events that are replayed, narrowed as ``load_history`` does."""

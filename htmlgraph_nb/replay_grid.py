@@ -12,7 +12,8 @@ from .checks import parse_time
 from .errors import ConfigError, InvalidEvent
 from .grid import AgentGrid
 from .history import load_history, presence_frame
-from .replay import ReplaySource, When, check_speed, moment_of
+from .replay import ReplaySource, check_speed
+from .replay_frame import When, moment_of
 from .replay_index import HistoryIndex
 from .roster import Limits
 from .times import from_micros, to_micros, to_rfc3339

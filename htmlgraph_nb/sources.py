@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import reduce
-from itertools import islice
 from operator import and_
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from .columnar import DICTIONARY, schema_of
 from .columns import read_batches, row_bound
@@ -21,8 +20,6 @@ from .place import SCHEMES
 from .query import HistoryQuery
 from .rest import Rest
 from .schema import HISTORY_COLUMNS
-from .times import to_rfc3339
-from .wire import dumps
 
 _FORMATS = {b"PAR1": "parquet", b"ARRO": "feather"}
 _SUFFIXES = {".parquet": "parquet", ".arrow": "feather", ".feather": "feather"}
@@ -33,7 +30,7 @@ class Answer:
     """The rows of one query.
 
     Attributes:
-        batches: of ``schema_of(columns)``.
+        batches: of ``schema_of(columns)``; a query with ``after_seq`` has ``seq`` among them.
         columns: those of the query, and ``seq`` where they are not in order.
         in_order: whether they come in the query's order and up to its limit; else both are left to
             the reader.
@@ -54,7 +51,7 @@ def answer_of(place: str, token: str | None, query: HistoryQuery, batch_rows: in
     """
     if place.startswith(SCHEMES):
         rest = Rest(lambda: candidates(place, token))
-        return Answer(_batches_of_server(rest, query, batch_rows), tuple(query.columns))
+        return Answer(_batches_of_server(rest, query), tuple(query.columns))
     kind = _columnar_format(place)
     if kind is not None:
         return _answer_of_files(place, kind, query, batch_rows)
@@ -63,40 +60,20 @@ def answer_of(place: str, token: str | None, query: HistoryQuery, batch_rows: in
     return Answer(batches, tuple(query.columns), most_rows=most)
 
 
-def _batches_of_server(
-    rest: Rest, query: HistoryQuery, batch_rows: int
-) -> Iterator[pa.RecordBatch]:
-    events = rest.history(_parameters(query), query.limit)
-    while rows := list(islice(events, batch_rows)):
-        for row in rows:
-            if row.get("extra") is not None:
-                row["extra"] = dumps(row["extra"])
-        columns = {name: [row[name] for row in rows] for name in query.columns}
-        if "timestamp" in columns:
-            columns["timestamp"] = [datetime.fromisoformat(text) for text in columns["timestamp"]]
-        kinds = dict(_raw_types(query))
-        arrays = [pa.array(values, kinds[name]) for name, values in columns.items()]
-        yield conformed(pa.RecordBatch.from_arrays(arrays, [*columns]), query.columns)
-
-
-def _raw_types(query: HistoryQuery) -> Iterator[tuple[str, pa.DataType]]:
-    for field in schema_of(query.columns):
-        yield field.name, pa.string() if field.type == DICTIONARY else field.type
-
-
-def _parameters(query: HistoryQuery) -> list[tuple[str, str]]:
-    lists: Mapping[str, Sequence[str] | None] = {
-        "agent": query.agents,
-        "session": query.sessions,
-        "tool": query.tools,
-        "feature": query.features,
-        "event_type": query.event_types,
-    }
-    found = [(name, value) for name, values in lists.items() for value in values or ()]
-    for name, moment in (("since", query.since), ("until", query.until)):
-        if moment is not None:
-            found.append((name, to_rfc3339(moment)))
-    return [*found, ("columns", ",".join(query.columns))]
+def _batches_of_server(rest: Rest, query: HistoryQuery) -> Iterator[pa.RecordBatch]:
+    """Yield a server's answer; rows up to ``after_seq``, of which it knows nothing, are dropped."""
+    if not query.after_seq:
+        yield from rest.history_batches(query)
+        return
+    left = query.limit
+    for batch in rest.history_batches(replace(query, after_seq=0, limit=None)):
+        beyond = batch.filter(pc.greater(batch.column("seq"), query.after_seq))
+        part = beyond if left is None else beyond.slice(0, left)
+        left = None if left is None else left - len(part)
+        if len(part):
+            yield part
+        if left == 0:
+            return
 
 
 def _columnar_format(path: str) -> str | None:
@@ -162,8 +139,6 @@ def _not_history(path: str, error: Exception) -> StoreDamaged:
 
 def _expression(query: HistoryQuery, schema: pa.Schema) -> Any:
     """Return a query's conditions as an expression of Arrow datasets; None: all rows."""
-    import pyarrow.compute as pc
-
     parts = []
     time = pc.field("timestamp")
     if query.since is not None:

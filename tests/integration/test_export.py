@@ -28,7 +28,7 @@ from htmlgraph_nb.query import HistoryQuery
 from htmlgraph_nb.sealing import seal
 
 from .server import Server
-from .test_history_frames import START, dtypes
+from .test_history_frames import START, calm, dtypes
 
 
 def fill(path: str, n_rows: int, first: int = 0) -> None:
@@ -228,11 +228,14 @@ def test_an_empty_history_is_exported(tmp_path: Path) -> None:
     assert export_history(tmp_path / "out", path).n_rows == 3
 
 
+@calm
 def test_a_server_is_exported(server: Server, tmp_path: Path) -> None:
     """As its file is."""
     fill(str(server.db), 100)
     assert export_history(tmp_path / "out", server.url, step_rows=30).n_rows == 100
     assert export_history(tmp_path / "out", server.url, step_rows=30).n_rows == 0
+    fill(str(server.db), 20, 100)
+    assert export_history(tmp_path / "out", server.url, step_rows=30).n_rows == 20
     pd.testing.assert_frame_equal(load_history(tmp_path / "out"), load_history(server.db))
 
 

@@ -11,13 +11,18 @@ import pandas as pd
 import pytest
 
 from htmlgraph_nb import PresenceManager, load_history, load_presence
+from htmlgraph_nb.discovery import candidates
 from htmlgraph_nb.errors import InvalidEvent, ServerNotFound, StoreDamaged, StoreUnavailable
 from htmlgraph_nb.history import HISTORY_DTYPES, PRESENCE_DTYPES, iter_history, presence_frame
 from htmlgraph_nb.model import Event
+from htmlgraph_nb.rest import Rest
 from tests.integration.server import Server
 from tests.polling import wait_until
 
 START = datetime(2026, 1, 14, 14, 50, tzinfo=UTC)
+CALM = ("--idle-timeout", "0", "--offline-timeout", "0", "--forget-after", "0")
+"""Flags of a server that adds no events of its own to those that are so long past."""
+calm = pytest.mark.parametrize("server", [CALM], indirect=True)
 
 
 def example_events() -> list[Event]:
@@ -80,6 +85,7 @@ def test_values_are_those_that_were_sent(file: str) -> None:
     assert [None if pd.isna(v) else v for v in frame["cost_tokens"]] == totals
 
 
+@calm
 @pytest.mark.parametrize(
     ("question", "expected"),
     [
@@ -117,14 +123,17 @@ def test_columns_and_limit(file: str) -> None:
     assert len(frame) == 5
 
 
+@calm
 def test_more_rows_than_a_page_come_from_a_server(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A history longer than a page is read to its end, and a limit across pages holds."""
+    """A history longer than a page of JSON is read to its end, and a limit across pages holds."""
     monkeypatch.setattr("htmlgraph_nb.rest.PAGE_EVENTS", 7)
     with PresenceManager(str(server.db)) as manager:
         manager.ingest(example_events())
-    assert load_history(server.url)["seq"].tolist() == list(range(1, 61))
+    rest = Rest(lambda: candidates(server.url, None))
+    assert [event["seq"] for event in rest.history([])] == list(range(1, 61))
+    assert [event["seq"] for event in rest.history([], 20)] == list(range(1, 21))
     assert load_history(server.url, limit=20)["seq"].tolist() == list(range(1, 21))
 
 
@@ -217,6 +226,7 @@ def test_an_unknown_column_is_refused(file: str) -> None:
         load_history(file, columns=["tool"])
 
 
+@calm
 def test_presence_is_alike_from_file_and_server(server: Server) -> None:
     """load_presence gives the same typed frame from both sources."""
     with PresenceManager(str(server.db)) as manager:

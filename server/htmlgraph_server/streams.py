@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 
@@ -31,11 +32,20 @@ class Child:
     """A process that writes one answer.
 
     Args:
-        process: its standard output is a pipe.
+        process: what runs.
+        out: reads its standard output.
+        pipe: the transport of ``out``.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        out: asyncio.StreamReader,
+        pipe: asyncio.BaseTransport,
+    ) -> None:
         self._process = process
+        self._out = out
+        self._pipe = pipe
 
     async def begin(self) -> None:
         """Wait until the answer begins.
@@ -43,10 +53,8 @@ class Child:
         Raises:
             StoreUnavailable: there is none; the text says why.
         """
-        out = self._out
-        mark = await out.read(1)
-        if mark != GOOD:
-            words = (await out.read(4_096)).decode(errors="replace")
+        if await self._out.read(1) != GOOD:
+            words = (await self._out.read(4_096)).decode(errors="replace")
             raise StoreUnavailable(words or "the history cannot be read now; try again")
 
     async def pieces(self) -> AsyncIterator[bytes]:
@@ -57,25 +65,44 @@ class Child:
         """
         while piece := await self._out.read(_PIECE_BYTES):
             yield piece
-        status = await self._process.wait()
+        status = await self._ended()
         if status:
             raise BrokenOff(f"the process that reads the history ended with status {status}")
 
-    @property
-    def _out(self) -> asyncio.StreamReader:
-        if self._process.stdout is None:
-            raise BrokenOff("the process has no output")
-        return self._process.stdout
+    async def _ended(self) -> int:
+        return await asyncio.get_running_loop().run_in_executor(None, self._process.wait)
 
     def kill(self) -> None:
-        """End the process and those that it started, at once."""
-        if self._process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            if hasattr(os, "killpg"):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            else:
-                self._process.kill()
+        """End the process and those that it started, at once; its output ends here, too."""
+        self._pipe.close()
+        if not self._out.at_eof():
+            self._out.feed_eof()
+        if self._process.returncode is None:
+            _kill(self._process)
+
+    async def end(self) -> None:
+        """End the process if it runs, and wait until it is gone."""
+        self.kill()
+        await self._ended()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+
+
+def _popen(question: bytes) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(  # noqa: S603 - this project's own module
+        _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    if process.stdin is not None:
+        # Where it ended at once, its answer does not begin.
+        with contextlib.suppress(BrokenPipeError), process.stdin:
+            process.stdin.write(question)
+    return process
 
 
 class StreamPool:
@@ -109,8 +136,8 @@ class StreamPool:
                 yield child
             finally:
                 late.cancel()
-                child.kill()
                 self._children.discard(child)
+                await child.end()
         finally:
             self._free.release()
 
@@ -128,31 +155,23 @@ class StreamPool:
             self._n_waiting -= 1
 
     async def _start(self, question: bytes) -> Child:
+        loop = asyncio.get_running_loop()
         try:
-            process = await asyncio.create_subprocess_exec(
-                *_COMMAND,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                limit=_PIECE_BYTES,
-                start_new_session=True,
-            )
+            # In a thread: starting a process stops who does it for a moment.
+            process = await loop.run_in_executor(None, _popen, question)
         except OSError as error:
             raise StoreUnavailable(
                 f"no process for a long history answer: {error.strerror or error}"
             ) from error
-        child = Child(process)
+        out = asyncio.StreamReader(_PIECE_BYTES)
         try:
-            if process.stdin is not None:
-                process.stdin.write(question)
-                await process.stdin.drain()
-                process.stdin.close()
-        except (BrokenPipeError, ConnectionResetError):
-            # It ended at once; that its answer does not begin says so.
-            pass
+            pipe, _ = await loop.connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(out), process.stdout
+            )
         except BaseException:
-            child.kill()
+            _kill(process)
             raise
-        return child
+        return Child(process, out, pipe)
 
     def close(self) -> None:
         """End all children."""

@@ -32,7 +32,7 @@ COMPRESSIONS = ("none", "lz4", "zstd")
 GOOD, BAD = b"+", b"-"
 _NICENESS = 10
 _PIPE_BYTES = 1 << 20
-_BATCH_ROWS = 16_384
+_BATCH_ROWS = 4_096
 _TIMES = ("since", "until")
 
 

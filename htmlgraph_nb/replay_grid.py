@@ -166,7 +166,8 @@ def _frame_of(source: Any, since: Any, until: Any, token: str | None) -> pd.Data
         if "timestamp" in frame and until is not None:
             frame = frame[frame["timestamp"] < moment_of(until, "until")]
     else:
-        frame = load_history(source, since=since, until=until, token=token)
+        # A bar in a notebook is made of widgets, which a cell that runs again would leave behind.
+        frame = load_history(source, since=since, until=until, progress=False, token=token)
     if not len(frame):
         raise InvalidEvent("the history is empty: there is nothing to replay")
     return frame

@@ -22,7 +22,7 @@ from .browser import chromium
 WIDE = {"width": 1_280, "height": 800}
 NARROW = {"width": 390, "height": 780}
 SIDEBAR = {"width": 300, "height": 780}
-README = {"width": 920, "height": 660}
+README = {"width": 920, "height": 868}
 MANY = 10_000
 
 

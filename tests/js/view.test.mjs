@@ -41,8 +41,8 @@ test("a single event does not look like a storm, nor does it vanish beside one",
 
 test("every column of the settings can be shown", () => {
   assert.deepEqual(Object.keys(TABLE_COLUMNS).sort(), [...COLUMNS].sort());
-  assert.equal(tracksOf(["tools", "agent"]), "60px minmax(170px, 4fr)");
-  assert.equal(widthOf(["tools", "agent"]), 230);
+  assert.equal(tracksOf(["tools", "agent"]), "56px minmax(150px, 4fr)");
+  assert.equal(widthOf(["tools", "agent"]), 206);
 });
 
 test("a header sorts as its column likes first, then the other way round", () => {
@@ -156,7 +156,12 @@ test("each request for history gets its own answer", async () => {
 });
 
 test("a replay is what its trait says, and asks the kernel for what people press", () => {
-  assert.equal(createReplay(modelOf({ replay: null })), null);
+  const late = modelOf({ replay: null });
+  const begun = createReplay(late);
+  assert.equal(begun.get(), null);
+  begun.receive({ kind: "batch", n: 1, at: at(20) });
+  late.change("replay", { start: at(0), end: at(50), at: at(10), playing: false, speed: 60 });
+  assert.equal(begun.get().speed, 60);
   const model = modelOf({ replay: { start: at(0), end: at(50), at: at(10), playing: true, speed: 60 } });
   const replay = createReplay(model);
   assert.equal(replay.get().at, Date.parse(at(10)));

@@ -116,7 +116,8 @@ export function createHistory(model) {
 }
 
 /**
- * Return the replay that the model's trait describes; null where it is no replay.
+ * Return the replay that the model's trait describes. The trait may be set after the model is made:
+ * until then, and where there is no replay, `get` returns null.
  *
  * @param {Model} model
  */
@@ -132,12 +133,10 @@ export function createReplay(model) {
       speed: typeof value.speed === "number" && value.speed > 0 ? value.speed : 1,
     };
   };
-  const first = read();
-  if (first === null) return null;
-  let state = first;
+  let state = read();
   /** @type {Set<() => void>} */
   const listeners = new Set();
-  /** @param {import("./replay.js").ReplayState} next */
+  /** @param {import("./replay.js").ReplayState | null} next */
   const take = (next) => {
     state = next;
     for (const listener of [...listeners]) listener();
@@ -168,7 +167,7 @@ export function createReplay(model) {
     /** Take a message of the kernel: batches carry the time. @param {any} message */
     receive(message) {
       const at = message?.kind === "batch" ? readTime(message.at) : null;
-      if (at !== null) take({ ...state, at });
+      if (at !== null && state !== null) take({ ...state, at });
     },
     stop: () => model.off("change:replay", onTrait),
   };

@@ -23,7 +23,7 @@ function openModel(model) {
   /** @param {any} message */
   const onMessage = (message) => {
     history.receive(message);
-    replay?.receive(message);
+    replay.receive(message);
     store.receiveKernel(message);
   };
   const onRestart = () => {
@@ -37,7 +37,7 @@ function openModel(model) {
     model.off("msg:custom", onMessage);
     model.off("comm_live_update", onRestart);
     unsync();
-    replay?.stop();
+    replay.stop();
   };
   return { store, settings, history, replay, close };
 }
@@ -82,8 +82,17 @@ export default function createWidget() {
     /** @param {{model: Model, el: HTMLElement}} context */
     render({ model, el }) {
       const { store, settings, history, replay } = open(model);
-      const unmount = mountGrid(el, store, {
-        settings, replay, newsTimeoutMs: KERNEL_SILENCE_MS, loadHistory: history.load, slowHint: SLOW_HINT,
+      let replaying = replay.get() !== null;
+      const mount = () => mountGrid(el, store, {
+        settings, newsTimeoutMs: KERNEL_SILENCE_MS, loadHistory: history.load, slowHint: SLOW_HINT,
+        replay: replaying ? /** @type {import("./replay.js").Replay} */ (replay) : null,
+      });
+      let unmount = mount();
+      const unsubscribe = replay.subscribe(() => {
+        if ((replay.get() !== null) === replaying) return;
+        replaying = !replaying;
+        unmount();
+        unmount = mount();
       });
       const onVisible = () => ping(model);
       el.ownerDocument.addEventListener("visibilitychange", onVisible);
@@ -91,6 +100,7 @@ export default function createWidget() {
       views += 1;
       pinging ??= setInterval(ping, PING_EVERY_MS, model);
       return () => {
+        unsubscribe();
         unmount();
         el.ownerDocument.removeEventListener("visibilitychange", onVisible);
         views -= 1;

@@ -125,6 +125,8 @@ def _batches_of_files(
             batch_size=batch_rows,
             batch_readahead=2,
             fragment_readahead=1,
+            # Each thread keeps memory that it once had: of bounded use is one.
+            use_threads=False,
         )
         for batch in found:
             if len(batch):

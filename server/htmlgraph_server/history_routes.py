@@ -68,7 +68,8 @@ class History(Api):
             else:
                 await self._send_text(query, kind)
         except (HtmlgraphError, StreamClosedError, BrokenOff, TimeoutError) as error:
-            if not self._begun:
+            nobody_listens = self._left or isinstance(error, StreamClosedError)
+            if not self._begun and not nobody_listens:
                 raise
             # An answer that breaks off must not look complete.
             logger.info("a history answer broke off: %s", error)
@@ -135,7 +136,7 @@ class History(Api):
             more = bool((await self._reader.chunk(following, "json")).n_rows)
         cursor = Cursor(self.service.hub.board.cursor.epoch, last)
         self.write(f'],"cursor":{dumps(str(cursor))},"more":{dumps(more)}}}\n')
-        await self.finish()
+        self.finish()
 
     async def _send_text(self, query: HistoryQuery, kind: str) -> None:
         """Send a short answer as it is; what a first chunk does not hold comes from a child."""
@@ -146,12 +147,12 @@ class History(Api):
         rest = after_chunk(query, chunk)
         if rest is not None:
             await self._send_of_child(request(self._reader.path, rest, kind))
-        await self.finish()
+        self.finish()
 
     async def _send_arrow(self, query: HistoryQuery) -> None:
         compression = self.choice_parameter("compression", COMPRESSIONS, "none")
         await self._send_of_child(request(self._reader.path, query, "arrow", compression))
-        await self.finish()
+        self.finish()
 
     async def _send_of_child(self, question: bytes) -> None:
         pool = cast(StreamPool, self.settings["streams"])

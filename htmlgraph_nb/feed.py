@@ -191,7 +191,7 @@ class Feed:
     def _keyframe(self, now: float, view: View) -> dict[str, Any]:
         self._keyframe_now = self._dirty = False
         self._keyframe_at = now
-        self._batch_size = len(view.agents)
+        self._batch_size = min(len(view.agents), KEYFRAME_AGENTS)
         self._keyframe_pause = KEYFRAME_S * max(1.0, len(view.agents) / KEYFRAME_AGENTS)
         return {"kind": "keyframe", "n": self._n, "state": view.to_state()}
 

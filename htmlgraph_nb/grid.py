@@ -117,7 +117,7 @@ class AgentGrid(anywidget.AnyWidget):
     url = traitlets.Unicode("", read_only=True).tag(sync=True)
     status = traitlets.Unicode("connecting", read_only=True)
     state = traitlets.Dict().tag(sync=True)
-    max_rate = traitlets.Float(10.0)
+    max_rate = traitlets.Float(30.0)
     # Of no type of traitlets', so that each value, None included, comes to _validate_setting.
     view: Any = traitlets.TraitType("cards").tag(sync=True)
     filter: Any = traitlets.TraitType().tag(sync=True)
@@ -141,7 +141,7 @@ class AgentGrid(anywidget.AnyWidget):
         group_by: str | None = None,
         columns: Sequence[str] | None = None,
         view: str = "cards",
-        max_rate: float = 10.0,
+        max_rate: float = 30.0,
         height: str | int | None = None,
         **kwargs: Any,
     ) -> None:

@@ -17,6 +17,8 @@ from .schema import HISTORY_COLUMNS, named_in, select_history
 from .times import to_micros
 
 _CHUNK_ROWS = 1_000
+MAX_VALUES = 30_000
+"""Most names that are wanted in all; SQLite takes 32,766 parameters in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,9 @@ class HistoryQuery:
                     f"unknown column {clip(name)}, expected some of {', '.join(HISTORY_COLUMNS)}",
                     "columns",
                 )
+        n_values = sum(map(len, self.wishes.values()))
+        if n_values > MAX_VALUES:
+            raise InvalidEvent(f"{n_values} names are wanted, expected at most {MAX_VALUES} in all")
 
     @property
     def row_columns(self) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ class ReplayGrid(AgentGrid):
         group_by: str | None = None,
         columns: Sequence[str] | None = None,
         view: str = "cards",
-        max_rate: float = 10.0,
+        max_rate: float = 30.0,
         height: str | int | None = None,
         **kwargs: Any,
     ) -> None:

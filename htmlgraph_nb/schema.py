@@ -223,6 +223,11 @@ _VERSION_2 = (
         DELETE FROM segments WHERE (first_id <= OLD.id AND last_id >= OLD.id)
             OR (first_id <= NEW.id AND last_id >= NEW.id);
     END""",
+    # Numbers only grow, so this asks of each row no more than the newest copy's end.
+    """CREATE TRIGGER events_inserted AFTER INSERT ON events
+    WHEN NEW.id <= (SELECT last_id FROM segments ORDER BY first_id DESC LIMIT 1) BEGIN
+        DELETE FROM segments WHERE first_id <= NEW.id AND last_id >= NEW.id;
+    END""",
     "CREATE TRIGGER names_deleted AFTER DELETE ON names BEGIN DELETE FROM segments; END",
     "CREATE TRIGGER names_updated AFTER UPDATE ON names BEGIN DELETE FROM segments; END",
 )

@@ -218,6 +218,7 @@ def test_a_name_that_is_a_path_is_not_followed(path: str, name: str | None) -> N
         "UPDATE events SET id = 1000 WHERE id = 60",
         "UPDATE names SET name = 'renamed' WHERE name = 'agent-1'",
         "DELETE FROM names WHERE name = 'Bash'",
+        "INSERT OR REPLACE INTO events (id, ts, agent, type) VALUES (50, 1736866230000000, 1, 2)",
     ],
 )
 def test_a_changed_row_takes_its_segment_out(path: str, change: str) -> None:

@@ -49,7 +49,13 @@ def _make_older(path: str) -> None:
         manager.update_presence("a", {"tool_name": "Bash", "session_id": "s"})
         manager.update_presence("a", "prompt")
     with sqlite3.connect(path) as db:
-        for name in ("events_deleted", "events_updated", "names_deleted", "names_updated"):
+        for name in (
+            "events_deleted",
+            "events_inserted",
+            "events_updated",
+            "names_deleted",
+            "names_updated",
+        ):
             db.execute(f"DROP TRIGGER {name}")
         db.execute("DROP TABLE segments")
         db.execute("ALTER TABLE agent_presence DROP COLUMN total_errors")

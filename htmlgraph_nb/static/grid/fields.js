@@ -150,7 +150,10 @@ export function writeAgent(item, agent) {
       if (before !== null && NEWS.has(name)) news.push(field);
     }
     setAttribute(field, "title", title);
-    if (value !== undefined) setAttribute(field, "data-value", value === null ? "" : String(value));
+    if (value === undefined) continue;
+    setAttribute(field, "data-value", value === null ? "" : String(value));
+    // Style looks at this alone: a rule about the number would be tried at each change of it.
+    field.toggleAttribute("data-unknown", value === null);
   }
   writeState(item, agent);
   item.agent = agent;

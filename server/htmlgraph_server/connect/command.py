@@ -53,9 +53,7 @@ def add_parser(commands: argparse._SubParsersAction[Any], say: Say) -> argparse.
         action="store_true",
         help="let Claude Code POST by itself; it then shows errors while no server runs",
     )
-    parser.add_argument(
-        "--url", help="the server of --http and otel (default: the running one)"
-    )
+    parser.add_argument("--url", help="the server of --http and otel (default: the running one)")
     parser.add_argument("--dry-run", action="store_true", help="show the difference, write nothing")
     parser.add_argument("--undo", action="store_true", help="take our entries out again")
     parser.add_argument("--check", action="store_true", help="which agents report, and since when")

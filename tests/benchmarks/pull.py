@@ -6,7 +6,8 @@
 Per row one server on a database that holds ``--rows`` events: dashboards get every update, as in
 ``fanout``, and beside them one client pulls the whole history again and again (``json``: pages of
 10,000 by cursor). ``none`` pulls nothing: what the others are compared with. The server and its
-children have the first core, dashboards, poster and the pulling client share the second.
+children have the first core, dashboards, poster and the pulling client share the second;
+the last has the lowest priority there, so that it does not delay what is measured.
 ``rows/s`` are those that the client had received within the measured seconds; the server's
 memory is without that of the children.
 """
@@ -96,6 +97,8 @@ def fill(path: str, n_rows: int) -> None:
 def pull(host: str, port: int, kind: str, log: str) -> None:
     """Pull again and again, and log rows and bytes so far; ends with its process."""
     totals = [0, 0]
+    # The dashboards on its core are what is measured, and not this.
+    os.nice(19)
     with open(log, "w", encoding="utf-8", buffering=1) as file:
         while True:
             pulled = _pages(host, port) if kind == "json" else _stream(host, port, kind)

@@ -244,7 +244,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--part", choices=["latency", "drawing"], help="only one of the two")
     parser.add_argument("--events", type=int, default=300, help="to time (default 300)")
     parser.add_argument(
-        "--max-rate", type=float, nargs="+", default=[10.0, 30.0, 60.0], help="of AgentGrid (10, 30 and 60)"
+        "--max-rate",
+        type=float,
+        nargs="+",
+        default=[10.0, 30.0, 60.0],
+        help="of AgentGrid (10, 30 and 60)",
     )
     parser.add_argument("--kernel", nargs="+", choices=[*CELLS], default=[*CELLS])
     parser.add_argument("--agents", type=int, nargs="+", default=[100, 1_000, 10_000])

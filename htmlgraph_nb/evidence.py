@@ -40,27 +40,36 @@ _SIGNS: dict[str, tuple[str, ...]] = {
 MEANINGFUL = frozenset(_SIGNS)
 """Event types with a meaning; all others are signs of life and work only."""
 
+Price = Callable[[Event], float | None]
+"""Returns the US dollars of an event; None where they are not known."""
+
 _MAX_MARKS = 64
 _MICROSECOND = timedelta(microseconds=1)
 _Dated = TypeVar("_Dated", tuple[str, datetime], tuple[int, datetime])
 _Value = TypeVar("_Value")
 
 
-def observe(known: AgentState, event: Event, now: datetime) -> AgentState:
+def observe(
+    known: AgentState, event: Event, now: datetime, price: Price | None = None
+) -> AgentState:
     """Return the state with the event's facts and evidence in it.
 
     Args:
         known: the state before; it stays as it is.
         event: a timestamp of None or of the future counts as ``now``.
         now: time of arrival, UTC.
+        price: returns the US dollars of an answer that does not tell them; None: they stay open.
     """
     state = known.copy()
     kind = event.event_type
     at = now if event.timestamp is None else min(event.timestamp, now)
     late = state.newest is not None and at < (state.last_activity or at)
     state.total_tokens = min(state.total_tokens + event.total_tokens, MAX_INTEGER)
-    if event.cost_usd is not None:
-        state.cost_usd = (state.cost_usd or 0.0) + event.cost_usd
+    cost = event.cost_usd
+    if cost is None and price is not None:
+        cost = price(event)
+    if cost is not None:
+        state.cost_usd = (state.cost_usd or 0.0) + cost
     if event.session_id not in (None, state.session_id):
         if state.session_id is not None and (late or kind in SESSION_ENDS):
             # It belongs to a session that is over, and says nothing about the present one.

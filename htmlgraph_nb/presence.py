@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from .errors import InvalidEvent
+from .evidence import Price
 from .intake import Publication, Receipt, Subscriber, event_of, without_known
 from .locations import default_db
 from .model import AgentPresence, Event, PresenceStatus
@@ -51,6 +52,8 @@ class PresenceManager:
         synchronous: SQLite's setting: NORMAL survives the death of the process, FULL that of the
             machine.
         clock: returns the present time, UTC.
+        price: returns the US dollars of an answer that does not tell them, as
+            ``price_table.price_of``; None: presences have only what agents told.
 
     Raises:
         StoreUnavailable, StoreDamaged, StoreTooNew: the file cannot be used.
@@ -66,11 +69,12 @@ class PresenceManager:
         limits: Limits | None = None,
         synchronous: str = "NORMAL",
         clock: Callable[[], datetime] = utc_now,
+        price: Price | None = None,
     ) -> None:
         self.limits = limits or Limits(idle_timeout_s=idle_timeout_seconds)
         self.idle_timeout_seconds = self.limits.idle_timeout_s
         self._clock = clock
-        self._roster = Roster(self.limits)
+        self._roster = Roster(self.limits, price)
         self._changes: list[Change] = []
         self._received: float | None = None
         self._subscribers: tuple[Subscriber, ...] = ()

@@ -7,7 +7,7 @@ answer costs what its model cost at that time (https://github.com/pydantic/genai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from .checks import clip
 from .errors import InvalidEvent
 from .model import TOKEN_FIELDS
+from .price_table import calculate, limits_of, listed
 from .times import EPOCH, from_micros, to_micros, utc_now
 
 Prices = Mapping[str, Mapping[str, float]]
@@ -159,53 +160,25 @@ def _change_days() -> frozenset[date]:
     from genai_prices.data_snapshot import get_snapshot
 
     models = [model for provider in get_snapshot().providers for model in provider.models]
-    starts = [getattr(limit, "start_date", None) for model in models for limit in _limits(model)]
+    starts = [getattr(limit, "start_date", None) for model in models for limit in limits_of(model)]
     return frozenset(start for start in starts if start is not None)
-
-
-def _limits(model: Any) -> list[Any]:
-    """Return what the prices of a model of the table depend on: days and times of day."""
-    changes = model.prices if isinstance(model.prices, list) else []
-    return [change.constraint for change in changes if change.constraint is not None]
 
 
 @cache
 def _tariff(model: str) -> _Tariff | None:
-    for name, provider in _references(model):
-        try:
-            found = _calculate(name, provider, EPOCH, {}).model
-        except LookupError:
-            continue
-        limits = _limits(found)
-        days = {limit.start_date for limit in limits if hasattr(limit, "start_date")}
-        edges = [limit for limit in limits if hasattr(limit, "start_time")]
-        times = {edge for limit in edges for edge in (limit.start_time, limit.end_time)}
-        changes = found.prices if isinstance(found.prices, list) else [found]
-        tiers = [
-            tier.start
-            for change in changes
-            for price in vars(change.prices).values()
-            for tier in getattr(price, "tiers", ())
-        ]
-        return _Tariff(
-            name,
-            provider,
-            _ints(to_micros(datetime.combine(day, time(), UTC)) for day in days),
-            _ints(to_micros(datetime.combine(EPOCH, edge, edge.tzinfo or UTC)) for edge in times),
-            _ints(tiers),
-        )
-    return None
-
-
-def _references(model: str) -> Iterator[tuple[str, str | None]]:
-    """Yield the names, with their provider, by which the table may know a model."""
-    yield model, None
-    provider, slash, name = model.partition("/")
-    if slash:
-        yield name, provider
-    if "anthropic." in model:
-        # As AWS writes them: us.anthropic.claude-opus-4-5-20251101-v1:0.
-        yield model, "aws"
+    entry = listed(model)
+    if entry is None:
+        return None
+    days = {limit.start_date for limit in entry.limits if hasattr(limit, "start_date")}
+    edges = [limit for limit in entry.limits if hasattr(limit, "start_time")]
+    times = {edge for limit in edges for edge in (limit.start_time, limit.end_time)}
+    return _Tariff(
+        entry.name,
+        entry.provider,
+        _ints(to_micros(datetime.combine(day, time(), UTC)) for day in days),
+        _ints(to_micros(datetime.combine(EPOCH, edge, edge.tzinfo or UTC)) for edge in times),
+        _ints(entry.sizes),
+    )
 
 
 def _ints(values: Iterable[int]) -> _Ints:
@@ -245,7 +218,7 @@ def _rates(tariff: _Tariff, n_day: int, n_hour: int, n_size: int) -> list[float]
     n = int(tariff.sizes[n_size - 1]) + 1 if n_size else 1
 
     def price(**usage: int) -> Decimal:
-        found: Decimal = _calculate(tariff.model, tariff.provider, at, usage).total_price
+        found: Decimal = calculate(tariff.model, tariff.provider, at, usage).total_price
         return found
 
     base = price(input_tokens=n)
@@ -259,9 +232,3 @@ def _rates(tariff: _Tariff, n_day: int, n_hour: int, n_size: int) -> list[float]
     )
     output = price(input_tokens=n, output_tokens=1) - base
     return [float(rate) for rate in (request, plain, *((p - request) / n for p in inputs), output)]
-
-
-def _calculate(model: str, provider: str | None, at: datetime, usage: Mapping[str, int]) -> Any:
-    from genai_prices import Usage, calc_price
-
-    return calc_price(Usage(**usage), model, provider_id=provider, genai_request_timestamp=at)

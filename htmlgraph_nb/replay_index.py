@@ -66,7 +66,8 @@ class HistoryIndex:
     Two things are approximated: of more than 64 calls (or subagents, or questions) that are open
     at once the Roster forgets some, here perhaps others; and of events of one agent whose times
     are less than a thousandth of a second apart, a hundred or more in a row, the order against
-    the next ones may be taken differently. Events that the server refused as late, or dated into
+    the next ones may be taken differently. ``cost_usd`` is what agents told, without the prices
+    that a server adds. Events that the server refused as late, or dated into
     its future, count here at the time that they state.
 
     Args:

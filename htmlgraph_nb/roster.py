@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from .errors import CapacityError
-from .evidence import observe
+from .evidence import Price, observe
 from .model import AgentPresence, Event, PresenceStatus
 from .state import AgentState
 from .verdict import judge
@@ -65,8 +65,9 @@ class Roster:
     what a failed transaction would have made.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, price: Price | None = None) -> None:
         self.limits = limits or Limits()
+        self._price = price
         # agent_id → state; only ``commit`` and ``install`` change it.
         self.agents: dict[str, AgentState] = {}
         # agent_id → state of the running transaction; None: forgotten in it.
@@ -102,7 +103,7 @@ class Roster:
         if event.event_type == "forget":
             self._stage(event.agent_id, None, known)
             return Change(seq, event.agent_id, None, event, now)
-        state = observe(known or AgentState.new(event.agent_id, now), event, now)
+        state = observe(known or AgentState.new(event.agent_id, now), event, now, self._price)
         state = judge(state, event, seq)
         self._stage(event.agent_id, state, known)
         return Change(seq, event.agent_id, state, event, now)

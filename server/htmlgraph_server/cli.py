@@ -20,6 +20,7 @@ from htmlgraph_nb.discovery import candidates
 from htmlgraph_nb.errors import HtmlgraphError
 from htmlgraph_nb.locations import data_dir, spool_path
 from htmlgraph_nb.presence import PresenceManager
+from htmlgraph_nb.price_table import price_of
 from htmlgraph_nb.rest import Rest
 
 from .config import SETTINGS, Config, make_config
@@ -126,7 +127,9 @@ def _serve(arguments: argparse.Namespace) -> int:
 async def _run(config: Config, **demo: Any) -> None:
     sockets = listen(config)
     try:
-        manager = PresenceManager(config.db, limits=config.roster, synchronous=config.synchronous)
+        manager = PresenceManager(
+            config.db, limits=config.roster, synchronous=config.synchronous, price=price_of
+        )
     except HtmlgraphError:
         for opened in sockets:
             opened.close()

@@ -9,6 +9,7 @@ from typing import Any
 
 from htmlgraph_nb.locations import default_db, running_server
 from htmlgraph_nb.presence import PresenceManager
+from htmlgraph_nb.price_table import price_of
 from htmlgraph_nb.session_files import AGENTS, find_sessions, home_of, total_bytes
 from htmlgraph_nb.session_import import ImportReport, import_sessions
 from htmlgraph_nb.times import utc_now
@@ -43,7 +44,8 @@ def run(arguments: argparse.Namespace, say: Say) -> int:
     if not files:
         say(f"no sessions of {arguments.agent} in {path}")
         return 0
-    with PresenceManager(arguments.db or running_server().get("db") or default_db()) as manager:
+    db = arguments.db or running_server().get("db") or default_db()
+    with PresenceManager(db, price=price_of) as manager:
         with _bar(total_bytes(files)) as bar:
             report = import_sessions(manager, files, utc_now(), bar.update)
         for line in _lines(report, manager.db_path):

@@ -545,3 +545,17 @@ def test_unknown_parameters_are_refused(module_server: Server) -> None:
     ):
         answer = module_server.get(path)
         assert (answer.status, answer.error["code"]) == (400, "unknown_parameter"), path
+
+
+def test_an_answer_costs_what_its_model_costs(server: Server) -> None:
+    """Dollars come from the agent's own word, else from the price table; unknown stays null."""
+    tokens = {"event_type": "completion", "input_tokens": 1_000_000, "output_tokens": 0}
+    server.post("/api/events", {"agent_id": "a", "model": "claude-sonnet-4-5-20250929", **tokens})
+    server.post("/api/events", {"agent_id": "b", "model": "no-such-model", **tokens})
+    server.post("/api/events", {"agent_id": "c", "model": "gpt-5", "cost_usd": 0.25, **tokens})
+    found = server.presence()
+    assert found["a"]["cost_usd"] > 1
+    assert found["b"]["cost_usd"] is None
+    assert found["c"]["cost_usd"] == 0.25
+    (stored,) = server.get("/api/history?agent=a").json()["events"]
+    assert stored["cost_usd"] is None, "history keeps what was told"

@@ -42,8 +42,7 @@ PATH = "/api/hooks/"
 AGENTS = ("claude", "codex", "gemini")
 
 HELP = """\
-htmlgraph-hook [claude|codex|gemini]: reads a hook's JSON on stdin and reports it to the
-htmlgraph-nb server; without a name the hook is Claude Code's.
+htmlgraph-hook [claude|codex|gemini]: reads a hook's JSON on stdin and reports it to the server.
 Set up by HTMLGRAPH_URL, _TOKEN, _AGENT, _FEATURE; HTMLGRAPH_DEBUG=1 tells what goes wrong."""
 
 _ALWAYS = (

@@ -93,11 +93,12 @@ class Jupyter:
     @property
     def own_faults(self) -> list[str]:
         """Texts in the console that are none of ours, as in ``Watched.allowed``."""
+        # Both ask the debugger of a kernel that has just been restarted.
+        faults = ["Could not restore the debugger state"]
         if self.kind == "notebook":
             # It asks for the settings of plugins that only JupyterLab has.
-            return ["reading 'schema'"]
-        # It asks the debugger of a kernel that has just been restarted.
-        return ["Could not restore the debugger state"]
+            faults.append("reading 'schema'")
+        return faults
 
     def address(self, name: str) -> str:
         """Return the URL that opens a notebook, and no other one from an earlier visit."""

@@ -16,6 +16,11 @@ CHECKS = (
     ("ruff", "format", "--check", "."),
     ("mypy",),
 )
+RUNS = (
+    ("--ignore=tests/e2e", "--numprocesses=logical", "--maxprocesses=4", "--dist=loadfile"),
+    ("tests/e2e",),
+)
+"""All tests: the browser's by themselves, as a person's browser is not fought over either."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,7 +36,9 @@ def main(arguments: Sequence[str]) -> int:
         print(f"tests: {error}", file=sys.stderr)
         return 1
     failed = [check for check in CHECKS if run([str(python), "-m", *check]) != 0]
-    status = run([str(python), "-m", "pytest", *arguments])
+    runs = [tuple(arguments)] if arguments else RUNS
+    statuses = [run([str(python), "-m", "pytest", *one]) for one in runs]
+    status = max(statuses)
     for check in failed:
         print(f"failed: {' '.join(check)}", file=sys.stderr)
     return status or int(bool(failed))

@@ -276,6 +276,8 @@ def test_settings_outlive_a_reload(server: Server, open_page: OpenPage) -> None:
     control(page, "search").fill("storefront")
     control(page, "sort").select_option("-tools")
     control(page, "group").select_option("feature")
+    # The rows are where they stay only once the groups are drawn.
+    expect(page.locator("[data-group]").first).to_be_visible()
     card(page, "codex-1").click()
     expect(page).to_have_url(re.compile("selected=codex-1"))
     page.reload()

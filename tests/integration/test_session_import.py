@@ -229,12 +229,17 @@ def test_forked_session_counts_its_calls_once(manager: PresenceManager, tmp_path
 
 def test_command(tmp_path: Path) -> None:
     """The command tells what it did, and does nothing when it is run again."""
-    first = run(tmp_path, "import", "claude", str(PAYLOADS))
+    sessions = tmp_path / "sessions"
+    shutil.copytree(PAYLOADS, sessions)
+    for path in sessions.rglob("*"):
+        # Of a file that was just written the last answer could still grow.
+        os.utime(path, (0, 0))
+    first = run(tmp_path, "import", "claude", str(sessions))
     assert first.returncode == 0, first
-    frame = load_transcripts(PAYLOADS, agent="claude", progress=False)
+    frame = load_transcripts(sessions, agent="claude", progress=False)
     assert f"{len(frame)} events of 7 session files are new in {tmp_path}" in first.stdout
     assert first.stderr == ""
-    again = run(tmp_path, "import", "claude", str(PAYLOADS))
+    again = run(tmp_path, "import", "claude", str(sessions))
     assert f"0 events of 7 session files are new in {tmp_path}" in again.stdout
     assert f"{len(frame)} were there already" in again.stdout
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -181,11 +180,3 @@ def remove(text: str, from_: Node, index: int) -> str:
         return text[: from_.starts[0]] + text[from_.starts[1] :]
     rest = text[item.end : from_.end - 1]
     return text[: from_.start + 1] + (rest if rest.strip() else "") + text[from_.end - 1 :]
-
-
-def walk(node: Node, path: Sequence[str]) -> Node | None:
-    """Return the value at this path of keys; None where there is none."""
-    found: Node | None = node
-    for key in path:
-        found = None if found is None else found.get(key)
-    return found

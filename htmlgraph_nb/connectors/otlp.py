@@ -106,12 +106,6 @@ def events_from_span(span: Span, *, received_at: datetime) -> list[Event]:
     ]
 
 
-def session_of_log(record: LogRecord) -> str | None:
-    """Return the session that a record of one of the three agents belongs to."""
-    agent, _ = _event_name(record)
-    return _session(record.resource, record.attributes) if agent else None
-
-
 def moment_of(at_ns: int, received_at: datetime) -> datetime:
     """Return the time of nanoseconds since 1970; ``received_at`` where they tell none."""
     micros = at_ns // 1_000

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, cast
 
 from htmlgraph_nb.checks import clip
-from htmlgraph_nb.connectors.otlp import events_from_log, events_from_span, session_of_log
+from htmlgraph_nb.connectors.otlp import events_from_log, events_from_span
 from htmlgraph_nb.connectors.otlp_metrics import TokenMeters
 from htmlgraph_nb.connectors.telemetry import LogRecord, Point, Span
 from htmlgraph_nb.errors import InvalidEvent
@@ -108,8 +108,9 @@ class Logs(Export):
         decode: Callable[[bytes], Iterator[LogRecord]] = codec.decode_logs
         for record in decode(body):
             events = events_from_log(record, received_at=received_at)
-            if any(event.event_type == "completion" for event in events):
-                self.meters.answered(session_of_log(record) or "")
+            for event in events:
+                if event.event_type == "completion" and event.session_id is not None:
+                    self.meters.answered(event.session_id)
             yield events
 
 

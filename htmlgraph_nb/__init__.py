@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "AgentGrid": "grid",
+    "AgentGrid": "widget.grid",
     "AgentPresence": "model",
     "ConfigError": "errors",
     "ConnectError": "errors",
     "Event": "model",
     "HtmlgraphError": "errors",
     "InvalidEvent": "errors",
-    "PresenceClient": "client",
+    "PresenceClient": "client.presence_client",
     "PresenceManager": "presence",
     "PresenceStatus": "model",
     "SDK": "sdk",
@@ -26,19 +26,19 @@ _EXPORTS = {
     "burn_rate": "analysis",
     "compare": "analysis",
     "concurrency": "analysis",
-    "export_history": "export",
+    "export_history": "history.export",
     "features": "analysis",
     "forecast_budget": "analysis",
-    "iter_history": "history",
-    "load_history": "history",
-    "load_presence": "history",
-    "load_transcripts": "transcripts",
+    "iter_history": "history.load",
+    "load_history": "history.load",
+    "load_presence": "history.load",
+    "load_transcripts": "history.transcripts",
     "plot_concurrency": "plots",
     "plot_timeline": "plots",
     "plot_token_costs": "plots",
     "plot_tool_counts": "plots",
     "plot_tool_transitions": "plots",
-    "presence_at": "replay",
+    "presence_at": "widget.replay_source",
     "sessions": "analysis",
     "summary": "analysis",
     "timeline": "analysis",
@@ -68,16 +68,16 @@ if TYPE_CHECKING:
     from .analysis import tool_errors as tool_errors
     from .analysis import tool_transitions as tool_transitions
     from .analysis import waiting_time as waiting_time
-    from .client import PresenceClient as PresenceClient
+    from .client.presence_client import PresenceClient as PresenceClient
     from .errors import ConfigError as ConfigError
     from .errors import ConnectError as ConnectError
     from .errors import HtmlgraphError as HtmlgraphError
     from .errors import InvalidEvent as InvalidEvent
-    from .export import export_history as export_history
-    from .grid import AgentGrid as AgentGrid
-    from .history import iter_history as iter_history
-    from .history import load_history as load_history
-    from .history import load_presence as load_presence
+    from .history.export import export_history as export_history
+    from .history.load import iter_history as iter_history
+    from .history.load import load_history as load_history
+    from .history.load import load_presence as load_presence
+    from .history.transcripts import load_transcripts as load_transcripts
     from .model import AgentPresence as AgentPresence
     from .model import Event as Event
     from .model import PresenceStatus as PresenceStatus
@@ -87,9 +87,9 @@ if TYPE_CHECKING:
     from .plots import plot_tool_counts as plot_tool_counts
     from .plots import plot_tool_transitions as plot_tool_transitions
     from .presence import PresenceManager as PresenceManager
-    from .replay import presence_at as presence_at
     from .sdk import SDK as SDK
-    from .transcripts import load_transcripts as load_transcripts
+    from .widget.grid import AgentGrid as AgentGrid
+    from .widget.replay_source import presence_at as presence_at
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ from .checks import check_text, kind_of
 from .errors import InvalidEvent
 from .model import Event
 from .roster import Change
-from .transaction import Transaction
+from .storage.transaction import Transaction
 from .wire import Cursor
 
 

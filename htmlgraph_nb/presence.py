@@ -22,9 +22,9 @@ from .model import AgentPresence, Event, PresenceStatus
 from .outlet import Outlet
 from .roster import Change, Limits, Roster
 from .state import AgentState
-from .store import Store
+from .storage.store import Store
+from .storage.transaction import ForeignEvent, Transaction
 from .times import utc_now
-from .transaction import ForeignEvent, Transaction
 from .wire import Cursor, dumps, presence_message
 
 __all__ = [

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
-from .courier import CLOSE_TIMEOUT_S, Courier, Parcel
+from .client.courier import CLOSE_TIMEOUT_S, Courier, Parcel
 from .errors import InvalidEvent
 from .model import TOKEN_FIELDS, Event
 

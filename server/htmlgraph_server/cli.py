@@ -16,12 +16,12 @@ from typing import Any, NoReturn
 
 from htmlgraph_nb import __version__
 from htmlgraph_nb.checks import clip
-from htmlgraph_nb.discovery import candidates
+from htmlgraph_nb.client.discovery import candidates
+from htmlgraph_nb.client.rest import Rest
 from htmlgraph_nb.errors import HtmlgraphError
 from htmlgraph_nb.locations import data_dir, spool_path
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.price_table import price_of
-from htmlgraph_nb.rest import Rest
 
 from .config import SETTINGS, Config, make_config
 from .connect.command import add_parser as add_connect_parser

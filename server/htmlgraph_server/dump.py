@@ -18,9 +18,9 @@ from contextlib import closing, suppress
 from dataclasses import fields, replace
 from typing import Any, BinaryIO
 
-from htmlgraph_nb.database import open_reader, translated
 from htmlgraph_nb.errors import HtmlgraphError
-from htmlgraph_nb.query import HistoryQuery
+from htmlgraph_nb.storage.database import open_reader, translated
+from htmlgraph_nb.storage.query import HistoryQuery
 from htmlgraph_nb.times import from_micros, to_micros
 
 from .encoding import text_chunks
@@ -74,7 +74,7 @@ def write_arrow(path: str, query: HistoryQuery, compression: str, out: BinaryIO)
     # Only this format needs it, and it takes a while to load.
     import pyarrow as pa
 
-    from htmlgraph_nb.columns import read_batches, schema_of
+    from htmlgraph_nb.storage.columns import read_batches, schema_of
 
     query = replace(query, columns=query.row_columns)
     options = pa.ipc.IpcWriteOptions(
@@ -123,7 +123,11 @@ def main() -> int:
     """Answer the question of standard input; return 0, or 1 where the answer is not whole."""
     _prepare()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    question = json.load(sys.stdin)
+    try:
+        question = json.load(sys.stdin)
+    except ValueError:
+        # The server was gone before it had asked; nobody waits for an answer.
+        return 1
     out = _Counting(sys.stdout.buffer)
     try:
         _answer(question, out)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from htmlgraph_nb.query import HistoryQuery
+from htmlgraph_nb.storage.query import HistoryQuery
 
 CHUNK_ROWS = 1_000
 """Most events in one piece of text; with the longest extra that is 16 MB."""

@@ -16,9 +16,9 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from htmlgraph_nb.database import open_reader, translated
 from htmlgraph_nb.errors import StoreClosed
-from htmlgraph_nb.query import HistoryQuery
+from htmlgraph_nb.storage.database import open_reader, translated
+from htmlgraph_nb.storage.query import HistoryQuery
 
 from .encoding import Chunk, after_chunk, read_chunk
 

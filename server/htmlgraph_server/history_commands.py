@@ -9,10 +9,10 @@ from typing import Any
 
 from htmlgraph_nb.checks import clip
 from htmlgraph_nb.errors import ConfigError
+from htmlgraph_nb.history.place import place_of
 from htmlgraph_nb.locations import default_db, running_server
-from htmlgraph_nb.place import place_of
-from htmlgraph_nb.query import HistoryQuery
-from htmlgraph_nb.schema import HISTORY_COLUMNS
+from htmlgraph_nb.storage.query import HistoryQuery
+from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 
 Say = Callable[[str], None]
 _LISTS = ("agent", "session", "tool", "feature", "event_type")
@@ -45,7 +45,7 @@ def _add_seal(commands: argparse._SubParsersAction[Any], say: Say) -> argparse.A
 
 
 def _seal(arguments: argparse.Namespace, say: Say) -> int:
-    from htmlgraph_nb.sealing import seal
+    from htmlgraph_nb.storage.sealing import seal
 
     path = arguments.db or running_server().get("db") or default_db()
     with _bar("sealed") as bar:
@@ -99,8 +99,8 @@ def _rows(text: str) -> int:
 
 
 def _export(arguments: argparse.Namespace, say: Say) -> int:
-    from htmlgraph_nb.export import export_history
-    from htmlgraph_nb.moments import moment_of
+    from htmlgraph_nb.history.export import export_history
+    from htmlgraph_nb.history.moments import moment_of
 
     columns = HISTORY_COLUMNS
     if arguments.columns is not None:

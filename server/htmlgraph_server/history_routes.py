@@ -10,8 +10,8 @@ from typing import cast
 from tornado.iostream import StreamClosedError
 
 from htmlgraph_nb.errors import HtmlgraphError
-from htmlgraph_nb.query import HistoryQuery
-from htmlgraph_nb.schema import HISTORY_COLUMNS
+from htmlgraph_nb.storage.query import HistoryQuery
+from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 from htmlgraph_nb.wire import Cursor, dumps
 
 from .activity import MAX_MINUTES, ActivityCache

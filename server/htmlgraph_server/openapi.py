@@ -7,7 +7,7 @@ from typing import Any
 
 from htmlgraph_nb import __version__
 from htmlgraph_nb.connectors.registry import HOOKS
-from htmlgraph_nb.schema import HISTORY_COLUMNS
+from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 from htmlgraph_nb.wire import MAX_FILTER_VALUES
 
 from .activity import MAX_MINUTES

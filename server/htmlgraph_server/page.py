@@ -6,7 +6,7 @@ import os
 from collections.abc import Awaitable
 
 import htmlgraph_nb
-from htmlgraph_nb.bundle import agent_grid_module
+from htmlgraph_nb.widget.bundle import agent_grid_module
 
 from .base import Guarded, Problem
 

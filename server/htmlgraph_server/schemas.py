@@ -8,7 +8,7 @@ from typing import Any
 
 from htmlgraph_nb.checks import MAX_EXTRA_BYTES, MAX_ID_CHARS, MAX_INTEGER
 from htmlgraph_nb.model import MAX_TYPE_CHARS, PRESENCE_COLUMNS, TOKEN_FIELDS, Event, PresenceStatus
-from htmlgraph_nb.schema import HISTORY_COLUMNS
+from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 
 from .activity import MAX_AGENTS, MAX_MINUTES
 from .resources import FEATURE_STATUSES, LINK_TYPES

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
-from htmlgraph_nb.catalogue import has_work
-from htmlgraph_nb.store import open_reader, translated
+from htmlgraph_nb.storage.catalogue import has_work
+from htmlgraph_nb.storage.store import open_reader, translated
 
 logger = logging.getLogger("htmlgraph.sealing")
 
@@ -24,7 +24,7 @@ _LONGEST_S = 86_400.0
 
 
 class Sealer:
-    """Starts ``htmlgraph_nb.sealing`` where a look at the database says that there is work.
+    """Starts ``htmlgraph_nb.storage.sealing`` where a look at the database says that there is work.
 
     Args:
         path: the database file.
@@ -37,7 +37,7 @@ class Sealer:
     def __init__(
         self,
         path: str,
-        command: Sequence[str] = (sys.executable, "-m", "htmlgraph_nb.sealing"),
+        command: Sequence[str] = (sys.executable, "-m", "htmlgraph_nb.storage.sealing"),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path

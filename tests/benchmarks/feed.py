@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from ipykernel.jsonutil import json_clean
 
 from htmlgraph_nb.activity import Activity
-from htmlgraph_nb.connection import Connection
-from htmlgraph_nb.feed import Feed, View
+from htmlgraph_nb.client.connection import Connection
 from htmlgraph_nb.model import AgentPresence, PresenceStatus
 from htmlgraph_nb.times import utc_now
+from htmlgraph_nb.widget.feed import Feed, View
 from htmlgraph_nb.wire import Cursor, dumps
 
 from .table import print_figures, quantile

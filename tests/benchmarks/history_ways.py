@@ -19,7 +19,7 @@ from contextlib import closing
 from datetime import datetime
 from typing import Any
 
-from htmlgraph_nb.schema import HISTORY_COLUMNS
+from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 
 FOUR = ("timestamp", "agent_id", "tool_name", "cost_tokens")
 
@@ -63,7 +63,7 @@ def iter_history(source: str, part: str) -> int:
 
 def seal(source: str, part: str) -> int:
     """Sealed segments of all rows."""
-    from htmlgraph_nb.sealing import seal as run
+    from htmlgraph_nb.storage.sealing import seal as run
 
     return run(source).n_rows
 
@@ -87,7 +87,7 @@ def read_sql_query(source: str, part: str) -> int:
 def _typed(frame: Any, unit: str | None) -> Any:
     import pandas as pd
 
-    from htmlgraph_nb.history import HISTORY_DTYPES
+    from htmlgraph_nb.history.load import HISTORY_DTYPES
 
     times = frame["timestamp"]
     parsed = pd.to_datetime(times, unit=unit, utc=True) if unit else pd.to_datetime(times, utc=True)
@@ -153,12 +153,12 @@ WAYS: dict[str, Callable[[str, str], int | Callable[[], int]]] = {
     )
 }
 _LIBRARIES = {
-    "load_history": ("htmlgraph_nb.history",),
-    "iter_history": ("htmlgraph_nb.history",),
-    "seal": ("htmlgraph_nb.sealing",),
-    "export": ("htmlgraph_nb.export",),
-    "read_sql_query": ("pandas", "pyarrow", "htmlgraph_nb.history"),
-    "read_json": ("pandas", "pyarrow", "htmlgraph_nb.history"),
+    "load_history": ("htmlgraph_nb.history.load",),
+    "iter_history": ("htmlgraph_nb.history.load",),
+    "seal": ("htmlgraph_nb.storage.sealing",),
+    "export": ("htmlgraph_nb.history.export",),
+    "read_sql_query": ("pandas", "pyarrow", "htmlgraph_nb.history.load"),
+    "read_json": ("pandas", "pyarrow", "htmlgraph_nb.history.load"),
     "polars": ("polars",),
     "sqlite_shell": (),
 }

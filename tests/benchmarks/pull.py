@@ -28,7 +28,7 @@ from datetime import UTC, datetime, timedelta
 
 from htmlgraph_nb import PresenceManager
 from htmlgraph_nb.model import Event
-from htmlgraph_nb.sealing import seal
+from htmlgraph_nb.storage.sealing import seal
 from tests.polling import wait_until
 
 from .fanout import AGENTS, BATCH, DRAIN_S

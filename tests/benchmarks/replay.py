@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from htmlgraph_nb.model import Event
-from htmlgraph_nb.replay_index import HistoryIndex
+from htmlgraph_nb.replay.index import HistoryIndex
 from htmlgraph_nb.roster import Roster
 from htmlgraph_nb.times import from_micros
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from htmlgraph_nb.transcripts import load_transcripts
+from htmlgraph_nb.history.transcripts import load_transcripts
 
 from .table import print_table
 

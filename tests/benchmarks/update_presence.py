@@ -21,8 +21,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from htmlgraph_nb.database import CHECKPOINT_PAGES
 from htmlgraph_nb.presence import PresenceManager
+from htmlgraph_nb.storage.database import CHECKPOINT_PAGES
 
 from .table import print_table
 

@@ -11,7 +11,7 @@ import pytest
 from websockets.datastructures import Headers
 from websockets.http11 import Response
 
-from htmlgraph_nb.client import PresenceClient, shared_client
+from htmlgraph_nb.client.presence_client import PresenceClient, shared_client
 from htmlgraph_nb.errors import ConnectError, ServerNotFound, ServerRefused
 from tests.integration.scripted import (
     ScriptedServer,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from htmlgraph_nb.client import PresenceClient
+from htmlgraph_nb.client.presence_client import PresenceClient
 from htmlgraph_nb.errors import InvalidEvent, ServerRefused
 from htmlgraph_nb.model import Event
 from tests.integration.scripted import announce

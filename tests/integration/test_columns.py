@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 
 from htmlgraph_nb import PresenceManager
-from htmlgraph_nb.columns import HISTORY_SCHEMA, read_batches, schema_of
 from htmlgraph_nb.errors import StoreDamaged, StoreUnavailable
-from htmlgraph_nb.query import HistoryQuery, read_chunks
-from htmlgraph_nb.schema import HISTORY_COLUMNS
-from htmlgraph_nb.store import open_reader
+from htmlgraph_nb.storage.columns import HISTORY_SCHEMA, read_batches, schema_of
+from htmlgraph_nb.storage.query import HistoryQuery, read_chunks
+from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
+from htmlgraph_nb.storage.store import open_reader
 from htmlgraph_nb.times import to_micros
 
 from .test_history_frames import example_events

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from htmlgraph_nb.client import PresenceClient
+from htmlgraph_nb.client.presence_client import PresenceClient
 from htmlgraph_nb.wire import Cursor
 from tests.polling import wait_until
 

@@ -19,13 +19,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htmlgraph_nb import PresenceManager, load_history
-from htmlgraph_nb import export_folder as folder_module
 from htmlgraph_nb.errors import ConfigError, StoreDamaged, StoreUnavailable
-from htmlgraph_nb.export import export_history
-from htmlgraph_nb.history import iter_history
+from htmlgraph_nb.history import export_folder as folder_module
+from htmlgraph_nb.history.export import export_history
+from htmlgraph_nb.history.load import iter_history
 from htmlgraph_nb.model import Event
-from htmlgraph_nb.query import HistoryQuery
-from htmlgraph_nb.sealing import seal
+from htmlgraph_nb.storage.query import HistoryQuery
+from htmlgraph_nb.storage.sealing import seal
 
 from .server import Server
 from .test_history_frames import START, calm, dtypes

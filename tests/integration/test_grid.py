@@ -10,8 +10,8 @@ import weakref
 import ipywidgets
 import pytest
 
-from htmlgraph_nb.grid import AgentGrid
 from htmlgraph_nb.mirror import Mirror
+from htmlgraph_nb.widget.grid import AgentGrid
 from htmlgraph_nb.wire import Cursor
 from tests.integration.scripted import announce
 from tests.polling import wait_until

@@ -8,8 +8,8 @@ import ipywidgets
 import pytest
 
 from htmlgraph_nb.errors import ConfigError, InvalidEvent, ServerNotFound
-from htmlgraph_nb.grid import AgentGrid
-from htmlgraph_nb.history import HISTORY_DTYPES
+from htmlgraph_nb.history.load import HISTORY_DTYPES
+from htmlgraph_nb.widget.grid import AgentGrid
 from tests.polling import wait_until
 
 from .scripted import ScriptedServer, close, presence, state, stay, update

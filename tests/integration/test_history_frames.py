@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 from htmlgraph_nb import PresenceManager, load_history, load_presence
-from htmlgraph_nb.discovery import candidates
+from htmlgraph_nb.client.discovery import candidates
+from htmlgraph_nb.client.rest import Rest
 from htmlgraph_nb.errors import InvalidEvent, ServerNotFound, StoreDamaged, StoreUnavailable
-from htmlgraph_nb.history import HISTORY_DTYPES, PRESENCE_DTYPES, iter_history, presence_frame
+from htmlgraph_nb.history.load import HISTORY_DTYPES, PRESENCE_DTYPES, iter_history, presence_frame
 from htmlgraph_nb.model import Event
-from htmlgraph_nb.rest import Rest
 from tests.integration.server import Server
 from tests.polling import wait_until
 
@@ -128,7 +128,7 @@ def test_more_rows_than_a_page_come_from_a_server(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A history longer than a page of JSON is read to its end, and a limit across pages holds."""
-    monkeypatch.setattr("htmlgraph_nb.rest.PAGE_EVENTS", 7)
+    monkeypatch.setattr("htmlgraph_nb.client.rest.PAGE_EVENTS", 7)
     with PresenceManager(str(server.db)) as manager:
         manager.ingest(example_events())
     rest = Rest(lambda: candidates(server.url, None))
@@ -211,7 +211,7 @@ def test_a_bar_is_shown_when_it_is_wanted_or_late(
     assert capsys.readouterr().err == ""
     load_history(file, progress=True)
     assert "history: 100%" in capsys.readouterr().err
-    monkeypatch.setattr("htmlgraph_nb.history._BAR_AFTER_S", -1.0)
+    monkeypatch.setattr("htmlgraph_nb.history.load._BAR_AFTER_S", -1.0)
     load_history(file)
     assert "history: " in capsys.readouterr().err
     list(iter_history(file, progress=True, chunk_rows=7))

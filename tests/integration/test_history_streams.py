@@ -10,6 +10,8 @@ import os
 import random
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -23,13 +25,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from htmlgraph_nb import PresenceManager
-from htmlgraph_nb.columns import read_batches, schema_of
-from htmlgraph_nb.discovery import candidates
+from htmlgraph_nb.client.discovery import candidates
+from htmlgraph_nb.client.rest import Rest, history_parameters
 from htmlgraph_nb.errors import ConnectError, ServerRefused
 from htmlgraph_nb.model import Event
-from htmlgraph_nb.query import HistoryQuery
-from htmlgraph_nb.rest import Rest, history_parameters
-from htmlgraph_nb.schema import HISTORY_COLUMNS
+from htmlgraph_nb.storage.columns import read_batches, schema_of
+from htmlgraph_nb.storage.query import HistoryQuery
+from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 from htmlgraph_nb.times import to_rfc3339
 from tests.polling import wait_until
 
@@ -363,6 +365,14 @@ def test_processes_end_with_the_server(long: Server) -> None:
         [child] = wait_until(lambda: children(long), "a process makes the answer") or []
         assert long.stop(signal.SIGTERM) == 0
         wait_until(lambda: is_gone(child), "the process ended with the server")
+
+
+@pytest.mark.parametrize("question", [b"", b'{"path": "/no'])
+def test_process_whose_server_ended_before_it_asked(question: bytes) -> None:
+    """It ends without an answer, and without a traceback in the log that it shares."""
+    command = [sys.executable, "-m", "htmlgraph_server.dump"]
+    run = subprocess.run(command, input=question, capture_output=True, timeout=60, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (1, b"", b"")
 
 
 def test_processes_end_with_a_killed_server(long: Server) -> None:

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import connect
 
 from htmlgraph_nb.model import PRESENCE_COLUMNS
-from htmlgraph_nb.schema import HISTORY_COLUMNS
+from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 from tests.polling import wait_until
 
 from .server import Answer, Server

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from htmlgraph_nb.model import AgentPresence, Event
-from htmlgraph_nb.schema import HISTORY_COLUMNS
+from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 from htmlgraph_server.app import ROUTES
 from htmlgraph_server.openapi import document
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from htmlgraph_nb import load_history, parallel_scan
-from htmlgraph_nb.columns import read_batches
+from htmlgraph_nb import load_history
 from htmlgraph_nb.errors import StoreDamaged
-from htmlgraph_nb.query import HistoryQuery
-from htmlgraph_nb.sealing import seal
+from htmlgraph_nb.storage import parallel_scan
+from htmlgraph_nb.storage.columns import read_batches
+from htmlgraph_nb.storage.query import HistoryQuery
+from htmlgraph_nb.storage.sealing import seal
 
 from .test_columns import rows_of_batches, sql_rows
 from .test_segments import START, execute, fill, sealed_files
@@ -25,8 +26,8 @@ MANY = 'agent\'s "?" ä\u2028'
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A database whose rows are many enough for processes, in parts of 64."""
     for module in ("columns", "sealing"):
-        monkeypatch.setattr(f"htmlgraph_nb.{module}.PARALLEL_ROWS", 100)
-    monkeypatch.setattr("htmlgraph_nb.columns.BATCH_ROWS", 64)
+        monkeypatch.setattr(f"htmlgraph_nb.storage.{module}.PARALLEL_ROWS", 100)
+    monkeypatch.setattr("htmlgraph_nb.storage.columns.BATCH_ROWS", 64)
     name = str(tmp_path / "h é?#%.db")
     fill(name, 500)
     execute(
@@ -119,7 +120,7 @@ def test_sealing_reads_through_processes(path: str, started: list[Any]) -> None:
     assert load_history(path)["seq"].tolist() == expected
     execute(path, "DELETE FROM segments")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("htmlgraph_nb.sealing.PARALLEL_ROWS", 10**9)
+        patched.setattr("htmlgraph_nb.storage.sealing.PARALLEL_ROWS", 10**9)
         seal(path, segment_rows=30)
     assert [file.name for file in sealed_files(path)] == names
     assert len(started) == 2

@@ -7,7 +7,7 @@ import pytest
 
 from htmlgraph_nb import AgentGrid, load_history, load_presence, presence_at
 from htmlgraph_nb.errors import ConfigError, InvalidEvent
-from htmlgraph_nb.replay_grid import ReplayGrid
+from htmlgraph_nb.widget.replay_grid import ReplayGrid
 from tests.polling import wait_until
 
 from .conftest import Serve

@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from htmlgraph_nb import PresenceManager, load_history
-from htmlgraph_nb.catalogue import SEGMENT_ROWS, has_work, segments_of
 from htmlgraph_nb.model import Event
-from htmlgraph_nb.store import open_reader
+from htmlgraph_nb.storage.catalogue import SEGMENT_ROWS, has_work, segments_of
+from htmlgraph_nb.storage.store import open_reader
 from htmlgraph_server.sealer import NICENESS, Sealer
 from tests.polling import wait_until
 

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from htmlgraph_nb import PresenceManager
-from htmlgraph_nb.catalogue import folder_of, has_work, segments_of
-from htmlgraph_nb.columns import read_batches
 from htmlgraph_nb.model import Event
-from htmlgraph_nb.query import HistoryQuery
-from htmlgraph_nb.sealing import seal
-from htmlgraph_nb.store import open_reader
+from htmlgraph_nb.storage.catalogue import folder_of, has_work, segments_of
+from htmlgraph_nb.storage.columns import read_batches
+from htmlgraph_nb.storage.query import HistoryQuery
+from htmlgraph_nb.storage.sealing import seal
+from htmlgraph_nb.storage.store import open_reader
 
 from .test_columns import rows_of_batches, sql_rows
 from .test_history_frames import START
@@ -261,7 +261,7 @@ def test_what_sealing_would_do_is_known_without_it(path: str) -> None:
 
 def test_a_promise_that_was_broken_is_not_kept(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row that changes while it is sealed takes the promise away; the file is dropped."""
-    from htmlgraph_nb import sealing
+    from htmlgraph_nb.storage import sealing
 
     written = sealing.write_part
 
@@ -282,7 +282,7 @@ def test_a_promise_that_was_broken_is_not_kept(path: str, monkeypatch: pytest.Mo
 
 def test_a_sealing_that_died_is_taken_over(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its promises and parts are replaced."""
-    from htmlgraph_nb import sealing
+    from htmlgraph_nb.storage import sealing
 
     def dies(*_: object) -> None:
         raise KeyboardInterrupt

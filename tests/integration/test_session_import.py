@@ -17,8 +17,8 @@ from htmlgraph_nb import load_transcripts
 from htmlgraph_nb.connectors.claude import events_from_hook
 from htmlgraph_nb.model import TOKEN_FIELDS, Event, PresenceStatus
 from htmlgraph_nb.presence import PresenceManager, Publication
-from htmlgraph_nb.session_files import find_sessions
-from htmlgraph_nb.session_import import ImportReport, import_sessions
+from htmlgraph_nb.session_files.files import find_sessions
+from htmlgraph_nb.session_files.importing import ImportReport, import_sessions
 from tests.integration.test_cli import refusal, run
 from tests.unit.sessions import MAIN, PAYLOADS, SESSION, START, at, line
 

@@ -170,16 +170,19 @@ def test_a_reader_that_stops_is_left_behind_and_catches_up(
 
 @pytest.mark.parametrize(
     "server",
-    [("--max-queue-bytes", str(MAX_QUEUE_BYTES), "--stall-timeout", "1s")],
+    [("--max-queue-bytes", str(MAX_QUEUE_BYTES), "--stall-timeout", "4s")],
     indirect=True,
 )
 def test_a_reader_that_never_reads_again_is_dropped(server: Server, reader: RawReader) -> None:
     """After stall_timeout; what it held is free, and it may come back and resume."""
     reader.hear()
-    for number in range(40):
+    for number in range(200):
         seq = post(server, number)
-    status = server.get("/api/status").json()
-    assert (status["clients"]["total"], status["clients"]["lagging"]) == (1, 1)
+        # Looked at after each: on a loaded machine, all of them take longer than the timeout.
+        if server.get("/api/status").json()["clients"]["lagging"] == 1:
+            break
+    else:
+        pytest.fail("it was never left behind")
     wait_until(
         lambda: server.get("/api/status").json()["clients"]["total"] == 0, "the reader's end"
     )

@@ -21,8 +21,8 @@ from htmlgraph_nb.errors import (
 from htmlgraph_nb.model import Event
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.roster import Limits
-from htmlgraph_nb.store import MAX_QUEUED, Store
-from htmlgraph_nb.transaction import Transaction
+from htmlgraph_nb.storage.store import MAX_QUEUED, Store
+from htmlgraph_nb.storage.transaction import Transaction
 
 from .files import rows_of, run_python
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from htmlgraph_nb.errors import HtmlgraphError, StoreDamaged, StoreTooNew, StoreUnavailable
-from htmlgraph_nb.history import load_presence
+from htmlgraph_nb.history.load import load_presence
 from htmlgraph_nb.presence import PresenceManager
-from htmlgraph_nb.schema import SCHEMA_VERSION
+from htmlgraph_nb.storage.schema import SCHEMA_VERSION
 
 from .files import digest, rows_of, run_python
 

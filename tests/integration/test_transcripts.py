@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from htmlgraph_nb import load_transcripts
 from htmlgraph_nb.errors import InvalidEvent
-from htmlgraph_nb.history import HISTORY_DTYPES
-from htmlgraph_nb.session_files import MAX_LINE_BYTES, SessionFile, SessionTail, find_sessions
+from htmlgraph_nb.history.load import HISTORY_DTYPES
+from htmlgraph_nb.session_files.files import MAX_LINE_BYTES, SessionFile, SessionTail, find_sessions
 from tests.unit.sessions import CONTENT, PAYLOADS, SESSION, START, at, line
 
 TOTALS = json.loads((PAYLOADS / "ccusage.json").read_text())
@@ -298,7 +298,7 @@ def test_benchmark_and_tokens_run(tmp_path: Path) -> None:
 def test_file_that_vanishes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is gone before it is read is told."""
     gone = SessionFile(str(tmp_path / "gone.jsonl"), "claude", 3, START.timestamp())
-    monkeypatch.setattr("htmlgraph_nb.transcripts.find_sessions", lambda *_: ([gone], []))
+    monkeypatch.setattr("htmlgraph_nb.history.transcripts.find_sessions", lambda *_: ([gone], []))
     assert load(tmp_path).attrs["skipped"] == [gone.path]
 
 

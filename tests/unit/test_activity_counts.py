@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htmlgraph_nb.schema import MIGRATIONS
+from htmlgraph_nb.storage.schema import MIGRATIONS
 from htmlgraph_nb.times import to_micros
 from htmlgraph_server import activity
 from htmlgraph_server.activity import ActivityCache, ActivityCounts

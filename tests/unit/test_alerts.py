@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from htmlgraph_nb.alerts import Alert
 from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.model import AgentPresence, PresenceStatus
+from htmlgraph_nb.widget.alerts import Alert
 
 from .strategies import T0
 

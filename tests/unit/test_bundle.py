@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from htmlgraph_nb.bundle import agent_grid_module, join_modules
+from htmlgraph_nb.widget.bundle import agent_grid_module, join_modules
 
 MODULES = {
     "index.js": 'export { a, b } from "./a.js";\nexport { default } from "./b.js";\n',

@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from htmlgraph_nb import cells
+from htmlgraph_nb.widget import cells
 
 
 class Events:

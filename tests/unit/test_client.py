@@ -7,9 +7,8 @@ import json
 import pytest
 
 from htmlgraph_nb.checks import parse_time
-from htmlgraph_nb.client import PresenceClient
-from htmlgraph_nb.connection import Connection, Ending, pause_after
-from htmlgraph_nb.discovery import (
+from htmlgraph_nb.client.connection import Connection, Ending, pause_after
+from htmlgraph_nb.client.discovery import (
     Address,
     Surroundings,
     candidates,
@@ -17,6 +16,7 @@ from htmlgraph_nb.discovery import (
     jupyter_runtime_dir,
     jupyter_server,
 )
+from htmlgraph_nb.client.presence_client import PresenceClient
 from htmlgraph_nb.errors import ConfigError, ConnectError, InvalidEvent
 
 

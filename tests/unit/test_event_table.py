@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htmlgraph_nb.columnar import HISTORY_SCHEMA
-from htmlgraph_nb.event_table import EventTable
 from htmlgraph_nb.model import Event
+from htmlgraph_nb.storage.columnar import HISTORY_SCHEMA
+from htmlgraph_nb.storage.event_table import EventTable
 
 START = datetime(2026, 5, 30, tzinfo=UTC)
 

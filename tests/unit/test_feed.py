@@ -9,10 +9,10 @@ from math import inf
 import pytest
 
 from htmlgraph_nb.checks import parse_time
-from htmlgraph_nb.connection import Connection
-from htmlgraph_nb.feed import Feed, Feeder, Outlet, View
+from htmlgraph_nb.client.connection import Connection
 from htmlgraph_nb.mirror import Mirror
 from htmlgraph_nb.model import AgentPresence, PresenceStatus
+from htmlgraph_nb.widget.feed import Feed, Feeder, Outlet, View
 from htmlgraph_nb.wire import Cursor
 from tests.polling import wait_until
 

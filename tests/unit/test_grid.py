@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from htmlgraph_nb import grid, snapshot
 from htmlgraph_nb.checks import parse_time
-from htmlgraph_nb.connection import Connection
+from htmlgraph_nb.client.connection import Connection
 from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.model import AgentPresence, PresenceStatus
+from htmlgraph_nb.widget import grid, snapshot
 
 AT = parse_time("2025-01-14T14:50:30Z")
 CONNECTED = Connection("connected", None, "connected", "http://127.0.0.1:8000")

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from htmlgraph_nb.errors import InvalidEvent
 from htmlgraph_nb.model import Event
-from htmlgraph_nb.query import HistoryQuery, read_chunks
-from htmlgraph_nb.schema import HISTORY_COLUMNS, migrate
+from htmlgraph_nb.storage.query import HistoryQuery, read_chunks
+from htmlgraph_nb.storage.schema import HISTORY_COLUMNS, migrate
+from htmlgraph_nb.storage.transaction import Names, Transaction
 from htmlgraph_nb.times import from_micros
-from htmlgraph_nb.transaction import Names, Transaction
 
 from .strategies import T0
 

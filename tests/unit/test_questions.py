@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from htmlgraph_nb.errands import Errands
 from htmlgraph_nb.errors import ServerNotFound
-from htmlgraph_nb.questions import answer_history
+from htmlgraph_nb.widget.errands import Errands
+from htmlgraph_nb.widget.questions import answer_history
 from tests.polling import wait_until
 
 

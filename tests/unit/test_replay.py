@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 
 from htmlgraph_nb.errors import ConfigError, InvalidEvent
-from htmlgraph_nb.history import PRESENCE_DTYPES
+from htmlgraph_nb.history.load import PRESENCE_DTYPES
 from htmlgraph_nb.model import Event, PresenceStatus
-from htmlgraph_nb.replay import Playback, ReplaySource, check_speed, presence_at
-from htmlgraph_nb.replay_frame import moment_of, narrowed
-from htmlgraph_nb.replay_index import HistoryIndex
+from htmlgraph_nb.replay.frame import moment_of, narrowed
+from htmlgraph_nb.replay.index import HistoryIndex
 from htmlgraph_nb.times import to_micros
+from htmlgraph_nb.widget.replay_source import Playback, ReplaySource, check_speed, presence_at
 from tests.polling import wait_until
 
 from .strategies import T0, at

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from htmlgraph_nb.checks import MAX_INTEGER
 from htmlgraph_nb.evidence import MEANINGFUL
 from htmlgraph_nb.model import AgentPresence, Event
-from htmlgraph_nb.replay_index import HistoryIndex
+from htmlgraph_nb.replay.index import HistoryIndex
 from htmlgraph_nb.roster import Limits, Roster
 from htmlgraph_nb.times import to_micros
 from htmlgraph_nb.wire import dumps

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from htmlgraph_nb import view_settings
+import htmlgraph_nb
 from htmlgraph_nb.errors import ConfigError
+from htmlgraph_nb.widget import view_settings
 
 from .strategies import json_values
 
@@ -99,7 +100,7 @@ def test_any_value_is_taken_or_refused_in_words(value):
 
 def test_the_front_end_has_the_same_names():
     """The lists of settings.js are those of Python, in the same order."""
-    folder = Path(view_settings.__file__).parent / "static" / "grid"
+    folder = Path(htmlgraph_nb.__file__).parent / "static" / "grid"
     text = (folder / "settings.js").read_text(encoding="utf-8")
     same = {
         "VIEW_NAMES": view_settings.VIEWS,

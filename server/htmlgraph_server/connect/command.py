@@ -12,7 +12,7 @@ from typing import Any
 
 from htmlgraph_nb.errors import ConfigError, StoreError
 from htmlgraph_nb.locations import DEFAULT_URL, default_db, running_server
-from htmlgraph_nb.store import open_reader, translated
+from htmlgraph_nb.storage.store import open_reader, translated
 from htmlgraph_nb.times import from_micros
 
 from . import hooks, settings_file

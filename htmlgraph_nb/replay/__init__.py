@@ -1,0 +1,1 @@
+"""What was known of every agent at any time of a stored history."""

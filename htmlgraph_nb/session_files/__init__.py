@@ -1,0 +1,1 @@
+"""Coding agents' own session files on this machine, and their way into the database."""

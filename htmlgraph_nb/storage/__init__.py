@@ -1,0 +1,1 @@
+"""The SQLite file, its columnar copies, and questions to both."""

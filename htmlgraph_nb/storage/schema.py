@@ -1,0 +1,287 @@
+"""Tables of the database, their versions, and how an older file becomes a newer one.
+
+``events`` is the append-only history; its ids are the seq of the changes. Ids and names are small
+integers against ``names``; the view ``history`` shows them as text, for people and for queries.
+``agent_presence`` is the present state, with the evidence behind it as JSON. ``segments`` names the
+columnar copies of history beside the file: range of ids, size, checksum, earliest and latest time.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Sequence
+
+from ..errors import StoreDamaged, StoreTooNew
+
+APPLICATION_ID = 0x48474E42
+"""'HGNB' in SQLite's header (https://sqlite.org/fileformat2.html#application_id)."""
+
+NAMED = {
+    "agent": "agent_id",
+    "type": "event_type",
+    "session": "session_id",
+    "tool": "tool_name",
+    "feature": "feature_id",
+    "model": "model",
+    "parent": "parent_agent_id",
+    "project": "project",
+    "host": "host",
+    "source": "source",
+}
+"""Columns of ``events`` that hold a number of ``names`` → the Event field that they stand for."""
+
+PLAIN = (
+    "event_id",
+    "tool_use_id",
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "output_tokens",
+    "cost_tokens",
+    "cost_usd",
+    "duration_ms",
+)
+"""Columns of ``events`` that hold an Event field as it is."""
+
+EVENT_COLUMNS = ("id", "ts", *NAMED, *PLAIN, "status", "extra")
+
+HISTORY_COLUMNS = (
+    "seq",
+    "timestamp",
+    "agent_id",
+    "event_type",
+    "session_id",
+    "tool_name",
+    "tool_use_id",
+    "feature_id",
+    "model",
+    "status",
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "output_tokens",
+    "cost_tokens",
+    "cost_usd",
+    "duration_ms",
+    "parent_agent_id",
+    "project",
+    "host",
+    "source",
+    "event_id",
+    "extra",
+)
+"""Columns of the view ``history`` in their order; ``timestamp`` is microseconds since 1970."""
+
+
+_FIELD_TO_NUMBER = {field: column for column, field in NAMED.items()}
+_EXPRESSIONS = {
+    "seq": "e.id",
+    "timestamp": "e.ts",
+    "status": "CASE e.status WHEN 0 THEN 'ok' WHEN 1 THEN 'error' END",
+}
+
+
+def select_history(columns: Sequence[str]) -> str:
+    """Return ``SELECT … FROM events e …`` of these columns of HISTORY_COLUMNS.
+
+    Only the names that are asked for are looked up.
+    """
+    terms, joins = [], []
+    for field in columns:
+        number = _FIELD_TO_NUMBER.get(field)
+        if number is None:
+            terms.append(f"{_EXPRESSIONS.get(field, 'e.' + field)} AS {field}")
+        else:
+            terms.append(f"n_{number}.name AS {field}")
+            joins.append(f" LEFT JOIN names n_{number} ON n_{number}.id = e.{number}")
+    return f"SELECT {', '.join(terms)} FROM events e{''.join(joins)}"
+
+
+def named_in(field: str, n_values: int) -> str:
+    """Return the condition that an Event field of NAMED is one of ``n_values`` texts."""
+    marks = ", ".join("?" * n_values)
+    return f"e.{_FIELD_TO_NUMBER[field]} IN (SELECT id FROM names WHERE name IN ({marks}))"
+
+
+_VERSION_1 = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
+    "CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+    """CREATE TABLE events (
+        id INTEGER PRIMARY KEY,
+        ts INTEGER NOT NULL,
+        agent INTEGER NOT NULL,
+        type INTEGER NOT NULL,
+        session INTEGER,
+        tool INTEGER,
+        feature INTEGER,
+        model INTEGER,
+        parent INTEGER,
+        project INTEGER,
+        host INTEGER,
+        source INTEGER,
+        event_id TEXT,
+        tool_use_id TEXT,
+        input_tokens INTEGER,
+        cache_read_tokens INTEGER,
+        cache_write_5m_tokens INTEGER,
+        cache_write_1h_tokens INTEGER,
+        output_tokens INTEGER,
+        cost_tokens INTEGER,
+        cost_usd REAL,
+        duration_ms INTEGER,
+        status INTEGER,
+        extra TEXT
+    )""",
+    "CREATE UNIQUE INDEX events_event_id ON events (event_id) WHERE event_id IS NOT NULL",
+    """CREATE TABLE agent_presence (
+        agent_id TEXT PRIMARY KEY,
+        status TEXT NOT NULL,
+        current_feature_id TEXT,
+        last_tool_name TEXT,
+        last_activity INTEGER NOT NULL,
+        total_tools_executed INTEGER NOT NULL,
+        total_cost_tokens INTEGER NOT NULL,
+        session_id TEXT,
+        detail TEXT NOT NULL,
+        reason TEXT,
+        since INTEGER,
+        attention INTEGER NOT NULL,
+        model TEXT,
+        project TEXT,
+        host TEXT,
+        parent_agent_id TEXT,
+        cost_usd REAL,
+        seq INTEGER NOT NULL,
+        evidence TEXT NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE features (
+        resource_type TEXT NOT NULL,
+        resource_id TEXT NOT NULL,
+        status TEXT,
+        payload TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        PRIMARY KEY (resource_type, resource_id)
+    ) WITHOUT ROWID""",
+    """CREATE VIEW history AS SELECT
+        e.id AS seq,
+        e.ts AS timestamp,
+        n_agent.name AS agent_id,
+        n_type.name AS event_type,
+        n_session.name AS session_id,
+        n_tool.name AS tool_name,
+        e.tool_use_id AS tool_use_id,
+        n_feature.name AS feature_id,
+        n_model.name AS model,
+        CASE e.status WHEN 0 THEN 'ok' WHEN 1 THEN 'error' END AS status,
+        e.input_tokens AS input_tokens,
+        e.cache_read_tokens AS cache_read_tokens,
+        e.cache_write_5m_tokens AS cache_write_5m_tokens,
+        e.cache_write_1h_tokens AS cache_write_1h_tokens,
+        e.output_tokens AS output_tokens,
+        e.cost_tokens AS cost_tokens,
+        e.cost_usd AS cost_usd,
+        e.duration_ms AS duration_ms,
+        n_parent.name AS parent_agent_id,
+        n_project.name AS project,
+        n_host.name AS host,
+        n_source.name AS source,
+        e.event_id AS event_id,
+        e.extra AS extra
+    FROM events e
+        LEFT JOIN names n_agent ON n_agent.id = e.agent
+        LEFT JOIN names n_type ON n_type.id = e.type
+        LEFT JOIN names n_session ON n_session.id = e.session
+        LEFT JOIN names n_tool ON n_tool.id = e.tool
+        LEFT JOIN names n_feature ON n_feature.id = e.feature
+        LEFT JOIN names n_model ON n_model.id = e.model
+        LEFT JOIN names n_parent ON n_parent.id = e.parent
+        LEFT JOIN names n_project ON n_project.id = e.project
+        LEFT JOIN names n_host ON n_host.id = e.host
+        LEFT JOIN names n_source ON n_source.id = e.source""",
+)
+
+_VERSION_2 = (
+    "ALTER TABLE agent_presence ADD COLUMN total_errors INTEGER NOT NULL DEFAULT 0",
+    """CREATE TABLE segments (
+        first_id INTEGER PRIMARY KEY,
+        last_id INTEGER NOT NULL,
+        n_rows INTEGER NOT NULL,
+        n_bytes INTEGER NOT NULL,
+        crc32 INTEGER NOT NULL,
+        first_ts INTEGER NOT NULL,
+        last_ts INTEGER NOT NULL,
+        file TEXT NOT NULL
+    )""",
+    # A sealed copy is known only as long as it equals its rows, whoever changes them.
+    """CREATE TRIGGER events_deleted AFTER DELETE ON events BEGIN
+        DELETE FROM segments WHERE first_id <= OLD.id AND last_id >= OLD.id;
+    END""",
+    """CREATE TRIGGER events_updated AFTER UPDATE ON events BEGIN
+        DELETE FROM segments WHERE (first_id <= OLD.id AND last_id >= OLD.id)
+            OR (first_id <= NEW.id AND last_id >= NEW.id);
+    END""",
+    # Numbers only grow, so this asks of each row no more than the newest copy's end.
+    """CREATE TRIGGER events_inserted AFTER INSERT ON events
+    WHEN NEW.id <= (SELECT last_id FROM segments ORDER BY first_id DESC LIMIT 1) BEGIN
+        DELETE FROM segments WHERE first_id <= NEW.id AND last_id >= NEW.id;
+    END""",
+    "CREATE TRIGGER names_deleted AFTER DELETE ON names BEGIN DELETE FROM segments; END",
+    "CREATE TRIGGER names_updated AFTER UPDATE ON names BEGIN DELETE FROM segments; END",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
+"""Statements that lead from each version to the next; the newest version is their number."""
+
+SCHEMA_VERSION = len(MIGRATIONS)
+
+
+def migrate(db: sqlite3.Connection, path: str) -> None:
+    """Bring the file to SCHEMA_VERSION, all of it in one transaction.
+
+    Raises:
+        StoreTooNew: a newer version wrote the file.
+        StoreDamaged: the file is a database of another program.
+    """
+    if check_version(db, path) == SCHEMA_VERSION:
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        # Read again under the lock: another process may just have done the same.
+        for statements in MIGRATIONS[check_version(db, path) :]:
+            for statement in statements:
+                db.execute(statement)
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        db.execute("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)", (secrets.token_hex(8),))
+        db.execute("INSERT OR IGNORE INTO meta VALUES ('forgotten_seq', 0)")
+        db.execute("COMMIT")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+
+
+def check_version(db: sqlite3.Connection, path: str) -> int:
+    """Return the schema version of the file; 0 for an empty one.
+
+    Raises:
+        StoreTooNew, StoreDamaged: as ``migrate``.
+    """
+    # One statement: another process may be making the tables right now.
+    version, owner, n_objects = db.execute(
+        "SELECT (SELECT user_version FROM pragma_user_version), "
+        "(SELECT application_id FROM pragma_application_id), "
+        "(SELECT count(*) FROM sqlite_master)"
+    ).fetchone()
+    if owner != APPLICATION_ID and n_objects:
+        raise StoreDamaged(
+            f"{path} is a database of another program; name another file with --db or HTMLGRAPH_DB"
+        )
+    if version > SCHEMA_VERSION:
+        raise StoreTooNew(
+            f"{path} has schema version {version}, this program knows up to {SCHEMA_VERSION}; "
+            "install a newer htmlgraph-nb"
+        )
+    return int(version)

@@ -1,0 +1,260 @@
+"""What one write transaction can do with the tables; it opens and commits nothing itself."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from operator import attrgetter
+from typing import Any
+
+from ..model import (
+    PRESENCE_COLUMNS,
+    TOKEN_FIELDS,
+    AgentPresence,
+    Event,
+    PresenceStatus,
+    token_counts,
+)
+from ..state import AgentState, from_record, to_record
+from ..times import from_micros, to_micros
+from ..wire import dumps
+from .schema import EVENT_COLUMNS, NAMED, PLAIN
+
+_MAX_NAMES = 50_000
+_NO_COUNTS = (None,) * len(TOKEN_FIELDS)
+_named_fields = attrgetter(*NAMED.values())
+_plain_fields = attrgetter(*PLAIN)
+_COST_TOKENS = PLAIN.index("cost_tokens")
+_INSERT_EVENT = (
+    f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) "
+    f"VALUES ({', '.join('?' * len(EVENT_COLUMNS))})"
+)
+_PRESENCE_ROW = (*PRESENCE_COLUMNS, "evidence")
+_PUT_PRESENCE = (
+    f"INSERT INTO agent_presence ({', '.join(_PRESENCE_ROW)}) "
+    f"VALUES ({', '.join('?' * len(_PRESENCE_ROW))}) ON CONFLICT (agent_id) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _PRESENCE_ROW[1:])
+)
+_IN_STEP = 500
+
+
+class Names:
+    """Numbers of names, remembered across transactions; cleared when one fails."""
+
+    def __init__(self) -> None:
+        self.ids: dict[str, int] = {}
+
+    def clear(self) -> None:
+        """Forget all numbers; they are read again from the file."""
+        self.ids.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignEvent:
+    """A row that another process added."""
+
+    seq: int
+    agent_id: str
+    event_type: str
+    extra: dict[str, Any] | None
+
+
+class Transaction:
+    """The tables, under the write lock.
+
+    Args:
+        db: the connection, inside a transaction.
+        names: the remembered numbers of names.
+        seq: last number given to an event in the file.
+        seen_seq: last number that this process has seen; below ``seq`` where others wrote.
+    """
+
+    def __init__(self, db: sqlite3.Connection, names: Names, seq: int, seen_seq: int) -> None:
+        self._db = db
+        self._names = names
+        self.seq = seq
+        self.seen_seq = seen_seq
+        self._rows: list[tuple[Any, ...]] = []
+        # Ids of the events of this transaction, whose rows are not inserted yet.
+        self._fresh_ids: set[str] = set()
+
+    def _fetch(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        # Closed by its end: a statement that is left open, as in a traceback, keeps the file open.
+        with closing(self._db.execute(query, parameters)) as cursor:
+            return cursor.fetchall()
+
+    def known_ids(self, event_ids: Sequence[str]) -> set[str]:
+        """Return those of the event ids that are stored already."""
+        known = self._fresh_ids.intersection(event_ids)
+        for start in range(0, len(event_ids), _IN_STEP):
+            part = event_ids[start : start + _IN_STEP]
+            marks = ", ".join("?" * len(part))
+            rows = self._fetch(f"SELECT event_id FROM events WHERE event_id IN ({marks})", part)
+            known.update(row[0] for row in rows)
+        return known
+
+    def add_event(self, event: Event, at: datetime) -> int:
+        """Append one event to the history and return its seq.
+
+        Args:
+            at: its time where it carries none.
+        """
+        self.seq += 1
+        if event.event_id is not None:
+            self._fresh_ids.add(event.event_id)
+        tokens = event.cost_tokens
+        if tokens is None and token_counts(event) != _NO_COUNTS:
+            tokens = event.total_tokens
+        ids = self._names.ids
+        named = [
+            None if name is None else ids.get(name) or self._name_id(name)
+            for name in _named_fields(event)
+        ]
+        plain = [*_plain_fields(event)]
+        plain[_COST_TOKENS] = tokens
+        status = None if event.status is None else int(event.status == "error")
+        extra = None if event.extra is None else dumps(event.extra)
+        ts = to_micros(event.timestamp or at)
+        self._rows.append((self.seq, ts, *named, *plain, status, extra))
+        return self.seq
+
+    def _name_id(self, name: str) -> int:
+        ids = self._names.ids
+        if len(ids) > _MAX_NAMES:
+            ids.clear()
+        self._db.execute("INSERT OR IGNORE INTO names (name) VALUES (?)", (name,))
+        row = self._db.execute("SELECT id FROM names WHERE name = ?", (name,)).fetchone()
+        found = ids[name] = int(row[0])
+        return found
+
+    def flush(self) -> None:
+        """Insert the events that were added."""
+        if self._rows:
+            self._db.executemany(_INSERT_EVENT, self._rows)
+
+    def put_presence(self, states: Iterable[AgentState]) -> None:
+        """Store these agents' states."""
+        self._db.executemany(_PUT_PRESENCE, map(_presence_row, states))
+
+    def delete_presence(self, agent_ids: Sequence[str]) -> None:
+        """Forget these agents, and remember that somebody was forgotten at this seq."""
+        self._db.executemany(
+            "DELETE FROM agent_presence WHERE agent_id = ?", [(agent_id,) for agent_id in agent_ids]
+        )
+        self._db.execute("UPDATE meta SET value = ? WHERE key = 'forgotten_seq'", (self.seq,))
+
+    def forgotten_seq(self) -> int:
+        """Return the seq at which an agent was last forgotten; 0: never."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = 'forgotten_seq'").fetchone()
+        return int(row[0])
+
+    def load_presence(self, agent_ids: Sequence[str] | None = None) -> dict[str, AgentState]:
+        """Return the stored states of these agents (None: of all) by agent_id."""
+        query = f"SELECT {', '.join(_PRESENCE_ROW)} FROM agent_presence"
+        if agent_ids is None:
+            return {row[0]: _state_of(row) for row in self._fetch(query)}
+        found: dict[str, AgentState] = {}
+        for start in range(0, len(agent_ids), _IN_STEP):
+            part = agent_ids[start : start + _IN_STEP]
+            marks = ", ".join("?" * len(part))
+            rows = self._fetch(f"{query} WHERE agent_id IN ({marks})", part)
+            found.update((row[0], _state_of(row)) for row in rows)
+        return found
+
+    def foreign_events(self) -> list[ForeignEvent]:
+        """Return what other processes appended since this one last looked, in order."""
+        rows = self._fetch(
+            "SELECT e.id, a.name, t.name, CASE WHEN e.extra LIKE '%\"resource_id\"%' "
+            "THEN e.extra END FROM events e JOIN names a ON a.id = e.agent "
+            "JOIN names t ON t.id = e.type WHERE e.id > ? ORDER BY e.id",
+            (self.seen_seq,),
+        )
+        return [
+            ForeignEvent(seq, agent, kind, None if extra is None else _extra_of(extra, seq))
+            for seq, agent, kind, extra in rows
+        ]
+
+    def resource(self, resource_type: str, resource_id: str) -> tuple[str | None, dict[str, Any]]:
+        """Return the status and the merged payload of a feature, track or spike."""
+        row = self._db.execute(
+            "SELECT status, payload FROM features WHERE resource_type = ? AND resource_id = ?",
+            (resource_type, resource_id),
+        ).fetchone()
+        return (None, {}) if row is None else (row[0], json.loads(row[1]))
+
+    def put_resource(
+        self, resource_type: str, resource_id: str, status: str | None, payload: dict[str, Any]
+    ) -> None:
+        """Store the status and payload of a feature, track or spike as of the present seq."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?, ?)",
+            (resource_type, resource_id, status, json.dumps(payload), self.seq),
+        )
+
+    def delete_history(self, before: datetime, limit: int) -> int:
+        """Delete events older than ``before`` among the ``limit`` oldest rows; return how many.
+
+        The newest row always stays: it holds the last seq.
+        """
+        deleted = self._db.execute(
+            "DELETE FROM events WHERE ts < ? AND id IN (SELECT id FROM events "
+            "WHERE id < (SELECT max(id) FROM events) ORDER BY id LIMIT ?)",
+            (to_micros(before), limit),
+        )
+        return deleted.rowcount
+
+
+def _extra_of(text: str, seq: int) -> dict[str, Any]:
+    try:
+        extra = json.loads(text)
+    except ValueError as error:
+        raise sqlite3.DatabaseError(f"extra of event {seq} unreadable: {error}") from error
+    return extra if isinstance(extra, dict) else {}
+
+
+def _presence_row(state: AgentState) -> tuple[Any, ...]:
+    p = state.presence
+    return (
+        p.agent_id,
+        p.status.value,
+        p.current_feature_id,
+        p.last_tool_name,
+        to_micros(p.last_activity),
+        p.total_tools_executed,
+        p.total_cost_tokens,
+        p.session_id,
+        p.detail,
+        p.reason,
+        None if p.since is None else to_micros(p.since),
+        int(p.attention),
+        p.model,
+        p.project,
+        p.host,
+        p.parent_agent_id,
+        p.cost_usd,
+        p.total_errors,
+        p.seq,
+        json.dumps(to_record(state)),
+    )
+
+
+def _state_of(row: Sequence[Any]) -> AgentState:
+    try:
+        return from_record(presence_of(row), json.loads(row[-1]))
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+        # SQLite keeps no checksums: a damaged page can read as rows.
+        raise sqlite3.DatabaseError(f"presence of {row[0]!r} unreadable: {error}") from error
+
+
+def presence_of(row: Sequence[Any]) -> AgentPresence:
+    """Return the presence of a row of ``agent_presence`` (columns as PRESENCE_COLUMNS)."""
+    values = dict(zip(PRESENCE_COLUMNS, row, strict=False))
+    values["status"] = PresenceStatus(values["status"])
+    values["last_activity"] = from_micros(values["last_activity"])
+    values["since"] = None if values["since"] is None else from_micros(values["since"])
+    values["attention"] = bool(values["attention"])
+    return AgentPresence(**values)

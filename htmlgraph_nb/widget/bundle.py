@@ -1,0 +1,101 @@
+"""Joins the ES modules of the agent grid into one, as a notebook's front end takes only one.
+
+There is no build step: the modules are joined when they are first asked for. What they may use of
+the language's module syntax is little, and checked: ``import { a, b } from "./x.js";`` without
+renaming, ``export`` before a declaration, and in the entry ``export { a } from "./x.js";``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.resources import files
+
+ENTRY = "index.js"
+_IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([\w.-]+)";\n', re.MULTILINE)
+_REEXPORT = re.compile(r'^export \{([^}]*)\} from "\./([\w.-]+)";\n', re.MULTILINE)
+_DEFAULT = re.compile(r"^export default (?=function (\w+))", re.MULTILINE)
+_EXPORT = re.compile(
+    r"^export (?=(?:async function\*?|function\*?|const|let|class) )", re.MULTILINE
+)
+_DECLARED = re.compile(
+    r"^(?:export (?:default )?)?(?:async )?(?:function\*?|const|let|class) (\w+)", re.MULTILINE
+)
+_LEFT = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
+
+
+def join_modules(read: Callable[[str], str], entry: str = ENTRY) -> str:
+    """Return the text of one module that exports what ``entry`` exports.
+
+    Args:
+        read: returns the text of a module by its file name.
+        entry: file name of the module that only re-exports.
+
+    Raises:
+        ValueError: modules import each other in a circle, two declare the same name, or one uses
+            module syntax that is not known here.
+    """
+    texts: dict[str, str] = {}
+    _visit(entry, read, texts, ())
+    _check_names(texts)
+    exported, default = _exports(texts, entry)
+    parts = [f"// {name}\n{_without_syntax(name, text)}" for name, text in texts.items()]
+    parts.append(f"export {{ {', '.join(exported)} }};\nexport default {default};\n")
+    return "\n".join(parts)
+
+
+def _visit(
+    name: str, read: Callable[[str], str], texts: dict[str, str], above: tuple[str, ...]
+) -> None:
+    """Add the module after those that it imports."""
+    if name in above:
+        raise ValueError(f"modules import each other: {' → '.join((*above, name))}")
+    if name in texts:
+        return
+    text = read(name)
+    for _, imported in [*_IMPORT.findall(text), *_REEXPORT.findall(text)]:
+        _visit(imported, read, texts, (*above, name))
+    texts[name] = text
+
+
+def _check_names(texts: Mapping[str, str]) -> None:
+    owners: dict[str, str] = {}
+    for name, text in texts.items():
+        for declared in _DECLARED.findall(text):
+            owner = owners.setdefault(declared, name)
+            if owner != name:
+                raise ValueError(f"{owner} and {name} both declare {declared}")
+
+
+def _exports(texts: Mapping[str, str], entry: str) -> tuple[list[str], str]:
+    names: list[str] = []
+    default = ""
+    for listed, source in _REEXPORT.findall(texts[entry]):
+        for name in filter(None, (part.strip() for part in listed.split(","))):
+            if name != "default":
+                names.append(name)
+                continue
+            found = _DEFAULT.search(texts[source])
+            if found is None:
+                raise ValueError(f"{source} has no `export default function NAME`")
+            default = found[1]
+    if not default:
+        raise ValueError(f"{entry} exports no default")
+    return names, default
+
+
+def _without_syntax(name: str, text: str) -> str:
+    for pattern in (_IMPORT, _REEXPORT, _DEFAULT, _EXPORT):
+        text = pattern.sub("", text)
+    left = _LEFT.search(text)
+    if left is not None:
+        raise ValueError(f"{name} has {left[0]!r}, which cannot be joined")
+    return text
+
+
+@cache
+def agent_grid_module() -> str:
+    """Return the agent grid as the text of one ES module without imports."""
+    folder = files("htmlgraph_nb") / "static" / "grid"
+    return join_modules(lambda name: (folder / name).read_text(encoding="utf-8"))

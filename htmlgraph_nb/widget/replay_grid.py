@@ -1,0 +1,182 @@
+"""ReplayGrid: an agent grid that is driven by stored history in place of a server."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from ..checks import parse_time
+from ..errors import ConfigError, InvalidEvent
+from ..history.load import load_history, presence_frame
+from ..replay.frame import When, moment_of
+from ..replay.index import HistoryIndex
+from ..roster import Limits
+from ..times import from_micros, to_micros, to_rfc3339
+from .grid import AgentGrid
+from .replay_source import ReplaySource, check_speed
+
+
+class ReplayGrid(AgentGrid):
+    """Shows what agents did at a time of the past, and lets it run; made by AgentGrid.replay.
+
+    It has all that AgentGrid has, of the time that is shown: ``agents``, ``to_frame``, ``alert``,
+    ``selected`` and so on. Statuses are drawn by the rules of the server. It stands at the
+    start until ``play()``, or the button in it, makes it go.
+
+    Args:
+        source: a DataFrame as ``load_history`` returns it, or what ``load_history`` takes.
+        speed: seconds of history a second, above 0, up to 86400.
+        since, until: as for ``load_history``; with a DataFrame they narrow it too.
+        token: of a server.
+        limits: after which silence an agent counted as idle, offline, forgotten; None: the
+            server's own defaults (5 min, 30 min, 24 h).
+        filter, sort, group_by, columns, view, max_rate, height, **kwargs: as for AgentGrid.
+
+    Raises:
+        InvalidEvent: the history is empty or lacks a column, or a time cannot be read.
+        ConfigError: an argument is out of its bounds.
+        StoreError, ConnectError: as for ``load_history``.
+    """
+
+    _source: ReplaySource
+
+    def __init__(
+        self,
+        source: Any = None,
+        *,
+        speed: float = 60.0,
+        since: Any = None,
+        until: Any = None,
+        token: str | None = None,
+        limits: Limits | None = None,
+        filter: str | Mapping[str, Any] | None = None,
+        sort: str = "attention",
+        group_by: str | None = None,
+        columns: Sequence[str] | None = None,
+        view: str = "cards",
+        max_rate: float = 30.0,
+        height: str | int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        checked = check_speed(speed)
+
+        def stored() -> ReplaySource:
+            frame = _frame_of(source, since, until, token)
+            return ReplaySource(HistoryIndex(frame, limits), checked)
+
+        settings = {
+            "filter": filter,
+            "sort": sort,
+            "group_by": group_by,
+            "columns": columns,
+            "view": view,
+        }
+        self._open(stored, settings, max_rate, height, kwargs)
+        self._source.on_playback(_told(weakref.ref(self)))
+        self._show_playback()
+
+    def __enter__(self) -> ReplayGrid:
+        return self
+
+    @property
+    def now(self) -> pd.Timestamp:
+        """The time that is shown, UTC."""
+        return pd.Timestamp(self._source.state()["at"])
+
+    @property
+    def playing(self) -> bool:
+        """Whether it plays."""
+        return self._source.playback.playing
+
+    @property
+    def speed(self) -> float:
+        """Seconds of history a second, above 0, up to 86400; it can be set while it plays."""
+        return self._source.playback.speed
+
+    @speed.setter
+    def speed(self, value: float) -> None:
+        self._source.set_speed(check_speed(value))
+
+    def play(self) -> ReplayGrid:
+        """Let it run, from the start where it stands at the end; return the grid."""
+        if self._stop is not None:
+            self._source.play()
+        return self
+
+    def pause(self) -> ReplayGrid:
+        """Let it stand still; return the grid."""
+        self._source.pause()
+        return self
+
+    def at(self, when: When) -> ReplayGrid:
+        """Show a time and return the grid; it goes on playing where it played.
+
+        Args:
+            when: ISO text as ``"2025-01-14 14:50"``, a datetime or a Timestamp; naive times are
+                local.
+
+        Raises:
+            InvalidEvent: it is no time, or lies outside of the history.
+        """
+        moment, playback = to_micros(moment_of(when)), self._source.playback
+        if not playback.start <= moment <= playback.end:
+            first, last = (to_rfc3339(from_micros(one)) for one in (playback.start, playback.end))
+            raise InvalidEvent(f"when is {when!s}, expected a time from {first} to {last}", "when")
+        self._source.seek(moment)
+        return self
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the agents at the time that is shown, with the columns of load_presence."""
+        index = self._source.index
+        return presence_frame(index.presences(self._source.moment).values())
+
+    def _heard(self, kind: str, content: dict[str, Any]) -> None:
+        if kind != "replay":
+            super()._heard(kind, content)
+            return
+        # A page that asks for what cannot be has its own controls set right again.
+        try:
+            self._obey(content)
+        except (InvalidEvent, ConfigError):
+            self._show_playback()
+
+    def _obey(self, content: dict[str, Any]) -> None:
+        if "speed" in content:
+            self.speed = content["speed"]
+        if "seek" in content:
+            self._source.seek(to_micros(parse_time(content["seek"], "seek")))
+        if content.get("play") is True:
+            self.play()
+        elif content.get("play") is False:
+            self.pause()
+
+    def _show_playback(self) -> None:
+        if self._stop is not None:
+            self._replay = self._source.state()
+
+
+def _frame_of(source: Any, since: Any, until: Any, token: str | None) -> pd.DataFrame:
+    if isinstance(source, pd.DataFrame):
+        frame = source
+        if "timestamp" in frame and since is not None:
+            frame = frame[frame["timestamp"] >= moment_of(since, "since")]
+        if "timestamp" in frame and until is not None:
+            frame = frame[frame["timestamp"] < moment_of(until, "until")]
+    else:
+        # A bar in a notebook is made of widgets, which a cell that runs again would leave behind.
+        frame = load_history(source, since=since, until=until, progress=False, token=token)
+    if not len(frame):
+        raise InvalidEvent("the history is empty: there is nothing to replay")
+    return frame
+
+
+def _told(grid_of: Callable[[], ReplayGrid | None]) -> Callable[[], None]:
+    def tell() -> None:
+        grid = grid_of()
+        if grid is not None:
+            grid._show_playback()
+
+    return tell

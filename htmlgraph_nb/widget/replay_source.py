@@ -1,0 +1,294 @@
+"""A stored history played like a film: its clock, and the source that drives a grid by it."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from ..client.connection import Connection
+from ..errors import ConfigError
+from ..history.load import presence_frame
+from ..model import AgentPresence
+from ..replay.frame import When, event_object, moment_of, narrowed
+from ..replay.index import HistoryIndex, Moment
+from ..roster import Limits
+from ..times import from_micros, to_micros, to_rfc3339
+from ..wire import Cursor
+from .feed import View
+
+STEP_S = 0.1
+"""Seconds between two steps of a replay that plays."""
+TOLD_EVERY_S = 1.0
+MAX_SPEED = 86_400.0
+
+
+def presence_at(df: pd.DataFrame, when: When, limits: Limits | None = None) -> pd.DataFrame:
+    """Return what was known of every agent at a time of a history.
+
+    Args:
+        df: stored events, as ``load_history`` returns them.
+        when: ISO text as ``"2025-01-14 14:50"``, a datetime or a Timestamp; naive times are local.
+        limits: after which silence an agent counted as idle, offline, forgotten; None: the
+            server's own defaults (5 min, 30 min, 24 h).
+
+    Returns:
+        One row an agent, as ``load_presence``; see HistoryIndex for what is approximated.
+
+    Raises:
+        InvalidEvent: the frame or the time cannot be read.
+    """
+    index = HistoryIndex(df, limits)
+    return presence_frame(index.presences(index.at(to_micros(moment_of(when)))).values())
+
+
+def check_speed(value: object) -> float:
+    """Return a speed; ConfigError where it is out of its bounds."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 < float(value) <= MAX_SPEED:  # type: ignore[arg-type]
+        raise ConfigError(
+            f"speed is {value!r}, expected seconds of history a second, above 0, up to 86400"
+        )
+    return float(value)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Playback:
+    """The clock of a replay; a value.
+
+    Attributes:
+        start, end: of the history, microseconds since 1970.
+        micros: the time that is shown at ``since``.
+        since: seconds of a monotonic clock.
+        speed: seconds of history a second.
+    """
+
+    start: int
+    end: int
+    micros: int
+    since: float = 0.0
+    playing: bool = False
+    speed: float = 60.0
+
+    def at(self, now: float) -> int:
+        """Return the time that is shown, microseconds since 1970; it stops at the end."""
+        if not self.playing:
+            return self.micros
+        return min(self.end, self.micros + round((now - self.since) * self.speed * 1e6))
+
+    def play(self, now: float) -> Playback:
+        """Go on; from the start, where it is at the end."""
+        at = self.at(now)
+        return replace(self, micros=self.start if at >= self.end else at, since=now, playing=True)
+
+    def pause(self, now: float) -> Playback:
+        """Stand still."""
+        return replace(self, micros=self.at(now), since=now, playing=False)
+
+    def seek(self, micros: int, now: float) -> Playback:
+        """Go to a time; one outside of the history is taken as its start or end."""
+        return replace(self, micros=max(self.start, min(self.end, micros)), since=now)
+
+    def at_speed(self, speed: float, now: float) -> Playback:
+        """Go on from here at another speed."""
+        return replace(self, micros=self.at(now), since=now, speed=speed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What a replay shows, all of one moment."""
+
+    moment: Moment
+    agents: dict[str, AgentPresence]
+    cursor: Cursor
+
+
+class ReplaySource:
+    """A history as the source of a grid, until ``close``.
+
+    One daemon thread moves it while it plays. Callbacks run in the thread that moves it, one at a
+    time.
+
+    Args:
+        index: of the history.
+        speed: seconds of history a second.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, index: HistoryIndex, speed: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.index = index
+        self._clock = clock
+        self.playback = Playback(index.start, index.end, index.start, speed=speed)
+        # Held while it moves and while it tells so: what is told is told in order. Whoever only
+        # looks takes ``_shown``, which is replaced as a whole, and never waits.
+        self._turn = threading.RLock()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        epoch = secrets.token_hex(8)
+        self._told_at = clock()
+        self._on_change: list[Callable[[set[str], Any], object]] = []
+        self._on_whole: list[Callable[[], None]] = []
+        self._on_playback: list[Callable[[], None]] = []
+        noun = "event" if len(index.rows) == 1 else "events"
+        self.connection = Connection("connected", None, f"replay of {len(index.rows):,} {noun}")
+        self._shown = _Shown(index.at(index.start - 1), {}, Cursor(epoch, 0))
+        self._show(index.at(index.start))
+
+    @property
+    def moment(self) -> Moment:
+        """The time that is shown, as the index found it."""
+        return self._shown.moment
+
+    def settle(self) -> None:
+        """Wait for nothing: all is here."""
+
+    def view(self) -> View:
+        """Return what there is to show at the time of the replay."""
+        shown = self._shown
+
+        def activity() -> dict[str, Any]:
+            return self.index.activity(shown.moment)
+
+        at = from_micros(shown.moment.micros)
+        return View(shown.agents, shown.cursor, self.connection, at, activity, replaying=True)
+
+    def on_change(self, callback: Callable[[set[str], Any], object]) -> Callable[[], None]:
+        """Call ``callback(changed_ids, agents)`` after each change; return what ends that."""
+        self._on_change.append(callback)
+        return lambda: self._on_change.remove(callback)
+
+    def on_connection(self, callback: Callable[[Connection], object]) -> Callable[[], None]:
+        """Do nothing: the connection of a replay never changes."""
+        return lambda: None
+
+    def on_whole(self, callback: Callable[[], None]) -> None:
+        """Call back when everything should be shown anew: after a jump."""
+        self._on_whole.append(callback)
+
+    def on_playback(self, callback: Callable[[], None]) -> None:
+        """Call back when the playback changed, and every second while it plays."""
+        self._on_playback.append(callback)
+
+    def recent(self, agent_id: str, limit: int) -> list[dict[str, Any]]:
+        """Return an agent's last events up to the time that is shown, the newest first."""
+        found = self.index.recent(self.moment, agent_id, limit)
+        return [event_object(row) for row in found.to_dict("records")]
+
+    def history(self, **filters: Any) -> pd.DataFrame:
+        """Return the events that are replayed, narrowed as ``load_history`` does."""
+        return narrowed(self.index.rows.frame, **filters)
+
+    def play(self) -> None:
+        """Go on playing; from the start, where it is at the end."""
+        with self._turn:
+            before = self.playback.at(self._clock())
+            self.playback = self.playback.play(self._clock())
+            if self.playback.micros < before:
+                self._jump()
+            if self._thread is None:
+                self._wake.clear()
+                self._thread = threading.Thread(
+                    target=self._run, name="htmlgraph-replay", daemon=True
+                )
+                self._thread.start()
+            self._tell_playback()
+
+    def pause(self) -> None:
+        """Stand still."""
+        with self._turn:
+            self.playback = self.playback.pause(self._clock())
+            self._step()
+            self._tell_playback()
+
+    def seek(self, micros: int) -> None:
+        """Show a time, microseconds since 1970, before this returns."""
+        with self._turn:
+            self.playback = self.playback.seek(micros, self._clock())
+            self._jump()
+            self._tell_playback()
+
+    def set_speed(self, speed: float) -> None:
+        """Play at another speed, in seconds of history a second."""
+        with self._turn:
+            self.playback = self.playback.at_speed(speed, self._clock())
+            self._tell_playback()
+
+    def state(self) -> dict[str, Any]:
+        """Return the playback as the front end takes it; times are RFC 3339."""
+        playback = self.playback
+        return {
+            "start": to_rfc3339(from_micros(playback.start)),
+            "end": to_rfc3339(from_micros(playback.end)),
+            "at": to_rfc3339(from_micros(playback.at(self._clock()))),
+            "playing": playback.playing,
+            "speed": playback.speed,
+        }
+
+    def close(self) -> None:
+        """End the thread. Idempotent."""
+        with self._turn:
+            self.playback = self.playback.pause(self._clock())
+            thread = self._thread
+        self._wake.set()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(STEP_S * 10)
+
+    def _run(self) -> None:
+        while not self._wake.wait(STEP_S):
+            with self._turn:
+                self._step()
+                now = self._clock()
+                if self.playback.playing and self.playback.at(now) >= self.playback.end:
+                    self.playback = self.playback.pause(now)
+                    self._step()
+                    self._tell_playback()
+                elif now - self._told_at >= TOLD_EVERY_S:
+                    self._tell_playback()
+                if not self.playback.playing:
+                    break
+        with self._turn:
+            # Between the last look and now it may have been told to play again.
+            if self.playback.playing and not self._wake.is_set():
+                self._thread = None
+                self.play()
+            else:
+                self._thread = None
+
+    def _step(self) -> None:
+        changed = self._show(self.index.at(self.playback.at(self._clock())))
+        if changed:
+            for callback in list(self._on_change):
+                callback(changed, self._shown.agents)
+
+    def _jump(self) -> None:
+        self._step()
+        for callback in list(self._on_whole):
+            callback()
+
+    def _tell_playback(self) -> None:
+        self._told_at = self._clock()
+        for callback in list(self._on_playback):
+            callback()
+
+    def _show(self, moment: Moment) -> set[str]:
+        """Take over a time and return the ids of the agents that changed."""
+        before = self._shown
+        changed = moment.differs_from(before.moment).tolist()
+        agents, seq = dict(before.agents) if changed else before.agents, before.cursor.seq
+        for agent in changed:
+            presence = self.index.presence(moment, agent)
+            seq += 1
+            if presence is None:
+                agents.pop(self.index.agents[agent], None)
+            else:
+                # A page takes a state only if its number is above the one it knows.
+                agents[presence.agent_id] = replace(presence, seq=seq)
+        self._shown = _Shown(moment, agents, Cursor(before.cursor.epoch, seq))
+        return {self.index.agents[agent] for agent in changed}

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def wait_until(
-    probe: Callable[[], T], what: str = "condition", deadline_s: float = 15.0, pause_s: float = 0.01
+    probe: Callable[[], T], what: str = "condition", deadline_s: float = 30.0, pause_s: float = 0.01
 ) -> T:
     """Call ``probe`` until it returns something true, and return that.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from tests.chromium import find_chromium
 
@@ -22,6 +22,7 @@ FLAGS = (
     "--disable-sync",
 )
 DEADLINE_MS = 20_000
+expect.set_options(timeout=DEADLINE_MS)
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 

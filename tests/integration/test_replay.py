@@ -22,8 +22,9 @@ class RecordedReplay(RecordedGrid, ReplayGrid):
 
 
 @pytest.fixture
-def events(server) -> pd.DataFrame:
-    """The history of a server to which an agent reported for a minute."""
+def events(serve: Serve) -> pd.DataFrame:
+    """The history of a server to which an agent reported for a minute, on a day long ago."""
+    server = serve("--idle-timeout", "0", "--offline-timeout", "0", "--forget-after", "0")
     for at, kind in zip(TIMES, KINDS, strict=True):
         server.send("a", kind, tool_name="Bash", timestamp=at, cost_tokens=10, session_id="s")
     server.send("b", timestamp=TIMES[-1])

@@ -11,6 +11,7 @@ from htmlgraph_nb.widget.replay_grid import ReplayGrid
 from tests.polling import wait_until
 
 from .conftest import Serve
+from .server import Server
 from .test_grid import LASTING, RecordedGrid, own_threads
 
 TIMES = [f"2025-01-14T14:50:{second:02d}Z" for second in range(0, 60, 10)]
@@ -22,9 +23,14 @@ class RecordedReplay(RecordedGrid, ReplayGrid):
 
 
 @pytest.fixture
-def events(serve: Serve) -> pd.DataFrame:
-    """The history of a server to which an agent reported for a minute, on a day long ago."""
-    server = serve("--idle-timeout", "0", "--offline-timeout", "0", "--forget-after", "0")
+def server(serve: Serve) -> Server:
+    """A server that adds no events of its own to those that are so long past."""
+    return serve("--idle-timeout", "0", "--offline-timeout", "0", "--forget-after", "0")
+
+
+@pytest.fixture
+def events(server: Server) -> pd.DataFrame:
+    """The history of a server to which an agent reported for a minute."""
     for at, kind in zip(TIMES, KINDS, strict=True):
         server.send("a", kind, tool_name="Bash", timestamp=at, cost_tokens=10, session_id="s")
     server.send("b", timestamp=TIMES[-1])

@@ -27,6 +27,7 @@ class MountedServer(Server):
         home: its data folder; Jupyter's own files are in ``jupyter`` below it.
         flags: settings as flags of ``htmlgraph-nb serve``, and further arguments of Jupyter.
         environ: further environment variables.
+        db: the database; None: one of its own.
 
     Attributes:
         secret: what the extension has announced for this user's own programs.

@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 
 from tests.polling import wait_until
 
-START_S = 30.0
+START_S = 60.0
 STOP_S = 20.0
 REQUEST_S = 60.0
 

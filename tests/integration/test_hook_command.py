@@ -326,7 +326,7 @@ def test_debug_tells_why(home: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (0, b"")
     assert b"Connection refused" in done.stderr
-        assert b"htmlgraph-hook: spooled, because no server took it" in done.stderr
+    assert b"htmlgraph-hook: spooled, because no server took it" in done.stderr
     assert b"secret" not in done.stderr
 
 

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -469,8 +470,9 @@ def send_all(raw: socket.socket, unsent: memoryview) -> None:
 
 def handshake(server: Server, path: str = "/ws/broadcasts") -> bytes:
     """Return the bytes that open a WebSocket."""
+    url = urlsplit(server.ws(path))
     return (
-        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nUpgrade: websocket\r\n"
+        f"GET {url.path}?{url.query} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
         "Sec-WebSocket-Version: 13\r\n\r\n"
     ).encode()

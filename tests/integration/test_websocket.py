@@ -472,8 +472,9 @@ def handshake(server: Server, path: str = "/ws/broadcasts") -> bytes:
     """Return the bytes that open a WebSocket."""
     url = urlsplit(server.ws(path))
     return (
-        f"GET {url.path}?{url.query} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nUpgrade: websocket\r\n"
-        "Connection: Upgrade\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
+        f"GET {url.path}?{url.query} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
+        "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
         "Sec-WebSocket-Version: 13\r\n\r\n"
     ).encode()
 

@@ -15,7 +15,7 @@ from typing import Any
 from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.locations import DEFAULT_HOST, DEFAULT_PORT, default_db
 from htmlgraph_nb.roster import Limits
-from htmlgraph_nb.storage.store import SYNCHRONOUS
+from htmlgraph_nb.storage.database import SYNCHRONOUS
 
 _MOST_S = 36_500 * 86_400
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
@@ -209,10 +209,11 @@ def make_config(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> 
             # A secret is not repeated, not even a wrong one.
             seen = "unusable" if setting.name == "token" else repr(text[:60])
             raise ConfigError(f"{origin} is {seen}: {error}") from None
-    return _config_of(values)
+    return config_of(values)
 
 
-def _config_of(values: Mapping[str, Any]) -> Config:
+def config_of(values: Mapping[str, Any]) -> Config:
+    """Return the Config of the values of all settings."""
     return Config(
         host=values["host"],
         port=values["port"],

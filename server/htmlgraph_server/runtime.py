@@ -1,13 +1,11 @@
-"""Starts, runs and stops one standalone server: addresses, signals, the file that announces it."""
+"""Starts, runs and stops one standalone server: addresses and signals."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import gc
-import json
 import logging
-import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -16,16 +14,14 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from htmlgraph_nb.errors import ConfigError
-from htmlgraph_nb.locations import server_file
 from htmlgraph_nb.presence import PresenceManager
 
-from .app import connect, make_app
+from .announcement import announce, withdraw
+from .app import make_app
 from .config import Config
 from .descriptors import BoundedServer, raise_limit
-from .sealer import Sealer
-from .service import Service, make_service
-from .spool import Spool
-from .watch import Watcher
+from .lifecycle import Lifecycle
+from .service import Service
 
 logger = logging.getLogger("htmlgraph.server")
 
@@ -64,33 +60,6 @@ def url_of(config: Config, sockets: list[socket.socket]) -> str:
     return f"http://{host}:{port}"
 
 
-@contextlib.contextmanager
-def announced(url: str, config: Config) -> Iterator[None]:
-    """Leave the server's address and token where hooks and notebooks of this user look."""
-    path = server_file()
-    record = {"url": url, "token": config.token, "db": config.db, "pid": os.getpid()}
-    fresh = f"{path}.{os.getpid()}"
-    try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(fresh)
-        # A new file: the mode of an old one would stay as it was.
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump(record, file)
-        os.replace(fresh, path)
-    except OSError as error:
-        logger.warning("the server is not announced in %s: %s", path, error.strerror)
-        yield
-        return
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError, ValueError), open(path, encoding="utf-8") as file:
-            if json.load(file).get("pid") == os.getpid():
-                os.unlink(path)
-
-
 def calm_collector() -> None:
     """Make Python's search for cycles rarer, and what is loaded by now no part of it.
 
@@ -118,8 +87,8 @@ async def run(
         spool: the file of events that hooks left; None: none is taken in.
     """
     loop = asyncio.get_running_loop()
-    service = make_service(config, manager, loop)
-    disconnect = connect(service, loop)
+    lifecycle = Lifecycle(config, manager, loop, spool)
+    service = lifecycle.service
     app = make_app(service)
     raise_limit()
     server = BoundedServer(
@@ -130,38 +99,22 @@ async def run(
         body_timeout=BODY_S,
     )
     server.add_sockets(sockets)
-    watcher = Watcher(
-        manager,
-        Spool(manager, spool) if spool else None,
-        config.retain_s,
-        Sealer(manager.db_path) if config.seal else None,
-    )
     url = url_of(config, sockets)
     # A second signal changes nothing: it could cut off commits and goodbyes.
     with _signals(loop, stop):
-        with announced(url, config):
-            watcher.start()
+        announce(url, config.token, config.db)
+        try:
+            lifecycle.start()
             on_ready(service, url)
             await stop.wait()
             logger.info("stopping")
-        await _end(service, server, watcher, disconnect)
-    app.settings["streams"].close()
-    app.settings["history"].close()
-
-
-async def _end(
-    service: Service, server: HTTPServer, watcher: Watcher, disconnect: Callable[[], None]
-) -> None:
-    loop = asyncio.get_running_loop()
-    server.stop()
-    await loop.run_in_executor(None, watcher.stop)
-    # What is queued is committed and so published, before the dashboards are told to go.
-    await loop.run_in_executor(None, service.manager.close)
-    disconnect()
-    await asyncio.sleep(0)
-    service.hub.close()
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(_all_gone(server), CLOSE_GRACE_S)
+        finally:
+            withdraw()
+        server.stop()
+        await lifecycle.stop()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(_all_gone(server), CLOSE_GRACE_S)
+    lifecycle.close()
 
 
 async def _all_gone(server: HTTPServer) -> None:

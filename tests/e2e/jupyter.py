@@ -20,6 +20,7 @@ from typing import Any, Literal
 import nbformat
 from playwright.sync_api import Locator, Page
 
+from tests.jupyter_folders import jupyter_environ
 from tests.polling import wait_until
 
 START_S = 60.0
@@ -211,7 +212,7 @@ def running_jupyter(kind: Kind, folder: Path, environ: Mapping[str, str]) -> Ite
         process = subprocess.Popen(
             _command(kind, notebooks),
             cwd=notebooks,
-            env=_environment(folder, environ),
+            env=jupyter_environ(folder, environ),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -250,24 +251,6 @@ def _command(kind: Kind, notebooks: Path) -> list[str]:
         f"--{app}.news_url=None",
         f"--{app}.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
-
-
-def _environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("HTMLGRAPH_", "JUPYTER", "JPY_", "IPYTHON"))
-    }
-    own = {
-        "JUPYTER_CONFIG_DIR": "config",
-        "JUPYTER_DATA_DIR": "data",
-        "JUPYTER_RUNTIME_DIR": "runtime",
-        "JUPYTERLAB_SETTINGS_DIR": "settings",
-        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
-        "IPYTHONDIR": "ipython",
-    }
-    folders = {name: str(folder / value) for name, value in own.items()}
-    return {**kept, **folders, **environ}
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

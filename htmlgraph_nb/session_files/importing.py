@@ -15,7 +15,7 @@ from ..connectors.fields import fit
 from ..connectors.session import copy_key, supersedes
 from ..model import Event
 from ..presence import PresenceManager
-from ..roster import Limits, timer_event
+from ..sources import MAX_EVENTS, at_of, closings
 from ..storage.store import open_reader, translated
 from ..times import from_micros
 from .files import OnBytes, SessionFile, SessionTail
@@ -24,8 +24,6 @@ QUIET_S = 600.0
 """Seconds after which nothing more is expected of an answer that is the last line of its file."""
 SKEW = timedelta(seconds=5)
 """By how much the line of a file can be earlier than what a hook tells of the same."""
-MAX_EVENTS = 20_000
-"""Most events of one transaction; a session has seldom more."""
 
 _IN_STEP = 500
 _TOLD_BY_OTHERS = """
@@ -72,7 +70,6 @@ class SessionImporter:
     def __init__(self, manager: PresenceManager, now: datetime) -> None:
         self._manager = manager
         self._now = now
-        self._limits: Limits = manager.limits
         self._since = _told_since(manager.db_path)
         self._seen: set[str] = set()
         self.report = ImportReport()
@@ -99,7 +96,7 @@ class SessionImporter:
         report.known += len(events) - len(fresh)
         for start in range(0, len(fresh), MAX_EVENTS):
             part = fresh[start : start + MAX_EVENTS]
-            self._manager.ingest([*part, *self._closings(part)])
+            self._manager.ingest([*part, *closings(self._manager, part, self._now)])
             report.accepted += len(part)
 
     def _not_told(self, events: Sequence[Event]) -> list[Event]:
@@ -108,44 +105,13 @@ class SessionImporter:
         for event in events:
             key = copy_key(event)
             since = self._since.get((event.session_id or "", event.event_type == "completion"))
-            if since is not None and _at(event) >= since - SKEW:
+            if since is not None and at_of(event) >= since - SKEW:
                 self.report.told += 1
             elif key is None or key not in self._seen:
                 found.append(event)
                 if key is not None:
                     self._seen.add(key)
         return found
-
-    def _closings(self, events: Sequence[Event]) -> list[Event]:
-        """Return what the clock of a server would have said since about each agent of the events.
-
-        It is stored in the same transaction, so that nobody sees the agent as it was then.
-        """
-        newest: dict[str, Event] = {}
-        for event in events:
-            known = newest.get(event.agent_id)
-            if known is None or _at(event) >= _at(known):
-                newest[event.agent_id] = event
-        found = (self._closing(event) for event in newest.values())
-        return [event for event in found if event is not None]
-
-    def _closing(self, last: Event) -> Event | None:
-        at = _at(last)
-        presence = self._manager.snapshot().get(last.agent_id)
-        if presence is not None and presence.last_activity > at:
-            return None
-        silent_s = (self._now - at).total_seconds()
-        limits = self._limits
-        for kind, after_s in (
-            ("forget", limits.forget_after_s),
-            ("offline", limits.offline_timeout_s),
-            ("idle", limits.idle_timeout_s),
-        ):
-            if after_s and silent_s >= after_s:
-                event = timer_event(last.agent_id, kind, at + timedelta(seconds=after_s), after_s)
-                key = f"{last.agent_id[:160]}:{kind}:{at.isoformat()}"
-                return replace(event, event_id=key)
-        return None
 
 
 def import_sessions(
@@ -171,17 +137,13 @@ def final_events(events: Iterable[Event]) -> list[Event]:
     for event in events:
         key = event.event_id
         if key is None:
-            name = f"{event.agent_id}:{event.event_type}:{_at(event).isoformat()}"
+            name = f"{event.agent_id}:{event.event_type}:{at_of(event).isoformat()}"
             nameless[name] += 1
             key = fit(f"{name}:{nameless[name]}")
             kept[key] = replace(event, event_id=key)
         elif key not in kept or supersedes(event, kept[key]):
             kept[key] = event
-    return sorted(kept.values(), key=_at)
-
-
-def _at(event: Event) -> datetime:
-    return event.timestamp or from_micros(0)
+    return sorted(kept.values(), key=at_of)
 
 
 def _stored(path: str, events: Sequence[Event]) -> set[str | None]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from ..model import Event
 from .claude_lines import (
@@ -46,11 +46,13 @@ from .fields import (
     objects,
     text,
 )
-from .session import Call, known_agent, record_of, remember_call, type_finder
+from .session import LOST_QUIET_S, Call, known_agent, record_of, remember_call, type_finder
 
 SOURCE = "claude-session"
 _may_tell = type_finder(("assistant", "user", "system", "queue-operation"))
 _MAX_SESSIONS = 1_000
+TURN_QUIET_S = 0.25
+"""Lines of one answer follow each other faster, so an answer that told why it stopped is whole."""
 
 
 @dataclass(slots=True)
@@ -72,6 +74,11 @@ class _Answer:
     who: _Who
     record: Record
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it told why it stopped: its counts are final then."""
+        return mapping(self.record.get("message")).get("stop_reason") is not None
+
 
 @dataclass(slots=True)
 class ClaudeSession:
@@ -80,6 +87,8 @@ class ClaudeSession:
     Args:
         session_id: the session of lines that name none, as the file's name tells it.
     """
+
+    QUIETS: ClassVar[tuple[float, ...]] = (TURN_QUIET_S, LOST_QUIET_S)
 
     session_id: str | None = None
     _at: datetime | None = None
@@ -107,6 +116,18 @@ class ClaudeSession:
             self._project = last_part(record.get("cwd"))
         begun = self._begin(record, who)
         return begun + reader(self, record, who)
+
+    def settle(self, quiet_s: float) -> list[Event]:
+        """Return the answers that told why they stopped, and the ends of turns with them."""
+        if quiet_s >= LOST_QUIET_S:
+            return self.finish()
+        if quiet_s < TURN_QUIET_S:
+            return []
+        whole = [name for name, best in self._answers.items() if best.stopped]
+        found = [event for agent in whole for event in self._flush(agent)]
+        for agent in list(self._turn_ends):
+            found += self._end_turn(agent)
+        return found
 
     def finish(self) -> list[Event]:
         """Return the answers and the ends of turns that wait for a line that may not come."""

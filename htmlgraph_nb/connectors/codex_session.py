@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from ..model import Event
 from .codex_lines import Record, Usage, begun_before, failed, growth, own_from, spawned_by, usage_of
@@ -53,6 +53,8 @@ _BURST = timedelta(seconds=1)
 @dataclass(slots=True)
 class CodexSession:
     """Reader of one session file of Codex; see ``session.SessionReader``."""
+
+    QUIETS: ClassVar[tuple[float, ...]] = ()
 
     _session: str | None = None
     _agent: str = ""
@@ -106,6 +108,10 @@ class CodexSession:
             return self._compaction(payload, at)
         reader = _READERS.get(f"{kind}/{payload.get('type')}")
         return [] if reader is None else reader(self, payload, at)
+
+    def settle(self, quiet_s: float) -> list[Event]:
+        """Return nothing, as ``finish``."""
+        return []
 
     def finish(self) -> list[Event]:
         """Return nothing: all events of this format are certain with their own line."""

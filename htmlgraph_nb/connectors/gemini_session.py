@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from ..checks import MAX_INTEGER
 from ..model import Event
@@ -38,6 +38,8 @@ SOURCE = "gemini-session"
 _NO_PROMPT = ("<session_context>", "I ran the following shell command:")
 _FINAL = ("success", "error", "cancelled")
 _MAX_CALLS = 10_000
+TURN_QUIET_S = 2.0
+"""Seconds after which an answer without tool calls is taken for the last of its turn."""
 
 Record = Mapping[str, Any]
 
@@ -51,12 +53,15 @@ class GeminiSession:
         parent_session: the session whose subagent this one is.
     """
 
+    QUIETS: ClassVar[tuple[float, ...]] = (TURN_QUIET_S,)
+
     project: str | None = None
     parent_session: str | None = None
     _session: str | None = None
     _agent: str = ""
     _at: datetime | None = None
     _message: Record | None = None
+    _told: tuple[str, Record] | None = None
     _ends_turn: Event | None = None
     _done_calls: set[str] = field(default_factory=set)
 
@@ -78,6 +83,10 @@ class GeminiSession:
         if "type" in record:
             found += self._take_message(record)
         return found
+
+    def settle(self, quiet_s: float) -> list[Event]:
+        """Return the last answer, and the end of the turn where it called no tool."""
+        return self.finish() if quiet_s >= TURN_QUIET_S else []
 
     def finish(self) -> list[Event]:
         """Return the answer and the end of turn that wait for a line that may not come."""
@@ -125,7 +134,12 @@ class GeminiSession:
             known = self._message
             found = [] if known is not None and known.get("id") == name else self._flush()
             self._message = {**message, "id": name, "timestamp": at}
-            return found
+            calls = objects(message.get("toolCalls"))
+            if not calls:
+                return found
+            # Calls are added to an answer that is whole.
+            found += self._flush()
+            return found + [event for call in calls for event in self._call(call, at)]
         found = self._flush()
         if kind == "user" and _is_prompt(message.get("content")):
             return [*found, *self._end_turn(), self._event("prompt", at, f"{name}:BeforeAgent")]
@@ -151,11 +165,11 @@ class GeminiSession:
             # Copies in files of resumed sessions have the same id.
             key = f"{AGENT}:{name}"
             counts = _answer(message, tokens)
-            found.append(self._event("completion", at, key, extra=about, **counts))
-        calls = objects(message.get("toolCalls"))
-        for call in calls:
-            found += self._call(call, at)
-        self._ends_turn = None if calls else self._event("stop", at, f"{name}:AfterAgent")
+            if self._told != (key, counts):
+                found.append(self._event("completion", at, key, extra=about, **counts))
+            self._told = key, counts
+        is_last = not objects(message.get("toolCalls"))
+        self._ends_turn = self._event("stop", at, f"{name}:AfterAgent") if is_last else None
         return found
 
     def _call(self, call: Record, begun: datetime) -> list[Event]:

@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from ..checks import kind_of
 from ..errors import InvalidEvent
@@ -23,13 +23,22 @@ from .hooks import agent_id_of
 
 MAX_OPEN_CALLS = 10_000
 """Most tool calls of a session whose end is waited for."""
+LOST_QUIET_S = 600.0
+"""Seconds after which nothing more is expected of an answer that is the last line of its file."""
 
 Call = tuple[str | None, datetime | None]
 """Name of a tool and when its call began."""
 
 
 class SessionReader(Protocol):
-    """The state of one session file."""
+    """The state of one session file.
+
+    Attributes:
+        QUIETS: seconds without a new byte, ascending, at which ``settle`` can have news; between
+            two of them it has none.
+    """
+
+    QUIETS: ClassVar[tuple[float, ...]]
 
     def feed(self, line: bytes) -> list[Event]:
         """Return the events that are certain with this line, in the order of the file.
@@ -39,6 +48,16 @@ class SessionReader(Protocol):
 
         Raises:
             InvalidEvent: the line is not a JSON object.
+        """
+
+    def settle(self, quiet_s: float) -> list[Event]:
+        """Return what is certain because nothing was added to the file for so long.
+
+        It can be called again and again, and ``feed`` goes on after it: what was told is not told
+        again, and what a later line brings is told then.
+
+        Args:
+            quiet_s: seconds since the file last grew.
         """
 
     def finish(self) -> list[Event]:

@@ -225,6 +225,15 @@ class SessionTail:
         if final:
             yield from self._reader.finish()
 
+    @property
+    def quiets(self) -> tuple[float, ...]:
+        """Seconds without a new byte at which ``settle`` can have news, ascending."""
+        return () if self._reader is None else self._reader.QUIETS
+
+    def settle(self, quiet_s: float) -> list[Event]:
+        """Return what is certain because nothing was added to the file for ``quiet_s`` seconds."""
+        return [] if self._reader is None else self._reader.settle(quiet_s)
+
     def _is_document(self) -> bool:
         return self.file.path.endswith(".json")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ..connectors.fields import fit
-from ..connectors.session import copy_key, supersedes
+from ..connectors.session import LOST_QUIET_S, copy_key, supersedes
 from ..model import Event
 from ..presence import PresenceManager
 from ..sources import MAX_EVENTS, at_of, closings
@@ -20,8 +20,6 @@ from ..storage.store import open_reader, translated
 from ..times import from_micros
 from .files import OnBytes, SessionFile, SessionTail
 
-QUIET_S = 600.0
-"""Seconds after which nothing more is expected of an answer that is the last line of its file."""
 SKEW = timedelta(seconds=5)
 """By how much the line of a file can be earlier than what a hook tells of the same."""
 
@@ -81,7 +79,7 @@ class SessionImporter:
             CapacityError, StoreError: the database cannot take it; nothing of the rest happened.
         """
         tail = SessionTail(file)
-        quiet = self._now.timestamp() - file.modified >= QUIET_S
+        quiet = self._now.timestamp() - file.modified >= LOST_QUIET_S
         report = self.report
         try:
             events = final_events(tail.read(final=quiet, on_bytes=on_bytes))

@@ -46,6 +46,7 @@ from .fields import (
     objects,
     text,
 )
+from .hooks import call_key
 from .session import LOST_QUIET_S, Call, known_agent, record_of, remember_call, type_finder
 
 SOURCE = "claude-session"
@@ -185,7 +186,7 @@ class ClaudeSession:
             if call is not None and call not in self._calls:
                 name = text(block.get("name"))
                 remember_call(self._calls, call, (name, who.at))
-                key = f"{who.session}:{call}:PreToolUse"
+                key = call_key(who.session, call, "PreToolUse")
                 fields = {"tool_name": name, "tool_use_id": call}
                 found.append(self._event(who, "tool_start", key, **fields))
         if who.parent is None:
@@ -268,14 +269,13 @@ class ClaudeSession:
         about = {"tool_name": name, "tool_use_id": call}
         failed = block.get("is_error") is True
         if failed and was_rejected(record, block):
-            key = f"{who.session}:{call}:PermissionDenied"
+            key = call_key(who.session, call, "PermissionDenied")
             return [self._event(who, "answered", key, extra={"decision": "denied"}, **about)]
         result = mapping(record.get("toolUseResult"))
-        hook = "PostToolUseFailure" if failed else "PostToolUse"
         done = self._event(
             who,
             "tool_error" if failed else "tool_execute",
-            f"{who.session}:{call}:{hook}",
+            call_key(who.session, call, "PostToolUse"),
             status="error" if failed else "ok",
             duration_ms=milliseconds(start, who.at),
             extra={"is_interrupt": True} if result.get("interrupted") is True else None,

@@ -27,6 +27,13 @@ INTERRUPT_LINE = "[Request interrupted by user for tool use]"
 _TOOL_EVENTS = frozenset(
     "PreToolUse PostToolUse PostToolUseFailure PermissionRequest PermissionDenied".split()
 )
+# A call ends once, however it ends: sources can disagree about that.
+_STEPS = {
+    "PreToolUse": "PreToolUse",
+    "PostToolUse": "PostToolUse",
+    "PostToolUseFailure": "PostToolUse",
+    "PermissionDenied": "PermissionDenied",
+}
 FORM_CLOSED = ("elicitation_complete", "elicitation_response")
 _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.I)
 _HEX = re.compile(r"[0-9a-f]{12,}", re.I)
@@ -92,7 +99,8 @@ def events_of(dialect: Dialect, payload: Mapping[str, Any], received_at: datetim
         found = _child_events(dialect, payload, hook, main)
     else:
         found = _own_events(dialect, payload, hook, main)
-    key = sent.get("event_id") or _derived_id(payload, hook, session)
+    # Other sources tell of the same call, so its own id goes before the sender's.
+    key = _derived_id(payload, hook, session) or sent.get("event_id")
     return [
         Event(**common, **fields, event_id=_nth(key, place)) for place, fields in enumerate(found)
     ]
@@ -155,8 +163,20 @@ def _common(
 
 
 def _derived_id(payload: Mapping[str, Any], hook: str, session: str) -> str | None:
-    call = text(payload.get("tool_use_id"))
-    return fit(f"{session}:{call}:{hook}") if call else None
+    call, step = text(payload.get("tool_use_id")), _STEPS.get(hook)
+    return call_key(session, call, step) if call and step else None
+
+
+def call_key(session: str, call: str, step: str) -> str:
+    """Return the event id of a step of a tool call, the same whoever tells of it.
+
+    Ids of Anthropic's API are unique, and a forked session repeats them under its own id.
+
+    Args:
+        call: the id of the call.
+        step: "PreToolUse", "PostToolUse" (however it ended) or "PermissionDenied".
+    """
+    return fit(f"{call}:{step}" if call.startswith("toolu_") else f"{session}:{call}:{step}")
 
 
 def _nth(key: str | None, place: int) -> str | None:

@@ -111,15 +111,6 @@ def _rank(answer: Event) -> tuple[bool, int, float]:
     return answer.parent_agent_id is None, answer.output_tokens or 0, at
 
 
-def copy_key(event: Event) -> str | None:
-    """Return what the copies of one event in several files have in common; None: there are none."""
-    key, call = event.event_id, event.tool_use_id
-    if key is not None and call is not None and call.startswith("toolu_"):
-        # Ids of Anthropic's API are unique; a forked session repeats them under its own id.
-        return key.removeprefix(f"{event.session_id}:")
-    return key
-
-
 def remember_call(calls: dict[str, Call], key: str, call: Call) -> None:
     """Add an open call; the oldest is dropped beyond MAX_OPEN_CALLS."""
     calls[key] = call

@@ -9,29 +9,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from ..connectors.fields import fit
-from ..connectors.session import LOST_QUIET_S, copy_key, supersedes
+from ..connectors.session import LOST_QUIET_S, supersedes
 from ..model import Event
 from ..presence import PresenceManager
 from ..sources import MAX_EVENTS, at_of, closings
 from ..storage.store import open_reader, translated
-from ..times import from_micros
 from .files import OnBytes, SessionFile, SessionTail
 
-SKEW = timedelta(seconds=5)
-"""By how much the line of a file can be earlier than what a hook tells of the same."""
-
 _IN_STEP = 500
-_TOLD_BY_OTHERS = """
-SELECT session.name, type.name = 'completion', min(e.ts) FROM events e
-    JOIN names session ON session.id = e.session
-    JOIN names type ON type.id = e.type
-    LEFT JOIN names source ON source.id = e.source
-WHERE source.name IS NULL OR (source.name NOT LIKE '%-session' AND source.name <> 'timer')
-GROUP BY 1, 2
-"""
 
 
 @dataclass(slots=True)
@@ -41,7 +29,7 @@ class ImportReport:
     Attributes:
         files: session files that were read; unreadable: those that could not be.
         accepted: events that are new in the database; known: those that were there already.
-        told: events that were left out because hooks or telemetry tell of that time.
+        told: events that were left out because hooks or telemetry told the same.
         broken: lines that are no JSON objects, as ``path:line``.
     """
 
@@ -56,9 +44,7 @@ class ImportReport:
 class SessionImporter:
     """Puts sessions into a database, those that are there already once more without effect.
 
-    A session of which something else than its file has told, such as hooks, keeps what that told:
-    from then on only the answers are taken from the file, or all but the answers, whichever was
-    not told.
+    What hooks or telemetry have told of a session already is not taken from its file again.
 
     Args:
         manager: the open database.
@@ -68,8 +54,6 @@ class SessionImporter:
     def __init__(self, manager: PresenceManager, now: datetime) -> None:
         self._manager = manager
         self._now = now
-        self._since = _told_since(manager.db_path)
-        self._seen: set[str] = set()
         self.report = ImportReport()
 
     def take(self, file: SessionFile, on_bytes: OnBytes | None = None) -> None:
@@ -88,28 +72,16 @@ class SessionImporter:
             return
         report.files += 1
         report.broken += [f"{file.path}:{line}" for line in tail.broken]
-        events = self._not_told(events)
         stored = _stored(self._manager.db_path, events)
         fresh = [event for event in events if event.event_id not in stored]
         report.known += len(events) - len(fresh)
         for start in range(0, len(fresh), MAX_EVENTS):
             part = fresh[start : start + MAX_EVENTS]
-            self._manager.ingest([*part, *closings(self._manager, part, self._now)])
-            report.accepted += len(part)
-
-    def _not_told(self, events: Sequence[Event]) -> list[Event]:
-        """Return what neither an earlier file of this import nor another source has told."""
-        found = []
-        for event in events:
-            key = copy_key(event)
-            since = self._since.get((event.session_id or "", event.event_type == "completion"))
-            if since is not None and at_of(event) >= since - SKEW:
-                self.report.told += 1
-            elif key is None or key not in self._seen:
-                found.append(event)
-                if key is not None:
-                    self._seen.add(key)
-        return found
+            closed = closings(self._manager, part, self._now)
+            n_known = len(_stored(self._manager.db_path, closed))
+            receipt = self._manager.ingest([*part, *closed])
+            report.accepted += receipt.accepted - len(closed) + n_known
+            report.told += receipt.duplicates - n_known
 
 
 def import_sessions(
@@ -155,10 +127,3 @@ def _stored(path: str, events: Sequence[Event]) -> set[str | None]:
             text = f"SELECT event_id FROM events WHERE event_id IN ({marks})"
             found.update(event_id for (event_id,) in db.execute(text, part))
     return found
-
-
-def _told_since(path: str) -> dict[tuple[str, bool], datetime]:
-    """Return session and whether it is about answers → since when others than files tell of it."""
-    with closing(open_reader(path)) as db, translated(path):
-        rows = db.execute(_TOLD_BY_OTHERS).fetchall()
-    return {(session, bool(answers)): from_micros(ts) for session, answers, ts in rows}

@@ -145,18 +145,18 @@ def _openings(signs: Signs, ends_turn: Bools) -> _Openings:
     halts = of["ends_session"] | signs.begins
     ends = ends_turn | halts
     opens = np.flatnonzero(of["opens_tool"])
-    tools = _open(
-        opens,
-        np.minimum(closings.after(opens, signs.tool_ids[opens]), _next(ends, opens)),
-        len(ends),
-    )
+    closed = np.minimum(closings.after(opens, signs.tool_ids[opens]), _next(ends, opens))
+    tools = _open(opens, closed, len(ends))
+    asks = signs.asking[opens]
+    asking = _open(opens[asks], closed[asks], len(ends))
     opens, stops = np.flatnonzero(of["opens_child"]), np.flatnonzero(of["closes_child"])
     ended = _Closings(signs.child_ids[stops], stops).after(opens, signs.child_ids[opens])
-    children = _open(opens, np.minimum(ended, _next(of[HALT] | halts, opens)), len(ends))
+    alone = signs.tasks == 0
+    children = _open(opens, np.minimum(ended, _next(of[HALT] | halts | alone, opens)), len(ends))
     told = signs.last(ends_turn | of["counts_tasks"])
     tasks = (told >= 0) & (signs.tasks[told] > 0) & (told > signs.last(of["ends_session"]))
     permission, asked = _questions(signs, closings, ends | of[ANSWER])
-    return _Openings(tools | children | tasks, permission, asked)
+    return _Openings(tools | children | tasks, permission | asking, asked)
 
 
 def _questions(signs: Signs, tools: _Closings, settles: Bools) -> tuple[Bools, Bools]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from .asking import is_question
 from .fields import count, fit, identifier, mapping, objects
 
 AGENT = "claude"
@@ -17,6 +18,9 @@ _NO_PROMPT = (
 )
 _INTERRUPT = "[Request interrupted by user"
 _REJECTED = "The user doesn't want to"
+_COMMAND = re.compile(r"<command-name>(/[\w:.-]{1,64})</command-name>")
+QUITS = frozenset({"/exit", "/quit"})
+"""Commands that end the session."""
 _TASK = re.compile(r"<task-id>([\w-]{1,128})</task-id>")
 _TASK_ENDED = re.compile(r"<status>(?:completed|failed|killed|stopped)</status>")
 
@@ -78,6 +82,24 @@ def user_text(record: Record) -> str | None:
 def is_interrupt(text: str) -> bool:
     """Whether the text is the mark of a turn that the user interrupted."""
     return text.startswith(_INTERRUPT)
+
+
+def command_of(text: str) -> str | None:
+    """Return the slash command whose line it is, as "/clear"; None: it is none's."""
+    found = _COMMAND.match(text.lstrip())
+    return None if found is None else found[1]
+
+
+def is_notice(text: str) -> bool:
+    """Whether the text is a notice of a background task's end, which wakes the agent."""
+    return text.startswith("<task-notification>")
+
+
+def ends_with_question(message: Record) -> bool:
+    """Whether the last text of an answer ends with a question."""
+    blocks = objects(message.get("content"))
+    texts = [block.get("text") for block in blocks if block.get("type") == "text"]
+    return bool(texts) and is_question(texts[-1])
 
 
 def is_typed(text: str) -> bool:

@@ -19,12 +19,16 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from ..model import Event
+from .asking import asks_of
 from .claude_lines import (
     AGENT,
     FINAL_REASONS,
+    QUITS,
     Record,
-    ended_task,
+    command_of,
+    ends_with_question,
     is_interrupt,
+    is_notice,
     is_typed,
     message_key,
     tokens_of,
@@ -32,6 +36,7 @@ from .claude_lines import (
     uuid_key,
     was_rejected,
 )
+from .claude_tasks import Running
 from .fields import (
     amount,
     count,
@@ -51,7 +56,7 @@ from .session import LOST_QUIET_S, Call, known_agent, record_of, remember_call, 
 SOURCE = "claude-session"
 _may_tell = type_finder(("assistant", "user", "system", "queue-operation"))
 _MAX_SESSIONS = 1_000
-TURN_QUIET_S = 0.25
+TURN_QUIET_S = 0.1
 """Lines of one answer follow each other faster, so an answer that told why it stopped is whole."""
 
 
@@ -81,6 +86,15 @@ class _Answer:
 
 
 @dataclass(slots=True)
+class _TurnEnd:
+    """The last answer of a turn; ``asks``: it ends with a question."""
+
+    who: _Who
+    key: str | None
+    asks: bool
+
+
+@dataclass(slots=True)
 class ClaudeSession:
     """Reader of one session file of Claude Code; see ``session.SessionReader``.
 
@@ -95,9 +109,12 @@ class ClaudeSession:
     _project: str | None = None
     _known: set[str] = field(default_factory=set)
     _calls: dict[str, Call] = field(default_factory=dict)
-    _background: set[str] = field(default_factory=set)
+    _running: Running = field(default_factory=Running)
     _answers: dict[str, _Answer] = field(default_factory=dict)
-    _turn_ends: dict[str, tuple[_Who, str | None]] = field(default_factory=dict)
+    _turn_ends: dict[str, _TurnEnd] = field(default_factory=dict)
+    _in_turn: set[str] = field(default_factory=set)
+    _last_answer: dict[str, str | None] = field(default_factory=dict)
+    _in_command: bool = False
 
     def feed(self, line: bytes) -> list[Event]:
         """Return the events that are certain with this line; InvalidEvent if it is no JSON object.
@@ -175,26 +192,46 @@ class ClaudeSession:
         if message.get("model") == "<synthetic>":
             if record.get("isApiErrorMessage") is not True:
                 return []
-            self._turn_ends.pop(who.agent_id, None)
+            self._forget_turn(who.agent_id)
             about = named(error=keyword(record.get("error")))
             key = uuid_key(record)
             return [*self._flush(who.agent_id), self._event(who, "error", key, extra=about)]
         found = self._take_answer(record, message, who)
+        known = self._last_answer.get(who.agent_id)
+        key = self._last_answer[who.agent_id] = message_key(record, message)
+        begins = who.agent_id not in self._in_turn and (key is None or key != known)
         for block in objects(message.get("content")):
             call = identifier(block.get("id")) if block.get("type") == "tool_use" else None
             if call is not None and call not in self._calls:
                 name = text(block.get("name"))
                 remember_call(self._calls, call, (name, who.at))
-                key = f"{who.session}:{call}:PreToolUse"
-                fields = {"tool_name": name, "tool_use_id": call}
-                found.append(self._event(who, "tool_start", key, **fields))
-        if who.parent is None:
-            # Work after an end that a hook refused makes that end void.
-            self._turn_ends.pop(who.agent_id, None)
-            if message.get("stop_reason") in FINAL_REASONS:
-                key = message_key(record, message)
-                self._turn_ends[who.agent_id] = who, None if key is None else f"{key}:Stop"
+                own = f"{who.session}:{call}:PreToolUse"
+                fields = {"tool_name": name, "tool_use_id": call, "extra": asks_of(name)}
+                found.append(self._event(who, "tool_start", own, **fields))
+                begins = False
+                self._begin_turn(who.agent_id)
+        if begins:
+            # Nobody typed a prompt: a command, a notice or a hook made the model go on.
+            found += self._woken(record, who)
+        # Work after an end that a hook refused makes that end void.
+        self._turn_ends.pop(who.agent_id, None)
+        if message.get("stop_reason") in FINAL_REASONS and who.agent_id in self._in_turn:
+            own_key = None if key is None else f"{key}:Stop"
+            self._turn_ends[who.agent_id] = _TurnEnd(who, own_key, ends_with_question(message))
         return found
+
+    def _begin_turn(self, agent: str) -> None:
+        if len(self._in_turn) < _MAX_SESSIONS:
+            self._in_turn.add(agent)
+
+    def _forget_turn(self, agent: str) -> None:
+        self._in_turn.discard(agent)
+        self._turn_ends.pop(agent, None)
+
+    def _woken(self, record: Record, who: _Who) -> list[Event]:
+        self._begin_turn(who.agent_id)
+        key = uuid_key(record)
+        return [self._event(who, "activity", None if key is None else f"{key}:Work")]
 
     def _take_answer(self, record: Record, message: Record, who: _Who) -> list[Event]:
         usage = message.get("usage")
@@ -246,19 +283,37 @@ class ClaudeSession:
         blocks = objects(mapping(record.get("message")).get("content"))
         results = [block for block in blocks if block.get("type") == "tool_result"]
         if results:
+            self._in_command = False
             return [event for block in results for event in self._result(record, block, who)]
         said = user_text(record)
         if said is None:
             return []
         if is_interrupt(said):
-            self._turn_ends.pop(who.agent_id, None)
+            self._forget_turn(who.agent_id)
             return [*self._flush(who.agent_id), self._event(who, "interrupt", uuid_key(record))]
-        if record.get("isMeta") is True or record.get("isCompactSummary") is True:
+        # What a command put into words, after its own line, is what the model is asked.
+        expanded = record.get("isMeta") is True and self._in_command and is_typed(said)
+        if record.get("isCompactSummary") is True or (record.get("isMeta") is True and not expanded):
             return []
         before = [*self._flush(who.agent_id), *self._end_turn(who.agent_id)]
+        if is_notice(said):
+            return [*before, *self._woken(record, who)]
         if not is_typed(said):
-            return before
+            return [*before, *self._command(said, record, who)]
+        self._in_command = False
+        self._begin_turn(who.agent_id)
         return [*before, self._event(who, "prompt", uuid_key(record))]
+
+    def _command(self, said: str, record: Record, who: _Who) -> list[Event]:
+        command = command_of(said)
+        if command is not None:
+            self._in_command = True
+        if command not in QUITS:
+            return []
+        self._forget_turn(who.agent_id)
+        about = named(reason="prompt_input_exit")
+        key = uuid_key(record)
+        return [self._event(who, "session_end", None if key is None else f"{key}:End", extra=about)]
 
     def _result(self, record: Record, block: Record, who: _Who) -> list[Event]:
         call = identifier(block.get("tool_use_id"))
@@ -281,7 +336,16 @@ class ClaudeSession:
             extra={"is_interrupt": True} if result.get("interrupted") is True else None,
             **about,
         )
-        return [done, *self._child(result, who, start)]
+        return [done, *self._child(result, who, start), *self._task(result, name, who)]
+
+    def _task(self, result: Record, tool: str | None, who: _Who) -> list[Event]:
+        """Return what the result of a tool call tells of a background task."""
+        begun, ended = self._running.begun_by(result), self._running.ended_by(result, tool)
+        told = (("task_start", begun), ("task_stop", ended))
+        return [self._of_task(kind, task, who) for kind, task in told if task is not None]
+
+    def _of_task(self, kind: str, task: str, who: _Who) -> Event:
+        return self._event(who, kind, f"{who.session}:{task}:{kind}", extra={"task_id": task})
 
     def _child(self, result: Record, who: _Who, start: datetime | None) -> list[Event]:
         """Return what the result of a tool call tells of the subagent that it was."""
@@ -294,8 +358,7 @@ class ClaudeSession:
         )
         if status == "completed":
             return [begun, *self._child_stop(child, who, about)]
-        if len(self._background) < _MAX_SESSIONS:
-            self._background.add(child)
+        self._running.begin_agent(child)
         return [begun]
 
     def _child_start(self, name: str, who: _Who, about: dict[str, Any] | None = None) -> Event:
@@ -315,15 +378,22 @@ class ClaudeSession:
         ]
 
     def _queue(self, record: Record, who: _Who) -> list[Event]:
-        task = ended_task(record) if self._background else None
-        if task not in self._background:
+        child, task = self._running.noticed(record)
+        if child is None and task is None:
             return []
-        self._background.discard(task)
-        return self._child_stop(task, who, None)
+        # The notice wakes the agent, so it does not rest between the end and its answer.
+        key = f"{who.session}:{child or task}:Notice"
+        woken = self._event(who, "activity", key)
+        if child is not None:
+            return [woken, *self._child_stop(child, who, None)]
+        return [woken, self._of_task("task_stop", task or "", who)]
 
     def _system(self, record: Record, who: _Who) -> list[Event]:
         kind = record.get("subtype")
         if kind == "turn_duration":
+            if who.agent_id in self._in_turn and who.agent_id not in self._turn_ends:
+                # Older versions do not tell why an answer stopped.
+                self._turn_ends[who.agent_id] = _TurnEnd(who, uuid_key(record), False)
             return [
                 *self._flush(who.agent_id),
                 *self._end_turn(who.agent_id, who, count(record.get("durationMs"))),
@@ -355,8 +425,10 @@ class ClaudeSession:
         last = self._turn_ends.pop(agent, None)
         if last is None:
             return []
-        answered, key = last
-        return [self._event(who or answered, "stop", key, duration_ms=duration_ms)]
+        self._in_turn.discard(agent)
+        about = {"question": True} if last.asks else None
+        end = who or last.who
+        return [self._event(end, "stop", last.key, duration_ms=duration_ms, extra=about)]
 
 
 _READERS = {

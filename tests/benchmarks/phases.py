@@ -1,10 +1,19 @@
 """Scores what a monitor showed against the phases that a person expected.
 
-A phase names a state (or a fact) and the phase after which it must be reached; see the README of
-the recordings. It is met at the first moment, from that of the phase before it on, at which a fitting
-session is in that state. It fails where that moment comes too late, where the state does not last,
-or where a forbidden one follows in its window. After a failed phase, those that hang on it go on
-from where that one hung.
+A phase names a state (or a fact) and the phase after which it must be reached. It is met by the
+first that was shown, from what the phase before it was met by on, of a fitting session in that
+state. It is missed where that came too late, where the state did not last, or where a forbidden
+one followed in its window: up to its duration, else up to the next phase. What hangs on a missed
+phase goes on from where that one hung.
+
+Some phases cannot be judged, for the recording holds nothing by which any program could tell:
+those of a session whose file was not kept, of a subagent that no recorded event names, and facts
+that have no place in a presence (task lists). They are counted apart, and only where they were not
+met.
+
+A flip is a state in which a session was shown though no phase expects it. A turn which the
+expectations leave out is none: it is begun by a person's prompt and ended by its own end. Nor is the
+end of a session, or a new begin after it, or what the evidence of the same instant took back.
 """
 
 from __future__ import annotations
@@ -19,11 +28,13 @@ from typing import Any
 
 from htmlgraph_nb.model import PresenceStatus
 
-from .recordings import Seen
+from .recordings import Recording, Seen
 
 GONE, READY, WORKING, WAITING = "gone", "ready", "working", "waiting"
 _FORBIDDEN = re.compile(r"no state_transition to (\w+)( for child)?")
 _GONE_KINDS = ("process_exited", "transcript_removed")
+_CHILD_KINDS = ("transcript_new", "parent_linked")
+_TURN_ENDS = ("stop", "interrupt", "error")
 
 
 def states_of(one: Seen) -> tuple[str, ...]:
@@ -41,14 +52,24 @@ def states_of(one: Seen) -> tuple[str, ...]:
 
 @dataclass
 class Result:
-    """How one phase came out; ``why`` says what was missed, "" if nothing was."""
+    """How one phase came out.
+
+    Attributes:
+        since, place: when, and by the how manieth that was shown, its anchor was met.
+        met, at: what met it, and when; ``index`` is its place in what was shown.
+        why: what was missed; "": nothing.
+        judged: whether the recording holds what it takes to tell.
+    """
 
     phase: str
     wanted: str
-    anchor: datetime
+    since: datetime
+    place: int
     met: Seen | None = None
     at: datetime | None = None
+    index: int = -1
     why: str = ""
+    judged: bool = True
 
 
 @dataclass
@@ -64,6 +85,11 @@ class Score:
         """How many phases came out as expected."""
         return sum(not result.why for result in self.results)
 
+    @property
+    def n_judged(self) -> int:
+        """How many phases can be judged."""
+        return sum(result.judged for result in self.results)
+
 
 def read_phases(path: Path) -> list[dict[str, Any]]:
     """Return the phases of a file of expectations."""
@@ -75,82 +101,99 @@ class Scorer:
     """Scores the phases of one recording.
 
     Args:
-        seen: every change of what was shown, in order; start, end: of the recording.
+        seen: everything that was shown, in order; end: of the recording.
     """
 
-    def __init__(self, seen: list[Seen], start: datetime, end: datetime) -> None:
+    def __init__(self, recording: Recording, seen: list[Seen], end: datetime) -> None:
+        self._recording = recording
         self._seen = seen
         self._end = end
-        self._anchors: dict[str, datetime] = {"start": start}
-        self._met: dict[str, Seen] = {}
+        start = Result("start", "", recording.events[0]["at"], -1)
+        self._results = {"start": start}
 
     def score(self, phases: Iterable[dict[str, Any]]) -> Score:
         """Return how the phases came out."""
-        results = []
-        windows: list[tuple[Result, dict[str, Any]]] = []
-        for phase in phases:
-            result = self._reach(phase)
-            results.append(result)
-            windows.append((result, phase))
-            self._anchors[phase["phase"]] = result.at or result.anchor
-            if result.met is not None:
-                self._met[phase["phase"]] = result.met
-        for place, (result, phase) in enumerate(windows):
-            if not result.why:
-                later = (r.at for r, _ in windows[place + 1 :] if r.at is not None)
-                self._check_window(result, phase, next(later, self._end))
-        return Score(results, self._flips(results), len({r.met.agent_id for r in results if r.met}))
+        known = list(phases)
+        results = [self._reach(phase) for phase in known]
+        for place, (result, phase) in enumerate(zip(results, known, strict=True)):
+            if result.why:
+                result.judged = self._can_be_judged(phase)
+            else:
+                self._check_window(result, phase, results[place + 1 :])
+        agents = {result.met.agent_id for result in results if result.met}
+        return Score(results, self._flips(results, agents), len(agents))
 
     def _reach(self, phase: dict[str, Any]) -> Result:
+        anchor = self._results[phase["relative_to"]]
+        since = anchor.at or anchor.since
+        place = anchor.index if anchor.met else anchor.place
         wanted = phase.get("expected_state") or phase["kind"]
-        anchor = self._anchors[phase["relative_to"]]
-        result = Result(phase["phase"], wanted, anchor)
-        found = next(self._fitting(phase, anchor), None)
+        result = self._results[phase["phase"]] = Result(phase["phase"], wanted, since, place)
+        found = next(self._fitting(phase, anchor, place), None)
         if found is None:
             result.why = f"never {wanted} after {phase['relative_to']}"
             return result
-        result.met, result.at = found, max(found.at, anchor)
+        result.index, result.met = found
+        result.index = max(result.index, place)
+        result.at = max(result.met.at, since)
         limit = phase.get("max_delay_ms")
-        delay_ms = (result.at - anchor).total_seconds() * 1000
+        delay_ms = (result.at - since).total_seconds() * 1000
         if limit and delay_ms > limit:
             result.why = f"{wanted} only after {delay_ms:,.0f} ms, expected within {limit:,} ms"
         return result
 
-    def _fitting(self, phase: dict[str, Any], anchor: datetime) -> Iterator[Seen]:
+    def _fitting(
+        self, phase: dict[str, Any], anchor: Result, place: int
+    ) -> Iterator[tuple[int, Seen]]:
         """Yield what fits a phase, what stood at its anchor first."""
-        pinned = self._met.get(phase.get("same_session_as", ""))
-        if phase.get("same_session_as") and pinned is None:
+        pin = phase.get("same_session_as")
+        pinned = self._results[pin].met if pin else None
+        if pin and pinned is None:
             return
-        used = {met.name for met in self._met.values()}
-        before = self._met.get(phase["relative_to"])
-        for one in (*self._standing(anchor), *(one for one in self._seen if one.at > anchor)):
-            if pinned is not None and one.agent_id != pinned.agent_id:
+        used = {result.met.name for result in self._results.values() if result.met}
+        standing = {one.agent_id: (i, one) for i, one in enumerate(self._seen[: place + 1])}
+        later = enumerate(self._seen[place + 1 :], place + 1)
+        for i, one in (*standing.values(), *later):
+            if not _fits(phase, one):
                 continue
-            if phase.get("new_session"):
-                if one.name in used:
-                    continue
-            elif pinned is None and one.at <= anchor and before is not None:
+            if pinned is not None:
+                fits = one.agent_id == pinned.agent_id
+            elif phase.get("new_session"):
+                fits = one.name not in used
+            else:
                 # Only the session that the anchor is about can have come to it before.
-                if one.agent_id != before.agent_id and phase.get("kind") not in _GONE_KINDS:
-                    continue
-            if _fits(phase, one):
-                yield one
+                fits = i > place or anchor.met is None or _is_kin(one, anchor.met)
+            if fits:
+                yield i, one
 
-    def _standing(self, at: datetime) -> list[Seen]:
-        """Return what was shown of each agent at a moment."""
-        return list({one.agent_id: one for one in self._seen if one.at <= at}.values())
+    def _can_be_judged(self, phase: dict[str, Any]) -> bool:
+        """Return whether the recording holds what it takes to tell a phase that was missed."""
+        pin = phase.get("same_session_as")
+        if pin and not self._results[pin].judged:
+            return False
+        kind = phase.get("kind")
+        sessions = self._recording.sessions.values()
+        if kind in _CHILD_KINDS:
+            return any(session.parent is not None for session in sessions)
+        if kind is not None:
+            return kind in (*_GONE_KINDS, "pid_discovered")
+        lost = any(one.size and one.content is None and one.parent is None for one in sessions)
+        return not (phase.get("new_session") and lost)
 
-    def _check_window(self, result: Result, phase: dict[str, Any], until: datetime) -> None:
+    def _check_window(self, result: Result, phase: dict[str, Any], later: list[Result]) -> None:
         assert result.met is not None and result.at is not None
         lasting = phase.get("duration_at_least_ms")
+        ends = (one.index for one in later if one.met is not None)
+        end = len(self._seen) if lasting else next(ends, len(self._seen))
+        inside = self._seen[result.index + 1 : end]
         if lasting:
-            until = min(result.at + timedelta(milliseconds=lasting), self._end)
-        inside = [one for one in self._seen if result.at < one.at < until]
+            until = result.at + timedelta(milliseconds=lasting)
+            inside = [one for one in inside if one.at < until]
         own = [one for one in inside if one.agent_id == result.met.agent_id]
         if lasting and phase.get("expected_state"):
             broken = [one for one in own if result.wanted not in states_of(one)]
             if broken:
-                result.why = f"{_said(broken[0])} before {lasting:,} ms had passed"
+                result.why = f"{said(broken[0])} before {lasting:,} ms had passed"
                 return
         for text in phase.get("invariants", ()):
             told = _FORBIDDEN.match(text)
@@ -158,26 +201,38 @@ class Scorer:
             children = [one for one in inside if one.presence.parent_agent_id is not None]
             for one in children if told and told[2] else own:
                 if forbidden in states_of(one):
-                    result.why = f"{_said(one)}, against “{text}”"
+                    result.why = f"{said(one)}, against “{text}”"
                     return
 
-    def _flips(self, results: list[Result]) -> list[Seen]:
-        """Return what was shown of the sessions in question that no phase expected."""
+    def _flips(self, results: list[Result], agents: set[str]) -> list[Seen]:
+        """Return what was shown of the sessions in question that nothing explains."""
         wanted = {id(result.met) for result in results}
-        agents = {result.met.agent_id for result in results if result.met}
         shown: dict[str, tuple[str, ...]] = {}
+        prompted: set[str] = set()
         found = []
+        lasting = {(one.agent_id, one.at): one for one in self._seen}
         for one in self._seen:
+            if lasting[one.agent_id, one.at] is not one and id(one) not in wanted:
+                continue
             states, before = states_of(one), shown.get(one.agent_id)
             shown[one.agent_id] = states
             if one.agent_id not in agents or one.presence.parent_agent_id is not None:
                 continue
-            if before is None or before == (GONE,) or states == (GONE,):
-                # It began, or its process ended: both are told by the recording itself.
+            if before in (None, states, (GONE,)) or states == (GONE,):
                 continue
-            if states != before and id(one) not in wanted:
+            if id(one) in wanted:
+                prompted.discard(one.agent_id)
+            elif states == (WORKING,) and one.cause == "prompt":
+                prompted.add(one.agent_id)
+            elif READY in states and one.cause in _TURN_ENDS and one.agent_id in prompted:
+                prompted.discard(one.agent_id)
+            else:
                 found.append(one)
         return found
+
+
+def _is_kin(one: Seen, other: Seen) -> bool:
+    return one.agent_id in (other.agent_id, other.presence.parent_agent_id)
 
 
 def _fits(phase: dict[str, Any], one: Seen) -> bool:
@@ -188,11 +243,9 @@ def _fits(phase: dict[str, Any], one: Seen) -> bool:
         return GONE not in states_of(one)
     if kind in _GONE_KINDS:
         return GONE in states_of(one)
-    if kind in ("transcript_new", "parent_linked"):
-        return is_child
-    # A fact that has no place in what is shown of an agent.
-    return False
+    return is_child if kind in _CHILD_KINDS else False
 
 
-def _said(one: Seen) -> str:
+def said(one: Seen) -> str:
+    """Return what was shown, why and when."""
     return f"{states_of(one)[0]} ({one.presence.reason}) at {one.at:%H:%M:%S.%f}"[:-3]

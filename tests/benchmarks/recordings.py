@@ -151,11 +151,13 @@ class Seen:
 
     Attributes:
         name: what the recording's monitor called the agent's session then.
+        cause: type of the event that changed it; "": only the name did.
     """
 
     at: datetime
     name: str
     presence: AgentPresence
+    cause: str = ""
 
     @property
     def agent_id(self) -> str:
@@ -183,6 +185,7 @@ class Replay:
         self._agenda: list[tuple[datetime, int, Callable[[datetime], None]]] = []
         self._n_planned = 0
         self._seq = 0
+        self._shown: dict[str, Seen] = {}
         self.seen: list[Seen] = []
         self.fed: list[tuple[datetime, Event]] = []
         self.end = recording.events[-1]["at"] + timedelta(seconds=TAIL_S)
@@ -199,8 +202,6 @@ class Replay:
         while self._agenda:
             at, _, act = heapq.heappop(self._agenda)
             act(at)
-            if not self._agenda or self._agenda[0][0] > at:
-                self._look(at)
 
     def _plan(self, at: datetime, act: Callable[[datetime], None]) -> None:
         self._n_planned += 1
@@ -216,41 +217,48 @@ class Replay:
                 continue
             self._known.add(event.event_id or "")
             self._seq += 1
-            self._roster.apply(event, self._seq, now)
+            shown = self._roster.apply(event, self._seq, now).presence
             self._roster.commit()
             self.fed.append((now, event))
+            if shown is not None:
+                self._show(shown, event, now)
 
-    def _look(self, now: datetime) -> None:
-        last = {one.agent_id: one for one in self.seen}
-        for agent_id, state in self._roster.agents.items():
-            shown, known = state.presence, last.get(agent_id)
-            name = self._names.get(agent_id, agent_id)
-            if known is None or _differs(shown, known.presence) or name != known.name:
-                self.seen.append(Seen(now, name, shown))
+    def _show(self, shown: AgentPresence, event: Event | None, now: datetime) -> None:
+        """Note what is shown from now on, if it differs from what was."""
+        name = self._names.get(shown.agent_id, shown.agent_id)
+        known = self._shown.get(shown.agent_id)
+        if known is not None and name == known.name and not _differs(shown, known.presence):
+            return
+        seen = Seen(now, name, shown, "" if event is None else event.event_type)
+        self._shown[shown.agent_id] = seen
+        self.seen.append(seen)
 
-    def _session(self, event: Mapping[str, Any]) -> Session | None:
+    def _session(self, event: Mapping[str, Any], now: datetime) -> Session | None:
         """Return the session that an event is about, a process standing for what it runs."""
         sessions, name = self._recording.sessions, event.get("session_id", "")
         known = sessions.get(self._recording.processes.get(name, name))
-        if known is not None:
-            if self._names.get(known.agent_id, name).startswith("proc-"):
-                self._names[known.agent_id] = name
+        if known is not None and self._names.get(known.agent_id, name).startswith("proc-"):
+            self._names[known.agent_id] = name
+            state = self._roster.get(known.agent_id)
+            if state is not None:
+                self._show(state.presence, None, now)
         return known
 
     # What the recording's events are evidence of.
 
     def _process(self, event: Mapping[str, Any], now: datetime) -> None:
-        session = self._session(event)
+        session = self._session(event, now)
         if session is None or session.parent is not None:
             return
-        former = self._runs.get(event["pid"])
+        pid = event.get("pid") or int(event["session_id"].removeprefix("proc-"))
+        former = self._runs.get(pid)
         if former is not None and former is not session:
             self._about(former, "session_end", now)
-        self._runs[event["pid"]] = session
+        self._runs[pid] = session
         self._about(session, "session_start", now)
 
     def _exit(self, event: Mapping[str, Any], now: datetime) -> None:
-        session = self._session(event)
+        session = self._session(event, now)
         if session is not None and session.parent is None:
             self._runs.pop(event["pid"], None)
             self._about(session, "process_exit", now)
@@ -266,7 +274,7 @@ class Replay:
         self._feed([event], now)
 
     def _growth(self, event: Mapping[str, Any], now: datetime) -> None:
-        session, size = self._session(event), event.get("file_size") or 0
+        session, size = self._session(event, now), event.get("file_size") or 0
         if session is None or not session.path or size <= self._grown.get(session.name, -1):
             return
         first = session.name not in self._grown
@@ -304,7 +312,7 @@ class Replay:
             file_.write(content)
 
     def _hook(self, event: Mapping[str, Any], now: datetime) -> None:
-        session = self._session(event)
+        session = self._session(event, now)
         if session is None:
             return
         payload = _hook_input(session, self._recording, event["hook_name"], now)
@@ -315,6 +323,7 @@ _TAKERS: dict[str, Callable[[Replay, Mapping[str, Any], datetime], None]] = {
     "transcript_new": Replay._growth,
     "transcript_activity": Replay._growth,
     "hook_received": Replay._hook,
+    "presession_created": Replay._process,
     "pid_discovered": Replay._process,
     "process_exited": Replay._exit,
 }

@@ -21,7 +21,7 @@ import json
 import os
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -50,8 +50,8 @@ def run(folder: Path) -> Outcome:
     with tempfile.TemporaryDirectory() as place:
         replay = Replay(recording, Path(place))
         replay.run()
-    start = recording.events[0]["at"]
-    score = Scorer(replay.seen, start, replay.end).score(read_phases(folder / "expected.jsonl"))
+    scorer = Scorer(recording, replay.seen, replay.end)
+    score = scorer.score(read_phases(folder / "expected.jsonl"))
     return Outcome(recording.agent, folder.name, score, replay)
 
 
@@ -61,21 +61,43 @@ def run_all(folder: Path) -> list[Outcome]:
     return [run(path) for path in found if (path / "events.jsonl").exists()]
 
 
-def totals(outcomes: list[Outcome]) -> dict[str, tuple[int, int, int, int]]:
-    """Return agent → phases met, phases, flips, sessions; "all" for all of them."""
-    found: dict[str, tuple[int, int, int, int]] = {}
+@dataclass
+class Total:
+    """Sums over the recordings of one agent; ``phases`` can be judged, ``unjudged`` cannot."""
+
+    met: int = 0
+    phases: int = 0
+    unjudged: int = 0
+    flips: int = 0
+    sessions: int = 0
+
+    def add(self, score: Score) -> None:
+        """Add one recording."""
+        self.met += score.n_met
+        self.phases += score.n_judged
+        self.unjudged += len(score.results) - score.n_judged
+        self.flips += len(score.flips)
+        self.sessions += score.n_sessions
+
+    @property
+    def good(self) -> bool:
+        """Whether it is as right as it must be."""
+        return self.met >= WANTED * self.phases and self.flips <= MAX_FLIPS * self.sessions
+
+
+def totals(outcomes: list[Outcome]) -> dict[str, Total]:
+    """Return agent → its sums; "all" for all of them."""
+    agents = sorted({one.agent for one in outcomes})
+    found = {name: Total() for name in (*agents, "all")}
     for one in outcomes:
-        score = one.score
-        counts = (score.n_met, len(score.results), len(score.flips), score.n_sessions)
-        for name in (one.agent, "all"):
-            known = found.get(name, (0, 0, 0, 0))
-            found[name] = tuple(a + b for a, b in zip(known, counts, strict=True))  # type: ignore[assignment]
-    return {name: found[name] for name in sorted(found, key=lambda name: (name == "all", name))}
+        found[one.agent].add(one.score)
+        found["all"].add(one.score)
+    return found
 
 
 def _explain(one: Outcome, result: Result) -> None:
     print(f"  {one.agent}/{one.scenario}: {result.phase}: {result.why}")
-    at = result.at or result.anchor
+    at = result.at or result.since
     before = [seen for seen in one.replay.seen if seen.at <= at][-1:]
     after = [seen for seen in one.replay.seen if seen.at > at][:2]
     for seen in (*before, *after):
@@ -94,8 +116,9 @@ def _trace(one: Outcome) -> None:
         text = f"   {seen.name} {'/'.join(states_of(seen))} {shown.detail}: {shown.reason}"
         lines.append((seen.at, text))
     for result in one.score.results:
-        text = f" {'MISS' if result.why else 'ok'} {result.phase} {result.wanted} {result.why}"
-        lines.append((result.at or result.anchor, text))
+        mark = ("MISS" if result.judged else "not judged") if result.why else "met"
+        text = f" {mark} {result.phase} {result.wanted} {result.why}"
+        lines.append((result.at or result.since, text))
     for seen in one.score.flips:
         lines.append((seen.at, f" FLIP {states_of(seen)[0]}: {seen.presence.reason}"))
     for at, text in sorted(lines, key=lambda line: line[0]):
@@ -115,28 +138,32 @@ def main() -> int:
     outcomes = run_all(folder)
     found = totals(outcomes)
     if args.json:
-        names = ("met", "phases", "flips", "sessions")
-        print(json.dumps({agent: dict(zip(names, counts, strict=True)) for agent, counts in found.items()}))
+        print(json.dumps({agent: asdict(total) for agent, total in found.items()}, indent=2))
     else:
         if args.verbose:
             for one in outcomes:
                 _trace(one)
         _print(outcomes, found)
-    good = all(met >= WANTED * n for met, n, _, _ in found.values())
-    return 0 if outcomes and good and found["all"][2] <= MAX_FLIPS * found["all"][3] else 1
+    return 0 if outcomes and all(total.good for total in found.values()) else 1
 
 
-def _print(outcomes: list[Outcome], found: dict[str, tuple[int, int, int, int]]) -> None:
-    rows = [
-        (f"{one.agent}/{one.scenario}", one.score.n_met, len(one.score.results), len(one.score.flips))
-        for one in outcomes
-    ]
-    print_table(("recording", "met", "phases", "false flips"), rows)
+def _print(outcomes: list[Outcome], found: dict[str, Total]) -> None:
+    rows = []
+    for one in outcomes:
+        score = one.score
+        n = len(score.results)
+        counts = (score.n_met, score.n_judged, n - score.n_judged, len(score.flips))
+        rows.append((f"{one.agent}/{one.scenario}", *counts))
+    print_table(("recording", "met", "phases", "not judged", "false flips"), rows)
     print_table(
-        ("agent", "met", "phases", "%", "false flips", "sessions", "a session"),
+        ("agent", "met", "phases", "%", "not judged", "false flips", "sessions", "a session"),
         [
-            (agent, met, n, 100 * met / n, flips, sessions, flips / sessions if sessions else 0.0)
-            for agent, (met, n, flips, sessions) in found.items()
+            (
+                *(agent, total.met, total.phases, 100 * total.met / max(1, total.phases)),
+                *(total.unjudged, total.flips, total.sessions),
+                total.flips / max(1, total.sessions),
+            )
+            for agent, total in found.items()
         ],
     )
     for one in outcomes:

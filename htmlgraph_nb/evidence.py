@@ -18,7 +18,6 @@ from .checks import MAX_ID_CHARS, MAX_INTEGER
 from .model import Event
 from .openings import drop_closed
 from .state import ALONE, ANSWER, HALT, LIFE, START, TASK, TOOL, WORK, AgentState
-from .times import EPOCH
 
 TOOL_DONE = frozenset({"tool_execute", "tool_call", "tool_result", "tool_error"})
 ERRORS = frozenset({"tool_error", "error"})
@@ -221,6 +220,13 @@ def _close_tool(state: AgentState, event: Event, at: datetime) -> None:
     state.closed = _bounded(closed)
 
 
+def _close_call(state: AgentState, event: Event, at: datetime) -> None:
+    # The call that a person refused ends with the refusal; no result of it follows.
+    call = event.tool_use_id
+    if call is not None:
+        state.closed = _bounded({**state.closed, call: max(at, state.closed.get(call, at))})
+
+
 def child_key(event: Event) -> str:
     """Return what a subagent or background task is known by."""
     about = event.extra or {}
@@ -267,6 +273,7 @@ _LEARN: dict[str, Callable[[AgentState, Event, datetime], None]] = {
     **dict.fromkeys(TOOL_DONE, _close_tool),
     "tool_start": _open_tool,
     "prompt": _prompt,
+    "answered": _close_call,
     "permission_request": _ask,
     "notification": _notice,
     **dict.fromkeys(("subagent_start", "task_start"), _open_child),

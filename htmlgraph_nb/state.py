@@ -76,6 +76,11 @@ class AgentState:
         """Return the state of an agent of which nothing is known yet."""
         return cls(AgentPresence(agent_id, last_activity=now))
 
+    @property
+    def agent_id(self) -> str:
+        """Whose state it is."""
+        return self.presence.agent_id
+
     def copy(self) -> AgentState:
         """Return a copy that shares its dicts; ``observe`` replaces them, never edits them."""
         twin = AgentState.__new__(AgentState)

@@ -51,6 +51,7 @@ class Signs:
         notices: kind of the notification; "" elsewhere.
         tasks: background tasks that go on after the end of a turn; -1: it does not say.
         asking: calls that are themselves a question to a person.
+        refuses: answers of a person that name the call they are about.
     """
 
     rows: Rows
@@ -68,6 +69,7 @@ class Signs:
     notices: npt.NDArray[np.object_]
     tasks: Ints
     asking: Bools
+    refuses: Bools
 
     def last(self, places: Bools) -> Ints:
         """Return for each place the last of ``places`` up to it in its session; -1: none."""
@@ -151,7 +153,8 @@ def read_signs(df: pd.DataFrame, forget_after: int) -> Signs:
     heard = last_heard(part_of["told"], lives)
     children, notices, tasks, asking = _extras(part)
     known = (rows, at, agents, lives, begins, forget, part_of, heard, *_calls(part))
-    return Signs(*known, children, notices, tasks, asking)
+    refuses = is_one_of(part, "event_type", "answered") & (coded(part, "tool_use_id").codes >= 0)
+    return Signs(*known, children, notices, tasks, asking, refuses & ~foreign)
 
 
 def _in_order(df: pd.DataFrame) -> tuple[Rows, Ints]:

@@ -139,9 +139,10 @@ def _marked(signs: Signs, silent: Bools) -> Ints:
 
 def _openings(signs: Signs, ends_turn: Bools) -> _Openings:
     of = signs.of
-    calls = np.flatnonzero(of["closes_tool"])
-    closers = np.concatenate([signs.tool_ids[calls], signs.tool_names[calls]])
-    closings = _Closings(closers, np.concatenate([calls, calls]))
+    calls, refused = np.flatnonzero(of["closes_tool"]), np.flatnonzero(signs.refuses)
+    both = np.concatenate([calls, refused])
+    closers = np.concatenate([signs.tool_ids[both], signs.tool_names[calls]])
+    closings = _Closings(closers, np.concatenate([both, calls]))
     halts = of["ends_session"] | signs.begins
     ends = ends_turn | halts
     opens = np.flatnonzero(of["opens_tool"])

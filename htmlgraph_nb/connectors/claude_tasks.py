@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .claude_lines import Record, ended_task
-from .fields import identifier, mapping
+from .claude_lines import AGENT, Record, Told, Who, ended_task
+from .fields import identifier, mapping, named, text
+from .session import known_agent
 
 MAX_RUNNING = 1_000
 """Most subagents, and most tasks, of a session whose ends are waited for."""
@@ -26,13 +27,47 @@ class Running:
     agents: set[str] = field(default_factory=set)
     tasks: set[str] = field(default_factory=set)
 
-    def begin_agent(self, child: str) -> None:
-        """Remember a background agent."""
+    def told_by(self, result: Record, tool: str | None, who: Who, begun: Who) -> list[Told]:
+        """Return what the result of a tool call tells of subagents and background tasks.
+
+        Args:
+            tool: name of the tool, as far as it is known.
+            begun: the same as ``who`` when the call began.
+        """
+        found = self._child(result, who, begun)
+        started, ended = self._begun_by(result), self._ended_by(result, tool)
+        if started is not None:
+            found.append(_of_task("task_start", started, who))
+        if ended is not None:
+            found.append(_of_task("task_stop", ended, who))
+        return found
+
+    def noticed(self, record: Record, who: Who) -> list[Told]:
+        """Return what a notice in the queue tells of the end of an agent or a task."""
+        name = ended_task(record) if self.agents or self.tasks else None
+        if name is None or name not in self.agents | self.tasks:
+            return []
+        # The notice wakes the agent, so it does not rest between the end and its answer.
+        woken = Told(who, "activity", f"{who.session}:{name}:Notice", {})
+        if self._end(name):
+            return [woken, _of_task("task_stop", name, who)]
+        self.agents.discard(name)
+        return [woken, *child_stop(known_agent(name, AGENT), who)]
+
+    def _child(self, result: Record, who: Who, begun: Who) -> list[Told]:
+        child, status = identifier(result.get("agentId")), result.get("status")
+        if child is None or status not in ("completed", "async_launched"):
+            return []
+        about = named(agent_type=text(result.get("agentType"), 128))
+        name = known_agent(child, AGENT)
+        start = child_start(name, begun, about)
+        if status == "completed":
+            return [start, *child_stop(name, who, about)]
         if len(self.agents) < MAX_RUNNING:
             self.agents.add(child)
+        return [start]
 
-    def begun_by(self, result: Record) -> str | None:
-        """Return the task that the result of a call says was begun; None: none was."""
+    def _begun_by(self, result: Record) -> str | None:
         task = identifier(result.get("backgroundTaskId"))
         if task is None and result.get("status") == "async_launched":
             task = identifier(result.get("taskId"))
@@ -41,26 +76,36 @@ class Running:
         self.tasks.add(task)
         return task
 
-    def ended_by(self, result: Record, tool: str | None) -> str | None:
-        """Return the task that the result of a call says has ended; None: none has."""
+    def _ended_by(self, result: Record, tool: str | None) -> str | None:
         told: Any = mapping(result.get("task")) or result
         task = identifier(told.get("task_id") or told.get("shellId") or told.get("shell_id"))
         over = told.get("status") in _ENDED or tool in _STOPPING
-        return self.end(task) if over else None
+        return task if over and self._end(task) else None
 
-    def end(self, task: str | None) -> str | None:
-        """Forget a task; return it if it ran."""
+    def _end(self, task: str | None) -> bool:
+        """Forget a task; return whether it ran."""
         if task not in self.tasks:
-            return None
+            return False
         self.tasks.discard(task)
-        return task
+        return True
 
-    def noticed(self, record: Record) -> tuple[str | None, str | None]:
-        """Return the agent, or the task, that a notice in the queue says has ended."""
-        if not self.agents and not self.tasks:
-            return None, None
-        name = ended_task(record)
-        if name in self.agents:
-            self.agents.discard(name)
-            return name, None
-        return None, self.end(name)
+
+def child_start(name: str, who: Who, about: dict[str, Any] | None = None) -> Told:
+    """Return the begin of a subagent, as its parent's."""
+    extra = {"child_agent_id": name, **(about or {})}
+    return Told(who, "subagent_start", f"{who.session}:{name}:SubagentStart", {"extra": extra})
+
+
+def child_stop(name: str, who: Who, about: dict[str, Any] | None = None) -> list[Told]:
+    """Return the end of a subagent, as its parent's and as its own."""
+    key = f"{who.session}:{name}:SubagentStop"
+    extra = {"child_agent_id": name, **(about or {})}
+    own = {"agent_id": name, "parent_agent_id": who.agent_id, "extra": about}
+    return [
+        Told(who, "subagent_stop", key, {"extra": extra}),
+        Told(who, "session_end", f"{key}:2", own),
+    ]
+
+
+def _of_task(kind: str, task: str, who: Who) -> Told:
+    return Told(who, kind, f"{who.session}:{task}:{kind}", {"extra": {"task_id": task}})

@@ -313,13 +313,15 @@ class Rows:
         names = numbers[np.where(tools.known, tools.codes, unnamed)]
         keys = np.where(ids.known, ids.codes, names)
         begun, done = self.of_kind("tool_start"), self.of_kind(*TOOL_DONE)
-        with_id = done[ids.known[done]]
+        # The answer about a call ends it, too, where it was refused.
+        with_id = np.concatenate([done, self.of_kind("answered")])
+        with_id = with_id[ids.known[with_id]]
         closing = np.concatenate([done, with_id])
         closed = np.concatenate([names[done], keys[with_id]])
         return begun, self._paired(begun, keys[begun], closing, closed)
 
     def children(self) -> tuple[Ints, Ints]:
-        """Return the rows that start a subagent or a task, and for each that in which it stopped."""
+        """Return the rows that start a subagent or a task, and for each the one that ends it."""
         begun = self.of_kind("subagent_start", "task_start")
         done = self.of_kind("subagent_stop", "task_stop")
         keys = [child_key(self.about(row)) for row in np.concatenate([begun, done]).tolist()]

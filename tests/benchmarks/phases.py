@@ -12,8 +12,8 @@ that have no place in a presence (task lists). They are counted apart, and only 
 met.
 
 A flip is a state in which a session was shown though no phase expects it. A turn which the
-expectations leave out is none: it is begun by a person's prompt and ended by its own end. Nor is the
-end of a session, or a new begin after it, or what the evidence of the same instant took back.
+expectations leave out is none: it is begun by a person's prompt and ended by its own end. Nor is
+the end of a session, or a new begin after it, or what the evidence of the same instant took back.
 """
 
 from __future__ import annotations
@@ -181,7 +181,8 @@ class Scorer:
         return not (phase.get("new_session") and lost)
 
     def _check_window(self, result: Result, phase: dict[str, Any], later: list[Result]) -> None:
-        assert result.met is not None and result.at is not None
+        assert result.met is not None
+        assert result.at is not None
         lasting = phase.get("duration_at_least_ms")
         ends = (one.index for one in later if one.met is not None)
         end = len(self._seen) if lasting else next(ends, len(self._seen))

@@ -126,7 +126,11 @@ class Recording:
         offset = 0
         for session in self.sessions.values():
             part = transcript[offset : offset + session.size]
-            key = session.session_id.encode() if session.agent != "gemini" else session.name[-8:].encode()
+            key = (
+                session.session_id.encode()
+                if session.agent != "gemini"
+                else session.name[-8:].encode()
+            )
             if session.path and session.size and len(part) == session.size and key in part:
                 session.content = part
                 offset += session.size
@@ -347,9 +351,7 @@ def _stand_in(session: Session, recording: Recording, now: datetime, first: bool
     return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 
 
-def _hook_input(
-    session: Session, recording: Recording, hook: str, now: datetime
-) -> dict[str, Any]:
+def _hook_input(session: Session, recording: Recording, hook: str, now: datetime) -> dict[str, Any]:
     payload: dict[str, Any] = {"hook_event_name": hook, "session_id": session.session_id}
     if hook not in ("PreToolUse", "PostToolUse", "PostToolUseFailure", "PermissionRequest"):
         return payload

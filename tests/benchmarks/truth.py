@@ -8,10 +8,10 @@ tests/payloads are taken. Each is replayed at its recorded times on a simulated 
 real connectors, the real tail of session files and the real Roster with its timers; see
 recordings.py for what is fed and phases.py for how it is judged.
 
-It prints how many phases came out as expected by agent and scenario, each miss with the verdict that
-stood and its reason, and how often a session was shown in a state that nobody expected. It exits
-with status 1 where less than 95 % of the phases of an agent came out as expected, or where there
-were more than 0.05 such flips a session.
+It prints how many phases came out as expected by agent and scenario, each miss with the verdict
+that stood and its reason, and how often a session was shown in a state that nobody expected. It
+exits with status 1 where less than 95 % of the phases of an agent came out as expected, or where
+there were more than 0.05 such flips a session.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from .phases import Result, Score, Scorer, read_phases, states_of
+from .phases import Result, Score, Scorer, read_phases, said, states_of
 from .recordings import Recording, Replay
 from .table import print_table
 
@@ -108,7 +108,11 @@ def _explain(one: Outcome, result: Result) -> None:
 def _trace(one: Outcome) -> None:
     print(f"{one.agent}/{one.scenario}")
     lines: list[tuple[datetime, str]] = [
-        (now, f"      {e.timestamp:%H:%M:%S.%f} {e.source} {e.agent_id} {e.event_type} {e.tool_name or ''} {e.extra or ''}")
+        (
+            now,
+            f"      {e.timestamp:%H:%M:%S.%f} {e.source} {e.agent_id} {e.event_type} "
+            f"{e.tool_name or ''} {e.extra or ''}",
+        )
         for now, e in one.replay.fed
     ]
     for seen in one.replay.seen:
@@ -171,7 +175,7 @@ def _print(outcomes: list[Outcome], found: dict[str, Total]) -> None:
             if result.why:
                 _explain(one, result)
         for seen in one.score.flips:
-            print(f"  {one.agent}/{one.scenario}: {states_of(seen)[0]} at {seen.at:%H:%M:%S.%f}: {seen.presence.reason}")
+            print(f"  {one.agent}/{one.scenario}: flip: {said(seen)}")
 
 
 if __name__ == "__main__":

@@ -30,12 +30,13 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Whose line it is and when it was written."""
+    """Whose line it is and when it was written; ``aside``: a subagent's that has no name."""
 
     agent_id: str
     parent: str | None
     session: str
     at: datetime
+    aside: bool = False
 
     def of_parent(self) -> Who:
         """Return the same of the agent whose subagent it is."""

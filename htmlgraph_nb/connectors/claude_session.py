@@ -136,9 +136,10 @@ class ClaudeSession:
         if session is None or at is None:
             return None
         main = known_agent(session, AGENT)
-        child = identifier(record.get("agentId")) if record.get("isSidechain") is True else None
+        aside = record.get("isSidechain") is True
+        child = identifier(record.get("agentId")) if aside else None
         if child is None:
-            return Who(main, None, session, at)
+            return Who(main, None, session, at, aside)
         return Who(known_agent(child, AGENT), main, session, at)
 
     def _event(self, who: Who, kind: str, key: str | None, **fields: Any) -> Event:
@@ -197,7 +198,8 @@ class ClaudeSession:
             found += self._woken(record, who)
         # Work after an end that a hook refused makes that end void.
         self._turn_ends.pop(who.agent_id, None)
-        if message.get("stop_reason") in FINAL_REASONS and who.agent_id in self._in_turn:
+        is_last = message.get("stop_reason") in FINAL_REASONS and not who.aside
+        if is_last and who.agent_id in self._in_turn:
             own_key = None if key is None else f"{key}:Stop"
             self._turn_ends[who.agent_id] = _TurnEnd(who, own_key, ends_with_question(message))
         return found
@@ -220,13 +222,18 @@ class ClaudeSession:
         results = [block for block in blocks if block.get("type") == "tool_result"]
         if results:
             self._in_command = False
-            return [event for block in results for event in self._result(record, block, who)]
+        found = [event for block in results for event in self._result(record, block, who)]
         said = user_text(record)
-        if said is None:
-            return []
-        if is_interrupt(said):
+        if said is not None and is_interrupt(said):
             self._forget_turn(who.agent_id)
-            return [*self._flush(who.agent_id), self._event(who, "interrupt", uuid_key(record))]
+            end = self._event(who, "interrupt", uuid_key(record))
+            return [*self._flush(who.agent_id), *found, end]
+        return found if results or said is None else self._said(said, record, who)
+
+    def _said(self, said: str, record: Record, who: Who) -> list[Event]:
+        if who.aside:
+            # Older versions wrote a subagent's lines among its parent's, without its name.
+            return []
         # What a command put into words, after its own line, is what the model is asked.
         expanded = record.get("isMeta") is True and self._in_command and is_typed(said)
         if (record.get("isMeta") is True and not expanded) or record.get(

@@ -69,6 +69,7 @@ class CodexSession:
     _request: tuple[str, Usage] | None = None
     _turn: str | None = None
     _planned: bool = False
+    _failed: bool = False
     _calls: dict[str, Call] = field(default_factory=dict)
     _prompt_form: object = None
     _forked_at: datetime | None = None
@@ -145,7 +146,7 @@ class CodexSession:
         self._root = session if spawned is None else spawned
         self._project = last_part(payload.get("cwd"))
         self._model = self._turn = self._total = self._request = None
-        self._planned = False
+        self._planned = self._failed = False
         self._n_answers = 0
         self._calls = {}
         self._prompt_form = None
@@ -224,6 +225,7 @@ class CodexSession:
             return []
         name = text(payload.get("name")) or keyword(payload.get("type"))
         remember_call(self._calls, call, (name, at))
+        self._failed = False
         about = {"tool_name": name, "tool_use_id": call, "extra": asks_of(name)}
         return [self._event("tool_start", at, f"{call}:PreToolUse", **about)]
 
@@ -253,7 +255,7 @@ class CodexSession:
 
     def _turn_started(self, payload: Record, at: datetime) -> list[Event]:
         self._turn = identifier(payload.get("turn_id"))
-        self._planned = False
+        self._planned = self._failed = False
         return []
 
     def _prompt(self, payload: Record, at: datetime) -> list[Event]:
@@ -271,6 +273,9 @@ class CodexSession:
 
     def _turn_ended(self, payload: Record, at: datetime) -> list[Event]:
         cut = payload.get("type") == "turn_aborted"
+        if self._failed and not cut:
+            # The error before it has ended the turn.
+            return []
         turn = identifier(payload.get("turn_id")) or at.isoformat()
         asks = is_question(payload.get("last_agent_message"))
         end = self._event(
@@ -288,6 +293,7 @@ class CodexSession:
         return [end, self._event("permission_request", at, f"{turn}:Plan", extra=about)]
 
     def _error(self, payload: Record, at: datetime) -> list[Event]:
+        self._failed = True
         about = named(error=keyword(payload.get("codex_error_info")))
         return [self._event("error", at, f"error:{at.isoformat()}", extra=about)]
 

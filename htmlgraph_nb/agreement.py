@@ -25,6 +25,8 @@ METRIC = "metric:"
 """Begins the ids of answers that stand for what a counter of tokens has grown by."""
 
 _TURN = frozenset({"prompt", "stop", "interrupt", "error"})
+_SAID_BY_STOPS = frozenset({"background_tasks", "question"})
+"""Evidence in the end of a turn that not every source has."""
 _CHILD = frozenset({"subagent_start", "subagent_stop"})
 _TOOL = {
     "tool_start": "start",
@@ -48,11 +50,13 @@ class Fact(NamedTuple):
         name: tells it apart from all others that sources may tell in common.
         source: who tells it: "hook", "file", "otlp".
         near: how far apart in time two tellings of it are of the same; None: no matter how far.
+        says_more: the telling counts even where another source told the fact, for what else it says.
     """
 
     name: str
     source: str
     near: timedelta | None = None
+    says_more: bool = False
 
 
 def fact_of(event: Event) -> Fact | None:
@@ -65,7 +69,8 @@ def fact_of(event: Event) -> Fact | None:
         name = _answer(event)
         return None if name is None else Fact(name, source)
     if kind in _TURN:
-        return Fact(f"{event.session_id}:{event.agent_id}:{kind}", source, NEAR)
+        says_more = kind == "stop" and not _SAID_BY_STOPS.isdisjoint(event.extra or ())
+        return Fact(f"{event.session_id}:{event.agent_id}:{kind}", source, NEAR, says_more)
     if kind in _CHILD:
         child = (event.extra or {}).get("child_agent_id")
         return Fact(f"{event.session_id}:{child}:{kind}", source)

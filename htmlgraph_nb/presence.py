@@ -17,6 +17,7 @@ from typing import Any
 from .agreement import Names
 from .errors import InvalidEvent
 from .evidence import Price
+from .explanation import explain
 from .intake import Publication, Receipt, Subscriber, event_of, without_known
 from .locations import default_db
 from .model import AgentPresence, Event, PresenceStatus
@@ -132,6 +133,16 @@ class PresenceManager:
         self._store.absorb()
         state = self._roster.agents.get(agent_id)
         return None if state is None else state.presence
+
+    def explain(self, agent_id: str) -> dict[str, Any] | None:
+        """Return an agent's presence with its ``explanation``; None: nothing is known of it.
+
+        It is the agent as this process last saw it, without a look at the file.
+        """
+        state = self._roster.agents.get(agent_id)
+        return (
+            None if state is None else {**state.presence.to_dict(), "explanation": explain(state)}
+        )
 
     def update_presence(
         self,

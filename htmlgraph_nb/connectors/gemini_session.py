@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 from ..checks import MAX_INTEGER
 from ..model import Event
+from .asking import asks_of, is_question
 from .fields import (
     count,
     fit,
@@ -31,7 +32,7 @@ from .fields import (
     objects,
     text,
 )
-from .session import known_agent, record_of
+from .session import LOST_QUIET_S, known_agent, record_of
 
 AGENT = "gemini"
 SOURCE = "gemini-session"
@@ -40,6 +41,8 @@ _FINAL = ("success", "error", "cancelled")
 _MAX_CALLS = 10_000
 TURN_QUIET_S = 2.0
 """Seconds after which an answer without tool calls is taken for the last of its turn."""
+_CHARS_PER_TOKEN = 2
+_SPARE_TOKENS = 8
 
 Record = Mapping[str, Any]
 
@@ -53,7 +56,7 @@ class GeminiSession:
         parent_session: the session whose subagent this one is.
     """
 
-    QUIETS: ClassVar[tuple[float, ...]] = (TURN_QUIET_S,)
+    QUIETS: ClassVar[tuple[float, ...]] = (TURN_QUIET_S, LOST_QUIET_S)
 
     project: str | None = None
     parent_session: str | None = None
@@ -86,7 +89,12 @@ class GeminiSession:
 
     def settle(self, quiet_s: float) -> list[Event]:
         """Return the last answer, and the end of the turn where it called no tool."""
-        return self.finish() if quiet_s >= TURN_QUIET_S else []
+        if quiet_s < TURN_QUIET_S:
+            return []
+        if self._message is not None and _calls_tool(self._message) and quiet_s < LOST_QUIET_S:
+            # Its calls are written once they have ended, which can take long.
+            return []
+        return self.finish()
 
     def finish(self) -> list[Event]:
         """Return the answer and the end of turn that wait for a line that may not come."""
@@ -169,15 +177,18 @@ class GeminiSession:
                 found.append(self._event("completion", at, key, extra=about, **counts))
             self._told = key, counts
         is_last = not objects(message.get("toolCalls"))
-        self._ends_turn = self._event("stop", at, f"{name}:AfterAgent") if is_last else None
+        asks = {"question": True} if is_question(message.get("content")) else None
+        end = self._event("stop", at, f"{name}:AfterAgent", extra=asks)
+        self._ends_turn = end if is_last else None
         return found
 
     def _call(self, call: Record, begun: datetime) -> list[Event]:
         key, status = identifier(call.get("id")), call.get("status")
         if key is None or key in self._done_calls:
             return []
-        about = {"tool_name": text(call.get("name")), "tool_use_id": key}
-        start = self._event("tool_start", begun, f"{key}:BeforeTool", **about)
+        name = text(call.get("name"))
+        about = {"tool_name": name, "tool_use_id": key}
+        start = self._event("tool_start", begun, f"{key}:BeforeTool", extra=asks_of(name), **about)
         end = moment(call.get("timestamp")) or begun
         if status in _FINAL and len(self._done_calls) < _MAX_CALLS:
             self._done_calls.add(key)
@@ -200,6 +211,18 @@ class GeminiSession:
     def _end_turn(self) -> list[Event]:
         end, self._ends_turn = self._ends_turn, None
         return [] if end is None else [end]
+
+
+def _calls_tool(message: Record) -> bool:
+    """Whether an answer called tools that it does not show yet.
+
+    It has no text, or has used more tokens than its text can need.
+    """
+    content = message.get("content")
+    if not isinstance(content, str):
+        return False
+    output = count(mapping(message.get("tokens")).get("output")) or 0
+    return not content.strip() or output > len(content) / _CHARS_PER_TOKEN + _SPARE_TOKENS
 
 
 def _answer(message: Record, tokens: Record) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ..checks import MAX_ID_CHARS, check_text, kind_of, parse_time
 from ..errors import InvalidEvent
 from ..model import MAX_TYPE_CHARS, Event
 from ..times import utc
+from .asking import asks_of, is_question
 from .fields import count, fit, keyword, last_part, named, text
 
 INTERRUPT_LINE = "[Request interrupted by user for tool use]"
@@ -222,6 +223,8 @@ def _own_events(dialect: Dialect, payload: Mapping[str, Any], hook: str, main: s
         fields["tool_name"] = text(payload.get("tool_name"))
         fields["tool_use_id"] = text(payload.get("tool_use_id"))
         fields["duration_ms"] = count(payload.get("duration_ms"))
+    if hook == "PreToolUse":
+        fields["extra"] = asks_of(fields["tool_name"])
     if hook == "PostToolUse" and dialect.tells_failure:
         fields["status"] = "ok"
     if hook != "PostToolUseFailure":
@@ -243,16 +246,27 @@ def _event_type(dialect: Dialect, payload: Mapping[str, Any], hook: str) -> str:
 
 
 def _facts(dialect: Dialect, payload: Mapping[str, Any], hook: str) -> Fields | None:
-    facts = {name: _fact(payload.get(name)) for name in dialect.facts.get(hook, ())}
+    facts: Fields = {name: _fact(payload.get(name)) for name in dialect.facts.get(hook, ())}
     if hook == "SessionStart":
         facts["agent_type"] = text(payload.get("agent_type"), 128)
     elif hook == "PermissionDenied":
         facts["decision"] = "denied"
+    elif hook == "PermissionRequest":
+        facts |= asks_of(text(payload.get("tool_name"))) or {}
+    elif hook == "Stop" and _ends_with_question(payload):
+        facts["question"] = True
     elif hook == "Elicitation":
         facts["notification_type"] = "elicitation_dialog"
     if hook not in dialect.types:
         facts["hook_event_name"] = hook[:MAX_TYPE_CHARS]
     return named(**facts)
+
+
+def _ends_with_question(payload: Mapping[str, Any]) -> bool:
+    if payload.get("ends_with_question") is True:
+        return True
+    answer = payload.get("last_assistant_message", payload.get("prompt_response"))
+    return is_question(answer)
 
 
 def _fact(value: object) -> str | int | None:

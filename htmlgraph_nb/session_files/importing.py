@@ -103,17 +103,27 @@ def final_events(events: Iterable[Event]) -> list[Event]:
     An event without an id is given one, which it has again when the file is read again.
     """
     kept: dict[str, Event] = {}
-    nameless: Counter[str] = Counter()
-    for event in events:
-        key = event.event_id
-        if key is None:
-            name = f"{event.agent_id}:{event.event_type}:{at_of(event).isoformat()}"
-            nameless[name] += 1
-            key = fit(f"{name}:{nameless[name]}")
-            kept[key] = replace(event, event_id=key)
-        elif key not in kept or supersedes(event, kept[key]):
+    ids = Ids()
+    for event in map(ids.identified, events):
+        key = str(event.event_id)
+        if key not in kept or supersedes(event, kept[key]):
             kept[key] = event
     return sorted(kept.values(), key=at_of)
+
+
+class Ids:
+    """Gives ids to the events of one file that have none."""
+
+    def __init__(self) -> None:
+        self._known: Counter[str] = Counter()
+
+    def identified(self, event: Event) -> Event:
+        """Return the event with an id, which it has again when the file is read again."""
+        if event.event_id is not None:
+            return event
+        name = f"{event.agent_id}:{event.event_type}:{at_of(event).isoformat()}"
+        self._known[name] += 1
+        return replace(event, event_id=fit(f"{name}:{self._known[name]}"))
 
 
 def _stored(path: str, events: Sequence[Event]) -> set[str | None]:

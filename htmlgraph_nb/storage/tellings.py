@@ -59,7 +59,7 @@ class Tellings:
             else:
                 most = max(most, n)
         self._db.execute(_ADD, (ts, fact.name, fact.source, event_id))
-        return own >= most
+        return fact.says_more or own >= most
 
     def _allowed(self, claim: Claim, ts: int) -> bool:
         """Whether the tokens of this moment are not told by the other means already."""

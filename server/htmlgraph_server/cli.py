@@ -31,6 +31,7 @@ from .import_command import add_parser as add_import_parser
 from .report import status_lines
 from .runtime import calm_collector, listen, run
 from .service import Service
+from .why_command import add_parser as add_why_parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     connect = add_connect_parser(commands, print)
     importer = add_import_parser(commands, print)
     history = add_history_parsers(commands, print)
-    for verbose in (serve, demo, status, connect, importer, *history):
+    why = add_why_parser(commands, print)
+    for verbose in (serve, demo, status, connect, importer, *history, why):
         verbose.add_argument("--verbose", action="store_true", help="log everything")
     return parser
 

@@ -50,7 +50,7 @@ class Fact(NamedTuple):
         name: tells it apart from all others that sources may tell in common.
         source: who tells it: "hook", "file", "otlp".
         near: how far apart in time two tellings of it are of the same; None: no matter how far.
-        says_more: the telling counts even where another source told the fact, for what else it says.
+        says_more: the telling counts even where another source told the fact: it says more of it.
     """
 
     name: str

@@ -172,9 +172,7 @@ def _end_turn(state: AgentState, event: Event, at: datetime) -> None:
     tasks = background_tasks(event)
     if tasks == 0:
         state.latest = {**state.latest, ALONE: max(at, state.latest.get(ALONE, at))}
-    if tasks is not None:
-        # A session file tells of the same end without a word of the tasks that go on.
-        state.background = _newer(state.background, (tasks, at))
+    state.background = _newer(state.background, (tasks or 0, at))
 
 
 def background_tasks(event: Event) -> int | None:

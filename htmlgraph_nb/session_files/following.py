@@ -13,11 +13,13 @@ import os
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from ..model import Event
+from ..storage.database import open_reader, translated
 from .files import SessionFile, SessionTail
 from .folders import Folders, Root, root_of
 from .importing import Ids, final_events
@@ -38,10 +40,13 @@ ENDED_S = 1.0
 """Seconds of quiet after the end of a session in which its last line may still be written."""
 SLICE_BYTES = 256 << 10
 SLICE_S = 0.02
+LONGEST_AWAY_S = 86_400.0
+"""Seconds before now beyond which files of a time without a server are left to ``import``."""
 MAX_AWAKE = 2_000
 MAX_ASLEEP = 1_000
 MAX_NAMED = 10_000
 _SLACK_S = 0.02
+_LAST_TOLD = "SELECT ts FROM tellings WHERE source = 'file' ORDER BY id DESC LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +255,21 @@ class SessionFollower:
         if self._folders is not None:
             dues.append(self._folders_due)
         return min(max(min(dues, default=at + 1.0) - at, _SLACK_S), 1.0)
+
+
+def begin_of(path: str, now: datetime) -> float:
+    """Return from which time of change on the files matter to a database, seconds since 1970.
+
+    That is shortly before the last fact that a session file told it, at most a day ago, so that
+    what was written while no server ran is taken in; a new database begins with what is written
+    now.
+    """
+    last = now.timestamp()
+    with closing(open_reader(path)) as db, translated(path):
+        row = db.execute(_LAST_TOLD).fetchone()
+    if row is not None:
+        last = min(last, max(row[0] / 1e6, last - LONGEST_AWAY_S))
+    return last - AWAKE_FOR_S
 
 
 def _oldest_first(files: list[tuple[str, Root]]) -> list[tuple[str, Root]]:

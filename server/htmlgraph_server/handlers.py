@@ -94,9 +94,13 @@ class AgentHook(Api):
         if translate is None:
             known = ", ".join(HOOKS)
             raise Problem(404, "not_found", f"no hooks of {clip(agent)} are known, only {known}")
-        events = translate(self.json_object(), received_at=datetime.now(UTC))
+        payload = self.json_object()
+        events = translate(payload, received_at=datetime.now(UTC))
         if events:
             await committed(self.service.manager.submit(events, received))
+        if self.service.live is not None:
+            # After the commit: what the file tells of the same comes second.
+            self.service.live.hear(agent, payload, self.request.remote_ip)
         self.set_status(204)
 
 

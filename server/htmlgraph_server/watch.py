@@ -19,7 +19,9 @@ from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.sources import Feed, LiveSource
 from htmlgraph_nb.times import utc_now
 
+from .live import Live
 from .sealer import Sealer
+from .service import Service
 from .spool import Spool
 
 logger = logging.getLogger("htmlgraph.watch")
@@ -167,6 +169,23 @@ class Watcher:
 
     def _delete_old(self) -> int:
         return self._manager.delete_history(self._retain)
+
+
+def make_watcher(service: Service, spool_path: str | None) -> Watcher:
+    """Put together the chores of a server; hooks that it takes are heard by its live sources.
+
+    Args:
+        spool_path: the file of events that hooks left; None: a play without real agents.
+    """
+    config, manager = service.config, service.manager
+    sealer = Sealer(manager.db_path) if config.seal else None
+    if spool_path is None:
+        return Watcher(manager, None, config.retain_s, sealer)
+    live = service.live = Live(config, manager)
+    spool = Spool(manager, spool_path, hear=live.hear)
+    watcher = Watcher(manager, spool, config.retain_s, sealer, live.sources)
+    live.wake = watcher.wake
+    return watcher
 
 
 def _ask(manager: PresenceManager, source: LiveSource) -> _Chore:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 0.25
 ANSWER_TIMEOUT_S = 0.6
-PATH = "/api/hooks/"
+HOOKS_PATH = "/api/hooks/"
 EXTENSION_PATH = "/htmlgraph"
 """Where the Jupyter Server extension serves, below the server's base_url."""
 MAX_SERVERS = 4
@@ -25,6 +25,11 @@ class Target(NamedTuple):
     port: int | None
     base: str
     token: str
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is on this machine, by its address."""
+        return self.host in ("localhost", "::1") or self.host.startswith("127.")
 
 
 def targets(environ: Mapping[str, str], running: Sequence[Mapping[str, str]]) -> Iterator[Target]:
@@ -70,8 +75,8 @@ class Unreachable(OSError):
     """Nobody listens there, or the connection cannot be made."""
 
 
-def deliver(to: Target, agent: str, body: bytes) -> int:
-    """POST ``body`` and return the HTTP status; redirects are not followed.
+def deliver(to: Target, path: str, body: bytes) -> int:
+    """POST ``body`` to a path and return the HTTP status; redirects are not followed.
 
     Raises:
         Unreachable: nothing was sent: refused, timed out, unknown host, TLS failure.
@@ -92,7 +97,7 @@ def deliver(to: Target, agent: str, body: bytes) -> int:
         except OSError as error:
             raise Unreachable(f"{to.host}:{to.port}: {error}") from error
         connection.sock.settimeout(ANSWER_TIMEOUT_S)
-        connection.request("POST", to.base + PATH + agent, body, headers)
+        connection.request("POST", to.base + path, body, headers)
         return connection.getresponse().status
     finally:
         connection.close()

@@ -9,33 +9,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from ..connectors.fields import fit
-from ..connectors.session import copy_key, supersedes
+from ..connectors.session import LOST_QUIET_S, supersedes
 from ..model import Event
 from ..presence import PresenceManager
-from ..roster import Limits, timer_event
+from ..sources import MAX_EVENTS, at_of, closings
 from ..storage.store import open_reader, translated
-from ..times import from_micros
 from .files import OnBytes, SessionFile, SessionTail
 
-QUIET_S = 600.0
-"""Seconds after which nothing more is expected of an answer that is the last line of its file."""
-SKEW = timedelta(seconds=5)
-"""By how much the line of a file can be earlier than what a hook tells of the same."""
-MAX_EVENTS = 20_000
-"""Most events of one transaction; a session has seldom more."""
-
 _IN_STEP = 500
-_TOLD_BY_OTHERS = """
-SELECT session.name, type.name = 'completion', min(e.ts) FROM events e
-    JOIN names session ON session.id = e.session
-    JOIN names type ON type.id = e.type
-    LEFT JOIN names source ON source.id = e.source
-WHERE source.name IS NULL OR (source.name NOT LIKE '%-session' AND source.name <> 'timer')
-GROUP BY 1, 2
-"""
 
 
 @dataclass(slots=True)
@@ -45,7 +29,7 @@ class ImportReport:
     Attributes:
         files: session files that were read; unreadable: those that could not be.
         accepted: events that are new in the database; known: those that were there already.
-        told: events that were left out because hooks or telemetry tell of that time.
+        told: events that were left out because hooks or telemetry told the same.
         broken: lines that are no JSON objects, as ``path:line``.
     """
 
@@ -60,9 +44,7 @@ class ImportReport:
 class SessionImporter:
     """Puts sessions into a database, those that are there already once more without effect.
 
-    A session of which something else than its file has told, such as hooks, keeps what that told:
-    from then on only the answers are taken from the file, or all but the answers, whichever was
-    not told.
+    What hooks or telemetry have told of a session already is not taken from its file again.
 
     Args:
         manager: the open database.
@@ -72,9 +54,6 @@ class SessionImporter:
     def __init__(self, manager: PresenceManager, now: datetime) -> None:
         self._manager = manager
         self._now = now
-        self._limits: Limits = manager.limits
-        self._since = _told_since(manager.db_path)
-        self._seen: set[str] = set()
         self.report = ImportReport()
 
     def take(self, file: SessionFile, on_bytes: OnBytes | None = None) -> None:
@@ -84,7 +63,7 @@ class SessionImporter:
             CapacityError, StoreError: the database cannot take it; nothing of the rest happened.
         """
         tail = SessionTail(file)
-        quiet = self._now.timestamp() - file.modified >= QUIET_S
+        quiet = self._now.timestamp() - file.modified >= LOST_QUIET_S
         report = self.report
         try:
             events = final_events(tail.read(final=quiet, on_bytes=on_bytes))
@@ -93,59 +72,16 @@ class SessionImporter:
             return
         report.files += 1
         report.broken += [f"{file.path}:{line}" for line in tail.broken]
-        events = self._not_told(events)
         stored = _stored(self._manager.db_path, events)
         fresh = [event for event in events if event.event_id not in stored]
         report.known += len(events) - len(fresh)
         for start in range(0, len(fresh), MAX_EVENTS):
             part = fresh[start : start + MAX_EVENTS]
-            self._manager.ingest([*part, *self._closings(part)])
-            report.accepted += len(part)
-
-    def _not_told(self, events: Sequence[Event]) -> list[Event]:
-        """Return what neither an earlier file of this import nor another source has told."""
-        found = []
-        for event in events:
-            key = copy_key(event)
-            since = self._since.get((event.session_id or "", event.event_type == "completion"))
-            if since is not None and _at(event) >= since - SKEW:
-                self.report.told += 1
-            elif key is None or key not in self._seen:
-                found.append(event)
-                if key is not None:
-                    self._seen.add(key)
-        return found
-
-    def _closings(self, events: Sequence[Event]) -> list[Event]:
-        """Return what the clock of a server would have said since about each agent of the events.
-
-        It is stored in the same transaction, so that nobody sees the agent as it was then.
-        """
-        newest: dict[str, Event] = {}
-        for event in events:
-            known = newest.get(event.agent_id)
-            if known is None or _at(event) >= _at(known):
-                newest[event.agent_id] = event
-        found = (self._closing(event) for event in newest.values())
-        return [event for event in found if event is not None]
-
-    def _closing(self, last: Event) -> Event | None:
-        at = _at(last)
-        presence = self._manager.snapshot().get(last.agent_id)
-        if presence is not None and presence.last_activity > at:
-            return None
-        silent_s = (self._now - at).total_seconds()
-        limits = self._limits
-        for kind, after_s in (
-            ("forget", limits.forget_after_s),
-            ("offline", limits.offline_timeout_s),
-            ("idle", limits.idle_timeout_s),
-        ):
-            if after_s and silent_s >= after_s:
-                event = timer_event(last.agent_id, kind, at + timedelta(seconds=after_s), after_s)
-                key = f"{last.agent_id[:160]}:{kind}:{at.isoformat()}"
-                return replace(event, event_id=key)
-        return None
+            closed = closings(self._manager, part, self._now)
+            n_known = len(_stored(self._manager.db_path, closed))
+            receipt = self._manager.ingest([*part, *closed])
+            report.accepted += receipt.accepted - len(closed) + n_known
+            report.told += receipt.duplicates - n_known
 
 
 def import_sessions(
@@ -167,21 +103,27 @@ def final_events(events: Iterable[Event]) -> list[Event]:
     An event without an id is given one, which it has again when the file is read again.
     """
     kept: dict[str, Event] = {}
-    nameless: Counter[str] = Counter()
-    for event in events:
-        key = event.event_id
-        if key is None:
-            name = f"{event.agent_id}:{event.event_type}:{_at(event).isoformat()}"
-            nameless[name] += 1
-            key = fit(f"{name}:{nameless[name]}")
-            kept[key] = replace(event, event_id=key)
-        elif key not in kept or supersedes(event, kept[key]):
+    ids = Ids()
+    for event in map(ids.identified, events):
+        key = str(event.event_id)
+        if key not in kept or supersedes(event, kept[key]):
             kept[key] = event
-    return sorted(kept.values(), key=_at)
+    return sorted(kept.values(), key=at_of)
 
 
-def _at(event: Event) -> datetime:
-    return event.timestamp or from_micros(0)
+class Ids:
+    """Gives ids to the events of one file that have none."""
+
+    def __init__(self) -> None:
+        self._known: Counter[str] = Counter()
+
+    def identified(self, event: Event) -> Event:
+        """Return the event with an id, which it has again when the file is read again."""
+        if event.event_id is not None:
+            return event
+        name = f"{event.agent_id}:{event.event_type}:{at_of(event).isoformat()}"
+        self._known[name] += 1
+        return replace(event, event_id=fit(f"{name}:{self._known[name]}"))
 
 
 def _stored(path: str, events: Sequence[Event]) -> set[str | None]:
@@ -195,10 +137,3 @@ def _stored(path: str, events: Sequence[Event]) -> set[str | None]:
             text = f"SELECT event_id FROM events WHERE event_id IN ({marks})"
             found.update(event_id for (event_id,) in db.execute(text, part))
     return found
-
-
-def _told_since(path: str) -> dict[tuple[str, bool], datetime]:
-    """Return session and whether it is about answers → since when others than files tell of it."""
-    with closing(open_reader(path)) as db, translated(path):
-        rows = db.execute(_TOLD_BY_OTHERS).fetchall()
-    return {(session, bool(answers)): from_micros(ts) for session, answers, ts in rows}

@@ -10,10 +10,8 @@ from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.price_table import price_of
 
 from .config import Config
-from .sealer import Sealer
 from .service import Service, make_service
-from .spool import Spool
-from .watch import Watcher
+from .watch import make_watcher
 
 
 def open_manager(config: Config) -> PresenceManager:
@@ -45,13 +43,7 @@ class Lifecycle:
     ) -> None:
         self.service = make_service(config, manager, loop)
         self._disconnect = _connect(self.service, loop)
-        self._watcher = Watcher(
-            manager,
-            Spool(manager, spool) if spool else None,
-            config.retain_s,
-            Sealer(manager.db_path) if config.seal else None,
-            ownership=self.service.ownership,
-        )
+        self._watcher = make_watcher(self.service, spool)
 
     def start(self) -> None:
         """Let time pass, and see what others write."""

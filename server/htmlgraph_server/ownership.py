@@ -49,6 +49,11 @@ class Ownership:
                 os.write(self._descriptor, f"{os.getpid()}\n".encode())
         return self._held
 
+    @property
+    def is_owner(self) -> bool:
+        """Whether the lock was ours when ``held`` last looked; from any thread."""
+        return self._held
+
     def pid(self) -> int | None:
         """Return the process id of the owner; None: it is not known."""
         if self._held:

@@ -15,6 +15,7 @@ from .board import Board
 from .config import Config
 from .history import HistoryReader
 from .hub import Hub, Scheduler
+from .live import Live
 from .ownership import Ownership
 from .streams import StreamPool
 
@@ -34,6 +35,7 @@ class Service:
         meters: the token counters that agents export.
         ownership: which of the servers on the database does what one alone may do.
         body_bytes: what the bodies of requests that are on their way hold.
+        live: what hears of the agents on this machine; None: nothing.
     """
 
     config: Config
@@ -46,6 +48,7 @@ class Service:
     meters: TokenMeters
     ownership: Ownership
     body_bytes: int = 0
+    live: Live | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: float = field(default_factory=time.monotonic)
 

@@ -27,10 +27,8 @@ SESSION_ENDS = frozenset({"session_end", "process_exit", "offline"})
 _ACTIVITY = (LIFE, WORK)
 _SIGNS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(TOOL_DONE, (LIFE, WORK, TOOL)),
-    **dict.fromkeys(("prompt", "tool_start", "answered"), (LIFE, WORK, ANSWER)),
-    # A model's answer can end after the question about a call in it was put to a person.
-    **dict.fromkeys(("completion", "feature_status"), _ACTIVITY),
-    **dict.fromkeys(("subagent_start", "task_start"), _ACTIVITY),
+    **dict.fromkeys(("prompt", "tool_start", "completion", "answered"), (LIFE, WORK, ANSWER)),
+    **dict.fromkeys(("subagent_start", "task_start", "feature_status"), _ACTIVITY),
     "session_start": (LIFE, START),
     "permission_request": (LIFE,),
     "interrupt": (HALT,),

@@ -212,8 +212,8 @@ class Replay:
         heapq.heappush(self._agenda, (at, self._n_planned, act))
 
     def _tick(self, now: datetime) -> None:
-        for event in self._roster.due(now):
-            self._feed([event], now)
+        self._feed(self._roster.due(now), now)
+        self._feed(self._roster.family_ends(now), now)
 
     def _feed(self, events: Iterator[Event] | list[Event], now: datetime) -> None:
         for event in events:

@@ -506,9 +506,7 @@ def test_reading_in_parts_is_reading_whole(cut: int) -> None:
 
 def final(seconds: float, text: str = CONTENT, key: str = "msg_end") -> bytes:
     """Return the line of an answer that ends its turn."""
-    return answer(
-        key, 9, seconds, content=[{"type": "text", "text": text}], stop_reason="end_turn"
-    )
+    return answer(key, 9, seconds, content=[{"type": "text", "text": text}], stop_reason="end_turn")
 
 
 def notice(seconds: float, task: str) -> bytes:

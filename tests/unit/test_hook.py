@@ -48,6 +48,20 @@ def test_reduce_counts_lists() -> None:
 
 
 @pytest.mark.parametrize(
+    ("hook_name", "field"), [("Stop", "last_assistant_message"), ("AfterAgent", "prompt_response")]
+)
+@pytest.mark.parametrize(
+    ("answer", "asks"), [("Shall I?", True), ("**Shall I?**", True), ("Done.", None), (3, None)]
+)
+def test_reduce_tells_a_question(
+    hook_name: str, field: str, answer: object, asks: bool | None
+) -> None:
+    """Of an answer that ends with a question only that leaves."""
+    told = hook.reduce({"hook_event_name": hook_name, field: answer})
+    assert told == {"hook_event_name": hook_name, **({"ends_with_question": True} if asks else {})}
+
+
+@pytest.mark.parametrize(
     ("error", "told"),
     [
         ("Exit code 137\n[Request interrupted by user for tool use]", True),

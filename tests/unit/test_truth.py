@@ -14,7 +14,8 @@ from htmlgraph_nb.roster import Roster
 
 from ..benchmarks import truth
 from ..benchmarks.phases import Scorer
-from ..benchmarks.recordings import Recording, Seen
+from ..benchmarks.playback import Seen
+from ..benchmarks.recordings import Recording
 
 FOLDERS = sorted(path.parent for path in truth.OWN.rglob("expected.jsonl"))
 IDS = [f"{path.parent.name}-{path.name}" for path in FOLDERS]

@@ -594,11 +594,15 @@ def test_commands_that_end_the_session(command: str) -> None:
     [
         ({"backgroundTaskId": "b1zlcp11f"}, "b1zlcp11f"),
         ({"status": "async_launched", "taskId": "w8mi56013"}, "w8mi56013"),
+        ({"taskId": "m1", "persistent": False}, "m1"),
     ],
 )
-def test_background_task_and_its_end(began: dict[str, str], task: str) -> None:
+@pytest.mark.parametrize("queued", [True, False])
+def test_background_task_and_its_end(began: dict[str, str], task: str, queued: bool) -> None:
     """A background task runs from the result that names it to the notice of its end."""
-    lines = [call(0), result(1, told=began), final(2), notice(9, task), notice(9.5, task)]
+    said = f"<task-notification><task-id>{task}</task-id><status>failed</status>"
+    ends = [notice(9, task)] if queued else []
+    lines = [call(0, "Monitor"), result(1, told=began), final(2), *ends, user(said, 9.5)]
     events = read(ClaudeSession(), lines)
     start, stop = only(events, "task_start"), only(events, "task_stop")
     assert start.extra == stop.extra == {"task_id": task}

@@ -43,7 +43,8 @@ def test_reduce_keeps_a_keyword_for_its_own_hook_only() -> None:
 
 def test_reduce_counts_lists() -> None:
     """A list of background tasks leaves as its length."""
-    stop = {"hook_event_name": "Stop", "background_tasks": [{"command": "c"}, {}]}
+    rest = [{"status": "completed"}, {"type": "teammate", "status": "running"}]
+    stop = {"hook_event_name": "Stop", "background_tasks": [{"command": "c"}, {}, *rest]}
     assert hook.reduce(stop)["background_tasks"] == 2
 
 

@@ -204,12 +204,6 @@ RULES: dict[str, tuple[tuple[Step, ...], PresenceStatus, str, str]] = {
         "background",
         "1 subagent at work",
     ),
-    "subagent whose end was not told": (
-        (step(1, "subagent_start"), step(2, "stop", extra={"background_tasks": 0})),
-        IDLE,
-        "done",
-        "the turn is over",
-    ),
     "refused call": (
         (step(1, "tool_start", **BASH), step(2, "answered", **BASH)),
         ACTIVE,

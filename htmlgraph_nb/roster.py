@@ -156,10 +156,7 @@ class Roster:
             self.agents[agent_id] = state
 
     def due(self, now: datetime, limits: Limits | None = None) -> list[Event]:
-        """Return the events that time, and an agent's own family, make at ``now``.
-
-        Subagents end with their parent, and a subagent that rests by its own evidence is no longer
-        at work for its parent: neither needs the end that was never told.
+        """Return the events that the mere passing of time makes at ``now``.
 
         What is staged counts, so that a sign of life in the running transaction is not overlooked;
         the copy lets another thread ask while this one commits.
@@ -167,16 +164,23 @@ class Roster:
         Args:
             limits: timers to go by; None: the roster's own.
         """
-        known = self.agents | self._staged
+        states = (self.agents | self._staged).values()
         timers = limits or self.limits
+        return [event for state in states if state and (event := _due(state, now, timers))]
+
+    def family_ends(self, now: datetime) -> list[Event]:
+        """Return the ends that parents and subagents make for each other at ``now``.
+
+        Subagents end with their parent, and a subagent that rests by its own evidence is no longer
+        at work for its parent: neither waits for an end that may never be told.
+        """
+        known = self.agents | self._staged
         found = []
         for state in known.values():
-            if state is None:
-                continue
-            event = _due(state, now, timers) or _orphaned(state, known, now)
-            if event is not None:
-                found.append(event)
-            elif state.children:
+            if state is not None and state.parent_agent_id is not None:
+                event = _orphaned(state, known, now)
+                found += [] if event is None else [event]
+            if state is not None and state.children:
                 found += _resting(state, known, now)
         return found
 
@@ -226,6 +230,9 @@ def _resting(
     for name, begun in state.children.items():
         child = known.get(name)
         if child is None or child.parent_agent_id != state.agent_id:
+            continue
+        if child.turn_over == "session_start":
+            # It is there, and has yet to get its task.
             continue
         since = child.presence.since
         if child.presence.status is not PresenceStatus.ACTIVE and since and since >= begun:

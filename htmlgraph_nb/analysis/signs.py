@@ -49,7 +49,7 @@ class Signs:
         asked: name of the tool that a question is about; -1: not known.
         child_ids: name of the subagent.
         notices: kind of the notification; "" elsewhere.
-        tasks: background tasks that go on after the end of a turn; -1: it does not say.
+        tasks: background tasks that go on after the end of a turn.
         asking: calls that are themselves a question to a person.
         refuses: answers of a person that name the call they are about.
     """
@@ -210,13 +210,12 @@ def _extras(part: pd.DataFrame) -> tuple[Ints, npt.NDArray[np.object_], Ints, Bo
     """Return children, kinds of notification, background tasks, and which calls ask a person."""
     child_ids = np.full(len(part), -1, np.int64)
     notices = np.full(len(part), "", object)
-    tasks = np.full(len(part), -1, np.int64)
+    tasks = np.zeros(len(part), np.int64)
     asking = np.zeros(len(part), np.bool_)
     numbers: dict[str, int] = {}
     for place, event in _with_extra(part):
         if event.event_type == "stop":
-            n = background_tasks(event)
-            tasks[place] = -1 if n is None else n
+            tasks[place] = background_tasks(event)
         elif event.event_type == "notification":
             notices[place] = (event.extra or {}).get("notification_type")
         elif event.event_type == "tool_start":

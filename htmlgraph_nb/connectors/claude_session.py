@@ -243,7 +243,8 @@ class ClaudeSession:
             return []
         before = [*self._flush(who.agent_id), *self._end_turn(who.agent_id)]
         if is_notice(said):
-            return [*before, *self._woken(record, who)]
+            ended = self._tell(self._running.noticed(said, who))
+            return [*before, *self._woken(record, who), *ended]
         if not is_typed(said):
             command = command_of(said)
             self._in_command = self._in_command or command is not None
@@ -276,7 +277,7 @@ class ClaudeSession:
         return [done, *self._tell(self._running.told_by(result, name, who, begun))]
 
     def _queue(self, record: Record, who: Who) -> list[Event]:
-        return self._tell(self._running.noticed(record, who))
+        return self._tell(self._running.noticed(record.get("content"), who))
 
     def _system(self, record: Record, who: Who) -> list[Event]:
         kind = record.get("subtype")

@@ -25,7 +25,6 @@ from ..evidence import (
     TOOL_DONE,
     TURN_ENDS,
     asked_for,
-    background_tasks,
     child_key,
     signs_of,
 )
@@ -327,12 +326,6 @@ class Rows:
         keys = [child_key(self.about(row)) for row in np.concatenate([begun, done]).tolist()]
         codes = pd.factorize(np.array(keys, dtype=object))[0]
         return begun, self._paired(begun, codes[: len(begun)], done, codes[len(begun) :])
-
-    def alone(self) -> Ints:
-        """Return the rows that end a turn and say that no background task goes on."""
-        stops = self.of_kind("stop").tolist()
-        found = [row for row in stops if background_tasks(self.about(row)) == 0]
-        return np.array(found, dtype=np.int32)
 
     def about(self, row: int) -> Event:
         """Return what ``extra`` and the type of a row say, as an event."""

@@ -28,7 +28,8 @@ from typing import Any
 
 from htmlgraph_nb.model import PresenceStatus
 
-from .recordings import Recording, Seen
+from .playback import Seen
+from .recordings import Recording
 
 GONE, READY, WORKING, WAITING = "gone", "ready", "working", "waiting"
 _FORBIDDEN = re.compile(r"no state_transition to (\w+)( for child)?")

@@ -6,7 +6,7 @@ FOLDER holds, at any depth, ``<agent>/<scenario>/`` with ``transcript.jsonl``, `
 ``expected.jsonl``; without one, HTMLGRAPH_RECORDINGS names it, else the few recordings in
 tests/payloads are taken. Each is replayed at its recorded times on a simulated clock through the
 real connectors, the real tail of session files and the real Roster with its timers; see
-recordings.py for what is fed and phases.py for how it is judged.
+recordings.py for what is filled in, playback.py for how it is fed, phases.py for how it is judged.
 
 It prints how many phases came out as expected by agent and scenario, each miss with the verdict
 that stood and its reason, and how often a session was shown in a state that nobody expected. It
@@ -26,7 +26,8 @@ from datetime import datetime
 from pathlib import Path
 
 from .phases import Result, Score, Scorer, read_phases, said, states_of
-from .recordings import Recording, Replay
+from .playback import Replay
+from .recordings import Recording
 from .table import print_table
 
 WANTED = 0.95

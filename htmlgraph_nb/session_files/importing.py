@@ -15,9 +15,9 @@ from ..connectors.fields import fit
 from ..connectors.session import copy_key, supersedes
 from ..model import Event
 from ..presence import PresenceManager
-from ..roster import Limits, timer_event
 from ..storage.store import open_reader, translated
 from ..times import from_micros
+from .closing import closings, stored_ids
 from .files import OnBytes, SessionFile, SessionTail
 
 QUIET_S = 600.0
@@ -27,7 +27,6 @@ SKEW = timedelta(seconds=5)
 MAX_EVENTS = 20_000
 """Most events of one transaction; a session has seldom more."""
 
-_IN_STEP = 500
 _TOLD_BY_OTHERS = """
 SELECT session.name, type.name = 'completion', min(e.ts) FROM events e
     JOIN names session ON session.id = e.session
@@ -72,7 +71,6 @@ class SessionImporter:
     def __init__(self, manager: PresenceManager, now: datetime) -> None:
         self._manager = manager
         self._now = now
-        self._limits: Limits = manager.limits
         self._since = _told_since(manager.db_path)
         self._seen: set[str] = set()
         self.report = ImportReport()
@@ -94,12 +92,12 @@ class SessionImporter:
         report.files += 1
         report.broken += [f"{file.path}:{line}" for line in tail.broken]
         events = self._not_told(events)
-        stored = _stored(self._manager.db_path, events)
+        stored = stored_ids(self._manager.db_path, events)
         fresh = [event for event in events if event.event_id not in stored]
         report.known += len(events) - len(fresh)
         for start in range(0, len(fresh), MAX_EVENTS):
             part = fresh[start : start + MAX_EVENTS]
-            self._manager.ingest([*part, *self._closings(part)])
+            self._manager.ingest([*part, *closings(self._manager, part, self._now)])
             report.accepted += len(part)
 
     def _not_told(self, events: Sequence[Event]) -> list[Event]:
@@ -115,37 +113,6 @@ class SessionImporter:
                 if key is not None:
                     self._seen.add(key)
         return found
-
-    def _closings(self, events: Sequence[Event]) -> list[Event]:
-        """Return what the clock of a server would have said since about each agent of the events.
-
-        It is stored in the same transaction, so that nobody sees the agent as it was then.
-        """
-        newest: dict[str, Event] = {}
-        for event in events:
-            known = newest.get(event.agent_id)
-            if known is None or _at(event) >= _at(known):
-                newest[event.agent_id] = event
-        found = (self._closing(event) for event in newest.values())
-        return [event for event in found if event is not None]
-
-    def _closing(self, last: Event) -> Event | None:
-        at = _at(last)
-        presence = self._manager.snapshot().get(last.agent_id)
-        if presence is not None and presence.last_activity > at:
-            return None
-        silent_s = (self._now - at).total_seconds()
-        limits = self._limits
-        for kind, after_s in (
-            ("forget", limits.forget_after_s),
-            ("offline", limits.offline_timeout_s),
-            ("idle", limits.idle_timeout_s),
-        ):
-            if after_s and silent_s >= after_s:
-                event = timer_event(last.agent_id, kind, at + timedelta(seconds=after_s), after_s)
-                key = f"{last.agent_id[:160]}:{kind}:{at.isoformat()}"
-                return replace(event, event_id=key)
-        return None
 
 
 def import_sessions(
@@ -182,19 +149,6 @@ def final_events(events: Iterable[Event]) -> list[Event]:
 
 def _at(event: Event) -> datetime:
     return event.timestamp or from_micros(0)
-
-
-def _stored(path: str, events: Sequence[Event]) -> set[str | None]:
-    """Return the ids of those of the events that are in the database."""
-    ids = [event.event_id for event in events if event.event_id is not None]
-    found: set[str | None] = set()
-    with closing(open_reader(path)) as db, translated(path):
-        for start in range(0, len(ids), _IN_STEP):
-            part = ids[start : start + _IN_STEP]
-            marks = ", ".join("?" * len(part))
-            text = f"SELECT event_id FROM events WHERE event_id IN ({marks})"
-            found.update(event_id for (event_id,) in db.execute(text, part))
-    return found
 
 
 def _told_since(path: str) -> dict[tuple[str, bool], datetime]:

@@ -37,11 +37,13 @@ SOURCE = "htmlgraph"
 Row = Mapping[str, Any]
 
 _PROGRAMS = {
-    **dict.fromkeys(("claude-code", "claude", "system", "orchestrator-hook"), "claude"),
+    **dict.fromkeys(("claude-code", "claude", "user", "system", "orchestrator-hook"), "claude"),
     "codex": "codex",
     **dict.fromkeys(("gemini", "gemini-cli"), "gemini"),
 }
-"""Names that all sessions of a program share; ``system`` stands for one that was not known yet."""
+"""Names that all sessions of a program share."""
+_WHOEVER = frozenset({"user", "system"})
+"""Names in rows about a prompt, or of a program that was not known yet."""
 _MODELS = {
     "opus 4.6": "claude-opus-4-6",
     "sonnet 4.5": "claude-sonnet-4-5",
@@ -111,7 +113,10 @@ def events_from_row(row: Row, *, project: str | None = None) -> list[Event]:
     kind = _kind(row)
     if kind is None:
         return []
-    agent_id = agent_of(row.get("agent_id") or row.get("agent_assigned"), session)
+    name = row.get("agent_id")
+    if not isinstance(name, str) or name in _WHOEVER:
+        name = row.get("agent_assigned") or name
+    agent_id = agent_of(name, session)
     common = {
         "agent_id": agent_id,
         "session_id": session,
@@ -185,14 +190,13 @@ def _tool(row: Row, kind: str, key: str) -> dict[str, Any]:
     return {
         **found,
         "event_id": key,
-        "timestamp": _end(row),
         "status": "error" if failed else "ok",
         "cost_tokens": count(row.get("cost_tokens")) or None,
     }
 
 
 def _end(row: Row) -> datetime:
-    """Return when the call of a row was over: it is written then again, to the second."""
+    """Return when the delegation of a row was over: it is written then again, to the second."""
     begun = time_of(row, "timestamp")
     written = moment_of(row.get("updated_at")) if row.get("status") == "completed" else None
     return max(begun, written) if written is not None else begun

@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from ..model import Event
+from ..times import to_rfc3339
 from .fields import count, fit, identifier, keyword, named, text
 from .htmlgraph import SOURCE, Row, moment_of, needed, time_of
 
@@ -58,8 +59,9 @@ def resources_from_row(
         steps_total=count(row.get("steps_total")),
         steps_completed=count(row.get("steps_completed")),
         track_id=identifier(row.get("track_id")),
+        updated_at=to_rfc3339(at),
     )
-    state = f"{project}:{at.isoformat()}:{json.dumps(payload, sort_keys=True)}"
+    state = f"{project}:{json.dumps(payload, sort_keys=True)}"
     digest = sha256(state.encode()).hexdigest()[:24]
     event = Event(
         agent_id=agent_id or text(row.get("assigned_to")) or text(row.get("assignee")) or SOURCE,

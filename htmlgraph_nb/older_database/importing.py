@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
+from ..connectors.fields import fit
 from ..connectors.htmlgraph import SOURCE
 from ..connectors.htmlgraph_resources import Resource
 from ..model import Event
 from ..presence import PresenceManager
+from ..roster import timer_event
 from ..session_files.closing import closings, stored_ids
 from ..storage.store import open_reader, translated
 from ..times import from_micros
@@ -22,6 +24,7 @@ MAX_EVENTS = 5_000
 """Most events of one transaction."""
 SKEW = timedelta(seconds=5)
 """By how much a row can be earlier than what another source tells of the same."""
+_MICROSECOND = timedelta(microseconds=1)
 _TOLD_BY_OTHERS = f"""
 SELECT session.name, min(e.ts) FROM events e
     JOIN names session ON session.id = e.session
@@ -80,7 +83,7 @@ class DatabaseImporter:
         found: Iterator[Event | Resource] = self._tail.read(on_rows)
         while part := list(islice(found, MAX_EVENTS)):
             self._take_events([one for one in part if isinstance(one, Event)], now)
-            self._take_resources([one for one in part if isinstance(one, Resource)], now)
+            self._take_resources([one for one in part if isinstance(one, Resource)])
         return self.report.accepted + self.report.resources - before
 
     def _take_events(self, events: list[Event], now: datetime) -> None:
@@ -92,18 +95,29 @@ class DatabaseImporter:
         self.report.accepted += len(fresh)
         self.report.known += len(untold) - len(fresh)
 
-    def _take_resources(self, resources: Sequence[Resource], now: datetime) -> None:
-        manager = self._manager
-        stored = stored_ids(manager.db_path, [one.event for one in resources])
+    def _take_resources(self, resources: Sequence[Resource]) -> None:
+        stored = stored_ids(self._manager.db_path, [one.event for one in resources])
         for event, status, payload in resources:
             if event.event_id in stored:
                 self.report.known += 1
                 continue
-            after = closings(manager, [event], now)
-            manager.submit_resource(
-                event.checked(), time.monotonic(), status, payload, after
+            told, *after = self._unproving(event)
+            self._manager.submit_resource(
+                told.checked(), time.monotonic(), status, payload, after
             ).result()
             self.report.resources += 1
+
+    def _unproving(self, event: Event) -> list[Event]:
+        """Return the event as one that proves no work: who changes a feature is not told.
+
+        It comes before the last sign of its agent; an agent that is not known is forgotten again.
+        """
+        presence = self._manager.snapshot().get(event.agent_id)
+        at = event.timestamp or from_micros(0)
+        if presence is not None:
+            return [replace(event, timestamp=min(at, presence.last_activity - _MICROSECOND))]
+        forgotten = timer_event(event.agent_id, "forget", at, 0.0)
+        return [event, replace(forgotten, event_id=fit(f"{event.event_id}:forget"))]
 
     def _untold(self, events: Sequence[Event]) -> list[Event]:
         """Return the events of sessions, or of times, of which no other source tells."""

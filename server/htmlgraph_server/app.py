@@ -9,7 +9,6 @@ from typing import Any
 
 from tornado import web
 
-from htmlgraph_nb.connectors.otlp_metrics import TokenMeters
 from htmlgraph_nb.intake import Publication
 
 from . import broadcasts, handlers, history_routes, page, sockets
@@ -17,6 +16,7 @@ from .activity import ActivityCache
 from .api import NotFound
 from .history import HistoryReader
 from .otlp import routes as otlp_routes
+from .otlp.earlier import meters_of
 from .service import Service
 from .status import make_registry
 from .streams import StreamPool
@@ -60,7 +60,8 @@ def make_app(service: Service) -> web.Application:
         "history": history,
         "streams": StreamPool(),
         "activity": ActivityCache(history),
-        "token_meters": TokenMeters(),
+        "token_meters": meters_of(service.manager.db_path),
+        "otlp_turn": asyncio.Lock(),
         "metrics": make_registry(service),
         "websocket_ping_interval": PING_INTERVAL_S,
         "websocket_ping_timeout": PING_TIMEOUT_S,

@@ -17,10 +17,17 @@ from opentelemetry.trace import StatusCode
 
 from tests.polling import wait_until
 
+from .conftest import Serve
 from .server import Answer, Server
 
 PAYLOADS = Path(__file__).parent.parent / "payloads" / "otlp"
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
+
+
+@pytest.fixture
+def server(serve: Serve) -> Server:
+    """A server for which no time passes: the payloads are of one day in the past."""
+    return serve("--idle-timeout", "0", "--offline-timeout", "0", "--forget-after", "0")
 
 
 def send(server: Server, path: Path, **headers: str) -> Answer:

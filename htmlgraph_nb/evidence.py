@@ -16,8 +16,8 @@ from typing import TypeVar
 
 from .checks import MAX_ID_CHARS, MAX_INTEGER
 from .model import Event
-from .state import ANSWER, HALT, LIFE, START, TOOL, WORK, AgentState, time_of
-from .times import EPOCH
+from .openings import drop_closed
+from .state import ALONE, ANSWER, HALT, LIFE, START, TASK, TOOL, WORK, AgentState
 
 TOOL_DONE = frozenset({"tool_execute", "tool_call", "tool_result", "tool_error"})
 ERRORS = frozenset({"tool_error", "error"})
@@ -27,14 +27,17 @@ SESSION_ENDS = frozenset({"session_end", "process_exit", "offline"})
 _ACTIVITY = (LIFE, WORK)
 _SIGNS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(TOOL_DONE, (LIFE, WORK, TOOL)),
-    **dict.fromkeys(("prompt", "tool_start", "completion", "answered"), (LIFE, WORK, ANSWER)),
-    **dict.fromkeys(("subagent_start", "feature_status"), _ACTIVITY),
+    **dict.fromkeys(("prompt", "tool_start", "answered"), (LIFE, WORK, ANSWER)),
+    # A model's answer can end after the question about a call in it was put to a person.
+    **dict.fromkeys(("completion", "feature_status"), _ACTIVITY),
+    **dict.fromkeys(("subagent_start", "task_start"), _ACTIVITY),
     "session_start": (LIFE, START),
     "permission_request": (LIFE,),
     "interrupt": (HALT,),
     "error": (HALT,),
     # What only closes can arrive just after the end of its session, and revives nothing.
-    **dict.fromkeys(("stop", "idle", "notification", "subagent_stop", *SESSION_ENDS, "forget"), ()),
+    **dict.fromkeys(("stop", "idle", "notification", "subagent_stop", "task_stop"), ()),
+    **dict.fromkeys((*SESSION_ENDS, "forget"), ()),
 }
 """Event type → what it is a sign of; any other type is activity."""
 MEANINGFUL = frozenset(_SIGNS)
@@ -83,9 +86,11 @@ def observe(
     moment = _moment(state, event, at, late)
     _learn_evidence(state, event, moment)
     told = event.source != "timer" and kind != "offline"
+    worked = state.latest.get(WORK)
+    if worked == moment if WORK in signs_of(kind) else told and not late and worked is None:
+        state.last_event = (kind, event.tool_name or "")
     if told and not late:
         state.last_activity, state.newest = at, moment
-        state.last_event = (kind, event.tool_name or "")
     elif state.newest is None:
         # Nobody has heard of the agent itself: silent at least since it was first spoken of.
         state.last_activity = min(at, state.last_activity or at)
@@ -113,6 +118,7 @@ def _enter_session(state: AgentState, event: Event) -> None:
     if state.session_id is not None:
         state.forget_session()
         state.total_tools = state.total_errors = 0
+        state.last_event = ("", "")
     state.session_id = event.session_id
 
 
@@ -142,44 +148,8 @@ def _learn_evidence(state: AgentState, event: Event, at: datetime) -> None:
     learn = _LEARN.get(kind)
     if learn is not None:
         learn(state, event, at)
-    if state.open_tools or state.children or state.questions or state.background:
-        _settle(state)
-
-
-def _settle(state: AgentState) -> None:
-    """Drop the openings that a closing has overtaken."""
-    ended = time_of(state.ended)
-    turn_end = max(ended, time_of(state.turn_end))
-    if state.open_tools:
-        closed = state.closed
-        state.open_tools = {
-            key: mark
-            for key, mark in state.open_tools.items()
-            if mark[1] > turn_end and mark[1] > closed.get(key, EPOCH)
-        }
-    if state.children:
-        halted = max(ended, state.latest.get(HALT, EPOCH))
-        state.children = {
-            key: at
-            for key, at in state.children.items()
-            if at > halted and at > state.stopped.get(key, EPOCH)
-        }
-    if state.questions:
-        answered = max(turn_end, state.latest.get(ANSWER, EPOCH))
-        state.questions = {
-            tool: mark
-            for tool, mark in state.questions.items()
-            if mark[1] > answered and mark[1] > _answered_by_work(state, tool, mark[0])
-        }
-    if state.background is not None and state.background[1] <= ended:
-        state.background = None
-
-
-def _answered_by_work(state: AgentState, tool: str, kind: str) -> datetime:
-    if kind == "input":
-        return state.latest.get(WORK, EPOCH)
-    # Another call that ran beside the asking one proves nothing when it ends.
-    return state.closed.get(tool, EPOCH) if tool else state.latest.get(TOOL, EPOCH)
+    if state.open_tools or state.asking or state.children or state.questions or state.background:
+        drop_closed(state)
 
 
 def _newer(known: _Dated | None, found: _Dated) -> _Dated:
@@ -199,14 +169,25 @@ def _end_session(state: AgentState, event: Event, at: datetime) -> None:
 def _end_turn(state: AgentState, event: Event, at: datetime) -> None:
     end = state.turn_end = _newer(state.turn_end, (_how(event), at))
     state.closed = {key: closed for key, closed in state.closed.items() if closed > end[1]}
+    tasks = background_tasks(event)
+    if tasks == 0:
+        state.latest = {**state.latest, ALONE: max(at, state.latest.get(ALONE, at))}
+    state.background = _newer(state.background, (tasks or 0, at))
+
+
+def background_tasks(event: Event) -> int | None:
+    """Return how many background tasks the end of a turn says go on; None: it does not say."""
     tasks = (event.extra or {}).get("background_tasks")
-    if event.event_type != "stop" or type(tasks) is not int or not 0 < tasks <= MAX_INTEGER:
-        tasks = 0
-    state.background = _newer(state.background, (tasks, at))
+    if event.event_type != "stop" or type(tasks) is not int or not 0 <= tasks <= MAX_INTEGER:
+        return None
+    return tasks
 
 
 def _how(event: Event) -> str:
-    return "timer" if event.source == "timer" else event.event_type
+    if event.source == "timer":
+        return "timer"
+    asks = event.event_type == "stop" and (event.extra or {}).get("question") is True
+    return "question" if asks else event.event_type
 
 
 def _prompt(state: AgentState, _event: Event, at: datetime) -> None:
@@ -217,6 +198,19 @@ def _open_tool(state: AgentState, event: Event, at: datetime) -> None:
     key = event.tool_use_id or event.tool_name or "tool"
     mark = _newer(state.open_tools.get(key), (event.tool_name or "a tool", at))
     state.open_tools = _bounded({**state.open_tools, key: mark})
+    kind = asked_for(event)
+    if kind is not None:
+        state.asking = _bounded({**state.asking, key: _newer(state.asking.get(key), (kind, at))})
+
+
+def asked_for(event: Event) -> str | None:
+    """Return what an event asks a person for: "plan" | "input" | "permission"; None: nothing."""
+    kind = (event.extra or {}).get("asks")
+    if event.event_type == "tool_start":
+        return kind if kind in ("plan", "input", "permission") else None
+    if event.event_type == "permission_request":
+        return "plan" if kind == "plan" else "permission"
+    return None
 
 
 def _close_tool(state: AgentState, event: Event, at: datetime) -> None:
@@ -228,25 +222,36 @@ def _close_tool(state: AgentState, event: Event, at: datetime) -> None:
     state.closed = _bounded(closed)
 
 
-def _child(event: Event) -> str:
-    name = (event.extra or {}).get("child_agent_id") or event.tool_use_id or "subagent"
+def _close_call(state: AgentState, event: Event, at: datetime) -> None:
+    # The call that a person refused ends with the refusal; no result of it follows.
+    call = event.tool_use_id
+    if call is not None:
+        state.closed = _bounded({**state.closed, call: max(at, state.closed.get(call, at))})
+
+
+def child_key(event: Event) -> str:
+    """Return what a subagent or background task is known by."""
+    about = event.extra or {}
+    if event.event_type.startswith("task"):
+        return (TASK + str(about.get("task_id") or event.tool_use_id or "task"))[:MAX_ID_CHARS]
+    name = about.get("child_agent_id") or event.tool_use_id or "subagent"
     return str(name)[:MAX_ID_CHARS]
 
 
 def _open_child(state: AgentState, event: Event, at: datetime) -> None:
-    child = _child(event)
+    child = child_key(event)
     begun = max(at, state.children.get(child, at))
     state.children = _bounded({**state.children, child: begun})
 
 
 def _close_child(state: AgentState, event: Event, at: datetime) -> None:
-    child = _child(event)
+    child = child_key(event)
     stopped = max(at, state.stopped.get(child, at))
     state.stopped = _bounded({**state.stopped, child: stopped})
 
 
 def _ask(state: AgentState, event: Event, at: datetime) -> None:
-    _question(state, "permission", event.tool_name or "", at)
+    _question(state, asked_for(event) or "permission", event.tool_name or "", at)
 
 
 def _question(state: AgentState, kind: str, tool: str, at: datetime) -> None:
@@ -270,8 +275,9 @@ _LEARN: dict[str, Callable[[AgentState, Event, datetime], None]] = {
     **dict.fromkeys(TOOL_DONE, _close_tool),
     "tool_start": _open_tool,
     "prompt": _prompt,
+    "answered": _close_call,
     "permission_request": _ask,
     "notification": _notice,
-    "subagent_start": _open_child,
-    "subagent_stop": _close_child,
+    **dict.fromkeys(("subagent_start", "task_start"), _open_child),
+    **dict.fromkeys(("subagent_stop", "task_stop"), _close_child),
 }

@@ -14,8 +14,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from .agreement import Names
 from .errors import InvalidEvent
 from .evidence import Price
+from .explanation import explain
 from .intake import Publication, Receipt, Subscriber, event_of, without_known
 from .locations import default_db
 from .model import AgentPresence, Event, PresenceStatus
@@ -79,6 +81,7 @@ class PresenceManager:
         self._received: float | None = None
         self._subscribers: tuple[Subscriber, ...] = ()
         self._outlet = Outlet()
+        self._names = Names()
         self._loaded = False
         self._store = Store(str(db_path or default_db()), self, synchronous=synchronous)
         try:
@@ -92,6 +95,8 @@ class PresenceManager:
             self._loaded = True
             for agent_id, state in tx.load_presence().items():
                 self._roster.install(agent_id, state)
+            found = (state.presence for state in self._roster.agents.values())
+            self._names.load((p.agent_id, p.session_id) for p in found if not p.parent_agent_id)
         return tx.forgotten_seq()
 
     @property
@@ -128,6 +133,16 @@ class PresenceManager:
         self._store.absorb()
         state = self._roster.agents.get(agent_id)
         return None if state is None else state.presence
+
+    def explain(self, agent_id: str) -> dict[str, Any] | None:
+        """Return an agent's presence with its ``explanation``; None: nothing is known of it.
+
+        It is the agent as this process last saw it, without a look at the file.
+        """
+        state = self._roster.agents.get(agent_id)
+        return (
+            None if state is None else {**state.presence.to_dict(), "explanation": explain(state)}
+        )
 
     def update_presence(
         self,
@@ -234,14 +249,25 @@ class PresenceManager:
         return Receipt(n_fresh, len(events) - n_fresh, cursor)
 
     def _apply_all(self, tx: Transaction, events: Sequence[Event], received: float) -> int:
-        fresh = without_known(tx, events)
+        unknown = without_known(tx, events)
+        replaced = self._names.learn(unknown)
+        fresh = [self._names.renamed(event) for event in unknown]
         self._roster.check_room(event.agent_id for event in fresh)
         now = self._clock()
+        for agent_id in replaced:
+            if self._roster.get(agent_id) is not None:
+                self._add(tx, Event(agent_id=agent_id, event_type="forget", source="rename"), now)
+        n_fresh = 0
         for event in fresh:
-            self._changes.append(self._roster.apply(event, tx.add_event(event, now), now))
-        if fresh and self._received is None:
+            if tx.is_new(event, now):
+                self._add(tx, event, now)
+                n_fresh += 1
+        if n_fresh and self._received is None:
             self._received = received
-        return len(fresh)
+        return n_fresh
+
+    def _add(self, tx: Transaction, event: Event, now: datetime) -> None:
+        self._changes.append(self._roster.apply(event, tx.add_event(event, now), now))
 
     def mark_idle(self, agent_id: str | None = None) -> list[str]:
         """Mark as idle who gave no evidence of work for ``idle_timeout_seconds``.

@@ -7,7 +7,7 @@ that evidence that arrives late or twice ends in the same verdict. It knows no c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -135,7 +135,10 @@ class Roster:
             self.agents[agent_id] = state
 
     def due(self, now: datetime, limits: Limits | None = None) -> list[Event]:
-        """Return the events that the mere passing of time makes at ``now``.
+        """Return the events that time, and an agent's own family, make at ``now``.
+
+        Subagents end with their parent, and a subagent that rests by its own evidence is no longer
+        at work for its parent: neither needs the end that was never told.
 
         What is staged counts, so that a sign of life in the running transaction is not overlooked;
         the copy lets another thread ask while this one commits.
@@ -143,9 +146,18 @@ class Roster:
         Args:
             limits: timers to go by; None: the roster's own.
         """
-        states = (self.agents | self._staged).values()
+        known = self.agents | self._staged
         timers = limits or self.limits
-        return [event for state in states if state and (event := _due(state, now, timers))]
+        found = []
+        for state in known.values():
+            if state is None:
+                continue
+            event = _due(state, now, timers) or _orphaned(state, known, now)
+            if event is not None:
+                found.append(event)
+            elif state.children:
+                found += _resting(state, known, now)
+        return found
 
     def silent_since(self, agent_ids: Iterable[str], now: datetime, seconds: float) -> list[str]:
         """Return those of the agents whose last sign is at least ``seconds`` old."""
@@ -168,6 +180,42 @@ def _due(state: AgentState, now: datetime, limits: Limits) -> Event | None:
     if silent_s >= limits.idle_timeout_s:
         return timer_event(presence.agent_id, "idle", now, limits.idle_timeout_s)
     return None
+
+
+def _orphaned(
+    state: AgentState, known: Mapping[str, AgentState | None], now: datetime
+) -> Event | None:
+    """Return the end of a subagent whose parent ended without a word about it."""
+    child = state.presence
+    parent = known.get(state.parent_agent_id or "")
+    if parent is None or child.status is PresenceStatus.OFFLINE or parent.ended is None:
+        return None
+    if parent.presence.status is not PresenceStatus.OFFLINE:
+        return None
+    if parent.ended[1] < child.last_activity:
+        # It has worked since, for whomever.
+        return None
+    return _of_family(child.agent_id, "session_end", now, {"parent_agent_id": parent.agent_id})
+
+
+def _resting(
+    state: AgentState, known: Mapping[str, AgentState | None], now: datetime
+) -> Iterator[Event]:
+    """Yield the ends of the subagents that rest, by their own evidence, since they began."""
+    for name, begun in state.children.items():
+        child = known.get(name)
+        if child is None or child.parent_agent_id != state.agent_id:
+            continue
+        since = child.presence.since
+        if child.presence.status is not PresenceStatus.ACTIVE and since and since >= begun:
+            about = {"child_agent_id": name}
+            yield _of_family(state.agent_id, "subagent_stop", now, about)
+
+
+def _of_family(agent_id: str, event_type: str, now: datetime, extra: dict[str, str]) -> Event:
+    return Event(
+        agent_id=agent_id, event_type=event_type, timestamp=now, source="family", extra=extra
+    )
 
 
 def timer_event(agent_id: str, event_type: str, now: datetime, after_s: float) -> Event:

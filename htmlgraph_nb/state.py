@@ -15,6 +15,10 @@ from .times import EPOCH, from_micros, to_micros
 
 LIFE, WORK, START, ANSWER, TOOL, HALT = "life", "work", "start", "answer", "tool", "halt"
 """Kinds of signs of which only the latest time matters."""
+ALONE = "alone"
+"""The sign, too, of a turn's end that names its background tasks: none goes on."""
+TASK = "task:"
+"""Begins the keys of background tasks among the children; all others are subagents."""
 
 Mark = tuple[str, datetime]
 """What happened and when."""
@@ -28,12 +32,14 @@ class AgentState:
         presence: the verdict that ``judge`` drew last.
         last_activity: time of the newest sign, and ``newest`` the same, a few microseconds later
             where several events share that instant; ``newest`` is None before the first sign.
-        last_event: event type and tool (or "") of the newest sign.
+        last_event: event type and tool (or "") of the newest sign of work, before any the newest.
         latest: kind of sign → its latest time in this session.
         open_tools: key of the call (its id, else the tool's name) → (tool name, begin).
         closed: id or name of tools → latest end, for what begins before it and arrives after it.
-        children: subagent id → begin, and ``stopped`` subagent id → end.
-        questions: the tool that is asked for ("": not known) → ("permission" | "input", since).
+        asking: key of an open call that is itself a question to a person → (kind, begin).
+        children: id of a subagent or background task → begin, and ``stopped`` the same → end.
+        questions: the tool that is asked for ("": not known) → (kind, since); the kinds are
+            "permission", "plan" (its approval) and "input".
         background: tasks that the agent named when its last turn ended, and when.
         turn_end: how and when a turn last ended; work after it makes it void.
         ended: how and when the session or its process last ended; life after it makes it void.
@@ -59,6 +65,7 @@ class AgentState:
     closed: dict[str, datetime] = field(default_factory=dict)
     children: dict[str, datetime] = field(default_factory=dict)
     stopped: dict[str, datetime] = field(default_factory=dict)
+    asking: dict[str, Mark] = field(default_factory=dict)
     questions: dict[str, Mark] = field(default_factory=dict)
     background: tuple[int, datetime] | None = None
     turn_end: Mark | None = None
@@ -68,6 +75,11 @@ class AgentState:
     def new(cls, agent_id: str, now: datetime) -> AgentState:
         """Return the state of an agent of which nothing is known yet."""
         return cls(AgentPresence(agent_id, last_activity=now))
+
+    @property
+    def agent_id(self) -> str:
+        """Whose state it is."""
+        return self.presence.agent_id
 
     def copy(self) -> AgentState:
         """Return a copy that shares its dicts; ``observe`` replaces them, never edits them."""
@@ -107,22 +119,24 @@ class AgentState:
 
     @property
     def waiting(self) -> tuple[str, str] | None:
-        """The oldest open question: "permission" | "input", and the tool or ""; None: none."""
-        if not self.questions:
+        """Kind of the oldest open question and the tool it is about or ""; None: none."""
+        if not self.questions and not self.asking:
             return None
         # Input that is asked for after the end of a turn is no more than the prompt.
         in_turn = self.latest.get(WORK, EPOCH) >= time_of(self.turn_end)
         asked = [
             (at, kind, tool)
             for tool, (kind, at) in self.questions.items()
-            if in_turn or kind == "permission"
+            if in_turn or kind != "input"
         ]
+        asked += [(at, kind, "") for kind, at in self.asking.values()]
         return min(asked)[1:] if asked else None
 
     def forget_session(self) -> None:
         """Drop the evidence of a session that another one follows."""
         self.latest, self.open_tools, self.closed = {}, {}, {}
-        self.children, self.stopped, self.questions = {}, {}, {}
+        self.children, self.stopped = {}, {}
+        self.asking, self.questions = {}, {}
         self.background = self.turn_end = self.ended = None
 
 
@@ -180,7 +194,7 @@ def from_record(presence: AgentPresence, record: Mapping[str, Any]) -> AgentStat
 
 _MARKS = ("background", "turn_end", "ended")
 _TIMES = ("latest", "closed", "children", "stopped")
-_MARKS_BY_KEY = ("open_tools", "questions")
+_MARKS_BY_KEY = ("open_tools", "asking", "questions")
 
 
 def _in(value: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from .evidence import TOOL_DONE
 from .model import AgentPresence, Event, PresenceStatus
-from .state import AgentState
+from .state import TASK, AgentState
 
 ACTIVE, IDLE, OFFLINE = PresenceStatus.ACTIVE, PresenceStatus.IDLE, PresenceStatus.OFFLINE
 
@@ -26,6 +26,8 @@ class Verdict(NamedTuple):
 
 
 def _ended(state: AgentState) -> Verdict | None:
+    # Trap: a tool that was running when the process died, or a line of the session file that is
+    # read after it, would show a dead agent at work. Only a sign of life that is newer counts.
     how = state.session_over
     if how is None:
         return None
@@ -39,9 +41,13 @@ def _ended(state: AgentState) -> Verdict | None:
 
 
 def _waits(state: AgentState) -> Verdict | None:
+    # Trap: a call that asks a person is open like any other, so an agent that is stuck looks busy;
+    # and nothing fires when a prompt is answered, so any newer sign of the answer must clear it.
     if state.waiting is None:
         return None
     kind, tool = state.waiting
+    if kind == "plan":
+        return Verdict(ACTIVE, "waiting_permission", "waits for approval of its plan", True)
     if kind == "permission":
         about = f" to use {tool}" if tool else ""
         return Verdict(ACTIVE, "waiting_permission", f"waits for permission{about}", True)
@@ -49,8 +55,8 @@ def _waits(state: AgentState) -> Verdict | None:
 
 
 def _runs_tool(state: AgentState) -> Verdict | None:
-    # A call that is open is proof of work however long it is silent: a test run of ten minutes
-    # is not idleness.
+    # Trap: a test run of ten minutes says nothing while it runs. A call that is open is proof of
+    # work however long it is silent.
     if not state.open_tools:
         return None
     name, _ = max(state.open_tools.values(), key=itemgetter(1))
@@ -59,17 +65,21 @@ def _runs_tool(state: AgentState) -> Verdict | None:
 
 
 def _has_children(state: AgentState) -> Verdict | None:
-    # The parent's turn can be over while its subagents and background tasks go on.
-    n = len(state.children)
+    # Trap: the parent's turn can be over while its subagents and background tasks go on.
+    n_tasks = sum(key.startswith(TASK) for key in state.children)
+    n = len(state.children) - n_tasks
     if n:
         return Verdict(ACTIVE, "background", f"{n} subagent{'s' if n > 1 else ''} at work")
-    n = state.n_background
+    # Both may tell of the same tasks.
+    n = max(n_tasks, state.n_background)
     if n:
         return Verdict(ACTIVE, "background", f"{n} background task{'s' if n > 1 else ''}")
     return None
 
 
 def _turn_over(state: AgentState) -> Verdict | None:
+    # Trap: no hook tells of an interrupt or of an error that ended a turn, and what was open then
+    # never ends; a turn's end closes its calls and questions, and only newer work undoes it.
     how = state.turn_over
     if how is None:
         return None
@@ -78,6 +88,9 @@ def _turn_over(state: AgentState) -> Verdict | None:
     if how == "timer":
         # Silence shows neither work nor an end: the detail stays open.
         return Verdict(IDLE, "unknown", "no sign of activity for a while")
+    if how == "question":
+        # It is at its prompt like after any turn; that a person should answer is a guess.
+        return Verdict(IDLE, "waiting_input", "the turn ended with a question")
     reasons = {
         "stop": "the turn is over",
         "interrupt": "interrupted by the user",
@@ -92,10 +105,14 @@ _SIGNS = {
     "completion": "the model answered",
     "answered": "got an answer",
     "tool_start": "started a tool",
+    "subagent_start": "started a subagent",
+    "task_start": "started a background task",
 }
 
 
 def _works(state: AgentState) -> Verdict:
+    # Trap: between two tools nothing is open, while the model thinks. Work after the last end of a
+    # turn is work until a newer end, or silence for as long as the timers allow.
     kind, tool = state.last_event
     if kind in TOOL_DONE:
         return Verdict(ACTIVE, "working", f"used {tool}" if tool else "used a tool")
@@ -106,23 +123,24 @@ def _works(state: AgentState) -> Verdict:
     return Verdict(ACTIVE, "unknown", f"sent {kind}" if kind else "sent an event")
 
 
-RULES: tuple[Callable[[AgentState], Verdict | None], ...] = (
-    _ended,
-    _waits,
-    _runs_tool,
-    _has_children,
-    _turn_over,
-)
-"""The table, in order of strength; an agent that no rule fits works."""
+RULES: dict[str, Callable[[AgentState], Verdict | None]] = {
+    "its session is over": _ended,
+    "it waits for a person": _waits,
+    "a tool runs": _runs_tool,
+    "subagents or background tasks run": _has_children,
+    "its turn is over": _turn_over,
+    "it works": _works,
+}
+"""The table, in order of strength; the last fits always."""
 
 
 def decide(state: AgentState) -> Verdict:
     """Return the verdict of the first rule that fits the evidence."""
-    for rule in RULES:
+    for rule in RULES.values():
         verdict = rule(state)
         if verdict is not None:
             return verdict
-    return _works(state)
+    raise AssertionError("the last rule fits always")
 
 
 def judge(state: AgentState, event: Event, seq: int) -> AgentState:

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..checks import MAX_ID_CHARS, MAX_INTEGER, clip
+from ..checks import clip
 from ..errors import InvalidEvent
-from ..evidence import observe
+from ..evidence import asked_for, background_tasks, child_key, observe
 from ..model import Event
 from ..state import ANSWER, HALT, LIFE, START, TOOL, WORK, AgentState
 from ..times import EPOCH
@@ -26,6 +26,10 @@ from .frames import Bools, Ints, coded, instants, is_one_of, looked_up
 
 Rows = npt.NDArray[np.intp]
 _KINDS = (ANSWER, HALT, LIFE, START, TOOL, WORK)
+_SPEAKING = (
+    *("stop", "notification", "tool_start"),
+    *("subagent_start", "subagent_stop", "task_start", "task_stop"),
+)
 _READ = ("agent_id", "event_type", "session_id", "tool_name", "tool_use_id", "source", "extra")
 
 
@@ -45,7 +49,9 @@ class Signs:
         asked: name of the tool that a question is about; -1: not known.
         child_ids: name of the subagent.
         notices: kind of the notification; "" elsewhere.
-        tasks: background tasks that go on after the end of a turn.
+        tasks: background tasks that go on after the end of a turn; -1: it does not say.
+        asking: calls that are themselves a question to a person.
+        refuses: answers of a person that name the call they are about.
     """
 
     rows: Rows
@@ -62,6 +68,8 @@ class Signs:
     child_ids: Ints
     notices: npt.NDArray[np.object_]
     tasks: Ints
+    asking: Bools
+    refuses: Bools
 
     def last(self, places: Bools) -> Ints:
         """Return for each place the last of ``places`` up to it in its session; -1: none."""
@@ -143,9 +151,10 @@ def read_signs(df: pd.DataFrame, forget_after: int) -> Signs:
         # The end of a session that another one followed says nothing about the agent.
         part_of = {name: places & ~foreign for name, places in part_of.items()}
     heard = last_heard(part_of["told"], lives)
-    return Signs(
-        rows, at, agents, lives, begins, forget, part_of, heard, *_calls(part), *_extras(part)
-    )
+    children, notices, tasks, asking = _extras(part)
+    known = (rows, at, agents, lives, begins, forget, part_of, heard, *_calls(part))
+    refuses = is_one_of(part, "event_type", "answered") & (coded(part, "tool_use_id").codes >= 0)
+    return Signs(*known, children, notices, tasks, asking, refuses & ~foreign)
 
 
 def _in_order(df: pd.DataFrame) -> tuple[Rows, Ints]:
@@ -197,32 +206,39 @@ def _calls(part: pd.DataFrame) -> tuple[Ints, Ints, Ints]:
     return tool_ids, tool_names, np.where(names.codes >= 0, tool_names, -1)
 
 
-def _extras(part: pd.DataFrame) -> tuple[Ints, npt.NDArray[np.object_], Ints]:
-    """Return subagents, kinds of notification and background tasks, as ``evidence`` reads them."""
+def _extras(part: pd.DataFrame) -> tuple[Ints, npt.NDArray[np.object_], Ints, Bools]:
+    """Return children, kinds of notification, background tasks, and which calls ask a person."""
     child_ids = np.full(len(part), -1, np.int64)
     notices = np.full(len(part), "", object)
-    tasks = np.zeros(len(part), np.int64)
+    tasks = np.full(len(part), -1, np.int64)
+    asking = np.zeros(len(part), np.bool_)
     numbers: dict[str, int] = {}
-    for kind, place, extra, call in _with_extra(part):
-        if kind == "stop":
-            n = extra.get("background_tasks")
-            tasks[place] = n if type(n) is int and 0 < n <= MAX_INTEGER else 0
-        elif kind == "notification":
-            notices[place] = extra.get("notification_type")
+    for place, event in _with_extra(part):
+        if event.event_type == "stop":
+            n = background_tasks(event)
+            tasks[place] = -1 if n is None else n
+        elif event.event_type == "notification":
+            notices[place] = (event.extra or {}).get("notification_type")
+        elif event.event_type == "tool_start":
+            asking[place] = asked_for(event) is not None
         else:
-            name = str(extra.get("child_agent_id") or call or "subagent")[:MAX_ID_CHARS]
-            child_ids[place] = numbers.setdefault(name, len(numbers))
-    return child_ids, notices, tasks
+            child_ids[place] = numbers.setdefault(child_key(event), len(numbers))
+    return child_ids, notices, tasks, asking
 
 
-def _with_extra(part: pd.DataFrame) -> Iterator[tuple[str, int, Mapping[str, Any], str | None]]:
+def _with_extra(part: pd.DataFrame) -> Iterator[tuple[int, Event]]:
+    """Yield the places whose ``extra`` can mean something, with what it and their type say."""
     texts = part["extra"].to_numpy(dtype=object) if "extra" in part.columns else None
     calls = coded(part, "tool_use_id")
-    for kind in ("stop", "notification", "subagent_start", "subagent_stop"):
+    for kind in _SPEAKING:
         for place in np.flatnonzero(is_one_of(part, "event_type", kind)).tolist():
-            call = calls.codes[place]
-            known = None if texts is None else texts[place]
-            yield kind, place, _read_extra(known), None if call < 0 else str(calls.values[call])
+            extra = None if texts is None else texts[place]
+            if kind == "tool_start" and not (isinstance(extra, str | dict) and "asks" in extra):
+                # Calls are many, and few ask.
+                continue
+            call = None if calls.codes[place] < 0 else str(calls.values[calls.codes[place]])
+            about = dict(_read_extra(extra))
+            yield place, Event(agent_id="", event_type=kind, tool_use_id=call, extra=about)
 
 
 def _read_extra(value: Any) -> Mapping[str, Any]:

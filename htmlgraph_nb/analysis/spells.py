@@ -139,24 +139,25 @@ def _marked(signs: Signs, silent: Bools) -> Ints:
 
 def _openings(signs: Signs, ends_turn: Bools) -> _Openings:
     of = signs.of
-    calls = np.flatnonzero(of["closes_tool"])
-    closers = np.concatenate([signs.tool_ids[calls], signs.tool_names[calls]])
-    closings = _Closings(closers, np.concatenate([calls, calls]))
+    calls, refused = np.flatnonzero(of["closes_tool"]), np.flatnonzero(signs.refuses)
+    both = np.concatenate([calls, refused])
+    closers = np.concatenate([signs.tool_ids[both], signs.tool_names[calls]])
+    closings = _Closings(closers, np.concatenate([both, calls]))
     halts = of["ends_session"] | signs.begins
     ends = ends_turn | halts
     opens = np.flatnonzero(of["opens_tool"])
-    tools = _open(
-        opens,
-        np.minimum(closings.after(opens, signs.tool_ids[opens]), _next(ends, opens)),
-        len(ends),
-    )
+    closed = np.minimum(closings.after(opens, signs.tool_ids[opens]), _next(ends, opens))
+    tools = _open(opens, closed, len(ends))
+    asks = signs.asking[opens]
+    asking = _open(opens[asks], closed[asks], len(ends))
     opens, stops = np.flatnonzero(of["opens_child"]), np.flatnonzero(of["closes_child"])
     ended = _Closings(signs.child_ids[stops], stops).after(opens, signs.child_ids[opens])
-    children = _open(opens, np.minimum(ended, _next(of[HALT] | halts, opens)), len(ends))
+    alone = signs.tasks == 0
+    children = _open(opens, np.minimum(ended, _next(of[HALT] | halts | alone, opens)), len(ends))
     told = signs.last(ends_turn | of["counts_tasks"])
     tasks = (told >= 0) & (signs.tasks[told] > 0) & (told > signs.last(of["ends_session"]))
     permission, asked = _questions(signs, closings, ends | of[ANSWER])
-    return _Openings(tools | children | tasks, permission, asked)
+    return _Openings(tools | children | tasks, permission | asking, asked)
 
 
 def _questions(signs: Signs, tools: _Closings, settles: Bools) -> tuple[Bools, Bools]:

@@ -146,6 +146,10 @@ class Rest:
             self.call("GET", f"/api/presence/{quote(agent_id, safe='')}")
         )
 
+    def explanation(self, agent_id: str) -> Any:
+        """Return one agent with the evidence and the rules behind its status, as a JSON object."""
+        return self.call("GET", f"/api/presence/{quote(agent_id, safe='')}?explain=1")
+
     def send_events(self, events: Iterable[Event | Mapping[str, Any]]) -> Any:
         """Send events and return the server's answer, which comes after they are stored.
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
 
-from .fields import count, fit, identifier, mapping, objects
+from .asking import is_question
+from .fields import count, fit, identifier, keyword, mapping, named, objects
 
 AGENT = "claude"
 FINAL_REASONS = frozenset({"end_turn", "stop_sequence", "max_tokens", "refusal"})
@@ -17,10 +20,57 @@ _NO_PROMPT = (
 )
 _INTERRUPT = "[Request interrupted by user"
 _REJECTED = "The user doesn't want to"
+_COMMAND = re.compile(r"<command-name>(/[\w:.-]{1,64})</command-name>")
+_QUITS = frozenset({"/exit", "/quit"})
 _TASK = re.compile(r"<task-id>([\w-]{1,128})</task-id>")
 _TASK_ENDED = re.compile(r"<status>(?:completed|failed|killed|stopped)</status>")
 
 Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Whose line it is and when it was written; ``aside``: a subagent's that has no name."""
+
+    agent_id: str
+    parent: str | None
+    session: str
+    at: datetime
+    aside: bool = False
+
+    def of_parent(self) -> Who:
+        """Return the same of the agent whose subagent it is."""
+        return Who(self.parent or self.agent_id, None, self.session, self.at)
+
+
+class Told(NamedTuple):
+    """What a line tells: of whom, an event type, the key of the event and its other fields."""
+
+    who: Who
+    kind: str
+    key: str | None
+    fields: dict[str, Any]
+
+
+def compaction(record: Record, who: Who) -> Told:
+    """Return what the line of a compaction tells."""
+    facts = mapping(record.get("compactMetadata"))
+    trigger = keyword(facts.get("trigger"))
+    about = named(
+        trigger=trigger, hook_event_name="PostCompact", pre_tokens=count(facts.get("preTokens"))
+    )
+    fields = {"duration_ms": count(facts.get("durationMs")), "extra": about}
+    # The user asked for it at the prompt, so the prompt is where the agent is again.
+    return Told(who, "idle" if trigger == "manual" else "activity", uuid_key(record), fields)
+
+
+def quitting(command: str | None, record: Record, who: Who) -> list[Told]:
+    """Return the end of the session, if the command is one that ends it."""
+    if command not in _QUITS:
+        return []
+    key = uuid_key(record)
+    about = {"extra": {"reason": "prompt_input_exit"}}
+    return [Told(who, "session_end", None if key is None else f"{key}:End", about)]
 
 
 def tokens_of(usage: Record) -> dict[str, int | None]:
@@ -78,6 +128,24 @@ def user_text(record: Record) -> str | None:
 def is_interrupt(text: str) -> bool:
     """Whether the text is the mark of a turn that the user interrupted."""
     return text.startswith(_INTERRUPT)
+
+
+def command_of(text: str) -> str | None:
+    """Return the slash command whose line it is, as "/clear"; None: it is none's."""
+    found = _COMMAND.match(text.lstrip())
+    return None if found is None else found[1]
+
+
+def is_notice(text: str) -> bool:
+    """Whether the text is a notice of a background task's end, which wakes the agent."""
+    return text.startswith("<task-notification>")
+
+
+def ends_with_question(message: Record) -> bool:
+    """Whether the last text of an answer ends with a question."""
+    blocks = objects(message.get("content"))
+    texts = [block.get("text") for block in blocks if block.get("type") == "text"]
+    return bool(texts) and is_question(texts[-1])
 
 
 def is_typed(text: str) -> bool:

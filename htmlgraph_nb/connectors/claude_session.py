@@ -13,27 +13,34 @@ placeholder: where no line tells why it stopped, ``extra`` names the version.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from ..model import Event
+from .asking import asks_of
+from .claude_answers import Answers
 from .claude_lines import (
     AGENT,
     FINAL_REASONS,
     Record,
-    ended_task,
+    Told,
+    Who,
+    command_of,
+    compaction,
+    ends_with_question,
     is_interrupt,
+    is_notice,
     is_typed,
     message_key,
-    tokens_of,
+    quitting,
     user_text,
     uuid_key,
     was_rejected,
 )
+from .claude_tasks import Running, child_start, child_stop
 from .fields import (
-    amount,
     count,
     fit,
     identifier,
@@ -46,31 +53,23 @@ from .fields import (
     objects,
     text,
 )
-from .session import Call, known_agent, record_of, remember_call, type_finder
+from .hooks import call_key
+from .session import LOST_QUIET_S, Call, known_agent, record_of, remember_call, type_finder
 
 SOURCE = "claude-session"
 _may_tell = type_finder(("assistant", "user", "system", "queue-operation"))
 _MAX_SESSIONS = 1_000
+TURN_QUIET_S = 0.1
+"""Lines of one answer follow each other faster, so an answer that told why it stopped is whole."""
 
 
 @dataclass(slots=True)
-class _Who:
-    """Whose line it is and when it was written."""
+class _TurnEnd:
+    """The last answer of a turn; ``asks``: it ends with a question."""
 
-    agent_id: str
-    parent: str | None
-    session: str
-    at: datetime
-
-
-@dataclass(slots=True)
-class _Answer:
-    """The best line so far of an answer that may have more."""
-
+    who: Who
     key: str | None
-    output: int
-    who: _Who
-    record: Record
+    asks: bool
 
 
 @dataclass(slots=True)
@@ -81,14 +80,19 @@ class ClaudeSession:
         session_id: the session of lines that name none, as the file's name tells it.
     """
 
+    QUIETS: ClassVar[tuple[float, ...]] = (TURN_QUIET_S, LOST_QUIET_S)
+
     session_id: str | None = None
     _at: datetime | None = None
     _project: str | None = None
     _known: set[str] = field(default_factory=set)
     _calls: dict[str, Call] = field(default_factory=dict)
-    _background: set[str] = field(default_factory=set)
-    _answers: dict[str, _Answer] = field(default_factory=dict)
-    _turn_ends: dict[str, tuple[_Who, str | None]] = field(default_factory=dict)
+    _running: Running = field(default_factory=Running)
+    _answers: Answers = field(default_factory=Answers)
+    _turn_ends: dict[str, _TurnEnd] = field(default_factory=dict)
+    _in_turn: set[str] = field(default_factory=set)
+    _last_answer: dict[str, str | None] = field(default_factory=dict)
+    _in_command: bool = False
 
     def feed(self, line: bytes) -> list[Event]:
         """Return the events that are certain with this line; InvalidEvent if it is no JSON object.
@@ -108,26 +112,38 @@ class ClaudeSession:
         begun = self._begin(record, who)
         return begun + reader(self, record, who)
 
-    def finish(self) -> list[Event]:
-        """Return the answers and the ends of turns that wait for a line that may not come."""
-        found = [event for agent in list(self._answers) for event in self._flush(agent)]
+    def settle(self, quiet_s: float) -> list[Event]:
+        """Return the answers that told why they stopped, and the ends of turns with them."""
+        if quiet_s >= LOST_QUIET_S:
+            return self.finish()
+        if quiet_s < TURN_QUIET_S:
+            return []
+        found = [event for agent in self._answers.whole() for event in self._flush(agent)]
         for agent in list(self._turn_ends):
             found += self._end_turn(agent)
         return found
 
-    def _who(self, record: Record) -> _Who | None:
+    def finish(self) -> list[Event]:
+        """Return the answers and the ends of turns that wait for a line that may not come."""
+        found = [event for agent in self._answers.agents() for event in self._flush(agent)]
+        for agent in list(self._turn_ends):
+            found += self._end_turn(agent)
+        return found
+
+    def _who(self, record: Record) -> Who | None:
         session = identifier(record.get("sessionId")) or identifier(self.session_id)
         # A line without a time was written about when the one before it was.
         at = self._at = moment(record.get("timestamp")) or self._at
         if session is None or at is None:
             return None
         main = known_agent(session, AGENT)
-        child = identifier(record.get("agentId")) if record.get("isSidechain") is True else None
+        aside = record.get("isSidechain") is True
+        child = identifier(record.get("agentId")) if aside else None
         if child is None:
-            return _Who(main, None, session, at)
-        return _Who(known_agent(child, AGENT), main, session, at)
+            return Who(main, None, session, at, aside)
+        return Who(known_agent(child, AGENT), main, session, at)
 
-    def _event(self, who: _Who, kind: str, key: str | None, **fields: Any) -> Event:
+    def _event(self, who: Who, kind: str, key: str | None, **fields: Any) -> Event:
         return Event(
             event_type=kind,
             timestamp=who.at,
@@ -138,7 +154,14 @@ class ClaudeSession:
             **{"agent_id": who.agent_id, "parent_agent_id": who.parent, **fields},
         )
 
-    def _begin(self, record: Record, who: _Who) -> list[Event]:
+    def _tell(self, told: Iterable[Told]) -> list[Event]:
+        return [self._event(one.who, one.kind, one.key, **one.fields) for one in told]
+
+    def _flush(self, agent: str) -> list[Event]:
+        """Return the answer that another line, or the quiet, has shown to be complete."""
+        return self._tell(self._answers.flush(agent))
+
+    def _begin(self, record: Record, who: Who) -> list[Event]:
         """Return the begin of a session or subagent whose first line this is."""
         if who.agent_id in self._known or len(self._known) >= _MAX_SESSIONS:
             return []
@@ -146,100 +169,90 @@ class ClaudeSession:
         if who.parent is None:
             about = named(version=keyword(record.get("version")))
             return [self._event(who, "session_start", f"{who.session}:SessionStart", extra=about)]
-        parent = _Who(who.parent, None, who.session, who.at)
-        return [self._child_start(who.agent_id, parent)]
+        return self._tell([child_start(who.agent_id, who.of_parent())])
 
-    def _assistant(self, record: Record, who: _Who) -> list[Event]:
+    def _assistant(self, record: Record, who: Who) -> list[Event]:
         message = mapping(record.get("message"))
         if message.get("model") == "<synthetic>":
             if record.get("isApiErrorMessage") is not True:
                 return []
-            self._turn_ends.pop(who.agent_id, None)
+            self._forget_turn(who.agent_id)
             about = named(error=keyword(record.get("error")))
             key = uuid_key(record)
             return [*self._flush(who.agent_id), self._event(who, "error", key, extra=about)]
-        found = self._take_answer(record, message, who)
+        found = self._tell(self._answers.take(record, message, who))
+        known = self._last_answer.get(who.agent_id)
+        key = self._last_answer[who.agent_id] = message_key(record, message)
+        begins = who.agent_id not in self._in_turn and (key is None or key != known)
         for block in objects(message.get("content")):
             call = identifier(block.get("id")) if block.get("type") == "tool_use" else None
             if call is not None and call not in self._calls:
                 name = text(block.get("name"))
                 remember_call(self._calls, call, (name, who.at))
-                key = f"{who.session}:{call}:PreToolUse"
-                fields = {"tool_name": name, "tool_use_id": call}
-                found.append(self._event(who, "tool_start", key, **fields))
-        if who.parent is None:
-            # Work after an end that a hook refused makes that end void.
-            self._turn_ends.pop(who.agent_id, None)
-            if message.get("stop_reason") in FINAL_REASONS:
-                key = message_key(record, message)
-                self._turn_ends[who.agent_id] = who, None if key is None else f"{key}:Stop"
+                own = call_key(who.session, call, "PreToolUse")
+                fields = {"tool_name": name, "tool_use_id": call, "extra": asks_of(name)}
+                found.append(self._event(who, "tool_start", own, **fields))
+                begins = False
+                self._begin_turn(who.agent_id)
+        if begins:
+            # Nobody typed a prompt: a command, a notice or a hook made the model go on.
+            found += self._woken(record, who)
+        # Work after an end that a hook refused makes that end void.
+        self._turn_ends.pop(who.agent_id, None)
+        is_last = message.get("stop_reason") in FINAL_REASONS and not who.aside
+        if is_last and who.agent_id in self._in_turn:
+            own_key = None if key is None else f"{key}:Stop"
+            self._turn_ends[who.agent_id] = _TurnEnd(who, own_key, ends_with_question(message))
         return found
 
-    def _take_answer(self, record: Record, message: Record, who: _Who) -> list[Event]:
-        usage = message.get("usage")
-        if not isinstance(usage, Mapping):
-            return []
-        key = message_key(record, message)
-        best = self._answers.get(who.agent_id)
-        output = count(usage.get("output_tokens")) or 0
-        if best is None or key is None or best.key != key:
-            found = self._flush(who.agent_id)
-            self._answers[who.agent_id] = _Answer(key, output, who, record)
-            return found
-        if output >= best.output:
-            best.output, best.who, best.record = output, who, record
-        return []
+    def _begin_turn(self, agent: str) -> None:
+        if len(self._in_turn) < _MAX_SESSIONS:
+            self._in_turn.add(agent)
 
-    def _flush(self, agent: str) -> list[Event]:
-        """Return the answer that another line has shown to be complete."""
-        best = self._answers.pop(agent, None)
-        if best is None:
-            return []
-        message = mapping(best.record.get("message"))
-        usage = mapping(message.get("usage"))
-        reason = keyword(message.get("stop_reason"))
-        about = named(
-            request_id=keyword(best.record.get("requestId")),
-            stop_reason=reason,
-            version=None if reason else keyword(best.record.get("version")),
-            speed=None if usage.get("speed") in (None, "standard") else keyword(usage["speed"]),
-        )
-        told = {
-            "model": text(message.get("model")),
-            # Older versions told what an answer cost.
-            "cost_usd": amount(best.record.get("costUSD")),
-            "extra": about,
-        }
-        found = [self._event(best.who, "completion", best.key, **told, **tokens_of(usage))]
-        # A second model that advised on the answer is in none of its counts.
-        for place, advice in enumerate(objects(usage.get("iterations"))):
-            if advice.get("type") == "advisor_message":
-                advisor = text(advice.get("model"))
-                key = None if best.key is None else f"{best.key}:advisor:{place}"
-                found.append(
-                    self._event(best.who, "completion", key, model=advisor, **tokens_of(advice))
-                )
-        return found
+    def _forget_turn(self, agent: str) -> None:
+        self._in_turn.discard(agent)
+        self._turn_ends.pop(agent, None)
 
-    def _user(self, record: Record, who: _Who) -> list[Event]:
+    def _woken(self, record: Record, who: Who) -> list[Event]:
+        self._begin_turn(who.agent_id)
+        key = uuid_key(record)
+        return [self._event(who, "activity", None if key is None else f"{key}:Work")]
+
+    def _user(self, record: Record, who: Who) -> list[Event]:
         blocks = objects(mapping(record.get("message")).get("content"))
         results = [block for block in blocks if block.get("type") == "tool_result"]
         if results:
-            return [event for block in results for event in self._result(record, block, who)]
+            self._in_command = False
+        found = [event for block in results for event in self._result(record, block, who)]
         said = user_text(record)
-        if said is None:
+        if said is not None and is_interrupt(said):
+            self._forget_turn(who.agent_id)
+            end = self._event(who, "interrupt", uuid_key(record))
+            return [*self._flush(who.agent_id), *found, end]
+        return found if results or said is None else self._said(said, record, who)
+
+    def _said(self, said: str, record: Record, who: Who) -> list[Event]:
+        if who.aside:
+            # Older versions wrote a subagent's lines among its parent's, without its name.
             return []
-        if is_interrupt(said):
-            self._turn_ends.pop(who.agent_id, None)
-            return [*self._flush(who.agent_id), self._event(who, "interrupt", uuid_key(record))]
-        if record.get("isMeta") is True or record.get("isCompactSummary") is True:
+        # What a command put into words, after its own line, is what the model is asked.
+        expanded = record.get("isMeta") is True and self._in_command and is_typed(said)
+        if (record.get("isMeta") is True and not expanded) or record.get(
+            "isCompactSummary"
+        ) is True:
             return []
         before = [*self._flush(who.agent_id), *self._end_turn(who.agent_id)]
+        if is_notice(said):
+            return [*before, *self._woken(record, who)]
         if not is_typed(said):
-            return before
+            command = command_of(said)
+            self._in_command = self._in_command or command is not None
+            return [*before, *self._tell(quitting(command, record, who))]
+        self._in_command = False
+        self._begin_turn(who.agent_id)
         return [*before, self._event(who, "prompt", uuid_key(record))]
 
-    def _result(self, record: Record, block: Record, who: _Who) -> list[Event]:
+    def _result(self, record: Record, block: Record, who: Who) -> list[Event]:
         call = identifier(block.get("tool_use_id"))
         if call is None:
             return []
@@ -247,95 +260,51 @@ class ClaudeSession:
         about = {"tool_name": name, "tool_use_id": call}
         failed = block.get("is_error") is True
         if failed and was_rejected(record, block):
-            key = f"{who.session}:{call}:PermissionDenied"
+            key = call_key(who.session, call, "PermissionDenied")
             return [self._event(who, "answered", key, extra={"decision": "denied"}, **about)]
         result = mapping(record.get("toolUseResult"))
-        hook = "PostToolUseFailure" if failed else "PostToolUse"
         done = self._event(
             who,
             "tool_error" if failed else "tool_execute",
-            f"{who.session}:{call}:{hook}",
+            call_key(who.session, call, "PostToolUse"),
             status="error" if failed else "ok",
             duration_ms=milliseconds(start, who.at),
             extra={"is_interrupt": True} if result.get("interrupted") is True else None,
             **about,
         )
-        return [done, *self._child(result, who, start)]
+        begun = replace(who, at=start or who.at)
+        return [done, *self._tell(self._running.told_by(result, name, who, begun))]
 
-    def _child(self, result: Record, who: _Who, start: datetime | None) -> list[Event]:
-        """Return what the result of a tool call tells of the subagent that it was."""
-        child, status = identifier(result.get("agentId")), result.get("status")
-        if child is None or status not in ("completed", "async_launched"):
-            return []
-        about = named(agent_type=text(result.get("agentType"), 128))
-        begun = self._child_start(
-            known_agent(child, AGENT), replace(who, at=start or who.at), about
-        )
-        if status == "completed":
-            return [begun, *self._child_stop(child, who, about)]
-        if len(self._background) < _MAX_SESSIONS:
-            self._background.add(child)
-        return [begun]
+    def _queue(self, record: Record, who: Who) -> list[Event]:
+        return self._tell(self._running.noticed(record, who))
 
-    def _child_start(self, name: str, who: _Who, about: dict[str, Any] | None = None) -> Event:
-        extra = {"child_agent_id": name, **(about or {})}
-        return self._event(
-            who, "subagent_start", f"{who.session}:{name}:SubagentStart", extra=extra
-        )
-
-    def _child_stop(self, child: str, who: _Who, about: dict[str, Any] | None) -> list[Event]:
-        name = known_agent(child, AGENT)
-        key = f"{who.session}:{name}:SubagentStop"
-        extra = {"child_agent_id": name, **(about or {})}
-        own = {"agent_id": name, "parent_agent_id": who.agent_id}
-        return [
-            self._event(who, "subagent_stop", key, extra=extra),
-            self._event(who, "session_end", f"{key}:2", extra=about, **own),
-        ]
-
-    def _queue(self, record: Record, who: _Who) -> list[Event]:
-        task = ended_task(record) if self._background else None
-        if task not in self._background:
-            return []
-        self._background.discard(task)
-        return self._child_stop(task, who, None)
-
-    def _system(self, record: Record, who: _Who) -> list[Event]:
+    def _system(self, record: Record, who: Who) -> list[Event]:
         kind = record.get("subtype")
         if kind == "turn_duration":
+            if who.agent_id in self._in_turn and who.agent_id not in self._turn_ends:
+                # Older versions do not tell why an answer stopped.
+                self._turn_ends[who.agent_id] = _TurnEnd(who, uuid_key(record), False)
             return [
                 *self._flush(who.agent_id),
                 *self._end_turn(who.agent_id, who, count(record.get("durationMs"))),
             ]
         if kind != "compact_boundary":
             return []
-        facts = mapping(record.get("compactMetadata"))
-        trigger = keyword(facts.get("trigger"))
-        about = named(
-            trigger=trigger,
-            hook_event_name="PostCompact",
-            pre_tokens=count(facts.get("preTokens")),
-        )
-        return [
-            *self._flush(who.agent_id),
-            self._event(
-                who,
-                # The user asked for it at the prompt, so the prompt is where the agent is again.
-                "idle" if trigger == "manual" else "activity",
-                uuid_key(record),
-                duration_ms=count(facts.get("durationMs")),
-                extra=about,
-            ),
-        ]
+        return [*self._flush(who.agent_id), *self._tell([compaction(record, who)])]
 
     def _end_turn(
-        self, agent: str, who: _Who | None = None, duration_ms: int | None = None
+        self, agent: str, who: Who | None = None, duration_ms: int | None = None
     ) -> list[Event]:
         last = self._turn_ends.pop(agent, None)
         if last is None:
             return []
-        answered, key = last
-        return [self._event(who or answered, "stop", key, duration_ms=duration_ms)]
+        self._in_turn.discard(agent)
+        if last.who.parent is not None:
+            # A subagent has one turn, and its answer is its end.
+            return self._tell(child_stop(agent, last.who.of_parent()))
+        about = {"question": True} if last.asks else None
+        end = who or last.who
+        return [self._event(end, "stop", last.key, duration_ms=duration_ms, extra=about)]
 
 
 _READERS = {

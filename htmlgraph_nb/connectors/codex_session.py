@@ -16,9 +16,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from ..model import Event
+from .asking import asks_of, is_question
 from .codex_lines import Record, Usage, begun_before, failed, growth, own_from, spawned_by, usage_of
 from .fields import (
     count,
@@ -54,6 +55,8 @@ _BURST = timedelta(seconds=1)
 class CodexSession:
     """Reader of one session file of Codex; see ``session.SessionReader``."""
 
+    QUIETS: ClassVar[tuple[float, ...]] = ()
+
     _session: str | None = None
     _agent: str = ""
     _parent: str | None = None
@@ -65,6 +68,8 @@ class CodexSession:
     _n_answers: int = 0
     _request: tuple[str, Usage] | None = None
     _turn: str | None = None
+    _planned: bool = False
+    _failed: bool = False
     _calls: dict[str, Call] = field(default_factory=dict)
     _prompt_form: object = None
     _forked_at: datetime | None = None
@@ -107,6 +112,10 @@ class CodexSession:
         reader = _READERS.get(f"{kind}/{payload.get('type')}")
         return [] if reader is None else reader(self, payload, at)
 
+    def settle(self, quiet_s: float) -> list[Event]:
+        """Return nothing, as ``finish``."""
+        return []
+
     def finish(self) -> list[Event]:
         """Return nothing: all events of this format are certain with their own line."""
         return []
@@ -137,6 +146,7 @@ class CodexSession:
         self._root = session if spawned is None else spawned
         self._project = last_part(payload.get("cwd"))
         self._model = self._turn = self._total = self._request = None
+        self._planned = self._failed = False
         self._n_answers = 0
         self._calls = {}
         self._prompt_form = None
@@ -215,9 +225,9 @@ class CodexSession:
             return []
         name = text(payload.get("name")) or keyword(payload.get("type"))
         remember_call(self._calls, call, (name, at))
-        return [
-            self._event("tool_start", at, f"{call}:PreToolUse", tool_name=name, tool_use_id=call)
-        ]
+        self._failed = False
+        about = {"tool_name": name, "tool_use_id": call, "extra": asks_of(name)}
+        return [self._event("tool_start", at, f"{call}:PreToolUse", **about)]
 
     def _output(self, payload: Record, at: datetime) -> list[Event]:
         call = identifier(payload.get("call_id"))
@@ -245,12 +255,16 @@ class CodexSession:
 
     def _turn_started(self, payload: Record, at: datetime) -> list[Event]:
         self._turn = identifier(payload.get("turn_id"))
+        self._planned = self._failed = False
         return []
 
     def _prompt(self, payload: Record, at: datetime) -> list[Event]:
         form = payload.get("type")
-        if form == "item_completed" and mapping(payload.get("item")).get("type") != "UserMessage":
-            return []
+        if form == "item_completed":
+            item = mapping(payload.get("item")).get("type")
+            self._planned = self._planned or item == "Plan"
+            if item != "UserMessage":
+                return []
         # Some versions write a prompt in both forms.
         self._prompt_form = self._prompt_form or form
         if form != self._prompt_form:
@@ -259,18 +273,27 @@ class CodexSession:
 
     def _turn_ended(self, payload: Record, at: datetime) -> list[Event]:
         cut = payload.get("type") == "turn_aborted"
+        if self._failed and not cut:
+            # The error before it has ended the turn.
+            return []
         turn = identifier(payload.get("turn_id")) or at.isoformat()
-        return [
-            self._event(
-                "interrupt" if cut else "stop",
-                at,
-                f"{turn}:{'Interrupt' if cut else 'Stop'}",
-                duration_ms=count(payload.get("duration_ms")),
-                extra=named(reason=keyword(payload.get("reason"))),
-            )
-        ]
+        asks = is_question(payload.get("last_agent_message"))
+        end = self._event(
+            "interrupt" if cut else "stop",
+            at,
+            f"{turn}:{'Interrupt' if cut else 'Stop'}",
+            duration_ms=count(payload.get("duration_ms")),
+            extra=named(reason=keyword(payload.get("reason")), question=asks or None),
+        )
+        planned, self._planned = self._planned, False
+        if cut or not planned:
+            return [end]
+        # A turn that made a plan ends at the question whether to carry it out.
+        about = {"asks": "plan"}
+        return [end, self._event("permission_request", at, f"{turn}:Plan", extra=about)]
 
     def _error(self, payload: Record, at: datetime) -> list[Event]:
+        self._failed = True
         about = named(error=keyword(payload.get("codex_error_info")))
         return [self._event("error", at, f"error:{at.isoformat()}", extra=about)]
 

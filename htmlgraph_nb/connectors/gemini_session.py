@@ -15,10 +15,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from ..checks import MAX_INTEGER
 from ..model import Event
+from .asking import asks_of, is_question
 from .fields import (
     count,
     fit,
@@ -31,13 +32,17 @@ from .fields import (
     objects,
     text,
 )
-from .session import known_agent, record_of
+from .session import LOST_QUIET_S, known_agent, record_of
 
 AGENT = "gemini"
 SOURCE = "gemini-session"
 _NO_PROMPT = ("<session_context>", "I ran the following shell command:")
 _FINAL = ("success", "error", "cancelled")
 _MAX_CALLS = 10_000
+TURN_QUIET_S = 2.0
+"""Seconds after which an answer without tool calls is taken for the last of its turn."""
+_CHARS_PER_TOKEN = 2
+_SPARE_TOKENS = 8
 
 Record = Mapping[str, Any]
 
@@ -51,12 +56,15 @@ class GeminiSession:
         parent_session: the session whose subagent this one is.
     """
 
+    QUIETS: ClassVar[tuple[float, ...]] = (TURN_QUIET_S, LOST_QUIET_S)
+
     project: str | None = None
     parent_session: str | None = None
     _session: str | None = None
     _agent: str = ""
     _at: datetime | None = None
     _message: Record | None = None
+    _told: tuple[str, Record] | None = None
     _ends_turn: Event | None = None
     _done_calls: set[str] = field(default_factory=set)
 
@@ -78,6 +86,15 @@ class GeminiSession:
         if "type" in record:
             found += self._take_message(record)
         return found
+
+    def settle(self, quiet_s: float) -> list[Event]:
+        """Return the last answer, and the end of the turn where it called no tool."""
+        if quiet_s < TURN_QUIET_S:
+            return []
+        if self._message is not None and _calls_tool(self._message) and quiet_s < LOST_QUIET_S:
+            # Its calls are written once they have ended, which can take long.
+            return []
+        return self.finish()
 
     def finish(self) -> list[Event]:
         """Return the answer and the end of turn that wait for a line that may not come."""
@@ -125,7 +142,12 @@ class GeminiSession:
             known = self._message
             found = [] if known is not None and known.get("id") == name else self._flush()
             self._message = {**message, "id": name, "timestamp": at}
-            return found
+            calls = objects(message.get("toolCalls"))
+            if not calls:
+                return found
+            # Calls are added to an answer that is whole.
+            found += self._flush()
+            return found + [event for call in calls for event in self._call(call, at)]
         found = self._flush()
         if kind == "user" and _is_prompt(message.get("content")):
             return [*found, *self._end_turn(), self._event("prompt", at, f"{name}:BeforeAgent")]
@@ -151,19 +173,22 @@ class GeminiSession:
             # Copies in files of resumed sessions have the same id.
             key = f"{AGENT}:{name}"
             counts = _answer(message, tokens)
-            found.append(self._event("completion", at, key, extra=about, **counts))
-        calls = objects(message.get("toolCalls"))
-        for call in calls:
-            found += self._call(call, at)
-        self._ends_turn = None if calls else self._event("stop", at, f"{name}:AfterAgent")
+            if self._told != (key, counts):
+                found.append(self._event("completion", at, key, extra=about, **counts))
+            self._told = key, counts
+        is_last = not objects(message.get("toolCalls"))
+        asks = {"question": True} if is_question(message.get("content")) else None
+        end = self._event("stop", at, f"{name}:AfterAgent", extra=asks)
+        self._ends_turn = end if is_last else None
         return found
 
     def _call(self, call: Record, begun: datetime) -> list[Event]:
         key, status = identifier(call.get("id")), call.get("status")
         if key is None or key in self._done_calls:
             return []
-        about = {"tool_name": text(call.get("name")), "tool_use_id": key}
-        start = self._event("tool_start", begun, f"{key}:BeforeTool", **about)
+        name = text(call.get("name"))
+        about = {"tool_name": name, "tool_use_id": key}
+        start = self._event("tool_start", begun, f"{key}:BeforeTool", extra=asks_of(name), **about)
         end = moment(call.get("timestamp")) or begun
         if status in _FINAL and len(self._done_calls) < _MAX_CALLS:
             self._done_calls.add(key)
@@ -186,6 +211,18 @@ class GeminiSession:
     def _end_turn(self) -> list[Event]:
         end, self._ends_turn = self._ends_turn, None
         return [] if end is None else [end]
+
+
+def _calls_tool(message: Record) -> bool:
+    """Whether an answer called tools that it does not show yet.
+
+    It has no text, or has used more tokens than its text can need.
+    """
+    content = message.get("content")
+    if not isinstance(content, str):
+        return False
+    output = count(mapping(message.get("tokens")).get("output")) or 0
+    return not content.strip() or output > len(content) / _CHARS_PER_TOKEN + _SPARE_TOKENS
 
 
 def _answer(message: Record, tokens: Record) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ..checks import MAX_ID_CHARS, check_text, kind_of, parse_time
 from ..errors import InvalidEvent
 from ..model import MAX_TYPE_CHARS, Event
 from ..times import utc
+from .asking import asks_of, is_question
 from .fields import count, fit, keyword, last_part, named, text
 
 INTERRUPT_LINE = "[Request interrupted by user for tool use]"
@@ -27,6 +28,13 @@ INTERRUPT_LINE = "[Request interrupted by user for tool use]"
 _TOOL_EVENTS = frozenset(
     "PreToolUse PostToolUse PostToolUseFailure PermissionRequest PermissionDenied".split()
 )
+# A call ends once, however it ends: sources can disagree about that.
+_STEPS = {
+    "PreToolUse": "PreToolUse",
+    "PostToolUse": "PostToolUse",
+    "PostToolUseFailure": "PostToolUse",
+    "PermissionDenied": "PermissionDenied",
+}
 FORM_CLOSED = ("elicitation_complete", "elicitation_response")
 _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.I)
 _HEX = re.compile(r"[0-9a-f]{12,}", re.I)
@@ -92,7 +100,8 @@ def events_of(dialect: Dialect, payload: Mapping[str, Any], received_at: datetim
         found = _child_events(dialect, payload, hook, main)
     else:
         found = _own_events(dialect, payload, hook, main)
-    key = sent.get("event_id") or _derived_id(payload, hook, session)
+    # Other sources tell of the same call, so its own id goes before the sender's.
+    key = _derived_id(payload, hook, session) or sent.get("event_id")
     return [
         Event(**common, **fields, event_id=_nth(key, place)) for place, fields in enumerate(found)
     ]
@@ -155,8 +164,20 @@ def _common(
 
 
 def _derived_id(payload: Mapping[str, Any], hook: str, session: str) -> str | None:
-    call = text(payload.get("tool_use_id"))
-    return fit(f"{session}:{call}:{hook}") if call else None
+    call, step = text(payload.get("tool_use_id")), _STEPS.get(hook)
+    return call_key(session, call, step) if call and step else None
+
+
+def call_key(session: str, call: str, step: str) -> str:
+    """Return the event id of a step of a tool call, the same whoever tells of it.
+
+    Ids of Anthropic's API are unique, and a forked session repeats them under its own id.
+
+    Args:
+        call: the id of the call.
+        step: "PreToolUse", "PostToolUse" (however it ended) or "PermissionDenied".
+    """
+    return fit(f"{call}:{step}" if call.startswith("toolu_") else f"{session}:{call}:{step}")
 
 
 def _nth(key: str | None, place: int) -> str | None:
@@ -202,6 +223,8 @@ def _own_events(dialect: Dialect, payload: Mapping[str, Any], hook: str, main: s
         fields["tool_name"] = text(payload.get("tool_name"))
         fields["tool_use_id"] = text(payload.get("tool_use_id"))
         fields["duration_ms"] = count(payload.get("duration_ms"))
+    if hook == "PreToolUse":
+        fields["extra"] = asks_of(fields["tool_name"])
     if hook == "PostToolUse" and dialect.tells_failure:
         fields["status"] = "ok"
     if hook != "PostToolUseFailure":
@@ -223,16 +246,27 @@ def _event_type(dialect: Dialect, payload: Mapping[str, Any], hook: str) -> str:
 
 
 def _facts(dialect: Dialect, payload: Mapping[str, Any], hook: str) -> Fields | None:
-    facts = {name: _fact(payload.get(name)) for name in dialect.facts.get(hook, ())}
+    facts: Fields = {name: _fact(payload.get(name)) for name in dialect.facts.get(hook, ())}
     if hook == "SessionStart":
         facts["agent_type"] = text(payload.get("agent_type"), 128)
     elif hook == "PermissionDenied":
         facts["decision"] = "denied"
+    elif hook == "PermissionRequest":
+        facts |= asks_of(text(payload.get("tool_name"))) or {}
+    elif hook == "Stop" and _ends_with_question(payload):
+        facts["question"] = True
     elif hook == "Elicitation":
         facts["notification_type"] = "elicitation_dialog"
     if hook not in dialect.types:
         facts["hook_event_name"] = hook[:MAX_TYPE_CHARS]
     return named(**facts)
+
+
+def _ends_with_question(payload: Mapping[str, Any]) -> bool:
+    if payload.get("ends_with_question") is True:
+        return True
+    answer = payload.get("last_assistant_message", payload.get("prompt_response"))
+    return is_question(answer)
 
 
 def _fact(value: object) -> str | int | None:

@@ -31,7 +31,7 @@ from ..checks import kind_of
 from ..errors import InvalidEvent
 from ..model import Event
 from .fields import amount, count, fit, identifier, keyword, last_part, moment, named, text
-from .hooks import agent_id_of
+from .hooks import agent_id_of, call_key
 
 SOURCE = "htmlgraph"
 Row = Mapping[str, Any]
@@ -185,7 +185,7 @@ def _tool(row: Row, kind: str, key: str) -> dict[str, Any]:
     failed = kind == "tool_error"
     if call is not None and call.startswith(_CALL_PREFIXES):
         # As hooks and session files name the same call.
-        key = fit(f"{row['session_id']}:{call}:PostToolUse{'Failure' if failed else ''}")
+        key = call_key(str(row["session_id"]), call, "PostToolUse")
         found["tool_use_id"] = call
     return {
         **found,

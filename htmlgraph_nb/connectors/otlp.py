@@ -22,6 +22,7 @@ from typing import Any
 from ..model import Event
 from ..times import from_micros
 from .fields import count, fit, identifier, keyword, last_part, named, text
+from .hooks import call_key
 from .session import known_agent
 from .telemetry import Attributes, LogRecord, Span
 
@@ -53,14 +54,13 @@ def events_from_log(record: LogRecord, *, received_at: datetime) -> list[Event]:
     fields = translate(values)
     if fields is None:
         return []
-    key = fields.pop("event_id", None)
     at = moment_of(record.at_ns, received_at)
     return [
         Event(
             agent_id=known_agent(session, agent),
             timestamp=at,
             session_id=session,
-            event_id=fit(f"{session}:{key}" if key else _derived_id(session, name, record)),
+            event_id=_key(fields, session) or _derived_id(session, name, record),
             source=SOURCE,
             **_common(record.resource, values),
             **fields,
@@ -146,11 +146,20 @@ def _common(resource: Attributes, values: Attributes) -> Fields:
     }
 
 
+def _key(fields: Fields, session: str) -> str | None:
+    """Return the id of what other sources, too, tell of under an id; None: it has none."""
+    call = fields.get("tool_use_id")
+    if call is not None and fields["event_type"] in ("tool_execute", "tool_error"):
+        return call_key(session, call, "PostToolUse")
+    request = (fields.get("extra") or {}).get("request_id")
+    return None if request is None else fit(f"{session}:answer:{request}")
+
+
 def _derived_id(session: str, name: str, record: LogRecord) -> str:
     """Return an id that a repetition of the record has, too."""
     told = json.dumps(dict(record.attributes), sort_keys=True, default=str)
     digest = sha256(f"{record.at_ns}:{told}".encode("utf-8", "replace")).hexdigest()[:24]
-    return f"{session}:{name}:{digest}"
+    return fit(f"{session}:{name}:{digest}")
 
 
 def number(value: object) -> int | None:
@@ -186,41 +195,41 @@ def _of_type(kind: str, *keywords: str) -> Callable[[Attributes], Fields]:
     return translate
 
 
-def _tool(name_key: str, call_key: str | None) -> Callable[[Attributes], Fields]:
+def _tool(tool_name: str, call_name: str | None) -> Callable[[Attributes], Fields]:
     def translate(values: Attributes) -> Fields:
         failed = _says(values.get("success"), "false")
-        call = None if call_key is None else identifier(values.get(call_key))
-        hook = "PostToolUseFailure" if failed else "PostToolUse"
+        call = None if call_name is None else identifier(values.get(call_name))
         return {
             "event_type": "tool_error" if failed else "tool_execute",
             "status": "error" if failed else "ok",
-            "tool_name": text(values.get(name_key)),
+            "tool_name": text(values.get(tool_name)),
             "tool_use_id": call,
             "duration_ms": number(values.get("duration_ms")),
-            "event_id": None if call is None else f"{call}:{hook}",
         }
 
     return translate
 
 
 def _claude_answer(values: Attributes) -> Fields:
-    request = identifier(values.get("request_id"))
     return {
         "event_type": "completion",
-        "event_id": None if request is None else f"answer:{request}",
         "input_tokens": number(values.get("input_tokens")),
         "cache_read_tokens": number(values.get("cache_read_tokens")),
         "cache_write_5m_tokens": number(values.get("cache_creation_tokens")),
         "output_tokens": number(values.get("output_tokens")),
         "cost_usd": dollars(values.get("cost_usd")),
         "duration_ms": number(values.get("duration_ms")),
-        "extra": named(request_id=keyword(request)),
+        "extra": named(request_id=keyword(values.get("request_id"))),
     }
 
 
 def uncached(whole: int | None, cached: int | None) -> int | None:
     """Return the input without what came from the cache, where a vendor counts both together."""
     return None if whole is None else max(0, whole - (cached or 0))
+
+
+def _sum(known: int | None, more: int | None) -> int | None:
+    return None if known is None else known + (more or 0)
 
 
 def _codex_answer(values: Attributes) -> Fields | None:
@@ -238,10 +247,12 @@ def _codex_answer(values: Attributes) -> Fields | None:
 
 def _gemini_answer(values: Attributes) -> Fields:
     cached = number(values.get("cached_content_token_count"))
+    tool = number(values.get("tool_token_count"))
     said = [number(values.get(f"{kind}_token_count")) for kind in ("output", "thoughts")]
     return {
         "event_type": "completion",
-        "input_tokens": uncached(number(values.get("input_token_count")), cached),
+        # What tools put into the request is not in its input.
+        "input_tokens": _sum(uncached(number(values.get("input_token_count")), cached), tool),
         "cache_read_tokens": cached,
         "output_tokens": None if said == [None, None] else sum(filter(None, said)),
         "duration_ms": number(values.get("duration_ms")),

@@ -14,14 +14,13 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from ..agreement import METRIC
 from ..model import Event
 from .fields import identifier, text
 from .hooks import agent_id_of
 from .otlp import SOURCE, moment_of, uncached
 from .telemetry import Point
 
-METRIC_PREFIX = "metric:"
-"""Begins the event ids of what counters tell."""
 MAX_SERIES = 20_000
 MAX_SESSIONS = 10_000
 
@@ -186,7 +185,7 @@ def _event(one: _Sum, received_at: datetime) -> Event:
         event_type="completion",
         timestamp=moment_of(one.point.at_ns, received_at),
         session_id=one.session,
-        event_id=f"{METRIC_PREFIX}{key}",
+        event_id=f"{METRIC}{key}",
         model=one.model,
         host=text(one.point.resource.get("host.name")),
         source=SOURCE,

@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from ..checks import kind_of
 from ..errors import InvalidEvent
@@ -23,13 +23,22 @@ from .hooks import agent_id_of
 
 MAX_OPEN_CALLS = 10_000
 """Most tool calls of a session whose end is waited for."""
+LOST_QUIET_S = 600.0
+"""Seconds after which nothing more is expected of an answer that is the last line of its file."""
 
 Call = tuple[str | None, datetime | None]
 """Name of a tool and when its call began."""
 
 
 class SessionReader(Protocol):
-    """The state of one session file."""
+    """The state of one session file.
+
+    Attributes:
+        QUIETS: seconds without a new byte, ascending, at which ``settle`` can have news; between
+            two of them it has none.
+    """
+
+    QUIETS: ClassVar[tuple[float, ...]]
 
     def feed(self, line: bytes) -> list[Event]:
         """Return the events that are certain with this line, in the order of the file.
@@ -39,6 +48,16 @@ class SessionReader(Protocol):
 
         Raises:
             InvalidEvent: the line is not a JSON object.
+        """
+
+    def settle(self, quiet_s: float) -> list[Event]:
+        """Return what is certain because nothing was added to the file for so long.
+
+        It can be called again and again, and ``feed`` goes on after it: what was told is not told
+        again, and what a later line brings is told then.
+
+        Args:
+            quiet_s: seconds since the file last grew.
         """
 
     def finish(self) -> list[Event]:
@@ -90,15 +109,6 @@ def supersedes(found: Event, known: Event) -> bool:
 def _rank(answer: Event) -> tuple[bool, int, float]:
     at = answer.timestamp.timestamp() if answer.timestamp else 0.0
     return answer.parent_agent_id is None, answer.output_tokens or 0, at
-
-
-def copy_key(event: Event) -> str | None:
-    """Return what the copies of one event in several files have in common; None: there are none."""
-    key, call = event.event_id, event.tool_use_id
-    if key is not None and call is not None and call.startswith("toolu_"):
-        # Ids of Anthropic's API are unique; a forked session repeats them under its own id.
-        return key.removeprefix(f"{event.session_id}:")
-    return key
 
 
 def remember_call(calls: dict[str, Call], key: str, call: Call) -> None:

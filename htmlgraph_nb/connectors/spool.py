@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any
 
 from ..errors import InvalidEvent
 from ..model import Event
 from .registry import HOOKS
 
+Hear = Callable[[str, Mapping[str, Any]], object]
 
-def events_from_spool(text: bytes, received_at: datetime) -> tuple[list[Event], int]:
+
+def events_from_spool(
+    text: bytes, received_at: datetime, hear: Hear | None = None
+) -> tuple[list[Event], int]:
     """Return the events of a spool file and the number of lines that hold none.
 
     A line is the JSON object that the hook would have sent. A line that was cut off, as by a full
@@ -20,6 +25,7 @@ def events_from_spool(text: bytes, received_at: datetime) -> tuple[list[Event], 
     Args:
         text: the bytes of the file; one that is still written to may end in half a line.
         received_at: the time of events that carry none.
+        hear: called with the kind of agent and the JSON object of each line that was read.
     """
     events: list[Event] = []
     broken = 0
@@ -28,14 +34,18 @@ def events_from_spool(text: bytes, received_at: datetime) -> tuple[list[Event], 
             continue
         try:
             payload = json.loads(line)
-            events += _reader(payload)(payload, received_at=received_at)
+            agent = _agent(payload)
+            events += HOOKS[agent](payload, received_at=received_at)
         except (InvalidEvent, ValueError, RecursionError):
             broken += 1
+        else:
+            if hear is not None:
+                hear(agent, payload)
     return events, broken
 
 
-def _reader(payload: object) -> Callable[..., list[Event]]:
+def _agent(payload: object) -> str:
     added = payload.get("htmlgraph") if isinstance(payload, dict) else None
     agent = added.get("hook") if isinstance(added, dict) else None
     # Lines without a name are from the time when there was one kind of agent.
-    return HOOKS[agent if isinstance(agent, str) and agent in HOOKS else "claude"]
+    return agent if isinstance(agent, str) and agent in HOOKS else "claude"

@@ -111,6 +111,7 @@ class HistoryIndex:
             self._told,
         )
         self._calls, self._children = rows.openings(), rows.children()
+        self._alone = rows.alone()
         self._questions = self._index_questions()
         self._fact_rows = {name: marked(rows.facts[name].known & rows.counts) for name in FACTS}
         self._index_work()
@@ -357,7 +358,10 @@ class HistoryIndex:
         ended, turn_end = last_of(self._session_ends, row), last_of(self._turn_ends, row)
         picks = self._last_signs(row, part, ended, turn_end)
         turn = max(turn_end, ended, part - 1)
-        halt = max(last_of(self._signs[HALT], row), ended, part - 1)
+        alone = last_of(self._alone, row)
+        halt = max(last_of(self._signs[HALT], row), alone, ended, part - 1)
+        if alone >= part:
+            picks.add(alone)
         windows = ((self._calls, turn), (self._children, halt), (self._questions, turn))
         for pairs, low in windows:
             picks.update(_open(pairs, low, row))
@@ -378,8 +382,8 @@ class HistoryIndex:
         """Return the last row of each kind of sign, or the one that alone decides."""
         told = last_of(self._told, row)
         if ended < part and self._working[row] and not self._lingers(turn_end, part, row):
-            # It works: only what is open, and else its very last sign, has a say.
-            return {told}
+            # It works: only what is open, and else its very last sign of work, has a say.
+            return {told, last_of(self._signs[WORK], row)}
         if ended < part and turn_end == told == row:
             # A turn just ended: nothing before it has a say but the subagents.
             return {row}
@@ -411,8 +415,6 @@ class HistoryIndex:
         before = last_of(self._told, part - 1)
         if before >= life:
             state.last_activity = state.newest = from_micros(int(self.rows.times[before]))
-            tool = self.rows.facts["tool_name"].at(before)
-            state.last_event = (self.rows.kinds.at(before), tool or "")
         return state
 
     def _event(self, agent_id: str, row: int) -> Event:

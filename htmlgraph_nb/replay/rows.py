@@ -16,16 +16,37 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..checks import MAX_ID_CHARS, MAX_INTEGER, clip
+from ..checks import MAX_INTEGER, clip
 from ..errors import InvalidEvent
-from ..evidence import ERRORS, MEANINGFUL, SESSION_ENDS, TOOL_DONE, TURN_ENDS, signs_of
-from ..model import TOKEN_FIELDS
+from ..evidence import (
+    ERRORS,
+    MEANINGFUL,
+    SESSION_ENDS,
+    TOOL_DONE,
+    TURN_ENDS,
+    asked_for,
+    background_tasks,
+    child_key,
+    signs_of,
+)
+from ..model import TOKEN_FIELDS, Event
 
 Ints = npt.NDArray[np.integer[Any]]
 Bools = npt.NDArray[np.bool_]
 NEEDED = ("timestamp", "agent_id", "event_type")
 FACTS = ("feature_id", "tool_name", "model", "project", "host", "parent_agent_id")
 _ASKS = frozenset({"permission_prompt", "agent_needs_input", "elicitation_dialog"})
+ASKING = ("tool_start", "permission_request")
+"""Types of which few ask for something special; their ``extra`` is read only where it may."""
+SPEAKING = (
+    *("stop", "notification", "subagent_start", "subagent_stop", "task_start", "task_stop"),
+)
+"""Types whose ``extra`` can mean something."""
+
+
+def may_ask(extra: object) -> bool:
+    """Return whether an ``extra``, or its JSON text, can say what is asked for."""
+    return isinstance(extra, dict | str) and "asks" in extra
 
 
 def marked(flags: Bools) -> Ints:
@@ -151,9 +172,12 @@ class Rows:
         self.extra: dict[int, dict[str, Any]] = {}
         if "extra" not in self.frame:
             return
-        speaking = self.kinds.among(("stop", "notification", "subagent_start", "subagent_stop"))
+        texts = self.frame["extra"].iloc[self.order]
+        speaking = self.kinds.among(SPEAKING)
+        asks = marked(self.kinds.among(ASKING) & texts.notna().to_numpy())
+        speaking[asks] = [may_ask(one) for one in texts.iloc[asks]]
         rows = np.flatnonzero(speaking)
-        texts = self.frame["extra"].iloc[self.order[rows]]
+        texts = texts.iloc[rows]
         for row, text in zip(rows.tolist(), texts.tolist(), strict=True):
             found = _read_object(text) if isinstance(text, str) else text
             if isinstance(found, dict):
@@ -258,13 +282,14 @@ class Rows:
         return self.of_kind(*SESSION_ENDS)
 
     def questions(self) -> list[tuple[int, str, str]]:
-        """Return (row, "permission" | "input", tool or "") of each question to a person."""
+        """Return (row, "permission" | "plan" | "input", tool or "") of each question."""
         found = []
         tools = self.facts["tool_name"]
         for row in self.of_kind("permission_request", "notification").tolist():
             notice = self._notice(row)
             if self.kinds.at(row) == "permission_request" or notice == "permission_prompt":
-                found.append((row, "permission", tools.at(row) or ""))
+                kind = asked_for(self.about(row)) or "permission"
+                found.append((row, kind, tools.at(row) or ""))
             elif notice in _ASKS:
                 found.append((row, "input", ""))
         return found
@@ -288,21 +313,31 @@ class Rows:
         names = numbers[np.where(tools.known, tools.codes, unnamed)]
         keys = np.where(ids.known, ids.codes, names)
         begun, done = self.of_kind("tool_start"), self.of_kind(*TOOL_DONE)
-        with_id = done[ids.known[done]]
+        # The answer about a call ends it, too, where it was refused.
+        with_id = np.concatenate([done, self.of_kind("answered")])
+        with_id = with_id[ids.known[with_id]]
         closing = np.concatenate([done, with_id])
         closed = np.concatenate([names[done], keys[with_id]])
         return begun, self._paired(begun, keys[begun], closing, closed)
 
     def children(self) -> tuple[Ints, Ints]:
-        """Return the rows that start a subagent, and for each the row in which it stopped."""
-        begun, done = self.of_kind("subagent_start"), self.of_kind("subagent_stop")
-        keys = [self._child(row) for row in np.concatenate([begun, done]).tolist()]
+        """Return the rows that start a subagent or a task, and for each the one that ends it."""
+        begun = self.of_kind("subagent_start", "task_start")
+        done = self.of_kind("subagent_stop", "task_stop")
+        keys = [child_key(self.about(row)) for row in np.concatenate([begun, done]).tolist()]
         codes = pd.factorize(np.array(keys, dtype=object))[0]
         return begun, self._paired(begun, codes[: len(begun)], done, codes[len(begun) :])
 
-    def _child(self, row: int) -> str:
-        name = self.extra.get(row, {}).get("child_agent_id") or self.call_ids.at(row) or "subagent"
-        return str(name)[:MAX_ID_CHARS]
+    def alone(self) -> Ints:
+        """Return the rows that end a turn and say that no background task goes on."""
+        stops = self.of_kind("stop").tolist()
+        found = [row for row in stops if background_tasks(self.about(row)) == 0]
+        return np.array(found, dtype=np.int32)
+
+    def about(self, row: int) -> Event:
+        """Return what ``extra`` and the type of a row say, as an event."""
+        kind, call = self.kinds.at(row), self.call_ids.at(row)
+        return Event(agent_id="", event_type=kind, tool_use_id=call, extra=self.extra.get(row))
 
     def _paired(self, begun: Ints, keys: Ints, closing: Ints, closed: Ints) -> Ints:
         """Return for each opening the next closing of the same agent and key."""

@@ -24,6 +24,7 @@ AGENTS = ("claude", "codex", "gemini")
 MAX_LINE_BYTES = 64 << 20
 """A longer line is passed over as broken; images in a session make lines of a few MiB."""
 _SNIFFED_LINES = 20
+_MARK_BYTES = 64
 _HASH_CHARS = 64
 
 OnBytes = Callable[[int], object]
@@ -188,6 +189,7 @@ class SessionTail:
         broken: numbers of the lines that are no JSON objects or longer than MAX_LINE_BYTES, counted
             from 1.
         unfinished: whether the file ends in a part of a line, which is read once it is whole.
+        behind: whether the last call stopped before the end of the file.
     """
 
     file: SessionFile
@@ -195,35 +197,65 @@ class SessionTail:
     n_lines: int = 0
     broken: list[int] = field(default_factory=list)
     unfinished: bool = False
+    behind: bool = False
     _reader: SessionReader | None = None
+    _mark: bytes = b""
 
-    def read(self, *, final: bool = False, on_bytes: OnBytes | None = None) -> Iterator[Event]:
+    def read(
+        self, *, final: bool = False, on_bytes: OnBytes | None = None, max_bytes: int | None = None
+    ) -> Iterator[Event]:
         """Yield the events of what was added to the file since the last call.
 
-        A file that has become shorter is read anew.
+        A file that has become shorter, or has another text where the last call ended, is read anew.
 
         Args:
             final: yield what waits for a line that may still come, too.
+            max_bytes: stop at the first end of a line after so many bytes; None: at the end of the
+                file.
 
         Raises:
             OSError: the file cannot be read.
         """
-        with open(self.file.path, "rb", buffering=1 << 20) as file:
-            size = file.seek(0, os.SEEK_END)
-            if self._reader is None or size < self.offset or self._is_document():
-                self._reader = reader_of(self.file)
+        with open(self.file.path, "rb", buffering=1 << (20 if max_bytes is None else 16)) as file:
+            reader = self._reader
+            if reader is None or self._is_document() or not self._goes_on(file):
+                reader = self._reader = reader_of(self.file)
                 self.offset = self.n_lines = 0
                 self.broken = []
             file.seek(self.offset)
-            self.unfinished = False
+            self.unfinished = self.behind = False
+            end = None if max_bytes is None else self.offset + max_bytes
             for line in self._lines(file, on_bytes):
                 self.n_lines += 1
                 try:
-                    yield from self._reader.feed(line) if line else ()
+                    yield from reader.feed(line) if line else ()
                 except InvalidEvent:
                     self.broken.append(self.n_lines)
+                if end is not None and self.offset >= end:
+                    self.behind = True
+                    break
         if final:
-            yield from self._reader.finish()
+            yield from reader.finish()
+
+    def _goes_on(self, file: BinaryIO) -> bool:
+        """Whether the file still has the text before the offset that was read there."""
+        if file.seek(0, os.SEEK_END) < self.offset:
+            return False
+        file.seek(self.offset - len(self._mark))
+        return file.read(len(self._mark)) == self._mark
+
+    @property
+    def quiets(self) -> tuple[float, ...]:
+        """Seconds without a new byte at which ``settle`` can have news, ascending."""
+        return () if self._reader is None else self._reader.QUIETS
+
+    def settle(self, quiet_s: float) -> list[Event]:
+        """Return what is certain because nothing was added to the file for ``quiet_s`` seconds."""
+        return [] if self._reader is None else self._reader.settle(quiet_s)
+
+    def finish(self) -> list[Event]:
+        """Return what waits for a line that may no longer come."""
+        return [] if self._reader is None else self._reader.finish()
 
     def _is_document(self) -> bool:
         return self.file.path.endswith(".json")
@@ -233,6 +265,7 @@ class SessionTail:
         read = file.read if self._is_document() else file.readline
         while raw := read(MAX_LINE_BYTES):
             n_bytes = len(raw)
+            last = b""
             too_long = n_bytes == MAX_LINE_BYTES and not raw.endswith(b"\n")
             while too_long and (last := read(MAX_LINE_BYTES)):
                 n_bytes += len(last)
@@ -242,6 +275,7 @@ class SessionTail:
                 self.unfinished = True
                 return
             self.offset += n_bytes
+            self._mark = (last if too_long and last else raw)[-_MARK_BYTES:]
             if on_bytes is not None:
                 on_bytes(n_bytes)
             yield b"\0" if too_long else raw.strip()

@@ -9,32 +9,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from ..connectors.fields import fit
-from ..connectors.session import copy_key, supersedes
+from ..connectors.session import LOST_QUIET_S, supersedes
 from ..model import Event
+from ..older_database.told import Told
 from ..presence import PresenceManager
+from ..sources import MAX_EVENTS, at_of, closings
 from ..storage.store import open_reader, translated
-from ..times import from_micros
-from .closing import closings, stored_ids
 from .files import OnBytes, SessionFile, SessionTail
 
-QUIET_S = 600.0
-"""Seconds after which nothing more is expected of an answer that is the last line of its file."""
-SKEW = timedelta(seconds=5)
-"""By how much the line of a file can be earlier than what a hook tells of the same."""
-MAX_EVENTS = 20_000
-"""Most events of one transaction; a session has seldom more."""
-
-_TOLD_BY_OTHERS = """
-SELECT session.name, type.name = 'completion', min(e.ts) FROM events e
-    JOIN names session ON session.id = e.session
-    JOIN names type ON type.id = e.type
-    LEFT JOIN names source ON source.id = e.source
-WHERE source.name IS NULL OR (source.name NOT LIKE '%-session' AND source.name <> 'timer')
-GROUP BY 1, 2
-"""
+_IN_STEP = 500
 
 
 @dataclass(slots=True)
@@ -44,7 +30,7 @@ class ImportReport:
     Attributes:
         files: session files that were read; unreadable: those that could not be.
         accepted: events that are new in the database; known: those that were there already.
-        told: events that were left out because hooks or telemetry tell of that time.
+        told: events that were left out because hooks or telemetry told the same.
         broken: lines that are no JSON objects, as ``path:line``.
     """
 
@@ -59,9 +45,7 @@ class ImportReport:
 class SessionImporter:
     """Puts sessions into a database, those that are there already once more without effect.
 
-    A session of which something else than its file has told, such as hooks, keeps what that told:
-    from then on only the answers are taken from the file, or all but the answers, whichever was
-    not told.
+    What hooks or telemetry have told of a session already is not taken from its file again.
 
     Args:
         manager: the open database.
@@ -71,8 +55,7 @@ class SessionImporter:
     def __init__(self, manager: PresenceManager, now: datetime) -> None:
         self._manager = manager
         self._now = now
-        self._since = _told_since(manager.db_path)
-        self._seen: set[str] = set()
+        self._older = Told(manager.db_path, by_older=True)
         self.report = ImportReport()
 
     def take(self, file: SessionFile, on_bytes: OnBytes | None = None) -> None:
@@ -82,7 +65,7 @@ class SessionImporter:
             CapacityError, StoreError: the database cannot take it; nothing of the rest happened.
         """
         tail = SessionTail(file)
-        quiet = self._now.timestamp() - file.modified >= QUIET_S
+        quiet = self._now.timestamp() - file.modified >= LOST_QUIET_S
         report = self.report
         try:
             events = final_events(tail.read(final=quiet, on_bytes=on_bytes))
@@ -91,28 +74,31 @@ class SessionImporter:
             return
         report.files += 1
         report.broken += [f"{file.path}:{line}" for line in tail.broken]
-        events = self._not_told(events)
-        stored = stored_ids(self._manager.db_path, events)
-        fresh = [event for event in events if event.event_id not in stored]
-        report.known += len(events) - len(fresh)
+        untold = self._older.untold(events)
+        report.told += len(events) - len(untold)
+        stored = stored_ids(self._manager.db_path, untold)
+        fresh = [event for event in untold if event.event_id not in stored]
+        report.known += len(untold) - len(fresh)
         for start in range(0, len(fresh), MAX_EVENTS):
             part = fresh[start : start + MAX_EVENTS]
-            self._manager.ingest([*part, *closings(self._manager, part, self._now)])
-            report.accepted += len(part)
+            accepted, told = ingest_past(self._manager, part, self._now)
+            report.accepted += accepted
+            report.told += told
 
-    def _not_told(self, events: Sequence[Event]) -> list[Event]:
-        """Return what neither an earlier file of this import nor another source has told."""
-        found = []
-        for event in events:
-            key = copy_key(event)
-            since = self._since.get((event.session_id or "", event.event_type == "completion"))
-            if since is not None and _at(event) >= since - SKEW:
-                self.report.told += 1
-            elif key is None or key not in self._seen:
-                found.append(event)
-                if key is not None:
-                    self._seen.add(key)
-        return found
+
+def ingest_past(
+    manager: PresenceManager, events: Sequence[Event], now: datetime
+) -> tuple[int, int]:
+    """Store events of the past, and return how many are new and how many others told already.
+
+    Args:
+        events: those that are not stored.
+        now: the present time, UTC.
+    """
+    closed = closings(manager, events, now)
+    n_known = len(stored_ids(manager.db_path, closed))
+    receipt = manager.ingest([*events, *closed])
+    return receipt.accepted - len(closed) + n_known, receipt.duplicates - n_known
 
 
 def import_sessions(
@@ -134,25 +120,37 @@ def final_events(events: Iterable[Event]) -> list[Event]:
     An event without an id is given one, which it has again when the file is read again.
     """
     kept: dict[str, Event] = {}
-    nameless: Counter[str] = Counter()
-    for event in events:
-        key = event.event_id
-        if key is None:
-            name = f"{event.agent_id}:{event.event_type}:{_at(event).isoformat()}"
-            nameless[name] += 1
-            key = fit(f"{name}:{nameless[name]}")
-            kept[key] = replace(event, event_id=key)
-        elif key not in kept or supersedes(event, kept[key]):
+    ids = Ids()
+    for event in map(ids.identified, events):
+        key = str(event.event_id)
+        if key not in kept or supersedes(event, kept[key]):
             kept[key] = event
-    return sorted(kept.values(), key=_at)
+    return sorted(kept.values(), key=at_of)
 
 
-def _at(event: Event) -> datetime:
-    return event.timestamp or from_micros(0)
+class Ids:
+    """Gives ids to the events of one file that have none."""
+
+    def __init__(self) -> None:
+        self._known: Counter[str] = Counter()
+
+    def identified(self, event: Event) -> Event:
+        """Return the event with an id, which it has again when the file is read again."""
+        if event.event_id is not None:
+            return event
+        name = f"{event.agent_id}:{event.event_type}:{at_of(event).isoformat()}"
+        self._known[name] += 1
+        return replace(event, event_id=fit(f"{name}:{self._known[name]}"))
 
 
-def _told_since(path: str) -> dict[tuple[str, bool], datetime]:
-    """Return session and whether it is about answers → since when others than files tell of it."""
+def stored_ids(path: str, events: Sequence[Event]) -> set[str | None]:
+    """Return the ids of those of the events that are in the database."""
+    ids = [event.event_id for event in events if event.event_id is not None]
+    found: set[str | None] = set()
     with closing(open_reader(path)) as db, translated(path):
-        rows = db.execute(_TOLD_BY_OTHERS).fetchall()
-    return {(session, bool(answers)): from_micros(ts) for session, answers, ts in rows}
+        for start in range(0, len(ids), _IN_STEP):
+            part = ids[start : start + _IN_STEP]
+            marks = ", ".join("?" * len(part))
+            text = f"SELECT event_id FROM events WHERE event_id IN ({marks})"
+            found.update(event_id for (event_id,) in db.execute(text, part))
+    return found

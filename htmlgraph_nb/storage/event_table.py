@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..connectors.session import copy_key, supersedes
+from ..connectors.session import supersedes
 from ..model import Event
 from ..times import to_micros
 from .columnar import HISTORY_SCHEMA
@@ -63,7 +63,7 @@ class EventTable:
         for event in events:
             if event.timestamp is None:
                 continue
-            key = copy_key(event)
+            key = event.event_id
             row = None if key is None else self._rows.get(key)
             if row is None:
                 row = len(self)

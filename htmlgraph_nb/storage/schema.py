@@ -4,6 +4,7 @@
 integers against ``names``; the view ``history`` shows them as text, for people and for queries.
 ``agent_presence`` is the present state, with the evidence behind it as JSON. ``segments`` names the
 columnar copies of history beside the file: range of ids, size, checksum, earliest and latest time.
+``tellings`` names what several sources may tell of, once for each telling, stored or not.
 """
 
 from __future__ import annotations
@@ -232,7 +233,18 @@ _VERSION_2 = (
     "CREATE TRIGGER names_updated AFTER UPDATE ON names BEGIN DELETE FROM segments; END",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
+_VERSION_3 = (
+    """CREATE TABLE tellings (
+        id INTEGER PRIMARY KEY,
+        ts INTEGER NOT NULL,
+        fact TEXT NOT NULL,
+        source TEXT NOT NULL,
+        event_id TEXT
+    )""",
+    "CREATE INDEX tellings_fact ON tellings (fact, ts)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 """Statements that lead from each version to the next; the newest version is their number."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -23,6 +23,7 @@ from ..state import AgentState, from_record, to_record
 from ..times import from_micros, to_micros
 from ..wire import dumps
 from .schema import EVENT_COLUMNS, NAMED, PLAIN
+from .tellings import Tellings
 
 _MAX_NAMES = 50_000
 _NO_COUNTS = (None,) * len(TOKEN_FIELDS)
@@ -79,6 +80,7 @@ class Transaction:
         self.seq = seq
         self.seen_seq = seen_seq
         self._rows: list[tuple[Any, ...]] = []
+        self._tellings = Tellings(db)
         # Ids of the events of this transaction, whose rows are not inserted yet.
         self._fresh_ids: set[str] = set()
 
@@ -147,6 +149,14 @@ class Transaction:
         )
         self._db.execute("UPDATE meta SET value = ? WHERE key = 'forgotten_seq'", (self.seq,))
 
+    def is_new(self, event: Event, at: datetime) -> bool:
+        """Take a telling of a fact and return whether nothing that is stored tells of it already.
+
+        Args:
+            at: the time of an event that carries none.
+        """
+        return self._tellings.is_new(event, event.timestamp or at)
+
     def forgotten_seq(self) -> int:
         """Return the seq at which an agent was last forgotten; 0: never."""
         row = self._db.execute("SELECT value FROM meta WHERE key = 'forgotten_seq'").fetchone()
@@ -200,6 +210,7 @@ class Transaction:
 
         The newest row always stays: it holds the last seq.
         """
+        self._tellings.delete(before, limit)
         deleted = self._db.execute(
             "DELETE FROM events WHERE ts < ? AND id IN (SELECT id FROM events "
             "WHERE id < (SELECT max(id) FROM events) ORDER BY id LIMIT ?)",

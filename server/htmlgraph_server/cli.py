@@ -23,7 +23,7 @@ from htmlgraph_nb.locations import data_dir, spool_path
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.price_table import price_of
 
-from .config import SETTINGS, Config, make_config
+from .config import SETTINGS, Config, Setting, make_config
 from .connect.command import add_parser as add_connect_parser
 from .demo import SimulatedAgent, simulated_agents
 from .history_commands import add_parsers as add_history_parsers
@@ -31,6 +31,7 @@ from .import_command import add_parser as add_import_parser
 from .report import status_lines
 from .runtime import calm_collector, listen, run
 from .service import Service
+from .why_command import add_parser as add_why_parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,13 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--no-browser", action="store_true", help="do not open the page")
     for command in (serve, demo):
         for setting in SETTINGS:
-            shown = f" (default: {setting.default_text})" if setting.default_text else ""
-            command.add_argument(
-                setting.flag,
-                dest=f"setting_{setting.name}",
-                metavar=setting.name.split("_")[-1].upper(),
-                help=f"{setting.help}{shown}; also {setting.variable}",
-            )
+            _add_setting(command, setting)
     status = commands.add_parser("status", help="what the running server says of itself")
     status.set_defaults(run=_status)
     status.add_argument("--url", help="of the server (default: the one that runs here)")
@@ -85,9 +80,28 @@ def _parser() -> argparse.ArgumentParser:
     connect = add_connect_parser(commands, print)
     importer = add_import_parser(commands, print)
     history = add_history_parsers(commands, print)
-    for verbose in (serve, demo, status, connect, importer, *history):
+    why = add_why_parser(commands, print)
+    for verbose in (serve, demo, status, connect, importer, *history, why):
         verbose.add_argument("--verbose", action="store_true", help="log everything")
     return parser
+
+
+def _add_setting(command: argparse.ArgumentParser, setting: Setting) -> None:
+    shown = f" (default: {setting.default_text})" if setting.default_text else ""
+    dest = f"setting_{setting.name}"
+    command.add_argument(
+        setting.flag,
+        dest=dest,
+        metavar=setting.name.split("_")[-1].upper(),
+        help=f"{setting.help}{shown}; also {setting.variable}",
+        nargs="?" if setting.is_switch else None,
+        const="on" if setting.is_switch else None,
+    )
+    if setting.is_switch:
+        flag = setting.flag.replace("--", "--no-")
+        command.add_argument(
+            flag, dest=dest, action="store_const", const="off", help=argparse.SUPPRESS
+        )
 
 
 def _count(text: str) -> int:
@@ -154,7 +168,7 @@ async def _run(config: Config, **demo: Any) -> None:
 
 def _demo(arguments: argparse.Namespace) -> int:
     # Simulated agents get a file of their own: they shall not mix with anybody's real history.
-    config = _config(arguments, db=os.path.join(data_dir(), "demo.db"))
+    config = _config(arguments, db=os.path.join(data_dir(), "demo.db"), watch="off")
     agents = simulated_agents(arguments.agents, arguments.seed)
     asyncio.run(
         _run(config, agents=agents, speed=arguments.speed, browser=not arguments.no_browser)

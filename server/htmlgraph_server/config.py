@@ -99,6 +99,11 @@ class Setting:
         return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
 
     @property
+    def is_switch(self) -> bool:
+        """Whether it is on or off, so that its flag needs no value and has a ``--no-`` form."""
+        return self.parse is _switch
+
+    @property
     def variable(self) -> str:
         """Its environment variable."""
         return "HTMLGRAPH_" + self.name.upper()
@@ -125,6 +130,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("forget_after", duration_s, 86_400.0, "silence until it leaves the roster; 0: never"),
     Setting("retain", duration_s, 0.0, "age at which history is deleted, as 90d; 0: never"),
     Setting("synchronous", _synchronous, "NORMAL", "SQLite's synchronous: NORMAL or FULL"),
+    Setting("watch", _switch, None, "follow the agents' session files on this machine: on or off"),
     Setting("seal", _switch, True, "columnar copies of history, for fast loading: on or off"),
 )
 
@@ -166,6 +172,7 @@ class Config:
     retain_s: float = 0.0
     synchronous: str = "NORMAL"
     seal: bool = True
+    watch: bool = False
 
     def __post_init__(self) -> None:
         if not self.token and not is_loopback(self.host):
@@ -237,4 +244,6 @@ def _config_of(values: Mapping[str, Any]) -> Config:
         retain_s=values["retain"],
         synchronous=values["synchronous"],
         seal=values["seal"],
+        # Who listens for others, too, is not the one whose folders these are.
+        watch=is_loopback(values["host"]) if values["watch"] is None else values["watch"],
     )

@@ -59,11 +59,15 @@ class OnePresence(Api):
     """``GET /api/presence/{agent_id}``: one agent."""
 
     def get(self, agent_id: str) -> None:
-        self.known_parameters()
+        self.known_parameters("explain")
+        explained = self.choice_parameter("explain", ("0", "1"), "0") == "1"
         entry = self.service.hub.board.entries.get(check_text(agent_id, "agent_id"))
-        if entry is None:
+        found = None if entry is None else entry.presence.to_dict()
+        if explained:
+            found = self.service.manager.explain(agent_id)
+        if found is None:
             raise Problem(404, "unknown_agent", f"nothing is known of {clip(agent_id)}", "agent_id")
-        self.send_json(entry.presence.to_dict())
+        self.send_json(found)
 
     head = get
 
@@ -90,9 +94,13 @@ class AgentHook(Api):
         if translate is None:
             known = ", ".join(HOOKS)
             raise Problem(404, "not_found", f"no hooks of {clip(agent)} are known, only {known}")
-        events = translate(self.json_object(), received_at=datetime.now(UTC))
+        payload = self.json_object()
+        events = translate(payload, received_at=datetime.now(UTC))
         if events:
             await committed(self.service.manager.submit(events, received))
+        if self.service.live is not None:
+            # After the commit: what the file tells of the same comes second.
+            self.service.live.hear(agent, payload, self.request.remote_ip)
         self.set_status(204)
 
 

@@ -85,7 +85,7 @@ def _lines(report: ImportReport, db: str) -> list[str]:
         f"{report.known:,} were there already"
     ]
     if report.told:
-        lines.append(f"{report.told:,} events are left out: hooks or telemetry told of that time")
+        lines.append(f"{report.told:,} events are left out: hooks or telemetry told the same")
     for what, places in (
         ("broken lines are left out", report.broken),
         ("unreadable files are left out", report.unreadable),

@@ -106,7 +106,13 @@ def _presence_routes() -> Part:
         "description": "Every agent.",
         "content": _content(record({"cursor": CURSOR, "agents": agents})),
     }
-    one = _answer("The agent.", "AgentPresence")
+    either = {"anyOf": [reference("AgentPresence"), reference("ExplainedPresence")]}
+    one = {"description": "The agent.", "content": _content(either)}
+    why = _query(
+        "explain",
+        {"type": "string", "enum": ["0", "1"], "default": "0"},
+        "1: add the evidence with its times, and the rules that were asked.",
+    )
     off = {
         "description": "It is offline now.",
         "content": _content(record({"success": {"const": True}, "agent_id": text()})),
@@ -117,7 +123,9 @@ def _presence_routes() -> Part:
             "get": _operation("list_presence", "All agents.", _responses(every, "400"))
         },
         "/api/presence/{agent_id}": {
-            "get": _operation("get_presence", "One agent.", _responses(one, "400 404"), path)
+            "get": _operation(
+                "get_presence", "One agent.", _responses(one, "400 404"), [*path, why]
+            )
         },
         "/api/presence/{agent_id}/offline": {
             "post": _operation(

@@ -27,6 +27,13 @@ def _ms(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f} ms"
 
 
+def _watching(told: Mapping[str, Any]) -> str:
+    if not told["folders"]:
+        return "no session files"
+    where = ", ".join(told["folders"])
+    return f"{told['followed']} of {told['files']} session files in {where}"
+
+
 def status_lines(report: Mapping[str, Any]) -> list[str]:
     """Return the lines of a two-column table of a status report."""
     agents, clients = report["agents"], report["clients"]
@@ -44,6 +51,7 @@ def status_lines(report: Mapping[str, Any]) -> list[str]:
         ("frames", f"{frames['per_second']:.1f}/s, {frames['total']} in all"),
         ("latency", f"p50 {_ms(latency['p50'])}, p99 {_ms(latency['p99'])}"),
         ("queue", f"{_bytes(report['queue']['bytes'])}, {report['queue']['writes']} writes"),
+        ("watching", _watching(report["watching"])),
         ("database", f"{report['database']['path']} ({_bytes(report['database']['bytes'])})"),
     ]
     width = max(len(name) for name, _ in rows)

@@ -22,10 +22,8 @@ from htmlgraph_nb.presence import PresenceManager
 from .app import connect, make_app
 from .config import Config
 from .descriptors import BoundedServer, raise_limit
-from .sealer import Sealer
 from .service import Service, make_service
-from .spool import Spool
-from .watch import Watcher
+from .watch import Watcher, make_watcher
 
 logger = logging.getLogger("htmlgraph.server")
 
@@ -130,12 +128,7 @@ async def run(
         body_timeout=BODY_S,
     )
     server.add_sockets(sockets)
-    watcher = Watcher(
-        manager,
-        Spool(manager, spool) if spool else None,
-        config.retain_s,
-        Sealer(manager.db_path) if config.seal else None,
-    )
+    watcher = make_watcher(service, spool)
     url = url_of(config, sockets)
     # A second signal changes nothing: it could cut off commits and goodbyes.
     with _signals(loop, stop):

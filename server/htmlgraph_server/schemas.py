@@ -134,6 +134,28 @@ def _presence() -> Schema:
     }
 
 
+def _explained() -> Schema:
+    rule = record({"rule": {"type": "string"}, "fits": {"type": "boolean"}})
+    evidence = record(
+        {
+            "what": {"type": "string"},
+            "about": {"type": ["string", "null"]},
+            "at": _time("When, UTC."),
+        }
+    )
+    explanation = record(
+        {
+            "rules": {
+                "type": "array",
+                "items": rule,
+                "description": "Those that were asked, in their order; only the last fits.",
+            },
+            "evidence": {"type": "array", "items": evidence, "description": "The newest first."},
+        }
+    )
+    return record({**_presence()["properties"], "explanation": explanation})
+
+
 def _history_event() -> Schema:
     known = {**_EVENT, "seq": _count("Number of the event in this database.")}
     columns = {
@@ -227,6 +249,7 @@ def named_schemas() -> dict[str, Schema]:
     return {
         "Event": _event(),
         "AgentPresence": _presence(),
+        "ExplainedPresence": _explained(),
         "HistoryEvent": _history_event(),
         "Activity": _activity(),
         "Status": _status(),

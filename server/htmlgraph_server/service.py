@@ -12,6 +12,7 @@ from .auth import Guard
 from .board import Board
 from .config import Config
 from .hub import Hub, Scheduler
+from .live import Live
 
 
 @dataclass
@@ -24,6 +25,7 @@ class Service:
         hub: the dashboards.
         guard: who may pass.
         body_bytes: what the bodies of requests that are on their way hold.
+        live: what hears of the agents on this machine; None: nothing.
     """
 
     config: Config
@@ -31,6 +33,7 @@ class Service:
     hub: Hub
     guard: Guard
     body_bytes: int = 0
+    live: Live | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: float = field(default_factory=time.monotonic)
 

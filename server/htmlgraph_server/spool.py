@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from htmlgraph_nb.connectors.spool import events_from_spool
+from htmlgraph_nb.connectors.spool import Hear, events_from_spool
 from htmlgraph_nb.presence import PresenceManager
 
 logger = logging.getLogger("htmlgraph.spool")
@@ -31,6 +31,7 @@ class Spool:
         manager: where the events go.
         path: the file to which hooks append.
         monotonic: returns seconds that never go back.
+        hear: called with the kind of agent and the input of each hook; None: nobody is.
     """
 
     def __init__(
@@ -38,7 +39,9 @@ class Spool:
         manager: PresenceManager,
         path: str,
         monotonic: Callable[[], float] = time.monotonic,
+        hear: Hear | None = None,
     ) -> None:
+        self._hear = hear
         self._manager = manager
         self._path = path
         self._monotonic = monotonic
@@ -69,7 +72,7 @@ class Spool:
     def _ingest(self, path: str) -> int:
         try:
             with open(path, "rb") as file:
-                events, n_broken = events_from_spool(file.read(), datetime.now(UTC))
+                events, n_broken = events_from_spool(file.read(), datetime.now(UTC), self._hear)
             n_new = 0
             for start in range(0, len(events), _STEP_EVENTS):
                 n_new += self._manager.ingest(events[start : start + _STEP_EVENTS]).accepted

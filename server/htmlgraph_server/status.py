@@ -66,11 +66,18 @@ def status_report(service: Service) -> dict[str, Any]:
             "p99": None if p99 is None else round(p99 * 1_000, 3),
         },
         "queue": {"bytes": hub.queue_bytes(), "writes": service.manager.n_queued},
+        "watching": _watching(service),
         "database": {
             "path": service.manager.db_path,
             "bytes": _file_bytes(service.manager.db_path),
         },
     }
+
+
+def _watching(service: Service) -> dict[str, Any]:
+    if service.live is None:
+        return {"folders": [], "files": 0, "followed": 0, "processes": 0}
+    return service.live.report()
 
 
 class _ServiceCollector(Collector):

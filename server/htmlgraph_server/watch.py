@@ -1,6 +1,8 @@
-"""The server's own thread beside the loop: other processes' writes, timers, spool, retention.
+"""The server's own threads beside the loop: others' writes, timers, spool, retention, live sources.
 
 All of it waits for the disk or for the writer's lock now and then, so none of it runs on the loop.
+Live sources, which read what agents leave behind, have a thread of their own: the passing of time
+does not wait for them.
 """
 
 from __future__ import annotations
@@ -8,14 +10,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from htmlgraph_nb.errors import HtmlgraphError
 from htmlgraph_nb.presence import PresenceManager
+from htmlgraph_nb.sources import Feed, LiveSource
+from htmlgraph_nb.times import utc_now
 
+from .live import Live
 from .sealer import Sealer
+from .service import Service
 from .spool import Spool
 
 logger = logging.getLogger("htmlgraph.watch")
@@ -26,17 +32,88 @@ SPOOL_S = 1.0
 SEAL_S = 60.0
 RETENTION_S = 60.0
 RETENTION_PAUSE_S = 0.05
+FAILED_S = 1.0
+"""Seconds until a source that failed is asked again."""
 
 
 @dataclass
 class _Chore:
-    """What is to be done again and again; sooner (``again_s``) while it says there is more."""
+    """What is to be done again and again.
 
-    every_s: float
+    Attributes:
+        run: does it.
+        pause_s: returns the seconds until the next time, of what ``run`` returned; None: it failed.
+    """
+
     run: Callable[[], object]
-    again_s: float | None = None
+    pause_s: Callable[[object], float]
     due: float = 0.0
     failing: bool = False
+
+
+def _every(seconds: float, run: Callable[[], object], again_s: float | None = None) -> _Chore:
+    """Return a chore of a fixed interval; of a shorter one while ``run`` says there is more."""
+    sooner = seconds if again_s is None else again_s
+    return _Chore(run, lambda more: sooner if more else seconds)
+
+
+class _Runner:
+    """One thread that does chores when they are due."""
+
+    def __init__(self, name: str, chores: Sequence[_Chore]) -> None:
+        self._chores = chores
+        self._stopping = False
+        self._woken = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Let everything be due now."""
+        for chore in self._chores:
+            chore.due = 0.0
+        self._woken.set()
+
+    def stop(self) -> None:
+        """Stop after the chore that is running, and wait for that."""
+        self._stopping = True
+        self._woken.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._woken.clear()
+            for chore in self._chores:
+                if chore.due <= time.monotonic() and not self._stopping:
+                    # Before it is done: who wakes it meanwhile wants it done once more.
+                    chore.due = float("inf")
+                    pause_s = chore.pause_s(_do(chore))
+                    chore.due = min(chore.due, time.monotonic() + pause_s)
+            nearest = min((chore.due for chore in self._chores), default=float("inf"))
+            if not self._stopping:
+                self._woken.wait(min(max(0.0, nearest - time.monotonic()), 60.0))
+
+
+def _do(chore: _Chore) -> object:
+    """Run a chore and return what it returned; None where it failed."""
+    try:
+        found = chore.run()
+    except (HtmlgraphError, OSError) as error:
+        # Said once: the file may be away for hours.
+        if not chore.failing:
+            logger.warning("%s", error)
+        chore.failing = True
+    except Exception:
+        # The thread must live: without it no time passes and nothing of others is seen.
+        if not chore.failing:
+            logger.exception("a chore of the server failed")
+        chore.failing = True
+    else:
+        chore.failing = False
+        return found
+    return None
 
 
 class Watcher:
@@ -47,6 +124,7 @@ class Watcher:
         spool: the hooks' spool; None: it is not taken in.
         retain_s: age in seconds at which history is deleted; 0: never.
         sealer: seals history; None: it is not sealed.
+        sources: what else tells of agents, each asked as often as it wants to be.
     """
 
     def __init__(
@@ -55,61 +133,64 @@ class Watcher:
         spool: Spool | None = None,
         retain_s: float = 0.0,
         sealer: Sealer | None = None,
+        sources: Sequence[LiveSource] = (),
     ) -> None:
         self._manager = manager
         self._retain = timedelta(seconds=retain_s)
-        self._stopping = threading.Event()
-        self._chores = [_Chore(ABSORB_S, manager.absorb), _Chore(TICK_S, manager.tick)]
+        chores = [_every(ABSORB_S, manager.absorb), _every(TICK_S, manager.tick)]
         if spool is not None:
-            self._chores.append(_Chore(SPOOL_S, spool.take_in))
+            chores.append(_every(SPOOL_S, spool.take_in))
         if retain_s:
             # One step at a time: the other chores go on between two of them.
-            self._chores.append(_Chore(RETENTION_S, self._delete_old, RETENTION_PAUSE_S))
+            chores.append(_every(RETENTION_S, self._delete_old, RETENTION_PAUSE_S))
         self._sealer = sealer
         if sealer is not None:
-            self._chores.append(_Chore(SEAL_S, sealer.check))
-        self._thread = threading.Thread(target=self._run, name="htmlgraph-watch", daemon=True)
+            chores.append(_every(SEAL_S, sealer.check))
+        self._runners = [_Runner("htmlgraph-watch", chores)]
+        self._sources = _Runner("htmlgraph-sources", [_ask(manager, one) for one in sources])
+        if sources:
+            self._runners.append(self._sources)
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        for runner in self._runners:
+            runner.start()
+
+    def wake(self) -> None:
+        """Ask the sources now: something was heard of which they can tell more."""
+        self._sources.wake()
 
     def stop(self) -> None:
-        """Stop after the chore that is running, and wait for that."""
-        self._stopping.set()
-        self._thread.join()
+        """Stop after the chores that are running, and wait for them."""
+        for runner in self._runners:
+            runner.stop()
         if self._sealer is not None:
             self._sealer.close()
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            now = time.monotonic()
-            for chore in self._chores:
-                if chore.due <= now:
-                    more = self._do(chore)
-                    pause = chore.every_s if chore.again_s is None or not more else chore.again_s
-                    chore.due = now + pause
-            nearest = min(chore.due for chore in self._chores)
-            self._stopping.wait(max(0.0, nearest - time.monotonic()))
-
-    def _do(self, chore: _Chore) -> bool:
-        """Run a chore; return whether there is more of it to do."""
-        try:
-            more = bool(chore.run())
-        except (HtmlgraphError, OSError) as error:
-            # Said once: the file may be away for hours.
-            if not chore.failing:
-                logger.warning("%s", error)
-            chore.failing = True
-        except Exception:
-            # The thread must live: without it no time passes and nothing of others is seen.
-            if not chore.failing:
-                logger.exception("a chore of the server failed")
-            chore.failing = True
-        else:
-            chore.failing = False
-            return more
-        return False
-
     def _delete_old(self) -> int:
         return self._manager.delete_history(self._retain)
+
+
+def make_watcher(service: Service, spool_path: str | None) -> Watcher:
+    """Put together the chores of a server; hooks that it takes are heard by its live sources.
+
+    Args:
+        spool_path: the file of events that hooks left; None: a play without real agents.
+    """
+    config, manager = service.config, service.manager
+    sealer = Sealer(manager.db_path) if config.seal else None
+    if spool_path is None:
+        return Watcher(manager, None, config.retain_s, sealer)
+    live = service.live = Live(config, manager)
+    spool = Spool(manager, spool_path, hear=live.hear)
+    watcher = Watcher(manager, spool, config.retain_s, sealer, live.sources)
+    live.wake = watcher.wake
+    return watcher
+
+
+def _ask(manager: PresenceManager, source: LiveSource) -> _Chore:
+    feed = Feed(manager, source)
+    return _Chore(
+        lambda: feed.run(utc_now()),
+        lambda pause_s: pause_s if isinstance(pause_s, float) else FAILED_S,
+    )

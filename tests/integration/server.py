@@ -227,8 +227,15 @@ def _header_names(headers: Mapping[str, str]) -> dict[str, str]:
 
 def clean_environ(home: Path, environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return an environment for a process that must touch only ``home``."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HTMLGRAPH_")}
-    return {**kept, "HTMLGRAPH_HOME": str(home), "PYTHONUNBUFFERED": "1", **(environ or {})}
+    foreign = ("CLAUDE_CONFIG_DIR", "CODEX_HOME")
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("HTMLGRAPH_") and name not in foreign
+    }
+    # The agents of whoever runs the tests are not part of them.
+    own = {"HTMLGRAPH_HOME": str(home), "HOME": str(home), "USERPROFILE": str(home)}
+    return {**kept, **own, "PYTHONUNBUFFERED": "1", **(environ or {})}
 
 
 @contextmanager

@@ -21,6 +21,8 @@ from htmlgraph_nb.older_database.importing import DatabaseImporter, DatabaseRepo
 from htmlgraph_nb.older_database.reading import Reading
 from htmlgraph_nb.older_database.tail import DatabaseTail
 from htmlgraph_nb.presence import PresenceManager
+from htmlgraph_nb.session_files.files import find_sessions
+from htmlgraph_nb.session_files.importing import import_sessions
 from tests.polling import wait_until
 
 from .server import Server, clean_environ
@@ -203,6 +205,37 @@ def test_what_others_told_is_left_out(manager: PresenceManager, tmp_path: Path) 
     assert query(manager, told.format(f"{MAIN}-explorer")) == [(2,)]
 
 
+def test_what_this_told_is_left_out_by_others(manager: PresenceManager, tmp_path: Path) -> None:
+    """The session files of a session that came from that database add its answers alone."""
+    take(manager, make(tmp_path))
+    lines = [
+        {"type": "user", "message": {"content": "go"}},
+        {
+            "type": "assistant",
+            "message": {
+                "id": "m1",
+                "model": "claude-opus-4-6",
+                "content": [{"type": "tool_use", "id": "toolu_9", "name": "Read", "input": {}}],
+                "usage": {"input_tokens": 2, "output_tokens": 5},
+                "stop_reason": "tool_use",
+            },
+        },
+        {
+            "type": "user",
+            "message": {"content": [{"type": "tool_result", "tool_use_id": "toolu_9"}]},
+        },
+    ]
+    common = {"sessionId": MAIN, "cwd": "/home/user/shop", "timestamp": "2025-01-14T22:41:48Z"}
+    path = tmp_path / f"{MAIN}.jsonl"
+    text = [json.dumps({**common, "uuid": f"u{n}", **one}) for n, one in enumerate(lines)]
+    path.write_text("\n".join(text) + "\n")
+    os.utime(path, (0, 0))
+    before = kinds(manager)
+    report = import_sessions(manager, find_sessions(path)[0], LATER)
+    assert (report.accepted, report.told) == (1, 4)
+    assert kinds(manager) == {**before, "completion": 1}
+
+
 def test_broken_rows_are_counted_and_named(manager: PresenceManager, tmp_path: Path) -> None:
     """A row without a time or with bytes that are no text costs itself alone."""
     path = make(tmp_path, "first")
@@ -278,8 +311,8 @@ def test_command_tells_what_it_did(tmp_path: Path) -> None:
         ).stdout
         for _ in range(2)
     ]
-    assert done[0].startswith(f"22 events and 3 features and tracks of {path} are new in ")
-    assert "25 were there already" in done[1]
+    assert done[0].startswith(f"21 events and 3 features and tracks of {path} are new in ")
+    assert "24 were there already" in done[1]
 
 
 def test_refusals_are_one_line(tmp_path: Path) -> None:

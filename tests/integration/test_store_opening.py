@@ -58,6 +58,7 @@ def _make_older(path: str) -> None:
         ):
             db.execute(f"DROP TRIGGER {name}")
         db.execute("DROP TABLE segments")
+        db.execute("DROP TABLE tellings")
         db.execute("ALTER TABLE agent_presence DROP COLUMN total_errors")
         db.execute("PRAGMA user_version = 1")
     db.close()

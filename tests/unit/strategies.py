@@ -98,6 +98,11 @@ _details = st.fixed_dictionaries(
             [
                 None,
                 {"background_tasks": 2},
+                {"asks": "plan"},
+                {"asks": "input"},
+                {"question": True},
+                {"task_id": "b1"},
+                {"background_tasks": 0},
                 {"child_agent_id": "child-1"},
                 {"child_agent_id": "child-2"},
                 {"notification_type": "permission_prompt"},

@@ -48,7 +48,7 @@ def own(event_type: str, **fields: Any) -> dict[str, Any]:
 
 def call(event_type: str, hook: str, tool: str = "Bash", **fields: Any) -> dict[str, Any]:
     """Return the expected event of the main agent about its tool call."""
-    key = f"{SESSION}:{CALL}:{hook}"
+    key = f"{CALL}:{hook}"
     return own(event_type, tool_name=tool, tool_use_id=CALL, event_id=key, **fields)
 
 
@@ -60,10 +60,10 @@ def life(hook_name: str, **extra: Any) -> dict[str, Any]:
 EXPLORE = {"agent_type": "Explore"}
 ABOUT_CHILD = {"child_agent_id": CHILD, "agent_type": "Explore"}
 OF_CHILD = {"agent_id": CHILD, "parent_agent_id": MAIN}
-FAILURE = "PostToolUseFailure"
+FAILURE = "PostToolUse"
 CUT = [
     call("tool_error", FAILURE, status="error", duration_ms=910, extra={"is_interrupt": True}),
-    own("interrupt", event_id=f"{SESSION}:{CALL}:{FAILURE}:2"),
+    own("interrupt", event_id=f"{CALL}:{FAILURE}:2"),
 ]
 EXPECTED: dict[str, list[dict[str, Any]]] = {
     "session_start": [
@@ -170,7 +170,7 @@ def test_interrupt_line_is_the_hooks() -> None:
 
 def test_sent_values_win() -> None:
     """Event id, time, host, agent, feature and project come from what the sender added."""
-    payload = load("pre_tool_use") | {
+    payload = load("stop") | {
         "htmlgraph": {
             "event_id": "e1",
             "timestamp": "2025-01-14T15:50:31+01:00",
@@ -184,6 +184,13 @@ def test_sent_values_win() -> None:
     assert (event.event_id, event.agent_id, event.host) == ("e1", "ada", "lab-3")
     assert (event.feature_id, event.project) == ("feat-1", "warehouse")
     assert event.timestamp == datetime(2025, 1, 14, 14, 50, 31, tzinfo=UTC)
+
+
+def test_call_is_known_by_its_own_id() -> None:
+    """Files and telemetry tell of the same call, so what the sender made up is not its id."""
+    payload = load("post_tool_use_failure") | {"htmlgraph": {"event_id": "e1"}}
+    [event] = events_from_hook(payload, received_at=NOW)
+    assert event.event_id == f"{CALL}:PostToolUse"
 
 
 def test_named_agent_is_the_parent_of_its_subagents() -> None:

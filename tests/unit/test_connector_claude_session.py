@@ -295,7 +295,7 @@ def test_failed_tool() -> None:
     events = read(ClaudeSession(), [call(0), result(1, is_error=True, told={"interrupted": True})])
     failed = only(events, "tool_error")
     assert (failed.status, failed.extra) == ("error", {"is_interrupt": True})
-    assert failed.event_id == f"{SESSION}:{CALL}:PostToolUseFailure"
+    assert failed.event_id == f"{CALL}:PostToolUse"
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ def test_what_a_row_carries() -> None:
     )
     assert (event.model, event.feature_id, event.project) == ("claude-opus-4-6", "feat-1", "shop")
     assert (event.duration_ms, event.cost_tokens) == (1250, 12)
-    assert (event.event_id, event.tool_use_id) == (f"{SESSION}:toolu_01:PostToolUse", "toolu_01")
+    assert (event.event_id, event.tool_use_id) == ("toolu_01:PostToolUse", "toolu_01")
 
 
 def test_both_ends_of_a_delegation_are_one() -> None:

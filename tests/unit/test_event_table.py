@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from htmlgraph_nb.connectors.hooks import call_key
 from htmlgraph_nb.model import Event
 from htmlgraph_nb.storage.columnar import HISTORY_SCHEMA
 from htmlgraph_nb.storage.event_table import EventTable
@@ -117,7 +118,7 @@ def test_call_of_a_forked_session_counts_once() -> None:
             session_id=session,
             event_type="tool_execute",
             tool_use_id="toolu_1",
-            event_id=f"{session}:toolu_1:PostToolUse",
+            event_id=call_key(session, "toolu_1", "PostToolUse"),
             timestamp=START,
         )
         for session in ("one", "two")

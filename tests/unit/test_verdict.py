@@ -50,8 +50,8 @@ RULES: dict[str, tuple[tuple[Step, ...], PresenceStatus, str, str]] = {
     "prompt then compaction": (
         (step(1, "prompt"), step(2, "session_start")),
         ACTIVE,
-        "unknown",
-        "sent session_start",
+        "working",
+        "got a prompt",
     ),
     "tool runs": ((step(1, "tool_start", **BASH),), ACTIVE, "tool", "Bash is running"),
     "tools run": (

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from contextlib import closing
 
+from htmlgraph_nb.agreement import METRIC
 from htmlgraph_nb.connectors.otlp import SOURCE
-from htmlgraph_nb.connectors.otlp_metrics import METRIC_PREFIX, TokenMeters
+from htmlgraph_nb.connectors.otlp_metrics import TokenMeters
 from htmlgraph_nb.storage.store import open_reader, translated
 
 LAST_ROWS = 50_000
 """How far back it is looked: sessions that still report are among them."""
 
 _TOLD = f"""
-SELECT DISTINCT session.name, e.event_id LIKE '{METRIC_PREFIX}%'
+SELECT DISTINCT session.name, e.event_id LIKE '{METRIC}%'
     FROM (SELECT * FROM events ORDER BY id DESC LIMIT {LAST_ROWS}) e
     JOIN names session ON session.id = e.session
     JOIN names type ON type.id = e.type AND type.name = 'completion'

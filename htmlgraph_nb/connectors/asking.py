@@ -1,0 +1,28 @@
+"""What asks a person: tools that are questions themselves, and answers that end with one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_TOOLS = {
+    # Claude Code
+    "AskUserQuestion": "input",
+    "ExitPlanMode": "plan",
+    # Codex
+    "request_user_input": "input",
+    # Gemini CLI
+    "ask_user": "input",
+    "exit_plan_mode": "plan",
+}
+_MARKS = ("?", "？", "؟")
+
+
+def asks_of(tool: str | None) -> dict[str, Any] | None:
+    """Return the ``extra`` of a call of a tool that waits for a person; None: it does not."""
+    kind = _TOOLS.get(tool or "")
+    return None if kind is None else {"asks": kind}
+
+
+def is_question(answer: object) -> bool:
+    """Return whether an answer's text ends with a question."""
+    return isinstance(answer, str) and answer[-80:].rstrip(" \t\r\n*_`\"')”’»").endswith(_MARKS)

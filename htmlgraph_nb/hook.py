@@ -56,6 +56,7 @@ _OF_HOOK = {
     "ElicitationResult": ("action",),
     "Stop": ("background_tasks", "session_crons"),
     "StopFailure": ("error",),
+    "PostModelSwitch": ("to_model", "source"),
     "PostToolUseFailure": ("is_interrupt",),
     "PreCompact": ("trigger",),
     "PostCompact": ("trigger",),

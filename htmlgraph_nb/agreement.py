@@ -36,6 +36,7 @@ _TOOL = {
 _KINDS = ("claude", "codex", "gemini")
 _FAMILIES = {
     "otlp": "otlp",
+    "htmlgraph": "older",
     **{f"{agent}-hook": "hook" for agent in _KINDS},
     **{f"{agent}-session": "file" for agent in _KINDS},
 }
@@ -48,7 +49,7 @@ class Fact(NamedTuple):
 
     Attributes:
         name: tells it apart from all others that sources may tell in common.
-        source: who tells it: "hook", "file", "otlp".
+        source: who tells it: "hook", "file", "otlp", "older" (the older project's database).
         near: how far apart in time two tellings of it are of the same; None: no matter how far.
         says_more: the telling counts even where another source told the fact: it says more of it.
         by_latest: so does one of a later time: what another source dates in between came before it.

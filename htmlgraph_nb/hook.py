@@ -61,6 +61,7 @@ _OF_HOOK = {
     "AfterAgent": ("transcript_path",),
     "Interrupt": ("transcript_path",),
     "StopFailure": ("error",),
+    "PostModelSwitch": ("to_model", "source"),
     "PostToolUseFailure": ("is_interrupt",),
     "PreCompact": ("trigger",),
     "PostCompact": ("trigger",),

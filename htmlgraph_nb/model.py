@@ -153,15 +153,21 @@ class Event:
         Args:
             agent_id: whose event it shall be; None: its own.
         """
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Event.from_dict({**values, "agent_id": agent_id or self.agent_id})
+        values = dict(zip(_EVENT_FIELDS, _event_values(self), strict=True))
+        if agent_id is not None:
+            values["agent_id"] = agent_id
+        return Event.from_dict(values)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object of this event, without the fields that are None."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values = dict(zip(_EVENT_FIELDS, _event_values(self), strict=True))
         if self.timestamp is not None:
             values["timestamp"] = to_rfc3339(self.timestamp)
         return {name: value for name, value in values.items() if value is not None}
+
+
+_EVENT_FIELDS = tuple(f.name for f in fields(Event))
+_event_values: Callable[[Event], tuple[Any, ...]] = attrgetter(*_EVENT_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,7 +207,12 @@ class PresenceManager:
         return self._store.submit(lambda tx: self._take_in(tx, events, received), len(events))
 
     def submit_resource(
-        self, event: Event, received: float, status: str | None, payload: dict[str, Any]
+        self,
+        event: Event,
+        received: float,
+        status: str | None,
+        payload: dict[str, Any],
+        after: Sequence[Event] = (),
     ) -> Future[str | None]:
         """Queue a change of a feature, track or spike; the Future holds its status before.
 
@@ -216,6 +221,7 @@ class PresenceManager:
             received: ``time.monotonic()`` of its arrival.
             status: the new status; None: as before.
             payload: fields to merge into what is stored; null takes a field away.
+            after: events that are to be stored with it.
 
         The Future raises InvalidEvent where the merged fields exceed MAX_RESOURCE_BYTES.
         """
@@ -231,7 +237,7 @@ class PresenceManager:
                     f"the fields of this {kind} would have {n_bytes} bytes, "
                     f"expected at most {MAX_RESOURCE_BYTES}; send null for those it can lose"
                 )
-            self._apply_all(tx, [event], received)
+            self._apply_all(tx, [event, *after], received)
             tx.put_resource(kind, name, status or before, merged)
             return before
 

@@ -2,8 +2,9 @@
 
 Source of the format: the "Hooks" page of the Codex documentation
 (https://developers.openai.com/codex/hooks) and codex-rs/hooks/src/schema.rs of openai/codex, as of
-version 0.159. It is Claude Code's form with the model in each input and the hook ``Interrupt``;
-a tool that fails has no hook of its own. Unknown fields are ignored.
+version 0.169, whose schemas the program carries. It is Claude Code's form with the model in each
+input and the hook ``Interrupt``; a tool that fails has no hook of its own. Unknown fields are
+ignored.
 """
 
 from __future__ import annotations
@@ -27,13 +28,15 @@ _TYPES = {
     "SubagentStart": "subagent_start",
     "SubagentStop": "subagent_stop",
 }
+# They come for each request to the model.
+_SILENT = frozenset({"PreModelRequest", "PostModelRequest"})
 _FACTS = {
     "SessionStart": ("source",),
     "SessionEnd": ("reason",),
     "PreCompact": ("trigger",),
     "PostCompact": ("trigger",),
 }
-DIALECT = Dialect("codex", _TYPES, facts=_FACTS, tells_failure=False)
+DIALECT = Dialect("codex", _TYPES, _SILENT, _FACTS, tells_failure=False)
 
 
 def events_from_hook(payload: Mapping[str, Any], *, received_at: datetime) -> list[Event]:

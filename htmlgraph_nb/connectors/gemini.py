@@ -1,9 +1,9 @@
 """Gemini CLI's hook input to Event, pure.
 
 Source of the format: the "Hooks reference" of the Gemini CLI documentation
-(https://geminicli.com/docs/hooks/reference), docs/hooks/reference.md of google-gemini/gemini-cli.
-It has names of its own, no ids of tool calls, and tells of a failed tool inside of its result.
-Unknown fields are ignored.
+(https://geminicli.com/docs/hooks/reference), docs/hooks/reference.md of google-gemini/gemini-cli,
+and the 11 hooks that the program itself lists as of version 0.61.0. It has names of its own, no ids
+of tool calls, and tells of a failed tool inside of its result. Unknown fields are ignored.
 """
 
 from __future__ import annotations

@@ -15,13 +15,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
 from ..model import Event
 from ..times import from_micros
 from .fields import count, fit, identifier, keyword, last_part, named, text
-from .hooks import agent_id_of, call_key
+from .hooks import call_key
+from .session import known_agent
 from .telemetry import Attributes, LogRecord, Span
 
 SOURCE = "otlp"
@@ -42,7 +44,9 @@ def events_from_log(record: LogRecord, *, received_at: datetime) -> list[Event]:
         received_at: the time of a record that tells none.
     """
     values = record.attributes
-    agent, name = _event_name(record)
+    agent, name = _event_name(
+        text(record.attributes.get("event.name")) or "", record.name[:256], record.scope[:256]
+    )
     translate = _LOGS.get(agent, {}).get(name)
     session = _session(record.resource, values)
     if translate is None or session is None:
@@ -53,7 +57,7 @@ def events_from_log(record: LogRecord, *, received_at: datetime) -> list[Event]:
     at = moment_of(record.at_ns, received_at)
     return [
         Event(
-            agent_id=agent_id_of(session, agent),
+            agent_id=known_agent(session, agent),
             timestamp=at,
             session_id=session,
             event_id=_key(fields, session) or _derived_id(session, name, record),
@@ -111,14 +115,14 @@ def moment_of(at_ns: int, received_at: datetime) -> datetime:
     return from_micros(micros) if _FIRST_MICROS <= micros < _LAST_MICROS else received_at
 
 
-def _event_name(record: LogRecord) -> tuple[str, str]:
+@lru_cache(maxsize=1024)
+def _event_name(given: str, name: str, scope: str) -> tuple[str, str]:
     """Return the kind of agent and the name of its event without the prefix; "" where unknown."""
-    given = text(record.attributes.get("event.name")) or ""
-    for whole in (given, record.name):
+    for whole in (given, name):
         for prefix, agent in _PREFIXES.items():
             if whole.startswith(prefix):
                 return agent, whole.removeprefix(prefix)
-    if record.scope.startswith("com.anthropic.claude_code"):
+    if scope.startswith("com.anthropic.claude_code"):
         return "claude", given
     return "", given
 

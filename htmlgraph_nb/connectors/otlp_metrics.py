@@ -14,8 +14,9 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from ..agreement import METRIC
 from ..model import Event
-from .fields import fit, identifier, text
+from .fields import identifier, text
 from .hooks import agent_id_of
 from .otlp import SOURCE, moment_of, uncached
 from .telemetry import Point
@@ -65,6 +66,14 @@ _METERS = {
 }
 
 
+class _Value(NamedTuple):
+    """The last point of a series."""
+
+    start_ns: int
+    at_ns: int
+    value: float
+
+
 @dataclass(slots=True)
 class _Sum:
     """What one export adds to one session's tokens of one model."""
@@ -80,12 +89,21 @@ class _Sum:
 class TokenMeters:
     """What is known of the token counters: the last value of each series, and whose answers came.
 
-    All of it is bounded; a series that is forgotten begins again with its next point.
+    ``take`` stages what points tell, ``commit`` keeps it and ``rollback`` forgets it, so that an
+    export that could not be stored counts when it is sent again. All of it is bounded; a series
+    that is forgotten begins again with its next point.
+
+    Args:
+        answered: sessions whose answers were told by logs before this.
+        metered: sessions of which counters were read before this, it is not known how far: of a
+            cumulative one only what it grows by from its first point on is counted.
     """
 
-    def __init__(self) -> None:
-        self._last: OrderedDict[Hashable, tuple[int, int, float]] = OrderedDict()
-        self._answered: OrderedDict[str, None] = OrderedDict()
+    def __init__(self, answered: Iterable[str] = (), metered: Iterable[str] = ()) -> None:
+        self._last: OrderedDict[Hashable, _Value] = OrderedDict()
+        self._staged: dict[Hashable, _Value] = {}
+        self._answered: OrderedDict[str, None] = OrderedDict.fromkeys(answered)
+        self._metered = frozenset(metered)
 
     def answered(self, session: str) -> None:
         """Take in that answers of this session are told by logs."""
@@ -107,11 +125,24 @@ class TokenMeters:
             if one.tokens and one.session not in self._answered
         ]
 
+    def commit(self) -> None:
+        """Keep what was taken: it is stored."""
+        for series, value in self._staged.items():
+            self._last[series] = value
+            self._last.move_to_end(series)
+        self._staged.clear()
+        while len(self._last) > MAX_SERIES:
+            self._last.popitem(last=False)
+
+    def rollback(self) -> None:
+        """Forget what was taken: it is not stored."""
+        self._staged.clear()
+
     def _add(self, sums: dict[Hashable, _Sum], meter: _Meter, session: str, point: Point) -> None:
         values = point.attributes
         name = meter.fields.get(str(values.get("type") or values.get("token_type") or ""))
         series = (point.metric, session, *sorted((k, str(v)) for k, v in values.items()))
-        tokens = self._added(series, point)
+        tokens = self._added(series, point, session)
         if name is None or tokens <= 0:
             return
         model = text(values.get("model"))
@@ -119,18 +150,19 @@ class TokenMeters:
         known.tokens[name] = known.tokens.get(name, 0) + tokens
         known.keys.append(repr((series, point.start_ns, point.at_ns)))
 
-    def _added(self, series: Hashable, point: Point) -> int:
-        """Return what the point adds to its series, and remember it."""
-        start, at, value = self._last.get(series, (point.start_ns, -1, 0.0))
-        if not 0 <= point.value < 1e15 or point.at_ns <= at:
+    def _added(self, series: Hashable, point: Point, session: str) -> int:
+        """Return what the point adds to its series, and stage it."""
+        known = self._staged.get(series) or self._last.get(series)
+        if not 0 <= point.value < 1e15 or (known is not None and point.at_ns <= known.at_ns):
             return 0
-        # A cumulative counter that began anew counts from 0 again.
-        before = value if not point.delta and point.start_ns == start else 0.0
-        self._last[series] = (point.start_ns, point.at_ns, point.value)
-        self._last.move_to_end(series)
-        if len(self._last) > MAX_SERIES:
-            self._last.popitem(last=False)
-        return round(point.value - before) if point.value >= before else round(point.value)
+        self._staged[series] = _Value(point.start_ns, point.at_ns, point.value)
+        if point.delta:
+            return round(point.value)
+        if known is None:
+            return 0 if session in self._metered else round(point.value)
+        # A counter that began anew counts from 0 again.
+        anew = point.start_ns != known.start_ns or point.value < known.value
+        return round(point.value - (0.0 if anew else known.value))
 
 
 def _session(point: Point) -> str | None:
@@ -153,7 +185,7 @@ def _event(one: _Sum, received_at: datetime) -> Event:
         event_type="completion",
         timestamp=moment_of(one.point.at_ns, received_at),
         session_id=one.session,
-        event_id=fit(f"metric:{key}"),
+        event_id=f"{METRIC}{key}",
         model=one.model,
         host=text(one.point.resource.get("host.name")),
         source=SOURCE,

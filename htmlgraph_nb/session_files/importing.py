@@ -14,6 +14,7 @@ from datetime import datetime
 from ..connectors.fields import fit
 from ..connectors.session import LOST_QUIET_S, supersedes
 from ..model import Event
+from ..older_database.told import Told
 from ..presence import PresenceManager
 from ..sources import MAX_EVENTS, at_of, closings
 from ..storage.store import open_reader, translated
@@ -54,6 +55,7 @@ class SessionImporter:
     def __init__(self, manager: PresenceManager, now: datetime) -> None:
         self._manager = manager
         self._now = now
+        self._older = Told(manager.db_path, by_older=True)
         self.report = ImportReport()
 
     def take(self, file: SessionFile, on_bytes: OnBytes | None = None) -> None:
@@ -72,16 +74,31 @@ class SessionImporter:
             return
         report.files += 1
         report.broken += [f"{file.path}:{line}" for line in tail.broken]
-        stored = _stored(self._manager.db_path, events)
-        fresh = [event for event in events if event.event_id not in stored]
-        report.known += len(events) - len(fresh)
+        untold = self._older.untold(events)
+        report.told += len(events) - len(untold)
+        stored = stored_ids(self._manager.db_path, untold)
+        fresh = [event for event in untold if event.event_id not in stored]
+        report.known += len(untold) - len(fresh)
         for start in range(0, len(fresh), MAX_EVENTS):
             part = fresh[start : start + MAX_EVENTS]
-            closed = closings(self._manager, part, self._now)
-            n_known = len(_stored(self._manager.db_path, closed))
-            receipt = self._manager.ingest([*part, *closed])
-            report.accepted += receipt.accepted - len(closed) + n_known
-            report.told += receipt.duplicates - n_known
+            accepted, told = ingest_past(self._manager, part, self._now)
+            report.accepted += accepted
+            report.told += told
+
+
+def ingest_past(
+    manager: PresenceManager, events: Sequence[Event], now: datetime
+) -> tuple[int, int]:
+    """Store events of the past, and return how many are new and how many others told already.
+
+    Args:
+        events: those that are not stored.
+        now: the present time, UTC.
+    """
+    closed = closings(manager, events, now)
+    n_known = len(stored_ids(manager.db_path, closed))
+    receipt = manager.ingest([*events, *closed])
+    return receipt.accepted - len(closed) + n_known, receipt.duplicates - n_known
 
 
 def import_sessions(
@@ -126,7 +143,7 @@ class Ids:
         return replace(event, event_id=fit(f"{name}:{self._known[name]}"))
 
 
-def _stored(path: str, events: Sequence[Event]) -> set[str | None]:
+def stored_ids(path: str, events: Sequence[Event]) -> set[str | None]:
     """Return the ids of those of the events that are in the database."""
     ids = [event.event_id for event in events if event.event_id is not None]
     found: set[str | None] = set()

@@ -1,18 +1,22 @@
-"""``htmlgraph-nb import``: a coding agent's past sessions into the database."""
+"""``htmlgraph-nb import``: past sessions into the database, those of the older project too."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from typing import Any
 
+from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.locations import default_db, running_server
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.price_table import price_of
 from htmlgraph_nb.session_files.files import AGENTS, find_sessions, home_of, total_bytes
 from htmlgraph_nb.session_files.importing import ImportReport, import_sessions
 from htmlgraph_nb.times import utc_now
+
+from .import_database import AGENT as HTMLGRAPH
+from .import_database import import_database
+from .progress import bar
 
 Say = Callable[[str], None]
 _NAMED = 5
@@ -27,37 +31,52 @@ def add_parser(commands: argparse._SubParsersAction[Any], say: Say) -> argparse.
     parser: argparse.ArgumentParser = commands.add_parser(
         "import",
         help="take in the past sessions of a coding agent",
-        description="Reads an agent's own session files into the database. What is there already "
-        "is not counted again, so it can be run as often as one likes.",
+        description="Reads an agent's own session files into the database, or the database of the "
+        "older HtmlGraph project (htmlgraph). What is there already is not counted again, so it "
+        "can be run as often as one likes.",
     )
-    parser.add_argument("agent", choices=AGENTS, help="whose sessions")
-    parser.add_argument("path", nargs="?", help="folder or file (default: the agent's own folder)")
+    parser.add_argument("agent", choices=(*AGENTS, HTMLGRAPH), help="whose sessions")
+    parser.add_argument(
+        "path",
+        nargs="?",
+        help="folder or file (default: the agent's own folder; .htmlgraph/htmlgraph.db in this "
+        "one for htmlgraph)",
+    )
     parser.add_argument("--db", help="the database (default: that of the server that runs here)")
+    parser.add_argument(
+        "--watch", action="store_true", help="follow the database of htmlgraph until Ctrl-C"
+    )
     parser.set_defaults(run=lambda arguments: run(arguments, say))
     return parser
 
 
 def run(arguments: argparse.Namespace, say: Say) -> int:
-    """Import the sessions and tell what was done."""
+    """Import the sessions and tell what was done.
+
+    Raises:
+        ConfigError: the arguments do not fit together.
+    """
+    db = arguments.db or running_server().get("db") or default_db()
+    if arguments.agent == HTMLGRAPH:
+        with PresenceManager(db, price=price_of) as manager:
+            import_database(manager, arguments.path, say, arguments.watch)
+        return 0
+    if arguments.watch:
+        raise ConfigError(
+            f"--watch is for htmlgraph; to follow {arguments.agent}, type: "
+            f"htmlgraph-nb connect {arguments.agent}"
+        )
     path = arguments.path or home_of(arguments.agent)
     files, _ = find_sessions(path, arguments.agent)
     if not files:
         say(f"no sessions of {arguments.agent} in {path}")
         return 0
-    db = arguments.db or running_server().get("db") or default_db()
     with PresenceManager(db, price=price_of) as manager:
-        with _bar(total_bytes(files)) as bar:
-            report = import_sessions(manager, files, utc_now(), bar.update)
+        with bar(total_bytes(files), "B") as progress:
+            report = import_sessions(manager, files, utc_now(), progress.update)
         for line in _lines(report, manager.db_path):
             say(line)
     return 0
-
-
-def _bar(n_bytes: int) -> Any:
-    from tqdm import tqdm
-
-    # Not where nobody looks: None asks whether it is a terminal.
-    return tqdm(total=n_bytes, unit="B", unit_scale=True, file=sys.stderr, disable=None)
 
 
 def _lines(report: ImportReport, db: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from .config import Config
 from .history import HistoryReader
 from .hub import Hub, Scheduler
 from .live import Live
+from .otlp.earlier import meters_of
 from .ownership import Ownership
 from .streams import StreamPool
 
@@ -34,6 +36,7 @@ class Service:
         streams: the processes of long answers.
         meters: the token counters that agents export.
         ownership: which of the servers on the database does what one alone may do.
+        otlp_turn: who holds it decodes an export of telemetry.
         body_bytes: what the bodies of requests that are on their way hold.
         live: what hears of the agents on this machine; None: nothing.
     """
@@ -47,6 +50,7 @@ class Service:
     streams: StreamPool
     meters: TokenMeters
     ownership: Ownership
+    otlp_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     body_bytes: int = 0
     live: Live | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -70,6 +74,6 @@ def make_service(config: Config, manager: PresenceManager, scheduler: Scheduler)
         history,
         ActivityCache(history),
         StreamPool(),
-        TokenMeters(),
+        meters_of(manager.db_path),
         Ownership(manager.db_path),
     )

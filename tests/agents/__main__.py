@@ -16,13 +16,22 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 from tests.integration.server import Server
 
-from .models import Model
+from .models import CACHED_TOKENS, INPUT_TOKENS, OUTPUT_TOKENS, Model
 
+TOKENS = {
+    # Anthropic counts what comes from the cache beside the input, the others within it.
+    "claude": 3 * (INPUT_TOKENS + CACHED_TOKENS + OUTPUT_TOKENS),
+    "codex": 3 * (INPUT_TOKENS + OUTPUT_TOKENS),
+    "gemini": 3 * (INPUT_TOKENS + OUTPUT_TOKENS),
+}
+"""What the stand-in's answers of one run cost."""
+TOKENS_S = 10.0
 PROMPT = "Say first and second with two commands."
 _QUIET = {
     "DISABLE_TELEMETRY": "1",
@@ -87,7 +96,9 @@ def drive(agent: str, programs: Path, verbose: bool) -> dict[str, Any]:
                 timeout=180,
                 check=False,
             )
+            _await_tokens(server, TOKENS[agent])
             found: dict[str, Any] = {
+                "tokens": f"{_tokens(server)} of {TOKENS[agent]}",
                 "exit": done.returncode,
                 "answers": sum(model.answers.values()),
                 "agents": [_told(one) for one in server.presence().values()],
@@ -104,18 +115,35 @@ def drive(agent: str, programs: Path, verbose: bool) -> dict[str, Any]:
             server.stop()
 
 
+def _tokens(server: Server) -> int:
+    return sum(int(one["total_cost_tokens"]) for one in server.presence().values())
+
+
+def _await_tokens(server: Server, wanted: int) -> None:
+    # They come from the session file, which the server reads when a turn ends.
+    end = time.monotonic() + TOKENS_S
+    while _tokens(server) != wanted and time.monotonic() < end:
+        time.sleep(0.1)
+
+
 def _told(presence: dict[str, Any]) -> str:
     names = ("agent_id", "status", "reason", "model", "project")
     told = ", ".join(str(presence[name]) for name in names if presence[name])
-    return f"{told}, {presence['total_tools_executed']} tools"
+    tokens = presence["total_cost_tokens"]
+    return f"{told}, {presence['total_tools_executed']} tools, {tokens} tokens"
 
 
 def is_whole(found: dict[str, Any]) -> bool:
-    """Return whether the server saw the session from its start to its end, with both tools."""
-    kinds = [event.split()[0] for event in found["events"]]
+    """Return whether the server saw the session from start to end, with both tools and its tokens.
+
+    Whoever tells of the answers, hooks, files or telemetry: each counts once.
+    """
+    kinds = [event.split()[0] for event in found["events"] if event != "completion"]
+    told, wanted_tokens = found["tokens"].split(" of ")
     wanted = ["session_start", "prompt", *["tool_start", "tool_execute"] * 2, "stop", "session_end"]
     # Hooks that run beside the agent arrive in any order.
-    return found["exit"] == 0 and sorted(kinds) == sorted(wanted) and len(found["agents"]) == 1
+    complete = sorted(kinds) == sorted(wanted) and told == wanted_tokens
+    return found["exit"] == 0 and complete and len(found["agents"]) == 1
 
 
 def main() -> int:

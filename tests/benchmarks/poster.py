@@ -74,10 +74,14 @@ class Connection:
             else b"POST /api/events HTTP/1.1\r\nHost: 127.0.0.1\r\n"
             b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
         )
+        self.transmit(head + body)
+
+    def transmit(self, request: bytes) -> None:
+        """Send the bytes of a request."""
         self.sent_at = time.monotonic()
         self.waiting = True
-        # The mask of zeros (RFC 6455 5.3) leaves the payload as it is.
-        self.socket.sendall(head + body)
+        # The mask of zeros (RFC 6455 5.3) leaves the payload of a frame as it is.
+        self.socket.sendall(request)
 
     def answer(self) -> dict[str, Any] | None:
         """Return the answer, once all of it is there."""
@@ -89,6 +93,10 @@ class Connection:
         if found is None:
             return None
         self.waiting = False
+        return self.outcome(found)
+
+    def outcome(self, found: bytes) -> dict[str, Any]:
+        """Return the counts of ``accepted`` and ``duplicates`` that an answer holds."""
         answer: dict[str, Any] = json.loads(found)
         if "accepted" not in answer:
             raise ValueError(f"the server answered {answer}")
@@ -113,6 +121,8 @@ class Connection:
         if len(rest) < length:
             return None
         self.buffer = rest[length:]
+        if b" 200 " not in head[:20]:
+            raise ValueError(f"the server answered {head!r} {rest[:500]!r}")
         return rest[:length]
 
 
@@ -206,20 +216,26 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--websocket", action="store_true", help="send to /ws/events")
     options = parser.parse_args()
-    connections = [
-        connect(
-            options.url,
-            list(range(number, options.agents, options.connections)),
-            options.websocket,
-        )
-        for number in range(min(options.connections, options.agents))
-    ]
-    poster = Poster(connections, options.rate, options.batch)
+    agents = shared(options.agents, options.connections)
+    connections = [connect(options.url, some, options.websocket) for some in agents]
+    print(json.dumps(figures_of(connections, options.rate, options.batch, options.seconds)))
+
+
+def shared(agents: int, connections: int) -> list[list[int]]:
+    """Return the numbers of the agents of each connection."""
+    return [list(range(number, agents, connections)) for number in range(min(connections, agents))]
+
+
+def figures_of(
+    connections: list[Connection], rate: float, batch: int, seconds: float
+) -> dict[str, float | None]:
+    """Send for some seconds and return what was answered."""
+    poster = Poster(connections, rate, batch)
     begun = time.monotonic()
-    poster.run(options.seconds)
+    poster.run(seconds)
     elapsed_s = time.monotonic() - begun
     ordered = sorted(poster.answers_ms)
-    figures = {
+    return {
         "accepted": poster.accepted,
         "duplicates": poster.duplicates,
         "requests": len(ordered),
@@ -227,7 +243,6 @@ def main() -> None:
         "answer_p50_ms": quantile(ordered, 0.5),
         "answer_p99_ms": quantile(ordered, 0.99),
     }
-    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

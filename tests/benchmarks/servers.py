@@ -102,10 +102,13 @@ class Poster:
 
     Args:
         flags: of ``python -m tests.benchmarks.poster``.
+        module: another one of tests.benchmarks that prints such figures.
     """
 
-    def __init__(self, server: Running, cores: Sequence[int], *flags: str) -> None:
-        arguments = ["tests.benchmarks.poster", "--url", server.url, *flags]
+    def __init__(
+        self, server: Running, cores: Sequence[int], *flags: str, module: str = "poster"
+    ) -> None:
+        arguments = [f"tests.benchmarks.{module}", "--url", server.url, *flags]
         self._process = start(arguments, cores)
         self._figures: dict[str, Any] | None = None
 

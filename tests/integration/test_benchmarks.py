@@ -92,3 +92,15 @@ def test_feed_is_measured_for_each_message() -> None:
     assert [row["message"] for row in rows] == ["batch", "batch", "keyframe"]
     assert rows[0]["kb"] < rows[1]["kb"] < rows[2]["kb"]
     assert all(row["take_ms"] > 0 and row["encode_ms"] > 0 for row in rows)
+
+
+def test_telemetry_is_taken_in_beside_dashboards() -> None:
+    """Each encoding and the peer have figures; each dashboard hears of each record."""
+    rows = run_quick("otlp", "--only", "none,protobuf,json,peer")
+    assert [row["sent_as"] for row in rows] == ["none", "protobuf", "json", "peer"]
+    for row in rows[:3]:
+        assert row["frames"] == row["expected"] > 0, row
+    for row in rows[1:]:
+        assert row["records"] >= 500
+        assert row["answer_p99_ms"] > 0
+        assert row["us_per_record"] > 0

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,10 +20,17 @@ from opentelemetry.trace import StatusCode
 
 from tests.polling import wait_until
 
+from .conftest import Serve
 from .server import Answer, Server
 
 PAYLOADS = Path(__file__).parent.parent / "payloads" / "otlp"
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
+
+
+@pytest.fixture
+def server(serve: Serve) -> Server:
+    """A server for which no time passes: the payloads are of one day in the past."""
+    return serve("--idle-timeout", "0", "--offline-timeout", "0", "--forget-after", "0")
 
 
 def send(server: Server, path: Path, **headers: str) -> Answer:
@@ -155,6 +165,126 @@ def test_the_python_sdk(server: Server) -> None:
     provider.shutdown()
     agent = wait_until(lambda: server.presence().get("bot"), "the agent of the spans")
     assert (agent["total_cost_tokens"], agent["model"], agent["host"]) == (9, "m", "lab")
+
+
+@pytest.mark.parametrize("kind", ["bin", "json"])
+def test_nodes_sdk_as_it_sends(server: Server, kind: str) -> None:
+    """In chunks without a length, as its exporters do: all three signals, twice, each fact once."""
+    for _ in range(2):
+        for signal in ("traces", "logs", "metrics"):
+            body = (PAYLOADS / f"node-sdk-{signal}.{kind}").read_bytes()
+            mime = PROTOBUF if kind == "bin" else JSON
+            halves = iter([body[:100], body[100:]])
+            answer = server.request("POST", f"/v1/{signal}", halves, {"Content-Type": mime})
+            assert (answer.status, answer.body) == (200, b"" if kind == "bin" else b"{}")
+    agents = server.presence()
+    assert agents["helper"]["total_cost_tokens"] == 150
+    assert (agents["helper"]["total_tools_executed"], agents["helper"]["total_errors"]) == (1, 1)
+    assert agents["claude-8f14e45f"]["total_cost_tokens"] == 115
+    assert agents["gemini-b6d767d2"]["total_cost_tokens"] == 40
+
+
+def test_the_python_sdk_by_two_variables(server: Server) -> None:
+    """Endpoint and protocol are all a user sets, for each of the three signals."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = server.url
+    environ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf"
+    subprocess.run([sys.executable, "-c", PROGRAM], env=environ, timeout=60, check=True)
+    agents = server.presence()
+    assert agents["bot"]["total_cost_tokens"] == 9
+    assert agents["claude-8f14e45f"]["total_cost_tokens"] == 12
+    assert agents["gemini-b6d767d2"]["total_cost_tokens"] == 7
+    assert len(agents) == 3
+
+
+PROGRAM = """
+import logging
+from opentelemetry._logs import LogRecord
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+spans = TracerProvider()
+spans.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+told = {"gen_ai.operation.name": "chat", "gen_ai.agent.name": "bot"}
+told["gen_ai.usage.input_tokens"] = 9
+spans.get_tracer("t").start_span("chat m", attributes=told).end()
+spans.shutdown()
+
+logs = LoggerProvider()
+logs.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter()))
+session = "8f14e45f-ceea-467f-9575-5d1d2b4c6a70"
+told = {"session.id": session, "event.name": "api_request", "input_tokens": 10, "output_tokens": 2}
+record = LogRecord(timestamp=1_736_866_230_000_000_000, body="claude_code.api_request")
+record.attributes = told
+logs.get_logger("com.anthropic.claude_code.events").emit(record)
+logs.shutdown()
+
+meters = MeterProvider(metric_readers=[PeriodicExportingMetricReader(OTLPMetricExporter())])
+session = "b6d767d2-f8ed-4d21-a44b-0e5886680cb9"
+told = {"type": "input", "model": "gemini-2.5-pro", "session.id": session}
+meters.get_meter("gemini").create_counter("gemini_cli.token.usage").add(7, told)
+meters.shutdown()
+"""
+
+
+def test_counters_go_on_after_a_restart(serve: Serve) -> None:
+    """A cumulative counter that an earlier server read adds only what it grew by since."""
+    flags = ("--idle-timeout", "0", "--offline-timeout", "0", "--forget-after", "0")
+    first = serve(*flags)
+    assert counted(first, 40, at=1) == 40
+    assert first.stop() == 0
+    second = serve(*flags, home=first.home)
+    assert counted(second, 55, at=2) == 40, "how far it was read is not known"
+    assert counted(second, 60, at=3) == 45
+
+
+def counted(server: Server, value: int, at: int) -> int:
+    """Send the point of a cumulative counter, twice, and return the tokens of its session."""
+    point = {
+        "asInt": str(value),
+        "startTimeUnixNano": "1736866230000000000",
+        "timeUnixNano": str(1_736_866_230_000_000_000 + at * 10**9),
+        "attributes": [
+            {"key": "session.id", "value": {"stringValue": "s-1"}},
+            {"key": "type", "value": {"stringValue": "input"}},
+        ],
+    }
+    total = {"dataPoints": [point], "aggregationTemporality": 2, "isMonotonic": True}
+    metrics = [{"name": "gemini_cli.token.usage", "sum": total}]
+    body = json.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]}).encode()
+    for _ in range(2):
+        assert server.request("POST", "/v1/metrics", body, {"Content-Type": JSON}).status == 200
+    return int(server.presence()["gemini-s-1"]["total_cost_tokens"])
+
+
+def test_many_records_of_one_export(server: Server) -> None:
+    """More than one transaction's worth: all are stored, and dashboards hear of all."""
+    records = [
+        {
+            "timeUnixNano": str(1_736_866_230_000_000_000 + n * 1_000_000),
+            "body": {"stringValue": "claude_code.tool_result"},
+            "attributes": [
+                {"key": "session.id", "value": {"stringValue": f"s-{n % 7}"}},
+                {"key": "tool_name", "value": {"stringValue": "Bash"}},
+                {"key": "tool_use_id", "value": {"stringValue": f"toolu_{n}"}},
+            ],
+        }
+        for n in range(2_345)
+    ]
+    body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}).encode()
+    for _ in range(2):
+        packed = gzip.compress(body, mtime=0)
+        headers = {"Content-Type": JSON, "Content-Encoding": "gzip"}
+        assert server.request("POST", "/v1/logs", packed, headers).status == 200
+    tools = [agent["total_tools_executed"] for agent in server.presence().values()]
+    assert sorted(tools) == [335] * 7
 
 
 def log_of(**attributes: str) -> bytes:

@@ -115,6 +115,18 @@ EXPECTED: dict[str, list[dict[str, Any]]] = {
     "task_created": [],
     "teammate_idle": [],
     "config_change": [],
+    "task_completed": [],
+    "instructions_loaded": [],
+    "cwd_changed": [],
+    "directory_added": [],
+    "file_changed": [],
+    "worktree_create": [],
+    "worktree_remove": [],
+    "pre_model_switch": [],
+    "post_model_switch": [
+        own("notification", model="claude-opus-4-6", extra={"source": "command"}),
+    ],
+    "pre_skill_shell_command": [life("PreSkillShellCommand")],
     "pre_compact": [life("PreCompact", trigger="auto")],
     "post_compact": [life("PostCompact", trigger="auto")],
     "post_compact_manual": [
@@ -127,6 +139,31 @@ EXPECTED: dict[str, list[dict[str, Any]]] = {
 def events(payload: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the JSON objects of the payload's events."""
     return [event.to_dict() for event in events_from_hook(payload, received_at=NOW)]
+
+
+def test_every_hook_of_the_program_has_a_payload() -> None:
+    """The 34 hooks that Claude Code 2.1.332 lists are all in the table above."""
+    listed = (
+        "PreToolUse PostToolUse PostToolUseFailure PostToolBatch Notification UserPromptSubmit "
+        "UserPromptExpansion SessionStart SessionEnd Stop StopFailure SubagentStart SubagentStop "
+        "PreCompact PostCompact PreModelSwitch PostModelSwitch PermissionRequest PermissionDenied "
+        "Setup TeammateIdle TaskCreated TaskCompleted Elicitation ElicitationResult ConfigChange "
+        "WorktreeCreate WorktreeRemove InstructionsLoaded CwdChanged FileChanged DirectoryAdded "
+        "MessageDisplay PreSkillShellCommand".split()
+    )
+    assert len(listed) == 34
+    assert {load(name)["hook_event_name"] for name in NAMES} == set(listed)
+
+
+def test_a_model_switch_is_no_sign_of_work() -> None:
+    """Its agent has the new model and rests as before."""
+    roster = Roster()
+    for number, name in enumerate(("session_start", "stop", "post_model_switch"), 1):
+        for event in events_from_hook(load(name), received_at=NOW + timedelta(seconds=number)):
+            roster.apply(event, number, NOW + timedelta(seconds=number))
+    roster.commit()
+    presence = roster.agents[MAIN].presence
+    assert (presence.status, presence.model) == (PresenceStatus.IDLE, "claude-opus-4-6")
 
 
 def test_every_payload_file_has_its_expectation() -> None:

@@ -60,6 +60,7 @@ def from_gemini(hook: str, **fields: Any) -> list[Event]:
         ("Interrupt", {}, "interrupt"),
         ("SessionEnd", {"reason": "other"}, "session_end"),
         ("PreCompact", {"trigger": "auto"}, "activity"),
+        ("PostCompact", {"trigger": "auto"}, "activity"),
         ("SomethingNew", {}, "activity"),
     ],
 )
@@ -69,6 +70,12 @@ def test_codex_hooks(hook: str, fields: dict[str, Any], expected: str) -> None:
     assert event.event_type == expected
     assert event.agent_id == f"codex-{CODEX_SESSION}"
     assert (event.model, event.project, event.source) == ("gpt-5-codex", "shop", "codex-hook")
+
+
+@pytest.mark.parametrize("hook", ["PreModelRequest", "PostModelRequest"])
+def test_codex_requests_to_the_model_prove_nothing(hook: str) -> None:
+    """They come many times for one answer."""
+    assert from_codex(hook) == []
 
 
 def test_codex_does_not_say_whether_a_tool_failed() -> None:
@@ -120,10 +127,29 @@ def test_gemini_hooks(
     assert (event.agent_id, event.source) == ("gemini-7c1de1aa", "gemini-hook")
 
 
-@pytest.mark.parametrize("hook", ["BeforeModel", "AfterModel", "PreCompress"])
+@pytest.mark.parametrize(
+    "hook", ["BeforeModel", "AfterModel", "BeforeToolSelection", "PreCompress"]
+)
 def test_gemini_pieces_of_an_answer_prove_nothing(hook: str) -> None:
     """They come many times for one answer."""
     assert from_gemini(hook, llm_request={"model": "m"}) == []
+
+
+def test_all_hooks_of_the_programs_are_known() -> None:
+    """Those that Codex 0.169 has schemas for and that Gemini CLI 0.61 lists: mapped or silent."""
+    listed = {
+        "codex": "SessionStart SessionEnd UserPromptSubmit PreToolUse PostToolUse PreCompact "
+        "PostCompact PermissionRequest SubagentStart SubagentStop Stop Interrupt",
+        "gemini": "SessionStart SessionEnd BeforeAgent AfterAgent BeforeModel AfterModel "
+        "BeforeToolSelection BeforeTool AfterTool Notification PreCompress",
+    }
+    signs_of_life = {"PreCompact", "PostCompact"}
+    for agent, names in listed.items():
+        for hook in names.split():
+            payload = {"session_id": "s", "hook_event_name": hook, "agent_id": "a"}
+            events = HOOKS[agent](payload, received_at=NOW)
+            unknown = {event.event_type for event in events} == {"activity"}
+            assert not unknown or hook in signs_of_life, (agent, hook)
 
 
 def test_no_text_of_the_conversation_reaches_an_event() -> None:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+from google.protobuf.json_format import MessageToJson
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
+)
 
+from htmlgraph_nb.connectors import otlp_metrics
 from htmlgraph_nb.connectors.otlp import events_from_log, events_from_span
 from htmlgraph_nb.connectors.otlp_metrics import TokenMeters
 from htmlgraph_nb.connectors.telemetry import LogRecord, Point, Span
 from htmlgraph_nb.model import Event
+from htmlgraph_server.otlp import json_form, protobuf
 
 from .strategies import json_values
 
@@ -89,11 +98,11 @@ def point(value: float, at: int, *, start: int = 1, delta: bool, kind: str = "in
 
 def totals(meters: TokenMeters, exports: list[list[Point]]) -> int:
     """Return the tokens that the exports add, an event that comes again counted once."""
-    found = {
-        event.event_id: event.total_tokens
-        for points in exports
-        for event in meters.take(points, received_at=NOW)
-    }
+    found = {}
+    for points in exports:
+        events = meters.take(points, received_at=NOW)
+        meters.commit()
+        found.update({event.event_id: event.total_tokens for event in events})
     return sum(found.values())
 
 
@@ -107,6 +116,47 @@ def test_counters_add_up(steps: list[int], delta: bool, data: st.DataObject) -> 
         sent = [point(float(step if delta else total), at, delta=delta)]
         exports += [sent] * data.draw(st.integers(1, 2))
     assert totals(TokenMeters(), exports) == sum(steps)
+
+
+@given(
+    st.lists(st.integers(0, 1_000), min_size=1, max_size=8),
+    st.lists(st.booleans(), min_size=8, max_size=8),
+    st.booleans(),
+)
+def test_what_is_not_stored_counts_when_it_comes_again(
+    steps: list[int], failing: list[bool], delta: bool
+) -> None:
+    """An export that could not be stored is sent again, and counts once."""
+    meters = TokenMeters()
+    total = counted = 0
+    for at, (step, fails) in enumerate(zip(steps, failing, strict=False), 2):
+        total += step
+        sent = [point(float(step if delta else total), at, delta=delta)]
+        if fails:
+            meters.take(sent, received_at=NOW)
+            meters.rollback()
+        counted += sum(event.total_tokens for event in meters.take(sent, received_at=NOW))
+        meters.commit()
+    assert counted == sum(steps)
+
+
+def test_counters_of_an_earlier_server() -> None:
+    """How far they were read is not known: only their growth counts, and deltas as ever."""
+    cumulative = [[point(50, 2, delta=False)], [point(70, 3, delta=False)]]
+    assert totals(TokenMeters(metered=["s"]), cumulative) == 20
+    assert totals(TokenMeters(metered=["other"]), cumulative) == 70
+    assert totals(TokenMeters(metered=["s"]), [[point(50, 2, delta=True)]]) == 50
+    assert totals(TokenMeters(answered=["s"]), cumulative) == 0
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The series and sessions that were not heard of for longest are forgotten."""
+    monkeypatch.setattr(otlp_metrics, "MAX_SERIES", 2)
+    meters = TokenMeters()
+    for kind in ("input", "output", "cacheRead"):
+        totals(meters, [[point(5, 2, delta=False, kind=kind)]])
+    assert totals(meters, [[point(5, 3, delta=False, kind="input")]]) == 5, "it began again"
+    assert totals(meters, [[point(5, 3, delta=False, kind="cacheRead")]]) == 0
 
 
 def test_a_counter_that_begins_anew_counts_from_nothing() -> None:
@@ -159,3 +209,41 @@ def test_points_can_come_one_by_one() -> None:
 
     (event,) = TokenMeters().take(stream(), received_at=NOW)
     assert (event.input_tokens, event.output_tokens) == (5, 7)
+
+
+def test_what_is_refused_is_told_in_the_senders_encoding() -> None:
+    """Partial success: how many, and why; nothing where all was taken."""
+    assert protobuf.encode_answer("logs", 0, "") == b""
+    assert json_form.encode_answer("logs", 0, "") == b"{}"
+    answer = ExportLogsServiceResponse()
+    answer.ParseFromString(protobuf.encode_answer("logs", 2, "no time"))
+    assert answer.partial_success.rejected_log_records == 2
+    assert answer.partial_success.error_message == "no time"
+    told = json.loads(json_form.encode_answer("metrics", 3, "x"))
+    assert told == {"partialSuccess": {"rejectedDataPoints": "3", "errorMessage": "x"}}
+
+
+@given(attributes, st.booleans())
+def test_both_encodings_tell_the_same(values: dict[str, Any], has_resource: bool) -> None:
+    """A record of texts is the same log in protobuf and in JSON; what nobody asks for is whole."""
+    told = {key: str(value) for key, value in values.items() if _is_text(str(value))}
+    request = ExportLogsServiceRequest()
+    group = request.resource_logs.add()
+    if has_resource:
+        group.resource.attributes.add(key="host.name").value.string_value = "lab"
+    record = group.scope_logs.add().log_records.add(time_unix_nano=5)
+    record.body.string_value = "claude_code.tool_result"
+    for key, value in told.items():
+        record.attributes.add(key=key).value.string_value = value
+    (one,) = protobuf.decode_logs(request.SerializeToString())
+    (other,) = json_form.decode_logs(MessageToJson(request).encode())
+    assert dict(one.attributes) == dict(other.attributes) == told
+    assert events_from_log(one, received_at=NOW) == events_from_log(other, received_at=NOW)
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -19,6 +19,9 @@ from htmlgraph_nb.errors import ConfigError
 from .hooks import Group
 
 _TIMEOUT_S = 5
+_CAPPED_S = 3
+"""Codex gives these hooks no longer, and warns at each start where more is asked for."""
+_CAPPED = frozenset({"Interrupt", "SessionEnd"})
 _TOKEN = "HTMLGRAPH_TOKEN"
 
 
@@ -60,7 +63,7 @@ _CLAUDE = {
     **dict.fromkeys(
         "SessionStart UserPromptSubmit PreToolUse PostToolUse PostToolUseFailure "
         "PermissionRequest PermissionDenied Notification Elicitation ElicitationResult "
-        "SubagentStart SubagentStop PreCompact PostCompact".split(),
+        "SubagentStart SubagentStop PreCompact PostCompact PostModelSwitch".split(),
         False,
     ),
     **dict.fromkeys(("Stop", "StopFailure", "SessionEnd"), True),
@@ -135,7 +138,7 @@ def groups_of(agent: Agent, command: str, url: str | None) -> dict[str, Group]:
         if url is not None and event != "SessionStart":
             handler = _http(url)
         else:
-            handler = _command(agent, command, waited_for)
+            handler = _command(agent, command, event, waited_for)
         found[event] = {"hooks": [handler]}
     return found
 
@@ -150,11 +153,12 @@ def _http(url: str) -> dict[str, Any]:
     }
 
 
-def _command(agent: Agent, command: str, waited_for: bool) -> dict[str, Any]:
+def _command(agent: Agent, command: str, event: str, waited_for: bool) -> dict[str, Any]:
     handler: dict[str, Any] = {"type": "command", "command": command}
     if agent.name == "gemini":
         return {"name": "htmlgraph", **handler, "timeout": _TIMEOUT_S * 1_000}
-    handler["timeout"] = _TIMEOUT_S
+    capped = agent.name == "codex" and event in _CAPPED
+    handler["timeout"] = _CAPPED_S if capped else _TIMEOUT_S
     return handler if waited_for else {**handler, "async": True}
 
 

@@ -7,14 +7,15 @@ are not known are ignored.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from htmlgraph_nb.checks import kind_of
-from htmlgraph_nb.connectors.fields import mapping, objects
 from htmlgraph_nb.connectors.telemetry import LogRecord, Point, Span
 from htmlgraph_nb.errors import InvalidEvent
 from htmlgraph_nb.wire import dumps, loads
+
+from .attributes import Attributes
 
 MAX_DEPTH = 16
 _DELTA = (1, "AGGREGATION_TEMPORALITY_DELTA")
@@ -22,14 +23,26 @@ _ERROR = (2, "STATUS_CODE_ERROR")
 _MAX_NS = 1 << 63
 
 
-def _parse(body: bytes, field: str) -> list[Mapping[str, Any]]:
+Object = dict[str, Any]
+_NONE: Object = {}
+
+
+def _object(value: Any) -> Object:
+    return value if isinstance(value, dict) else _NONE
+
+
+def _objects(value: Any) -> list[Object]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _parse(body: bytes, field: str) -> list[Object]:
     request = loads(body, "the body")
-    if not isinstance(request, Mapping):
+    if not isinstance(request, dict):
         raise InvalidEvent(f"the body is {kind_of(request)}, expected an object with {field}")
     groups = request.get(field, [])
     if not isinstance(groups, list):
         raise InvalidEvent(f"{field} is {kind_of(groups)}, expected a list", field)
-    return objects(groups)
+    return _objects(groups)
 
 
 def _integer(value: Any) -> int:
@@ -41,7 +54,7 @@ def _integer(value: Any) -> int:
 
 
 def _value(value: Any, depth: int = 0) -> Any:
-    if not isinstance(value, Mapping) or depth > MAX_DEPTH:
+    if not isinstance(value, dict) or depth > MAX_DEPTH:
         return None
     for name in ("stringValue", "boolValue", "doubleValue", "bytesValue"):
         if name in value:
@@ -49,9 +62,9 @@ def _value(value: Any, depth: int = 0) -> Any:
     if "intValue" in value:
         return _signed(value["intValue"])
     if "arrayValue" in value:
-        items = mapping(value["arrayValue"]).get("values")
-        return [_value(item, depth + 1) for item in objects(items)]
-    pairs = objects(mapping(value.get("kvlistValue")).get("values"))
+        items = _object(value["arrayValue"]).get("values")
+        return [_value(item, depth + 1) for item in _objects(items)]
+    pairs = _objects(_object(value.get("kvlistValue")).get("values"))
     return {str(pair.get("key")): _value(pair.get("value"), depth + 1) for pair in pairs}
 
 
@@ -62,17 +75,15 @@ def _signed(value: Any) -> int | None:
         return None
 
 
-def _attributes(pairs: Any) -> dict[str, Any]:
-    return {str(pair.get("key")): _value(pair.get("value")) for pair in objects(pairs)}
+def _attributes(pairs: Any) -> Attributes:
+    return Attributes({str(pair.get("key")): pair.get("value") for pair in _objects(pairs)}, _value)
 
 
-def _scoped(
-    groups: list[Mapping[str, Any]], scopes: str
-) -> Iterator[tuple[dict[str, Any], str, Mapping[str, Any]]]:
+def _scoped(groups: list[Object], scopes: str) -> Iterator[tuple[Attributes, str, Object]]:
     for group in groups:
-        resource = _attributes(mapping(group.get("resource")).get("attributes"))
-        for scoped in objects(group.get(scopes)):
-            yield resource, str(mapping(scoped.get("scope")).get("name") or ""), scoped
+        resource = _attributes(_object(group.get("resource")).get("attributes"))
+        for scoped in _objects(group.get(scopes)):
+            yield resource, str(_object(scoped.get("scope")).get("name") or ""), scoped
 
 
 def decode_logs(body: bytes) -> Iterator[LogRecord]:
@@ -82,7 +93,7 @@ def decode_logs(body: bytes) -> Iterator[LogRecord]:
         WireError: the body is no JSON; InvalidEvent: it is no such request.
     """
     for resource, scope, scoped in _scoped(_parse(body, "resourceLogs"), "scopeLogs"):
-        for record in objects(scoped.get("logRecords")):
+        for record in _objects(scoped.get("logRecords")):
             said = _value(record.get("body"))
             name = record.get("eventName") or said
             at_ns = _integer(record.get("timeUnixNano"))
@@ -98,7 +109,7 @@ def decode_logs(body: bytes) -> Iterator[LogRecord]:
 def decode_spans(body: bytes) -> Iterator[Span]:
     """Yield the spans of a request; errors as ``decode_logs``."""
     for resource, scope, scoped in _scoped(_parse(body, "resourceSpans"), "scopeSpans"):
-        for span in objects(scoped.get("spans")):
+        for span in _objects(scoped.get("spans")):
             yield Span(
                 resource,
                 scope,
@@ -108,17 +119,17 @@ def decode_spans(body: bytes) -> Iterator[Span]:
                 _integer(span.get("endTimeUnixNano")),
                 str(span.get("traceId") or "")[:64].lower(),
                 str(span.get("spanId") or "")[:64].lower(),
-                mapping(span.get("status")).get("code") in _ERROR,
+                _object(span.get("status")).get("code") in _ERROR,
             )
 
 
 def decode_points(body: bytes) -> Iterator[Point]:
     """Yield the points of sums and histograms of a request; errors as ``decode_logs``."""
     for resource, scope, scoped in _scoped(_parse(body, "resourceMetrics"), "scopeMetrics"):
-        for metric in objects(scoped.get("metrics")):
+        for metric in _objects(scoped.get("metrics")):
             for kind in ("sum", "histogram"):
-                data = mapping(metric.get(kind))
-                for point in objects(data.get("dataPoints")):
+                data = _object(metric.get(kind))
+                for point in _objects(data.get("dataPoints")):
                     yield Point(
                         resource,
                         scope,
@@ -131,7 +142,7 @@ def decode_points(body: bytes) -> Iterator[Point]:
                     )
 
 
-def _sum(point: Mapping[str, Any]) -> float:
+def _sum(point: Object) -> float:
     for name in ("asInt", "asDouble", "sum"):
         value = point.get(name)
         if isinstance(value, str | int | float) and not isinstance(value, bool):

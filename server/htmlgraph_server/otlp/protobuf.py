@@ -17,6 +17,8 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_pb
 from htmlgraph_nb.connectors.telemetry import LogRecord, Point, Span
 from htmlgraph_nb.errors import InvalidEvent
 
+from .attributes import Attributes
+
 MAX_DEPTH = 16
 _DELTA = 1
 _ERROR = 2
@@ -42,8 +44,8 @@ def _value(value: Any, depth: int = 0) -> Any:
     return found.hex() if kind == "bytes_value" else found
 
 
-def _attributes(pairs: Iterable[Any]) -> dict[str, Any]:
-    return {pair.key: _value(pair.value) for pair in pairs}
+def _attributes(pairs: Iterable[Any]) -> Attributes:
+    return Attributes({pair.key: pair.value for pair in pairs}, _value)
 
 
 def decode_logs(body: bytes) -> Iterator[LogRecord]:

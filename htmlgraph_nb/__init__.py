@@ -79,10 +79,10 @@ if TYPE_CHECKING:
     from .history.load import load_history as load_history
     from .history.load import load_presence as load_presence
     from .history.transcripts import load_transcripts as load_transcripts
+    from .integrations.functions import tool as tool
     from .model import AgentPresence as AgentPresence
     from .model import Event as Event
     from .model import PresenceStatus as PresenceStatus
-    from .integrations.functions import tool as tool
     from .plots import plot_concurrency as plot_concurrency
     from .plots import plot_timeline as plot_timeline
     from .plots import plot_token_costs as plot_token_costs

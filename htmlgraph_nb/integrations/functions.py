@@ -127,7 +127,7 @@ def _async_generator(function: Callable[..., Any], call: Callable[[], _Call]) ->
                         sent = yield item
                     except GeneratorExit:
                         raise
-                    except BaseException as error:
+                    except BaseException as error:  # noqa: BLE001 - it is handed on
                         step = source.athrow(error)
                     else:
                         step = source.asend(sent)

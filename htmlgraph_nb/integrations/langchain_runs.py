@@ -224,8 +224,8 @@ class LangChainRuns:
         if not interrupts and root.asks:
             return
         root.asked.update(_id(one) for one in interrupts)
-        own = run.name if run.kind == "tool" else None
-        for name in [name for one in interrupts for name in _tools(one)] or [own]:
+        asked_for: list[str | None] = [name for one in interrupts for name in _tools(one)]
+        for name in asked_for or [run.name if run.kind == "tool" else None]:
             if len(root.asks) < _MAX_ASKED and (run.agent, name) not in root.asks:
                 root.asks.append((run.agent, name))
 

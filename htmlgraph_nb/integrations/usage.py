@@ -1,8 +1,8 @@
 """Token counts of agent frameworks as this project's five kinds, pure.
 
-Sources: ``UsageMetadata`` of langchain-core, ``Usage`` of openai-agents and the ``usage`` objects of
-the OpenAI and Anthropic APIs. In the first three the input includes what was read from and written
-to a cache, in Anthropic's it does not; everywhere the output includes reasoning.
+Sources: ``UsageMetadata`` of langchain-core, ``Usage`` of openai-agents and the ``usage`` objects
+of the OpenAI and Anthropic APIs. In the first three the input includes what was read from and
+written to a cache, in Anthropic's it does not; everywhere the output includes reasoning.
 """
 
 from __future__ import annotations
@@ -84,10 +84,7 @@ def _known(tokens: Tokens) -> Tokens:
 
 def _first(holder: object, *names: str) -> Any:
     for name in names:
-        if isinstance(holder, Mapping):
-            found = holder.get(name)
-        else:
-            found = getattr(holder, name, None)
+        found = holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
         if found is not None:
             return found
     return None

@@ -70,7 +70,8 @@ class _Span:
 
     Attributes:
         agent: in whose turn it is; None: in nobody's.
-        turn: the span of that turn, which holds the calls that may wait for approval.
+        turn: the span of that turn, which holds the calls that may wait for approval, and the
+            failure with which its loop last stopped.
     """
 
     trace: _Trace
@@ -78,6 +79,7 @@ class _Span:
     agent: AgentRun | None
     began: float
     call_id: str = ""
+    failure: Any = None
     held: list[tuple[str, _Span, str, float]] = field(default_factory=list)
     turn: _Span | None = None
 
@@ -152,7 +154,9 @@ class OpenAIRuns:
             if now is None:
                 return
             if data.type == "agent":
-                self._end(now, span.error)
+                self._end(now, span.error or now.failure)
+            elif data.type == "turn" and now.turn is not None:
+                now.turn.failure = span.error
             elif data.type in _ANSWERS:
                 self._answer(key, now, data, span.error)
             elif data.type == "function":

@@ -238,13 +238,19 @@ def test_an_approval_is_waited_for(sdk: Collecting) -> None:
 
 def test_a_refusal_is_an_answer(sdk: Collecting) -> None:
     """A call that the person does not allow is neither a tool nor an error."""
-    agent = Agent("a", model=Played(calls(("delete", {"path": "x"})), says()), tools=[delete])
+    again = ResponseFunctionToolCall(
+        call_id="call-again", type="function_call", name="delete", arguments='{"path": "y"}'
+    )
+    model = Played(calls(("delete", {"path": "x"})), [again], says())
+    agent = Agent("a", model=model, tools=[delete])
     found = run(agent)
     state = found.to_state()
-    state.reject(found.interruptions[0])
+    state.reject(found.interruptions[0], always_reject=True)
     run(agent, state)
     assert not sdk.of("tool_execute", "tool_error", "error")
+    # The first refusal is the answer to a question, of the second nobody was asked.
     assert [one.extra for one in sdk.of("answered")] == [None, {"decision": "denied"}]
+    assert sdk.kinds()[-2:] == ["stop", "session_end"]
 
 
 def test_a_tool_that_returns_nothing_has_run(sdk: Collecting) -> None:

@@ -39,7 +39,8 @@ class AgentMagics(Magics):
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self._agents: dict[str, CellAgent] = {}
-        self._turn: CellTurn | None = None
+        # A cell's magic can run further code as a cell.
+        self._turns: list[tuple[Any, CellTurn]] = []
 
     @magic_arguments()
     @argument("name", nargs="?", help="id of the agent; %%agent needs it")
@@ -74,14 +75,14 @@ class AgentMagics(Magics):
         """Take that the shell is about to run a cell."""
         lines = str(info.raw_cell).lstrip().splitlines()
         arguments = _arguments(self, lines)
-        self._turn = None if arguments is None else self._begun(arguments)
+        if arguments is not None:
+            self._turns.append((info, self._begun(arguments)))
 
     @harmless
     def cell_ended(self, result: Any) -> None:
         """Take how a cell ended."""
-        turn, self._turn = self._turn, None
-        if turn is not None:
-            turn.end(_error_of(result))
+        if self._turns and (result is None or result.info is self._turns[-1][0]):
+            self._turns.pop()[1].end(_error_of(result))
 
     @harmless
     def end(self) -> None:

@@ -36,7 +36,9 @@ class PlayedCLI(Transport):
         said = json.loads(data)
         if said["type"] == "control_request":
             for hook, matchers in (said["request"].get("hooks") or {}).items():
-                self.registered[hook] = [one for each in matchers for one in each["hookCallbackIds"]]
+                self.registered[hook] = [
+                    one for each in matchers for one in each["hookCallbackIds"]
+                ]
             answer = {"subtype": "success", "request_id": said["request_id"], "response": {}}
             await self._out.put({"type": "control_response", "response": answer})
         elif said["type"] == "control_response":

@@ -1,4 +1,4 @@
-"""The integrations beside a real server, each in a program of its own, as their users write them."""
+"""The integrations beside a real server, each in a program as their users write it."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from .sdk import SDK
 
 _around: ContextVar[SDK | None] = ContextVar("htmlgraph_sdk", default=None)
-_lock = threading.Lock()
+# A generator that is thrown away can end in the middle of anything.
+_lock = threading.RLock()
 _open: list[SDK] = []
 
 

@@ -1,4 +1,4 @@
-"""Spooled hook input to Event, pure: what the hook kept on disk while no server answered."""
+"""Spooled lines to Event, pure: what the hook and the SDK kept on disk while no server answered."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from .registry import HOOKS
 def events_from_spool(text: bytes, received_at: datetime) -> tuple[list[Event], int]:
     """Return the events of a spool file and the number of lines that hold none.
 
-    A line is the JSON object that the hook would have sent. A line that was cut off, as by a full
-    disk, costs itself alone. Reading the same line twice is harmless: its event id is in it.
+    A line is the JSON object that the hook would have sent, or an event of the SDK. A line that was
+    cut off, as by a full disk, costs itself alone. Reading the same line twice is harmless: its
+    event id is in it.
 
     Args:
         text: the bytes of the file; one that is still written to may end in half a line.
@@ -28,10 +29,18 @@ def events_from_spool(text: bytes, received_at: datetime) -> tuple[list[Event], 
             continue
         try:
             payload = json.loads(line)
+            if isinstance(payload, dict) and "event" in payload:
+                events.append(Event.from_dict(payload["event"]))
+                continue
             events += _reader(payload)(payload, received_at=received_at)
         except (InvalidEvent, ValueError, RecursionError):
             broken += 1
     return events, broken
+
+
+def line_of(event: Event) -> bytes:
+    """Return the line of an event, without its end."""
+    return json.dumps({"event": event.to_dict()}, separators=(",", ":")).encode()
 
 
 def _reader(payload: object) -> Callable[..., list[Event]]:

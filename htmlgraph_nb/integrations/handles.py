@@ -9,7 +9,8 @@ import threading
 from ..current import current
 from ..sdk import SDK
 
-_lock = threading.Lock()
+# A generator that is thrown away can end in the middle of anything.
+_lock = threading.RLock()
 _own: dict[str, SDK] = {}
 _MAX_OWN = 100
 

@@ -67,7 +67,8 @@ class LangChainRuns:
         self._agent_id = agent_id
         self._clock = clock
         self._runs: dict[str, _Run] = {}
-        self._lock = threading.Lock()
+        # A stream that nobody reads any more can end in the middle of anything.
+        self._lock = threading.RLock()
 
     def start(
         self,
@@ -195,13 +196,14 @@ class LangChainRuns:
             self._wait(run, error)
         if not run.own:
             return
-        asks = run.agent.root.asks
-        if run.agent.parent is None:
-            for number, (agent, tool_name) in enumerate(asks):
-                self._agents.ask(agent, tool_name, number)
-        if (asks and run.agent.parent is None) or _is_interrupt(error):
+        well = error is None or _is_control(error)
+        # A person is asked once the whole graph has stopped.
+        asks = run.agent.asks if well and run.agent.parent is None else []
+        for number, (agent, tool_name) in enumerate(asks):
+            self._agents.ask(agent, tool_name, number)
+        if asks or _is_interrupt(error):
             self._agents.end(run.agent, "waiting")
-        elif error is None or _is_control(error):
+        elif well:
             self._agents.end(run.agent, "stop")
         elif isinstance(error, Exception) and type(error).__name__ != "CancelledError":
             self._agents.end(run.agent, "error", type(error).__name__)

@@ -146,11 +146,11 @@ def unload(shell: Any) -> None:
 
 def _arguments(magics: AgentMagics, lines: list[str]) -> Namespace | None:
     """Return what a cell's first line tells; None where it is no well-formed ``%%agent NAME``."""
-    first = lines[0].strip() if lines else ""
-    if first.partition(" ")[0] != MAGIC:
+    word, *rest = (lines[0] if lines else "").split(maxsplit=1) or [""]
+    if word != MAGIC:
         return None
     try:
-        found: Namespace = parse_argstring(magics.agent, first.removeprefix(MAGIC).strip())
+        found: Namespace = parse_argstring(magics.agent, "".join(rest).strip())
     except (UsageError, ValueError, SystemExit):
         # The magic itself is called, and says what is wrong.
         return None

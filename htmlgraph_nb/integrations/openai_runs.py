@@ -97,7 +97,7 @@ class OpenAIRuns:
         self._clock = clock
         self._traces: dict[str, _Trace] = {}
         self._spans: dict[str, _Span] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def start_trace(self, trace: Any) -> None:
         """Take the start of a workflow; what is in a group is in the session of that group."""

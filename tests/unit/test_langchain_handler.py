@@ -299,6 +299,20 @@ def test_a_waiting_agent_keeps_its_id(sdk: Collecting) -> None:
     assert ids == {("t-1", "a"), ("t-2", "a-2")}
 
 
+def test_a_graph_that_fails_beside_a_question_failed(sdk: Collecting) -> None:
+    """An error in one branch outweighs what another asks."""
+    agent = create_agent(
+        played(says("", ("consult", {"question": "?"}), ("fail", {}))),
+        [consult, fail],
+        name="a",
+        checkpointer=InMemorySaver(),
+    )
+    with pytest.raises(ValueError, match="secret"):
+        agent.invoke(HELLO, thread(sdk, "t-1"))
+    assert not sdk.of("permission_request", "stop")
+    assert sdk.kinds()[-1] == "error"
+
+
 def inner_graph(model: Played) -> Any:
     """Return a graph whose node is another graph."""
     graph = StateGraph(MessagesState)

@@ -28,6 +28,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.types.responses import (
     Response,
+    ResponseCompletedEvent,
     ResponseFunctionToolCall,
     ResponseOutputMessage,
     ResponseOutputText,
@@ -82,8 +83,12 @@ class Played(Model):
         usage = Usage(requests=1, input_tokens=100, output_tokens=7, total_tokens=107)
         return ModelResponse(output=answer, usage=usage, response_id=None)
 
-    def stream_response(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        raise NotImplementedError
+    async def stream_response(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        found = await self.get_response()
+        response = Response.model_construct(id="r", output=found.output, usage=None)
+        yield ResponseCompletedEvent.model_construct(
+            type="response.completed", response=response, sequence_number=0
+        )
 
 
 @function_tool
@@ -137,6 +142,22 @@ def test_an_agent_that_calls_two_tools(sdk: Collecting) -> None:
     assert answer.model == "played-1"
     assert sdk.tokens() == 2 * 107
     assert "hello" not in str(sdk.events)
+
+
+def test_a_streamed_run_is_the_same_story(sdk: Collecting) -> None:
+    """Its agent, tool, answers and end come as those of any run, each once."""
+    agent = Agent("a", model=Played(calls(("add", {"a": 1, "b": 2})), says()), tools=[add])
+
+    async def stream() -> None:
+        async for _ in Runner.run_streamed(agent, "hello").stream_events():
+            pass
+
+    asyncio.run(stream())
+    assert sdk.kinds() == [
+        *("session_start", "prompt", "completion", "tool_start", "tool_execute"),
+        *("completion", "stop", "session_end"),
+    ]
+    assert sdk.tokens() == 2 * 107
 
 
 def test_a_group_is_a_session(sdk: Collecting) -> None:

@@ -43,6 +43,7 @@ _EXPORTS = {
     "summary": "analysis",
     "timeline": "analysis",
     "token_costs": "analysis",
+    "tool": "integrations.functions",
     "tool_counts": "analysis",
     "tool_durations": "analysis",
     "tool_errors": "analysis",
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from .history.load import load_history as load_history
     from .history.load import load_presence as load_presence
     from .history.transcripts import load_transcripts as load_transcripts
+    from .integrations.functions import tool as tool
     from .model import AgentPresence as AgentPresence
     from .model import Event as Event
     from .model import PresenceStatus as PresenceStatus
@@ -99,6 +101,16 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(f".{module}", __name__), name)
     globals()[name] = value
     return value
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Add ``%%agent`` and ``%agent`` to a notebook; ``%load_ext htmlgraph_nb`` calls this."""
+    import_module(".integrations.magics", __name__).load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Take the magics away again."""
+    import_module(".integrations.magics", __name__).unload(shell)
 
 
 def __dir__() -> list[str]:

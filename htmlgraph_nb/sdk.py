@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from .client.courier import CLOSE_TIMEOUT_S, Courier, Parcel
+from .current import enter, leave
 from .errors import InvalidEvent
 from .model import TOKEN_FIELDS, Event
 
@@ -32,6 +33,9 @@ class SDK:
         token: the server's secret; None: the one that is known for it.
         db_path: the file for when no server answers; None: the default file.
         model, project: what the agent runs on, and works on; None: unknown.
+
+    Inside of a ``with`` statement on it, or on a session of it, it also speaks for functions
+    that are decorated with ``tool`` and for the integrations with agent frameworks.
 
     Example:
         >>> sdk = SDK("my-agent")                       # doctest: +SKIP
@@ -54,8 +58,9 @@ class SDK:
         self.agent_id = agent_id
         self.session_id: str | None = None
         self.feature_id: str | None = None
-        self._model = model
-        self._project = project
+        self.model = model
+        self.project = project
+        self._before: list[SDK | None] = []
         self._courier = Courier(url, token, db_path)
         # Nobody holds the handle any more: what it queued is still delivered.
         weakref.finalize(self, self._courier.retire).atexit = False
@@ -145,8 +150,8 @@ class SDK:
                     "timestamp": datetime.now(UTC),
                     "session_id": self.session_id,
                     "feature_id": self.feature_id,
-                    "model": self._model,
-                    "project": self._project,
+                    "model": self.model,
+                    "project": self.project,
                     "source": "sdk",
                     **{name: value for name, value in fields.items() if value is not None},
                 },
@@ -158,9 +163,11 @@ class SDK:
         return Parcel(event)
 
     def __enter__(self) -> SDK:
+        self._before.append(enter(self))
         return self
 
     def __exit__(self, *_: object) -> None:
+        leave(self, self._before.pop())
         self.close()
 
     def __repr__(self) -> str:
@@ -179,8 +186,7 @@ class ToolCall:
     def __enter__(self) -> ToolCall:
         # The call was queued as a finished one; inside ``with`` it only begins.
         sdk = self._sdk
-        named = ("tool_name", "tool_use_id")
-        start = {name: self._fields[name] for name in named}
+        start = {name: value for name, value in self._fields.items() if name not in _ENDS}
         if self._parcel is not None:
             sdk._courier.replace(self._parcel, sdk._parcel({"event_type": "tool_start", **start}))
         self._began = time.perf_counter()
@@ -205,6 +211,7 @@ class Session:
 
     def __init__(self, sdk: SDK, session_id: str) -> None:
         self._sdk = sdk
+        self._before: SDK | None = None
         self.session_id = session_id
         sdk.session_id = session_id
         sdk.report("session_start")
@@ -216,9 +223,11 @@ class Session:
             self._sdk.session_id = None
 
     def __enter__(self) -> Session:
+        self._before = enter(self._sdk)
         return self
 
     def __exit__(self, *_: object) -> None:
+        leave(self._sdk, self._before)
         self.end()
 
 
@@ -255,6 +264,12 @@ class Waiting:
 
     def __exit__(self, *_: object) -> None:
         self.answered()
+
+
+_ENDS = frozenset(
+    {*TOKEN_FIELDS, "cost_tokens", "cost_usd", "duration_ms", "status", "event_type", "event_id"}
+)
+"""What only the end of a call tells."""
 
 
 def _new_id() -> str:

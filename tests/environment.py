@@ -19,6 +19,10 @@ _NO_VENV = (
 )
 
 
+_WITHOUT_AGENT = ("--no-binary", "claude-agent-sdk")
+"""The SDK's wheel holds Claude Code, 400 MB that no test runs; its source holds the SDK alone."""
+
+
 class EnvironmentFailed(Exception):
     """The environment could not be made; the text says what to do."""
 
@@ -39,7 +43,7 @@ def prepare() -> Path:
         shutil.rmtree(FOLDER)
     _create()
     _pip(python, "--upgrade", "pip>=25.1")
-    _pip(python, "--editable", ".", "--group", "test")
+    _pip(python, "--editable", ".", "--group", "test", *_WITHOUT_AGENT)
     _STAMP.write_text(stamp)
     return python
 

@@ -1,6 +1,7 @@
 """Brings events from a program to the server, or to the file, without ever holding the program up.
 
-A bounded queue, one daemon thread, one rule: the server if it answers, else the file. Every event
+A bounded queue, one daemon thread, one rule: the server if it answers, else the file. What is still
+on its way when the program ends goes to the spool file, which the next server takes in. Every event
 carries its id, so that what is sent twice, or to both, counts once.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -33,6 +35,8 @@ ANSWER_TIMEOUT_S = 0.8
 RETRY_SERVER_S = 3.0
 CLOSE_TIMEOUT_S = 1.0
 """Most seconds that the end of the program waits for the last events."""
+SPOOL_S = 0.2
+"""The part of them that is kept for writing to the spool."""
 
 
 class Parcel:
@@ -60,6 +64,7 @@ class Courier:
     def _fresh(self) -> None:
         self._pid = os.getpid()
         self._queue: deque[Parcel] = deque()
+        self._in_hand: list[Parcel] = []
         self._change = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -98,6 +103,7 @@ class Courier:
             return
         self._thread = thread
         _running.add(self)
+        _close_with_worker()
 
     def replace(self, parcel: Parcel, by: Parcel | None) -> None:
         """Put another event in the place of a queued one, or behind it if that has gone."""
@@ -127,22 +133,28 @@ class Courier:
         """Deliver what is left, within ``timeout`` seconds, and end the thread."""
         thread = self._thread
         self.retire()
-        if self._pid != os.getpid():
+        if self._pid != os.getpid() or thread is None:
             return
-        if thread is not None:
-            thread.join(max(0.0, timeout))
-            if thread.is_alive() and self._queue:
-                self._say("left", f"{len(self._queue)} events were not delivered in time")
+        thread.join(max(0.0, timeout - SPOOL_S))
+        if not thread.is_alive():
+            return
+        with self._change:
+            left = [*self._in_hand, *self._queue]
+            self._queue.clear()
+        if left:
+            self._to_spool([parcel.event for parcel in left])
 
     def _run(self) -> None:
         while batch := self._take():
             try:
                 self._deliver([parcel.event for parcel in batch])
-            except Exception:
+            except Exception as error:
                 # An agent's program must not feel any fault of its monitor.
-                logger.exception("%d events were not delivered", len(batch))
+                fault = f"{type(error).__name__}: {error}"
+                self._say("fault", f"{len(batch)} events were not delivered: {fault}")
+                logger.debug("not delivered", exc_info=True)
             with self._change:
-                self._busy = False
+                self._busy, self._in_hand = False, []
                 self._change.notify_all()
         if self._file is not None:
             self._file.close()
@@ -162,7 +174,7 @@ class Courier:
             batch = [self._queue.popleft() for _ in range(min(MAX_BATCH, len(self._queue)))]
             for parcel in batch:
                 parcel.taken = True
-            self._busy = True
+            self._busy, self._in_hand = True, batch
             dropped, self._n_dropped = self._n_dropped, 0
         if dropped:
             logger.warning("%d events were dropped: more than %d waited", dropped, MAX_QUEUED)
@@ -200,6 +212,22 @@ class Courier:
             self._file = PresenceManager(self._db_path)
         self._file.ingest(events)
 
+    def _to_spool(self, events: Sequence[Event]) -> None:
+        from ..connectors.spool import line_of
+        from ..hook import spool
+        from ..locations import spool_path
+
+        try:
+            # The spool belongs to the default file.
+            kept = self._db_path is None and spool(
+                b"\n".join(line_of(event) for event in events), spool_path()
+            )
+        except OSError as error:
+            self._say("left", f"{len(events)} events are lost: {error}")
+        else:
+            if not kept:
+                self._say("left", f"{len(events)} events were not delivered in time")
+
     def _say(self, topic: str, text: str) -> None:
         if topic not in self._said:
             self._said.add(topic)
@@ -215,3 +243,18 @@ def _close_all() -> None:
     end = time.monotonic() + CLOSE_TIMEOUT_S
     for courier in list(_running):
         courier.close(max(0.0, end - time.monotonic()))
+
+
+def _close_with_worker() -> None:
+    """Let the end of a worker process of ``multiprocessing``, which skips atexit, wait, too."""
+    global _worker_pid
+    util = sys.modules.get("multiprocessing.util")
+    process = sys.modules.get("multiprocessing.process")
+    if util is None or process is None or _worker_pid == os.getpid():
+        return
+    if process.parent_process() is not None:
+        _worker_pid = os.getpid()
+        util.Finalize(None, _close_all, exitpriority=0)
+
+
+_worker_pid = 0

@@ -15,7 +15,8 @@ from websockets.exceptions import (
     InvalidStatus,
     WebSocketException,
 )
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 from ..errors import WireError
 from ..wire import CloseCode, decode
@@ -55,7 +56,7 @@ class Link:
     def __init__(self, receive: Callable[[list[dict[str, Any]]], bool]) -> None:
         self._receive = receive
         self._lock = threading.Lock()
-        self._socket: ClientConnection | None = None
+        self._socket: Connection | None = None
         self._closed = False
 
     def follow(
@@ -105,7 +106,7 @@ class Link:
         if websocket is not None:
             websocket.close()
 
-    def _follow(self, websocket: ClientConnection, first: str | None) -> Ending:
+    def _follow(self, websocket: Connection, first: str | None) -> Ending:
         with self._lock:
             if self._closed:
                 return Ending("closed by this client")
@@ -116,7 +117,7 @@ class Link:
             with self._lock:
                 self._socket = None
 
-    def _read(self, websocket: ClientConnection, first: str | None) -> Ending:
+    def _read(self, websocket: Connection, first: str | None) -> Ending:
         established = False
         deadline = time.monotonic() + STATE_TIMEOUT_S
         try:
@@ -135,7 +136,7 @@ class Link:
             return Ending(f"unreadable message: {error}", established, unreadable=True)
 
 
-def _together(websocket: ClientConnection, wait: float | None) -> list[str | bytes]:
+def _together(websocket: Connection, wait: float | None) -> list[str | bytes]:
     """Return the next message and those that have arrived behind it."""
     texts: list[str | bytes] = [websocket.recv(wait)]
     try:

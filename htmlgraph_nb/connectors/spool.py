@@ -1,4 +1,4 @@
-"""Spooled hook input to Event, pure: what the hook kept on disk while no server answered."""
+"""Spooled lines to Event, pure: what the hook and the SDK kept on disk while no server answered."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ def events_from_spool(
 ) -> tuple[list[Event], int]:
     """Return the events of a spool file and the number of lines that hold none.
 
-    A line is the JSON object that the hook would have sent. A line that was cut off, as by a full
-    disk, costs itself alone. Reading the same line twice is harmless: its event id is in it.
+    A line is the JSON object that the hook would have sent, or an event of the SDK. A line that was
+    cut off, as by a full disk, costs itself alone. Reading the same line twice is harmless: its
+    event id is in it.
 
     Args:
         text: the bytes of the file; one that is still written to may end in half a line.
@@ -34,6 +35,9 @@ def events_from_spool(
             continue
         try:
             payload = json.loads(line)
+            if isinstance(payload, dict) and "event" in payload:
+                events.append(Event.from_dict(payload["event"]))
+                continue
             agent = _agent(payload)
             events += HOOKS[agent](payload, received_at=received_at)
         except (InvalidEvent, ValueError, RecursionError):
@@ -42,6 +46,11 @@ def events_from_spool(
             if hear is not None:
                 hear(agent, payload)
     return events, broken
+
+
+def line_of(event: Event) -> bytes:
+    """Return the line of an event, without its end."""
+    return json.dumps({"event": event.to_dict()}, separators=(",", ":")).encode()
 
 
 def _agent(payload: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from htmlgraph_nb import SDK, Event, InvalidEvent, PresenceManager, load_history
+from tests.integration.conftest import Serve
 from tests.integration.server import Server
 from tests.polling import wait_until
 
@@ -57,6 +59,86 @@ def test_a_server_that_never_answers_holds_up_nobody(tmp_path: Path) -> None:
         assert sdk.flush(20)
         sdk.close(20)
     assert len(load_history(tmp_path / "h.db")) == 1
+
+
+def test_a_program_that_ends_before_a_silent_server_answers_loses_nothing(
+    tmp_path: Path, serve: Serve
+) -> None:
+    """What is on its way at the end is in the spool or the file, and counts once."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        program = """
+from htmlgraph_nb import SDK
+sdk = SDK("hasty")
+for number in range(1_000):
+    sdk.tool("Bash")
+print("done")
+"""
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        home = tmp_path / "home"
+        db = str(home / "test.db")
+        done = run_program(program, home, HTMLGRAPH_URL=url, HTMLGRAPH_DB=db)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+    server = serve(home=home)
+    wait_until(
+        lambda: server.presence().get("hasty", {}).get("total_tools_executed") == 1_000,
+        "all events of the program that ended",
+        60,
+    )
+
+
+def test_a_worker_process_reports_to_its_end(tmp_path: Path) -> None:
+    """Workers of multiprocessing end without atexit, and their last events arrive all the same."""
+    program = """
+import multiprocessing
+from htmlgraph_nb import SDK
+
+def work(number):
+    SDK(f"worker-{number}").tool("Bash")
+
+if __name__ == "__main__":
+    for method in ("fork", "spawn"):
+        context = multiprocessing.get_context(method)
+        worker = context.Process(target=work, args=(method,))
+        worker.start()
+        worker.join()
+        assert worker.exitcode == 0
+"""
+    script = tmp_path / "workers.py"
+    script.write_text(program)
+    environ = {**os.environ, "HTMLGRAPH_HOME": str(tmp_path), "HTMLGRAPH_URL": "http://127.0.0.1:9"}
+    done = subprocess.run(
+        [sys.executable, str(script)], env=environ, capture_output=True, text=True, timeout=100
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    agents = set()
+    if (tmp_path / "htmlgraph.db").exists():
+        agents = set(load_history(tmp_path / "htmlgraph.db")["agent_id"])
+    spooled = tmp_path / "spool.jsonl"
+    if spooled.exists():
+        agents |= set(re.findall(r"worker-\w+", spooled.read_text()))
+    assert agents == {"worker-fork", "worker-spawn"}
+
+
+@pytest.mark.parametrize("place", ["full", "no-folder"])
+def test_a_disk_that_takes_nothing_is_one_line(place: str, tmp_path: Path) -> None:
+    """Thousands of calls with nowhere to go leave the program as it was, and say why once."""
+    limit = "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))" if place == "full" else "pass"
+    program = f"""
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+{limit}
+from htmlgraph_nb import SDK
+sdk = SDK("a")
+for _ in range(5_000):
+    sdk.tool("Bash")
+print(sdk.flush(60))
+"""
+    home = tmp_path if place == "full" else Path("/dev/null/home")
+    done = run_program(program, home, HTMLGRAPH_URL="http://127.0.0.1:9")
+    assert (done.returncode, done.stdout) == (0, "True\n")
+    assert "events are lost" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
 def test_a_fork_reports_for_itself(tmp_path: Path) -> None:

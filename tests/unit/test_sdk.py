@@ -177,3 +177,32 @@ def test_no_server_and_no_file_is_said_once(
         sdk.tool("Bash")
         assert sdk.flush(10)
     assert caplog.text.count("the disk is full") == 1
+
+
+def test_what_breaks_in_the_thread_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault that nobody foresaw is said once, without a traceback, and the next events go on."""
+
+    def broken(self: Courier, batch: Sequence[Event]) -> None:
+        raise ZeroDivisionError("odd")
+
+    monkeypatch.setattr(Courier, "_deliver", broken)
+    with SDK("a") as sdk, caplog.at_level(logging.WARNING, "htmlgraph.sdk"):
+        for _ in range(2):
+            sdk.tool("Bash")
+            assert sdk.flush(10)
+    assert [record.getMessage() for record in caplog.records] == [
+        "1 events were not delivered: ZeroDivisionError: odd"
+    ]
+    assert caplog.records[0].exc_info is None
+
+
+def test_the_start_of_a_call_has_what_its_end_has(told: list[Event]) -> None:
+    """Whose call it is, is known from its start on."""
+    with SDK("a") as sdk:
+        with sdk.tool("Bash", agent_id="b", parent_agent_id="a", tokens=3):
+            pass
+        start, end = made(sdk, told)
+    assert (start.agent_id, start.parent_agent_id) == (end.agent_id, end.parent_agent_id)
+    assert start.cost_tokens is None

@@ -1,0 +1,70 @@
+"""A tracing processor for the OpenAI Agents SDK.
+
+Source: ``TracingProcessor`` and the span data of openai-agents 0.24. Names, ids, durations and
+counts are reported; prompts, answers, tool inputs and results are not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+try:
+    from agents.tracing import Span, Trace, TracingProcessor
+except ImportError as error:
+    raise ImportError(
+        f"the OpenAI Agents SDK cannot be loaded ({error}), and the tracing processor needs it: "
+        "pip install openai-agents",
+        name=error.name,
+    ) from None
+
+from ..sdk import SDK
+from .guard import harmless
+from .handles import handle
+from .openai_runs import OpenAIRuns
+
+__all__ = ["HtmlgraphTracingProcessor"]
+
+
+class HtmlgraphTracingProcessor(TracingProcessor):
+    """Reports agents, their tools, answers, handoffs and guardrails.
+
+    Args:
+        sdk: the handle through which it reports; None: the one that is open around, else its own.
+
+    Example:
+        >>> add_trace_processor(HtmlgraphTracingProcessor())  # doctest: +SKIP
+    """
+
+    def __init__(self, *, sdk: SDK | None = None) -> None:
+        self._sdk = sdk or handle("openai-agents")
+        self._runs = OpenAIRuns(self._sdk)
+
+    @harmless
+    def on_trace_start(self, trace: Trace) -> None:
+        """Take the start of a workflow."""
+        self._runs.start_trace(trace)
+
+    @harmless
+    def on_trace_end(self, trace: Trace) -> None:
+        """Take the end of a workflow."""
+        self._runs.end_trace(trace)
+
+    @harmless
+    def on_span_start(self, span: Span[Any]) -> None:
+        """Take the start of a span."""
+        self._runs.start_span(span)
+
+    @harmless
+    def on_span_end(self, span: Span[Any]) -> None:
+        """Take the end of a span."""
+        self._runs.end_span(span)
+
+    @harmless
+    def shutdown(self) -> None:
+        """Deliver what is left, for at most a second."""
+        self._sdk.flush()
+
+    @harmless
+    def force_flush(self) -> None:
+        """Deliver what is left, for at most a second."""
+        self._sdk.flush()

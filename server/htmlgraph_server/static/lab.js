@@ -146,7 +146,7 @@ function tabPlugin({ application, apputils, launcher, mainmenu, widgets }, icon)
       execute: services.shell ? openTab : () => { window.open(PAGE, NAMESPACE); },
     });
     services.palette?.addItem({ command: OPEN, category: "Other" });
-    services.launcher?.add({ command: OPEN, category: "Other", rank: 0 });
+    services.launcher?.add({ command: OPEN, category: "Other", rank: 1 });
     services.menu?.viewMenu.addGroup([{ command: OPEN }], MENU_RANK);
     services.restorer?.restore(tracker, {
       command: OPEN,

@@ -1,1 +1,12 @@
 """The Tornado broadcast server of htmlgraph-nb."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    # What loads Jupyter Server is loaded only for it.
+    from .extension import HtmlgraphExtension
+
+    return [{"module": "htmlgraph_server.extension", "app": HtmlgraphExtension}]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -32,8 +32,10 @@ class Api(Guarded):
         self._n_bytes = 0
         self._crowded_out = False
 
-    def prepare(self) -> Awaitable[None] | None:
-        super().prepare()
+    async def prepare(self) -> None:
+        await super().prepare()
+        if self._finished:
+            return
         headers = self.request.headers
         try:
             n_bytes = int(headers.get("Content-Length", "0"))
@@ -44,7 +46,6 @@ class Api(Guarded):
             raise self._too_large()
         # Tornado's own bound would cut the connection without an answer.
         cast(HTTP1Connection, self.request.connection).set_max_body_size(2**62)
-        return None
 
     def _too_large(self) -> Problem:
         limit = self.service.config.max_body_bytes
@@ -74,8 +75,9 @@ class Api(Guarded):
         self._chunks.append(chunk)
 
     def _let_go(self) -> None:
-        self.service.body_bytes -= sum(map(len, self._chunks))
-        self._chunks.clear()
+        if self._chunks:
+            self.service.body_bytes -= sum(map(len, self._chunks))
+            self._chunks.clear()
 
     def on_finish(self) -> None:
         self._let_go()
@@ -189,6 +191,6 @@ class Api(Guarded):
 class NotFound(Api):
     """Any other path."""
 
-    def prepare(self) -> Awaitable[None] | None:
-        super().prepare()
+    async def prepare(self) -> None:
+        await super().prepare()
         raise Problem(404, "not_found", f"there is nothing at {clip(self.request.path)}")

@@ -1,30 +1,18 @@
-"""The route table, and how the parts are tied to an event loop."""
+"""The route table, and the standalone server's application of it."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from tornado import web
 
-from htmlgraph_nb.connectors.otlp_metrics import TokenMeters
-from htmlgraph_nb.intake import Publication
-
 from . import broadcasts, handlers, history_routes, page, sockets
-from .activity import ActivityCache
 from .api import NotFound
-from .history import HistoryReader
 from .otlp import routes as otlp_routes
 from .service import Service
-from .status import make_registry
-from .streams import StreamPool
 
 logger = logging.getLogger("htmlgraph.http")
-
-PING_INTERVAL_S = 20
-PING_TIMEOUT_S = 20
 
 ROUTES: tuple[tuple[str, type[web.RequestHandler]], ...] = (
     (r"/", page.Page),
@@ -54,33 +42,8 @@ ROUTES: tuple[tuple[str, type[web.RequestHandler]], ...] = (
 
 def make_app(service: Service) -> web.Application:
     """Return the Tornado application of a service."""
-    history = HistoryReader(service.manager.db_path)
-    settings: dict[str, Any] = {
-        "service": service,
-        "history": history,
-        "streams": StreamPool(),
-        "activity": ActivityCache(history),
-        "token_meters": TokenMeters(),
-        "metrics": make_registry(service),
-        "websocket_ping_interval": PING_INTERVAL_S,
-        "websocket_ping_timeout": PING_TIMEOUT_S,
-        "log_function": _log_request,
-    }
+    settings: dict[str, Any] = {"service": service, "log_function": _log_request}
     return web.Application(list(ROUTES), default_handler_class=NotFound, **settings)
-
-
-def connect(service: Service, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
-    """Bring the manager's changes, which come from any thread, to the hub on its loop.
-
-    Returns:
-        A function that ends it.
-    """
-
-    def publish(publication: Publication) -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(service.hub.publish, publication)
-
-    return service.manager.subscribe(publish)
 
 
 def _log_request(handler: web.RequestHandler) -> None:

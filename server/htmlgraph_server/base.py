@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
 from concurrent.futures import Future
 from http.client import responses
 from types import TracebackType
@@ -17,7 +16,7 @@ from htmlgraph_nb.checks import clip
 from htmlgraph_nb.errors import CapacityError, InvalidEvent, StoreError, WireError
 from htmlgraph_nb.wire import dumps, error_object
 
-from .auth import Credentials, Refusal
+from .auth import Credentials
 from .service import Service
 
 logger = logging.getLogger("htmlgraph.http")
@@ -64,6 +63,8 @@ class Guarded(web.RequestHandler):
     """Lets a request in by the rules of the Guard, before anything of it is read."""
 
     guarded_origin = False
+    writes_always = False
+    """Whether even a GET of this route, as that of a WebSocket, changes what is stored."""
 
     @property
     def service(self) -> Service:
@@ -86,18 +87,25 @@ class Guarded(web.RequestHandler):
         """Return whether ``?token=`` counts here; URLs are kept in many places, so seldom."""
         return False
 
-    def refusal(self) -> Refusal | None:
-        """Return why this request may not pass."""
-        writes = self.request.method not in ("GET", "HEAD", "OPTIONS")
-        return self.service.guard.check(
-            self.credentials(), guarded_origin=self.guarded_origin or writes
-        )
+    @property
+    def writes(self) -> bool:
+        """Whether this request may change what is stored."""
+        return self.writes_always or self.request.method not in ("GET", "HEAD", "OPTIONS")
 
-    def prepare(self) -> Awaitable[None] | None:
-        refusal = self.refusal()
+    async def admit(self) -> None:
+        """Let the request in; one that is answered here already is finished.
+
+        Raises:
+            Problem: it may not pass.
+        """
+        refusal = self.service.guard.check(
+            self.credentials(), guarded_origin=self.guarded_origin or self.writes
+        )
         if refusal is not None:
             raise Problem(refusal.status, refusal.code, refusal.message)
-        return None
+
+    async def prepare(self) -> None:
+        await self.admit()
 
     def set_default_headers(self) -> None:
         for name, value in SECURITY_HEADERS.items():

@@ -21,14 +21,13 @@ from htmlgraph_nb.client.discovery import candidates
 from htmlgraph_nb.client.rest import Rest
 from htmlgraph_nb.errors import HtmlgraphError
 from htmlgraph_nb.locations import data_dir, spool_path
-from htmlgraph_nb.presence import PresenceManager
-from htmlgraph_nb.price_table import price_of
 
 from .config import SETTINGS, Config, make_config
 from .connect.command import add_parser as add_connect_parser
 from .demo import SimulatedAgent, simulated_agents
 from .history_commands import add_parsers as add_history_parsers
 from .import_command import add_parser as add_import_parser
+from .lifecycle import open_manager
 from .report import status_lines
 from .runtime import calm_collector, listen, run
 from .service import Service
@@ -133,9 +132,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 async def _run(config: Config, *, stop_on_eof: bool = False, **demo: Any) -> None:
     sockets = listen(config)
     try:
-        manager = PresenceManager(
-            config.db, limits=config.roster, synchronous=config.synchronous, price=price_of
-        )
+        manager = open_manager(config)
     except HtmlgraphError:
         for opened in sockets:
             opened.close()

@@ -14,7 +14,7 @@ from .api import Api
 from .base import Problem, committed
 from .ingest import events_of, events_of_lines
 from .openapi import document
-from .status import status_report
+from .status import make_registry, status_report
 
 
 class Events(Api):
@@ -112,7 +112,7 @@ class Metrics(Api):
     def get(self) -> None:
         self.known_parameters()
         self.set_header("Content-Type", CONTENT_TYPE_LATEST)
-        self.finish(generate_latest(self.settings["metrics"]))
+        self.finish(generate_latest(make_registry(self.service)))
 
     head = get
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
-from typing import cast
 
 from tornado.iostream import StreamClosedError
 
@@ -14,13 +13,13 @@ from htmlgraph_nb.storage.query import HistoryQuery
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 from htmlgraph_nb.wire import Cursor, dumps
 
-from .activity import MAX_MINUTES, ActivityCache
+from .activity import MAX_MINUTES
 from .api import Api
 from .base import Problem
 from .dump import COMPRESSIONS, request
 from .encoding import after_chunk, csv_head
 from .history import HistoryReader
-from .streams import BrokenOff, Child, StreamPool
+from .streams import BrokenOff, Child
 
 logger = logging.getLogger("htmlgraph.http")
 
@@ -117,7 +116,7 @@ class History(Api):
 
     @property
     def _reader(self) -> HistoryReader:
-        return cast(HistoryReader, self.settings["history"])
+        return self.service.history
 
     async def _send_page(self, query: HistoryQuery) -> None:
         size = min(query.limit or DEFAULT_PAGE, MAX_PAGE)
@@ -155,8 +154,7 @@ class History(Api):
         self.finish()
 
     async def _send_of_child(self, question: bytes) -> None:
-        pool = cast(StreamPool, self.settings["streams"])
-        async with pool.open(question) as child:
+        async with self.service.streams.open(question) as child:
             self._child = child
             # The client may have left while it waited for its turn.
             self._check_left()
@@ -190,7 +188,7 @@ class Activity(Api):
     async def get(self) -> None:
         self.known_parameters("minutes")
         minutes = self.int_parameter("minutes", DEFAULT_MINUTES, 1, MAX_MINUTES)
-        body = await cast(ActivityCache, self.settings["activity"]).answer(minutes)
+        body = await self.service.activity.answer(minutes)
         self.set_header("Content-Type", FORMATS["json"])
         self.finish(body)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable
 
 import htmlgraph_nb
 from htmlgraph_nb.widget.bundle import agent_grid_module
@@ -56,8 +55,8 @@ class Page(Guarded):
 class StaticFile(Guarded):
     """``GET /static/…``: the page's files; they hold nothing of any agent."""
 
-    def prepare(self) -> Awaitable[None] | None:
-        return None
+    async def admit(self) -> None:
+        """Let everybody in."""
 
     def get(self, name: str) -> None:
         send_file(self, name)

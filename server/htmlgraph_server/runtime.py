@@ -19,13 +19,11 @@ from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.locations import server_file
 from htmlgraph_nb.presence import PresenceManager
 
-from .app import connect, make_app
+from .app import make_app
 from .config import Config
 from .descriptors import BoundedServer, raise_limit
-from .sealer import Sealer
-from .service import Service, make_service
-from .spool import Spool
-from .watch import Watcher
+from .lifecycle import Lifecycle
+from .service import Service
 
 logger = logging.getLogger("htmlgraph.server")
 
@@ -118,8 +116,8 @@ async def run(
         spool: the file of events that hooks left; None: none is taken in.
     """
     loop = asyncio.get_running_loop()
-    service = make_service(config, manager, loop)
-    disconnect = connect(service, loop)
+    lifecycle = Lifecycle(config, manager, loop, spool)
+    service = lifecycle.service
     app = make_app(service)
     raise_limit()
     server = BoundedServer(
@@ -130,38 +128,19 @@ async def run(
         body_timeout=BODY_S,
     )
     server.add_sockets(sockets)
-    watcher = Watcher(
-        manager,
-        Spool(manager, spool) if spool else None,
-        config.retain_s,
-        Sealer(manager.db_path) if config.seal else None,
-    )
     url = url_of(config, sockets)
     # A second signal changes nothing: it could cut off commits and goodbyes.
     with _signals(loop, stop):
         with announced(url, config):
-            watcher.start()
+            lifecycle.start()
             on_ready(service, url)
             await stop.wait()
             logger.info("stopping")
-        await _end(service, server, watcher, disconnect)
-    app.settings["streams"].close()
-    app.settings["history"].close()
-
-
-async def _end(
-    service: Service, server: HTTPServer, watcher: Watcher, disconnect: Callable[[], None]
-) -> None:
-    loop = asyncio.get_running_loop()
-    server.stop()
-    await loop.run_in_executor(None, watcher.stop)
-    # What is queued is committed and so published, before the dashboards are told to go.
-    await loop.run_in_executor(None, service.manager.close)
-    disconnect()
-    await asyncio.sleep(0)
-    service.hub.close()
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(_all_gone(server), CLOSE_GRACE_S)
+        server.stop()
+        await lifecycle.stop()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(_all_gone(server), CLOSE_GRACE_S)
+    lifecycle.close()
 
 
 async def _all_gone(server: HTTPServer) -> None:

@@ -6,12 +6,16 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from htmlgraph_nb.connectors.otlp_metrics import TokenMeters
 from htmlgraph_nb.presence import PresenceManager
 
+from .activity import ActivityCache
 from .auth import Guard
 from .board import Board
 from .config import Config
+from .history import HistoryReader
 from .hub import Hub, Scheduler
+from .streams import StreamPool
 
 
 @dataclass
@@ -23,6 +27,10 @@ class Service:
         manager: the door to the store.
         hub: the dashboards.
         guard: who may pass.
+        history: reads what is stored.
+        activity: counts of the last minutes.
+        streams: the processes of long answers.
+        meters: the token counters that agents export.
         body_bytes: what the bodies of requests that are on their way hold.
     """
 
@@ -30,6 +38,10 @@ class Service:
     manager: PresenceManager
     hub: Hub
     guard: Guard
+    history: HistoryReader
+    activity: ActivityCache
+    streams: StreamPool
+    meters: TokenMeters
     body_bytes: int = 0
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: float = field(default_factory=time.monotonic)
@@ -38,9 +50,19 @@ class Service:
 def make_service(config: Config, manager: PresenceManager, scheduler: Scheduler) -> Service:
     """Put the parts together; the hub starts with what the manager knows.
 
-    The changes of the manager are not connected yet: they come from other threads, so the
-    application brings them onto its loop (see ``app.connect``).
+    The changes of the manager are not connected yet: they come from other threads, so they are to
+    be brought onto the hub's loop (see ``lifecycle.Lifecycle``).
     """
     manager.absorb()
     board = Board(manager.cursor, manager.snapshot().values(), manager.forgotten_seq)
-    return Service(config, manager, Hub(board, config.hub, scheduler), Guard(config))
+    history = HistoryReader(manager.db_path)
+    return Service(
+        config,
+        manager,
+        Hub(board, config.hub, scheduler),
+        Guard(config),
+        history,
+        ActivityCache(history),
+        StreamPool(),
+        TokenMeters(),
+    )

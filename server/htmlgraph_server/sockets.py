@@ -37,6 +37,9 @@ SEND_BUFFER_BYTES = 131_072
 """What the kernel may hold for one dashboard; more would hide a reader that has stopped."""
 
 
+PING_INTERVAL_S = 20
+PING_TIMEOUT_S = 20
+
 PROGRESS_BYTES = 65_536
 """In parts of this size the bytes that wait for one dashboard are counted down."""
 
@@ -108,8 +111,16 @@ class Socket(Guarded, WebSocketHandler):
     def accepts_query_token(self) -> bool:
         return True
 
+    @property
+    def ping_interval(self) -> float:
+        return PING_INTERVAL_S
+
+    @property
+    def ping_timeout(self) -> float:
+        return PING_TIMEOUT_S
+
     def check_origin(self, origin: str) -> bool:
-        # The Guard decided in ``prepare``, by the token as well.
+        # ``admit`` decided, by the token as well.
         return True
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
@@ -224,6 +235,7 @@ class IngestSocket(Socket):
     """``/ws/events``: a stream of events, each frame answered after its commit."""
 
     n_frames = 0
+    writes_always = True
 
     @property
     def max_message_size(self) -> int:

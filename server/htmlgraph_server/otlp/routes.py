@@ -13,7 +13,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from htmlgraph_nb.checks import clip
 from htmlgraph_nb.connectors.otlp import events_from_log, events_from_span
@@ -41,7 +41,7 @@ class Export(Api):
     @property
     def meters(self) -> TokenMeters:
         """The token counters of this server."""
-        return cast(TokenMeters, self.settings["token_meters"])
+        return self.service.meters
 
     def translate(self, codec: Any, body: bytes, received_at: datetime) -> Iterator[list[Event]]:
         """Yield the events of each record."""

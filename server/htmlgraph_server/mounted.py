@@ -1,0 +1,105 @@
+"""The handlers inside Jupyter Server: the same ones, but it is Jupyter that lets requests in."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, cast
+
+from jupyter_server.base.handlers import JupyterHandler
+from jupyter_server.utils import ensure_async
+from tornado import httputil, web
+from tornado.routing import PathMatches, Rule, RuleRouter
+
+from .api import NotFound
+from .app import ROUTES
+from .base import Guarded, Problem
+from .page import Page
+from .service import Service
+
+if TYPE_CHECKING:
+    from .extension import HtmlgraphExtension
+
+RESOURCE = "htmlgraph"
+"""What Jupyter's authorizer is asked for: to read or to write it."""
+
+
+class Mounted(Guarded, JupyterHandler):
+    """Lets a request in by Jupyter's identity provider, XSRF and Origin checks, and authorizer."""
+
+    @property
+    def extension(self) -> HtmlgraphExtension:
+        """The extension that has mounted this handler."""
+        return cast("HtmlgraphExtension", self.settings[RESOURCE])
+
+    @property
+    def service(self) -> Service:
+        """The parts of this server."""
+        return self.extension.service
+
+    async def prepare(self) -> None:  # type: ignore[override]
+        """See Guarded; it is the one that a route has of its own."""
+        await super().prepare()
+
+    async def admit(self) -> None:
+        """See Guarded."""
+        is_page = isinstance(self, Page)
+        try:
+            await JupyterHandler.prepare(self, _redirect_to_login=is_page)
+        except web.HTTPError:
+            if self.current_user is None:
+                raise self._unknown() from None
+            raise
+        if self.current_user is None and is_page:
+            web.authenticated(lambda _: None)(self)
+        if self._finished:
+            return
+        if self.current_user is None:
+            raise self._unknown()
+        if not JupyterHandler.check_origin(self):
+            raise Problem(403, "origin_refused", "the Origin is not this Jupyter Server's")
+        await self._authorize()
+        if not self.accepts_query_token():
+            # Jupyter's; none of the routes' own parameters.
+            self.request.query_arguments.pop("token", None)
+        await self.extension.opened()
+
+    def _unknown(self) -> Problem:
+        return Problem(
+            403,
+            "token_needed",
+            "this Jupyter Server does not know who asks: send the header "
+            "'Authorization: token TOKEN' with its token, or log in with a browser",
+        )
+
+    async def _authorize(self) -> None:
+        action = "write" if self.writes else "read"
+        allowed = self.authorizer.is_authorized(self, self.current_user, action, RESOURCE)
+        if not await ensure_async(allowed):
+            raise Problem(403, "not_authorized", f"Jupyter's authorizer refuses to {action} here")
+
+
+class MountedRoutes(RuleRouter):
+    """The route table below a path of Jupyter Server.
+
+    Args:
+        application: Jupyter Server's.
+        base: the path, without a slash at its end.
+    """
+
+    def __init__(self, application: web.Application, base: str) -> None:
+        self._application = application
+        prefix = re.escape(base)
+        to_page = Rule(PathMatches(f"{prefix}$"), web.RedirectHandler, {"url": f"{base}/"})
+        rules = [Rule(PathMatches(f"{prefix}{path}$"), mounted(kind)) for path, kind in ROUTES]
+        super().__init__([to_page, *rules, Rule(PathMatches(".*"), mounted(NotFound))])
+
+    def get_target_delegate(
+        self, target: Any, request: httputil.HTTPServerRequest, **target_params: Any
+    ) -> httputil.HTTPMessageDelegate | None:
+        """See tornado.routing.RuleRouter."""
+        return self._application.get_handler_delegate(request, target, **target_params)
+
+
+def mounted(handler: type[web.RequestHandler]) -> type[web.RequestHandler]:
+    """Return the handler that does the same for those whom Jupyter lets in."""
+    return type(f"Mounted{handler.__name__}", (Mounted, handler), {})

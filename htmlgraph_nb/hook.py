@@ -7,8 +7,8 @@ spool file, which the server reads when it starts.
 Standard library only, and little of it: this process starts at every tool call.
 
 Environment:
-    HTMLGRAPH_URL: address of the server, base path included; without it the server that runs on
-        this machine, else http://127.0.0.1:8000.
+    HTMLGRAPH_URL: address of the server, base path included; without it the servers that run on
+        this machine, the last one to start first, then http://127.0.0.1:8000.
     HTMLGRAPH_TOKEN: token for HTMLGRAPH_URL; it is sent nowhere else.
     HTMLGRAPH_AGENT, HTMLGRAPH_FEATURE: name of the agent, id of the feature it works on.
     HTMLGRAPH_CONTENT: 1 sends prompts, tool inputs and results too, for a receiver of your own;
@@ -23,22 +23,20 @@ import json
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from . import locations
+from .hook_delivery import Target, Unreachable, deliver, targets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 BUDGET_S = 1.0
-CONNECT_TIMEOUT_S = 0.25
-ANSWER_TIMEOUT_S = 0.6
 MAX_INPUT_BYTES = 8 << 20
 MAX_CONTENT_BYTES = 256 << 10
 MAX_LINE_BYTES = 16 << 10
 MAX_SPOOL_BYTES = 16 << 20
 MAX_TEXT_CHARS = 256
-PATH = "/api/hooks/"
 AGENTS = ("claude", "codex", "gemini")
 
 HELP = """\
@@ -67,16 +65,6 @@ _CONTENT = (
 _INTERRUPT_LINE = "[Request interrupted by user for tool use]"
 # The event itself is refused; everything else (no token yet, wrong address, overload) may pass.
 _REFUSED_FOR_GOOD = frozenset({400, 413, 422})
-
-
-class Target(NamedTuple):
-    """A server: scheme, host, port (None: the scheme's own), base path, token ("": none)."""
-
-    scheme: str
-    host: str
-    port: int | None
-    base: str
-    token: str
 
 
 def reduce(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,52 +128,6 @@ def stamp(
         "project": project.rpartition("/")[2],
     }
     return {name: value[:MAX_TEXT_CHARS] for name, value in added.items() if value}
-
-
-def target(environ: Mapping[str, str], running: Mapping[str, str]) -> Target:
-    """Return the server to report to: HTMLGRAPH_URL, else the running one, else the default.
-
-    Args:
-        running: ``locations.running_server()``; its token goes to its own address only.
-
-    Raises:
-        ValueError: the address is no http:// or https:// URL.
-    """
-    from urllib.parse import urlsplit
-
-    own = running.get("url", "")
-    url = environ.get("HTMLGRAPH_URL", "") or own or locations.DEFAULT_URL
-    token = running.get("token", "") if url.rstrip("/") == own.rstrip("/") else ""
-    if environ.get("HTMLGRAPH_URL"):
-        token = environ.get("HTMLGRAPH_TOKEN", "") or token
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"the address is {url!r}, expected one as http://127.0.0.1:8000")
-    return Target(parts.scheme, parts.hostname, parts.port, parts.path.rstrip("/"), token)
-
-
-def deliver(to: Target, agent: str, body: bytes) -> int:
-    """POST ``body`` and return the HTTP status; redirects are not followed.
-
-    Raises:
-        OSError: refused, timed out, unknown host, TLS failure.
-        http.client.HTTPException: what answers does not speak HTTP.
-        ValueError: the token or the path cannot be sent.
-    """
-    import http.client
-
-    kind = http.client.HTTPSConnection if to.scheme == "https" else http.client.HTTPConnection
-    connection = kind(to.host, to.port, timeout=CONNECT_TIMEOUT_S)
-    headers = {"Content-Type": "application/json", "User-Agent": "htmlgraph-hook"}
-    if to.token:
-        headers["Authorization"] = f"Bearer {to.token}"
-    try:
-        connection.connect()
-        connection.sock.settimeout(ANSWER_TIMEOUT_S)
-        connection.request("POST", to.base + PATH + agent, body, headers)
-        return connection.getresponse().status
-    finally:
-        connection.close()
 
 
 def spool(line: bytes, path: str) -> bool:
@@ -286,17 +228,25 @@ class _Report:
         from http.client import HTTPException
 
         try:
-            to = target(os.environ, locations.running_server())
-            status = deliver(to, self._agent, body)
+            for to in targets(os.environ, locations.running_servers()):
+                if self._taken(to, body):
+                    return
+            _debug("spooled, because no server took it")
         except (OSError, HTTPException, ValueError) as error:
             _debug(f"spooled, because {type(error).__name__}: {error}")
-            self._keep()
-            return
+        self._keep()
+
+    def _taken(self, to: Target, body: bytes) -> bool:
+        """Return whether the event is done with; False: another server may take it."""
+        try:
+            status = deliver(to, self._agent, body)
+        except Unreachable as error:
+            _debug(str(error))
+            return False
         if 200 <= status < 300:
-            return
-        _debug(f"the server answered {status}")
-        if status not in _REFUSED_FOR_GOOD:
-            self._keep()
+            return True
+        _debug(f"{to.host}:{to.port}{to.base} answered {status}")
+        return status in _REFUSED_FOR_GOOD
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
-"""Where the files of one user live: database, spool, address of the running server.
+"""Where the files of one user live: database, spool, addresses of the running servers.
 
-It reads the environment and names paths; it opens nothing but the small server file.
+It reads the environment and names paths; it opens nothing but the servers' small files.
 """
 
 from __future__ import annotations
@@ -8,6 +8,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 APP = "htmlgraph-nb"
 DEFAULT_HOST = "127.0.0.1"
@@ -44,18 +48,78 @@ def spool_path() -> str:
     return os.path.join(data_dir(), "spool.jsonl")
 
 
-def server_file() -> str:
-    """Return the file (mode 600) in which a running server leaves its address and token."""
-    return os.path.join(data_dir(), "server.json")
+def servers_dir() -> str:
+    """Return the folder in which each running server leaves its address and token."""
+    return os.path.join(data_dir(), "servers")
+
+
+def server_file(pid: int) -> str:
+    """Return the file (mode 600) of the server with this process id on this machine."""
+    return os.path.join(servers_dir(), f"{_machine()}-{pid}.json")
+
+
+def running_servers(parent: int = 0) -> list[dict[str, str]]:
+    """Return ``{"url", "token", "db", "pid"}`` of this user's servers on this machine.
+
+    The last one to start comes first, but for the parent. A server that was killed leaves its file
+    behind, and its process id may be another's by now: an address is a candidate, not a promise.
+
+    Args:
+        parent: process id of the server that is to come first, where it is among them.
+    """
+    prefix = f"{_machine()}-"
+    found = []
+    try:
+        with os.scandir(servers_dir()) as entries:
+            for entry in entries:
+                pid = entry.name.removeprefix(prefix).removesuffix(".json")
+                ours = entry.name == f"{prefix}{pid}.json" and pid.isascii() and pid.isdecimal()
+                if ours and is_alive(int(pid)):
+                    found.append((int(pid) == parent, entry.stat().st_mtime_ns, entry.path))
+    except OSError:
+        return []
+    return [server for *_, path in sorted(found, reverse=True) if (server := _read(path))]
 
 
 def running_server() -> dict[str, str]:
-    """Return ``{"url", "token", "db", "pid"}`` as the last server here left it, or ``{}``.
+    """Return the Jupyter Server of this kernel, else the last server to start, or ``{}``."""
+    return next(iter(running_servers(parent_pid(os.environ))), {})
 
-    A server that was killed leaves its file behind: the address is a candidate, not a promise.
+
+def parent_pid(env: Mapping[str, str]) -> int:
+    """Return the process id of the server that started this process, if it is a kernel.
+
+    Jupyter tells it to a kernel, whose parent may be another program that it was started with.
     """
+    told = env.get("JPY_PARENT_PID", "")
+    # On Windows it tells a handle.
+    if sys.platform != "win32" and told.isascii() and told.isdecimal():
+        return int(told)
+    return os.getppid()
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process has this id; always on Windows, where asking would end it."""
+    if sys.platform == "win32":
+        return True
     try:
-        with open(server_file(), encoding="utf-8") as file:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _machine() -> str:
+    """Return this machine's name: homes are shared between machines, process ids are not."""
+    name = os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
+    return "".join(sign if sign.isalnum() else "_" for sign in name)[:100]
+
+
+def _read(path: str) -> dict[str, str]:
+    try:
+        with open(path, encoding="utf-8") as file:
             found = json.load(file)
     except (OSError, ValueError):
         return {}

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
@@ -16,7 +17,7 @@ from urllib.parse import SplitResult, parse_qs, urlencode, urlsplit
 
 from ..checks import clip
 from ..errors import ConfigError
-from ..locations import DEFAULT_URL, running_server
+from ..locations import DEFAULT_URL, parent_pid, running_servers
 
 SERVE_COMMAND = "htmlgraph-nb serve"
 BROADCASTS = "/ws/broadcasts"
@@ -135,19 +136,22 @@ class Surroundings:
 
     Attributes:
         env: environment variables.
-        running: what ``locations.running_server()`` found.
+        running: what ``locations.running_servers()`` found.
         jupyter: the parsed ``jpserver-*.json`` of the parent process; empty without one.
+        parent: process id of the server that started this kernel, if it is one.
     """
 
     env: Mapping[str, str]
-    running: Mapping[str, str]
+    running: Sequence[Mapping[str, str]]
     jupyter: Mapping[str, Any]
+    parent: int = 0
 
     @classmethod
     def of_this_process(cls) -> Surroundings:
         """Return what holds now; servers come and go, so it is read before each attempt."""
         env = dict(os.environ)
-        return cls(env, running_server(), jupyter_server(os.getppid(), env))
+        parent = parent_pid(env)
+        return cls(env, running_servers(parent), jupyter_server(parent, env), parent)
 
 
 def candidates(
@@ -157,8 +161,8 @@ def candidates(
 
     Args:
         url: the only address to try; None: ``HTMLGRAPH_URL`` if it is set, and then only that;
-            else the Jupyter Server that runs this kernel, the server that last started on this
-            machine, and the default address.
+            else the Jupyter Server that runs this kernel, the servers of this user on this
+            machine, the last one to start first, and the default address.
         token: the token of ``url``, or of every candidate on this machine where that is None;
             None: the token that is known for the address.
         around: what is known of servers; None: read it from this process.
@@ -197,14 +201,43 @@ def _known(around: Surroundings) -> list[Candidate]:
             raise ConfigError(f"HTMLGRAPH_URL: {error}") from None
         own = around.env.get("HTMLGRAPH_TOKEN") or None
         known.append(Candidate(address, own, "HTMLGRAPH_URL"))
-    known += _announced(around.jupyter, EXTENSION_PATH, "the Jupyter Server of this kernel")
-    known += _announced(around.running, "", "the last server of this user")
+    own = "the Jupyter Server of this kernel"
+    hub = _hub_server(around.env)
+    parents = [one for one in around.running if one.get("pid") == str(around.parent)]
+    for server in parents:
+        known += _announced(server, "", own, hub)
+    known += _announced(hub, EXTENSION_PATH, "this user's server of JupyterHub")
+    if not parents:
+        # One without the extension, too: its answer says so.
+        known += _announced(around.jupyter, EXTENSION_PATH, own, hub)
+    for server in around.running:
+        known += _announced(server, "", "a server of this user", hub)
     return known
 
 
-def _announced(server: Mapping[str, Any], path: str, source: str) -> list[Candidate]:
+def _hub_server(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the single-user server of JupyterHub to which this process belongs, or ``{}``.
+
+    Its processes inherit the token that the Hub gave to the server, and which may reach it.
+    """
+    url, token = env.get("JUPYTERHUB_SERVICE_URL", ""), env.get("JUPYTERHUB_API_TOKEN", "")
+    if not (url and token and env.get("JUPYTERHUB_SERVICE_PREFIX")):
+        return {}
+    # It is where the server listens: at all addresses, in a container.
+    return {
+        "url": re.sub(r"//(0\.0\.0\.0|\[::\]|\*)?:", "//127.0.0.1:", url, count=1),
+        "token": token,
+    }
+
+
+def _announced(
+    server: Mapping[str, Any], path: str, source: str, hub: Mapping[str, str] | None = None
+) -> list[Candidate]:
     if not server.get("url"):
         return []
+    if hub and str(server["url"]).startswith(hub["url"].rstrip("/") + "/"):
+        # The Hub decides there, so no other token counts.
+        server = {**server, "token": hub["token"]}
     try:
         address = Address.parse(str(server["url"]).rstrip("/") + path)
     except ConfigError:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..errors import ConnectError, ServerRefused
-from ..locations import server_file
+from ..locations import servers_dir
 from ..mirror import Mirror
 from ..model import AgentPresence
 from ..wire import EVERYTHING, Cursor, Filter, dumps
@@ -148,6 +148,7 @@ class Follower:
         """Try each place once; return how the connection ended, or why there was none."""
         tried: list[tuple[Candidate, str]] = []
         ending = Ending("nothing tried")
+        refusal: Ending | None = None
         for candidate in self.places():
             if self._stop.is_set():
                 return ending
@@ -155,9 +156,14 @@ class Follower:
             first = None if self._wanted == EVERYTHING else _subscription(self._wanted)
             ending = self._link.follow(candidate, self._parameters(), first)
             tried.append((candidate, ending.reason))
-            if ending.established or ending.refused or ending.final:
+            if ending.established or ending.final or (ending.refused and not ending.status):
                 break
+            if ending.refused and refusal is None:
+                # Another place may let us in; where none does, this is what a person can mend.
+                refusal = ending
             self._at = before
+        else:
+            ending = refusal or ending
         if not self._stop.is_set():
             self._ended(ending, tried)
         return ending
@@ -171,7 +177,9 @@ class Follower:
             self._resume = False
         url = tried[-1][0].address.url
         if ending.refused or ending.final:
-            detail = f"{url}: {ending.reason}"
+            detail = (
+                f"{url}: {ending.reason}" if len(tried) == 1 or ending.final else explain(tried)
+            )
             self.failure = ServerRefused(detail, ending.code or ending.status or 0)
         elif ending.established:
             detail = f"{url}: {ending.reason}; reconnecting"
@@ -258,6 +266,6 @@ def _subscription(wanted: Filter) -> str:
 
 def _announcement() -> int:
     try:
-        return os.stat(server_file()).st_mtime_ns
+        return os.stat(servers_dir()).st_mtime_ns
     except OSError:
         return 0

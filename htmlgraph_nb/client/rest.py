@@ -78,7 +78,8 @@ class Rest:
 
         Raises:
             ServerNotFound: no candidate answers; the text names each with its reason.
-            ServerRefused: a server answered with an error; the text is the server's own.
+            ServerRefused: a server answered with an error, whose text this is; where several were
+                tried and none let us in, the text names each.
             ConnectError: the connection broke before the answer: it is not known what was done.
         """
         with self._answered(method, path, body, "application/json") as (candidate, response):
@@ -90,6 +91,7 @@ class Rest:
     ) -> Iterator[tuple[Candidate, http.client.HTTPResponse]]:
         """Hold the answer of the first candidate that says yes; errors as in :meth:`call`."""
         tried = []
+        refusal: tuple[str, int, str | None] | None = None
         for candidate in self._candidates():
             connection = _connection(candidate.address, self._timeout_s)
             try:
@@ -112,8 +114,14 @@ class Rest:
                 tried.append((candidate, reason))
                 continue
             text = message or f"{candidate.address.url} refused (HTTP {status}); give its token="
-            raise ServerRefused(text, status, code)
-        raise ServerNotFound(explain(tried))
+            if status not in (401, 403):
+                raise ServerRefused(text, status, code)
+            tried.append((candidate, f"refused: HTTP {status} {text}"))
+            refusal = refusal or (text, status, code)
+        if refusal is None:
+            raise ServerNotFound(explain(tried))
+        text, status, code = refusal
+        raise ServerRefused(text if len(tried) == 1 else explain(tried), status, code)
 
     def _ask(
         self,

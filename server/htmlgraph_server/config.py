@@ -15,7 +15,7 @@ from typing import Any
 from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.locations import DEFAULT_HOST, DEFAULT_PORT, default_db
 from htmlgraph_nb.roster import Limits
-from htmlgraph_nb.storage.store import SYNCHRONOUS
+from htmlgraph_nb.storage.database import SYNCHRONOUS
 
 _MOST_S = 36_500 * 86_400
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}

@@ -10,7 +10,9 @@ import asyncio
 import logging
 import os
 import re
+import secrets
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.utils import url_path_join
@@ -20,13 +22,17 @@ from traitlets import TraitType
 
 from htmlgraph_nb.locations import spool_path
 
+from .announcement import announce, withdraw
 from .config import SETTINGS, Config, Setting, config_of
 
 if TYPE_CHECKING:
+    from jupyter_server.serverapp import ServerApp
+
     from .lifecycle import Lifecycle
     from .service import Service
 
 PATH = "/htmlgraph"
+_EVERYWHERE = ("", "0.0.0.0", "::", "localhost")  # noqa: S104
 _LISTENERS = frozenset({"host", "port", "token", "allow_origins", "allow_hosts"})
 _TRAITS = {
     "db_path" if setting.name == "db" else setting.name: setting
@@ -103,6 +109,9 @@ class HtmlgraphExtension(ExtensionApp):
         self._lifecycle: Lifecycle | None = None
         self._opening = asyncio.Lock()
         self._stopped = False
+        # Who reads a file that only this user can read may as well read Jupyter's own secrets. On
+        # JupyterHub it is the Hub that knows everybody.
+        self.secret = "" if os.environ.get("JUPYTERHUB_SERVICE_PREFIX") else secrets.token_urlsafe()
         if self.serverapp is None:
             raise RuntimeError("the extension is not linked to a server")
         application = self.serverapp.web_app
@@ -111,6 +120,16 @@ class HtmlgraphExtension(ExtensionApp):
         # Not by Jupyter Server's own method: it looks for decorators of methods, and who is let in
         # is decided before any method here.
         web.Application.add_handlers(application, ".*$", [Rule(here, _Routes(application, base))])
+
+    async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
+        """Tell this user's agents and notebooks where the server is, now that it listens."""
+        if serverapp.sock:
+            self.log.info("agents cannot report over the UNIX socket %s", serverapp.sock)
+            return
+        everywhere = serverapp.ip in _EVERYWHERE
+        at = urlsplit(serverapp.local_url if everywhere else serverapp.connection_url)
+        url = url_path_join(f"{at.scheme}://{at.netloc}", serverapp.base_url, PATH)
+        announce(url, self.secret, self.server_config.db)
 
     @property
     def server_config(self) -> Config:
@@ -154,6 +173,7 @@ class HtmlgraphExtension(ExtensionApp):
     async def stop_extension(self) -> None:
         """Commit, tell the dashboards to go, and close the database."""
         self._stopped = True
+        withdraw()
         async with self._opening:
             if self._lifecycle is not None:
                 await self._lifecycle.stop()

@@ -50,6 +50,7 @@ class Lifecycle:
             Spool(manager, spool) if spool else None,
             config.retain_s,
             Sealer(manager.db_path) if config.seal else None,
+            ownership=self.service.ownership,
         )
 
     def start(self) -> None:

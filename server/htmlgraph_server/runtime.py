@@ -1,13 +1,11 @@
-"""Starts, runs and stops one standalone server: addresses, signals, the file that announces it."""
+"""Starts, runs and stops one standalone server: addresses and signals."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import gc
-import json
 import logging
-import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -16,9 +14,9 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from htmlgraph_nb.errors import ConfigError
-from htmlgraph_nb.locations import server_file
 from htmlgraph_nb.presence import PresenceManager
 
+from .announcement import announce, withdraw
 from .app import make_app
 from .config import Config
 from .descriptors import BoundedServer, raise_limit
@@ -60,33 +58,6 @@ def url_of(config: Config, sockets: list[socket.socket]) -> str:
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"
     return f"http://{host}:{port}"
-
-
-@contextlib.contextmanager
-def announced(url: str, config: Config) -> Iterator[None]:
-    """Leave the server's address and token where hooks and notebooks of this user look."""
-    path = server_file()
-    record = {"url": url, "token": config.token, "db": config.db, "pid": os.getpid()}
-    fresh = f"{path}.{os.getpid()}"
-    try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(fresh)
-        # A new file: the mode of an old one would stay as it was.
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump(record, file)
-        os.replace(fresh, path)
-    except OSError as error:
-        logger.warning("the server is not announced in %s: %s", path, error.strerror)
-        yield
-        return
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError, ValueError), open(path, encoding="utf-8") as file:
-            if json.load(file).get("pid") == os.getpid():
-                os.unlink(path)
 
 
 def calm_collector() -> None:
@@ -131,11 +102,14 @@ async def run(
     url = url_of(config, sockets)
     # A second signal changes nothing: it could cut off commits and goodbyes.
     with _signals(loop, stop):
-        with announced(url, config):
+        announce(url, config.token, config.db)
+        try:
             lifecycle.start()
             on_ready(service, url)
             await stop.wait()
             logger.info("stopping")
+        finally:
+            withdraw()
         server.stop()
         await lifecycle.stop()
         with contextlib.suppress(asyncio.TimeoutError):

@@ -201,7 +201,13 @@ def _status() -> Schema:
             "frames": record({"total": n, "per_second": rate, "bytes": n}),
             "latency_ms": record({"p50": latency, "p99": latency}),
             "queue": record({"bytes": n, "writes": n}),
-            "database": record({"path": {"type": "string"}, "bytes": n}),
+            "database": record(
+                {
+                    "path": {"type": "string"},
+                    "bytes": n,
+                    "owner_pid": {"type": ["integer", "null"], "minimum": 1},
+                }
+            ),
         }
     )
 

@@ -15,6 +15,7 @@ from .board import Board
 from .config import Config
 from .history import HistoryReader
 from .hub import Hub, Scheduler
+from .ownership import Ownership
 from .streams import StreamPool
 
 
@@ -31,6 +32,7 @@ class Service:
         activity: counts of the last minutes.
         streams: the processes of long answers.
         meters: the token counters that agents export.
+        ownership: which of the servers on the database does what one alone may do.
         body_bytes: what the bodies of requests that are on their way hold.
     """
 
@@ -42,6 +44,7 @@ class Service:
     activity: ActivityCache
     streams: StreamPool
     meters: TokenMeters
+    ownership: Ownership
     body_bytes: int = 0
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: float = field(default_factory=time.monotonic)
@@ -65,4 +68,5 @@ def make_service(config: Config, manager: PresenceManager, scheduler: Scheduler)
         ActivityCache(history),
         StreamPool(),
         TokenMeters(),
+        Ownership(manager.db_path),
     )

@@ -69,6 +69,7 @@ def status_report(service: Service) -> dict[str, Any]:
         "database": {
             "path": service.manager.db_path,
             "bytes": _file_bytes(service.manager.db_path),
+            "owner_pid": service.ownership.pid(),
         },
     }
 

@@ -1,5 +1,7 @@
 """The server's own thread beside the loop: other processes' writes, timers, spool, retention.
 
+Several servers may have one file: all take in what others wrote, and its owner does the rest.
+
 All of it waits for the disk or for the writer's lock now and then, so none of it runs on the loop.
 """
 
@@ -15,6 +17,7 @@ from datetime import timedelta
 from htmlgraph_nb.errors import HtmlgraphError
 from htmlgraph_nb.presence import PresenceManager
 
+from .ownership import Ownership
 from .sealer import Sealer
 from .spool import Spool
 
@@ -47,6 +50,7 @@ class Watcher:
         spool: the hooks' spool; None: it is not taken in.
         retain_s: age in seconds at which history is deleted; 0: never.
         sealer: seals history; None: it is not sealed.
+        ownership: of the file; only its owner does more than to take in what others wrote.
     """
 
     def __init__(
@@ -55,19 +59,27 @@ class Watcher:
         spool: Spool | None = None,
         retain_s: float = 0.0,
         sealer: Sealer | None = None,
+        *,
+        ownership: Ownership,
     ) -> None:
         self._manager = manager
         self._retain = timedelta(seconds=retain_s)
         self._stopping = threading.Event()
-        self._chores = [_Chore(ABSORB_S, manager.absorb), _Chore(TICK_S, manager.tick)]
+        self._ownership = ownership
+        self._chores = [
+            _Chore(ABSORB_S, manager.absorb),
+            _Chore(TICK_S, self._if_owner(manager.tick)),
+        ]
         if spool is not None:
-            self._chores.append(_Chore(SPOOL_S, spool.take_in))
+            self._chores.append(_Chore(SPOOL_S, self._if_owner(spool.take_in)))
         if retain_s:
             # One step at a time: the other chores go on between two of them.
-            self._chores.append(_Chore(RETENTION_S, self._delete_old, RETENTION_PAUSE_S))
+            self._chores.append(
+                _Chore(RETENTION_S, self._if_owner(self._delete_old), RETENTION_PAUSE_S)
+            )
         self._sealer = sealer
         if sealer is not None:
-            self._chores.append(_Chore(SEAL_S, sealer.check))
+            self._chores.append(_Chore(SEAL_S, self._if_owner(sealer.check)))
         self._thread = threading.Thread(target=self._run, name="htmlgraph-watch", daemon=True)
 
     def start(self) -> None:
@@ -80,6 +92,10 @@ class Watcher:
         self._thread.join()
         if self._sealer is not None:
             self._sealer.close()
+        self._ownership.release()
+
+    def _if_owner(self, chore: Callable[[], object]) -> Callable[[], object]:
+        return lambda: chore() if self._ownership.held() else None
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -78,7 +78,11 @@ def jupyter_of(
     presence_server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[Kind], Jupyter]]:
     """Starts each kind of Jupyter once, when a test first asks for it."""
-    environ = {"HTMLGRAPH_HOME": str(presence_server.home)}
+    # Jupyter's own server joins that one on its file.
+    environ = {
+        "HTMLGRAPH_HOME": str(presence_server.home),
+        "HTMLGRAPH_DB": str(presence_server.db),
+    }
     started: dict[Kind, Jupyter] = {}
     with ExitStack() as stack:
 

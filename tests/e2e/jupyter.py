@@ -23,6 +23,7 @@ import nbformat
 from playwright.sync_api import Locator, Page
 
 import htmlgraph_server
+from tests.jupyter_folders import jupyter_environ
 from tests.polling import wait_until
 
 START_S = 60.0
@@ -216,13 +217,14 @@ def running_jupyter(kind: Kind, folder: Path, environ: Mapping[str, str]) -> Ite
     page_config.write_text(json.dumps(settings))
     # An editable installation has a copy of the extension, as old as itself.
     labextension = Path(htmlgraph_server.__file__).with_name("labextension")
-    shutil.copytree(labextension, folder / "share" / "labextensions" / "htmlgraph-nb")
+    share = folder / "share"
+    shutil.copytree(labextension, share / "labextensions" / "htmlgraph-nb")
     log = folder / "jupyter.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             _command(kind, notebooks),
             cwd=notebooks,
-            env=_environment(folder, environ),
+            env=jupyter_environ(folder, {"JUPYTER_PATH": str(share), **environ}),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -264,25 +266,6 @@ def _command(kind: Kind, notebooks: Path) -> list[str]:
         f"--{app}.news_url=None",
         f"--{app}.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
-
-
-def _environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("HTMLGRAPH_", "JUPYTER", "JPY_", "IPYTHON"))
-    }
-    own = {
-        "JUPYTER_CONFIG_DIR": "config",
-        "JUPYTER_DATA_DIR": "data",
-        "JUPYTER_RUNTIME_DIR": "runtime",
-        "JUPYTER_PATH": "share",
-        "JUPYTERLAB_SETTINGS_DIR": "settings",
-        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
-        "IPYTHONDIR": "ipython",
-    }
-    folders = {name: str(folder / value) for name, value in own.items()}
-    return {**kept, **folders, **environ}
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

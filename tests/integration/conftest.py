@@ -4,7 +4,9 @@
   a test wants; ``serve(home=…)`` on the folder of another continues with its database.
 - ``server`` is one without flags, new for each test. Flags come from a parametrisation:
   ``@pytest.mark.parametrize("server", [("--token", "…")], indirect=True)``.
-- ``module_server`` is one for all tests of a module: use agent ids of your own.
+- ``module_server`` is one for all tests of a module: use agent ids of your own. A module with
+  ``SERVERS = BOTH`` runs them twice: on the standalone server and inside Jupyter Server.
+- ``either_server`` is new for each test, which runs on both kinds.
 
 Each is stopped at the end, and its log must then hold neither a traceback nor an error.
 """
@@ -13,14 +15,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
 
+from .mounted import running_jupyter_server
 from .server import Server, running
 
 Serve = Callable[..., Server]
+STANDALONE, MOUNTED = "standalone", "mounted"
+BOTH = (STANDALONE, MOUNTED)
+RUNNERS: dict[str, Callable[..., AbstractContextManager[Server]]] = {
+    STANDALONE: running,
+    MOUNTED: running_jupyter_server,
+}
 
 
 @pytest.fixture
@@ -53,5 +62,20 @@ def module_server(
 ) -> Iterator[Server]:
     """One server for the tests of a module; a module's ``FLAGS`` are its flags."""
     flags: tuple[str, ...] = getattr(request.module, "FLAGS", ())
-    with running(tmp_path_factory.mktemp("server") / "home", *flags) as started:
+    start = RUNNERS[getattr(request, "param", STANDALONE)]
+    with start(tmp_path_factory.mktemp("server") / "home", *flags) as started:
+        yield started
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of a module's server on each kind that the module names."""
+    kinds = getattr(metafunc.module, "SERVERS", ())
+    if kinds and "module_server" in metafunc.fixturenames:
+        metafunc.parametrize("module_server", kinds, indirect=True, scope="module")
+
+
+@pytest.fixture(params=BOTH)
+def either_server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """One server of each kind, new for each test."""
+    with RUNNERS[request.param](tmp_path / "home") as started:
         yield started

@@ -25,11 +25,9 @@ from urllib.parse import urlsplit
 
 from tests.polling import wait_until
 
-START_S = 30.0
+START_S = 60.0
 STOP_S = 20.0
 REQUEST_S = 60.0
-FAULTS = re.compile(r"Traceback|^\S+ \S+ (?:ERROR|CRITICAL) ", re.MULTILINE)
-"""What no log of a server may hold, whatever it was sent."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +78,9 @@ class Server:
         token: of ``--token``; ``request`` shows it unless told otherwise.
     """
 
+    faults = re.compile(r"Traceback|^\S+ \S+ (?:ERROR|CRITICAL) ", re.MULTILINE)
+    """What no log of a server may hold, whatever it was sent."""
+
     def __init__(
         self,
         home: Path,
@@ -108,12 +109,17 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=clean_environ(self.home, self.environ),
+                env=self.environment(),
             )
-        self.url = wait_until(self._printed_url, "the server's line with its URL", START_S)
+        self.url = wait_until(self.printed_url, "the server's line with its URL", START_S)
         return self
 
-    def _printed_url(self) -> str:
+    def environment(self) -> dict[str, str]:
+        """Return the environment of the process."""
+        return clean_environ(self.home, self.environ)
+
+    def printed_url(self) -> str:
+        """Return its URL; "" before it has told it."""
         assert self.process is not None
         assert self.process.poll() is None, f"the server ended: {self.log()}"
         found = re.search(r"^htmlgraph-nb \S+ at (\S+)  \(database: .*\)$", self.log(), re.M)
@@ -131,6 +137,11 @@ class Server:
         port = urlsplit(self.url).port
         assert port is not None
         return port
+
+    @property
+    def base(self) -> str:
+        """The path before its routes; "" where they are at the root."""
+        return urlsplit(self.url).path
 
     def ws(self, path: str) -> str:
         """Return the WebSocket URL of a path."""
@@ -159,7 +170,7 @@ class Server:
 
     def check_log(self) -> None:
         """Fail if the log holds a traceback or an error."""
-        found = FAULTS.search(self.log())
+        found = self.faults.search(self.log())
         assert not found, f"the server's log has a fault:\n{self.log()[-8_000:]}"
 
     # HTTP
@@ -191,7 +202,8 @@ class Server:
         sent.update(headers or {})
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=REQUEST_S)
         try:
-            connection.request(method, path, body, sent, encode_chunked=isinstance(body, Iterator))
+            chunked = isinstance(body, Iterator)
+            connection.request(method, self.base + path, body, sent, encode_chunked=chunked)
             answer = connection.getresponse()
             content = answer.read()
             pairs = answer.getheaders()

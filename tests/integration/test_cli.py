@@ -17,6 +17,7 @@ import pytest
 from htmlgraph_nb import __version__
 from htmlgraph_server.config import SETTINGS
 
+from .announced import files_of
 from .conftest import Serve
 from .server import clean_environ
 
@@ -139,7 +140,7 @@ def test_a_damaged_database(tmp_path: Path) -> None:
 def test_stops_in_good_order(serve: Serve, sign: signal.Signals) -> None:
     """A signal ends the server with status 0, and nothing announces it any more."""
     server = serve()
-    announced = server.home / "server.json"
+    (announced,) = files_of(server.home)
     assert json.loads(announced.read_text())["url"] == server.url
     assert announced.stat().st_mode & 0o777 == 0o600
     assert server.stop(sign) == 0

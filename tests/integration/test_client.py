@@ -13,6 +13,7 @@ from websockets.http11 import Response
 
 from htmlgraph_nb.client.presence_client import PresenceClient, shared_client
 from htmlgraph_nb.errors import ConnectError, ServerNotFound, ServerRefused
+from tests.integration.announced import announced
 from tests.integration.scripted import (
     ScriptedServer,
     announce,
@@ -201,15 +202,31 @@ def test_without_a_server_the_error_says_what_was_tried(home, closed_port):
 def test_every_place_is_tried_until_one_answers(home, closed_port):
     """A server file that a killed server left behind does not hide the server that runs."""
     runtime = home / "runtime"
-    with ScriptedServer([state("e", 1), stay]) as server:
+    with (
+        ScriptedServer([state("e", 1), stay]) as server,
+        announced(home, server.url, "run", pid=os.getpid()),
+    ):
         (runtime / f"jpserver-{os.getppid()}.json").write_text(
             f'{{"url": "http://127.0.0.1:{closed_port}/", "token": "x"}}'
         )
-        (home / "server.json").write_text(f'{{"url": "{server.url}", "token": "run"}}')
         with PresenceClient() as client:
             client.wait_connected(10)
             assert client.connection.url == server.url
             assert server.requests[0][1]["Authorization"] == "Bearer run"
+
+
+def test_a_server_that_refuses_does_not_hide_another(home):
+    """Where the first does not let us in, the next one is followed."""
+    refusal = Response(403, "Forbidden", Headers({"Content-Length": "0"}), b"")
+    with (
+        ScriptedServer([state("e", 1), stay]) as server,
+        ScriptedServer(answer=refusal) as other,
+        announced(home, other.url, pid=os.getppid()),
+        announced(home, server.url, "run", pid=os.getpid(), age_s=1),
+        PresenceClient() as client,
+    ):
+        client.wait_connected(10)
+        assert client.connection.url == server.url
 
 
 class Nothing(BaseHTTPRequestHandler):

@@ -19,6 +19,7 @@ import pytest
 
 from htmlgraph_nb.connectors.claude import events_from_hook
 from htmlgraph_nb.connectors.spool import events_from_spool
+from tests.integration.announced import announced
 
 PAYLOADS = Path(__file__).parent.parent / "payloads" / "claude_hooks"
 CONTENT = "never-keep-this"
@@ -187,11 +188,24 @@ def test_too_much_content_leaves_the_event(home: Path) -> None:
 
 def test_running_server_is_found(home: Path) -> None:
     """Without a configured address the server that left its file gets the event and its token."""
-    home.mkdir()
-    with receiver() as server:
-        (home / "server.json").write_text(json.dumps({"url": server.url, "token": "of-file"}))
+    with receiver() as server, announced(home, server.url, "of-file"):
         assert_silent(run(home, payload(), HTMLGRAPH_TOKEN="for-another"))
     assert server.got[0].headers["Authorization"] == "Bearer of-file"
+
+
+def test_a_server_that_is_gone_or_refuses_does_not_hide_another(home: Path) -> None:
+    """Each that left a file is asked, the last to start first, until one takes the event."""
+    with (
+        receiver() as taking,
+        receiver(403) as refusing,
+        announced(home, taking.url, "first", age_s=2),
+        announced(home, refusing.url, "second", age_s=1),
+        announced(home, unused_url(), "third"),
+    ):
+        assert_silent(run(home, payload()))
+    assert len(refusing.got) == 1
+    assert taking.got[0].headers["Authorization"] == "Bearer first"
+    assert not (home / "spool.jsonl").exists()
 
 
 def test_event_is_spooled_without_a_server(home: Path) -> None:
@@ -311,7 +325,8 @@ def test_debug_tells_why(home: Path) -> None:
         HTMLGRAPH_DEBUG="1",
     )
     assert (done.returncode, done.stdout) == (0, b"")
-    assert b"htmlgraph-hook: spooled, because ConnectionRefusedError" in done.stderr
+    assert b"Connection refused" in done.stderr
+    assert b"htmlgraph-hook: spooled, because no server took it" in done.stderr
     assert b"secret" not in done.stderr
 
 

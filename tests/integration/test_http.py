@@ -17,7 +17,10 @@ from htmlgraph_nb.model import PRESENCE_COLUMNS
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 from tests.polling import wait_until
 
+from .conftest import BOTH
 from .server import Answer, Server
+
+SERVERS = BOTH
 
 STRANGE_IDS = [
     "team/agent 1",

@@ -62,13 +62,13 @@ def tokens(server: Server) -> tuple[int, int, int]:
     return input_, cached, output
 
 
-def test_claude_code(server: Server) -> None:
+def test_claude_code(either_server: Server) -> None:
     """Its logs and its metrics tell the same four answers, and each counts once."""
     for _ in range(2):
-        send_all(server, "claude")
-    assert kinds(server) == {"prompt": 1, "completion": 4, "tool_execute": 2}
-    assert tokens(server) == (400, 160, 28)
-    (agent,) = server.presence().values()
+        send_all(either_server, "claude")
+    assert kinds(either_server) == {"prompt": 1, "completion": 4, "tool_execute": 2}
+    assert tokens(either_server) == (400, 160, 28)
+    (agent,) = either_server.presence().values()
     assert agent["agent_id"].startswith("claude-")
     assert (agent["total_tools_executed"], agent["total_cost_tokens"]) == (2, 588)
     assert agent["model"] == "claude-sonnet-5"
@@ -128,13 +128,13 @@ def test_gemini_cli_by_metrics_only(server: Server) -> None:
 
 
 @pytest.mark.parametrize("name", ["node-1-traces.bin", "node-2-traces.json.gz"])
-def test_spans_of_another_program(server: Server, name: str) -> None:
+def test_spans_of_another_program(either_server: Server, name: str) -> None:
     """The exporters of Node's SDK, protobuf and gzipped JSON: a turn, its answer, its tool."""
     for _ in range(2):
-        assert send(server, PAYLOADS / name).status == 200
-    assert kinds(server) == {"prompt": 1, "completion": 1, "tool_error": 1, "stop": 1}
-    assert tokens(server) == (100, 20, 30)
-    agent = server.presence()["helper"]
+        assert send(either_server, PAYLOADS / name).status == 200
+    assert kinds(either_server) == {"prompt": 1, "completion": 1, "tool_error": 1, "stop": 1}
+    assert tokens(either_server) == (100, 20, 30)
+    agent = either_server.presence()["helper"]
     assert (agent["status"], agent["detail"]) == ("idle", "done")
     assert (agent["session_id"], agent["model"]) == ("conv-1", "gpt-4o-2024-08-06")
     assert (agent["project"], agent["total_errors"]) == ("shop", 1)

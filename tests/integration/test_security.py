@@ -14,6 +14,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from .announced import files_of
 from .conftest import Serve
 from .server import Server, clean_environ
 
@@ -197,20 +198,17 @@ def test_unusable_token_is_not_repeated(tmp_path: Path, token: str) -> None:
 
 
 def test_announcement_is_for_the_owner_alone(serve: Serve, tmp_path: Path) -> None:
-    """server.json has mode 600, also where an older one had another, and goes with the server."""
+    """Its file has mode 600, in a folder of mode 700, and goes with the server."""
     home = tmp_path / "shared"
-    home.mkdir()
-    path = home / "server.json"
-    path.write_text("{}")
-    path.chmod(0o666)
     server = serve("--token", TOKEN, home=home)
+    (path,) = files_of(home)
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     record = json.loads(path.read_text())
     assert (record["url"], record["token"]) == (server.url, TOKEN)
     assert record["pid"] == server.pid
     server.stop()
-    assert not path.exists()
-    assert [item.name for item in home.iterdir() if "server.json" in item.name] == []
+    assert files_of(home) == []
 
 
 # Origin and Host

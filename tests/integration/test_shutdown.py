@@ -20,6 +20,7 @@ from htmlgraph_nb.mirror import Mirror
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.wire import CloseCode, decode
 
+from .announced import files_of, server_file
 from .conftest import Serve
 from .files import rows_of
 from .server import Server, clean_environ
@@ -66,7 +67,7 @@ def test_a_signal_ends_it_in_good_order(serve: Serve, sign: signal.Signals) -> N
     A second signal on its heels does not cut that short.
     """
     server = serve()
-    announced = server.home / "server.json"
+    (announced,) = files_of(server.home)
     assert json.loads(announced.read_text())["url"] == server.url
     posters = [Poster(server, f"poster-{n}") for n in range(4)]
     mirror = Mirror()
@@ -113,21 +114,28 @@ def test_a_dashboard_that_does_not_read_does_not_hold_it_up(serve: Serve) -> Non
         assert server.stop() == 0
 
 
-def test_the_announcement_of_another_server_is_left_alone(serve: Serve) -> None:
-    """Of two servers of one user the second is announced, also after the end of the first."""
-    first = serve()
-    second = serve(home=first.home)
-    announced = first.home / "server.json"
-    assert oct(announced.stat().st_mode & 0o777) == "0o600"
-    assert first.stop() == 0
-    assert json.loads(announced.read_text()) == {
-        "url": second.url,
-        "token": "",
-        "db": str(second.db),
-        "pid": second.pid,
-    }
-    assert second.stop() == 0
-    assert not announced.exists()
+def test_each_server_has_an_announcement_of_its_own(serve: Serve) -> None:
+    """Of two servers of one user both are announced, and the one after the end of the other.
+
+    What a server left that was killed goes with the start of the next one.
+    """
+    home = serve().home
+    for server in (serve(home=home), serve(home=home)):
+        announced = server_file(home, server.pid)
+        assert oct(announced.stat().st_mode & 0o777) == "0o600"
+        assert json.loads(announced.read_text()) == {
+            "url": server.url,
+            "token": "",
+            "db": str(server.db),
+            "pid": server.pid,
+        }
+    assert len(files_of(home)) == 3
+    server.kill()
+    assert server_file(home, server.pid) in files_of(home)
+    fourth = serve(home=home)
+    assert server_file(home, server.pid) not in files_of(home)
+    assert fourth.stop() == 0
+    assert len(files_of(home)) == 2
 
 
 def _newer(home: Path) -> None:
@@ -168,7 +176,7 @@ def test_a_database_that_cannot_be_used_is_one_line_and_status_2(
     done = run_serve(tmp_path, "--port", "0", "--db", str(tmp_path / "h.db"))
     assert_one_line(done, says)
     assert str(tmp_path / "h.db") in done.stderr
-    assert not (tmp_path / "server.json").exists()
+    assert files_of(tmp_path) == []
 
 
 def test_a_port_in_use_is_one_line_and_status_2(tmp_path: Path, server: Server) -> None:

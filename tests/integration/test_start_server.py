@@ -20,6 +20,7 @@ import htmlgraph_nb as hg
 from htmlgraph_nb.client import local_server
 from tests.polling import wait_until
 
+from .announced import files_of
 from .server import clean_environ
 
 
@@ -170,7 +171,7 @@ def test_it_ends_with_its_process(tmp_path: Path, end: str) -> None:
         child.kill()
     assert errors == ""
     wait_until(lambda: ended(told["pid"]), "the server's end")
-    assert not (tmp_path / "server.json").exists()
+    assert files_of(tmp_path) == []
 
 
 def test_an_interrupt_of_a_cell_does_not_end_it(tmp_path: Path) -> None:

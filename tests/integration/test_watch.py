@@ -15,6 +15,7 @@ from htmlgraph_nb.model import Event
 from htmlgraph_nb.presence import PresenceManager, PresenceStatus
 from htmlgraph_nb.roster import Limits
 from htmlgraph_server import watch
+from htmlgraph_server.ownership import Ownership
 from htmlgraph_server.spool import Spool
 from htmlgraph_server.watch import Watcher
 from tests.polling import wait_until
@@ -56,7 +57,7 @@ def test_a_chore_that_fails_is_said_once_and_stops_no_other(
     monkeypatch.setattr(watch, "TICK_S", 0.01)
     spool = BrokenSpool(manager, "nowhere")
     spool.error = error
-    watcher = Watcher(manager, spool)
+    watcher = Watcher(manager, spool, ownership=Ownership(manager.db_path))
     with caplog.at_level(logging.WARNING, "htmlgraph.watch"):
         watcher.start()
         wait_until(lambda: spool.n_calls > 3, "some failures")
@@ -88,7 +89,7 @@ def test_a_failure_that_ended_is_said_again_when_it_comes_back(
                 done.set()
             raise answer
 
-    watcher = Watcher(manager, Fickle(manager, "nowhere"))
+    watcher = Watcher(manager, Fickle(manager, "nowhere"), ownership=Ownership(manager.db_path))
     watcher.start()
     assert done.wait(15)
     watcher.stop()
@@ -111,7 +112,12 @@ def test_a_long_retention_leaves_room_for_the_others(
             sizes.append(len(rows_of(manager.db_path)))
             return 0
 
-    watcher = Watcher(manager, Counting(manager, "nowhere"), retain_s=86_400.0)
+    watcher = Watcher(
+        manager,
+        Counting(manager, "nowhere"),
+        retain_s=86_400.0,
+        ownership=Ownership(manager.db_path),
+    )
     watcher.start()
     wait_until(lambda: sizes and sizes[-1] < 2_000, "the end of the old rows")
     watcher.stop()

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -16,8 +17,10 @@ from htmlgraph_nb.wire import MAX_CLIENT_FRAME_BYTES, STATE_PART_AGENTS, CloseCo
 from tests.contract import EIGHT_FIELDS
 from tests.polling import wait_until
 
-from .conftest import Serve
+from .conftest import BOTH, Serve
 from .server import Server
+
+SERVERS = BOTH
 
 
 class Socket:
@@ -84,10 +87,10 @@ def cursor_of(server: Server) -> str:
 # What every client gets
 
 
-def test_update_as_older_clients_read_it(server: Server) -> None:
+def test_update_as_older_clients_read_it(either_server: Server) -> None:
     """A plain client finds type, agent_id and presence with its eight fields in their order."""
-    with dashboard(server) as client:
-        server.send("claude-1", tool_name="Read", session_id="s-1", feature_id="feat-1")
+    with dashboard(either_server) as client:
+        either_server.send("claude-1", tool_name="Read", session_id="s-1", feature_id="feat-1")
         message = client.next()
     assert message["type"] == "presence_update"
     assert message["event_type"] == "presence_update"
@@ -134,11 +137,11 @@ def test_first_message_is_the_state(server: Server) -> None:
     assert [agent["agent_id"] for agent in state["agents"]] == ["a", "b"]
 
 
-def test_large_state_comes_in_parts(server: Server) -> None:
+def test_large_state_comes_in_parts(either_server: Server) -> None:
     """No part has more than its bound of agents, all have one seq, together they are all."""
     n = 2 * STATE_PART_AGENTS + 1
-    server.post("/api/events", [{"agent_id": f"a{i}"} for i in range(n)])
-    with opened(server) as client:
+    either_server.post("/api/events", [{"agent_id": f"a{i}"} for i in range(n)])
+    with opened(either_server) as client:
         parts = [client.next() for _ in range(3)]
     assert [(part["part"], part["parts"]) for part in parts] == [(1, 3), (2, 3), (3, 3)]
     assert {part["seq"] for part in parts} == {n}
@@ -170,16 +173,16 @@ def test_agents_of_any_alphabet(server: Server) -> None:
 # Resuming
 
 
-def test_resume_gives_what_changed(server: Server) -> None:
+def test_resume_gives_what_changed(either_server: Server) -> None:
     """With ?since= only agents that changed after it come, and nothing where nothing did."""
-    server.send("before")
-    since = cursor_of(server)
-    server.send("after")
-    with opened(server, f"/ws/broadcasts?since={since}") as client:
+    either_server.send("before")
+    since = cursor_of(either_server)
+    either_server.send("after")
+    with opened(either_server, f"/ws/broadcasts?since={since}") as client:
         state = client.next()
     assert state["full"] is False
     assert [agent["agent_id"] for agent in state["agents"]] == ["after"]
-    with opened(server, f"/ws/broadcasts?since={cursor_of(server)}") as client:
+    with opened(either_server, f"/ws/broadcasts?since={cursor_of(either_server)}") as client:
         assert client.next()["agents"] == []
 
 
@@ -282,17 +285,17 @@ def test_subscribe_to_everything(server: Server, wish: Any) -> None:
         assert client.next()["agent_id"] == "a"
 
 
-def test_subscribe_with_a_filter(server: Server) -> None:
+def test_subscribe_with_a_filter(either_server: Server) -> None:
     """It is acknowledged, the state inside it follows, then only what lies inside."""
-    server.send("a")
-    server.send("b")
-    with dashboard(server) as client:
+    either_server.send("a")
+    either_server.send("b")
+    with dashboard(either_server) as client:
         answer = client.ask({"type": "subscribe", "agents": ["b", "c"]})
         assert answer == {"type": "subscribed", "agents": ["b", "c"]}
         state = client.next()
         assert (state["full"], [agent["agent_id"] for agent in state["agents"]]) == (True, ["b"])
         for name in ("a", "c"):
-            server.send(name)
+            either_server.send(name)
         assert client.next()["agent_id"] == "c"
 
 
@@ -434,11 +437,11 @@ def test_limit_of_the_server(serve: Serve) -> None:
     wait_until(lambda: server.get("/api/status").json()["clients"]["total"] == 0, "all are gone")
 
 
-def test_server_that_stops_says_so(server: Server) -> None:
+def test_server_that_stops_says_so(either_server: Server) -> None:
     """Dashboards are closed with 1001, after what was still to be told."""
-    with dashboard(server) as client:
-        server.send("last")
-        server.stop()
+    with dashboard(either_server) as client:
+        either_server.send("last")
+        either_server.stop()
         assert client.next()["agent_id"] == "last"
         assert client.closed()[0] == CloseCode.GOING_AWAY
 
@@ -467,9 +470,11 @@ def send_all(raw: socket.socket, unsent: memoryview) -> None:
 
 def handshake(server: Server, path: str = "/ws/broadcasts") -> bytes:
     """Return the bytes that open a WebSocket."""
+    url = urlsplit(server.ws(path))
     return (
-        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nUpgrade: websocket\r\n"
-        "Connection: Upgrade\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
+        f"GET {url.path}?{url.query} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
+        "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
         "Sec-WebSocket-Version: 13\r\n\r\n"
     ).encode()
 
@@ -477,9 +482,9 @@ def handshake(server: Server, path: str = "/ws/broadcasts") -> bytes:
 # Events over a WebSocket
 
 
-def test_each_frame_is_acknowledged(server: Server) -> None:
+def test_each_frame_is_acknowledged(either_server: Server) -> None:
     """An object and an array are acked with their ids after the commit; the same again is known."""
-    with opened(server, "/ws/events") as stream:
+    with opened(either_server, "/ws/events") as stream:
         first = stream.ask({"agent_id": "a", "event_id": "e-1"})
         assert {**first, "cursor": ""} == {
             "type": "ack",
@@ -494,7 +499,7 @@ def test_each_frame_is_acknowledged(server: Server) -> None:
         assert (second["n"], second["accepted"], second["duplicates"]) == (2, 1, 1)
         assert second["event_ids"] == ["e-1", None]
         assert stream.ask("[]")["accepted"] == 0
-    assert set(server.presence()) == {"a", "b"}
+    assert set(either_server.presence()) == {"a", "b"}
 
 
 @pytest.mark.parametrize(
@@ -539,9 +544,9 @@ def test_too_long_a_frame_closes_1009(serve: Serve) -> None:
         assert stream.closed()[0] == CloseCode.TOO_BIG
 
 
-def test_stream_shows_up_at_dashboards(server: Server) -> None:
+def test_stream_shows_up_at_dashboards(either_server: Server) -> None:
     """What comes over one socket goes out over the other."""
-    with dashboard(server) as client, opened(server, "/ws/events") as stream:
+    with dashboard(either_server) as client, opened(either_server, "/ws/events") as stream:
         stream.send([{"agent_id": "a"}, {"agent_id": "b"}])
         assert [client.next()["agent_id"] for _ in range(2)] == ["a", "b"]
 

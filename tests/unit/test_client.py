@@ -20,8 +20,8 @@ from htmlgraph_nb.client.presence_client import PresenceClient
 from htmlgraph_nb.errors import ConfigError, ConnectError, InvalidEvent
 
 
-def around(env=None, running=None, jupyter=None) -> Surroundings:
-    return Surroundings(env or {}, running or {}, jupyter or {})
+def around(env=None, running=None, jupyter=None, parent=0) -> Surroundings:
+    return Surroundings(env or {}, [running] if running else [], jupyter or {}, parent)
 
 
 def listed(found) -> list[tuple[str, str | None]]:
@@ -73,7 +73,7 @@ def test_the_websocket_url_holds_cursor_and_session_but_no_token():
 
 
 def test_the_places_are_tried_in_order():
-    """The Jupyter Server of the kernel, then the user's last server, then the default address."""
+    """The Jupyter Server of the kernel, then the user's servers, then the default address."""
     found = candidates(
         None,
         None,
@@ -87,6 +87,39 @@ def test_the_places_are_tried_in_order():
         ("http://127.0.0.1:9001", "run"),
         ("http://127.0.0.1:8000", None),
     ]
+
+
+def test_the_server_of_the_kernel_comes_first_with_the_secret_that_it_left():
+    """Its own announcement counts, and Jupyter's file, which may know no token, is not needed."""
+    own = {"url": "http://127.0.0.1:8888/x/htmlgraph", "token": "secret", "pid": "7"}
+    other = {"url": "http://127.0.0.1:9001", "token": "run", "pid": "8"}
+    jupyter = {"url": "http://localhost:8888/x/", "token": ""}
+    found = candidates(None, None, Surroundings({}, [other, own], jupyter, 7))
+    assert listed(found) == [
+        ("http://127.0.0.1:8888/x/htmlgraph", "secret"),
+        ("http://127.0.0.1:9001", "run"),
+        ("http://127.0.0.1:8000", None),
+    ]
+
+
+HUB = {
+    "JUPYTERHUB_SERVICE_URL": "http://0.0.0.0:8888/user/ada/",
+    "JUPYTERHUB_SERVICE_PREFIX": "/user/ada/",
+    "JUPYTERHUB_API_TOKEN": "of-hub",
+}
+
+
+def test_on_jupyterhub_the_token_of_the_hub_counts():
+    """For the single-user server, and for no other server."""
+    own = {"url": "http://127.0.0.1:8888/user/ada/htmlgraph", "token": "", "pid": "7"}
+    other = {"url": "http://127.0.0.1:9001", "token": "run", "pid": "8"}
+    expected = [
+        ("http://127.0.0.1:8888/user/ada/htmlgraph", "of-hub"),
+        ("http://127.0.0.1:9001", "run"),
+        ("http://127.0.0.1:8000", None),
+    ]
+    assert listed(candidates(None, None, Surroundings(HUB, [other, own], {}, 7))) == expected
+    assert listed(candidates(None, None, Surroundings(HUB, [other], {}))) == expected
 
 
 def test_htmlgraph_url_is_the_only_place():
@@ -163,7 +196,7 @@ def test_the_explanation_names_each_place_its_reason_and_what_to_type():
     """A person without a server reads what to do."""
     found = candidates(None, None, around(running={"url": "http://127.0.0.1:9001"}))
     text = explain([(found[0], "connection refused"), (found[1], "HTTP 404")])
-    assert "http://127.0.0.1:9001 (the last server of this user): connection refused" in text
+    assert "http://127.0.0.1:9001 (a server of this user): connection refused" in text
     assert "http://127.0.0.1:8000 (the default address): HTTP 404" in text
     assert "htmlgraph-nb serve" in text
 

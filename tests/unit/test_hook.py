@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htmlgraph_nb import hook
-from htmlgraph_nb.hook import Target
+from htmlgraph_nb.hook_delivery import Target, targets
 
 LONG = "x" * 300
 NS = 1_736_866_230_123_456_789
@@ -141,14 +141,31 @@ RUNNING = {"url": "http://127.0.0.1:8123", "token": "of-running"}
 )
 def test_target(environ: dict[str, str], running: dict[str, str], expected: Target) -> None:
     """The configured address wins, and a token goes to the address it belongs to only."""
-    assert hook.target(environ, running) == expected
+    assert next(targets(environ, [running] if running else [])) == expected
+
+
+def test_every_server_is_a_target_and_a_named_one_the_only_one() -> None:
+    """The last to start first, at most four of them, then the default address."""
+    running = [{"url": f"http://127.0.0.1:{port}", "token": f"t{port}"} for port in range(1, 7)]
+    default = Target("http", "127.0.0.1", 8000, "", "")
+    ports = [(to.port, to.token) for to in targets({}, running)]
+    assert ports == [(1, "t1"), (2, "t2"), (3, "t3"), (4, "t4"), (8000, "")]
+    assert list(targets({}, [])) == [default]
+    assert len(list(targets({"HTMLGRAPH_URL": "http://host:1"}, running))) == 1
+
+
+def test_a_process_of_jupyterhub_reports_to_its_own_server() -> None:
+    """With the token that the Hub gave to it; where it listens everywhere, on this machine."""
+    hub = {"JUPYTERHUB_SERVICE_URL": "http://0.0.0.0:80/user/ada/", "JUPYTERHUB_API_TOKEN": "t"}
+    first = next(targets(hub, [RUNNING]))
+    assert first == Target("http", "127.0.0.1", 80, "/user/ada/htmlgraph", "t")
 
 
 @pytest.mark.parametrize("url", ["ftp://host", "http://", "http://host:port", "ws://host"])
 def test_unusable_address_is_refused(url: str) -> None:
     """An address that is not HTTP is a ValueError, which the hook answers by spooling."""
     with pytest.raises(ValueError, match=r"expected one as http|[Pp]ort"):
-        hook.target({"HTMLGRAPH_URL": url}, {})
+        next(targets({"HTMLGRAPH_URL": url}, []))
 
 
 def test_spool_appends_lines_for_the_user_alone(tmp_path: Path) -> None:

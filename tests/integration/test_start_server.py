@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import psutil
@@ -142,33 +143,41 @@ def test_errors_say_what_to_do(
 
 
 CHILD = """
-import json, os, sys, time
+import json, os, signal, sys, time
 from htmlgraph_nb import start_server
+signal.signal(signal.SIGINT, lambda *_: print("interrupted", flush=True))
 server = start_server()
 print(json.dumps({"url": server.url, "pid": server.pid}), flush=True)
 {end}
 """
 
 
-@pytest.mark.parametrize("end", ["", "os._exit(3)", "os.kill(os.getpid(), 9)", "time.sleep(600)"])
-def test_it_ends_with_its_process(tmp_path: Path, end: str) -> None:
-    """However the process ends, also by SIGKILL, the server stops and announces no more."""
-    child = subprocess.Popen(
+@contextlib.contextmanager
+def child_of(home: Path, end: str) -> Iterator[Any]:
+    """Run a process, leader of its group as a kernel is, that starts a server and then ``end``."""
+    with subprocess.Popen(
         [sys.executable, "-W", "error", "-c", CHILD.replace("{end}", end)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=clean_environ(tmp_path),
-    )
-    try:
-        assert child.stdout is not None
+        env=clean_environ(home),
+        start_new_session=True,
+    ) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+@pytest.mark.parametrize("end", ["", "os._exit(3)", "os.kill(os.getpid(), 9)", "time.sleep(600)"])
+def test_it_ends_with_its_process(tmp_path: Path, end: str) -> None:
+    """However the process ends, also by SIGKILL, the server stops and announces no more."""
+    with child_of(tmp_path, end) as child:
         told = json.loads(child.stdout.readline())
         if "sleep" in end:
-            # An interrupt of a cell is for the kernel; what ends the kernel ends both.
-            os.kill(child.pid, signal.SIGKILL)
+            child.kill()
         _, errors = child.communicate(timeout=60)
-    finally:
-        child.kill()
     assert errors == ""
     wait_until(lambda: ended(told["pid"]), "the server's end")
     assert files_of(tmp_path) == []
@@ -176,26 +185,9 @@ def test_it_ends_with_its_process(tmp_path: Path, end: str) -> None:
 
 def test_an_interrupt_of_a_cell_does_not_end_it(tmp_path: Path) -> None:
     """Jupyter interrupts a kernel by a signal to its whole process group."""
-    code = CHILD.replace(
-        "{end}",
-        "import signal\nsignal.signal(signal.SIGINT, lambda *_: print('interrupted', flush=True))\n"
-        "sys.stdin.readline()\nprint(server.running, flush=True)",
-    )
-    child = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=clean_environ(tmp_path),
-        start_new_session=True,
-    )
-    try:
-        assert child.stdout is not None
+    with child_of(tmp_path, "sys.stdin.readline()\nprint(server.running)") as child:
         told = json.loads(child.stdout.readline())
         os.killpg(child.pid, signal.SIGINT)
         assert child.stdout.readline() == "interrupted\n"
-        output, _ = child.communicate("\n", timeout=60)
-        assert output == "True\n"
-    finally:
-        child.kill()
+        assert child.communicate("\n", timeout=60) == ("True\n", "")
     wait_until(lambda: ended(told["pid"]), "the server's end")

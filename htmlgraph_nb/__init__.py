@@ -18,6 +18,7 @@ _EXPORTS = {
     "Event": "model",
     "HtmlgraphError": "errors",
     "InvalidEvent": "errors",
+    "LocalServer": "client.local_server",
     "PresenceClient": "client.presence_client",
     "PresenceManager": "presence",
     "PresenceStatus": "model",
@@ -40,6 +41,7 @@ _EXPORTS = {
     "plot_tool_transitions": "plots",
     "presence_at": "widget.replay_source",
     "sessions": "analysis",
+    "start_server": "client.local_server",
     "summary": "analysis",
     "timeline": "analysis",
     "token_costs": "analysis",
@@ -69,6 +71,8 @@ if TYPE_CHECKING:
     from .analysis import tool_errors as tool_errors
     from .analysis import tool_transitions as tool_transitions
     from .analysis import waiting_time as waiting_time
+    from .client.local_server import LocalServer as LocalServer
+    from .client.local_server import start_server as start_server
     from .client.presence_client import PresenceClient as PresenceClient
     from .errors import ConfigError as ConfigError
     from .errors import ConnectError as ConnectError

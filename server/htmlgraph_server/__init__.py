@@ -10,3 +10,7 @@ def _jupyter_server_extension_points() -> list[dict[str, Any]]:
     from .extension import HtmlgraphExtension
 
     return [{"module": "htmlgraph_server.extension", "app": HtmlgraphExtension}]
+
+
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    return [{"src": "labextension", "dest": "htmlgraph-nb"}]

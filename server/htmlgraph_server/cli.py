@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -62,6 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     serve = commands.add_parser("serve", help="run the server")
     serve.set_defaults(run=_serve)
+    serve.add_argument(
+        "--stop-on-eof",
+        action="store_true",
+        help="stop when standard input ends, as it does with the program that started this one",
+    )
     demo = commands.add_parser("demo", help="run the server with simulated agents")
     demo.set_defaults(run=_demo)
     demo.add_argument("--agents", type=_count, default=9, help="how many (default: 9)")
@@ -133,11 +139,11 @@ def _say(service: Service, url: str) -> None:
 
 def _serve(arguments: argparse.Namespace) -> int:
     config = _config(arguments)
-    asyncio.run(_run(config))
+    asyncio.run(_run(config, stop_on_eof=arguments.stop_on_eof))
     return 0
 
 
-async def _run(config: Config, **demo: Any) -> None:
+async def _run(config: Config, *, stop_on_eof: bool = False, **demo: Any) -> None:
     sockets = listen(config)
     try:
         manager = open_manager(config)
@@ -154,6 +160,8 @@ async def _run(config: Config, **demo: Any) -> None:
             _start_demo(service, url, tasks, **demo)
 
     stop = asyncio.Event()
+    if stop_on_eof:
+        _stop_on_eof(asyncio.get_running_loop(), stop)
     try:
         # What real agents left for a server is not for a play.
         await run(config, sockets, manager, on_ready, stop, None if demo else spool_path())
@@ -161,6 +169,18 @@ async def _run(config: Config, **demo: Any) -> None:
         for task in tasks:
             task.cancel()
         manager.close()
+
+
+def _stop_on_eof(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    def wait() -> None:
+        # Not sys.stdin: a thread that is left reading from it is an error at Python's end.
+        with contextlib.suppress(OSError):
+            while os.read(0, 4_096):
+                pass
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(stop.set)
+
+    threading.Thread(target=wait, name="htmlgraph-stdin", daemon=True).start()
 
 
 def _demo(arguments: argparse.Namespace) -> int:

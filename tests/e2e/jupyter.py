@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,15 +17,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.request import urlopen
 
 import nbformat
 from playwright.sync_api import Locator, Page
 
+import htmlgraph_server
 from tests.jupyter_folders import jupyter_environ
 from tests.polling import wait_until
 
 START_S = 60.0
 STOP_S = 10.0
+TOKEN = "a-token-for-tests"
 Kind = Literal["lab", "notebook"]
 KINDS: tuple[Kind, ...] = ("lab", "notebook")
 
@@ -104,8 +108,12 @@ class Jupyter:
     def address(self, name: str) -> str:
         """Return the URL that opens a notebook, and no other one from an earlier visit."""
         if self.kind == "notebook":
-            return f"{self.url}notebooks/{name}"
-        return f"{self.url}lab/tree/{name}?reset"
+            return self.page(f"notebooks/{name}")
+        return self.page(f"lab/tree/{name}?reset")
+
+    def page(self, path: str) -> str:
+        """Return the URL of a page for a browser that nobody has logged in yet."""
+        return f"{self.url}{path}{'&' if '?' in path else '?'}token={TOKEN}"
 
 
 class Notebook:
@@ -207,12 +215,16 @@ def running_jupyter(kind: Kind, folder: Path, environ: Mapping[str, str]) -> Ite
     page_config = folder / "config" / "labconfig" / "page_config.json"
     page_config.parent.mkdir(parents=True)
     page_config.write_text(json.dumps(settings))
+    # An editable installation has a copy of the extension, as old as itself.
+    labextension = Path(htmlgraph_server.__file__).with_name("labextension")
+    share = folder / "share"
+    shutil.copytree(labextension, share / "labextensions" / "htmlgraph-nb")
     log = folder / "jupyter.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             _command(kind, notebooks),
             cwd=notebooks,
-            env=jupyter_environ(folder, environ),
+            env=jupyter_environ(folder, {"JUPYTER_PATH": str(share), **environ}),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -224,7 +236,10 @@ def running_jupyter(kind: Kind, folder: Path, environ: Mapping[str, str]) -> Ite
         def address() -> str:
             assert process.poll() is None, f"Jupyter ended:\n{log.read_text()}"
             with contextlib.suppress(OSError, ValueError):
-                return str(json.loads(runtime.read_text())["url"])
+                url = str(json.loads(runtime.read_text())["url"])
+                # The file is there before anybody listens.
+                with urlopen(f"{url}api", timeout=START_S):
+                    return url
             return ""
 
         yield Jupyter(kind, wait_until(address, "Jupyter's address", START_S), notebooks)
@@ -245,7 +260,7 @@ def _command(kind: Kind, notebooks: Path) -> list[str]:
         "--allow-root",
         "--ServerApp.ip=127.0.0.1",
         "--ServerApp.port=0",
-        "--IdentityProvider.token=",
+        f"--IdentityProvider.token={TOKEN}",
         "--PasswordIdentityProvider.hashed_password=",
         f"--ServerApp.root_dir={notebooks}",
         f"--{app}.news_url=None",

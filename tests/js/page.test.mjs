@@ -6,13 +6,14 @@ import { register } from "node:module";
 import { mock, test } from "node:test";
 
 import { createStore } from "../../htmlgraph_nb/static/grid/index.js";
+import { keepConnected } from "../../server/htmlgraph_server/static/connection.js";
 import { broadcastUrl, reconnectPause } from "../../server/htmlgraph_server/static/reconnect.js";
 
 // The server serves both directories of static files as one.
 const gridUrl = new URL("../../htmlgraph_nb/static/grid/index.js", import.meta.url).href;
 register(`data:text/javascript,${encodeURIComponent(`export const resolve = (name, context, next) =>
   next(name === "./agent_grid.js" ? ${JSON.stringify(gridUrl)} : name, context);`)}`);
-const { keepConnected, windowTitle } = await import("../../server/htmlgraph_server/static/page.js");
+const { windowTitle } = await import("../../server/htmlgraph_server/static/page.js");
 
 class FakeSocket {
   static OPEN = 1;
@@ -65,7 +66,7 @@ function open(t, href = "http://127.0.0.1:8000/") {
     setInterval: (...args) => setInterval(...args),
   });
   const store = createStore();
-  keepConnected(store, win);
+  keepConnected(store, win, href);
   return { store, win, sockets: FakeSocket.made, last: () => FakeSocket.made.at(-1) };
 }
 

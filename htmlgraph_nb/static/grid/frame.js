@@ -20,7 +20,7 @@ const SUM_TILES = /** @type {const} */ ([
 
 /**
  * @param {Document} doc
- * @param {{title?: string, hint?: string, page?: boolean}} options
+ * @param {{title?: string, hint?: string, page?: boolean, fill?: boolean}} options
  */
 export function buildFrame(doc, options) {
   /** @type {Record<string, HTMLElement>} */
@@ -60,7 +60,7 @@ export function buildFrame(doc, options) {
     ]),
     tiles, announcement, main,
   ]);
-  root.toggleAttribute("data-page", options.page === true);
+  root.toggleAttribute("data-fill", options.page === true || options.fill === true);
   return { root, tiles, text, detail, shown, stats, tree, header, list, hint, none, clear, box, main, announcement };
 }
 

@@ -30,6 +30,7 @@ const REORDER_EVERY_MS = 1_000;
  * @property {string} [title] heading; "Agents"
  * @property {string} [hint] a second line while there is no agent
  * @property {boolean} [page] the grid is the whole page
+ * @property {boolean} [fill] the grid takes the height of its place, and its agents scroll
  * @property {number} [newsTimeoutMs] silence after which the source is doubted; 0 for never
  * @property {number} [windowAbove] rows above which only those in sight exist; 400
  * @property {() => number} [now] the clock, ms since 1970

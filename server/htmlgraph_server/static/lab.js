@@ -1,0 +1,169 @@
+// @ts-check
+/**
+ * The plugins for JupyterLab and Notebook 7: the tab "Agent monitor" and an item of the status bar.
+ *
+ * The grid itself is loaded when one of them first needs it, so that it holds up nobody's start.
+ */
+
+import { createStatusItem } from "./lab_status.js";
+import { addStyles, createTab } from "./lab_tab.js";
+
+export const OPEN = "htmlgraph-nb:open";
+const TITLE = "Agent monitor";
+const CAPTION = "What the coding agents do, live";
+const ICON_NAME = "htmlgraph-nb:agents";
+const NAMESPACE = "htmlgraph-nb";
+const STATUS_RANK = 20;
+const MENU_RANK = 60;
+
+/** Modules of the front end, and whether the plugins can do without. */
+const NEEDED = /** @type {const} */ ({
+  application: "@jupyterlab/application",
+  apputils: "@jupyterlab/apputils",
+  components: "@jupyterlab/ui-components",
+  widgets: "@lumino/widgets",
+});
+const OPTIONAL = /** @type {const} */ ({
+  launcher: "@jupyterlab/launcher",
+  mainmenu: "@jupyterlab/mainmenu",
+  statusbar: "@jupyterlab/statusbar",
+});
+
+/** The server's own page, beside which these files lie. */
+const PAGE = new URL("..", import.meta.url).href;
+
+/**
+ * Return the URL under which the server is asked: the page's, with the token where the front end
+ * comes from another origin, whose cookies the server does not see.
+ *
+ * @param {string} page
+ * @param {{appendToken?: boolean, token?: string}} settings of the front end's connection
+ */
+export function serverBase(page, { appendToken = false, token = "" }) {
+  const base = new URL(page);
+  if (appendToken && token) base.searchParams.set("token", token);
+  return base.href;
+}
+
+/**
+ * Return the plugins.
+ *
+ * @param {(name: string) => Promise<any>} use returns a module of the front end; null without one
+ * @returns {Promise<any[]>}
+ * @throws {Error} the front end lacks a module that is needed
+ */
+export async function makePlugins(use) {
+  /** @type {Record<string, any>} */
+  const modules = {};
+  for (const [key, name] of Object.entries({ ...NEEDED, ...OPTIONAL })) modules[key] = await use(name);
+  for (const [key, name] of Object.entries(NEEDED)) {
+    if (modules[key] === null) throw new Error(`the front end shares no ${name}`);
+  }
+  const icon = await loadIcon(modules.components.LabIcon);
+  addStyles(document);
+  return [tabPlugin(modules, icon), statusPlugin(modules)];
+}
+
+/** @param {any} LabIcon */
+async function loadIcon(LabIcon) {
+  const answer = await fetch(new URL("favicon.svg", import.meta.url));
+  return new LabIcon({ name: ICON_NAME, svgstr: await answer.text() });
+}
+
+/**
+ * A store that is connected to the server, one for all of this window.
+ *
+ * @type {Promise<import("./agent_grid.js").Store> | null}
+ */
+let live = null;
+
+/** @param {any} app */
+async function connect(app) {
+  const [{ createStore }, { keepConnected }] = await Promise.all([
+    import("./agent_grid.js"), import("./connection.js"),
+  ]);
+  const store = createStore();
+  keepConnected(store, window, serverBase(PAGE, app.serviceManager.serverSettings));
+  return store;
+}
+
+/** @param {any} app */
+const liveStore = (app) => (live ??= connect(app));
+
+/**
+ * Return a plugin whose services are optional and come by name.
+ *
+ * @param {string} id
+ * @param {string} description
+ * @param {Record<string, any>} tokens
+ * @param {(app: any, services: Record<string, any>) => void} activate
+ */
+function plugin(id, description, tokens, activate) {
+  const known = Object.entries(tokens).filter(([, token]) => token);
+  return {
+    id: `${NAMESPACE}:${id}`,
+    description,
+    autoStart: true,
+    optional: known.map(([, token]) => token),
+    /** @param {any} app @param {any[]} given */
+    activate: (app, ...given) => activate(app, Object.fromEntries(known.map(([name], i) => [name, given[i]]))),
+  };
+}
+
+/** @param {Record<string, any>} modules @param {any} icon */
+function tabPlugin({ application, apputils, launcher, mainmenu, widgets }, icon) {
+  const tokens = {
+    shell: application.ILabShell,
+    restorer: application.ILayoutRestorer,
+    palette: apputils.ICommandPalette,
+    launcher: launcher?.ILauncher,
+    menu: mainmenu?.IMainMenu,
+  };
+  return plugin("tab", "The live page of the coding agents as a tab.", tokens, (app, services) => {
+    const tracker = new apputils.WidgetTracker({ namespace: NAMESPACE });
+    /** @type {any} */
+    let tab = null;
+    /** @param {{settings?: unknown}} args */
+    const openTab = ({ settings }) => {
+      if (tab === null || tab.isDisposed) {
+        tab = createTab(widgets.Widget, {
+          store: () => liveStore(app),
+          base: serverBase(PAGE, app.serviceManager.serverSettings),
+          title: TITLE, caption: CAPTION, icon,
+          settings: typeof settings === "string" ? settings : "",
+          onSettings: (changed) => tracker.save(changed),
+        });
+        tracker.add(tab);
+      }
+      if (!tab.isAttached) app.shell.add(tab, "main");
+      app.shell.activateById(tab.id);
+    };
+    app.commands.addCommand(OPEN, {
+      label: TITLE,
+      caption: CAPTION,
+      icon,
+      // Notebook 7 has no room for a second document: there it is a page of its own.
+      execute: services.shell ? openTab : () => { window.open(PAGE, NAMESPACE); },
+    });
+    services.palette?.addItem({ command: OPEN, category: "Other" });
+    services.launcher?.add({ command: OPEN, category: "Other", rank: 1 });
+    services.menu?.viewMenu.addGroup([{ command: OPEN }], MENU_RANK);
+    services.restorer?.restore(tracker, {
+      command: OPEN,
+      args: (/** @type {any} */ tab) => ({ settings: tab.settings }),
+      name: () => "agents",
+    });
+  });
+}
+
+/** @param {Record<string, any>} modules */
+function statusPlugin({ statusbar, widgets }) {
+  const tokens = { statusBar: statusbar?.IStatusBar };
+  return plugin("status", "Counts of the coding agents in the status bar.", tokens, (app, { statusBar }) => {
+    if (!statusBar) return;
+    const { node, start } = createStatusItem(document, () => app.commands.execute(OPEN));
+    const item = new widgets.Widget({ node });
+    statusBar.registerStatusItem(`${NAMESPACE}:status`, { item, align: "left", rank: STATUS_RANK });
+    liveStore(app).then(start, (error) => console.error("htmlgraph-nb: no status of the agents", error));
+  });
+}

@@ -1,0 +1,89 @@
+// @ts-check
+/** The agents in JupyterLab's status bar: how many work, how many wait, what they have used. */
+
+/** @typedef {import("./agent_grid.js").Counts} Counts */
+/** @typedef {import("./agent_grid.js").Store} Store */
+
+const WRITE_EVERY_MS = 500;
+const SEPARATOR = " · ";
+const NO_BREAK_SPACE = "\u00a0";
+
+/**
+ * Return the item's text.
+ *
+ * @param {Counts} counts
+ * @param {string} state of the connection, as the store has it
+ * @param {(n: number) => string} formatTokens
+ */
+export function statusText(counts, state, formatTokens) {
+  if (state === "connecting") return "Agents: connecting…";
+  if (state !== "connected") return "Agents: not connected";
+  if (counts.total === 0) return "No agents";
+  const tokens = formatTokens(counts.tokens).replace(/(?=[a-z]$)/i, NO_BREAK_SPACE);
+  const parts = [`${counts.active} active`];
+  if (counts.waiting > 0) parts.push(`${counts.waiting} waiting`);
+  if (counts.tokens > 0) parts.push(`${tokens} tokens`);
+  return parts.join(SEPARATOR);
+}
+
+/**
+ * Return what pointing at the item explains.
+ *
+ * @param {Counts} counts
+ * @param {{state: string, detail: string}} connection
+ */
+export function statusTitle(counts, { state, detail }) {
+  const opens = "Opens the agent monitor.";
+  if (state === "connected") {
+    return `${counts.total} agents: ${counts.active} active, ${counts.idle} idle, ${counts.offline} offline; `
+      + `${counts.waiting} of them wait for you. ${opens}`;
+  }
+  const why = detail ? `: ${detail}` : "";
+  return `${state === "connecting" ? "Connecting to" : "No connection to"} the server of the agents${why}. ${opens}`;
+}
+
+/**
+ * Create the item.
+ *
+ * @param {Document} doc
+ * @param {() => void} onOpen
+ */
+export function createStatusItem(doc, onOpen) {
+  const node = doc.createElement("div");
+  const button = doc.createElement("button");
+  node.className = "htmlgraph-nb-status";
+  button.type = "button";
+  button.className = "jp-StatusBar-TextItem";
+  button.addEventListener("click", onOpen);
+  node.append(button);
+
+  /** @param {string} text @param {string} title */
+  const show = (text, title) => {
+    if (button.textContent !== text) {
+      button.textContent = text;
+      // A screen reader reads an item of the bar without what is around it.
+      button.setAttribute("aria-label", `Agent monitor: ${text}`);
+    }
+    if (button.title !== title) button.title = title;
+  };
+  show("Agents: connecting…", "");
+
+  return {
+    node,
+    /** Show a store's agents from now on. @param {Store} store */
+    async start(store) {
+      const { countAgents, formatTokens, visibleText } = await import("./agent_grid.js");
+      let timer = 0;
+      const write = () => {
+        timer = 0;
+        const counts = countAgents(store.agents.values());
+        const { state, detail } = store.connection;
+        show(statusText(counts, state, formatTokens), visibleText(statusTitle(counts, { state, detail })));
+        button.toggleAttribute("data-waiting", state === "connected" && counts.waiting > 0);
+        button.toggleAttribute("data-stale", state !== "connected");
+      };
+      store.subscribe(() => { timer ||= setTimeout(write, WRITE_EVERY_MS); });
+      write();
+    },
+  };
+}

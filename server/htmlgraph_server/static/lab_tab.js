@@ -1,0 +1,90 @@
+// @ts-check
+/** The tab in JupyterLab: the grid on the document of Lab itself, so that it has Lab's colours. */
+
+import { loadHistory } from "./api.js";
+import { hashOfSettings, settingsFromHash } from "./hash.js";
+
+/** @typedef {import("./agent_grid.js").Store} Store */
+
+const ID = "htmlgraph-nb-tab";
+const STYLES = ["agent_grid.css", "lab.css"];
+const SAVE_AFTER_MS = 500;
+const HINT = "htmlgraph-nb connect claude (or codex, gemini), typed in a terminal, lets an agent report here.";
+
+/** Load the styles, once for the document. @param {Document} doc */
+export function addStyles(doc) {
+  for (const name of STYLES) {
+    const href = new URL(name, import.meta.url).href;
+    if (doc.head.querySelector(`link[href="${href}"]`) !== null) continue;
+    const link = doc.createElement("link");
+    Object.assign(link, { rel: "stylesheet", href });
+    doc.head.append(link);
+  }
+}
+
+/**
+ * Create the tab.
+ *
+ * @param {any} Widget Lumino's class
+ * @param {object} options
+ * @param {() => Promise<Store>} options.store
+ * @param {string} options.base URL of the server's page
+ * @param {string} options.title
+ * @param {string} options.caption
+ * @param {any} options.icon
+ * @param {string} options.settings of the grid, as the page's address has them after the #
+ * @param {(tab: any) => void} options.onSettings they have changed
+ */
+export function createTab(Widget, { store, base, title, caption, icon, settings, onSettings }) {
+  const ended = new AbortController();
+
+  class Tab extends Widget {
+    constructor() {
+      super();
+      this.id = ID;
+      this.settings = settings;
+      Object.assign(this.title, { label: title, caption, icon, closable: true });
+      this.addClass(ID);
+      this.node.tabIndex = -1;
+      this.ready = this.fill();
+    }
+
+    async fill() {
+      try {
+        const [{ createSettings, mountGrid }, live] = await Promise.all([import("./agent_grid.js"), store()]);
+        if (ended.signal.aborted) return;
+        const view = createSettings(settingsFromHash(settings));
+        mountGrid(this.node, live, {
+          fill: true, hint: HINT, settings: view, signal: ended.signal,
+          loadHistory: (agentId, options) => loadHistory(base, agentId, options),
+        });
+        this.keep(view);
+      } catch (error) {
+        this.node.textContent = `The agent monitor could not be loaded: ${error}. Reload the page to try again.`;
+      }
+    }
+
+    /** Keep the settings for a reload of the page. @param {ReturnType<typeof import("./agent_grid.js").createSettings>} view */
+    keep(view) {
+      let timer = 0;
+      const save = () => {
+        timer = 0;
+        if (this.isDisposed) return;
+        this.settings = hashOfSettings(view.get());
+        onSettings(this);
+      };
+      view.subscribe(() => { timer ||= setTimeout(save, SAVE_AFTER_MS); });
+    }
+
+    onActivateRequest() {
+      this.node.focus({ preventScroll: true });
+    }
+
+    dispose() {
+      ended.abort();
+      super.dispose();
+    }
+  }
+
+  return new Tab();
+}

@@ -1,0 +1,150 @@
+// JupyterLab's extension: the container that Lab loads, what it takes from Lab, the status bar's words.
+// Lab itself is a double here; tests/e2e has the real one.
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { register } from "node:module";
+import { mock, test } from "node:test";
+
+import { formatTokens } from "../../htmlgraph_nb/static/grid/format.js";
+import { makePlugins, OPEN, serverBase } from "../../server/htmlgraph_server/static/lab.js";
+import { statusText, statusTitle } from "../../server/htmlgraph_server/static/lab_status.js";
+
+const EXTENSION = new URL("../../server/htmlgraph_server/labextension/", import.meta.url);
+const NONE = { total: 0, active: 0, idle: 0, offline: 0, waiting: 0, tokens: 0, cost: null, unpriced: 0 };
+
+test("the status bar counts who works, who waits, and tokens", () => {
+  const text = (counts, state = "connected") =>
+    statusText({ ...NONE, ...counts }, state, formatTokens).replace(/\u00a0/g, " ");
+  assert.equal(text({ total: 8, active: 5, waiting: 1, tokens: 1_200_000 }), "5 active · 1 waiting · 1.2 M tokens");
+  assert.equal(text({ total: 8, active: 5, tokens: 950 }), "5 active · 950 tokens");
+  assert.equal(text({ total: 2, idle: 2 }), "0 active");
+  assert.equal(text({}), "No agents");
+  assert.equal(text({}, "connecting"), "Agents: connecting…");
+  for (const state of ["reconnecting", "closed", "ended"]) {
+    assert.equal(text({ total: 8, active: 5 }, state), "Agents: not connected");
+  }
+});
+
+test("pointing at the item explains it", () => {
+  const counts = { ...NONE, total: 4, active: 2, idle: 1, offline: 1, waiting: 1 };
+  assert.match(statusTitle(counts, { state: "connected", detail: "" }), /^4 agents: 2 active, 1 idle, 1 offline; 1 of/);
+  assert.match(statusTitle(counts, { state: "reconnecting", detail: "the server stops" }),
+    /^No connection to the server of the agents: the server stops\. Opens/);
+});
+
+test("the token goes along only where Lab comes from another origin", () => {
+  const page = "https://hub.example/user/ada/htmlgraph/";
+  assert.equal(serverBase(page, { appendToken: false, token: "t" }), page);
+  assert.equal(serverBase(page, { appendToken: true, token: "" }), page);
+  assert.equal(serverBase(page, { appendToken: true, token: "t&1" }), `${page}?token=t%261`);
+});
+
+// What the page of Jupyter Server at /here/ loads; at other addresses there is nothing.
+const asksForModules = `export const makePlugins = async (use) => [
+  await use("@lumino/widgets"), await use("@jupyterlab/launcher"), await use("@jupyterlab/statusbar"),
+];`;
+register(`data:text/javascript,${encodeURIComponent(`export const resolve = (name, context, next) => {
+  if (!name.startsWith("http:")) return next(name, context);
+  if (name !== "http://127.0.0.1:8888/here/htmlgraph/static/lab.js") throw new Error("404 " + name);
+  return { url: ${JSON.stringify(`data:text/javascript,${encodeURIComponent(asksForModules)}`)}, shortCircuit: true };
+};`)}`);
+
+/** Run the container's script as a front end does. @param {string} baseUrl of Jupyter Server */
+async function load(baseUrl) {
+  const { jupyterlab } = JSON.parse(await readFile(new URL("package.json", EXTENSION), "utf8"));
+  const text = await readFile(new URL(jupyterlab._build.load, EXTENSION), "utf8");
+  const warnings = [];
+  const win = {};
+  const doc = {
+    baseURI: "http://127.0.0.1:8888/anywhere/lab/tree/x.ipynb",
+    getElementById: (id) => (id === "jupyter-config-data" ? { textContent: JSON.stringify({ baseUrl }) } : null),
+  };
+  const log = { warn: (...words) => warnings.push(words.join(" ")) };
+  new Function("window", "document", "console", text)(win, doc, log);
+  return { box: win._JUPYTERLAB["htmlgraph-nb"], warnings, name: jupyterlab._build.extension };
+}
+
+const shared = (module, more = {}) => ({ get: async () => () => module, ...more });
+
+test("the container hands out the front end's modules: the one in use, else the latest", async () => {
+  const { box, warnings, name } = await load("/here/");
+  const scope = {
+    "@lumino/widgets": { "2.10.0": shared("old, in use", { loaded: 1 }), "2.11.0": shared("new") },
+    "@jupyterlab/launcher": { "4.9.0": shared("older"), "4.10.0": shared("newer") },
+  };
+  box.init(scope);
+  const module = (await box.get(name))();
+  assert.deepEqual(module, { __esModule: true, default: ["old, in use", "newer", null] });
+  assert.equal(scope["@jupyterlab/launcher"]["4.10.0"].loaded, 1);
+  assert.deepEqual(warnings, []);
+  await assert.rejects(box.get("./other"), /no module \.\/other/);
+});
+
+test("without the server extension there are no plugins, and the console says why", async () => {
+  const { box, warnings, name } = await load("/elsewhere/");
+  box.init({});
+  assert.deepEqual((await box.get(name))().default, []);
+  assert.match(warnings[0], /jupyter server extension list.*404 http:\/\/127\.0\.0\.1:8888\/elsewhere\/htmlgraph/);
+});
+
+/** Return the modules of a front end, and what the plugins do with them. @param {string[]} absent */
+function frontEnd(absent = []) {
+  const tokens = (...names) => Object.fromEntries(names.map((name) => [name, { name }]));
+  const modules = {
+    "@jupyterlab/application": tokens("ILabShell", "ILayoutRestorer"),
+    "@jupyterlab/apputils": { ...tokens("ICommandPalette"), WidgetTracker: class {} },
+    "@jupyterlab/ui-components": { LabIcon: class { constructor(options) { Object.assign(this, options); } } },
+    "@jupyterlab/launcher": tokens("ILauncher"),
+    "@jupyterlab/mainmenu": tokens("IMainMenu"),
+    "@jupyterlab/statusbar": tokens("IStatusBar"),
+    "@lumino/widgets": { Widget: class {} },
+  };
+  return async (name) => (absent.includes(name) ? null : modules[name]);
+}
+
+/** A document for style sheets, and the icon's file. */
+function page(t) {
+  const links = [];
+  globalThis.document = {
+    createElement: () => ({}), head: { append: (link) => links.push(link.href), querySelector: () => null },
+  };
+  mock.method(globalThis, "fetch", async (url) => new Response(await readFile(new URL(url), "utf8")));
+  t.after(() => {
+    mock.restoreAll();
+    delete globalThis.document;
+  });
+  return links;
+}
+
+test("the plugins ask for nothing that a front end may lack", async (t) => {
+  const links = page(t);
+  const plugins = await makePlugins(frontEnd(["@jupyterlab/launcher", "@jupyterlab/mainmenu", "@jupyterlab/statusbar"]));
+  assert.deepEqual(plugins.map(({ id, autoStart }) => [id, autoStart]), [
+    ["htmlgraph-nb:tab", true], ["htmlgraph-nb:status", true],
+  ]);
+  assert.equal(plugins.some(({ requires }) => requires?.length > 0), false);
+  assert.deepEqual(plugins.map(({ optional }) => optional.map(({ name }) => name)), [
+    ["ILabShell", "ILayoutRestorer", "ICommandPalette"], [],
+  ]);
+  assert.deepEqual(links.map((href) => href.split("/").at(-1)), ["agent_grid.css", "lab.css"]);
+  await assert.rejects(makePlugins(frontEnd(["@lumino/widgets"])), /shares no @lumino\/widgets/);
+});
+
+test("where there is no shell for tabs, the command opens the page itself", async (t) => {
+  page(t);
+  const [tab] = await makePlugins(frontEnd());
+  const commands = new Map();
+  const opened = [];
+  globalThis.window = { open: (url, name) => opened.push([new URL(url).pathname.split("/").at(-2), name]) };
+  t.after(() => { delete globalThis.window; });
+  const palette = [];
+  const app = { commands: { addCommand: (id, options) => commands.set(id, options) } };
+  const services = tab.optional.map(({ name }) => (name === "ICommandPalette" ? { addItem: (item) => palette.push(item) } : null));
+  tab.activate(app, ...services);
+  assert.deepEqual(palette.map(({ command }) => command), [OPEN]);
+  assert.equal(commands.get(OPEN).label, "Agent monitor");
+  assert.match(commands.get(OPEN).icon.svgstr, /^<svg/);
+  commands.get(OPEN).execute({});
+  assert.deepEqual(opened, [["htmlgraph_server", "htmlgraph-nb"]]);
+});

@@ -167,6 +167,7 @@ class ClaudeSession:
             about = named(error=keyword(record.get("error")))
             key = uuid_key(record)
             return [*self._flush(who.agent_id), self._event(who, "error", key, extra=about)]
+        self._in_command = False
         found = self._tell(self._answers.take(record, message, who))
         begins = self._turns.woken_by(who.agent_id, message_key(record, message))
         for block in objects(message.get("content")):
@@ -208,10 +209,8 @@ class ClaudeSession:
             # Older versions wrote a subagent's lines among its parent's, without its name.
             return []
         # What a command put into words, after its own line, is what the model is asked.
-        expanded = record.get("isMeta") is True and self._in_command and is_typed(said)
-        if (record.get("isMeta") is True and not expanded) or record.get(
-            "isCompactSummary"
-        ) is True:
+        is_own = record.get("isMeta") is True and not (self._in_command and is_typed(said))
+        if is_own or record.get("isCompactSummary") is True:
             return []
         before = [*self._flush(who.agent_id), *self._end_turn(who.agent_id)]
         if is_notice(said):

@@ -122,6 +122,10 @@ class Recording:
             if session.path and session.size and len(part) == session.size and key in part:
                 session.content = part
                 offset += session.size
+        kept = [session for session in self.sessions.values() if session.path]
+        if not offset and len(kept) == 1:
+            # What was written down of its size does not fit, but whose it is is certain.
+            kept[0].content = transcript
 
     def _find_processes(self) -> None:
         """Find which session a process, that was seen before its session, came to run."""

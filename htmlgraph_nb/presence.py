@@ -294,8 +294,7 @@ class PresenceManager:
         """
 
         def due() -> list[Event]:
-            now = self._clock()
-            return [*self._roster.due(now, self.limits), *self._roster.family_ends(now)]
+            return [*self._roster.due(self._clock(), self.limits), *self._roster.family_ends()]
 
         return self._by_clock(due)
 

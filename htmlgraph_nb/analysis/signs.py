@@ -230,14 +230,20 @@ def _with_extra(part: pd.DataFrame) -> Iterator[tuple[int, Event]]:
     texts = part["extra"].to_numpy(dtype=object) if "extra" in part.columns else None
     calls = coded(part, "tool_use_id")
     for kind in _SPEAKING:
-        for place in np.flatnonzero(is_one_of(part, "event_type", kind)).tolist():
+        places = np.flatnonzero(is_one_of(part, "event_type", kind))
+        if kind == "tool_start":
+            # Calls are many, and few ask.
+            extras = () if texts is None else texts[places].tolist()
+            places = places[np.fromiter(map(_may_ask, extras), np.bool_)] if extras else places[:0]
+        for place in places.tolist():
             extra = None if texts is None else texts[place]
-            if kind == "tool_start" and not (isinstance(extra, str | dict) and "asks" in extra):
-                # Calls are many, and few ask.
-                continue
             call = None if calls.codes[place] < 0 else str(calls.values[calls.codes[place]])
             about = dict(_read_extra(extra))
             yield place, Event(agent_id="", event_type=kind, tool_use_id=call, extra=about)
+
+
+def _may_ask(extra: object) -> bool:
+    return isinstance(extra, str | dict) and "asks" in extra
 
 
 def _read_extra(value: Any) -> Mapping[str, Any]:

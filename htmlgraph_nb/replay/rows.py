@@ -171,13 +171,13 @@ class Rows:
         self.extra: dict[int, dict[str, Any]] = {}
         if "extra" not in self.frame:
             return
-        texts = self.frame["extra"].iloc[self.order]
-        speaking = self.kinds.among(SPEAKING)
-        asks = marked(self.kinds.among(ASKING) & texts.notna().to_numpy())
-        speaking[asks] = [may_ask(one) for one in texts.iloc[asks]]
-        rows = np.flatnonzero(speaking)
-        texts = texts.iloc[rows]
-        for row, text in zip(rows.tolist(), texts.tolist(), strict=True):
+        asking = self.kinds.among(ASKING)
+        rows = np.flatnonzero(self.kinds.among(SPEAKING) | asking)
+        texts = self.frame["extra"].iloc[self.order[rows]]
+        quiet = asking[rows].tolist()
+        for row, text, is_quiet in zip(rows.tolist(), texts.tolist(), quiet, strict=True):
+            if is_quiet and not may_ask(text):
+                continue
             found = _read_object(text) if isinstance(text, str) else text
             if isinstance(found, dict):
                 self.extra[row] = found

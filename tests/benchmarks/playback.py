@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from htmlgraph_nb.connectors.registry import HOOKS
+from htmlgraph_nb.explanation import explain
 from htmlgraph_nb.model import AgentPresence, Event
 from htmlgraph_nb.roster import Roster
 from htmlgraph_nb.session_files.files import SessionFile, SessionTail
@@ -30,12 +31,14 @@ class Seen:
     Attributes:
         name: what the recording's monitor called the agent's session then.
         cause: type of the event that changed it; "": only the name did.
+        rule: the rule of the table that decided.
     """
 
     at: datetime
     name: str
     presence: AgentPresence
     cause: str = ""
+    rule: str = ""
 
     @property
     def agent_id(self) -> str:
@@ -87,7 +90,7 @@ class Replay:
 
     def _tick(self, now: datetime) -> None:
         self._feed(self._roster.due(now), now)
-        self._feed(self._roster.family_ends(now), now)
+        self._feed(self._roster.family_ends(), now)
 
     def _feed(self, events: Iterator[Event] | list[Event], now: datetime) -> None:
         for event in events:
@@ -107,7 +110,9 @@ class Replay:
         known = self._shown.get(shown.agent_id)
         if known is not None and name == known.name and not _differs(shown, known.presence):
             return
-        seen = Seen(now, name, shown, "" if event is None else event.event_type)
+        state = self._roster.agents[shown.agent_id]
+        rule = explain(state)["rules"][-1]["rule"]
+        seen = Seen(now, name, shown, "" if event is None else event.event_type, rule)
         self._shown[shown.agent_id] = seen
         self.seen.append(seen)
 

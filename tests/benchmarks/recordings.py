@@ -9,7 +9,7 @@ What the recording leaves out is filled in as follows, and nothing else is:
 
 * A hook's input is the least that Claude Code's documentation promises. Its tool is the one whose
   call or result the session file shows at that time; where it shows none, the hook fired in a
-  subagent.
+  subagent. Who asked for a compaction is what the session file says.
 * A process that was seen counts as what the agent's hooks would have told then: that the session
   began which the process was found to run, and, where it went over to another session, that the
   one before had ended.
@@ -122,6 +122,10 @@ class Recording:
             if session.path and session.size and len(part) == session.size and key in part:
                 session.content = part
                 offset += session.size
+        kept = [session for session in self.sessions.values() if session.path]
+        if not offset and len(kept) == 1:
+            # What was written down of its size does not fit, but whose it is is certain.
+            kept[0].content = transcript
 
     def _find_processes(self) -> None:
         """Find which session a process, that was seen before its session, came to run."""
@@ -167,6 +171,9 @@ def stand_in(session: Session, recording: Recording, now: datetime, first: bool)
 def hook_input(session: Session, recording: Recording, hook: str, now: datetime) -> dict[str, Any]:
     """Return the least that the input of a hook must have held."""
     payload: dict[str, Any] = {"hook_event_name": hook, "session_id": session.session_id}
+    if hook in ("PreCompact", "PostCompact"):
+        manual = b'"compactMetadata":{"trigger":"manual"' in (session.content or b"")
+        return {**payload, "trigger": "manual" if manual else "auto"}
     if hook not in ("PreToolUse", "PostToolUse", "PostToolUseFailure", "PermissionRequest"):
         return payload
     calls = _calls(session.content or b"")

@@ -272,8 +272,21 @@ def test_quiet_ends_the_turn_after_an_answer() -> None:
 def test_quiet_while_a_tool_runs(content: str, output: int) -> None:
     """An answer without text, or with more tokens than its text needs, waits for its tools."""
     calls = {**answer(counts={"input": 1, "output": output}), "content": content}
-    assert settled(calls, TURN_QUIET_S) == []
+    assert settled(calls, TURN_QUIET_S) == ["tool_start"]
     assert settled(calls, LOST_QUIET_S) == ["completion", "stop"]
+
+
+def test_tool_that_the_quiet_shows_ends_with_what_follows() -> None:
+    """A call that is not written yet is open until it is, and counts once."""
+    reader = GeminiSession()
+    silent = {**answer(), "content": ""}
+    for one in lines(user("u", 0), silent):
+        reader.feed(one)
+    (begun,) = reader.settle(TURN_QUIET_S)
+    assert reader.settle(TURN_QUIET_S) == []
+    events = reader.feed(line({**silent, "toolCalls": [call("success", 60)]}))
+    assert kinds(events) == ["answered", "completion", "tool_start", "tool_execute"]
+    assert events[0].tool_use_id == begun.tool_use_id
 
 
 def test_tool_is_told_when_it_is_written() -> None:

@@ -272,17 +272,17 @@ BEGUN = ((0, "a", "prompt"), (1, "a", "subagent_start"), (1, "b", "prompt"))
 def test_orphans_end_with_their_parent(end: str) -> None:
     """A subagent of which nothing is heard again ends when its parent has ended."""
     roster = family(*BEGUN, (5, "a", end))
-    (found,) = roster.family_ends(at(6))
+    (found,) = roster.family_ends()
     assert (found.agent_id, found.event_type) == ("b", "session_end")
     roster.apply(found, 9, at(6))
     roster.commit()
     assert roster.agents["b"].presence.status is PresenceStatus.OFFLINE
-    assert roster.family_ends(at(7)) == []
+    assert roster.family_ends() == []
 
 
 def test_subagent_that_works_on_is_no_orphan() -> None:
     """What has worked since the parent's end is not ended for it."""
-    assert family(*BEGUN, (5, "a", "session_end"), (6, "b", "tool_start")).family_ends(at(7)) == []
+    assert family(*BEGUN, (5, "a", "session_end"), (6, "b", "tool_start")).family_ends() == []
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_subagent_that_rests_is_not_at_work(
 ) -> None:
     """A parent is not held active by a subagent whose own evidence says that it rests."""
     roster = family(*BEGUN, (4, "a", "stop"), last)
-    found = roster.family_ends(at(6))
+    found = roster.family_ends()
     assert [one.event_type for one in found] == expected
     for one in found:
         roster.apply(one, 9, at(6))
@@ -306,10 +306,10 @@ def test_subagent_that_rests_is_not_at_work(
     rests = bool(expected)
     status = PresenceStatus.IDLE if rests else PresenceStatus.ACTIVE
     assert roster.agents["a"].presence.status is status
-    assert roster.family_ends(at(7)) == []
+    assert roster.family_ends() == []
 
 
 def test_subagent_without_a_task_yet_is_awaited() -> None:
     """A subagent that has only begun does not rest."""
     roster = family((0, "a", "subagent_start"), (1, "b", "session_start"))
-    assert roster.family_ends(at(2)) == []
+    assert roster.family_ends() == []

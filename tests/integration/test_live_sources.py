@@ -65,10 +65,22 @@ def tokens(server: Server) -> tuple[int, ...]:
     return tuple(sum(event.get(name) or 0 for event in events) for name in TOKEN_FIELDS)
 
 
+def n_events(server: Server) -> int:
+    """Return the length of the server's history."""
+    return len(server.get("/api/history?limit=10000&format=ndjson").text.splitlines())
+
+
 def expected(folder: Path) -> tuple[int, ...]:
     """Return the same sums of the files, read at once."""
     frame = load_transcripts(folder, progress=False)
     return tuple(int(frame[name].sum()) for name in TOKEN_FIELDS)
+
+
+def pairs(parts: Sequence[list[bytes]]) -> Iterator[tuple[list[bytes], list[bytes]]]:
+    """Yield each two that follow each other; the last has nothing to follow where it is alone."""
+    for first in range(0, len(parts), 2):
+        rest = parts[first + 1 :]
+        yield parts[first], rest[0] if rest else []
 
 
 FILES = {
@@ -104,12 +116,19 @@ def test_nothing_is_lost_or_doubled_by_crashes(serve: Serve, tmp_path: Path) -> 
     home = tmp_path / "home"
     path = place(home, "claude", f"{CLAUDE}.jsonl")
     lines = recorded(PAYLOADS / "claude" / f"{CLAUDE}.jsonl")
-    with written(path, lines, 0.02):
-        for _ in range(3):
-            server = serve(home=home)
-            before = sum(tokens(server))
-            wait_until(lambda: sum(tokens(server)) > before, "something new")  # noqa: B023
+    # After it, the last answer is known to be whole.
+    thanks = {"type": "user", "message": {"content": "thanks"}, "uuid": "u1"}
+    lines.append(line({**thanks, "sessionId": CLAUDE, "timestamp": stamp()}))
+    step = len(lines) // 6
+    parts = [lines[start : start + step] for start in range(0, len(lines), step)]
+    for seen, unseen in pairs(parts):
+        server = serve(home=home)
+        before = n_events(server)
+        with written(path, seen, 0.005):
+            wait_until(lambda: n_events(server) > before, "something new")  # noqa: B023
             server.kill()
+        with written(path, unseen):
+            pass
     server = serve(home=home)
     total = expected(path)
     wait_until(lambda: tokens(server) == total, f"the tokens {total}")
@@ -167,9 +186,8 @@ def test_a_file_elsewhere_is_not_read(serve: Serve) -> None:
     # What comes later was looked at later.
     other = place(server.home, "claude", "t.jsonl")
     fresh = "11111111-2222-4333-8444-555555555555"
-    other.write_bytes(
-        b"".join(lines).replace(session.encode(), fresh.encode()).replace(b"msg_", b"m_")
-    )
+    text = b"".join(lines).replace(session.encode(), fresh.encode())
+    other.write_bytes(text.replace(b"msg_", b"m_"))
     last = {**stop, "session_id": fresh, "transcript_path": str(other)}
     assert server.post("/api/hooks/claude", last).status == 204
     wait_until(lambda: sum(tokens(server)), "the tokens of the file that may be read")

@@ -64,13 +64,13 @@ class Tellings:
 
     def _allowed(self, claim: Claim, ts: int) -> bool:
         """Whether the tokens of this moment are not told by the other means already."""
-        ts -= round(claim.reach.total_seconds() * 1e6)
         since = dict(self._db.execute(_CLAIMS, (claim.name,)).fetchall())
         own = since.pop(claim.means, None)
         if any(ts >= other for other in since.values()):
             return False
-        if own is None or ts < own:
-            self._db.execute(_ADD, (ts, claim.name, claim.means, None))
+        begun = ts - round(claim.reach.total_seconds() * 1e6)
+        if own is None or begun < own:
+            self._db.execute(_ADD, (begun, claim.name, claim.means, None))
         return True
 
     def delete(self, before: datetime, limit: int) -> None:

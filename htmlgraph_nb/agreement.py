@@ -52,12 +52,14 @@ class Fact(NamedTuple):
         source: who tells it: "hook", "file", "otlp", "older" (the older project's database).
         near: how far apart in time two tellings of it are of the same; None: no matter how far.
         says_more: the telling counts even where another source told the fact: it says more of it.
+        by_latest: so does one of a later time: what another source dates in between came before it.
     """
 
     name: str
     source: str
     near: timedelta | None = None
     says_more: bool = False
+    by_latest: bool = False
 
 
 def fact_of(event: Event) -> Fact | None:
@@ -71,7 +73,8 @@ def fact_of(event: Event) -> Fact | None:
         return None if name is None else Fact(name, source)
     if kind in _TURN:
         says_more = kind == "stop" and not _SAID_BY_STOPS.isdisjoint(event.extra or ())
-        return Fact(f"{event.session_id}:{event.agent_id}:{kind}", source, NEAR, says_more)
+        dated = kind in ("stop", "interrupt")
+        return Fact(f"{event.session_id}:{event.agent_id}:{kind}", source, NEAR, says_more, dated)
     if kind in _CHILD:
         child = (event.extra or {}).get("child_agent_id")
         return Fact(f"{event.session_id}:{child}:{kind}", source)
@@ -160,8 +163,12 @@ class Names:
                 if agent_id not in defaults:
                     self._names.update(dict.fromkeys(defaults, agent_id))
 
-    def learn(self, events: Iterable[Event]) -> list[str]:
-        """Take in the names that hooks give; return the ids that stand for another from now on."""
+    def learn(self, events: Iterable[Event]) -> list[tuple[str, str]]:
+        """Take in the names that hooks give; return the ids that have another from now on, and it.
+
+        Args:
+            events: new ones, of any source.
+        """
         found = []
         for event in events:
             if _family(event.source) != "hook" or event.session_id is None:
@@ -170,7 +177,7 @@ class Names:
             default = agent_id_of(event.session_id, str(event.source).removesuffix("-hook"))
             if main != default and self._names.get(default) != main:
                 self._names[default] = main
-                found.append(default)
+                found.append((default, main))
         while len(self._names) > _MAX_NAMES:
             del self._names[next(iter(self._names))]
         return found

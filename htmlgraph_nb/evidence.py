@@ -46,6 +46,8 @@ MEANINGFUL = frozenset(_SIGNS)
 Price = Callable[[Event], float | None]
 """Returns the US dollars of an event; None where they are not known."""
 
+TELEMETRY_LAG = timedelta(seconds=1)
+"""By how much telemetry dates an answer later than its session file and the end of its turn."""
 _MAX_MARKS = 64
 _MICROSECOND = timedelta(microseconds=1)
 _Dated = TypeVar("_Dated", tuple[str, datetime], tuple[int, datetime])
@@ -87,7 +89,11 @@ def observe(
     _learn_evidence(state, event, moment)
     told = event.source != "timer" and kind != "offline"
     worked = state.latest.get(WORK)
-    if worked == moment if WORK in signs_of(kind) else told and not late and worked is None:
+    if (
+        worked == _worked_at(event, moment)
+        if WORK in signs_of(kind)
+        else told and not late and worked is None
+    ):
         state.last_event = (kind, event.tool_name or "")
     if told and not late:
         state.last_activity, state.newest = at, moment
@@ -144,12 +150,20 @@ def _learn_evidence(state: AgentState, event: Event, at: datetime) -> None:
     signs = signs_of(kind)
     if signs:
         known = state.latest
-        state.latest = {**known, **{sign: at for sign in signs if at >= known.get(sign, at)}}
+        dates = {sign: _worked_at(event, at) if sign == WORK else at for sign in signs}
+        fresh = {sign: date for sign, date in dates.items() if date >= known.get(sign, date)}
+        state.latest = {**known, **fresh}
     learn = _LEARN.get(kind)
     if learn is not None:
         learn(state, event, at)
     if state.open_tools or state.asking or state.children or state.questions or state.background:
         drop_closed(state)
+
+
+def _worked_at(event: Event, at: datetime) -> datetime:
+    """Return until when the event shows work: an answer's telemetry comes after the turn's end."""
+    is_late = event.source == "otlp" and event.event_type == "completion"
+    return at - TELEMETRY_LAG if is_late else at
 
 
 def _newer(known: _Dated | None, found: _Dated) -> _Dated:

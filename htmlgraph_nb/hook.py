@@ -26,11 +26,14 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import locations
+from .ancestry import ancestors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 BUDGET_S = 1.0
+READ_UNTIL_S = 0.6
+"""Seconds after the start at which the reading of a session file stops."""
 CONNECT_TIMEOUT_S = 0.25
 ANSWER_TIMEOUT_S = 0.6
 MAX_INPUT_BYTES = 8 << 20
@@ -38,6 +41,7 @@ MAX_CONTENT_BYTES = 256 << 10
 MAX_LINE_BYTES = 16 << 10
 MAX_SPOOL_BYTES = 16 << 20
 MAX_TEXT_CHARS = 256
+MAX_PATH_CHARS = 4_096
 PATH = "/api/hooks/"
 AGENTS = ("claude", "codex", "gemini")
 
@@ -51,16 +55,20 @@ _ALWAYS = (
 )
 _OF_HOOK = {
     "SessionStart": ("source",),
-    "SessionEnd": ("reason",),
+    "SessionEnd": ("reason", "transcript_path"),
     "Notification": ("notification_type",),
     "ElicitationResult": ("action",),
-    "Stop": ("background_tasks", "session_crons"),
+    "Stop": ("background_tasks", "session_crons", "transcript_path"),
+    "SubagentStop": ("agent_transcript_path", "transcript_path"),
+    "AfterAgent": ("transcript_path",),
+    "Interrupt": ("transcript_path",),
     "StopFailure": ("error",),
     "PostModelSwitch": ("to_model", "source"),
     "PostToolUseFailure": ("is_interrupt",),
     "PreCompact": ("trigger",),
     "PostCompact": ("trigger",),
 }
+_PATHS = ("transcript_path", "agent_transcript_path")
 _CONTENT = (
     *("prompt", "tool_input", "tool_response", "last_assistant_message", "message", "title"),
     *("error", "error_details", "custom_instructions", "compact_summary"),
@@ -84,7 +92,8 @@ def reduce(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Return what may leave this process: names, ids, durations, counts and keywords.
 
     Lists become their length, text is cut at 256 characters, and what is neither text nor number
-    is left out. The line by which a shell tool tells of an interrupt becomes ``is_interrupt``.
+    is left out. The line by which a shell tool tells of an interrupt becomes ``is_interrupt``. At
+    the end of a turn the path of the session file is told, for a server on this machine.
     """
     hook = payload.get("hook_event_name")
     names = (*_ALWAYS, *_OF_HOOK.get(hook, ())) if isinstance(hook, str) else _ALWAYS
@@ -92,7 +101,10 @@ def reduce(payload: Mapping[str, Any]) -> dict[str, Any]:
     for name in names:
         value = payload.get(name)
         if isinstance(value, str):
-            kept[name] = value[:MAX_TEXT_CHARS]
+            # A path that was cut would be another one.
+            kept[name] = value[:MAX_TEXT_CHARS] if name not in _PATHS else value
+            if len(kept[name]) > MAX_PATH_CHARS:
+                del kept[name]
         elif isinstance(value, list):
             kept[name] = len(value)
         elif isinstance(value, bool | int | float):
@@ -165,8 +177,13 @@ def target(environ: Mapping[str, str], running: Mapping[str, str]) -> Target:
     return Target(parts.scheme, parts.hostname, parts.port, parts.path.rstrip("/"), token)
 
 
-def deliver(to: Target, agent: str, body: bytes) -> int:
-    """POST ``body`` and return the HTTP status; redirects are not followed.
+def is_here(to: Target) -> bool:
+    """Return whether a server is on this machine, by its address."""
+    return to.host in ("localhost", "::1") or to.host.startswith("127.")
+
+
+def deliver(to: Target, path: str, body: bytes) -> int:
+    """POST ``body`` to a path and return the HTTP status; redirects are not followed.
 
     Raises:
         OSError: refused, timed out, unknown host, TLS failure.
@@ -183,7 +200,7 @@ def deliver(to: Target, agent: str, body: bytes) -> int:
     try:
         connection.connect()
         connection.sock.settimeout(ANSWER_TIMEOUT_S)
-        connection.request("POST", to.base + PATH + agent, body, headers)
+        connection.request("POST", to.base + path, body, headers)
         return connection.getresponse().status
     finally:
         connection.close()
@@ -228,7 +245,7 @@ def _host() -> str:
     return os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
 
 
-def _encode(value: dict[str, Any]) -> bytes:
+def _encode(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
@@ -238,6 +255,9 @@ class _Report:
     def __init__(self, agent: str) -> None:
         self._agent = agent
         self.line = b""
+        self._files: list[str] = []
+        self._ended = False
+        self._begun = time.monotonic()
         self._finished = _thread.allocate_lock()
         self._finished.acquire()
 
@@ -273,7 +293,9 @@ class _Report:
         if not isinstance(payload, dict) or not isinstance(payload.get("session_id"), str):
             raise ValueError("the input is not a hook's JSON object with a session_id")
         added = stamp(os.environ, self._agent, time.time_ns(), os.urandom(16).hex(), _host())
-        kept = {**reduce(payload), "htmlgraph": added}
+        kept = {**reduce(payload), "htmlgraph": {**added, "ancestors": ancestors()}}
+        self._files = [str(kept[name]) for name in _PATHS if name in kept]
+        self._ended = kept.get("hook_event_name") == "SessionEnd"
         line = body = _encode(kept)
         if len(line) > MAX_LINE_BYTES:
             raise ValueError(f"the event has {len(line)} bytes, expected at most {MAX_LINE_BYTES}")
@@ -288,16 +310,35 @@ class _Report:
 
         try:
             to = target(os.environ, locations.running_server())
-            status = deliver(to, self._agent, body)
+            status = deliver(to, PATH + self._agent, body)
         except (OSError, HTTPException, ValueError) as error:
             _debug(f"spooled, because {type(error).__name__}: {error}")
             self._keep()
             return
         if 200 <= status < 300:
+            if self._files and not is_here(to):
+                self.line = b""
+                self._send_usage(to)
             return
         _debug(f"the server answered {status}")
         if status not in _REFUSED_FOR_GOOD:
             self._keep()
+
+    def _send_usage(self, to: Target) -> None:
+        """Send the tokens that the session's files tell, which a server elsewhere cannot read."""
+        from .hook_usage import UsageFile
+
+        folder = os.path.join(locations.data_dir(), "usage")
+        for path in self._files:
+            file = UsageFile(self._agent, path, folder, self._begun + READ_UNTIL_S)
+            events = file.unsent()
+            body = _encode([event.to_dict() for event in events])
+            if events and not 200 <= deliver(to, "/api/events", body) < 300:
+                _debug("the tokens were not taken; they go with the next call")
+            elif self._ended:
+                file.forget()
+            else:
+                file.remember()
 
 
 def main() -> int:

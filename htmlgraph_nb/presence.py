@@ -254,8 +254,9 @@ class PresenceManager:
         fresh = [self._names.renamed(event) for event in unknown]
         self._roster.check_room(event.agent_id for event in fresh)
         now = self._clock()
-        for agent_id in replaced:
+        for agent_id, name in replaced:
             if self._roster.get(agent_id) is not None:
+                self._roster.rename(agent_id, name)
                 self._add(tx, Event(agent_id=agent_id, event_type="forget", source="rename"), now)
         n_fresh = 0
         for event in fresh:

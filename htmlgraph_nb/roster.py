@@ -8,9 +8,10 @@ that evidence that arrives late or twice ends in the same verdict. It knows no c
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from .checks import MAX_INTEGER
 from .errors import CapacityError
 from .evidence import Price, observe
 from .model import AgentPresence, Event, PresenceStatus
@@ -107,6 +108,26 @@ class Roster:
         state = judge(state, event, seq)
         self._stage(event.agent_id, state, known)
         return Change(seq, event.agent_id, state, event, now)
+
+    def rename(self, agent_id: str, name: str) -> None:
+        """Stage what is known of an agent as that of ``name``, who turned out to be the same.
+
+        What is known of ``name`` already is added; the evidence of its present session goes first.
+        """
+        state, known = self.get(agent_id), self.get(name)
+        if state is None:
+            return
+        same = known is not None and known.session_id == state.session_id
+        merged = (known if known is not None and same else state).copy()
+        merged.presence = replace(merged.presence, agent_id=name)
+        if known is not None:
+            merged.total_tokens = min(state.total_tokens + known.total_tokens, MAX_INTEGER)
+            costs = [cost for cost in (state.cost_usd, known.cost_usd) if cost is not None]
+            merged.cost_usd = sum(costs) if costs else None
+            if same:
+                merged.total_tools = state.total_tools + known.total_tools
+                merged.total_errors = state.total_errors + known.total_errors
+        self._stage(name, merged, known)
 
     def _stage(self, agent_id: str, state: AgentState | None, known: AgentState | None) -> None:
         self._n_new += (state is not None) - (known is not None)

@@ -10,7 +10,7 @@ from ..model import Event
 from ..times import to_micros
 
 _COUNT = (
-    "SELECT source, count(*), max(event_id = ?) FROM tellings "
+    "SELECT source, count(*), max(event_id = ?), max(ts) FROM tellings "
     "WHERE fact = ? AND ts BETWEEN ? AND ? GROUP BY source"
 )
 _CLAIMS = "SELECT source, min(ts) FROM tellings WHERE fact = ? GROUP BY source"
@@ -45,13 +45,14 @@ class Tellings:
         return fact is None or self._first(fact, event.event_id, ts)
 
     def _first(self, fact: Fact, event_id: str | None, ts: int) -> bool:
-        first, last = _ALWAYS
+        begin, end = _ALWAYS
         if fact.near is not None:
             reach = round(fact.near.total_seconds() * 1e6)
-            first, last = ts - reach, ts + reach
-        own = most = 0
-        rows = self._db.execute(_COUNT, (event_id, fact.name, first, last)).fetchall()
-        for source, n, known in rows:
+            begin, end = ts - reach, ts + reach
+        own = most = latest = 0
+        rows = self._db.execute(_COUNT, (event_id, fact.name, begin, end)).fetchall()
+        for source, n, known, last_ts in rows:
+            latest = max(latest, last_ts)
             if source == fact.source:
                 own = n
                 if known:
@@ -59,17 +60,17 @@ class Tellings:
             else:
                 most = max(most, n)
         self._db.execute(_ADD, (ts, fact.name, fact.source, event_id))
-        return fact.says_more or own >= most
+        return own >= most or fact.says_more or (fact.by_latest and ts > latest)
 
     def _allowed(self, claim: Claim, ts: int) -> bool:
         """Whether the tokens of this moment are not told by the other means already."""
-        ts -= round(claim.reach.total_seconds() * 1e6)
         since = dict(self._db.execute(_CLAIMS, (claim.name,)).fetchall())
         own = since.pop(claim.means, None)
         if any(ts >= other for other in since.values()):
             return False
-        if own is None or ts < own:
-            self._db.execute(_ADD, (ts, claim.name, claim.means, None))
+        begun = ts - round(claim.reach.total_seconds() * 1e6)
+        if own is None or begun < own:
+            self._db.execute(_ADD, (begun, claim.name, claim.means, None))
         return True
 
     def delete(self, before: datetime, limit: int) -> None:

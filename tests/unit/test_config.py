@@ -72,6 +72,7 @@ VALUES = {
     "retain": "21d",
     "synchronous": "full",
     "seal": "OFF",
+    "watch": "off",
 }
 
 
@@ -88,7 +89,7 @@ def test_every_setting_arrives() -> None:
     assert (roster.max_agents, by_flag.max_body_bytes) == (13, 15)
     assert (roster.idle_timeout_s, roster.offline_timeout_s) == (18, 1_140)
     assert (roster.forget_after_s, by_flag.retain_s) == (72_000, 1_814_400)
-    assert (by_flag.synchronous, by_flag.seal) == ("FULL", False)
+    assert (by_flag.synchronous, by_flag.seal, by_flag.watch) == ("FULL", False, False)
     variables = {setting.variable: VALUES[setting.name] for setting in SETTINGS}
     assert make_config(NOTHING, variables) == by_flag
     assert make_config({"port": "7"}, variables).port == 7
@@ -169,3 +170,13 @@ def test_any_text_is_taken_or_refused_by_name(name: str, text: str) -> None:
         if name == "host":
             message = f"{setting.flag} {message}"
         assert setting.flag in message
+
+
+def test_session_files_are_followed_where_only_this_machine_connects() -> None:
+    """Unless told otherwise."""
+    assert make_config(NOTHING, {}).watch
+    assert make_config({"host": "localhost"}, {}).watch
+    beyond = {"host": "0.0.0.0", "token": "a-token-of-words"}
+    assert not make_config(beyond, {}).watch
+    assert make_config(beyond, {"HTMLGRAPH_WATCH": "on"}).watch
+    assert not make_config(NOTHING, {"HTMLGRAPH_WATCH": "off"}).watch

@@ -17,7 +17,7 @@ from typing import TypeVar
 from .checks import MAX_ID_CHARS, MAX_INTEGER
 from .model import Event
 from .openings import drop_closed
-from .state import ALONE, ANSWER, HALT, LIFE, START, TASK, TOOL, WORK, AgentState
+from .state import ANSWER, HALT, LIFE, START, TASK, TOOL, WORK, AgentState
 
 TOOL_DONE = frozenset({"tool_execute", "tool_call", "tool_result", "tool_error"})
 ERRORS = frozenset({"tool_error", "error"})
@@ -27,10 +27,8 @@ SESSION_ENDS = frozenset({"session_end", "process_exit", "offline"})
 _ACTIVITY = (LIFE, WORK)
 _SIGNS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(TOOL_DONE, (LIFE, WORK, TOOL)),
-    **dict.fromkeys(("prompt", "tool_start", "answered"), (LIFE, WORK, ANSWER)),
-    # A model's answer can end after the question about a call in it was put to a person.
-    **dict.fromkeys(("completion", "feature_status"), _ACTIVITY),
-    **dict.fromkeys(("subagent_start", "task_start"), _ACTIVITY),
+    **dict.fromkeys(("prompt", "tool_start", "completion", "answered"), (LIFE, WORK, ANSWER)),
+    **dict.fromkeys(("subagent_start", "task_start", "feature_status"), _ACTIVITY),
     "session_start": (LIFE, START),
     "permission_request": (LIFE,),
     "interrupt": (HALT,),
@@ -183,17 +181,14 @@ def _end_session(state: AgentState, event: Event, at: datetime) -> None:
 def _end_turn(state: AgentState, event: Event, at: datetime) -> None:
     end = state.turn_end = _newer(state.turn_end, (_how(event), at))
     state.closed = {key: closed for key, closed in state.closed.items() if closed > end[1]}
-    tasks = background_tasks(event)
-    if tasks == 0:
-        state.latest = {**state.latest, ALONE: max(at, state.latest.get(ALONE, at))}
-    state.background = _newer(state.background, (tasks or 0, at))
+    state.background = _newer(state.background, (background_tasks(event), at))
 
 
-def background_tasks(event: Event) -> int | None:
-    """Return how many background tasks the end of a turn says go on; None: it does not say."""
+def background_tasks(event: Event) -> int:
+    """Return how many background tasks the end of a turn says go on."""
     tasks = (event.extra or {}).get("background_tasks")
-    if event.event_type != "stop" or type(tasks) is not int or not 0 <= tasks <= MAX_INTEGER:
-        return None
+    if event.event_type != "stop" or type(tasks) is not int or not 0 < tasks <= MAX_INTEGER:
+        return 0
     return tasks
 
 

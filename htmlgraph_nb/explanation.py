@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from .state import ALONE, ANSWER, HALT, LIFE, START, TASK, TOOL, WORK, AgentState
+from .state import ANSWER, HALT, LIFE, START, TASK, TOOL, WORK, AgentState
 from .times import to_rfc3339
 from .verdict import RULES
 
@@ -17,7 +17,6 @@ _SIGNS = {
     ANSWER: "last sign that a question was answered",
     TOOL: "last tool ended",
     HALT: "last interrupt or error",
-    ALONE: "last turn that ended with no background task",
 }
 _ENDS = {
     "stop": "turn ended",

@@ -74,6 +74,9 @@ _CONTENT = (
     *("error", "error_details", "custom_instructions", "compact_summary"),
 )
 _INTERRUPT_LINE = "[Request interrupted by user for tool use]"
+_TASK_ENDS = ("completed", "failed", "killed", "stopped")
+_QUESTIONS = ("?", "\uff1f", "\u061f")
+_AFTER_A_QUESTION = " \t\r\n*_`\"')\u201d\u2019\xbb"
 # The event itself is refused; everything else (no token yet, wrong address, overload) may pass.
 _REFUSED_FOR_GOOD = frozenset({400, 413, 422})
 
@@ -91,9 +94,11 @@ class Target(NamedTuple):
 def reduce(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Return what may leave this process: names, ids, durations, counts and keywords.
 
-    Lists become their length, text is cut at 256 characters, and what is neither text nor number
-    is left out. The line by which a shell tool tells of an interrupt becomes ``is_interrupt``. At
-    the end of a turn the path of the session file is told, for a server on this machine.
+    Lists become their length (of background tasks only those that run count), text is cut at 256
+    characters, and what is neither text nor number is left out. The line by which a shell tool
+    tells of an interrupt becomes ``is_interrupt``, an answer that ends with a question
+    ``ends_with_question``. At the end of a turn the path of the session file is told, for a server
+    on this machine.
     """
     hook = payload.get("hook_event_name")
     names = (*_ALWAYS, *_OF_HOOK.get(hook, ())) if isinstance(hook, str) else _ALWAYS
@@ -106,7 +111,7 @@ def reduce(payload: Mapping[str, Any]) -> dict[str, Any]:
             if len(kept[name]) > MAX_PATH_CHARS:
                 del kept[name]
         elif isinstance(value, list):
-            kept[name] = len(value)
+            kept[name] = sum(not _rests(one) for one in value)
         elif isinstance(value, bool | int | float):
             kept[name] = value
     if hook == "PostToolUseFailure" and _interrupt_told(payload.get("error")):
@@ -114,7 +119,21 @@ def reduce(payload: Mapping[str, Any]) -> dict[str, Any]:
     result = payload.get("tool_response")
     if hook == "AfterTool" and isinstance(result, dict) and result.get("error"):
         kept["is_error"] = True
+    if hook in ("Stop", "AfterAgent") and _asks(payload):
+        kept["ends_with_question"] = True
     return kept
+
+
+def _rests(task: object) -> bool:
+    """Whether a background task has ended, or is a teammate, who is listed while it rests, too."""
+    if not isinstance(task, dict):
+        return False
+    return task.get("type") == "teammate" or task.get("status") in _TASK_ENDS
+
+
+def _asks(payload: Mapping[str, Any]) -> bool:
+    answer = payload.get("last_assistant_message", payload.get("prompt_response"))
+    return isinstance(answer, str) and answer[-80:].rstrip(_AFTER_A_QUESTION).endswith(_QUESTIONS)
 
 
 def content(payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from .state import ALONE, ANSWER, HALT, TOOL, WORK, AgentState, time_of
+from .state import ANSWER, HALT, TOOL, WORK, AgentState, time_of
 from .times import EPOCH
 
 
@@ -25,7 +25,7 @@ def drop_closed(state: AgentState) -> None:
     if state.asking:
         state.asking = {key: mark for key, mark in state.asking.items() if key in state.open_tools}
     if state.children:
-        halted = max(ended, *(state.latest.get(sign, EPOCH) for sign in (HALT, ALONE)))
+        halted = max(ended, state.latest.get(HALT, EPOCH))
         state.children = {
             key: at
             for key, at in state.children.items()

@@ -280,19 +280,25 @@ class PresenceManager:
             The ids that became idle.
         """
         limits = replace(self.limits, offline_timeout_s=0.0, forget_after_s=0.0)
-        return self._by_clock(limits, agent_id)
+
+        def due() -> list[Event]:
+            found = self._roster.due(self._clock(), limits)
+            return [event for event in found if agent_id in (None, event.agent_id)]
+
+        return self._by_clock(due)
 
     def tick(self) -> list[str]:
-        """Do what the passing of time asks for: idle, offline, forget; return whom it changed."""
-        return self._by_clock(self.limits)
+        """Do what the passing of time asks for: idle, offline, forget; return whom it changed.
 
-    def _by_clock(self, limits: Limits, agent_id: str | None = None) -> list[str]:
+        Subagents whose parent has ended, or that rest, end with it.
+        """
+
         def due() -> list[Event]:
-            return [
-                event
-                for event in self._roster.due(self._clock(), limits)
-                if agent_id in (None, event.agent_id)
-            ]
+            return [*self._roster.due(self._clock(), self.limits), *self._roster.family_ends()]
+
+        return self._by_clock(due)
+
+    def _by_clock(self, due: Callable[[], list[Event]]) -> list[str]:
 
         def job(tx: Transaction) -> list[str]:
             events = due()

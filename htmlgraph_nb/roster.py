@@ -156,10 +156,7 @@ class Roster:
             self.agents[agent_id] = state
 
     def due(self, now: datetime, limits: Limits | None = None) -> list[Event]:
-        """Return the events that time, and an agent's own family, make at ``now``.
-
-        Subagents end with their parent, and a subagent that rests by its own evidence is no longer
-        at work for its parent: neither needs the end that was never told.
+        """Return the events that the mere passing of time makes at ``now``.
 
         What is staged counts, so that a sign of life in the running transaction is not overlooked;
         the copy lets another thread ask while this one commits.
@@ -167,17 +164,24 @@ class Roster:
         Args:
             limits: timers to go by; None: the roster's own.
         """
-        known = self.agents | self._staged
+        states = (self.agents | self._staged).values()
         timers = limits or self.limits
+        return [event for state in states if state and (event := _due(state, now, timers))]
+
+    def family_ends(self) -> list[Event]:
+        """Return the ends that parents and subagents make for each other, dated by their evidence.
+
+        Subagents end with their parent, and a subagent that rests by its own evidence is no longer
+        at work for its parent: neither waits for an end that may never be told.
+        """
+        known = self.agents | self._staged
         found = []
         for state in known.values():
-            if state is None:
-                continue
-            event = _due(state, now, timers) or _orphaned(state, known, now)
-            if event is not None:
-                found.append(event)
-            elif state.children:
-                found += _resting(state, known, now)
+            if state is not None and state.parent_agent_id is not None:
+                event = _orphaned(state, known)
+                found += [] if event is None else [event]
+            if state is not None and state.children:
+                found += _resting(state, known)
         return found
 
     def silent_since(self, agent_ids: Iterable[str], now: datetime, seconds: float) -> list[str]:
@@ -203,9 +207,7 @@ def _due(state: AgentState, now: datetime, limits: Limits) -> Event | None:
     return None
 
 
-def _orphaned(
-    state: AgentState, known: Mapping[str, AgentState | None], now: datetime
-) -> Event | None:
+def _orphaned(state: AgentState, known: Mapping[str, AgentState | None]) -> Event | None:
     """Return the end of a subagent whose parent ended without a word about it."""
     child = state.presence
     parent = known.get(state.parent_agent_id or "")
@@ -213,29 +215,30 @@ def _orphaned(
         return None
     if parent.presence.status is not PresenceStatus.OFFLINE:
         return None
-    if parent.ended[1] < child.last_activity:
+    at = parent.ended[1]
+    if at < child.last_activity:
         # It has worked since, for whomever.
         return None
-    return _of_family(child.agent_id, "session_end", now, {"parent_agent_id": parent.agent_id})
+    return _of_family(child.agent_id, "session_end", at, {"parent_agent_id": parent.agent_id})
 
 
-def _resting(
-    state: AgentState, known: Mapping[str, AgentState | None], now: datetime
-) -> Iterator[Event]:
+def _resting(state: AgentState, known: Mapping[str, AgentState | None]) -> Iterator[Event]:
     """Yield the ends of the subagents that rest, by their own evidence, since they began."""
     for name, begun in state.children.items():
         child = known.get(name)
         if child is None or child.parent_agent_id != state.agent_id:
             continue
+        if child.turn_over == "session_start":
+            # It is there, and has yet to get its task.
+            continue
         since = child.presence.since
         if child.presence.status is not PresenceStatus.ACTIVE and since and since >= begun:
-            about = {"child_agent_id": name}
-            yield _of_family(state.agent_id, "subagent_stop", now, about)
+            yield _of_family(state.agent_id, "subagent_stop", since, {"child_agent_id": name})
 
 
-def _of_family(agent_id: str, event_type: str, now: datetime, extra: dict[str, str]) -> Event:
+def _of_family(agent_id: str, event_type: str, at: datetime, extra: dict[str, str]) -> Event:
     return Event(
-        agent_id=agent_id, event_type=event_type, timestamp=now, source="family", extra=extra
+        agent_id=agent_id, event_type=event_type, timestamp=at, source="family", extra=extra
     )
 
 

@@ -7,6 +7,7 @@ and offered again before anything more is asked of it, so nothing is lost while 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -38,7 +39,8 @@ class LiveSource(Protocol):
     def poll(self, now: datetime) -> list[Event]:
         """Return what is new since the last call, in order; it takes some 20 ms at most.
 
-        The events' ids make a repetition harmless: a source that begins anew may tell all again.
+        The events pass ``Event.checked``, and their ids make a repetition harmless: a source that
+        begins anew may tell all again.
 
         Args:
             now: the present time, UTC.
@@ -73,9 +75,12 @@ class Feed:
             self._kept = list(parts(events, now, self._manager.limits)) if events else []
         while self._kept:
             part = self._kept[0]
+            events = [*part, *closings(self._manager, part, now)]
             try:
-                self._manager.ingest([*part, *closings(self._manager, part, now)])
+                self._manager.submit(events, time.monotonic()).result()
             except CapacityError as error:
+                if error.code == "ingest_backlog":
+                    raise
                 # They would be refused for ever; the others of the source shall not wait for it.
                 logger.warning("%d events are left out: %s", len(part), error)
             del self._kept[0]

@@ -15,8 +15,6 @@ from .times import EPOCH, from_micros, to_micros
 
 LIFE, WORK, START, ANSWER, TOOL, HALT = "life", "work", "start", "answer", "tool", "halt"
 """Kinds of signs of which only the latest time matters."""
-ALONE = "alone"
-"""The sign, too, of a turn's end that names its background tasks: none goes on."""
 TASK = "task:"
 """Begins the keys of background tasks among the children; all others are subagents."""
 

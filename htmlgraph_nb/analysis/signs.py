@@ -49,7 +49,7 @@ class Signs:
         asked: name of the tool that a question is about; -1: not known.
         child_ids: name of the subagent.
         notices: kind of the notification; "" elsewhere.
-        tasks: background tasks that go on after the end of a turn; -1: it does not say.
+        tasks: background tasks that go on after the end of a turn.
         asking: calls that are themselves a question to a person.
         refuses: answers of a person that name the call they are about.
     """
@@ -210,13 +210,12 @@ def _extras(part: pd.DataFrame) -> tuple[Ints, npt.NDArray[np.object_], Ints, Bo
     """Return children, kinds of notification, background tasks, and which calls ask a person."""
     child_ids = np.full(len(part), -1, np.int64)
     notices = np.full(len(part), "", object)
-    tasks = np.full(len(part), -1, np.int64)
+    tasks = np.zeros(len(part), np.int64)
     asking = np.zeros(len(part), np.bool_)
     numbers: dict[str, int] = {}
     for place, event in _with_extra(part):
         if event.event_type == "stop":
-            n = background_tasks(event)
-            tasks[place] = -1 if n is None else n
+            tasks[place] = background_tasks(event)
         elif event.event_type == "notification":
             notices[place] = (event.extra or {}).get("notification_type")
         elif event.event_type == "tool_start":
@@ -231,14 +230,20 @@ def _with_extra(part: pd.DataFrame) -> Iterator[tuple[int, Event]]:
     texts = part["extra"].to_numpy(dtype=object) if "extra" in part.columns else None
     calls = coded(part, "tool_use_id")
     for kind in _SPEAKING:
-        for place in np.flatnonzero(is_one_of(part, "event_type", kind)).tolist():
+        places = np.flatnonzero(is_one_of(part, "event_type", kind))
+        if kind == "tool_start":
+            # Calls are many, and few ask.
+            extras = () if texts is None else texts[places].tolist()
+            places = places[np.fromiter(map(_may_ask, extras), np.bool_)] if extras else places[:0]
+        for place in places.tolist():
             extra = None if texts is None else texts[place]
-            if kind == "tool_start" and not (isinstance(extra, str | dict) and "asks" in extra):
-                # Calls are many, and few ask.
-                continue
             call = None if calls.codes[place] < 0 else str(calls.values[calls.codes[place]])
             about = dict(_read_extra(extra))
             yield place, Event(agent_id="", event_type=kind, tool_use_id=call, extra=about)
+
+
+def _may_ask(extra: object) -> bool:
+    return isinstance(extra, str | dict) and "asks" in extra
 
 
 def _read_extra(value: Any) -> Mapping[str, Any]:

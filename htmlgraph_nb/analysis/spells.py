@@ -152,8 +152,7 @@ def _openings(signs: Signs, ends_turn: Bools) -> _Openings:
     asking = _open(opens[asks], closed[asks], len(ends))
     opens, stops = np.flatnonzero(of["opens_child"]), np.flatnonzero(of["closes_child"])
     ended = _Closings(signs.child_ids[stops], stops).after(opens, signs.child_ids[opens])
-    alone = signs.tasks == 0
-    children = _open(opens, np.minimum(ended, _next(of[HALT] | halts | alone, opens)), len(ends))
+    children = _open(opens, np.minimum(ended, _next(of[HALT] | halts, opens)), len(ends))
     told = signs.last(ends_turn | of["counts_tasks"])
     tasks = (told >= 0) & (signs.tasks[told] > 0) & (told > signs.last(of["ends_session"]))
     permission, asked = _questions(signs, closings, ends | of[ANSWER])

@@ -14,7 +14,9 @@ _TOOLS = {
     "ask_user": "input",
     "exit_plan_mode": "plan",
 }
-_MARKS = ("?", "？", "؟")
+# Full width, and Arabic.
+_MARKS = ("?", "\uff1f", "\u061f")
+_CLOSING = " \t\r\n*_`\"')\u201d\u2019\xbb"
 
 
 def asks_of(tool: str | None) -> dict[str, Any] | None:
@@ -25,4 +27,4 @@ def asks_of(tool: str | None) -> dict[str, Any] | None:
 
 def is_question(answer: object) -> bool:
     """Return whether an answer's text ends with a question."""
-    return isinstance(answer, str) and answer[-80:].rstrip(" \t\r\n*_`\"')”’»").endswith(_MARKS)
+    return isinstance(answer, str) and answer[-80:].rstrip(_CLOSING).endswith(_MARKS)

@@ -14,12 +14,18 @@ from .fields import amount, count, keyword, mapping, named, objects, text
 
 @dataclass(slots=True)
 class _Answer:
-    """The best line so far of an answer that may have more."""
+    """The best line so far of an answer that may have more.
+
+    Attributes:
+        who: whose it is, and when it was written, up to its first call of a tool: the question
+            whether that may run can be put while the rest is written, and is not answered by it.
+    """
 
     key: str | None
     output: int
     who: Who
     record: Record
+    calls: bool
 
     @property
     def message(self) -> Record:
@@ -50,10 +56,13 @@ class Answers:
         output = count(usage.get("output_tokens")) or 0
         if best is None or key is None or best.key != key:
             found = self.flush(who.agent_id)
-            self._last[who.agent_id] = _Answer(key, output, who, record)
+            self._last[who.agent_id] = _Answer(key, output, who, record, _calls(message))
             return found
         if output >= best.output:
-            best.output, best.who, best.record = output, who, record
+            if not best.calls:
+                best.who = who
+            best.output, best.record = output, record
+        best.calls = best.calls or _calls(message)
         return []
 
     def flush(self, agent: str) -> list[Told]:
@@ -83,3 +92,7 @@ class Answers:
                 key = None if best.key is None else f"{best.key}:advisor:{place}"
                 found.append(Told(best.who, "completion", key, fields))
         return found
+
+
+def _calls(message: Record) -> bool:
+    return any(block.get("type") == "tool_use" for block in objects(message.get("content")))

@@ -153,10 +153,9 @@ def is_typed(text: str) -> bool:
     return not text.lstrip().startswith(_NO_PROMPT)
 
 
-def ended_task(record: Record) -> str | None:
-    """Return the id of the background task that a notice says has ended."""
-    content = record.get("content")
-    if not isinstance(content, str) or not _TASK_ENDED.search(content):
+def ended_task(notice: object) -> str | None:
+    """Return the id of the background task that a notice's text says has ended."""
+    if not isinstance(notice, str) or not _TASK_ENDED.search(notice):
         return None
-    task = _TASK.search(content)
+    task = _TASK.search(notice)
     return None if task is None else task[1]

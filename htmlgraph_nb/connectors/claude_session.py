@@ -23,13 +23,11 @@ from .asking import asks_of
 from .claude_answers import Answers
 from .claude_lines import (
     AGENT,
-    FINAL_REASONS,
     Record,
     Told,
     Who,
     command_of,
     compaction,
-    ends_with_question,
     is_interrupt,
     is_notice,
     is_typed,
@@ -40,6 +38,7 @@ from .claude_lines import (
     was_rejected,
 )
 from .claude_tasks import Running, child_start, child_stop
+from .claude_turns import Turns
 from .fields import (
     count,
     fit,
@@ -64,15 +63,6 @@ TURN_QUIET_S = 0.1
 
 
 @dataclass(slots=True)
-class _TurnEnd:
-    """The last answer of a turn; ``asks``: it ends with a question."""
-
-    who: Who
-    key: str | None
-    asks: bool
-
-
-@dataclass(slots=True)
 class ClaudeSession:
     """Reader of one session file of Claude Code; see ``session.SessionReader``.
 
@@ -89,9 +79,7 @@ class ClaudeSession:
     _calls: dict[str, Call] = field(default_factory=dict)
     _running: Running = field(default_factory=Running)
     _answers: Answers = field(default_factory=Answers)
-    _turn_ends: dict[str, _TurnEnd] = field(default_factory=dict)
-    _in_turn: set[str] = field(default_factory=set)
-    _last_answer: dict[str, str | None] = field(default_factory=dict)
+    _turns: Turns = field(default_factory=Turns)
     _in_command: bool = False
 
     def feed(self, line: bytes) -> list[Event]:
@@ -119,14 +107,14 @@ class ClaudeSession:
         if quiet_s < TURN_QUIET_S:
             return []
         found = [event for agent in self._answers.whole() for event in self._flush(agent)]
-        for agent in list(self._turn_ends):
+        for agent in self._turns.ended():
             found += self._end_turn(agent)
         return found
 
     def finish(self) -> list[Event]:
         """Return the answers and the ends of turns that wait for a line that may not come."""
         found = [event for agent in self._answers.agents() for event in self._flush(agent)]
-        for agent in list(self._turn_ends):
+        for agent in self._turns.ended():
             found += self._end_turn(agent)
         return found
 
@@ -176,14 +164,13 @@ class ClaudeSession:
         if message.get("model") == "<synthetic>":
             if record.get("isApiErrorMessage") is not True:
                 return []
-            self._forget_turn(who.agent_id)
+            self._turns.forget(who.agent_id)
             about = named(error=keyword(record.get("error")))
             key = uuid_key(record)
             return [*self._flush(who.agent_id), self._event(who, "error", key, extra=about)]
+        self._in_command = False
         found = self._tell(self._answers.take(record, message, who))
-        known = self._last_answer.get(who.agent_id)
-        key = self._last_answer[who.agent_id] = message_key(record, message)
-        begins = who.agent_id not in self._in_turn and (key is None or key != known)
+        begins = self._turns.woken_by(who.agent_id, message_key(record, message))
         for block in objects(message.get("content")):
             call = identifier(block.get("id")) if block.get("type") == "tool_use" else None
             if call is not None and call not in self._calls:
@@ -193,28 +180,15 @@ class ClaudeSession:
                 fields = {"tool_name": name, "tool_use_id": call, "extra": asks_of(name)}
                 found.append(self._event(who, "tool_start", own, **fields))
                 begins = False
-                self._begin_turn(who.agent_id)
+                self._turns.begin(who.agent_id)
         if begins:
             # Nobody typed a prompt: a command, a notice or a hook made the model go on.
             found += self._woken(record, who)
-        # Work after an end that a hook refused makes that end void.
-        self._turn_ends.pop(who.agent_id, None)
-        is_last = message.get("stop_reason") in FINAL_REASONS and not who.aside
-        if is_last and who.agent_id in self._in_turn:
-            own_key = None if key is None else f"{key}:Stop"
-            self._turn_ends[who.agent_id] = _TurnEnd(who, own_key, ends_with_question(message))
+        self._turns.answered(who, record, message)
         return found
 
-    def _begin_turn(self, agent: str) -> None:
-        if len(self._in_turn) < _MAX_SESSIONS:
-            self._in_turn.add(agent)
-
-    def _forget_turn(self, agent: str) -> None:
-        self._in_turn.discard(agent)
-        self._turn_ends.pop(agent, None)
-
     def _woken(self, record: Record, who: Who) -> list[Event]:
-        self._begin_turn(who.agent_id)
+        self._turns.begin(who.agent_id)
         key = uuid_key(record)
         return [self._event(who, "activity", None if key is None else f"{key}:Work")]
 
@@ -226,7 +200,7 @@ class ClaudeSession:
         found = [event for block in results for event in self._result(record, block, who)]
         said = user_text(record)
         if said is not None and is_interrupt(said):
-            self._forget_turn(who.agent_id)
+            self._turns.forget(who.agent_id)
             end = self._event(who, "interrupt", uuid_key(record))
             return [*self._flush(who.agent_id), *found, end]
         return found if results or said is None else self._said(said, record, who)
@@ -236,20 +210,19 @@ class ClaudeSession:
             # Older versions wrote a subagent's lines among its parent's, without its name.
             return []
         # What a command put into words, after its own line, is what the model is asked.
-        expanded = record.get("isMeta") is True and self._in_command and is_typed(said)
-        if (record.get("isMeta") is True and not expanded) or record.get(
-            "isCompactSummary"
-        ) is True:
+        is_own = record.get("isMeta") is True and not (self._in_command and is_typed(said))
+        if is_own or record.get("isCompactSummary") is True:
             return []
         before = [*self._flush(who.agent_id), *self._end_turn(who.agent_id)]
         if is_notice(said):
-            return [*before, *self._woken(record, who)]
+            ended = self._tell(self._running.noticed(said, who))
+            return [*before, *self._woken(record, who), *ended]
         if not is_typed(said):
             command = command_of(said)
             self._in_command = self._in_command or command is not None
             return [*before, *self._tell(quitting(command, record, who))]
         self._in_command = False
-        self._begin_turn(who.agent_id)
+        self._turns.begin(who.agent_id)
         return [*before, self._event(who, "prompt", uuid_key(record))]
 
     def _result(self, record: Record, block: Record, who: Who) -> list[Event]:
@@ -276,14 +249,12 @@ class ClaudeSession:
         return [done, *self._tell(self._running.told_by(result, name, who, begun))]
 
     def _queue(self, record: Record, who: Who) -> list[Event]:
-        return self._tell(self._running.noticed(record, who))
+        return self._tell(self._running.noticed(record.get("content"), who))
 
     def _system(self, record: Record, who: Who) -> list[Event]:
         kind = record.get("subtype")
         if kind == "turn_duration":
-            if who.agent_id in self._in_turn and who.agent_id not in self._turn_ends:
-                # Older versions do not tell why an answer stopped.
-                self._turn_ends[who.agent_id] = _TurnEnd(who, uuid_key(record), False)
+            self._turns.timed(who, uuid_key(record))
             return [
                 *self._flush(who.agent_id),
                 *self._end_turn(who.agent_id, who, count(record.get("durationMs"))),
@@ -295,10 +266,9 @@ class ClaudeSession:
     def _end_turn(
         self, agent: str, who: Who | None = None, duration_ms: int | None = None
     ) -> list[Event]:
-        last = self._turn_ends.pop(agent, None)
+        last = self._turns.take_end(agent)
         if last is None:
             return []
-        self._in_turn.discard(agent)
         if last.who.parent is not None:
             # A subagent has one turn, and its answer is its end.
             return self._tell(child_stop(agent, last.who.of_parent()))

@@ -35,16 +35,16 @@ class Running:
             begun: the same as ``who`` when the call began.
         """
         found = self._child(result, who, begun)
-        started, ended = self._begun_by(result), self._ended_by(result, tool)
+        started, ended = self._begun_by(result, tool), self._ended_by(result, tool)
         if started is not None:
             found.append(_of_task("task_start", started, who))
         if ended is not None:
             found.append(_of_task("task_stop", ended, who))
         return found
 
-    def noticed(self, record: Record, who: Who) -> list[Told]:
-        """Return what a notice in the queue tells of the end of an agent or a task."""
-        name = ended_task(record) if self.agents or self.tasks else None
+    def noticed(self, notice: object, who: Who) -> list[Told]:
+        """Return what a notice's text, which can come twice, tells of an agent's or task's end."""
+        name = ended_task(notice) if self.agents or self.tasks else None
         if name is None or name not in self.agents | self.tasks:
             return []
         # The notice wakes the agent, so it does not rest between the end and its answer.
@@ -67,9 +67,9 @@ class Running:
             self.agents.add(child)
         return [start]
 
-    def _begun_by(self, result: Record) -> str | None:
+    def _begun_by(self, result: Record, tool: str | None) -> str | None:
         task = identifier(result.get("backgroundTaskId"))
-        if task is None and result.get("status") == "async_launched":
+        if task is None and (result.get("status") == "async_launched" or tool == "Monitor"):
             task = identifier(result.get("taskId"))
         if task is None or task in self.tasks or len(self.tasks) >= MAX_RUNNING:
             return None

@@ -5,15 +5,30 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from ..times import to_micros
 from .fields import count, identifier, mapping
+from .session import type_finder
 
 _EXIT = re.compile(r"^(?:Process exited with code|Exit code:) (-?\d{1,9})$", re.M)
 _HEAD_CHARS = 400
 _UUID7 = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", re.I)
+
+may_tell = type_finder(
+    (
+        *("session_meta", "turn_context", "compacted", "token_count", "token_usage_record"),
+        *("user_message", "item_completed", "task_started", "task_complete", "turn_aborted"),
+        *("function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"),
+        *("local_shell_call", "web_search_call", "error"),
+    )
+)
+"""Return whether a line can be of a kind that tells something; see ``type_finder``."""
+CALLS = frozenset({"function_call", "custom_tool_call", "local_shell_call"})
+OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
+BURST = timedelta(seconds=1)
+"""A copied history is written in one go; the forked session's own first turn follows a pause."""
 
 Record = Mapping[str, Any]
 Usage = tuple[int, int, int, int, int]

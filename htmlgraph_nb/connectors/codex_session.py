@@ -15,12 +15,13 @@ compaction used is in no ``token_count`` where the provider compacts, only in th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, ClassVar
 
 from ..model import Event
+from . import codex_lines as lines
 from .asking import asks_of, is_question
-from .codex_lines import Record, Usage, begun_before, failed, growth, own_from, spawned_by, usage_of
+from .codex_lines import Record, Usage
 from .fields import (
     count,
     fit,
@@ -33,22 +34,10 @@ from .fields import (
     named,
     text,
 )
-from .session import Call, known_agent, record_of, remember_call, type_finder
+from .session import Call, known_agent, record_of, remember_call
 
 AGENT = "codex"
 SOURCE = "codex-session"
-_may_tell = type_finder(
-    (
-        *("session_meta", "turn_context", "compacted", "token_count", "token_usage_record"),
-        *("user_message", "item_completed", "task_started", "task_complete", "turn_aborted"),
-        *("function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"),
-        *("local_shell_call", "web_search_call", "error"),
-    )
-)
-_CALLS = frozenset({"function_call", "custom_tool_call", "local_shell_call"})
-_OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
-_BURST = timedelta(seconds=1)
-"""A copied history is written in one go; the forked session's own first turn follows a pause."""
 
 
 @dataclass(slots=True)
@@ -82,7 +71,7 @@ class CodexSession:
         Lines of a kind that tells nothing are not parsed; those of a session that has not told its
         id yet are ignored.
         """
-        if not _may_tell(line):
+        if not lines.may_tell(line):
             return []
         record = record_of(line)
         payload = mapping(record.get("payload"))
@@ -96,7 +85,7 @@ class CodexSession:
         if self._session is None:
             return []
         if self._forked_at is not None and self._is_copy(record, payload, before, at):
-            copied = usage_of(mapping(payload.get("info")).get("total_token_usage"))
+            copied = lines.usage_of(mapping(payload.get("info")).get("total_token_usage"))
             self._total = copied or self._total
             return []
         if kind == "turn_context":
@@ -104,7 +93,8 @@ class CodexSession:
             self._turn = identifier(payload.get("turn_id")) or self._turn
             return []
         if kind == "token_usage_record":
-            response, used = identifier(payload.get("response_id")), usage_of(payload.get("usage"))
+            response = identifier(payload.get("response_id"))
+            used = lines.usage_of(payload.get("usage"))
             self._request = None if response is None or used is None else (response, used)
             return []
         if kind == "compacted":
@@ -139,7 +129,7 @@ class CodexSession:
         if self._forked_at is not None and created <= self._forked_at:
             # The copied history begins with the head of the session that it is copied from.
             return []
-        spawned = spawned_by(payload)
+        spawned = lines.spawned_by(payload)
         is_fork = spawned or identifier(payload.get("forked_from_id"))
         self._session, self._agent = session, known_agent(session, AGENT)
         self._parent = None if spawned is None else known_agent(spawned, AGENT)
@@ -151,7 +141,7 @@ class CodexSession:
         self._calls = {}
         self._prompt_form = None
         self._forked_at, self._copied_turns = created if is_fork else None, False
-        self._own_from = own_from(payload)
+        self._own_from = lines.own_from(payload)
         if spawned is None:
             about = named(version=keyword(payload.get("cli_version")))
             return [self._event("session_start", created, "SessionStart", extra=about)]
@@ -167,12 +157,12 @@ class CodexSession:
         if self._own_from is not None and ordinal is not None:
             return ordinal < self._own_from
         forked_at = self._forked_at or at
-        copied = begun_before(payload, forked_at)
+        copied = lines.begun_before(payload, forked_at)
         if copied is not None:
             if copied:
                 self._copied_turns = True
                 return True
-        elif self._copied_turns or before is None or at - before <= _BURST:
+        elif self._copied_turns or before is None or at - before <= lines.BURST:
             return True
         self._forked_at = None
         return False
@@ -180,14 +170,14 @@ class CodexSession:
     def _tokens(self, payload: Record, at: datetime) -> list[Event]:
         info = mapping(payload.get("info"))
         known = self._total
-        total = usage_of(info.get("total_token_usage"))
-        used = usage_of(info.get("last_token_usage"))
+        total = lines.usage_of(info.get("total_token_usage"))
+        used = lines.usage_of(info.get("last_token_usage"))
         if total is not None:
             self._total = total
             if total == known:
                 return []
             if used is None:
-                used = growth(total, known)
+                used = lines.growth(total, known)
         if used is None or not any(used):
             return []
         if self._request is not None and self._request[1] == used:
@@ -234,7 +224,7 @@ class CodexSession:
         if call is None:
             return []
         name, start = self._calls.pop(call, (None, None))
-        is_error = failed(payload.get("output"))
+        is_error = lines.failed(payload.get("output"))
         return [
             self._event(
                 "tool_error" if is_error else "tool_execute",
@@ -307,6 +297,6 @@ _READERS = {
     "event_msg/turn_aborted": CodexSession._turn_ended,
     "event_msg/error": CodexSession._error,
     "response_item/web_search_call": CodexSession._web_search,
-    **{f"response_item/{kind}": CodexSession._call for kind in _CALLS},
-    **{f"response_item/{kind}": CodexSession._output for kind in _OUTPUTS},
+    **{f"response_item/{kind}": CodexSession._call for kind in lines.CALLS},
+    **{f"response_item/{kind}": CodexSession._output for kind in lines.OUTPUTS},
 }

@@ -66,6 +66,7 @@ class GeminiSession:
     _message: Record | None = None
     _told: tuple[str, Record] | None = None
     _ends_turn: Event | None = None
+    _running: str | None = None
     _done_calls: set[str] = field(default_factory=set)
 
     def feed(self, line: bytes) -> list[Event]:
@@ -91,10 +92,15 @@ class GeminiSession:
         """Return the last answer, and the end of the turn where it called no tool."""
         if quiet_s < TURN_QUIET_S:
             return []
-        if self._message is not None and _calls_tool(self._message) and quiet_s < LOST_QUIET_S:
-            # Its calls are written once they have ended, which can take long.
+        message = self._message
+        if message is None or not _calls_tool(message) or quiet_s >= LOST_QUIET_S:
+            return self.finish()
+        if self._running is not None:
             return []
-        return self.finish()
+        # Its calls are written once they have ended, which can take long.
+        self._running = f"{message['id']}:call"
+        at, call = message["timestamp"], self._running
+        return [self._event("tool_start", at, f"{call}:BeforeTool", tool_use_id=call)]
 
     def finish(self) -> list[Event]:
         """Return the answer and the end of turn that wait for a line that may not come."""
@@ -138,9 +144,11 @@ class GeminiSession:
         kind, name = message.get("type"), identifier(message.get("id"))
         if self._session is None or at is None or name is None:
             return []
+        before = self._end_call(at)
         if kind == "gemini":
             known = self._message
-            found = [] if known is not None and known.get("id") == name else self._flush()
+            found = before
+            found += [] if known is not None and known.get("id") == name else self._flush()
             self._message = {**message, "id": name, "timestamp": at}
             calls = objects(message.get("toolCalls"))
             if not calls:
@@ -148,7 +156,7 @@ class GeminiSession:
             # Calls are added to an answer that is whole.
             found += self._flush()
             return found + [event for call in calls for event in self._call(call, at)]
-        found = self._flush()
+        found = [*before, *self._flush()]
         if kind == "user" and _is_prompt(message.get("content")):
             return [*found, *self._end_turn(), self._event("prompt", at, f"{name}:BeforeAgent")]
         if kind == "info" and message.get("content") == "Request cancelled.":
@@ -158,6 +166,13 @@ class GeminiSession:
             self._ends_turn = None
             return [*found, self._event("error", at, f"{name}:Error")]
         return found
+
+    def _end_call(self, at: datetime) -> list[Event]:
+        """Return the end of the call that the quiet showed to run: whatever follows ended it."""
+        call, self._running = self._running, None
+        if call is None:
+            return []
+        return [self._event("answered", at, f"{call}:AfterTool", tool_use_id=call)]
 
     def _flush(self) -> list[Event]:
         """Return the answer, and its tools, that another message has shown to be complete."""

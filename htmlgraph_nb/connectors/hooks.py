@@ -35,6 +35,7 @@ _STEPS = {
     "PostToolUseFailure": "PostToolUse",
     "PermissionDenied": "PermissionDenied",
 }
+TASK_ENDS = ("completed", "failed", "killed", "stopped")
 FORM_CLOSED = ("elicitation_complete", "elicitation_response")
 _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.I)
 _HEX = re.compile(r"[0-9a-f]{12,}", re.I)
@@ -270,10 +271,20 @@ def _ends_with_question(payload: Mapping[str, Any]) -> bool:
 
 
 def _fact(value: object) -> str | int | None:
-    """A keyword of the format, or the length of a list; anything that could be prose is left."""
+    """A keyword of the format, or the length of a list; anything that could be prose is left.
+
+    Of background tasks those count that run; a teammate is listed as running while it rests, too.
+    """
     if isinstance(value, str):
         return keyword(value)
-    return len(value) if isinstance(value, list) else count(value)
+    if not isinstance(value, list):
+        return count(value)
+    rest = [one for one in value if isinstance(one, Mapping) and _rests(one)]
+    return len(value) - len(rest)
+
+
+def _rests(task: Mapping[str, Any]) -> bool:
+    return task.get("type") == "teammate" or task.get("status") in TASK_ENDS
 
 
 def _interrupted(payload: Mapping[str, Any]) -> bool:

@@ -111,7 +111,6 @@ class HistoryIndex:
             self._told,
         )
         self._calls, self._children = rows.openings(), rows.children()
-        self._alone = rows.alone()
         self._questions = self._index_questions()
         self._fact_rows = {name: marked(rows.facts[name].known & rows.counts) for name in FACTS}
         self._index_work()
@@ -358,10 +357,7 @@ class HistoryIndex:
         ended, turn_end = last_of(self._session_ends, row), last_of(self._turn_ends, row)
         picks = self._last_signs(row, part, ended, turn_end)
         turn = max(turn_end, ended, part - 1)
-        alone = last_of(self._alone, row)
-        halt = max(last_of(self._signs[HALT], row), alone, ended, part - 1)
-        if alone >= part:
-            picks.add(alone)
+        halt = max(last_of(self._signs[HALT], row), ended, part - 1)
         windows = ((self._calls, turn), (self._children, halt), (self._questions, turn))
         for pairs, low in windows:
             picks.update(_open(pairs, low, row))

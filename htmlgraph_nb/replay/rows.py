@@ -25,7 +25,6 @@ from ..evidence import (
     TOOL_DONE,
     TURN_ENDS,
     asked_for,
-    background_tasks,
     child_key,
     signs_of,
 )
@@ -172,13 +171,13 @@ class Rows:
         self.extra: dict[int, dict[str, Any]] = {}
         if "extra" not in self.frame:
             return
-        texts = self.frame["extra"].iloc[self.order]
-        speaking = self.kinds.among(SPEAKING)
-        asks = marked(self.kinds.among(ASKING) & texts.notna().to_numpy())
-        speaking[asks] = [may_ask(one) for one in texts.iloc[asks]]
-        rows = np.flatnonzero(speaking)
-        texts = texts.iloc[rows]
-        for row, text in zip(rows.tolist(), texts.tolist(), strict=True):
+        asking = self.kinds.among(ASKING)
+        rows = np.flatnonzero(self.kinds.among(SPEAKING) | asking)
+        texts = self.frame["extra"].iloc[self.order[rows]]
+        quiet = asking[rows].tolist()
+        for row, text, is_quiet in zip(rows.tolist(), texts.tolist(), quiet, strict=True):
+            if is_quiet and not may_ask(text):
+                continue
             found = _read_object(text) if isinstance(text, str) else text
             if isinstance(found, dict):
                 self.extra[row] = found
@@ -327,12 +326,6 @@ class Rows:
         keys = [child_key(self.about(row)) for row in np.concatenate([begun, done]).tolist()]
         codes = pd.factorize(np.array(keys, dtype=object))[0]
         return begun, self._paired(begun, codes[: len(begun)], done, codes[len(begun) :])
-
-    def alone(self) -> Ints:
-        """Return the rows that end a turn and say that no background task goes on."""
-        stops = self.of_kind("stop").tolist()
-        found = [row for row in stops if background_tasks(self.about(row)) == 0]
-        return np.array(found, dtype=np.int32)
 
     def about(self, row: int) -> Event:
         """Return what ``extra`` and the type of a row say, as an event."""

@@ -16,7 +16,6 @@ from .activity import ActivityCache
 from .api import NotFound
 from .history import HistoryReader
 from .otlp import routes as otlp_routes
-from .otlp.earlier import meters_of
 from .service import Service
 from .status import make_registry
 from .streams import StreamPool
@@ -60,8 +59,6 @@ def make_app(service: Service) -> web.Application:
         "history": history,
         "streams": StreamPool(),
         "activity": ActivityCache(history),
-        "token_meters": meters_of(service.manager.db_path),
-        "otlp_turn": asyncio.Lock(),
         "metrics": make_registry(service),
         "websocket_ping_interval": PING_INTERVAL_S,
         "websocket_ping_timeout": PING_TIMEOUT_S,

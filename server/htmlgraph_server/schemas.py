@@ -223,6 +223,14 @@ def _status() -> Schema:
             "frames": record({"total": n, "per_second": rate, "bytes": n}),
             "latency_ms": record({"p50": latency, "p99": latency}),
             "queue": record({"bytes": n, "writes": n}),
+            "watching": record(
+                {
+                    "folders": {"type": "array", "items": {"type": "string"}},
+                    "files": n,
+                    "followed": n,
+                    "processes": n,
+                }
+            ),
             "database": record({"path": {"type": "string"}, "bytes": n}),
         }
     )

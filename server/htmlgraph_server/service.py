@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from htmlgraph_nb.connectors.otlp_metrics import TokenMeters
 from htmlgraph_nb.presence import PresenceManager
 
 from .auth import Guard
 from .board import Board
 from .config import Config
 from .hub import Hub, Scheduler
+from .otlp.earlier import meters_of
 from .live import Live
 
 
@@ -24,6 +27,8 @@ class Service:
         manager: the door to the store.
         hub: the dashboards.
         guard: who may pass.
+        meters: the token counters that agents export.
+        decoding: held by whoever decodes an export of telemetry.
         body_bytes: what the bodies of requests that are on their way hold.
         live: what hears of the agents on this machine; None: nothing.
     """
@@ -32,6 +37,8 @@ class Service:
     manager: PresenceManager
     hub: Hub
     guard: Guard
+    meters: TokenMeters
+    decoding: asyncio.Lock = field(default_factory=asyncio.Lock)
     body_bytes: int = 0
     live: Live | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -46,4 +53,5 @@ def make_service(config: Config, manager: PresenceManager, scheduler: Scheduler)
     """
     manager.absorb()
     board = Board(manager.cursor, manager.snapshot().values(), manager.forgotten_seq)
-    return Service(config, manager, Hub(board, config.hub, scheduler), Guard(config))
+    meters = meters_of(manager.db_path)
+    return Service(config, manager, Hub(board, config.hub, scheduler), Guard(config), meters)

@@ -89,7 +89,17 @@ def measure(
     shutil.copy(plain, sealed)
     measured("seal", sealed, "all")
     since = last_hour(plain).isoformat()
-    flags = ["htmlgraph_server.cli", "serve", "--port", "0", "--db", sealed, "--seal", "off"]
+    flags = [
+        "htmlgraph_server.cli",
+        "serve",
+        "--port",
+        "0",
+        "--db",
+        sealed,
+        "--seal",
+        "off",
+        "--no-watch",
+    ]
     flags += ["--forget-after", "0", "--offline-timeout", "0", "--idle-timeout", "0"]
     found: dict[tuple[str, str], Figures] = {}
     with running(flags, cores(), HTMLGRAPH_HOME=str(folder)) as server:

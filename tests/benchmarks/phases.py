@@ -28,7 +28,8 @@ from typing import Any
 
 from htmlgraph_nb.model import PresenceStatus
 
-from .recordings import Recording, Seen
+from .playback import Seen
+from .recordings import Recording
 
 GONE, READY, WORKING, WAITING = "gone", "ready", "working", "waiting"
 _FORBIDDEN = re.compile(r"no state_transition to (\w+)( for child)?")
@@ -124,7 +125,7 @@ class Scorer:
         return Score(results, self._flips(results, agents), len(agents))
 
     def _reach(self, phase: dict[str, Any]) -> Result:
-        anchor = self._results[phase["relative_to"]]
+        anchor = self._results.get(phase["relative_to"], self._results["start"])
         since = anchor.at or anchor.since
         place = anchor.index if anchor.met else anchor.place
         wanted = phase.get("expected_state") or phase["kind"]
@@ -147,7 +148,7 @@ class Scorer:
     ) -> Iterator[tuple[int, Seen]]:
         """Yield what fits a phase, what stood at its anchor first."""
         pin = phase.get("same_session_as")
-        pinned = self._results[pin].met if pin else None
+        pinned = self._results[pin].met if pin in self._results else None
         if pin and pinned is None:
             return
         used = {result.met.name for result in self._results.values() if result.met}
@@ -169,7 +170,7 @@ class Scorer:
     def _can_be_judged(self, phase: dict[str, Any]) -> bool:
         """Return whether the recording holds what it takes to tell a phase that was missed."""
         pin = phase.get("same_session_as")
-        if pin and not self._results[pin].judged:
+        if pin in self._results and not self._results[pin].judged:
             return False
         kind = phase.get("kind")
         sessions = self._recording.sessions.values()

@@ -141,7 +141,7 @@ def measure(kind: str, path: str, home: str, options: argparse.Namespace) -> Fig
     """Run one server beside one pulling client."""
     serving, loading = shared_out()
     pin(*loading)
-    arguments = ["htmlgraph_server.cli", "serve", "--port", "0", "--db", path]
+    arguments = ["htmlgraph_server.cli", "serve", "--port", "0", "--db", path, "--no-watch"]
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(running(arguments, serving, HTMLGRAPH_HOME=home))
         preload(server, loading, AGENTS)

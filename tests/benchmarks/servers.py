@@ -88,12 +88,15 @@ def running(arguments: Sequence[str], cores: Sequence[int], **environ: str) -> I
 
 
 @contextlib.contextmanager
-def htmlgraph(cores: Sequence[int], *flags: str) -> Iterator[Running]:
-    """Start ``htmlgraph-nb serve`` with a new database on disk and default settings."""
+def htmlgraph(cores: Sequence[int], *flags: str, **environ: str) -> Iterator[Running]:
+    """Start ``htmlgraph-nb serve`` with a new database on disk and default settings.
+
+    It follows no session files unless told to by ``flags``.
+    """
     with tempfile.TemporaryDirectory(prefix="htmlgraph-bench-") as home:
         arguments = ["htmlgraph_server.cli", "serve", "--port", "0", "--db", f"{home}/bench.db"]
-        arguments += ["--max-clients", str(MAX_CLIENTS), *flags]
-        with running(arguments, cores, HTMLGRAPH_HOME=home) as server:
+        arguments += ["--max-clients", str(MAX_CLIENTS), "--no-watch", *flags]
+        with running(arguments, cores, HTMLGRAPH_HOME=home, **environ) as server:
             yield server
 
 

@@ -6,7 +6,7 @@ FOLDER holds, at any depth, ``<agent>/<scenario>/`` with ``transcript.jsonl``, `
 ``expected.jsonl``; without one, HTMLGRAPH_RECORDINGS names it, else the few recordings in
 tests/payloads are taken. Each is replayed at its recorded times on a simulated clock through the
 real connectors, the real tail of session files and the real Roster with its timers; see
-recordings.py for what is fed and phases.py for how it is judged.
+recordings.py for what is filled in, playback.py for how it is fed, phases.py for how it is judged.
 
 It prints how many phases came out as expected by agent and scenario, each miss with the verdict
 that stood and its reason, and how often a session was shown in a state that nobody expected. It
@@ -25,8 +25,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+from htmlgraph_nb.model import Event
+
 from .phases import Result, Score, Scorer, read_phases, said, states_of
-from .recordings import Recording, Replay
+from .playback import Replay
+from .recordings import Recording
 from .table import print_table
 
 WANTED = 0.95
@@ -96,24 +99,31 @@ def totals(outcomes: list[Outcome]) -> dict[str, Total]:
 
 
 def _explain(one: Outcome, result: Result) -> None:
-    print(f"  {one.agent}/{one.scenario}: {result.phase}: {result.why}")
+    """Print a miss with the verdicts that stood, their rules, and the evidence around it."""
+    mark = "" if result.judged else " (not judged)"
+    print(f"  {one.agent}/{one.scenario}: {result.phase}{mark}: {result.why}")
     at = result.at or result.since
-    before = [seen for seen in one.replay.seen if seen.at <= at][-1:]
-    after = [seen for seen in one.replay.seen if seen.at > at][:2]
-    for seen in (*before, *after):
+    lines = [(now, _evidence(event)) for now, event in one.replay.fed]
+    for seen in one.replay.seen:
         shown = seen.presence
-        print(f"      {seen.at:%H:%M:%S.%f} {shown.status} {shown.detail}: {shown.reason}")
+        text = f"-> {shown.status} {shown.detail}: {shown.reason} (rule: {seen.rule})"
+        lines.append((seen.at, text))
+    lines.sort(key=lambda line: line[0])
+    around = [line for line in lines if line[0] <= at][-3:] + [x for x in lines if x[0] > at][:3]
+    for when, text in around:
+        print(f"      {when:%H:%M:%S.%f}"[:-3], text)
+
+
+def _evidence(event: Event) -> str:
+    about = f"{event.tool_name or ''} {event.extra or ''}".strip()
+    return f"{event.source}: {event.agent_id} {event.event_type} {about}".rstrip()
 
 
 def _trace(one: Outcome) -> None:
     print(f"{one.agent}/{one.scenario}")
     lines: list[tuple[datetime, str]] = [
-        (
-            now,
-            f"      {e.timestamp:%H:%M:%S.%f} {e.source} {e.agent_id} {e.event_type} "
-            f"{e.tool_name or ''} {e.extra or ''}",
-        )
-        for now, e in one.replay.fed
+        (now, f"      {event.timestamp:%H:%M:%S.%f} {_evidence(event)}")
+        for now, event in one.replay.fed
     ]
     for seen in one.replay.seen:
         shown = seen.presence

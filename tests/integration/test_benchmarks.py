@@ -86,6 +86,15 @@ def test_replay_is_measured_beside_folding() -> None:
     assert folding["jump_p50_ms"] > 0
 
 
+def test_following_is_measured_beside_other_ways() -> None:
+    """Each way sees every line that was written."""
+    rows = run_quick("follow")
+    assert [row["way"] for row in rows] == ["server", "follower", "watchfiles", "rereader"]
+    for row in rows:
+        assert row["seen"] == row["calls"] > 0, row
+        assert row["p50_ms"] > 0
+
+
 def test_feed_is_measured_for_each_message() -> None:
     """Batches of both sizes and the keyframe, with the size of their text."""
     rows = run_quick("feed", "--agents", "500", "--changes", "10", "100")

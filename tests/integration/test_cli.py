@@ -171,6 +171,31 @@ def test_status_json(serve: Serve, tmp_path: Path) -> None:
     assert set(report) == set(server.get("/api/status").json())
 
 
+def test_why_an_agent_has_its_status(serve: Serve) -> None:
+    """``why`` tells the rule that decided, those that did not, and the evidence with its times."""
+    server = serve()
+    server.send("claude-1", event_type="prompt")
+    call = {"tool_name": "ExitPlanMode", "tool_use_id": "t1", "extra": {"asks": "plan"}}
+    server.send("claude-1", event_type="tool_start", **call)
+    done = run(server.home, "why", "claude-1")
+    assert done.returncode == 0, done.stderr
+    first = done.stdout.splitlines()[0]
+    assert first.startswith("claude-1 is active (waiting_permission, waits for a person) since 20")
+    assert first.endswith(": waits for approval of its plan")
+    assert "  yes  it waits for a person\n" in done.stdout
+    assert "open call that asks a person (plan)" in done.stdout
+    told = json.loads(run(server.home, "why", "claude-1", "--json").stdout)
+    assert told == server.get("/api/presence/claude-1?explain=1").json()
+    assert told["explanation"]["rules"][-1] == {"rule": "it waits for a person", "fits": True}
+
+
+def test_why_of_an_unknown_agent(serve: Serve) -> None:
+    """An agent that the server does not know is named in one line."""
+    done = run(serve().home, "why", "nobody/1")
+    assert done.returncode == 2
+    assert done.stderr == "htmlgraph-nb: nothing is known of 'nobody/1'\n"
+
+
 def test_status_without_a_server(tmp_path: Path) -> None:
     """Without a server ``status`` says where it looked and how to start one."""
     with socket.create_server(("127.0.0.1", 0)) as free:

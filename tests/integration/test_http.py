@@ -68,6 +68,20 @@ def test_one_event(module_server: Server) -> None:
     assert (presence["total_tools_executed"], presence["total_cost_tokens"]) == (1, 100)
 
 
+def test_presence_with_its_explanation(module_server: Server) -> None:
+    """Why an agent has its status is told where it is asked for, and only there."""
+    module_server.send("explained", event_type="prompt")
+    path = "/api/presence/explained"
+    plain = module_server.get(f"{path}?explain=0").json()
+    assert tuple(plain) == PRESENCE_COLUMNS
+    told = module_server.get(f"{path}?explain=1").json()
+    assert told == {**plain, "explanation": told["explanation"]}
+    assert told["explanation"]["rules"][-1] == {"rule": "it works", "fits": True}
+    assert {one["what"] for one in told["explanation"]["evidence"]} >= {"last sign of work"}
+    assert module_server.get(f"{path}?explain=yes").status == 400
+    assert module_server.get("/api/presence/never-heard-of?explain=1").status == 404
+
+
 @pytest.mark.parametrize(
     ("body", "kind"),
     [

@@ -461,3 +461,30 @@ def test_spool_is_read_line_by_line() -> None:
 def test_empty_spool_holds_nothing() -> None:
     """An empty file has no events and no broken lines."""
     assert events_from_spool(b"", NOW) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("tool", "extra"),
+    [("AskUserQuestion", {"asks": "input"}), ("ExitPlanMode", {"asks": "plan"}), ("Bash", None)],
+)
+@pytest.mark.parametrize("hook", ["PreToolUse", "PermissionRequest"])
+def test_tools_that_ask_a_person(hook: str, tool: str, extra: dict[str, str] | None) -> None:
+    """A call that is a question says so, and so does the prompt for its permission."""
+    payload = {"hook_event_name": hook, "session_id": "s", "tool_name": tool}
+    (found,) = events(payload)
+    assert found.get("extra") == extra
+
+
+@pytest.mark.parametrize(
+    ("told", "asks"),
+    [
+        ({"last_assistant_message": "Which one?"}, True),
+        ({"last_assistant_message": "Done."}, False),
+        ({"ends_with_question": True}, True),
+        ({}, False),
+    ],
+)
+def test_turn_that_ends_with_a_question(told: dict[str, Any], asks: bool) -> None:
+    """The end of a turn says whether its last words are a question, and not which."""
+    (found,) = events({"hook_event_name": "Stop", "session_id": "s", **told})
+    assert found.get("extra") == ({"question": True} if asks else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from htmlgraph_nb.connectors.claude import events_from_hook
 from htmlgraph_nb.connectors.claude_lines import tokens_of
-from htmlgraph_nb.connectors.claude_session import ClaudeSession
+from htmlgraph_nb.connectors.claude_session import TURN_QUIET_S, ClaudeSession
+from htmlgraph_nb.connectors.session import LOST_QUIET_S
 from htmlgraph_nb.errors import InvalidEvent
 from htmlgraph_nb.model import Event
 
@@ -357,7 +359,6 @@ def test_refused_end_is_no_end() -> None:
         "<command-name>/clear</command-name>",
         "<local-command-stdout>x</local-command-stdout>",
         "<bash-input>ls</bash-input>",
-        "<task-notification>\n<task-id>a</task-id>",
     ],
 )
 def test_not_every_user_line_is_a_prompt(text: str) -> None:
@@ -501,3 +502,184 @@ def test_reading_in_parts_is_reading_whole(cut: int) -> None:
     parts = [event for one in lines[:cut] for event in reader.feed(one)]
     parts += [event for one in lines[cut:] for event in reader.feed(one)]
     assert parts + reader.finish() == read(ClaudeSession(), lines)
+
+
+def final(seconds: float, text: str = CONTENT, key: str = "msg_end") -> bytes:
+    """Return the line of an answer that ends its turn."""
+    return answer(key, 9, seconds, content=[{"type": "text", "text": text}], stop_reason="end_turn")
+
+
+def notice(seconds: float, task: str) -> bytes:
+    """Return the notice of a background task's end in the queue."""
+    content = f"<task-notification><task-id>{task}</task-id><status>completed</status>"
+    return record("queue-operation", seconds, operation="enqueue", content=content)
+
+
+def test_quiet_ends_a_turn_that_no_further_line_confirms() -> None:
+    """An answer that told why it stopped, and the turn's end, are certain after a short quiet."""
+    reader = ClaudeSession()
+    assert kinds(reader.feed(user("x", 0))) == ["session_start", "prompt"]
+    assert reader.feed(final(1)) == []
+    assert reader.settle(TURN_QUIET_S / 2) == []
+    assert kinds(reader.settle(TURN_QUIET_S)) == ["completion", "stop"]
+    assert reader.settle(TURN_QUIET_S) == reader.finish() == []
+    # Another block of the same answer is no new work.
+    assert reader.feed(final(1.1)) == []
+    assert set(kinds(reader.settle(TURN_QUIET_S))) <= {"completion"}
+
+
+def test_quiet_keeps_an_answer_whose_counts_may_grow() -> None:
+    """An answer that did not tell why it stopped is complete only after a long quiet."""
+    reader = ClaudeSession()
+    reader.feed(answer("msg_1", 5, stop_reason=None))
+    assert reader.settle(TURN_QUIET_S) == []
+    assert "completion" in kinds(reader.settle(LOST_QUIET_S))
+
+
+def test_a_call_is_told_with_its_own_line() -> None:
+    """A tool is shown as running while it runs, not once the answer is known to be complete."""
+    assert "tool_start" in kinds(ClaudeSession().feed(call()))
+
+
+@pytest.mark.parametrize(
+    ("tool", "extra"),
+    [("AskUserQuestion", {"asks": "input"}), ("ExitPlanMode", {"asks": "plan"}), ("Bash", None)],
+)
+def test_calls_that_ask_a_person(tool: str, extra: dict[str, str] | None) -> None:
+    """A call that is a question says so."""
+    assert only(ClaudeSession().feed(call(name=tool)), "tool_start").extra == extra
+
+
+@pytest.mark.parametrize(
+    ("text", "extra"),
+    [
+        ("Which one do you want?", {"question": True}),
+        ("**Which one?**\n", {"question": True}),
+        ("Done. Was it hard? No.", None),
+    ],
+)
+def test_turn_that_ends_with_a_question(text: str, extra: dict[str, bool] | None) -> None:
+    """The end of a turn says whether its last words are a question, and not which."""
+    assert only(read(ClaudeSession(), [user("x", 0), final(1, text)]), "stop").extra == extra
+
+
+def test_answer_that_nobody_prompted_is_work() -> None:
+    """A model that goes on by itself, after a refused end or a command, is at work at once."""
+    reader = ClaudeSession()
+    assert kinds(reader.feed(final(1))) == ["session_start", "activity"]
+    assert kinds(reader.settle(TURN_QUIET_S)) == ["completion", "stop"]
+    assert kinds(reader.feed(final(3, key="msg_more"))) == ["activity"]
+
+
+def test_prompt_of_a_command_is_a_prompt() -> None:
+    """What a command puts into words is a prompt; what it prints is none."""
+    lines = [
+        user("<command-name>/goal</command-name>", 0),
+        user("<local-command-stdout>x</local-command-stdout>", 1),
+        user("Do this.", 2, isMeta=True),
+    ]
+    assert kinds(read(ClaudeSession(), lines)) == ["session_start", "prompt"]
+    assert kinds(read(ClaudeSession(), [user("Do this.", 2, isMeta=True)])) == ["session_start"]
+
+
+@pytest.mark.parametrize("command", ["/exit", "/quit"])
+def test_commands_that_end_the_session(command: str) -> None:
+    """Whoever leaves by a command has ended the session."""
+    line_ = user(f"<command-name>{command}</command-name>", 1)
+    assert kinds(read(ClaudeSession(), [user("x", 0), line_]))[-1] == "session_end"
+
+
+@pytest.mark.parametrize(
+    ("began", "task"),
+    [
+        ({"backgroundTaskId": "b1zlcp11f"}, "b1zlcp11f"),
+        ({"status": "async_launched", "taskId": "w8mi56013"}, "w8mi56013"),
+        ({"taskId": "m1", "persistent": False}, "m1"),
+    ],
+)
+@pytest.mark.parametrize("queued", [True, False])
+def test_background_task_and_its_end(began: dict[str, str], task: str, queued: bool) -> None:
+    """A background task runs from the result that names it to the notice of its end."""
+    said = f"<task-notification><task-id>{task}</task-id><status>failed</status>"
+    ends = [notice(9, task)] if queued else []
+    lines = [call(0, "Monitor"), result(1, told=began), final(2), *ends, user(said, 9.5)]
+    events = read(ClaudeSession(), lines)
+    start, stop = only(events, "task_start"), only(events, "task_stop")
+    assert start.extra == stop.extra == {"task_id": task}
+    # The notice wakes the agent: it does not rest before it answers it.
+    assert kinds(events)[kinds(events).index("task_stop") - 1] == "activity"
+
+
+@pytest.mark.parametrize(
+    ("tool", "told", "ends"),
+    [
+        ("TaskOutput", {"task": {"task_id": "b1", "status": "completed"}}, True),
+        ("TaskOutput", {"task": {"task_id": "b1", "status": "running"}}, False),
+        ("BashOutput", {"shellId": "b1", "status": "killed"}, True),
+        ("KillShell", {"shell_id": "b1"}, True),
+        ("TaskOutput", {"task": {"task_id": "b2", "status": "completed"}}, False),
+    ],
+)
+def test_end_of_a_background_task_by_a_tool(tool: str, told: dict[str, Any], ends: bool) -> None:
+    """Tools that ask after a background task, or stop it, tell of its end."""
+    other = "toolu_other"
+    lines = [
+        *(call(0), result(1, told={"backgroundTaskId": "b1"})),
+        *(call(2, tool, other), result(3, other, told=told)),
+    ]
+    assert ("task_stop" in kinds(read(ClaudeSession(), lines))) is ends
+
+
+def test_task_lists_are_no_background_tasks() -> None:
+    """A to-do list has tasks, too, which run nowhere."""
+    told = {"success": True, "taskId": "1", "statusChange": {"to": "completed"}}
+    assert "task_start" not in kinds(read(ClaudeSession(), [call(0), result(1, told=told)]))
+
+
+def test_subagent_ends_with_its_answer() -> None:
+    """The end of a subagent's own turn is its end, for its parent as for itself."""
+    aside = {"isSidechain": True, "agentId": CHILD_ID}
+    lines = [
+        user("x", 0, **aside),
+        answer("msg_1", 5, 1, stop_reason="end_turn", **aside),
+    ]
+    events = read(ClaudeSession(), lines)
+    assert kinds(events) == [
+        *("subagent_start", "prompt", "completion", "subagent_stop", "session_end"),
+    ]
+    assert [event.agent_id for event in events[-2:]] == [MAIN, CHILD]
+
+
+def test_nameless_subagent_lines_end_nobodys_turn() -> None:
+    """Lines of a subagent that older versions wrote among its parent's leave the parent's turn."""
+    lines = [
+        *(user("x", 0), call(1, "Task")),
+        user("y", 2, isSidechain=True),
+        answer("msg_1", 5, 3, stop_reason="end_turn", isSidechain=True),
+    ]
+    found = kinds(read(ClaudeSession(), lines))
+    assert found.count("prompt") == 1
+    assert "stop" not in found
+
+
+def test_refused_call_and_interrupt_in_one_line() -> None:
+    """The mark of an interrupt counts wherever it stands."""
+    block = {"type": "tool_result", "tool_use_id": CALL, "content": "x", "is_error": True}
+    mark = {"type": "text", "text": "[Request interrupted by user for tool use]"}
+    lines = [user("x", 0), call(1), record("user", 2, message={"content": [block, mark]})]
+    assert kinds(read(ClaudeSession(), lines))[-1] == "interrupt"
+
+
+def test_answer_is_no_answer_to_the_question_about_its_call() -> None:
+    """An answer is dated up to its first call, which may be asked about while it goes on."""
+    lines = [call(1), answer("msg_call", 9, 3), final(8)]
+    events = once(read(ClaudeSession(), lines))
+    first = next(event for event in events if event.event_type == "completion")
+    assert (first.output_tokens, first.timestamp) == (9, START + timedelta(seconds=1))
+
+
+def test_turn_of_an_old_version_ends_with_its_duration() -> None:
+    """Where no answer tells why it stopped, the line with the turn's duration ends it."""
+    end = record("system", 5, subtype="turn_duration", durationMs=5000)
+    lines = [user("x", 0), answer("msg_1", 5, 1, stop_reason=None), end]
+    assert only(read(ClaudeSession(), lines), "stop").duration_ms == 5000

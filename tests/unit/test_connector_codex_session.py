@@ -347,3 +347,51 @@ def test_repetition_changes_no_total(drawn: list[tuple[int, int]], data: st.Data
         told = count((total_input, 0, total_output), (n_input, 0, n_output), second)
         lines += [told] * data.draw(st.integers(1, 3))
     assert tokens(read(CodexSession(), lines)) == (total_input, 0, 0, 0, total_output)
+
+
+def turn(kind: str, seconds: float, **fields: Any) -> bytes:
+    """Return the begin or end of a turn."""
+    return message(kind, seconds, turn_id="t1", **fields)
+
+
+def planned(seconds: float) -> bytes:
+    """Return the line of a plan that is ready to be approved."""
+    return message("item_completed", seconds, item={"type": "Plan", "id": "p1", "text": CONTENT})
+
+
+def test_plan_waits_for_approval_after_its_turn() -> None:
+    """A turn that made a plan ends with the question whether to carry it out."""
+    lines = [meta(), turn("task_started", 1), planned(2), turn("task_complete", 3)]
+    events = read(CodexSession(), [*lines, turn("task_started", 9), turn("task_complete", 10)])
+    assert kinds(events) == ["session_start", "stop", "permission_request", "stop"]
+    assert events[2].extra == {"asks": "plan"}
+
+
+def test_plan_of_an_aborted_turn_waits_for_nobody() -> None:
+    """Who interrupts a turn is not asked about its plan."""
+    lines = [meta(), turn("task_started", 1), planned(2), turn("turn_aborted", 3)]
+    assert kinds(read(CodexSession(), lines)) == ["session_start", "interrupt"]
+
+
+@pytest.mark.parametrize(("text", "asks"), [("Shall I go on?", True), ("Done.", False)])
+def test_turn_that_ends_with_a_question(text: str, asks: bool) -> None:
+    """The end of a turn says whether its last words are a question, and not which."""
+    end = turn("task_complete", 3, last_agent_message=text)
+    stop = read(CodexSession(), [meta(), turn("task_started", 1), end])[-1]
+    assert stop.extra == ({"question": True} if asks else None)
+
+
+def test_call_that_asks_a_person() -> None:
+    """A call that is a question says so."""
+    payload = {"type": "function_call", "name": "request_user_input", "call_id": "c1"}
+    asked = line({"timestamp": at(1), "type": "response_item", "payload": payload})
+    assert read(CodexSession(), [meta(), asked])[-1].extra == {"asks": "input"}
+
+
+def test_error_is_the_end_of_its_turn() -> None:
+    """A turn that an error ended is not told to have ended well after it."""
+    error = message("error", 2, message=CONTENT, codex_error_info="usage_limit_exceeded")
+    lines = [meta(), turn("task_started", 1), error, turn("task_complete", 3)]
+    assert kinds(read(CodexSession(), lines)) == ["session_start", "error"]
+    again = [*lines, turn("task_started", 4), turn("task_complete", 5)]
+    assert kinds(read(CodexSession(), again)) == ["session_start", "error", "stop"]

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from htmlgraph_nb.connectors.gemini_session import GeminiSession
+from htmlgraph_nb.connectors.gemini_session import TURN_QUIET_S, GeminiSession
+from htmlgraph_nb.connectors.session import LOST_QUIET_S
 from htmlgraph_nb.errors import InvalidEvent
 
 from .sessions import (
@@ -249,3 +250,55 @@ def test_totals_do_not_depend_on_order_or_repetition(keys: list[int], random: An
     records = [answer(f"m{key}", key + 1) for key in keys]
     random.shuffle(records)
     assert totals(read(GeminiSession(), lines(*records)))[-1] == 12 * len(set(keys))
+
+
+def settled(message: dict[str, Any], quiet_s: float) -> list[str]:
+    """Return what the quiet after a message shows."""
+    reader = GeminiSession()
+    for one in lines(user("u", 0), message):
+        reader.feed(one)
+    return kinds(reader.settle(quiet_s))
+
+
+def test_quiet_ends_the_turn_after_an_answer() -> None:
+    """An answer that called no tool was the last of its turn, if nothing follows for a while."""
+    assert settled(answer(), TURN_QUIET_S / 2) == []
+    assert settled(answer(), TURN_QUIET_S) == ["completion", "stop"]
+
+
+@pytest.mark.parametrize(
+    ("content", "output"), [("", 5), ("  ", 5), ("I run it.", 60), ("I run the tests.", 40)]
+)
+def test_quiet_while_a_tool_runs(content: str, output: int) -> None:
+    """An answer without text, or with more tokens than its text needs, waits for its tools."""
+    calls = {**answer(counts={"input": 1, "output": output}), "content": content}
+    assert settled(calls, TURN_QUIET_S) == ["tool_start"]
+    assert settled(calls, LOST_QUIET_S) == ["completion", "stop"]
+
+
+def test_tool_that_the_quiet_shows_ends_with_what_follows() -> None:
+    """A call that is not written yet is open until it is, and counts once."""
+    reader = GeminiSession()
+    silent = {**answer(), "content": ""}
+    for one in lines(user("u", 0), silent):
+        reader.feed(one)
+    (begun,) = reader.settle(TURN_QUIET_S)
+    assert reader.settle(TURN_QUIET_S) == []
+    events = reader.feed(line({**silent, "toolCalls": [call("success", 60)]}))
+    assert kinds(events) == ["answered", "completion", "tool_start", "tool_execute"]
+    assert events[0].tool_use_id == begun.tool_use_id
+
+
+def test_tool_is_told_when_it_is_written() -> None:
+    """The calls of an answer are told with the line that holds them."""
+    reader = GeminiSession()
+    for one in lines(user("u", 0), answer()):
+        reader.feed(one)
+    told = kinds(reader.feed(line(answer(calls=[call("success", 4)]))))
+    assert told == ["completion", "tool_start", "tool_execute"]
+
+
+def test_turn_that_ends_with_a_question() -> None:
+    """The end of a turn says whether its last words are a question, and not which."""
+    asks = {**answer(), "content": "Shall I go on?"}
+    assert read(GeminiSession(), lines(user("u", 0), asks))[-1].extra == {"question": True}

@@ -327,7 +327,7 @@ def test_session_end_closes_all(found: list[Event], kind: str) -> None:
     """After the end of the session as the latest event nothing is open, and it is offline."""
     end = Event(agent_id="claude-1", session_id="s1", event_type=kind, timestamp=END)
     state = fold([*found, end])
-    opened = (state.open_tools, state.children, state.questions, state.background)
+    opened = (state.open_tools, state.asking, state.children, state.questions, state.background)
     assert not any(opened)
     assert not state.holds_active
     assert state.presence.status is PresenceStatus.OFFLINE

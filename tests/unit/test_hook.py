@@ -43,8 +43,23 @@ def test_reduce_keeps_a_keyword_for_its_own_hook_only() -> None:
 
 def test_reduce_counts_lists() -> None:
     """A list of background tasks leaves as its length."""
-    stop = {"hook_event_name": "Stop", "background_tasks": [{"command": "c"}, {}]}
+    rest = [{"status": "completed"}, {"type": "teammate", "status": "running"}]
+    stop = {"hook_event_name": "Stop", "background_tasks": [{"command": "c"}, {}, *rest]}
     assert hook.reduce(stop)["background_tasks"] == 2
+
+
+@pytest.mark.parametrize(
+    ("hook_name", "field"), [("Stop", "last_assistant_message"), ("AfterAgent", "prompt_response")]
+)
+@pytest.mark.parametrize(
+    ("answer", "asks"), [("Shall I?", True), ("**Shall I?**", True), ("Done.", None), (3, None)]
+)
+def test_reduce_tells_a_question(
+    hook_name: str, field: str, answer: object, asks: bool | None
+) -> None:
+    """Of an answer that ends with a question only that leaves."""
+    told = hook.reduce({"hook_event_name": hook_name, field: answer})
+    assert told == {"hook_event_name": hook_name, **({"ends_with_question": True} if asks else {})}
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ def make_report(**changes: Any) -> dict[str, Any]:
         "frames": {"per_second": 3.0, "total": 120},
         "latency_ms": {"p50": 0.44, "p99": 2.06},
         "queue": {"bytes": 0, "writes": 0},
+        "watching": {"folders": ["/a", "/b"], "files": 90, "followed": 3, "processes": 1},
         "database": {"path": "/data/h.db", "bytes": 45_056},
         **changes,
     }
@@ -48,6 +49,7 @@ def test_two_columns() -> None:
         ("frames", "3.0/s, 120 in all"),
         ("latency", "p50 0.4 ms, p99 2.1 ms"),
         ("queue", "0 B, 0 writes"),
+        ("watching", "3 of 90 session files in /a, /b"),
         ("database", "/data/h.db (45.1 kB)"),
     ],
 )

@@ -251,3 +251,65 @@ def test_silent_since() -> None:
     assert roster.silent_since(["a", "b", "nobody"], at(100), 100) == ["a"]
     assert roster.silent_since(["a", "b"], at(150), 100) == ["a", "b"]
     assert roster.silent_since([], at(150), 100) == []
+
+
+def family(*steps: tuple[float, str, str]) -> Roster:
+    """Return a roster of parent "a" and its subagent "b" after these steps."""
+    roster = Roster(LIMITS)
+    for seq, (seconds, agent_id, kind) in enumerate(steps, 1):
+        about = {"child_agent_id": "b"} if kind.startswith("subagent") else None
+        parent = "a" if agent_id == "b" else None
+        one = event(kind, agent_id, extra=about, parent_agent_id=parent)
+        roster.apply(one, seq, at(seconds))
+        roster.commit()
+    return roster
+
+
+BEGUN = ((0, "a", "prompt"), (1, "a", "subagent_start"), (1, "b", "prompt"))
+
+
+@pytest.mark.parametrize("end", ["session_end", "process_exit", "offline"])
+def test_orphans_end_with_their_parent(end: str) -> None:
+    """A subagent of which nothing is heard again ends when its parent has ended."""
+    roster = family(*BEGUN, (5, "a", end))
+    (found,) = roster.family_ends()
+    assert (found.agent_id, found.event_type) == ("b", "session_end")
+    roster.apply(found, 9, at(6))
+    roster.commit()
+    assert roster.agents["b"].presence.status is PresenceStatus.OFFLINE
+    assert roster.family_ends() == []
+
+
+def test_subagent_that_works_on_is_no_orphan() -> None:
+    """What has worked since the parent's end is not ended for it."""
+    assert family(*BEGUN, (5, "a", "session_end"), (6, "b", "tool_start")).family_ends() == []
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        ((5, "b", "stop"), ["subagent_stop"]),
+        ((5, "b", "session_end"), ["subagent_stop"]),
+        ((5, "b", "tool_start"), []),
+    ],
+)
+def test_subagent_that_rests_is_not_at_work(
+    last: tuple[float, str, str], expected: list[str]
+) -> None:
+    """A parent is not held active by a subagent whose own evidence says that it rests."""
+    roster = family(*BEGUN, (4, "a", "stop"), last)
+    found = roster.family_ends()
+    assert [one.event_type for one in found] == expected
+    for one in found:
+        roster.apply(one, 9, at(6))
+        roster.commit()
+    rests = bool(expected)
+    status = PresenceStatus.IDLE if rests else PresenceStatus.ACTIVE
+    assert roster.agents["a"].presence.status is status
+    assert roster.family_ends() == []
+
+
+def test_subagent_without_a_task_yet_is_awaited() -> None:
+    """A subagent that has only begun does not rest."""
+    roster = family((0, "a", "subagent_start"), (1, "b", "session_start"))
+    assert roster.family_ends() == []

@@ -170,6 +170,58 @@ RULES: dict[str, tuple[tuple[Step, ...], PresenceStatus, str, str]] = {
         "done",
         "the turn is over",
     ),
+    "background task": (
+        (step(1, "task_start", extra={"task_id": "b1"}), step(2, "stop")),
+        ACTIVE,
+        "background",
+        "1 background task",
+    ),
+    "background task, told twice": (
+        (
+            step(1, "task_start", extra={"task_id": "b1"}),
+            step(2, "stop", extra={"background_tasks": 1}),
+        ),
+        ACTIVE,
+        "background",
+        "1 background task",
+    ),
+    "background task done": (
+        (
+            step(1, "task_start", extra={"task_id": "b1"}),
+            step(2, "stop"),
+            step(3, "task_stop", extra={"task_id": "b1"}),
+        ),
+        IDLE,
+        "done",
+        "the turn is over",
+    ),
+    "background task beside a subagent": (
+        (
+            step(1, "task_start", extra={"task_id": "b1"}),
+            step(2, "subagent_start", tool_use_id="c1"),
+        ),
+        ACTIVE,
+        "background",
+        "1 subagent at work",
+    ),
+    "refused call": (
+        (step(1, "tool_start", **BASH), step(2, "answered", **BASH)),
+        ACTIVE,
+        "working",
+        "got an answer",
+    ),
+    "ended with a question": (
+        (step(1, "prompt"), step(2, "stop", extra={"question": True})),
+        IDLE,
+        "waiting_input",
+        "the turn ended with a question",
+    ),
+    "question answered": (
+        (step(1, "stop", extra={"question": True}), step(2, "prompt")),
+        ACTIVE,
+        "working",
+        "got a prompt",
+    ),
     "prompt forgets background tasks": (
         (step(1, "stop", extra={"background_tasks": 1}), step(2, "prompt")),
         ACTIVE,
@@ -196,6 +248,8 @@ def test_rule_holds_in_any_order(name: str) -> None:
     assert (presence.status, presence.detail, presence.reason) == (status, detail, reason)
 
 
+PLAN = {"tool_name": "ExitPlanMode", "tool_use_id": "t2", "extra": {"asks": "plan"}}
+FORM = {"tool_name": "AskUserQuestion", "tool_use_id": "t3", "extra": {"asks": "input"}}
 ASK = step(2, "permission_request", tool_name="Bash")
 START = step(1, "tool_start", **BASH)
 
@@ -235,6 +289,34 @@ QUESTIONS: dict[str, tuple[tuple[Step, ...], bool]] = {
         False,
     ),
     "permission asked after the turn's end": ((step(1, "stop"), ASK), True),
+    "a call that asks": ((step(1, "tool_start", **FORM),), True),
+    "a call that asks, beside another": ((step(1, "tool_start", **FORM), START), True),
+    "a call that asks, answered": (
+        (step(1, "tool_start", **FORM), step(2, "tool_execute", **FORM)),
+        False,
+    ),
+    "a plan": ((step(1, "tool_start", **PLAN),), True),
+    "a plan, asked for twice": (
+        (step(1, "tool_start", **PLAN), step(2, "permission_request", **PLAN)),
+        True,
+    ),
+    "a plan, approved": (
+        (
+            *(step(1, "tool_start", **PLAN), step(2, "permission_request", **PLAN)),
+            step(9, "tool_execute", **PLAN),
+        ),
+        False,
+    ),
+    "a plan, refused": ((step(1, "tool_start", **PLAN), step(2, "answered", **PLAN)), False),
+    "a plan, interrupted": ((step(1, "tool_start", **PLAN), step(2, "interrupt")), False),
+    "a plan after the turn's end": (
+        (step(1, "stop"), step(2, "permission_request", extra={"asks": "plan"})),
+        True,
+    ),
+    "a plan after the turn's end, approved": (
+        (step(1, "stop"), step(2, "permission_request", extra={"asks": "plan"}), step(3, "prompt")),
+        False,
+    ),
     "told after the session's end": (
         (step(1, "prompt"), step(2, "session_end"), notification(3, "permission_prompt")),
         False,
@@ -258,6 +340,8 @@ def test_question(name: str, backwards: bool) -> None:
         ((ASK,), "waiting_permission", "waits for permission to use Bash"),
         ((notification(2, "permission_prompt"),), "waiting_permission", "waits for permission"),
         ((notification(2, "agent_needs_input"),), "waiting_input", "waits for an answer"),
+        ((step(1, "tool_start", **FORM),), "waiting_input", "waits for an answer"),
+        ((step(1, "tool_start", **PLAN),), "waiting_permission", "waits for approval of its plan"),
     ],
 )
 def test_waiting_is_active(steps: tuple[Step, ...], detail: str, reason: str) -> None:
@@ -337,7 +421,9 @@ def test_since_dates_the_status_not_the_detail() -> None:
 def test_every_rule_is_reached() -> None:
     """The table above has a case for each status and each detail."""
     details = {detail for _, _, detail, _ in RULES.values()}
-    assert details == {"unknown", "working", "tool", "done", "error", "background"}
+    assert details == {
+        *("unknown", "working", "tool", "done", "error", "background", "waiting_input")
+    }
     assert {status for _, status, _, _ in RULES.values()} == {ACTIVE, IDLE, OFFLINE}
 
 

@@ -31,8 +31,8 @@ const EVENT_WORDS = /** @type {Record<string, string>} */ ({
   session_start: "session began", session_end: "session ended", prompt: "prompt", completion: "model answer",
   permission_request: "asks for permission", answered: "was answered", interrupt: "interrupted",
   notification: "notification", idle: "idle", stop: "turn over", error: "error", subagent_start: "subagent began",
-  subagent_stop: "subagent ended", process_exit: "process ended", feature_status: "feature changed",
-  offline: "offline", tool_start: "begins", tool_error: "failed",
+  subagent_stop: "subagent ended", task_start: "task began", task_stop: "task ended",
+  process_exit: "process ended", feature_status: "feature changed", offline: "offline", tool_start: "begins", tool_error: "failed",
 });
 
 /** @param {unknown} value */

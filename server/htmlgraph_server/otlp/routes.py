@@ -16,7 +16,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from htmlgraph_nb.checks import clip
 from htmlgraph_nb.connectors.otlp import events_from_log, events_from_span
@@ -44,7 +44,7 @@ class Export(Api):
     @property
     def meters(self) -> TokenMeters:
         """The token counters of this server."""
-        return cast(TokenMeters, self.settings["token_meters"])
+        return self.service.meters
 
     def translate(self, codec: Any, body: bytes, received_at: datetime) -> Iterator[list[Event]]:
         """Yield the events of each record."""
@@ -55,7 +55,7 @@ class Export(Api):
         mime = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         codec = self._codec(mime)
         self._n_rejected, self._reason = 0, ""
-        async with cast(asyncio.Lock, self.settings["otlp_turn"]):
+        async with self.service.decoding:
             rest = await self._take_in(codec)
         # Outside: the next one is decoded while this one is committed.
         await self._store(rest)

@@ -1,0 +1,91 @@
+"""Ways to follow session files, each a process of its own that prints what it sees.
+
+    python -m tests.benchmarks.follow_peers NAME FOLDER
+
+``follower`` is this project's, without the store and the fan-out; ``watchfiles`` is told of changes
+by the system and reads what was added; ``rereader`` looks every 100 ms and reads changed files
+whole. Printed is each tool's name and the monotonic time at which it was known.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from watchfiles import watch
+
+from htmlgraph_nb.model import Event
+from htmlgraph_nb.session_files.files import SessionFile, SessionTail
+from htmlgraph_nb.session_files.folders import Root
+from htmlgraph_nb.session_files.following import SessionFollower
+
+LOOK_S = 0.1
+
+
+def follower(folder: str) -> Iterator[Iterable[Event]]:
+    """Poll the project's own source as the server does."""
+    source = SessionFollower([Root("claude", folder)], 0.0)
+    ready = False
+    while True:
+        found = source.poll(datetime.now(UTC))
+        yield found
+        if not ready and source.report()["followed"] and source.pause_s > LOOK_S / 2:
+            ready = True
+            print("ready", flush=True)
+        time.sleep(source.pause_s)
+
+
+def tail_of(path: str) -> SessionTail:
+    """Return a tail that has read nothing yet."""
+    return SessionTail(SessionFile(path, "claude", 0, 0.0))
+
+
+def watchfiles(folder: str) -> Iterator[Iterable[Event]]:
+    """Read what was added to the files that the system says have changed."""
+    tails = {str(path): tail_of(str(path)) for path in Path(folder).rglob("*.jsonl")}
+    for tail in tails.values():
+        list(tail.read())
+    print("ready", flush=True)
+    for changes in watch(folder, debounce=50, step=10):
+        for path in {path for _, path in changes}:
+            tail = tails.setdefault(path, tail_of(path))
+            yield list(tail.read())
+
+
+def rereader(folder: str) -> Iterator[Iterable[Event]]:
+    """Look at all files again and again, and read each that has changed from its begin."""
+    sizes: dict[Path, int] = {}
+    seen: set[str | None] = set()
+    ready = False
+    while True:
+        for path in Path(folder).rglob("*.jsonl"):
+            size = path.stat().st_size
+            if sizes.get(path) != size:
+                sizes[path] = size
+                events = list(tail_of(str(path)).read())
+                yield [event for event in events if event.event_id not in seen]
+                seen.update(event.event_id for event in events)
+        if not ready:
+            ready = True
+            print("ready", flush=True)
+        time.sleep(LOOK_S)
+
+
+PEERS = {"follower": follower, "watchfiles": watchfiles, "rereader": rereader}
+
+
+def main() -> None:
+    """Follow until the process is ended."""
+    name, folder = sys.argv[1:3]
+    for events in PEERS[name](str(Path(folder).resolve())):
+        now = time.monotonic()
+        for event in events:
+            if event.event_type == "tool_start":
+                print(event.tool_name, now, flush=True)
+
+
+if __name__ == "__main__":
+    main()

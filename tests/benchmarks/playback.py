@@ -1,0 +1,216 @@
+"""Replays a recorded session at its recorded times, on a simulated clock; notes what is shown."""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from htmlgraph_nb.connectors.registry import HOOKS
+from htmlgraph_nb.explanation import explain
+from htmlgraph_nb.model import AgentPresence, Event
+from htmlgraph_nb.roster import Roster
+from htmlgraph_nb.session_files.files import SessionFile, SessionTail
+
+from .recordings import Recording, Session, hook_input, stand_in
+
+TICK_S = 1.0
+TAIL_S = 5.0
+"""How long the clock goes on after the last recorded event."""
+_PLACE_DEPTH = 4
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What our monitor showed of one agent from a moment on.
+
+    Attributes:
+        name: what the recording's monitor called the agent's session then.
+        cause: type of the event that changed it; "": only the name did.
+        rule: the rule of the table that decided.
+    """
+
+    at: datetime
+    name: str
+    presence: AgentPresence
+    cause: str = ""
+    rule: str = ""
+
+    @property
+    def agent_id(self) -> str:
+        """Whose it is."""
+        return self.presence.agent_id
+
+
+class Replay:
+    """Replays one recording through the connectors, the tail of session files and the Roster.
+
+    Attributes:
+        seen: each change of what was shown, in order.
+        fed: each event that was fed, and when.
+    """
+
+    def __init__(self, recording: Recording, folder: Path) -> None:
+        self._recording = recording
+        self._folder = folder
+        self._roster = Roster()
+        self._tails: dict[str, SessionTail] = {}
+        self._grown: dict[str, int] = {}
+        self._names: dict[str, str] = {}
+        self._runs: dict[int, Session] = {}
+        self._known: set[str] = set()
+        self._agenda: list[tuple[datetime, int, Callable[[datetime], None]]] = []
+        self._n_planned = 0
+        self._seq = 0
+        self._shown: dict[str, Seen] = {}
+        self.seen: list[Seen] = []
+        self.fed: list[tuple[datetime, Event]] = []
+        self.end = recording.events[-1]["at"] + timedelta(seconds=TAIL_S)
+
+    def run(self) -> None:
+        """Replay all of it."""
+        start = self._recording.events[0]["at"]
+        for event in self._recording.events:
+            take = _TAKERS.get(event["kind"])
+            if take is not None:
+                self._plan(event["at"], lambda now, take=take, event=event: take(self, event, now))
+        for n in range(int((self.end - start).total_seconds() / TICK_S)):
+            self._plan(start + timedelta(seconds=n * TICK_S), self._tick)
+        while self._agenda:
+            at, _, act = heapq.heappop(self._agenda)
+            act(at)
+
+    def _plan(self, at: datetime, act: Callable[[datetime], None]) -> None:
+        self._n_planned += 1
+        heapq.heappush(self._agenda, (at, self._n_planned, act))
+
+    def _tick(self, now: datetime) -> None:
+        self._feed(self._roster.due(now), now)
+        self._feed(self._roster.family_ends(), now)
+
+    def _feed(self, events: Iterator[Event] | list[Event], now: datetime) -> None:
+        for event in events:
+            if event.event_id is not None and event.event_id in self._known:
+                continue
+            self._known.add(event.event_id or "")
+            self._seq += 1
+            shown = self._roster.apply(event, self._seq, now).presence
+            self._roster.commit()
+            self.fed.append((now, event))
+            if shown is not None:
+                self._show(shown, event, now)
+
+    def _show(self, shown: AgentPresence, event: Event | None, now: datetime) -> None:
+        """Note what is shown from now on, if it differs from what was."""
+        name = self._names.get(shown.agent_id, shown.agent_id)
+        known = self._shown.get(shown.agent_id)
+        if known is not None and name == known.name and not _differs(shown, known.presence):
+            return
+        state = self._roster.agents[shown.agent_id]
+        rule = explain(state)["rules"][-1]["rule"]
+        seen = Seen(now, name, shown, "" if event is None else event.event_type, rule)
+        self._shown[shown.agent_id] = seen
+        self.seen.append(seen)
+
+    def _session(self, event: Mapping[str, Any], now: datetime) -> Session | None:
+        """Return the session that an event is about, a process standing for what it runs."""
+        sessions, name = self._recording.sessions, event.get("session_id", "")
+        known = sessions.get(self._recording.processes.get(name, name))
+        if known is not None and self._names.get(known.agent_id, name).startswith("proc-"):
+            self._names[known.agent_id] = name
+            state = self._roster.get(known.agent_id)
+            if state is not None:
+                self._show(state.presence, None, now)
+        return known
+
+    # What the recording's events are evidence of.
+
+    def _process(self, event: Mapping[str, Any], now: datetime) -> None:
+        session = self._session(event, now)
+        if session is None or session.parent is not None:
+            return
+        pid = event.get("pid") or int(event["session_id"].removeprefix("proc-"))
+        former = self._runs.get(pid)
+        if former is not None and former is not session:
+            self._about(former, "session_end", now)
+        self._runs[pid] = session
+        self._about(session, "session_start", now)
+
+    def _exit(self, event: Mapping[str, Any], now: datetime) -> None:
+        session = self._session(event, now)
+        if session is not None and session.parent is None:
+            self._runs.pop(event["pid"], None)
+            self._about(session, "process_exit", now)
+
+    def _about(self, session: Session, kind: str, now: datetime) -> None:
+        event = Event(
+            agent_id=session.agent_id,
+            event_type=kind,
+            timestamp=now,
+            session_id=session.session_id,
+            source="process",
+        )
+        self._feed([event], now)
+
+    def _growth(self, event: Mapping[str, Any], now: datetime) -> None:
+        session, size = self._session(event, now), event.get("file_size") or 0
+        if session is None or not session.path or size <= self._grown.get(session.name, -1):
+            return
+        first = session.name not in self._grown
+        self._grown[session.name] = size
+        if session.content is not None:
+            self._write(session, session.content[:size])
+        elif session.parent is not None:
+            self._write(session, stand_in(session, self._recording, now, first), append=True)
+        else:
+            return
+        tail = self._tails[session.name]
+        self._feed(list(tail.read()), now)
+        self._plan_settling(session, tail, now)
+
+    def _plan_settling(self, session: Session, tail: SessionTail, grown_at: datetime) -> None:
+        size = self._grown[session.name]
+        for quiet_s in tail.quiets:
+
+            def settle(now: datetime, quiet_s: float = quiet_s) -> None:
+                if self._grown[session.name] == size:
+                    self._feed(tail.settle(quiet_s), now)
+
+            at = grown_at + timedelta(seconds=quiet_s)
+            if at <= self.end:
+                self._plan(at, settle)
+
+    def _write(self, session: Session, content: bytes, append: bool = False) -> None:
+        place = Path(*Path(session.path).parts[-_PLACE_DEPTH:])
+        path = self._folder / place
+        if session.name not in self._tails:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = SessionFile(os.fspath(path), session.agent, 0, 0.0)
+            self._tails[session.name] = SessionTail(file)
+        with path.open("ab" if append else "wb") as file_:
+            file_.write(content)
+
+    def _hook(self, event: Mapping[str, Any], now: datetime) -> None:
+        session = self._session(event, now)
+        if session is None:
+            return
+        payload = hook_input(session, self._recording, event["hook_name"], now)
+        self._feed(HOOKS[session.agent](payload, received_at=now), now)
+
+
+_TAKERS: dict[str, Callable[[Replay, Mapping[str, Any], datetime], None]] = {
+    "transcript_new": Replay._growth,
+    "transcript_activity": Replay._growth,
+    "hook_received": Replay._hook,
+    "presession_created": Replay._process,
+    "pid_discovered": Replay._process,
+    "process_exited": Replay._exit,
+}
+
+
+def _differs(a: AgentPresence, b: AgentPresence) -> bool:
+    return (a.status, a.attention, a.detail) != (b.status, b.attention, b.detail)

@@ -14,8 +14,8 @@ from .auth import Guard
 from .board import Board
 from .config import Config
 from .hub import Hub, Scheduler
-from .otlp.earlier import meters_of
 from .live import Live
+from .otlp.earlier import meters_of
 
 
 @dataclass

@@ -55,13 +55,10 @@ _ALWAYS = (
 )
 _OF_HOOK = {
     "SessionStart": ("source",),
-    "SessionEnd": ("reason", "transcript_path"),
+    "SessionEnd": ("reason",),
     "Notification": ("notification_type",),
     "ElicitationResult": ("action",),
-    "Stop": ("background_tasks", "session_crons", "transcript_path"),
-    "SubagentStop": ("agent_transcript_path", "transcript_path"),
-    "AfterAgent": ("transcript_path",),
-    "Interrupt": ("transcript_path",),
+    "Stop": ("background_tasks", "session_crons"),
     "StopFailure": ("error",),
     "PostModelSwitch": ("to_model", "source"),
     "PostToolUseFailure": ("is_interrupt",),
@@ -69,6 +66,7 @@ _OF_HOOK = {
     "PostCompact": ("trigger",),
 }
 _PATHS = ("transcript_path", "agent_transcript_path")
+_ADDS_TO_FILE = frozenset({"Stop", "SubagentStop", "SessionEnd", "AfterAgent", "Interrupt"})
 _CONTENT = (
     *("prompt", "tool_input", "tool_response", "last_assistant_message", "message", "title"),
     *("error", "error_details", "custom_instructions", "compact_summary"),
@@ -97,8 +95,7 @@ def reduce(payload: Mapping[str, Any]) -> dict[str, Any]:
     Lists become their length (of background tasks only those that run count), text is cut at 256
     characters, and what is neither text nor number is left out. The line by which a shell tool
     tells of an interrupt becomes ``is_interrupt``, an answer that ends with a question
-    ``ends_with_question``. At the end of a turn the path of the session file is told, for a server
-    on this machine.
+    ``ends_with_question``.
     """
     hook = payload.get("hook_event_name")
     names = (*_ALWAYS, *_OF_HOOK.get(hook, ())) if isinstance(hook, str) else _ALWAYS
@@ -106,10 +103,7 @@ def reduce(payload: Mapping[str, Any]) -> dict[str, Any]:
     for name in names:
         value = payload.get(name)
         if isinstance(value, str):
-            # A path that was cut would be another one.
-            kept[name] = value[:MAX_TEXT_CHARS] if name not in _PATHS else value
-            if len(kept[name]) > MAX_PATH_CHARS:
-                del kept[name]
+            kept[name] = value[:MAX_TEXT_CHARS]
         elif isinstance(value, list):
             kept[name] = sum(not _rests(one) for one in value)
         elif isinstance(value, bool | int | float):
@@ -122,6 +116,19 @@ def reduce(payload: Mapping[str, Any]) -> dict[str, Any]:
     if hook in ("Stop", "AfterAgent") and _asks(payload):
         kept["ends_with_question"] = True
     return kept
+
+
+def session_files(payload: Mapping[str, Any]) -> dict[str, str]:
+    """Return the paths of the session files that have grown by now; they stay on this machine."""
+    hook = payload.get("hook_event_name")
+    if not isinstance(hook, str) or hook not in _ADDS_TO_FILE:
+        return {}
+    named = {name: payload.get(name) for name in _PATHS}
+    return {
+        name: path
+        for name, path in named.items()
+        if isinstance(path, str) and 0 < len(path) <= MAX_PATH_CHARS
+    }
 
 
 def _rests(task: object) -> bool:
@@ -313,22 +320,27 @@ class _Report:
             raise ValueError("the input is not a hook's JSON object with a session_id")
         added = stamp(os.environ, self._agent, time.time_ns(), os.urandom(16).hex(), _host())
         kept = {**reduce(payload), "htmlgraph": {**added, "ancestors": ancestors()}}
-        self._files = [str(kept[name]) for name in _PATHS if name in kept]
-        self._ended = kept.get("hook_event_name") == "SessionEnd"
-        line = body = _encode(kept)
+        files = session_files(payload)
+        self._files = list(files.values())
+        self._ended = payload.get("hook_event_name") == "SessionEnd"
+        line = _encode({**kept, **files})
         if len(line) > MAX_LINE_BYTES:
             raise ValueError(f"the event has {len(line)} bytes, expected at most {MAX_LINE_BYTES}")
         self.line = line
-        if os.environ.get("HTMLGRAPH_CONTENT") == "1":
-            full = _encode({**kept, **content(payload)})
-            body = full if len(full) <= MAX_CONTENT_BYTES else line
-        self._post(body)
+        self._post(kept, files, content(payload))
 
-    def _post(self, body: bytes) -> None:
+    def _post(
+        self, kept: Mapping[str, Any], files: Mapping[str, str], said: Mapping[str, Any]
+    ) -> None:
         from http.client import HTTPException
 
         try:
             to = target(os.environ, locations.running_server())
+            told = {**kept, **files} if is_here(to) else kept
+            body = _encode(told)
+            if os.environ.get("HTMLGRAPH_CONTENT") == "1":
+                full = _encode({**told, **said})
+                body = full if len(full) <= MAX_CONTENT_BYTES else body
             status = deliver(to, PATH + self._agent, body)
         except (OSError, HTTPException, ValueError) as error:
             _debug(f"spooled, because {type(error).__name__}: {error}")

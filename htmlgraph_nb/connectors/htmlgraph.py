@@ -30,7 +30,7 @@ from typing import Any
 from ..checks import kind_of
 from ..errors import InvalidEvent
 from ..model import Event
-from .fields import amount, count, fit, identifier, keyword, last_part, moment, named, text
+from .fields import amount, count, fit, identifier, keyword, moment, named, text
 from .hooks import agent_id_of, call_key
 
 SOURCE = "htmlgraph"
@@ -270,12 +270,6 @@ def events_from_presence(row: Row, *, project: str | None = None) -> list[Event]
         event_id = f"{key}:offline:{marked.isoformat()}"
         found.append(Event(**common, event_type="offline", timestamp=marked, event_id=event_id))
     return found
-
-
-def project_of(path: str) -> str | None:
-    """Return the name of the project to which a database file belongs, by its folder."""
-    folder = path.replace("\\", "/").rpartition("/")[0]
-    return last_part(folder.removesuffix(".htmlgraph")) if folder.endswith("/.htmlgraph") else None
 
 
 def needed(row: Row, name: str) -> str:

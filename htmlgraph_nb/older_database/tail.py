@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
+from ..connectors.fields import last_part
 from ..connectors.htmlgraph import (
     events_from_presence,
     events_from_row,
     events_from_session,
     is_open,
-    project_of,
 )
 from ..connectors.htmlgraph_resources import Resource, resources_from_row
 from ..errors import InvalidEvent
@@ -221,3 +221,9 @@ class DatabaseTail:
             if len(self.broken) < MAX_NAMED:
                 self.broken.append(f"{table} row {row['row']}: {error.message}")
             return []
+
+
+def project_of(path: str) -> str | None:
+    """Return the name of the project to which a database file belongs, by its folder."""
+    folder = path.replace("\\", "/").rpartition("/")[0]
+    return last_part(folder.removesuffix(".htmlgraph")) if folder.endswith("/.htmlgraph") else None

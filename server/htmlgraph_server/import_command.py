@@ -63,8 +63,8 @@ def run(arguments: argparse.Namespace, say: Say) -> int:
         return 0
     if arguments.watch:
         raise ConfigError(
-            f"--watch is for htmlgraph; to follow {arguments.agent}, type: "
-            f"htmlgraph-nb connect {arguments.agent}"
+            f"--watch is for htmlgraph; a server follows the sessions of {arguments.agent} by "
+            "itself: htmlgraph-nb serve"
         )
     path = arguments.path or home_of(arguments.agent)
     files, _ = find_sessions(path, arguments.agent)

@@ -36,7 +36,7 @@ class Service:
         streams: the processes of long answers.
         meters: the token counters that agents export.
         ownership: which of the servers on the database does what one alone may do.
-        otlp_turn: who holds it decodes an export of telemetry.
+        decoding: held by whoever decodes an export of telemetry.
         body_bytes: what the bodies of requests that are on their way hold.
         live: what hears of the agents on this machine; None: nothing.
     """
@@ -50,7 +50,7 @@ class Service:
     streams: StreamPool
     meters: TokenMeters
     ownership: Ownership
-    otlp_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    decoding: asyncio.Lock = field(default_factory=asyncio.Lock)
     body_bytes: int = 0
     live: Live | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))

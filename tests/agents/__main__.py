@@ -75,7 +75,7 @@ def drive(agent: str, programs: Path, verbose: bool) -> dict[str, Any]:
         project = Path(home) / "shop"
         project.mkdir()
         settle(agent, Path(home))
-        server = Server(Path(home) / "htmlgraph").start()
+        server = Server(Path(home) / "htmlgraph", environ={"HOME": home}).start()
         own = {
             "HOME": home,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -139,6 +139,9 @@ def is_whole(found: dict[str, Any]) -> bool:
     Whoever tells of the answers, hooks, files or telemetry: each counts once.
     """
     kinds = [event.split()[0] for event in found["events"] if event != "completion"]
+    if kinds.count("stop") == 2:
+        # The session file told of it first, and the hook then says more of it.
+        kinds.remove("stop")
     told, wanted_tokens = found["tokens"].split(" of ")
     wanted = ["session_start", "prompt", *["tool_start", "tool_execute"] * 2, "stop", "session_end"]
     # Hooks that run beside the agent arrive in any order.

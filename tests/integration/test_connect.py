@@ -98,6 +98,23 @@ def test_broken_settings_are_refused_and_left(user: User, path: Path) -> None:
     assert os.listdir(place.parent) == [place.name]
 
 
+def test_a_read_only_file_is_refused_and_left(user: User) -> None:
+    """It is told how to allow it, and nothing lies beside it; afterwards it works."""
+    place = user.put("claude", b"{}")
+    place.chmod(0o444)
+    done = user.types("connect", "claude")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert f"is read-only; allow writing to it first: chmod u+w {place}" in done.stderr
+    assert place.read_bytes() == b"{}"
+    assert os.listdir(place.parent) == [place.name]
+    place.chmod(0o644)
+    assert user.types("connect", "claude").returncode == 0
+    place.chmod(0o444)
+    assert "is read-only" in user.types("connect", "claude", "--undo").stderr
+    assert connected(place.read_text())
+
+
 def test_a_file_that_was_not_there_goes_again(user: User) -> None:
     """Connecting makes the file, undoing removes it."""
     place = user.settings("codex")

@@ -15,11 +15,11 @@ from htmlgraph_nb.connectors.htmlgraph import (
     events_from_presence,
     events_from_row,
     events_from_session,
-    project_of,
 )
 from htmlgraph_nb.connectors.htmlgraph_resources import resources_from_row
 from htmlgraph_nb.errors import InvalidEvent
 from htmlgraph_nb.model import Event
+from htmlgraph_nb.older_database.tail import project_of
 
 from .strategies import json_values
 

@@ -1,6 +1,7 @@
 """JSON text with the places of its values, and edits that leave every other byte as it is.
 
-Comments (``//`` and ``/* */``) are allowed, as some agents read settings with them.
+Comments (``//`` and ``/* */``) are allowed, as some agents read settings with them, and so is a
+byte order mark.
 Grammar: RFC 8259.
 """
 
@@ -14,6 +15,8 @@ from typing import Any
 _BLANK = re.compile(r"(?:[ \t\r\n]+|//[^\n]*|/\*.*?\*/)*", re.S)
 _SCALAR = re.compile(r"true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?")
 MAX_DEPTH = 100
+BYTE_ORDER_MARK = "\ufeff"
+"""Some editors begin a file with it."""
 _decoder = json.JSONDecoder()
 
 
@@ -62,7 +65,7 @@ def parse(text: str) -> Node:
         BadJson: it holds none, or more than that.
     """
     parser = _Parser(text)
-    node = parser.value(parser.blank(0), 0)
+    node = parser.value(parser.blank(1 if text.startswith(BYTE_ORDER_MARK) else 0), 0)
     end = parser.blank(node.end)
     if end < len(text):
         raise BadJson(text, end, "nothing more")

@@ -114,10 +114,11 @@ def carry_out(plan: Plan) -> None:
     """Write what the plan says; each file is whole at any moment.
 
     Raises:
-        ConfigError: a file cannot be written.
+        ConfigError: a file cannot be written, or shall not be.
     """
     kept = plan.path + BACKUP_SUFFIX
     try:
+        _check_writable(plan.path)
         if plan.backup is not None:
             _write(kept, plan.backup, plan.path)
         if plan.after is None:
@@ -128,6 +129,12 @@ def carry_out(plan: Plan) -> None:
             os.unlink(kept)
     except OSError as error:
         raise ConfigError(f"cannot write {plan.path}: {error.strerror}") from error
+
+
+def _check_writable(path: str) -> None:
+    # A new file could take its place all the same, but somebody wants it to stay as it is.
+    if os.path.exists(path) and not os.stat(path).st_mode & 0o222:
+        raise ConfigError(f"{path} is read-only; allow writing to it first: chmod u+w {path}")
 
 
 def _write(path: str, text: str, like: str) -> None:

@@ -55,7 +55,7 @@ class Export(Api):
         mime = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         codec = self._codec(mime)
         self._n_rejected, self._reason = 0, ""
-        async with self.service.otlp_turn:
+        async with self.service.decoding:
             rest = await self._take_in(codec)
         # Outside: the next one is decoded while this one is committed.
         await self._store(rest)

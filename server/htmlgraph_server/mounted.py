@@ -14,8 +14,8 @@ from tornado.routing import PathMatches, Rule, RuleRouter
 
 from .api import NotFound
 from .app import ROUTES
-from .base import Guarded, Problem
-from .page import Page
+from .base import CONTENT_POLICY, Guarded, Problem
+from .page import Page, StaticFile
 from .service import Service
 
 if TYPE_CHECKING:
@@ -38,6 +38,19 @@ class Mounted(Guarded, JupyterHandler):
         """The parts of this server."""
         return self.extension.service
 
+    def set_default_headers(self) -> None:
+        """Say what every answer of the project says, and what Jupyter Server is told to say."""
+        super().set_default_headers()
+        told = dict(self.settings.get("headers", {}))
+        framing = told.pop("Content-Security-Policy", None)
+        for name, value in told.items():
+            self.set_header(name, value)
+        if framing is not None:
+            # Both hold; who may frame the page, and where breaches are told, is Jupyter's to say.
+            self.set_header("Content-Security-Policy", CONTENT_POLICY)
+            self.add_header("Content-Security-Policy", framing)
+            self.clear_header("X-Frame-Options")
+
     async def prepare(self) -> None:  # type: ignore[override]
         """See Guarded; it is the one that a route has of its own."""
         await super().prepare()
@@ -45,6 +58,10 @@ class Mounted(Guarded, JupyterHandler):
     async def admit(self) -> None:
         """See Guarded."""
         is_page = isinstance(self, Page)
+        if isinstance(self, StaticFile):
+            # These are the same for everybody, so there is nothing to win by forging a request. On
+            # JupyterHub a module script could not show its token against that.
+            self._token_authenticated = True
         try:
             if not self._is_of_this_user():
                 await JupyterHandler.prepare(self, _redirect_to_login=is_page)
@@ -61,6 +78,9 @@ class Mounted(Guarded, JupyterHandler):
         if not JupyterHandler.check_origin(self):
             raise Problem(403, "origin_refused", "the Origin is not this Jupyter Server's")
         await self._authorize()
+        if is_page:
+            # Asked for, it is set as the cookie from which the page's own requests show it.
+            _ = self.xsrf_token
         if not self.accepts_query_token():
             # Jupyter's; none of the routes' own parameters.
             self.request.query_arguments.pop("token", None)

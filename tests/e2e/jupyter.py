@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,8 +28,9 @@ from tests.polling import wait_until
 
 START_S = 60.0
 STOP_S = 10.0
-TOKEN = "a-token-for-tests"
 Kind = Literal["lab", "notebook"]
+OPEN = ("--IdentityProvider.token=", "--PasswordIdentityProvider.hashed_password=")
+"""Everybody may come in."""
 KINDS: tuple[Kind, ...] = ("lab", "notebook")
 
 # The notebook is looked up among the open panels: which one has the focus changes while Lab loads.
@@ -108,12 +109,8 @@ class Jupyter:
     def address(self, name: str) -> str:
         """Return the URL that opens a notebook, and no other one from an earlier visit."""
         if self.kind == "notebook":
-            return self.page(f"notebooks/{name}")
-        return self.page(f"lab/tree/{name}?reset")
-
-    def page(self, path: str) -> str:
-        """Return the URL of a page for a browser that nobody has logged in yet."""
-        return f"{self.url}{path}{'&' if '?' in path else '?'}token={TOKEN}"
+            return f"{self.url}notebooks/{name}"
+        return f"{self.url}lab/tree/{name}?reset"
 
 
 class Notebook:
@@ -203,8 +200,14 @@ class Notebook:
 
 
 @contextlib.contextmanager
-def running_jupyter(kind: Kind, folder: Path, environ: Mapping[str, str]) -> Iterator[Jupyter]:
-    """Run Jupyter on a free port, with all its files in ``folder``, and end its processes."""
+def running_jupyter(
+    kind: Kind, folder: Path, environ: Mapping[str, str], access: Sequence[str] = OPEN
+) -> Iterator[Jupyter]:
+    """Run Jupyter on a free port, with all its files in ``folder``, and end its processes.
+
+    Args:
+        access: flags that say who may come in, and under which base_url.
+    """
     notebooks = folder / "notebooks"
     notebooks.mkdir(parents=True)
     settings = {
@@ -222,7 +225,7 @@ def running_jupyter(kind: Kind, folder: Path, environ: Mapping[str, str]) -> Ite
     log = folder / "jupyter.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            _command(kind, notebooks),
+            [*_command(kind, notebooks), *access],
             cwd=notebooks,
             env=jupyter_environ(folder, {"JUPYTER_PATH": str(share), **environ}),
             stdin=subprocess.DEVNULL,
@@ -260,8 +263,6 @@ def _command(kind: Kind, notebooks: Path) -> list[str]:
         "--allow-root",
         "--ServerApp.ip=127.0.0.1",
         "--ServerApp.port=0",
-        f"--IdentityProvider.token={TOKEN}",
-        "--PasswordIdentityProvider.hashed_password=",
         f"--ServerApp.root_dir={notebooks}",
         f"--{app}.news_url=None",
         f"--{app}.check_for_updates_class=jupyterlab.NeverCheckForUpdate",

@@ -14,7 +14,12 @@ const PATIENCE_MS = 15_000;
 async function ask(base, path) {
   const page = new URL(base);
   const token = page.searchParams.get("token");
-  const headers = token === null ? undefined : { Authorization: `Bearer ${token}` };
+  /** @type {Record<string, string>} */
+  const headers = {};
+  if (token !== null) headers.Authorization = `Bearer ${token}`;
+  // JupyterHub takes no cookie without it, not even for reading.
+  const xsrf = /(?:^|; )_xsrf=([^;]*)/.exec(globalThis.document?.cookie ?? "");
+  if (xsrf !== null) headers["X-XSRFToken"] = decodeURIComponent(xsrf[1]);
   let answer;
   try {
     answer = await fetch(new URL(path, page), { headers, signal: AbortSignal.timeout(PATIENCE_MS) });

@@ -1,0 +1,92 @@
+"""`jupyter lab` and nothing else: the notebook, the page and the agents find each other."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from jupyter_server.auth import passwd
+from playwright.sync_api import Page, expect
+
+from tests.integration.server import clean_environ
+
+from .conftest import OpenPage
+from .jupyter import Jupyter, Notebook, running_jupyter
+from .test_notebook import NOTEBOOKS
+from .test_notebook_live import PAYLOADS
+
+TOKEN = "lab-token"
+SESSION = "a10ea10e-3d52-4a7c-9f10-5a1c2e8b7d66"
+PASSWORD = "correct horse"
+ACCESS = {
+    "token": (f"--IdentityProvider.token={TOKEN}",),
+    "password": (
+        "--IdentityProvider.token=",
+        f"--PasswordIdentityProvider.hashed_password={passwd(PASSWORD)}",
+        "--ServerApp.base_url=/user/ada/",
+    ),
+}
+FIRST_GRID = 1
+"""Which cell of the notebook shows the grid."""
+
+
+@contextmanager
+def lab(folder: Path, access: str) -> Iterator[Jupyter]:
+    """Run JupyterLab with a data folder of its own and no other server."""
+    environ = {"HTMLGRAPH_HOME": str(folder / "home")}
+    with running_jupyter("lab", folder, environ, ACCESS[access]) as started:
+        yield started
+
+
+def come_in(page: Page, access: str, url: str) -> None:
+    """Open a URL as a person does who has the token or the password."""
+    if access == "token":
+        page.goto(f"{url}{'&' if '?' in url else '?'}token={TOKEN}")
+        return
+    page.goto(url)
+    page.locator("#password_input").fill(PASSWORD)
+    page.locator("#login_submit").click()
+
+
+def report(folder: Path) -> None:
+    """Run the hook as Claude Code does, where nothing names a server."""
+    content = json.loads((PAYLOADS / "post_tool_use.json").read_text(encoding="utf-8"))
+    done = subprocess.run(
+        [sys.executable, "-m", "htmlgraph_nb.hook"],
+        input=json.dumps({**content, "session_id": SESSION}).encode(),
+        capture_output=True,
+        timeout=60,
+        env=clean_environ(folder / "home"),
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+@pytest.mark.parametrize("access", ACCESS)
+def test_the_live_notebook_needs_nothing_but_jupyter(
+    open_page: OpenPage, tmp_path: Path, access: str
+) -> None:
+    """Notebook 01_live shows what a hook reports, and so does the page beside it."""
+    with lab(tmp_path, access) as jupyter:
+        n_cells = jupyter.write("live.ipynb", NOTEBOOKS / "01_live.ipynb")
+        watched = open_page("about:blank")
+        watched.allowed.extend(jupyter.own_faults)
+        come_in(watched.page, access, jupyter.address("live.ipynb"))
+        notebook = Notebook(watched.page, n_cells)
+        notebook.run(FIRST_GRID)
+        expect(notebook.grid).to_have_attribute("data-connection", "connected")
+        report(tmp_path)
+        card = '[data-agent-id="claude-a10ea10e"]'
+        expect(notebook.grid.locator(card)).to_be_visible()
+
+        page = watched.page.context.new_page()
+        page.goto(f"{jupyter.url}htmlgraph/")
+        expect(page.locator(card)).to_be_visible()
+        page.locator(card).click()
+        expect(page.locator('[data-event="tool_execute"]')).to_have_count(1)
+        notebook.shut_down()

@@ -68,6 +68,10 @@ class SettingTrait(TraitType[Any, Any]):
             self.info_text = str(error).removeprefix("expected ")
             self.error(obj, value)
 
+    def default_value_repr(self) -> str:
+        """Return the default as one would type it."""
+        return self._setting.default_text or "none"
+
     def from_string(self, s: str) -> Any:
         """Return what the command line says; it is read in ``validate``."""
         return s
@@ -166,7 +170,11 @@ class HtmlgraphExtension(ExtensionApp):
             raise StoreClosed("the server stops")
         config, loop = self.server_config, asyncio.get_running_loop()
         manager = await loop.run_in_executor(None, open_manager, config)
-        lifecycle = Lifecycle(config, manager, loop, spool_path())
+        try:
+            lifecycle = Lifecycle(config, manager, loop, spool_path())
+        except BaseException:
+            manager.close()
+            raise
         lifecycle.start()
         return lifecycle
 

@@ -12,6 +12,8 @@ from jupyter_server.utils import ensure_async
 from tornado import httputil, web
 from tornado.routing import PathMatches, Rule, RuleRouter
 
+from htmlgraph_nb.checks import clip
+
 from .api import NotFound
 from .app import ROUTES
 from .base import CONTENT_POLICY, Guarded, Problem
@@ -62,21 +64,36 @@ class Mounted(Guarded, JupyterHandler):
             # These are the same for everybody, so there is nothing to win by forging a request. On
             # JupyterHub a module script could not show its token against that.
             self._token_authenticated = True
+        if not self.check_host():
+            raise Problem(
+                403,
+                "host_refused",
+                f"this Jupyter Server does not know itself as {clip(self.request.host)}; see its "
+                "ServerApp.local_hostnames and ServerApp.allow_remote_access",
+            )
         try:
             if not self._is_of_this_user():
                 await JupyterHandler.prepare(self, _redirect_to_login=is_page)
-        except web.HTTPError:
+        except web.HTTPError as error:
+            if not hasattr(self, "_jupyter_current_user"):
+                # It could not be found out who asks, as when the Hub does not answer.
+                raise
             if self.current_user is None:
                 raise self._unknown() from None
+            if error.status_code == 404:
+                # So it answers a foreign Origin.
+                raise self._foreign() from None
             raise
-        if self.current_user is None and is_page:
-            web.authenticated(lambda _: None)(self)
         if self._finished:
             return
         if self.current_user is None:
-            raise self._unknown()
+            if not is_page:
+                raise self._unknown()
+            # To the login.
+            web.authenticated(lambda _: None)(self)
+            return
         if not JupyterHandler.check_origin(self):
-            raise Problem(403, "origin_refused", "the Origin is not this Jupyter Server's")
+            raise self._foreign()
         await self._authorize()
         if is_page:
             # Asked for, it is set as the cookie from which the page's own requests show it.
@@ -90,14 +107,21 @@ class Mounted(Guarded, JupyterHandler):
         """Return whether the request shows the secret that only this server's user can read."""
         kind, _, shown = self.request.headers.get("Authorization", "").partition(" ")
         own = self.extension.secret
-        known = kind.lower() in ("bearer", "token") and own and self.check_host()
+        known = kind.lower() in ("bearer", "token") and own
         if not known or not hmac.compare_digest(shown.strip().encode(), own.encode()):
             return False
         CallContext.set(CallContext.JUPYTER_HANDLER, self)
         # As for Jupyter's own token: it tells no name, and no browser sends it by itself.
-        self.current_user = self.identity_provider.generate_anonymous_user(self)
+        user = self.identity_provider.generate_anonymous_user(self)
+        self.current_user = self._jupyter_current_user = user
         self._token_authenticated = True
         return True
+
+    def _foreign(self) -> Problem:
+        origin = clip(self.request.headers.get("Origin", ""))
+        return Problem(
+            403, "origin_refused", f"{origin} is not this Jupyter Server's; see its allow_origin"
+        )
 
     def _unknown(self) -> Problem:
         return Problem(

@@ -23,6 +23,9 @@ wakes its readers for each frame can fall behind at less than one core.
 
 A peer's frames a second at 1,000 updates/s are the most it can do; this server is not at its limit
 there: ``--only htmlgraph --updates 2000`` and ``--ceiling`` look for that.
+``--jupyter`` runs the server inside Jupyter Server beside the standalone one, with and without two
+kernels that each print 100 lines a second, and divides the figures. The kernels and the reader of
+their output share the second core with the dashboards.
 ``--ceiling`` feeds the hub in its own process at rising rates instead.
 """
 
@@ -33,19 +36,22 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from .jupyter_server import mounted
 from .load import Load
 from .machine import Usage, allow_open_files, pin, shared_out, usage
 from .peers import PATHS
 from .servers import Poster, Running, htmlgraph, peer, preload
-from .table import print_figures
+from .table import print_figures, print_table
 
 DRAIN_S = 3.0
 BATCH = 10
 AGENTS = 200
 CASES = ("htmlgraph", "hub", "floor", "websockets", "tornado")
+KERNELS = {"jupyter": 0, "streaming": 2}
+"""The server inside Jupyter Server → how many kernels stream output."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +101,12 @@ def measure(name: str, task: Task) -> Figures:
     serving, loading = shared_out()
     pin(*loading)
     with contextlib.ExitStack() as stack:
-        own = name == "htmlgraph"
-        server = stack.enter_context(htmlgraph(serving) if own else peer(name, serving))
+        own = name not in PATHS
+        server = stack.enter_context(_started(name, serving, loading))
         if own:
             preload(server, loading, AGENTS)
-        path = "/ws/broadcasts" if own else PATHS[name]
-        load = Load(server.address, path, has_state=own or name == "hub")
+        path = f"{server.base}/ws/broadcasts" if own else PATHS[name]
+        load = Load(server.address, path, has_state=own or name == "hub", token=server.token)
         stack.callback(load.close)
         before = usage(server.process.pid, ())
         load.connect(task.clients)
@@ -108,6 +114,16 @@ def measure(name: str, task: Task) -> Figures:
         connected = usage(server.process.pid, ())
         source = stack.enter_context((_posting if own else _telling)(server, task, loading))
         return _run(name, task, server, load, (before, connected), source)
+
+
+def _started(
+    name: str, serving: list[int], loading: list[int]
+) -> contextlib.AbstractContextManager[Running]:
+    if name == "htmlgraph":
+        return htmlgraph(serving)
+    if name in KERNELS:
+        return mounted(serving, loading, KERNELS[name])
+    return peer(name, serving)
 
 
 def _run(
@@ -185,6 +201,16 @@ def _telling(
     yield lambda: round(task.updates * seconds)
 
 
+JUPYTER_CASES = ("htmlgraph", *KERNELS)
+RATIOS = {
+    "frames/s": "frames_per_s",
+    "p50": "p50_ms",
+    "p99": "p99_ms",
+    "core": "core",
+    "µs/frame": "us_per_frame",
+}
+"""Head of each ratio → which figure it is of."""
+
 HEADS = (
     "server",
     "clients",
@@ -221,6 +247,14 @@ def row(figures: Figures) -> list[object]:
     ]
 
 
+def ratios(results: Sequence[Figures], figures: Figures) -> list[object]:
+    """Return a server's figures divided by those of the standalone one of the same run."""
+    (alone,) = [one for one in results if one.server == "htmlgraph"]
+    names = RATIOS.values()
+    pairs = [(getattr(figures, name), getattr(alone, name)) for name in names]
+    return [figures.server, *(mine / its if mine and its else None for mine, its in pairs)]
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -228,6 +262,9 @@ def main() -> None:
     parser.add_argument("--updates", type=float, default=1_000, help="updates a second")
     parser.add_argument("--seconds", type=float, default=5, help="measured, after a warm-up of 1")
     parser.add_argument("--only", default=",".join(CASES), help="servers, separated by commas")
+    parser.add_argument(
+        "--jupyter", action="store_true", help="inside Jupyter Server beside standalone"
+    )
     parser.add_argument("--tries", type=int, default=1, help="runs of each; see others")
     parser.add_argument("--ceiling", action="store_true", help="the hub alone at rising rates")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -239,7 +276,7 @@ def main() -> None:
     warm_up_s = 0.3 if options.quick else 1.0
     tasks = [
         (name, Task(options.clients, options.updates, options.seconds, warm_up_s))
-        for name in options.only.split(",")
+        for name in (JUPYTER_CASES if options.jupyter else options.only.split(","))
     ]
     if options.ceiling:
         rates = (200.0,) if options.quick else (1_000.0, 2_000.0, 3_000.0, 4_000.0, 5_000.0)
@@ -250,6 +287,8 @@ def main() -> None:
         results.append(min(runs, key=lambda run: run.others))
         print(f"{name} done", file=sys.stderr)
     print_figures(results, HEADS, row, as_json=options.json)
+    if options.jupyter and not options.json:
+        print_table(("beside standalone", *RATIOS), [ratios(results, one) for one in results])
 
 
 if __name__ == "__main__":

@@ -141,13 +141,17 @@ class Load:
         path: of its WebSocket route; "" connects without a handshake, for a server that sends
             frames at once.
         has_state: the server sends a presence_state first.
+        token: shown at connecting; "" shows none.
     """
 
-    def __init__(self, address: tuple[str, int], path: str, has_state: bool) -> None:
+    def __init__(
+        self, address: tuple[str, int], path: str, has_state: bool, token: str = ""
+    ) -> None:
         self.stream = Stream()
         self.dashboards: list[Dashboard] = []
         self._by_fd: dict[int, Dashboard] = {}
         self._address, self._path, self._has_state = address, path, has_state
+        self._access = f"Authorization: Bearer {token}\r\n" if token else ""
         self._poller = Poller()
         self._view = memoryview(bytearray(1 << 20))
 
@@ -193,7 +197,7 @@ class Load:
             dashboard.socket.sendall(
                 f"GET {self._path} HTTP/1.1\r\nHost: {self._address[0]}:{self._address[1]}\r\n"
                 "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                f"Sec-WebSocket-Key: {_KEY}\r\n\r\n".encode()
+                f"{self._access}Sec-WebSocket-Key: {_KEY}\r\n\r\n".encode()
             )
         return dashboard
 

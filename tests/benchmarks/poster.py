@@ -54,6 +54,8 @@ class Connection:
     socket: socket.socket
     agents: list[int]
     websocket: bool
+    base: bytes
+    access: bytes
     sent: int = 0
     sent_at: float = 0.0
     waiting: bool = False
@@ -71,8 +73,9 @@ class Connection:
         head = (
             _frame_head(len(body))
             if self.websocket
-            else b"POST /api/events HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-            b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+            else b"POST %b/api/events HTTP/1.1\r\nHost: 127.0.0.1\r\n%b"
+            b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+            % (self.base, self.access, len(body))
         )
         self.sent_at = time.monotonic()
         self.waiting = True
@@ -127,21 +130,24 @@ def _frame_head(size: int) -> bytes:
 def connect(url: str, agents: list[int], websocket: bool) -> Connection:
     """Connect to the server; ``websocket``: to its stream of events instead of HTTP."""
     parts = urlsplit(url)
+    token = os.environ.get("HTMLGRAPH_TOKEN", "")
+    access = f"Authorization: Bearer {token}\r\n" if token else ""
     link = socket.create_connection((parts.hostname or "", parts.port or 80))
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if websocket:
         key = base64.b64encode(os.urandom(16)).decode()
         link.sendall(
-            f"GET /ws/events HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\n"
+            f"GET {parts.path}/ws/events HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\n"
             f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
-            "\r\n".encode()
+            f"{access}\r\n".encode()
         )
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             head += link.recv(1)
         if b" 101 " not in head:
             raise ConnectionError(f"the handshake was answered {head[:200]!r}")
-    return Connection(link, agents, websocket)
+    head = {"base": parts.path.encode(), "access": access.encode()}
+    return Connection(link, agents, websocket, **head)
 
 
 class Poster:

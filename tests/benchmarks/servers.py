@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
+
 from .machine import pin
 
 ROOT = Path(__file__).parents[2]
@@ -29,24 +31,30 @@ class Running:
     Attributes:
         address: where it listens.
         process: its standard input takes commands, where it is a peer.
+        base: path before its routes.
+        token: what it wants to be shown; "" where it wants nothing.
     """
 
     address: tuple[str, int]
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | psutil.Process
+    base: str = ""
+    token: str = ""
 
     @property
     def url(self) -> str:
         """Its HTTP address."""
-        return f"http://{self.address[0]}:{self.address[1]}"
+        return f"http://{self.address[0]}:{self.address[1]}{self.base}"
 
     def get(self, path: str) -> Any:
         """Return the JSON that it answers."""
-        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        request = urllib.request.Request(self.url + path, headers=headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
     def tell(self, command: str) -> None:
         """Write one line to it."""
-        pipe: IO[str] | None = self.process.stdin
+        pipe: IO[str] | None = getattr(self.process, "stdin", None)
         if pipe is not None:
             pipe.write(command + "\n")
             pipe.flush()
@@ -106,7 +114,7 @@ class Poster:
 
     def __init__(self, server: Running, cores: Sequence[int], *flags: str) -> None:
         arguments = ["tests.benchmarks.poster", "--url", server.url, *flags]
-        self._process = start(arguments, cores)
+        self._process = start(arguments, cores, HTMLGRAPH_TOKEN=server.token)
         self._figures: dict[str, Any] | None = None
 
     def figures(self) -> dict[str, Any] | None:

@@ -39,6 +39,14 @@ def test_fanout_delivers_every_frame_of_the_server_and_of_every_peer() -> None:
         assert row["rss_mb"] > 1
 
 
+def test_fanout_inside_jupyter_delivers_every_frame() -> None:
+    """Beside standalone, and while kernels stream output."""
+    rows = run_quick("fanout", "--jupyter")
+    assert [row["server"] for row in rows] == ["htmlgraph", "jupyter", "streaming"]
+    for row in rows:
+        assert row["frames"] == row["expected"] > 0, row
+
+
 def test_ceiling_delivers_every_frame_of_the_hub_alone() -> None:
     """The hub, fed in its own process, brings all frames to all clients."""
     [row] = run_quick("fanout", "--ceiling")

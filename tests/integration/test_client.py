@@ -229,6 +229,30 @@ def test_a_server_that_refuses_does_not_hide_another(home):
         assert client.connection.url == server.url
 
 
+def test_where_no_server_lets_us_in_each_is_named_with_its_reason(home, closed_port, monkeypatch):
+    """Over the WebSocket and over HTTP alike; those that do not answer, too."""
+    default = f"http://127.0.0.1:{closed_port}"
+    monkeypatch.setattr("htmlgraph_nb.client.discovery.DEFAULT_URL", default)
+    body = b'{"error":{"code":"token_needed","message":"show the token","field":null}}'
+    length = Headers({"Content-Length": str(len(body))})
+    refusal = Response(403, "Forbidden", length, body)
+    with (
+        ScriptedServer(answer=refusal) as first,
+        ScriptedServer(answer=refusal) as second,
+        announced(home, first.url, pid=os.getppid()),
+        announced(home, second.url, pid=os.getpid(), age_s=1),
+        PresenceClient() as client,
+    ):
+        for ask in (lambda: client.wait_connected(0.5), client.presence):
+            with pytest.raises(ServerRefused) as caught:
+                ask()
+            text = str(caught.value)
+            refused = "refused: HTTP 403 show the token"
+            assert f"{first.url} (the Jupyter Server of this kernel): {refused}" in text
+            assert f"{second.url} (a server of this user): {refused}" in text
+            assert f"{default} (the default address): connection refused" in text
+
+
 class Nothing(BaseHTTPRequestHandler):
     """Another program's web server."""
 

@@ -1,0 +1,106 @@
+"""The server inside Jupyter Server, and kernels whose output streams through the same process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+import threading
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from tests.integration.mounted import TOKEN, MountedServer
+
+from .machine import pin
+from .servers import MAX_CLIENTS, Running
+
+LINES_PER_S = 100
+_PRINTS = f"""
+import time
+while True:
+    print("x" * 80, flush=True)
+    time.sleep({1 / LINES_PER_S})
+"""
+
+
+@contextlib.contextmanager
+def mounted(cores: Sequence[int], others: Sequence[int], kernels: int = 0) -> Iterator[Running]:
+    """Start Jupyter Server with the extension and a new database on disk.
+
+    Args:
+        cores: of the server.
+        others: of its kernels.
+        kernels: how many stream output, LINES_PER_S each, to a client that reads it.
+    """
+    with tempfile.TemporaryDirectory(prefix="htmlgraph-bench-") as home:
+        server = MountedServer(Path(home), "--max-clients", str(MAX_CLIENTS))
+        try:
+            server.start()
+            process = psutil.Process(server.pid)
+            for thread in process.threads():
+                psutil.Process(thread.id).cpu_affinity(list(cores))
+            # Agents show what the extension has left for them, not Jupyter's own token.
+            running = Running(("127.0.0.1", server.port), process, server.base, server.secret)
+            with contextlib.ExitStack() as stack:
+                for _ in range(kernels):
+                    stack.enter_context(_streaming(server))
+                for child in process.children(recursive=True):
+                    child.cpu_affinity(list(others))
+                pin(*others)
+                yield running
+        finally:
+            server.stop()
+
+
+@contextlib.contextmanager
+def _streaming(server: MountedServer) -> Iterator[None]:
+    """Run a kernel that prints until the end, and read what it prints."""
+    root = server.url.removesuffix("htmlgraph")
+    headers = {"Authorization": f"token {TOKEN}"}
+    request = urllib.request.Request(f"{root}api/kernels", b"{}", headers, method="POST")
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        kernel = json.load(answer)["id"]
+    url = f"ws{root.removeprefix('http')}api/kernels/{kernel}/channels"
+    with connect(url, additional_headers=headers, max_size=None) as channels:
+        channels.send(json.dumps(_execute(_PRINTS)))
+        reader = threading.Thread(target=_read, args=(channels,), daemon=True)
+        reader.start()
+        try:
+            yield
+        finally:
+            gone = urllib.request.Request(
+                f"{root}api/kernels/{kernel}", headers=headers, method="DELETE"
+            )
+            urllib.request.urlopen(gone, timeout=60).close()
+    reader.join()
+
+
+def _execute(code: str) -> dict[str, Any]:
+    return {
+        "header": {
+            "msg_id": "1",
+            "msg_type": "execute_request",
+            "session": "bench",
+            "username": "bench",
+            "version": "5.3",
+            "date": "2025-01-14T14:50:30Z",
+        },
+        "parent_header": {},
+        "metadata": {},
+        "content": {"code": code, "silent": False, "allow_stdin": False},
+        "channel": "shell",
+    }
+
+
+def _read(channels: ClientConnection) -> None:
+    try:
+        while True:
+            channels.recv()
+    except ConnectionClosed:
+        return

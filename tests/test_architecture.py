@@ -274,3 +274,16 @@ def test_wheel_has_its_papers(wheel_names: list[str]) -> None:
     """Licence, metadata and commands are in the wheel."""
     papers = {name.rpartition("/")[2] for name in wheel_names if ".dist-info/" in name}
     assert {"LICENSE", "METADATA", "RECORD", "WHEEL", "entry_points.txt"} <= papers
+
+
+def test_wheel_has_the_extension_of_jupyterlab(wheel_names: list[str]) -> None:
+    """Installing puts it where JupyterLab looks, under the name and version of the package."""
+    place = "data/share/jupyter/labextensions/htmlgraph-nb/"
+    found = {name.partition(place)[2] for name in wheel_names if place in name}
+    source = PACKAGES["htmlgraph_server"] / "labextension"
+    assert found == {
+        path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()
+    }
+    described = json.loads((source / "package.json").read_text(encoding="utf-8"))
+    assert (described["name"], described["version"]) == ("htmlgraph-nb", htmlgraph_nb.__version__)
+    assert described["jupyterlab"]["_build"]["load"] in found

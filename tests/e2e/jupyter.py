@@ -28,7 +28,6 @@ from tests.polling import wait_until
 
 START_S = 60.0
 STOP_S = 10.0
-TOKEN = "a-token-for-tests"
 Kind = Literal["lab", "notebook"]
 OPEN = ("--IdentityProvider.token=", "--PasswordIdentityProvider.hashed_password=")
 """Everybody may come in."""
@@ -110,12 +109,8 @@ class Jupyter:
     def address(self, name: str) -> str:
         """Return the URL that opens a notebook, and no other one from an earlier visit."""
         if self.kind == "notebook":
-            return self.page(f"notebooks/{name}")
-        return self.page(f"lab/tree/{name}?reset")
-
-    def page(self, path: str) -> str:
-        """Return the URL of a page for a browser that nobody has logged in yet."""
-        return f"{self.url}{path}{'&' if '?' in path else '?'}token={TOKEN}"
+            return f"{self.url}notebooks/{name}"
+        return f"{self.url}lab/tree/{name}?reset"
 
 
 class Notebook:

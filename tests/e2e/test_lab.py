@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
-from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 import pytest
 from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 
+from tests.integration.server import Server
 from tests.polling import wait_until
 
 from .conftest import OpenPage
-from .jupyter import START_S, TOKEN, Jupyter
+from .jupyter import START_S, Jupyter
 from .page import card, choose_view, expect_connection, field, grid
+from .test_notebook_live import hook
 
-PAYLOADS = Path(__file__).parent.parent / "payloads" / "claude_hooks"
 OPEN = "() => window.jupyterapp.commands.execute('htmlgraph-nb:open')"
 DARK = (
     "() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})"
@@ -37,21 +35,6 @@ RGB = """(variable) => {
 }"""
 
 
-def post(jupyter: Jupyter, path: str, body: dict[str, Any]) -> None:
-    """Send something to the server that is mounted in Jupyter Server."""
-    headers = {"Content-Type": "application/json", "Authorization": f"token {TOKEN}"}
-    request = Request(f"{jupyter.url}htmlgraph/{path}", json.dumps(body).encode(), headers)
-    with urlopen(request, timeout=30) as answer:
-        assert answer.status < 300
-
-
-def hook(jupyter: Jupyter, payload: str, session: str) -> str:
-    """Report what a hook of Claude Code says; return the agent's id."""
-    content = json.loads((PAYLOADS / f"{payload}.json").read_text(encoding="utf-8"))
-    post(jupyter, "api/hooks/claude", {**content, "session_id": session})
-    return f"claude-{session[:8]}"
-
-
 def status(page: Page) -> Locator:
     """Return the item of the status bar, by its name for a screen reader."""
     return page.get_by_role("button", name="Agent monitor:")
@@ -64,7 +47,7 @@ def tabs(page: Page) -> Locator:
 
 def open_lab(jupyter: Jupyter, open_page: OpenPage, **context: Any) -> Page:
     """Open JupyterLab with nothing in it but the launcher."""
-    page: Page = open_page(jupyter.page("lab?reset"), **context).page
+    page: Page = open_page(f"{jupyter.url}lab?reset", **context).page
     expect(launcher_tile(page)).to_be_visible(timeout=START_S * 1000)
     return page
 
@@ -74,7 +57,9 @@ def launcher_tile(page: Page) -> Locator:
     return page.locator(".jp-LauncherCard").filter(has_text="Agent monitor")
 
 
-def test_the_tile_opens_a_live_tab(jupyter: Jupyter, open_page: OpenPage) -> None:
+def test_the_tile_opens_a_live_tab(
+    jupyter: Jupyter, presence_server: Server, open_page: OpenPage
+) -> None:
     """Tile, tab, a hook outside, the status bar: all in one window, and there is one tab."""
     page = open_lab(jupyter, open_page)
     expect(status(page)).not_to_have_text(re.compile("connect"))
@@ -83,18 +68,14 @@ def test_the_tile_opens_a_live_tab(jupyter: Jupyter, open_page: OpenPage) -> Non
     expect(tabs(page)).to_have_count(1)
 
     session = str(uuid.uuid4())
-    agent = hook(jupyter, "post_tool_use", session)
+    agent = hook(presence_server, "post_tool_use", session)
     expect(field(page, agent, "tool")).to_have_text("Write")
     expect(status(page)).to_have_text(re.compile(r"^\d+ active"))
-    hook(jupyter, "permission_request", session)
+    hook(presence_server, "permission_request", session)
     expect(card(page, agent)).to_have_attribute("data-attention", "")
     expect(status(page)).to_have_text(re.compile(r"^\d+ active · \d+ waiting"))
-    post(
-        jupyter,
-        "api/events",
-        {"agent_id": agent, "event_type": "completion", "cost_tokens": 1234567},
-    )
-    expect(status(page)).to_have_text(re.compile(r" · \d\.\d+\sM tokens$"))
+    presence_server.send(agent, "completion", cost_tokens=1_234_567)
+    expect(status(page)).to_have_text(re.compile(r" · [\d.]+\sM tokens$"))
 
     card(page, agent).click()
     expect(page.locator('[data-panel="details"] [data-event]').first).to_be_visible()
@@ -106,24 +87,28 @@ def test_the_tile_opens_a_live_tab(jupyter: Jupyter, open_page: OpenPage) -> Non
     expect(tabs(page)).to_have_count(1)
 
 
-def test_the_tab_survives_a_reload(jupyter: Jupyter, open_page: OpenPage) -> None:
+def test_the_tab_survives_a_reload(
+    jupyter: Jupyter, presence_server: Server, open_page: OpenPage
+) -> None:
     """After a reload of Lab the tab is there, once, with the view that was chosen."""
-    agent = hook(jupyter, "post_tool_use", str(uuid.uuid4()))
+    agent = hook(presence_server, "post_tool_use", str(uuid.uuid4()))
     page = open_lab(jupyter, open_page)
     page.evaluate(OPEN)
     expect(card(page, agent)).to_be_visible()
     choose_view(page, "table")
     saved = ["htmlgraph-nb:agents", "view=table"]
     wait_until(lambda: page.evaluate(SAVED, saved), "the saved window", START_S, pause_s=0.1)
-    page.goto(jupyter.page("lab"))
+    page.goto(f"{jupyter.url}lab")
     expect(card(page, agent)).to_be_visible(timeout=START_S * 1000)
     expect(grid(page)).to_have_attribute("data-view", "table")
     expect(tabs(page)).to_have_count(1)
 
 
-def test_it_has_the_colours_of_lab(jupyter: Jupyter, open_page: OpenPage) -> None:
+def test_it_has_the_colours_of_lab(
+    jupyter: Jupyter, presence_server: Server, open_page: OpenPage
+) -> None:
     """Light and dark are Lab's own, without a reload, whatever the system prefers."""
-    hook(jupyter, "post_tool_use", str(uuid.uuid4()))
+    hook(presence_server, "post_tool_use", str(uuid.uuid4()))
     page = open_lab(jupyter, open_page, color_scheme="light")
     page.evaluate(OPEN)
     seen = []
@@ -138,10 +123,10 @@ def test_it_has_the_colours_of_lab(jupyter: Jupyter, open_page: OpenPage) -> Non
 
 
 def test_the_status_bar_says_when_there_is_no_connection(
-    jupyter: Jupyter, open_page: OpenPage
+    jupyter: Jupyter, presence_server: Server, open_page: OpenPage
 ) -> None:
     """A lost connection is told, and is made again without anybody doing anything."""
-    hook(jupyter, "post_tool_use", str(uuid.uuid4()))
+    hook(presence_server, "post_tool_use", str(uuid.uuid4()))
     watched = open_page("about:blank")
     page = watched.page
     sockets: list[WebSocketRoute] = []
@@ -151,7 +136,7 @@ def test_the_status_bar_says_when_there_is_no_connection(
         sockets.append(socket)
 
     page.route_web_socket(re.compile("/htmlgraph/ws/broadcasts"), route)
-    page.goto(jupyter.page("lab?reset"))
+    page.goto(f"{jupyter.url}lab?reset")
     expect(status(page)).to_have_text(re.compile(r"\d active"), timeout=START_S * 1000)
     sockets[0].close(code=1001, reason="a test closes it")
     expect(status(page)).to_have_text("Agents: not connected")
@@ -161,10 +146,12 @@ def test_the_status_bar_says_when_there_is_no_connection(
 
 
 @pytest.mark.parametrize("jupyter", ["notebook"], indirect=True)
-def test_notebook_7_opens_a_page_of_its_own(jupyter: Jupyter, open_page: OpenPage) -> None:
+def test_notebook_7_opens_a_page_of_its_own(
+    jupyter: Jupyter, presence_server: Server, open_page: OpenPage
+) -> None:
     """There the menu opens the page in a tab of the browser; a status bar there is none."""
-    agent = hook(jupyter, "post_tool_use", str(uuid.uuid4()))
-    watched = open_page(jupyter.page("tree"))
+    agent = hook(presence_server, "post_tool_use", str(uuid.uuid4()))
+    watched = open_page(f"{jupyter.url}tree")
     watched.allowed.extend(jupyter.own_faults)
     page = watched.page
     page.get_by_role("menuitem", name="View").first.click(timeout=START_S * 1000)

@@ -16,6 +16,7 @@ from urllib.request import urlopen
 
 import psutil
 import pytest
+from jupyter_client.manager import KernelManager
 
 import htmlgraph_nb as hg
 from htmlgraph_nb.client import local_server
@@ -23,6 +24,7 @@ from tests.polling import wait_until
 
 from .announced import files_of
 from .server import clean_environ
+from .test_grid_kernel import Kernel
 
 
 @pytest.fixture(autouse=True)
@@ -191,3 +193,27 @@ def test_an_interrupt_of_a_cell_does_not_end_it(tmp_path: Path) -> None:
         assert child.stdout.readline() == "interrupted\n"
         assert child.communicate("\n", timeout=60) == ("True\n", "")
     wait_until(lambda: ended(told["pid"]), "the server's end")
+
+
+def test_in_a_kernel(tmp_path: Path) -> None:
+    """A notebook without a server starts one and sees its own agent; a restart ends it."""
+    manager = KernelManager(kernel_name="python3")
+    environ = {**clean_environ(tmp_path), "IPYTHONDIR": str(tmp_path / "ipython")}
+    manager.start_kernel(env=environ, cwd=str(tmp_path))
+    client = manager.blocking_client()
+    try:
+        client.start_channels()
+        client.wait_for_ready(timeout=60)
+        kernel = Kernel(client)
+        kernel.run("import htmlgraph_nb as hg\nserver = hg.start_server()\ngrid = hg.AgentGrid()")
+        kernel.run("sdk = hg.SDK('in-the-kernel')\nsdk.tool('Bash')")
+        kernel.run("grid._client.wait_for(lambda agents: 'in-the-kernel' in agents, 30)")
+        (output,) = kernel.run("grid")
+        assert "1 active; http://127.0.0.1:" in output["data"]["text/plain"]
+        (output,) = kernel.run("print(server.pid)")
+        manager.restart_kernel(now=True)
+        wait_until(lambda: ended(int(output["text"])), "the server's end")
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+        manager.cleanup_resources()

@@ -71,7 +71,7 @@ def loaded_by(module: str) -> frozenset[str]:
         text=True,
         check=False,
         cwd=ROOT,
-        timeout=60,
+        timeout=110,
     )
     assert run.returncode == 0, run.stderr
     return frozenset(json.loads(run.stdout))

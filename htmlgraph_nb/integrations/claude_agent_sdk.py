@@ -9,23 +9,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar, get_args
-
-try:
-    from claude_agent_sdk import HookMatcher
-    from claude_agent_sdk.types import HookEvent
-except ImportError as error:
-    raise ImportError(
-        f"the Claude Agent SDK cannot be loaded ({error}), and its hooks need it: "
-        "pip install claude-agent-sdk",
-        name=error.name,
-    ) from None
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from ..connectors.claude import events_from_hook
 from ..sdk import SDK
 from .claude_messages import SOURCE, MessageReader
 from .guard import harmless
 from .handles import handle
+
+if TYPE_CHECKING:
+    from claude_agent_sdk import HookMatcher
+    from claude_agent_sdk.types import HookEvent
 
 __all__ = ["htmlgraph_hooks", "htmlgraph_messages"]
 
@@ -41,16 +35,29 @@ def htmlgraph_hooks(
 ) -> dict[HookEvent, list[HookMatcher]]:
     """Return hooks that report tools, prompts, subagents, permissions and ends of turns.
 
-    They decide nothing: each answers at once, with an empty decision.
+    They decide nothing: each answers at once, with an empty decision. Where the SDK is told to load
+    a user's settings (``setting_sources``) to which ``htmlgraph-nb connect claude`` has added its
+    hooks, those tell the same already, and these are not needed.
 
     Args:
         agent_id: of the main agent; None: as the sessions of Claude Code are called.
         sdk: the handle through which they report; None: the one that is open around, else an own.
         hooks: hooks of your own, which stay before these.
 
+    Raises:
+        ImportError: the Claude Agent SDK is not installed.
+
     Example:
         >>> options = ClaudeAgentOptions(hooks=htmlgraph_hooks("researcher"))  # doctest: +SKIP
     """
+    try:
+        from claude_agent_sdk import HookMatcher
+    except ImportError as error:
+        raise ImportError(
+            f"the Claude Agent SDK cannot be loaded ({error}), and its hooks need it: "
+            "pip install claude-agent-sdk",
+            name=error.name,
+        ) from None
     reporter = sdk or handle(_HANDLE)
 
     async def report(hook_input: Any, tool_use_id: str | None, context: Any) -> dict[str, Any]:
@@ -96,6 +103,8 @@ async def htmlgraph_messages(
 
 def _known_events() -> list[HookEvent]:
     """Return the names of all hooks that the installed SDK knows."""
+    from claude_agent_sdk.types import HookEvent
+
     parts = get_args(HookEvent)
     return [name for part in parts for name in (get_args(part) or (part,))]
 

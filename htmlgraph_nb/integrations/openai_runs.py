@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
-from ..connectors.fields import identifier, mapping, text
+from ..connectors.fields import identifier, text
 from ..sdk import SDK
 from .agent_runs import AgentRun, AgentRuns
+from .openai_spans import Span, Trace, error_kind, gave_nothing, line_of, was_denied
 from .usage import openai_tokens
 
 SOURCE = "openai-agents"
@@ -26,62 +26,6 @@ MAX_SPANS = 10_000
 _MAX_TRACES = 1_000
 _ANSWERS = ("generation", "response")
 _PASSED = ("task", "turn", "handoff", "speech_group")
-_DENIED = "manually rejected by user"
-_ERRORS = frozenset(
-    {
-        "Error",
-        "Error getting response",
-        "Error in agent run",
-        "Error running tool",
-        "Error running tool (non-fatal)",
-        "Error streaming response",
-        "Guardrail tripwire triggered",
-        "Max turns exceeded",
-    }
-)
-"""The SDK's own words; others may be a program's, or a person's."""
-
-
-@dataclass(slots=True, eq=False)
-class _Trace:
-    """One workflow.
-
-    Attributes:
-        lasts: its session is a group's and outlives it; ``over``: it ended, and may go on.
-        handed: who handed over to an agent, by that one's name.
-        roots: the agents that nobody of the workflow started, as they last ended well.
-        pending: ids of the tool calls that wait for approval, by agent and tool.
-    """
-
-    name: str
-    session_id: str
-    lasts: bool
-    over: bool = False
-    handed: dict[str, AgentRun] = field(default_factory=dict)
-    last: AgentRun | None = None
-    roots: dict[str, AgentRun] = field(default_factory=dict)
-    implied: AgentRun | None = None
-    pending: dict[tuple[str, str], list[str]] = field(default_factory=dict)
-
-
-@dataclass(slots=True, eq=False)
-class _Span:
-    """One span that goes on.
-
-    Attributes:
-        agent: in whose turn it is; None: in nobody's.
-        turn: the span of that turn, which holds the calls that may wait for approval, and the
-            failure with which its loop last stopped.
-    """
-
-    trace: _Trace
-    parent: _Span | None
-    agent: AgentRun | None
-    began: float
-    call_id: str = ""
-    failure: Any = None
-    held: list[tuple[str, _Span, str, float]] = field(default_factory=list)
-    turn: _Span | None = None
 
 
 class OpenAIRuns:
@@ -95,8 +39,8 @@ class OpenAIRuns:
     def __init__(self, sdk: SDK, clock: Callable[[], float] = time.monotonic) -> None:
         self._agents = AgentRuns(sdk, SOURCE)
         self._clock = clock
-        self._traces: dict[str, _Trace] = {}
-        self._spans: dict[str, _Span] = {}
+        self._traces: dict[str, Trace] = {}
+        self._spans: dict[str, Span] = {}
         self._lock = threading.RLock()
 
     def start_trace(self, trace: Any) -> None:
@@ -108,19 +52,10 @@ class OpenAIRuns:
     def end_trace(self, trace: Any) -> None:
         """Take the end of a workflow, and with it of its session unless that is a group's."""
         with self._lock:
-            key = str(trace.trace_id)
-            known = self._traces.get(key)
-            if known is None or known.over:
-                return
-            known.over = True
-            if known.implied is not None:
-                self._agents.end(known.implied, "stop")
-            if not known.lasts:
-                for run in known.roots.values():
-                    self._agents.end_session(run)
-            known.roots.clear()
-            if not known.pending:
-                del self._traces[key]
+            known = self._traces.get(str(trace.trace_id))
+            if known is not None and not known.over:
+                known.over = True
+                self._close(known)
 
     def start_span(self, span: Any) -> None:
         """Take the start of a span."""
@@ -129,7 +64,7 @@ class OpenAIRuns:
             trace = self._traces.get(str(span.trace_id)) or self._trace(span.trace_id, None, None)
             parent = self._spans.get(str(span.parent_id))
             agent = None if parent is None else parent.agent
-            now = _Span(trace, parent, agent, self._clock())
+            now = Span(trace, parent, agent, self._clock())
             now.turn = None if parent is None else parent.turn
             while len(self._spans) >= MAX_SPANS:
                 del self._spans[next(iter(self._spans))]
@@ -168,23 +103,24 @@ class OpenAIRuns:
             elif data.type not in _PASSED:
                 self._note(key, now, data, span.error)
 
-    def _trace(self, trace_id: object, name: object, group: str | None) -> _Trace:
+    def _trace(self, trace_id: object, name: object, group: str | None) -> Trace:
         key = str(trace_id)
         known = self._traces.get(key)
         if known is not None:
             known.over = False
             return known
-        trace = _Trace(text(name) or "agent", group or key[:256], group is not None)
+        trace = Trace(key, text(name) or "agent", group or key[:256], group is not None)
         while len(self._traces) >= _MAX_TRACES:
             del self._traces[next(iter(self._traces))]
         self._traces[key] = trace
         return trace
 
-    def _begin(self, key: str, span: _Span, name: str) -> None:
+    def _begin(self, key: str, span: Span, name: str) -> None:
         trace, parent = span.trace, span.agent
+        trace.n_open += 1
         if parent is None:
             parent = trace.handed.pop(name, None)
-            line = {} if parent is None else _line(parent)
+            line = {} if parent is None else line_of(parent)
             if name in line:
                 # Handed back: it goes on as what it was before.
                 parent = line[name].parent
@@ -195,27 +131,47 @@ class OpenAIRuns:
         if parent is None:
             trace.roots[span.agent.agent_id] = span.agent
 
-    def _end(self, span: _Span, error: Any) -> None:
+    def _end(self, span: Span, error: Any) -> None:
         run, trace = span.agent, span.trace
         if run is None:
             return
-        if error is None and not span.held:
-            self._agents.end(run, "stop")
-            if trace.over and not trace.lasts and run.parent is None:
-                self._agents.end_session(run)
-            return
-        trace.roots.pop(run.agent_id, None)
+        trace.n_open -= 1
+        trace.pending = {key: ids for key, ids in trace.pending.items() if key[0] != run.agent_id}
         if error is not None:
+            trace.roots.pop(run.agent_id, None)
             self._release(span)
-            self._agents.end(run, "error", _kind(error))
-            return
-        # No turn came after a call that gave nothing: it waits for approval.
+            self._agents.end(run, "error", error_kind(error))
+        elif span.held:
+            self._wait(span, run)
+        else:
+            self._agents.end(run, "stop")
+        if trace.over and trace.n_open == 0:
+            self._close(trace)
+
+    def _wait(self, span: Span, run: AgentRun) -> None:
+        """Report that a person is asked: no turn came after a call that gave nothing."""
+        trace = span.trace
         for number, (_, call, name, _) in enumerate(span.held):
             trace.pending.setdefault((run.agent_id, name), []).append(call.call_id)
             self._agents.ask(run, name, number)
+        if run.parent is not None:
+            trace.handed[run.name] = run.parent
+        trace.roots.pop(run.agent_id, None)
         self._agents.end(run, "waiting")
 
-    def _answer(self, key: str, span: _Span, data: Any, error: Any) -> None:
+    def _close(self, trace: Trace) -> None:
+        """Report the end of a workflow that waits for nobody."""
+        if trace.pending:
+            return
+        self._traces.pop(trace.key, None)
+        if trace.implied is not None:
+            self._agents.end(trace.implied, "stop")
+        if not trace.lasts:
+            for run in trace.roots.values():
+                self._agents.end_session(run)
+        trace.roots.clear()
+
+    def _answer(self, key: str, span: Span, data: Any, error: Any) -> None:
         response = getattr(data, "response", None)
         usage = getattr(data, "usage", None) or getattr(response, "usage", None)
         model = getattr(response, "model", None) or getattr(data, "model", None)
@@ -224,19 +180,19 @@ class OpenAIRuns:
         if error is None or tokens:
             self._agents.answer(owner, key, model, tokens, taken)
         if error is not None:
-            self._agents.note(owner, key, error=_kind(error))
+            self._agents.note(owner, key, error=error_kind(error))
 
-    def _end_call(self, key: str, span: _Span, data: Any, error: Any) -> None:
+    def _end_call(self, key: str, span: Span, data: Any, error: Any) -> None:
         name, taken = str(data.name), self._clock() - span.began
-        if error is None and span.turn is not None and _gave_nothing(data):
+        if error is None and span.turn is not None and gave_nothing(data):
             span.turn.held.append((key, span, name, taken))
-        elif error is not None and _DENIED in str(_data_of(error).get("error")):
+        elif was_denied(error):
             self._agents.denied(self._owner(span), key, span.call_id, name)
         else:
-            kind = None if error is None else _kind(error)
+            kind = None if error is None else error_kind(error)
             self._agents.tool_end(self._owner(span), key, span.call_id, name, taken, kind)
 
-    def _release(self, span: _Span) -> None:
+    def _release(self, span: Span) -> None:
         """Report the tools that turned out to have run, as their agent's loop goes on."""
         turn = span.turn
         if turn is None or turn.agent is None:
@@ -245,7 +201,7 @@ class OpenAIRuns:
             self._agents.tool_end(turn.agent, key, call.call_id, name, taken)
         turn.held.clear()
 
-    def _note(self, key: str, span: _Span, data: Any, error: Any) -> None:
+    def _note(self, key: str, span: Span, data: Any, error: Any) -> None:
         triggered = getattr(data, "triggered", None)
         self._agents.note(
             self._owner(span),
@@ -253,10 +209,10 @@ class OpenAIRuns:
             span=text(data.type, 64),
             name=text(getattr(data, "name", None), 128),
             triggered=triggered if isinstance(triggered, bool) else None,
-            error=None if error is None else _kind(error),
+            error=None if error is None else error_kind(error),
         )
 
-    def _owner(self, span: _Span) -> AgentRun:
+    def _owner(self, span: Span) -> AgentRun:
         """Return the agent around a span, else the last one, else one of the workflow's name."""
         trace = span.trace
         found = span.agent or trace.last or trace.implied
@@ -265,31 +221,3 @@ class OpenAIRuns:
                 f"{trace.session_id}:workflow", trace.name, trace.session_id, lasts=trace.lasts
             )
         return found
-
-
-def _line(run: AgentRun) -> dict[str, AgentRun]:
-    """Return an agent and those above it, by name."""
-    found: dict[str, AgentRun] = {}
-    one: AgentRun | None = run
-    while one is not None:
-        found.setdefault(one.name, one)
-        one = one.parent
-    return found
-
-
-def _gave_nothing(data: Any) -> bool:
-    """Whether a call was recorded with what went in and with nothing that came out.
-
-    So is one that waits for a person's approval, and one whose function returned None.
-    """
-    return getattr(data, "input", None) is not None and getattr(data, "output", None) is None
-
-
-def _kind(error: Any) -> str:
-    """Return the SDK's own words for an error, without its data."""
-    message = mapping(error).get("message")
-    return message if isinstance(message, str) and message in _ERRORS else "error"
-
-
-def _data_of(error: Any) -> Mapping[str, Any]:
-    return mapping(mapping(error).get("data"))

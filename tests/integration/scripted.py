@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -16,6 +17,9 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
 Step = Callable[[ServerConnection], object]
+
+# Older versions of websockets log a plain HTTP request as an error.
+_quiet = logging.Logger("scripted", logging.CRITICAL + 1)
 
 
 def presence(agent_id: str, seq: int, **fields: Any) -> dict[str, Any]:
@@ -104,7 +108,12 @@ class ScriptedServer:
         self.received: list[str] = []
         self._answer = answer
         self._server: Server = serve(
-            self._handle, "127.0.0.1", 0, process_request=self._process, compression=None
+            self._handle,
+            "127.0.0.1",
+            0,
+            process_request=self._process,
+            compression=None,
+            logger=_quiet,
         )
         self.port = self._server.socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"

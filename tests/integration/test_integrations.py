@@ -131,7 +131,8 @@ for name in ("langchain_core", "agents", "claude_agent_sdk"):
     sys.modules[name] = None
 import htmlgraph_nb
 try:
-    import htmlgraph_nb.integrations.{module}
+    from htmlgraph_nb.integrations.{module} import *
+    htmlgraph_hooks()
 except ImportError as error:
     print(error)
 """

@@ -257,6 +257,21 @@ def test_an_approval_is_waited_for(sdk: Collecting) -> None:
     assert {one.agent_id for one in sdk.events} == {"a"}
 
 
+def test_an_approval_after_a_handoff(sdk: Collecting) -> None:
+    """Who waits stays the child that it was, and the session of both ends with the answer's run."""
+    cleaner = Agent("cleaner", model=Played(calls(("delete", {"path": "x"})), says()))
+    cleaner.tools = [delete]
+    boss = Agent("boss", model=Played(calls(("transfer_to_cleaner", {}))), handoffs=[cleaner])
+    found = run(boss)
+    assert not sdk.of("session_end")
+    state = found.to_state()
+    state.approve(found.interruptions[0])
+    run(boss, state)
+    assert {one.agent_id for one in sdk.events} == {"boss", "boss/cleaner"}
+    assert sdk.kinds("boss/cleaner")[-1] == sdk.kinds("boss")[-1] == "session_end"
+    assert len(sdk.of("tool_execute")) == 1
+
+
 def test_a_refusal_is_an_answer(sdk: Collecting) -> None:
     """A call that the person does not allow is neither a tool nor an error."""
     again = ResponseFunctionToolCall(

@@ -369,5 +369,5 @@ def test_hook_loads_the_standard_library_alone(home: Path) -> None:
     )
     added = {name.partition(".")[0] for name in loaded - set(bare.stdout.decode().split())}
     assert added - sys.stdlib_module_names == {"htmlgraph_nb"}
-    own = {name for name in loaded if name.startswith("htmlgraph_nb")}
-    assert own == {"htmlgraph_nb", "htmlgraph_nb.hook", "htmlgraph_nb.locations"}
+    own = {name for name in loaded if name.startswith("htmlgraph_nb.")}
+    assert own == {f"htmlgraph_nb.{name}" for name in ("hook", "hook_delivery", "locations")}

@@ -7,6 +7,7 @@ first request, and the database is opened for the first one that is let in.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import re
@@ -176,6 +177,8 @@ class HtmlgraphExtension(ExtensionApp):
             manager.close()
             raise
         lifecycle.start()
+        # Jupyter Server has many objects: searched for cycles, they would hold up every frame.
+        gc.freeze()
         return lifecycle
 
     async def stop_extension(self) -> None:

@@ -137,7 +137,10 @@ class OtlpConnection(Connection):
             records.append((attributes_of(session, self.sent), round(at * 1e9) + 1_000 * place))
             self.sent += 1
         body = ENCODERS[self.encoding](records)
-        head = f"POST /v1/logs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {_MIMES[self.encoding]}"
+        head = (
+            f"POST {self.base.decode()}/v1/logs HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            f"{self.access.decode()}Content-Type: {_MIMES[self.encoding]}"
+        )
         if self.compressed:
             body = gzip.compress(body, 1)
             head += "\r\nContent-Encoding: gzip"
@@ -167,7 +170,7 @@ def main() -> None:
     run = uuid.uuid4().hex
     for sessions in shared(options.agents, options.connections):
         plain = connect(options.url, sessions, False)
-        connection = OtlpConnection(plain.socket, sessions, False)
+        connection = OtlpConnection(plain.socket, sessions, False, plain.base, plain.access)
         connection.encoding, connection.compressed = options.encoding, options.gzip
         connection.run = run
         connections.append(connection)

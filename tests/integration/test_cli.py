@@ -66,7 +66,7 @@ def test_help_names_every_setting(tmp_path: Path, command: str) -> None:
     """Each setting is listed with its flag, its variable and its default."""
     text = re.sub(r"\s+", " ", run(tmp_path, command, "--help").stdout)
     for setting in SETTINGS:
-        found = re.search(rf"{setting.flag} [A-Z]+ (.*?); also {setting.variable}\b", text)
+        found = re.search(rf"{setting.flag} \[?[A-Z]+\]? (.*?); also {setting.variable}\b", text)
         assert found, setting.name
         if setting.default_text:
             assert f"(default: {setting.default_text})" in found[1], setting.name

@@ -315,6 +315,7 @@ def test_the_extension_loads_little() -> None:
         "htmlgraph_nb.evidence",
         "htmlgraph_nb.locations",
         "htmlgraph_nb.model",
+        "htmlgraph_nb.openings",
         "htmlgraph_nb.roster",
         "htmlgraph_nb.state",
         "htmlgraph_nb.storage",

@@ -29,7 +29,7 @@ from .servers import Poster, Running, htmlgraph, preload, running
 from .table import print_figures
 
 WARM_UP_S = 1.0
-DRAIN_S = 90.0
+DRAIN_S = 30.0
 AGENTS = 200
 CASES = ("none", "protobuf", "protobuf+gzip", "json", "events", "peer")
 

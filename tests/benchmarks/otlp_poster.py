@@ -39,7 +39,7 @@ def attributes_of(session: str, n: int) -> dict[str, str | int | float]:
             **common,
             "event.name": "tool_result",
             "tool_name": TOOLS[n % len(TOOLS)],
-            "tool_use_id": f"toolu_{n:024x}",
+            "tool_use_id": f"toolu_{session[:8]}{n:016x}",
             "success": "true",
             "duration_ms": str(5 + n % 900),
             "tool_input_size_bytes": "47",

@@ -39,10 +39,16 @@ _quiet.setLevel(logging.INFO)
 def open_socket(address: Address, timeout_s: float) -> socket.socket:
     """Return a TCP socket to the server itself: no proxy, and so nobody else sees the token.
 
+    Args:
+        timeout_s: seconds to connect; reading may then wait as long as it likes.
+
     Raises:
         OSError: the server cannot be reached.
     """
-    return socket.create_connection((address.host, address.port), timeout_s)
+    opened = socket.create_connection((address.host, address.port), timeout_s)
+    # Older versions of websockets leave it as it is, and would take silence for an end.
+    opened.settimeout(None)
+    return opened
 
 
 class Link:

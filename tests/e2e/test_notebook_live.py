@@ -29,11 +29,11 @@ pytestmark = pytest.mark.parametrize("jupyter", KINDS, indirect=True)
 SHOW = "from htmlgraph_nb import AgentGrid\ngrid = AgentGrid({url!r})\ngrid"
 SLEEP = "import time\ntime.sleep(20)"
 COUNT = """
-import json, threading
+import json, re, threading
 import comm, psutil
 from ipywidgets.widgets.widget import _instances
 print(json.dumps({
-    "threads": sorted(one.name for one in threading.enumerate()),
+    "threads": sorted(re.sub("^Thread-[0-9]+", "", one.name) for one in threading.enumerate()),
     "sockets": sum(
         one.status == "ESTABLISHED" and one.raddr.port == PORT
         for one in psutil.Process().net_connections("tcp")
@@ -57,6 +57,9 @@ new MutationObserver((records, observer) => {
 def hook(server: Server, payload: str, session: str) -> str:
     """Run the hook as Claude Code does, in a process of its own; return the agent's id."""
     content = json.loads((PAYLOADS / f"{payload}.json").read_text(encoding="utf-8"))
+    if "tool_use_id" in content:
+        # A call is one call, whichever session tells of it.
+        content["tool_use_id"] = f"toolu_{uuid.uuid4().hex}"
     done = subprocess.run(
         [sys.executable, "-m", "htmlgraph_nb.hook"],
         input=json.dumps({**content, "session_id": session}).encode(),

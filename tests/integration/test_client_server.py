@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from htmlgraph_nb.client.presence_client import PresenceClient
@@ -32,6 +34,20 @@ def test_the_http_calls_do_what_they_say(server):
             lambda agents: "a" in agents and agents["a"].status == "offline" and agents["a"], 10
         )
         assert gone == client.agent("a")
+
+
+def test_silence_is_no_end(server, monkeypatch):
+    """A server of which nothing is heard for longer than connecting may take stays connected."""
+    monkeypatch.setattr("htmlgraph_nb.client.link.OPEN_TIMEOUT_S", 0.5)
+    states = []
+    with PresenceClient(server.url) as client:
+        client.wait_connected(10)
+        client.on_connection(lambda connection: states.append(connection.state))
+        end = time.monotonic() + 1.5
+        wait_until(lambda: time.monotonic() > end, "the end of the silence")
+        server.send("a")
+        client.wait_for(lambda agents: "a" in agents, 10)
+    assert states == ["closed"]
 
 
 def test_a_refused_call_carries_the_servers_words(server):

@@ -17,8 +17,8 @@ CHECKS = (
     ("mypy",),
 )
 RUNS = (
-    ("--ignore=tests/e2e", "--numprocesses=logical", "--maxprocesses=4", "--dist=loadfile"),
-    ("tests/e2e",),
+    ("--ignore=tests/e2e", "--numprocesses=3", "--dist=worksteal"),
+    ("tests/e2e", "--numprocesses=2", "--dist=loadfile"),
 )
 """All tests: the browser's by themselves, as a person's browser is not fought over either."""
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from math import inf
 from typing import Any
 
 from .model import Event
@@ -100,19 +101,25 @@ def price_of(event: Event) -> float | None:
     if entry is None:
         return None
     kinds = (fresh, read, short, long, output)
-    if entry.limits or entry.sizes:
+    most, rates = _flat_rates(entry)
+    if fresh + read + short + long >= most:
         return _asked(entry, event.timestamp or utc_now(), kinds)
-    rates = _flat_rates(entry)
-    return sum(n * rate for n, rate in zip(kinds, rates, strict=True)) if rates else None
+    return sum(n * rate for n, rate in zip(kinds, rates, strict=True))
 
 
 @cache
-def _flat_rates(entry: Listed) -> tuple[float, ...]:
-    """Return the dollars of one token of each kind, for a model whose prices depend on nothing."""
-    many = 1_000_000
+def _flat_rates(entry: Listed) -> tuple[float, tuple[float, ...]]:
+    """Return below how many tokens of input prices depend on nothing, and those of one token.
+
+    The package takes long to answer, and it is asked for each event of a model.
+    """
+    most = min(entry.sizes, default=inf)
+    many = min(entry.sizes, default=2_000_000) // 2
+    if entry.limits or not many:
+        return 0, (0.0,) * 5
     at = datetime(2025, 1, 1, tzinfo=UTC)
     units = [tuple(many if kind == place else 0 for kind in range(5)) for place in range(5)]
-    return tuple(_asked(entry, at, unit) / many for unit in units)
+    return most, tuple(_asked(entry, at, unit) / many for unit in units)
 
 
 def _asked(entry: Listed, at: datetime, kinds: tuple[int, ...]) -> float:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import TypeVar
 
 from .checks import MAX_ID_CHARS, MAX_INTEGER
@@ -40,6 +41,9 @@ _SIGNS: dict[str, tuple[str, ...]] = {
 """Event type → what it is a sign of; any other type is activity."""
 MEANINGFUL = frozenset(_SIGNS)
 """Event types with a meaning; all others are signs of life and work only."""
+
+_FACTS = ("feature_id", "tool_name", "model", "project", "host", "parent_agent_id")
+_facts_of: Callable[[Event], tuple[str | None, ...]] = attrgetter(*_FACTS)
 
 Price = Callable[[Event], float | None]
 """Returns the US dollars of an event; None where they are not known."""
@@ -127,10 +131,10 @@ def _enter_session(state: AgentState, event: Event) -> None:
 
 
 def _learn_facts(state: AgentState, event: Event, late: bool) -> None:
-    for name in ("feature_id", "tool_name", "model", "project", "host", "parent_agent_id"):
-        value = getattr(event, name)
-        if value is not None and (not late or getattr(state, name) is None):
-            setattr(state, name, value)
+    facts = state.__dict__
+    for name, value in zip(_FACTS, _facts_of(event), strict=True):
+        if value is not None and (not late or facts[name] is None):
+            facts[name] = value
 
 
 def _moment(state: AgentState, event: Event, at: datetime, late: bool) -> datetime:
@@ -147,10 +151,11 @@ def _learn_evidence(state: AgentState, event: Event, at: datetime) -> None:
     kind = event.event_type
     signs = signs_of(kind)
     if signs:
-        known = state.latest
-        dates = {sign: _worked_at(event, at) if sign == WORK else at for sign in signs}
-        fresh = {sign: date for sign, date in dates.items() if date >= known.get(sign, date)}
-        state.latest = {**known, **fresh}
+        latest = state.latest = dict(state.latest)
+        for sign in signs:
+            date = _worked_at(event, at) if sign == WORK else at
+            if date >= latest.get(sign, date):
+                latest[sign] = date
     learn = _LEARN.get(kind)
     if learn is not None:
         learn(state, event, at)

@@ -115,7 +115,7 @@ class Event:
         """All tokens of this event: ``cost_tokens``, else the sum of the five kinds."""
         if self.cost_tokens is not None:
             return self.cost_tokens
-        return min(sum(count for count in token_counts(self) if count), MAX_INTEGER)
+        return min(sum(filter(None, token_counts(self))), MAX_INTEGER)
 
     @classmethod
     def from_dict(cls, data: object, *, keep_unknown: bool = False) -> Event:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from math import inf
+from operator import mul
 from typing import Any
 
 from .model import Event
@@ -104,7 +105,7 @@ def price_of(event: Event) -> float | None:
     most, rates = _flat_rates(entry)
     if fresh + read + short + long >= most:
         return _asked(entry, event.timestamp or utc_now(), kinds)
-    return sum(n * rate for n, rate in zip(kinds, rates, strict=True))
+    return sum(map(mul, kinds, rates))
 
 
 @cache

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from .checks import MAX_INTEGER
 from .errors import CapacityError
@@ -36,8 +37,7 @@ class Limits:
     max_agents: int = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One numbered change of one agent.
 
     Attributes:

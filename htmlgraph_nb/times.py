@@ -30,7 +30,7 @@ def from_micros(micros: int) -> datetime:
 
 def to_rfc3339(moment: datetime) -> str:
     """Return ``moment`` as RFC 3339 text in UTC with six decimals and ``Z``."""
-    m = utc(moment)
+    m = moment if moment.tzinfo is UTC else utc(moment)
     parts = (m.year, m.month, m.day, m.hour, m.minute, m.second, m.microsecond)
     # Twice as fast as isoformat(), and each message has three of them.
     return "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ" % parts  # noqa: UP031

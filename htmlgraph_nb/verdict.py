@@ -66,6 +66,8 @@ def _runs_tool(state: AgentState) -> Verdict | None:
 
 def _has_children(state: AgentState) -> Verdict | None:
     # Trap: the parent's turn can be over while its subagents and background tasks go on.
+    if not state.children and not state.background:
+        return None
     n_tasks = sum(key.startswith(TASK) for key in state.children)
     n = len(state.children) - n_tasks
     if n:

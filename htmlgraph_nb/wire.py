@@ -14,7 +14,7 @@ from typing import Any
 
 from .checks import check_text, clip, kind_of, unknown_field
 from .errors import InvalidEvent, MessageTooLarge, WireError
-from .model import AgentPresence
+from .model import PRESENCE_COLUMNS, AgentPresence
 from .times import to_rfc3339
 
 PROTOCOL_VERSION = 1
@@ -71,6 +71,7 @@ class Cursor:
         return cls(epoch, int(seq))
 
 
+_MAY_BE_LEFT_OUT = PRESENCE_COLUMNS[8:]
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _ascii_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
@@ -92,12 +93,13 @@ def presence_object(presence: AgentPresence) -> dict[str, Any]:
 
     The eight fields that the message always had come first and are always there.
     """
-    full = presence.to_dict()
-    wire: dict[str, Any] = {}
-    for index, (name, value) in enumerate(full.items()):
-        says_something = value is not None and value is not False
-        if index < 8 or (says_something and (value or name != "total_errors")):
-            wire[name] = value
+    wire = presence.to_dict()
+    for name in _MAY_BE_LEFT_OUT:
+        value = wire[name]
+        if value is None or value is False:
+            del wire[name]
+    if not wire["total_errors"]:
+        del wire["total_errors"]
     return wire
 
 

@@ -8,9 +8,9 @@ socket and no clock.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
+from typing import NamedTuple
 
 from htmlgraph_nb.model import AgentPresence
 from htmlgraph_nb.times import to_rfc3339
@@ -29,8 +29,7 @@ MAX_REMOVED = 10_000
 """Most forgotten agents that are remembered for resuming dashboards."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One agent as published: its presence, that as JSON text, and its id as JSON text."""
 
     presence: AgentPresence

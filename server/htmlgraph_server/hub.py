@@ -148,6 +148,7 @@ class Hub:
         self._scheduler = scheduler
         self._monotonic = monotonic
         self._now = now
+        self._at: tuple[datetime | None, str] = (None, "")
         self._last_state: tuple[list[str], bytes] = ([], b"")
         self._received: list[tuple[float, int]] = []
         self._next_flush = 0.0
@@ -245,6 +246,8 @@ class Hub:
         """Take in the changes of one transaction and send them, now or at the end of the tick."""
         for change in publication.changes:
             self._add(change)
+        if publication.changes:
+            self.board.advance(publication.changes[-1].seq)
         self._received.append((publication.received, len(publication.changes)))
         self.meter.count_updates(len(publication.changes))
         now = self._monotonic()
@@ -255,7 +258,10 @@ class Hub:
             self._scheduler.call_later(self._next_flush - now, self.flush)
 
     def _add(self, change: Change) -> None:
-        at = to_rfc3339(change.at)
+        if change.at is not self._at[0]:
+            # The changes of one transaction have one time.
+            self._at = (change.at, to_rfc3339(change.at))
+        at = self._at[1]
         before = self.board.entries.get(change.agent_id)
         presence = change.presence
         if presence is None:
@@ -264,7 +270,6 @@ class Hub:
         else:
             entry = self.board.put(presence)
             update = frame(presence_update(entry.text, entry.name, change.seq, at))
-        self.board.advance(change.seq)
         gone: bytes | None = None
         told = broadcast_event(change)
         for group in self._groups.values():

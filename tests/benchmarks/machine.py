@@ -7,18 +7,23 @@ import resource
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import psutil
 
 
-def cores() -> list[int]:
-    """Return the numbers of the cores that this process may use."""
+@cache
+def cores() -> tuple[int, ...]:
+    """Return the numbers of the cores that this process could use when it was first asked.
+
+    After ``pin`` they are still all there to be shared out.
+    """
     if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
 
 
-def shared_out() -> tuple[list[int], list[int]]:
+def shared_out() -> tuple[Sequence[int], Sequence[int]]:
     """Return the cores for the server and those for everything else; the same where it is one."""
     available = cores()
     return available[:1], available[1:] or available

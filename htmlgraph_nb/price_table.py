@@ -105,7 +105,7 @@ def price_of(event: Event) -> float | None:
     most, rates = _flat_rates(entry)
     if fresh + read + short + long >= most:
         return _asked(entry, event.timestamp or utc_now(), kinds)
-    return sum(map(mul, kinds, rates))
+    return float(sum(map(mul, kinds, rates)))
 
 
 @cache

@@ -9,7 +9,7 @@ has told the fact as often as any other, and neither the order of arrival nor a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
@@ -182,10 +182,13 @@ class Names:
             del self._names[next(iter(self._names))]
         return found
 
-    def renamed(self, event: Event) -> Event:
-        """Return the event under the names that are given to its agent and its parent."""
+    def renamed(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Return the events under the names that are given to their agents and parents."""
+        return [self._renamed(event) for event in events] if self._names else events
+
+    def _renamed(self, event: Event) -> Event:
         names = self._names
-        if not names or _family(event.source) is None:
+        if _family(event.source) is None:
             return event
         own = names.get(event.agent_id)
         parent = None if event.parent_agent_id is None else names.get(event.parent_agent_id)

@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 from .errors import InvalidEvent
 from .times import utc
@@ -44,6 +44,12 @@ def parse_time(value: object, name: str = "timestamp") -> datetime:
 def clip(value: str, length: int = 60) -> str:
     """Return the repr of ``value``, shortened for an error text."""
     return repr(value if len(value) <= length else value[:length] + "…")
+
+
+def is_object(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    """Return whether ``value`` is a JSON object, be it a dict or another mapping."""
+    # The question to an abstract class takes long, and nearly always it is a dict.
+    return type(value) is dict or isinstance(value, Mapping)
 
 
 def kind_of(value: object) -> str:

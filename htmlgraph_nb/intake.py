@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .checks import check_text, kind_of
+from .checks import check_text, is_object, kind_of
 from .errors import InvalidEvent
 from .model import Event
 from .roster import Change
@@ -60,7 +60,7 @@ def event_of(agent_id: str, event: Mapping[str, Any] | Event | str) -> Event:
     if isinstance(event, str):
         check_text(agent_id, "agent_id")
         return Event.from_dict({"agent_id": agent_id, "event_type": event})
-    if isinstance(event, Mapping):
+    if is_object(event):
         return Event.from_dict({**event, "agent_id": agent_id}, keep_unknown=True)
     raise InvalidEvent(
         f"event is {kind_of(event)}, expected a dict, an Event or an event type as 'tool_execute'",

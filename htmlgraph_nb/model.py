@@ -19,11 +19,13 @@ from .checks import (
     check_number,
     check_outcome,
     check_text,
+    is_object,
     kind_of,
     parse_time,
     unknown_field,
 )
 from .errors import InvalidEvent
+from .records import maker
 from .times import to_rfc3339, utc_now
 
 MAX_TYPE_CHARS = 64
@@ -128,7 +130,7 @@ class Event:
         Raises:
             InvalidEvent: not an object, a field of a wrong type or out of bounds, an unknown field.
         """
-        if not isinstance(data, Mapping):
+        if not is_object(data):
             raise InvalidEvent(f"an event is {kind_of(data)}, expected an object")
         known: dict[str, Any] = {}
         unknown: dict[str, Any] = {}
@@ -145,7 +147,7 @@ class Event:
             known["extra"] = check_extra({**unknown, **known.get("extra", {})}, "extra")
         if "agent_id" not in known:
             raise InvalidEvent('agent_id is missing, expected text as "claude-1"', "agent_id")
-        return cls(**known)
+        return new_event(**known)
 
     def checked(self, agent_id: str | None = None) -> Event:
         """Return the event with its fields checked, as ``from_dict``; building one checks nothing.
@@ -166,6 +168,8 @@ class Event:
         return {name: value for name, value in values.items() if value is not None}
 
 
+new_event = maker(Event)
+"""Builds an Event of checked fields, as its class does, but faster."""
 _EVENT_FIELDS = tuple(f.name for f in fields(Event))
 _event_values: Callable[[Event], tuple[Any, ...]] = attrgetter(*_EVENT_FIELDS)
 
@@ -256,6 +260,8 @@ class AgentPresence:
         return cls(**values)
 
 
+new_presence = maker(AgentPresence)
+"""Builds an AgentPresence, as its class does, but faster."""
 _PRESENCE_FIELDS = tuple(f.name for f in fields(AgentPresence))
 PRESENCE_COLUMNS = _PRESENCE_FIELDS
 """Names of the presence fields, the eight that are always in a message first."""

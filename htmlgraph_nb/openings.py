@@ -5,9 +5,10 @@ Each rule answers a trap: what is never heard to end must not hold an agent acti
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
-from .state import ANSWER, HALT, TOOL, WORK, AgentState, time_of
+from .state import ANSWER, HALT, TOOL, WORK, AgentState, Mark, time_of
 from .times import EPOCH
 
 
@@ -16,14 +17,11 @@ def drop_closed(state: AgentState) -> None:
     ended = time_of(state.ended)
     turn_end = max(ended, time_of(state.turn_end))
     if state.open_tools:
-        closed = state.closed
-        state.open_tools = {
-            key: mark
-            for key, mark in state.open_tools.items()
-            if mark[1] > turn_end and mark[1] > closed.get(key, EPOCH)
-        }
+        state.open_tools = _still_open(state.open_tools, turn_end, state.closed)
     if state.asking:
-        state.asking = {key: mark for key, mark in state.asking.items() if key in state.open_tools}
+        # By their own times: the call of the same id that is open now may be a later one.
+        asking = _still_open(state.asking, turn_end, state.closed)
+        state.asking = {key: mark for key, mark in asking.items() if key in state.open_tools}
     if state.children:
         halted = max(ended, state.latest.get(HALT, EPOCH))
         state.children = {
@@ -40,6 +38,16 @@ def drop_closed(state: AgentState) -> None:
         }
     if state.background is not None and state.background[1] <= ended:
         state.background = None
+
+
+def _still_open(
+    calls: Mapping[str, Mark], turn_end: datetime, closed: Mapping[str, datetime]
+) -> dict[str, Mark]:
+    return {
+        key: mark
+        for key, mark in calls.items()
+        if mark[1] > turn_end and mark[1] > closed.get(key, EPOCH)
+    }
 
 
 def _answered_by_work(state: AgentState, tool: str, kind: str) -> datetime:

@@ -251,8 +251,8 @@ class PresenceManager:
     def _apply_all(self, tx: Transaction, events: Sequence[Event], received: float) -> int:
         unknown = without_known(tx, events)
         replaced = self._names.learn(unknown)
-        fresh = [self._names.renamed(event) for event in unknown]
-        self._roster.check_room(event.agent_id for event in fresh)
+        fresh = self._names.renamed(unknown)
+        self._roster.check_room([event.agent_id for event in fresh])
         now = self._clock()
         for agent_id, name in replaced:
             if self._roster.get(agent_id) is not None:
@@ -426,8 +426,9 @@ class PresenceManager:
         self._roster.commit()
         changes, received = self._changes, self._received
         self._changes, self._received = [], None
-        if any(change.state is None for change in changes):
-            self.forgotten_seq = tx.seq
+        for change in changes:
+            if change.state is None:
+                self.forgotten_seq = tx.seq
         if changes and self._subscribers:
             publication = Publication(changes, time.monotonic() if received is None else received)
             for subscriber in self._subscribers:

@@ -5,9 +5,11 @@ It owns what is known and what of it is in force; ``evidence.observe`` is the on
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from json.encoder import encode_basestring_ascii as _quote
 from typing import Any
 
 from .model import AgentPresence
@@ -143,29 +145,42 @@ def time_of(mark: Mark | None) -> datetime:
     return EPOCH if mark is None else mark[1]
 
 
-def to_record(state: AgentState) -> dict[str, Any]:
+def to_json(state: AgentState) -> str:
     """Return the evidence as a JSON object for the store; times are microseconds since 1970."""
-    # Written for each event of each agent, so it looks at nothing that is not there.
-    record: dict[str, Any] = {"last_event": state.last_event}
+    # Written for each event of each agent: it looks at nothing that is not there, and no dict is
+    # built on the way to the text.
+    parts = [f'"last_event":[{_quote(state.last_event[0])},{_quote(state.last_event[1])}]']
     if state.newest is None:
-        record["silent"] = True
+        parts.append('"silent":true')
     elif state.newest != state.last_activity:
-        record["newest"] = to_micros(state.newest)
+        parts.append(f'"newest":{to_micros(state.newest)}')
     known = state.__dict__
     for name in _MARKS:
         if mark := known[name]:
-            record[name] = (mark[0], to_micros(mark[1]))
+            parts.append(f'"{name}":{_mark_json(mark)}')
     for name in _TIMES:
         if times := known[name]:
-            record[name] = {key: to_micros(at) for key, at in times.items()}
+            items = [f"{_quote(key)}:{to_micros(at)}" for key, at in times.items()]
+            parts.append(f'"{name}":{{{",".join(items)}}}')
     for name in _MARKS_BY_KEY:
         if marks := known[name]:
-            record[name] = {key: (what, to_micros(at)) for key, (what, at) in marks.items()}
-    return record
+            items = [f"{_quote(key)}:{_mark_json(mark)}" for key, mark in marks.items()]
+            parts.append(f'"{name}":{{{",".join(items)}}}')
+    return f"{{{','.join(parts)}}}"
 
 
-def from_record(presence: AgentPresence, record: Mapping[str, Any]) -> AgentState:
-    """Return the state of a stored presence and its evidence."""
+def _mark_json(mark: tuple[str | int, datetime]) -> str:
+    what, at = mark
+    return f"[{what if isinstance(what, int) else _quote(what)},{to_micros(at)}]"
+
+
+def from_json(presence: AgentPresence, text: str) -> AgentState:
+    """Return the state of a stored presence and its evidence, as ``to_json`` returns it.
+
+    Raises:
+        ValueError, TypeError, LookupError, AttributeError, OverflowError: it was not written here.
+    """
+    record: Mapping[str, Any] = json.loads(text)
     kind, tool = record.get("last_event", ("", ""))
     newest = from_micros(record["newest"]) if "newest" in record else presence.last_activity
     silent = record.get("silent", False)

@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from .evidence import TOOL_DONE
-from .model import AgentPresence, Event, PresenceStatus
+from .model import Event, PresenceStatus, new_presence
 from .state import TASK, AgentState
 
 ACTIVE, IDLE, OFFLINE = PresenceStatus.ACTIVE, PresenceStatus.IDLE, PresenceStatus.OFFLINE
@@ -160,7 +160,7 @@ def judge(state: AgentState, event: Event, seq: int) -> AgentState:
     if since is None or status is not before.status:
         timed = event.source == "timer" or event.event_type == "offline"
         since = event.timestamp if timed and event.timestamp else last_activity
-    state.presence = AgentPresence(
+    state.presence = new_presence(
         before.agent_id,
         status,
         state.feature_id,

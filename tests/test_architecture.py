@@ -26,8 +26,8 @@ PACKAGES = {
     "htmlgraph_server": ROOT / "server/htmlgraph_server",
 }
 FLOOR = (
-    "errors locations times checks model state openings evidence verdict explanation roster wire "
-    "mirror activity widget.view_settings"
+    "errors locations times checks records model state openings evidence verdict explanation "
+    "roster wire mirror activity widget.view_settings"
 ).split()
 """The pure core: standard library only, and no module above it."""
 

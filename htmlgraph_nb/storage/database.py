@@ -8,6 +8,7 @@ import time
 from urllib.parse import quote
 
 from ..errors import StoreDamaged, StoreUnavailable
+from .rows import MAX_SHAPES
 from .schema import SCHEMA_VERSION, check_version, migrate
 
 SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
@@ -37,7 +38,11 @@ def open_writer(path: str, synchronous: str, busy_timeout_s: float) -> sqlite3.C
     with translated(path):
         _refuse_unknown(path)
         db = sqlite3.connect(
-            path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
+            path,
+            timeout=busy_timeout_s,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=2 * MAX_SHAPES,
         )
         try:
             # It counts for a file that is empty, and only before its log is begun.

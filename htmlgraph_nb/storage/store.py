@@ -128,6 +128,8 @@ class Store:
         self._thread: threading.Thread | None = None
         self._closed = False
         self._db = open_writer(self.path, synchronous, busy_timeout_s)
+        # One cursor for all that frames a transaction: making one takes longer than the statement.
+        self._cursor = self._db.cursor()
         try:
             with translated(self.path):
                 self.epoch = str(self._meta("epoch"))
@@ -146,7 +148,8 @@ class Store:
         return row[0]
 
     def _data_version(self) -> int:
-        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+        row: tuple[int] = self._cursor.execute("PRAGMA data_version").fetchone()
+        return row[0]
 
     def write(self, job: Job[T]) -> T:
         """Run ``job`` in a transaction and return its result once that is committed.
@@ -274,7 +277,7 @@ class Store:
 
     def _transact(self, group: list[_Ticket[Any]], read_only: bool = False) -> None:
         db, participant, before = self._db, self._participant, self.seq
-        db.execute("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        self._cursor.execute("BEGIN" if read_only else "BEGIN IMMEDIATE")
         try:
             version = self._data_version()
             foreign = version != self._version
@@ -284,7 +287,7 @@ class Store:
                 ticket.run(tx)
             participant.flush(tx)
             tx.flush()
-            db.execute("COMMIT")
+            self._cursor.execute("COMMIT")
             self._version, self.seq = version, tx.seq
             participant.committed(tx)
         except BaseException:

@@ -37,6 +37,9 @@ class Tellings:
         Args:
             at: when it happened, UTC.
         """
+        if event.source is None:
+            # An agent's own report: nobody else tells the same.
+            return True
         ts = to_micros(at)
         claim = claim_of(event)
         if claim is not None and not self._allowed(claim, ts):

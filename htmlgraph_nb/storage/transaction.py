@@ -19,9 +19,10 @@ from ..model import (
     PresenceStatus,
     token_counts,
 )
-from ..state import AgentState, from_record, to_record
+from ..state import AgentState, from_json, to_json
 from ..times import from_micros, to_micros
 from ..wire import dumps
+from .rows import RowWriter
 from .schema import EVENT_COLUMNS, NAMED, PLAIN
 from .tellings import Tellings
 
@@ -30,16 +31,9 @@ _NO_COUNTS = (None,) * len(TOKEN_FIELDS)
 _named_fields = attrgetter(*NAMED.values())
 _plain_fields = attrgetter(*PLAIN)
 _COST_TOKENS = PLAIN.index("cost_tokens")
-_INSERT_EVENT = (
-    f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) "
-    f"VALUES ({', '.join('?' * len(EVENT_COLUMNS))})"
-)
 _PRESENCE_ROW = (*PRESENCE_COLUMNS, "evidence")
-_PUT_PRESENCE = (
-    f"INSERT INTO agent_presence ({', '.join(_PRESENCE_ROW)}) "
-    f"VALUES ({', '.join('?' * len(_PRESENCE_ROW))}) ON CONFLICT (agent_id) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in _PRESENCE_ROW[1:])
-)
+_events = RowWriter("INSERT", "events", EVENT_COLUMNS)
+_presences = RowWriter("INSERT OR REPLACE", "agent_presence", _PRESENCE_ROW)
 _IN_STEP = 500
 
 
@@ -136,11 +130,11 @@ class Transaction:
     def flush(self) -> None:
         """Insert the events that were added."""
         if self._rows:
-            self._db.executemany(_INSERT_EVENT, self._rows)
+            _events.write(self._db, self._rows)
 
     def put_presence(self, states: Iterable[AgentState]) -> None:
         """Store these agents' states."""
-        self._db.executemany(_PUT_PRESENCE, map(_presence_row, states))
+        _presences.write(self._db, map(_presence_row, states))
 
     def delete_presence(self, agent_ids: Sequence[str]) -> None:
         """Forget these agents, and remember that somebody was forgotten at this seq."""
@@ -231,7 +225,7 @@ def _presence_row(state: AgentState) -> tuple[Any, ...]:
     p = state.presence
     return (
         p.agent_id,
-        p.status.value,
+        p.status._value_,
         p.current_feature_id,
         p.last_tool_name,
         to_micros(p.last_activity),
@@ -249,13 +243,13 @@ def _presence_row(state: AgentState) -> tuple[Any, ...]:
         p.cost_usd,
         p.total_errors,
         p.seq,
-        json.dumps(to_record(state)),
+        to_json(state),
     )
 
 
 def _state_of(row: Sequence[Any]) -> AgentState:
     try:
-        return from_record(presence_of(row), json.loads(row[-1]))
+        return from_json(presence_of(row), row[-1])
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         # SQLite keeps no checksums: a damaged page can read as rows.
         raise sqlite3.DatabaseError(f"presence of {row[0]!r} unreadable: {error}") from error

@@ -83,13 +83,16 @@ def sqlite_alone(path: Path, synchronous: str) -> Call:
     db.execute(f"PRAGMA synchronous = {synchronous}")
     db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     states = list(db.execute("SELECT * FROM agent_presence"))
-    _, *event = db.execute("SELECT * FROM events LIMIT 1").fetchone()
-    marks = [", ".join("?" * n) for n in (len(states[0]), 1 + len(event))]
+    event = db.execute("SELECT * FROM events LIMIT 1").fetchone()
+    rows = [[value for value in state if value is not None] for state in states]
+    _, *rest = [value for value in event if value is not None]
+    # A None takes long to bind, so the floor has none.
+    put, add = (", ".join("NULL" if v is None else "?" for v in row) for row in (states[0], event))
 
     def call(n: int) -> object:
         db.execute("BEGIN IMMEDIATE")
-        db.execute(f"INSERT OR REPLACE INTO agent_presence VALUES ({marks[0]})", states[n % AGENTS])
-        db.execute(f"INSERT INTO events VALUES ({marks[1]})", (1_000 + n, *event))
+        db.execute(f"INSERT OR REPLACE INTO agent_presence VALUES ({put})", rows[n % AGENTS])
+        db.execute(f"INSERT INTO events VALUES ({add})", (1_000 + n, *rest))
         return db.execute("COMMIT")
 
     return call

@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from htmlgraph_nb.checks import MAX_INTEGER
 from htmlgraph_nb.evidence import counts_as_tool, observe
 from htmlgraph_nb.model import AgentPresence, Event, PresenceStatus
 from htmlgraph_nb.roster import timer_event
-from htmlgraph_nb.state import AgentState, from_record, to_record
+from htmlgraph_nb.state import AgentState, from_json, to_json
 from htmlgraph_nb.verdict import judge
 
 from .strategies import T0, at, events, histories
@@ -249,7 +250,16 @@ def test_open_marks_are_bounded() -> None:
     state = fold(found)
     for marks in (state.open_tools, state.closed, state.children, state.stopped, state.questions):
         assert len(marks) <= 64
-    assert len(json.dumps(to_record(state))) < 40_000
+    assert len(to_json(state)) < 40_000
+
+
+def test_a_question_ends_with_its_turn_though_its_call_is_made_again() -> None:
+    """A later call of the same id asks nothing: the end that arrives last closes the question."""
+    asks = event("tool_start", 1, tool_use_id="t1", extra={"asks": "plan"})
+    failed, again = event("error", 2), event("tool_start", 3, tool_use_id="t1")
+    for order in permutations([asks, failed, again]):
+        presence = fold(order).presence
+        assert (presence.detail, presence.attention) == ("tool", False)
 
 
 def test_turn_end_clears_the_memory_of_closed_calls() -> None:
@@ -307,7 +317,7 @@ def test_no_order_or_repetition_raises(found: list[Event], picks: list[int]) -> 
         assert 0 <= presence.total_cost_tokens <= MAX_INTEGER
         assert presence.attention <= (presence.status is PresenceStatus.ACTIVE)
         assert state.holds_active <= (presence.status is PresenceStatus.ACTIVE)
-        assert json.dumps(to_record(state), allow_nan=False)
+        assert json.loads(to_json(state))
 
 
 @given(histories())
@@ -370,9 +380,9 @@ def test_late_events_never_move_time_back(found: list[Event], data: st.DataObjec
 def test_stored_state_goes_on_alike(before: list[Event], after: list[Event], shift_s: int) -> None:
     """A state read back from its record is equal, and judges all that follows alike."""
     state = fold(before)
-    text = json.dumps(to_record(state))
+    text = to_json(state)
     row = json.loads(json.dumps(state.presence.to_dict()))
-    restored = from_record(AgentPresence.from_dict(row), json.loads(text))
+    restored = from_json(AgentPresence.from_dict(row), text)
     assert restored == state
     idle = timer_event("claude-1", "idle", END, 300.0)
     assert fold([idle], known=restored) == fold([idle], known=state)

@@ -17,6 +17,11 @@ MAX_EXTRA_DEPTH = 64
 MAX_INTEGER = 2**53 - 1
 """Largest count: the largest integer that JavaScript keeps exact."""
 
+_SIMPLE_CHARS = MAX_EXTRA_BYTES // len(r"\u0000")
+"""Up to so many ASCII characters an object has no more than MAX_EXTRA_BYTES, whatever they are."""
+_SIMPLE_VALUE_CHARS = 22
+"""Marks and digits around one key and its value."""
+
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -126,6 +131,8 @@ def check_extra(value: object, name: str) -> dict[str, Any]:
     """
     if not isinstance(value, dict):
         raise InvalidEvent(f"{name} is {kind_of(value)}, expected an object", name)
+    if _is_simple(value):
+        return dict(value)
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
         n_bytes = len(text.encode())
@@ -140,6 +147,20 @@ def check_extra(value: object, name: str) -> dict[str, Any]:
     if text.count("[") + text.count("{") > MAX_EXTRA_DEPTH and _depth(copy) > MAX_EXTRA_DEPTH:
         raise InvalidEvent(f"{name} is nested deeper than {MAX_EXTRA_DEPTH} levels", name)
     return copy
+
+
+def _is_simple(value: dict[object, object]) -> bool:
+    """Return whether an object is flat, and so short that its JSON need not be written to know."""
+    n_chars = 0
+    for key, inner in value.items():
+        if type(key) is not str or not key.isascii():
+            return False
+        if type(inner) is str and inner.isascii():
+            n_chars += len(inner)
+        elif type(inner) is not bool and not (type(inner) is int and abs(inner) <= MAX_INTEGER):
+            return False
+        n_chars += len(key) + _SIMPLE_VALUE_CHARS
+    return n_chars <= _SIMPLE_CHARS
 
 
 def _depth(value: dict[str, Any]) -> int:

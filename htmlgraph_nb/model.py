@@ -146,7 +146,7 @@ class Event:
                 raise unknown_field(next(iter(unknown)), _CHECKS, advice)
             known["extra"] = check_extra({**unknown, **known.get("extra", {})}, "extra")
         if "agent_id" not in known:
-            raise InvalidEvent('agent_id is missing, expected text as "claude-1"', "agent_id")
+            raise _no_agent()
         return new_event(**known)
 
     def checked(self, agent_id: str | None = None) -> Event:
@@ -155,10 +155,13 @@ class Event:
         Args:
             agent_id: whose event it shall be; None: its own.
         """
-        values = dict(zip(_EVENT_FIELDS, _event_values(self), strict=True))
+        values = zip(_EVENT_FIELDS, _event_values(self), _EVENT_CHECKS, strict=True)
+        checked = {name: check(value, name) for name, value, check in values if value is not None}
         if agent_id is not None:
-            values["agent_id"] = agent_id
-        return Event.from_dict(values)
+            checked["agent_id"] = check_text(agent_id, "agent_id")
+        if "agent_id" not in checked:
+            raise _no_agent()
+        return new_event(**checked)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object of this event, without the fields that are None."""
@@ -168,9 +171,14 @@ class Event:
         return {name: value for name, value in values.items() if value is not None}
 
 
+def _no_agent() -> InvalidEvent:
+    return InvalidEvent('agent_id is missing, expected text as "claude-1"', "agent_id")
+
+
 new_event = maker(Event)
 """Builds an Event of checked fields, as its class does, but faster."""
 _EVENT_FIELDS = tuple(f.name for f in fields(Event))
+_EVENT_CHECKS = tuple(_CHECKS[name] for name in _EVENT_FIELDS)
 _event_values: Callable[[Event], tuple[Any, ...]] = attrgetter(*_EVENT_FIELDS)
 
 

@@ -7,7 +7,6 @@ and offered again before anything more is asked of it, so nothing is lost while 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -77,10 +76,9 @@ class Feed:
             part = self._kept[0]
             events = [*part, *closings(self._manager, part, now)]
             try:
-                self._manager.submit(events, time.monotonic()).result()
+                # In this thread: a hand-over to the writer's takes longer than what there is to do.
+                self._manager.ingest(events)
             except CapacityError as error:
-                if error.code == "ingest_backlog":
-                    raise
                 # They would be refused for ever; the others of the source shall not wait for it.
                 logger.warning("%d events are left out: %s", len(part), error)
             del self._kept[0]

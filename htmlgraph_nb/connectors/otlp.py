@@ -19,7 +19,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
-from ..model import Event
+from ..model import Event, new_event
 from ..times import from_micros
 from .fields import count, fit, identifier, keyword, last_part, named, text
 from .hooks import call_key
@@ -56,7 +56,7 @@ def events_from_log(record: LogRecord, *, received_at: datetime) -> list[Event]:
         return []
     at = moment_of(record.at_ns, received_at)
     return [
-        Event(
+        new_event(
             agent_id=known_agent(session, agent),
             timestamp=at,
             session_id=session,
@@ -95,7 +95,7 @@ def events_from_span(span: Span, *, received_at: datetime) -> list[Event]:
         **_common(span.resource, values),
     }
     return [
-        Event(
+        new_event(
             **{
                 **common,
                 "timestamp": begun if at_start else ended,

@@ -23,7 +23,7 @@ MAX_FILES = 200_000
 HOT_S = 600.0
 """Seconds for which a folder that has changed is looked at each time."""
 _ALWAYS_HOT_DEPTH = 1
-_IN_TURN = 250
+_IN_TURN = 125
 """Files and folders at rest that are looked at in one step."""
 _STEP_S = 0.02
 _SETTLED_NS = 2_000_000_000

@@ -27,11 +27,14 @@ from .importing import Ids, final_events
 logger = logging.getLogger("htmlgraph.sessions")
 
 QUICK_S = 0.1
-"""Seconds between two looks at a file that changed a moment ago."""
-CALM_S = 0.25
-"""Seconds between two looks at one that did not, and at the folders."""
+"""Seconds between two looks at a file that changed a moment ago, while few are followed."""
+CALM_S = 2 * QUICK_S
+"""Seconds between two looks at any other, and at the folders; they fall together with every second
+quick one, so that what many sessions tell at a time is one transaction."""
+FEW = 50
+"""Files up to which the quick looks cost next to nothing."""
 BEHIND_S = 0.03
-QUICK_FOR_S = 30.0
+QUICK_FOR_S = 5.0
 AWAKE_FOR_S = 660.0
 """Longer than a reader waits for the rest of an answer."""
 NAMED_FOR_S = 5.0
@@ -71,6 +74,7 @@ class _Awake:
         changed: monotonic seconds at which it last changed.
         pending: events of a file that is still read for the first time; None: it was read.
         settled: how many of the reader's times of quiet have passed.
+        settle_at: monotonic seconds at which the next of them has, or it falls asleep.
         told: ids of events of a file that is written anew each time; None: it is not.
         answers_only: take nothing but the answers with their tokens.
     """
@@ -82,6 +86,7 @@ class _Awake:
     pending: list[Event] | None = field(default_factory=list)
     seen: tuple[int, int, int] | None = None
     settled: int = 0
+    settle_at: float = 0.0
     due: float = 0.0
     told: set[str | None] | None = None
     ended: bool = False
@@ -138,7 +143,7 @@ class SessionFollower:
         self._meet_named(at)
         if self._folders is not None and self._folders_due <= at:
             changed = self._folders.poll(at)
-            self._folders_due = at + (0.0 if self._folders.behind else CALM_S)
+            self._folders_due = at if self._folders.behind else _next(at, CALM_S)
             for path, root in _oldest_first(changed):
                 self._wake(path, root.agent, at, answers_only=False)
         found, behind = self._read_due(at, now.timestamp())
@@ -162,6 +167,8 @@ class SessionFollower:
 
     def _wake(self, path: str, agent: str, at: float, *, answers_only: bool) -> _Awake:
         one = self._awake.get(path) or self._asleep.pop(path, None)
+        if one is not None and one.due == float("inf"):
+            one.due = 0.0
         if one is None:
             tail = SessionTail(SessionFile(path, agent, 0, 0.0))
             one = _Awake(tail, at, answers_only)
@@ -197,11 +204,13 @@ class SessionFollower:
         state = os.stat(path)
         seen = state.st_ino, state.st_size, state.st_mtime_ns
         if seen == one.seen and not one.tail.behind:
-            return self._settle(one, at)
+            one.due = self._next_look(one, at)
+            return self._settle(one, at) if at >= one.settle_at or one.ended else []
         one.changed = at if one.seen else at - max(0.0, wall - state.st_mtime)
         one.seen = seen
         one.settled = 0
-        one.due = at + QUICK_S
+        one.settle_at = at
+        one.due = self._next_look(one, at)
         events = list(one.tail.read(max_bytes=SLICE_BYTES))
         if one.tail.behind:
             one.due = 0.0
@@ -214,6 +223,10 @@ class SessionFollower:
         first, one.pending = final_events(map(one.ids.identified, one.pending)), None
         return self._kept(one, first)
 
+    def _next_look(self, one: _Awake, at: float) -> float:
+        quick = at - one.changed < QUICK_FOR_S and len(self._awake) <= FEW
+        return _next(at, QUICK_S if quick else CALM_S)
+
     def _settle(self, one: _Awake, at: float) -> list[Event]:
         quiet_s = at - one.changed
         quiets = one.tail.quiets
@@ -224,8 +237,9 @@ class SessionFollower:
         if one.ended and quiet_s >= ENDED_S:
             one.ended = False
             events = [*events, *one.tail.finish()]
-        one.due = at + (QUICK_S if quiet_s < QUICK_FOR_S else CALM_S)
-        if quiet_s >= (NAMED_FOR_S if one.answers_only else AWAKE_FOR_S):
+        asleep_s = NAMED_FOR_S if one.answers_only else AWAKE_FOR_S
+        one.settle_at = one.changed + min(asleep_s, *quiets[one.settled :], asleep_s)
+        if quiet_s >= asleep_s:
             path = one.tail.file.path
             self._asleep[path] = self._awake[path]
             one.due = float("inf")
@@ -255,6 +269,11 @@ class SessionFollower:
         if self._folders is not None:
             dues.append(self._folders_due)
         return min(max(min(dues, default=at + 1.0) - at, _SLACK_S), 1.0)
+
+
+def _next(at: float, every_s: float) -> float:
+    """Return when the next look is due that is one of a row for all, ``every_s`` apart."""
+    return ((at + _SLACK_S) // every_s + 1) * every_s
 
 
 def begin_of(path: str, now: datetime) -> float:

@@ -131,6 +131,20 @@ def test_past_sessions_are_not_opened_until_they_go_on(scene: Scene) -> None:
     assert scene.follower.report()["followed"] == 1
 
 
+def test_a_session_that_rested_long_goes_on(scene: Scene) -> None:
+    """The first line after hours of rest is told, and what was told before is not told again."""
+    all_lines = lines()
+    scene.add(b"".join(all_lines[:-2]))
+    found = scene.poll(2, 8)
+    found += scene.poll(AWAKE_FOR_S + 1, 3)
+    assert scene.follower.report()["followed"] == 0
+    scene.add(b"".join(all_lines[-2:]))
+    again = scene.poll(2, 8)
+    assert again
+    assert not set(ids(again)) & set(ids(found))
+    assert scene.follower.report()["followed"] == 1
+
+
 def cut_short(scene: Scene, text: bytes) -> None:
     scene.path.write_bytes(text)
 

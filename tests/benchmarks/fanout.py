@@ -17,15 +17,18 @@ from the moment at which an event was due to be sent until a dashboard has read 
 frame, over all frames of 20 dashboards. CPU is user and system time of the server process and the
 soft interrupts of its core, in which the kernel delivers what it sent. ``others`` is what else
 kept the machine's cores from it (the poster is part of it): above 0.3, do not trust the run. With
-``--tries 3`` each server has three runs, and the one with the least of others counts. On a virtual
-machine the time that the host takes to wake a sleeping core is on nobody's account, so a peer that
-wakes its readers for each frame can fall behind at less than one core.
+``--tries 3`` there are three rounds: of each server's runs the one with the least of others counts,
+of ratios the median. On a virtual machine the time that the host takes to wake a sleeping core is
+on nobody's account, so a peer that wakes its readers for each frame can fall behind at less than
+one core.
 
 A peer's frames a second at 1,000 updates/s are the most it can do; this server is not at its limit
 there: ``--only htmlgraph --updates 2000`` and ``--ceiling`` look for that.
-``--jupyter`` runs the server inside Jupyter Server beside the standalone one, with and without two
-kernels that each print 100 lines a second, and divides the figures. The kernels and the reader of
-their output share the second core with the dashboards.
+``--jupyter`` runs the server inside Jupyter Server and beside it, with and without two kernels that
+each print 100 lines a second, and divides the figures. ``kernels`` is the standalone server while a
+Jupyter Server on the same core streams their output, ``streaming`` the one that is mounted in that:
+the same work on the same cores, of which ``core`` counts what the measured process did. The kernels
+and the reader of their output share the second core with the dashboards.
 ``--ceiling`` feeds the hub in its own process at rising rates instead.
 """
 
@@ -34,6 +37,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -50,8 +54,9 @@ DRAIN_S = 3.0
 BATCH = 10
 AGENTS = 200
 CASES = ("htmlgraph", "hub", "floor", "websockets", "tornado")
-KERNELS = {"jupyter": 0, "streaming": 2}
-"""The server inside Jupyter Server → how many kernels stream output."""
+N_KERNELS = 2
+JUPYTER_CASES = {"jupyter": "htmlgraph", "streaming": "kernels"}
+"""The server inside Jupyter Server → the standalone one with the same other work."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +126,17 @@ def _started(
 ) -> contextlib.AbstractContextManager[Running]:
     if name == "htmlgraph":
         return htmlgraph(serving)
-    if name in KERNELS:
-        return mounted(serving, loading, KERNELS[name])
+    if name == "kernels":
+        return _beside_kernels(serving, loading)
+    if name in JUPYTER_CASES:
+        return mounted(serving, loading, N_KERNELS if name == "streaming" else 0)
     return peer(name, serving)
+
+
+@contextlib.contextmanager
+def _beside_kernels(serving: list[int], loading: list[int]) -> Iterator[Running]:
+    with mounted(serving, loading, N_KERNELS), htmlgraph(serving) as server:
+        yield server
 
 
 def _run(
@@ -201,7 +214,6 @@ def _telling(
     yield lambda: round(task.updates * seconds)
 
 
-JUPYTER_CASES = ("htmlgraph", *KERNELS)
 RATIOS = {
     "frames/s": "frames_per_s",
     "p50": "p50_ms",
@@ -247,12 +259,26 @@ def row(figures: Figures) -> list[object]:
     ]
 
 
-def ratios(results: Sequence[Figures], figures: Figures) -> list[object]:
-    """Return a server's figures divided by those of the standalone one of the same run."""
-    (alone,) = [one for one in results if one.server == "htmlgraph"]
-    names = RATIOS.values()
-    pairs = [(getattr(figures, name), getattr(alone, name)) for name in names]
-    return [figures.server, *(mine / its if mine and its else None for mine, its in pairs)]
+def ratios(rounds: Sequence[Sequence[Figures]], name: str) -> list[object]:
+    """Return a mounted server's figures divided by those of the standalone one, as a table's row.
+
+    Args:
+        rounds: the runs of each round; a ratio is the median of the rounds'.
+    """
+
+    def ratio(figure: str) -> float | None:
+        found = []
+        for results in rounds:
+            runs = {one.server: getattr(one, figure) for one in results}
+            mine, its = runs[name], runs[JUPYTER_CASES[name]]
+            found += [mine / its] if mine and its else []
+        return statistics.median(found) if found else None
+
+    return [name, *map(ratio, RATIOS.values())]
+
+
+def _jupyter_pairs() -> list[str]:
+    return [name for pair in JUPYTER_CASES.items() for name in reversed(pair)]
 
 
 def main() -> None:
@@ -276,19 +302,20 @@ def main() -> None:
     warm_up_s = 0.3 if options.quick else 1.0
     tasks = [
         (name, Task(options.clients, options.updates, options.seconds, warm_up_s))
-        for name in (JUPYTER_CASES if options.jupyter else options.only.split(","))
+        for name in (_jupyter_pairs() if options.jupyter else options.only.split(","))
     ]
     if options.ceiling:
         rates = (200.0,) if options.quick else (1_000.0, 2_000.0, 3_000.0, 4_000.0, 5_000.0)
         tasks = [("hub", Task(options.clients, rate, options.seconds, warm_up_s)) for rate in rates]
-    results = []
-    for name, task in tasks:
-        runs = [measure(name, task) for _ in range(options.tries)]
-        results.append(min(runs, key=lambda run: run.others))
-        print(f"{name} done", file=sys.stderr)
+    rounds = []
+    for number in range(options.tries):
+        rounds.append([measure(name, task) for name, task in tasks])
+        print(f"round {number + 1} done", file=sys.stderr)
+    results = [min(runs, key=lambda run: run.others) for runs in zip(*rounds, strict=True)]
     print_figures(results, HEADS, row, as_json=options.json)
     if options.jupyter and not options.json:
-        print_table(("beside standalone", *RATIOS), [ratios(results, one) for one in results])
+        heads = ("beside standalone", *RATIOS)
+        print_table(heads, [ratios(rounds, name) for name in JUPYTER_CASES])
 
 
 if __name__ == "__main__":

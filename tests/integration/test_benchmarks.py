@@ -42,7 +42,7 @@ def test_fanout_delivers_every_frame_of_the_server_and_of_every_peer() -> None:
 def test_fanout_inside_jupyter_delivers_every_frame() -> None:
     """Beside standalone, and while kernels stream output."""
     rows = run_quick("fanout", "--jupyter")
-    assert [row["server"] for row in rows] == ["htmlgraph", "jupyter", "streaming"]
+    assert [row["server"] for row in rows] == ["htmlgraph", "jupyter", "kernels", "streaming"]
     for row in rows:
         assert row["frames"] == row["expected"] > 0, row
 

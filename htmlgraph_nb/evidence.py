@@ -71,7 +71,8 @@ def observe(
     kind = event.event_type
     at = now if event.timestamp is None else min(event.timestamp, now)
     late = state.newest is not None and at < (state.last_activity or at)
-    state.total_tokens = min(state.total_tokens + event.total_tokens, MAX_INTEGER)
+    if tokens := event.total_tokens:
+        state.total_tokens = min(state.total_tokens + tokens, MAX_INTEGER)
     cost = event.cost_usd
     if cost is None and price is not None:
         cost = price(event)
@@ -88,14 +89,13 @@ def observe(
         state.total_errors = min(state.total_errors + 1, MAX_INTEGER)
     _learn_facts(state, event, late)
     moment = _moment(state, event, at, late)
+    signs = signs_of(kind)
+    worked_at = _worked_at(event, moment)
+    _learn_signs(state, signs, moment, worked_at)
     _learn_evidence(state, event, moment)
     told = event.source != "timer" and kind != "offline"
     worked = state.latest.get(WORK)
-    if (
-        worked == _worked_at(event, moment)
-        if WORK in signs_of(kind)
-        else told and not late and worked is None
-    ):
+    if worked == worked_at if WORK in signs else told and not late and worked is None:
         state.last_event = (kind, event.tool_name or "")
     if told and not late:
         state.last_activity, state.newest = at, moment
@@ -147,16 +147,19 @@ def _moment(state: AgentState, event: Event, at: datetime, late: bool) -> dateti
     return at if at > state.newest else state.newest + _MICROSECOND
 
 
-def _learn_evidence(state: AgentState, event: Event, at: datetime) -> None:
-    kind = event.event_type
-    signs = signs_of(kind)
+def _learn_signs(
+    state: AgentState, signs: tuple[str, ...], at: datetime, worked_at: datetime
+) -> None:
     if signs:
         latest = state.latest = dict(state.latest)
         for sign in signs:
-            date = _worked_at(event, at) if sign == WORK else at
+            date = worked_at if sign == WORK else at
             if date >= latest.get(sign, date):
                 latest[sign] = date
-    learn = _LEARN.get(kind)
+
+
+def _learn_evidence(state: AgentState, event: Event, at: datetime) -> None:
+    learn = _LEARN.get(event.event_type)
     if learn is not None:
         learn(state, event, at)
     if state.open_tools or state.asking or state.children or state.questions or state.background:

@@ -59,6 +59,7 @@ TOKEN_FIELDS = (
 )
 token_counts: Callable[[object], tuple[int | None, ...]] = attrgetter(*TOKEN_FIELDS)
 """Return an event's five counts, in the order of TOKEN_FIELDS."""
+NO_COUNTS = (None,) * len(TOKEN_FIELDS)
 
 _CHECKS: dict[str, Any] = {
     **dict.fromkeys(_TEXT, check_text),
@@ -117,7 +118,8 @@ class Event:
         """All tokens of this event: ``cost_tokens``, else the sum of the five kinds."""
         if self.cost_tokens is not None:
             return self.cost_tokens
-        return min(sum(filter(None, token_counts(self))), MAX_INTEGER)
+        counts = token_counts(self)
+        return 0 if counts == NO_COUNTS else min(sum(filter(None, counts)), MAX_INTEGER)
 
     @classmethod
     def from_dict(cls, data: object, *, keep_unknown: bool = False) -> Event:

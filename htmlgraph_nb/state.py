@@ -149,7 +149,8 @@ def to_json(state: AgentState) -> str:
     """Return the evidence as a JSON object for the store; times are microseconds since 1970."""
     # Written for each event of each agent: it looks at nothing that is not there, and no dict is
     # built on the way to the text.
-    parts = [f'"last_event":[{_quote(state.last_event[0])},{_quote(state.last_event[1])}]']
+    kind, tool = state.last_event
+    parts = [f'"last_event":[{_quote(kind)},{_quote(tool)}]']
     if state.newest is None:
         parts.append('"silent":true')
     elif state.newest != state.last_activity:
@@ -158,9 +159,15 @@ def to_json(state: AgentState) -> str:
     for name in _MARKS:
         if mark := known[name]:
             parts.append(f'"{name}":{_mark_json(mark)}')
+    # Most are of one and the same moment.
+    moment, micros = EPOCH, 0
     for name in _TIMES:
         if times := known[name]:
-            items = [f"{_quote(key)}:{to_micros(at)}" for key, at in times.items()]
+            items = []
+            for key, at in times.items():
+                if at is not moment:
+                    moment, micros = at, to_micros(at)
+                items.append(f"{_quote(key)}:{micros}")
             parts.append(f'"{name}":{{{",".join(items)}}}')
     for name in _MARKS_BY_KEY:
         if marks := known[name]:

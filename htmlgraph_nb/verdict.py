@@ -28,8 +28,7 @@ class Verdict(NamedTuple):
 def _ended(state: AgentState) -> Verdict | None:
     # Trap: a tool that was running when the process died, or a line of the session file that is
     # read after it, would show a dead agent at work. Only a sign of life that is newer counts.
-    how = state.session_over
-    if how is None:
+    if state.ended is None or (how := state.session_over) is None:
         return None
     reasons = {
         "timer": "no sign of life for too long",
@@ -43,9 +42,9 @@ def _ended(state: AgentState) -> Verdict | None:
 def _waits(state: AgentState) -> Verdict | None:
     # Trap: a call that asks a person is open like any other, so an agent that is stuck looks busy;
     # and nothing fires when a prompt is answered, so any newer sign of the answer must clear it.
-    if state.waiting is None:
+    if not (state.questions or state.asking) or (waiting := state.waiting) is None:
         return None
-    kind, tool = state.waiting
+    kind, tool = waiting
     if kind == "plan":
         return Verdict(ACTIVE, "waiting_permission", "waits for approval of its plan", True)
     if kind == "permission":
@@ -134,11 +133,12 @@ RULES: dict[str, Callable[[AgentState], Verdict | None]] = {
     "it works": _works,
 }
 """The table, in order of strength; the last fits always."""
+_RULES = tuple(RULES.values())
 
 
 def decide(state: AgentState) -> Verdict:
     """Return the verdict of the first rule that fits the evidence."""
-    for rule in RULES.values():
+    for rule in _RULES:
         verdict = rule(state)
         if verdict is not None:
             return verdict

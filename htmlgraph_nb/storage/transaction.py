@@ -12,8 +12,8 @@ from operator import attrgetter
 from typing import Any
 
 from ..model import (
+    NO_COUNTS,
     PRESENCE_COLUMNS,
-    TOKEN_FIELDS,
     AgentPresence,
     Event,
     PresenceStatus,
@@ -27,7 +27,6 @@ from .schema import EVENT_COLUMNS, NAMED, PLAIN
 from .tellings import Tellings
 
 _MAX_NAMES = 50_000
-_NO_COUNTS = (None,) * len(TOKEN_FIELDS)
 _named_fields = attrgetter(*NAMED.values())
 _plain_fields = attrgetter(*PLAIN)
 _COST_TOKENS = PLAIN.index("cost_tokens")
@@ -103,7 +102,7 @@ class Transaction:
         if event.event_id is not None:
             self._fresh_ids.add(event.event_id)
         tokens = event.cost_tokens
-        if tokens is None and token_counts(event) != _NO_COUNTS:
+        if tokens is None and token_counts(event) != NO_COUNTS:
             tokens = event.total_tokens
         ids = self._names.ids
         named = [

@@ -19,6 +19,7 @@ from .checks import MAX_ID_CHARS, MAX_INTEGER
 from .model import Event
 from .openings import drop_closed
 from .state import ANSWER, HALT, LIFE, START, TASK, TOOL, WORK, AgentState
+from .times import to_micros
 
 TOOL_DONE = frozenset({"tool_execute", "tool_call", "tool_result", "tool_error"})
 ERRORS = frozenset({"tool_error", "error"})
@@ -51,6 +52,8 @@ Price = Callable[[Event], float | None]
 TELEMETRY_LAG = timedelta(seconds=1)
 """By how much telemetry dates an answer later than its session file and the end of its turn."""
 _MAX_MARKS = 64
+_MAX_CLOSED = 16
+"""Closings that are remembered; their openings are late by a second or two, if at all."""
 _MICROSECOND = timedelta(microseconds=1)
 _Dated = TypeVar("_Dated", tuple[str, datetime], tuple[int, datetime])
 _Value = TypeVar("_Value")
@@ -176,8 +179,8 @@ def _newer(known: _Dated | None, found: _Dated) -> _Dated:
     return found if known is None or found[1] >= known[1] else known
 
 
-def _bounded(marks: dict[str, _Value]) -> dict[str, _Value]:
-    while len(marks) > _MAX_MARKS:
+def _bounded(marks: dict[str, _Value], most: int = _MAX_MARKS) -> dict[str, _Value]:
+    while len(marks) > most:
         del marks[next(iter(marks))]
     return marks
 
@@ -188,7 +191,8 @@ def _end_session(state: AgentState, event: Event, at: datetime) -> None:
 
 def _end_turn(state: AgentState, event: Event, at: datetime) -> None:
     end = state.turn_end = _newer(state.turn_end, (_how(event), at))
-    state.closed = {key: closed for key, closed in state.closed.items() if closed > end[1]}
+    ended = to_micros(end[1])
+    state.closed = {key: closed for key, closed in state.closed.items() if closed > ended}
     state.background = _newer(state.background, (background_tasks(event), at))
 
 
@@ -232,18 +236,20 @@ def asked_for(event: Event) -> str | None:
 
 def _close_tool(state: AgentState, event: Event, at: datetime) -> None:
     name = event.tool_name or "tool"
+    call, micros = event.tool_use_id, to_micros(at)
     closed = dict(state.closed)
-    closed[name] = max(at, closed.pop(name, at))
-    if event.tool_use_id is not None:
-        closed[event.tool_use_id] = max(at, closed.pop(event.tool_use_id, at))
-    state.closed = _bounded(closed)
+    closed[name] = max(micros, closed.pop(name, micros))
+    if call is not None:
+        closed[call] = max(micros, closed.pop(call, micros))
+    state.closed = _bounded(closed, _MAX_CLOSED)
 
 
 def _close_call(state: AgentState, event: Event, at: datetime) -> None:
     # The call that a person refused ends with the refusal; no result of it follows.
-    call = event.tool_use_id
+    call, micros = event.tool_use_id, to_micros(at)
     if call is not None:
-        state.closed = _bounded({**state.closed, call: max(at, state.closed.get(call, at))})
+        known = state.closed.get(call, micros)
+        state.closed = _bounded({**state.closed, call: max(micros, known)}, _MAX_CLOSED)
 
 
 def child_key(event: Event) -> str:

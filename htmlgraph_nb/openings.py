@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from .state import ANSWER, HALT, TOOL, WORK, AgentState, Mark, time_of
-from .times import EPOCH
+from .times import EPOCH, from_micros
 
 
 def drop_closed(state: AgentState) -> None:
@@ -41,12 +41,12 @@ def drop_closed(state: AgentState) -> None:
 
 
 def _still_open(
-    calls: Mapping[str, Mark], turn_end: datetime, closed: Mapping[str, datetime]
+    calls: Mapping[str, Mark], turn_end: datetime, closed: Mapping[str, int]
 ) -> dict[str, Mark]:
     return {
         key: mark
         for key, mark in calls.items()
-        if mark[1] > turn_end and mark[1] > closed.get(key, EPOCH)
+        if mark[1] > turn_end and mark[1] > from_micros(closed.get(key, 0))
     }
 
 
@@ -54,4 +54,4 @@ def _answered_by_work(state: AgentState, tool: str, kind: str) -> datetime:
     if kind == "input":
         return state.latest.get(WORK, EPOCH)
     # Another call that ran beside the asking one proves nothing when it ends.
-    return state.closed.get(tool, EPOCH) if tool else state.latest.get(TOOL, EPOCH)
+    return from_micros(state.closed.get(tool, 0)) if tool else state.latest.get(TOOL, EPOCH)

@@ -35,7 +35,8 @@ class AgentState:
         last_event: event type and tool (or "") of the newest sign of work, before any the newest.
         latest: kind of sign → its latest time in this session.
         open_tools: key of the call (its id, else the tool's name) → (tool name, begin).
-        closed: id or name of tools → latest end, for what begins before it and arrives after it.
+        closed: id or name of tools → latest end, for what begins before it and arrives after it;
+            microseconds since 1970, because there are many and they are written each time.
         asking: key of an open call that is itself a question to a person → (kind, begin).
         children: id of a subagent or background task → begin, and ``stopped`` the same → end.
         questions: the tool that is asked for ("": not known) → (kind, since); the kinds are
@@ -62,7 +63,7 @@ class AgentState:
     last_event: tuple[str, str] = ("", "")
     latest: dict[str, datetime] = field(default_factory=dict)
     open_tools: dict[str, Mark] = field(default_factory=dict)
-    closed: dict[str, datetime] = field(default_factory=dict)
+    closed: dict[str, int] = field(default_factory=dict)
     children: dict[str, datetime] = field(default_factory=dict)
     stopped: dict[str, datetime] = field(default_factory=dict)
     asking: dict[str, Mark] = field(default_factory=dict)
@@ -159,6 +160,8 @@ def to_json(state: AgentState) -> str:
     for name in _MARKS:
         if mark := known[name]:
             parts.append(f'"{name}":{_mark_json(mark)}')
+    if state.closed:
+        parts.append(f'"closed":{json.dumps(state.closed)}')
     # Most are of one and the same moment.
     moment, micros = EPOCH, 0
     for name in _TIMES:
@@ -207,13 +210,14 @@ def from_json(presence: AgentPresence, text: str) -> AgentState:
         last_activity=presence.last_activity,
         newest=None if silent else newest,
         last_event=(kind, tool),
+        closed={key: int(micros) for key, micros in record.get("closed", {}).items()},
         **{name: _in(record.get(name)) for name in _MARKS},
         **{name: _in(record.get(name, {})) for name in (*_TIMES, *_MARKS_BY_KEY)},
     )
 
 
 _MARKS = ("background", "turn_end", "ended")
-_TIMES = ("latest", "closed", "children", "stopped")
+_TIMES = ("latest", "children", "stopped")
 _MARKS_BY_KEY = ("open_tools", "asking", "questions")
 
 

@@ -3,7 +3,8 @@
     python -m tests.benchmarks.otlp_poster --url http://127.0.0.1:8765 --rate 5000 --batch 100
 
 In all else it is ``poster``. Each record is an ``api_request`` or a ``tool_result`` with the
-attributes that Claude Code 2.1 gives it; a request holds records of a few sessions.
+attributes that Claude Code 2.1 gives it; a request holds records of one session, as each agent's
+process has an exporter of its own.
 """
 
 from __future__ import annotations
@@ -131,9 +132,9 @@ class OtlpConnection(Connection):
     def send(self, batch: int, at: float) -> None:
         """Send the next export; its records happened at the wall-clock time ``at``."""
         records: list[Record] = []
+        number = self.agents[self.sent // batch % len(self.agents)]
+        session = str(uuid.uuid5(_SPACE, f"{self.run}:{number}"))
         for place in range(batch):
-            number = self.agents[self.sent % len(self.agents)]
-            session = str(uuid.uuid5(_SPACE, f"{self.run}:{number}"))
             records.append((attributes_of(session, self.sent), round(at * 1e9) + 1_000 * place))
             self.sent += 1
         body = ENCODERS[self.encoding](records)

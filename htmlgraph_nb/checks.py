@@ -41,9 +41,14 @@ def parse_time(value: object, name: str = "timestamp") -> datetime:
         raise InvalidEvent(
             f"{name} is {clip(str(value))}, expected RFC 3339 as 2025-01-14T14:50:30.123456Z", name
         ) from None
-    if not _EARLIEST <= moment < _LATEST:
+    if not is_in_range(moment):
         raise InvalidEvent(f"{name} is {clip(str(value))}, expected a year from 2000 to 2199", name)
     return moment
+
+
+def is_in_range(moment: datetime) -> bool:
+    """Return whether a time lies in the years 2000 to 2199."""
+    return _EARLIEST <= moment < _LATEST
 
 
 def clip(value: str, length: int = 60) -> str:

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from operator import attrgetter
 from typing import Any
 
 from .checks import (
+    MAX_ID_CHARS,
     MAX_INTEGER,
     check_count,
     check_extra,
     check_number,
     check_outcome,
     check_text,
+    is_in_range,
     is_object,
     kind_of,
     parse_time,
@@ -57,13 +59,14 @@ TOKEN_FIELDS = (
     "cache_write_1h_tokens",
     "output_tokens",
 )
+_COUNTS = (*TOKEN_FIELDS, "cost_tokens", "duration_ms")
 token_counts: Callable[[object], tuple[int | None, ...]] = attrgetter(*TOKEN_FIELDS)
 """Return an event's five counts, in the order of TOKEN_FIELDS."""
 NO_COUNTS = (None,) * len(TOKEN_FIELDS)
 
 _CHECKS: dict[str, Any] = {
     **dict.fromkeys(_TEXT, check_text),
-    **dict.fromkeys((*TOKEN_FIELDS, "cost_tokens", "duration_ms"), check_count),
+    **dict.fromkeys(_COUNTS, check_count),
     "timestamp": parse_time,
     "event_type": _check_type,
     "status": check_outcome,
@@ -157,6 +160,11 @@ class Event:
         Args:
             agent_id: whose event it shall be; None: its own.
         """
+        if agent_id is None and _is_sound(self):
+            if self.extra is None:
+                return self
+            *others, extra = _event_values(self)
+            return new_event(*others, check_extra(extra, "extra"))
         values = zip(_EVENT_FIELDS, _event_values(self), _EVENT_CHECKS, strict=True)
         checked = {name: check(value, name) for name, value, check in values if value is not None}
         if agent_id is not None:
@@ -173,15 +181,44 @@ class Event:
         return {name: value for name, value in values.items() if value is not None}
 
 
+def _is_sound(event: Event) -> bool:
+    """Return whether no check would refuse or change a field; ``extra`` is not looked at.
+
+    False proves nothing. It takes a fifth of the time of the checks, which nearly all events pass.
+    """
+    for text in _event_texts(event):
+        if text is not None and not (
+            type(text) is str
+            and 0 < len(text) <= MAX_ID_CHARS
+            and text.isascii()
+            and "\0" not in text
+        ):
+            return False
+    for number in _event_counts(event):
+        if number is not None and not (type(number) is int and 0 <= number <= MAX_INTEGER):
+            return False
+    kind, at, cost = event.event_type, event.timestamp, event.cost_usd
+    return (
+        event.agent_id is not None
+        and type(kind) is str
+        and len(kind) <= MAX_TYPE_CHARS
+        and event.status in (None, "ok", "error")
+        and (at is None or (type(at) is datetime and at.tzinfo is UTC and is_in_range(at)))
+        and (cost is None or (type(cost) is float and 0 <= cost <= MAX_INTEGER))
+    )
+
+
 def _no_agent() -> InvalidEvent:
     return InvalidEvent('agent_id is missing, expected text as "claude-1"', "agent_id")
 
 
 new_event = maker(Event)
-"""Builds an Event of checked fields, as its class does, but faster."""
+"""Builds an Event of checked fields, in order or by name, as its class does, but faster."""
 _EVENT_FIELDS = tuple(f.name for f in fields(Event))
 _EVENT_CHECKS = tuple(_CHECKS[name] for name in _EVENT_FIELDS)
 _event_values: Callable[[Event], tuple[Any, ...]] = attrgetter(*_EVENT_FIELDS)
+_event_texts: Callable[[Event], tuple[Any, ...]] = attrgetter("event_type", *_TEXT)
+_event_counts: Callable[[Event], tuple[Any, ...]] = attrgetter(*_COUNTS)
 
 
 @dataclass(frozen=True, slots=True)

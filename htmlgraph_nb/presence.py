@@ -258,14 +258,12 @@ class PresenceManager:
             if self._roster.get(agent_id) is not None:
                 self._roster.rename(agent_id, name)
                 self._add(tx, Event(agent_id=agent_id, event_type="forget", source="rename"), now)
-        n_fresh = 0
-        for event in fresh:
-            if tx.is_new(event, now):
-                self._add(tx, event, now)
-                n_fresh += 1
-        if n_fresh and self._received is None:
+        first = tx.first_told(fresh, now)
+        for event in first:
+            self._add(tx, event, now)
+        if first and self._received is None:
             self._received = received
-        return n_fresh
+        return len(first)
 
     def _add(self, tx: Transaction, event: Event, now: datetime) -> None:
         self._changes.append(self._roster.apply(event, tx.add_event(event, now), now))

@@ -6,10 +6,12 @@ It owns the shape of every message; PROTOCOL.md shows one example of each. It kn
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
+from json.encoder import encode_basestring as _quote
+from operator import attrgetter
 from typing import Any
 
 from .checks import check_text, clip, kind_of, unknown_field
@@ -72,6 +74,8 @@ class Cursor:
 
 
 _MAY_BE_LEFT_OUT = PRESENCE_COLUMNS[8:]
+_FACTS = ("model", "project", "host", "parent_agent_id")
+_facts_of: Callable[[AgentPresence], tuple[str | None, ...]] = attrgetter(*_FACTS)
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _ascii_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
@@ -101,6 +105,38 @@ def presence_object(presence: AgentPresence) -> dict[str, Any]:
     if not wire["total_errors"]:
         del wire["total_errors"]
     return wire
+
+
+def presence_json(presence: AgentPresence) -> str:
+    """Return ``dumps(presence_object(presence))``, in half the time: every change is written so."""
+    p = presence
+    parts = [
+        f'{{"agent_id":{_quote(p.agent_id)},"status":"{p.status._value_}","current_feature_id":',
+        "null" if p.current_feature_id is None else _quote(p.current_feature_id),
+        ',"last_tool_name":',
+        "null" if p.last_tool_name is None else _quote(p.last_tool_name),
+        f',"last_activity":"{to_rfc3339(p.last_activity)}"'
+        f',"total_tools_executed":{p.total_tools_executed}'
+        f',"total_cost_tokens":{p.total_cost_tokens},"session_id":',
+        "null" if p.session_id is None else _quote(p.session_id),
+        f',"detail":{_quote(p.detail)}',
+    ]
+    if p.reason is not None:
+        parts.append(f',"reason":{_quote(p.reason)}')
+    if p.since is not None:
+        parts.append(f',"since":"{to_rfc3339(p.since)}"')
+    if p.attention:
+        parts.append(',"attention":true')
+    for name, value in zip(_FACTS, _facts_of(p), strict=True):
+        if value is not None:
+            parts.append(f',"{name}":{_quote(value)}')
+    if p.cost_usd is not None:
+        parts.append(f',"cost_usd":{p.cost_usd!r}')
+    if p.total_errors:
+        parts.append(f',"total_errors":{p.total_errors}')
+    parts.append(f',"seq":{p.seq}}}')
+    text = "".join(parts)
+    return text if text.isascii() else dumps(presence_object(p))
 
 
 def presence_update(presence_json: str, agent_json: str, seq: int, at: str) -> str:

@@ -25,6 +25,7 @@ from ..errors import (
     StoreUnavailable,
 )
 from .database import BUSY_TIMEOUT_S, SYNCHRONOUS, open_reader, open_writer, translated
+from .tellings import Claims
 from .transaction import Names, Transaction
 
 __all__ = [
@@ -140,6 +141,7 @@ class Store:
         # Not known: the first transaction looks at the file for what others wrote meanwhile.
         self._version: int | None = None
         self.names = Names()
+        self.claims = Claims()
 
     def _meta(self, key: str) -> Any:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
@@ -281,7 +283,10 @@ class Store:
         try:
             version = self._data_version()
             foreign = version != self._version
-            tx = Transaction(db, self.names, _last_seq(db) if foreign else before, before)
+            if foreign:
+                self.claims.clear()
+            seq = _last_seq(db) if foreign else before
+            tx = Transaction(db, self.names, self.claims, seq, before)
             participant.begin(tx, foreign)
             for ticket in group:
                 ticket.run(tx)

@@ -24,7 +24,7 @@ from ..times import from_micros, to_micros
 from ..wire import dumps
 from .rows import RowWriter
 from .schema import EVENT_COLUMNS, NAMED, PLAIN
-from .tellings import Tellings
+from .tellings import Claims, Tellings
 
 _MAX_NAMES = 50_000
 _named_fields = attrgetter(*NAMED.values())
@@ -63,17 +63,20 @@ class Transaction:
     Args:
         db: the connection, inside a transaction.
         names: the remembered numbers of names.
+        claims: what is remembered of who tells tokens.
         seq: last number given to an event in the file.
         seen_seq: last number that this process has seen; below ``seq`` where others wrote.
     """
 
-    def __init__(self, db: sqlite3.Connection, names: Names, seq: int, seen_seq: int) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, names: Names, claims: Claims, seq: int, seen_seq: int
+    ) -> None:
         self._db = db
         self._names = names
         self.seq = seq
         self.seen_seq = seen_seq
         self._rows: list[tuple[Any, ...]] = []
-        self._tellings = Tellings(db)
+        self._tellings = Tellings(db, claims)
         # Ids of the events of this transaction, whose rows are not inserted yet.
         self._fresh_ids: set[str] = set()
 
@@ -142,13 +145,13 @@ class Transaction:
         )
         self._db.execute("UPDATE meta SET value = ? WHERE key = 'forgotten_seq'", (self.seq,))
 
-    def is_new(self, event: Event, at: datetime) -> bool:
-        """Take a telling of a fact and return whether nothing that is stored tells of it already.
+    def first_told(self, events: Sequence[Event], at: datetime) -> list[Event]:
+        """Take in tellings of facts and return those of which nothing that is stored tells already.
 
         Args:
-            at: the time of an event that carries none.
+            at: the time of events that carry none.
         """
-        return self._tellings.is_new(event, event.timestamp or at)
+        return self._tellings.first(events, at)
 
     def forgotten_seq(self) -> int:
         """Return the seq at which an agent was last forgotten; 0: never."""

@@ -19,7 +19,7 @@ from htmlgraph_nb.wire import (
     Cursor,
     Filter,
     dumps,
-    presence_object,
+    presence_json,
     presence_removed,
     presence_state,
     presence_update,
@@ -63,7 +63,7 @@ class Board:
         """Take in an agent's new state and return its entry."""
         known = self.entries.get(presence.agent_id)
         name = known.name if known else dumps(presence.agent_id)
-        entry = Entry(presence, dumps(presence_object(presence)), name)
+        entry = Entry(presence, presence_json(presence), name)
         self.entries[presence.agent_id] = entry
         self.removed.pop(presence.agent_id, None)
         return entry

@@ -23,6 +23,7 @@ from htmlgraph_nb.connectors.claude import events_from_hook
 from htmlgraph_nb.connectors.hooks import agent_id_of
 from htmlgraph_nb.model import Event
 from htmlgraph_nb.presence import PresenceManager
+from htmlgraph_nb.storage.transaction import Transaction
 from tests.told import AGENTS, SESSION, SOURCES, STEP_S, Told, session
 
 TURNS = st.lists(st.lists(st.booleans(), max_size=2), min_size=1, max_size=3)
@@ -31,22 +32,25 @@ TOTALS = ("tools", "tokens", "ends", "prompt", "completion", "session_start")
 COUNTED = ("prompt", "tool_start", "completion", "session_start")
 
 
-def take(told: Told, events: Sequence[Event], restart_at: int = -1) -> dict[str, Any]:
-    """Ingest events one by one and return what the database then says of the session.
+def take(
+    told: Told, events: Sequence[Event], restart_at: int = -1, at_once: int = 1
+) -> dict[str, Any]:
+    """Ingest events and return what the database then says of the session.
 
     Args:
-        restart_at: place of the event before which the database is closed and opened again.
+        restart_at: at the place of this event, or next to it, the database is closed and opened.
+        at_once: how many are ingested together.
     """
     now = told.end + timedelta(seconds=STEP_S)
     with TemporaryDirectory() as folder:
         path = str(Path(folder) / "h.db")
         manager = PresenceManager(path, clock=lambda: now)
         try:
-            for place, event in enumerate(events):
-                if place == restart_at:
+            for place in range(0, len(events), at_once):
+                if place <= restart_at < place + at_once:
                     manager.close()
                     manager = PresenceManager(path, clock=lambda: now)
-                manager.ingest([event])
+                manager.ingest(events[place : place + at_once])
             (presence,) = manager.agents.values()
         finally:
             manager.close()
@@ -102,6 +106,7 @@ def test_any_order_ends_in_the_same_totals_and_verdict(
     mixed = interleaved([getattr(told, name) for name in sources], chance)
     mixed += chance.sample(events, len(events) // 3)
     assert take(told, mixed, chance.randrange(len(mixed))) == in_order
+    assert take(told, mixed, chance.randrange(len(mixed)), chance.randint(2, 60)) == in_order
     chance.shuffle(mixed)
     found = take(told, mixed, chance.randrange(len(mixed)))
     assert {name: found[name] for name in TOTALS} == {name: in_order[name] for name in TOTALS}
@@ -150,6 +155,47 @@ def test_metrics_and_answers_do_not_add_up() -> None:
     )
     assert take(told, [*answers, counter])["tokens"] == told.n_tokens
     assert take(told, [counter, *answers])["tokens"] == told.n_tokens
+
+
+def test_what_another_process_was_told_counts(tmp_path: Path) -> None:
+    """An answer that a counter told to another process is not taken, though others just were."""
+    told = session("claude", [[]], same_counts=False, over=False)
+    answer = next(event for event in told.file if event.event_type == "completion")
+    late, early = (
+        replace(answer, timestamp=told.end + timedelta(seconds=s), event_id=f"a{s}", extra=None)
+        for s in (90, 60)
+    )
+    early = replace(early, output_tokens=4_321)
+    counter = replace(
+        answer,
+        event_id="metric:1",
+        source="otlp",
+        extra=None,
+        timestamp=told.end + timedelta(seconds=30),
+    )
+    path, after = str(tmp_path / "h.db"), told.end + timedelta(seconds=99)
+    with PresenceManager(path, clock=lambda: after) as one, PresenceManager(path) as other:
+        assert one.ingest([late]).accepted == 1
+        assert other.ingest([counter]).accepted == 1
+        assert one.ingest([early]).accepted == 0
+
+
+def test_what_a_failed_transaction_was_told_does_not_count(tmp_path: Path) -> None:
+    """The begin of a counter that was rolled back keeps no answer out."""
+    told = session("claude", [[]], same_counts=False, over=False)
+    answer = next(event for event in told.file if event.event_type == "completion")
+    counter = replace(answer, event_id="metric:1", source="otlp", extra=None)
+    with PresenceManager(str(tmp_path / "h.db")) as manager:
+        flush = manager.flush
+
+        def fail(tx: Transaction) -> None:
+            raise OSError("the disk is gone")
+
+        manager.flush = fail  # type: ignore[method-assign]
+        with pytest.raises(OSError, match="gone"):
+            manager.ingest([counter])
+        manager.flush = flush  # type: ignore[method-assign]
+        assert manager.ingest([answer]).accepted == 1
 
 
 def test_subagent_told_twice_is_one(tmp_path: Path) -> None:

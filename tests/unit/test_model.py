@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -251,6 +251,35 @@ def test_arbitrary_field_values_only_raise_invalid_event(fields: dict[str, objec
         refused, text = None, json.dumps(event.to_dict(), ensure_ascii=False, allow_nan=False)
     assert refused is None or refused in fields
     text.encode()
+
+
+def outcome(make: Callable[[], Event]) -> Event | str:
+    """Return the event, or why it is refused."""
+    try:
+        return make()
+    except InvalidEvent as error:
+        return error.message
+
+
+_values = st.one_of(
+    json_values,
+    st.text(min_size=250, max_size=260),
+    st.sampled_from(["ok", "error", "", True, 0, 2**53, -0.0, 1.0, "a\0", "é", "\ud800"]),
+    st.datetimes(),
+    st.datetimes(datetime(1999, 12, 31, 23), datetime(2000, 1, 1, 1), timezones=st.just(UTC)),
+)
+
+
+@given(st.dictionaries(st.sampled_from(list(Event.__dataclass_fields__)), _values, max_size=4))
+def test_an_event_is_checked_as_its_object_is(fields: dict[str, Any]) -> None:
+    """What a built event has passes the checks, or not, as in an object: no way around them."""
+    fields = {"agent_id": "a", **fields}
+    order = [name for name in Event.__dataclass_fields__ if fields.get(name) is not None]
+    kept = {name: fields[name] for name in order}
+    checked = outcome(lambda: Event(**fields).checked())
+    assert repr(checked) == repr(outcome(lambda: Event.from_dict(kept)))
+    if isinstance(checked, Event) and checked.extra is not None:
+        assert checked.extra is not fields["extra"]
 
 
 @given(events)

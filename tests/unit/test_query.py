@@ -15,6 +15,7 @@ from htmlgraph_nb.errors import InvalidEvent
 from htmlgraph_nb.model import Event
 from htmlgraph_nb.storage.query import HistoryQuery, read_chunks
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS, migrate
+from htmlgraph_nb.storage.tellings import Claims
 from htmlgraph_nb.storage.transaction import Names, Transaction
 from htmlgraph_nb.times import from_micros
 
@@ -49,7 +50,7 @@ def db() -> Iterator[sqlite3.Connection]:
     opened = sqlite3.connect(":memory:", isolation_level=None)
     migrate(opened, "in memory")
     opened.execute("BEGIN")
-    tx = Transaction(opened, Names(), 0, 0)
+    tx = Transaction(opened, Names(), Claims(), 0, 0)
     for event in EVENTS:
         tx.add_event(event, datetime.now(UTC))
     tx.flush()

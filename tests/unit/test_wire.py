@@ -23,6 +23,7 @@ from htmlgraph_nb.wire import (
     dumps,
     error_message,
     loads,
+    presence_json,
     presence_message,
     presence_object,
     presence_removed,
@@ -56,6 +57,12 @@ def test_presence_object_tells_free_from_unknown() -> None:
 def test_presence_object_loses_nothing(presence: AgentPresence) -> None:
     """A reader that takes absent as null has the whole presence again."""
     assert AgentPresence.from_dict(json.loads(dumps(presence_object(presence)))) == presence
+
+
+@given(presences)
+def test_presence_json_is_the_text_of_the_object(presence: AgentPresence) -> None:
+    """What is written fast is what the encoder writes."""
+    assert presence_json(presence) == dumps(presence_object(presence))
 
 
 @given(presences, st.integers(0, 2**53 - 1))

@@ -11,11 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from htmlgraph_nb.checks import kind_of
-from htmlgraph_nb.connectors.telemetry import LogRecord, Point, Span
+from htmlgraph_nb.connectors.telemetry import Attributes, LogRecord, Point, Span
 from htmlgraph_nb.errors import InvalidEvent
 from htmlgraph_nb.wire import dumps, loads
-
-from .attributes import Attributes
 
 MAX_DEPTH = 16
 _DELTA = (1, "AGGREGATION_TEMPORALITY_DELTA")
@@ -76,7 +74,7 @@ def _signed(value: Any) -> int | None:
 
 
 def _attributes(pairs: Any) -> Attributes:
-    return Attributes({str(pair.get("key")): pair.get("value") for pair in _objects(pairs)}, _value)
+    return {str(pair.get("key")): _value(pair.get("value")) for pair in _objects(pairs)}
 
 
 def _scoped(groups: list[Object], scopes: str) -> Iterator[tuple[Attributes, str, Object]]:

@@ -14,10 +14,8 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs_pb2
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_pb2
 
-from htmlgraph_nb.connectors.telemetry import LogRecord, Point, Span
+from htmlgraph_nb.connectors.telemetry import Attributes, LogRecord, Point, Span
 from htmlgraph_nb.errors import InvalidEvent
-
-from .attributes import Attributes
 
 MAX_DEPTH = 16
 _DELTA = 1
@@ -33,9 +31,6 @@ def _parse(request: Any, body: bytes) -> Any:
 
 
 def _value(value: Any, depth: int = 0) -> Any:
-    if words := value.string_value:
-        # Nearly all are texts, and to ask for the kind takes longer than to look.
-        return words
     kind = value.WhichOneof("value")
     if kind is None or depth > MAX_DEPTH:
         return None
@@ -48,12 +43,14 @@ def _value(value: Any, depth: int = 0) -> Any:
 
 
 def _attributes(pairs: Iterable[Any]) -> Attributes:
-    return Attributes({pair.key: pair.value for pair in pairs}, _value)
-
-
-def _shared(pairs: Iterable[Any]) -> dict[str, Any]:
-    """Return attributes that each record of an export is read with, decoded once for all."""
-    return {pair.key: _value(pair.value) for pair in pairs}
+    # Nearly all are texts or numbers; to ask for the kind takes longer than to look.
+    return {
+        pair.key: (value := pair.value).string_value
+        or value.int_value
+        or value.double_value
+        or _value(value)
+        for pair in pairs
+    }
 
 
 def decode_logs(body: bytes) -> Iterator[LogRecord]:
@@ -63,7 +60,7 @@ def decode_logs(body: bytes) -> Iterator[LogRecord]:
         InvalidEvent: the body is no such message.
     """
     for group in _parse(logs_pb2.ExportLogsServiceRequest(), body).resource_logs:
-        resource = _shared(group.resource.attributes)
+        resource = _attributes(group.resource.attributes)
         for scoped in group.scope_logs:
             for record in scoped.log_records:
                 said = _value(record.body)
@@ -77,7 +74,7 @@ def decode_logs(body: bytes) -> Iterator[LogRecord]:
 def decode_spans(body: bytes) -> Iterator[Span]:
     """Yield the spans of an ExportTraceServiceRequest; errors as ``decode_logs``."""
     for group in _parse(trace_pb2.ExportTraceServiceRequest(), body).resource_spans:
-        resource = _shared(group.resource.attributes)
+        resource = _attributes(group.resource.attributes)
         for scoped in group.scope_spans:
             for span in scoped.spans:
                 yield Span(
@@ -96,7 +93,7 @@ def decode_spans(body: bytes) -> Iterator[Span]:
 def decode_points(body: bytes) -> Iterator[Point]:
     """Yield the points of sums and histograms of an ExportMetricsServiceRequest."""
     for group in _parse(metrics_pb2.ExportMetricsServiceRequest(), body).resource_metrics:
-        resource = _shared(group.resource.attributes)
+        resource = _attributes(group.resource.attributes)
         for scoped in group.scope_metrics:
             for metric in scoped.metrics:
                 kind = metric.WhichOneof("data")

@@ -3,8 +3,8 @@
 Several servers may have one file: all take in what others wrote, and its owner does the rest.
 
 All of it waits for the disk or for the writer's lock now and then, so none of it runs on the loop.
-Live sources, which read what agents leave behind, have a thread of their own: the passing of time
-does not wait for them.
+Live sources, which read what agents leave behind, have a thread of their own, and so have the
+checkpoints of the log: the passing of time does not wait for them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from datetime import timedelta
 from htmlgraph_nb.errors import HtmlgraphError
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.sources import Feed, LiveSource
+from htmlgraph_nb.storage.checkpoint import Checkpointer
 from htmlgraph_nb.times import utc_now
 
 from .live import Live
@@ -32,6 +33,7 @@ logger = logging.getLogger("htmlgraph.watch")
 ABSORB_S = 0.02
 TICK_S = 1.0
 SPOOL_S = 1.0
+CHECKPOINT_S = 0.5
 SEAL_S = 60.0
 RETENTION_S = 60.0
 RETENTION_PAUSE_S = 0.05
@@ -127,6 +129,7 @@ class Watcher:
         spool: the hooks' spool; None: it is not taken in.
         retain_s: age in seconds at which history is deleted; 0: never.
         sealer: seals history; None: it is not sealed.
+        checkpointer: moves the log into the file; None: the writer does it.
         ownership: of the file; only its owner does more than to take in what others wrote.
         sources: what else tells of agents, each asked as often as it wants to be.
         heard: whether hooks told this server of agents, so that it asks the sources as an owner
@@ -141,6 +144,7 @@ class Watcher:
         sealer: Sealer | None = None,
         sources: Sequence[LiveSource] = (),
         *,
+        checkpointer: Checkpointer | None = None,
         heard: Callable[[], bool] = lambda: False,
         ownership: Ownership,
     ) -> None:
@@ -158,6 +162,10 @@ class Watcher:
         if sealer is not None:
             chores.append(_every(SEAL_S, owned(sealer.check)))
         self._runners = [_Runner("htmlgraph-watch", chores)]
+        if checkpointer is not None:
+            # It waits for the disk, others' writes and the timers do not.
+            checks = [_every(CHECKPOINT_S, owned(checkpointer.check))]
+            self._runners.append(_Runner("htmlgraph-checkpoint", checks))
         asked = [_ask(manager, source, lambda: ownership.is_owner or heard()) for source in sources]
         self._sources = _Runner("htmlgraph-sources", asked)
         if sources:
@@ -195,8 +203,16 @@ def make_watcher(service: Service, spool_path: str | None) -> Watcher:
     """
     config, manager, ownership = service.config, service.manager, service.ownership
     sealer = Sealer(manager.db_path) if config.seal else None
+    checkpointer = Checkpointer(manager.db_path, lambda: manager.cursor.seq, config.synchronous)
     if spool_path is None:
-        return Watcher(manager, None, config.retain_s, sealer, ownership=ownership)
+        return Watcher(
+            manager,
+            None,
+            config.retain_s,
+            sealer,
+            checkpointer=checkpointer,
+            ownership=ownership,
+        )
     live = service.live = Live(config, manager)
     spool = Spool(manager, spool_path, hear=live.hear)
     watcher = Watcher(
@@ -205,6 +221,7 @@ def make_watcher(service: Service, spool_path: str | None) -> Watcher:
         config.retain_s,
         sealer,
         live.sources,
+        checkpointer=checkpointer,
         heard=lambda: live.heard,
         ownership=ownership,
     )

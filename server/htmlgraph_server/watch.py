@@ -3,8 +3,8 @@
 Several servers may have one file: all take in what others wrote, and its owner does the rest.
 
 All of it waits for the disk or for the writer's lock now and then, so none of it runs on the loop.
-Live sources, which read what agents leave behind, have a thread of their own, and so have the
-checkpoints of the log: the passing of time does not wait for them.
+Live sources, which read what agents leave behind, have a thread of their own, and so has what may
+take long, as the checkpoints of the log: the passing of time does not wait for them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from datetime import timedelta
 
 from htmlgraph_nb.errors import HtmlgraphError
 from htmlgraph_nb.presence import PresenceManager
+from htmlgraph_nb.price_table import load as load_prices
 from htmlgraph_nb.sources import Feed, LiveSource
 from htmlgraph_nb.storage.checkpoint import Checkpointer
 from htmlgraph_nb.times import utc_now
@@ -34,6 +35,8 @@ ABSORB_S = 0.02
 TICK_S = 1.0
 SPOOL_S = 1.0
 CHECKPOINT_S = 0.5
+PRICES_S = 1.0
+"""Seconds from the start until the price table is loaded, beside whatever the start itself does."""
 SEAL_S = 60.0
 RETENTION_S = 60.0
 RETENTION_PAUSE_S = 0.05
@@ -60,6 +63,11 @@ def _every(seconds: float, run: Callable[[], object], again_s: float | None = No
     """Return a chore of a fixed interval; of a shorter one while ``run`` says there is more."""
     sooner = seconds if again_s is None else again_s
     return _Chore(run, lambda more: sooner if more else seconds)
+
+
+def _once(seconds: float, run: Callable[[], object]) -> _Chore:
+    """Return a chore that is done once, ``seconds`` from now."""
+    return _Chore(run, lambda _: float("inf"), time.monotonic() + seconds)
 
 
 class _Runner:
@@ -161,11 +169,11 @@ class Watcher:
         self._sealer = sealer
         if sealer is not None:
             chores.append(_every(SEAL_S, owned(sealer.check)))
-        self._runners = [_Runner("htmlgraph-watch", chores)]
+        # The first event that has a price would hold up all others until the table is there.
+        long = [_once(PRICES_S, load_prices)]
         if checkpointer is not None:
-            # It waits for the disk, others' writes and the timers do not.
-            checks = [_every(CHECKPOINT_S, owned(checkpointer.check))]
-            self._runners.append(_Runner("htmlgraph-checkpoint", checks))
+            long.append(_every(CHECKPOINT_S, owned(checkpointer.check)))
+        self._runners = [_Runner("htmlgraph-watch", chores), _Runner("htmlgraph-long", long)]
         asked = [_ask(manager, source, lambda: ownership.is_owner or heard()) for source in sources]
         self._sources = _Runner("htmlgraph-sources", asked)
         if sources:

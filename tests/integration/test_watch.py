@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -122,3 +124,27 @@ def test_a_long_retention_leaves_room_for_the_others(
     wait_until(lambda: sizes and sizes[-1] < 2_000, "the end of the old rows")
     watcher.stop()
     assert len(set(sizes)) > 4, "all steps were taken at one go"
+
+
+_LOADS_PRICES = """
+import sys
+from htmlgraph_nb.presence import PresenceManager
+from htmlgraph_server.ownership import Ownership
+from htmlgraph_server.watch import Watcher
+from tests.polling import wait_until
+
+with PresenceManager(sys.argv[1]) as manager:
+    watcher = Watcher(manager, ownership=Ownership(manager.db_path))
+    assert "genai_prices" not in sys.modules
+    watcher.start()
+    wait_until(lambda: "genai_prices.data" in sys.modules, "the price table")
+    watcher.stop()
+    assert "genai_prices.data_snapshot" in sys.modules
+"""
+
+
+def test_the_price_table_is_there_before_an_event_asks_for_it(tmp_path: Path) -> None:
+    """Nobody's first answer holds up what comes after it."""
+    command = [sys.executable, "-c", _LOADS_PRICES, str(tmp_path / "h.db")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

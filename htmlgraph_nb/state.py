@@ -161,7 +161,8 @@ def to_json(state: AgentState) -> str:
         if mark := known[name]:
             parts.append(f'"{name}":{_mark_json(mark)}')
     if state.closed:
-        parts.append(f'"closed":{json.dumps(state.closed)}')
+        closed = [f"{_quote(key)}:{micros}" for key, micros in state.closed.items()]
+        parts.append(f'"closed":{{{",".join(closed)}}}')
     # Most are of one and the same moment.
     moment, micros = EPOCH, 0
     for name in _TIMES:

@@ -5,17 +5,31 @@ A bucket is a minute of the clock (12:01:00 to 12:01:59); the last one is that o
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from .checks import parse_time
-from .errors import InvalidEvent
+from .errors import InvalidEvent, WireError
 from .model import AgentPresence
 from .times import to_micros, to_rfc3339
+from .wire import Cursor
 
 MINUTES = 15
+MAX_SEEN = 10_000
+"""Most changes that are remembered for an answer of the server which does not know them yet."""
 _MINUTE_MICROS = 60_000_000
+
+
+class _Seen(NamedTuple):
+    """A change that was counted here: its number, whose, when, and what it counted for."""
+
+    seq: int
+    agent_id: str
+    at: datetime
+    events: int
+    errors: int
 
 
 class Activity:
@@ -27,6 +41,9 @@ class Activity:
     def __init__(self) -> None:
         # agent_id → minute since 1970 → [events, errors]
         self._counts: dict[str, dict[int, list[int]]] = {}
+        # The newest change in the counts of the server, and those that were seen after it.
+        self._told_seq = 0
+        self._seen: deque[_Seen] = deque(maxlen=MAX_SEEN)
 
     def count(self, agent_id: str, at: datetime, events: int, errors: int = 0) -> None:
         """Add what an agent did at a time."""
@@ -49,29 +66,44 @@ class Activity:
         errors = after.total_errors - (0 if before is None else before.total_errors)
         if before is None:
             if _minute(after.last_activity) == _minute(now):
-                self.count(after.agent_id, now, 1)
+                self._see(_Seen(after.seq, after.agent_id, now, 1, 0))
             return
         # Of the clock's own changes, as idle, an agent gives no sign.
         heard = after.last_activity > before.last_activity
         tools = after.total_tools_executed - before.total_tools_executed
         if heard or errors > 0 or tools > 0:
-            self.count(after.agent_id, now, max(1, tools), max(0, errors))
+            self._see(_Seen(after.seq, after.agent_id, now, max(1, tools), max(0, errors)))
+
+    def _see(self, one: _Seen) -> None:
+        if 0 < one.seq <= self._told_seq:
+            # The server counted it before it was seen here.
+            return
+        self._seen.append(one)
+        self.count(one.agent_id, one.at, one.events, one.errors)
 
     def forget(self, agent_id: str) -> None:
         """Drop an agent that is gone."""
         self._counts.pop(agent_id, None)
+        kept = [one for one in self._seen if one.agent_id != agent_id]
+        self._seen = deque(kept, MAX_SEEN)
 
     def replace(self, answer: object) -> None:
         """Take over the counts of a server (``GET /api/activity``) in place of all others.
+
+        What was seen after its cursor stays; an answer without a cursor is taken as the newest.
 
         Raises:
             InvalidEvent: the answer has another form.
         """
         try:
-            counts = _counts_of(answer)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            counts, seq = _counts_of(answer), _seq_of(answer)
+        except (KeyError, TypeError, AttributeError, ValueError, WireError) as error:
             raise InvalidEvent(f"the activity cannot be read: {error!r}", "activity") from error
-        self._counts = counts
+        later = [] if seq is None else [one for one in self._seen if one.seq > seq]
+        self._counts, self._told_seq = counts, seq or 0
+        self._seen.clear()
+        for one in later:
+            self._see(one)
 
     def to_dict(self, now: datetime) -> dict[str, Any]:
         """Return the counts as the front end takes them, of the agents that did anything.
@@ -108,6 +140,11 @@ def _counts_of(answer: Any) -> dict[str, dict[int, list[int]]]:
         if minutes:
             found[agent_id] = minutes
     return found
+
+
+def _seq_of(answer: Any) -> int | None:
+    cursor = answer.get("cursor")
+    return None if cursor is None else Cursor.parse(cursor).seq
 
 
 def _items(agents: Mapping[str, Any]) -> Any:

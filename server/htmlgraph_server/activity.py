@@ -15,7 +15,7 @@ from datetime import datetime
 
 from htmlgraph_nb.evidence import ERRORS
 from htmlgraph_nb.times import to_micros, to_rfc3339, utc_now
-from htmlgraph_nb.wire import dumps
+from htmlgraph_nb.wire import Cursor, dumps
 
 from .history import HistoryReader
 
@@ -56,6 +56,7 @@ class ActivityCounts:
 
     def __init__(self) -> None:
         self._last_id = -1
+        self._epoch = ""
         # number of the agent → minute since 1970 → events, errors
         self._counts: dict[int, dict[int, tuple[int, int]]] = {}
         self._names: dict[int, str] = {}
@@ -77,6 +78,7 @@ class ActivityCounts:
             for agent, minute, events, errors in db.execute(_COUNT, where):
                 self._add(agent, minute, events, errors)
         self._last_id = last
+        (self._epoch,) = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
         self._prune(since // _MINUTE)
         self._learn_names(db)
 
@@ -121,7 +123,9 @@ class ActivityCounts:
             f"{dumps(name)}:{dumps({'events': events, 'errors': errors})}"
             for _, name, events, errors in sorted(found[:MAX_AGENTS], key=lambda one: one[1])
         )
-        return f'{{"at":"{to_rfc3339(now)}","minutes":{minutes},"agents":{{{agents}}}}}\n'
+        cursor = Cursor(self._epoch, self._last_id)
+        head = f'"at":"{to_rfc3339(now)}","cursor":"{cursor}","minutes":{minutes}'
+        return f'{{{head},"agents":{{{agents}}}}}\n'
 
 
 def _backwards(db: sqlite3.Connection, last: int, since: int) -> Iterator[tuple[int, int]]:

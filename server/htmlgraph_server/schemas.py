@@ -247,6 +247,7 @@ def _activity() -> Schema:
     return record(
         {
             "at": _time("When they were counted, UTC; at most a second ago."),
+            "cursor": CURSOR,
             "minutes": {"type": "integer", "minimum": 1, "maximum": MAX_MINUTES},
             "agents": {
                 "type": "object",

@@ -71,6 +71,28 @@ test("the server's counts replace those that were seen", () => {
   assert.deepEqual(activity.counts("b", NOW).events, events);
 });
 
+test("what was seen after the server's cursor stays, and what it has counts once", () => {
+  const activity = createActivity();
+  const counted = (n, cursor) => ({
+    at: new Date(NOW).toISOString(), cursor, minutes: 15, agents: { a: { events: [n], errors: [] } },
+  });
+  const last = () => activity.counts("a", NOW).events.at(-1);
+  for (const seq of [1, 2, 3, 4]) activity.note(undefined, agent("a", { seq }), NOW);
+  activity.replace(counted(3, "e:3"));
+  activity.replace(counted(3, "e:3"));
+  assert.equal(last(), 4);
+  activity.replace(counted(5, "e:5"));
+  activity.note(undefined, agent("a", { seq: 5 }), NOW);
+  assert.equal(last(), 5);
+  activity.note(undefined, agent("a", { seq: 6 }), NOW);
+  activity.forget("a");
+  activity.replace(counted(2, "e:5"));
+  assert.equal(last(), 2);
+  activity.replace(counted(1, "nonsense"));
+  activity.note(undefined, agent("a", { seq: 1 }), NOW);
+  assert.equal(last(), 2);
+});
+
 test("the latest changes of an agent are kept, the newest first, and bounded", () => {
   const recent = createRecent();
   for (let n = 0; n < 70; n += 1) recent.note(agent("a", { total_tools_executed: n }));

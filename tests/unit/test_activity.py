@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -95,6 +96,46 @@ def test_the_counts_of_a_server_take_the_place_of_all():
     activity.replace(other.to_dict(T0))
     assert activity.to_dict(T0) == other.to_dict(T0)
     assert activity.to_dict(at(70)) == other.to_dict(at(70))
+
+
+def test_what_was_seen_after_the_servers_cursor_stays():
+    """An answer may be a second old, and what it has already may be seen after it."""
+    activity, server = Activity(), Activity()
+    states = [replace(ONE, seq=n, last_activity=at(n), total_tools_executed=n) for n in range(6)]
+    for before, after in pairwise(states[:5]):
+        activity.fold(before, after, at(10))
+    server.count("a", at(10), 3)
+    for _ in range(2):
+        activity.replace({**server.to_dict(at(10)), "cursor": "e:3"})
+        assert sum(counts(activity, at(10))[0]) == 4
+    server.count("a", at(10), 2)
+    activity.replace({**server.to_dict(at(10)), "cursor": "e:5"})
+    activity.fold(states[4], states[5], at(10))
+    assert sum(counts(activity, at(10))[0]) == 5
+    activity.fold(states[5], replace(states[5], seq=6, last_activity=at(9)), at(10))
+    activity.forget("a")
+    activity.replace({**Activity().to_dict(at(10)), "cursor": "e:5"})
+    assert activity.to_dict(at(10))["agents"] == {}
+
+
+def test_an_answer_without_a_cursor_is_the_newest():
+    """Servers of before tell none."""
+    activity = Activity()
+    activity.fold(ONE, replace(ONE, seq=7, last_activity=at(1)), at(2))
+    activity.replace(Activity().to_dict(at(2)))
+    assert activity.to_dict(at(2))["agents"] == {}
+    activity.fold(ONE, replace(ONE, seq=1, last_activity=at(1)), at(2))
+    assert sum(counts(activity, at(2))[0]) == 1
+
+
+@pytest.mark.parametrize("cursor", ["", "e", "e:-1", 5, ["e:1"]])
+def test_a_cursor_of_another_form_changes_nothing(cursor):
+    """It is refused in words, as the rest is."""
+    activity = Activity()
+    activity.count("a", T0, 1)
+    with pytest.raises(InvalidEvent, match="activity cannot be read"):
+        activity.replace({**Activity().to_dict(T0), "cursor": cursor})
+    assert sum(counts(activity, T0)[0]) == 1
 
 
 @given(answer=json_values)

@@ -42,6 +42,7 @@ def empty() -> sqlite3.Connection:
     for statements in MIGRATIONS:
         for statement in statements:
             connection.execute(statement)
+    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('epoch', 'e')")
     connection.executemany("INSERT INTO names (name) VALUES (?)", [(name,) for name in NAMES])
     return connection
 

@@ -135,7 +135,8 @@ class _Writer:
         self._hook(after, later_s=0.3, **told, **outcome)
         self.write_line("result", call, failed)
         names = {"claude": "tool_result", "codex": "tool_result", "gemini": "tool_call"}
-        about = {"success": str(not failed).lower(), "tool_name": "Bash", "function_name": "Bash"}
+        own_name = "exec_command" if self.told.agent == "codex" else "Bash"
+        about = {"success": str(not failed).lower(), "tool_name": own_name, "function_name": "Bash"}
         ids = {"claude": {"tool_use_id": call}, "codex": {"call_id": call}, "gemini": {}}
         self._log(names[self.told.agent], **about, **ids[self.told.agent])
         self.told.n_calls += 1
@@ -217,7 +218,7 @@ class _Writer:
             self._payload("response_item", result)
         else:
             if call:
-                begun = {"type": "function_call", "call_id": call, "name": "Bash"}
+                begun = {"type": "function_call", "call_id": call, "name": "exec_command"}
                 self._payload("response_item", begun)
             fresh, cached, output_tokens = rest[1]
             last = {"input_tokens": fresh + cached, "cached_input_tokens": cached}

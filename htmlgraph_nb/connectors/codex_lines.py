@@ -27,12 +27,23 @@ may_tell = type_finder(
 """Return whether a line can be of a kind that tells something; see ``type_finder``."""
 CALLS = frozenset({"function_call", "custom_tool_call", "local_shell_call"})
 OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
+SHELL = "Bash"
+"""What Codex's hooks call each of its tools that run a command (developers.openai.com/codex/hooks);
+its session files and telemetry tell of the tool that the model was offered."""
+_SHELLS = frozenset(
+    "exec_command shell shell_command local_shell local_shell_call container.exec".split()
+)
 BURST = timedelta(seconds=1)
 """A copied history is written in one go; the forked session's own first turn follows a pause."""
 
 Record = Mapping[str, Any]
 Usage = tuple[int, int, int, int, int]
 """Input, cached input, cache write, output and reasoning tokens."""
+
+
+def tool_name(name: str | None) -> str | None:
+    """Return the name that all sources have for a tool, as hooks tell it."""
+    return SHELL if name in _SHELLS else name
 
 
 def spawned_by(payload: Record) -> str | None:

@@ -213,7 +213,7 @@ class CodexSession:
         call = identifier(payload.get("call_id"))
         if call is None:
             return []
-        name = text(payload.get("name")) or keyword(payload.get("type"))
+        name = lines.tool_name(text(payload.get("name")) or keyword(payload.get("type")))
         remember_call(self._calls, call, (name, at))
         self._failed = False
         about = {"tool_name": name, "tool_use_id": call, "extra": asks_of(name)}

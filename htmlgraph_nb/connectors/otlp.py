@@ -21,6 +21,7 @@ from typing import Any
 
 from ..model import Event, new_event
 from ..times import from_micros
+from .codex_lines import tool_name as codex_tool_name
 from .fields import count, fit, identifier, keyword, last_part, named, text
 from .hooks import call_key
 from .session import known_agent
@@ -270,6 +271,18 @@ def _decision(values: Attributes) -> Fields | None:
     }
 
 
+def _codex(
+    translate: Callable[[Attributes], Fields | None],
+) -> Callable[[Attributes], Fields | None]:
+    """Return the translation with the tool's name as Codex's hooks have it."""
+
+    def renamed(values: Attributes) -> Fields | None:
+        fields = translate(values)
+        return fields and {**fields, "tool_name": codex_tool_name(fields["tool_name"])}
+
+    return renamed
+
+
 _LOGS: dict[str, Mapping[str, Callable[[Attributes], Fields | None]]] = {
     "claude": {
         "user_prompt": _of_type("prompt"),
@@ -283,8 +296,8 @@ _LOGS: dict[str, Mapping[str, Callable[[Attributes], Fields | None]]] = {
     "codex": {
         "conversation_starts": _of_type("session_start"),
         "user_prompt": _of_type("prompt"),
-        "tool_decision": _decision,
-        "tool_result": _tool("tool_name", "call_id"),
+        "tool_decision": _codex(_decision),
+        "tool_result": _codex(_tool("tool_name", "call_id")),
         "sse_event": _codex_answer,
         "websocket_event": _codex_answer,
     },

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from htmlgraph_nb.connectors.claude import events_from_hook
 from htmlgraph_nb.connectors.hooks import agent_id_of
+from htmlgraph_nb.connectors.registry import HOOKS
 from htmlgraph_nb.model import Event
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.storage.transaction import Transaction
@@ -28,7 +29,7 @@ from tests.told import AGENTS, SESSION, SOURCES, STEP_S, Told, session
 
 TURNS = st.lists(st.lists(st.booleans(), max_size=2), min_size=1, max_size=3)
 SUBSETS = st.sets(st.sampled_from(SOURCES), min_size=1).map(sorted)
-TOTALS = ("tools", "tokens", "ends", "prompt", "completion", "session_start")
+TOTALS = ("tool_names", "tools", "tokens", "ends", "prompt", "completion", "session_start")
 COUNTED = ("prompt", "tool_start", "completion", "session_start")
 
 
@@ -57,6 +58,8 @@ def take(
         with closing(sqlite3.connect(path)) as db:
             query = "SELECT event_type, count(*) FROM history GROUP BY 1"
             kinds = dict(db.execute(query).fetchall())
+            names = db.execute("SELECT DISTINCT tool_name FROM history WHERE tool_name IS NOT NULL")
+            tool_names = {row[0] for row in names.fetchall()}
     return {
         "agent": presence.agent_id,
         "status": presence.status.value,
@@ -65,6 +68,7 @@ def take(
         "tools": presence.total_tools_executed,
         "tokens": presence.total_cost_tokens,
         "session": presence.session_id,
+        "tool_names": tool_names,
         "ends": kinds.get("tool_execute", 0) + kinds.get("tool_error", 0),
         **{kind: kinds.get(kind, 0) for kind in COUNTED},
     }
@@ -111,6 +115,7 @@ def test_any_order_ends_in_the_same_totals_and_verdict(
     found = take(told, mixed, chance.randrange(len(mixed)))
     assert {name: found[name] for name in TOTALS} == {name: in_order[name] for name in TOTALS}
     assert in_order["tools"] == in_order["ends"] == told.n_calls
+    assert in_order["tool_names"] <= {"Bash"}
     assert in_order["prompt"] == len(turns)
     tells_tokens = sources != ["hooks"]
     assert in_order["completion"] == told.n_answers * tells_tokens
@@ -137,6 +142,24 @@ def test_named_agent_is_one_with_its_file() -> None:
         found = take(told, events)
         assert found["agent"] == "ada"
         assert found["tools"] == 1
+
+
+@pytest.mark.parametrize("ended_by", ["file", "otlp"])
+def test_a_permission_of_codex_is_answered_by_any_source(ended_by: str) -> None:
+    """Its hooks call a tool "Bash" that its file and telemetry call "exec_command"."""
+    told = session("codex", [[False]], same_counts=False, over=False)
+    begin = next(event for event in told.hooks if event.event_type == "tool_start")
+    assert begin.timestamp is not None
+    payload = {
+        "session_id": SESSION,
+        "hook_event_name": "PermissionRequest",
+        "tool_name": "Bash",
+        "htmlgraph": {"event_id": "asked", "timestamp": begin.timestamp.isoformat()},
+    }
+    asked = HOOKS["codex"](payload, received_at=told.end)
+    ends = [event for event in getattr(told, ended_by) if event.event_type == "tool_execute"]
+    assert take(told, [begin, *asked])["attention"]
+    assert not take(told, [begin, *asked, *ends])["attention"]
 
 
 def test_metrics_and_answers_do_not_add_up() -> None:

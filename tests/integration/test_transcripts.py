@@ -103,15 +103,13 @@ def test_subagents_are_children() -> None:
 def test_filters() -> None:
     """Rows and columns that were asked for, and no others."""
     whole = load(PAYLOADS)
-    some = load(
-        PAYLOADS, event_types="tool_error", tools=["Read", "exec_command"], columns=["tool_name"]
-    )
+    some = load(PAYLOADS, event_types="tool_error", tools=["Read", "Bash"], columns=["tool_name"])
     expected = whole[
-        whole["event_type"].eq("tool_error") & whole["tool_name"].isin(["Read", "exec_command"])
+        whole["event_type"].eq("tool_error") & whole["tool_name"].isin(["Read", "Bash"])
     ]
     assert list(some["tool_name"]) == list(expected["tool_name"])
     assert list(some.columns) == ["tool_name"]
-    assert set(some["tool_name"].cat.categories) == {"Read", "exec_command"}
+    assert set(some["tool_name"].cat.categories) == {"Read", "Bash"}
     agent = load(PAYLOADS, agents="claude-a845d6c4", limit=3)
     assert list(agent["event_type"]) == ["session_start", "prompt", "tool_start"]
     session = str(agent["session_id"].iloc[0])

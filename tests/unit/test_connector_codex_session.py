@@ -83,7 +83,7 @@ def test_recorded_session_with_a_failed_command() -> None:
     ran = ["tool_start", "completion", "tool_execute"]
     assert kinds(events) == ["session_start", "prompt", *failed, *ran, "completion", "stop"]
     error = events[4]
-    assert (error.tool_name, error.status, error.duration_ms) == ("exec_command", "error", 84)
+    assert (error.tool_name, error.status, error.duration_ms) == ("Bash", "error", 84)
     assert {event.project for event in events} == {"shop"}
     assert {event.model for event in answers(events)} == {"gpt-5.5"}
     assert events[-1].duration_ms == 5938

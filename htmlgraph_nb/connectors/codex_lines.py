@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..times import to_micros
-from .fields import count, identifier, mapping
+from .fields import count, identifier, mapping, text
 from .session import type_finder
 
 _EXIT = re.compile(r"^(?:Process exited with code|Exit code:) (-?\d{1,9})$", re.M)
@@ -28,11 +28,12 @@ may_tell = type_finder(
 CALLS = frozenset({"function_call", "custom_tool_call", "local_shell_call"})
 OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
 SHELL = "Bash"
-"""What Codex's hooks call each of its tools that run a command (developers.openai.com/codex/hooks);
-its session files and telemetry tell of the tool that the model was offered."""
+"""What hooks call each tool that runs a command (https://developers.openai.com/codex/hooks)."""
 _SHELLS = frozenset(
     "exec_command shell shell_command local_shell local_shell_call container.exec".split()
 )
+_SERVER = "mcp__"
+"""Begins the namespaces of tools of servers."""
 BURST = timedelta(seconds=1)
 """A copied history is written in one go; the forked session's own first turn follows a pause."""
 
@@ -41,8 +42,14 @@ Usage = tuple[int, int, int, int, int]
 """Input, cached input, cache write, output and reasoning tokens."""
 
 
-def tool_name(name: str | None) -> str | None:
-    """Return the name that all sources have for a tool, as hooks tell it."""
+def tool_name(name: str | None, namespace: object = None) -> str | None:
+    """Return a tool's name as hooks have it: ``Bash``, ``mcp__server__tool``, or its own.
+
+    Session files and telemetry name the tool as it was offered to the model, those of a server
+    beside their namespace (seen with 0.171).
+    """
+    if name is not None and isinstance(namespace, str) and namespace.startswith(_SERVER):
+        return text(f"{namespace}__{name}")
     return SHELL if name in _SHELLS else name
 
 

@@ -60,6 +60,7 @@ class CodexSession:
     _planned: bool = False
     _failed: bool = False
     _calls: dict[str, Call] = field(default_factory=dict)
+    _broken: set[str] = field(default_factory=set)
     _prompt_form: object = None
     _forked_at: datetime | None = None
     _copied_turns: bool = False
@@ -213,7 +214,8 @@ class CodexSession:
         call = identifier(payload.get("call_id"))
         if call is None:
             return []
-        name = lines.tool_name(text(payload.get("name")) or keyword(payload.get("type")))
+        own = text(payload.get("name")) or keyword(payload.get("type"))
+        name = lines.tool_name(own, payload.get("namespace"))
         remember_call(self._calls, call, (name, at))
         self._failed = False
         about = {"tool_name": name, "tool_use_id": call, "extra": asks_of(name)}
@@ -224,7 +226,7 @@ class CodexSession:
         if call is None:
             return []
         name, start = self._calls.pop(call, (None, None))
-        is_error = lines.failed(payload.get("output"))
+        is_error = lines.failed(payload.get("output")) or call in self._broken
         return [
             self._event(
                 "tool_error" if is_error else "tool_execute",
@@ -246,15 +248,21 @@ class CodexSession:
     def _turn_started(self, payload: Record, at: datetime) -> list[Event]:
         self._turn = identifier(payload.get("turn_id"))
         self._planned = self._failed = False
+        self._broken.clear()
         return []
+
+    def _item(self, payload: Record, at: datetime) -> list[Event]:
+        item = mapping(payload.get("item"))
+        kind = item.get("type")
+        self._planned = self._planned or kind == "Plan"
+        call = identifier(item.get("id"))
+        if kind == "McpToolCall" and item.get("status") == "failed" and call is not None:
+            # Its output, which comes next, is the error's text alone.
+            self._broken.add(call)
+        return self._prompt(payload, at) if kind == "UserMessage" else []
 
     def _prompt(self, payload: Record, at: datetime) -> list[Event]:
         form = payload.get("type")
-        if form == "item_completed":
-            item = mapping(payload.get("item")).get("type")
-            self._planned = self._planned or item == "Plan"
-            if item != "UserMessage":
-                return []
         # Some versions write a prompt in both forms.
         self._prompt_form = self._prompt_form or form
         if form != self._prompt_form:
@@ -291,7 +299,7 @@ class CodexSession:
 _READERS = {
     "event_msg/token_count": CodexSession._tokens,
     "event_msg/user_message": CodexSession._prompt,
-    "event_msg/item_completed": CodexSession._prompt,
+    "event_msg/item_completed": CodexSession._item,
     "event_msg/task_started": CodexSession._turn_started,
     "event_msg/task_complete": CodexSession._turn_ended,
     "event_msg/turn_aborted": CodexSession._turn_ended,

@@ -278,7 +278,10 @@ def _codex(
 
     def renamed(values: Attributes) -> Fields | None:
         fields = translate(values)
-        return fields and {**fields, "tool_name": codex_tool_name(fields["tool_name"])}
+        if fields is None:
+            return None
+        name = codex_tool_name(fields["tool_name"], values.get("tool_namespace"))
+        return {**fields, "tool_name": name}
 
     return renamed
 

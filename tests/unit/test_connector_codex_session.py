@@ -89,6 +89,50 @@ def test_recorded_session_with_a_failed_command() -> None:
     assert events[-1].duration_ms == 5938
 
 
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ({"name": "say_it", "namespace": "mcp__demo"}, "mcp__demo__say_it"),
+        ({"name": "mcp__demo__say_it"}, "mcp__demo__say_it"),
+        ({"name": "shell_command", "namespace": "functions"}, "Bash"),
+        ({"name": "wait_agent", "namespace": "multi_agent_v1"}, "wait_agent"),
+        ({"name": "apply_patch", "namespace": ["mcp__"]}, "apply_patch"),
+    ],
+)
+def test_tools_have_the_names_of_hooks(told: dict[str, Any], name: str) -> None:
+    """A question that a hook tells is about the tool whose end the file tells."""
+    call, output = {"call_id": "c1", **told}, {"call_id": "c1", "output": "done"}
+    found = read(
+        CodexSession(),
+        [meta(), item("function_call", 1, **call), item("function_call_output", 2, **output)],
+    )
+    assert [event.tool_name for event in found[1:]] == [name, name]
+    check(found)
+
+
+def test_a_tool_of_a_server_that_failed() -> None:
+    """Its output is text like any other; what it completed with tells that it failed."""
+    told = {"name": "say_it", "namespace": "mcp__demo"}
+    done = {"type": "McpToolCall", "server": "demo", "tool": "say_it"}
+    found = read(
+        CodexSession(),
+        [
+            meta(),
+            message("task_started", 0, turn_id="t1"),
+            *(item("function_call", 1, call_id=call, **told) for call in ("c1", "c2")),
+            message("item_completed", 2, item={**done, "id": "c1", "status": "failed"}),
+            message("item_completed", 2, item={**done, "id": "c2", "status": "completed"}),
+            *(item("function_call_output", 3, call_id=c, output=[{}]) for c in ("c1", "c2")),
+            message("task_started", 4, turn_id="t2"),
+            item("function_call", 5, call_id="c1", **told),
+            item("function_call_output", 6, call_id="c1", output=[{}]),
+        ],
+    )
+    ends = [event for event in found if event.status is not None]
+    assert kinds(ends) == ["tool_error", "tool_execute", "tool_execute"]
+    assert [event.tool_use_id for event in ends] == ["c1", "c2", "c1"]
+
+
 def test_recorded_model_switch() -> None:
     """Each answer has the model of its turn."""
     events = read(CodexSession(), lines_of(PAYLOADS / "codex" / "rollout-model-switch.jsonl"))

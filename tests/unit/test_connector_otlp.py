@@ -28,7 +28,8 @@ from .strategies import json_values
 NOW = datetime(2025, 1, 14, 14, 50, tzinfo=UTC)
 names = st.sampled_from(
     "session.id conversation.id event.name event.kind model tool_name tool_use_id success "
-    "duration_ms request_id input_tokens output_tokens cost_usd source decision type "
+    "tool_namespace call_id duration_ms request_id input_tokens output_tokens cost_usd source "
+    "decision type "
     "input_token_count cached_token_count gen_ai.operation.name gen_ai.agent.name "
     "gen_ai.usage.input_tokens gen_ai.tool.name service.name cwd".split()
 )
@@ -79,6 +80,28 @@ def test_no_log_raises(record: LogRecord) -> None:
     found = events_from_log(record, received_at=NOW)
     check(found)
     assert events_from_log(record, received_at=NOW) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "namespace", "expected"),
+    [
+        ("exec_command", "functions", "Bash"),
+        ("say_it", "mcp__demo", "mcp__demo__say_it"),
+        ("view_image", "functions", "view_image"),
+        ("shell", None, "Bash"),
+    ],
+)
+def test_codex_tools_have_the_names_of_its_hooks(
+    name: str, namespace: str | None, expected: str
+) -> None:
+    """What a person decided about a tool, and the tool's end, are of the one that hooks tell of."""
+    about = {"conversation.id": "s", "tool_name": name, "call_id": "c1"}
+    if namespace is not None:
+        about["tool_namespace"] = namespace
+    for kind, more in (("tool_result", {}), ("tool_decision", {"source": "User"})):
+        values = {**about, **more, "event.name": f"codex.{kind}"}
+        (event,) = events_from_log(LogRecord({}, "", "", values, 0), received_at=NOW)
+        assert event.tool_name == expected
 
 
 @given(spans)

@@ -13,6 +13,7 @@ request where it has one, so that a repetition, or the same answer in a session 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -21,8 +22,8 @@ from typing import Any
 
 from ..model import Event, new_event
 from ..times import from_micros
-from .codex_lines import tool_name as codex_tool_name
-from .fields import count, fit, identifier, keyword, last_part, named, text
+from .codex_lines import tool_name
+from .fields import count, fit, identifier, keyword, last_part, mapping, named, text
 from .hooks import call_key
 from .session import known_agent
 from .telemetry import Attributes, LogRecord, Span
@@ -31,6 +32,8 @@ SOURCE = "otlp"
 _PREFIXES = {"claude_code.": "claude", "codex.": "codex", "gemini_cli.": "gemini"}
 _SESSION_KEYS = ("session.id", "conversation.id", "session_id", "conversation_id")
 _OWN_SPANS = ("com.anthropic.claude_code", "claude_code.", "codex", "gemini_cli", "gemini-cli")
+_UNLIKE_NAMES = re.compile(r"[^A-Za-z0-9_-]")
+"""What Claude Code replaces in names of servers and their tools."""
 _FIRST_MICROS = 946_684_800_000_000
 _LAST_MICROS = 7_258_118_400_000_000
 """The years 2000 to 2199, outside of which no event is."""
@@ -196,14 +199,41 @@ def _of_type(kind: str, *keywords: str) -> Callable[[Attributes], Fields]:
     return translate
 
 
-def _tool(tool_name: str, call_name: str | None) -> Callable[[Attributes], Fields]:
+_NameOf = Callable[[Attributes], str | None]
+
+
+def _claude_tool(values: Attributes) -> str | None:
+    name = text(values.get("tool_name"))
+    told = values.get("tool_parameters")
+    if name != "mcp_tool" or not isinstance(told, str):
+        return name
+    # With OTEL_LOG_TOOL_DETAILS it says which tool of which server.
+    try:
+        about = mapping(json.loads(told))
+    except (ValueError, RecursionError):
+        return name
+    server, tool = text(about.get("mcp_server_name")), text(about.get("mcp_tool_name"))
+    if server is None or tool is None:
+        return name
+    return text("__".join(_UNLIKE_NAMES.sub("_", part) for part in ("mcp", server, tool)))
+
+
+def _codex_tool(values: Attributes) -> str | None:
+    return tool_name(text(values.get("tool_name")), values.get("tool_namespace"))
+
+
+def _gemini_tool(values: Attributes) -> str | None:
+    return text(values.get("function_name"))
+
+
+def _tool(name_of: _NameOf, call_name: str | None) -> Callable[[Attributes], Fields]:
     def translate(values: Attributes) -> Fields:
         failed = _says(values.get("success"), "false")
         call = None if call_name is None else identifier(values.get(call_name))
         return {
             "event_type": "tool_error" if failed else "tool_execute",
             "status": "error" if failed else "ok",
-            "tool_name": text(values.get(tool_name)),
+            "tool_name": name_of(values),
             "tool_use_id": call,
             "duration_ms": number(values.get("duration_ms")),
         }
@@ -260,37 +290,25 @@ def _gemini_answer(values: Attributes) -> Fields:
     }
 
 
-def _decision(values: Attributes) -> Fields | None:
-    # Only a person's answer ends a wait; most decisions are made by a rule.
-    if not str(values.get("source", "")).lower().startswith("user"):
-        return None
-    return {
-        "event_type": "answered",
-        "tool_name": text(values.get("tool_name")),
-        "extra": named(decision=keyword(values.get("decision"))),
-    }
-
-
-def _codex(
-    translate: Callable[[Attributes], Fields | None],
-) -> Callable[[Attributes], Fields | None]:
-    """Return the translation with the tool's name as Codex's hooks have it."""
-
-    def renamed(values: Attributes) -> Fields | None:
-        fields = translate(values)
-        if fields is None:
+def _decision(name_of: _NameOf) -> Callable[[Attributes], Fields | None]:
+    def translate(values: Attributes) -> Fields | None:
+        # Only a person's answer ends a wait; most decisions are made by a rule.
+        if not str(values.get("source", "")).lower().startswith("user"):
             return None
-        name = codex_tool_name(fields["tool_name"], values.get("tool_namespace"))
-        return {**fields, "tool_name": name}
+        return {
+            "event_type": "answered",
+            "tool_name": name_of(values),
+            "extra": named(decision=keyword(values.get("decision"))),
+        }
 
-    return renamed
+    return translate
 
 
 _LOGS: dict[str, Mapping[str, Callable[[Attributes], Fields | None]]] = {
     "claude": {
         "user_prompt": _of_type("prompt"),
-        "tool_result": _tool("tool_name", "tool_use_id"),
-        "tool_decision": _decision,
+        "tool_result": _tool(_claude_tool, "tool_use_id"),
+        "tool_decision": _decision(_claude_tool),
         "api_request": _claude_answer,
         "api_error": _of_type("activity", "status_code"),
         "api_retries_exhausted": _of_type("error"),
@@ -299,15 +317,15 @@ _LOGS: dict[str, Mapping[str, Callable[[Attributes], Fields | None]]] = {
     "codex": {
         "conversation_starts": _of_type("session_start"),
         "user_prompt": _of_type("prompt"),
-        "tool_decision": _codex(_decision),
-        "tool_result": _codex(_tool("tool_name", "call_id")),
+        "tool_decision": _decision(_codex_tool),
+        "tool_result": _tool(_codex_tool, "call_id"),
         "sse_event": _codex_answer,
         "websocket_event": _codex_answer,
     },
     "gemini": {
         "config": _of_type("session_start"),
         "user_prompt": _of_type("prompt"),
-        "tool_call": _tool("function_name", None),
+        "tool_call": _tool(_gemini_tool, None),
         "api_response": _gemini_answer,
         "api_error": _of_type("activity", "status_code"),
         "conversation_finished": _of_type("stop"),

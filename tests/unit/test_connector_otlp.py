@@ -29,7 +29,7 @@ NOW = datetime(2025, 1, 14, 14, 50, tzinfo=UTC)
 names = st.sampled_from(
     "session.id conversation.id event.name event.kind model tool_name tool_use_id success "
     "tool_namespace call_id duration_ms request_id input_tokens output_tokens cost_usd source "
-    "decision type "
+    "decision type tool_parameters "
     "input_token_count cached_token_count gen_ai.operation.name gen_ai.agent.name "
     "gen_ai.usage.input_tokens gen_ai.tool.name service.name cwd".split()
 )
@@ -102,6 +102,33 @@ def test_codex_tools_have_the_names_of_its_hooks(
         values = {**about, **more, "event.name": f"codex.{kind}"}
         (event,) = events_from_log(LogRecord({}, "", "", values, 0), received_at=NOW)
         assert event.tool_name == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "expected"),
+    [
+        ("mcp_tool", '{"mcp_server_name":"demo","mcp_tool_name":"say_it"}', "mcp__demo__say_it"),
+        ("mcp_tool", '{"mcp_server_name":"my demo.1","mcp_tool_name":"a"}', "mcp__my_demo_1__a"),
+        ("mcp_tool", '{"mcp_server_name":"demo"}', "mcp_tool"),
+        ("mcp_tool", "[" * 100_000, "mcp_tool"),
+        ("mcp_tool", 7, "mcp_tool"),
+        ("Bash", '{"mcp_server_name":"demo","mcp_tool_name":"say_it"}', "Bash"),
+    ],
+)
+def test_claude_tools_of_servers_are_named_where_it_is_told(
+    name: str, parameters: object, expected: str
+) -> None:
+    """As hooks and session files name them."""
+    values = {
+        "event.name": "tool_result",
+        "session.id": "s",
+        "tool_use_id": "t1",
+        "tool_name": name,
+        "tool_parameters": parameters,
+    }
+    record = LogRecord({}, "com.anthropic.claude_code.events", "", values, 0)
+    (event,) = events_from_log(record, received_at=NOW)
+    assert event.tool_name == expected
 
 
 @given(spans)

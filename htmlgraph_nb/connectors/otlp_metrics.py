@@ -18,7 +18,8 @@ from ..agreement import METRIC
 from ..model import Event
 from .fields import identifier, text
 from .hooks import agent_id_of
-from .otlp import SOURCE, moment_of, uncached
+from .otlp import SOURCE, moment_of
+from .otlp_agents import uncached
 from .telemetry import Point
 
 MAX_SERIES = 20_000

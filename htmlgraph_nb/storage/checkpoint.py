@@ -7,10 +7,12 @@ events that wait behind that commit. A passive checkpoint of another connection 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 
+from ..errors import StoreUnavailable
 from .database import translated
 
 BEGUN_EVENTS = 500
@@ -36,11 +38,14 @@ class Checkpointer:
         """Move what is in the log, if that is worth it, and return whether it was.
 
         Raises:
-            StoreUnavailable, StoreDamaged: the file cannot be written.
+            StoreUnavailable, StoreDamaged: the file is gone, or cannot be written.
         """
         seq = self._seq()
         if seq - self._moved < BEGUN_EVENTS:
             return False
+        if not os.path.exists(self._path):
+            # To open it would make an empty one in its place.
+            raise StoreUnavailable(f"{self._path} is gone; what is written now is lost with it")
         with (
             translated(self._path),
             closing(sqlite3.connect(self._path, isolation_level=None)) as db,

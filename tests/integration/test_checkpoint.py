@@ -62,6 +62,16 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
             checkpointer.check()
 
 
+def test_a_file_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
+    """Whoever took it away finds no empty one there."""
+    path = tmp_path / "a.db"
+    count = iter(range(0, 10**6, BEGUN_EVENTS))
+    checkpointer = Checkpointer(str(path), lambda: next(count))
+    with pytest.raises(StoreError, match="gone"):
+        checkpointer.check()
+    assert not path.exists()
+
+
 def test_a_server_does_it_by_itself(serve: Serve, tmp_path: Path) -> None:
     """Nobody has to stop it for the file to have what was sent."""
     server = serve()

@@ -31,6 +31,7 @@ class Api(Guarded):
         self._chunks: list[bytes] = []
         self._n_bytes = 0
         self._crowded_out = False
+        self._reads_on = False
 
     async def prepare(self) -> None:
         await super().prepare()
@@ -46,6 +47,13 @@ class Api(Guarded):
             raise self._too_large()
         # Tornado's own bound would cut the connection without an answer.
         cast(HTTP1Connection, self.request.connection).set_max_body_size(2**62)
+        self._reads_on = True
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        if not self._reads_on:
+            # Tornado closes a connection on which a body was not read: the client shall know.
+            self.set_header("Connection", "close")
+        super().write_error(status_code, **kwargs)
 
     def _too_large(self) -> Problem:
         limit = self.service.config.max_body_bytes
@@ -61,7 +69,8 @@ class Api(Guarded):
             return
         self._let_go()
         if self._n_bytes > limit * DRAINED_BODIES:
-            # Answered while it still sends; Tornado then closes the connection.
+            # Answered while it still sends.
+            self._reads_on = False
             self._handle_request_exception(self._too_large())
 
     def _keep(self, chunk: bytes) -> None:
@@ -191,6 +200,7 @@ class Api(Guarded):
 class NotFound(Api):
     """Any other path."""
 
-    async def prepare(self) -> None:
-        await super().prepare()
+    async def get(self) -> None:
         raise Problem(404, "not_found", f"there is nothing at {clip(self.request.path)}")
+
+    head = post = put = patch = delete = options = get

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import http.client
 import io
 import json
 import sqlite3
@@ -230,6 +231,42 @@ def test_head_is_get_without_a_body(module_server: Server, path: str) -> None:
     head, get = module_server.request("HEAD", path), module_server.get(path)
     assert (head.status, head.body) == (200, b"")
     assert head.headers["content-type"] == get.headers["content-type"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "headers"),
+    [
+        ("GET", "/api/nowhere", None, {}),
+        ("POST", "/api/nowhere", "not read by anybody", {}),
+        ("OPTIONS", "/api/nowhere", None, {}),
+        ("PUT", "/api/events", "{}", {}),
+        ("POST", "/api/events", "{", {}),
+        ("GET", "/api/history?x=1", None, {}),
+        ("POST", "/api/events", "{}", {"Origin": "http://evil.example"}),
+        ("POST", "/v1/logs", "{}", {"Authorization": "Bearer wrong", "Origin": "null"}),
+        ("FROB", "/api/events", None, {}),
+        ("GET", "/static/nothing", None, {}),
+    ],
+)
+def test_a_connection_goes_on_after_a_refusal_or_its_end_is_told(
+    module_server: Server, method: str, path: str, body: str | None, headers: dict[str, str]
+) -> None:
+    """A client that keeps its connection never runs into a closed one."""
+    sent = {"Content-Type": "application/json"}
+    if module_server.token:
+        sent["Authorization"] = f"Bearer {module_server.token}"
+    connection = http.client.HTTPConnection("127.0.0.1", module_server.port, timeout=30)
+    try:
+        connection.request(method, module_server.base + path, body, {**sent, **headers})
+        answer = connection.getresponse()
+        answer.read()
+        assert 400 <= answer.status < 500
+        if answer.getheader("Connection") == "close":
+            assert connection.sock is None
+        connection.request("GET", f"{module_server.base}/api/presence", headers=sent)
+        assert connection.getresponse().status == 200
+    finally:
+        connection.close()
 
 
 # Features, tracks, spikes, links

@@ -37,6 +37,7 @@ from .claude_lines import (
     uuid_key,
     was_rejected,
 )
+from .claude_progress import HasOwnFile, Progress
 from .claude_tasks import Running, child_start, child_stop
 from .claude_turns import Turns
 from .fields import (
@@ -68,11 +69,14 @@ class ClaudeSession:
 
     Args:
         session_id: the session of lines that name none, as the file's name tells it.
+        has_own_file: whether there is a file of the subagent of this id; what is said of those that
+            have none is told by ``finish``. None: it is not told.
     """
 
     QUIETS: ClassVar[tuple[float, ...]] = (TURN_QUIET_S, LOST_QUIET_S)
 
     session_id: str | None = None
+    has_own_file: HasOwnFile | None = None
     _at: datetime | None = None
     _project: str | None = None
     _known: set[str] = field(default_factory=set)
@@ -81,6 +85,10 @@ class ClaudeSession:
     _answers: Answers = field(default_factory=Answers)
     _turns: Turns = field(default_factory=Turns)
     _in_command: bool = False
+    _progress: Progress = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._progress = Progress(self.has_own_file, ClaudeSession)
 
     def feed(self, line: bytes) -> list[Event]:
         """Return the events that are certain with this line; InvalidEvent if it is no JSON object.
@@ -89,8 +97,16 @@ class ClaudeSession:
         """
         if not _may_tell(line):
             return []
-        record = record_of(line)
+        return self.take(record_of(line))
+
+    def take(self, record: Record) -> list[Event]:
+        """Return the events that are certain with this line's object."""
         kind = record.get("type")
+        if kind == "progress":
+            session = identifier(record.get("sessionId")) or identifier(self.session_id)
+            if session is not None:
+                self._progress.take(record, session)
+            return []
         reader = _READERS.get(kind) if isinstance(kind, str) else None
         who = self._who(record) if reader else None
         if reader is None or who is None:
@@ -116,7 +132,7 @@ class ClaudeSession:
         found = [event for agent in self._answers.agents() for event in self._flush(agent)]
         for agent in self._turns.ended():
             found += self._end_turn(agent)
-        return found
+        return found + self._progress.tell()
 
     def _who(self, record: Record) -> Who | None:
         session = identifier(record.get("sessionId")) or identifier(self.session_id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import BinaryIO
 
 from ..checks import clip
@@ -163,11 +164,19 @@ def reader_of(file: SessionFile) -> SessionReader:
         return CodexSession()
     if file.agent == "claude":
         stem = name.partition(".")[0]
-        return ClaudeSession(None if stem.startswith("agent-") else stem)
+        if stem.startswith("agent-"):
+            return ClaudeSession()
+        return ClaudeSession(stem, partial(_has_own_file, folder, stem))
     parent = None
     if os.path.basename(folder) != "chats" and os.path.basename(os.path.dirname(folder)) == "chats":
         folder, parent = os.path.split(folder)
     return GeminiSession(_gemini_project(os.path.dirname(folder)), parent)
+
+
+def _has_own_file(folder: str, session: str, subagent: str) -> bool:
+    name = f"agent-{os.path.basename(subagent)}.jsonl"
+    places = (os.path.join(folder, session, "subagents"), folder)
+    return any(os.path.exists(os.path.join(place, name)) for place in places)
 
 
 def _gemini_project(folder: str) -> str | None:

@@ -258,3 +258,66 @@ def test_command_names_what_it_cannot_read(tmp_path: Path) -> None:
     assert "no sessions of codex in" in run(tmp_path, "import", "codex", str(empty)).stdout
     shutil.rmtree(empty)
     assert "there is no" in refusal(run(tmp_path, "import", "codex", str(empty)))
+
+
+CHILD = "afb92ff"
+
+
+def progress_lines() -> bytes:
+    """Return a session whose subagent used one tool and gave one answer, as its progress tells."""
+    common = {"sessionId": SESSION, "cwd": "/home/user/shop", "version": "2.1.38", "uuid": "p1"}
+    usage = {"input_tokens": 2, "output_tokens": 1, "cache_read_input_tokens": 9}
+    use = {"type": "tool_use", "id": CALL, "name": "Read", "input": {}}
+    done = {"type": "tool_result", "tool_use_id": CALL, "content": "never-keep-this"}
+    answer = {"id": "msg_child", "model": "claude-haiku-4-5", "content": [use], "usage": usage}
+    said = [
+        {"type": "user", "message": {"content": "never-keep-this"}},
+        {"type": "assistant", "message": answer, "requestId": "req_child"},
+        {"type": "assistant", "message": answer, "requestId": "req_child"},
+        {"type": "user", "message": {"content": [done]}},
+    ]
+    found = line({**common, "type": "user", "timestamp": at(0), "message": {"content": "go"}})
+    for second, message in enumerate(said, 1):
+        inner = {**message, "timestamp": at(second), "uuid": f"c{second}"}
+        data = {"type": "agent_progress", "agentId": CHILD, "message": inner}
+        told = {**common, "type": "progress", "timestamp": at(second), "data": data}
+        found += b"\n" + line(told)
+    return found + b"\n"
+
+
+def own_lines() -> bytes:
+    """Return the subagent's own file: the same answer, with its final count."""
+    common = {"sessionId": SESSION, "agentId": CHILD, "isSidechain": True, "type": "assistant"}
+    usage = {"input_tokens": 2, "output_tokens": 40, "cache_read_input_tokens": 9}
+    answer = {"id": "msg_child", "model": "claude-haiku-4-5", "content": [], "usage": usage}
+    told = {**common, "timestamp": at(2), "uuid": "c2", "requestId": "req_child"}
+    return line({**told, "message": answer}) + b"\n"
+
+
+@pytest.mark.parametrize("has_own_file", [False, True])
+def test_a_subagent_is_read_from_its_own_file_or_else_from_its_progress(
+    manager: PresenceManager, tmp_path: Path, has_own_file: bool
+) -> None:
+    """Its answer counts once either way: in full where that is told, as far as it is known else."""
+    folder = tmp_path / "projects" / "-home-user-shop"
+    own = folder / SESSION / "subagents" / f"agent-{CHILD}.jsonl"
+    own.parent.mkdir(parents=True)
+    (folder / f"{SESSION}.jsonl").write_bytes(progress_lines())
+    if has_own_file:
+        own.write_bytes(own_lines())
+    frame = load_transcripts(str(tmp_path))
+    answers = frame[frame["event_type"] == "completion"]
+    assert answers["output_tokens"].tolist() == [40 if has_own_file else 1]
+    assert answers["agent_id"].tolist() == [f"claude-{CHILD}"]
+    tools = frame[frame["event_type"] == "tool_execute"]["tool_name"].tolist()
+    assert tools == ([] if has_own_file else ["Read"])
+    assert "never-keep-this" not in frame.to_csv()
+
+    for path in folder.rglob("*.jsonl"):
+        os.utime(path, (START.timestamp(), START.timestamp()))
+    files, _ = find_sessions(str(tmp_path))
+    assert import_sessions(manager, files, LATER).accepted
+    assert not import_sessions(manager, files, LATER).accepted
+    with closing(sqlite3.connect(manager.db_path)) as db:
+        stored = db.execute("SELECT agent_id, output_tokens FROM history WHERE model IS NOT NULL")
+        assert stored.fetchall() == [(f"claude-{CHILD}", 40 if has_own_file else 1)]

@@ -224,7 +224,10 @@ class Hub:
         client.group = group
         if client in self._lagging or client in self._joining:
             return
-        if group.frames:
+        if client.unsent and client.transport.pending() > self.limits.max_queue_bytes:
+            # It asks again and again, and does not read: it gets one state when it has.
+            self._lag(client)
+        elif group.frames:
             # Its state would run ahead of frames that are still to go out: serve it after them.
             self._joining.append(client)
         else:

@@ -149,6 +149,25 @@ def test_a_dashboard_over_its_bound_gets_nothing_until_it_has_drained() -> None:
     assert bench.hub.meter.n_lagged == 1
 
 
+def test_a_dashboard_that_asks_again_and_again_without_reading_is_bounded() -> None:
+    """It gets one more state when it has read, of what it asked for last."""
+    bench = Bench(start=[f"agent-{n}" for n in range(30)], tick_s=TICK, max_queue_bytes=4_000)
+    slow, client = bench.join(Dashboard(reading=False))
+    one_state = slow.peak
+    for _ in range(100):
+        bench.hub.subscribe(client, EVERYTHING)
+        bench.hub.subscribe(client, A_ONLY)
+    assert slow.peak <= 4_000 + one_state
+    assert bench.hub.n_lagging == 1
+    slow.reading = True
+    slow.read()
+    bench.timer.advance(1)
+    assert bench.hub.n_lagging == 0
+    assert slow.mirror.agents == bench.wanted(A_ONLY)
+    bench.report("a")
+    assert set(slow.mirror.agents) == {"a"}
+
+
 def test_a_dashboard_that_drains_while_frames_wait_is_served_behind_them() -> None:
     """Its state would else run ahead of frames that it gets afterwards."""
     bench = Bench(start=["a"], tick_s=1.0, drain_check_s=0.25, max_queue_bytes=600)

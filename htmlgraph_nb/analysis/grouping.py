@@ -17,6 +17,7 @@ from .frames import Coded, Floats, Ints, coded, instants, times_of, zone_of
 Rows = npt.NDArray[np.intp]
 Selection = npt.NDArray[np.bool_] | Rows
 _MAX_DENSE = 1 << 22
+_FEW_PERIODS = 1 << 16
 _MAX_CELLS = 1 << 50
 
 
@@ -119,10 +120,10 @@ def _named(key: Coded, codes: Ints, like: pd.Series | None) -> Any:
 
 def _ranks(key: Coded) -> Ints:
     """Return the place of each value in the order of the values; the last one is for -1."""
-    ranks = np.empty(len(key.values) + 1, np.int64)
-    ranks[-1] = len(key.values)
-    if len(key.values):
-        ranks[np.argsort(key.values.to_numpy(), kind="stable")] = np.arange(len(key.values))
+    ranks = np.arange(len(key.values) + 1)
+    # Periods are in order, and may be millions, of which pandas would make an object each.
+    if not key.values.is_monotonic_increasing:
+        ranks[np.argsort(key.values.to_numpy(), kind="stable")] = ranks[:-1].copy()
     return ranks
 
 
@@ -153,7 +154,7 @@ def periods(moments: Ints, freq: str, zone: Any = "UTC") -> tuple[Ints, pd.Datet
         begin = moments.min() // step * step
         numbers = (moments - begin) // step
         n_steps = int(numbers.max()) + 1
-        if n_steps <= max(_MAX_DENSE, len(moments)):
+        if n_steps <= max(_FEW_PERIODS, len(moments)):
             return numbers, times_of(begin + step * np.arange(n_steps), zone)
         numbers, found = pd.factorize(numbers, sort=True)
         return numbers.astype(np.int64), times_of(begin + step * np.asarray(found), zone)

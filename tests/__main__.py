@@ -8,14 +8,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from tests.environment import EnvironmentFailed, prepare, run
+from tests.environment import EnvironmentFailed, prepare, run, start
 from tests.system import SystemIncomplete, complete
 
 CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
-    ("mypy",),
 )
+TYPES = ("mypy",)
+"""Takes a minute of one core, in which the first tests run; it is heard when they are through."""
 RUNS = (
     ("--ignore=tests/e2e", "--numprocesses=3", "--dist=worksteal"),
     ("tests/e2e", "--numprocesses=2", "--dist=loadfile"),
@@ -35,9 +36,13 @@ def main(arguments: Sequence[str]) -> int:
     except (EnvironmentFailed, SystemIncomplete) as error:
         print(f"tests: {error}", file=sys.stderr)
         return 1
+    types = start([str(python), "-m", *TYPES])
     failed = [check for check in CHECKS if run([str(python), "-m", *check]) != 0]
-    runs = [tuple(arguments)] if arguments else RUNS
-    statuses = [run([str(python), "-m", "pytest", *one]) for one in runs]
+    first, *rest = [tuple(arguments)] if arguments else RUNS
+    statuses = [run([str(python), "-m", "pytest", *first])]
+    if types() != 0:
+        failed.append(TYPES)
+    statuses += [run([str(python), "-m", "pytest", *one]) for one in rest]
     status = next(filter(None, statuses), 0)
     for check in failed:
         print(f"failed: {' '.join(check)}", file=sys.stderr)

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,6 +53,21 @@ def run(command: list[str], **variables: str) -> int:
     """Run a command from the top of the repository, its output seen, and return its exit status."""
     print("$", *command, flush=True)
     return subprocess.run(command, cwd=ROOT, env={**os.environ, **variables}).returncode
+
+
+def start(command: list[str]) -> Callable[[], int]:
+    """Run a command as ``run`` does, aside; what is returned waits for it and shows its output."""
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+    def wait() -> int:
+        output, _ = process.communicate()
+        print("$", *command, flush=True)
+        print(output, end="", flush=True)
+        return process.returncode
+
+    return wait
 
 
 def _python_of(folder: Path) -> Path:

@@ -33,9 +33,12 @@ FLOOR = (
 
 _REPORT = """
 import importlib, json, sys
-before = set(sys.modules)
-importlib.import_module(sys.argv[1])
-print(json.dumps(sorted(set(sys.modules) - before)))
+loaded = {}
+for name in sys.argv[1:]:
+    before = set(sys.modules)
+    importlib.import_module(name)
+    loaded[name] = sorted(set(sys.modules) - before)
+print(json.dumps(loaded))
 """
 
 
@@ -63,10 +66,10 @@ STANDARD_LIBRARY_ONLY = [
 
 
 @cache
-def loaded_by(module: str) -> frozenset[str]:
-    """Return the modules that importing this one loads in a fresh interpreter."""
+def loaded_in_turn(*modules: str) -> dict[str, frozenset[str]]:
+    """Import modules in one fresh interpreter; return what each loads that was not there yet."""
     run = subprocess.run(
-        [sys.executable, "-c", _REPORT, module],
+        [sys.executable, "-c", _REPORT, *modules],
         capture_output=True,
         text=True,
         check=False,
@@ -74,7 +77,12 @@ def loaded_by(module: str) -> frozenset[str]:
         timeout=110,
     )
     assert run.returncode == 0, run.stderr
-    return frozenset(json.loads(run.stdout))
+    return {name: frozenset(loaded) for name, loaded in json.loads(run.stdout).items()}
+
+
+def loaded_by(module: str) -> frozenset[str]:
+    """Return the modules that importing this one loads in a fresh interpreter."""
+    return loaded_in_turn(module)[module]
 
 
 def tops(modules: frozenset[str]) -> set[str]:
@@ -121,22 +129,19 @@ def test_hook_loads_little() -> None:
     assert not loaded_by("htmlgraph_nb.hook") & slow
 
 
-@pytest.mark.parametrize("module", NOTEBOOK_SIDE)
-def test_notebook_side_does_not_load_the_server(module: str) -> None:
-    """Nothing that a notebook or an agent imports loads Tornado or the server."""
-    assert not tops(loaded_by(module)) & {"tornado", "htmlgraph_server"}
-
-
-@pytest.mark.parametrize("module", SERVER_SIDE)
-def test_server_does_not_load_the_notebook_libraries(module: str) -> None:
-    """The server runs without pandas, IPython, ipywidgets and matplotlib."""
-    assert not tops(loaded_by(module)) & {"pandas", "IPython", "ipywidgets", "matplotlib"}
-
-
 FORBIDDEN = {
     "htmlgraph_nb": {"tornado", "htmlgraph_server"},
     "htmlgraph_server": {"pandas", "IPython", "ipywidgets", "matplotlib"},
 }
+"""What no module of a package loads: a notebook or an agent not the server, and the other way."""
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_neither_side_loads_the_libraries_of_the_other(package: str) -> None:
+    """Not even by way of another package: the first module that does so is named."""
+    loaded = loaded_in_turn(*modules_of(package))
+    found = {name: tops(new) & FORBIDDEN[package] for name, new in loaded.items()}
+    assert not {name: bad for name, bad in found.items() if bad}
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from htmlgraph_server.cli import main
 from htmlgraph_server.connect.agents import AGENTS
 from htmlgraph_server.connect.hooks import connected
 
@@ -55,6 +58,23 @@ class User:
         )
 
 
+class UserInProcess(User):
+    """The same without a process for each command, which costs a test most of its time."""
+
+    def types(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Call the program's main function with these words."""
+        out, err = io.StringIO(), io.StringIO()
+        own = {"HOME": str(self.home), "USERPROFILE": str(self.home), **environ}
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            for name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME"):
+                patch.delenv(name, raising=False)
+            for name, value in own.items():
+                patch.setenv(name, value)
+            patch.chdir(self.project)
+            code = main(words)
+        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
 @pytest.fixture
 def user(tmp_path: Path) -> User:
     """A user who has no settings yet."""
@@ -62,8 +82,9 @@ def user(tmp_path: Path) -> User:
 
 
 @pytest.mark.parametrize("path", SETTINGS, ids=lambda path: path.name)
-def test_connect_and_undo_leave_each_byte(user: User, path: Path) -> None:
+def test_connect_and_undo_leave_each_byte(tmp_path: Path, path: Path) -> None:
     """Twice is once, what was there stays, and undoing gives the very file back."""
+    user = UserInProcess(tmp_path / "home")
     content = path.read_bytes()
     agent = "gemini" if "gemini" in path.name else "codex" if "codex" in path.name else "claude"
     place = user.put(agent, content)

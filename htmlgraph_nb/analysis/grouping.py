@@ -141,6 +141,8 @@ def _ordered(keys: pd.DataFrame, ids: Ints, ranks: Sequence[Ints]) -> Groups:
 def periods(moments: Ints, freq: str, zone: Any = "UTC") -> tuple[Ints, pd.DatetimeIndex]:
     """Return the number of each moment's period, and when the periods begin.
 
+    Periods without a moment have a number as well, as long as they are few.
+
     Args:
         moments: microseconds since 1970 UTC.
         freq: as for ``group``.
@@ -177,7 +179,11 @@ def every_period(first: int, last: int, freq: str, zone: Any = "UTC") -> pd.Date
             f"{_MAX_DENSE}; take longer ones",
             "freq",
         )
-    begins = periods(np.array([first, last]), freq, zone)[1]
+    if step:
+        begin = first // step * step
+        begins = times_of(np.arange(begin, last + 1, step), zone)
+    else:
+        begins = periods(np.array([first, last]), freq, zone)[1]
     return pd.DatetimeIndex([*begins, begins[-1] + offset]).as_unit("us")
 
 

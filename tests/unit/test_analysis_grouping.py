@@ -141,6 +141,14 @@ def test_concurrency_holds_all_time(found: list[dict[str, Any]], freq: str, zone
     assert (level["active"] + level["waiting"] <= level["peak"] + 1e-9).all()
 
 
+def test_concurrency_of_many_short_periods() -> None:
+    """Each second of two days has its row, though there are only two events."""
+    df = history(2).assign(timestamp=pd.DatetimeIndex([START, START + pd.Timedelta("2D")]))
+    level = analysis.concurrency(df, "1s")
+    assert len(level) > 2 * 86_400
+    assert (level["timestamp"].diff().dropna() == pd.Timedelta("1s")).all()
+
+
 LOOSE: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "object": lambda df: df.astype(object),
     "str": lambda df: df.astype(dict.fromkeys(NAMES, "str")),

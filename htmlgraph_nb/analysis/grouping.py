@@ -184,7 +184,8 @@ def every_period(first: int, last: int, freq: str, zone: Any = "UTC") -> pd.Date
         begins = times_of(np.arange(begin, last + 1, step), zone)
     else:
         begins = periods(np.array([first, last]), freq, zone)[1]
-    return begins.append(pd.DatetimeIndex([begins[-1] + offset])).as_unit("us")
+    last_end = pd.DatetimeIndex([begins[-1] + offset])
+    return pd.DatetimeIndex(begins.append(last_end)).as_unit("us")
 
 
 def _offset(freq: str) -> Any:

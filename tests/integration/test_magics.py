@@ -52,12 +52,13 @@ class Notebook:
         ]
         return found
 
-    def waited(self, agent: str, last: str) -> list[dict[str, Any]]:
-        """Return an agent's events, once the last is of this type."""
+    def waited(self, agent: str, last: str, times: int = 1) -> list[dict[str, Any]]:
+        """Return an agent's events, once so many are of this type, the last among them."""
 
         def arrived() -> list[dict[str, Any]]:
             found = self.events(agent)
-            return found if found and found[-1]["event_type"] == last else []
+            is_last = bool(found) and found[-1]["event_type"] == last
+            return found if is_last and kinds(found).count(last) == times else []
 
         return wait_until(arrived, f"{last} of {agent}", 30)
 
@@ -124,7 +125,7 @@ def test_await_and_other_magics_work_inside(served: Notebook) -> None:
     (output,) = served.run("%%agent waiter\n%%capture said\nprint('kept')") or [None]
     assert output is None
     assert served.run("said.stdout")[0].data["text/plain"] == "'kept\\n'"
-    events = served.waited("waiter", "stop")
+    events = served.waited("waiter", "stop", times=2)
     assert kinds(events).count("tool_execute") == 2
     assert kinds(events).count("session_start") == 1
 

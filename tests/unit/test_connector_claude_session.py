@@ -453,7 +453,7 @@ RECORDS = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(FIELDS), RECORDS, max_size=12), max_size=4))
 def test_no_record_raises_and_every_event_is_storable(records: list[dict[str, Any]]) -> None:
     """Whatever the objects hold, they are read, and the server would take the events."""

@@ -363,7 +363,7 @@ ENTRIES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(ENTRIES, max_size=6))
 def test_no_record_raises_and_every_event_is_storable(records: list[dict[str, Any]]) -> None:
     """Whatever the objects hold, they are read, and the server would take the events."""

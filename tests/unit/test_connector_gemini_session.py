@@ -228,7 +228,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=8), max_size=4))
 def test_no_record_raises_and_every_event_is_storable(records: list[dict[str, Any]]) -> None:
     """Whatever the objects hold, they are read, and the server would take the events."""

@@ -131,7 +131,7 @@ def moments_of(events: list[Event]) -> list[datetime]:
     return sorted(found)
 
 
-@settings(max_examples=150)
+@settings(max_examples=300)
 @given(events=histories(), limits=st.sampled_from([LIMITS, Limits(0, 0, 0), Limits(300, 100, 0)]))
 def test_any_time_equals_folding_from_the_start(events: list[Event], limits: Limits) -> None:
     """Every field of every agent, at every event and between them, to the last digit."""

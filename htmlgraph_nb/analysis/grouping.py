@@ -123,7 +123,7 @@ def _ranks(key: Coded) -> Ints:
     ranks = np.arange(len(key.values) + 1)
     # Periods are in order, and may be millions, of which pandas would make an object each.
     if not key.values.is_monotonic_increasing:
-        ranks[np.argsort(key.values.to_numpy(), kind="stable")] = ranks[:-1].copy()
+        ranks[np.argsort(key.values.to_numpy(), kind="stable")] = np.arange(len(key.values))
     return ranks
 
 
@@ -150,17 +150,16 @@ def periods(moments: Ints, freq: str, zone: Any = "UTC") -> tuple[Ints, pd.Datet
     offset = _offset(freq)
     if not len(moments):
         return np.empty(0, np.int64), times_of(np.empty(0, np.int64), zone)
-    first, last = times_of(np.array([moments.min(), moments.max()]), zone)
+    first, last = int(moments.min()), int(moments.max())
     step = _fixed_step(offset, zone)
     if step:
-        begin = moments.min() // step * step
-        numbers = (moments - begin) // step
-        n_steps = int(numbers.max()) + 1
-        if n_steps <= max(_FEW_PERIODS, len(moments)):
-            return numbers, times_of(begin + step * np.arange(n_steps), zone)
+        numbers = moments // step - first // step
+        if last // step - first // step < max(_FEW_PERIODS, len(moments)):
+            return numbers, _begins(first, last, offset, zone)
         numbers, found = pd.factorize(numbers, sort=True)
-        return numbers.astype(np.int64), times_of(begin + step * np.asarray(found), zone)
-    edges = pd.date_range(_floored(first, offset), last, freq=offset).as_unit("us")
+        begins = (first // step + np.asarray(found)) * step
+        return numbers.astype(np.int64), times_of(begins, zone)
+    edges = _begins(first, last, offset, zone)
     at = edges.tz_convert("UTC").tz_localize(None).to_numpy(dtype="datetime64[us]").view(np.int64)
     return np.searchsorted(at, moments, side="right") - 1, edges
 
@@ -179,13 +178,18 @@ def every_period(first: int, last: int, freq: str, zone: Any = "UTC") -> pd.Date
             f"{_MAX_DENSE}; take longer ones",
             "freq",
         )
-    if step:
-        begin = first // step * step
-        begins = times_of(np.arange(begin, last + 1, step), zone)
-    else:
-        begins = periods(np.array([first, last]), freq, zone)[1]
+    begins = _begins(first, last, offset, zone)
     last_end = pd.DatetimeIndex([begins[-1] + offset])
     return pd.DatetimeIndex(begins.append(last_end)).as_unit("us")
+
+
+def _begins(first: int, last: int, offset: Any, zone: Any) -> pd.DatetimeIndex:
+    """Return the begin of every period from that of one moment to that of another."""
+    step = _fixed_step(offset, zone)
+    if step:
+        return times_of(np.arange(first // step * step, last + 1, step), zone)
+    edges = times_of(np.array([first, last]), zone)
+    return pd.date_range(_floored(edges[0], offset), edges[1], freq=offset).as_unit("us")
 
 
 def _offset(freq: str) -> Any:

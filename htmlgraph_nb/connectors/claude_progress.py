@@ -32,37 +32,35 @@ class Progress:
     """What the lines of progress of one file tell, until it is asked for.
 
     Args:
-        has_own_file: None: no line of progress is read.
+        has_own_file: what is said of a subagent that has one is passed over.
         reader: makes the reader of a subagent's lines in the session of this id.
     """
 
-    has_own_file: HasOwnFile | None
+    has_own_file: HasOwnFile
     reader: Callable[[str], _Reader]
-    _readers: dict[str, _Reader] = field(default_factory=dict)
-    _events: dict[str, list[Event]] = field(default_factory=dict)
+    _told: dict[str, tuple[_Reader, list[Event]]] = field(default_factory=dict)
 
     def take(self, record: Record, session: str) -> None:
         """Take in a line of progress of whatever kind."""
         data = mapping(record.get("data"))
         child, said = identifier(data.get("agentId")), mapping(data.get("message"))
-        if self.has_own_file is None or data.get("type") != "agent_progress" or child is None:
+        if data.get("type") != "agent_progress" or child is None:
             return
-        if self.has_own_file(child):
-            return
-        reader = self._readers.get(child)
-        if reader is None:
-            if len(self._readers) >= MAX_SUBAGENTS:
+        if child not in self._told:
+            if len(self._told) >= MAX_SUBAGENTS or self.has_own_file(child):
                 return
-            reader = self._readers[child] = self.reader(session)
+            self._told[child] = self.reader(session), []
+        reader, events = self._told[child]
         about = {"sessionId": session, "agentId": child, "isSidechain": True}
         shared = {name: record.get(name) for name in ("cwd", "version")}
-        self._events.setdefault(child, []).extend(reader.take({**shared, **said, **about}))
+        events += reader.take({**shared, **said, **about})
 
     def tell(self) -> list[Event]:
         """Return what the subagents did that have no file of their own, each thing once."""
         found = []
-        for child, reader in self._readers.items():
-            events = [*self._events.pop(child, ()), *reader.finish()]
-            if self.has_own_file is not None and not self.has_own_file(child):
+        for child, (reader, events) in self._told.items():
+            events.extend(reader.finish())
+            if not self.has_own_file(child):
                 found += events
+            events.clear()
         return found

@@ -63,6 +63,10 @@ TURN_QUIET_S = 0.1
 """Lines of one answer follow each other faster, so an answer that told why it stopped is whole."""
 
 
+def _each_has_one(_: str) -> bool:
+    return True
+
+
 @dataclass(slots=True)
 class ClaudeSession:
     """Reader of one session file of Claude Code; see ``session.SessionReader``.
@@ -70,13 +74,13 @@ class ClaudeSession:
     Args:
         session_id: the session of lines that name none, as the file's name tells it.
         has_own_file: whether there is a file of the subagent of this id; what is said of those that
-            have none is told by ``finish``. None: it is not told.
+            have none is told by ``finish``.
     """
 
     QUIETS: ClassVar[tuple[float, ...]] = (TURN_QUIET_S, LOST_QUIET_S)
 
     session_id: str | None = None
-    has_own_file: HasOwnFile | None = None
+    has_own_file: HasOwnFile = _each_has_one
     _at: datetime | None = None
     _project: str | None = None
     _known: set[str] = field(default_factory=set)

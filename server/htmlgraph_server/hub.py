@@ -224,7 +224,7 @@ class Hub:
         client.group = group
         if client in self._lagging or client in self._joining:
             return
-        if client.unsent and client.transport.pending() > self.limits.max_queue_bytes:
+        if client.transport.pending() > self.limits.max_queue_bytes:
             # It asks again and again, and does not read: it gets one state when it has.
             self._lag(client)
         elif group.frames:

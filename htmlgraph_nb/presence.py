@@ -55,7 +55,7 @@ class PresenceManager:
             machine.
         clock: returns the present time, UTC.
         price: returns the US dollars of an answer that does not tell them, as
-            ``price_table.price_of``; None: presences have only what agents told.
+            ``price_list.price_of``; None: presences have only what agents told.
 
     Raises:
         StoreUnavailable, StoreDamaged, StoreTooNew: the file cannot be used.

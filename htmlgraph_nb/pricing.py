@@ -7,11 +7,8 @@ answer costs what its model cost at that time (https://github.com/pydantic/genai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
-from decimal import Decimal
-from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -21,15 +18,15 @@ import numpy.typing as npt
 from .checks import clip
 from .errors import InvalidEvent
 from .model import TOKEN_FIELDS
-from .price_table import calculate, limits_of, listed
-from .times import EPOCH, from_micros, to_micros, utc_now
+from .price_table import newest_change, tariff_of
+from .tariffs import DAY, Tariff
+from .times import utc_now
 
 Prices = Mapping[str, Mapping[str, float]]
 """Own prices: model → kind of tokens → US dollars per million of them."""
 
 KINDS = tuple(name.removesuffix("_tokens") for name in TOKEN_FIELDS)
 _MILLION = 1_000_000
-_DAY = 86_400 * _MILLION
 _Ints = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float64]
 
@@ -47,28 +44,6 @@ class Priced:
     usd: _Floats
     unknown_models: list[str]
     source: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Tariff:
-    """What the price of a model depends on.
-
-    Attributes:
-        model, provider: what the table knows it by.
-        days, times: microseconds since 1970, and since midnight UTC, at which prices change.
-        sizes: tokens of input beyond which a request has other prices.
-    """
-
-    model: str
-    provider: str | None
-    days: _Ints
-    times: _Ints
-    sizes: _Ints
-
-    @property
-    def n_cells(self) -> int:
-        """How many sets of rates there are."""
-        return (len(self.days) + 1) * (len(self.times) + 1) * (len(self.sizes) + 1)
 
 
 def price_answers(
@@ -102,20 +77,19 @@ def price_answers(
     unknown, by_cell = [], []
     for code in used.tolist():
         model = models[code]
-        tariff = None if model in own else _tariff(model)
+        tariff = None if model in own else tariff_of(model)
         first[code] = sum(part.shape[1] for part in rates)
         if model in own:
             rates.append(np.append(0.0, own[model] / _MILLION)[:, np.newaxis])
         elif tariff is None:
             first[code] = 0
             unknown.append(model)
-        elif tariff.n_cells == 1:
-            rates.append(_rate_table(tariff, np.zeros(1, np.int64)))
         else:
-            rows = np.flatnonzero(codes == code)
-            cells = _cells(tariff, moments[rows], kinds[:-1, rows].sum(axis=0))
-            rates.append(_rate_table(tariff, cells))
-            by_cell.append((rows, cells))
+            rates.append(np.array(tariff.rates).T)
+            if len(tariff.rates) > 1:
+                rows = np.flatnonzero(codes == code)
+                cells = _cells(tariff, moments[rows], kinds[:-1, rows].sum(axis=0))
+                by_cell.append((rows, cells))
     columns = first[codes]
     for rows, cells in by_cell:
         columns[rows] += cells
@@ -149,86 +123,15 @@ def price_table() -> dict[str, str]:
 
     The date, as ISO text, is that of its newest change of a price that is not in the future.
     """
-    today = utc_now().date()
-    dates = [day for day in _change_days() if day <= today]
     version = metadata.version("genai-prices")
-    return {"source": "genai-prices", "version": version, "date": max(dates).isoformat()}
+    newest = newest_change(utc_now().date()).isoformat()
+    return {"source": "genai-prices", "version": version, "date": newest}
 
 
-@cache
-def _change_days() -> frozenset[date]:
-    from genai_prices.data_snapshot import get_snapshot
-
-    models = [model for provider in get_snapshot().providers for model in provider.models]
-    starts = [getattr(limit, "start_date", None) for model in models for limit in limits_of(model)]
-    return frozenset(start for start in starts if start is not None)
-
-
-@cache
-def _tariff(model: str) -> _Tariff | None:
-    entry = listed(model)
-    if entry is None:
-        return None
-    days = {limit.start_date for limit in entry.limits if hasattr(limit, "start_date")}
-    edges = [limit for limit in entry.limits if hasattr(limit, "start_time")]
-    times = {edge for limit in edges for edge in (limit.start_time, limit.end_time)}
-    return _Tariff(
-        entry.name,
-        entry.provider,
-        _ints(to_micros(datetime.combine(day, time(), UTC)) for day in days),
-        _ints(to_micros(datetime.combine(EPOCH, edge, edge.tzinfo or UTC)) for edge in times),
-        _ints(entry.sizes),
-    )
-
-
-def _ints(values: Iterable[int]) -> _Ints:
-    return np.array(sorted(set(values)), np.int64)
-
-
-def _cells(tariff: _Tariff, moments: _Ints, inputs: _Ints) -> _Ints:
-    """Return the number of the rates of each answer, by its day, time of day and size."""
-    size = np.searchsorted(tariff.sizes, inputs, side="left")
-    day = np.searchsorted(tariff.days, moments, side="right")
-    hour = np.searchsorted(tariff.times, moments % _DAY, side="right")
+def _cells(tariff: Tariff, moments: _Ints, inputs: _Ints) -> _Ints:
+    """Return the row of the rates of each answer, by its day, time of day and size."""
+    size = np.searchsorted(np.array(tariff.sizes, np.int64), inputs, side="left")
+    day = np.searchsorted(np.array(tariff.days, np.int64), moments, side="right")
+    hour = np.searchsorted(np.array(tariff.times, np.int64), moments % DAY, side="right")
     found: _Ints = (day * (len(tariff.times) + 1) + hour) * (len(tariff.sizes) + 1) + size
     return found
-
-
-def _rate_table(tariff: _Tariff, cells: _Ints) -> _Floats:
-    """Return the rates of the cells that occur, one column a cell."""
-    table = np.zeros((len(KINDS) + 1, tariff.n_cells))
-    for cell in np.flatnonzero(np.bincount(cells)).tolist():
-        rest, n_size = divmod(cell, len(tariff.sizes) + 1)
-        table[:, cell] = _rates(tariff, *divmod(rest, len(tariff.times) + 1), n_size)
-    return table
-
-
-@cache
-def _rates(tariff: _Tariff, n_day: int, n_hour: int, n_size: int) -> list[float]:
-    """Return the dollars of a request as such, and of one token of each kind.
-
-    They are drawn from what the package asks for requests of that time and size, in which it is
-    linear, so that its own rules decide.
-    """
-    if n_day:
-        day = int(tariff.days[n_day - 1])
-    else:
-        day = int(tariff.days[0]) - _DAY if len(tariff.days) else 0
-    at = from_micros(day + (int(tariff.times[n_hour - 1]) if n_hour else 0))
-    n = int(tariff.sizes[n_size - 1]) + 1 if n_size else 1
-
-    def price(**usage: int) -> Decimal:
-        found: Decimal = calculate(tariff.model, tariff.provider, at, usage).total_price
-        return found
-
-    base = price(input_tokens=n)
-    plain = price(input_tokens=n + 1) - base
-    request = base - n * plain
-    write = {"input_tokens": n, "cache_write_tokens": n}
-    inputs = (
-        price(input_tokens=n, cache_read_tokens=n),
-        price(**write, cache_write_5m_tokens=n),
-        price(**write, cache_write_1h_tokens=n),
-    )
-    output = price(input_tokens=n, output_tokens=1) - base
-    return [float(rate) for rate in (request, plain, *((p - request) / n for p in inputs), output)]

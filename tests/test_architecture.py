@@ -27,7 +27,7 @@ PACKAGES = {
 }
 FLOOR = (
     "errors locations times checks records model state openings evidence verdict explanation "
-    "roster wire mirror activity widget.view_settings"
+    "roster wire mirror activity tariffs widget.view_settings"
 ).split()
 """The pure core: standard library only, and no module above it."""
 

@@ -9,7 +9,7 @@ from typing import Any
 from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.locations import default_db, running_server
 from htmlgraph_nb.presence import PresenceManager
-from htmlgraph_nb.price_table import price_of
+from htmlgraph_nb.price_list import price_of
 from htmlgraph_nb.session_files.files import AGENTS, find_sessions, home_of, total_bytes
 from htmlgraph_nb.session_files.importing import ImportReport, import_sessions
 from htmlgraph_nb.times import utc_now

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from htmlgraph_nb.intake import Publication
 from htmlgraph_nb.presence import PresenceManager
-from htmlgraph_nb.price_table import price_of
+from htmlgraph_nb.price_list import price_of
 
 from .config import Config
 from .service import Service, make_service

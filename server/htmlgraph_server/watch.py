@@ -18,7 +18,7 @@ from datetime import timedelta
 
 from htmlgraph_nb.errors import HtmlgraphError
 from htmlgraph_nb.presence import PresenceManager
-from htmlgraph_nb.price_table import load as load_prices
+from htmlgraph_nb.price_list import load as load_prices
 from htmlgraph_nb.sources import Feed, LiveSource
 from htmlgraph_nb.storage.checkpoint import Checkpointer
 from htmlgraph_nb.times import utc_now

@@ -1,74 +1,152 @@
-"""Prices of single answers: as the package and as whole frames have them, None where unknown."""
+"""A list of plain tariffs finds and asks what the package does, for all it knows and all names."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from itertools import product
+from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
+from genai_prices import Usage, calc_price
+from genai_prices.data_snapshot import get_snapshot
+from hypothesis import given
 from hypothesis import strategies as st
 
-from htmlgraph_nb.evidence import observe
-from htmlgraph_nb.model import Event
-from htmlgraph_nb.price_table import listed, price_of
-from htmlgraph_nb.pricing import price_answers
-from htmlgraph_nb.state import AgentState
-from htmlgraph_nb.times import to_micros
+from htmlgraph_nb.price_table import newest_change, rows, tariff_of
+from htmlgraph_nb.tariffs import PriceList, Provider, Tariff, matches
+from htmlgraph_nb.times import from_micros, to_micros
 
-AT = datetime(2025, 11, 1, 12, tzinfo=UTC)
-MODELS = ["claude-sonnet-4-5", "claude-opus-4-1", "gpt-5", "gemini-2.5-pro", "no-such-model"]
-FIELDS = (
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "output_tokens",
+LIST = PriceList.from_rows(json.loads(json.dumps(row)) for row in rows())
+MODELS = [(one.id, model.id) for one in get_snapshot().providers for model in one.models]
+PREFIXES = ["", "azure/", "bedrock/", "litellm/", "litellm/openai/", "us.anthropic.", "Google/"]
+SUFFIXES = ["", "-latest", ":free", "-20251211", "-20251311:batch", "@20250929", "-v1:0", "-x"]
+DASHED = re.compile(r"-(20\d\d)-(\d\d)-(\d\d)")
+FLAT = Tariff((), (), (), ((0.0, 1.0, 2.0, 3.0, 4.0, 5.0),))
+DEAR = Tariff((), (), (), ((0.5, 1.0, 2.0, 3.0, 4.0, 5.0),))
+
+
+WAYS: dict[str, Callable[[str, str], str]] = {
+    "alone": lambda provider, model: model,
+    "with its provider": lambda provider, model: f"{provider}/{model}",
+    "with its provider, carelessly": lambda provider, model: f" {provider.upper()} /{model}",
+    "by LiteLLM": lambda provider, model: f"litellm/{model}",
+    "by LiteLLM, with its provider": lambda provider, model: f"litellm/{provider}/{model}",
+    "by LiteLLM, with another": lambda provider, model: f"litellm/openrouter/{model}",
+    "with a compact date": lambda provider, model: DASHED.sub(r"-\1\2\3", f"{provider}/{model}"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_all_models_have_the_packages_tariff(way: str) -> None:
+    """Whichever of the usual ways they are written."""
+    names = [WAYS[way](provider, model) for provider, model in MODELS]
+    assert len(set(names)) > 1_500
+    assert {name for name in names if LIST.find(name) != tariff_of(name)} == set()
+    assert sum(LIST.find(name) is not None for name in names) > 500
+
+
+@given(st.sampled_from(PREFIXES), st.sampled_from(MODELS), st.sampled_from(SUFFIXES), st.data())
+def test_other_names_mean_what_they_mean_to_the_package(
+    prefix: str, model: tuple[str, str], suffix: str, data: st.DataObject
+) -> None:
+    """Dates, ways of access, capitals and slips of the pen included."""
+    change: Callable[[str], str] = data.draw(st.sampled_from([str, str.upper, str.title]))
+    name = change(prefix + model[1] + suffix)
+    place = data.draw(st.integers(0, len(name)))
+    name = name[:place] + data.draw(st.sampled_from(["", "", "-", " ", "7", "İ"])) + name[place:]
+    assert LIST.find(name) == tariff_of(name)
+
+
+@pytest.mark.parametrize("name", ["", "/", "/gpt-5", "litellm/", "litellm//x", "-20251211", "\0"])
+def test_odd_names(name: str) -> None:
+    """They mean nothing, and do no harm."""
+    assert LIST.find(name) == tariff_of(name)
+
+
+@pytest.mark.parametrize(
+    ("clause", "fitting", "other"),
+    [
+        ("=gpt-5", "gpt-5", "gpt-5-mini"),
+        ("^gpt-", "gpt-5", "a-gpt-5"),
+        ("$-mini", "gpt-5-mini", "gpt-5-minimal"),
+        ("*5", "gpt-5-mini", "gpt-4"),
+        (r"~^o\d$", "o3", "o3-pro"),
+        (["=a", "=b"], "b", "c"),
+        ({"all": ["^a", ["$b", "$c"]]}, "a-c", "c-a"),
+    ],
 )
+def test_each_rule(clause: Any, fitting: str, other: str) -> None:
+    """It holds for what it says and for nothing else."""
+    assert matches(clause, fitting)
+    assert not matches(clause, other)
 
 
-def answer(model: str | None, counts: list[int], **fields: object) -> Event:
-    """Return an answer of a model with these tokens, in the order of FIELDS."""
-    tokens = dict(zip(FIELDS, counts, strict=True))
-    return Event(
-        agent_id="a", event_type="completion", timestamp=AT, model=model, **tokens, **fields
+def test_a_provider_offers_the_models_of_others_after_its_own() -> None:
+    """One step only: not those that these others offer of others again."""
+    far = Provider("far", None, None, (), (("=far", FLAT),))
+    near = Provider("near", None, None, ("far",), (("=x", FLAT), ("=near", FLAT)))
+    shop = Provider("shop", None, None, ("gone", "near"), (("=x", DEAR),))
+    found = PriceList([far, near, shop])
+    names = ("shop/x", "shop/near", "shop/far", "near/far")
+    assert [found.find(name) for name in names] == [DEAR, FLAT, None, FLAT]
+
+
+KINDS_OF_PRICE = {
+    (len(tariff.days) > 0, len(tariff.times) > 0, len(tariff.sizes) > 0): (model, tariff)
+    for _, model in MODELS
+    if (tariff := LIST.find(model)) is not None
+}
+
+
+def by_package(model: str, at: int, counts: tuple[int, ...]) -> float:
+    """What the package itself asks for one answer."""
+    plain, read, write_5m, write_1h, output = counts
+    usage = Usage(
+        input_tokens=plain + read + write_5m + write_1h,
+        cache_read_tokens=read,
+        cache_write_tokens=write_5m + write_1h,
+        cache_write_5m_tokens=write_5m,
+        cache_write_1h_tokens=write_1h,
+        output_tokens=output,
     )
+    return float(calc_price(usage, model, genai_request_timestamp=from_micros(at)).total_price)
 
 
-@settings(deadline=None)
-@given(st.sampled_from(MODELS), st.lists(st.integers(0, 400_000), min_size=5, max_size=5))
-def test_one_answer_costs_what_it_costs_in_a_frame(model: str, counts: list[int]) -> None:
-    """The two ways to the table agree, tiers by size included."""
-    one = price_of(answer(model, counts))
-    priced = price_answers(
-        [model],
-        np.zeros(1, np.int64),
-        np.array([to_micros(AT)]),
-        np.array(counts, np.int64)[:, np.newaxis],
-        np.array([np.nan]),
-    )
-    if one is None:
-        assert not sum(counts) or listed(model) is None
-        assert not priced.usd[0] > 0
-    else:
-        assert one == pytest.approx(priced.usd[0], rel=1e-9, abs=1e-12)
+@pytest.mark.parametrize("kind", KINDS_OF_PRICE)
+def test_an_answer_costs_what_the_package_asks(kind: tuple[bool, ...]) -> None:
+    """Also at the very moments and sizes at which prices change, and just before and after."""
+    model, tariff = KINDS_OF_PRICE[kind]
+    days = (to_micros(datetime(2024, 5, 1, tzinfo=UTC)), *tariff.days)
+    for day, time, near in product(days, (0, *tariff.times), (-1, 0, 1)):
+        for size, more in product((1_000, *tariff.sizes), (0, 1)):
+            counts = (size - 600 + more, 300, 200, 100, 50)
+            at = day + time + near
+            expected = pytest.approx(by_package(model, at, counts), rel=1e-9, abs=1e-12)
+            assert tariff.dollars(at, counts) == expected
 
 
-def test_what_cannot_be_priced_is_none() -> None:
-    """No model, no tokens by kind, or a model that is not in the table."""
-    assert price_of(answer(None, [1, 0, 0, 0, 1])) is None
-    assert price_of(answer("gpt-5", [0, 0, 0, 0, 0])) is None
-    assert price_of(answer("no-such-model", [1, 0, 0, 0, 1])) is None
-    assert price_of(Event(agent_id="a", model="gpt-5", cost_tokens=100)) is None
+def test_every_kind_of_price_is_tried() -> None:
+    """Those that depend on the day, on the time of day and on the size."""
+    assert [any(kinds) for kinds in zip(*KINDS_OF_PRICE, strict=True)] == [True] * 3
 
 
-def test_the_agents_own_word_goes_before_the_table() -> None:
-    """What it tells is added as it is; what it does not tell is priced, if somebody can."""
-    new = AgentState.new("a", AT)
-    counts = [1_000_000, 0, 0, 0, 0]
-    told = answer("claude-sonnet-4-5", counts, cost_usd=0.5)
-    open_ = answer("claude-sonnet-4-5", counts)
-    assert observe(new, told, AT, price_of).cost_usd == 0.5
-    assert observe(new, open_, AT, price_of).cost_usd == pytest.approx(price_of(open_))
-    assert observe(new, open_, AT).cost_usd is None
-    assert observe(new, answer("no-such-model", counts), AT, price_of).cost_usd is None
+def test_what_strangers_ask_for_is_not_kept() -> None:
+    """Neither here nor by the package: anybody can send names of models without end."""
+    tariff_of("gpt-5")
+    kept = [len(value) for value in vars(get_snapshot()).values() if isinstance(value, dict | set)]
+    for number in range(2_000):
+        tariff_of(f"no-such/model-{number}")
+    assert tariff_of.cache_info().currsize < 2_000
+    assert kept == [
+        len(value) for value in vars(get_snapshot()).values() if isinstance(value, dict | set)
+    ]
+
+
+def test_the_newest_change_is_not_of_the_future() -> None:
+    """A price that is announced is not one yet."""
+    newest = newest_change(date(2030, 1, 1))
+    assert newest_change(newest) == newest
+    assert newest_change(newest - timedelta(days=1)) < newest

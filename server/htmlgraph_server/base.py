@@ -132,6 +132,7 @@ class Guarded(web.RequestHandler):
             self.set_header("WWW-Authenticate", 'Bearer realm="htmlgraph-nb"')
         if problem.status_code == 426:
             self.set_header("Upgrade", "websocket")
+            self.set_header("Sec-WebSocket-Version", "13")
         if problem.status_code in (429, 503):
             self.set_header("Retry-After", "1")
         self.send_json(error_object(problem.code, problem.message, problem.field))

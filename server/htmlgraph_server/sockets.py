@@ -10,6 +10,7 @@ from asyncio import Future
 from functools import partial
 from typing import Any
 
+from tornado.httputil import HTTPHeaders
 from tornado.iostream import IOStream, SSLIOStream
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
@@ -36,7 +37,8 @@ logger = logging.getLogger("htmlgraph.ws")
 SEND_BUFFER_BYTES = 131_072
 """What the kernel may hold for one dashboard; more would hide a reader that has stopped."""
 
-
+VERSION = "13"
+"""Of WebSocket, the only one (RFC 6455 section 4.1)."""
 PING_INTERVAL_S = 20
 PING_TIMEOUT_S = 20
 
@@ -119,17 +121,43 @@ class Socket(Guarded, WebSocketHandler):
     def ping_timeout(self) -> float:
         return PING_TIMEOUT_S
 
-    def check_origin(self, origin: str) -> bool:
-        # ``admit`` decided, by the token as well.
-        return True
-
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
         return None
 
     async def get(self, *args: Any, **kwargs: Any) -> None:
-        if self.request.headers.get("Upgrade", "").lower() != "websocket":
+        # Tornado's own looks at the Origin once more, which ``admit`` did, and at the rest says no
+        # without saying why; what it looked at stays in memory for as long as the connection.
+        self._check_handshake()
+        self.open_args, self.open_kwargs = args, kwargs
+        self.ws_connection = self.get_websocket_protocol()
+        if self.ws_connection is not None:
+            await self.ws_connection.accept_connection(self)
+
+    def _check_handshake(self) -> None:
+        """Look at what RFC 6455 section 4.2.1 wants of a request.
+
+        Raises:
+            Problem: something is not as it should be.
+        """
+        headers = self.request.headers
+        if headers.get("Upgrade", "").lower() != "websocket":
             raise Problem(426, "upgrade_required", "this is a WebSocket: ask for it with Upgrade")
-        await super().get(*args, **kwargs)
+        version = headers.get("Sec-WebSocket-Version", "")
+        if version != VERSION:
+            seen = clip(version, 20)
+            message = f"the version of WebSocket is {seen}, expected {VERSION}"
+            raise Problem(426, "upgrade_required", message)
+        connection = headers.get("Connection", "")
+        if "upgrade" not in (option.strip().lower() for option in connection.split(",")):
+            seen = clip(connection, 40)
+            raise Problem(400, "invalid", f"the header Connection is {seen}, expected Upgrade")
+        if not headers.get("Sec-WebSocket-Key"):
+            raise Problem(400, "invalid", "the header Sec-WebSocket-Key is missing")
+
+    def forget_request(self) -> None:
+        """Let go of the headers: a connection may stay for days, and nobody asks for them again."""
+        self.request.headers = HTTPHeaders()
+        self._headers = HTTPHeaders()
 
     async def say(self, text: str) -> None:
         """Send one message and wait until the kernel has it, unless the connection closes.
@@ -153,6 +181,7 @@ class BroadcastSocket(Socket):
         return MAX_CLIENT_FRAME_BYTES
 
     def open(self, *args: str, **kwargs: str) -> None:
+        self.forget_request()
         stream = self._detached_stream()
         if stream.closed():
             # It left between its request and now.
@@ -242,6 +271,7 @@ class IngestSocket(Socket):
         return self.service.config.max_body_bytes
 
     def open(self, *args: str, **kwargs: str) -> None:
+        self.forget_request()
         self.set_nodelay(True)
 
     async def on_message(self, message: str | bytes) -> None:

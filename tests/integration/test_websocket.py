@@ -558,3 +558,30 @@ def test_plain_http_is_told_to_upgrade(module_server: Server, path: str) -> None
     assert (answer.status, answer.error["code"]) == (426, "upgrade_required")
     assert answer.headers["upgrade"] == "websocket"
     assert module_server.post(path, {}).status == 405
+
+
+HANDSHAKE = {
+    "Upgrade": "websocket",
+    "Connection": "keep-alive, Upgrade",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version": "13",
+}
+
+
+@pytest.mark.parametrize("path", ["/ws/broadcasts", "/ws/events"])
+@pytest.mark.parametrize(
+    ("name", "value", "status", "said"),
+    [
+        ("Connection", "close", 400, "the header Connection is 'close', expected Upgrade"),
+        ("Sec-WebSocket-Key", "", 400, "the header Sec-WebSocket-Key is missing"),
+        ("Sec-WebSocket-Version", "8", 426, "the version of WebSocket is '8', expected 13"),
+        ("Sec-WebSocket-Version", "", 426, "the version of WebSocket is '', expected 13"),
+    ],
+)
+def test_a_handshake_that_lacks_something_is_told_what(
+    module_server: Server, path: str, name: str, value: str, status: int, said: str
+) -> None:
+    """The answer has the shape of all errors, and names the version that is spoken."""
+    answer = module_server.request("GET", path, headers={**HANDSHAKE, name: value})
+    assert (answer.status, answer.error["message"]) == (status, said)
+    assert answer.headers.get("sec-websocket-version") == ("13" if status == 426 else None)

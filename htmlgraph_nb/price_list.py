@@ -16,14 +16,13 @@ from collections.abc import Callable
 from functools import cache, lru_cache
 from itertools import chain
 
-from . import price_table
 from .model import Event, token_counts
 from .tariffs import PriceList, Tariff
 from .times import to_micros, utc_now
 
 logger = logging.getLogger("htmlgraph.prices")
 
-COMMAND = (sys.executable or "python", "-P", "-m", price_table.__name__)
+COMMAND = (sys.executable or "python", "-P", "-m", f"{__package__}.price_table")
 """Without -P a file of the current folder could stand in for a module."""
 _MOST_S = 30.0
 _loading = threading.Lock()
@@ -64,7 +63,9 @@ def _finder() -> Callable[[str], Tariff | None]:
         return read_list(COMMAND).find
     except (OSError, subprocess.SubprocessError, TypeError, ValueError) as error:
         logger.warning("no other process could read the prices, so this one does: %s", error)
-        return price_table.tariff_of
+        from .price_table import tariff_of
+
+        return tariff_of
 
 
 def read_list(command: tuple[str, ...]) -> PriceList:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-
 from htmlgraph_nb.checks import check_text, clip
 from htmlgraph_nb.connectors.registry import HOOKS
 
 from .api import Api
 from .base import Problem, committed
 from .ingest import events_of, events_of_lines
-from .openapi import document
-from .status import make_registry, status_report
+from .status import status_report
 
 
 class Events(Api):
@@ -118,9 +115,13 @@ class Metrics(Api):
     """``GET /metrics``: the same for Prometheus."""
 
     def get(self) -> None:
+        # Loaded when first asked for: a server of which nobody does stays a megabyte smaller.
+        from .metrics import exposition
+
         self.known_parameters()
-        self.set_header("Content-Type", CONTENT_TYPE_LATEST)
-        self.finish(generate_latest(make_registry(self.service)))
+        media_type, text = exposition(self.service)
+        self.set_header("Content-Type", media_type)
+        self.finish(text)
 
     head = get
 
@@ -129,6 +130,9 @@ class OpenApi(Api):
     """``GET /api/openapi.json``: the description of these routes."""
 
     def get(self) -> None:
+        # As for Metrics.
+        from .openapi import document
+
         self.known_parameters()
         self.send_json(document())
 

@@ -1,16 +1,11 @@
-"""What the server says of itself: ``/api/status`` and ``/metrics``."""
+"""What the server says of itself."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
-
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from htmlgraph_nb import __version__
 from htmlgraph_nb.times import to_rfc3339
@@ -18,7 +13,8 @@ from htmlgraph_nb.times import to_rfc3339
 from .service import Service
 
 
-def _file_bytes(path: str) -> int:
+def database_bytes(path: str) -> int:
+    """Return the size of a database file and its log."""
     total = 0
     for suffix in ("", "-wal"):
         try:
@@ -29,7 +25,8 @@ def _file_bytes(path: str) -> int:
     return total
 
 
-def _statuses(service: Service) -> Counter[str]:
+def agents_by_status(service: Service) -> Counter[str]:
+    """Return how many agents have each status."""
     counts = Counter({"active": 0, "idle": 0, "offline": 0})
     counts.update(entry.presence.status.value for entry in service.hub.board.entries.values())
     return counts
@@ -51,7 +48,7 @@ def status_report(service: Service) -> dict[str, Any]:
             "without_session": len(hub.clients) - named,
             "lagging": hub.n_lagging,
         },
-        "agents": dict(_statuses(service)),
+        "agents": dict(agents_by_status(service)),
         "updates": {
             "total": hub.meter.updates.total,
             "per_second": hub.meter.updates.per_second(now),
@@ -69,7 +66,7 @@ def status_report(service: Service) -> dict[str, Any]:
         "watching": _watching(service),
         "database": {
             "path": service.manager.db_path,
-            "bytes": _file_bytes(service.manager.db_path),
+            "bytes": database_bytes(service.manager.db_path),
             "owner_pid": service.ownership.pid(),
         },
     }
@@ -79,55 +76,3 @@ def _watching(service: Service) -> dict[str, Any]:
     if service.live is None:
         return {"folders": [], "files": 0, "followed": 0, "processes": 0}
     return service.live.report()
-
-
-class _ServiceCollector(Collector):
-    """Reads the counters when Prometheus asks."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    def collect(self) -> Iterator[Metric]:
-        hub = self._service.hub
-        agents = GaugeMetricFamily("htmlgraph_agents", "Agents by status", labels=["status"])
-        for status, n in _statuses(self._service).items():
-            agents.add_metric([status], n)
-        yield agents
-        gauges = {
-            "htmlgraph_clients": ("Connected dashboards", len(hub.clients)),
-            "htmlgraph_clients_lagging": ("Dashboards over their bound", hub.n_lagging),
-            "htmlgraph_queue_bytes": ("Bytes that wait for dashboards", hub.queue_bytes()),
-            "htmlgraph_queue_writes": ("Writes before commit", self._service.manager.n_queued),
-            "htmlgraph_database_bytes": (
-                "Size of the database",
-                _file_bytes(self._service.manager.db_path),
-            ),
-        }
-        for name, (text, value) in gauges.items():
-            yield GaugeMetricFamily(name, text, value=value)
-        counters = {
-            "htmlgraph_updates": ("Changes taken in", hub.meter.updates.total),
-            "htmlgraph_frames": ("Frames sent", hub.meter.frames.total),
-            "htmlgraph_sent_bytes": ("Bytes sent to dashboards", hub.meter.n_bytes),
-            "htmlgraph_lags": ("Times a dashboard passed its bound", hub.meter.n_lagged),
-        }
-        for name, (text, total) in counters.items():
-            yield CounterMetricFamily(name, text, value=total)
-        yield from self._latency()
-
-    def _latency(self) -> Iterator[Metric]:
-        latency = GaugeMetricFamily(
-            "htmlgraph_latency_seconds", "From arrival to sent, last samples", labels=["quantile"]
-        )
-        quantiles = (0.5, 0.99)
-        for q, value in zip(quantiles, self._service.hub.meter.latency_s(*quantiles), strict=True):
-            if value is not None:
-                latency.add_metric([str(q)], value)
-        yield latency
-
-
-def make_registry(service: Service) -> CollectorRegistry:
-    """Return the Prometheus registry of one server."""
-    registry = CollectorRegistry()
-    registry.register(_ServiceCollector(service))
-    return registry

@@ -36,8 +36,10 @@ def _fill(server: Server) -> None:
         )
 
 
-def _order(page: Page) -> list[str | None]:
-    return [item.get_attribute("data-agent-id") for item in cards(page).all()]
+def _expect_order(page: Page, *names: str) -> None:
+    expect(cards(page)).to_have_count(len(names))
+    for place, name in enumerate(names):
+        expect(cards(page).nth(place)).to_have_attribute("data-agent-id", name)
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -139,8 +141,7 @@ def test_sort(server: Server, open_page: OpenPage) -> None:
     page = open_page(server.url).page
     expect(cards(page)).to_have_count(4)
     control(page, "sort").select_option("-tokens")
-    expect(cards(page).first).to_have_attribute("data-agent-id", "claude-1")
-    assert _order(page) == ["claude-1", "codex-1", "gemini-1", "claude-2"]
+    _expect_order(page, "claude-1", "codex-1", "gemini-1", "claude-2")
     choose_view(page, "table")
     header = page.locator(".hg-td-tokens[role=columnheader]")
     expect(header).to_have_attribute("aria-sort", "descending")
@@ -180,13 +181,11 @@ def test_subagents_stand_under_their_parent(server: Server, open_page: OpenPage)
         server.send(name, tool_name="Read")
     server.send("z-sub", tool_name="Read", parent_agent_id="b-agent")
     page = open_page(server.url).page
-    expect(cards(page)).to_have_count(3)
-    assert _order(page) == ["a-agent", "b-agent", "z-sub"]
+    _expect_order(page, "a-agent", "b-agent", "z-sub")
     expect(card(page, "z-sub")).to_have_attribute("aria-level", "2")
     expect(field(page, "b-agent", "children")).to_have_text("+1")
     server.send("z-sub", "permission_request", tool_name="Bash")
-    expect(cards(page).first).to_have_attribute("data-agent-id", "b-agent")
-    assert _order(page) == ["b-agent", "z-sub", "a-agent"]
+    _expect_order(page, "b-agent", "z-sub", "a-agent")
 
 
 def test_the_panel_of_an_agent(server: Server, open_page: OpenPage) -> None:

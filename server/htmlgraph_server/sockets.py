@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import logging
 import socket
-import ssl
 import time
-from asyncio import Future
-from functools import partial
 from typing import Any
 
 from tornado.httputil import HTTPHeaders
-from tornado.iostream import IOStream, SSLIOStream
+from tornado.iostream import IOStream
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from htmlgraph_nb.checks import check_text, clip
@@ -29,80 +26,16 @@ from htmlgraph_nb.wire import (
 )
 
 from .base import Guarded, Problem, committed, problem_of
-from .hub import Client, Refused
+from .clients import Client, Refused
 from .ingest import events_of
+from .transport import SEND_BUFFER_BYTES, StreamTransport
 
 logger = logging.getLogger("htmlgraph.ws")
-
-SEND_BUFFER_BYTES = 131_072
-"""What the kernel may hold for one dashboard; more would hide a reader that has stopped."""
 
 VERSION = "13"
 """Of WebSocket, the only one (RFC 6455 section 4.1)."""
 PING_INTERVAL_S = 20
 PING_TIMEOUT_S = 20
-
-PROGRESS_BYTES = 65_536
-"""In parts of this size the bytes that wait for one dashboard are counted down."""
-
-
-class StreamTransport:
-    """Writes whole frames to a Tornado connection, past its buffer while that is empty.
-
-    Args:
-        handler: an open WebSocketHandler.
-    """
-
-    __slots__ = ("_handler", "_plain", "_socket", "_stream", "_unsent")
-
-    def __init__(self, handler: WebSocketHandler, stream: IOStream) -> None:
-        self._handler = handler
-        self._stream = stream
-        self._plain = not isinstance(stream, SSLIOStream)
-        self._socket: socket.socket | ssl.SSLSocket = stream.socket
-        # Bytes that the stream was given and has not reported as sent.
-        self._unsent = 0
-
-    def write(self, data: bytes) -> int:
-        """See hub.Transport."""
-        stream = self._stream
-        sent = 0
-        if self._plain and not stream.writing():
-            try:
-                sent = self._socket.send(data)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                # The reading side notices the same and ends the connection.
-                return 0
-            if sent == len(data):
-                return 0
-        if stream.closed():
-            return 0
-        self._give(memoryview(data)[sent:])
-        return self._unsent
-
-    def _give(self, rest: memoryview) -> None:
-        # In parts, so that a reader who takes long for a large state is seen to go on.
-        for start in range(0, len(rest), PROGRESS_BYTES):
-            part = rest[start : start + PROGRESS_BYTES]
-            self._unsent += len(part)
-            self._stream.write(part).add_done_callback(partial(self._sent, len(part)))
-
-    def _sent(self, n_bytes: int, _done: Future[None]) -> None:
-        self._unsent -= n_bytes
-
-    def pending(self) -> int:
-        """See hub.Transport."""
-        return self._unsent if self._stream.writing() else 0
-
-    def close(self, code: int, reason: str) -> None:
-        """See hub.Transport."""
-        self._handler.close(code, reason)
-
-    def abort(self) -> None:
-        """See hub.Transport."""
-        self._stream.close()
 
 
 class Socket(Guarded, WebSocketHandler):

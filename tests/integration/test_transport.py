@@ -9,7 +9,7 @@ from typing import cast
 from tornado.iostream import IOStream
 from tornado.websocket import WebSocketHandler
 
-from htmlgraph_server.sockets import SEND_BUFFER_BYTES, StreamTransport
+from htmlgraph_server.transport import SEND_BUFFER_BYTES, StreamTransport
 
 DATA = bytes(range(256)) * 8_192  # 2 MiB: more than any kernel buffer here
 

@@ -14,8 +14,9 @@ from htmlgraph_nb.model import AgentPresence, Event
 from htmlgraph_nb.roster import Change, Roster
 from htmlgraph_nb.wire import Cursor, Filter, decode
 from htmlgraph_server.board import Board
+from htmlgraph_server.clients import Client
 from htmlgraph_server.config import HubLimits
-from htmlgraph_server.hub import Client, Hub
+from htmlgraph_server.hub import Hub
 
 from .strategies import T0
 
@@ -72,7 +73,7 @@ class Dashboard:
         self._received = bytearray()
 
     def write(self, data: bytes) -> int:
-        """See hub.Transport."""
+        """See clients.Transport."""
         self.writes.append(data)
         self.unsent += data
         if self.reading:
@@ -83,15 +84,15 @@ class Dashboard:
         return len(self.unsent)
 
     def pending(self) -> int:
-        """See hub.Transport."""
+        """See clients.Transport."""
         return len(self.unsent)
 
     def close(self, code: int, reason: str) -> None:
-        """See hub.Transport."""
+        """See clients.Transport."""
         self.closed = (code, reason)
 
     def abort(self) -> None:
-        """See hub.Transport."""
+        """See clients.Transport."""
         self.aborted = True
         self.unsent.clear()
 

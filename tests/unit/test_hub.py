@@ -6,7 +6,8 @@ import pytest
 
 from htmlgraph_nb.wire import EVERYTHING, CloseCode, Cursor, Filter
 from htmlgraph_server import board
-from htmlgraph_server.hub import Refused, frame
+from htmlgraph_server.clients import Refused
+from htmlgraph_server.hub import frame
 
 from .hub_bench import EPOCH, Bench, Dashboard
 

@@ -15,7 +15,7 @@ from hypothesis.stateful import (
 
 from htmlgraph_nb.model import Event
 from htmlgraph_nb.wire import EVERYTHING, Filter
-from htmlgraph_server.hub import Client, Refused
+from htmlgraph_server.clients import Client, Refused
 
 from .hub_bench import Bench, Dashboard
 

@@ -35,8 +35,8 @@ ABSORB_S = 0.02
 TICK_S = 1.0
 SPOOL_S = 1.0
 CHECKPOINT_S = 0.5
-PRICES_S = 1.0
-"""Seconds from the start until the price table is loaded, beside whatever the start itself does."""
+PRICES_S = 0.2
+"""Seconds from the start until prices are read, so that who stops again at once needs none."""
 SEAL_S = 60.0
 RETENTION_S = 60.0
 RETENTION_PAUSE_S = 0.05
@@ -63,11 +63,6 @@ def _every(seconds: float, run: Callable[[], object], again_s: float | None = No
     """Return a chore of a fixed interval; of a shorter one while ``run`` says there is more."""
     sooner = seconds if again_s is None else again_s
     return _Chore(run, lambda more: sooner if more else seconds)
-
-
-def _once(seconds: float, run: Callable[[], object]) -> _Chore:
-    """Return a chore that is done once, ``seconds`` from now."""
-    return _Chore(run, lambda _: float("inf"), time.monotonic() + seconds)
 
 
 class _Runner:
@@ -169,11 +164,14 @@ class Watcher:
         self._sealer = sealer
         if sealer is not None:
             chores.append(_every(SEAL_S, owned(sealer.check)))
-        # The first event that has a price would hold up all others until the table is there.
-        long = [_once(PRICES_S, load_prices)]
+        self._runners = [_Runner("htmlgraph-watch", chores)]
         if checkpointer is not None:
-            long.append(_every(CHECKPOINT_S, owned(checkpointer.check)))
-        self._runners = [_Runner("htmlgraph-watch", chores), _Runner("htmlgraph-long", long)]
+            long = [_every(CHECKPOINT_S, owned(checkpointer.check))]
+            self._runners.append(_Runner("htmlgraph-long", long))
+        # The first event that has a price would hold up all others until the prices are there. A
+        # thread for it alone, as nobody who stops need wait for them.
+        self._prices = threading.Timer(PRICES_S, load_prices)
+        self._prices.name, self._prices.daemon = "htmlgraph-prices", True
         asked = [_ask(manager, source, lambda: ownership.is_owner or heard()) for source in sources]
         self._sources = _Runner("htmlgraph-sources", asked)
         if sources:
@@ -181,6 +179,7 @@ class Watcher:
 
     def start(self) -> None:
         """Begin."""
+        self._prices.start()
         for runner in self._runners:
             runner.start()
 
@@ -190,6 +189,7 @@ class Watcher:
 
     def stop(self) -> None:
         """Stop after the chores that are running, and wait for them."""
+        self._prices.cancel()
         for runner in self._runners:
             runner.stop()
         if self._sealer is not None:

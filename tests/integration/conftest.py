@@ -76,6 +76,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(params=BOTH)
 def either_server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
-    """One server of each kind, new for each test."""
-    with RUNNERS[request.param](tmp_path / "home") as started:
+    """One server of each kind, new for each test; a module's ``FLAGS`` are its flags."""
+    flags: tuple[str, ...] = getattr(request.module, "FLAGS", ())
+    with RUNNERS[request.param](tmp_path / "home", *flags) as started:
         yield started

@@ -25,12 +25,14 @@ from .server import Answer, Server
 
 PAYLOADS = Path(__file__).parent.parent / "payloads" / "otlp"
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
+FLAGS = ("--idle-timeout", "0", "--offline-timeout", "0", "--forget-after", "0")
+"""No time passes for the servers: the payloads are of one day in the past."""
 
 
 @pytest.fixture
 def server(serve: Serve) -> Server:
-    """A server for which no time passes: the payloads are of one day in the past."""
-    return serve("--idle-timeout", "0", "--offline-timeout", "0", "--forget-after", "0")
+    """One server, new for each test."""
+    return serve(*FLAGS)
 
 
 def send(server: Server, path: Path, **headers: str) -> Answer:
@@ -236,11 +238,10 @@ meters.shutdown()
 
 def test_counters_go_on_after_a_restart(serve: Serve) -> None:
     """A cumulative counter that an earlier server read adds only what it grew by since."""
-    flags = ("--idle-timeout", "0", "--offline-timeout", "0", "--forget-after", "0")
-    first = serve(*flags)
+    first = serve(*FLAGS)
     assert counted(first, 40, at=1) == 40
     assert first.stop() == 0
-    second = serve(*flags, home=first.home)
+    second = serve(*FLAGS, home=first.home)
     assert counted(second, 55, at=2) == 40, "how far it was read is not known"
     assert counted(second, 60, at=3) == 45
 

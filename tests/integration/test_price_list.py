@@ -14,23 +14,16 @@ import pytest
 
 from htmlgraph_nb import price_list
 from htmlgraph_nb.evidence import observe
-from htmlgraph_nb.model import Event
+from htmlgraph_nb.model import TOKEN_FIELDS, Event
 from htmlgraph_nb.price_list import price_of
 from htmlgraph_nb.state import AgentState
 
 AT = datetime(2025, 11, 1, 12, tzinfo=UTC)
-FIELDS = (
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "output_tokens",
-)
 
 
 def answer(model: str | None, counts: list[int], **fields: object) -> Event:
-    """Return an answer of a model with these tokens, in the order of FIELDS."""
-    tokens = dict(zip(FIELDS, counts, strict=True))
+    """Return an answer of a model with these tokens, in the order of TOKEN_FIELDS."""
+    tokens = dict(zip(TOKEN_FIELDS, counts, strict=True))
     return Event(
         agent_id="a", event_type="completion", timestamp=AT, model=model, **tokens, **fields
     )

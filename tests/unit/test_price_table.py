@@ -10,7 +10,6 @@ from itertools import product
 from typing import Any
 
 import pytest
-from genai_prices import Usage, calc_price
 from genai_prices.data_snapshot import get_snapshot
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +17,8 @@ from hypothesis import strategies as st
 from htmlgraph_nb.price_table import newest_change, rows, tariff_of
 from htmlgraph_nb.tariffs import PriceList, Provider, Tariff, matches
 from htmlgraph_nb.times import from_micros, to_micros
+
+from .package_prices import by_package
 
 LIST = PriceList.from_rows(json.loads(json.dumps(row)) for row in rows())
 MODELS = [(one.id, model.id) for one in get_snapshot().providers for model in one.models]
@@ -101,20 +102,6 @@ KINDS_OF_PRICE = {
 }
 
 
-def by_package(model: str, at: int, counts: tuple[int, ...]) -> float:
-    """What the package itself asks for one answer."""
-    plain, read, write_5m, write_1h, output = counts
-    usage = Usage(
-        input_tokens=plain + read + write_5m + write_1h,
-        cache_read_tokens=read,
-        cache_write_tokens=write_5m + write_1h,
-        cache_write_5m_tokens=write_5m,
-        cache_write_1h_tokens=write_1h,
-        output_tokens=output,
-    )
-    return float(calc_price(usage, model, genai_request_timestamp=from_micros(at)).total_price)
-
-
 @pytest.mark.parametrize("kind", KINDS_OF_PRICE)
 def test_an_answer_costs_what_the_package_asks(kind: tuple[bool, ...]) -> None:
     """Also at the very moments and sizes at which prices change, and just before and after."""
@@ -124,7 +111,9 @@ def test_an_answer_costs_what_the_package_asks(kind: tuple[bool, ...]) -> None:
         for size, more in product((1_000, *tariff.sizes), (0, 1)):
             counts = (size - 600 + more, 300, 200, 100, 50)
             at = day + time + near
-            expected = pytest.approx(by_package(model, at, counts), rel=1e-9, abs=1e-12)
+            expected = pytest.approx(
+                by_package(model, from_micros(at), counts), rel=1e-9, abs=1e-12
+            )
             assert tariff.dollars(at, counts) == expected
 
 

@@ -16,6 +16,8 @@ from htmlgraph_nb.errors import InvalidEvent
 from htmlgraph_nb.pricing import KINDS, Priced, price_answers, price_table
 from htmlgraph_nb.times import to_micros
 
+from .package_prices import by_package
+
 NOON = datetime(2026, 2, 3, 12, tzinfo=UTC)
 Answer = tuple[str | None, datetime, tuple[int, ...], float | None]
 
@@ -31,20 +33,6 @@ def priced(answers: list[Answer], prices: Any = None) -> Priced:
         np.array([np.nan if usd is None else usd for *_, usd in answers]),
         prices,
     )
-
-
-def by_package(model: str, at: datetime, counts: tuple[int, ...]) -> float:
-    """What the package itself asks for one answer."""
-    plain, read, write_5m, write_1h, output = counts
-    usage = Usage(
-        input_tokens=plain + read + write_5m + write_1h,
-        cache_read_tokens=read,
-        cache_write_tokens=write_5m + write_1h,
-        cache_write_5m_tokens=write_5m,
-        cache_write_1h_tokens=write_1h,
-        output_tokens=output,
-    )
-    return float(calc_price(usage, model, genai_request_timestamp=at).total_price)
 
 
 def models_of_the_table() -> list[str]:

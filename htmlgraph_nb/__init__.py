@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "AgentGrid": "widget.grid",
-    "AgentPresence": "model",
+    "AgentGrid": "widget.agent_grid",
+    "AgentPresence": "core.model",
     "ConfigError": "errors",
     "ConnectError": "errors",
-    "Event": "model",
+    "Event": "core.model",
     "HtmlgraphError": "errors",
     "InvalidEvent": "errors",
     "LocalServer": "client.local_server",
     "PresenceClient": "client.presence_client",
     "PresenceManager": "presence",
-    "PresenceStatus": "model",
+    "PresenceStatus": "core.model",
     "SDK": "sdk",
     "agents": "analysis",
     "burn_rate": "analysis",
@@ -34,18 +34,18 @@ _EXPORTS = {
     "load_history": "history.load",
     "load_presence": "history.load",
     "load_transcripts": "history.transcripts",
-    "plot_concurrency": "plots",
-    "plot_timeline": "plots",
-    "plot_token_costs": "plots",
-    "plot_tool_counts": "plots",
-    "plot_tool_transitions": "plots",
+    "plot_concurrency": "analysis.plots",
+    "plot_timeline": "analysis.plots",
+    "plot_token_costs": "analysis.plots",
+    "plot_tool_counts": "analysis.plots",
+    "plot_tool_transitions": "analysis.plots",
     "presence_at": "widget.replay_source",
     "sessions": "analysis",
     "start_server": "client.local_server",
     "summary": "analysis",
     "timeline": "analysis",
     "token_costs": "analysis",
-    "tool": "integrations.functions",
+    "tool": "integrations.tool_decorator",
     "tool_counts": "analysis",
     "tool_durations": "analysis",
     "tool_errors": "analysis",
@@ -71,9 +71,17 @@ if TYPE_CHECKING:
     from .analysis import tool_errors as tool_errors
     from .analysis import tool_transitions as tool_transitions
     from .analysis import waiting_time as waiting_time
+    from .analysis.plots import plot_concurrency as plot_concurrency
+    from .analysis.plots import plot_timeline as plot_timeline
+    from .analysis.plots import plot_token_costs as plot_token_costs
+    from .analysis.plots import plot_tool_counts as plot_tool_counts
+    from .analysis.plots import plot_tool_transitions as plot_tool_transitions
     from .client.local_server import LocalServer as LocalServer
     from .client.local_server import start_server as start_server
     from .client.presence_client import PresenceClient as PresenceClient
+    from .core.model import AgentPresence as AgentPresence
+    from .core.model import Event as Event
+    from .core.model import PresenceStatus as PresenceStatus
     from .errors import ConfigError as ConfigError
     from .errors import ConnectError as ConnectError
     from .errors import HtmlgraphError as HtmlgraphError
@@ -83,18 +91,10 @@ if TYPE_CHECKING:
     from .history.load import load_history as load_history
     from .history.load import load_presence as load_presence
     from .history.transcripts import load_transcripts as load_transcripts
-    from .integrations.functions import tool as tool
-    from .model import AgentPresence as AgentPresence
-    from .model import Event as Event
-    from .model import PresenceStatus as PresenceStatus
-    from .plots import plot_concurrency as plot_concurrency
-    from .plots import plot_timeline as plot_timeline
-    from .plots import plot_token_costs as plot_token_costs
-    from .plots import plot_tool_counts as plot_tool_counts
-    from .plots import plot_tool_transitions as plot_tool_transitions
+    from .integrations.tool_decorator import tool as tool
     from .presence import PresenceManager as PresenceManager
     from .sdk import SDK as SDK
-    from .widget.grid import AgentGrid as AgentGrid
+    from .widget.agent_grid import AgentGrid as AgentGrid
     from .widget.replay_source import presence_at as presence_at
 
 

@@ -14,20 +14,20 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from .agreement import Names
+from .broadcast_adapter import Outlet
+from .core.agent_state import AgentState
+from .core.changes import Publication, Receipt, Subscriber, event_of, without_known
+from .core.dedup import Names
+from .core.explanation import explain
+from .core.model import AgentPresence, Event, PresenceStatus
+from .core.protocol import Cursor, dumps, presence_message
+from .core.reducer import Price
+from .core.roster import Change, Limits, Roster
+from .core.timestamps import utc_now
 from .errors import InvalidEvent
-from .evidence import Price
-from .explanation import explain
-from .intake import Publication, Receipt, Subscriber, event_of, without_known
-from .locations import default_db
-from .model import AgentPresence, Event, PresenceStatus
-from .outlet import Outlet
-from .roster import Change, Limits, Roster
-from .state import AgentState
+from .paths import default_db
 from .storage.store import Store
 from .storage.transaction import ForeignEvent, Transaction
-from .times import utc_now
-from .wire import Cursor, dumps, presence_message
 
 __all__ = [
     "AgentPresence",

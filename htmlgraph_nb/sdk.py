@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
-from .client.courier import CLOSE_TIMEOUT_S, Courier, Parcel
-from .current import enter, leave
+from .active_sdk import enter, leave
+from .client.event_sender import CLOSE_TIMEOUT_S, Courier, Parcel
+from .core.model import TOKEN_FIELDS, Event
 from .errors import InvalidEvent
-from .model import TOKEN_FIELDS, Event
 
 logger = logging.getLogger("htmlgraph.sdk")
 

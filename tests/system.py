@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.chromium import VARIABLE, ChromiumMissing, find_chromium
+from tests.helpers.chromium import VARIABLE, ChromiumMissing, find_chromium
 
 _NODE = """
 import subprocess

@@ -19,15 +19,16 @@ from pathlib import Path
 import pytest
 
 import htmlgraph_nb
+from tests.helpers.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 PACKAGES = {
     "htmlgraph_nb": ROOT / "htmlgraph_nb",
     "htmlgraph_server": ROOT / "server/htmlgraph_server",
 }
 FLOOR = (
-    "errors locations times checks records model state openings evidence verdict explanation "
-    "roster wire mirror activity tariffs widget.view_settings"
+    "errors paths core.timestamps core.validation core.records core.model core.agent_state "
+    "core.openings core.reducer core.status_rules core.explanation core.roster core.protocol "
+    "core.mirror core.activity pricing.model_price widget.settings"
 ).split()
 """The pure core: standard library only, and no module above it."""
 
@@ -61,7 +62,7 @@ STANDARD_LIBRARY_ONLY = [
     name
     for name in NOTEBOOK_SIDE
     if name in ("htmlgraph_nb", "htmlgraph_nb.hook", *(f"htmlgraph_nb.{one}" for one in FLOOR))
-    or name.startswith("htmlgraph_nb.connectors")
+    or name.startswith("htmlgraph_nb.coding_agents")
 ]
 
 
@@ -92,7 +93,9 @@ def tops(modules: frozenset[str]) -> set[str]:
 
 def test_the_modules_are_found() -> None:
     """The checks below see both packages and every room of the floor."""
-    assert {"htmlgraph_nb.connectors", "htmlgraph_nb.hook", "htmlgraph_server.hub"} <= set(MODULES)
+    assert {"htmlgraph_nb.coding_agents", "htmlgraph_nb.hook", "htmlgraph_server.hub.hub"} <= set(
+        MODULES
+    )
     assert {f"htmlgraph_nb.{one}" for one in FLOOR} <= set(STANDARD_LIBRARY_ONLY)
 
 
@@ -107,8 +110,8 @@ def test_loads_the_standard_library_only(module: str) -> None:
 def test_floor_stands_on_nothing_above_it(room: str) -> None:
     """A module of the floor loads no module of the project but the floor's."""
     own = {name for name in loaded_by(f"htmlgraph_nb.{room}") if name.startswith("htmlgraph_nb")}
-    folder = f"htmlgraph_nb.{room}".rpartition(".")[0]
-    assert own <= {"htmlgraph_nb", folder, *(f"htmlgraph_nb.{one}" for one in FLOOR)}
+    floor = {f"htmlgraph_nb.{one}" for one in FLOOR}
+    assert own <= {"htmlgraph_nb", *floor, *(name.rpartition(".")[0] for name in floor)}
 
 
 @pytest.mark.parametrize("room", FLOOR)
@@ -188,8 +191,8 @@ def imports_of(module: str, *, everywhere: bool = False) -> set[str]:
 
 def test_imports_are_read_from_the_text() -> None:
     """The reader of imports sees relative ones, and tells import time from later."""
-    assert "htmlgraph_nb.model" in imports_of("htmlgraph_nb.roster")
-    assert "htmlgraph_nb.wire" in imports_of("htmlgraph_server.board")
+    assert "htmlgraph_nb.core.model" in imports_of("htmlgraph_nb.core.roster")
+    assert "htmlgraph_nb.core.protocol" in imports_of("htmlgraph_server.hub.published_state")
     assert imports_of("htmlgraph_nb") == {"__future__", "importlib", "typing"}
     assert "htmlgraph_nb.presence" in imports_of("htmlgraph_nb", everywhere=True)
 
@@ -201,7 +204,7 @@ def test_no_import_cycles() -> None:
         order = list(TopologicalSorter(graph).static_order())
     except CycleError as error:
         pytest.fail(" imports ".join(reversed(error.args[1])))
-    assert order.index("htmlgraph_nb.errors") < order.index("htmlgraph_nb.model")
+    assert order.index("htmlgraph_nb.errors") < order.index("htmlgraph_nb.core.model")
 
 
 @pytest.mark.parametrize("name", htmlgraph_nb.__all__)
@@ -261,7 +264,10 @@ def test_wheel_holds_both_packages(wheel_names: list[str]) -> None:
         for path in folder.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
     }
-    assert {"htmlgraph_nb/static/grid/index.js", "htmlgraph_server/static/index.html"} <= expected
+    assert {
+        "htmlgraph_nb/static/grid/host/index.js",
+        "htmlgraph_server/static/index.html",
+    } <= expected
     assert {"htmlgraph_nb/py.typed", "htmlgraph_server/py.typed"} <= expected
     assert expected - set(wheel_names) == set()
 

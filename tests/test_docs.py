@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 from websockets.sync.client import connect
 
-from htmlgraph_nb import wire
-from htmlgraph_nb.checks import MAX_EXTRA_BYTES, MAX_ID_CHARS
-from htmlgraph_nb.evidence import MEANINGFUL
-from htmlgraph_nb.model import Event
+from htmlgraph_nb.core import protocol
+from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.core.reducer import MEANINGFUL
+from htmlgraph_nb.core.validation import MAX_EXTRA_BYTES, MAX_ID_CHARS
 from htmlgraph_server.app import ROUTES
-from htmlgraph_server.cli import main
+from htmlgraph_server.cli.parser import main
 from htmlgraph_server.config import SETTINGS
-from htmlgraph_server.ingest import MAX_EVENTS, MAX_LINES
-from htmlgraph_server.openapi import document
-from htmlgraph_server.streams import MAX_CHILDREN, MAX_WAITING
-from tests.integration.server import Server, running
+from htmlgraph_server.handlers.openapi import document
+from htmlgraph_server.handlers.parsing import MAX_EVENTS, MAX_LINES
+from htmlgraph_server.history.worker_pool import MAX_CHILDREN, MAX_WAITING
+from tests.helpers.paths import ROOT
+from tests.helpers.server_process import Server, running
 
-ROOT = Path(__file__).parent.parent
 PROTOCOL = (ROOT / "server" / "PROTOCOL.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -160,7 +160,7 @@ def test_examples_of_messages_from_a_dashboard(server: Server) -> None:
     assert types.count("subscribed") == 3
     assert types[-1] == "error"
     full = json.loads(blocks("json client")[-1])
-    assert set(full) == {"type", *wire.Filter.__slots__}
+    assert set(full) == {"type", *protocol.Filter.__slots__}
 
 
 def test_event_fields() -> None:
@@ -176,7 +176,7 @@ def test_event_types() -> None:
 def test_close_codes() -> None:
     """The table of close codes is that of the program, and says who comes back by itself."""
     table = {int(row[0]): row[2].startswith("yes") for row in rows(section("Close codes"))}
-    assert table == {int(code): code.reconnect for code in wire.CloseCode}
+    assert table == {int(code): code.reconnect for code in protocol.CloseCode}
 
 
 def test_limits() -> None:
@@ -190,15 +190,15 @@ def test_limits() -> None:
     assert fixed == {
         MAX_EVENTS,
         MAX_LINES,
-        wire.MAX_CLIENT_FRAME_BYTES,
-        wire.MAX_FILTER_VALUES,
-        wire.STATE_PART_AGENTS,
+        protocol.MAX_CLIENT_FRAME_BYTES,
+        protocol.MAX_FILTER_VALUES,
+        protocol.STATE_PART_AGENTS,
         MAX_CHILDREN,
         MAX_WAITING,
     }
     assert f"to {MAX_EXTRA_BYTES} bytes" in section("Events")
     assert f"1 to {MAX_ID_CHARS} characters" in section("Events")
-    assert f"Version {wire.PROTOCOL_VERSION}." in PROTOCOL
+    assert f"Version {protocol.PROTOCOL_VERSION}." in PROTOCOL
 
 
 # README.md

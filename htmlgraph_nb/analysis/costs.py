@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..checks import clip
+from ..core.timestamps import to_micros
+from ..core.validation import clip
 from ..errors import InvalidEvent
-from ..pricing import Priced, Prices, price_answers
-from ..times import to_micros
-from .frames import (
+from ..pricing.prices import Priced, Prices, price_answers
+from .columns import (
     KINDS,
     Floats,
     Ints,

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..checks import clip
+from ..core.validation import clip
 from ..errors import InvalidEvent
-from .frames import Coded, Floats, Ints, coded, instants, times_of, zone_of
+from .columns import Coded, Floats, Ints, coded, instants, times_of, zone_of
 
 Rows = npt.NDArray[np.intp]
 Selection = npt.NDArray[np.bool_] | Rows

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..roster import Limits
-from .frames import Floats, Ints, instants, is_one_of, require, spans_of, times_of, zone_of
+from ..core.roster import Limits
+from .columns import Floats, Ints, instants, is_one_of, require, spans_of, times_of, zone_of
 from .grouping import every_period, periods
-from .spells import ACTIVE, IDLE, STATUSES, WAITING, Spells, merged, spells
+from .status_intervals import ACTIVE, IDLE, STATUSES, WAITING, Spells, merged, spells
 
 STATUS_DTYPE = pd.CategoricalDtype(list(STATUSES), ordered=True)
 NEEDED = ("agent_id", "timestamp", "event_type")

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InvalidEvent
-from ..pricing import Prices
-from .costs import spending, spent
-from .frames import (
+from ..pricing.prices import Prices
+from .columns import (
     Names,
     coded,
     error_mask,
@@ -22,9 +21,10 @@ from .frames import (
     tool_mask,
     zone_of,
 )
+from .costs import spending, spent
 from .grouping import group
 from .intervals import NEEDED, spells_of
-from .spells import ACTIVE, WAITING
+from .status_intervals import ACTIVE, WAITING
 
 MEASURES = ("events", "tools", "errors", "tokens", "usd")
 

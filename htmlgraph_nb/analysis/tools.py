@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InvalidEvent
-from .frames import Ints, Names, coded, error_mask, figures, instants, names_of, require, tool_mask
+from .columns import Ints, Names, coded, error_mask, figures, instants, names_of, require, tool_mask
 from .grouping import group
 
 _TOOL = ("event_type", "tool_name")

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..pricing import Prices
-from .costs import spending, spent
-from .frames import (
+from ..pricing.prices import Prices
+from .columns import (
     Bools,
     Ints,
     coded,
@@ -23,9 +22,10 @@ from .frames import (
     tool_mask,
     zone_of,
 )
+from .costs import spending, spent
 from .grouping import Groups, group
 from .intervals import NEEDED, spells_of
-from .spells import ACTIVE, IDLE, WAITING, Spells
+from .status_intervals import ACTIVE, IDLE, WAITING, Spells
 
 
 def sessions(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:

@@ -15,9 +15,9 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlencode, urlsplit
 
-from ..checks import clip
+from ..core.validation import clip
 from ..errors import ConfigError
-from ..locations import DEFAULT_URL, parent_pid, running_servers
+from ..paths import DEFAULT_URL, parent_pid, running_servers
 
 SERVE_COMMAND = "htmlgraph-nb serve"
 BROADCASTS = "/ws/broadcasts"

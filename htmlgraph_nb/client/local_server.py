@@ -17,7 +17,7 @@ import threading
 from collections import deque
 from types import TracebackType
 
-from ..checks import clip
+from ..core.validation import clip
 from ..errors import ConfigError, ConnectError
 
 _SERVER = "htmlgraph_server"

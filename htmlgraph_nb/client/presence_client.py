@@ -10,13 +10,13 @@ from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+from ..core.model import AgentPresence, Event
+from ..core.protocol import EVERYTHING, Cursor, Filter
 from ..errors import ServerNotFound
-from ..model import AgentPresence, Event
-from ..wire import EVERYTHING, Cursor, Filter
-from .connection import Connection
+from .connection_state import Connection
 from .discovery import explain
-from .follower import Agents, ChangeCallback, ConnectionCallback, Follower
 from .rest import Rest
+from .subscription import Agents, ChangeCallback, ConnectionCallback, Follower
 
 T = TypeVar("T")
 

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
+from ..core.model import AgentPresence, Event
+from ..core.protocol import dumps, loads
+from ..core.timestamps import to_rfc3339
 from ..errors import ConnectError, ServerNotFound, ServerRefused, WireError
-from ..model import AgentPresence, Event
 from ..storage.query import HistoryQuery
-from ..times import to_rfc3339
-from ..wire import dumps, loads
-from .connection import describe, error_of
+from .connection_state import describe, error_of
 from .discovery import Address, Candidate, explain
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from functools import partial
 import pyarrow as pa
 
 from ..errors import ConfigError, StoreUnavailable
-from ..storage.columnar import schema_of
+from ..storage.columnar.arrow_schema import schema_of
 from ..storage.query import HistoryQuery
 from .export_folder import Exported, Folder
 from .export_writers import WRITERS, Writer

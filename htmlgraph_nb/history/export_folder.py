@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..checks import clip
+from ..core.timestamps import to_rfc3339
+from ..core.validation import clip
 from ..errors import ConfigError, StoreDamaged
 from ..storage.query import HistoryQuery
-from ..times import to_rfc3339
 from .place import SCHEMES
 
 PROGRESS_FILE = "_progress.json"

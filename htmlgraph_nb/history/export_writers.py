@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from ..storage.columnar import DICTIONARY, TIMESTAMP
+from ..storage.columnar.arrow_schema import DICTIONARY, TIMESTAMP
 
 Writer = Callable[[str, pa.Schema, Iterator[pa.RecordBatch]], None]
 

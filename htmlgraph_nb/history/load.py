@@ -14,17 +14,17 @@ from typing import Any, SupportsIndex
 
 import pandas as pd
 
-from ..checks import kind_of
 from ..client.discovery import candidates
 from ..client.rest import Rest
+from ..core.model import PRESENCE_COLUMNS, AgentPresence
+from ..core.validation import kind_of
 from ..errors import InvalidEvent
-from ..model import PRESENCE_COLUMNS, AgentPresence
 from ..storage.query import HistoryQuery
 from ..storage.schema import HISTORY_COLUMNS
 from ..storage.store import open_reader, translated
 from ..storage.transaction import presence_of
-from .frames import TIME_DTYPE, FrameBuilder, dtype_of
-from .moments import Moment, Names, moment_of, names_of
+from .arguments import Moment, Names, moment_of, names_of
+from .frame_builder import TIME_DTYPE, FrameBuilder, dtype_of
 from .place import SCHEMES, place_of
 from .sources import answer_of
 

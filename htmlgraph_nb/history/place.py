@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..locations import default_db, running_server
+from ..paths import default_db, running_server
 
 SCHEMES = ("http://", "https://", "ws://", "wss://")
 """Beginnings of the places that are servers; all others are paths."""

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from ..client.discovery import candidates
 from ..client.rest import Rest
 from ..errors import StoreDamaged, StoreUnavailable
-from ..storage.columnar import DICTIONARY, schema_of
-from ..storage.columns import read_batches, row_bound
+from ..storage.columnar.arrow_schema import DICTIONARY, schema_of
+from ..storage.columnar.reader import read_batches, row_bound
 from ..storage.query import HistoryQuery
 from ..storage.schema import HISTORY_COLUMNS
 from .place import SCHEMES

@@ -11,13 +11,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..checks import check_count
-from ..session_files.files import SessionFile, SessionTail, find_sessions, home_of, total_bytes
-from ..storage.event_table import EventTable
+from ..core.validation import check_count
+from ..ingest.session_files import SessionFile, SessionTail, find_sessions, home_of, total_bytes
+from ..storage.columnar.arrow_builder import EventTable
 from ..storage.query import HistoryQuery
 from ..storage.schema import HISTORY_COLUMNS
-from .frames import frame_of
-from .moments import Moment, Names, moment_of, names_of
+from .arguments import Moment, Names, moment_of, names_of
+from .frame_builder import frame_of
 
 MAX_NAMED = 1_000
 """Most broken lines that are named; all are counted."""

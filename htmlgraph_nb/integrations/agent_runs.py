@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..connectors.fields import fit, text
+from ..coding_agents.fields import fit, text
 from ..sdk import SDK
-from .agent_names import AgentNames
-from .usage import Tokens
+from .run_ids import AgentNames
+from .token_usage import Tokens
 
 
 @dataclass(slots=True, eq=False)

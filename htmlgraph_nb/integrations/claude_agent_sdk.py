@@ -11,11 +11,11 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
-from ..connectors.claude import events_from_hook
+from ..coding_agents.claude.hooks import events_from_hook
 from ..sdk import SDK
 from .claude_messages import SOURCE, MessageReader
+from .default_sdk import handle
 from .guard import harmless
-from .handles import handle
 
 if TYPE_CHECKING:
     from claude_agent_sdk import HookMatcher

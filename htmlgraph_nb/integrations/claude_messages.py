@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..connectors.claude import agent_id_of
-from ..connectors.claude_lines import AGENT, tokens_of
-from ..connectors.fields import count, fit, identifier, keyword, mapping, named, text
-from .usage import Tokens
+from ..coding_agents.claude.hooks import agent_id_of
+from ..coding_agents.claude.lines import AGENT, tokens_of
+from ..coding_agents.fields import count, fit, identifier, keyword, mapping, named, text
+from .token_usage import Tokens
 
 SOURCE = "claude-agent-sdk"
 _INPUT = ("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")

@@ -18,12 +18,12 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from None
 
-from ..connectors.fields import mapping
+from ..coding_agents.fields import mapping
 from ..sdk import SDK
+from .default_sdk import handle
 from .guard import harmless
-from .handles import handle
 from .langchain_runs import LangChainRuns
-from .usage import Tokens, langchain_tokens, model_output_tokens
+from .token_usage import Tokens, langchain_tokens, model_output_tokens
 
 if TYPE_CHECKING:
     _Base = BaseCallbackHandler

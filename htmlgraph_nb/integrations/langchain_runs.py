@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..connectors.fields import identifier, mapping, text
+from ..coding_agents.fields import identifier, mapping, text
 from ..sdk import SDK
 from .agent_runs import AgentRun, AgentRuns
-from .usage import Tokens
+from .token_usage import Tokens
 
 SOURCE = "langchain"
 MAX_RUNS = 10_000

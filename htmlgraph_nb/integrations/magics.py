@@ -17,8 +17,8 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from ..errors import HtmlgraphError
-from .cells import CellAgent, CellTurn
 from .guard import harmless
+from .notebook_turns import CellAgent, CellTurn
 
 if TYPE_CHECKING:
     import pandas as pd

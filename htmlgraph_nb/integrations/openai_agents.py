@@ -18,8 +18,8 @@ except ImportError as error:
     ) from None
 
 from ..sdk import SDK
+from .default_sdk import handle
 from .guard import harmless
-from .handles import handle
 from .openai_runs import OpenAIRuns
 
 __all__ = ["HtmlgraphTracingProcessor"]

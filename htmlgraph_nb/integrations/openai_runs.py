@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..connectors.fields import identifier, text
+from ..coding_agents.fields import identifier, text
 from ..sdk import SDK
 from .agent_runs import AgentRun, AgentRuns
 from .openai_spans import Span, Trace, error_kind, gave_nothing, line_of, was_denied
-from .usage import openai_tokens
+from .token_usage import openai_tokens
 
 SOURCE = "openai-agents"
 MAX_SPANS = 10_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..connectors.fields import mapping
+from ..coding_agents.fields import mapping
 from .agent_runs import AgentRun
 
 _DENIED = "manually rejected by user"

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..activity import MINUTES
-from ..model import AgentPresence, Event, PresenceStatus
-from ..roster import Limits, Roster
-from ..state import ANSWER, HALT, LIFE, START, TOOL, WORK, AgentState
-from ..times import from_micros, to_rfc3339
-from .rows import FACTS, Ints, Rows, last_marked, last_of, marked, next_of
+from ..core.activity import MINUTES
+from ..core.agent_state import ANSWER, HALT, LIFE, START, TOOL, WORK, AgentState
+from ..core.model import AgentPresence, Event, PresenceStatus
+from ..core.roster import Limits, Roster
+from ..core.timestamps import from_micros, to_rfc3339
+from .event_rows import FACTS, Ints, Rows, last_marked, last_of, marked, next_of
 
 _MAX_KNOWN = 100_000
 """Judgements kept, about 300 bytes each."""

@@ -8,7 +8,7 @@ import time
 from urllib.parse import quote
 
 from ..errors import StoreDamaged, StoreUnavailable
-from .rows import MAX_SHAPES
+from .row_writer import MAX_SHAPES
 from .schema import SCHEMA_VERSION, check_version, migrate
 
 SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")

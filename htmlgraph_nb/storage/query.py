@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ..checks import clip
+from ..core.timestamps import to_micros
+from ..core.validation import clip
 from ..errors import InvalidEvent
-from ..times import to_micros
 from .schema import HISTORY_COLUMNS, named_in, select_history
 
 _CHUNK_ROWS = 1_000

@@ -25,7 +25,7 @@ from ..errors import (
     StoreUnavailable,
 )
 from .database import BUSY_TIMEOUT_S, SYNCHRONOUS, open_reader, open_writer, translated
-from .tellings import Claims
+from .dedup_table import Claims
 from .transaction import Names, Transaction
 
 __all__ = [

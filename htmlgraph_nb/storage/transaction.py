@@ -11,7 +11,8 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
-from ..model import (
+from ..core.agent_state import AgentState, from_json, to_json
+from ..core.model import (
     NO_COUNTS,
     PRESENCE_COLUMNS,
     AgentPresence,
@@ -19,12 +20,11 @@ from ..model import (
     PresenceStatus,
     token_counts,
 )
-from ..state import AgentState, from_json, to_json
-from ..times import from_micros, to_micros
-from ..wire import dumps
-from .rows import RowWriter
+from ..core.protocol import dumps
+from ..core.timestamps import from_micros, to_micros
+from .dedup_table import Claims, Tellings
+from .row_writer import RowWriter
 from .schema import EVENT_COLUMNS, NAMED, PLAIN
-from .tellings import Claims, Tellings
 
 _MAX_NAMES = 50_000
 _named_fields = attrgetter(*NAMED.values())

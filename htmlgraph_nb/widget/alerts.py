@@ -11,9 +11,9 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..checks import clip, kind_of
+from ..core.model import AgentPresence, PresenceStatus
+from ..core.validation import clip, kind_of
 from ..errors import ConfigError
-from ..model import AgentPresence, PresenceStatus
 
 log = logging.getLogger("htmlgraph.alerts")
 

@@ -7,14 +7,16 @@ renaming, ``export`` before a declaration, and in the entry ``export { a } from 
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
 
-ENTRY = "index.js"
-_IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([\w.-]+)";\n', re.MULTILINE)
-_REEXPORT = re.compile(r'^export \{([^}]*)\} from "\./([\w.-]+)";\n', re.MULTILINE)
+ENTRY = "host/index.js"
+_FROM = r'\{([^}]*)\} from "(\.{1,2}/[\w./-]+)";\n'
+_IMPORT = re.compile(f"^import {_FROM}", re.MULTILINE)
+_REEXPORT = re.compile(f"^export {_FROM}", re.MULTILINE)
 _DEFAULT = re.compile(r"^export default (?=function (\w+))", re.MULTILINE)
 _EXPORT = re.compile(
     r"^export (?=(?:async function\*?|function\*?|const|let|class) )", re.MULTILINE
@@ -29,8 +31,8 @@ def join_modules(read: Callable[[str], str], entry: str = ENTRY) -> str:
     """Return the text of one module that exports what ``entry`` exports.
 
     Args:
-        read: returns the text of a module by its file name.
-        entry: file name of the module that only re-exports.
+        read: returns the text of a module by its path below the grid's folder.
+        entry: path of the module that only re-exports.
 
     Raises:
         ValueError: modules import each other in a circle, two declare the same name, or one uses
@@ -55,8 +57,13 @@ def _visit(
         return
     text = read(name)
     for _, imported in [*_IMPORT.findall(text), *_REEXPORT.findall(text)]:
-        _visit(imported, read, texts, (*above, name))
+        _visit(_resolve(name, imported), read, texts, (*above, name))
     texts[name] = text
+
+
+def _resolve(importer: str, path: str) -> str:
+    """Return the path of a module that another one imports by a relative path."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(importer), path))
 
 
 def _check_names(texts: Mapping[str, str]) -> None:
@@ -76,7 +83,7 @@ def _exports(texts: Mapping[str, str], entry: str) -> tuple[list[str], str]:
             if name != "default":
                 names.append(name)
                 continue
-            found = _DEFAULT.search(texts[source])
+            found = _DEFAULT.search(texts[_resolve(entry, source)])
             if found is None:
                 raise ValueError(f"{source} has no `export default function NAME`")
             default = found[1]

@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from ..checks import parse_time
+from ..core.roster import Limits
+from ..core.timestamps import from_micros, to_micros, to_rfc3339
+from ..core.validation import parse_time
 from ..errors import ConfigError, InvalidEvent
 from ..history.load import load_history, presence_frame
-from ..replay.frame import When, moment_of
 from ..replay.index import HistoryIndex
-from ..roster import Limits
-from ..times import from_micros, to_micros, to_rfc3339
-from .grid import AgentGrid
+from ..replay.narrow import When, moment_of
+from .agent_grid import AgentGrid
 from .replay_source import ReplaySource, check_speed
 
 

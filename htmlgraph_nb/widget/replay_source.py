@@ -11,16 +11,16 @@ from typing import Any
 
 import pandas as pd
 
-from ..client.connection import Connection
+from ..client.connection_state import Connection
+from ..core.model import AgentPresence
+from ..core.protocol import Cursor
+from ..core.roster import Limits
+from ..core.timestamps import from_micros, to_micros, to_rfc3339
 from ..errors import ConfigError
 from ..history.load import presence_frame
-from ..model import AgentPresence
-from ..replay.frame import When, event_object, moment_of, narrowed
 from ..replay.index import HistoryIndex, Moment
-from ..roster import Limits
-from ..times import from_micros, to_micros, to_rfc3339
-from ..wire import Cursor
-from .feed import View
+from ..replay.narrow import When, event_object, moment_of, narrowed
+from .sync import View
 
 STEP_S = 0.1
 """Seconds between two steps of a replay that plays."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 
-from ..client.connection import Connection
-from ..model import AgentPresence, PresenceStatus
-from ..times import to_rfc3339
+from ..client.connection_state import Connection
+from ..core.model import AgentPresence, PresenceStatus
+from ..core.timestamps import to_rfc3339
 
 MAX_ROWS = 200
 _ORDER = {PresenceStatus.ACTIVE: 1, PresenceStatus.IDLE: 2, PresenceStatus.OFFLINE: 3}

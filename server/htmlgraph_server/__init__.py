@@ -7,9 +7,9 @@ from typing import Any
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:
     # What loads Jupyter Server is loaded only for it.
-    from .extension import HtmlgraphExtension
+    from .jupyter.extension import HtmlgraphExtension
 
-    return [{"module": "htmlgraph_server.extension", "app": HtmlgraphExtension}]
+    return [{"module": "htmlgraph_server.jupyter.extension", "app": HtmlgraphExtension}]
 
 
 def _jupyter_labextension_paths() -> list[dict[str, str]]:

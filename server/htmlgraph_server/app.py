@@ -7,9 +7,9 @@ from typing import Any
 
 from tornado import web
 
-from . import broadcasts, handlers, history_routes, page, sockets
-from .api import NotFound
-from .otlp import routes as otlp_routes
+from .handlers import event_handlers, history_handlers, page, resource_handlers, websockets
+from .handlers import otlp_handlers as otlp_routes
+from .handlers.json_api import NotFound
 from .service import Service
 
 logger = logging.getLogger("htmlgraph.http")
@@ -17,26 +17,26 @@ logger = logging.getLogger("htmlgraph.http")
 ROUTES: tuple[tuple[str, type[web.RequestHandler]], ...] = (
     (r"/", page.Page),
     (r"/static/([^/]+)", page.StaticFile),
-    (r"/ws/broadcasts", sockets.BroadcastSocket),
-    (r"/ws/events", sockets.IngestSocket),
-    (r"/api/events", handlers.Events),
-    (r"/api/presence", handlers.AllPresence),
-    (r"/api/presence/([^/]+)", handlers.OnePresence),
-    (r"/api/presence/([^/]+)/offline", handlers.Offline),
-    (r"/api/history", history_routes.History),
-    (r"/api/activity", history_routes.Activity),
-    (r"/api/broadcast/features/([^/]+)", broadcasts.Feature),
-    (r"/api/broadcast/features/([^/]+)/status", broadcasts.FeatureStatus),
-    (r"/api/broadcast/features/([^/]+)/links", broadcasts.FeatureLink),
-    (r"/api/broadcast/tracks/([^/]+)", broadcasts.Track),
-    (r"/api/broadcast/spikes/([^/]+)", broadcasts.Spike),
-    (r"/api/hooks/([^/]+)", handlers.AgentHook),
+    (r"/ws/broadcasts", websockets.BroadcastSocket),
+    (r"/ws/events", websockets.IngestSocket),
+    (r"/api/events", event_handlers.Events),
+    (r"/api/presence", event_handlers.AllPresence),
+    (r"/api/presence/([^/]+)", event_handlers.OnePresence),
+    (r"/api/presence/([^/]+)/offline", event_handlers.Offline),
+    (r"/api/history", history_handlers.History),
+    (r"/api/activity", history_handlers.Activity),
+    (r"/api/broadcast/features/([^/]+)", resource_handlers.Feature),
+    (r"/api/broadcast/features/([^/]+)/status", resource_handlers.FeatureStatus),
+    (r"/api/broadcast/features/([^/]+)/links", resource_handlers.FeatureLink),
+    (r"/api/broadcast/tracks/([^/]+)", resource_handlers.Track),
+    (r"/api/broadcast/spikes/([^/]+)", resource_handlers.Spike),
+    (r"/api/hooks/([^/]+)", event_handlers.AgentHook),
     (r"/v1/logs", otlp_routes.Logs),
     (r"/v1/traces", otlp_routes.Traces),
     (r"/v1/metrics", otlp_routes.Metrics),
-    (r"/api/status", handlers.Status),
-    (r"/api/openapi\.json", handlers.OpenApi),
-    (r"/metrics", handlers.Metrics),
+    (r"/api/status", event_handlers.Status),
+    (r"/api/openapi\.json", event_handlers.OpenApi),
+    (r"/metrics", event_handlers.Metrics),
 )
 
 

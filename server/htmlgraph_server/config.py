@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from htmlgraph_nb.core.roster import Limits
 from htmlgraph_nb.errors import ConfigError
-from htmlgraph_nb.locations import DEFAULT_HOST, DEFAULT_PORT, default_db
-from htmlgraph_nb.roster import Limits
+from htmlgraph_nb.paths import DEFAULT_HOST, DEFAULT_PORT, default_db
 from htmlgraph_nb.storage.database import SYNCHRONOUS
 
 _MOST_S = 36_500 * 86_400

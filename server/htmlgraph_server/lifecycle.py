@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from htmlgraph_nb.intake import Publication
+from htmlgraph_nb.core.changes import Publication
 from htmlgraph_nb.presence import PresenceManager
-from htmlgraph_nb.price_list import price_of
+from htmlgraph_nb.pricing.price_list import price_of
 
+from .background.periodic_tasks import make_watcher
 from .config import Config
 from .service import Service, make_service
-from .watch import make_watcher
 
 
 def open_manager(config: Config) -> PresenceManager:

@@ -7,19 +7,19 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from htmlgraph_nb.connectors.otlp_metrics import TokenMeters
+from htmlgraph_nb.coding_agents.otel.metrics import TokenMeters
 from htmlgraph_nb.presence import PresenceManager
 
-from .activity import ActivityCache
 from .auth import Guard
-from .board import Board
+from .background.leader_lock import Ownership
+from .background.local_agents import Live
 from .config import Config
-from .history import HistoryReader
-from .hub import Hub, Scheduler
-from .live import Live
-from .otlp.earlier import meters_of
-from .ownership import Ownership
-from .streams import StreamPool
+from .history.activity_counts import ActivityCache
+from .history.history_reader import HistoryReader
+from .history.worker_pool import StreamPool
+from .hub.hub import Hub, Scheduler
+from .hub.published_state import Board
+from .otlp.restore import meters_of
 
 
 @dataclass

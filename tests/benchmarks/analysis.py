@@ -20,9 +20,8 @@ import numpy as np
 import pandas as pd
 
 from htmlgraph_nb import analysis
-from htmlgraph_nb.evidence import TOOL_DONE
-
-from .table import print_figures
+from htmlgraph_nb.core.reducer import TOOL_DONE
+from tests.benchmarks.table import print_figures
 
 START = np.datetime64("2026-01-05T00:00:00", "us")
 _TYPES = ("prompt", "completion", "tool_start", "tool_execute", "tool_error", "stop")

@@ -6,9 +6,9 @@
 
 import { performance } from "node:perf_hooks";
 
-import { readPresence } from "../../htmlgraph_nb/static/grid/agent.js";
-import { createArrangement } from "../../htmlgraph_nb/static/grid/arrange.js";
-import { createSettings } from "../../htmlgraph_nb/static/grid/settings.js";
+import { readPresence } from "../../htmlgraph_nb/static/grid/model/agent.js";
+import { createArrangement } from "../../htmlgraph_nb/static/grid/model/layout.js";
+import { createSettings } from "../../htmlgraph_nb/static/grid/model/settings.js";
 
 const AGENTS = 10_000;
 const ROUNDS = 200;

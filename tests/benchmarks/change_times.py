@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Page
 
-from tests.polling import wait_until
+from tests.helpers.wait import wait_until
 
 AGENT = "watched"
 KINDS = ("document", "painted")

@@ -43,12 +43,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from .jupyter_server import mounted
-from .load import Load
-from .machine import Usage, allow_open_files, pin, shared_out, usage
-from .peers import PATHS
-from .servers import Poster, Running, htmlgraph, peer, preload
-from .table import print_figures, print_table
+from tests.benchmarks.jupyter_server import mounted
+from tests.benchmarks.load import Load
+from tests.benchmarks.machine import Usage, allow_open_files, pin, shared_out, usage
+from tests.benchmarks.peers import PATHS
+from tests.benchmarks.servers import Poster, Running, htmlgraph, peer, preload
+from tests.benchmarks.table import print_figures, print_table
 
 DRAIN_S = 3.0
 BATCH = 10

@@ -32,9 +32,9 @@ from uuid import UUID
 
 from websockets.sync.client import connect
 
-from .machine import pin, shared_out, usage
-from .servers import htmlgraph, start
-from .table import print_figures, quantile
+from tests.benchmarks.machine import pin, shared_out, usage
+from tests.benchmarks.servers import htmlgraph, start
+from tests.benchmarks.table import print_figures, quantile
 
 WAYS = ("server", "follower", "watchfiles", "rereader")
 LINES = 40

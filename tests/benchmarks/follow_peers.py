@@ -17,10 +17,10 @@ from pathlib import Path
 
 from watchfiles import watch
 
-from htmlgraph_nb.model import Event
-from htmlgraph_nb.session_files.files import SessionFile, SessionTail
-from htmlgraph_nb.session_files.folders import Root
-from htmlgraph_nb.session_files.following import SessionFollower
+from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.ingest.session_files import SessionFile, SessionTail
+from htmlgraph_nb.ingest.session_scanner import Root
+from htmlgraph_nb.ingest.session_watcher import SessionFollower
 
 LOOK_S = 0.1
 

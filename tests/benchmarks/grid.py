@@ -24,15 +24,14 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page
 
+from tests.benchmarks.change_times import AGENT, change_times
+from tests.benchmarks.grid_load import BATCHES_PER_S, Changes
+from tests.benchmarks.grid_peers import BEGIN, LARGEST, PEERS, cell
+from tests.benchmarks.main_thread import MainThread
+from tests.benchmarks.table import print_table, quantile
 from tests.e2e.browser import chromium
 from tests.e2e.jupyter import Jupyter, Notebook, running_jupyter
-from tests.integration.server import Server, running
-
-from .change_times import AGENT, change_times
-from .grid_load import BATCHES_PER_S, Changes
-from .grid_peers import BEGIN, LARGEST, PEERS, cell
-from .main_thread import MainThread
-from .table import print_table, quantile
+from tests.helpers.server_process import Server, running
 
 CELLS = {
     "idle": "",

@@ -10,7 +10,7 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from .poster import event_of
+from tests.benchmarks.poster import event_of
 
 BATCHES_PER_S = 10
 _CHUNK = 1_000

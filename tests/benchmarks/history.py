@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .machine import cores
-from .servers import ROOT, running
-from .simulated import fill, last_hour
-from .table import print_figures
+from tests.benchmarks.machine import cores
+from tests.benchmarks.servers import ROOT, running
+from tests.benchmarks.simulated import fill, last_hour
+from tests.benchmarks.table import print_figures
 
 PEER = "pandas.read_sql_query"
 

@@ -63,7 +63,7 @@ def iter_history(source: str, part: str) -> int:
 
 def seal(source: str, part: str) -> int:
     """Sealed segments of all rows."""
-    from htmlgraph_nb.storage.sealing import seal as run
+    from htmlgraph_nb.storage.columnar.sealing import seal as run
 
     return run(source).n_rows
 
@@ -155,7 +155,7 @@ WAYS: dict[str, Callable[[str, str], int | Callable[[], int]]] = {
 _LIBRARIES = {
     "load_history": ("htmlgraph_nb.history.load",),
     "iter_history": ("htmlgraph_nb.history.load",),
-    "seal": ("htmlgraph_nb.storage.sealing",),
+    "seal": ("htmlgraph_nb.storage.columnar.sealing",),
     "export": ("htmlgraph_nb.history.export",),
     "read_sql_query": ("pandas", "pyarrow", "htmlgraph_nb.history.load"),
     "read_json": ("pandas", "pyarrow", "htmlgraph_nb.history.load"),

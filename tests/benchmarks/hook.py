@@ -20,9 +20,10 @@ import tempfile
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
-PAYLOAD = Path(__file__).parent.parent / "payloads" / "claude_hooks" / "post_tool_use.json"
+from tests.helpers.paths import ROOT
+
+PAYLOAD = ROOT / "tests/payloads" / "claude_hooks" / "post_tool_use.json"
 SCRIPT = ["-c", "import sys; from htmlgraph_nb.hook import main; sys.exit(main())"]
 MODULE = ["-m", "htmlgraph_nb.hook"]
 BARE = ["-c", "import json, http.client"]

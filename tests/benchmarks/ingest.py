@@ -18,10 +18,10 @@ import sys
 import time
 from dataclasses import dataclass
 
-from .load import Load
-from .machine import allow_open_files, pin, shared_out, usage
-from .servers import Poster, htmlgraph, preload
-from .table import print_figures
+from tests.benchmarks.load import Load
+from tests.benchmarks.machine import allow_open_files, pin, shared_out, usage
+from tests.benchmarks.servers import Poster, htmlgraph, preload
+from tests.benchmarks.table import print_figures
 
 WARM_UP_S = 1.0
 DRAIN_S = 30.0

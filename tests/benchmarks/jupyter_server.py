@@ -15,10 +15,9 @@ import psutil
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.integration.mounted import TOKEN, MountedServer
-
-from .machine import pin
-from .servers import MAX_CLIENTS, Running
+from tests.benchmarks.machine import pin
+from tests.benchmarks.servers import MAX_CLIENTS, Running
+from tests.helpers.jupyter_server import TOKEN, MountedServer
 
 LINES_PER_S = 100
 _PRINTS = f"""

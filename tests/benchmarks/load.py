@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .stream import BrokenStream, Stream, Tape, frame_end
-from .table import quantile
+from tests.benchmarks.stream import BrokenStream, Stream, Tape, frame_end
+from tests.benchmarks.table import quantile
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _SAMPLED = 20

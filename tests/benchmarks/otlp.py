@@ -23,10 +23,10 @@ import sys
 import time
 from dataclasses import dataclass
 
-from .load import Load
-from .machine import Usage, allow_open_files, pin, shared_out, usage
-from .servers import Poster, Running, htmlgraph, preload, running
-from .table import print_figures
+from tests.benchmarks.load import Load
+from tests.benchmarks.machine import Usage, allow_open_files, pin, shared_out, usage
+from tests.benchmarks.servers import Poster, Running, htmlgraph, preload, running
+from tests.benchmarks.table import print_figures
 
 WARM_UP_S = 1.0
 DRAIN_S = 30.0

@@ -18,7 +18,7 @@ from typing import Any
 
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs_pb2
 
-from .poster import TOOLS, Connection, connect, figures_of, shared
+from tests.benchmarks.poster import TOOLS, Connection, connect, figures_of, shared
 
 _MIMES = {"protobuf": "application/x-protobuf", "json": "application/json"}
 _SPACE = uuid.UUID("5f1b7d0e-0f2c-4d1a-9a53-2f6c0d9e8b7a")

@@ -18,11 +18,10 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
+from tests.benchmarks.change_times import AGENT, KINDS, change_times, event
+from tests.benchmarks.table import print_table, quantile
 from tests.e2e.browser import chromium
-from tests.integration.server import Server, running
-
-from .change_times import AGENT, KINDS, change_times, event
-from .table import print_table, quantile
+from tests.helpers.server_process import Server, running
 
 
 def measure(page: Page, server: Server, options: argparse.Namespace) -> dict[str, list[float]]:

@@ -26,20 +26,19 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from websockets.asyncio import server as websockets_server
 
-from htmlgraph_nb.model import Event
+from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.core.protocol import dumps, presence_object, presence_update
+from htmlgraph_nb.core.roster import Change, Roster
+from htmlgraph_nb.core.timestamps import to_rfc3339
 from htmlgraph_nb.presence import PresenceManager, Publication
-from htmlgraph_nb.roster import Change, Roster
-from htmlgraph_nb.times import to_rfc3339
-from htmlgraph_nb.wire import dumps, presence_object, presence_update
 from htmlgraph_server.app import make_app
-from htmlgraph_server.board import Board
 from htmlgraph_server.config import Config, HubLimits
-from htmlgraph_server.hub import frame
+from htmlgraph_server.hub.hub import frame
+from htmlgraph_server.hub.published_state import Board
 from htmlgraph_server.service import make_service
-
-from .machine import allow_open_files
-from .poster import event_of
-from .servers import MAX_CLIENTS
+from tests.benchmarks.machine import allow_open_files
+from tests.benchmarks.poster import event_of
+from tests.benchmarks.servers import MAX_CLIENTS
 
 AGENTS = 200
 TICK_S = 0.02

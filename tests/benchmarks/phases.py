@@ -26,10 +26,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from htmlgraph_nb.model import PresenceStatus
-
-from .playback import Seen
-from .recordings import Recording
+from htmlgraph_nb.core.model import PresenceStatus
+from tests.benchmarks.playback import Seen
+from tests.benchmarks.recordings import Recording
 
 GONE, READY, WORKING, WAITING = "gone", "ready", "working", "waiting"
 _FORBIDDEN = re.compile(r"no state_transition to (\w+)( for child)?")

@@ -10,13 +10,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from htmlgraph_nb.connectors.registry import HOOKS
-from htmlgraph_nb.explanation import explain
-from htmlgraph_nb.model import AgentPresence, Event
-from htmlgraph_nb.roster import Roster
-from htmlgraph_nb.session_files.files import SessionFile, SessionTail
-
-from .recordings import Recording, Session, hook_input, stand_in
+from htmlgraph_nb.coding_agents.registry import HOOKS
+from htmlgraph_nb.core.explanation import explain
+from htmlgraph_nb.core.model import AgentPresence, Event
+from htmlgraph_nb.core.roster import Roster
+from htmlgraph_nb.ingest.session_files import SessionFile, SessionTail
+from tests.benchmarks.recordings import Recording, Session, hook_input, stand_in
 
 TICK_S = 1.0
 TAIL_S = 5.0

@@ -23,8 +23,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from .stream import frame_end
-from .table import quantile
+from tests.benchmarks.stream import frame_end
+from tests.benchmarks.table import quantile
 
 TOOLS = ("Read", "Edit", "Bash", "Grep", "Write", "WebFetch")
 

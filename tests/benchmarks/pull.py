@@ -27,15 +27,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from htmlgraph_nb import PresenceManager
-from htmlgraph_nb.model import Event
-from htmlgraph_nb.storage.sealing import seal
-from tests.polling import wait_until
-
-from .fanout import AGENTS, BATCH, DRAIN_S
-from .load import Load
-from .machine import allow_open_files, pin, shared_out, usage
-from .servers import Poster, Running, preload, running, start
-from .table import print_figures
+from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.storage.columnar.sealing import seal
+from tests.benchmarks.fanout import AGENTS, BATCH, DRAIN_S
+from tests.benchmarks.load import Load
+from tests.benchmarks.machine import allow_open_files, pin, shared_out, usage
+from tests.benchmarks.servers import Poster, Running, preload, running, start
+from tests.benchmarks.table import print_figures
+from tests.helpers.wait import wait_until
 
 CASES = ("none", "arrow", "ndjson", "csv", "json")
 _FORMATS = {

@@ -24,8 +24,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from htmlgraph_nb.connectors.fields import moment
-from htmlgraph_nb.connectors.hooks import agent_id_of
+from htmlgraph_nb.coding_agents.fields import moment
+from htmlgraph_nb.coding_agents.hooks import agent_id_of
 
 ADAPTERS = {"claude-code": "claude", "codex": "codex", "gemini-cli": "gemini"}
 _SLACK = timedelta(seconds=1)

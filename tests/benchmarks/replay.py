@@ -20,12 +20,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from htmlgraph_nb.model import Event
+from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.core.roster import Roster
+from htmlgraph_nb.core.timestamps import from_micros
 from htmlgraph_nb.replay.index import HistoryIndex
-from htmlgraph_nb.roster import Roster
-from htmlgraph_nb.times import from_micros
-
-from .table import print_figures, quantile
+from tests.benchmarks.table import print_figures, quantile
 
 START = 1_736_866_230_000_000
 DAY = 86_400_000_000

@@ -13,14 +13,13 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
 import psutil
 
-from .machine import pin
+from tests.benchmarks.machine import pin
+from tests.helpers.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 MAX_CLIENTS = 20_000
 
 

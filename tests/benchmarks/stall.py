@@ -18,12 +18,11 @@ import sys
 import time
 from dataclasses import dataclass
 
-from htmlgraph_nb.mirror import Mirror
-
-from .load import Dashboard, Load
-from .machine import allow_open_files, pin, shared_out, usage
-from .servers import Poster, Running, htmlgraph, preload
-from .table import print_figures
+from htmlgraph_nb.core.mirror import Mirror
+from tests.benchmarks.load import Dashboard, Load
+from tests.benchmarks.machine import allow_open_files, pin, shared_out, usage
+from tests.benchmarks.servers import Poster, Running, htmlgraph, preload
+from tests.benchmarks.table import print_figures
 
 AGENTS = 200
 RECEIVE_BYTES = 65_536

@@ -21,8 +21,7 @@ from pathlib import Path
 import pandas as pd
 
 from htmlgraph_nb.history.transcripts import load_transcripts
-
-from .table import print_table
+from tests.benchmarks.table import print_table
 
 KINDS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens")
 

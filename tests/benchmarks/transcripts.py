@@ -25,9 +25,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .table import print_figures
+from tests.benchmarks.table import print_figures
+from tests.helpers.paths import ROOT
 
-SESSION = Path(__file__).parent.parent / "payloads" / "sessions" / "claude"
+SESSION = ROOT / "tests/payloads" / "sessions" / "claude"
 RECORDED = "4d5611e5-241a-462a-8d15-5122611a9569"
 _BODY = """
 import json, sys

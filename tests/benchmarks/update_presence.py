@@ -23,8 +23,7 @@ from pathlib import Path
 
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.storage.database import CHECKPOINT_PAGES
-
-from .table import print_table
+from tests.benchmarks.table import print_table
 
 AGENTS = 50
 OURS = "update_presence"

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .history import measured
-from .simulated import fill, last_hour
-from .table import print_figures
+from tests.benchmarks.history import measured
+from tests.benchmarks.simulated import fill, last_hour
+from tests.benchmarks.table import print_figures
 
 
 @dataclass

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
-from tests.chromium import find_chromium
+from tests.helpers.chromium import find_chromium
 
 FLAGS = (
     "--no-sandbox",

@@ -21,11 +21,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
+from tests.e2e.browser import Watched, chromium, watched_page
+from tests.e2e.jupyter import Jupyter, Kind, Notebook, running_jupyter
+from tests.helpers.server_process import Server, running
 from tests.integration.conftest import Serve, serve, server
-from tests.integration.server import Server, running
-
-from .browser import Watched, chromium, watched_page
-from .jupyter import Jupyter, Kind, Notebook, running_jupyter
 
 __all__ = [
     "OpenNotebook",

@@ -23,8 +23,8 @@ import nbformat
 from playwright.sync_api import Locator, Page
 
 import htmlgraph_server
-from tests.jupyter_folders import jupyter_environ
-from tests.polling import wait_until
+from tests.helpers.jupyter_folders import jupyter_environ
+from tests.helpers.wait import wait_until
 
 START_S = 60.0
 STOP_S = 10.0

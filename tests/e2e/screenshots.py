@@ -14,10 +14,9 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.integration.server import Server, running
-from tests.polling import wait_until
-
-from .browser import chromium
+from tests.e2e.browser import chromium
+from tests.helpers.server_process import Server, running
+from tests.helpers.wait import wait_until
 
 WIDE = {"width": 1_280, "height": 800}
 NARROW = {"width": 390, "height": 780}

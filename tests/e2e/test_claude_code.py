@@ -9,12 +9,12 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from htmlgraph_nb import PresenceClient, load_history
-from tests.integration.server import Server, clean_environ
-from tests.polling import wait_until
+from tests.e2e.conftest import OpenPage
+from tests.helpers.paths import ROOT
+from tests.helpers.server_process import Server, clean_environ
+from tests.helpers.wait import wait_until
 
-from .conftest import OpenPage
-
-PAYLOADS = Path(__file__).parent.parent / "payloads" / "claude_hooks"
+PAYLOADS = ROOT / "tests/payloads" / "claude_hooks"
 AGENT = "claude-0b9d6f4e"
 
 

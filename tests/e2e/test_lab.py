@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 
-from tests.integration.server import Server
-from tests.polling import wait_until
-
-from .conftest import OpenPage
-from .jupyter import START_S, Jupyter
-from .page import card, choose_view, expect_connection, field, grid
-from .test_notebook_live import hook
+from tests.e2e.conftest import OpenPage
+from tests.e2e.jupyter import START_S, Jupyter
+from tests.e2e.page import card, choose_view, expect_connection, field, grid
+from tests.e2e.test_notebook_live import hook
+from tests.helpers.server_process import Server
+from tests.helpers.wait import wait_until
 
 OPEN = "() => window.jupyterapp.commands.execute('htmlgraph-nb:open')"
 DARK = (

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import nbformat
 from playwright.sync_api import expect
 
-from tests.integration.server import Server
+from tests.e2e.conftest import OpenNotebook
+from tests.e2e.jupyter import Jupyter
+from tests.helpers.paths import ROOT
+from tests.helpers.server_process import Server
 
-from .conftest import OpenNotebook
-from .jupyter import Jupyter
-
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+NOTEBOOKS = ROOT / "notebooks"
 # What a browser does with a tab that goes to the background or comes to the front.
 SEEN = """(seen) => {
   Object.defineProperty(document, "hidden", {value: !seen, configurable: true});

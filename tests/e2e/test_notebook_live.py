@@ -10,17 +10,16 @@ import re
 import subprocess
 import sys
 import uuid
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.integration.server import Server, clean_environ
+from tests.e2e.conftest import OpenNotebook, Serve
+from tests.e2e.jupyter import KINDS, Jupyter, Notebook
+from tests.helpers.paths import ROOT
+from tests.helpers.server_process import Server, clean_environ
 
-from .conftest import OpenNotebook, Serve
-from .jupyter import KINDS, Jupyter, Notebook
-
-PAYLOADS = Path(__file__).parent.parent / "payloads" / "claude_hooks"
+PAYLOADS = ROOT / "tests/payloads" / "claude_hooks"
 RECONNECT_MS = 30_000
 RERUNS = 50
 

@@ -6,15 +6,14 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.integration.server import Server
-
-from .conftest import OpenPage
-from .page import card, cards, control, expect_connection, field, statistic
+from tests.e2e.conftest import OpenPage
+from tests.e2e.page import card, cards, control, expect_connection, field, statistic
+from tests.helpers.paths import ROOT
+from tests.helpers.server_process import Server
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 CONTRAST = """(element) => {
@@ -268,7 +267,7 @@ def test_the_benchmark_of_the_page_runs() -> None:
     """It times every event, first in the document and then on the screen."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks.page", "--quick", "--json", "--load", "40"],
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=100,

@@ -7,10 +7,9 @@ from importlib.resources import files
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.integration.server import Server
-
-from .conftest import OpenPage, Serve
-from .page import card, cards, choose_view, control, grid
+from tests.e2e.conftest import OpenPage, Serve
+from tests.e2e.page import card, cards, choose_view, control, grid
+from tests.helpers.server_process import Server
 
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 VIEWS = ("cards", "table", "compact")

@@ -7,12 +7,11 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.contract import EIGHT_FIELDS
-from tests.integration.server import Server
-from tests.polling import wait_until
-
-from .conftest import OpenPage, Serve
-from .page import card, cards, expect_connection, field, grid
+from tests.e2e.conftest import OpenPage, Serve
+from tests.e2e.page import card, cards, expect_connection, field, grid
+from tests.helpers.seed_fields import EIGHT_FIELDS
+from tests.helpers.server_process import Server
+from tests.helpers.wait import wait_until
 
 TOKEN = "a-token-for-tests"
 FIRST_PAUSE_MS = 3_000

@@ -7,10 +7,18 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.integration.server import Server
-
-from .conftest import OpenPage
-from .page import card, cards, choose_view, control, expect_connection, field, grid, statistic
+from tests.e2e.conftest import OpenPage
+from tests.e2e.page import (
+    card,
+    cards,
+    choose_view,
+    control,
+    expect_connection,
+    field,
+    grid,
+    statistic,
+)
+from tests.helpers.server_process import Server
 
 VIEWS = ("cards", "table", "compact")
 PATIENCE_MS = 15_000

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from .mounted import running_jupyter_server
-from .server import Server, running
+from tests.helpers.jupyter_server import running_jupyter_server
+from tests.helpers.server_process import Server, running
 
 Serve = Callable[..., Server]
 STANDALONE, MOUNTED = "standalone", "mounted"

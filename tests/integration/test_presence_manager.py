@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 
+from htmlgraph_nb.core.mirror import Mirror
+from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.core.roster import Limits
 from htmlgraph_nb.errors import InvalidEvent
-from htmlgraph_nb.locations import default_db
-from htmlgraph_nb.mirror import Mirror
-from htmlgraph_nb.model import Event
+from htmlgraph_nb.paths import default_db
 from htmlgraph_nb.presence import AgentPresence, PresenceManager, PresenceStatus, Publication
-from htmlgraph_nb.roster import Limits
-
-from .files import rows_of
+from tests.helpers.database_files import rows_of
 
 START = datetime(2025, 1, 14, 14, 50, 30, tzinfo=UTC)
 ACTIVE, IDLE, OFFLINE = PresenceStatus.ACTIVE, PresenceStatus.IDLE, PresenceStatus.OFFLINE

@@ -11,14 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from htmlgraph_server.cli import _parser
-from htmlgraph_server.connect.agents import AGENTS
-from htmlgraph_server.connect.hooks import connected
+from htmlgraph_server.cli.connect.agents import AGENTS
+from htmlgraph_server.cli.connect.hook_entries import connected
+from htmlgraph_server.cli.parser import _parser
+from tests.helpers.paths import ROOT
+from tests.helpers.server_process import clean_environ
+from tests.integration.conftest import Serve
 
-from .conftest import Serve
-from .server import clean_environ
-
-ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 SCRIPTS = str(Path(sys.executable).parent)
 

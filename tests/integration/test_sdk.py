@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from htmlgraph_nb import SDK, Event, InvalidEvent, PresenceManager, load_history
+from tests.helpers.server_process import Server
+from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve
-from tests.integration.server import Server
-from tests.polling import wait_until
 
 PROGRAM = "from htmlgraph_nb import SDK; SDK('short').tool('Bash', tokens=7); print('done')"
 

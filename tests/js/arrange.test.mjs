@@ -4,11 +4,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { readPresence } from "../../htmlgraph_nb/static/grid/agent.js";
-import { createArrangement } from "../../htmlgraph_nb/static/grid/arrange.js";
-import { orderKey } from "../../htmlgraph_nb/static/grid/order.js";
-import { GROUP_KEYS, SORT_KEYS, createSettings } from "../../htmlgraph_nb/static/grid/settings.js";
-import { countAgents, createTally } from "../../htmlgraph_nb/static/grid/tally.js";
+import { readPresence } from "../../htmlgraph_nb/static/grid/model/agent.js";
+import { createArrangement } from "../../htmlgraph_nb/static/grid/model/layout.js";
+import { orderKey } from "../../htmlgraph_nb/static/grid/model/natural_sort.js";
+import { GROUP_KEYS, SORT_KEYS, createSettings } from "../../htmlgraph_nb/static/grid/model/settings.js";
+import { countAgents, createTally } from "../../htmlgraph_nb/static/grid/model/totals.js";
 
 const agent = (id, more = {}) => readPresence({ agent_id: id, status: "active", ...more });
 const mapOf = (...agents) => new Map(agents.map((item) => [item.id, item]));

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import * as grid from "../../htmlgraph_nb/static/grid/index.js";
+import * as grid from "../../htmlgraph_nb/static/grid/host/index.js";
 
 const {
   countAgents, describeAgent, formatAge, formatCount,

@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { register } from "node:module";
 import { mock, test } from "node:test";
 
-import { formatTokens } from "../../htmlgraph_nb/static/grid/format.js";
+import { formatTokens } from "../../htmlgraph_nb/static/grid/view/elements/format.js";
 import { makePlugins, OPEN, serverBase } from "../../server/htmlgraph_server/static/lab.js";
 import { statusText, statusTitle } from "../../server/htmlgraph_server/static/lab_status.js";
 

@@ -5,12 +5,12 @@ import assert from "node:assert/strict";
 import { register } from "node:module";
 import { mock, test } from "node:test";
 
-import { createStore } from "../../htmlgraph_nb/static/grid/index.js";
+import { createStore } from "../../htmlgraph_nb/static/grid/host/index.js";
 import { keepConnected } from "../../server/htmlgraph_server/static/connection.js";
 import { broadcastUrl, reconnectPause } from "../../server/htmlgraph_server/static/reconnect.js";
 
 // The server serves both directories of static files as one.
-const gridUrl = new URL("../../htmlgraph_nb/static/grid/index.js", import.meta.url).href;
+const gridUrl = new URL("../../htmlgraph_nb/static/grid/host/index.js", import.meta.url).href;
 register(`data:text/javascript,${encodeURIComponent(`export const resolve = (name, context, next) =>
   next(name === "./agent_grid.js" ? ${JSON.stringify(gridUrl)} : name, context);`)}`);
 const { windowTitle } = await import("../../server/htmlgraph_server/static/page.js");

@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 
-import { createActivity } from "../../htmlgraph_nb/static/grid/activity.js";
-import { readPresence } from "../../htmlgraph_nb/static/grid/agent.js";
-import { createRecent } from "../../htmlgraph_nb/static/grid/recent.js";
-import { createSettings, readSettings } from "../../htmlgraph_nb/static/grid/settings.js";
-import { createStore } from "../../htmlgraph_nb/static/grid/store.js";
+import { createActivity } from "../../htmlgraph_nb/static/grid/model/activity.js";
+import { readPresence } from "../../htmlgraph_nb/static/grid/model/agent.js";
+import { createRecent } from "../../htmlgraph_nb/static/grid/model/recent_changes.js";
+import { createSettings, readSettings } from "../../htmlgraph_nb/static/grid/model/settings.js";
+import { createStore } from "../../htmlgraph_nb/static/grid/model/store.js";
 
 const agent = (id, more = {}) => readPresence({ agent_id: id, status: "active", ...more });
 const MINUTE = 60_000;

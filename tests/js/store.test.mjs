@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import {
   createRoster, createStore, describeConnection, foldMessage,
-} from "../../htmlgraph_nb/static/grid/index.js";
+} from "../../htmlgraph_nb/static/grid/host/index.js";
 
 const presence = (id, more = {}) => ({
   agent_id: id,

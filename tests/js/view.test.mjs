@@ -3,14 +3,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { announcementOf } from "../../htmlgraph_nb/static/grid/announce.js";
-import { chosenIn, filterLabel, toggleFilter } from "../../htmlgraph_nb/static/grid/filters.js";
-import { createHistory, createReplay, settingsOf, syncSettings } from "../../htmlgraph_nb/static/grid/kernel.js";
-import { describeSpeed, replayTime } from "../../htmlgraph_nb/static/grid/replay.js";
-import { COLUMNS, createSettings } from "../../htmlgraph_nb/static/grid/settings.js";
-import { sparklinePaths, SPARK_HEIGHT } from "../../htmlgraph_nb/static/grid/sparkline.js";
-import { nextSort, TABLE_COLUMNS, tracksOf, widthOf } from "../../htmlgraph_nb/static/grid/table.js";
-import { entryOfEvent, timelineOf } from "../../htmlgraph_nb/static/grid/timeline.js";
+import { announcementOf } from "../../htmlgraph_nb/static/grid/view/elements/announcer.js";
+import { chosenIn, filterLabel, toggleFilter } from "../../htmlgraph_nb/static/grid/view/filter_bar.js";
+import { createHistory, createReplay, settingsOf, syncSettings } from "../../htmlgraph_nb/static/grid/host/kernel_bridge.js";
+import { describeSpeed, replayTime } from "../../htmlgraph_nb/static/grid/view/replay_bar.js";
+import { COLUMNS, createSettings } from "../../htmlgraph_nb/static/grid/model/settings.js";
+import { sparklinePaths, SPARK_HEIGHT } from "../../htmlgraph_nb/static/grid/view/elements/sparkline.js";
+import { nextSort, TABLE_COLUMNS, tracksOf, widthOf } from "../../htmlgraph_nb/static/grid/view/table.js";
+import { entryOfEvent, timelineOf } from "../../htmlgraph_nb/static/grid/view/event_list.js";
 
 const zeros = () => Array.from({ length: 15 }, () => 0);
 const at = (second) => new Date(Date.UTC(2026, 0, 5, 12, 0, second)).toISOString();

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { boundsOfRow, measureRows, rowBeyond, rowsBetween } from "../../htmlgraph_nb/static/grid/window.js";
+import { boundsOfRow, measureRows, rowBeyond, rowsBetween } from "../../htmlgraph_nb/static/grid/model/virtual_rows.js";
 
 const agents = (n, from = 0) => Array.from({ length: n }, (_, i) => ({ kind: "agent", id: `a${from + i}`, depth: 0, children: 0 }));
 const group = (key) => ({ kind: "group", key, label: key, n: 0, counts: {}, waiting: 0 });

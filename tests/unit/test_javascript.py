@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from playwright._impl._driver import compute_driver_executable
 
-FOLDER = Path(__file__).resolve().parent.parent / "js"
+from tests.helpers.paths import ROOT
+
+FOLDER = ROOT / "tests/js"
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,12 @@ from datetime import timedelta
 
 import pytest
 
+from htmlgraph_nb.core.changes import event_of
+from htmlgraph_nb.core.model import Event, PresenceStatus
+from htmlgraph_nb.core.roster import Limits, Roster
 from htmlgraph_nb.errors import InvalidEvent
-from htmlgraph_nb.intake import event_of
-from htmlgraph_nb.model import Event, PresenceStatus
 from htmlgraph_nb.presence import AgentPresence
-from htmlgraph_nb.roster import Limits, Roster
-
-from .strategies import T0, at
+from tests.helpers.strategies import T0, at
 
 
 def test_the_names_of_the_older_module_are_here() -> None:

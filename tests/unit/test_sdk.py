@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from htmlgraph_nb.client import courier as courier_module
-from htmlgraph_nb.client.courier import Courier, Parcel
+from htmlgraph_nb.client import event_sender as courier_module
+from htmlgraph_nb.client.event_sender import Courier, Parcel
+from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.errors import StoreUnavailable
-from htmlgraph_nb.model import Event
 from htmlgraph_nb.sdk import SDK
 
 

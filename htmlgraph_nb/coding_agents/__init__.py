@@ -1,0 +1,1 @@
+"""One folder per coding agent, and what they share."""

@@ -1,0 +1,1 @@
+"""Codex: hooks, session files, telemetry."""

@@ -1,0 +1,101 @@
+"""Values of a coding agent's JSON as fields of an Event, pure: what does not fit becomes None.
+
+An Event that is built of these passes ``Event.checked``, whatever the JSON held.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from ..core.validation import MAX_ID_CHARS, MAX_INTEGER, parse_time
+from ..errors import InvalidEvent
+
+_KEYWORD = re.compile(r"[\w.:/+-]{1,64}")
+_NO_FIELDS: Mapping[str, Any] = {}
+
+
+def text(value: object, limit: int | None = MAX_ID_CHARS) -> str | None:
+    """Return ``value`` as storable text of at most ``limit`` characters; None if it is none."""
+    if not isinstance(value, str) or not value:
+        return None
+    if not value.isascii() or "\0" in value:
+        value = value.replace("\0", "?").encode("utf-8", "replace").decode()
+    return value[:limit]
+
+
+def keyword(value: object) -> str | None:
+    """Return ``value`` if it is a keyword of a format; None for anything that could be prose."""
+    return value if isinstance(value, str) and _KEYWORD.fullmatch(value) else None
+
+
+def count(value: object) -> int | None:
+    """Return ``value`` as a count from 0 to MAX_INTEGER; None if it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if 0 <= value <= MAX_INTEGER else None
+
+
+def amount(value: object) -> float | None:
+    """Return ``value`` as a number from 0 to MAX_INTEGER; None if it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value <= MAX_INTEGER else None
+
+
+def moment(value: object) -> datetime | None:
+    """Return a UTC datetime of RFC 3339 text; None if it is none."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return parse_time(value)
+    except InvalidEvent:
+        return None
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """Return ``value`` if it is a JSON object, else an empty one."""
+    return value if isinstance(value, Mapping) else _NO_FIELDS
+
+
+def objects(value: object) -> list[Mapping[str, Any]]:
+    """Return the JSON objects of a list; none if ``value`` is no list."""
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+def fit(identifier: str, limit: int = MAX_ID_CHARS) -> str:
+    """Shorten an over-long identifier so that two that differ stay different."""
+    if len(identifier) <= limit:
+        return identifier
+    digest = sha256(identifier.encode()).hexdigest()[:16]
+    return f"{identifier[: limit - 17]}-{digest}"
+
+
+def identifier(value: object) -> str | None:
+    """Return ``value`` as an identifier of at most MAX_ID_CHARS characters; None if it is none."""
+    whole = text(value, None)
+    return None if whole is None else fit(whole)
+
+
+def last_part(path: object) -> str | None:
+    """Return the last name of a path of either kind; None if there is none."""
+    whole = text(path, None)
+    if whole is None:
+        return None
+    separator = "/" if "/" in whole else "\\"
+    return text(whole.rstrip(separator).rpartition(separator)[2])
+
+
+def named(**values: object) -> dict[str, Any] | None:
+    """Return the values that are not None; None if all are."""
+    return {name: value for name, value in values.items() if value is not None} or None
+
+
+def milliseconds(start: datetime | None, end: datetime | None) -> int | None:
+    """Return the whole milliseconds from ``start`` to ``end``; None if they cannot be told."""
+    if start is None or end is None or end < start:
+        return None
+    return round((end - start).total_seconds() * 1000)

@@ -1,0 +1,1 @@
+"""Gemini CLI: hooks, session files, telemetry."""

@@ -1,0 +1,1 @@
+"""OpenTelemetry logs, spans and metrics as events."""

@@ -1,1 +1,0 @@
-"""Foreign records to Event: pure functions, standard library only."""

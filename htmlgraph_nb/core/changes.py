@@ -1,0 +1,85 @@
+"""What goes in at the one door and what comes back: events of any form, receipts, publications."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import InvalidEvent
+from ..storage.transaction import Transaction
+from .model import Event
+from .protocol import Cursor
+from .roster import Change
+from .validation import check_text, is_object, kind_of
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The answer to events that are committed.
+
+    Attributes:
+        accepted: how many were new.
+        duplicates: how many were known by their event_id.
+        cursor: the position after them.
+    """
+
+    accepted: int
+    duplicates: int
+    cursor: Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """The changes of one transaction.
+
+    Attributes:
+        changes: in the order of their seq.
+        received: ``time.monotonic()`` at which the oldest of their events arrived.
+    """
+
+    changes: Sequence[Change]
+    received: float
+
+
+Subscriber = Callable[[Publication], None]
+"""Called with the changes of each transaction, after its commit."""
+
+
+def event_of(agent_id: str, event: Mapping[str, Any] | Event | str) -> Event:
+    """Return the checked event of one agent.
+
+    Args:
+        event: a dict of Event's fields (others are kept in ``extra``), an Event, or an event type.
+
+    Raises:
+        InvalidEvent: it is none of these, or does not fit its description.
+    """
+    if isinstance(event, Event):
+        return event.checked(check_text(agent_id, "agent_id"))
+    if isinstance(event, str):
+        check_text(agent_id, "agent_id")
+        return Event.from_dict({"agent_id": agent_id, "event_type": event})
+    if is_object(event):
+        return Event.from_dict({**event, "agent_id": agent_id}, keep_unknown=True)
+    raise InvalidEvent(
+        f"event is {kind_of(event)}, expected a dict, an Event or an event type as 'tool_execute'",
+        "event",
+    )
+
+
+def without_known(tx: Transaction, events: Iterable[Event]) -> list[Event]:
+    """Return those of the events that are not stored yet, each event_id once."""
+    events = list(events)
+    ids = [event.event_id for event in events if event.event_id is not None]
+    if not ids:
+        return events
+    seen = tx.known_ids(ids)
+    fresh = []
+    for event in events:
+        if event.event_id is not None:
+            if event.event_id in seen:
+                continue
+            seen.add(event.event_id)
+        fresh.append(event)
+    return fresh

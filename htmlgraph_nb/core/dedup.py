@@ -1,0 +1,199 @@
+"""When what two sources tell is one fact: pure.
+
+Hooks, session files and telemetry tell of the same sessions. Where they know an id in common, such
+as that of a tool call, the event id is made of it, and the store knows a repetition by that alone.
+For the rest each telling is counted under the name of its fact: of a fact that hooks tell three
+times and the file tells three times, there are three. So a telling is new only where its own source
+has told the fact as often as any other, and neither the order of arrival nor a restart matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import NamedTuple
+
+from ..coding_agents.hooks import agent_id_of
+from .model import Event
+
+NEAR = timedelta(seconds=5)
+"""By how much two sources can differ about when something happened that has no other name."""
+METRIC_SPAN = timedelta(seconds=60)
+"""How far a point of a metric reaches back: the usual interval of exports."""
+METRIC = "metric:"
+"""Begins the ids of answers that stand for what a counter of tokens has grown by."""
+
+_TURN = frozenset({"prompt", "stop", "interrupt", "error"})
+_SAID_BY_STOPS = frozenset({"background_tasks", "question"})
+"""Evidence in the end of a turn that not every source has."""
+_CHILD = frozenset({"subagent_start", "subagent_stop"})
+_TOOL = {
+    "tool_start": "start",
+    "tool_execute": "end",
+    "tool_error": "end",
+}
+_KINDS = ("claude", "codex", "gemini")
+_FAMILIES = {
+    "otlp": "otlp",
+    "htmlgraph": "older",
+    **{f"{agent}-hook": "hook" for agent in _KINDS},
+    **{f"{agent}-session": "file" for agent in _KINDS},
+}
+_UUID_CHARS = 36
+_MAX_NAMES = 50_000
+
+
+class Fact(NamedTuple):
+    """What an event tells of.
+
+    Attributes:
+        name: tells it apart from all others that sources may tell in common.
+        source: who tells it: "hook", "file", "otlp", "older" (the older project's database).
+        near: how far apart in time two tellings of it are of the same; None: no matter how far.
+        says_more: the telling counts even where another source told the fact: it says more of it.
+        by_latest: so does one of a later time: what another source dates in between came before it.
+    """
+
+    name: str
+    source: str
+    near: timedelta | None = None
+    says_more: bool = False
+    by_latest: bool = False
+
+
+def fact_of(event: Event) -> Fact | None:
+    """Return what an event tells of that another source may tell, too; None: there is no such."""
+    source = _family(event.source)
+    if source is None or event.session_id is None:
+        return None
+    kind = event.event_type
+    if kind == "completion":
+        name = _answer(event)
+        return None if name is None else Fact(name, source)
+    if kind in _TURN:
+        says_more = kind == "stop" and not _SAID_BY_STOPS.isdisjoint(event.extra or ())
+        dated = kind in ("stop", "interrupt")
+        return Fact(f"{event.session_id}:{event.agent_id}:{kind}", source, NEAR, says_more, dated)
+    if kind in _CHILD:
+        child = (event.extra or {}).get("child_agent_id")
+        return Fact(f"{event.session_id}:{child}:{kind}", source)
+    if kind == "session_start" or (kind == "session_end" and event.parent_agent_id is not None):
+        return Fact(f"{event.session_id}:{event.agent_id}:{kind}", source)
+    if kind in _TOOL and _is_gemini(event):
+        # Its hooks and telemetry do not tell the ids of calls, which its files do.
+        return Fact(f"{event.session_id}:{event.tool_name}:{_TOOL[kind]}", source)
+    return None
+
+
+def _family(source: str | None) -> str | None:
+    return None if source is None else _FAMILIES.get(source)
+
+
+def _is_gemini(event: Event) -> bool:
+    return event.source in ("gemini-hook", "gemini-session") or event.tool_use_id is None
+
+
+def _answer(event: Event) -> str | None:
+    if is_metric(event):
+        return None
+    request = (event.extra or {}).get("request_id")
+    if isinstance(request, str):
+        return f"answer:{request}"
+    # Codex and Gemini name no request in common, but agree on what went in and what came out.
+    # Codex's subagents are sessions of their own to their telemetry; others' are in their parent's.
+    who = event.agent_id if event.agent_id.startswith("codex-") else event.session_id
+    counts = (
+        event.input_tokens,
+        event.cache_read_tokens,
+        event.cache_write_5m_tokens,
+        event.cache_write_1h_tokens,
+    )
+    return f"{who}:answer:{sum(filter(None, counts))}:{event.output_tokens or 0}"
+
+
+def is_metric(event: Event) -> bool:
+    """Return whether the event stands for the growth of a counter, not for one answer."""
+    return event.event_id is not None and event.event_id.startswith(METRIC)
+
+
+class Claim(NamedTuple):
+    """By which of two means the tokens of a session are told, of which only one can count.
+
+    Attributes:
+        name: of the claim; one for each session.
+        means: "answers" or "metrics".
+        reach: how far before its event's time the event counts tokens.
+    """
+
+    name: str
+    means: str
+    reach: timedelta
+
+
+def claim_of(event: Event) -> Claim | None:
+    """Return the claim that an answer makes; None: it makes none.
+
+    A counter of tokens tells the same tokens as the answers, without saying of which: from when one
+    of them has told of a session on, the other does not count.
+    """
+    if event.event_type != "completion" or event.session_id is None:
+        return None
+    if _family(event.source) is None:
+        return None
+    if is_metric(event):
+        return Claim(f"{event.session_id}:tokens", "metrics", METRIC_SPAN)
+    return Claim(f"{event.session_id}:tokens", "answers", timedelta())
+
+
+class Names:
+    """The names that hooks give to the main agents of sessions.
+
+    ``HTMLGRAPH_AGENT`` reaches the hooks alone; files and telemetry know an agent by its session.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+
+    def load(self, sessions: Iterable[tuple[str, str | None]]) -> None:
+        """Take in the stored agents: id and session of each main agent."""
+        for agent_id, session in sessions:
+            if session is not None and len(session) == _UUID_CHARS:
+                defaults = [agent_id_of(session, agent) for agent in _KINDS]
+                if agent_id not in defaults:
+                    self._names.update(dict.fromkeys(defaults, agent_id))
+
+    def learn(self, events: Iterable[Event]) -> list[tuple[str, str]]:
+        """Take in the names that hooks give; return the ids that have another from now on, and it.
+
+        Args:
+            events: new ones, of any source.
+        """
+        found = []
+        for event in events:
+            if _family(event.source) != "hook" or event.session_id is None:
+                continue
+            main = event.parent_agent_id or event.agent_id
+            default = agent_id_of(event.session_id, str(event.source).removesuffix("-hook"))
+            if main != default and self._names.get(default) != main:
+                self._names[default] = main
+                found.append((default, main))
+        while len(self._names) > _MAX_NAMES:
+            del self._names[next(iter(self._names))]
+        return found
+
+    def renamed(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Return the events under the names that are given to their agents and parents."""
+        return [self._renamed(event) for event in events] if self._names else events
+
+    def _renamed(self, event: Event) -> Event:
+        names = self._names
+        if _family(event.source) is None:
+            return event
+        own = names.get(event.agent_id)
+        parent = None if event.parent_agent_id is None else names.get(event.parent_agent_id)
+        if own is None and parent is None:
+            return event
+        return replace(
+            event, agent_id=own or event.agent_id, parent_agent_id=parent or event.parent_agent_id
+        )

@@ -1,0 +1,301 @@
+"""Messages and their JSON text, limits and close codes.
+
+It owns the shape of every message; PROTOCOL.md shows one example of each. It knows no socket.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from json.encoder import encode_basestring as _quote
+from operator import attrgetter
+from typing import Any
+
+from ..errors import InvalidEvent, MessageTooLarge, WireError
+from .model import PRESENCE_COLUMNS, AgentPresence
+from .timestamps import to_rfc3339
+from .validation import check_text, clip, kind_of, unknown_field
+
+PROTOCOL_VERSION = 1
+STATE_PART_AGENTS = 500
+"""Most agents in one presence_state message."""
+MAX_CLIENT_FRAME_BYTES = 65_536
+"""Longest message that a dashboard may send."""
+MAX_FILTER_VALUES = 256
+"""Most values in one list of a subscription."""
+
+
+class CloseCode(IntEnum):
+    """WebSocket close codes of the server (RFC 6455 section 7.4, 4000 to 4999 are our own)."""
+
+    GOING_AWAY = 1001
+    """The server stops: reconnect."""
+    POLICY = 1008
+    """A limit, a token or an Origin: the reason says which; reconnect late or not at all."""
+    TOO_BIG = 1009
+    """A message from the client was too long: do not repeat it."""
+    BAD_PARAMETERS = 4400
+    """A query parameter is wrong: do not reconnect with the same URL."""
+    STALLED = 4408
+    """The client did not read for ``stall_timeout_s``: reconnect with the cursor."""
+
+    @property
+    def reconnect(self) -> bool:
+        """Whether a client that is closed with this code should come back by itself."""
+        return self in (CloseCode.GOING_AWAY, CloseCode.STALLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A position in the stream of one store: its random ``epoch`` and the last ``seq`` seen."""
+
+    epoch: str
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}:{self.seq}"
+
+    @classmethod
+    def parse(cls, text: str) -> Cursor:
+        """Return the cursor of ``EPOCH:SEQ``.
+
+        Raises:
+            WireError: the text has another form.
+        """
+        epoch, separator, seq = text.partition(":")
+        if not (separator and text.isascii() and epoch.isalnum() and seq.isdecimal()):
+            raise WireError(f"cursor is {clip(text)}, expected EPOCH:SEQ as 5f3a…:1024")
+        if len(epoch) > 64 or len(seq) > 16:
+            raise WireError("cursor is too long, expected EPOCH:SEQ as 5f3a…:1024")
+        return cls(epoch, int(seq))
+
+
+_MAY_BE_LEFT_OUT = PRESENCE_COLUMNS[8:]
+_FACTS = ("model", "project", "host", "parent_agent_id")
+_facts_of: Callable[[AgentPresence], tuple[str | None, ...]] = attrgetter(*_FACTS)
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_ascii_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
+
+def dumps(message: Any) -> str:
+    """Return compact JSON text of ``message`` that can always be encoded as UTF-8."""
+    text = _encoder.encode(message)
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            # A lone surrogate is legal in JSON only as an escape.
+            return _ascii_encoder.encode(message)
+    return text
+
+
+def presence_object(presence: AgentPresence) -> dict[str, Any]:
+    """Return the presence as it goes over the wire: optional fields that say nothing are left out.
+
+    The eight fields that the message always had come first and are always there.
+    """
+    wire = presence.to_dict()
+    for name in _MAY_BE_LEFT_OUT:
+        value = wire[name]
+        if value is None or value is False:
+            del wire[name]
+    if not wire["total_errors"]:
+        del wire["total_errors"]
+    return wire
+
+
+def presence_json(presence: AgentPresence) -> str:
+    """Return ``dumps(presence_object(presence))``, in half the time: every change is written so."""
+    p = presence
+    parts = [
+        f'{{"agent_id":{_quote(p.agent_id)},"status":"{p.status._value_}","current_feature_id":',
+        "null" if p.current_feature_id is None else _quote(p.current_feature_id),
+        ',"last_tool_name":',
+        "null" if p.last_tool_name is None else _quote(p.last_tool_name),
+        f',"last_activity":"{to_rfc3339(p.last_activity)}"'
+        f',"total_tools_executed":{p.total_tools_executed}'
+        f',"total_cost_tokens":{p.total_cost_tokens},"session_id":',
+        "null" if p.session_id is None else _quote(p.session_id),
+        f',"detail":{_quote(p.detail)}',
+    ]
+    if p.reason is not None:
+        parts.append(f',"reason":{_quote(p.reason)}')
+    if p.since is not None:
+        parts.append(f',"since":"{to_rfc3339(p.since)}"')
+    if p.attention:
+        parts.append(',"attention":true')
+    for name, value in zip(_FACTS, _facts_of(p), strict=True):
+        if value is not None:
+            parts.append(f',"{name}":{_quote(value)}')
+    if p.cost_usd is not None:
+        parts.append(f',"cost_usd":{p.cost_usd!r}')
+    if p.total_errors:
+        parts.append(f',"total_errors":{p.total_errors}')
+    parts.append(f',"seq":{p.seq}}}')
+    text = "".join(parts)
+    return text if text.isascii() else dumps(presence_object(p))
+
+
+def presence_update(presence_json: str, agent_json: str, seq: int, at: str) -> str:
+    """Return a presence_update of already encoded parts, so that each change is encoded once."""
+    return (
+        '{"type":"presence_update","event_type":"presence_update","agent_id":'
+        f'{agent_json},"presence":{presence_json},"timestamp":"{at}","seq":{seq}}}'
+    )
+
+
+def presence_message(presence: AgentPresence, at: datetime) -> dict[str, Any]:
+    """Return the presence_update message as a dict, with every presence field."""
+    return {
+        "type": "presence_update",
+        "event_type": "presence_update",
+        "agent_id": presence.agent_id,
+        "presence": presence.to_dict(),
+        "timestamp": to_rfc3339(at),
+        "seq": presence.seq,
+    }
+
+
+def presence_removed(agent_id: str, seq: int, at: datetime) -> str:
+    """Return the presence_removed message of an agent that was forgotten."""
+    return dumps(
+        {"type": "presence_removed", "agent_id": agent_id, "timestamp": to_rfc3339(at), "seq": seq}
+    )
+
+
+def presence_state(
+    cursor: Cursor, agents: Sequence[str], removed: Iterable[str], *, full: bool, at: datetime
+) -> list[str]:
+    """Return the presence_state messages of the state since a position.
+
+    Args:
+        cursor: where the state stands.
+        agents: presence objects as JSON text.
+        removed: agents that are no longer known; only in the last part.
+        full: the client shall forget whom no part names.
+        at: time of the messages.
+    """
+    count = max(1, -(-len(agents) // STATE_PART_AGENTS))
+    texts = []
+    for part in range(count):
+        rows = agents[part * STATE_PART_AGENTS : (part + 1) * STATE_PART_AGENTS]
+        gone = dumps(list(removed)) if part == count - 1 else "[]"
+        texts.append(
+            f'{{"type":"presence_state","epoch":"{cursor.epoch}","seq":{cursor.seq},'
+            f'"full":{"true" if full else "false"},"part":{part + 1},"parts":{count},'
+            f'"agents":[{",".join(rows)}],"removed":{gone},"timestamp":"{to_rfc3339(at)}"}}'
+        )
+    return texts
+
+
+def error_object(code: str, message: str, field: str | None = None) -> dict[str, Any]:
+    """Return the one error shape, used by HTTP answers and by WebSocket messages alike."""
+    return {"error": {"code": code, "message": message, "field": field}}
+
+
+def error_message(code: str, message: str, field: str | None = None) -> str:
+    """Return an error message for a dashboard; the connection stays."""
+    return dumps({"type": "error", **error_object(code, message, field)})
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def loads(text: str | bytes, what: str = "message") -> Any:
+    """Return the value of JSON text.
+
+    Raises:
+        WireError: not JSON (RFC 8259: no NaN, no Infinity), not UTF-8, or nested too deeply.
+    """
+    try:
+        # Left to itself, json.loads would guess UTF-16 and UTF-32 too.
+        decoded = text if isinstance(text, str) else text.decode("utf-8-sig")
+        return json.loads(decoded, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise WireError(f"{what} is nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise WireError(f"{what} is not UTF-8: {error.reason} at byte {error.start}") from None
+    except ValueError as error:
+        raise WireError(f"{what} is not JSON: {error}") from None
+
+
+def decode(text: str | bytes, limit: int | None = None) -> dict[str, Any]:
+    """Return the message of one frame.
+
+    Args:
+        text: the frame's payload.
+        limit: most characters or bytes; None for no bound.
+
+    Raises:
+        MessageTooLarge: longer than ``limit``.
+        WireError: not a JSON object with a text ``type``.
+    """
+    if limit is not None and len(text) > limit:
+        raise MessageTooLarge(f"message has {len(text)} characters, expected at most {limit}")
+    message = loads(text)
+    if not isinstance(message, dict):
+        raise WireError(f"message is {kind_of(message)}, expected an object")
+    if not isinstance(message.get("type"), str):
+        raise WireError('message has no text "type"')
+    return message
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which changes a dashboard wants; an empty set wants all.
+
+    Equal filters are equal objects, so that clients with the same wish share their frames.
+    """
+
+    agents: frozenset[str] = frozenset()
+    sessions: frozenset[str] = frozenset()
+    features: frozenset[str] = frozenset()
+    event_types: frozenset[str] = frozenset()
+    statuses: frozenset[str] = frozenset()
+
+    @classmethod
+    def from_dict(cls, message: Mapping[str, Any]) -> Filter:
+        """Return the filter of a subscribe message.
+
+        Raises:
+            InvalidEvent: an unknown field, or a list that is not one of short texts.
+        """
+        lists: dict[str, frozenset[str]] = {}
+        for name, values in message.items():
+            if name == "type":
+                continue
+            if name not in cls.__slots__:
+                raise unknown_field(name, dict.fromkeys(cls.__slots__))
+            if not isinstance(values, list) or len(values) > MAX_FILTER_VALUES:
+                raise InvalidEvent(
+                    f"{name} is {kind_of(values)}, expected an array of at most "
+                    f"{MAX_FILTER_VALUES} texts",
+                    name,
+                )
+            lists[name] = frozenset(check_text(value, name) for value in values)
+        return cls(**lists)
+
+    @property
+    def narrows_agents(self) -> bool:
+        """Whether an agent can be outside of this filter."""
+        return bool(self.agents or self.sessions or self.features or self.statuses)
+
+    def wants(self, presence: AgentPresence) -> bool:
+        """Return whether this agent's state is inside the filter."""
+        return (
+            (not self.agents or presence.agent_id in self.agents)
+            and (not self.sessions or presence.session_id in self.sessions)
+            and (not self.features or presence.current_feature_id in self.features)
+            and (not self.statuses or presence.status.value in self.statuses)
+        )
+
+    def wants_type(self, event_type: str) -> bool:
+        """Return whether messages of this event_type are inside the filter."""
+        return not self.event_types or event_type in self.event_types
+
+
+EVERYTHING = Filter()

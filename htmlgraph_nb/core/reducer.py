@@ -1,0 +1,306 @@
+"""What an agent's events prove: open tool calls, open children, questions, ends, signs of life.
+
+``observe`` takes one event into an agent's evidence and counters. It draws no conclusion: that is
+``verdict.judge``. Both are pure.
+
+The order of arrival is unimportant: an opening (a tool call, a subagent, a question) is remembered
+with its time, a closing too, and an opening counts if no closing is as late as itself. What is
+kept of a kind of sign is its latest time, so nothing that comes late can undo what is newer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from operator import attrgetter
+from typing import TypeVar
+
+from .agent_state import ANSWER, HALT, LIFE, START, TASK, TOOL, WORK, AgentState
+from .model import Event
+from .openings import drop_closed
+from .timestamps import to_micros
+from .validation import MAX_ID_CHARS, MAX_INTEGER
+
+TOOL_DONE = frozenset({"tool_execute", "tool_call", "tool_result", "tool_error"})
+ERRORS = frozenset({"tool_error", "error"})
+TURN_ENDS = frozenset({"stop", "interrupt", "error", "idle"})
+SESSION_ENDS = frozenset({"session_end", "process_exit", "offline"})
+
+_ACTIVITY = (LIFE, WORK)
+_SIGNS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(TOOL_DONE, (LIFE, WORK, TOOL)),
+    **dict.fromkeys(("prompt", "tool_start", "completion", "answered"), (LIFE, WORK, ANSWER)),
+    **dict.fromkeys(("subagent_start", "task_start", "feature_status"), _ACTIVITY),
+    "session_start": (LIFE, START),
+    "permission_request": (LIFE,),
+    "interrupt": (HALT,),
+    "error": (HALT,),
+    # What only closes can arrive just after the end of its session, and revives nothing.
+    **dict.fromkeys(("stop", "idle", "notification", "subagent_stop", "task_stop"), ()),
+    **dict.fromkeys((*SESSION_ENDS, "forget"), ()),
+}
+"""Event type → what it is a sign of; any other type is activity."""
+MEANINGFUL = frozenset(_SIGNS)
+"""Event types with a meaning; all others are signs of life and work only."""
+
+_FACTS = ("feature_id", "tool_name", "model", "project", "host", "parent_agent_id")
+_facts_of: Callable[[Event], tuple[str | None, ...]] = attrgetter(*_FACTS)
+
+Price = Callable[[Event], float | None]
+"""Returns the US dollars of an event; None where they are not known."""
+
+TELEMETRY_LAG = timedelta(seconds=1)
+"""By how much telemetry dates an answer later than its session file and the end of its turn."""
+_MAX_MARKS = 64
+_MAX_CLOSED = 16
+"""Closings that are remembered; their openings are late by a second or two, if at all."""
+_MICROSECOND = timedelta(microseconds=1)
+_Dated = TypeVar("_Dated", tuple[str, datetime], tuple[int, datetime])
+_Value = TypeVar("_Value")
+
+
+def observe(
+    known: AgentState, event: Event, now: datetime, price: Price | None = None
+) -> AgentState:
+    """Return the state with the event's facts and evidence in it.
+
+    Args:
+        known: the state before; it stays as it is.
+        event: a timestamp of None or of the future counts as ``now``.
+        now: time of arrival, UTC.
+        price: returns the US dollars of an answer that does not tell them; None: they stay open.
+    """
+    state = known.copy()
+    kind = event.event_type
+    at = now if event.timestamp is None else min(event.timestamp, now)
+    late = state.newest is not None and at < (state.last_activity or at)
+    if tokens := event.total_tokens:
+        state.total_tokens = min(state.total_tokens + tokens, MAX_INTEGER)
+    cost = event.cost_usd
+    if cost is None and price is not None:
+        cost = price(event)
+    if cost is not None:
+        state.cost_usd = (state.cost_usd or 0.0) + cost
+    if event.session_id not in (None, state.session_id):
+        if state.session_id is not None and (late or kind in SESSION_ENDS):
+            # It belongs to a session that is over, and says nothing about the present one.
+            return state
+        _enter_session(state, event)
+    if counts_as_tool(event):
+        state.total_tools = min(state.total_tools + 1, MAX_INTEGER)
+    if is_error(event):
+        state.total_errors = min(state.total_errors + 1, MAX_INTEGER)
+    _learn_facts(state, event, late)
+    moment = _moment(state, event, at, late)
+    signs = signs_of(kind)
+    worked_at = _worked_at(event, moment)
+    _learn_signs(state, signs, moment, worked_at)
+    _learn_evidence(state, event, moment)
+    told = event.source != "timer" and kind != "offline"
+    worked = state.latest.get(WORK)
+    if worked == worked_at if WORK in signs else told and not late and worked is None:
+        state.last_event = (kind, event.tool_name or "")
+    if told and not late:
+        state.last_activity, state.newest = at, moment
+    elif state.newest is None:
+        # Nobody has heard of the agent itself: silent at least since it was first spoken of.
+        state.last_activity = min(at, state.last_activity or at)
+    return state
+
+
+def signs_of(event_type: str) -> tuple[str, ...]:
+    """Return what an event of this type is a sign of: LIFE, WORK, START, ANSWER, TOOL, HALT."""
+    return _SIGNS.get(event_type, _ACTIVITY)
+
+
+def counts_as_tool(event: Event) -> bool:
+    """Return whether the event is one executed tool."""
+    if event.event_type in TOOL_DONE:
+        return True
+    return event.tool_name is not None and event.event_type not in MEANINGFUL
+
+
+def is_error(event: Event) -> bool:
+    """Return whether the event is a tool or a turn that ended in an error."""
+    return event.status == "error" or event.event_type in ERRORS
+
+
+def _enter_session(state: AgentState, event: Event) -> None:
+    if state.session_id is not None:
+        state.forget_session()
+        state.total_tools = state.total_errors = 0
+        state.last_event = ("", "")
+    state.session_id = event.session_id
+
+
+def _learn_facts(state: AgentState, event: Event, late: bool) -> None:
+    facts = state.__dict__
+    for name, value in zip(_FACTS, _facts_of(event), strict=True):
+        if value is not None and (not late or facts[name] is None):
+            facts[name] = value
+
+
+def _moment(state: AgentState, event: Event, at: datetime, late: bool) -> datetime:
+    if state.newest is None or late:
+        return at
+    if event.source == "timer":
+        # The clock proves silence since the newest sign, and nothing against one still on its way.
+        return state.newest
+    # Events of one instant, as those of one request, count in the order in which they came.
+    return at if at > state.newest else state.newest + _MICROSECOND
+
+
+def _learn_signs(
+    state: AgentState, signs: tuple[str, ...], at: datetime, worked_at: datetime
+) -> None:
+    if signs:
+        latest = state.latest = dict(state.latest)
+        for sign in signs:
+            date = worked_at if sign == WORK else at
+            if date >= latest.get(sign, date):
+                latest[sign] = date
+
+
+def _learn_evidence(state: AgentState, event: Event, at: datetime) -> None:
+    learn = _LEARN.get(event.event_type)
+    if learn is not None:
+        learn(state, event, at)
+    if state.open_tools or state.asking or state.children or state.questions or state.background:
+        drop_closed(state)
+
+
+def _worked_at(event: Event, at: datetime) -> datetime:
+    """Return until when the event shows work: an answer's telemetry comes after the turn's end."""
+    is_late = event.source == "otlp" and event.event_type == "completion"
+    return at - TELEMETRY_LAG if is_late else at
+
+
+def _newer(known: _Dated | None, found: _Dated) -> _Dated:
+    return found if known is None or found[1] >= known[1] else known
+
+
+def _bounded(marks: dict[str, _Value], most: int = _MAX_MARKS) -> dict[str, _Value]:
+    while len(marks) > most:
+        del marks[next(iter(marks))]
+    return marks
+
+
+def _end_session(state: AgentState, event: Event, at: datetime) -> None:
+    state.ended = _newer(state.ended, (_how(event), at))
+
+
+def _end_turn(state: AgentState, event: Event, at: datetime) -> None:
+    end = state.turn_end = _newer(state.turn_end, (_how(event), at))
+    ended = to_micros(end[1])
+    state.closed = {key: closed for key, closed in state.closed.items() if closed > ended}
+    state.background = _newer(state.background, (background_tasks(event), at))
+
+
+def background_tasks(event: Event) -> int:
+    """Return how many background tasks the end of a turn says go on."""
+    tasks = (event.extra or {}).get("background_tasks")
+    if event.event_type != "stop" or type(tasks) is not int or not 0 < tasks <= MAX_INTEGER:
+        return 0
+    return tasks
+
+
+def _how(event: Event) -> str:
+    if event.source == "timer":
+        return "timer"
+    asks = event.event_type == "stop" and (event.extra or {}).get("question") is True
+    return "question" if asks else event.event_type
+
+
+def _prompt(state: AgentState, _event: Event, at: datetime) -> None:
+    state.background = _newer(state.background, (0, at))
+
+
+def _open_tool(state: AgentState, event: Event, at: datetime) -> None:
+    key = event.tool_use_id or event.tool_name or "tool"
+    mark = _newer(state.open_tools.get(key), (event.tool_name or "a tool", at))
+    state.open_tools = _bounded({**state.open_tools, key: mark})
+    kind = asked_for(event)
+    if kind is not None:
+        state.asking = _bounded({**state.asking, key: _newer(state.asking.get(key), (kind, at))})
+
+
+def asked_for(event: Event) -> str | None:
+    """Return what an event asks a person for: "plan" | "input" | "permission"; None: nothing."""
+    kind = (event.extra or {}).get("asks")
+    if event.event_type == "tool_start":
+        return kind if kind in ("plan", "input", "permission") else None
+    if event.event_type == "permission_request":
+        return "plan" if kind == "plan" else "permission"
+    return None
+
+
+def _close_tool(state: AgentState, event: Event, at: datetime) -> None:
+    name = event.tool_name or "tool"
+    call, micros = event.tool_use_id, to_micros(at)
+    closed = dict(state.closed)
+    closed[name] = max(micros, closed.pop(name, micros))
+    if call is not None:
+        closed[call] = max(micros, closed.pop(call, micros))
+    state.closed = _bounded(closed, _MAX_CLOSED)
+
+
+def _close_call(state: AgentState, event: Event, at: datetime) -> None:
+    # The call that a person refused ends with the refusal; no result of it follows.
+    call, micros = event.tool_use_id, to_micros(at)
+    if call is not None:
+        known = state.closed.get(call, micros)
+        state.closed = _bounded({**state.closed, call: max(micros, known)}, _MAX_CLOSED)
+
+
+def child_key(event: Event) -> str:
+    """Return what a subagent or background task is known by."""
+    about = event.extra or {}
+    if event.event_type.startswith("task"):
+        return (TASK + str(about.get("task_id") or event.tool_use_id or "task"))[:MAX_ID_CHARS]
+    name = about.get("child_agent_id") or event.tool_use_id or "subagent"
+    return str(name)[:MAX_ID_CHARS]
+
+
+def _open_child(state: AgentState, event: Event, at: datetime) -> None:
+    child = child_key(event)
+    begun = max(at, state.children.get(child, at))
+    state.children = _bounded({**state.children, child: begun})
+
+
+def _close_child(state: AgentState, event: Event, at: datetime) -> None:
+    child = child_key(event)
+    stopped = max(at, state.stopped.get(child, at))
+    state.stopped = _bounded({**state.stopped, child: stopped})
+
+
+def _ask(state: AgentState, event: Event, at: datetime) -> None:
+    _question(state, asked_for(event) or "permission", event.tool_name or "", at)
+
+
+def _question(state: AgentState, kind: str, tool: str, at: datetime) -> None:
+    mark = _newer(state.questions.get(tool), (kind, at))
+    state.questions = _bounded({**state.questions, tool: mark})
+
+
+def _notice(state: AgentState, event: Event, at: datetime) -> None:
+    kind = (event.extra or {}).get("notification_type")
+    if kind == "permission_prompt":
+        _ask(state, event, at)
+    elif kind == "idle_prompt":
+        _end_turn(state, event, at)
+    elif kind in ("agent_needs_input", "elicitation_dialog"):
+        _question(state, "input", "", at)
+
+
+_LEARN: dict[str, Callable[[AgentState, Event, datetime], None]] = {
+    **dict.fromkeys(SESSION_ENDS, _end_session),
+    **dict.fromkeys(TURN_ENDS, _end_turn),
+    **dict.fromkeys(TOOL_DONE, _close_tool),
+    "tool_start": _open_tool,
+    "prompt": _prompt,
+    "answered": _close_call,
+    "permission_request": _ask,
+    "notification": _notice,
+    **dict.fromkeys(("subagent_start", "task_start"), _open_child),
+    **dict.fromkeys(("subagent_stop", "task_stop"), _close_child),
+}

@@ -1,0 +1,234 @@
+"""Arrow batches of history to one pandas DataFrame, column by column, without a second copy of all.
+
+Fixed-width columns are copied out of each batch, so that a batch can be freed; text stays Arrow's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from ..storage.columnar.arrow_schema import DICTIONARY, HISTORY_SCHEMA, TIMESTAMP
+
+TIME_DTYPE = "datetime64[us, UTC]"
+_REQUIRED = tuple(field.name for field in HISTORY_SCHEMA if not field.nullable)
+
+
+def dtype_of(name: str) -> str:
+    """Return the dtype of a column of HISTORY_SCHEMA in a DataFrame."""
+    kind = HISTORY_SCHEMA.field(name).type
+    if kind == DICTIONARY:
+        return "category"
+    if kind == TIMESTAMP:
+        return TIME_DTYPE
+    if kind == pa.string():
+        return "string"
+    if kind == pa.float64():
+        return "float64"
+    return "int64" if name in _REQUIRED else "Int64"
+
+
+class FrameBuilder:
+    """Puts batches together to a DataFrame.
+
+    Args:
+        columns: names of HISTORY_SCHEMA, which the batches have in this order.
+        expected_rows: room to take at once; with more rows it grows.
+    """
+
+    def __init__(self, columns: Sequence[str], expected_rows: int = 0) -> None:
+        self._columns = {name: _column(name, expected_rows) for name in columns}
+        self.n_rows = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Append the rows of a batch."""
+        self.n_rows += len(batch)
+        for name, column in self._columns.items():
+            column.add(batch.column(name))
+
+    def frame(self) -> pd.DataFrame:
+        """Return the DataFrame; the builder is empty afterwards."""
+        columns, self._columns = self._columns, {}
+        index = pd.RangeIndex(self.n_rows)
+        made = {
+            name: pd.Series(columns.pop(name).values(), index, copy=False) for name in [*columns]
+        }
+        return pd.DataFrame(made, index=index, copy=False)
+
+
+def _column(name: str, n_rows: int) -> _Numbers | _Counts | _Texts | _Categories:
+    dtype = dtype_of(name)
+    if dtype == "category":
+        return _Categories(n_rows)
+    if dtype == "string":
+        return _Texts()
+    if dtype == TIME_DTYPE:
+        return _Times("int64", n_rows)
+    return _Counts(n_rows) if dtype == "Int64" else _Numbers(dtype, n_rows)
+
+
+class _Buffer:
+    """An array with room at its end: what is appended is copied once, and into place."""
+
+    def __init__(self, dtype: npt.DTypeLike, n_rows: int) -> None:
+        self._room = np.empty(n_rows, dtype)
+        self._used = 0
+
+    def append(self, values: npt.ArrayLike, n_values: int) -> None:
+        end = self._used + n_values
+        if end > len(self._room):
+            self._room = np.concatenate(
+                [self._room[: self._used], np.empty(max(end, n_values), self._room.dtype)]
+            )
+        self._room[self._used : end] = values
+        self._used = end
+
+    def widen(self, dtype: npt.DTypeLike) -> None:
+        wider = np.empty(len(self._room), dtype)
+        wider[: self._used] = self._room[: self._used]
+        self._room = wider
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._room.dtype
+
+    def used(self) -> npt.NDArray[Any]:
+        """Return what was appended, without much room behind it."""
+        values = self._room[: self._used]
+        return values if self._used * 1.1 >= len(self._room) else values.copy()
+
+
+class _Numbers:
+    """``seq`` as int64, ``cost_usd`` as float64 with NaN where it is missing."""
+
+    def __init__(self, dtype: str, n_rows: int) -> None:
+        self._buffer = _Buffer(dtype, n_rows)
+
+    def add(self, array: pa.Array) -> None:
+        self._buffer.append(array.to_numpy(zero_copy_only=False), len(array))
+
+    def values(self) -> Any:
+        return self._buffer.used()
+
+
+class _Times(_Numbers):
+    def add(self, array: pa.Array) -> None:
+        super().add(array.cast(pa.int64()))
+
+    def values(self) -> Any:
+        return pd.DatetimeIndex(super().values().view("datetime64[us]"), copy=False).tz_localize(
+            "UTC"
+        )
+
+
+class _Counts:
+    """Counts that can be missing, as Int64."""
+
+    def __init__(self, n_rows: int) -> None:
+        self._values = _Buffer("int64", n_rows)
+        self._missing = _Buffer("bool", n_rows)
+
+    def add(self, array: pa.Array) -> None:
+        n_values = len(array)
+        if not array.null_count:
+            self._values.append(array.to_numpy(), n_values)
+            self._missing.append(False, n_values)
+            return
+        self._missing.append(array.is_null().to_numpy(zero_copy_only=False), n_values)
+        # What stands where nothing is known shall be the same from each source.
+        if array.null_count == n_values:
+            self._values.append(0, n_values)
+        else:
+            self._values.append(array.fill_null(0).to_numpy(), n_values)
+
+    def values(self) -> Any:
+        return pd.arrays.IntegerArray(self._values.used(), self._missing.used())
+
+
+class _Texts:
+    """Text that is seldom the same twice, as pandas' string backed by Arrow."""
+
+    def __init__(self) -> None:
+        self._pieces: list[pa.Array] = []
+
+    def add(self, array: pa.Array) -> None:
+        # Concatenation copies: a slice would keep its whole batch.
+        self._pieces.append(pa.concat_arrays([array.cast(pa.large_string())]))
+
+    def values(self) -> Any:
+        whole = pa.chunked_array(self._pieces, pa.large_string())
+        self._pieces.clear()
+        return pd.arrays.ArrowStringArray(whole)
+
+
+class _Categories:
+    """Names; the categories are those that occur, sorted."""
+
+    def __init__(self, n_rows: int) -> None:
+        self._texts: dict[str, int] = {}
+        self._codes = _Buffer(np.int8, n_rows)
+        self._dictionary: pa.Array | None = None
+        # The last place of these two is that of a missing value.
+        self._places = np.array([-1], np.int32)
+        self._occurs = np.zeros(1, bool)
+
+    def add(self, array: pa.DictionaryArray) -> None:
+        if self._dictionary is not array.dictionary:
+            self._learn(array.dictionary)
+        indices = array.indices
+        if indices.null_count:
+            indices = indices.fill_null(len(self._places) - 1)
+        codes = self._places[indices.to_numpy()]
+        self._occurs[codes] = True
+        self._codes.append(codes, len(codes))
+
+    def _learn(self, dictionary: pa.Array) -> None:
+        known = self._texts
+        places = [
+            -1 if text is None else known.setdefault(text, len(known))
+            for text in dictionary.to_pylist()
+        ]
+        self._places = np.array([*places, -1], np.int32)
+        self._dictionary = dictionary
+        occurs = np.zeros(len(known) + 1, bool)
+        occurs[: len(self._occurs) - 1] = self._occurs[:-1]
+        self._occurs = occurs
+        if _narrowest(len(known)) != self._codes.dtype:
+            self._codes.widen(_narrowest(len(known)))
+
+    def values(self) -> Any:
+        texts, codes = list(self._texts), self._codes.used()
+        order = sorted((text, place) for place, text in enumerate(texts) if self._occurs[place])
+        final = np.full(len(texts) + 1, -1, _narrowest(len(order)))
+        final[[place for _, place in order]] = np.arange(len(order), dtype=final.dtype)
+        sorted_codes = codes if codes.dtype == final.dtype else np.empty(len(codes), final.dtype)
+        for start in range(0, len(codes), _STEP):
+            # In steps that stay in the processor's cache.
+            sorted_codes[start : start + _STEP] = final[codes[start : start + _STEP]]
+        categories = pd.Index([text for text, _ in order], dtype=_CATEGORY_DTYPE)
+        dtype: Any = pd.CategoricalDtype(categories)
+        return pd.Categorical.from_codes(sorted_codes, dtype=dtype, validate=False)  # type: ignore[arg-type]
+
+
+_STEP = 32_768
+_CATEGORY_DTYPE = pd.Index(["text"]).dtype
+
+
+def _narrowest(n_texts: int) -> np.dtype[Any]:
+    """Return the dtype of codes of so many texts, as pandas chooses it."""
+    return np.dtype(np.int8 if n_texts < 2**7 else np.int16 if n_texts < 2**15 else np.int32)
+
+
+def frame_of(
+    batches: Iterable[pa.RecordBatch], columns: Sequence[str], expected_rows: int = 0
+) -> pd.DataFrame:
+    """Return the rows of batches as a DataFrame; arguments as FrameBuilder's."""
+    builder = FrameBuilder(columns, expected_rows)
+    for batch in batches:
+        builder.add(batch)
+    return builder.frame()

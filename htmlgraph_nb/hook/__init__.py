@@ -1,0 +1,3 @@
+"""``htmlgraph-hook``, which coding agents run at their hooks; standard library only."""
+
+from .command import main as main

@@ -1,0 +1,1 @@
+"""Reads session files, spools and processes of agents into the database."""

@@ -1,0 +1,1 @@
+"""Imports the database of the HtmlGraph project."""

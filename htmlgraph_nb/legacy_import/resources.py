@@ -1,0 +1,76 @@
+"""Features, spikes and tracks of the older HtmlGraph project's database, pure.
+
+Source of the format and of what is taken for what: connectors/htmlgraph.py.
+"""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from ..coding_agents.fields import count, fit, identifier, keyword, named, text
+from ..core.model import Event
+from ..core.timestamps import to_rfc3339
+from .rows import SOURCE, Row, moment_of, needed, time_of
+
+_STATUSES = {
+    "todo": "todo",
+    "in-progress": "in_progress",
+    "in_progress": "in_progress",
+    "active": "in_progress",
+    "blocked": "blocked",
+    "done": "done",
+    "ended": "done",
+}
+
+
+class Resource(NamedTuple):
+    """A feature, spike or track: the event that tells of it, its status and its fields."""
+
+    event: Event
+    status: str | None
+    payload: dict[str, Any]
+
+
+def resources_from_row(
+    row: Row, kind: str, agent_id: str | None = None, *, project: str | None = None
+) -> list[Resource]:
+    """Return a row of features or tracks as it is at its last change, alone in a list.
+
+    Args:
+        kind: "feature" or "track"; a feature of the type spike is a "spike".
+        agent_id: who worked on it last; None: whom the row names.
+        project: the project's name.
+
+    Raises:
+        InvalidEvent: the row has no id or no time.
+    """
+    name = needed(row, "id")
+    at = moment_of(row.get("updated_at")) or time_of(row, "created_at")
+    if kind == "feature" and row.get("type") == "spike":
+        kind = "spike"
+    status = _STATUSES.get(str(row.get("status")))
+    payload = named(
+        title=text(row.get("title"), 1_000),
+        type=keyword(row.get("type")),
+        priority=keyword(row.get("priority")),
+        status=status or keyword(row.get("status")),
+        steps_total=count(row.get("steps_total")),
+        steps_completed=count(row.get("steps_completed")),
+        track_id=identifier(row.get("track_id")),
+        updated_at=to_rfc3339(at),
+    )
+    state = f"{project}:{json.dumps(payload, sort_keys=True)}"
+    digest = sha256(state.encode()).hexdigest()[:24]
+    event = Event(
+        agent_id=agent_id or text(row.get("assigned_to")) or text(row.get("assignee")) or SOURCE,
+        event_type=f"{kind}_updated",
+        timestamp=at,
+        event_id=fit(f"{kind}:{name}:{digest}"),
+        feature_id=name if kind == "feature" else None,
+        project=project,
+        source=SOURCE,
+        extra={"resource_type": kind, "resource_id": name, "payload": payload},
+    )
+    return [Resource(event, status, payload or {})]

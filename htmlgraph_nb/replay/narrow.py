@@ -1,0 +1,91 @@
+"""Rows of a history frame: those of a time or a name, and one as the JSON object of an event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..core.timestamps import to_rfc3339, utc
+from ..core.validation import clip, kind_of, unknown_field
+from ..errors import InvalidEvent
+
+When = str | datetime | pd.Timestamp | np.datetime64
+
+
+def moment_of(when: When, name: str = "when") -> datetime:
+    """Return a time as UTC; InvalidEvent where it is none."""
+    try:
+        if isinstance(when, np.datetime64):
+            when = pd.Timestamp(when, tz="UTC")
+        if isinstance(when, pd.Timestamp):
+            return utc(when.to_pydatetime(warn=False))
+        return utc(datetime.fromisoformat(when) if isinstance(when, str) else when)
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        seen = clip(when) if isinstance(when, str) else kind_of(when)
+        raise InvalidEvent(
+            f"{name} is {seen}, expected ISO text as 2025-01-14 14:50, a datetime or a Timestamp",
+            name,
+        ) from None
+
+
+_NAMED = {
+    "agents": "agent_id",
+    "sessions": "session_id",
+    "tools": "tool_name",
+    "features": "feature_id",
+    "event_types": "event_type",
+}
+
+
+def narrowed(
+    df: pd.DataFrame,
+    *,
+    since: When | None = None,
+    until: When | None = None,
+    columns: Sequence[str] | None = None,
+    limit: int | None = None,
+    **names: str | Sequence[str] | None,
+) -> pd.DataFrame:
+    """Return the rows and columns of a history that ``load_history`` would have loaded.
+
+    Args:
+        **names: agents, sessions, tools, features, event_types: one name or several; None: all.
+
+    Raises:
+        InvalidEvent: another argument, a time that cannot be read, or an unknown column.
+    """
+    keep = pd.Series(True, index=df.index)
+    for name, wanted in names.items():
+        if name not in _NAMED:
+            raise unknown_field(
+                name, dict.fromkeys(("since", "until", "columns", "limit", *_NAMED))
+            )
+        if wanted is not None:
+            keep &= df[_NAMED[name]].isin([wanted] if isinstance(wanted, str) else list(wanted))
+    if since is not None:
+        keep &= df["timestamp"] >= moment_of(since, "since")
+    if until is not None:
+        keep &= df["timestamp"] < moment_of(until, "until")
+    found = df[keep].head(limit) if limit is not None else df[keep]
+    missing = next((name for name in columns or () if name not in df), None)
+    if missing is not None:
+        known = ", ".join(map(str, df))
+        raise InvalidEvent(f"unknown column {missing!r}, expected some of {known}", "columns")
+    return found[list(columns)] if columns is not None else found
+
+
+def event_object(row: dict[Any, Any]) -> dict[str, Any]:
+    """Return a row of a frame as the JSON object of an event, without what is not known."""
+    event: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, pd.Timestamp):
+            event[str(name)] = to_rfc3339(value.to_pydatetime(warn=False))
+        elif isinstance(value, np.generic):
+            event[str(name)] = value.item()
+        elif isinstance(value, dict | str | int | float):
+            event[str(name)] = value
+    return {name: value for name, value in event.items() if value == value}

@@ -1,0 +1,278 @@
+// @ts-check
+/**
+ * From agents and settings to the rows that are shown: filtered, ordered, nested, grouped, counted.
+ *
+ * An arrangement is kept from one update to the next. An update looks at the agents that changed
+ * and at their families; beyond them it costs one pass over the rows, and only where rows change.
+ */
+
+import { createFacets } from "./facets.js";
+import { compileFilter } from "./filter.js";
+import { createGroups } from "./groups.js";
+import { createRanks } from "./sort_index.js";
+import { readSort } from "./sort.js";
+import { createTally } from "./totals.js";
+import { createTree } from "./tree.js";
+
+/** @typedef {import("./agent.js").Agent} Agent */
+/** @typedef {import("./agent.js").Counts} Counts */
+/** @typedef {import("./groups.js").Group} Group */
+/** @typedef {import("./groups.js").GroupRow} GroupRow */
+/** @typedef {import("./sort_index.js").Rank} Rank */
+/** @typedef {import("./settings.js").GroupKey} GroupKey */
+/** @typedef {import("./settings.js").ViewSettings} ViewSettings */
+
+/**
+ * @typedef {object} AgentRow
+ * @property {"agent"} kind
+ * @property {string} id
+ * @property {number} depth 0 for an agent that is not shown under its parent
+ * @property {number} children how many are shown under it
+ *
+ * @typedef {GroupRow | AgentRow} Row
+ *
+ * @typedef {object} Layout
+ * @property {Row[]} rows the same array as before where nothing of it changed
+ * @property {string[]} ids the agents of the rows
+ * @property {Counts} all totals of all agents
+ * @property {Counts} shown totals of those that the filter lets through
+ * @property {import("./facets.js").Facets} facets
+ * @property {Set<string> | null} moved ids that may stand at another place than before; null for none
+ * @property {boolean} changedStructure whether the rows are others than before
+ *
+ * @typedef {object} Entry What is kept of one agent.
+ * @property {Agent} agent
+ * @property {Rank} id
+ * @property {boolean} shown
+ * @property {Group | null} group
+ * @property {number | null} number what it is ordered by; null comes last
+ * @property {Rank | null} text the same where texts are ordered
+ * @property {number | null} lead `number`, or that of the most urgent who is shown under it
+ * @property {Entry | null} link the entry that it would be shown under, were there no circles
+ * @property {Entry | null} parent the entry that it is shown under
+ * @property {Entry[]} kids the entries shown under it, in order
+ * @property {boolean} fresh its place is being looked for
+ * @property {boolean} loose whom it is shown under, or who under it, may be others than before
+ * @property {AgentRow} row
+ */
+
+/** Create an arrangement; it holds nothing yet. */
+export function createArrangement() {
+  /** @type {Map<string, Entry>} */
+  const entries = new Map();
+  const facets = createFacets();
+  const all = createTally();
+  let shown = createTally();
+  const ids = createRanks();
+  let texts = createRanks();
+  /** @type {ReturnType<typeof createGroups> | null} */
+  let groups = null;
+  /** @type {ViewSettings | null} */
+  let settings = null;
+  let sorting = readSort("attention");
+  let passes = compileFilter({});
+  /** @type {Layout | null} */
+  let layout = null;
+
+  /** @param {Entry} a @param {Entry} b */
+  const compare = (a, b) => {
+    if (a.group !== b.group) return (a.group?.rank.place ?? 0) - (b.group?.rank.place ?? 0);
+    const x = a.text?.place ?? a.lead;
+    const y = b.text?.place ?? b.lead;
+    if (x !== y) {
+      if (x === null) return 1;
+      if (y === null) return -1;
+      return sorting.descending ? y - x : x - y;
+    }
+    return sorting.tiesDescending ? b.id.place - a.id.place : a.id.place - b.id.place;
+  };
+  const tree = createTree(entries, compare);
+
+  /** @param {Agent} agent */
+  const groupKeyOf = (agent) => agent[/** @type {GroupKey} */ (settings?.groupBy)];
+
+  /** Take over settings. @param {ViewSettings} next @returns {boolean} whether every agent has to be looked at again */
+  const adopt = (next) => {
+    const before = settings;
+    settings = next;
+    const filtered = before?.filter !== next.filter;
+    if (filtered) passes = compileFilter(next.filter);
+    if (before !== null && before.sort === next.sort && before.groupBy === next.groupBy) return filtered;
+    sorting = readSort(next.sort);
+    texts = createRanks();
+    groups = next.groupBy === null ? null : createGroups(next.groupBy);
+    shown = createTally();
+    tree.clear();
+    for (const entry of entries.values()) entry.shown = false;
+    return true;
+  };
+
+  /** Know the names of these agents before their places are asked for. @param {Agent[]} agents */
+  const prepare = (agents) => {
+    if (sorting.text !== null) texts.add(agents.map(sorting.text));
+    groups?.add(agents.map(groupKeyOf));
+  };
+
+  /** Count an entry where it is shown, or no longer. @param {Entry} entry @param {1 | -1} by */
+  const count = (entry, by) => {
+    if (!entry.shown) return;
+    shown.add(entry.agent, by);
+    if (entry.group === null) return;
+    entry.group.tally.add(entry.agent, by);
+    entry.group.row = null;
+  };
+
+  /** @param {Agent} agent one whose id is known to `ids` @returns {Entry} */
+  const enter = (agent) => {
+    /** @type {Entry} */
+    const entry = {
+      agent, id: ids.of(agent.id), shown: false, group: null, number: null, text: null, lead: null,
+      link: null, parent: null, kids: [], fresh: false, loose: true,
+      row: { kind: "agent", id: agent.id, depth: 0, children: 0 },
+    };
+    entries.set(agent.id, entry);
+    return entry;
+  };
+
+  /** Bring one agent's entry up to date. @param {Agent} agent @param {Entry | undefined} known @returns {Entry | null} null where its place is as before */
+  const patch = (agent, known) => {
+    facets.move(known?.agent, agent);
+    if (known !== undefined) {
+      all.add(known.agent, -1);
+      count(known, -1);
+    }
+    all.add(agent, 1);
+    const entry = known ?? enter(agent);
+    const passed = passes === null || passes(agent);
+    const group = groups?.of(groupKeyOf(agent)) ?? null;
+    const number = sorting.number === null ? null : sorting.number(agent);
+    const value = sorting.text === null ? "" : sorting.text(agent);
+    const text = value === "" ? null : texts.of(value);
+    const parent = known?.agent.parent ?? "";
+    const loose = known === undefined || entry.shown !== passed
+      || (passed && (entry.group !== group || parent !== agent.parent));
+    if (loose) entry.loose = true;
+    const other = loose || (passed && (entry.number !== number || entry.text !== text));
+    tree.name(entry, parent, agent.parent);
+    entry.agent = agent;
+    entry.shown = passed;
+    entry.group = group;
+    entry.number = number;
+    entry.text = text;
+    count(entry, 1);
+    return other ? entry : null;
+  };
+
+  /** @param {Entry} entry */
+  const remove = (entry) => {
+    const { agent } = entry;
+    facets.move(agent, undefined);
+    all.add(agent, -1);
+    count(entry, -1);
+    tree.name(entry, agent.parent, "");
+    entries.delete(agent.id);
+    entry.shown = false;
+    entry.loose = true;
+  };
+
+  const draw = () => {
+    /** @type {Row[]} */
+    const rows = [];
+    /** @type {string[]} */
+    const shownIds = [];
+    /** @param {Entry} entry @param {number} depth */
+    const put = (entry, depth) => {
+      const { kids, row } = entry;
+      if (row.depth !== depth || row.children !== kids.length) {
+        entry.row = { kind: "agent", id: row.id, depth, children: kids.length };
+      }
+      rows.push(entry.row);
+      shownIds.push(row.id);
+      for (let i = 0; i < kids.length; i += 1) put(kids[i], depth + 1);
+    };
+    /** @type {Group | null} */
+    let group = null;
+    for (const entry of tree.roots) {
+      if (groups !== null && entry.group !== null && entry.group !== group) {
+        rows.push(groups.rowOf(entry.group));
+        group = entry.group;
+      }
+      put(entry, 0);
+    }
+    return { rows, shownIds };
+  };
+
+  /** The rows as they were, with the present totals of the groups. @param {Row[]} rows */
+  const redrawGroups = (rows) => {
+    const known = groups;
+    if (known === null) return rows;
+    return rows.map((row) => (row.kind === "group" ? known.rowOf(known.of(row.key)) : row));
+  };
+
+  /** Names that are gone take room only up to a bound. */
+  const prune = () => {
+    const bound = 2 * entries.size + 1_000;
+    if (ids.size > bound) ids.keep(new Set(entries.keys()));
+    if (texts.size > bound) texts.keep(new Set([...entries.values()].map((entry) => entry.text?.value ?? "")));
+    groups?.prune(entries.size);
+  };
+
+  /** @param {Layout} before @returns {Layout} */
+  const recount = (before) => ({
+    ...before, rows: redrawGroups(before.rows), all: all.counts(), shown: shown.counts(),
+    moved: null, changedStructure: false,
+  });
+
+  /** @param {Entry[]} changed entries whose place may be another @returns {Layout} */
+  const rearrange = (changed) => {
+    /** @type {Set<string>} */
+    const moved = new Set();
+    for (const entry of tree.place(changed, sorting)) if (entry.shown) moved.add(entry.agent.id);
+    const { rows, shownIds } = draw();
+    prune();
+    return {
+      rows, ids: shownIds, all: all.counts(), shown: shown.counts(), facets: facets.view, moved,
+      changedStructure: true,
+    };
+  };
+
+  return {
+    /**
+     * Return the layout after these agents changed, came or went, or the settings changed.
+     *
+     * @param {ReadonlyMap<string, Agent>} agents
+     * @param {Iterable<string>} changed ids; all are looked at when the settings ask for it
+     * @param {ViewSettings} next
+     * @returns {Layout}
+     */
+    update(agents, changed, next) {
+      const anew = adopt(next);
+      const names = new Set(anew ? [...agents.keys(), ...entries.keys()] : changed);
+      /** @type {Agent[]} */
+      const present = [];
+      /** @type {(Entry | undefined)[]} */
+      const known = [];
+      /** @type {Entry[]} */
+      const other = [];
+      for (const id of names) {
+        const agent = agents.get(id);
+        const entry = entries.get(id);
+        if (agent !== undefined) {
+          present.push(agent);
+          known.push(entry);
+        } else if (entry !== undefined) {
+          remove(entry);
+          other.push(entry);
+        }
+      }
+      ids.add(present.filter((_, i) => known[i] === undefined).map((agent) => agent.id));
+      prepare(present);
+      for (let i = 0; i < present.length; i += 1) {
+        const entry = patch(present[i], known[i]);
+        if (entry !== null) other.push(entry);
+      }
+      layout = layout === null || anew || other.length > 0 ? rearrange(other) : recount(layout);
+      return layout;
+    },
+  };
+}

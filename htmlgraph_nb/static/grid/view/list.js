@@ -1,0 +1,362 @@
+// @ts-check
+/**
+ * The elements of agents and groups: which exist, in which order, and what has the focus.
+ *
+ * Up to `windowAbove` rows all exist, so that a browser's own search finds them; above, those in
+ * sight. Nothing here reads the layout of the document while drawing: sizes come from observers.
+ */
+
+import { focusedIn, setAttribute, setStyle, setText } from "./elements/dom.js";
+import { itemOf, writeAges, writeAgent, writeSparkline } from "./elements/fields.js";
+import { createGroup, writeGroup } from "./group_header.js";
+import { boundsOfRow, measureRows, rowBeyond, rowsBetween } from "../model/virtual_rows.js";
+
+/** @typedef {import("../model/agent.js").Agent} Agent */
+/** @typedef {import("../model/layout.js").Layout} Layout */
+/** @typedef {import("../model/layout.js").Row} Row */
+/** @typedef {import("./elements/fields.js").Item} Item */
+
+const OVERSCAN_PX = 240;
+const HEADER_PX = 30;
+/** More changes than this in one frame do not flash: it would be unrest, not news. */
+const FLASH_MAX = 40;
+const FLASH_EVERY_MS = 1_500;
+const FLASH_FRAMES = [{ backgroundColor: "var(--hg-flash)" }, { backgroundColor: "transparent" }];
+
+/** @param {Row} row */
+const keyOf = (row) => (row.kind === "group" ? `\u0000${row.key}` : row.id);
+
+/**
+ * Put elements into the list in this order, moving as few as possible.
+ *
+ * @param {HTMLElement} list @param {HTMLElement[]} elements
+ * @param {ReadonlySet<string>} moved ids that may stand at another place than before
+ */
+function place(list, elements, moved) {
+  let next = list.firstElementChild;
+  for (const el of elements) {
+    while (next && next !== el && moved.has(next.getAttribute("data-agent-id") ?? "")) {
+      next = next.nextElementSibling;
+    }
+    // One element that went elsewhere must not make all that follow it move.
+    if (next && next !== el && next.nextElementSibling === el) next = el;
+    if (next === el) next = el.nextElementSibling;
+    else list.insertBefore(el, next);
+  }
+}
+
+/**
+ * @typedef {object} ListOptions
+ * @property {number} windowAbove
+ * @property {() => number} now ms
+ * @property {() => number} clock ms since 1970, the source's
+ * @property {import("../model/store.js").Store} store
+ * @property {() => void} onResize something must be drawn again
+ */
+
+/**
+ * @param {ReturnType<typeof import("./skeleton.js").buildFrame>} frame
+ * @param {ListOptions} options
+ */
+export function createList({ root, tree, list, box }, options) {
+  const { store, now, clock } = options;
+  const doc = root.ownerDocument;
+  const win = /** @type {Window & typeof globalThis} */ (doc.defaultView);
+  const calm = win.matchMedia("(prefers-reduced-motion: reduce)");
+  /** @type {Map<string, Item>} */
+  const items = new Map();
+  /** @type {Map<string, import("./group_header.js").GroupItem>} */
+  const groups = new Map();
+  /** Elements that no agent has at the moment. @type {Item[]} */
+  const spare = [];
+  /** @type {import("./cards.js").View | null} */
+  let view = null;
+  /** @type {HTMLElement | null} */
+  let template = null;
+  let templateKey = "";
+  /** @type {readonly Row[]} */
+  let rows = [];
+  /** @type {Layout | null} */
+  let layout = null;
+  let extent = measureRows([], { columns: 1, itemHeight: 1, gap: 0, groupHeight: 1 });
+  let geometryKey = "";
+  let windowed = false;
+  let grouped = false;
+  let focusId = "";
+  /** The one element that the Tab key stops at. @type {HTMLElement | null} */
+  let tabStop = null;
+  let selected = "";
+  let width = box.clientWidth || root.clientWidth || 800;
+  let height = box.clientHeight || 600;
+  let scrollTop = 0;
+
+  /** @param {Row & {kind: "agent"}} row */
+  const makeItem = (row) => {
+    const agent = /** @type {Agent} */ (store.agents.get(row.id));
+    const item = spare.shift()
+      ?? itemOf(/** @type {HTMLElement} */ (/** @type {HTMLElement} */ (template).cloneNode(true)));
+    item.flashedAt = -Infinity;
+    item.el.setAttribute("data-agent-id", row.id);
+    item.el.setAttribute("aria-selected", String(row.id === selected));
+    items.set(row.id, item);
+    writeAgent(item, agent);
+    writeAges(item, agent, clock());
+    writeSparkline(item, store.activity.counts(row.id, clock()));
+    return item;
+  };
+
+  /** @param {Item} item @param {Row & {kind: "agent"}} row */
+  const writePlace = (item, row) => {
+    setAttribute(item.el, "aria-level", String(row.depth + (grouped ? 2 : 1)));
+    setAttribute(item.el, "data-depth", String(Math.min(row.depth, 4)));
+    const { children } = item.fields;
+    if (children === undefined) return;
+    setText(children, row.children > 0 ? `+${row.children}` : "");
+    const noun = row.children === 1 ? "subagent" : "subagents";
+    setAttribute(children, "title", row.children > 0 ? `${row.children} ${noun}` : "");
+  };
+
+  /** @param {Row} row @returns {HTMLElement} */
+  const elementOf = (row) => {
+    if (row.kind === "agent") {
+      const item = items.get(row.id) ?? makeItem(row);
+      writePlace(item, row);
+      return item.el;
+    }
+    let group = groups.get(row.key);
+    if (group === undefined) groups.set(row.key, group = createGroup(doc, row.key));
+    writeGroup(group, row);
+    return group.el;
+  };
+
+  /** @returns {{first: number, last: number}} rows that are to exist */
+  const visible = () => {
+    if (!windowed) return { first: 0, last: rows.length };
+    const room = height - (view?.hasHeader ? HEADER_PX : 0);
+    const { first, last, offset } = rowsBetween(extent, scrollTop - OVERSCAN_PX, scrollTop + room + OVERSCAN_PX);
+    setStyle(list, "height", `${extent.height}px`);
+    setStyle(list, "padding-top", `${offset}px`);
+    return { first, last };
+  };
+
+  /**
+   * Let go of what is not wanted. Elements of agents are kept for others, in the order of the list.
+   *
+   * @param {Set<string>} wanted keys @param {Element | null} held what has the focus
+   */
+  const discard = (wanted, held) => {
+    for (const el of [...list.children]) {
+      const id = el.getAttribute("data-agent-id");
+      if (id === null || wanted.has(id)) continue;
+      const item = /** @type {Item} */ (items.get(id));
+      items.delete(id);
+      if (held !== null && el.contains(held)) el.remove();
+      else spare.push(item);
+    }
+    for (const [key, group] of groups) {
+      if (wanted.has(`\u0000${key}`)) continue;
+      group.el.remove();
+      groups.delete(key);
+    }
+  };
+
+  /** @param {ReadonlySet<string>} moved */
+  const placeRows = (moved) => {
+    const { first, last } = visible();
+    const shown = rows.slice(first, last);
+    const held = focusedIn(list);
+    discard(new Set(shown.map(keyOf)), held);
+    const elements = shown.map(elementOf);
+    for (const { el } of spare.splice(0)) el.remove();
+    place(list, elements, moved);
+    if (windowed) {
+      for (const [i, row] of shown.entries()) {
+        const el = row.kind === "agent" ? items.get(row.id)?.el : groups.get(row.key)?.el;
+        if (el) setAttribute(el, "aria-rowindex", String(first + i + 1));
+      }
+    }
+    if (held instanceof win.HTMLElement && focusedIn(list) === null) {
+      (held.isConnected ? held : box).focus({ preventScroll: true });
+    }
+    markFocusable();
+  };
+
+  const markFocusable = () => {
+    if (!items.has(focusId)) {
+      if (!store.agents.has(focusId)) focusId = layout?.ids[0] ?? "";
+    }
+    const stop = (items.get(focusId) ?? items.values().next().value)?.el ?? null;
+    if (stop !== tabStop) tabStop?.setAttribute("tabindex", "-1");
+    tabStop = stop;
+    if (stop) setAttribute(stop, "tabindex", "0");
+  };
+
+  const clear = () => {
+    list.replaceChildren();
+    items.clear();
+    groups.clear();
+  };
+
+  /** Take the view's geometry at the present width. @param {{models: boolean, projects: boolean}} optional */
+  const takeGeometry = (optional) => {
+    if (view === null) return false;
+    const geometry = view.geometry(width, optional);
+    const key = JSON.stringify(geometry);
+    const same = key === geometryKey;
+    geometryKey = key;
+    if (!same) {
+      setStyle(root, "--hg-columns", String(geometry.columns));
+      setStyle(root, "--hg-item-height", `${geometry.itemHeight}px`);
+      setStyle(root, "--hg-group-height", `${geometry.groupHeight}px`);
+    }
+    return !same;
+  };
+
+  const chooseMode = () => {
+    const next = rows.length > options.windowAbove;
+    if (next === windowed) return;
+    windowed = next;
+    root.toggleAttribute("data-windowed", windowed);
+    if (!windowed) for (const name of ["height", "padding-top"]) list.style.removeProperty(name);
+    clear();
+  };
+
+  /** @param {Item} item @param {HTMLElement[]} news */
+  const flash = (item, news) => {
+    if (news.length === 0 || now() - item.flashedAt < FLASH_EVERY_MS) return;
+    item.flashedAt = now();
+    for (const field of news) field.animate(FLASH_FRAMES, { duration: 1_200, easing: "ease-out" });
+  };
+
+  /** @param {readonly string[]} changed */
+  const writeChanged = (changed) => {
+    const flashing = changed.length <= FLASH_MAX && !calm.matches && !doc.hidden;
+    for (const id of changed) {
+      const item = items.get(id);
+      const agent = store.agents.get(id);
+      if (item === undefined || agent === undefined) continue;
+      const news = writeAgent(item, agent);
+      writeAges(item, agent, clock());
+      writeSparkline(item, store.activity.counts(id, clock()));
+      if (flashing) flash(item, news);
+    }
+  };
+
+  /** Scroll the box, and nothing else, so that an agent is in sight. @param {string} id */
+  const reveal = (id) => {
+    const row = rows.findIndex((item) => item.kind === "agent" && item.id === id);
+    if (row < 0) return;
+    const { top, bottom } = boundsOfRow(extent, row);
+    const room = box.clientHeight - (view?.hasHeader ? HEADER_PX : 0);
+    if (top < box.scrollTop) box.scrollTop = top;
+    else if (bottom > box.scrollTop + room) box.scrollTop = bottom - room;
+    scrollTop = box.scrollTop;
+    if (windowed) placeRows(new Set());
+  };
+
+  const resized = new win.ResizeObserver((entries) => {
+    const size = entries[entries.length - 1].contentRect;
+    if (size.width === width && size.height === height) return;
+    width = size.width || width;
+    height = size.height || height;
+    options.onResize();
+  });
+  box.addEventListener("scroll", () => {
+    scrollTop = box.scrollTop;
+    if (windowed) options.onResize();
+  }, { passive: true });
+  list.addEventListener("focusin", (event) => {
+    const el = event.target instanceof win.Element ? event.target.closest("[data-agent-id]") : null;
+    focusId = el?.getAttribute("data-agent-id") ?? focusId;
+    markFocusable();
+  });
+  resized.observe(box);
+
+  return {
+    get focusId() { return focusId; },
+
+    /** @param {import("./cards.js").View} next @param {readonly string[]} columns of a table */
+    setView(next, columns) {
+      const key = next.hasHeader ? columns.join() : "";
+      if (view === next && templateKey === key) return;
+      view = next;
+      templateKey = key;
+      template = next.template(doc, columns);
+      geometryKey = "";
+      clear();
+    },
+
+    /**
+     * @param {Layout} next @param {readonly string[]} changed ids
+     * @param {{models: boolean, projects: boolean}} optional
+     */
+    draw(next, changed, optional) {
+      const other = layout === null || next.rows !== rows || next.changedStructure || next.moved !== null;
+      layout = next;
+      rows = next.rows;
+      grouped = rows.length > 0 && rows[0].kind === "group";
+      const resizedNow = takeGeometry(optional);
+      chooseMode();
+      if (other || resizedNow) {
+        extent = measureRows(rows, JSON.parse(geometryKey));
+        setAttribute(tree, "aria-rowcount", String(rows.length));
+      }
+      writeChanged(changed);
+      if (other || resizedNow || windowed || items.size === 0) placeRows(next.moved ?? new Set());
+      // Another width puts the agents into other lines: the chosen one stays in sight.
+      if (resizedNow && selected) reveal(selected);
+      if (!other && !resizedNow && !windowed && grouped) for (const row of rows) if (row.kind === "group") elementOf(row);
+    },
+
+    /** @param {string | null} id */
+    select(id) {
+      if (selected === (id ?? "")) return;
+      items.get(selected)?.el.setAttribute("aria-selected", "false");
+      selected = id ?? "";
+      items.get(selected)?.el.setAttribute("aria-selected", "true");
+    },
+
+    /** Give an agent the focus, wherever it is in the list. @param {string} id */
+    focus(id) {
+      focusId = id;
+      reveal(id);
+      markFocusable();
+      items.get(id)?.el.focus();
+    },
+
+    reveal,
+
+    /**
+     * Return the agent that a step from the focused one leads to.
+     *
+     * @param {"next" | "previous" | "down" | "up" | "first" | "last" | "here"} step
+     * @returns {string | null}
+     */
+    beside(step) {
+      const ids = layout?.ids ?? [];
+      if (ids.length === 0) return null;
+      const at = Math.max(0, ids.indexOf(focusId));
+      if (step === "first") return ids[0];
+      if (step === "last") return ids[ids.length - 1];
+      if (step === "next" || step === "previous") return ids[at + (step === "next" ? 1 : -1)] ?? ids[at];
+      if (step === "here") return ids[at];
+      const row = rows.findIndex((item) => item.kind === "agent" && item.id === ids[at]);
+      const found = rows[rowBeyond(extent, rows, row, step === "down" ? 1 : -1)];
+      return found.kind === "agent" ? found.id : ids[at];
+    },
+
+    /** Write anew what changes with the time: ages and the last minutes' activity. */
+    tick() {
+      const time = clock();
+      for (const [id, item] of items) {
+        const agent = store.agents.get(id);
+        if (agent !== undefined) writeAges(item, agent, time);
+        writeSparkline(item, store.activity.counts(id, time));
+      }
+    },
+
+    unmount() {
+      resized.disconnect();
+    },
+  };
+}

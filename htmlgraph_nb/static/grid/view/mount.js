@@ -1,0 +1,248 @@
+// @ts-check
+/** The grid on the document: what is shown, what is drawn when, and what a press of a key does. */
+
+import { createAnnouncer, announcementOf } from "./elements/announcer.js";
+import { createArrangement } from "../model/layout.js";
+import { cardsView } from "./cards.js";
+import { compactView } from "./compact.js";
+import { createDetails } from "./details.js";
+import { createFrameScheduler, setAttribute, setStyle, setText } from "./elements/dom.js";
+import { explainAt } from "./elements/fields.js";
+import { describeConnection, visibleLines, visibleText } from "./elements/format.js";
+import { buildFrame, writeStats } from "./skeleton.js";
+import { bindKeyboard } from "./elements/keyboard.js";
+import { createList } from "./list.js";
+import { createReplayBar } from "./replay_bar.js";
+import { createSettings } from "../model/settings.js";
+import { drawHeader, nextSort, shownColumns, tableView, tracksOf, widthOf } from "./table.js";
+import { createToolbar } from "./toolbar.js";
+
+/** @typedef {import("../model/store.js").Store} Store */
+
+const VIEW_OF = { cards: cardsView, table: tableView, compact: compactView };
+const TICK_MS = 1_000;
+/** Orders that change with every event; nobody can read rows that change places ten times a second. */
+const RESTLESS = /^-?(activity|since|tools|tokens|cost|errors|tool)$/;
+const REORDER_EVERY_MS = 1_000;
+
+/**
+ * @typedef {object} MountOptions
+ * @property {string} [title] heading; "Agents"
+ * @property {string} [hint] a second line while there is no agent
+ * @property {boolean} [page] the grid is the whole page
+ * @property {boolean} [fill] the grid takes the height of its place, and its agents scroll
+ * @property {number} [newsTimeoutMs] silence after which the source is doubted; 0 for never
+ * @property {number} [windowAbove] rows above which only those in sight exist; 400
+ * @property {() => number} [now] the clock, ms since 1970
+ * @property {AbortSignal} [signal] takes the grid down
+ * @property {ReturnType<typeof createSettings>} [settings] view, filter, order; its own without
+ * @property {import("./details.js").LoadHistory} [loadHistory] stored events of an agent, newest first
+ * @property {string} [slowHint] why loadHistory may take long
+ * @property {import("./replay_bar.js").Replay | null} [replay] the grid shows history
+ */
+
+/**
+ * Show a store's agents in `el` and keep them up to date.
+ *
+ * @param {HTMLElement} el
+ * @param {Store} store
+ * @param {MountOptions} [options]
+ * @returns {() => void} takes the grid down
+ */
+export function mountGrid(el, store, options = {}) {
+  const { newsTimeoutMs = 0, windowAbove = 400, now = Date.now, replay = null } = options;
+  const settings = options.settings ?? createSettings();
+  const doc = el.ownerDocument;
+  const win = /** @type {Window & typeof globalThis} */ (doc.defaultView);
+  const frame = buildFrame(doc, options);
+  const { root, box } = frame;
+  const arrangement = createArrangement();
+  const announcer = createAnnouncer(frame.announcement, now);
+  const replayBar = replay === null ? null : createReplayBar(doc, replay, now);
+  const clock = replayBar?.clock ?? (() => now() + store.clockOffset);
+  /** Ids whose elements are behind the store. @type {Set<string>} */
+  const dirty = new Set(store.agents.keys());
+  /** @type {import("../model/layout.js").Layout | null} */
+  let layout = null;
+  /** Ids that the arrangement has not heard of. @type {Set<string>} */
+  const behind = new Set();
+  let arrangedAt = -Infinity;
+  let reorderTimer = 0;
+  let untimely = false;
+  /** The settings as they were drawn. @type {import("../model/settings.js").ViewSettings | null} */
+  let drawnFor = null;
+
+  el.append(root);
+  const schedule = () => scheduler.schedule();
+  const list = createList(frame, { windowAbove, now, clock, store, onResize: schedule });
+  const details = createDetails(frame.main, {
+    store, clock, loadHistory: options.loadHistory, slowHint: options.slowHint,
+    onClose: () => choose(null), onSelect: (id) => choose(id),
+  });
+  const toolbar = createToolbar(root, settings, { onLeaveSearch: () => goTo(list.beside("here")) });
+  frame.tiles.after(toolbar.bar);
+  if (replayBar !== null) toolbar.bar.after(replayBar.bar);
+  root.toggleAttribute("data-replay", replay !== null);
+
+  /** @param {string | null} id */
+  const choose = (id) => {
+    const before = details.id;
+    settings.set({ selected: id });
+    // The focus must not fall to nowhere when the panel that held it goes.
+    if (id === null && before && details.panel.contains(doc.activeElement)) list.focus(before);
+  };
+  /** @param {string | null} id */
+  const goTo = (id) => {
+    if (id !== null) list.focus(id);
+    return id !== null;
+  };
+
+  const drawConnection = () => {
+    const { state, text, detail, stale } = describeConnection(store, now(), newsTimeoutMs);
+    setAttribute(root, "data-connection", state);
+    setAttribute(root, "data-stale", String(stale));
+    setText(frame.text, visibleText(text));
+    setText(frame.detail, visibleText(detail.replace(/\s*\n\s*/g, " · ")));
+    setAttribute(frame.detail, "title", visibleLines(detail));
+    // With no agents to show there is room for all that may help.
+    const help = stale ? visibleLines(store.connection.detail) : "";
+    setText(frame.hint, help || (options.hint ?? ""));
+    const words = stale ? text.replace(/ for \d+\w$/, "") : text;
+    announcer.say(announcementOf(layout?.all.waiting ?? 0, words));
+  };
+
+  /** Take view and columns from the settings. */
+  const drawView = () => {
+    const { view, columns: chosen, sort } = settings.get();
+    const columns = shownColumns(chosen);
+    setAttribute(root, "data-view", view);
+    list.setView(VIEW_OF[view], columns);
+    if (view !== "table") return frame.header.remove();
+    setStyle(root, "--hg-tracks", tracksOf(columns));
+    setStyle(root, "--hg-table-width", `${widthOf(columns)}px`);
+    drawHeader(frame.header, columns, sort, (name) => settings.set({ sort: nextSort(name, settings.get().sort) }));
+    if (!frame.header.isConnected) frame.list.before(frame.header);
+  };
+
+  /** @param {readonly string[]} changed @param {import("../model/settings.js").ViewSettings} now_ */
+  const arrange = (changed, now_) => {
+    for (const id of changed) behind.add(id);
+    const waited = now() - arrangedAt;
+    const still = layout !== null && now_ === drawnFor && RESTLESS.test(now_.sort)
+      && waited >= 0 && waited < REORDER_EVERY_MS && changed.every((id) => store.agents.has(id));
+    if (layout !== null && still) {
+      reorderTimer ||= win.setTimeout(() => {
+        reorderTimer = 0;
+        schedule();
+      }, REORDER_EVERY_MS - waited);
+      return { ...layout, moved: null, changedStructure: false };
+    }
+    arrangedAt = now();
+    const next = arrangement.update(store.agents, behind, now_);
+    behind.clear();
+    return next;
+  };
+
+  const draw = () => {
+    const changed = [...dirty];
+    dirty.clear();
+    const now_ = settings.get();
+    layout = arrange(changed, now_);
+    const { all, shown, facets } = layout;
+    const other = now_ !== drawnFor;
+    drawnFor = now_;
+    if (other) drawView();
+    writeStats(frame, all, shown);
+    // Lines for model and project take room only when some agent names one.
+    const optional = { models: hasNamed(facets.model), projects: hasNamed(facets.project) };
+    root.toggleAttribute("data-models", optional.models);
+    root.toggleAttribute("data-projects", optional.projects);
+    list.draw(layout, changed, optional);
+    list.select(now_.selected);
+    toolbar.draw(layout, other);
+    const opening = now_.selected !== null && now_.selected !== details.id;
+    details.show(now_.selected);
+    root.toggleAttribute("data-details", now_.selected !== null);
+    if (opening) list.reveal(/** @type {string} */ (now_.selected));
+    if (opening || changed.includes(details.id)) details.draw();
+    if (untimely) list.tick();
+    untimely = false;
+    drawConnection();
+  };
+  const scheduler = createFrameScheduler(win, draw);
+
+  const tick = () => {
+    if (doc.hidden) return;
+    list.tick();
+    replayBar?.draw();
+    details.draw();
+    drawConnection();
+  };
+
+  const ends = [
+    store.subscribe((changed) => {
+      for (const id of changed) dirty.add(id);
+      // No agent changed: the connection did, or what is known of the last minutes.
+      untimely ||= changed.size === 0;
+      schedule();
+    }),
+    settings.subscribe(schedule),
+    bindKeyboard(root, frame.tree, {
+      move: (step) => goTo(list.beside(step)),
+      select: () => {
+        const id = list.focusId;
+        choose(id === settings.get().selected ? null : id);
+        return true;
+      },
+      leave: () => {
+        const left = toolbar.leave();
+        if (left !== false) return left === true;
+        if (settings.get().selected === null) return false;
+        choose(null);
+        return true;
+      },
+      search: () => {
+        toolbar.search();
+        return true;
+      },
+    }, options.page === true),
+  ];
+  const timer = win.setInterval(tick, TICK_MS);
+  const onVisible = () => { if (!doc.hidden) tick(); };
+  doc.addEventListener("visibilitychange", onVisible);
+  frame.list.addEventListener("click", (event) => {
+    const on = /** @type {Element} */ (event.target).closest("[data-agent-id]");
+    // Whoever marks text with the mouse does not mean to choose.
+    if (on === null || win.getSelection()?.isCollapsed === false) return;
+    const id = on.getAttribute("data-agent-id");
+    choose(id === settings.get().selected ? null : id);
+  });
+  frame.main.addEventListener("pointerover", (event) => {
+    explainAt(/** @type {Element} */ (event.target), (id) => store.agents.get(id));
+  }, { passive: true });
+  frame.tiles.addEventListener("click", (event) => {
+    const tile = /** @type {Element} */ (event.target).closest("[data-filter]");
+    if (tile !== null) toolbar.filters.toggle("status", /** @type {string} */ (tile.getAttribute("data-filter")).slice(7));
+  });
+  frame.clear.addEventListener("click", () => settings.set({ filter: {} }));
+
+  draw();
+
+  const unmount = () => {
+    for (const end of ends) end();
+    scheduler.cancel();
+    list.unmount();
+    toolbar.stop();
+    details.stop();
+    replayBar?.stop();
+    win.clearInterval(timer);
+    win.clearTimeout(reorderTimer);
+    doc.removeEventListener("visibilitychange", onVisible);
+    root.remove();
+  };
+  options.signal?.addEventListener("abort", unmount, { once: true });
+  return unmount;
+}
+
+/** @param {ReadonlyMap<string, number>} facet */
+const hasNamed = (facet) => facet.size > (facet.has("") ? 1 : 0);

@@ -1,0 +1,90 @@
+// @ts-check
+/** The grid's skeleton: everything that is there before any agent is. */
+
+import { h, setAttribute, setText } from "./elements/dom.js";
+import { formatCount, formatTokens, formatUsd } from "./elements/format.js";
+
+/** @typedef {import("../model/agent.js").Counts} Counts */
+
+/** Statuses, which are also filters: name, label. */
+const STATUS_TILES = /** @type {const} */ ([
+  ["waiting", "waiting for you"],
+  ["active", "active"],
+  ["idle", "idle"],
+  ["offline", "offline"],
+]);
+const SUM_TILES = /** @type {const} */ ([
+  ["tokens", "total tokens"],
+  ["cost", "total cost"],
+]);
+
+/**
+ * @param {Document} doc
+ * @param {{title?: string, hint?: string, page?: boolean, fill?: boolean}} options
+ */
+export function buildFrame(doc, options) {
+  /** @type {Record<string, HTMLElement>} */
+  const stats = {};
+  /** @param {string} name @param {string} className */
+  const stat = (name, className) => (stats[name] = h(doc, "span", { class: className, "data-stat": name }, ["0"]));
+  /** @param {string} name @param {string} label @param {string} tag @param {Record<string, string>} more */
+  const tile = (name, label, tag, more) =>
+    h(doc, tag, { class: `hg-stat hg-stat-${name}`, ...more }, [
+      stat(name, "hg-count"),
+      h(doc, "span", { class: "hg-label" }, [h(doc, "span", { class: "hg-shape", "aria-hidden": "true" }), label]),
+    ]);
+  const tiles = h(doc, "div", { class: "hg-stats", role: "group", "aria-label": "Totals" }, [
+    ...STATUS_TILES.map(([name, label]) =>
+      tile(name, label, "button", { type: "button", "data-filter": `status:${name}`, "aria-pressed": "false" })),
+    ...SUM_TILES.map(([name, label]) => tile(name, label, "div", {})),
+  ]);
+  const text = h(doc, "span", { class: "hg-connection-text" }, [""]);
+  const detail = h(doc, "span", { class: "hg-connection-detail" }, [""]);
+  const shown = h(doc, "span", { class: "hg-shown" }, [""]);
+  const hint = h(doc, "div", { class: "hg-hint" }, [options.hint ?? ""]);
+  const empty = h(doc, "div", { class: "hg-empty" }, [h(doc, "div", {}, ["Waiting for agent activity…"]), hint]);
+  const clear = h(doc, "button", { type: "button", class: "hg-button", "data-control": "clear" }, ["Clear the filter"]);
+  const none = h(doc, "div", { class: "hg-none" }, [h(doc, "div", {}, ["No agent matches the filter."]), clear]);
+  const header = h(doc, "div", { class: "hg-header", role: "row" });
+  const list = h(doc, "div", { class: "hg-list", role: "rowgroup" });
+  const tree = h(doc, "div", { class: "hg-tree", role: "treegrid", "aria-label": "Agents" }, [list]);
+  const box = h(doc, "div", { class: "hg-box", tabindex: "-1" }, [tree, empty, none]);
+  const announcement = h(doc, "div", { class: "hg-hidden hg-announcement", role: "status" }, [""]);
+  const main = h(doc, "div", { class: "hg-main" }, [box]);
+  const root = h(doc, "section", { class: "htmlgraph-grid", "aria-label": "Agent presence" }, [
+    h(doc, "header", { class: "hg-head" }, [
+      h(doc, "div", { class: "hg-title" }, [options.title ?? "Agents", " ", stat("total", "hg-total"), shown]),
+      h(doc, "div", { class: "hg-connection" }, [
+        h(doc, "span", { class: "hg-dot", "aria-hidden": "true" }), text, detail,
+      ]),
+    ]),
+    tiles, announcement, main,
+  ]);
+  root.toggleAttribute("data-fill", options.page === true || options.fill === true);
+  return { root, tiles, text, detail, shown, stats, tree, header, list, hint, none, clear, box, main, announcement };
+}
+
+/**
+ * Write the totals.
+ *
+ * @param {ReturnType<typeof buildFrame>} frame
+ * @param {Counts} counts of all agents @param {Counts} shown of those that the filter leaves
+ */
+export function writeStats({ root, stats, shown: label }, counts, shown) {
+  for (const name of /** @type {const} */ (["total", "active", "idle", "offline", "waiting"])) {
+    setText(stats[name], formatCount(counts[name]));
+  }
+  setText(stats.tokens, formatTokens(counts.tokens));
+  setAttribute(stats.tokens, "title", `${formatCount(counts.tokens)} tokens`);
+  setAttribute(stats.tokens, "data-value", String(counts.tokens));
+  setText(stats.cost, formatUsd(counts.cost));
+  const left = counts.unpriced
+    ? `; the price of ${counts.unpriced} agent${counts.unpriced > 1 ? "s" : ""} is not known` : "";
+  setAttribute(stats.cost, "title", `${formatUsd(counts.cost)}${left}`);
+  setAttribute(stats.cost, "data-value", counts.cost === null ? "" : String(counts.cost));
+  setText(label, shown.total === counts.total ? "" : `${formatCount(shown.total)} shown`);
+  root.toggleAttribute("data-waiting", counts.waiting > 0);
+  root.toggleAttribute("data-priced", counts.cost !== null);
+  root.toggleAttribute("data-empty", counts.total === 0);
+  root.toggleAttribute("data-none", counts.total > 0 && shown.total === 0);
+}

@@ -1,0 +1,124 @@
+// @ts-check
+/** The table view: one line an agent, columns of choice, headers that sort. */
+
+import { h, setAttribute } from "./elements/dom.js";
+import { fieldOf, shapeOf } from "./elements/fields.js";
+import { DEFAULT_COLUMNS } from "../model/settings.js";
+import { createSparkline } from "./elements/sparkline.js";
+
+const TABLE_ROW_HEIGHT = 32;
+
+/**
+ * @typedef {object} Column
+ * @property {string} label
+ * @property {number} width px at least
+ * @property {number} grow share of the room that is left; 0: always `width`
+ * @property {boolean} [end] numbers, aligned at their end
+ * @property {boolean} [code] ids and names, in the font of code
+ * @property {string} [sort] first sort of a click on the header; none: not sortable
+ */
+
+/** @type {Record<string, Column>} */
+export const TABLE_COLUMNS = {
+  agent: { label: "Agent", width: 150, grow: 4, sort: "agent" },
+  status: { label: "Status", width: 106, grow: 0, sort: "attention" },
+  reason: { label: "Doing", width: 110, grow: 4 },
+  feature: { label: "Feature", width: 100, grow: 3, code: true, sort: "feature" },
+  tool: { label: "Last tool", width: 76, grow: 1, code: true, sort: "tool" },
+  session: { label: "Session", width: 84, grow: 2, code: true, sort: "session" },
+  activity: { label: "Activity", width: 62, grow: 0, end: true, sort: "-activity" },
+  tools: { label: "Tools", width: 56, grow: 0, end: true, sort: "-tools" },
+  tokens: { label: "Tokens", width: 66, grow: 0, end: true, sort: "-tokens" },
+  cost: { label: "Cost", width: 70, grow: 0, end: true, sort: "-cost" },
+  model: { label: "Model", width: 120, grow: 2, code: true, sort: "model" },
+  project: { label: "Project", width: 96, grow: 2, code: true, sort: "project" },
+  host: { label: "Host", width: 90, grow: 1, code: true },
+  errors: { label: "Errors", width: 56, grow: 0, end: true, sort: "-errors" },
+  sparkline: { label: "15 minutes", width: 86, grow: 0 },
+  since: { label: "Since", width: 60, grow: 0, end: true, sort: "-since" },
+  parent: { label: "Parent", width: 110, grow: 2, code: true },
+};
+
+/** @param {string} name */
+const classOf = (name) => {
+  const { end, code } = TABLE_COLUMNS[name];
+  return `hg-td hg-td-${name}${end ? " hg-end" : ""}${code ? " hg-code" : ""}`;
+};
+
+/** @param {Document} doc @param {string} name @returns {Node[]} */
+function cellContent(doc, name) {
+  if (name === "agent") return [shapeOf(doc), fieldOf(doc, "id"), fieldOf(doc, "children")];
+  if (name === "sparkline") return [createSparkline(doc)];
+  const field = fieldOf(doc, name);
+  if (name === "activity" || name === "since") field.setAttribute("data-short", "");
+  return [field];
+}
+
+/** @param {Document} doc @param {readonly string[]} columns */
+function rowTemplate(doc, columns) {
+  const cells = columns.map((name) =>
+    h(doc, "div", { class: classOf(name), role: "gridcell" }, cellContent(doc, name)));
+  return h(doc, "div", { class: "hg-tr", role: "row", tabindex: "-1" }, cells);
+}
+
+/** @param {readonly string[]} columns @returns {string} CSS tracks */
+export function tracksOf(columns) {
+  return columns.map((name) => {
+    const { width, grow } = TABLE_COLUMNS[name];
+    return grow === 0 ? `${width}px` : `minmax(${width}px, ${grow}fr)`;
+  }).join(" ");
+}
+
+/** @param {readonly string[]} columns @returns {number} px that the columns need at least */
+export function widthOf(columns) {
+  return columns.reduce((sum, name) => sum + TABLE_COLUMNS[name].width, 0);
+}
+
+/** @param {readonly string[] | null} columns of the settings */
+export const shownColumns = (columns) => columns ?? DEFAULT_COLUMNS;
+
+/**
+ * Return the sort that a click on a header asks for: the column's own, then the other way round.
+ *
+ * @param {string} name @param {string} sort the present one
+ */
+export function nextSort(name, sort) {
+  const first = TABLE_COLUMNS[name].sort ?? sort;
+  if (sort !== first) return first;
+  return first.startsWith("-") ? first.slice(1) : `-${first}`;
+}
+
+/**
+ * Write the headers into their row.
+ *
+ * @param {HTMLElement} header @param {readonly string[]} columns @param {string} sort
+ * @param {(name: string) => void} onSort
+ */
+export function drawHeader(header, columns, sort, onSort) {
+  const doc = header.ownerDocument;
+  if (header.dataset.columns !== columns.join()) {
+    header.dataset.columns = columns.join();
+    header.replaceChildren(...columns.map((name) => {
+      const { label, sort: sortable } = TABLE_COLUMNS[name];
+      const content = sortable
+        ? h(doc, "button", { type: "button", class: "hg-sorter", "data-sort": name }, [label])
+        : h(doc, "span", { class: "hg-sorter" }, [label]);
+      if (sortable) content.addEventListener("click", () => onSort(name));
+      return h(doc, "div", { class: classOf(name), role: "columnheader" }, [content]);
+    }));
+  }
+  for (const [i, name] of columns.entries()) {
+    const own = TABLE_COLUMNS[name].sort?.replace("-", "");
+    const on = own === sort.replace("-", "");
+    const direction = sort.startsWith("-") ? "descending" : "ascending";
+    if (on) setAttribute(header.children[i], "aria-sort", direction);
+    else header.children[i].removeAttribute("aria-sort");
+  }
+}
+
+/** @type {import("./cards.js").View} */
+export const tableView = {
+  hasHeader: true,
+  template: rowTemplate,
+  geometry: () => ({ columns: 1, itemHeight: TABLE_ROW_HEIGHT, gap: 0, groupHeight: 34 }),
+};

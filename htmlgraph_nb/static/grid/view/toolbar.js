@@ -1,0 +1,176 @@
+// @ts-check
+/** What drives the grid: search, filters, view, order, groups, columns. */
+
+import { h, icon, setAttribute } from "./elements/dom.js";
+import { createFilters } from "./filter_bar.js";
+import { createPopover } from "./elements/popover.js";
+import { COLUMNS } from "../model/settings.js";
+import { shownColumns, TABLE_COLUMNS } from "./table.js";
+
+/** @typedef {import("../model/settings.js").ViewSettings} ViewSettings */
+
+const VIEW_CHOICES = /** @type {const} */ ([["cards", "Cards"], ["table", "Table"], ["compact", "Compact"]]);
+const SORTS = [
+  ["attention", "Needs you first"],
+  ["agent", "Name"],
+  ["-activity", "Latest activity"],
+  ["-since", "Latest change"],
+  ["-tools", "Most tools"],
+  ["-tokens", "Most tokens"],
+  ["-cost", "Highest cost"],
+  ["-errors", "Most errors"],
+  ["status", "Status"],
+  ["feature", "Feature"],
+  ["session", "Session"],
+  ["project", "Project"],
+  ["model", "Model"],
+];
+const GROUPS = [
+  ["", "No groups"],
+  ["status", "By status"],
+  ["feature", "By feature"],
+  ["session", "By session"],
+  ["project", "By project"],
+  ["model", "By model"],
+  ["host", "By host"],
+  ["parent", "By parent"],
+];
+const SEARCH_AFTER_MS = 80;
+
+/** @param {string} sort one that the menu does not offer */
+function wordsOfSort(sort) {
+  const name = sort.replace("-", "");
+  const label = TABLE_COLUMNS[name]?.label ?? name;
+  return `${label}, ${sort.startsWith("-") ? "descending" : "ascending"}`;
+}
+
+/**
+ * @param {Document} doc @param {string} name @param {string} label @param {string[][]} choices
+ * @param {(value: string) => void} onChoice
+ */
+function createSelect(doc, name, label, choices, onChoice) {
+  const select = /** @type {HTMLSelectElement} */ (h(doc, "select", {
+    class: "hg-select", "data-control": name, "aria-label": label, title: label,
+  }, choices.map(([value, text]) => h(doc, "option", { value }, [text]))));
+  select.addEventListener("change", () => onChoice(select.value));
+  return select;
+}
+
+/**
+ * @param {HTMLElement} root
+ * @param {ReturnType<typeof import("../model/settings.js").createSettings>} settings
+ * @param {{onLeaveSearch: () => void}} actions
+ */
+export function createToolbar(root, settings, { onLeaveSearch }) {
+  const doc = root.ownerDocument;
+  const win = /** @type {Window} */ (doc.defaultView);
+  const input = /** @type {HTMLInputElement} */ (h(doc, "input", {
+    type: "search", class: "hg-search-input", "data-control": "search", placeholder: "Search", "aria-label": "Search agents",
+    title: "Every word must occur in the agent's name, feature, tool, session, project, model or reason.  /",
+    spellcheck: "false", autocomplete: "off",
+  }));
+  const search = h(doc, "label", { class: "hg-search" }, [
+    icon(doc, "search"), input, h(doc, "span", { class: "hg-key", "aria-hidden": "true" }, ["/"]),
+  ]);
+  const filters = createFilters(root, settings);
+  const views = VIEW_CHOICES.map(([value, label]) => {
+    const button = h(doc, "button", { type: "button", "data-value": value, "aria-label": label, title: label }, [icon(doc, value)]);
+    button.addEventListener("click", () => settings.set({ view: value }));
+    return button;
+  });
+  const view = h(doc, "div", { class: "hg-views", role: "group", "aria-label": "View", "data-control": "view" }, views);
+  const sort = createSelect(doc, "sort", "Order", SORTS, (value) => settings.set({ sort: value }));
+  const group = createSelect(doc, "group", "Groups", GROUPS, (value) =>
+    settings.set({ groupBy: /** @type {ViewSettings["groupBy"]} */ (value || null) }));
+  const columns = createPopover(root, {
+    label: "Columns", name: "columns", icon: "columns", build: (panel) => buildColumns(panel, settings),
+  });
+  const bar = h(doc, "div", { class: "hg-toolbar", role: "group", "aria-label": "What is shown" }, [
+    search, filters.popover.button, filters.chips,
+    h(doc, "div", { class: "hg-toolbar-end" }, [columns.button, group, sort, view]),
+  ]);
+
+  let timer = 0;
+  const apply = () => {
+    win.clearTimeout(timer);
+    timer = 0;
+    const { filter } = settings.get();
+    const { text: _, ...rest } = filter;
+    const text = input.value.trim();
+    settings.set({ filter: text ? { ...rest, text } : rest });
+  };
+  input.addEventListener("input", () => {
+    win.clearTimeout(timer);
+    timer = win.setTimeout(apply, SEARCH_AFTER_MS);
+  });
+  input.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== "ArrowDown") return;
+    apply();
+    event.preventDefault();
+    onLeaveSearch();
+  });
+
+  return {
+    bar, filters,
+    /** Go to the search box. */
+    search() {
+      input.focus();
+      input.select();
+    },
+    /** Close what is open, or empty the search box; false where there was nothing to do. */
+    leave() {
+      // An open panel closes by itself.
+      if (filters.popover.isOpen() || columns.isOpen()) return null;
+      if (root.ownerDocument.activeElement !== input && /** @type {Document} */ (root.getRootNode()).activeElement !== input) return false;
+      if (input.value === "") return onLeaveSearch(), true;
+      input.value = "";
+      apply();
+      return true;
+    },
+    /** @param {import("../model/layout.js").Layout} layout @param {boolean} other whether settings changed */
+    draw(layout, other) {
+      filters.draw(layout);
+      if (!other) return;
+      const now = settings.get();
+      const text = now.filter.text ?? "";
+      if (timer === 0 && input.value.trim() !== text) input.value = text;
+      for (const button of views) setAttribute(button, "aria-pressed", String(button.dataset.value === now.view));
+      if (![...sort.options].some((item) => item.value === now.sort)) {
+        sort.append(h(doc, "option", { value: now.sort }, [wordsOfSort(now.sort)]));
+      }
+      if (sort.value !== now.sort) sort.value = now.sort;
+      if (group.value !== (now.groupBy ?? "")) group.value = now.groupBy ?? "";
+      sort.toggleAttribute("data-on", now.sort !== "attention");
+      group.toggleAttribute("data-on", now.groupBy !== null);
+    },
+    stop() {
+      win.clearTimeout(timer);
+    },
+  };
+}
+
+/**
+ * @param {HTMLElement} panel
+ * @param {ReturnType<typeof import("../model/settings.js").createSettings>} settings
+ */
+function buildColumns(panel, settings) {
+  const doc = panel.ownerDocument;
+  const boxes = COLUMNS.map((name) => {
+    const input = /** @type {HTMLInputElement} */ (h(doc, "input", { type: "checkbox", "data-column": name }));
+    input.checked = shownColumns(settings.get().columns).includes(name);
+    input.disabled = name === "agent";
+    input.addEventListener("change", () => {
+      const shown = new Set(shownColumns(settings.get().columns));
+      if (input.checked) shown.add(name);
+      else shown.delete(name);
+      settings.set({ columns: COLUMNS.filter((item) => shown.has(item)) });
+    });
+    return h(doc, "label", { class: "hg-option" }, [input, TABLE_COLUMNS[name].label]);
+  });
+  const reset = h(doc, "button", { type: "button", class: "hg-more" }, ["Default columns"]);
+  reset.addEventListener("click", () => {
+    settings.set({ columns: null });
+    buildColumns(panel, settings);
+  });
+  panel.replaceChildren(h(doc, "div", { class: "hg-options" }, [...boxes, reset]));
+}

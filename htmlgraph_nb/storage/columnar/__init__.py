@@ -1,0 +1,1 @@
+"""Event history as Arrow tables: sealed segments and scans."""

@@ -1,0 +1,130 @@
+"""Events as one Arrow table in the form of the stored history, each event once."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Callable, Iterable
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...coding_agents.session import supersedes
+from ...core.model import Event
+from ...core.timestamps import to_micros
+from .arrow_schema import HISTORY_SCHEMA
+
+_NOTHING = -1
+"""Stands for a count or a name that is not there; neither is ever negative."""
+
+
+def _fields(*kinds: Callable[[pa.DataType], bool]) -> tuple[str, ...]:
+    return tuple(
+        field.name
+        for field in HISTORY_SCHEMA
+        if field.name != "seq" and any(is_kind(field.type) for is_kind in kinds)
+    )
+
+
+_COUNTS = _fields(pa.types.is_int64)
+_NAMES = _fields(pa.types.is_dictionary)
+_STRINGS = tuple(name for name in _fields(pa.types.is_string) if name != "extra")
+_counts_of: Callable[[Event], tuple[int | None, ...]] = attrgetter(*_COUNTS)
+_names_of: Callable[[Event], tuple[str | None, ...]] = attrgetter(*_NAMES)
+_strings_of: Callable[[Event], tuple[str | None, ...]] = attrgetter(*_STRINGS)
+
+
+class EventTable:
+    """Collects events; of those with the same id the first counts, of answers the final one.
+
+    What it holds grows with the events, not with the files that they come from: about 0.5 KB each.
+    """
+
+    def __init__(self) -> None:
+        self._times = array("q")
+        self._counts = [array("q") for _ in _COUNTS]
+        self._codes: list[dict[str | None, int]] = [{None: _NOTHING} for _ in _NAMES]
+        self._names = [array("i") for _ in _NAMES]
+        self._strings: list[list[str | None]] = [[] for _ in _STRINGS]
+        self._extra: list[str | None] = []
+        self._usd: list[float | None] = []
+        self._rows: dict[str, int] = {}
+        # Only answers can come again with other counts.
+        self._answers: dict[str, Event] = {}
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def extend(self, events: Iterable[Event]) -> None:
+        """Take in events; those without a timestamp are not of the past and are left out."""
+        for event in events:
+            if event.timestamp is None:
+                continue
+            key = event.event_id
+            row = None if key is None else self._rows.get(key)
+            if row is None:
+                row = len(self)
+                self._grow()
+            elif key not in self._answers or not supersedes(event, self._answers[key]):
+                continue
+            if key is not None:
+                self._rows[key] = row
+                if event.event_type == "completion":
+                    self._answers[key] = event
+            self._put(row, event, to_micros(event.timestamp))
+
+    def _grow(self) -> None:
+        self._times.append(0)
+        for column in (*self._counts, *self._names):
+            column.append(_NOTHING)
+        for strings in (*self._strings, self._extra):
+            strings.append(None)
+        self._usd.append(None)
+
+    def _put(self, row: int, event: Event, micros: int) -> None:
+        self._times[row] = micros
+        for counts, value in zip(self._counts, _counts_of(event), strict=True):
+            counts[row] = _NOTHING if value is None else value
+        for names, codes, name in zip(self._names, self._codes, _names_of(event), strict=True):
+            names[row] = codes.setdefault(name, len(codes) - 1)
+        for strings, text in zip(self._strings, _strings_of(event), strict=True):
+            strings[row] = text
+        self._extra[row] = _json(event.extra)
+        self._usd[row] = event.cost_usd
+
+    def to_arrow(self) -> pa.Table:
+        """Return the events of HISTORY_SCHEMA in the order of time; ``seq`` counts them from 1."""
+        times = pa.array(np.array(self._times, np.int64))
+        order = pc.sort_indices(times)
+        columns: dict[str, pa.Array] = {
+            "timestamp": times,
+            "extra": pa.array(self._extra, pa.string()),
+            "cost_usd": pa.array(self._usd, pa.float64()),
+        }
+        for name, counts in zip(_COUNTS, self._counts, strict=True):
+            columns[name] = _nullable(np.array(counts, np.int64))
+        for name, strings in zip(_STRINGS, self._strings, strict=True):
+            columns[name] = pa.array(strings, pa.string())
+        for name, codes, texts in zip(_NAMES, self._names, self._codes, strict=True):
+            known = pa.array([text for text in texts if text is not None], pa.string())
+            numbers = _nullable(np.array(codes, np.int32))
+            columns[name] = pa.DictionaryArray.from_arrays(numbers, known)
+        columns = {name: column.take(order) for name, column in columns.items()}
+        columns["seq"] = pa.array(np.arange(1, len(self) + 1))
+        return pa.table(
+            [columns[field.name].cast(field.type) for field in HISTORY_SCHEMA],
+            schema=HISTORY_SCHEMA,
+        )
+
+
+def _json(extra: dict[str, Any] | None) -> str | None:
+    if extra is None:
+        return None
+    return json.dumps(extra, ensure_ascii=False, separators=(",", ":"))
+
+
+def _nullable(numbers: np.ndarray[Any, Any]) -> pa.Array:
+    return pa.array(numbers, mask=numbers == _NOTHING)

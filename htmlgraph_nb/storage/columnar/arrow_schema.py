@@ -1,0 +1,129 @@
+"""The Arrow form of history: types of its columns, and dictionaries that grow while rows are read.
+
+It needs pyarrow, so it is imported where columns are wanted and never by the floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..schema import HISTORY_COLUMNS, NAMED
+
+DICTIONARY = pa.dictionary(pa.int32(), pa.string())
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+STATUSES = ("ok", "error")
+"""Texts of the column ``status``, at the places of their numbers in ``events``."""
+
+_TYPES = {
+    "seq": pa.int64(),
+    "timestamp": TIMESTAMP,
+    "status": DICTIONARY,
+    "event_id": pa.string(),
+    "tool_use_id": pa.string(),
+    "extra": pa.string(),
+    "cost_usd": pa.float64(),
+    **dict.fromkeys(NAMED.values(), DICTIONARY),
+}
+HISTORY_SCHEMA = pa.schema(
+    pa.field(name, _TYPES.get(name, pa.int64()), nullable=name not in ("seq", "timestamp"))
+    for name in HISTORY_COLUMNS
+)
+"""Types of HISTORY_COLUMNS: ``seq`` int64, ``timestamp`` timestamp[us, UTC], ids, names and
+``status`` dictionary<int32, string>, ``event_id``, ``tool_use_id`` and ``extra`` (JSON) string,
+counts int64 with nulls, ``cost_usd`` float64 with nulls."""
+
+
+def schema_of(columns: Sequence[str]) -> pa.Schema:
+    """Return the part of HISTORY_SCHEMA with these columns, in this order."""
+    return pa.schema([HISTORY_SCHEMA.field(name) for name in columns])
+
+
+class GrowingDictionary:
+    """The texts of one column in the order in which they were first met.
+
+    A dictionary of a later batch begins with that of every earlier one, so codes stay valid and a
+    stream can send what is new as a delta.
+    """
+
+    def __init__(self) -> None:
+        self._texts: dict[str, int] = {}
+        # None: a number that stands for no text.
+        self._codes: dict[int, int | None] = {}
+        self._array = pa.array([], pa.string())
+
+    def encode(
+        self, numbers: pa.Array, look_up: Callable[[Sequence[int]], Mapping[int, str]]
+    ) -> pa.DictionaryArray:
+        """Return the texts of numbers of the table ``names``.
+
+        Args:
+            numbers: int64, null where there is no text.
+            look_up: returns the texts of numbers; those without one may be left out.
+        """
+        encoded = numbers.dictionary_encode()
+        distinct = encoded.dictionary.to_pylist()
+        self._learn([number for number in distinct if number not in self._codes], look_up)
+        codes = pa.array([self._codes[number] for number in distinct], pa.int32())
+        return pa.DictionaryArray.from_arrays(codes.take(encoded.indices), self._array)
+
+    def _learn(
+        self, unseen: Sequence[int], look_up: Callable[[Sequence[int]], Mapping[int, str]]
+    ) -> None:
+        if not unseen:
+            return
+        texts = look_up(unseen)
+        for number in unseen:
+            text = texts.get(number)
+            code = None if text is None else self._texts.setdefault(text, len(self._texts))
+            self._codes[number] = code
+        if len(self._array) != len(self._texts):
+            self._array = pa.array([*self._texts], pa.string())
+
+
+_RAW_NAMES = {
+    "seq": "id",
+    "timestamp": "ts",
+    **{field: column for column, field in NAMED.items()},
+}
+
+
+def raw_name(name: str) -> str:
+    """Return the column of ``events`` that a column of history stands for."""
+    return _RAW_NAMES.get(name, name)
+
+
+def raw_type(name: str) -> pa.DataType:
+    """Return the Arrow type of that column of ``events``."""
+    kind = HISTORY_SCHEMA.field(name).type
+    return pa.int64() if kind in (DICTIONARY, TIMESTAMP) else kind
+
+
+class Encoder:
+    """Turns columns as they are in ``events`` into those of HISTORY_SCHEMA.
+
+    Args:
+        columns: names of HISTORY_COLUMNS.
+        look_up: as GrowingDictionary.encode takes it.
+    """
+
+    def __init__(
+        self, columns: Sequence[str], look_up: Callable[[Sequence[int]], Mapping[int, str]]
+    ) -> None:
+        self._look_up = look_up
+        self._dictionaries = {
+            name: GrowingDictionary()
+            for name in columns
+            if HISTORY_SCHEMA.field(name).type == DICTIONARY and name != "status"
+        }
+
+    def encode(self, name: str, values: pa.Array) -> pa.Array:
+        """Return a column; ``values`` is of ``raw_type(name)``."""
+        if name in self._dictionaries:
+            return self._dictionaries[name].encode(values, self._look_up)
+        if name == "status":
+            codes = pc.index_in(values, value_set=pa.array(range(len(STATUSES)), pa.int64()))
+            return pa.DictionaryArray.from_arrays(codes, pa.array(STATUSES, pa.string()))
+        return values.cast(TIMESTAMP) if name == "timestamp" else values

@@ -1,0 +1,3 @@
+"""The ``htmlgraph-nb`` command."""
+
+from .parser import main as main

@@ -1,0 +1,1 @@
+"""``htmlgraph-nb connect``: adds the hook to the settings of agents."""

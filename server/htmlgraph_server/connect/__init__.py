@@ -1,1 +1,0 @@
-"""``htmlgraph-nb connect``: an agent's own settings file gains our hooks, and loses them again."""

@@ -1,0 +1,122 @@
+"""The benchmarks still run, and every frame that they count arrives; no figure is judged here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.helpers.paths import ROOT
+
+
+def run_quick(name: str, *flags: str) -> list[dict[str, Any]]:
+    """Run a benchmark for a moment and return its figures."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"tests.benchmarks.{name}", "--quick", "--json", *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stderr
+    figures: list[dict[str, Any]] = json.loads(done.stdout)
+    return figures
+
+
+def test_fanout_delivers_every_frame_of_the_server_and_of_every_peer() -> None:
+    """The whole way and each peer bring all frames to all clients, and are measured."""
+    rows = run_quick("fanout")
+    servers = [row["server"] for row in rows]
+    assert servers == ["htmlgraph", "hub", "floor", "websockets", "tornado"]
+    for row in rows:
+        assert row["frames"] == row["expected"] > 0, row
+        assert row["p50_ms"] is not None
+        assert row["core"] > 0
+        assert row["rss_mb"] > 1
+
+
+def test_fanout_inside_jupyter_delivers_every_frame() -> None:
+    """Beside standalone, and while kernels stream output."""
+    rows = run_quick("fanout", "--jupyter")
+    assert [row["server"] for row in rows] == ["htmlgraph", "jupyter", "kernels", "streaming"]
+    for row in rows:
+        assert row["frames"] == row["expected"] > 0, row
+
+
+def test_ceiling_delivers_every_frame_of_the_hub_alone() -> None:
+    """The hub, fed in its own process, brings all frames to all clients."""
+    [row] = run_quick("fanout", "--ceiling")
+    assert row["frames"] == row["expected"] > 0
+
+
+@pytest.mark.parametrize("column", ["events_per_s", "answer_p99_ms", "frame_p99_ms", "core"])
+def test_ingest_takes_in_and_delivers_all(column: str, ingest_rows: list[dict[str, Any]]) -> None:
+    """Both ways in accept all events, each dashboard gets all of them, and there are figures."""
+    assert [row["route"] for row in ingest_rows] == ["POST /api/events", "WS /ws/events"]
+    for row in ingest_rows:
+        assert row["frames"] == row["expected"] > 0
+        assert row[column] > 0
+
+
+@pytest.fixture(scope="module")
+def ingest_rows() -> list[dict[str, Any]]:
+    """Run the benchmark once."""
+    return run_quick("ingest")
+
+
+def test_stalled_dashboard_converges() -> None:
+    """With and without a stalled dashboard the others get everything; it ends as the server."""
+    without, stalled = run_quick("stall")
+    assert without["delivered"] == stalled["delivered"] == 1
+    assert without["converged_s"] is None
+    assert stalled["converged_s"] > 0
+    assert stalled["states"] >= 1
+
+
+def test_update_presence_is_measured_each_way() -> None:
+    """Each way of writing has a figure under both settings of synchronous."""
+    rows = run_quick("update_presence")
+    assert len(rows) == 6
+    assert all(row["us_per_call"] > 0 for row in rows)
+
+
+def test_replay_is_measured_beside_folding() -> None:
+    """Both ways have figures of the same history; only the index has steps."""
+    index, folding = run_quick("replay")
+    assert (index["way"], folding["way"]) == ("index", "folding")
+    assert index["events"] == folding["events"] == 20_000
+    assert 0 < index["jump_p50_ms"] <= index["jump_p99_ms"] <= index["jump_max_ms"]
+    assert index["step_p50_ms"] > 0
+    assert folding["jump_p50_ms"] > 0
+
+
+def test_following_is_measured_beside_other_ways() -> None:
+    """Each way sees every line that was written."""
+    rows = run_quick("follow")
+    assert [row["way"] for row in rows] == ["server", "follower", "watchfiles", "rereader"]
+    for row in rows:
+        assert row["seen"] == row["calls"] > 0, row
+        assert row["p50_ms"] > 0
+
+
+def test_feed_is_measured_for_each_message() -> None:
+    """Batches of both sizes and the keyframe, with the size of their text."""
+    rows = run_quick("widget_sync", "--agents", "500", "--changes", "10", "100")
+    assert [row["message"] for row in rows] == ["batch", "batch", "keyframe"]
+    assert rows[0]["kb"] < rows[1]["kb"] < rows[2]["kb"]
+    assert all(row["take_ms"] > 0 and row["encode_ms"] > 0 for row in rows)
+
+
+def test_telemetry_is_taken_in_beside_dashboards() -> None:
+    """Each encoding and the peer have figures; each dashboard hears of each record."""
+    rows = run_quick("otlp", "--only", "none,protobuf,json,peer")
+    assert [row["sent_as"] for row in rows] == ["none", "protobuf", "json", "peer"]
+    for row in rows[:3]:
+        assert row["frames"] == row["expected"] > 0, row
+    for row in rows[1:]:
+        assert row["records"] >= 500
+        assert row["answer_p99_ms"] > 0
+        assert row["us_per_record"] > 0

@@ -1,0 +1,156 @@
+"""What feeding a grid costs its kernel: a batch, a keyframe, the counts of the last minutes.
+
+    python -m tests.benchmarks.widget_sync [--agents 10000] [--changes 100 1000] [--json] [--quick]
+
+``take`` builds the message out of what the client knows, ``encode`` is its JSON text as the kernel
+sends it, ``one text`` the encoding of the same where its list of changes is one JSON text inside
+of it, as a way around the kernel's own cleaning of messages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from ipykernel.jsonutil import json_clean
+
+from htmlgraph_nb.client.connection_state import Connection
+from htmlgraph_nb.core.activity import Activity
+from htmlgraph_nb.core.model import AgentPresence, PresenceStatus
+from htmlgraph_nb.core.protocol import Cursor, dumps
+from htmlgraph_nb.core.timestamps import utc_now
+from htmlgraph_nb.widget.sync import Feed, View
+from tests.benchmarks.table import print_figures, quantile
+
+ROUNDS = 30
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One kind of message.
+
+    Attributes:
+        take_ms, encode_ms, one_text_ms: medians; None where it does not apply.
+        kb: its JSON text, 1 KB = 1,000 bytes.
+    """
+
+    message: str
+    agents: int
+    changes: int
+    take_ms: float
+    encode_ms: float
+    one_text_ms: float | None
+    kb: float
+
+
+def team(n_agents: int) -> dict[str, AgentPresence]:
+    """Return agents with every field in use."""
+    now = utc_now()
+    return {
+        f"agent-{number}": AgentPresence(
+            f"agent-{number}",
+            PresenceStatus.ACTIVE,
+            current_feature_id=f"feature-{number % 50}",
+            last_tool_name="Bash",
+            last_activity=now,
+            total_tools_executed=number,
+            total_cost_tokens=number * 1000,
+            session_id=f"session-{number}",
+            detail="tool",
+            reason="Bash is running",
+            since=now,
+            model="claude-opus-4",
+            project="checkout",
+            host="desk",
+            cost_usd=1.25,
+            seq=number + 1,
+        )
+        for number in range(n_agents)
+    }
+
+
+def median_ms(work: Callable[[], object], rounds: int) -> float:
+    """Return the median time of some rounds."""
+    taken = []
+    for _ in range(rounds):
+        begun = time.perf_counter()
+        work()
+        taken.append((time.perf_counter() - begun) * 1e3)
+    return quantile(sorted(taken), 0.5) or 0.0
+
+
+def measure(agents: dict[str, AgentPresence], changes: int, rounds: int) -> Figures:
+    """Measure a batch of so many changes; 0: a keyframe with the last minutes."""
+    activity = Activity()
+    now = utc_now()
+    for one in agents.values():
+        activity.count(one.agent_id, now, 3)
+    view = View(
+        agents,
+        Cursor("e", len(agents)),
+        Connection("connected", None, "", "http://h"),
+        now,
+        lambda: activity.to_dict(now),
+    )
+    feed, clock = Feed(10.0, 0.0), iter(range(1, 10**9))
+    feed.take(0.0, view)
+    names = list(agents)[:changes]
+    seq = len(agents)
+
+    def take() -> dict[str, object]:
+        if changes:
+            feed.note(names)
+        else:
+            feed.note_whole()
+        fresh = replace(view, cursor=Cursor("e", seq))
+        message = feed.take(next(clock) * 100.0, fresh) if not changes else None
+        return message or feed._batch(fresh)
+
+    message = take()
+
+    def in_one_text() -> str:
+        return json.dumps(json_clean({**message, "messages": dumps(message["messages"])}))
+
+    return Figures(
+        "batch" if changes else "keyframe",
+        len(agents),
+        changes,
+        median_ms(take, rounds),
+        median_ms(lambda: json.dumps(json_clean(message)), rounds),
+        median_ms(in_one_text, rounds) if changes else None,
+        len(dumps(message)) / 1e3,
+    )
+
+
+def main() -> None:
+    """Measure and print a table, or figures with ``--json``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--agents", type=int, default=10_000)
+    parser.add_argument("--changes", type=int, nargs="+", default=[100, 1000])
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="few rounds")
+    task = parser.parse_args()
+    agents = team(task.agents)
+    rounds = 3 if task.quick else ROUNDS
+    figures = [measure(agents, changes, rounds) for changes in [*task.changes, 0]]
+    print_figures(
+        figures,
+        ["message", "agents", "changes", "take ms", "encode ms", "one text ms", "KB"],
+        lambda one: (
+            one.message,
+            one.agents,
+            one.changes,
+            one.take_ms,
+            one.encode_ms,
+            one.one_text_ms,
+            one.kb,
+        ),
+        as_json=task.json,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,263 @@
+"""A real server process for tests: own folder, own database, a free port.
+
+    with running(tmp_path / "home", "--max-clients", "2") as server:
+        assert server.get("/api/status").status == 200
+        with connect(server.ws("/ws/broadcasts")) as dashboard: ...
+
+Tests take the fixtures ``serve`` and ``server`` of conftest.py instead, which end the process.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.helpers.wait import wait_until
+
+START_S = 60.0
+STOP_S = 20.0
+REQUEST_S = 60.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One HTTP answer; header names are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    cookies: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode()
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error of the one error shape; the test fails where the body has another."""
+        value = self.json()
+        assert list(value) == ["error"], value
+        error: dict[str, Any] = value["error"]
+        assert list(error) == ["code", "message", "field"], error
+        assert isinstance(error["code"], str)
+        assert isinstance(error["message"], str)
+        assert error["message"]
+        assert error["field"] is None or isinstance(error["field"], str)
+        return error
+
+
+class Server:
+    """One server process.
+
+    Args:
+        home: its data folder (``HTMLGRAPH_HOME``); made where it is missing. A second server on
+            the same folder continues with the same database.
+        flags: further arguments of ``htmlgraph-nb COMMAND``; ``--port 0`` and ``--db`` are given.
+        command: ``serve`` or ``demo``.
+        environ: further environment variables; none of HTMLGRAPH_* is inherited.
+
+    Attributes:
+        url: as ``http://127.0.0.1:40123``, once started.
+        db: the database file.
+        token: of ``--token``; ``request`` shows it unless told otherwise.
+    """
+
+    faults = re.compile(r"Traceback|^\S+ \S+ (?:ERROR|CRITICAL) ", re.MULTILINE)
+    """What no log of a server may hold, whatever it was sent."""
+
+    def __init__(
+        self,
+        home: Path,
+        *flags: str,
+        command: str = "serve",
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.home = home
+        self.db = home / "test.db"
+        self.url = ""
+        self.environ = dict(environ or {})
+        self.token = self.environ.get("HTMLGRAPH_TOKEN", "")
+        if "--token" in flags:
+            self.token = flags[flags.index("--token") + 1]
+        self.log_path = home / f"log-{os.urandom(4).hex()}.txt"
+        self.arguments = [sys.executable, "-m", "htmlgraph_server.cli", command]
+        self.arguments += ["--port", "0", "--db", str(self.db), *flags]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Server:
+        """Start the process and wait for the line with its URL."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        with self.log_path.open("wb") as log:
+            self.process = subprocess.Popen(
+                self.arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self.environment(),
+            )
+        self.url = wait_until(self.printed_url, "the server's line with its URL", START_S)
+        return self
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of the process."""
+        return clean_environ(self.home, self.environ)
+
+    def printed_url(self) -> str:
+        """Return its URL; "" before it has told it."""
+        assert self.process is not None
+        assert self.process.poll() is None, f"the server ended: {self.log()}"
+        found = re.search(r"^htmlgraph-nb \S+ at (\S+)  \(database: .*\)$", self.log(), re.M)
+        return found[1] if found else ""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def port(self) -> int:
+        """The TCP port that it took."""
+        port = urlsplit(self.url).port
+        assert port is not None
+        return port
+
+    @property
+    def base(self) -> str:
+        """The path before its routes; "" where they are at the root."""
+        return urlsplit(self.url).path
+
+    def ws(self, path: str) -> str:
+        """Return the WebSocket URL of a path."""
+        return f"ws{self.url.removeprefix('http')}{path}"
+
+    def log(self) -> str:
+        """Return everything that it wrote to stdout and stderr so far."""
+        return self.log_path.read_text(errors="replace")
+
+    def stop(self, sign: int = signal.SIGTERM) -> int:
+        """End the process (SIGTERM, then SIGKILL) and return its exit status."""
+        if self.process is None:
+            return 0
+        if self.process.poll() is None:
+            self.process.send_signal(sign)
+        try:
+            return self.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"the server did not stop; its log:\n{self.log()}") from None
+
+    def kill(self) -> None:
+        """End the process as a crash would."""
+        self.stop(signal.SIGKILL)
+
+    def check_log(self) -> None:
+        """Fail if the log holds a traceback or an error."""
+        found = self.faults.search(self.log())
+        assert not found, f"the server's log has a fault:\n{self.log()[-8_000:]}"
+
+    # HTTP
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        token: bool = True,
+    ) -> Answer:
+        """Send one request over a connection of its own.
+
+        Args:
+            path: with its query, already escaped.
+            body: bytes and text go as they are, an iterator of bytes goes chunked, anything else
+                as JSON; None: no body.
+            token: show the server's token, where it has one.
+        """
+        sent = {"Connection": "close"}
+        if token and self.token:
+            sent["Authorization"] = f"Bearer {self.token}"
+        if body is not None and not isinstance(body, bytes | str | Iterator):
+            body = json.dumps(body)
+            sent["Content-Type"] = "application/json"
+        if isinstance(body, str):
+            body = body.encode()
+        sent.update(headers or {})
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=REQUEST_S)
+        try:
+            chunked = isinstance(body, Iterator)
+            connection.request(method, self.base + path, body, sent, encode_chunked=chunked)
+            answer = connection.getresponse()
+            content = answer.read()
+            pairs = answer.getheaders()
+            cookies = [value for name, value in pairs if name.lower() == "set-cookie"]
+            found = {name.lower(): value for name, value in pairs}
+            return Answer(answer.status, found, content, cookies)
+        finally:
+            connection.close()
+
+    def get(self, path: str, **headers: str) -> Answer:
+        """Send a GET; ``Accept_Language`` as a keyword is the header Accept-Language."""
+        return self.request("GET", path, headers=_header_names(headers))
+
+    def post(self, path: str, body: Any = None, **headers: str) -> Answer:
+        """Send a POST; see ``get`` and ``request``."""
+        return self.request("POST", path, body, _header_names(headers))
+
+    def send(self, agent_id: str, event_type: str = "tool_execute", **fields: Any) -> Answer:
+        """Report one event; the test fails unless it is taken."""
+        event = {"agent_id": agent_id, "event_type": event_type, **fields}
+        answer = self.post("/api/events", event)
+        assert answer.status == 200, answer.text
+        return answer
+
+    def presence(self) -> dict[str, dict[str, Any]]:
+        """Return every agent's presence by agent_id."""
+        return {agent["agent_id"]: agent for agent in self.get("/api/presence").json()["agents"]}
+
+
+def _header_names(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+def clean_environ(home: Path, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return an environment for a process that must touch only ``home``."""
+    foreign = ("CLAUDE_CONFIG_DIR", "CODEX_HOME")
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("HTMLGRAPH_") and name not in foreign
+    }
+    # The agents of whoever runs the tests are not part of them.
+    own = {"HTMLGRAPH_HOME": str(home), "HOME": str(home), "USERPROFILE": str(home)}
+    return {**kept, **own, "PYTHONUNBUFFERED": "1", **(environ or {})}
+
+
+@contextmanager
+def running(
+    home: Path, *flags: str, command: str = "serve", environ: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """Run a server, stop it at the end and check that its log has no fault."""
+    server = Server(home, *flags, command=command, environ=environ)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+    server.check_log()

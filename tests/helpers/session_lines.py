@@ -1,0 +1,69 @@
+"""Lines of session files for tests: recorded ones, and made ones of each format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from htmlgraph_nb.coding_agents.session import SessionReader, supersedes
+from htmlgraph_nb.core.model import TOKEN_FIELDS, Event
+from tests.helpers.paths import ROOT
+
+PAYLOADS = ROOT / "tests/payloads" / "sessions"
+CONTENT = "never-keep-this"
+SESSION = "0b9d6f4e-3d52-4a7c-9f10-5a1c2e8b7d66"
+MAIN = "claude-0b9d6f4e"
+START = datetime(2026, 5, 30, 17, 0, 0, tzinfo=UTC)
+
+
+def at(seconds: float) -> str:
+    """Return the time so many seconds after START as the agents write it."""
+    moment = START + timedelta(seconds=seconds)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def line(record: dict[str, Any]) -> bytes:
+    """Return a record as a line of a session file."""
+    return json.dumps(record, separators=(",", ":")).encode()
+
+
+def lines_of(path: Path) -> list[bytes]:
+    """Return the lines of a recorded file."""
+    return path.read_bytes().splitlines()
+
+
+def read(reader: SessionReader, lines: Iterable[bytes]) -> list[Event]:
+    """Return all events of a file."""
+    found = [event for one in lines for event in reader.feed(one)]
+    return found + reader.finish()
+
+
+def once(events: Iterable[Event]) -> list[Event]:
+    """Return each event once, an answer with its final counts."""
+    kept: dict[str, Event] = {}
+    for place, event in enumerate(events):
+        key = event.event_id or f"#{place}"
+        if key not in kept or supersedes(event, kept[key]):
+            kept[key] = event
+    return list(kept.values())
+
+
+def tokens(events: Iterable[Event]) -> tuple[int, ...]:
+    """Return the sums of the five kinds over the answers, each once."""
+    answers = [event for event in once(events) if event.event_type == "completion"]
+    return tuple(sum(getattr(event, name) or 0 for event in answers) for name in TOKEN_FIELDS)
+
+
+def kinds(events: Iterable[Event]) -> list[str]:
+    """Return the event types in order."""
+    return [event.event_type for event in events]
+
+
+def check(events: Iterable[Event]) -> None:
+    """Assert that the server would take the events, and that no content is in them."""
+    for event in events:
+        assert event.checked() == event
+        assert CONTENT not in json.dumps(event.to_dict())

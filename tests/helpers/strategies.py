@@ -1,0 +1,130 @@
+"""Hypothesis strategies for the values of the pure core."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+
+from htmlgraph_nb.core.model import AgentPresence, Event, PresenceStatus
+from htmlgraph_nb.core.reducer import MEANINGFUL
+from htmlgraph_nb.core.validation import MAX_INTEGER
+
+T0 = datetime(2025, 1, 14, 14, 50, 30, tzinfo=UTC)
+"""Where the tests' time begins."""
+
+
+def at(seconds: float) -> datetime:
+    """Return the moment ``seconds`` after T0."""
+    return T0 + timedelta(seconds=seconds)
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(categories=None), max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+"""What a JSON parser can return, lone surrogates, NaN and huge numbers included."""
+
+storable = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+_ascii = st.characters(codec="ascii", exclude_characters="\0")
+names = st.text(_ascii, min_size=1, max_size=20) | st.text(storable, min_size=1, max_size=20)
+counts = st.integers(0, MAX_INTEGER)
+dollars = st.floats(0, 1e6)
+moments = st.datetimes(datetime(2000, 1, 2), datetime(2199, 12, 30), timezones=st.just(UTC))
+extras = st.dictionaries(
+    st.text(storable, max_size=8),
+    st.none() | st.booleans() | counts | st.text(storable, max_size=8) | st.lists(counts),
+    max_size=3,
+)
+
+
+def _optional(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.none() | values
+
+
+events = st.builds(
+    Event,
+    agent_id=names,
+    event_type=st.sampled_from(sorted(MEANINGFUL)) | names,
+    timestamp=_optional(moments),
+    **dict.fromkeys(
+        "event_id session_id tool_name tool_use_id feature_id model parent_agent_id project host "
+        "source".split(),
+        _optional(names),
+    ),
+    status=st.sampled_from([None, "ok", "error"]),
+    **dict.fromkeys(
+        "input_tokens cache_read_tokens cache_write_5m_tokens cache_write_1h_tokens output_tokens "
+        "cost_tokens duration_ms".split(),
+        _optional(counts),
+    ),
+    cost_usd=_optional(dollars),
+    extra=_optional(extras),
+)
+"""Events with any field set or absent."""
+
+presences = st.builds(
+    AgentPresence,
+    agent_id=names,
+    status=st.sampled_from(PresenceStatus),
+    **dict.fromkeys(
+        "current_feature_id last_tool_name session_id reason model project host "
+        "parent_agent_id".split(),
+        _optional(names),
+    ),
+    last_activity=moments,
+    total_tools_executed=counts,
+    total_cost_tokens=counts,
+    detail=st.sampled_from(["working", "tool", "waiting_permission", "done", "unknown"]),
+    since=_optional(moments),
+    attention=st.booleans(),
+    cost_usd=_optional(dollars),
+    total_errors=counts,
+    seq=counts,
+)
+"""Presences with any field set or absent."""
+
+_details = st.fixed_dictionaries(
+    {
+        "event_type": st.sampled_from([*sorted(MEANINGFUL - {"forget"}), "activity"]),
+        "tool_name": st.sampled_from([None, "Bash", "Edit"]),
+        "tool_use_id": st.sampled_from([None, "t1", "t2"]),
+        "extra": st.sampled_from(
+            [
+                None,
+                {"background_tasks": 2},
+                {"asks": "plan"},
+                {"asks": "input"},
+                {"question": True},
+                {"task_id": "b1"},
+                {"background_tasks": 0},
+                {"child_agent_id": "child-1"},
+                {"child_agent_id": "child-2"},
+                {"notification_type": "permission_prompt"},
+                {"notification_type": "idle_prompt"},
+                {"notification_type": "agent_needs_input"},
+                {"notification_type": "auth_success"},
+            ]
+        ),
+        "input_tokens": st.sampled_from([None, 7, 1000]),
+        "cost_usd": st.sampled_from([None, 0.25, 1.5]),
+    }
+)
+
+
+@st.composite
+def histories(draw: st.DrawFn, max_size: int = 12, agent_id: str = "claude-1") -> list[Event]:
+    """Draw what one agent reports of one session: distinct times, in their order."""
+    rows = draw(st.lists(_details, min_size=1, max_size=max_size))
+    steps = draw(st.lists(st.integers(1, 400_000_000), min_size=len(rows), max_size=len(rows)))
+    moment, found = T0, []
+    for row, step in zip(rows, steps, strict=True):
+        moment += timedelta(microseconds=step)
+        found.append(Event(agent_id=agent_id, session_id="s1", timestamp=moment, **row))
+    return found

@@ -1,0 +1,269 @@
+"""Exports: the same history in files, by day and in one, whatever interrupts their writing."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from unittest.mock import DEFAULT, Mock, patch
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from htmlgraph_nb import PresenceManager, load_history
+from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.errors import ConfigError, StoreDamaged, StoreUnavailable
+from htmlgraph_nb.history import export_folder as folder_module
+from htmlgraph_nb.history.export import export_history
+from htmlgraph_nb.history.load import iter_history
+from htmlgraph_nb.storage.columnar.sealing import seal
+from htmlgraph_nb.storage.query import HistoryQuery
+from tests.helpers.server_process import Server
+from tests.integration.history.test_load import START, calm, dtypes
+
+
+def fill(path: str, n_rows: int, first: int = 0) -> None:
+    """Append events over days, now and then one that came late."""
+    with PresenceManager(path) as manager:
+        manager.ingest(
+            [
+                Event(
+                    agent_id=f"agent-{n % 3}",
+                    event_type="tool_execute",
+                    timestamp=START + timedelta(hours=n - (30 if n % 17 == 0 else 0)),
+                    tool_name=("Bash", "Edit", None)[n % 3],
+                    event_id=f"e-{n}",
+                    input_tokens=n if n % 4 else None,
+                    cost_usd=n / 8 if n % 5 else None,
+                    extra={"n": n, "text": 'ä,"\n'} if n % 7 == 0 else None,
+                )
+                for n in range(first, first + n_rows)
+            ]
+        )
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """A database with events of eight days, a part of them sealed."""
+    name = str(tmp_path / "h.db")
+    fill(name, 180)
+    seal(name, segment_rows=50)
+    return name
+
+
+def parts(folder: Path) -> list[str]:
+    """The files of an export, by their names inside of it."""
+    return sorted(str(file.relative_to(folder)) for file in folder.rglob("*.parquet"))
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "out.arrow", "out.feather", "out"])
+def test_an_export_is_loaded_like_the_database(path: str, tmp_path: Path, name: str) -> None:
+    """Rows, dtypes and categories are equal, whole and in part."""
+    target = tmp_path / "new" / name
+    done = export_history(target, path, step_rows=70)
+    assert (done.n_rows, done.last_seq) == (180, 180)
+    pd.testing.assert_frame_equal(load_history(target), load_history(path))
+    for question in (
+        {"agents": ["agent-1", "nobody"], "columns": ["timestamp", "tool_name"]},
+        {"since": START + timedelta(days=3), "until": START + timedelta(days=4)},
+        {"tools": "Bash", "limit": 7},
+        {"sessions": "none"},
+        {"columns": []},
+    ):
+        expected = load_history(path, **question)
+        found = load_history(target, **question)
+        pd.testing.assert_frame_equal(found, expected)
+        assert dtypes(found) == dtypes(expected)
+
+
+def test_a_folder_is_partitioned_by_day(path: str, tmp_path: Path) -> None:
+    """Hive style, by the UTC day of the event; polars reads it with its day."""
+    export_history(tmp_path / "out", path, step_rows=100)
+    names = parts(tmp_path / "out")
+    assert names[0] == "day=2026-01-13/part-000000000000001.parquet"
+    frame = pl.read_parquet(f"{tmp_path}/out/**/*.parquet", hive_partitioning=True)
+    assert frame["seq"].sort().to_list() == list(range(1, 181))
+    days = frame["timestamp"].dt.strftime("%Y-%m-%d")
+    assert (days == frame["day"].cast(pl.String)).all()
+    assert frame.schema["timestamp"] == pl.Datetime("us", "UTC")
+
+
+def test_one_file_is_read_by_others(path: str, tmp_path: Path) -> None:
+    """Parquet and Arrow by polars, CSV by anybody."""
+    seqs = list(range(1, 181))
+    export_history(tmp_path / "a.parquet", path)
+    assert pl.read_parquet(tmp_path / "a.parquet")["seq"].to_list() == seqs
+    export_history(tmp_path / "a.arrow", path)
+    assert pl.read_ipc(tmp_path / "a.arrow")["seq"].to_list() == seqs
+    export_history(tmp_path / "a.csv", path)
+    export_history(tmp_path / "a.csv.gz", path)
+    plain = (tmp_path / "a.csv").read_bytes()
+    assert gzip.decompress((tmp_path / "a.csv.gz").read_bytes()) == plain
+    rows = list(csv.DictReader(plain.decode().splitlines(keepends=True)))
+    assert rows[8]["timestamp"] == "2026-01-14T22:50:00.000000Z"
+    assert (rows[7]["input_tokens"], rows[8]["input_tokens"]) == ("7", "")
+    assert json.loads(rows[7]["extra"]) == {"n": 7, "text": 'ä,"\n'}
+    assert not [file for file in tmp_path.iterdir() if file.name.endswith(".part")]
+
+
+def test_an_export_goes_on_where_it_ended(path: str, tmp_path: Path) -> None:
+    """Only new rows are written."""
+    out = tmp_path / "out"
+    assert export_history(out, path).n_rows == 180
+    assert export_history(out, path).n_rows == 0
+    fill(path, 40, 180)
+    again = export_history(out, path)
+    assert (again.n_rows, again.last_seq) == (40, 220)
+    pd.testing.assert_frame_equal(load_history(out), load_history(path))
+
+
+@settings(max_examples=15)
+@given(break_after=st.lists(st.integers(0, 25), min_size=1, max_size=6), step=st.integers(20, 90))
+def test_an_interrupted_export_has_no_row_twice(
+    tmp_path_factory: pytest.TempPathFactory, break_after: list[int], step: int
+) -> None:
+    """Wherever it was cut off: the next one completes it."""
+    folder = tmp_path_factory.mktemp("export")
+    path, out = str(folder / "h.db"), folder / "out"
+    fill(path, 180)
+    for n_left in break_after:
+        outcomes = [DEFAULT] * n_left + [KeyboardInterrupt] * 1_000
+        replacing = Mock(wraps=os.replace, side_effect=[*outcomes])
+        with patch.object(folder_module.os, "replace", replacing), suppress(KeyboardInterrupt):
+            export_history(out, path, step_rows=step)
+    export_history(out, path, step_rows=step)
+    frame = load_history(out)
+    assert frame["seq"].tolist() == list(range(1, 181))
+    assert not list(out.rglob("*.part"))
+
+
+def test_another_question_is_refused(path: str, tmp_path: Path) -> None:
+    """What a folder has must be what is asked for; a later beginning is the first one's."""
+    out = tmp_path / "out"
+    since = START + timedelta(hours=50)
+    query = HistoryQuery(agents=["agent-1"], columns=("agent_id",), since=since)
+    n_rows = export_history(out, path, query=query).n_rows
+    assert list(load_history(out, columns=["timestamp", "seq", "agent_id"])["seq"][:1]) > [50]
+    with pytest.raises(ConfigError, match="another question"):
+        export_history(out, path)
+    with pytest.raises(ConfigError, match="another question"):
+        export_history(out, path, query=HistoryQuery(agents=["agent-1"], columns=("agent_id",)))
+    fill(path, 30, 180)
+    later = HistoryQuery(
+        agents=["agent-1"], columns=("agent_id",), since=since + timedelta(days=900)
+    )
+    assert export_history(out, path, query=later).n_rows == 10
+    assert len(load_history(out, columns=["agent_id"])) == n_rows + 10
+    with pytest.raises(StoreDamaged, match="lacks the columns event_type"):
+        load_history(out, columns=["event_type"])
+
+
+def test_what_is_no_place_for_an_export_is_left_alone(path: str, tmp_path: Path) -> None:
+    """A folder with other files, a file in the way, an export as the source, a broken note."""
+    other = tmp_path / "other"
+    (other / "day=2025-01-01").mkdir(parents=True)
+    (other / "day=2025-01-01" / "part-000000000000001.parquet").write_bytes(b"mine")
+    with pytest.raises(ConfigError, match="has files and no export"):
+        export_history(other, path)
+    assert parts(other)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreUnavailable, match="cannot write"):
+        export_history(tmp_path / "file", path)
+    with pytest.raises(StoreUnavailable, match="cannot write"):
+        export_history(tmp_path / "file" / "a.parquet", path)
+    export_history(tmp_path / "a.parquet", path)
+    with pytest.raises(ConfigError, match="is an export itself"):
+        export_history(tmp_path / "b.parquet", tmp_path / "a.parquet")
+    out = tmp_path / "out"
+    export_history(out, path)
+    (out / "_progress.json").write_text("{")
+    with pytest.raises(StoreDamaged, match="is not readable"):
+        export_history(out, path)
+
+
+def test_sources_that_are_no_history(tmp_path: Path) -> None:
+    """Parquet files of something else, and a folder without any."""
+    pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "a.parquet")
+    with pytest.raises(StoreDamaged, match="lacks the columns seq, timestamp"):
+        load_history(tmp_path / "a.parquet")
+    (tmp_path / "b.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(StoreDamaged, match="cannot be read as Parquet"):
+        load_history(tmp_path / "b.parquet")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StoreUnavailable, match=r"without \.parquet or \.arrow files"):
+        load_history(tmp_path / "empty")
+
+
+def test_files_of_other_programs_are_typed_alike(path: str, tmp_path: Path) -> None:
+    """polars writes plain text and no categories; the frame is the same."""
+    export_history(tmp_path / "a.parquet", path)
+    frame = pl.read_parquet(tmp_path / "a.parquet")
+    plain = frame.with_columns(pl.col(pl.Categorical).cast(pl.String))
+    plain.with_columns(pl.col("timestamp").cast(pl.Datetime("ns", "UTC"))).write_parquet(
+        tmp_path / "b.parquet"
+    )
+    pd.testing.assert_frame_equal(load_history(tmp_path / "b.parquet"), load_history(path))
+    recent = {"since": START + timedelta(days=2), "agents": "agent-2"}
+    expected = load_history(path, **recent)
+    pd.testing.assert_frame_equal(load_history(tmp_path / "b.parquet", **recent), expected)
+
+
+def test_an_empty_history_is_exported(tmp_path: Path) -> None:
+    """A file with the columns; a folder that waits for its first row."""
+    path = str(tmp_path / "h.db")
+    PresenceManager(path).close()
+    export_history(tmp_path / "a.parquet", path)
+    pd.testing.assert_frame_equal(load_history(tmp_path / "a.parquet"), load_history(path))
+    assert export_history(tmp_path / "out", path).last_seq == 0
+    fill(path, 3)
+    assert export_history(tmp_path / "out", path).n_rows == 3
+
+
+@calm
+def test_a_server_is_exported(server: Server, tmp_path: Path) -> None:
+    """As its file is."""
+    fill(str(server.db), 100)
+    assert export_history(tmp_path / "out", server.url, step_rows=30).n_rows == 100
+    assert export_history(tmp_path / "out", server.url, step_rows=30).n_rows == 0
+    fill(str(server.db), 20, 100)
+    assert export_history(tmp_path / "out", server.url, step_rows=30).n_rows == 20
+    pd.testing.assert_frame_equal(load_history(tmp_path / "out"), load_history(server.db))
+
+
+@pytest.mark.parametrize("kind", ["h.db", "a.parquet", "out"])
+@pytest.mark.parametrize("chunk_rows", [1, 50, 64, 1_000])
+def test_chunks_put_together_are_the_history(
+    path: str, tmp_path: Path, kind: str, chunk_rows: int
+) -> None:
+    """Of the wanted size, from each kind of source, with and without a limit."""
+    if kind != "h.db":
+        export_history(tmp_path / kind, path)
+    limit = 30 if chunk_rows == 1 else 170
+    chunks = list(iter_history(tmp_path / kind, chunk_rows=chunk_rows, limit=limit))
+    assert [len(chunk) for chunk in chunks[:-1]] == [chunk_rows] * (len(chunks) - 1)
+    assert sum(map(len, chunks)) == limit
+    assert all(dtypes(chunk) == dtypes(load_history(path)) for chunk in chunks[:3])
+    if kind != "out":
+        seqs = pd.concat([chunk["seq"] for chunk in chunks], ignore_index=True)
+        assert seqs.tolist() == list(range(1, limit + 1))
+
+
+def test_an_arrow_file_can_have_many_batches(tmp_path: Path) -> None:
+    """With other texts in each."""
+    path = str(tmp_path / "h.db")
+    with PresenceManager(path) as manager:
+        for n in range(60):
+            manager.ingest([Event(agent_id=f"agent-{n}", event_type="prompt")])
+    seal(path, segment_rows=10)
+    export_history(tmp_path / "a.arrow", path)
+    with pa.ipc.open_file(str(tmp_path / "a.arrow")) as reader:
+        assert reader.num_record_batches == 6
+    assert load_history(tmp_path / "a.arrow")["agent_id"].nunique() == 60

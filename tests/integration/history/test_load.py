@@ -1,0 +1,265 @@
+"""load_history and load_presence: the same typed frames from a file and from its server."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from htmlgraph_nb import PresenceManager, load_history, load_presence
+from htmlgraph_nb.client.discovery import candidates
+from htmlgraph_nb.client.rest import Rest
+from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.errors import InvalidEvent, ServerNotFound, StoreDamaged, StoreUnavailable
+from htmlgraph_nb.history.load import HISTORY_DTYPES, PRESENCE_DTYPES, iter_history, presence_frame
+from tests.helpers.server_process import Server
+from tests.helpers.wait import wait_until
+
+START = datetime(2026, 1, 14, 14, 50, tzinfo=UTC)
+CALM = ("--idle-timeout", "0", "--offline-timeout", "0", "--forget-after", "0")
+"""Flags of a server that adds no events of its own to those that are so long past."""
+calm = pytest.mark.parametrize("server", [CALM], indirect=True)
+
+
+def example_events() -> list[Event]:
+    """Events of three agents over an hour, each kind of field used and left out."""
+    return [
+        Event(
+            agent_id=f"agent-{number % 3}",
+            event_type="tool_execute" if number % 2 else "completion",
+            timestamp=START + timedelta(minutes=number),
+            event_id=f"e-{number}" if number % 4 else None,
+            session_id=f"s-{number % 2}",
+            tool_name=("Bash", "Edit", "Read")[number % 3] if number % 2 else None,
+            feature_id="feat-1" if number < 30 else None,
+            model="claude-opus-4-5",
+            status=("ok", "error")[number % 7 == 0] if number % 2 else None,
+            input_tokens=number if number % 5 else None,
+            output_tokens=number * 2 if number % 5 else None,
+            cost_usd=0.25 if number % 10 == 0 else None,
+            duration_ms=number * 10 if number % 2 else None,
+            extra={"n": number, "text": "ä<b>\u2028"} if number % 6 == 0 else None,
+        )
+        for number in range(60)
+    ]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    """A database file with the example events."""
+    path = str(tmp_path / "h.db")
+    with PresenceManager(path) as manager:
+        manager.ingest(example_events())
+    return path
+
+
+def dtypes(frame: pd.DataFrame) -> dict[str, str]:
+    """The dtypes of a frame by column."""
+    return {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
+
+
+def test_dtypes_are_as_documented(file: str) -> None:
+    """Each column has the documented dtype, with rows and without."""
+    frame = load_history(file)
+    assert dtypes(frame) == {name: HISTORY_DTYPES[name] for name in frame.columns}
+    assert set(frame.columns) == set(HISTORY_DTYPES)
+    none = load_history(file, agents="nobody")
+    assert len(none) == 0
+    assert dtypes(none) == dtypes(frame)
+
+
+def test_values_are_those_that_were_sent(file: str) -> None:
+    """Times, counts, texts and gaps come back as they were given."""
+    frame = load_history(file)
+    sent = example_events()
+    assert frame["seq"].tolist() == list(range(1, 61))
+    assert frame["timestamp"].tolist() == [pd.Timestamp(event.timestamp) for event in sent]
+    for name in ("agent_id", "session_id", "tool_name", "status", "duration_ms", "input_tokens"):
+        got = [None if pd.isna(value) else value for value in frame[name]]
+        assert got == [getattr(event, name) for event in sent], name
+    totals = [event.total_tokens if event.input_tokens is not None else None for event in sent]
+    assert [None if pd.isna(v) else v for v in frame["cost_tokens"]] == totals
+
+
+@calm
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ({"agents": "agent-1"}, lambda e: e.agent_id == "agent-1"),
+        ({"agents": ["agent-1", "agent-2"]}, lambda e: e.agent_id != "agent-0"),
+        ({"tools": ["Bash"]}, lambda e: e.tool_name == "Bash"),
+        ({"sessions": "s-0", "event_types": "completion"}, lambda e: e.session_id == "s-0"),
+        ({"features": "feat-1"}, lambda e: e.feature_id == "feat-1"),
+        ({"since": "2026-01-14T15:00:00Z"}, lambda e: e.timestamp >= START + timedelta(minutes=10)),
+        (
+            {"until": START + timedelta(minutes=10)},
+            lambda e: e.timestamp < START + timedelta(0, 600),
+        ),
+        ({"since": pd.Timestamp(START), "limit": 60}, lambda e: True),
+        ({"agents": "'; DROP TABLE events; --"}, lambda e: False),
+    ],
+)
+def test_questions_select_the_same_rows_from_file_and_server(
+    server: Server, question: dict[str, Any], expected: Any
+) -> None:
+    """Each filter selects exactly its events, alike from both sources."""
+    with PresenceManager(str(server.db)) as manager:
+        manager.ingest(example_events())
+    from_file = load_history(server.db, **question)
+    from_server = load_history(server.url, **question)
+    pd.testing.assert_frame_equal(from_file, from_server)
+    wanted = [number + 1 for number, event in enumerate(example_events()) if expected(event)]
+    assert from_file["seq"].tolist() == wanted
+
+
+def test_columns_and_limit(file: str) -> None:
+    """Only the wanted columns, in the wanted order, and at most so many rows."""
+    frame = load_history(file, columns=["tool_name", "timestamp"], limit=5)
+    assert list(frame.columns) == ["tool_name", "timestamp"]
+    assert len(frame) == 5
+
+
+@calm
+def test_more_rows_than_a_page_come_from_a_server(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A history longer than a page of JSON is read to its end, and a limit across pages holds."""
+    monkeypatch.setattr("htmlgraph_nb.client.rest.PAGE_EVENTS", 7)
+    with PresenceManager(str(server.db)) as manager:
+        manager.ingest(example_events())
+    rest = Rest(lambda: candidates(server.url, None))
+    assert [event["seq"] for event in rest.history([])] == list(range(1, 61))
+    assert [event["seq"] for event in rest.history([], 20)] == list(range(1, 21))
+    assert load_history(server.url, limit=20)["seq"].tolist() == list(range(1, 21))
+
+
+def test_recent_times_in_words(tmp_path: Path) -> None:
+    """``"2h"``, a Timedelta, today and yesterday are counted from now."""
+    path = str(tmp_path / "h.db")
+    now = datetime.now(UTC)
+    with PresenceManager(path) as manager:
+        for hours in (100, 1, 0):
+            manager.ingest([Event(agent_id="a", timestamp=now - timedelta(hours=hours))])
+    assert len(load_history(path, since="2h")) == 2
+    assert len(load_history(path, since="0d2h")) == 2
+    assert len(load_history(path, since="1w")) == len(load_history(path, since="7 days"))
+    assert len(load_history(path, since=pd.Timedelta("30min"))) == 1
+    assert len(load_history(path, since="yesterday")) == 2
+    assert len(load_history(path, until="today")) in (1, 2)
+
+
+@pytest.mark.parametrize("since", ["tomorrow-ish", "2025-99-99", ""])
+def test_an_unreadable_time_is_refused(file: str, since: str) -> None:
+    """The error names what was seen and what is expected."""
+    with pytest.raises(InvalidEvent, match=r"since is .*expected an ISO time"):
+        load_history(file, since=since)
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ({"limit": -1}, "limit is integer -1, expected a whole number from 0"),
+        ({"limit": 1.5}, "limit is number 1.5, expected"),
+        ({"limit": True}, "limit is true, expected"),
+        ({"columns": "tool"}, "unknown column 'tool', expected some of seq"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(file: str, question: dict[str, Any], words: str) -> None:
+    """The error names what was seen and what is expected."""
+    with pytest.raises(InvalidEvent, match=words):
+        load_history(file, **question)
+    with pytest.raises(InvalidEvent, match="chunk_rows is integer 0, expected"):
+        next(iter_history(file, chunk_rows=0))
+
+
+def test_columns_as_they_were_asked(file: str) -> None:
+    """One name, none, one twice; rows are counted all the same."""
+    assert list(load_history(file, columns="agent_id").columns) == ["agent_id"]
+    assert load_history(file, columns=[]).shape == (60, 0)
+    assert load_history(file, columns=["seq", "model", "seq"]).shape == (60, 3)
+    assert len(load_history(file, limit=0)) == 0
+    assert len(load_history(file, limit=np.int64(3))) == 3
+
+
+def test_a_frame_knows_its_source(file: str) -> None:
+    """As it was given; chunks too."""
+    assert load_history(file).attrs == {"source": file}
+    assert load_history(Path(file), columns="seq").attrs == {"source": file}
+    assert next(iter_history(file)).attrs == {"source": file}
+
+
+def test_categories_are_those_that_occur_sorted(file: str) -> None:
+    """Whatever was left out by a filter or a limit."""
+    frame = load_history(file)
+    assert frame["agent_id"].cat.categories.tolist() == ["agent-0", "agent-1", "agent-2"]
+    assert not frame["agent_id"].cat.ordered
+    part = load_history(file, agents=["agent-2", "agent-0"], limit=2)
+    assert part["agent_id"].cat.categories.tolist() == ["agent-0", "agent-2"]
+    assert load_history(file, agents="none")["agent_id"].cat.categories.tolist() == []
+
+
+def test_a_bar_is_shown_when_it_is_wanted_or_late(
+    file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, never, or from the first second on."""
+    load_history(file)
+    load_history(file, progress=False)
+    assert capsys.readouterr().err == ""
+    load_history(file, progress=True)
+    assert "history: 100%" in capsys.readouterr().err
+    monkeypatch.setattr("htmlgraph_nb.history.load._BAR_AFTER_S", -1.0)
+    load_history(file)
+    assert "history: " in capsys.readouterr().err
+    list(iter_history(file, progress=True, chunk_rows=7))
+    assert "60.0/60.0" in capsys.readouterr().err
+    load_history(file, progress=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_an_unknown_column_is_refused(file: str) -> None:
+    """The error names the columns that exist."""
+    with pytest.raises(InvalidEvent, match="unknown column 'tool', expected some of seq"):
+        load_history(file, columns=["tool"])
+
+
+@calm
+def test_presence_is_alike_from_file_and_server(server: Server) -> None:
+    """load_presence gives the same typed frame from both sources."""
+    with PresenceManager(str(server.db)) as manager:
+        manager.ingest(example_events())
+        manager.update_presence("waits", {"event_type": "permission_request", "tool_name": "Bash"})
+    frame = load_presence(server.db)
+    assert dtypes(frame) == {name: PRESENCE_DTYPES[name] for name in frame.columns}
+    assert frame.set_index("agent_id").loc["waits", "attention"]
+    wait_until(lambda: len(load_presence(server.url)) == len(frame), "the server saw the file")
+    other = load_presence(server.url).sort_values("agent_id", ignore_index=True)
+    pd.testing.assert_frame_equal(frame, other)
+    assert dtypes(presence_frame([])) == dtypes(frame)
+
+
+def test_missing_damaged_and_absent_sources(tmp_path: Path) -> None:
+    """Each kind of bad source has its own error, and a file is left as it was."""
+    with pytest.raises(StoreUnavailable, match="there is no database"):
+        load_history(tmp_path / "none.db")
+    garbage = tmp_path / "garbage.db"
+    garbage.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(StoreDamaged, match="not a sound database"):
+        load_history(garbage)
+    assert garbage.read_bytes() == b"not a database at all" * 100
+    with pytest.raises(ServerNotFound, match="htmlgraph-nb serve"):
+        load_history("http://127.0.0.1:9")
+
+
+def test_no_source_means_the_default_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a source and a server the default file is read."""
+    monkeypatch.setenv("HTMLGRAPH_HOME", str(tmp_path))
+    monkeypatch.delenv("HTMLGRAPH_URL", raising=False)
+    monkeypatch.delenv("HTMLGRAPH_DB", raising=False)
+    with PresenceManager() as manager:
+        manager.update_presence("a", "tool_execute")
+    assert load_history()["agent_id"].tolist() == ["a"]
+    assert load_presence()["agent_id"].tolist() == ["a"]

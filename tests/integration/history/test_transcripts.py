@@ -1,0 +1,327 @@
+"""Session files on disk as a frame: recorded ones beside another program's totals, and odd ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from htmlgraph_nb import load_transcripts
+from htmlgraph_nb.errors import InvalidEvent
+from htmlgraph_nb.history.load import HISTORY_DTYPES
+from htmlgraph_nb.ingest.session_files import (
+    MAX_LINE_BYTES,
+    SessionFile,
+    SessionTail,
+    find_sessions,
+)
+from tests.helpers.session_lines import CONTENT, PAYLOADS, SESSION, START, at, line
+
+TOTALS = json.loads((PAYLOADS / "ccusage.json").read_text())
+
+
+def load(path: Path, **options: Any) -> pd.DataFrame:
+    """Return the frame of a folder, without a bar."""
+    return load_transcripts(path, progress=False, **options)
+
+
+def answer(key: str, output: int, second: float = 0, session: str = SESSION) -> bytes:
+    """Return the line of an answer of Claude Code."""
+    usage = {"input_tokens": 2, "output_tokens": output}
+    message = {"id": key, "model": "claude-opus-4-8", "usage": usage, "content": CONTENT}
+    common = {"type": "assistant", "sessionId": session, "timestamp": at(second)}
+    return line({**common, "message": message}) + b"\n"
+
+
+def totals(frame: pd.DataFrame) -> dict[str, list[int]]:
+    """Return uncached input, output, cache read and cache write tokens by model."""
+    answers = frame[frame["event_type"] == "completion"].copy()
+    answers["written"] = answers["cache_write_5m_tokens"] + answers["cache_write_1h_tokens"]
+    names = ["input_tokens", "output_tokens", "cache_read_tokens", "written"]
+    sums = answers.groupby("model", observed=True)[names].sum()
+    return {
+        str(model): [int(n) for n in row]
+        for model, row in zip(sums.index, sums.to_numpy(), strict=True)
+    }
+
+
+@pytest.mark.parametrize("agent", ["claude", "codex", "gemini"])
+def test_totals_are_those_of_ccusage(agent: str) -> None:
+    """Totals by model equal those of another program for the same files, to the token."""
+    frame = load(PAYLOADS, agent=agent)
+    found, expected = totals(frame), TOTALS[agent]
+    if agent == "gemini":
+        # There the thoughts are in the total only.
+        told = frame.loc[frame["event_type"] == "completion", ["model", "extra"]].dropna()
+        for model, extra in told.itertuples(index=False):
+            found[model][1] -= json.loads(extra).get("reasoning_tokens", 0)
+    assert found == expected["models"]
+    kinds = [name for name in HISTORY_DTYPES if name.endswith("_tokens") and name != "cost_tokens"]
+    assert int(frame[kinds].sum().sum()) == expected["total"]
+
+
+def test_all_agents_at_once() -> None:
+    """Whose a file is, is told by its content."""
+    frame = load(PAYLOADS)
+    assert set(frame["source"]) == {"claude-session", "codex-session", "gemini-session"}
+    assert frame.attrs["files"] == 16
+    assert frame.attrs["skipped"] == []
+    assert frame.attrs["broken_lines"] == 0
+
+
+def test_frame_is_that_of_history() -> None:
+    """Columns, dtypes and order are those of load_history."""
+    frame = load(PAYLOADS)
+    assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == HISTORY_DTYPES
+    assert list(frame["seq"]) == list(range(1, len(frame) + 1))
+    assert frame["timestamp"].is_monotonic_increasing
+    assert not frame["event_id"].duplicated().any()
+    assert CONTENT not in frame.to_csv()
+
+
+def test_no_sessions(tmp_path: Path) -> None:
+    """A folder without sessions gives an empty frame with all columns and dtypes."""
+    frame = load(tmp_path)
+    assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == HISTORY_DTYPES
+    assert len(frame) == frame.attrs["files"] == 0
+
+
+def test_subagents_are_children() -> None:
+    """The subagent's file gives an agent of its own whose parent is the session's."""
+    frame = load(PAYLOADS / "claude")
+    child = frame[frame["agent_id"] == "claude-a2898e3"]
+    assert set(child["parent_agent_id"]) == {"claude-4d5611e5"}
+    assert (child["event_type"] == "completion").sum() == 12
+    parents = frame[frame["agent_id"] == "claude-4d5611e5"]
+    assert parents["parent_agent_id"].isna().all()
+
+
+def test_filters() -> None:
+    """Rows and columns that were asked for, and no others."""
+    whole = load(PAYLOADS)
+    some = load(PAYLOADS, event_types="tool_error", tools=["Read", "Bash"], columns=["tool_name"])
+    expected = whole[
+        whole["event_type"].eq("tool_error") & whole["tool_name"].isin(["Read", "Bash"])
+    ]
+    assert list(some["tool_name"]) == list(expected["tool_name"])
+    assert list(some.columns) == ["tool_name"]
+    assert set(some["tool_name"].cat.categories) == {"Read", "Bash"}
+    agent = load(PAYLOADS, agents="claude-a845d6c4", limit=3)
+    assert list(agent["event_type"]) == ["session_start", "prompt", "tool_start"]
+    session = str(agent["session_id"].iloc[0])
+    assert len(load(PAYLOADS, sessions=session)) == (whole["session_id"] == session).sum()
+    middle = whole["timestamp"].iloc[len(whole) // 2]
+    assert len(load(PAYLOADS, since=middle)) + len(load(PAYLOADS, until=middle)) == len(whole)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"path": "/nowhere/at/all"}, "there is no '/nowhere/at/all'; name the folder"),
+        ({"path": PAYLOADS, "agent": "cursor"}, "agent is 'cursor', expected one of claude"),
+        ({"agent": "cursor"}, "agent is 'cursor', expected one of claude"),
+        ({"path": PAYLOADS, "columns": ["cost"]}, "unknown column 'cost'"),
+        ({"path": PAYLOADS, "since": "soon"}, "since is 'soon'"),
+        ({"path": PAYLOADS, "limit": -1}, "limit is integer -1"),
+    ],
+)
+def test_wrong_arguments(options: dict[str, Any], text: str) -> None:
+    """What cannot be used is named, with what to type."""
+    with pytest.raises(InvalidEvent, match=text):
+        load_transcripts(**options)
+
+
+def test_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a path the agent's own folder is read, where its settings say that it is."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("CLAUDE_CONFIG_DIR", raising=False)
+    shutil.copytree(PAYLOADS / "claude", tmp_path / ".claude" / "projects" / "shop")
+    shutil.copytree(PAYLOADS / "codex", tmp_path / "elsewhere" / "sessions")
+    monkeypatch.setenv("CODEX_HOME", str(tmp_path / "elsewhere"))
+    assert set(load_transcripts(progress=False)["source"]) == {"claude-session"}
+    assert set(load_transcripts(agent="codex", progress=False)["source"]) == {"codex-session"}
+    assert len(load_transcripts("~/.claude", progress=False)) == len(load(PAYLOADS / "claude"))
+
+
+def test_broken_lines_are_counted_and_named(tmp_path: Path) -> None:
+    """Lines that cannot be read cost themselves alone, and are told."""
+    path = tmp_path / f"{SESSION}.jsonl"
+    path.write_bytes(
+        answer("m1", 3)
+        + b'{"type":"assist\n\n[1]\n\xff\xfe\n'
+        + answer("m2", 4)
+        + answer("m3", 5)[:80]
+    )
+    frame = load(tmp_path)
+    assert int(frame["output_tokens"].sum()) == 7
+    assert frame.attrs["broken_lines"] == 3
+    assert frame.attrs["broken"] == [f"{path}:2", f"{path}:4", f"{path}:5"]
+    assert frame.attrs["unfinished"] == [str(path)]
+
+
+def test_last_line_without_an_end_counts_when_it_is_whole(tmp_path: Path) -> None:
+    """A file may end without a newline."""
+    (tmp_path / "s.jsonl").write_bytes(answer("m1", 3) + answer("m2", 4).rstrip())
+    frame = load(tmp_path)
+    assert int(frame["output_tokens"].sum()) == 7
+    assert frame.attrs["unfinished"] == []
+
+
+def test_other_files_are_named(tmp_path: Path) -> None:
+    """Files that are no sessions are told, not read."""
+    other = tmp_path / "notes.jsonl"
+    other.write_text('{"a": 1}\n')
+    (tmp_path / "readme.md").write_text("x")
+    assert load(tmp_path).attrs["skipped"] == [str(other)]
+
+
+def test_forked_session_counts_its_copies_once(tmp_path: Path) -> None:
+    """Answers that a resumed or forked session repeats in its own file count once."""
+    first, second = (f"{digit * 8}-1111-4111-8111-111111111111" for digit in "12")
+    lines = [answer(f"m{n}", 5, n) for n in range(4)]
+    old, new = tmp_path / f"{first}.jsonl", tmp_path / f"{second}.jsonl"
+    old.write_bytes(b"".join(one.replace(SESSION.encode(), first.encode()) for one in lines))
+    copies = [one.replace(SESSION.encode(), second.encode()) for one in lines]
+    new.write_bytes(b"".join([*copies, answer("m9", 7, 9, second)]))
+    os.utime(old, (1_000, 1_000))
+    frame = load(tmp_path)
+    sums = frame.groupby("session_id", observed=True)["output_tokens"].sum()
+    assert sums.to_dict() == {first: 20, second: 7}
+
+
+def test_files_before_the_time_asked_for_are_not_read(tmp_path: Path) -> None:
+    """A file that was last written before ``since`` holds nothing of interest."""
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(answer("m1", 3))
+    os.utime(path, (1_000, 1_000))
+    assert load(tmp_path, since="2000-01-01").attrs["files"] == 0
+
+
+def test_file_that_grows_is_followed(tmp_path: Path) -> None:
+    """What is added to a file is read from where reading stopped, a half line once it is whole."""
+    path = tmp_path / f"{SESSION}.jsonl"
+    raw = b"".join(answer(f"m{n}", 5, n) for n in range(30))
+    path.write_bytes(raw[:1000])
+    (file,), _ = find_sessions(path)
+    tail, found = SessionTail(file), []
+    for end in (1000, 1001, 1500, 4000, len(raw)):
+        path.write_bytes(raw[:end])
+        found += list(tail.read())
+        assert raw[: tail.offset].endswith(b"\n")
+        assert tail.unfinished == (not raw[:end].endswith(b"\n"))
+    found += list(tail.read(final=True))
+    assert found == list(SessionTail(file).read(final=True))
+    assert sum(event.output_tokens or 0 for event in found) == 150
+    assert tail.broken == []
+
+
+def test_file_that_was_written_anew_is_read_anew(tmp_path: Path) -> None:
+    """A file that has become shorter is another one."""
+    path = tmp_path / f"{SESSION}.jsonl"
+    path.write_bytes(answer("m1", 3) + answer("m2", 3))
+    (file,), _ = find_sessions(path)
+    tail = SessionTail(file)
+    list(tail.read(final=True))
+    path.write_bytes(answer("m3", 4))
+    events = [event for event in tail.read(final=True) if event.event_type == "completion"]
+    assert [event.event_id for event in events] == ["claude:m3"]
+
+
+def test_older_gemini_file(tmp_path: Path) -> None:
+    """Gemini CLI's older files are one JSON object, written anew each time."""
+    folder = tmp_path / "shop" / "chats"
+    folder.mkdir(parents=True)
+    tokens = {"input": 10, "output": 2, "cached": 0, "thoughts": 0}
+    message = {"id": "m", "timestamp": at(1), "type": "gemini", "tokens": tokens}
+    head = {"sessionId": SESSION, "projectHash": "x", "startTime": at(0)}
+    path = folder / "session-1.json"
+    path.write_text(json.dumps({**head, "messages": [message]}, indent=2))
+    frame = load(tmp_path)
+    assert set(frame["project"]) == {"shop"}
+    assert int(frame["output_tokens"].sum()) == 2
+    (folder.parent / ".project_root").write_text("/home/user/backend\n")
+    assert set(load(tmp_path)["project"]) == {"backend"}
+    path.write_text('{"sessionId"')
+    assert load(tmp_path).attrs["skipped"] == [str(path)]
+
+
+def test_gemini_subagent_is_a_child(tmp_path: Path) -> None:
+    """A session in a folder that is named by another session is its subagent's."""
+    parent = "1c94066b-eb13-47d9-b34e-c16170440ff4"
+    folder = tmp_path / ("a" * 64) / "chats" / parent
+    folder.mkdir(parents=True)
+    head = {"sessionId": SESSION, "projectHash": "x", "startTime": at(0), "kind": "subagent"}
+    (folder / "s.jsonl").write_bytes(line(head) + b"\n")
+    (row,) = load(tmp_path).to_dict("records")
+    assert (row["event_type"], row["agent_id"]) == ("subagent_start", "gemini-1c94066b")
+    assert pd.isna(row["project"])
+
+
+def test_line_that_is_too_long_is_passed_over(tmp_path: Path) -> None:
+    """A line without end does not fill the memory, and the line after it is read."""
+    path = tmp_path / f"{SESSION}.jsonl"
+    with path.open("wb") as file:
+        file.write(answer("m1", 3) + b'{"type":"user","x":"')
+        for _ in range(3):
+            file.write(b"x" * (MAX_LINE_BYTES // 2))
+        file.write(b'"}\n' + answer("m2", 4))
+    frame = load(tmp_path)
+    assert int(frame["output_tokens"].sum()) == 7
+    assert frame.attrs["broken"] == [f"{path}:2"]
+
+
+def test_benchmark_and_tokens_run(tmp_path: Path) -> None:
+    """The benchmark's cases and the check of recorded totals work on what they are given."""
+
+    def figures(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", f"tests.benchmarks.{module}", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+
+    told = json.loads(figures("transcripts", "--megabytes", "1", "--json").stdout)
+    rows = {row["case"]: row["rows"] for row in told}
+    assert rows["lines read"] == rows["every line parsed"] > 0
+    assert rows["load_transcripts"] > 0
+    (tmp_path / "transcript.jsonl").write_bytes(answer("m1", 3))
+    recorded = {"input_tokens": 2, "output_tokens": 3}
+    (tmp_path / "tokens.json").write_text(json.dumps(recorded))
+    assert figures("tokens", str(tmp_path)).stdout.endswith("1 of 1 equal\n")
+    (tmp_path / "tokens.json").write_text(json.dumps({**recorded, "output_tokens": 4}))
+    assert figures("tokens", str(tmp_path)).returncode == 1
+
+
+def test_file_that_vanishes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is gone before it is read is told."""
+    gone = SessionFile(str(tmp_path / "gone.jsonl"), "claude", 3, START.timestamp())
+    monkeypatch.setattr("htmlgraph_nb.history.transcripts.find_sessions", lambda *_: ([gone], []))
+    assert load(tmp_path).attrs["skipped"] == [gone.path]
+
+
+def test_bar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bar that was asked for is shown, one that was not only where it takes long."""
+    (tmp_path / "s.jsonl").write_bytes(answer("m1", 3))
+    load_transcripts(tmp_path)
+    assert capsys.readouterr().err == ""
+    load_transcripts(tmp_path, progress=True)
+    assert "session files: 100%" in capsys.readouterr().err
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.binary(max_size=80) | st.just(answer("m1", 3)), max_size=6))
+def test_no_file_raises(tmp_path: Path, parts: list[bytes]) -> None:
+    """Whatever a file holds, it is read, and what is whole in it counts."""
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(b"\n" + b"\n".join(parts))
+    frame = load_transcripts(tmp_path, agent="claude", progress=False)
+    whole = answer("m1", 3) in parts and frame.attrs["files"] == 1
+    assert int(frame["output_tokens"].sum()) in ((3,) if whole else (0, 3))

@@ -1,0 +1,323 @@
+"""Past sessions are taken into the database once, beside what hooks tell, and revive nobody."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from htmlgraph_nb import load_transcripts
+from htmlgraph_nb.coding_agents.claude.hooks import events_from_hook
+from htmlgraph_nb.core.model import TOKEN_FIELDS, Event, PresenceStatus
+from htmlgraph_nb.ingest.backfill import ImportReport, import_sessions
+from htmlgraph_nb.ingest.session_files import find_sessions
+from htmlgraph_nb.presence import PresenceManager, Publication
+from tests.helpers.session_lines import MAIN, PAYLOADS, SESSION, START, at, line
+from tests.integration.server.cli.test_cli import refusal, run
+
+LATER = START + timedelta(days=30)
+CALL = "toolu_01Xk9QmVb3nT7sRfLw2cYp4D"
+
+
+def session_lines(n_answers: int = 2) -> bytes:
+    """Return a session: a prompt, a tool, answers, its end."""
+    common = {"sessionId": SESSION, "cwd": "/home/user/shop", "version": "2.1.158"}
+
+    def record(kind: str, second: float, **message: Any) -> bytes:
+        told = {**common, "type": kind, "timestamp": at(second), "uuid": f"u{second}"}
+        return line({**told, "message": message}) + b"\n"
+
+    use = {"type": "tool_use", "id": CALL, "name": "Bash", "input": {}}
+    usage = {"input_tokens": 2, "output_tokens": 5}
+    lines = [
+        record("user", 0, content="go"),
+        record("assistant", 1, id="m0", model="x", content=[use], usage=usage),
+        record("user", 2, content=[{"type": "tool_result", "tool_use_id": CALL}]),
+    ]
+    for n in range(1, n_answers):
+        end = {"model": "x", "content": [], "usage": usage, "stop_reason": "end_turn"}
+        lines.append(record("assistant", 2 + n, id=f"m{n}", **end))
+    return b"".join(lines)
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[PresenceManager]:
+    """Yield an open database at a time that the tests set."""
+    with PresenceManager(str(tmp_path / "h.db"), clock=lambda: LATER) as opened:
+        yield opened
+
+
+def take(manager: PresenceManager, folder: Path, now: datetime = LATER) -> ImportReport:
+    """Import a folder."""
+    files, _ = find_sessions(folder)
+    return import_sessions(manager, files, now)
+
+
+def query(manager: PresenceManager, text: str) -> list[tuple[Any, ...]]:
+    """Return the rows of a query to the database."""
+    with closing(sqlite3.connect(manager.db_path)) as db:
+        return db.execute(text).fetchall()
+
+
+def kinds(manager: PresenceManager) -> dict[str, int]:
+    """Return how many events of each type are stored, those of the clock left out."""
+    text = "SELECT event_type, count(*) FROM history WHERE source <> 'timer' GROUP BY 1"
+    return dict(query(manager, text))
+
+
+def write(folder: Path, text: bytes, modified: datetime = START) -> Path:
+    """Write the session file of SESSION."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{SESSION}.jsonl"
+    path.write_bytes(text)
+    os.utime(path, (modified.timestamp(), modified.timestamp()))
+    return path
+
+
+def test_totals_are_those_of_the_files(manager: PresenceManager, tmp_path: Path) -> None:
+    """What is imported adds up to what load_transcripts tells of the same files."""
+    frame = load_transcripts(PAYLOADS, progress=False)
+    report = take(manager, PAYLOADS, datetime(2030, 1, 1, tzinfo=UTC))
+    # A subagent's begin is told in its own file and in that of its parent.
+    assert (report.files, report.accepted, report.known) == (16, len(frame), 1)
+    names = ", ".join(f"sum({name})" for name in TOKEN_FIELDS)
+    (sums,) = query(manager, f"SELECT {names} FROM history")
+    assert sums == tuple(int(frame[name].sum()) for name in TOKEN_FIELDS)
+    counted = frame["event_type"].value_counts().to_dict()
+    assert kinds(manager) == {name: n for name, n in counted.items() if n}
+
+
+def test_second_import_adds_nothing(manager: PresenceManager) -> None:
+    """The same files again change nothing at all."""
+    take(manager, PAYLOADS)
+    before = manager.cursor
+    report = take(manager, PAYLOADS)
+    assert report.accepted == 0
+    assert report.known > 0
+    assert manager.cursor == before
+
+
+def test_file_that_grew_adds_what_is_new(manager: PresenceManager, tmp_path: Path) -> None:
+    """Of a session that went on only the rest is taken in."""
+    write(tmp_path / "s", session_lines(2))
+    first = take(manager, tmp_path / "s").accepted
+    write(tmp_path / "s", session_lines(4))
+    assert take(manager, tmp_path / "s").accepted == 3
+    assert kinds(manager)["completion"] == 4
+    assert kinds(manager)["stop"] == 2
+    assert first + 3 == sum(kinds(manager).values())
+
+
+def test_session_that_is_resumed_much_later(manager: PresenceManager, tmp_path: Path) -> None:
+    """What the clock said of a session in between does not keep out what comes after it."""
+    write(tmp_path / "s", session_lines(2))
+    take(manager, tmp_path / "s")
+    write(tmp_path / "s", session_lines(2) + session_lines(3).replace(b"2026-05-30", b"2026-06-02"))
+    take(manager, tmp_path / "s")
+    assert kinds(manager)["prompt"] == 1
+    assert kinds(manager)["completion"] == 3
+
+
+def test_lines_without_ids_count_once(manager: PresenceManager, tmp_path: Path) -> None:
+    """Answers that have no id are told apart by their place, and known again."""
+    usage = {"input_tokens": 2, "output_tokens": 5}
+    told = {"type": "assistant", "sessionId": SESSION, "timestamp": at(1)}
+    bare = line({**told, "message": {"model": "x", "usage": usage}}) + b"\n"
+    write(tmp_path / "s", bare * 3)
+    take(manager, tmp_path / "s")
+    take(manager, tmp_path / "s")
+    assert query(manager, "SELECT sum(output_tokens) FROM history") == [(15,)]
+
+
+def test_answer_that_may_go_on_waits(manager: PresenceManager, tmp_path: Path) -> None:
+    """While a file is written, its last answer is not counted before it is known to be whole."""
+    write(tmp_path / "s", session_lines(2), LATER)
+    take(manager, tmp_path / "s")
+    assert kinds(manager)["completion"] == 1
+    take(manager, tmp_path / "s", LATER + timedelta(hours=1))
+    assert kinds(manager)["completion"] == 2
+
+
+@pytest.mark.parametrize(
+    ("age", "status"),
+    [
+        (timedelta(seconds=20), PresenceStatus.ACTIVE),
+        (timedelta(minutes=10), PresenceStatus.IDLE),
+        (timedelta(hours=2), PresenceStatus.OFFLINE),
+        (timedelta(days=3), None),
+    ],
+)
+def test_nobody_looks_more_active_than_he_is(
+    tmp_path: Path, age: timedelta, status: PresenceStatus | None
+) -> None:
+    """An imported agent is at once what a server would call it by now, and never anything else."""
+    now = START + timedelta(seconds=1) + age
+    # Cut after the begin of its tool: were it live, it would be active.
+    text = b"".join(session_lines().splitlines(keepends=True)[:1])
+    write(tmp_path / "s", text)
+    seen: list[PresenceStatus | None] = []
+
+    def look(publication: Publication) -> None:
+        last = {change.agent_id: change.presence for change in publication.changes}
+        seen.extend(None if one is None else one.status for one in last.values())
+
+    with PresenceManager(str(tmp_path / "h.db"), clock=lambda: now) as manager:
+        manager.subscribe(look)
+        take(manager, tmp_path / "s", now)
+        presence = manager.get_agent_presence(MAIN)
+        assert (presence.status if presence else None) is status
+        assert seen == [status]
+        assert manager.tick() == []
+
+
+def test_live_agent_stays_as_it_is(manager: PresenceManager, tmp_path: Path) -> None:
+    """The past of an agent that is at work adds to its totals and to nothing else."""
+    manager.ingest([Event(agent_id=MAIN, session_id=SESSION, event_type="prompt")])
+    before = manager.get_agent_presence(MAIN)
+    write(tmp_path / "s", session_lines())
+    take(manager, tmp_path / "s")
+    after = manager.get_agent_presence(MAIN)
+    assert before is not None
+    assert after is not None
+    assert (after.status, after.detail) == (before.status, before.detail)
+    assert after.last_activity == before.last_activity
+    assert after.total_cost_tokens == 14
+
+
+def test_session_seen_by_hooks_and_by_its_file_counts_once(
+    manager: PresenceManager, tmp_path: Path
+) -> None:
+    """What hooks told is not told again; the answers, of which they tell nothing, are added."""
+    hook = {"session_id": SESSION, "tool_name": "Bash", "tool_use_id": CALL}
+    for second, name in ((0.01, "UserPromptSubmit"), (1.01, "PreToolUse"), (2.01, "PostToolUse")):
+        payload = {**hook, "hook_event_name": name, "htmlgraph": {"event_id": name}}
+        moment = START + timedelta(seconds=second)
+        manager.ingest(events_from_hook(payload, received_at=moment))
+    write(tmp_path / "s", session_lines())
+    report = take(manager, tmp_path / "s")
+    told = {"prompt": 1, "tool_start": 1, "tool_execute": 1}
+    assert kinds(manager) == {"session_start": 1, **told, "completion": 2, "stop": 1}
+    assert (report.told, report.known, report.accepted) == (1, 2, 4)
+    assert [agent for (agent,) in query(manager, "SELECT DISTINCT agent_id FROM history")] == [MAIN]
+
+
+def test_answers_that_telemetry_told_count_once(manager: PresenceManager, tmp_path: Path) -> None:
+    """The answers that telemetry told are not taken from the file again."""
+    told = {"input_tokens": 2, "output_tokens": 5, "timestamp": START}
+    for name in ("1", "2"):
+        event = {"agent_id": MAIN, "session_id": SESSION, "event_type": "completion", **told}
+        manager.ingest([Event(**event, source="otlp", event_id=name)])
+    write(tmp_path / "s", session_lines())
+    take(manager, tmp_path / "s")
+    assert query(manager, "SELECT sum(output_tokens) FROM history") == [(10,)]
+    assert kinds(manager).get("tool_execute") == 1
+
+
+def test_forked_session_counts_its_calls_once(manager: PresenceManager, tmp_path: Path) -> None:
+    """The calls and answers that a forked session repeats count once."""
+    path = write(tmp_path / "s", session_lines())
+    other = "11111111-1111-4111-8111-111111111111"
+    copy = path.with_name(f"{other}.jsonl")
+    copy.write_bytes(path.read_bytes().replace(SESSION.encode(), other.encode()))
+    take(manager, tmp_path / "s", datetime(2030, 1, 1, tzinfo=UTC))
+    assert kinds(manager)["tool_execute"] == 1
+    assert kinds(manager)["completion"] == 2
+
+
+def test_command(tmp_path: Path) -> None:
+    """The command tells what it did, and does nothing when it is run again."""
+    sessions = tmp_path / "sessions"
+    shutil.copytree(PAYLOADS, sessions)
+    for path in sessions.rglob("*"):
+        # Of a file that was just written the last answer could still grow.
+        os.utime(path, (0, 0))
+    first = run(tmp_path, "import", "claude", str(sessions))
+    assert first.returncode == 0, first
+    frame = load_transcripts(sessions, agent="claude", progress=False)
+    assert f"{len(frame)} events of 7 session files are new in {tmp_path}" in first.stdout
+    assert first.stderr == ""
+    again = run(tmp_path, "import", "claude", str(sessions))
+    assert f"0 events of 7 session files are new in {tmp_path}" in again.stdout
+    assert f"{len(frame) + 1} were there already" in again.stdout
+
+
+def test_command_names_what_it_cannot_read(tmp_path: Path) -> None:
+    """Broken lines are counted and named; a folder without sessions is told."""
+    path = write(tmp_path / "s", session_lines() + b"{\n")
+    done = run(tmp_path, "import", "claude", str(tmp_path / "s"), "--db", str(tmp_path / "x.db"))
+    assert f"1 broken lines are left out: {path}:5" in done.stdout
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "no sessions of codex in" in run(tmp_path, "import", "codex", str(empty)).stdout
+    shutil.rmtree(empty)
+    assert "there is no" in refusal(run(tmp_path, "import", "codex", str(empty)))
+
+
+CHILD = "afb92ff"
+
+
+def progress_lines() -> bytes:
+    """Return a session whose subagent used one tool and gave one answer, as its progress tells."""
+    common = {"sessionId": SESSION, "cwd": "/home/user/shop", "version": "2.1.38", "uuid": "p1"}
+    usage = {"input_tokens": 2, "output_tokens": 1, "cache_read_input_tokens": 9}
+    use = {"type": "tool_use", "id": CALL, "name": "Read", "input": {}}
+    done = {"type": "tool_result", "tool_use_id": CALL, "content": "never-keep-this"}
+    answer = {"id": "msg_child", "model": "claude-haiku-4-5", "content": [use], "usage": usage}
+    said = [
+        {"type": "user", "message": {"content": "never-keep-this"}},
+        {"type": "assistant", "message": answer, "requestId": "req_child"},
+        {"type": "assistant", "message": answer, "requestId": "req_child"},
+        {"type": "user", "message": {"content": [done]}},
+    ]
+    found = line({**common, "type": "user", "timestamp": at(0), "message": {"content": "go"}})
+    for second, message in enumerate(said, 1):
+        inner = {**message, "timestamp": at(second), "uuid": f"c{second}"}
+        data = {"type": "agent_progress", "agentId": CHILD, "message": inner}
+        told = {**common, "type": "progress", "timestamp": at(second), "data": data}
+        found += b"\n" + line(told)
+    return found + b"\n"
+
+
+def own_lines() -> bytes:
+    """Return the subagent's own file: the same answer, with its final count."""
+    common = {"sessionId": SESSION, "agentId": CHILD, "isSidechain": True, "type": "assistant"}
+    usage = {"input_tokens": 2, "output_tokens": 40, "cache_read_input_tokens": 9}
+    answer = {"id": "msg_child", "model": "claude-haiku-4-5", "content": [], "usage": usage}
+    told = {**common, "timestamp": at(2), "uuid": "c2", "requestId": "req_child"}
+    return line({**told, "message": answer}) + b"\n"
+
+
+@pytest.mark.parametrize("has_own_file", [False, True])
+def test_a_subagent_is_read_from_its_own_file_or_else_from_its_progress(
+    manager: PresenceManager, tmp_path: Path, has_own_file: bool
+) -> None:
+    """Its answer counts once either way: in full where that is told, as far as it is known else."""
+    folder = tmp_path / "projects" / "-home-user-shop"
+    own = folder / SESSION / "subagents" / f"agent-{CHILD}.jsonl"
+    own.parent.mkdir(parents=True)
+    (folder / f"{SESSION}.jsonl").write_bytes(progress_lines())
+    if has_own_file:
+        own.write_bytes(own_lines())
+    frame = load_transcripts(str(tmp_path))
+    answers = frame[frame["event_type"] == "completion"]
+    assert answers["output_tokens"].tolist() == [40 if has_own_file else 1]
+    assert answers["agent_id"].tolist() == [f"claude-{CHILD}"]
+    tools = frame[frame["event_type"] == "tool_execute"]["tool_name"].tolist()
+    assert tools == ([] if has_own_file else ["Read"])
+    assert "never-keep-this" not in frame.to_csv()
+
+    for path in folder.rglob("*.jsonl"):
+        os.utime(path, (START.timestamp(), START.timestamp()))
+    files, _ = find_sessions(str(tmp_path))
+    assert import_sessions(manager, files, LATER).accepted
+    assert not import_sessions(manager, files, LATER).accepted
+    with closing(sqlite3.connect(manager.db_path)) as db:
+        stored = db.execute("SELECT agent_id, output_tokens FROM history WHERE model IS NOT NULL")
+        assert stored.fetchall() == [(f"claude-{CHILD}", 40 if has_own_file else 1)]

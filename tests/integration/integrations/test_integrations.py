@@ -1,0 +1,139 @@
+"""The integrations beside a real server, each in a program as their users write it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.helpers.paths import ROOT
+from tests.helpers.server_process import Server, clean_environ
+from tests.helpers.wait import wait_until
+
+LANGGRAPH = """
+from langchain.agents import create_agent
+from htmlgraph_nb.integrations.langchain import HtmlgraphCallbackHandler
+from tests.unit.integrations.test_langchain import HELLO, add, played, says
+
+two = says("", ("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4}))
+agent = create_agent(played(two, says()), [add], name="researcher")
+agent.invoke(HELLO, {"callbacks": [HtmlgraphCallbackHandler()]})
+"""
+
+OPENAI = """
+import asyncio
+from agents import Agent, Runner, set_trace_processors
+from htmlgraph_nb.integrations.openai_agents import HtmlgraphTracingProcessor
+from tests.unit.integrations.test_openai_agents import Played, add, calls, says
+
+set_trace_processors([HtmlgraphTracingProcessor()])
+two = calls(("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4}))
+asyncio.run(Runner.run(Agent("researcher", model=Played(two, says()), tools=[add]), "hello"))
+"""
+
+CLAUDE = """
+import asyncio
+from claude_agent_sdk import ClaudeAgentOptions, query
+from htmlgraph_nb.integrations.claude_agent_sdk import htmlgraph_hooks, htmlgraph_messages
+from tests.helpers.fake_claude_cli import PlayedCLI, begin, block, hook, result, usage
+
+script = [hook("UserPromptSubmit"), begin(), block("msg_1", usage(60, 40, 0, 1))]
+for number in (1, 2):
+    call = {"tool_name": "add", "tool_use_id": f"toolu_{number}"}
+    script += [hook("PreToolUse", **call), hook("PostToolUse", duration_ms=1, **call)]
+script += [block("msg_2", usage(60, 40, 0, 1)), hook("Stop"), result(usage(120, 80, 0, 14))]
+
+async def main():
+    options = ClaudeAgentOptions(hooks=htmlgraph_hooks("researcher"))
+    messages = query(prompt="hello", options=options, transport=PlayedCLI(script))
+    async for message in htmlgraph_messages(messages, "researcher"):
+        pass
+
+asyncio.run(main())
+"""
+
+PLAIN = """
+from htmlgraph_nb import SDK, tool
+
+@tool
+def add(a, b):
+    return a + b
+
+with SDK("researcher") as sdk, sdk.session():
+    for _ in range(2):
+        add(1, 2)
+        sdk.completion({"input_tokens": 60, "cache_read_tokens": 40, "output_tokens": 7})
+assert sdk.flush(60)
+"""
+
+FLUSH = """
+from htmlgraph_nb.integrations.default_sdk import handle
+assert handle("HANDLE").flush(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "handle"),
+    [
+        (LANGGRAPH, "langchain"),
+        (OPENAI, "openai-agents"),
+        (CLAUDE, "claude-agent-sdk"),
+        (PLAIN, "x"),
+    ],
+    ids=["langgraph", "openai", "claude", "plain"],
+)
+def test_a_program_reports_its_agent(program: str, handle: str, server: Server) -> None:
+    """With a line or two in it, the agent, its tools, tokens and end are known at the server."""
+    environ = {"HTMLGRAPH_DB": str(server.db), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program + FLUSH.replace("HANDLE", handle)],
+        env=clean_environ(server.home, environ),
+        cwd=server.home,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    answer: Any = server.get("/api/history?agent=researcher").json()
+    kinds = [event["event_type"] for event in answer["events"]]
+    assert kinds.count("tool_execute") == kinds.count("completion") == 2
+    assert (kinds.count("session_start"), kinds[-1]) == (1, "session_end")
+
+    def known() -> dict[str, Any]:
+        found = server.presence().get("researcher", {})
+        return found if found.get("status") == "offline" else {}
+
+    # What went into the file is seen a moment later.
+    presence = wait_until(known, "the end of the agent's session", 30)
+    assert presence["total_tools_executed"] == 2
+    assert presence["total_cost_tokens"] == 2 * 107
+
+
+@pytest.mark.parametrize(
+    ("module", "package"),
+    [
+        ("langchain", "langchain-core"),
+        ("openai_agents", "openai-agents"),
+        ("claude_agent_sdk", "claude-agent-sdk"),
+    ],
+)
+def test_without_its_framework_it_says_what_to_install(module: str, package: str) -> None:
+    """The package itself needs none of them."""
+    program = f"""
+import sys
+for name in ("langchain_core", "agents", "claude_agent_sdk"):
+    sys.modules[name] = None
+import htmlgraph_nb
+try:
+    from htmlgraph_nb.integrations.{module} import *
+    htmlgraph_hooks()
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.rstrip().endswith(f"pip install {package}"), done.stderr

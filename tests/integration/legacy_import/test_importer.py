@@ -1,0 +1,368 @@
+"""The older project's database, as its own code made it: imported once, followed, not touched."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from htmlgraph_nb.core.model import Event, PresenceStatus
+from htmlgraph_nb.ingest.backfill import import_sessions
+from htmlgraph_nb.ingest.session_files import find_sessions
+from htmlgraph_nb.legacy_import.importer import DatabaseImporter, DatabaseReport
+from htmlgraph_nb.legacy_import.readonly_db import Reading
+from htmlgraph_nb.legacy_import.tail import DatabaseTail
+from htmlgraph_nb.presence import PresenceManager
+from tests.helpers.paths import ROOT
+from tests.helpers.server_process import Server, clean_environ
+from tests.helpers.wait import wait_until
+from tests.integration.server.cli.test_cli import COMMAND, refusal, run
+
+PAYLOADS = ROOT / "tests/payloads" / "htmlgraph"
+MAIN = "7d0a9f52-4c11-4b8e-9b0e-0c1d2e3f4a5b"
+LATER = datetime(2025, 1, 14, 22, 42, tzinfo=UTC)
+"""Seconds after the last row."""
+
+
+@pytest.fixture(autouse=True)
+def new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Local time is that of the databases."""
+    monkeypatch.setenv("TZ", "EST5")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def make(folder: Path, name: str = "database") -> Path:
+    """Make a project with one of the databases, closed as its program leaves it."""
+    path = folder / "shop" / ".htmlgraph" / "htmlgraph.db"
+    path.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.executescript((PAYLOADS / f"{name}.sql").read_text())
+    return path
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[PresenceManager]:
+    """Yield an open database of this project a few seconds after the other's last row."""
+    with PresenceManager(str(tmp_path / "own.db"), clock=lambda: LATER) as opened:
+        yield opened
+
+
+def take(manager: PresenceManager, path: Path, now: datetime = LATER) -> DatabaseReport:
+    """Import a database."""
+    importer = DatabaseImporter(manager, DatabaseTail(path))
+    importer.take(now)
+    return importer.report
+
+
+def query(manager: PresenceManager, text: str) -> list[tuple[Any, ...]]:
+    """Return the rows of a query to this project's database."""
+    with closing(sqlite3.connect(manager.db_path)) as db:
+        return db.execute(text).fetchall()
+
+
+def kinds(manager: PresenceManager) -> dict[str, int]:
+    """Return how many events of each type are stored, those of the clock left out."""
+    text = "SELECT event_type, count(*) FROM history WHERE source <> 'timer' GROUP BY 1"
+    return dict(query(manager, text))
+
+
+def state(folder: Path) -> dict[str, bytes]:
+    """Return all files of a folder."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_everything_is_taken_in_once(manager: PresenceManager, tmp_path: Path) -> None:
+    """Tools, prompts, subagents, sessions, presences and features; again adds nothing."""
+    path = make(tmp_path)
+    before = state(path.parent)
+    report = take(manager, path)
+    assert (report.known, report.told, report.resources) == (0, 0, 3)
+    assert kinds(manager) == {
+        "prompt": 2,
+        "tool_execute": 4,
+        "tool_error": 2,
+        "permission_request": 1,
+        "subagent_start": 1,
+        "subagent_stop": 1,
+        "stop": 1,
+        "session_start": 3,
+        "session_end": 1,
+        # Two notices, and the two presences that have no events.
+        "activity": 4,
+        "offline": 1,
+        "feature_updated": 2,
+        "spike_updated": 1,
+    }
+    cursor = manager.cursor
+    again = take(manager, path)
+    assert (again.accepted, again.resources) == (0, 0)
+    assert again.known == report.accepted + report.resources
+    assert manager.cursor == cursor
+    assert state(path.parent) == before, "nothing is written to the file or beside it"
+
+
+def test_agents_are_as_they_were(manager: PresenceManager, tmp_path: Path) -> None:
+    """Each session is an agent with its tools, model, project and feature."""
+    take(manager, make(tmp_path))
+    agents = manager.agents
+    main = agents["claude-7d0a9f52"]
+    assert (main.total_tools_executed, main.total_errors) == (3, 1)
+    assert (main.model, main.project) == ("claude-opus-4-6", "shop")
+    assert (main.status, main.reason) == (PresenceStatus.ACTIVE, "sent activity")
+    child = agents[f"claude-{MAIN}-explorer"]
+    assert (child.parent_agent_id, child.last_tool_name) == ("claude-7d0a9f52", "Grep")
+    gemini = agents["gemini-2b6f1e08"]
+    assert (gemini.status, gemini.reason) == (PresenceStatus.OFFLINE, "the session ended")
+    assert agents["docs-writer"].last_activity == datetime(
+        2025, 1, 14, 22, 41, 49, 757607, tzinfo=UTC
+    )
+    assert agents["night-shift"].status is PresenceStatus.OFFLINE
+
+
+def test_features_keep_their_status(manager: PresenceManager, tmp_path: Path) -> None:
+    """Status and title, and who worked on it; an older state does not undo a newer one."""
+    path = make(tmp_path)
+    take(manager, path)
+    rows = {
+        name: (kind, status, json.loads(payload)["title"])
+        for kind, name, status, payload in query(
+            manager, "SELECT resource_type, resource_id, status, payload FROM features"
+        )
+    }
+    assert rows == {
+        "feat-1a2b3c4d": ("feature", "blocked", "Checkout in one step"),
+        "bug-5e6f7a8b": ("feature", "done", "Totals are off by one"),
+        "spk-9c0d1e2f": ("spike", "todo", "Which payment service"),
+    }
+    assert ("claude-7d0a9f52", "feat-1a2b3c4d") in query(
+        manager, "SELECT agent_id, feature_id FROM history WHERE event_type = 'feature_updated'"
+    )
+    event = Event(
+        agent_id="me",
+        event_type="feature_updated",
+        extra={"resource_type": "feature", "resource_id": "feat-1a2b3c4d"},
+    )
+    manager.submit_resource(event, 0.0, "done", {}).result()
+    take(manager, path)
+    assert ("done",) in query(
+        manager, "SELECT status FROM features WHERE resource_id = 'feat-1a2b3c4d'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(400, {"idle", "offline"}), (4_000, {"offline"}), (100_000, set())],
+)
+def test_past_revives_nobody(
+    manager: PresenceManager, tmp_path: Path, seconds: float, expected: set[str]
+) -> None:
+    """Agents are what a server would call them by now; who was silent for a day is not there."""
+    take(manager, make(tmp_path), LATER + timedelta(seconds=seconds))
+    assert {str(agent.status) for agent in manager.agents.values()} == expected
+
+
+@pytest.mark.parametrize("name", ["first", "migrated"])
+def test_older_tables(manager: PresenceManager, tmp_path: Path, name: str) -> None:
+    """Tables with fewer columns, and those to which a migration has added some."""
+    report = take(manager, make(tmp_path, name))
+    assert report.accepted == 5
+    told = "SELECT agent_id, event_type, tool_name FROM history WHERE source <> 'timer'"
+    assert query(manager, f"{told} ORDER BY timestamp") == [
+        ("claude-sess-0a1b2c3d", kind, tool)
+        for kind, tool in (
+            ("session_start", None),
+            ("tool_execute", "Read"),
+            ("tool_error", "Bash"),
+            ("tool_execute", "Edit"),
+            ("session_end", None),
+        )
+    ]
+
+
+def test_what_others_told_is_left_out(manager: PresenceManager, tmp_path: Path) -> None:
+    """A session that hooks report, too, is counted by them from their first event on."""
+    at = datetime(2025, 1, 14, 22, 41, 40, tzinfo=UTC)
+    hook = {"agent_id": "claude-7d0a9f52", "session_id": MAIN, "source": "claude-hook"}
+    manager.ingest([Event(**hook, event_type="prompt", timestamp=at, event_id="h1")])
+    report = take(manager, make(tmp_path))
+    assert report.told > 0
+    told = "SELECT count(*) FROM history WHERE session_id = '{}' AND source = 'htmlgraph'"
+    assert query(manager, told.format(MAIN)) == [(0,)]
+    assert query(manager, told.format(f"{MAIN}-explorer")) == [(2,)]
+
+
+def test_what_this_told_is_left_out_by_others(manager: PresenceManager, tmp_path: Path) -> None:
+    """The session files of a session that came from that database add its answers alone."""
+    take(manager, make(tmp_path))
+    lines = [
+        {"type": "user", "message": {"content": "go"}},
+        {
+            "type": "assistant",
+            "message": {
+                "id": "m1",
+                "model": "claude-opus-4-6",
+                "content": [{"type": "tool_use", "id": "toolu_9", "name": "Read", "input": {}}],
+                "usage": {"input_tokens": 2, "output_tokens": 5},
+                "stop_reason": "tool_use",
+            },
+        },
+        {
+            "type": "user",
+            "message": {"content": [{"type": "tool_result", "tool_use_id": "toolu_9"}]},
+        },
+    ]
+    common = {"sessionId": MAIN, "cwd": "/home/user/shop", "timestamp": "2025-01-14T22:41:48Z"}
+    path = tmp_path / f"{MAIN}.jsonl"
+    text = [json.dumps({**common, "uuid": f"u{n}", **one}) for n, one in enumerate(lines)]
+    path.write_text("\n".join(text) + "\n")
+    os.utime(path, (0, 0))
+    before = kinds(manager)
+    report = import_sessions(manager, find_sessions(path)[0], LATER)
+    assert (report.accepted, report.told) == (1, 4)
+    assert kinds(manager) == {**before, "completion": 1}
+
+
+def test_broken_rows_are_counted_and_named(manager: PresenceManager, tmp_path: Path) -> None:
+    """A row without a time or with bytes that are no text costs itself alone."""
+    path = make(tmp_path, "first")
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE agent_events SET timestamp = 'yesterday' WHERE event_id = 'evt-old1'")
+        db.execute(
+            "UPDATE agent_events SET tool_name = CAST(x'ff41' AS TEXT) WHERE event_id = 'evt-old2'"
+        )
+        db.commit()
+    tail = DatabaseTail(path)
+    importer = DatabaseImporter(manager, tail)
+    importer.take(LATER)
+    assert importer.report.accepted == 4
+    assert tail.n_broken == 1
+    assert tail.broken == [
+        "agent_events row 2: timestamp is text 'yesterday', expected a time",
+    ]
+
+
+def test_what_is_added_is_followed(manager: PresenceManager, tmp_path: Path) -> None:
+    """New rows, calls that end, and the file after a VACUUM; an unchanged file is not opened."""
+    path = make(tmp_path)
+    tail = DatabaseTail(path)
+    importer = DatabaseImporter(manager, tail)
+    importer.take(LATER)
+    assert not tail.changed()
+    insert = (
+        "INSERT INTO agent_events (event_id, agent_id, event_type, timestamp, tool_name, "
+        "session_id, status) VALUES (?, 'claude-code', ?, '2025-01-14 22:41:59', ?, ?, ?)"
+    )
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(insert, ("evt-a", "tool_call", "Write", MAIN, "recorded"))
+        db.execute(insert, ("evt-b", "task_delegation", "Task", MAIN, "started"))
+        db.commit()
+        assert tail.changed()
+        assert importer.take(LATER) == 2
+        assert manager.agents["claude-7d0a9f52"].detail == "background"
+        db.execute("UPDATE agent_events SET status = 'completed' WHERE event_id = 'evt-b'")
+        db.commit()
+        assert importer.take(LATER) == 1
+        db.execute("DELETE FROM agent_events WHERE event_id = 'evt-old0'")
+        db.commit()
+        db.execute("VACUUM")
+        db.execute(insert, ("evt-c", "tool_call", "Read", MAIN, "recorded"))
+        db.commit()
+        assert importer.take(LATER) == 1
+    assert manager.agents["claude-7d0a9f52"].total_tools_executed == 5
+
+
+def test_a_writer_that_comes_meanwhile_is_noticed(tmp_path: Path) -> None:
+    """What is read as unchanging is read anew once somebody writes."""
+    path = make(tmp_path, "first")
+    with Reading(str(path)) as reading, closing(sqlite3.connect(path)) as db:
+        assert reading.fetch("SELECT count(*) AS n FROM agent_events") == [{"n": 3}]
+        db.execute("DELETE FROM agent_events")
+        db.commit()
+        assert reading.fetch("SELECT count(*) AS n FROM agent_events") == [{"n": 0}]
+
+
+def test_command_tells_what_it_did(tmp_path: Path) -> None:
+    """In the project's folder no path is needed; a second run finds nothing new."""
+    path = make(tmp_path)
+    words = [COMMAND, "import", "htmlgraph"]
+    done = [
+        subprocess.run(
+            words,
+            cwd=path.parent.parent,
+            env=clean_environ(tmp_path / "home"),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout
+        for _ in range(2)
+    ]
+    assert done[0].startswith(f"21 events and 3 features and tracks of {path} are new in ")
+    assert "24 were there already" in done[1]
+
+
+def test_refusals_are_one_line(tmp_path: Path) -> None:
+    """No file, another file, and another database are told apart."""
+    home = tmp_path / "home"
+    missing = refusal(run(home, "import", "htmlgraph", str(tmp_path / "x.db")))
+    assert "there is no" in missing
+    assert ".htmlgraph/htmlgraph.db" in missing
+    (tmp_path / "text.db").write_text("no database, but long enough to be looked at" * 40)
+    assert "is not a sound SQLite database" in refusal(
+        run(home, "import", "htmlgraph", str(tmp_path / "text.db"))
+    )
+    with closing(sqlite3.connect(tmp_path / "other.db")) as db:
+        db.execute("CREATE TABLE t (a)")
+        db.commit()
+    assert "no table agent_events" in refusal(
+        run(home, "import", "htmlgraph", str(tmp_path / "other.db"))
+    )
+    assert "--watch is for htmlgraph" in refusal(run(home, "import", "claude", "--watch"))
+
+
+def test_users_see_it_live(server: Server, tmp_path: Path) -> None:
+    """While its program writes, the grid's server follows; Ctrl-C ends it."""
+    path = make(tmp_path)
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    words = [COMMAND, "import", "htmlgraph", str(path), "--db", str(server.db), "--watch"]
+    with subprocess.Popen(
+        words,
+        env=clean_environ(tmp_path / "home"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            lines = iter(process.stdout.readline, "")
+            assert any(line.startswith("following ") for line in lines)
+            with closing(sqlite3.connect(path)) as db:
+                db.execute(
+                    "INSERT INTO agent_events (event_id, agent_id, event_type, timestamp, "
+                    "tool_name, session_id) VALUES ('evt-new', 'claude-code', 'tool_call', ?, "
+                    "'WebFetch', 'c4a760a8-dbcf-4e14-9f64-1f1d0e3a5b6c')",
+                    (now,),
+                )
+                db.commit()
+                agent = wait_until(lambda: server.presence().get("claude-c4a760a8"), "the agent")
+            assert (agent["last_tool_name"], agent["status"]) == ("WebFetch", "active")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 0
+            assert process.stdout.read() == ""
+        finally:
+            process.kill()
+    assert os.listdir(path.parent) == ["htmlgraph.db"]

@@ -1,0 +1,35 @@
+"""The notebooks that bring their own history tell their story from top to bottom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from tests.helpers.paths import ROOT
+
+FOLDER = ROOT / "notebooks"
+
+
+@pytest.mark.parametrize("name", ["02_history", "03_costs"])
+def test_tells_its_story(name: str, tmp_path: Path) -> None:
+    """It runs on the data that it makes, and every cell after that shows some of it."""
+    notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    resources = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, timeout=100, kernel_name="python3", resources=resources).execute()
+    _, *cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell in cells:
+        # matplotlib says when it builds its font cache, a slow load shows how far it is.
+        *said, output = cell.outputs
+        assert not [one for one in said if "Warning" in str(one)], said
+        if "plot" in cell.source:
+            assert output.output_type == "display_data", cell.source
+            assert len(output.data["image/png"]) > 5_000, cell.source
+            continue
+        assert output.output_type == "execute_result", cell.source
+        text = output.data["text/plain"]
+        assert "Empty DataFrame" not in text, cell.source
+        assert len(text.splitlines()) >= 3, cell.source
+    assert list(tmp_path.iterdir()) == []

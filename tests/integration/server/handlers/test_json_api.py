@@ -1,0 +1,614 @@
+"""The HTTP routes of a real server process: what they answer, store and broadcast."""
+
+from __future__ import annotations
+
+import csv
+import http.client
+import io
+import json
+import sqlite3
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from websockets.sync.client import connect
+
+from htmlgraph_nb.core.model import PRESENCE_COLUMNS
+from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
+from tests.helpers.server_process import Answer, Server
+from tests.helpers.wait import wait_until
+from tests.integration.conftest import BOTH
+
+SERVERS = BOTH
+
+STRANGE_IDS = [
+    "team/agent 1",
+    "50%25 done?&#x",
+    "агент-七",
+    "🤖",
+    '<img src=x onerror="alert(1)">',
+    "..",
+    "a+b=c;d",
+    "'); DROP TABLE events;--",
+    "x" * 256,
+]
+AS_AGENT = {"X_Agent_ID": "ada", "X_Session_ID": "s-1"}
+
+
+def history(server: Server, **parameters: Any) -> list[dict[str, Any]]:
+    """Return one JSON page of the history."""
+    answer = server.get(f"/api/history?{urlencode(parameters, doseq=True)}")
+    assert answer.status == 200, answer.text
+    events: list[dict[str, Any]] = answer.json()["events"]
+    return events
+
+
+# Events in
+
+
+def test_one_event(module_server: Server) -> None:
+    """An object is stored, counted and shown with the eight fields first."""
+    answer = module_server.post(
+        "/api/events",
+        {
+            "agent_id": "one",
+            "event_type": "tool_execute",
+            "tool_name": "Read",
+            "session_id": "s-1",
+            "feature_id": "feat-1",
+            "cost_tokens": 100,
+        },
+    )
+    assert answer.status == 200
+    assert {**answer.json(), "cursor": ""} == {"accepted": 1, "duplicates": 0, "cursor": ""}
+    presence = module_server.get("/api/presence/one").json()
+    assert tuple(presence) == PRESENCE_COLUMNS
+    assert presence["status"] == "active"
+    assert presence["last_tool_name"] == "Read"
+    assert presence["current_feature_id"] == "feat-1"
+    assert presence["session_id"] == "s-1"
+    assert (presence["total_tools_executed"], presence["total_cost_tokens"]) == (1, 100)
+
+
+def test_presence_with_its_explanation(module_server: Server) -> None:
+    """Why an agent has its status is told where it is asked for, and only there."""
+    module_server.send("explained", event_type="prompt")
+    path = "/api/presence/explained"
+    plain = module_server.get(f"{path}?explain=0").json()
+    assert tuple(plain) == PRESENCE_COLUMNS
+    told = module_server.get(f"{path}?explain=1").json()
+    assert told == {**plain, "explanation": told["explanation"]}
+    assert told["explanation"]["rules"][-1] == {"rule": "it works", "fits": True}
+    assert {one["what"] for one in told["explanation"]["evidence"]} >= {"last sign of work"}
+    assert module_server.get(f"{path}?explain=yes").status == 400
+    assert module_server.get("/api/presence/never-heard-of?explain=1").status == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ('[{"agent_id":"%s"},{"agent_id":"%s"}]', "application/json"),
+        ('[{"agent_id":"%s"},{"agent_id":"%s"}]', "text/plain"),
+        ('{"agent_id":"%s"}\n\n{"agent_id":"%s"}\n', "application/x-ndjson"),
+        ('{"agent_id":"%s"}\r\n{"agent_id":"%s"}', "Application/JSONL; charset=utf-8"),
+    ],
+)
+def test_several_events(module_server: Server, body: str, kind: str) -> None:
+    """An array and NDJSON are taken, with and without a last line end."""
+    agent = f"several-{abs(hash((body, kind)))}"
+    answer = module_server.post("/api/events", body % (agent, agent), Content_Type=kind)
+    assert answer.json()["accepted"] == 2
+    assert len(history(module_server, agent=agent)) == 2
+
+
+def test_no_events_at_all(module_server: Server) -> None:
+    """An empty array is an answer of its own, not an error."""
+    assert module_server.post("/api/events", []).json()["accepted"] == 0
+
+
+def test_same_event_id_counts_once(module_server: Server) -> None:
+    """An event that is sent again, alone or in one batch, changes nothing."""
+    event = {"agent_id": "twice", "event_id": "e-1", "event_type": "tool_execute"}
+    first = module_server.post("/api/events", [event, event]).json()
+    assert (first["accepted"], first["duplicates"]) == (1, 1)
+    again = module_server.post("/api/events", event).json()
+    assert (again["accepted"], again["duplicates"]) == (0, 1)
+    assert again["cursor"] == first["cursor"]
+    assert module_server.get("/api/presence/twice").json()["total_tools_executed"] == 1
+    assert len(history(module_server, agent="twice")) == 1
+
+
+def test_answer_comes_after_the_commit(server: Server) -> None:
+    """What was acknowledged is in the file, also after a crash."""
+    for n in range(20):
+        server.send("durable", event_id=f"e-{n}")
+    server.kill()
+    with sqlite3.connect(server.db) as db:
+        assert db.execute("SELECT count(*) FROM events").fetchone()[0] == 20
+    db.close()
+
+
+def test_claude_hook(module_server: Server) -> None:
+    """A hook of Claude Code makes the agent appear; a hook without evidence is taken too."""
+    hook = {"hook_event_name": "PostToolUse", "session_id": "hooked", "tool_name": "Write"}
+    answer = module_server.post("/api/hooks/claude", hook)
+    assert (answer.status, answer.body) == (204, b"")
+    assert module_server.get("/api/presence/claude-hooked").json()["last_tool_name"] == "Write"
+    silent = {"hook_event_name": "ConfigChange", "session_id": "silent"}
+    assert module_server.post("/api/hooks/claude", silent).status == 204
+    assert module_server.get("/api/presence/claude-silent").status == 404
+
+
+# Presence
+
+
+@pytest.mark.parametrize("agent", STRANGE_IDS)
+def test_any_text_is_an_agent_id(module_server: Server, agent: str) -> None:
+    """Slashes, spaces, escapes, markup and other alphabets come back as they went in."""
+    module_server.send(agent)
+    path = f"/api/presence/{quote(agent, safe='')}"
+    assert module_server.get(path).json()["agent_id"] == agent
+    assert module_server.post(f"{path}/offline").json() == {"success": True, "agent_id": agent}
+    presence = module_server.get(path).json()
+    assert (presence["status"], presence["reason"]) == ("offline", "marked offline")
+    assert agent in module_server.presence()
+    assert history(module_server, agent=agent)[0]["agent_id"] == agent
+
+
+def test_offline_agent_comes_back(module_server: Server) -> None:
+    """Marking twice is no error, and the next sign of life makes the agent active again."""
+    module_server.send("back")
+    for _ in range(2):
+        assert module_server.post("/api/presence/back/offline").status == 200
+    module_server.send("back")
+    assert module_server.get("/api/presence/back").json()["status"] == "active"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("GET", "/api/presence/nobody", "unknown_agent"),
+        ("POST", "/api/presence/nobody/offline", "unknown_agent"),
+        ("GET", "/api/presence/a/b", "not_found"),
+        ("GET", "/nowhere", "not_found"),
+        ("POST", "/api/nowhere", "not_found"),
+        ("GET", "/api/events/", "not_found"),
+        ("GET", "/static/nothing.js", "not_found"),
+        ("GET", "/static/..%2f..%2fapp.py", "not_found"),
+    ],
+)
+def test_not_found(module_server: Server, method: str, path: str, code: str) -> None:
+    """What is not there is a 404 in the one error shape."""
+    answer = module_server.request(method, path)
+    assert (answer.status, answer.error["code"]) == (404, code)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/api/events", {"POST"}),
+        ("PUT", "/api/events", {"POST"}),
+        ("POST", "/api/presence", {"GET", "HEAD"}),
+        ("DELETE", "/api/presence/x", {"GET", "HEAD"}),
+        ("GET", "/api/presence/x/offline", {"POST"}),
+        ("POST", "/api/history", {"GET", "HEAD"}),
+        ("PATCH", "/api/broadcast/features/f", {"POST"}),
+        ("OPTIONS", "/api/status", {"GET", "HEAD"}),
+        ("TRACE", "/api/status", {"GET", "HEAD"}),
+        ("BREW", "/metrics", {"GET", "HEAD"}),
+        ("POST", "/", {"GET", "HEAD"}),
+        ("POST", "/static/page.js", {"GET", "HEAD"}),
+    ],
+)
+def test_method_not_allowed(
+    module_server: Server, method: str, path: str, allowed: set[str]
+) -> None:
+    """A method that a route does not have is a 405 whose Allow names those that it has."""
+    answer = module_server.request(method, path)
+    assert answer.status == 405
+    assert set(answer.headers["allow"].split(", ")) == allowed
+    assert answer.error["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/static/page.js",
+        "/api/presence",
+        "/api/status",
+        "/api/history",
+        "/api/activity",
+        "/metrics",
+        "/api/history?format=csv",
+        "/api/openapi.json",
+    ],
+)
+def test_head_is_get_without_a_body(module_server: Server, path: str) -> None:
+    """HEAD has GET's status and type, and nothing after the headers."""
+    head, get = module_server.request("HEAD", path), module_server.get(path)
+    assert (head.status, head.body) == (200, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "headers"),
+    [
+        ("GET", "/api/nowhere", None, {}),
+        ("POST", "/api/nowhere", "not read by anybody", {}),
+        ("OPTIONS", "/api/nowhere", None, {}),
+        ("PUT", "/api/events", "{}", {}),
+        ("POST", "/api/events", "{", {}),
+        ("GET", "/api/history?x=1", None, {}),
+        ("POST", "/api/events", "{}", {"Origin": "http://evil.example"}),
+        ("POST", "/v1/logs", "{}", {"Authorization": "Bearer wrong", "Origin": "null"}),
+        ("FROB", "/api/events", None, {}),
+        ("GET", "/static/nothing", None, {}),
+    ],
+)
+def test_a_connection_goes_on_after_a_refusal_or_its_end_is_told(
+    module_server: Server, method: str, path: str, body: str | None, headers: dict[str, str]
+) -> None:
+    """A client that keeps its connection never runs into a closed one."""
+    sent = {"Content-Type": "application/json"}
+    if module_server.token:
+        sent["Authorization"] = f"Bearer {module_server.token}"
+    connection = http.client.HTTPConnection("127.0.0.1", module_server.port, timeout=30)
+    try:
+        connection.request(method, module_server.base + path, body, {**sent, **headers})
+        answer = connection.getresponse()
+        answer.read()
+        assert 400 <= answer.status < 500
+        if answer.getheader("Connection") == "close":
+            assert connection.sock is None
+        connection.request("GET", f"{module_server.base}/api/presence", headers=sent)
+        assert connection.getresponse().status == 200
+    finally:
+        connection.close()
+
+
+# Features, tracks, spikes, links
+
+
+def broadcast(server: Server, path: str, body: Any) -> tuple[Answer, list[dict[str, Any]]]:
+    """Send one broadcast as ada and return the answer and the two messages of a dashboard."""
+    with connect(server.ws("/ws/broadcasts")) as dashboard:
+        dashboard.recv(timeout=10)
+        answer = server.post(f"/api/broadcast/{path}", body, **AS_AGENT)
+        messages = [json.loads(dashboard.recv(timeout=10)) for _ in range(2)]
+    return answer, messages
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "event_type", "resource"),
+    [
+        ("features/f%2F1", {"title": "Login", "status": "todo"}, "feature_updated", "feature"),
+        ("features/f%2F1/status", {"new_status": "done"}, "status_changed", "feature"),
+        (
+            "features/f%2F1/links",
+            {"linked_feature_id": "f2", "link_type": "blocks"},
+            "link_added",
+            "feature",
+        ),
+        ("tracks/f%2F1", {"name": "<b>x</b>"}, "track_updated", "track"),
+        ("spikes/f%2F1", {"deep": {"er": [1, None, "é"]}}, "spike_updated", "spike"),
+    ],
+)
+def test_broadcast(
+    module_server: Server, path: str, body: dict[str, Any], event_type: str, resource: str
+) -> None:
+    """A change is answered, told with the agent's presence, stored and counted as activity."""
+    answer, messages = broadcast(module_server, path, body)
+    assert answer.status == 200, answer.text
+    done = answer.json()
+    assert (done["success"], done[f"{resource}_id"]) == (True, "f/1")
+    assert done["clients_notified"] == 1
+    by_type = {message["type"]: message for message in messages}
+    assert set(by_type) == {"presence_update", "broadcast_event"}
+    told = by_type["broadcast_event"]
+    assert told["event_type"] == event_type
+    assert (told["resource_id"], told["resource_type"]) == ("f/1", resource)
+    assert (told["agent_id"], told["session_id"], told["payload"]) == ("ada", "s-1", body)
+    assert told["seq"] == by_type["presence_update"]["seq"]
+    presence = by_type["presence_update"]["presence"]
+    assert (presence["agent_id"], presence["status"]) == ("ada", "active")
+    stored = history(module_server, agent="ada", event_type=event_type)[-1]
+    assert stored["seq"] == told["seq"]
+    assert stored["extra"]["payload"] == body
+
+
+def test_status_knows_the_one_before(module_server: Server) -> None:
+    """The answer names the old and the new status; of a fresh feature the old one is null."""
+    path = "/api/broadcast/features/steps/status"
+    seen = []
+    for status in ("todo", "in_progress", "done"):
+        answer = module_server.post(path, {"new_status": status}, **AS_AGENT).json()
+        seen.append((answer["old_status"], answer["new_status"]))
+    assert seen == [(None, "todo"), ("todo", "in_progress"), ("in_progress", "done")]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers", "field"),
+    [
+        ("features/f", {}, {"X_Session_ID": "s"}, "X-Agent-ID"),
+        ("tracks/t", {}, {"X_Agent_ID": "a"}, "X-Session-ID"),
+        ("spikes/s", [], AS_AGENT, None),
+        ("spikes/s", "no JSON", AS_AGENT, None),
+        ("features/f", {"status": "finished"}, AS_AGENT, "status"),
+        ("features/f/status", {}, AS_AGENT, "new_status"),
+        ("features/f/status", {"new_status": ["done"]}, AS_AGENT, "new_status"),
+        ("features/f/links", {"link_type": "blocks"}, AS_AGENT, "linked_feature_id"),
+        ("features/f/links", {"linked_feature_id": "g", "link_type": "x"}, AS_AGENT, "link_type"),
+        ("tracks/%00", {}, AS_AGENT, "track_id"),
+        ("spikes/" + "x" * 257, {}, AS_AGENT, "spike_id"),
+        ("tracks/t", {"text": "x" * 20_000}, AS_AGENT, None),
+        ("tracks/t", {}, {**AS_AGENT, "X_Agent_ID": "x" * 257}, "X-Agent-ID"),
+        ("tracks/t", {}, {**AS_AGENT, "X_Agent_ID": "\xff"}, "X-Agent-ID"),
+    ],
+)
+def test_bad_broadcast(
+    module_server: Server, path: str, body: Any, headers: dict[str, str], field: str | None
+) -> None:
+    """A missing header, a wrong choice or a wrong id is a 400 that names the field."""
+    before = module_server.get("/api/status").json()["cursor"]
+    answer = module_server.post(f"/api/broadcast/{path}", body, **headers)
+    assert answer.status == 400
+    assert answer.error["field"] == field
+    assert module_server.get("/api/status").json()["cursor"] == before
+
+
+def test_headers_name_agents_of_any_alphabet(module_server: Server) -> None:
+    """X-Agent-ID is UTF-8."""
+    name = "агент-é"
+    headers = {"X_Agent_ID": name.encode().decode("latin-1"), "X_Session_ID": "s"}
+    assert module_server.post("/api/broadcast/tracks/t", {}, **headers).status == 200
+    assert name in module_server.presence()
+
+
+# History
+
+
+@pytest.fixture(scope="module")
+def filled(module_server: Server) -> Server:
+    """A server with 250 known events of three agents."""
+    events = [
+        {
+            "agent_id": f"h-{n % 3}",
+            "event_id": f"h-{n}",
+            "event_type": "tool_execute" if n % 2 else "prompt",
+            "tool_name": ("Read", 'Edit, "quoted"\nline', None)[n % 3],
+            "session_id": f"hs-{n % 5}",
+            "feature_id": f"hf-{n % 2}",
+            "timestamp": f"2025-01-14T14:{n % 60:02}:00.123456Z",
+            "extra": {"n": n},
+            "cost_tokens": n,
+        }
+        for n in range(250)
+    ]
+    assert module_server.post("/api/events", events).json()["accepted"] == 250
+    return module_server
+
+
+# What the server's timers soon say of agents that are so long silent is not among it.
+THAT_DAY = {"until": "2025-01-15T00:00:00Z"}
+AGENTS = [*(("agent", f"h-{n}") for n in range(3)), *THAT_DAY.items()]
+
+
+def test_history_columns(filled: Server) -> None:
+    """All columns come in their order; a choice comes with seq before it."""
+    [event] = history(filled, agent="h-1", limit=1)
+    assert tuple(event) == HISTORY_COLUMNS
+    assert event["timestamp"] == "2025-01-14T14:01:00.123456Z"
+    assert (event["event_id"], event["extra"], event["cost_tokens"]) == ("h-1", {"n": 1}, 1)
+    [chosen] = history(filled, agent="h-1", limit=1, columns="tool_name,agent_id,tool_name")
+    assert list(chosen) == ["seq", "tool_name", "agent_id"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "count"),
+    [
+        ({"agent": "h-0"}, 84),
+        ({"agent": ["h-0", "h-1"]}, 167),
+        ({"agent": "h-0", "session": "hs-0"}, 17),
+        ({"agent": "h-0", "tool": "Read"}, 84),
+        ({"agent": "h-1", "feature": "hf-1"}, 42),
+        ({"agent": "h-1", "event_type": "prompt"}, 41),
+        ({"agent": "h-1", "since": "2025-01-14T14:30:00Z"}, 40),
+        ({"agent": "h-1", "until": "2025-01-14T15:30:00+01:00"}, 43),
+        ({"agent": "h-1", "since": "2025-01-14T14:30:00.123456Z", "until": "2025-01-14"}, 0),
+        ({"agent": "nobody"}, 0),
+    ],
+)
+def test_history_filters(filled: Server, parameters: dict[str, Any], count: int) -> None:
+    """Each filter narrows; several values of one are alternatives."""
+    assert len(history(filled, **{**THAT_DAY, **parameters})) == count
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_history_pages_make_the_whole(filled: Server, order: str) -> None:
+    """Following the cursor to its end gives each event once and in order, as one page does."""
+    cursor: str | None = None
+    seen: list[dict[str, Any]] = []
+    more = True
+    while more:
+        paging = {"cursor": cursor} if cursor else {}
+        query = urlencode([*AGENTS, ("limit", 37), ("order", order), *paging.items()])
+        page = filled.get(f"/api/history?{query}").json()
+        assert len(page["events"]) <= 37
+        seen += page["events"]
+        cursor, more = page["cursor"], page["more"]
+    assert len(seen) == 250
+    agents = [f"h-{n}" for n in range(3)]
+    assert seen == history(filled, agent=agents, limit=10_001, order=order, **THAT_DAY)
+    assert (seen[0]["seq"] > seen[-1]["seq"]) == (order == "desc")
+
+
+def test_newest_events_first(filled: Server) -> None:
+    """The newest few are one page, also where no cursor is known."""
+    newest = history(filled, agent="h-1", order="desc", limit=3, **THAT_DAY)
+    assert [event["extra"] for event in newest] == [{"n": 247}, {"n": 244}, {"n": 241}]
+
+
+def test_history_as_ndjson_and_csv(filled: Server) -> None:
+    """The streams hold what the page holds, by ``format`` and by Accept."""
+    query = urlencode(AGENTS)
+    page = filled.get(f"/api/history?{query}").json()["events"]
+    ndjson = filled.get(f"/api/history?{query}&format=ndjson")
+    assert ndjson.headers["content-type"].startswith("application/x-ndjson")
+    assert [json.loads(line) for line in ndjson.text.splitlines()] == page
+    answer = filled.get(f"/api/history?{query}", Accept="text/csv")
+    assert answer.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    assert len(rows) == 250
+    for row, event in zip(rows, page, strict=True):
+        for name, value in event.items():
+            shown = "" if value is None else str(value)
+            assert (json.loads(row[name]) if name == "extra" else row[name]) == (
+                value if name == "extra" else shown
+            )
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("since=yesterday", "since"),
+        ("since=1999-01-01T00:00:00Z", "since"),
+        ("until=", "until"),
+        ("limit=0", "limit"),
+        ("limit=-1", "limit"),
+        ("limit=1e3", "limit"),
+        ("limit=%D9%A3", "limit"),
+        ("limit=00000000000000000001999999999999999999999999", "limit"),
+        ("limit=1&limit=2", "limit"),
+        ("columns=agent_id,nonsense", "columns"),
+        ("columns=", "columns"),
+        ("columns=seq;DROP", "columns"),
+        ("format=xml", "format"),
+        ("format=", "format"),
+        ("order=up", "order"),
+        ("order=asc&order=desc", "order"),
+        ("agent=", "agent"),
+        ("agent=%00", "agent"),
+        ("agent=%ff", "agent"),
+        ("&".join(["agent=a"] * 257), "agent"),
+        ("colums=agent_id", "colums"),
+        ("cursor=12", None),
+        ("cursor=abc:-1", None),
+        ("cursor=abc:99999999999999999", None),
+    ],
+)
+def test_bad_history_parameters(module_server: Server, query: str, field: str | None) -> None:
+    """A parameter that cannot be meant is a 400 that names it."""
+    answer = module_server.get(f"/api/history?{query}")
+    assert answer.status == 400
+    assert answer.error["field"] == field
+
+
+def test_cursor_of_another_database(module_server: Server) -> None:
+    """It is named as such, so that a reader starts again."""
+    answer = module_server.get("/api/history?cursor=abcdef:1")
+    assert (answer.status, answer.error["code"]) == (409, "other_epoch")
+
+
+# Activity
+
+
+@pytest.mark.parametrize("minutes", ["0", "61", "-1", "1.5", "", "15&minutes=15", "x" * 5_000])
+def test_bad_minutes(module_server: Server, minutes: str) -> None:
+    """A number of minutes out of bounds is a 400 that names it."""
+    answer = module_server.get(f"/api/activity?minutes={minutes}")
+    assert (answer.status, answer.error["field"]) == (400, "minutes")
+    assert len(answer.text) < 1_000
+
+
+def test_activity_counts_what_was_just_sent(server: Server) -> None:
+    """Tools and errors of this minute are in the last bucket; marking as offline is in none."""
+    server.send("busy")
+    server.send("busy", status="error")
+    server.send("failing", "tool_error")
+    server.post("/api/presence/busy/offline")
+
+    def counted() -> dict[str, Any] | None:
+        found: dict[str, Any] = server.get("/api/activity?minutes=2").json()
+        return found if len(found["agents"]) == 2 else None
+
+    found = wait_until(counted, "both agents are counted")
+    assert found is not None
+    assert found["minutes"] == 2
+    # The minute may end while the test runs.
+    sums = {
+        agent: (sum(counts["events"]), sum(counts["errors"]))
+        for agent, counts in found["agents"].items()
+    }
+    assert sums == {"busy": (2, 1), "failing": (1, 1)}
+    assert [len(one) for counts in found["agents"].values() for one in counts.values()] == [2] * 4
+
+
+# The server about itself
+
+
+def test_status_fields(server: Server) -> None:
+    """Counts of agents, dashboards and changes are what was done."""
+    server.send("busy")
+    server.send("gone")
+    server.post("/api/presence/gone/offline")
+    with connect(server.ws("/ws/broadcasts?session=s-1")) as dashboard:
+        dashboard.recv(timeout=10)
+        status = server.get("/api/status").json()
+    assert status["agents"] == {"active": 1, "idle": 0, "offline": 1}
+    assert status["clients"] == {
+        "total": 1,
+        "by_session": {"s-1": 1},
+        "without_session": 0,
+        "lagging": 0,
+    }
+    assert status["updates"]["total"] == 3
+    assert status["frames"]["total"] == 1
+    assert status["cursor"].endswith(":3")
+    assert status["database"]["path"] == str(server.db)
+    assert status["database"]["bytes"] > 0
+    assert status["uptime_s"] > 0
+    assert status["version"]
+
+
+def test_metrics(server: Server) -> None:
+    """Prometheus can read the metrics, and they count."""
+    server.send("busy")
+    with connect(server.ws("/ws/broadcasts")) as dashboard:
+        dashboard.recv(timeout=10)
+        text = server.get("/metrics").text
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert samples["htmlgraph_agents", "active"] == 1
+    assert samples["htmlgraph_clients",] == 1
+    assert samples["htmlgraph_updates_total",] == 1
+    assert samples["htmlgraph_frames_total",] == 1
+    assert samples["htmlgraph_database_bytes",] > 0
+
+
+def test_unknown_parameters_are_refused(module_server: Server) -> None:
+    """A slip of the pen is noticed."""
+    for path in (
+        *("/api/presence?x=1", "/api/status?x=", "/metrics?x=1", "/api/openapi.json?x=1"),
+        "/api/activity?x=1",
+    ):
+        answer = module_server.get(path)
+        assert (answer.status, answer.error["code"]) == (400, "unknown_parameter"), path
+
+
+def test_an_answer_costs_what_its_model_costs(server: Server) -> None:
+    """Dollars come from the agent's own word, else from the price table; unknown stays null."""
+    tokens = {"event_type": "completion", "input_tokens": 1_000_000, "output_tokens": 0}
+    server.post("/api/events", {"agent_id": "a", "model": "claude-sonnet-4-5-20250929", **tokens})
+    server.post("/api/events", {"agent_id": "b", "model": "no-such-model", **tokens})
+    server.post("/api/events", {"agent_id": "c", "model": "gpt-5", "cost_usd": 0.25, **tokens})
+    found = server.presence()
+    assert found["a"]["cost_usd"] > 1
+    assert found["b"]["cost_usd"] is None
+    assert found["c"]["cost_usd"] == 0.25
+    (stored,) = server.get("/api/history?agent=a").json()["events"]
+    assert stored["cost_usd"] is None, "history keeps what was told"

@@ -1,0 +1,383 @@
+"""History over HTTP in every format: the same rows, bounded, and no process left behind."""
+
+from __future__ import annotations
+
+import csv
+import http.client
+import io
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import psutil
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from htmlgraph_nb import PresenceManager
+from htmlgraph_nb.client.discovery import candidates
+from htmlgraph_nb.client.rest import Rest, history_parameters
+from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.core.timestamps import to_rfc3339
+from htmlgraph_nb.errors import ConnectError, ServerRefused
+from htmlgraph_nb.storage.columnar.reader import read_batches, schema_of
+from htmlgraph_nb.storage.query import HistoryQuery
+from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
+from tests.helpers.server_process import Server
+from tests.helpers.wait import wait_until
+from tests.integration.conftest import Serve
+
+START = datetime(2026, 1, 14, 14, 50, tzinfo=UTC)
+UNTIL = START + timedelta(days=1)
+"""Before what the server's own timers say of agents that are so long silent."""
+N_ROWS = 2_600
+TEXTS = ("Bash", 'Ed"it', "a,b", "zwei\r\nZeilen", "\u2028ä🤖", "'x'")
+
+
+def example(n: int) -> Event:
+    """Return the n-th event: each field used and left out, and hard texts and numbers."""
+    return Event(
+        agent_id=f"agent-{n % 7}",
+        event_type="tool_execute" if n % 2 else "completion",
+        timestamp=START + timedelta(seconds=n % 500, microseconds=n),
+        event_id=f"e-{n}" if n % 4 else None,
+        session_id=f"s-{n % 11}" if n % 3 else None,
+        tool_name=TEXTS[n % len(TEXTS)] if n % 2 else None,
+        tool_use_id=f"toolu_{n}" if n % 2 else None,
+        feature_id=TEXTS[n % 5] if n % 3 else None,
+        model="claude-opus-4-5",
+        status=(None, "ok", "error")[n % 3],
+        input_tokens=(2**53 - 1, 0, 17, None)[n % 4],
+        cost_tokens=n,
+        cost_usd=(0.1 + n / 3, 1e-9 * n, None, 0.0)[n % 4],
+        extra={"n": n, "t": TEXTS[n % len(TEXTS)], "f": 0.1, "l": [None, True]} if n % 5 else None,
+    )
+
+
+@pytest.fixture(scope="module")
+def filled(module_server: Server) -> Server:
+    """A server with more events than one chunk holds."""
+    with PresenceManager(str(module_server.db)) as manager:
+        manager.ingest([example(n) for n in range(N_ROWS)])
+    return module_server
+
+
+def rest(server: Server) -> Rest:
+    """Return the client of a server."""
+    return Rest(lambda: candidates(server.url, None))
+
+
+def rows_of_file(server: Server, query: HistoryQuery) -> list[dict[str, Any]]:
+    """Return the rows of the file in the form of the JSON answer."""
+    rows = [row for batch in read_batches(str(server.db), query) for row in batch.to_pylist()]
+    for row in rows:
+        if "timestamp" in row:
+            row["timestamp"] = to_rfc3339(row["timestamp"])
+        if row.get("extra") is not None:
+            row["extra"] = json.loads(row["extra"])
+    return rows
+
+
+def path_of(query: HistoryQuery, kind: str, **more: str) -> str:
+    """Return the path that asks a server for a query."""
+    return (
+        f"/api/history?{urlencode([*history_parameters(query), ('format', kind), *more.items()])}"
+    )
+
+
+def json_rows(server: Server, query: HistoryQuery) -> list[dict[str, Any]]:
+    """Follow the cursor of JSON pages of 700."""
+    parameters = [one for one in history_parameters(query) if one[0] != "limit"]
+    found: list[dict[str, Any]] = []
+    cursor: list[tuple[str, str]] = []
+    while True:
+        left = 700 if query.limit is None else min(700, query.limit - len(found))
+        page = server.get(
+            f"/api/history?{urlencode([*parameters, ('limit', left), *cursor])}"
+        ).json()
+        found += page["events"]
+        if not page["more"] or len(found) == query.limit:
+            return found
+        cursor = [("cursor", page["cursor"])]
+
+
+def ndjson_rows(server: Server, query: HistoryQuery) -> list[dict[str, Any]]:
+    """Return the objects of the lines."""
+    body = server.get(path_of(query, "ndjson")).body
+    return [json.loads(line) for line in body.split(b"\n") if line]
+
+
+def csv_rows(server: Server, query: HistoryQuery) -> list[dict[str, Any]]:
+    """Return the fields with the types that the schema gives them."""
+    lines = csv.DictReader(io.StringIO(server.get(path_of(query, "csv")).text, newline=""))
+    kinds = schema_of(HISTORY_COLUMNS)
+
+    def value(name: str, text: str) -> Any:
+        if text == "":
+            return None
+        kind = kinds.field(name).type
+        if name == "extra":
+            return json.loads(text)
+        if pa.types.is_int64(kind):
+            return int(text)
+        return float(text) if pa.types.is_float64(kind) else text
+
+    return [{name: value(name, text) for name, text in line.items()} for line in lines]
+
+
+def arrow_rows(server: Server, query: HistoryQuery) -> list[dict[str, Any]]:
+    """Return the rows of the Arrow stream in the form of the JSON answer."""
+    rows = [row for batch in rest(server).history_batches(query) for row in batch.to_pylist()]
+    for row in rows:
+        if "timestamp" in row:
+            row["timestamp"] = to_rfc3339(row["timestamp"])
+        if row.get("extra") is not None:
+            row["extra"] = json.loads(row["extra"])
+    return rows
+
+
+READERS = {"json": json_rows, "ndjson": ndjson_rows, "csv": csv_rows, "arrow": arrow_rows}
+
+some_agents = st.none() | st.lists(st.sampled_from([f"agent-{n}" for n in range(9)]), min_size=1)
+some_time = st.none() | st.integers(-10, 600).map(lambda s: START + timedelta(seconds=s))
+columns = st.just(HISTORY_COLUMNS) | st.lists(
+    st.sampled_from(HISTORY_COLUMNS), min_size=1, unique=True
+).map(lambda names: ("seq", *(name for name in names if name != "seq")))
+queries = st.builds(
+    HistoryQuery,
+    since=some_time,
+    until=st.just(UNTIL) | some_time.map(lambda at: at or UNTIL),
+    agents=some_agents,
+    tools=st.none() | st.lists(st.sampled_from(TEXTS), min_size=1),
+    columns=columns,
+    limit=st.none() | st.sampled_from([1, 699, 700, 1_000, 1_001, 2_599, 2_600, 2_601]),
+    newest_first=st.booleans(),
+)
+
+
+@pytest.mark.parametrize("kind", READERS)
+@settings(
+    max_examples=8,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(query=queries)
+def test_every_format_has_the_rows_of_the_file(
+    filled: Server, kind: str, query: HistoryQuery
+) -> None:
+    """Whatever is asked, in either order: each format gives the file's rows, value for value."""
+    assert READERS[kind](filled, query) == rows_of_file(filled, query)
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_all_of_it(filled: Server, kind: str) -> None:
+    """All rows and columns come, over several chunks."""
+    found = READERS[kind](filled, HistoryQuery(until=UNTIL))
+    assert len(found) == N_ROWS
+    assert found == rows_of_file(filled, HistoryQuery(until=UNTIL))
+
+
+@pytest.mark.parametrize("compression", ["none", "lz4", "zstd"])
+def test_arrow_stream(filled: Server, compression: str) -> None:
+    """The body is an Arrow stream of the documented types, also where there are no rows."""
+    for agents, n_rows in ((None, N_ROWS), (["nobody"], 0)):
+        query = HistoryQuery(until=UNTIL, agents=agents)
+        answer = filled.get(path_of(query, "arrow", compression=compression))
+        assert answer.headers["content-type"] == "application/vnd.apache.arrow.stream"
+        with pa.ipc.open_stream(answer.body) as reader:
+            assert reader.schema.equals(schema_of(HISTORY_COLUMNS))
+            assert reader.read_all().num_rows == n_rows
+
+
+def test_accept_chooses_the_format(filled: Server) -> None:
+    """Without a parameter the Accept header counts."""
+    answer = filled.get("/api/history?limit=1", Accept="application/vnd.apache.arrow.stream")
+    assert pa.ipc.open_stream(answer.body).read_all().num_rows == 1
+
+
+@pytest.mark.parametrize("kind", ["json", "ndjson", "csv", "arrow"])
+@pytest.mark.parametrize("compression", ["gzip", "", "zstd&compression=lz4", "%ff"])
+def test_bad_compression(module_server: Server, kind: str, compression: str) -> None:
+    """An unknown one is a 400 that names it, for every format."""
+    answer = module_server.get(f"/api/history?format={kind}&compression={compression}")
+    assert (answer.status, answer.error["field"]) == (400, "compression")
+
+
+def test_refusals_of_the_client(filled: Server) -> None:
+    """What the server refuses, and what it is not asked, are errors of their kinds."""
+    with pytest.raises(ServerRefused, match="agent"):
+        list(rest(filled).history_batches(HistoryQuery(agents=["\0"])))
+    with pytest.raises(ValueError, match="after_seq"):
+        list(rest(filled).history_batches(HistoryQuery(after_seq=1)))
+
+
+# Processes
+
+
+def children(server: Server) -> list[psutil.Process]:
+    """Return the processes that make answers."""
+    found = []
+    for process in psutil.Process(server.pid).children(recursive=True):
+        try:
+            if "htmlgraph_server.history.export_worker" in process.cmdline():
+                found.append(process)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """Return whether a process has ended, also where nobody asked for its status yet."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+@pytest.fixture
+def long(serve: Serve) -> Server:
+    """A server with more bytes of history than pipes and sockets hold."""
+    server = serve("--seal", "off", "--stall-timeout", "10m")
+    # No compression makes it fit.
+    source = random.Random(1)
+    with PresenceManager(str(server.db)) as manager:
+        for start in range(0, 9_000, 1_000):
+            manager.ingest(
+                [
+                    Event(
+                        agent_id="a",
+                        timestamp=START,
+                        extra={"n": n, "text": source.randbytes(5_000).hex()},
+                    )
+                    for n in range(start, start + 1_000)
+                ]
+            )
+    return server
+
+
+def stalled(server: Server, stack: ExitStack, kind: str = "ndjson") -> socket.socket:
+    """Return a connection that asked for all of the history and reads none of it."""
+    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    stack.enter_context(connection)
+    connection.settimeout(60)
+    connection.connect(("127.0.0.1", server.port))
+    head = f"GET /api/history?format={kind} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    connection.sendall(head.encode())
+    return connection
+
+
+@pytest.mark.parametrize("kind", ["ndjson", "csv", "arrow"])
+def test_reader_that_leaves_ends_its_process(long: Server, kind: str) -> None:
+    """The process lives as long as its client, and the server's memory stays bounded."""
+    before = psutil.Process(long.pid).memory_info().rss
+    with ExitStack() as stack:
+        stalled(long, stack, kind)
+        wait_until(lambda: len(children(long)) == 1, "a process makes the answer")
+        assert long.get("/api/status").status == 200
+        assert psutil.Process(long.pid).memory_info().rss - before < 60 << 20
+    wait_until(lambda: not children(long), "the process ended with its client")
+
+
+def one_refused(readers: list[socket.socket]) -> socket.socket | None:
+    """Return the connection that was answered with 429; what it received is still in it."""
+    for connection in readers:
+        connection.setblocking(False)
+        try:
+            head = connection.recv(64, socket.MSG_PEEK)
+        except BlockingIOError:
+            continue
+        if head.startswith(b"HTTP/1.1 429 "):
+            return connection
+    return None
+
+
+def test_processes_are_few_and_the_others_wait(long: Server) -> None:
+    """Two at a time; who waits gets all of the answer later; beyond 16 that wait it is a 429."""
+    with ExitStack() as stack:
+        readers = [stalled(long, stack) for _ in range(19)]
+        refused = wait_until(lambda: one_refused(readers), "a request too many", 60)
+        assert refused is not None
+        answer = refused.recv(65_536)
+        assert b"Retry-After: 1\r\n" in answer
+        assert b'"code":"history_busy"' in answer
+        assert len(children(long)) == 2
+        # Short answers need no process.
+        assert long.get("/api/history?format=csv&limit=10").status == 200
+        assert len(long.get("/api/history?limit=10000").json()["events"]) >= 6_000
+    wait_until(lambda: not children(long), "all processes ended with their clients")
+    assert long.get("/api/history?format=ndjson").body.count(b"\n") >= 6_000
+
+
+@pytest.mark.parametrize("server", [("--stall-timeout", "1s")], indirect=True)
+def test_reader_that_stalls_is_cut_off(server: Server) -> None:
+    """Who reads nothing for the stall timeout loses the connection, and the process ends."""
+    with PresenceManager(str(server.db)) as manager:
+        events = [
+            Event(agent_id="a", timestamp=START, extra={"n": n, "x": "y" * 10_000})
+            for n in range(2_500)
+        ]
+        manager.ingest(events)
+    with ExitStack() as stack:
+        connection = stalled(server, stack)
+        wait_until(lambda: len(children(server)) == 1, "a process makes the answer")
+        wait_until(lambda: not children(server), "it was ended")
+        connection.settimeout(30)
+        received = b"".join(iter(lambda: connection.recv(1 << 20), b""))
+    assert not received.endswith(b"\r\n0\r\n\r\n")
+
+
+def test_process_that_dies_does_not_look_like_an_end(long: Server) -> None:
+    """The client sees that the answer is not whole."""
+    connection = http.client.HTTPConnection("127.0.0.1", long.port, timeout=60)
+    connection.request("GET", "/api/history?format=ndjson")
+    answer = connection.getresponse()
+    answer.read(1_000)
+    [child] = wait_until(lambda: children(long), "a process makes the answer") or []
+    child.kill()
+    with pytest.raises(http.client.HTTPException):
+        answer.read()
+    connection.close()
+    batches: Iterator[pa.RecordBatch] = rest(long).history_batches(HistoryQuery())
+    next(batches)
+    for process in children(long):
+        process.kill()
+    with pytest.raises(ConnectError, match="broke off"):
+        list(batches)
+
+
+def test_processes_end_with_the_server(long: Server) -> None:
+    """Stopping is not held up by a reader that stalls, and no process is left."""
+    with ExitStack() as stack:
+        stalled(long, stack)
+        [child] = wait_until(lambda: children(long), "a process makes the answer") or []
+        assert long.stop(signal.SIGTERM) == 0
+        wait_until(lambda: is_gone(child), "the process ended with the server")
+
+
+@pytest.mark.parametrize("question", [b"", b'{"path": "/no'])
+def test_process_whose_server_ended_before_it_asked(question: bytes) -> None:
+    """It ends without an answer, and without a traceback in the log that it shares."""
+    command = [sys.executable, "-m", "htmlgraph_server.history.export_worker"]
+    run = subprocess.run(command, input=question, capture_output=True, timeout=60, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (1, b"", b"")
+
+
+def test_processes_end_with_a_killed_server(long: Server) -> None:
+    """Also where the server could not end them."""
+    with ExitStack() as stack:
+        stalled(long, stack)
+        [child] = wait_until(lambda: children(long), "a process makes the answer") or []
+        os.kill(long.pid, signal.SIGKILL)
+        wait_until(lambda: is_gone(child), "the process ended with the server")

@@ -1,0 +1,76 @@
+"""The way to one dashboard over a real socket: past the stream, through it, and what it reports."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import cast
+
+from tornado.iostream import IOStream
+from tornado.websocket import WebSocketHandler
+
+from htmlgraph_server.hub.transport import SEND_BUFFER_BYTES, StreamTransport
+
+DATA = bytes(range(256)) * 8_192  # 2 MiB: more than any kernel buffer here
+
+
+async def read_some(reader: socket.socket, n_bytes: int) -> bytes:
+    """Read exactly so many bytes."""
+    loop = asyncio.get_running_loop()
+    found = b""
+    while len(found) < n_bytes:
+        found += await loop.sock_recv(reader, n_bytes - len(found))
+    return found
+
+
+def transport_to(writer: socket.socket) -> tuple[StreamTransport, IOStream]:
+    """Return a transport over one end of a socket pair."""
+    writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    stream = IOStream(writer)
+    return StreamTransport(cast(WebSocketHandler, None), stream), stream
+
+
+def test_what_a_slow_reader_has_read_is_counted_down() -> None:
+    """Unsent bytes fall while the reader reads, reach 0 at its end, and every byte is in order."""
+
+    async def scenario() -> None:
+        reader, writer = socket.socketpair()
+        reader.setblocking(False)
+        transport, stream = transport_to(writer)
+        unsent = transport.write(DATA)
+        assert 0 < unsent < len(DATA)
+        assert transport.write(b"after") == unsent + 5
+        received, seen = b"", [transport.pending()]
+        while len(received) < len(DATA) + 5:
+            received += await read_some(reader, min(262_144, len(DATA) + 5 - len(received)))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            seen.append(transport.pending())
+        assert received == DATA + b"after"
+        assert seen == sorted(seen, reverse=True)
+        assert len(set(seen)) > 4
+        while transport.pending():
+            await asyncio.sleep(0)
+        assert transport.write(b"next") == 0
+        assert await read_some(reader, 4) == b"next"
+        stream.close()
+        reader.close()
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))
+
+
+def test_a_connection_that_is_gone_takes_nothing() -> None:
+    """Writing to a closed stream, or to a peer that is gone, neither raises nor keeps bytes."""
+
+    async def scenario() -> None:
+        reader, writer = socket.socketpair()
+        transport, stream = transport_to(writer)
+        assert transport.write(DATA) > 0
+        reader.close()
+        while not stream.closed():
+            transport.write(b"more")
+            await asyncio.sleep(0)
+        assert transport.write(b"late") == 0
+        assert transport.pending() == 0
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))

@@ -1,0 +1,352 @@
+"""OTLP/HTTP: what real agents and exporters send becomes presence and history, each token once."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.trace import StatusCode
+
+from tests.helpers.paths import ROOT
+from tests.helpers.server_process import Answer, Server
+from tests.helpers.wait import wait_until
+from tests.integration.conftest import Serve
+
+PAYLOADS = ROOT / "tests/payloads" / "otlp"
+PROTOBUF, JSON = "application/x-protobuf", "application/json"
+FLAGS = ("--idle-timeout", "0", "--offline-timeout", "0", "--forget-after", "0")
+"""No time passes for the servers: the payloads are of one day in the past."""
+
+
+@pytest.fixture
+def server(serve: Serve) -> Server:
+    """One server, new for each test."""
+    return serve(*FLAGS)
+
+
+def send(server: Server, path: Path, **headers: str) -> Answer:
+    """POST one payload as its sender did."""
+    signal = path.name.split(".")[0].rpartition("-")[2]
+    kind = PROTOBUF if path.suffix == ".bin" else JSON
+    if path.suffix == ".gz":
+        headers["Content-Encoding"] = "gzip"
+    return server.request(
+        "POST", f"/v1/{signal}", path.read_bytes(), {"Content-Type": kind, **headers}
+    )
+
+
+def send_all(server: Server, agent: str) -> None:
+    """POST all payloads of one sender, in their order."""
+    paths = sorted(PAYLOADS.glob(f"{agent}-*"))
+    assert paths
+    for path in paths:
+        answer = send(server, path)
+        assert answer.status == 200, answer.text
+        assert answer.body in (b"", b"{}"), "all was taken"
+
+
+def history(server: Server) -> list[dict[str, Any]]:
+    """Return the stored events."""
+    found: list[dict[str, Any]] = server.get("/api/history?limit=1000").json()["events"]
+    return found
+
+
+def kinds(server: Server) -> Counter[str]:
+    """Count the stored events by type."""
+    return Counter(event["event_type"] for event in history(server))
+
+
+def tokens(server: Server) -> tuple[int, int, int]:
+    """Return the stored input, cached and output tokens."""
+    names = ("input_tokens", "cache_read_tokens", "output_tokens")
+    input_, cached, output = (sum(one[name] or 0 for one in history(server)) for name in names)
+    return input_, cached, output
+
+
+def test_claude_code(either_server: Server) -> None:
+    """Its logs and its metrics tell the same four answers, and each counts once."""
+    for _ in range(2):
+        send_all(either_server, "claude")
+    assert kinds(either_server) == {"prompt": 1, "completion": 4, "tool_execute": 2}
+    assert tokens(either_server) == (400, 160, 28)
+    (agent,) = either_server.presence().values()
+    assert agent["agent_id"].startswith("claude-")
+    assert (agent["total_tools_executed"], agent["total_cost_tokens"]) == (2, 588)
+    assert agent["model"] == "claude-sonnet-5"
+    assert agent["cost_usd"] == pytest.approx(4 * 0.000417)
+
+
+def test_claude_code_by_metrics_only(server: Server) -> None:
+    """Who sends no logs is counted by the counters, and a repetition adds nothing."""
+    for _ in range(2):
+        for path in sorted(PAYLOADS.glob("claude-*-metrics.bin")):
+            assert send(server, path).status == 200
+    assert tokens(server) == (400, 160, 28)
+
+
+def test_codex(server: Server) -> None:
+    """An answer ends twice and counts once; its input is told with what was cached."""
+    for _ in range(2):
+        send_all(server, "codex")
+    assert kinds(server) == {
+        "session_start": 1,
+        "prompt": 1,
+        "completion": 3,
+        "tool_execute": 2,
+    }
+    assert tokens(server) == (180, 120, 21)
+    (agent,) = server.presence().values()
+    assert agent["agent_id"].startswith("codex-")
+    assert agent["model"] == "gpt-5-codex"
+
+
+def test_gemini_cli(server: Server) -> None:
+    """Its cumulative counters repeat what the logs told."""
+    for _ in range(2):
+        send_all(server, "gemini")
+    assert kinds(server) == {"session_start": 1, "prompt": 1, "completion": 3, "tool_execute": 2}
+    assert tokens(server) == (180, 120, 21)
+
+
+def test_gemini_cli_by_metrics_only(server: Server) -> None:
+    """A cumulative counter adds what it grew by."""
+    (path,) = PAYLOADS.glob("gemini-*-metrics.json")
+    assert send(server, path).status == 200
+    assert tokens(server) == (180, 120, 21)
+    grown = json.loads(path.read_bytes())
+    for scope in grown["resourceMetrics"][0]["scopeMetrics"]:
+        for metric in scope["metrics"]:
+            for kind in ("sum", "histogram"):
+                for point in metric.get(kind, {}).get("dataPoints", []):
+                    point["timeUnixNano"] = str(int(point["timeUnixNano"]) + 10**9)
+                    if "asInt" in point:
+                        point["asInt"] = int(point["asInt"]) * 2
+                    elif "asDouble" in point:
+                        point["asDouble"] *= 2
+    body = json.dumps(grown).encode()
+    assert server.request("POST", "/v1/metrics", body, {"Content-Type": JSON}).status == 200
+    assert tokens(server) == (360, 240, 42)
+
+
+@pytest.mark.parametrize("name", ["node-1-traces.bin", "node-2-traces.json.gz"])
+def test_spans_of_another_program(either_server: Server, name: str) -> None:
+    """The exporters of Node's SDK, protobuf and gzipped JSON: a turn, its answer, its tool."""
+    for _ in range(2):
+        assert send(either_server, PAYLOADS / name).status == 200
+    assert kinds(either_server) == {"prompt": 1, "completion": 1, "tool_error": 1, "stop": 1}
+    assert tokens(either_server) == (100, 20, 30)
+    agent = either_server.presence()["helper"]
+    assert (agent["status"], agent["detail"]) == ("idle", "done")
+    assert (agent["session_id"], agent["model"]) == ("conv-1", "gpt-4o-2024-08-06")
+    assert (agent["project"], agent["total_errors"]) == ("shop", 1)
+
+
+def test_the_python_sdk(server: Server) -> None:
+    """Spans of Python's own exporter arrive."""
+    resource = Resource.create({"service.name": "bot", "host.name": "lab"})
+    provider = TracerProvider(resource=resource)
+    exporter = OTLPSpanExporter(endpoint=f"{server.url}/v1/traces")
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = provider.get_tracer("tests")
+    with tracer.start_as_current_span("chat m") as span:
+        span.set_attribute("gen_ai.operation.name", "chat")
+        span.set_attribute("gen_ai.request.model", "m")
+        span.set_attribute("gen_ai.usage.input_tokens", 9)
+        span.set_status(StatusCode.ERROR)
+    provider.shutdown()
+    agent = wait_until(lambda: server.presence().get("bot"), "the agent of the spans")
+    assert (agent["total_cost_tokens"], agent["model"], agent["host"]) == (9, "m", "lab")
+
+
+@pytest.mark.parametrize("kind", ["bin", "json"])
+def test_nodes_sdk_as_it_sends(server: Server, kind: str) -> None:
+    """In chunks without a length, as its exporters do: all three signals, twice, each fact once."""
+    for _ in range(2):
+        for signal in ("traces", "logs", "metrics"):
+            body = (PAYLOADS / f"node-sdk-{signal}.{kind}").read_bytes()
+            mime = PROTOBUF if kind == "bin" else JSON
+            halves = iter([body[:100], body[100:]])
+            answer = server.request("POST", f"/v1/{signal}", halves, {"Content-Type": mime})
+            assert (answer.status, answer.body) == (200, b"" if kind == "bin" else b"{}")
+    agents = server.presence()
+    assert agents["helper"]["total_cost_tokens"] == 150
+    assert (agents["helper"]["total_tools_executed"], agents["helper"]["total_errors"]) == (1, 1)
+    assert agents["claude-8f14e45f"]["total_cost_tokens"] == 115
+    assert agents["gemini-b6d767d2"]["total_cost_tokens"] == 40
+
+
+def test_the_python_sdk_by_two_variables(server: Server) -> None:
+    """Endpoint and protocol are all a user sets, for each of the three signals."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = server.url
+    environ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf"
+    subprocess.run([sys.executable, "-c", PROGRAM], env=environ, timeout=60, check=True)
+    agents = server.presence()
+    assert agents["bot"]["total_cost_tokens"] == 9
+    assert agents["claude-8f14e45f"]["total_cost_tokens"] == 12
+    assert agents["gemini-b6d767d2"]["total_cost_tokens"] == 7
+    assert len(agents) == 3
+
+
+PROGRAM = """
+import logging
+from opentelemetry._logs import LogRecord
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+spans = TracerProvider()
+spans.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+told = {"gen_ai.operation.name": "chat", "gen_ai.agent.name": "bot"}
+told["gen_ai.usage.input_tokens"] = 9
+spans.get_tracer("t").start_span("chat m", attributes=told).end()
+spans.shutdown()
+
+logs = LoggerProvider()
+logs.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter()))
+session = "8f14e45f-ceea-467f-9575-5d1d2b4c6a70"
+told = {"session.id": session, "event.name": "api_request", "input_tokens": 10, "output_tokens": 2}
+record = LogRecord(timestamp=1_736_866_230_000_000_000, body="claude_code.api_request")
+record.attributes = told
+logs.get_logger("com.anthropic.claude_code.events").emit(record)
+logs.shutdown()
+
+meters = MeterProvider(metric_readers=[PeriodicExportingMetricReader(OTLPMetricExporter())])
+session = "b6d767d2-f8ed-4d21-a44b-0e5886680cb9"
+told = {"type": "input", "model": "gemini-2.5-pro", "session.id": session}
+meters.get_meter("gemini").create_counter("gemini_cli.token.usage").add(7, told)
+meters.shutdown()
+"""
+
+
+def test_counters_go_on_after_a_restart(serve: Serve) -> None:
+    """A cumulative counter that an earlier server read adds only what it grew by since."""
+    first = serve(*FLAGS)
+    assert counted(first, 40, at=1) == 40
+    assert first.stop() == 0
+    second = serve(*FLAGS, home=first.home)
+    assert counted(second, 55, at=2) == 40, "how far it was read is not known"
+    assert counted(second, 60, at=3) == 45
+
+
+def counted(server: Server, value: int, at: int) -> int:
+    """Send the point of a cumulative counter, twice, and return the tokens of its session."""
+    point = {
+        "asInt": str(value),
+        "startTimeUnixNano": "1736866230000000000",
+        "timeUnixNano": str(1_736_866_230_000_000_000 + at * 10**9),
+        "attributes": [
+            {"key": "session.id", "value": {"stringValue": "s-1"}},
+            {"key": "type", "value": {"stringValue": "input"}},
+        ],
+    }
+    total = {"dataPoints": [point], "aggregationTemporality": 2, "isMonotonic": True}
+    metrics = [{"name": "gemini_cli.token.usage", "sum": total}]
+    body = json.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]}).encode()
+    for _ in range(2):
+        assert server.request("POST", "/v1/metrics", body, {"Content-Type": JSON}).status == 200
+    return int(server.presence()["gemini-s-1"]["total_cost_tokens"])
+
+
+def test_many_records_of_one_export(server: Server) -> None:
+    """More than one transaction's worth: all are stored, and dashboards hear of all."""
+    records = [
+        {
+            "timeUnixNano": str(1_736_866_230_000_000_000 + n * 1_000_000),
+            "body": {"stringValue": "claude_code.tool_result"},
+            "attributes": [
+                {"key": "session.id", "value": {"stringValue": f"s-{n % 7}"}},
+                {"key": "tool_name", "value": {"stringValue": "Bash"}},
+                {"key": "tool_use_id", "value": {"stringValue": f"toolu_{n}"}},
+            ],
+        }
+        for n in range(2_345)
+    ]
+    body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}).encode()
+    for _ in range(2):
+        packed = gzip.compress(body, mtime=0)
+        headers = {"Content-Type": JSON, "Content-Encoding": "gzip"}
+        assert server.request("POST", "/v1/logs", packed, headers).status == 200
+    tools = [agent["total_tools_executed"] for agent in server.presence().values()]
+    assert sorted(tools) == [335] * 7
+
+
+def log_of(**attributes: str) -> bytes:
+    """Return a request with one log record of Claude Code."""
+    pairs = [{"key": key, "value": {"stringValue": value}} for key, value in attributes.items()]
+    record = {"body": {"stringValue": "claude_code.tool_result"}, "attributes": pairs}
+    scopes = [{"scope": {}, "logRecords": [record]}]
+    return json.dumps({"resourceLogs": [{"scopeLogs": scopes}]}).encode()
+
+
+def test_numbers_that_are_written_as_text(server: Server) -> None:
+    """Some exporters write every value as text."""
+    body = log_of(
+        **{"session.id": "s", "tool_name": "Bash", "duration_ms": "42", "success": "false"}
+    )
+    assert server.request("POST", "/v1/logs", body, {"Content-Type": JSON}).status == 200
+    (event,) = history(server)
+    assert (event["event_type"], event["duration_ms"], event["status"]) == (
+        "tool_error",
+        42,
+        "error",
+    )
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status", "code"),
+    [
+        ({"Content-Type": "text/plain"}, b"x", 415, "unsupported_media_type"),
+        ({"Content-Type": PROTOBUF}, b"\xff\xff\xff", 400, "invalid"),
+        ({"Content-Type": JSON}, b"{", 400, "invalid_json"),
+        ({"Content-Type": JSON}, b"[]", 400, "invalid"),
+        ({"Content-Type": JSON}, b'{"resourceLogs": 3}', 400, "invalid"),
+        ({"Content-Type": JSON, "Content-Encoding": "br"}, b"{}", 415, "unsupported_encoding"),
+        ({"Content-Type": JSON, "Content-Encoding": "gzip"}, b"{}", 400, "invalid"),
+        (
+            {"Content-Type": JSON, "Content-Encoding": "gzip"},
+            gzip.compress(b"{}", mtime=0)[:-4],
+            400,
+            "invalid",
+        ),
+        (
+            {"Content-Type": JSON, "Content-Encoding": "gzip"},
+            gzip.compress(b" " * (9 << 20), mtime=0),
+            413,
+            "body_too_large",
+        ),
+    ],
+)
+def test_bad_requests(
+    module_server: Server, headers: dict[str, str], body: bytes, status: int, code: str
+) -> None:
+    """Each is refused with the one error shape, a bomb of zeros too."""
+    answer = module_server.request("POST", "/v1/logs", body, headers)
+    assert answer.status == status, answer.text
+    assert answer.error["code"] == code
+
+
+@pytest.mark.parametrize("signal", ["logs", "traces", "metrics"])
+def test_nothing_is_no_fault(module_server: Server, signal: str) -> None:
+    """An empty export is taken, in either encoding, and answered in it."""
+    for kind, body, expected in ((PROTOBUF, b"", b""), (JSON, b"{}", b"{}")):
+        answer = module_server.request("POST", f"/v1/{signal}", body, {"Content-Type": kind})
+        assert (answer.status, answer.body) == (200, expected)
+        assert answer.headers["content-type"].startswith(kind)

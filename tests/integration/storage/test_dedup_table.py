@@ -1,0 +1,244 @@
+"""Hooks, session file and telemetry of one session are one session, in whatever order they arrive.
+
+Each example is a session of one of the three agents, told to a database on disk.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from htmlgraph_nb.coding_agents.claude.hooks import events_from_hook
+from htmlgraph_nb.coding_agents.hooks import agent_id_of
+from htmlgraph_nb.coding_agents.registry import HOOKS
+from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.presence import PresenceManager
+from htmlgraph_nb.storage.transaction import Transaction
+from tests.helpers.simulated_session import AGENTS, SESSION, SOURCES, STEP_S, Told, session
+
+TURNS = st.lists(st.lists(st.booleans(), max_size=2), min_size=1, max_size=3)
+SUBSETS = st.sets(st.sampled_from(SOURCES), min_size=1).map(sorted)
+TOTALS = ("tool_names", "tools", "tokens", "ends", "prompt", "completion", "session_start")
+COUNTED = ("prompt", "tool_start", "completion", "session_start")
+
+
+def take(
+    told: Told, events: Sequence[Event], restart_at: int = -1, at_once: int = 1
+) -> dict[str, Any]:
+    """Ingest events and return what the database then says of the session.
+
+    Args:
+        restart_at: at the place of this event, or next to it, the database is closed and opened.
+        at_once: how many are ingested together.
+    """
+    now = told.end + timedelta(seconds=STEP_S)
+    with TemporaryDirectory() as folder:
+        path = str(Path(folder) / "h.db")
+        manager = PresenceManager(path, clock=lambda: now)
+        try:
+            for place in range(0, len(events), at_once):
+                if place <= restart_at < place + at_once:
+                    manager.close()
+                    manager = PresenceManager(path, clock=lambda: now)
+                manager.ingest(events[place : place + at_once])
+            (presence,) = manager.agents.values()
+        finally:
+            manager.close()
+        with closing(sqlite3.connect(path)) as db:
+            query = "SELECT event_type, count(*) FROM history GROUP BY 1"
+            kinds = dict(db.execute(query).fetchall())
+            names = db.execute("SELECT DISTINCT tool_name FROM history WHERE tool_name IS NOT NULL")
+            tool_names = {row[0] for row in names.fetchall()}
+    return {
+        "agent": presence.agent_id,
+        "status": presence.status.value,
+        "detail": presence.detail,
+        "attention": presence.attention,
+        "tools": presence.total_tools_executed,
+        "tokens": presence.total_cost_tokens,
+        "session": presence.session_id,
+        "tool_names": tool_names,
+        "ends": kinds.get("tool_execute", 0) + kinds.get("tool_error", 0),
+        **{kind: kinds.get(kind, 0) for kind in COUNTED},
+    }
+
+
+def interleaved(streams: Sequence[Sequence[Event]], chance: random.Random) -> list[Event]:
+    """Return the events of several sources, each of which keeps its order."""
+    left = [list(stream) for stream in streams if stream]
+    found = []
+    while left:
+        stream = chance.choice(left)
+        found.append(stream.pop(0))
+        left = [each for each in left if each]
+    return found
+
+
+@settings(max_examples=60)
+@given(
+    agent=st.sampled_from(AGENTS),
+    turns=TURNS,
+    sources=SUBSETS,
+    same_counts=st.booleans(),
+    over=st.booleans(),
+    seed=st.integers(0, 2**32),
+)
+def test_any_order_ends_in_the_same_totals_and_verdict(
+    agent: str,
+    turns: list[list[bool]],
+    sources: list[str],
+    same_counts: bool,
+    over: bool,
+    seed: int,
+) -> None:
+    """Sources at any speed, repetitions, a restart in between: the same as once and in order."""
+    told = session(agent, turns, same_counts=same_counts, over=over)
+    events = told.events(sources)
+    in_order = take(told, events)
+    chance = random.Random(seed)
+    mixed = interleaved([getattr(told, name) for name in sources], chance)
+    mixed += chance.sample(events, len(events) // 3)
+    assert take(told, mixed, chance.randrange(len(mixed))) == in_order
+    assert take(told, mixed, chance.randrange(len(mixed)), chance.randint(2, 60)) == in_order
+    chance.shuffle(mixed)
+    found = take(told, mixed, chance.randrange(len(mixed)))
+    assert {name: found[name] for name in TOTALS} == {name: in_order[name] for name in TOTALS}
+    assert in_order["tools"] == in_order["ends"] == told.n_calls
+    assert in_order["tool_names"] <= {"Bash"}
+    assert in_order["prompt"] == len(turns)
+    tells_tokens = sources != ["hooks"]
+    assert in_order["completion"] == told.n_answers * tells_tokens
+    assert in_order["tokens"] == told.n_tokens * tells_tokens
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("first", [("hooks", "file"), ("file", "otlp"), ("otlp", "hooks")])
+def test_what_one_source_missed_another_tells(agent: str, first: tuple[str, str]) -> None:
+    """Of two sources that each lost another part, the database has all of it."""
+    told = session(agent, [[False], [True], [False]], same_counts=False, over=False)
+    one, other = (getattr(told, name) for name in first)
+    half = len(one) // 2
+    some = take(told, [*one[:half], *other])
+    assert some["tools"] == told.n_calls
+    assert some["prompt"] == 3
+
+
+def test_named_agent_is_one_with_its_file() -> None:
+    """A name that ``HTMLGRAPH_AGENT`` gives to the hooks is the agent's name for all sources."""
+    told = session("claude", [[False]], same_counts=False, over=False)
+    named = [replace(event, agent_id="ada") for event in told.hooks]
+    for events in ([*named, *told.file], [*told.file, *named], [*told.otlp, *named, *told.file]):
+        found = take(told, events)
+        assert found["agent"] == "ada"
+        assert found["tools"] == 1
+
+
+@pytest.mark.parametrize("ended_by", ["file", "otlp"])
+def test_a_permission_of_codex_is_answered_by_any_source(ended_by: str) -> None:
+    """Its hooks call a tool "Bash" that its file and telemetry call "exec_command"."""
+    told = session("codex", [[False]], same_counts=False, over=False)
+    begin = next(event for event in told.hooks if event.event_type == "tool_start")
+    assert begin.timestamp is not None
+    payload = {
+        "session_id": SESSION,
+        "hook_event_name": "PermissionRequest",
+        "tool_name": "Bash",
+        "htmlgraph": {"event_id": "asked", "timestamp": begin.timestamp.isoformat()},
+    }
+    asked = HOOKS["codex"](payload, received_at=told.end)
+    ends = [event for event in getattr(told, ended_by) if event.event_type == "tool_execute"]
+    assert take(told, [begin, *asked])["attention"]
+    assert not take(told, [begin, *asked, *ends])["attention"]
+
+
+def test_metrics_and_answers_do_not_add_up() -> None:
+    """Once a file tells of a session's answers, a counter of its tokens adds nothing, and back."""
+    told = session("claude", [[]], same_counts=False, over=False)
+    answers = [event for event in told.file if event.event_type == "completion"]
+    counter = replace(
+        answers[-1],
+        event_id="metric:1",
+        source="otlp",
+        extra=None,
+        timestamp=told.end + timedelta(seconds=30),
+        input_tokens=told.n_tokens,
+        cache_read_tokens=0,
+        output_tokens=0,
+    )
+    assert take(told, [*answers, counter])["tokens"] == told.n_tokens
+    assert take(told, [counter, *answers])["tokens"] == told.n_tokens
+
+
+def test_what_another_process_was_told_counts(tmp_path: Path) -> None:
+    """An answer that a counter told to another process is not taken, though others just were."""
+    told = session("claude", [[]], same_counts=False, over=False)
+    answer = next(event for event in told.file if event.event_type == "completion")
+    late, early = (
+        replace(answer, timestamp=told.end + timedelta(seconds=s), event_id=f"a{s}", extra=None)
+        for s in (90, 60)
+    )
+    early = replace(early, output_tokens=4_321)
+    counter = replace(
+        answer,
+        event_id="metric:1",
+        source="otlp",
+        extra=None,
+        timestamp=told.end + timedelta(seconds=30),
+    )
+    path, after = str(tmp_path / "h.db"), told.end + timedelta(seconds=99)
+    with PresenceManager(path, clock=lambda: after) as one, PresenceManager(path) as other:
+        assert one.ingest([late]).accepted == 1
+        assert other.ingest([counter]).accepted == 1
+        assert one.ingest([early]).accepted == 0
+
+
+def test_what_a_failed_transaction_was_told_does_not_count(tmp_path: Path) -> None:
+    """The begin of a counter that was rolled back keeps no answer out."""
+    told = session("claude", [[]], same_counts=False, over=False)
+    answer = next(event for event in told.file if event.event_type == "completion")
+    counter = replace(answer, event_id="metric:1", source="otlp", extra=None)
+    with PresenceManager(str(tmp_path / "h.db")) as manager:
+        flush = manager.flush
+
+        def fail(tx: Transaction) -> None:
+            raise OSError("the disk is gone")
+
+        manager.flush = fail  # type: ignore[method-assign]
+        with pytest.raises(OSError, match="gone"):
+            manager.ingest([counter])
+        manager.flush = flush  # type: ignore[method-assign]
+        assert manager.ingest([answer]).accepted == 1
+
+
+def test_subagent_told_twice_is_one(tmp_path: Path) -> None:
+    """The begin and the end of a subagent count once by hooks and file."""
+    main, child = agent_id_of(SESSION), agent_id_of("ab12cd34ef567890")
+    payload = {"session_id": SESSION, "agent_id": "ab12cd34ef567890", "agent_type": "Explore"}
+    told = session("claude", [[]], same_counts=False, over=False)
+    hooks = [
+        event
+        for n, name in enumerate(("SubagentStart", "SubagentStop"))
+        for event in events_from_hook(
+            {**payload, "hook_event_name": name, "htmlgraph": {"event_id": name}},
+            received_at=told.end + timedelta(seconds=n),
+        )
+    ]
+    filed = [
+        replace(event, source="claude-session", event_id=f"f{place}")
+        for place, event in enumerate(hooks)
+    ]
+    with PresenceManager(str(tmp_path / "h.db")) as manager:
+        assert manager.ingest(hooks).accepted == 4
+        assert manager.ingest(filed).accepted == 0
+        assert {main, child} == set(manager.agents)

@@ -1,0 +1,186 @@
+"""The server is killed in the middle of its work, again and again: nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import random
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from htmlgraph_nb.client.presence_client import PresenceClient
+from htmlgraph_nb.core.protocol import Cursor
+from tests.helpers.database_files import rows_of
+from tests.helpers.server_process import Server
+from tests.helpers.wait import wait_until
+from tests.integration.conftest import Serve
+
+ROUNDS = 20
+SENDERS = 2
+BATCH_EVENTS = 50
+EVENTS_PER_S = 5_000
+LEAST_LOAD_S, MOST_LOAD_S = 0.3, 0.9
+
+Event = dict[str, Any]
+
+
+class Sender(threading.Thread):
+    """Posts batches at a steady rate until its server is gone.
+
+    Attributes:
+        acknowledged: event ids that a server has taken, and the position after the last of them.
+        pending: batches that were sent, or are to be sent, and were never answered.
+    """
+
+    def __init__(self, port: int, batches: itertools.count[int], pending: list[list[Event]]):
+        super().__init__()
+        self.acknowledged: list[str] = []
+        self.last_seq = 0
+        self.epochs: set[str] = set()
+        self.pending = pending
+        self.failure: BaseException | None = None
+        self._port = port
+        self._batches = batches
+
+    def run(self) -> None:
+        """Send what is pending, then fresh batches."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        pause = SENDERS * BATCH_EVENTS / EVENTS_PER_S
+        due = time.monotonic()
+        try:
+            while True:
+                if not self.pending:
+                    self.pending.append(batch_of(next(self._batches)))
+                self._post(connection, self.pending[0])
+                self.pending.pop(0)
+                due += pause
+                time.sleep(max(0.0, due - time.monotonic()))
+        except (OSError, http.client.HTTPException):
+            # The server is dead, and with it the answer to the first batch that is pending.
+            return
+        except BaseException as error:
+            self.failure = error
+        finally:
+            connection.close()
+
+    def _post(self, connection: http.client.HTTPConnection, batch: list[Event]) -> None:
+        body = json.dumps(batch)
+        connection.request("POST", "/api/events", body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        answer = json.loads(response.read())
+        assert response.status == 200, answer
+        assert answer["accepted"] + answer["duplicates"] == len(batch)
+        assert answer["duplicates"] in (0, len(batch)), "half of a batch was committed"
+        cursor = Cursor.parse(answer["cursor"])
+        self.epochs.add(cursor.epoch)
+        self.last_seq = cursor.seq
+        self.acknowledged += [event["event_id"] for event in batch]
+
+
+def batch_of(number: int) -> list[Event]:
+    """Return one of the batches; each id exists once in all of them."""
+    return [
+        {
+            "agent_id": f"agent-{(number * 7 + place) % 40}",
+            "event_id": f"{number}-{place}",
+            "event_type": "tool_execute",
+            "tool_name": ("Bash", "Edit", "Read")[place % 3],
+            "output_tokens": 3,
+        }
+        for place in range(BATCH_EVENTS)
+    ]
+
+
+@pytest.mark.timeout(240)
+def test_kill_loses_nothing_that_was_acknowledged(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty times ``kill -9`` under load; senders repeat what was not answered, a client resumes.
+
+    In the end each event is there once, numbers have no gap, the epoch never changed, and the
+    client, which found its server again each time, holds what the server holds.
+    """
+    home = tmp_path / "home"
+    monkeypatch.setenv("HTMLGRAPH_HOME", str(home))
+    dice = random.Random(11)
+    server = serve(home=home)
+    port = server.port
+    batches = itertools.count()
+    unanswered: list[list[list[Event]]] = [[] for _ in range(SENDERS)]
+    acknowledged: list[str] = []
+    epochs: set[str] = set()
+    last_seq = 0
+    with PresenceClient(server.url) as client:
+        for _ in range(ROUNDS):
+            senders = [Sender(port, batches, pending) for pending in unanswered]
+            for sender in senders:
+                sender.start()
+            client.wait_connected(30)
+            time.sleep(dice.uniform(LEAST_LOAD_S, MOST_LOAD_S))
+            server.kill()
+            for sender in senders:
+                sender.join(30)
+                assert sender.failure is None, sender.failure
+                acknowledged += sender.acknowledged
+                epochs |= sender.epochs
+                last_seq = max(last_seq, sender.last_seq)
+            server = serve("--port", str(port), home=home)
+            cursor = Cursor.parse(server.get("/api/status").json()["cursor"])
+            assert cursor.seq >= last_seq, "an acknowledged commit is missing"
+            epochs.add(cursor.epoch)
+            _check_round(server, acknowledged[-200:])
+        for pending in unanswered:
+            for batch in pending:
+                assert server.post("/api/events", batch).status == 200
+        final = Cursor.parse(server.get("/api/status").json()["cursor"])
+        wait_until(lambda: client.cursor == final, "the client's catching up", 30)
+        mirrored = {name: presence.to_dict() for name, presence in client.agents.items()}
+        assert mirrored == server.presence()
+    assert len(epochs) == 1
+    stored = [str(row[0]) for row in rows_of(str(server.db), "event_id")]
+    assert len(stored) == len(set(stored)), "an event was stored twice"
+    assert set(acknowledged) <= set(stored), "an acknowledged event is missing"
+    in_flight = {event["event_id"] for pending in unanswered for b in pending for event in b}
+    assert set(stored) == set(acknowledged) | in_flight
+    assert rows_of(str(server.db)) == [(seq,) for seq in range(1, len(stored) + 1)]
+    assert sum(one["total_tools_executed"] for one in mirrored.values()) == len(stored)
+    assert len(acknowledged) > ROUNDS * 300, "there was hardly any load"
+
+
+def test_a_batch_that_was_committed_but_not_answered_may_be_repeated(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """The server dies between the commit and the answer; the repetition counts for nothing."""
+    home = tmp_path / "home"
+    for number in range(3):
+        server = serve(home=home)
+        body = json.dumps(batch_of(number))
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(
+                f"POST /api/events HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+            )
+            n_rows = (number + 1) * BATCH_EVENTS
+            path = str(server.db)
+            wait_until(lambda n=n_rows, path=path: len(rows_of(path)) == n, "the commit")
+            server.kill()
+        server = serve(home=home)
+        answer = server.post("/api/events", batch_of(number)).json()
+        assert (answer["accepted"], answer["duplicates"]) == (0, BATCH_EVENTS)
+        agents = server.presence().values()
+        assert sum(agent["total_tools_executed"] for agent in agents) == n_rows
+        server.stop()
+
+
+def _check_round(server: Server, ids: list[str]) -> None:
+    """Fail unless the server answers a repetition of acknowledged events as such."""
+    numbers = {int(name.split("-")[0]) for name in ids}
+    for number in numbers:
+        answer = server.post("/api/events", batch_of(number)).json()
+        assert (answer["accepted"], answer["duplicates"]) == (0, BATCH_EVENTS)

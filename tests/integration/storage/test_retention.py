@@ -1,0 +1,117 @@
+"""Old history goes in small steps; presence, totals and the newest row stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.presence import PresenceManager
+from tests.helpers.database_files import rows_of
+from tests.helpers.wait import wait_until
+from tests.integration.conftest import Serve
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """The database."""
+    return str(tmp_path / "h.db")
+
+
+@pytest.fixture
+def manager(path: str) -> Iterator[PresenceManager]:
+    """A manager on it."""
+    with PresenceManager(path) as opened:
+        yield opened
+
+
+def fill(manager: PresenceManager, n_rows: int, age: timedelta, name: str = "a") -> None:
+    """Report events of one age."""
+    at = datetime.now(UTC) - age
+    manager.ingest(
+        [
+            Event(agent_id=name, event_type="tool_execute", timestamp=at, cost_tokens=2)
+            for _ in range(n_rows)
+        ]
+    )
+
+
+def delete_all(manager: PresenceManager, older_than: timedelta, step_rows: int) -> list[int]:
+    """Delete step by step and return how many rows each step took."""
+    steps = []
+    while n_rows := manager.delete_history(older_than, step_rows):
+        steps.append(n_rows)
+    return steps
+
+
+def test_old_rows_go_in_steps(manager: PresenceManager, path: str) -> None:
+    """None takes more than its size; what is young enough stays, and so do the totals."""
+    fill(manager, 25, 10 * DAY)
+    fill(manager, 7, 2 * DAY)
+    before = manager.agents
+    assert delete_all(manager, 5 * DAY, 10) == [10, 10, 5]
+    assert [row[0] for row in rows_of(path)] == list(range(26, 33))
+    assert manager.agents == before
+    assert manager.agents["a"].total_cost_tokens == 64
+    assert delete_all(manager, 5 * DAY, 10) == []
+
+
+def test_the_newest_row_stays_however_old(manager: PresenceManager, path: str) -> None:
+    """It holds the last seq: numbers go on where they were, also after a restart."""
+    fill(manager, 12, 10 * DAY)
+    assert sum(delete_all(manager, DAY, 5)) == 11
+    assert rows_of(path) == [(12,)]
+    epoch = manager.cursor.epoch
+    manager.close()
+    with PresenceManager(path) as again:
+        assert (again.cursor.epoch, again.cursor.seq) == (epoch, 12)
+        assert again.agents["a"].total_tools_executed == 12
+        assert again.update_presence("a", "prompt").seq == 13
+        assert sum(delete_all(again, DAY, 5)) == 1
+        assert rows_of(path) == [(13,)]
+
+
+def test_an_empty_history_has_nothing_to_delete(manager: PresenceManager) -> None:
+    """Nor does a single row."""
+    assert manager.delete_history(timedelta(0)) == 0
+    fill(manager, 1, DAY)
+    assert manager.delete_history(timedelta(0)) == 0
+
+
+def test_another_manager_is_not_disturbed(manager: PresenceManager, path: str) -> None:
+    """It sees a commit in which nobody changed, publishes nothing and goes on."""
+    fill(manager, 10, 10 * DAY)
+    with PresenceManager(path) as other:
+        told: list[object] = []
+        other.subscribe(told.append)
+        assert manager.delete_history(DAY) == 9
+        assert other.absorb() is True
+        assert told == []
+        assert other.update_presence("b", "prompt").seq == 11
+        assert manager.agents == other.agents
+
+
+def test_a_server_with_retain_deletes_in_the_background(serve: Serve, tmp_path: Path) -> None:
+    """From its start, while it serves; presence is the same before and after."""
+    home = tmp_path / "home"
+    home.mkdir()
+    with PresenceManager(str(home / "test.db")) as manager:
+        fill(manager, 9_000, 100 * DAY, "old")
+        fill(manager, 50, 80 * DAY, "young")
+    server = serve("--retain", "90d", "--forget-after", "0", "--offline-timeout", "0", home=home)
+    wait_until(
+        lambda: len(rows_of(str(server.db))) <= 50 + len(server.presence()), "the old rows' end"
+    )
+    server.send("new")
+    agents = server.presence()
+    assert agents["old"]["total_tools_executed"] == 9_000
+    assert agents["young"]["total_tools_executed"] == 50
+    history = server.get("/api/history?limit=1000&columns=seq,agent_id,event_type").json()
+    kept = [event["agent_id"] for event in history["events"] if event["event_type"] != "idle"]
+    assert kept == ["young"] * 50 + ["new"]
+    assert server.get("/api/status").json()["cursor"].endswith(f":{history['events'][-1]['seq']}")

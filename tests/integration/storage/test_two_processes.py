@@ -1,0 +1,274 @@
+"""Several managers on one file: in one process, in two, and beside a running server."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+from htmlgraph_nb.core.mirror import Mirror
+from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.core.protocol import decode
+from htmlgraph_nb.presence import PresenceManager, Publication
+from tests.helpers.database_files import rows_of
+from tests.helpers.server_process import clean_environ
+from tests.helpers.wait import wait_until
+from tests.integration.conftest import Serve
+
+KINDS = ["prompt", "tool_start", "tool_execute", "stop", "forget", "feature_updated"]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """A file that is not there yet."""
+    return str(tmp_path / "shared.db")
+
+
+def test_two_managers_in_one_process_see_each_other(path: str) -> None:
+    """What one has written is durable, visible to the other and numbered once."""
+    dice = random.Random(3)
+    with PresenceManager(path) as one, PresenceManager(path) as two:
+        heard: dict[PresenceManager, list[int]] = {one: [], two: []}
+        for manager in heard:
+            manager.subscribe(
+                lambda told, seqs=heard[manager]: seqs.extend(c.seq for c in told.changes)
+            )
+        for n in range(300):
+            writer, reader = (one, two) if dice.random() < 0.5 else (two, one)
+            name, kind = f"a{dice.randrange(6)}", dice.choice(KINDS)
+            written = writer.update_presence(name, {"event_type": kind, "cost_tokens": n})
+            if kind == "forget":
+                assert reader.get_agent_presence(name) is None
+            else:
+                assert reader.get_agent_presence(name) == written
+                assert written.seq == n + 1
+        assert one.agents == two.agents
+        assert one.cursor == two.cursor
+        for seqs in heard.values():
+            assert seqs == sorted(set(seqs)), "changes were published out of order or twice"
+            assert seqs[-1] == 300
+    assert rows_of(path) == [(seq,) for seq in range(1, 301)]
+
+
+def test_a_manager_that_lags_takes_all_over_at_once(path: str) -> None:
+    """The last change of each agent and every change of a resource, in the order of their seq."""
+    resource = {"resource_type": "feature", "resource_id": "f1", "payload": {}}
+    with PresenceManager(path) as one, PresenceManager(path) as two:
+        told: list[Publication] = []
+        two.subscribe(told.append)
+        one.update_presence("a", "prompt")
+        one.update_presence("a", {"event_type": "feature_updated", "extra": resource})
+        one.update_presence("b", "prompt")
+        one.update_presence("gone", "prompt")
+        one.update_presence("a", "stop")
+        one.update_presence("gone", "forget")
+        assert two.absorb() is True
+        assert two.absorb() is False
+        (publication,) = told
+        changes = publication.changes
+        assert [(c.seq, c.agent_id) for c in changes] == [(2, "a"), (3, "b"), (5, "a"), (6, "gone")]
+        assert [c.event.event_type for c in changes] == [
+            "feature_updated",
+            "prompt",
+            "stop",
+            "forget",
+        ]
+        assert changes[0].event.extra == resource
+        assert changes[-1].state is None
+        assert two.forgotten_seq == 6
+        assert two.snapshot() == one.snapshot()
+
+
+def test_a_write_takes_over_what_came_before_it(path: str) -> None:
+    """Totals and evidence of an agent that two processes report go on from one another."""
+    with PresenceManager(path) as one, PresenceManager(path) as two:
+        told: list[tuple[int, str]] = []
+        two.subscribe(lambda p: told.extend((c.seq, c.agent_id) for c in p.changes))
+        one.update_presence("a", {"tool_name": "Bash", "cost_tokens": 10})
+        one.update_presence("b", "prompt")
+        presence = two.update_presence("a", {"tool_name": "Edit", "cost_tokens": 5})
+        assert (presence.total_tools_executed, presence.total_cost_tokens) == (2, 15)
+        assert told == [(1, "a"), (2, "b"), (3, "a")]
+        assert one.get_agent_presence("a") == presence
+
+
+_WORK = """
+import json, random, sys
+from htmlgraph_nb.presence import PresenceManager
+path, worker, n = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+dice, seqs = random.Random(worker), []
+with PresenceManager(path) as manager:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for k in range(n):
+        event = {"event_type": dice.choice(["prompt", "tool_execute", "stop", "forget"]),
+                 "event_id": f"{worker}-{k}", "cost_tokens": 1}
+        manager.update_presence(f"a{dice.randrange(5)}", event)
+        seqs.append(manager.cursor.seq)
+    print("done", flush=True)
+    sys.stdin.readline()
+    agents = {name: one.to_dict() for name, one in manager.agents.items()}
+    print(json.dumps([seqs, agents, manager.cursor.seq]))
+"""
+
+
+class Worker:
+    """A process with a manager of its own that waits for a word before each step."""
+
+    def __init__(self, path: str, number: int, n_events: int) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _WORK, path, str(number), str(n_events)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def heard(self) -> str:
+        """Return the next line."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def go_on(self) -> None:
+        """Let it take the next step."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None and self.process.stdin is not None:
+            self.process.stdin.close()
+        self.process.wait(30)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+
+
+def test_processes_that_write_at_once_end_with_equal_rosters(path: str) -> None:
+    """No number is given twice, none left out, and all see the same in the end."""
+    with ExitStack() as stack, PresenceManager(path) as here:
+        workers = [stack.enter_context(Worker(path, number, 250)) for number in range(3)]
+        assert [worker.heard() for worker in workers] == ["ready"] * 3
+        heard: list[int] = []
+        here.subscribe(lambda told: heard.extend(change.seq for change in told.changes))
+        for worker in workers:
+            worker.go_on()
+        for n in range(250):
+            here.update_presence(f"a{n % 5}", {"event_type": "prompt", "event_id": f"here-{n}"})
+        assert [worker.heard() for worker in workers] == ["done"] * 3
+        for worker in workers:
+            worker.go_on()
+        ends = [json.loads(worker.heard()) for worker in workers]
+        agents = {name: one.to_dict() for name, one in here.agents.items()}
+        assert [end[1] for end in ends] == [agents] * 3
+        assert [end[2] for end in ends] == [here.cursor.seq] * 3 == [1_000] * 3
+    given = [seq for end in ends for seq in end[0]]
+    assert len(given) == len(set(given)) == 750
+    assert heard == sorted(set(heard))
+    assert rows_of(path) == [(seq,) for seq in range(1, 1_001)]
+
+
+class Listener:
+    """A dashboard of a server that folds what it hears."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.mirror = Mirror()
+        self.messages: list[dict[str, Any]] = []
+
+    def hear(self) -> dict[str, Any]:
+        """Wait for the next message."""
+        message = decode(self.socket.recv(15))
+        self.messages.append(message)
+        self.mirror.fold(message)
+        return message
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The data folder of one user."""
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def listener(serve: Serve, home: Path) -> Iterator[Listener]:
+    """A dashboard of a server that runs on this user's default file."""
+    server = serve("--db", str(home / "htmlgraph.db"), home=home)
+    with connect(server.ws("/ws/broadcasts")) as socket:
+        listener = Listener(socket)
+        assert listener.hear()["agents"] == []
+        yield listener
+
+
+COMMAND = (
+    "from htmlgraph_nb import SDK; sdk = SDK('demo'); "
+    "from htmlgraph_nb.presence import PresenceManager, AgentPresence; pm = PresenceManager(); "
+    "pm.update_presence('claude-1', 'tool_execute', None); print('✅ Presence updated')"
+)
+
+
+def test_the_one_line_of_the_older_project_shows_up_live(listener: Listener, home: Path) -> None:
+    """In a plain shell that names only the data folder, with no network code in it."""
+    environ = {**clean_environ(home), "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -c "{COMMAND}"', sys.executable],
+        env=environ,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout.decode(), done.stderr.decode()) == ("✅ Presence updated\n", "")
+    assert done.returncode == 0
+    message = listener.hear()
+    assert (message["type"], message["agent_id"], message["seq"]) == (
+        "presence_update",
+        "claude-1",
+        1,
+    )
+    presence = listener.mirror.agents["claude-1"]
+    assert (presence.status.value, presence.total_tools_executed) == ("active", 1)
+
+
+def test_a_script_and_the_server_write_to_one_file(serve: Serve, home: Path) -> None:
+    """A dashboard sees both in the order of their seq and ends with what the file holds."""
+    server = serve(home=home)
+    with connect(server.ws("/ws/broadcasts")) as socket, PresenceManager(str(server.db)) as script:
+        listener = Listener(socket)
+        listener.hear()
+        for n in range(60):
+            script.update_presence(f"s{n % 4}", {"tool_name": "Bash", "cost_tokens": 1})
+            server.send(f"h{n % 4}", tool_name="Edit", cost_tokens=1)
+            script.ingest([Event(agent_id="both", event_type="tool_execute", cost_tokens=1)])
+            server.send("both", cost_tokens=1)
+        script.update_presence("h0", "forget")
+        while listener.mirror.seq < 241:
+            listener.hear()
+        seqs = [message["seq"] for message in listener.messages]
+        assert seqs == sorted(seqs)
+        assert listener.mirror.agents.keys() == script.agents.keys()
+        mirrored = {name: one.to_dict() for name, one in listener.mirror.agents.items()}
+        assert mirrored == {name: one.to_dict() for name, one in script.agents.items()}
+        assert mirrored["both"]["total_tools_executed"] == 120
+        assert server.presence() == mirrored
+
+
+def test_a_server_on_the_file_of_a_script_starts_with_all_of_it(serve: Serve, home: Path) -> None:
+    """And the script goes on while it runs."""
+    home.mkdir()
+    with PresenceManager(str(home / "test.db")) as script:
+        script.update_presence("early", "prompt")
+        server = serve(home=home)
+        assert server.presence().keys() == {"early"}
+        script.update_presence("late", "prompt")
+        wait_until(lambda: server.presence().keys() == {"early", "late"}, "the script's change")

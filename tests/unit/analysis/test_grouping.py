@@ -1,0 +1,229 @@
+"""Totals are preserved by every grouping, and loose frames give the answers of typed ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from htmlgraph_nb import analysis
+from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.core.reducer import MEANINGFUL, counts_as_tool, is_error
+from htmlgraph_nb.errors import InvalidEvent
+from tests.benchmarks.analysis import history
+from tests.unit.analysis.test_examples import example
+
+NAMES = ["agent_id", "session_id", "tool_name", "feature_id", "model", "status", "event_type"]
+WHOLE = ["input_tokens", "output_tokens", "cache_read_tokens", "cost_tokens", "duration_ms"]
+START = pd.Timestamp("2026-03-28T20:00Z")
+"""Before a night in which clocks change."""
+
+
+def _names(*texts: str) -> st.SearchStrategy[str | None]:
+    return st.sampled_from([None, *texts])
+
+
+rows = st.fixed_dictionaries(
+    {
+        "timestamp": st.integers(0, 90 * 86_400).map(lambda s: START + pd.Timedelta(seconds=s)),
+        "agent_id": st.sampled_from(["b", "a", "c"]),
+        "session_id": _names("s-2", "s-1"),
+        "tool_name": _names("Read", "Bash"),
+        "feature_id": _names("f"),
+        "model": _names("claude-opus-4-5", "home-made"),
+        "status": _names("ok", "error"),
+        "event_type": st.sampled_from([*sorted(MEANINGFUL - {"forget"}), "lint"]),
+        "input_tokens": st.none() | st.integers(0, 2**40),
+        "output_tokens": st.none() | st.integers(0, 2**40),
+        "cache_read_tokens": st.none() | st.integers(0, 2**40),
+        "cost_tokens": st.none() | st.integers(0, 2**40),
+        "duration_ms": st.none() | st.integers(0, 10**6),
+    }
+)
+groupings = st.lists(st.sampled_from(NAMES), unique=True, max_size=3)
+freqs = st.sampled_from([None, "1s", "7min", "1h", "D", "2D", "W-MON", "MS"])
+zones = st.sampled_from(["UTC", "Europe/Zurich", "Asia/Kathmandu"])
+
+
+def frame_of(found: list[dict[str, Any]], zone: str = "UTC") -> pd.DataFrame:
+    """Return rows as a typed frame."""
+    columns = {name: [row[name] for row in found] for name in (*NAMES, *WHOLE)}
+    times = pd.DatetimeIndex([row["timestamp"] for row in found], tz="UTC").as_unit("us")
+    df = pd.DataFrame({"timestamp": times.tz_convert(zone), **columns})
+    return df.astype({**dict.fromkeys(NAMES, "category"), **dict.fromkeys(WHOLE, "Int64")})
+
+
+def totals(found: list[dict[str, Any]]) -> dict[str, int]:
+    """Count and sum the rows one by one, by the server's own definitions."""
+    events = [
+        Event(
+            agent_id=row["agent_id"],
+            event_type=row["event_type"],
+            tool_name=row["tool_name"],
+            status=row["status"],
+            **{name: row[name] for name in WHOLE},
+        )
+        for row in found
+    ]
+    tools = [event for event in events if counts_as_tool(event)]
+    return {
+        "tools": len(tools),
+        "failed": sum(map(is_error, tools)),
+        "errors": sum(map(is_error, events)),
+        "timed": sum(event.duration_ms is not None for event in tools),
+        "took": sum(event.duration_ms or 0 for event in tools),
+        "tokens": sum(event.total_tokens for event in events),
+        "output": sum(event.output_tokens or 0 for event in events),
+    }
+
+
+@settings(max_examples=40)
+@given(st.lists(rows, max_size=40), groupings, freqs, zones)
+def test_totals_are_preserved(
+    found: list[dict[str, Any]], by: list[str], freq: str | None, zone: str
+) -> None:
+    """Whatever the columns, the periods and the time zone, nothing is lost or counted twice."""
+    df, expected = frame_of(found, zone), totals(found)
+    counts = analysis.tool_counts(df, by, freq)
+    assert counts["count"].sum() == expected["tools"]
+    keys = [name for name in counts.columns if name != "count"]
+    assert not counts.duplicated(keys).any() if keys else len(counts) <= 1
+    errors = analysis.tool_errors(df, by, freq)
+    assert (errors["count"].sum(), errors["errors"].sum()) == (
+        expected["tools"],
+        expected["failed"],
+    )
+    took = analysis.tool_durations(df, by)
+    assert (took["timed"].sum(), took["total_ms"].sum()) == (expected["timed"], expected["took"])
+    costs = analysis.token_costs(df, by, freq)
+    assert (costs["total"].sum(), costs["output"].sum()) == (
+        expected["tokens"],
+        expected["output"],
+    )
+    shares = analysis.tool_counts(df, by, normalize=True)["share"]
+    assert shares.sum() == pytest.approx(1 if expected["tools"] else 0)
+
+
+@settings(max_examples=30)
+@given(st.lists(rows, max_size=40), zones)
+def test_sessions_features_and_agents_hold_everything(
+    found: list[dict[str, Any]], zone: str
+) -> None:
+    """Tools, errors, tokens and time by session, by feature and by agent are those of all."""
+    df, expected = frame_of(found, zone), totals(found)
+    whole = analysis.summary(df)
+    lived = analysis.timeline(df).groupby("status", observed=False)["duration"].sum()
+    assert (whole["events"][0], whole["tools"][0]) == (len(df), expected["tools"])
+    for table in (analysis.sessions(df), analysis.features(df), analysis.agents(df), whole):
+        sums = [int(table[name].sum()) for name in ("tools", "errors", "tokens")]
+        assert sums == [expected["tools"], expected["errors"], expected["tokens"]]
+        assert table["active"].sum() == lived["active"]
+        assert table["waiting"].sum() == lived["waiting"]
+
+
+@settings(max_examples=30)
+@given(st.lists(rows, min_size=1, max_size=40), st.sampled_from(["1h", "D", "W-MON"]), zones)
+def test_concurrency_holds_all_time(found: list[dict[str, Any]], freq: str, zone: str) -> None:
+    """Agents on average times the length of the periods is the time of the timeline."""
+    df = frame_of(found, zone)
+    level, intervals = analysis.concurrency(df, freq), analysis.timeline(df)
+    edges = pd.DatetimeIndex(level["timestamp"])
+    last = edges[-1] + pd.tseries.frequencies.to_offset(freq)
+    lengths = np.diff(edges.append(pd.DatetimeIndex([last])).as_unit("us").asi8)
+    for status in ("active", "waiting", "idle"):
+        own = intervals[intervals["status"] == status]["duration"].sum()
+        assert (level[status] * lengths).sum() == pytest.approx(own / pd.Timedelta("1us"), abs=1e3)
+    assert (level["active"] + level["waiting"] <= level["peak"] + 1e-9).all()
+
+
+def test_concurrency_of_many_short_periods() -> None:
+    """Each second of two days has its row, though there are only two events."""
+    df = history(2).assign(timestamp=pd.DatetimeIndex([START, START + pd.Timedelta("2D")]))
+    level = analysis.concurrency(df, "1s")
+    assert len(level) > 2 * 86_400
+    assert (level["timestamp"].diff().dropna() == pd.Timedelta("1s")).all()
+
+
+LOOSE: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "object": lambda df: df.astype(object),
+    "str": lambda df: df.astype(dict.fromkeys(NAMES, "str")),
+    "arrow": lambda df: df.astype({**dict.fromkeys(NAMES, "string"), "timestamp": _ARROW}),
+    "float": lambda df: df.astype(dict.fromkeys(WHOLE, "float64")),
+    "index": lambda df: df.set_axis(df.index[::-1] * 3),
+    "nanoseconds": lambda df: df.assign(timestamp=df["timestamp"].dt.as_unit("ns")),
+    "text": lambda df: df.assign(timestamp=[one.isoformat() for one in df["timestamp"]]),
+}
+_ARROW = "timestamp[us, tz=UTC][pyarrow]"
+
+
+@pytest.mark.parametrize("kind", LOOSE)
+@pytest.mark.parametrize("name", sorted(set(analysis.__all__)))
+def test_loose_frames(name: str, kind: str) -> None:
+    """Objects, strings, Arrow, floats, any index, other units: the same answer."""
+    more = {"concurrency": ("5min",), "burn_rate": ("1h",), "forecast_budget": (1, "2027-01-01")}
+    typed, loose = example(), LOOSE[kind](example())
+    function = getattr(analysis, name)
+    if name == "compare":
+        expected, found = function(typed, typed, "agent_id"), function(loose, loose, "agent_id")
+    else:
+        expected = function(typed, *more.get(name, ()))
+        found = function(loose, *more.get(name, ()))
+    pd.testing.assert_frame_equal(
+        expected.astype(object), found.astype(object), check_column_type=False
+    )
+
+
+@pytest.mark.parametrize("column", ["event_type", "agent_id", "timestamp", "model"])
+def test_a_missing_column_is_named(column: str) -> None:
+    """Each function that needs the column says which, and how to get it."""
+    df = example().drop(columns=column)
+    needs = {
+        "event_type": [analysis.tool_counts, analysis.tool_errors, analysis.timeline],
+        "agent_id": [analysis.tool_counts, analysis.sessions, analysis.summary],
+        "timestamp": [analysis.token_costs, analysis.agents, analysis.waiting_time],
+        "model": [analysis.token_costs],
+    }
+    for function in needs[column]:
+        with pytest.raises(InvalidEvent, match=rf"no column '{column}', which {function.__name__}"):
+            function(df)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("freq", ["soon", "0h", "-1h", "5ns", 7])
+def test_a_period_that_is_none_is_refused(freq: Any) -> None:
+    """The error says what is expected."""
+    with pytest.raises(InvalidEvent, match=r"freq is .*, expected the length of a period as 15min"):
+        analysis.tool_counts(example(), freq=freq)
+
+
+def test_other_arguments_that_cannot_be_read() -> None:
+    """Each is refused with what is expected instead."""
+    df = example()
+    with pytest.raises(InvalidEvent, match="was given list, expected a DataFrame"):
+        analysis.summary([])  # type: ignore[arg-type]
+    with pytest.raises(InvalidEvent, match="currency is 'EUR', expected 'USD'"):
+        analysis.token_costs(df, currency="EUR")
+    with pytest.raises(InvalidEvent, match="window is 'never'"):
+        analysis.burn_rate(df, "never")
+    with pytest.raises(InvalidEvent, match="until is 'never', expected an ISO time"):
+        analysis.forecast_budget(df, 1, "never")
+    with pytest.raises(InvalidEvent, match="budget is '-1', expected US dollars"):
+        analysis.forecast_budget(df, -1, "2027-01-01")
+    with pytest.raises(InvalidEvent, match="a quantile is 90"):
+        analysis.tool_durations(df, quantiles=[90])
+    with pytest.raises(InvalidEvent, match="1 rows have no timestamp"):
+        analysis.summary(df.assign(timestamp=[pd.NaT, *df["timestamp"][1:]]))
+
+
+def test_many_groups_are_as_few() -> None:
+    """Where the possible groups are too many for a table, the answer is that of pandas."""
+    df = history(3_000)
+    found = analysis.tool_counts(df, ["agent_id", "session_id", "tool_name"], "1s")
+    tools = df[df["event_type"].isin(["tool_execute", "tool_error", "tool_call", "tool_result"])]
+    keys = [tools["timestamp"].dt.floor("s"), "agent_id", "session_id", "tool_name"]
+    expected = tools.groupby(keys, observed=True).size().rename("count").reset_index()
+    pd.testing.assert_frame_equal(found.astype(object), expected.astype(object))

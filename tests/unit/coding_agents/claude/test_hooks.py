@@ -1,0 +1,490 @@
+"""Claude Code's hook input becomes the right events, and nothing of its content does."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from htmlgraph_nb.coding_agents.claude import hooks as claude
+from htmlgraph_nb.coding_agents.claude.hooks import agent_id_of, events_from_hook
+from htmlgraph_nb.core.model import Event, PresenceStatus
+from htmlgraph_nb.core.roster import Roster
+from htmlgraph_nb.errors import InvalidEvent
+from htmlgraph_nb.hook import command as hook
+from htmlgraph_nb.ingest.spool import events_from_spool
+from tests.helpers.paths import ROOT
+
+PAYLOADS = ROOT / "tests/payloads" / "claude_hooks"
+NAMES = sorted(path.stem for path in PAYLOADS.glob("*.json"))
+CONTENT = "never-keep-this"
+NOW = datetime(2025, 1, 14, 14, 50, 30, 123456, UTC)
+SESSION = "0b9d6f4e-3d52-4a7c-9f10-5a1c2e8b7d66"
+CALL = "toolu_01Xk9QmVb3nT7sRfLw2cYp4D"
+MAIN, CHILD = "claude-0b9d6f4e", "claude-a4d2c8f1"
+COMMON = {
+    "timestamp": "2025-01-14T14:50:30.123456Z",
+    "session_id": SESSION,
+    "project": "shop",
+    "source": "claude-hook",
+}
+
+
+def load(name: str) -> dict[str, Any]:
+    """Return the payload of one file."""
+    found = json.loads((PAYLOADS / f"{name}.json").read_text())
+    assert isinstance(found, dict)
+    return found
+
+
+def own(event_type: str, **fields: Any) -> dict[str, Any]:
+    """Return the expected event of the main agent."""
+    return {"agent_id": MAIN, "event_type": event_type, **fields}
+
+
+def call(event_type: str, hook: str, tool: str = "Bash", **fields: Any) -> dict[str, Any]:
+    """Return the expected event of the main agent about its tool call."""
+    key = f"{CALL}:{hook}"
+    return own(event_type, tool_name=tool, tool_use_id=CALL, event_id=key, **fields)
+
+
+def life(hook_name: str, **extra: Any) -> dict[str, Any]:
+    """Return the expected sign of life."""
+    return own("activity", extra={**extra, "hook_event_name": hook_name})
+
+
+EXPLORE = {"agent_type": "Explore"}
+ABOUT_CHILD = {"child_agent_id": CHILD, "agent_type": "Explore"}
+OF_CHILD = {"agent_id": CHILD, "parent_agent_id": MAIN}
+FAILURE = "PostToolUse"
+CUT = [
+    call("tool_error", FAILURE, status="error", duration_ms=910, extra={"is_interrupt": True}),
+    own("interrupt", event_id=f"{CALL}:{FAILURE}:2"),
+]
+EXPECTED: dict[str, list[dict[str, Any]]] = {
+    "session_start": [
+        own("session_start", model="claude-sonnet-5", extra={"source": "startup"}),
+    ],
+    "session_start_agent": [
+        own(
+            "session_start",
+            model="claude-sonnet-5",
+            extra={"source": "resume", "agent_type": "security-reviewer"},
+        ),
+    ],
+    "setup": [],
+    "user_prompt_submit": [own("prompt")],
+    "user_prompt_expansion": [life("UserPromptExpansion")],
+    "pre_tool_use": [call("tool_start", "PreToolUse")],
+    "permission_request": [own("permission_request", tool_name="Bash")],
+    "permission_denied": [call("answered", "PermissionDenied", extra={"decision": "denied"})],
+    "post_tool_use": [call("tool_execute", "PostToolUse", "Write", status="ok", duration_ms=12)],
+    "post_tool_use_mcp": [
+        call("tool_execute", "PostToolUse", "mcp__github__search_repositories", status="ok")
+    ],
+    "post_tool_use_failure": [call("tool_error", FAILURE, status="error", duration_ms=4187)],
+    "post_tool_use_failure_interrupt": CUT,
+    "post_tool_use_failure_cancelled": [{**CUT[0], "duration_ms": 2210}, CUT[1]],
+    "post_tool_batch": [life("PostToolBatch")],
+    "notification_permission": [
+        own("notification", extra={"notification_type": "permission_prompt"})
+    ],
+    "notification_idle": [own("notification", extra={"notification_type": "idle_prompt"})],
+    "notification_elicitation_complete": [
+        own("answered", extra={"notification_type": "elicitation_complete"})
+    ],
+    "elicitation": [own("notification", extra={"notification_type": "elicitation_dialog"})],
+    "elicitation_result": [own("answered", extra={"action": "accept"})],
+    "message_display": [],
+    "subagent_start": [
+        own("subagent_start", extra=ABOUT_CHILD),
+        {**OF_CHILD, "event_type": "prompt", "extra": EXPLORE},
+    ],
+    "subagent_pre_tool_use": [{**call("tool_start", "PreToolUse", "Grep"), **OF_CHILD}],
+    "subagent_stop": [
+        own("subagent_stop", extra=ABOUT_CHILD),
+        {**OF_CHILD, "event_type": "session_end", "extra": EXPLORE},
+    ],
+    "stop": [own("stop", extra={"background_tasks": 0, "session_crons": 0})],
+    "stop_background": [own("stop", extra={"background_tasks": 1, "session_crons": 1})],
+    "stop_failure": [own("error", extra={"error": "rate_limit"})],
+    "task_created": [],
+    "teammate_idle": [],
+    "config_change": [],
+    "task_completed": [],
+    "instructions_loaded": [],
+    "cwd_changed": [],
+    "directory_added": [],
+    "file_changed": [],
+    "worktree_create": [],
+    "worktree_remove": [],
+    "pre_model_switch": [],
+    "post_model_switch": [
+        own("notification", model="claude-opus-4-6", extra={"source": "command"}),
+    ],
+    "pre_skill_shell_command": [life("PreSkillShellCommand")],
+    "pre_compact": [life("PreCompact", trigger="auto")],
+    "post_compact": [life("PostCompact", trigger="auto")],
+    "post_compact_manual": [
+        own("idle", extra={"trigger": "manual", "hook_event_name": "PostCompact"})
+    ],
+    "session_end": [own("session_end", extra={"reason": "prompt_input_exit"})],
+}
+
+
+def events(payload: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the JSON objects of the payload's events."""
+    return [event.to_dict() for event in events_from_hook(payload, received_at=NOW)]
+
+
+def test_every_hook_of_the_program_has_a_payload() -> None:
+    """The 34 hooks that Claude Code 2.1.332 lists are all in the table above."""
+    listed = (
+        "PreToolUse PostToolUse PostToolUseFailure PostToolBatch Notification UserPromptSubmit "
+        "UserPromptExpansion SessionStart SessionEnd Stop StopFailure SubagentStart SubagentStop "
+        "PreCompact PostCompact PreModelSwitch PostModelSwitch PermissionRequest PermissionDenied "
+        "Setup TeammateIdle TaskCreated TaskCompleted Elicitation ElicitationResult ConfigChange "
+        "WorktreeCreate WorktreeRemove InstructionsLoaded CwdChanged FileChanged DirectoryAdded "
+        "MessageDisplay PreSkillShellCommand".split()
+    )
+    assert len(listed) == 34
+    assert {load(name)["hook_event_name"] for name in NAMES} == set(listed)
+
+
+def test_a_model_switch_is_no_sign_of_work() -> None:
+    """Its agent has the new model and rests as before."""
+    roster = Roster()
+    for number, name in enumerate(("session_start", "stop", "post_model_switch"), 1):
+        for event in events_from_hook(load(name), received_at=NOW + timedelta(seconds=number)):
+            roster.apply(event, number, NOW + timedelta(seconds=number))
+    roster.commit()
+    presence = roster.agents[MAIN].presence
+    assert (presence.status, presence.model) == (PresenceStatus.IDLE, "claude-opus-4-6")
+
+
+def test_every_payload_file_has_its_expectation() -> None:
+    """No payload file is without an expected result, and none is missing."""
+    assert sorted(EXPECTED) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hook_becomes_its_events(name: str) -> None:
+    """Each documented hook input becomes exactly the expected events."""
+    assert events(load(name)) == [{**COMMON, **fields} for fields in EXPECTED[name]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reduced_input_becomes_the_same_events(name: str) -> None:
+    """What the command hook leaves of an input proves the same as the input of an http hook."""
+    payload = load(name)
+    assert events(hook.reduce(payload)) == events(payload)
+
+
+def test_no_content_reaches_an_event() -> None:
+    """The content that stands in the payload files stands in none of their events."""
+    raw = [(PAYLOADS / f"{name}.json").read_text() for name in NAMES]
+    assert sum(CONTENT in text for text in raw) > 20
+    made = json.dumps([events(json.loads(text)) for text in raw])
+    assert CONTENT not in made
+    assert "/home/dev" not in made
+
+
+def test_no_content_leaves_the_command_hook() -> None:
+    """The content that stands in the payload files stands in nothing that the hook sends."""
+    sent = json.dumps([hook.reduce(load(name)) for name in NAMES])
+    assert CONTENT not in sent
+    assert ".jsonl" not in sent
+
+
+def test_interrupt_line_is_the_hooks() -> None:
+    """The command hook and the connector look for the same line of an interrupted command."""
+    assert hook._INTERRUPT_LINE == claude.INTERRUPT_LINE
+
+
+def test_sent_values_win() -> None:
+    """Event id, time, host, agent, feature and project come from what the sender added."""
+    payload = load("stop") | {
+        "htmlgraph": {
+            "event_id": "e1",
+            "timestamp": "2025-01-14T15:50:31+01:00",
+            "host": "lab-3",
+            "agent_id": "ada",
+            "feature_id": "feat-1",
+            "project": "warehouse",
+        }
+    }
+    [event] = events_from_hook(payload, received_at=NOW)
+    assert (event.event_id, event.agent_id, event.host) == ("e1", "ada", "lab-3")
+    assert (event.feature_id, event.project) == ("feat-1", "warehouse")
+    assert event.timestamp == datetime(2025, 1, 14, 14, 50, 31, tzinfo=UTC)
+
+
+def test_call_is_known_by_its_own_id() -> None:
+    """Files and telemetry tell of the same call, so what the sender made up is not its id."""
+    payload = load("post_tool_use_failure") | {"htmlgraph": {"event_id": "e1"}}
+    [event] = events_from_hook(payload, received_at=NOW)
+    assert event.event_id == f"{CALL}:PostToolUse"
+
+
+def test_named_agent_is_the_parent_of_its_subagents() -> None:
+    """A subagent keeps its own id and names the agent that the user named as its parent."""
+    payload = load("subagent_start") | {"htmlgraph": {"agent_id": "ada", "event_id": "e1"}}
+    parent, child = events_from_hook(payload, received_at=NOW)
+    assert (parent.agent_id, parent.event_id) == ("ada", "e1")
+    assert (child.agent_id, child.parent_agent_id, child.event_id) == (CHILD, "ada", "e1:2")
+
+
+def test_received_at_in_another_zone_becomes_utc() -> None:
+    """Without a time of the sender the event has the time of arrival, in UTC."""
+    east = timezone(timedelta(hours=9))
+    [event] = events_from_hook(load("stop"), received_at=NOW.astimezone(east))
+    assert event.timestamp == NOW
+    assert event.timestamp.tzinfo is UTC
+
+
+def test_subagent_stop_of_an_old_version_tells_of_the_parent_only() -> None:
+    """SubagentStop without an agent_id, as older versions send it, is one event."""
+    payload = load("subagent_stop")
+    del payload["agent_id"], payload["agent_type"]
+    [event] = events_from_hook(payload, received_at=NOW)
+    assert (event.event_type, event.agent_id, event.extra) == ("subagent_stop", MAIN, None)
+
+
+def test_unknown_hook_is_a_sign_of_life() -> None:
+    """A hook of a future version is an activity, and its unknown fields are left."""
+    payload = load("stop") | {"hook_event_name": "MindRead", "thought": CONTENT}
+    [event] = events_from_hook(payload, received_at=NOW)
+    assert event.event_type == "activity"
+    assert event.extra == {"hook_event_name": "MindRead"}
+
+
+@pytest.mark.parametrize("field", ["session_id", "hook_event_name"])
+@pytest.mark.parametrize("value", [None, "", 7, ["x"], {}])
+def test_needed_field_is_named(field: str, value: object) -> None:
+    """An input without a session or a hook name is refused by the name of the field."""
+    with pytest.raises(InvalidEvent, match=f"^{field} is ") as caught:
+        events_from_hook(load("stop") | {field: value}, received_at=NOW)
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("added", "field"),
+    [
+        ("x", "htmlgraph"),
+        ({"agent_id": ""}, "htmlgraph.agent_id"),
+        ({"event_id": "e" * 257}, "htmlgraph.event_id"),
+        ({"timestamp": "yesterday"}, "htmlgraph.timestamp"),
+        ({"timestamp": 3}, "htmlgraph.timestamp"),
+    ],
+)
+def test_bad_addition_is_named(added: object, field: str) -> None:
+    """A value that the sender added and that does not fit is refused by its path."""
+    with pytest.raises(InvalidEvent) as caught:
+        events_from_hook(load("stop") | {"htmlgraph": added}, received_at=NOW)
+    assert caught.value.field == field
+
+
+def test_input_must_be_an_object() -> None:
+    """A JSON array is refused."""
+    with pytest.raises(InvalidEvent, match="expected an object"):
+        events_from_hook([], received_at=NOW)  # type: ignore[arg-type]
+
+
+def test_over_long_names_are_cut() -> None:
+    """What a user never typed is made to fit instead of being refused."""
+    payload = load("pre_tool_use") | {"tool_name": "t" * 900, "tool_use_id": "u" * 900}
+    [event] = events_from_hook(payload, received_at=NOW)
+    assert event.tool_name == "t" * 256
+    assert Event.from_dict(event.to_dict()) == event
+
+
+def test_prose_is_no_keyword() -> None:
+    """Where the format has a keyword, a sentence in its place is not kept."""
+    payload = load("stop_failure") | {"error": "the key sk-1 was refused"}
+    [event] = events_from_hook(payload, received_at=NOW)
+    assert (event.event_type, event.extra) == ("error", None)
+
+
+def test_unstorable_characters_are_replaced() -> None:
+    """A NUL and a lone surrogate, which no store takes, become question marks."""
+    payload = load("pre_tool_use") | {"tool_name": "a\0b\ud800", "session_id": "s\udfff"}
+    [event] = events_from_hook(payload, received_at=NOW)
+    assert (event.tool_name, event.session_id, event.agent_id) == ("a?b?", "s?", "claude-s?")
+
+
+def test_over_long_sessions_stay_different() -> None:
+    """Two over-long session ids with one beginning are two sessions and two agents."""
+    made = [
+        events_from_hook(load("stop") | {"session_id": "s" * 400 + end}, received_at=NOW)[0]
+        for end in "ab"
+    ]
+    assert len({event.agent_id for event in made}) == len({e.session_id for e in made}) == 2
+    assert all(Event.from_dict(event.to_dict()) == event for event in made)
+
+
+@pytest.mark.parametrize(
+    ("identifier", "agent_id"),
+    [
+        (SESSION, "claude-0b9d6f4e"),
+        ("a4d2c8f1e0b3a297", "claude-a4d2c8f1"),
+        ("a2898e3", "claude-a2898e3"),
+        ("session-1", "claude-session-1"),
+        ("agent-abc123", "claude-agent-abc123"),
+        ("00000000-0000-4000-8000-000000000001", "claude-00000000-0000-4000-8000-000000000001"),
+        ("0000000000000002", "claude-0000000000000002"),
+        ("019463a2-7c1e-7b3a-8f00-0123456789ab", "claude-019463a2-7c1e-7b3a-8f00-0123456789ab"),
+    ],
+)
+def test_agent_id_is_as_short_as_it_may_be(identifier: str, agent_id: str) -> None:
+    """Random identifiers are cut to eight characters, all others are kept whole."""
+    assert agent_id_of(identifier) == agent_id
+
+
+@pytest.mark.parametrize(
+    ("cwd", "project"),
+    [
+        ("/home/dev/shop/", "shop"),
+        ("C:\\work\\shop", "shop"),
+        ("shop", "shop"),
+        ("/", None),
+        (7, None),
+    ],
+)
+def test_project_is_the_last_part_of_the_folder(cwd: object, project: str | None) -> None:
+    """The project is the folder's own name, on POSIX and on Windows."""
+    [event] = events_from_hook(load("stop") | {"cwd": cwd}, received_at=NOW)
+    assert event.project == project
+
+
+@pytest.mark.parametrize("value", [-1, True, "12", float("nan"), float("inf"), 1e300, [1]])
+def test_odd_duration_is_left_out(value: object) -> None:
+    """A duration that is no count of milliseconds is left out, the event stays."""
+    payload = load("post_tool_use") | {"duration_ms": value}
+    [event] = events_from_hook(payload, received_at=NOW)
+    assert event.duration_ms is None
+
+
+def verdicts(*names: str) -> dict[str, tuple[PresenceStatus, str]]:
+    """Return status and detail of each agent after these hooks, one second apart."""
+    roster = Roster()
+    seq = 0
+    for step, name in enumerate(names):
+        at = NOW + timedelta(seconds=step)
+        for event in events_from_hook(load(name), received_at=at):
+            seq += 1
+            roster.apply(event, seq, at)
+    roster.commit()
+    return {key: (s.presence.status, s.presence.detail) for key, s in roster.agents.items()}
+
+
+@pytest.mark.parametrize(
+    ("names", "status", "detail"),
+    [
+        (["session_start"], "idle", "done"),
+        (["user_prompt_submit"], "active", "working"),
+        (["user_prompt_submit", "pre_tool_use"], "active", "tool"),
+        (["pre_tool_use", "permission_request"], "active", "waiting_permission"),
+        (["pre_tool_use", "post_tool_use_failure_cancelled"], "idle", "done"),
+        (["user_prompt_submit", "elicitation"], "active", "waiting_input"),
+        (["user_prompt_submit", "elicitation", "elicitation_result"], "active", "working"),
+        (["user_prompt_submit", "stop"], "idle", "done"),
+        (["user_prompt_submit", "stop", "config_change"], "idle", "done"),
+        (["user_prompt_submit", "stop_background"], "active", "background"),
+        (["user_prompt_submit", "stop_failure"], "idle", "error"),
+        (["stop", "pre_compact", "post_compact_manual"], "idle", "done"),
+        (["user_prompt_submit", "session_end"], "offline", "done"),
+    ],
+)
+def test_roster_draws_the_right_verdict(names: list[str], status: str, detail: str) -> None:
+    """A course of hooks leads to the status that a person at the terminal would name."""
+    assert verdicts(*names)[MAIN] == (PresenceStatus(status), detail)
+
+
+def test_subagent_works_from_its_start_to_its_stop() -> None:
+    """A subagent is at work as soon as it starts and holds its parent active until it stops."""
+    course = ["user_prompt_submit", "subagent_start"]
+    assert verdicts(*course) == {
+        MAIN: (PresenceStatus.ACTIVE, "background"),
+        CHILD: (PresenceStatus.ACTIVE, "working"),
+    }
+    course += ["subagent_pre_tool_use", "subagent_stop", "stop"]
+    assert verdicts(*course) == {
+        MAIN: (PresenceStatus.IDLE, "done"),
+        CHILD: (PresenceStatus.OFFLINE, "done"),
+    }
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(exclude_categories=()), max_size=300),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=6,
+)
+known_names = st.sampled_from(
+    "session_id hook_event_name agent_id agent_type cwd model tool_name tool_use_id duration_ms "
+    "error is_interrupt notification_type source reason trigger background_tasks htmlgraph".split()
+)
+hooks = st.sampled_from([*claude._TYPES, "PreCompact", "PostCompact", "Setup"])
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(known_names | st.text(max_size=9), json_values),
+    st.fixed_dictionaries({}, optional={"hook_event_name": hooks, "session_id": st.text()}),
+)
+def test_any_object_is_understood_or_refused(odd: dict[str, Any], real: dict[str, Any]) -> None:
+    """Any JSON object becomes events that the store accepts, or an InvalidEvent."""
+    try:
+        made = events_from_hook({**odd, **real}, received_at=NOW)
+    except InvalidEvent:
+        return
+    assert all(Event.from_dict(event.to_dict()) == event for event in made)
+    json.dumps([event.to_dict() for event in made]).encode()
+
+
+def test_spool_is_read_line_by_line() -> None:
+    """Whole lines become events, broken ones are counted, blank ones are not."""
+    whole = json.dumps(load("stop")).encode()
+    lines = [whole, b"", whole[:40], b"[]", b"[" * 9000, b'{"session_id":"x"}', b"\xff", whole]
+    found, broken = events_from_spool(b"\n".join(lines), NOW)
+    assert [event.event_type for event in found] == ["stop", "stop"]
+    assert broken == 5
+
+
+def test_empty_spool_holds_nothing() -> None:
+    """An empty file has no events and no broken lines."""
+    assert events_from_spool(b"", NOW) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("tool", "extra"),
+    [("AskUserQuestion", {"asks": "input"}), ("ExitPlanMode", {"asks": "plan"}), ("Bash", None)],
+)
+@pytest.mark.parametrize("hook", ["PreToolUse", "PermissionRequest"])
+def test_tools_that_ask_a_person(hook: str, tool: str, extra: dict[str, str] | None) -> None:
+    """A call that is a question says so, and so does the prompt for its permission."""
+    payload = {"hook_event_name": hook, "session_id": "s", "tool_name": tool}
+    (found,) = events(payload)
+    assert found.get("extra") == extra
+
+
+@pytest.mark.parametrize(
+    ("told", "asks"),
+    [
+        ({"last_assistant_message": "Which one?"}, True),
+        ({"last_assistant_message": "Done."}, False),
+        ({"ends_with_question": True}, True),
+        ({}, False),
+    ],
+)
+def test_turn_that_ends_with_a_question(told: dict[str, Any], asks: bool) -> None:
+    """The end of a turn says whether its last words are a question, and not which."""
+    (found,) = events({"hook_event_name": "Stop", "session_id": "s", **told})
+    assert found.get("extra") == ({"question": True} if asks else None)

@@ -1,0 +1,147 @@
+"""Counts in minutes, told by times that the test names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from htmlgraph_nb.core.activity import MINUTES, Activity
+from htmlgraph_nb.core.model import AgentPresence
+from htmlgraph_nb.errors import InvalidEvent
+from tests.helpers.strategies import T0, at, json_values
+
+ONE = AgentPresence("a", last_activity=T0, total_tools_executed=3, total_errors=1)
+
+
+def counts(activity: Activity, now, agent: str = "a") -> tuple[list[int], list[int]]:
+    """Return events and errors of an agent; zeros where there are none."""
+    found = activity.to_dict(now)["agents"].get(agent)
+    return ([0] * MINUTES, [0] * MINUTES) if found is None else (found["events"], found["errors"])
+
+
+def test_what_happens_now_is_in_the_last_bucket():
+    """A minute later it is in the one before; a quarter of an hour later it is gone."""
+    activity = Activity()
+    activity.count("a", T0, 4, 1)
+    assert counts(activity, T0) == ([0] * 14 + [4], [0] * 14 + [1])
+    assert counts(activity, at(60))[0] == [0] * 13 + [4, 0]
+    assert counts(activity, at(60 * 14))[0] == [4] + [0] * 14
+    assert activity.to_dict(at(60 * 15))["agents"] == {}
+    assert activity.to_dict(T0)["at"] == "2025-01-14T14:50:30.000000Z"
+    assert activity.to_dict(T0)["minutes"] == MINUTES
+
+
+@pytest.mark.parametrize(
+    ("changes", "events", "errors"),
+    [
+        ({"last_activity": at(1)}, 1, 0),
+        ({"last_activity": at(1), "total_tools_executed": 4}, 1, 0),
+        ({"last_activity": at(1), "total_tools_executed": 8}, 5, 0),
+        ({"last_activity": at(1), "total_tools_executed": 5, "total_errors": 3}, 2, 2),
+        ({"last_activity": at(1), "total_tools_executed": 0, "total_errors": 0}, 1, 0),
+        ({"total_cost_tokens": 9}, 0, 0),
+        ({}, 0, 0),
+    ],
+    ids=["sign", "a tool", "many tools", "errors", "new session", "late", "the clock"],
+)
+def test_a_change_counts_its_tools_and_errors(changes, events, errors):
+    """At least one event where the agent gave a sign, none where only the clock spoke."""
+    activity = Activity()
+    activity.fold(ONE, replace(ONE, **changes), at(2))
+    found = counts(activity, at(2))
+    assert (sum(found[0]), sum(found[1])) == (events, errors)
+
+
+def test_an_agent_that_was_not_known_counts_only_what_it_does_now():
+    """Who is in the first state of a server has not just done all that."""
+    activity = Activity()
+    activity.fold(None, ONE, at(3600))
+    assert counts(activity, at(3600))[0] == [0] * 15
+    activity.fold(None, ONE, at(1))
+    assert sum(counts(activity, at(1))[0]) == 1
+    activity.forget("a")
+    assert activity.to_dict(at(1))["agents"] == {}
+
+
+@given(
+    events=st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 5), st.integers(0, 2))),
+    later=st.integers(0, 1000),
+)
+def test_it_equals_counting_each_minute(events, later):
+    """Whatever comes when, the buckets are those of the clock's minutes."""
+    activity, now = Activity(), at(3000 + later)
+    for second, some, failed in sorted(events):
+        activity.count("a", at(second), some, failed)
+    floor = now.replace(second=0, microsecond=0)
+    expected = [
+        sum(
+            some for second, some, _ in events if start <= at(second) < start + timedelta(minutes=1)
+        )
+        for start in (floor - timedelta(minutes=14 - index) for index in range(MINUTES))
+    ]
+    assert counts(activity, now)[0] == expected
+
+
+def test_the_counts_of_a_server_take_the_place_of_all():
+    """What is told comes back as it was, and moves on with the clock."""
+    activity, other = Activity(), Activity()
+    activity.count("a", T0, 1)
+    other.count("b", at(-200), 7, 2)
+    activity.replace(other.to_dict(T0))
+    assert activity.to_dict(T0) == other.to_dict(T0)
+    assert activity.to_dict(at(70)) == other.to_dict(at(70))
+
+
+def test_what_was_seen_after_the_servers_cursor_stays():
+    """An answer may be a second old, and what it has already may be seen after it."""
+    activity, server = Activity(), Activity()
+    states = [replace(ONE, seq=n, last_activity=at(n), total_tools_executed=n) for n in range(6)]
+    for before, after in pairwise(states[:5]):
+        activity.fold(before, after, at(10))
+    server.count("a", at(10), 3)
+    for _ in range(2):
+        activity.replace({**server.to_dict(at(10)), "cursor": "e:3"})
+        assert sum(counts(activity, at(10))[0]) == 4
+    server.count("a", at(10), 2)
+    activity.replace({**server.to_dict(at(10)), "cursor": "e:5"})
+    activity.fold(states[4], states[5], at(10))
+    assert sum(counts(activity, at(10))[0]) == 5
+    activity.fold(states[5], replace(states[5], seq=6, last_activity=at(9)), at(10))
+    activity.forget("a")
+    activity.replace({**Activity().to_dict(at(10)), "cursor": "e:5"})
+    assert activity.to_dict(at(10))["agents"] == {}
+
+
+def test_an_answer_without_a_cursor_is_the_newest():
+    """Servers of before tell none."""
+    activity = Activity()
+    activity.fold(ONE, replace(ONE, seq=7, last_activity=at(1)), at(2))
+    activity.replace(Activity().to_dict(at(2)))
+    assert activity.to_dict(at(2))["agents"] == {}
+    activity.fold(ONE, replace(ONE, seq=1, last_activity=at(1)), at(2))
+    assert sum(counts(activity, at(2))[0]) == 1
+
+
+@pytest.mark.parametrize("cursor", ["", "e", "e:-1", 5, ["e:1"]])
+def test_a_cursor_of_another_form_changes_nothing(cursor):
+    """It is refused in words, as the rest is."""
+    activity = Activity()
+    activity.count("a", T0, 1)
+    with pytest.raises(InvalidEvent, match="activity cannot be read"):
+        activity.replace({**Activity().to_dict(T0), "cursor": cursor})
+    assert sum(counts(activity, T0)[0]) == 1
+
+
+@given(answer=json_values)
+def test_an_answer_of_another_form_changes_nothing(answer):
+    """It is refused in words, and what was counted stays."""
+    activity = Activity()
+    activity.count("a", T0, 1)
+    with pytest.raises(InvalidEvent, match="activity cannot be read"):
+        activity.replace(answer)
+    assert sum(counts(activity, T0)[0]) == 1

@@ -1,0 +1,241 @@
+"""A client's copy: what each message does to it, and what it must not do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from htmlgraph_nb.core.mirror import Mirror
+from htmlgraph_nb.core.model import AgentPresence
+from htmlgraph_nb.core.protocol import Cursor, presence_message, presence_object
+from htmlgraph_nb.errors import WireError
+from tests.helpers.strategies import T0, json_values, presences
+
+Message = dict[str, Any]
+
+
+def agent(name: str, seq: int) -> AgentPresence:
+    """Return a presence that was changed at ``seq``."""
+    return AgentPresence(name, last_activity=T0, seq=seq)
+
+
+def state(seq: int, *agents: AgentPresence, **fields: Any) -> Message:
+    """Return a presence_state of epoch "e1", full unless told otherwise."""
+    rows = [presence_object(one) for one in agents]
+    message = {"type": "presence_state", "epoch": "e1", "seq": seq, "full": True}
+    return {**message, "part": 1, "parts": 1, "agents": rows, "removed": [], **fields}
+
+
+def update(name: str, seq: int) -> Message:
+    """Return a presence_update."""
+    return presence_message(agent(name, seq), T0)
+
+
+def removed(name: str, seq: int) -> Message:
+    """Return a presence_removed."""
+    return {"type": "presence_removed", "agent_id": name, "seq": seq}
+
+
+def mirror_of(*messages: Message) -> Mirror:
+    """Return a mirror that has taken in these messages."""
+    mirror = Mirror()
+    for message in messages:
+        mirror.fold(message)
+    return mirror
+
+
+def seqs(mirror: Mirror) -> dict[str, int]:
+    """Return agent_id → seq of what the mirror holds."""
+    assert all(name == one.agent_id for name, one in mirror.agents.items())
+    return {name: one.seq for name, one in mirror.agents.items()}
+
+
+def test_begins_with_nothing() -> None:
+    """Before the first state there is no cursor to resume from."""
+    assert Mirror().cursor is None
+    assert Mirror().agents == {}
+
+
+def test_full_state_is_the_whole_truth() -> None:
+    """A full state brings its agents and forgets all others; the changed ids are told."""
+    mirror = mirror_of(state(5, agent("a", 1), agent("b", 5)))
+    assert mirror.cursor == Cursor("e1", 5)
+    assert mirror.fold(state(9, agent("a", 1), agent("c", 9))) == {"b", "c"}
+    assert seqs(mirror) == {"a": 1, "c": 9}
+
+
+def test_delta_state_changes_what_it_names() -> None:
+    """A state that is not full changes and removes whom it names, and nobody else."""
+    mirror = mirror_of(state(5, agent("a", 1), agent("b", 5), agent("c", 3)))
+    changes = state(9, agent("a", 9), full=False, removed=["c", "nobody"])
+    assert mirror.fold(changes) == {"a", "c"}
+    assert seqs(mirror) == {"a": 9, "b": 5}
+    assert mirror.seq == 9
+
+
+def test_update_and_removal() -> None:
+    """An update brings an agent, a removal takes it away; both move the cursor."""
+    mirror = mirror_of(state(1))
+    assert mirror.fold(update("a", 2)) == {"a"}
+    assert seqs(mirror) == {"a": 2}
+    assert mirror.fold(removed("a", 3)) == {"a"}
+    assert mirror.fold(removed("a", 4)) == set()
+    assert (seqs(mirror), mirror.seq) == ({}, 4)
+
+
+def test_repeated_changes_are_ignored() -> None:
+    """A change whose seq is not above the copy's changes nothing."""
+    mirror = mirror_of(state(5, agent("a", 5)), update("b", 6), removed("b", 7))
+    for message in (update("a", 5), update("a", 3), update("b", 6), removed("a", 7)):
+        assert mirror.fold(message) == set()
+    assert (seqs(mirror), mirror.seq) == ({"a": 5}, 7)
+
+
+def test_repeated_delta_brings_nothing_back_and_takes_nothing_away() -> None:
+    """A delta that the copy is past neither revives whom it named nor removes who came back."""
+    delta = state(5, agent("a", 4), full=False, removed=["b"])
+    mirror = mirror_of(state(1, agent("b", 1)), delta, removed("a", 6), update("b", 7))
+    assert mirror.fold(delta) == set()
+    assert (seqs(mirror), mirror.seq) == ({"b": 7}, 7)
+
+
+def test_repeated_delta_does_not_break_a_state_in_parts() -> None:
+    """A repetition between the parts of a full state does not hide who is gone."""
+    delta = state(5, full=False)
+    mirror = mirror_of(state(1, agent("gone", 1)), delta)
+    mirror.fold(state(8, agent("a", 8), parts=2))
+    mirror.fold(delta)
+    mirror.fold(state(8, agent("b", 8), part=2, parts=2))
+    assert seqs(mirror) == {"a": 8, "b": 8}
+
+
+def test_cursor_moves_with_the_last_part() -> None:
+    """After a part the cursor still asks for the rest; the last part forgets the unnamed."""
+    mirror = mirror_of(state(5, agent("a", 1), agent("gone", 5)))
+    assert mirror.fold(state(9, agent("a", 7), parts=2)) == {"a"}
+    assert mirror.cursor == Cursor("e1", 5)
+    assert mirror.fold(state(9, agent("b", 9), part=2, parts=2)) == {"b", "gone"}
+    assert mirror.cursor == Cursor("e1", 9)
+
+
+def test_resumed_after_half_a_state() -> None:
+    """A state that was cut off is no full state: a delta that follows completes it."""
+    mirror = mirror_of(state(5, agent("a", 1), agent("b", 5)))
+    mirror.fold(state(9, agent("a", 7), parts=3))
+    mirror.fold(state(10, agent("c", 10), full=False))
+    assert seqs(mirror) == {"a": 7, "b": 5, "c": 10}
+
+
+def test_other_epoch_drops_everything() -> None:
+    """Another database has nothing in common with the copy, however high its numbers were."""
+    mirror = mirror_of(state(500, agent("a", 400), agent("b", 500)))
+    assert mirror.fold(state(2, agent("b", 2), epoch="e2")) == {"a", "b"}
+    assert seqs(mirror) == {"b": 2}
+    assert mirror.cursor == Cursor("e2", 2)
+
+
+def test_cut_off_state_of_another_epoch_resumes_from_nothing() -> None:
+    """After half a state of another database the cursor asks for all of it, as a delta."""
+    mirror = mirror_of(state(500, agent("old", 400)), state(9, agent("a", 1), epoch="e2", parts=2))
+    assert mirror.cursor == Cursor("e2", 0)
+    mirror.fold(state(9, agent("a", 1), agent("b", 9), epoch="e2", full=False))
+    assert (seqs(mirror), mirror.seq) == ({"a": 1, "b": 9}, 9)
+
+
+def test_older_full_state_wins() -> None:
+    """A store that lost its last commits is still right: the copy goes back to it."""
+    mirror = mirror_of(state(9, agent("a", 9), agent("b", 8)))
+    assert mirror.fold(state(7, agent("a", 5))) == {"a", "b"}
+    assert (seqs(mirror), mirror.seq) == ({"a": 5}, 7)
+    assert mirror.fold(update("a", 8)) == {"a"}
+
+
+def test_replayed_updates_without_a_state() -> None:
+    """A client that asked for updates instead of a state takes them in any order."""
+    mirror = mirror_of(update("a", 9), update("b", 3))
+    assert seqs(mirror) == {"a": 9, "b": 3}
+    assert mirror.cursor is None
+
+
+def test_update_without_a_seq_of_its_own() -> None:
+    """The seed's message has no seq: the one of its presence counts."""
+    message = update("a", 4)
+    del message["seq"]
+    assert seqs(mirror_of(state(1), message)) == {"a": 4}
+
+
+@given(presences)
+def test_update_is_the_presence(presence: AgentPresence) -> None:
+    """The mirror holds exactly the presence that the server knows."""
+    mirror = Mirror()
+    mirror.fold(presence_message(presence, T0))
+    assert mirror.agents == {presence.agent_id: presence}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [{"type": "pong"}, {"type": "broadcast_event", "seq": 99}, {"type": "subscribed"}, {}],
+)
+def test_other_messages_change_nothing(message: Message) -> None:
+    """What is no presence message leaves the copy as it is."""
+    mirror = mirror_of(state(5, agent("a", 5)))
+    assert mirror.fold(message) == set()
+    assert (seqs(mirror), mirror.seq) == ({"a": 5}, 5)
+
+
+UNREADABLE: list[Message] = [
+    {"type": "presence_update"},
+    {"type": "presence_update", "presence": None, "seq": 9},
+    {"type": "presence_update", "presence": {"agent_id": 3}, "seq": 9},
+    {**update("a", 9), "seq": "9"},
+    {**update("a", 9), "seq": float("inf")},
+    {**update("a", 9), "seq": None},
+    {"type": "presence_removed", "agent_id": "a"},
+    {"type": "presence_removed", "seq": 9},
+    {"type": "presence_removed", "agent_id": ["a"], "seq": 9},
+    {"type": "presence_removed", "agent_id": "a", "seq": True},
+    state(9, agents=None),
+    state(9, agents=[{"agent_id": "b", "seq": 9}, {"status": "active"}]),
+    state(9, agents=[{"agent_id": "b", "status": "asleep"}]),
+    state(9, agents=[{"agent_id": "b", "seq": 9}, {"agent_id": "a", "seq": "9"}]),
+    state(9, agent("b", 9), removed=[["a"]]),
+    state(9, agent("b", 9), removed=3),
+    state("nine", agent("b", 9)),  # type: ignore[arg-type]
+    {"type": "presence_state", "seq": 9, "full": True, "agents": []},
+    {"type": "presence_state", "epoch": "e2", "seq": 9, "agents": []},
+]
+
+
+@pytest.mark.parametrize("message", UNREADABLE, ids=range(len(UNREADABLE)))
+def test_unreadable_message_changes_nothing(message: Message) -> None:
+    """A message with a missing or wrong field is refused as a whole; the copy stays usable."""
+    mirror = mirror_of(state(5, agent("a", 5)))
+    with pytest.raises(WireError, match=f"{message['type']} message cannot be read"):
+        mirror.fold(message)
+    assert (seqs(mirror), mirror.cursor) == ({"a": 5}, Cursor("e1", 5))
+    assert mirror.fold(update("a", 6)) == {"a"}
+
+
+@given(
+    st.sampled_from(["presence_update", "presence_removed", "presence_state"]),
+    st.dictionaries(
+        st.sampled_from(
+            ["epoch", "seq", "full", "part", "parts", "agents", "removed", "agent_id", "presence"]
+        ),
+        json_values,
+    ),
+    st.booleans(),
+)
+def test_arbitrary_messages_only_raise_wire_error(
+    kind: str, fields: Message, complete: bool
+) -> None:
+    """Any values in a presence message are taken in or refused with WireError, nothing else."""
+    base = {**state(9), **update("b", 9)} if complete else {}
+    mirror = mirror_of(state(5, agent("a", 5)))
+    try:
+        mirror.fold({**base, **fields, "type": kind})
+    except WireError as error:
+        str(error).encode()

@@ -1,0 +1,353 @@
+"""Messages and their text: the protocol's shapes, its limits, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from htmlgraph_nb.core.model import AgentPresence
+from htmlgraph_nb.core.protocol import (
+    EVERYTHING,
+    MAX_FILTER_VALUES,
+    STATE_PART_AGENTS,
+    CloseCode,
+    Cursor,
+    Filter,
+    decode,
+    dumps,
+    error_message,
+    loads,
+    presence_json,
+    presence_message,
+    presence_object,
+    presence_removed,
+    presence_state,
+    presence_update,
+)
+from htmlgraph_nb.core.timestamps import to_rfc3339
+from htmlgraph_nb.errors import InvalidEvent, MessageTooLarge, WireError
+from tests.helpers.seed_fields import EIGHT_FIELDS
+from tests.helpers.strategies import T0, json_values, presences
+
+CURSOR = Cursor("5f3a", 1024)
+
+
+@given(presences)
+def test_presence_object_keeps_the_eight_fields(presence: AgentPresence) -> None:
+    """The eight fields come first and always; of the others only those that say something."""
+    wire = presence_object(presence)
+    assert tuple(wire)[:8] == EIGHT_FIELDS
+    assert all(wire[name] is not None and wire[name] is not False for name in list(wire)[8:])
+
+
+def test_presence_object_tells_free_from_unknown() -> None:
+    """A cost of 0 is told; a cost that is not known is left out."""
+    assert presence_object(AgentPresence("a", cost_usd=0.0))["cost_usd"] == 0.0
+    assert "cost_usd" not in presence_object(AgentPresence("a", cost_usd=None))
+    assert presence_object(AgentPresence("a", total_errors=2))["total_errors"] == 2
+    assert "total_errors" not in presence_object(AgentPresence("a"))
+
+
+@given(presences)
+def test_presence_object_loses_nothing(presence: AgentPresence) -> None:
+    """A reader that takes absent as null has the whole presence again."""
+    assert AgentPresence.from_dict(json.loads(dumps(presence_object(presence)))) == presence
+
+
+@given(presences)
+def test_presence_json_is_the_text_of_the_object(presence: AgentPresence) -> None:
+    """What is written fast is what the encoder writes."""
+    assert presence_json(presence) == dumps(presence_object(presence))
+
+
+@given(presences, st.integers(0, 2**53 - 1))
+def test_presence_update_text(presence: AgentPresence, seq: int) -> None:
+    """The text joined from encoded parts is the JSON of the documented message."""
+    at = to_rfc3339(T0)
+    rows = presence_object(presence)
+    text = presence_update(dumps(rows), dumps(presence.agent_id), seq, at)
+    assert text == dumps(
+        {
+            "type": "presence_update",
+            "event_type": "presence_update",
+            "agent_id": presence.agent_id,
+            "presence": rows,
+            "timestamp": at,
+            "seq": seq,
+        }
+    )
+
+
+@given(presences)
+def test_presence_message_has_every_field(presence: AgentPresence) -> None:
+    """The message as a dict is the same one with every presence field."""
+    message = presence_message(presence, T0)
+    assert message["presence"] == presence.to_dict()
+    assert decode(dumps(message)) == message
+    assert message["seq"] == presence.seq
+    assert message["agent_id"] == presence.agent_id
+
+
+@given(st.text(st.characters(categories=None), min_size=1))
+def test_presence_removed_text(agent_id: str) -> None:
+    """The removal names the agent, its seq and its time."""
+    assert decode(presence_removed(agent_id, 7, T0)) == {
+        "type": "presence_removed",
+        "agent_id": agent_id,
+        "timestamp": "2025-01-14T14:50:30.000000Z",
+        "seq": 7,
+    }
+
+
+@pytest.mark.parametrize(
+    ("n_agents", "sizes"),
+    [
+        (0, [0]),
+        (1, [1]),
+        (STATE_PART_AGENTS, [500]),
+        (STATE_PART_AGENTS + 1, [500, 1]),
+        (1200, [500, 500, 200]),
+    ],
+)
+@pytest.mark.parametrize("full", [True, False])
+def test_presence_state_parts(n_agents: int, sizes: list[int], full: bool) -> None:
+    """A state comes in parts of at most 500 agents, in order, removals in the last one."""
+    rows = [dumps({"agent_id": f"a{i}"}) for i in range(n_agents)]
+    removed = (name for name in ("gone", "ü"))
+    messages = [decode(text) for text in presence_state(CURSOR, rows, removed, full=full, at=T0)]
+    assert [len(message["agents"]) for message in messages] == sizes
+    assert [row for message in messages for row in message["agents"]] == [
+        {"agent_id": f"a{i}"} for i in range(n_agents)
+    ]
+    for place, message in enumerate(messages, 1):
+        last = place == len(messages)
+        assert {name: message[name] for name in message if name != "agents"} == {
+            "type": "presence_state",
+            "epoch": "5f3a",
+            "seq": 1024,
+            "full": full,
+            "part": place,
+            "parts": len(sizes),
+            "removed": ["gone", "ü"] if last else [],
+            "timestamp": "2025-01-14T14:50:30.000000Z",
+        }
+
+
+def test_error_message() -> None:
+    """A refusal on a connection has the one error shape."""
+    assert decode(error_message("bad_frame", "not JSON", "agents")) == {
+        "type": "error",
+        "error": {"code": "bad_frame", "message": "not JSON", "field": "agents"},
+    }
+
+
+@given(st.from_regex(r"[0-9a-f]{1,64}", fullmatch=True), st.integers(0, 10**15))
+def test_cursor_round_trip(epoch: str, seq: int) -> None:
+    """A cursor survives its text."""
+    assert Cursor.parse(str(Cursor(epoch, seq))) == Cursor(epoch, seq)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", ":", "5f3a", "5f3a:", ":7", "5f3a:-1", "5f3a:1.5", "5f 3a:7", "5f3a:7:7", "5f3a:٣"),
+        *("5f3a: 7", "é:7", '"},{:7', "f" * 65 + ":7", "5f3a:" + "9" * 17, "5f3a:" + "9" * 5000),
+    ],
+)
+def test_cursor_refuses(text: str) -> None:
+    """Another form than EPOCH:SEQ is refused, and the error shows the form."""
+    with pytest.raises(WireError, match="expected EPOCH:SEQ as") as caught:
+        Cursor.parse(text)
+    assert len(str(caught.value)) < 200
+
+
+@given(st.text(st.characters(categories=None)))
+def test_any_cursor_text_only_raises_wire_error(text: str) -> None:
+    """Any text is a cursor that prints the same number, or a WireError."""
+    try:
+        cursor = Cursor.parse(text)
+    except WireError:
+        return
+    assert cursor.seq == int(text.partition(":")[2])
+
+
+@given(json_values)
+def test_dumps_round_trip(value: Any) -> None:
+    """Any JSON value but NaN and Infinity survives its text, and the text is always UTF-8."""
+    try:
+        text = dumps(value)
+    except ValueError as error:
+        assert "Out of range float" in str(error)  # noqa: PT017
+        return
+    text.encode()
+    assert loads(text) == value
+
+
+def test_dumps_is_compact_and_readable() -> None:
+    """Text goes out as it is, without blanks; only what is no character is escaped."""
+    assert dumps({"name": "Ü🤖", "n": [1, 2]}) == '{"name":"Ü🤖","n":[1,2]}'
+    assert dumps("\ud83e") == '"\\ud83e"'
+
+
+@given(st.dictionaries(st.text(), st.text() | st.integers()))
+def test_decode_round_trip(fields: dict[str, Any]) -> None:
+    """A message survives its frame, as text and as bytes."""
+    message = {**fields, "type": "ping"}
+    assert decode(dumps(message)) == message
+    assert decode(dumps(message).encode()) == message
+
+
+@given(st.binary() | st.text(st.characters(categories=None)))
+def test_arbitrary_frames_only_raise_wire_error(frame: str | bytes) -> None:
+    """Any frame is a message or a WireError, whose text can be sent back."""
+    try:
+        message = decode(frame)
+    except WireError as error:
+        error_message("bad_frame", str(error)).encode()
+    else:
+        assert isinstance(message["type"], str)
+
+
+@given(json_values)
+def test_arbitrary_json_frames_only_raise_wire_error(value: Any) -> None:
+    """Any JSON value in a frame is a message or a WireError."""
+    for inner in (value, {"type": value}):
+        try:
+            assert decode(json.dumps(inner)) == inner
+        except WireError as error:
+            error_message("bad_frame", str(error)).encode()
+
+
+@pytest.mark.parametrize(
+    ("frame", "text"),
+    [
+        ("ping", "is not JSON"),
+        ("", "is not JSON"),
+        ("[1]", "an array of 1, expected an object"),
+        ('"ping"', "text 'ping', expected an object"),
+        ("null", "null, expected an object"),
+        ("{}", 'no text "type"'),
+        ('{"type": 3}', 'no text "type"'),
+        ('{"type": "x", "n": NaN}', "NaN is not JSON"),
+        ('{"type": "x", "n": -Infinity}', "-Infinity is not JSON"),
+        ('{"type": "x"} {}', "is not JSON"),
+        (b'{"type": "\xff"}', "is not UTF-8"),
+        ('{"type": "x"}'.encode("utf-16"), "is not UTF-8"),
+        ('{"type": "x"}'.encode("utf-32-be"), "is not JSON"),
+        (b'{"type": "\xed\xa0\x80"}', "is not UTF-8"),
+        ("9" * 5000, "is not JSON"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"a":' * 100_000, "nested too deeply"),
+    ],
+    ids=range(17),
+)
+def test_decode_refuses(frame: str | bytes, text: str) -> None:
+    """A frame that is no message is refused in words."""
+    with pytest.raises(WireError, match=text) as caught:
+        decode(frame)
+    assert len(str(caught.value)) < 200
+
+
+def test_decode_takes_a_byte_order_mark() -> None:
+    """The mark that some editors put before UTF-8 is no part of the message."""
+    assert decode(b'\xef\xbb\xbf{"type":"ping"}') == {"type": "ping"}
+
+
+@pytest.mark.parametrize("frame", ['{"type":"ping"}', b'{"type":"ping"}'])
+def test_decode_limit(frame: str | bytes) -> None:
+    """A frame of just the limit is taken, a longer one refused with its length."""
+    assert decode(frame, limit=15) == {"type": "ping"}
+    with pytest.raises(MessageTooLarge, match="15 characters, expected at most 14"):
+        decode(frame, limit=14)
+
+
+LISTS = ("agents", "sessions", "features", "event_types", "statuses")
+
+
+@given(st.dictionaries(st.sampled_from(LISTS), st.lists(st.sampled_from("abc"), max_size=5)))
+def test_filter_order_and_repetition_do_not_matter(lists: dict[str, list[str]]) -> None:
+    """Filters of the same wish are equal and hash alike, so that clients share frames."""
+    one = Filter.from_dict({"type": "subscribe", **lists})
+    other = Filter.from_dict({name: values[::-1] * 2 for name, values in lists.items()})
+    assert one == other
+    assert hash(one) == hash(other)
+    assert (one == EVERYTHING) == (not any(lists.values()))
+
+
+@pytest.mark.parametrize(
+    ("message", "field", "text"),
+    [
+        ({"agent": ["a"]}, "agent", "did you mean 'agents'"),
+        ({"agents": "a"}, "agents", "text 'a', expected an array"),
+        ({"agents": None}, "agents", "null, expected an array"),
+        ({"agents": {"a": 1}}, "agents", "an object, expected an array"),
+        ({"sessions": [1]}, "sessions", "integer 1, expected text"),
+        ({"sessions": [["s"]]}, "sessions", "an array of 1, expected text"),
+        ({"features": [""]}, "features", "0 characters"),
+        ({"statuses": ["x" * 257]}, "statuses", "257 characters, expected 1 to 256"),
+        ({"agents": ["a\0"]}, "agents", "NUL"),
+        (
+            {"agents": ["a"] * (MAX_FILTER_VALUES + 1)},
+            "agents",
+            "an array of 257, expected an array of at most 256 texts",
+        ),
+    ],
+)
+def test_filter_refuses(message: dict[str, Any], field: str, text: str) -> None:
+    """A subscription that does not fit is refused by its field."""
+    with pytest.raises(InvalidEvent, match=text) as caught:
+        Filter.from_dict({"type": "subscribe", **message})
+    assert caught.value.field == field
+
+
+@given(st.dictionaries(st.text() | st.sampled_from(LISTS), json_values))
+def test_arbitrary_filters_only_raise_invalid_event(message: dict[str, Any]) -> None:
+    """Any object as a subscription is a filter or an InvalidEvent whose text can be sent."""
+    try:
+        Filter.from_dict(message)
+    except InvalidEvent as error:
+        error_message("bad_filter", error.message, error.field).encode()
+
+
+PRESENCE = AgentPresence("a1", session_id="s1", current_feature_id="f1", last_activity=T0)
+
+
+@pytest.mark.parametrize(
+    ("lists", "wanted"),
+    [
+        ({}, True),
+        ({"agents": ["a1"]}, True),
+        ({"agents": ["a2"]}, False),
+        ({"agents": ["a2", "a1"], "sessions": ["s1"]}, True),
+        ({"agents": ["a1"], "sessions": ["s2"]}, False),
+        ({"features": ["f1"]}, True),
+        ({"features": ["f2"]}, False),
+        ({"statuses": ["offline", "idle"]}, True),
+        ({"statuses": ["active"]}, False),
+        ({"event_types": ["status_changed"]}, True),
+    ],
+)
+def test_filter_wants(lists: dict[str, list[str]], wanted: bool) -> None:
+    """An agent is wanted if every list that is given names it."""
+    wish = Filter.from_dict(lists)
+    assert wish.wants(PRESENCE) is wanted
+    assert wish.narrows_agents is bool(set(lists) - {"event_types"})
+
+
+def test_filter_wants_type() -> None:
+    """No event_types mean all of them."""
+    assert EVERYTHING.wants_type("link_added")
+    only = Filter.from_dict({"event_types": ["status_changed"]})
+    assert only.wants_type("status_changed")
+    assert not only.wants_type("link_added")
+
+
+def test_close_codes_say_whether_to_reconnect() -> None:
+    """A client comes back by itself after a restart or a stall, and not after a refusal."""
+    again = {code for code in CloseCode if code.reconnect}
+    assert again == {CloseCode.GOING_AWAY, CloseCode.STALLED}
+    assert {int(code) for code in CloseCode} == {1001, 1008, 1009, 4400, 4408}

@@ -1,0 +1,314 @@
+"""The roster: staging, timers, bounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from htmlgraph_nb.core.model import Event, PresenceStatus
+from htmlgraph_nb.core.roster import Limits, Roster
+from htmlgraph_nb.errors import CapacityError
+from tests.helpers.strategies import at, events
+
+LIMITS = Limits(idle_timeout_s=300, offline_timeout_s=1800, forget_after_s=86_400)
+
+
+def event(kind: str, agent_id: str = "a", **fields: Any) -> Event:
+    """Return an event that happens when it arrives."""
+    return Event(agent_id=agent_id, event_type=kind, **fields)
+
+
+def roster_with(*kinds: str, limits: Limits = LIMITS) -> Roster:
+    """Return a roster in which agent "a" did these things at the tests' time 0."""
+    roster = Roster(limits)
+    for seq, kind in enumerate(kinds, 1):
+        roster.apply(event(kind, tool_name="Bash"), seq, at(0))
+    roster.commit()
+    return roster
+
+
+def due(roster: Roster, seconds: float) -> list[str]:
+    """Return the types of what is due."""
+    return [one.event_type for one in roster.due(at(seconds))]
+
+
+def test_change_tells_seq_time_and_presence() -> None:
+    """A change has its number, its time of arrival, its event and the new presence."""
+    prompt = event("prompt")
+    change = Roster().apply(prompt, 7, at(1))
+    assert (change.seq, change.agent_id, change.at) == (7, "a", at(1))
+    assert change.event is prompt
+    assert change.presence is not None
+    assert change.presence.seq == 7
+
+
+def test_staged_is_seen_by_get_only_until_commit() -> None:
+    """What is staged is there for the transaction, and for others once it is committed."""
+    roster = Roster()
+    roster.apply(event("prompt"), 1, at(0))
+    assert roster.agents == {}
+    staged = roster.get("a")
+    assert staged is not None
+    roster.commit()
+    assert roster.agents == {"a": staged}
+    assert list(roster.staged()) == []
+
+
+@given(st.lists(events, max_size=5), st.lists(events, max_size=5))
+def test_rollback_leaves_nothing(before: list[Event], lost: list[Event]) -> None:
+    """After a rollback the roster is as if the transaction had never begun."""
+    roster = Roster()
+    for seq, one in enumerate(before):
+        roster.apply(one, seq, at(0))
+    roster.commit()
+    known = dict(roster.agents)
+    for seq, one in enumerate([*lost, *before]):
+        roster.apply(one, seq, at(9))
+    roster.rollback()
+    assert roster.agents == known
+    assert list(roster.staged()) == []
+    assert all(roster.get(one.agent_id) == known.get(one.agent_id) for one in lost)
+    roster.commit()
+    assert roster.agents == known
+
+
+def test_rollback_gives_back_the_room() -> None:
+    """Agents of a transaction that failed take no room."""
+    roster = Roster(Limits(max_agents=1))
+    roster.apply(event("prompt", "a"), 1, at(0))
+    roster.rollback()
+    roster.check_room(["b"])
+
+
+def test_later_events_build_on_staged_ones() -> None:
+    """In one transaction each event sees the ones before it."""
+    roster = Roster()
+    for seq in (1, 2, 3):
+        roster.apply(event("tool_execute"), seq, at(seq))
+    assert [state.total_tools for _, state in roster.staged() if state] == [3]
+
+
+def test_forget_removes() -> None:
+    """A forgotten agent is gone, at once in its transaction and for all after the commit."""
+    roster = roster_with("prompt")
+    change = roster.apply(event("forget"), 2, at(1))
+    assert change.presence is None
+    assert roster.get("a") is None
+    assert "a" in roster.agents
+    roster.commit()
+    assert roster.agents == {}
+
+
+def test_forgotten_agent_starts_anew() -> None:
+    """An agent that comes back after it was forgotten has no past."""
+    roster = roster_with("tool_execute", "tool_execute")
+    roster.apply(event("forget"), 3, at(1))
+    presence = roster.apply(event("tool_execute"), 4, at(2)).presence
+    assert presence is not None
+    assert presence.total_tools_executed == 1
+
+
+def test_forgetting_an_unknown_agent_is_a_change_of_nothing() -> None:
+    """Forgetting whom nobody knows takes and gives no room."""
+    roster = Roster(Limits(max_agents=1))
+    assert roster.apply(event("forget"), 1, at(0)).presence is None
+    roster.check_room(["b"])
+    roster.commit()
+    assert roster.agents == {}
+
+
+def test_install_takes_over_a_stored_state() -> None:
+    """A state that another process stored replaces the own one; None forgets."""
+    theirs = roster_with("prompt", "stop").agents["a"]
+    roster = roster_with("prompt")
+    roster.install("a", theirs)
+    assert roster.agents["a"] is theirs
+    roster.install("a", None)
+    roster.install("a", None)
+    assert roster.agents == {}
+
+
+def test_check_room_counts_known_staged_and_asked() -> None:
+    """The bound holds for known, staged and new agents together; known ones always fit."""
+    roster = Roster(Limits(max_agents=3))
+    roster.apply(event("prompt", "a"), 1, at(0))
+    roster.commit()
+    roster.apply(event("prompt", "b"), 2, at(0))
+    roster.check_room(["a", "b", "a", "c", "c"])
+    with pytest.raises(CapacityError, match="3 agents are known, no room for 2 new") as caught:
+        roster.check_room(["c", "d"])
+    assert caught.value.code == "too_many_agents"
+    assert "--max-agents" in str(caught.value)
+
+
+def test_check_room_counts_staged_removals() -> None:
+    """An agent that is forgotten in the transaction makes room in it."""
+    roster = Roster(Limits(max_agents=1))
+    roster.apply(event("prompt", "a"), 1, at(0))
+    roster.commit()
+    roster.apply(event("forget", "a"), 2, at(0))
+    roster.check_room(["b"])
+    roster.apply(event("prompt", "b"), 3, at(0))
+    with pytest.raises(CapacityError):
+        roster.check_room(["a"])
+
+
+@pytest.mark.parametrize(
+    ("kinds", "seconds", "expected"),
+    [
+        (["prompt"], 299.9, []),
+        (["prompt"], 300, ["idle"]),
+        (["prompt"], 1800, ["offline"]),
+        (["prompt"], 86_400, ["forget"]),
+        (["prompt", "stop"], 300, []),
+        (["prompt", "stop"], 1799.9, []),
+        (["prompt", "stop"], 1800, ["offline"]),
+        (["session_end"], 1800, []),
+        (["session_end"], 86_400, ["forget"]),
+        (["tool_start"], 86_399, []),
+        (["tool_start"], 86_400, ["forget"]),
+        (["permission_request"], 3600, []),
+        (["subagent_start", "stop"], 3600, []),
+    ],
+)
+def test_due(kinds: list[str], seconds: float, expected: list[str]) -> None:
+    """Silence makes idle, offline and forgotten in turn; evidence of work holds an agent active."""
+    assert due(roster_with(*kinds), seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("limits", "seconds", "expected"),
+    [
+        (Limits(idle_timeout_s=0), 1000, []),
+        (Limits(idle_timeout_s=0), 1800, ["offline"]),
+        (Limits(offline_timeout_s=0), 86_399, ["idle"]),
+        (Limits(forget_after_s=0), 10**8, ["offline"]),
+        (Limits(0, 0, 0), 10**8, []),
+        (Limits(idle_timeout_s=0.5), 0.5, ["idle"]),
+    ],
+)
+def test_zero_turns_a_timer_off(limits: Limits, seconds: float, expected: list[str]) -> None:
+    """A timer of 0 never fires, and the others go on without it."""
+    assert due(roster_with("prompt", limits=limits), seconds) == expected
+
+
+@given(st.lists(events, min_size=1, max_size=6), st.integers(0, 10**10))
+def test_timers_settle(found: list[Event], seconds: int) -> None:
+    """What is due happens once: applied, it is not due again, and within two steps nothing is."""
+    roster = Roster(LIMITS)
+    for seq, one in enumerate(found):
+        roster.apply(one, seq, at(0))
+    roster.commit()
+    now = at(seconds)
+    for _ in range(2):
+        for timed in roster.due(now):
+            assert timed.timestamp == now
+            roster.apply(timed, 99, now)
+            assert timed not in roster.due(now)
+        roster.commit()
+    assert roster.due(now) == []
+
+
+def test_due_sees_what_is_staged() -> None:
+    """A sign of life in the running transaction keeps the timer from firing on old silence."""
+    roster = roster_with("prompt")
+    roster.apply(event("prompt"), 2, at(86_400))
+    assert due(roster, 86_400) == []
+    roster.rollback()
+    assert due(roster, 86_400) == ["forget"]
+    roster.apply(event("forget"), 2, at(86_400))
+    assert due(roster, 86_400) == []
+
+
+def test_due_names_the_agent_and_the_silence() -> None:
+    """A timer's event is of the server's clock and says after how many seconds it fired."""
+    (timed,) = roster_with("prompt").due(at(400))
+    assert (timed.agent_id, timed.event_type, timed.source) == ("a", "idle", "timer")
+    assert timed.timestamp == at(400)
+    assert timed.extra == {"after_s": 300}
+
+
+def test_idle_agent_becomes_offline_by_its_last_sign() -> None:
+    """Silence is counted from the last sign, not from the moment an agent became idle."""
+    roster = roster_with("prompt")
+    for seq, seconds in enumerate((300, 1799, 1800), 2):
+        for timed in roster.due(at(seconds)):
+            roster.apply(timed, seq, at(seconds))
+        roster.commit()
+        status = roster.agents["a"].presence.status
+        assert status is (PresenceStatus.OFFLINE if seconds == 1800 else PresenceStatus.IDLE)
+
+
+def test_silent_since() -> None:
+    """Asked for agents silent for some seconds, it names the known ones, the bound included."""
+    roster = roster_with("prompt")
+    roster.apply(event("prompt", "b"), 2, at(50))
+    roster.commit()
+    assert roster.silent_since(["a", "b", "nobody"], at(100), 100) == ["a"]
+    assert roster.silent_since(["a", "b"], at(150), 100) == ["a", "b"]
+    assert roster.silent_since([], at(150), 100) == []
+
+
+def family(*steps: tuple[float, str, str]) -> Roster:
+    """Return a roster of parent "a" and its subagent "b" after these steps."""
+    roster = Roster(LIMITS)
+    for seq, (seconds, agent_id, kind) in enumerate(steps, 1):
+        about = {"child_agent_id": "b"} if kind.startswith("subagent") else None
+        parent = "a" if agent_id == "b" else None
+        one = event(kind, agent_id, extra=about, parent_agent_id=parent)
+        roster.apply(one, seq, at(seconds))
+        roster.commit()
+    return roster
+
+
+BEGUN = ((0, "a", "prompt"), (1, "a", "subagent_start"), (1, "b", "prompt"))
+
+
+@pytest.mark.parametrize("end", ["session_end", "process_exit", "offline"])
+def test_orphans_end_with_their_parent(end: str) -> None:
+    """A subagent of which nothing is heard again ends when its parent has ended."""
+    roster = family(*BEGUN, (5, "a", end))
+    (found,) = roster.family_ends()
+    assert (found.agent_id, found.event_type) == ("b", "session_end")
+    roster.apply(found, 9, at(6))
+    roster.commit()
+    assert roster.agents["b"].presence.status is PresenceStatus.OFFLINE
+    assert roster.family_ends() == []
+
+
+def test_subagent_that_works_on_is_no_orphan() -> None:
+    """What has worked since the parent's end is not ended for it."""
+    assert family(*BEGUN, (5, "a", "session_end"), (6, "b", "tool_start")).family_ends() == []
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        ((5, "b", "stop"), ["subagent_stop"]),
+        ((5, "b", "session_end"), ["subagent_stop"]),
+        ((5, "b", "tool_start"), []),
+    ],
+)
+def test_subagent_that_rests_is_not_at_work(
+    last: tuple[float, str, str], expected: list[str]
+) -> None:
+    """A parent is not held active by a subagent whose own evidence says that it rests."""
+    roster = family(*BEGUN, (4, "a", "stop"), last)
+    found = roster.family_ends()
+    assert [one.event_type for one in found] == expected
+    for one in found:
+        roster.apply(one, 9, at(6))
+        roster.commit()
+    rests = bool(expected)
+    status = PresenceStatus.IDLE if rests else PresenceStatus.ACTIVE
+    assert roster.agents["a"].presence.status is status
+    assert roster.family_ends() == []
+
+
+def test_subagent_without_a_task_yet_is_awaited() -> None:
+    """A subagent that has only begun does not rest."""
+    roster = family((0, "a", "subagent_start"), (1, "b", "session_start"))
+    assert roster.family_ends() == []

@@ -1,0 +1,101 @@
+"""The status of a server as text for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from htmlgraph_server.cli.status_report import status_lines
+
+
+def make_report(**changes: Any) -> dict[str, Any]:
+    """Return a status report as GET /api/status gives it, some of its parts replaced."""
+    return {
+        "version": "1.2.3",
+        "uptime_s": 5.0,
+        "agents": {"active": 2, "idle": 1, "offline": 0},
+        "clients": {"total": 3, "lagging": 0},
+        "updates": {"per_second": 1.26, "total": 40},
+        "frames": {"per_second": 3.0, "total": 120},
+        "latency_ms": {"p50": 0.44, "p99": 2.06},
+        "queue": {"bytes": 0, "writes": 0},
+        "watching": {"folders": ["/a", "/b"], "files": 90, "followed": 3, "processes": 1},
+        "database": {"path": "/data/h.db", "bytes": 45_056},
+        **changes,
+    }
+
+
+def value_of(name: str, **changes: Any) -> str:
+    """Return the right column of the line called ``name``."""
+    lines = dict(line.split(maxsplit=1) for line in status_lines(make_report(**changes)) if line)
+    return lines.get(name, "")
+
+
+def test_two_columns() -> None:
+    """Every line has a name and a value, and the values stand under each other."""
+    lines = [line for line in status_lines(make_report()) if not line.startswith("up for")]
+    starts = {len(line) - len(line.split(maxsplit=1)[1]) for line in lines}
+    assert starts == {len("database") + 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("version", "1.2.3"),
+        ("agents", "2 active, 1 idle, 0 offline"),
+        ("clients", "3"),
+        ("updates", "1.3/s, 40 in all"),
+        ("frames", "3.0/s, 120 in all"),
+        ("latency", "p50 0.4 ms, p99 2.1 ms"),
+        ("queue", "0 B, 0 writes"),
+        ("watching", "3 of 90 session files in /a, /b"),
+        ("database", "/data/h.db (45.1 kB)"),
+    ],
+)
+def test_values(name: str, expected: str) -> None:
+    """Each part of the report is on its line, with its unit."""
+    assert value_of(name) == expected
+
+
+def test_laggards_are_told() -> None:
+    """Dashboards that do not keep up are named."""
+    assert value_of("clients", clients={"total": 3, "lagging": 2}) == "3, 2 lagging"
+
+
+def test_latency_before_the_first_update() -> None:
+    """A latency that was never measured is a dash, not a number."""
+    assert value_of("latency", latency_ms={"p50": None, "p99": None}) == "p50 –, p99 –"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0.0, "0 s"),
+        (59.9, "59 s"),
+        (60.0, "1 min"),
+        (3_725.0, "1 h 2 min"),
+        (90_061.0, "1 d 1 h"),
+    ],
+)
+def test_spans(seconds: float, expected: str) -> None:
+    """A span is told in its two largest units."""
+    (line,) = [
+        line for line in status_lines(make_report(uptime_s=seconds)) if line.startswith("up for")
+    ]
+    assert line.removeprefix("up for").strip() == expected
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "expected"),
+    [
+        (999, "(999 B)"),
+        (1_000, "(1.0 kB)"),
+        (2_500_000, "(2.5 MB)"),
+        (7_000_000_000, "(7.0 GB)"),
+        (3_000_000_000_000, "(3.0 TB)"),
+    ],
+)
+def test_sizes(n_bytes: int, expected: str) -> None:
+    """A size is told in the largest decimal unit."""
+    assert value_of("database", database={"path": "h.db", "bytes": n_bytes}).endswith(expected)

@@ -1,0 +1,102 @@
+"""Request bodies to Events."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.errors import InvalidEvent, WireError
+from htmlgraph_server.handlers.parsing import MAX_EVENTS, MAX_LINES, events_of, events_of_lines
+
+GOOD = {"agent_id": "a", "event_type": "tool_execute"}
+
+
+def test_one_and_many() -> None:
+    """An object is one event, an array as many as it holds, in order."""
+    assert events_of(GOOD) == [Event(agent_id="a", event_type="tool_execute")]
+    assert [e.agent_id for e in events_of([{"agent_id": n} for n in "cab"])] == ["c", "a", "b"]
+    assert events_of([]) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        ({}, "agent_id"),
+        ([GOOD, {}], "[1].agent_id"),
+        ([7], "[0]"),
+        ([[GOOD]], "[0]"),
+        ("text", None),
+        (None, None),
+        ([GOOD, GOOD, {"agent_id": "a", "cost_tokens": -1}], "[2].cost_tokens"),
+    ],
+)
+def test_field_with_its_place(value: Any, field: str | None) -> None:
+    """The error names the place in the array."""
+    with pytest.raises(InvalidEvent) as refused:
+        events_of(value)
+    assert refused.value.field == field
+
+
+def test_bounds() -> None:
+    """The bound itself is taken, one more is refused, in both forms."""
+    line = json.dumps(GOOD).encode() + b"\n"
+    assert len(events_of([GOOD] * MAX_EVENTS)) == MAX_EVENTS
+    assert len(events_of_lines(line * MAX_EVENTS)) == MAX_EVENTS
+    for refuse in (
+        lambda: events_of([GOOD] * (MAX_EVENTS + 1)),
+        lambda: events_of_lines(line * (MAX_EVENTS + 1)),
+        lambda: events_of_lines(b"\n" * MAX_LINES),
+    ):
+        with pytest.raises(InvalidEvent, match=r"at most|more than"):
+            refuse()
+    assert events_of_lines(b"\n" * (MAX_LINES - 1)) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"agent_id":"a"}\n{"agent_id":"b"}',
+        b'{"agent_id":"a"}\n{"agent_id":"b"}\n',
+        b'\n  \n{"agent_id":"a"}\r\n\n{"agent_id":"b"}\r\n\r\n',
+        b'\xef\xbb\xbf{"agent_id":"a"}\n{"agent_id":"b"}',
+    ],
+)
+def test_lines(body: bytes) -> None:
+    """Line ends of both kinds, empty lines and a byte order mark do not matter."""
+    assert [event.agent_id for event in events_of_lines(body)] == ["a", "b"]
+
+
+def test_line_that_does_not_fit() -> None:
+    """Its number is named, counted with the empty ones."""
+    with pytest.raises(InvalidEvent) as refused:
+        events_of_lines(b'\n{"agent_id":"a"}\n\n{"agent_id":7}')
+    assert refused.value.field == "line 4.agent_id"
+    with pytest.raises(WireError, match="line 2 is not JSON"):
+        events_of_lines(b'{"agent_id":"a"}\nnonsense')
+    with pytest.raises(WireError, match="line 1 is not UTF-8"):
+        events_of_lines(b'{"agent_id":"\xff"}')
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+
+
+@given(st.lists(st.fixed_dictionaries({"agent_id": TEXTS.filter(lambda t: len(t) <= 256)})))
+def test_both_forms_agree(values: list[dict[str, str]]) -> None:
+    """The same events come from an array and from lines, whatever the text holds."""
+    body = "\n".join(json.dumps(value, ensure_ascii=False) for value in values).encode()
+    assert events_of_lines(body) == events_of(values)
+
+
+@given(st.binary())
+def test_any_bytes_are_taken_or_refused(body: bytes) -> None:
+    """No bytes end in another error."""
+    try:
+        events = events_of_lines(body)
+    except (InvalidEvent, WireError):
+        return
+    assert events == [] or body.strip()

@@ -1,0 +1,146 @@
+"""Events become one table: each once, in the order of time, with all their values."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from htmlgraph_nb.coding_agents.hooks import call_key
+from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.storage.columnar.arrow_builder import EventTable
+from htmlgraph_nb.storage.columnar.arrow_schema import HISTORY_SCHEMA
+
+START = datetime(2026, 5, 30, tzinfo=UTC)
+
+
+def rows(*events: Event) -> list[dict[str, Any]]:
+    """Return the rows of a table of these events."""
+    table = EventTable()
+    table.extend(events)
+    made = table.to_arrow()
+    assert made.schema == HISTORY_SCHEMA
+    found: list[dict[str, Any]] = made.to_pylist()
+    return found
+
+
+def answer(key: str | None, output: int, second: int = 0, **fields: Any) -> Event:
+    """Return an answer of a model."""
+    common = {"agent_id": "a", "event_type": "completion", "event_id": key}
+    at = START + timedelta(seconds=second)
+    return Event(**{**common, "output_tokens": output, "timestamp": at, **fields})
+
+
+def test_every_field_has_its_column() -> None:
+    """All fields of an event arrive as they are; what is not there is null."""
+    event = Event(
+        agent_id="a",
+        event_type="tool_execute",
+        timestamp=START,
+        event_id="e",
+        session_id="s",
+        tool_name="Bash",
+        tool_use_id="t",
+        feature_id="f",
+        model="m",
+        status="ok",
+        input_tokens=0,
+        cache_read_tokens=1,
+        cache_write_5m_tokens=2,
+        cache_write_1h_tokens=3,
+        output_tokens=4,
+        cost_tokens=5,
+        cost_usd=0.5,
+        duration_ms=6,
+        parent_agent_id="p",
+        project="shop",
+        host="h",
+        source="x",
+        extra={"ä": [1]},
+    )
+    full, bare = rows(event, Event(agent_id="b", timestamp=START))
+    expected = {**event.to_dict(), "timestamp": START, "seq": 1, "extra": '{"ä":[1]}'}
+    assert full == expected
+    told = {"agent_id": "b", "event_type": "activity", "timestamp": START, "seq": 2}
+    assert bare == {**dict.fromkeys(HISTORY_SCHEMA.names), **told}
+
+
+def test_no_events() -> None:
+    """A table without events has all columns."""
+    assert rows() == []
+
+
+def test_order_is_that_of_time() -> None:
+    """Rows are in the order of time, equal times in the order of arrival."""
+    found = rows(answer("late", 1, 9), answer("b", 1, 3), answer("a", 1, 3))
+    assert [row["event_id"] for row in found] == ["b", "a", "late"]
+    assert [row["seq"] for row in found] == [1, 2, 3]
+
+
+def test_events_without_time_are_left_out() -> None:
+    """An event that does not tell when it was is not of the past."""
+    assert rows(Event(agent_id="a")) == []
+
+
+def test_final_answer_replaces_the_whole_row() -> None:
+    """The answer with the most output stands in the row, all its values with it."""
+    found = rows(answer("m", 3, 1, model="x", extra={"n": 1}), answer("m", 9, 2, input_tokens=4))
+    assert [(row["output_tokens"], row["input_tokens"], row["model"]) for row in found] == [
+        (9, 4, None)
+    ]
+    assert found[0]["extra"] is None
+
+
+def test_answer_of_the_session_beats_its_copy_by_a_subagent() -> None:
+    """A copy in a subagent's file never replaces the answer of the session itself."""
+    own, copy = answer("m", 3), answer("m", 9, parent_agent_id="p")
+    assert [row["output_tokens"] for row in rows(own, copy)] == [3]
+    assert [row["output_tokens"] for row in rows(copy, own)] == [3]
+
+
+def test_other_events_count_once() -> None:
+    """Of other events with one id the first counts; those without an id all do."""
+    first = Event(agent_id="a", event_id="e", timestamp=START, tool_name="x")
+    again = Event(agent_id="a", event_id="e", timestamp=START, tool_name="y")
+    assert [row["tool_name"] for row in rows(first, again)] == ["x"]
+    nameless = Event(agent_id="a", timestamp=START)
+    assert len(rows(nameless, nameless)) == 2
+
+
+def test_call_of_a_forked_session_counts_once() -> None:
+    """A forked Claude session repeats the calls of its parent under its own id."""
+    calls = [
+        Event(
+            agent_id=f"claude-{session}",
+            session_id=session,
+            event_type="tool_execute",
+            tool_use_id="toolu_1",
+            event_id=call_key(session, "toolu_1", "PostToolUse"),
+            timestamp=START,
+        )
+        for session in ("one", "two")
+    ]
+    assert [row["agent_id"] for row in rows(*calls)] == ["claude-one"]
+
+
+DRAWN = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), max_size=12)
+
+
+@given(DRAWN, st.randoms(use_true_random=False))
+def test_totals_do_not_depend_on_order(drawn: list[tuple[int, int]], random: Any) -> None:
+    """In whatever order answers arrive, each counts once, with its largest output."""
+    events = [answer(f"m{key}", output) for key, output in drawn]
+    random.shuffle(events)
+    expected = {key: max(out for other, out in drawn if other == key) for key, _ in drawn}
+    assert sum(row["output_tokens"] for row in rows(*events)) == sum(expected.values())
+
+
+@given(st.text(max_size=20).filter(lambda text: "\0" not in text))
+def test_extra_is_json(text: str) -> None:
+    """What an event carries along is kept as JSON."""
+    text = text.encode("utf-8", "replace").decode()
+    (row,) = rows(Event(agent_id="a", timestamp=START, extra={"text": text}))
+    assert json.loads(row["extra"]) == {"text": text}

@@ -1,0 +1,180 @@
+"""Questions to the history against a plain filter of the same rows in Python."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.core.timestamps import from_micros
+from htmlgraph_nb.errors import InvalidEvent
+from htmlgraph_nb.storage.dedup_table import Claims
+from htmlgraph_nb.storage.query import HistoryQuery, read_chunks
+from htmlgraph_nb.storage.schema import HISTORY_COLUMNS, migrate
+from htmlgraph_nb.storage.transaction import Names, Transaction
+from tests.helpers.strategies import T0
+
+N_ROWS = 60
+
+
+def make_event(n: int) -> Event:
+    """Return one of the rows; times are not in the order of seq, as those of late events."""
+    return Event(
+        agent_id=f"agent-{n % 3}",
+        event_type=("prompt", "tool_execute", "stop")[n % 3],
+        session_id=None if n % 5 == 0 else f"s{n % 4}",
+        tool_name=None if n % 2 else ("Bash", "Edit")[n % 4 // 2],
+        feature_id=f"f{n % 7}" if n % 3 else None,
+        timestamp=T0 + timedelta(seconds=n ^ 5),
+        event_id=f"e{n}" if n % 2 else None,
+        status=(None, "ok", "error")[n % 3],
+        input_tokens=n,
+        cost_usd=n / 8,
+        extra={"n": n} if n % 6 == 0 else None,
+    )
+
+
+EVENTS = [make_event(n) for n in range(N_ROWS)]
+
+
+@pytest.fixture(scope="module")
+def db() -> Iterator[sqlite3.Connection]:
+    """A database in memory with these rows."""
+    opened = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(opened, "in memory")
+    opened.execute("BEGIN")
+    tx = Transaction(opened, Names(), Claims(), 0, 0)
+    for event in EVENTS:
+        tx.add_event(event, datetime.now(UTC))
+    tx.flush()
+    opened.execute("COMMIT")
+    yield opened
+    opened.close()
+
+
+def rows(db: sqlite3.Connection, query: HistoryQuery) -> list[tuple[object, ...]]:
+    """Return all rows of the answer."""
+    return [row for chunk in read_chunks(db, query) for row in chunk]
+
+
+def _some(values: list[str]) -> st.SearchStrategy[list[str] | None]:
+    return st.none() | st.lists(st.sampled_from([*values, "unknown"]), max_size=3)
+
+
+moments = st.none() | st.integers(-2, N_ROWS + 8).map(lambda s: T0 + timedelta(seconds=s))
+queries = st.builds(
+    HistoryQuery,
+    since=moments,
+    until=moments,
+    agents=_some(["agent-0", "agent-1", "agent-2"]),
+    sessions=_some(["s0", "s1", "s2", "s3"]),
+    tools=_some(["Bash", "Edit"]),
+    features=_some(["f1", "f2"]),
+    event_types=_some(["prompt", "stop"]),
+    columns=st.just(("seq", "agent_id")),
+    after_seq=st.integers(0, N_ROWS + 1),
+    limit=st.none() | st.integers(0, N_ROWS),
+    newest_first=st.booleans(),
+    seqs=st.none() | st.tuples(st.integers(0, N_ROWS), st.integers(0, N_ROWS + 5)),
+)
+
+
+def fits(query: HistoryQuery, seq: int, event: Event) -> bool:
+    """Return whether the row belongs to the answer."""
+    assert event.timestamp is not None
+    wishes = (
+        (query.agents, event.agent_id),
+        (query.sessions, event.session_id),
+        (query.tools, event.tool_name),
+        (query.features, event.feature_id),
+        (query.event_types, event.event_type),
+    )
+    beyond = seq < (query.after_seq or seq + 1) if query.newest_first else seq > query.after_seq
+    return (
+        beyond
+        and (query.seqs is None or query.seqs[0] <= seq <= query.seqs[1])
+        and (query.since is None or event.timestamp >= query.since)
+        and (query.until is None or event.timestamp < query.until)
+        and all(wanted is None or value in wanted for wanted, value in wishes)
+    )
+
+
+@given(query=queries)
+def test_an_answer_is_what_a_filter_of_all_rows_gives(
+    db: sqlite3.Connection, query: HistoryQuery
+) -> None:
+    """In the order of seq, or newest first, up to the limit."""
+    expected = [
+        (seq, event.agent_id) for seq, event in enumerate(EVENTS, 1) if fits(query, seq, event)
+    ]
+    if query.newest_first:
+        expected.reverse()
+    assert rows(db, query) == expected[: query.limit]
+
+
+@given(query=queries, page=st.integers(1, 20))
+def test_pages_put_together_are_the_answer(
+    db: sqlite3.Connection, query: HistoryQuery, page: int
+) -> None:
+    """Each begins after the last seq of the one before."""
+    whole = rows(db, replace(query, limit=None))
+    found: list[tuple[object, ...]] = []
+    after = query.after_seq
+    while part := rows(db, replace(query, after_seq=after, limit=page)):
+        assert len(part) <= page
+        found += part
+        after = int(str(part[-1][0]))
+    assert found == whole
+
+
+@given(columns=st.lists(st.sampled_from(HISTORY_COLUMNS), unique=True))
+def test_columns_come_as_asked_with_seq_first(db: sqlite3.Connection, columns: list[str]) -> None:
+    """Each alone or in any order holds the same as among all."""
+    wanted = ["seq", *(name for name in columns if name != "seq")]
+    everything = rows(db, HistoryQuery())
+    places = [HISTORY_COLUMNS.index(name) for name in wanted]
+    expected = [tuple(row[place] for place in places) for row in everything]
+    assert rows(db, HistoryQuery(columns=columns)) == expected
+
+
+def test_values_come_back_as_they_went_in(db: sqlite3.Connection) -> None:
+    """Names as text, times as microseconds, the total of the tokens filled in."""
+    row = dict(zip(HISTORY_COLUMNS, rows(db, HistoryQuery())[8], strict=True))
+    event = EVENTS[8]
+    assert from_micros(row["timestamp"]) == event.timestamp  # type: ignore[arg-type]
+    for name in ("agent_id", "event_type", "session_id", "tool_name", "feature_id", "event_id"):
+        assert row[name] == getattr(event, name)
+    assert (row["status"], row["input_tokens"], row["cost_tokens"]) == ("error", 8, 8)
+    assert (row["cost_usd"], row["extra"], row["model"]) == (1.0, None, None)
+    assert rows(db, HistoryQuery(columns=["extra"], limit=1)) == [(1, '{"n":0}')]
+
+
+def test_rows_come_in_chunks(db: sqlite3.Connection) -> None:
+    """Of at most the size that was asked for, none of them empty."""
+    chunks = list(read_chunks(db, HistoryQuery(), chunk_rows=25))
+    assert [len(chunk) for chunk in chunks] == [25, 25, 10]
+    assert list(read_chunks(db, HistoryQuery(after_seq=N_ROWS))) == []
+
+
+def test_the_view_for_people_shows_the_same(db: sqlite3.Connection) -> None:
+    """Whoever opens the file by hand sees what the library sees."""
+    assert db.execute("SELECT * FROM history ORDER BY seq").fetchall() == rows(db, HistoryQuery())
+
+
+def test_an_unknown_column_is_named() -> None:
+    """With those that exist; nothing of it reaches the SQL."""
+    with pytest.raises(InvalidEvent, match=r"unknown column 'seq; DROP.*expected some of seq, "):
+        HistoryQuery(columns=["seq; DROP TABLE events"])
+
+
+def test_a_question_for_few_agents_reads_no_names_but_theirs(db: sqlite3.Connection) -> None:
+    """Only the columns that are asked for are joined."""
+    text, parameters = HistoryQuery(agents=["a"], columns=["tool_name"], limit=3).to_sql()
+    assert text.count("JOIN") == 1
+    assert parameters == [0, "a", 3]

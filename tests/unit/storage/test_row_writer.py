@@ -1,0 +1,47 @@
+"""Rows of any shape are stored as they are, in their order."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from htmlgraph_nb.storage import row_writer as module
+from htmlgraph_nb.storage.row_writer import RowWriter
+
+COLUMNS = ("id", "a", "b", "c")
+VALUES = st.none() | st.integers(-9, 9) | st.text(max_size=3)
+
+
+@given(st.lists(st.tuples(VALUES, VALUES, VALUES), max_size=12))
+def test_what_is_written_is_read(values: list[tuple[object, ...]]) -> None:
+    """Each NULL stands where the None was."""
+    rows = [(n, *row) for n, row in enumerate(values, 1)]
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a, b, c)")
+        RowWriter("INSERT", "t", COLUMNS).write(db, rows)
+        assert db.execute("SELECT * FROM t ORDER BY id").fetchall() == rows
+
+
+def test_a_row_takes_the_place_of_the_one_with_its_key() -> None:
+    """What was there and is None now is gone."""
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a, b, c)")
+        writer = RowWriter("INSERT OR REPLACE", "t", COLUMNS)
+        writer.write(db, [(1, "x", "y", None)])
+        writer.write(db, [(1, None, "z", 3)])
+        assert db.execute("SELECT * FROM t").fetchall() == [(1, None, "z", 3)]
+
+
+def test_statements_are_bounded(monkeypatch) -> None:
+    """As many shapes as there may be do not grow a server without end."""
+    monkeypatch.setattr(module, "MAX_SHAPES", 3)
+    writer = RowWriter("INSERT", "t", COLUMNS)
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a, b, c)")
+        for n in range(8):
+            writer.write(db, [(n, *("x" if n & bit else None for bit in (1, 2, 4)))])
+        assert db.execute("SELECT count(*) FROM t").fetchone() == (8,)
+    assert len(writer._statements) <= 3

@@ -1,0 +1,255 @@
+"""The clock of a replay, the source that it drives, and what is known at a time."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from htmlgraph_nb.core.model import Event, PresenceStatus
+from htmlgraph_nb.core.timestamps import to_micros
+from htmlgraph_nb.errors import ConfigError, InvalidEvent
+from htmlgraph_nb.history.load import PRESENCE_DTYPES
+from htmlgraph_nb.replay.index import HistoryIndex
+from htmlgraph_nb.replay.narrow import moment_of, narrowed
+from htmlgraph_nb.widget.replay_source import Playback, ReplaySource, check_speed, presence_at
+from tests.helpers.strategies import T0, at
+from tests.helpers.wait import wait_until
+from tests.unit.replay.test_index import frame_of
+
+SECOND = 1_000_000
+
+
+def told(agent: str, second: float, kind: str = "tool_execute", **fields) -> Event:
+    """Return one event, some seconds after T0."""
+    if kind.startswith("tool"):
+        fields.setdefault("tool_name", "Bash")
+    return Event(agent_id=agent, event_type=kind, timestamp=at(second), **fields)
+
+
+EVENTS = [
+    told("a", 0, "prompt", session_id="s-1"),
+    told("a", 10, session_id="s-1", cost_tokens=100),
+    told("b", 20, "permission_request", tool_name="Edit"),
+    told("b", 30, tool_name="Edit", status="error"),
+    told("a", 40, "stop"),
+    told("b", 400, "stop"),
+]
+
+
+def micros(second: float) -> int:
+    """Return a time as a replay counts it."""
+    return to_micros(at(second))
+
+
+class Clock:
+    """A monotonic clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_clock_runs_at_its_speed_and_stops_at_the_end():
+    """Standing still it shows one time, playing it moves on, and it starts anew from the end."""
+    still = Playback(0, 100 * SECOND, 0, speed=10)
+    assert still.at(5) == 0
+    playing = still.play(5)
+    assert playing.at(7) == 20 * SECOND
+    assert playing.at(1000) == 100 * SECOND
+    assert playing.pause(7).at(50) == 20 * SECOND
+    assert playing.pause(1000).play(2000).at(2000) == 0
+    faster = playing.at_speed(20, 7)
+    assert faster.at(8) == 40 * SECOND
+    assert playing.seek(70 * SECOND, 9).at(10) == 80 * SECOND
+    assert playing.seek(-5, 9).at(9) == 0
+    assert playing.seek(10**15, 9).at(9) == 100 * SECOND
+
+
+@pytest.mark.parametrize("speed", [0, -1, 86_401, float("nan"), "fast", None, True])
+def test_a_speed_out_of_bounds_is_refused(speed):
+    """With the bounds in the text."""
+    with pytest.raises(ConfigError, match="above 0, up to 86400"):
+        check_speed(speed)
+
+
+def test_a_jump_shows_the_time_and_asks_for_a_keyframe():
+    """Forwards and backwards; numbers of states only ever grow."""
+    source = ReplaySource(HistoryIndex(frame_of(EVENTS)), 60)
+    changes, wholes, shown = [], [], []
+    source.on_change(lambda changed, agents: changes.append((changed, dict(agents))))
+    source.on_whole(lambda: wholes.append(1))
+    source.on_playback(lambda: shown.append(source.state()))
+    first = source.view()
+    assert (list(first.agents), first.at, first.replaying) == (["a"], T0, True)
+    source.seek(micros(25))
+    view = source.view()
+    assert view.at == at(25)
+    assert view.agents["b"].attention
+    assert changes[-1] == ({"a", "b"}, view.agents)
+    seq = view.cursor.seq
+    assert max(one.seq for one in view.agents.values()) == seq
+    source.seek(micros(5))
+    back = source.view()
+    assert list(back.agents) == ["a"]
+    assert back.agents["a"].total_tools_executed == 0
+    assert back.agents["a"].seq > seq
+    assert len(wholes) == 2
+    assert [one["at"][17:19] for one in shown] == ["55", "35"]
+    assert source.state() == {
+        "start": "2025-01-14T14:50:30.000000Z",
+        "end": "2025-01-14T14:57:10.000000Z",
+        "at": "2025-01-14T14:50:35.000000Z",
+        "playing": False,
+        "speed": 60,
+    }
+
+
+def test_playing_moves_it_to_the_end_and_ends_the_thread():
+    """Agents change on the way, silence included; then it stands still."""
+    clock = Clock()
+    source = ReplaySource(HistoryIndex(frame_of(EVENTS)), 60, clock)
+    changed: set[str] = set()
+    source.on_change(lambda ids, _: changed.update(ids))
+    source.play()
+    assert source.state()["playing"]
+    clock.now = 0.5
+    wait_until(lambda: source.view().at == at(30), "the time to pass")
+    assert changed == {"a", "b"}
+    clock.now = 100.0
+    wait_until(lambda: not source.state()["playing"], "the end")
+    assert source.view().at == at(400)
+    assert source.view().agents["a"].status is PresenceStatus.IDLE
+    wait_until(lambda: source._thread is None, "the end of the thread")
+    source.play()
+    assert source.view().at == T0
+    source.close()
+    wait_until(lambda: source._thread is None, "the end of the thread")
+
+
+def test_a_pause_shows_the_very_time():
+    """And a change of speed goes on from where it is."""
+    clock = Clock()
+    source = ReplaySource(HistoryIndex(frame_of(EVENTS)), 10, clock)
+    source.play()
+    clock.now = 1.0
+    source.set_speed(20)
+    clock.now = 2.0
+    source.pause()
+    assert source.view().at == at(30)
+    source.close()
+
+
+def test_the_last_minutes_are_counted_as_of_the_time():
+    """What is later than the time shown is not in it."""
+    index = HistoryIndex(frame_of(EVENTS))
+    found = index.activity(index.at(micros(35)))
+    assert found["at"] == "2025-01-14T14:51:05.000000Z"
+    assert found["agents"] == {
+        "a": {"events": [0] * 13 + [2, 0], "errors": [0] * 15},
+        "b": {"events": [0] * 13 + [1, 1], "errors": [0] * 14 + [1]},
+    }
+    assert index.activity(index.at(index.start - 1))["agents"] == {}
+
+
+def test_the_last_events_of_an_agent_are_those_up_to_the_time():
+    """The newest first, as JSON has them; nothing of an agent that is not known."""
+    source = ReplaySource(HistoryIndex(frame_of(EVENTS)), 60)
+    source.seek(micros(35))
+    first, second = source.recent("b", 10)
+    assert (first["timestamp"], first["status"]) == ("2025-01-14T14:51:00.000000Z", "error")
+    assert second["event_type"] == "permission_request"
+    assert "status" not in second
+    assert "cost_tokens" not in second
+    assert [one["event_type"] for one in source.recent("b", 1)] == ["tool_execute"]
+    assert source.recent("nobody", 10) == []
+    source.seek(micros(0))
+    assert source.recent("b", 10) == []
+
+
+def test_presence_at_is_typed_as_load_presence():
+    """One row an agent, by name, with the totals up to then."""
+    found = presence_at(frame_of(EVENTS), at(25))
+    assert found.dtypes.astype(str).to_dict() == PRESENCE_DTYPES
+    assert list(found["agent_id"]) == ["a", "b"]
+    assert list(found["attention"]) == [False, True]
+    assert list(found["total_cost_tokens"]) == [100, 0]
+    later = presence_at(frame_of(EVENTS), at(400 + 1800))
+    assert list(later["status"]) == ["offline", "offline"]
+    empty = presence_at(frame_of(EVENTS), at(-1))
+    assert empty.dtypes.astype(str).to_dict() == PRESENCE_DTYPES
+    assert len(empty) == 0
+    assert len(presence_at(frame_of([]), T0)) == 0
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "2025-01-14T14:50:30Z",
+        "2025-01-14 15:50:30+01:00",
+        T0,
+        pd.Timestamp(T0),
+        np.datetime64("2025-01-14T14:50:30"),
+        T0.astimezone().replace(tzinfo=None),
+    ],
+)
+def test_a_time_is_read_in_any_form(when):
+    """Naive ones are local, as everywhere in Python; numpy's are UTC."""
+    assert moment_of(when) == T0
+    assert moment_of(when).tzinfo is UTC
+
+
+@pytest.mark.parametrize("when", ["noon", "", None, 5, pd.NaT, timedelta(1)])
+def test_what_is_no_time_is_refused(when):
+    """With what to type."""
+    with pytest.raises(InvalidEvent, match="expected ISO text as 2025-01-14 14:50"):
+        moment_of(when)
+
+
+def test_a_history_is_narrowed_as_load_history_does():
+    """Names, times, columns and a limit; other arguments are refused."""
+    frame = frame_of(EVENTS)
+    assert len(narrowed(frame)) == 6
+    assert list(narrowed(frame, agents="b")["agent_id"]) == ["b"] * 3
+    assert len(narrowed(frame, agents=["a", "b"], event_types="stop", since=at(100))) == 1
+    assert len(narrowed(frame, until=at(20))) == 2
+    assert list(narrowed(frame, columns=["seq"], limit=2)["seq"]) == [1, 2]
+    with pytest.raises(InvalidEvent, match="did you mean 'agents'"):
+        narrowed(frame, agent="b")
+    with pytest.raises(InvalidEvent, match="unknown column 'time'"):
+        narrowed(frame, columns=["time"])
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda frame: frame.drop(columns="event_type"), "no column event_type"),
+        (lambda frame: frame.assign(agent_id=None), "agent_id is missing in some rows"),
+        (lambda frame: frame.assign(timestamp=datetime(2025, 1, 1)), "expected times with a zone"),
+        (lambda frame: frame.assign(event_type="stop", extra="{"), "extra is '{'"),
+    ],
+)
+def test_a_frame_that_is_no_history_is_refused(change, text):
+    """Before anything is shown, with the column in the text."""
+    with pytest.raises(InvalidEvent, match=text):
+        HistoryIndex(change(frame_of(EVENTS)))
+
+
+def test_a_view_never_waits_for_who_moves_it():
+    """The feeder holds its own lock when it looks; a callback may wait for that lock."""
+    source = ReplaySource(HistoryIndex(frame_of(EVENTS)), 60)
+    views = []
+
+    def look(_changed, _agents) -> None:
+        feeder = threading.Thread(target=lambda: views.append(source.view()))
+        feeder.start()
+        feeder.join(30)
+
+    source.on_change(look)
+    source.seek(micros(25))
+    assert [view.at for view in views] == [at(25)]

@@ -15,8 +15,8 @@ _lock = threading.RLock()
 _open: list[SDK] = []
 
 
-def enter(sdk: SDK) -> SDK | None:
-    """Make a handle the current one and return the one before it, for ``leave``."""
+def activate(sdk: SDK) -> SDK | None:
+    """Make a handle the current one and return the one before it, for ``deactivate``."""
     before = _around.get()
     _around.set(sdk)
     with _lock:
@@ -24,15 +24,15 @@ def enter(sdk: SDK) -> SDK | None:
     return before
 
 
-def leave(sdk: SDK, before: SDK | None) -> None:
-    """Take ``enter`` back."""
+def deactivate(sdk: SDK, before: SDK | None) -> None:
+    """Take ``activate`` back."""
     _around.set(before)
     with _lock:
         if sdk in _open:
             _open.remove(sdk)
 
 
-def current() -> SDK | None:
+def active_sdk() -> SDK | None:
     """Return the handle of the ``with`` statement around the caller; None: there is none.
 
     A thread that was started inside of such a statement has no share in its context: where one

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("htmlgraph.presence")
 
 
-class Outlet:
+class BroadcastAdapter:
     """Calls ``broadcast_to_all_sessions`` and never fails the agent by it.
 
     What is told is stored already: a dashboard that cannot be told is a line in the log.

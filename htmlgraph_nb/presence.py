@@ -14,20 +14,20 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from .broadcast_adapter import Outlet
+from .broadcast_adapter import BroadcastAdapter
 from .core.agent_state import AgentState
-from .core.changes import Publication, Receipt, Subscriber, event_of, without_known
-from .core.dedup import Names
+from .core.changes import ChangeBatch, IngestResult, Subscriber, coerce_event, filter_known
+from .core.dedup import AgentAliases
 from .core.explanation import explain
 from .core.model import AgentPresence, Event, PresenceStatus
-from .core.protocol import Cursor, dumps, presence_message
-from .core.reducer import Price
+from .core.protocol import Cursor, encode_json, presence_message
+from .core.reducer import PriceFunction
 from .core.roster import Change, Limits, Roster
 from .core.timestamps import utc_now
 from .errors import InvalidEvent
 from .paths import default_db
 from .storage.store import Store
-from .storage.transaction import ForeignEvent, Transaction
+from .storage.transaction import ExternalEvent, Transaction
 
 __all__ = [
     "AgentPresence",
@@ -36,6 +36,11 @@ __all__ = [
     "Publication",
     "Receipt",
 ]
+
+Publication = ChangeBatch
+"""Earlier name of ChangeBatch."""
+Receipt = IngestResult
+"""Earlier name of IngestResult."""
 
 logger = logging.getLogger("htmlgraph.presence")
 
@@ -71,7 +76,7 @@ class PresenceManager:
         limits: Limits | None = None,
         synchronous: str = "NORMAL",
         clock: Callable[[], datetime] = utc_now,
-        price: Price | None = None,
+        price: PriceFunction | None = None,
     ) -> None:
         self.limits = limits or Limits(idle_timeout_s=idle_timeout_seconds)
         self.idle_timeout_seconds = self.limits.idle_timeout_s
@@ -80,8 +85,8 @@ class PresenceManager:
         self._changes: list[Change] = []
         self._received: float | None = None
         self._subscribers: tuple[Subscriber, ...] = ()
-        self._outlet = Outlet()
-        self._names = Names()
+        self._outlet = BroadcastAdapter()
+        self._names = AgentAliases()
         self._loaded = False
         self._store = Store(str(db_path or default_db()), self, synchronous=synchronous)
         try:
@@ -117,7 +122,7 @@ class PresenceManager:
     @property
     def agents(self) -> dict[str, AgentPresence]:
         """All agents by id as they are in the file now; a copy."""
-        self._store.absorb()
+        self._store.sync_external()
         return self.snapshot()
 
     def snapshot(self) -> dict[str, AgentPresence]:
@@ -130,7 +135,7 @@ class PresenceManager:
 
     def get_agent_presence(self, agent_id: str) -> AgentPresence | None:
         """Return one agent's presence as it is in the file now; None: nothing is known of it."""
-        self._store.absorb()
+        self._store.sync_external()
         state = self._roster.agents.get(agent_id)
         return None if state is None else state.presence
 
@@ -167,7 +172,7 @@ class PresenceManager:
             CapacityError: no room for another agent.
             StoreError: the file cannot be written; nothing happened.
         """
-        presence = self._write_one(event_of(agent_id, event))
+        presence = self._write_one(coerce_event(agent_id, event))
         if websocket_manager is not None:
             message = presence_message(presence, self._clock())
             self._outlet.send(websocket_manager, message)
@@ -184,7 +189,7 @@ class PresenceManager:
 
         return self._store.write(job)
 
-    def ingest(self, events: Sequence[Event]) -> Receipt:
+    def ingest(self, events: Sequence[Event]) -> IngestResult:
         """Take in events, all or none; they are durable when this returns.
 
         Raises:
@@ -194,7 +199,7 @@ class PresenceManager:
         events = [event.checked() for event in events]
         return self._store.write(lambda tx: self._take_in(tx, events, received))
 
-    def submit(self, events: Sequence[Event], received: float) -> Future[Receipt]:
+    def submit(self, events: Sequence[Event], received: float) -> Future[IngestResult]:
         """Queue events for the writer thread; the Future is done when they are durable.
 
         Args:
@@ -231,7 +236,7 @@ class PresenceManager:
             kind, name = str(extra["resource_type"]), str(extra["resource_id"])
             before, known = tx.resource(kind, name)
             merged = {k: v for k, v in {**known, **payload}.items() if v is not None}
-            n_bytes = len(dumps(merged).encode())
+            n_bytes = len(encode_json(merged).encode())
             if n_bytes > MAX_RESOURCE_BYTES:
                 raise InvalidEvent(
                     f"the fields of this {kind} would have {n_bytes} bytes, "
@@ -243,22 +248,22 @@ class PresenceManager:
 
         return self._store.submit(job)
 
-    def _take_in(self, tx: Transaction, events: Sequence[Event], received: float) -> Receipt:
+    def _take_in(self, tx: Transaction, events: Sequence[Event], received: float) -> IngestResult:
         n_fresh = self._apply_all(tx, events, received)
         cursor = Cursor(self._store.epoch, tx.seq)
-        return Receipt(n_fresh, len(events) - n_fresh, cursor)
+        return IngestResult(n_fresh, len(events) - n_fresh, cursor)
 
     def _apply_all(self, tx: Transaction, events: Sequence[Event], received: float) -> int:
-        unknown = without_known(tx, events)
+        unknown = filter_known(tx, events)
         replaced = self._names.learn(unknown)
         fresh = self._names.renamed(unknown)
-        self._roster.check_room([event.agent_id for event in fresh])
+        self._roster.check_capacity([event.agent_id for event in fresh])
         now = self._clock()
         for agent_id, name in replaced:
             if self._roster.get(agent_id) is not None:
                 self._roster.rename(agent_id, name)
                 self._add(tx, Event(agent_id=agent_id, event_type="forget", source="rename"), now)
-        first = tx.first_told(fresh, now)
+        first = tx.drop_duplicates(fresh, now)
         for event in first:
             self._add(tx, event, now)
         if first and self._received is None:
@@ -292,7 +297,7 @@ class PresenceManager:
         """
 
         def due() -> list[Event]:
-            return [*self._roster.due(self._clock(), self.limits), *self._roster.family_ends()]
+            return [*self._roster.due(self._clock(), self.limits), *self._roster.implied_ends()]
 
         return self._by_clock(due)
 
@@ -304,7 +309,7 @@ class PresenceManager:
             return [event.agent_id for event in events]
 
         # Asked once without the lock: nearly always nobody is due, and nothing need be written.
-        self._store.absorb()
+        self._store.sync_external()
         return self._store.write(job) if due() else []
 
     def mark_offline(self, agent_id: str) -> bool:
@@ -338,7 +343,7 @@ class PresenceManager:
         def job(tx: Transaction) -> list[str]:
             now = self._clock()
             agents = list(self._roster.agents)
-            stale = self._roster.silent_since(agents, now, max_age_hours * 3600)
+            stale = self._roster.inactive_since(agents, now, max_age_hours * 3600)
             events = [
                 Event(agent_id=agent_id, event_type="forget", source="user", timestamp=now)
                 for agent_id in stale
@@ -356,9 +361,9 @@ class PresenceManager:
         before = self._clock() - older_than
         return self._store.write(lambda tx: tx.delete_history(before, step_rows))
 
-    def absorb(self) -> bool:
+    def sync_external(self) -> bool:
         """Take in and publish what other processes committed; return whether they did."""
-        return self._store.absorb()
+        return self._store.sync_external()
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Call ``subscriber`` with the changes of every transaction, after its commit and in order.
@@ -394,7 +399,7 @@ class PresenceManager:
         """Take in what other processes committed before this transaction."""
         if not foreign or not self._loaded:
             return
-        events = tx.foreign_events()
+        events = tx.external_events()
         if not events:
             return
         self.forgotten_seq = tx.forgotten_seq()
@@ -428,11 +433,11 @@ class PresenceManager:
             if change.state is None:
                 self.forgotten_seq = tx.seq
         if changes and self._subscribers:
-            publication = Publication(changes, time.monotonic() if received is None else received)
+            publication = ChangeBatch(changes, time.monotonic() if received is None else received)
             for subscriber in self._subscribers:
                 self._tell(subscriber, publication)
 
-    def _tell(self, subscriber: Subscriber, publication: Publication) -> None:
+    def _tell(self, subscriber: Subscriber, publication: ChangeBatch) -> None:
         try:
             subscriber(publication)
         except Exception:
@@ -445,5 +450,5 @@ class PresenceManager:
         self._changes, self._received = [], None
 
 
-def _cause(event: ForeignEvent) -> Event:
+def _cause(event: ExternalEvent) -> Event:
     return Event(agent_id=event.agent_id, event_type=event.event_type, extra=event.extra)

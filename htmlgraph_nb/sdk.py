@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
-from .active_sdk import enter, leave
-from .client.event_sender import CLOSE_TIMEOUT_S, Courier, Parcel
+from .active_sdk import activate, deactivate
+from .client.event_sender import CLOSE_TIMEOUT_S, EventSender, QueuedEvent
 from .core.model import TOKEN_FIELDS, Event
 from .errors import InvalidEvent
 
@@ -61,7 +61,7 @@ class SDK:
         self.model = model
         self.project = project
         self._before: list[SDK | None] = []
-        self._courier = Courier(url, token, db_path)
+        self._courier = EventSender(url, token, db_path)
         # Nobody holds the handle any more: what it queued is still delivered.
         weakref.finalize(self, self._courier.retire).atexit = False
 
@@ -140,7 +140,7 @@ class SDK:
         """Deliver what is left, within ``timeout`` seconds, and stop the thread."""
         self._courier.close(timeout)
 
-    def _parcel(self, fields: Mapping[str, Any]) -> Parcel | None:
+    def _parcel(self, fields: Mapping[str, Any]) -> QueuedEvent | None:
         """Return the checked event; None, and a line in the log, where it is no event."""
         try:
             event = Event.from_dict(
@@ -160,14 +160,14 @@ class SDK:
         except InvalidEvent as error:
             logger.warning("an event of %.60r is not reported: %s", self.agent_id, error)
             return None
-        return Parcel(event)
+        return QueuedEvent(event)
 
     def __enter__(self) -> SDK:
-        self._before.append(enter(self))
+        self._before.append(activate(self))
         return self
 
     def __exit__(self, *_: object) -> None:
-        leave(self, self._before.pop())
+        deactivate(self, self._before.pop())
         self.close()
 
     def __repr__(self) -> str:
@@ -177,7 +177,7 @@ class SDK:
 class ToolCall:
     """One tool call that ``SDK.tool`` reported; as a context manager it times the call."""
 
-    def __init__(self, sdk: SDK, parcel: Parcel | None, fields: dict[str, Any]) -> None:
+    def __init__(self, sdk: SDK, parcel: QueuedEvent | None, fields: dict[str, Any]) -> None:
         self._sdk = sdk
         self._parcel = parcel
         self._fields = fields
@@ -223,11 +223,11 @@ class Session:
             self._sdk.session_id = None
 
     def __enter__(self) -> Session:
-        self._before = enter(self._sdk)
+        self._before = activate(self._sdk)
         return self
 
     def __exit__(self, *_: object) -> None:
-        leave(self._sdk, self._before)
+        deactivate(self._sdk, self._before)
         self.end()
 
 

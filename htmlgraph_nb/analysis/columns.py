@@ -16,7 +16,7 @@ import pandas as pd
 from ..core.model import TOKEN_FIELDS, Event
 from ..core.reducer import counts_as_tool, is_error
 from ..core.timestamps import to_micros
-from ..core.validation import clip
+from ..core.validation import shorten
 from ..errors import InvalidEvent
 
 Ints = npt.NDArray[np.int64]
@@ -51,7 +51,7 @@ def require(df: object, function: str, *columns: str) -> pd.DataFrame:
     for column in columns:
         if column not in df.columns:
             raise InvalidEvent(
-                f"the frame has no column {clip(column)}, which {function} needs; "
+                f"the frame has no column {shorten(column)}, which {function} needs; "
                 "load_history() without columns= has all",
                 column,
             )
@@ -212,7 +212,8 @@ def moment(value: object, name: str) -> int:
         found = None
     if not isinstance(found, datetime) or pd.isna(found):
         raise InvalidEvent(
-            f"{name} is {clip(str(value))}, expected an ISO time as 2025-01-14T14:50 or a datetime",
+            f"{name} is {shorten(str(value))}, "
+            "expected an ISO time as 2025-01-14T14:50 or a datetime",
             name,
         )
     plain = found.to_pydatetime(warn=False) if isinstance(found, pd.Timestamp) else found

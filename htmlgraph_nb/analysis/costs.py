@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from ..core.timestamps import to_micros
-from ..core.validation import clip
+from ..core.validation import shorten
 from ..errors import InvalidEvent
-from ..pricing.prices import Priced, Prices, price_answers
+from ..pricing.prices import PricedCompletions, Prices, price_completions
 from .columns import (
     KINDS,
     Floats,
@@ -43,7 +43,7 @@ class Spent(NamedTuple):
     """
 
     tokens: Tokens
-    priced: Priced
+    priced: PricedCompletions
 
     @property
     def rows(self) -> Rows:
@@ -77,7 +77,7 @@ def spent(df: pd.DataFrame, prices: Prices | None = None) -> Spent:
     part = df[[name for name in ("model", "timestamp", "cost_usd") if name in df.columns]]
     part = part.take(found.rows)
     models = coded(part, "model")
-    priced = price_answers(
+    priced = price_completions(
         [str(name) for name in models.values],
         models.codes,
         instants(part),
@@ -132,7 +132,7 @@ def token_costs(
     require(df, "token_costs", *NEEDED, *by)
     if currency.upper() != "USD":
         raise InvalidEvent(
-            f"currency is {clip(currency)}, expected 'USD'; multiply the column usd by a rate",
+            f"currency is {shorten(currency)}, expected 'USD'; multiply the column usd by a rate",
             "currency",
         )
     found = spent(df, prices)
@@ -209,7 +209,7 @@ def _span(window: str | pd.Timedelta) -> int:
         span = 0
     if span < 1:
         raise InvalidEvent(
-            f"window is {clip(str(window))}, expected a length of time as 30min or 1h", "window"
+            f"window is {shorten(str(window))}, expected a length of time as 30min or 1h", "window"
         )
     return span
 
@@ -246,7 +246,7 @@ def forecast_budget(
     """
     require(df, "forecast_budget", *NEEDED)
     if isinstance(budget, bool) or not isinstance(budget, int | float) or not budget >= 0:
-        raise InvalidEvent(f"budget is {clip(str(budget))}, expected US dollars", "budget")
+        raise InvalidEvent(f"budget is {shorten(str(budget))}, expected US dollars", "budget")
     end = moment(until, "until")
     found = spent(df, prices)
     moments = instants(df)

@@ -16,16 +16,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..core.agent_state import ANSWER, HALT, LIFE, START, TOOL, WORK, AgentState
+from ..core.agent_state import ANSWER, INTERRUPTED, SEEN, SESSION_STARTED, TOOL, WORKED, AgentState
 from ..core.model import Event
-from ..core.reducer import asked_for, background_tasks, child_key, observe
+from ..core.reducer import background_tasks, reduce, requested_input, task_key
 from ..core.timestamps import EPOCH
-from ..core.validation import clip
+from ..core.validation import shorten
 from ..errors import InvalidEvent
 from .columns import Bools, Ints, coded, instants, is_one_of, looked_up
 
 Rows = npt.NDArray[np.intp]
-_KINDS = (ANSWER, HALT, LIFE, START, TOOL, WORK)
+_KINDS = (ANSWER, INTERRUPTED, SEEN, SESSION_STARTED, TOOL, WORKED)
 _SPEAKING = (
     *("stop", "notification", "tool_start"),
     *("subagent_start", "subagent_stop", "task_start", "task_stop"),
@@ -88,7 +88,7 @@ def _probe(event_type: str | None) -> AgentState:
     """Return the state of an agent of which one event of this type is all that is known."""
     # A day later: what was open in 1970 itself counts as closed.
     at = EPOCH + timedelta(days=1)
-    return observe(
+    return reduce(
         AgentState.new("any", at), Event(agent_id="any", event_type=event_type or "activity"), at
     )
 
@@ -219,9 +219,9 @@ def _extras(part: pd.DataFrame) -> tuple[Ints, npt.NDArray[np.object_], Ints, Bo
         elif event.event_type == "notification":
             notices[place] = (event.extra or {}).get("notification_type")
         elif event.event_type == "tool_start":
-            asking[place] = asked_for(event) is not None
+            asking[place] = requested_input(event) is not None
         else:
-            child_ids[place] = numbers.setdefault(child_key(event), len(numbers))
+            child_ids[place] = numbers.setdefault(task_key(event), len(numbers))
     return child_ids, notices, tasks, asking
 
 
@@ -251,5 +251,7 @@ def _read_extra(value: Any) -> Mapping[str, Any]:
         try:
             value = json.loads(value)
         except ValueError:
-            raise InvalidEvent(f"extra is {clip(value)}, expected a JSON object", "extra") from None
+            raise InvalidEvent(
+                f"extra is {shorten(value)}, expected a JSON object", "extra"
+            ) from None
     return value if isinstance(value, Mapping) else {}

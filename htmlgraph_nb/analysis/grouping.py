@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..core.validation import clip
+from ..core.validation import shorten
 from ..errors import InvalidEvent
 from .columns import Coded, Floats, Ints, coded, instants, times_of, zone_of
 
@@ -174,7 +174,7 @@ def every_period(first: int, last: int, freq: str, zone: Any = "UTC") -> pd.Date
     step = _fixed_step(offset, zone)
     if step and (last - first) // step > _MAX_DENSE:
         raise InvalidEvent(
-            f"freq {clip(freq)} gives {(last - first) // step} periods, expected at most "
+            f"freq {shorten(freq)} gives {(last - first) // step} periods, expected at most "
             f"{_MAX_DENSE}; take longer ones",
             "freq",
         )
@@ -199,7 +199,8 @@ def _offset(freq: str) -> Any:
         offset = None
     if offset is None or offset.n < 1 or isinstance(offset, pd.offsets.Nano):
         raise InvalidEvent(
-            f"freq is {clip(str(freq))}, expected the length of a period as 15min, 1h, D, W or MS",
+            f"freq is {shorten(str(freq))}, "
+            "expected the length of a period as 15min, 1h, D, W or MS",
             "freq",
         )
     return offset

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..core.agent_state import ANSWER, HALT, LIFE, START, TOOL, WORK
+from ..core.agent_state import ANSWER, INTERRUPTED, SEEN, SESSION_STARTED, TOOL, WORKED
 from ..core.roster import Limits
 from .columns import Bools, Ints
 from .event_signals import Rows, Signs, read_signs
@@ -89,12 +89,12 @@ def _verdicts(signs: Signs, silence: Ints, timers: _Timers) -> tuple[Ints, Bools
     """Return each place's status, and whether evidence forbids to call it idle for silence."""
     of = signs.of
     ends_turn = of["ends_turn"] | (signs.notices == "idle_prompt")
-    worked, ended = signs.last(of[WORK]), signs.last(of["ends_session"])
+    worked, ended = signs.last(of[WORKED]), signs.last(of["ends_session"])
     turn_end = signs.last(ends_turn)
     over = (ended >= 0) & np.where(
         # Its own end is undone by life alone, being marked offline by any later sign.
         of["told"][ended],
-        ended > signs.last(of[LIFE]),
+        ended > signs.last(of[SEEN]),
         ended > signs.last(of["told"]),
     )
     openings = _openings(signs, ends_turn)
@@ -104,7 +104,7 @@ def _verdicts(signs: Signs, silence: Ints, timers: _Timers) -> tuple[Ints, Bools
         last_end = np.maximum(turn_end, idled)
         # Input that is asked for after the end of a turn is no more than the prompt.
         waits = openings.permission | (openings.input & (worked >= last_end))
-        fresh = signs.last(of[START]) > np.maximum(ended, silenced)
+        fresh = signs.last(of[SESSION_STARTED]) > np.maximum(ended, silenced)
         turn_over = ((last_end >= 0) & (last_end >= worked)) | (
             fresh & (np.maximum(ended, silenced) >= worked)
         )
@@ -152,7 +152,7 @@ def _openings(signs: Signs, ends_turn: Bools) -> _Openings:
     asking = _open(opens[asks], closed[asks], len(ends))
     opens, stops = np.flatnonzero(of["opens_child"]), np.flatnonzero(of["closes_child"])
     ended = _Closings(signs.child_ids[stops], stops).after(opens, signs.child_ids[opens])
-    children = _open(opens, np.minimum(ended, _next(of[HALT] | halts, opens)), len(ends))
+    children = _open(opens, np.minimum(ended, _next(of[INTERRUPTED] | halts, opens)), len(ends))
     told = signs.last(ends_turn | of["counts_tasks"])
     tasks = (told >= 0) & (signs.tasks[told] > 0) & (told > signs.last(of["ends_session"]))
     permission, asked = _questions(signs, closings, ends | of[ANSWER])
@@ -170,7 +170,7 @@ def _questions(signs: Signs, tools: _Closings, settles: Bools) -> tuple[Bools, B
     close = np.minimum(_next(settles, opens), _Closings(about, opens).after(opens, about))
     by_work = np.where(
         needs[opens],
-        _next(of[WORK], opens),
+        _next(of[WORKED], opens),
         np.where(about >= 0, tools.after(opens, about), _next(of[TOOL], opens)),
     )
     close = np.minimum(close, by_work)

@@ -19,7 +19,7 @@ LONGEST_PAUSE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class ConnectionState:
     """How a client stands with its server.
 
     Attributes:
@@ -42,7 +42,7 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class Disconnect:
     """How one attempt to follow a server ended.
 
     Attributes:
@@ -70,7 +70,7 @@ class Ending:
         return self.code == CloseCode.BAD_PARAMETERS
 
 
-def pause_after(ending: Ending, attempt: int, random: float) -> float | None:
+def reconnect_delay(ending: Disconnect, attempt: int, random: float) -> float | None:
     """Return how many seconds to wait before the next attempt; None means: give up.
 
     Args:

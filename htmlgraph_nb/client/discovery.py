@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlencode, urlsplit
 
-from ..core.validation import clip
+from ..core.validation import shorten
 from ..errors import ConfigError
 from ..paths import DEFAULT_URL, parent_pid, running_servers
 
@@ -53,7 +53,9 @@ class Address:
         """
         parts, port = _split(url)
         if parts.scheme not in _SCHEMES or not parts.hostname:
-            raise ConfigError(f"the url is {clip(url)}, expected http://host:port as {DEFAULT_URL}")
+            raise ConfigError(
+                f"the url is {shorten(url)}, expected http://host:port as {DEFAULT_URL}"
+            )
         if parts.username or parts.password or "token" in parse_qs(parts.query):
             raise ConfigError(
                 "the url carries a secret, expected it apart from the address: "
@@ -104,7 +106,9 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
         parts = urlsplit(url.strip())
         return parts, parts.port
     except ValueError as error:
-        raise ConfigError(f"the url is {clip(url)}: {error}; expected http://host:port") from None
+        raise ConfigError(
+            f"the url is {shorten(url)}: {error}; expected http://host:port"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Environment:
     """What this process can know of servers: its environment, its parent, the files of its user.
 
     Attributes:
@@ -147,7 +151,7 @@ class Surroundings:
     parent: int = 0
 
     @classmethod
-    def of_this_process(cls) -> Surroundings:
+    def of_this_process(cls) -> Environment:
         """Return what holds now; servers come and go, so it is read before each attempt."""
         env = dict(os.environ)
         parent = parent_pid(env)
@@ -155,7 +159,7 @@ class Surroundings:
 
 
 def candidates(
-    url: str | None, token: str | None, around: Surroundings | None = None
+    url: str | None, token: str | None, around: Environment | None = None
 ) -> list[Candidate]:
     """Return where to look for a server, the most particular place first.
 
@@ -170,7 +174,7 @@ def candidates(
     Raises:
         ConfigError: the URL has another form or carries a secret.
     """
-    around = Surroundings.of_this_process() if around is None else around
+    around = Environment.of_this_process() if around is None else around
     known = _known(around)
     if url is not None:
         address = Address.parse(url)
@@ -191,7 +195,7 @@ def candidates(
     )
 
 
-def _known(around: Surroundings) -> list[Candidate]:
+def _known(around: Environment) -> list[Candidate]:
     known = []
     named = around.env.get("HTMLGRAPH_URL")
     if named:
@@ -205,13 +209,13 @@ def _known(around: Surroundings) -> list[Candidate]:
     hub = _hub_server(around.env)
     parents = [one for one in around.running if one.get("pid") == str(around.parent)]
     for server in parents:
-        known += _announced(server, "", own, hub)
-    known += _announced(hub, EXTENSION_PATH, "this user's server of JupyterHub")
+        known += _from_server_file(server, "", own, hub)
+    known += _from_server_file(hub, EXTENSION_PATH, "this user's server of JupyterHub")
     if not parents:
         # One without the extension, too: its answer says so.
-        known += _announced(around.jupyter, EXTENSION_PATH, own, hub)
+        known += _from_server_file(around.jupyter, EXTENSION_PATH, own, hub)
     for server in around.running:
-        known += _announced(server, "", "a server of this user", hub)
+        known += _from_server_file(server, "", "a server of this user", hub)
     return known
 
 
@@ -230,7 +234,7 @@ def _hub_server(env: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _announced(
+def _from_server_file(
     server: Mapping[str, Any], path: str, source: str, hub: Mapping[str, str] | None = None
 ) -> list[Candidate]:
     if not server.get("url"):

@@ -39,7 +39,7 @@ SPOOL_S = 0.2
 """The part of them that is kept for writing to the spool."""
 
 
-class Parcel:
+class QueuedEvent:
     """One event on its way; ``taken``: it can no longer be replaced."""
 
     __slots__ = ("at", "event", "taken")
@@ -50,7 +50,7 @@ class Parcel:
         self.taken = False
 
 
-class Courier:
+class EventSender:
     """One queue and its thread; the thread starts with the first event.
 
     Args:
@@ -63,8 +63,8 @@ class Courier:
 
     def _fresh(self) -> None:
         self._pid = os.getpid()
-        self._queue: deque[Parcel] = deque()
-        self._in_hand: list[Parcel] = []
+        self._queue: deque[QueuedEvent] = deque()
+        self._in_hand: list[QueuedEvent] = []
         self._change = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -75,7 +75,7 @@ class Courier:
         self._server_again_at = 0.0
         self._said: set[str] = set()
 
-    def post(self, parcel: Parcel | None) -> Parcel | None:
+    def post(self, parcel: QueuedEvent | None) -> QueuedEvent | None:
         """Queue an event and return it; None is passed over."""
         if parcel is None:
             return None
@@ -105,7 +105,7 @@ class Courier:
         _running.add(self)
         _close_with_worker()
 
-    def replace(self, parcel: Parcel, by: Parcel | None) -> None:
+    def replace(self, parcel: QueuedEvent, by: QueuedEvent | None) -> None:
         """Put another event in the place of a queued one, or behind it if that has gone."""
         with self._change:
             if by is not None and not parcel.taken:
@@ -159,7 +159,7 @@ class Courier:
         if self._file is not None:
             self._file.close()
 
-    def _take(self) -> list[Parcel]:
+    def _take(self) -> list[QueuedEvent]:
         """Wait for events and return up to MAX_BATCH of them; none: the end."""
         with self._change:
             while not self._queue:
@@ -235,7 +235,7 @@ class Courier:
 
 
 # Couriers whose thread runs; the end of the program waits for them.
-_running: set[Courier] = set()
+_running: set[EventSender] = set()
 
 
 @atexit.register

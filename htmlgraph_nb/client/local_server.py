@@ -17,7 +17,7 @@ import threading
 from collections import deque
 from types import TracebackType
 
-from ..core.validation import clip
+from ..core.validation import shorten
 from ..errors import ConfigError, ConnectError
 
 _SERVER = "htmlgraph_server"
@@ -181,7 +181,7 @@ def start_server(
     """
     global _started
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65_535:
-        raise ConfigError(f"the port is {clip(repr(port))}, expected 0 to 65535; 0: a free one")
+        raise ConfigError(f"the port is {shorten(repr(port))}, expected 0 to 65535; 0: a free one")
     file = None if db is None else os.path.abspath(os.fspath(db))
     with _lock:
         if _started is not None and _started._owner == os.getpid():

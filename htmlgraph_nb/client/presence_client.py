@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from ..core.model import AgentPresence, Event
-from ..core.protocol import EVERYTHING, Cursor, Filter
+from ..core.protocol import MATCH_ALL, Cursor, Filter
 from ..errors import ServerNotFound
-from .connection_state import Connection
+from .connection_state import ConnectionState
 from .discovery import explain
 from .rest import Rest
-from .subscription import Agents, ChangeCallback, ConnectionCallback, Follower
+from .subscription import Agents, ChangeCallback, ConnectionCallback, PresenceSubscription
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ class PresenceClient:
         filter: Filter | Mapping[str, Any] | None = None,
         on_change: ChangeCallback | None = None,
     ) -> None:
-        self._follower = Follower(url, token, session, _filter_of(filter))
+        self._follower = PresenceSubscription(url, token, session, _filter_of(filter))
         self._rest = Rest(self._follower.places)
         if on_change is not None:
             self.on_change(on_change)
@@ -92,7 +92,7 @@ class PresenceClient:
         return self.snapshot()[1]
 
     @property
-    def connection(self) -> Connection:
+    def connection(self) -> ConnectionState:
         """State, address and explanation of the connection, all of one moment."""
         return self._follower.connection
 
@@ -106,7 +106,7 @@ class PresenceClient:
         """Since when the agents may be out of date (UTC); None while they are not."""
         return self._follower.connection.stale_since
 
-    def snapshot(self) -> tuple[Agents, Cursor | None, Connection]:
+    def snapshot(self) -> tuple[Agents, Cursor | None, ConnectionState]:
         """Return agents, cursor and connection, all of one moment."""
         return self._follower.snapshot()
 
@@ -214,7 +214,7 @@ class PresenceClient:
 
 def _filter_of(given: Filter | Mapping[str, Any] | None) -> Filter:
     if given is None:
-        return EVERYTHING
+        return MATCH_ALL
     if isinstance(given, Filter):
         return given
     return Filter.from_dict(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from ..core.model import AgentPresence, Event
-from ..core.protocol import dumps, loads
+from ..core.protocol import decode_json, encode_json
 from ..core.timestamps import to_rfc3339
 from ..errors import ConnectError, ServerNotFound, ServerRefused, WireError
 from ..storage.query import HistoryQuery
@@ -133,7 +133,7 @@ class Rest:
         accept: str,
     ) -> http.client.HTTPResponse:
         headers = {"Accept": accept, **candidate.headers}
-        data = None if body is None else dumps(body).encode()
+        data = None if body is None else encode_json(body).encode()
         if data is not None:
             headers["Content-Type"] = "application/json"
         try:
@@ -261,6 +261,6 @@ def _unanswered(candidate: Candidate, path: str, reason: str) -> ConnectError:
 
 def _value(answer: bytes, candidate: Candidate, path: str) -> Any:
     try:
-        return loads(answer, "the answer") if answer else None
+        return decode_json(answer, "the answer") if answer else None
     except WireError as error:
         raise ConnectError(f"{candidate.address.url}{path}: {error}") from error

@@ -17,23 +17,23 @@ from typing import Any
 
 from ..core.mirror import Mirror
 from ..core.model import AgentPresence
-from ..core.protocol import EVERYTHING, Cursor, Filter, dumps
+from ..core.protocol import MATCH_ALL, Cursor, Filter, encode_json
 from ..errors import ConnectError, ServerRefused
 from ..paths import servers_dir
-from .connection_state import Connection, Ending, pause_after
+from .connection_state import ConnectionState, Disconnect, reconnect_delay
 from .discovery import Candidate, candidates, explain
-from .websocket import Link
+from .websocket import WebSocketSession
 
 log = logging.getLogger("htmlgraph.client")
 
 Agents = dict[str, AgentPresence]
 ChangeCallback = Callable[[set[str], Agents], object]
-ConnectionCallback = Callable[[Connection], object]
+ConnectionCallback = Callable[[ConnectionState], object]
 _LOOK_AGAIN_S = 0.5
 _JOIN_S = 1.0
 
 
-class Follower:
+class PresenceSubscription:
     """Follows one server at a time in a daemon thread, from :meth:`start` to :meth:`stop`.
 
     Args:
@@ -53,13 +53,13 @@ class Follower:
         self._mirror = Mirror()
         self._resume = True
         self._at: Candidate | None = None
-        self.connection = Connection()
+        self.connection = ConnectionState()
         self.failure: ConnectError | None = None
         # Guards the copy and wakes those who wait for a change of it.
         self._changed = threading.Condition()
         self._version = 0
         self._stop = threading.Event()
-        self._link = Link(self._receive)
+        self._link = WebSocketSession(self._receive)
         self._thread: threading.Thread | None = None
         self.on_change: list[ChangeCallback] = []
         self.on_connection: list[ConnectionCallback] = []
@@ -85,7 +85,7 @@ class Follower:
         if self.connection.state != "closed":
             self._show("closed", "closed by its user")
 
-    def snapshot(self) -> tuple[Agents, Cursor | None, Connection]:
+    def snapshot(self) -> tuple[Agents, Cursor | None, ConnectionState]:
         """Return a copy of the agents, the cursor and the connection, all of one moment."""
         with self._changed:
             agents = dict(self._mirror.agents)
@@ -132,7 +132,7 @@ class Follower:
             while not self._stop.is_set():
                 ending = self._round()
                 attempt = 0 if ending.established else attempt
-                pause = pause_after(ending, attempt, random.random())  # noqa: S311
+                pause = reconnect_delay(ending, attempt, random.random())  # noqa: S311
                 if pause is None:
                     self._show("closed", f"{self.connection.detail}\nNot tried again.")
                     return
@@ -144,16 +144,16 @@ class Follower:
             self.failure = ConnectError(f"internal error: {type(error).__name__}: {error}")
             self._show("closed", str(self.failure))
 
-    def _round(self) -> Ending:
+    def _round(self) -> Disconnect:
         """Try each place once; return how the connection ended, or why there was none."""
         tried: list[tuple[Candidate, str]] = []
-        ending = Ending("nothing tried")
-        refusal: Ending | None = None
+        ending = Disconnect("nothing tried")
+        refusal: Disconnect | None = None
         for candidate in self.places():
             if self._stop.is_set():
                 return ending
             self._at, before = candidate, self._at
-            first = None if self._wanted == EVERYTHING else _subscription(self._wanted)
+            first = None if self._wanted == MATCH_ALL else _subscription(self._wanted)
             ending = self._link.follow(candidate, self._parameters(), first)
             tried.append((candidate, ending.reason))
             if ending.established or ending.final or (ending.refused and not ending.status):
@@ -172,7 +172,7 @@ class Follower:
         cursor = self._mirror.cursor if self._resume else None
         return {"since": None if cursor is None else str(cursor), "session": self._session}
 
-    def _ended(self, ending: Ending, tried: list[tuple[Candidate, str]]) -> None:
+    def _ended(self, ending: Disconnect, tried: list[tuple[Candidate, str]]) -> None:
         if ending.unreadable:
             self._resume = False
         url = tried[-1][0].address.url
@@ -238,7 +238,9 @@ class Follower:
                 stale = None
             elif before.state == "connected":
                 stale = datetime.now(UTC)
-            self.connection = Connection(state, stale, detail, before.url if url is None else url)
+            self.connection = ConnectionState(
+                state, stale, detail, before.url if url is None else url
+            )
             self._version += 1
             self._changed.notify_all()
         if self.connection != before:
@@ -261,7 +263,9 @@ def _completes(message: dict[str, Any]) -> bool:
 
 def _subscription(wanted: Filter) -> str:
     fields = {name: sorted(getattr(wanted, name)) for name in Filter.__slots__}
-    return dumps({"type": "subscribe", **{name: some for name, some in fields.items() if some}})
+    return encode_json(
+        {"type": "subscribe", **{name: some for name, some in fields.items() if some}}
+    )
 
 
 def _announcement() -> int:

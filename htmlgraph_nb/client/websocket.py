@@ -20,7 +20,7 @@ from websockets.sync.connection import Connection
 
 from ..core.protocol import CloseCode, decode
 from ..errors import WireError
-from .connection_state import Ending, describe, error_of
+from .connection_state import Disconnect, describe, error_of
 from .discovery import Address, Candidate
 
 OPEN_TIMEOUT_S = 5.0
@@ -51,7 +51,7 @@ def open_socket(address: Address, timeout_s: float) -> socket.socket:
     return opened
 
 
-class Link:
+class WebSocketSession:
     """Follows one server at a time; :meth:`close` may be called from any thread.
 
     Args:
@@ -67,7 +67,7 @@ class Link:
 
     def follow(
         self, candidate: Candidate, parameters: dict[str, str | None], first: str | None = None
-    ) -> Ending:
+    ) -> Disconnect:
         """Connect, hand on messages until the connection ends, and say how it ended.
 
         Args:
@@ -78,7 +78,7 @@ class Link:
         try:
             sock = open_socket(candidate.address, OPEN_TIMEOUT_S)
         except OSError as error:
-            return Ending(describe(error, OPEN_TIMEOUT_S))
+            return Disconnect(describe(error, OPEN_TIMEOUT_S))
         try:
             with connect(
                 candidate.address.websocket(**parameters),
@@ -95,12 +95,12 @@ class Link:
         except InvalidStatus as error:
             return _refusal(error)
         except InvalidHandshake as error:
-            return Ending(f"answers, but is no htmlgraph-nb server ({error})")
+            return Disconnect(f"answers, but is no htmlgraph-nb server ({error})")
         except (OSError, WebSocketException, EOFError) as error:
-            return Ending(describe(error, OPEN_TIMEOUT_S))
+            return Disconnect(describe(error, OPEN_TIMEOUT_S))
         except ValueError as error:
             # A redirect: followed, it would show the token to another server.
-            return Ending(f"answers, but is no htmlgraph-nb server ({error})")
+            return Disconnect(f"answers, but is no htmlgraph-nb server ({error})")
         finally:
             sock.close()
 
@@ -112,10 +112,10 @@ class Link:
         if websocket is not None:
             websocket.close()
 
-    def _follow(self, websocket: Connection, first: str | None) -> Ending:
+    def _follow(self, websocket: Connection, first: str | None) -> Disconnect:
         with self._lock:
             if self._closed:
-                return Ending("closed by this client")
+                return Disconnect("closed by this client")
             self._socket = websocket
         try:
             return self._read(websocket, first)
@@ -123,7 +123,7 @@ class Link:
             with self._lock:
                 self._socket = None
 
-    def _read(self, websocket: Connection, first: str | None) -> Ending:
+    def _read(self, websocket: Connection, first: str | None) -> Disconnect:
         established = False
         deadline = time.monotonic() + STATE_TIMEOUT_S
         try:
@@ -131,18 +131,18 @@ class Link:
                 websocket.send(first)
             while True:
                 wait = None if established else max(0.0, deadline - time.monotonic())
-                messages = [decode(text) for text in _together(websocket, wait)]
+                messages = [decode(text) for text in _receive_batch(websocket, wait)]
                 established = self._receive(messages) or established
         except TimeoutError:
-            return Ending(f"is no htmlgraph-nb server: no state within {STATE_TIMEOUT_S:g} s")
+            return Disconnect(f"is no htmlgraph-nb server: no state within {STATE_TIMEOUT_S:g} s")
         except ConnectionClosed as error:
             return _closing(error, established)
         except WireError as error:
             websocket.close(CloseCode.GOING_AWAY)
-            return Ending(f"unreadable message: {error}", established, unreadable=True)
+            return Disconnect(f"unreadable message: {error}", established, unreadable=True)
 
 
-def _together(websocket: Connection, wait: float | None) -> list[str | bytes]:
+def _receive_batch(websocket: Connection, wait: float | None) -> list[str | bytes]:
     """Return the next message and those that have arrived behind it."""
     texts: list[str | bytes] = [websocket.recv(wait)]
     try:
@@ -154,19 +154,19 @@ def _together(websocket: Connection, wait: float | None) -> list[str | bytes]:
     return texts
 
 
-def _closing(error: ConnectionClosed, established: bool) -> Ending:
+def _closing(error: ConnectionClosed, established: bool) -> Disconnect:
     if error.rcvd is None:
-        return Ending("connection lost", established)
+        return Disconnect("connection lost", established)
     code = int(error.rcvd.code)
     reason = error.rcvd.reason or "no reason given"
-    return Ending(f"closed by the server: {code} {reason}", established, code)
+    return Disconnect(f"closed by the server: {code} {reason}", established, code)
 
 
-def _refusal(error: InvalidStatus) -> Ending:
+def _refusal(error: InvalidStatus) -> Disconnect:
     status = error.response.status_code
     code, message = error_of(error.response.body or b"")
     if status in (401, 403):
-        return Ending(f"refused: HTTP {status} {message or 'token or Origin'}", status=status)
+        return Disconnect(f"refused: HTTP {status} {message or 'token or Origin'}", status=status)
     if code is not None:
-        return Ending(f"HTTP {status} {message}", status=status)
-    return Ending(f"answers, but is no htmlgraph-nb server (HTTP {status})", status=status)
+        return Disconnect(f"HTTP {status} {message}", status=status)
+    return Disconnect(f"answers, but is no htmlgraph-nb server (HTTP {status})", status=status)

@@ -27,7 +27,7 @@ def text(value: object, limit: int | None = MAX_ID_CHARS) -> str | None:
     return value[:limit]
 
 
-def keyword(value: object) -> str | None:
+def safe_keyword(value: object) -> str | None:
     """Return ``value`` if it is a keyword of a format; None for anything that could be prose."""
     return value if isinstance(value, str) and _KEYWORD.fullmatch(value) else None
 
@@ -66,7 +66,7 @@ def objects(value: object) -> list[Mapping[str, Any]]:
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
-def fit(identifier: str, limit: int = MAX_ID_CHARS) -> str:
+def shorten_id(identifier: str, limit: int = MAX_ID_CHARS) -> str:
     """Shorten an over-long identifier so that two that differ stay different."""
     if len(identifier) <= limit:
         return identifier
@@ -77,10 +77,10 @@ def fit(identifier: str, limit: int = MAX_ID_CHARS) -> str:
 def identifier(value: object) -> str | None:
     """Return ``value`` as an identifier of at most MAX_ID_CHARS characters; None if it is none."""
     whole = text(value, None)
-    return None if whole is None else fit(whole)
+    return None if whole is None else shorten_id(whole)
 
 
-def last_part(path: object) -> str | None:
+def base_name(path: object) -> str | None:
     """Return the last name of a path of either kind; None if there is none."""
     whole = text(path, None)
     if whole is None:
@@ -89,7 +89,7 @@ def last_part(path: object) -> str | None:
     return text(whole.rstrip(separator).rpartition(separator)[2])
 
 
-def named(**values: object) -> dict[str, Any] | None:
+def without_none(**values: object) -> dict[str, Any] | None:
     """Return the values that are not None; None if all are."""
     return {name: value for name, value in values.items() if value is not None} or None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from .fields import fit, mapping, text
+from .fields import mapping, shorten_id, text
 from .hooks import agent_id_of
 
 MAX_PATH_CHARS = 4_096
@@ -17,7 +17,7 @@ _LAST_S = 7_258_118_400.0
 _NAMES_FILE = frozenset({"Stop", "SubagentStop", "SessionEnd", "AfterAgent", "Interrupt"})
 
 
-class Pointers(NamedTuple):
+class HookHints(NamedTuple):
     """What a hook's input points at.
 
     Attributes:
@@ -36,7 +36,7 @@ class Pointers(NamedTuple):
     ancestors: tuple[tuple[int, float | None], ...]
 
 
-def pointers_of(agent: str, payload: Mapping[str, Any]) -> Pointers | None:
+def hook_hints_of(agent: str, payload: Mapping[str, Any]) -> HookHints | None:
     """Return what the input of a hook of this kind of agent points at; None: at nothing."""
     session = text(payload.get("session_id"), None)
     if session is None:
@@ -52,10 +52,10 @@ def pointers_of(agent: str, payload: Mapping[str, Any]) -> Pointers | None:
     ancestors = _ancestors(added.get("ancestors"))
     if not files and not ancestors:
         return None
-    session = fit(session)
+    session = shorten_id(session)
     name = text(added.get("agent_id")) or agent_id_of(session, agent)
     host = text(added.get("host"))
-    return Pointers(name, session, host, files, hook == "SessionEnd", ancestors)
+    return HookHints(name, session, host, files, hook == "SessionEnd", ancestors)
 
 
 def _ancestors(value: object) -> tuple[tuple[int, float | None], ...]:

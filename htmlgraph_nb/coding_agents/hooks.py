@@ -16,10 +16,10 @@ from datetime import datetime
 from typing import Any
 
 from ..core.model import MAX_TYPE_CHARS, Event
-from ..core.timestamps import utc
-from ..core.validation import MAX_ID_CHARS, check_text, kind_of, parse_time
+from ..core.timestamps import to_utc
+from ..core.validation import MAX_ID_CHARS, parse_time, type_name, validate_string
 from ..errors import InvalidEvent
-from .fields import count, fit, keyword, last_part, named, text
+from .fields import base_name, count, safe_keyword, shorten_id, text, without_none
 from .questions import asks_of, is_question
 
 INTERRUPT_LINE = "[Request interrupted by user for tool use]"
@@ -45,7 +45,7 @@ Fields = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class HookFormat:
     """How one kind of agent's hooks are read.
 
     Attributes:
@@ -69,7 +69,9 @@ class Dialect:
         return f"{self.agent}-hook"
 
 
-def events_of(dialect: Dialect, payload: Mapping[str, Any], received_at: datetime) -> list[Event]:
+def events_of(
+    dialect: HookFormat, payload: Mapping[str, Any], received_at: datetime
+) -> list[Event]:
     """Return the events that one hook input is evidence for, in order.
 
     Mostly one; two where a hook tells of two agents (SubagentStart: the parent's
@@ -89,7 +91,7 @@ def events_of(dialect: Dialect, payload: Mapping[str, Any], received_at: datetim
             ``htmlgraph`` does not fit; ``field`` names it.
     """
     if not isinstance(payload, Mapping):
-        raise InvalidEvent(f"the hook input is {kind_of(payload)}, expected an object")
+        raise InvalidEvent(f"the hook input is {type_name(payload)}, expected an object")
     hook = _needed(payload, "hook_event_name")
     session = _needed(payload, "session_id")
     sent = _sent(payload)
@@ -119,15 +121,15 @@ def agent_id_of(identifier: str, agent: str = "claude") -> str:
     random = _UUID4.fullmatch(identifier) or _HEX.fullmatch(identifier)
     if random and len(set(identifier[:_SHORT].lower())) > 3:
         return f"{agent}-{identifier[:_SHORT]}"
-    return f"{agent}-{fit(identifier, MAX_ID_CHARS - len(agent) - 1)}"
+    return f"{agent}-{shorten_id(identifier, MAX_ID_CHARS - len(agent) - 1)}"
 
 
 def _needed(payload: Mapping[str, Any], name: str) -> str:
     found = text(payload.get(name), None)
     if found is None:
-        seen = kind_of(payload[name]) if name in payload else "missing"
+        seen = type_name(payload[name]) if name in payload else "missing"
         raise InvalidEvent(f"{name} is {seen}, expected text as the agent's hooks send it", name)
-    return fit(found)
+    return shorten_id(found)
 
 
 def _sent(payload: Mapping[str, Any]) -> Fields:
@@ -136,29 +138,29 @@ def _sent(payload: Mapping[str, Any]) -> Fields:
     if added is None:
         return {}
     if not isinstance(added, Mapping):
-        raise InvalidEvent(f"htmlgraph is {kind_of(added)}, expected an object", "htmlgraph")
+        raise InvalidEvent(f"htmlgraph is {type_name(added)}, expected an object", "htmlgraph")
     found: Fields = {}
     for name in ("event_id", "agent_id", "feature_id", "host", "project", "timestamp"):
         value = added.get(name)
         if value is not None:
-            check = parse_time if name == "timestamp" else check_text
+            check = parse_time if name == "timestamp" else validate_string
             found[name] = check(value, f"htmlgraph.{name}")
     return found
 
 
 def _common(
-    dialect: Dialect,
+    dialect: HookFormat,
     payload: Mapping[str, Any],
     session: str,
     sent: Fields,
     received_at: datetime,
 ) -> Fields:
     return {
-        "timestamp": sent.get("timestamp") or utc(received_at),
+        "timestamp": sent.get("timestamp") or to_utc(received_at),
         "session_id": session,
         "feature_id": sent.get("feature_id"),
         "model": text(payload.get("model")),
-        "project": sent.get("project") or last_part(payload.get("cwd")),
+        "project": sent.get("project") or base_name(payload.get("cwd")),
         "host": sent.get("host"),
         "source": dialect.source,
     }
@@ -178,22 +180,22 @@ def call_key(session: str, call: str, step: str) -> str:
         call: the id of the call.
         step: "PreToolUse", "PostToolUse" (however it ended) or "PermissionDenied".
     """
-    return fit(f"{call}:{step}" if call.startswith("toolu_") else f"{session}:{call}:{step}")
+    return shorten_id(f"{call}:{step}" if call.startswith("toolu_") else f"{session}:{call}:{step}")
 
 
 def _nth(key: str | None, place: int) -> str | None:
     if key is None or place == 0:
         return key
-    return fit(f"{key}:{place + 1}")
+    return shorten_id(f"{key}:{place + 1}")
 
 
 def _child_events(
-    dialect: Dialect, payload: Mapping[str, Any], hook: str, parent: str
+    dialect: HookFormat, payload: Mapping[str, Any], hook: str, parent: str
 ) -> list[Fields]:
     """The parent's event about a child, and the child's own: it begins with its task, a prompt."""
     starts = hook == "SubagentStart"
     identifier = text(payload.get("agent_id"), None)
-    about = named(agent_type=text(payload.get("agent_type"), 128))
+    about = without_none(agent_type=text(payload.get("agent_type"), 128))
     if identifier is None:
         return [{"agent_id": parent, "event_type": dialect.types[hook], "extra": about}]
     child = agent_id_of(identifier, dialect.agent)
@@ -212,7 +214,9 @@ def _child_events(
     ]
 
 
-def _own_events(dialect: Dialect, payload: Mapping[str, Any], hook: str, main: str) -> list[Fields]:
+def _own_events(
+    dialect: HookFormat, payload: Mapping[str, Any], hook: str, main: str
+) -> list[Fields]:
     """The event of the agent in whose loop the hook fired: the main agent or a subagent."""
     identifier = text(payload.get("agent_id"), None)
     who: Fields = {"agent_id": main}
@@ -237,7 +241,7 @@ def _own_events(dialect: Dialect, payload: Mapping[str, Any], hook: str, main: s
     return [fields, {**who, "event_type": "interrupt"}]
 
 
-def _event_type(dialect: Dialect, payload: Mapping[str, Any], hook: str) -> str:
+def _event_type(dialect: HookFormat, payload: Mapping[str, Any], hook: str) -> str:
     if hook == "Notification" and payload.get("notification_type") in FORM_CLOSED:
         return "answered"
     if hook == "PostCompact" and payload.get("trigger") == "manual":
@@ -246,7 +250,7 @@ def _event_type(dialect: Dialect, payload: Mapping[str, Any], hook: str) -> str:
     return dialect.types.get(hook, "activity")
 
 
-def _facts(dialect: Dialect, payload: Mapping[str, Any], hook: str) -> Fields | None:
+def _facts(dialect: HookFormat, payload: Mapping[str, Any], hook: str) -> Fields | None:
     facts: Fields = {name: _fact(payload.get(name)) for name in dialect.facts.get(hook, ())}
     if hook == "SessionStart":
         facts["agent_type"] = text(payload.get("agent_type"), 128)
@@ -260,7 +264,7 @@ def _facts(dialect: Dialect, payload: Mapping[str, Any], hook: str) -> Fields | 
         facts["notification_type"] = "elicitation_dialog"
     if hook not in dialect.types:
         facts["hook_event_name"] = hook[:MAX_TYPE_CHARS]
-    return named(**facts)
+    return without_none(**facts)
 
 
 def _ends_with_question(payload: Mapping[str, Any]) -> bool:
@@ -276,7 +280,7 @@ def _fact(value: object) -> str | int | None:
     Of background tasks those count that run; a teammate is listed as running while it rests, too.
     """
     if isinstance(value, str):
-        return keyword(value)
+        return safe_keyword(value)
     if not isinstance(value, list):
         return count(value)
     rest = [one for one in value if isinstance(one, Mapping) and _rests(one)]

@@ -17,13 +17,13 @@ from functools import lru_cache
 from typing import Any, ClassVar, Protocol
 
 from ..core.model import Event
-from ..core.validation import kind_of
+from ..core.validation import type_name
 from ..errors import InvalidEvent
 from .hooks import agent_id_of
 
 MAX_OPEN_CALLS = 10_000
 """Most tool calls of a session whose end is waited for."""
-LOST_QUIET_S = 600.0
+GIVE_UP_AFTER_S = 600.0
 """Seconds after which nothing more is expected of an answer that is the last line of its file."""
 
 Call = tuple[str | None, datetime | None]
@@ -38,7 +38,7 @@ class SessionReader(Protocol):
             two of them it has none.
     """
 
-    QUIETS: ClassVar[tuple[float, ...]]
+    QUIET_THRESHOLDS_S: ClassVar[tuple[float, ...]]
 
     def feed(self, line: bytes) -> list[Event]:
         """Return the events that are certain with this line, in the order of the file.
@@ -92,7 +92,7 @@ def record_of(line: bytes) -> Mapping[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InvalidEvent(f"the line is not JSON: {error}") from None
     if not isinstance(record, dict):
-        raise InvalidEvent(f"the line is {kind_of(record)}, expected an object")
+        raise InvalidEvent(f"the line is {type_name(record)}, expected an object")
     return record
 
 

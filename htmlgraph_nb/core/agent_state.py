@@ -15,12 +15,19 @@ from typing import Any
 from .model import AgentPresence
 from .timestamps import EPOCH, from_micros, to_micros
 
-LIFE, WORK, START, ANSWER, TOOL, HALT = "life", "work", "start", "answer", "tool", "halt"
+SEEN, WORKED, SESSION_STARTED, ANSWER, TOOL, INTERRUPTED = (
+    "life",
+    "work",
+    "start",
+    "answer",
+    "tool",
+    "halt",
+)
 """Kinds of signs of which only the latest time matters."""
 TASK = "task:"
 """Begins the keys of background tasks among the children; all others are subagents."""
 
-Mark = tuple[str, datetime]
+Timed = tuple[str, datetime]
 """What happened and when."""
 
 
@@ -62,15 +69,15 @@ class AgentState:
     newest: datetime | None = None
     last_event: tuple[str, str] = ("", "")
     latest: dict[str, datetime] = field(default_factory=dict)
-    open_tools: dict[str, Mark] = field(default_factory=dict)
+    open_tools: dict[str, Timed] = field(default_factory=dict)
     closed: dict[str, int] = field(default_factory=dict)
     children: dict[str, datetime] = field(default_factory=dict)
     stopped: dict[str, datetime] = field(default_factory=dict)
-    asking: dict[str, Mark] = field(default_factory=dict)
-    questions: dict[str, Mark] = field(default_factory=dict)
+    asking: dict[str, Timed] = field(default_factory=dict)
+    questions: dict[str, Timed] = field(default_factory=dict)
     background: tuple[int, datetime] | None = None
-    turn_end: Mark | None = None
-    ended: Mark | None = None
+    turn_end: Timed | None = None
+    ended: Timed | None = None
 
     @classmethod
     def new(cls, agent_id: str, now: datetime) -> AgentState:
@@ -89,7 +96,7 @@ class AgentState:
         return twin
 
     @property
-    def holds_active(self) -> bool:
+    def has_open_work(self) -> bool:
         """Whether evidence forbids to call the agent idle because of mere silence."""
         work = self.open_tools or self.children or self.n_background or self.waiting
         return bool(work) and self.session_over is None
@@ -106,16 +113,16 @@ class AgentState:
             return None
         how, at = self.ended
         told = how in ("session_end", "process_exit")
-        alive_at = self.latest.get(LIFE) if told else self.last_activity
+        alive_at = self.latest.get(SEEN) if told else self.last_activity
         return how if alive_at is None or at >= alive_at else None
 
     @property
     def turn_over(self) -> str | None:
         """How the turn ended, "session_start" where none began yet; None while one runs."""
-        worked_at = self.latest.get(WORK, EPOCH)
+        worked_at = self.latest.get(WORKED, EPOCH)
         if self.turn_end is not None and self.turn_end[1] >= worked_at:
             return self.turn_end[0]
-        begun_at = self.latest.get(START, EPOCH)
+        begun_at = self.latest.get(SESSION_STARTED, EPOCH)
         return "session_start" if begun_at > time_of(self.ended) >= worked_at else None
 
     @property
@@ -124,7 +131,7 @@ class AgentState:
         if not self.questions and not self.asking:
             return None
         # Input that is asked for after the end of a turn is no more than the prompt.
-        in_turn = self.latest.get(WORK, EPOCH) >= time_of(self.turn_end)
+        in_turn = self.latest.get(WORKED, EPOCH) >= time_of(self.turn_end)
         asked = [
             (at, kind, tool)
             for tool, (kind, at) in self.questions.items()
@@ -141,7 +148,7 @@ class AgentState:
         self.background = self.turn_end = self.ended = None
 
 
-def time_of(mark: Mark | None) -> datetime:
+def time_of(mark: Timed | None) -> datetime:
     """Return when it happened; 1970 if it did not."""
     return EPOCH if mark is None else mark[1]
 

@@ -11,11 +11,11 @@ from ..storage.transaction import Transaction
 from .model import Event
 from .protocol import Cursor
 from .roster import Change
-from .validation import check_text, is_object, kind_of
+from .validation import is_mapping, type_name, validate_string
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class IngestResult:
     """The answer to events that are committed.
 
     Attributes:
@@ -30,7 +30,7 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class Publication:
+class ChangeBatch:
     """The changes of one transaction.
 
     Attributes:
@@ -42,11 +42,11 @@ class Publication:
     received: float
 
 
-Subscriber = Callable[[Publication], None]
+Subscriber = Callable[[ChangeBatch], None]
 """Called with the changes of each transaction, after its commit."""
 
 
-def event_of(agent_id: str, event: Mapping[str, Any] | Event | str) -> Event:
+def coerce_event(agent_id: str, event: Mapping[str, Any] | Event | str) -> Event:
     """Return the checked event of one agent.
 
     Args:
@@ -56,19 +56,20 @@ def event_of(agent_id: str, event: Mapping[str, Any] | Event | str) -> Event:
         InvalidEvent: it is none of these, or does not fit its description.
     """
     if isinstance(event, Event):
-        return event.checked(check_text(agent_id, "agent_id"))
+        return event.checked(validate_string(agent_id, "agent_id"))
     if isinstance(event, str):
-        check_text(agent_id, "agent_id")
+        validate_string(agent_id, "agent_id")
         return Event.from_dict({"agent_id": agent_id, "event_type": event})
-    if is_object(event):
+    if is_mapping(event):
         return Event.from_dict({**event, "agent_id": agent_id}, keep_unknown=True)
     raise InvalidEvent(
-        f"event is {kind_of(event)}, expected a dict, an Event or an event type as 'tool_execute'",
+        f"event is {type_name(event)}, "
+        "expected a dict, an Event or an event type as 'tool_execute'",
         "event",
     )
 
 
-def without_known(tx: Transaction, events: Iterable[Event]) -> list[Event]:
+def filter_known(tx: Transaction, events: Iterable[Event]) -> list[Event]:
     """Return those of the events that are not stored yet, each event_id once."""
     events = list(events)
     ids = [event.event_id for event in events if event.event_id is not None]

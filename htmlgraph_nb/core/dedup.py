@@ -44,7 +44,7 @@ _UUID_CHARS = 36
 _MAX_NAMES = 50_000
 
 
-class Fact(NamedTuple):
+class DedupKey(NamedTuple):
     """What an event tells of.
 
     Attributes:
@@ -62,7 +62,7 @@ class Fact(NamedTuple):
     by_latest: bool = False
 
 
-def fact_of(event: Event) -> Fact | None:
+def dedup_key(event: Event) -> DedupKey | None:
     """Return what an event tells of that another source may tell, too; None: there is no such."""
     source = _family(event.source)
     if source is None or event.session_id is None:
@@ -70,19 +70,21 @@ def fact_of(event: Event) -> Fact | None:
     kind = event.event_type
     if kind == "completion":
         name = _answer(event)
-        return None if name is None else Fact(name, source)
+        return None if name is None else DedupKey(name, source)
     if kind in _TURN:
         says_more = kind == "stop" and not _SAID_BY_STOPS.isdisjoint(event.extra or ())
         dated = kind in ("stop", "interrupt")
-        return Fact(f"{event.session_id}:{event.agent_id}:{kind}", source, NEAR, says_more, dated)
+        return DedupKey(
+            f"{event.session_id}:{event.agent_id}:{kind}", source, NEAR, says_more, dated
+        )
     if kind in _CHILD:
         child = (event.extra or {}).get("child_agent_id")
-        return Fact(f"{event.session_id}:{child}:{kind}", source)
+        return DedupKey(f"{event.session_id}:{child}:{kind}", source)
     if kind == "session_start" or (kind == "session_end" and event.parent_agent_id is not None):
-        return Fact(f"{event.session_id}:{event.agent_id}:{kind}", source)
+        return DedupKey(f"{event.session_id}:{event.agent_id}:{kind}", source)
     if kind in _TOOL and _is_gemini(event):
         # Its hooks and telemetry do not tell the ids of calls, which its files do.
-        return Fact(f"{event.session_id}:{event.tool_name}:{_TOOL[kind]}", source)
+        return DedupKey(f"{event.session_id}:{event.tool_name}:{_TOOL[kind]}", source)
     return None
 
 
@@ -117,7 +119,7 @@ def is_metric(event: Event) -> bool:
     return event.event_id is not None and event.event_id.startswith(METRIC)
 
 
-class Claim(NamedTuple):
+class TokenSource(NamedTuple):
     """By which of two means the tokens of a session are told, of which only one can count.
 
     Attributes:
@@ -131,7 +133,7 @@ class Claim(NamedTuple):
     reach: timedelta
 
 
-def claim_of(event: Event) -> Claim | None:
+def token_source_of(event: Event) -> TokenSource | None:
     """Return the claim that an answer makes; None: it makes none.
 
     A counter of tokens tells the same tokens as the answers, without saying of which: from when one
@@ -142,11 +144,11 @@ def claim_of(event: Event) -> Claim | None:
     if _family(event.source) is None:
         return None
     if is_metric(event):
-        return Claim(f"{event.session_id}:tokens", "metrics", METRIC_SPAN)
-    return Claim(f"{event.session_id}:tokens", "answers", timedelta())
+        return TokenSource(f"{event.session_id}:tokens", "metrics", METRIC_SPAN)
+    return TokenSource(f"{event.session_id}:tokens", "answers", timedelta())
 
 
-class Names:
+class AgentAliases:
     """The names that hooks give to the main agents of sessions.
 
     ``HTMLGRAPH_AGENT`` reaches the hooks alone; files and telemetry know an agent by its session.

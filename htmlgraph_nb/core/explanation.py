@@ -6,17 +6,17 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from .agent_state import ANSWER, HALT, LIFE, START, TASK, TOOL, WORK, AgentState
+from .agent_state import ANSWER, INTERRUPTED, SEEN, SESSION_STARTED, TASK, TOOL, WORKED, AgentState
 from .status_rules import RULES
 from .timestamps import to_rfc3339
 
 _SIGNS = {
-    LIFE: "last sign of life",
-    WORK: "last sign of work",
-    START: "session began",
+    SEEN: "last sign of life",
+    WORKED: "last sign of work",
+    SESSION_STARTED: "session began",
     ANSWER: "last sign that a question was answered",
     TOOL: "last tool ended",
-    HALT: "last interrupt or error",
+    INTERRUPTED: "last interrupt or error",
 }
 _ENDS = {
     "stop": "turn ended",
@@ -32,7 +32,7 @@ _ENDS = {
 }
 
 
-class Evidence(NamedTuple):
+class EvidenceItem(NamedTuple):
     """One fact that the rules go by: what, about what (None: nothing more), and when (UTC)."""
 
     what: str
@@ -40,31 +40,31 @@ class Evidence(NamedTuple):
     at: datetime
 
 
-def evidence_of(state: AgentState) -> list[Evidence]:
+def evidence_of(state: AgentState) -> list[EvidenceItem]:
     """Return what is known of an agent's present session, the newest first."""
     return sorted(_evidence(state), key=lambda one: one.at, reverse=True)
 
 
-def _evidence(state: AgentState) -> Iterator[Evidence]:
+def _evidence(state: AgentState) -> Iterator[EvidenceItem]:
     for sign, at in state.latest.items():
-        about = state.last_event[0] if sign == WORK else None
-        yield Evidence(_SIGNS.get(sign, sign), about or None, at)
+        about = state.last_event[0] if sign == WORKED else None
+        yield EvidenceItem(_SIGNS.get(sign, sign), about or None, at)
     for key, (tool, at) in state.open_tools.items():
         asks = state.asking.get(key)
         what = "open tool call" if asks is None else f"open call that asks a person ({asks[0]})"
-        yield Evidence(what, tool, at)
+        yield EvidenceItem(what, tool, at)
     for name, at in state.children.items():
         is_task = name.startswith(TASK)
         what = "open background task" if is_task else "open subagent"
-        yield Evidence(what, name.removeprefix(TASK), at)
+        yield EvidenceItem(what, name.removeprefix(TASK), at)
     for tool, (kind, at) in state.questions.items():
-        yield Evidence(f"open question ({kind})", tool or None, at)
+        yield EvidenceItem(f"open question ({kind})", tool or None, at)
     if state.background is not None and state.background[0]:
         n, at = state.background
-        yield Evidence("background tasks at the turn's end", str(n), at)
+        yield EvidenceItem("background tasks at the turn's end", str(n), at)
     for end in (state.turn_end, state.ended):
         if end is not None:
-            yield Evidence(_ENDS.get(end[0], end[0]), None, end[1])
+            yield EvidenceItem(_ENDS.get(end[0], end[0]), None, end[1])
 
 
 def explain(state: AgentState) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def explain(state: AgentState) -> dict[str, Any]:
     }
 
 
-def lines_of(answer: Mapping[str, Any]) -> list[str]:
+def format_lines(answer: Mapping[str, Any]) -> list[str]:
     """Return a presence with its explanation as lines for a terminal.
 
     Args:

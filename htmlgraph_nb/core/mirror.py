@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import InvalidEvent, WireError
 from .model import AgentPresence
 from .protocol import Cursor
-from .validation import kind_of
+from .validation import type_name
 
 
 class Mirror:
@@ -123,5 +123,5 @@ class Mirror:
 def _seq(message: Mapping[str, Any]) -> int:
     seq = message["seq"]
     if type(seq) is not int:
-        raise TypeError(f"seq is {kind_of(seq)}, expected an integer")
+        raise TypeError(f"seq is {type_name(seq)}, expected an integer")
     return seq

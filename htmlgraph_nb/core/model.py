@@ -13,21 +13,21 @@ from operator import attrgetter
 from typing import Any
 
 from ..errors import InvalidEvent
-from .records import maker
+from .records import fast_constructor
 from .timestamps import to_rfc3339, utc_now
 from .validation import (
     MAX_ID_CHARS,
     MAX_INTEGER,
-    check_count,
-    check_extra,
-    check_number,
-    check_outcome,
-    check_text,
     is_in_range,
-    is_object,
-    kind_of,
+    is_mapping,
     parse_time,
+    type_name,
     unknown_field,
+    validate_count,
+    validate_extra,
+    validate_number,
+    validate_outcome,
+    validate_string,
 )
 
 MAX_TYPE_CHARS = 64
@@ -45,7 +45,7 @@ class PresenceStatus(str, Enum):
 
 
 def _check_type(value: object, name: str) -> str:
-    return check_text(value, name, MAX_TYPE_CHARS)
+    return validate_string(value, name, MAX_TYPE_CHARS)
 
 
 _TEXT = (
@@ -65,13 +65,13 @@ token_counts: Callable[[object], tuple[int | None, ...]] = attrgetter(*TOKEN_FIE
 NO_COUNTS = (None,) * len(TOKEN_FIELDS)
 
 _CHECKS: dict[str, Any] = {
-    **dict.fromkeys(_TEXT, check_text),
-    **dict.fromkeys(_COUNTS, check_count),
+    **dict.fromkeys(_TEXT, validate_string),
+    **dict.fromkeys(_COUNTS, validate_count),
     "timestamp": parse_time,
     "event_type": _check_type,
-    "status": check_outcome,
-    "cost_usd": check_number,
-    "extra": check_extra,
+    "status": validate_outcome,
+    "cost_usd": validate_number,
+    "extra": validate_extra,
 }
 
 
@@ -135,8 +135,8 @@ class Event:
         Raises:
             InvalidEvent: not an object, a field of a wrong type or out of bounds, an unknown field.
         """
-        if not is_object(data):
-            raise InvalidEvent(f"an event is {kind_of(data)}, expected an object")
+        if not is_mapping(data):
+            raise InvalidEvent(f"an event is {type_name(data)}, expected an object")
         known: dict[str, Any] = {}
         unknown: dict[str, Any] = {}
         for name, value in data.items():
@@ -149,7 +149,7 @@ class Event:
             if not keep_unknown:
                 advice = "what has no field goes into 'extra'"
                 raise unknown_field(next(iter(unknown)), _CHECKS, advice)
-            known["extra"] = check_extra({**unknown, **known.get("extra", {})}, "extra")
+            known["extra"] = validate_extra({**unknown, **known.get("extra", {})}, "extra")
         if "agent_id" not in known:
             raise _no_agent()
         return new_event(**known)
@@ -164,11 +164,11 @@ class Event:
             if self.extra is None:
                 return self
             *others, extra = _event_values(self)
-            return new_event(*others, check_extra(extra, "extra"))
+            return new_event(*others, validate_extra(extra, "extra"))
         values = zip(_EVENT_FIELDS, _event_values(self), _EVENT_CHECKS, strict=True)
         checked = {name: check(value, name) for name, value, check in values if value is not None}
         if agent_id is not None:
-            checked["agent_id"] = check_text(agent_id, "agent_id")
+            checked["agent_id"] = validate_string(agent_id, "agent_id")
         if "agent_id" not in checked:
             raise _no_agent()
         return new_event(**checked)
@@ -212,7 +212,7 @@ def _no_agent() -> InvalidEvent:
     return InvalidEvent('agent_id is missing, expected text as "claude-1"', "agent_id")
 
 
-new_event = maker(Event)
+new_event = fast_constructor(Event)
 """Builds an Event of checked fields, in order or by name, as its class does, but faster."""
 _EVENT_FIELDS = tuple(f.name for f in fields(Event))
 _EVENT_CHECKS = tuple(_CHECKS[name] for name in _EVENT_FIELDS)
@@ -295,19 +295,19 @@ class AgentPresence:
                 values[name] = parse_time(values[name], name)
         for name in ("seq", "total_tools_executed", "total_cost_tokens", "total_errors"):
             if name in values:
-                values[name] = check_count(values[name], name)
+                values[name] = validate_count(values[name], name)
         if "status" in values:
             try:
                 values["status"] = PresenceStatus(values["status"])
             except ValueError:
                 raise InvalidEvent(
-                    f"status is {kind_of(values['status'])}, expected active, idle or offline",
+                    f"status is {type_name(values['status'])}, expected active, idle or offline",
                     "status",
                 ) from None
         return cls(**values)
 
 
-new_presence = maker(AgentPresence)
+new_presence = fast_constructor(AgentPresence)
 """Builds an AgentPresence, as its class does, but faster."""
 _PRESENCE_FIELDS = tuple(f.name for f in fields(AgentPresence))
 PRESENCE_COLUMNS = _PRESENCE_FIELDS

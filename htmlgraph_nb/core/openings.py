@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from .agent_state import ANSWER, HALT, TOOL, WORK, AgentState, Mark, time_of
+from .agent_state import ANSWER, INTERRUPTED, TOOL, WORKED, AgentState, Timed, time_of
 from .timestamps import EPOCH, from_micros
 
 
-def drop_closed(state: AgentState) -> None:
+def prune_closed(state: AgentState) -> None:
     """Drop the openings that a closing has overtaken."""
     ended = time_of(state.ended)
     turn_end = max(ended, time_of(state.turn_end))
@@ -23,7 +23,7 @@ def drop_closed(state: AgentState) -> None:
         asking = _still_open(state.asking, turn_end, state.closed)
         state.asking = {key: mark for key, mark in asking.items() if key in state.open_tools}
     if state.children:
-        halted = max(ended, state.latest.get(HALT, EPOCH))
+        halted = max(ended, state.latest.get(INTERRUPTED, EPOCH))
         state.children = {
             key: at
             for key, at in state.children.items()
@@ -41,8 +41,8 @@ def drop_closed(state: AgentState) -> None:
 
 
 def _still_open(
-    calls: Mapping[str, Mark], turn_end: datetime, closed: Mapping[str, int]
-) -> dict[str, Mark]:
+    calls: Mapping[str, Timed], turn_end: datetime, closed: Mapping[str, int]
+) -> dict[str, Timed]:
     return {
         key: mark
         for key, mark in calls.items()
@@ -52,6 +52,6 @@ def _still_open(
 
 def _answered_by_work(state: AgentState, tool: str, kind: str) -> datetime:
     if kind == "input":
-        return state.latest.get(WORK, EPOCH)
+        return state.latest.get(WORKED, EPOCH)
     # Another call that ran beside the asking one proves nothing when it ends.
     return from_micros(state.closed.get(tool, 0)) if tool else state.latest.get(TOOL, EPOCH)

@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import InvalidEvent, MessageTooLarge, WireError
 from .model import PRESENCE_COLUMNS, AgentPresence
 from .timestamps import to_rfc3339
-from .validation import check_text, clip, kind_of, unknown_field
+from .validation import shorten, type_name, unknown_field, validate_string
 
 PROTOCOL_VERSION = 1
 STATE_PART_AGENTS = 500
@@ -67,7 +67,7 @@ class Cursor:
         """
         epoch, separator, seq = text.partition(":")
         if not (separator and text.isascii() and epoch.isalnum() and seq.isdecimal()):
-            raise WireError(f"cursor is {clip(text)}, expected EPOCH:SEQ as 5f3a…:1024")
+            raise WireError(f"cursor is {shorten(text)}, expected EPOCH:SEQ as 5f3a…:1024")
         if len(epoch) > 64 or len(seq) > 16:
             raise WireError("cursor is too long, expected EPOCH:SEQ as 5f3a…:1024")
         return cls(epoch, int(seq))
@@ -80,7 +80,7 @@ _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan
 _ascii_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
-def dumps(message: Any) -> str:
+def encode_json(message: Any) -> str:
     """Return compact JSON text of ``message`` that can always be encoded as UTF-8."""
     text = _encoder.encode(message)
     if not text.isascii():
@@ -92,7 +92,7 @@ def dumps(message: Any) -> str:
     return text
 
 
-def presence_object(presence: AgentPresence) -> dict[str, Any]:
+def presence_to_wire(presence: AgentPresence) -> dict[str, Any]:
     """Return the presence as it goes over the wire: optional fields that say nothing are left out.
 
     The eight fields that the message always had come first and are always there.
@@ -108,7 +108,8 @@ def presence_object(presence: AgentPresence) -> dict[str, Any]:
 
 
 def presence_json(presence: AgentPresence) -> str:
-    """Return ``dumps(presence_object(presence))``, in half the time: every change is written so."""
+    """Return ``encode_json(presence_object(presence))``, in half the time: every change is
+    written so."""
     p = presence
     parts = [
         f'{{"agent_id":{_quote(p.agent_id)},"status":"{p.status._value_}","current_feature_id":',
@@ -136,7 +137,7 @@ def presence_json(presence: AgentPresence) -> str:
         parts.append(f',"total_errors":{p.total_errors}')
     parts.append(f',"seq":{p.seq}}}')
     text = "".join(parts)
-    return text if text.isascii() else dumps(presence_object(p))
+    return text if text.isascii() else encode_json(presence_to_wire(p))
 
 
 def presence_update(presence_json: str, agent_json: str, seq: int, at: str) -> str:
@@ -161,7 +162,7 @@ def presence_message(presence: AgentPresence, at: datetime) -> dict[str, Any]:
 
 def presence_removed(agent_id: str, seq: int, at: datetime) -> str:
     """Return the presence_removed message of an agent that was forgotten."""
-    return dumps(
+    return encode_json(
         {"type": "presence_removed", "agent_id": agent_id, "timestamp": to_rfc3339(at), "seq": seq}
     )
 
@@ -182,7 +183,7 @@ def presence_state(
     texts = []
     for part in range(count):
         rows = agents[part * STATE_PART_AGENTS : (part + 1) * STATE_PART_AGENTS]
-        gone = dumps(list(removed)) if part == count - 1 else "[]"
+        gone = encode_json(list(removed)) if part == count - 1 else "[]"
         texts.append(
             f'{{"type":"presence_state","epoch":"{cursor.epoch}","seq":{cursor.seq},'
             f'"full":{"true" if full else "false"},"part":{part + 1},"parts":{count},'
@@ -198,14 +199,14 @@ def error_object(code: str, message: str, field: str | None = None) -> dict[str,
 
 def error_message(code: str, message: str, field: str | None = None) -> str:
     """Return an error message for a dashboard; the connection stays."""
-    return dumps({"type": "error", **error_object(code, message, field)})
+    return encode_json({"type": "error", **error_object(code, message, field)})
 
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
-def loads(text: str | bytes, what: str = "message") -> Any:
+def decode_json(text: str | bytes, what: str = "message") -> Any:
     """Return the value of JSON text.
 
     Raises:
@@ -236,9 +237,9 @@ def decode(text: str | bytes, limit: int | None = None) -> dict[str, Any]:
     """
     if limit is not None and len(text) > limit:
         raise MessageTooLarge(f"message has {len(text)} characters, expected at most {limit}")
-    message = loads(text)
+    message = decode_json(text)
     if not isinstance(message, dict):
-        raise WireError(f"message is {kind_of(message)}, expected an object")
+        raise WireError(f"message is {type_name(message)}, expected an object")
     if not isinstance(message.get("type"), str):
         raise WireError('message has no text "type"')
     return message
@@ -272,11 +273,11 @@ class Filter:
                 raise unknown_field(name, dict.fromkeys(cls.__slots__))
             if not isinstance(values, list) or len(values) > MAX_FILTER_VALUES:
                 raise InvalidEvent(
-                    f"{name} is {kind_of(values)}, expected an array of at most "
+                    f"{name} is {type_name(values)}, expected an array of at most "
                     f"{MAX_FILTER_VALUES} texts",
                     name,
                 )
-            lists[name] = frozenset(check_text(value, name) for value in values)
+            lists[name] = frozenset(validate_string(value, name) for value in values)
         return cls(**lists)
 
     @property
@@ -293,9 +294,9 @@ class Filter:
             and (not self.statuses or presence.status.value in self.statuses)
         )
 
-    def wants_type(self, event_type: str) -> bool:
+    def matches_type(self, event_type: str) -> bool:
         """Return whether messages of this event_type are inside the filter."""
         return not self.event_types or event_type in self.event_types
 
 
-EVERYTHING = Filter()
+MATCH_ALL = Filter()

@@ -1,6 +1,6 @@
 """What an agent's events prove: open tool calls, open children, questions, ends, signs of life.
 
-``observe`` takes one event into an agent's evidence and counters. It draws no conclusion: that is
+``reduce`` takes one event into an agent's evidence and counters. It draws no conclusion: that is
 ``verdict.judge``. Both are pure.
 
 The order of arrival is unimportant: an opening (a tool call, a subagent, a question) is remembered
@@ -15,9 +15,9 @@ from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import TypeVar
 
-from .agent_state import ANSWER, HALT, LIFE, START, TASK, TOOL, WORK, AgentState
+from .agent_state import ANSWER, INTERRUPTED, SEEN, SESSION_STARTED, TASK, TOOL, WORKED, AgentState
 from .model import Event
-from .openings import drop_closed
+from .openings import prune_closed
 from .timestamps import to_micros
 from .validation import MAX_ID_CHARS, MAX_INTEGER
 
@@ -26,27 +26,27 @@ ERRORS = frozenset({"tool_error", "error"})
 TURN_ENDS = frozenset({"stop", "interrupt", "error", "idle"})
 SESSION_ENDS = frozenset({"session_end", "process_exit", "offline"})
 
-_ACTIVITY = (LIFE, WORK)
-_SIGNS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(TOOL_DONE, (LIFE, WORK, TOOL)),
-    **dict.fromkeys(("prompt", "tool_start", "completion", "answered"), (LIFE, WORK, ANSWER)),
+_ACTIVITY = (SEEN, WORKED)
+_SIGNALS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(TOOL_DONE, (SEEN, WORKED, TOOL)),
+    **dict.fromkeys(("prompt", "tool_start", "completion", "answered"), (SEEN, WORKED, ANSWER)),
     **dict.fromkeys(("subagent_start", "task_start", "feature_status"), _ACTIVITY),
-    "session_start": (LIFE, START),
-    "permission_request": (LIFE,),
-    "interrupt": (HALT,),
-    "error": (HALT,),
+    "session_start": (SEEN, SESSION_STARTED),
+    "permission_request": (SEEN,),
+    "interrupt": (INTERRUPTED,),
+    "error": (INTERRUPTED,),
     # What only closes can arrive just after the end of its session, and revives nothing.
     **dict.fromkeys(("stop", "idle", "notification", "subagent_stop", "task_stop"), ()),
     **dict.fromkeys((*SESSION_ENDS, "forget"), ()),
 }
 """Event type → what it is a sign of; any other type is activity."""
-MEANINGFUL = frozenset(_SIGNS)
+MEANINGFUL = frozenset(_SIGNALS)
 """Event types with a meaning; all others are signs of life and work only."""
 
 _FACTS = ("feature_id", "tool_name", "model", "project", "host", "parent_agent_id")
 _facts_of: Callable[[Event], tuple[str | None, ...]] = attrgetter(*_FACTS)
 
-Price = Callable[[Event], float | None]
+PriceFunction = Callable[[Event], float | None]
 """Returns the US dollars of an event; None where they are not known."""
 
 TELEMETRY_LAG = timedelta(seconds=1)
@@ -59,8 +59,8 @@ _Dated = TypeVar("_Dated", tuple[str, datetime], tuple[int, datetime])
 _Value = TypeVar("_Value")
 
 
-def observe(
-    known: AgentState, event: Event, now: datetime, price: Price | None = None
+def reduce(
+    known: AgentState, event: Event, now: datetime, price: PriceFunction | None = None
 ) -> AgentState:
     """Return the state with the event's facts and evidence in it.
 
@@ -90,15 +90,15 @@ def observe(
         state.total_tools = min(state.total_tools + 1, MAX_INTEGER)
     if is_error(event):
         state.total_errors = min(state.total_errors + 1, MAX_INTEGER)
-    _learn_facts(state, event, late)
+    _update_facts(state, event, late)
     moment = _moment(state, event, at, late)
-    signs = signs_of(kind)
+    signs = signals_of(kind)
     worked_at = _worked_at(event, moment)
-    _learn_signs(state, signs, moment, worked_at)
-    _learn_evidence(state, event, moment)
+    _update_signals(state, signs, moment, worked_at)
+    _update_evidence(state, event, moment)
     told = event.source != "timer" and kind != "offline"
-    worked = state.latest.get(WORK)
-    if worked == worked_at if WORK in signs else told and not late and worked is None:
+    worked = state.latest.get(WORKED)
+    if worked == worked_at if WORKED in signs else told and not late and worked is None:
         state.last_event = (kind, event.tool_name or "")
     if told and not late:
         state.last_activity, state.newest = at, moment
@@ -108,9 +108,10 @@ def observe(
     return state
 
 
-def signs_of(event_type: str) -> tuple[str, ...]:
-    """Return what an event of this type is a sign of: LIFE, WORK, START, ANSWER, TOOL, HALT."""
-    return _SIGNS.get(event_type, _ACTIVITY)
+def signals_of(event_type: str) -> tuple[str, ...]:
+    """Return what an event of this type is a sign of: SEEN, WORKED, SESSION_STARTED, ANSWER,
+    TOOL, INTERRUPTED."""
+    return _SIGNALS.get(event_type, _ACTIVITY)
 
 
 def counts_as_tool(event: Event) -> bool:
@@ -133,7 +134,7 @@ def _enter_session(state: AgentState, event: Event) -> None:
     state.session_id = event.session_id
 
 
-def _learn_facts(state: AgentState, event: Event, late: bool) -> None:
+def _update_facts(state: AgentState, event: Event, late: bool) -> None:
     facts = state.__dict__
     for name, value in zip(_FACTS, _facts_of(event), strict=True):
         if value is not None and (not late or facts[name] is None):
@@ -150,23 +151,23 @@ def _moment(state: AgentState, event: Event, at: datetime, late: bool) -> dateti
     return at if at > state.newest else state.newest + _MICROSECOND
 
 
-def _learn_signs(
+def _update_signals(
     state: AgentState, signs: tuple[str, ...], at: datetime, worked_at: datetime
 ) -> None:
     if signs:
         latest = state.latest = dict(state.latest)
         for sign in signs:
-            date = worked_at if sign == WORK else at
+            date = worked_at if sign == WORKED else at
             if date >= latest.get(sign, date):
                 latest[sign] = date
 
 
-def _learn_evidence(state: AgentState, event: Event, at: datetime) -> None:
-    learn = _LEARN.get(event.event_type)
+def _update_evidence(state: AgentState, event: Event, at: datetime) -> None:
+    learn = _HANDLERS.get(event.event_type)
     if learn is not None:
         learn(state, event, at)
     if state.open_tools or state.asking or state.children or state.questions or state.background:
-        drop_closed(state)
+        prune_closed(state)
 
 
 def _worked_at(event: Event, at: datetime) -> datetime:
@@ -219,12 +220,12 @@ def _open_tool(state: AgentState, event: Event, at: datetime) -> None:
     key = event.tool_use_id or event.tool_name or "tool"
     mark = _newer(state.open_tools.get(key), (event.tool_name or "a tool", at))
     state.open_tools = _bounded({**state.open_tools, key: mark})
-    kind = asked_for(event)
+    kind = requested_input(event)
     if kind is not None:
         state.asking = _bounded({**state.asking, key: _newer(state.asking.get(key), (kind, at))})
 
 
-def asked_for(event: Event) -> str | None:
+def requested_input(event: Event) -> str | None:
     """Return what an event asks a person for: "plan" | "input" | "permission"; None: nothing."""
     kind = (event.extra or {}).get("asks")
     if event.event_type == "tool_start":
@@ -252,7 +253,7 @@ def _close_call(state: AgentState, event: Event, at: datetime) -> None:
         state.closed = _bounded({**state.closed, call: max(micros, known)}, _MAX_CLOSED)
 
 
-def child_key(event: Event) -> str:
+def task_key(event: Event) -> str:
     """Return what a subagent or background task is known by."""
     about = event.extra or {}
     if event.event_type.startswith("task"):
@@ -262,19 +263,19 @@ def child_key(event: Event) -> str:
 
 
 def _open_child(state: AgentState, event: Event, at: datetime) -> None:
-    child = child_key(event)
+    child = task_key(event)
     begun = max(at, state.children.get(child, at))
     state.children = _bounded({**state.children, child: begun})
 
 
 def _close_child(state: AgentState, event: Event, at: datetime) -> None:
-    child = child_key(event)
+    child = task_key(event)
     stopped = max(at, state.stopped.get(child, at))
     state.stopped = _bounded({**state.stopped, child: stopped})
 
 
 def _ask(state: AgentState, event: Event, at: datetime) -> None:
-    _question(state, asked_for(event) or "permission", event.tool_name or "", at)
+    _question(state, requested_input(event) or "permission", event.tool_name or "", at)
 
 
 def _question(state: AgentState, kind: str, tool: str, at: datetime) -> None:
@@ -292,7 +293,7 @@ def _notice(state: AgentState, event: Event, at: datetime) -> None:
         _question(state, "input", "", at)
 
 
-_LEARN: dict[str, Callable[[AgentState, Event, datetime], None]] = {
+_HANDLERS: dict[str, Callable[[AgentState, Event, datetime], None]] = {
     **dict.fromkeys(SESSION_ENDS, _end_session),
     **dict.fromkeys(TURN_ENDS, _end_turn),
     **dict.fromkeys(TOOL_DONE, _close_tool),

@@ -15,8 +15,8 @@ from typing import NamedTuple
 from ..errors import CapacityError
 from .agent_state import AgentState
 from .model import AgentPresence, Event, PresenceStatus
-from .reducer import Price, observe
-from .status_rules import judge
+from .reducer import PriceFunction, reduce
+from .status_rules import update_presence
 from .validation import MAX_INTEGER
 
 
@@ -66,7 +66,7 @@ class Roster:
     what a failed transaction would have made.
     """
 
-    def __init__(self, limits: Limits | None = None, price: Price | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, price: PriceFunction | None = None) -> None:
         self.limits = limits or Limits()
         self._price = price
         # agent_id → state; only ``commit`` and ``install`` change it.
@@ -81,7 +81,7 @@ class Roster:
             return self._staged[agent_id]
         return self.agents.get(agent_id)
 
-    def check_room(self, agent_ids: Iterable[str]) -> None:
+    def check_capacity(self, agent_ids: Iterable[str]) -> None:
         """Raise CapacityError if these agents would not all fit."""
         fresh = {agent_id for agent_id in agent_ids if self.get(agent_id) is None}
         if fresh and len(self.agents) + self._n_new + len(fresh) > self.limits.max_agents:
@@ -104,8 +104,8 @@ class Roster:
         if event.event_type == "forget":
             self._stage(event.agent_id, None, known)
             return Change(seq, event.agent_id, None, event, now)
-        state = observe(known or AgentState.new(event.agent_id, now), event, now, self._price)
-        state = judge(state, event, seq)
+        state = reduce(known or AgentState.new(event.agent_id, now), event, now, self._price)
+        state = update_presence(state, event, seq)
         self._stage(event.agent_id, state, known)
         return Change(seq, event.agent_id, state, event, now)
 
@@ -168,7 +168,7 @@ class Roster:
         timers = limits or self.limits
         return [event for state in states if state and (event := _due(state, now, timers))]
 
-    def family_ends(self) -> list[Event]:
+    def implied_ends(self) -> list[Event]:
         """Return the ends that parents and subagents make for each other, dated by their evidence.
 
         Subagents end with their parent, and a subagent that rests by its own evidence is no longer
@@ -184,7 +184,7 @@ class Roster:
                 found += _resting(state, known)
         return found
 
-    def silent_since(self, agent_ids: Iterable[str], now: datetime, seconds: float) -> list[str]:
+    def inactive_since(self, agent_ids: Iterable[str], now: datetime, seconds: float) -> list[str]:
         """Return those of the agents whose last sign is at least ``seconds`` old."""
         edge = now - timedelta(seconds=seconds)
         found = (self.get(agent_id) for agent_id in agent_ids)
@@ -196,7 +196,7 @@ def _due(state: AgentState, now: datetime, limits: Limits) -> Event | None:
     silent_s = (now - presence.last_activity).total_seconds()
     if limits.forget_after_s and silent_s >= limits.forget_after_s:
         return timer_event(presence.agent_id, "forget", now, limits.forget_after_s)
-    if state.holds_active or presence.status is PresenceStatus.OFFLINE:
+    if state.has_open_work or presence.status is PresenceStatus.OFFLINE:
         return None
     if limits.offline_timeout_s and silent_s >= limits.offline_timeout_s:
         return timer_event(presence.agent_id, "offline", now, limits.offline_timeout_s)

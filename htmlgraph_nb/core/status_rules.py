@@ -16,7 +16,7 @@ from .reducer import TOOL_DONE
 ACTIVE, IDLE, OFFLINE = PresenceStatus.ACTIVE, PresenceStatus.IDLE, PresenceStatus.OFFLINE
 
 
-class Verdict(NamedTuple):
+class StatusDecision(NamedTuple):
     """A status with its grounds; ``attention``: it waits for a person."""
 
     status: PresenceStatus
@@ -25,7 +25,7 @@ class Verdict(NamedTuple):
     attention: bool = False
 
 
-def _ended(state: AgentState) -> Verdict | None:
+def _ended(state: AgentState) -> StatusDecision | None:
     # Trap: a tool that was running when the process died, or a line of the session file that is
     # read after it, would show a dead agent at work. Only a sign of life that is newer counts.
     if state.ended is None or (how := state.session_over) is None:
@@ -36,69 +36,71 @@ def _ended(state: AgentState) -> Verdict | None:
         "session_end": "the session ended",
         "offline": "marked offline",
     }
-    return Verdict(OFFLINE, "done", reasons.get(how, "the session ended"))
+    return StatusDecision(OFFLINE, "done", reasons.get(how, "the session ended"))
 
 
-def _waits(state: AgentState) -> Verdict | None:
+def _waiting(state: AgentState) -> StatusDecision | None:
     # Trap: a call that asks a person is open like any other, so an agent that is stuck looks busy;
     # and nothing fires when a prompt is answered, so any newer sign of the answer must clear it.
     if not (state.questions or state.asking) or (waiting := state.waiting) is None:
         return None
     kind, tool = waiting
     if kind == "plan":
-        return Verdict(ACTIVE, "waiting_permission", "waits for approval of its plan", True)
+        return StatusDecision(ACTIVE, "waiting_permission", "waits for approval of its plan", True)
     if kind == "permission":
         about = f" to use {tool}" if tool else ""
-        return Verdict(ACTIVE, "waiting_permission", f"waits for permission{about}", True)
-    return Verdict(ACTIVE, "waiting_input", "waits for an answer", True)
+        return StatusDecision(ACTIVE, "waiting_permission", f"waits for permission{about}", True)
+    return StatusDecision(ACTIVE, "waiting_input", "waits for an answer", True)
 
 
-def _runs_tool(state: AgentState) -> Verdict | None:
+def _runs_tool(state: AgentState) -> StatusDecision | None:
     # Trap: a test run of ten minutes says nothing while it runs. A call that is open is proof of
     # work however long it is silent.
     if not state.open_tools:
         return None
     name, _ = max(state.open_tools.values(), key=itemgetter(1))
     more = len(state.open_tools) - 1
-    return Verdict(ACTIVE, "tool", f"{name} is running" + (f" and {more} more" if more else ""))
+    return StatusDecision(
+        ACTIVE, "tool", f"{name} is running" + (f" and {more} more" if more else "")
+    )
 
 
-def _has_children(state: AgentState) -> Verdict | None:
+def _has_children(state: AgentState) -> StatusDecision | None:
     # Trap: the parent's turn can be over while its subagents and background tasks go on.
     if not state.children and not state.background:
         return None
     n_tasks = sum(key.startswith(TASK) for key in state.children)
     n = len(state.children) - n_tasks
     if n:
-        return Verdict(ACTIVE, "background", f"{n} subagent{'s' if n > 1 else ''} at work")
+        return StatusDecision(ACTIVE, "background", f"{n} subagent{'s' if n > 1 else ''} at work")
     # Both may tell of the same tasks.
     n = max(n_tasks, state.n_background)
     if n:
-        return Verdict(ACTIVE, "background", f"{n} background task{'s' if n > 1 else ''}")
+        return StatusDecision(ACTIVE, "background", f"{n} background task{'s' if n > 1 else ''}")
     return None
 
 
-def _turn_over(state: AgentState) -> Verdict | None:
+def _turn_over(state: AgentState) -> StatusDecision | None:
     # Trap: no hook tells of an interrupt or of an error that ended a turn, and what was open then
     # never ends; a turn's end closes its calls and questions, and only newer work undoes it.
     how = state.turn_over
     if how is None:
         return None
     if how == "error":
-        return Verdict(IDLE, "error", "the turn ended with an error")
+        return StatusDecision(IDLE, "error", "the turn ended with an error")
     if how == "timer":
         # Silence shows neither work nor an end: the detail stays open.
-        return Verdict(IDLE, "unknown", "no sign of activity for a while")
+        return StatusDecision(IDLE, "unknown", "no sign of activity for a while")
     if how == "question":
         # It is at its prompt like after any turn; that a person should answer is a guess.
-        return Verdict(IDLE, "waiting_input", "the turn ended with a question")
+        return StatusDecision(IDLE, "waiting_input", "the turn ended with a question")
     reasons = {
         "stop": "the turn is over",
         "interrupt": "interrupted by the user",
         "session_start": "the session began, no prompt yet",
         "notification": "waits at its prompt",
     }
-    return Verdict(IDLE, "done", reasons.get(how, "reported itself idle"))
+    return StatusDecision(IDLE, "done", reasons.get(how, "reported itself idle"))
 
 
 _SIGNS = {
@@ -111,32 +113,32 @@ _SIGNS = {
 }
 
 
-def _works(state: AgentState) -> Verdict:
+def _working(state: AgentState) -> StatusDecision:
     # Trap: between two tools nothing is open, while the model thinks. Work after the last end of a
     # turn is work until a newer end, or silence for as long as the timers allow.
     kind, tool = state.last_event
     if kind in TOOL_DONE:
-        return Verdict(ACTIVE, "working", f"used {tool}" if tool else "used a tool")
+        return StatusDecision(ACTIVE, "working", f"used {tool}" if tool else "used a tool")
     if kind in _SIGNS:
-        return Verdict(ACTIVE, "working", _SIGNS[kind])
+        return StatusDecision(ACTIVE, "working", _SIGNS[kind])
     if tool:
-        return Verdict(ACTIVE, "working", f"used {tool}")
-    return Verdict(ACTIVE, "unknown", f"sent {kind}" if kind else "sent an event")
+        return StatusDecision(ACTIVE, "working", f"used {tool}")
+    return StatusDecision(ACTIVE, "unknown", f"sent {kind}" if kind else "sent an event")
 
 
-RULES: dict[str, Callable[[AgentState], Verdict | None]] = {
+RULES: dict[str, Callable[[AgentState], StatusDecision | None]] = {
     "its session is over": _ended,
-    "it waits for a person": _waits,
+    "it waits for a person": _waiting,
     "a tool runs": _runs_tool,
     "subagents or background tasks run": _has_children,
     "its turn is over": _turn_over,
-    "it works": _works,
+    "it works": _working,
 }
 """The table, in order of strength; the last fits always."""
 _RULES = tuple(RULES.values())
 
 
-def decide(state: AgentState) -> Verdict:
+def decide(state: AgentState) -> StatusDecision:
     """Return the verdict of the first rule that fits the evidence."""
     for rule in _RULES:
         verdict = rule(state)
@@ -145,7 +147,7 @@ def decide(state: AgentState) -> Verdict:
     raise AssertionError("the last rule fits always")
 
 
-def judge(state: AgentState, event: Event, seq: int) -> AgentState:
+def update_presence(state: AgentState, event: Event, seq: int) -> AgentState:
     """Put the verdict on the evidence into ``state.presence`` and return the state.
 
     Args:

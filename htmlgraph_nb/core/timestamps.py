@@ -13,7 +13,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def utc(moment: datetime) -> datetime:
+def to_utc(moment: datetime) -> datetime:
     """Return ``moment`` in UTC; a naive one is taken as local time."""
     return moment.astimezone(UTC) if moment.tzinfo is not UTC else moment
 
@@ -30,7 +30,7 @@ def from_micros(micros: int) -> datetime:
 
 def to_rfc3339(moment: datetime) -> str:
     """Return ``moment`` as RFC 3339 text in UTC with six decimals and ``Z``."""
-    m = moment if moment.tzinfo is UTC else utc(moment)
+    m = moment if moment.tzinfo is UTC else to_utc(moment)
     parts = (m.year, m.month, m.day, m.hour, m.minute, m.second, m.microsecond)
     # Twice as fast as isoformat(), and each message has three of them.
     return "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ" % parts  # noqa: UP031

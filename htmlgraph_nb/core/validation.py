@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
 from ..errors import InvalidEvent
-from .timestamps import utc
+from .timestamps import to_utc
 
 MAX_ID_CHARS = 256
 MAX_EXTRA_BYTES = 16_384
@@ -33,16 +33,19 @@ def parse_time(value: object, name: str = "timestamp") -> datetime:
         InvalidEvent: it is neither, or lies outside the years 2000 to 2199.
     """
     if not isinstance(value, str | datetime):
-        raise InvalidEvent(f"{name} is {kind_of(value)}, expected RFC 3339 text", name)
+        raise InvalidEvent(f"{name} is {type_name(value)}, expected RFC 3339 text", name)
     try:
-        moment = utc(datetime.fromisoformat(value) if isinstance(value, str) else value)
+        moment = to_utc(datetime.fromisoformat(value) if isinstance(value, str) else value)
     except (ValueError, OverflowError, OSError):
         # Near the years 1 and 9999 the conversion to UTC itself overflows.
         raise InvalidEvent(
-            f"{name} is {clip(str(value))}, expected RFC 3339 as 2025-01-14T14:50:30.123456Z", name
+            f"{name} is {shorten(str(value))}, expected RFC 3339 as 2025-01-14T14:50:30.123456Z",
+            name,
         ) from None
     if not is_in_range(moment):
-        raise InvalidEvent(f"{name} is {clip(str(value))}, expected a year from 2000 to 2199", name)
+        raise InvalidEvent(
+            f"{name} is {shorten(str(value))}, expected a year from 2000 to 2199", name
+        )
     return moment
 
 
@@ -51,25 +54,25 @@ def is_in_range(moment: datetime) -> bool:
     return _EARLIEST <= moment < _LATEST
 
 
-def clip(value: str, length: int = 60) -> str:
+def shorten(value: str, length: int = 60) -> str:
     """Return the repr of ``value``, shortened for an error text."""
     return repr(value if len(value) <= length else value[:length] + "…")
 
 
-def is_object(value: object) -> TypeGuard[Mapping[Any, Any]]:
+def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
     """Return whether ``value`` is a JSON object, be it a dict or another mapping."""
     # The question to an abstract class takes long, and nearly always it is a dict.
     return type(value) is dict or isinstance(value, Mapping)
 
 
-def kind_of(value: object) -> str:
+def type_name(value: object) -> str:
     """Return the JSON name of the type of ``value`` with a short sample."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return f"text {clip(value, 40)}"
+        return f"text {shorten(value, 40)}"
     if isinstance(value, int):
         # Python refuses to write integers of thousands of digits.
         size = value.bit_length()
@@ -81,22 +84,22 @@ def kind_of(value: object) -> str:
     return "an object" if isinstance(value, dict) else type(value).__name__
 
 
-def check_text(value: object, name: str, limit: int = MAX_ID_CHARS) -> str:
+def validate_string(value: object, name: str, limit: int = MAX_ID_CHARS) -> str:
     """Return ``value`` if it is storable text of 1 to ``limit`` characters.
 
     Raises:
         InvalidEvent: wrong type, empty, too long, or with a NUL or a lone surrogate in it.
     """
     if not isinstance(value, str):
-        raise InvalidEvent(f"{name} is {kind_of(value)}, expected text", name)
+        raise InvalidEvent(f"{name} is {type_name(value)}, expected text", name)
     if not value or len(value) > limit:
         raise InvalidEvent(f"{name} has {len(value)} characters, expected 1 to {limit}", name)
     if not value.isascii() or "\0" in value:
-        _check_characters(value, name)
+        _validate_characters(value, name)
     return value
 
 
-def _check_characters(value: str, name: str) -> None:
+def _validate_characters(value: str, name: str) -> None:
     if "\0" in value:
         raise InvalidEvent(f"{name} holds a NUL character", name)
     try:
@@ -105,37 +108,37 @@ def _check_characters(value: str, name: str) -> None:
         raise InvalidEvent(f"{name} holds a lone surrogate at {error.start}", name) from None
 
 
-def check_count(value: object, name: str) -> int:
+def validate_count(value: object, name: str) -> int:
     """Return ``value`` as a count from 0 to MAX_INTEGER; InvalidEvent where it is none."""
     if type(value) is int and 0 <= value <= MAX_INTEGER:
         return value
     if type(value) is float and value.is_integer() and 0 <= value <= MAX_INTEGER:
         return int(value)
-    raise InvalidEvent(f"{name} is {kind_of(value)}, expected an integer from 0 to 2^53-1", name)
+    raise InvalidEvent(f"{name} is {type_name(value)}, expected an integer from 0 to 2^53-1", name)
 
 
-def check_number(value: object, name: str) -> float:
+def validate_number(value: object, name: str) -> float:
     """Return ``value`` as a number from 0 to MAX_INTEGER; InvalidEvent where it is none."""
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_INTEGER:
         return float(value)
-    raise InvalidEvent(f"{name} is {kind_of(value)}, expected a number from 0 to 2^53-1", name)
+    raise InvalidEvent(f"{name} is {type_name(value)}, expected a number from 0 to 2^53-1", name)
 
 
-def check_outcome(value: object, name: str) -> str:
+def validate_outcome(value: object, name: str) -> str:
     """Return ``value`` if it is "ok" or "error"; InvalidEvent where it is neither."""
     if isinstance(value, str) and value in ("ok", "error"):
         return value
-    raise InvalidEvent(f'{name} is {kind_of(value)}, expected "ok" or "error"', name)
+    raise InvalidEvent(f'{name} is {type_name(value)}, expected "ok" or "error"', name)
 
 
-def check_extra(value: object, name: str) -> dict[str, Any]:
+def validate_extra(value: object, name: str) -> dict[str, Any]:
     """Return a copy of the JSON object ``value``.
 
     Raises:
         InvalidEvent: it is none, too long, nested too deeply or cannot be written as JSON.
     """
     if not isinstance(value, dict):
-        raise InvalidEvent(f"{name} is {kind_of(value)}, expected an object", name)
+        raise InvalidEvent(f"{name} is {type_name(value)}, expected an object", name)
     if _is_simple(value):
         return dict(value)
     try:
@@ -182,6 +185,6 @@ def unknown_field(name: str, known: Mapping[str, Any], advice: str = "") -> Inva
     """Return the error for a field that nothing knows, with the nearest name that exists."""
     near = difflib.get_close_matches(name[:MAX_ID_CHARS], list(known), n=1)
     hint = f"did you mean {near[0]!r}?" if near else ""
-    text = "; ".join(part for part in (f"unknown field {clip(name)}", hint, advice) if part)
+    text = "; ".join(part for part in (f"unknown field {shorten(name)}", hint, advice) if part)
     # The field goes into answers as it is, so it must be storable text.
     return InvalidEvent(text, name[:60].encode("utf-8", "backslashreplace").decode())

@@ -9,21 +9,21 @@ from typing import Any
 
 import pandas as pd
 
-from ..core.validation import clip
+from ..core.validation import shorten
 from ..errors import InvalidEvent
 
-Names = str | Sequence[str] | None
-Moment = str | datetime | pd.Timestamp | pd.Timedelta | None
+NameFilter = str | Sequence[str] | None
+TimeLike = str | datetime | pd.Timestamp | pd.Timedelta | None
 
 
-def names_of(value: Names) -> list[str] | None:
+def as_list(value: NameFilter) -> list[str] | None:
     """Return one name or several as a list; None: all."""
     if value is None:
         return None
     return [value] if isinstance(value, str) else [str(name) for name in value]
 
 
-def moment_of(value: Moment, name: str) -> datetime | None:
+def parse_time(value: TimeLike, name: str) -> datetime | None:
     """Return the UTC datetime of an ISO text, a datetime, a time ago (``"2h"``) or ``"yesterday"``.
 
     Args:
@@ -61,7 +61,7 @@ def _read(text: str, name: str) -> datetime | pd.Timedelta:
     if isinstance(ago, pd.Timedelta):
         return ago
     raise InvalidEvent(
-        f"{name} is {clip(text)}, expected an ISO time as 2025-01-14T14:50, "
+        f"{name} is {shorten(text)}, expected an ISO time as 2025-01-14T14:50, "
         "how long ago as 2h or 3d, today or yesterday",
         name,
     )

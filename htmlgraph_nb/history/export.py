@@ -15,7 +15,7 @@ from ..storage.query import HistoryQuery
 from .export_folder import Exported, Folder
 from .export_writers import WRITERS, Writer
 from .place import place_of
-from .sources import answer_of
+from .sources import query_source
 
 __all__ = ["STEP_ROWS", "Exported", "export_history"]
 
@@ -72,7 +72,7 @@ def export_history(
 
 
 def _batches(place: str, token: str | None, query: HistoryQuery) -> Iterator[pa.RecordBatch]:
-    answer = answer_of(place, token, query, _BATCH_ROWS)
+    answer = query_source(place, token, query, _BATCH_ROWS)
     if not answer.in_order:
         raise ConfigError(
             f"{place} is an export itself; name a database file or a server's url as the source"

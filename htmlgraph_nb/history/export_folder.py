@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..core.timestamps import to_rfc3339
-from ..core.validation import clip
+from ..core.validation import shorten
 from ..errors import ConfigError, StoreDamaged
 from ..storage.query import HistoryQuery
 from .place import SCHEMES
@@ -117,7 +117,7 @@ class Folder:
         if before != asked or (since_then is not None and (since is None or since < since_then)):
             raise ConfigError(
                 f"{self._folder} has an export of another question: since {since_then}, "
-                f"{clip(json.dumps(before), 400)}; ask the same, or name another folder"
+                f"{shorten(json.dumps(before), 400)}; ask the same, or name another folder"
             )
         for name, first in self._parts():
             if first > after or name.endswith(".part"):

@@ -17,16 +17,16 @@ import pandas as pd
 from ..client.discovery import candidates
 from ..client.rest import Rest
 from ..core.model import PRESENCE_COLUMNS, AgentPresence
-from ..core.validation import kind_of
+from ..core.validation import type_name
 from ..errors import InvalidEvent
+from ..storage.database import open_reader, sqlite_errors
 from ..storage.query import HistoryQuery
 from ..storage.schema import HISTORY_COLUMNS
-from ..storage.store import open_reader, translated
 from ..storage.transaction import presence_of
-from .arguments import Moment, Names, moment_of, names_of
+from .arguments import NameFilter, TimeLike, as_list, parse_time
 from .frame_builder import TIME_DTYPE, FrameBuilder, dtype_of
 from .place import SCHEMES, place_of
-from .sources import answer_of
+from .sources import query_source
 
 HISTORY_DTYPES: dict[str, str] = {name: dtype_of(name) for name in HISTORY_COLUMNS}
 """dtype of each column of ``load_history``. ``timestamp`` is ``datetime64[us, UTC]``; ids, names,
@@ -62,14 +62,14 @@ _BAR_AFTER_S = 1.0
 def load_history(
     source: str | os.PathLike[str] | None = None,
     *,
-    since: Moment = None,
-    until: Moment = None,
-    agents: Names = None,
-    sessions: Names = None,
-    tools: Names = None,
-    features: Names = None,
-    event_types: Names = None,
-    columns: Names = None,
+    since: TimeLike = None,
+    until: TimeLike = None,
+    agents: NameFilter = None,
+    sessions: NameFilter = None,
+    tools: NameFilter = None,
+    features: NameFilter = None,
+    event_types: NameFilter = None,
+    columns: NameFilter = None,
     limit: int | None = None,
     progress: bool | None = None,
     token: str | None = None,
@@ -99,9 +99,9 @@ def load_history(
     """
     query = _query(since, until, agents, sessions, tools, features, event_types, columns, limit)
     place = place_of(source)
-    answer = answer_of(place, token, query, BATCH_ROWS)
-    builder = FrameBuilder(answer.columns, answer.most_rows or 0 if not query.wishes else 0)
-    total = None if query.wishes else answer.most_rows
+    answer = query_source(place, token, query, BATCH_ROWS)
+    builder = FrameBuilder(answer.columns, answer.most_rows or 0 if not query.value_filters else 0)
+    total = None if query.value_filters else answer.most_rows
     with _Progress(progress, total) as bar:
         for batch in answer.batches:
             builder.add(batch)
@@ -121,14 +121,14 @@ def iter_history(
     source: str | os.PathLike[str] | None = None,
     *,
     chunk_rows: int = 500_000,
-    since: Moment = None,
-    until: Moment = None,
-    agents: Names = None,
-    sessions: Names = None,
-    tools: Names = None,
-    features: Names = None,
-    event_types: Names = None,
-    columns: Names = None,
+    since: TimeLike = None,
+    until: TimeLike = None,
+    agents: NameFilter = None,
+    sessions: NameFilter = None,
+    tools: NameFilter = None,
+    features: NameFilter = None,
+    event_types: NameFilter = None,
+    columns: NameFilter = None,
     limit: int | None = None,
     progress: bool | None = None,
     token: str | None = None,
@@ -147,10 +147,10 @@ def iter_history(
     chunk_rows = _whole(chunk_rows, "chunk_rows", 1) or 1
     query = _query(since, until, agents, sessions, tools, features, event_types, columns, limit)
     place = place_of(source)
-    answer = answer_of(place, token, query, min(BATCH_ROWS, chunk_rows))
+    answer = query_source(place, token, query, min(BATCH_ROWS, chunk_rows))
     left = query.limit
     builder = FrameBuilder(answer.columns)
-    with _Progress(progress, None if query.wishes else answer.most_rows) as bar:
+    with _Progress(progress, None if query.value_filters else answer.most_rows) as bar:
         for batch in answer.batches:
             used = 0
             while used < len(batch) and left != 0:
@@ -169,32 +169,32 @@ def iter_history(
         yield _chunk(builder, columns, place)
 
 
-def _chunk(builder: FrameBuilder, columns: Names, place: str) -> pd.DataFrame:
+def _chunk(builder: FrameBuilder, columns: NameFilter, place: str) -> pd.DataFrame:
     frame = _selected(builder.frame(), columns)
     frame.attrs["source"] = place
     return frame
 
 
 def _query(
-    since: Moment,
-    until: Moment,
-    agents: Names,
-    sessions: Names,
-    tools: Names,
-    features: Names,
-    event_types: Names,
-    columns: Names,
+    since: TimeLike,
+    until: TimeLike,
+    agents: NameFilter,
+    sessions: NameFilter,
+    tools: NameFilter,
+    features: NameFilter,
+    event_types: NameFilter,
+    columns: NameFilter,
     limit: int | None,
 ) -> HistoryQuery:
-    wanted = names_of(columns)
+    wanted = as_list(columns)
     return HistoryQuery(
-        since=moment_of(since, "since"),
-        until=moment_of(until, "until"),
-        agents=names_of(agents),
-        sessions=names_of(sessions),
-        tools=names_of(tools),
-        features=names_of(features),
-        event_types=names_of(event_types),
+        since=parse_time(since, "since"),
+        until=parse_time(until, "until"),
+        agents=as_list(agents),
+        sessions=as_list(sessions),
+        tools=as_list(tools),
+        features=as_list(features),
+        event_types=as_list(event_types),
         # Rows are counted by a column, even where none is wanted.
         columns=HISTORY_COLUMNS if wanted is None else tuple(dict.fromkeys(wanted)) or ("seq",),
         limit=_whole(limit, "limit", 0),
@@ -206,13 +206,13 @@ def _whole(value: Any, name: str, least: int) -> int | None:
         return None
     if isinstance(value, bool) or not isinstance(value, SupportsIndex) or index(value) < least:
         raise InvalidEvent(
-            f"{name} is {kind_of(value)}, expected a whole number from {least}", name
+            f"{name} is {type_name(value)}, expected a whole number from {least}", name
         )
     return index(value)
 
 
-def _selected(frame: pd.DataFrame, columns: Names) -> pd.DataFrame:
-    wanted = [*HISTORY_COLUMNS] if columns is None else names_of(columns) or []
+def _selected(frame: pd.DataFrame, columns: NameFilter) -> pd.DataFrame:
+    wanted = [*HISTORY_COLUMNS] if columns is None else as_list(columns) or []
     return frame if list(frame.columns) == wanted else frame[wanted]
 
 
@@ -282,7 +282,7 @@ def load_presence(
         return presence_frame(Rest(lambda: candidates(place, token)).presence().values())
     db = open_reader(place)
     try:
-        with translated(place):
+        with sqlite_errors(place):
             text = f"SELECT {', '.join(PRESENCE_COLUMNS)} FROM agent_presence ORDER BY agent_id"
             return presence_frame([presence_of(row) for row in db.execute(text)])
     finally:

@@ -26,7 +26,7 @@ _SUFFIXES = {".parquet": "parquet", ".arrow": "feather", ".feather": "feather"}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HistoryResult:
     """The rows of one query.
 
     Attributes:
@@ -43,7 +43,9 @@ class Answer:
     most_rows: int | None = None
 
 
-def answer_of(place: str, token: str | None, query: HistoryQuery, batch_rows: int) -> Answer:
+def query_source(
+    place: str, token: str | None, query: HistoryQuery, batch_rows: int
+) -> HistoryResult:
     """Return what a source answers to a query; nothing is read before its first batch.
 
     Raises:
@@ -51,13 +53,13 @@ def answer_of(place: str, token: str | None, query: HistoryQuery, batch_rows: in
     """
     if place.startswith(SCHEMES):
         rest = Rest(lambda: candidates(place, token))
-        return Answer(_batches_of_server(rest, query), tuple(query.columns))
+        return HistoryResult(_batches_of_server(rest, query), tuple(query.columns))
     kind = _columnar_format(place)
     if kind is not None:
         return _answer_of_files(place, kind, query, batch_rows)
     most = row_bound(place, query)
     batches = read_batches(place, query, batch_rows=batch_rows)
-    return Answer(batches, tuple(query.columns), most_rows=most)
+    return HistoryResult(batches, tuple(query.columns), most_rows=most)
 
 
 def _batches_of_server(rest: Rest, query: HistoryQuery) -> Iterator[pa.RecordBatch]:
@@ -95,7 +97,7 @@ def _columnar_format(path: str) -> str | None:
         return None
 
 
-def _answer_of_files(path: str, kind: str, query: HistoryQuery, batch_rows: int) -> Answer:
+def _answer_of_files(path: str, kind: str, query: HistoryQuery, batch_rows: int) -> HistoryResult:
     # Loads pandas where it is installed, and takes a while.
     import pyarrow.dataset as ds
 
@@ -104,7 +106,7 @@ def _answer_of_files(path: str, kind: str, query: HistoryQuery, batch_rows: int)
     except (pa.ArrowException, OSError) as error:
         raise _not_history(path, error) from error
     columns = (*query.columns, *(("seq",) if "seq" not in query.columns else ()))
-    needed = {*columns, *query.wishes, "timestamp"}
+    needed = {*columns, *query.value_filters, "timestamp"}
     missing = [name for name in HISTORY_COLUMNS if name in needed - {*files.schema.names}]
     if missing:
         raise StoreDamaged(
@@ -112,7 +114,7 @@ def _answer_of_files(path: str, kind: str, query: HistoryQuery, batch_rows: int)
             f"{', '.join(files.schema.names)[:200]}"
         )
     asked = replace(query, columns=columns)
-    return Answer(_batches_of_files(path, files, asked, batch_rows), columns, in_order=False)
+    return HistoryResult(_batches_of_files(path, files, asked, batch_rows), columns, in_order=False)
 
 
 def _batches_of_files(
@@ -147,7 +149,7 @@ def _expression(query: HistoryQuery, schema: pa.Schema) -> Any:
         parts.append(time >= pa.scalar(query.since, schema.field("timestamp").type))
     if query.until is not None:
         parts.append(time < pa.scalar(query.until, schema.field("timestamp").type))
-    for name, texts in query.wishes.items():
+    for name, texts in query.value_filters.items():
         kind = schema.field(name).type
         text = kind.value_type if pa.types.is_dictionary(kind) else kind
         field = pc.field(name).cast(text) if pa.types.is_dictionary(kind) else pc.field(name)

@@ -11,12 +11,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.validation import check_count
+from ..core.validation import validate_count
 from ..ingest.session_files import SessionFile, SessionTail, find_sessions, home_of, total_bytes
-from ..storage.columnar.arrow_builder import EventTable
+from ..storage.columnar.arrow_builder import ArrowBuilder
 from ..storage.query import HistoryQuery
 from ..storage.schema import HISTORY_COLUMNS
-from .arguments import Moment, Names, moment_of, names_of
+from .arguments import NameFilter, TimeLike, as_list, parse_time
 from .frame_builder import frame_of
 
 MAX_NAMED = 1_000
@@ -28,13 +28,13 @@ def load_transcripts(
     path: str | os.PathLike[str] | None = None,
     *,
     agent: str | None = None,
-    since: Moment = None,
-    until: Moment = None,
-    agents: Names = None,
-    sessions: Names = None,
-    tools: Names = None,
-    event_types: Names = None,
-    columns: Names = None,
+    since: TimeLike = None,
+    until: TimeLike = None,
+    agents: NameFilter = None,
+    sessions: NameFilter = None,
+    tools: NameFilter = None,
+    event_types: NameFilter = None,
+    columns: NameFilter = None,
     limit: int | None = None,
     progress: bool | None = None,
 ) -> pd.DataFrame:
@@ -67,14 +67,14 @@ def load_transcripts(
         InvalidEvent: there is nothing at ``path``, or an argument cannot be read.
     """
     query = HistoryQuery(
-        since=moment_of(since, "since"),
-        until=moment_of(until, "until"),
-        agents=names_of(agents),
-        sessions=names_of(sessions),
-        tools=names_of(tools),
-        event_types=names_of(event_types),
-        columns=HISTORY_COLUMNS if columns is None else tuple(names_of(columns) or ()),
-        limit=None if limit is None else check_count(limit, "limit"),
+        since=parse_time(since, "since"),
+        until=parse_time(until, "until"),
+        agents=as_list(agents),
+        sessions=as_list(sessions),
+        tools=as_list(tools),
+        event_types=as_list(event_types),
+        columns=HISTORY_COLUMNS if columns is None else tuple(as_list(columns) or ()),
+        limit=None if limit is None else validate_count(limit, "limit"),
     )
     place = home_of(agent or "claude") if path is None else path
     files, skipped = find_sessions(place, agent)
@@ -89,9 +89,11 @@ def load_transcripts(
     return frame
 
 
-def _read(files: Sequence[SessionFile], progress: bool | None) -> tuple[EventTable, dict[str, Any]]:
+def _read(
+    files: Sequence[SessionFile], progress: bool | None
+) -> tuple[ArrowBuilder, dict[str, Any]]:
     """Return the events of the files, and what could not be read of them."""
-    table = EventTable()
+    table = ArrowBuilder()
     broken: list[str] = []
     unfinished: list[str] = []
     skipped: list[str] = []

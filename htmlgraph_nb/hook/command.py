@@ -51,7 +51,7 @@ _ALWAYS = (
     *("hook_event_name", "session_id", "cwd", "agent_id", "agent_type", "model"),
     *("tool_name", "tool_use_id", "duration_ms"),
 )
-_OF_HOOK = {
+_FIELDS_BY_HOOK = {
     "SessionStart": ("source",),
     "SessionEnd": ("reason",),
     "Notification": ("notification_type",),
@@ -64,7 +64,7 @@ _OF_HOOK = {
     "PostCompact": ("trigger",),
 }
 _PATHS = ("transcript_path", "agent_transcript_path")
-_ADDS_TO_FILE = frozenset({"Stop", "SubagentStop", "SessionEnd", "AfterAgent", "Interrupt"})
+_HOOKS_AFTER_WRITE = frozenset({"Stop", "SubagentStop", "SessionEnd", "AfterAgent", "Interrupt"})
 _CONTENT = (
     *("prompt", "tool_input", "tool_response", "last_assistant_message", "message", "title"),
     *("error", "error_details", "custom_instructions", "compact_summary"),
@@ -77,7 +77,7 @@ _AFTER_A_QUESTION = " \t\r\n*_`\"')\u201d\u2019\xbb"
 _REFUSED_FOR_GOOD = frozenset({400, 413, 422})
 
 
-def reduce(payload: Mapping[str, Any]) -> dict[str, Any]:
+def redact(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Return what may leave this process: names, ids, durations, counts and keywords.
 
     Lists become their length (of background tasks only those that run count), text is cut at 256
@@ -86,7 +86,7 @@ def reduce(payload: Mapping[str, Any]) -> dict[str, Any]:
     ``ends_with_question``.
     """
     hook = payload.get("hook_event_name")
-    names = (*_ALWAYS, *_OF_HOOK.get(hook, ())) if isinstance(hook, str) else _ALWAYS
+    names = (*_ALWAYS, *_FIELDS_BY_HOOK.get(hook, ())) if isinstance(hook, str) else _ALWAYS
     kept: dict[str, Any] = {}
     for name in names:
         value = payload.get(name)
@@ -109,7 +109,7 @@ def reduce(payload: Mapping[str, Any]) -> dict[str, Any]:
 def session_files(payload: Mapping[str, Any]) -> dict[str, str]:
     """Return the paths of the session files that have grown by now; they stay on this machine."""
     hook = payload.get("hook_event_name")
-    if not isinstance(hook, str) or hook not in _ADDS_TO_FILE:
+    if not isinstance(hook, str) or hook not in _HOOKS_AFTER_WRITE:
         return {}
     named = {name: payload.get(name) for name in _PATHS}
     return {
@@ -142,7 +142,7 @@ def _interrupt_told(error: object) -> bool:
     )
 
 
-def stamp(
+def sender_info(
     environ: Mapping[str, str], agent: str, now_ns: int, event_id: str, host: str
 ) -> dict[str, str]:
     """Return the ``htmlgraph`` object that goes with an event.
@@ -220,7 +220,7 @@ def _body(told: Mapping[str, Any], said: Mapping[str, Any]) -> bytes:
     return body
 
 
-class _Report:
+class _HookCall:
     """One event on its way; ``line`` is what to spool should it not arrive, at first b""."""
 
     def __init__(self, agent: str) -> None:
@@ -263,8 +263,8 @@ class _Report:
         payload = json.loads(_read_input())
         if not isinstance(payload, dict) or not isinstance(payload.get("session_id"), str):
             raise ValueError("the input is not a hook's JSON object with a session_id")
-        added = stamp(os.environ, self._agent, time.time_ns(), os.urandom(16).hex(), _host())
-        kept = {**reduce(payload), "htmlgraph": {**added, "ancestors": ancestors()}}
+        added = sender_info(os.environ, self._agent, time.time_ns(), os.urandom(16).hex(), _host())
+        kept = {**redact(payload), "htmlgraph": {**added, "ancestors": ancestors()}}
         files = session_files(payload)
         self._files = list(files.values())
         self._ended = payload.get("hook_event_name") == "SessionEnd"
@@ -329,7 +329,7 @@ def main() -> int:
         return 0
     agent = words[0] if words else "claude"
     if agent in AGENTS:
-        _Report(agent).run()
+        _HookCall(agent).run()
     else:
         _debug(f"the agent is {agent!r}, expected one of {', '.join(AGENTS)}")
     # A thread that still waits for a name server must not hold the agent up.

@@ -11,14 +11,14 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from ..coding_agents.fields import fit
-from ..coding_agents.session import LOST_QUIET_S, supersedes
+from ..coding_agents.fields import shorten_id
+from ..coding_agents.session import GIVE_UP_AFTER_S, supersedes
 from ..core.model import Event
 from ..presence import PresenceManager
-from ..storage.store import open_reader, translated
-from .poller import MAX_EVENTS, at_of, closings
+from ..storage.database import open_reader, sqlite_errors
+from .poller import MAX_EVENTS, event_time, overdue_timers
 from .session_files import OnBytes, SessionFile, SessionTail
-from .session_origin import Told
+from .session_origin import SessionOrigins
 
 _IN_STEP = 500
 
@@ -55,7 +55,7 @@ class SessionImporter:
     def __init__(self, manager: PresenceManager, now: datetime) -> None:
         self._manager = manager
         self._now = now
-        self._older = Told(manager.db_path, by_older=True)
+        self._older = SessionOrigins(manager.db_path, by_older=True)
         self.report = ImportReport()
 
     def take(self, file: SessionFile, on_bytes: OnBytes | None = None) -> None:
@@ -65,7 +65,7 @@ class SessionImporter:
             CapacityError, StoreError: the database cannot take it; nothing of the rest happened.
         """
         tail = SessionTail(file)
-        quiet = self._now.timestamp() - file.modified >= LOST_QUIET_S
+        quiet = self._now.timestamp() - file.modified >= GIVE_UP_AFTER_S
         report = self.report
         try:
             events = final_events(tail.read(final=quiet, on_bytes=on_bytes))
@@ -81,12 +81,12 @@ class SessionImporter:
         report.known += len(untold) - len(fresh)
         for start in range(0, len(fresh), MAX_EVENTS):
             part = fresh[start : start + MAX_EVENTS]
-            accepted, told = ingest_past(self._manager, part, self._now)
+            accepted, told = ingest_backfill(self._manager, part, self._now)
             report.accepted += accepted
             report.told += told
 
 
-def ingest_past(
+def ingest_backfill(
     manager: PresenceManager, events: Sequence[Event], now: datetime
 ) -> tuple[int, int]:
     """Store events of the past, and return how many are new and how many others told already.
@@ -95,7 +95,7 @@ def ingest_past(
         events: those that are not stored.
         now: the present time, UTC.
     """
-    closed = closings(manager, events, now)
+    closed = overdue_timers(manager, events, now)
     n_known = len(stored_ids(manager.db_path, closed))
     receipt = manager.ingest([*events, *closed])
     return receipt.accepted - len(closed) + n_known, receipt.duplicates - n_known
@@ -120,15 +120,15 @@ def final_events(events: Iterable[Event]) -> list[Event]:
     An event without an id is given one, which it has again when the file is read again.
     """
     kept: dict[str, Event] = {}
-    ids = Ids()
+    ids = EventIds()
     for event in map(ids.identified, events):
         key = str(event.event_id)
         if key not in kept or supersedes(event, kept[key]):
             kept[key] = event
-    return sorted(kept.values(), key=at_of)
+    return sorted(kept.values(), key=event_time)
 
 
-class Ids:
+class EventIds:
     """Gives ids to the events of one file that have none."""
 
     def __init__(self) -> None:
@@ -138,16 +138,16 @@ class Ids:
         """Return the event with an id, which it has again when the file is read again."""
         if event.event_id is not None:
             return event
-        name = f"{event.agent_id}:{event.event_type}:{at_of(event).isoformat()}"
+        name = f"{event.agent_id}:{event.event_type}:{event_time(event).isoformat()}"
         self._known[name] += 1
-        return replace(event, event_id=fit(f"{name}:{self._known[name]}"))
+        return replace(event, event_id=shorten_id(f"{name}:{self._known[name]}"))
 
 
 def stored_ids(path: str, events: Sequence[Event]) -> set[str | None]:
     """Return the ids of those of the events that are in the database."""
     ids = [event.event_id for event in events if event.event_id is not None]
     found: set[str | None] = set()
-    with closing(open_reader(path)) as db, translated(path):
+    with closing(open_reader(path)) as db, sqlite_errors(path):
         for start in range(0, len(ids), _IN_STEP):
             part = ids[start : start + _IN_STEP]
             marks = ", ".join("?" * len(part))

@@ -25,7 +25,7 @@ MAX_EVENTS = 20_000
 _STEP_EVENTS = 1_000
 
 
-class LiveSource(Protocol):
+class PolledSource(Protocol):
     """Something that can be asked what is new.
 
     Attributes:
@@ -33,7 +33,7 @@ class LiveSource(Protocol):
     """
 
     @property
-    def pause_s(self) -> float: ...
+    def interval_s(self) -> float: ...
 
     def poll(self, now: datetime) -> list[Event]:
         """Return what is new since the last call, in order; it takes some 20 ms at most.
@@ -49,7 +49,7 @@ class LiveSource(Protocol):
         """
 
 
-class Feed:
+class PollingIngester:
     """Brings what one source tells into a database.
 
     Args:
@@ -57,7 +57,7 @@ class Feed:
         source: what is asked.
     """
 
-    def __init__(self, manager: PresenceManager, source: LiveSource) -> None:
+    def __init__(self, manager: PresenceManager, source: PolledSource) -> None:
         self._manager = manager
         self._source = source
         self._kept: list[list[Event]] = []
@@ -71,10 +71,10 @@ class Feed:
         """
         if not self._kept:
             events = self._source.poll(now)
-            self._kept = list(parts(events, now, self._manager.limits)) if events else []
+            self._kept = list(split_batches(events, now, self._manager.limits)) if events else []
         while self._kept:
             part = self._kept[0]
-            events = [*part, *closings(self._manager, part, now)]
+            events = [*part, *overdue_timers(self._manager, part, now)]
             try:
                 # In this thread: a hand-over to the writer's takes longer than what there is to do.
                 self._manager.ingest(events)
@@ -82,10 +82,10 @@ class Feed:
                 # They would be refused for ever; the others of the source shall not wait for it.
                 logger.warning("%d events are left out: %s", len(part), error)
             del self._kept[0]
-        return self._source.pause_s
+        return self._source.interval_s
 
 
-def parts(events: Sequence[Event], now: datetime, limits: Limits) -> Iterator[list[Event]]:
+def split_batches(events: Sequence[Event], now: datetime, limits: Limits) -> Iterator[list[Event]]:
     """Yield the events in transactions that are short, where nobody is forgotten in between.
 
     An agent whose newest event so far is long past could be forgotten by the clock, and its totals
@@ -95,13 +95,13 @@ def parts(events: Sequence[Event], now: datetime, limits: Limits) -> Iterator[li
     start = 0
     while start < len(events):
         end = min(start + _STEP_EVENTS, len(events))
-        if limits.forget_after_s and now - at_of(events[end - 1]) >= old:
+        if limits.forget_after_s and now - event_time(events[end - 1]) >= old:
             end = min(start + MAX_EVENTS, len(events))
         yield list(events[start:end])
         start = end
 
 
-def closings(manager: PresenceManager, events: Iterable[Event], now: datetime) -> list[Event]:
+def overdue_timers(manager: PresenceManager, events: Iterable[Event], now: datetime) -> list[Event]:
     """Return what the clock of a server would have said since about each agent of the events.
 
     It belongs into the same transaction, so that nobody sees an agent of the past as it was then.
@@ -109,13 +109,13 @@ def closings(manager: PresenceManager, events: Iterable[Event], now: datetime) -
     newest: dict[str, Event] = {}
     for event in events:
         known = newest.get(event.agent_id)
-        if known is None or at_of(event) >= at_of(known):
+        if known is None or event_time(event) >= event_time(known):
             newest[event.agent_id] = event
     shortest_s = min(filter(None, (after_s for _, after_s in _timers(manager.limits))), default=0.0)
     silent = [
         event
         for event in newest.values()
-        if shortest_s and (now - at_of(event)).total_seconds() >= shortest_s
+        if shortest_s and (now - event_time(event)).total_seconds() >= shortest_s
     ]
     if not silent:
         return []
@@ -123,7 +123,7 @@ def closings(manager: PresenceManager, events: Iterable[Event], now: datetime) -
     found = []
     for last in silent:
         presence = presences.get(last.agent_id)
-        if presence is None or presence.last_activity <= at_of(last):
+        if presence is None or presence.last_activity <= event_time(last):
             found += _closing(last, manager.limits, now)
     return found
 
@@ -137,7 +137,7 @@ def _timers(limits: Limits) -> tuple[tuple[str, float], ...]:
 
 
 def _closing(last: Event, limits: Limits, now: datetime) -> list[Event]:
-    at = at_of(last)
+    at = event_time(last)
     silent_s = (now - at).total_seconds()
     for kind, after_s in _timers(limits):
         if after_s and silent_s >= after_s:
@@ -147,6 +147,6 @@ def _closing(last: Event, limits: Limits, now: datetime) -> list[Event]:
     return []
 
 
-def at_of(event: Event) -> datetime:
+def event_time(event: Event) -> datetime:
     """Return when the event happened; 1970 where it does not tell."""
     return event.timestamp or from_micros(0)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ..coding_agents.hook_hints import Pointers
+from ..coding_agents.hook_hints import HookHints
 from ..coding_agents.hooks import agent_id_of
 from ..core.model import AgentPresence, Event, PresenceStatus
 
@@ -40,14 +40,14 @@ _MAX_STATUS_FILES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Life:
+class _Tracked:
     """An agent's process, and the session that runs in it."""
 
     process: psutil.Process
     session_id: str
 
 
-class ProcessWatch:
+class ProcessMonitor:
     """A live source, see ``sources.LiveSource``: one ``process_exit`` for each agent that is gone.
 
     Args:
@@ -64,12 +64,12 @@ class ProcessWatch:
         self._presences = presences
         self._status_folder = status_folder
         self._status_seen: dict[str, int] = {}
-        self._heard: deque[Pointers] = deque(maxlen=MAX_HEARD)
+        self._heard: deque[HookHints] = deque(maxlen=MAX_HEARD)
         self._met: OrderedDict[tuple[int, float], int] = OrderedDict()
-        self._lives: OrderedDict[str, _Life] = OrderedDict()
+        self._lives: OrderedDict[str, _Tracked] = OrderedDict()
 
     @property
-    def pause_s(self) -> float:
+    def interval_s(self) -> float:
         """Seconds until it should be asked again."""
         return CHECK_S
 
@@ -78,7 +78,7 @@ class ProcessWatch:
         """Agents whose process is watched."""
         return len(self._lives)
 
-    def hear(self, told: Pointers) -> None:
+    def hear(self, told: HookHints) -> None:
         """Take in which processes are above a hook of an agent on this machine; from any thread."""
         if told.ancestors:
             self._heard.append(told)
@@ -101,7 +101,7 @@ class ProcessWatch:
                 found.append(_exit(name, life, now))
         return found
 
-    def _learn(self, told: Pointers, now: float) -> None:
+    def _learn(self, told: HookHints, now: float) -> None:
         for pid, began in told.ancestors:
             process = _process(pid)
             if process is None:
@@ -114,10 +114,10 @@ class ProcessWatch:
             if len(self._met) > MAX_HEARD:
                 self._met.popitem(last=False)
             if times > 1 or now - created >= LASTING_S:
-                self._keep(told.agent_id, _Life(process, told.session_id))
+                self._keep(told.agent_id, _Tracked(process, told.session_id))
                 return
 
-    def _keep(self, agent_id: str, life: _Life) -> None:
+    def _keep(self, agent_id: str, life: _Tracked) -> None:
         self._lives[agent_id] = life
         self._lives.move_to_end(agent_id)
         if len(self._lives) > MAX_PROCESSES:
@@ -160,10 +160,10 @@ class ProcessWatch:
         for presence in self._presences().values():
             if presence.session_id == session and presence.parent_agent_id is None:
                 agent_id = presence.agent_id
-        self._keep(agent_id, _Life(process, session))
+        self._keep(agent_id, _Tracked(process, session))
 
 
-def _exit(agent_id: str, life: _Life, now: datetime) -> Event:
+def _exit(agent_id: str, life: _Tracked, now: datetime) -> Event:
     pid, began = life.process.pid, _began(life.process) or 0.0
     return Event(
         agent_id=agent_id,

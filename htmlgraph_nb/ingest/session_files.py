@@ -14,11 +14,11 @@ from typing import BinaryIO
 
 from ..coding_agents.claude.session import ClaudeSession
 from ..coding_agents.codex.session import CodexSession
-from ..coding_agents.fields import last_part
+from ..coding_agents.fields import base_name
 from ..coding_agents.gemini.session import GeminiSession
 from ..coding_agents.session import SessionReader, record_of
 from ..core.model import Event
-from ..core.validation import clip
+from ..core.validation import shorten
 from ..errors import InvalidEvent
 
 AGENTS = ("claude", "codex", "gemini")
@@ -65,7 +65,7 @@ def check_agent(agent: str) -> str:
     """Return ``agent`` if it is one of AGENTS; InvalidEvent if not."""
     if agent not in AGENTS:
         raise InvalidEvent(
-            f"agent is {clip(str(agent))}, expected one of {', '.join(AGENTS)}", "agent"
+            f"agent is {shorten(str(agent))}, expected one of {', '.join(AGENTS)}", "agent"
         )
     return agent
 
@@ -90,7 +90,7 @@ def find_sessions(
         check_agent(agent)
     if not os.path.exists(root):
         raise InvalidEvent(
-            f"there is no {clip(root, 200)}; name the folder in which the agent keeps its "
+            f"there is no {shorten(root, 200)}; name the folder in which the agent keeps its "
             "sessions, as ~/.claude/projects or ~/.codex/sessions",
             "path",
         )
@@ -183,7 +183,7 @@ def _gemini_project(folder: str) -> str | None:
     """Return the project whose sessions are in a folder, which is named by it or by its hash."""
     try:
         with open(os.path.join(folder, ".project_root"), encoding="utf-8") as file:
-            return last_part(file.read(4096).strip())
+            return base_name(file.read(4096).strip())
     except (OSError, UnicodeDecodeError):
         name = os.path.basename(folder)
         return None if len(name) == _HASH_CHARS or name in ("", "tmp") else name
@@ -256,7 +256,7 @@ class SessionTail:
     @property
     def quiets(self) -> tuple[float, ...]:
         """Seconds without a new byte at which ``settle`` can have news, ascending."""
-        return () if self._reader is None else self._reader.QUIETS
+        return () if self._reader is None else self._reader.QUIET_THRESHOLDS_S
 
     def settle(self, quiet_s: float) -> list[Event]:
         """Return what is certain because nothing was added to the file for ``quiet_s`` seconds."""

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from ..core.model import Event
 from ..core.timestamps import from_micros
 from ..legacy_import.rows import SOURCE
-from ..storage.store import open_reader, translated
+from ..storage.database import open_reader, sqlite_errors
 
 SKEW = timedelta(seconds=5)
 """By how much two sources can differ about when the same happened."""
@@ -30,7 +30,7 @@ _BY_OLDER = f"source.name = '{SOURCE}'"
 _BY_OTHERS = f"(source.name IS NULL OR source.name NOT IN ('timer', 'family', '{SOURCE}'))"
 
 
-class Told:
+class SessionOrigins:
     """What one side has told so far; each question looks at what was stored since the last.
 
     Args:
@@ -61,7 +61,7 @@ class Told:
         ]
 
     def _learn(self) -> None:
-        with closing(open_reader(self._path)) as db, translated(self._path):
+        with closing(open_reader(self._path)) as db, sqlite_errors(self._path):
             (last,) = db.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()
             rows = db.execute(self._query, (self._seen, last)).fetchall()
         self._seen = last

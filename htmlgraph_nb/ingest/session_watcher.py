@@ -19,8 +19,8 @@ from datetime import datetime
 from typing import Any
 
 from ..core.model import Event
-from ..storage.database import open_reader, translated
-from .backfill import Ids, final_events
+from ..storage.database import open_reader, sqlite_errors
+from .backfill import EventIds, final_events
 from .session_files import SessionFile, SessionTail
 from .session_scanner import Folders, Root, root_of
 
@@ -82,7 +82,7 @@ class _Awake:
     tail: SessionTail
     changed: float
     answers_only: bool
-    ids: Ids = field(default_factory=Ids)
+    ids: EventIds = field(default_factory=EventIds)
     pending: list[Event] | None = field(default_factory=list)
     seen: tuple[int, int, int] | None = None
     settled: int = 0
@@ -120,7 +120,7 @@ class SessionFollower:
         self._pause_s = CALM_S
 
     @property
-    def pause_s(self) -> float:
+    def interval_s(self) -> float:
         """Seconds until it should be asked again."""
         return self._pause_s
 
@@ -284,7 +284,7 @@ def begin_of(path: str, now: datetime) -> float:
     now.
     """
     last = now.timestamp()
-    with closing(open_reader(path)) as db, translated(path):
+    with closing(open_reader(path)) as db, sqlite_errors(path):
         row = db.execute(_LAST_TOLD).fetchone()
     if row is not None:
         last = min(last, max(row[0] / 1e6, last - LONGEST_AWAY_S))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..coding_agents.fields import fit, text
+from ..coding_agents.fields import shorten_id, text
 from ..sdk import SDK
 from .run_ids import AgentNames
 from .token_usage import Tokens
@@ -79,7 +79,7 @@ class AgentRuns:
         agent_id, waited = self._names.take(full, session_id)
         run = AgentRun(key, name, agent_id, session_id, parent, lasts)
         if parent is None:
-            once = fit(f"{self._source}:{session_id}:{agent_id}:session_start")
+            once = shorten_id(f"{self._source}:{session_id}:{agent_id}:session_start")
             self._report(run, "session_start", event_id=once)
         else:
             self._tell_parent(run, "subagent_start")
@@ -109,7 +109,7 @@ class AgentRuns:
 
     def ask(self, run: AgentRun, tool_name: str | None, number: int = 0) -> None:
         """Report that a person must decide: about a tool, or about anything."""
-        key = fit(f"{self._source}:{run.key}:ask:{number}")
+        key = shorten_id(f"{self._source}:{run.key}:ask:{number}")
         if tool_name is not None:
             self._report(run, "permission_request", tool_name=text(tool_name), event_id=key)
         else:
@@ -122,8 +122,8 @@ class AgentRuns:
             run,
             "tool_start",
             tool_name=text(name) or "tool",
-            tool_use_id=fit(call_id),
-            event_id=fit(f"{self._source}:{key}:tool_start"),
+            tool_use_id=shorten_id(call_id),
+            event_id=shorten_id(f"{self._source}:{key}:tool_start"),
         )
 
     def tool_end(
@@ -140,11 +140,11 @@ class AgentRuns:
             run,
             "tool_execute" if error is None else "tool_error",
             tool_name=text(name) or "tool",
-            tool_use_id=fit(call_id),
+            tool_use_id=shorten_id(call_id),
             status="ok" if error is None else "error",
             duration_ms=_milliseconds(seconds),
             extra=None if error is None else {"error": error[:64]},
-            event_id=fit(f"{self._source}:{key}:tool_end"),
+            event_id=shorten_id(f"{self._source}:{key}:tool_end"),
         )
 
     def denied(self, run: AgentRun, key: str, call_id: str, name: str) -> None:
@@ -153,9 +153,9 @@ class AgentRuns:
             run,
             "answered",
             tool_name=text(name) or "tool",
-            tool_use_id=fit(call_id),
+            tool_use_id=shorten_id(call_id),
             extra={"decision": "denied"},
-            event_id=fit(f"{self._source}:{key}:denied"),
+            event_id=shorten_id(f"{self._source}:{key}:denied"),
         )
 
     def answer(
@@ -167,7 +167,7 @@ class AgentRuns:
             "completion",
             model=text(model),
             duration_ms=_milliseconds(seconds),
-            event_id=fit(f"{self._source}:{key}:answer"),
+            event_id=shorten_id(f"{self._source}:{key}:answer"),
             **tokens,
         )
 
@@ -175,18 +175,23 @@ class AgentRuns:
         """Report a sign of work that is none of the others, with its facts."""
         known = {name: value for name, value in facts.items() if value is not None}
         self._report(
-            run, "activity", extra=known or None, event_id=fit(f"{self._source}:{key}:note")
+            run, "activity", extra=known or None, event_id=shorten_id(f"{self._source}:{key}:note")
         )
 
     def _tell_parent(self, run: AgentRun, kind: str) -> None:
         if run.parent is not None:
             extra = {"child_agent_id": run.agent_id}
             self._report(
-                run.parent, kind, extra=extra, event_id=fit(f"{self._source}:{run.key}:{kind}")
+                run.parent,
+                kind,
+                extra=extra,
+                event_id=shorten_id(f"{self._source}:{run.key}:{kind}"),
             )
 
     def _tell(self, run: AgentRun, kind: str, **fields: Any) -> None:
-        self._report(run, kind, event_id=fit(f"{self._source}:{run.key}:own:{kind}"), **fields)
+        self._report(
+            run, kind, event_id=shorten_id(f"{self._source}:{run.key}:own:{kind}"), **fields
+        )
 
     def _report(self, run: AgentRun, kind: str, **fields: Any) -> None:
         parent = None if run.parent is None else run.parent.agent_id

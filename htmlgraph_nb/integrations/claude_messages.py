@@ -17,7 +17,15 @@ from typing import Any
 
 from ..coding_agents.claude.hooks import agent_id_of
 from ..coding_agents.claude.lines import AGENT, tokens_of
-from ..coding_agents.fields import count, fit, identifier, keyword, mapping, named, text
+from ..coding_agents.fields import (
+    count,
+    identifier,
+    mapping,
+    safe_keyword,
+    shorten_id,
+    text,
+    without_none,
+)
 from .token_usage import Tokens
 
 SOURCE = "claude-agent-sdk"
@@ -81,7 +89,7 @@ class MessageReader:
         if self._session is None:
             return []
         # Each turn begins with such a message, the session only once.
-        key = fit(f"{self._session}:SessionStart")
+        key = shorten_id(f"{self._session}:SessionStart")
         model = text(facts.get("model"))
         return [self._event(self._session, "session_start", event_id=key, model=model)]
 
@@ -90,7 +98,7 @@ class MessageReader:
         found = identifier(message.message_id) or identifier(message.uuid)
         if not isinstance(usage, Mapping) or found is None or self._session is None:
             return []
-        key = fit(f"{AGENT}:{found}")
+        key = shorten_id(f"{AGENT}:{found}")
         tokens: Tokens = {name: value or None for name, value in tokens_of(usage).items()}
         known = self._last.get(parent)
         if known is not None and known.key == key:
@@ -107,7 +115,7 @@ class MessageReader:
         event, parent = mapping(message.event), message.parent_tool_use_id
         begun = identifier(mapping(event.get("message")).get("id"))
         if event.get("type") == "message_start" and begun is not None:
-            self._streamed[parent] = fit(f"{AGENT}:{begun}")
+            self._streamed[parent] = shorten_id(f"{AGENT}:{begun}")
         output = count(mapping(event.get("usage")).get("output_tokens"))
         known = self._last.get(parent)
         ended = event.get("type") == "message_delta" and output is not None
@@ -130,7 +138,7 @@ class MessageReader:
         if message.terminal_reason in _ABORTED:
             found.append(self._event(self._session, "interrupt"))
         elif message.is_error is True:
-            about = named(error=keyword(message.subtype))
+            about = without_none(error=safe_keyword(message.subtype))
             found.append(self._event(self._session, "error", extra=about))
         return found
 

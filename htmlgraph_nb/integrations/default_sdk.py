@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 
-from ..active_sdk import current
+from ..active_sdk import active_sdk
 from ..sdk import SDK
 
 # A generator that is thrown away can end in the middle of anything.
@@ -21,7 +21,7 @@ def handle(name: str | None = None) -> SDK:
     Args:
         name: agent id of the kept one; None: the name of the program.
     """
-    around = current()
+    around = active_sdk()
     if around is not None:
         return around
     name = name or _program()

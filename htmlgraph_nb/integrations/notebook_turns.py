@@ -6,8 +6,8 @@ import os
 import time
 from asyncio import CancelledError
 
-from ..active_sdk import enter, leave
-from ..coding_agents.fields import last_part
+from ..active_sdk import activate, deactivate
+from ..coding_agents.fields import base_name
 from ..sdk import SDK
 
 TOOL = "cell"
@@ -42,7 +42,7 @@ class CellTurn:
         self._sdk = agent.sdk
         self._sdk.feature_id = feature_id
         self._sdk.model = model or self._sdk.model
-        self._before = enter(self._sdk)
+        self._before = activate(self._sdk)
         self._call = {"tool_name": TOOL, "tool_use_id": os.urandom(16).hex()}
         self._sdk.report("prompt")
         self._sdk.report("tool_start", **self._call)
@@ -51,7 +51,7 @@ class CellTurn:
     def end(self, error: BaseException | None) -> None:
         """Take how the cell ended; None: well."""
         taken_ms = round((time.perf_counter() - self._began) * 1_000)
-        leave(self._sdk, self._before)
+        deactivate(self._sdk, self._before)
         interrupted = isinstance(error, KeyboardInterrupt | CancelledError)
         failed = None if error is None else {"error": type(error).__name__[:64]}
         self._sdk.report(
@@ -68,7 +68,7 @@ class CellTurn:
 def _folder() -> str | None:
     """Return the name of the folder in which the kernel runs."""
     try:
-        return last_part(os.getcwd())
+        return base_name(os.getcwd())
     except OSError:
         # It has been deleted.
         return None

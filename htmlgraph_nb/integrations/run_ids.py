@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..coding_agents.fields import fit, text
+from ..coding_agents.fields import shorten_id, text
 
 MAX_NAMES = 10_000
 _MAX_ALIKE = 1_000
@@ -34,7 +34,7 @@ class AgentNames:
 
         ``release`` gives the id back.
         """
-        base = fit(text(name, None) or "agent", 250)
+        base = shorten_id(text(name, None) or "agent", 250)
         free = None
         for number in range(1, _MAX_ALIKE + 1):
             agent_id = base if number == 1 else f"{base}-{number}"

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
-from ..coding_agents.fields import fit
+from ..coding_agents.fields import shorten_id
 from ..core.model import Event
 from ..core.roster import timer_event
 from ..core.timestamps import from_micros
-from ..ingest.backfill import ingest_past, stored_ids
-from ..ingest.session_origin import Told
+from ..ingest.backfill import ingest_backfill, stored_ids
+from ..ingest.session_origin import SessionOrigins
 from ..presence import PresenceManager
 from .resources import Resource
 from .tail import DatabaseTail, OnRows
@@ -50,7 +50,7 @@ class DatabaseImporter:
     def __init__(self, manager: PresenceManager, tail: DatabaseTail) -> None:
         self._manager = manager
         self._tail = tail
-        self._others = Told(manager.db_path, by_older=False)
+        self._others = SessionOrigins(manager.db_path, by_older=False)
         self.report = DatabaseReport()
 
     def take(self, now: datetime, on_rows: OnRows | None = None) -> int:
@@ -79,7 +79,7 @@ class DatabaseImporter:
         report.told += len(events) - len(untold)
         stored = stored_ids(self._manager.db_path, untold)
         fresh = [event for event in untold if event.event_id not in stored]
-        accepted, told = ingest_past(self._manager, fresh, now)
+        accepted, told = ingest_backfill(self._manager, fresh, now)
         report.accepted += accepted
         report.told += told
         report.known += len(untold) - len(fresh)
@@ -106,4 +106,4 @@ class DatabaseImporter:
         if presence is not None:
             return [replace(event, timestamp=min(at, presence.last_activity - _MICROSECOND))]
         forgotten = timer_event(event.agent_id, "forget", at, 0.0)
-        return [event, replace(forgotten, event_id=fit(f"{event.event_id}:forget"))]
+        return [event, replace(forgotten, event_id=shorten_id(f"{event.event_id}:forget"))]

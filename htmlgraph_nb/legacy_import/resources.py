@@ -9,7 +9,7 @@ import json
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from ..coding_agents.fields import count, fit, identifier, keyword, named, text
+from ..coding_agents.fields import count, identifier, safe_keyword, shorten_id, text, without_none
 from ..core.model import Event
 from ..core.timestamps import to_rfc3339
 from .rows import SOURCE, Row, moment_of, needed, time_of
@@ -51,11 +51,11 @@ def resources_from_row(
     if kind == "feature" and row.get("type") == "spike":
         kind = "spike"
     status = _STATUSES.get(str(row.get("status")))
-    payload = named(
+    payload = without_none(
         title=text(row.get("title"), 1_000),
-        type=keyword(row.get("type")),
-        priority=keyword(row.get("priority")),
-        status=status or keyword(row.get("status")),
+        type=safe_keyword(row.get("type")),
+        priority=safe_keyword(row.get("priority")),
+        status=status or safe_keyword(row.get("status")),
         steps_total=count(row.get("steps_total")),
         steps_completed=count(row.get("steps_completed")),
         track_id=identifier(row.get("track_id")),
@@ -67,7 +67,7 @@ def resources_from_row(
         agent_id=agent_id or text(row.get("assigned_to")) or text(row.get("assignee")) or SOURCE,
         event_type=f"{kind}_updated",
         timestamp=at,
-        event_id=fit(f"{kind}:{name}:{digest}"),
+        event_id=shorten_id(f"{kind}:{name}:{digest}"),
         feature_id=name if kind == "feature" else None,
         project=project,
         source=SOURCE,

@@ -27,10 +27,19 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from ..coding_agents.fields import amount, count, fit, identifier, keyword, moment, named, text
+from ..coding_agents.fields import (
+    amount,
+    count,
+    identifier,
+    moment,
+    safe_keyword,
+    shorten_id,
+    text,
+    without_none,
+)
 from ..coding_agents.hooks import agent_id_of, call_key
 from ..core.model import Event
-from ..core.validation import kind_of
+from ..core.validation import type_name
 from ..errors import InvalidEvent
 
 SOURCE = "htmlgraph"
@@ -128,7 +137,7 @@ def events_from_row(row: Row, *, project: str | None = None) -> list[Event]:
     }
     return [
         Event(**{**common, "event_type": kind, "timestamp": at, **fields})
-        for fields in _fields(row, kind, fit(f"{session}:{key}"))
+        for fields in _fields(row, kind, shorten_id(f"{session}:{key}"))
     ]
 
 
@@ -154,7 +163,7 @@ def _fields(row: Row, kind: str, key: str) -> list[dict[str, Any]]:
     if kind in ("tool_start", "tool_execute", "tool_error"):
         return [_tool(row, kind, key)]
     if kind == "subagent_start":
-        about = named(agent_type=text(row.get("subagent_type"), 128))
+        about = without_none(agent_type=text(row.get("subagent_type"), 128))
         begin = {"tool_use_id": key, "event_id": key, "extra": about}
         if is_open(row):
             return [begin]
@@ -162,13 +171,15 @@ def _fields(row: Row, kind: str, key: str) -> list[dict[str, Any]]:
         return [begin, {**begin, **over}]
     if kind == "subagent_stop":
         started = identifier(row.get("parent_event_id"))
-        call = fit(f"{row['session_id']}:{started}") if started else key
+        call = shorten_id(f"{row['session_id']}:{started}") if started else key
         return [{"tool_use_id": call, "event_id": f"{call}:stop"}]
     if kind == "permission_request":
         return [{"tool_name": text(_told(row).get("requested_tool")), "event_id": key}]
     if kind == "completion":
         return [{"cost_tokens": count(row.get("cost_tokens")) or None, "event_id": key}]
-    about = named(activity=keyword(row.get("tool_name"))) if kind == "activity" else None
+    about = (
+        without_none(activity=safe_keyword(row.get("tool_name"))) if kind == "activity" else None
+    )
     return [{"event_id": key, "extra": about}]
 
 
@@ -239,7 +250,7 @@ def events_from_session(row: Row, *, project: str | None = None) -> list[Event]:
         "source": SOURCE,
     }
     return [
-        Event(**common, event_type=kind, timestamp=at, event_id=fit(f"{session}:{kind}"))
+        Event(**common, event_type=kind, timestamp=at, event_id=shorten_id(f"{session}:{kind}"))
         for kind, at in (("session_start", begun), ("session_end", ended))
         if at is not None
     ]
@@ -263,7 +274,7 @@ def events_from_presence(row: Row, *, project: str | None = None) -> list[Event]
         "project": project,
         "source": SOURCE,
     }
-    key = fit(f"presence:{agent_id}", 200)
+    key = shorten_id(f"presence:{agent_id}", 200)
     found = [Event(**common, timestamp=at, event_id=f"{key}:{at.isoformat()}")]
     marked = moment_of(row.get("updated_at")) if row.get("status") == "offline" else None
     if marked is not None:
@@ -276,7 +287,7 @@ def needed(row: Row, name: str) -> str:
     """Return a column as an identifier; InvalidEvent where it is none."""
     found = identifier(row.get(name))
     if found is None:
-        raise InvalidEvent(f"{name} is {kind_of(row.get(name))}, expected text", name)
+        raise InvalidEvent(f"{name} is {type_name(row.get(name))}, expected text", name)
     return found
 
 
@@ -284,7 +295,7 @@ def time_of(row: Row, name: str) -> datetime:
     """Return a column as UTC time; InvalidEvent where it is none."""
     found = moment_of(row.get(name))
     if found is None:
-        raise InvalidEvent(f"{name} is {kind_of(row.get(name))}, expected a time", name)
+        raise InvalidEvent(f"{name} is {type_name(row.get(name))}, expected a time", name)
     return found
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
-from ..coding_agents.fields import last_part
+from ..coding_agents.fields import base_name
 from ..core.model import Event
 from ..errors import InvalidEvent
 from .readonly_db import Reading, Row, State, state_of
@@ -221,4 +221,4 @@ class DatabaseTail:
 def project_of(path: str) -> str | None:
     """Return the name of the project to which a database file belongs, by its folder."""
     folder = path.replace("\\", "/").rpartition("/")[0]
-    return last_part(folder.removesuffix(".htmlgraph")) if folder.endswith("/.htmlgraph") else None
+    return base_name(folder.removesuffix(".htmlgraph")) if folder.endswith("/.htmlgraph") else None

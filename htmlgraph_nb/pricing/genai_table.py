@@ -17,7 +17,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ..core.timestamps import EPOCH, from_micros, to_micros
-from .model_price import DAY, Clause, Tariff, references
+from .model_price import DAY, Clause, ModelPrice, references
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, Provider
@@ -26,7 +26,7 @@ _MARKS = {"equals": "=", "starts_with": "^", "ends_with": "$", "contains": "*", 
 
 
 @lru_cache(maxsize=1024)
-def tariff_of(model: str) -> Tariff | None:
+def tariff_of(model: str) -> ModelPrice | None:
     """Return the tariff that a model's name means; None where it is not in the table."""
     from genai_prices.data_snapshot import DataSnapshot, get_snapshot
 
@@ -60,7 +60,7 @@ def rows() -> Iterator[tuple[Any, ...]]:
     """
     from genai_prices.data_snapshot import get_snapshot
 
-    known: dict[str, Tariff] = {}
+    known: dict[str, ModelPrice] = {}
     for provider in get_snapshot().providers:
         models = []
         for model in provider.models:
@@ -93,7 +93,7 @@ def _limits(model: ModelInfo) -> list[Any]:
     return [change.constraint for change in _changes(model) if change.constraint is not None]
 
 
-def _tariff(provider: Provider, model: ModelInfo) -> Tariff:
+def _tariff(provider: Provider, model: ModelInfo) -> ModelPrice:
     limits = _limits(model)
     starts = [limit.start_date for limit in limits if hasattr(limit, "start_date")]
     days = _sorted(to_micros(datetime.combine(day, time(), UTC)) for day in starts)
@@ -114,7 +114,7 @@ def _tariff(provider: Provider, model: ModelInfo) -> Tariff:
         for hour in (0, *times)
         for size in (1, *(size + 1 for size in sizes))
     ]
-    return Tariff(days, times, sizes, tuple(cells))
+    return ModelPrice(days, times, sizes, tuple(cells))
 
 
 def _sorted(values: Iterable[int]) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ _COMPACT_DATE = re.compile(r"-(20\d\d)(\d\d)(\d\d)(?=-|:|$)")
 
 
 @dataclass(frozen=True, slots=True)
-class Tariff:
+class ModelPrice:
     """What answers of a model cost.
 
     Attributes:
@@ -90,9 +90,9 @@ class Provider:
     named: Clause | None
     models_named: Clause | None
     fallbacks: tuple[str, ...]
-    models: tuple[tuple[Clause, Tariff], ...]
+    models: tuple[tuple[Clause, ModelPrice], ...]
 
-    def find(self, model: str) -> Tariff | None:
+    def find(self, model: str) -> ModelPrice | None:
         """Return the tariff of a model of its own."""
         return next((tariff for clause, tariff in self.models if matches(clause, model)), None)
 
@@ -111,11 +111,11 @@ class PriceList:
     @classmethod
     def from_rows(cls, rows: Iterable[Sequence[Any]]) -> PriceList:
         """Return the list that the rows of ``price_table.rows`` describe, a provider each."""
-        known: dict[Tariff, Tariff] = {}
+        known: dict[ModelPrice, ModelPrice] = {}
         providers = []
         for name, named, models_named, fallbacks, models in rows:
             tariffs = [
-                Tariff(tuple(days), tuple(times), tuple(sizes), tuple(map(tuple, rates)))
+                ModelPrice(tuple(days), tuple(times), tuple(sizes), tuple(map(tuple, rates)))
                 for _, days, times, sizes, rates in models
             ]
             offered = [
@@ -125,14 +125,14 @@ class PriceList:
             providers.append(Provider(name, named, models_named, tuple(fallbacks), tuple(offered)))
         return cls(providers)
 
-    def find(self, model: str) -> Tariff | None:
+    def find(self, model: str) -> ModelPrice | None:
         """Return the tariff that a model's name means; None where it is in no list."""
         for name, provider in references(model):
             if (found := self._find(name.lower(), provider)) is not None:
                 return found
         return None
 
-    def _find(self, model: str, provider_id: str | None) -> Tariff | None:
+    def _find(self, model: str, provider_id: str | None) -> ModelPrice | None:
         by_litellm = provider_id is not None and provider_id.lower() == "litellm"
         first, slash, rest = model.partition("/")
         if by_litellm and slash and first and self._provider(first) is not None:
@@ -155,7 +155,7 @@ class PriceList:
         rules = ((one, one.models_named) for one in self._providers)
         return next((one for one, rule in rules if model and rule and matches(rule, model)), None)
 
-    def _offered(self, provider: Provider, model: str) -> Tariff | None:
+    def _offered(self, provider: Provider, model: str) -> ModelPrice | None:
         others = (self._by_id[name] for name in provider.fallbacks if name in self._by_id)
         found = (one.find(model) for one in (provider, *others))
         return next((tariff for tariff in found if tariff is not None), None)

@@ -18,7 +18,7 @@ from itertools import chain
 
 from ..core.model import Event, token_counts
 from ..core.timestamps import to_micros, utc_now
-from .model_price import PriceList, Tariff
+from .model_price import ModelPrice, PriceList
 
 logger = logging.getLogger("htmlgraph.prices")
 
@@ -51,13 +51,13 @@ def load() -> None:
 
 
 @lru_cache(maxsize=1024)
-def _tariff(model: str) -> Tariff | None:
+def _tariff(model: str) -> ModelPrice | None:
     load()
     return _finder()(model)
 
 
 @cache
-def _finder() -> Callable[[str], Tariff | None]:
+def _finder() -> Callable[[str], ModelPrice | None]:
     """Return what finds the tariff of a model: the list, else the package itself."""
     try:
         return read_list(COMMAND).find

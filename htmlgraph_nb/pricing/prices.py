@@ -17,10 +17,10 @@ import numpy.typing as npt
 
 from ..core.model import TOKEN_FIELDS
 from ..core.timestamps import utc_now
-from ..core.validation import clip
+from ..core.validation import shorten
 from ..errors import InvalidEvent
 from .genai_table import newest_change, tariff_of
-from .model_price import DAY, Tariff
+from .model_price import DAY, ModelPrice
 
 Prices = Mapping[str, Mapping[str, float]]
 """Own prices: model → kind of tokens → US dollars per million of them."""
@@ -32,7 +32,7 @@ _Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Priced:
+class PricedCompletions:
     """Dollars of answers, and what they rest on.
 
     Attributes:
@@ -46,14 +46,14 @@ class Priced:
     source: dict[str, str]
 
 
-def price_answers(
+def price_completions(
     models: Sequence[str],
     codes: npt.NDArray[np.integer[Any]],
     moments: _Ints,
     kinds: _Ints,
     reported: _Floats,
     prices: Prices | None = None,
-) -> Priced:
+) -> PricedCompletions:
     """Return what answers cost.
 
     Args:
@@ -97,21 +97,22 @@ def price_answers(
     usd = table[0, columns]
     for kind, rate in zip(kinds, table[1:], strict=True):
         usd += kind * rate[columns]
-    return Priced(np.where(asked, usd, reported), sorted(unknown), price_table())
+    return PricedCompletions(np.where(asked, usd, reported), sorted(unknown), price_table())
 
 
 def _own_rates(model: str, given: Mapping[str, float]) -> _Floats:
     example = '{"my-model": {"input": 3.0, "output": 15.0, "cache_read": 0.3}}'
     if not isinstance(given, Mapping) or not {"input", "output"} <= set(given) <= set(KINDS):
         raise InvalidEvent(
-            f"the prices of {clip(model)} are {clip(str(given))}, expected input and output, "
+            f"the prices of {shorten(model)} are {shorten(str(given))}, expected input and output, "
             f"and perhaps cache_read, cache_write_5m, cache_write_1h, as in {example}",
             "prices",
         )
     rates = np.array([given.get(kind, given["input"]) for kind in KINDS], object)
     if not all(type(rate) in (int, float) and 0 <= rate < np.inf for rate in rates):
         raise InvalidEvent(
-            f"the prices of {clip(model)} are {clip(str(given))}, expected US dollars per million "
+            f"the prices of {shorten(model)} are {shorten(str(given))}, "
+            "expected US dollars per million "
             f"tokens, as in {example}",
             "prices",
         )
@@ -128,7 +129,7 @@ def price_table() -> dict[str, str]:
     return {"source": "genai-prices", "version": version, "date": newest}
 
 
-def _cells(tariff: Tariff, moments: _Ints, inputs: _Ints) -> _Ints:
+def _cells(tariff: ModelPrice, moments: _Ints, inputs: _Ints) -> _Ints:
     """Return the row of the rates of each answer, by its day, time of day and size."""
     size = np.searchsorted(np.array(tariff.sizes, np.int64), inputs, side="left")
     day = np.searchsorted(np.array(tariff.days, np.int64), moments, side="right")

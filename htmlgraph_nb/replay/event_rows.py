@@ -23,11 +23,11 @@ from ..core.reducer import (
     SESSION_ENDS,
     TOOL_DONE,
     TURN_ENDS,
-    asked_for,
-    child_key,
-    signs_of,
+    requested_input,
+    signals_of,
+    task_key,
 )
-from ..core.validation import MAX_INTEGER, clip
+from ..core.validation import MAX_INTEGER, shorten
 from ..errors import InvalidEvent
 
 Ints = npt.NDArray[np.integer[Any]]
@@ -263,7 +263,7 @@ class Rows:
 
     def with_sign(self, sign: str) -> Ints:
         """Return the rows that are such a sign: LIFE, WORK, START, ANSWER, TOOL or HALT."""
-        kinds = [kind for kind in self.kinds.names if sign in signs_of(kind)]
+        kinds = [kind for kind in self.kinds.names if sign in signals_of(kind)]
         return marked(self.kinds.among(kinds) & self.counts)
 
     def of_kind(self, *kinds: str) -> Ints:
@@ -287,7 +287,7 @@ class Rows:
         for row in self.of_kind("permission_request", "notification").tolist():
             notice = self._notice(row)
             if self.kinds.at(row) == "permission_request" or notice == "permission_prompt":
-                kind = asked_for(self.about(row)) or "permission"
+                kind = requested_input(self.about(row)) or "permission"
                 found.append((row, kind, tools.at(row) or ""))
             elif notice in _ASKS:
                 found.append((row, "input", ""))
@@ -323,7 +323,7 @@ class Rows:
         """Return the rows that start a subagent or a task, and for each the one that ends it."""
         begun = self.of_kind("subagent_start", "task_start")
         done = self.of_kind("subagent_stop", "task_stop")
-        keys = [child_key(self.about(row)) for row in np.concatenate([begun, done]).tolist()]
+        keys = [task_key(self.about(row)) for row in np.concatenate([begun, done]).tolist()]
         codes = pd.factorize(np.array(keys, dtype=object))[0]
         return begun, self._paired(begun, codes[: len(begun)], done, codes[len(begun) :])
 
@@ -373,4 +373,4 @@ def _read_object(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        raise InvalidEvent(f"extra is {clip(text)}, expected JSON text", "extra") from None
+        raise InvalidEvent(f"extra is {shorten(text)}, expected JSON text", "extra") from None

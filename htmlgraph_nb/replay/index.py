@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.activity import MINUTES
-from ..core.agent_state import ANSWER, HALT, LIFE, START, TOOL, WORK, AgentState
+from ..core.agent_state import ANSWER, INTERRUPTED, SEEN, SESSION_STARTED, TOOL, WORKED, AgentState
 from ..core.model import AgentPresence, Event, PresenceStatus
 from ..core.roster import Limits, Roster
 from ..core.timestamps import from_micros, to_rfc3339
@@ -27,7 +27,7 @@ _MAX_KNOWN = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class RowStatus:
     """The verdict after one row, and what mere silence makes of it until the agent's next row.
 
     Attributes:
@@ -40,7 +40,7 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class ReplayState:
     """A time of the history; agents are counted as in ``HistoryIndex.agents``.
 
     Attributes:
@@ -53,7 +53,7 @@ class Moment:
     rows: Ints
     stages: Ints
 
-    def differs_from(self, other: Moment) -> Ints:
+    def differs_from(self, other: ReplayState) -> Ints:
         """Return the agents of which something else is known at the two times."""
         return np.flatnonzero((self.rows != other.rows) | (self.stages != other.stages))
 
@@ -91,13 +91,13 @@ class HistoryIndex:
         limit = self.limits
         seconds = {limit.idle_timeout_s, limit.offline_timeout_s, limit.forget_after_s}
         self._timeouts = sorted(one for one in seconds if one > 0)
-        self._known: dict[int, Judgement] = {}
+        self._known: dict[int, RowStatus] = {}
         self._statuses: dict[int, PresenceStatus] = {}
         self._index_rows()
 
     def _index_rows(self) -> None:
         rows = self.rows
-        signs = (LIFE, WORK, START, ANSWER, TOOL, HALT)
+        signs = (SEEN, WORKED, SESSION_STARTED, ANSWER, TOOL, INTERRUPTED)
         self._signs = {sign: rows.with_sign(sign) for sign in signs}
         self._turn_ends, self._session_ends = rows.turn_ends(), rows.session_ends()
         self._told = marked(rows.told)
@@ -122,7 +122,7 @@ class HistoryIndex:
         latest: dict[tuple[int, str], int] = {}
         answered = []
         for row, kind, tool in reversed(found):
-            work = by_tool[tool] if tool else self._signs[WORK if kind == "input" else TOOL]
+            work = by_tool[tool] if tool else self._signs[WORKED if kind == "input" else TOOL]
             others = (self._turn_ends, self._session_ends, self._signs[ANSWER], work)
             ends = [next_of(one, row, len(self.rows)) for one in others]
             agent = int(np.searchsorted(self.rows.starts, row, "right"))
@@ -144,10 +144,10 @@ class HistoryIndex:
         """Find the rows after which an agent is active for certain: it worked since any end."""
         rows, n = self.rows, len(self.rows)
         flags = np.zeros(n, dtype=bool)
-        flags[self._signs[WORK]] = True
+        flags[self._signs[WORKED]] = True
         worked = last_marked(flags & rows.told)
         flags[:] = False
-        for some in (self._turn_ends, self._session_ends, self._signs[START]):
+        for some in (self._turn_ends, self._session_ends, self._signs[SESSION_STARTED]):
             flags[some] = True
         ended = last_marked(flags)
         self._working = (worked >= rows.part) & (worked > ended)
@@ -160,7 +160,7 @@ class HistoryIndex:
 
     # Times
 
-    def at(self, micros: int) -> Moment:
+    def at(self, micros: int) -> ReplayState:
         """Return what holds at this time, events of that very microsecond included."""
         rows = self._rows_at(micros)
         stages = np.zeros(len(rows), dtype=np.int8)
@@ -170,7 +170,7 @@ class HistoryIndex:
             for agent in np.flatnonzero(silent & known).tolist():
                 passed = self._judgement(int(rows[agent])).silences
                 stages[agent] = sum(moment <= micros for moment, _ in passed)
-        return Moment(micros, rows, stages)
+        return ReplayState(micros, rows, stages)
 
     def _rows_at(self, micros: int) -> Ints:
         """Return each agent's last row up to a time, by bisection of all agents at once."""
@@ -192,13 +192,13 @@ class HistoryIndex:
         found: Ints = self.rows.times[np.where(last >= first, last, first)]
         return found
 
-    def presences(self, moment: Moment) -> dict[str, AgentPresence]:
+    def presences(self, moment: ReplayState) -> dict[str, AgentPresence]:
         """Return the presence of each agent that is known at this moment, by agent_id."""
         known = np.flatnonzero(moment.rows >= 0).tolist()
         found = ((self.agents[agent], self.presence(moment, agent)) for agent in known)
         return {name: one for name, one in found if one is not None}
 
-    def presence(self, moment: Moment, agent: int) -> AgentPresence | None:
+    def presence(self, moment: ReplayState, agent: int) -> AgentPresence | None:
         """Return the presence of one agent (its place in ``agents``); None: not known then."""
         row = int(moment.rows[agent])
         if row < 0 or self.rows.forgotten[row]:
@@ -242,7 +242,7 @@ class HistoryIndex:
 
     # What happened before
 
-    def activity(self, moment: Moment) -> dict[str, Any]:
+    def activity(self, moment: ReplayState) -> dict[str, Any]:
         """Return the counts of the 15 minutes up to a moment, as ``Activity.to_dict``."""
         minute = moment.micros // 60_000_000
         before = self._rows_at((minute - MINUTES + 1) * 60_000_000 - 1)
@@ -269,7 +269,7 @@ class HistoryIndex:
             },
         }
 
-    def recent(self, moment: Moment, agent_id: str, limit: int) -> pd.DataFrame:
+    def recent(self, moment: ReplayState, agent_id: str, limit: int) -> pd.DataFrame:
         """Return an agent's last events up to a moment, the newest first."""
         agent = bisect_left(self.agents, agent_id)
         if agent == len(self.agents) or self.agents[agent] != agent_id:
@@ -280,7 +280,7 @@ class HistoryIndex:
 
     # Verdicts
 
-    def _judgement(self, row: int) -> Judgement:
+    def _judgement(self, row: int) -> RowStatus:
         found = self._known.get(row)
         if found is None:
             if len(self._known) >= _MAX_KNOWN:
@@ -288,14 +288,14 @@ class HistoryIndex:
             found = self._known[row] = self._judge(row)
         return found
 
-    def _judge(self, row: int) -> Judgement:
+    def _judge(self, row: int) -> RowStatus:
         roster, agent_id = self._folded(row)
         state = roster.get(agent_id)
         if state is None:
-            return Judgement(AgentPresence(agent_id), ())
+            return RowStatus(AgentPresence(agent_id), ())
         verdict = state.presence
         since = from_micros(int(self.rows.times[self._run_start(row, verdict.status)]))
-        return Judgement(replace(verdict, since=since), self._silences(roster, agent_id, row))
+        return RowStatus(replace(verdict, since=since), self._silences(roster, agent_id, row))
 
     def _run_start(self, row: int, status: PresenceStatus) -> int:
         """Return the row since which the agent has had this status."""
@@ -357,7 +357,7 @@ class HistoryIndex:
         ended, turn_end = last_of(self._session_ends, row), last_of(self._turn_ends, row)
         picks = self._last_signs(row, part, ended, turn_end)
         turn = max(turn_end, ended, part - 1)
-        halt = max(last_of(self._signs[HALT], row), ended, part - 1)
+        halt = max(last_of(self._signs[INTERRUPTED], row), ended, part - 1)
         windows = ((self._calls, turn), (self._children, halt), (self._questions, turn))
         for pairs, low in windows:
             picks.update(_open(pairs, low, row))
@@ -379,7 +379,7 @@ class HistoryIndex:
         told = last_of(self._told, row)
         if ended < part and self._working[row] and not self._lingers(turn_end, part, row):
             # It works: only what is open, and else its very last sign of work, has a say.
-            return {told, last_of(self._signs[WORK], row)}
+            return {told, last_of(self._signs[WORKED], row)}
         if ended < part and turn_end == told == row:
             # A turn just ended: nothing before it has a say but the subagents.
             return {row}

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..core.timestamps import to_rfc3339, utc
-from ..core.validation import clip, kind_of, unknown_field
+from ..core.timestamps import to_rfc3339, to_utc
+from ..core.validation import shorten, type_name, unknown_field
 from ..errors import InvalidEvent
 
 When = str | datetime | pd.Timestamp | np.datetime64
@@ -22,10 +22,10 @@ def moment_of(when: When, name: str = "when") -> datetime:
         if isinstance(when, np.datetime64):
             when = pd.Timestamp(when, tz="UTC")
         if isinstance(when, pd.Timestamp):
-            return utc(when.to_pydatetime(warn=False))
-        return utc(datetime.fromisoformat(when) if isinstance(when, str) else when)
+            return to_utc(when.to_pydatetime(warn=False))
+        return to_utc(datetime.fromisoformat(when) if isinstance(when, str) else when)
     except (ValueError, TypeError, AttributeError, OverflowError):
-        seen = clip(when) if isinstance(when, str) else kind_of(when)
+        seen = shorten(when) if isinstance(when, str) else type_name(when)
         raise InvalidEvent(
             f"{name} is {seen}, expected ISO text as 2025-01-14 14:50, a datetime or a Timestamp",
             name,

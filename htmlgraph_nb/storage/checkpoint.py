@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from ..errors import StoreUnavailable
-from .database import translated
+from .database import sqlite_errors
 
 BEGUN_EVENTS = 500
 """New events from which on a checkpoint is worth its two waits for the disk."""
@@ -47,7 +47,7 @@ class Checkpointer:
             # To open it would make an empty one in its place.
             raise StoreUnavailable(f"{self._path} is gone; what is written now is lost with it")
         with (
-            translated(self._path),
+            sqlite_errors(self._path),
             closing(sqlite3.connect(self._path, isolation_level=None)) as db,
         ):
             db.execute(f"PRAGMA synchronous = {self._synchronous.upper()}")

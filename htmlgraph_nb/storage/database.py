@@ -35,7 +35,7 @@ def open_writer(path: str, synchronous: str, busy_timeout_s: float) -> sqlite3.C
         os.makedirs(os.path.dirname(path), exist_ok=True)
     except OSError as error:
         raise StoreUnavailable(f"cannot make the folder of {path}: {error.strerror}") from error
-    with translated(path):
+    with sqlite_errors(path):
         _refuse_unknown(path)
         db = sqlite3.connect(
             path,
@@ -117,7 +117,7 @@ def open_reader(path: str) -> sqlite3.Connection:
         raise StoreUnavailable(
             f"there is no database at {path}; start one with: htmlgraph-nb serve"
         )
-    with translated(path):
+    with sqlite_errors(path):
         db = sqlite3.connect(
             path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
@@ -134,7 +134,7 @@ def open_reader(path: str) -> sqlite3.Connection:
     return db
 
 
-class translated:  # noqa: N801  (used as a statement: ``with translated(path):``)
+class sqlite_errors:  # noqa: N801  (used as a statement: ``with translated(path):``)
     """Turns SQLite's errors inside a ``with`` block into this project's, with the file's name.
 
     A class, because each transaction passes here and a generator takes three times as long.

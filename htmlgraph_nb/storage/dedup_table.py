@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-from ..core.dedup import Claim, Fact, claim_of, fact_of
+from ..core.dedup import DedupKey, TokenSource, dedup_key, token_source_of
 from ..core.model import Event
 from ..core.timestamps import to_micros
 
@@ -27,7 +27,7 @@ _MAX_CLAIMS = 10_000
 _ALWAYS = (-(2**63), 2**63 - 1)
 
 
-class Claims:
+class TokenSourceCache:
     """By which means each session's tokens are told since when, remembered across transactions.
 
     It is cleared when one fails, and when another process has written.
@@ -41,7 +41,7 @@ class Claims:
         self.since.clear()
 
 
-class Tellings:
+class Deduplicator:
     """The table ``tellings``, inside a transaction.
 
     Args:
@@ -49,7 +49,7 @@ class Tellings:
         claims: what is remembered of it.
     """
 
-    def __init__(self, db: sqlite3.Connection, claims: Claims) -> None:
+    def __init__(self, db: sqlite3.Connection, claims: TokenSourceCache) -> None:
         self._db = db
         self._claims = claims
         self._added: list[tuple[int, str, str, str | None]] = []
@@ -63,7 +63,7 @@ class Tellings:
         if len(events) == 1 and events[0].source is None:
             # An agent's own report: nobody else tells the same.
             return [*events]
-        facts = [fact_of(event) for event in events]
+        facts = [dedup_key(event) for event in events]
         untold = self._untold([fact.name for fact in facts if fact is not None])
         found = [
             event
@@ -84,8 +84,10 @@ class Tellings:
             untold.difference_update(row[0] for row in self._db.execute(query, part).fetchall())
         return untold
 
-    def _is_first(self, event: Event, fact: Fact | None, untold: set[str], at: datetime) -> bool:
-        claim = claim_of(event)
+    def _is_first(
+        self, event: Event, fact: DedupKey | None, untold: set[str], at: datetime
+    ) -> bool:
+        claim = token_source_of(event)
         if claim is None and fact is None:
             return True
         ts = to_micros(event.timestamp or at)
@@ -99,7 +101,7 @@ class Tellings:
             return True
         return self._adds_to(fact, event.event_id, ts)
 
-    def _adds_to(self, fact: Fact, event_id: str | None, ts: int) -> bool:
+    def _adds_to(self, fact: DedupKey, event_id: str | None, ts: int) -> bool:
         """Whether a telling of a fact that may be known counts, by what others told of it."""
         begin, end = _ALWAYS
         if fact.near is not None:
@@ -119,7 +121,7 @@ class Tellings:
         self._added.append((ts, fact.name, fact.source, event_id))
         return own >= most or fact.says_more or (fact.by_latest and ts > latest)
 
-    def _allowed(self, claim: Claim, ts: int) -> bool:
+    def _allowed(self, claim: TokenSource, ts: int) -> bool:
         """Whether the tokens of this moment are not told by the other means already."""
         since = self._since(claim.name)
         if any(ts >= begun for means, begun in since.items() if means != claim.means):

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from ..core.timestamps import to_micros
-from ..core.validation import clip
+from ..core.validation import shorten
 from ..errors import InvalidEvent
 from .schema import HISTORY_COLUMNS, named_in, select_history
 
@@ -53,10 +53,11 @@ class HistoryQuery:
         for name in self.columns:
             if name not in HISTORY_COLUMNS:
                 raise InvalidEvent(
-                    f"unknown column {clip(name)}, expected some of {', '.join(HISTORY_COLUMNS)}",
+                    f"unknown column {shorten(name)}, "
+                    f"expected some of {', '.join(HISTORY_COLUMNS)}",
                     "columns",
                 )
-        n_values = sum(map(len, self.wishes.values()))
+        n_values = sum(map(len, self.value_filters.values()))
         if n_values > MAX_VALUES:
             raise InvalidEvent(f"{n_values} names are wanted, expected at most {MAX_VALUES} in all")
 
@@ -66,7 +67,7 @@ class HistoryQuery:
         return ("seq", *(name for name in self.columns if name != "seq"))
 
     @property
-    def wishes(self) -> dict[str, Sequence[str]]:
+    def value_filters(self) -> dict[str, Sequence[str]]:
         """The texts that are wanted, by column; without the columns of which all are."""
         wishes = {
             "agent_id": self.agents,
@@ -96,7 +97,7 @@ class HistoryQuery:
         if self.until is not None:
             where.append("e.ts < ?")
             params.append(to_micros(self.until))
-        for field, values in self.wishes.items():
+        for field, values in self.value_filters.items():
             where.append(named_in(field, len(values)))
             params.extend(values)
         return f"WHERE {' AND '.join(where)}" if where else "", params

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-Shape = tuple[bool, ...]
+NullPattern = tuple[bool, ...]
 """Which columns of a row are NULL."""
 
 MAX_SHAPES = 256
@@ -29,7 +29,7 @@ class RowWriter:
 
     def __init__(self, verb: str, table: str, columns: Sequence[str]) -> None:
         self._head = f"{verb} INTO {table} ({', '.join(columns)}) VALUES "
-        self._statements: dict[Shape, str] = {}
+        self._statements: dict[NullPattern, str] = {}
 
     def write(self, db: sqlite3.Connection, rows: Iterable[Sequence[Any]]) -> None:
         """Write the rows in their order."""
@@ -37,7 +37,7 @@ class RowWriter:
             statement = self._statements.get(shape) or self._statement(shape)
             db.executemany(statement, [[v for v in row if v is not None] for row in alike])
 
-    def _statement(self, shape: Shape) -> str:
+    def _statement(self, shape: NullPattern) -> str:
         if len(self._statements) >= MAX_SHAPES:
             self._statements.clear()
         marks = ", ".join("NULL" if empty else "?" for empty in shape)
@@ -45,5 +45,5 @@ class RowWriter:
         return text
 
 
-def _shape(row: Sequence[Any]) -> Shape:
+def _shape(row: Sequence[Any]) -> NullPattern:
     return tuple([value is None for value in row])

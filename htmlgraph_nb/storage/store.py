@@ -24,18 +24,9 @@ from ..errors import (
     StoreError,
     StoreUnavailable,
 )
-from .database import BUSY_TIMEOUT_S, SYNCHRONOUS, open_reader, open_writer, translated
-from .dedup_table import Claims
-from .transaction import Names, Transaction
-
-__all__ = [
-    "SYNCHRONOUS",
-    "Job",
-    "Participant",
-    "Store",
-    "open_reader",
-    "translated",
-]
+from .database import BUSY_TIMEOUT_S, open_writer, sqlite_errors
+from .dedup_table import TokenSourceCache
+from .transaction import StringIds, Transaction
 
 T = TypeVar("T")
 Job = Callable[[Transaction], T]
@@ -46,7 +37,7 @@ MAX_QUEUED = 100_000
 """Most rows that wait for their commit; more are refused."""
 
 
-class Participant(Protocol):
+class TransactionListener(Protocol):
     """Who takes part in every transaction: the keeper of the state that the file mirrors."""
 
     def begin(self, tx: Transaction, foreign: bool) -> None:
@@ -62,7 +53,7 @@ class Participant(Protocol):
         """Nothing of the transaction happened."""
 
 
-class _Ticket(Generic[T]):
+class _WriteRequest(Generic[T]):
     """One queued job and its outcome."""
 
     __slots__ = ("done", "error", "future", "job", "result", "rows")
@@ -110,7 +101,7 @@ class Store:
     def __init__(
         self,
         path: str,
-        participant: Participant,
+        participant: TransactionListener,
         *,
         synchronous: str = "NORMAL",
         busy_timeout_s: float = BUSY_TIMEOUT_S,
@@ -123,7 +114,7 @@ class Store:
         # Held by whoever commits; ``_gate`` only while the queue is changed.
         self._lock = threading.Lock()
         self._gate = threading.Lock()
-        self._queue: deque[_Ticket[Any]] = deque()
+        self._queue: deque[_WriteRequest[Any]] = deque()
         self._rows_queued = 0
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
@@ -132,7 +123,7 @@ class Store:
         # One cursor for all that frames a transaction: making one takes longer than the statement.
         self._cursor = self._db.cursor()
         try:
-            with translated(self.path):
+            with sqlite_errors(self.path):
                 self.epoch = str(self._meta("epoch"))
                 self.seq = _last_seq(self._db)
         except BaseException:
@@ -140,8 +131,8 @@ class Store:
             raise
         # Not known: the first transaction looks at the file for what others wrote meanwhile.
         self._version: int | None = None
-        self.names = Names()
-        self.claims = Claims()
+        self.names = StringIds()
+        self.claims = TokenSourceCache()
 
     def _meta(self, key: str) -> Any:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
@@ -161,7 +152,7 @@ class Store:
             StoreUnavailable, StoreDamaged: the transaction failed; nothing of it happened.
             HtmlgraphError: what the job itself raised.
         """
-        ticket = self._enqueue(_Ticket(job))
+        ticket = self._enqueue(_WriteRequest(job))
         with self._lock:
             while not ticket.done:
                 self._commit_group()
@@ -180,11 +171,11 @@ class Store:
             StoreClosed: as ``write``.
         """
         future: Future[T] = Future()
-        self._enqueue(_Ticket(job, rows, future))
+        self._enqueue(_WriteRequest(job, rows, future))
         self._wake.set()
         return future
 
-    def _enqueue(self, ticket: _Ticket[T]) -> _Ticket[T]:
+    def _enqueue(self, ticket: _WriteRequest[T]) -> _WriteRequest[T]:
         self._check_open()
         with self._gate:
             # Asked again: what is queued before ``close`` is committed, nothing comes after it.
@@ -206,10 +197,10 @@ class Store:
         """Jobs that wait for their commit."""
         return len(self._queue)
 
-    def absorb(self) -> bool:
+    def sync_external(self) -> bool:
         """Take in what other processes committed, if they did, and return whether they did."""
         self._check_open()
-        with self._lock, translated(self.path):
+        with self._lock, sqlite_errors(self.path):
             if self._closed or self._data_version() == self._version:
                 return False
             self._transact([], read_only=True)
@@ -239,8 +230,8 @@ class Store:
                 f"{self.path} was opened before this process was forked; open it again in here"
             )
 
-    def _next_group(self) -> list[_Ticket[Any]]:
-        group: list[_Ticket[Any]] = []
+    def _next_group(self) -> list[_WriteRequest[Any]]:
+        group: list[_WriteRequest[Any]] = []
         rows = 0
         with self._gate:
             while self._queue and rows < MAX_GROUP:
@@ -262,9 +253,9 @@ class Store:
                     )
                     ticket.settle()
 
-    def _commit(self, group: list[_Ticket[Any]]) -> None:
+    def _commit(self, group: list[_WriteRequest[Any]]) -> None:
         try:
-            with translated(self.path):
+            with sqlite_errors(self.path):
                 self._transact(group)
         except Exception as error:  # noqa: BLE001 - it is raised to whom it concerns
             if len(group) > 1 and not isinstance(error, StoreError):
@@ -277,7 +268,7 @@ class Store:
         for ticket in group:
             ticket.settle()
 
-    def _transact(self, group: list[_Ticket[Any]], read_only: bool = False) -> None:
+    def _transact(self, group: list[_WriteRequest[Any]], read_only: bool = False) -> None:
         db, participant, before = self._db, self._participant, self.seq
         self._cursor.execute("BEGIN" if read_only else "BEGIN IMMEDIATE")
         try:

@@ -20,9 +20,9 @@ from ..core.model import (
     PresenceStatus,
     token_counts,
 )
-from ..core.protocol import dumps
+from ..core.protocol import encode_json
 from ..core.timestamps import from_micros, to_micros
-from .dedup_table import Claims, Tellings
+from .dedup_table import Deduplicator, TokenSourceCache
 from .row_writer import RowWriter
 from .schema import EVENT_COLUMNS, NAMED, PLAIN
 
@@ -36,7 +36,7 @@ _presences = RowWriter("INSERT OR REPLACE", "agent_presence", _PRESENCE_ROW)
 _IN_STEP = 500
 
 
-class Names:
+class StringIds:
     """Numbers of names, remembered across transactions; cleared when one fails."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Names:
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignEvent:
+class ExternalEvent:
     """A row that another process added."""
 
     seq: int
@@ -69,14 +69,19 @@ class Transaction:
     """
 
     def __init__(
-        self, db: sqlite3.Connection, names: Names, claims: Claims, seq: int, seen_seq: int
+        self,
+        db: sqlite3.Connection,
+        names: StringIds,
+        claims: TokenSourceCache,
+        seq: int,
+        seen_seq: int,
     ) -> None:
         self._db = db
         self._names = names
         self.seq = seq
         self.seen_seq = seen_seq
         self._rows: list[tuple[Any, ...]] = []
-        self._tellings = Tellings(db, claims)
+        self._tellings = Deduplicator(db, claims)
         # Ids of the events of this transaction, whose rows are not inserted yet.
         self._fresh_ids: set[str] = set()
 
@@ -115,7 +120,7 @@ class Transaction:
         plain = [*_plain_fields(event)]
         plain[_COST_TOKENS] = tokens
         status = None if event.status is None else int(event.status == "error")
-        extra = None if event.extra is None else dumps(event.extra)
+        extra = None if event.extra is None else encode_json(event.extra)
         ts = to_micros(event.timestamp or at)
         self._rows.append((self.seq, ts, *named, *plain, status, extra))
         return self.seq
@@ -145,7 +150,7 @@ class Transaction:
         )
         self._db.execute("UPDATE meta SET value = ? WHERE key = 'forgotten_seq'", (self.seq,))
 
-    def first_told(self, events: Sequence[Event], at: datetime) -> list[Event]:
+    def drop_duplicates(self, events: Sequence[Event], at: datetime) -> list[Event]:
         """Take in tellings of facts and return those of which nothing that is stored tells already.
 
         Args:
@@ -171,7 +176,7 @@ class Transaction:
             found.update((row[0], _state_of(row)) for row in rows)
         return found
 
-    def foreign_events(self) -> list[ForeignEvent]:
+    def external_events(self) -> list[ExternalEvent]:
         """Return what other processes appended since this one last looked, in order."""
         rows = self._fetch(
             "SELECT e.id, a.name, t.name, CASE WHEN e.extra LIKE '%\"resource_id\"%' "
@@ -180,7 +185,7 @@ class Transaction:
             (self.seen_seq,),
         )
         return [
-            ForeignEvent(seq, agent, kind, None if extra is None else _extra_of(extra, seq))
+            ExternalEvent(seq, agent, kind, None if extra is None else _extra_of(extra, seq))
             for seq, agent, kind, extra in rows
         ]
 

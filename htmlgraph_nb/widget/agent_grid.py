@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
-from ..client.connection_state import Connection
+from ..client.connection_state import ConnectionState
 from ..core.model import AgentPresence
 from ..errors import ConfigError
 from . import snapshot
 from .alerts import Alert, Do, When
 from .bundle import agent_grid_module
-from .cell_tracker import cell_runs, cell_watch, parent_message
-from .data_source import Source
+from .cell_tracker import cell_tracker, cell_watch, parent_message
+from .data_source import DataSource
 from .requests import answer_history
-from .server_source import LiveSource
+from .server_source import ServerSource
 from .settings import (
     check_columns,
     check_filter,
@@ -35,7 +35,7 @@ from .settings import (
     check_sort,
     check_view,
 )
-from .sync import Feed, Feeder, Outlet, View
+from .sync import SyncThread, UpdateScheduler, View, WidgetSink
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -153,8 +153,8 @@ class AgentGrid(anywidget.AnyWidget):
             "view": view,
         }
 
-        def live() -> Source:
-            source = LiveSource(url, token)
+        def live() -> DataSource:
+            source = ServerSource(url, token)
             self._client = source.client
             return source
 
@@ -184,7 +184,7 @@ class AgentGrid(anywidget.AnyWidget):
 
     def _open(
         self,
-        make_source: Callable[[], Source],
+        make_source: Callable[[], DataSource],
         settings: Mapping[str, Any],
         max_rate: float,
         height: str | int | None,
@@ -212,7 +212,7 @@ class AgentGrid(anywidget.AnyWidget):
         self._show_connection(source.connection)
         self._start(source)
 
-    def _start(self, source: Source) -> None:
+    def _start(self, source: DataSource) -> None:
         self._outlet = _outlet_of(weakref.ref(self), self.max_rate)
         # Neither the source's callbacks nor the finalizer may hold the widget itself.
         self._ends = _follow(source, self._outlet)
@@ -220,7 +220,7 @@ class AgentGrid(anywidget.AnyWidget):
         self.on_msg(_on_message)
         cell_watch()
         _feeder.add(self._outlet)
-        cell_runs.note(self, parent_message())
+        cell_tracker.note(self, parent_message())
 
     def __enter__(self) -> AgentGrid:
         return self
@@ -323,7 +323,7 @@ class AgentGrid(anywidget.AnyWidget):
         if self._stop is not None:
             stop, self._stop = self._stop, None
             view = self._view()
-            closed = Connection("closed", view.at, "closed by its user", view.connection.url)
+            closed = ConnectionState("closed", view.at, "closed by its user", view.connection.url)
             self._last = replace(view, connection=closed, activity=None)
             stop()
             self.set_trait("status", "closed")
@@ -401,16 +401,16 @@ class AgentGrid(anywidget.AnyWidget):
             self._trouble = f"the page cannot be reached: {type(error).__name__}: {error}"
             self.set_trait("status", "error")
 
-    def _show_connection(self, connection: Connection) -> None:
+    def _show_connection(self, connection: ConnectionState) -> None:
         self.set_trait("url", connection.url)
         self.set_trait("status", connection.state)
 
 
-def _outlet_of(grid_of: Callable[[], AgentGrid | None], max_rate: float) -> Outlet:
+def _outlet_of(grid_of: Callable[[], AgentGrid | None], max_rate: float) -> WidgetSink:
     def view() -> View:
         grid = grid_of()
         if grid is None:
-            return View({}, None, Connection("closed"), datetime.now(UTC))
+            return View({}, None, ConnectionState("closed"), datetime.now(UTC))
         return grid._view()
 
     def deliver(message: dict[str, Any]) -> None:
@@ -423,18 +423,18 @@ def _outlet_of(grid_of: Callable[[], AgentGrid | None], max_rate: float) -> Outl
         if grid is not None:
             grid._failed(error)
 
-    return Outlet(Feed(max_rate, time.monotonic()), view, deliver, failed)
+    return WidgetSink(UpdateScheduler(max_rate, time.monotonic()), view, deliver, failed)
 
 
-def _follow(source: Source, outlet: Outlet) -> list[Callable[[], None]]:
-    source.on_whole(lambda: _feeder.tell(outlet, Feed.note_whole))
+def _follow(source: DataSource, outlet: WidgetSink) -> list[Callable[[], None]]:
+    source.on_whole(lambda: _feeder.tell(outlet, UpdateScheduler.request_snapshot))
     return [
         source.on_change(lambda changed, _: _feeder.tell(outlet, lambda feed: feed.note(changed))),
-        source.on_connection(lambda _: _feeder.tell(outlet, Feed.note_connection)),
+        source.on_connection(lambda _: _feeder.tell(outlet, UpdateScheduler.note_connection)),
     ]
 
 
-def _stop_feeding(outlet: Outlet, ends: list[Callable[[], None]], source: Source) -> None:
+def _stop_feeding(outlet: WidgetSink, ends: list[Callable[[], None]], source: DataSource) -> None:
     for end in ends:
         end()
     _feeder.remove(outlet)
@@ -460,4 +460,4 @@ def _css_length(height: str | int | None) -> str | None:
     return f"{height}px"
 
 
-_feeder = Feeder(lambda: cell_watch().busy)
+_feeder = SyncThread(lambda: cell_watch().busy)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..core.model import AgentPresence, PresenceStatus
-from ..core.validation import clip, kind_of
+from ..core.validation import shorten, type_name
 from ..errors import ConfigError
 
 log = logging.getLogger("htmlgraph.alerts")
@@ -49,9 +49,9 @@ def condition(when: When) -> Predicate:
             return lambda one: one.attention
         if when in tuple(PresenceStatus):
             return lambda one: one.status == when
-        raise ConfigError(f"when is {clip(when)}, {_expected()}")
+        raise ConfigError(f"when is {shorten(when)}, {_expected()}")
     if not isinstance(when, Mapping) or not when:
-        raise ConfigError(f"when is {kind_of(when)}, {_expected()}")
+        raise ConfigError(f"when is {type_name(when)}, {_expected()}")
     bounds = [(_field(name), _bound(name, value)) for name, value in when.items()]
     return lambda one: all((getattr(one, field) or 0) > bound for field, bound in bounds)
 
@@ -87,7 +87,7 @@ class Alert:
 
     def __init__(self, when: When, do: Do, agents: Iterable[str] | None = None) -> None:
         if not callable(do):
-            raise ConfigError(f"do is {kind_of(do)}, expected a function of an AgentPresence")
+            raise ConfigError(f"do is {type_name(do)}, expected a function of an AgentPresence")
         self._counts_errors = isinstance(when, str) and when == "error"
         self._holds = condition("attention" if self._counts_errors else when)
         self._do = do

@@ -44,7 +44,7 @@ def cell_watch() -> CellWatch:
     return CellWatch(None if shell is None else shell.events)
 
 
-class CellRuns:
+class CellTracker:
     """Knows which objects each cell made in its last run, and ends those of the run before."""
 
     def __init__(self) -> None:
@@ -83,4 +83,4 @@ def parent_message() -> Any:
     return None if get_parent is None else get_parent()
 
 
-cell_runs = CellRuns()
+cell_tracker = CellTracker()

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..client.connection_state import Connection
+from ..client.connection_state import ConnectionState
 from .sync import View
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-class Source(Protocol):
+class DataSource(Protocol):
     """A server or a stored history, until ``close``."""
 
     @property
-    def connection(self) -> Connection:
+    def connection(self) -> ConnectionState:
         """How it stands with the server; "connected" for a history."""
 
     def settle(self) -> None:
@@ -28,7 +28,7 @@ class Source(Protocol):
     def on_change(self, callback: Callable[[set[str], Any], object]) -> Callable[[], None]:
         """Call ``callback(changed_ids, agents)`` after each change; return what ends that."""
 
-    def on_connection(self, callback: Callable[[Connection], object]) -> Callable[[], None]:
+    def on_connection(self, callback: Callable[[ConnectionState], object]) -> Callable[[], None]:
         """Call back after each change of the connection; return what ends that."""
 
     def on_whole(self, callback: Callable[[], None]) -> None:

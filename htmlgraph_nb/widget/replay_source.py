@@ -11,14 +11,14 @@ from typing import Any
 
 import pandas as pd
 
-from ..client.connection_state import Connection
+from ..client.connection_state import ConnectionState
 from ..core.model import AgentPresence
 from ..core.protocol import Cursor
 from ..core.roster import Limits
 from ..core.timestamps import from_micros, to_micros, to_rfc3339
 from ..errors import ConfigError
 from ..history.load import presence_frame
-from ..replay.index import HistoryIndex, Moment
+from ..replay.index import HistoryIndex, ReplayState
 from ..replay.narrow import When, event_object, moment_of, narrowed
 from .sync import View
 
@@ -103,7 +103,7 @@ class Playback:
 class _Shown:
     """What a replay shows, all of one moment."""
 
-    moment: Moment
+    moment: ReplayState
     agents: dict[str, AgentPresence]
     cursor: Cursor
 
@@ -137,12 +137,14 @@ class ReplaySource:
         self._on_whole: list[Callable[[], None]] = []
         self._on_playback: list[Callable[[], None]] = []
         noun = "event" if len(index.rows) == 1 else "events"
-        self.connection = Connection("connected", None, f"replay of {len(index.rows):,} {noun}")
+        self.connection = ConnectionState(
+            "connected", None, f"replay of {len(index.rows):,} {noun}"
+        )
         self._shown = _Shown(index.at(index.start - 1), {}, Cursor(epoch, 0))
         self._show(index.at(index.start))
 
     @property
-    def moment(self) -> Moment:
+    def moment(self) -> ReplayState:
         """The time that is shown, as the index found it."""
         return self._shown.moment
 
@@ -164,7 +166,7 @@ class ReplaySource:
         self._on_change.append(callback)
         return lambda: self._on_change.remove(callback)
 
-    def on_connection(self, callback: Callable[[Connection], object]) -> Callable[[], None]:
+    def on_connection(self, callback: Callable[[ConnectionState], object]) -> Callable[[], None]:
         """Do nothing: the connection of a replay never changes."""
         return lambda: None
 
@@ -277,7 +279,7 @@ class ReplaySource:
         for callback in list(self._on_playback):
             callback()
 
-    def _show(self, moment: Moment) -> set[str]:
+    def _show(self, moment: ReplayState) -> set[str]:
         """Take over a time and return the ids of the agents that changed."""
         before = self._shown
         changed = moment.differs_from(before.moment).tolist()

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from ..core.validation import check_text
+from ..core.validation import validate_string
 from ..errors import HtmlgraphError
 from .errands import errands
 
@@ -36,7 +36,7 @@ def answer_history(content: dict[str, Any], recent: Recent, send: Send) -> None:
 
     def ask() -> None:
         try:
-            tell(recent(check_text(agent_id, "agent_id"), _limit(content.get("limit"))), None)
+            tell(recent(validate_string(agent_id, "agent_id"), _limit(content.get("limit"))), None)
         except HtmlgraphError as error:
             tell([], str(error))
         except Exception as error:

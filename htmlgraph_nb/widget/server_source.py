@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..client.connection_state import Connection
+from ..client.connection_state import ConnectionState
 from ..client.presence_client import shared_client
 from ..core.activity import Activity
 from ..core.model import AgentPresence
@@ -25,7 +25,7 @@ log.addHandler(logging.NullHandler())
 SETTLE_S = 1.0
 
 
-class LiveSource:
+class ServerSource:
     """A server as the source of a grid, until ``close``.
 
     Args:
@@ -54,7 +54,7 @@ class LiveSource:
         ]
 
     @property
-    def connection(self) -> Connection:
+    def connection(self) -> ConnectionState:
         """How it stands with the server."""
         return self.client.connection
 
@@ -72,7 +72,7 @@ class LiveSource:
         """Call back after each change of agents, as PresenceClient does."""
         return self.client.on_change(callback)
 
-    def on_connection(self, callback: Callable[[Connection], object]) -> Callable[[], None]:
+    def on_connection(self, callback: Callable[[ConnectionState], object]) -> Callable[[], None]:
         """Call back after each change of the connection, as PresenceClient does."""
         return self.client.on_connection(callback)
 
@@ -119,7 +119,7 @@ class LiveSource:
                     self._activity.fold(self._known.get(agent_id), after, now)
             self._known = agents
 
-    def _ask_when_connected(self, connection: Connection) -> None:
+    def _ask_when_connected(self, connection: ConnectionState) -> None:
         if connection.state == "connected":
             errands.run(self._ask_activity)
 

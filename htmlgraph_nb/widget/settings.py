@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..core.validation import MAX_ID_CHARS, clip, kind_of
+from ..core.validation import MAX_ID_CHARS, shorten, type_name
 from ..errors import ConfigError
 
 VIEWS = ("cards", "table", "compact")
@@ -55,7 +55,7 @@ def check_columns(value: object) -> list[str] | None:
     if value is None:
         return None
     if isinstance(value, str) or not isinstance(value, Iterable):
-        raise ConfigError(f"columns is {kind_of(value)}, expected a list of {', '.join(COLUMNS)}")
+        raise ConfigError(f"columns is {type_name(value)}, expected a list of {', '.join(COLUMNS)}")
     names = [_one_of(name, "columns", COLUMNS) for name in value]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -88,7 +88,9 @@ def check_filter(value: object) -> dict[str, Any]:
     if isinstance(value, str):
         value = {"text": value}
     if not isinstance(value, Mapping):
-        raise ConfigError(f"filter is {kind_of(value)}, expected a text or a dict of {_filters()}")
+        raise ConfigError(
+            f"filter is {type_name(value)}, expected a text or a dict of {_filters()}"
+        )
     found: dict[str, Any] = {}
     for key, wanted in value.items():
         if key not in FILTERS:
@@ -119,7 +121,7 @@ def _values(key: str, value: object) -> list[str]:
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list | tuple | set | frozenset) or len(values) > MAX_VALUES:
         raise ConfigError(
-            f"filter {key} is {kind_of(value)}, expected a list of at most {MAX_VALUES} texts"
+            f"filter {key} is {type_name(value)}, expected a list of at most {MAX_VALUES} texts"
         )
     ordered = sorted(values, key=str) if isinstance(values, set | frozenset) else values
     for one in ordered:
@@ -138,7 +140,7 @@ def _one_of(value: object, name: str, choices: tuple[str, ...], more: str = "") 
 
 
 def _seen(value: object) -> str:
-    return clip(value) if isinstance(value, str) else kind_of(value)
+    return shorten(value) if isinstance(value, str) else type_name(value)
 
 
 def _near(value: object, choices: tuple[str, ...]) -> str:

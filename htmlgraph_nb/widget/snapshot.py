@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 
-from ..client.connection_state import Connection
+from ..client.connection_state import ConnectionState
 from ..core.model import AgentPresence, PresenceStatus
 from ..core.timestamps import to_rfc3339
 
@@ -59,7 +59,7 @@ class Snapshot:
         return self.html
 
 
-def summary(agents: Mapping[str, AgentPresence], connection: Connection) -> str:
+def summary(agents: Mapping[str, AgentPresence], connection: ConnectionState) -> str:
     """Return one line, as ``AgentGrid(3 agents: 2 active, 1 idle; http://127.0.0.1:8000)``."""
     counts = Counter(one.status for one in agents.values())
     found = [f"{counts[status]} {status}" for status in PresenceStatus if counts[status]]
@@ -73,7 +73,7 @@ def summary(agents: Mapping[str, AgentPresence], connection: Connection) -> str:
     return f"AgentGrid({len(agents)} {noun}{parts}; {where})"
 
 
-def table(agents: Mapping[str, AgentPresence], connection: Connection, at: datetime) -> str:
+def table(agents: Mapping[str, AgentPresence], connection: ConnectionState, at: datetime) -> str:
     """Return an HTML table of at most 200 agents: who waits first, then active, idle, offline.
 
     Every text is escaped. There is no script in it and no style but in attributes, and it can be

@@ -1,6 +1,7 @@
 """From a client's changes to a widget's messages: few, small, and none for a closed page.
 
-:class:`Feed` decides what is due, given the time; :class:`Feeder` is the one thread that asks.
+:class:`UpdateScheduler` decides what is due, given the time; :class:`SyncThread` is the one
+thread that asks.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ..client.connection_state import Connection
+from ..client.connection_state import ConnectionState
 from ..core.model import AgentPresence
-from ..core.protocol import Cursor, presence_object
+from ..core.protocol import Cursor, presence_to_wire
 from ..core.timestamps import to_rfc3339
 
 log = logging.getLogger("htmlgraph.feed")
@@ -47,7 +48,7 @@ class View:
 
     agents: Mapping[str, AgentPresence]
     cursor: Cursor | None
-    connection: Connection
+    connection: ConnectionState
     at: datetime
     activity: Callable[[], dict[str, Any]] | None = None
     replaying: bool = False
@@ -57,7 +58,7 @@ class View:
         state = {
             "epoch": None if self.cursor is None else self.cursor.epoch,
             "seq": 0 if self.cursor is None else self.cursor.seq,
-            "agents": [presence_object(one) for one in self.agents.values()],
+            "agents": [presence_to_wire(one) for one in self.agents.values()],
             "connection": self.connection.to_dict(),
             "at": to_rfc3339(self.at),
         }
@@ -80,13 +81,13 @@ def _message(agent_id: str, one: AgentPresence | None, seq: int, at: str) -> dic
         "type": "presence_update",
         "event_type": "presence_update",
         "agent_id": agent_id,
-        "presence": presence_object(one),
+        "presence": presence_to_wire(one),
         "timestamp": at,
         "seq": one.seq,
     }
 
 
-class Feed:
+class UpdateScheduler:
     """Decides which message a widget gets when; all times are seconds of one monotonic clock.
 
     A batch holds the latest state of each agent that changed, at most ``max_rate`` times a
@@ -132,7 +133,7 @@ class Feed:
         """Take in that the connection changed."""
         self._connection_changed = self._dirty = True
 
-    def note_whole(self) -> None:
+    def request_snapshot(self) -> None:
         """Take in that more is new than the agents that changed: a keyframe is due."""
         self._keyframe_now = self._dirty = True
 
@@ -208,7 +209,7 @@ class Feed:
         return batch
 
 
-class Outlet:
+class WidgetSink:
     """A feed with its two ends: where the view comes from and where the messages go.
 
     Args:
@@ -220,7 +221,7 @@ class Outlet:
 
     def __init__(
         self,
-        feed: Feed,
+        feed: UpdateScheduler,
         view: Callable[[], View],
         deliver: Callable[[dict[str, Any]], None],
         failed: Callable[[Exception | None], None],
@@ -232,7 +233,7 @@ class Outlet:
         self.trouble: str | None = None
 
 
-class Feeder:
+class SyncThread:
     """One daemon thread that feeds all widgets of the process; it ends with the last of them.
 
     Args:
@@ -247,10 +248,10 @@ class Feeder:
         self._clock = clock
         # Guards the feeds, and wakes the thread when one of them has something new.
         self._wake = threading.Condition()
-        self._outlets: list[Outlet] = []
+        self._outlets: list[WidgetSink] = []
         self._thread: threading.Thread | None = None
 
-    def add(self, outlet: Outlet) -> None:
+    def add(self, outlet: WidgetSink) -> None:
         """Begin to feed."""
         with self._wake:
             self._outlets.append(outlet)
@@ -261,14 +262,14 @@ class Feeder:
                 self._thread.start()
             self._wake.notify()
 
-    def remove(self, outlet: Outlet) -> None:
+    def remove(self, outlet: WidgetSink) -> None:
         """Stop to feed; unknown outlets are no error."""
         with self._wake:
             if outlet in self._outlets:
                 self._outlets.remove(outlet)
             self._wake.notify()
 
-    def tell(self, outlet: Outlet, what: Callable[[Feed], None]) -> None:
+    def tell(self, outlet: WidgetSink, what: Callable[[UpdateScheduler], None]) -> None:
         """Let ``what`` change the outlet's feed, and look at it again."""
         with self._wake:
             before = outlet.feed.due_at()
@@ -292,7 +293,7 @@ class Feeder:
             for outlet in ready:
                 self._feed(outlet, now)
 
-    def _feed(self, outlet: Outlet, now: float) -> None:
+    def _feed(self, outlet: WidgetSink, now: float) -> None:
         try:
             with self._wake:
                 # The view is taken under the lock: a change noted after it is not cleared by it.
@@ -303,7 +304,7 @@ class Feeder:
         except Exception as error:  # noqa: BLE001  (logged and shown by _failed)
             self._failed(outlet, error)
 
-    def _failed(self, outlet: Outlet, error: Exception) -> None:
+    def _failed(self, outlet: WidgetSink, error: Exception) -> None:
         # One widget's trouble must not end the thread that feeds the others.
         trouble = f"{type(error).__name__}: {error}"
         if trouble != outlet.trouble:
@@ -313,7 +314,7 @@ class Feeder:
             outlet.feed.fail(self._clock())
         outlet.failed(error)
 
-    def _recovered(self, outlet: Outlet) -> None:
+    def _recovered(self, outlet: WidgetSink) -> None:
         if outlet.trouble is not None:
             outlet.trouble = None
             outlet.failed(None)

@@ -36,7 +36,7 @@ class Refusal:
     message: str
 
 
-class Guard:
+class Authenticator:
     """Decides over requests by the rules of one Config."""
 
     def __init__(self, config: Config) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from htmlgraph_nb.core.changes import Publication
+from htmlgraph_nb.core.changes import ChangeBatch
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.pricing.price_list import price_of
 
@@ -72,7 +72,7 @@ def _connect(service: Service, loop: asyncio.AbstractEventLoop) -> Callable[[], 
         A function that ends it.
     """
 
-    def publish(publication: Publication) -> None:
+    def publish(publication: ChangeBatch) -> None:
         if not loop.is_closed():
             loop.call_soon_threadsafe(service.hub.publish, publication)
 

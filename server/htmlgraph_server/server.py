@@ -20,7 +20,7 @@ from .app import make_app
 from .config import Config
 from .fd_limit import BoundedServer, raise_limit
 from .lifecycle import Lifecycle
-from .server_file import announce, withdraw
+from .server_file import remove_server_file, write_server_file
 from .service import Service
 
 logger = logging.getLogger("htmlgraph.server")
@@ -60,7 +60,7 @@ def url_of(config: Config, sockets: list[socket.socket]) -> str:
     return f"http://{host}:{port}"
 
 
-def calm_collector() -> None:
+def tune_gc() -> None:
     """Make Python's search for cycles rarer, and what is loaded by now no part of it.
 
     A full search stops every thread, with a thousand connections for tens of milliseconds. What
@@ -102,14 +102,14 @@ async def run(
     url = url_of(config, sockets)
     # A second signal changes nothing: it could cut off commits and goodbyes.
     with _signals(loop, stop):
-        announce(url, config.token, config.db)
+        write_server_file(url, config.token, config.db)
         try:
             lifecycle.start()
             on_ready(service, url)
             await stop.wait()
             logger.info("stopping")
         finally:
-            withdraw()
+            remove_server_file()
         server.stop()
         await lifecycle.stop()
         with contextlib.suppress(asyncio.TimeoutError):

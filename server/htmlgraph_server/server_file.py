@@ -13,7 +13,7 @@ from htmlgraph_nb.paths import is_alive, server_file, servers_dir
 logger = logging.getLogger("htmlgraph.server")
 
 
-def announce(url: str, token: str, db: str) -> None:
+def write_server_file(url: str, token: str, db: str) -> None:
     """Leave this server's address and token where this user's programs look, and only they can.
 
     Where that cannot be written the log says so.
@@ -34,7 +34,7 @@ def announce(url: str, token: str, db: str) -> None:
         logger.warning("the server is not announced in %s: %s", path, error.strerror)
 
 
-def withdraw() -> None:
+def remove_server_file() -> None:
     """Take the announcement back."""
     with contextlib.suppress(OSError):
         os.unlink(server_file(os.getpid()))

@@ -7,18 +7,18 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from htmlgraph_nb.coding_agents.otel.metrics import TokenMeters
+from htmlgraph_nb.coding_agents.otel.metrics import TokenCounters
 from htmlgraph_nb.presence import PresenceManager
 
-from .auth import Guard
-from .background.leader_lock import Ownership
-from .background.local_agents import Live
+from .auth import Authenticator
+from .background.leader_lock import LeaderLock
+from .background.local_agents import LocalAgents
 from .config import Config
 from .history.activity_counts import ActivityCache
 from .history.history_reader import HistoryReader
-from .history.worker_pool import StreamPool
+from .history.worker_pool import ExportWorkerPool
 from .hub.hub import Hub, Scheduler
-from .hub.published_state import Board
+from .hub.published_state import PublishedState
 from .otlp.restore import meters_of
 
 
@@ -44,15 +44,15 @@ class Service:
     config: Config
     manager: PresenceManager
     hub: Hub
-    guard: Guard
+    guard: Authenticator
     history: HistoryReader
     activity: ActivityCache
-    streams: StreamPool
-    meters: TokenMeters
-    ownership: Ownership
+    streams: ExportWorkerPool
+    meters: TokenCounters
+    ownership: LeaderLock
     decoding: asyncio.Lock = field(default_factory=asyncio.Lock)
     body_bytes: int = 0
-    live: Live | None = None
+    live: LocalAgents | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: float = field(default_factory=time.monotonic)
 
@@ -63,17 +63,17 @@ def make_service(config: Config, manager: PresenceManager, scheduler: Scheduler)
     The changes of the manager are not connected yet: they come from other threads, so they are to
     be brought onto the hub's loop (see ``lifecycle.Lifecycle``).
     """
-    manager.absorb()
-    board = Board(manager.cursor, manager.snapshot().values(), manager.forgotten_seq)
+    manager.sync_external()
+    board = PublishedState(manager.cursor, manager.snapshot().values(), manager.forgotten_seq)
     history = HistoryReader(manager.db_path)
     return Service(
         config,
         manager,
         Hub(board, config.hub, scheduler),
-        Guard(config),
+        Authenticator(config),
         history,
         ActivityCache(history),
-        StreamPool(),
+        ExportWorkerPool(),
         meters_of(manager.db_path),
-        Ownership(manager.db_path),
+        LeaderLock(manager.db_path),
     )

@@ -32,10 +32,10 @@ def follower(folder: str) -> Iterator[Iterable[Event]]:
     while True:
         found = source.poll(datetime.now(UTC))
         yield found
-        if not ready and source.report()["followed"] and source.pause_s > LOOK_S / 2:
+        if not ready and source.report()["followed"] and source.interval_s > LOOK_S / 2:
             ready = True
             print("ready", flush=True)
-        time.sleep(source.pause_s)
+        time.sleep(source.interval_s)
 
 
 def tail_of(path: str) -> SessionTail:

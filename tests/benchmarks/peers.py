@@ -27,14 +27,14 @@ from tornado.netutil import bind_sockets
 from websockets.asyncio import server as websockets_server
 
 from htmlgraph_nb.core.model import Event
-from htmlgraph_nb.core.protocol import dumps, presence_object, presence_update
+from htmlgraph_nb.core.protocol import encode_json, presence_to_wire, presence_update
 from htmlgraph_nb.core.roster import Change, Roster
 from htmlgraph_nb.core.timestamps import to_rfc3339
 from htmlgraph_nb.presence import PresenceManager, Publication
 from htmlgraph_server.app import make_app
 from htmlgraph_server.config import Config, HubLimits
 from htmlgraph_server.hub.hub import frame
-from htmlgraph_server.hub.published_state import Board
+from htmlgraph_server.hub.published_state import PublishedState
 from htmlgraph_server.service import make_service
 from tests.benchmarks.machine import allow_open_files
 from tests.benchmarks.poster import event_of
@@ -67,8 +67,10 @@ class Source:
         presence = change.presence
         if presence is None:
             raise ValueError("an agent that works was forgotten")
-        body = dumps(presence_object(presence))
-        return presence_update(body, dumps(change.agent_id), change.seq, to_rfc3339(change.at))
+        body = encode_json(presence_to_wire(presence))
+        return presence_update(
+            body, encode_json(change.agent_id), change.seq, to_rfc3339(change.at)
+        )
 
 
 async def commands() -> tuple[float, float]:
@@ -195,7 +197,7 @@ async def hub_peer(source: Source) -> None:
         config = Config(db=f"{home}/hub.db", hub=HubLimits(max_clients=MAX_CLIENTS))
         with PresenceManager(config.db) as manager:
             service = make_service(config, manager, asyncio.get_running_loop())
-            service.hub.board = Board(manager.cursor, ())
+            service.hub.board = PublishedState(manager.cursor, ())
             listening = bind_sockets(0, "127.0.0.1")
             HTTPServer(make_app(service)).add_sockets(listening)
             say(listening[0].getsockname()[1])

@@ -89,7 +89,7 @@ class Replay:
 
     def _tick(self, now: datetime) -> None:
         self._feed(self._roster.due(now), now)
-        self._feed(self._roster.family_ends(), now)
+        self._feed(self._roster.implied_ends(), now)
 
     def _feed(self, events: Iterator[Event] | list[Event], now: datetime) -> None:
         for event in events:

@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 
 from ipykernel.jsonutil import json_clean
 
-from htmlgraph_nb.client.connection_state import Connection
+from htmlgraph_nb.client.connection_state import ConnectionState
 from htmlgraph_nb.core.activity import Activity
 from htmlgraph_nb.core.model import AgentPresence, PresenceStatus
-from htmlgraph_nb.core.protocol import Cursor, dumps
+from htmlgraph_nb.core.protocol import Cursor, encode_json
 from htmlgraph_nb.core.timestamps import utc_now
-from htmlgraph_nb.widget.sync import Feed, View
+from htmlgraph_nb.widget.sync import UpdateScheduler, View
 from tests.benchmarks.table import print_figures, quantile
 
 ROUNDS = 30
@@ -91,11 +91,11 @@ def measure(agents: dict[str, AgentPresence], changes: int, rounds: int) -> Figu
     view = View(
         agents,
         Cursor("e", len(agents)),
-        Connection("connected", None, "", "http://h"),
+        ConnectionState("connected", None, "", "http://h"),
         now,
         lambda: activity.to_dict(now),
     )
-    feed, clock = Feed(10.0, 0.0), iter(range(1, 10**9))
+    feed, clock = UpdateScheduler(10.0, 0.0), iter(range(1, 10**9))
     feed.take(0.0, view)
     names = list(agents)[:changes]
     seq = len(agents)
@@ -104,7 +104,7 @@ def measure(agents: dict[str, AgentPresence], changes: int, rounds: int) -> Figu
         if changes:
             feed.note(names)
         else:
-            feed.note_whole()
+            feed.request_snapshot()
         fresh = replace(view, cursor=Cursor("e", seq))
         message = feed.take(next(clock) * 100.0, fresh) if not changes else None
         return message or feed._batch(fresh)
@@ -112,7 +112,7 @@ def measure(agents: dict[str, AgentPresence], changes: int, rounds: int) -> Figu
     message = take()
 
     def in_one_text() -> str:
-        return json.dumps(json_clean({**message, "messages": dumps(message["messages"])}))
+        return json.dumps(json_clean({**message, "messages": encode_json(message["messages"])}))
 
     return Figures(
         "batch" if changes else "keyframe",
@@ -121,7 +121,7 @@ def measure(agents: dict[str, AgentPresence], changes: int, rounds: int) -> Figu
         median_ms(take, rounds),
         median_ms(lambda: json.dumps(json_clean(message)), rounds),
         median_ms(in_one_text, rounds) if changes else None,
-        len(dumps(message)) / 1e3,
+        len(encode_json(message)) / 1e3,
     )
 
 

@@ -96,7 +96,7 @@ def test_the_tab_survives_a_reload(
     expect(card(page, agent)).to_be_visible()
     choose_view(page, "table")
     saved = ["htmlgraph-nb:agents", "view=table"]
-    wait_until(lambda: page.evaluate(SAVED, saved), "the saved window", START_S, pause_s=0.1)
+    wait_until(lambda: page.evaluate(SAVED, saved), "the saved window", START_S, interval_s=0.1)
     page.goto(f"{jupyter.url}lab")
     expect(card(page, agent)).to_be_visible(timeout=START_S * 1000)
     expect(grid(page)).to_have_attribute("data-view", "table")

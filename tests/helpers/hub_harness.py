@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from htmlgraph_nb.core.changes import Publication
+from htmlgraph_nb.core.changes import ChangeBatch
 from htmlgraph_nb.core.mirror import Mirror
 from htmlgraph_nb.core.model import AgentPresence, Event
 from htmlgraph_nb.core.protocol import Cursor, Filter, decode
@@ -16,7 +16,7 @@ from htmlgraph_nb.core.roster import Change, Roster
 from htmlgraph_server.config import HubLimits
 from htmlgraph_server.hub.clients import Client
 from htmlgraph_server.hub.hub import Hub
-from htmlgraph_server.hub.published_state import Board
+from htmlgraph_server.hub.published_state import PublishedState
 from tests.helpers.strategies import T0
 
 EPOCH = "0123456789abcdef"
@@ -160,7 +160,7 @@ class Bench:
 
     def new_hub(self, forgotten_seq: int = 0) -> Hub:
         """Return a hub that begins with the roster as it is."""
-        board = Board(Cursor(EPOCH, self.seq), self.presences.values(), forgotten_seq)
+        board = PublishedState(Cursor(EPOCH, self.seq), self.presences.values(), forgotten_seq)
         monotonic, now = (lambda: self.timer.now), (lambda: self.now)
         return Hub(board, self.limits, self.timer, monotonic=monotonic, now=now)
 
@@ -173,7 +173,7 @@ class Bench:
         """Make one transaction of these events and hand it to the hub."""
         changes = [self.stage(event) for event in events]
         self.roster.commit()
-        self.hub.publish(Publication(changes, self.timer.now))
+        self.hub.publish(ChangeBatch(changes, self.timer.now))
 
     def report(self, *agent_ids: str, event_type: str = "tool_execute", **fields: Any) -> None:
         """Let each of these agents report one event, all in one transaction."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from htmlgraph_nb.core.changes import event_of
+from htmlgraph_nb.core.changes import coerce_event
 from htmlgraph_nb.core.model import Event, PresenceStatus
 from htmlgraph_nb.core.roster import Limits, Roster
 from htmlgraph_nb.errors import InvalidEvent
@@ -25,21 +25,23 @@ def test_the_names_of_the_older_module_are_here() -> None:
 @pytest.mark.parametrize("given", ["tool_execute", {"event_type": "tool_execute"}])
 def test_a_bare_type_is_an_event(given: object) -> None:
     """The same as a dict with it alone."""
-    assert event_of("a", given) == Event(agent_id="a", event_type="tool_execute")  # type: ignore[arg-type]
+    assert coerce_event("a", given) == Event(agent_id="a", event_type="tool_execute")  # type: ignore[arg-type]
 
 
 def test_unknown_keys_are_kept() -> None:
     """In extra, beside what is there; the agent is the one that was named."""
-    event = event_of("a", {"agent_id": "b", "prompt_id": 7, "extra": {"k": 1}, "tool_name": None})
+    event = coerce_event(
+        "a", {"agent_id": "b", "prompt_id": 7, "extra": {"k": 1}, "tool_name": None}
+    )
     assert event == Event(agent_id="a", extra={"prompt_id": 7, "k": 1})
 
 
 def test_an_event_built_by_hand_is_checked() -> None:
     """Its class checks nothing; what is stored must fit all the same."""
-    assert event_of("a", Event(agent_id="b", tool_name="Bash")).agent_id == "a"
+    assert coerce_event("a", Event(agent_id="b", tool_name="Bash")).agent_id == "a"
     for field, value in (("tool_name", "\ud800"), ("input_tokens", -1), ("extra", {"x": object()})):
         with pytest.raises(InvalidEvent, match=field):
-            event_of("a", Event(agent_id="a", **{field: value}))
+            coerce_event("a", Event(agent_id="a", **{field: value}))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ def test_an_event_built_by_hand_is_checked() -> None:
 def test_bad_input_is_named(agent_id: object, event: object, says: str) -> None:
     """What was seen, and what was expected instead."""
     with pytest.raises(InvalidEvent, match=says):
-        event_of(agent_id, event)  # type: ignore[arg-type]
+        coerce_event(agent_id, event)  # type: ignore[arg-type]
 
 
 def test_timers_may_be_judged_by_other_limits() -> None:
@@ -82,8 +84,8 @@ def test_a_sign_of_life_in_the_running_transaction_counts() -> None:
     roster.apply(Event(agent_id="a", event_type="prompt"), 1, T0)
     roster.commit()
     later = T0 + timedelta(days=2)
-    assert roster.silent_since(["a"], later, 3_600) == ["a"]
+    assert roster.inactive_since(["a"], later, 3_600) == ["a"]
     roster.apply(Event(agent_id="a", event_type="prompt"), 2, later)
-    assert roster.silent_since(["a"], later, 3_600) == []
+    assert roster.inactive_since(["a"], later, 3_600) == []
     roster.rollback()
-    assert roster.silent_since(["a", "unknown"], later, 3_600) == ["a"]
+    assert roster.inactive_since(["a", "unknown"], later, 3_600) == ["a"]

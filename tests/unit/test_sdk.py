@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from htmlgraph_nb.client import event_sender as courier_module
-from htmlgraph_nb.client.event_sender import Courier, Parcel
+from htmlgraph_nb.client.event_sender import EventSender, QueuedEvent
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.errors import StoreUnavailable
 from htmlgraph_nb.sdk import SDK
@@ -20,10 +20,10 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
     """What the couriers would bring, instead of bringing it."""
     events: list[Event] = []
 
-    def deliver(self: Courier, batch: Sequence[Event]) -> None:
+    def deliver(self: EventSender, batch: Sequence[Event]) -> None:
         events.extend(batch)
 
-    monkeypatch.setattr(Courier, "_deliver", deliver)
+    monkeypatch.setattr(EventSender, "_deliver", deliver)
     return events
 
 
@@ -138,10 +138,10 @@ def test_a_full_queue_drops_the_oldest(
 ) -> None:
     """Beyond the bound the oldest events go, and their number is logged."""
     monkeypatch.setattr(courier_module, "MAX_QUEUED", 3)
-    monkeypatch.setattr(Courier, "_start", lambda self: None)
-    courier = Courier(None, None, None)
+    monkeypatch.setattr(EventSender, "_start", lambda self: None)
+    courier = EventSender(None, None, None)
     for number in range(5):
-        courier.post(Parcel(Event(agent_id=f"a{number}")))
+        courier.post(QueuedEvent(Event(agent_id=f"a{number}")))
     with caplog.at_level(logging.WARNING, "htmlgraph.sdk"):
         courier.retire()
         batch = courier._take()
@@ -151,13 +151,13 @@ def test_a_full_queue_drops_the_oldest(
 
 def test_a_taken_event_is_followed_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once an event is on its way, its replacement is a further event."""
-    monkeypatch.setattr(Courier, "_start", lambda self: None)
-    courier = Courier(None, None, None)
-    first = courier.post(Parcel(Event(agent_id="a", event_type="one")))
+    monkeypatch.setattr(EventSender, "_start", lambda self: None)
+    courier = EventSender(None, None, None)
+    first = courier.post(QueuedEvent(Event(agent_id="a", event_type="one")))
     assert first is not None
     courier.retire()
     courier._take()
-    courier.replace(first, Parcel(Event(agent_id="a", event_type="two")))
+    courier.replace(first, QueuedEvent(Event(agent_id="a", event_type="two")))
     assert [parcel.event.event_type for parcel in courier._queue] == ["two"]
 
 
@@ -166,11 +166,11 @@ def test_no_server_and_no_file_is_said_once(
 ) -> None:
     """Where nothing takes the events, one line in the log says so."""
 
-    def refuse(self: Courier, events: Sequence[Event]) -> None:
+    def refuse(self: EventSender, events: Sequence[Event]) -> None:
         raise StoreUnavailable("the disk is full")
 
-    monkeypatch.setattr(Courier, "_to_server", lambda self, events: False)
-    monkeypatch.setattr(Courier, "_to_file", refuse)
+    monkeypatch.setattr(EventSender, "_to_server", lambda self, events: False)
+    monkeypatch.setattr(EventSender, "_to_file", refuse)
     with SDK("a") as sdk, caplog.at_level(logging.WARNING, "htmlgraph.sdk"):
         sdk.tool("Bash")
         assert sdk.flush(10)
@@ -184,10 +184,10 @@ def test_what_breaks_in_the_thread_is_one_line(
 ) -> None:
     """A fault that nobody foresaw is said once, without a traceback, and the next events go on."""
 
-    def broken(self: Courier, batch: Sequence[Event]) -> None:
+    def broken(self: EventSender, batch: Sequence[Event]) -> None:
         raise ZeroDivisionError("odd")
 
-    monkeypatch.setattr(Courier, "_deliver", broken)
+    monkeypatch.setattr(EventSender, "_deliver", broken)
     with SDK("a") as sdk, caplog.at_level(logging.WARNING, "htmlgraph.sdk"):
         for _ in range(2):
             sdk.tool("Bash")

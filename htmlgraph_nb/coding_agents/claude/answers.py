@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..fields import amount, count, keyword, mapping, named, objects, text
-from .lines import Record, Told, Who, message_key, tokens_of
+from ..fields import amount, count, mapping, objects, safe_keyword, text, without_none
+from .lines import LineContext, Record, Told, message_key, tokens_of
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class _Answer:
 
     key: str | None
     output: int
-    who: Who
+    who: LineContext
     record: Record
     calls: bool
 
@@ -46,7 +46,7 @@ class Answers:
         """Return the agents whose answer told why it stopped: its counts are final then."""
         return [name for name, one in self._last.items() if one.message.get("stop_reason")]
 
-    def take(self, record: Record, message: Record, who: Who) -> list[Told]:
+    def take(self, record: Record, message: Record, who: LineContext) -> list[Told]:
         """Take a line of an answer in; return the one before, if the line begins another."""
         usage = message.get("usage")
         if not isinstance(usage, Mapping):
@@ -71,12 +71,14 @@ class Answers:
         if best is None:
             return []
         usage = mapping(best.message.get("usage"))
-        reason = keyword(best.message.get("stop_reason"))
-        about = named(
-            request_id=keyword(best.record.get("requestId")),
+        reason = safe_keyword(best.message.get("stop_reason"))
+        about = without_none(
+            request_id=safe_keyword(best.record.get("requestId")),
             stop_reason=reason,
-            version=None if reason else keyword(best.record.get("version")),
-            speed=None if usage.get("speed") in (None, "standard") else keyword(usage["speed"]),
+            version=None if reason else safe_keyword(best.record.get("version")),
+            speed=None
+            if usage.get("speed") in (None, "standard")
+            else safe_keyword(usage["speed"]),
         )
         told = {
             "model": text(best.message.get("model")),

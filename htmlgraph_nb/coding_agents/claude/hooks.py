@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import Any
 
 from ...core.model import Event
-from ..hooks import INTERRUPT_LINE, Dialect, agent_id_of, events_of
+from ..hooks import INTERRUPT_LINE, HookFormat, agent_id_of, events_of
 
-__all__ = ["DIALECT", "INTERRUPT_LINE", "agent_id_of", "events_from_hook"]
+__all__ = ["HOOK_FORMAT", "INTERRUPT_LINE", "agent_id_of", "events_from_hook"]
 
 _TYPES = {
     "SessionStart": "session_start",
@@ -51,11 +51,11 @@ _FACTS = {
     "PreCompact": ("trigger",),
     "PostCompact": ("trigger",),
 }
-DIALECT = Dialect("claude", _TYPES, _SILENT, _FACTS)
+HOOK_FORMAT = HookFormat("claude", _TYPES, _SILENT, _FACTS)
 
 
 def events_from_hook(payload: Mapping[str, Any], *, received_at: datetime) -> list[Event]:
     """Return the events that one hook of Claude Code is evidence for; see ``hooks.events_of``."""
     if isinstance(payload, Mapping) and payload.get("hook_event_name") == "PostModelSwitch":
         payload = {**payload, "model": payload.get("to_model")}
-    return events_of(DIALECT, payload, received_at)
+    return events_of(HOOK_FORMAT, payload, received_at)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ..fields import count, fit, identifier, keyword, mapping, named, objects
+from ..fields import count, identifier, mapping, objects, safe_keyword, shorten_id, without_none
 from ..questions import is_question
 
 AGENT = "claude"
@@ -29,7 +29,7 @@ Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Who:
+class LineContext:
     """Whose line it is and when it was written; ``aside``: a subagent's that has no name."""
 
     agent_id: str
@@ -38,25 +38,25 @@ class Who:
     at: datetime
     aside: bool = False
 
-    def of_parent(self) -> Who:
+    def of_parent(self) -> LineContext:
         """Return the same of the agent whose subagent it is."""
-        return Who(self.parent or self.agent_id, None, self.session, self.at)
+        return LineContext(self.parent or self.agent_id, None, self.session, self.at)
 
 
 class Told(NamedTuple):
     """What a line tells: of whom, an event type, the key of the event and its other fields."""
 
-    who: Who
+    who: LineContext
     kind: str
     key: str | None
     fields: dict[str, Any]
 
 
-def compaction(record: Record, who: Who) -> Told:
+def compaction(record: Record, who: LineContext) -> Told:
     """Return what the line of a compaction tells."""
     facts = mapping(record.get("compactMetadata"))
-    trigger = keyword(facts.get("trigger"))
-    about = named(
+    trigger = safe_keyword(facts.get("trigger"))
+    about = without_none(
         trigger=trigger, hook_event_name="PostCompact", pre_tokens=count(facts.get("preTokens"))
     )
     fields = {"duration_ms": count(facts.get("durationMs")), "extra": about}
@@ -64,7 +64,7 @@ def compaction(record: Record, who: Who) -> Told:
     return Told(who, "idle" if trigger == "manual" else "activity", uuid_key(record), fields)
 
 
-def quitting(command: str | None, record: Record, who: Who) -> list[Told]:
+def quitting(command: str | None, record: Record, who: LineContext) -> list[Told]:
     """Return the end of the session, if the command is one that ends it."""
     if command not in _QUITS:
         return []
@@ -98,7 +98,7 @@ def tokens_of(usage: Record) -> dict[str, int | None]:
 def message_key(record: Record, message: Record) -> str | None:
     """Return the key of an answer; copies in files of resumed and forked sessions have the same."""
     found = identifier(message.get("id")) or identifier(record.get("requestId"))
-    return uuid_key(record) if found is None else fit(f"{AGENT}:{found}")
+    return uuid_key(record) if found is None else shorten_id(f"{AGENT}:{found}")
 
 
 def uuid_key(record: Record) -> str | None:

@@ -20,27 +20,27 @@ from typing import Any, ClassVar
 
 from ...core.model import Event
 from ..fields import (
+    base_name,
     count,
-    fit,
     identifier,
-    keyword,
-    last_part,
     mapping,
     milliseconds,
     moment,
-    named,
     objects,
+    safe_keyword,
+    shorten_id,
     text,
+    without_none,
 )
 from ..hooks import call_key
 from ..questions import asks_of
-from ..session import LOST_QUIET_S, Call, known_agent, record_of, remember_call, type_finder
+from ..session import GIVE_UP_AFTER_S, Call, known_agent, record_of, remember_call, type_finder
 from .answers import Answers
 from .lines import (
     AGENT,
+    LineContext,
     Record,
     Told,
-    Who,
     command_of,
     compaction,
     is_interrupt,
@@ -77,7 +77,7 @@ class ClaudeSession:
             have none is told by ``finish``.
     """
 
-    QUIETS: ClassVar[tuple[float, ...]] = (TURN_QUIET_S, LOST_QUIET_S)
+    QUIET_THRESHOLDS_S: ClassVar[tuple[float, ...]] = (TURN_QUIET_S, GIVE_UP_AFTER_S)
 
     session_id: str | None = None
     has_own_file: HasOwnFile = _each_has_one
@@ -116,13 +116,13 @@ class ClaudeSession:
         if reader is None or who is None:
             return []
         if self._project is None:
-            self._project = last_part(record.get("cwd"))
+            self._project = base_name(record.get("cwd"))
         begun = self._begin(record, who)
         return begun + reader(self, record, who)
 
     def settle(self, quiet_s: float) -> list[Event]:
         """Return the answers that told why they stopped, and the ends of turns with them."""
-        if quiet_s >= LOST_QUIET_S:
+        if quiet_s >= GIVE_UP_AFTER_S:
             return self.finish()
         if quiet_s < TURN_QUIET_S:
             return []
@@ -138,7 +138,7 @@ class ClaudeSession:
             found += self._end_turn(agent)
         return found + self._progress.tell()
 
-    def _who(self, record: Record) -> Who | None:
+    def _who(self, record: Record) -> LineContext | None:
         session = identifier(record.get("sessionId")) or identifier(self.session_id)
         # A line without a time was written about when the one before it was.
         at = self._at = moment(record.get("timestamp")) or self._at
@@ -148,15 +148,15 @@ class ClaudeSession:
         aside = record.get("isSidechain") is True
         child = identifier(record.get("agentId")) if aside else None
         if child is None:
-            return Who(main, None, session, at, aside)
-        return Who(known_agent(child, AGENT), main, session, at)
+            return LineContext(main, None, session, at, aside)
+        return LineContext(known_agent(child, AGENT), main, session, at)
 
-    def _event(self, who: Who, kind: str, key: str | None, **fields: Any) -> Event:
+    def _event(self, who: LineContext, kind: str, key: str | None, **fields: Any) -> Event:
         return Event(
             event_type=kind,
             timestamp=who.at,
             session_id=who.session,
-            event_id=None if key is None else fit(key),
+            event_id=None if key is None else shorten_id(key),
             project=self._project,
             source=SOURCE,
             **{"agent_id": who.agent_id, "parent_agent_id": who.parent, **fields},
@@ -169,28 +169,28 @@ class ClaudeSession:
         """Return the answer that another line, or the quiet, has shown to be complete."""
         return self._tell(self._answers.flush(agent))
 
-    def _begin(self, record: Record, who: Who) -> list[Event]:
+    def _begin(self, record: Record, who: LineContext) -> list[Event]:
         """Return the begin of a session or subagent whose first line this is."""
         if who.agent_id in self._known or len(self._known) >= _MAX_SESSIONS:
             return []
         self._known.add(who.agent_id)
         if who.parent is None:
-            about = named(version=keyword(record.get("version")))
+            about = without_none(version=safe_keyword(record.get("version")))
             return [self._event(who, "session_start", f"{who.session}:SessionStart", extra=about)]
         return self._tell([child_start(who.agent_id, who.of_parent())])
 
-    def _assistant(self, record: Record, who: Who) -> list[Event]:
+    def _assistant(self, record: Record, who: LineContext) -> list[Event]:
         message = mapping(record.get("message"))
         if message.get("model") == "<synthetic>":
             if record.get("isApiErrorMessage") is not True:
                 return []
             self._turns.forget(who.agent_id)
-            about = named(error=keyword(record.get("error")))
+            about = without_none(error=safe_keyword(record.get("error")))
             key = uuid_key(record)
             return [*self._flush(who.agent_id), self._event(who, "error", key, extra=about)]
         self._in_command = False
         found = self._tell(self._answers.take(record, message, who))
-        begins = self._turns.woken_by(who.agent_id, message_key(record, message))
+        begins = self._turns.starts_unprompted_turn(who.agent_id, message_key(record, message))
         for block in objects(message.get("content")):
             call = identifier(block.get("id")) if block.get("type") == "tool_use" else None
             if call is not None and call not in self._calls:
@@ -207,12 +207,12 @@ class ClaudeSession:
         self._turns.answered(who, record, message)
         return found
 
-    def _woken(self, record: Record, who: Who) -> list[Event]:
+    def _woken(self, record: Record, who: LineContext) -> list[Event]:
         self._turns.begin(who.agent_id)
         key = uuid_key(record)
         return [self._event(who, "activity", None if key is None else f"{key}:Work")]
 
-    def _user(self, record: Record, who: Who) -> list[Event]:
+    def _user(self, record: Record, who: LineContext) -> list[Event]:
         blocks = objects(mapping(record.get("message")).get("content"))
         results = [block for block in blocks if block.get("type") == "tool_result"]
         if results:
@@ -225,7 +225,7 @@ class ClaudeSession:
             return [*self._flush(who.agent_id), *found, end]
         return found if results or said is None else self._said(said, record, who)
 
-    def _said(self, said: str, record: Record, who: Who) -> list[Event]:
+    def _said(self, said: str, record: Record, who: LineContext) -> list[Event]:
         if who.aside:
             # Older versions wrote a subagent's lines among its parent's, without its name.
             return []
@@ -245,7 +245,7 @@ class ClaudeSession:
         self._turns.begin(who.agent_id)
         return [*before, self._event(who, "prompt", uuid_key(record))]
 
-    def _result(self, record: Record, block: Record, who: Who) -> list[Event]:
+    def _result(self, record: Record, block: Record, who: LineContext) -> list[Event]:
         call = identifier(block.get("tool_use_id"))
         if call is None:
             return []
@@ -268,10 +268,10 @@ class ClaudeSession:
         begun = replace(who, at=start or who.at)
         return [done, *self._tell(self._running.told_by(result, name, who, begun))]
 
-    def _queue(self, record: Record, who: Who) -> list[Event]:
+    def _queue(self, record: Record, who: LineContext) -> list[Event]:
         return self._tell(self._running.noticed(record.get("content"), who))
 
-    def _system(self, record: Record, who: Who) -> list[Event]:
+    def _system(self, record: Record, who: LineContext) -> list[Event]:
         kind = record.get("subtype")
         if kind == "turn_duration":
             self._turns.timed(who, uuid_key(record))
@@ -284,7 +284,7 @@ class ClaudeSession:
         return [*self._flush(who.agent_id), *self._tell([compaction(record, who)])]
 
     def _end_turn(
-        self, agent: str, who: Who | None = None, duration_ms: int | None = None
+        self, agent: str, who: LineContext | None = None, duration_ms: int | None = None
     ) -> list[Event]:
         last = self._turns.take_end(agent)
         if last is None:

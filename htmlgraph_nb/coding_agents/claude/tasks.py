@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..fields import identifier, mapping, named, text
+from ..fields import identifier, mapping, text, without_none
 from ..session import known_agent
-from .lines import AGENT, Record, Told, Who, ended_task
+from .lines import AGENT, LineContext, Record, Told, ended_task
 
 MAX_RUNNING = 1_000
 """Most subagents, and most tasks, of a session whose ends are waited for."""
@@ -27,7 +27,9 @@ class Running:
     agents: set[str] = field(default_factory=set)
     tasks: set[str] = field(default_factory=set)
 
-    def told_by(self, result: Record, tool: str | None, who: Who, begun: Who) -> list[Told]:
+    def told_by(
+        self, result: Record, tool: str | None, who: LineContext, begun: LineContext
+    ) -> list[Told]:
         """Return what the result of a tool call tells of subagents and background tasks.
 
         Args:
@@ -42,7 +44,7 @@ class Running:
             found.append(_of_task("task_stop", ended, who))
         return found
 
-    def noticed(self, notice: object, who: Who) -> list[Told]:
+    def noticed(self, notice: object, who: LineContext) -> list[Told]:
         """Return what a notice's text, which can come twice, tells of an agent's or task's end."""
         name = ended_task(notice) if self.agents or self.tasks else None
         if name is None or name not in self.agents | self.tasks:
@@ -54,11 +56,11 @@ class Running:
         self.agents.discard(name)
         return [woken, *child_stop(known_agent(name, AGENT), who)]
 
-    def _child(self, result: Record, who: Who, begun: Who) -> list[Told]:
+    def _child(self, result: Record, who: LineContext, begun: LineContext) -> list[Told]:
         child, status = identifier(result.get("agentId")), result.get("status")
         if child is None or status not in ("completed", "async_launched"):
             return []
-        about = named(agent_type=text(result.get("agentType"), 128))
+        about = without_none(agent_type=text(result.get("agentType"), 128))
         name = known_agent(child, AGENT)
         start = child_start(name, begun, about)
         if status == "completed":
@@ -90,13 +92,13 @@ class Running:
         return True
 
 
-def child_start(name: str, who: Who, about: dict[str, Any] | None = None) -> Told:
+def child_start(name: str, who: LineContext, about: dict[str, Any] | None = None) -> Told:
     """Return the begin of a subagent, as its parent's."""
     extra = {"child_agent_id": name, **(about or {})}
     return Told(who, "subagent_start", f"{who.session}:{name}:SubagentStart", {"extra": extra})
 
 
-def child_stop(name: str, who: Who, about: dict[str, Any] | None = None) -> list[Told]:
+def child_stop(name: str, who: LineContext, about: dict[str, Any] | None = None) -> list[Told]:
     """Return the end of a subagent, as its parent's and as its own."""
     key = f"{who.session}:{name}:SubagentStop"
     extra = {"child_agent_id": name, **(about or {})}
@@ -107,5 +109,5 @@ def child_stop(name: str, who: Who, about: dict[str, Any] | None = None) -> list
     ]
 
 
-def _of_task(kind: str, task: str, who: Who) -> Told:
+def _of_task(kind: str, task: str, who: LineContext) -> Told:
     return Told(who, kind, f"{who.session}:{task}:{kind}", {"extra": {"task_id": task}})

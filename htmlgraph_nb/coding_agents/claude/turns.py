@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .lines import FINAL_REASONS, Record, Who, ends_with_question, message_key
+from .lines import FINAL_REASONS, LineContext, Record, ends_with_question, message_key
 
 MAX_AGENTS = 1_000
 """Most agents of a file whose turns are known."""
@@ -14,7 +14,7 @@ MAX_AGENTS = 1_000
 class TurnEnd:
     """The last answer of a turn; ``asks``: it ends with a question."""
 
-    who: Who
+    who: LineContext
     key: str | None
     asks: bool
 
@@ -37,7 +37,7 @@ class Turns:
         self._running.discard(agent)
         self._ends.pop(agent, None)
 
-    def woken_by(self, agent: str, key: str | None) -> bool:
+    def starts_unprompted_turn(self, agent: str, key: str | None) -> bool:
         """Take an answer in; return whether it begins a turn that nobody asked for.
 
         Args:
@@ -46,7 +46,7 @@ class Turns:
         known, self._last[agent] = self._last.get(agent), key
         return agent not in self._running and (key is None or key != known)
 
-    def answered(self, who: Who, record: Record, message: Record) -> None:
+    def answered(self, who: LineContext, record: Record, message: Record) -> None:
         """Note whether a line of an answer ends the turn; work after an end makes that void."""
         self._ends.pop(who.agent_id, None)
         is_last = message.get("stop_reason") in FINAL_REASONS and not who.aside
@@ -55,7 +55,7 @@ class Turns:
             own_key = None if key is None else f"{key}:Stop"
             self._ends[who.agent_id] = TurnEnd(who, own_key, ends_with_question(message))
 
-    def timed(self, who: Who, key: str | None) -> None:
+    def timed(self, who: LineContext, key: str | None) -> None:
         """Note that the turn's duration was told: older versions tell no other end."""
         if who.agent_id in self._running and who.agent_id not in self._ends:
             self._ends[who.agent_id] = TurnEnd(who, key, False)

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from ...core.model import Event
-from ..hooks import Dialect, events_of
+from ..hooks import HookFormat, events_of
 
 _TYPES = {
     "SessionStart": "session_start",
@@ -36,9 +36,9 @@ _FACTS = {
     "PreCompact": ("trigger",),
     "PostCompact": ("trigger",),
 }
-DIALECT = Dialect("codex", _TYPES, _SILENT, _FACTS, tells_failure=False)
+HOOK_FORMAT = HookFormat("codex", _TYPES, _SILENT, _FACTS, tells_failure=False)
 
 
 def events_from_hook(payload: Mapping[str, Any], *, received_at: datetime) -> list[Event]:
     """Return the events that one hook of Codex is evidence for; see ``hooks.events_of``."""
-    return events_of(DIALECT, payload, received_at)
+    return events_of(HOOK_FORMAT, payload, received_at)

@@ -20,16 +20,16 @@ from typing import Any, ClassVar
 
 from ...core.model import Event
 from ..fields import (
+    base_name,
     count,
-    fit,
     identifier,
-    keyword,
-    last_part,
     mapping,
     milliseconds,
     moment,
-    named,
+    safe_keyword,
+    shorten_id,
     text,
+    without_none,
 )
 from ..questions import asks_of, is_question
 from ..session import Call, known_agent, record_of, remember_call
@@ -44,7 +44,7 @@ SOURCE = "codex-session"
 class CodexSession:
     """Reader of one session file of Codex; see ``session.SessionReader``."""
 
-    QUIETS: ClassVar[tuple[float, ...]] = ()
+    QUIET_THRESHOLDS_S: ClassVar[tuple[float, ...]] = ()
 
     _session: str | None = None
     _agent: str = ""
@@ -116,7 +116,7 @@ class CodexSession:
             event_type=kind,
             timestamp=at,
             session_id=self._root,
-            event_id=fit(f"{self._session}:{key}"),
+            event_id=shorten_id(f"{self._session}:{key}"),
             project=self._project,
             source=SOURCE,
             **{"agent_id": self._agent, "parent_agent_id": self._parent, **fields},
@@ -135,7 +135,7 @@ class CodexSession:
         self._session, self._agent = session, known_agent(session, AGENT)
         self._parent = None if spawned is None else known_agent(spawned, AGENT)
         self._root = session if spawned is None else spawned
-        self._project = last_part(payload.get("cwd"))
+        self._project = base_name(payload.get("cwd"))
         self._model = self._turn = self._total = self._request = None
         self._planned = self._failed = False
         self._n_answers = 0
@@ -144,7 +144,7 @@ class CodexSession:
         self._forked_at, self._copied_turns = created if is_fork else None, False
         self._own_from = lines.own_from(payload)
         if spawned is None:
-            about = named(version=keyword(payload.get("cli_version")))
+            about = without_none(version=safe_keyword(payload.get("cli_version")))
             return [self._event("session_start", created, "SessionStart", extra=about)]
         about = {"child_agent_id": self._agent}
         parent = {"agent_id": self._parent, "parent_agent_id": None}
@@ -198,7 +198,7 @@ class CodexSession:
             cache_write_5m_tokens=written,
             cache_write_1h_tokens=0,
             output_tokens=output,
-            extra=named(reasoning_tokens=reasoning or None, turn_id=self._turn),
+            extra=without_none(reasoning_tokens=reasoning or None, turn_id=self._turn),
         )
 
     def _compaction(self, payload: Record, at: datetime) -> list[Event]:
@@ -214,7 +214,7 @@ class CodexSession:
         call = identifier(payload.get("call_id"))
         if call is None:
             return []
-        own = text(payload.get("name")) or keyword(payload.get("type"))
+        own = text(payload.get("name")) or safe_keyword(payload.get("type"))
         name = lines.tool_name(own, payload.get("namespace"))
         remember_call(self._calls, call, (name, at))
         self._failed = False
@@ -281,7 +281,7 @@ class CodexSession:
             at,
             f"{turn}:{'Interrupt' if cut else 'Stop'}",
             duration_ms=count(payload.get("duration_ms")),
-            extra=named(reason=keyword(payload.get("reason")), question=asks or None),
+            extra=without_none(reason=safe_keyword(payload.get("reason")), question=asks or None),
         )
         planned, self._planned = self._planned, False
         if cut or not planned:
@@ -292,7 +292,7 @@ class CodexSession:
 
     def _error(self, payload: Record, at: datetime) -> list[Event]:
         self._failed = True
-        about = named(error=keyword(payload.get("codex_error_info")))
+        about = without_none(error=safe_keyword(payload.get("codex_error_info")))
         return [self._event("error", at, f"error:{at.isoformat()}", extra=about)]
 
 

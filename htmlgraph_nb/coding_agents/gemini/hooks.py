@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import Any
 
 from ...core.model import Event
-from ...core.validation import kind_of
+from ...core.validation import type_name
 from ...errors import InvalidEvent
-from ..hooks import Dialect, events_of
+from ..hooks import HookFormat, events_of
 
 _COMMON_NAMES = {
     "BeforeAgent": "UserPromptSubmit",
@@ -42,7 +42,7 @@ _FACTS = {
     "SessionEnd": ("reason",),
     "Notification": ("notification_type",),
 }
-DIALECT = Dialect("gemini", _TYPES, _SILENT, _FACTS)
+HOOK_FORMAT = HookFormat("gemini", _TYPES, _SILENT, _FACTS)
 
 
 def events_from_hook(payload: Mapping[str, Any], *, received_at: datetime) -> list[Event]:
@@ -53,14 +53,14 @@ def events_from_hook(payload: Mapping[str, Any], *, received_at: datetime) -> li
             ``is_error``, true where that names an error.
     """
     if not isinstance(payload, Mapping):
-        raise InvalidEvent(f"the hook input is {kind_of(payload)}, expected an object")
+        raise InvalidEvent(f"the hook input is {type_name(payload)}, expected an object")
     hook = payload.get("hook_event_name")
     common = _COMMON_NAMES.get(hook, hook) if isinstance(hook, str) else hook
     if hook == "AfterTool" and _failed(payload):
         common = "PostToolUseFailure"
     elif hook == "Notification" and payload.get("notification_type") == "ToolPermission":
         common = "PermissionRequest"
-    return events_of(DIALECT, {**payload, "hook_event_name": common}, received_at)
+    return events_of(HOOK_FORMAT, {**payload, "hook_event_name": common}, received_at)
 
 
 def _failed(payload: Mapping[str, Any]) -> bool:

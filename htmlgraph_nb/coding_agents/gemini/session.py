@@ -20,19 +20,19 @@ from typing import Any, ClassVar
 from ...core.model import Event
 from ...core.validation import MAX_INTEGER
 from ..fields import (
+    base_name,
     count,
-    fit,
     identifier,
-    last_part,
     mapping,
     milliseconds,
     moment,
-    named,
     objects,
+    shorten_id,
     text,
+    without_none,
 )
 from ..questions import asks_of, is_question
-from ..session import LOST_QUIET_S, known_agent, record_of
+from ..session import GIVE_UP_AFTER_S, known_agent, record_of
 
 AGENT = "gemini"
 SOURCE = "gemini-session"
@@ -56,7 +56,7 @@ class GeminiSession:
         parent_session: the session whose subagent this one is.
     """
 
-    QUIETS: ClassVar[tuple[float, ...]] = (TURN_QUIET_S, LOST_QUIET_S)
+    QUIET_THRESHOLDS_S: ClassVar[tuple[float, ...]] = (TURN_QUIET_S, GIVE_UP_AFTER_S)
 
     project: str | None = None
     parent_session: str | None = None
@@ -93,7 +93,7 @@ class GeminiSession:
         if quiet_s < TURN_QUIET_S:
             return []
         message = self._message
-        if message is None or not _calls_tool(message) or quiet_s >= LOST_QUIET_S:
+        if message is None or not _calls_tool(message) or quiet_s >= GIVE_UP_AFTER_S:
             return self.finish()
         if self._running is not None:
             return []
@@ -111,7 +111,7 @@ class GeminiSession:
         at = self._at = moment(record.get("startTime")) or self._at
         directories = record.get("directories")
         if isinstance(directories, list) and directories:
-            self.project = last_part(directories[0]) or self.project
+            self.project = base_name(directories[0]) or self.project
         if session is None or session == self._session or at is None:
             return []
         found = self.finish()
@@ -133,7 +133,7 @@ class GeminiSession:
             event_type=kind,
             timestamp=at,
             session_id=identifier(self.parent_session) or self._session,
-            event_id=fit(f"{self._session}:{key}" if kind != "completion" else key),
+            event_id=shorten_id(f"{self._session}:{key}" if kind != "completion" else key),
             project=text(self.project),
             source=SOURCE,
             **{"agent_id": self._agent, "parent_agent_id": self._parent, **fields},
@@ -184,7 +184,7 @@ class GeminiSession:
         tokens = message.get("tokens")
         if isinstance(tokens, Mapping):
             thoughts, tool = count(tokens.get("thoughts")), count(tokens.get("tool"))
-            about = named(reasoning_tokens=thoughts or None, tool_tokens=tool or None)
+            about = without_none(reasoning_tokens=thoughts or None, tool_tokens=tool or None)
             # Copies in files of resumed sessions have the same id.
             key = f"{AGENT}:{name}"
             counts = _answer(message, tokens)

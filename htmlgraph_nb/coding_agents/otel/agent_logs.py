@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..codex.lines import tool_name
-from ..fields import count, identifier, keyword, mapping, named, text
+from ..fields import count, identifier, mapping, safe_keyword, text, without_none
 from .signals import Attributes
 
 Fields = dict[str, Any]
@@ -47,8 +47,8 @@ def _of_type(kind: str, *keywords: str) -> Callable[[Attributes], Fields]:
     """Return a translation to an event type that keeps these attributes if they are keywords."""
 
     def translate(values: Attributes) -> Fields:
-        facts = {name.replace(".", "_"): keyword(values.get(name)) for name in keywords}
-        return {"event_type": kind, "extra": named(**facts)}
+        facts = {name.replace(".", "_"): safe_keyword(values.get(name)) for name in keywords}
+        return {"event_type": kind, "extra": without_none(**facts)}
 
     return translate
 
@@ -104,7 +104,7 @@ def _claude_answer(values: Attributes) -> Fields:
         "output_tokens": number(values.get("output_tokens")),
         "cost_usd": dollars(values.get("cost_usd")),
         "duration_ms": number(values.get("duration_ms")),
-        "extra": named(request_id=keyword(values.get("request_id"))),
+        "extra": without_none(request_id=safe_keyword(values.get("request_id"))),
     }
 
 
@@ -152,7 +152,7 @@ def _decision(name_of: _NameOf) -> Callable[[Attributes], Fields | None]:
         return {
             "event_type": "answered",
             "tool_name": name_of(values),
-            "extra": named(decision=keyword(values.get("decision"))),
+            "extra": without_none(decision=safe_keyword(values.get("decision"))),
         }
 
     return translate

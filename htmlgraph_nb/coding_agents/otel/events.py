@@ -19,7 +19,7 @@ from hashlib import sha256
 
 from ...core.model import Event, new_event
 from ...core.timestamps import from_micros
-from ..fields import fit, identifier, last_part, text
+from ..fields import base_name, identifier, shorten_id, text
 from ..hooks import call_key
 from ..session import known_agent
 from .agent_logs import LOGS, Fields, number, uncached
@@ -97,7 +97,7 @@ def events_from_span(span: Span, *, received_at: datetime) -> list[Event]:
                 **common,
                 "timestamp": begun if at_start else ended,
                 "duration_ms": None if at_start else duration_ms,
-                "event_id": fit(f"{key}:{kind}"),
+                "event_id": shorten_id(f"{key}:{kind}"),
                 "event_type": kind,
                 **fields,
             }
@@ -138,7 +138,7 @@ def _common(resource: Attributes, values: Attributes) -> Fields:
         "model": text(values.get("model") or values.get("gen_ai.response.model"))
         or text(values.get("gen_ai.request.model")),
         "host": text(resource.get("host.name")),
-        "project": text(resource.get("project")) or last_part(folder),
+        "project": text(resource.get("project")) or base_name(folder),
         "feature_id": text(resource.get("feature.id")),
     }
 
@@ -149,14 +149,14 @@ def _key(fields: Fields, session: str) -> str | None:
     if call is not None and fields["event_type"] in ("tool_execute", "tool_error"):
         return call_key(session, call, "PostToolUse")
     request = (fields.get("extra") or {}).get("request_id")
-    return None if request is None else fit(f"{session}:answer:{request}")
+    return None if request is None else shorten_id(f"{session}:answer:{request}")
 
 
 def _derived_id(session: str, name: str, record: LogRecord) -> str:
     """Return an id that a repetition of the record has, too."""
     told = json.dumps(dict(record.attributes), sort_keys=True, default=str)
     digest = sha256(f"{record.at_ns}:{told}".encode("utf-8", "replace")).hexdigest()[:24]
-    return fit(f"{session}:{name}:{digest}")
+    return shorten_id(f"{session}:{name}:{digest}")
 
 
 _Part = tuple[str, bool, Fields]

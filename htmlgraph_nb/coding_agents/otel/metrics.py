@@ -87,7 +87,7 @@ class _Sum:
     keys: list[str] = field(default_factory=list)
 
 
-class TokenMeters:
+class TokenCounters:
     """What is known of the token counters: the last value of each series, and whose answers came.
 
     ``take`` stages what points tell, ``commit`` keeps it and ``rollback`` forgets it, so that an

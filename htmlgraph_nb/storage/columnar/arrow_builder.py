@@ -37,7 +37,7 @@ _names_of: Callable[[Event], tuple[str | None, ...]] = attrgetter(*_NAMES)
 _strings_of: Callable[[Event], tuple[str | None, ...]] = attrgetter(*_STRINGS)
 
 
-class EventTable:
+class ArrowBuilder:
     """Collects events; of those with the same id the first counts, of answers the final one.
 
     What it holds grows with the events, not with the files that they come from: about 0.5 KB each.

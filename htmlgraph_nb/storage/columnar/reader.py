@@ -13,7 +13,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from ...core.timestamps import to_micros
-from ..database import open_reader, translated
+from ..database import open_reader, sqlite_errors
 from ..query import HistoryQuery
 from .arrow_schema import HISTORY_SCHEMA, schema_of
 from .parallel_scan import PARALLEL_ROWS, ScanFailed, scan_ranges
@@ -72,7 +72,7 @@ def row_bound(path: str, query: HistoryQuery) -> int:
     Raises:
         StoreUnavailable, StoreDamaged, StoreTooNew: as ``read_batches``.
     """
-    with closing(open_reader(path)) as db, translated(path):
+    with closing(open_reader(path)) as db, sqlite_errors(path):
         segments, ends = segments_of(db), id_range(db, -(2**63), 2**63 - 1)
         if ends is None:
             return 0
@@ -91,7 +91,7 @@ def _batches(
     db: sqlite3.Connection, path: str, query: HistoryQuery, batch_rows: int
 ) -> Generator[pa.RecordBatch, None, None]:
     """Yield the rows of the query piece by piece; more than its limit where that ends inside."""
-    with translated(path):
+    with sqlite_errors(path):
         segments, epoch, last = segments_of(db), epoch_of(db), last_id(db)
     scanner = Scanner(db, path, query.columns)
     pieces = _pieces(segments, query, last)
@@ -150,7 +150,7 @@ def _worth_processes(
     if query.limit is not None and query.limit < PARALLEL_ROWS:
         return None
     where, params = query.conditions()
-    with translated(path):
+    with sqlite_errors(path):
         ends = id_range(db, *(query.seqs or (-(2**63), 2**63 - 1)))
         if ends is None or ends[1] - ends[0] + 1 < PARALLEL_ROWS:
             return None
@@ -166,7 +166,7 @@ def _settled(
     try:
         batch = future.result()
     except UnusableSegment as error:
-        with translated(path):
+        with sqlite_errors(path):
             named = is_named(db, segment)
         if named:
             logger.warning(
@@ -180,7 +180,7 @@ def _settled(
             # Missing is what the next sealing notices and mends.
             remove_file(path, segment.file)
         return None
-    with translated(path):
+    with sqlite_errors(path):
         return batch if is_named(db, segment) else None
 
 

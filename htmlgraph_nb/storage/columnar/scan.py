@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from ...errors import StoreDamaged
-from ..database import translated
+from ..database import sqlite_errors
 from ..query import HistoryQuery
 from .arrow_schema import Encoder, raw_name, raw_type, schema_of
 
@@ -48,7 +48,10 @@ class Scanner:
             size = batch_rows if left is None else min(batch_rows, left)
             conditions, params = replace(query, after_seq=after).conditions()
             text = f"SELECT {terms} FROM events e {conditions} ORDER BY e.id {query.order} LIMIT ?"
-            with translated(self._path), closing(self._db.execute(text, (*params, size))) as cursor:
+            with (
+                sqlite_errors(self._path),
+                closing(self._db.execute(text, (*params, size))) as cursor,
+            ):
                 rows = cursor.fetchall()
             if rows:
                 after = rows[-1][0]
@@ -75,6 +78,6 @@ class Scanner:
         for start in range(0, len(numbers), _IN_STEP):
             part = numbers[start : start + _IN_STEP]
             text = f"SELECT id, name FROM names WHERE id IN ({', '.join('?' * len(part))})"
-            with translated(self._path):
+            with sqlite_errors(self._path):
                 found.update(self._db.execute(text, part).fetchall())
         return found

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from ...errors import HtmlgraphError, StoreUnavailable
-from ..database import BUSY_TIMEOUT_S, open_reader, open_writer, translated
+from ..database import BUSY_TIMEOUT_S, open_reader, open_writer, sqlite_errors
 from ..query import HistoryQuery
 from .arrow_schema import HISTORY_SCHEMA
 from .parallel_scan import PARALLEL_ROWS, ScanFailed, scan_ranges
@@ -31,9 +31,9 @@ from .segment_index import (
     SEGMENT_ROWS,
     Segment,
     epoch_of,
-    misfits,
+    invalid_segments,
+    orphans,
     segments_of,
-    strays,
     unsealed_ranges,
 )
 from .segments import UnusableSegment, checked_body, finish_part, remove_file, write_part
@@ -45,7 +45,7 @@ _GROUP = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class SealReport:
     """What one sealing did.
 
     Attributes:
@@ -67,7 +67,7 @@ def seal(
     segment_rows: int = SEGMENT_ROWS,
     verify: bool = False,
     on_segment: Callable[[Segment], object] = lambda _: None,
-) -> Sealed:
+) -> SealReport:
     """Bring the sealed segments of a database up to date.
 
     Segments are written of every ``segment_rows`` rows that have none; files that the catalogue
@@ -88,7 +88,7 @@ def seal(
         # The log is moved into the file by who writes events, or when the file is closed.
         db.execute("PRAGMA wal_autocheckpoint = 0")
         try:
-            with translated(path):
+            with sqlite_errors(path):
                 return _Sealing(db, path, segment_rows, on_segment).run(verify)
         except OSError as error:
             raise StoreUnavailable(
@@ -110,15 +110,15 @@ class _Sealing:
         self._on_segment = on_segment
         self._epoch = epoch_of(db)
 
-    def run(self, verify: bool) -> Sealed:
+    def run(self, verify: bool) -> SealReport:
         unusable = self._unusable(verify)
         for segment in unusable:
             logger.warning("sealed segment %s of %s is written anew", segment.file, self._path)
             self._forget(segment)
-        removed = strays(self._path, self._db)
+        removed = orphans(self._path, self._db)
         for stray in removed:
             remove_file(self._path, os.path.basename(stray))
-        done = Sealed(n_unusable=len(unusable), n_removed=len(removed))
+        done = SealReport(n_unusable=len(unusable), n_removed=len(removed))
         ranges = list(unsealed_ranges(self._db, segments_of(self._db), self._segment_rows))
         for start in range(0, len(ranges), _GROUP):
             for segment in self._seal_group(ranges[start : start + _GROUP]):
@@ -132,7 +132,7 @@ class _Sealing:
 
     def _unusable(self, verify: bool) -> list[Segment]:
         segments = segments_of(self._db)
-        found = misfits(self._path, segments)
+        found = invalid_segments(self._path, segments)
         for segment in segments if verify else ():
             try:
                 checked_body(self._path, self._epoch, segment)

@@ -153,13 +153,13 @@ def id_range(db: sqlite3.Connection, first: int, last: int) -> tuple[int, int] |
     return None if lowest is None else (int(lowest), int(highest))
 
 
-def misfits(path: str, segments: Iterable[Segment]) -> list[Segment]:
+def invalid_segments(path: str, segments: Iterable[Segment]) -> list[Segment]:
     """Return the segments whose file is missing or of another size."""
     sizes = {entry.name: entry.stat().st_size for entry in _entries(path)}
     return [one for one in segments if sizes.get(one.file) != one.n_bytes]
 
 
-def strays(path: str, db: sqlite3.Connection) -> list[str]:
+def orphans(path: str, db: sqlite3.Connection) -> list[str]:
     """Return the paths of files in the folder that no row of the catalogue names."""
     # The folder first: a name is in the catalogue before its file is in the folder.
     entries = [entry for entry in _entries(path) if entry.name.endswith((SUFFIX, PART))]
@@ -180,6 +180,6 @@ def has_work(path: str, db: sqlite3.Connection) -> bool:
     segments = segments_of(db)
     return (
         next(unsealed_ranges(db, segments), None) is not None
-        or bool(misfits(path, segments))
-        or bool(strays(path, db))
+        or bool(invalid_segments(path, segments))
+        or bool(orphans(path, db))
     )

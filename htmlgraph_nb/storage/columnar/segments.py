@@ -172,7 +172,7 @@ def _columns(body: pa.Buffer, columns: Sequence[str]) -> pa.RecordBatch:
 def _mask(body: pa.Buffer, segment: Segment, query: HistoryQuery) -> pa.Array | None:
     """Return which rows are asked for; None: all."""
     conditions: list[pa.Array] = []
-    wishes = query.wishes
+    wishes = query.value_filters
     names = [*_bounds(segment, query), *wishes]
     if not names:
         return None

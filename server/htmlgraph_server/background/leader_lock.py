@@ -16,7 +16,7 @@ LOCK_BYTE = 1 << 30
 """Where the lock is, far behind the process id that the file holds."""
 
 
-class Ownership:
+class LeaderLock:
     """One server's claim to a database.
 
     Args:
@@ -78,7 +78,7 @@ class Ownership:
             return False
 
 
-_claims: weakref.WeakSet[Ownership] = weakref.WeakSet()
+_claims: weakref.WeakSet[LeaderLock] = weakref.WeakSet()
 
 
 def _forget_in_child() -> None:

@@ -7,10 +7,10 @@ import platform
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from htmlgraph_nb.coding_agents.hook_hints import pointers_of
+from htmlgraph_nb.coding_agents.hook_hints import hook_hints_of
 from htmlgraph_nb.core.timestamps import utc_now
-from htmlgraph_nb.ingest.poller import LiveSource
-from htmlgraph_nb.ingest.process_monitor import ProcessWatch
+from htmlgraph_nb.ingest.poller import PolledSource
+from htmlgraph_nb.ingest.process_monitor import ProcessMonitor
 from htmlgraph_nb.ingest.session_files import home_of
 from htmlgraph_nb.ingest.session_scanner import usual_roots
 from htmlgraph_nb.ingest.session_watcher import Named, SessionFollower, begin_of
@@ -19,7 +19,7 @@ from htmlgraph_nb.presence import PresenceManager
 from ..config import Config, is_loopback
 
 
-class Live:
+class LocalAgents:
     """What tells of the agents of this machine, and is told where to look by their hooks.
 
     Args:
@@ -36,12 +36,12 @@ class Live:
         since = begin_of(manager.db_path, utc_now())
         self.files = SessionFollower(usual_roots(), since, watch=config.watch)
         status = os.path.join(os.path.dirname(home_of("claude")), "sessions")
-        self.processes = ProcessWatch(manager.snapshot, status if config.watch else None)
+        self.processes = ProcessMonitor(manager.snapshot, status if config.watch else None)
         self.heard = False
         self.wake: Callable[[], object] = lambda: None
 
     @property
-    def sources(self) -> list[LiveSource]:
+    def sources(self) -> list[PolledSource]:
         """All of them."""
         return [self.files, self.processes]
 
@@ -52,7 +52,7 @@ class Live:
             agent: whose hook it is.
             sender: the address that sent it; None: it was read from this machine's disk.
         """
-        told = pointers_of(agent, payload)
+        told = hook_hints_of(agent, payload)
         if told is None:
             return
         own_address = sender is None or is_loopback(sender)

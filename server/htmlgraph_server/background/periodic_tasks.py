@@ -18,14 +18,14 @@ from datetime import timedelta
 
 from htmlgraph_nb.core.timestamps import utc_now
 from htmlgraph_nb.errors import HtmlgraphError
-from htmlgraph_nb.ingest.poller import Feed, LiveSource
+from htmlgraph_nb.ingest.poller import PolledSource, PollingIngester
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.pricing.price_list import load as load_prices
 from htmlgraph_nb.storage.checkpoint import Checkpointer
 
 from ..service import Service
-from .leader_lock import Ownership
-from .local_agents import Live
+from .leader_lock import LeaderLock
+from .local_agents import LocalAgents
 from .sealer import Sealer
 from .spool_reader import Spool
 
@@ -45,7 +45,7 @@ FAILED_S = 1.0
 
 
 @dataclass
-class _Chore:
+class PeriodicTask:
     """What is to be done again and again.
 
     Attributes:
@@ -54,21 +54,21 @@ class _Chore:
     """
 
     run: Callable[[], object]
-    pause_s: Callable[[object], float]
+    interval_s: Callable[[object], float]
     due: float = 0.0
     failing: bool = False
 
 
-def _every(seconds: float, run: Callable[[], object], again_s: float | None = None) -> _Chore:
+def _every(seconds: float, run: Callable[[], object], again_s: float | None = None) -> PeriodicTask:
     """Return a chore of a fixed interval; of a shorter one while ``run`` says there is more."""
     sooner = seconds if again_s is None else again_s
-    return _Chore(run, lambda more: sooner if more else seconds)
+    return PeriodicTask(run, lambda more: sooner if more else seconds)
 
 
-class _Runner:
+class TaskThread:
     """One thread that does chores when they are due."""
 
-    def __init__(self, name: str, chores: Sequence[_Chore]) -> None:
+    def __init__(self, name: str, chores: Sequence[PeriodicTask]) -> None:
         self._chores = chores
         self._stopping = False
         self._woken = threading.Event()
@@ -97,14 +97,14 @@ class _Runner:
                 if chore.due <= time.monotonic() and not self._stopping:
                     # Before it is done: who wakes it meanwhile wants it done once more.
                     chore.due = float("inf")
-                    pause_s = chore.pause_s(_do(chore))
+                    pause_s = chore.interval_s(_do(chore))
                     chore.due = min(chore.due, time.monotonic() + pause_s)
             nearest = min((chore.due for chore in self._chores), default=float("inf"))
             if not self._stopping:
                 self._woken.wait(min(max(0.0, nearest - time.monotonic()), 60.0))
 
 
-def _do(chore: _Chore) -> object:
+def _do(chore: PeriodicTask) -> object:
     """Run a chore and return what it returned; None where it failed."""
     try:
         found = chore.run()
@@ -124,7 +124,7 @@ def _do(chore: _Chore) -> object:
     return None
 
 
-class Watcher:
+class BackgroundTasks:
     """Runs the chores of one server until it is stopped.
 
     Args:
@@ -145,17 +145,17 @@ class Watcher:
         spool: Spool | None = None,
         retain_s: float = 0.0,
         sealer: Sealer | None = None,
-        sources: Sequence[LiveSource] = (),
+        sources: Sequence[PolledSource] = (),
         *,
         checkpointer: Checkpointer | None = None,
         heard: Callable[[], bool] = lambda: False,
-        ownership: Ownership,
+        ownership: LeaderLock,
     ) -> None:
         self._manager = manager
         self._retain = timedelta(seconds=retain_s)
         self._ownership = ownership
         owned = self._if_owner
-        chores = [_every(ABSORB_S, manager.absorb), _every(TICK_S, owned(manager.tick))]
+        chores = [_every(ABSORB_S, manager.sync_external), _every(TICK_S, owned(manager.tick))]
         if spool is not None:
             chores.append(_every(SPOOL_S, owned(spool.take_in)))
         if retain_s:
@@ -164,16 +164,16 @@ class Watcher:
         self._sealer = sealer
         if sealer is not None:
             chores.append(_every(SEAL_S, owned(sealer.check)))
-        self._runners = [_Runner("htmlgraph-watch", chores)]
+        self._runners = [TaskThread("htmlgraph-watch", chores)]
         if checkpointer is not None:
             long = [_every(CHECKPOINT_S, owned(checkpointer.check))]
-            self._runners.append(_Runner("htmlgraph-long", long))
+            self._runners.append(TaskThread("htmlgraph-long", long))
         # The first event that has a price would hold up all others until the prices are there. A
         # thread for it alone, as nobody who stops need wait for them.
         self._prices = threading.Timer(PRICES_S, load_prices)
         self._prices.name, self._prices.daemon = "htmlgraph-prices", True
         asked = [_ask(manager, source, lambda: ownership.is_owner or heard()) for source in sources]
-        self._sources = _Runner("htmlgraph-sources", asked)
+        self._sources = TaskThread("htmlgraph-sources", asked)
         if sources:
             self._runners.append(self._sources)
 
@@ -203,7 +203,7 @@ class Watcher:
         return self._manager.delete_history(self._retain)
 
 
-def make_watcher(service: Service, spool_path: str | None) -> Watcher:
+def make_watcher(service: Service, spool_path: str | None) -> BackgroundTasks:
     """Put together the chores of a server; hooks that it takes are heard by its live sources.
 
     Args:
@@ -213,7 +213,7 @@ def make_watcher(service: Service, spool_path: str | None) -> Watcher:
     sealer = Sealer(manager.db_path) if config.seal else None
     checkpointer = Checkpointer(manager.db_path, lambda: manager.cursor.seq, config.synchronous)
     if spool_path is None:
-        return Watcher(
+        return BackgroundTasks(
             manager,
             None,
             config.retain_s,
@@ -221,9 +221,9 @@ def make_watcher(service: Service, spool_path: str | None) -> Watcher:
             checkpointer=checkpointer,
             ownership=ownership,
         )
-    live = service.live = Live(config, manager)
+    live = service.live = LocalAgents(config, manager)
     spool = Spool(manager, spool_path, hear=live.hear)
-    watcher = Watcher(
+    watcher = BackgroundTasks(
         manager,
         spool,
         config.retain_s,
@@ -237,9 +237,11 @@ def make_watcher(service: Service, spool_path: str | None) -> Watcher:
     return watcher
 
 
-def _ask(manager: PresenceManager, source: LiveSource, wanted: Callable[[], bool]) -> _Chore:
-    feed = Feed(manager, source)
-    return _Chore(
+def _ask(
+    manager: PresenceManager, source: PolledSource, wanted: Callable[[], bool]
+) -> PeriodicTask:
+    feed = PollingIngester(manager, source)
+    return PeriodicTask(
         lambda: feed.run(utc_now()) if wanted() else None,
         lambda pause_s: pause_s if isinstance(pause_s, float) else FAILED_S,
     )

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 
 from htmlgraph_nb.storage.columnar.segment_index import has_work
-from htmlgraph_nb.storage.store import open_reader, translated
+from htmlgraph_nb.storage.database import open_reader, sqlite_errors
 
 logger = logging.getLogger("htmlgraph.sealing")
 
@@ -56,7 +56,7 @@ class Sealer:
         """
         if self._runs() or self._clock() < self._not_before:
             return
-        with closing(open_reader(self._path)) as db, translated(self._path):
+        with closing(open_reader(self._path)) as db, sqlite_errors(self._path):
             work = has_work(self._path, db)
         if work:
             self._process = subprocess.Popen(  # noqa: S603 - this project's own module

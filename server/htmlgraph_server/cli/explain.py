@@ -9,7 +9,7 @@ from typing import Any
 
 from htmlgraph_nb.client.discovery import candidates
 from htmlgraph_nb.client.rest import Rest
-from htmlgraph_nb.core.explanation import lines_of
+from htmlgraph_nb.core.explanation import format_lines
 
 
 def add_parser(commands: Any, say: Callable[[str], object]) -> argparse.ArgumentParser:
@@ -31,5 +31,5 @@ def add_parser(commands: Any, say: Callable[[str], object]) -> argparse.Argument
 
 def _why(arguments: argparse.Namespace, say: Callable[[str], object]) -> int:
     answer = Rest(lambda: candidates(arguments.url, arguments.token)).explanation(arguments.agent)
-    say(json.dumps(answer, indent=2) if arguments.json else "\n".join(lines_of(answer)))
+    say(json.dumps(answer, indent=2) if arguments.json else "\n".join(format_lines(answer)))
     return 0

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from htmlgraph_nb.core.validation import clip
+from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.history.place import place_of
 from htmlgraph_nb.paths import default_db, running_server
@@ -94,20 +94,20 @@ def _add_export(commands: argparse._SubParsersAction[Any], say: Say) -> argparse
 
 def _rows(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text[:18]) >= 1):
-        raise argparse.ArgumentTypeError(f"{clip(text)}, expected a whole number from 1")
+        raise argparse.ArgumentTypeError(f"{shorten(text)}, expected a whole number from 1")
     return int(text[:18])
 
 
 def _export(arguments: argparse.Namespace, say: Say) -> int:
-    from htmlgraph_nb.history.arguments import moment_of
+    from htmlgraph_nb.history.arguments import parse_time
     from htmlgraph_nb.history.export import export_history
 
     columns = HISTORY_COLUMNS
     if arguments.columns is not None:
         columns = tuple(dict.fromkeys(name.strip() for name in arguments.columns.split(",")))
     query = HistoryQuery(
-        since=moment_of(arguments.since, "--since"),
-        until=moment_of(arguments.until, "--until"),
+        since=parse_time(arguments.since, "--since"),
+        until=parse_time(arguments.until, "--until"),
         agents=arguments.agent,
         sessions=arguments.session,
         tools=arguments.tool,

@@ -18,13 +18,13 @@ from typing import Any, NoReturn
 from htmlgraph_nb import __version__
 from htmlgraph_nb.client.discovery import candidates
 from htmlgraph_nb.client.rest import Rest
-from htmlgraph_nb.core.validation import clip
+from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.errors import HtmlgraphError
 from htmlgraph_nb.paths import data_dir, spool_path
 
 from ..config import SETTINGS, Config, Setting, make_config
 from ..lifecycle import open_manager
-from ..server import calm_collector, listen, run
+from ..server import listen, run, tune_gc
 from ..service import Service
 from .connect.connect_command import add_parser as add_connect_parser
 from .demo import SimulatedAgent, simulated_agents
@@ -111,7 +111,7 @@ def _add_setting(command: argparse.ArgumentParser, setting: Setting) -> None:
 
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= 5_000):
-        raise argparse.ArgumentTypeError(f"{clip(text)}, expected 1 to 5000")
+        raise argparse.ArgumentTypeError(f"{shorten(text)}, expected 1 to 5000")
     return int(text)
 
 
@@ -121,7 +121,7 @@ def _speed(text: str) -> float:
     except ValueError:
         number = 0.0
     if not 0 < number <= 1_000:
-        raise argparse.ArgumentTypeError(f"{clip(text)}, expected more than 0, at most 1000")
+        raise argparse.ArgumentTypeError(f"{shorten(text)}, expected more than 0, at most 1000")
     return number
 
 
@@ -154,7 +154,7 @@ async def _run(config: Config, *, stop_on_eof: bool = False, **demo: Any) -> Non
     tasks: list[asyncio.Task[None]] = []
 
     def on_ready(service: Service, url: str) -> None:
-        calm_collector()
+        tune_gc()
         _say(service, url)
         if demo:
             _start_demo(service, url, tasks, **demo)

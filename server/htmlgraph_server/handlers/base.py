@@ -12,8 +12,8 @@ from typing import Any, TypeVar, cast
 from tornado import web
 from tornado.iostream import StreamClosedError
 
-from htmlgraph_nb.core.protocol import dumps, error_object
-from htmlgraph_nb.core.validation import clip
+from htmlgraph_nb.core.protocol import encode_json, error_object
+from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.errors import CapacityError, InvalidEvent, StoreError, WireError
 
 from ..auth import Credentials
@@ -35,7 +35,7 @@ SECURITY_HEADERS = {
 }
 
 
-class Problem(web.HTTPError):
+class ApiError(web.HTTPError):
     """An answer that says no: status, and the fields of the error shape."""
 
     def __init__(self, status: int, code: str, message: str, field: str | None = None) -> None:
@@ -45,18 +45,18 @@ class Problem(web.HTTPError):
         self.field = field
 
 
-def problem_of(error: BaseException) -> Problem | None:
+def to_api_error(error: BaseException) -> ApiError | None:
     """Return the answer to an error of the core; None where it is not one of them."""
-    if isinstance(error, Problem):
+    if isinstance(error, ApiError):
         return error
     if isinstance(error, InvalidEvent):
-        return Problem(400, "invalid", error.message, error.field)
+        return ApiError(400, "invalid", error.message, error.field)
     if isinstance(error, WireError):
-        return Problem(400, "invalid_json", str(error))
+        return ApiError(400, "invalid_json", str(error))
     if isinstance(error, CapacityError):
-        return Problem(429, error.code, str(error))
+        return ApiError(429, error.code, str(error))
     if isinstance(error, StoreError):
-        return Problem(503, "store_unavailable", str(error))
+        return ApiError(503, "store_unavailable", str(error))
     return None
 
 
@@ -93,7 +93,7 @@ class Guarded(web.RequestHandler):
         """Whether this request may change what is stored."""
         return self.writes_always or self.request.method not in ("GET", "HEAD", "OPTIONS")
 
-    async def admit(self) -> None:
+    async def authenticate(self) -> None:
         """Let the request in; one that is answered here already is finished.
 
         Raises:
@@ -103,10 +103,10 @@ class Guarded(web.RequestHandler):
             self.credentials(), guarded_origin=self.guarded_origin or self.writes
         )
         if refusal is not None:
-            raise Problem(refusal.status, refusal.code, refusal.message)
+            raise ApiError(refusal.status, refusal.code, refusal.message)
 
     async def prepare(self) -> None:
-        await self.admit()
+        await self.authenticate()
 
     def set_default_headers(self) -> None:
         for name, value in SECURITY_HEADERS.items():
@@ -116,15 +116,15 @@ class Guarded(web.RequestHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]
-        problem = problem_of(error) if error is not None else None
+        problem = to_api_error(error) if error is not None else None
         if problem is None:
             reason = responses.get(status_code, "error")
             detail = error.log_message if isinstance(error, web.HTTPError) else None
-            problem = Problem(status_code, reason.lower().replace(" ", "_"), detail or reason)
+            problem = ApiError(status_code, reason.lower().replace(" ", "_"), detail or reason)
         if problem.status_code == 405:
             methods = ", ".join(self.allowed_methods())
             problem.message = (
-                f"{clip(self.request.method or '', 20)} is not for this route: {methods}"
+                f"{shorten(self.request.method or '', 20)} is not for this route: {methods}"
             )
             self.set_header("Allow", methods)
         self.set_status(problem.status_code)
@@ -140,7 +140,7 @@ class Guarded(web.RequestHandler):
     def _handle_request_exception(self, e: BaseException) -> None:
         # Errors of the core are answers, not faults: they get their status before Tornado logs
         # them as uncaught.
-        problem = problem_of(e)
+        problem = to_api_error(e)
         super()._handle_request_exception(problem if problem is not None else e)
 
     def log_exception(
@@ -153,7 +153,7 @@ class Guarded(web.RequestHandler):
         request = self.request
         if value is None or typ is None:
             return
-        refused = value if isinstance(value, web.HTTPError) else problem_of(value)
+        refused = value if isinstance(value, web.HTTPError) else to_api_error(value)
         if refused is not None:
             logger.debug("%d %s %s", refused.status_code, request.method, request.path)
         elif isinstance(value, StreamClosedError):
@@ -176,19 +176,19 @@ class Guarded(web.RequestHandler):
         if not values:
             return None
         if len(values) > 1:
-            raise Problem(400, "invalid", f"{name} is given {len(values)} times", name)
+            raise ApiError(400, "invalid", f"{name} is given {len(values)} times", name)
         try:
             text = values[0].decode()
         except UnicodeDecodeError:
-            raise Problem(400, "invalid", f"{name} is not UTF-8", name) from None
+            raise ApiError(400, "invalid", f"{name} is not UTF-8", name) from None
         if not text:
-            raise Problem(400, "invalid", f"{name} is empty", name)
+            raise ApiError(400, "invalid", f"{name} is empty", name)
         return text
 
     def send_json(self, value: Any) -> None:
         """Finish the answer with a JSON body."""
         self.set_header("Content-Type", "application/json; charset=utf-8")
-        self.finish(dumps(value) + "\n")
+        self.finish(encode_json(value) + "\n")
 
 
 async def committed(future: Future[T]) -> T:

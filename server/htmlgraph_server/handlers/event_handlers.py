@@ -6,9 +6,9 @@ import time
 from datetime import UTC, datetime
 
 from htmlgraph_nb.coding_agents.registry import HOOKS
-from htmlgraph_nb.core.validation import check_text, clip
+from htmlgraph_nb.core.validation import shorten, validate_string
 
-from .base import Problem, committed
+from .base import ApiError, committed
 from .json_api import Api
 from .parsing import events_of, events_of_lines
 from .status import status_report
@@ -58,12 +58,14 @@ class OnePresence(Api):
     def get(self, agent_id: str) -> None:
         self.known_parameters("explain")
         explained = self.choice_parameter("explain", ("0", "1"), "0") == "1"
-        entry = self.service.hub.board.entries.get(check_text(agent_id, "agent_id"))
+        entry = self.service.hub.board.entries.get(validate_string(agent_id, "agent_id"))
         found = None if entry is None else entry.presence.to_dict()
         if explained:
             found = self.service.manager.explain(agent_id)
         if found is None:
-            raise Problem(404, "unknown_agent", f"nothing is known of {clip(agent_id)}", "agent_id")
+            raise ApiError(
+                404, "unknown_agent", f"nothing is known of {shorten(agent_id)}", "agent_id"
+            )
         self.send_json(found)
 
     head = get
@@ -75,10 +77,12 @@ class Offline(Api):
     async def post(self, agent_id: str) -> None:
         self.known_parameters()
         future = self.service.manager.submit_offline(
-            check_text(agent_id, "agent_id"), time.monotonic()
+            validate_string(agent_id, "agent_id"), time.monotonic()
         )
         if not await committed(future):
-            raise Problem(404, "unknown_agent", f"nothing is known of {clip(agent_id)}", "agent_id")
+            raise ApiError(
+                404, "unknown_agent", f"nothing is known of {shorten(agent_id)}", "agent_id"
+            )
         self.send_json({"success": True, "agent_id": agent_id})
 
 
@@ -90,7 +94,9 @@ class AgentHook(Api):
         translate = HOOKS.get(agent)
         if translate is None:
             known = ", ".join(HOOKS)
-            raise Problem(404, "not_found", f"no hooks of {clip(agent)} are known, only {known}")
+            raise ApiError(
+                404, "not_found", f"no hooks of {shorten(agent)} are known, only {known}"
+            )
         payload = self.json_object()
         events = translate(payload, received_at=datetime.now(UTC))
         if events:

@@ -8,17 +8,17 @@ from dataclasses import replace
 
 from tornado.iostream import StreamClosedError
 
-from htmlgraph_nb.core.protocol import Cursor, dumps
+from htmlgraph_nb.core.protocol import Cursor, encode_json
 from htmlgraph_nb.errors import HtmlgraphError
 from htmlgraph_nb.storage.query import HistoryQuery
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 
 from ..history.activity_counts import MAX_MINUTES
-from ..history.export_worker import COMPRESSIONS, request
+from ..history.export_worker import COMPRESSIONS, encode_request
 from ..history.history_reader import HistoryReader
 from ..history.text_formats import after_chunk, csv_head
-from ..history.worker_pool import BrokenOff, Child
-from .base import Problem
+from ..history.worker_pool import ExportAborted, ExportWorker
+from .base import ApiError
 from .json_api import Api
 
 logger = logging.getLogger("htmlgraph.http")
@@ -41,7 +41,7 @@ class History(Api):
     """``GET /api/history``: stored events, as a JSON page or as a stream of all of them."""
 
     _left = False
-    _child: Child | None = None
+    _child: ExportWorker | None = None
 
     def on_connection_close(self) -> None:
         super().on_connection_close()
@@ -66,7 +66,7 @@ class History(Api):
                 await self._send_arrow(query)
             else:
                 await self._send_text(query, kind)
-        except (HtmlgraphError, StreamClosedError, BrokenOff, TimeoutError) as error:
+        except (HtmlgraphError, StreamClosedError, ExportAborted, TimeoutError) as error:
             nobody_listens = self._left or isinstance(error, StreamClosedError)
             if not self._begun and not nobody_listens:
                 raise
@@ -101,7 +101,7 @@ class History(Api):
         cursor = Cursor.parse(text)
         epoch = self.service.hub.board.cursor.epoch
         if cursor.epoch != epoch:
-            raise Problem(
+            raise ApiError(
                 409,
                 "other_epoch",
                 f"the cursor is of {cursor.epoch}, this database is {epoch}: start again",
@@ -134,7 +134,7 @@ class History(Api):
             following = replace(query, after_seq=last, limit=1, columns=("seq",))
             more = bool((await self._reader.chunk(following, "json")).n_rows)
         cursor = Cursor(self.service.hub.board.cursor.epoch, last)
-        self.write(f'],"cursor":{dumps(str(cursor))},"more":{dumps(more)}}}\n')
+        self.write(f'],"cursor":{encode_json(str(cursor))},"more":{encode_json(more)}}}\n')
         self.finish()
 
     async def _send_text(self, query: HistoryQuery, kind: str) -> None:
@@ -145,12 +145,12 @@ class History(Api):
         self.write(chunk.body)
         rest = after_chunk(query, chunk)
         if rest is not None:
-            await self._send_of_child(request(self._reader.path, rest, kind))
+            await self._send_of_child(encode_request(self._reader.path, rest, kind))
         self.finish()
 
     async def _send_arrow(self, query: HistoryQuery) -> None:
         compression = self.choice_parameter("compression", COMPRESSIONS, "none")
-        await self._send_of_child(request(self._reader.path, query, "arrow", compression))
+        await self._send_of_child(encode_request(self._reader.path, query, "arrow", compression))
         self.finish()
 
     async def _send_of_child(self, question: bytes) -> None:

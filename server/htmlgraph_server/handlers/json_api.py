@@ -9,10 +9,10 @@ from typing import Any, cast
 from tornado import web
 from tornado.http1connection import HTTP1Connection
 
-from htmlgraph_nb.core.protocol import loads
-from htmlgraph_nb.core.validation import MAX_ID_CHARS, check_text, clip, parse_time
+from htmlgraph_nb.core.protocol import decode_json
+from htmlgraph_nb.core.validation import MAX_ID_CHARS, parse_time, shorten, validate_string
 
-from .base import Guarded, Problem
+from .base import ApiError, Guarded
 
 DRAINED_BODIES = 16
 """A body of up to this many times the limit is read to its end and thrown away before it is
@@ -41,7 +41,7 @@ class Api(Guarded):
         try:
             n_bytes = int(headers.get("Content-Length", "0"))
         except ValueError:
-            raise Problem(400, "invalid", "Content-Length is no number") from None
+            raise ApiError(400, "invalid", "Content-Length is no number") from None
         limit = self.service.config.max_body_bytes
         if n_bytes > (limit if "Expect" in headers else limit * DRAINED_BODIES):
             raise self._too_large()
@@ -55,9 +55,9 @@ class Api(Guarded):
             self.set_header("Connection", "close")
         super().write_error(status_code, **kwargs)
 
-    def _too_large(self) -> Problem:
+    def _too_large(self) -> ApiError:
         limit = self.service.config.max_body_bytes
-        return Problem(
+        return ApiError(
             413, "body_too_large", f"the body is too long, expected at most {limit} bytes"
         )
 
@@ -106,7 +106,7 @@ class Api(Guarded):
         if self._n_bytes > self.service.config.max_body_bytes:
             raise self._too_large()
         if self._crowded_out:
-            raise Problem(503, "busy", "too many bodies are on their way; send again later")
+            raise ApiError(503, "busy", "too many bodies are on their way; send again later")
         return b"".join(self._chunks)
 
     def json_body(self) -> Any:
@@ -115,7 +115,7 @@ class Api(Guarded):
         Raises:
             WireError: it is not JSON.
         """
-        return loads(self.body, "the body")
+        return decode_json(self.body, "the body")
 
     def json_object(self) -> dict[str, Any]:
         """Return the request's JSON body, an object.
@@ -125,17 +125,17 @@ class Api(Guarded):
         """
         body = self.json_body()
         if not isinstance(body, dict):
-            raise Problem(400, "invalid", "the body is no JSON object")
+            raise ApiError(400, "invalid", "the body is no JSON object")
         return body
 
     def known_parameters(self, *names: str) -> None:
         """Refuse query parameters other than ``names``, so that a slip of the pen is noticed."""
         for name in self.request.query_arguments:
             if name not in names:
-                raise Problem(
+                raise ApiError(
                     400,
                     "unknown_parameter",
-                    f"unknown parameter {clip(name)}, expected {', '.join(names) or 'none'}",
+                    f"unknown parameter {shorten(name)}, expected {', '.join(names) or 'none'}",
                     name[:60],
                 )
 
@@ -154,8 +154,8 @@ class Api(Guarded):
             return default
         digits = text.isascii() and text.isdecimal() and len(text) <= 16
         if not (digits and least <= int(text) <= most):
-            raise Problem(
-                400, "invalid", f"{name} is {clip(text)}, expected {least} to {most}", name
+            raise ApiError(
+                400, "invalid", f"{name} is {shorten(text)}, expected {least} to {most}", name
             )
         return int(text)
 
@@ -163,8 +163,8 @@ class Api(Guarded):
         """Return a parameter that is one of ``choices``."""
         text = self.text_parameter(name)
         if text is not None and text not in choices:
-            raise Problem(
-                400, "invalid", f"{name} is {clip(text)}, expected {', '.join(choices)}", name
+            raise ApiError(
+                400, "invalid", f"{name} is {shorten(text)}, expected {', '.join(choices)}", name
             )
         return default if text is None else text
 
@@ -174,11 +174,13 @@ class Api(Guarded):
         if not values:
             return None
         if len(values) > 256:
-            raise Problem(400, "invalid", f"{name} is given {len(values)} times, at most 256", name)
+            raise ApiError(
+                400, "invalid", f"{name} is given {len(values)} times, at most 256", name
+            )
         try:
-            return [check_text(value.decode(), name) for value in values]
+            return [validate_string(value.decode(), name) for value in values]
         except UnicodeDecodeError:
-            raise Problem(400, "invalid", f"{name} is not UTF-8", name) from None
+            raise ApiError(400, "invalid", f"{name} is not UTF-8", name) from None
 
     def header(self, name: str) -> str:
         """Return a header that names an agent or a session, in UTF-8 beyond ASCII.
@@ -188,19 +190,19 @@ class Api(Guarded):
         """
         value = self.request.headers.get(name)
         if not value:
-            raise Problem(400, "missing_header", f"the header {name} is missing", name)
+            raise ApiError(400, "missing_header", f"the header {name} is missing", name)
         try:
             # Tornado reads headers as Latin-1, in which every byte has a meaning.
             text = value.encode("latin-1").decode()
         except UnicodeDecodeError:
-            raise Problem(400, "invalid", f"the header {name} is not UTF-8", name) from None
-        return check_text(text, name, MAX_ID_CHARS)
+            raise ApiError(400, "invalid", f"the header {name} is not UTF-8", name) from None
+        return validate_string(text, name, MAX_ID_CHARS)
 
 
 class NotFound(Api):
     """Any other path."""
 
     async def get(self) -> None:
-        raise Problem(404, "not_found", f"there is nothing at {clip(self.request.path)}")
+        raise ApiError(404, "not_found", f"there is nothing at {shorten(self.request.path)}")
 
     head = post = put = patch = delete = options = get

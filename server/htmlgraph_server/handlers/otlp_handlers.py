@@ -19,14 +19,14 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from htmlgraph_nb.coding_agents.otel.events import events_from_log, events_from_span
-from htmlgraph_nb.coding_agents.otel.metrics import TokenMeters
+from htmlgraph_nb.coding_agents.otel.metrics import TokenCounters
 from htmlgraph_nb.coding_agents.otel.signals import LogRecord, Point, Span
 from htmlgraph_nb.core.model import Event
-from htmlgraph_nb.core.validation import clip
+from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.errors import InvalidEvent
 
 from ..otlp import json_codec
-from .base import Problem, committed
+from .base import ApiError, committed
 from .json_api import Api
 
 JSON = "application/json"
@@ -42,7 +42,7 @@ class Export(Api):
     signal: ClassVar[str]
 
     @property
-    def meters(self) -> TokenMeters:
+    def meters(self) -> TokenCounters:
         """The token counters of this server."""
         return self.service.meters
 
@@ -92,26 +92,26 @@ class Export(Api):
             from ..otlp import protobuf_codec
 
             return protobuf_codec
-        message = f"Content-Type is {clip(mime)}, expected {PROTOBUF} or {JSON}"
-        raise Problem(415, "unsupported_media_type", message)
+        message = f"Content-Type is {shorten(mime)}, expected {PROTOBUF} or {JSON}"
+        raise ApiError(415, "unsupported_media_type", message)
 
     def _plain_body(self) -> bytes:
         encoding = self.request.headers.get("Content-Encoding", "identity").strip().lower()
         if encoding in ("identity", ""):
             return self.body
         if encoding != "gzip":
-            message = f"Content-Encoding is {clip(encoding)}, expected gzip or none"
-            raise Problem(415, "unsupported_encoding", message)
+            message = f"Content-Encoding is {shorten(encoding)}, expected gzip or none"
+            raise ApiError(415, "unsupported_encoding", message)
         limit = self.service.config.max_body_bytes
         inflater = zlib.decompressobj(wbits=31)
         try:
             plain = inflater.decompress(self.body, limit + 1)
         except zlib.error as error:
-            raise Problem(400, "invalid", f"the body is no gzip: {error}") from None
+            raise ApiError(400, "invalid", f"the body is no gzip: {error}") from None
         if len(plain) > limit:
             raise self._too_large()
         if not inflater.eof:
-            raise Problem(400, "invalid", "the gzip body ends too early")
+            raise ApiError(400, "invalid", "the gzip body ends too early")
         return plain
 
 

@@ -8,7 +8,7 @@ import htmlgraph_nb
 import htmlgraph_server
 from htmlgraph_nb.widget.bundle import agent_grid_module
 
-from .base import Guarded, Problem
+from .base import ApiError, Guarded
 
 _HERE = os.path.join(os.path.dirname(os.path.abspath(htmlgraph_server.__file__)), "static")
 _GRID = os.path.join(os.path.dirname(os.path.abspath(htmlgraph_nb.__file__)), "static")
@@ -56,7 +56,7 @@ class Page(Guarded):
 class StaticFile(Guarded):
     """``GET /static/…``: the page's files; they hold nothing of any agent."""
 
-    async def admit(self) -> None:
+    async def authenticate(self) -> None:
         """Let everybody in."""
 
     def get(self, name: str) -> None:
@@ -78,7 +78,7 @@ def send_file(handler: Guarded, name: str) -> None:
         _FILES.update(_load_files())
     found = _FILES.get(name)
     if found is None:
-        raise Problem(404, "not_found", "there is no such file")
+        raise ApiError(404, "not_found", "there is no such file")
     mime, content = found
     handler.set_header("Content-Type", mime)
     handler.set_header("Cache-Control", "no-cache")

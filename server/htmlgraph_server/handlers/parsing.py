@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from htmlgraph_nb.core.model import Event
-from htmlgraph_nb.core.protocol import loads
+from htmlgraph_nb.core.protocol import decode_json
 from htmlgraph_nb.errors import InvalidEvent
 
 MAX_EVENTS = 10_000
@@ -49,7 +49,7 @@ def events_of_lines(body: bytes) -> list[Event]:
         if len(events) >= MAX_EVENTS:
             raise InvalidEvent(f"more than {MAX_EVENTS} events at once")
         try:
-            events.append(Event.from_dict(loads(line, f"line {number}")))
+            events.append(Event.from_dict(decode_json(line, f"line {number}")))
         except InvalidEvent as error:
             raise error.within(f"line {number}") from None
     return events

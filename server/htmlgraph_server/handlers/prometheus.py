@@ -29,7 +29,7 @@ class _ServiceCollector(Collector):
         yield agents
         gauges = {
             "htmlgraph_clients": ("Connected dashboards", len(hub.clients)),
-            "htmlgraph_clients_lagging": ("Dashboards over their bound", hub.n_lagging),
+            "htmlgraph_clients_lagging": ("Dashboards over their bound", hub.n_slow),
             "htmlgraph_queue_bytes": ("Bytes that wait for dashboards", hub.queue_bytes()),
             "htmlgraph_queue_writes": ("Writes before commit", self._service.manager.n_queued),
             "htmlgraph_database_bytes": (

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from htmlgraph_nb.core.timestamps import to_rfc3339
-from htmlgraph_nb.core.validation import check_text, clip
+from htmlgraph_nb.core.validation import shorten, validate_string
 
 from ..hub.broadcast_messages import FEATURE_STATUSES, LINK_TYPES, resource_event
-from .base import Problem, committed
+from .base import ApiError, committed
 from .json_api import Api
 
 
@@ -29,7 +29,7 @@ class Resource(Api):
         received = time.monotonic()
         self.known_parameters()
         kind, name = resource
-        check_text(name, f"{kind}_id")
+        validate_string(name, f"{kind}_id")
         agent_id, session_id = self.header("X-Agent-ID"), self.header("X-Session-ID")
         event = resource_event(event_type, kind, name, agent_id, session_id, payload)
         future = self.service.manager.submit_resource(
@@ -75,7 +75,7 @@ class FeatureLink(Resource):
 
     async def post(self, feature_id: str) -> None:
         body = self.json_object()
-        other = check_text(body.get("linked_feature_id"), "linked_feature_id")
+        other = validate_string(body.get("linked_feature_id"), "linked_feature_id")
         link_type = body.get("link_type")
         if link_type not in LINK_TYPES:
             raise _bad_choice("link_type", link_type, LINK_TYPES)
@@ -100,8 +100,8 @@ class Spike(Resource):
         self.send_json(answer)
 
 
-def _bad_choice(field: str, seen: object, choices: tuple[str, ...]) -> Problem:
-    shown = clip(seen) if isinstance(seen, str) else type(seen).__name__
-    return Problem(
+def _bad_choice(field: str, seen: object, choices: tuple[str, ...]) -> ApiError:
+    shown = shorten(seen) if isinstance(seen, str) else type(seen).__name__
+    return ApiError(
         400, "invalid", f"{field} is {shown}, expected one of {', '.join(choices)}", field
     )

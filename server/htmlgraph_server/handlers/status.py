@@ -46,7 +46,7 @@ def status_report(service: Service) -> dict[str, Any]:
             "total": len(hub.clients),
             "by_session": dict(hub.sessions),
             "without_session": len(hub.clients) - named,
-            "lagging": hub.n_lagging,
+            "lagging": hub.n_slow,
         },
         "agents": dict(agents_by_status(service)),
         "updates": {

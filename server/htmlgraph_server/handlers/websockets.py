@@ -17,17 +17,17 @@ from htmlgraph_nb.core.protocol import (
     Cursor,
     Filter,
     decode,
-    dumps,
+    decode_json,
+    encode_json,
     error_message,
     error_object,
-    loads,
 )
-from htmlgraph_nb.core.validation import check_text, clip
+from htmlgraph_nb.core.validation import shorten, validate_string
 from htmlgraph_nb.errors import CapacityError, HtmlgraphError, InvalidEvent, WireError
 
 from ..hub.clients import Client, Refused
 from ..hub.transport import SEND_BUFFER_BYTES, StreamTransport
-from .base import Guarded, Problem, committed, problem_of
+from .base import ApiError, Guarded, committed, to_api_error
 from .parsing import events_of
 
 logger = logging.getLogger("htmlgraph.ws")
@@ -58,7 +58,8 @@ class Socket(Guarded, WebSocketHandler):
         return None
 
     async def get(self, *args: Any, **kwargs: Any) -> None:
-        # Tornado's own looks at the Origin once more, which ``admit`` did, and at the rest says no
+        # Tornado's own looks at the Origin once more, which ``authenticate`` did, and at the rest
+        # says no
         # without saying why; what it looked at stays in memory for as long as the connection.
         self._check_handshake()
         self.open_args, self.open_kwargs = args, kwargs
@@ -74,18 +75,18 @@ class Socket(Guarded, WebSocketHandler):
         """
         headers = self.request.headers
         if headers.get("Upgrade", "").lower() != "websocket":
-            raise Problem(426, "upgrade_required", "this is a WebSocket: ask for it with Upgrade")
+            raise ApiError(426, "upgrade_required", "this is a WebSocket: ask for it with Upgrade")
         version = headers.get("Sec-WebSocket-Version", "")
         if version != VERSION:
-            seen = clip(version, 20)
+            seen = shorten(version, 20)
             message = f"the version of WebSocket is {seen}, expected {VERSION}"
-            raise Problem(426, "upgrade_required", message)
+            raise ApiError(426, "upgrade_required", message)
         connection = headers.get("Connection", "")
         if "upgrade" not in (option.strip().lower() for option in connection.split(",")):
-            seen = clip(connection, 40)
-            raise Problem(400, "invalid", f"the header Connection is {seen}, expected Upgrade")
+            seen = shorten(connection, 40)
+            raise ApiError(400, "invalid", f"the header Connection is {seen}, expected Upgrade")
         if not headers.get("Sec-WebSocket-Key"):
-            raise Problem(400, "invalid", "the header Sec-WebSocket-Key is missing")
+            raise ApiError(400, "invalid", "the header Sec-WebSocket-Key is missing")
 
     def forget_request(self) -> None:
         """Let go of the headers: a connection may stay for days, and nobody asks for them again."""
@@ -121,8 +122,8 @@ class BroadcastSocket(Socket):
             return
         try:
             session, cursor, replay = self._parameters()
-        except (HtmlgraphError, Problem) as error:
-            message = error.message if isinstance(error, Problem) else str(error)
+        except (HtmlgraphError, ApiError) as error:
+            message = error.message if isinstance(error, ApiError) else str(error)
             self.close(CloseCode.BAD_PARAMETERS, _reason(message))
             return
         self.set_nodelay(True)
@@ -146,11 +147,11 @@ class BroadcastSocket(Socket):
     def _parameters(self) -> tuple[str | None, Cursor | None, bool]:
         session = self._parameter("session")
         if session is not None:
-            check_text(session, "session")
+            validate_string(session, "session")
         since = self._parameter("since")
         replay = self._parameter("replay")
         if replay not in (None, "updates"):
-            raise WireError(f"replay is {clip(replay, 20)}, expected 'updates'")
+            raise WireError(f"replay is {shorten(replay, 20)}, expected 'updates'")
         return session, Cursor.parse(since) if since else None, replay == "updates"
 
     def _parameter(self, name: str) -> str | None:
@@ -180,7 +181,9 @@ class BroadcastSocket(Socket):
         elif kind == "subscribe" and self.client is not None:
             wish = Filter.from_dict(message)
             lists = {name: sorted(getattr(wish, name)) for name in Filter.__slots__}
-            await self.say(dumps({"type": "subscribed", **{k: v for k, v in lists.items() if v}}))
+            await self.say(
+                encode_json({"type": "subscribed", **{k: v for k, v in lists.items() if v}})
+            )
             if len(message) > 1:
                 self.service.hub.subscribe(self.client, wish)
         else:
@@ -213,14 +216,14 @@ class IngestSocket(Socket):
         self.n_frames += 1
         received = time.monotonic()
         try:
-            events = events_of(loads(message, "the frame"))
+            events = events_of(decode_json(message, "the frame"))
             receipt = await committed(self.service.manager.submit(events, received))
         except (HtmlgraphError, CapacityError) as error:
-            problem = problem_of(error)
+            problem = to_api_error(error)
             if problem is None:
                 raise
             await self.say(
-                dumps(
+                encode_json(
                     {
                         "type": "error",
                         "n": self.n_frames,
@@ -230,7 +233,7 @@ class IngestSocket(Socket):
             )
             return
         await self.say(
-            dumps(
+            encode_json(
                 {
                     "type": "ack",
                     "n": self.n_frames,

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from htmlgraph_nb.core.protocol import Cursor, dumps
+from htmlgraph_nb.core.protocol import Cursor, encode_json
 from htmlgraph_nb.core.reducer import ERRORS
 from htmlgraph_nb.core.timestamps import to_micros, to_rfc3339, utc_now
 
@@ -120,7 +120,7 @@ class ActivityCounts:
             found.sort(key=lambda one: (-one[0], one[1]))
         # One agent at a time: the encoder lets no other thread run until it is done.
         agents = ",".join(
-            f"{dumps(name)}:{dumps({'events': events, 'errors': errors})}"
+            f"{encode_json(name)}:{encode_json({'events': events, 'errors': errors})}"
             for _, name, events, errors in sorted(found[:MAX_AGENTS], key=lambda one: one[1])
         )
         cursor = Cursor(self._epoch, self._last_id)

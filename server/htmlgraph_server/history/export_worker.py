@@ -1,7 +1,8 @@
 """Writes a long history answer to its standard output, as a child process of the server.
 
 The server runs it as a child of low priority and passes on what it writes, so that no Python of
-its own is busy with a million rows. Standard input holds the question as JSON (see ``request``).
+its own is busy with a million rows. Standard input holds the question as JSON (see
+``encode_request``).
 The first byte is ``+``, and the answer follows; or ``-``, and an error's text follows. Only a whole
 answer ends with status 0.
 """
@@ -20,7 +21,7 @@ from typing import Any, BinaryIO
 
 from htmlgraph_nb.core.timestamps import from_micros, to_micros
 from htmlgraph_nb.errors import HtmlgraphError
-from htmlgraph_nb.storage.database import open_reader, translated
+from htmlgraph_nb.storage.database import open_reader, sqlite_errors
 from htmlgraph_nb.storage.query import HistoryQuery
 
 from .text_formats import text_chunks
@@ -29,14 +30,14 @@ logger = logging.getLogger("htmlgraph.history")
 
 COMPRESSIONS = ("none", "lz4", "zstd")
 """Of the buffers of an Arrow stream."""
-GOOD, BAD = b"+", b"-"
+OK, FAILED = b"+", b"-"
 _NICENESS = 10
 _PIPE_BYTES = 1 << 20
 _BATCH_ROWS = 4_096
 _TIMES = ("since", "until")
 
 
-def request(path: str, query: HistoryQuery, kind: str, compression: str = "none") -> bytes:
+def encode_request(path: str, query: HistoryQuery, kind: str, compression: str = "none") -> bytes:
     """Return the question that the child reads.
 
     Args:
@@ -60,7 +61,7 @@ def _query(asked: dict[str, Any]) -> HistoryQuery:
 
 def text_pieces(path: str, query: HistoryQuery, kind: str) -> Iterator[bytes]:
     """Yield the lines of ``ndjson`` or ``csv``, without a head."""
-    with closing(open_reader(path)) as db, translated(path):
+    with closing(open_reader(path)) as db, sqlite_errors(path):
         for chunk in text_chunks(db, query, kind):
             yield chunk.body
 
@@ -83,7 +84,7 @@ def write_arrow(path: str, query: HistoryQuery, compression: str, out: BinaryIO)
     batches = read_batches(path, query, batch_rows=_BATCH_ROWS)
     # The first batch before the first byte: most errors come with it.
     first = next(batches, None)
-    out.write(GOOD)
+    out.write(OK)
     sink = pa.PythonFile(out, "w")
     with pa.ipc.new_stream(sink, schema_of(query.columns), options=options) as writer:
         if first is not None:
@@ -98,7 +99,7 @@ def _answer(question: dict[str, Any], out: BinaryIO) -> None:
     if kind == "arrow":
         write_arrow(path, query, question["compression"], out)
         return
-    mark: bytes = GOOD
+    mark: bytes = OK
     for piece in text_pieces(path, query, kind):
         out.write(mark + piece)
         mark = b""
@@ -139,7 +140,7 @@ def main() -> int:
         if out.n_bytes:
             logger.warning("a history answer broke off: %s", error)
         else:
-            out.write(BAD + str(error).encode())
+            out.write(FAILED + str(error).encode())
         return 1
     return 0
 

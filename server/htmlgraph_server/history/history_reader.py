@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from htmlgraph_nb.errors import StoreClosed
-from htmlgraph_nb.storage.database import open_reader, translated
+from htmlgraph_nb.storage.database import open_reader, sqlite_errors
 from htmlgraph_nb.storage.query import HistoryQuery
 
 from .text_formats import Chunk, after_chunk, read_chunk
@@ -58,7 +58,7 @@ class HistoryReader:
         if db is None:
             db = self._local.db = open_reader(self.path)
             self._opened.append(db)
-        with translated(self.path):
+        with sqlite_errors(self.path):
             return question(db)
 
     async def chunk(self, query: HistoryQuery, kind: str) -> Chunk:

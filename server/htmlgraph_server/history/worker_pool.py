@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 
 from htmlgraph_nb.errors import CapacityError, StoreUnavailable
 
-from .export_worker import GOOD
+from .export_worker import OK
 
 MAX_CHILDREN = 2
 MAX_WAITING = 16
@@ -24,11 +24,11 @@ _PIECE_BYTES = 1 << 18
 _COMMAND = (sys.executable, "-m", "htmlgraph_server.history.export_worker")
 
 
-class BrokenOff(Exception):
+class ExportAborted(Exception):
     """A child ended before its answer was whole."""
 
 
-class Child:
+class ExportWorker:
     """A process that writes one answer.
 
     Args:
@@ -53,7 +53,7 @@ class Child:
         Raises:
             StoreUnavailable: there is none; the text says why.
         """
-        if await self._out.read(1) != GOOD:
+        if await self._out.read(1) != OK:
             words = (await self._out.read(4_096)).decode(errors="replace")
             raise StoreUnavailable(words or "the history cannot be read now; try again")
 
@@ -61,13 +61,13 @@ class Child:
         """Yield the answer as it is written.
 
         Raises:
-            BrokenOff: it is not whole.
+            ExportAborted: it is not whole.
         """
         while piece := await self._out.read(_PIECE_BYTES):
             yield piece
         status = await self._ended()
         if status:
-            raise BrokenOff(f"the process that reads the history ended with status {status}")
+            raise ExportAborted(f"the process that reads the history ended with status {status}")
 
     async def _ended(self) -> int:
         return await asyncio.get_running_loop().run_in_executor(None, self._process.wait)
@@ -105,7 +105,7 @@ def _popen(question: bytes) -> subprocess.Popen[bytes]:
     return process
 
 
-class StreamPool:
+class ExportWorkerPool:
     """Starts children, at most MAX_CHILDREN at a time; of others MAX_WAITING wait for their turn.
 
     Args:
@@ -117,10 +117,10 @@ class StreamPool:
         self._free = asyncio.Semaphore(limit)
         self._waiting = waiting
         self._n_waiting = 0
-        self._children: set[Child] = set()
+        self._children: set[ExportWorker] = set()
 
     @contextlib.asynccontextmanager
-    async def open(self, question: bytes) -> AsyncIterator[Child]:
+    async def open(self, question: bytes) -> AsyncIterator[ExportWorker]:
         """Start a child with a question of ``dump.request``, and end it at the end.
 
         Raises:
@@ -154,7 +154,7 @@ class StreamPool:
         finally:
             self._n_waiting -= 1
 
-    async def _start(self, question: bytes) -> Child:
+    async def _start(self, question: bytes) -> ExportWorker:
         loop = asyncio.get_running_loop()
         try:
             # In a thread: starting a process stops who does it for a moment.
@@ -171,7 +171,7 @@ class StreamPool:
         except BaseException:
             _kill(process)
             raise
-        return Child(process, out, pipe)
+        return ExportWorker(process, out, pipe)
 
     def close(self) -> None:
         """End all children."""

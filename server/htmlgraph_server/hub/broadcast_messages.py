@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from htmlgraph_nb.core.model import Event
-from htmlgraph_nb.core.protocol import dumps
+from htmlgraph_nb.core.protocol import encode_json
 from htmlgraph_nb.core.roster import Change
 from htmlgraph_nb.core.timestamps import to_rfc3339
 from htmlgraph_nb.errors import InvalidEvent
@@ -58,7 +58,7 @@ def broadcast_event(change: Change) -> str | None:
     extra = event.extra
     if event.event_type not in BROADCAST_TYPES or not extra or "resource_id" not in extra:
         return None
-    return dumps(
+    return encode_json(
         {
             "type": "broadcast_event",
             "event_type": event.event_type,

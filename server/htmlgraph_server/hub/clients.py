@@ -53,10 +53,10 @@ class Client:
         self.replay = replay
         self.unsent = 0
         self.lagging_since: float | None = None
-        self.group: Group | None = None
+        self.group: FilterGroup | None = None
 
 
-class Group:
+class FilterGroup:
     """Clients with equal filters, and the frames that wait for the next flush."""
 
     __slots__ = ("clients", "frames", "wish")

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Protocol
 
-from htmlgraph_nb.core.changes import Publication
+from htmlgraph_nb.core.changes import ChangeBatch
 from htmlgraph_nb.core.protocol import (
-    EVERYTHING,
+    MATCH_ALL,
     CloseCode,
     Cursor,
     Filter,
@@ -31,9 +31,9 @@ from htmlgraph_nb.core.timestamps import to_rfc3339, utc_now
 
 from ..config import HubLimits
 from .broadcast_messages import broadcast_event
-from .clients import Client, Group, Refused, Transport
-from .published_state import Board
-from .stats import Meter
+from .clients import Client, FilterGroup, Refused, Transport
+from .published_state import PublishedState
+from .stats import HubStats
 
 logger = logging.getLogger("htmlgraph.hub")
 
@@ -69,7 +69,7 @@ class Hub:
 
     def __init__(
         self,
-        board: Board,
+        board: PublishedState,
         limits: HubLimits,
         scheduler: Scheduler,
         *,
@@ -78,10 +78,10 @@ class Hub:
     ) -> None:
         self.board = board
         self.limits = limits
-        self.meter = Meter()
+        self.meter = HubStats()
         self.clients: dict[Client, None] = {}
         self.sessions: Counter[str] = Counter()
-        self._groups: dict[Filter, Group] = {EVERYTHING: Group(EVERYTHING)}
+        self._groups: dict[Filter, FilterGroup] = {MATCH_ALL: FilterGroup(MATCH_ALL)}
         # Clients that wait for a state: new ones behind frames of this tick, and laggards.
         self._joining: list[Client] = []
         self._lagging: dict[Client, None] = {}
@@ -133,7 +133,7 @@ class Hub:
         self.clients[client] = None
         if session is not None:
             self.sessions[session] += 1
-        self._enter(client, EVERYTHING)
+        self._enter(client, MATCH_ALL)
         return client
 
     def leave(self, client: Client) -> None:
@@ -160,7 +160,7 @@ class Hub:
     def _enter(self, client: Client, wish: Filter) -> None:
         group = self._groups.get(wish)
         if group is None:
-            group = self._groups[wish] = Group(wish)
+            group = self._groups[wish] = FilterGroup(wish)
         client.group = group
         if client in self._lagging or client in self._joining:
             return
@@ -178,14 +178,14 @@ class Hub:
         if group is None:
             return
         group.clients.pop(client, None)
-        if not group.clients and group.wish != EVERYTHING:
+        if not group.clients and group.wish != MATCH_ALL:
             still = any(other.group is group for other in (*self._joining, *self._lagging))
             if not still:
                 self._groups.pop(group.wish, None)
 
     # Changes
 
-    def publish(self, publication: Publication) -> None:
+    def publish(self, publication: ChangeBatch) -> None:
         """Take in the changes of one transaction and send them, now or at the end of the tick."""
         for change in publication.changes:
             self._add(change)
@@ -219,7 +219,7 @@ class Hub:
             wish = group.wish
             inside = presence is not None and wish.wants(presence)
             if update is not None and inside:
-                if wish.wants_type("presence_update"):
+                if wish.matches_type("presence_update"):
                     group.frames.append(update)
             elif before is not None and wish.wants(before.presence):
                 # Outside of the filter now, or forgotten: the dashboard must not keep it.
@@ -227,7 +227,7 @@ class Hub:
                 group.frames.append(gone)
             if told is None or (wish.narrows_agents and not inside):
                 continue
-            if wish.wants_type(change.event.event_type):
+            if wish.matches_type(change.event.event_type):
                 group.frames.append(frame(told))
 
     def flush(self) -> None:
@@ -249,7 +249,7 @@ class Hub:
         # not starve behind sending them.
         self._next_flush = start + max(self.limits.tick_s, 2 * (end - start))
 
-    def _send_group(self, group: Group, position: Cursor) -> None:
+    def _send_group(self, group: FilterGroup, position: Cursor) -> None:
         data = b"".join(group.frames)
         n_frames = len(group.frames)
         group.frames = []
@@ -330,7 +330,7 @@ class Hub:
             self._serve_state(client)
 
     @property
-    def n_lagging(self) -> int:
+    def n_slow(self) -> int:
         """Clients that are over the bound of unsent bytes."""
         return len(self._lagging)
 

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from htmlgraph_nb.core.model import AgentPresence
 from htmlgraph_nb.core.protocol import (
-    EVERYTHING,
+    MATCH_ALL,
     Cursor,
     Filter,
-    dumps,
+    encode_json,
     presence_json,
     presence_removed,
     presence_state,
@@ -37,7 +37,7 @@ class Entry(NamedTuple):
     name: str
 
 
-class Board:
+class PublishedState:
     """All agents as published.
 
     Args:
@@ -62,7 +62,7 @@ class Board:
     def put(self, presence: AgentPresence) -> Entry:
         """Take in an agent's new state and return its entry."""
         known = self.entries.get(presence.agent_id)
-        name = known.name if known else dumps(presence.agent_id)
+        name = known.name if known else encode_json(presence.agent_id)
         entry = Entry(presence, presence_json(presence), name)
         self.entries[presence.agent_id] = entry
         self.removed.pop(presence.agent_id, None)
@@ -107,7 +107,7 @@ class Board:
         )
 
     def _full(self, wish: Filter, at: datetime) -> list[str]:
-        shared = wish == EVERYTHING
+        shared = wish == MATCH_ALL
         if shared and self._full_text is not None and self._full_text[0] == self.cursor.seq:
             return self._full_text[1]
         agents = [entry.text for entry in self.entries.values() if wish.wants(entry.presence)]

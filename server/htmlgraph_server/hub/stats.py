@@ -32,7 +32,7 @@ class Rate:
         return sum(n for at, n in self._counts if second - _WINDOW_S <= at < second) / _WINDOW_S
 
 
-class Meter:
+class HubStats:
     """What the hub did.
 
     Attributes:

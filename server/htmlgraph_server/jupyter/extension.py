@@ -24,7 +24,7 @@ from traitlets import TraitType
 from htmlgraph_nb.paths import spool_path
 
 from ..config import SETTINGS, Config, Setting, config_of
-from ..server_file import announce, withdraw
+from ..server_file import remove_server_file, write_server_file
 
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
@@ -134,7 +134,7 @@ class HtmlgraphExtension(ExtensionApp):
         everywhere = serverapp.ip in _EVERYWHERE
         at = urlsplit(serverapp.local_url if everywhere else serverapp.connection_url)
         url = url_path_join(f"{at.scheme}://{at.netloc}", serverapp.base_url, PATH)
-        announce(url, self.secret, self.server_config.db)
+        write_server_file(url, self.secret, self.server_config.db)
 
     @property
     def server_config(self) -> Config:
@@ -184,7 +184,7 @@ class HtmlgraphExtension(ExtensionApp):
     async def stop_extension(self) -> None:
         """Commit, tell the dashboards to go, and close the database."""
         self._stopped = True
-        withdraw()
+        remove_server_file()
         async with self._opening:
             if self._lifecycle is not None:
                 await self._lifecycle.stop()

@@ -12,10 +12,10 @@ from jupyter_server.utils import ensure_async
 from tornado import httputil, web
 from tornado.routing import PathMatches, Rule, RuleRouter
 
-from htmlgraph_nb.core.validation import clip
+from htmlgraph_nb.core.validation import shorten
 
 from ..app import ROUTES
-from ..handlers.base import CONTENT_POLICY, Guarded, Problem
+from ..handlers.base import CONTENT_POLICY, ApiError, Guarded
 from ..handlers.json_api import NotFound
 from ..handlers.page import Page, StaticFile
 from ..service import Service
@@ -27,7 +27,7 @@ RESOURCE = "htmlgraph"
 """What Jupyter's authorizer is asked for: to read or to write it."""
 
 
-class Mounted(Guarded, JupyterHandler):
+class JupyterAuthMixin(Guarded, JupyterHandler):
     """Lets a request in by Jupyter's identity provider, XSRF and Origin checks, and authorizer."""
 
     @property
@@ -57,7 +57,7 @@ class Mounted(Guarded, JupyterHandler):
         """See Guarded; it is the one that a route has of its own."""
         await super().prepare()
 
-    async def admit(self) -> None:
+    async def authenticate(self) -> None:
         """See Guarded."""
         is_page = isinstance(self, Page)
         if isinstance(self, StaticFile):
@@ -65,10 +65,11 @@ class Mounted(Guarded, JupyterHandler):
             # JupyterHub a module script could not show its token against that.
             self._token_authenticated = True
         if not self.check_host():
-            raise Problem(
+            raise ApiError(
                 403,
                 "host_refused",
-                f"this Jupyter Server does not know itself as {clip(self.request.host)}; see its "
+                f"this Jupyter Server does not know itself as {shorten(self.request.host)}; "
+                "see its "
                 "ServerApp.local_hostnames and ServerApp.allow_remote_access",
             )
         try:
@@ -117,14 +118,14 @@ class Mounted(Guarded, JupyterHandler):
         self._token_authenticated = True
         return True
 
-    def _foreign(self) -> Problem:
-        origin = clip(self.request.headers.get("Origin", ""))
-        return Problem(
+    def _foreign(self) -> ApiError:
+        origin = shorten(self.request.headers.get("Origin", ""))
+        return ApiError(
             403, "origin_refused", f"{origin} is not this Jupyter Server's; see its allow_origin"
         )
 
-    def _unknown(self) -> Problem:
-        return Problem(
+    def _unknown(self) -> ApiError:
+        return ApiError(
             403,
             "token_needed",
             "this Jupyter Server does not know who asks: send the header "
@@ -135,7 +136,7 @@ class Mounted(Guarded, JupyterHandler):
         action = "write" if self.writes else "read"
         allowed = self.authorizer.is_authorized(self, self.current_user, action, RESOURCE)
         if not await ensure_async(allowed):
-            raise Problem(403, "not_authorized", f"Jupyter's authorizer refuses to {action} here")
+            raise ApiError(403, "not_authorized", f"Jupyter's authorizer refuses to {action} here")
 
 
 class MountedRoutes(RuleRouter):
@@ -162,4 +163,4 @@ class MountedRoutes(RuleRouter):
 
 def mounted(handler: type[web.RequestHandler]) -> type[web.RequestHandler]:
     """Return the handler that does the same for those whom Jupyter lets in."""
-    return type(f"Mounted{handler.__name__}", (Mounted, handler), {})
+    return type(f"Mounted{handler.__name__}", (JupyterAuthMixin, handler), {})

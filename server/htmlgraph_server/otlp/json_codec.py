@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from htmlgraph_nb.coding_agents.otel.signals import Attributes, LogRecord, Point, Span
-from htmlgraph_nb.core.protocol import dumps, loads
-from htmlgraph_nb.core.validation import kind_of
+from htmlgraph_nb.core.protocol import decode_json, encode_json
+from htmlgraph_nb.core.validation import type_name
 from htmlgraph_nb.errors import InvalidEvent
 
 MAX_DEPTH = 16
@@ -34,12 +34,12 @@ def _objects(value: Any) -> list[Object]:
 
 
 def _parse(body: bytes, field: str) -> list[Object]:
-    request = loads(body, "the body")
+    request = decode_json(body, "the body")
     if not isinstance(request, dict):
-        raise InvalidEvent(f"the body is {kind_of(request)}, expected an object with {field}")
+        raise InvalidEvent(f"the body is {type_name(request)}, expected an object with {field}")
     groups = request.get(field, [])
     if not isinstance(groups, list):
-        raise InvalidEvent(f"{field} is {kind_of(groups)}, expected a list", field)
+        raise InvalidEvent(f"{field} is {type_name(groups)}, expected a list", field)
     return _objects(groups)
 
 
@@ -163,4 +163,4 @@ def encode_answer(signal: str, n_rejected: int, message: str) -> bytes:
     if not n_rejected:
         return b"{}"
     told = {_REJECTED[signal]: str(n_rejected), "errorMessage": message}
-    return dumps({"partialSuccess": told}).encode()
+    return encode_json({"partialSuccess": told}).encode()

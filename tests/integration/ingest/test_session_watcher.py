@@ -185,7 +185,7 @@ def test_large_addition_is_read_in_slices(scene: Scene) -> None:
     scene.add(b"".join([*big, *lines(1)]))
     scene.poll(0.3, 1)
     assert scene.poll(0.01, 1) == []
-    assert scene.follower.pause_s < 0.05
+    assert scene.follower.interval_s < 0.05
     assert len(scene.poll(3, 30)) > 3
 
 

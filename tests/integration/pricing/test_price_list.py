@@ -14,7 +14,7 @@ import pytest
 
 from htmlgraph_nb.core.agent_state import AgentState
 from htmlgraph_nb.core.model import TOKEN_FIELDS, Event
-from htmlgraph_nb.core.reducer import observe
+from htmlgraph_nb.core.reducer import reduce
 from htmlgraph_nb.pricing import price_list
 from htmlgraph_nb.pricing.price_list import price_of
 
@@ -64,11 +64,11 @@ def test_the_agents_own_word_goes_before_the_table() -> None:
     """What it tells is added as it is; what it does not tell is priced, if somebody can."""
     new = AgentState.new("a", AT)
     told = answer("claude-opus-4-5", [1_000_000] * 5, cost_usd=0.5)
-    assert observe(new, told, AT, price_of).cost_usd == 0.5
-    assert observe(new, OPUS, AT, price_of).cost_usd == pytest.approx(OPUS_USD)
-    assert observe(new, OPUS, AT).cost_usd is None
+    assert reduce(new, told, AT, price_of).cost_usd == 0.5
+    assert reduce(new, OPUS, AT, price_of).cost_usd == pytest.approx(OPUS_USD)
+    assert reduce(new, OPUS, AT).cost_usd is None
     unknown = answer("no-such-model", [1, 0, 0, 0, 1])
-    assert observe(new, unknown, AT, price_of).cost_usd is None
+    assert reduce(new, unknown, AT, price_of).cost_usd is None
 
 
 _PRICES_ONE = """

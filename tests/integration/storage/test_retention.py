@@ -90,7 +90,7 @@ def test_another_manager_is_not_disturbed(manager: PresenceManager, path: str) -
         told: list[object] = []
         other.subscribe(told.append)
         assert manager.delete_history(DAY) == 9
-        assert other.absorb() is True
+        assert other.sync_external() is True
         assert told == []
         assert other.update_presence("b", "prompt").seq == 11
         assert manager.agents == other.agents

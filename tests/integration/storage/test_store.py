@@ -285,7 +285,7 @@ def test_close_commits_what_waits(path: str) -> None:
         lambda: manager.update_presence("a", "stop"),
         lambda: manager.submit([], 0.0),
         lambda: manager.agents,
-        manager.absorb,
+        manager.sync_external,
     ):
         with pytest.raises(StoreClosed, match="was closed"):
             call()

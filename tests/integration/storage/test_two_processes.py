@@ -70,8 +70,8 @@ def test_a_manager_that_lags_takes_all_over_at_once(path: str) -> None:
         one.update_presence("gone", "prompt")
         one.update_presence("a", "stop")
         one.update_presence("gone", "forget")
-        assert two.absorb() is True
-        assert two.absorb() is False
+        assert two.sync_external() is True
+        assert two.sync_external() is False
         (publication,) = told
         changes = publication.changes
         assert [(c.seq, c.agent_id) for c in changes] == [(2, "a"), (3, "b"), (5, "a"), (6, "gone")]

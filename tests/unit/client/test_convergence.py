@@ -26,16 +26,16 @@ from hypothesis.stateful import (
 )
 
 from htmlgraph_nb.core import protocol
-from htmlgraph_nb.core.changes import Publication
+from htmlgraph_nb.core.changes import ChangeBatch
 from htmlgraph_nb.core.mirror import Mirror
 from htmlgraph_nb.core.model import AgentPresence, Event
-from htmlgraph_nb.core.protocol import Cursor, decode, dumps, presence_object
+from htmlgraph_nb.core.protocol import Cursor, decode, encode_json, presence_to_wire
 from htmlgraph_nb.core.roster import Change, Limits, Roster
 from htmlgraph_nb.core.timestamps import to_rfc3339
 from htmlgraph_server.config import HubLimits
 from htmlgraph_server.hub import published_state
 from htmlgraph_server.hub.hub import Hub
-from htmlgraph_server.hub.published_state import Board
+from htmlgraph_server.hub.published_state import PublishedState
 from tests.helpers.strategies import T0
 
 PART_AGENTS = 2
@@ -139,8 +139,8 @@ class PlainServer:
         self.removed.pop(name, None)
         if presence is not None:
             self.agents[name] = presence
-            text, at = dumps(presence_object(presence)), to_rfc3339(change.at)
-            return protocol.presence_update(text, dumps(name), change.seq, at)
+            text, at = encode_json(presence_to_wire(presence)), to_rfc3339(change.at)
+            return protocol.presence_update(text, encode_json(name), change.seq, at)
         self.agents.pop(name, None)
         self.removed[name] = change.seq
         if len(self.removed) > KEPT_REMOVALS:
@@ -154,7 +154,7 @@ class PlainServer:
             or not self.removed_before <= since.seq <= self.cursor.seq
         )
         after = -1 if since is None or full else since.seq
-        rows = [dumps(presence_object(p)) for p in self.agents.values() if p.seq > after]
+        rows = [encode_json(presence_to_wire(p)) for p in self.agents.values() if p.seq > after]
         gone = [] if full else [name for name, seq in self.removed.items() if seq > after]
         link.unread.extend(protocol.presence_state(self.cursor, rows, gone, full=full, at=T0))
         self.sent[link] = self.cursor
@@ -168,7 +168,7 @@ class HubServer:
         self.calls: list[tuple[float, Callable[[], Any]]] = []
         limits = HubLimits(max_queue_bytes=2000, tick_s=1.0, drain_check_s=1.0, stall_timeout_s=1e9)
         self.hub = Hub(
-            Board(kept.cursor, kept.presences.values(), kept.forgotten_seq),
+            PublishedState(kept.cursor, kept.presences.values(), kept.forgotten_seq),
             limits,
             self,
             monotonic=lambda: self.now,
@@ -187,7 +187,7 @@ class HubServer:
 
     def publish(self, changes: Sequence[Change]) -> None:
         """Send changes, in the order of their seq."""
-        self.hub.publish(Publication(changes, self.now))
+        self.hub.publish(ChangeBatch(changes, self.now))
         self._mark_slow()
 
     def run(self) -> None:

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from htmlgraph_nb.client.connection_state import Connection, Ending, pause_after
+from htmlgraph_nb.client.connection_state import ConnectionState, Disconnect, reconnect_delay
 from htmlgraph_nb.client.discovery import (
     Address,
-    Surroundings,
+    Environment,
     candidates,
     explain,
     jupyter_runtime_dir,
@@ -20,8 +20,8 @@ from htmlgraph_nb.core.validation import parse_time
 from htmlgraph_nb.errors import ConfigError, ConnectError, InvalidEvent
 
 
-def around(env=None, running=None, jupyter=None, parent=0) -> Surroundings:
-    return Surroundings(env or {}, [running] if running else [], jupyter or {}, parent)
+def around(env=None, running=None, jupyter=None, parent=0) -> Environment:
+    return Environment(env or {}, [running] if running else [], jupyter or {}, parent)
 
 
 def listed(found) -> list[tuple[str, str | None]]:
@@ -94,7 +94,7 @@ def test_the_server_of_the_kernel_comes_first_with_the_secret_that_it_left():
     own = {"url": "http://127.0.0.1:8888/x/htmlgraph", "token": "secret", "pid": "7"}
     other = {"url": "http://127.0.0.1:9001", "token": "run", "pid": "8"}
     jupyter = {"url": "http://localhost:8888/x/", "token": ""}
-    found = candidates(None, None, Surroundings({}, [other, own], jupyter, 7))
+    found = candidates(None, None, Environment({}, [other, own], jupyter, 7))
     assert listed(found) == [
         ("http://127.0.0.1:8888/x/htmlgraph", "secret"),
         ("http://127.0.0.1:9001", "run"),
@@ -118,8 +118,8 @@ def test_on_jupyterhub_the_token_of_the_hub_counts():
         ("http://127.0.0.1:9001", "run"),
         ("http://127.0.0.1:8000", None),
     ]
-    assert listed(candidates(None, None, Surroundings(HUB, [other, own], {}, 7))) == expected
-    assert listed(candidates(None, None, Surroundings(HUB, [other], {}))) == expected
+    assert listed(candidates(None, None, Environment(HUB, [other, own], {}, 7))) == expected
+    assert listed(candidates(None, None, Environment(HUB, [other], {}))) == expected
 
 
 def test_htmlgraph_url_is_the_only_place():
@@ -203,42 +203,42 @@ def test_the_explanation_names_each_place_its_reason_and_what_to_type():
 
 def test_the_first_pause_is_three_seconds_and_the_next_ones_grow():
     """After a close 3 s; then between the bounds of each attempt, and never above 30 s."""
-    lost = Ending("connection lost", established=True)
-    assert pause_after(lost, 0, 0.0) == pause_after(lost, 0, 0.999) == 3.0
-    least = [pause_after(lost, attempt, 0.0) for attempt in range(6)]
-    most = [pause_after(lost, attempt, 1.0) for attempt in range(6)]
+    lost = Disconnect("connection lost", established=True)
+    assert reconnect_delay(lost, 0, 0.0) == reconnect_delay(lost, 0, 0.999) == 3.0
+    least = [reconnect_delay(lost, attempt, 0.0) for attempt in range(6)]
+    most = [reconnect_delay(lost, attempt, 1.0) for attempt in range(6)]
     assert least == [3.0, 4.5, 7.5, 13.5, 16.5, 16.5]
     assert most == [3.0, 6.0, 12.0, 24.0, 30.0, 30.0]
-    assert pause_after(lost, 10**6, 1.0) == 30.0
+    assert reconnect_delay(lost, 10**6, 1.0) == 30.0
 
 
 @pytest.mark.parametrize(
     ("ending", "pause"),
     [
-        (Ending("limit", code=1008), 30.0),
-        (Ending("limit", established=True, code=1008), 30.0),
-        (Ending("token", status=401), 30.0),
-        (Ending("token", status=403), 30.0),
-        (Ending("bad cursor", code=4400), None),
-        (Ending("bye", established=True, code=1001), 3.0),
-        (Ending("stalled", established=True, code=4408), 3.0),
-        (Ending("other program", status=404), 3.0),
+        (Disconnect("limit", code=1008), 30.0),
+        (Disconnect("limit", established=True, code=1008), 30.0),
+        (Disconnect("token", status=401), 30.0),
+        (Disconnect("token", status=403), 30.0),
+        (Disconnect("bad cursor", code=4400), None),
+        (Disconnect("bye", established=True, code=1001), 3.0),
+        (Disconnect("stalled", established=True, code=4408), 3.0),
+        (Disconnect("other program", status=404), 3.0),
     ],
 )
 def test_the_close_code_decides_on_the_pause(ending, pause):
     """A refusal waits long, a wrong parameter ends it, everything else comes back soon."""
-    assert pause_after(ending, 0, 0.5) == pause
+    assert reconnect_delay(ending, 0, 0.5) == pause
 
 
 def test_a_connection_is_shown_with_its_age():
     """The front end gets state, the time since when the data are old, and the explanation."""
     since = parse_time("2025-01-14T14:50:30Z")
-    assert Connection("reconnecting", since, "lost").to_dict() == {
+    assert ConnectionState("reconnecting", since, "lost").to_dict() == {
         "state": "reconnecting",
         "staleSince": "2025-01-14T14:50:30.000000Z",
         "detail": "lost",
     }
-    assert Connection().to_dict() == {"state": "connecting", "staleSince": None, "detail": ""}
+    assert ConnectionState().to_dict() == {"state": "connecting", "staleSince": None, "detail": ""}
 
 
 def test_a_filter_is_checked_before_anything_is_sent():

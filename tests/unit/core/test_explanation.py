@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from htmlgraph_nb.core.agent_state import AgentState
-from htmlgraph_nb.core.explanation import evidence_of, explain, lines_of
+from htmlgraph_nb.core.explanation import evidence_of, explain, format_lines
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.roster import Roster
 from htmlgraph_nb.core.status_rules import RULES
@@ -76,7 +76,7 @@ def test_every_kind_of_evidence_is_named() -> None:
 def test_lines_for_a_terminal() -> None:
     """A person reads what it is, since when and why, the rules, and the evidence with its times."""
     state = state_after((1, "prompt", {}), (2, "tool_start", PLAN))
-    lines = lines_of({**state.presence.to_dict(), "explanation": explain(state)})
+    lines = format_lines({**state.presence.to_dict(), "explanation": explain(state)})
     assert lines[0].startswith("a is active (waiting_permission, waits for a person) since ")
     assert lines[0].endswith(": waits for approval of its plan")
     assert "  no   its session is over" in lines

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from htmlgraph_nb.core.mirror import Mirror
 from htmlgraph_nb.core.model import AgentPresence
-from htmlgraph_nb.core.protocol import Cursor, presence_message, presence_object
+from htmlgraph_nb.core.protocol import Cursor, presence_message, presence_to_wire
 from htmlgraph_nb.errors import WireError
 from tests.helpers.strategies import T0, json_values, presences
 
@@ -24,7 +24,7 @@ def agent(name: str, seq: int) -> AgentPresence:
 
 def state(seq: int, *agents: AgentPresence, **fields: Any) -> Message:
     """Return a presence_state of epoch "e1", full unless told otherwise."""
-    rows = [presence_object(one) for one in agents]
+    rows = [presence_to_wire(one) for one in agents]
     message = {"type": "presence_state", "epoch": "e1", "seq": seq, "full": True}
     return {**message, "part": 1, "parts": 1, "agents": rows, "removed": [], **fields}
 

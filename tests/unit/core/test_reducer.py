@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from htmlgraph_nb.core.agent_state import AgentState, from_json, to_json
 from htmlgraph_nb.core.model import AgentPresence, Event, PresenceStatus
-from htmlgraph_nb.core.reducer import counts_as_tool, observe
+from htmlgraph_nb.core.reducer import counts_as_tool, reduce
 from htmlgraph_nb.core.roster import timer_event
-from htmlgraph_nb.core.status_rules import judge
+from htmlgraph_nb.core.status_rules import update_presence
 from htmlgraph_nb.core.validation import MAX_INTEGER
 from tests.helpers.strategies import T0, at, events, histories
 
@@ -37,7 +37,7 @@ def fold(
     """Return the judged state after the events, in the order given."""
     state = known or AgentState.new(found[0].agent_id, now)
     for seq, one in enumerate(found, 1):
-        state = judge(observe(state, one, now), one, seq)
+        state = update_presence(reduce(state, one, now), one, seq)
     return state
 
 
@@ -133,7 +133,7 @@ def test_new_session_drops_old_evidence() -> None:
         event("session_start", 4, session_id="s2"),
     ]
     state = fold(found)
-    assert not state.holds_active
+    assert not state.has_open_work
     assert (state.presence.status, state.presence.detail) == (PresenceStatus.IDLE, "done")
 
 
@@ -271,14 +271,14 @@ def test_nothing_holds_a_session_active_that_is_over() -> None:
     """A notification that comes after the end of its session opens no question."""
     about = {"notification_type": "permission_prompt"}
     state = fold([event("session_end", 1), event("notification", 2, extra=about)])
-    assert not state.holds_active
+    assert not state.has_open_work
     assert state.presence.status is PresenceStatus.OFFLINE
 
 
 @pytest.mark.parametrize("n", [-1, 0, True, 1.5, "2", None, [1], 2**53])
 def test_background_tasks_that_are_no_count(n: object) -> None:
     """Only a positive integer says that tasks run on after the turn."""
-    assert not fold([event("stop", 1, extra={"background_tasks": n})]).holds_active
+    assert not fold([event("stop", 1, extra={"background_tasks": n})]).has_open_work
 
 
 @pytest.mark.parametrize("extra", [{"child_agent_id": {"x": ["y" * 9000]}}, {"child_agent_id": 0}])
@@ -311,11 +311,11 @@ def test_no_order_or_repetition_raises(found: list[Event], picks: list[int]) -> 
     repeated = [found[i] for i in picks if i < len(found)]
     state = AgentState.new("a", T0)
     for seq, one in enumerate([*found, *repeated]):
-        state = judge(observe(state, one, END), one, seq)
+        state = update_presence(reduce(state, one, END), one, seq)
         presence = state.presence
         assert 0 <= presence.total_cost_tokens <= MAX_INTEGER
         assert presence.attention <= (presence.status is PresenceStatus.ACTIVE)
-        assert state.holds_active <= (presence.status is PresenceStatus.ACTIVE)
+        assert state.has_open_work <= (presence.status is PresenceStatus.ACTIVE)
         assert json.loads(to_json(state))
 
 
@@ -325,7 +325,7 @@ def test_observe_never_edits_its_input(found: list[Event]) -> None:
     state = AgentState.new("claude-1", T0)
     for seq, one in enumerate(found):
         before, event_before = copy.deepcopy(state), copy.deepcopy(one)
-        after = judge(observe(state, one, END), one, seq)
+        after = update_presence(reduce(state, one, END), one, seq)
         assert state == before
         assert one == event_before
         state = after
@@ -338,7 +338,7 @@ def test_session_end_closes_all(found: list[Event], kind: str) -> None:
     state = fold([*found, end])
     opened = (state.open_tools, state.asking, state.children, state.questions, state.background)
     assert not any(opened)
-    assert not state.holds_active
+    assert not state.has_open_work
     assert state.presence.status is PresenceStatus.OFFLINE
     assert not state.presence.attention
 
@@ -358,7 +358,7 @@ def test_verdict_does_not_depend_on_arrival(found: list[Event], random: Any) -> 
     """Within one session the verdict and the open evidence are the same in any order."""
     one, other = fold(found), fold(random.sample(found, len(found)))
     assert verdict(one) == verdict(other)
-    assert one.holds_active == other.holds_active
+    assert one.has_open_work == other.has_open_work
     assert one.presence.reason == other.presence.reason
 
 
@@ -368,7 +368,7 @@ def test_late_events_never_move_time_back(found: list[Event], data: st.DataObjec
     order = data.draw(st.permutations(found))
     state = AgentState.new("claude-1", T0)
     for seq, one in enumerate(order, 1):
-        state = judge(observe(state, one, END), one, seq)
+        state = update_presence(reduce(state, one, END), one, seq)
         seen = order[:seq]
         signs = [each.timestamp for each in seen if each.event_type != "offline"]
         expected = max(signs) if signs else min(each.timestamp for each in seen)

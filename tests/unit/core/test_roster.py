@@ -80,7 +80,7 @@ def test_rollback_gives_back_the_room() -> None:
     roster = Roster(Limits(max_agents=1))
     roster.apply(event("prompt", "a"), 1, at(0))
     roster.rollback()
-    roster.check_room(["b"])
+    roster.check_capacity(["b"])
 
 
 def test_later_events_build_on_staged_ones() -> None:
@@ -115,7 +115,7 @@ def test_forgetting_an_unknown_agent_is_a_change_of_nothing() -> None:
     """Forgetting whom nobody knows takes and gives no room."""
     roster = Roster(Limits(max_agents=1))
     assert roster.apply(event("forget"), 1, at(0)).presence is None
-    roster.check_room(["b"])
+    roster.check_capacity(["b"])
     roster.commit()
     assert roster.agents == {}
 
@@ -137,9 +137,9 @@ def test_check_room_counts_known_staged_and_asked() -> None:
     roster.apply(event("prompt", "a"), 1, at(0))
     roster.commit()
     roster.apply(event("prompt", "b"), 2, at(0))
-    roster.check_room(["a", "b", "a", "c", "c"])
+    roster.check_capacity(["a", "b", "a", "c", "c"])
     with pytest.raises(CapacityError, match="3 agents are known, no room for 2 new") as caught:
-        roster.check_room(["c", "d"])
+        roster.check_capacity(["c", "d"])
     assert caught.value.code == "too_many_agents"
     assert "--max-agents" in str(caught.value)
 
@@ -150,10 +150,10 @@ def test_check_room_counts_staged_removals() -> None:
     roster.apply(event("prompt", "a"), 1, at(0))
     roster.commit()
     roster.apply(event("forget", "a"), 2, at(0))
-    roster.check_room(["b"])
+    roster.check_capacity(["b"])
     roster.apply(event("prompt", "b"), 3, at(0))
     with pytest.raises(CapacityError):
-        roster.check_room(["a"])
+        roster.check_capacity(["a"])
 
 
 @pytest.mark.parametrize(
@@ -247,9 +247,9 @@ def test_silent_since() -> None:
     roster = roster_with("prompt")
     roster.apply(event("prompt", "b"), 2, at(50))
     roster.commit()
-    assert roster.silent_since(["a", "b", "nobody"], at(100), 100) == ["a"]
-    assert roster.silent_since(["a", "b"], at(150), 100) == ["a", "b"]
-    assert roster.silent_since([], at(150), 100) == []
+    assert roster.inactive_since(["a", "b", "nobody"], at(100), 100) == ["a"]
+    assert roster.inactive_since(["a", "b"], at(150), 100) == ["a", "b"]
+    assert roster.inactive_since([], at(150), 100) == []
 
 
 def family(*steps: tuple[float, str, str]) -> Roster:
@@ -271,17 +271,17 @@ BEGUN = ((0, "a", "prompt"), (1, "a", "subagent_start"), (1, "b", "prompt"))
 def test_orphans_end_with_their_parent(end: str) -> None:
     """A subagent of which nothing is heard again ends when its parent has ended."""
     roster = family(*BEGUN, (5, "a", end))
-    (found,) = roster.family_ends()
+    (found,) = roster.implied_ends()
     assert (found.agent_id, found.event_type) == ("b", "session_end")
     roster.apply(found, 9, at(6))
     roster.commit()
     assert roster.agents["b"].presence.status is PresenceStatus.OFFLINE
-    assert roster.family_ends() == []
+    assert roster.implied_ends() == []
 
 
 def test_subagent_that_works_on_is_no_orphan() -> None:
     """What has worked since the parent's end is not ended for it."""
-    assert family(*BEGUN, (5, "a", "session_end"), (6, "b", "tool_start")).family_ends() == []
+    assert family(*BEGUN, (5, "a", "session_end"), (6, "b", "tool_start")).implied_ends() == []
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_subagent_that_rests_is_not_at_work(
 ) -> None:
     """A parent is not held active by a subagent whose own evidence says that it rests."""
     roster = family(*BEGUN, (4, "a", "stop"), last)
-    found = roster.family_ends()
+    found = roster.implied_ends()
     assert [one.event_type for one in found] == expected
     for one in found:
         roster.apply(one, 9, at(6))
@@ -305,10 +305,10 @@ def test_subagent_that_rests_is_not_at_work(
     rests = bool(expected)
     status = PresenceStatus.IDLE if rests else PresenceStatus.ACTIVE
     assert roster.agents["a"].presence.status is status
-    assert roster.family_ends() == []
+    assert roster.implied_ends() == []
 
 
 def test_subagent_without_a_task_yet_is_awaited() -> None:
     """A subagent that has only begun does not rest."""
     roster = family((0, "a", "subagent_start"), (1, "b", "session_start"))
-    assert roster.family_ends() == []
+    assert roster.implied_ends() == []

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from htmlgraph_nb.core.timestamps import from_micros, to_micros
 from htmlgraph_nb.pricing.genai_table import newest_change, rows, tariff_of
-from htmlgraph_nb.pricing.model_price import PriceList, Provider, Tariff, matches
+from htmlgraph_nb.pricing.model_price import ModelPrice, PriceList, Provider, matches
 from tests.helpers.package_prices import by_package
 
 LIST = PriceList.from_rows(json.loads(json.dumps(row)) for row in rows())
@@ -24,8 +24,8 @@ MODELS = [(one.id, model.id) for one in get_snapshot().providers for model in on
 PREFIXES = ["", "azure/", "bedrock/", "litellm/", "litellm/openai/", "us.anthropic.", "Google/"]
 SUFFIXES = ["", "-latest", ":free", "-20251211", "-20251311:batch", "@20250929", "-v1:0", "-x"]
 DASHED = re.compile(r"-(20\d\d)-(\d\d)-(\d\d)")
-FLAT = Tariff((), (), (), ((0.0, 1.0, 2.0, 3.0, 4.0, 5.0),))
-DEAR = Tariff((), (), (), ((0.5, 1.0, 2.0, 3.0, 4.0, 5.0),))
+FLAT = ModelPrice((), (), (), ((0.0, 1.0, 2.0, 3.0, 4.0, 5.0),))
+DEAR = ModelPrice((), (), (), ((0.5, 1.0, 2.0, 3.0, 4.0, 5.0),))
 
 
 WAYS: dict[str, Callable[[str, str], str]] = {

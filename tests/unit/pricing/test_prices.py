@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 
 from htmlgraph_nb.core.timestamps import to_micros
 from htmlgraph_nb.errors import InvalidEvent
-from htmlgraph_nb.pricing.prices import KINDS, Priced, price_answers, price_table
+from htmlgraph_nb.pricing.prices import KINDS, PricedCompletions, price_completions, price_table
 from tests.helpers.package_prices import by_package
 
 NOON = datetime(2026, 2, 3, 12, tzinfo=UTC)
 Answer = tuple[str | None, datetime, tuple[int, ...], float | None]
 
 
-def priced(answers: list[Answer], prices: Any = None) -> Priced:
+def priced(answers: list[Answer], prices: Any = None) -> PricedCompletions:
     """Price (model, moment, tokens by kind, reported dollars)."""
     models = sorted({model for model, *_ in answers if model is not None})
-    return price_answers(
+    return price_completions(
         models,
         np.array([-1 if model is None else models.index(model) for model, *_ in answers], np.int64),
         np.array([to_micros(at) for _, at, *_ in answers], np.int64),

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htmlgraph_nb.core.model import AgentPresence, Event
-from htmlgraph_nb.core.protocol import dumps
+from htmlgraph_nb.core.protocol import encode_json
 from htmlgraph_nb.core.reducer import MEANINGFUL
 from htmlgraph_nb.core.roster import Limits, Roster
 from htmlgraph_nb.core.timestamps import to_micros
@@ -30,7 +30,7 @@ def frame_of(events: list[Event]) -> pd.DataFrame:
     rows = [{name: getattr(event, name) for name in _COLUMNS} for event in events]
     frame = pd.DataFrame(rows, columns=_COLUMNS)
     frame["timestamp"] = pd.to_datetime([event.timestamp for event in events], utc=True)
-    frame["extra"] = [None if one.extra is None else dumps(one.extra) for one in events]
+    frame["extra"] = [None if one.extra is None else encode_json(one.extra) for one in events]
     frame["seq"] = np.arange(1, len(events) + 1)
     frame["cost_tokens"] = frame["cost_tokens"].astype("Int64")
     frame["input_tokens"] = frame["input_tokens"].astype("Int64")

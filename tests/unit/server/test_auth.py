@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htmlgraph_server.auth import Credentials, Guard
+from htmlgraph_server.auth import Authenticator, Credentials
 from htmlgraph_server.config import Config
 
 TOKEN = "correct-horse-battery"
@@ -17,12 +17,12 @@ OWN = Credentials(host="127.0.0.1:8000", origin=None, authorization="", query_to
 FOREIGN = "https://evil.example"
 
 
-def guard(**settings: Any) -> Guard:
+def guard(**settings: Any) -> Authenticator:
     """Return the Guard of a Config."""
-    return Guard(Config(db="unused.db", **settings))
+    return Authenticator(Config(db="unused.db", **settings))
 
 
-def code(of: Guard, shown: Credentials, *, guarded_origin: bool = True) -> str | None:
+def code(of: Authenticator, shown: Credentials, *, guarded_origin: bool = True) -> str | None:
     """Return the code of the refusal, None where the request may pass."""
     refusal = of.check(shown, guarded_origin=guarded_origin)
     return None if refusal is None else refusal.code

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.timestamps import from_micros
 from htmlgraph_nb.errors import InvalidEvent
-from htmlgraph_nb.storage.dedup_table import Claims
+from htmlgraph_nb.storage.dedup_table import TokenSourceCache
 from htmlgraph_nb.storage.query import HistoryQuery, read_chunks
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS, migrate
-from htmlgraph_nb.storage.transaction import Names, Transaction
+from htmlgraph_nb.storage.transaction import StringIds, Transaction
 from tests.helpers.strategies import T0
 
 N_ROWS = 60
@@ -49,7 +49,7 @@ def db() -> Iterator[sqlite3.Connection]:
     opened = sqlite3.connect(":memory:", isolation_level=None)
     migrate(opened, "in memory")
     opened.execute("BEGIN")
-    tx = Transaction(opened, Names(), Claims(), 0, 0)
+    tx = Transaction(opened, StringIds(), TokenSourceCache(), 0, 0)
     for event in EVENTS:
         tx.add_event(event, datetime.now(UTC))
     tx.flush()

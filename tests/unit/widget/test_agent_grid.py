@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from htmlgraph_nb.client.connection_state import Connection
+from htmlgraph_nb.client.connection_state import ConnectionState
 from htmlgraph_nb.core.model import AgentPresence, PresenceStatus
 from htmlgraph_nb.core.validation import parse_time
 from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.widget import agent_grid, snapshot
 
 AT = parse_time("2025-01-14T14:50:30Z")
-CONNECTED = Connection("connected", None, "connected", "http://127.0.0.1:8000")
+CONNECTED = ConnectionState("connected", None, "connected", "http://127.0.0.1:8000")
 
 
 def agent(name: str, status: str = "active", **fields) -> AgentPresence:
@@ -36,7 +36,7 @@ def test_the_summary_counts_agents_by_status():
     line = snapshot.summary(agents, CONNECTED)
     assert line == "AgentGrid(3 agents: 2 active, 1 idle; http://127.0.0.1:8000)"
     assert snapshot.summary(listed(agent("a")), CONNECTED).startswith("AgentGrid(1 agent: ")
-    assert snapshot.summary({}, Connection()) == "AgentGrid(0 agents; connecting)"
+    assert snapshot.summary({}, ConnectionState()) == "AgentGrid(0 agents; connecting)"
 
 
 def test_the_summary_says_who_waits():
@@ -89,7 +89,7 @@ def test_the_table_escapes_what_agents_call_themselves():
     evil = "<img src=x onerror=alert(1)>&\"'"
     one = agent(evil, reason=evil, last_tool_name=evil, session_id=evil, current_feature_id=evil)
     one = replace(one, model=evil)
-    html = snapshot.table(listed(one), Connection("closed", None, evil), AT)
+    html = snapshot.table(listed(one), ConnectionState("closed", None, evil), AT)
     assert "<img" not in html
     assert html.count("&lt;img src=x onerror=alert(1)&gt;&amp;&quot;&#x27;") == 7
 
@@ -104,7 +104,7 @@ def test_a_long_table_is_cut_and_says_so():
 
 def test_the_table_says_why_there_is_nothing():
     """Without a server it shows what was tried and what to type."""
-    html = snapshot.table({}, Connection("connecting", None, "tried\nhtmlgraph-nb serve"), AT)
+    html = snapshot.table({}, ConnectionState("connecting", None, "tried\nhtmlgraph-nb serve"), AT)
     assert "tried<br>htmlgraph-nb serve" in html
 
 

@@ -57,7 +57,7 @@ def run(cell: str, number: int) -> dict:
 
 def test_a_cell_that_is_run_again_ends_what_its_former_run_made():
     """All of it, once, and nothing of this run or of another cell."""
-    runs = cell_tracker.CellRuns()
+    runs = cell_tracker.CellTracker()
     first, second, other, third = (Widget() for _ in range(4))
     runs.note(first, run("a", 1))
     runs.note(second, run("a", 1))
@@ -72,7 +72,7 @@ def test_a_cell_that_is_run_again_ends_what_its_former_run_made():
 )
 def test_without_the_name_of_the_cell_nothing_is_ended(parent):
     """A front end that does not say which cell it runs, or no notebook at all."""
-    runs = cell_tracker.CellRuns()
+    runs = cell_tracker.CellTracker()
     made = [Widget(), Widget()]
     for one in made:
         runs.note(one, parent)
@@ -81,7 +81,7 @@ def test_without_the_name_of_the_cell_nothing_is_ended(parent):
 
 def test_what_a_cell_made_is_not_kept_alive():
     """A grid that nobody holds can be collected."""
-    runs = cell_tracker.CellRuns()
+    runs = cell_tracker.CellTracker()
     made = Widget()
     gone = weakref.ref(made)
     runs.note(made, run("a", 1))

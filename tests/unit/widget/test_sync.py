@@ -8,16 +8,16 @@ from math import inf
 
 import pytest
 
-from htmlgraph_nb.client.connection_state import Connection
+from htmlgraph_nb.client.connection_state import ConnectionState
 from htmlgraph_nb.core.mirror import Mirror
 from htmlgraph_nb.core.model import AgentPresence, PresenceStatus
 from htmlgraph_nb.core.protocol import Cursor
 from htmlgraph_nb.core.validation import parse_time
-from htmlgraph_nb.widget.sync import Feed, Feeder, Outlet, View
+from htmlgraph_nb.widget.sync import SyncThread, UpdateScheduler, View, WidgetSink
 from tests.helpers.wait import wait_until
 
 AT = parse_time("2025-01-14T14:50:30Z")
-CONNECTED = Connection("connected", None, "connected to http://h:1", "http://h:1")
+CONNECTED = ConnectionState("connected", None, "connected to http://h:1", "http://h:1")
 
 
 def agent(name: str, seq: int, **fields) -> AgentPresence:
@@ -29,14 +29,14 @@ def view(*agents: AgentPresence, seq: int | None = None, epoch: str = "e") -> Vi
     return View({one.agent_id: one for one in agents}, Cursor(epoch, seq), CONNECTED, AT)
 
 
-def fed(now: float = 0.0, max_rate: float = 10.0, shown: View | None = None) -> Feed:
+def fed(now: float = 0.0, max_rate: float = 10.0, shown: View | None = None) -> UpdateScheduler:
     """A feed whose first keyframe has been sent at ``now``."""
-    feed = Feed(max_rate, now)
+    feed = UpdateScheduler(max_rate, now)
     assert feed.take(now, shown or view())["kind"] == "keyframe"
     return feed
 
 
-def drive(feed: Feed, until: float, shown: View, busy: bool = False, start: float = 0.0):
+def drive(feed: UpdateScheduler, until: float, shown: View, busy: bool = False, start: float = 0.0):
     """Let the time run in steps of 50 ms and return what was sent, as (time, message)."""
     sent = []
     for step in range(1, round((until - start) / 0.05) + 1):
@@ -50,7 +50,7 @@ def drive(feed: Feed, until: float, shown: View, busy: bool = False, start: floa
 
 def test_the_first_message_is_a_keyframe_with_everything():
     """It is due at once and holds cursor, agents, connection and time."""
-    feed = Feed(10.0, 100.0)
+    feed = UpdateScheduler(10.0, 100.0)
     assert feed.due_at() <= 100.0
     message = feed.take(100.0, view(agent("a", 3), seq=5))
     assert message == {
@@ -176,7 +176,7 @@ def test_keyframes_of_many_agents_come_less_often():
 def test_a_keyframe_can_be_asked_for_and_carries_the_last_minutes():
     """When more is new than the agents that changed."""
     feed = fed()
-    feed.note_whole()
+    feed.request_snapshot()
     shown = replace(view(agent("a", 1)), activity=lambda: {"minutes": 15})
     message = feed.take(1.0, shown)
     assert message["kind"] == "keyframe"
@@ -207,8 +207,8 @@ def test_another_past_is_a_keyframe_at_once(other):
 
 def test_the_first_state_of_a_server_is_a_keyframe():
     """A grid that found no server at first shows everything as soon as one is there."""
-    feed = Feed(10.0, 0.0)
-    nobody = View({}, None, Connection("connecting", None, "tried"), AT)
+    feed = UpdateScheduler(10.0, 0.0)
+    nobody = View({}, None, ConnectionState("connecting", None, "tried"), AT)
     first = feed.take(0.0, nobody)
     assert first["state"]["connection"]["detail"] == "tried"
     assert (first["state"]["epoch"], first["state"]["seq"]) == (None, 0)
@@ -220,7 +220,7 @@ def test_a_change_of_the_connection_is_told_at_once():
     """Also when no agent changes."""
     feed = fed()
     feed.note_connection()
-    lost = View({}, Cursor("e", 0), Connection("reconnecting", AT, "lost"), AT)
+    lost = View({}, Cursor("e", 0), ConnectionState("reconnecting", AT, "lost"), AT)
     message = feed.take(1.0, lost)
     assert message["messages"] == []
     assert message["connection"] == {
@@ -230,7 +230,9 @@ def test_a_change_of_the_connection_is_told_at_once():
     }
 
 
-def changing(feed: Feed, start: float, until: float, busy: bool = False) -> list[tuple[float, str]]:
+def changing(
+    feed: UpdateScheduler, start: float, until: float, busy: bool = False
+) -> list[tuple[float, str]]:
     """Let one agent change all the time and return (time, kind) of what is sent."""
     sent = []
     for step in range(1, round((until - start) * 2) + 1):
@@ -317,8 +319,10 @@ class Page:
         self.got.append(message)
 
 
-def outlet_of(page: Page, feeder: Feeder, shown: View) -> Outlet:
-    outlet = Outlet(Feed(50.0, 0.0), lambda: shown, page.deliver, page.failures.append)
+def outlet_of(page: Page, feeder: SyncThread, shown: View) -> WidgetSink:
+    outlet = WidgetSink(
+        UpdateScheduler(50.0, 0.0), lambda: shown, page.deliver, page.failures.append
+    )
     feeder.add(outlet)
     return outlet
 
@@ -326,7 +330,7 @@ def outlet_of(page: Page, feeder: Feeder, shown: View) -> Outlet:
 def test_one_broken_widget_does_not_stop_the_others(caplog):
     """Its error is handed back and logged once; the thread goes on, and ends with the last."""
     seconds = iter(range(10, 10_000_000, 10))
-    feeder = Feeder(lambda: True, clock=lambda: float(next(seconds)))
+    feeder = SyncThread(lambda: True, clock=lambda: float(next(seconds)))
     broken, whole = Page(LookupError("shell_parent")), Page()
     outlets = [outlet_of(page, feeder, view(agent("a", 1))) for page in (broken, whole)]
     wait_until(lambda: len(whole.got) >= 3, "three messages for the page that works")

@@ -13,7 +13,7 @@ from typing import Any
 from htmlgraph_nb.core.timestamps import from_micros
 from htmlgraph_nb.errors import ConfigError, StoreError
 from htmlgraph_nb.paths import DEFAULT_URL, default_db, running_server
-from htmlgraph_nb.storage.store import open_reader, translated
+from htmlgraph_nb.storage.database import open_reader, sqlite_errors
 
 from . import hook_entries, settings_file
 from .agents import AGENTS, Agent, groups_of, hook_command, telemetry_variables
@@ -141,7 +141,7 @@ def _last_reports() -> dict[str, datetime]:
     if not os.path.exists(path):
         return {}
     try:
-        with closing(open_reader(path)) as db, translated(path):
+        with closing(open_reader(path)) as db, sqlite_errors(path):
             newest = {
                 source: db.execute(
                     "SELECT ts FROM events WHERE source = (SELECT id FROM names WHERE name = ?) "

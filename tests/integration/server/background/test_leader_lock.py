@@ -18,7 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from htmlgraph_nb.core.mirror import Mirror
 from htmlgraph_nb.core.protocol import decode
-from htmlgraph_server.background.leader_lock import Ownership
+from htmlgraph_server.background.leader_lock import LeaderLock
 from tests.helpers.jupyter_server import running_jupyter_server
 from tests.helpers.server_process import Server, running
 from tests.helpers.wait import wait_until
@@ -160,7 +160,7 @@ def test_a_lock_ends_with_its_process(db: Path, holder: subprocess.Popen[bytes])
     link = db.with_name("link.db")
     db.touch()
     link.symlink_to(db)
-    claims = [Ownership(str(db)), Ownership(str(link))]
+    claims = [LeaderLock(str(db)), LeaderLock(str(link))]
     assert [claim.held() for claim in claims] == [False, False]
     assert {claim.pid() for claim in claims} == {holder.pid}
     holder.kill()
@@ -174,7 +174,7 @@ def test_a_lock_ends_with_its_process(db: Path, holder: subprocess.Popen[bytes])
 
 def test_a_removed_lock_file_makes_no_second_owner(db: Path) -> None:
     """Who held the old file competes for the new one."""
-    first, second = Ownership(str(db)), Ownership(str(db))
+    first, second = LeaderLock(str(db)), LeaderLock(str(db))
     assert first.held()
     os.unlink(f"{db}-owner")
     assert second.held()
@@ -186,7 +186,7 @@ def test_a_removed_lock_file_makes_no_second_owner(db: Path) -> None:
 
 def test_a_fork_does_not_keep_the_lock(db: Path) -> None:
     """A child that lives longer than the owner is not the owner."""
-    claim = Ownership(str(db))
+    claim = LeaderLock(str(db))
     assert claim.held()
     reading, writing = os.pipe()
     child = os.fork()
@@ -194,7 +194,7 @@ def test_a_fork_does_not_keep_the_lock(db: Path) -> None:
         os.read(reading, 1)
         os._exit(0)
     claim.release()
-    other = Ownership(str(db))
+    other = LeaderLock(str(db))
     # The child closes its copy as soon as it runs.
     wait_until(other.held, "the lock")
     os.write(writing, b"x")

@@ -17,8 +17,8 @@ from htmlgraph_nb.core.roster import Limits
 from htmlgraph_nb.errors import StoreUnavailable
 from htmlgraph_nb.presence import PresenceManager, PresenceStatus
 from htmlgraph_server.background import periodic_tasks
-from htmlgraph_server.background.leader_lock import Ownership
-from htmlgraph_server.background.periodic_tasks import Watcher
+from htmlgraph_server.background.leader_lock import LeaderLock
+from htmlgraph_server.background.periodic_tasks import BackgroundTasks
 from htmlgraph_server.background.spool_reader import Spool
 from tests.helpers.database_files import rows_of
 from tests.helpers.wait import wait_until
@@ -58,7 +58,7 @@ def test_a_chore_that_fails_is_said_once_and_stops_no_other(
     monkeypatch.setattr(periodic_tasks, "TICK_S", 0.01)
     spool = BrokenSpool(manager, "nowhere")
     spool.error = error
-    watcher = Watcher(manager, spool, ownership=Ownership(manager.db_path))
+    watcher = BackgroundTasks(manager, spool, ownership=LeaderLock(manager.db_path))
     with caplog.at_level(logging.WARNING, "htmlgraph.watch"):
         watcher.start()
         wait_until(lambda: spool.n_calls > 3, "some failures")
@@ -90,7 +90,9 @@ def test_a_failure_that_ended_is_said_again_when_it_comes_back(
                 done.set()
             raise answer
 
-    watcher = Watcher(manager, Fickle(manager, "nowhere"), ownership=Ownership(manager.db_path))
+    watcher = BackgroundTasks(
+        manager, Fickle(manager, "nowhere"), ownership=LeaderLock(manager.db_path)
+    )
     watcher.start()
     assert done.wait(15)
     watcher.stop()
@@ -113,11 +115,11 @@ def test_a_long_retention_leaves_room_for_the_others(
             sizes.append(len(rows_of(manager.db_path)))
             return 0
 
-    watcher = Watcher(
+    watcher = BackgroundTasks(
         manager,
         Counting(manager, "nowhere"),
         retain_s=86_400.0,
-        ownership=Ownership(manager.db_path),
+        ownership=LeaderLock(manager.db_path),
     )
     watcher.start()
     wait_until(lambda: sizes and sizes[-1] < 2_000, "the end of the old rows")

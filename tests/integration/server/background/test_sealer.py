@@ -17,7 +17,7 @@ import pytest
 from htmlgraph_nb import PresenceManager, load_history
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.storage.columnar.segment_index import SEGMENT_ROWS, has_work, segments_of
-from htmlgraph_nb.storage.store import open_reader
+from htmlgraph_nb.storage.database import open_reader
 from htmlgraph_server.background.sealer import NICENESS, Sealer
 from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve

@@ -14,9 +14,9 @@ from htmlgraph_nb import PresenceManager
 from htmlgraph_nb.core.timestamps import to_micros
 from htmlgraph_nb.errors import StoreDamaged, StoreUnavailable
 from htmlgraph_nb.storage.columnar.reader import HISTORY_SCHEMA, read_batches, schema_of
+from htmlgraph_nb.storage.database import open_reader
 from htmlgraph_nb.storage.query import HistoryQuery, read_chunks
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
-from htmlgraph_nb.storage.store import open_reader
 from tests.integration.history.test_load import example_events
 
 

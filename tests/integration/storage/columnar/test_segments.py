@@ -22,8 +22,8 @@ from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.storage.columnar.reader import read_batches
 from htmlgraph_nb.storage.columnar.sealing import seal
 from htmlgraph_nb.storage.columnar.segment_index import folder_of, has_work, segments_of
+from htmlgraph_nb.storage.database import open_reader
 from htmlgraph_nb.storage.query import HistoryQuery
-from htmlgraph_nb.storage.store import open_reader
 from tests.integration.history.test_load import START
 from tests.integration.storage.columnar.test_reader import rows_of_batches, sql_rows
 

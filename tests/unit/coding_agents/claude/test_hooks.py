@@ -181,7 +181,7 @@ def test_hook_becomes_its_events(name: str) -> None:
 def test_reduced_input_becomes_the_same_events(name: str) -> None:
     """What the command hook leaves of an input proves the same as the input of an http hook."""
     payload = load(name)
-    assert events(hook.reduce(payload)) == events(payload)
+    assert events(hook.redact(payload)) == events(payload)
 
 
 def test_no_content_reaches_an_event() -> None:
@@ -195,7 +195,7 @@ def test_no_content_reaches_an_event() -> None:
 
 def test_no_content_leaves_the_command_hook() -> None:
     """The content that stands in the payload files stands in nothing that the hook sends."""
-    sent = json.dumps([hook.reduce(load(name)) for name in NAMES])
+    sent = json.dumps([hook.redact(load(name)) for name in NAMES])
     assert CONTENT not in sent
     assert ".jsonl" not in sent
 

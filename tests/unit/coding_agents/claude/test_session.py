@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from htmlgraph_nb.coding_agents.claude.hooks import events_from_hook
 from htmlgraph_nb.coding_agents.claude.lines import tokens_of
 from htmlgraph_nb.coding_agents.claude.session import TURN_QUIET_S, ClaudeSession
-from htmlgraph_nb.coding_agents.session import LOST_QUIET_S
+from htmlgraph_nb.coding_agents.session import GIVE_UP_AFTER_S
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.errors import InvalidEvent
 from tests.helpers.session_lines import (
@@ -532,7 +532,7 @@ def test_quiet_keeps_an_answer_whose_counts_may_grow() -> None:
     reader = ClaudeSession()
     reader.feed(answer("msg_1", 5, stop_reason=None))
     assert reader.settle(TURN_QUIET_S) == []
-    assert "completion" in kinds(reader.settle(LOST_QUIET_S))
+    assert "completion" in kinds(reader.settle(GIVE_UP_AFTER_S))
 
 
 def test_a_call_is_told_with_its_own_line() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htmlgraph_nb.coding_agents.gemini.session import TURN_QUIET_S, GeminiSession
-from htmlgraph_nb.coding_agents.session import LOST_QUIET_S
+from htmlgraph_nb.coding_agents.session import GIVE_UP_AFTER_S
 from htmlgraph_nb.errors import InvalidEvent
 from tests.helpers.session_lines import (
     CONTENT,
@@ -272,7 +272,7 @@ def test_quiet_while_a_tool_runs(content: str, output: int) -> None:
     """An answer without text, or with more tokens than its text needs, waits for its tools."""
     calls = {**answer(counts={"input": 1, "output": output}), "content": content}
     assert settled(calls, TURN_QUIET_S) == ["tool_start"]
-    assert settled(calls, LOST_QUIET_S) == ["completion", "stop"]
+    assert settled(calls, GIVE_UP_AFTER_S) == ["completion", "stop"]
 
 
 def test_tool_that_the_quiet_shows_ends_with_what_follows() -> None:

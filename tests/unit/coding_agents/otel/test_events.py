@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
 
 from htmlgraph_nb.coding_agents.otel import metrics
 from htmlgraph_nb.coding_agents.otel.events import events_from_log, events_from_span
-from htmlgraph_nb.coding_agents.otel.metrics import TokenMeters
+from htmlgraph_nb.coding_agents.otel.metrics import TokenCounters
 from htmlgraph_nb.coding_agents.otel.signals import LogRecord, Point, Span
 from htmlgraph_nb.core.model import Event
 from htmlgraph_server.otlp import json_codec, protobuf_codec
@@ -145,7 +145,7 @@ def point(value: float, at: int, *, start: int = 1, delta: bool, kind: str = "in
     return Point({}, "", metric, values, value, start, at, delta)
 
 
-def totals(meters: TokenMeters, exports: list[list[Point]]) -> int:
+def totals(meters: TokenCounters, exports: list[list[Point]]) -> int:
     """Return the tokens that the exports add, an event that comes again counted once."""
     found = {}
     for points in exports:
@@ -164,7 +164,7 @@ def test_counters_add_up(steps: list[int], delta: bool, data: st.DataObject) -> 
         total += step
         sent = [point(float(step if delta else total), at, delta=delta)]
         exports += [sent] * data.draw(st.integers(1, 2))
-    assert totals(TokenMeters(), exports) == sum(steps)
+    assert totals(TokenCounters(), exports) == sum(steps)
 
 
 @given(
@@ -176,7 +176,7 @@ def test_what_is_not_stored_counts_when_it_comes_again(
     steps: list[int], failing: list[bool], delta: bool
 ) -> None:
     """An export that could not be stored is sent again, and counts once."""
-    meters = TokenMeters()
+    meters = TokenCounters()
     total = counted = 0
     for at, (step, fails) in enumerate(zip(steps, failing, strict=False), 2):
         total += step
@@ -192,16 +192,16 @@ def test_what_is_not_stored_counts_when_it_comes_again(
 def test_counters_of_an_earlier_server() -> None:
     """How far they were read is not known: only their growth counts, and deltas as ever."""
     cumulative = [[point(50, 2, delta=False)], [point(70, 3, delta=False)]]
-    assert totals(TokenMeters(metered=["s"]), cumulative) == 20
-    assert totals(TokenMeters(metered=["other"]), cumulative) == 70
-    assert totals(TokenMeters(metered=["s"]), [[point(50, 2, delta=True)]]) == 50
-    assert totals(TokenMeters(answered=["s"]), cumulative) == 0
+    assert totals(TokenCounters(metered=["s"]), cumulative) == 20
+    assert totals(TokenCounters(metered=["other"]), cumulative) == 70
+    assert totals(TokenCounters(metered=["s"]), [[point(50, 2, delta=True)]]) == 50
+    assert totals(TokenCounters(answered=["s"]), cumulative) == 0
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The series and sessions that were not heard of for longest are forgotten."""
     monkeypatch.setattr(metrics, "MAX_SERIES", 2)
-    meters = TokenMeters()
+    meters = TokenCounters()
     for kind in ("input", "output", "cacheRead"):
         totals(meters, [[point(5, 2, delta=False, kind=kind)]])
     assert totals(meters, [[point(5, 3, delta=False, kind="input")]]) == 5, "it began again"
@@ -211,17 +211,17 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_counter_that_begins_anew_counts_from_nothing() -> None:
     """A program that was started again has another start, or a smaller value."""
     anew = [[point(50, 2, delta=False)], [point(20, 3, start=3, delta=False)]]
-    assert totals(TokenMeters(), anew) == 70
+    assert totals(TokenCounters(), anew) == 70
     smaller = [[point(50, 2, delta=False)], [point(20, 3, delta=False)]]
-    assert totals(TokenMeters(), smaller) == 70
+    assert totals(TokenCounters(), smaller) == 70
 
 
 def test_a_session_with_answers_is_not_counted_by_its_counters() -> None:
     """The answers told the same tokens already; other sessions are none of their affair."""
-    meters = TokenMeters()
+    meters = TokenCounters()
     meters.answered("s")
     assert totals(meters, [[point(50, 2, delta=True)]]) == 0
-    meters = TokenMeters()
+    meters = TokenCounters()
     meters.answered("other")
     assert totals(meters, [[point(50, 2, delta=True)]]) == 50
 
@@ -246,7 +246,7 @@ def test_a_session_with_answers_is_not_counted_by_its_counters() -> None:
 )
 def test_no_point_raises(points: list[Point]) -> None:
     """Whatever a counter says is tokens or nothing."""
-    check(TokenMeters().take(iter(points), received_at=NOW))
+    check(TokenCounters().take(iter(points), received_at=NOW))
 
 
 def test_points_can_come_one_by_one() -> None:
@@ -256,7 +256,7 @@ def test_points_can_come_one_by_one() -> None:
         yield point(5, 2, delta=True)
         yield point(7, 2, delta=True, kind="output")
 
-    (event,) = TokenMeters().take(stream(), received_at=NOW)
+    (event,) = TokenCounters().take(stream(), received_at=NOW)
     assert (event.input_tokens, event.output_tokens) == (5, 7)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from htmlgraph_nb.core.protocol import EVERYTHING, CloseCode, Cursor, Filter
+from htmlgraph_nb.core.protocol import MATCH_ALL, CloseCode, Cursor, Filter
 from htmlgraph_server.hub import published_state
 from htmlgraph_server.hub.clients import Refused
 from htmlgraph_server.hub.hub import frame
@@ -126,7 +126,7 @@ def test_a_dashboard_over_its_bound_gets_nothing_until_it_has_drained() -> None:
     for n in range(2_000):
         bench.report(f"agent-{n % 30}")
         bench.timer.advance(TICK)
-    assert bench.hub.n_lagging == 1
+    assert bench.hub.n_slow == 1
     assert client.lagging_since is not None
     assert slow.peak <= 4_000
     assert bench.hub.queue_bytes() == slow.pending()
@@ -134,11 +134,11 @@ def test_a_dashboard_over_its_bound_gets_nothing_until_it_has_drained() -> None:
     n_read = len(slow.messages)
     slow.read(len(slow.unsent) - 1)
     bench.timer.advance(1)
-    assert bench.hub.n_lagging == 1, "one byte is unsent still"
+    assert bench.hub.n_slow == 1, "one byte is unsent still"
     slow.reading = True
     slow.read()
     bench.timer.advance(1)
-    assert bench.hub.n_lagging == 0
+    assert bench.hub.n_slow == 0
     state = slow.messages[-1]
     assert (state["type"], state["full"]) == ("presence_state", False)
     assert {agent["agent_id"] for agent in state["agents"]} == bench.presences.keys() - {"a"}
@@ -155,14 +155,14 @@ def test_a_dashboard_that_asks_again_and_again_without_reading_is_bounded() -> N
     slow, client = bench.join(Dashboard(reading=False))
     one_state = slow.peak
     for _ in range(100):
-        bench.hub.subscribe(client, EVERYTHING)
+        bench.hub.subscribe(client, MATCH_ALL)
         bench.hub.subscribe(client, A_ONLY)
     assert slow.peak <= 4_000 + one_state
-    assert bench.hub.n_lagging == 1
+    assert bench.hub.n_slow == 1
     slow.reading = True
     slow.read()
     bench.timer.advance(1)
-    assert bench.hub.n_lagging == 0
+    assert bench.hub.n_slow == 0
     assert slow.mirror.agents == bench.wanted(A_ONLY)
     bench.report("a")
     assert set(slow.mirror.agents) == {"a"}
@@ -176,7 +176,7 @@ def test_a_dashboard_that_drains_while_frames_wait_is_served_behind_them() -> No
     for _ in range(8):
         bench.timer.advance(1.5)
         bench.report("a", "b")
-    assert bench.hub.n_lagging == 1
+    assert bench.hub.n_slow == 1
     bench.report("c")
     slow.reading = True
     slow.read()
@@ -194,7 +194,7 @@ def test_a_dashboard_that_does_not_read_at_all_is_dropped() -> None:
     stalled, client = bench.join(session="s")
     other, _ = bench.join()
     stalled.reading = False
-    while not bench.hub.n_lagging:
+    while not bench.hub.n_slow:
         bench.report("a")
         bench.timer.advance(TICK)
     bench.timer.advance(29.5)
@@ -202,7 +202,7 @@ def test_a_dashboard_that_does_not_read_at_all_is_dropped() -> None:
     bench.timer.advance(1.5)
     assert stalled.aborted
     assert list(bench.hub.clients) != [client]
-    assert (len(bench.hub.clients), bench.hub.sessions, bench.hub.n_lagging) == (1, {}, 0)
+    assert (len(bench.hub.clients), bench.hub.sessions, bench.hub.n_slow) == (1, {}, 0)
     assert bench.timer.n_calls == 0, "nobody lags: nothing is looked after"
     bench.report("a")
     assert other.mirror.agents == bench.presences
@@ -213,7 +213,7 @@ def test_a_slow_dashboard_that_goes_on_reading_is_kept() -> None:
     bench = Bench(start=["a"], tick_s=TICK, max_queue_bytes=500, stall_timeout_s=5.0)
     slow, _ = bench.join()
     slow.reading = False
-    while not bench.hub.n_lagging:
+    while not bench.hub.n_slow:
         bench.report("a")
         bench.timer.advance(TICK)
     while len(slow.unsent) > 20:
@@ -268,7 +268,7 @@ def test_a_dashboard_may_leave_in_any_state(state: str) -> None:
         bench.hub.subscribe(client, A_ONLY)
     if state == "lagging":
         dashboard.reading = False
-        while not bench.hub.n_lagging:
+        while not bench.hub.n_slow:
             bench.report("a")
             bench.timer.advance(TICK)
     n_writes = len(dashboard.writes)
@@ -276,7 +276,7 @@ def test_a_dashboard_may_leave_in_any_state(state: str) -> None:
     bench.report("a")
     bench.timer.advance(100)
     assert len(dashboard.writes) == n_writes
-    assert (bench.hub.clients, bench.hub.sessions, bench.hub.n_lagging) == ({}, {}, 0)
+    assert (bench.hub.clients, bench.hub.sessions, bench.hub.n_slow) == ({}, {}, 0)
     assert not dashboard.aborted
     bench.hub.subscribe(client, A_ONLY)
     assert len(dashboard.writes) == n_writes
@@ -315,7 +315,7 @@ def test_another_filter_brings_its_own_full_state() -> None:
     bench.timer.advance(1)
     bench.report("a", event_type="prompt")
     assert dashboard.mirror.agents.keys() == {"a", "b", "c"}
-    bench.hub.subscribe(client, EVERYTHING)
+    bench.hub.subscribe(client, MATCH_ALL)
     assert dashboard.mirror.agents == bench.presences
 
 
@@ -412,7 +412,7 @@ def test_replay_gives_every_state_as_updates() -> None:
         ("presence_update", 3),
     ]
     dashboard.reading = False
-    while not bench.hub.n_lagging:
+    while not bench.hub.n_slow:
         bench.report("a")
         bench.timer.advance(TICK)
     bench.report("b", event_type="forget")

@@ -14,7 +14,7 @@ from hypothesis.stateful import (
 )
 
 from htmlgraph_nb.core.model import Event
-from htmlgraph_nb.core.protocol import EVERYTHING, Filter
+from htmlgraph_nb.core.protocol import MATCH_ALL, Filter
 from htmlgraph_server.hub.clients import Client, Refused
 from tests.helpers.hub_harness import Bench, Dashboard
 
@@ -50,7 +50,7 @@ class HubMachine(RuleBasedStateMachine):
             max_clients=6,
         )
         self.clients: dict[Dashboard, Client] = {}
-        self.wishes: dict[Dashboard, Filter] = {}
+        self.value_filters: dict[Dashboard, Filter] = {}
 
     @property
     def state_bytes(self) -> int:
@@ -74,7 +74,7 @@ class HubMachine(RuleBasedStateMachine):
         It says anew what it wants, as the server does not know who comes back.
         """
         old.read(n_bytes)
-        wish = self.wishes.get(old, EVERYTHING)
+        wish = self.value_filters.get(old, MATCH_ALL)
         self.leave(old)
         fresh = Dashboard()
         fresh.mirror = old.mirror
@@ -82,7 +82,7 @@ class HubMachine(RuleBasedStateMachine):
             self.clients[fresh] = self.bench.hub.join(fresh, cursor=old.mirror.cursor)
         except Refused:
             assert len(self.bench.hub.clients) == 6
-        if wish != EVERYTHING:
+        if wish != MATCH_ALL:
             self.subscribe(fresh, wish)
         return fresh
 
@@ -97,7 +97,7 @@ class HubMachine(RuleBasedStateMachine):
     def subscribe(self, dashboard: Dashboard, wish: Filter) -> None:
         """A dashboard wants something else."""
         if dashboard in self.clients:
-            self.wishes[dashboard] = wish
+            self.value_filters[dashboard] = wish
             self.bench.hub.subscribe(self.clients[dashboard], wish)
 
     @rule(dashboard=dashboards)
@@ -148,14 +148,14 @@ class HubMachine(RuleBasedStateMachine):
         self.bench.timer.advance(3.0)
         self.bench.report("a")
         self.bench.timer.advance(3.0)
-        assert (hub.n_lagging, hub.queue_bytes(), self.bench.timer.n_calls) == (0, 0, 0)
+        assert (hub.n_slow, hub.queue_bytes(), self.bench.timer.n_calls) == (0, 0, 0)
         for dashboard, client in list(self.clients.items()):
             if not dashboard.aborted:
-                wish = self.wishes.get(dashboard, EVERYTHING)
+                wish = self.value_filters.get(dashboard, MATCH_ALL)
                 assert dashboard.mirror.agents == self.bench.wanted(wish)
             hub.leave(client)
         assert (hub.clients, hub.sessions) == ({}, {})
-        assert list(hub._groups) == [EVERYTHING]
+        assert list(hub._groups) == [MATCH_ALL]
         assert hub._joining == []
 
 

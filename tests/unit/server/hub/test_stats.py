@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from htmlgraph_server.hub.stats import Meter, Rate
+from htmlgraph_server.hub.stats import HubStats, Rate
 
 
 def test_a_rate_is_the_mean_of_the_last_ten_full_seconds() -> None:
@@ -30,7 +30,7 @@ def test_a_rate_after_a_pause_forgets_what_was_before() -> None:
 
 def test_latencies_are_quantiles_of_the_last_samples() -> None:
     """None before the first one; empty publications are none."""
-    meter = Meter()
+    meter = HubStats()
     assert meter.latency_s(0.5, 0.99) == [None, None]
     meter.count_flush([(10.0, 0)], 20.0)
     assert meter.latency_s(0.5) == [None]
@@ -43,7 +43,7 @@ def test_latencies_are_quantiles_of_the_last_samples() -> None:
 
 def test_frames_and_bytes_are_summed() -> None:
     """For the status page and for Prometheus."""
-    meter = Meter()
+    meter = HubStats()
     meter.count_updates(3)
     meter.count_frames(2, 500)
     meter.count_frames(1, 100)

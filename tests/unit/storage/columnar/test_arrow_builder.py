@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from htmlgraph_nb.coding_agents.hooks import call_key
 from htmlgraph_nb.core.model import Event
-from htmlgraph_nb.storage.columnar.arrow_builder import EventTable
+from htmlgraph_nb.storage.columnar.arrow_builder import ArrowBuilder
 from htmlgraph_nb.storage.columnar.arrow_schema import HISTORY_SCHEMA
 
 START = datetime(2026, 5, 30, tzinfo=UTC)
@@ -19,7 +19,7 @@ START = datetime(2026, 5, 30, tzinfo=UTC)
 
 def rows(*events: Event) -> list[dict[str, Any]]:
     """Return the rows of a table of these events."""
-    table = EventTable()
+    table = ArrowBuilder()
     table.extend(events)
     made = table.to_arrow()
     assert made.schema == HISTORY_SCHEMA

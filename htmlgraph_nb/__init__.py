@@ -109,12 +109,12 @@ def __getattr__(name: str) -> Any:
 
 def load_ipython_extension(shell: Any) -> None:
     """Add ``%%agent`` and ``%agent`` to a notebook; ``%load_ext htmlgraph_nb`` calls this."""
-    import_module(".integrations.magics", __name__).load(shell)
+    import_module(".integrations.magics", __name__).load_magics(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
     """Take the magics away again."""
-    import_module(".integrations.magics", __name__).unload(shell)
+    import_module(".integrations.magics", __name__).unload_magics(shell)
 
 
 def __dir__() -> list[str]:

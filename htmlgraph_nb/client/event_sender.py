@@ -214,13 +214,13 @@ class EventSender:
 
     def _to_spool(self, events: Sequence[Event]) -> None:
         from ..hook.command import spool
-        from ..ingest.spool import line_of
+        from ..ingest.spool import spool_line
         from ..paths import spool_path
 
         try:
             # The spool belongs to the default file.
             kept = self._db_path is None and spool(
-                b"\n".join(line_of(event) for event in events), spool_path()
+                b"\n".join(spool_line(event) for event in events), spool_path()
             )
         except OSError as error:
             self._say("left", f"{len(events)} events are lost: {error}")

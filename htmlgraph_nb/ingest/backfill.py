@@ -16,7 +16,7 @@ from ..coding_agents.session import GIVE_UP_AFTER_S, supersedes
 from ..core.model import Event
 from ..presence import PresenceManager
 from ..storage.database import open_reader, sqlite_errors
-from .poller import MAX_EVENTS, event_time, overdue_timers
+from .poller import MAX_BATCH_EVENTS, event_time, overdue_timers
 from .session_files import OnBytes, SessionFile, SessionTail
 from .session_origin import SessionOrigins
 
@@ -79,8 +79,8 @@ class SessionImporter:
         stored = stored_ids(self._manager.db_path, untold)
         fresh = [event for event in untold if event.event_id not in stored]
         report.known += len(untold) - len(fresh)
-        for start in range(0, len(fresh), MAX_EVENTS):
-            part = fresh[start : start + MAX_EVENTS]
+        for start in range(0, len(fresh), MAX_BATCH_EVENTS):
+            part = fresh[start : start + MAX_BATCH_EVENTS]
             accepted, told = ingest_backfill(self._manager, part, self._now)
             report.accepted += accepted
             report.told += told

@@ -20,7 +20,7 @@ from ..presence import PresenceManager
 
 logger = logging.getLogger("htmlgraph.sources")
 
-MAX_EVENTS = 20_000
+MAX_BATCH_EVENTS = 20_000
 """Most events of one transaction; a session has seldom more."""
 _STEP_EVENTS = 1_000
 
@@ -96,7 +96,7 @@ def split_batches(events: Sequence[Event], now: datetime, limits: Limits) -> Ite
     while start < len(events):
         end = min(start + _STEP_EVENTS, len(events))
         if limits.forget_after_s and now - event_time(events[end - 1]) >= old:
-            end = min(start + MAX_EVENTS, len(events))
+            end = min(start + MAX_BATCH_EVENTS, len(events))
         yield list(events[start:end])
         start = end
 

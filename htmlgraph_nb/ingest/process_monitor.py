@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("htmlgraph.processes")
 
-SOURCE = "process"
+_SOURCE = "process"
 CHECK_S = 1.0
 SAME_S = 2.0
 """By how much two readings of the time at which a process began can differ."""
@@ -171,7 +171,7 @@ def _exit(agent_id: str, life: _Tracked, now: datetime) -> Event:
         timestamp=now,
         session_id=life.session_id,
         event_id=f"exit:{pid}:{began:.2f}:{agent_id}"[:256],
-        source=SOURCE,
+        source=_SOURCE,
     )
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from ..core.model import Event
 from ..core.timestamps import from_micros
-from ..legacy_import.rows import SOURCE
+from ..legacy_import.rows import LEGACY_SOURCE
 from ..storage.database import open_reader, sqlite_errors
 
 SKEW = timedelta(seconds=5)
@@ -26,8 +26,8 @@ SELECT session.name, min(e.ts) FROM events e
 WHERE e.id > ? AND e.id <= ? AND type.name <> 'completion' AND {source}
 GROUP BY 1
 """
-_BY_OLDER = f"source.name = '{SOURCE}'"
-_BY_OTHERS = f"(source.name IS NULL OR source.name NOT IN ('timer', 'family', '{SOURCE}'))"
+_BY_OLDER = f"source.name = '{LEGACY_SOURCE}'"
+_BY_OTHERS = f"(source.name IS NULL OR source.name NOT IN ('timer', 'family', '{LEGACY_SOURCE}'))"
 
 
 class SessionOrigins:

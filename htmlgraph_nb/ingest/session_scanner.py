@@ -30,7 +30,7 @@ _SETTLED_NS = 2_000_000_000
 """Nanoseconds after which a folder's time would have changed with its next entry for certain."""
 
 
-class Root(NamedTuple):
+class SessionRoot(NamedTuple):
     """A folder with the sessions of one agent, as the system names it without links.
 
     Attributes:
@@ -42,15 +42,17 @@ class Root(NamedTuple):
     only: str | None = None
 
 
-def usual_roots() -> list[Root]:
+def default_roots() -> list[SessionRoot]:
     """Return the folders in which the agents of this user keep their sessions, there or not."""
     found = []
     for agent in AGENTS:
         home = os.path.realpath(home_of(agent))
         if agent == "codex":
-            found += [Root(agent, os.path.join(home, n)) for n in ("sessions", "archived_sessions")]
+            found += [
+                SessionRoot(agent, os.path.join(home, n)) for n in ("sessions", "archived_sessions")
+            ]
         else:
-            found.append(Root(agent, home, "chats" if agent == "gemini" else None))
+            found.append(SessionRoot(agent, home, "chats" if agent == "gemini" else None))
     return found
 
 
@@ -59,7 +61,7 @@ def is_session_name(name: str) -> bool:
     return name.endswith(".jsonl") or (name.startswith("session-") and name.endswith(".json"))
 
 
-def root_of(path: str, roots: Sequence[Root]) -> Root | None:
+def root_of(path: str, roots: Sequence[SessionRoot]) -> SessionRoot | None:
     """Return the root below which a session file is; None: it is no regular file below any.
 
     Args:
@@ -82,7 +84,7 @@ class _Folder:
 
     __slots__ = ("changed", "depth", "mtime_ns", "path", "root")
 
-    def __init__(self, path: str, root: Root, depth: int) -> None:
+    def __init__(self, path: str, root: SessionRoot, depth: int) -> None:
         self.path = path
         self.root = root
         self.depth = depth
@@ -90,7 +92,7 @@ class _Folder:
         self.changed = 0.0
 
 
-class Folders:
+class SessionScanner:
     """What is in the roots, as it was last seen.
 
     Args:
@@ -98,7 +100,7 @@ class Folders:
         since: seconds since 1970; a file that was last changed before it is of the past.
     """
 
-    def __init__(self, roots: Sequence[Root], since: float) -> None:
+    def __init__(self, roots: Sequence[SessionRoot], since: float) -> None:
         self.roots = tuple(roots)
         self._since = since
         self._folders = {root.path: _Folder(root.path, root, 0) for root in roots}
@@ -118,13 +120,13 @@ class Folders:
         """Whether there are folders that were never listed yet."""
         return bool(self._unread)
 
-    def poll(self, now: float) -> list[tuple[str, Root]]:
+    def poll(self, now: float) -> list[tuple[str, SessionRoot]]:
         """Return the files that are new or have changed since the last call.
 
         Args:
             now: monotonic seconds.
         """
-        found: list[tuple[str, Root]] = []
+        found: list[tuple[str, SessionRoot]] = []
         end = time.monotonic() + _STEP_S
         if self._unread:
             while self._unread and time.monotonic() < end:
@@ -147,7 +149,7 @@ class Folders:
         # Too many for each time: then all of them take turns.
         return others if len(hot) > 4 * _IN_TURN else hot + others
 
-    def _look(self, folder: _Folder, now: float, found: list[tuple[str, Root]]) -> None:
+    def _look(self, folder: _Folder, now: float, found: list[tuple[str, SessionRoot]]) -> None:
         try:
             mtime_ns = os.stat(folder.path).st_mtime_ns
         except OSError:
@@ -158,7 +160,7 @@ class Folders:
         if mtime_ns != folder.mtime_ns:
             self._list(folder, now, found)
 
-    def _list(self, folder: _Folder, now: float, found: list[tuple[str, Root]]) -> None:
+    def _list(self, folder: _Folder, now: float, found: list[tuple[str, SessionRoot]]) -> None:
         try:
             mtime_ns = os.stat(folder.path).st_mtime_ns
             with os.scandir(folder.path) as entries:
@@ -173,7 +175,9 @@ class Folders:
         settled = abs(time.time_ns() - mtime_ns) > _SETTLED_NS
         folder.mtime_ns = mtime_ns if settled else -2
 
-    def _meet(self, entry: os.DirEntry[str], above: _Folder, found: list[tuple[str, Root]]) -> None:
+    def _meet(
+        self, entry: os.DirEntry[str], above: _Folder, found: list[tuple[str, SessionRoot]]
+    ) -> None:
         path, root = entry.path, above.root
         if entry.is_dir(follow_symlinks=False):
             if path in self._folders or not self._has_room(self._folders, MAX_FOLDERS):
@@ -197,7 +201,7 @@ class Folders:
             logger.warning("more than %d session files or folders: the rest is not followed", most)
         return room
 
-    def _look_at_files(self, found: list[tuple[str, Root]]) -> None:
+    def _look_at_files(self, found: list[tuple[str, SessionRoot]]) -> None:
         paths = list(islice(self._files_in_turn, _IN_TURN))
         if len(paths) < _IN_TURN:
             self._files_in_turn = iter(list(self._files))

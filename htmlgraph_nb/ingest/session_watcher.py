@@ -22,7 +22,7 @@ from ..core.model import Event
 from ..storage.database import open_reader, sqlite_errors
 from .backfill import EventIds, final_events
 from .session_files import SessionFile, SessionTail
-from .session_scanner import Folders, Root, root_of
+from .session_scanner import SessionRoot, SessionScanner, root_of
 
 logger = logging.getLogger("htmlgraph.sessions")
 
@@ -35,7 +35,7 @@ FEW = 50
 """Files up to which the quick looks cost next to nothing."""
 BEHIND_S = 0.03
 QUICK_FOR_S = 5.0
-AWAKE_FOR_S = 660.0
+ACTIVE_FOR_S = 660.0
 """Longer than a reader waits for the rest of an answer."""
 NAMED_FOR_S = 5.0
 """Seconds for which a file is looked at that is read only because a hook named it."""
@@ -92,7 +92,7 @@ class _Awake:
     ended: bool = False
 
 
-class SessionFollower:
+class SessionWatcher:
     """A live source: what agents write into their session files; see ``sources.LiveSource``.
 
     Args:
@@ -104,7 +104,7 @@ class SessionFollower:
 
     def __init__(
         self,
-        roots: Sequence[Root],
+        roots: Sequence[SessionRoot],
         since: float,
         *,
         watch: bool = True,
@@ -112,7 +112,7 @@ class SessionFollower:
     ) -> None:
         self._roots = tuple(roots)
         self._monotonic = monotonic
-        self._folders = Folders(roots, since) if watch else None
+        self._folders = SessionScanner(roots, since) if watch else None
         self._folders_due = 0.0
         self._awake: OrderedDict[str, _Awake] = OrderedDict()
         self._asleep: OrderedDict[str, _Awake] = OrderedDict()
@@ -237,7 +237,7 @@ class SessionFollower:
         if one.ended and quiet_s >= ENDED_S:
             one.ended = False
             events = [*events, *one.tail.finish()]
-        asleep_s = NAMED_FOR_S if one.answers_only else AWAKE_FOR_S
+        asleep_s = NAMED_FOR_S if one.answers_only else ACTIVE_FOR_S
         one.settle_at = one.changed + min(asleep_s, *quiets[one.settled :], asleep_s)
         if quiet_s >= asleep_s:
             path = one.tail.file.path
@@ -276,7 +276,7 @@ def _next(at: float, every_s: float) -> float:
     return ((at + _SLACK_S) // every_s + 1) * every_s
 
 
-def begin_of(path: str, now: datetime) -> float:
+def resume_time(path: str, now: datetime) -> float:
     """Return from which time of change on the files matter to a database, seconds since 1970.
 
     That is shortly before the last fact that a session file told it, at most a day ago, so that
@@ -288,13 +288,13 @@ def begin_of(path: str, now: datetime) -> float:
         row = db.execute(_LAST_TOLD).fetchone()
     if row is not None:
         last = min(last, max(row[0] / 1e6, last - LONGEST_AWAY_S))
-    return last - AWAKE_FOR_S
+    return last - ACTIVE_FOR_S
 
 
-def _oldest_first(files: list[tuple[str, Root]]) -> list[tuple[str, Root]]:
+def _oldest_first(files: list[tuple[str, SessionRoot]]) -> list[tuple[str, SessionRoot]]:
     """Return files with those of subagents last and older ones first, as ``find_sessions``."""
 
-    def order(file: tuple[str, Root]) -> tuple[bool, float]:
+    def order(file: tuple[str, SessionRoot]) -> tuple[bool, float]:
         try:
             return "subagents" in file[0].split(os.sep), os.stat(file[0]).st_mtime
         except OSError:

@@ -11,11 +11,11 @@ from ..coding_agents.registry import HOOKS
 from ..core.model import Event
 from ..errors import InvalidEvent
 
-Hear = Callable[[str, Mapping[str, Any]], object]
+OnHook = Callable[[str, Mapping[str, Any]], object]
 
 
 def events_from_spool(
-    text: bytes, received_at: datetime, hear: Hear | None = None
+    text: bytes, received_at: datetime, hear: OnHook | None = None
 ) -> tuple[list[Event], int]:
     """Return the events of a spool file and the number of lines that hold none.
 
@@ -48,7 +48,7 @@ def events_from_spool(
     return events, broken
 
 
-def line_of(event: Event) -> bytes:
+def spool_line(event: Event) -> bytes:
     """Return the line of an event, without its end."""
     return json.dumps({"event": event.to_dict()}, separators=(",", ":")).encode()
 

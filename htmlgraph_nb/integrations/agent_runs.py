@@ -11,8 +11,8 @@ from typing import Any
 
 from ..coding_agents.fields import shorten_id, text
 from ..sdk import SDK
-from .run_ids import AgentNames
-from .token_usage import Tokens
+from .run_ids import RunIds
+from .token_usage import TokenCounts
 
 
 @dataclass(slots=True, eq=False)
@@ -56,7 +56,7 @@ class AgentRuns:
     def __init__(self, sdk: SDK, source: str) -> None:
         self._sdk = sdk
         self._source = source
-        self._names = AgentNames()
+        self._names = RunIds()
 
     def begin(
         self,
@@ -76,7 +76,7 @@ class AgentRuns:
             answered: it goes on after a person's answer; None: if it was waiting for one.
         """
         full = f"{parent.agent_id}/{name}" if parent is not None else name
-        agent_id, waited = self._names.take(full, session_id)
+        agent_id, waited = self._names.acquire(full, session_id)
         run = AgentRun(key, name, agent_id, session_id, parent, lasts)
         if parent is None:
             once = shorten_id(f"{self._source}:{session_id}:{agent_id}:session_start")
@@ -159,7 +159,7 @@ class AgentRuns:
         )
 
     def answer(
-        self, run: AgentRun, key: str, model: object, tokens: Tokens, seconds: float
+        self, run: AgentRun, key: str, model: object, tokens: TokenCounts, seconds: float
     ) -> None:
         """Report an answer of a model."""
         self._report(

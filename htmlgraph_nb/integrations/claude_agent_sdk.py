@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from ..coding_agents.claude.hooks import events_from_hook
 from ..sdk import SDK
-from .claude_messages import SOURCE, MessageReader
-from .default_sdk import handle
-from .guard import harmless
+from .claude_messages import SDK_SOURCE, MessageReader
+from .default_sdk import default_sdk
+from .guard import never_raises
 
 if TYPE_CHECKING:
     from claude_agent_sdk import HookMatcher
@@ -58,7 +58,7 @@ def htmlgraph_hooks(
             "pip install claude-agent-sdk",
             name=error.name,
         ) from None
-    reporter = sdk or handle(_HANDLE)
+    reporter = sdk or default_sdk(_HANDLE)
 
     async def report(hook_input: Any, tool_use_id: str | None, context: Any) -> dict[str, Any]:
         _report_hook(reporter, agent_id, hook_input)
@@ -88,7 +88,7 @@ async def htmlgraph_messages(
         >>> async for message in htmlgraph_messages(query(prompt="…")):  # doctest: +SKIP
         ...     print(message)
     """
-    reporter, reader = sdk or handle(_HANDLE), MessageReader(agent_id)
+    reporter, reader = sdk or default_sdk(_HANDLE), MessageReader(agent_id)
     try:
         async for message in messages:
             _report_message(reporter, reader, message)
@@ -109,22 +109,22 @@ def _known_events() -> list[HookEvent]:
     return [name for part in parts for name in (get_args(part) or (part,))]
 
 
-@harmless
+@never_raises
 def _report_hook(sdk: SDK, agent_id: str | None, hook_input: Mapping[str, Any]) -> None:
     added = {"agent_id": agent_id, "feature_id": sdk.feature_id, "project": sdk.project}
     told = {name: value for name, value in added.items() if value is not None}
     payload = {**hook_input, "htmlgraph": told}
     for event in events_from_hook(payload, received_at=datetime.now(UTC)):
-        sdk.report(**{**event.to_dict(), "source": SOURCE})
+        sdk.report(**{**event.to_dict(), "source": SDK_SOURCE})
 
 
-@harmless
+@never_raises
 def _report_message(sdk: SDK, reader: MessageReader, message: object) -> None:
     for fields in reader.feed(message):
         sdk.report(**fields)
 
 
-@harmless
+@never_raises
 def _report_rest(sdk: SDK, reader: MessageReader, over: bool) -> None:
     for fields in reader.finish(over=over):
         sdk.report(**fields)

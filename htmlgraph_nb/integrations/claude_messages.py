@@ -26,14 +26,14 @@ from ..coding_agents.fields import (
     text,
     without_none,
 )
-from .token_usage import Tokens
+from .token_usage import TokenCounts
 
-SOURCE = "claude-agent-sdk"
+SDK_SOURCE = "claude-agent-sdk"
 _INPUT = ("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
 _MAX_KNOWN = 10_000
 _ABORTED = ("aborted_streaming", "aborted_tools")
 
-Fields = dict[str, Any]
+_Fields = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class _Answer:
     key: str
     session_id: str
     model: str | None
-    tokens: Tokens
+    tokens: TokenCounts
 
 
 @dataclass(slots=True)
@@ -58,10 +58,10 @@ class MessageReader:
     _session: str | None = None
     _last: dict[str | None, _Answer] = field(default_factory=dict)
     _known: dict[str, None] = field(default_factory=dict)
-    _told: Tokens = field(default_factory=dict)
+    _told: TokenCounts = field(default_factory=dict)
     _streamed: dict[str | None, str] = field(default_factory=dict)
 
-    def feed(self, message: Any) -> list[Fields]:
+    def feed(self, message: Any) -> list[_Fields]:
         """Return the events that are certain with this message, as fields of Event."""
         self._session = identifier(getattr(message, "session_id", None)) or self._session
         kind = type(message).__name__
@@ -74,14 +74,14 @@ class MessageReader:
             return self._answer(message)
         return self._result(message) if kind == "ResultMessage" else []
 
-    def finish(self, *, over: bool) -> list[Fields]:
+    def finish(self, *, over: bool) -> list[_Fields]:
         """Return what waits for a message that does not come; ``over``: the session is, too."""
         found = [one for parent in list(self._last) for one in self._tell(parent)]
         if over and self._session is not None:
             found.append(self._event(self._session, "session_end"))
         return found
 
-    def _system(self, message: Any) -> list[Fields]:
+    def _system(self, message: Any) -> list[_Fields]:
         if message.subtype != "init":
             return []
         facts = mapping(message.data)
@@ -93,13 +93,13 @@ class MessageReader:
         model = text(facts.get("model"))
         return [self._event(self._session, "session_start", event_id=key, model=model)]
 
-    def _answer(self, message: Any) -> list[Fields]:
+    def _answer(self, message: Any) -> list[_Fields]:
         usage, parent = message.usage, message.parent_tool_use_id
         found = identifier(message.message_id) or identifier(message.uuid)
         if not isinstance(usage, Mapping) or found is None or self._session is None:
             return []
         key = shorten_id(f"{AGENT}:{found}")
-        tokens: Tokens = {name: value or None for name, value in tokens_of(usage).items()}
+        tokens: TokenCounts = {name: value or None for name, value in tokens_of(usage).items()}
         known = self._last.get(parent)
         if known is not None and known.key == key:
             if (tokens["output_tokens"] or 0) > (known.tokens["output_tokens"] or 0):
@@ -122,7 +122,7 @@ class MessageReader:
         if ended and known is not None and known.key == self._streamed.get(parent):
             known.tokens["output_tokens"] = output
 
-    def _result(self, message: Any) -> list[Fields]:
+    def _result(self, message: Any) -> list[_Fields]:
         last = self._last.get(None)
         usage = message.usage
         if last is not None and isinstance(usage, Mapping):
@@ -142,7 +142,7 @@ class MessageReader:
             found.append(self._event(self._session, "error", extra=about))
         return found
 
-    def _tell(self, parent: str | None) -> list[Fields]:
+    def _tell(self, parent: str | None) -> list[_Fields]:
         """Return the answer that has become complete."""
         answer = self._last.pop(parent, None)
         if answer is None:
@@ -157,15 +157,15 @@ class MessageReader:
         )
         return [{**event, **answer.tokens}]
 
-    def _event(self, session: str, kind: str, **fields: Any) -> Fields:
+    def _event(self, session: str, kind: str, **fields: Any) -> _Fields:
         return {
             "event_type": kind,
             "agent_id": self.agent_id or agent_id_of(session),
             "session_id": session,
-            "source": SOURCE,
+            "source": SDK_SOURCE,
             **fields,
         }
 
 
-def _sum(one: Tokens, other: Tokens) -> Tokens:
+def _sum(one: TokenCounts, other: TokenCounts) -> TokenCounts:
     return {name: (one.get(name) or 0) + (other.get(name) or 0) for name in {**one, **other}}

@@ -15,7 +15,7 @@ _own: dict[str, SDK] = {}
 _MAX_OWN = 100
 
 
-def handle(name: str | None = None) -> SDK:
+def default_sdk(name: str | None = None) -> SDK:
     """Return the handle that is open around the caller, else one that is kept for ``name``.
 
     Args:

@@ -12,7 +12,7 @@ logger = logging.getLogger("htmlgraph.integrations")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def harmless(method: F) -> F:
+def never_raises(method: F) -> F:
     """Let a method that a framework calls never raise: it returns None, and the log says why.
 
     A framework's next version may hand over what nobody has seen yet; the agent goes on all the

@@ -20,10 +20,10 @@ except ModuleNotFoundError as error:
 
 from ..coding_agents.fields import mapping
 from ..sdk import SDK
-from .default_sdk import handle
-from .guard import harmless
+from .default_sdk import default_sdk
+from .guard import never_raises
 from .langchain_runs import LangChainRuns
-from .token_usage import Tokens, langchain_tokens, model_output_tokens
+from .token_usage import TokenCounts, langchain_tokens, model_output_tokens
 
 if TYPE_CHECKING:
     _Base = BaseCallbackHandler
@@ -55,74 +55,74 @@ class HtmlgraphCallbackHandler(_Base):
 
     def __init__(self, agent_id: str | None = None, *, sdk: SDK | None = None) -> None:
         super().__init__()
-        self._runs = LangChainRuns(sdk or handle("langchain"), agent_id)
+        self._runs = LangChainRuns(sdk or default_sdk("langchain"), agent_id)
 
-    @harmless
+    @never_raises
     def on_chain_start(self, serialized: Any, inputs: Any, **told: Any) -> None:
         """Take the start of a chain or graph."""
         self._start("chain", serialized, told, inputs=inputs)
 
-    @harmless
+    @never_raises
     def on_chain_end(self, outputs: Any, **told: Any) -> None:
         """Take the end of a chain or graph."""
         self._runs.end_chain(told["run_id"])
 
-    @harmless
+    @never_raises
     def on_chain_error(self, error: BaseException, **told: Any) -> None:
         """Take the failure, or the interrupt, of a chain or graph."""
         self._runs.end_chain(told["run_id"], error)
 
-    @harmless
+    @never_raises
     def on_tool_start(self, serialized: Any, input_str: Any, **told: Any) -> None:
         """Take the start of a tool."""
         self._start("tool", serialized, told, call_id=told.get("tool_call_id"))
 
-    @harmless
+    @never_raises
     def on_tool_end(self, output: Any, **told: Any) -> None:
         """Take the result of a tool."""
         self._runs.end_tool(told["run_id"], failed=getattr(output, "status", None) == "error")
 
-    @harmless
+    @never_raises
     def on_tool_error(self, error: BaseException, **told: Any) -> None:
         """Take the failure, or the interrupt, of a tool."""
         self._runs.end_tool(told["run_id"], error)
 
-    @harmless
+    @never_raises
     def on_retriever_start(self, serialized: Any, query: Any, **told: Any) -> None:
         """Take the start of a retriever."""
         self._start("retriever", serialized, told)
 
-    @harmless
+    @never_raises
     def on_retriever_end(self, documents: Any, **told: Any) -> None:
         """Take the end of a retriever."""
         self._runs.end_retriever(told["run_id"])
 
-    @harmless
+    @never_raises
     def on_retriever_error(self, error: BaseException, **told: Any) -> None:
         """Take the failure of a retriever."""
         self._runs.end_retriever(told["run_id"], error)
 
-    @harmless
+    @never_raises
     def on_llm_start(self, serialized: Any, prompts: Any, **told: Any) -> None:
         """Take a question to a text model."""
         self._start("model", serialized, told)
 
-    @harmless
+    @never_raises
     def on_chat_model_start(self, serialized: Any, messages: Any, **told: Any) -> None:
         """Take a question to a chat model."""
         self._start("model", serialized, told)
 
-    @harmless
+    @never_raises
     def on_llm_end(self, response: Any, **told: Any) -> None:
         """Take an answer."""
         self._answer(told["run_id"], response)
 
-    @harmless
+    @never_raises
     def on_llm_error(self, error: BaseException, **told: Any) -> None:
         """Take the failure of a model, with the tokens of what it answered before."""
         self._answer(told["run_id"], told.get("response"), error)
 
-    @harmless
+    @never_raises
     def on_interrupt(self, event: Any) -> None:
         """Take that a graph waits for a person."""
         self._runs.paused(event.run_id)
@@ -150,14 +150,14 @@ def _name_of(serialized: Any, told: Mapping[str, Any]) -> str:
     return str(told.get("name") or known.get("name") or last or "agent")
 
 
-def _told_by(response: Any) -> tuple[object, Tokens]:
+def _told_by(response: Any) -> tuple[object, TokenCounts]:
     """Return the model and the tokens of an LLMResult.
 
     Several answers to one question repeat the tokens of all of them: the first is read.
     """
     output = getattr(response, "llm_output", None)
     model: object = mapping(output).get("model_name") or mapping(output).get("model")
-    tokens: Tokens = {}
+    tokens: TokenCounts = {}
     for generations in getattr(response, "generations", None) or ():
         for generation in generations:
             message = getattr(generation, "message", None)

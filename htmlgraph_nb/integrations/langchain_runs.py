@@ -16,9 +16,9 @@ from typing import Any
 from ..coding_agents.fields import identifier, mapping, text
 from ..sdk import SDK
 from .agent_runs import AgentRun, AgentRuns
-from .token_usage import Tokens
+from .token_usage import TokenCounts
 
-SOURCE = "langchain"
+_SOURCE = "langchain"
 MAX_RUNS = 10_000
 _MAX_ASKED = 8
 _SESSION_KEYS = ("thread_id", "session_id", "conversation_id")
@@ -63,7 +63,7 @@ class LangChainRuns:
         agent_id: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._agents = AgentRuns(sdk, SOURCE)
+        self._agents = AgentRuns(sdk, _SOURCE)
         self._agent_id = agent_id
         self._clock = clock
         self._runs: dict[str, _Run] = {}
@@ -148,7 +148,7 @@ class LangChainRuns:
         self,
         run_id: object,
         model: object,
-        tokens: Tokens,
+        tokens: TokenCounts,
         error: BaseException | None = None,
     ) -> None:
         """Take an answer of a model, or what there is of one that failed."""

@@ -17,7 +17,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from ..errors import HtmlgraphError
-from .guard import harmless
+from .guard import never_raises
 from .notebook_turns import CellAgent, CellTurn
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class AgentMagics(Magics):
         # A further magic has to be the first line.
         return rest if rest and rest[0].startswith("%%") else [f"# {lines[0]}", *rest]
 
-    @harmless
+    @never_raises
     def cell_begins(self, info: Any) -> None:
         """Take that the shell is about to run a cell."""
         lines = str(info.raw_cell).lstrip().splitlines()
@@ -78,13 +78,13 @@ class AgentMagics(Magics):
         if arguments is not None:
             self._turns.append((info, self._begun(arguments)))
 
-    @harmless
+    @never_raises
     def cell_ended(self, result: Any) -> None:
         """Take how a cell ended."""
         if self._turns and (result is None or result.info is self._turns[-1][0]):
             self._turns.pop()[1].end(_error_of(result))
 
-    @harmless
+    @never_raises
     def end(self) -> None:
         """End the sessions of all agents."""
         agents, self._agents = list(self._agents.values()), {}
@@ -119,9 +119,9 @@ class AgentMagics(Magics):
 _loaded: WeakKeyDictionary[Any, AgentMagics] = WeakKeyDictionary()
 
 
-def load(shell: Any) -> None:
+def load_magics(shell: Any) -> None:
     """Add the magics to a shell; those of an earlier call are replaced."""
-    unload(shell)
+    unload_magics(shell)
     magics = _loaded[shell] = AgentMagics(shell)
     shell.register_magics(magics)
     shell.input_transformers_cleanup.append(magics.without_magic)
@@ -130,7 +130,7 @@ def load(shell: Any) -> None:
     atexit.register(magics.end)
 
 
-def unload(shell: Any) -> None:
+def unload_magics(shell: Any) -> None:
     """Take the magics from a shell and end the sessions of its agents."""
     magics = _loaded.pop(shell, None)
     if magics is None:

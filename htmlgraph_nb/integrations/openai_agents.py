@@ -18,8 +18,8 @@ except ImportError as error:
     ) from None
 
 from ..sdk import SDK
-from .default_sdk import handle
-from .guard import harmless
+from .default_sdk import default_sdk
+from .guard import never_raises
 from .openai_runs import OpenAIRuns
 
 __all__ = ["HtmlgraphTracingProcessor"]
@@ -36,35 +36,35 @@ class HtmlgraphTracingProcessor(TracingProcessor):
     """
 
     def __init__(self, *, sdk: SDK | None = None) -> None:
-        self._sdk = sdk or handle("openai-agents")
+        self._sdk = sdk or default_sdk("openai-agents")
         self._runs = OpenAIRuns(self._sdk)
 
-    @harmless
+    @never_raises
     def on_trace_start(self, trace: Trace) -> None:
         """Take the start of a workflow."""
         self._runs.start_trace(trace)
 
-    @harmless
+    @never_raises
     def on_trace_end(self, trace: Trace) -> None:
         """Take the end of a workflow."""
         self._runs.end_trace(trace)
 
-    @harmless
+    @never_raises
     def on_span_start(self, span: Span[Any]) -> None:
         """Take the start of a span."""
         self._runs.start_span(span)
 
-    @harmless
+    @never_raises
     def on_span_end(self, span: Span[Any]) -> None:
         """Take the end of a span."""
         self._runs.end_span(span)
 
-    @harmless
+    @never_raises
     def shutdown(self) -> None:
         """Deliver what is left, for at most a second."""
         self._sdk.flush()
 
-    @harmless
+    @never_raises
     def force_flush(self) -> None:
         """Deliver what is left, for at most a second."""
         self._sdk.flush()

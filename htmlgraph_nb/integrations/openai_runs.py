@@ -18,10 +18,17 @@ from typing import Any
 from ..coding_agents.fields import identifier, text
 from ..sdk import SDK
 from .agent_runs import AgentRun, AgentRuns
-from .openai_spans import Span, Trace, error_kind, gave_nothing, line_of, was_denied
+from .openai_spans import (
+    SpanState,
+    TraceState,
+    ancestors_by_name,
+    error_type,
+    has_no_output,
+    was_denied,
+)
 from .token_usage import openai_tokens
 
-SOURCE = "openai-agents"
+_SOURCE = "openai-agents"
 MAX_SPANS = 10_000
 _MAX_TRACES = 1_000
 _ANSWERS = ("generation", "response")
@@ -37,10 +44,10 @@ class OpenAIRuns:
     """
 
     def __init__(self, sdk: SDK, clock: Callable[[], float] = time.monotonic) -> None:
-        self._agents = AgentRuns(sdk, SOURCE)
+        self._agents = AgentRuns(sdk, _SOURCE)
         self._clock = clock
-        self._traces: dict[str, Trace] = {}
-        self._spans: dict[str, Span] = {}
+        self._traces: dict[str, TraceState] = {}
+        self._spans: dict[str, SpanState] = {}
         self._lock = threading.RLock()
 
     def start_trace(self, trace: Any) -> None:
@@ -64,7 +71,7 @@ class OpenAIRuns:
             trace = self._traces.get(str(span.trace_id)) or self._trace(span.trace_id, None, None)
             parent = self._spans.get(str(span.parent_id))
             agent = None if parent is None else parent.agent
-            now = Span(trace, parent, agent, self._clock())
+            now = SpanState(trace, parent, agent, self._clock())
             now.turn = None if parent is None else parent.turn
             while len(self._spans) >= MAX_SPANS:
                 del self._spans[next(iter(self._spans))]
@@ -103,24 +110,24 @@ class OpenAIRuns:
             elif data.type not in _PASSED:
                 self._note(key, now, data, span.error)
 
-    def _trace(self, trace_id: object, name: object, group: str | None) -> Trace:
+    def _trace(self, trace_id: object, name: object, group: str | None) -> TraceState:
         key = str(trace_id)
         known = self._traces.get(key)
         if known is not None:
             known.over = False
             return known
-        trace = Trace(key, text(name) or "agent", group or key[:256], group is not None)
+        trace = TraceState(key, text(name) or "agent", group or key[:256], group is not None)
         while len(self._traces) >= _MAX_TRACES:
             del self._traces[next(iter(self._traces))]
         self._traces[key] = trace
         return trace
 
-    def _begin(self, key: str, span: Span, name: str) -> None:
+    def _begin(self, key: str, span: SpanState, name: str) -> None:
         trace, parent = span.trace, span.agent
         trace.n_open += 1
         if parent is None:
             parent = trace.handed.pop(name, None)
-            line = {} if parent is None else line_of(parent)
+            line = {} if parent is None else ancestors_by_name(parent)
             if name in line:
                 # Handed back: it goes on as what it was before.
                 parent = line[name].parent
@@ -131,7 +138,7 @@ class OpenAIRuns:
         if parent is None:
             trace.roots[span.agent.agent_id] = span.agent
 
-    def _end(self, span: Span, error: Any) -> None:
+    def _end(self, span: SpanState, error: Any) -> None:
         run, trace = span.agent, span.trace
         if run is None:
             return
@@ -140,7 +147,7 @@ class OpenAIRuns:
         if error is not None:
             trace.roots.pop(run.agent_id, None)
             self._release(span)
-            self._agents.end(run, "error", error_kind(error))
+            self._agents.end(run, "error", error_type(error))
         elif span.held:
             self._wait(span, run)
         else:
@@ -148,7 +155,7 @@ class OpenAIRuns:
         if trace.over and trace.n_open == 0:
             self._close(trace)
 
-    def _wait(self, span: Span, run: AgentRun) -> None:
+    def _wait(self, span: SpanState, run: AgentRun) -> None:
         """Report that a person is asked: no turn came after a call that gave nothing."""
         trace = span.trace
         for number, (_, call, name, _) in enumerate(span.held):
@@ -159,7 +166,7 @@ class OpenAIRuns:
         trace.roots.pop(run.agent_id, None)
         self._agents.end(run, "waiting")
 
-    def _close(self, trace: Trace) -> None:
+    def _close(self, trace: TraceState) -> None:
         """Report the end of a workflow that waits for nobody."""
         if trace.pending:
             return
@@ -171,7 +178,7 @@ class OpenAIRuns:
                 self._agents.end_session(run)
         trace.roots.clear()
 
-    def _answer(self, key: str, span: Span, data: Any, error: Any) -> None:
+    def _answer(self, key: str, span: SpanState, data: Any, error: Any) -> None:
         response = getattr(data, "response", None)
         usage = getattr(data, "usage", None) or getattr(response, "usage", None)
         model = getattr(response, "model", None) or getattr(data, "model", None)
@@ -180,19 +187,19 @@ class OpenAIRuns:
         if error is None or tokens:
             self._agents.answer(owner, key, model, tokens, taken)
         if error is not None:
-            self._agents.note(owner, key, error=error_kind(error))
+            self._agents.note(owner, key, error=error_type(error))
 
-    def _end_call(self, key: str, span: Span, data: Any, error: Any) -> None:
+    def _end_call(self, key: str, span: SpanState, data: Any, error: Any) -> None:
         name, taken = str(data.name), self._clock() - span.began
-        if error is None and span.turn is not None and gave_nothing(data):
+        if error is None and span.turn is not None and has_no_output(data):
             span.turn.held.append((key, span, name, taken))
         elif was_denied(error):
             self._agents.denied(self._owner(span), key, span.call_id, name)
         else:
-            kind = None if error is None else error_kind(error)
+            kind = None if error is None else error_type(error)
             self._agents.tool_end(self._owner(span), key, span.call_id, name, taken, kind)
 
-    def _release(self, span: Span) -> None:
+    def _release(self, span: SpanState) -> None:
         """Report the tools that turned out to have run, as their agent's loop goes on."""
         turn = span.turn
         if turn is None or turn.agent is None:
@@ -201,7 +208,7 @@ class OpenAIRuns:
             self._agents.tool_end(turn.agent, key, call.call_id, name, taken)
         turn.held.clear()
 
-    def _note(self, key: str, span: Span, data: Any, error: Any) -> None:
+    def _note(self, key: str, span: SpanState, data: Any, error: Any) -> None:
         triggered = getattr(data, "triggered", None)
         self._agents.note(
             self._owner(span),
@@ -209,10 +216,10 @@ class OpenAIRuns:
             span=text(data.type, 64),
             name=text(getattr(data, "name", None), 128),
             triggered=triggered if isinstance(triggered, bool) else None,
-            error=None if error is None else error_kind(error),
+            error=None if error is None else error_type(error),
         )
 
-    def _owner(self, span: Span) -> AgentRun:
+    def _owner(self, span: SpanState) -> AgentRun:
         """Return the agent around a span, else the last one, else one of the workflow's name."""
         trace = span.trace
         found = span.agent or trace.last or trace.implied

@@ -25,7 +25,7 @@ _ERRORS = frozenset(
 
 
 @dataclass(slots=True, eq=False)
-class Trace:
+class TraceState:
     """One workflow.
 
     Attributes:
@@ -50,7 +50,7 @@ class Trace:
 
 
 @dataclass(slots=True, eq=False)
-class Span:
+class SpanState:
     """One span that goes on.
 
     Attributes:
@@ -59,17 +59,17 @@ class Span:
             failure with which its loop last stopped.
     """
 
-    trace: Trace
-    parent: Span | None
+    trace: TraceState
+    parent: SpanState | None
     agent: AgentRun | None
     began: float
     call_id: str = ""
     failure: Any = None
-    held: list[tuple[str, Span, str, float]] = field(default_factory=list)
-    turn: Span | None = None
+    held: list[tuple[str, SpanState, str, float]] = field(default_factory=list)
+    turn: SpanState | None = None
 
 
-def line_of(run: AgentRun) -> dict[str, AgentRun]:
+def ancestors_by_name(run: AgentRun) -> dict[str, AgentRun]:
     """Return an agent and those above it, by name."""
     found: dict[str, AgentRun] = {}
     one: AgentRun | None = run
@@ -79,7 +79,7 @@ def line_of(run: AgentRun) -> dict[str, AgentRun]:
     return found
 
 
-def gave_nothing(data: Any) -> bool:
+def has_no_output(data: Any) -> bool:
     """Whether a call was recorded with what went in and with nothing that came out.
 
     So is one that waits for a person's approval, and one whose function returned None.
@@ -87,7 +87,7 @@ def gave_nothing(data: Any) -> bool:
     return getattr(data, "input", None) is not None and getattr(data, "output", None) is None
 
 
-def error_kind(error: Any) -> str:
+def error_type(error: Any) -> str:
     """Return the SDK's own words for an error, without its data."""
     message = mapping(error).get("message")
     return message if isinstance(message, str) and message in _ERRORS else "error"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..coding_agents.fields import shorten_id, text
 
-MAX_NAMES = 10_000
+MAX_RUN_IDS = 10_000
 _MAX_ALIKE = 1_000
 
 
@@ -23,13 +23,13 @@ class _Holder:
     waits: bool = False
 
 
-class AgentNames:
-    """The ids that are taken; at most MAX_NAMES are remembered, those that rest go first."""
+class RunIds:
+    """The ids that are taken; at most MAX_RUN_IDS are remembered, those that rest go first."""
 
     def __init__(self) -> None:
         self._holders: dict[str, _Holder] = {}
 
-    def take(self, name: str, session: str) -> tuple[str, bool]:
+    def acquire(self, name: str, session: str) -> tuple[str, bool]:
         """Return the id for a run in this session, and whether the run before waited for a person.
 
         ``release`` gives the id back.
@@ -62,8 +62,8 @@ class AgentNames:
             holder.runs, holder.waits = False, waits
 
     def _forget(self) -> None:
-        if len(self._holders) <= MAX_NAMES:
+        if len(self._holders) <= MAX_RUN_IDS:
             return
         resting = [name for name, one in self._holders.items() if not one.runs]
-        for name in resting[: MAX_NAMES // 10] or list(self._holders)[:1]:
+        for name in resting[: MAX_RUN_IDS // 10] or list(self._holders)[:1]:
             del self._holders[name]

@@ -13,10 +13,10 @@ from typing import Any
 from ..coding_agents.claude.lines import tokens_of
 from ..coding_agents.fields import count, mapping
 
-Tokens = dict[str, int | None]
+TokenCounts = dict[str, int | None]
 
 
-def langchain_tokens(usage: object) -> Tokens:
+def langchain_tokens(usage: object) -> TokenCounts:
     """Return the counts of an AIMessage's ``usage_metadata``; {} where it tells none.
 
     An answer that LangChain's own cache gave is marked by a cost of 0: no model spent its tokens.
@@ -37,7 +37,7 @@ def langchain_tokens(usage: object) -> Tokens:
     )
 
 
-def model_output_tokens(output: object) -> Tokens:
+def model_output_tokens(output: object) -> TokenCounts:
     """Return the counts of an LLMResult's ``llm_output``, of models that give no usage_metadata."""
     told = mapping(output)
     usage = mapping(told.get("usage"))
@@ -46,7 +46,7 @@ def model_output_tokens(output: object) -> Tokens:
     return openai_tokens(told.get("token_usage") or usage)
 
 
-def openai_tokens(usage: object) -> Tokens:
+def openai_tokens(usage: object) -> TokenCounts:
     """Return the counts of a usage of OpenAI's APIs, object or mapping; {} where it tells none."""
     details = _first(usage, "input_tokens_details", "prompt_tokens_details")
     return _counts(
@@ -62,7 +62,7 @@ def total_of(tokens: Mapping[str, int | None]) -> int:
     return sum(value for value in tokens.values() if value)
 
 
-def _counts(whole: Any, read: Any, written: tuple[int, int], output: Any) -> Tokens:
+def _counts(whole: Any, read: Any, written: tuple[int, int], output: Any) -> TokenCounts:
     whole, read, output = count(whole), count(read), count(output)
     if whole is None and output is None:
         return {}
@@ -78,7 +78,7 @@ def _counts(whole: Any, read: Any, written: tuple[int, int], output: Any) -> Tok
     )
 
 
-def _known(tokens: Tokens) -> Tokens:
+def _known(tokens: TokenCounts) -> TokenCounts:
     return {name: value for name, value in tokens.items() if value is not None}
 
 

@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, overload
 
 from ..sdk import SDK
-from .default_sdk import handle
-from .guard import harmless
+from .default_sdk import default_sdk
+from .guard import never_raises
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -145,14 +145,14 @@ class _Call:
         self._sdk = sdk
         self._began = 0.0
 
-    @harmless
+    @never_raises
     def __enter__(self) -> None:
         if self._sdk is None:
-            self._sdk = handle()
+            self._sdk = default_sdk()
         self._sdk.report("tool_start", **self._fields)
         self._began = time.perf_counter()
 
-    @harmless
+    @never_raises
     def __exit__(
         self,
         kind: type[BaseException] | None,

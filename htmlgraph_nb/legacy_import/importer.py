@@ -15,16 +15,16 @@ from ..core.timestamps import from_micros
 from ..ingest.backfill import ingest_backfill, stored_ids
 from ..ingest.session_origin import SessionOrigins
 from ..presence import PresenceManager
-from .resources import Resource
+from .resources import LegacyResource
 from .tail import DatabaseTail, OnRows
 
-MAX_EVENTS = 5_000
+_BATCH_EVENTS = 5_000
 """Most events of one transaction."""
 _MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(slots=True)
-class DatabaseReport:
+class LegacyImportReport:
     """What imports of one database did so far.
 
     Attributes:
@@ -39,7 +39,7 @@ class DatabaseReport:
     resources: int = 0
 
 
-class DatabaseImporter:
+class LegacyImporter:
     """Puts what a database of the older project holds into this one.
 
     Args:
@@ -51,7 +51,7 @@ class DatabaseImporter:
         self._manager = manager
         self._tail = tail
         self._others = SessionOrigins(manager.db_path, by_older=False)
-        self.report = DatabaseReport()
+        self.report = LegacyImportReport()
 
     def take(self, now: datetime, on_rows: OnRows | None = None) -> int:
         """Import what is new since the last call, and return how much that was.
@@ -65,10 +65,10 @@ class DatabaseImporter:
             InvalidEvent: the other is no database of that project.
         """
         before = self.report.accepted + self.report.resources
-        found: Iterator[Event | Resource] = self._tail.read(on_rows)
-        while part := list(islice(found, MAX_EVENTS)):
+        found: Iterator[Event | LegacyResource] = self._tail.read(on_rows)
+        while part := list(islice(found, _BATCH_EVENTS)):
             self._take_events([one for one in part if isinstance(one, Event)], now)
-            self._take_resources([one for one in part if isinstance(one, Resource)])
+            self._take_resources([one for one in part if isinstance(one, LegacyResource)])
         return self.report.accepted + self.report.resources - before
 
     def _take_events(self, events: list[Event], now: datetime) -> None:
@@ -84,7 +84,7 @@ class DatabaseImporter:
         report.told += told
         report.known += len(untold) - len(fresh)
 
-    def _take_resources(self, resources: Sequence[Resource]) -> None:
+    def _take_resources(self, resources: Sequence[LegacyResource]) -> None:
         stored = stored_ids(self._manager.db_path, [one.event for one in resources])
         for event, status, payload in resources:
             if event.event_id in stored:

@@ -16,12 +16,12 @@ from urllib.parse import quote
 
 from ..errors import StoreDamaged, StoreUnavailable
 
-BUSY_TIMEOUT_S = 5.0
-Row = dict[str, Any]
-State = tuple[tuple[int, int, int] | None, ...]
+_BUSY_TIMEOUT_S = 5.0
+_Row = dict[str, Any]
+FileState = tuple[tuple[int, int, int] | None, ...]
 
 
-def state_of(path: str) -> State:
+def file_state(path: str) -> FileState:
     """Return what differs after each change of a file: that of the file and of its logs."""
     return tuple(_stamp(path + suffix) for suffix in ("", "-wal", "-journal"))
 
@@ -34,7 +34,7 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-class Reading:
+class ReadOnlyDatabase:
     """An open file; use it as a context manager.
 
     Raises:
@@ -47,7 +47,7 @@ class Reading:
         self._open()
 
     def _open(self) -> None:
-        self._state = state_of(self._path)
+        self._state = file_state(self._path)
         file, *logs = self._state
         if file is None:
             raise StoreUnavailable(
@@ -59,7 +59,7 @@ class Reading:
         mode = "mode=ro&immutable=1" if self._frozen else "mode=ro"
         try:
             self._db = sqlite3.connect(
-                f"file://{place}?{mode}", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
+                f"file://{place}?{mode}", uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None
             )
         except sqlite3.Error as error:
             raise self._translated(error) from error
@@ -73,14 +73,14 @@ class Reading:
         return StoreUnavailable(f"cannot read {self._path}: {error}")
 
     def _overtaken(self) -> bool:
-        return self._frozen and state_of(self._path) != self._state
+        return self._frozen and file_state(self._path) != self._state
 
-    def fetch(self, query: str, parameters: Sequence[Any] = ()) -> list[Row]:
+    def fetch(self, query: str, parameters: Sequence[Any] = ()) -> list[_Row]:
         """Return the rows of a query."""
         while True:
             try:
                 with closing(self._db.cursor()) as cursor:
-                    rows: list[Row] = cursor.execute(query, parameters).fetchall()
+                    rows: list[_Row] = cursor.execute(query, parameters).fetchall()
             except sqlite3.Error as error:
                 if not self._overtaken():
                     raise self._translated(error) from error
@@ -99,7 +99,7 @@ class Reading:
         (row,) = self.fetch("PRAGMA schema_version")
         return int(row["schema_version"])
 
-    def __enter__(self) -> Reading:
+    def __enter__(self) -> ReadOnlyDatabase:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -110,5 +110,5 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
-def _row(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> Row:
+def _row(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> _Row:
     return {column[0]: value for column, value in zip(cursor.description, values, strict=True)}

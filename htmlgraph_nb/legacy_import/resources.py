@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ..coding_agents.fields import count, identifier, safe_keyword, shorten_id, text, without_none
 from ..core.model import Event
 from ..core.timestamps import to_rfc3339
-from .rows import SOURCE, Row, moment_of, needed, time_of
+from .rows import LEGACY_SOURCE, LegacyRow, parse_legacy_time, required_id, required_time
 
 _STATUSES = {
     "todo": "todo",
@@ -25,7 +25,7 @@ _STATUSES = {
 }
 
 
-class Resource(NamedTuple):
+class LegacyResource(NamedTuple):
     """A feature, spike or track: the event that tells of it, its status and its fields."""
 
     event: Event
@@ -34,8 +34,8 @@ class Resource(NamedTuple):
 
 
 def resources_from_row(
-    row: Row, kind: str, agent_id: str | None = None, *, project: str | None = None
-) -> list[Resource]:
+    row: LegacyRow, kind: str, agent_id: str | None = None, *, project: str | None = None
+) -> list[LegacyResource]:
     """Return a row of features or tracks as it is at its last change, alone in a list.
 
     Args:
@@ -46,8 +46,8 @@ def resources_from_row(
     Raises:
         InvalidEvent: the row has no id or no time.
     """
-    name = needed(row, "id")
-    at = moment_of(row.get("updated_at")) or time_of(row, "created_at")
+    name = required_id(row, "id")
+    at = parse_legacy_time(row.get("updated_at")) or required_time(row, "created_at")
     if kind == "feature" and row.get("type") == "spike":
         kind = "spike"
     status = _STATUSES.get(str(row.get("status")))
@@ -64,13 +64,16 @@ def resources_from_row(
     state = f"{project}:{json.dumps(payload, sort_keys=True)}"
     digest = sha256(state.encode()).hexdigest()[:24]
     event = Event(
-        agent_id=agent_id or text(row.get("assigned_to")) or text(row.get("assignee")) or SOURCE,
+        agent_id=agent_id
+        or text(row.get("assigned_to"))
+        or text(row.get("assignee"))
+        or LEGACY_SOURCE,
         event_type=f"{kind}_updated",
         timestamp=at,
         event_id=shorten_id(f"{kind}:{name}:{digest}"),
         feature_id=name if kind == "feature" else None,
         project=project,
-        source=SOURCE,
+        source=LEGACY_SOURCE,
         extra={"resource_type": kind, "resource_id": name, "payload": payload},
     )
-    return [Resource(event, status, payload or {})]
+    return [LegacyResource(event, status, payload or {})]

@@ -42,8 +42,8 @@ from ..core.model import Event
 from ..core.validation import type_name
 from ..errors import InvalidEvent
 
-SOURCE = "htmlgraph"
-Row = Mapping[str, Any]
+LEGACY_SOURCE = "htmlgraph"
+LegacyRow = Mapping[str, Any]
 
 _PROGRAMS = {
     **dict.fromkeys(("claude-code", "claude", "user", "system", "orchestrator-hook"), "claude"),
@@ -89,19 +89,19 @@ _OPEN = frozenset({"started", "running", "pending"})
 _FAILED = frozenset({"failed", "error"})
 
 
-def agent_of(name: object, session: str | None) -> str:
+def legacy_agent_id(name: object, session: str | None) -> str:
     """Return the agent id for a name of that project in a session."""
     known = text(name) or "claude-code"
     program = _PROGRAMS.get(known.lower())
     return agent_id_of(session, program) if program is not None and session else known
 
 
-def is_open(row: Row) -> bool:
+def is_unfinished(row: LegacyRow) -> bool:
     """Return whether a row of agent_events will be written again, as its call is not over."""
     return str(row.get("status")) in _OPEN
 
 
-def events_from_row(row: Row, *, project: str | None = None) -> list[Event]:
+def events_from_row(row: LegacyRow, *, project: str | None = None) -> list[Event]:
     """Return what a row of agent_events is evidence for: none, one, or two events.
 
     Two where a delegation is over: its begin and its end.
@@ -115,9 +115,9 @@ def events_from_row(row: Row, *, project: str | None = None) -> list[Event]:
         InvalidEvent: the row has no id, no session or no time; ``field`` names it.
     """
     key, session, at = (
-        needed(row, "event_id"),
-        needed(row, "session_id"),
-        time_of(row, "timestamp"),
+        required_id(row, "event_id"),
+        required_id(row, "session_id"),
+        required_time(row, "timestamp"),
     )
     kind = _kind(row)
     if kind is None:
@@ -125,7 +125,7 @@ def events_from_row(row: Row, *, project: str | None = None) -> list[Event]:
     name = row.get("agent_id")
     if not isinstance(name, str) or name in _WHOEVER:
         name = row.get("agent_assigned") or name
-    agent_id = agent_of(name, session)
+    agent_id = legacy_agent_id(name, session)
     common = {
         "agent_id": agent_id,
         "session_id": session,
@@ -133,7 +133,7 @@ def events_from_row(row: Row, *, project: str | None = None) -> list[Event]:
         "model": _model(row.get("model")) or _model(row.get("session_model")),
         "parent_agent_id": _parent(row, agent_id),
         "project": project,
-        "source": SOURCE,
+        "source": LEGACY_SOURCE,
     }
     return [
         Event(**{**common, "event_type": kind, "timestamp": at, **fields})
@@ -141,7 +141,7 @@ def events_from_row(row: Row, *, project: str | None = None) -> list[Event]:
     ]
 
 
-def _kind(row: Row) -> str | None:
+def _kind(row: LegacyRow) -> str | None:
     """Return the event type of a row; None: it proves nothing."""
     name, kind = row.get("tool_name"), row.get("event_type")
     if isinstance(name, str) and name in _NOTICES:
@@ -155,17 +155,17 @@ def _kind(row: Row) -> str | None:
         return "tool_error" if name else "error"
     if isinstance(kind, str) and kind not in _TOOL_TYPES:
         return "activity"
-    return "tool_start" if is_open(row) else "tool_execute"
+    return "tool_start" if is_unfinished(row) else "tool_execute"
 
 
-def _fields(row: Row, kind: str, key: str) -> list[dict[str, Any]]:
+def _fields(row: LegacyRow, kind: str, key: str) -> list[dict[str, Any]]:
     """Return what the events of a row have beside what they have in common."""
     if kind in ("tool_start", "tool_execute", "tool_error"):
         return [_tool(row, kind, key)]
     if kind == "subagent_start":
         about = without_none(agent_type=text(row.get("subagent_type"), 128))
         begin = {"tool_use_id": key, "event_id": key, "extra": about}
-        if is_open(row):
+        if is_unfinished(row):
             return [begin]
         over = {"event_type": "subagent_stop", "timestamp": _end(row), "event_id": f"{key}:stop"}
         return [begin, {**begin, **over}]
@@ -183,7 +183,7 @@ def _fields(row: Row, kind: str, key: str) -> list[dict[str, Any]]:
     return [{"event_id": key, "extra": about}]
 
 
-def _tool(row: Row, kind: str, key: str) -> dict[str, Any]:
+def _tool(row: LegacyRow, kind: str, key: str) -> dict[str, Any]:
     seconds = amount(row.get("execution_duration_seconds"))
     call = identifier(row.get("claude_task_id"))
     found = {
@@ -206,23 +206,23 @@ def _tool(row: Row, kind: str, key: str) -> dict[str, Any]:
     }
 
 
-def _end(row: Row) -> datetime:
+def _end(row: LegacyRow) -> datetime:
     """Return when the delegation of a row was over: it is written then again, to the second."""
-    begun = time_of(row, "timestamp")
-    written = moment_of(row.get("updated_at")) if row.get("status") == "completed" else None
+    begun = required_time(row, "timestamp")
+    written = parse_legacy_time(row.get("updated_at")) if row.get("status") == "completed" else None
     return max(begun, written) if written is not None else begun
 
 
-def _parent(row: Row, agent_id: str) -> str | None:
+def _parent(row: LegacyRow, agent_id: str) -> str | None:
     session = identifier(row.get("parent_session_id"))
     name = row.get("parent_agent_id")
     if name is None and session is None:
         return None
-    found = agent_of(name, session or identifier(row.get("session_id")))
+    found = legacy_agent_id(name, session or identifier(row.get("session_id")))
     return None if found == agent_id else found
 
 
-def _told(row: Row) -> Mapping[str, Any]:
+def _told(row: LegacyRow) -> Mapping[str, Any]:
     try:
         context = json.loads(row.get("context") or "{}")
     except (ValueError, TypeError, RecursionError):
@@ -230,16 +230,16 @@ def _told(row: Row) -> Mapping[str, Any]:
     return context if isinstance(context, dict) else {}
 
 
-def events_from_session(row: Row, *, project: str | None = None) -> list[Event]:
+def events_from_session(row: LegacyRow, *, project: str | None = None) -> list[Event]:
     """Return the begin of a session and, where it is told, its end.
 
     Raises:
         InvalidEvent: the row has no session_id.
     """
-    session = needed(row, "session_id")
-    agent_id = agent_of(row.get("agent_assigned") or row.get("agent"), session)
-    begun = moment_of(row.get("started_at")) or moment_of(row.get("created_at"))
-    ended = moment_of(row.get("completed_at")) or moment_of(row.get("ended_at"))
+    session = required_id(row, "session_id")
+    agent_id = legacy_agent_id(row.get("agent_assigned") or row.get("agent"), session)
+    begun = parse_legacy_time(row.get("started_at")) or parse_legacy_time(row.get("created_at"))
+    ended = parse_legacy_time(row.get("completed_at")) or parse_legacy_time(row.get("ended_at"))
     common: dict[str, Any] = {
         "agent_id": agent_id,
         "session_id": session,
@@ -247,7 +247,7 @@ def events_from_session(row: Row, *, project: str | None = None) -> list[Event]:
         "project": project,
         "model": _model(row.get("model")),
         "feature_id": identifier(row.get("active_feature_id")),
-        "source": SOURCE,
+        "source": LEGACY_SOURCE,
     }
     return [
         Event(**common, event_type=kind, timestamp=at, event_id=shorten_id(f"{session}:{kind}"))
@@ -256,7 +256,7 @@ def events_from_session(row: Row, *, project: str | None = None) -> list[Event]:
     ]
 
 
-def events_from_presence(row: Row, *, project: str | None = None) -> list[Event]:
+def events_from_presence(row: LegacyRow, *, project: str | None = None) -> list[Event]:
     """Return the last sign of an agent, and that somebody marked it as offline.
 
     The totals of the row are left out: they count each notice as a tool.
@@ -265,25 +265,25 @@ def events_from_presence(row: Row, *, project: str | None = None) -> list[Event]
         InvalidEvent: the row has no agent_id or no time.
     """
     session = identifier(row.get("session_id"))
-    agent_id = agent_of(needed(row, "agent_id"), session)
-    at = time_of(row, "last_activity")
+    agent_id = legacy_agent_id(required_id(row, "agent_id"), session)
+    at = required_time(row, "last_activity")
     common: dict[str, Any] = {
         "agent_id": agent_id,
         "session_id": session,
         "feature_id": identifier(row.get("current_feature_id")),
         "project": project,
-        "source": SOURCE,
+        "source": LEGACY_SOURCE,
     }
     key = shorten_id(f"presence:{agent_id}", 200)
     found = [Event(**common, timestamp=at, event_id=f"{key}:{at.isoformat()}")]
-    marked = moment_of(row.get("updated_at")) if row.get("status") == "offline" else None
+    marked = parse_legacy_time(row.get("updated_at")) if row.get("status") == "offline" else None
     if marked is not None:
         event_id = f"{key}:offline:{marked.isoformat()}"
         found.append(Event(**common, event_type="offline", timestamp=marked, event_id=event_id))
     return found
 
 
-def needed(row: Row, name: str) -> str:
+def required_id(row: LegacyRow, name: str) -> str:
     """Return a column as an identifier; InvalidEvent where it is none."""
     found = identifier(row.get(name))
     if found is None:
@@ -291,15 +291,15 @@ def needed(row: Row, name: str) -> str:
     return found
 
 
-def time_of(row: Row, name: str) -> datetime:
+def required_time(row: LegacyRow, name: str) -> datetime:
     """Return a column as UTC time; InvalidEvent where it is none."""
-    found = moment_of(row.get(name))
+    found = parse_legacy_time(row.get(name))
     if found is None:
         raise InvalidEvent(f"{name} is {type_name(row.get(name))}, expected a time", name)
     return found
 
 
-def moment_of(value: object) -> datetime | None:
+def parse_legacy_time(value: object) -> datetime | None:
     """Return a time as that project writes it; None if it is none."""
     if isinstance(value, str) and value[10:11] == " " and not _OFFSET.search(value):
         value += "+00:00"

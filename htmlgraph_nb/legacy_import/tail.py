@@ -15,12 +15,18 @@ from typing import Any, TypeVar
 from ..coding_agents.fields import base_name
 from ..core.model import Event
 from ..errors import InvalidEvent
-from .readonly_db import Reading, Row, State, state_of
-from .resources import Resource, resources_from_row
-from .rows import events_from_presence, events_from_row, events_from_session, is_open
+from .readonly_db import FileState, ReadOnlyDatabase, file_state
+from .resources import LegacyResource, resources_from_row
+from .rows import (
+    LegacyRow,
+    events_from_presence,
+    events_from_row,
+    events_from_session,
+    is_unfinished,
+)
 
 DEFAULT_PATH = os.path.join(".htmlgraph", "htmlgraph.db")
-MAX_NAMED = 100
+_MAX_REPORTED = 100
 """Most broken rows that are named; all are counted."""
 MAX_OPEN = 10_000
 """Most calls that were not over at the last look and are looked at again."""
@@ -54,7 +60,7 @@ _OF_SESSION = {
 
 OnRows = Callable[[int], object]
 """Called with the rows of agent_events that were read since the last call."""
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -72,7 +78,7 @@ class DatabaseTail:
 
     Attributes:
         path: of the file; project: the name of the project it belongs to.
-        broken: the first MAX_NAMED rows that hold no event, as ``table row: why``; n_broken: all.
+        broken: the first rows that hold no event, as ``table row: why``; n_broken: all of them.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -81,31 +87,31 @@ class DatabaseTail:
         self.broken: list[str] = []
         self.n_broken = 0
         self._known: _Known | None = None
-        self._state: State | None = None
+        self._state: FileState | None = None
         # feature → who worked on it last; agent → time of its newest event.
         self._workers: dict[str, str] = {}
         self._newest: dict[str, datetime] = {}
 
     def changed(self) -> bool:
         """Return whether there may be something new; it only looks at the file's date and size."""
-        return state_of(self.path) != self._state
+        return file_state(self.path) != self._state
 
     def n_rows(self) -> int:
         """Return how many rows of agent_events are to be read, about; errors as ``read``."""
-        with Reading(self.path) as db:
+        with ReadOnlyDatabase(self.path) as db:
             self._check(db)
             (row,) = db.fetch("SELECT max(rowid) AS last FROM agent_events")
             return int(row["last"] or 0) - (self._known.last if self._known else 0)
 
-    def read(self, on_rows: OnRows | None = None) -> Iterator[Event | Resource]:
+    def read(self, on_rows: OnRows | None = None) -> Iterator[Event | LegacyResource]:
         """Yield what is new: events in the order of the file, sessions, then resources.
 
         Raises:
             StoreUnavailable, StoreDamaged: the file cannot be read.
             InvalidEvent: it is no database of that project.
         """
-        self._state = state_of(self.path)
-        with Reading(self.path) as db:
+        self._state = file_state(self.path)
+        with ReadOnlyDatabase(self.path) as db:
             self._check(db)
             known = self._begin(db)
             yield from self._open_rows(db, known)
@@ -115,7 +121,7 @@ class DatabaseTail:
             for table, kind in (("features", "feature"), ("tracks", "track")):
                 yield from self._resources(db, known, table, kind)
 
-    def _check(self, db: Reading) -> None:
+    def _check(self, db: ReadOnlyDatabase) -> None:
         if not {"event_id", "session_id", "timestamp"} <= db.columns("agent_events"):
             raise InvalidEvent(
                 f"{self.path} is no database of the older HtmlGraph project: it has no table "
@@ -123,7 +129,7 @@ class DatabaseTail:
                 "path",
             )
 
-    def _begin(self, db: Reading) -> _Known:
+    def _begin(self, db: ReadOnlyDatabase) -> _Known:
         """Return what is known; nothing where the file's rows have been numbered anew."""
         schema = db.schema_version()
         (row,) = db.fetch("SELECT max(rowid) AS last FROM agent_events")
@@ -132,36 +138,38 @@ class DatabaseTail:
             known = self._known = _Known(schema)
         return known
 
-    def _query(self, db: Reading, where: str) -> str:
+    def _query(self, db: ReadOnlyDatabase, where: str) -> str:
         names = [f"e.{name}" for name in _EVENT_COLUMNS if name in db.columns("agent_events")]
         there = db.columns("sessions")
         names += [f"s.{name} AS {into}" for name, into in _OF_SESSION.items() if name in there]
         join = " LEFT JOIN sessions s ON s.session_id = e.session_id" if there else ""
         return f"SELECT e.rowid AS row, {', '.join(names)} FROM agent_events e{join} WHERE {where}"
 
-    def _open_rows(self, db: Reading, known: _Known) -> Iterator[Event]:
+    def _open_rows(self, db: ReadOnlyDatabase, known: _Known) -> Iterator[Event]:
         """Yield the ends of calls that were not over at the last look."""
         rowids = sorted(known.open)
         for start in range(0, len(rowids), _IN_STEP):
             part = rowids[start : start + _IN_STEP]
             query = self._query(db, f"e.rowid IN ({', '.join('?' * len(part))})")
             for row in db.fetch(query, part):
-                if not is_open(row):
+                if not is_unfinished(row):
                     known.open.discard(row["row"])
                     yield from self._events(row)
 
-    def _new_rows(self, db: Reading, known: _Known, on_rows: OnRows | None) -> Iterator[Event]:
+    def _new_rows(
+        self, db: ReadOnlyDatabase, known: _Known, on_rows: OnRows | None
+    ) -> Iterator[Event]:
         query = self._query(db, f"e.rowid > ? ORDER BY e.rowid LIMIT {_IN_STEP}")
         while rows := db.fetch(query, (known.last,)):
             for row in rows:
                 known.last = row["row"]
-                if is_open(row) and len(known.open) < MAX_OPEN:
+                if is_unfinished(row) and len(known.open) < MAX_OPEN:
                     known.open.add(row["row"])
                 yield from self._events(row)
             if on_rows is not None:
                 on_rows(len(rows))
 
-    def _events(self, row: Row) -> Iterator[Event]:
+    def _events(self, row: LegacyRow) -> Iterator[Event]:
         for event in self._guarded("agent_events", row, events_from_row):
             if event.feature_id is not None:
                 self._workers[event.feature_id] = event.agent_id
@@ -170,11 +178,11 @@ class DatabaseTail:
                 self._newest[event.agent_id] = at
             yield event
 
-    def _sessions(self, db: Reading, known: _Known) -> Iterator[Event]:
+    def _sessions(self, db: ReadOnlyDatabase, known: _Known) -> Iterator[Event]:
         for row in self._changed(db, known, "sessions", "session_id", _SESSION_COLUMNS):
             yield from self._guarded("sessions", row, events_from_session)
 
-    def _presences(self, db: Reading, known: _Known) -> Iterator[Event]:
+    def _presences(self, db: ReadOnlyDatabase, known: _Known) -> Iterator[Event]:
         """Yield the last signs of agents of which no event tells."""
         for row in self._changed(db, known, "agent_presence", "agent_id", _PRESENCE_COLUMNS):
             for event in self._guarded("agent_presence", row, events_from_presence):
@@ -183,15 +191,17 @@ class DatabaseTail:
                 if event.event_type == "offline" or not told:
                     yield event
 
-    def _resources(self, db: Reading, known: _Known, table: str, kind: str) -> Iterator[Resource]:
+    def _resources(
+        self, db: ReadOnlyDatabase, known: _Known, table: str, kind: str
+    ) -> Iterator[LegacyResource]:
         for row in self._changed(db, known, table, "id", _RESOURCE_COLUMNS):
             worker = self._workers.get(str(row["id"]))
             translate = partial(resources_from_row, kind=kind, agent_id=worker)
             yield from self._guarded(table, row, translate)
 
     def _changed(
-        self, db: Reading, known: _Known, table: str, key: str, columns: Sequence[str]
-    ) -> Iterator[Row]:
+        self, db: ReadOnlyDatabase, known: _Known, table: str, key: str, columns: Sequence[str]
+    ) -> Iterator[LegacyRow]:
         """Yield the rows of a small table that are not as they were at the last look."""
         there = db.columns(table)
         if key not in there:
@@ -208,12 +218,12 @@ class DatabaseTail:
                     seen[row[key]] = mark
                     yield row
 
-    def _guarded(self, table: str, row: Row, translate: Callable[..., list[T]]) -> list[T]:
+    def _guarded(self, table: str, row: LegacyRow, translate: Callable[..., list[_T]]) -> list[_T]:
         try:
             return translate(row, project=self.project)
         except InvalidEvent as error:
             self.n_broken += 1
-            if len(self.broken) < MAX_NAMED:
+            if len(self.broken) < _MAX_REPORTED:
                 self.broken.append(f"{table} row {row['row']}: {error.message}")
             return []
 

@@ -19,15 +19,15 @@ from watchfiles import watch
 
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.ingest.session_files import SessionFile, SessionTail
-from htmlgraph_nb.ingest.session_scanner import Root
-from htmlgraph_nb.ingest.session_watcher import SessionFollower
+from htmlgraph_nb.ingest.session_scanner import SessionRoot
+from htmlgraph_nb.ingest.session_watcher import SessionWatcher
 
 LOOK_S = 0.1
 
 
 def follower(folder: str) -> Iterator[Iterable[Event]]:
     """Poll the project's own source as the server does."""
-    source = SessionFollower([Root("claude", folder)], 0.0)
+    source = SessionWatcher([SessionRoot("claude", folder)], 0.0)
     ready = False
     while True:
         found = source.poll(datetime.now(UTC))

@@ -12,8 +12,8 @@ from htmlgraph_nb.core.timestamps import utc_now
 from htmlgraph_nb.ingest.poller import PolledSource
 from htmlgraph_nb.ingest.process_monitor import ProcessMonitor
 from htmlgraph_nb.ingest.session_files import home_of
-from htmlgraph_nb.ingest.session_scanner import usual_roots
-from htmlgraph_nb.ingest.session_watcher import Named, SessionFollower, begin_of
+from htmlgraph_nb.ingest.session_scanner import default_roots
+from htmlgraph_nb.ingest.session_watcher import Named, SessionWatcher, resume_time
 from htmlgraph_nb.presence import PresenceManager
 
 from ..config import Config, is_loopback
@@ -33,8 +33,8 @@ class LocalAgents:
     """
 
     def __init__(self, config: Config, manager: PresenceManager) -> None:
-        since = begin_of(manager.db_path, utc_now())
-        self.files = SessionFollower(usual_roots(), since, watch=config.watch)
+        since = resume_time(manager.db_path, utc_now())
+        self.files = SessionWatcher(default_roots(), since, watch=config.watch)
         status = os.path.join(os.path.dirname(home_of("claude")), "sessions")
         self.processes = ProcessMonitor(manager.snapshot, status if config.watch else None)
         self.heard = False

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from htmlgraph_nb.ingest.spool import Hear, events_from_spool
+from htmlgraph_nb.ingest.spool import OnHook, events_from_spool
 from htmlgraph_nb.presence import PresenceManager
 
 logger = logging.getLogger("htmlgraph.spool")
@@ -39,7 +39,7 @@ class Spool:
         manager: PresenceManager,
         path: str,
         monotonic: Callable[[], float] = time.monotonic,
-        hear: Hear | None = None,
+        hear: OnHook | None = None,
     ) -> None:
         self._hear = hear
         self._manager = manager

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from htmlgraph_nb.core.timestamps import utc_now
 from htmlgraph_nb.errors import StoreUnavailable
-from htmlgraph_nb.legacy_import.importer import DatabaseImporter, DatabaseReport
+from htmlgraph_nb.legacy_import.importer import LegacyImporter, LegacyImportReport
 from htmlgraph_nb.legacy_import.tail import DEFAULT_PATH, DatabaseTail
 from htmlgraph_nb.presence import PresenceManager
 
@@ -30,10 +30,10 @@ def import_database(
         watch: follow the file until the user interrupts.
 
     Raises:
-        CapacityError, StoreError, InvalidEvent: as DatabaseImporter.
+        CapacityError, StoreError, InvalidEvent: as LegacyImporter.
     """
     tail = DatabaseTail(path or DEFAULT_PATH)
-    importer = DatabaseImporter(manager, tail)
+    importer = LegacyImporter(manager, tail)
     with bar(tail.n_rows(), "rows") as progress:
         importer.take(utc_now(), progress.update)
     for line in _lines(importer.report, tail, manager.db_path):
@@ -45,7 +45,7 @@ def import_database(
         _follow(importer, tail, say)
 
 
-def _follow(importer: DatabaseImporter, tail: DatabaseTail, say: Say) -> None:
+def _follow(importer: LegacyImporter, tail: DatabaseTail, say: Say) -> None:
     absent = False
     while True:
         time.sleep(POLL_S)
@@ -61,7 +61,7 @@ def _follow(importer: DatabaseImporter, tail: DatabaseTail, say: Say) -> None:
             absent = True
 
 
-def _lines(report: DatabaseReport, tail: DatabaseTail, db: str) -> list[str]:
+def _lines(report: LegacyImportReport, tail: DatabaseTail, db: str) -> list[str]:
     lines = [
         f"{report.accepted:,} events and {report.resources:,} features and tracks of {tail.path} "
         f"are new in {db}, {report.known:,} were there already"

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.ingest.backfill import final_events
 from htmlgraph_nb.ingest.session_files import SessionFile, SessionTail
-from htmlgraph_nb.ingest.session_scanner import Root, root_of, usual_roots
-from htmlgraph_nb.ingest.session_watcher import AWAKE_FOR_S, SLICE_BYTES, Named, SessionFollower
+from htmlgraph_nb.ingest.session_scanner import SessionRoot, default_roots, root_of
+from htmlgraph_nb.ingest.session_watcher import ACTIVE_FOR_S, SLICE_BYTES, Named, SessionWatcher
 from tests.helpers.simulated_session import AGENTS, SESSION, session
 
 NOW = datetime(2026, 5, 30, 18, 0, tzinfo=UTC)
@@ -31,8 +31,8 @@ class Scene:
         self.folder = folder / "projects"
         (self.folder / "shop").mkdir(parents=True)
         self.at = 1_000.0
-        self.root = Root(agent, str(self.folder.resolve()))
-        self.follower = SessionFollower(
+        self.root = SessionRoot(agent, str(self.folder.resolve()))
+        self.follower = SessionWatcher(
             [self.root], NOW.timestamp() - 60, watch=watch, monotonic=lambda: self.at
         )
         self.path = self.folder / "shop" / f"{SESSION}.jsonl"
@@ -102,7 +102,7 @@ def test_any_cut_of_the_bytes_tells_the_same(
     for begin, end in pairwise(places):
         scene.add(text[begin:end])
         found += scene.poll(0.5)
-    found += scene.poll(AWAKE_FOR_S + 1, 3)
+    found += scene.poll(ACTIVE_FOR_S + 1, 3)
     assert sorted(set(ids(found)), key=str) == whole(scene, agent)
     assert len([e for e in found if e.event_type != "completion"]) == len(
         {e.event_id for e in found if e.event_type != "completion"}
@@ -131,7 +131,7 @@ def test_a_session_that_rested_long_goes_on(scene: Scene) -> None:
     all_lines = lines()
     scene.add(b"".join(all_lines[:-2]))
     found = scene.poll(2, 8)
-    found += scene.poll(AWAKE_FOR_S + 1, 3)
+    found += scene.poll(ACTIVE_FOR_S + 1, 3)
     assert scene.follower.report()["followed"] == 0
     scene.add(b"".join(all_lines[-2:]))
     again = scene.poll(2, 8)
@@ -240,7 +240,7 @@ def test_usual_roots_follow_the_agents_own_variables(
     """``CLAUDE_CONFIG_DIR`` and ``CODEX_HOME`` are heeded; Codex's archive is followed, too."""
     monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(tmp_path / "c"))
     monkeypatch.setenv("CODEX_HOME", str(tmp_path / "x"))
-    paths = {root.path for root in usual_roots()}
+    paths = {root.path for root in default_roots()}
     place = tmp_path.resolve()
     assert {f"{place}/c/projects", f"{place}/x/sessions", f"{place}/x/archived_sessions"} <= paths
 
@@ -260,7 +260,7 @@ def test_random_life_of_many_files_ends_complete(tmp_path: Path) -> None:
         scene.add(texts[n][written[n] : written[n] + size])
         written[n] += size
         found += scene.poll(chance.choice([0.1, 0.4, 30.0]), 2)
-    found += scene.poll(AWAKE_FOR_S + 60, 20)
+    found += scene.poll(ACTIVE_FOR_S + 60, 20)
     sessions = {event.session_id for event in found}
     assert len(sessions) == 12
     for each in sessions:

@@ -69,8 +69,8 @@ assert sdk.flush(60)
 """
 
 FLUSH = """
-from htmlgraph_nb.integrations.default_sdk import handle
-assert handle("HANDLE").flush(60)
+from htmlgraph_nb.integrations.default_sdk import default_sdk
+assert default_sdk("HANDLE").flush(60)
 """
 
 

@@ -19,8 +19,8 @@ import pytest
 from htmlgraph_nb.core.model import Event, PresenceStatus
 from htmlgraph_nb.ingest.backfill import import_sessions
 from htmlgraph_nb.ingest.session_files import find_sessions
-from htmlgraph_nb.legacy_import.importer import DatabaseImporter, DatabaseReport
-from htmlgraph_nb.legacy_import.readonly_db import Reading
+from htmlgraph_nb.legacy_import.importer import LegacyImporter, LegacyImportReport
+from htmlgraph_nb.legacy_import.readonly_db import ReadOnlyDatabase
 from htmlgraph_nb.legacy_import.tail import DatabaseTail
 from htmlgraph_nb.presence import PresenceManager
 from tests.helpers.paths import ROOT
@@ -61,9 +61,9 @@ def manager(tmp_path: Path) -> Iterator[PresenceManager]:
         yield opened
 
 
-def take(manager: PresenceManager, path: Path, now: datetime = LATER) -> DatabaseReport:
+def take(manager: PresenceManager, path: Path, now: datetime = LATER) -> LegacyImportReport:
     """Import a database."""
-    importer = DatabaseImporter(manager, DatabaseTail(path))
+    importer = LegacyImporter(manager, DatabaseTail(path))
     importer.take(now)
     return importer.report
 
@@ -246,7 +246,7 @@ def test_broken_rows_are_counted_and_named(manager: PresenceManager, tmp_path: P
         )
         db.commit()
     tail = DatabaseTail(path)
-    importer = DatabaseImporter(manager, tail)
+    importer = LegacyImporter(manager, tail)
     importer.take(LATER)
     assert importer.report.accepted == 4
     assert tail.n_broken == 1
@@ -259,7 +259,7 @@ def test_what_is_added_is_followed(manager: PresenceManager, tmp_path: Path) -> 
     """New rows, calls that end, and the file after a VACUUM; an unchanged file is not opened."""
     path = make(tmp_path)
     tail = DatabaseTail(path)
-    importer = DatabaseImporter(manager, tail)
+    importer = LegacyImporter(manager, tail)
     importer.take(LATER)
     assert not tail.changed()
     insert = (
@@ -288,7 +288,7 @@ def test_what_is_added_is_followed(manager: PresenceManager, tmp_path: Path) -> 
 def test_a_writer_that_comes_meanwhile_is_noticed(tmp_path: Path) -> None:
     """What is read as unchanging is read anew once somebody writes."""
     path = make(tmp_path, "first")
-    with Reading(str(path)) as reading, closing(sqlite3.connect(path)) as db:
+    with ReadOnlyDatabase(str(path)) as reading, closing(sqlite3.connect(path)) as db:
         assert reading.fetch("SELECT count(*) AS n FROM agent_events") == [{"n": 3}]
         db.execute("DELETE FROM agent_events")
         db.commit()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from htmlgraph_nb.integrations import run_ids
-from htmlgraph_nb.integrations.run_ids import AgentNames
+from htmlgraph_nb.integrations.run_ids import RunIds
 from htmlgraph_nb.integrations.token_usage import (
     langchain_tokens,
     model_output_tokens,
@@ -92,7 +92,7 @@ def test_older_models_tell_it_beside_the_answer(output: Any, total: int) -> None
 )
 def test_no_two_runs_share_an_id(steps: list[tuple[str, str, bool, bool]]) -> None:
     """Whatever begins and ends, an id has one run at a time, and a waiting one is kept free."""
-    names = AgentNames()
+    names = RunIds()
     running: dict[str, str] = {}
     waiting: dict[str, str] = {}
     for name, session, ends, waits in steps:
@@ -102,7 +102,7 @@ def test_no_two_runs_share_an_id(steps: list[tuple[str, str, bool, bool]]) -> No
             if waits:
                 waiting[agent_id] = held
             continue
-        agent_id, waited = names.take(name, session)
+        agent_id, waited = names.acquire(name, session)
         assert agent_id not in running
         assert waited == (waiting.pop(agent_id, None) is not None)
         running[agent_id] = session
@@ -110,28 +110,28 @@ def test_no_two_runs_share_an_id(steps: list[tuple[str, str, bool, bool]]) -> No
 
 def test_a_waiting_session_gets_its_id_back() -> None:
     """And another one does not get it."""
-    names = AgentNames()
-    first, _ = names.take("a", "one")
+    names = RunIds()
+    first, _ = names.acquire("a", "one")
     names.release(first, waits=True)
-    assert names.take("a", "two") == ("a-2", False)
-    assert names.take("a", "one") == ("a", True)
+    assert names.acquire("a", "two") == ("a-2", False)
+    assert names.acquire("a", "one") == ("a", True)
 
 
 def test_the_ids_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """What rests is forgotten first, what runs keeps its id."""
     monkeypatch.setattr(run_ids, "MAX_NAMES", 20)
-    names = AgentNames()
-    kept, _ = names.take("kept", "s")
+    names = RunIds()
+    kept, _ = names.acquire("kept", "s")
     for number in range(100):
-        agent_id, _ = names.take(f"a{number}", "s")
+        agent_id, _ = names.acquire(f"a{number}", "s")
         names.release(agent_id, waits=False)
     assert len(names._holders) <= 21
-    assert names.take("kept", "t")[0] == f"{kept}-2"
+    assert names.acquire("kept", "t")[0] == f"{kept}-2"
 
 
 def test_ids_are_ids() -> None:
     """A name of any length and content becomes one that an event takes."""
-    names = AgentNames()
-    found = {names.take(name, "s")[0] for name in ("x" * 900, "x" * 901, "\0\ud800", "")}
+    names = RunIds()
+    found = {names.acquire(name, "s")[0] for name in ("x" * 900, "x" * 901, "\0\ud800", "")}
     assert len(found) == 4
     assert all(0 < len(one) <= 256 for one in found)

@@ -271,6 +271,6 @@ def test_a_thread_reports_to_the_only_open_handle(sdk: Collecting) -> None:
 def test_without_a_handle_the_program_is_the_agent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Such a handle is kept, so that all functions share one."""
     monkeypatch.setattr("sys.argv", ["/somewhere/nightly_job.py"])
-    found = default_sdk.handle()
+    found = default_sdk.default_sdk()
     assert found.agent_id == "nightly_job"
-    assert default_sdk.handle() is found
+    assert default_sdk.default_sdk() is found

@@ -16,7 +16,7 @@ from typing import Any
 
 from .broadcast_adapter import BroadcastAdapter
 from .core.agent_state import AgentState
-from .core.changes import ChangeBatch, IngestResult, Subscriber, coerce_event, filter_known
+from .core.changes import ChangeBatch, IngestResult, Subscriber, coerce_event
 from .core.dedup import AgentAliases
 from .core.explanation import explain
 from .core.model import AgentPresence, Event, PresenceStatus
@@ -254,7 +254,7 @@ class PresenceManager:
         return IngestResult(n_fresh, len(events) - n_fresh, cursor)
 
     def _apply_all(self, tx: Transaction, events: Sequence[Event], received: float) -> int:
-        unknown = filter_known(tx, events)
+        unknown = tx.filter_known(events)
         replaced = self._names.learn(unknown)
         fresh = self._names.renamed(unknown)
         self._roster.check_capacity([event.agent_id for event in fresh])

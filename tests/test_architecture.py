@@ -26,9 +26,9 @@ PACKAGES = {
     "htmlgraph_server": ROOT / "server/htmlgraph_server",
 }
 FLOOR = (
-    "errors paths core.timestamps core.validation core.records core.model core.agent_state "
-    "core.openings core.reducer core.status_rules core.explanation core.roster core.protocol "
-    "core.mirror core.activity pricing.model_price widget.settings"
+    "errors paths core.timestamps core.validation core.ids core.model core.agent_state "
+    "core.reducer core.status_rules core.explanation core.roster core.protocol core.changes "
+    "core.mirror core.activity core.dedup pricing.model_price widget.settings"
 ).split()
 """The pure core: standard library only, and no module above it."""
 

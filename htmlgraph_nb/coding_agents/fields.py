@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from hashlib import sha256
 from typing import Any
 
+from ..core.ids import shorten_id
 from ..core.validation import MAX_ID_CHARS, MAX_INTEGER, parse_time
 from ..errors import InvalidEvent
 
@@ -64,14 +64,6 @@ def mapping(value: object) -> Mapping[str, Any]:
 def objects(value: object) -> list[Mapping[str, Any]]:
     """Return the JSON objects of a list; none if ``value`` is no list."""
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
-
-
-def shorten_id(identifier: str, limit: int = MAX_ID_CHARS) -> str:
-    """Shorten an over-long identifier so that two that differ stay different."""
-    if len(identifier) <= limit:
-        return identifier
-    digest = sha256(identifier.encode()).hexdigest()[:16]
-    return f"{identifier[: limit - 17]}-{digest}"
 
 
 def identifier(value: object) -> str | None:

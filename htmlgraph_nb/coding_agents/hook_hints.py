@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from .fields import mapping, shorten_id, text
-from .hooks import agent_id_of
+from ..core.ids import agent_id_of, shorten_id
+from .fields import mapping, text
 
 MAX_PATH_CHARS = 4_096
 MAX_ANCESTORS = 6

@@ -9,17 +9,17 @@ results, messages and error texts never reach an Event.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from ..core.ids import agent_id_of, call_key, shorten_id
 from ..core.model import MAX_TYPE_CHARS, Event
 from ..core.timestamps import to_utc
-from ..core.validation import MAX_ID_CHARS, parse_time, type_name, validate_string
+from ..core.validation import parse_time, type_name, validate_string
 from ..errors import InvalidEvent
-from .fields import base_name, count, safe_keyword, shorten_id, text, without_none
+from .fields import base_name, count, safe_keyword, text, without_none
 from .questions import asks_of, is_question
 
 INTERRUPT_LINE = "[Request interrupted by user for tool use]"
@@ -37,9 +37,6 @@ _STEPS = {
 }
 TASK_ENDS = ("completed", "failed", "killed", "stopped")
 FORM_CLOSED = ("elicitation_complete", "elicitation_response")
-_UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.I)
-_HEX = re.compile(r"[0-9a-f]{12,}", re.I)
-_SHORT = 8
 
 Fields = dict[str, Any]
 
@@ -110,20 +107,6 @@ def events_of(
     ]
 
 
-def agent_id_of(identifier: str, agent: str = "claude") -> str:
-    """Return the agent id that belongs to a session's or subagent's identifier.
-
-    An identifier that is random from its first character on, a UUID of version 4 or at least 12
-    hexadecimal digits, is told by its first 8 characters, unless those hold fewer than four
-    different ones (``00000000-…``). Any other (``session-1``, ``agent-abc123``, a time-ordered
-    UUID) may share its beginning with its neighbours and is kept whole.
-    """
-    random = _UUID4.fullmatch(identifier) or _HEX.fullmatch(identifier)
-    if random and len(set(identifier[:_SHORT].lower())) > 3:
-        return f"{agent}-{identifier[:_SHORT]}"
-    return f"{agent}-{shorten_id(identifier, MAX_ID_CHARS - len(agent) - 1)}"
-
-
 def _needed(payload: Mapping[str, Any], name: str) -> str:
     found = text(payload.get(name), None)
     if found is None:
@@ -169,18 +152,6 @@ def _common(
 def _derived_id(payload: Mapping[str, Any], hook: str, session: str) -> str | None:
     call, step = text(payload.get("tool_use_id")), _STEPS.get(hook)
     return call_key(session, call, step) if call and step else None
-
-
-def call_key(session: str, call: str, step: str) -> str:
-    """Return the event id of a step of a tool call, the same whoever tells of it.
-
-    Ids of Anthropic's API are unique, and a forked session repeats them under its own id.
-
-    Args:
-        call: the id of the call.
-        step: "PreToolUse", "PostToolUse" (however it ended) or "PermissionDenied".
-    """
-    return shorten_id(f"{call}:{step}" if call.startswith("toolu_") else f"{session}:{call}:{step}")
 
 
 def _nth(key: str | None, place: int) -> str | None:

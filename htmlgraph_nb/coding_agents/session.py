@@ -16,10 +16,10 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, ClassVar, Protocol
 
+from ..core.ids import agent_id_of
 from ..core.model import Event
 from ..core.validation import type_name
 from ..errors import InvalidEvent
-from .hooks import agent_id_of
 
 MAX_OPEN_CALLS = 10_000
 """Most tool calls of a session whose end is waited for."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InvalidEvent
-from ..storage.transaction import Transaction
 from .model import Event
 from .protocol import Cursor
 from .roster import Change
@@ -67,20 +66,3 @@ def coerce_event(agent_id: str, event: Mapping[str, Any] | Event | str) -> Event
         "expected a dict, an Event or an event type as 'tool_execute'",
         "event",
     )
-
-
-def filter_known(tx: Transaction, events: Iterable[Event]) -> list[Event]:
-    """Return those of the events that are not stored yet, each event_id once."""
-    events = list(events)
-    ids = [event.event_id for event in events if event.event_id is not None]
-    if not ids:
-        return events
-    seen = tx.known_ids(ids)
-    fresh = []
-    for event in events:
-        if event.event_id is not None:
-            if event.event_id in seen:
-                continue
-            seen.add(event.event_id)
-        fresh.append(event)
-    return fresh

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
 
-from ..coding_agents.hooks import agent_id_of
+from .ids import agent_id_of
 from .model import Event
 
 NEAR = timedelta(seconds=5)

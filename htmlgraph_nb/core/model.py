@@ -6,14 +6,13 @@ It owns the field names, their bounds and their JSON forms, and no state.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import InvalidEvent
-from .records import fast_constructor
 from .timestamps import to_rfc3339, utc_now
 from .validation import (
     MAX_ID_CHARS,
@@ -31,6 +30,39 @@ from .validation import (
 )
 
 MAX_TYPE_CHARS = 64
+
+_Record = TypeVar("_Record")
+
+
+def fast_constructor(record: type[_Record]) -> Callable[..., _Record]:
+    """Return a function that builds ``record`` like the class itself, in a third of the time.
+
+    It takes the fields by name or in order, also where the class wants names.
+
+    Args:
+        record: a frozen dataclass with slots and without ``__post_init__``.
+
+    A frozen dataclass sets each of its fields through ``object.__setattr__``. Here an open twin
+    with the same slots is filled, and made one of the frozen ones when it is whole.
+    """
+    twin = make_dataclass(
+        f"_Open{record.__name__}",
+        [(f.name, f.type, _alike(f)) for f in fields(record)],  # type: ignore[arg-type]
+        slots=True,
+    )
+
+    def make(*args: Any, **kwargs: Any) -> _Record:
+        made = twin(*args, **kwargs)
+        made.__class__ = record
+        return made  # type: ignore[no-any-return]
+
+    return make
+
+
+def _alike(of: Any) -> Any:
+    if of.default_factory is not MISSING:
+        return field(default_factory=of.default_factory)
+    return field(default=of.default)
 
 
 class PresenceStatus(str, Enum):

@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ..coding_agents.hook_hints import HookHints
-from ..coding_agents.hooks import agent_id_of
+from ..core.ids import agent_id_of
 from ..core.model import AgentPresence, Event, PresenceStatus
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..coding_agents.fields import shorten_id, text
+from ..coding_agents.fields import text
+from ..core.ids import shorten_id
 from ..sdk import SDK
 from .run_ids import RunIds
 from .token_usage import TokenCounts

@@ -15,17 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..coding_agents.claude.hooks import agent_id_of
 from ..coding_agents.claude.lines import AGENT, tokens_of
-from ..coding_agents.fields import (
-    count,
-    identifier,
-    mapping,
-    safe_keyword,
-    shorten_id,
-    text,
-    without_none,
-)
+from ..coding_agents.fields import count, identifier, mapping, safe_keyword, text, without_none
+from ..core.ids import agent_id_of, shorten_id
 from .token_usage import TokenCounts
 
 SDK_SOURCE = "claude-agent-sdk"

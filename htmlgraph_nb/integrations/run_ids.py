@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..coding_agents.fields import shorten_id, text
+from ..coding_agents.fields import text
+from ..core.ids import shorten_id
 
 MAX_RUN_IDS = 10_000
 _MAX_ALIKE = 1_000

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
-from ..coding_agents.fields import shorten_id
+from ..core.ids import shorten_id
 from ..core.model import Event
 from ..core.roster import timer_event
 from ..core.timestamps import from_micros

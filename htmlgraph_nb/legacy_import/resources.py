@@ -9,7 +9,8 @@ import json
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from ..coding_agents.fields import count, identifier, safe_keyword, shorten_id, text, without_none
+from ..coding_agents.fields import count, identifier, safe_keyword, text, without_none
+from ..core.ids import shorten_id
 from ..core.model import Event
 from ..core.timestamps import to_rfc3339
 from .rows import LEGACY_SOURCE, LegacyRow, parse_legacy_time, required_id, required_time

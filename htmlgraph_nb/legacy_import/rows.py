@@ -33,11 +33,10 @@ from ..coding_agents.fields import (
     identifier,
     moment,
     safe_keyword,
-    shorten_id,
     text,
     without_none,
 )
-from ..coding_agents.hooks import agent_id_of, call_key
+from ..core.ids import agent_id_of, call_key, shorten_id
 from ..core.model import Event
 from ..core.validation import type_name
 from ..errors import InvalidEvent

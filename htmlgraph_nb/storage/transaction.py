@@ -90,7 +90,22 @@ class Transaction:
         with closing(self._db.execute(query, parameters)) as cursor:
             return cursor.fetchall()
 
-    def known_ids(self, event_ids: Sequence[str]) -> set[str]:
+    def filter_known(self, events: Sequence[Event]) -> list[Event]:
+        """Return the events that are not stored yet, each ``event_id`` once."""
+        ids = [event.event_id for event in events if event.event_id is not None]
+        if not ids:
+            return [*events]
+        seen = self._known_ids(ids)
+        fresh = []
+        for event in events:
+            if event.event_id is not None:
+                if event.event_id in seen:
+                    continue
+                seen.add(event.event_id)
+            fresh.append(event)
+        return fresh
+
+    def _known_ids(self, event_ids: Sequence[str]) -> set[str]:
         """Return those of the event ids that are stored already."""
         known = self._fresh_ids.intersection(event_ids)
         for start in range(0, len(event_ids), _IN_STEP):

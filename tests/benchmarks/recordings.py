@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from htmlgraph_nb.coding_agents.fields import moment
-from htmlgraph_nb.coding_agents.hooks import agent_id_of
+from htmlgraph_nb.core.ids import agent_id_of
 
 ADAPTERS = {"claude-code": "claude", "codex": "codex", "gemini-cli": "gemini"}
 _SLACK = timedelta(seconds=1)

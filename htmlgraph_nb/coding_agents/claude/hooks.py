@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import Any
 
 from ...core.model import Event
-from ..hooks import INTERRUPT_LINE, HookFormat, agent_id_of, events_of
+from ..hooks import INTERRUPT_LINE, HookFormat, events_of
 
-__all__ = ["HOOK_FORMAT", "INTERRUPT_LINE", "agent_id_of", "events_from_hook"]
+__all__ = ["HOOK_FORMAT", "INTERRUPT_LINE", "events_from_hook"]
 
 _TYPES = {
     "SessionStart": "session_start",

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ..fields import count, identifier, mapping, objects, safe_keyword, shorten_id, without_none
+from ...core.ids import shorten_id
+from ..fields import count, identifier, mapping, objects, safe_keyword, without_none
 from ..questions import is_question
 
 AGENT = "claude"

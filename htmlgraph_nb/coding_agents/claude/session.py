@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, ClassVar
 
+from ...core.ids import call_key, shorten_id
 from ...core.model import Event
 from ..fields import (
     base_name,
@@ -28,11 +29,9 @@ from ..fields import (
     moment,
     objects,
     safe_keyword,
-    shorten_id,
     text,
     without_none,
 )
-from ..hooks import call_key
 from ..questions import asks_of
 from ..session import GIVE_UP_AFTER_S, Call, known_agent, record_of, remember_call, type_finder
 from .answers import Answers

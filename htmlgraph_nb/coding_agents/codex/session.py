@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
+from ...core.ids import shorten_id
 from ...core.model import Event
 from ..fields import (
     base_name,
@@ -27,7 +28,6 @@ from ..fields import (
     milliseconds,
     moment,
     safe_keyword,
-    shorten_id,
     text,
     without_none,
 )

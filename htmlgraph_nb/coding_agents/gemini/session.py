@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
+from ...core.ids import shorten_id
 from ...core.model import Event
 from ...core.validation import MAX_INTEGER
 from ..fields import (
@@ -27,7 +28,6 @@ from ..fields import (
     milliseconds,
     moment,
     objects,
-    shorten_id,
     text,
     without_none,
 )

@@ -17,10 +17,10 @@ from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
 
+from ...core.ids import call_key, shorten_id
 from ...core.model import Event, new_event
 from ...core.timestamps import from_micros
-from ..fields import base_name, identifier, shorten_id, text
-from ..hooks import call_key
+from ..fields import base_name, identifier, text
 from ..session import known_agent
 from .agent_logs import LOGS, Fields, number, uncached
 from .signals import Attributes, LogRecord, Span

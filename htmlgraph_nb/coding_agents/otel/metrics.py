@@ -15,9 +15,9 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from ...core.dedup import METRIC
+from ...core.ids import agent_id_of
 from ...core.model import Event
 from ..fields import identifier, text
-from ..hooks import agent_id_of
 from .agent_logs import uncached
 from .events import SOURCE, moment_of
 from .signals import Point

@@ -20,8 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htmlgraph_nb.coding_agents.claude.hooks import events_from_hook
-from htmlgraph_nb.coding_agents.hooks import agent_id_of
 from htmlgraph_nb.coding_agents.registry import HOOKS
+from htmlgraph_nb.core.ids import agent_id_of
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.storage.transaction import Transaction

@@ -315,8 +315,6 @@ def test_the_extension_loads_little() -> None:
         "htmlgraph_nb.core.reducer",
         "htmlgraph_nb.paths",
         "htmlgraph_nb.core.model",
-        "htmlgraph_nb.core.openings",
-        "htmlgraph_nb.core.records",
         "htmlgraph_nb.core.roster",
         "htmlgraph_nb.core.agent_state",
         "htmlgraph_nb.storage",

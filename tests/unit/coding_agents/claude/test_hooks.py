@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htmlgraph_nb.coding_agents.claude import hooks as claude
-from htmlgraph_nb.coding_agents.claude.hooks import agent_id_of, events_from_hook
+from htmlgraph_nb.coding_agents.claude.hooks import events_from_hook
+from htmlgraph_nb.core.ids import agent_id_of
 from htmlgraph_nb.core.model import Event, PresenceStatus
 from htmlgraph_nb.core.roster import Roster
 from htmlgraph_nb.errors import InvalidEvent

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htmlgraph_nb.coding_agents.hooks import call_key
+from htmlgraph_nb.core.ids import call_key
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.storage.columnar.arrow_builder import ArrowBuilder
 from htmlgraph_nb.storage.columnar.arrow_schema import HISTORY_SCHEMA

@@ -1,0 +1,55 @@
+"""Ids of agents and events that every source derives in the same way."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+
+from .validation import MAX_ID_CHARS
+
+_UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.I)
+_HEX = re.compile(r"[0-9a-f]{12,}", re.I)
+_PREFIX_CHARS = 8
+_DIGEST_CHARS = 16
+
+
+def shorten_id(identifier: str, limit: int = MAX_ID_CHARS) -> str:
+    """Return ``identifier``, replacing the end of one that is too long with a hash of it.
+
+    Args:
+        limit: maximum number of characters of the result.
+    """
+    if len(identifier) <= limit:
+        return identifier
+    digest = sha256(identifier.encode()).hexdigest()[:_DIGEST_CHARS]
+    return f"{identifier[: limit - _DIGEST_CHARS - 1]}-{digest}"
+
+
+def agent_id_of(identifier: str, agent: str = "claude") -> str:
+    """Return the agent id derived from the identifier of a session or subagent.
+
+    A random identifier (a UUID version 4, or at least 12 hexadecimal digits) is cut to its first 8
+    characters, unless these have fewer than four distinct characters (``00000000-…``). Any other
+    identifier (``session-1``, ``agent-abc123``, a time-ordered UUID) may share its first characters
+    with others, so it is kept whole.
+
+    Args:
+        agent: kind of agent, the prefix of the id: "claude", "codex" or "gemini".
+    """
+    random = _UUID4.fullmatch(identifier) or _HEX.fullmatch(identifier)
+    if random and len(set(identifier[:_PREFIX_CHARS].lower())) > 3:
+        return f"{agent}-{identifier[:_PREFIX_CHARS]}"
+    return f"{agent}-{shorten_id(identifier, MAX_ID_CHARS - len(agent) - 1)}"
+
+
+def call_key(session: str, call: str, step: str) -> str:
+    """Return the event id of a step of a tool call; every source of the event derives the same id.
+
+    Ids of Anthropic's API are globally unique, and a forked session repeats the calls of the
+    original under its own session id, so the session is not part of their keys.
+
+    Args:
+        call: id of the call.
+        step: "PreToolUse", "PostToolUse" (success or failure) or "PermissionDenied".
+    """
+    return shorten_id(f"{call}:{step}" if call.startswith("toolu_") else f"{session}:{call}:{step}")

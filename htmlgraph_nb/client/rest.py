@@ -33,10 +33,10 @@ def history_parameters(query: HistoryQuery) -> list[tuple[str, str]]:
     """Return a query as the parameters of ``GET /api/history``.
 
     Raises:
-        ValueError: it has ``after_seq`` or ``seqs``: a server takes cursors, which name its epoch.
+        ValueError: it has ``after_seq`` or ``seq_range``, which servers do not support.
     """
-    if query.after_seq or query.seqs is not None:
-        raise ValueError("a server is not asked by after_seq or seqs")
+    if query.after_seq or query.seq_range is not None:
+        raise ValueError("after_seq and seq_range are not supported by servers")
     lists: dict[str, Sequence[str] | None] = {
         "agent": query.agents,
         "session": query.sessions,
@@ -208,7 +208,7 @@ class Rest:
             with that of the one before. None where there are no rows.
 
         Raises:
-            ValueError: the query has ``after_seq`` or ``seqs``, which a server is not asked.
+            ValueError: the query has ``after_seq`` or ``seq_range``, which servers do not support.
             ConnectError: the connection broke before the last batch. Others as in :meth:`call`.
         """
         # Only who wants columns has it, and it takes a while to load.

@@ -96,21 +96,6 @@ def record_of(line: bytes) -> Mapping[str, Any]:
     return record
 
 
-def supersedes(found: Event, known: Event) -> bool:
-    """Return whether ``found`` replaces ``known``, an event of the same ``event_id``.
-
-    Of the copies of one answer the whole one with the most output tokens counts, of equals the
-    latest; the copy that a subagent's file repeats of its parent's counts only where it is alone.
-    Which of them is read first makes no difference.
-    """
-    return found.event_type == "completion" and _rank(found) > _rank(known)
-
-
-def _rank(answer: Event) -> tuple[bool, int, float]:
-    at = answer.timestamp.timestamp() if answer.timestamp else 0.0
-    return answer.parent_agent_id is None, answer.output_tokens or 0, at
-
-
 def remember_call(calls: dict[str, Call], key: str, call: Call) -> None:
     """Add an open call; the oldest is dropped beyond MAX_OPEN_CALLS."""
     calls[key] = call

@@ -119,6 +119,21 @@ def is_metric(event: Event) -> bool:
     return event.event_id is not None and event.event_id.startswith(METRIC)
 
 
+def supersedes(new: Event, existing: Event) -> bool:
+    """Return whether ``new`` replaces ``existing``, an event with the same ``event_id``.
+
+    Of the copies of one completion, the one with the most output tokens counts, and of equal ones
+    the latest. A copy in a subagent's file counts only if the parent's file has none. The order of
+    reading makes no difference.
+    """
+    return new.event_type == "completion" and _rank(new) > _rank(existing)
+
+
+def _rank(completion: Event) -> tuple[bool, int, float]:
+    at = completion.timestamp.timestamp() if completion.timestamp else 0.0
+    return completion.parent_agent_id is None, completion.output_tokens or 0, at
+
+
 class TokenSource(NamedTuple):
     """By which of two means the tokens of a session are told, of which only one can count.
 

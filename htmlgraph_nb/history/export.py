@@ -10,7 +10,7 @@ from functools import partial
 import pyarrow as pa
 
 from ..errors import ConfigError, StoreUnavailable
-from ..storage.columnar.arrow_schema import schema_of
+from ..storage.columnar.arrow_schema import select_schema
 from ..storage.query import HistoryQuery
 from .export_folder import Exported, Folder
 from .export_writers import WRITERS, Writer
@@ -110,7 +110,7 @@ def _write_one(
     os.makedirs(folder, exist_ok=True)
     part = os.path.join(folder, f".{os.path.basename(target)}.part")
     try:
-        write(part, schema_of(query.columns), counted())
+        write(part, select_schema(query.columns), counted())
         os.replace(part, target)
     finally:
         with contextlib.suppress(FileNotFoundError):

@@ -22,7 +22,7 @@ from ..errors import InvalidEvent
 from ..storage.database import open_reader, sqlite_errors
 from ..storage.query import HistoryQuery
 from ..storage.schema import HISTORY_COLUMNS
-from ..storage.transaction import presence_of
+from ..storage.transaction import presence_from_row
 from .arguments import NameFilter, TimeLike, as_list, parse_time
 from .frame_builder import TIME_DTYPE, FrameBuilder, dtype_of
 from .place import SCHEMES, place_of
@@ -284,7 +284,7 @@ def load_presence(
     try:
         with sqlite_errors(place):
             text = f"SELECT {', '.join(PRESENCE_COLUMNS)} FROM agent_presence ORDER BY agent_id"
-            return presence_frame([presence_of(row) for row in db.execute(text)])
+            return presence_frame([presence_from_row(row) for row in db.execute(text)])
     finally:
         db.close()
 

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from ..client.discovery import candidates
 from ..client.rest import Rest
 from ..errors import StoreDamaged, StoreUnavailable
-from ..storage.columnar.arrow_schema import DICTIONARY, schema_of
-from ..storage.columnar.reader import read_batches, row_bound
+from ..storage.columnar.arrow_schema import DICTIONARY, select_schema
+from ..storage.columnar.reader import max_row_count, read_batches
 from ..storage.query import HistoryQuery
 from ..storage.schema import HISTORY_COLUMNS
 from .place import SCHEMES
@@ -30,7 +30,7 @@ class HistoryResult:
     """The rows of one query.
 
     Attributes:
-        batches: of ``schema_of(columns)``; a query with ``after_seq`` has ``seq`` among them.
+        batches: of ``select_schema(columns)``; a query with ``after_seq`` has ``seq`` among them.
         columns: those of the query, and ``seq`` where they are not in order.
         in_order: whether they come in the query's order and up to its limit; else both are left to
             the reader.
@@ -57,7 +57,7 @@ def query_source(
     kind = _columnar_format(place)
     if kind is not None:
         return _answer_of_files(place, kind, query, batch_rows)
-    most = row_bound(place, query)
+    most = max_row_count(place, query)
     batches = read_batches(place, query, batch_rows=batch_rows)
     return HistoryResult(batches, tuple(query.columns), most_rows=most)
 
@@ -163,7 +163,7 @@ def conformed(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
     Raises:
         pyarrow.ArrowException: a value has no place in the type of its column.
     """
-    schema = schema_of(columns)
+    schema = select_schema(columns)
     arrays = []
     for name in columns:
         array, kind = batch.column(name), schema.field(name).type

@@ -11,7 +11,8 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from ..coding_agents.session import GIVE_UP_AFTER_S, supersedes
+from ..coding_agents.session import GIVE_UP_AFTER_S
+from ..core.dedup import supersedes
 from ..core.ids import shorten_id
 from ..core.model import Event
 from ..presence import PresenceManager

@@ -1,1 +1,1 @@
-"""The SQLite file, its columnar copies, and questions to both."""
+"""The SQLite database, its columnar copies, and queries on both."""

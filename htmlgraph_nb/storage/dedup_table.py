@@ -1,4 +1,4 @@
-"""What was told by which source, kept so that no fact counts twice; see ``agreement``."""
+"""Which source reported which fact, for deduplication; see ``core.dedup``."""
 
 from __future__ import annotations
 
@@ -14,141 +14,140 @@ _COUNT = (
     "SELECT source, count(*), max(event_id = ?), max(ts) FROM tellings "
     "WHERE fact = ? AND ts BETWEEN ? AND ? GROUP BY source"
 )
-_CLAIMS = "SELECT source, min(ts) FROM tellings WHERE fact = ? GROUP BY source"
+_TOKEN_SOURCES = "SELECT source, min(ts) FROM tellings WHERE fact = ? GROUP BY source"
 _ADD = "INSERT INTO tellings (ts, fact, source, event_id) VALUES (?, ?, ?, ?)"
 _DELETE = (
     "DELETE FROM tellings WHERE ts < ? AND id IN (SELECT id FROM tellings ORDER BY id LIMIT ?)"
 )
 _KNOWN = "SELECT DISTINCT fact FROM tellings WHERE fact IN ({})"
-_IN_STEP = 500
+_IDS_PER_QUERY = 500
 _FEW = 4
-"""Facts from which on one question about all is faster than one about each."""
-_MAX_CLAIMS = 10_000
+"""Number of facts from which one query for all is faster than one query for each."""
+_MAX_TOKEN_SOURCES = 10_000
 _ALWAYS = (-(2**63), 2**63 - 1)
 
 
 class TokenSourceCache:
-    """By which means each session's tokens are told since when, remembered across transactions.
+    """Which source counts each session's tokens since when, cached across transactions.
 
-    It is cleared when one fails, and when another process has written.
+    It is cleared when a transaction fails and when another process has written.
     """
 
     def __init__(self) -> None:
         self.since: dict[str, dict[str, int]] = {}
 
     def clear(self) -> None:
-        """Forget all; they are read again from the file."""
+        """Drop all entries; they are read again from the file."""
         self.since.clear()
 
 
 class Deduplicator:
-    """The table ``tellings``, inside a transaction.
+    """The table of observations, inside a transaction.
 
     Args:
         db: the connection.
-        claims: what is remembered of it.
+        token_sources: the cache of the store.
     """
 
-    def __init__(self, db: sqlite3.Connection, claims: TokenSourceCache) -> None:
+    def __init__(self, db: sqlite3.Connection, token_sources: TokenSourceCache) -> None:
         self._db = db
-        self._claims = claims
-        self._added: list[tuple[int, str, str, str | None]] = []
+        self._token_sources = token_sources
+        self._pending: list[tuple[int, str, str, str | None]] = []
 
-    def first(self, events: Sequence[Event], at: datetime) -> list[Event]:
-        """Take events in and return those that are the first to tell of their fact.
+    def drop_duplicates(self, events: Sequence[Event], at: datetime) -> list[Event]:
+        """Record the events and return those that no other source has reported.
 
         Args:
-            at: the time of those that carry none, UTC.
+            at: the time of events without a timestamp, UTC.
         """
         if len(events) == 1 and events[0].source is None:
-            # An agent's own report: nobody else tells the same.
+            # An agent's own report: no other source reports the same.
             return [*events]
-        facts = [dedup_key(event) for event in events]
-        untold = self._untold([fact.name for fact in facts if fact is not None])
-        found = [
+        keys = [dedup_key(event) for event in events]
+        unseen = self._unseen([key.name for key in keys if key is not None])
+        accepted = [
             event
-            for event, fact in zip(events, facts, strict=True)
-            if self._is_first(event, fact, untold, at)
+            for event, key in zip(events, keys, strict=True)
+            if self._is_new(event, key, unseen, at)
         ]
         self._write()
-        return found
+        return accepted
 
-    def _untold(self, names: list[str]) -> set[str]:
-        """Return those of the facts of which nobody has told, as far as one question shows it."""
-        untold = set(names)
-        if len(untold) < _FEW:
+    def _unseen(self, names: list[str]) -> set[str]:
+        """Return the names that are not stored; none if there are too few names for one query."""
+        unseen = set(names)
+        if len(unseen) < _FEW:
             return set()
-        for start in range(0, len(names), _IN_STEP):
-            part = names[start : start + _IN_STEP]
+        for start in range(0, len(names), _IDS_PER_QUERY):
+            part = names[start : start + _IDS_PER_QUERY]
             query = _KNOWN.format(", ".join("?" * len(part)))
-            untold.difference_update(row[0] for row in self._db.execute(query, part).fetchall())
-        return untold
+            unseen.difference_update(row[0] for row in self._db.execute(query, part).fetchall())
+        return unseen
 
-    def _is_first(
-        self, event: Event, fact: DedupKey | None, untold: set[str], at: datetime
-    ) -> bool:
-        claim = token_source_of(event)
-        if claim is None and fact is None:
+    def _is_new(self, event: Event, key: DedupKey | None, unseen: set[str], at: datetime) -> bool:
+        token_source = token_source_of(event)
+        if token_source is None and key is None:
             return True
         ts = to_micros(event.timestamp or at)
-        if claim is not None and not self._allowed(claim, ts):
+        if token_source is not None and not self._counts_tokens(token_source, ts):
             return False
-        if fact is None:
+        if key is None:
             return True
-        if fact.name in untold:
-            untold.discard(fact.name)
-            self._added.append((ts, fact.name, fact.source, event.event_id))
+        if key.name in unseen:
+            unseen.discard(key.name)
+            self._pending.append((ts, key.name, key.source, event.event_id))
             return True
-        return self._adds_to(fact, event.event_id, ts)
+        return self._add_observation(key, event.event_id, ts)
 
-    def _adds_to(self, fact: DedupKey, event_id: str | None, ts: int) -> bool:
-        """Whether a telling of a fact that may be known counts, by what others told of it."""
-        begin, end = _ALWAYS
-        if fact.near is not None:
-            reach = round(fact.near.total_seconds() * 1e6)
-            begin, end = ts - reach, ts + reach
+    def _add_observation(self, key: DedupKey, event_id: str | None, ts: int) -> bool:
+        """Record one observation, and return whether it is more than other sources reported."""
+        start, end = _ALWAYS
+        if key.near is not None:
+            tolerance = round(key.near.total_seconds() * 1e6)
+            start, end = ts - tolerance, ts + tolerance
         self._write()
-        own = most = latest = 0
-        rows = self._db.execute(_COUNT, (event_id, fact.name, begin, end)).fetchall()
-        for source, n, known, last_ts in rows:
+        own = others = latest = 0
+        rows = self._db.execute(_COUNT, (event_id, key.name, start, end)).fetchall()
+        for source, n, same_id, last_ts in rows:
             latest = max(latest, last_ts)
-            if source == fact.source:
+            if source == key.source:
                 own = n
-                if known:
+                if same_id:
                     return False
             else:
-                most = max(most, n)
-        self._added.append((ts, fact.name, fact.source, event_id))
-        return own >= most or fact.says_more or (fact.by_latest and ts > latest)
+                others = max(others, n)
+        self._pending.append((ts, key.name, key.source, event_id))
+        return own >= others or key.says_more or (key.by_latest and ts > latest)
 
-    def _allowed(self, claim: TokenSource, ts: int) -> bool:
-        """Whether the tokens of this moment are not told by the other means already."""
-        since = self._since(claim.name)
-        if any(ts >= begun for means, begun in since.items() if means != claim.means):
+    def _counts_tokens(self, token_source: TokenSource, ts: int) -> bool:
+        """Return whether no other source counts the tokens of this time already."""
+        since = self._since(token_source.name)
+        if any(ts >= start for means, start in since.items() if means != token_source.means):
             return False
-        begun = ts - round(claim.reach.total_seconds() * 1e6)
-        own = since.get(claim.means)
-        if own is None or begun < own:
-            since[claim.means] = begun
-            self._added.append((begun, claim.name, claim.means, None))
+        start = ts - round(token_source.reach.total_seconds() * 1e6)
+        own = since.get(token_source.means)
+        if own is None or start < own:
+            since[token_source.means] = start
+            self._pending.append((start, token_source.name, token_source.means, None))
         return True
 
     def _since(self, name: str) -> dict[str, int]:
-        known = self._claims.since
-        found = known.get(name)
-        if found is None:
+        """Return the first time of each source of these tokens."""
+        cache = self._token_sources.since
+        since = cache.get(name)
+        if since is None:
             self._write()
-            if len(known) >= _MAX_CLAIMS:
-                known.clear()
-            found = known[name] = dict(self._db.execute(_CLAIMS, (name,)).fetchall())
-        return found
+            if len(cache) >= _MAX_TOKEN_SOURCES:
+                cache.clear()
+            since = cache[name] = dict(self._db.execute(_TOKEN_SOURCES, (name,)).fetchall())
+        return since
 
     def _write(self) -> None:
-        if self._added:
-            self._db.executemany(_ADD, self._added)
-            self._added.clear()
+        if self._pending:
+            self._db.executemany(_ADD, self._pending)
+            self._pending.clear()
 
     def delete(self, before: datetime, limit: int) -> None:
-        """Forget tellings older than ``before`` among the ``limit`` oldest rows."""
+        """Delete observations older than ``before`` among the ``limit`` oldest rows."""
         self._db.execute(_DELETE, (to_micros(before), limit))
-        self._claims.clear()
+        self._token_sources.clear()

@@ -1,12 +1,11 @@
-"""Questions to the stored history: one description of them, one way to SQL.
+"""Queries on stored history, and their one translation to SQL.
 
-The server's ``/api/history`` and ``load_history`` on a file ask through it. It opens nothing.
+``/api/history`` and ``load_history`` use it. It opens no file.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,24 +15,22 @@ from ..core.validation import shorten
 from ..errors import InvalidEvent
 from .schema import HISTORY_COLUMNS, named_in, select_history
 
-_CHUNK_ROWS = 1_000
-MAX_VALUES = 30_000
-"""Most names that are wanted in all; SQLite takes 32,766 parameters in all."""
+MAX_FILTER_VALUES = 30_000
+"""Most names in all filters together; SQLite allows 32,766 parameters."""
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryQuery:
-    """Which part of the history.
+    """Filters, columns, order and limit of one query.
 
     Attributes:
-        since, until: from and up to (not including) these times, UTC; None: no bound.
-        agents, sessions, tools, features, event_types: only these; None: all.
-        columns: names of HISTORY_COLUMNS, in the order wanted.
-        after_seq: only rows beyond this seq: with a larger one, or, newest first, a smaller one;
-            0: from the first row of that order.
-        limit: most rows; None: all.
-        newest_first: in descending order of seq.
-        seqs: only rows with a seq from the first to the second of these, both included; None: all.
+        since, until: times, UTC; ``until`` is excluded. None: no bound.
+        agents, sessions, tools, features, event_types: names to keep. None: all.
+        columns: names of HISTORY_COLUMNS, in the order of the result.
+        after_seq: only rows after this seq in the order of the query. 0: from the first row.
+        limit: most rows. None: all.
+        newest_first: sort by descending seq.
+        seq_range: first and last seq, both included. None: all.
     """
 
     since: datetime | None = None
@@ -47,50 +44,52 @@ class HistoryQuery:
     after_seq: int = 0
     limit: int | None = None
     newest_first: bool = False
-    seqs: tuple[int, int] | None = None
+    seq_range: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         for name in self.columns:
             if name not in HISTORY_COLUMNS:
                 raise InvalidEvent(
-                    f"unknown column {shorten(name)}, "
+                    f"columns: unknown column {shorten(name)}, "
                     f"expected some of {', '.join(HISTORY_COLUMNS)}",
                     "columns",
                 )
         n_values = sum(map(len, self.value_filters.values()))
-        if n_values > MAX_VALUES:
-            raise InvalidEvent(f"{n_values} names are wanted, expected at most {MAX_VALUES} in all")
+        if n_values > MAX_FILTER_VALUES:
+            raise InvalidEvent(
+                f"filters: at most {MAX_FILTER_VALUES} names allowed in all, got {n_values}"
+            )
 
     @property
     def row_columns(self) -> tuple[str, ...]:
-        """Names of a row's values: ``seq``, then the other columns that were asked for."""
+        """The columns of ``to_sql``: ``seq``, then the others of ``columns``."""
         return ("seq", *(name for name in self.columns if name != "seq"))
 
     @property
     def value_filters(self) -> dict[str, Sequence[str]]:
-        """The texts that are wanted, by column; without the columns of which all are."""
-        wishes = {
+        """The names to keep, by column; without the columns that are not filtered."""
+        filters = {
             "agent_id": self.agents,
             "session_id": self.sessions,
             "tool_name": self.tools,
             "feature_id": self.features,
             "event_type": self.event_types,
         }
-        return {field: values for field, values in wishes.items() if values is not None}
+        return {field: values for field, values in filters.items() if values is not None}
 
     def conditions(self) -> tuple[str, list[Any]]:
         """Return the WHERE clause of a SELECT from ``events e``, and its parameters.
 
-        ``limit`` is no part of it; "" stands for all rows.
+        ``limit`` is not part of it. "" selects all rows.
         """
         where: list[str] = []
         params: list[Any] = []
         if self.after_seq or not self.newest_first:
             where.append("e.id < ?" if self.newest_first else "e.id > ?")
             params.append(self.after_seq)
-        if self.seqs is not None:
+        if self.seq_range is not None:
             where.append("e.id BETWEEN ? AND ?")
-            params.extend(self.seqs)
+            params.extend(self.seq_range)
         if self.since is not None:
             where.append("e.ts >= ?")
             params.append(to_micros(self.since))
@@ -104,7 +103,7 @@ class HistoryQuery:
 
     @property
     def order(self) -> str:
-        """The direction of ``seq`` in SQL: ASC or DESC."""
+        """The SQL sort order of ``seq``: ASC or DESC."""
         return "DESC" if self.newest_first else "ASC"
 
     def to_sql(self) -> tuple[str, list[Any]]:
@@ -115,17 +114,3 @@ class HistoryQuery:
             text += " LIMIT ?"
             params.append(self.limit)
         return text, params
-
-
-def read_chunks(
-    db: sqlite3.Connection, query: HistoryQuery, chunk_rows: int = _CHUNK_ROWS
-) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield lists of at most ``chunk_rows`` rows: seq, then the query's other columns.
-
-    Times are microseconds since 1970, ``extra`` is JSON text, an ``event_id`` that was never
-    given is null.
-    """
-    text, params = query.to_sql()
-    rows = db.execute(text, params)
-    while chunk := rows.fetchmany(chunk_rows):
-        yield chunk

@@ -1,7 +1,7 @@
-"""Writing rows of which most columns are NULL.
+"""Insert rows of which most columns are NULL.
 
-Python's sqlite3 takes longer to bind a None than a number or a text (it asks for an adapter each
-time), and an event has about 18 of them: a NULL stands in the statement instead.
+Python's sqlite3 takes longer to bind None than a number or a string, because it looks up an adapter
+each time. An event has about 18 NULL columns, so the statement contains ``NULL`` for each instead.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ from typing import Any
 NullPattern = tuple[bool, ...]
 """Which columns of a row are NULL."""
 
-MAX_SHAPES = 256
-"""Most statements that are kept, of each writer and prepared of each connection."""
+MAX_NULL_PATTERNS = 256
+"""Most statements cached per writer, and half of those prepared per connection."""
 
 
 class RowWriter:
-    """Writes rows of one table.
+    """Write rows of one table.
 
     Args:
         verb: "INSERT" or "INSERT OR REPLACE".
-        table: name of the table; this project's own, as those of the columns.
-        columns: names of a row's values.
+        table: name of the table. It and the column names are trusted.
+        columns: column names, in the order of the values of a row.
     """
 
     def __init__(self, verb: str, table: str, columns: Sequence[str]) -> None:
-        self._head = f"{verb} INTO {table} ({', '.join(columns)}) VALUES "
+        self._prefix = f"{verb} INTO {table} ({', '.join(columns)}) VALUES "
         self._statements: dict[NullPattern, str] = {}
 
     def write(self, db: sqlite3.Connection, rows: Iterable[Sequence[Any]]) -> None:
         """Write the rows in their order."""
-        for shape, alike in groupby(rows, _shape):
-            statement = self._statements.get(shape) or self._statement(shape)
-            db.executemany(statement, [[v for v in row if v is not None] for row in alike])
+        for pattern, group in groupby(rows, _null_pattern):
+            statement = self._statements.get(pattern) or self._make_statement(pattern)
+            db.executemany(statement, [[v for v in row if v is not None] for row in group])
 
-    def _statement(self, shape: NullPattern) -> str:
-        if len(self._statements) >= MAX_SHAPES:
+    def _make_statement(self, pattern: NullPattern) -> str:
+        if len(self._statements) >= MAX_NULL_PATTERNS:
             self._statements.clear()
-        marks = ", ".join("NULL" if empty else "?" for empty in shape)
-        text = self._statements[shape] = f"{self._head}({marks})"
-        return text
+        values = ", ".join("NULL" if is_null else "?" for is_null in pattern)
+        statement = self._statements[pattern] = f"{self._prefix}({values})"
+        return statement
 
 
-def _shape(row: Sequence[Any]) -> NullPattern:
+def _null_pattern(row: Sequence[Any]) -> NullPattern:
     return tuple([value is None for value in row])

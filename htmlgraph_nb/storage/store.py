@@ -1,9 +1,8 @@
-"""The SQLite file: append-only history and present state, with one writer and group commit.
+"""The SQLite database: append-only history and current state, with one writer and group commit.
 
-One process-wide rule keeps order: whoever holds the write lock commits everything that is queued,
-in one transaction. A thread that writes synchronously is that somebody itself (no hand-over to
-another thread); ``submit`` leaves it to a writer thread. Other processes may write to the same
-file: each transaction begins with what they committed.
+The thread that holds the write lock commits all queued jobs in one transaction. ``write`` commits
+on the calling thread, without a hand-over to another one; ``submit`` uses a writer thread. Other
+processes may write to the same file: each transaction starts by loading what they committed.
 """
 
 from __future__ import annotations
@@ -28,42 +27,42 @@ from .database import BUSY_TIMEOUT_S, open_writer, sqlite_errors
 from .dedup_table import TokenSourceCache
 from .transaction import StringIds, Transaction
 
-T = TypeVar("T")
-Job = Callable[[Transaction], T]
+_T = TypeVar("_T")
+Job = Callable[[Transaction], _T]
 
-MAX_GROUP = 1_000
-"""Rows at which a transaction takes no further job."""
-MAX_QUEUED = 100_000
-"""Most rows that wait for their commit; more are refused."""
+MAX_GROUP_ROWS = 1_000
+"""Rows at which a transaction accepts no further job."""
+MAX_QUEUED_ROWS = 100_000
+"""Most rows that wait for a commit; more are rejected."""
 
 
 class TransactionListener(Protocol):
-    """Who takes part in every transaction: the keeper of the state that the file mirrors."""
+    """Called in every transaction; keeps the state that the database mirrors."""
 
-    def begin(self, tx: Transaction, foreign: bool) -> None:
-        """The transaction holds the lock; ``foreign``: others committed since the last one."""
+    def begin(self, tx: Transaction, external: bool) -> None:
+        """The transaction holds the lock. ``external``: other processes committed before it."""
 
     def flush(self, tx: Transaction) -> None:
-        """All jobs ran; write what they left to be written."""
+        """All jobs ran; write the remaining rows."""
 
     def committed(self, tx: Transaction) -> None:
         """The transaction is durable."""
 
     def rolled_back(self) -> None:
-        """Nothing of the transaction happened."""
+        """The transaction was undone."""
 
 
-class _WriteRequest(Generic[T]):
-    """One queued job and its outcome."""
+class _WriteRequest(Generic[_T]):
+    """A queued job and its result."""
 
     __slots__ = ("done", "error", "future", "job", "result", "rows")
 
-    def __init__(self, job: Job[T], rows: int = 1, future: Future[T] | None = None) -> None:
+    def __init__(self, job: Job[_T], rows: int = 1, future: Future[_T] | None = None) -> None:
         self.job = job
         self.rows = rows
         self.future = future
         self.done = False
-        self.result: T | None = None
+        self.result: _T | None = None
         self.error: BaseException | None = None
 
     def run(self, tx: Transaction) -> None:
@@ -71,7 +70,7 @@ class _WriteRequest(Generic[T]):
         try:
             self.result = self.job(tx)
         except HtmlgraphError as error:
-            # A refusal: the job raised it before it touched anything, the others go on.
+            # The job was rejected before it changed anything; the others continue.
             self.error = error
 
     def settle(self) -> None:
@@ -88,39 +87,41 @@ class Store:
     """One database file, opened for writing.
 
     Args:
-        path: the file; its folder is made where it is missing.
-        participant: see Participant.
-        synchronous: SQLite's setting: NORMAL survives the death of the process, FULL that of the
+        path: the file. A missing folder is created.
+        listener: called in every transaction.
+        synchronous: SQLite's setting. NORMAL survives a crash of the process, FULL also one of the
             machine.
-        busy_timeout_s: seconds that a transaction waits for another process's.
+        busy_timeout_s: seconds that a transaction waits for the lock of another process.
 
     Raises:
-        StoreUnavailable, StoreDamaged, StoreTooNew: the file cannot be used.
+        StoreUnavailable: the file cannot be opened or written.
+        StoreDamaged: the file is not a valid database of this program.
+        StoreTooNew: a newer version wrote the file.
     """
 
     def __init__(
         self,
         path: str,
-        participant: TransactionListener,
+        listener: TransactionListener,
         *,
         synchronous: str = "NORMAL",
         busy_timeout_s: float = BUSY_TIMEOUT_S,
     ) -> None:
         if path == ":memory:":
-            raise StoreUnavailable("a database in memory can be shared with nobody; name a file")
+            raise StoreUnavailable("in-memory databases are not supported; pass a file path")
         self.path = os.path.abspath(path)
-        self._participant = participant
+        self._listener = listener
         self._pid = os.getpid()
-        # Held by whoever commits; ``_gate`` only while the queue is changed.
+        # ``_lock`` is held during a commit, ``_queue_lock`` only while the queue is changed.
         self._lock = threading.Lock()
-        self._gate = threading.Lock()
+        self._queue_lock = threading.Lock()
         self._queue: deque[_WriteRequest[Any]] = deque()
         self._rows_queued = 0
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._closed = False
         self._db = open_writer(self.path, synchronous, busy_timeout_s)
-        # One cursor for all that frames a transaction: making one takes longer than the statement.
+        # One cursor for BEGIN, COMMIT and pragmas: creating one takes longer than the statement.
         self._cursor = self._db.cursor()
         try:
             with sqlite_errors(self.path):
@@ -129,79 +130,79 @@ class Store:
         except BaseException:
             self._db.close()
             raise
-        # Not known: the first transaction looks at the file for what others wrote meanwhile.
-        self._version: int | None = None
-        self.names = StringIds()
-        self.claims = TokenSourceCache()
+        # None: the next transaction loads what other processes wrote.
+        self._seen_version: int | None = None
+        self._string_ids = StringIds()
+        self._token_sources = TokenSourceCache()
 
     def _meta(self, key: str) -> Any:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         if row is None:
-            raise StoreDamaged(f"{self.path} has lost its {key}; it is left as it is")
+            raise StoreDamaged(f"{self.path} lacks its {key}; the file was not changed")
         return row[0]
 
     def _data_version(self) -> int:
         row: tuple[int] = self._cursor.execute("PRAGMA data_version").fetchone()
         return row[0]
 
-    def write(self, job: Job[T]) -> T:
-        """Run ``job`` in a transaction and return its result once that is committed.
+    def write(self, job: Job[_T]) -> _T:
+        """Run ``job`` in a transaction and return its result after the commit.
 
         Raises:
             StoreClosed: the store is closed, or this process is a fork of the one that opened it.
-            StoreUnavailable, StoreDamaged: the transaction failed; nothing of it happened.
-            HtmlgraphError: what the job itself raised.
+            StoreUnavailable, StoreDamaged: the transaction failed and was rolled back.
+            HtmlgraphError: raised by the job itself.
         """
-        ticket = self._enqueue(_WriteRequest(job))
+        request = self._enqueue(_WriteRequest(job))
         with self._lock:
-            while not ticket.done:
+            while not request.done:
                 self._commit_group()
-        if ticket.error is not None:
-            raise ticket.error
-        return ticket.result  # type: ignore[return-value]
+        if request.error is not None:
+            raise request.error
+        return request.result  # type: ignore[return-value]
 
-    def submit(self, job: Job[T], rows: int = 1) -> Future[T]:
+    def submit(self, job: Job[_T], rows: int = 1) -> Future[_T]:
         """Queue ``job`` for the writer thread and return the Future of its committed result.
 
         Args:
-            rows: how many rows it will write, about.
+            rows: roughly how many rows it will write.
 
         Raises:
-            CapacityError: MAX_QUEUED rows wait already.
-            StoreClosed: as ``write``.
+            CapacityError: MAX_QUEUED_ROWS rows are queued already.
+            StoreClosed: as for ``write``.
         """
-        future: Future[T] = Future()
+        future: Future[_T] = Future()
         self._enqueue(_WriteRequest(job, rows, future))
         self._wake.set()
         return future
 
-    def _enqueue(self, ticket: _WriteRequest[T]) -> _WriteRequest[T]:
+    def _enqueue(self, request: _WriteRequest[_T]) -> _WriteRequest[_T]:
         self._check_open()
-        with self._gate:
-            # Asked again: what is queued before ``close`` is committed, nothing comes after it.
+        with self._queue_lock:
+            # Check again under the lock: ``close`` commits jobs that are queued before it.
             if self._closed:
                 raise StoreClosed(f"{self.path} was closed")
-            if ticket.future is not None:
-                if self._rows_queued + ticket.rows > MAX_QUEUED:
+            if request.future is not None:
+                if self._rows_queued + request.rows > MAX_QUEUED_ROWS:
                     raise CapacityError(
-                        f"{self._rows_queued} rows wait for their commit; send again later",
+                        f"write queue full ({self._rows_queued} rows); retry later",
                         "ingest_backlog",
                     )
                 self._start_writer()
-            self._rows_queued += ticket.rows
-            self._queue.append(ticket)
-        return ticket
+            self._rows_queued += request.rows
+            self._queue.append(request)
+        return request
 
     @property
     def n_queued(self) -> int:
-        """Jobs that wait for their commit."""
+        """Number of jobs that wait for a commit."""
         return len(self._queue)
 
     def sync_external(self) -> bool:
-        """Take in what other processes committed, if they did, and return whether they did."""
+        """Load what other processes committed, and return whether there was anything."""
         self._check_open()
         with self._lock, sqlite_errors(self.path):
-            if self._closed or self._data_version() == self._version:
+            if self._closed or self._data_version() == self._seen_version:
                 return False
             self._transact([], read_only=True)
             return True
@@ -227,80 +228,80 @@ class Store:
             raise StoreClosed(f"{self.path} was closed")
         if self._pid != os.getpid():
             raise StoreClosed(
-                f"{self.path} was opened before this process was forked; open it again in here"
+                f"{self.path} was opened before this process was forked; open it again in this one"
             )
 
     def _next_group(self) -> list[_WriteRequest[Any]]:
         group: list[_WriteRequest[Any]] = []
         rows = 0
-        with self._gate:
-            while self._queue and rows < MAX_GROUP:
+        with self._queue_lock:
+            while self._queue and rows < MAX_GROUP_ROWS:
                 group.append(self._queue.popleft())
                 rows += group[-1].rows
             self._rows_queued -= rows
         return group
 
     def _commit_group(self) -> None:
-        """Run what is queued in one transaction; the caller holds the lock."""
+        """Run the queued jobs in one transaction; the caller holds the lock."""
         group = self._next_group()
         try:
             self._commit(group)
         finally:
-            for ticket in group:
-                if not ticket.done:
-                    ticket.error = StoreUnavailable(
-                        f"{self.path}: the write was interrupted; it may have happened or not"
+            for request in group:
+                if not request.done:
+                    request.error = StoreUnavailable(
+                        f"{self.path}: the write was interrupted; it may or may not be committed"
                     )
-                    ticket.settle()
+                    request.settle()
 
     def _commit(self, group: list[_WriteRequest[Any]]) -> None:
         try:
             with sqlite_errors(self.path):
                 self._transact(group)
-        except Exception as error:  # noqa: BLE001 - it is raised to whom it concerns
+        except Exception as error:  # noqa: BLE001 - re-raised to the submitting caller
             if len(group) > 1 and not isinstance(error, StoreError):
-                # The fault of one job: the others shall not pay for it.
-                for ticket in group:
-                    self._commit([ticket])
+                # One job failed: run the others in their own transactions.
+                for request in group:
+                    self._commit([request])
                 return
-            for ticket in group:
-                ticket.error = error
-        for ticket in group:
-            ticket.settle()
+            for request in group:
+                request.error = error
+        for request in group:
+            request.settle()
 
     def _transact(self, group: list[_WriteRequest[Any]], read_only: bool = False) -> None:
-        db, participant, before = self._db, self._participant, self.seq
+        db, listener, before = self._db, self._listener, self.seq
         self._cursor.execute("BEGIN" if read_only else "BEGIN IMMEDIATE")
         try:
             version = self._data_version()
-            foreign = version != self._version
-            if foreign:
-                self.claims.clear()
-            seq = _last_seq(db) if foreign else before
-            tx = Transaction(db, self.names, self.claims, seq, before)
-            participant.begin(tx, foreign)
-            for ticket in group:
-                ticket.run(tx)
-            participant.flush(tx)
+            external = version != self._seen_version
+            if external:
+                self._token_sources.clear()
+            seq = _last_seq(db) if external else before
+            tx = Transaction(db, self._string_ids, self._token_sources, seq, before)
+            listener.begin(tx, external)
+            for request in group:
+                request.run(tx)
+            listener.flush(tx)
             tx.flush()
             self._cursor.execute("COMMIT")
-            self._version, self.seq = version, tx.seq
-            participant.committed(tx)
+            self._seen_version, self.seq = version, tx.seq
+            listener.committed(tx)
         except BaseException:
-            # An interrupt may strike just after the commit. What the file then has beyond
-            # ``before`` is taken in by the next transaction, as if others had written it.
-            self._version, self.seq = None, before
-            self.names.clear()
-            participant.rolled_back()
+            # An interrupt may arrive just after the commit. The next transaction then loads the
+            # rows after ``before`` as if another process had written them.
+            self._seen_version, self.seq = None, before
+            self._string_ids.clear()
+            listener.rolled_back()
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
 
     def close(self) -> None:
-        """Commit what is queued, checkpoint and close the file; a second call does nothing."""
+        """Commit the queued jobs, checkpoint and close the file. Idempotent."""
         if self._pid != os.getpid():
             return
-        with self._gate:
+        with self._queue_lock:
             if self._closed:
                 return
             self._closed = True
@@ -314,5 +315,5 @@ class Store:
 
 
 def _last_seq(db: sqlite3.Connection) -> int:
-    """The largest number given so far: history never loses its newest row (see retention)."""
+    """Return the largest seq; retention never deletes the newest row."""
     return int(db.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0])

@@ -1,4 +1,4 @@
-"""What one write transaction can do with the tables; it opens and commits nothing itself."""
+"""Reads and writes of one write transaction; the caller begins and commits it."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ _COST_TOKENS = PLAIN.index("cost_tokens")
 _PRESENCE_ROW = (*PRESENCE_COLUMNS, "evidence")
 _events = RowWriter("INSERT", "events", EVENT_COLUMNS)
 _presences = RowWriter("INSERT OR REPLACE", "agent_presence", _PRESENCE_ROW)
-_IN_STEP = 500
+_IDS_PER_QUERY = 500
 
 
 class StringIds:
-    """Numbers of names, remembered across transactions; cleared when one fails."""
+    """Ids of interned strings, cached across transactions; cleared when one fails."""
 
     def __init__(self) -> None:
         self.ids: dict[str, int] = {}
 
     def clear(self) -> None:
-        """Forget all numbers; they are read again from the file."""
+        """Drop all ids; they are read again from the file."""
         self.ids.clear()
 
 
@@ -62,31 +62,31 @@ class Transaction:
 
     Args:
         db: the connection, inside a transaction.
-        names: the remembered numbers of names.
-        claims: what is remembered of who tells tokens.
-        seq: last number given to an event in the file.
-        seen_seq: last number that this process has seen; below ``seq`` where others wrote.
+        string_ids: the cache of the store.
+        token_sources: the cache of the store.
+        seq: seq of the newest event in the file.
+        seen_seq: newest seq that this process has seen; below ``seq`` if other processes wrote.
     """
 
     def __init__(
         self,
         db: sqlite3.Connection,
-        names: StringIds,
-        claims: TokenSourceCache,
+        string_ids: StringIds,
+        token_sources: TokenSourceCache,
         seq: int,
         seen_seq: int,
     ) -> None:
         self._db = db
-        self._names = names
+        self._string_ids = string_ids
         self.seq = seq
         self.seen_seq = seen_seq
         self._rows: list[tuple[Any, ...]] = []
-        self._tellings = Deduplicator(db, claims)
-        # Ids of the events of this transaction, whose rows are not inserted yet.
-        self._fresh_ids: set[str] = set()
+        self._deduplicator = Deduplicator(db, token_sources)
+        # Ids of events of this transaction that are not inserted yet.
+        self._pending_ids: set[str] = set()
 
     def _fetch(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        # Closed by its end: a statement that is left open, as in a traceback, keeps the file open.
+        # Close the cursor: an open statement, as in a traceback, keeps the file open.
         with closing(self._db.execute(query, parameters)) as cursor:
             return cursor.fetchall()
 
@@ -106,10 +106,10 @@ class Transaction:
         return fresh
 
     def _known_ids(self, event_ids: Sequence[str]) -> set[str]:
-        """Return those of the event ids that are stored already."""
-        known = self._fresh_ids.intersection(event_ids)
-        for start in range(0, len(event_ids), _IN_STEP):
-            part = event_ids[start : start + _IN_STEP]
+        """Return the event ids that are stored already."""
+        known = self._pending_ids.intersection(event_ids)
+        for start in range(0, len(event_ids), _IDS_PER_QUERY):
+            part = event_ids[start : start + _IDS_PER_QUERY]
             marks = ", ".join("?" * len(part))
             rows = self._fetch(f"SELECT event_id FROM events WHERE event_id IN ({marks})", part)
             known.update(row[0] for row in rows)
@@ -119,17 +119,17 @@ class Transaction:
         """Append one event to the history and return its seq.
 
         Args:
-            at: its time where it carries none.
+            at: the time of an event without a timestamp.
         """
         self.seq += 1
         if event.event_id is not None:
-            self._fresh_ids.add(event.event_id)
+            self._pending_ids.add(event.event_id)
         tokens = event.cost_tokens
         if tokens is None and token_counts(event) != NO_COUNTS:
             tokens = event.total_tokens
-        ids = self._names.ids
+        ids = self._string_ids.ids
         named = [
-            None if name is None else ids.get(name) or self._name_id(name)
+            None if name is None else ids.get(name) or self._intern(name)
             for name in _named_fields(event)
         ]
         plain = [*_plain_fields(event)]
@@ -140,59 +140,59 @@ class Transaction:
         self._rows.append((self.seq, ts, *named, *plain, status, extra))
         return self.seq
 
-    def _name_id(self, name: str) -> int:
-        ids = self._names.ids
+    def _intern(self, name: str) -> int:
+        ids = self._string_ids.ids
         if len(ids) > _MAX_NAMES:
             ids.clear()
         self._db.execute("INSERT OR IGNORE INTO names (name) VALUES (?)", (name,))
         row = self._db.execute("SELECT id FROM names WHERE name = ?", (name,)).fetchone()
-        found = ids[name] = int(row[0])
-        return found
+        string_id = ids[name] = int(row[0])
+        return string_id
 
     def flush(self) -> None:
-        """Insert the events that were added."""
+        """Insert the added events."""
         if self._rows:
             _events.write(self._db, self._rows)
 
     def put_presence(self, states: Iterable[AgentState]) -> None:
-        """Store these agents' states."""
+        """Store the states of agents."""
         _presences.write(self._db, map(_presence_row, states))
 
     def delete_presence(self, agent_ids: Sequence[str]) -> None:
-        """Forget these agents, and remember that somebody was forgotten at this seq."""
+        """Delete agents, and record that agents were deleted at this seq."""
         self._db.executemany(
             "DELETE FROM agent_presence WHERE agent_id = ?", [(agent_id,) for agent_id in agent_ids]
         )
         self._db.execute("UPDATE meta SET value = ? WHERE key = 'forgotten_seq'", (self.seq,))
 
     def drop_duplicates(self, events: Sequence[Event], at: datetime) -> list[Event]:
-        """Take in tellings of facts and return those of which nothing that is stored tells already.
+        """Record dedup keys and return the events that are not duplicates.
 
         Args:
-            at: the time of events that carry none.
+            at: the time of events without a timestamp.
         """
-        return self._tellings.first(events, at)
+        return self._deduplicator.drop_duplicates(events, at)
 
     def forgotten_seq(self) -> int:
-        """Return the seq at which an agent was last forgotten; 0: never."""
+        """Return the seq at which an agent was last deleted; 0: never."""
         row = self._db.execute("SELECT value FROM meta WHERE key = 'forgotten_seq'").fetchone()
         return int(row[0])
 
     def load_presence(self, agent_ids: Sequence[str] | None = None) -> dict[str, AgentState]:
-        """Return the stored states of these agents (None: of all) by agent_id."""
+        """Return the stored states of these agents (None: all) by agent_id."""
         query = f"SELECT {', '.join(_PRESENCE_ROW)} FROM agent_presence"
         if agent_ids is None:
-            return {row[0]: _state_of(row) for row in self._fetch(query)}
-        found: dict[str, AgentState] = {}
-        for start in range(0, len(agent_ids), _IN_STEP):
-            part = agent_ids[start : start + _IN_STEP]
+            return {row[0]: _state_from_row(row) for row in self._fetch(query)}
+        states: dict[str, AgentState] = {}
+        for start in range(0, len(agent_ids), _IDS_PER_QUERY):
+            part = agent_ids[start : start + _IDS_PER_QUERY]
             marks = ", ".join("?" * len(part))
             rows = self._fetch(f"{query} WHERE agent_id IN ({marks})", part)
-            found.update((row[0], _state_of(row)) for row in rows)
-        return found
+            states.update((row[0], _state_from_row(row)) for row in rows)
+        return states
 
     def external_events(self) -> list[ExternalEvent]:
-        """Return what other processes appended since this one last looked, in order."""
+        """Return events that other processes added since the last transaction, in order of seq."""
         rows = self._fetch(
             "SELECT e.id, a.name, t.name, CASE WHEN e.extra LIKE '%\"resource_id\"%' "
             "THEN e.extra END FROM events e JOIN names a ON a.id = e.agent "
@@ -215,7 +215,7 @@ class Transaction:
     def put_resource(
         self, resource_type: str, resource_id: str, status: str | None, payload: dict[str, Any]
     ) -> None:
-        """Store the status and payload of a feature, track or spike as of the present seq."""
+        """Store the status and payload of a feature, track or spike at the current seq."""
         self._db.execute(
             "INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?, ?)",
             (resource_type, resource_id, status, json.dumps(payload), self.seq),
@@ -224,9 +224,9 @@ class Transaction:
     def delete_history(self, before: datetime, limit: int) -> int:
         """Delete events older than ``before`` among the ``limit`` oldest rows; return how many.
 
-        The newest row always stays: it holds the last seq.
+        The newest row is always kept: it holds the last seq.
         """
-        self._tellings.delete(before, limit)
+        self._deduplicator.delete(before, limit)
         deleted = self._db.execute(
             "DELETE FROM events WHERE ts < ? AND id IN (SELECT id FROM events "
             "WHERE id < (SELECT max(id) FROM events) ORDER BY id LIMIT ?)",
@@ -269,15 +269,15 @@ def _presence_row(state: AgentState) -> tuple[Any, ...]:
     )
 
 
-def _state_of(row: Sequence[Any]) -> AgentState:
+def _state_from_row(row: Sequence[Any]) -> AgentState:
     try:
-        return from_json(presence_of(row), row[-1])
+        return from_json(presence_from_row(row), row[-1])
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
-        # SQLite keeps no checksums: a damaged page can read as rows.
+        # SQLite has no page checksums: a damaged page can look like valid rows.
         raise sqlite3.DatabaseError(f"presence of {row[0]!r} unreadable: {error}") from error
 
 
-def presence_of(row: Sequence[Any]) -> AgentPresence:
+def presence_from_row(row: Sequence[Any]) -> AgentPresence:
     """Return the presence of a row of ``agent_presence`` (columns as PRESENCE_COLUMNS)."""
     values = dict(zip(PRESENCE_COLUMNS, row, strict=False))
     values["status"] = PresenceStatus(values["status"])

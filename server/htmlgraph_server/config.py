@@ -15,7 +15,7 @@ from typing import Any
 from htmlgraph_nb.core.roster import Limits
 from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.paths import DEFAULT_HOST, DEFAULT_PORT, default_db
-from htmlgraph_nb.storage.database import SYNCHRONOUS
+from htmlgraph_nb.storage.database import SYNCHRONOUS_MODES
 
 _MOST_S = 36_500 * 86_400
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
@@ -54,8 +54,8 @@ _port = _whole(0, 65_535)
 
 
 def _synchronous(text: str) -> str:
-    if text.upper() not in SYNCHRONOUS:
-        raise ValueError(f"expected one of {', '.join(SYNCHRONOUS)}")
+    if text.upper() not in SYNCHRONOUS_MODES:
+        raise ValueError(f"expected one of {', '.join(SYNCHRONOUS_MODES)}")
     return text.upper()
 
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from htmlgraph_nb.coding_agents.session import SessionReader, supersedes
+from htmlgraph_nb.coding_agents.session import SessionReader
+from htmlgraph_nb.core.dedup import supersedes
 from htmlgraph_nb.core.model import TOKEN_FIELDS, Event
 from tests.helpers.paths import ROOT
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...coding_agents.session import supersedes
+from ...core.dedup import supersedes
 from ...core.model import Event
 from ...core.timestamps import to_micros
 from .arrow_schema import HISTORY_SCHEMA

@@ -14,7 +14,7 @@ from ..schema import HISTORY_COLUMNS, NAMED
 
 DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 TIMESTAMP = pa.timestamp("us", tz="UTC")
-STATUSES = ("ok", "error")
+EVENT_STATUSES = ("ok", "error")
 """Texts of the column ``status``, at the places of their numbers in ``events``."""
 
 _TYPES = {
@@ -36,7 +36,7 @@ HISTORY_SCHEMA = pa.schema(
 counts int64 with nulls, ``cost_usd`` float64 with nulls."""
 
 
-def schema_of(columns: Sequence[str]) -> pa.Schema:
+def select_schema(columns: Sequence[str]) -> pa.Schema:
     """Return the part of HISTORY_SCHEMA with these columns, in this order."""
     return pa.schema([HISTORY_SCHEMA.field(name) for name in columns])
 
@@ -124,6 +124,6 @@ class Encoder:
         if name in self._dictionaries:
             return self._dictionaries[name].encode(values, self._look_up)
         if name == "status":
-            codes = pc.index_in(values, value_set=pa.array(range(len(STATUSES)), pa.int64()))
-            return pa.DictionaryArray.from_arrays(codes, pa.array(STATUSES, pa.string()))
+            codes = pc.index_in(values, value_set=pa.array(range(len(EVENT_STATUSES)), pa.int64()))
+            return pa.DictionaryArray.from_arrays(codes, pa.array(EVENT_STATUSES, pa.string()))
         return values.cast(TIMESTAMP) if name == "timestamp" else values

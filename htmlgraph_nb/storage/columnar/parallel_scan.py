@@ -42,7 +42,7 @@ def scan_ranges(
 
     Args:
         path: a database file.
-        query: its ``seqs`` and ``limit`` are not looked at.
+        query: its ``seq_range`` and ``limit`` are not looked at.
         ranges: of seq, both ends included, in the order wanted.
 
     Raises:
@@ -80,7 +80,7 @@ def _n_cores() -> int:
 def _start(
     path: str, query: HistoryQuery, ranges: Sequence[tuple[int, int]], log: int
 ) -> subprocess.Popen[bytes]:
-    where, parameters = replace(query, seqs=None).conditions()
+    where, parameters = replace(query, seq_range=None).conditions()
     request = {
         "path": os.path.abspath(path),
         "columns": list(query.columns),

@@ -15,13 +15,18 @@ import pyarrow as pa
 from ...core.timestamps import to_micros
 from ..database import open_reader, sqlite_errors
 from ..query import HistoryQuery
-from .arrow_schema import HISTORY_SCHEMA, schema_of
 from .parallel_scan import PARALLEL_ROWS, ScanFailed, scan_ranges
 from .scan import Scanner
-from .segment_index import Segment, epoch_of, gaps_between, id_range, is_named, last_id, segments_of
-from .segments import UnusableSegment, read_segment, remove_file
-
-__all__ = ["BATCH_ROWS", "HISTORY_SCHEMA", "read_batches", "row_bound", "schema_of"]
+from .segment_index import (
+    Segment,
+    find_gaps,
+    is_current,
+    last_seq,
+    list_segments,
+    read_epoch,
+    seq_bounds,
+)
+from .segments import UnusableSegment, read_segment, remove_segment_file
 
 logger = logging.getLogger("htmlgraph.history")
 
@@ -46,7 +51,7 @@ def read_batches(
         batch_rows: most rows of a batch.
 
     Returns:
-        Batches of ``schema_of(query.columns)``; none where there are no rows. Dictionaries of
+        Batches of ``select_schema(query.columns)``; none where there are no rows. Dictionaries of
         different batches can differ.
 
     Raises:
@@ -63,7 +68,7 @@ def read_batches(
                 yield part
 
 
-def row_bound(path: str, query: HistoryQuery) -> int:
+def max_row_count(path: str, query: HistoryQuery) -> int:
     """Return about how many rows a query can have at most, without a look at them.
 
     Where names are asked for it is far too many, and it is too few where ids outside segments are
@@ -73,7 +78,7 @@ def row_bound(path: str, query: HistoryQuery) -> int:
         StoreUnavailable, StoreDamaged, StoreTooNew: as ``read_batches``.
     """
     with closing(open_reader(path)) as db, sqlite_errors(path):
-        segments, ends = segments_of(db), id_range(db, -(2**63), 2**63 - 1)
+        segments, ends = list_segments(db), seq_bounds(db, -(2**63), 2**63 - 1)
         if ends is None:
             return 0
         first, last = ends
@@ -92,7 +97,7 @@ def _batches(
 ) -> Generator[pa.RecordBatch, None, None]:
     """Yield the rows of the query piece by piece; more than its limit where that ends inside."""
     with sqlite_errors(path):
-        segments, epoch, last = segments_of(db), epoch_of(db), last_id(db)
+        segments, epoch, last = list_segments(db), read_epoch(db), last_seq(db)
     scanner = Scanner(db, path, query.columns)
     pieces = _pieces(segments, query, last)
     n_segments = sum(isinstance(piece, Segment) for piece in pieces)
@@ -102,7 +107,7 @@ def _batches(
         try:
             for piece in pieces:
                 if not isinstance(piece, Segment):
-                    yield from _scan(db, path, scanner, replace(query, seqs=piece), batch_rows)
+                    yield from _scan(db, path, scanner, replace(query, seq_range=piece), batch_rows)
                     continue
                 while len(ahead) <= min(_AHEAD, n_segments):
                     one = next(coming, None)
@@ -112,7 +117,9 @@ def _batches(
                 _, future = ahead.popleft()
                 batch = _settled(db, path, piece, future)
                 if batch is None:
-                    inside = replace(query, seqs=_within((piece.first_id, piece.last_id), query))
+                    inside = replace(
+                        query, seq_range=_within((piece.first_id, piece.last_id), query)
+                    )
                     yield from scanner.batches(inside, batch_rows)
                 elif len(batch):
                     yield batch
@@ -133,12 +140,12 @@ def _scan(
         except ScanFailed as error:
             logger.warning("%s is read by one process: %s", path, error)
             rest = ranges[error.place :]
-            query = replace(query, seqs=(min(rest)[0], max(rest)[1]))
+            query = replace(query, seq_range=(min(rest)[0], max(rest)[1]))
     yield from scanner.batches(query, batch_rows)
 
 
-def _cut(seqs: tuple[int, int], size: int, newest_first: bool) -> list[tuple[int, int]]:
-    first, last = seqs
+def _cut(seq_range: tuple[int, int], size: int, newest_first: bool) -> list[tuple[int, int]]:
+    first, last = seq_range
     ranges = [(start, min(start + size - 1, last)) for start in range(first, last + 1, size)]
     return ranges[::-1] if newest_first else ranges
 
@@ -151,7 +158,7 @@ def _worth_processes(
         return None
     where, params = query.conditions()
     with sqlite_errors(path):
-        ends = id_range(db, *(query.seqs or (-(2**63), 2**63 - 1)))
+        ends = seq_bounds(db, *(query.seq_range or (-(2**63), 2**63 - 1)))
         if ends is None or ends[1] - ends[0] + 1 < PARALLEL_ROWS:
             return None
         found = f"SELECT 1 FROM events e {where} LIMIT {PARALLEL_ROWS}"
@@ -167,7 +174,7 @@ def _settled(
         batch = future.result()
     except UnusableSegment as error:
         with sqlite_errors(path):
-            named = is_named(db, segment)
+            named = is_current(db, segment)
         if named:
             logger.warning(
                 "sealed segment %s of %s is not used: %s; its rows are read from the database "
@@ -178,10 +185,10 @@ def _settled(
             )
         if error.damaged:
             # Missing is what the next sealing notices and mends.
-            remove_file(path, segment.file)
+            remove_segment_file(path, segment.file)
         return None
     with sqlite_errors(path):
-        return batch if is_named(db, segment) else None
+        return batch if is_current(db, segment) else None
 
 
 def _pieces(
@@ -190,7 +197,7 @@ def _pieces(
     """Return the segments and the ranges of seq between them that the query needs, in its order."""
     pieces: list[Segment | tuple[int, int]] = []
     lowest, highest = _within((-(2**63), last), query)
-    for gap in gaps_between(segments, lowest, highest):
+    for gap in find_gaps(segments, lowest, highest):
         pieces.append((gap.first_id, gap.last_id))
     for segment in segments:
         if segment.last_id >= lowest and segment.first_id <= highest and _in_time(segment, query):
@@ -201,15 +208,15 @@ def _pieces(
     return pieces
 
 
-def _within(seqs: tuple[int, int], query: HistoryQuery) -> tuple[int, int]:
+def _within(seq_range: tuple[int, int], query: HistoryQuery) -> tuple[int, int]:
     """Return the part of a range of seq that the query can ask for."""
-    first, last = seqs
+    first, last = seq_range
     if not query.newest_first:
         first = max(first, query.after_seq + 1)
     elif query.after_seq:
         last = min(last, query.after_seq - 1)
-    if query.seqs is not None:
-        first, last = max(first, query.seqs[0]), min(last, query.seqs[1])
+    if query.seq_range is not None:
+        first, last = max(first, query.seq_range[0]), min(last, query.seq_range[1])
     return first, last
 
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 from ...errors import StoreDamaged
 from ..database import sqlite_errors
 from ..query import HistoryQuery
-from .arrow_schema import Encoder, raw_name, raw_type, schema_of
+from .arrow_schema import Encoder, raw_name, raw_type, select_schema
 
-_IN_STEP = 500
+_IDS_PER_QUERY = 500
 
 
 class Scanner:
@@ -30,7 +30,7 @@ class Scanner:
     def __init__(self, db: sqlite3.Connection, path: str, columns: Sequence[str]) -> None:
         self._db = db
         self._path = path
-        self.schema = schema_of(columns)
+        self.schema = select_schema(columns)
         self._columns = tuple(columns)
         self._encoder = Encoder(columns, self._names)
 
@@ -75,8 +75,8 @@ class Scanner:
 
     def _names(self, numbers: Sequence[int]) -> dict[int, str]:
         found: dict[int, str] = {}
-        for start in range(0, len(numbers), _IN_STEP):
-            part = numbers[start : start + _IN_STEP]
+        for start in range(0, len(numbers), _IDS_PER_QUERY):
+            part = numbers[start : start + _IDS_PER_QUERY]
             text = f"SELECT id, name FROM names WHERE id IN ({', '.join('?' * len(part))})"
             with sqlite_errors(self._path):
                 found.update(self._db.execute(text, part).fetchall())

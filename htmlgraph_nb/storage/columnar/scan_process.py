@@ -23,7 +23,7 @@ import adbc_driver_sqlite
 import pyarrow as pa
 from adbc_driver_manager import AdbcConnection, AdbcStatement
 
-from .arrow_schema import Encoder, raw_name, raw_type, schema_of
+from .arrow_schema import Encoder, raw_name, raw_type, select_schema
 
 _FIRST, _LAST = -(2**63), 2**63 - 1
 _SAMPLES = {pa.int64(): "0", pa.float64(): "0.5", pa.string(): "''"}
@@ -37,7 +37,7 @@ class _Reader:
         self._connection = connection
         self._columns: list[str] = request["columns"]
         self._encoder = Encoder(self._columns, self._names)
-        self.schema = schema_of(self._columns)
+        self.schema = select_schema(self._columns)
         # The driver takes a column's type from its first row, which must not be null.
         end = _FIRST if request["order"] == "ASC" else _LAST
         samples = ", ".join([str(end), *(_SAMPLES[raw_type(name)] for name in self._columns)])

@@ -30,13 +30,13 @@ from .segment_index import (
     PART,
     SEGMENT_ROWS,
     Segment,
-    epoch_of,
     invalid_segments,
+    list_segments,
     orphans,
-    segments_of,
+    read_epoch,
     unsealed_ranges,
 )
-from .segments import UnusableSegment, checked_body, finish_part, remove_file, write_part
+from .segments import UnusableSegment, finish_part, read_verified, remove_segment_file, write_part
 
 logger = logging.getLogger("htmlgraph.sealing")
 
@@ -108,7 +108,7 @@ class _Sealing:
         self._path = path
         self._segment_rows = segment_rows
         self._on_segment = on_segment
-        self._epoch = epoch_of(db)
+        self._epoch = read_epoch(db)
 
     def run(self, verify: bool) -> SealReport:
         unusable = self._unusable(verify)
@@ -117,9 +117,9 @@ class _Sealing:
             self._forget(segment)
         removed = orphans(self._path, self._db)
         for stray in removed:
-            remove_file(self._path, os.path.basename(stray))
+            remove_segment_file(self._path, os.path.basename(stray))
         done = SealReport(n_unusable=len(unusable), n_removed=len(removed))
-        ranges = list(unsealed_ranges(self._db, segments_of(self._db), self._segment_rows))
+        ranges = list(unsealed_ranges(self._db, list_segments(self._db), self._segment_rows))
         for start in range(0, len(ranges), _GROUP):
             for segment in self._seal_group(ranges[start : start + _GROUP]):
                 done = replace(
@@ -131,11 +131,11 @@ class _Sealing:
         return done
 
     def _unusable(self, verify: bool) -> list[Segment]:
-        segments = segments_of(self._db)
+        segments = list_segments(self._db)
         found = invalid_segments(self._path, segments)
         for segment in segments if verify else ():
             try:
-                checked_body(self._path, self._epoch, segment)
+                read_verified(self._path, self._epoch, segment)
             except UnusableSegment as error:
                 logger.warning("sealed segment %s: %s", segment.file, error)
                 if segment not in found:
@@ -147,23 +147,23 @@ class _Sealing:
             "DELETE FROM segments WHERE first_id = ? AND file = ?",
             (segment.first_id, segment.file),
         )
-        remove_file(self._path, segment.file)
+        remove_segment_file(self._path, segment.file)
 
     def _seal_group(self, ranges: Sequence[tuple[int, int]]) -> list[Segment]:
         names = self._promise(ranges)
         done = []
         read = self._rows_of(ranges)
-        for seqs, name, batch in zip(ranges, names, read, strict=True):
+        for seq_range, name, batch in zip(ranges, names, read, strict=True):
             segment = None
             if batch is not None and len(batch):
-                segment = write_part(self._path, name, self._epoch, seqs, batch)
+                segment = write_part(self._path, name, self._epoch, seq_range, batch)
             if segment is not None and self._keep(name, segment):
                 finish_part(self._path, name, segment)
                 self._on_segment(segment)
                 done.append(segment)
             else:
                 # Its rows were changed or deleted meanwhile: the next sealing sees to it.
-                remove_file(self._path, name)
+                remove_segment_file(self._path, name)
         return done
 
     def _rows_of(self, ranges: Sequence[tuple[int, int]]) -> Iterator[pa.RecordBatch | None]:
@@ -179,8 +179,8 @@ class _Sealing:
                 logger.warning("%s is read by one process: %s", self._path, error)
         for first, last in ranges[place:]:
             scanner = Scanner(self._db, self._path, HISTORY_SCHEMA.names)
-            seqs = (first, last)
-            yield next(scanner.batches(replace(query, seqs=seqs), last - first + 1), None)
+            seq_range = (first, last)
+            yield next(scanner.batches(replace(query, seq_range=seq_range), last - first + 1), None)
 
     def _promise(self, ranges: Sequence[tuple[int, int]]) -> list[str]:
         """Name ranges in the catalogue, so that the triggers see to them from now on."""

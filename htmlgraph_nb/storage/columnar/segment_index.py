@@ -43,12 +43,12 @@ class Segment:
     file: str
 
 
-def folder_of(path: str) -> str:
+def segment_folder(path: str) -> str:
     """Return the folder of the segments of a database file."""
     return os.path.realpath(path) + ".segments"
 
 
-def segments_of(db: sqlite3.Connection) -> list[Segment]:
+def list_segments(db: sqlite3.Connection) -> list[Segment]:
     """Return the finished segments in order of their ranges, which do not overlap."""
     found: list[Segment] = []
     rows = db.execute(f"SELECT {_COLUMNS} FROM segments ORDER BY first_id").fetchall()
@@ -65,7 +65,7 @@ def is_segment_name(name: object) -> bool:
     return isinstance(name, str) and name.endswith(SUFFIX) and os.path.basename(name) == name
 
 
-def is_named(db: sqlite3.Connection, segment: Segment) -> bool:
+def is_current(db: sqlite3.Connection, segment: Segment) -> bool:
     """Return whether the segment still equals its rows."""
     found = db.execute(
         f"SELECT {_COLUMNS} FROM segments WHERE first_id = ?", (segment.first_id,)
@@ -73,13 +73,13 @@ def is_named(db: sqlite3.Connection, segment: Segment) -> bool:
     return found is not None and Segment(*found) == segment
 
 
-def epoch_of(db: sqlite3.Connection) -> str:
+def read_epoch(db: sqlite3.Connection) -> str:
     """Return the epoch of the database; "" where it lost it."""
     row = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
     return "" if row is None else str(row[0])
 
 
-def last_id(db: sqlite3.Connection) -> int:
+def last_seq(db: sqlite3.Connection) -> int:
     """Return the largest seq; 0 where there is none."""
     return int(db.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0])
 
@@ -97,7 +97,7 @@ class Gap:
     inner: bool
 
 
-def gaps_between(segments: Sequence[Segment], first: int, last: int) -> Iterator[Gap]:
+def find_gaps(segments: Sequence[Segment], first: int, last: int) -> Iterator[Gap]:
     """Yield the ranges from ``first`` to ``last`` that no segment covers, in order."""
     after, seen = first, False
     for segment in segments:
@@ -119,17 +119,17 @@ def unsealed_ranges(
     first = db.execute("SELECT min(id) FROM events").fetchone()[0]
     if first is None:
         return
-    for gap in gaps_between(segments, int(first), last_id(db)):
+    for gap in find_gaps(segments, int(first), last_seq(db)):
         start = gap.first_id
         # Ids count the rows from above: most often there is nothing to do.
         while gap.inner or gap.last_id - start + 1 >= segment_rows:
             end = _nth(db, start, gap.last_id, segment_rows)
             if end is None:
-                rest = id_range(db, start, gap.last_id)
+                rest = seq_bounds(db, start, gap.last_id)
                 if gap.inner and rest is not None:
                     yield rest
                 break
-            begin = id_range(db, start, end)
+            begin = seq_bounds(db, start, end)
             yield (begin or (start, end))[0], end
             start = end + 1
 
@@ -142,7 +142,7 @@ def _nth(db: sqlite3.Connection, first: int, last: int, n: int) -> int | None:
     return None if row is None else int(row[0])
 
 
-def id_range(db: sqlite3.Connection, first: int, last: int) -> tuple[int, int] | None:
+def seq_bounds(db: sqlite3.Connection, first: int, last: int) -> tuple[int, int] | None:
     """Return the smallest and the largest seq between these two; None where there is none."""
     lowest, highest = (
         db.execute(
@@ -169,15 +169,15 @@ def orphans(path: str, db: sqlite3.Connection) -> list[str]:
 
 def _entries(path: str) -> list[os.DirEntry[str]]:
     try:
-        with os.scandir(folder_of(path)) as found:
+        with os.scandir(segment_folder(path)) as found:
             return [entry for entry in found if entry.is_file(follow_symlinks=False)]
     except FileNotFoundError:
         return []
 
 
-def has_work(path: str, db: sqlite3.Connection) -> bool:
+def needs_sealing(path: str, db: sqlite3.Connection) -> bool:
     """Return whether sealing would write or remove a file."""
-    segments = segments_of(db)
+    segments = list_segments(db)
     return (
         next(unsealed_ranges(db, segments), None) is not None
         or bool(invalid_segments(path, segments))

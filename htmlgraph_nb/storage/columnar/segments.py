@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 
 from ...core.timestamps import to_micros
 from ..query import HistoryQuery
-from .arrow_schema import DICTIONARY, HISTORY_SCHEMA, TIMESTAMP, schema_of
-from .segment_index import PART, SUFFIX, Segment, folder_of
+from .arrow_schema import DICTIONARY, HISTORY_SCHEMA, TIMESTAMP, select_schema
+from .segment_index import PART, SUFFIX, Segment, segment_folder
 
 _EPOCH, _RANGE = b"htmlgraph.epoch", b"htmlgraph.range"
 
@@ -43,7 +43,7 @@ def _metadata(epoch: str, first_id: int, last_id: int) -> dict[bytes, bytes]:
 
 
 def write_part(
-    path: str, name: str, epoch: str, seqs: tuple[int, int], batch: pa.RecordBatch
+    path: str, name: str, epoch: str, seq_range: tuple[int, int], batch: pa.RecordBatch
 ) -> Segment:
     """Write the rows of a range into a ``.part`` file and return the segment it will be.
 
@@ -51,7 +51,7 @@ def write_part(
         path: the database file.
         name: of the ``.part`` file.
         epoch: of the database.
-        seqs: the range of seq.
+        seq_range: the range of seq.
         batch: all rows of the range in order, of HISTORY_SCHEMA; at least one row.
 
     Raises:
@@ -63,7 +63,7 @@ def write_part(
             # The texts of these rows and no others: those of deleted rows shall not live on here.
             column = table.column(place).cast(pa.string()).combine_chunks().dictionary_encode()
             table = table.set_column(place, field, column)
-    schema = HISTORY_SCHEMA.with_metadata(_metadata(epoch, *seqs))
+    schema = HISTORY_SCHEMA.with_metadata(_metadata(epoch, *seq_range))
     sink = pa.BufferOutputStream()
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with pa.ipc.new_file(sink, schema, options=options) as writer:
@@ -72,7 +72,7 @@ def write_part(
     times = pc.min_max(table["timestamp"].cast(pa.int64()))
     # Whoever may read the database may read its segments, and nobody else.
     mode = stat.S_IMODE(os.stat(path).st_mode) & 0o666
-    folder = folder_of(path)
+    folder = segment_folder(path)
     os.makedirs(folder, mode=mode | (mode & 0o444) >> 2, exist_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     with open(os.open(os.path.join(folder, name), flags, mode), "wb") as file:
@@ -80,7 +80,7 @@ def write_part(
         file.flush()
         os.fsync(file.fileno())
     crc32 = zlib.crc32(body)
-    first_id, last_id = seqs
+    first_id, last_id = seq_range
     return Segment(
         first_id,
         last_id,
@@ -96,16 +96,16 @@ def write_part(
 
 def finish_part(path: str, name: str, segment: Segment) -> None:
     """Give a ``.part`` file its name, or remove it where another process swept it away."""
-    folder = folder_of(path)
+    folder = segment_folder(path)
     with contextlib.suppress(FileNotFoundError):
         os.replace(os.path.join(folder, name), os.path.join(folder, segment.file))
 
 
-def remove_file(path: str, name: str) -> None:
+def remove_segment_file(path: str, name: str) -> None:
     """Remove a file from the folder of segments, if it is there and it can be."""
     if name.endswith((SUFFIX, PART)):
         with contextlib.suppress(OSError):
-            os.unlink(os.path.join(folder_of(path), name))
+            os.unlink(os.path.join(segment_folder(path), name))
 
 
 def read_segment(path: str, epoch: str, segment: Segment, query: HistoryQuery) -> pa.RecordBatch:
@@ -114,7 +114,7 @@ def read_segment(path: str, epoch: str, segment: Segment, query: HistoryQuery) -
     Raises:
         UnusableSegment: the file is missing, damaged, or of another range or database.
     """
-    body = checked_body(path, epoch, segment)
+    body = read_verified(path, epoch, segment)
     try:
         mask = _mask(body, segment, query)
         if mask is not None and not pc.any(mask).as_py():
@@ -130,7 +130,7 @@ def read_segment(path: str, epoch: str, segment: Segment, query: HistoryQuery) -
     return batch
 
 
-def checked_body(path: str, epoch: str, segment: Segment) -> pa.Buffer:
+def read_verified(path: str, epoch: str, segment: Segment) -> pa.Buffer:
     """Return the content of a segment's file, which is what the catalogue says.
 
     Raises:
@@ -138,7 +138,7 @@ def checked_body(path: str, epoch: str, segment: Segment) -> pa.Buffer:
     """
     try:
         # Not mapped: a file that shrinks while it is mapped ends the process.
-        with open(os.path.join(folder_of(path), segment.file), "rb") as file:
+        with open(os.path.join(segment_folder(path), segment.file), "rb") as file:
             body = file.read(segment.n_bytes + 1)
     except OSError as error:
         raise UnusableSegment(error.strerror or str(error), damaged=False) from error
@@ -165,7 +165,7 @@ def _columns(body: pa.Buffer, columns: Sequence[str]) -> pa.RecordBatch:
     with pa.ipc.open_file(body, options=options) as reader:
         batch = reader.get_batch(0)
     return pa.RecordBatch.from_arrays(
-        [batch.column(name) for name in columns], schema=schema_of(columns)
+        [batch.column(name) for name in columns], schema=select_schema(columns)
     )
 
 
@@ -203,8 +203,8 @@ def _bounds(segment: Segment, query: HistoryQuery) -> Mapping[str, list[tuple[st
         found.setdefault("seq", []).append(("less", query.after_seq))
     if not query.newest_first and query.after_seq >= segment.first_id:
         found.setdefault("seq", []).append(("greater", query.after_seq))
-    if query.seqs is not None:
-        first, last = query.seqs
+    if query.seq_range is not None:
+        first, last = query.seq_range
         if first > segment.first_id:
             found.setdefault("seq", []).append(("greater_equal", first))
         if last < segment.last_id:

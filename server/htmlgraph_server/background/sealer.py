@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
-from htmlgraph_nb.storage.columnar.segment_index import has_work
+from htmlgraph_nb.storage.columnar.segment_index import needs_sealing
 from htmlgraph_nb.storage.database import open_reader, sqlite_errors
 
 logger = logging.getLogger("htmlgraph.sealing")
@@ -57,7 +57,7 @@ class Sealer:
         if self._runs() or self._clock() < self._not_before:
             return
         with closing(open_reader(self._path)) as db, sqlite_errors(self._path):
-            work = has_work(self._path, db)
+            work = needs_sealing(self._path, db)
         if work:
             self._process = subprocess.Popen(  # noqa: S603 - this project's own module
                 self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL

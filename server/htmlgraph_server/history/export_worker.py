@@ -75,7 +75,8 @@ def write_arrow(path: str, query: HistoryQuery, compression: str, out: BinaryIO)
     # Only this format needs it, and it takes a while to load.
     import pyarrow as pa
 
-    from htmlgraph_nb.storage.columnar.reader import read_batches, schema_of
+    from htmlgraph_nb.storage.columnar.arrow_schema import select_schema
+    from htmlgraph_nb.storage.columnar.reader import read_batches
 
     query = replace(query, columns=query.row_columns)
     options = pa.ipc.IpcWriteOptions(
@@ -86,7 +87,7 @@ def write_arrow(path: str, query: HistoryQuery, compression: str, out: BinaryIO)
     first = next(batches, None)
     out.write(OK)
     sink = pa.PythonFile(out, "w")
-    with pa.ipc.new_stream(sink, schema_of(query.columns), options=options) as writer:
+    with pa.ipc.new_stream(sink, select_schema(query.columns), options=options) as writer:
         if first is not None:
             writer.write_batch(first)
             first = None

@@ -163,7 +163,7 @@ def _folder(home: Path) -> None:
     [
         (_newer, "has schema version 999, this program knows up to"),
         (_foreign, "is a database of another program"),
-        (_garbage, "is not a sound database"),
+        (_garbage, "is not a valid database"),
         (_folder, "unable to open database file"),
     ],
 )
@@ -211,4 +211,4 @@ def test_an_unwritable_folder_is_one_line_and_status_2(tmp_path: Path) -> None:
     """Where a file lies in the place of the folder."""
     (tmp_path / "file").touch()
     done = run_serve(tmp_path, "--port", "0", "--db", os.path.join(tmp_path, "file", "h.db"))
-    assert_one_line(done, "cannot make the folder")
+    assert_one_line(done, "cannot create the folder")

@@ -21,7 +21,7 @@ from htmlgraph_nb.errors import (
     StoreUnavailable,
 )
 from htmlgraph_nb.presence import PresenceManager
-from htmlgraph_nb.storage.store import MAX_QUEUED, Store
+from htmlgraph_nb.storage.store import MAX_QUEUED_ROWS, Store
 from htmlgraph_nb.storage.transaction import Transaction
 from tests.helpers.database_files import rows_of, run_python
 
@@ -107,7 +107,7 @@ def test_a_file_that_another_process_locks_is_waited_for_and_then_named(path: st
     event = Event(agent_id="a")
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreUnavailable, match="is locked: another process"):
+    with pytest.raises(StoreUnavailable, match="is locked by another process"):
         store.write(lambda tx: tx.add_event(event, now()))
     with pytest.raises(StoreUnavailable, match="is locked"):
         store.submit(lambda tx: tx.add_event(event, now())).result(10)
@@ -327,8 +327,8 @@ def test_a_queue_that_grows_too_long_refuses(path: str) -> None:
 
     store.submit(hold)
     assert opened.wait(30)
-    futures = [store.submit(lambda tx: None, MAX_QUEUED // 2) for _ in range(2)]
-    with pytest.raises(CapacityError, match="rows wait") as refused:
+    futures = [store.submit(lambda tx: None, MAX_QUEUED_ROWS // 2) for _ in range(2)]
+    with pytest.raises(CapacityError, match="write queue full") as refused:
         store.submit(lambda tx: None)
     assert refused.value.code == "ingest_backlog"
     assert store.n_queued == 2

@@ -178,7 +178,7 @@ def _make_unreadable_presence(path: str) -> None:
         (_make_short_garbage, StoreDamaged, "not a sound database"),
         (_make_truncated, StoreDamaged, "not a sound database"),
         (_make_corrupt, StoreDamaged, "not a sound database"),
-        (_make_without_epoch, StoreDamaged, "has lost its epoch"),
+        (_make_without_epoch, StoreDamaged, "lacks its epoch"),
         (_make_unreadable_presence, StoreDamaged, "presence of 'a' unreadable"),
     ],
 )
@@ -224,7 +224,7 @@ def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path, where: str) -> 
     """With the place and what is wrong with it."""
     (tmp_path / "file").touch()
     place = {"a folder": tmp_path, "below a file": tmp_path / "file" / "h.db"}.get(where, where)
-    with pytest.raises(StoreUnavailable, match=r"cannot make the folder|unable to open|in memory"):
+    with pytest.raises(StoreUnavailable, match=r"cannot create|unable to open|in-memory"):
         PresenceManager(str(place))
 
 

@@ -242,7 +242,7 @@ def test_the_innermost_handle_speaks() -> None:
     tool(sdk=given)(work.__wrapped__)()  # type: ignore[attr-defined]
     assert [one.session_id for one in inner.of("tool_execute")] == ["s-1"]
     assert len(outer.of("tool_execute")) == len(given.of("tool_execute")) == 1
-    assert default_sdk.current() is None
+    assert default_sdk.active_sdk() is None
 
 
 def test_a_thread_reports_to_the_only_open_handle(sdk: Collecting) -> None:
@@ -262,7 +262,7 @@ def test_a_thread_reports_to_the_only_open_handle(sdk: Collecting) -> None:
     with Collecting() as other:
         assert other is not sdk
         found: list[Any] = []
-        thread = threading.Thread(target=lambda: found.append(default_sdk.current()))
+        thread = threading.Thread(target=lambda: found.append(default_sdk.active_sdk()))
         thread.start()
         thread.join()
     assert found == [None]

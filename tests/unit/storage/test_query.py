@@ -15,7 +15,7 @@ from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.timestamps import from_micros
 from htmlgraph_nb.errors import InvalidEvent
 from htmlgraph_nb.storage.dedup_table import TokenSourceCache
-from htmlgraph_nb.storage.query import HistoryQuery, read_chunks
+from htmlgraph_nb.storage.query import HistoryQuery
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS, migrate
 from htmlgraph_nb.storage.transaction import StringIds, Transaction
 from tests.helpers.strategies import T0
@@ -60,7 +60,7 @@ def db() -> Iterator[sqlite3.Connection]:
 
 def rows(db: sqlite3.Connection, query: HistoryQuery) -> list[tuple[object, ...]]:
     """Return all rows of the answer."""
-    return [row for chunk in read_chunks(db, query) for row in chunk]
+    return db.execute(*query.to_sql()).fetchall()
 
 
 def _some(values: list[str]) -> st.SearchStrategy[list[str] | None]:
@@ -81,7 +81,7 @@ queries = st.builds(
     after_seq=st.integers(0, N_ROWS + 1),
     limit=st.none() | st.integers(0, N_ROWS),
     newest_first=st.booleans(),
-    seqs=st.none() | st.tuples(st.integers(0, N_ROWS), st.integers(0, N_ROWS + 5)),
+    seq_range=st.none() | st.tuples(st.integers(0, N_ROWS), st.integers(0, N_ROWS + 5)),
 )
 
 
@@ -98,7 +98,7 @@ def fits(query: HistoryQuery, seq: int, event: Event) -> bool:
     beyond = seq < (query.after_seq or seq + 1) if query.newest_first else seq > query.after_seq
     return (
         beyond
-        and (query.seqs is None or query.seqs[0] <= seq <= query.seqs[1])
+        and (query.seq_range is None or query.seq_range[0] <= seq <= query.seq_range[1])
         and (query.since is None or event.timestamp >= query.since)
         and (query.until is None or event.timestamp < query.until)
         and all(wanted is None or value in wanted for wanted, value in wishes)
@@ -155,11 +155,9 @@ def test_values_come_back_as_they_went_in(db: sqlite3.Connection) -> None:
     assert rows(db, HistoryQuery(columns=["extra"], limit=1)) == [(1, '{"n":0}')]
 
 
-def test_rows_come_in_chunks(db: sqlite3.Connection) -> None:
-    """Of at most the size that was asked for, none of them empty."""
-    chunks = list(read_chunks(db, HistoryQuery(), chunk_rows=25))
-    assert [len(chunk) for chunk in chunks] == [25, 25, 10]
-    assert list(read_chunks(db, HistoryQuery(after_seq=N_ROWS))) == []
+def test_query_after_the_last_seq_is_empty(db: sqlite3.Connection) -> None:
+    """No row follows the newest one."""
+    assert rows(db, HistoryQuery(after_seq=N_ROWS)) == []
 
 
 def test_the_view_for_people_shows_the_same(db: sqlite3.Connection) -> None:

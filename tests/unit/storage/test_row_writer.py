@@ -37,7 +37,7 @@ def test_a_row_takes_the_place_of_the_one_with_its_key() -> None:
 
 def test_statements_are_bounded(monkeypatch) -> None:
     """As many shapes as there may be do not grow a server without end."""
-    monkeypatch.setattr(module, "MAX_SHAPES", 3)
+    monkeypatch.setattr(module, "MAX_NULL_PATTERNS", 3)
     writer = RowWriter("INSERT", "t", COLUMNS)
     with closing(sqlite3.connect(":memory:")) as db:
         db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a, b, c)")

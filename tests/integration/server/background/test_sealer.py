@@ -16,7 +16,7 @@ import pytest
 
 from htmlgraph_nb import PresenceManager, load_history
 from htmlgraph_nb.core.model import Event
-from htmlgraph_nb.storage.columnar.segment_index import SEGMENT_ROWS, has_work, segments_of
+from htmlgraph_nb.storage.columnar.segment_index import SEGMENT_ROWS, list_segments, needs_sealing
 from htmlgraph_nb.storage.database import open_reader
 from htmlgraph_server.background.sealer import NICENESS, Sealer
 from tests.helpers.wait import wait_until
@@ -56,8 +56,8 @@ def test_a_server_seals_in_the_background(serve: Serve, home: Path) -> None:
     server.send("new")
     assert len(load_history(path, agents="new")) == 1
     with closing(open_reader(path)) as db:
-        wait_until(lambda: not has_work(path, db), "the end of sealing")
-        (segment,) = segments_of(db)
+        wait_until(lambda: not needs_sealing(path, db), "the end of sealing")
+        (segment,) = list_segments(db)
     assert segment.n_rows == SEGMENT_ROWS
     assert [file.name for file in sealed_files(path)] == [segment.file]
 
@@ -165,13 +165,13 @@ def test_the_commands(home: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("export", "x.parquet", "--from", "nowhere.db"), "there is no database at nowhere.db"),
+        (("export", "x.parquet", "--from", "nowhere.db"), "no database at nowhere.db"),
         (("export", "x", "--since", "soon"), "--since is 'soon', expected an ISO time"),
         (("export", "x", "--columns", "a,b"), "unknown column 'a', expected some of seq"),
         (("export", "x", "--limit", "0"), "expected a whole number from 1"),
         (("export", " "), "the target is empty"),
         (("export",), "required: target"),
-        (("seal", "--db", "nowhere.db"), "there is no database at nowhere.db"),
+        (("seal", "--db", "nowhere.db"), "no database at nowhere.db"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(arguments: tuple[str, ...], words: str) -> None:

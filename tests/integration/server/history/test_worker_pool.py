@@ -30,7 +30,8 @@ from htmlgraph_nb.client.rest import Rest, history_parameters
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.timestamps import to_rfc3339
 from htmlgraph_nb.errors import ConnectError, ServerRefused
-from htmlgraph_nb.storage.columnar.reader import read_batches, schema_of
+from htmlgraph_nb.storage.columnar.arrow_schema import select_schema
+from htmlgraph_nb.storage.columnar.reader import read_batches
 from htmlgraph_nb.storage.query import HistoryQuery
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 from tests.helpers.server_process import Server
@@ -120,7 +121,7 @@ def ndjson_rows(server: Server, query: HistoryQuery) -> list[dict[str, Any]]:
 def csv_rows(server: Server, query: HistoryQuery) -> list[dict[str, Any]]:
     """Return the fields with the types that the schema gives them."""
     lines = csv.DictReader(io.StringIO(server.get(path_of(query, "csv")).text, newline=""))
-    kinds = schema_of(HISTORY_COLUMNS)
+    kinds = select_schema(HISTORY_COLUMNS)
 
     def value(name: str, text: str) -> Any:
         if text == "":
@@ -196,7 +197,7 @@ def test_arrow_stream(filled: Server, compression: str) -> None:
         answer = filled.get(path_of(query, "arrow", compression=compression))
         assert answer.headers["content-type"] == "application/vnd.apache.arrow.stream"
         with pa.ipc.open_stream(answer.body) as reader:
-            assert reader.schema.equals(schema_of(HISTORY_COLUMNS))
+            assert reader.schema.equals(select_schema(HISTORY_COLUMNS))
             assert reader.read_all().num_rows == n_rows
 
 

@@ -59,7 +59,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         HistoryQuery(agents=[MANY], tools=["Bash", "Edit", "'"], columns=("extra", "agent_id")),
         HistoryQuery(newest_first=True, after_seq=400, limit=150, columns=("seq", "status")),
         HistoryQuery(since=START, limit=120, columns=("timestamp",)),
-        HistoryQuery(seqs=(3, 330), columns=("cost_usd", "event_id")),
+        HistoryQuery(seq_range=(3, 330), columns=("cost_usd", "event_id")),
     ],
 )
 def test_processes_give_the_rows_of_sql(path: str, started: list[Any], query: HistoryQuery) -> None:

@@ -13,9 +13,10 @@ import pytest
 from htmlgraph_nb import PresenceManager
 from htmlgraph_nb.core.timestamps import to_micros
 from htmlgraph_nb.errors import StoreDamaged, StoreUnavailable
-from htmlgraph_nb.storage.columnar.reader import HISTORY_SCHEMA, read_batches, schema_of
+from htmlgraph_nb.storage.columnar.arrow_schema import HISTORY_SCHEMA, select_schema
+from htmlgraph_nb.storage.columnar.reader import read_batches
 from htmlgraph_nb.storage.database import open_reader
-from htmlgraph_nb.storage.query import HistoryQuery, read_chunks
+from htmlgraph_nb.storage.query import HistoryQuery
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 from tests.integration.history.test_load import example_events
 
@@ -33,7 +34,7 @@ def sql_rows(path: str, query: HistoryQuery) -> list[tuple[Any, ...]]:
     """Return the rows that SQL gives, without the seq that was not asked for."""
     places = [query.row_columns.index(name) for name in query.columns]
     with closing(open_reader(path)) as db:
-        rows = [row for chunk in read_chunks(db, query) for row in chunk]
+        rows = db.execute(*query.to_sql()).fetchall()
     return [tuple(row[place] for place in places) for row in rows]
 
 
@@ -41,7 +42,7 @@ def rows_of_batches(batches: list[pa.RecordBatch], columns: tuple[str, ...]) -> 
     """Return the rows of batches, times as microseconds."""
     rows = []
     for batch in batches:
-        assert batch.schema == schema_of(columns)
+        assert batch.schema == select_schema(columns)
         for row in batch.to_pylist():
             if "timestamp" in row:
                 row["timestamp"] = to_micros(row["timestamp"])
@@ -88,5 +89,5 @@ def test_a_value_of_another_type_is_named(path: str) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """With what to type."""
-    with pytest.raises(StoreUnavailable, match="there is no database"):
+    with pytest.raises(StoreUnavailable, match="no database at"):
         list(read_batches(str(tmp_path / "none.db"), HistoryQuery()))

@@ -21,7 +21,7 @@ from htmlgraph_nb import PresenceManager
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.storage.columnar.reader import read_batches
 from htmlgraph_nb.storage.columnar.sealing import seal
-from htmlgraph_nb.storage.columnar.segment_index import folder_of, has_work, segments_of
+from htmlgraph_nb.storage.columnar.segment_index import list_segments, needs_sealing, segment_folder
 from htmlgraph_nb.storage.database import open_reader
 from htmlgraph_nb.storage.query import HistoryQuery
 from tests.integration.history.test_load import START
@@ -61,14 +61,14 @@ def execute(path: str, *statements: str) -> None:
 
 def sealed_files(path: str) -> list[Path]:
     """The files in the folder of segments, in order."""
-    folder = Path(folder_of(path))
+    folder = Path(segment_folder(path))
     return sorted(folder.iterdir()) if folder.exists() else []
 
 
 def n_segments(path: str) -> int:
     """How many finished segments the catalogue names."""
     with closing(open_reader(path)) as db:
-        return len(segments_of(db))
+        return len(list_segments(db))
 
 
 def check(path: str, query: HistoryQuery | None = None, batch_rows: int = 7) -> None:
@@ -182,8 +182,8 @@ def test_a_file_of_another_database_is_not_trusted(path: str, tmp_path: Path) ->
     execute(other, "UPDATE events SET input_tokens = 1 WHERE id = 5")
     seal(other, segment_rows=SEGMENT_ROWS)
     with closing(open_reader(other)) as db:
-        foreign = segments_of(db)[0]
-    (Path(folder_of(path)) / foreign.file).write_bytes(sealed_files(other)[0].read_bytes())
+        foreign = list_segments(db)[0]
+    (Path(segment_folder(path)) / foreign.file).write_bytes(sealed_files(other)[0].read_bytes())
     execute(
         path,
         f"UPDATE segments SET n_bytes = {foreign.n_bytes}, crc32 = {foreign.crc32}, "
@@ -239,7 +239,7 @@ def test_retention_reaches_segments(path: str) -> None:
     check(path)
     with closing(open_reader(path)) as db:
         assert db.execute("SELECT min(id) FROM events").fetchone() == (51,)
-        assert [one.first_id for one in segments_of(db)] == [61, 81]
+        assert [one.first_id for one in list_segments(db)] == [61, 81]
     done = seal(path, segment_rows=SEGMENT_ROWS)
     assert (done.n_removed, done.n_segments) == (3, 0)
     assert len(sealed_files(path)) == 2
@@ -249,13 +249,13 @@ def test_retention_reaches_segments(path: str) -> None:
 def test_what_sealing_would_do_is_known_without_it(path: str) -> None:
     """A server asks that each minute."""
     with closing(open_reader(path)) as db:
-        assert not has_work(path, db)
-        (Path(folder_of(path)) / "left.part").write_bytes(b"half")
-        assert has_work(path, db)
+        assert not needs_sealing(path, db)
+        (Path(segment_folder(path)) / "left.part").write_bytes(b"half")
+        assert needs_sealing(path, db)
         seal(path)
-        assert not has_work(path, db)
+        assert not needs_sealing(path, db)
         sealed_files(path)[0].unlink()
-        assert has_work(path, db)
+        assert needs_sealing(path, db)
 
 
 def test_a_promise_that_was_broken_is_not_kept(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,7 +314,7 @@ queries = st.builds(
     after_seq=st.just(0) | st.integers(0, 130),
     limit=st.none() | st.integers(0, 130),
     newest_first=st.booleans(),
-    seqs=st.none() | st.tuples(st.integers(0, 60), st.integers(50, 130)),
+    seq_range=st.none() | st.tuples(st.integers(0, 60), st.integers(50, 130)),
 )
 
 

@@ -17,6 +17,8 @@ APP = "htmlgraph-nb"
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 DEFAULT_URL = f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
+EXTENSION_PATH = "/htmlgraph"
+"""Path of the server inside Jupyter Server, below its base_url."""
 
 
 def data_dir() -> str:

@@ -17,12 +17,10 @@ from urllib.parse import SplitResult, parse_qs, urlencode, urlsplit
 
 from ..core.validation import shorten
 from ..errors import ConfigError
-from ..paths import DEFAULT_URL, parent_pid, running_servers
+from ..paths import DEFAULT_URL, EXTENSION_PATH, parent_pid, running_servers
 
 SERVE_COMMAND = "htmlgraph-nb serve"
 BROADCASTS = "/ws/broadcasts"
-EXTENSION_PATH = "/htmlgraph"
-"""Where the Jupyter Server extension serves, below the server's base_url."""
 
 _SCHEMES = {"http": False, "ws": False, "https": True, "wss": True}
 

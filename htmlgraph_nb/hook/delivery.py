@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 0.25
 ANSWER_TIMEOUT_S = 0.6
 HOOKS_PATH = "/api/hooks/"
-EXTENSION_PATH = "/htmlgraph"
-"""Where the Jupyter Server extension serves, below the server's base_url."""
 MAX_SERVERS = 4
 
 
@@ -52,7 +50,7 @@ def targets(environ: Mapping[str, str], running: Sequence[Mapping[str, str]]) ->
     if hub and hub_token:
         # A process of a single-user server, whose token this is; it listens at all addresses.
         own_url = hub.replace("//0.0.0.0:", "//127.0.0.1:").replace("//:", "//127.0.0.1:")
-        yield _target(own_url.rstrip("/") + EXTENSION_PATH, hub_token)
+        yield _target(own_url.rstrip("/") + paths.EXTENSION_PATH, hub_token)
     for server in running[:MAX_SERVERS]:
         yield _target(server["url"], server.get("token", ""))
     yield _target(paths.DEFAULT_URL, "")

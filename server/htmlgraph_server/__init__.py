@@ -6,7 +6,7 @@ from typing import Any
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:
-    # What loads Jupyter Server is loaded only for it.
+    # Imported here because the extension imports Jupyter Server, which the server does not need.
     from .jupyter.extension import HtmlgraphExtension
 
     return [{"module": "htmlgraph_server.jupyter.extension", "app": HtmlgraphExtension}]

@@ -216,10 +216,10 @@ def make_config(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> 
             # A secret is not repeated, not even a wrong one.
             seen = "unusable" if setting.name == "token" else repr(text[:60])
             raise ConfigError(f"{origin} is {seen}: {error}") from None
-    return config_of(values)
+    return config_from_values(values)
 
 
-def config_of(values: Mapping[str, Any]) -> Config:
+def config_from_values(values: Mapping[str, Any]) -> Config:
     """Return the Config of the values of all settings."""
     return Config(
         host=values["host"],

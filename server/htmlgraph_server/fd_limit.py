@@ -1,7 +1,6 @@
-"""File descriptors: as many as the system allows, and none accepted beyond them.
+"""File descriptors: raise the limit of the process, and stop accepting connections near it.
 
-A server that runs out of descriptors can neither accept nor refuse: it would spin. So connections
-that come too near to the limit are closed at once.
+A server that runs out of descriptors can neither accept nor refuse a connection, so it would spin.
 """
 
 from __future__ import annotations
@@ -17,44 +16,44 @@ from tornado.iostream import IOStream
 if sys.platform != "win32":  # Windows has no such limit.
     import resource
 
-logger = logging.getLogger("htmlgraph.server")
+logger = logging.getLogger(__name__)
 
-RESERVED = 48
-"""Descriptors kept for the database, the spool and the readers of the history."""
-WANTED = 65_536
-_WARN_EVERY_S = 60.0
+RESERVED_FDS = 48
+"""Descriptors reserved for the database, the spool and the readers of history."""
+MAX_FDS = 65_536
+_WARN_INTERVAL_S = 60.0
 
 
-def raise_limit() -> None:
-    """Take as many descriptors as the hard limit allows, at most WANTED."""
+def raise_fd_limit() -> None:
+    """Raise the soft limit of descriptors to the hard limit, at most MAX_FDS."""
     if sys.platform == "win32":
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = WANTED if hard == resource.RLIM_INFINITY else min(WANTED, hard)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
+    target = MAX_FDS if hard == resource.RLIM_INFINITY else min(MAX_FDS, hard)
+    if soft == resource.RLIM_INFINITY or soft >= target:
         return
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
     except (OSError, ValueError) as error:
-        logger.info("at most %d connections: %s", soft - RESERVED, error)
+        logger.info("limited to %d connections: %s", soft - RESERVED_FDS, error)
 
 
 class BoundedServer(HTTPServer):
-    """An HTTPServer that closes new connections while descriptors are nearly used up."""
+    """An HTTPServer that closes new connections while few descriptors are left."""
 
-    _warned = float("-inf")
+    _warned_at = float("-inf")
 
     def handle_stream(self, stream: IOStream, address: Any) -> None:
         """Serve a new connection, or close it."""
-        # POSIX gives the lowest free number, so the number tells how many are open.
-        if stream.socket.fileno() < _soft_limit() - RESERVED:
+        # POSIX assigns the lowest free number, so it shows how many descriptors are open.
+        if stream.socket.fileno() < _soft_limit() - RESERVED_FDS:
             super().handle_stream(stream, address)
             return
         stream.close()
         now = time.monotonic()
-        if now - self._warned > _WARN_EVERY_S:
-            self._warned = now
-            logger.warning("too many connections for this process's limit (see: ulimit -n)")
+        if now - self._warned_at > _WARN_INTERVAL_S:
+            self._warned_at = now
+            logger.warning("too many connections: file descriptor limit reached (see: ulimit -n)")
 
 
 def _soft_limit() -> float:

@@ -1,4 +1,4 @@
-"""Starts, runs and stops one standalone server: addresses and signals."""
+"""Runs a server: the lifecycle of its service, its sockets and its signal handlers."""
 
 from __future__ import annotations
 
@@ -13,58 +13,134 @@ from collections.abc import Callable, Iterator
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
+from htmlgraph_nb.core.changes import ChangeBatch
 from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.presence import PresenceManager
+from htmlgraph_nb.pricing.price_list import price_of
 
 from .app import make_app
+from .background.periodic_tasks import make_background_tasks
 from .config import Config
-from .fd_limit import BoundedServer, raise_limit
-from .lifecycle import Lifecycle
+from .fd_limit import BoundedServer, raise_fd_limit
 from .server_file import remove_server_file, write_server_file
-from .service import Service
+from .service import Service, make_service
 
-logger = logging.getLogger("htmlgraph.server")
+logger = logging.getLogger(__name__)
 
 CLOSE_GRACE_S = 3.0
+"""How long open connections may take to close at shutdown."""
 IDLE_CONNECTION_S = 120
-"""How long a connection may stay without a complete request."""
+"""How long a connection may stay open without a complete request."""
 BODY_S = 300
-"""How long the body of one request may take."""
+"""How long receiving the body of one request may take."""
+
+
+def open_manager(config: Config) -> PresenceManager:
+    """Open the configured database; this may wait for the disk.
+
+    Raises:
+        StoreUnavailable, StoreDamaged, StoreTooNew: the file cannot be used.
+    """
+    return PresenceManager(
+        config.db, limits=config.roster, synchronous=config.synchronous, price=price_of
+    )
+
+
+class Lifecycle:
+    """One service on one event loop: call ``start``, then ``stop``, then ``close``.
+
+    Args:
+        config: the configuration.
+        manager: the open database; ``stop`` closes it.
+        loop: the event loop of the hub.
+        spool: the file in which hooks leave events while no server runs; None in demo mode, which
+            neither reads it nor looks for agents on this machine.
+
+    Attributes:
+        service: the components.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        manager: PresenceManager,
+        loop: asyncio.AbstractEventLoop,
+        spool: str | None,
+    ) -> None:
+        service = make_service(config, manager, loop, follows_agents=spool is not None)
+        self.service = service
+        self._unsubscribe = _subscribe(service, loop)
+        self._background = make_background_tasks(
+            config, manager, service.leader_lock, service.local_agents, spool
+        )
+
+    def start(self) -> None:
+        """Start the background tasks."""
+        self._background.start()
+
+    async def stop(self) -> None:
+        """Stop the background tasks, commit queued events and close the dashboards."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._background.stop)
+        # Queued events are committed and published before the dashboards are closed.
+        await loop.run_in_executor(None, self.service.manager.close)
+        self._unsubscribe()
+        await asyncio.sleep(0)
+        self.service.hub.close()
+
+    def close(self) -> None:
+        """Stop the processes and connections that read history."""
+        self.service.export_pool.close()
+        self.service.history.close()
+
+
+def _subscribe(service: Service, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
+    """Forward the manager's changes, which come from any thread, to the hub on its loop.
+
+    Returns:
+        A function that unsubscribes.
+    """
+
+    def publish(batch: ChangeBatch) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(service.hub.publish, batch)
+
+    return service.manager.subscribe(publish)
 
 
 def listen(config: Config) -> list[socket.socket]:
-    """Return the bound sockets of the configured address.
+    """Bind the configured address and return its sockets.
 
     Raises:
-        ConfigError: the port is in use, or the address is not this machine's.
+        ConfigError: the port is in use, or the address does not belong to this machine.
     """
     try:
         return bind_sockets(config.port, config.host)
     except (OSError, UnicodeError) as error:
-        # A host name that the codec of host names refuses is a UnicodeError.
-        why = getattr(error, "strerror", None) or error
+        # A host name that IDNA cannot encode raises UnicodeError.
+        reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"cannot listen at {config.host[:100]}:{config.port}: {why}; "
-            "choose another with --port, or --port 0 for a free one"
+            f"cannot listen on {config.host[:100]}:{config.port}: {reason}; "
+            "choose another address with --host and --port (--port 0 picks a free port)"
         ) from None
 
 
-def url_of(config: Config, sockets: list[socket.socket]) -> str:
-    """Return the URL under which the server is reached from this machine."""
+def local_url(config: Config, sockets: list[socket.socket]) -> str:
+    """Return the URL of the server for programs on this machine."""
     port = sockets[0].getsockname()[1]
-    # An address that stands for all of them is no address to connect to.
-    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
-    host = everywhere.get(config.host, config.host)
+    # A wildcard address cannot be connected to.
+    wildcards = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
+    host = wildcards.get(config.host, config.host)
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"
     return f"http://{host}:{port}"
 
 
 def tune_gc() -> None:
-    """Make Python's search for cycles rarer, and what is loaded by now no part of it.
+    """Collect garbage less often, and exclude all objects that exist now.
 
-    A full search stops every thread, with a thousand connections for tens of milliseconds. What
-    the server drops per request is freed by reference counts; few things leave cycles.
+    A full collection stops every thread, with a thousand connections for tens of milliseconds.
+    Nearly all garbage of a request is freed by reference counting; few objects form cycles.
     """
     gc.collect()
     gc.freeze()
@@ -79,60 +155,62 @@ async def run(
     stop: asyncio.Event,
     spool: str | None,
 ) -> None:
-    """Serve until ``stop`` is set or a SIGINT or SIGTERM arrives, then stop in good order.
+    """Serve until ``stop`` is set or SIGINT or SIGTERM arrives, then shut down gracefully.
 
     Args:
-        manager: it is closed at the end.
-        on_ready: called with the service and its URL once it answers.
-        spool: the file of events that hooks left; None: none is taken in.
+        config: the configuration.
+        sockets: the bound sockets; see ``listen``.
+        manager: the open database; it is closed at the end.
+        on_ready: called with the service and its URL once the server accepts requests.
+        stop: set it to shut down.
+        spool: as for ``Lifecycle``.
     """
     loop = asyncio.get_running_loop()
     lifecycle = Lifecycle(config, manager, loop, spool)
     service = lifecycle.service
-    app = make_app(service)
-    raise_limit()
+    raise_fd_limit()
     server = BoundedServer(
-        app,
+        make_app(service),
         max_body_size=config.max_body_bytes,
         max_header_size=65_536,
         idle_connection_timeout=IDLE_CONNECTION_S,
         body_timeout=BODY_S,
     )
     server.add_sockets(sockets)
-    url = url_of(config, sockets)
-    # A second signal changes nothing: it could cut off commits and goodbyes.
-    with _signals(loop, stop):
+    url = local_url(config, sockets)
+    # Further signals are ignored: they could interrupt commits and close frames.
+    with _stop_on_signal(loop, stop):
         write_server_file(url, config.token, config.db)
         try:
             lifecycle.start()
             on_ready(service, url)
             await stop.wait()
-            logger.info("stopping")
+            logger.info("shutting down")
         finally:
             remove_server_file()
         server.stop()
         await lifecycle.stop()
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(_all_gone(server), CLOSE_GRACE_S)
+            await asyncio.wait_for(_close_connections(server), CLOSE_GRACE_S)
     lifecycle.close()
 
 
-async def _all_gone(server: HTTPServer) -> None:
+async def _close_connections(server: HTTPServer) -> None:
     await server.close_all_connections()
 
 
 @contextlib.contextmanager
-def _signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> Iterator[None]:
-    names = (signal.SIGINT, signal.SIGTERM)
+def _stop_on_signal(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> Iterator[None]:
+    signals = (signal.SIGINT, signal.SIGTERM)
     try:
-        for name in names:
-            loop.add_signal_handler(name, stop.set)
+        for number in signals:
+            loop.add_signal_handler(number, stop.set)
     except (NotImplementedError, RuntimeError, ValueError):
-        # Windows has no such handlers, and only the main thread may have them.
+        # Windows has no such handlers, and only the main thread may install them.
         yield
         return
     try:
         yield
     finally:
-        for name in names:
-            loop.remove_signal_handler(name)
+        for number in signals:
+            loop.remove_signal_handler(number)

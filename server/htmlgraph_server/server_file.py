@@ -10,42 +10,42 @@ import re
 
 from htmlgraph_nb.paths import is_alive, server_file, servers_dir
 
-logger = logging.getLogger("htmlgraph.server")
+logger = logging.getLogger(__name__)
 
 
 def write_server_file(url: str, token: str, db: str) -> None:
-    """Leave this server's address and token where this user's programs look, and only they can.
+    """Write this server's address and token to a file that only this user can read.
 
-    Where that cannot be written the log says so.
+    A failure is logged; the server runs without the file.
     """
     path = server_file(os.getpid())
-    fresh = f"{path}.new"
+    temporary = f"{path}.new"
     try:
         os.makedirs(servers_dir(), mode=0o700, exist_ok=True)
-        _sweep(path)
+        _remove_stale(path)
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(fresh)
-        # A new file: the mode of an old one would stay as it was.
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            os.unlink(temporary)
+        # O_EXCL: opening an existing file would keep its mode.
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:
             json.dump({"url": url, "token": token, "db": db, "pid": os.getpid()}, file)
-        os.replace(fresh, path)
+        os.replace(temporary, path)
     except OSError as error:
-        logger.warning("the server is not announced in %s: %s", path, error.strerror)
+        logger.warning("cannot write %s: %s", path, error.strerror)
 
 
 def remove_server_file() -> None:
-    """Take the announcement back."""
+    """Remove the file of this server."""
     with contextlib.suppress(OSError):
         os.unlink(server_file(os.getpid()))
 
 
-def _sweep(own: str) -> None:
-    """Remove what servers of this machine left behind when they were killed."""
-    folder, name = os.path.split(own)
+def _remove_stale(own_path: str) -> None:
+    """Remove the files of servers on this machine that were killed."""
+    folder, name = os.path.split(own_path)
     pattern = re.compile(re.escape(name).replace(str(os.getpid()), r"(\d{1,9})"))
     for entry in os.listdir(folder):
-        found = pattern.fullmatch(entry)
-        if found and not is_alive(int(found[1])):
+        match = pattern.fullmatch(entry)
+        if match and not is_alive(int(match[1])):
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(folder, entry))

@@ -1,4 +1,4 @@
-"""The parts of one running server, put together once and handed to the handlers."""
+"""The components of one running server, as the request handlers see them."""
 
 from __future__ import annotations
 
@@ -24,56 +24,72 @@ from .otlp.restore import meters_of
 
 @dataclass
 class Service:
-    """One server's parts.
+    """The components of one server.
 
     Attributes:
-        config: what it was told.
-        manager: the door to the store.
-        hub: the dashboards.
-        guard: who may pass.
-        history: reads what is stored.
-        activity: counts of the last minutes.
-        streams: the processes of long answers.
-        meters: the token counters that agents export.
-        ownership: which of the servers on the database does what one alone may do.
-        decoding: held by whoever decodes an export of telemetry.
-        body_bytes: what the bodies of requests that are on their way hold.
-        live: what hears of the agents on this machine; None: nothing.
+        config: the configuration.
+        manager: writes events to the database and notifies its subscribers.
+        hub: sends changes to the connected dashboards.
+        authenticator: checks token, Host and Origin; unused inside Jupyter Server.
+        history: reads stored events.
+        activity: caches event counts of the last minutes.
+        export_pool: worker processes for long history exports.
+        token_counters: the state of the OTLP token metrics.
+        leader_lock: elects one of the servers that share the database.
+        local_agents: finds agents on this machine; None in demo mode.
+        otlp_lock: held while an OTLP export is decoded.
+        body_bytes: bytes of request bodies currently in memory.
+        started_at: start time, UTC.
+        started_s: start time in monotonic seconds.
     """
 
     config: Config
     manager: PresenceManager
     hub: Hub
-    guard: Authenticator
+    authenticator: Authenticator
     history: HistoryReader
     activity: ActivityCache
-    streams: ExportWorkerPool
-    meters: TokenCounters
-    ownership: LeaderLock
-    decoding: asyncio.Lock = field(default_factory=asyncio.Lock)
+    export_pool: ExportWorkerPool
+    token_counters: TokenCounters
+    leader_lock: LeaderLock
+    local_agents: LocalAgents | None = None
+    otlp_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     body_bytes: int = 0
-    live: LocalAgents | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    started: float = field(default_factory=time.monotonic)
+    started_s: float = field(default_factory=time.monotonic)
 
 
-def make_service(config: Config, manager: PresenceManager, scheduler: Scheduler) -> Service:
-    """Put the parts together; the hub starts with what the manager knows.
+def make_service(
+    config: Config,
+    manager: PresenceManager,
+    scheduler: Scheduler,
+    *,
+    follows_agents: bool = False,
+) -> Service:
+    """Create the components; the hub starts with the manager's current state.
 
-    The changes of the manager are not connected yet: they come from other threads, so they are to
-    be brought onto the hub's loop (see ``lifecycle.Lifecycle``).
+    The hub is not subscribed to the manager yet; see ``server.Lifecycle``.
+
+    Args:
+        manager: the open database.
+        scheduler: the event loop of the hub.
+        follows_agents: create ``local_agents``.
+
+    Raises:
+        StoreError: the database cannot be read.
     """
     manager.sync_external()
-    board = PublishedState(manager.cursor, manager.snapshot().values(), manager.forgotten_seq)
+    state = PublishedState(manager.cursor, manager.snapshot().values(), manager.forgotten_seq)
     history = HistoryReader(manager.db_path)
     return Service(
         config,
         manager,
-        Hub(board, config.hub, scheduler),
+        Hub(state, config.hub, scheduler),
         Authenticator(config),
         history,
         ActivityCache(history),
         ExportWorkerPool(),
         meters_of(manager.db_path),
         LeaderLock(manager.db_path),
+        LocalAgents(config, manager) if follows_agents else None,
     )

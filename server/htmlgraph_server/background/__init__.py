@@ -1,1 +1,1 @@
-"""Threads beside the event loop."""
+"""Background threads of the server."""

@@ -1,4 +1,4 @@
-"""The live sources of one server: session files and processes, and what hooks say of both."""
+"""Finds agents on this machine: by their session files and processes, with hints from hooks."""
 
 from __future__ import annotations
 
@@ -20,49 +20,53 @@ from ..config import Config, is_loopback
 
 
 class LocalAgents:
-    """What tells of the agents of this machine, and is told where to look by their hooks.
+    """The sources of events about agents on this machine.
 
     Args:
-        config: ``watch`` says whether session files are followed; those that hooks name are read in
-            any case, for their answers.
+        config: with ``watch``, all session files are followed. Without it, only files that a hook
+            names are read, for the token counts of completions.
         manager: the open database.
 
     Attributes:
-        heard: whether a hook has told of a session on this machine.
-        wake: called after each that does.
+        files: reads session files.
+        processes: notices the end of agent processes.
+        has_reports: whether a hook reported a session on this machine.
+        on_report: called after each such report.
     """
 
     def __init__(self, config: Config, manager: PresenceManager) -> None:
         since = resume_time(manager.db_path, utc_now())
         self.files = SessionWatcher(default_roots(), since, watch=config.watch)
-        status = os.path.join(os.path.dirname(home_of("claude")), "sessions")
-        self.processes = ProcessMonitor(manager.snapshot, status if config.watch else None)
-        self.heard = False
-        self.wake: Callable[[], object] = lambda: None
+        status_folder = os.path.join(os.path.dirname(home_of("claude")), "sessions")
+        self.processes = ProcessMonitor(manager.snapshot, status_folder if config.watch else None)
+        self.has_reports = False
+        self.on_report: Callable[[], object] = lambda: None
 
     @property
-    def sources(self) -> list[PolledSource]:
-        """All of them."""
-        return [self.files, self.processes]
+    def sources(self) -> dict[str, PolledSource]:
+        """All sources by name."""
+        return {"session files": self.files, "processes": self.processes}
 
-    def hear(self, agent: str, payload: Mapping[str, Any], sender: str | None = None) -> None:
-        """Take in what the input of a hook says of files and processes on this machine.
+    def on_hook(self, agent: str, payload: Mapping[str, Any], sender: str | None = None) -> None:
+        """Pass what a hook says about files and processes of this machine to the sources.
 
         Args:
-            agent: whose hook it is.
-            sender: the address that sent it; None: it was read from this machine's disk.
+            agent: kind of the agent that ran the hook, such as ``claude``.
+            payload: the input of the hook.
+            sender: address of the HTTP client; None if the hook was read from the local spool.
         """
-        told = hook_hints_of(agent, payload)
-        if told is None:
+        hints = hook_hints_of(agent, payload)
+        if hints is None:
             return
-        own_address = sender is None or is_loopback(sender)
-        if not (told.host == platform.node() if told.host else own_address):
+        from_loopback = sender is None or is_loopback(sender)
+        is_local = hints.host == platform.node() if hints.host else from_loopback
+        if not is_local:
             return
-        self.files.name([Named(path, told.ended) for path in told.files])
-        self.processes.hear(told)
-        self.heard = True
-        self.wake()
+        self.files.name([Named(path, hints.ended) for path in hints.files])
+        self.processes.hear(hints)
+        self.has_reports = True
+        self.on_report()
 
-    def report(self) -> dict[str, Any]:
-        """Return what is watched, for ``/api/status``."""
+    def status(self) -> dict[str, Any]:
+        """Return the ``watching`` section of ``/api/status``."""
         return {**self.files.report(), "processes": self.processes.n_watched}

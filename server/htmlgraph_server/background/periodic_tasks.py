@@ -1,10 +1,23 @@
-"""The server's own threads beside the loop: others' writes, timers, spool, retention, live sources.
+"""What the server does in the background, beside its event loop.
 
-Several servers may have one file: all take in what others wrote, and its owner does the rest.
+=============  ==========  =================  ==================================================
+task           interval    runs on            purpose
+=============  ==========  =================  ==================================================
+sync           20 ms       every server       read events that other servers committed
+timers         1 s         the leader         mark silent agents idle or offline, then forget them
+spool          1 s         the leader         ingest events that hooks stored while no server ran
+retention      60 s        the leader         delete old history, one step every 50 ms
+seal           60 s        the leader         start a process that seals history
+checkpoint     0.5 s       the leader         move the write-ahead log into the database file
+session files  variable    the leader, hooks  read new lines of the agents' session files
+processes      variable    the leader, hooks  notice agents whose process has ended
+=============  ==========  =================  ==================================================
 
-All of it waits for the disk or for the writer's lock now and then, so none of it runs on the loop.
-Live sources, which read what agents leave behind, have a thread of their own, and so has what may
-take long, as the checkpoints of the log: the passing of time does not wait for them.
+Several servers may share one database; see ``leader_lock``. "hooks" are servers that received a
+hook of an agent on this machine. Two servers may read the same file: event ids prevent duplicates.
+
+Every task may wait for the disk or for a database lock, so none runs on the event loop. Tasks that
+may take long (checkpoint, session files, processes) have threads of their own.
 """
 
 from __future__ import annotations
@@ -23,225 +36,244 @@ from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.pricing.price_list import load as load_prices
 from htmlgraph_nb.storage.checkpoint import Checkpointer
 
-from ..service import Service
+from ..config import Config
 from .leader_lock import LeaderLock
 from .local_agents import LocalAgents
 from .sealer import Sealer
-from .spool_reader import Spool
+from .spool_reader import SpoolReader
 
-logger = logging.getLogger("htmlgraph.watch")
+logger = logging.getLogger(__name__)
 
-ABSORB_S = 0.02
-TICK_S = 1.0
+SYNC_S = 0.02
+TIMERS_S = 1.0
 SPOOL_S = 1.0
-CHECKPOINT_S = 0.5
-PRICES_S = 0.2
-"""Seconds from the start until prices are read, so that who stops again at once needs none."""
-SEAL_S = 60.0
 RETENTION_S = 60.0
-RETENTION_PAUSE_S = 0.05
-FAILED_S = 1.0
-"""Seconds until a source that failed is asked again."""
+RETENTION_STEP_S = 0.05
+SEAL_S = 60.0
+CHECKPOINT_S = 0.5
+SOURCE_RETRY_S = 1.0
+"""Interval of a source that failed, or that this server does not read."""
+PRICES_DELAY_S = 0.2
+"""Delay before the prices are loaded, so a short-lived server never loads them."""
+_MAX_WAIT_S = 60.0
 
 
 @dataclass
 class PeriodicTask:
-    """What is to be done again and again.
+    """A task that a TaskThread repeats.
 
     Attributes:
-        run: does it.
-        pause_s: returns the seconds until the next time, of what ``run`` returned; None: it failed.
+        name: for the log.
+        interval_s: seconds between two runs. A float that ``run`` returns replaces it once.
+        run: does the work.
+        enabled: called before each run; False skips the run.
+        due: monotonic time of the next run.
+        failing: whether the last run failed.
     """
 
+    name: str
+    interval_s: float
     run: Callable[[], object]
-    interval_s: Callable[[object], float]
+    enabled: Callable[[], bool]
     due: float = 0.0
     failing: bool = False
 
+    def run_once(self) -> float:
+        """Run the task if it is enabled and return the seconds until the next run.
 
-def _every(seconds: float, run: Callable[[], object], again_s: float | None = None) -> PeriodicTask:
-    """Return a chore of a fixed interval; of a shorter one while ``run`` says there is more."""
-    sooner = seconds if again_s is None else again_s
-    return PeriodicTask(run, lambda more: sooner if more else seconds)
+        Errors are logged, but only the first of several in a row: the cause may last for hours.
+        """
+        try:
+            result = self.run() if self.enabled() else None
+        except (HtmlgraphError, OSError) as error:
+            if not self.failing:
+                logger.warning("%s: %s", self.name, error)
+            self.failing = True
+            return self.interval_s
+        except Exception:
+            # The thread must survive, otherwise its other tasks stop, too.
+            if not self.failing:
+                logger.exception("%s: unexpected error", self.name)
+            self.failing = True
+            return self.interval_s
+        self.failing = False
+        return result if isinstance(result, float) else self.interval_s
 
 
 class TaskThread:
-    """One thread that does chores when they are due."""
+    """A thread that runs tasks when they are due.
 
-    def __init__(self, name: str, chores: Sequence[PeriodicTask]) -> None:
-        self._chores = chores
+    Args:
+        name: name of the thread.
+        tasks: run in this order where several are due.
+    """
+
+    def __init__(self, name: str, tasks: Sequence[PeriodicTask]) -> None:
+        self._tasks = tasks
         self._stopping = False
-        self._woken = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._wakeup = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def wake(self) -> None:
-        """Let everything be due now."""
-        for chore in self._chores:
-            chore.due = 0.0
-        self._woken.set()
+        """Make every task due now."""
+        for task in self._tasks:
+            task.due = 0.0
+        self._wakeup.set()
 
     def stop(self) -> None:
-        """Stop after the chore that is running, and wait for that."""
+        """Stop after the current task and wait for it."""
         self._stopping = True
-        self._woken.set()
+        self._wakeup.set()
         self._thread.join()
 
-    def _run(self) -> None:
+    def _loop(self) -> None:
         while not self._stopping:
-            self._woken.clear()
-            for chore in self._chores:
-                if chore.due <= time.monotonic() and not self._stopping:
-                    # Before it is done: who wakes it meanwhile wants it done once more.
-                    chore.due = float("inf")
-                    pause_s = chore.interval_s(_do(chore))
-                    chore.due = min(chore.due, time.monotonic() + pause_s)
-            nearest = min((chore.due for chore in self._chores), default=float("inf"))
+            self._wakeup.clear()
+            for task in self._tasks:
+                if task.due <= time.monotonic() and not self._stopping:
+                    # Set before the run: a ``wake`` during the run must cause another run.
+                    task.due = float("inf")
+                    interval_s = task.run_once()
+                    task.due = min(task.due, time.monotonic() + interval_s)
+            next_due = min((task.due for task in self._tasks), default=float("inf"))
             if not self._stopping:
-                self._woken.wait(min(max(0.0, nearest - time.monotonic()), 60.0))
-
-
-def _do(chore: PeriodicTask) -> object:
-    """Run a chore and return what it returned; None where it failed."""
-    try:
-        found = chore.run()
-    except (HtmlgraphError, OSError) as error:
-        # Said once: the file may be away for hours.
-        if not chore.failing:
-            logger.warning("%s", error)
-        chore.failing = True
-    except Exception:
-        # The thread must live: without it no time passes and nothing of others is seen.
-        if not chore.failing:
-            logger.exception("a chore of the server failed")
-        chore.failing = True
-    else:
-        chore.failing = False
-        return found
-    return None
+                self._wakeup.wait(min(max(0.0, next_due - time.monotonic()), _MAX_WAIT_S))
 
 
 class BackgroundTasks:
-    """Runs the chores of one server until it is stopped.
+    """The background tasks of one server; the module's docstring lists them.
 
     Args:
-        manager: whose file is watched.
-        spool: the hooks' spool; None: it is not taken in.
+        manager: the open database.
+        leader_lock: the lock of the database; ``stop`` releases it.
+        spool: reads the hooks' spool; None: no spool.
         retain_s: age in seconds at which history is deleted; 0: never.
-        sealer: seals history; None: it is not sealed.
-        checkpointer: moves the log into the file; None: the writer does it.
-        ownership: of the file; only its owner does more than to take in what others wrote.
-        sources: what else tells of agents, each asked as often as it wants to be.
-        heard: whether hooks told this server of agents, so that it asks the sources as an owner
-            does; that two of them ask is harmless, as each event has its id.
+        sealer: seals history; None: history is not sealed.
+        checkpointer: moves the write-ahead log into the file; None: the writer does it.
+        local_agents: finds agents on this machine; None: nothing does.
     """
 
     def __init__(
         self,
         manager: PresenceManager,
-        spool: Spool | None = None,
+        leader_lock: LeaderLock,
+        *,
+        spool: SpoolReader | None = None,
         retain_s: float = 0.0,
         sealer: Sealer | None = None,
-        sources: Sequence[PolledSource] = (),
-        *,
         checkpointer: Checkpointer | None = None,
-        heard: Callable[[], bool] = lambda: False,
-        ownership: LeaderLock,
+        local_agents: LocalAgents | None = None,
     ) -> None:
-        self._manager = manager
-        self._retain = timedelta(seconds=retain_s)
-        self._ownership = ownership
-        owned = self._if_owner
-        chores = [_every(ABSORB_S, manager.sync_external), _every(TICK_S, owned(manager.tick))]
-        if spool is not None:
-            chores.append(_every(SPOOL_S, owned(spool.take_in)))
-        if retain_s:
-            # One step at a time: the other chores go on between two of them.
-            chores.append(_every(RETENTION_S, owned(self._delete_old), RETENTION_PAUSE_S))
+        self._leader_lock = leader_lock
         self._sealer = sealer
+        always, leader = _always, leader_lock.acquire
+        tasks = [
+            PeriodicTask("sync", SYNC_S, manager.sync_external, always),
+            PeriodicTask("timers", TIMERS_S, manager.tick, leader),
+        ]
+        if spool is not None:
+            tasks.append(PeriodicTask("spool", SPOOL_S, spool.read, leader))
+        if retain_s:
+            tasks.append(
+                PeriodicTask("retention", RETENTION_S, _retention(manager, retain_s), leader)
+            )
         if sealer is not None:
-            chores.append(_every(SEAL_S, owned(sealer.check)))
-        self._runners = [TaskThread("htmlgraph-watch", chores)]
+            tasks.append(PeriodicTask("seal", SEAL_S, sealer.check, leader))
+        self._threads = [TaskThread("htmlgraph-tasks", tasks)]
         if checkpointer is not None:
-            long = [_every(CHECKPOINT_S, owned(checkpointer.check))]
-            self._runners.append(TaskThread("htmlgraph-long", long))
-        # The first event that has a price would hold up all others until the prices are there. A
-        # thread for it alone, as nobody who stops need wait for them.
-        self._prices = threading.Timer(PRICES_S, load_prices)
+            checkpoint = PeriodicTask("checkpoint", CHECKPOINT_S, checkpointer.check, leader)
+            self._threads.append(TaskThread("htmlgraph-checkpoint", [checkpoint]))
+        if local_agents is not None:
+            self._threads.append(_source_thread(manager, leader_lock, local_agents))
+        # Otherwise the first event with a price would delay all others until the prices are loaded.
+        # A separate timer, so that shutdown never waits for it.
+        self._prices = threading.Timer(PRICES_DELAY_S, load_prices)
         self._prices.name, self._prices.daemon = "htmlgraph-prices", True
-        asked = [_ask(manager, source, lambda: ownership.is_owner or heard()) for source in sources]
-        self._sources = TaskThread("htmlgraph-sources", asked)
-        if sources:
-            self._runners.append(self._sources)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the threads."""
         self._prices.start()
-        for runner in self._runners:
-            runner.start()
-
-    def wake(self) -> None:
-        """Ask the sources now: something was heard of which they can tell more."""
-        self._sources.wake()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        """Stop after the chores that are running, and wait for them."""
+        """Stop after the current tasks, wait for them and release the leader lock."""
         self._prices.cancel()
-        for runner in self._runners:
-            runner.stop()
+        for thread in self._threads:
+            thread.stop()
         if self._sealer is not None:
             self._sealer.close()
-        self._ownership.release()
-
-    def _if_owner(self, chore: Callable[[], object]) -> Callable[[], object]:
-        return lambda: chore() if self._ownership.held() else None
-
-    def _delete_old(self) -> int:
-        return self._manager.delete_history(self._retain)
+        self._leader_lock.release()
 
 
-def make_watcher(service: Service, spool_path: str | None) -> BackgroundTasks:
-    """Put together the chores of a server; hooks that it takes are heard by its live sources.
+def _always() -> bool:
+    return True
+
+
+def _retention(manager: PresenceManager, retain_s: float) -> Callable[[], float | None]:
+    """Return a function that deletes one step of old history.
+
+    The function returns RETENTION_STEP_S while there is more, so that other tasks run in between.
+    """
+
+    def delete_step() -> float | None:
+        n_deleted = manager.delete_history(timedelta(seconds=retain_s))
+        return RETENTION_STEP_S if n_deleted else None
+
+    return delete_step
+
+
+def _source_thread(
+    manager: PresenceManager, leader_lock: LeaderLock, local_agents: LocalAgents
+) -> TaskThread:
+    """Return the thread that polls the sources; each hook on this machine wakes it."""
+
+    def enabled() -> bool:
+        return leader_lock.is_leader or local_agents.has_reports
+
+    thread = TaskThread(
+        "htmlgraph-sources",
+        [
+            PeriodicTask(name, SOURCE_RETRY_S, _poller(manager, source), enabled)
+            for name, source in local_agents.sources.items()
+        ],
+    )
+    local_agents.on_report = thread.wake
+    return thread
+
+
+def _poller(manager: PresenceManager, source: PolledSource) -> Callable[[], float]:
+    ingester = PollingIngester(manager, source)
+    return lambda: ingester.run(utc_now())
+
+
+def make_background_tasks(
+    config: Config,
+    manager: PresenceManager,
+    leader_lock: LeaderLock,
+    local_agents: LocalAgents | None,
+    spool_path: str | None,
+) -> BackgroundTasks:
+    """Create the background tasks of a server.
 
     Args:
-        spool_path: the file of events that hooks left; None: a play without real agents.
+        config: the configuration.
+        manager: the open database.
+        leader_lock: the lock of the database.
+        local_agents: finds agents on this machine, with hints from the spooled hooks; or None.
+        spool_path: the file in which hooks leave events while no server runs; None in demo mode.
     """
-    config, manager, ownership = service.config, service.manager, service.ownership
-    sealer = Sealer(manager.db_path) if config.seal else None
-    checkpointer = Checkpointer(manager.db_path, lambda: manager.cursor.seq, config.synchronous)
-    if spool_path is None:
-        return BackgroundTasks(
-            manager,
-            None,
-            config.retain_s,
-            sealer,
-            checkpointer=checkpointer,
-            ownership=ownership,
-        )
-    live = service.live = LocalAgents(config, manager)
-    spool = Spool(manager, spool_path, hear=live.hear)
-    watcher = BackgroundTasks(
+    on_hook = None if local_agents is None else local_agents.on_hook
+    return BackgroundTasks(
         manager,
-        spool,
-        config.retain_s,
-        sealer,
-        live.sources,
-        checkpointer=checkpointer,
-        heard=lambda: live.heard,
-        ownership=ownership,
-    )
-    live.wake = watcher.wake
-    return watcher
-
-
-def _ask(
-    manager: PresenceManager, source: PolledSource, wanted: Callable[[], bool]
-) -> PeriodicTask:
-    feed = PollingIngester(manager, source)
-    return PeriodicTask(
-        lambda: feed.run(utc_now()) if wanted() else None,
-        lambda pause_s: pause_s if isinstance(pause_s, float) else FAILED_S,
+        leader_lock,
+        spool=None if spool_path is None else SpoolReader(manager, spool_path, on_hook=on_hook),
+        retain_s=config.retain_s,
+        sealer=Sealer(manager.db_path) if config.seal else None,
+        checkpointer=Checkpointer(manager.db_path, lambda: manager.cursor.seq, config.synchronous),
+        local_agents=local_agents,
     )

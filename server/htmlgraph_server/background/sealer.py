@@ -1,7 +1,7 @@
-"""Sealing of history in the background: a child process of the lowest priority, now and then.
+"""Seals history in a child process of the lowest priority.
 
-A process and not a thread: it compresses for a while, and that must not hold this one's
-interpreter. It loads the libraries for it, too, and gives their memory back at its end.
+It is a process and not a thread because compression would block the server's interpreter, and
+because the memory of the libraries it loads is freed when it ends.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from contextlib import closing
 from htmlgraph_nb.storage.columnar.segment_index import needs_sealing
 from htmlgraph_nb.storage.database import open_reader, sqlite_errors
 
-logger = logging.getLogger("htmlgraph.sealing")
+logger = logging.getLogger(__name__)
 
 NICENESS = 19
-_AGAIN_S = 600.0
-_LONGEST_S = 86_400.0
+_RETRY_S = 600.0
+_MAX_RETRY_S = 86_400.0
 
 
 class Sealer:
     """Starts ``htmlgraph_nb.storage.columnar.sealing`` when the database has rows to seal.
 
+    After a failure it waits ten minutes. Each further failure doubles the delay, up to one day.
+
     Args:
         path: the database file.
-        command: what is run; its last argument is the path.
-        clock: monotonic seconds.
-
-    A process that fails is started again after ten minutes, then after twice that, up to a day.
+        command: the command to run; ``--nice`` and the path are appended.
+        clock: returns monotonic seconds.
     """
 
     def __init__(
@@ -44,17 +44,17 @@ class Sealer:
         self._command = [*command, "--nice", str(NICENESS), path]
         self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None
-        self._pause_s = _AGAIN_S
+        self._retry_s = _RETRY_S
         self._not_before = clock()
 
     def check(self) -> None:
-        """Start a process if there is work and none runs; called again and again.
+        """Start a process if there is work and none is running; called periodically.
 
         Raises:
             StoreUnavailable, StoreDamaged: the file cannot be read.
-            OSError: no process can be started.
+            OSError: the process cannot be started.
         """
-        if self._runs() or self._clock() < self._not_before:
+        if self._is_running() or self._clock() < self._not_before:
             return
         with closing(open_reader(self._path)) as db, sqlite_errors(self._path):
             work = needs_sealing(self._path, db)
@@ -63,7 +63,7 @@ class Sealer:
                 self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
             )
 
-    def _runs(self) -> bool:
+    def _is_running(self) -> bool:
         if self._process is None:
             return False
         status = self._process.poll()
@@ -72,19 +72,19 @@ class Sealer:
         self._process = None
         if status:
             logger.warning(
-                "sealing of %s ended with status %d; the next try is in %.0f minutes",
+                "sealing %s failed with status %d; next attempt in %.0f minutes",
                 self._path,
                 status,
-                self._pause_s / 60,
+                self._retry_s / 60,
             )
-            self._not_before = self._clock() + self._pause_s
-            self._pause_s = min(2 * self._pause_s, _LONGEST_S)
+            self._not_before = self._clock() + self._retry_s
+            self._retry_s = min(2 * self._retry_s, _MAX_RETRY_S)
         else:
-            self._pause_s = _AGAIN_S
+            self._retry_s = _RETRY_S
         return False
 
     def close(self) -> None:
-        """End the process, if one runs; what it had begun is begun anew by the next."""
+        """Terminate the process if one is running; the next one repeats its unfinished work."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait()

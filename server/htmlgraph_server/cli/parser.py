@@ -23,8 +23,7 @@ from htmlgraph_nb.errors import HtmlgraphError
 from htmlgraph_nb.paths import data_dir, spool_path
 
 from ..config import SETTINGS, Config, Setting, make_config
-from ..lifecycle import open_manager
-from ..server import listen, run, tune_gc
+from ..server import listen, open_manager, run, tune_gc
 from ..service import Service
 from .connect.connect_command import add_parser as add_connect_parser
 from .demo import SimulatedAgent, simulated_agents

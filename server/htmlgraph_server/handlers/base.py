@@ -81,7 +81,7 @@ class Guarded(web.RequestHandler):
             origin=headers.get("Origin", headers.get("Sec-WebSocket-Origin")),
             authorization=headers.get("Authorization", ""),
             query_token=query_token,
-            cookie=self.get_cookie(self.service.guard.cookie_name) or "",
+            cookie=self.get_cookie(self.service.authenticator.cookie_name) or "",
         )
 
     def accepts_query_token(self) -> bool:
@@ -99,7 +99,7 @@ class Guarded(web.RequestHandler):
         Raises:
             Problem: it may not pass.
         """
-        refusal = self.service.guard.check(
+        refusal = self.service.authenticator.check(
             self.credentials(), guarded_origin=self.guarded_origin or self.writes
         )
         if refusal is not None:

@@ -101,9 +101,9 @@ class AgentHook(Api):
         events = translate(payload, received_at=datetime.now(UTC))
         if events:
             await committed(self.service.manager.submit(events, received))
-        if self.service.live is not None:
+        if self.service.local_agents is not None:
             # After the commit: what the file tells of the same comes second.
-            self.service.live.hear(agent, payload, self.request.remote_ip)
+            self.service.local_agents.on_hook(agent, payload, self.request.remote_ip)
         self.set_status(204)
 
 

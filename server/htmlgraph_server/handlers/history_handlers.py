@@ -154,7 +154,7 @@ class History(Api):
         self.finish()
 
     async def _send_of_child(self, question: bytes) -> None:
-        async with self.service.streams.open(question) as child:
+        async with self.service.export_pool.open(question) as child:
             self._child = child
             # The client may have left while it waited for its turn.
             self._check_left()

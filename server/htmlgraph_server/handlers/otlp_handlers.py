@@ -44,7 +44,7 @@ class Export(Api):
     @property
     def meters(self) -> TokenCounters:
         """The token counters of this server."""
-        return self.service.meters
+        return self.service.token_counters
 
     def translate(self, codec: Any, body: bytes, received_at: datetime) -> Iterator[list[Event]]:
         """Yield the events of each record."""
@@ -55,7 +55,7 @@ class Export(Api):
         mime = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         codec = self._codec(mime)
         self._n_rejected, self._reason = 0, ""
-        async with self.service.decoding:
+        async with self.service.otlp_lock:
             rest = await self._take_in(codec)
         # Outside: the next one is decoded while this one is committed.
         await self._store(rest)

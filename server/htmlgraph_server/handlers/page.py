@@ -39,7 +39,7 @@ class Page(Guarded):
         return True
 
     def get(self) -> None:
-        guard = self.service.guard
+        guard = self.service.authenticator
         if self.get_query_argument("token", None) is not None:
             if guard.needs_token:
                 self.set_cookie(

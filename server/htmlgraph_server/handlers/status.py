@@ -40,7 +40,7 @@ def status_report(service: Service) -> dict[str, Any]:
     return {
         "version": __version__,
         "started_at": to_rfc3339(service.started_at),
-        "uptime_s": round(now - service.started, 3),
+        "uptime_s": round(now - service.started_s, 3),
         "cursor": str(hub.board.cursor),
         "clients": {
             "total": len(hub.clients),
@@ -67,12 +67,12 @@ def status_report(service: Service) -> dict[str, Any]:
         "database": {
             "path": service.manager.db_path,
             "bytes": database_bytes(service.manager.db_path),
-            "owner_pid": service.ownership.pid(),
+            "owner_pid": service.leader_lock.leader_pid(),
         },
     }
 
 
 def _watching(service: Service) -> dict[str, Any]:
-    if service.live is None:
+    if service.local_agents is None:
         return {"folders": [], "files": 0, "followed": 0, "processes": 0}
-    return service.live.report()
+    return service.local_agents.status()

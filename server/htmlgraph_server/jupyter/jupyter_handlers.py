@@ -1,10 +1,10 @@
-"""The handlers inside Jupyter Server: the same ones, but it is Jupyter that lets requests in."""
+"""The same handlers inside Jupyter Server, where Jupyter authenticates and authorizes requests."""
 
 from __future__ import annotations
 
 import hmac
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from jupyter_server import CallContext
 from jupyter_server.base.handlers import JupyterHandler
@@ -19,140 +19,151 @@ from ..handlers.base import CONTENT_POLICY, ApiError, Guarded
 from ..handlers.json_api import NotFound
 from ..handlers.page import Page, StaticFile
 from ..service import Service
-
-if TYPE_CHECKING:
-    from .extension import HtmlgraphExtension
+from .service_provider import PROVIDER_SETTING, ServiceProvider
 
 RESOURCE = "htmlgraph"
-"""What Jupyter's authorizer is asked for: to read or to write it."""
+"""The resource that Jupyter's authorizer is asked to allow reading or writing."""
 
 
 class JupyterAuthMixin(Guarded, JupyterHandler):
-    """Lets a request in by Jupyter's identity provider, XSRF and Origin checks, and authorizer."""
+    """Authenticates by Jupyter: identity provider, XSRF and Origin checks, and authorizer."""
 
     @property
-    def extension(self) -> HtmlgraphExtension:
-        """The extension that has mounted this handler."""
-        return cast("HtmlgraphExtension", self.settings[RESOURCE])
+    def provider(self) -> ServiceProvider:
+        """The provider of the service, which the extension has put into the settings."""
+        return cast("ServiceProvider", self.settings[PROVIDER_SETTING])
 
     @property
     def service(self) -> Service:
-        """The parts of this server."""
-        return self.extension.service
+        """The components of the server; ``authenticate`` has opened them."""
+        return self.provider.service
 
     def set_default_headers(self) -> None:
-        """Say what every answer of the project says, and what Jupyter Server is told to say."""
+        """Set our security headers and those configured in Jupyter Server."""
         super().set_default_headers()
-        told = dict(self.settings.get("headers", {}))
-        framing = told.pop("Content-Security-Policy", None)
-        for name, value in told.items():
+        configured = dict(self.settings.get("headers", {}))
+        jupyter_policy = configured.pop("Content-Security-Policy", None)
+        for name, value in configured.items():
             self.set_header(name, value)
-        if framing is not None:
-            # Both hold; who may frame the page, and where breaches are told, is Jupyter's to say.
+        if jupyter_policy is not None:
+            # Both policies apply. Jupyter's decides which pages may embed ours and where violations
+            # are reported.
             self.set_header("Content-Security-Policy", CONTENT_POLICY)
-            self.add_header("Content-Security-Policy", framing)
+            self.add_header("Content-Security-Policy", jupyter_policy)
             self.clear_header("X-Frame-Options")
 
     async def prepare(self) -> None:  # type: ignore[override]
-        """See Guarded; it is the one that a route has of its own."""
+        """See Guarded. Defined here because Jupyter Server requires it of every handler."""
         await super().prepare()
 
     async def authenticate(self) -> None:
-        """See Guarded."""
+        """See Guarded.
+
+        Raises:
+            ApiError: Jupyter refuses the request.
+            StoreError: the database cannot be used.
+        """
         is_page = isinstance(self, Page)
         if isinstance(self, StaticFile):
-            # These are the same for everybody, so there is nothing to win by forging a request. On
-            # JupyterHub a module script could not show its token against that.
+            # Static files hold no user data, so they need no XSRF check. On JupyterHub a module
+            # script could not send its XSRF token.
             self._token_authenticated = True
         if not self.check_host():
             raise ApiError(
                 403,
                 "host_refused",
-                f"this Jupyter Server does not know itself as {shorten(self.request.host)}; "
-                "see its "
+                f"Host {shorten(self.request.host)} is not allowed; see "
                 "ServerApp.local_hostnames and ServerApp.allow_remote_access",
             )
         try:
-            if not self._is_of_this_user():
+            if not self._has_own_secret():
                 await JupyterHandler.prepare(self, _redirect_to_login=is_page)
         except web.HTTPError as error:
             if not hasattr(self, "_jupyter_current_user"):
-                # It could not be found out who asks, as when the Hub does not answer.
+                # The user could not be determined, for example because the Hub does not respond.
                 raise
             if self.current_user is None:
-                raise self._unknown() from None
+                raise self._unauthenticated() from None
             if error.status_code == 404:
-                # So it answers a foreign Origin.
-                raise self._foreign() from None
+                # Jupyter's response to a foreign Origin.
+                raise self._foreign_origin() from None
             raise
         if self._finished:
             return
         if self.current_user is None:
             if not is_page:
-                raise self._unknown()
-            # To the login.
+                raise self._unauthenticated()
+            # Redirects to the login page.
             web.authenticated(lambda _: None)(self)
             return
         if not JupyterHandler.check_origin(self):
-            raise self._foreign()
+            raise self._foreign_origin()
         await self._authorize()
         if is_page:
-            # Asked for, it is set as the cookie from which the page's own requests show it.
+            # Reading the property sets the cookie that the page's own requests send back.
             _ = self.xsrf_token
         if not self.accepts_query_token():
-            # Jupyter's; none of the routes' own parameters.
+            # Jupyter's token parameter; the routes would refuse it as unknown.
             self.request.query_arguments.pop("token", None)
-        await self.extension.opened()
+        await self.provider.open()
 
-    def _is_of_this_user(self) -> bool:
-        """Return whether the request shows the secret that only this server's user can read."""
-        kind, _, shown = self.request.headers.get("Authorization", "").partition(" ")
-        own = self.extension.secret
-        known = kind.lower() in ("bearer", "token") and own
-        if not known or not hmac.compare_digest(shown.strip().encode(), own.encode()):
+    def _has_own_secret(self) -> bool:
+        """Return whether the request has the secret of the server file, and set its user if so."""
+        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
+        secret = self.provider.secret
+        if not secret or scheme.lower() not in ("bearer", "token"):
+            return False
+        if not hmac.compare_digest(token.strip().encode(), secret.encode()):
             return False
         CallContext.set(CallContext.JUPYTER_HANDLER, self)
-        # As for Jupyter's own token: it tells no name, and no browser sends it by itself.
+        # As Jupyter does for its own token: it names no user, and browsers do not send it by
+        # themselves.
         user = self.identity_provider.generate_anonymous_user(self)
         self.current_user = self._jupyter_current_user = user
         self._token_authenticated = True
         return True
 
-    def _foreign(self) -> ApiError:
+    def _foreign_origin(self) -> ApiError:
         origin = shorten(self.request.headers.get("Origin", ""))
         return ApiError(
-            403, "origin_refused", f"{origin} is not this Jupyter Server's; see its allow_origin"
+            403, "origin_refused", f"Origin {origin} is not allowed; see ServerApp.allow_origin"
         )
 
-    def _unknown(self) -> ApiError:
+    def _unauthenticated(self) -> ApiError:
         return ApiError(
             403,
             "token_needed",
-            "this Jupyter Server does not know who asks: send the header "
-            "'Authorization: token TOKEN' with its token, or log in with a browser",
+            "not authenticated: send the header 'Authorization: token TOKEN' with the token of "
+            "this Jupyter Server, or log in with a browser",
         )
 
     async def _authorize(self) -> None:
         action = "write" if self.writes else "read"
         allowed = self.authorizer.is_authorized(self, self.current_user, action, RESOURCE)
         if not await ensure_async(allowed):
-            raise ApiError(403, "not_authorized", f"Jupyter's authorizer refuses to {action} here")
+            raise ApiError(
+                403, "not_authorized", f"Jupyter's authorizer does not allow to {action} {RESOURCE}"
+            )
 
 
-class MountedRoutes(RuleRouter):
-    """The route table below a path of Jupyter Server.
+class JupyterRoutes(RuleRouter):
+    """The routes of ``app`` below a path of Jupyter Server.
 
     Args:
-        application: Jupyter Server's.
-        base: the path, without a slash at its end.
+        application: Jupyter Server's Tornado application.
+        base: the path, without a trailing slash.
     """
 
     def __init__(self, application: web.Application, base: str) -> None:
         self._application = application
         prefix = re.escape(base)
         to_page = Rule(PathMatches(f"{prefix}$"), web.RedirectHandler, {"url": f"{base}/"})
-        rules = [Rule(PathMatches(f"{prefix}{path}$"), mounted(kind)) for path, kind in ROUTES]
-        super().__init__([to_page, *rules, Rule(PathMatches(".*"), mounted(NotFound))])
+        rules = [
+            Rule(PathMatches(f"{prefix}{path}$"), _jupyter_handler(handler))
+            for path, handler in ROUTES
+        ]
+        not_found = Rule(PathMatches(".*"), _jupyter_handler(NotFound))
+        super().__init__([to_page, *rules, not_found])
 
     def get_target_delegate(
         self, target: Any, request: httputil.HTTPServerRequest, **target_params: Any
@@ -161,6 +172,6 @@ class MountedRoutes(RuleRouter):
         return self._application.get_handler_delegate(request, target, **target_params)
 
 
-def mounted(handler: type[web.RequestHandler]) -> type[web.RequestHandler]:
-    """Return the handler that does the same for those whom Jupyter lets in."""
-    return type(f"Mounted{handler.__name__}", (JupyterAuthMixin, handler), {})
+def _jupyter_handler(handler: type[web.RequestHandler]) -> type[web.RequestHandler]:
+    """Return a subclass of the handler that Jupyter authenticates."""
+    return type(f"Jupyter{handler.__name__}", (JupyterAuthMixin, handler), {})

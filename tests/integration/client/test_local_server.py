@@ -130,7 +130,7 @@ def test_errors_say_what_to_do(
     for port in (-1, 65_536, True, "8000"):
         with pytest.raises(hg.ConfigError, match=r"the port is .*, expected 0 to 65535"):
             hg.start_server(port)  # type: ignore[arg-type]
-    with pytest.raises(hg.ConnectError, match=rf"cannot listen at 127\.0\.0\.1:{taken_port}"):
+    with pytest.raises(hg.ConnectError, match=rf"cannot listen on 127\.0\.0\.1:{taken_port}"):
         hg.start_server(taken_port)
     (tmp_path / "notes.db").write_text("no database " * 100)
     with pytest.raises(hg.ConnectError, match=r"did not start: .*notes\.db"):

@@ -181,7 +181,7 @@ def test_a_database_that_cannot_be_used_is_one_line_and_status_2(
 def test_a_port_in_use_is_one_line_and_status_2(tmp_path: Path, server: Server) -> None:
     """It names the port and what to type; the database is not even made."""
     done = run_serve(tmp_path, "--port", str(server.port))
-    assert_one_line(done, f"cannot listen at 127.0.0.1:{server.port}")
+    assert_one_line(done, f"cannot listen on 127.0.0.1:{server.port}")
     assert "--port" in done.stderr
     assert not (tmp_path / "htmlgraph.db").exists()
 

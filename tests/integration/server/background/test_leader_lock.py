@@ -1,4 +1,4 @@
-"""Several servers on one file: all show the same, one does what only one may do."""
+"""Several servers on one database: all show the same state, one is the leader."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -25,7 +26,7 @@ from tests.helpers.wait import wait_until
 
 
 class Dashboard:
-    """Follows a server in a thread and keeps what it shows."""
+    """Follows a server in a thread and mirrors its state."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.mirror = Mirror()
@@ -41,71 +42,74 @@ class Dashboard:
             return
 
     def join(self) -> None:
-        """Wait for the end of its thread, which ends with the connection."""
+        """Wait for the thread, which ends when the connection closes."""
         self._thread.join()
 
     @property
     def shown(self) -> tuple[str, dict[str, Any]]:
-        """Its position, and every agent as it is shown."""
+        """The cursor, and every agent's presence by id."""
         agents = dict(self.mirror.agents)
-        return str(self.mirror.cursor), {name: one.to_dict() for name, one in agents.items()}
+        return str(self.mirror.cursor), {name: agent.to_dict() for name, agent in agents.items()}
 
 
 @contextmanager
 def dashboards(*servers: Server) -> Iterator[list[Dashboard]]:
-    """Follow each of these servers."""
+    """Follow each of these servers with a dashboard."""
     with ExitStack() as stack:
-        shows = []
+        opened = []
         for server in servers:
             connection = connect(server.ws("/ws/broadcasts"), max_queue=None)
-            show = Dashboard(stack.enter_context(connection))
-            stack.callback(show.join)
-            stack.callback(show.connection.close)
-            shows.append(show)
-        yield shows
+            dashboard = Dashboard(stack.enter_context(connection))
+            stack.callback(dashboard.join)
+            stack.callback(dashboard.connection.close)
+            opened.append(dashboard)
+        yield opened
 
 
-def owner_of(server: Server) -> int | None:
-    """Return whom a server knows as the owner; None: nobody, as between two of them."""
-    found: int | None = server.get("/api/status").json()["database"]["owner_pid"]
-    return found
+def leader_of(server: Server) -> int | None:
+    """Return the leader's process id as a server reports it; None between two leaders."""
+    pid: int | None = server.get("/api/status").json()["database"]["owner_pid"]
+    return pid
 
 
 @pytest.fixture
 def db(tmp_path: Path) -> Path:
-    """The file that they share."""
+    """The shared database."""
     return tmp_path / "shared.db"
 
 
-def test_two_servers_show_the_same_and_one_owns_the_timers(tmp_path: Path, db: Path) -> None:
-    """Jupyter's and a standalone one; the other takes over when the owner is killed."""
+def test_leader_runs_the_timers_and_is_replaced_when_killed(tmp_path: Path, db: Path) -> None:
+    """A Jupyter and a standalone server show the same state; only the leader's timeouts apply."""
     short = {"HTMLGRAPH_IDLE_TIMEOUT": "0.5", "HTMLGRAPH_DB": str(db)}
     never = {"HTMLGRAPH_IDLE_TIMEOUT": "0", "HTMLGRAPH_DB": str(db)}
     with running_jupyter_server(tmp_path / "a", environ=never, db=db) as jupyter:
         jupyter.send("first")
-        wait_until(lambda: owner_of(jupyter) == jupyter.pid, "the first owner")
+        wait_until(lambda: leader_of(jupyter) == jupyter.pid, "the first leader")
         with (
             running(tmp_path / "b", "--db", str(db), environ=short) as other,
-            dashboards(jupyter, other) as shows,
+            dashboards(jupyter, other) as followers,
         ):
             for n in range(20):
                 (jupyter, other)[n % 2].send(f"agent-{n % 5}", cost_tokens=n)
             wait_until(
-                lambda: shows[0].shown == shows[1].shown and len(shows[0].mirror.agents) == 6,
+                lambda: (
+                    followers[0].shown == followers[1].shown
+                    and len(followers[0].mirror.agents) == 6
+                ),
                 "one state",
             )
-            assert owner_of(jupyter) == owner_of(other) == jupyter.pid
-            # The owner's timers count: nobody is idle, however long it was silent.
+            assert leader_of(jupyter) == leader_of(other) == jupyter.pid
+            # The leader has no idle timeout, so no agent becomes idle.
             other.send("late")
-            assert {one["status"] for one in jupyter.presence().values()} == {"active"}
+            assert {agent["status"] for agent in jupyter.presence().values()} == {"active"}
 
             jupyter.kill()
-            wait_until(lambda: owner_of(other) == other.pid, "the next owner")
+            wait_until(lambda: leader_of(other) == other.pid, "the next leader")
             wait_until(
-                lambda: {one["status"] for one in other.presence().values()} == {"idle"},
-                "its timers",
+                lambda: {agent["status"] for agent in other.presence().values()} == {"idle"},
+                "the timers of the new leader",
             )
-            assert len(shows[1].mirror.agents) == 7
+            assert len(followers[1].mirror.agents) == 7
     with closing(sqlite3.connect(db)) as history:
         idle = history.execute(
             "SELECT count(*) FROM events JOIN names ON names.id = events.type WHERE name = 'idle'"
@@ -113,31 +117,31 @@ def test_two_servers_show_the_same_and_one_owns_the_timers(tmp_path: Path, db: P
         assert idle.fetchone() == (7,)
 
 
-def test_a_server_that_comes_back_follows_the_one_that_took_over(tmp_path: Path, db: Path) -> None:
-    """Who owns the file keeps it; a dashboard of the newcomer is equal at once."""
+def test_restarted_server_does_not_take_leadership_back(tmp_path: Path, db: Path) -> None:
+    """The current leader stays leader; a dashboard of the restarted server shows its state."""
     with running(tmp_path / "a", "--db", str(db)) as first:
         first.send("ada")
-        wait_until(lambda: owner_of(first) == first.pid, "the owner")
+        wait_until(lambda: leader_of(first) == first.pid, "the leader")
         with running_jupyter_server(tmp_path / "b", db=db) as second:
             assert list(second.presence()) == ["ada"]
-            assert owner_of(second) == first.pid
+            assert leader_of(second) == first.pid
             first.stop()
-            wait_until(lambda: owner_of(second) == second.pid, "the next owner")
+            wait_until(lambda: leader_of(second) == second.pid, "the next leader")
             with (
                 running(tmp_path / "a", "--db", str(db)) as back,
-                dashboards(second, back) as shows,
+                dashboards(second, back) as followers,
             ):
                 back.send("bob")
-                wait_until(lambda: "bob" in shows[0].shown[1], "what the other took")
-                wait_until(lambda: shows[0].shown == shows[1].shown, "one state")
-                assert owner_of(back) == second.pid
+                wait_until(lambda: "bob" in followers[0].shown[1], "the event of the other server")
+                wait_until(lambda: followers[0].shown == followers[1].shown, "one state")
+                assert leader_of(back) == second.pid
 
 
-HOLD = """
+_HOLD_LOCK = """
 import sys
-from htmlgraph_server.background.leader_lock import Ownership
-claim = Ownership(sys.argv[1])
-print(claim.held(), flush=True)
+from htmlgraph_server.background.leader_lock import LeaderLock
+lock = LeaderLock(sys.argv[1])
+print(lock.acquire(), flush=True)
 sys.stdin.read()
 """
 
@@ -146,7 +150,7 @@ sys.stdin.read()
 def holder(db: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Another process that holds the lock."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(db)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", _HOLD_LOCK, str(db)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert process.stdout is not None
     assert process.stdout.readline() == b"True\n"
@@ -155,50 +159,83 @@ def holder(db: Path) -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def test_a_lock_ends_with_its_process(db: Path, holder: subprocess.Popen[bytes]) -> None:
-    """While it lives nobody else is the owner, by whatever name the file is called."""
+def test_leader_lock_is_free_after_its_process_is_killed(
+    db: Path, holder: subprocess.Popen[bytes]
+) -> None:
+    """Until then nobody else gets it, by whatever name the file is called."""
     link = db.with_name("link.db")
     db.touch()
     link.symlink_to(db)
-    claims = [LeaderLock(str(db)), LeaderLock(str(link))]
-    assert [claim.held() for claim in claims] == [False, False]
-    assert {claim.pid() for claim in claims} == {holder.pid}
+    locks = [LeaderLock(str(db)), LeaderLock(str(link))]
+    assert [lock.acquire() for lock in locks] == [False, False]
+    assert {lock.leader_pid() for lock in locks} == {holder.pid}
     holder.kill()
     holder.wait()
-    assert [claim.held() for claim in claims] == [True, False]
-    assert [claim.pid() for claim in claims] == [os.getpid()] * 2
-    claims[0].release()
-    assert claims[1].held()
-    claims[1].release()
+    assert [lock.acquire() for lock in locks] == [True, False]
+    assert [lock.leader_pid() for lock in locks] == [os.getpid()] * 2
+    locks[0].release()
+    assert locks[1].acquire()
+    locks[1].release()
 
 
-def test_a_removed_lock_file_makes_no_second_owner(db: Path) -> None:
-    """Who held the old file competes for the new one."""
+def test_leader_lock_survives_removal_of_its_file(db: Path) -> None:
+    """The holder of the removed file competes for the new file, so there is one leader."""
     first, second = LeaderLock(str(db)), LeaderLock(str(db))
-    assert first.held()
+    assert first.acquire()
     os.unlink(f"{db}-owner")
-    assert second.held()
-    assert not first.held()
+    assert second.acquire()
+    assert not first.acquire()
     second.release()
-    assert first.held()
+    assert first.acquire()
     first.release()
 
 
-def test_a_fork_does_not_keep_the_lock(db: Path) -> None:
-    """A child that lives longer than the owner is not the owner."""
-    claim = LeaderLock(str(db))
-    assert claim.held()
+def test_leader_lock_is_not_kept_by_a_forked_child(db: Path) -> None:
+    """A child that outlives the leader does not block the next one."""
+    lock = LeaderLock(str(db))
+    assert lock.acquire()
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.read(reading, 1)
         os._exit(0)
-    claim.release()
+    lock.release()
     other = LeaderLock(str(db))
     # The child closes its copy as soon as it runs.
-    wait_until(other.held, "the lock")
+    wait_until(other.acquire, "the lock")
     os.write(writing, b"x")
     os.waitpid(child, 0)
     other.release()
     for descriptor in (reading, writing):
         os.close(descriptor)
+
+
+def test_leader_lock_opens_one_descriptor_from_two_threads(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a leaked descriptor would keep the lock after its release."""
+    lock, together = LeaderLock(str(db)), threading.Barrier(2)
+    opened: list[int] = []
+    really_open = os.open
+
+    def slow_open(path: str, flags: int, mode: int) -> int:
+        time.sleep(0.05)
+        opened.append(really_open(path, flags, mode))
+        return opened[-1]
+
+    monkeypatch.setattr(os, "open", slow_open)
+
+    def acquire() -> None:
+        together.wait(15)
+        lock.acquire()
+
+    threads = [threading.Thread(target=acquire) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lock.release()
+    other = LeaderLock(str(db))
+    assert other.acquire()
+    assert len(opened) == 2
+    other.release()

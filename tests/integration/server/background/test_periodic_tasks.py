@@ -1,4 +1,4 @@
-"""The server's own thread goes on, whatever its chores meet."""
+"""The background tasks: a failing task affects no other, and each runs at its interval."""
 
 from __future__ import annotations
 
@@ -18,135 +18,166 @@ from htmlgraph_nb.errors import StoreUnavailable
 from htmlgraph_nb.presence import PresenceManager, PresenceStatus
 from htmlgraph_server.background import periodic_tasks
 from htmlgraph_server.background.leader_lock import LeaderLock
-from htmlgraph_server.background.periodic_tasks import BackgroundTasks
-from htmlgraph_server.background.spool_reader import Spool
+from htmlgraph_server.background.periodic_tasks import BackgroundTasks, PeriodicTask, TaskThread
+from htmlgraph_server.background.spool_reader import SpoolReader
 from tests.helpers.database_files import rows_of
 from tests.helpers.wait import wait_until
 
 
 @pytest.fixture
 def manager(tmp_path: Path) -> Iterator[PresenceManager]:
-    """A manager whose agents are idle after a moment."""
+    """A manager whose agents become idle after 0.2 s."""
     limits = Limits(idle_timeout_s=0.2, offline_timeout_s=3_600)
     with PresenceManager(str(tmp_path / "h.db"), limits=limits) as opened:
         yield opened
 
 
-class BrokenSpool(Spool):
-    """A spool on a disk that has gone away."""
+def make_tasks(
+    manager: PresenceManager, spool: SpoolReader, retain_s: float = 0.0
+) -> BackgroundTasks:
+    """Return background tasks that can become the leader."""
+    return BackgroundTasks(manager, LeaderLock(manager.db_path), spool=spool, retain_s=retain_s)
+
+
+class BrokenSpool(SpoolReader):
+    """A spool on a disk that was removed."""
 
     n_calls = 0
-    error: Exception = OSError("gone")
+    error: Exception = OSError("disk removed")
 
-    def take_in(self) -> int:
+    def read(self) -> int:
         """Fail."""
         self.n_calls += 1
         raise self.error
 
 
 @pytest.mark.parametrize(
-    "error", [OSError("gone"), StoreUnavailable("gone"), ZeroDivisionError("gone")]
+    "error",
+    [OSError("disk removed"), StoreUnavailable("disk removed"), ZeroDivisionError("disk removed")],
 )
-def test_a_chore_that_fails_is_said_once_and_stops_no_other(
+def test_failing_task_is_logged_once_and_stops_no_other(
     manager: PresenceManager,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     error: Exception,
 ) -> None:
-    """Others' writes are still seen, and time still passes."""
+    """Writes of other servers are still read, and agents still become idle."""
     monkeypatch.setattr(periodic_tasks, "SPOOL_S", 0.01)
-    monkeypatch.setattr(periodic_tasks, "TICK_S", 0.01)
+    monkeypatch.setattr(periodic_tasks, "TIMERS_S", 0.01)
     spool = BrokenSpool(manager, "nowhere")
     spool.error = error
-    watcher = BackgroundTasks(manager, spool, ownership=LeaderLock(manager.db_path))
-    with caplog.at_level(logging.WARNING, "htmlgraph.watch"):
-        watcher.start()
-        wait_until(lambda: spool.n_calls > 3, "some failures")
+    tasks = make_tasks(manager, spool)
+    with caplog.at_level(logging.WARNING, periodic_tasks.__name__):
+        tasks.start()
+        wait_until(lambda: spool.n_calls > 3, "several failures")
         with PresenceManager(manager.db_path) as other:
             other.update_presence("a", "prompt")
-        wait_until(lambda: "a" in manager.snapshot(), "the other's write")
+        wait_until(lambda: "a" in manager.snapshot(), "the other server's write")
         wait_until(
-            lambda: manager.snapshot()["a"].status is PresenceStatus.IDLE, "the passing of time"
+            lambda: manager.snapshot()["a"].status is PresenceStatus.IDLE, "the idle timeout"
         )
-        watcher.stop()
+        tasks.stop()
     assert len(caplog.records) == 1
-    assert "gone" in caplog.text
+    assert caplog.records[0].getMessage().startswith("spool: ")
+    assert "disk removed" in caplog.text
 
 
-def test_a_failure_that_ended_is_said_again_when_it_comes_back(
+def test_failing_task_is_logged_again_after_a_success(
     manager: PresenceManager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Silence means that it works."""
+    """Only repeated failures in a row are silent."""
     monkeypatch.setattr(periodic_tasks, "SPOOL_S", 0.0)
-    answers = iter([OSError("one"), OSError("one"), None, OSError("two")])
-    done = threading.Event()
+    results = iter([OSError("one"), OSError("one"), None, OSError("two")])
+    failed_again = threading.Event()
 
-    class Fickle(Spool):
-        def take_in(self) -> int:
-            answer = next(answers, None)
-            if answer is None:
+    class FlakySpool(SpoolReader):
+        def read(self) -> int:
+            result = next(results, None)
+            if result is None:
                 return 0
-            if str(answer) == "two":
-                done.set()
-            raise answer
+            if str(result) == "two":
+                failed_again.set()
+            raise result
 
-    watcher = BackgroundTasks(
-        manager, Fickle(manager, "nowhere"), ownership=LeaderLock(manager.db_path)
-    )
-    watcher.start()
-    assert done.wait(15)
-    watcher.stop()
-    assert [record.getMessage() for record in caplog.records] == ["one", "two"]
+    tasks = make_tasks(manager, FlakySpool(manager, "nowhere"))
+    tasks.start()
+    assert failed_again.wait(15)
+    tasks.stop()
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages == ["spool: one", "spool: two"]
 
 
-def test_a_long_retention_leaves_room_for_the_others(
+def test_retention_lets_other_tasks_run_between_steps(
     manager: PresenceManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between two steps the spool is looked at and others' writes are taken in."""
+    """The spool is read, and writes of other servers, between two steps of deletion."""
     old = datetime.now(UTC) - timedelta(days=9)
     for _ in range(12):
         manager.ingest([Event(agent_id="a", timestamp=old, source="test")] * 2_000)
     monkeypatch.setattr(periodic_tasks, "SPOOL_S", 0.0)
-    monkeypatch.setattr(periodic_tasks, "RETENTION_PAUSE_S", 0.001)
+    monkeypatch.setattr(periodic_tasks, "RETENTION_STEP_S", 0.001)
     sizes: list[int] = []
 
-    class Counting(Spool):
-        def take_in(self) -> int:
+    class CountingSpool(SpoolReader):
+        def read(self) -> int:
             sizes.append(len(rows_of(manager.db_path)))
             return 0
 
-    watcher = BackgroundTasks(
-        manager,
-        Counting(manager, "nowhere"),
-        retain_s=86_400.0,
-        ownership=LeaderLock(manager.db_path),
-    )
-    watcher.start()
-    wait_until(lambda: sizes and sizes[-1] < 2_000, "the end of the old rows")
-    watcher.stop()
-    assert len(set(sizes)) > 4, "all steps were taken at one go"
+    tasks = make_tasks(manager, CountingSpool(manager, "nowhere"), retain_s=86_400.0)
+    tasks.start()
+    wait_until(lambda: sizes and sizes[-1] < 2_000, "the deletion of the old rows")
+    tasks.stop()
+    assert len(set(sizes)) > 4, "all rows were deleted in one run"
+
+
+def test_periodic_task_returns_the_next_interval() -> None:
+    """A float that the task returns replaces the interval; a disabled task is not called."""
+    results = iter([0.25, None, 7])
+    task = PeriodicTask("x", 5.0, lambda: next(results), lambda: True)
+    assert [task.run_once() for _ in range(3)] == [0.25, 5.0, 5.0]
+    task.enabled = lambda: False
+    assert task.run_once() == 5.0
+
+
+def test_wake_during_a_run_causes_another_run() -> None:
+    """A report that arrives while a source is being polled is not missed."""
+    started, proceed, n_runs = threading.Event(), threading.Event(), 0
+
+    def run() -> None:
+        nonlocal n_runs
+        n_runs += 1
+        started.set()
+        assert proceed.wait(15)
+
+    thread = TaskThread("test", [PeriodicTask("x", 3_600.0, run, lambda: True)])
+    thread.start()
+    assert started.wait(15)
+    thread.wake()
+    proceed.set()
+    wait_until(lambda: n_runs == 2, "the second run")
+    thread.stop()
 
 
 _LOADS_PRICES = """
 import sys
 from htmlgraph_nb.pricing import price_list
 from htmlgraph_nb.presence import PresenceManager
-from htmlgraph_server.background.leader_lock import Ownership
-from htmlgraph_server.background.periodic_tasks import Watcher
+from htmlgraph_server.background.leader_lock import LeaderLock
+from htmlgraph_server.background.periodic_tasks import BackgroundTasks
 from tests.helpers.wait import wait_until
 
 with PresenceManager(sys.argv[1]) as manager:
-    watcher = Watcher(manager, ownership=Ownership(manager.db_path))
+    tasks = BackgroundTasks(manager, LeaderLock(manager.db_path))
     assert not price_list._finder.cache_info().currsize
-    watcher.start()
+    tasks.start()
     wait_until(lambda: price_list._finder.cache_info().currsize, "the prices")
-    watcher.stop()
+    tasks.stop()
     assert "genai_prices" not in sys.modules
 """
 
 
-def test_the_prices_are_there_before_an_event_asks_for_them(tmp_path: Path) -> None:
-    """Nobody's first answer holds up what comes after it, and the server stays small."""
+def test_background_tasks_load_prices_before_the_first_event(tmp_path: Path) -> None:
+    """The first event with a price delays no other, and the package stays out of the server."""
     command = [sys.executable, "-c", _LOADS_PRICES, str(tmp_path / "h.db")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

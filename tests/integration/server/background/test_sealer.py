@@ -1,4 +1,4 @@
-"""Sealing in the background of a server, and by the command."""
+"""Sealing by the server in the background, and by the command line."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROW = (
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """The folder of a server whose history has a few rows more than a segment."""
+    """A server folder whose history has a few rows more than one segment."""
     folder = tmp_path / "home"
     folder.mkdir()
     path = str(folder / "test.db")
@@ -43,13 +43,13 @@ def home(tmp_path: Path) -> Path:
 
 
 def n_rows_of(path: str) -> int:
-    """How many events there are."""
+    """Return the number of stored events."""
     with closing(open_reader(path)) as db:
         return int(db.execute("SELECT count(*) FROM events").fetchone()[0])
 
 
-def test_a_server_seals_in_the_background(serve: Serve, home: Path) -> None:
-    """A process of its own at the lowest priority, while the server takes in events."""
+def test_server_seals_in_the_background(serve: Serve, home: Path) -> None:
+    """A child process of the lowest priority seals while the server ingests events."""
     server = serve(home=home)
     path = str(server.db)
     wait_until(lambda: n_segments(path) == 1, "a segment", 60)
@@ -62,34 +62,34 @@ def test_a_server_seals_in_the_background(serve: Serve, home: Path) -> None:
     assert [file.name for file in sealed_files(path)] == [segment.file]
 
 
-def test_a_server_that_shall_not_seal_does_not(serve: Serve, home: Path) -> None:
-    """``--seal off``, though all its chores had their turn."""
+def test_server_with_seal_off_does_not_seal(serve: Serve, home: Path) -> None:
+    """Not even after all its background tasks have run."""
     server = serve("--seal", "off", home=home)
     for name in ("first", "second"):
         with PresenceManager(str(server.db)) as manager:
             manager.update_presence(name, "prompt")
-        # Seen by the same thread that would look for work.
+        # The thread that reads this event would have started the sealing.
         wait_until(lambda name=name: name in server.presence(), name)
     assert not [child for child in server_children(server.pid) if "sealing" in child]
     assert sealed_files(str(server.db)) == []
 
 
 def server_children(pid: int) -> list[str]:
-    """The command lines of a process's children."""
+    """Return the command lines of a process's children."""
     return [" ".join(child.cmdline()) for child in psutil.Process(pid).children()]
 
 
 @pytest.fixture
 def waiting(home: Path) -> Iterator[Sealer]:
-    """A sealer whose process does nothing but wait."""
+    """A sealer whose process only sleeps."""
     code = "import os, sys, time; os.nice(int(sys.argv[2])); time.sleep(600)"
     sealer = Sealer(str(home / "test.db"), (sys.executable, "-c", code))
     yield sealer
     sealer.close()
 
 
-def test_one_process_at_a_time(waiting: Sealer) -> None:
-    """The next check finds it and starts no other; the end of the server ends it."""
+def test_sealer_runs_one_process_at_a_time(waiting: Sealer) -> None:
+    """The next check starts no second process; ``close`` terminates the process."""
     waiting.check()
     process = waiting._process
     assert process is not None
@@ -100,8 +100,8 @@ def test_one_process_at_a_time(waiting: Sealer) -> None:
     assert process.poll() is not None
 
 
-def test_where_there_is_no_work_no_process_is_started(home: Path) -> None:
-    """Too few rows for a segment."""
+def test_sealer_starts_no_process_without_work(home: Path) -> None:
+    """The history has too few rows for a segment."""
     path = str(home / "test.db")
     execute(path, f"DELETE FROM events WHERE id <= {n_rows_of(path) - SEGMENT_ROWS + 1}")
     sealer = Sealer(path)
@@ -109,10 +109,10 @@ def test_where_there_is_no_work_no_process_is_started(home: Path) -> None:
     assert sealer._process is None
 
 
-def test_a_process_that_fails_is_tried_again_later(
+def test_sealer_retries_a_failed_process_with_growing_delay(
     home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Said each time; after ten minutes, then twenty."""
+    """After ten minutes, then after twenty; each failure is logged."""
     now = 0.0
     failing = (sys.executable, "-c", "raise SystemExit(1)")
     sealer = Sealer(str(home / "test.db"), failing, clock=lambda: now)
@@ -126,7 +126,7 @@ def test_a_process_that_fails_is_tried_again_later(
                 sealer._process.wait()
                 sealer.check()
     assert starts == [0, 10, 30]
-    assert "ended with status 1; the next try is in 10 minutes" in caplog.text
+    assert "failed with status 1; next attempt in 10 minutes" in caplog.text
     sealer.close()
 
 

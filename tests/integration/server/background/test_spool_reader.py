@@ -1,4 +1,4 @@
-"""What hooks left in the spool is taken in once, whatever happens meanwhile."""
+"""The spool: every event is ingested once, through crashes, errors and concurrent writers."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from htmlgraph_nb.core.timestamps import to_rfc3339
 from htmlgraph_nb.errors import CapacityError
 from htmlgraph_nb.hook import command
 from htmlgraph_nb.presence import PresenceManager
-from htmlgraph_server.background import spool_reader as spool_module
-from htmlgraph_server.background.spool_reader import SETTLE_S, Spool
+from htmlgraph_server.background import spool_reader
+from htmlgraph_server.background.spool_reader import SETTLE_S, SpoolReader
 from tests.helpers.database_files import rows_of
 from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve
 
 
 class Clock:
-    """Monotonic seconds that are set by hand."""
+    """A monotonic clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 50.0
@@ -36,19 +36,19 @@ class Clock:
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    """The spool file; nobody has written it yet."""
+    """The spool file, which does not exist yet."""
     return str(tmp_path / "spool [1].jsonl")
 
 
 @pytest.fixture
 def manager(tmp_path: Path) -> Iterator[PresenceManager]:
-    """Where the events go."""
+    """The database into which the spool is read."""
     with PresenceManager(str(tmp_path / "h.db")) as opened:
         yield opened
 
 
 def line(number: int, session: str = "s1") -> bytes:
-    """Return what the hook keeps of one call."""
+    """Return a spool line as the hook writes it."""
     return json.dumps(
         {
             "hook_event_name": "PostToolUse",
@@ -63,138 +63,134 @@ def line(number: int, session: str = "s1") -> bytes:
     ).encode()
 
 
-def left(path: str) -> list[str]:
-    """Return the names of spool files that are there still."""
-    return sorted(found.name for found in Path(path).parent.glob("spool*"))
+def spool_files(path: str) -> list[str]:
+    """Return the names of the spool files that still exist."""
+    return sorted(file.name for file in Path(path).parent.glob("spool*"))
 
 
 def event_ids(manager: PresenceManager) -> list[str]:
-    """Return the ids that are stored, in their order."""
+    """Return the stored event ids in order."""
     return [str(row[0]) for row in rows_of(manager.db_path, "event_id")]
 
 
-def test_the_spool_is_set_aside_and_read_when_no_hook_can_hold_it(
-    manager: PresenceManager, path: str
-) -> None:
-    """What is appended to the file that was set aside counts; then nothing is left of it."""
+def test_spool_is_read_once_no_hook_can_have_it_open(manager: PresenceManager, path: str) -> None:
+    """Lines appended to the renamed file are read, too; afterwards the file is deleted."""
     clock = Clock()
-    spool = Spool(manager, path, clock)
-    assert spool.take_in() == 0
+    spool = SpoolReader(manager, path, clock)
+    assert spool.read() == 0
     for number in range(3):
         assert command.spool(line(number), path)
-    with open(path, "ab") as held:
-        assert spool.take_in() == 0
+    with open(path, "ab") as open_file:
+        assert spool.read() == 0
         assert not Path(path).exists()
         clock.now += SETTLE_S - 0.1
-        assert spool.take_in() == 0
-        held.write(line(3) + b"\n")
+        assert spool.read() == 0
+        open_file.write(line(3) + b"\n")
     clock.now += 0.2
-    assert spool.take_in() == 4
+    assert spool.read() == 4
     assert event_ids(manager) == [f"s1-{number}" for number in range(4)]
     assert manager.agents["agent-s1"].total_tools_executed == 4
-    assert left(path) == []
-    assert spool.take_in() == 0
+    assert spool_files(path) == []
+    assert spool.read() == 0
 
 
-def test_what_comes_meanwhile_is_the_next_spool(manager: PresenceManager, path: str) -> None:
-    """Two files set aside one after the other are both read, each at its time."""
+def test_new_spool_is_read_after_the_renamed_one(manager: PresenceManager, path: str) -> None:
+    """Two renamed files are both read, each after its own delay."""
     clock = Clock()
-    spool = Spool(manager, path, clock)
+    spool = SpoolReader(manager, path, clock)
     command.spool(line(0), path)
-    spool.take_in()
+    spool.read()
     clock.now += SETTLE_S / 2
     command.spool(line(1), path)
-    spool.take_in()
-    assert len(left(path)) == 2
+    spool.read()
+    assert len(spool_files(path)) == 2
     clock.now += SETTLE_S / 2
-    assert spool.take_in() == 1
+    assert spool.read() == 1
     clock.now += SETTLE_S / 2
-    assert spool.take_in() == 1
-    assert (event_ids(manager), left(path)) == (["s1-0", "s1-1"], [])
+    assert spool.read() == 1
+    assert (event_ids(manager), spool_files(path)) == (["s1-0", "s1-1"], [])
 
 
-def test_a_crash_between_commit_and_deletion_repeats_nothing(
+def test_spool_read_again_after_a_crash_adds_no_duplicates(
     manager: PresenceManager, path: str
 ) -> None:
-    """The next server finds the file set aside and reads it again; the ids are known."""
+    """The next server reads the renamed file again; its event ids are stored already."""
     clock = Clock()
     for number in range(20):
         command.spool(line(number), path)
-    first = Spool(manager, path, clock)
-    first.take_in()
-    (aside,) = Path(path).parent.glob("spool*")
-    shutil.copy(aside, f"{aside}.copy")
+    first = SpoolReader(manager, path, clock)
+    first.read()
+    (renamed,) = Path(path).parent.glob("spool*")
+    shutil.copy(renamed, f"{renamed}.copy")
     clock.now += SETTLE_S
-    assert first.take_in() == 20
-    Path(f"{aside}.copy").rename(aside)
-    second = Spool(manager, path, clock)
-    assert second.take_in() == 0
+    assert first.read() == 20
+    Path(f"{renamed}.copy").rename(renamed)
+    second = SpoolReader(manager, path, clock)
+    assert second.read() == 0
     clock.now += SETTLE_S
-    assert second.take_in() == 0
-    assert left(path) == []
+    assert second.read() == 0
+    assert spool_files(path) == []
     assert len(event_ids(manager)) == len(set(event_ids(manager))) == 20
 
 
-def test_broken_lines_cost_themselves_alone(
+def test_invalid_spool_lines_are_skipped(
     manager: PresenceManager, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Cut off, no JSON, no object, no hook, no UTF-8: counted in one warning."""
+    """Truncated, not JSON, not an object, not a hook, not UTF-8: one warning has their count."""
     clock = Clock()
     bad = [line(1)[:40], b"not json", b"[]", b"{}", b"\xff\xfe", b'{"session_id":7}', b"[" * 9_999]
     Path(path).write_bytes(b"\n".join([line(0), *bad, b"", line(2), line(3)[:-5]]))
-    spool = Spool(manager, path, clock)
-    spool.take_in()
+    spool = SpoolReader(manager, path, clock)
+    spool.read()
     clock.now += SETTLE_S
-    with caplog.at_level(logging.WARNING, "htmlgraph.spool"):
-        assert spool.take_in() == 2
+    with caplog.at_level(logging.WARNING, spool_reader.__name__):
+        assert spool.read() == 2
     assert event_ids(manager) == ["s1-0", "s1-2"]
-    assert [record.getMessage() for record in caplog.records] == [
-        "8 lines of the spool could not be read"
-    ]
+    assert [record.getMessage() for record in caplog.records] == ["spool: skipped 8 invalid lines"]
 
 
-def test_a_spool_that_cannot_be_stored_waits(tmp_path: Path, path: str) -> None:
-    """Nothing is deleted before its commit; it is taken in once there is room."""
+def test_spool_is_kept_until_its_events_are_stored(tmp_path: Path, path: str) -> None:
+    """The file is deleted only after the commit, here with a higher agent limit."""
     clock = Clock()
     command.spool(line(0, "a"), path)
     command.spool(line(0, "b"), path)
     with PresenceManager(str(tmp_path / "h.db"), limits=Limits(max_agents=1)) as manager:
-        spool = Spool(manager, path, clock)
-        spool.take_in()
+        spool = SpoolReader(manager, path, clock)
+        spool.read()
         clock.now += SETTLE_S
         for _ in range(2):
             with pytest.raises(CapacityError):
-                spool.take_in()
-        assert len(left(path)) == 1
+                spool.read()
+        assert len(spool_files(path)) == 1
     with PresenceManager(str(tmp_path / "h.db")) as manager:
-        spool = Spool(manager, path, clock)
-        spool.take_in()
+        spool = SpoolReader(manager, path, clock)
+        spool.read()
         clock.now += SETTLE_S
-        assert spool.take_in() == 2
+        assert spool.read() == 2
 
 
-def test_two_servers_on_one_folder_lose_nothing(manager: PresenceManager, path: str) -> None:
-    """Each sets aside under a name of its own, and whoever is faster reads."""
+def test_two_spool_readers_on_one_folder_lose_nothing(manager: PresenceManager, path: str) -> None:
+    """Each renames the spool to a unique name, and either may read it."""
     clock = Clock()
-    one, two = Spool(manager, path, clock), Spool(manager, path, clock)
-    n_taken = 0
+    first, second = (SpoolReader(manager, path, clock) for _ in range(2))
+    n_ingested = 0
     for number in range(10):
         command.spool(line(number), path)
-        n_taken += one.take_in() + two.take_in()
+        n_ingested += first.read() + second.read()
         clock.now += SETTLE_S * 0.7
-        n_taken += two.take_in()
+        n_ingested += second.read()
     clock.now += SETTLE_S
-    n_taken += one.take_in() + two.take_in()
-    assert n_taken == 10
+    n_ingested += first.read() + second.read()
+    assert n_ingested == 10
     assert sorted(event_ids(manager)) == sorted(f"s1-{number}" for number in range(10))
-    assert left(path) == []
+    assert spool_files(path) == []
 
 
-def test_appends_during_the_taking_in_are_not_lost(
+def test_lines_appended_while_the_spool_is_read_are_not_lost(
     manager: PresenceManager, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Hooks of several processes write on while the file is set aside, read and deleted."""
-    monkeypatch.setattr(spool_module, "SETTLE_S", 0.3)
+    """Several writers append while the file is renamed, read and deleted."""
+    monkeypatch.setattr(spool_reader, "SETTLE_S", 0.3)
     n_each, n_writers = 400, 3
 
     def write(writer: int) -> None:
@@ -202,29 +198,29 @@ def test_appends_during_the_taking_in_are_not_lost(
             assert command.spool(line(number, f"w{writer}"), path)
 
     writers = [threading.Thread(target=write, args=(writer,)) for writer in range(n_writers)]
-    spool = Spool(manager, path)
-    n_taken = 0
+    spool = SpoolReader(manager, path)
+    n_ingested = 0
     for writer in writers:
         writer.start()
     while any(writer.is_alive() for writer in writers):
-        n_taken += spool.take_in()
+        n_ingested += spool.read()
 
-    def all_taken() -> bool:
-        nonlocal n_taken
-        n_taken += spool.take_in()
-        return n_taken >= n_each * n_writers
+    def all_ingested() -> bool:
+        nonlocal n_ingested
+        n_ingested += spool.read()
+        return n_ingested >= n_each * n_writers
 
-    wait_until(all_taken, "the whole spool")
-    assert n_taken == n_each * n_writers
-    found = event_ids(manager)
-    assert len(found) == len(set(found)) == n_taken
-    assert left(path) == []
+    wait_until(all_ingested, "the whole spool")
+    assert n_ingested == n_each * n_writers
+    ids = event_ids(manager)
+    assert len(ids) == len(set(ids)) == n_ingested
+    assert spool_files(path) == []
 
 
-def test_a_server_takes_in_what_was_spooled_before_and_while_it_runs(
+def test_server_ingests_events_spooled_before_and_during_its_run(
     serve: Serve, tmp_path: Path
 ) -> None:
-    """At its start, and at its tick; dashboards see it like any other event."""
+    """They are read at the start and periodically, and shown like any other event."""
     home = tmp_path / "home"
     spool_path = str(home / "spool.jsonl")
     for number in range(5):
@@ -238,7 +234,7 @@ def test_a_server_takes_in_what_was_spooled_before_and_while_it_runs(
     wait_until(lambda: executed("s1") == 5, "the spool from before the start")
     command.spool(line(0, "s2"), spool_path)
     command.spool(line(0, "s1"), spool_path)
-    wait_until(lambda: executed("s2") == 1, "the spool at the tick")
-    wait_until(lambda: left(spool_path) == [], "its deletion")
+    wait_until(lambda: executed("s2") == 1, "the spool written meanwhile")
+    wait_until(lambda: spool_files(spool_path) == [], "its deletion")
     assert executed("s1") == 5
     assert len(rows_of(str(server.db))) == 6

@@ -122,7 +122,7 @@ def test_a_port_in_use(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         line = refusal(run(tmp_path, "serve", "--port", str(port)))
-    assert f"cannot listen at 127.0.0.1:{port}" in line
+    assert f"cannot listen on 127.0.0.1:{port}" in line
     assert "--port 0" in line
 
 

@@ -328,4 +328,5 @@ def test_the_extension_loads_little() -> None:
         "htmlgraph_server.config",
         "htmlgraph_server.jupyter",
         "htmlgraph_server.jupyter.extension",
+        "htmlgraph_server.jupyter.service_provider",
     }

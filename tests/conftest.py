@@ -1,4 +1,4 @@
-"""What holds for every test: no setting of the person who runs them, no file of theirs."""
+"""Fixtures and settings of all tests: no setting and no file of the user who runs them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# A slow machine is no defect: what counts is what a property says, not how long it took.
-settings.register_profile("htmlgraph", deadline=None, print_blob=True)
-settings.load_profile("htmlgraph")
+# A property says what holds, not how fast: a slow machine must not fail it.
+settings.register_profile("fixed", deadline=None, print_blob=True, derandomize=True)
+settings.register_profile("explore", deadline=None, print_blob=True, derandomize=False)
+settings.load_profile("fixed")
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +20,7 @@ def own_home(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """Take away every HTMLGRAPH_* variable and give the test a data folder of its own."""
+    """Remove every HTMLGRAPH_* variable and give the test a data folder of its own."""
     for name in [name for name in os.environ if name.startswith("HTMLGRAPH_")]:
         monkeypatch.delenv(name)
     home = tmp_path_factory.mktemp("own-home")

@@ -1,4 +1,4 @@
-"""The shape of the house: who may load what, which way imports run, and what the wheel holds.
+"""Rules of the code base: layout, names, words, and which module may import which.
 
 Modules are found in the file system, so that a new one is checked without being named here.
 """
@@ -6,11 +6,13 @@ Modules are found in the file system, so that a new one is checked without being
 from __future__ import annotations
 
 import ast
-import importlib
+import io
 import json
+import re
 import subprocess
 import sys
-import zipfile
+import tokenize
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -18,21 +20,55 @@ from pathlib import Path
 
 import pytest
 
-import htmlgraph_nb
 from tests.helpers.paths import ROOT
+from tests.helpers.source import (
+    MODULES,
+    PACKAGES,
+    defined_names,
+    imports_of,
+    modules_of,
+    tree_of,
+)
 
-PACKAGES = {
-    "htmlgraph_nb": ROOT / "htmlgraph_nb",
-    "htmlgraph_server": ROOT / "server/htmlgraph_server",
-}
-FLOOR = (
-    "errors paths core.timestamps core.validation core.ids core.model core.agent_state "
-    "core.reducer core.status_rules core.explanation core.roster core.protocol core.changes "
-    "core.mirror core.activity core.dedup pricing.model_price widget.settings"
+MAX_ROOT_MODULES = 8
+MAX_FOLDER_MODULES = 16
+MAX_LINES = 400
+
+FACADES = {"htmlgraph_nb", "htmlgraph_server"}
+"""They import public names lazily from everywhere; no module of the packages imports them back."""
+REGISTRY = "htmlgraph_nb.coding_agents.registry"
+"""Lists the agents' folders, which import what agents share: a node of its own."""
+CORE = [name for name in MODULES if name.startswith("htmlgraph_nb.core.")]
+PURE = [*CORE, "htmlgraph_nb.errors"]
+STANDARD_LIBRARY_ONLY = [
+    name
+    for name in MODULES
+    if name in (*PURE, "htmlgraph_nb", "htmlgraph_nb.paths", "htmlgraph_nb.hook")
+    or name.startswith("htmlgraph_nb.coding_agents")
+]
+SAME_STEM_ALLOWED = ("htmlgraph_nb.coding_agents.",)
+NAMES_ALLOWED = {"logger", "main", "T"}
+
+BANNED = (
+    "told telling hear hears heard wish wishes anew whom whoever shall mend mended begun".split()
+)
+BANNED_PHRASES = ("be it", "slip of the pen")
+_WORD = re.compile(r"[A-Za-z][a-z]*|[A-Z]+(?![a-z])")
+_BANNED = re.compile(rf"\b(?:{'|'.join([*BANNED, *BANNED_PHRASES])})\b", re.IGNORECASE)
+_NO_UNIT = (
+    "a an the what who whose whatever nothing nobody everything each every no none one two all "
+    "some any where without with when while if only it its they this that there not neither of"
 ).split()
-"""The pure core: standard library only, and no module above it."""
 
-_REPORT = """
+SPELLED = ("htmlgraph_nb", "server", "tests", "notebooks")
+
+FORBIDDEN = {
+    "htmlgraph_nb": {"tornado", "htmlgraph_server"},
+    "htmlgraph_server": {"pandas", "IPython", "ipywidgets", "matplotlib"},
+}
+"""What no module of a package imports: an agent's process not the server, and the reverse."""
+
+_LOADED_MODULES = """
 import importlib, json, sys
 loaded = {}
 for name in sys.argv[1:]:
@@ -43,34 +79,279 @@ print(json.dumps(loaded))
 """
 
 
-def modules_of(package: str) -> dict[str, Path]:
-    """Return the importable modules of a package by name."""
-    folder = PACKAGES[package]
-    found = {}
-    for path in sorted(folder.rglob("*.py")):
-        parts = [package, *path.relative_to(folder).with_suffix("").parts]
-        if parts[-1] != "__main__":
-            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-            found[name] = path
-    return found
+def product_files() -> list[Path]:
+    """Return all Python and JavaScript files of both packages."""
+    return sorted(
+        path
+        for folder in PACKAGES.values()
+        for suffix in ("*.py", "*.js")
+        for path in folder.rglob(suffix)
+    )
 
 
-NOTEBOOK_SIDE = modules_of("htmlgraph_nb")
-SERVER_SIDE = modules_of("htmlgraph_server")
-MODULES = {**NOTEBOOK_SIDE, **SERVER_SIDE}
-STANDARD_LIBRARY_ONLY = [
-    name
-    for name in NOTEBOOK_SIDE
-    if name in ("htmlgraph_nb", "htmlgraph_nb.hook", *(f"htmlgraph_nb.{one}" for one in FLOOR))
-    or name.startswith("htmlgraph_nb.coding_agents")
-]
+def test_files() -> list[Path]:
+    """Return all Python and JavaScript files of the tests, recorded payloads apart."""
+    return sorted(
+        path
+        for suffix in ("*.py", "*.mjs")
+        for path in (ROOT / "tests").rglob(suffix)
+        if "payloads" not in path.parts
+    )
+
+
+# test_files is a helper, not a test.
+test_files.__test__ = False  # type: ignore[attr-defined]
+
+
+def short(path: Path) -> str:
+    """Return a path relative to the repository."""
+    return path.relative_to(ROOT).as_posix()
+
+
+# Layout
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_layout_root_is_small(package: str) -> None:
+    """The root of a package holds few modules."""
+    modules = sorted(path.name for path in PACKAGES[package].glob("*.py"))
+    assert len(modules) <= MAX_ROOT_MODULES, modules
+
+
+def test_layout_folders_are_small() -> None:
+    """No folder holds more modules than a reader can take in."""
+    folders = defaultdict(list)
+    for path in product_files():
+        if path.name not in ("__init__.py", "__main__.py"):
+            folders[path.parent].append(path.name)
+    too_many = {
+        short(folder): len(names)
+        for folder, names in folders.items()
+        if len(names) > MAX_FOLDER_MODULES
+    }
+    assert too_many == {}
+
+
+def test_layout_modules_are_short() -> None:
+    """No module of the packages has more than MAX_LINES lines."""
+    lengths = {
+        short(path): len(path.read_text(encoding="utf-8").splitlines()) for path in product_files()
+    }
+    assert {name: n for name, n in lengths.items() if n > MAX_LINES} == {}
+
+
+@pytest.mark.parametrize("folder", ["core", "coding_agents", "storage"])
+def test_layout_each_module_has_its_tests(folder: str) -> None:
+    """tests/unit or tests/integration has test_<module>.py in the folder of the same name."""
+    missing = []
+    for path in sorted((PACKAGES["htmlgraph_nb"] / folder).rglob("*.py")):
+        below = path.relative_to(PACKAGES["htmlgraph_nb"])
+        if path.name == "__init__.py":
+            continue
+        name = below.with_name(f"test_{path.name}")
+        if not any((ROOT / "tests" / layer / name).exists() for layer in ("unit", "integration")):
+            missing.append(below.as_posix())
+    assert missing == []
+
+
+# Names
+
+
+def test_names_no_two_modules_share_a_stem() -> None:
+    """A module is found by its name; only the folders of the agents repeat each other's."""
+    stems = defaultdict(list)
+    for module, path in MODULES.items():
+        agent_folder = module.startswith(SAME_STEM_ALLOWED) and module.count(".") > 2
+        if path.name != "__init__.py" and not agent_folder:
+            stems[path.stem].append(module)
+    assert {stem: names for stem, names in stems.items() if len(names) > 1} == {}
+
+
+def test_names_public_names_are_unique() -> None:
+    """No two modules define the same public name; only the folders of the agents may."""
+    owners = defaultdict(list)
+    for module, path in MODULES.items():
+        if module.startswith(SAME_STEM_ALLOWED) and module.count(".") > 2:
+            continue
+        for name in defined_names(path) - NAMES_ALLOWED:
+            if not name.startswith("_"):
+                owners[name].append(module)
+    assert {name: where for name, where in owners.items() if len(where) > 1} == {}
+
+
+def test_names_subpackages_hide_no_public_name() -> None:
+    """Importing a subpackage sets an attribute of the package, which would hide the name."""
+    import htmlgraph_nb
+
+    modules = {name.split(".")[1] for name in MODULES if name.startswith("htmlgraph_nb.")}
+    assert not modules & set(htmlgraph_nb.__all__)
+
+
+def test_names_tests_begin_with_their_unit() -> None:
+    """The name of a test begins with what it tests, not with an article or a pronoun."""
+    bad = []
+    for path in test_files():
+        if path.suffix != ".py" or not path.name.startswith("test_"):
+            continue
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                word = node.name.removeprefix("test_").partition("_")[0]
+                if node.name.startswith("test_") and word in _NO_UNIT:
+                    bad.append(f"{short(path)}::{node.name}")
+    assert bad == []
+
+
+# Words
+
+
+def words_of_python(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line and text of each identifier, string and comment of a Python file."""
+    text = path.read_text(encoding="utf-8")
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.NAME:
+            yield token.start[0], " ".join(_WORD.findall(token.string))
+        elif token.type in (tokenize.STRING, tokenize.COMMENT):
+            yield token.start[0], token.string.replace("_", " ")
+
+
+def words_of_text(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the number and text of each line, identifiers split into their words."""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        split = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", line)
+        yield number, split
+
+
+def prose_files() -> list[Path]:
+    """Return the documents and notebooks of the repository."""
+    return sorted([*ROOT.glob("*.md"), *ROOT.glob("server/*.md"), *ROOT.glob("notebooks/*.*")])
+
+
+def test_words_banned_words_are_absent() -> None:
+    """Private vocabulary stays out of identifiers, docstrings, messages, tests and documents."""
+    bad = []
+    own = Path(__file__)
+    for path in [*product_files(), *test_files(), *prose_files()]:
+        if path == own or path.suffix == ".png":
+            continue
+        reader = words_of_python if path.suffix == ".py" else words_of_text
+        bad += [
+            f"{short(path)}:{line}: {match[0]}"
+            for line, text in reader(path)
+            for match in _BANNED.finditer(text)
+        ]
+    assert bad == []
+
+
+def test_words_are_spelled() -> None:
+    """codespell finds no misspelling in code, tests and documents."""
+    documents = sorted(path.name for path in ROOT.glob("*.md"))
+    done = subprocess.run(
+        [sys.executable, "-m", "codespell_lib", *SPELLED, *documents],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# Errors and logs
+
+
+def test_errors_are_defined_in_one_module() -> None:
+    """Every exception class that leaves its module is defined in an errors.py."""
+    bad = []
+    for module, path in MODULES.items():
+        if path.stem == "errors":
+            continue
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                bases = [ast.unparse(base).rpartition(".")[2] for base in node.bases]
+                if any(re.search(r"(Exception|Error)$", base) for base in bases):
+                    bad.append(f"{module}.{node.name}")
+    assert bad == []
+
+
+def test_logs_loggers_are_named_after_their_module() -> None:
+    """``logger = logging.getLogger(__name__)`` is the only form."""
+    bad = []
+    for module, path in MODULES.items():
+        assigned = {}
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.Assign):
+                assigned[node.value] = ast.unparse(node.targets[0])
+            elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("getLogger"):
+                names = [ast.unparse(argument) for argument in node.args]
+                if names != ["__name__"] or assigned.get(node) != "logger":
+                    bad.append(f"{module}:{node.lineno}")
+    assert bad == []
+
+
+# Imports
+
+
+def folder_of(module: str) -> str:
+    """Return the node of a module in the graph of folders: its folder, in the root itself."""
+    if module == REGISTRY:
+        return module
+    path = MODULES[module]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    return module if package in PACKAGES else package
+
+
+def check_acyclic(graph: dict[str, set[str]]) -> None:
+    """Fail with the names of a cycle, if there is one."""
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+def test_imports_modules_are_acyclic() -> None:
+    """Imports run one way, those inside functions and for type checkers included."""
+    check_acyclic(
+        {
+            module: imports_of(module, everywhere=True) & set(MODULES) - {module, *FACADES}
+            for module in MODULES
+            if module not in FACADES
+        }
+    )
+
+
+def test_imports_folders_are_acyclic() -> None:
+    """Folders import one way, imports inside functions and for type checkers included."""
+    graph: dict[str, set[str]] = defaultdict(set)
+    for module in MODULES:
+        if module in FACADES:
+            continue
+        for imported in imports_of(module, everywhere=True) & set(MODULES) - FACADES:
+            if folder_of(imported) != folder_of(module):
+                graph[folder_of(module)].add(folder_of(imported))
+    check_acyclic(graph)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_name_nothing_forbidden(module: str) -> None:
+    """Not even inside a function or for types does a module import what it must not load."""
+    named = {name.partition(".")[0] for name in imports_of(module, everywhere=True)}
+    assert not named & FORBIDDEN[module.partition(".")[0]]
+
+
+def test_imports_core_stands_alone() -> None:
+    """The pure core imports errors and itself, and no module with sockets, threads or files."""
+    allowed = {*PURE, "htmlgraph_nb.core", "htmlgraph_nb.errors"}
+    for module in CORE:
+        names = imports_of(module, everywhere=True)
+        own = {name for name in names if name.partition(".")[0] in PACKAGES}
+        assert own <= allowed, module
+        assert not names & {"socket", "sqlite3", "asyncio", "threading", "os", "time"}, module
 
 
 @cache
 def loaded_in_turn(*modules: str) -> dict[str, frozenset[str]]:
-    """Import modules in one fresh interpreter; return what each loads that was not there yet."""
+    """Import modules in one fresh interpreter; return what each adds to the loaded modules."""
     run = subprocess.run(
-        [sys.executable, "-c", _REPORT, *modules],
+        [sys.executable, "-c", _LOADED_MODULES, *modules],
         capture_output=True,
         text=True,
         check=False,
@@ -91,210 +372,32 @@ def tops(modules: frozenset[str]) -> set[str]:
     return {name.partition(".")[0] for name in modules}
 
 
-def test_the_modules_are_found() -> None:
-    """The checks below see both packages and every room of the floor."""
-    assert {"htmlgraph_nb.coding_agents", "htmlgraph_nb.hook", "htmlgraph_server.hub.hub"} <= set(
-        MODULES
-    )
-    assert {f"htmlgraph_nb.{one}" for one in FLOOR} <= set(STANDARD_LIBRARY_ONLY)
+def test_loading_pure_modules_load_the_standard_library_only() -> None:
+    """The core, the coding agents and the hook run where nothing is installed."""
+    for module, loaded in loaded_in_turn(*STANDARD_LIBRARY_ONLY).items():
+        assert tops(loaded) - sys.stdlib_module_names - {"htmlgraph_nb"} == set(), module
 
 
-@pytest.mark.parametrize("module", STANDARD_LIBRARY_ONLY)
-def test_loads_the_standard_library_only(module: str) -> None:
-    """The floor, the connectors and the hook run where nothing is installed."""
-    others = tops(loaded_by(module)) - sys.stdlib_module_names - {"htmlgraph_nb"}
-    assert others == set()
-
-
-@pytest.mark.parametrize("room", FLOOR)
-def test_floor_stands_on_nothing_above_it(room: str) -> None:
-    """A module of the floor loads no module of the project but the floor's."""
-    own = {name for name in loaded_by(f"htmlgraph_nb.{room}") if name.startswith("htmlgraph_nb")}
-    floor = {f"htmlgraph_nb.{one}" for one in FLOOR}
-    assert own <= {"htmlgraph_nb", *floor, *(name.rpartition(".")[0] for name in floor)}
-
-
-@pytest.mark.parametrize("room", FLOOR)
-def test_floor_opens_nothing(room: str) -> None:
+@pytest.mark.parametrize("module", CORE)
+def test_loading_core_opens_nothing(module: str) -> None:
     """The pure core loads neither sockets nor threads nor a database."""
-    assert not loaded_by(f"htmlgraph_nb.{room}") & {"socket", "sqlite3", "asyncio", "threading"}
+    assert not loaded_by(module) & {"socket", "sqlite3", "asyncio", "threading"}
 
 
-def test_importing_the_package_loads_nothing_else_of_it() -> None:
-    """``import htmlgraph_nb`` loads none of its modules: names are loaded on first use."""
+def test_loading_the_package_loads_none_of_its_modules() -> None:
+    """``import htmlgraph_nb`` is cheap: names are loaded on first use."""
     own = {name for name in loaded_by("htmlgraph_nb") if name.startswith("htmlgraph_nb")}
     assert own == {"htmlgraph_nb"}
 
 
-def test_hook_loads_little() -> None:
+def test_loading_the_hook_is_cheap() -> None:
     """The hook, which runs at every tool call, loads neither asyncio nor importlib.metadata."""
-    slow = {"asyncio", "importlib.metadata"}
-    assert not loaded_by("htmlgraph_nb.hook") & slow
-
-
-FORBIDDEN = {
-    "htmlgraph_nb": {"tornado", "htmlgraph_server"},
-    "htmlgraph_server": {"pandas", "IPython", "ipywidgets", "matplotlib"},
-}
-"""What no module of a package loads: a notebook or an agent not the server, and the other way."""
+    assert not loaded_by("htmlgraph_nb.hook") & {"asyncio", "importlib.metadata"}
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_neither_side_loads_the_libraries_of_the_other(package: str) -> None:
+def test_loading_neither_side_loads_libraries_of_the_other(package: str) -> None:
     """Not even by way of another package: the first module that does so is named."""
     loaded = loaded_in_turn(*modules_of(package))
-    found = {name: tops(new) & FORBIDDEN[package] for name, new in loaded.items()}
-    assert not {name: bad for name, bad in found.items() if bad}
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_no_forbidden_import_in_any_place(module: str) -> None:
-    """Not even inside a function or for types does a module name what it must not load."""
-    named = {name.partition(".")[0] for name in imports_of(module, everywhere=True)}
-    assert not named & FORBIDDEN[module.partition(".")[0]]
-
-
-def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements that run when the module is imported."""
-    for node in body:
-        yield node
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            continue
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            yield from statements(node.orelse)
-            continue
-        for name in ("body", "orelse", "finalbody"):
-            yield from statements(getattr(node, name, []))
-        for handler in getattr(node, "handlers", []):
-            yield from statements(handler.body)
-
-
-def imports_of(module: str, *, everywhere: bool = False) -> set[str]:
-    """Return the full names that a module imports, at import time or everywhere in its text."""
-    path = MODULES[module]
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    found = set()
-    for node in ast.walk(tree) if everywhere else statements(tree.body):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                above = package.split(".")[: len(package.split(".")) - node.level + 1]
-                base = ".".join([*above, *([base] if base else [])])
-            for alias in node.names:
-                name = f"{base}.{alias.name}"
-                found.add(name if name in MODULES else base)
-    return found
-
-
-def test_imports_are_read_from_the_text() -> None:
-    """The reader of imports sees relative ones, and tells import time from later."""
-    assert "htmlgraph_nb.core.model" in imports_of("htmlgraph_nb.core.roster")
-    assert "htmlgraph_nb.core.protocol" in imports_of("htmlgraph_server.hub.published_state")
-    assert imports_of("htmlgraph_nb") == {"__future__", "importlib", "typing"}
-    assert "htmlgraph_nb.presence" in imports_of("htmlgraph_nb", everywhere=True)
-
-
-def test_no_import_cycles() -> None:
-    """Imports run one way: the modules of both packages can be put in order."""
-    graph = {module: imports_of(module) & set(MODULES) - {module} for module in MODULES}
-    try:
-        order = list(TopologicalSorter(graph).static_order())
-    except CycleError as error:
-        pytest.fail(" imports ".join(reversed(error.args[1])))
-    assert order.index("htmlgraph_nb.errors") < order.index("htmlgraph_nb.core.model")
-
-
-@pytest.mark.parametrize("name", htmlgraph_nb.__all__)
-def test_public_name_resolves(name: str) -> None:
-    """Each public name is there, is listed by dir(), and is the object of its module."""
-    assert name in dir(htmlgraph_nb)
-    value = getattr(htmlgraph_nb, name)
-    if name != "__version__":
-        home = importlib.import_module(value.__module__)
-        assert getattr(home, name) is value
-        assert value.__doc__
-
-
-def test_public_names_are_typed() -> None:
-    """What is loaded on first use is declared to type checkers under the same names."""
-    tree = ast.parse(MODULES["htmlgraph_nb"].read_text(encoding="utf-8"))
-    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
-    declared = {
-        alias.asname
-        for node in block.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
-    assert declared | {"__version__"} == set(htmlgraph_nb.__all__)
-
-
-def test_unknown_public_name() -> None:
-    """A name that the package does not have is an AttributeError that says so."""
-    with pytest.raises(AttributeError, match="'htmlgraph_nb' has no attribute 'AgentGird'"):
-        htmlgraph_nb.AgentGird  # noqa: B018
-
-
-@pytest.fixture(scope="module")
-def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Build the wheel and return the names in it."""
-    folder = tmp_path_factory.mktemp("wheel")
-    code = "import sys; from hatchling.build import build_wheel; build_wheel(sys.argv[1])"
-    run = subprocess.run(
-        [sys.executable, "-c", code, str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        timeout=100,
-    )
-    assert run.returncode == 0, run.stderr
-    (wheel,) = folder.glob("htmlgraph_nb-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        return archive.namelist()
-
-
-def test_wheel_holds_both_packages(wheel_names: list[str]) -> None:
-    """Every module, static file and type marker of both packages is in the wheel."""
-    expected = {
-        f"{package}/{path.relative_to(folder).as_posix()}"
-        for package, folder in PACKAGES.items()
-        for path in folder.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
-    }
-    assert {
-        "htmlgraph_nb/static/grid/host/index.js",
-        "htmlgraph_server/static/index.html",
-    } <= expected
-    assert {"htmlgraph_nb/py.typed", "htmlgraph_server/py.typed"} <= expected
-    assert expected - set(wheel_names) == set()
-
-
-def test_wheel_holds_nothing_else(wheel_names: list[str]) -> None:
-    """Neither tests nor notebooks nor what running left behind is in the wheel."""
-    places = {name.partition("/")[0].rpartition(".")[2] for name in wheel_names}
-    assert places <= {"htmlgraph_nb", "htmlgraph_server", "dist-info", "data"}
-    left_over = (".pyc", ".db", ".ipynb", ".map")
-    assert not [name for name in wheel_names if name.endswith(left_over)]
-    assert not [name for name in wheel_names if "test" in name.replace("/", "_").split("_")]
-
-
-def test_wheel_has_its_papers(wheel_names: list[str]) -> None:
-    """Licence, metadata and commands are in the wheel."""
-    papers = {name.rpartition("/")[2] for name in wheel_names if ".dist-info/" in name}
-    assert {"LICENSE", "METADATA", "RECORD", "WHEEL", "entry_points.txt"} <= papers
-
-
-def test_wheel_has_the_extension_of_jupyterlab(wheel_names: list[str]) -> None:
-    """Installing puts it where JupyterLab looks, under the name and version of the package."""
-    place = "data/share/jupyter/labextensions/htmlgraph-nb/"
-    found = {name.partition(place)[2] for name in wheel_names if place in name}
-    source = PACKAGES["htmlgraph_server"] / "labextension"
-    assert found == {
-        path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()
-    }
-    described = json.loads((source / "package.json").read_text(encoding="utf-8"))
-    assert (described["name"], described["version"]) == ("htmlgraph-nb", htmlgraph_nb.__version__)
-    assert described["jupyterlab"]["_build"]["load"] in found
+    bad = {name: tops(new) & FORBIDDEN[package] for name, new in loaded.items()}
+    assert not {name: libraries for name, libraries in bad.items() if libraries}

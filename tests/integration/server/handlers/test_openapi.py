@@ -47,7 +47,6 @@ def _as_bytes(_: Any, value: Any) -> bytes:
 @settings(
     max_examples=12,
     deadline=None,
-    derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),
 )

@@ -391,7 +391,7 @@ class SealedHistory(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-TestSealedHistory = pytest.mark.timeout(600)(SealedHistory.TestCase)
+TestSealedHistory = pytest.mark.timeout(600)(pytest.mark.state_machine(SealedHistory.TestCase))
 TestSealedHistory.settings = settings(
     max_examples=25,
     stateful_step_count=20,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -159,6 +160,7 @@ class HubMachine(RuleBasedStateMachine):
         assert hub._joining == []
 
 
+@pytest.mark.state_machine
 def test_dashboards_converge_whatever_they_do() -> None:
     """A state machine drives a real hub with dashboards that parse its real frames."""
     run_state_machine_as_test(

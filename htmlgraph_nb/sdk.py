@@ -1,48 +1,49 @@
-"""SDK, the handle with which an agent's own Python code reports what it does.
+"""SDK: reports what an agent's own Python code does.
 
-Each call only puts an event into a bounded queue; a thread of its own brings it to the server, or
-straight into the file where no server answers. The agent's program never fails and never waits
-because of it: what goes wrong is logged, and leaving the program takes at most one second longer.
+Each call only adds an event to a bounded queue. A background thread sends it to the server, or
+writes it to the database file if no server answers. The SDK never raises into or blocks the
+caller; errors are logged, and the program's exit is delayed by at most one second.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 import weakref
 from collections.abc import Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
-from .active_sdk import activate, deactivate
 from .client.event_sender import CLOSE_TIMEOUT_S, EventSender, QueuedEvent
 from .core.model import TOKEN_FIELDS, Event
 from .errors import InvalidEvent
 
-logger = logging.getLogger("htmlgraph.sdk")
+logger = logging.getLogger(__name__)
 
 
 class SDK:
-    """Reports for one agent.
+    """Reports events of one agent.
 
     Args:
-        agent_id: its name, 1 to 256 characters.
-        url: the server; None: the one that AgentGrid() would find.
-        token: the server's secret; None: the one that is known for it.
-        db_path: the file for when no server answers; None: the default file.
-        model, project: what the agent runs on, and works on; None: unknown.
+        agent_id: the agent's id, 1 to 256 characters.
+        url: the server; None: the server that AgentGrid() would find.
+        token: the server's token; None: the token known for that server.
+        db_path: the database file to use if no server answers; None: the default file.
+        model, project: the agent's model and project; None: unknown.
 
-    Inside of a ``with`` statement on it, or on a session of it, it also speaks for functions
-    that are decorated with ``tool`` and for the integrations with agent frameworks.
+    Inside a ``with`` statement on the SDK or on a session of it, functions decorated with ``tool``
+    and the integrations with agent frameworks report through it as well.
 
     Example:
         >>> sdk = SDK("my-agent")                       # doctest: +SKIP
         >>> with sdk.session(), sdk.feature("feat-1"):  # doctest: +SKIP
-        ...     with sdk.tool("Bash"):                  # timed, an exception counts as its error
+        ...     with sdk.tool("Bash"):                  # timed; an exception is reported as error
         ...         run_tests()
-        ...     sdk.tool("Edit", tokens=1_200)          # told afterwards
+        ...     sdk.tool("Edit", tokens=1_200)          # reported after the fact
     """
 
     def __init__(
@@ -60,19 +61,19 @@ class SDK:
         self.feature_id: str | None = None
         self.model = model
         self.project = project
-        self._before: list[SDK | None] = []
-        self._courier = EventSender(url, token, db_path)
-        # Nobody holds the handle any more: what it queued is still delivered.
-        weakref.finalize(self, self._courier.retire).atexit = False
+        self._previous: list[SDK | None] = []
+        self._sender = EventSender(url, token, db_path)
+        # Events queued by an SDK that is garbage collected are still delivered.
+        weakref.finalize(self, self._sender.close_when_empty).atexit = False
 
     def report(self, event_type: str, **fields: Any) -> None:
         """Report any event.
 
         Args:
-            event_type: PROTOCOL.md lists those with a meaning.
-            fields: further fields of Event; a timestamp is added.
+            event_type: PROTOCOL.md lists the types with a meaning.
+            fields: further fields of Event; the timestamp is added.
         """
-        self._courier.post(self._parcel({"event_type": event_type, **fields}))
+        self._sender.enqueue(self._queued_event({"event_type": event_type, **fields}))
 
     def tool(
         self,
@@ -83,13 +84,13 @@ class SDK:
         error: bool = False,
         **fields: Any,
     ) -> ToolCall:
-        """Report one tool that ran; in a ``with`` statement, one that runs inside of it.
+        """Report a finished tool call; used in a ``with`` statement, report and time the block.
 
         Args:
             name: the tool.
-            tokens: their total, or a mapping with keys as ``input_tokens`` and ``output_tokens``.
-            duration_ms: milliseconds that it took; ``with`` measures them.
-            error: it failed; in a ``with`` statement an exception says so.
+            tokens: the total, or a mapping with keys such as ``input_tokens``, ``output_tokens``.
+            duration_ms: milliseconds that the call took; ``with`` measures them.
+            error: the call failed; in a ``with`` statement an exception implies it.
             fields: further fields of Event.
         """
         event: dict[str, Any] = {"tool_name": name, "tool_use_id": _new_id(), **fields}
@@ -98,50 +99,50 @@ class SDK:
             event["duration_ms"] = round(duration_ms)
         event["event_type"] = "tool_error" if error else "tool_execute"
         event["status"] = "error" if error else "ok"
-        return ToolCall(self, self._courier.post(self._parcel(event)), event)
+        return ToolCall(self, self._sender.enqueue(self._queued_event(event)), event)
 
     def completion(
         self, tokens: int | Mapping[str, int], *, model: str | None = None, **fields: Any
     ) -> None:
-        """Report an answer of a model and the tokens that it took; arguments as in ``tool``."""
+        """Report a model's completion and the tokens it used; arguments as for ``tool``."""
         event: dict[str, Any] = {"event_type": "completion", "model": model, **fields}
         _add_tokens(event, tokens)
-        self._courier.post(self._parcel(event))
+        self._sender.enqueue(self._queued_event(event))
 
-    def session(self, session_id: str | None = None) -> Session:
-        """Begin a session; leaving a ``with`` statement on it, or ``end()``, ends it.
+    def session(self, session_id: str | None = None) -> SessionScope:
+        """Start a session. It ends with the ``with`` statement or with ``end()``.
 
         Args:
             session_id: its id; None: a new one.
         """
-        return Session(self, session_id or _new_id())
+        return SessionScope(self, session_id or _new_id())
 
-    def feature(self, feature_id: str | None) -> Feature:
-        """Say what the agent works on from now on; leaving a ``with`` statement takes it back.
+    def feature(self, feature_id: str | None) -> FeatureScope:
+        """Set the feature that the agent works on; leaving a ``with`` statement restores it.
 
         Args:
-            feature_id: None: on nothing in particular.
+            feature_id: None: no feature.
         """
-        return Feature(self, feature_id)
+        return FeatureScope(self, feature_id)
 
-    def waiting(self, tool_name: str | None = None) -> Waiting:
-        """Say that a person must decide; leaving a ``with`` statement, or ``answered()``, ends it.
+    def waiting(self, tool_name: str | None = None) -> WaitingScope:
+        """Report that the agent waits for a person, until ``answered()`` or the block's end.
 
         Args:
             tool_name: the tool that needs the permission.
         """
-        return Waiting(self, tool_name)
+        return WaitingScope(self, tool_name)
 
     def flush(self, timeout: float = CLOSE_TIMEOUT_S) -> bool:
-        """Wait at most ``timeout`` seconds until all is delivered; return whether it is."""
-        return self._courier.flush(timeout)
+        """Wait at most ``timeout`` seconds for the delivery of all events; return its success."""
+        return self._sender.flush(timeout)
 
     def close(self, timeout: float = CLOSE_TIMEOUT_S) -> None:
-        """Deliver what is left, within ``timeout`` seconds, and stop the thread."""
-        self._courier.close(timeout)
+        """Deliver the remaining events within ``timeout`` seconds and stop the thread."""
+        self._sender.close(timeout)
 
-    def _parcel(self, fields: Mapping[str, Any]) -> QueuedEvent | None:
-        """Return the checked event; None, and a line in the log, where it is no event."""
+    def _queued_event(self, fields: Mapping[str, Any]) -> QueuedEvent | None:
+        """Return the validated event; log a warning and return None if it is invalid."""
         try:
             event = Event.from_dict(
                 {
@@ -163,11 +164,11 @@ class SDK:
         return QueuedEvent(event)
 
     def __enter__(self) -> SDK:
-        self._before.append(activate(self))
+        self._previous.append(activate(self))
         return self
 
     def __exit__(self, *_: object) -> None:
-        deactivate(self, self._before.pop())
+        deactivate(self, self._previous.pop())
         self.close()
 
     def __repr__(self) -> str:
@@ -175,21 +176,22 @@ class SDK:
 
 
 class ToolCall:
-    """One tool call that ``SDK.tool`` reported; as a context manager it times the call."""
+    """A tool call reported by ``SDK.tool``; as a context manager it times the call."""
 
-    def __init__(self, sdk: SDK, parcel: QueuedEvent | None, fields: dict[str, Any]) -> None:
+    def __init__(self, sdk: SDK, queued: QueuedEvent | None, fields: dict[str, Any]) -> None:
         self._sdk = sdk
-        self._parcel = parcel
+        self._queued = queued
         self._fields = fields
-        self._began = 0.0
+        self._started_at = 0.0
 
     def __enter__(self) -> ToolCall:
-        # The call was queued as a finished one; inside ``with`` it only begins.
+        # ``SDK.tool`` queued a finished call; inside ``with`` it becomes a start.
         sdk = self._sdk
-        start = {name: value for name, value in self._fields.items() if name not in _ENDS}
-        if self._parcel is not None:
-            sdk._courier.replace(self._parcel, sdk._parcel({"event_type": "tool_start", **start}))
-        self._began = time.perf_counter()
+        start = {name: value for name, value in self._fields.items() if name not in _END_FIELDS}
+        if self._queued is not None:
+            start_event = sdk._queued_event({"event_type": "tool_start", **start})
+            sdk._sender.replace(self._queued, start_event)
+        self._started_at = time.perf_counter()
         return self
 
     def __exit__(
@@ -198,20 +200,20 @@ class ToolCall:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        taken_ms = round((time.perf_counter() - self._began) * 1_000)
+        duration_ms = round((time.perf_counter() - self._started_at) * 1_000)
         failed = kind is not None or self._fields["status"] == "error"
-        event = {"duration_ms": taken_ms, **self._fields}
+        event = {"duration_ms": duration_ms, **self._fields}
         event["event_type"] = "tool_error" if failed else "tool_execute"
         event["status"] = "error" if failed else "ok"
-        self._sdk._courier.post(self._sdk._parcel(event))
+        self._sdk._sender.enqueue(self._sdk._queued_event(event))
 
 
-class Session:
-    """A session that began; as a context manager it ends with the block."""
+class SessionScope:
+    """A started session; as a context manager it ends with the block."""
 
     def __init__(self, sdk: SDK, session_id: str) -> None:
         self._sdk = sdk
-        self._before: SDK | None = None
+        self._previous: SDK | None = None
         self.session_id = session_id
         sdk.session_id = session_id
         sdk.report("session_start")
@@ -222,54 +224,90 @@ class Session:
         if self._sdk.session_id == self.session_id:
             self._sdk.session_id = None
 
-    def __enter__(self) -> Session:
-        self._before = activate(self._sdk)
+    def __enter__(self) -> SessionScope:
+        self._previous = activate(self._sdk)
         return self
 
     def __exit__(self, *_: object) -> None:
-        deactivate(self._sdk, self._before)
+        deactivate(self._sdk, self._previous)
         self.end()
 
 
-class Feature:
-    """What the agent works on; as a context manager until the end of the block."""
+class FeatureScope:
+    """The feature that the agent works on; as a context manager it lasts until the block's end."""
 
     def __init__(self, sdk: SDK, feature_id: str | None) -> None:
         self._sdk = sdk
-        self._before = sdk.feature_id
+        self._previous = sdk.feature_id
         sdk.feature_id = feature_id
         if feature_id is not None:
             sdk.report("activity")
 
-    def __enter__(self) -> Feature:
+    def __enter__(self) -> FeatureScope:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._sdk.feature_id = self._before
+        self._sdk.feature_id = self._previous
 
 
-class Waiting:
-    """A question to a person; as a context manager it is answered at the end of the block."""
+class WaitingScope:
+    """A pending permission request; as a context manager it is answered at the block's end."""
 
     def __init__(self, sdk: SDK, tool_name: str | None) -> None:
         self._sdk = sdk
         sdk.report("permission_request", tool_name=tool_name)
 
     def answered(self) -> None:
-        """Say that the person decided."""
+        """Report that the person decided."""
         self._sdk.report("answered")
 
-    def __enter__(self) -> Waiting:
+    def __enter__(self) -> WaitingScope:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.answered()
 
 
-_ENDS = frozenset(
+_active: ContextVar[SDK | None] = ContextVar("htmlgraph_sdk", default=None)
+# Reentrant, because the cleanup of a discarded generator can run while the lock is held.
+_lock = threading.RLock()
+_entered: list[SDK] = []
+
+
+def activate(sdk: SDK) -> SDK | None:
+    """Make an SDK the active one and return the previous one, for ``deactivate``."""
+    previous = _active.get()
+    _active.set(sdk)
+    with _lock:
+        _entered.append(sdk)
+    return previous
+
+
+def deactivate(sdk: SDK, previous: SDK | None) -> None:
+    """Undo ``activate``."""
+    _active.set(previous)
+    with _lock:
+        if sdk in _entered:
+            _entered.remove(sdk)
+
+
+def active_sdk() -> SDK | None:
+    """Return the SDK of the enclosing ``with`` statement; None if there is none.
+
+    A thread started inside such a statement does not inherit its context. If only one SDK is
+    active in the whole program, that one is returned.
+    """
+    sdk = _active.get()
+    if sdk is not None:
+        return sdk
+    with _lock:
+        return _entered[0] if len(set(_entered)) == 1 else None
+
+
+_END_FIELDS = frozenset(
     {*TOKEN_FIELDS, "cost_tokens", "cost_usd", "duration_ms", "status", "event_type", "event_id"}
 )
-"""What only the end of a call tells."""
+"""Fields that only the end of a call has."""
 
 
 def _new_id() -> str:
@@ -281,7 +319,7 @@ def _add_tokens(event: dict[str, Any], tokens: int | Mapping[str, int] | None) -
         known = {name: count for name, count in tokens.items() if name in TOKEN_FIELDS}
         if len(known) < len(tokens):
             logger.warning(
-                "tokens has unknown kinds %s, expected some of %s",
+                "tokens: unknown keys %s, expected some of %s",
                 sorted(str(name) for name in tokens.keys() - known.keys()),
                 ", ".join(TOKEN_FIELDS),
             )

@@ -6,8 +6,7 @@ import os
 import sys
 import threading
 
-from ..active_sdk import active_sdk
-from ..sdk import SDK
+from ..sdk import SDK, active_sdk
 
 # A generator that is thrown away can end in the middle of anything.
 _lock = threading.RLock()

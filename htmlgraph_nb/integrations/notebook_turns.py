@@ -6,9 +6,8 @@ import os
 import time
 from asyncio import CancelledError
 
-from ..active_sdk import activate, deactivate
 from ..coding_agents.fields import base_name
-from ..sdk import SDK
+from ..sdk import SDK, activate, deactivate
 
 TOOL = "cell"
 """The tool as which a cell's run counts."""

@@ -1,7 +1,6 @@
-"""Tells Python code when something becomes true of an agent, once each time that it does.
+"""Calls Python code each time a condition becomes true for an agent.
 
-:func:`condition` reads what a person asks for; :class:`Alert` knows for whom it holds already.
-Both are pure but for calling what they were given.
+:func:`predicate_of` parses a condition; :class:`Alert` remembers for which agents it holds.
 """
 
 from __future__ import annotations
@@ -15,129 +14,129 @@ from ..core.model import AgentPresence, PresenceStatus
 from ..core.validation import shorten, type_name
 from ..errors import ConfigError
 
-log = logging.getLogger("htmlgraph.alerts")
+logger = logging.getLogger(__name__)
 
 Predicate = Callable[[AgentPresence], Any]
-When = str | Mapping[str, Any] | Predicate
-Do = Callable[[AgentPresence], object]
+Condition = str | Mapping[str, Any] | Predicate
+Action = Callable[[AgentPresence], object]
 
-OVER = {
+_BUDGETS = {
     "tokens_over": "total_cost_tokens",
     "cost_over": "cost_usd",
     "tools_over": "total_tools_executed",
     "errors_over": "total_errors",
 }
-"""Budgets → the presence field that passes them."""
-WORDS = ("attention", "error", *PresenceStatus)
-"""Conditions of one word; a status means: the agent has it."""
+"""Budget → the presence field that it limits."""
+_NAMES = ("attention", "error", *PresenceStatus)
 
 
-def condition(when: When) -> Predicate:
+def predicate_of(when: Condition) -> Predicate:
     """Return the predicate of a condition.
 
     Args:
-        when: a function of an AgentPresence; a word of WORDS other than "error"; or a dict of
-            budgets, as ``{"tokens_over": 1_000_000}``, all of which must be passed.
+        when: a function of an AgentPresence; "attention"; a status; or a dict of budgets, such as
+            ``{"tokens_over": 1_000_000}``, all of which must be exceeded.
 
     Raises:
-        ConfigError: it is none of these; the text lists what is possible.
+        ConfigError: the condition is invalid; the message lists the valid ones.
     """
     if callable(when):
         return when
     if isinstance(when, str):
         if when == "attention":
-            return lambda one: one.attention
+            return lambda presence: presence.attention
         if when in tuple(PresenceStatus):
-            return lambda one: one.status == when
-        raise ConfigError(f"when is {shorten(when)}, {_expected()}")
+            return lambda presence: presence.status == when
+        raise ConfigError(f"when: {_expected()}, got {shorten(when)}")
     if not isinstance(when, Mapping) or not when:
-        raise ConfigError(f"when is {type_name(when)}, {_expected()}")
-    bounds = [(_field(name), _bound(name, value)) for name, value in when.items()]
-    return lambda one: all((getattr(one, field) or 0) > bound for field, bound in bounds)
+        raise ConfigError(f"when: {_expected()}, got {type_name(when)}")
+    limits = [(_limited_field(name), _limit(name, value)) for name, value in when.items()]
+    return lambda presence: all((getattr(presence, name) or 0) > limit for name, limit in limits)
 
 
 def _expected() -> str:
-    words = ", ".join(str(word) for word in WORDS)
-    return f"expected one of {words}, a dict of {', '.join(OVER)}, or a function of an agent"
+    names = ", ".join(str(name) for name in _NAMES)
+    return f"expected one of {names}, a dict of {', '.join(_BUDGETS)}, or a function of an agent"
 
 
-def _field(name: object) -> str:
-    if not isinstance(name, str) or name not in OVER:
-        raise ConfigError(f"when has the key {name!r}, {_expected()}")
-    return OVER[name]
+def _limited_field(name: object) -> str:
+    if not isinstance(name, str) or name not in _BUDGETS:
+        raise ConfigError(f"when: {_expected()}, got the key {name!r}")
+    return _BUDGETS[name]
 
 
-def _bound(name: str, value: object) -> float:
+def _limit(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-        raise ConfigError(f"{name} is {value!r}, expected a number of at least 0")
+        raise ConfigError(f"{name}: expected a number >= 0, got {value!r}")
     return value
 
 
 class Alert:
-    """One condition, and the agents for whom it holds.
+    """One condition, and the agents for which it holds.
 
     Args:
-        when: as for :func:`condition`; "error" means each further error of an agent.
-        do: called with the agent's presence; what it raises is logged.
-        agents: ids of the only agents that count; None: all.
+        when: as for :func:`predicate_of`; "error" means each further error of an agent.
+        do: called with the agent's presence; its exceptions are logged.
+        agents: ids of the agents to watch; None: all.
 
     Raises:
-        ConfigError: ``when`` cannot be read or ``do`` cannot be called.
+        ConfigError: ``when`` is invalid or ``do`` is not callable.
     """
 
-    def __init__(self, when: When, do: Do, agents: Iterable[str] | None = None) -> None:
+    def __init__(self, when: Condition, do: Action, agents: Iterable[str] | None = None) -> None:
         if not callable(do):
-            raise ConfigError(f"do is {type_name(do)}, expected a function of an AgentPresence")
+            raise ConfigError(f"do: expected a function of an AgentPresence, got {type_name(do)}")
         self._counts_errors = isinstance(when, str) and when == "error"
-        self._holds = condition("attention" if self._counts_errors else when)
+        self._holds = predicate_of("attention" if self._counts_errors else when)
         self._do = do
-        named = [agents] if isinstance(agents, str) else agents
-        self._only = None if named is None else frozenset(named)
-        # The caller's thread looks once, the source's thread from then on.
+        ids = [agents] if isinstance(agents, str) else agents
+        self._agent_ids = None if ids is None else frozenset(ids)
+        # The caller's thread checks once, the source's thread from then on.
         self._lock = threading.Lock()
-        self._held: set[str] = set()
+        self._holding: set[str] = set()
         self._errors: dict[str, int] = {}
 
-    def look(
-        self, changed: Iterable[str], agents: Mapping[str, AgentPresence], *, first: bool = False
+    def check(
+        self, changed: Iterable[str], agents: Mapping[str, AgentPresence], *, initial: bool = False
     ) -> None:
-        """Call ``do`` for each of these agents for whom the condition begins to hold.
+        """Call ``do`` for each changed agent for which the condition becomes true.
 
         Args:
-            changed: ids of agents that changed, came or went.
-            agents: all agents as they are now.
-            first: they were not seen before, so that errors of theirs are old ones.
+            changed: ids of agents that were changed, added or removed.
+            agents: all current agents.
+            initial: this is the first state of these agents, so their errors are not new.
         """
         for agent_id in changed:
-            if self._only is not None and agent_id not in self._only:
+            if self._agent_ids is not None and agent_id not in self._agent_ids:
                 continue
-            one = agents.get(agent_id)
-            if one is None:
+            presence = agents.get(agent_id)
+            if presence is None:
                 self._forget(agent_id)
-            elif self._begins(one, first):
-                self._call(self._do, one)
+            elif self._becomes_true(presence, initial):
+                self._call(self._do, presence)
 
     def _forget(self, agent_id: str) -> None:
         with self._lock:
-            self._held.discard(agent_id)
+            self._holding.discard(agent_id)
             self._errors.pop(agent_id, None)
 
-    def _begins(self, one: AgentPresence, first: bool) -> bool:
+    def _becomes_true(self, presence: AgentPresence, initial: bool) -> bool:
+        agent_id, errors = presence.agent_id, presence.total_errors
         if self._counts_errors:
             with self._lock:
-                before = self._errors.get(one.agent_id, one.total_errors if first else 0)
-                self._errors[one.agent_id] = one.total_errors
-            return one.total_errors > before
-        holds = bool(self._call(self._holds, one))
+                before = self._errors.get(agent_id, errors if initial else 0)
+                self._errors[agent_id] = errors
+            return errors > before
+        holds = bool(self._call(self._holds, presence))
         with self._lock:
-            held = one.agent_id in self._held
-            (self._held.add if holds else self._held.discard)(one.agent_id)
+            held = agent_id in self._holding
+            (self._holding.add if holds else self._holding.discard)(agent_id)
         return holds and not held
 
-    def _call(self, function: Callable[[AgentPresence], Any], one: AgentPresence) -> Any:
+    def _call(self, function: Callable[[AgentPresence], Any], presence: AgentPresence) -> Any:
         try:
-            return function(one)
+            return function(presence)
         except Exception:
-            # It is the user's code: it must end neither the thread nor the other alerts.
-            log.exception("an alert failed for %r: %r", one.agent_id, function)
+            # User code must end neither the thread nor the other alerts.
+            logger.exception("an alert failed for %r: %r", presence.agent_id, function)
             return None

@@ -1,8 +1,8 @@
-"""Joins the ES modules of the agent grid into one, as a notebook's front end takes only one.
+"""Bundles the ES modules of the agent grid into one, because a notebook loads only one.
 
-There is no build step: the modules are joined when they are first asked for. What they may use of
-the language's module syntax is little, and checked: ``import { a, b } from "./x.js";`` without
-renaming, ``export`` before a declaration, and in the entry ``export { a } from "./x.js";``.
+There is no build step: the bundle is made on first use. The modules may use only this module
+syntax, which is checked: ``import { a, b } from "./x.js";`` without renaming, ``export`` before a
+declaration, and ``export { a } from "./x.js";`` in the entry.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
 
-ENTRY = "host/index.js"
+_ENTRY = "host/index.js"
 _FROM = r'\{([^}]*)\} from "(\.{1,2}/[\w./-]+)";\n'
 _IMPORT = re.compile(f"^import {_FROM}", re.MULTILINE)
 _REEXPORT = re.compile(f"^export {_FROM}", re.MULTILINE)
@@ -24,19 +24,18 @@ _EXPORT = re.compile(
 _DECLARED = re.compile(
     r"^(?:export (?:default )?)?(?:async )?(?:function\*?|const|let|class) (\w+)", re.MULTILINE
 )
-_LEFT = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
+_REMAINING = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
 
 
-def join_modules(read: Callable[[str], str], entry: str = ENTRY) -> str:
-    """Return the text of one module that exports what ``entry`` exports.
+def bundle_modules(read: Callable[[str], str], entry: str = _ENTRY) -> str:
+    """Return the text of one module with the exports of ``entry``.
 
     Args:
         read: returns the text of a module by its path below the grid's folder.
         entry: path of the module that only re-exports.
 
     Raises:
-        ValueError: modules import each other in a circle, two declare the same name, or one uses
-            module syntax that is not known here.
+        ValueError: an import cycle, a name that two modules declare, or unsupported module syntax.
     """
     texts: dict[str, str] = {}
     _visit(entry, read, texts, ())
@@ -50,9 +49,9 @@ def join_modules(read: Callable[[str], str], entry: str = ENTRY) -> str:
 def _visit(
     name: str, read: Callable[[str], str], texts: dict[str, str], above: tuple[str, ...]
 ) -> None:
-    """Add the module after those that it imports."""
+    """Add a module after the modules that it imports."""
     if name in above:
-        raise ValueError(f"modules import each other: {' → '.join((*above, name))}")
+        raise ValueError(f"import cycle: {' → '.join((*above, name))}")
     if name in texts:
         return
     text = read(name)
@@ -62,7 +61,7 @@ def _visit(
 
 
 def _resolve(importer: str, path: str) -> str:
-    """Return the path of a module that another one imports by a relative path."""
+    """Return the path of a module that ``importer`` imports by a relative path."""
     return posixpath.normpath(posixpath.join(posixpath.dirname(importer), path))
 
 
@@ -83,21 +82,21 @@ def _exports(texts: Mapping[str, str], entry: str) -> tuple[list[str], str]:
             if name != "default":
                 names.append(name)
                 continue
-            found = _DEFAULT.search(texts[_resolve(entry, source)])
-            if found is None:
+            declaration = _DEFAULT.search(texts[_resolve(entry, source)])
+            if declaration is None:
                 raise ValueError(f"{source} has no `export default function NAME`")
-            default = found[1]
+            default = declaration[1]
     if not default:
-        raise ValueError(f"{entry} exports no default")
+        raise ValueError(f"{entry} has no default export")
     return names, default
 
 
 def _without_syntax(name: str, text: str) -> str:
     for pattern in (_IMPORT, _REEXPORT, _DEFAULT, _EXPORT):
         text = pattern.sub("", text)
-    left = _LEFT.search(text)
-    if left is not None:
-        raise ValueError(f"{name} has {left[0]!r}, which cannot be joined")
+    remaining = _REMAINING.search(text)
+    if remaining is not None:
+        raise ValueError(f"{name}: unsupported module syntax {remaining[0]!r}")
     return text
 
 
@@ -105,4 +104,4 @@ def _without_syntax(name: str, text: str) -> str:
 def agent_grid_module() -> str:
     """Return the agent grid as the text of one ES module without imports."""
     folder = files("htmlgraph_nb") / "static" / "grid"
-    return join_modules(lambda name: (folder / name).read_text(encoding="utf-8"))
+    return bundle_modules(lambda name: (folder / name).read_text(encoding="utf-8"))

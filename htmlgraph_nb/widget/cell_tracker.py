@@ -1,4 +1,4 @@
-"""Which cell of a notebook runs, and what its former run left behind."""
+"""Tracks which notebook cell is running and which objects each cell created."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from IPython import get_ipython
 
 
 class Closable(Protocol):
-    """What a cell can make that must end when the cell is run again."""
+    """An object that must be closed when its cell is run again."""
 
     def close(self) -> None:
-        """End it."""
+        """Close it."""
 
 
 class CellWatch:
-    """Knows whether a cell is running, from IPython's own events.
+    """Knows whether a cell is running, from IPython's events.
 
     Args:
-        events: IPython's event manager; None outside of IPython, where no cell ever runs.
+        events: IPython's event manager; None outside IPython, where no cell ever runs.
     """
 
     def __init__(self, events: Any) -> None:
-        # Made inside of a running cell, whose end is the first thing that will be heard.
+        # Created inside a running cell: the first event to arrive is its end.
         self.busy = events is not None
         if events is not None:
-            events.register("pre_execute", self._begin)
-            events.register("post_execute", self._end)
+            events.register("pre_execute", self._on_start)
+            events.register("post_execute", self._on_end)
 
-    def _begin(self) -> None:
+    def _on_start(self) -> None:
         self.busy = True
 
-    def _end(self) -> None:
+    def _on_end(self) -> None:
         self.busy = False
 
 
@@ -45,39 +45,40 @@ def cell_watch() -> CellWatch:
 
 
 class CellTracker:
-    """Knows which objects each cell made in its last run, and ends those of the run before."""
+    """Knows which objects each cell created in its last run, and closes those of earlier runs."""
 
     def __init__(self) -> None:
-        # cell → (run, what it made)
-        self._made: dict[str, tuple[str, weakref.WeakSet[Any]]] = {}
+        # cell → (run, objects)
+        self._objects: dict[str, tuple[str, weakref.WeakSet[Any]]] = {}
 
-    def note(self, made: Closable, parent: Any) -> None:
-        """Take in that ``made`` was made by the cell that runs now; end what its last run made.
+    def register(self, created: Closable, parent: Any) -> None:
+        """Register an object of the running cell; close those of the cell's previous run.
 
         Args:
-            parent: the message by which Jupyter asked for the run: ``metadata.cellId`` names the
-                cell, ``header.msg_id`` the run. Where either is missing nothing is known.
+            created: the new object; held weakly.
+            parent: the execute request of Jupyter: ``metadata.cellId`` is the cell and
+                ``header.msg_id`` the run. If either is missing, nothing is registered.
         """
-        cell, run = _text(parent, "metadata", "cellId"), _text(parent, "header", "msg_id")
+        cell, run = _string_at(parent, "metadata", "cellId"), _string_at(parent, "header", "msg_id")
         if not cell or not run:
             return
-        former, ours = self._made.get(cell, ("", weakref.WeakSet()))
-        if former != run:
-            for one in list(ours):
-                one.close()
-            ours = weakref.WeakSet()
-        ours.add(made)
-        self._made[cell] = (run, ours)
+        last_run, objects = self._objects.get(cell, ("", weakref.WeakSet()))
+        if last_run != run:
+            for previous in list(objects):
+                previous.close()
+            objects = weakref.WeakSet()
+        objects.add(created)
+        self._objects[cell] = (run, objects)
 
 
-def _text(parent: Any, part: str, name: str) -> str:
-    found = parent.get(part) if isinstance(parent, dict) else None
-    value = found.get(name) if isinstance(found, dict) else None
+def _string_at(message: Any, part: str, name: str) -> str:
+    fields = message.get(part) if isinstance(message, dict) else None
+    value = fields.get(name) if isinstance(fields, dict) else None
     return value if isinstance(value, str) else ""
 
 
 def parent_message() -> Any:
-    """Return the message that the kernel works on; None outside of a kernel."""
+    """Return the message that the kernel is processing; None outside a kernel."""
     shell = get_ipython()
     get_parent = getattr(shell, "get_parent", None)
     return None if get_parent is None else get_parent()

@@ -1,4 +1,4 @@
-"""What a grid asks of the place where its agents come from; LiveSource and ReplaySource have it."""
+"""The interface between a grid and the origin of its agents."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ if TYPE_CHECKING:
 
 
 class DataSource(Protocol):
-    """A server or a stored history, until ``close``."""
+    """A server (ServerSource) or stored history (ReplaySource), until ``close``."""
 
     @property
     def connection(self) -> ConnectionState:
-        """How it stands with the server; "connected" for a history."""
+        """The state of the connection; "connected" for history."""
 
     def settle(self) -> None:
-        """Wait a moment, so that there is something to show at first."""
+        """Wait briefly until there is something to show."""
 
     def view(self) -> View:
-        """Return what there is to show now."""
+        """Return the current data."""
 
     def on_change(self, callback: Callable[[set[str], Any], object]) -> Callable[[], None]:
-        """Call ``callback(changed_ids, agents)`` after each change; return what ends that."""
+        """Call ``callback(changed_ids, agents)`` after each change; return the unsubscriber."""
 
     def on_connection(self, callback: Callable[[ConnectionState], object]) -> Callable[[], None]:
-        """Call back after each change of the connection; return what ends that."""
+        """Call ``callback(connection)`` when the connection changes; return the unsubscriber."""
 
-    def on_whole(self, callback: Callable[[], None]) -> None:
-        """Call back when everything should be shown anew."""
+    def on_reset(self, callback: Callable[[], None]) -> None:
+        """Call ``callback()`` when the page needs a full snapshot."""
 
     def recent(self, agent_id: str, limit: int) -> list[dict[str, Any]]:
-        """Return an agent's last events, the newest first; it may wait."""
+        """Return an agent's last events, newest first; may block."""
 
     def history(self, **filters: Any) -> DataFrame:
-        """Return stored events, narrowed as ``load_history`` does."""
+        """Return stored events, filtered as by ``load_history``."""
 
     def close(self) -> None:
-        """End what follows or plays. Idempotent."""
+        """Release the connection or end the playback. Idempotent."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -15,11 +15,11 @@ from ..errors import ConfigError, InvalidEvent
 from ..history.load import load_history, presence_frame
 from ..replay.index import HistoryIndex
 from ..replay.narrow import When, moment_of
-from .agent_grid import AgentGrid
+from .base_grid import BaseGrid
 from .replay_source import ReplaySource, check_speed
 
 
-class ReplayGrid(AgentGrid):
+class ReplayGrid(BaseGrid):
     """Shows what agents did at a time of the past, and lets it run; made by AgentGrid.replay.
 
     It has all that AgentGrid has, of the time that is shown: ``agents``, ``to_frame``, ``alert``,
@@ -52,13 +52,6 @@ class ReplayGrid(AgentGrid):
         until: Any = None,
         token: str | None = None,
         limits: Limits | None = None,
-        filter: str | Mapping[str, Any] | None = None,
-        sort: str = "attention",
-        group_by: str | None = None,
-        columns: Sequence[str] | None = None,
-        view: str = "cards",
-        max_rate: float = 30.0,
-        height: str | int | None = None,
         **kwargs: Any,
     ) -> None:
         checked = check_speed(speed)
@@ -67,19 +60,9 @@ class ReplayGrid(AgentGrid):
             frame = _frame_of(source, since, until, token)
             return ReplaySource(HistoryIndex(frame, limits), checked)
 
-        settings = {
-            "filter": filter,
-            "sort": sort,
-            "group_by": group_by,
-            "columns": columns,
-            "view": view,
-        }
-        self._open(stored, settings, max_rate, height, kwargs)
-        self._source.on_playback(_told(weakref.ref(self)))
+        super().__init__(stored, **kwargs)
+        self._source.on_playback(_weak_callback(self._show_playback))
         self._show_playback()
-
-    def __enter__(self) -> ReplayGrid:
-        return self
 
     @property
     def now(self) -> pd.Timestamp:
@@ -133,17 +116,17 @@ class ReplayGrid(AgentGrid):
         index = self._source.index
         return presence_frame(index.presences(self._source.moment).values())
 
-    def _heard(self, kind: str, content: dict[str, Any]) -> None:
+    def _on_message(self, kind: str, content: dict[str, Any]) -> None:
         if kind != "replay":
-            super()._heard(kind, content)
+            super()._on_message(kind, content)
             return
         # A page that asks for what cannot be has its own controls set right again.
         try:
-            self._obey(content)
+            self._apply_command(content)
         except (InvalidEvent, ConfigError):
             self._show_playback()
 
-    def _obey(self, content: dict[str, Any]) -> None:
+    def _apply_command(self, content: dict[str, Any]) -> None:
         if "speed" in content:
             self.speed = content["speed"]
         if "seek" in content:
@@ -173,10 +156,13 @@ def _frame_of(source: Any, since: Any, until: Any, token: str | None) -> pd.Data
     return frame
 
 
-def _told(grid_of: Callable[[], ReplayGrid | None]) -> Callable[[], None]:
-    def tell() -> None:
-        grid = grid_of()
-        if grid is not None:
-            grid._show_playback()
+def _weak_callback(method: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that calls a bound method as long as its object exists."""
+    reference = weakref.WeakMethod(method)
 
-    return tell
+    def call() -> None:
+        bound = reference()
+        if bound is not None:
+            bound()
+
+    return call

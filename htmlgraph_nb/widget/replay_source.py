@@ -134,7 +134,7 @@ class ReplaySource:
         epoch = secrets.token_hex(8)
         self._told_at = clock()
         self._on_change: list[Callable[[set[str], Any], object]] = []
-        self._on_whole: list[Callable[[], None]] = []
+        self._on_reset: list[Callable[[], None]] = []
         self._on_playback: list[Callable[[], None]] = []
         noun = "event" if len(index.rows) == 1 else "events"
         self.connection = ConnectionState(
@@ -170,9 +170,9 @@ class ReplaySource:
         """Do nothing: the connection of a replay never changes."""
         return lambda: None
 
-    def on_whole(self, callback: Callable[[], None]) -> None:
+    def on_reset(self, callback: Callable[[], None]) -> None:
         """Call back when everything should be shown anew: after a jump."""
-        self._on_whole.append(callback)
+        self._on_reset.append(callback)
 
     def on_playback(self, callback: Callable[[], None]) -> None:
         """Call back when the playback changed, and every second while it plays."""
@@ -271,7 +271,7 @@ class ReplaySource:
 
     def _jump(self) -> None:
         self._step()
-        for callback in list(self._on_whole):
+        for callback in list(self._on_reset):
             callback()
 
     def _tell_playback(self) -> None:

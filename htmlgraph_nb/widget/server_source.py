@@ -1,4 +1,4 @@
-"""What a grid shows of a running server: the shared client, and each agent's last minutes."""
+"""ServerSource: a running server as the source of a grid."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from ..core.activity import Activity
 from ..core.model import AgentPresence
 from ..core.timestamps import utc_now
 from ..errors import ConnectError, InvalidEvent, ServerNotFound
-from .errands import errands
+from .requests import background_worker
 from .sync import View
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-log = logging.getLogger("htmlgraph.live")
-log.addHandler(logging.NullHandler())
+logger = logging.getLogger(__name__)
+# Without a handler, Python prints warnings of this thread into the output of a running cell.
+logger.addHandler(logging.NullHandler())
 
 SETTLE_S = 1.0
 
@@ -28,8 +29,11 @@ SETTLE_S = 1.0
 class ServerSource:
     """A server as the source of a grid, until ``close``.
 
+    It counts each agent's activity of the last minutes itself, so that a snapshot, a reloaded page
+    and a saved notebook hold current counts without a further request to the server.
+
     Args:
-        url, token: as PresenceClient has them.
+        url, token: as for PresenceClient.
 
     Attributes:
         client: shared by all sources of the same address and token.
@@ -46,27 +50,27 @@ class ServerSource:
         # Guards the counts, which three threads use.
         self._lock = threading.Lock()
         self._known: Mapping[str, AgentPresence] = self.client.agents
-        self._on_whole: list[Callable[[], None]] = []
+        self._on_reset: list[Callable[[], None]] = []
         self._closed = False
-        self._ends = [
+        self._unsubscribe = [
             self.client.on_change(self._count),
-            self.client.on_connection(self._ask_when_connected),
+            self.client.on_connection(self._request_activity),
         ]
 
     @property
     def connection(self) -> ConnectionState:
-        """How it stands with the server."""
+        """The state of the connection to the server."""
         return self.client.connection
 
     def settle(self) -> None:
-        """Wait until the first attempt has succeeded or failed, but not longer than a second."""
+        """Wait until the first attempt has succeeded or failed, at most one second."""
         self.client.wait_settled(SETTLE_S)
-        self._ask_when_connected(self.connection)
+        self._request_activity(self.connection)
 
     def view(self) -> View:
-        """Return what there is to show now."""
+        """Return the current data."""
         agents, cursor, connection = self.client.snapshot()
-        return View(agents, cursor, connection, utc_now(), self._activity_now)
+        return View(agents, cursor, connection, utc_now(), self._current_activity)
 
     def on_change(self, callback: Callable[[set[str], Any], object]) -> Callable[[], None]:
         """Call back after each change of agents, as PresenceClient does."""
@@ -76,12 +80,12 @@ class ServerSource:
         """Call back after each change of the connection, as PresenceClient does."""
         return self.client.on_connection(callback)
 
-    def on_whole(self, callback: Callable[[], None]) -> None:
-        """Call back when everything should be shown anew."""
-        self._on_whole.append(callback)
+    def on_reset(self, callback: Callable[[], None]) -> None:
+        """Call ``callback()`` when the server's activity counts have arrived."""
+        self._on_reset.append(callback)
 
     def recent(self, agent_id: str, limit: int) -> list[dict[str, Any]]:
-        """Ask the server for an agent's last events, the newest first; it waits for the answer."""
+        """Return an agent's last events from the server, newest first; blocks meanwhile."""
         return self.client.recent_events(agent_id, limit)
 
     def history(self, **filters: Any) -> DataFrame:
@@ -98,13 +102,13 @@ class ServerSource:
         return load_history(connection.url, token=self._token, **filters)
 
     def close(self) -> None:
-        """Let the client go. Idempotent."""
+        """Release the client. Idempotent."""
         self._closed = True
-        for end in self._ends:
-            end()
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
         self._lease.release()
 
-    def _activity_now(self) -> dict[str, Any]:
+    def _current_activity(self) -> dict[str, Any]:
         with self._lock:
             return self._activity.to_dict(utc_now())
 
@@ -119,20 +123,20 @@ class ServerSource:
                     self._activity.fold(self._known.get(agent_id), after, now)
             self._known = agents
 
-    def _ask_when_connected(self, connection: ConnectionState) -> None:
+    def _request_activity(self, connection: ConnectionState) -> None:
         if connection.state == "connected":
-            errands.run(self._ask_activity)
+            background_worker.submit(self._load_activity)
 
-    def _ask_activity(self) -> None:
+    def _load_activity(self) -> None:
         if self._closed:
             return
         try:
-            answer = self.client.activity()
+            activity = self.client.activity()
             with self._lock:
-                self._activity.replace(answer)
+                self._activity.replace(activity)
         except (ConnectError, InvalidEvent) as error:
-            # An older server has no such route: what is counted from now on has to do.
-            log.info("no activity from the server: %s", error)
+            # An older server has no such route. The counts then start at this connection.
+            logger.info("the server returned no activity counts: %s", error)
             return
-        for callback in self._on_whole:
+        for callback in self._on_reset:
             callback()

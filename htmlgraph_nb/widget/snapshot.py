@@ -1,4 +1,4 @@
-"""Agents as plain text and as a static HTML table, for places where no widget can live."""
+"""Renders agents as plain text and as a static HTML table, where a widget cannot be shown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..client.connection_state import ConnectionState
 from ..core.model import AgentPresence, PresenceStatus
 from ..core.timestamps import to_rfc3339
 
-MAX_ROWS = 200
+_MAX_ROWS = 200
 _ORDER = {PresenceStatus.ACTIVE: 1, PresenceStatus.IDLE: 2, PresenceStatus.OFFLINE: 3}
 _TEXT, _NUMBER = "text-align:left", "text-align:right"
 _COLUMNS = {
@@ -29,20 +29,20 @@ _COLUMNS = {
     "Session": _TEXT,
     "Model": _TEXT,
 }
-# Colours that can be read on white and on black: viewers keep attributes and drop style sheets.
+# Legible on white and on black: viewers keep style attributes and remove style sheets.
 _COLOURS = {
     PresenceStatus.ACTIVE: "#1a7f4b",
     PresenceStatus.IDLE: "#9a6700",
     PresenceStatus.OFFLINE: "#808080",
 }
-_WAITS = "#d1453b"
-_SIGNS = {PresenceStatus.ACTIVE: "●", PresenceStatus.IDLE: "◐", PresenceStatus.OFFLINE: "○"}
+_ATTENTION = "#d1453b"
+_SYMBOLS = {PresenceStatus.ACTIVE: "●", PresenceStatus.IDLE: "◐", PresenceStatus.OFFLINE: "○"}
 _CELL = "padding:3px 10px;vertical-align:top"
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A grid at one moment; a notebook shows it as HTML, a terminal as one line.
+    """The agents of a grid at one time; a notebook shows it as HTML, a terminal as one line.
 
     Attributes:
         text: one line.
@@ -59,40 +59,42 @@ class Snapshot:
         return self.html
 
 
-def summary(agents: Mapping[str, AgentPresence], connection: ConnectionState) -> str:
+def summary_line(agents: Mapping[str, AgentPresence], connection: ConnectionState) -> str:
     """Return one line, as ``AgentGrid(3 agents: 2 active, 1 idle; http://127.0.0.1:8000)``."""
-    counts = Counter(one.status for one in agents.values())
-    found = [f"{counts[status]} {status}" for status in PresenceStatus if counts[status]]
-    waiting = sum(one.attention for one in agents.values())
+    by_status = Counter(presence.status for presence in agents.values())
+    counts = [f"{by_status[status]} {status}" for status in PresenceStatus if by_status[status]]
+    waiting = sum(presence.attention for presence in agents.values())
     if waiting:
-        found.append(f"{waiting} waiting for you")
+        counts.append(f"{waiting} waiting for you")
     noun = "agent" if len(agents) == 1 else "agents"
-    at_work = connection.state == "connected"
-    where = (connection.url or connection.detail) if at_work else connection.state
-    parts = f": {', '.join(found)}" if found else ""
-    return f"AgentGrid({len(agents)} {noun}{parts}; {where})"
+    connected = connection.state == "connected"
+    where = (connection.url or connection.detail) if connected else connection.state
+    listed = f": {', '.join(counts)}" if counts else ""
+    return f"AgentGrid({len(agents)} {noun}{listed}; {where})"
 
 
-def table(agents: Mapping[str, AgentPresence], connection: ConnectionState, at: datetime) -> str:
-    """Return an HTML table of at most 200 agents: who waits first, then active, idle, offline.
+def html_table(
+    agents: Mapping[str, AgentPresence], connection: ConnectionState, at: datetime
+) -> str:
+    """Return an HTML table, sorted: waiting for a person first, then active, idle, offline.
 
-    Every text is escaped. There is no script in it and no style but in attributes, and it can be
-    read without them, because notebook viewers drop what they do not know.
+    All text is escaped. It has no script and only inline styles, and is readable without them,
+    because notebook viewers remove markup that they do not allow.
 
     Args:
-        at: time of the snapshot, UTC; named in the caption.
+        at: time of the snapshot, UTC; shown in the caption.
     """
-    shown = sorted(agents.values(), key=_rank)[:MAX_ROWS]
-    left_out = len(agents) - len(shown)
-    caption = f"{summary(agents, connection)} at {to_rfc3339(at)[:19]}Z"
-    if left_out:
-        caption += f"; {left_out} agents are not shown"
+    shown = sorted(agents.values(), key=_sort_key)[:_MAX_ROWS]
+    n_omitted = len(agents) - len(shown)
+    caption = f"{summary_line(agents, connection)} at {to_rfc3339(at)[:19]}Z"
+    if n_omitted:
+        caption += f"; {n_omitted} agents are not shown"
     if connection.state != "connected" and connection.detail:
         caption += f"\n{connection.detail}"
     head = "".join(
         f'<th scope="col" style="{_CELL};{style}">{name}</th>' for name, style in _COLUMNS.items()
     )
-    body = "".join(_row(one) for one in shown)
+    body = "".join(_row(presence) for presence in shown)
     lines = "<br>".join(escape(line) for line in caption.split("\n"))
     return (
         '<table style="border-collapse:collapse;font-variant-numeric:tabular-nums">'
@@ -102,35 +104,35 @@ def table(agents: Mapping[str, AgentPresence], connection: ConnectionState, at: 
     )
 
 
-def _rank(one: AgentPresence) -> tuple[bool, int, float, str]:
-    since = -one.last_activity.timestamp()
-    return not one.attention, _ORDER[one.status], since, one.agent_id
+def _sort_key(presence: AgentPresence) -> tuple[bool, int, float, str]:
+    newest_first = -presence.last_activity.timestamp()
+    return not presence.attention, _ORDER[presence.status], newest_first, presence.agent_id
 
 
-def _row(one: AgentPresence) -> str:
-    said = f"{one.status}, waits for you" if one.attention else one.status.value
+def _row(presence: AgentPresence) -> str:
+    status = f"{presence.status}, waits for you" if presence.attention else presence.status.value
     texts = (
-        f"{_SIGNS[one.status]} {said}",
-        one.reason or "",
-        one.last_tool_name or "",
-        to_rfc3339(one.last_activity)[:19] + "Z",
-        f"{one.total_tools_executed:,}",
-        f"{one.total_errors:,}",
-        f"{one.total_cost_tokens:,}",
-        "" if one.cost_usd is None else f"{one.cost_usd:,.4f}",
-        one.current_feature_id or "",
-        one.session_id or "",
-        one.model or "",
+        f"{_SYMBOLS[presence.status]} {status}",
+        presence.reason or "",
+        presence.last_tool_name or "",
+        to_rfc3339(presence.last_activity)[:19] + "Z",
+        f"{presence.total_tools_executed:,}",
+        f"{presence.total_errors:,}",
+        f"{presence.total_cost_tokens:,}",
+        "" if presence.cost_usd is None else f"{presence.cost_usd:,.4f}",
+        presence.current_feature_id or "",
+        presence.session_id or "",
+        presence.model or "",
     )
     name, *styles = _COLUMNS.values()
-    colour = _WAITS if one.attention else _COLOURS[one.status]
+    colour = _ATTENTION if presence.attention else _COLOURS[presence.status]
     styles[0] += f";white-space:nowrap;color:{colour}"
-    if one.attention:
+    if presence.attention:
         styles[0] += ";font-weight:bold"
     cells = "".join(
         f'<td style="{_CELL};{style}">{escape(text)}</td>'
         for text, style in zip(texts, styles, strict=True)
     )
-    border = "border-left:3px solid " + (_WAITS if one.attention else "transparent")
-    head = f'<th scope="row" style="{_CELL};{name};{border}">{escape(one.agent_id)}</th>'
+    border = "border-left:3px solid " + (_ATTENTION if presence.attention else "transparent")
+    head = f'<th scope="row" style="{_CELL};{name};{border}">{escape(presence.agent_id)}</th>'
     return f"<tr>{head}{cells}</tr>"

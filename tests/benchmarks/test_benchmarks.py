@@ -103,9 +103,9 @@ def test_following_is_measured_beside_other_ways() -> None:
 
 
 def test_feed_is_measured_for_each_message() -> None:
-    """Batches of both sizes and the keyframe, with the size of their text."""
+    """Batches of both sizes and the snapshot, with the size of their text."""
     rows = run_quick("widget_sync", "--agents", "500", "--changes", "10", "100")
-    assert [row["message"] for row in rows] == ["batch", "batch", "keyframe"]
+    assert [row["message"] for row in rows] == ["batch", "batch", "snapshot"]
     assert rows[0]["kb"] < rows[1]["kb"] < rows[2]["kb"]
     assert all(row["take_ms"] > 0 and row["encode_ms"] > 0 for row in rows)
 

@@ -1,4 +1,4 @@
-"""What feeding a grid costs its kernel: a batch, a keyframe, the counts of the last minutes.
+"""What feeding a grid costs its kernel: a batch, a snapshot, the counts of the last minutes.
 
     python -m tests.benchmarks.widget_sync [--agents 10000] [--changes 100 1000] [--json] [--quick]
 
@@ -83,7 +83,7 @@ def median_ms(work: Callable[[], object], rounds: int) -> float:
 
 
 def measure(agents: dict[str, AgentPresence], changes: int, rounds: int) -> Figures:
-    """Measure a batch of so many changes; 0: a keyframe with the last minutes."""
+    """Measure a batch of so many changes; 0: a snapshot with the last minutes."""
     activity = Activity()
     now = utc_now()
     for one in agents.values():
@@ -95,19 +95,19 @@ def measure(agents: dict[str, AgentPresence], changes: int, rounds: int) -> Figu
         now,
         lambda: activity.to_dict(now),
     )
-    feed, clock = UpdateScheduler(10.0, 0.0), iter(range(1, 10**9))
-    feed.take(0.0, view)
+    scheduler, clock = UpdateScheduler(10.0, 0.0), iter(range(1, 10**9))
+    scheduler.next_message(0.0, view)
     names = list(agents)[:changes]
     seq = len(agents)
 
     def take() -> dict[str, object]:
         if changes:
-            feed.note(names)
+            scheduler.on_change(names)
         else:
-            feed.request_snapshot()
+            scheduler.request_snapshot()
         fresh = replace(view, cursor=Cursor("e", seq))
-        message = feed.take(next(clock) * 100.0, fresh) if not changes else None
-        return message or feed._batch(fresh)
+        message = scheduler.next_message(next(clock) * 100.0, fresh) if not changes else None
+        return message or scheduler._batch(fresh)
 
     message = take()
 
@@ -115,7 +115,7 @@ def measure(agents: dict[str, AgentPresence], changes: int, rounds: int) -> Figu
         return json.dumps(json_clean({**message, "messages": encode_json(message["messages"])}))
 
     return Figures(
-        "batch" if changes else "keyframe",
+        "batch" if changes else "snapshot",
         len(agents),
         changes,
         median_ms(take, rounds),

@@ -26,9 +26,11 @@ def test_a_page_that_is_seen_again_wakes_the_feed(
     notebook = open_notebook(
         jupyter,
         "from htmlgraph_nb import AgentGrid\ngrid = AgentGrid()\ngrid",
-        "grid._outlet.feed._away_s = 10_000.0  # as if nobody had looked for hours",
-        "grid._client.wait_for(lambda agents: agents['sleeper'].last_tool_name == 'Edit', 20)\n"
-        "print(grid._outlet.feed.away)",
+        "grid._sink.scheduler._away_s = 10_000.0  # as if nobody had looked for hours",
+        "grid._source.client.wait_for(\n"
+        "    lambda agents: agents['sleeper'].last_tool_name == 'Edit', 20\n"
+        ")\n"
+        "print(grid._sink.scheduler.away)",
     )
     notebook.run(0)
     tool = notebook.field("sleeper", "tool")

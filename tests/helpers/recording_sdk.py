@@ -17,9 +17,9 @@ class Collecting(SDK):
 
     def report(self, event_type: str, **fields: Any) -> None:
         """Keep one event."""
-        parcel = self._parcel({"event_type": event_type, **fields})
-        assert parcel is not None, fields
-        self.events.append(parcel.event)
+        queued = self._queued_event({"event_type": event_type, **fields})
+        assert queued is not None, fields
+        self.events.append(queued.event)
 
     def kinds(self, agent_id: str | None = None) -> list[str]:
         """Return the types of the events, in order, of one agent or of all."""

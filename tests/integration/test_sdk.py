@@ -1,4 +1,4 @@
-"""The SDK in programs of their own: with a server, without one, at the end of the program."""
+"""SDK in separate programs: with a server, without one, and at the program's exit."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def run_program(program: str, home: Path, **env: str) -> subprocess.CompletedPro
     )
 
 
-def test_a_short_program_without_a_server_leaves_its_events_in_the_file(tmp_path: Path) -> None:
-    """Events of a program that ends at once are in the default file, and it says nothing."""
+def test_sdk_without_server_writes_to_the_file(tmp_path: Path) -> None:
+    """Events of a short program are in the default file, and it prints nothing."""
     done = run_program(PROGRAM, tmp_path, HTMLGRAPH_URL="http://127.0.0.1:9")
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
     frame = load_history(tmp_path / "htmlgraph.db")
     assert frame[["agent_id", "tool_name", "cost_tokens"]].values.tolist() == [["short", "Bash", 7]]
 
 
-def test_an_unusable_file_does_not_fail_the_program(tmp_path: Path) -> None:
-    """Where neither server nor file takes the events, the program still runs and ends with 0."""
+def test_sdk_unusable_file_does_not_fail_the_program(tmp_path: Path) -> None:
+    """If neither server nor file accepts the events, the program still exits with 0."""
     (tmp_path / "htmlgraph.db").mkdir()
     done = run_program(PROGRAM, tmp_path, HTMLGRAPH_URL="http://127.0.0.1:9")
     assert (done.returncode, done.stdout) == (0, "done\n")
@@ -50,8 +50,8 @@ def test_an_unusable_file_does_not_fail_the_program(tmp_path: Path) -> None:
     assert "events are lost" in done.stderr
 
 
-def test_a_server_that_never_answers_holds_up_nobody(tmp_path: Path) -> None:
-    """With a server that accepts and stays silent, events go to the file."""
+def test_sdk_unresponsive_server_falls_back_to_the_file(tmp_path: Path) -> None:
+    """With a server that accepts a connection and never responds, events go to the file."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         sdk = SDK("patient", url=url, db_path=str(tmp_path / "h.db"))
@@ -61,10 +61,8 @@ def test_a_server_that_never_answers_holds_up_nobody(tmp_path: Path) -> None:
     assert len(load_history(tmp_path / "h.db")) == 1
 
 
-def test_a_program_that_ends_before_a_silent_server_answers_loses_nothing(
-    tmp_path: Path, serve: Serve
-) -> None:
-    """What is on its way at the end is in the spool or the file, and counts once."""
+def test_sdk_exit_with_unresponsive_server_loses_no_event(tmp_path: Path, serve: Serve) -> None:
+    """Events pending at exit are in the spool or the file, and count once."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         program = """
 from htmlgraph_nb import SDK
@@ -86,8 +84,8 @@ print("done")
     )
 
 
-def test_a_worker_process_reports_to_its_end(tmp_path: Path) -> None:
-    """Workers of multiprocessing end without atexit, and their last events arrive all the same."""
+def test_sdk_multiprocessing_worker_delivers_its_last_events(tmp_path: Path) -> None:
+    """Workers exit without atexit, and their last events still arrive."""
     program = """
 import multiprocessing
 from htmlgraph_nb import SDK
@@ -119,10 +117,10 @@ if __name__ == "__main__":
     assert agents == {"worker-fork", "worker-spawn"}
 
 
-@pytest.mark.parametrize("place", ["full", "no-folder"])
-def test_a_disk_that_takes_nothing_is_one_line(place: str, tmp_path: Path) -> None:
-    """Thousands of calls with nowhere to go leave the program as it was, and say why once."""
-    limit = "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))" if place == "full" else "pass"
+@pytest.mark.parametrize("disk", ["full", "no-folder"])
+def test_sdk_unwritable_disk_logs_one_line(disk: str, tmp_path: Path) -> None:
+    """Thousands of undeliverable calls do not disturb the program and log one line."""
+    limit = "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))" if disk == "full" else "pass"
     program = f"""
 import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -133,7 +131,7 @@ for _ in range(5_000):
     sdk.tool("Bash")
 print(sdk.flush(60))
 """
-    home = tmp_path if place == "full" else Path("/dev/null/home")
+    home = tmp_path if disk == "full" else Path("/dev/null/home")
     done = run_program(program, home, HTMLGRAPH_URL="http://127.0.0.1:9")
     assert (done.returncode, done.stdout) == (0, "True\n")
     assert "events are lost" in done.stderr
@@ -141,8 +139,8 @@ print(sdk.flush(60))
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
-def test_a_fork_reports_for_itself(tmp_path: Path) -> None:
-    """After os.fork parent and child both report, each with its own thread and connection."""
+def test_sdk_works_in_parent_and_child_after_fork(tmp_path: Path) -> None:
+    """Each has its own thread and connection."""
     program = f"""
 import os
 from htmlgraph_nb import SDK
@@ -160,8 +158,8 @@ if child:
     assert sorted(load_history(tmp_path / "h.db")["tool_name"]) == ["Before", "Child", "Parent"]
 
 
-def test_events_go_to_a_running_server(server: Server) -> None:
-    """Where a server answers, the events arrive there."""
+def test_sdk_sends_to_a_running_server(server: Server) -> None:
+    """Events arrive at the server."""
     with SDK("mine", url=server.url) as sdk, sdk.session("s"), sdk.tool("Bash", tokens=3):
         pass
     frame = load_history(server.url)
@@ -169,7 +167,7 @@ def test_events_go_to_a_running_server(server: Server) -> None:
     assert frame["event_type"].tolist() == kinds
 
 
-def test_many_threads_share_one_handle(tmp_path: Path) -> None:
+def test_sdk_is_thread_safe(tmp_path: Path) -> None:
     """Calls from many threads at once are all delivered, each once."""
     sdk = SDK("busy", url="http://127.0.0.1:9", db_path=str(tmp_path / "h.db"))
 
@@ -189,18 +187,18 @@ def test_many_threads_share_one_handle(tmp_path: Path) -> None:
     assert (presence.total_tools_executed, presence.total_cost_tokens) == (400, 400)
 
 
-def test_a_handle_that_is_dropped_ends_its_thread(tmp_path: Path) -> None:
-    """Without a reference to the handle its events are delivered and its thread ends."""
+def test_sdk_collected_delivers_and_ends_its_thread(tmp_path: Path) -> None:
+    """Without a reference to the SDK its events are delivered and its thread ends."""
     SDK("dropped", url="http://127.0.0.1:9", db_path=str(tmp_path / "h.db")).tool("Bash")
     wait_until(
         lambda: not [t for t in threading.enumerate() if t.name == "htmlgraph-sdk"],
-        "the thread of a dropped handle ended",
+        "the end of its thread",
     )
     assert len(load_history(tmp_path / "h.db")) == 1
 
 
-def test_an_event_built_by_hand_is_checked_before_it_is_stored(tmp_path: Path) -> None:
-    """ingest converts a naive time and refuses what could not be stored, all or nothing."""
+def test_ingest_validates_event_objects(tmp_path: Path) -> None:
+    """ingest converts a naive time and rejects invalid events, all or nothing."""
     naive = datetime.now() - timedelta(hours=1)
     with PresenceManager(str(tmp_path / "h.db")) as manager:
         with pytest.raises(InvalidEvent, match="lone surrogate"):

@@ -115,12 +115,12 @@ test("the store counts what it sees happen, not what it is told at the beginning
   assert.deepEqual([store.activity.counts("a").events.at(-1), store.recent("a")], [0, []]);
 });
 
-test("a keyframe brings the counts of the kernel, a batch of a replay its own time", () => {
+test("a snapshot brings the counts of the kernel, a batch of a replay its own time", () => {
   const store = createStore({ now: () => NOW });
   const at = "2020-05-05T10:00:00Z";
   const presence = { agent_id: "a", status: "active" };
   const activity = { at, minutes: 15, agents: { a: { events: [7], errors: [] } } };
-  store.receiveKernel({ kind: "keyframe", n: 1, state: { epoch: "e", seq: 1, agents: [presence], at, activity } });
+  store.receiveKernel({ kind: "snapshot", n: 1, state: { epoch: "e", seq: 1, agents: [presence], at, activity } });
   assert.equal(store.activity.counts("a", Date.parse(at)).events.at(-1), 7);
   const messages = [{ type: "presence_update", agent_id: "a", presence: { ...presence, status: "idle" }, seq: 2 }];
   store.receiveKernel({ kind: "batch", n: 2, messages, at: "2020-05-05T10:01:00Z" });

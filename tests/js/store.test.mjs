@@ -226,14 +226,14 @@ test("a batch of the kernel is folded and its connection taken over, with one ca
   assert.equal(store.connection.state, "connected");
 });
 
-test("a missing batch is noted until the next keyframe, which replaces everything", () => {
+test("a missing batch is noted until the next snapshot, which replaces everything", () => {
   const store = createStore({ now: () => 0 });
   store.receiveKernel({ kind: "batch", n: 1, messages: [update("a", 1), update("b", 2)] });
   assert.equal(store.incomplete, false);
   store.receiveKernel({ kind: "batch", n: 3, messages: [update("a", 9)] });
   assert.equal(store.incomplete, true);
   store.receiveKernel({
-    kind: "keyframe", n: 4,
+    kind: "snapshot", n: 4,
     state: { epoch: "e1", seq: 8, agents: [numbered("a", 7, { status: "idle" })], at: "2025-01-14T14:50:30Z" },
   });
   assert.equal(store.incomplete, false);
@@ -244,13 +244,13 @@ test("a missing batch is noted until the next keyframe, which replaces everythin
   assert.equal(store.incomplete, false);
 });
 
-test("a keyframe that repeats what is known changes nothing", () => {
+test("a snapshot that repeats what is known changes nothing", () => {
   const store = createStore({ now: () => 0 });
-  const keyframe = { kind: "keyframe", n: 1, state: { epoch: "e", seq: 1, agents: [numbered("a", 1)] } };
-  store.receiveKernel(keyframe);
+  const snapshot = { kind: "snapshot", n: 1, state: { epoch: "e", seq: 1, agents: [numbered("a", 1)] } };
+  store.receiveKernel(snapshot);
   const heard = [];
   store.subscribe((changed) => heard.push(...changed));
-  store.receiveKernel({ ...keyframe, n: 2 });
+  store.receiveKernel({ ...snapshot, n: 2 });
   assert.deepEqual(heard, []);
 });
 

@@ -1,4 +1,4 @@
-"""The SDK's calls as the events they make; the courier's queue, replacing and dropping."""
+"""SDK: the events of its calls; EventSender: its queue."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from htmlgraph_nb.client import event_sender as courier_module
+from htmlgraph_nb.client import event_sender
 from htmlgraph_nb.client.event_sender import EventSender, QueuedEvent
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.errors import StoreUnavailable
@@ -16,8 +16,8 @@ from htmlgraph_nb.sdk import SDK
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
-    """What the couriers would bring, instead of bringing it."""
+def delivered(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
+    """Collect the events that would be delivered."""
     events: list[Event] = []
 
     def deliver(self: EventSender, batch: Sequence[Event]) -> None:
@@ -27,29 +27,29 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
     return events
 
 
-def made(sdk: SDK, told: list[Event]) -> list[Event]:
-    """Return all events so far, once they are delivered."""
+def flushed(sdk: SDK, delivered: list[Event]) -> list[Event]:
+    """Return all events so far, after their delivery."""
     assert sdk.flush(10)
-    return told
+    return delivered
 
 
-def test_a_call_is_one_finished_tool(told: list[Event]) -> None:
+def test_sdk_tool_reports_one_finished_call(delivered: list[Event]) -> None:
     """``sdk.tool`` alone reports one executed tool with its tokens."""
     with SDK("a", model="m", project="p") as sdk:
         sdk.tool("Bash", tokens=12, duration_ms=3.6)
-        (event,) = made(sdk, told)
+        (event,) = flushed(sdk, delivered)
     assert (event.event_type, event.tool_name, event.status) == ("tool_execute", "Bash", "ok")
     assert (event.cost_tokens, event.duration_ms, event.model, event.project) == (12, 4, "m", "p")
     assert event.event_id
     assert event.timestamp
 
 
-def test_a_block_is_a_begin_and_an_end_of_one_call(told: list[Event]) -> None:
+def test_sdk_tool_block_reports_start_and_end(delivered: list[Event]) -> None:
     """``with sdk.tool`` reports a start and a timed end with the same call id."""
     with SDK("a") as sdk:
         with sdk.tool("Bash", tokens={"input_tokens": 1, "output_tokens": 2}):
             pass
-        start, end = made(sdk, told)
+        start, end = flushed(sdk, delivered)
     assert [start.event_type, end.event_type] == ["tool_start", "tool_execute"]
     assert start.tool_use_id == end.tool_use_id
     assert start.total_tokens == 0
@@ -57,36 +57,36 @@ def test_a_block_is_a_begin_and_an_end_of_one_call(told: list[Event]) -> None:
     assert end.duration_ms is not None
 
 
-def test_a_block_that_raises_is_an_error_and_raises_on(told: list[Event]) -> None:
-    """The exception of a block goes on, and the tool counts as failed."""
+def test_sdk_tool_block_reports_error_and_reraises(delivered: list[Event]) -> None:
+    """The exception propagates, and the tool counts as failed."""
     with SDK("a") as sdk:
         with pytest.raises(KeyError), sdk.tool("Bash"):
             raise KeyError("x")
-        end = made(sdk, told)[-1]
+        end = flushed(sdk, delivered)[-1]
     assert (end.event_type, end.status) == ("tool_error", "error")
 
 
-def test_sessions_and_features_mark_what_follows(told: list[Event]) -> None:
-    """Events inside the blocks carry their session and feature, those after them do not."""
+def test_sdk_session_and_feature_apply_inside_their_blocks(delivered: list[Event]) -> None:
+    """Events inside the blocks have their session and feature; later events do not."""
     with SDK("a") as sdk:
         with sdk.session("s-1"), sdk.feature("f-1"):
             sdk.tool("Bash")
         sdk.tool("Read")
-        events = made(sdk, told)
+        events = flushed(sdk, delivered)
     kinds = [event.event_type for event in events]
     assert kinds == ["session_start", "activity", "tool_execute", "session_end", "tool_execute"]
     assert [event.session_id for event in events] == ["s-1"] * 4 + [None]
     assert [event.feature_id for event in events] == [None, "f-1", "f-1", None, None]
 
 
-def test_a_question_is_asked_and_answered(told: list[Event]) -> None:
-    """``with sdk.waiting`` reports the question and its answer."""
+def test_sdk_waiting_reports_request_and_answer(delivered: list[Event]) -> None:
+    """``with sdk.waiting`` reports the permission request and its end."""
     with SDK("a") as sdk:
         with sdk.waiting("Bash"):
             pass
-        asked, answered = made(sdk, told)
-    assert (asked.event_type, asked.tool_name) == ("permission_request", "Bash")
-    assert answered.event_type == "answered"
+        request, answer = flushed(sdk, delivered)
+    assert (request.event_type, request.tool_name) == ("permission_request", "Bash")
+    assert answer.event_type == "answered"
 
 
 @pytest.mark.parametrize(
@@ -101,77 +101,77 @@ def test_a_question_is_asked_and_answered(told: list[Event]) -> None:
         lambda sdk: sdk.completion({"input_tokens": 2**60}),
     ],
 )
-def test_misuse_is_logged_and_never_raises(
-    misuse: Any, told: list[Event], caplog: pytest.LogCaptureFixture
+def test_sdk_logs_invalid_events_and_never_raises(
+    misuse: Any, delivered: list[Event], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is no event is told in the log and does not reach the agent's program."""
-    with SDK("a") as sdk, caplog.at_level(logging.WARNING, "htmlgraph.sdk"):
+    """An invalid event is logged and does not affect the agent's program."""
+    with SDK("a") as sdk, caplog.at_level(logging.WARNING, "htmlgraph_nb"):
         misuse(sdk)
-        assert made(sdk, told) == []
+        assert flushed(sdk, delivered) == []
     assert "is not reported" in caplog.text
 
 
-def test_an_impossible_agent_id_never_raises(
-    told: list[Event], caplog: pytest.LogCaptureFixture
+def test_sdk_invalid_agent_id_never_raises(
+    delivered: list[Event], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A bad agent_id costs the reports, not the program."""
-    with SDK("\0") as sdk, caplog.at_level(logging.WARNING, "htmlgraph.sdk"):
+    """An invalid agent_id loses the reports, not the program."""
+    with SDK("\0") as sdk, caplog.at_level(logging.WARNING, "htmlgraph_nb"):
         with sdk.session(), sdk.tool("Bash"):
             pass
-        assert made(sdk, told) == []
+        assert flushed(sdk, delivered) == []
     assert "agent_id" in caplog.text
 
 
-def test_unknown_kinds_of_tokens_are_named(
-    told: list[Event], caplog: pytest.LogCaptureFixture
+def test_sdk_logs_unknown_token_keys(
+    delivered: list[Event], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A misspelt kind of tokens is named in the log, the known ones count."""
-    with SDK("a") as sdk, caplog.at_level(logging.WARNING, "htmlgraph.sdk"):
+    """A misspelt key is logged; the known keys count."""
+    with SDK("a") as sdk, caplog.at_level(logging.WARNING, "htmlgraph_nb"):
         sdk.completion({"input_tokens": 5, "outputs": 1})
-        (event,) = made(sdk, told)
+        (event,) = flushed(sdk, delivered)
     assert event.total_tokens == 5
     assert "outputs" in caplog.text
 
 
-def test_a_full_queue_drops_the_oldest(
+def test_event_sender_full_queue_drops_the_oldest(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Beyond the bound the oldest events go, and their number is logged."""
-    monkeypatch.setattr(courier_module, "MAX_QUEUED", 3)
+    """The oldest events beyond the limit are dropped, and their number is logged."""
+    monkeypatch.setattr(event_sender, "_MAX_QUEUED", 3)
     monkeypatch.setattr(EventSender, "_start", lambda self: None)
-    courier = EventSender(None, None, None)
+    sender = EventSender(None, None, None)
     for number in range(5):
-        courier.post(QueuedEvent(Event(agent_id=f"a{number}")))
-    with caplog.at_level(logging.WARNING, "htmlgraph.sdk"):
-        courier.retire()
-        batch = courier._take()
-    assert [parcel.event.agent_id for parcel in batch] == ["a2", "a3", "a4"]
+        sender.enqueue(QueuedEvent(Event(agent_id=f"a{number}")))
+    with caplog.at_level(logging.WARNING, "htmlgraph_nb"):
+        sender.close_when_empty()
+        batch = sender._take_batch()
+    assert [queued.event.agent_id for queued in batch] == ["a2", "a3", "a4"]
     assert "2 events were dropped" in caplog.text
 
 
-def test_a_taken_event_is_followed_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once an event is on its way, its replacement is a further event."""
+def test_event_sender_queues_replacement_of_a_taken_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once an event is in delivery, its replacement is a further event."""
     monkeypatch.setattr(EventSender, "_start", lambda self: None)
-    courier = EventSender(None, None, None)
-    first = courier.post(QueuedEvent(Event(agent_id="a", event_type="one")))
+    sender = EventSender(None, None, None)
+    first = sender.enqueue(QueuedEvent(Event(agent_id="a", event_type="one")))
     assert first is not None
-    courier.retire()
-    courier._take()
-    courier.replace(first, QueuedEvent(Event(agent_id="a", event_type="two")))
-    assert [parcel.event.event_type for parcel in courier._queue] == ["two"]
+    sender.close_when_empty()
+    sender._take_batch()
+    sender.replace(first, QueuedEvent(Event(agent_id="a", event_type="two")))
+    assert [queued.event.event_type for queued in sender._queue] == ["two"]
 
 
-def test_no_server_and_no_file_is_said_once(
+def test_event_sender_logs_lost_events_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where nothing takes the events, one line in the log says so."""
+    """If neither server nor file accepts the events, one line is logged."""
 
-    def refuse(self: EventSender, events: Sequence[Event]) -> None:
+    def fail(self: EventSender, events: Sequence[Event]) -> None:
         raise StoreUnavailable("the disk is full")
 
-    monkeypatch.setattr(EventSender, "_to_server", lambda self, events: False)
-    monkeypatch.setattr(EventSender, "_to_file", refuse)
-    with SDK("a") as sdk, caplog.at_level(logging.WARNING, "htmlgraph.sdk"):
+    monkeypatch.setattr(EventSender, "_send_to_server", lambda self, events: False)
+    monkeypatch.setattr(EventSender, "_write_to_file", fail)
+    with SDK("a") as sdk, caplog.at_level(logging.WARNING, "htmlgraph_nb"):
         sdk.tool("Bash")
         assert sdk.flush(10)
         sdk.tool("Bash")
@@ -179,16 +179,16 @@ def test_no_server_and_no_file_is_said_once(
     assert caplog.text.count("the disk is full") == 1
 
 
-def test_what_breaks_in_the_thread_is_one_line(
+def test_event_sender_logs_internal_error_in_one_line(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A fault that nobody foresaw is said once, without a traceback, and the next events go on."""
+    """An unexpected error is logged once, without a traceback; later events are delivered."""
 
     def broken(self: EventSender, batch: Sequence[Event]) -> None:
         raise ZeroDivisionError("odd")
 
     monkeypatch.setattr(EventSender, "_deliver", broken)
-    with SDK("a") as sdk, caplog.at_level(logging.WARNING, "htmlgraph.sdk"):
+    with SDK("a") as sdk, caplog.at_level(logging.WARNING, "htmlgraph_nb"):
         for _ in range(2):
             sdk.tool("Bash")
             assert sdk.flush(10)
@@ -198,11 +198,11 @@ def test_what_breaks_in_the_thread_is_one_line(
     assert caplog.records[0].exc_info is None
 
 
-def test_the_start_of_a_call_has_what_its_end_has(told: list[Event]) -> None:
-    """Whose call it is, is known from its start on."""
+def test_sdk_tool_start_has_the_fields_of_its_end(delivered: list[Event]) -> None:
+    """The agent of a call is known from its start."""
     with SDK("a") as sdk:
         with sdk.tool("Bash", agent_id="b", parent_agent_id="a", tokens=3):
             pass
-        start, end = made(sdk, told)
+        start, end = flushed(sdk, delivered)
     assert (start.agent_id, start.parent_agent_id) == (end.agent_id, end.parent_agent_id)
     assert start.cost_tokens is None

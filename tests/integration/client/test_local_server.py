@@ -206,7 +206,7 @@ def test_in_a_kernel(tmp_path: Path) -> None:
         kernel = Kernel(client)
         kernel.run("import htmlgraph_nb as hg\nserver = hg.start_server()\ngrid = hg.AgentGrid()")
         kernel.run("sdk = hg.SDK('in-the-kernel')\nsdk.tool('Bash')")
-        kernel.run("grid._client.wait_for(lambda agents: 'in-the-kernel' in agents, 30)")
+        kernel.run("grid._source.client.wait_for(lambda agents: 'in-the-kernel' in agents, 30)")
         (output,) = kernel.run("grid")
         assert "1 active; http://127.0.0.1:" in output["data"]["text/plain"]
         (output,) = kernel.run("print(server.pid)")

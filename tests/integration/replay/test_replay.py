@@ -11,14 +11,14 @@ from htmlgraph_nb.widget.replay_grid import ReplayGrid
 from tests.helpers.server_process import Server
 from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve
-from tests.integration.widget.test_agent_grid import LASTING, RecordedGrid, own_threads
+from tests.integration.widget.test_agent_grid import SHARED_THREADS, RecordedPage, own_threads
 
 TIMES = [f"2025-01-14T14:50:{second:02d}Z" for second in range(0, 60, 10)]
 KINDS = ["prompt", "tool_execute", "tool_execute", "permission_request", "tool_execute", "stop"]
 
 
-class RecordedReplay(RecordedGrid, ReplayGrid):
-    """Keeps what goes to the page, and folds it as a page does."""
+class RecordedReplay(RecordedPage, ReplayGrid):
+    """A replay with a recorded page."""
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_the_end_of_the_history_is_the_present(serve: Serve) -> None:
 
 
 def test_a_replay_shows_any_time(events: pd.DataFrame) -> None:
-    """Agents, frame, state and page are those of that time; the page gets a keyframe."""
+    """Agents, frame, state and page are those of that time; the page gets a snapshot."""
     with RecordedReplay(events, speed=30) as grid:
         assert grid.status == "connected"
         assert grid.now == pd.Timestamp(TIMES[0])
@@ -147,7 +147,7 @@ def test_a_replay_is_made_of_a_file_or_a_server(server, events: pd.DataFrame) ->
             assert grid._replay["start"] == "2025-01-14T14:50:10.000000Z"
             assert grid._replay["end"] == "2025-01-14T14:50:30.000000Z"
         assert live.get_state()["replay"] is None
-        wait_until(lambda: sorted(own_threads()) == LASTING, "no thread of a replay at rest")
+        wait_until(lambda: sorted(own_threads()) == SHARED_THREADS, "no thread of a replay at rest")
 
 
 def test_what_cannot_be_replayed_is_refused(events: pd.DataFrame) -> None:

@@ -1,4 +1,4 @@
-"""The grid in a real Jupyter kernel: what is left after its cell has been run again and again."""
+"""AgentGrid in a real Jupyter kernel: rerunning its cell leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ import comm, psutil
 from ipywidgets.widgets.widget import _instances
 
 def settled():
-    return "htmlgraph-errands" not in [one.name for one in threading.enumerate()]
+    return "htmlgraph-requests" not in [thread.name for thread in threading.enumerate()]
 
 while not settled():
     time.sleep(0.01)
 print(json.dumps({
-    "threads": sorted(one.name for one in threading.enumerate()),
+    "threads": sorted(thread.name for thread in threading.enumerate()),
     "sockets": sum(
-        one.status == "ESTABLISHED" and one.raddr.port == PORT
-        for one in psutil.Process().net_connections("tcp")
+        connection.status == "ESTABLISHED" and connection.raddr.port == PORT
+        for connection in psutil.Process().net_connections("tcp")
     ),
     "comms": len(comm.get_comm_manager().comms),
     "widgets": len(_instances),
@@ -38,13 +38,13 @@ print(json.dumps({
 
 
 class Kernel:
-    """A running kernel, asked as a front end asks that names its cells."""
+    """A running kernel, used as by a front end that names its cells."""
 
     def __init__(self, client: BlockingKernelClient) -> None:
         self._client = client
 
     def run(self, code: str, cell: str | None = None) -> list[dict[str, Any]]:
-        """Run a cell and return its outputs; the test fails where it raises."""
+        """Run a cell and return its outputs; fail if it raises."""
         content = {
             "code": code,
             "silent": False,
@@ -75,15 +75,15 @@ class Kernel:
                 return outputs
 
     def count(self, server: Server) -> dict[str, Any]:
-        """Return what is alive in the kernel."""
+        """Return the threads, sockets, comms and widgets of the kernel."""
         (output,) = self.run(COUNT.replace("PORT", str(server.port)))
-        found: dict[str, Any] = json.loads(output["text"])
-        return found
+        counts: dict[str, Any] = json.loads(output["text"])
+        return counts
 
 
 @pytest.fixture
 def kernel(tmp_path: Path, server: Server) -> Iterator[Kernel]:
-    """A kernel in an environment of its own."""
+    """Start a kernel with its own environment."""
     manager = KernelManager(kernel_name="python3")
     environ = {**clean_environ(server.home), "IPYTHONDIR": str(tmp_path / "ipython")}
     manager.start_kernel(env=environ, cwd=str(tmp_path))
@@ -98,7 +98,7 @@ def kernel(tmp_path: Path, server: Server) -> Iterator[Kernel]:
         manager.cleanup_resources()
 
 
-def test_running_a_cell_again_leaves_nothing_behind(kernel: Kernel, server: Server) -> None:
+def test_rerunning_cell_does_not_leak(kernel: Kernel, server: Server) -> None:
     """Threads, sockets, comms and widgets are as many after fifty runs as after the first."""
     server.send("a")
     show = f"from htmlgraph_nb import AgentGrid\ngrid = AgentGrid({server.url!r})\ngrid"
@@ -107,7 +107,7 @@ def test_running_a_cell_again_leaves_nothing_behind(kernel: Kernel, server: Serv
     assert before["sockets"] == 1
     assert [name for name in before["threads"] if name.startswith("htmlgraph-")] == [
         "htmlgraph-client",
-        "htmlgraph-feed",
+        "htmlgraph-sync",
     ]
     for _ in range(RERUNS):
         (output,) = kernel.run(show, "cell-1")
@@ -120,8 +120,8 @@ def test_running_a_cell_again_leaves_nothing_behind(kernel: Kernel, server: Serv
     assert not [name for name in after["threads"] if name.startswith("htmlgraph-")]
 
 
-def test_other_cells_and_other_grids_of_a_run_stay(kernel: Kernel, server: Server) -> None:
-    """Only what the same cell made in its former run is ended."""
+def test_rerunning_cell_keeps_other_grids(kernel: Kernel, server: Server) -> None:
+    """Only grids of the previous run of the same cell are closed."""
     server.send("a")
     kernel.run("from htmlgraph_nb import AgentGrid")
     make = f"AgentGrid({server.url!r})"
@@ -132,12 +132,12 @@ def test_other_cells_and_other_grids_of_a_run_stay(kernel: Kernel, server: Serve
     assert output["text"] == "connected connected connected\n"
 
 
-def test_a_replay_that_is_run_again_ends_too(kernel: Kernel, server: Server) -> None:
+def test_rerunning_cell_closes_playing_replay(kernel: Kernel, server: Server) -> None:
     """Also while it plays."""
     for kind in ("prompt", "tool_execute", "stop"):
         server.send("a", kind)
     kernel.run("from htmlgraph_nb import AgentGrid, load_history")
-    # The bar of a slow load is a widget of its own, and stays.
+    # The progress bar of a slow load is a separate widget, and stays.
     kernel.run(f"events = load_history({server.url!r})")
     show = "grid = AgentGrid.replay(events, speed=0.01).play()\ngrid"
     kernel.run(show, "cell-1")

@@ -1,4 +1,4 @@
-"""What a grid is set to, told and asked, against the real server; no page."""
+"""AgentGrid with a real server: settings, alerts, history, activity and snapshots."""
 
 from __future__ import annotations
 
@@ -23,16 +23,21 @@ SETTINGS = {
 }
 
 
-def test_the_view_is_set_by_arguments_and_by_traits(server):
-    """Both go to the page under the same names; what the page sets can be observed."""
+def history_response(grid: RecordedGrid) -> dict | None:
+    """Return the first history response to the page, if any."""
+    return next((message for message in grid.sent if message["kind"] == "history"), None)
+
+
+def test_agent_grid_settings_by_arguments_and_traits(server):
+    """Both go to the page under the same names; changes made on the page are observable."""
     with AgentGrid(server.url, **SETTINGS) as grid:
         synced = grid.get_state()
         assert {name: synced[name] for name in SETTINGS} == SETTINGS
         assert (synced["selected"], synced["replay"]) == (None, None)
-        seen = []
-        grid.observe(lambda change: seen.append(change["new"]), ["selected", "filter"])
+        changes = []
+        grid.observe(lambda change: changes.append(change["new"]), ["selected", "filter"])
         grid.set_state({"selected": "claude-1", "filter": {"model": "m"}})
-        assert seen == ["claude-1", {"model": ["m"]}]
+        assert changes == ["claude-1", {"model": ["m"]}]
         grid.filter = None
         grid.sort = "agent"
         grid.group_by = None
@@ -48,15 +53,15 @@ def test_the_view_is_set_by_arguments_and_by_traits(server):
         ("sort", "size", "expected one of attention"),
         ("group_by", "tool", "expected one of status"),
         ("columns", ["size"], "expected one of agent"),
-        ("filter", {"size": 1}, "expected text, status"),
-        ("selected", 3, "expected an agent's id"),
+        ("filter", {"size": 1}, "expected one of text, status"),
+        ("selected", 3, "expected an agent id or None"),
     ],
 )
-def test_what_the_view_cannot_be_is_refused(server, name, value, text):
-    """As an argument and as a trait, with what it can be; nothing is left behind."""
+def test_agent_grid_rejects_invalid_settings(server, name, value, text):
+    """As an argument and as a trait, with the valid values; nothing is left behind."""
     with pytest.raises(ConfigError, match=text):
         AgentGrid(server.url, **{name: value})
-    assert not [one for one in threading.enumerate() if one.name.startswith("htmlgraph-")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("htmlgraph-")]
     with AgentGrid(server.url) as grid:
         before = getattr(grid, name)
         with pytest.raises(ConfigError, match=text):
@@ -64,29 +69,29 @@ def test_what_the_view_cannot_be_is_refused(server, name, value, text):
         assert getattr(grid, name) == before
 
 
-def test_an_alert_is_called_for_what_agents_do(server):
-    """Waiting, a budget, an error: once each, until it is ended; and close ends all."""
-    server.send("asks", "permission_request", tool_name="Bash")
+def test_agent_grid_alerts_call_until_removed(server):
+    """Waiting, a budget, an error: once each, until the alert is removed or the grid closed."""
+    server.send("waiting", "permission_request", tool_name="Bash")
     calls: list[tuple[str, str]] = []
 
-    def note(what):
-        return lambda one: calls.append((what, one.agent_id))
+    def record(kind):
+        return lambda presence: calls.append((kind, presence.agent_id))
 
     grid = AgentGrid(server.url)
-    grid.on_attention(note("attention"))
-    end = grid.alert({"tokens_over": 100}, note("tokens"))
-    grid.alert("error", note("error"), agents=["a"])
-    assert calls == [("attention", "asks")]
+    grid.on_attention(record("attention"))
+    unsubscribe = grid.alert({"tokens_over": 100}, record("tokens"))
+    grid.alert("error", record("error"), agents=["a"])
+    assert calls == [("attention", "waiting")]
     server.send("a", cost_tokens=60)
     server.send("a", cost_tokens=60, status="error")
     server.send("b", cost_tokens=500, status="error")
     wait_until(lambda: len(calls) == 4, "three more calls")
     assert sorted(calls[1:]) == [("error", "a"), ("tokens", "a"), ("tokens", "b")]
-    end()
-    end()
+    unsubscribe()
+    unsubscribe()
     server.send("c", cost_tokens=500)
     server.send("c", "permission_request")
-    wait_until(lambda: ("attention", "c") in calls, "the next agent that waits")
+    wait_until(lambda: ("attention", "c") in calls, "the next waiting agent")
     assert ("tokens", "c") not in calls
     grid.close()
     with AgentGrid(server.url) as other:
@@ -95,26 +100,26 @@ def test_an_alert_is_called_for_what_agents_do(server):
     assert ("attention", "d") not in calls
 
 
-def test_a_callback_that_fails_ends_nothing(server, caplog):
-    """The feeder and the other callbacks go on; it is logged."""
+def test_agent_grid_alert_error_is_logged(server, caplog):
+    """The updates and the other callbacks continue."""
     calls: list[str] = []
 
     def broken(_):
-        raise RuntimeError("broken bell")
+        raise RuntimeError("broken callback")
 
     with RecordedGrid(server.url) as grid:
         grid.on_attention(broken)
-        grid.on_attention(lambda one: calls.append(one.agent_id))
+        grid.on_attention(lambda presence: calls.append(presence.agent_id))
         server.send("a", "permission_request")
         server.send("b", "permission_request")
         wait_until(lambda: calls == ["a", "b"], "both calls")
         wait_until(lambda: {"a", "b"} <= grid.page.agents.keys(), "the agents on the page")
         assert grid.status == "connected"
-    assert caplog.text.count("RuntimeError: broken bell") == 2
+    assert caplog.text.count("RuntimeError: broken callback") == 2
 
 
-def test_old_errors_are_no_alert():
-    """What is in the first state was before; what comes on top is told, once."""
+def test_agent_grid_alert_ignores_errors_before_the_first_state():
+    """Only later errors are reported, once."""
     more = threading.Event()
     script = [
         state("e", 1, presence("a", 1, total_errors=4)),
@@ -126,17 +131,19 @@ def test_old_errors_are_no_alert():
     ]
     calls: list[tuple[str, int]] = []
     with ScriptedServer(script) as scripted, AgentGrid(scripted.url) as grid:
-        grid.alert("error", lambda one: calls.append((one.agent_id, one.total_errors)))
+        grid.alert(
+            "error", lambda presence: calls.append((presence.agent_id, presence.total_errors))
+        )
         wait_until(lambda: grid.status == "connected", "the first state")
         more.set()
         wait_until(lambda: "b" in grid.agents, "the last update")
         wait_until(lambda: len(calls) == 2, "both calls")
-    # Both may have come with one message, in which agents have no order.
+    # Both may be in one batch, in which agents have no order.
     assert sorted(calls) == [("a", 5), ("b", 1)]
 
 
-def test_the_history_of_the_grids_server(server):
-    """With the filters of load_history, and by the page's own question."""
+def test_agent_grid_history(server):
+    """With the filters of load_history, and as requested by the page."""
     for tool in ("Read", "Edit", "Bash"):
         server.send("a", tool_name=tool, session_id="s-1")
     server.send("b")
@@ -146,41 +153,37 @@ def test_the_history_of_the_grids_server(server):
         assert grid.history().dtypes.astype(str).to_dict().keys() == HISTORY_DTYPES.keys()
         with pytest.raises(InvalidEvent, match="unknown column"):
             grid.history(columns=["time"])
-        ask = {"kind": "history", "request": 3, "agent_id": "a", "limit": 2}
-        grid._handle_custom_msg(ask, [])
-        answer = wait_until(
-            lambda: next((one for one in grid.sent if one["kind"] == "history"), None), "an answer"
-        )
-        assert (answer["request"], answer["agent_id"], answer["error"]) == (3, "a", None)
-        assert [one["tool_name"] for one in answer["events"]] == ["Bash", "Edit"]
-        assert answer["events"][0]["timestamp"].endswith("Z")
+        request = {"kind": "history", "request": 3, "agent_id": "a", "limit": 2}
+        grid._handle_custom_msg(request, [])
+        response = wait_until(lambda: history_response(grid), "a response")
+        assert (response["request"], response["agent_id"], response["error"]) == (3, "a", None)
+        assert [event["tool_name"] for event in response["events"]] == ["Bash", "Edit"]
+        assert response["events"][0]["timestamp"].endswith("Z")
 
 
-def test_without_a_server_there_is_no_history(serve):
-    """It says what was tried, to Python and to the page."""
+def test_agent_grid_history_without_server_raises(serve):
+    """The error, also that for the page, contains the addresses tried."""
     server = serve()
     server.stop()
     with RecordedGrid(server.url) as grid:
         with pytest.raises(ServerNotFound, match="connection refused"):
             grid.history()
         grid._handle_custom_msg({"kind": "history", "request": 1, "agent_id": "a"}, [])
-        answer = wait_until(
-            lambda: next((one for one in grid.sent if one["kind"] == "history"), None), "an answer"
-        )
-        assert answer["events"] == []
-        assert "connection refused" in answer["error"]
+        response = wait_until(lambda: history_response(grid), "a response")
+        assert response["events"] == []
+        assert "connection refused" in response["error"]
 
 
-def test_a_token_opens_the_history_too(serve):
-    """The grid's own token goes with what it asks."""
-    server = serve("--token", "secret-of-the-test")
+def test_agent_grid_history_uses_the_token(serve):
+    """The grid's own token is sent with its history requests."""
+    server = serve("--token", "test-secret")
     server.send("a")
-    with AgentGrid(server.url, token="secret-of-the-test") as grid:
+    with AgentGrid(server.url, token="test-secret") as grid:
         assert len(grid.history()) == 1
 
 
-def test_the_last_minutes_are_those_of_the_server(server):
-    """What happened before the grid was made is in its state, and goes on being counted."""
+def test_agent_grid_activity_continues_the_servers_counts(server):
+    """Events before the grid was created are in its state; later ones are added."""
     for _ in range(3):
         server.send("a")
     server.send("a", status="error")
@@ -197,16 +200,16 @@ def test_the_last_minutes_are_those_of_the_server(server):
         wait_until(lambda: events(grid) == 5, "the next event")
         wait_until(
             lambda: any(
-                "activity" in one["state"] and one["state"]["activity"]["agents"]
-                for one in grid.sent
-                if one["kind"] == "keyframe"
+                "activity" in message["state"] and message["state"]["activity"]["agents"]
+                for message in grid.sent
+                if message["kind"] == "snapshot"
             ),
-            "a keyframe with the counts",
+            "a snapshot with the counts",
         )
 
 
-def test_a_server_without_activity_is_no_trouble(caplog):
-    """An older one: what is seen from now on is counted."""
+def test_agent_grid_counts_activity_without_server_support(caplog):
+    """With an older server the counts start at the connection."""
     more = threading.Event()
     script = [
         state("e", 1, presence("a", 1)),
@@ -218,14 +221,14 @@ def test_a_server_without_activity_is_no_trouble(caplog):
         wait_until(lambda: grid.status == "connected", "the first state")
         more.set()
         wait_until(
-            lambda: grid.get_state()["state"]["activity"]["agents"], "what the update counts"
+            lambda: grid.get_state()["state"]["activity"]["agents"], "the count of the update"
         )
         assert grid.status == "connected"
     assert "ERROR" not in caplog.text
 
 
-def test_a_snapshot_is_static(server):
-    """It shows where no widget can live, and does not change any more."""
+def test_agent_grid_snapshot_is_static(server):
+    """It can be shown without a widget, and does not change."""
     server.send("a", "permission_request", tool_name="Bash")
     with AgentGrid(server.url) as grid:
         shown = grid.snapshot()
@@ -238,8 +241,8 @@ def test_a_snapshot_is_static(server):
     assert "waits for you" in data["text/html"]
 
 
-def test_it_lives_in_tabs_boxes_and_outputs(server):
-    """As every ipywidget; a layout that is given stays its giver's."""
+def test_agent_grid_works_in_tabs_and_boxes(server):
+    """As every ipywidget; a layout passed by the user stays open."""
     layout = ipywidgets.Layout(width="50%")
     with AgentGrid(server.url, layout=layout) as grid:
         tab = ipywidgets.Tab([ipywidgets.HBox([grid]), ipywidgets.Output()])
@@ -252,14 +255,16 @@ def test_it_lives_in_tabs_boxes_and_outputs(server):
     assert own.comm is None
 
 
-def test_closing_while_the_first_questions_run_is_no_trouble(caplog):
-    """A grid that lives for a moment only leaves nothing behind."""
+def test_agent_grid_closed_during_first_requests_leaves_nothing(caplog):
+    """A grid that is closed at once leaves no thread and logs no error."""
     steps = [[state("e", 1, presence("a", 1)), close(1001)] for _ in range(3)]
     with ScriptedServer(*steps) as scripted:
         for _ in range(3):
             AgentGrid(scripted.url).close()
     wait_until(
-        lambda: not [one for one in threading.enumerate() if one.name.startswith("htmlgraph-")],
+        lambda: (
+            not [thread for thread in threading.enumerate() if thread.name.startswith("htmlgraph-")]
+        ),
         "the end of the threads",
     )
     assert "ERROR" not in caplog.text

@@ -1,4 +1,4 @@
-"""When an alert calls, and when it does not."""
+"""Alert: when it calls its function."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.widget.alerts import Alert
 from tests.helpers.strategies import T0
 
-ONE = AgentPresence("a", PresenceStatus.ACTIVE, last_activity=T0)
+PRESENCE = AgentPresence("a", PresenceStatus.ACTIVE, last_activity=T0)
 
 
-class Told:
-    """An alert with what it told, fed with one agent's states."""
+class RecordedAlert:
+    """An alert that records its calls, updated with the states of one agent."""
 
     def __init__(self, when, agents=None) -> None:
         self.calls: list[AgentPresence] = []
         self.alert = Alert(when, self.calls.append, agents)
 
-    def see(self, first: bool = False, agent_id: str = "a", **fields) -> int:
-        """Show a state and return how often the alert has called so far."""
-        one = replace(ONE, agent_id=agent_id, **fields)
-        self.alert.look([agent_id], {agent_id: one}, first=first)
+    def update(self, initial: bool = False, agent_id: str = "a", **fields) -> int:
+        """Apply a state and return the number of calls so far."""
+        presence = replace(PRESENCE, agent_id=agent_id, **fields)
+        self.alert.check([agent_id], {agent_id: presence}, initial=initial)
         return len(self.calls)
 
 
-def test_it_calls_once_for_each_time_that_it_begins_to_hold():
-    """While it holds nothing more is told; after it ceased it is told again."""
-    told = Told("attention")
-    seen = [told.see(attention=waits) for waits in (False, True, True, False, True)]
-    assert seen == [0, 1, 1, 1, 2]
-    assert told.calls[0].agent_id == "a"
+def test_alert_calls_once_each_time_the_condition_becomes_true():
+    """Not again while it stays true; again after it was false."""
+    alert = RecordedAlert("attention")
+    n_calls = [alert.update(attention=waits) for waits in (False, True, True, False, True)]
+    assert n_calls == [0, 1, 1, 1, 2]
+    assert alert.calls[0].agent_id == "a"
 
 
-def test_who_holds_already_is_told_at_once():
-    """An agent that waits when the alert is made must not be missed."""
-    assert Told("attention").see(first=True, attention=True) == 1
+def test_alert_calls_at_once_for_agents_that_meet_the_condition():
+    """An agent that waits when the alert is created must not be missed."""
+    assert RecordedAlert("attention").update(initial=True, attention=True) == 1
 
 
-def test_an_agent_that_went_and_came_back_is_told_again():
-    """It is another one, as far as anybody knows."""
-    told = Told("attention")
-    told.see(attention=True)
-    told.alert.look(["a"], {})
-    assert told.see(attention=True) == 2
+def test_alert_calls_again_for_an_agent_that_was_removed():
+    """A new agent with the same id is a different one."""
+    alert = RecordedAlert("attention")
+    alert.update(attention=True)
+    alert.alert.check(["a"], {})
+    assert alert.update(attention=True) == 2
 
 
 @pytest.mark.parametrize(
@@ -62,50 +62,50 @@ def test_an_agent_that_went_and_came_back_is_told_again():
             {"total_cost_tokens": 9, "cost_usd": 1.5},
         ),
         ("idle", {}, {"status": PresenceStatus.IDLE}),
-        (lambda one: one.last_tool_name == "Bash", {}, {"last_tool_name": "Bash"}),
+        (lambda presence: presence.last_tool_name == "Bash", {}, {"last_tool_name": "Bash"}),
     ],
 )
-def test_conditions(when, below, above):
-    """Budgets, statuses and functions; unknown cost passes no budget."""
-    told = Told(when)
-    assert told.see(**below) == 0
-    assert told.see(**above) == 1
-    assert told.see(**above) == 1
+def test_alert_conditions(when, below, above):
+    """Budgets, statuses and functions; an unknown cost exceeds no budget."""
+    alert = RecordedAlert(when)
+    assert alert.update(**below) == 0
+    assert alert.update(**above) == 1
+    assert alert.update(**above) == 1
 
 
-def test_each_further_error_is_told():
-    """Old ones are not, nor is a session that begins again at nothing."""
-    told = Told("error")
+def test_alert_error_calls_for_each_further_error():
+    """Not for old errors, nor for a count that restarts with a new session."""
+    alert = RecordedAlert("error")
     errors = [(2, True), (2, False), (3, False), (3, False), (5, False), (0, False), (1, False)]
-    assert [told.see(first, total_errors=n) for n, first in errors] == [0, 0, 1, 1, 2, 2, 3]
-    assert told.see(agent_id="new", total_errors=1) == 4
+    assert [alert.update(initial, total_errors=n) for n, initial in errors] == [0, 0, 1, 1, 2, 2, 3]
+    assert alert.update(agent_id="new", total_errors=1) == 4
 
 
 @pytest.mark.parametrize("agents", ["a", ["a", "b"], {"a"}])
-def test_only_these_agents(agents):
-    """One name or several."""
-    told = Told("attention", agents)
-    assert told.see(agent_id="other", attention=True) == 0
-    assert told.see(attention=True) == 1
+def test_alert_is_limited_to_the_given_agents(agents):
+    """One id or several."""
+    alert = RecordedAlert("attention", agents)
+    assert alert.update(agent_id="other", attention=True) == 0
+    assert alert.update(attention=True) == 1
 
 
-def test_what_the_callback_raises_is_logged_and_stops_nothing(caplog):
-    """The next agent of the same change is told all the same."""
+def test_alert_callback_error_is_logged(caplog):
+    """The next agent of the same change is still reported."""
     calls = []
 
-    def do(one: AgentPresence) -> None:
-        calls.append(one.agent_id)
-        raise RuntimeError("broken bell")
+    def do(presence: AgentPresence) -> None:
+        calls.append(presence.agent_id)
+        raise RuntimeError("broken callback")
 
-    agents = {name: replace(ONE, agent_id=name, attention=True) for name in ("a", "b")}
-    Alert("attention", do).look(["a", "b"], agents)
+    agents = {name: replace(PRESENCE, agent_id=name, attention=True) for name in ("a", "b")}
+    Alert("attention", do).check(["a", "b"], agents)
     assert calls == ["a", "b"]
-    assert caplog.text.count("RuntimeError: broken bell") == 2
+    assert caplog.text.count("RuntimeError: broken callback") == 2
 
 
-def test_a_condition_that_raises_does_not_hold(caplog):
+def test_alert_condition_that_raises_is_false(caplog):
     """It is the user's own function."""
-    assert Told(lambda one: one.no_such_field).see() == 0
+    assert RecordedAlert(lambda presence: presence.no_such_field).update() == 0
     assert "no_such_field" in caplog.text
 
 
@@ -114,21 +114,21 @@ def test_a_condition_that_raises_does_not_hold(caplog):
     [
         ("wait", "expected one of attention, error, active, idle, offline, a dict of tokens_over"),
         ({}, "expected one of"),
-        ({"tokens": 5}, "'tokens', expected one of"),
-        ({"cost_over": "5"}, "expected a number of at least 0"),
-        ({"cost_over": -1}, "expected a number of at least 0"),
-        ({"cost_over": True}, "expected a number of at least 0"),
-        ({"cost_over": float("nan")}, "expected a number of at least 0"),
-        (None, "when is null, expected one of"),
+        ({"tokens": 5}, "expected one of .*, got the key 'tokens'"),
+        ({"cost_over": "5"}, "expected a number >= 0"),
+        ({"cost_over": -1}, "expected a number >= 0"),
+        ({"cost_over": True}, "expected a number >= 0"),
+        ({"cost_over": float("nan")}, "expected a number >= 0"),
+        (None, "when: expected one of .*, got null"),
     ],
 )
-def test_a_condition_that_is_none_is_refused(when, text):
-    """With what is possible."""
+def test_alert_rejects_invalid_condition(when, text):
+    """The message lists the valid ones."""
     with pytest.raises(ConfigError, match=text):
         Alert(when, print)
 
 
-def test_what_cannot_be_called_is_refused():
-    """Before anything happens."""
+def test_alert_rejects_a_callback_that_is_not_callable():
+    """At creation."""
     with pytest.raises(ConfigError, match="expected a function of an AgentPresence"):
         Alert("attention", None)

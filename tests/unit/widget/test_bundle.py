@@ -1,4 +1,4 @@
-"""Joining the grid's modules: what comes out, and what is refused."""
+"""bundle_modules: its output and the modules that it rejects."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from htmlgraph_nb.widget.bundle import agent_grid_module, join_modules
+from htmlgraph_nb.widget.bundle import agent_grid_module, bundle_modules
 
 MODULES = {
     "host/index.js": ('export { a, b } from "../a.js";\nexport { default } from "../view/b.js";\n'),
@@ -18,9 +18,9 @@ MODULES = {
 }
 
 
-def test_modules_are_joined_after_what_they_import() -> None:
+def test_bundle_modules_puts_each_module_after_its_imports() -> None:
     """Each once, without imports, and the exports of the entry at the end."""
-    assert join_modules(MODULES.__getitem__) == (
+    assert bundle_modules(MODULES.__getitem__) == (
         "// c.js\nconst c = 1;\n\n"
         "// a.js\nconst a = c;\nfunction b() {}\n\n"
         "// view/b.js\nfunction make() { return a; }\n\n"
@@ -30,24 +30,27 @@ def test_modules_are_joined_after_what_they_import() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"c.js": 'import { a } from "./a.js";\n'}, "host/index.js → a.js → c.js → a.js"),
         ({"c.js": "export const c = 1;\nlet a = 2;\n"}, "c.js and a.js both declare a"),
-        ({"c.js": 'import * as x from "./x.js";\nexport const c = 1;\n'}, "cannot be joined"),
-        ({"c.js": "const c = 1;\nexport { c };\n"}, "cannot be joined"),
+        (
+            {"c.js": 'import * as x from "./x.js";\nexport const c = 1;\n'},
+            "unsupported module syntax",
+        ),
+        ({"c.js": "const c = 1;\nexport { c };\n"}, "unsupported module syntax"),
         ({"view/b.js": "export function make() {}\n"}, "no `export default function NAME`"),
-        ({"host/index.js": 'export { a } from "../a.js";\n'}, "exports no default"),
+        ({"host/index.js": 'export { a } from "../a.js";\n'}, "no default export"),
     ],
 )
-def test_what_cannot_be_joined_is_refused(changes: dict[str, str], told: str) -> None:
-    """The module and the reason are named."""
-    with pytest.raises(ValueError, match=re.escape(told)):
-        join_modules({**MODULES, **changes}.__getitem__)
+def test_bundle_modules_rejects_unsupported_modules(changes: dict[str, str], message: str) -> None:
+    """The message names the module and the reason."""
+    with pytest.raises(ValueError, match=re.escape(message)):
+        bundle_modules({**MODULES, **changes}.__getitem__)
 
 
-def test_the_grid_needs_nothing_from_outside() -> None:
-    """A notebook's front end loads it from a blob: address, where no import can be resolved."""
+def test_agent_grid_module_has_no_external_references() -> None:
+    """A notebook loads it from a blob: address, from which no import can be resolved."""
     text = agent_grid_module()
     assert not re.search(
         r"^import\b|\bimport\(", re.sub(r'import\("\.\.?/', "", text), re.MULTILINE

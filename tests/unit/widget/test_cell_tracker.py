@@ -1,4 +1,4 @@
-"""How the process knows that a cell runs, and which widgets the cell's former run left."""
+"""CellWatch and CellTracker: whether a cell runs, and which widgets its last run created."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from htmlgraph_nb.widget import cell_tracker
 
 
 class Events:
-    """A double of IPython's event manager."""
+    """A fake of IPython's event manager."""
 
     def __init__(self) -> None:
         self.callbacks: dict[str, list] = {"pre_execute": [], "post_execute": []}
@@ -24,24 +24,24 @@ class Events:
             callback()
 
 
-def test_a_running_cell_is_known_from_the_events():
-    """Busy in the cell that makes the first grid, idle after it, busy again in the next."""
+def test_cell_watch_follows_ipython_events():
+    """Busy in the cell that creates the first grid, idle after it, busy in the next."""
     events = Events()
     watch = cell_tracker.CellWatch(events)
-    seen = [watch.busy]
+    busy = [watch.busy]
     for event in ("post_execute", "pre_execute", "post_execute"):
         events.trigger(event)
-        seen.append(watch.busy)
-    assert seen == [True, False, True, False]
+        busy.append(watch.busy)
+    assert busy == [True, False, True, False]
 
 
-def test_outside_of_ipython_no_cell_runs():
-    """A plain script has no cells, so every second counts."""
+def test_cell_watch_outside_ipython_is_never_busy():
+    """A plain script has no cells, so all time counts."""
     assert cell_tracker.CellWatch(None).busy is False
 
 
 class Widget:
-    """A double of a grid: counts how often it was closed."""
+    """A fake grid that counts the calls of close()."""
 
     def __init__(self) -> None:
         self.closed = 0
@@ -50,41 +50,41 @@ class Widget:
         self.closed += 1
 
 
-def run(cell: str, number: int) -> dict:
-    """Return the message by which Jupyter asks for a run of a cell."""
+def execute_request(cell: str, number: int) -> dict:
+    """Return Jupyter's message that runs a cell."""
     return {"metadata": {"cellId": cell}, "header": {"msg_id": f"run-{number}"}}
 
 
-def test_a_cell_that_is_run_again_ends_what_its_former_run_made():
-    """All of it, once, and nothing of this run or of another cell."""
-    runs = cell_tracker.CellTracker()
+def test_cell_tracker_closes_objects_of_the_previous_run():
+    """All of them, once, and none of this run or of another cell."""
+    tracker = cell_tracker.CellTracker()
     first, second, other, third = (Widget() for _ in range(4))
-    runs.note(first, run("a", 1))
-    runs.note(second, run("a", 1))
-    runs.note(other, run("b", 2))
+    tracker.register(first, execute_request("a", 1))
+    tracker.register(second, execute_request("a", 1))
+    tracker.register(other, execute_request("b", 2))
     assert (first.closed, second.closed) == (0, 0)
-    runs.note(third, run("a", 3))
-    assert [one.closed for one in (first, second, other, third)] == [1, 1, 0, 0]
+    tracker.register(third, execute_request("a", 3))
+    assert [widget.closed for widget in (first, second, other, third)] == [1, 1, 0, 0]
 
 
 @pytest.mark.parametrize(
     "parent", [None, {}, {"metadata": {}, "header": {"msg_id": "m"}}, {"metadata": None}, 3]
 )
-def test_without_the_name_of_the_cell_nothing_is_ended(parent):
-    """A front end that does not say which cell it runs, or no notebook at all."""
-    runs = cell_tracker.CellTracker()
-    made = [Widget(), Widget()]
-    for one in made:
-        runs.note(one, parent)
-    assert [one.closed for one in made] == [0, 0]
+def test_cell_tracker_missing_cell_id_closes_nothing(parent):
+    """A front end that does not name the cell, or no notebook."""
+    tracker = cell_tracker.CellTracker()
+    widgets = [Widget(), Widget()]
+    for widget in widgets:
+        tracker.register(widget, parent)
+    assert [widget.closed for widget in widgets] == [0, 0]
 
 
-def test_what_a_cell_made_is_not_kept_alive():
-    """A grid that nobody holds can be collected."""
-    runs = cell_tracker.CellTracker()
-    made = Widget()
-    gone = weakref.ref(made)
-    runs.note(made, run("a", 1))
-    del made
+def test_cell_tracker_keeps_no_object_alive():
+    """An unreferenced grid can be collected."""
+    tracker = cell_tracker.CellTracker()
+    widget = Widget()
+    reference = weakref.ref(widget)
+    tracker.register(widget, execute_request("a", 1))
+    del widget
     gc.collect()
-    assert gone() is None
+    assert reference() is None

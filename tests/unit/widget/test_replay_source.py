@@ -83,7 +83,7 @@ def test_a_jump_shows_the_time_and_asks_for_a_keyframe():
     source = ReplaySource(HistoryIndex(frame_of(EVENTS)), 60)
     changes, wholes, shown = [], [], []
     source.on_change(lambda changed, agents: changes.append((changed, dict(agents))))
-    source.on_whole(lambda: wholes.append(1))
+    source.on_reset(lambda: wholes.append(1))
     source.on_playback(lambda: shown.append(source.state()))
     first = source.view()
     assert (list(first.agents), first.at, first.replaying) == (["a"], T0, True)

@@ -1,4 +1,4 @@
-"""Questions of a page: answered by another thread, in words where there is no answer."""
+"""BackgroundWorker and the history requests of a page."""
 
 from __future__ import annotations
 
@@ -7,87 +7,86 @@ import threading
 import pytest
 
 from htmlgraph_nb.errors import ServerNotFound
-from htmlgraph_nb.widget.errands import Errands
-from htmlgraph_nb.widget.requests import answer_history
+from htmlgraph_nb.widget.requests import BackgroundWorker, handle_history_request
 from tests.helpers.wait import wait_until
 
 
-def ask(content: dict, recent) -> dict:
-    """Ask and wait for the one answer."""
-    answers: list[dict] = []
-    answer_history({"kind": "history", **content}, recent, answers.append)
-    wait_until(lambda: answers, "the answer")
-    (answer,) = answers
-    return answer
+def request(content: dict, load_recent) -> dict:
+    """Send a request and return its only response."""
+    responses: list[dict] = []
+    handle_history_request({"kind": "history", **content}, load_recent, responses.append)
+    wait_until(lambda: responses, "the response")
+    (response,) = responses
+    return response
 
 
-def test_the_answer_names_the_question():
-    """Request and agent come back with the events."""
-    asked = []
+def test_history_response_contains_request_and_agent():
+    """Request and agent are returned with the events."""
+    calls = []
 
-    def recent(agent_id: str, limit: int) -> list[dict]:
-        asked.append((agent_id, limit, threading.current_thread().name))
+    def load_recent(agent_id: str, limit: int) -> list[dict]:
+        calls.append((agent_id, limit, threading.current_thread().name))
         return [{"seq": 1}]
 
-    answer = ask({"request": 7, "agent_id": "a", "limit": 20}, recent)
-    assert answer == {
+    response = request({"request": 7, "agent_id": "a", "limit": 20}, load_recent)
+    assert response == {
         "kind": "history",
         "request": 7,
         "agent_id": "a",
         "events": [{"seq": 1}],
         "error": None,
     }
-    assert asked == [("a", 20, "htmlgraph-errands")]
+    assert calls == [("a", 20, "htmlgraph-requests")]
 
 
-@pytest.mark.parametrize(("limit", "asked"), [(None, 50), ("9", 50), (-4, 1), (10**9, 500)])
-def test_the_limit_is_bounded(limit, asked):
-    """Whatever a page asks for."""
-    answer = ask(
+@pytest.mark.parametrize(("limit", "used"), [(None, 50), ("9", 50), (-4, 1), (10**9, 500)])
+def test_history_request_limit_is_bounded(limit, used):
+    """For any value that a page sends."""
+    response = request(
         {"request": 1, "agent_id": "a", "limit": limit}, lambda _, limit: [{"limit": limit}]
     )
-    assert answer["events"] == [{"limit": asked}]
+    assert response["events"] == [{"limit": used}]
 
 
 @pytest.mark.parametrize("agent_id", [None, "", 5, "x" * 300])
-def test_a_question_about_no_agent_is_answered_in_words(agent_id):
-    """And the source is not asked."""
-    answer = ask({"request": 1, "agent_id": agent_id}, lambda *_: pytest.fail("asked"))
-    assert answer["events"] == []
-    assert "agent_id" in answer["error"]
+def test_history_request_with_invalid_agent_returns_an_error(agent_id):
+    """The source is not called."""
+    response = request({"request": 1, "agent_id": agent_id}, lambda *_: pytest.fail("called"))
+    assert response["events"] == []
+    assert "agent_id" in response["error"]
 
 
 @pytest.mark.parametrize(
     ("error", "text"),
-    [(ServerNotFound("nobody answered"), "nobody answered"), (KeyError("x"), "internal error")],
+    [(ServerNotFound("no server found"), "no server found"), (KeyError("x"), "internal error")],
 )
-def test_what_fails_is_said(error, text):
-    """Also what should never happen: the page waits for an answer."""
+def test_history_request_error_is_sent_to_the_page(error, text):
+    """Also internal errors: the page waits for a response."""
 
-    def recent(*_):
+    def load_recent(*_):
         raise error
 
-    answer = ask({"request": 1, "agent_id": "a"}, recent)
-    assert answer["events"] == []
-    assert text in answer["error"]
+    response = request({"request": 1, "agent_id": "a"}, load_recent)
+    assert response["events"] == []
+    assert text in response["error"]
 
 
-def test_the_thread_ends_with_the_last_job_and_bounds_what_waits(caplog):
-    """A job that fails does not end the others; too many are refused; a new one starts anew."""
-    errands = Errands("htmlgraph-test", limit=2)
-    begun, go, done = threading.Event(), threading.Event(), []
+def test_background_worker_limits_jobs_and_ends_when_idle(caplog):
+    """A failing job does not stop the others; excess jobs are rejected; a new job restarts it."""
+    worker = BackgroundWorker("htmlgraph-test", limit=2)
+    started, proceed, done = threading.Event(), threading.Event(), []
 
     def first() -> None:
-        begun.set()
-        assert go.wait(30)
-        raise RuntimeError("no answer")
+        started.set()
+        assert proceed.wait(30)
+        raise RuntimeError("no response")
 
-    assert errands.run(first)
-    assert begun.wait(30)
-    assert [errands.run(lambda: done.append(1)) for _ in range(3)] == [True, True, False]
-    go.set()
-    wait_until(lambda: errands._thread is None, "the end of the thread")
+    assert worker.submit(first)
+    assert started.wait(30)
+    assert [worker.submit(lambda: done.append(1)) for _ in range(3)] == [True, True, False]
+    proceed.set()
+    wait_until(lambda: worker._thread is None, "the end of the thread")
     assert done == [1, 1]
-    assert "no answer" in caplog.text
-    assert errands.run(lambda: done.append(2))
+    assert "no response" in caplog.text
+    assert worker.submit(lambda: done.append(2))
     wait_until(lambda: done == [1, 1, 2], "the next job")

@@ -1,4 +1,4 @@
-"""What a view can be set to, and what is said where it cannot."""
+"""The settings of a grid: valid values, their normal form, and the errors for others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CHECKS = {
 
 
 @pytest.mark.parametrize(
-    ("name", "given_value", "taken"),
+    ("name", "value", "normalized"),
     [
         ("view", "compact", "compact"),
         ("sort", None, "attention"),
@@ -47,11 +47,11 @@ CHECKS = {
         ("filter", {"feature": ["", "f-1", "f-1"]}, {"feature": ["", "f-1"]}),
     ],
 )
-def test_what_fits_is_taken_in_its_one_form(name, given_value, taken):
-    """Shorthands become lists, what says nothing is left out, and it is stable."""
-    found = CHECKS[name](given_value)
-    assert found == taken
-    assert CHECKS[name](found) == taken
+def test_settings_are_normalized(name, value, normalized):
+    """Shorthands become lists, empty values are omitted, and the result is stable."""
+    checked = CHECKS[name](value)
+    assert checked == normalized
+    assert CHECKS[name](checked) == normalized
 
 
 @pytest.mark.parametrize(
@@ -60,54 +60,54 @@ def test_what_fits_is_taken_in_its_one_form(name, given_value, taken):
         (
             "view",
             "card",
-            r"'card' \(did you mean 'cards'\?\), expected one of cards, table, compact",
+            r"expected one of cards, table, compact, got 'card' \(did you mean 'cards'\?\)",
         ),
-        ("view", None, "view is null"),
+        ("view", None, "view: expected one of .*, got null"),
         ("sort", "--cost", "expected one of attention, agent"),
-        ("sort", 3, "sort is integer 3"),
+        ("sort", 3, "sort: expected one of .*, got integer 3"),
         ("group_by", "tool", "expected one of status, feature, session, project, model"),
         ("columns", "agent", "expected a list of agent, status"),
         ("columns", ["agent", "agents"], "did you mean 'agent'"),
-        ("columns", ["cost", "cost"], "'cost' twice"),
-        ("columns", [], "empty"),
+        ("columns", ["cost", "cost"], "'cost' is listed twice"),
+        ("columns", [], "an empty list"),
         ("columns", 5, "expected a list"),
-        ("selected", "", "expected an agent's id"),
-        ("selected", 7, "expected an agent's id"),
-        ("filter", 5, "expected a text or a dict of"),
+        ("selected", "", "expected an agent id or None"),
+        ("selected", 7, "expected an agent id or None"),
+        ("filter", 5, "expected a string or a dict of"),
         ("filter", {"modle": "x"}, "did you mean 'model'"),
         ("filter", {"status": ["busy"]}, "expected one of active, idle, offline, waiting"),
         ("filter", {"model": 5}, "expected a list"),
-        ("filter", {"model": [5]}, "expected texts"),
+        ("filter", {"model": [5]}, "expected strings"),
         ("filter", {"model": ["x"] * 257}, "at most 256"),
-        ("filter", {"text": 5}, "filter text is integer 5"),
+        ("filter", {"text": 5}, "filter text: .*, got integer 5"),
         ("filter", {"text": "x" * 257}, "at most 256 characters"),
     ],
 )
-def test_what_does_not_fit_is_refused_with_what_would(name, wrong, text):
-    """The text says what was seen and lists what is possible."""
+def test_settings_reject_invalid_values(name, wrong, text):
+    """The message contains the value and lists the valid ones."""
     with pytest.raises(ConfigError, match=text):
         CHECKS[name](wrong)
 
 
 @given(value=json_values)
-def test_any_value_is_taken_or_refused_in_words(value):
-    """A page can send whatever it likes."""
+def test_settings_accept_any_value_or_raise_config_error(value):
+    """A page can send anything."""
     for check in CHECKS.values():
         with suppress(ConfigError):
             check(value)
 
 
-def test_the_front_end_has_the_same_names():
+def test_settings_match_those_of_the_front_end():
     """The lists of settings.js are those of Python, in the same order."""
     folder = Path(htmlgraph_nb.__file__).parent / "static" / "grid"
     text = (folder / "model/settings.js").read_text(encoding="utf-8")
     same = {
-        "VIEW_NAMES": settings.VIEWS,
-        "SORT_KEYS": settings.SORTS,
-        "GROUP_KEYS": settings.GROUPS,
-        "FILTER_KEYS": settings.FILTERS[1:],
-        "COLUMNS": settings.COLUMNS,
+        "VIEW_NAMES": settings._VIEWS,
+        "SORT_KEYS": settings._SORTS,
+        "GROUP_KEYS": settings._GROUPS,
+        "FILTER_KEYS": settings._FILTERS[1:],
+        "COLUMNS": settings._COLUMNS,
     }
-    for name, ours in same.items():
-        (found,) = re.findall(rf"^export const {name} = \[([^\]]*)\];", text, re.M)
-        assert tuple(re.findall(r'"([^"]+)"', found)) == ours, name
+    for name, expected in same.items():
+        (listed,) = re.findall(rf"^export const {name} = \[([^\]]*)\];", text, re.M)
+        assert tuple(re.findall(r'"([^"]+)"', listed)) == expected, name

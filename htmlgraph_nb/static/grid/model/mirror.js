@@ -39,7 +39,7 @@ export function foldMessage(roster, message) {
 }
 
 /**
- * Replace everything in the roster by a keyframe of the kernel.
+ * Replace everything in the roster by a snapshot of the kernel.
  *
  * @param {Roster} roster
  * @param {Record<string, any>} state with `agents`, and `epoch` and `seq` where known

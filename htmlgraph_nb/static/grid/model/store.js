@@ -94,9 +94,9 @@ export function createStore({ now = Date.now } = {}) {
     get lastNewsAt() { return lastNewsAt; },
     /** Whether anything arrived since the store was made, other than a saved state. */
     get live() { return live; },
-    /** The time of a saved state or keyframe, ms since 1970; null when not known. */
+    /** The time of a saved state or snapshot, ms since 1970; null when not known. */
     get asOf() { return asOf; },
-    /** A batch of the kernel is missing; true until the next keyframe. */
+    /** A batch of the kernel is missing; true until the next snapshot. */
     get incomplete() { return incomplete; },
     /** The sender's clock minus ours, ms; 0 when they agree. */
     get clockOffset() { return clockOffset; },
@@ -122,11 +122,11 @@ export function createStore({ now = Date.now } = {}) {
       if (changed.size > 0) tell(changed, happened ? now() + clockOffset : null);
     },
 
-    /** Take one message of the kernel: a batch or a keyframe. @param {unknown} message */
+    /** Take one message of the kernel: a batch or a snapshot. @param {unknown} message */
     receiveKernel(message) {
       if (!isRecord(message)) return;
       const n = readSeq(message.n);
-      if (message.kind === "keyframe" && isRecord(message.state)) {
+      if (message.kind === "snapshot" && isRecord(message.state)) {
         hear();
         batch = n;
         compareClocks(message.state.at);

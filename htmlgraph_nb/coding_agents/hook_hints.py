@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from ..core.ids import agent_id_of, shorten_id
 from .fields import mapping, text
+from .registry import AGENTS
 
 MAX_PATH_CHARS = 4_096
 MAX_ANCESTORS = 6
 _LAST_S = 7_258_118_400.0
-_NAMES_FILE = frozenset({"Stop", "SubagentStop", "SessionEnd", "AfterAgent", "Interrupt"})
 
 
 class HookHints(NamedTuple):
@@ -44,7 +44,7 @@ def hook_hints_of(agent: str, payload: Mapping[str, Any]) -> HookHints | None:
     added = mapping(payload.get("htmlgraph"))
     hook = payload.get("hook_event_name")
     files: tuple[str, ...] = ()
-    if hook in _NAMES_FILE:
+    if hook in AGENTS[agent].hooks_after_write:
         named = (payload.get("agent_transcript_path"), payload.get("transcript_path"))
         files = tuple(
             path for path in named if isinstance(path, str) and 0 < len(path) <= MAX_PATH_CHARS

@@ -19,11 +19,8 @@ from ..core.model import MAX_TYPE_CHARS, Event
 from ..core.timestamps import to_utc
 from ..core.validation import parse_time, type_name, validate_string
 from ..errors import InvalidEvent
+from .content_rules import ends_with_question, is_at_rest, question_extra, was_interrupted
 from .fields import base_name, count, safe_keyword, text, without_none
-from .questions import asks_of, is_question
-
-INTERRUPT_LINE = "[Request interrupted by user for tool use]"
-"""Line in the error of a shell command that the user cancelled; ``is_interrupt`` is false there."""
 
 _TOOL_EVENTS = frozenset(
     "PreToolUse PostToolUse PostToolUseFailure PermissionRequest PermissionDenied".split()
@@ -35,7 +32,6 @@ _STEPS = {
     "PostToolUseFailure": "PostToolUse",
     "PermissionDenied": "PermissionDenied",
 }
-TASK_ENDS = ("completed", "failed", "killed", "stopped")
 FORM_CLOSED = ("elicitation_complete", "elicitation_response")
 
 Fields = dict[str, Any]
@@ -50,6 +46,7 @@ class HookFormat:
         types: hook → event type; any other is an ``activity`` that carries the hook's name.
         silent: hooks that prove nothing about the agent's work.
         facts: hook → its fields that are kept in ``extra`` when they are keywords or counts.
+        question_tools: tools that wait for the user → "input" or "plan".
         tells_failure: whether a failed tool has a hook or a mark of its own, so that the end of a
             tool without it is a success.
     """
@@ -58,6 +55,7 @@ class HookFormat:
     types: Mapping[str, str]
     silent: frozenset[str] = frozenset()
     facts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    question_tools: Mapping[str, str] = field(default_factory=dict)
     tells_failure: bool = True
 
     @property
@@ -200,13 +198,13 @@ def _own_events(
         fields["tool_use_id"] = text(payload.get("tool_use_id"))
         fields["duration_ms"] = count(payload.get("duration_ms"))
     if hook == "PreToolUse":
-        fields["extra"] = asks_of(fields["tool_name"])
+        fields["extra"] = question_extra(fields["tool_name"], dialect.question_tools)
     if hook == "PostToolUse" and dialect.tells_failure:
         fields["status"] = "ok"
     if hook != "PostToolUseFailure":
         return [fields]
     fields["status"] = "error"
-    if not _interrupted(payload):
+    if not was_interrupted(payload):
         return [fields]
     fields["extra"] = {"is_interrupt": True}
     return [fields, {**who, "event_type": "interrupt"}]
@@ -228,21 +226,14 @@ def _facts(dialect: HookFormat, payload: Mapping[str, Any], hook: str) -> Fields
     elif hook == "PermissionDenied":
         facts["decision"] = "denied"
     elif hook == "PermissionRequest":
-        facts |= asks_of(text(payload.get("tool_name"))) or {}
-    elif hook == "Stop" and _ends_with_question(payload):
+        facts |= question_extra(text(payload.get("tool_name")), dialect.question_tools) or {}
+    elif hook == "Stop" and ends_with_question(payload):
         facts["question"] = True
     elif hook == "Elicitation":
         facts["notification_type"] = "elicitation_dialog"
     if hook not in dialect.types:
         facts["hook_event_name"] = hook[:MAX_TYPE_CHARS]
     return without_none(**facts)
-
-
-def _ends_with_question(payload: Mapping[str, Any]) -> bool:
-    if payload.get("ends_with_question") is True:
-        return True
-    answer = payload.get("last_assistant_message", payload.get("prompt_response"))
-    return is_question(answer)
 
 
 def _fact(value: object) -> str | int | None:
@@ -254,18 +245,4 @@ def _fact(value: object) -> str | int | None:
         return safe_keyword(value)
     if not isinstance(value, list):
         return count(value)
-    rest = [one for one in value if isinstance(one, Mapping) and _rests(one)]
-    return len(value) - len(rest)
-
-
-def _rests(task: Mapping[str, Any]) -> bool:
-    return task.get("type") == "teammate" or task.get("status") in TASK_ENDS
-
-
-def _interrupted(payload: Mapping[str, Any]) -> bool:
-    if payload.get("is_interrupt") is True:
-        return True
-    error = payload.get("error")
-    return isinstance(error, str) and INTERRUPT_LINE in (
-        line.strip() for line in error.splitlines()
-    )
+    return sum(not is_at_rest(item) for item in value)

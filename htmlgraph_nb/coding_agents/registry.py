@@ -1,17 +1,18 @@
-"""Which connector reads the hooks of which kind of agent."""
+"""The coding agents that the project supports: the only list of them.
+
+``htmlgraph-hook`` loads this on every tool call; see ``agent`` for what may be imported here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from .agent import CodingAgent
+from .claude import ClaudeCode
+from .codex import Codex
+from .gemini import GeminiCli
 
-from ..core.model import Event
-from .claude import hooks as claude
-from .codex import hooks as codex
-from .gemini import hooks as gemini
-
-HOOKS: dict[str, Callable[..., list[Event]]] = {
-    "claude": claude.events_from_hook,
-    "codex": codex.events_from_hook,
-    "gemini": gemini.events_from_hook,
+AGENTS: dict[str, CodingAgent] = {
+    agent.name: agent for agent in (ClaudeCode(), Codex(), GeminiCli())
 }
-"""Kind of agent, as in ``/api/hooks/{agent}`` → ``events_from_hook(payload, received_at=…)``."""
+"""Name → agent."""
+DEFAULT_AGENT: CodingAgent = AGENTS[ClaudeCode.name]
+"""The agent of a hook, spool line or request that names none."""

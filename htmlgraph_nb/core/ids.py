@@ -25,7 +25,7 @@ def shorten_id(identifier: str, limit: int = MAX_ID_CHARS) -> str:
     return f"{identifier[: limit - _DIGEST_CHARS - 1]}-{digest}"
 
 
-def agent_id_of(identifier: str, agent: str = "claude") -> str:
+def agent_id_of(identifier: str, agent: str) -> str:
     """Return the agent id derived from the identifier of a session or subagent.
 
     A random identifier (a UUID version 4, or at least 12 hexadecimal digits) is cut to its first 8
@@ -34,7 +34,7 @@ def agent_id_of(identifier: str, agent: str = "claude") -> str:
     with others, so it is kept whole.
 
     Args:
-        agent: kind of agent, the prefix of the id: "claude", "codex" or "gemini".
+        agent: name of the kind of agent, the prefix of the id.
     """
     random = _UUID4.fullmatch(identifier) or _HEX.fullmatch(identifier)
     if random and len(set(identifier[:_PREFIX_CHARS].lower())) > 3:

@@ -11,8 +11,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..coding_agents.registry import DEFAULT_AGENT
 from ..core.validation import validate_count
-from ..ingest.session_files import SessionFile, SessionTail, find_sessions, home_of, total_bytes
+from ..ingest.session_files import (
+    SessionFile,
+    SessionTail,
+    coding_agent,
+    find_sessions,
+    total_bytes,
+)
 from ..storage.columnar.arrow_builder import ArrowBuilder
 from ..storage.query import HistoryQuery
 from ..storage.schema import HISTORY_COLUMNS
@@ -76,8 +83,9 @@ def load_transcripts(
         columns=HISTORY_COLUMNS if columns is None else tuple(as_list(columns) or ()),
         limit=None if limit is None else validate_count(limit, "limit"),
     )
-    place = home_of(agent or "claude") if path is None else path
-    files, skipped = find_sessions(place, agent)
+    if path is None:
+        path = coding_agent(agent or DEFAULT_AGENT.name).sessions_dir()
+    files, skipped = find_sessions(path, agent)
     since_s = 0.0 if query.since is None else query.since.timestamp()
     # What was last written before it holds no later event.
     files = [file for file in files if file.modified >= since_s]

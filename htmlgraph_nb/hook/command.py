@@ -26,11 +26,20 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .. import paths
+from ..coding_agents.content_rules import (
+    ends_with_question,
+    is_at_rest,
+    tool_failed,
+    was_interrupted,
+)
+from ..coding_agents.registry import AGENTS, DEFAULT_AGENT
 from .delivery import HOOKS_PATH, Target, Unreachable, deliver, targets
 from .process_tree import ancestors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from ..coding_agents.agent import CodingAgent
 
 BUDGET_S = 1.0
 READ_UNTIL_S = 0.6
@@ -41,43 +50,25 @@ MAX_LINE_BYTES = 16 << 10
 MAX_SPOOL_BYTES = 16 << 20
 MAX_TEXT_CHARS = 256
 MAX_PATH_CHARS = 4_096
-AGENTS = ("claude", "codex", "gemini")
 
-HELP = """\
-htmlgraph-hook [claude|codex|gemini]: reads a hook's JSON on stdin and reports it to the server.
+HELP = f"""\
+htmlgraph-hook [{"|".join(AGENTS)}]: reads a hook's JSON on stdin and reports it to the server.
 Set up by HTMLGRAPH_URL, _TOKEN, _AGENT, _FEATURE; HTMLGRAPH_DEBUG=1 tells what goes wrong."""
 
 _ALWAYS = (
     *("hook_event_name", "session_id", "cwd", "agent_id", "agent_type", "model"),
     *("tool_name", "tool_use_id", "duration_ms"),
 )
-_FIELDS_BY_HOOK = {
-    "SessionStart": ("source",),
-    "SessionEnd": ("reason",),
-    "Notification": ("notification_type",),
-    "ElicitationResult": ("action",),
-    "Stop": ("background_tasks", "session_crons"),
-    "StopFailure": ("error",),
-    "PostModelSwitch": ("to_model", "source"),
-    "PostToolUseFailure": ("is_interrupt",),
-    "PreCompact": ("trigger",),
-    "PostCompact": ("trigger",),
-}
 _PATHS = ("transcript_path", "agent_transcript_path")
-_HOOKS_AFTER_WRITE = frozenset({"Stop", "SubagentStop", "SessionEnd", "AfterAgent", "Interrupt"})
 _CONTENT = (
     *("prompt", "tool_input", "tool_response", "last_assistant_message", "message", "title"),
     *("error", "error_details", "custom_instructions", "compact_summary"),
 )
-_INTERRUPT_LINE = "[Request interrupted by user for tool use]"
-_TASK_ENDS = ("completed", "failed", "killed", "stopped")
-_QUESTIONS = ("?", "\uff1f", "\u061f")
-_AFTER_A_QUESTION = " \t\r\n*_`\"')\u201d\u2019\xbb"
 # The event itself is refused; everything else (no token yet, wrong address, overload) may pass.
 _REFUSED_FOR_GOOD = frozenset({400, 413, 422})
 
 
-def redact(payload: Mapping[str, Any]) -> dict[str, Any]:
+def redact(agent: CodingAgent, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Return what may leave this process: names, ids, durations, counts and keywords.
 
     Lists become their length (of background tasks only those that run count), text is cut at 256
@@ -86,30 +77,29 @@ def redact(payload: Mapping[str, Any]) -> dict[str, Any]:
     ``ends_with_question``.
     """
     hook = payload.get("hook_event_name")
-    names = (*_ALWAYS, *_FIELDS_BY_HOOK.get(hook, ())) if isinstance(hook, str) else _ALWAYS
+    names = (*_ALWAYS, *agent.hook_fields.get(hook, ())) if isinstance(hook, str) else _ALWAYS
     kept: dict[str, Any] = {}
     for name in names:
         value = payload.get(name)
         if isinstance(value, str):
             kept[name] = value[:MAX_TEXT_CHARS]
         elif isinstance(value, list):
-            kept[name] = sum(not _rests(one) for one in value)
+            kept[name] = sum(not is_at_rest(item) for item in value)
         elif isinstance(value, bool | int | float):
             kept[name] = value
-    if hook == "PostToolUseFailure" and _interrupt_told(payload.get("error")):
+    if hook == "PostToolUseFailure" and was_interrupted(payload):
         kept["is_interrupt"] = True
-    result = payload.get("tool_response")
-    if hook == "AfterTool" and isinstance(result, dict) and result.get("error"):
+    if hook == "AfterTool" and tool_failed(payload):
         kept["is_error"] = True
-    if hook in ("Stop", "AfterAgent") and _asks(payload):
+    if hook in ("Stop", "AfterAgent") and ends_with_question(payload):
         kept["ends_with_question"] = True
     return kept
 
 
-def session_files(payload: Mapping[str, Any]) -> dict[str, str]:
+def session_files(agent: CodingAgent, payload: Mapping[str, Any]) -> dict[str, str]:
     """Return the paths of the session files that have grown by now; they stay on this machine."""
     hook = payload.get("hook_event_name")
-    if not isinstance(hook, str) or hook not in _HOOKS_AFTER_WRITE:
+    if not isinstance(hook, str) or hook not in agent.hooks_after_write:
         return {}
     named = {name: payload.get(name) for name in _PATHS}
     return {
@@ -119,46 +109,29 @@ def session_files(payload: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _rests(task: object) -> bool:
-    """Whether a background task has ended, or is a teammate, who is listed while it rests, too."""
-    if not isinstance(task, dict):
-        return False
-    return task.get("type") == "teammate" or task.get("status") in _TASK_ENDS
-
-
-def _asks(payload: Mapping[str, Any]) -> bool:
-    answer = payload.get("last_assistant_message", payload.get("prompt_response"))
-    return isinstance(answer, str) and answer[-80:].rstrip(_AFTER_A_QUESTION).endswith(_QUESTIONS)
-
-
 def content(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content fields of the payload, whole."""
     return {name: payload[name] for name in _CONTENT if name in payload}
 
 
-def _interrupt_told(error: object) -> bool:
-    return isinstance(error, str) and _INTERRUPT_LINE in (
-        line.strip() for line in error.splitlines()
-    )
-
-
 def sender_info(
-    environ: Mapping[str, str], agent: str, now_ns: int, event_id: str, host: str
+    environ: Mapping[str, str], agent: CodingAgent, now_ns: int, event_id: str, host: str
 ) -> dict[str, str]:
     """Return the ``htmlgraph`` object that goes with an event.
 
     Args:
-        agent: whose hook it is, one of AGENTS.
         now_ns: nanoseconds since 1970 UTC.
         event_id: its idempotence key.
         host: name of this machine; "" if unknown.
     """
     seconds, rest = divmod(now_ns, 1_000_000_000)
     clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    folder = environ.get("CLAUDE_PROJECT_DIR") or environ.get("GEMINI_PROJECT_DIR") or ""
+    # An agent can run inside of another and inherit its variable.
+    variables = [each.project_variable for each in AGENTS.values()]
+    folder = next((environ[name] for name in variables if environ.get(name)), "")
     project = folder.rstrip("/\\").replace("\\", "/")
     added = {
-        "hook": agent,
+        "hook": agent.name,
         "event_id": event_id,
         "timestamp": f"{clock}.{rest // 1000:06d}Z",
         "host": host,
@@ -223,7 +196,7 @@ def _body(told: Mapping[str, Any], said: Mapping[str, Any]) -> bytes:
 class _HookCall:
     """One event on its way; ``line`` is what to spool should it not arrive, at first b""."""
 
-    def __init__(self, agent: str) -> None:
+    def __init__(self, agent: CodingAgent) -> None:
         self._agent = agent
         self.line = b""
         self._files: list[str] = []
@@ -264,8 +237,8 @@ class _HookCall:
         if not isinstance(payload, dict) or not isinstance(payload.get("session_id"), str):
             raise ValueError("the input is not a hook's JSON object with a session_id")
         added = sender_info(os.environ, self._agent, time.time_ns(), os.urandom(16).hex(), _host())
-        kept = {**redact(payload), "htmlgraph": {**added, "ancestors": ancestors()}}
-        files = session_files(payload)
+        kept = {**redact(self._agent, payload), "htmlgraph": {**added, "ancestors": ancestors()}}
+        files = session_files(self._agent, payload)
         self._files = list(files.values())
         self._ended = payload.get("hook_event_name") == "SessionEnd"
         line = _encode({**kept, **files})
@@ -292,7 +265,7 @@ class _HookCall:
     def _taken(self, to: Target, body: bytes) -> bool:
         """Return whether the event is done with; False: another server may take it."""
         try:
-            status = deliver(to, HOOKS_PATH + self._agent, body)
+            status = deliver(to, HOOKS_PATH + self._agent.name, body)
         except Unreachable as error:
             _debug(str(error))
             return False
@@ -327,10 +300,11 @@ def main() -> int:
     if "--help" in words or "-h" in words:
         print(HELP)
         return 0
-    agent = words[0] if words else "claude"
-    if agent in AGENTS:
-        _HookCall(agent).run()
+    name = words[0] if words else DEFAULT_AGENT.name
+    agent = AGENTS.get(name)
+    if agent is None:
+        _debug(f"the agent is {name!r}, expected one of {', '.join(AGENTS)}")
     else:
-        _debug(f"the agent is {agent!r}, expected one of {', '.join(AGENTS)}")
+        _HookCall(agent).run()
     # A thread that still waits for a name server must not hold the agent up.
     os._exit(0)

@@ -13,10 +13,7 @@ import time
 from collections.abc import Iterator
 from hashlib import sha256
 
-from ..coding_agents.claude.session import ClaudeSession
-from ..coding_agents.codex.session import CodexSession
-from ..coding_agents.gemini.session import GeminiSession
-from ..coding_agents.session import SessionReader
+from ..coding_agents.agent import CodingAgent
 from ..core.model import Event
 from ..errors import InvalidEvent
 
@@ -36,7 +33,7 @@ class UsageFile:
         until: ``time.monotonic()`` at which reading stops.
     """
 
-    def __init__(self, agent: str, path: str, folder: str, until: float) -> None:
+    def __init__(self, agent: CodingAgent, path: str, folder: str, until: float) -> None:
         self._agent = agent
         self._path = path
         self._until = until
@@ -65,7 +62,7 @@ class UsageFile:
         return found
 
     def _answers(self, file: Iterator[bytes]) -> Iterator[Event]:
-        reader = self._reader()
+        reader = self._agent.session_reader(self._path)
         known = set()
         for number, line in enumerate(file):
             if number % _CHECKED_LINES == 0 and time.monotonic() >= self._until:
@@ -83,14 +80,6 @@ class UsageFile:
             if event.event_type == "completion" and event.event_id not in known:
                 known.add(event.event_id)
                 yield event
-
-    def _reader(self) -> SessionReader:
-        if self._agent == "codex":
-            return CodexSession()
-        if self._agent == "gemini":
-            return GeminiSession()
-        stem = os.path.basename(self._path).partition(".")[0]
-        return ClaudeSession(None if stem.startswith("agent-") else stem)
 
     def _remembered(self) -> int:
         try:

@@ -52,17 +52,17 @@ class ProcessMonitor:
 
     Args:
         presences: returns the agents that are known.
-        status_folder: where Claude Code leaves ``<pid>.json`` of its running sessions; None: it is
-            not looked at.
+        status_dirs: name of an agent → the folder in which it keeps ``<pid>.json`` for each running
+            session.
     """
 
     def __init__(
         self,
         presences: Callable[[], Mapping[str, AgentPresence]],
-        status_folder: str | None = None,
+        status_dirs: Mapping[str, str] | None = None,
     ) -> None:
         self._presences = presences
-        self._status_folder = status_folder
+        self._status_dirs = status_dirs or {}
         self._status_seen: dict[str, int] = {}
         self._heard: deque[HookHints] = deque(maxlen=MAX_HEARD)
         self._met: OrderedDict[tuple[int, float], int] = OrderedDict()
@@ -87,8 +87,7 @@ class ProcessMonitor:
         """Return the exits since the last call."""
         while self._heard:
             self._learn(self._heard.popleft(), now.timestamp())
-        if self._status_folder is not None:
-            self._read_status_files(self._status_folder)
+        self._read_status_files()
         gone = [name for name, life in self._lives.items() if not _is_alive(life.process)]
         if not gone:
             return []
@@ -123,25 +122,26 @@ class ProcessMonitor:
         if len(self._lives) > MAX_PROCESSES:
             self._lives.popitem(last=False)
 
-    def _read_status_files(self, folder: str) -> None:
-        try:
-            names = [name for name in os.listdir(folder) if name.endswith(".json")]
-        except OSError:
-            # Claude Code was never run here, or is of a version that leaves none.
-            return
-        seen = {}
-        for name in names[:_MAX_STATUS_FILES]:
-            path = os.path.join(folder, name)
+    def _read_status_files(self) -> None:
+        seen: dict[str, int] = {}
+        for agent, folder in self._status_dirs.items():
             try:
-                state = os.lstat(path)
-                seen[path] = state.st_mtime_ns
-                if stat.S_ISREG(state.st_mode) and self._status_seen.get(path) != seen[path]:
-                    self._take_status(path)
-            except (OSError, ValueError) as error:
-                logger.debug("%s is not read: %s", path, error)
+                names = [name for name in os.listdir(folder) if name.endswith(".json")]
+            except OSError:
+                # The agent was never run here, or its version writes no status files.
+                continue
+            for name in names[:_MAX_STATUS_FILES]:
+                path = os.path.join(folder, name)
+                try:
+                    state = os.lstat(path)
+                    seen[path] = state.st_mtime_ns
+                    if stat.S_ISREG(state.st_mode) and self._status_seen.get(path) != seen[path]:
+                        self._take_status(agent, path)
+                except (OSError, ValueError) as error:
+                    logger.debug("%s is not read: %s", path, error)
         self._status_seen = seen
 
-    def _take_status(self, path: str) -> None:
+    def _take_status(self, agent: str, path: str) -> None:
         with open(path, "rb") as file:
             told = json.loads(file.read(_MAX_STATUS_BYTES))
         if not isinstance(told, dict):
@@ -156,7 +156,7 @@ class ProcessMonitor:
         # The file of a process that is gone can name an id that another has got since.
         if created > started / 1_000 + SAME_S:
             return
-        agent_id = agent_id_of(session, "claude")
+        agent_id = agent_id_of(session, agent)
         for presence in self._presences().values():
             if presence.session_id == session and presence.parent_agent_id is None:
                 agent_id = presence.agent_id

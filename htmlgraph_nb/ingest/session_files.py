@@ -9,24 +9,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import BinaryIO
 
-from ..coding_agents.claude.session import ClaudeSession
-from ..coding_agents.codex.session import CodexSession
-from ..coding_agents.fields import base_name
-from ..coding_agents.gemini.session import GeminiSession
+from ..coding_agents.agent import CodingAgent
+from ..coding_agents.registry import AGENTS
 from ..coding_agents.session import SessionReader, record_of
 from ..core.model import Event
 from ..core.validation import shorten
 from ..errors import InvalidEvent
 
-AGENTS = ("claude", "codex", "gemini")
 MAX_LINE_BYTES = 64 << 20
 """A longer line is passed over as broken; images in a session make lines of a few MiB."""
 _SNIFFED_LINES = 20
 _MARK_BYTES = 64
-_HASH_CHARS = 64
 
 OnBytes = Callable[[int], object]
 """Called with the bytes that were read since the last call."""
@@ -47,25 +42,12 @@ class SessionFile:
     modified: float
 
 
-def home_of(agent: str) -> str:
-    """Return the folder in which an agent keeps its sessions.
-
-    ``CLAUDE_CONFIG_DIR`` and ``CODEX_HOME`` are heeded as the agents themselves do.
-    """
-    environ = os.environ
-    places = {
-        "claude": os.path.join(environ.get("CLAUDE_CONFIG_DIR") or "~/.claude", "projects"),
-        "codex": environ.get("CODEX_HOME") or "~/.codex",
-        "gemini": "~/.gemini/tmp",
-    }
-    return os.path.expanduser(places[check_agent(agent)])
-
-
-def check_agent(agent: str) -> str:
-    """Return ``agent`` if it is one of AGENTS; InvalidEvent if not."""
-    if agent not in AGENTS:
+def coding_agent(name: str) -> CodingAgent:
+    """Return the agent of this name; InvalidEvent if there is none."""
+    agent = AGENTS.get(name)
+    if agent is None:
         raise InvalidEvent(
-            f"agent is {shorten(str(agent))}, expected one of {', '.join(AGENTS)}", "agent"
+            f"agent is {shorten(str(name))}, expected one of {', '.join(AGENTS)}", "agent"
         )
     return agent
 
@@ -87,7 +69,7 @@ def find_sessions(
     """
     root = os.path.expanduser(os.fspath(path))
     if agent is not None:
-        check_agent(agent)
+        coding_agent(agent)
     if not os.path.exists(root):
         raise InvalidEvent(
             f"there is no {shorten(root, 200)}; name the folder in which the agent keeps its "
@@ -140,53 +122,15 @@ def agent_of(path: str) -> str | None:
                 record = record_of(line) if path.endswith(".jsonl") else record_of(_whole(file))
             except InvalidEvent:
                 continue
-            if isinstance(record.get("payload"), dict) and "type" in record:
-                return "codex"
-            if "sessionId" in record and ("projectHash" in record or "startTime" in record):
-                return "gemini"
-            if isinstance(record.get("type"), str) and record.keys() & _CLAUDE_KEYS:
-                return "claude"
+            for agent in AGENTS.values():
+                if agent.is_session_record(record):
+                    return agent.name
     return None
-
-
-_CLAUDE_KEYS = frozenset({"sessionId", "leafUuid", "messageId", "uuid"})
 
 
 def _whole(file: BinaryIO) -> bytes:
     file.seek(0)
     return file.read(MAX_LINE_BYTES)
-
-
-def reader_of(file: SessionFile) -> SessionReader:
-    """Return a fresh reader for a file, with what its place in the file system tells."""
-    folder, name = os.path.split(file.path)
-    if file.agent == "codex":
-        return CodexSession()
-    if file.agent == "claude":
-        stem = name.partition(".")[0]
-        if stem.startswith("agent-"):
-            return ClaudeSession()
-        return ClaudeSession(stem, partial(_has_own_file, folder, stem))
-    parent = None
-    if os.path.basename(folder) != "chats" and os.path.basename(os.path.dirname(folder)) == "chats":
-        folder, parent = os.path.split(folder)
-    return GeminiSession(_gemini_project(os.path.dirname(folder)), parent)
-
-
-def _has_own_file(folder: str, session: str, subagent: str) -> bool:
-    name = f"agent-{os.path.basename(subagent)}.jsonl"
-    places = (os.path.join(folder, session, "subagents"), folder)
-    return any(os.path.exists(os.path.join(place, name)) for place in places)
-
-
-def _gemini_project(folder: str) -> str | None:
-    """Return the project whose sessions are in a folder, which is named by it or by its hash."""
-    try:
-        with open(os.path.join(folder, ".project_root"), encoding="utf-8") as file:
-            return base_name(file.read(4096).strip())
-    except (OSError, UnicodeDecodeError):
-        name = os.path.basename(folder)
-        return None if len(name) == _HASH_CHARS or name in ("", "tmp") else name
 
 
 @dataclass(slots=True)
@@ -228,7 +172,7 @@ class SessionTail:
         with open(self.file.path, "rb", buffering=1 << (20 if max_bytes is None else 16)) as file:
             reader = self._reader
             if reader is None or self._is_document() or not self._goes_on(file):
-                reader = self._reader = reader_of(self.file)
+                reader = self._reader = AGENTS[self.file.agent].session_reader(self.file.path)
                 self.offset = self.n_lines = 0
                 self.broken = []
             file.seek(self.offset)

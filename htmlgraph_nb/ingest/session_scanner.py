@@ -12,9 +12,9 @@ import stat
 import time
 from collections.abc import Iterator, Sequence, Sized
 from itertools import islice
-from typing import NamedTuple
 
-from .session_files import AGENTS, home_of
+from ..coding_agents.agent import SessionRoot
+from ..coding_agents.registry import AGENTS
 
 logger = logging.getLogger("htmlgraph.sessions")
 
@@ -30,30 +30,13 @@ _SETTLED_NS = 2_000_000_000
 """Nanoseconds after which a folder's time would have changed with its next entry for certain."""
 
 
-class SessionRoot(NamedTuple):
-    """A folder with the sessions of one agent, as the system names it without links.
-
-    Attributes:
-        only: the one name that folders below the first level can have; None: any.
-    """
-
-    agent: str
-    path: str
-    only: str | None = None
-
-
 def default_roots() -> list[SessionRoot]:
     """Return the folders in which the agents of this user keep their sessions, there or not."""
-    found = []
-    for agent in AGENTS:
-        home = os.path.realpath(home_of(agent))
-        if agent == "codex":
-            found += [
-                SessionRoot(agent, os.path.join(home, n)) for n in ("sessions", "archived_sessions")
-            ]
-        else:
-            found.append(SessionRoot(agent, home, "chats" if agent == "gemini" else None))
-    return found
+    return [
+        root._replace(path=os.path.realpath(root.path))
+        for agent in AGENTS.values()
+        for root in agent.session_roots()
+    ]
 
 
 def is_session_name(name: str) -> bool:

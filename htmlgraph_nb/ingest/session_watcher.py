@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from ..coding_agents.agent import SessionRoot
 from ..core.model import Event
 from ..storage.database import open_reader, sqlite_errors
 from .backfill import EventIds, final_events
 from .session_files import SessionFile, SessionTail
-from .session_scanner import SessionRoot, SessionScanner, root_of
+from .session_scanner import SessionScanner, root_of
 
 logger = logging.getLogger("htmlgraph.sessions")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from ..coding_agents.registry import HOOKS
+from ..coding_agents.registry import AGENTS, DEFAULT_AGENT
 from ..core.model import Event
 from ..errors import InvalidEvent
 
@@ -39,7 +39,7 @@ def events_from_spool(
                 events.append(Event.from_dict(payload["event"]))
                 continue
             agent = _agent(payload)
-            events += HOOKS[agent](payload, received_at=received_at)
+            events += AGENTS[agent].events_from_hook(payload, received_at=received_at)
         except (InvalidEvent, ValueError, RecursionError):
             broken += 1
         else:
@@ -57,4 +57,4 @@ def _agent(payload: object) -> str:
     added = payload.get("htmlgraph") if isinstance(payload, dict) else None
     agent = added.get("hook") if isinstance(added, dict) else None
     # Lines without a name are from the time when there was one kind of agent.
-    return agent if isinstance(agent, str) and agent in HOOKS else "claude"
+    return agent if isinstance(agent, str) and agent in AGENTS else DEFAULT_AGENT.name

@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..coding_agents.claude.lines import AGENT, tokens_of
+from ..coding_agents.claude.constants import AGENT
+from ..coding_agents.claude.lines import tokens_of
 from ..coding_agents.fields import count, identifier, mapping, safe_keyword, text, without_none
 from ..core.ids import agent_id_of, shorten_id
 from .token_usage import TokenCounts
@@ -152,7 +153,7 @@ class MessageReader:
     def _event(self, session: str, kind: str, **fields: Any) -> _Fields:
         return {
             "event_type": kind,
-            "agent_id": self.agent_id or agent_id_of(session),
+            "agent_id": self.agent_id or agent_id_of(session, AGENT),
             "session_id": session,
             "source": SDK_SOURCE,
             **fields,

@@ -36,6 +36,7 @@ from ..coding_agents.fields import (
     text,
     without_none,
 )
+from ..coding_agents.registry import AGENTS, DEFAULT_AGENT
 from ..core.ids import agent_id_of, call_key, shorten_id
 from ..core.model import Event
 from ..core.validation import type_name
@@ -45,9 +46,8 @@ LEGACY_SOURCE = "htmlgraph"
 LegacyRow = Mapping[str, Any]
 
 _PROGRAMS = {
-    **dict.fromkeys(("claude-code", "claude", "user", "system", "orchestrator-hook"), "claude"),
-    "codex": "codex",
-    **dict.fromkeys(("gemini", "gemini-cli"), "gemini"),
+    **{name: agent.name for agent in AGENTS.values() for name in (agent.name, *agent.aliases)},
+    **dict.fromkeys(("user", "system", "orchestrator-hook"), DEFAULT_AGENT.name),
 }
 """Names that all sessions of a program share."""
 _WHOEVER = frozenset({"user", "system"})
@@ -90,7 +90,7 @@ _FAILED = frozenset({"failed", "error"})
 
 def legacy_agent_id(name: object, session: str | None) -> str:
     """Return the agent id for a name of that project in a session."""
-    known = text(name) or "claude-code"
+    known = text(name) or DEFAULT_AGENT.aliases[0]
     program = _PROGRAMS.get(known.lower())
     return agent_id_of(session, program) if program is not None and session else known
 

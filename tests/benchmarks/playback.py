@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from htmlgraph_nb.coding_agents.registry import HOOKS
+from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.explanation import explain
 from htmlgraph_nb.core.model import AgentPresence, Event
 from htmlgraph_nb.core.roster import Roster
@@ -198,7 +198,7 @@ class Replay:
         if session is None:
             return
         payload = hook_input(session, self._recording, event["hook_name"], now)
-        self._feed(HOOKS[session.agent](payload, received_at=now), now)
+        self._feed(AGENTS[session.agent].events_from_hook(payload, received_at=now), now)
 
 
 _TAKERS: dict[str, Callable[[Replay, Mapping[str, Any], datetime], None]] = {

@@ -11,13 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from htmlgraph_nb.coding_agents.claude.session import ClaudeSession
-from htmlgraph_nb.coding_agents.codex.session import CodexSession
-from htmlgraph_nb.coding_agents.gemini.session import GeminiSession
 from htmlgraph_nb.coding_agents.otel.events import events_from_log
 from htmlgraph_nb.coding_agents.otel.signals import LogRecord
-from htmlgraph_nb.coding_agents.registry import HOOKS
-from htmlgraph_nb.coding_agents.session import SessionReader
+from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.ingest.backfill import final_events
 from tests.helpers.growing_session import line
@@ -26,7 +22,6 @@ SESSION = "0b9d6f4e-3d52-4a7c-9f10-5a1c2e8b7d66"
 BEGIN = datetime(2026, 5, 30, 17, 0, tzinfo=UTC)
 STEP_S = 20.0
 """Between two things that happen: more than the sources' clocks can differ."""
-AGENTS = ("claude", "codex", "gemini")
 SOURCES = ("hooks", "file", "otlp")
 
 Turn = Sequence[bool]
@@ -70,11 +65,7 @@ def session(agent: str, turns: Sequence[Turn], *, same_counts: bool, over: bool)
     """
     told = Told(agent)
     _Writer(told, same_counts).write(turns, over)
-    reader: SessionReader = {
-        "claude": lambda: ClaudeSession(SESSION),
-        "codex": CodexSession,
-        "gemini": GeminiSession,
-    }[agent]()
+    reader = AGENTS[agent].session_reader(f"{SESSION}.jsonl")
     read = [event for each in told.lines for event in reader.feed(each.strip())]
     told.file = final_events([*read, *reader.settle(5.0)])
     return told
@@ -169,7 +160,7 @@ class _Writer:
         at = self._stamp(later_s)
         added = {"event_id": f"h{self._n()}", "timestamp": at}
         payload = {"session_id": SESSION, "hook_event_name": name, "htmlgraph": added, **fields}
-        self.told.hooks += HOOKS[self.told.agent](payload, received_at=self.at)
+        self.told.hooks += AGENTS[self.told.agent].events_from_hook(payload, received_at=self.at)
 
     def _log(self, name: str | None, **values: Any) -> None:
         if name is None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from htmlgraph_server.cli.connect.agents import AGENTS
+from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_server.cli.connect.hook_entries import connected
 from htmlgraph_server.cli.parser import _parser
 from tests.helpers.paths import ROOT

@@ -1,1 +1,87 @@
-"""Claude Code: hooks, session files, telemetry."""
+"""Claude Code: hooks, session files, telemetry, settings."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from ..agent import CodingAgent, user_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from ...core.model import Event
+    from ..hook_settings import HookSettings
+    from ..session import SessionReader
+    from ..telemetry import AgentTelemetry
+
+_SESSION_KEYS = frozenset({"sessionId", "leafUuid", "messageId", "uuid"})
+# Codex's lines have a payload, and the first line of Gemini CLI's files has the other two.
+_FOREIGN_KEYS = frozenset({"payload", "projectHash", "startTime"})
+
+
+class ClaudeCode(CodingAgent):
+    """Claude Code."""
+
+    name = "claude"
+    label = "Claude Code"
+    aliases = ("claude-code",)
+    project_variable = "CLAUDE_PROJECT_DIR"
+    demo_models = ("claude-opus-4-5", "claude-sonnet-4-5")
+
+    @property
+    def hook_fields(self) -> Mapping[str, tuple[str, ...]]:
+        """Hook → the fields that ``htmlgraph-hook`` sends."""
+        from .constants import SENT_FIELDS
+
+        return SENT_FIELDS
+
+    @property
+    def hooks_after_write(self) -> frozenset[str]:
+        """Hooks that run after a line was written to the session file."""
+        from .constants import HOOKS_AFTER_WRITE
+
+        return HOOKS_AFTER_WRITE
+
+    def events_from_hook(self, payload: Mapping[str, Any], *, received_at: datetime) -> list[Event]:
+        """Return the events that one hook input reports."""
+        from .hooks import events_from_hook
+
+        return events_from_hook(payload, received_at=received_at)
+
+    def sessions_dir(self) -> str:
+        """Return ``projects`` in ``CLAUDE_CONFIG_DIR`` or ``~/.claude``."""
+        return os.path.join(_config_dir(), "projects")
+
+    def status_dir(self) -> str:
+        """Return the folder with ``<pid>.json`` of each running session."""
+        return os.path.join(_config_dir(), "sessions")
+
+    def is_session_record(self, record: Mapping[str, Any]) -> bool:
+        """Return whether a JSON object is a line of Claude Code's session files."""
+        keys = record.keys()
+        is_typed = isinstance(record.get("type"), str)
+        return is_typed and bool(keys & _SESSION_KEYS) and not keys & _FOREIGN_KEYS
+
+    def session_reader(self, path: str) -> SessionReader:
+        """Return a new reader for the session file at ``path``."""
+        from .files import reader_of
+
+        return reader_of(path)
+
+    def telemetry(self) -> AgentTelemetry:
+        """Return how Claude Code's logs and metrics are read."""
+        from .telemetry import TELEMETRY
+
+        return TELEMETRY
+
+    def hook_settings(self) -> HookSettings:
+        """Return how hooks are registered in Claude Code's settings.json."""
+        from .settings import SETTINGS
+
+        return SETTINGS
+
+
+def _config_dir() -> str:
+    return user_folder("CLAUDE_CONFIG_DIR", "~/.claude")

@@ -12,9 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from ...core.model import Event
-from ..hooks import INTERRUPT_LINE, HookFormat, events_of
-
-__all__ = ["HOOK_FORMAT", "INTERRUPT_LINE", "events_from_hook"]
+from ..hooks import HookFormat, events_of
+from .constants import AGENT, EXTRA_FIELDS, QUESTION_TOOLS
 
 _TYPES = {
     "SessionStart": "session_start",
@@ -40,18 +39,7 @@ _SILENT = frozenset(
     "Setup InstructionsLoaded ConfigChange CwdChanged DirectoryAdded FileChanged WorktreeCreate "
     "WorktreeRemove MessageDisplay TaskCreated TaskCompleted TeammateIdle PreModelSwitch".split()
 )
-_FACTS = {
-    "SessionStart": ("source", "agent_type"),
-    "SessionEnd": ("reason",),
-    "Notification": ("notification_type",),
-    "ElicitationResult": ("action",),
-    "Stop": ("background_tasks", "session_crons"),
-    "StopFailure": ("error",),
-    "PostModelSwitch": ("source",),
-    "PreCompact": ("trigger",),
-    "PostCompact": ("trigger",),
-}
-HOOK_FORMAT = HookFormat("claude", _TYPES, _SILENT, _FACTS)
+HOOK_FORMAT = HookFormat(AGENT, _TYPES, _SILENT, EXTRA_FIELDS, QUESTION_TOOLS)
 
 
 def events_from_hook(payload: Mapping[str, Any], *, received_at: datetime) -> list[Event]:

@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from ...core.ids import shorten_id
+from ..content_rules import is_question
 from ..fields import count, identifier, mapping, objects, safe_keyword, without_none
-from ..questions import is_question
+from .constants import AGENT
 
-AGENT = "claude"
 FINAL_REASONS = frozenset({"end_turn", "stop_sequence", "max_tokens", "refusal"})
 """Why an answer stopped, where its turn ended with it."""
 _NO_PROMPT = (

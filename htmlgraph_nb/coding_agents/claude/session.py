@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 
 from ...core.ids import call_key, shorten_id
 from ...core.model import Event
+from ..content_rules import question_extra
 from ..fields import (
     base_name,
     count,
@@ -32,11 +33,10 @@ from ..fields import (
     text,
     without_none,
 )
-from ..questions import asks_of
 from ..session import GIVE_UP_AFTER_S, Call, known_agent, record_of, remember_call, type_finder
 from .answers import Answers
+from .constants import AGENT, QUESTION_TOOLS
 from .lines import (
-    AGENT,
     LineContext,
     Record,
     Told,
@@ -196,7 +196,8 @@ class ClaudeSession:
                 name = text(block.get("name"))
                 remember_call(self._calls, call, (name, who.at))
                 own = call_key(who.session, call, "PreToolUse")
-                fields = {"tool_name": name, "tool_use_id": call, "extra": asks_of(name)}
+                extra = question_extra(name, QUESTION_TOOLS)
+                fields = {"tool_name": name, "tool_use_id": call, "extra": extra}
                 found.append(self._event(who, "tool_start", own, **fields))
                 begins = False
                 self._turns.begin(who.agent_id)

@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..content_rules import TASK_ENDS
 from ..fields import identifier, mapping, text, without_none
 from ..session import known_agent
-from .lines import AGENT, LineContext, Record, Told, ended_task
+from .constants import AGENT
+from .lines import LineContext, Record, Told, ended_task
 
 MAX_RUNNING = 1_000
 """Most subagents, and most tasks, of a session whose ends are waited for."""
-_ENDED = frozenset({"completed", "failed", "killed", "stopped"})
 _STOPPING = frozenset({"TaskStop", "KillShell", "KillBash"})
 
 
@@ -81,7 +82,7 @@ class Running:
     def _ended_by(self, result: Record, tool: str | None) -> str | None:
         told: Any = mapping(result.get("task")) or result
         task = identifier(told.get("task_id") or told.get("shellId") or told.get("shell_id"))
-        over = told.get("status") in _ENDED or tool in _STOPPING
+        over = told.get("status") in TASK_ENDS or tool in _STOPPING
         return task if over and self._end(task) else None
 
     def _end(self, task: str | None) -> bool:

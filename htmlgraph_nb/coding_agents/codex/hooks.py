@@ -15,6 +15,7 @@ from typing import Any
 
 from ...core.model import Event
 from ..hooks import HookFormat, events_of
+from .constants import AGENT, EXTRA_FIELDS, QUESTION_TOOLS
 
 _TYPES = {
     "SessionStart": "session_start",
@@ -30,13 +31,7 @@ _TYPES = {
 }
 # They come for each request to the model.
 _SILENT = frozenset({"PreModelRequest", "PostModelRequest"})
-_FACTS = {
-    "SessionStart": ("source",),
-    "SessionEnd": ("reason",),
-    "PreCompact": ("trigger",),
-    "PostCompact": ("trigger",),
-}
-HOOK_FORMAT = HookFormat("codex", _TYPES, _SILENT, _FACTS, tells_failure=False)
+HOOK_FORMAT = HookFormat(AGENT, _TYPES, _SILENT, EXTRA_FIELDS, QUESTION_TOOLS, tells_failure=False)
 
 
 def events_from_hook(payload: Mapping[str, Any], *, received_at: datetime) -> list[Event]:

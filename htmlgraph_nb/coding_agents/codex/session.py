@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 
 from ...core.ids import shorten_id
 from ...core.model import Event
+from ..content_rules import is_question, question_extra
 from ..fields import (
     base_name,
     count,
@@ -31,12 +32,11 @@ from ..fields import (
     text,
     without_none,
 )
-from ..questions import asks_of, is_question
 from ..session import Call, known_agent, record_of, remember_call
 from . import lines as lines
+from .constants import AGENT, QUESTION_TOOLS
 from .lines import Record, Usage
 
-AGENT = "codex"
 SOURCE = "codex-session"
 
 
@@ -218,7 +218,8 @@ class CodexSession:
         name = lines.tool_name(own, payload.get("namespace"))
         remember_call(self._calls, call, (name, at))
         self._failed = False
-        about = {"tool_name": name, "tool_use_id": call, "extra": asks_of(name)}
+        extra = question_extra(name, QUESTION_TOOLS)
+        about = {"tool_name": name, "tool_use_id": call, "extra": extra}
         return [self._event("tool_start", at, f"{call}:PreToolUse", **about)]
 
     def _output(self, payload: Record, at: datetime) -> list[Event]:

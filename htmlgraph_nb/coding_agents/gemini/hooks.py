@@ -15,7 +15,9 @@ from typing import Any
 from ...core.model import Event
 from ...core.validation import type_name
 from ...errors import InvalidEvent
+from ..content_rules import tool_failed
 from ..hooks import HookFormat, events_of
+from .constants import AGENT, EXTRA_FIELDS, QUESTION_TOOLS
 
 _COMMON_NAMES = {
     "BeforeAgent": "UserPromptSubmit",
@@ -37,12 +39,7 @@ _TYPES = {
 # The first three come for each request or piece of an answer, PreCompress before each request, too,
 # whether anything is compressed or not.
 _SILENT = frozenset({"BeforeModel", "AfterModel", "BeforeToolSelection", "PreCompress"})
-_FACTS = {
-    "SessionStart": ("source",),
-    "SessionEnd": ("reason",),
-    "Notification": ("notification_type",),
-}
-HOOK_FORMAT = HookFormat("gemini", _TYPES, _SILENT, _FACTS)
+HOOK_FORMAT = HookFormat(AGENT, _TYPES, _SILENT, EXTRA_FIELDS, QUESTION_TOOLS)
 
 
 def events_from_hook(payload: Mapping[str, Any], *, received_at: datetime) -> list[Event]:
@@ -56,15 +53,8 @@ def events_from_hook(payload: Mapping[str, Any], *, received_at: datetime) -> li
         raise InvalidEvent(f"the hook input is {type_name(payload)}, expected an object")
     hook = payload.get("hook_event_name")
     common = _COMMON_NAMES.get(hook, hook) if isinstance(hook, str) else hook
-    if hook == "AfterTool" and _failed(payload):
+    if hook == "AfterTool" and tool_failed(payload):
         common = "PostToolUseFailure"
     elif hook == "Notification" and payload.get("notification_type") == "ToolPermission":
         common = "PermissionRequest"
     return events_of(HOOK_FORMAT, {**payload, "hook_event_name": common}, received_at)
-
-
-def _failed(payload: Mapping[str, Any]) -> bool:
-    if payload.get("is_error") is True:
-        return True
-    result = payload.get("tool_response")
-    return isinstance(result, Mapping) and bool(result.get("error"))

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 from ...core.ids import shorten_id
 from ...core.model import Event
 from ...core.validation import MAX_INTEGER
+from ..content_rules import is_question, question_extra
 from ..fields import (
     base_name,
     count,
@@ -31,10 +32,9 @@ from ..fields import (
     text,
     without_none,
 )
-from ..questions import asks_of, is_question
 from ..session import GIVE_UP_AFTER_S, known_agent, record_of
+from .constants import AGENT, QUESTION_TOOLS
 
-AGENT = "gemini"
 SOURCE = "gemini-session"
 _NO_PROMPT = ("<session_context>", "I ran the following shell command:")
 _FINAL = ("success", "error", "cancelled")
@@ -203,13 +203,14 @@ class GeminiSession:
             return []
         name = text(call.get("name"))
         about = {"tool_name": name, "tool_use_id": key}
-        start = self._event("tool_start", begun, f"{key}:BeforeTool", extra=asks_of(name), **about)
+        extra = question_extra(name, QUESTION_TOOLS)
+        start = self._event("tool_start", begun, f"{key}:BeforeTool", extra=extra, **about)
         end = moment(call.get("timestamp")) or begun
         if status in _FINAL and len(self._done_calls) < _MAX_CALLS:
             self._done_calls.add(key)
         if status == "cancelled":
-            extra = {"decision": "cancelled"}
-            return [start, self._event("answered", end, f"{key}:Cancelled", extra=extra, **about)]
+            fields = {**about, "extra": {"decision": "cancelled"}}
+            return [start, self._event("answered", end, f"{key}:Cancelled", **fields)]
         if status not in _FINAL:
             return [start]
         failed = status == "error"

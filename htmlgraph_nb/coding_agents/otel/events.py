@@ -21,14 +21,15 @@ from ...core.ids import call_key, shorten_id
 from ...core.model import Event, new_event
 from ...core.timestamps import from_micros
 from ..fields import base_name, identifier, text
+from ..registry import AGENTS
 from ..session import known_agent
-from .agent_logs import LOGS, Fields, number, uncached
+from ..telemetry import Fields, number, uncached
 from .signals import Attributes, LogRecord, Span
 
 SOURCE = "otlp"
-_PREFIXES = {"claude_code.": "claude", "codex.": "codex", "gemini_cli.": "gemini"}
+_TELEMETRY = {name: agent.telemetry() for name, agent in AGENTS.items()}
 _SESSION_KEYS = ("session.id", "conversation.id", "session_id", "conversation_id")
-_OWN_SPANS = ("com.anthropic.claude_code", "claude_code.", "codex", "gemini_cli", "gemini-cli")
+_OWN_SPANS = tuple(name for each in _TELEMETRY.values() for name in each.span_names)
 _FIRST_MICROS = 946_684_800_000_000
 _LAST_MICROS = 7_258_118_400_000_000
 """The years 2000 to 2199, outside of which no event is."""
@@ -44,7 +45,8 @@ def events_from_log(record: LogRecord, *, received_at: datetime) -> list[Event]:
     agent, name = _event_name(
         text(record.attributes.get("event.name")) or "", record.name[:256], record.scope[:256]
     )
-    translate = LOGS.get(agent, {}).get(name)
+    telemetry = _TELEMETRY.get(agent)
+    translate = None if telemetry is None else telemetry.logs.get(name)
     session = _session(record.resource, values)
     if translate is None or session is None:
         return []
@@ -116,11 +118,12 @@ def moment_of(at_ns: int, received_at: datetime) -> datetime:
 def _event_name(given: str, name: str, scope: str) -> tuple[str, str]:
     """Return the kind of agent and the name of its event without the prefix; "" where unknown."""
     for whole in (given, name):
-        for prefix, agent in _PREFIXES.items():
-            if whole.startswith(prefix):
-                return agent, whole.removeprefix(prefix)
-    if scope.startswith("com.anthropic.claude_code"):
-        return "claude", given
+        for agent, telemetry in _TELEMETRY.items():
+            if whole.startswith(telemetry.log_prefix):
+                return agent, whole.removeprefix(telemetry.log_prefix)
+    for agent, telemetry in _TELEMETRY.items():
+        if telemetry.log_scope and scope.startswith(telemetry.log_scope):
+            return agent, given
     return "", given
 
 

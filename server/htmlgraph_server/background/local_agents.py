@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from htmlgraph_nb.coding_agents.hook_hints import hook_hints_of
+from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.timestamps import utc_now
 from htmlgraph_nb.ingest.poller import PolledSource
 from htmlgraph_nb.ingest.process_monitor import ProcessMonitor
-from htmlgraph_nb.ingest.session_files import home_of
 from htmlgraph_nb.ingest.session_scanner import default_roots
 from htmlgraph_nb.ingest.session_watcher import Named, SessionWatcher, resume_time
 from htmlgraph_nb.presence import PresenceManager
@@ -37,8 +36,9 @@ class LocalAgents:
     def __init__(self, config: Config, manager: PresenceManager) -> None:
         since = resume_time(manager.db_path, utc_now())
         self.files = SessionWatcher(default_roots(), since, watch=config.watch)
-        status_folder = os.path.join(os.path.dirname(home_of("claude")), "sessions")
-        self.processes = ProcessMonitor(manager.snapshot, status_folder if config.watch else None)
+        agents = AGENTS.values() if config.watch else ()
+        status_dirs = {agent.name: path for agent in agents if (path := agent.status_dir())}
+        self.processes = ProcessMonitor(manager.snapshot, status_dirs)
         self.has_reports = False
         self.on_report: Callable[[], object] = lambda: None
 

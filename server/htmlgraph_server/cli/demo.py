@@ -11,14 +11,9 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.model import Event
 
-_NAMES = ("claude", "codex", "gemini")
-_MODELS = {
-    "claude": ("claude-opus-4-5", "claude-sonnet-4-5"),
-    "codex": ("gpt-5.2-codex",),
-    "gemini": ("gemini-3-pro",),
-}
 _PROJECTS = ("storefront", "billing-api", "docs-site", "ml-pipeline")
 _FEATURES = (
     "feat-checkout-flow",
@@ -55,10 +50,10 @@ class SimulatedAgent:
     agent_id: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self.vendor = _NAMES[self.number % len(_NAMES)]
-        self.agent_id = f"{self.vendor}-{self.number // len(_NAMES) + 1}"
+        self.vendor = list(AGENTS)[self.number % len(AGENTS)]
+        self.agent_id = f"{self.vendor}-{self.number // len(AGENTS) + 1}"
         self.project = self.chance.choice(_PROJECTS)
-        self.model = self.chance.choice(_MODELS[self.vendor])
+        self.model = self.chance.choice(AGENTS[self.vendor].demo_models)
         self._calls = itertools.count(1)
         self._context = 0
 

@@ -6,10 +6,11 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.timestamps import utc_now
 from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.ingest.backfill import ImportReport, import_sessions
-from htmlgraph_nb.ingest.session_files import AGENTS, find_sessions, home_of, total_bytes
+from htmlgraph_nb.ingest.session_files import find_sessions, total_bytes
 from htmlgraph_nb.paths import default_db, running_server
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.pricing.price_list import price_of
@@ -66,7 +67,7 @@ def run(arguments: argparse.Namespace, say: Say) -> int:
             f"--watch is for htmlgraph; a server follows the sessions of {arguments.agent} by "
             "itself: htmlgraph-nb serve"
         )
-    path = arguments.path or home_of(arguments.agent)
+    path = arguments.path or AGENTS[arguments.agent].sessions_dir()
     files, _ = find_sessions(path, arguments.agent)
     if not files:
         say(f"no sessions of {arguments.agent} in {path}")

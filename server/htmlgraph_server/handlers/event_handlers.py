@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
-from htmlgraph_nb.coding_agents.registry import HOOKS
+from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.validation import shorten, validate_string
 
 from .base import ApiError, committed
@@ -91,14 +91,14 @@ class AgentHook(Api):
 
     async def post(self, agent: str) -> None:
         received = time.monotonic()
-        translate = HOOKS.get(agent)
-        if translate is None:
-            known = ", ".join(HOOKS)
+        coding_agent = AGENTS.get(agent)
+        if coding_agent is None:
+            known = ", ".join(AGENTS)
             raise ApiError(
                 404, "not_found", f"no hooks of {shorten(agent)} are known, only {known}"
             )
         payload = self.json_object()
-        events = translate(payload, received_at=datetime.now(UTC))
+        events = coding_agent.events_from_hook(payload, received_at=datetime.now(UTC))
         if events:
             await committed(self.service.manager.submit(events, received))
         if self.service.local_agents is not None:

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from htmlgraph_nb import __version__
-from htmlgraph_nb.coding_agents.registry import HOOKS
+from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.protocol import MAX_FILTER_VALUES
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 
@@ -279,7 +279,7 @@ def _hooks() -> Part:
     example = {"hook_event_name": "Stop", "session_id": "0b9d6f4e-3d52-4a7c-9f10-5a1c2e8b7d66"}
     responses = _responses({"description": "Taken."}, "400 404 413 429 503", "204")
     summary = "One hook of a coding agent, as its standard input has it."
-    agent = {**_path("agent"), "schema": {"type": "string", "enum": list(HOOKS)}}
+    agent = {**_path("agent"), "schema": {"type": "string", "enum": list(AGENTS)}}
     content = _content(body, JSON, example)
     return {"post": _operation("agent_hook", summary, responses, [agent], content)}
 

@@ -13,12 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from htmlgraph_nb.coding_agents.agent import SessionRoot
+from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.ingest.backfill import final_events
 from htmlgraph_nb.ingest.session_files import SessionFile, SessionTail
-from htmlgraph_nb.ingest.session_scanner import SessionRoot, default_roots, root_of
+from htmlgraph_nb.ingest.session_scanner import default_roots, root_of
 from htmlgraph_nb.ingest.session_watcher import ACTIVE_FOR_S, SLICE_BYTES, Named, SessionWatcher
-from tests.helpers.simulated_session import AGENTS, SESSION, session
+from tests.helpers.simulated_session import SESSION, session
 
 NOW = datetime(2026, 5, 30, 18, 0, tzinfo=UTC)
 OLD = NOW.timestamp() - 86_400
@@ -90,7 +92,7 @@ def test_only_what_was_added_is_told(scene: Scene) -> None:
 
 
 @settings(max_examples=40)
-@given(agent=st.sampled_from(AGENTS), cuts=st.lists(st.integers(0, 4_000), max_size=8))
+@given(agent=st.sampled_from(list(AGENTS)), cuts=st.lists(st.integers(0, 4_000), max_size=8))
 def test_any_cut_of_the_bytes_tells_the_same(
     tmp_path_factory: pytest.TempPathFactory, agent: str, cuts: list[int]
 ) -> None:

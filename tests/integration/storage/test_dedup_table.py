@@ -20,12 +20,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htmlgraph_nb.coding_agents.claude.hooks import events_from_hook
-from htmlgraph_nb.coding_agents.registry import HOOKS
+from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.ids import agent_id_of
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.storage.transaction import Transaction
-from tests.helpers.simulated_session import AGENTS, SESSION, SOURCES, STEP_S, Told, session
+from tests.helpers.simulated_session import SESSION, SOURCES, STEP_S, Told, session
 
 TURNS = st.lists(st.lists(st.booleans(), max_size=2), min_size=1, max_size=3)
 SUBSETS = st.sets(st.sampled_from(SOURCES), min_size=1).map(sorted)
@@ -87,7 +87,7 @@ def interleaved(streams: Sequence[Sequence[Event]], chance: random.Random) -> li
 
 @settings(max_examples=60)
 @given(
-    agent=st.sampled_from(AGENTS),
+    agent=st.sampled_from(list(AGENTS)),
     turns=TURNS,
     sources=SUBSETS,
     same_counts=st.booleans(),
@@ -156,7 +156,7 @@ def test_a_permission_of_codex_is_answered_by_any_source(ended_by: str) -> None:
         "tool_name": "Bash",
         "htmlgraph": {"event_id": "asked", "timestamp": begin.timestamp.isoformat()},
     }
-    asked = HOOKS["codex"](payload, received_at=told.end)
+    asked = AGENTS["codex"].events_from_hook(payload, received_at=told.end)
     ends = [event for event in getattr(told, ended_by) if event.event_type == "tool_execute"]
     assert take(told, [begin, *asked])["attention"]
     assert not take(told, [begin, *asked, *ends])["attention"]
@@ -223,7 +223,7 @@ def test_what_a_failed_transaction_was_told_does_not_count(tmp_path: Path) -> No
 
 def test_subagent_told_twice_is_one(tmp_path: Path) -> None:
     """The begin and the end of a subagent count once by hooks and file."""
-    main, child = agent_id_of(SESSION), agent_id_of("ab12cd34ef567890")
+    main, child = (agent_id_of(name, "claude") for name in (SESSION, "ab12cd34ef567890"))
     payload = {"session_id": SESSION, "agent_id": "ab12cd34ef567890", "agent_type": "Explore"}
     told = session("claude", [[]], same_counts=False, over=False)
     hooks = [

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from htmlgraph_nb.coding_agents.codex import hooks as codex
 from htmlgraph_nb.coding_agents.gemini import hooks as gemini
-from htmlgraph_nb.coding_agents.registry import HOOKS
+from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.errors import InvalidEvent
 from htmlgraph_nb.ingest.spool import events_from_spool
@@ -147,7 +147,7 @@ def test_all_hooks_of_the_programs_are_known() -> None:
     for agent, names in listed.items():
         for hook in names.split():
             payload = {"session_id": "s", "hook_event_name": hook, "agent_id": "a"}
-            events = HOOKS[agent](payload, received_at=NOW)
+            events = AGENTS[agent].events_from_hook(payload, received_at=NOW)
             unknown = {event.event_type for event in events} == {"activity"}
             assert not unknown or hook in signs_of_life, (agent, hook)
 
@@ -167,7 +167,7 @@ def test_no_text_of_the_conversation_reaches_an_event() -> None:
 
 
 @given(
-    st.sampled_from(list(HOOKS)),
+    st.sampled_from(list(AGENTS)),
     json_values
     | st.fixed_dictionaries(
         {"session_id": st.text(min_size=1) | json_values, "hook_event_name": st.text()},
@@ -179,7 +179,7 @@ def test_no_text_of_the_conversation_reaches_an_event() -> None:
 def test_no_input_raises_anything_but_a_refusal(agent: str, payload: Any) -> None:
     """Whatever comes is an event or is refused by name."""
     try:
-        events = HOOKS[agent](payload, received_at=NOW)
+        events = AGENTS[agent].events_from_hook(payload, received_at=NOW)
     except InvalidEvent:
         return
     for event in events:

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.hook import command
 from htmlgraph_nb.hook.delivery import Target, targets
 
+CLAUDE = AGENTS["claude"]
 LONG = "x" * 300
 NS = 1_736_866_230_123_456_789
 
@@ -31,21 +33,21 @@ NS = 1_736_866_230_123_456_789
 )
 def test_reduce_keeps_the_allow_list(given: dict[str, Any], kept: dict[str, Any]) -> None:
     """Only listed fields are kept, scalars only, and text is cut."""
-    assert command.redact(given) == kept
+    assert command.redact(CLAUDE, given) == kept
 
 
 def test_reduce_keeps_a_keyword_for_its_own_hook_only() -> None:
     """``reason`` is a keyword of SessionEnd, and free text elsewhere."""
     end = {"hook_event_name": "SessionEnd", "reason": "clear"}
-    assert command.redact(end) == end
-    assert "reason" not in command.redact({**end, "hook_event_name": "PermissionDenied"})
+    assert command.redact(CLAUDE, end) == end
+    assert "reason" not in command.redact(CLAUDE, {**end, "hook_event_name": "PermissionDenied"})
 
 
 def test_reduce_counts_lists() -> None:
     """A list of background tasks leaves as its length."""
     rest = [{"status": "completed"}, {"type": "teammate", "status": "running"}]
     stop = {"hook_event_name": "Stop", "background_tasks": [{"command": "c"}, {}, *rest]}
-    assert command.redact(stop)["background_tasks"] == 2
+    assert command.redact(CLAUDE, stop)["background_tasks"] == 2
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def test_reduce_tells_a_question(
     hook_name: str, field: str, answer: object, asks: bool | None
 ) -> None:
     """Of an answer that ends with a question only that leaves."""
-    told = command.redact({"hook_event_name": hook_name, field: answer})
+    told = command.redact(CLAUDE, {"hook_event_name": hook_name, field: answer})
     assert told == {"hook_event_name": hook_name, **({"ends_with_question": True} if asks else {})}
 
 
@@ -73,7 +75,7 @@ def test_reduce_tells_a_question(
 def test_reduce_tells_an_interrupt(error: object, told: bool) -> None:
     """The line of an interrupted command becomes a flag, its text stays behind."""
     failure = {"hook_event_name": "PostToolUseFailure", "is_interrupt": False, "error": error}
-    assert command.redact(failure) == {
+    assert command.redact(CLAUDE, failure) == {
         "hook_event_name": "PostToolUseFailure",
         "is_interrupt": told,
     }
@@ -85,12 +87,12 @@ def test_reduce_tells_an_interrupt(error: object, told: bool) -> None:
         st.sampled_from([*command._ALWAYS, *command._CONTENT, "reason", "source"]),
         st.none() | st.booleans() | st.floats() | st.text(max_size=400) | st.lists(st.text()),
     ),
-    st.sampled_from([*command._FIELDS_BY_HOOK, "PreToolUse", "Later"]),
+    st.sampled_from([*CLAUDE.hook_fields, "PreToolUse", "Later"]),
 )
 def test_reduce_is_small_whatever_comes(payload: dict[str, Any], name: str) -> None:
     """What is kept is flat and bounded, and contains nothing that is not listed for its hook."""
-    kept = command.redact({**payload, "hook_event_name": name})
-    assert set(kept) <= {*command._ALWAYS, *command._FIELDS_BY_HOOK.get(name, ())}
+    kept = command.redact(CLAUDE, {**payload, "hook_event_name": name})
+    assert set(kept) <= {*command._ALWAYS, *CLAUDE.hook_fields.get(name, ())}
     assert not any(isinstance(value, list | dict) for value in kept.values())
     assert all(len(value) <= 256 for value in kept.values() if isinstance(value, str))
 
@@ -102,7 +104,7 @@ def test_content_is_whole() -> None:
 
 def test_stamp_has_the_time_in_utc() -> None:
     """The time is RFC 3339 with microseconds, and empty values are left out."""
-    assert command.sender_info({}, "claude", NS, "e1", "") == {
+    assert command.sender_info({}, CLAUDE, NS, "e1", "") == {
         "hook": "claude",
         "event_id": "e1",
         "timestamp": "2025-01-14T14:50:30.123456Z",
@@ -116,7 +118,7 @@ def test_stamp_takes_names_from_the_environment() -> None:
         "HTMLGRAPH_FEATURE": "feat-1",
         "CLAUDE_PROJECT_DIR": "C:\\work\\shop\\",
     }
-    added = command.sender_info(environ, "codex", NS, "e1", "lab-3")
+    added = command.sender_info(environ, AGENTS["codex"], NS, "e1", "lab-3")
     assert added["agent_id"] == "x" * 256
     assert (added["feature_id"], added["project"], added["host"]) == ("feat-1", "shop", "lab-3")
 

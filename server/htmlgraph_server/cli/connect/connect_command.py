@@ -10,13 +10,15 @@ from contextlib import closing
 from datetime import datetime
 from typing import Any
 
+from htmlgraph_nb.coding_agents.agent import CodingAgent
+from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.timestamps import from_micros
 from htmlgraph_nb.errors import ConfigError, StoreError
 from htmlgraph_nb.paths import DEFAULT_URL, default_db, running_server
 from htmlgraph_nb.storage.database import open_reader, sqlite_errors
 
 from . import hook_entries, settings_file
-from .agents import AGENTS, Agent, groups_of, hook_command, telemetry_variables
+from .agents import groups_of, hook_command, telemetry_variables
 from .json_text import BadJson
 from .settings_file import Plan
 
@@ -80,7 +82,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str], say: Say) -> 
             say(f'export {name}="{value}"')
         return 0
     agent = AGENTS[arguments.agent]
-    path = agent.path(environ, arguments.project)
+    path = agent.hook_settings().path(environ, arguments.project)
     if arguments.undo:
         plan = settings_file.to_disconnect(path)
     else:
@@ -90,22 +92,23 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str], say: Say) -> 
         say(line)
     if not plan.changes:
         done = "is not connected" if arguments.undo else "is connected already"
-        say(f"{agent.title} {done}: {path}")
+        say(f"{agent.label} {done}: {path}")
         return 0
     if arguments.dry_run:
-        say(f"nothing written; {agent.title} reads {path}")
+        say(f"nothing written; {agent.label} reads {path}")
         return 0
     settings_file.carry_out(plan)
     say(_told(agent, plan, arguments.undo))
     return 0
 
 
-def _told(agent: Agent, plan: Plan, undone: bool) -> str:
+def _told(agent: CodingAgent, plan: Plan, undone: bool) -> str:
     if undone:
-        return f"{agent.title} is disconnected: {plan.path}"
+        return f"{agent.label} is disconnected: {plan.path}"
     kept = f" (before: {plan.path}{settings_file.BACKUP_SUFFIX})" if plan.backup else ""
-    note = f"\n{agent.note}" if agent.note else ""
-    return f"{agent.title} is connected: {plan.path}{kept}{note}\nNew sessions report."
+    note = agent.hook_settings().note
+    note = f"\n{note}" if note else ""
+    return f"{agent.label} is connected: {plan.path}{kept}{note}\nNew sessions report."
 
 
 def _difference(plan: Plan) -> list[str]:
@@ -118,12 +121,15 @@ def check_lines(environ: Mapping[str, str], project: str | None) -> list[str]:
     last = _last_reports()
     lines = []
     for agent in AGENTS.values():
-        places = [agent.path(environ, None), agent.path(environ, project or ".")]
+        places = [
+            agent.hook_settings().path(environ, None),
+            agent.hook_settings().path(environ, project or "."),
+        ]
         found = [path for path in dict.fromkeys(places) if _is_connected(path)]
         where = ", ".join(found) or f"not connected; type: htmlgraph-nb connect {agent.name}"
-        seen = last.get(agent.source)
+        seen = last.get(agent.hook_source)
         when = "never reported" if seen is None else f"last reported {seen:%Y-%m-%d %H:%M:%S}"
-        lines.append(f"{agent.title:<12} {when:<33} {where}")
+        lines.append(f"{agent.label:<12} {when:<33} {where}")
     return lines
 
 
@@ -148,7 +154,7 @@ def _last_reports() -> dict[str, datetime]:
                     "ORDER BY id DESC LIMIT 1",
                     (source,),
                 ).fetchone()
-                for source in (agent.source for agent in AGENTS.values())
+                for source in (agent.hook_source for agent in AGENTS.values())
             }
     except StoreError as error:
         raise ConfigError(f"cannot tell when agents last reported: {error}") from error

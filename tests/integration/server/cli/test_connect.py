@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from htmlgraph_server.cli.connect.agents import AGENTS
+from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_server.cli.connect.hook_entries import connected
 from htmlgraph_server.cli.parser import main
 from tests.helpers.paths import ROOT
@@ -34,7 +34,7 @@ class User:
 
     def settings(self, agent: str, project: bool = False) -> Path:
         """Return the place of an agent's settings."""
-        chosen = AGENTS[agent]
+        chosen = AGENTS[agent].hook_settings()
         return (self.project if project else self.home) / chosen.folder / chosen.file
 
     def put(self, agent: str, content: bytes) -> Path:
@@ -93,7 +93,7 @@ def test_connect_and_undo_leave_each_byte(tmp_path: Path, path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert "htmlgraph-hook" in done.stdout
     text = place.read_bytes().decode()
-    assert set(connected(text)) == set(AGENTS[agent].events)
+    assert set(connected(text)) == set(AGENTS[agent].hook_settings().events)
     again = user.types("connect", agent)
     assert "is connected already" in again.stdout
     assert place.read_bytes().decode() == text
@@ -140,7 +140,7 @@ def test_a_file_that_was_not_there_goes_again(user: User) -> None:
     """Connecting makes the file, undoing removes it."""
     place = user.settings("codex")
     assert user.types("connect", "codex").returncode == 0
-    assert set(connected(place.read_text())) == set(AGENTS["codex"].events)
+    assert set(connected(place.read_text())) == set(AGENTS["codex"].hook_settings().events)
     assert user.types("connect", "codex", "--undo").returncode == 0
     assert not place.exists()
 
@@ -170,7 +170,9 @@ def test_an_older_connection_is_replaced(user: User) -> None:
     http = user.types("connect", "claude", "--http", "--url", "http://box:8000/base/")
     assert http.returncode == 0, http.stderr
     found: dict[str, Any] = json.loads(place.read_text())["hooks"]
-    assert [len(groups) for groups in found.values()] == [1] * len(AGENTS["claude"].events)
+    assert [len(groups) for groups in found.values()] == [1] * len(
+        AGENTS["claude"].hook_settings().events
+    )
     assert found["SessionStart"][0]["hooks"][0]["type"] == "command"
     assert found["Stop"][0]["hooks"][0] == {
         "type": "http",

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from htmlgraph_nb.coding_agents.claude import hooks as claude
 from htmlgraph_nb.coding_agents.claude.hooks import events_from_hook
+from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.ids import agent_id_of
 from htmlgraph_nb.core.model import Event, PresenceStatus
 from htmlgraph_nb.core.roster import Roster
@@ -182,7 +183,7 @@ def test_hook_becomes_its_events(name: str) -> None:
 def test_reduced_input_becomes_the_same_events(name: str) -> None:
     """What the command hook leaves of an input proves the same as the input of an http hook."""
     payload = load(name)
-    assert events(hook.redact(payload)) == events(payload)
+    assert events(hook.redact(AGENTS["claude"], payload)) == events(payload)
 
 
 def test_no_content_reaches_an_event() -> None:
@@ -196,14 +197,9 @@ def test_no_content_reaches_an_event() -> None:
 
 def test_no_content_leaves_the_command_hook() -> None:
     """The content that stands in the payload files stands in nothing that the hook sends."""
-    sent = json.dumps([hook.redact(load(name)) for name in NAMES])
+    sent = json.dumps([hook.redact(AGENTS["claude"], load(name)) for name in NAMES])
     assert CONTENT not in sent
     assert ".jsonl" not in sent
-
-
-def test_interrupt_line_is_the_hooks() -> None:
-    """The command hook and the connector look for the same line of an interrupted command."""
-    assert hook._INTERRUPT_LINE == claude.INTERRUPT_LINE
 
 
 def test_sent_values_win() -> None:
@@ -342,7 +338,7 @@ def test_over_long_sessions_stay_different() -> None:
 )
 def test_agent_id_is_as_short_as_it_may_be(identifier: str, agent_id: str) -> None:
     """Random identifiers are cut to eight characters, all others are kept whole."""
-    assert agent_id_of(identifier) == agent_id
+    assert agent_id_of(identifier, "claude") == agent_id
 
 
 @pytest.mark.parametrize(

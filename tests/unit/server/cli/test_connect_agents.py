@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from htmlgraph_nb.coding_agents.claude.hooks import events_from_hook
+from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.errors import ConfigError
-from htmlgraph_server.cli.connect.agents import AGENTS, groups_of
+from htmlgraph_server.cli.connect.agents import groups_of
 from tests.helpers.paths import ROOT
 
 PAYLOADS = ROOT / "tests/payloads" / "claude_hooks"
@@ -23,7 +24,7 @@ def test_claude_hooks_are_complete() -> None:
         events = events_from_hook(payload, received_at=datetime.now(UTC))
         if any(event.event_type not in ("activity", "idle") for event in events):
             telling.add(payload["hook_event_name"])
-    assert set(AGENTS["claude"].events) == telling
+    assert set(AGENTS["claude"].hook_settings().events) == telling
 
 
 def test_the_agent_waits_only_where_its_process_may_end() -> None:

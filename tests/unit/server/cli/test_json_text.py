@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htmlgraph_server.cli.connect.agents import AGENTS, groups_of
+from htmlgraph_nb.coding_agents.registry import AGENTS
+from htmlgraph_server.cli.connect.agents import groups_of
 from htmlgraph_server.cli.connect.hook_entries import add, connected, drop, is_ours
 from htmlgraph_server.cli.connect.json_text import BadJson, parse
 

@@ -1,0 +1,115 @@
+"""Base class of the coding agents that the project supports.
+
+``htmlgraph-hook`` imports this module and each agent's package on every tool call, so their top
+level imports nothing but the standard library. Methods import their modules when they are called.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from ..core.model import Event
+    from .hook_settings import HookSettings
+    from .session import SessionReader
+    from .telemetry import AgentTelemetry
+
+
+class SessionRoot(NamedTuple):
+    """A folder that holds session files at any depth.
+
+    Attributes:
+        agent: name of the agent that writes them.
+        path: the folder; it may not exist.
+        only: the only name that folders below the first level can have; None: any name.
+    """
+
+    agent: str
+    path: str
+    only: str | None = None
+
+
+class CodingAgent(ABC):
+    """One kind of coding agent.
+
+    Attributes:
+        name: its name in ``/api/hooks/NAME`` and ``htmlgraph-nb connect NAME``, and the prefix of
+            the ids of its agents.
+        label: the name of the product.
+        aliases: other names that programs use for it.
+        project_variable: environment variable of its hooks that holds the project folder; "" if
+            there is none.
+        shares_call_ids: whether its hooks, session files and telemetry use the same tool call ids.
+        subagents_are_sessions: whether telemetry reports each subagent as a session of its own.
+        demo_models: models that ``htmlgraph-nb demo`` simulates.
+    """
+
+    name: str
+    label: str
+    aliases: tuple[str, ...] = ()
+    project_variable: str = ""
+    shares_call_ids: bool = True
+    subagents_are_sessions: bool = False
+    demo_models: tuple[str, ...]
+
+    @property
+    def hook_source(self) -> str:
+        """The ``source`` of events that its hooks report."""
+        return f"{self.name}-hook"
+
+    @property
+    def session_source(self) -> str:
+        """The ``source`` of events that are read from its session files."""
+        return f"{self.name}-session"
+
+    @property
+    @abstractmethod
+    def hook_fields(self) -> Mapping[str, tuple[str, ...]]:
+        """Hook → the fields that ``htmlgraph-hook`` sends besides those of every hook."""
+
+    @property
+    @abstractmethod
+    def hooks_after_write(self) -> frozenset[str]:
+        """Hooks that run after the agent has written to its session file."""
+
+    @abstractmethod
+    def events_from_hook(self, payload: Mapping[str, Any], *, received_at: datetime) -> list[Event]:
+        """Return the events that one hook input reports; see ``hooks.events_of``."""
+
+    @abstractmethod
+    def sessions_dir(self) -> str:
+        """Return the folder of its session files; it may not exist."""
+
+    def session_roots(self) -> list[SessionRoot]:
+        """Return the folders to watch for session files."""
+        return [SessionRoot(self.name, self.sessions_dir())]
+
+    def status_dir(self) -> str | None:
+        """Return the folder with a status file for each running process; None: there is none."""
+        return None
+
+    @abstractmethod
+    def is_session_record(self, record: Mapping[str, Any]) -> bool:
+        """Return whether a JSON object is a line of its session files; no two agents agree."""
+
+    @abstractmethod
+    def session_reader(self, path: str) -> SessionReader:
+        """Return a new reader for the session file at ``path``."""
+
+    @abstractmethod
+    def telemetry(self) -> AgentTelemetry:
+        """Return how its OpenTelemetry logs and metrics are read."""
+
+    @abstractmethod
+    def hook_settings(self) -> HookSettings:
+        """Return where and how ``htmlgraph-nb connect`` registers its hooks."""
+
+
+def user_folder(variable: str, default: str) -> str:
+    """Return the folder that an environment variable names, or ``default``; ``~`` is expanded."""
+    return os.path.expanduser((os.environ.get(variable) if variable else None) or default)

@@ -1,0 +1,28 @@
+"""Claude Code's hook settings; source: https://code.claude.com/docs/en/hooks."""
+
+from __future__ import annotations
+
+from ..hook_settings import Handler, HookSettings, command_handler
+
+
+def _handler(command: str, hook: str, waits: bool) -> Handler:
+    return command_handler(command, waits)
+
+
+SETTINGS = HookSettings(
+    home_variable="CLAUDE_CONFIG_DIR",
+    folder=".claude",
+    file="settings.json",
+    events={
+        **dict.fromkeys(
+            "SessionStart UserPromptSubmit PreToolUse PostToolUse PostToolUseFailure "
+            "PermissionRequest PermissionDenied Notification Elicitation ElicitationResult "
+            "SubagentStart SubagentStop PreCompact PostCompact PostModelSwitch".split(),
+            False,
+        ),
+        # The process may exit right after these, and with it a hook that it does not wait for.
+        **dict.fromkeys(("Stop", "StopFailure", "SessionEnd"), True),
+    },
+    handler=_handler,
+    has_http_hooks=True,
+)

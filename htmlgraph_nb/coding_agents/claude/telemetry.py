@@ -1,0 +1,78 @@
+"""Claude Code's telemetry; source: the "Monitoring" page of its documentation."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from ..fields import mapping, safe_keyword, text, without_none
+from ..telemetry import (
+    AgentTelemetry,
+    Fields,
+    LogAttributes,
+    TokenMetric,
+    decision_event,
+    dollars,
+    keyword_event,
+    number,
+    tool_event,
+)
+
+_REPLACED = re.compile(r"[^A-Za-z0-9_-]")
+"""Characters that Claude Code replaces in the names of MCP servers and their tools."""
+
+
+def _tool_name(values: LogAttributes) -> str | None:
+    name = text(values.get("tool_name"))
+    parameters = values.get("tool_parameters")
+    if name != "mcp_tool" or not isinstance(parameters, str):
+        return name
+    # With OTEL_LOG_TOOL_DETAILS they name the server and its tool.
+    try:
+        details = mapping(json.loads(parameters))
+    except (ValueError, RecursionError):
+        return name
+    server, tool = text(details.get("mcp_server_name")), text(details.get("mcp_tool_name"))
+    if server is None or tool is None:
+        return name
+    return text("__".join(_REPLACED.sub("_", part) for part in ("mcp", server, tool)))
+
+
+def _completion(values: LogAttributes) -> Fields:
+    return {
+        "event_type": "completion",
+        "input_tokens": number(values.get("input_tokens")),
+        "cache_read_tokens": number(values.get("cache_read_tokens")),
+        "cache_write_5m_tokens": number(values.get("cache_creation_tokens")),
+        "output_tokens": number(values.get("output_tokens")),
+        "cost_usd": dollars(values.get("cost_usd")),
+        "duration_ms": number(values.get("duration_ms")),
+        "extra": without_none(request_id=safe_keyword(values.get("request_id"))),
+    }
+
+
+TELEMETRY = AgentTelemetry(
+    log_prefix="claude_code.",
+    log_scope="com.anthropic.claude_code",
+    logs={
+        "user_prompt": keyword_event("prompt"),
+        "tool_result": tool_event(_tool_name, "tool_use_id"),
+        "tool_decision": decision_event(_tool_name),
+        "api_request": _completion,
+        "api_error": keyword_event("activity", "status_code"),
+        "api_retries_exhausted": keyword_event("error"),
+        "compaction": keyword_event("activity", "trigger"),
+    },
+    token_metrics={
+        "claude_code.token.usage": TokenMetric(
+            {
+                "input": "input_tokens",
+                "output": "output_tokens",
+                "cacheRead": "cache_read_tokens",
+                "cacheCreation": "cache_write_5m_tokens",
+            },
+            input_includes_cached=False,
+        )
+    },
+    span_names=("com.anthropic.claude_code", "claude_code."),
+)

@@ -1,0 +1,13 @@
+"""Constants of Codex's formats; ``htmlgraph-hook`` loads them on every tool call."""
+
+AGENT = "codex"
+EXTRA_FIELDS: dict[str, tuple[str, ...]] = {
+    "SessionStart": ("source",),
+    "SessionEnd": ("reason",),
+    "PreCompact": ("trigger",),
+    "PostCompact": ("trigger",),
+}
+"""Hook → its fields that are kept in ``extra``."""
+HOOKS_AFTER_WRITE = frozenset({"Stop", "SubagentStop", "SessionEnd", "Interrupt"})
+QUESTION_TOOLS = {"request_user_input": "input"}
+"""Tools that wait for the user → what they ask for."""

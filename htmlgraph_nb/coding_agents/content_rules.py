@@ -1,0 +1,73 @@
+"""What is kept of an agent's texts before they are dropped: whether one asks, failed, or was cut.
+
+``htmlgraph-hook`` loads this on every tool call, and the server's readers use the same rules, so it
+imports nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TASK_ENDS = ("completed", "failed", "killed", "stopped")
+"""Statuses of a background task that has ended."""
+INTERRUPT_LINE = "[Request interrupted by user for tool use]"
+"""Line in the error of a shell command that the user cancelled; ``is_interrupt`` is false there."""
+# ASCII, full width, and Arabic.
+_QUESTION_MARKS = ("?", "\uff1f", "\u061f")
+_AFTER_QUESTION = " \t\r\n*_`\"')\u201d\u2019\xbb"
+_TAIL_CHARS = 80
+
+
+def is_question(response: object) -> bool:
+    """Return whether the text of a model's response ends with a question."""
+    if not isinstance(response, str):
+        return False
+    return response[-_TAIL_CHARS:].rstrip(_AFTER_QUESTION).endswith(_QUESTION_MARKS)
+
+
+def ends_with_question(payload: Mapping[str, Any]) -> bool:
+    """Return whether the turn that a hook input reports ended with a question."""
+    if payload.get("ends_with_question") is True:
+        return True
+    return is_question(payload.get("last_assistant_message", payload.get("prompt_response")))
+
+
+def was_interrupted(payload: Mapping[str, Any]) -> bool:
+    """Return whether the user interrupted the tool call whose failure a hook input reports."""
+    if payload.get("is_interrupt") is True:
+        return True
+    error = payload.get("error")
+    if not isinstance(error, str):
+        return False
+    return INTERRUPT_LINE in (line.strip() for line in error.splitlines())
+
+
+def tool_failed(payload: Mapping[str, Any]) -> bool:
+    """Return whether the tool result in a hook input is an error."""
+    if payload.get("is_error") is True:
+        return True
+    result = payload.get("tool_response")
+    return isinstance(result, dict) and bool(result.get("error"))
+
+
+def is_at_rest(task: object) -> bool:
+    """Return whether a background task has ended.
+
+    A teammate counts as well: it is listed as running even while it waits.
+    """
+    if not isinstance(task, dict):
+        return False
+    return task.get("type") == "teammate" or task.get("status") in TASK_ENDS
+
+
+def question_extra(tool: str | None, question_tools: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return the ``extra`` of a call of a tool that waits for the user; None if it does not wait.
+
+    Args:
+        question_tools: tool → "input" or "plan".
+    """
+    kind = question_tools.get(tool or "")
+    return None if kind is None else {"asks": kind}

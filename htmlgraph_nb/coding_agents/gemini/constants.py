@@ -1,0 +1,12 @@
+"""Constants of Gemini CLI's formats; ``htmlgraph-hook`` loads them on every tool call."""
+
+AGENT = "gemini"
+EXTRA_FIELDS: dict[str, tuple[str, ...]] = {
+    "SessionStart": ("source",),
+    "SessionEnd": ("reason",),
+    "Notification": ("notification_type",),
+}
+"""Hook → its fields that are kept in ``extra``."""
+HOOKS_AFTER_WRITE = frozenset({"AfterAgent", "SessionEnd"})
+QUESTION_TOOLS = {"ask_user": "input", "exit_plan_mode": "plan"}
+"""Tools that wait for the user → what they ask for."""

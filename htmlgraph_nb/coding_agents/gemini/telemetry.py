@@ -1,0 +1,60 @@
+"""Gemini CLI's telemetry; source: docs/cli/telemetry.md of google-gemini/gemini-cli."""
+
+from __future__ import annotations
+
+from ..fields import text
+from ..telemetry import (
+    AgentTelemetry,
+    Fields,
+    LogAttributes,
+    TokenMetric,
+    keyword_event,
+    number,
+    tool_event,
+    uncached,
+)
+
+
+def _tool_name(values: LogAttributes) -> str | None:
+    return text(values.get("function_name"))
+
+
+def _completion(values: LogAttributes) -> Fields:
+    cached = number(values.get("cached_content_token_count"))
+    fresh = uncached(number(values.get("input_token_count")), cached)
+    # The input excludes the tokens of tool results, the output those of thoughts.
+    tool = number(values.get("tool_token_count"))
+    outputs = [number(values.get(f"{kind}_token_count")) for kind in ("output", "thoughts")]
+    return {
+        "event_type": "completion",
+        "input_tokens": None if fresh is None else fresh + (tool or 0),
+        "cache_read_tokens": cached,
+        "output_tokens": None if outputs == [None, None] else sum(filter(None, outputs)),
+        "duration_ms": number(values.get("duration_ms")),
+    }
+
+
+TELEMETRY = AgentTelemetry(
+    log_prefix="gemini_cli.",
+    logs={
+        "config": keyword_event("session_start"),
+        "user_prompt": keyword_event("prompt"),
+        "tool_call": tool_event(_tool_name, None),
+        "api_response": _completion,
+        "api_error": keyword_event("activity", "status_code"),
+        "conversation_finished": keyword_event("stop"),
+        "chat_compression": keyword_event("activity"),
+    },
+    token_metrics={
+        "gemini_cli.token.usage": TokenMetric(
+            {
+                "input": "input_tokens",
+                "output": "output_tokens",
+                "thought": "output_tokens",
+                "cache": "cache_read_tokens",
+            },
+            input_includes_cached=True,
+        )
+    },
+    span_names=("gemini_cli", "gemini-cli"),
+)

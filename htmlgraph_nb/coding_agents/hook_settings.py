@@ -1,0 +1,58 @@
+"""How ``htmlgraph-nb connect`` registers hooks in a coding agent's settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+TIMEOUT_S = 5
+
+Handler = dict[str, Any]
+"""JSON object that names the command of a hook."""
+
+
+@dataclass(frozen=True, slots=True)
+class HookSettings:
+    """The settings file of one kind of coding agent.
+
+    Attributes:
+        home_variable: environment variable that names its folder; "" if there is none.
+        folder: its folder below the user's home, and below a project.
+        file: name of the file that holds the hooks.
+        events: hook → whether the agent must wait until the hook has ended.
+        handler: returns the entry of a hook from the command, the hook and whether the agent waits.
+        has_http_hooks: whether the agent can POST hooks by itself.
+        note: what the user must do after connecting; "" for nothing.
+    """
+
+    home_variable: str
+    folder: str
+    file: str
+    events: Mapping[str, bool]
+    handler: Callable[[str, str, bool], Handler]
+    has_http_hooks: bool = False
+    note: str = ""
+
+    def path(self, environ: Mapping[str, str], project: str | None) -> str:
+        """Return the path of the settings file.
+
+        Args:
+            project: the project folder; None: the settings of the user.
+        """
+        if project is not None:
+            return os.path.join(os.path.abspath(project), self.folder, self.file)
+        home = environ.get(self.home_variable, "") if self.home_variable else ""
+        base = home or os.path.join(os.path.expanduser("~"), self.folder)
+        return os.path.join(base, self.file)
+
+
+def command_handler(command: str, waits: bool, timeout_s: int = TIMEOUT_S) -> Handler:
+    """Return the common form of an entry: a command that runs in the background unless waited for.
+
+    Args:
+        timeout_s: seconds after which the agent stops the command.
+    """
+    handler: Handler = {"type": "command", "command": command, "timeout": timeout_s}
+    return handler if waits else {**handler, "async": True}

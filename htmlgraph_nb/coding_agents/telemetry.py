@@ -1,0 +1,123 @@
+"""OpenTelemetry logs and metrics of coding agents: helpers for their translation to events, pure.
+
+Each agent has a module ``telemetry`` with an ``AgentTelemetry``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .fields import count, identifier, safe_keyword, without_none
+
+Fields = dict[str, Any]
+"""Fields of an event."""
+LogAttributes = Mapping[str, Any]
+"""Attributes of a log record."""
+LogTranslation = Callable[[LogAttributes], Fields | None]
+"""Returns the fields of a log record's event; None if the record reports nothing."""
+_ToolName = Callable[[LogAttributes], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenMetric:
+    """A counter of tokens.
+
+    Attributes:
+        fields: value of the attribute ``type`` → field of an event.
+        input_includes_cached: whether its input tokens include those read from the cache.
+    """
+
+    fields: Mapping[str, str]
+    input_includes_cached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTelemetry:
+    """The OpenTelemetry logs and metrics of one kind of agent.
+
+    Attributes:
+        log_prefix: prefix of the names of its log events.
+        logs: name of a log event without the prefix → its translation.
+        token_metrics: name of a metric → how it counts.
+        span_names: its scopes and services, or prefixes of its scopes; their spans repeat its logs
+            and are ignored.
+        log_scope: prefix of the scope whose log events have no prefix; "" if there is none.
+    """
+
+    log_prefix: str
+    logs: Mapping[str, LogTranslation]
+    token_metrics: Mapping[str, TokenMetric]
+    span_names: tuple[str, ...]
+    log_scope: str = ""
+
+
+def number(value: object) -> int | None:
+    """Return a count, which some exporters write as a string; None if it is none."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    return count(value)
+
+
+def dollars(value: object) -> float | None:
+    """Return an amount of at least 0, which may be a string; None if it is none."""
+    try:
+        amount = float(value) if isinstance(value, str | int | float) else -1.0
+    except (ValueError, OverflowError):
+        return None
+    return amount if 0 <= amount < 1e12 else None
+
+
+def uncached(total: int | None, cached: int | None) -> int | None:
+    """Return the input tokens without the cached ones, where a vendor counts them together."""
+    return None if total is None else max(0, total - (cached or 0))
+
+
+def keyword_event(event_type: str, *keywords: str) -> LogTranslation:
+    """Return a translation that keeps these attributes in ``extra`` if they are keywords."""
+
+    def translate(values: LogAttributes) -> Fields:
+        facts = {name.replace(".", "_"): safe_keyword(values.get(name)) for name in keywords}
+        return {"event_type": event_type, "extra": without_none(**facts)}
+
+    return translate
+
+
+def tool_event(tool_name: _ToolName, call_id: str | None) -> LogTranslation:
+    """Return a translation of the end of a tool call.
+
+    Args:
+        call_id: the attribute with the id of the call; None if there is none.
+    """
+
+    def translate(values: LogAttributes) -> Fields:
+        failed = str(values.get("success")).lower() == "false"
+        return {
+            "event_type": "tool_error" if failed else "tool_execute",
+            "status": "error" if failed else "ok",
+            "tool_name": tool_name(values),
+            "tool_use_id": None if call_id is None else identifier(values.get(call_id)),
+            "duration_ms": number(values.get("duration_ms")),
+        }
+
+    return translate
+
+
+def decision_event(tool_name: _ToolName) -> LogTranslation:
+    """Return a translation of the user's decision whether a tool may run."""
+
+    def translate(values: LogAttributes) -> Fields | None:
+        # Most decisions are made by a rule; only a user's decision ends a wait.
+        if not str(values.get("source", "")).lower().startswith("user"):
+            return None
+        return {
+            "event_type": "answered",
+            "tool_name": tool_name(values),
+            "extra": without_none(decision=safe_keyword(values.get("decision"))),
+        }
+
+    return translate

@@ -3,6 +3,9 @@
 HtmlgraphError
 ├── InvalidEvent (ValueError)      an event, filter or parameter that does not fit
 ├── CapacityError                  a bound of the server was reached
+├── ApiError                       an HTTP request that the server refuses
+├── JoinRefused                    a dashboard that the server refuses
+├── ExportAborted                  a history export that ended early
 ├── WireError (ValueError)         a message that is not of the protocol
 │   └── MessageTooLarge
 ├── StoreError
@@ -53,6 +56,42 @@ class CapacityError(HtmlgraphError):
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class ApiError(HtmlgraphError):
+    """The server refuses an HTTP request.
+
+    Args:
+        status: HTTP status.
+        code: the error's name in the response, as "invalid".
+        message: the cause, and a remedy.
+        field: name of the offending parameter, header or field; None: the whole request.
+    """
+
+    def __init__(self, status: int, code: str, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.field = field
+
+
+class JoinRefused(HtmlgraphError):
+    """A dashboard may not connect.
+
+    Args:
+        reason: the reason in the close frame.
+        code: the WebSocket close code.
+    """
+
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code = code
+
+
+class ExportAborted(HtmlgraphError):
+    """An export worker ended before its output was complete."""
 
 
 class WireError(HtmlgraphError, ValueError):

@@ -19,9 +19,9 @@ from htmlgraph_nb.core.validation import MAX_EXTRA_BYTES, MAX_ID_CHARS
 from htmlgraph_server.app import ROUTES
 from htmlgraph_server.cli.parser import main
 from htmlgraph_server.config import SETTINGS
-from htmlgraph_server.handlers.openapi import document
-from htmlgraph_server.handlers.parsing import MAX_EVENTS, MAX_LINES
-from htmlgraph_server.history.worker_pool import MAX_CHILDREN, MAX_WAITING
+from htmlgraph_server.handlers.parsing import MAX_NDJSON_LINES, MAX_REQUEST_EVENTS
+from htmlgraph_server.handlers.server_handlers import openapi_document as document
+from htmlgraph_server.history.worker_pool import MAX_EXPORT_WORKERS, MAX_WAITING_EXPORTS
 from tests.helpers.paths import ROOT
 from tests.helpers.server_process import Server, running
 
@@ -188,13 +188,13 @@ def test_limits() -> None:
             assert int(bound.split()[0]) == defaults[flag]
     fixed = {int(bound.split()[0]) for _, bound, flag in table if not flag}
     assert fixed == {
-        MAX_EVENTS,
-        MAX_LINES,
+        MAX_REQUEST_EVENTS,
+        MAX_NDJSON_LINES,
         protocol.MAX_CLIENT_FRAME_BYTES,
         protocol.MAX_FILTER_VALUES,
         protocol.STATE_PART_AGENTS,
-        MAX_CHILDREN,
-        MAX_WAITING,
+        MAX_EXPORT_WORKERS,
+        MAX_WAITING_EXPORTS,
     }
     assert f"to {MAX_EXTRA_BYTES} bytes" in section("Events")
     assert f"1 to {MAX_ID_CHARS} characters" in section("Events")

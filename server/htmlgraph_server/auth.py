@@ -1,7 +1,7 @@
-"""Who may talk to the standalone server: token, Host and Origin.
+"""Authentication of the standalone server: token, Host and Origin.
 
-A browser sends what any page tells it to; it adds Origin and Host itself. So a request that shows
-the token in a header is believed; any other must come from a page of this server.
+Any page can make a browser send a request, but the browser itself sets Origin and Host. So a
+request with the token in a header is trusted; any other must come from a page of this server.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 
 from .config import Config, is_loopback
 
-COOKIE = "htmlgraph_token"
+_COOKIE_PREFIX = "htmlgraph_token"
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a request shows of itself; None or "" where it shows nothing."""
+    """The parts of a request that authenticate it; None or "" where absent."""
 
     host: str
     origin: str | None
@@ -29,7 +29,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request is refused: HTTP status, code and text of the error."""
+    """Why a request is refused: HTTP status, error code and message."""
 
     status: int
     code: str
@@ -37,7 +37,7 @@ class Refusal:
 
 
 class Authenticator:
-    """Decides over requests by the rules of one Config."""
+    """Checks requests against the settings of one Config."""
 
     def __init__(self, config: Config) -> None:
         self._token = config.token
@@ -45,52 +45,53 @@ class Authenticator:
         self._hosts = frozenset(
             {config.host.strip("[]").lower(), *(host.lower() for host in config.allow_hosts)}
         )
-        # The cookie is not the token: who reads a browser's cookies cannot use it elsewhere.
+        # A hash, so that a browser's cookies do not reveal the token.
         self.cookie_value = hashlib.sha256(b"cookie:" + config.token.encode()).hexdigest()
 
     @property
     def cookie_name(self) -> str:
-        """Name of the cookie; different tokens on one host name do not overwrite each other."""
-        return f"{COOKIE}_{self.cookie_value[:8]}"
+        """Name of the cookie; it differs by token, so that servers on one host do not collide."""
+        return f"{_COOKIE_PREFIX}_{self.cookie_value[:8]}"
 
     @property
     def needs_token(self) -> bool:
-        """Whether requests must show the token."""
+        """Whether requests need the token."""
         return bool(self._token)
 
     def is_token(self, text: str) -> bool:
-        """Return whether ``text`` is the token, in time that does not depend on it."""
+        """Return whether ``text`` is the token, by a constant-time comparison."""
         return bool(self._token) and hmac.compare_digest(text.encode(), self._token.encode())
 
-    def check(self, shown: Credentials, *, guarded_origin: bool) -> Refusal | None:
-        """Return why the request is refused; None: it may pass.
+    def check(self, credentials: Credentials, *, checks_origin: bool) -> Refusal | None:
+        """Return why the request is refused; None: it is allowed.
 
         Args:
-            guarded_origin: the request writes or opens a WebSocket, so its Origin counts.
+            checks_origin: whether to check the Origin: the request writes or opens a WebSocket.
         """
-        if not self._token and not self._host_allowed(shown.host):
+        if not self._token and not self._host_allowed(credentials.host):
             return Refusal(
                 403,
                 "host_refused",
-                f"this server does not know itself as {shown.host[:100]!r}; "
-                "add the name with --allow-hosts",
+                f"Host {credentials.host[:100]!r} is not allowed; add it with --allow-hosts",
             )
-        scheme, _, bearer = shown.authorization.partition(" ")
+        scheme, _, bearer = credentials.authorization.partition(" ")
         if scheme.lower() in ("bearer", "token") and self.is_token(bearer.strip()):
             return None
-        if guarded_origin and not self._origin_allowed(shown):
+        if checks_origin and not self._origin_allowed(credentials):
             return Refusal(
                 403,
                 "origin_refused",
-                f"Origin {(shown.origin or '')[:100]!r} is not this server's; "
+                f"Origin {(credentials.origin or '')[:100]!r} is not allowed; "
                 "add it with --allow-origins",
             )
-        if not self._token or self.is_token(shown.query_token) or self._is_cookie(shown.cookie):
+        if not self._token or self.is_token(credentials.query_token):
+            return None
+        if self._is_cookie(credentials.cookie):
             return None
         return Refusal(
             401,
             "token_needed",
-            "this server needs its token: send the header 'Authorization: Bearer TOKEN', "
+            "token required: send the header 'Authorization: Bearer TOKEN', "
             "or open the page once with ?token=TOKEN",
         )
 
@@ -104,15 +105,15 @@ class Authenticator:
             return False
         return "@" not in host and (is_loopback(name) or name in self._hosts)
 
-    def _origin_allowed(self, shown: Credentials) -> bool:
-        if shown.origin is None:
+    def _origin_allowed(self, credentials: Credentials) -> bool:
+        if credentials.origin is None:
             return True
-        origin = shown.origin.rstrip("/").lower()
+        origin = credentials.origin.rstrip("/").lower()
         if origin in self._origins:
             return True
         try:
             netloc = urlsplit(origin).netloc
         except ValueError:
             return False
-        # "null" and other Origins without a host are nobody's, whatever the Host is.
-        return bool(netloc) and netloc == shown.host.lower()
+        # "null" and other Origins without a host are always foreign.
+        return bool(netloc) and netloc == credentials.host.lower()

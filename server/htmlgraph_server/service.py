@@ -19,7 +19,7 @@ from .history.history_reader import HistoryReader
 from .history.worker_pool import ExportWorkerPool
 from .hub.hub import Hub, Scheduler
 from .hub.published_state import PublishedState
-from .otlp.restore import meters_of
+from .otlp.restore import restore_token_counters
 
 
 @dataclass
@@ -89,7 +89,7 @@ def make_service(
         history,
         ActivityCache(history),
         ExportWorkerPool(),
-        meters_of(manager.db_path),
+        restore_token_counters(manager.db_path),
         LeaderLock(manager.db_path),
         LocalAgents(config, manager) if follows_agents else None,
     )

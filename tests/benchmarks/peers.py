@@ -33,7 +33,7 @@ from htmlgraph_nb.core.timestamps import to_rfc3339
 from htmlgraph_nb.presence import PresenceManager, Publication
 from htmlgraph_server.app import make_app
 from htmlgraph_server.config import Config, HubLimits
-from htmlgraph_server.hub.hub import frame
+from htmlgraph_server.hub.hub import encode_frame
 from htmlgraph_server.hub.published_state import PublishedState
 from htmlgraph_server.service import make_service
 from tests.benchmarks.machine import allow_open_files
@@ -158,7 +158,7 @@ async def floor_peer(source: Source) -> None:
     while (now := time.monotonic()) < start + seconds + LATE_S:
         frames = []
         while (due := start + n / rate) < start + seconds and due <= now:
-            frames.append(frame(source.text(clock + due)))
+            frames.append(encode_frame(source.text(clock + due)))
             n += 1
         _send_all(clients, b"".join(frames), unsent)
         tick += TICK_S
@@ -197,7 +197,7 @@ async def hub_peer(source: Source) -> None:
         config = Config(db=f"{home}/hub.db", hub=HubLimits(max_clients=MAX_CLIENTS))
         with PresenceManager(config.db) as manager:
             service = make_service(config, manager, asyncio.get_running_loop())
-            service.hub.board = PublishedState(manager.cursor, ())
+            service.hub.published = PublishedState(manager.cursor, ())
             listening = bind_sockets(0, "127.0.0.1")
             HTTPServer(make_app(service)).add_sockets(listening)
             say(listening[0].getsockname()[1])

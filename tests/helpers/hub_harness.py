@@ -22,7 +22,7 @@ from tests.helpers.strategies import T0
 EPOCH = "0123456789abcdef"
 
 
-class Timer:
+class FakeLoop:
     """The clock and the event loop of a hub."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Timer:
         self.now = end
 
 
-class Dashboard:
+class FakeDashboard:
     """A transport, and at its far end a client that folds what it reads into a Mirror.
 
     Attributes:
@@ -126,7 +126,7 @@ def _take_frame(received: bytearray) -> str | None:
     return text
 
 
-class Bench:
+class HubHarness:
     """A hub, the roster whose changes it publishes, and the clock of both.
 
     Args:
@@ -135,7 +135,7 @@ class Bench:
     """
 
     def __init__(self, start: Sequence[str] = (), **limits: Any) -> None:
-        self.timer = Timer()
+        self.timer = FakeLoop()
         self.limits = HubLimits(**limits)
         self.roster = Roster()
         self.seq = 0
@@ -179,7 +179,9 @@ class Bench:
         """Let each of these agents report one event, all in one transaction."""
         self.publish(*(Event(agent_id=name, event_type=event_type, **fields) for name in agent_ids))
 
-    def join(self, dashboard: Dashboard | None = None, **how: Any) -> tuple[Dashboard, Client]:
+    def join(
+        self, dashboard: FakeDashboard | None = None, **how: Any
+    ) -> tuple[FakeDashboard, Client]:
         """Connect a dashboard (None: a new one that reads) and return it with its client."""
-        dashboard = dashboard or Dashboard()
+        dashboard = dashboard or FakeDashboard()
         return dashboard, self.hub.join(dashboard, **how)

@@ -1,4 +1,4 @@
-"""What every handler shares: who may pass, and one error shape."""
+"""Base of all handlers: authentication and the JSON error format."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tornado.iostream import StreamClosedError
 
 from htmlgraph_nb.core.protocol import encode_json, error_object
 from htmlgraph_nb.core.validation import shorten
-from htmlgraph_nb.errors import CapacityError, InvalidEvent, StoreError, WireError
+from htmlgraph_nb.errors import ApiError, CapacityError, InvalidEvent, StoreError, WireError
 
 from ..auth import Credentials
 from ..service import Service
 
-logger = logging.getLogger("htmlgraph.http")
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CONTENT_POLICY = (
@@ -35,18 +35,8 @@ SECURITY_HEADERS = {
 }
 
 
-class ApiError(web.HTTPError):
-    """An answer that says no: status, and the fields of the error shape."""
-
-    def __init__(self, status: int, code: str, message: str, field: str | None = None) -> None:
-        super().__init__(status)
-        self.code = code
-        self.message = message
-        self.field = field
-
-
 def to_api_error(error: BaseException) -> ApiError | None:
-    """Return the answer to an error of the core; None where it is not one of them."""
+    """Return the HTTP error for an error of this project; None for any other exception."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, InvalidEvent):
@@ -60,20 +50,21 @@ def to_api_error(error: BaseException) -> ApiError | None:
     return None
 
 
-class Guarded(web.RequestHandler):
-    """Lets a request in by the rules of the Guard, before anything of it is read."""
+class BaseHandler(web.RequestHandler):
+    """Authenticates a request before its body is read, and reports errors as JSON."""
 
-    guarded_origin = False
-    writes_always = False
-    """Whether even a GET of this route, as that of a WebSocket, changes what is stored."""
+    checks_origin = False
+    """Whether the Origin of every request counts, not only that of writes."""
+    always_writes = False
+    """Whether even a GET, such as a WebSocket handshake, may change stored data."""
 
     @property
     def service(self) -> Service:
-        """The parts of this server."""
+        """The components of this server."""
         return cast(Service, self.settings["service"])
 
     def credentials(self) -> Credentials:
-        """Return what the request shows of itself."""
+        """Return the request's Host, Origin, token and cookie."""
         headers = self.request.headers
         query_token = self.get_query_argument("token", "") if self.accepts_query_token() else ""
         return Credentials(
@@ -85,22 +76,25 @@ class Guarded(web.RequestHandler):
         )
 
     def accepts_query_token(self) -> bool:
-        """Return whether ``?token=`` counts here; URLs are kept in many places, so seldom."""
+        """Return whether this route accepts ``?token=``.
+
+        Few routes do: URLs end up in logs and browser histories.
+        """
         return False
 
     @property
     def writes(self) -> bool:
-        """Whether this request may change what is stored."""
-        return self.writes_always or self.request.method not in ("GET", "HEAD", "OPTIONS")
+        """Whether this request may change stored data."""
+        return self.always_writes or self.request.method not in ("GET", "HEAD", "OPTIONS")
 
     async def authenticate(self) -> None:
-        """Let the request in; one that is answered here already is finished.
+        """Allow or refuse the request; an override may also finish it, with a redirect say.
 
         Raises:
-            Problem: it may not pass.
+            ApiError: the request is refused.
         """
         refusal = self.service.authenticator.check(
-            self.credentials(), guarded_origin=self.guarded_origin or self.writes
+            self.credentials(), checks_origin=self.checks_origin or self.writes
         )
         if refusal is not None:
             raise ApiError(refusal.status, refusal.code, refusal.message)
@@ -116,32 +110,32 @@ class Guarded(web.RequestHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]
-        problem = to_api_error(error) if error is not None else None
-        if problem is None:
+        api_error = to_api_error(error) if error is not None else None
+        if api_error is None:
             reason = responses.get(status_code, "error")
             detail = error.log_message if isinstance(error, web.HTTPError) else None
-            problem = ApiError(status_code, reason.lower().replace(" ", "_"), detail or reason)
-        if problem.status_code == 405:
+            api_error = ApiError(status_code, reason.lower().replace(" ", "_"), detail or reason)
+        status, message = api_error.status, api_error.message
+        if status == 405:
             methods = ", ".join(self.allowed_methods())
-            problem.message = (
-                f"{shorten(self.request.method or '', 20)} is not for this route: {methods}"
-            )
+            message = f"method {shorten(self.request.method or '', 20)} not allowed; use {methods}"
             self.set_header("Allow", methods)
-        self.set_status(problem.status_code)
-        if problem.status_code == 401:
+        self.set_status(status)
+        if status == 401:
             self.set_header("WWW-Authenticate", 'Bearer realm="htmlgraph-nb"')
-        if problem.status_code == 426:
+        if status == 426:
             self.set_header("Upgrade", "websocket")
             self.set_header("Sec-WebSocket-Version", "13")
-        if problem.status_code in (429, 503):
+        if status in (429, 503):
             self.set_header("Retry-After", "1")
-        self.send_json(error_object(problem.code, problem.message, problem.field))
+        self.send_json(error_object(api_error.code, message, api_error.field))
 
     def _handle_request_exception(self, e: BaseException) -> None:
-        # Errors of the core are answers, not faults: they get their status before Tornado logs
-        # them as uncaught.
-        problem = to_api_error(e)
-        super()._handle_request_exception(problem if problem is not None else e)
+        # Tornado answers 500 to anything but an HTTPError; write_error reads the error itself.
+        api_error = to_api_error(e)
+        super()._handle_request_exception(
+            e if api_error is None else web.HTTPError(api_error.status)
+        )
 
     def log_exception(
         self,
@@ -149,20 +143,22 @@ class Guarded(web.RequestHandler):
         value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        # Tornado would write the whole request, and a query or a header can hold a token.
+        # Tornado would log the whole request, whose query or headers can contain a token.
         request = self.request
         if value is None or typ is None:
             return
-        refused = value if isinstance(value, web.HTTPError) else to_api_error(value)
-        if refused is not None:
-            logger.debug("%d %s %s", refused.status_code, request.method, request.path)
+        api_error = to_api_error(value)
+        if api_error is not None:
+            logger.debug("%d %s %s", api_error.status, request.method, request.path)
+        elif isinstance(value, web.HTTPError):
+            logger.debug("%d %s %s", value.status_code, request.method, request.path)
         elif isinstance(value, StreamClosedError):
-            logger.debug("the client of %s %s left", request.method, request.path)
+            logger.debug("the client of %s %s disconnected", request.method, request.path)
         else:
             logger.error("%s %s failed", request.method, request.path, exc_info=(typ, value, tb))
 
     def allowed_methods(self) -> list[str]:
-        """Return the methods that this route has."""
+        """Return the methods of this route."""
         base = web.RequestHandler
         return [
             name
@@ -170,27 +166,31 @@ class Guarded(web.RequestHandler):
             if getattr(type(self), name.lower(), None) is not getattr(base, name.lower(), None)
         ]
 
-    def text_parameter(self, name: str) -> str | None:
-        """Return a parameter's text, None where it is absent."""
+    def string_parameter(self, name: str) -> str | None:
+        """Return a query parameter; None if it is absent.
+
+        Raises:
+            ApiError: it is repeated, empty or not UTF-8.
+        """
         values = self.request.query_arguments.get(name)
         if not values:
             return None
         if len(values) > 1:
-            raise ApiError(400, "invalid", f"{name} is given {len(values)} times", name)
+            raise ApiError(400, "invalid", f"{name}: expected one value, got {len(values)}", name)
         try:
             text = values[0].decode()
         except UnicodeDecodeError:
-            raise ApiError(400, "invalid", f"{name} is not UTF-8", name) from None
+            raise ApiError(400, "invalid", f"{name}: expected UTF-8", name) from None
         if not text:
-            raise ApiError(400, "invalid", f"{name} is empty", name)
+            raise ApiError(400, "invalid", f"{name}: expected a value, got an empty string", name)
         return text
 
     def send_json(self, value: Any) -> None:
-        """Finish the answer with a JSON body."""
+        """Finish the response with a JSON body."""
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.finish(encode_json(value) + "\n")
 
 
 async def committed(future: Future[T]) -> T:
-    """Wait for a writer's Future without blocking the loop."""
+    """Return the result of a write once it is committed, without blocking the loop."""
     return await asyncio.wrap_future(future)

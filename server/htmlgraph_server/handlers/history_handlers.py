@@ -1,4 +1,4 @@
-"""The HTTP routes of the stored history: its events, and what each agent did lately."""
+"""Routes of the stored history: events, and recent activity."""
 
 from __future__ import annotations
 
@@ -9,78 +9,77 @@ from dataclasses import replace
 from tornado.iostream import StreamClosedError
 
 from htmlgraph_nb.core.protocol import Cursor, encode_json
-from htmlgraph_nb.errors import HtmlgraphError
+from htmlgraph_nb.errors import ApiError, HtmlgraphError
 from htmlgraph_nb.storage.query import HistoryQuery
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 
-from ..history.activity_counts import MAX_MINUTES
+from ..history.activity_counts import MAX_ACTIVITY_MINUTES
 from ..history.export_worker import COMPRESSIONS, encode_request
 from ..history.history_reader import HistoryReader
-from ..history.text_formats import after_chunk, csv_head
-from ..history.worker_pool import ExportAborted, ExportWorker
-from .base import ApiError
-from .json_api import Api
+from ..history.text_formats import csv_header, remaining_query
+from ..history.worker_pool import ExportWorker
+from .json_api import JsonHandler
 
-logger = logging.getLogger("htmlgraph.http")
+logger = logging.getLogger(__name__)
 
-DEFAULT_PAGE = 1_000
-MAX_PAGE = 10_000
-"""Most events in one JSON page; a longer limit takes several, or a stream."""
-ORDERS = ("asc", "desc")
-DEFAULT_MINUTES = 15
-FORMATS = {
+DEFAULT_PAGE_EVENTS = 1_000
+MAX_PAGE_EVENTS = 10_000
+"""Maximum number of events in one JSON page; a higher limit takes several pages, or a stream."""
+HISTORY_ORDERS = ("asc", "desc")
+DEFAULT_ACTIVITY_MINUTES = 15
+HISTORY_FORMATS = {
     "json": "application/json; charset=utf-8",
     "ndjson": "application/x-ndjson; charset=utf-8",
     "csv": "text/csv; charset=utf-8",
     "arrow": "application/vnd.apache.arrow.stream",
 }
-"""Name of each format → its Content-Type."""
+"""Format → Content-Type."""
 
 
-class History(Api):
+class HistoryHandler(JsonHandler):
     """``GET /api/history``: stored events, as a JSON page or as a stream of all of them."""
 
-    _left = False
-    _child: ExportWorker | None = None
+    _disconnected = False
+    _started = False
+    _worker: ExportWorker | None = None
 
     def on_connection_close(self) -> None:
         super().on_connection_close()
-        self._left = True
-        if self._child is not None:
-            self._child.kill()
+        self._disconnected = True
+        if self._worker is not None:
+            self._worker.kill()
 
     async def head(self) -> None:
         self._query()
-        self.set_header("Content-Type", FORMATS[self._format()])
+        self.set_header("Content-Type", HISTORY_FORMATS[self._format()])
 
     async def get(self) -> None:
         query = self._query()
-        kind = self._format()
+        format_ = self._format()
         self.choice_parameter("compression", COMPRESSIONS, "none")
-        self.set_header("Content-Type", FORMATS[kind])
-        self._begun = False
+        self.set_header("Content-Type", HISTORY_FORMATS[format_])
         try:
-            if kind == "json":
+            if format_ == "json":
                 await self._send_page(query)
-            elif kind == "arrow":
+            elif format_ == "arrow":
                 await self._send_arrow(query)
             else:
-                await self._send_text(query, kind)
-        except (HtmlgraphError, StreamClosedError, ExportAborted, TimeoutError) as error:
-            nobody_listens = self._left or isinstance(error, StreamClosedError)
-            if not self._begun and not nobody_listens:
+                await self._send_text(query, format_)
+        except (HtmlgraphError, StreamClosedError, TimeoutError) as error:
+            disconnected = self._disconnected or isinstance(error, StreamClosedError)
+            if not self._started and not disconnected:
                 raise
-            # An answer that breaks off must not look complete.
-            logger.info("a history answer broke off: %s", error)
+            # Cut the connection, so that a truncated response does not look complete.
+            logger.info("history response aborted: %s", error)
             self.detach().close()
 
     def _query(self) -> HistoryQuery:
-        self.known_parameters(
+        self.allow_parameters(
             *("since", "until", "agent", "session", "tool", "feature", "event_type"),
             *("columns", "limit", "cursor", "order", "format", "compression"),
         )
-        columns = self.text_parameter("columns")
-        cursor = self.text_parameter("cursor")
+        columns = self.string_parameter("columns")
+        cursor = self.string_parameter("cursor")
         limit = self.int_parameter("limit", 0, 1, 2**53 - 1)
         return HistoryQuery(
             since=self.time_parameter("since"),
@@ -90,106 +89,108 @@ class History(Api):
             tools=self.list_parameter("tool"),
             features=self.list_parameter("feature"),
             event_types=self.list_parameter("event_type"),
-            # A name that is given twice is one column.
+            # A repeated name is one column.
             columns=tuple(dict.fromkeys(columns.split(","))) if columns else HISTORY_COLUMNS,
-            after_seq=self._after(cursor) if cursor else 0,
+            after_seq=self._after_seq(cursor) if cursor else 0,
             limit=limit or None,
-            newest_first=self.choice_parameter("order", ORDERS, "asc") == "desc",
+            newest_first=self.choice_parameter("order", HISTORY_ORDERS, "asc") == "desc",
         )
 
-    def _after(self, text: str) -> int:
+    def _after_seq(self, text: str) -> int:
         cursor = Cursor.parse(text)
-        epoch = self.service.hub.board.cursor.epoch
+        epoch = self.service.hub.published.cursor.epoch
         if cursor.epoch != epoch:
             raise ApiError(
                 409,
                 "other_epoch",
-                f"the cursor is of {cursor.epoch}, this database is {epoch}: start again",
+                f"cursor: expected epoch {epoch}, got {cursor.epoch} of another database; "
+                "start again without a cursor",
                 "cursor",
             )
         return cursor.seq
 
     def _format(self) -> str:
         accept = self.request.headers.get("Accept", "")
-        accepted = (name for name, mime in FORMATS.items() if mime.split(";")[0] in accept)
-        return self.choice_parameter("format", tuple(FORMATS), next(accepted, "json"))
+        accepted = (name for name, mime in HISTORY_FORMATS.items() if mime.split(";")[0] in accept)
+        return self.choice_parameter("format", tuple(HISTORY_FORMATS), next(accepted, "json"))
 
     @property
     def _reader(self) -> HistoryReader:
         return self.service.history
 
     async def _send_page(self, query: HistoryQuery) -> None:
-        size = min(query.limit or DEFAULT_PAGE, MAX_PAGE)
-        n_rows, last = 0, query.after_seq
+        size = min(query.limit or DEFAULT_PAGE_EVENTS, MAX_PAGE_EVENTS)
+        n_rows, last_seq = 0, query.after_seq
         self.write('{"events":[')
         async for chunk in self._reader.chunks(replace(query, limit=size), "json"):
             if n_rows:
-                # One piece is in memory at a time.
+                # Keep one chunk in memory at a time.
                 await self._flush()
                 self.write(",")
             self.write(chunk.body)
-            n_rows, last = n_rows + chunk.n_rows, chunk.last_seq
+            n_rows, last_seq = n_rows + chunk.n_rows, chunk.last_seq
         more = False
         if n_rows == size:
-            following = replace(query, after_seq=last, limit=1, columns=("seq",))
-            more = bool((await self._reader.chunk(following, "json")).n_rows)
-        cursor = Cursor(self.service.hub.board.cursor.epoch, last)
+            next_row = replace(query, after_seq=last_seq, limit=1, columns=("seq",))
+            more = bool((await self._reader.chunk(next_row, "json")).n_rows)
+        cursor = Cursor(self.service.hub.published.cursor.epoch, last_seq)
         self.write(f'],"cursor":{encode_json(str(cursor))},"more":{encode_json(more)}}}\n')
         self.finish()
 
-    async def _send_text(self, query: HistoryQuery, kind: str) -> None:
-        """Send a short answer as it is; what a first chunk does not hold comes from a child."""
-        chunk = await self._reader.chunk(query, kind)
-        if kind == "csv":
-            self.write(csv_head(query.row_columns))
+    async def _send_text(self, query: HistoryQuery, format_: str) -> None:
+        """Send the first chunk directly, and the rest from an export worker."""
+        chunk = await self._reader.chunk(query, format_)
+        if format_ == "csv":
+            self.write(csv_header(query.row_columns))
         self.write(chunk.body)
-        rest = after_chunk(query, chunk)
+        rest = remaining_query(query, chunk)
         if rest is not None:
-            await self._send_of_child(encode_request(self._reader.path, rest, kind))
+            await self._send_export(encode_request(self._reader.path, rest, format_))
         self.finish()
 
     async def _send_arrow(self, query: HistoryQuery) -> None:
         compression = self.choice_parameter("compression", COMPRESSIONS, "none")
-        await self._send_of_child(encode_request(self._reader.path, query, "arrow", compression))
+        await self._send_export(encode_request(self._reader.path, query, "arrow", compression))
         self.finish()
 
-    async def _send_of_child(self, question: bytes) -> None:
-        async with self.service.export_pool.open(question) as child:
-            self._child = child
-            # The client may have left while it waited for its turn.
-            self._check_left()
-            await child.begin()
-            async for piece in child.pieces():
+    async def _send_export(self, request: bytes) -> None:
+        async with self.service.export_pool.open(request) as worker:
+            self._worker = worker
+            # The client may have disconnected while this waited for a worker.
+            self._check_connected()
+            await worker.wait_started()
+            async for piece in worker.output():
                 self.write(piece)
                 await self._flush()
 
     async def _flush(self) -> None:
-        """Wait until the client has read what was written: memory stays at one piece.
+        """Wait until the client has read the output: memory is limited to one piece.
 
         Raises:
-            StreamClosedError: it left; TimeoutError: it reads nothing for too long.
+            StreamClosedError: the client disconnected.
+            TimeoutError: the client stopped reading.
         """
-        self._check_left()
-        self._begun = True
+        self._check_connected()
+        self._started = True
         try:
             await asyncio.wait_for(self.flush(), self.service.config.hub.stall_timeout_s)
         except TimeoutError:
-            raise TimeoutError("its reader has stalled") from None
-        self._check_left()
+            raise TimeoutError("the client stopped reading") from None
+        self._check_connected()
 
-    def _check_left(self) -> None:
-        if self._left:
+    def _check_connected(self) -> None:
+        if self._disconnected:
             raise StreamClosedError
 
 
-class Activity(Api):
+class ActivityHandler(JsonHandler):
     """``GET /api/activity``: events and errors of each agent in each of the last minutes."""
 
     async def get(self) -> None:
-        self.known_parameters("minutes")
-        minutes = self.int_parameter("minutes", DEFAULT_MINUTES, 1, MAX_MINUTES)
-        body = await self.service.activity.answer(minutes)
-        self.set_header("Content-Type", FORMATS["json"])
+        self.allow_parameters("minutes")
+        minutes = self.int_parameter("minutes", DEFAULT_ACTIVITY_MINUTES, 1, MAX_ACTIVITY_MINUTES)
+        body = await self.service.activity.response(minutes)
+        self.set_header("Content-Type", HISTORY_FORMATS["json"])
         self.finish(body)
 
     head = get

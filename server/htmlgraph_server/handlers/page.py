@@ -1,4 +1,4 @@
-"""The page at ``/`` and its files; the grid's own module comes from the notebook package."""
+"""The page at ``/`` and its files; the grid's module comes from the notebook package."""
 
 from __future__ import annotations
 
@@ -6,25 +6,29 @@ import os
 
 import htmlgraph_nb
 import htmlgraph_server
+from htmlgraph_nb.errors import ApiError
 from htmlgraph_nb.widget.bundle import agent_grid_module
 
-from .base import ApiError, Guarded
+from .base import BaseHandler
 
-_HERE = os.path.join(os.path.dirname(os.path.abspath(htmlgraph_server.__file__)), "static")
-_GRID = os.path.join(os.path.dirname(os.path.abspath(htmlgraph_nb.__file__)), "static")
-_TYPES = {
+_PAGE_FOLDER = os.path.join(os.path.dirname(os.path.abspath(htmlgraph_server.__file__)), "static")
+_GRID_FOLDER = os.path.join(os.path.dirname(os.path.abspath(htmlgraph_nb.__file__)), "static")
+_MEDIA_TYPES = {
     ".js": "text/javascript",
     ".css": "text/css",
     ".svg": "image/svg+xml",
     ".html": "text/html",
 }
 
+_files: dict[str, tuple[str, bytes]] = {}
+"""File name → media type, content; filled on the first request."""
+
 
 def _load_files() -> dict[str, tuple[str, bytes]]:
     files: dict[str, tuple[str, bytes]] = {}
-    for folder in (_GRID, _HERE):
+    for folder in (_GRID_FOLDER, _PAGE_FOLDER):
         for name in sorted(os.listdir(folder)):
-            mime = _TYPES.get(os.path.splitext(name)[1])
+            mime = _MEDIA_TYPES.get(os.path.splitext(name)[1])
             if mime is not None:
                 with open(os.path.join(folder, name), "rb") as file:
                     files[name] = (f"{mime}; charset=utf-8", file.read())
@@ -32,8 +36,8 @@ def _load_files() -> dict[str, tuple[str, bytes]]:
     return files | {"agent_grid.js": ("text/javascript; charset=utf-8", module)}
 
 
-class Page(Guarded):
-    """``GET /``: the live page; ``?token=`` is taken once and becomes a cookie."""
+class PageHandler(BaseHandler):
+    """``GET /``: the live page; a valid ``?token=`` is replaced by a cookie."""
 
     def accepts_query_token(self) -> bool:
         return True
@@ -45,41 +49,33 @@ class Page(Guarded):
                 self.set_cookie(
                     guard.cookie_name, guard.cookie_value, httponly=True, samesite="Strict"
                 )
-            # The token leaves the address bar and the history of the browser.
+            # Remove the token from the address bar and the browser history.
             self.redirect("./")
             return
-        send_file(self, "index.html")
+        _send_file(self, "index.html")
 
     head = get
 
 
-class StaticFile(Guarded):
-    """``GET /static/…``: the page's files; they hold nothing of any agent."""
+class StaticFileHandler(BaseHandler):
+    """``GET /static/…``: the page's files, which contain no data of agents."""
 
     async def authenticate(self) -> None:
-        """Let everybody in."""
+        """Allow every request."""
 
     def get(self, name: str) -> None:
-        send_file(self, name)
+        _send_file(self, name)
 
     head = get
 
 
-_FILES: dict[str, tuple[str, bytes]] = {}
-
-
-def send_file(handler: Guarded, name: str) -> None:
-    """Answer with one of the page's files, from memory.
-
-    Raises:
-        Problem: there is no such file.
-    """
-    if not _FILES:
-        _FILES.update(_load_files())
-    found = _FILES.get(name)
-    if found is None:
-        raise ApiError(404, "not_found", "there is no such file")
-    mime, content = found
+def _send_file(handler: BaseHandler, name: str) -> None:
+    if not _files:
+        _files.update(_load_files())
+    file = _files.get(name)
+    if file is None:
+        raise ApiError(404, "not_found", f"no such file: {name[:100]}")
+    mime, content = file
     handler.set_header("Content-Type", mime)
     handler.set_header("Cache-Control", "no-cache")
     handler.finish(content)

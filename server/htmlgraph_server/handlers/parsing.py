@@ -1,4 +1,4 @@
-"""Request bodies to Events: pure."""
+"""Parsing of request bodies into events. Pure functions."""
 
 from __future__ import annotations
 
@@ -8,46 +8,47 @@ from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.protocol import decode_json
 from htmlgraph_nb.errors import InvalidEvent
 
-MAX_EVENTS = 10_000
-"""Most events in one request or frame."""
-MAX_LINES = 2 * MAX_EVENTS
-"""Most lines of NDJSON, empty ones included."""
+MAX_REQUEST_EVENTS = 10_000
+"""Maximum number of events in one request or frame."""
+MAX_NDJSON_LINES = 2 * MAX_REQUEST_EVENTS
+"""Maximum number of NDJSON lines, empty lines included."""
 
 
-def events_of(value: Any) -> list[Event]:
+def parse_events(value: Any) -> list[Event]:
     """Return the events of a JSON value: one object or an array of them.
 
     Raises:
-        InvalidEvent: one of them does not fit; its field is named with its place.
+        InvalidEvent: an event is invalid; ``field`` contains its index.
     """
     if not isinstance(value, list):
         return [Event.from_dict(value)]
-    if len(value) > MAX_EVENTS:
-        raise InvalidEvent(f"{len(value)} events, expected at most {MAX_EVENTS} at once")
+    if len(value) > MAX_REQUEST_EVENTS:
+        raise InvalidEvent(f"at most {MAX_REQUEST_EVENTS} events allowed, got {len(value)}")
     events: list[Event] = []
-    for place, item in enumerate(value):
+    for index, item in enumerate(value):
         try:
             events.append(Event.from_dict(item))
         except InvalidEvent as error:
-            raise error.within(f"[{place}]") from None
+            raise error.within(f"[{index}]") from None
     return events
 
 
-def events_of_lines(body: bytes) -> list[Event]:
-    """Return the events of NDJSON: one object a line; empty lines are skipped.
+def parse_ndjson(body: bytes) -> list[Event]:
+    """Return the events of NDJSON, one object per line; empty lines are skipped.
 
     Raises:
-        WireError, InvalidEvent: a line cannot be read; its number is named.
+        WireError: a line is not JSON; the message contains its number.
+        InvalidEvent: an event is invalid; ``field`` contains its line number.
     """
     events: list[Event] = []
-    lines = body.split(b"\n", MAX_LINES)
-    if len(lines) > MAX_LINES:
-        raise InvalidEvent(f"more than {MAX_LINES} lines at once")
+    lines = body.split(b"\n", MAX_NDJSON_LINES)
+    if len(lines) > MAX_NDJSON_LINES:
+        raise InvalidEvent(f"at most {MAX_NDJSON_LINES} lines allowed")
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        if len(events) >= MAX_EVENTS:
-            raise InvalidEvent(f"more than {MAX_EVENTS} events at once")
+        if len(events) >= MAX_REQUEST_EVENTS:
+            raise InvalidEvent(f"at most {MAX_REQUEST_EVENTS} events allowed")
         try:
             events.append(Event.from_dict(decode_json(line, f"line {number}")))
         except InvalidEvent as error:

@@ -1,4 +1,4 @@
-"""The routes of features, tracks and spikes: each change is stored, broadcast and activity."""
+"""Routes of features, tracks and spikes: each change is stored and broadcast."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 
 from htmlgraph_nb.core.timestamps import to_rfc3339
 from htmlgraph_nb.core.validation import shorten, validate_string
+from htmlgraph_nb.errors import ApiError
 
 from ..hub.broadcast_messages import FEATURE_STATUSES, LINK_TYPES, resource_event
-from .base import ApiError, committed
-from .json_api import Api
+from .base import committed
+from .json_api import JsonHandler
 
 
-class Resource(Api):
+class ResourceHandler(JsonHandler):
     """``POST /api/broadcast/…``: features, tracks and spikes."""
 
     async def record(
@@ -25,83 +26,95 @@ class Resource(Api):
         status: str | None = None,
         merge: bool = True,
     ) -> tuple[str | None, dict[str, Any]]:
-        """Store and broadcast a change; return the status before and the common answer."""
+        """Store and broadcast a change.
+
+        Args:
+            resource: type and id.
+            payload: the changed fields.
+            status: the new status; None: unchanged.
+            merge: whether to merge ``payload`` into the stored fields.
+
+        Returns:
+            The previous status, and the fields common to all responses.
+        """
         received = time.monotonic()
-        self.known_parameters()
-        kind, name = resource
-        validate_string(name, f"{kind}_id")
-        agent_id, session_id = self.header("X-Agent-ID"), self.header("X-Session-ID")
-        event = resource_event(event_type, kind, name, agent_id, session_id, payload)
+        self.allow_parameters()
+        resource_type, resource_id = resource
+        validate_string(resource_id, f"{resource_type}_id")
+        agent_id, session_id = self.id_header("X-Agent-ID"), self.id_header("X-Session-ID")
+        event = resource_event(
+            event_type, resource_type, resource_id, agent_id, session_id, payload
+        )
         future = self.service.manager.submit_resource(
             event, received, status, payload if merge else {}
         )
-        before = await committed(future)
-        return before, {
+        old_status = await committed(future)
+        return old_status, {
             "success": True,
-            f"{kind}_id": name,
+            f"{resource_type}_id": resource_id,
             "clients_notified": len(self.service.hub.clients),
             "timestamp": to_rfc3339(datetime.now(UTC)),
         }
 
 
-class Feature(Resource):
-    """``POST /api/broadcast/features/{feature_id}``: fields of a feature."""
+class FeatureHandler(ResourceHandler):
+    """``POST /api/broadcast/features/{feature_id}``: change fields of a feature."""
 
     async def post(self, feature_id: str) -> None:
         payload = self.json_object()
         status = payload.get("status")
         if status is not None and status not in FEATURE_STATUSES:
-            raise _bad_choice("status", status, FEATURE_STATUSES)
-        _, answer = await self.record("feature_updated", ("feature", feature_id), payload, status)
-        self.send_json(answer)
+            raise _invalid_choice("status", status, FEATURE_STATUSES)
+        _, response = await self.record("feature_updated", ("feature", feature_id), payload, status)
+        self.send_json(response)
 
 
-class FeatureStatus(Resource):
-    """``POST /api/broadcast/features/{feature_id}/status``: another status."""
+class FeatureStatusHandler(ResourceHandler):
+    """``POST /api/broadcast/features/{feature_id}/status``: change the status of a feature."""
 
     async def post(self, feature_id: str) -> None:
         status = self.json_object().get("new_status")
         if status not in FEATURE_STATUSES:
-            raise _bad_choice("new_status", status, FEATURE_STATUSES)
+            raise _invalid_choice("new_status", status, FEATURE_STATUSES)
         payload = {"new_status": status}
-        before, answer = await self.record(
+        old_status, response = await self.record(
             "status_changed", ("feature", feature_id), payload, status, merge=False
         )
-        self.send_json({**answer, "old_status": before, "new_status": status})
+        self.send_json({**response, "old_status": old_status, "new_status": status})
 
 
-class FeatureLink(Resource):
-    """``POST /api/broadcast/features/{feature_id}/links``: a link to another feature."""
+class FeatureLinkHandler(ResourceHandler):
+    """``POST /api/broadcast/features/{feature_id}/links``: link a feature to another."""
 
     async def post(self, feature_id: str) -> None:
         body = self.json_object()
-        other = validate_string(body.get("linked_feature_id"), "linked_feature_id")
+        linked_id = validate_string(body.get("linked_feature_id"), "linked_feature_id")
         link_type = body.get("link_type")
         if link_type not in LINK_TYPES:
-            raise _bad_choice("link_type", link_type, LINK_TYPES)
-        link = {"linked_feature_id": other, "link_type": link_type}
-        _, answer = await self.record("link_added", ("feature", feature_id), link, merge=False)
-        self.send_json({**answer, **link})
+            raise _invalid_choice("link_type", link_type, LINK_TYPES)
+        link = {"linked_feature_id": linked_id, "link_type": link_type}
+        _, response = await self.record("link_added", ("feature", feature_id), link, merge=False)
+        self.send_json({**response, **link})
 
 
-class Track(Resource):
-    """``POST /api/broadcast/tracks/{track_id}``: fields of a track."""
+class TrackHandler(ResourceHandler):
+    """``POST /api/broadcast/tracks/{track_id}``: change fields of a track."""
 
     async def post(self, track_id: str) -> None:
-        _, answer = await self.record("track_updated", ("track", track_id), self.json_object())
-        self.send_json(answer)
+        _, response = await self.record("track_updated", ("track", track_id), self.json_object())
+        self.send_json(response)
 
 
-class Spike(Resource):
-    """``POST /api/broadcast/spikes/{spike_id}``: fields of a spike."""
+class SpikeHandler(ResourceHandler):
+    """``POST /api/broadcast/spikes/{spike_id}``: change fields of a spike."""
 
     async def post(self, spike_id: str) -> None:
-        _, answer = await self.record("spike_updated", ("spike", spike_id), self.json_object())
-        self.send_json(answer)
+        _, response = await self.record("spike_updated", ("spike", spike_id), self.json_object())
+        self.send_json(response)
 
 
-def _bad_choice(field: str, seen: object, choices: tuple[str, ...]) -> ApiError:
-    shown = shorten(seen) if isinstance(seen, str) else type(seen).__name__
+def _invalid_choice(field: str, value: object, choices: tuple[str, ...]) -> ApiError:
+    shown = shorten(value) if isinstance(value, str) else type(value).__name__
     return ApiError(
-        400, "invalid", f"{field} is {shown}, expected one of {', '.join(choices)}", field
+        400, "invalid", f"{field}: expected one of {', '.join(choices)}, got {shown}", field
     )

@@ -1,4 +1,4 @@
-"""What the server says of itself."""
+"""The status report of ``GET /api/status``."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ from ..service import Service
 
 
 def database_bytes(path: str) -> int:
-    """Return the size of a database file and its log."""
+    """Return the size of a database file and its write-ahead log."""
     total = 0
     for suffix in ("", "-wal"):
         try:
             total += os.path.getsize(path + suffix)
         except OSError:
-            # The log is absent while nothing was written.
+            # The write-ahead log is absent until something is written.
             continue
     return total
 
 
 def agents_by_status(service: Service) -> Counter[str]:
-    """Return how many agents have each status."""
+    """Return the number of agents in each status."""
     counts = Counter({"active": 0, "idle": 0, "offline": 0})
-    counts.update(entry.presence.status.value for entry in service.hub.board.entries.values())
+    counts.update(entry.presence.status.value for entry in service.hub.published.agents.values())
     return counts
 
 
 def status_report(service: Service) -> dict[str, Any]:
-    """Return the JSON object of ``GET /api/status``; rates are means of the last ten seconds."""
+    """Return the JSON object of ``GET /api/status``; rates are means over ten seconds."""
     hub, now = service.hub, time.monotonic()
-    p50, p99 = hub.meter.latency_s(0.5, 0.99)
-    named = sum(hub.sessions.values())
+    p50, p99 = hub.stats.latency_s(0.5, 0.99)
+    n_with_session = sum(hub.sessions.values())
     return {
         "version": __version__,
         "started_at": to_rfc3339(service.started_at),
         "uptime_s": round(now - service.started_s, 3),
-        "cursor": str(hub.board.cursor),
+        "cursor": str(hub.published.cursor),
         "clients": {
             "total": len(hub.clients),
             "by_session": dict(hub.sessions),
-            "without_session": len(hub.clients) - named,
+            "without_session": len(hub.clients) - n_with_session,
             "lagging": hub.n_slow,
         },
         "agents": dict(agents_by_status(service)),
         "updates": {
-            "total": hub.meter.updates.total,
-            "per_second": hub.meter.updates.per_second(now),
+            "total": hub.stats.updates.total,
+            "per_second": hub.stats.updates.per_second(now),
         },
         "frames": {
-            "total": hub.meter.frames.total,
-            "per_second": hub.meter.frames.per_second(now),
-            "bytes": hub.meter.n_bytes,
+            "total": hub.stats.frames.total,
+            "per_second": hub.stats.frames.per_second(now),
+            "bytes": hub.stats.n_bytes,
         },
         "latency_ms": {
             "p50": None if p50 is None else round(p50 * 1_000, 3),
@@ -67,7 +67,7 @@ def status_report(service: Service) -> dict[str, Any]:
         "database": {
             "path": service.manager.db_path,
             "bytes": database_bytes(service.manager.db_path),
-            "owner_pid": service.leader_lock.leader_pid(),
+            "owner_pid": service.leader_lock.pid(),
         },
     }
 
@@ -75,4 +75,4 @@ def status_report(service: Service) -> dict[str, Any]:
 def _watching(service: Service) -> dict[str, Any]:
     if service.local_agents is None:
         return {"folders": [], "files": 0, "followed": 0, "processes": 0}
-    return service.local_agents.status()
+    return service.local_agents.report()

@@ -1,4 +1,4 @@
-"""The two WebSocket routes: dashboards that listen, agents that send."""
+"""The WebSocket routes: dashboards that receive changes, and agents that send events."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from htmlgraph_nb.core.protocol import (
     error_object,
 )
 from htmlgraph_nb.core.validation import shorten, validate_string
-from htmlgraph_nb.errors import CapacityError, HtmlgraphError, InvalidEvent, WireError
+from htmlgraph_nb.errors import ApiError, HtmlgraphError, InvalidEvent, JoinRefused, WireError
 
-from ..hub.clients import Client, Refused
+from ..hub.clients import Client
 from ..hub.transport import SEND_BUFFER_BYTES, StreamTransport
-from .base import ApiError, Guarded, committed, to_api_error
-from .parsing import events_of
+from .base import BaseHandler, committed, to_api_error
+from .parsing import parse_events
 
-logger = logging.getLogger("htmlgraph.ws")
+logger = logging.getLogger(__name__)
 
-VERSION = "13"
-"""Of WebSocket, the only one (RFC 6455 section 4.1)."""
+WEBSOCKET_VERSION = "13"
+"""The only version of the protocol (RFC 6455 section 4.1)."""
 PING_INTERVAL_S = 20
 PING_TIMEOUT_S = 20
 
 
-class Socket(Guarded, WebSocketHandler):
-    """What both routes share."""
+class WebSocketBase(BaseHandler, WebSocketHandler):
+    """Handshake and sending, common to both routes."""
 
-    guarded_origin = True
+    checks_origin = True
 
     def accepts_query_token(self) -> bool:
         return True
@@ -58,9 +58,8 @@ class Socket(Guarded, WebSocketHandler):
         return None
 
     async def get(self, *args: Any, **kwargs: Any) -> None:
-        # Tornado's own looks at the Origin once more, which ``authenticate`` did, and at the rest
-        # says no
-        # without saying why; what it looked at stays in memory for as long as the connection.
+        # Replaces Tornado's, which repeats the Origin check of ``authenticate``, refuses without
+        # a reason, and keeps what it parsed for as long as the connection is open.
         self._check_handshake()
         self.open_args, self.open_kwargs = args, kwargs
         self.ws_connection = self.get_websocket_protocol()
@@ -68,44 +67,45 @@ class Socket(Guarded, WebSocketHandler):
             await self.ws_connection.accept_connection(self)
 
     def _check_handshake(self) -> None:
-        """Look at what RFC 6455 section 4.2.1 wants of a request.
+        """Check the request by RFC 6455 section 4.2.1.
 
         Raises:
-            Problem: something is not as it should be.
+            ApiError: a header is missing or wrong.
         """
         headers = self.request.headers
         if headers.get("Upgrade", "").lower() != "websocket":
-            raise ApiError(426, "upgrade_required", "this is a WebSocket: ask for it with Upgrade")
+            message = "this is a WebSocket route: expected the header 'Upgrade: websocket'"
+            raise ApiError(426, "upgrade_required", message)
         version = headers.get("Sec-WebSocket-Version", "")
-        if version != VERSION:
-            seen = shorten(version, 20)
-            message = f"the version of WebSocket is {seen}, expected {VERSION}"
+        if version != WEBSOCKET_VERSION:
+            shown = shorten(version, 20)
+            message = f"Sec-WebSocket-Version: expected {WEBSOCKET_VERSION}, got {shown}"
             raise ApiError(426, "upgrade_required", message)
         connection = headers.get("Connection", "")
         if "upgrade" not in (option.strip().lower() for option in connection.split(",")):
-            seen = shorten(connection, 40)
-            raise ApiError(400, "invalid", f"the header Connection is {seen}, expected Upgrade")
+            shown = shorten(connection, 40)
+            raise ApiError(400, "invalid", f"Connection: expected Upgrade, got {shown}")
         if not headers.get("Sec-WebSocket-Key"):
-            raise ApiError(400, "invalid", "the header Sec-WebSocket-Key is missing")
+            raise ApiError(400, "invalid", "missing header Sec-WebSocket-Key")
 
-    def forget_request(self) -> None:
-        """Let go of the headers: a connection may stay for days, and nobody asks for them again."""
+    def drop_request_headers(self) -> None:
+        """Free the headers of the handshake: a connection may stay open for days."""
         self.request.headers = HTTPHeaders()
         self._headers = HTTPHeaders()
 
-    async def say(self, text: str) -> None:
-        """Send one message and wait until the kernel has it, unless the connection closes.
+    async def send(self, text: str) -> None:
+        """Send one message and wait until the kernel has it; ignore a closed connection.
 
-        Whoever awaits it in ``on_message`` reads nothing more until then, so that a client that
-        sends and never reads fills no memory.
+        ``on_message`` awaits this, so no further message is read meanwhile: a client that sends
+        and never reads cannot fill the memory.
         """
         try:
             await self.write_message(text)
         except WebSocketClosedError:
-            logger.debug("a client was gone before its answer")
+            logger.debug("a client disconnected before its response")
 
 
-class BroadcastSocket(Socket):
+class BroadcastWebSocket(WebSocketBase):
     """``/ws/broadcasts``: a dashboard."""
 
     client: Client | None = None
@@ -115,29 +115,28 @@ class BroadcastSocket(Socket):
         return MAX_CLIENT_FRAME_BYTES
 
     def open(self, *args: str, **kwargs: str) -> None:
-        self.forget_request()
-        stream = self._detached_stream()
+        self.drop_request_headers()
+        stream = self._stream()
         if stream.closed():
-            # It left between its request and now.
+            # The client disconnected during the handshake.
             return
         try:
-            session, cursor, replay = self._parameters()
-        except (HtmlgraphError, ApiError) as error:
-            message = error.message if isinstance(error, ApiError) else str(error)
-            self.close(CloseCode.BAD_PARAMETERS, _reason(message))
+            session, cursor, legacy_state = self._parameters()
+        except HtmlgraphError as error:
+            self.close(CloseCode.BAD_PARAMETERS, _close_reason(str(error)))
             return
         self.set_nodelay(True)
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         transport = StreamTransport(self, stream)
         try:
             self.client = self.service.hub.join(
-                transport, session=session, cursor=cursor, replay=replay
+                transport, session=session, cursor=cursor, legacy_state=legacy_state
             )
-        except Refused as refused:
-            logger.info("a dashboard was refused: %s", refused.reason)
-            self.close(refused.code, _reason(refused.reason))
+        except JoinRefused as error:
+            logger.info("dashboard refused: %s", error.reason)
+            self.close(error.code, _close_reason(error.reason))
 
-    def _detached_stream(self) -> IOStream:
+    def _stream(self) -> IOStream:
         connection = self.ws_connection
         stream: IOStream | None = None if connection is None else connection.stream
         if stream is None:
@@ -145,50 +144,50 @@ class BroadcastSocket(Socket):
         return stream
 
     def _parameters(self) -> tuple[str | None, Cursor | None, bool]:
-        session = self._parameter("session")
+        session = self._optional_parameter("session")
         if session is not None:
             validate_string(session, "session")
-        since = self._parameter("since")
-        replay = self._parameter("replay")
+        since = self._optional_parameter("since")
+        replay = self._optional_parameter("replay")
         if replay not in (None, "updates"):
-            raise WireError(f"replay is {shorten(replay, 20)}, expected 'updates'")
+            raise WireError(f"replay: expected 'updates', got {shorten(replay, 20)}")
         return session, Cursor.parse(since) if since else None, replay == "updates"
 
-    def _parameter(self, name: str) -> str | None:
-        """Return a parameter's text; scripts leave it empty where they have nothing to say."""
-        given = self.request.query_arguments.get(name, ())
-        return self.text_parameter(name) if any(given) else None
+    def _optional_parameter(self, name: str) -> str | None:
+        """Return a parameter; None if it is absent or empty, as scripts send it."""
+        values = self.request.query_arguments.get(name, ())
+        return self.string_parameter(name) if any(values) else None
 
     async def on_message(self, message: str | bytes) -> None:
         if self.client is None:
             return
         if message == "ping":
-            await self.say('{"type":"pong"}')
+            await self.send('{"type":"pong"}')
             return
         if message == "subscribe":
             message = '{"type":"subscribe"}'
         try:
-            await self._answer(decode(message, MAX_CLIENT_FRAME_BYTES))
+            await self._respond(decode(message, MAX_CLIENT_FRAME_BYTES))
         except InvalidEvent as error:
-            await self.say(error_message("invalid", error.message, error.field))
+            await self.send(error_message("invalid", error.message, error.field))
         except WireError as error:
-            await self.say(error_message("invalid_message", str(error)))
+            await self.send(error_message("invalid_message", str(error)))
 
-    async def _answer(self, message: dict[str, Any]) -> None:
-        kind = message["type"]
-        if kind == "ping":
-            await self.say('{"type":"pong"}')
-        elif kind == "subscribe" and self.client is not None:
-            wish = Filter.from_dict(message)
-            lists = {name: sorted(getattr(wish, name)) for name in Filter.__slots__}
-            await self.say(
+    async def _respond(self, message: dict[str, Any]) -> None:
+        message_type = message["type"]
+        if message_type == "ping":
+            await self.send('{"type":"pong"}')
+        elif message_type == "subscribe" and self.client is not None:
+            filter_ = Filter.from_dict(message)
+            lists = {name: sorted(getattr(filter_, name)) for name in Filter.__slots__}
+            await self.send(
                 encode_json({"type": "subscribed", **{k: v for k, v in lists.items() if v}})
             )
             if len(message) > 1:
-                self.service.hub.subscribe(self.client, wish)
+                self.service.hub.subscribe(self.client, filter_)
         else:
             raise InvalidEvent(
-                f"unknown message type {kind[:40]!r}, expected ping or subscribe", "type"
+                f"type: expected ping or subscribe, got {message_type[:40]!r}", "type"
             )
 
     def on_close(self) -> None:
@@ -196,56 +195,49 @@ class BroadcastSocket(Socket):
             self.service.hub.leave(self.client)
 
 
-class IngestSocket(Socket):
-    """``/ws/events``: a stream of events, each frame answered after its commit."""
+class EventWebSocket(WebSocketBase):
+    """``/ws/events``: a stream of events; each frame is acknowledged after its commit."""
 
     n_frames = 0
-    writes_always = True
+    always_writes = True
 
     @property
     def max_message_size(self) -> int:
         return self.service.config.max_body_bytes
 
     def open(self, *args: str, **kwargs: str) -> None:
-        self.forget_request()
+        self.drop_request_headers()
         self.set_nodelay(True)
 
     async def on_message(self, message: str | bytes) -> None:
-        # Tornado reads the next frame only when this one is done: the sender is slowed to the
-        # speed of the disk, and nothing piles up here.
+        # Tornado reads the next frame only after this returns: the sender is slowed down to the
+        # speed of the disk, and no frames accumulate here.
         self.n_frames += 1
         received = time.monotonic()
         try:
-            events = events_of(decode_json(message, "the frame"))
-            receipt = await committed(self.service.manager.submit(events, received))
-        except (HtmlgraphError, CapacityError) as error:
-            problem = to_api_error(error)
-            if problem is None:
+            events = parse_events(decode_json(message, "frame"))
+            result = await committed(self.service.manager.submit(events, received))
+        except HtmlgraphError as error:
+            api_error = to_api_error(error)
+            if api_error is None:
                 raise
-            await self.say(
-                encode_json(
-                    {
-                        "type": "error",
-                        "n": self.n_frames,
-                        **error_object(problem.code, problem.message, problem.field),
-                    }
-                )
-            )
+            details = error_object(api_error.code, api_error.message, api_error.field)
+            await self.send(encode_json({"type": "error", "n": self.n_frames, **details}))
             return
-        await self.say(
+        await self.send(
             encode_json(
                 {
                     "type": "ack",
                     "n": self.n_frames,
-                    "accepted": receipt.accepted,
-                    "duplicates": receipt.duplicates,
+                    "accepted": result.accepted,
+                    "duplicates": result.duplicates,
                     "event_ids": [event.event_id for event in events],
-                    "cursor": str(receipt.cursor),
+                    "cursor": str(result.cursor),
                 }
             )
         )
 
 
-def _reason(text: str) -> str:
-    """A close reason has at most 123 bytes (RFC 6455 section 5.5)."""
+def _close_reason(text: str) -> str:
+    """Return a text cut to the 123 bytes of a close reason (RFC 6455 section 5.5)."""
     return text.encode()[:120].decode(errors="ignore")

@@ -1,1 +1,1 @@
-"""Answers to history queries."""
+"""Responses to history queries."""

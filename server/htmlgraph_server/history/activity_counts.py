@@ -1,8 +1,8 @@
-"""What each agent did in each of the last minutes, counted from the stored events.
+"""Events and errors of each agent per minute, counted from the stored events.
 
-Counts are kept and only rows that came since are read, so an answer costs what is new. The first
-reading goes backwards from the newest row: rows are nearly in the order of time, but old ones can
-be stored late, so it ends only where a long stretch holds nothing of the last hour.
+Counts are kept and only new rows are read. The first read goes backwards from the newest row. Rows
+are nearly ordered by time, but old events can be stored late, so it stops only after a long range
+of ids without an event of the last hour.
 """
 
 from __future__ import annotations
@@ -19,68 +19,68 @@ from htmlgraph_nb.core.timestamps import to_micros, to_rfc3339, utc_now
 
 from .history_reader import HistoryReader
 
-MAX_MINUTES = 60
-MAX_AGENTS = 10_000
-"""Most agents in one answer: those that did most."""
-FRESH_S = 1.0
-"""How old an answer may be."""
-MAX_ROWS = 2_000_000
-"""Most rows that are read at once, whatever their times."""
-_STRETCH_ROWS = 20_000
-_OLD_STRETCHES = 10
+MAX_ACTIVITY_MINUTES = 60
+MAX_ACTIVITY_AGENTS = 10_000
+"""Maximum number of agents in one response; the busiest are kept."""
+ACTIVITY_MAX_AGE_S = 1.0
+"""Maximum age of a response in seconds."""
+MAX_ACTIVITY_ROWS = 2_000_000
+"""Maximum number of rows read at once, whatever their timestamps."""
+_RANGE_ROWS = 20_000
+_MAX_OLD_RANGES = 10
 _MINUTE = 60_000_000
 
 
-def _numbers_of(names: tuple[str, ...]) -> str:
+def _ids_of(names: tuple[str, ...]) -> str:
     return f"(SELECT id FROM names WHERE name IN ({', '.join(map(repr, names))}))"
 
 
-# What the clock or a person says of an agent is no sign of the agent.
+# Events of the timer and of a user are not activity of the agent.
 _COUNT = f"""
     SELECT agent, min(ts, :now) / {_MINUTE} AS minute, count(*),
-        sum(status IS 1 OR type IN {_numbers_of(tuple(sorted(ERRORS)))})
+        sum(status IS 1 OR type IN {_ids_of(tuple(sorted(ERRORS)))})
     FROM events
     WHERE id > :after AND id <= :last AND ts >= :since
-        AND (source IS NULL OR source NOT IN {_numbers_of(("timer",))})
-        AND type NOT IN {_numbers_of(("offline", "forget"))}
+        AND (source IS NULL OR source NOT IN {_ids_of(("timer",))})
+        AND type NOT IN {_ids_of(("offline", "forget"))}
     GROUP BY agent, minute
 """
 _HAS_NEW = "SELECT EXISTS (SELECT 1 FROM events WHERE id > ? AND id <= ? AND ts >= ?)"
 
 
 class ActivityCounts:
-    """Events and errors of each agent by minute of the clock, for the last hour.
+    """Events and errors of each agent per minute, for the last hour.
 
-    What it holds is bounded by an hour and by the agents of that hour.
+    Its size is limited to the agents of that hour.
     """
 
     def __init__(self) -> None:
         self._last_id = -1
         self._epoch = ""
-        # number of the agent → minute since 1970 → events, errors
+        # Row id of the agent → minute since 1970 → events, errors.
         self._counts: dict[int, dict[int, tuple[int, int]]] = {}
         self._names: dict[int, str] = {}
 
     def refresh(self, db: sqlite3.Connection, now: datetime) -> None:
-        """Take in the rows that came since the last time; a future time counts as ``now``."""
+        """Count the rows added since the last call; future timestamps count as ``now``."""
         micros = to_micros(now)
-        since = (micros // _MINUTE - MAX_MINUTES + 1) * _MINUTE
+        since = (micros // _MINUTE - MAX_ACTIVITY_MINUTES + 1) * _MINUTE
         last = db.execute("SELECT max(id) FROM events").fetchone()[0] or 0
-        # An error half way leaves no sum that would be added to twice.
-        known, self._last_id = self._last_id, -1
-        if 0 <= known <= last and last - known <= MAX_ROWS:
-            stretches = iter([(known, last)])
+        # After an error halfway, start over instead of counting rows twice.
+        previous, self._last_id = self._last_id, -1
+        if 0 <= previous <= last and last - previous <= MAX_ACTIVITY_ROWS:
+            ranges = iter([(previous, last)])
         else:
             self._counts.clear()
-            stretches = _backwards(db, last, since)
-        for after, until in stretches:
-            where = {"after": after, "last": until, "since": since, "now": micros}
-            for agent, minute, events, errors in db.execute(_COUNT, where):
+            ranges = _recent_ranges(db, last, since)
+        for after, until in ranges:
+            params = {"after": after, "last": until, "since": since, "now": micros}
+            for agent, minute, events, errors in db.execute(_COUNT, params):
                 self._add(agent, minute, events, errors)
         self._last_id = last
         (self._epoch,) = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
         self._prune(since // _MINUTE)
-        self._learn_names(db)
+        self._load_names(db)
 
     def _add(self, agent: int, minute: int, events: int, errors: int) -> None:
         minutes = self._counts.setdefault(agent, {})
@@ -89,51 +89,53 @@ class ActivityCounts:
 
     def _prune(self, first: int) -> None:
         for agent, minutes in list(self._counts.items()):
-            for minute in [one for one in minutes if one < first]:
+            for minute in [key for key in minutes if key < first]:
                 del minutes[minute]
             if not minutes:
                 del self._counts[agent]
                 self._names.pop(agent, None)
 
-    def _learn_names(self, db: sqlite3.Connection) -> None:
-        for number in self._counts.keys() - self._names.keys():
-            row = db.execute("SELECT name FROM names WHERE id = ?", (number,)).fetchone()
+    def _load_names(self, db: sqlite3.Connection) -> None:
+        for agent in self._counts.keys() - self._names.keys():
+            row = db.execute("SELECT name FROM names WHERE id = ?", (agent,)).fetchone()
             if row is not None:
-                self._names[number] = row[0]
+                self._names[agent] = row[0]
 
     def to_json(self, minutes: int, now: datetime) -> str:
-        """Return the answer of ``GET /api/activity``: at most MAX_AGENTS agents.
+        """Return the response of ``GET /api/activity``, with at most MAX_ACTIVITY_AGENTS agents.
 
         Args:
-            minutes: 1 to MAX_MINUTES; the last one is that of ``now``.
+            minutes: 1 to MAX_ACTIVITY_MINUTES; the last minute is that of ``now``.
         """
         first = to_micros(now) // _MINUTE - minutes + 1
-        found = []
-        for number, by_minute in self._counts.items():
+        rows = []
+        for agent, by_minute in self._counts.items():
             events, errors = [0] * minutes, [0] * minutes
-            for minute, (some, failed) in by_minute.items():
+            for minute, (n_events, n_errors) in by_minute.items():
                 if first <= minute < first + minutes:
-                    events[minute - first], errors[minute - first] = some, failed
-            if any(events) and number in self._names:
-                found.append((sum(events), self._names[number], events, errors))
-        if len(found) > MAX_AGENTS:
-            found.sort(key=lambda one: (-one[0], one[1]))
-        # One agent at a time: the encoder lets no other thread run until it is done.
+                    events[minute - first], errors[minute - first] = n_events, n_errors
+            if any(events) and agent in self._names:
+                rows.append((sum(events), self._names[agent], events, errors))
+        if len(rows) > MAX_ACTIVITY_AGENTS:
+            rows.sort(key=lambda row: (-row[0], row[1]))
+            del rows[MAX_ACTIVITY_AGENTS:]
+        rows.sort(key=lambda row: row[1])
+        # Encode one agent at a time: the encoder holds the GIL until it is done.
         agents = ",".join(
             f"{encode_json(name)}:{encode_json({'events': events, 'errors': errors})}"
-            for _, name, events, errors in sorted(found[:MAX_AGENTS], key=lambda one: one[1])
+            for _, name, events, errors in rows
         )
         cursor = Cursor(self._epoch, self._last_id)
         head = f'"at":"{to_rfc3339(now)}","cursor":"{cursor}","minutes":{minutes}'
         return f'{{{head},"agents":{{{agents}}}}}\n'
 
 
-def _backwards(db: sqlite3.Connection, last: int, since: int) -> Iterator[tuple[int, int]]:
-    """Yield stretches of ids from the newest on, until a long one is all of an earlier time."""
+def _recent_ranges(db: sqlite3.Connection, last: int, since: int) -> Iterator[tuple[int, int]]:
+    """Yield ranges of ids, newest first, until several in a row have no event since ``since``."""
     first = db.execute("SELECT min(id) FROM events").fetchone()[0] or 0
     n_old, until = 0, last
-    while until >= first and n_old < _OLD_STRETCHES and last - until < MAX_ROWS:
-        after = until - _STRETCH_ROWS
+    while until >= first and n_old < _MAX_OLD_RANGES and last - until < MAX_ACTIVITY_ROWS:
+        after = until - _RANGE_ROWS
         if db.execute(_HAS_NEW, (after, until, since)).fetchone()[0]:
             n_old = 0
             yield after, until
@@ -143,12 +145,12 @@ def _backwards(db: sqlite3.Connection, last: int, since: int) -> Iterator[tuple[
 
 
 class ActivityCache:
-    """Answers from counts that are at most FRESH_S old, however many ask.
+    """Responses of ``GET /api/activity``, cached for ACTIVITY_MAX_AGE_S.
 
     Args:
-        reader: of the database.
-        now: the time, UTC.
-        clock: monotonic seconds.
+        reader: reads the database.
+        now: returns the current time in UTC.
+        clock: returns monotonic seconds.
     """
 
     def __init__(
@@ -164,24 +166,24 @@ class ActivityCache:
         self._lock = asyncio.Lock()
         self._at: datetime | None = None
         self._read_at = 0.0
-        self._answers: dict[int, bytes] = {}
+        self._responses: dict[int, bytes] = {}
 
-    async def answer(self, minutes: int) -> bytes:
-        """Return the JSON of so many minutes.
+    async def response(self, minutes: int) -> bytes:
+        """Return the JSON response for this number of minutes.
 
         Raises:
-            StoreClosed: the server stops.
+            StoreClosed: the server is shutting down.
             StoreUnavailable, StoreDamaged: the file cannot be read.
         """
         async with self._lock:
-            if self._at is None or self._clock() - self._read_at >= FRESH_S:
+            if self._at is None or self._clock() - self._read_at >= ACTIVITY_MAX_AGE_S:
                 at = self._now()
                 await self._reader.run(lambda db: self._counts.refresh(db, at))
                 self._at, self._read_at = at, self._clock()
-                self._answers.clear()
-            if minutes not in self._answers:
+                self._responses.clear()
+            if minutes not in self._responses:
                 at = self._at
-                self._answers[minutes] = await self._reader.run(
+                self._responses[minutes] = await self._reader.run(
                     lambda _: self._counts.to_json(minutes, at).encode()
                 )
-            return self._answers[minutes]
+            return self._responses[minutes]

@@ -1,10 +1,8 @@
-"""Writes a long history answer to its standard output, as a child process of the server.
+"""Writes a long history export to standard output, in a child process of the server.
 
-The server runs it as a child of low priority and passes on what it writes, so that no Python of
-its own is busy with a million rows. Standard input holds the question as JSON (see
-``encode_request``).
-The first byte is ``+``, and the answer follows; or ``-``, and an error's text follows. Only a whole
-answer ends with status 0.
+The server passes the output on, so its own Python never handles a million rows. Standard input is
+the request as JSON (see ``encode_request``). The first byte of the output is ``+``, followed by the
+export; or ``-``, followed by an error message. The exit status is 0 only if the export is complete.
 """
 
 from __future__ import annotations
@@ -26,10 +24,10 @@ from htmlgraph_nb.storage.query import HistoryQuery
 
 from .text_formats import text_chunks
 
-logger = logging.getLogger("htmlgraph.history")
+logger = logging.getLogger(__name__)
 
 COMPRESSIONS = ("none", "lz4", "zstd")
-"""Of the buffers of an Arrow stream."""
+"""Compressions of the buffers of an Arrow stream."""
 OK, FAILED = b"+", b"-"
 _NICENESS = 10
 _PIPE_BYTES = 1 << 20
@@ -37,42 +35,44 @@ _BATCH_ROWS = 4_096
 _TIMES = ("since", "until")
 
 
-def encode_request(path: str, query: HistoryQuery, kind: str, compression: str = "none") -> bytes:
-    """Return the question that the child reads.
+def encode_request(
+    path: str, query: HistoryQuery, format_: str, compression: str = "none"
+) -> bytes:
+    """Return the request that the worker reads.
 
     Args:
         path: the database file.
-        query: which rows.
-        kind: one of TEXT_FORMATS, or ``arrow``.
-        compression: one of COMPRESSIONS; counts for ``arrow``.
+        query: which rows to export.
+        format_: one of TEXT_FORMATS, or ``arrow``.
+        compression: one of COMPRESSIONS; applies to ``arrow`` only.
     """
-    asked: dict[str, Any] = {field.name: getattr(query, field.name) for field in fields(query)}
+    fields_: dict[str, Any] = {field.name: getattr(query, field.name) for field in fields(query)}
     for name in _TIMES:
-        asked[name] = None if asked[name] is None else to_micros(asked[name])
-    question = {"path": path, "query": asked, "kind": kind, "compression": compression}
-    return json.dumps(question).encode()
+        fields_[name] = None if fields_[name] is None else to_micros(fields_[name])
+    request = {"path": path, "query": fields_, "format": format_, "compression": compression}
+    return json.dumps(request).encode()
 
 
-def _query(asked: dict[str, Any]) -> HistoryQuery:
+def _decode_query(fields_: dict[str, Any]) -> HistoryQuery:
     for name in _TIMES:
-        asked[name] = None if asked[name] is None else from_micros(asked[name])
-    return HistoryQuery(**asked)
+        fields_[name] = None if fields_[name] is None else from_micros(fields_[name])
+    return HistoryQuery(**fields_)
 
 
-def text_pieces(path: str, query: HistoryQuery, kind: str) -> Iterator[bytes]:
-    """Yield the lines of ``ndjson`` or ``csv``, without a head."""
+def _text_pieces(path: str, query: HistoryQuery, format_: str) -> Iterator[bytes]:
+    """Yield the lines of ``ndjson`` or ``csv``, without a header line."""
     with closing(open_reader(path)) as db, sqlite_errors(path):
-        for chunk in text_chunks(db, query, kind):
+        for chunk in text_chunks(db, query, format_):
             yield chunk.body
 
 
 def write_arrow(path: str, query: HistoryQuery, compression: str, out: BinaryIO) -> None:
-    """Write an Arrow IPC stream; later batches bring only what is new of their dictionaries.
+    """Write an Arrow IPC stream; later batches contain only new dictionary values.
 
-    The schema is there also where there are no rows
+    The schema is written even if there are no rows
     (https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format).
     """
-    # Only this format needs it, and it takes a while to load.
+    # Slow to import, and the other formats do not need it.
     import pyarrow as pa
 
     from htmlgraph_nb.storage.columnar.arrow_schema import select_schema
@@ -83,7 +83,7 @@ def write_arrow(path: str, query: HistoryQuery, compression: str, out: BinaryIO)
         compression=None if compression == "none" else compression, emit_dictionary_deltas=True
     )
     batches = read_batches(path, query, batch_rows=_BATCH_ROWS)
-    # The first batch before the first byte: most errors come with it.
+    # Read the first batch before writing anything: most errors occur there.
     first = next(batches, None)
     out.write(OK)
     sink = pa.PythonFile(out, "w")
@@ -95,20 +95,20 @@ def write_arrow(path: str, query: HistoryQuery, compression: str, out: BinaryIO)
             writer.write_batch(batch)
 
 
-def _answer(question: dict[str, Any], out: BinaryIO) -> None:
-    path, kind, query = question["path"], question["kind"], _query(question["query"])
-    if kind == "arrow":
-        write_arrow(path, query, question["compression"], out)
+def _export(request: dict[str, Any], out: BinaryIO) -> None:
+    path, format_, query = request["path"], request["format"], _decode_query(request["query"])
+    if format_ == "arrow":
+        write_arrow(path, query, request["compression"], out)
         return
-    mark: bytes = OK
-    for piece in text_pieces(path, query, kind):
-        out.write(mark + piece)
-        mark = b""
-    out.write(mark)
+    prefix: bytes = OK
+    for piece in _text_pieces(path, query, format_):
+        out.write(prefix + piece)
+        prefix = b""
+    out.write(prefix)
 
 
-def _prepare() -> None:
-    # A Ctrl-C in the server's terminal is the server's: it ends its children.
+def _set_up_process() -> None:
+    # Ctrl-C in the server's terminal reaches this process too; the server stops its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     nice: Callable[[int], int] | None = getattr(os, "nice", None)
     if nice is not None:
@@ -116,38 +116,39 @@ def _prepare() -> None:
     if sys.platform == "linux":
         import fcntl
 
-        # What the system does not grant makes it slower and nothing else.
+        # Only an optimization; the system may refuse it.
         with suppress(OSError):
             fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def main() -> int:
-    """Answer the question of standard input; return 0, or 1 where the answer is not whole."""
-    _prepare()
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    """Export the request of standard input; return 0, or 1 if the export is incomplete."""
+    _set_up_process()
+    # Its own logger is named __main__ in this process.
+    logging.basicConfig(format="%(asctime)s %(levelname)s history export worker: %(message)s")
     try:
-        question = json.load(sys.stdin)
+        request = json.load(sys.stdin)
     except ValueError:
-        # The server was gone before it had asked; nobody waits for an answer.
+        # The server exited before it sent the request.
         return 1
-    out = _Counting(sys.stdout.buffer)
+    out = _CountingStream(sys.stdout.buffer)
     try:
-        _answer(question, out)  # type: ignore[arg-type]
+        _export(request, out)  # type: ignore[arg-type]
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        # Nobody listens any more; the interpreter's last flush would complain of it, too.
+        # The server closed the pipe: skip the interpreter's final flush, which would fail as well.
         os._exit(1)
     except HtmlgraphError as error:
         if out.n_bytes:
-            logger.warning("a history answer broke off: %s", error)
+            logger.warning("history export aborted: %s", error)
         else:
             out.write(FAILED + str(error).encode())
         return 1
     return 0
 
 
-class _Counting:
-    """A stream that knows whether anything was written."""
+class _CountingStream:
+    """A stream that counts the bytes written to it."""
 
     closed = False
 

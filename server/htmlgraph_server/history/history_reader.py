@@ -1,7 +1,7 @@
-"""Reading the history beside the writer: short queries in a few threads, never on the loop.
+"""Reads the history concurrently with the writer: short queries in a few threads.
 
-A long answer is read piece by piece, each its own query that begins after the last seq, so that no
-slow reader holds a snapshot and lets the write-ahead log grow.
+A long result is read in chunks. Each chunk is a query of its own that starts after the last seq, so
+that a slow client does not hold a snapshot and make the write-ahead log grow.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from htmlgraph_nb.errors import StoreClosed
 from htmlgraph_nb.storage.database import open_reader, sqlite_errors
 from htmlgraph_nb.storage.query import HistoryQuery
 
-from .text_formats import Chunk, after_chunk, read_chunk
+from .text_formats import TextChunk, read_chunk, remaining_query
 
 _THREADS = 2
 _NICENESS = 10
@@ -29,10 +29,10 @@ T = TypeVar("T")
 
 
 class HistoryReader:
-    """Asks one database file, in threads that give way to the loop.
+    """Queries one database file in low-priority threads.
 
     Args:
-        path: the file; it must exist when the first question comes.
+        path: the file; it must exist when the first query runs.
     """
 
     def __init__(self, path: str) -> None:
@@ -40,37 +40,37 @@ class HistoryReader:
         self._closed = False
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
-        self._pool = ThreadPoolExecutor(_THREADS, "htmlgraph-history", _give_way)
+        self._pool = ThreadPoolExecutor(_THREADS, "htmlgraph-history", _lower_priority)
 
-    async def run(self, question: Callable[[sqlite3.Connection], T]) -> T:
-        """Return what ``question`` returns, called in a thread with a connection that only reads.
+    async def run(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Call ``query`` in a thread with a read-only connection and return its result.
 
         Raises:
-            StoreClosed: the server stops.
+            StoreClosed: the server is shutting down.
             StoreUnavailable, StoreDamaged: the file cannot be read.
         """
         if self._closed:
-            raise StoreClosed("the server stops")
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._ask, question)
+            raise StoreClosed("server shutting down")
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, query)
 
-    def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+    def _run(self, query: Callable[[sqlite3.Connection], T]) -> T:
         db: sqlite3.Connection | None = getattr(self._local, "db", None)
         if db is None:
             db = self._local.db = open_reader(self.path)
             self._opened.append(db)
         with sqlite_errors(self.path):
-            return question(db)
+            return query(db)
 
-    async def chunk(self, query: HistoryQuery, kind: str) -> Chunk:
-        """Return the first rows of a query as text; arguments as ``read_chunk``, errors as run."""
-        return await self.run(lambda db: read_chunk(db, query, kind))
+    async def chunk(self, query: HistoryQuery, format_: str) -> TextChunk:
+        """Return the first rows of a query as text; see ``read_chunk`` and ``run``."""
+        return await self.run(lambda db: read_chunk(db, query, format_))
 
-    async def chunks(self, query: HistoryQuery, kind: str) -> AsyncIterator[Chunk]:
-        """Yield all rows of a query as text; the next on demand."""
+    async def chunks(self, query: HistoryQuery, format_: str) -> AsyncIterator[TextChunk]:
+        """Yield all rows of a query as text; each chunk is read on demand."""
         rest: HistoryQuery | None = query
         while rest is not None:
-            chunk = await self.chunk(rest, kind)
-            rest = after_chunk(rest, chunk)
+            chunk = await self.chunk(rest, format_)
+            rest = remaining_query(rest, chunk)
             if chunk.n_rows:
                 yield chunk
 
@@ -82,8 +82,8 @@ class HistoryReader:
             db.close()
 
 
-def _give_way() -> None:
-    # Only Linux knows a niceness of one thread.
+def _lower_priority() -> None:
+    # Only Linux supports niceness per thread.
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

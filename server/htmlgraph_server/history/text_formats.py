@@ -1,7 +1,7 @@
-"""Stored events as the text of the HTTP formats, which SQLite itself writes.
+"""Stored events as JSON, NDJSON and CSV, formatted by SQLite itself.
 
-A query gives one row with the text of many events. SQLite works without Python's lock, so that a
-thread which answers does not keep the event loop from its work.
+A query returns one row with the text of many events. SQLite runs without the GIL, so a reading
+thread does not block the event loop.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from htmlgraph_nb.storage.query import HistoryQuery
 
 CHUNK_ROWS = 1_000
-"""Most events in one piece of text; with the longest extra that is 16 MB."""
+"""Maximum number of events in one chunk; with the longest ``extra`` that is 16 MB."""
 TEXT_FORMATS = ("json", "ndjson", "csv")
 
 _TIME = (
     "strftime('%Y-%m-%dT%H:%M:%S', h.timestamp / 1000000, 'unixepoch') "
     "|| printf('.%06dZ', h.timestamp % 1000000)"
 )
-# SQLite's own text of a number has 15 digits; 17 give the same number back.
+# SQLite prints 15 digits by default; 17 round-trip every float.
 _USD = "CASE WHEN h.cost_usd IS NOT NULL THEN printf('%!.17g', h.cost_usd) END"
 _IN_JSON = {"timestamp": _TIME, "cost_usd": f"json({_USD})", "extra": "json(h.extra)"}
 _UNQUOTED = {
@@ -37,14 +37,14 @@ _TEXTS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class TextChunk:
     """The text of some events.
 
     Attributes:
-        n_rows: how many.
-        last_seq: the seq of the last one; 0 where there is none.
-        body: UTF-8: of ``json`` the objects with commas between them, of ``ndjson`` and ``csv``
-            whole lines.
+        n_rows: number of events.
+        last_seq: seq of the last event; 0 if there is none.
+        body: UTF-8 text: whole lines for ``ndjson`` and ``csv``, comma-separated objects for
+            ``json``.
     """
 
     n_rows: int
@@ -52,13 +52,13 @@ class Chunk:
     body: bytes
 
 
-def csv_head(names: Sequence[str]) -> bytes:
-    """Return the first line of CSV."""
+def csv_header(names: Sequence[str]) -> bytes:
+    """Return the header line of CSV."""
     return (",".join(names) + "\r\n").encode()
 
 
-def read_chunk(db: sqlite3.Connection, query: HistoryQuery, kind: str) -> Chunk:
-    """Return the first rows of a query, CHUNK_ROWS at most, as text of one of TEXT_FORMATS.
+def read_chunk(db: sqlite3.Connection, query: HistoryQuery, format_: str) -> TextChunk:
+    """Return the first rows of a query, at most CHUNK_ROWS, in one of TEXT_FORMATS.
 
     Raises:
         sqlite3.Error: the file cannot be read.
@@ -66,32 +66,32 @@ def read_chunk(db: sqlite3.Connection, query: HistoryQuery, kind: str) -> Chunk:
     size = CHUNK_ROWS if query.limit is None else min(CHUNK_ROWS, query.limit)
     rows, params = replace(query, limit=size).to_sql()
     names = query.row_columns
-    line, between = _LINES[kind](names), "','" if kind == "json" else "''"
-    # An aggregate takes the rows in the order in which an ordered subquery gives them.
-    n_rows, least, most, text = db.execute(
-        f"SELECT count(*), min(h.seq), max(h.seq), group_concat({line}, {between}) FROM ({rows}) h",
+    line, comma = _LINES[format_](names), "','" if format_ == "json" else "''"
+    # An aggregate reads the rows in the order of its subquery.
+    n_rows, min_seq, max_seq, text = db.execute(
+        f"SELECT count(*), min(h.seq), max(h.seq), group_concat({line}, {comma}) FROM ({rows}) h",
         params,
     ).fetchone()
-    last = least if query.newest_first else most
-    return Chunk(n_rows, last or 0, (text or "").encode())
+    last_seq = min_seq if query.newest_first else max_seq
+    return TextChunk(n_rows, last_seq or 0, (text or "").encode())
 
 
-def text_chunks(db: sqlite3.Connection, query: HistoryQuery, kind: str) -> Iterator[Chunk]:
-    """Yield all rows of a query; each chunk is a query of its own, so no snapshot is held."""
+def text_chunks(db: sqlite3.Connection, query: HistoryQuery, format_: str) -> Iterator[TextChunk]:
+    """Yield all rows of a query; each chunk is a query of its own, so no snapshot stays open."""
     rest: HistoryQuery | None = query
     while rest is not None:
-        chunk = read_chunk(db, rest, kind)
+        chunk = read_chunk(db, rest, format_)
         if chunk.n_rows:
             yield chunk
-        rest = after_chunk(rest, chunk)
+        rest = remaining_query(rest, chunk)
 
 
-def after_chunk(query: HistoryQuery, chunk: Chunk) -> HistoryQuery | None:
-    """Return what is left of a query after its first rows; None: nothing."""
-    left = None if query.limit is None else query.limit - chunk.n_rows
-    if chunk.n_rows < CHUNK_ROWS or left == 0:
+def remaining_query(query: HistoryQuery, chunk: TextChunk) -> HistoryQuery | None:
+    """Return the query for the rows after ``chunk``; None: there are none."""
+    limit = None if query.limit is None else query.limit - chunk.n_rows
+    if chunk.n_rows < CHUNK_ROWS or limit == 0:
         return None
-    return replace(query, after_seq=chunk.last_seq, limit=left)
+    return replace(query, after_seq=chunk.last_seq, limit=limit)
 
 
 def _json_line(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Long history answers out of child processes: a few at a time, none longer than it is wanted."""
+"""Runs long history exports in child processes: a few at a time, each with a time limit."""
 
 from __future__ import annotations
 
@@ -10,30 +10,26 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 
-from htmlgraph_nb.errors import CapacityError, StoreUnavailable
+from htmlgraph_nb.errors import CapacityError, ExportAborted, StoreUnavailable
 
 from .export_worker import OK
 
-MAX_CHILDREN = 2
-MAX_WAITING = 16
-WAIT_S = 60.0
-"""How long a request waits for its turn."""
-LIFETIME_S = 3_600.0
-"""How long one answer may take."""
+MAX_EXPORT_WORKERS = 2
+MAX_WAITING_EXPORTS = 16
+EXPORT_WAIT_S = 60.0
+"""How long a request waits for a free worker."""
+EXPORT_LIFETIME_S = 3_600.0
+"""How long one export may take."""
 _PIECE_BYTES = 1 << 18
 _COMMAND = (sys.executable, "-m", "htmlgraph_server.history.export_worker")
 
 
-class ExportAborted(Exception):
-    """A child ended before its answer was whole."""
-
-
 class ExportWorker:
-    """A process that writes one answer.
+    """A child process that writes one export.
 
     Args:
-        process: what runs.
-        out: reads its standard output.
+        process: the process.
+        out: its standard output.
         pipe: the transport of ``out``.
     """
 
@@ -47,43 +43,43 @@ class ExportWorker:
         self._out = out
         self._pipe = pipe
 
-    async def begin(self) -> None:
-        """Wait until the answer begins.
+    async def wait_started(self) -> None:
+        """Wait until the output starts.
 
         Raises:
-            StoreUnavailable: there is none; the text says why.
+            StoreUnavailable: the export failed; the message is the worker's.
         """
         if await self._out.read(1) != OK:
-            words = (await self._out.read(4_096)).decode(errors="replace")
-            raise StoreUnavailable(words or "the history cannot be read now; try again")
+            message = (await self._out.read(4_096)).decode(errors="replace")
+            raise StoreUnavailable(message or "the history cannot be read; retry later")
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """Yield the answer as it is written.
+    async def output(self) -> AsyncIterator[bytes]:
+        """Yield the output as it is written.
 
         Raises:
-            ExportAborted: it is not whole.
+            ExportAborted: the output is incomplete.
         """
         while piece := await self._out.read(_PIECE_BYTES):
             yield piece
-        status = await self._ended()
+        status = await self._wait()
         if status:
-            raise ExportAborted(f"the process that reads the history ended with status {status}")
+            raise ExportAborted(f"export worker exited with status {status}")
 
-    async def _ended(self) -> int:
+    async def _wait(self) -> int:
         return await asyncio.get_running_loop().run_in_executor(None, self._process.wait)
 
     def kill(self) -> None:
-        """End the process and those that it started, at once; its output ends here, too."""
+        """Kill the process and its children, and end the output."""
         self._pipe.close()
         if not self._out.at_eof():
             self._out.feed_eof()
         if self._process.returncode is None:
             _kill(self._process)
 
-    async def end(self) -> None:
-        """End the process if it runs, and wait until it is gone."""
+    async def terminate(self) -> None:
+        """Kill the process if it runs, and wait until it has exited."""
         self.kill()
-        await self._ended()
+        await self._wait()
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -94,74 +90,75 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
             process.kill()
 
 
-def _popen(question: bytes) -> subprocess.Popen[bytes]:
+def _popen(request: bytes) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(  # noqa: S603 - this project's own module
         _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     )
     if process.stdin is not None:
-        # Where it ended at once, its answer does not begin.
+        # If it exited at once, its output never starts.
         with contextlib.suppress(BrokenPipeError), process.stdin:
-            process.stdin.write(question)
+            process.stdin.write(request)
     return process
 
 
 class ExportWorkerPool:
-    """Starts children, at most MAX_CHILDREN at a time; of others MAX_WAITING wait for their turn.
+    """Starts export workers and limits their number.
 
     Args:
-        limit: most children.
-        waiting: most requests that wait.
+        limit: maximum number of running workers.
+        waiting: maximum number of requests waiting for a free worker.
     """
 
-    def __init__(self, limit: int = MAX_CHILDREN, waiting: int = MAX_WAITING) -> None:
+    def __init__(self, limit: int = MAX_EXPORT_WORKERS, waiting: int = MAX_WAITING_EXPORTS) -> None:
         self._free = asyncio.Semaphore(limit)
-        self._waiting = waiting
+        self._max_waiting = waiting
         self._n_waiting = 0
-        self._children: set[ExportWorker] = set()
+        self._workers: set[ExportWorker] = set()
 
     @contextlib.asynccontextmanager
-    async def open(self, question: bytes) -> AsyncIterator[ExportWorker]:
-        """Start a child with a question of ``dump.request``, and end it at the end.
+    async def open(self, request: bytes) -> AsyncIterator[ExportWorker]:
+        """Start a worker with a request of ``encode_request``; terminate it on exit.
 
         Raises:
-            CapacityError: too many wait, or it is not its turn for too long.
+            CapacityError: too many requests are waiting, or none of the workers got free in time.
             StoreUnavailable: no process can be started.
         """
-        await self._turn()
+        await self._acquire()
         try:
-            child = await self._start(question)
-            self._children.add(child)
-            late = asyncio.get_running_loop().call_later(LIFETIME_S, child.kill)
+            worker = await self._start(request)
+            self._workers.add(worker)
+            timeout = asyncio.get_running_loop().call_later(EXPORT_LIFETIME_S, worker.kill)
             try:
-                yield child
+                yield worker
             finally:
-                late.cancel()
-                self._children.discard(child)
-                await child.end()
+                timeout.cancel()
+                self._workers.discard(worker)
+                await worker.terminate()
         finally:
             self._free.release()
 
-    async def _turn(self) -> None:
-        if self._n_waiting >= self._waiting:
-            raise CapacityError("too many long history answers are asked for", "history_busy")
+    async def _acquire(self) -> None:
+        if self._n_waiting >= self._max_waiting:
+            raise CapacityError("too many history exports are waiting; retry later", "history_busy")
         self._n_waiting += 1
         try:
-            await asyncio.wait_for(self._free.acquire(), WAIT_S)
+            await asyncio.wait_for(self._free.acquire(), EXPORT_WAIT_S)
         except TimeoutError:
             raise CapacityError(
-                f"no turn for a long history answer in {WAIT_S:.0f} s", "history_busy"
+                f"timed out after {EXPORT_WAIT_S:.0f} s waiting for a free export worker",
+                "history_busy",
             ) from None
         finally:
             self._n_waiting -= 1
 
-    async def _start(self, question: bytes) -> ExportWorker:
+    async def _start(self, request: bytes) -> ExportWorker:
         loop = asyncio.get_running_loop()
         try:
-            # In a thread: starting a process stops who does it for a moment.
-            process = await loop.run_in_executor(None, _popen, question)
+            # In a thread, because starting a process blocks the caller.
+            process = await loop.run_in_executor(None, _popen, request)
         except OSError as error:
             raise StoreUnavailable(
-                f"no process for a long history answer: {error.strerror or error}"
+                f"cannot start an export worker: {error.strerror or error}"
             ) from error
         out = asyncio.StreamReader(_PIECE_BYTES)
         try:
@@ -174,6 +171,6 @@ class ExportWorkerPool:
         return ExportWorker(process, out, pipe)
 
     def close(self) -> None:
-        """End all children."""
-        for child in list(self._children):
-            child.kill()
+        """Kill all workers."""
+        for worker in list(self._workers):
+            worker.kill()

@@ -1,4 +1,4 @@
-"""Features, tracks, spikes and links: which event tells of them, and the message that shows it."""
+"""Changes of features, tracks, spikes and links as events and as broadcast_event messages."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def resource_event(
     session_id: str,
     payload: dict[str, Any],
 ) -> Event:
-    """Return the checked event of a change of a resource.
+    """Return the validated event for a change of a resource.
 
     Raises:
-        InvalidEvent: an id is not text of 1 to 256 characters, or the payload is too long.
+        InvalidEvent: an id is not a string of 1 to 256 characters, or the payload is too long.
     """
     fields = {
         "agent_id": agent_id,
@@ -48,12 +48,12 @@ def resource_event(
     except InvalidEvent as error:
         if error.field != "extra":
             raise
-        # The sender knows no "extra": it is the body that is too long or too deep.
+        # The sender sent a body, not "extra": name the body in the message.
         raise InvalidEvent(error.message.replace("extra", "the body", 1)) from None
 
 
 def broadcast_event(change: Change) -> str | None:
-    """Return the broadcast_event message of a change; None where it is none of a resource."""
+    """Return the broadcast_event message of a change; None if it is not about a resource."""
     event = change.event
     extra = event.extra
     if event.event_type not in BROADCAST_TYPES or not extra or "resource_id" not in extra:

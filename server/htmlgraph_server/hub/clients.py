@@ -1,20 +1,20 @@
-"""Dashboards as the hub sees them: the way to each, how far it is, and whose wishes it shares."""
+"""Connected dashboards as the hub sees them: transport, cursor and filter group."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from htmlgraph_nb.core.protocol import CloseCode, Cursor, Filter
+from htmlgraph_nb.core.protocol import Cursor, Filter
 
 
 class Transport(Protocol):
-    """The way to one dashboard."""
+    """The connection to one dashboard."""
 
     def write(self, data: bytes) -> int:
-        """Take whole frames without blocking; return how many bytes may still be unsent."""
+        """Take whole frames without blocking; return the number of bytes that may be unsent."""
 
     def pending(self) -> int:
-        """Return how many bytes may still be unsent; 0 only when all are with the kernel."""
+        """Return the number of bytes that may be unsent; 0 once the kernel has all of them."""
 
     def close(self, code: int, reason: str) -> None:
         """Close with a WebSocket close code."""
@@ -23,46 +23,38 @@ class Transport(Protocol):
         """Drop the connection at once."""
 
 
-class Refused(Exception):
-    """A dashboard may not connect; ``code`` and the text go into its close frame."""
-
-    def __init__(self, code: CloseCode, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
-
-
 class Client:
     """One connected dashboard.
 
     Attributes:
-        cursor: the last position up to which frames were handed over; None: nothing was.
-        replay: it is given states as presence_update messages.
-        unsent: how many bytes were perhaps unsent after the last write.
-        lagging_since: monotonic seconds since which its unsent bytes are over the bound.
+        cursor: position of the last frame handed to the transport; None before the first.
+        legacy_state: send states as presence_update messages.
+        unsent: number of bytes that may have been unsent after the last write.
+        slow_since: when the unsent bytes passed the limit, in monotonic seconds; None: they did
+            not.
     """
 
-    __slots__ = ("cursor", "group", "lagging_since", "replay", "session", "transport", "unsent")
+    __slots__ = ("cursor", "group", "legacy_state", "session", "slow_since", "transport", "unsent")
 
     def __init__(
-        self, transport: Transport, session: str | None, cursor: Cursor | None, replay: bool
+        self, transport: Transport, session: str | None, cursor: Cursor | None, legacy_state: bool
     ) -> None:
         self.transport = transport
         self.session = session
         self.cursor = cursor
-        self.replay = replay
+        self.legacy_state = legacy_state
         self.unsent = 0
-        self.lagging_since: float | None = None
+        self.slow_since: float | None = None
         self.group: FilterGroup | None = None
 
 
 class FilterGroup:
-    """Clients with equal filters, and the frames that wait for the next flush."""
+    """Clients with equal filters, and the frames queued for the next flush."""
 
-    __slots__ = ("clients", "frames", "wish")
+    __slots__ = ("clients", "filter", "frames")
 
-    def __init__(self, wish: Filter) -> None:
-        self.wish = wish
-        # Clients that get each tick; a dict keeps the order of their arrival.
+    def __init__(self, filter_: Filter) -> None:
+        self.filter = filter_
+        # Clients that get every flush; a dict used as an ordered set.
         self.clients: dict[Client, None] = {}
         self.frames: list[bytes] = []

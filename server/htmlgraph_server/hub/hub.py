@@ -1,11 +1,11 @@
-"""The fan-out: every change to every dashboard, in joined frames, without ever waiting for one.
+"""The fan-out: sends every change to every dashboard without waiting for any of them.
 
-Each change is encoded once. While nothing was sent for a tick it goes out at once; under load the
+Each change is encoded once. If nothing was sent for a tick, it goes out at once; under load the
 frames of a tick are joined into one bytes object per filter, and each client gets that object in
-one write. A client whose unsent bytes pass the bound gets nothing more until it has drained, and
-then the state since its last seq: memory is bounded, and no client delays another.
+one write. A client whose unsent bytes pass the limit is skipped until it has drained, and then gets
+the state since its cursor. So memory is bounded, and no client delays another.
 
-It knows no web framework: a transport takes bytes, a scheduler calls back.
+The hub is independent of the web framework: a transport takes bytes, a scheduler calls back.
 """
 
 from __future__ import annotations
@@ -28,24 +28,25 @@ from htmlgraph_nb.core.protocol import (
 )
 from htmlgraph_nb.core.roster import Change
 from htmlgraph_nb.core.timestamps import to_rfc3339, utc_now
+from htmlgraph_nb.errors import JoinRefused
 
 from ..config import HubLimits
 from .broadcast_messages import broadcast_event
-from .clients import Client, FilterGroup, Refused, Transport
+from .clients import Client, FilterGroup, Transport
 from .published_state import PublishedState
 from .stats import HubStats
 
-logger = logging.getLogger("htmlgraph.hub")
+logger = logging.getLogger(__name__)
 
 
 class Scheduler(Protocol):
-    """What the hub needs of an event loop (asyncio's loops have it)."""
+    """The part of an event loop that the hub uses; asyncio's loops fit."""
 
     def call_later(self, delay: float, callback: Callable[[], Any]) -> Any:
         """Call back after ``delay`` seconds."""
 
 
-def frame(text: str) -> bytes:
+def encode_frame(text: str) -> bytes:
     """Return an unmasked, final text frame (RFC 6455 section 5.2)."""
     payload = text.encode()
     size = len(payload)
@@ -60,35 +61,35 @@ class Hub:
     """All dashboards of one server.
 
     Args:
-        board: the published state at the start.
-        limits: bounds and tick.
+        published: the initial state.
+        limits: limits and tick.
         scheduler: the event loop; every method is called on it.
-        monotonic: returns seconds that never go back.
-        now: returns the present time, UTC.
+        monotonic: returns monotonic seconds.
+        now: returns the current time in UTC.
     """
 
     def __init__(
         self,
-        board: PublishedState,
+        published: PublishedState,
         limits: HubLimits,
         scheduler: Scheduler,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        self.board = board
+        self.published = published
         self.limits = limits
-        self.meter = HubStats()
+        self.stats = HubStats()
         self.clients: dict[Client, None] = {}
         self.sessions: Counter[str] = Counter()
         self._groups: dict[Filter, FilterGroup] = {MATCH_ALL: FilterGroup(MATCH_ALL)}
-        # Clients that wait for a state: new ones behind frames of this tick, and laggards.
-        self._joining: list[Client] = []
-        self._lagging: dict[Client, None] = {}
+        # Clients without a state yet: those waiting for the next flush, and slow ones.
+        self._awaiting_state: list[Client] = []
+        self._slow: dict[Client, None] = {}
         self._scheduler = scheduler
         self._monotonic = monotonic
         self._now = now
-        self._at: tuple[datetime | None, str] = (None, "")
+        self._formatted_time: tuple[datetime | None, str] = (None, "")
         self._last_state: tuple[list[str], bytes] = ([], b"")
         self._received: list[tuple[float, int]] = []
         self._next_flush = 0.0
@@ -104,95 +105,93 @@ class Hub:
         *,
         session: str | None = None,
         cursor: Cursor | None = None,
-        replay: bool = False,
+        legacy_state: bool = False,
     ) -> Client:
-        """Connect a dashboard and give it the state since ``cursor``.
+        """Connect a dashboard and send it the state since ``cursor``.
 
         Args:
-            session: the session whose limit it counts for; None: one of its own.
-            cursor: where it resumes; None: from nothing.
-            replay: give each state as presence_update messages, which is all that the oldest
-                dashboards know.
+            session: the session whose client limit applies; None: no session.
+            cursor: the position to resume from; None: send the full state.
+            legacy_state: send states as presence_update messages, the only form that the oldest
+                dashboards understand.
 
         Raises:
-            Refused: a limit is reached, or the server stops.
+            JoinRefused: a limit is reached, or the server is shutting down.
         """
         limits = self.limits
         if self._closed:
-            raise Refused(CloseCode.GOING_AWAY, "the server stops")
+            raise JoinRefused("server shutting down", CloseCode.GOING_AWAY)
         if len(self.clients) >= limits.max_clients:
-            raise Refused(
-                CloseCode.POLICY, f"this server takes at most {limits.max_clients} clients"
-            )
+            raise JoinRefused(f"client limit ({limits.max_clients}) reached", CloseCode.POLICY)
         if session is not None and self.sessions[session] >= limits.max_clients_per_session:
-            raise Refused(
+            raise JoinRefused(
+                f"session client limit ({limits.max_clients_per_session}) reached",
                 CloseCode.POLICY,
-                f"this session has {limits.max_clients_per_session} clients, the most allowed",
             )
-        client = Client(transport, session, cursor, replay)
+        client = Client(transport, session, cursor, legacy_state)
         self.clients[client] = None
         if session is not None:
             self.sessions[session] += 1
-        self._enter(client, MATCH_ALL)
+        self._join_group(client, MATCH_ALL)
         return client
 
     def leave(self, client: Client) -> None:
-        """Forget a dashboard; a second call does nothing."""
+        """Remove a dashboard. Idempotent."""
         if self.clients.pop(client, self) is self:
             return
-        self._lagging.pop(client, None)
-        if client in self._joining:
-            self._joining.remove(client)
-        self._exit_group(client)
+        self._slow.pop(client, None)
+        if client in self._awaiting_state:
+            self._awaiting_state.remove(client)
+        self._leave_group(client)
         if client.session is not None:
             self.sessions[client.session] -= 1
             if not self.sessions[client.session]:
                 del self.sessions[client.session]
 
-    def subscribe(self, client: Client, wish: Filter) -> None:
-        """Give a dashboard another filter, and the full state inside it."""
+    def subscribe(self, client: Client, filter_: Filter) -> None:
+        """Replace a dashboard's filter and send it the full state inside the new one."""
         if client not in self.clients:
             return
-        self._exit_group(client)
-        client.cursor, client.replay = None, False
-        self._enter(client, wish)
+        self._leave_group(client)
+        client.cursor, client.legacy_state = None, False
+        self._join_group(client, filter_)
 
-    def _enter(self, client: Client, wish: Filter) -> None:
-        group = self._groups.get(wish)
+    def _join_group(self, client: Client, filter_: Filter) -> None:
+        group = self._groups.get(filter_)
         if group is None:
-            group = self._groups[wish] = FilterGroup(wish)
+            group = self._groups[filter_] = FilterGroup(filter_)
         client.group = group
-        if client in self._lagging or client in self._joining:
+        if client in self._slow or client in self._awaiting_state:
             return
         if client.transport.pending() > self.limits.max_queue_bytes:
-            # It asks again and again, and does not read: it gets one state when it has.
-            self._lag(client)
+            # It subscribes repeatedly without reading: send one state once it has drained.
+            self._mark_slow(client)
         elif group.frames:
-            # Its state would run ahead of frames that are still to go out: serve it after them.
-            self._joining.append(client)
+            # A state sent now would be newer than the queued frames: send it after them.
+            self._awaiting_state.append(client)
         else:
-            self._serve_state(client)
+            self._send_state(client)
 
-    def _exit_group(self, client: Client) -> None:
+    def _leave_group(self, client: Client) -> None:
         group, client.group = client.group, None
         if group is None:
             return
         group.clients.pop(client, None)
-        if not group.clients and group.wish != MATCH_ALL:
-            still = any(other.group is group for other in (*self._joining, *self._lagging))
-            if not still:
-                self._groups.pop(group.wish, None)
+        if not group.clients and group.filter != MATCH_ALL:
+            in_use = any(other.group is group for other in (*self._awaiting_state, *self._slow))
+            if not in_use:
+                self._groups.pop(group.filter, None)
 
     # Changes
 
-    def publish(self, publication: ChangeBatch) -> None:
-        """Take in the changes of one transaction and send them, now or at the end of the tick."""
-        for change in publication.changes:
-            self._add(change)
-        if publication.changes:
-            self.board.advance(publication.changes[-1].seq)
-        self._received.append((publication.received, len(publication.changes)))
-        self.meter.count_updates(len(publication.changes))
+    def publish(self, batch: ChangeBatch) -> None:
+        """Queue the changes of one transaction and send them, now or at the end of the tick."""
+        for change in batch.changes:
+            self._queue(change)
+        if batch.changes:
+            self.published.advance(batch.changes[-1].seq)
+        self._received.append((batch.received, len(batch.changes)))
+        self.stats.count_updates(len(batch.changes))
         now = self._monotonic()
         if now >= self._next_flush:
             self.flush()
@@ -200,148 +199,153 @@ class Hub:
             self._flush_scheduled = True
             self._scheduler.call_later(self._next_flush - now, self.flush)
 
-    def _add(self, change: Change) -> None:
-        if change.at is not self._at[0]:
-            # The changes of one transaction have one time.
-            self._at = (change.at, to_rfc3339(change.at))
-        at = self._at[1]
-        before = self.board.entries.get(change.agent_id)
+    def _queue(self, change: Change) -> None:
+        if change.at is not self._formatted_time[0]:
+            # All changes of a transaction share one timestamp: format it once.
+            self._formatted_time = (change.at, to_rfc3339(change.at))
+        timestamp = self._formatted_time[1]
+        before = self.published.agents.get(change.agent_id)
         presence = change.presence
         if presence is None:
-            self.board.remove(change.agent_id, change.seq)
+            self.published.remove(change.agent_id, change.seq)
             update = None
         else:
-            entry = self.board.put(presence)
-            update = frame(presence_update(entry.text, entry.name, change.seq, at))
-        gone: bytes | None = None
-        told = broadcast_event(change)
+            entry = self.published.put(presence)
+            update = encode_frame(
+                presence_update(entry.presence_json, entry.id_json, change.seq, timestamp)
+            )
+        removed: bytes | None = None
+        broadcast = broadcast_event(change)
         for group in self._groups.values():
-            wish = group.wish
-            inside = presence is not None and wish.wants(presence)
+            filter_ = group.filter
+            inside = presence is not None and filter_.wants(presence)
             if update is not None and inside:
-                if wish.matches_type("presence_update"):
+                if filter_.matches_type("presence_update"):
                     group.frames.append(update)
-            elif before is not None and wish.wants(before.presence):
-                # Outside of the filter now, or forgotten: the dashboard must not keep it.
-                gone = gone or frame(presence_removed(change.agent_id, change.seq, change.at))
-                group.frames.append(gone)
-            if told is None or (wish.narrows_agents and not inside):
+            elif before is not None and filter_.wants(before.presence):
+                # Removed, or outside of the filter now: the dashboard must drop it.
+                removed = removed or encode_frame(
+                    presence_removed(change.agent_id, change.seq, change.at)
+                )
+                group.frames.append(removed)
+            if broadcast is None or (filter_.narrows_agents and not inside):
                 continue
-            if wish.matches_type(change.event.event_type):
-                group.frames.append(frame(told))
+            if filter_.matches_type(change.event.event_type):
+                group.frames.append(encode_frame(broadcast))
 
     def flush(self) -> None:
-        """Send what the tick collected, then the states that waited for it."""
+        """Send the frames of the tick, then the states that had to wait for them."""
         self._flush_scheduled = False
         start = self._monotonic()
-        seq = self.board.cursor
+        cursor = self.published.cursor
         for group in list(self._groups.values()):
             if group.frames:
-                self._send_group(group, seq)
-        if self._joining:
-            joining, self._joining = self._joining, []
-            for client in joining:
-                self._serve_state(client)
+                self._send_group(group, cursor)
+        if self._awaiting_state:
+            waiting, self._awaiting_state = self._awaiting_state, []
+            for client in waiting:
+                self._send_state(client)
         end = self._monotonic()
-        self.meter.count_flush(self._received, end)
+        self.stats.count_flush(self._received, end)
         self._received = []
-        # A flush that takes longer than half a tick stretches the tick: taking events in must
-        # not starve behind sending them.
+        # A flush that takes longer than half a tick extends the tick, so that sending does not
+        # starve ingestion.
         self._next_flush = start + max(self.limits.tick_s, 2 * (end - start))
 
-    def _send_group(self, group: FilterGroup, position: Cursor) -> None:
+    def _send_group(self, group: FilterGroup, cursor: Cursor) -> None:
         data = b"".join(group.frames)
         n_frames = len(group.frames)
         group.frames = []
         size = len(data)
-        bound = self.limits.max_queue_bytes
-        late: list[Client] = []
-        # A copy: a transport that fails may take its client out at once.
+        limit = self.limits.max_queue_bytes
+        slow: list[Client] = []
+        # Iterate over a copy: a failing transport may remove its client at once.
         for client in list(group.clients):
-            if client.unsent and client.transport.pending() + size > bound:
-                late.append(client)
+            if client.unsent and client.transport.pending() + size > limit:
+                slow.append(client)
                 continue
             client.unsent = client.transport.write(data)
-            client.cursor = position
-        for client in late:
-            self._lag(client)
-        self.meter.count_frames(n_frames * len(group.clients), size * len(group.clients))
+            client.cursor = cursor
+        for client in slow:
+            self._mark_slow(client)
+        self.stats.count_frames(n_frames * len(group.clients), size * len(group.clients))
 
-    def _framed(self, texts: list[str]) -> bytes:
-        # Dashboards that come at once get the same list from the board: one object serves all.
-        if self._last_state[0] is not texts:
-            self._last_state = (texts, b"".join(map(frame, texts)))
+    def _state_frames(self, messages: list[str]) -> bytes:
+        # Dashboards that connect together get the same list object: encode it once.
+        if self._last_state[0] is not messages:
+            self._last_state = (messages, b"".join(map(encode_frame, messages)))
         return self._last_state[1]
 
-    # States, laggards
+    # States, slow clients
 
-    def _serve_state(self, client: Client) -> None:
+    def _send_state(self, client: Client) -> None:
         if client.group is None:
             return
-        now = self._now()
-        wish = client.group.wish
-        state_of = self.board.updates if client.replay else self.board.state
-        texts = state_of(client.cursor, wish, now)
-        client.cursor = self.board.cursor
-        self._lagging.pop(client, None)
-        client.lagging_since = None
+        published = self.published
+        build = published.update_messages if client.legacy_state else published.state_messages
+        messages = build(client.cursor, client.group.filter, self._now())
+        client.cursor = published.cursor
+        self._slow.pop(client, None)
+        client.slow_since = None
         client.group.clients[client] = None
-        data = self._framed(texts)
+        data = self._state_frames(messages)
         client.unsent = client.transport.write(data)
-        self.meter.count_frames(len(texts), len(data))
+        self.stats.count_frames(len(messages), len(data))
 
-    def _lag(self, client: Client) -> None:
+    def _mark_slow(self, client: Client) -> None:
         if client.group is not None:
             client.group.clients.pop(client, None)
-        client.lagging_since = self._monotonic()
+        client.slow_since = self._monotonic()
         client.unsent = client.transport.pending()
-        self._lagging[client] = None
-        self.meter.n_lagged += 1
+        self._slow[client] = None
+        self.stats.n_slow_total += 1
+        self._schedule_check()
+
+    def _schedule_check(self) -> None:
         if not self._check_scheduled:
             self._check_scheduled = True
-            self._scheduler.call_later(self.limits.drain_check_s, self.check)
+            self._scheduler.call_later(self.limits.drain_check_s, self.check_slow_clients)
 
-    def check(self) -> None:
-        """Give drained laggards their state, and close those that do not read at all."""
+    def check_slow_clients(self) -> None:
+        """Send drained clients their state, and drop those that stopped reading."""
         self._check_scheduled = False
         now = self._monotonic()
-        for client in list(self._lagging):
+        for client in list(self._slow):
             pending = client.transport.pending()
             if not pending:
-                self._serve_drained(client)
+                self._resume_drained(client)
                 continue
             if pending < client.unsent:
-                # Slow, but it reads: a large state may take a thin line longer than the timeout.
-                client.unsent, client.lagging_since = pending, now
-            since = now if client.lagging_since is None else client.lagging_since
+                # Slow, but reading: a large state may need longer than the timeout.
+                client.unsent, client.slow_since = pending, now
+            since = now if client.slow_since is None else client.slow_since
             if now - since > self.limits.stall_timeout_s:
-                logger.info("closing a client that did not read for %.0f s", now - since)
+                logger.info("dropping a client that has not read for %.0f s", now - since)
                 self.leave(client)
                 client.transport.abort()
-        if self._lagging and not self._check_scheduled:
-            self._check_scheduled = True
-            self._scheduler.call_later(self.limits.drain_check_s, self.check)
+        if self._slow:
+            self._schedule_check()
 
-    def _serve_drained(self, client: Client) -> None:
-        self._lagging.pop(client, None)
+    def _resume_drained(self, client: Client) -> None:
+        self._slow.pop(client, None)
         if client.group is not None and client.group.frames:
-            self._joining.append(client)
+            self._awaiting_state.append(client)
         else:
-            self._serve_state(client)
+            self._send_state(client)
 
     @property
     def n_slow(self) -> int:
-        """Clients that are over the bound of unsent bytes."""
-        return len(self._lagging)
+        """Number of clients over the limit of unsent bytes."""
+        return len(self._slow)
 
     def queue_bytes(self) -> int:
-        """Return how many bytes may wait for dashboards."""
+        """Return the number of bytes that may be waiting for dashboards."""
         return sum(client.transport.pending() for client in self.clients)
 
     def close(self) -> None:
-        """Send what is collected, close every dashboard and take no more: the server stops."""
+        """Flush, close every dashboard and refuse new ones."""
         self._closed = True
         self.flush()
         for client in list(self.clients):
             self.leave(client)
-            client.transport.close(CloseCode.GOING_AWAY, "the server stops")
+            client.transport.close(CloseCode.GOING_AWAY, "server shutting down")

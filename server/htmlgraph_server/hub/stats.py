@@ -1,4 +1,4 @@
-"""Counters of the hub: rates over the last seconds and the latency from arrival to sending."""
+"""Hub counters: rates over the last seconds, and the latency from arrival to sending."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections import deque
 from collections.abc import Sequence
 
 _WINDOW_S = 10
-_SAMPLES = 4_096
+_MAX_SAMPLES = 4_096
 
 
-class Rate:
-    """Counts per second over the last ten full seconds."""
+class RateCounter:
+    """A total, and the rate over the last ten full seconds."""
 
     def __init__(self) -> None:
         self.total = 0
         self._counts: deque[tuple[int, int]] = deque(maxlen=_WINDOW_S + 1)
 
     def add(self, n: int, now: float) -> None:
-        """Count ``n`` at ``now`` (monotonic seconds)."""
+        """Add ``n`` at ``now`` (monotonic seconds)."""
         self.total += n
         second = int(now)
         if self._counts and self._counts[-1][0] == second:
@@ -33,37 +33,41 @@ class Rate:
 
 
 class HubStats:
-    """What the hub did.
+    """Counters of one hub.
 
     Attributes:
-        updates: changes taken in.
+        updates: changes published.
         frames: frames handed to transports.
         n_bytes: bytes handed to transports.
-        n_lagged: how often a client passed the bound of unsent bytes.
+        n_slow_total: how often a client passed the limit of unsent bytes.
     """
 
     def __init__(self) -> None:
-        self.updates = Rate()
-        self.frames = Rate()
+        self.updates = RateCounter()
+        self.frames = RateCounter()
         self.n_bytes = 0
-        self.n_lagged = 0
-        self._latencies: deque[float] = deque(maxlen=_SAMPLES)
+        self.n_slow_total = 0
+        self._latencies: deque[float] = deque(maxlen=_MAX_SAMPLES)
 
     def count_updates(self, n: int) -> None:
-        """Count changes that were taken in."""
+        """Count published changes."""
         self.updates.add(n, time.monotonic())
 
     def count_frames(self, n: int, n_bytes: int) -> None:
-        """Count frames that were handed over."""
+        """Count frames handed to transports."""
         self.n_bytes += n_bytes
         self.frames.add(n, time.monotonic())
 
     def count_flush(self, received: Sequence[tuple[float, int]], end: float) -> None:
-        """Take one latency of each publication that was sent by ``end``."""
+        """Record one latency for each non-empty batch that was sent by ``end``.
+
+        Args:
+            received: arrival time and number of changes of each batch.
+        """
         self._latencies.extend(end - at for at, n in received if n)
 
     def latency_s(self, *quantiles: float) -> list[float | None]:
-        """Return quantiles of arrival-to-sent over the last samples; None where there are none."""
+        """Return quantiles of the latest latencies in seconds; None where there are none."""
         ordered = sorted(self._latencies)
         if not ordered:
             return [None for _ in quantiles]

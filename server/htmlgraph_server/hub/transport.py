@@ -1,4 +1,4 @@
-"""The way to one dashboard over a Tornado connection."""
+"""The hub's transport over a Tornado WebSocket connection."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from tornado.iostream import IOStream, SSLIOStream
 from tornado.websocket import WebSocketHandler
 
 SEND_BUFFER_BYTES = 131_072
-"""What the kernel may hold for one dashboard; more would hide a reader that has stopped."""
+"""Kernel send buffer of one dashboard; a larger one would hide a client that stopped reading."""
 PROGRESS_BYTES = 65_536
-"""In parts of this size the bytes that wait for one dashboard are counted down."""
+"""Size of one write to the stream: the unsent bytes of a dashboard decrease in such steps."""
 
 
 class StreamTransport:
-    """Writes whole frames to a Tornado connection, past its buffer while that is empty.
+    """Writes whole frames to a Tornado connection, bypassing its buffer while that is empty.
 
     Args:
         handler: an open WebSocketHandler.
+        stream: its stream.
     """
 
     __slots__ = ("_handler", "_plain", "_socket", "_stream", "_unsent")
@@ -30,7 +31,7 @@ class StreamTransport:
         self._stream = stream
         self._plain = not isinstance(stream, SSLIOStream)
         self._socket: socket.socket | ssl.SSLSocket = stream.socket
-        # Bytes that the stream was given and has not reported as sent.
+        # Bytes handed to the stream and not reported as sent yet.
         self._unsent = 0
 
     def write(self, data: bytes) -> int:
@@ -43,23 +44,23 @@ class StreamTransport:
             except BlockingIOError:
                 sent = 0
             except OSError:
-                # The reading side notices the same and ends the connection.
+                # The reading side gets the same error and ends the connection.
                 return 0
             if sent == len(data):
                 return 0
         if stream.closed():
             return 0
-        self._give(memoryview(data)[sent:])
+        self._write_buffered(memoryview(data)[sent:])
         return self._unsent
 
-    def _give(self, rest: memoryview) -> None:
-        # In parts, so that a reader who takes long for a large state is seen to go on.
+    def _write_buffered(self, rest: memoryview) -> None:
+        # In pieces, so that progress is visible while a large state is being sent.
         for start in range(0, len(rest), PROGRESS_BYTES):
-            part = rest[start : start + PROGRESS_BYTES]
-            self._unsent += len(part)
-            self._stream.write(part).add_done_callback(partial(self._sent, len(part)))
+            piece = rest[start : start + PROGRESS_BYTES]
+            self._unsent += len(piece)
+            self._stream.write(piece).add_done_callback(partial(self._on_sent, len(piece)))
 
-    def _sent(self, n_bytes: int, _done: Future[None]) -> None:
+    def _on_sent(self, n_bytes: int, _done: Future[None]) -> None:
         self._unsent -= n_bytes
 
     def pending(self) -> int:

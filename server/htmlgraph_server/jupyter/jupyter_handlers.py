@@ -13,11 +13,12 @@ from tornado import httputil, web
 from tornado.routing import PathMatches, Rule, RuleRouter
 
 from htmlgraph_nb.core.validation import shorten
+from htmlgraph_nb.errors import ApiError
 
 from ..app import ROUTES
-from ..handlers.base import CONTENT_POLICY, ApiError, Guarded
-from ..handlers.json_api import NotFound
-from ..handlers.page import Page, StaticFile
+from ..handlers.base import CONTENT_POLICY, BaseHandler
+from ..handlers.json_api import NotFoundHandler
+from ..handlers.page import PageHandler, StaticFileHandler
 from ..service import Service
 from .service_provider import PROVIDER_SETTING, ServiceProvider
 
@@ -25,7 +26,7 @@ RESOURCE = "htmlgraph"
 """The resource that Jupyter's authorizer is asked to allow reading or writing."""
 
 
-class JupyterAuthMixin(Guarded, JupyterHandler):
+class JupyterAuthMixin(BaseHandler, JupyterHandler):
     """Authenticates by Jupyter: identity provider, XSRF and Origin checks, and authorizer."""
 
     @property
@@ -53,18 +54,18 @@ class JupyterAuthMixin(Guarded, JupyterHandler):
             self.clear_header("X-Frame-Options")
 
     async def prepare(self) -> None:  # type: ignore[override]
-        """See Guarded. Defined here because Jupyter Server requires it of every handler."""
+        """See BaseHandler. Defined here because Jupyter Server requires it of every handler."""
         await super().prepare()
 
     async def authenticate(self) -> None:
-        """See Guarded.
+        """See BaseHandler.
 
         Raises:
             ApiError: Jupyter refuses the request.
             StoreError: the database cannot be used.
         """
-        is_page = isinstance(self, Page)
-        if isinstance(self, StaticFile):
+        is_page = isinstance(self, PageHandler)
+        if isinstance(self, StaticFileHandler):
             # Static files hold no user data, so they need no XSRF check. On JupyterHub a module
             # script could not send its XSRF token.
             self._token_authenticated = True
@@ -162,7 +163,7 @@ class JupyterRoutes(RuleRouter):
             Rule(PathMatches(f"{prefix}{path}$"), _jupyter_handler(handler))
             for path, handler in ROUTES
         ]
-        not_found = Rule(PathMatches(".*"), _jupyter_handler(NotFound))
+        not_found = Rule(PathMatches(".*"), _jupyter_handler(NotFoundHandler))
         super().__init__([to_page, *rules, not_found])
 
     def get_target_delegate(

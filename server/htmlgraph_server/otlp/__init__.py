@@ -1,1 +1,1 @@
-"""OTLP/HTTP: what agents' own telemetry sends, decoded and answered."""
+"""OTLP over HTTP: decoding of telemetry exports and encoding of the responses."""

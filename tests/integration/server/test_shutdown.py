@@ -82,7 +82,7 @@ def test_a_signal_ends_it_in_good_order(serve: Serve, sign: signal.Signals) -> N
             mirror.fold(decode(message))
         assert (dashboard.close_code, dashboard.close_reason) == (
             CloseCode.GOING_AWAY,
-            "the server stops",
+            "server shutting down",
         )
     assert server.process.wait(20) == 0
     for poster in posters:

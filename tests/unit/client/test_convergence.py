@@ -208,7 +208,7 @@ class HubServer:
     def _mark_slow(self) -> None:
         # A client is up to date unless the hub has something in store for it.
         for link, client in self.clients.items():
-            link.is_slow = bool(self.calls) or client.lagging_since is not None
+            link.is_slow = bool(self.calls) or client.slow_since is not None
 
 
 @dataclass(eq=False)
@@ -457,7 +457,7 @@ class HubConvergence(Convergence):
 def test_clients_converge(machine: type[Convergence], monkeypatch: pytest.MonkeyPatch) -> None:
     """Every client that has read what it was sent holds what the roster holds."""
     monkeypatch.setattr(protocol, "STATE_PART_AGENTS", PART_AGENTS)
-    monkeypatch.setattr(published_state, "MAX_REMOVED", KEPT_REMOVALS)
+    monkeypatch.setattr(published_state, "MAX_TOMBSTONES", KEPT_REMOVALS)
     run_state_machine_as_test(
         machine, settings=settings(max_examples=120, stateful_step_count=40, deadline=None)
     )
@@ -465,7 +465,7 @@ def test_clients_converge(machine: type[Convergence], monkeypatch: pytest.Monkey
 
 def test_frames_of_any_length_are_read() -> None:
     """The reader of frames in this file reads what the hub writes, whatever its length."""
-    from htmlgraph_server.hub.hub import frame
+    from htmlgraph_server.hub.hub import encode_frame
 
     texts = [json.dumps("ü" * size) for size in (0, 60, 61, 62, 200, 32_765, 40_000)]
-    assert texts_of(b"".join(map(frame, texts))) == texts
+    assert texts_of(b"".join(map(encode_frame, texts))) == texts

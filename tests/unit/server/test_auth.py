@@ -22,9 +22,9 @@ def guard(**settings: Any) -> Authenticator:
     return Authenticator(Config(db="unused.db", **settings))
 
 
-def code(of: Authenticator, shown: Credentials, *, guarded_origin: bool = True) -> str | None:
+def code(of: Authenticator, shown: Credentials, *, checks_origin: bool = True) -> str | None:
     """Return the code of the refusal, None where the request may pass."""
-    refusal = of.check(shown, guarded_origin=guarded_origin)
+    refusal = of.check(shown, checks_origin=checks_origin)
     return None if refusal is None else refusal.code
 
 
@@ -52,7 +52,7 @@ def code(of: Authenticator, shown: Credentials, *, guarded_origin: bool = True) 
 def test_host(host: str, known: bool) -> None:
     """Without a token only names of this machine are answered, for reads too."""
     expected = None if known else "host_refused"
-    assert code(guard(), replace(OWN, host=host), guarded_origin=False) == expected
+    assert code(guard(), replace(OWN, host=host), checks_origin=False) == expected
 
 
 def test_allowed_hosts() -> None:
@@ -84,7 +84,7 @@ def test_origin(origin: str | None, passes: bool) -> None:
     """Writes and WebSockets come from no page or from the server's own."""
     shown = replace(OWN, origin=origin)
     assert code(guard(), shown) == (None if passes else "origin_refused")
-    assert code(guard(), shown, guarded_origin=False) is None
+    assert code(guard(), shown, checks_origin=False) is None
 
 
 def test_origin_null_of_a_request_without_host() -> None:
@@ -159,7 +159,7 @@ def test_no_token_means_none_is_valid() -> None:
 )
 def test_nobody_guesses(shown: Credentials) -> None:
     """Whatever is shown, it is refused without an exception, and the text shows no token."""
-    refusal = guard(token=TOKEN).check(shown, guarded_origin=True)
+    refusal = guard(token=TOKEN).check(shown, checks_origin=True)
     assert refusal is not None
     assert refusal.status in (401, 403)
     assert TOKEN not in refusal.message

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from htmlgraph_nb.core.model import AgentPresence, Event
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 from htmlgraph_server.app import ROUTES
-from htmlgraph_server.handlers.openapi import document
+from htmlgraph_server.handlers.server_handlers import openapi_document as document
 from tests.helpers.server_process import Server
 
 FLAGS = ("--max-agents", "1000000")

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from google.protobuf.json_format import MessageToJson
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
-    ExportLogsServiceRequest,
-    ExportLogsServiceResponse,
-)
 
 from htmlgraph_nb.coding_agents.otel import metrics
 from htmlgraph_nb.coding_agents.otel.events import events_from_log, events_from_span
 from htmlgraph_nb.coding_agents.otel.metrics import TokenCounters
 from htmlgraph_nb.coding_agents.otel.signals import LogRecord, Point, Span
 from htmlgraph_nb.core.model import Event
-from htmlgraph_server.otlp import json_codec, protobuf_codec
 from tests.helpers.strategies import json_values
 
 NOW = datetime(2025, 1, 14, 14, 50, tzinfo=UTC)
@@ -258,41 +251,3 @@ def test_points_can_come_one_by_one() -> None:
 
     (event,) = TokenCounters().take(stream(), received_at=NOW)
     assert (event.input_tokens, event.output_tokens) == (5, 7)
-
-
-def test_what_is_refused_is_told_in_the_senders_encoding() -> None:
-    """Partial success: how many, and why; nothing where all was taken."""
-    assert protobuf_codec.encode_answer("logs", 0, "") == b""
-    assert json_codec.encode_answer("logs", 0, "") == b"{}"
-    answer = ExportLogsServiceResponse()
-    answer.ParseFromString(protobuf_codec.encode_answer("logs", 2, "no time"))
-    assert answer.partial_success.rejected_log_records == 2
-    assert answer.partial_success.error_message == "no time"
-    told = json.loads(json_codec.encode_answer("metrics", 3, "x"))
-    assert told == {"partialSuccess": {"rejectedDataPoints": "3", "errorMessage": "x"}}
-
-
-@given(attributes, st.booleans())
-def test_both_encodings_tell_the_same(values: dict[str, Any], has_resource: bool) -> None:
-    """A record of texts is the same log in protobuf and in JSON; what nobody asks for is whole."""
-    told = {key: str(value) for key, value in values.items() if _is_text(str(value))}
-    request = ExportLogsServiceRequest()
-    group = request.resource_logs.add()
-    if has_resource:
-        group.resource.attributes.add(key="host.name").value.string_value = "lab"
-    record = group.scope_logs.add().log_records.add(time_unix_nano=5)
-    record.body.string_value = "claude_code.tool_result"
-    for key, value in told.items():
-        record.attributes.add(key=key).value.string_value = value
-    (one,) = protobuf_codec.decode_logs(request.SerializeToString())
-    (other,) = json_codec.decode_logs(MessageToJson(request).encode())
-    assert dict(one.attributes) == dict(other.attributes) == told
-    assert events_from_log(one, received_at=NOW) == events_from_log(other, received_at=NOW)
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -11,16 +11,21 @@ from hypothesis import strategies as st
 
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.errors import InvalidEvent, WireError
-from htmlgraph_server.handlers.parsing import MAX_EVENTS, MAX_LINES, events_of, events_of_lines
+from htmlgraph_server.handlers.parsing import (
+    MAX_NDJSON_LINES,
+    MAX_REQUEST_EVENTS,
+    parse_events,
+    parse_ndjson,
+)
 
 GOOD = {"agent_id": "a", "event_type": "tool_execute"}
 
 
 def test_one_and_many() -> None:
     """An object is one event, an array as many as it holds, in order."""
-    assert events_of(GOOD) == [Event(agent_id="a", event_type="tool_execute")]
-    assert [e.agent_id for e in events_of([{"agent_id": n} for n in "cab"])] == ["c", "a", "b"]
-    assert events_of([]) == []
+    assert parse_events(GOOD) == [Event(agent_id="a", event_type="tool_execute")]
+    assert [e.agent_id for e in parse_events([{"agent_id": n} for n in "cab"])] == ["c", "a", "b"]
+    assert parse_events([]) == []
 
 
 @pytest.mark.parametrize(
@@ -38,23 +43,23 @@ def test_one_and_many() -> None:
 def test_field_with_its_place(value: Any, field: str | None) -> None:
     """The error names the place in the array."""
     with pytest.raises(InvalidEvent) as refused:
-        events_of(value)
+        parse_events(value)
     assert refused.value.field == field
 
 
 def test_bounds() -> None:
     """The bound itself is taken, one more is refused, in both forms."""
     line = json.dumps(GOOD).encode() + b"\n"
-    assert len(events_of([GOOD] * MAX_EVENTS)) == MAX_EVENTS
-    assert len(events_of_lines(line * MAX_EVENTS)) == MAX_EVENTS
+    assert len(parse_events([GOOD] * MAX_REQUEST_EVENTS)) == MAX_REQUEST_EVENTS
+    assert len(parse_ndjson(line * MAX_REQUEST_EVENTS)) == MAX_REQUEST_EVENTS
     for refuse in (
-        lambda: events_of([GOOD] * (MAX_EVENTS + 1)),
-        lambda: events_of_lines(line * (MAX_EVENTS + 1)),
-        lambda: events_of_lines(b"\n" * MAX_LINES),
+        lambda: parse_events([GOOD] * (MAX_REQUEST_EVENTS + 1)),
+        lambda: parse_ndjson(line * (MAX_REQUEST_EVENTS + 1)),
+        lambda: parse_ndjson(b"\n" * MAX_NDJSON_LINES),
     ):
         with pytest.raises(InvalidEvent, match=r"at most|more than"):
             refuse()
-    assert events_of_lines(b"\n" * (MAX_LINES - 1)) == []
+    assert parse_ndjson(b"\n" * (MAX_NDJSON_LINES - 1)) == []
 
 
 @pytest.mark.parametrize(
@@ -68,18 +73,18 @@ def test_bounds() -> None:
 )
 def test_lines(body: bytes) -> None:
     """Line ends of both kinds, empty lines and a byte order mark do not matter."""
-    assert [event.agent_id for event in events_of_lines(body)] == ["a", "b"]
+    assert [event.agent_id for event in parse_ndjson(body)] == ["a", "b"]
 
 
 def test_line_that_does_not_fit() -> None:
     """Its number is named, counted with the empty ones."""
     with pytest.raises(InvalidEvent) as refused:
-        events_of_lines(b'\n{"agent_id":"a"}\n\n{"agent_id":7}')
+        parse_ndjson(b'\n{"agent_id":"a"}\n\n{"agent_id":7}')
     assert refused.value.field == "line 4.agent_id"
     with pytest.raises(WireError, match="line 2 is not JSON"):
-        events_of_lines(b'{"agent_id":"a"}\nnonsense')
+        parse_ndjson(b'{"agent_id":"a"}\nnonsense')
     with pytest.raises(WireError, match="line 1 is not UTF-8"):
-        events_of_lines(b'{"agent_id":"\xff"}')
+        parse_ndjson(b'{"agent_id":"\xff"}')
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
@@ -89,14 +94,14 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 def test_both_forms_agree(values: list[dict[str, str]]) -> None:
     """The same events come from an array and from lines, whatever the text holds."""
     body = "\n".join(json.dumps(value, ensure_ascii=False) for value in values).encode()
-    assert events_of_lines(body) == events_of(values)
+    assert parse_ndjson(body) == parse_events(values)
 
 
 @given(st.binary())
 def test_any_bytes_are_taken_or_refused(body: bytes) -> None:
     """No bytes end in another error."""
     try:
-        events = events_of_lines(body)
+        events = parse_ndjson(body)
     except (InvalidEvent, WireError):
         return
     assert events == [] or body.strip()

@@ -122,7 +122,7 @@ def test_first_reading_passes_old_rows_and_ends(
     db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Old events that were stored late hide no new ones, and a long old history is not read."""
-    monkeypatch.setattr(activity_counts, "_STRETCH_ROWS", 10)
+    monkeypatch.setattr(activity_counts, "_RANGE_ROWS", 10)
     for n in range(1_000):
         store(db, NOW - timedelta(days=1), "b")
         if n == 900:
@@ -159,7 +159,7 @@ def test_most_active_agents_within_the_bound(
     db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond the bound those that did least are left out."""
-    monkeypatch.setattr(activity_counts, "MAX_AGENTS", 1)
+    monkeypatch.setattr(activity_counts, "MAX_ACTIVITY_AGENTS", 1)
     for agent in ("a", "b", "b"):
         store(db, NOW, agent)
     counts = ActivityCounts()
@@ -189,15 +189,15 @@ def test_a_thousand_pages_are_one_reading(db: sqlite3.Connection) -> None:
         nonlocal clock
         cache = ActivityCache(reader, lambda: NOW, lambda: clock)  # type: ignore[arg-type]
         store(db, NOW)
-        first = await asyncio.gather(*(cache.answer(15) for _ in range(1_000)))
+        first = await asyncio.gather(*(cache.response(15) for _ in range(1_000)))
         assert len({id(one) for one in first}) == 1
         # One to read, one to write the text.
         assert reader.n_asked == 2
         store(db, NOW)
         clock += 0.9
-        assert await cache.answer(15) == first[0]
+        assert await cache.response(15) == first[0]
         clock += 0.1
-        assert json.loads(await cache.answer(15))["agents"]["a"]["events"][-1] == 2
+        assert json.loads(await cache.response(15))["agents"]["a"]["events"][-1] == 2
         assert reader.n_asked == 4
 
     asyncio.run(ask())

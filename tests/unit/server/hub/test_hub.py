@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from htmlgraph_nb.core.protocol import MATCH_ALL, CloseCode, Cursor, Filter
+from htmlgraph_nb.errors import JoinRefused
 from htmlgraph_server.hub import published_state
-from htmlgraph_server.hub.clients import Refused
-from htmlgraph_server.hub.hub import frame
-from tests.helpers.hub_harness import EPOCH, Bench, Dashboard
+from htmlgraph_server.hub.hub import encode_frame
+from tests.helpers.hub_harness import EPOCH, FakeDashboard, HubHarness
 
 TICK = 0.02
 A_ONLY = Filter(agents=frozenset({"a"}))
@@ -17,7 +17,7 @@ A_ONLY = Filter(agents=frozenset({"a"}))
 @pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536])
 def test_a_frame_has_the_head_that_its_length_asks_for(size: int) -> None:
     """FIN and text, no mask, and 7, 16 or 64 bits of length (RFC 6455 section 5.2)."""
-    data = frame("x" * size)
+    data = encode_frame("x" * size)
     head = data[: len(data) - size]
     assert head[0] == 0x81
     if size < 126:
@@ -30,7 +30,7 @@ def test_a_frame_has_the_head_that_its_length_asks_for(size: int) -> None:
 
 def test_the_first_thing_a_dashboard_gets_is_the_whole_state() -> None:
     """In parts of 500 agents, the last one completes it."""
-    bench = Bench(start=[f"agent-{n}" for n in range(1_001)])
+    bench = HubHarness(start=[f"agent-{n}" for n in range(1_001)])
     dashboard, _ = bench.join()
     states = dashboard.messages
     assert [(m["part"], m["parts"], len(m["agents"])) for m in states] == [
@@ -45,7 +45,7 @@ def test_the_first_thing_a_dashboard_gets_is_the_whole_state() -> None:
 
 def test_a_change_after_a_pause_goes_out_at_once() -> None:
     """No timer is waited for while nothing was sent for a tick."""
-    bench = Bench(tick_s=TICK)
+    bench = HubHarness(tick_s=TICK)
     dashboard, _ = bench.join()
     bench.report("a")
     assert dashboard.types() == ["presence_state", "presence_update"]
@@ -57,7 +57,7 @@ def test_a_change_after_a_pause_goes_out_at_once() -> None:
 
 def test_under_load_the_frames_of_a_tick_go_out_as_one_write() -> None:
     """What follows within a tick is collected, joined once and handed over in order."""
-    bench = Bench(tick_s=TICK)
+    bench = HubHarness(tick_s=TICK)
     dashboard, _ = bench.join()
     bench.report("a")
     n_writes = len(dashboard.writes)
@@ -74,7 +74,7 @@ def test_under_load_the_frames_of_a_tick_go_out_as_one_write() -> None:
 
 def test_a_timer_that_fires_late_sends_nothing_twice() -> None:
     """A change after the end of the tick flushes by itself, the timer then finds nothing."""
-    bench = Bench(tick_s=TICK)
+    bench = HubHarness(tick_s=TICK)
     dashboard, _ = bench.join()
     bench.report("a")
     bench.report("b")
@@ -89,7 +89,7 @@ def test_a_timer_that_fires_late_sends_nothing_twice() -> None:
 
 def test_clients_with_equal_filters_get_the_very_same_bytes() -> None:
     """The frames of a filter are joined once, whoever built the filter."""
-    bench = Bench(start=["a", "b"], tick_s=TICK)
+    bench = HubHarness(start=["a", "b"], tick_s=TICK)
     dashboards = []
     for _ in range(3):
         dashboard, client = bench.join()
@@ -108,7 +108,7 @@ def test_clients_with_equal_filters_get_the_very_same_bytes() -> None:
 
 def test_dashboards_that_come_together_share_one_state() -> None:
     """A thousand slow dashboards must not mean a thousand copies of the roster."""
-    bench = Bench(start=[f"agent-{n}" for n in range(50)])
+    bench = HubHarness(start=[f"agent-{n}" for n in range(50)])
     first, second = bench.join()[0], bench.join()[0]
     assert first.writes[0] is second.writes[0]
     bench.report("agent-1")
@@ -119,7 +119,7 @@ def test_dashboards_that_come_together_share_one_state() -> None:
 
 def test_a_dashboard_over_its_bound_gets_nothing_until_it_has_drained() -> None:
     """Then it gets the state since its seq, and its memory never passed bound and one state."""
-    bench = Bench(start=["a"], tick_s=TICK, max_queue_bytes=4_000, stall_timeout_s=1e9)
+    bench = HubHarness(start=["a"], tick_s=TICK, max_queue_bytes=4_000, stall_timeout_s=1e9)
     slow, client = bench.join()
     other, _ = bench.join()
     slow.reading = False
@@ -127,7 +127,7 @@ def test_a_dashboard_over_its_bound_gets_nothing_until_it_has_drained() -> None:
         bench.report(f"agent-{n % 30}")
         bench.timer.advance(TICK)
     assert bench.hub.n_slow == 1
-    assert client.lagging_since is not None
+    assert client.slow_since is not None
     assert slow.peak <= 4_000
     assert bench.hub.queue_bytes() == slow.pending()
     assert other.mirror.agents == bench.presences
@@ -146,13 +146,13 @@ def test_a_dashboard_over_its_bound_gets_nothing_until_it_has_drained() -> None:
     assert len(slow.messages) < n_read + 100
     bench.report("a")
     assert slow.mirror.agents == bench.presences
-    assert bench.hub.meter.n_lagged == 1
+    assert bench.hub.stats.n_slow_total == 1
 
 
 def test_a_dashboard_that_asks_again_and_again_without_reading_is_bounded() -> None:
     """It gets one more state when it has read, of what it asked for last."""
-    bench = Bench(start=[f"agent-{n}" for n in range(30)], tick_s=TICK, max_queue_bytes=4_000)
-    slow, client = bench.join(Dashboard(reading=False))
+    bench = HubHarness(start=[f"agent-{n}" for n in range(30)], tick_s=TICK, max_queue_bytes=4_000)
+    slow, client = bench.join(FakeDashboard(reading=False))
     one_state = slow.peak
     for _ in range(100):
         bench.hub.subscribe(client, MATCH_ALL)
@@ -170,7 +170,7 @@ def test_a_dashboard_that_asks_again_and_again_without_reading_is_bounded() -> N
 
 def test_a_dashboard_that_drains_while_frames_wait_is_served_behind_them() -> None:
     """Its state would else run ahead of frames that it gets afterwards."""
-    bench = Bench(start=["a"], tick_s=1.0, drain_check_s=0.25, max_queue_bytes=600)
+    bench = HubHarness(start=["a"], tick_s=1.0, drain_check_s=0.25, max_queue_bytes=600)
     slow, _ = bench.join()
     slow.reading = False
     for _ in range(8):
@@ -190,7 +190,7 @@ def test_a_dashboard_that_drains_while_frames_wait_is_served_behind_them() -> No
 
 def test_a_dashboard_that_does_not_read_at_all_is_dropped() -> None:
     """After stall_timeout_s over its bound, and not before; the others notice nothing."""
-    bench = Bench(start=["a"], tick_s=TICK, max_queue_bytes=500, stall_timeout_s=30.0)
+    bench = HubHarness(start=["a"], tick_s=TICK, max_queue_bytes=500, stall_timeout_s=30.0)
     stalled, client = bench.join(session="s")
     other, _ = bench.join()
     stalled.reading = False
@@ -210,7 +210,7 @@ def test_a_dashboard_that_does_not_read_at_all_is_dropped() -> None:
 
 def test_a_slow_dashboard_that_goes_on_reading_is_kept() -> None:
     """Over its bound for much longer than stall_timeout_s, but never silent: it converges."""
-    bench = Bench(start=["a"], tick_s=TICK, max_queue_bytes=500, stall_timeout_s=5.0)
+    bench = HubHarness(start=["a"], tick_s=TICK, max_queue_bytes=500, stall_timeout_s=5.0)
     slow, _ = bench.join()
     slow.reading = False
     while not bench.hub.n_slow:
@@ -228,14 +228,14 @@ def test_a_slow_dashboard_that_goes_on_reading_is_kept() -> None:
 
 def test_the_limits_refuse_with_a_reason() -> None:
     """Clients in all, and clients of one session; who leaves makes room, twice is once."""
-    bench = Bench(max_clients=3, max_clients_per_session=2)
+    bench = HubHarness(max_clients=3, max_clients_per_session=2)
     _, first = bench.join(session="s")
     bench.join(session="s")
-    with pytest.raises(Refused, match="this session has 2 clients") as refused:
+    with pytest.raises(JoinRefused, match=r"session client limit \(2\) reached") as refused:
         bench.join(session="s")
     assert refused.value.code == CloseCode.POLICY
     bench.join()
-    with pytest.raises(Refused, match="at most 3 clients"):
+    with pytest.raises(JoinRefused, match=r"client limit \(3\) reached"):
         bench.join()
     bench.hub.leave(first)
     bench.hub.leave(first)
@@ -246,7 +246,7 @@ def test_the_limits_refuse_with_a_reason() -> None:
 
 def test_a_dashboard_that_joins_while_frames_wait_sees_each_change_once() -> None:
     """It is served behind the frames of the tick, whose changes its state already holds."""
-    bench = Bench(start=["a"], tick_s=TICK)
+    bench = HubHarness(start=["a"], tick_s=TICK)
     bench.report("a")
     bench.report("b")
     late, _ = bench.join()
@@ -259,7 +259,7 @@ def test_a_dashboard_that_joins_while_frames_wait_sees_each_change_once() -> Non
 @pytest.mark.parametrize("state", ["in its group", "joining", "lagging", "in a filter"])
 def test_a_dashboard_may_leave_in_any_state(state: str) -> None:
     """Nothing is written to it afterwards and nothing of it stays behind."""
-    bench = Bench(start=["a"], tick_s=TICK, max_queue_bytes=500, stall_timeout_s=5)
+    bench = HubHarness(start=["a"], tick_s=TICK, max_queue_bytes=500, stall_timeout_s=5)
     bench.report("a")
     if state == "joining":
         bench.report("a")
@@ -284,7 +284,7 @@ def test_a_dashboard_may_leave_in_any_state(state: str) -> None:
 
 def test_a_dashboard_that_breaks_while_it_is_written_to_harms_nobody() -> None:
     """It leaves inside of the write; all others get the tick."""
-    bench = Bench(start=["a"])
+    bench = HubHarness(start=["a"])
     joined = [bench.join() for _ in range(3)]
     broken, client = joined[1]
     broken.on_write = lambda: bench.hub.leave(client)
@@ -299,7 +299,7 @@ def test_a_dashboard_that_breaks_while_it_is_written_to_harms_nobody() -> None:
 
 def test_another_filter_brings_its_own_full_state() -> None:
     """Agents outside of it are gone, and those that leave it are removed."""
-    bench = Bench(start=["a", "b", "c"], tick_s=TICK)
+    bench = HubHarness(start=["a", "b", "c"], tick_s=TICK)
     dashboard, client = bench.join()
     bench.hub.subscribe(client, A_ONLY)
     assert dashboard.mirror.agents.keys() == {"a"}
@@ -321,7 +321,7 @@ def test_another_filter_brings_its_own_full_state() -> None:
 
 def test_a_filter_of_event_types_lets_only_those_through() -> None:
     """Here the changes of features, and none of the presence updates."""
-    bench = Bench(start=["a"])
+    bench = HubHarness(start=["a"])
     dashboard, client = bench.join()
     bench.hub.subscribe(client, Filter(event_types=frozenset({"feature_updated"})))
     n_read = len(dashboard.messages)
@@ -334,7 +334,7 @@ def test_a_filter_of_event_types_lets_only_those_through() -> None:
 
 def test_a_filter_of_agents_narrows_the_changes_of_features_too() -> None:
     """What an agent outside of the filter does to a feature is not told."""
-    bench = Bench(start=["a", "b"])
+    bench = HubHarness(start=["a", "b"])
     dashboard, client = bench.join()
     bench.hub.subscribe(client, A_ONLY)
     for agent_id in ("a", "b"):
@@ -347,7 +347,7 @@ def test_a_filter_of_agents_narrows_the_changes_of_features_too() -> None:
 
 def test_a_forgotten_agent_is_removed_everywhere() -> None:
     """Told as presence_removed, also to who resumes from before; one unknown costs no frame."""
-    bench = Bench(start=["a", "b"])
+    bench = HubHarness(start=["a", "b"])
     dashboard, _ = bench.join()
     cursor = dashboard.mirror.cursor
     bench.report("a", event_type="forget")
@@ -365,7 +365,7 @@ def test_a_forgotten_agent_is_removed_everywhere() -> None:
 
 def test_who_resumes_gets_what_changed_and_no_more() -> None:
     """With a cursor of this epoch, at or behind the server's."""
-    bench = Bench(start=["a", "b", "c"])
+    bench = HubHarness(start=["a", "b", "c"])
     bench.report("b")
     for seq, names in ((4, []), (3, ["b"]), (2, ["c", "b"])):
         dashboard, _ = bench.join(cursor=Cursor(EPOCH, seq))
@@ -377,7 +377,7 @@ def test_who_resumes_gets_what_changed_and_no_more() -> None:
 @pytest.mark.parametrize("cursor", [None, Cursor("another", 4), Cursor(EPOCH, 5)])
 def test_a_cursor_that_is_of_no_use_gets_everything(cursor: Cursor | None) -> None:
     """None, another database's, or one ahead of what the store kept."""
-    bench = Bench(start=["a", "b", "c"])
+    bench = HubHarness(start=["a", "b", "c"])
     bench.report("b")
     dashboard, _ = bench.join(cursor=cursor)
     assert dashboard.messages[0]["full"]
@@ -388,8 +388,8 @@ def test_who_resumes_from_before_the_remembered_removals_gets_everything(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Only so many forgotten agents are remembered, and none from before the start."""
-    monkeypatch.setattr(published_state, "MAX_REMOVED", 2)
-    bench = Bench(start=["a", "b", "c", "d"])
+    monkeypatch.setattr(published_state, "MAX_TOMBSTONES", 2)
+    bench = HubHarness(start=["a", "b", "c", "d"])
     for name in ("a", "b", "c"):
         bench.report(name, event_type="forget")
     bench.timer.advance(1)
@@ -403,10 +403,10 @@ def test_who_resumes_from_before_the_remembered_removals_gets_everything(
 
 def test_replay_gives_every_state_as_updates() -> None:
     """At the start, and after a lag, where removals are told too: in the order of their seq."""
-    bench = Bench(start=["a", "b"], tick_s=TICK, max_queue_bytes=600, stall_timeout_s=1e9)
+    bench = HubHarness(start=["a", "b"], tick_s=TICK, max_queue_bytes=600, stall_timeout_s=1e9)
     bench.report("a")
     bench.timer.advance(1)
-    dashboard, _ = bench.join(replay=True)
+    dashboard, _ = bench.join(legacy_state=True)
     assert [(m["type"], m["seq"]) for m in dashboard.messages] == [
         ("presence_update", 2),
         ("presence_update", 3),
@@ -426,17 +426,17 @@ def test_replay_gives_every_state_as_updates() -> None:
 
 def test_close_sends_what_waits_and_says_goodbye() -> None:
     """Every dashboard gets code 1001, a slow one too; nobody joins afterwards."""
-    bench = Bench(start=["a"], tick_s=TICK, max_queue_bytes=300)
+    bench = HubHarness(start=["a"], tick_s=TICK, max_queue_bytes=300)
     dashboard, _ = bench.join(session="s")
-    slow = Dashboard(reading=False)
+    slow = FakeDashboard(reading=False)
     bench.join(slow)
     bench.report("a")
     bench.report("b")
     bench.hub.close()
     assert dashboard.mirror.agents == bench.presences
-    assert dashboard.closed == slow.closed == (CloseCode.GOING_AWAY, "the server stops")
+    assert dashboard.closed == slow.closed == (CloseCode.GOING_AWAY, "server shutting down")
     assert (bench.hub.clients, bench.hub.sessions) == ({}, {})
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(JoinRefused) as refused:
         bench.join()
     assert refused.value.code == CloseCode.GOING_AWAY
     bench.timer.advance(100)
@@ -444,7 +444,7 @@ def test_close_sends_what_waits_and_says_goodbye() -> None:
 
 def test_a_flush_that_takes_long_stretches_the_tick() -> None:
     """Twice its own duration at least, so that taking events in does not starve."""
-    bench = Bench(start=["a"], tick_s=TICK)
+    bench = HubHarness(start=["a"], tick_s=TICK)
     dashboard, _ = bench.join()
 
     def spend() -> None:

@@ -16,8 +16,9 @@ from hypothesis.stateful import (
 
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.protocol import MATCH_ALL, Filter
-from htmlgraph_server.hub.clients import Client, Refused
-from tests.helpers.hub_harness import Bench, Dashboard
+from htmlgraph_nb.errors import JoinRefused
+from htmlgraph_server.hub.clients import Client
+from tests.helpers.hub_harness import FakeDashboard, HubHarness
 
 BOUND = 1_500
 STALL_S = 20.0
@@ -42,7 +43,7 @@ class HubMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.bench = Bench(
+        self.bench = HubHarness(
             start=AGENTS[:2],
             tick_s=1.0,
             drain_check_s=0.5,
@@ -50,26 +51,26 @@ class HubMachine(RuleBasedStateMachine):
             stall_timeout_s=STALL_S,
             max_clients=6,
         )
-        self.clients: dict[Dashboard, Client] = {}
-        self.value_filters: dict[Dashboard, Filter] = {}
+        self.clients: dict[FakeDashboard, Client] = {}
+        self.value_filters: dict[FakeDashboard, Filter] = {}
 
     @property
     def state_bytes(self) -> int:
         """An upper bound of the bytes of one state of this roster."""
         return 1_000 * len(AGENTS)
 
-    @rule(target=dashboards, reading=st.booleans(), replay=st.booleans())
-    def join(self, reading: bool, replay: bool) -> Dashboard:
+    @rule(target=dashboards, reading=st.booleans(), legacy_state=st.booleans())
+    def join(self, reading: bool, replay: bool) -> FakeDashboard:
         """A dashboard connects, unless the server is full."""
-        dashboard = Dashboard(reading)
+        dashboard = FakeDashboard(reading)
         try:
-            self.clients[dashboard] = self.bench.hub.join(dashboard, replay=replay)
-        except Refused:
+            self.clients[dashboard] = self.bench.hub.join(dashboard, legacy_state=replay)
+        except JoinRefused:
             assert len(self.bench.hub.clients) == 6
         return dashboard
 
     @rule(target=dashboards, old=consumes(dashboards), n_bytes=st.integers(0, 3_000))
-    def reconnect(self, old: Dashboard, n_bytes: int) -> Dashboard:
+    def reconnect(self, old: FakeDashboard, n_bytes: int) -> FakeDashboard:
         """A dashboard loses its connection in the middle of a frame and resumes.
 
         It says anew what it wants, as the server does not know who comes back.
@@ -77,42 +78,42 @@ class HubMachine(RuleBasedStateMachine):
         old.read(n_bytes)
         wish = self.value_filters.get(old, MATCH_ALL)
         self.leave(old)
-        fresh = Dashboard()
+        fresh = FakeDashboard()
         fresh.mirror = old.mirror
         try:
             self.clients[fresh] = self.bench.hub.join(fresh, cursor=old.mirror.cursor)
-        except Refused:
+        except JoinRefused:
             assert len(self.bench.hub.clients) == 6
         if wish != MATCH_ALL:
             self.subscribe(fresh, wish)
         return fresh
 
     @rule(dashboard=consumes(dashboards))
-    def leave(self, dashboard: Dashboard) -> None:
+    def leave(self, dashboard: FakeDashboard) -> None:
         """A dashboard goes; it may have been dropped before."""
         client = self.clients.pop(dashboard, None)
         if client is not None:
             self.bench.hub.leave(client)
 
     @rule(dashboard=dashboards, wish=filters)
-    def subscribe(self, dashboard: Dashboard, wish: Filter) -> None:
+    def subscribe(self, dashboard: FakeDashboard, wish: Filter) -> None:
         """A dashboard wants something else."""
         if dashboard in self.clients:
             self.value_filters[dashboard] = wish
             self.bench.hub.subscribe(self.clients[dashboard], wish)
 
     @rule(dashboard=dashboards)
-    def stop_reading(self, dashboard: Dashboard) -> None:
+    def stop_reading(self, dashboard: FakeDashboard) -> None:
         """A dashboard reads nothing for now."""
         dashboard.reading = False
 
     @rule(dashboard=dashboards, n_bytes=st.integers(1, 4_000))
-    def read_some(self, dashboard: Dashboard, n_bytes: int) -> None:
+    def read_some(self, dashboard: FakeDashboard, n_bytes: int) -> None:
         """A dashboard reads some bytes, perhaps half a frame."""
         dashboard.read(n_bytes)
 
     @rule(dashboard=dashboards)
-    def read_on(self, dashboard: Dashboard) -> None:
+    def read_on(self, dashboard: FakeDashboard) -> None:
         """A dashboard reads all and goes on reading."""
         dashboard.reading = True
         dashboard.read()
@@ -157,7 +158,7 @@ class HubMachine(RuleBasedStateMachine):
             hub.leave(client)
         assert (hub.clients, hub.sessions) == ({}, {})
         assert list(hub._groups) == [MATCH_ALL]
-        assert hub._joining == []
+        assert hub._awaiting_state == []
 
 
 @pytest.mark.state_machine

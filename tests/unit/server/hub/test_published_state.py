@@ -25,12 +25,12 @@ def presence(agent_id: str, seq: int, **fields: object) -> AgentPresence:
 def test_a_full_state_is_encoded_once_for_all() -> None:
     """The same list as long as nothing changes; a filter gets one of its own."""
     published = PublishedState(Cursor(EPOCH, 1), [presence("a", 1)])
-    first = published.state(None, MATCH_ALL, at(0))
-    assert published.state(None, MATCH_ALL, at(1)) is first
-    assert published.state(None, Filter(agents=frozenset("b")), at(1)) != first
+    first = published.state_messages(None, MATCH_ALL, at(0))
+    assert published.state_messages(None, MATCH_ALL, at(1)) is first
+    assert published.state_messages(None, Filter(agents=frozenset("b")), at(1)) != first
     published.put(presence("b", 2))
     published.advance(2)
-    fresh = published.state(None, MATCH_ALL, at(2))
+    fresh = published.state_messages(None, MATCH_ALL, at(2))
     assert fresh is not first
     assert [agent["agent_id"] for agent in json.loads(fresh[0])["agents"]] == ["a", "b"]
 
@@ -42,7 +42,7 @@ def test_a_state_since_names_who_left_the_filter() -> None:
     published.put(presence("a", 3, status=PresenceStatus.ACTIVE))
     published.put(presence("b", 4))
     published.advance(4)
-    (text,) = published.state(Cursor(EPOCH, 2), active, at(0))
+    (text,) = published.state_messages(Cursor(EPOCH, 2), active, at(0))
     state = json.loads(text)
     assert [agent["agent_id"] for agent in state["agents"]] == ["a"]
     assert state["removed"] == ["b"]
@@ -57,7 +57,7 @@ def test_an_agent_that_comes_back_is_no_longer_removed() -> None:
     assert published.remove("a", 2) is None
     published.put(presence("a", 3))
     published.advance(3)
-    (text,) = published.state(Cursor(EPOCH, 1), MATCH_ALL, at(0))
+    (text,) = published.state_messages(Cursor(EPOCH, 1), MATCH_ALL, at(0))
     state = json.loads(text)
     assert ([agent["seq"] for agent in state["agents"]], state["removed"]) == ([3], [])
 
@@ -72,7 +72,7 @@ def test_updates_tell_the_same_as_a_state() -> None:
     published.advance(5)
 
     def told(since: Cursor | None) -> list[tuple[str, int]]:
-        texts = published.updates(since, MATCH_ALL, at(0))
+        texts = published.update_messages(since, MATCH_ALL, at(0))
         return [(message["agent_id"], message["seq"]) for message in map(json.loads, texts)]
 
     assert told(None) == [("c", 3), ("a", 5)]
@@ -84,7 +84,7 @@ def test_updates_tell_the_same_as_a_state() -> None:
 def test_removals_are_remembered_within_bounds(gone: list[str], kept: int) -> None:
     """The latest ones, and who resumes from before them gets everything."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(published_state, "MAX_REMOVED", kept)
+        patch.setattr(published_state, "MAX_TOMBSTONES", kept)
         published = PublishedState(Cursor(EPOCH, 0), [])
         for seq, name in enumerate(gone, 1):
             published.remove(name, seq)
@@ -92,7 +92,7 @@ def test_removals_are_remembered_within_bounds(gone: list[str], kept: int) -> No
         assert len(published.removed) <= kept
         latest = {name: seq for seq, name in enumerate(gone, 1)}
         for since in range(len(gone) + 1):
-            (text,) = published.state(Cursor(EPOCH, since), MATCH_ALL, at(0))
+            (text,) = published.state_messages(Cursor(EPOCH, since), MATCH_ALL, at(0))
             state = json.loads(text)
             missed = {name for name, seq in latest.items() if seq > since}
             assert state["full"] or set(state["removed"]) == missed

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from htmlgraph_server.hub.stats import HubStats, Rate
+from htmlgraph_server.hub.stats import HubStats, RateCounter
 
 
 def test_a_rate_is_the_mean_of_the_last_ten_full_seconds() -> None:
     """The running second does not count, nor what is older than ten."""
-    rate = Rate()
+    rate = RateCounter()
     for second in range(100, 120):
         rate.add(30, second + 0.25)
         rate.add(20, second + 0.75)
@@ -22,7 +22,7 @@ def test_a_rate_is_the_mean_of_the_last_ten_full_seconds() -> None:
 
 def test_a_rate_after_a_pause_forgets_what_was_before() -> None:
     """Only seconds in which something was counted are kept, and no more than the window."""
-    rate = Rate()
+    rate = RateCounter()
     rate.add(1_000, 1.0)
     rate.add(10, 50.0)
     assert rate.per_second(51.0) == 1.0

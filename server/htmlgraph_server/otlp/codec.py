@@ -1,0 +1,37 @@
+"""The interface of the two OTLP encodings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from htmlgraph_nb.coding_agents.otel.signals import LogRecord, Point, Span
+
+MAX_ATTRIBUTE_DEPTH = 16
+"""Values nested deeper than this are read as None."""
+
+
+class OtlpCodec(Protocol):
+    """Decodes export requests and encodes their responses, in JSON or protobuf.
+
+    Decoding is lazy: it runs while the caller iterates. It raises InvalidEvent if the body is not
+    an export request, and in JSON also WireError if the body is not JSON.
+    """
+
+    def decode_logs(self, body: bytes) -> Iterator[LogRecord]:
+        """Yield the log records of a request."""
+
+    def decode_spans(self, body: bytes) -> Iterator[Span]:
+        """Yield the spans of a request."""
+
+    def decode_points(self, body: bytes) -> Iterator[Point]:
+        """Yield the data points of sums and histograms of a request."""
+
+    def encode_response(self, signal: str, n_rejected: int, message: str) -> bytes:
+        """Return the response to an export.
+
+        Args:
+            signal: "logs", "traces" or "metrics".
+            n_rejected: number of rejected records; 0: the response is empty.
+            message: why the first of them was rejected.
+        """

@@ -1,0 +1,105 @@
+"""Both OTLP codecs decode the same request to the same values."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from google.protobuf.json_format import MessageToJson
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
+)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from htmlgraph_server.otlp.json_codec import JsonCodec
+from htmlgraph_server.otlp.protobuf_codec import ProtobufCodec
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
+attribute_values = st.dictionaries(texts, texts, max_size=8)
+
+
+def add_attributes(message: Any, values: dict[str, str]) -> None:
+    """Add string attributes to a protobuf message."""
+    for key, value in values.items():
+        message.attributes.add(key=key).value.string_value = value
+
+
+def test_encode_response_names_rejected_records() -> None:
+    """A partial success has the number and a reason; a full success is empty."""
+    assert ProtobufCodec().encode_response("logs", 0, "") == b""
+    assert JsonCodec().encode_response("logs", 0, "") == b"{}"
+    response = ExportLogsServiceResponse()
+    response.ParseFromString(ProtobufCodec().encode_response("logs", 2, "no time"))
+    assert response.partial_success.rejected_log_records == 2
+    assert response.partial_success.error_message == "no time"
+    body = json.loads(JsonCodec().encode_response("metrics", 3, "x"))
+    assert body == {"partialSuccess": {"rejectedDataPoints": "3", "errorMessage": "x"}}
+
+
+@given(attribute_values, st.booleans())
+def test_decode_logs_is_equal_in_both_encodings(values: dict[str, str], has_resource: bool) -> None:
+    """A log record is the same in protobuf and in JSON, and keeps every attribute."""
+    request = ExportLogsServiceRequest()
+    group = request.resource_logs.add()
+    if has_resource:
+        group.resource.attributes.add(key="host.name").value.string_value = "lab"
+    record = group.scope_logs.add().log_records.add(time_unix_nano=5)
+    record.body.string_value = "claude_code.tool_result"
+    add_attributes(record, values)
+    (from_protobuf,) = ProtobufCodec().decode_logs(request.SerializeToString())
+    (from_json,) = JsonCodec().decode_logs(MessageToJson(request).encode())
+    assert from_protobuf == from_json
+    assert dict(from_json.attributes) == values
+    assert dict(from_json.resource) == ({"host.name": "lab"} if has_resource else {})
+
+
+@given(attribute_values, st.binary(min_size=16, max_size=16), st.sampled_from([0, 1, 2]))
+def test_decode_spans_is_equal_in_both_encodings(
+    values: dict[str, str], trace_id: bytes, status: int
+) -> None:
+    """A span is the same in protobuf and in JSON, where its ids are hexadecimal."""
+    request = ExportTraceServiceRequest()
+    scoped = request.resource_spans.add().scope_spans.add()
+    scoped.scope.name = "scope"
+    span = scoped.spans.add(name="chat", trace_id=trace_id, span_id=trace_id[:8])
+    span.start_time_unix_nano, span.end_time_unix_nano = 5, 7
+    span.status.code = status  # type: ignore[assignment]
+    add_attributes(span, values)
+    body = json.loads(MessageToJson(request))
+    in_json = body["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
+    in_json["traceId"], in_json["spanId"] = trace_id.hex().upper(), trace_id[:8].hex()
+    (from_protobuf,) = ProtobufCodec().decode_spans(request.SerializeToString())
+    (from_json,) = JsonCodec().decode_spans(json.dumps(body).encode())
+    assert from_protobuf == from_json
+    assert (from_json.trace_id, from_json.failed) == (trace_id.hex(), status == 2)
+
+
+@given(attribute_values, st.integers(0, 2**53), st.sampled_from([0, 1, 2]))
+def test_decode_points_is_equal_in_both_encodings(
+    values: dict[str, str], value: int, temporality: int
+) -> None:
+    """Points of sums and histograms are the same in protobuf and in JSON."""
+    request = ExportMetricsServiceRequest()
+    metrics = request.resource_metrics.add().scope_metrics.add().metrics
+    total, histogram, other = metrics.add(name="a"), metrics.add(name="b"), metrics.add(name="c")
+    point = total.sum.data_points.add(as_int=value, time_unix_nano=9, start_time_unix_nano=2)
+    add_attributes(point, values)
+    total.sum.aggregation_temporality = temporality  # type: ignore[assignment]
+    total.sum.data_points.add(as_double=value / 2)
+    histogram.histogram.data_points.add(sum=value)
+    other.gauge.data_points.add(as_int=1)
+    from_protobuf = list(ProtobufCodec().decode_points(request.SerializeToString()))
+    from_json = list(JsonCodec().decode_points(MessageToJson(request).encode()))
+    assert from_protobuf == from_json
+    assert [(point.metric, point.value) for point in from_json] == [
+        ("a", value),
+        ("a", value / 2),
+        ("b", value),
+    ]
+    assert from_json[0].delta == (temporality == 1)

@@ -43,11 +43,14 @@ class PageHandler(BaseHandler):
         return True
 
     def get(self) -> None:
-        guard = self.service.authenticator
+        authenticator = self.service.authenticator
         if self.get_query_argument("token", None) is not None:
-            if guard.needs_token:
+            if authenticator.needs_token:
                 self.set_cookie(
-                    guard.cookie_name, guard.cookie_value, httponly=True, samesite="Strict"
+                    authenticator.cookie_name,
+                    authenticator.cookie_value,
+                    httponly=True,
+                    samesite="Strict",
                 )
             # Remove the token from the address bar and the browser history.
             self.redirect("./")

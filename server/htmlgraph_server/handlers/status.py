@@ -67,7 +67,7 @@ def status_report(service: Service) -> dict[str, Any]:
         "database": {
             "path": service.manager.db_path,
             "bytes": database_bytes(service.manager.db_path),
-            "owner_pid": service.leader_lock.pid(),
+            "owner_pid": service.leader_lock.leader_pid(),
         },
     }
 
@@ -75,4 +75,4 @@ def status_report(service: Service) -> dict[str, Any]:
 def _watching(service: Service) -> dict[str, Any]:
     if service.local_agents is None:
         return {"folders": [], "files": 0, "followed": 0, "processes": 0}
-    return service.local_agents.report()
+    return service.local_agents.status()

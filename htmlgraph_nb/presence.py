@@ -26,6 +26,7 @@ from .core.roster import Change, Limits, Roster
 from .core.timestamps import utc_now
 from .errors import InvalidEvent
 from .paths import default_db
+from .storage.dedup_table import DEDUP_RULES
 from .storage.store import Store
 from .storage.transaction import ExternalEvent, Transaction
 
@@ -86,7 +87,7 @@ class PresenceManager:
         self._received: float | None = None
         self._subscribers: tuple[Subscriber, ...] = ()
         self._outlet = BroadcastAdapter()
-        self._names = AgentAliases()
+        self._names = AgentAliases(DEDUP_RULES)
         self._loaded = False
         self._store = Store(str(db_path or default_db()), self, synchronous=synchronous)
         try:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..core.ids import agent_id_of, shorten_id
+from .agent import CodingAgent
 from .fields import mapping, text
-from .registry import AGENTS
 
 MAX_PATH_CHARS = 4_096
 MAX_ANCESTORS = 6
@@ -36,7 +36,7 @@ class HookHints(NamedTuple):
     ancestors: tuple[tuple[int, float | None], ...]
 
 
-def hook_hints_of(agent: str, payload: Mapping[str, Any]) -> HookHints | None:
+def hook_hints_of(agent: CodingAgent, payload: Mapping[str, Any]) -> HookHints | None:
     """Return what the input of a hook of this kind of agent points at; None: at nothing."""
     session = text(payload.get("session_id"), None)
     if session is None:
@@ -44,7 +44,7 @@ def hook_hints_of(agent: str, payload: Mapping[str, Any]) -> HookHints | None:
     added = mapping(payload.get("htmlgraph"))
     hook = payload.get("hook_event_name")
     files: tuple[str, ...] = ()
-    if hook in AGENTS[agent].hooks_after_write:
+    if hook in agent.hooks_after_write:
         named = (payload.get("agent_transcript_path"), payload.get("transcript_path"))
         files = tuple(
             path for path in named if isinstance(path, str) and 0 < len(path) <= MAX_PATH_CHARS
@@ -53,7 +53,7 @@ def hook_hints_of(agent: str, payload: Mapping[str, Any]) -> HookHints | None:
     if not files and not ancestors:
         return None
     session = shorten_id(session)
-    name = text(added.get("agent_id")) or agent_id_of(session, agent)
+    name = text(added.get("agent_id")) or agent_id_of(session, agent.name)
     host = text(added.get("host"))
     return HookHints(name, session, host, files, hook == "SessionEnd", ancestors)
 

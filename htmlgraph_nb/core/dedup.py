@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from .ids import agent_id_of
 from .model import Event
@@ -33,15 +33,64 @@ _TOOL = {
     "tool_execute": "end",
     "tool_error": "end",
 }
-_KINDS = ("claude", "codex", "gemini")
-_FAMILIES = {
-    "otlp": "otlp",
-    "htmlgraph": "older",
-    **{f"{agent}-hook": "hook" for agent in _KINDS},
-    **{f"{agent}-session": "file" for agent in _KINDS},
-}
 _UUID_CHARS = 36
 _MAX_NAMES = 50_000
+
+
+class AgentSources(Protocol):
+    """How the sources of one kind of coding agent report.
+
+    Attributes:
+        name: the prefix of the ids of its agents.
+        hook_source, session_source: the ``source`` of events from its hooks and session files.
+        shares_call_ids: whether all its sources use the same ids of tool calls.
+        subagents_are_sessions: whether telemetry reports a subagent as a session of its own.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def hook_source(self) -> str: ...
+    @property
+    def session_source(self) -> str: ...
+    @property
+    def shares_call_ids(self) -> bool: ...
+    @property
+    def subagents_are_sessions(self) -> bool: ...
+
+
+class DedupRules:
+    """How events of the supported kinds of agents are compared.
+
+    Attributes:
+        agents: names of the kinds of agents.
+        families: ``source`` of an event → its kind of source: "hook", "file", "otlp" or "older".
+        without_call_ids: sources whose tool calls have no id, or one that no other source has.
+        session_prefixes: prefixes of the ids of agents whose subagents are sessions of their own.
+    """
+
+    def __init__(self, agents: Iterable[AgentSources]) -> None:
+        agents = list(agents)
+        self.agents = [agent.name for agent in agents]
+        self.families = {
+            "otlp": "otlp",
+            "htmlgraph": "older",
+            **{agent.hook_source: "hook" for agent in agents},
+            **{agent.session_source: "file" for agent in agents},
+        }
+        self.without_call_ids = frozenset(
+            source
+            for agent in agents
+            if not agent.shares_call_ids
+            for source in (agent.hook_source, agent.session_source)
+        )
+        self.session_prefixes = tuple(
+            f"{agent.name}-" for agent in agents if agent.subagents_are_sessions
+        )
+
+    def family(self, source: str | None) -> str | None:
+        """Return the kind of a source; None if no other source reports the same events."""
+        return None if source is None else self.families.get(source)
 
 
 class DedupKey(NamedTuple):
@@ -62,14 +111,14 @@ class DedupKey(NamedTuple):
     by_latest: bool = False
 
 
-def dedup_key(event: Event) -> DedupKey | None:
+def dedup_key(event: Event, rules: DedupRules) -> DedupKey | None:
     """Return what an event tells of that another source may tell, too; None: there is no such."""
-    source = _family(event.source)
+    source = rules.family(event.source)
     if source is None or event.session_id is None:
         return None
     kind = event.event_type
     if kind == "completion":
-        name = _answer(event)
+        name = _answer(event, rules)
         return None if name is None else DedupKey(name, source)
     if kind in _TURN:
         says_more = kind == "stop" and not _SAID_BY_STOPS.isdisjoint(event.extra or ())
@@ -82,29 +131,20 @@ def dedup_key(event: Event) -> DedupKey | None:
         return DedupKey(f"{event.session_id}:{child}:{kind}", source)
     if kind == "session_start" or (kind == "session_end" and event.parent_agent_id is not None):
         return DedupKey(f"{event.session_id}:{event.agent_id}:{kind}", source)
-    if kind in _TOOL and _is_gemini(event):
-        # Its hooks and telemetry do not tell the ids of calls, which its files do.
+    if kind in _TOOL and (event.tool_use_id is None or event.source in rules.without_call_ids):
         return DedupKey(f"{event.session_id}:{event.tool_name}:{_TOOL[kind]}", source)
     return None
 
 
-def _family(source: str | None) -> str | None:
-    return None if source is None else _FAMILIES.get(source)
-
-
-def _is_gemini(event: Event) -> bool:
-    return event.source in ("gemini-hook", "gemini-session") or event.tool_use_id is None
-
-
-def _answer(event: Event) -> str | None:
+def _answer(event: Event, rules: DedupRules) -> str | None:
     if is_metric(event):
         return None
     request = (event.extra or {}).get("request_id")
     if isinstance(request, str):
         return f"answer:{request}"
-    # Codex and Gemini name no request in common, but agree on what went in and what came out.
-    # Codex's subagents are sessions of their own to their telemetry; others' are in their parent's.
-    who = event.agent_id if event.agent_id.startswith("codex-") else event.session_id
+    # Without the id of a request, sources agree only on the number of input and output tokens.
+    is_session = event.agent_id.startswith(rules.session_prefixes)
+    who = event.agent_id if is_session else event.session_id
     counts = (
         event.input_tokens,
         event.cache_read_tokens,
@@ -148,7 +188,7 @@ class TokenSource(NamedTuple):
     reach: timedelta
 
 
-def token_source_of(event: Event) -> TokenSource | None:
+def token_source_of(event: Event, rules: DedupRules) -> TokenSource | None:
     """Return the claim that an answer makes; None: it makes none.
 
     A counter of tokens tells the same tokens as the answers, without saying of which: from when one
@@ -156,7 +196,7 @@ def token_source_of(event: Event) -> TokenSource | None:
     """
     if event.event_type != "completion" or event.session_id is None:
         return None
-    if _family(event.source) is None:
+    if rules.family(event.source) is None:
         return None
     if is_metric(event):
         return TokenSource(f"{event.session_id}:tokens", "metrics", METRIC_SPAN)
@@ -169,14 +209,15 @@ class AgentAliases:
     ``HTMLGRAPH_AGENT`` reaches the hooks alone; files and telemetry know an agent by its session.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rules: DedupRules) -> None:
+        self._rules = rules
         self._names: dict[str, str] = {}
 
     def load(self, sessions: Iterable[tuple[str, str | None]]) -> None:
         """Take in the stored agents: id and session of each main agent."""
         for agent_id, session in sessions:
             if session is not None and len(session) == _UUID_CHARS:
-                defaults = [agent_id_of(session, agent) for agent in _KINDS]
+                defaults = [agent_id_of(session, agent) for agent in self._rules.agents]
                 if agent_id not in defaults:
                     self._names.update(dict.fromkeys(defaults, agent_id))
 
@@ -188,7 +229,7 @@ class AgentAliases:
         """
         found = []
         for event in events:
-            if _family(event.source) != "hook" or event.session_id is None:
+            if self._rules.family(event.source) != "hook" or event.session_id is None:
                 continue
             main = event.parent_agent_id or event.agent_id
             default = agent_id_of(event.session_id, str(event.source).removesuffix("-hook"))
@@ -205,7 +246,7 @@ class AgentAliases:
 
     def _renamed(self, event: Event) -> Event:
         names = self._names
-        if _family(event.source) is None:
+        if self._rules.family(event.source) is None:
             return event
         own = names.get(event.agent_id)
         parent = None if event.parent_agent_id is None else names.get(event.parent_agent_id)

@@ -6,9 +6,12 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-from ..core.dedup import DedupKey, TokenSource, dedup_key, token_source_of
+from ..coding_agents.registry import AGENTS
+from ..core.dedup import DedupKey, DedupRules, TokenSource, dedup_key, token_source_of
 from ..core.model import Event
 from ..core.timestamps import to_micros
+
+DEDUP_RULES = DedupRules(AGENTS.values())
 
 _COUNT = (
     "SELECT source, count(*), max(event_id = ?), max(ts) FROM tellings "
@@ -63,7 +66,7 @@ class Deduplicator:
         if len(events) == 1 and events[0].source is None:
             # An agent's own report: no other source reports the same.
             return [*events]
-        keys = [dedup_key(event) for event in events]
+        keys = [dedup_key(event, DEDUP_RULES) for event in events]
         unseen = self._unseen([key.name for key in keys if key is not None])
         accepted = [
             event
@@ -85,7 +88,7 @@ class Deduplicator:
         return unseen
 
     def _is_new(self, event: Event, key: DedupKey | None, unseen: set[str], at: datetime) -> bool:
-        token_source = token_source_of(event)
+        token_source = token_source_of(event, DEDUP_RULES)
         if token_source is None and key is None:
             return True
         ts = to_micros(event.timestamp or at)

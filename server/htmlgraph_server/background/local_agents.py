@@ -55,7 +55,7 @@ class LocalAgents:
             payload: the input of the hook.
             sender: address of the HTTP client; None if the hook was read from the local spool.
         """
-        hints = hook_hints_of(agent, payload)
+        hints = hook_hints_of(AGENTS[agent], payload)
         if hints is None:
             return
         from_loopback = sender is None or is_loopback(sender)

@@ -100,6 +100,23 @@ def parent_pid(env: Mapping[str, str]) -> int:
     return os.getppid()
 
 
+def jupyterhub_server(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return ``{"url", "token"}`` of the JupyterHub single-user server of this process, or ``{}``.
+
+    Its processes inherit the token that the Hub issued to the server.
+    """
+    url = environ.get("JUPYTERHUB_SERVICE_URL", "")
+    token = environ.get("JUPYTERHUB_API_TOKEN", "")
+    if not (url and token and environ.get("JUPYTERHUB_SERVICE_PREFIX")):
+        return {}
+    # The URL is the listen address: in a container, all interfaces.
+    scheme, _, rest = url.partition("//")
+    for any_host in ("0.0.0.0:", "[::]:", "*:", ":"):
+        if rest.startswith(any_host):
+            rest = f"127.0.0.1:{rest.removeprefix(any_host)}"
+    return {"url": f"{scheme}//{rest}", "token": token}
+
+
 def is_alive(pid: int) -> bool:
     """Return whether a process has this id; always on Windows, where asking would end it."""
     if sys.platform == "win32":

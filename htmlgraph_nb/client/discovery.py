@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -17,7 +15,7 @@ from urllib.parse import SplitResult, parse_qs, urlencode, urlsplit
 
 from ..core.validation import shorten
 from ..errors import ConfigError
-from ..paths import DEFAULT_URL, EXTENSION_PATH, parent_pid, running_servers
+from ..paths import DEFAULT_URL, EXTENSION_PATH, jupyterhub_server, parent_pid, running_servers
 
 SERVE_COMMAND = "htmlgraph-nb serve"
 BROADCASTS = "/ws/broadcasts"
@@ -153,7 +151,7 @@ class Environment:
         """Return what holds now; servers come and go, so it is read before each attempt."""
         env = dict(os.environ)
         parent = parent_pid(env)
-        return cls(env, running_servers(parent), jupyter_server(parent, env), parent)
+        return cls(env, running_servers(parent), jupyter_server(parent), parent)
 
 
 def candidates(
@@ -204,7 +202,7 @@ def _known(around: Environment) -> list[Candidate]:
         own = around.env.get("HTMLGRAPH_TOKEN") or None
         known.append(Candidate(address, own, "HTMLGRAPH_URL"))
     own = "the Jupyter Server of this kernel"
-    hub = _hub_server(around.env)
+    hub = jupyterhub_server(around.env)
     parents = [one for one in around.running if one.get("pid") == str(around.parent)]
     for server in parents:
         known += _from_server_file(server, "", own, hub)
@@ -215,21 +213,6 @@ def _known(around: Environment) -> list[Candidate]:
     for server in around.running:
         known += _from_server_file(server, "", "a server of this user", hub)
     return known
-
-
-def _hub_server(env: Mapping[str, str]) -> dict[str, str]:
-    """Return the single-user server of JupyterHub to which this process belongs, or ``{}``.
-
-    Its processes inherit the token that the Hub gave to the server, and which may reach it.
-    """
-    url, token = env.get("JUPYTERHUB_SERVICE_URL", ""), env.get("JUPYTERHUB_API_TOKEN", "")
-    if not (url and token and env.get("JUPYTERHUB_SERVICE_PREFIX")):
-        return {}
-    # It is where the server listens: at all addresses, in a container.
-    return {
-        "url": re.sub(r"//(0\.0\.0\.0|\[::\]|\*)?:", "//127.0.0.1:", url, count=1),
-        "token": token,
-    }
 
 
 def _from_server_file(
@@ -265,35 +248,22 @@ def _distinct(found: Iterable[Candidate]) -> list[Candidate]:
     return list(first.values())
 
 
-def jupyter_server(pid: int, env: Mapping[str, str]) -> dict[str, Any]:
+def jupyter_server(pid: int) -> dict[str, Any]:
     """Return the ``jpserver-<pid>.json`` of the Jupyter Server with this process id, or ``{}``.
 
     Jupyter Server writes it (mode 600) into the Jupyter runtime folder; its fields are those of
     ``jupyter_server.serverapp.ServerApp.server_info``: url with the base_url, token, pid.
     """
-    path = os.path.join(jupyter_runtime_dir(env), f"jpserver-{pid}.json")
+    # Kernels have it loaded; no other process needs it before the first connection.
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    path = os.path.join(jupyter_runtime_dir(), f"jpserver-{pid}.json")
     try:
         with open(path, encoding="utf-8") as file:
             found = json.load(file)
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) and isinstance(found.get("url"), str) else {}
-
-
-def jupyter_runtime_dir(env: Mapping[str, str]) -> str:
-    """Return Jupyter's runtime folder by the rules of ``jupyter_core.paths``."""
-    if env.get("JUPYTER_RUNTIME_DIR"):
-        return env["JUPYTER_RUNTIME_DIR"]
-    if env.get("JUPYTER_DATA_DIR"):
-        data = env["JUPYTER_DATA_DIR"]
-    elif sys.platform == "darwin":
-        data = os.path.expanduser("~/Library/Jupyter")
-    elif sys.platform == "win32":
-        data = os.path.join(env.get("APPDATA") or os.path.expanduser("~\\AppData"), "jupyter")
-    else:
-        base = env.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
-        data = os.path.join(base, "jupyter")
-    return os.path.join(data, "runtime")
 
 
 def explain(tried: Iterable[tuple[Candidate, str]]) -> str:

@@ -44,13 +44,9 @@ def targets(environ: Mapping[str, str], running: Sequence[Mapping[str, str]]) ->
         own = [server["token"] for server in running if _same(server["url"], url)]
         yield _target(url, environ.get("HTMLGRAPH_TOKEN", "") or next(iter(own), ""))
         return
-    hub, hub_token = (
-        environ.get(f"JUPYTERHUB_{name}", "") for name in ("SERVICE_URL", "API_TOKEN")
-    )
-    if hub and hub_token:
-        # A process of a single-user server, whose token this is; it listens at all addresses.
-        own_url = hub.replace("//0.0.0.0:", "//127.0.0.1:").replace("//:", "//127.0.0.1:")
-        yield _target(own_url.rstrip("/") + paths.EXTENSION_PATH, hub_token)
+    hub = paths.jupyterhub_server(environ)
+    if hub:
+        yield _target(hub["url"].rstrip("/") + paths.EXTENSION_PATH, hub["token"])
     for server in running[:MAX_SERVERS]:
         yield _target(server["url"], server.get("token", ""))
     yield _target(paths.DEFAULT_URL, "")

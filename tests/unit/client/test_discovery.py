@@ -12,7 +12,6 @@ from htmlgraph_nb.client.discovery import (
     Environment,
     candidates,
     explain,
-    jupyter_runtime_dir,
     jupyter_server,
 )
 from htmlgraph_nb.client.presence_client import PresenceClient
@@ -181,15 +180,14 @@ def test_a_candidate_does_not_show_its_token():
     assert found[0].headers == {"Authorization": "Bearer hunter2"}
 
 
-def test_the_jupyter_server_of_the_parent_is_read_from_its_file(tmp_path):
+def test_the_jupyter_server_of_the_parent_is_read_from_its_file(monkeypatch, tmp_path):
     """Only the file of the given process counts; a broken one is no server."""
-    env = {"JUPYTER_RUNTIME_DIR": str(tmp_path)}
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
     (tmp_path / "jpserver-7.json").write_text(json.dumps({"url": "http://h/", "token": "t"}))
     (tmp_path / "jpserver-8.json").write_text("{")
-    assert jupyter_server(7, env) == {"url": "http://h/", "token": "t"}
-    assert jupyter_server(8, env) == {}
-    assert jupyter_server(9, env) == {}
-    assert jupyter_runtime_dir({"JUPYTER_DATA_DIR": "/d"}) == "/d/runtime"
+    assert jupyter_server(7) == {"url": "http://h/", "token": "t"}
+    assert jupyter_server(8) == {}
+    assert jupyter_server(9) == {}
 
 
 def test_the_explanation_names_each_place_its_reason_and_what_to_type():

@@ -173,7 +173,11 @@ def test_every_server_is_a_target_and_a_named_one_the_only_one() -> None:
 
 def test_a_process_of_jupyterhub_reports_to_its_own_server() -> None:
     """With the token that the Hub gave to it; where it listens everywhere, on this machine."""
-    hub = {"JUPYTERHUB_SERVICE_URL": "http://0.0.0.0:80/user/ada/", "JUPYTERHUB_API_TOKEN": "t"}
+    hub = {
+        "JUPYTERHUB_SERVICE_URL": "http://0.0.0.0:80/user/ada/",
+        "JUPYTERHUB_SERVICE_PREFIX": "/user/ada/",
+        "JUPYTERHUB_API_TOKEN": "t",
+    }
     first = next(targets(hub, [RUNNING]))
     assert first == Target("http", "127.0.0.1", 80, "/user/ada/htmlgraph", "t")
 

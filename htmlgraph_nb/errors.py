@@ -1,37 +1,42 @@
-"""The whole error tree; it owns no behaviour beyond the text of an error.
+"""All exceptions of htmlgraph-nb and its server.
 
 HtmlgraphError
-├── InvalidEvent (ValueError)      an event, filter or parameter that does not fit
-├── CapacityError                  a bound of the server was reached
-├── ApiError                       an HTTP request that the server refuses
-├── JoinRefused                    a dashboard that the server refuses
-├── ExportAborted                  a history export that ended early
-├── WireError (ValueError)         a message that is not of the protocol
+├── InvalidEvent (ValueError)      invalid event, filter or parameter
+├── CapacityError                  a limit of the server is reached
+├── WireError (ValueError)         malformed protocol message
 │   └── MessageTooLarge
 ├── StoreError
 │   ├── StoreUnavailable           the file cannot be opened or written
-│   ├── StoreDamaged               the file is not a sound database
+│   ├── StoreDamaged               the file is not a valid database
 │   ├── StoreTooNew                the file was written by a newer version
 │   └── StoreClosed
 ├── ConnectError
-│   ├── ServerNotFound             nobody answers at any address that was tried
-│   └── ServerRefused              a server answered, and said no
-└── ConfigError (ValueError)       a setting that cannot be used
+│   ├── ServerNotFound             no server responds at any address
+│   └── ServerRefused              a server refused the request
+├── ConfigError (ValueError)       invalid setting
+└── internal, never raised to callers of the public API:
+    ├── Unreachable (OSError)      hook: no connection to a server
+    ├── UnusableSegment            columnar history: segment file
+    ├── ScanFailed                 columnar history: child process
+    ├── InvalidJson (ValueError)   server: settings file of a coding agent
+    ├── ApiError                   server: HTTP error response
+    ├── JoinRefused                server: a dashboard may not connect
+    └── ExportAborted              server: child process of a history export
 """
 
 from __future__ import annotations
 
 
 class HtmlgraphError(Exception):
-    """Root of every error that this project raises on purpose."""
+    """Base class of all errors that this project raises deliberately."""
 
 
 class InvalidEvent(HtmlgraphError, ValueError):
-    """An event or a parameter does not fit its description.
+    """Invalid event, filter or parameter.
 
     Args:
-        message: what was seen, what was expected, what to type.
-        field: name or path of the offending field (``"[3].agent_id"``); None when it is the whole.
+        message: ``"field: expected X, got Y"``, and the remedy if there is one.
+        field: name or path of the invalid field (``"[3].agent_id"``); None: the whole value.
     """
 
     def __init__(self, message: str, field: str | None = None) -> None:
@@ -39,23 +44,129 @@ class InvalidEvent(HtmlgraphError, ValueError):
         self.message = message
         self.field = field
 
-    def within(self, place: str) -> InvalidEvent:
-        """Return the same error with ``place``, as ``[3]``, put before its field."""
-        field = place if self.field is None else f"{place}.{self.field}"
+    def within(self, path: str) -> InvalidEvent:
+        """Return the same error with ``path``, such as ``[3]``, in front of its field."""
+        field = path if self.field is None else f"{path}.{self.field}"
         return InvalidEvent(self.message, field)
 
 
 class CapacityError(HtmlgraphError):
-    """A bound was reached: agents in the roster, or events waiting for their commit.
+    """A limit is reached: agents in the roster, or events in the write queue.
 
     Args:
-        message: which bound, and how to raise it.
-        code: the name of the bound as HTTP answers give it.
+        message: the limit, and how to raise it.
+        code: name of the limit in HTTP error responses.
     """
 
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class WireError(HtmlgraphError, ValueError):
+    """Malformed protocol message."""
+
+
+class MessageTooLarge(WireError):
+    """A message exceeds the size limit, which the error message states."""
+
+
+class StoreError(HtmlgraphError):
+    """The database cannot carry out the operation."""
+
+
+class StoreUnavailable(StoreError):
+    """The file cannot be opened or written: missing folder, permissions, lock or full disk."""
+
+
+class StoreDamaged(StoreError):
+    """The file is not a valid database; it is left unchanged."""
+
+
+class StoreTooNew(StoreError):
+    """The file was written by a newer version of htmlgraph-nb; it is left unchanged."""
+
+
+class StoreClosed(StoreError):
+    """The store was closed before the call."""
+
+
+class ConnectError(HtmlgraphError):
+    """No usable server."""
+
+
+class ServerNotFound(ConnectError):
+    """No server responds at any of the addresses."""
+
+
+class ServerRefused(ConnectError):
+    """A server refused the request.
+
+    Args:
+        message: the message of the server.
+        status: HTTP status or WebSocket close code.
+        code: ``code`` of the error response; None if there is none.
+    """
+
+    def __init__(self, message: str, status: int, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class ConfigError(HtmlgraphError, ValueError):
+    """Invalid setting."""
+
+
+class Unreachable(HtmlgraphError, OSError):
+    """The connection to a server cannot be made, so nothing was sent."""
+
+
+class UnusableSegment(HtmlgraphError):
+    """A segment file does not match the index.
+
+    Args:
+        message: the reason.
+        damaged: True if the file exists with different content.
+    """
+
+    def __init__(self, message: str, *, damaged: bool) -> None:
+        super().__init__(message)
+        self.damaged = damaged
+
+
+class ScanFailed(HtmlgraphError):
+    """A child process of a parallel scan ended early.
+
+    Args:
+        message: the reason.
+        position: index of the first range whose rows were not yielded.
+    """
+
+    def __init__(self, message: str, position: int) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+class InvalidJson(HtmlgraphError, ValueError):
+    """Invalid JSON in a settings file.
+
+    Args:
+        text: the text of the file.
+        position: index of the error in ``text``.
+        expected: what is valid at this position.
+
+    Attributes:
+        line, column: the position, both counted from 1.
+    """
+
+    def __init__(self, text: str, position: int, expected: str) -> None:
+        self.line = text.count("\n", 0, position) + 1
+        self.column = position - text.rfind("\n", 0, position)
+        actual = repr(text[position : position + 12]) if position < len(text) else "end of file"
+        super().__init__(
+            f"line {self.line}, column {self.column}: expected {expected}, got {actual}"
+        )
 
 
 class ApiError(HtmlgraphError):
@@ -92,58 +203,3 @@ class JoinRefused(HtmlgraphError):
 
 class ExportAborted(HtmlgraphError):
     """An export worker ended before its output was complete."""
-
-
-class WireError(HtmlgraphError, ValueError):
-    """A message is not of the protocol."""
-
-
-class MessageTooLarge(WireError):
-    """A message is longer than the limit that its error text names."""
-
-
-class StoreError(HtmlgraphError):
-    """The database file cannot do what was asked."""
-
-
-class StoreUnavailable(StoreError):
-    """The file cannot be opened or written: missing folder, permission, lock or full disk."""
-
-
-class StoreDamaged(StoreError):
-    """The file is not a sound database; it is left as it was found."""
-
-
-class StoreTooNew(StoreError):
-    """The file was written by a newer version of htmlgraph-nb; it is left as it was found."""
-
-
-class StoreClosed(StoreError):
-    """The store was closed before the call."""
-
-
-class ConnectError(HtmlgraphError):
-    """No usable server."""
-
-
-class ServerNotFound(ConnectError):
-    """Nobody answered at any of the addresses that were tried."""
-
-
-class ServerRefused(ConnectError):
-    """A server answered with a refusal.
-
-    Args:
-        message: the server's own words.
-        status: HTTP status or WebSocket close code.
-        code: the ``code`` of the server's error body; None where it gave none.
-    """
-
-    def __init__(self, message: str, status: int, code: str | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-
-
-class ConfigError(HtmlgraphError, ValueError):
-    """A setting cannot be used as it was given."""

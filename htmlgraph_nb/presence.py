@@ -240,8 +240,8 @@ class PresenceManager:
             n_bytes = len(encode_json(merged).encode())
             if n_bytes > MAX_RESOURCE_BYTES:
                 raise InvalidEvent(
-                    f"the fields of this {kind} would have {n_bytes} bytes, "
-                    f"expected at most {MAX_RESOURCE_BYTES}; send null for those it can lose"
+                    f"{kind}: at most {MAX_RESOURCE_BYTES} bytes allowed, merged fields have "
+                    f"{n_bytes}; send null to remove fields"
                 )
             self._apply_all(tx, [event, *after], received)
             tx.put_resource(kind, name, status or before, merged)

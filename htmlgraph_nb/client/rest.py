@@ -261,6 +261,6 @@ def _unanswered(candidate: Candidate, path: str, reason: str) -> ConnectError:
 
 def _value(answer: bytes, candidate: Candidate, path: str) -> Any:
     try:
-        return decode_json(answer, "the answer") if answer else None
+        return decode_json(answer, "response") if answer else None
     except WireError as error:
         raise ConnectError(f"{candidate.address.url}{path}: {error}") from error

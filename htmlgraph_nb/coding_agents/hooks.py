@@ -17,7 +17,7 @@ from typing import Any
 from ..core.ids import agent_id_of, call_key, shorten_id
 from ..core.model import MAX_TYPE_CHARS, Event
 from ..core.timestamps import to_utc
-from ..core.validation import parse_time, type_name, validate_string
+from ..core.validation import format_value, parse_time, validate_string
 from ..errors import InvalidEvent
 from .content_rules import ends_with_question, is_at_rest, question_extra, was_interrupted
 from .fields import base_name, count, safe_keyword, text, without_none
@@ -86,7 +86,7 @@ def events_of(
             ``htmlgraph`` does not fit; ``field`` names it.
     """
     if not isinstance(payload, Mapping):
-        raise InvalidEvent(f"the hook input is {type_name(payload)}, expected an object")
+        raise InvalidEvent(f"hook input: expected an object, got {format_value(payload)}")
     hook = _needed(payload, "hook_event_name")
     session = _needed(payload, "session_id")
     sent = _sent(payload)
@@ -108,8 +108,8 @@ def events_of(
 def _needed(payload: Mapping[str, Any], name: str) -> str:
     found = text(payload.get(name), None)
     if found is None:
-        seen = type_name(payload[name]) if name in payload else "missing"
-        raise InvalidEvent(f"{name} is {seen}, expected text as the agent's hooks send it", name)
+        actual = format_value(payload[name]) if name in payload else "nothing"
+        raise InvalidEvent(f"{name}: expected a string, got {actual}", name)
     return shorten_id(found)
 
 
@@ -119,7 +119,7 @@ def _sent(payload: Mapping[str, Any]) -> Fields:
     if added is None:
         return {}
     if not isinstance(added, Mapping):
-        raise InvalidEvent(f"htmlgraph is {type_name(added)}, expected an object", "htmlgraph")
+        raise InvalidEvent(f"htmlgraph: expected an object, got {format_value(added)}", "htmlgraph")
     found: Fields = {}
     for name in ("event_id", "agent_id", "feature_id", "host", "project", "timestamp"):
         value = added.get(name)

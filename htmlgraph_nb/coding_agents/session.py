@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Protocol
 
 from ..core.ids import agent_id_of
 from ..core.model import Event
-from ..core.validation import type_name
+from ..core.validation import format_value
 from ..errors import InvalidEvent
 
 MAX_OPEN_CALLS = 10_000
@@ -90,9 +90,9 @@ def record_of(line: bytes) -> Mapping[str, Any]:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise InvalidEvent(f"the line is not JSON: {error}") from None
+        raise InvalidEvent(f"line: invalid JSON: {error}") from None
     if not isinstance(record, dict):
-        raise InvalidEvent(f"the line is {type_name(record)}, expected an object")
+        raise InvalidEvent(f"line: expected an object, got {format_value(record)}")
     return record
 
 

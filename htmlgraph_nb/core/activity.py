@@ -98,7 +98,7 @@ class Activity:
         try:
             counts, seq = _counts_of(answer), _seq_of(answer)
         except (KeyError, TypeError, AttributeError, ValueError, WireError) as error:
-            raise InvalidEvent(f"the activity cannot be read: {error!r}", "activity") from error
+            raise InvalidEvent(f"activity: invalid response: {error!r}", "activity") from error
         later = [] if seq is None else [one for one in self._seen if one.seq > seq]
         self._counts, self._told_seq = counts, seq or 0
         self._seen.clear()

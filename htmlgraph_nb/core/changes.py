@@ -10,7 +10,7 @@ from ..errors import InvalidEvent
 from .model import Event
 from .protocol import Cursor
 from .roster import Change
-from .validation import is_mapping, type_name, validate_string
+from .validation import format_value, is_mapping, validate_string
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def coerce_event(agent_id: str, event: Mapping[str, Any] | Event | str) -> Event
     if is_mapping(event):
         return Event.from_dict({**event, "agent_id": agent_id}, keep_unknown=True)
     raise InvalidEvent(
-        f"event is {type_name(event)}, "
-        "expected a dict, an Event or an event type as 'tool_execute'",
+        "event: expected a dict, an Event or an event type such as 'tool_execute', "
+        f"got {format_value(event)}",
         "event",
     )

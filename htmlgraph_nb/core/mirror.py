@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import InvalidEvent, WireError
 from .model import AgentPresence
 from .protocol import Cursor
-from .validation import type_name
+from .validation import format_value
 
 
 class Mirror:
@@ -53,7 +53,7 @@ class Mirror:
             if kind == "presence_removed":
                 return self._removed(message)
         except (KeyError, TypeError, AttributeError, InvalidEvent) as error:
-            raise WireError(f"{kind} message cannot be read: {error!r}") from error
+            raise WireError(f"invalid {kind} message: {error!r}") from error
         return set()
 
     def _newer(self, seq: int) -> bool:
@@ -123,5 +123,5 @@ class Mirror:
 def _seq(message: Mapping[str, Any]) -> int:
     seq = message["seq"]
     if type(seq) is not int:
-        raise TypeError(f"seq is {type_name(seq)}, expected an integer")
+        raise TypeError(f"seq: expected an integer, got {format_value(seq)}")
     return seq

@@ -17,10 +17,10 @@ from .timestamps import to_rfc3339, utc_now
 from .validation import (
     MAX_ID_CHARS,
     MAX_INTEGER,
+    format_value,
     is_in_range,
     is_mapping,
     parse_time,
-    type_name,
     unknown_field,
     validate_count,
     validate_extra,
@@ -168,7 +168,7 @@ class Event:
             InvalidEvent: not an object, a field of a wrong type or out of bounds, an unknown field.
         """
         if not is_mapping(data):
-            raise InvalidEvent(f"an event is {type_name(data)}, expected an object")
+            raise InvalidEvent(f"event: expected an object, got {format_value(data)}")
         known: dict[str, Any] = {}
         unknown: dict[str, Any] = {}
         for name, value in data.items():
@@ -179,8 +179,8 @@ class Event:
                 known[name] = check(value, name)
         if unknown:
             if not keep_unknown:
-                advice = "what has no field goes into 'extra'"
-                raise unknown_field(next(iter(unknown)), _CHECKS, advice)
+                hint = "put custom fields into 'extra'"
+                raise unknown_field(next(iter(unknown)), _CHECKS, hint)
             known["extra"] = validate_extra({**unknown, **known.get("extra", {})}, "extra")
         if "agent_id" not in known:
             raise _no_agent()
@@ -241,7 +241,7 @@ def _is_sound(event: Event) -> bool:
 
 
 def _no_agent() -> InvalidEvent:
-    return InvalidEvent('agent_id is missing, expected text as "claude-1"', "agent_id")
+    return InvalidEvent('agent_id: missing, expected a string such as "claude-1"', "agent_id")
 
 
 new_event = fast_constructor(Event)
@@ -320,7 +320,7 @@ class AgentPresence:
             InvalidEvent: ``agent_id`` is missing, or the status, a time or a count cannot be read.
         """
         if not isinstance(data, Mapping) or not isinstance(data.get("agent_id"), str):
-            raise InvalidEvent("a presence has no agent_id, expected text", "agent_id")
+            raise InvalidEvent("agent_id: missing, expected a string", "agent_id")
         values = {name: data[name] for name in _PRESENCE_FIELDS if data.get(name) is not None}
         for name in ("last_activity", "since"):
             if name in values:
@@ -332,8 +332,9 @@ class AgentPresence:
             try:
                 values["status"] = PresenceStatus(values["status"])
             except ValueError:
+                status = format_value(values["status"])
                 raise InvalidEvent(
-                    f"status is {type_name(values['status'])}, expected active, idle or offline",
+                    f"status: expected active, idle or offline, got {status}",
                     "status",
                 ) from None
         return cls(**values)

@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import InvalidEvent, MessageTooLarge, WireError
 from .model import PRESENCE_COLUMNS, AgentPresence
 from .timestamps import to_rfc3339
-from .validation import shorten, type_name, unknown_field, validate_string
+from .validation import format_value, shorten, unknown_field, validate_string
 
 PROTOCOL_VERSION = 1
 STATE_PART_AGENTS = 500
@@ -67,9 +67,11 @@ class Cursor:
         """
         epoch, separator, seq = text.partition(":")
         if not (separator and text.isascii() and epoch.isalnum() and seq.isdecimal()):
-            raise WireError(f"cursor is {shorten(text)}, expected EPOCH:SEQ as 5f3a…:1024")
+            raise WireError(f"cursor: expected EPOCH:SEQ such as 5f3a…:1024, got {shorten(text)}")
         if len(epoch) > 64 or len(seq) > 16:
-            raise WireError("cursor is too long, expected EPOCH:SEQ as 5f3a…:1024")
+            raise WireError(
+                f"cursor: expected EPOCH:SEQ such as 5f3a…:1024, got {len(text)} characters"
+            )
         return cls(epoch, int(seq))
 
 
@@ -203,7 +205,7 @@ def error_message(code: str, message: str, field: str | None = None) -> str:
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
+    raise ValueError(f"{name} is not allowed")
 
 
 def decode_json(text: str | bytes, what: str = "message") -> Any:
@@ -217,11 +219,11 @@ def decode_json(text: str | bytes, what: str = "message") -> Any:
         decoded = text if isinstance(text, str) else text.decode("utf-8-sig")
         return json.loads(decoded, parse_constant=_refuse_constant)
     except RecursionError:
-        raise WireError(f"{what} is nested too deeply") from None
+        raise WireError(f"{what}: nested too deeply") from None
     except UnicodeDecodeError as error:
-        raise WireError(f"{what} is not UTF-8: {error.reason} at byte {error.start}") from None
+        raise WireError(f"{what}: invalid UTF-8: {error.reason} at byte {error.start}") from None
     except ValueError as error:
-        raise WireError(f"{what} is not JSON: {error}") from None
+        raise WireError(f"{what}: invalid JSON: {error}") from None
 
 
 def decode(text: str | bytes, limit: int | None = None) -> dict[str, Any]:
@@ -236,12 +238,12 @@ def decode(text: str | bytes, limit: int | None = None) -> dict[str, Any]:
         WireError: not a JSON object with a text ``type``.
     """
     if limit is not None and len(text) > limit:
-        raise MessageTooLarge(f"message has {len(text)} characters, expected at most {limit}")
+        raise MessageTooLarge(f"message: at most {limit} characters allowed, got {len(text)}")
     message = decode_json(text)
     if not isinstance(message, dict):
-        raise WireError(f"message is {type_name(message)}, expected an object")
+        raise WireError(f"message: expected an object, got {format_value(message)}")
     if not isinstance(message.get("type"), str):
-        raise WireError('message has no text "type"')
+        raise WireError(f"type: expected a string, got {format_value(message.get('type'))}")
     return message
 
 
@@ -271,11 +273,13 @@ class Filter:
                 continue
             if name not in cls.__slots__:
                 raise unknown_field(name, dict.fromkeys(cls.__slots__))
-            if not isinstance(values, list) or len(values) > MAX_FILTER_VALUES:
+            if not isinstance(values, list):
                 raise InvalidEvent(
-                    f"{name} is {type_name(values)}, expected an array of at most "
-                    f"{MAX_FILTER_VALUES} texts",
-                    name,
+                    f"{name}: expected an array of strings, got {format_value(values)}", name
+                )
+            if len(values) > MAX_FILTER_VALUES:
+                raise InvalidEvent(
+                    f"{name}: at most {MAX_FILTER_VALUES} items allowed, got {len(values)}", name
                 )
             lists[name] = frozenset(validate_string(value, name) for value in values)
         return cls(**lists)

@@ -86,8 +86,8 @@ class Roster:
         fresh = {agent_id for agent_id in agent_ids if self.get(agent_id) is None}
         if fresh and len(self.agents) + self._n_new + len(fresh) > self.limits.max_agents:
             raise CapacityError(
-                f"{self.limits.max_agents} agents are known, no room for {len(fresh)} new; "
-                "raise --max-agents, or wait until silent ones are forgotten (--forget-after)",
+                f"agents: at most {self.limits.max_agents} allowed, no room for {len(fresh)} more; "
+                "raise --max-agents, or lower --forget-after to remove inactive agents sooner",
                 "too_many_agents",
             )
 

@@ -17,7 +17,7 @@ import pandas as pd
 from ..client.discovery import candidates
 from ..client.rest import Rest
 from ..core.model import PRESENCE_COLUMNS, AgentPresence
-from ..core.validation import type_name
+from ..core.validation import format_value
 from ..errors import InvalidEvent
 from ..storage.database import open_reader, sqlite_errors
 from ..storage.query import HistoryQuery
@@ -206,7 +206,7 @@ def _whole(value: Any, name: str, least: int) -> int | None:
         return None
     if isinstance(value, bool) or not isinstance(value, SupportsIndex) or index(value) < least:
         raise InvalidEvent(
-            f"{name} is {type_name(value)}, expected a whole number from {least}", name
+            f"{name}: expected an integer >= {least}, got {format_value(value)}", name
         )
     return index(value)
 

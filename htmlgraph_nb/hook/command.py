@@ -33,7 +33,8 @@ from ..coding_agents.content_rules import (
     was_interrupted,
 )
 from ..coding_agents.registry import AGENTS, DEFAULT_AGENT
-from .delivery import HOOKS_PATH, Target, Unreachable, deliver, targets
+from ..errors import Unreachable
+from .delivery import HOOKS_PATH, Target, deliver, targets
 from .process_tree import ancestors
 
 if TYPE_CHECKING:

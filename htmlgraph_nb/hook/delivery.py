@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from .. import paths
+from ..errors import Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -63,10 +64,6 @@ def _target(url: str, token: str) -> Target:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"the address is {url!r}, expected one as http://127.0.0.1:8000")
     return Target(parts.scheme, parts.hostname, parts.port, parts.path.rstrip("/"), token)
-
-
-class Unreachable(OSError):
-    """Nobody listens there, or the connection cannot be made."""
 
 
 def deliver(to: Target, path: str, body: bytes) -> int:

@@ -39,7 +39,7 @@ from ..coding_agents.fields import (
 from ..coding_agents.registry import AGENTS, DEFAULT_AGENT
 from ..core.ids import agent_id_of, call_key, shorten_id
 from ..core.model import Event
-from ..core.validation import type_name
+from ..core.validation import format_value
 from ..errors import InvalidEvent
 
 LEGACY_SOURCE = "htmlgraph"
@@ -286,7 +286,7 @@ def required_id(row: LegacyRow, name: str) -> str:
     """Return a column as an identifier; InvalidEvent where it is none."""
     found = identifier(row.get(name))
     if found is None:
-        raise InvalidEvent(f"{name} is {type_name(row.get(name))}, expected text", name)
+        raise InvalidEvent(f"{name}: expected a string, got {format_value(row.get(name))}", name)
     return found
 
 
@@ -294,7 +294,7 @@ def required_time(row: LegacyRow, name: str) -> datetime:
     """Return a column as UTC time; InvalidEvent where it is none."""
     found = parse_legacy_time(row.get(name))
     if found is None:
-        raise InvalidEvent(f"{name} is {type_name(row.get(name))}, expected a time", name)
+        raise InvalidEvent(f"{name}: expected a timestamp, got {format_value(row.get(name))}", name)
     return found
 
 

@@ -104,16 +104,15 @@ def _own_rates(model: str, given: Mapping[str, float]) -> _Floats:
     example = '{"my-model": {"input": 3.0, "output": 15.0, "cache_read": 0.3}}'
     if not isinstance(given, Mapping) or not {"input", "output"} <= set(given) <= set(KINDS):
         raise InvalidEvent(
-            f"the prices of {shorten(model)} are {shorten(str(given))}, expected input and output, "
-            f"and perhaps cache_read, cache_write_5m, cache_write_1h, as in {example}",
+            f"prices: expected input, output and optionally {', '.join(KINDS[1:-1])} for "
+            f"{shorten(model)}, got {shorten(str(given))}; example: {example}",
             "prices",
         )
     rates = np.array([given.get(kind, given["input"]) for kind in KINDS], object)
     if not all(type(rate) in (int, float) and 0 <= rate < np.inf for rate in rates):
         raise InvalidEvent(
-            f"the prices of {shorten(model)} are {shorten(str(given))}, "
-            "expected US dollars per million "
-            f"tokens, as in {example}",
+            f"prices: expected US dollars per million tokens for {shorten(model)}, "
+            f"got {shorten(str(given))}; example: {example}",
             "prices",
         )
     return rates.astype(np.float64)

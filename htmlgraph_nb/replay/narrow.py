@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.timestamps import to_rfc3339, to_utc
-from ..core.validation import shorten, type_name, unknown_field
+from ..core.validation import format_value, unknown_field
 from ..errors import InvalidEvent
 
 When = str | datetime | pd.Timestamp | np.datetime64
@@ -25,9 +25,9 @@ def moment_of(when: When, name: str = "when") -> datetime:
             return to_utc(when.to_pydatetime(warn=False))
         return to_utc(datetime.fromisoformat(when) if isinstance(when, str) else when)
     except (ValueError, TypeError, AttributeError, OverflowError):
-        seen = shorten(when) if isinstance(when, str) else type_name(when)
         raise InvalidEvent(
-            f"{name} is {seen}, expected ISO text as 2025-01-14 14:50, a datetime or a Timestamp",
+            f"{name}: expected an ISO string such as 2025-01-14 14:50, a datetime or a Timestamp, "
+            f"got {format_value(when)}",
             name,
         ) from None
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..core.model import AgentPresence, PresenceStatus
-from ..core.validation import shorten, type_name
+from ..core.validation import format_value, shorten
 from ..errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def predicate_of(when: Condition) -> Predicate:
             return lambda presence: presence.status == when
         raise ConfigError(f"when: {_expected()}, got {shorten(when)}")
     if not isinstance(when, Mapping) or not when:
-        raise ConfigError(f"when: {_expected()}, got {type_name(when)}")
+        raise ConfigError(f"when: {_expected()}, got {format_value(when)}")
     limits = [(_limited_field(name), _limit(name, value)) for name, value in when.items()]
     return lambda presence: all((getattr(presence, name) or 0) > limit for name, limit in limits)
 
@@ -85,7 +85,9 @@ class Alert:
 
     def __init__(self, when: Condition, do: Action, agents: Iterable[str] | None = None) -> None:
         if not callable(do):
-            raise ConfigError(f"do: expected a function of an AgentPresence, got {type_name(do)}")
+            raise ConfigError(
+                f"do: expected a function of an AgentPresence, got {format_value(do)}"
+            )
         self._counts_errors = isinstance(when, str) and when == "error"
         self._holds = predicate_of("attention" if self._counts_errors else when)
         self._do = do

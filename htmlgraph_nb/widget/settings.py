@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..core.validation import MAX_ID_CHARS, shorten, type_name
+from ..core.validation import MAX_ID_CHARS, format_value, shorten
 from ..errors import ConfigError
 
 _VIEWS = ("cards", "table", "compact")
@@ -56,7 +56,7 @@ def check_columns(value: object) -> list[str] | None:
         return None
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise ConfigError(
-            f"columns: expected a list of {', '.join(_COLUMNS)}, got {type_name(value)}"
+            f"columns: expected a list of {', '.join(_COLUMNS)}, got {format_value(value)}"
         )
     names = [_one_of(name, "columns", _COLUMNS) for name in value]
     duplicate = next((name for name in names if names.count(name) > 1), None)
@@ -93,7 +93,8 @@ def check_filter(value: object) -> dict[str, Any]:
         value = {"text": value}
     if not isinstance(value, Mapping):
         raise ConfigError(
-            f"filter: expected a string or a dict of {', '.join(_FILTERS)}, got {type_name(value)}"
+            f"filter: expected a string or a dict of {', '.join(_FILTERS)}, "
+            f"got {format_value(value)}"
         )
     normalized: dict[str, Any] = {}
     for key, setting in value.items():
@@ -121,7 +122,7 @@ def _filter_values(key: str, value: object) -> list[str]:
     if not isinstance(values, list | tuple | set | frozenset) or len(values) > _MAX_VALUES:
         raise ConfigError(
             f"filter {key}: expected a list of at most {_MAX_VALUES} strings, got "
-            f"{type_name(value)}"
+            f"{format_value(value)}"
         )
     ordered = sorted(values, key=str) if isinstance(values, set | frozenset) else values
     for item in ordered:
@@ -140,7 +141,7 @@ def _one_of(value: object, name: str, choices: tuple[str, ...], hint: str = "") 
 
 
 def _shown(value: object) -> str:
-    return shorten(value) if isinstance(value, str) else type_name(value)
+    return shorten(value) if isinstance(value, str) else format_value(value)
 
 
 def _suggestion(value: object, choices: tuple[str, ...]) -> str:

@@ -201,7 +201,7 @@ def test_ingest_validates_event_objects(tmp_path: Path) -> None:
     """ingest converts a naive time and rejects invalid events, all or nothing."""
     naive = datetime.now() - timedelta(hours=1)
     with PresenceManager(str(tmp_path / "h.db")) as manager:
-        with pytest.raises(InvalidEvent, match="lone surrogate"):
+        with pytest.raises(InvalidEvent, match="lone surrogates"):
             manager.ingest([Event(agent_id="a"), Event(agent_id="\ud800")])
         assert manager.agents == {}
         manager.ingest([Event(agent_id="a", timestamp=naive)])

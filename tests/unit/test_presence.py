@@ -47,17 +47,21 @@ def test_an_event_built_by_hand_is_checked() -> None:
 @pytest.mark.parametrize(
     ("agent_id", "event", "says"),
     [
-        ("", "prompt", "agent_id has 0 characters"),
-        ("a" * 257, {}, "agent_id has 257 characters"),
-        (None, "prompt", "agent_id is null"),
-        (7, {}, "agent_id is integer 7"),
-        ("a", "", "event_type has 0 characters"),
-        ("a", None, "event is null, expected a dict, an Event or an event type"),
-        ("a", 7, "event is integer 7, expected a dict"),
-        ("a", [{}], "event is an array of 1, expected a dict"),
-        ("a", {"cost_tokens": "many"}, "cost_tokens is text 'many', expected an integer"),
-        ("a", {"timestamp": "yesterday"}, "timestamp is 'yesterday', expected RFC 3339"),
-        ("a", {"when": T0}, "extra cannot be written as JSON"),
+        ("", "prompt", "agent_id: expected 1 to 256 characters, got 0"),
+        ("a" * 257, {}, "agent_id: expected 1 to 256 characters, got 257"),
+        (None, "prompt", "agent_id: expected a string, got null"),
+        (7, {}, "agent_id: expected a string, got 7"),
+        ("a", "", "event_type: expected 1 to 64 characters, got 0"),
+        ("a", None, "event: expected a dict, an Event or an event type such as .*, got null"),
+        ("a", 7, "event: expected a dict, .*, got 7"),
+        ("a", [{}], "event: expected a dict, .*, got an array of 1"),
+        ("a", {"cost_tokens": "many"}, "cost_tokens: expected an integer from .*, got 'many'"),
+        (
+            "a",
+            {"timestamp": "yesterday"},
+            "timestamp: expected an RFC 3339 string .*, got 'yesterday'",
+        ),
+        ("a", {"when": T0}, "extra: cannot be encoded as JSON"),
     ],
 )
 def test_bad_input_is_named(agent_id: object, event: object, says: str) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from ...core.model import Event
-from ...core.validation import type_name
+from ...core.validation import format_value
 from ...errors import InvalidEvent
 from ..content_rules import tool_failed
 from ..hooks import HookFormat, events_of
@@ -50,7 +50,7 @@ def events_from_hook(payload: Mapping[str, Any], *, received_at: datetime) -> li
             ``is_error``, true where that names an error.
     """
     if not isinstance(payload, Mapping):
-        raise InvalidEvent(f"the hook input is {type_name(payload)}, expected an object")
+        raise InvalidEvent(f"hook input: expected an object, got {format_value(payload)}")
     hook = payload.get("hook_event_name")
     common = _COMMON_NAMES.get(hook, hook) if isinstance(hook, str) else hook
     if hook == "AfterTool" and tool_failed(payload):

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
+from ...errors import ScanFailed
 from ..query import HistoryQuery
 
 logger = logging.getLogger("htmlgraph.history")
@@ -22,14 +23,6 @@ PARALLEL_ROWS = 250_000
 """Rows outside segments from which on processes read them; that is what their start costs."""
 _MODULE = "htmlgraph_nb.storage.columnar.scan_process"
 _MOST_PROCESSES = 8
-
-
-class ScanFailed(Exception):
-    """A process ended before its work did; ``place`` is that of the first range without rows."""
-
-    def __init__(self, message: str, place: int) -> None:
-        super().__init__(message)
-        self.place = place
 
 
 def scan_ranges(

@@ -13,9 +13,10 @@ from dataclasses import replace
 import pyarrow as pa
 
 from ...core.timestamps import to_micros
+from ...errors import ScanFailed, UnusableSegment
 from ..database import open_reader, sqlite_errors
 from ..query import HistoryQuery
-from .parallel_scan import PARALLEL_ROWS, ScanFailed, scan_ranges
+from .parallel_scan import PARALLEL_ROWS, scan_ranges
 from .scan import Scanner
 from .segment_index import (
     Segment,
@@ -26,7 +27,7 @@ from .segment_index import (
     read_epoch,
     seq_bounds,
 )
-from .segments import UnusableSegment, read_segment, remove_segment_file
+from .segments import read_segment, remove_segment_file
 
 logger = logging.getLogger("htmlgraph.history")
 
@@ -139,7 +140,7 @@ def _scan(
             return
         except ScanFailed as error:
             logger.warning("%s is read by one process: %s", path, error)
-            rest = ranges[error.place :]
+            rest = ranges[error.position :]
             query = replace(query, seq_range=(min(rest)[0], max(rest)[1]))
     yield from scanner.batches(query, batch_rows)
 

@@ -20,11 +20,11 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from ...errors import HtmlgraphError, StoreUnavailable
+from ...errors import HtmlgraphError, ScanFailed, StoreUnavailable, UnusableSegment
 from ..database import BUSY_TIMEOUT_S, open_reader, open_writer, sqlite_errors
 from ..query import HistoryQuery
 from .arrow_schema import HISTORY_SCHEMA
-from .parallel_scan import PARALLEL_ROWS, ScanFailed, scan_ranges
+from .parallel_scan import PARALLEL_ROWS, scan_ranges
 from .scan import Scanner
 from .segment_index import (
     PART,
@@ -36,7 +36,7 @@ from .segment_index import (
     read_epoch,
     unsealed_ranges,
 )
-from .segments import UnusableSegment, finish_part, read_verified, remove_segment_file, write_part
+from .segments import finish_part, read_verified, remove_segment_file, write_part
 
 logger = logging.getLogger("htmlgraph.sealing")
 

@@ -19,23 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...core.timestamps import to_micros
+from ...errors import UnusableSegment
 from ..query import HistoryQuery
 from .arrow_schema import DICTIONARY, HISTORY_SCHEMA, TIMESTAMP, select_schema
 from .segment_index import PART, SUFFIX, Segment, segment_folder
 
 _EPOCH, _RANGE = b"htmlgraph.epoch", b"htmlgraph.range"
-
-
-class UnusableSegment(Exception):
-    """A segment's file is not what the catalogue says; the text says why.
-
-    Args:
-        damaged: the file is there and holds something else.
-    """
-
-    def __init__(self, message: str, *, damaged: bool) -> None:
-        super().__init__(message)
-        self.damaged = damaged
 
 
 def _metadata(epoch: str, first_id: int, last_id: int) -> dict[bytes, bytes]:

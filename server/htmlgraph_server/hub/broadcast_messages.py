@@ -49,7 +49,7 @@ def resource_event(
         if error.field != "extra":
             raise
         # The sender sent a body, not "extra": name the body in the message.
-        raise InvalidEvent(error.message.replace("extra", "the body", 1)) from None
+        raise InvalidEvent(error.message.replace("extra", "body", 1)) from None
 
 
 def broadcast_event(change: Change) -> str | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from htmlgraph_nb.coding_agents.otel.signals import Attributes, LogRecord, Point, Span
 from htmlgraph_nb.core.protocol import decode_json, encode_json
-from htmlgraph_nb.core.validation import type_name
+from htmlgraph_nb.core.validation import format_value
 from htmlgraph_nb.errors import InvalidEvent
 
 from .codec import MAX_ATTRIBUTE_DEPTH
@@ -95,10 +95,10 @@ class JsonCodec:
 def _parse(body: bytes, field: str) -> list[_Object]:
     request = decode_json(body, "body")
     if not isinstance(request, dict):
-        raise InvalidEvent(f"body: expected an object with {field}, got {type_name(request)}")
+        raise InvalidEvent(f"body: expected an object with {field}, got {format_value(request)}")
     groups = request.get(field, [])
     if not isinstance(groups, list):
-        raise InvalidEvent(f"{field}: expected an array, got {type_name(groups)}", field)
+        raise InvalidEvent(f"{field}: expected an array, got {format_value(groups)}", field)
     return _objects(groups)
 
 

@@ -56,7 +56,7 @@ def test_a_refused_call_carries_the_servers_words(server):
     with pytest.raises(ServerRefused, match="a/b c") as caught:
         client.agent("a/b c")
     assert (caught.value.status, caught.value.code) == (404, "unknown_agent")
-    with pytest.raises(InvalidEvent, match="agent_id is missing"):
+    with pytest.raises(InvalidEvent, match="agent_id: missing"):
         client.send_events([{"event_type": "stop"}])
     assert client.presence() == {}
 

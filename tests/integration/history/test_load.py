@@ -162,9 +162,9 @@ def test_an_unreadable_time_is_refused(file: str, since: str) -> None:
 @pytest.mark.parametrize(
     ("question", "words"),
     [
-        ({"limit": -1}, "limit is integer -1, expected a whole number from 0"),
-        ({"limit": 1.5}, "limit is number 1.5, expected"),
-        ({"limit": True}, "limit is true, expected"),
+        ({"limit": -1}, "limit: expected an integer >= 0, got -1"),
+        ({"limit": 1.5}, "limit: expected an integer >= 0, got 1.5"),
+        ({"limit": True}, "limit: expected an integer >= 0, got true"),
         ({"columns": "tool"}, "unknown column 'tool', expected some of seq"),
     ],
 )
@@ -172,7 +172,7 @@ def test_what_cannot_be_asked_is_refused(file: str, question: dict[str, Any], wo
     """The error names what was seen and what is expected."""
     with pytest.raises(InvalidEvent, match=words):
         load_history(file, **question)
-    with pytest.raises(InvalidEvent, match="chunk_rows is integer 0, expected"):
+    with pytest.raises(InvalidEvent, match="chunk_rows: expected an integer >= 1, got 0"):
         next(iter_history(file, chunk_rows=0))
 
 

@@ -131,7 +131,7 @@ def test_filters() -> None:
         ({"agent": "cursor"}, "agent is 'cursor', expected one of claude"),
         ({"path": PAYLOADS, "columns": ["cost"]}, "unknown column 'cost'"),
         ({"path": PAYLOADS, "since": "soon"}, "since is 'soon'"),
-        ({"path": PAYLOADS, "limit": -1}, "limit is integer -1"),
+        ({"path": PAYLOADS, "limit": -1}, "limit: expected an integer >= 0, got -1"),
     ],
 )
 def test_wrong_arguments(options: dict[str, Any], text: str) -> None:

@@ -370,5 +370,13 @@ def test_hook_loads_the_standard_library_alone(home: Path) -> None:
     added = {name.partition(".")[0] for name in loaded - set(bare.stdout.decode().split())}
     assert added - sys.stdlib_module_names == {"htmlgraph_nb"}
     own = {name for name in loaded if name.startswith("htmlgraph_nb")}
-    names = ("", ".hook", ".hook.command", ".hook.delivery", ".paths", ".hook.process_tree")
+    names = (
+        "",
+        ".errors",
+        ".hook",
+        ".hook.command",
+        ".hook.delivery",
+        ".paths",
+        ".hook.process_tree",
+    )
     assert own == {f"htmlgraph_nb{name}" for name in names}

@@ -251,7 +251,7 @@ def test_broken_rows_are_counted_and_named(manager: PresenceManager, tmp_path: P
     assert importer.report.accepted == 4
     assert tail.n_broken == 1
     assert tail.broken == [
-        "agent_events row 2: timestamp is text 'yesterday', expected a time",
+        "agent_events row 2: timestamp: expected a timestamp, got 'yesterday'",
     ]
 
 

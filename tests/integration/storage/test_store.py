@@ -342,7 +342,7 @@ def test_agents_beyond_the_limit_are_refused_alone(path: str) -> None:
     """Known ones go on; a refused batch leaves nothing, not even its known agents' part."""
     with PresenceManager(path, limits=Limits(max_agents=2)) as manager:
         manager.ingest([Event(agent_id="a"), Event(agent_id="b")])
-        with pytest.raises(CapacityError, match="2 agents are known"):
+        with pytest.raises(CapacityError, match="agents: at most 2 allowed"):
             manager.ingest([Event(agent_id="a"), Event(agent_id="c")])
         manager.ingest([Event(agent_id="a")])
         assert manager.snapshot().keys() == {"a", "b"}

@@ -132,7 +132,7 @@ def test_a_cursor_of_another_form_changes_nothing(cursor):
     """It is refused in words, as the rest is."""
     activity = Activity()
     activity.count("a", T0, 1)
-    with pytest.raises(InvalidEvent, match="activity cannot be read"):
+    with pytest.raises(InvalidEvent, match="activity: invalid response"):
         activity.replace({**Activity().to_dict(T0), "cursor": cursor})
     assert sum(counts(activity, T0)[0]) == 1
 
@@ -142,6 +142,6 @@ def test_an_answer_of_another_form_changes_nothing(answer):
     """It is refused in words, and what was counted stays."""
     activity = Activity()
     activity.count("a", T0, 1)
-    with pytest.raises(InvalidEvent, match="activity cannot be read"):
+    with pytest.raises(InvalidEvent, match="activity: invalid response"):
         activity.replace(answer)
     assert sum(counts(activity, T0)[0]) == 1

@@ -213,7 +213,7 @@ UNREADABLE: list[Message] = [
 def test_unreadable_message_changes_nothing(message: Message) -> None:
     """A message with a missing or wrong field is refused as a whole; the copy stays usable."""
     mirror = mirror_of(state(5, agent("a", 5)))
-    with pytest.raises(WireError, match=f"{message['type']} message cannot be read"):
+    with pytest.raises(WireError, match=f"invalid {message['type']} message"):
         mirror.fold(message)
     assert (seqs(mirror), mirror.cursor) == ({"a": 5}, Cursor("e1", 5))
     assert mirror.fold(update("a", 6)) == {"a"}

@@ -65,43 +65,51 @@ def test_accepts(name: str, value: object, kept: object) -> None:
 
 
 REFUSED: list[tuple[str, object, str]] = [
-    ("agent_id", "", "0 characters, expected 1 to 256"),
-    ("agent_id", "a" * 257, "257 characters, expected 1 to 256"),
-    ("agent_id", 7, "integer 7, expected text"),
-    ("agent_id", True, "true, expected text"),
-    ("agent_id", ["a"], "an array of 1, expected text"),
-    ("agent_id", {"a": 1}, "an object, expected text"),
-    ("agent_id", "a\0b", "NUL"),
-    ("session_id", "\ud800", "lone surrogate at 0"),
-    ("event_type", "x" * 65, "65 characters, expected 1 to 64"),
-    ("input_tokens", True, "true, expected an integer"),
-    ("input_tokens", -1, "integer -1, expected an integer from 0"),
-    ("input_tokens", 2**53, "9007199254740992, expected an integer from 0 to 2^53-1"),
-    ("input_tokens", 10**5000, "an integer of 16610 bits, expected"),
-    ("input_tokens", 1.5, "number 1.5, expected an integer"),
-    ("input_tokens", float("nan"), "number nan, expected"),
-    ("input_tokens", float("inf"), "number inf, expected"),
-    ("input_tokens", "12", "text '12', expected an integer"),
-    ("cost_usd", False, "false, expected a number"),
-    ("cost_usd", -0.01, "number -0.01, expected a number from 0"),
-    ("cost_usd", float("nan"), "number nan, expected a number"),
-    ("cost_usd", float("inf"), "number inf, expected a number"),
-    ("cost_usd", "0.5", "text '0.5', expected a number"),
-    ("status", "failed", 'text \'failed\', expected "ok" or "error"'),
-    ("status", ["ok"], "an array of 1, expected"),
-    ("extra", [1], "an array of 1, expected an object"),
-    ("extra", {"x": float("nan")}, "cannot be written as JSON"),
-    ("extra", {"x": object()}, "cannot be written as JSON"),
-    ("extra", {"x": "\ud83e"}, "lone surrogate"),
-    ("extra", {"t": "x" * MAX_EXTRA_BYTES}, "16392 bytes, expected at most 16384"),
-    ("extra", nested(MAX_EXTRA_DEPTH + 1), "nested deeper than 64 levels"),
-    ("extra", nested(50_000), "extra cannot be written as JSON"),
-    ("timestamp", "yesterday", "'yesterday', expected RFC 3339"),
-    ("timestamp", 1736866230, "integer 1736866230, expected RFC 3339 text"),
+    ("agent_id", "", "expected 1 to 256 characters, got 0"),
+    ("agent_id", "a" * 257, "expected 1 to 256 characters, got 257"),
+    ("agent_id", 7, "expected a string, got 7"),
+    ("agent_id", True, "expected a string, got true"),
+    ("agent_id", ["a"], "expected a string, got an array of 1"),
+    ("agent_id", {"a": 1}, "expected a string, got an object"),
+    ("agent_id", "a\0b", "NUL characters are not allowed"),
+    ("session_id", "\ud800", "lone surrogates are not allowed, got one at index 0"),
+    ("event_type", "x" * 65, "expected 1 to 64 characters, got 65"),
+    ("input_tokens", True, "expected an integer from 0 to 2^53-1, got true"),
+    ("input_tokens", -1, "expected an integer from 0 to 2^53-1, got -1"),
+    ("input_tokens", 2**53, "expected an integer from 0 to 2^53-1, got 9007199254740992"),
+    (
+        "input_tokens",
+        10**5000,
+        "expected an integer from 0 to 2^53-1, got an integer of 16610 bits",
+    ),
+    ("input_tokens", 1.5, "expected an integer from 0 to 2^53-1, got 1.5"),
+    ("input_tokens", float("nan"), "expected an integer from 0 to 2^53-1, got nan"),
+    ("input_tokens", float("inf"), "expected an integer from 0 to 2^53-1, got inf"),
+    ("input_tokens", "12", "expected an integer from 0 to 2^53-1, got '12'"),
+    ("cost_usd", False, "expected a number from 0 to 2^53-1, got false"),
+    ("cost_usd", -0.01, "expected a number from 0 to 2^53-1, got -0.01"),
+    ("cost_usd", float("nan"), "expected a number from 0 to 2^53-1, got nan"),
+    ("cost_usd", float("inf"), "expected a number from 0 to 2^53-1, got inf"),
+    ("cost_usd", "0.5", "expected a number from 0 to 2^53-1, got '0.5'"),
+    ("status", "failed", 'expected "ok" or "error", got \'failed\''),
+    ("status", ["ok"], 'expected "ok" or "error", got an array of 1'),
+    ("extra", [1], "expected an object, got an array of 1"),
+    ("extra", {"x": float("nan")}, "cannot be encoded as JSON"),
+    ("extra", {"x": object()}, "cannot be encoded as JSON"),
+    ("extra", {"x": "\ud83e"}, "lone surrogates are not allowed"),
+    ("extra", {"t": "x" * MAX_EXTRA_BYTES}, "at most 16384 bytes allowed, got 16392"),
+    ("extra", nested(MAX_EXTRA_DEPTH + 1), "at most 64 levels of nesting allowed"),
+    ("extra", nested(50_000), "extra: cannot be encoded as JSON"),
+    (
+        "timestamp",
+        "yesterday",
+        "expected an RFC 3339 string such as 2025-01-14T14:50:30.123456Z, got 'yesterday'",
+    ),
+    ("timestamp", 1736866230, "expected an RFC 3339 string, got 1736866230"),
     ("timestamp", "1999-12-31T23:59:59Z", "expected a year from 2000 to 2199"),
     ("timestamp", "2200-01-01T00:00:00Z", "expected a year from 2000 to 2199"),
-    ("timestamp", "0001-01-01T00:00:00+14:00", "expected RFC 3339"),
-    ("timestamp", "9999-12-31T23:59:59-14:00", "expected RFC 3339"),
+    ("timestamp", "0001-01-01T00:00:00+14:00", "expected an RFC 3339 string"),
+    ("timestamp", "9999-12-31T23:59:59-14:00", "expected an RFC 3339 string"),
     ("timestamp", datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))), "expected"),
     ("timestamp", datetime(9999, 12, 31, tzinfo=timezone(timedelta(hours=-14))), "expected"),
     ("timestamp", datetime.min, "expected"),
@@ -125,7 +133,7 @@ def test_refuses(name: str, value: object, text: str) -> None:
 @pytest.mark.parametrize("data", [None, 3, "tool_execute", ["a"], True])
 def test_event_must_be_an_object(data: object) -> None:
     """An event that is no object is refused as a whole."""
-    with pytest.raises(InvalidEvent, match=r"an event is .*, expected an object") as caught:
+    with pytest.raises(InvalidEvent, match="event: expected an object, got ") as caught:
         Event.from_dict(data)
     assert caught.value.field is None
 
@@ -133,7 +141,7 @@ def test_event_must_be_an_object(data: object) -> None:
 @pytest.mark.parametrize("data", [{}, {"agent_id": None}, {"event_type": "stop"}])
 def test_agent_id_must_be_there(data: dict[str, object]) -> None:
     """An event without an agent_id is refused, also where it is null."""
-    with pytest.raises(InvalidEvent, match="agent_id is missing") as caught:
+    with pytest.raises(InvalidEvent, match="agent_id: missing") as caught:
         Event.from_dict(data)
     assert caught.value.field == "agent_id"
 
@@ -173,7 +181,7 @@ def test_keep_unknown_puts_fields_into_extra() -> None:
 def test_keep_unknown_keeps_the_bounds_of_extra() -> None:
     """With keep_unknown too, extra has its bound, for both sources together."""
     half = "x" * (MAX_EXTRA_BYTES * 2 // 3)
-    with pytest.raises(InvalidEvent, match="bytes, expected at most"):
+    with pytest.raises(InvalidEvent, match="at most 16384 bytes allowed"):
         Event.from_dict({"agent_id": "a", "one": half, "extra": {"two": half}}, keep_unknown=True)
 
 

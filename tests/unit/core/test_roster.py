@@ -138,7 +138,9 @@ def test_check_room_counts_known_staged_and_asked() -> None:
     roster.commit()
     roster.apply(event("prompt", "b"), 2, at(0))
     roster.check_capacity(["a", "b", "a", "c", "c"])
-    with pytest.raises(CapacityError, match="3 agents are known, no room for 2 new") as caught:
+    with pytest.raises(
+        CapacityError, match="agents: at most 3 allowed, no room for 2 more"
+    ) as caught:
         roster.check_capacity(["c", "d"])
     assert caught.value.code == "too_many_agents"
     assert "--max-agents" in str(caught.value)

@@ -129,7 +129,7 @@ def test_own_prices_go_first() -> None:
 )
 def test_own_prices_of_another_shape_are_refused(given_prices: Any) -> None:
     """The error shows what was given and an example of what is expected."""
-    with pytest.raises(InvalidEvent, match=r"the prices of 'm' are .*\"input\": 3.0"):
+    with pytest.raises(InvalidEvent, match=r"prices: expected .* for 'm', got .*\"input\": 3.0"):
         priced([], {"m": given_prices})
 
 

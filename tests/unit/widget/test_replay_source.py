@@ -207,7 +207,7 @@ def test_a_time_is_read_in_any_form(when):
 @pytest.mark.parametrize("when", ["noon", "", None, 5, pd.NaT, timedelta(1)])
 def test_what_is_no_time_is_refused(when):
     """With what to type."""
-    with pytest.raises(InvalidEvent, match="expected ISO text as 2025-01-14 14:50"):
+    with pytest.raises(InvalidEvent, match="expected an ISO string such as 2025-01-14 14:50"):
         moment_of(when)
 
 

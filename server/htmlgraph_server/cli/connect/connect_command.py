@@ -13,13 +13,12 @@ from typing import Any
 from htmlgraph_nb.coding_agents.agent import CodingAgent
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.timestamps import from_micros
-from htmlgraph_nb.errors import ConfigError, StoreError
+from htmlgraph_nb.errors import ConfigError, InvalidJson, StoreError
 from htmlgraph_nb.paths import DEFAULT_URL, default_db, running_server
 from htmlgraph_nb.storage.database import open_reader, sqlite_errors
 
 from . import hook_entries, settings_file
 from .agents import groups_of, hook_command, telemetry_variables
-from .json_text import BadJson
 from .settings_file import Plan
 
 Say = Callable[[str], None]
@@ -137,7 +136,7 @@ def _is_connected(path: str) -> bool:
     text = settings_file.read(path)
     try:
         return bool(text and text.strip() and hook_entries.connected(text))
-    except BadJson:
+    except InvalidJson:
         return False
 
 

@@ -10,7 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .json_text import BadJson, Node, Style, append, parse, remove
+from htmlgraph_nb.errors import InvalidJson
+
+from .json_text import Node, Style, append, parse, remove
 
 Group = dict[str, Any]
 """One element of an event's list: an optional ``matcher`` and the list ``hooks``."""
@@ -33,7 +35,7 @@ def connected(text: str) -> dict[str, Group]:
     """Return our groups in the settings by event.
 
     Raises:
-        BadJson: the text is no JSON, or its hooks have another form.
+        InvalidJson: the text is no JSON, or its hooks have another form.
     """
     found: dict[str, Group] = {}
     hooks = _hooks(parse(text), text)
@@ -48,7 +50,7 @@ def add(text: str, groups: Mapping[str, Group]) -> str:
     """Return the settings with these groups, each at the end of its event's list.
 
     Raises:
-        BadJson: as ``connected``.
+        InvalidJson: as ``connected``.
     """
     if not text.strip():
         whole = {"hooks": {event: [group] for event, group in groups.items()}}
@@ -63,7 +65,7 @@ def add(text: str, groups: Mapping[str, Group]) -> str:
             continue
         known = hooks.get(event)
         if known is not None and not isinstance(known.value, list):
-            raise BadJson(text, known.start, f'a list [ … ] as "{event}"')
+            raise InvalidJson(text, known.start, f'a list [ … ] as "{event}"')
         if known is None:
             text = append(text, hooks, [group], 2, style, event)
         else:
@@ -75,7 +77,7 @@ def drop(text: str) -> str:
     """Return the settings without our handlers, and without the lists that this leaves empty.
 
     Raises:
-        BadJson: as ``connected``.
+        InvalidJson: as ``connected``.
     """
     while True:
         root = parse(text)
@@ -123,10 +125,10 @@ def _index(node: Node, key: str) -> int:
 
 def _hooks(root: Node, text: str) -> Node | None:
     if root.keys is None:
-        raise BadJson(text, root.start, "an object { … }")
+        raise InvalidJson(text, root.start, "an object { … }")
     hooks = root.get("hooks")
     if hooks is not None and hooks.keys is None:
-        raise BadJson(text, hooks.start, 'an object { … } as "hooks"')
+        raise InvalidJson(text, hooks.start, 'an object { … } as "hooks"')
     return hooks
 
 
@@ -138,6 +140,6 @@ def _events(hooks: Node | None, text: str) -> list[tuple[str, Node]]:
         if isinstance(groups.value, list):
             for group in groups.items:
                 if group.keys is None:
-                    raise BadJson(text, group.start, f'an object {{ … }} in "{event}"')
+                    raise InvalidJson(text, group.start, f'an object {{ … }} in "{event}"')
             found.append((event, groups))
     return found

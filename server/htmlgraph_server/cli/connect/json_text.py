@@ -12,24 +12,14 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from htmlgraph_nb.errors import InvalidJson
+
 _BLANK = re.compile(r"(?:[ \t\r\n]+|//[^\n]*|/\*.*?\*/)*", re.S)
 _SCALAR = re.compile(r"true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?")
 MAX_DEPTH = 100
 BYTE_ORDER_MARK = "\ufeff"
 """Some editors begin a file with it."""
 _decoder = json.JSONDecoder()
-
-
-class BadJson(ValueError):
-    """The text is no JSON; ``line`` and ``column`` (from 1) say where."""
-
-    def __init__(self, text: str, place: int, expected: str) -> None:
-        self.line = text.count("\n", 0, place) + 1
-        self.column = place - (text.rfind("\n", 0, place) + 1) + 1
-        seen = repr(text[place : place + 12]) if place < len(text) else "the end"
-        super().__init__(
-            f"line {self.line}, column {self.column}: {seen} is there, expected {expected}"
-        )
 
 
 @dataclass(slots=True)
@@ -62,13 +52,13 @@ def parse(text: str) -> Node:
     """Return the one value that the text holds.
 
     Raises:
-        BadJson: it holds none, or more than that.
+        InvalidJson: it holds none, or more than that.
     """
     parser = _Parser(text)
     node = parser.value(parser.blank(1 if text.startswith(BYTE_ORDER_MARK) else 0), 0)
     end = parser.blank(node.end)
     if end < len(text):
-        raise BadJson(text, end, "nothing more")
+        raise InvalidJson(text, end, "nothing more")
     return node
 
 
@@ -82,7 +72,7 @@ class _Parser:
 
     def value(self, place: int, depth: int) -> Node:
         if depth > MAX_DEPTH:
-            raise BadJson(self.text, place, f"at most {MAX_DEPTH} levels")
+            raise InvalidJson(self.text, place, f"at most {MAX_DEPTH} levels")
         sign = self.text[place : place + 1]
         if sign == "{":
             return self.container(place, depth, "}")
@@ -93,14 +83,14 @@ class _Parser:
             return Node(value, place, end)
         match = _SCALAR.match(self.text, place)
         if match is None:
-            raise BadJson(self.text, place, "a value")
+            raise InvalidJson(self.text, place, "a value")
         return Node(json.loads(match[0]), place, match.end())
 
     def string(self, place: int) -> tuple[str, int]:
         try:
             value, end = _decoder.raw_decode(self.text, place)
         except json.JSONDecodeError as error:
-            raise BadJson(self.text, error.pos, "a text in double quotes") from None
+            raise InvalidJson(self.text, error.pos, "a text in double quotes") from None
         return str(value), end
 
     def container(self, place: int, depth: int, close: str) -> Node:
@@ -117,7 +107,7 @@ class _Parser:
             if self.text[at : at + 1] == close:
                 break
             if self.text[at : at + 1] != ",":
-                raise BadJson(self.text, at, f'"," or "{close}"')
+                raise InvalidJson(self.text, at, f'"," or "{close}"')
             at = self.blank(at + 1)
         node.end = at + 1
         values = [item.value for item in node.items]
@@ -126,13 +116,13 @@ class _Parser:
 
     def key(self, node: Node, place: int) -> int:
         if self.text[place : place + 1] != '"':
-            raise BadJson(self.text, place, "a key in double quotes")
+            raise InvalidJson(self.text, place, "a key in double quotes")
         key, end = self.string(place)
         assert node.keys is not None
         node.keys.append(key)
         at = self.blank(end)
         if self.text[at : at + 1] != ":":
-            raise BadJson(self.text, at, '":"')
+            raise InvalidJson(self.text, at, '":"')
         return self.blank(at + 1)
 
 

@@ -11,11 +11,10 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from htmlgraph_nb.errors import ConfigError
+from htmlgraph_nb.errors import ConfigError, InvalidJson
 
 from . import hook_entries
 from .hook_entries import Group
-from .json_text import BadJson
 
 BACKUP_SUFFIX = ".before-htmlgraph"
 MAX_BYTES = 4 << 20
@@ -106,7 +105,7 @@ def _original(path: str, text: str) -> str | None:
     base = "" if kept is None else kept
     try:
         return base if hook_entries.add(base, hook_entries.connected(text)) == text else None
-    except BadJson:
+    except InvalidJson:
         return None
 
 
@@ -154,7 +153,7 @@ def _write(path: str, text: str, like: str) -> None:
 
 
 class _Named:
-    """Turns BadJson inside a ``with`` block into the error that names the file."""
+    """Turns InvalidJson inside a ``with`` block into the error that names the file."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -163,7 +162,7 @@ class _Named:
         return None
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, BadJson):
+        if isinstance(error, InvalidJson):
             raise ConfigError(
                 f"{self._path} is no settings file that can be edited: {error}; it is left as it is"
             ) from error

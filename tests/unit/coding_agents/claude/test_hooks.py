@@ -263,7 +263,7 @@ def test_unknown_hook_is_a_sign_of_life() -> None:
 @pytest.mark.parametrize("value", [None, "", 7, ["x"], {}])
 def test_needed_field_is_named(field: str, value: object) -> None:
     """An input without a session or a hook name is refused by the name of the field."""
-    with pytest.raises(InvalidEvent, match=f"^{field} is ") as caught:
+    with pytest.raises(InvalidEvent, match=f"^{field}: expected a string, got ") as caught:
         events_from_hook(load("stop") | {field: value}, received_at=NOW)
     assert caught.value.field == field
 

@@ -395,7 +395,7 @@ def test_lines_that_tell_nothing_are_not_parsed() -> None:
     """Lines of other kinds are passed over, broken ones are named."""
     reader = ClaudeSession()
     assert reader.feed(b'{"type":"progress","data":}') == []
-    with pytest.raises(InvalidEvent, match="not JSON"):
+    with pytest.raises(InvalidEvent, match="invalid JSON"):
         reader.feed(b'{"type":"progress","da')
     with pytest.raises(InvalidEvent, match="an array"):
         reader.feed(b"[]")

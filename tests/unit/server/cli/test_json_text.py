@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from htmlgraph_nb.coding_agents.registry import AGENTS
+from htmlgraph_nb.errors import InvalidJson
 from htmlgraph_server.cli.connect.agents import groups_of
 from htmlgraph_server.cli.connect.hook_entries import add, connected, drop, is_ours
-from htmlgraph_server.cli.connect.json_text import BadJson, parse
+from htmlgraph_server.cli.connect.json_text import parse
 
 CLAUDE = groups_of(AGENTS["claude"], "/opt/bin/htmlgraph-hook", None)
 OTHER = {"type": "command", "command": "~/bin/notify.sh"}
@@ -53,11 +54,11 @@ def test_parse_agrees_with_json_on_any_text(text: str) -> None:
     try:
         expected = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):
-        expected = BadJson
+        expected = InvalidJson
     try:
         found: Any = parse(text).value
-    except BadJson:
-        found = BadJson
+    except InvalidJson:
+        found = InvalidJson
     if "/*" not in text and "//" not in text:
         assert found == expected
 
@@ -147,11 +148,11 @@ def test_ours_are_told_from_others(handler: object, expected: bool) -> None:
 )
 def test_what_cannot_be_edited_is_refused_by_its_place(text: str, place: str) -> None:
     """The line and column of the fault are named."""
-    with pytest.raises(BadJson, match=f"^{place}: "):
+    with pytest.raises(InvalidJson, match=f"^{place}: "):
         add(text, CLAUDE)
 
 
 def test_depth_is_bounded() -> None:
     """A text made to exhaust the stack is refused."""
-    with pytest.raises(BadJson, match="at most 100 levels"):
+    with pytest.raises(InvalidJson, match="at most 100 levels"):
         parse("[" * 5_000)

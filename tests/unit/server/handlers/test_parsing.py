@@ -81,9 +81,9 @@ def test_line_that_does_not_fit() -> None:
     with pytest.raises(InvalidEvent) as refused:
         parse_ndjson(b'\n{"agent_id":"a"}\n\n{"agent_id":7}')
     assert refused.value.field == "line 4.agent_id"
-    with pytest.raises(WireError, match="line 2 is not JSON"):
+    with pytest.raises(WireError, match="line 2: invalid JSON"):
         parse_ndjson(b'{"agent_id":"a"}\nnonsense')
-    with pytest.raises(WireError, match="line 1 is not UTF-8"):
+    with pytest.raises(WireError, match="line 1: invalid UTF-8"):
         parse_ndjson(b'{"agent_id":"\xff"}')
 
 

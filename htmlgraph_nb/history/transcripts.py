@@ -13,13 +13,8 @@ import pyarrow.compute as pc
 
 from ..coding_agents.registry import DEFAULT_AGENT
 from ..core.validation import validate_count
-from ..ingest.session_files import (
-    SessionFile,
-    SessionTail,
-    coding_agent,
-    find_sessions,
-    total_bytes,
-)
+from ..ingest.session_files import SessionFile, coding_agent, find_sessions, total_bytes
+from ..ingest.session_tail import SessionTail
 from ..storage.columnar.arrow_builder import ArrowBuilder
 from ..storage.query import HistoryQuery
 from ..storage.schema import HISTORY_COLUMNS

@@ -1,1 +1,1 @@
-"""Reads session files, spools and processes of agents into the database."""
+"""Read session files, spool files and agent processes into the database."""

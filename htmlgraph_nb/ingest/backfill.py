@@ -1,6 +1,6 @@
-"""Past sessions of coding agents, from their own files into the database, each fact once.
+"""Import past sessions of coding agents from their session files, each event once.
 
-What is imported is history: it adds to totals and never makes an agent look active that is not.
+Imported events are history: they add to the totals and never make a past agent look active.
 """
 
 from __future__ import annotations
@@ -18,88 +18,93 @@ from ..core.model import Event
 from ..presence import PresenceManager
 from ..storage.database import open_reader, sqlite_errors
 from .poller import MAX_BATCH_EVENTS, event_time, overdue_timers
-from .session_files import OnBytes, SessionFile, SessionTail
+from .session_files import OnBytes, SessionFile
 from .session_origin import SessionOrigins
+from .session_tail import SessionTail
 
-_IN_STEP = 500
+_IDS_PER_QUERY = 500
 
 
 @dataclass(slots=True)
 class ImportReport:
-    """What an import did.
+    """The result of an import.
 
     Attributes:
-        files: session files that were read; unreadable: those that could not be.
-        accepted: events that are new in the database; known: those that were there already.
-        told: events that were left out because hooks or telemetry told the same.
-        broken: lines that are no JSON objects, as ``path:line``.
+        files: session files that were read; unreadable: those that could not be read.
+        accepted: events that are new in the database; known: those that were stored before.
+        covered: events left out because hooks or telemetry reported the same.
+        broken: lines that are not JSON objects, as ``path:line``.
     """
 
     files: int = 0
     accepted: int = 0
     known: int = 0
-    told: int = 0
+    covered: int = 0
     broken: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 
 
 class SessionImporter:
-    """Puts sessions into a database, those that are there already once more without effect.
+    """Imports session files into a database; importing a file again changes nothing.
 
-    What hooks or telemetry have told of a session already is not taken from its file again.
+    Sessions that the older project's database has reported are not read from their files again.
 
     Args:
         manager: the open database.
-        now: the present time, UTC.
+        now: the current time, UTC.
+
+    Attributes:
+        report: the result so far.
     """
 
     def __init__(self, manager: PresenceManager, now: datetime) -> None:
         self._manager = manager
         self._now = now
-        self._older = SessionOrigins(manager.db_path, by_older=True)
+        self._legacy_sessions = SessionOrigins(manager.db_path, legacy=True)
         self.report = ImportReport()
 
-    def take(self, file: SessionFile, on_bytes: OnBytes | None = None) -> None:
+    def import_file(self, file: SessionFile, on_bytes: OnBytes | None = None) -> None:
         """Import one file.
 
         Raises:
-            CapacityError, StoreError: the database cannot take it; nothing of the rest happened.
+            CapacityError, StoreError: the database cannot store the events; the rest of the file is
+                not imported.
         """
         tail = SessionTail(file)
-        quiet = self._now.timestamp() - file.modified >= GIVE_UP_AFTER_S
+        is_quiet = self._now.timestamp() - file.modified >= GIVE_UP_AFTER_S
         report = self.report
         try:
-            events = final_events(tail.read(final=quiet, on_bytes=on_bytes))
+            events = final_events(tail.read(final=is_quiet, on_bytes=on_bytes))
         except OSError:
             report.unreadable.append(file.path)
             return
         report.files += 1
         report.broken += [f"{file.path}:{line}" for line in tail.broken]
-        untold = self._older.untold(events)
-        report.told += len(events) - len(untold)
-        stored = stored_ids(self._manager.db_path, untold)
-        fresh = [event for event in untold if event.event_id not in stored]
-        report.known += len(untold) - len(fresh)
+        uncovered = self._legacy_sessions.not_covered(events)
+        report.covered += len(events) - len(uncovered)
+        stored = stored_ids(self._manager.db_path, uncovered)
+        fresh = [event for event in uncovered if event.event_id not in stored]
+        report.known += len(uncovered) - len(fresh)
         for start in range(0, len(fresh), MAX_BATCH_EVENTS):
-            part = fresh[start : start + MAX_BATCH_EVENTS]
-            accepted, told = ingest_backfill(self._manager, part, self._now)
+            batch = fresh[start : start + MAX_BATCH_EVENTS]
+            accepted, covered = ingest_backfill(self._manager, batch, self._now)
             report.accepted += accepted
-            report.told += told
+            report.covered += covered
 
 
 def ingest_backfill(
     manager: PresenceManager, events: Sequence[Event], now: datetime
 ) -> tuple[int, int]:
-    """Store events of the past, and return how many are new and how many others told already.
+    """Store past events and return the numbers of new events and of duplicates.
 
     Args:
-        events: those that are not stored.
-        now: the present time, UTC.
+        events: events that are not stored yet.
+        now: the current time, UTC.
     """
-    closed = overdue_timers(manager, events, now)
-    n_known = len(stored_ids(manager.db_path, closed))
-    receipt = manager.ingest([*events, *closed])
-    return receipt.accepted - len(closed) + n_known, receipt.duplicates - n_known
+    timers = overdue_timers(manager, events, now)
+    n_stored_timers = len(stored_ids(manager.db_path, timers))
+    result = manager.ingest([*events, *timers])
+    return result.accepted - len(timers) + n_stored_timers, result.duplicates - n_stored_timers
 
 
 def import_sessions(
@@ -108,50 +113,50 @@ def import_sessions(
     now: datetime,
     on_bytes: Callable[[int], object] | None = None,
 ) -> ImportReport:
-    """Import session files in their order and return what was done; errors as SessionImporter."""
+    """Import session files in the given order and return the result; raises as SessionImporter."""
     importer = SessionImporter(manager, now)
     for file in files:
-        importer.take(file, on_bytes)
+        importer.import_file(file, on_bytes)
     return importer.report
 
 
 def final_events(events: Iterable[Event]) -> list[Event]:
-    """Return each event of a file once, an answer with its final counts, in the order of time.
+    """Return each event of a file once, completions with their final counts, sorted by time.
 
-    An event without an id is given one, which it has again when the file is read again.
+    Events without an id get one, which is the same each time the file is read.
     """
-    kept: dict[str, Event] = {}
+    final: dict[str, Event] = {}
     ids = EventIds()
-    for event in map(ids.identified, events):
+    for event in map(ids.with_id, events):
         key = str(event.event_id)
-        if key not in kept or supersedes(event, kept[key]):
-            kept[key] = event
-    return sorted(kept.values(), key=event_time)
+        if key not in final or supersedes(event, final[key]):
+            final[key] = event
+    return sorted(final.values(), key=event_time)
 
 
 class EventIds:
-    """Gives ids to the events of one file that have none."""
+    """Assigns ids to the events of one file that have none."""
 
     def __init__(self) -> None:
-        self._known: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
 
-    def identified(self, event: Event) -> Event:
-        """Return the event with an id, which it has again when the file is read again."""
+    def with_id(self, event: Event) -> Event:
+        """Return the event with an id, which is the same each time the file is read."""
         if event.event_id is not None:
             return event
         name = f"{event.agent_id}:{event.event_type}:{event_time(event).isoformat()}"
-        self._known[name] += 1
-        return replace(event, event_id=shorten_id(f"{name}:{self._known[name]}"))
+        self._counts[name] += 1
+        return replace(event, event_id=shorten_id(f"{name}:{self._counts[name]}"))
 
 
 def stored_ids(path: str, events: Sequence[Event]) -> set[str | None]:
-    """Return the ids of those of the events that are in the database."""
+    """Return the ids of the events that are in the database at ``path``."""
     ids = [event.event_id for event in events if event.event_id is not None]
-    found: set[str | None] = set()
+    stored: set[str | None] = set()
     with closing(open_reader(path)) as db, sqlite_errors(path):
-        for start in range(0, len(ids), _IN_STEP):
-            part = ids[start : start + _IN_STEP]
-            marks = ", ".join("?" * len(part))
-            text = f"SELECT event_id FROM events WHERE event_id IN ({marks})"
-            found.update(event_id for (event_id,) in db.execute(text, part))
-    return found
+        for start in range(0, len(ids), _IDS_PER_QUERY):
+            batch = ids[start : start + _IDS_PER_QUERY]
+            marks = ", ".join("?" * len(batch))
+            query = f"SELECT event_id FROM events WHERE event_id IN ({marks})"
+            stored.update(event_id for (event_id,) in db.execute(query, batch))
+    return stored

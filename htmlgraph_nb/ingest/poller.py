@@ -1,7 +1,7 @@
-"""Live sources: what tells of agents when it is asked, and the way of what it tells into the store.
+"""Polled sources of events, and the loop step that stores what they return.
 
-A source is asked again and again by one thread. What it told and the store could not take is kept
-and offered again before anything more is asked of it, so nothing is lost while a disk is full.
+One thread polls each source again and again. Events that the store did not accept are kept and
+retried before the source is polled again, so nothing is lost while a disk is full.
 """
 
 from __future__ import annotations
@@ -18,83 +18,83 @@ from ..core.timestamps import from_micros
 from ..errors import CapacityError
 from ..presence import PresenceManager
 
-logger = logging.getLogger("htmlgraph.sources")
+logger = logging.getLogger(__name__)
 
 MAX_BATCH_EVENTS = 20_000
-"""Most events of one transaction; a session has seldom more."""
-_STEP_EVENTS = 1_000
+"""Most events of one transaction; few sessions have more."""
+_BATCH_EVENTS = 1_000
 
 
 class PolledSource(Protocol):
-    """Something that can be asked what is new.
+    """A source that returns new events when it is polled.
 
     Attributes:
-        pause_s: seconds until it should be asked again; read after each ``poll``.
+        interval_s: seconds until the next poll; read after each ``poll``.
     """
 
     @property
     def interval_s(self) -> float: ...
 
     def poll(self, now: datetime) -> list[Event]:
-        """Return what is new since the last call, in order; it takes some 20 ms at most.
+        """Return the events since the last call, in order, within about 20 ms.
 
-        The events pass ``Event.checked``, and their ids make a repetition harmless: a source that
-        begins anew may tell all again.
+        The events pass ``Event.checked``. Their ids make duplicates harmless, so a restarted source
+        may return all of its events again.
 
         Args:
-            now: the present time, UTC.
+            now: the current time, UTC.
 
         Raises:
-            OSError, HtmlgraphError: it cannot be asked now; it is asked again later.
+            OSError, HtmlgraphError: the source is not available now; it is polled again later.
         """
 
 
 class PollingIngester:
-    """Brings what one source tells into a database.
+    """Stores the events of one source.
 
     Args:
         manager: the open database.
-        source: what is asked.
+        source: the source to poll.
     """
 
     def __init__(self, manager: PresenceManager, source: PolledSource) -> None:
         self._manager = manager
         self._source = source
-        self._kept: list[list[Event]] = []
+        self._pending: list[list[Event]] = []
 
     def run(self, now: datetime) -> float:
-        """Ask once, store what is new, and return the seconds until the next time.
+        """Poll once, store the new events and return the seconds until the next poll.
 
         Raises:
-            StoreError: it could not be stored; it is kept for the next call.
-            OSError, HtmlgraphError: of the source.
+            StoreError: the events were not stored; they are retried by the next call.
+            OSError, HtmlgraphError: raised by the source.
         """
-        if not self._kept:
+        if not self._pending:
             events = self._source.poll(now)
-            self._kept = list(split_batches(events, now, self._manager.limits)) if events else []
-        while self._kept:
-            part = self._kept[0]
-            events = [*part, *overdue_timers(self._manager, part, now)]
+            self._pending = list(split_batches(events, now, self._manager.limits)) if events else []
+        while self._pending:
+            batch = self._pending[0]
+            events = [*batch, *overdue_timers(self._manager, batch, now)]
             try:
-                # In this thread: a hand-over to the writer's takes longer than what there is to do.
+                # Store from this thread: handing over to the writer thread takes longer.
                 self._manager.ingest(events)
             except CapacityError as error:
-                # They would be refused for ever; the others of the source shall not wait for it.
-                logger.warning("%d events are left out: %s", len(part), error)
-            del self._kept[0]
+                # Retrying cannot succeed and would block the other events of the source.
+                logger.warning("dropped %d events: %s", len(batch), error)
+            del self._pending[0]
         return self._source.interval_s
 
 
 def split_batches(events: Sequence[Event], now: datetime, limits: Limits) -> Iterator[list[Event]]:
-    """Yield the events in transactions that are short, where nobody is forgotten in between.
+    """Yield the events in short transactions, so that other writers get their turn.
 
-    An agent whose newest event so far is long past could be forgotten by the clock, and its totals
-    with it, before the rest of its events is there.
+    Old events stay together: between two transactions a timer could forget an agent whose newest
+    event so far is long past, and with the agent its totals.
     """
     old = timedelta(seconds=limits.forget_after_s / 2)
     start = 0
     while start < len(events):
-        end = min(start + _STEP_EVENTS, len(events))
+        end = min(start + _BATCH_EVENTS, len(events))
         if limits.forget_after_s and now - event_time(events[end - 1]) >= old:
             end = min(start + MAX_BATCH_EVENTS, len(events))
         yield list(events[start:end])
@@ -102,9 +102,9 @@ def split_batches(events: Sequence[Event], now: datetime, limits: Limits) -> Ite
 
 
 def overdue_timers(manager: PresenceManager, events: Iterable[Event], now: datetime) -> list[Event]:
-    """Return what the clock of a server would have said since about each agent of the events.
+    """Return the timer events that a running server would have created after these events.
 
-    It belongs into the same transaction, so that nobody sees an agent of the past as it was then.
+    Store them in the same transaction, so that an agent of the past is never shown as active.
     """
     newest: dict[str, Event] = {}
     for event in events:
@@ -120,12 +120,12 @@ def overdue_timers(manager: PresenceManager, events: Iterable[Event], now: datet
     if not silent:
         return []
     presences = manager.snapshot()
-    found = []
+    timers = []
     for last in silent:
         presence = presences.get(last.agent_id)
         if presence is None or presence.last_activity <= event_time(last):
-            found += _closing(last, manager.limits, now)
-    return found
+            timers += _overdue_timer(last, manager.limits, now)
+    return timers
 
 
 def _timers(limits: Limits) -> tuple[tuple[str, float], ...]:
@@ -136,17 +136,17 @@ def _timers(limits: Limits) -> tuple[tuple[str, float], ...]:
     )
 
 
-def _closing(last: Event, limits: Limits, now: datetime) -> list[Event]:
+def _overdue_timer(last: Event, limits: Limits, now: datetime) -> list[Event]:
     at = event_time(last)
     silent_s = (now - at).total_seconds()
-    for kind, after_s in _timers(limits):
+    for event_type, after_s in _timers(limits):
         if after_s and silent_s >= after_s:
-            event = timer_event(last.agent_id, kind, at + timedelta(seconds=after_s), after_s)
-            key = f"{last.agent_id[:160]}:{kind}:{at.isoformat()}"
-            return [replace(event, event_id=key)]
+            due = at + timedelta(seconds=after_s)
+            key = f"{last.agent_id[:160]}:{event_type}:{at.isoformat()}"
+            return [replace(timer_event(last.agent_id, event_type, due, after_s), event_id=key)]
     return []
 
 
 def event_time(event: Event) -> datetime:
-    """Return when the event happened; 1970 where it does not tell."""
+    """Return the event's timestamp; 1970 if it has none."""
     return event.timestamp or from_micros(0)

@@ -1,7 +1,7 @@
-"""Which sessions the older project's database told of, and which others did, as history has it.
+"""Which sessions the older HtmlGraph project reported, and which came from other sources.
 
-Most of its tool calls have no id in common with what hooks and session files tell, so a session is
-taken from one of the two: whoever told of it first, from then on.
+Most tool calls in that project's database share no id with what hooks and session files report. To
+count each call once, a session is taken from only one of the two: the first to report it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from datetime import datetime, timedelta
 
 from ..core.model import Event
 from ..core.timestamps import from_micros
-from ..legacy_import.rows import LEGACY_SOURCE
 from ..storage.database import open_reader, sqlite_errors
 
-SKEW = timedelta(seconds=5)
-"""By how much two sources can differ about when the same happened."""
+LEGACY_SOURCE = "htmlgraph"
+"""The ``source`` of events from the older project's database."""
+CLOCK_SKEW = timedelta(seconds=5)
+"""By how much the timestamps of one event can differ between two sources."""
 
-_TOLD = """
+_FIRST_REPORTS = """
 SELECT session.name, min(e.ts) FROM events e
     JOIN names session ON session.id = e.session
     JOIN names type ON type.id = e.type
@@ -26,45 +27,48 @@ SELECT session.name, min(e.ts) FROM events e
 WHERE e.id > ? AND e.id <= ? AND type.name <> 'completion' AND {source}
 GROUP BY 1
 """
-_BY_OLDER = f"source.name = '{LEGACY_SOURCE}'"
-_BY_OTHERS = f"(source.name IS NULL OR source.name NOT IN ('timer', 'family', '{LEGACY_SOURCE}'))"
+_FROM_LEGACY = f"source.name = '{LEGACY_SOURCE}'"
+_FROM_OTHERS = f"(source.name IS NULL OR source.name NOT IN ('timer', 'family', '{LEGACY_SOURCE}'))"
 
 
 class SessionOrigins:
-    """What one side has told so far; each question looks at what was stored since the last.
+    """The sessions that one of the two origins has reported, and since when.
 
     Args:
         path: this project's database.
-        by_older: the older database's side; else everybody else's.
+        legacy: True: the sessions of the older project's database; False: all others.
     """
 
-    def __init__(self, path: str, *, by_older: bool) -> None:
+    def __init__(self, path: str, *, legacy: bool) -> None:
         self._path = path
-        self._query = _TOLD.format(source=_BY_OLDER if by_older else _BY_OTHERS)
+        self._query = _FIRST_REPORTS.format(source=_FROM_LEGACY if legacy else _FROM_OTHERS)
         self._since: dict[str | None, datetime] = {}
-        self._seen = 0
+        self._last_id = 0
 
-    def untold(self, events: Sequence[Event]) -> list[Event]:
-        """Return the events, answers apart, of sessions or times of which this side does not tell.
+    def not_covered(self, events: Sequence[Event]) -> list[Event]:
+        """Return the events that this origin does not cover.
+
+        Those are completions, and all events from before it first reported their session. Each call
+        first reads what was stored since the last one.
 
         Raises:
             StoreError: the database cannot be read.
         """
-        self._learn()
+        self._update()
         since = self._since
         return [
             event
             for event in events
             if event.session_id not in since
             or event.event_type == "completion"
-            or (event.timestamp or from_micros(0)) < since[event.session_id] - SKEW
+            or (event.timestamp or from_micros(0)) < since[event.session_id] - CLOCK_SKEW
         ]
 
-    def _learn(self) -> None:
+    def _update(self) -> None:
         with closing(open_reader(self._path)) as db, sqlite_errors(self._path):
-            (last,) = db.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()
-            rows = db.execute(self._query, (self._seen, last)).fetchall()
-        self._seen = last
+            (last_id,) = db.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()
+            rows = db.execute(self._query, (self._last_id, last_id)).fetchall()
+        self._last_id = last_id
         for session, micros in rows:
             at = from_micros(micros)
             self._since[session] = min(at, self._since.get(session, at))

@@ -1,4 +1,7 @@
-"""Spooled lines to Event, pure: what the hook and the SDK kept on disk while no server answered."""
+"""Convert spooled lines to Events: what the hook and the SDK stored while no server was running.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +15,25 @@ from ..core.model import Event
 from ..errors import InvalidEvent
 
 OnHook = Callable[[str, Mapping[str, Any]], object]
+"""Called with the agent (``"claude"`` …) and the JSON object of a hook call."""
 
 
 def events_from_spool(
-    text: bytes, received_at: datetime, hear: OnHook | None = None
+    text: bytes, received_at: datetime, on_hook: OnHook | None = None
 ) -> tuple[list[Event], int]:
-    """Return the events of a spool file and the number of lines that hold none.
+    """Return the events of a spool file and the number of broken lines.
 
-    A line is the JSON object that the hook would have sent, or an event of the SDK. A line that was
-    cut off, as by a full disk, costs itself alone. Reading the same line twice is harmless: its
-    event id is in it.
+    A line is the JSON object that the hook would have sent, or an event of the SDK. A truncated
+    line, as after a full disk, does not affect the others. Reading a line twice is harmless, as it
+    contains its event id.
 
     Args:
-        text: the bytes of the file; one that is still written to may end in half a line.
-        received_at: the time of events that carry none.
-        hear: called with the kind of agent and the JSON object of each line that was read.
+        text: the bytes of the file; may end in a partial line while the file is still written.
+        received_at: the timestamp of events that have none.
+        on_hook: called for each line that holds a hook call.
     """
     events: list[Event] = []
-    broken = 0
+    n_broken = 0
     for line in text.split(b"\n"):
         if not line.strip():
             continue
@@ -38,23 +42,23 @@ def events_from_spool(
             if isinstance(payload, dict) and "event" in payload:
                 events.append(Event.from_dict(payload["event"]))
                 continue
-            agent = _agent(payload)
+            agent = _agent_of_hook(payload)
             events += AGENTS[agent].events_from_hook(payload, received_at=received_at)
         except (InvalidEvent, ValueError, RecursionError):
-            broken += 1
+            n_broken += 1
         else:
-            if hear is not None:
-                hear(agent, payload)
-    return events, broken
+            if on_hook is not None:
+                on_hook(agent, payload)
+    return events, n_broken
 
 
 def spool_line(event: Event) -> bytes:
-    """Return the line of an event, without its end."""
+    """Return the spool line of an SDK event, without a line end."""
     return json.dumps({"event": event.to_dict()}, separators=(",", ":")).encode()
 
 
-def _agent(payload: object) -> str:
+def _agent_of_hook(payload: object) -> str:
     added = payload.get("htmlgraph") if isinstance(payload, dict) else None
     agent = added.get("hook") if isinstance(added, dict) else None
-    # Lines without a name are from the time when there was one kind of agent.
+    # Lines of early versions name no agent: they supported Claude Code only.
     return agent if isinstance(agent, str) and agent in AGENTS else DEFAULT_AGENT.name

@@ -1,1 +1,1 @@
-"""Imports the database of the HtmlGraph project."""
+"""Import the database of the older HtmlGraph project."""

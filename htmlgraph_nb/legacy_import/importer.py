@@ -1,4 +1,4 @@
-"""The older HtmlGraph project's database into this one: each fact once, now or as it grows."""
+"""Import the older HtmlGraph project's database, each event once, and follow it as it grows."""
 
 from __future__ import annotations
 
@@ -11,99 +11,103 @@ from itertools import islice
 from ..core.ids import shorten_id
 from ..core.model import Event
 from ..core.roster import timer_event
-from ..core.timestamps import from_micros
 from ..ingest.backfill import ingest_backfill, stored_ids
+from ..ingest.poller import event_time
 from ..ingest.session_origin import SessionOrigins
 from ..presence import PresenceManager
 from .resources import LegacyResource
 from .tail import DatabaseTail, OnRows
 
-_BATCH_EVENTS = 5_000
-"""Most events of one transaction."""
+_BATCH_SIZE = 5_000
 _MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(slots=True)
 class LegacyImportReport:
-    """What imports of one database did so far.
+    """The result of the imports of one database so far.
 
     Attributes:
-        accepted: events that are new; known: those that were there already.
-        told: events that were left out because hooks, session files or telemetry tell of that time.
-        resources: features, spikes and tracks of which something is new.
+        accepted: events that are new; known: those that were stored before.
+        covered: events left out because hooks, session files or telemetry cover their session.
+        resources: features, spikes and tracks that are new or have changed.
     """
 
     accepted: int = 0
     known: int = 0
-    told: int = 0
+    covered: int = 0
     resources: int = 0
 
 
 class LegacyImporter:
-    """Puts what a database of the older project holds into this one.
+    """Imports a database of the older project.
 
     Args:
         manager: the open database of this project.
-        tail: the other's.
+        tail: the reader of the older database.
+
+    Attributes:
+        report: the result so far.
     """
 
     def __init__(self, manager: PresenceManager, tail: DatabaseTail) -> None:
         self._manager = manager
         self._tail = tail
-        self._others = SessionOrigins(manager.db_path, by_older=False)
+        self._other_sessions = SessionOrigins(manager.db_path, legacy=False)
         self.report = LegacyImportReport()
 
-    def take(self, now: datetime, on_rows: OnRows | None = None) -> int:
-        """Import what is new since the last call, and return how much that was.
+    def import_new(self, now: datetime, on_rows: OnRows | None = None) -> int:
+        """Import what was added since the last call and return the number of new items.
 
         Args:
-            now: the present time, UTC.
+            now: the current time, UTC.
+            on_rows: called with the number of rows read since the last call.
 
         Raises:
-            CapacityError, StoreError: this database cannot take it, or the other cannot be read;
-                what was read is stored, and the next call goes on.
-            InvalidEvent: the other is no database of that project.
+            CapacityError, StoreError: this database cannot store the events, or the older one
+                cannot be read; the next call continues after the last stored event.
+            InvalidEvent: the file is not a database of the older project.
         """
         before = self.report.accepted + self.report.resources
-        found: Iterator[Event | LegacyResource] = self._tail.read(on_rows)
-        while part := list(islice(found, _BATCH_EVENTS)):
-            self._take_events([one for one in part if isinstance(one, Event)], now)
-            self._take_resources([one for one in part if isinstance(one, LegacyResource)])
+        items: Iterator[Event | LegacyResource] = self._tail.read(on_rows)
+        while batch := list(islice(items, _BATCH_SIZE)):
+            self._import_events([item for item in batch if isinstance(item, Event)], now)
+            self._import_resources([item for item in batch if isinstance(item, LegacyResource)])
         return self.report.accepted + self.report.resources - before
 
-    def _take_events(self, events: list[Event], now: datetime) -> None:
-        # A delegation and the marker of its end tell of one end.
+    def _import_events(self, events: list[Event], now: datetime) -> None:
+        # A delegation and its end marker both report the end: keep the first of equal ids.
         events = list({event.event_id: event for event in reversed(events)}.values())[::-1]
-        untold = self._others.untold(events)
+        uncovered = self._other_sessions.not_covered(events)
         report = self.report
-        report.told += len(events) - len(untold)
-        stored = stored_ids(self._manager.db_path, untold)
-        fresh = [event for event in untold if event.event_id not in stored]
-        accepted, told = ingest_backfill(self._manager, fresh, now)
+        report.covered += len(events) - len(uncovered)
+        stored = stored_ids(self._manager.db_path, uncovered)
+        fresh = [event for event in uncovered if event.event_id not in stored]
+        accepted, covered = ingest_backfill(self._manager, fresh, now)
         report.accepted += accepted
-        report.told += told
-        report.known += len(untold) - len(fresh)
+        report.covered += covered
+        report.known += len(uncovered) - len(fresh)
 
-    def _take_resources(self, resources: Sequence[LegacyResource]) -> None:
-        stored = stored_ids(self._manager.db_path, [one.event for one in resources])
+    def _import_resources(self, resources: Sequence[LegacyResource]) -> None:
+        stored = stored_ids(self._manager.db_path, [resource.event for resource in resources])
         for event, status, payload in resources:
             if event.event_id in stored:
                 self.report.known += 1
                 continue
-            told, *after = self._unproving(event)
+            dated, *cleanup = self._without_activity(event)
             self._manager.submit_resource(
-                told.checked(), time.monotonic(), status, payload, after
+                dated.checked(), time.monotonic(), status, payload, cleanup
             ).result()
             self.report.resources += 1
 
-    def _unproving(self, event: Event) -> list[Event]:
-        """Return the event as one that proves no work: who changes a feature is not told.
+    def _without_activity(self, event: Event) -> list[Event]:
+        """Return events that store a change without making its agent look active.
 
-        It comes before the last sign of its agent; an agent that is not known is forgotten again.
+        The database does not say which agent made the change. So it is dated before the agent's
+        last activity, and an agent that is not known otherwise is forgotten again.
         """
         presence = self._manager.snapshot().get(event.agent_id)
-        at = event.timestamp or from_micros(0)
+        at = event_time(event)
         if presence is not None:
             return [replace(event, timestamp=min(at, presence.last_activity - _MICROSECOND))]
-        forgotten = timer_event(event.agent_id, "forget", at, 0.0)
-        return [event, replace(forgotten, event_id=shorten_id(f"{event.event_id}:forget"))]
+        forget = timer_event(event.agent_id, "forget", at, 0.0)
+        return [event, replace(forget, event_id=shorten_id(f"{event.event_id}:forget"))]

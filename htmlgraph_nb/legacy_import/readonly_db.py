@@ -1,8 +1,8 @@
-"""Reading somebody else's SQLite file: nothing is written to it or beside it where that can be had.
+"""Read another program's SQLite file without writing to it, or next to it where possible.
 
-A connection to a file with a write-ahead log makes the log's files where they are missing. So a
-file without one, which nobody has open, is read as one that cannot change, and again in the common
-way if somebody comes and changes it meanwhile.
+Opening a database in WAL mode creates the log files if they are missing. A file without a log,
+which no program has open, is therefore opened as immutable. If a program changes it meanwhile, it
+is opened again in the normal mode and the query is repeated.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ FileState = tuple[tuple[int, int, int] | None, ...]
 
 
 def file_state(path: str) -> FileState:
-    """Return what differs after each change of a file: that of the file and of its logs."""
+    """Return a value that differs after each change of the file or its logs."""
     return tuple(_stamp(path + suffix) for suffix in ("", "-wal", "-journal"))
 
 
 def _stamp(path: str) -> tuple[int, int, int] | None:
     try:
-        found = os.stat(path)
+        state = os.stat(path)
     except OSError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return state.st_ino, state.st_size, state.st_mtime_ns
 
 
 class ReadOnlyDatabase:
     """An open file; use it as a context manager.
 
     Raises:
-        StoreUnavailable: there is no such file, or it cannot be read.
-        StoreDamaged: it is no SQLite database, or not a sound one; so does each of the methods.
+        StoreUnavailable: the file does not exist or cannot be read; raised by each method, too.
+        StoreDamaged: the file is not an intact SQLite database; raised by each method, too.
     """
 
     def __init__(self, path: str) -> None:
@@ -51,29 +51,29 @@ class ReadOnlyDatabase:
         file, *logs = self._state
         if file is None:
             raise StoreUnavailable(
-                f"there is no {self._path}; name the database, as .htmlgraph/htmlgraph.db"
+                f"{self._path} does not exist; pass the database, such as .htmlgraph/htmlgraph.db"
             )
-        self._frozen = not any(log is not None and log[1] for log in logs)
-        place = self._path.replace(os.sep, "/")
-        place = quote(os.fsencode(place if place.startswith("/") else "/" + place), safe="/:")
-        mode = "mode=ro&immutable=1" if self._frozen else "mode=ro"
+        self._immutable = not any(log is not None and log[1] for log in logs)
+        path = self._path.replace(os.sep, "/")
+        path = quote(os.fsencode(path if path.startswith("/") else "/" + path), safe="/:")
+        mode = "mode=ro&immutable=1" if self._immutable else "mode=ro"
         try:
             self._db = sqlite3.connect(
-                f"file://{place}?{mode}", uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None
+                f"file://{path}?{mode}", uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None
             )
         except sqlite3.Error as error:
-            raise self._translated(error) from error
+            raise self._store_error(error) from error
         self._db.text_factory = _text
         self._db.row_factory = _row
 
-    def _translated(self, error: sqlite3.Error) -> StoreUnavailable | StoreDamaged:
+    def _store_error(self, error: sqlite3.Error) -> StoreUnavailable | StoreDamaged:
         code = int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
         if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            return StoreDamaged(f"{self._path} is not a sound SQLite database: {error}")
+            return StoreDamaged(f"{self._path} is not an intact SQLite database: {error}")
         return StoreUnavailable(f"cannot read {self._path}: {error}")
 
-    def _overtaken(self) -> bool:
-        return self._frozen and file_state(self._path) != self._state
+    def _is_outdated(self) -> bool:
+        return self._immutable and file_state(self._path) != self._state
 
     def fetch(self, query: str, parameters: Sequence[Any] = ()) -> list[_Row]:
         """Return the rows of a query."""
@@ -82,20 +82,20 @@ class ReadOnlyDatabase:
                 with closing(self._db.cursor()) as cursor:
                     rows: list[_Row] = cursor.execute(query, parameters).fetchall()
             except sqlite3.Error as error:
-                if not self._overtaken():
-                    raise self._translated(error) from error
+                if not self._is_outdated():
+                    raise self._store_error(error) from error
             else:
-                if not self._overtaken():
+                if not self._is_outdated():
                     return rows
             self._db.close()
             self._open()
 
     def columns(self, table: str) -> set[str]:
-        """Return the names of a table's columns; none where there is no such table."""
+        """Return the column names of a table; an empty set if there is no such table."""
         return {row["name"] for row in self.fetch(f"PRAGMA table_info({table})")}
 
     def schema_version(self) -> int:
-        """Return a number that is another after each change of the schema and each VACUUM."""
+        """Return a number that changes with each change of the schema and each VACUUM."""
         (row,) = self.fetch("PRAGMA schema_version")
         return int(row["schema_version"])
 

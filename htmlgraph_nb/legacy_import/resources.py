@@ -1,6 +1,6 @@
-"""Features, spikes and tracks of the older HtmlGraph project's database, pure.
+"""Convert features, spikes and tracks of the older HtmlGraph project to resource events.
 
-Source of the format and of what is taken for what: connectors/htmlgraph.py.
+Pure functions; see ``rows`` for the format.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from ..coding_agents.fields import count, identifier, safe_keyword, text, withou
 from ..core.ids import shorten_id
 from ..core.model import Event
 from ..core.timestamps import to_rfc3339
-from .rows import LEGACY_SOURCE, LegacyRow, parse_legacy_time, required_id, required_time
+from ..ingest.session_origin import LEGACY_SOURCE
+from .rows import LegacyRow, parse_legacy_time, required_id, required_time
 
 _STATUSES = {
     "todo": "todo",
@@ -27,7 +28,7 @@ _STATUSES = {
 
 
 class LegacyResource(NamedTuple):
-    """A feature, spike or track: the event that tells of it, its status and its fields."""
+    """A feature, spike or track: its event, its status and its fields."""
 
     event: Event
     status: str | None
@@ -37,17 +38,17 @@ class LegacyResource(NamedTuple):
 def resources_from_row(
     row: LegacyRow, kind: str, agent_id: str | None = None, *, project: str | None = None
 ) -> list[LegacyResource]:
-    """Return a row of features or tracks as it is at its last change, alone in a list.
+    """Return the current state of a row of features or tracks, as a list of one resource.
 
     Args:
-        kind: "feature" or "track"; a feature of the type spike is a "spike".
-        agent_id: who worked on it last; None: whom the row names.
+        kind: "feature" or "track"; a feature of type spike becomes a "spike".
+        agent_id: the agent that worked on it last; None: the assignee.
         project: the project's name.
 
     Raises:
-        InvalidEvent: the row has no id or no time.
+        InvalidEvent: the row has no id or no timestamp.
     """
-    name = required_id(row, "id")
+    resource_id = required_id(row, "id")
     at = parse_legacy_time(row.get("updated_at")) or required_time(row, "created_at")
     if kind == "feature" and row.get("type") == "spike":
         kind = "spike"
@@ -71,10 +72,10 @@ def resources_from_row(
         or LEGACY_SOURCE,
         event_type=f"{kind}_updated",
         timestamp=at,
-        event_id=shorten_id(f"{kind}:{name}:{digest}"),
-        feature_id=name if kind == "feature" else None,
+        event_id=shorten_id(f"{kind}:{resource_id}:{digest}"),
+        feature_id=resource_id if kind == "feature" else None,
         project=project,
         source=LEGACY_SOURCE,
-        extra={"resource_type": kind, "resource_id": name, "payload": payload},
+        extra={"resource_type": kind, "resource_id": resource_id, "payload": payload},
     )
     return [LegacyResource(event, status, payload or {})]

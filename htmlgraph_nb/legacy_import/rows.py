@@ -1,22 +1,22 @@
-"""Rows of the older HtmlGraph project's database to Events, pure.
+"""Convert rows of the older HtmlGraph project's database to Events. Pure functions.
 
-Source of the format: htmlgraph/db/ddl.py and the code that writes the tables, of the package
-htmlgraph 0.33.96 on PyPI, and the smaller tables that its ``init`` made before (operations/
-initialization.py). A row is a mapping of its columns; one that is missing counts as NULL.
+The format is that of the package htmlgraph 0.33.96 on PyPI (``htmlgraph/db/ddl.py`` and the code
+that writes the tables), and of the smaller tables that its ``init`` created before (``operations/
+initialization.py``). A row is a mapping of its columns; a missing column counts as NULL.
 
-What that project writes is taken for what it is:
+Differences between the two projects:
 
-- Every session of one program has the same agent there (``claude-code``). Here each is an agent of
-  its own, with the id that the program's own hooks give it; other names stay as they are.
-- Prompts, ends of turns and notices are rows of tools there (``UserQuery``, ``Stop`` …), and count
-  as tools; here they do not.
-- Its own bookkeeping (``SDK.create`` …) carries made-up token counts, which are left out.
-- A migration has turned ids of models into display names, each kind into one of its versions
-  (``Opus 4.6``). They get the ids of that version back, which may not be the one that was used.
-- Times are UTC where SQLite or its hooks wrote them (``2025-01-14 14:50:30``) and local time where
-  Python's ``isoformat`` did (``2025-01-14T09:50:30``): in agent_presence, and here and there in
+- All sessions of a program share one agent there (``claude-code``). Here each session is an agent,
+  with the id that the program's own hooks assign. Other agent names stay unchanged.
+- Prompts, ends of turns and notifications are stored there as tools (``UserQuery``, ``Stop`` …) and
+  count as tools. Here they do not.
+- Its bookkeeping rows (``SDK.create`` …) contain invented token counts, which are ignored.
+- A migration replaced model ids by display names, each family by one version (``Opus 4.6``). They
+  are converted to the id of that version, which may differ from the model that was used.
+- Timestamps are UTC where SQLite or its hooks wrote them (``2025-01-14 14:50:30``), and local time
+  where Python's ``isoformat`` did (``2025-01-14T09:50:30``): in agent_presence, and in some rows of
   features.
-- Agents do not become idle by themselves there. Here the clock decides, as for any other agent.
+- Agents never become idle there. Here a timer decides, as for all agents.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ from ..core.ids import agent_id_of, call_key, shorten_id
 from ..core.model import Event
 from ..core.validation import format_value
 from ..errors import InvalidEvent
+from ..ingest.session_origin import LEGACY_SOURCE
 
-LEGACY_SOURCE = "htmlgraph"
 LegacyRow = Mapping[str, Any]
 
 _PROGRAMS = {
     **{name: agent.name for agent in AGENTS.values() for name in (agent.name, *agent.aliases)},
     **dict.fromkeys(("user", "system", "orchestrator-hook"), DEFAULT_AGENT.name),
 }
-"""Names that all sessions of a program share."""
-_WHOEVER = frozenset({"user", "system"})
-"""Names in rows about a prompt, or of a program that was not known yet."""
+"""Agent names that all sessions of a program share."""
+_UNSPECIFIC_NAMES = frozenset({"user", "system"})
+"""Agent names in rows about prompts, or of programs that were not detected yet."""
 _MODELS = {
     "opus 4.6": "claude-opus-4-6",
     "sonnet 4.5": "claude-sonnet-4-5",
@@ -61,7 +61,7 @@ _OFFSET = re.compile(r"(?:Z|[+-]\d\d:?\d\d)$")
 _CALL_PREFIXES = ("toolu_", "call_")
 
 _TOOL_TYPES = frozenset({"tool_call", "tool_result"})
-_NOTICES = {
+_PSEUDO_TOOLS = {
     "UserQuery": "prompt",
     "Stop": "stop",
     "SessionStart": "session_start",
@@ -70,12 +70,12 @@ _NOTICES = {
     "PermissionRequest": "permission_request",
     "PreCompact": "activity",
     "TaskCompleted": "subagent_stop",
-    # They tell of other agents, or of nothing that an agent did.
+    # These are about other agents, or about no action of an agent.
     "InstructionsLoaded": None,
     "TeammateIdle": None,
 }
-"""Tools of that project that are none → event type; None: no event."""
-_TYPES = {
+"""Rows stored as tools that are none: tool name → event type; None: no event."""
+_EVENT_TYPES = {
     **dict.fromkeys(("delegation", "task_delegation"), "subagent_start"),
     "task_completed": "subagent_stop",
     "teammate_idle": None,
@@ -84,26 +84,24 @@ _TYPES = {
     "start": "session_start",
     "end": "session_end",
 }
-_OPEN = frozenset({"started", "running", "pending"})
+_UNFINISHED = frozenset({"started", "running", "pending"})
 _FAILED = frozenset({"failed", "error"})
 
 
 def legacy_agent_id(name: object, session: str | None) -> str:
-    """Return the agent id for a name of that project in a session."""
-    known = text(name) or DEFAULT_AGENT.aliases[0]
-    program = _PROGRAMS.get(known.lower())
-    return agent_id_of(session, program) if program is not None and session else known
+    """Return the agent id for an agent name of the older project in a session."""
+    legacy_name = text(name) or DEFAULT_AGENT.aliases[0]
+    program = _PROGRAMS.get(legacy_name.lower())
+    return agent_id_of(session, program) if program is not None and session else legacy_name
 
 
 def is_unfinished(row: LegacyRow) -> bool:
-    """Return whether a row of agent_events will be written again, as its call is not over."""
-    return str(row.get("status")) in _OPEN
+    """Return whether the call of a row of agent_events has not ended, so the row will change."""
+    return str(row.get("status")) in _UNFINISHED
 
 
 def events_from_row(row: LegacyRow, *, project: str | None = None) -> list[Event]:
-    """Return what a row of agent_events is evidence for: none, one, or two events.
-
-    Two where a delegation is over: its begin and its end.
+    """Return the events of a row of agent_events: two for an ended delegation, otherwise 0 or 1.
 
     Args:
         row: its columns, and ``agent_assigned``, ``session_model`` and ``parent_session_id`` of
@@ -111,18 +109,18 @@ def events_from_row(row: LegacyRow, *, project: str | None = None) -> list[Event
         project: the project's name.
 
     Raises:
-        InvalidEvent: the row has no id, no session or no time; ``field`` names it.
+        InvalidEvent: the row has no id, session or timestamp; ``field`` names the column.
     """
     key, session, at = (
         required_id(row, "event_id"),
         required_id(row, "session_id"),
         required_time(row, "timestamp"),
     )
-    kind = _kind(row)
-    if kind is None:
+    event_type = _event_type(row)
+    if event_type is None:
         return []
     name = row.get("agent_id")
-    if not isinstance(name, str) or name in _WHOEVER:
+    if not isinstance(name, str) or name in _UNSPECIFIC_NAMES:
         name = row.get("agent_assigned") or name
     agent_id = legacy_agent_id(name, session)
     common = {
@@ -135,21 +133,21 @@ def events_from_row(row: LegacyRow, *, project: str | None = None) -> list[Event
         "source": LEGACY_SOURCE,
     }
     return [
-        Event(**{**common, "event_type": kind, "timestamp": at, **fields})
-        for fields in _fields(row, kind, shorten_id(f"{session}:{key}"))
+        Event(**{**common, "event_type": event_type, "timestamp": at, **fields})
+        for fields in _fields(row, event_type, shorten_id(f"{session}:{key}"))
     ]
 
 
-def _kind(row: LegacyRow) -> str | None:
-    """Return the event type of a row; None: it proves nothing."""
+def _event_type(row: LegacyRow) -> str | None:
+    """Return the event type of a row; None: it is not an event."""
     name, kind = row.get("tool_name"), row.get("event_type")
-    if isinstance(name, str) and name in _NOTICES:
-        return _NOTICES[name]
-    if isinstance(kind, str) and kind in _TYPES:
-        return _TYPES[kind]
+    if isinstance(name, str) and name in _PSEUDO_TOOLS:
+        return _PSEUDO_TOOLS[name]
+    if isinstance(kind, str) and kind in _EVENT_TYPES:
+        return _EVENT_TYPES[kind]
     if isinstance(name, str) and name.startswith(("SDK.", "HeadlessSpawner.")):
         return "activity"
-    failed = str(row.get("status")) in _FAILED or _told(row).get("is_error") is True
+    failed = str(row.get("status")) in _FAILED or _context(row).get("is_error") is True
     if kind == "error" or row.get("success") == 0 or failed:
         return "tool_error" if name else "error"
     if isinstance(kind, str) and kind not in _TOOL_TYPES:
@@ -158,47 +156,45 @@ def _kind(row: LegacyRow) -> str | None:
 
 
 def _fields(row: LegacyRow, kind: str, key: str) -> list[dict[str, Any]]:
-    """Return what the events of a row have beside what they have in common."""
+    """Return the fields in which the events of a row differ."""
     if kind in ("tool_start", "tool_execute", "tool_error"):
         return [_tool(row, kind, key)]
     if kind == "subagent_start":
-        about = without_none(agent_type=text(row.get("subagent_type"), 128))
-        begin = {"tool_use_id": key, "event_id": key, "extra": about}
+        extra = without_none(agent_type=text(row.get("subagent_type"), 128))
+        start = {"tool_use_id": key, "event_id": key, "extra": extra}
         if is_unfinished(row):
-            return [begin]
-        over = {"event_type": "subagent_stop", "timestamp": _end(row), "event_id": f"{key}:stop"}
-        return [begin, {**begin, **over}]
+            return [start]
+        stop = {"event_type": "subagent_stop", "timestamp": _end(row), "event_id": f"{key}:stop"}
+        return [start, {**start, **stop}]
     if kind == "subagent_stop":
         started = identifier(row.get("parent_event_id"))
         call = shorten_id(f"{row['session_id']}:{started}") if started else key
         return [{"tool_use_id": call, "event_id": f"{call}:stop"}]
     if kind == "permission_request":
-        return [{"tool_name": text(_told(row).get("requested_tool")), "event_id": key}]
+        return [{"tool_name": text(_context(row).get("requested_tool")), "event_id": key}]
     if kind == "completion":
         return [{"cost_tokens": count(row.get("cost_tokens")) or None, "event_id": key}]
-    about = (
-        without_none(activity=safe_keyword(row.get("tool_name"))) if kind == "activity" else None
-    )
-    return [{"event_id": key, "extra": about}]
+    activity = safe_keyword(row.get("tool_name")) if kind == "activity" else None
+    return [{"event_id": key, "extra": without_none(activity=activity)}]
 
 
 def _tool(row: LegacyRow, kind: str, key: str) -> dict[str, Any]:
     seconds = amount(row.get("execution_duration_seconds"))
     call = identifier(row.get("claude_task_id"))
-    found = {
+    fields = {
         "tool_name": text(row.get("tool_name")),
         "tool_use_id": key,
         "duration_ms": count(round(seconds * 1_000)) if seconds else None,
     }
     if kind == "tool_start":
-        return {**found, "event_id": f"{key}:start"}
+        return {**fields, "event_id": f"{key}:start"}
     failed = kind == "tool_error"
     if call is not None and call.startswith(_CALL_PREFIXES):
-        # As hooks and session files name the same call.
+        # Use the ids of hooks and session files for the same call.
         key = call_key(str(row["session_id"]), call, "PostToolUse")
-        found["tool_use_id"] = call
+        fields["tool_use_id"] = call
     return {
-        **found,
+        **fields,
         "event_id": key,
         "status": "error" if failed else "ok",
         "cost_tokens": count(row.get("cost_tokens")) or None,
@@ -206,10 +202,10 @@ def _tool(row: LegacyRow, kind: str, key: str) -> dict[str, Any]:
 
 
 def _end(row: LegacyRow) -> datetime:
-    """Return when the delegation of a row was over: it is written then again, to the second."""
-    begun = required_time(row, "timestamp")
-    written = parse_legacy_time(row.get("updated_at")) if row.get("status") == "completed" else None
-    return max(begun, written) if written is not None else begun
+    """Return when a delegation ended: its row is updated then, with a precision of one second."""
+    started = required_time(row, "timestamp")
+    updated = parse_legacy_time(row.get("updated_at")) if row.get("status") == "completed" else None
+    return max(started, updated) if updated is not None else started
 
 
 def _parent(row: LegacyRow, agent_id: str) -> str | None:
@@ -217,11 +213,11 @@ def _parent(row: LegacyRow, agent_id: str) -> str | None:
     name = row.get("parent_agent_id")
     if name is None and session is None:
         return None
-    found = legacy_agent_id(name, session or identifier(row.get("session_id")))
-    return None if found == agent_id else found
+    parent_id = legacy_agent_id(name, session or identifier(row.get("session_id")))
+    return None if parent_id == agent_id else parent_id
 
 
-def _told(row: LegacyRow) -> Mapping[str, Any]:
+def _context(row: LegacyRow) -> Mapping[str, Any]:
     try:
         context = json.loads(row.get("context") or "{}")
     except (ValueError, TypeError, RecursionError):
@@ -230,14 +226,14 @@ def _told(row: LegacyRow) -> Mapping[str, Any]:
 
 
 def events_from_session(row: LegacyRow, *, project: str | None = None) -> list[Event]:
-    """Return the begin of a session and, where it is told, its end.
+    """Return the start of a session and, if it is known, its end.
 
     Raises:
         InvalidEvent: the row has no session_id.
     """
     session = required_id(row, "session_id")
     agent_id = legacy_agent_id(row.get("agent_assigned") or row.get("agent"), session)
-    begun = parse_legacy_time(row.get("started_at")) or parse_legacy_time(row.get("created_at"))
+    started = parse_legacy_time(row.get("started_at")) or parse_legacy_time(row.get("created_at"))
     ended = parse_legacy_time(row.get("completed_at")) or parse_legacy_time(row.get("ended_at"))
     common: dict[str, Any] = {
         "agent_id": agent_id,
@@ -249,19 +245,24 @@ def events_from_session(row: LegacyRow, *, project: str | None = None) -> list[E
         "source": LEGACY_SOURCE,
     }
     return [
-        Event(**common, event_type=kind, timestamp=at, event_id=shorten_id(f"{session}:{kind}"))
-        for kind, at in (("session_start", begun), ("session_end", ended))
+        Event(
+            **common,
+            event_type=event_type,
+            timestamp=at,
+            event_id=shorten_id(f"{session}:{event_type}"),
+        )
+        for event_type, at in (("session_start", started), ("session_end", ended))
         if at is not None
     ]
 
 
 def events_from_presence(row: LegacyRow, *, project: str | None = None) -> list[Event]:
-    """Return the last sign of an agent, and that somebody marked it as offline.
+    """Return an agent's last activity and, if it was marked as offline, that mark.
 
-    The totals of the row are left out: they count each notice as a tool.
+    The totals of the row are ignored, because they count each notification as a tool.
 
     Raises:
-        InvalidEvent: the row has no agent_id or no time.
+        InvalidEvent: the row has no agent_id or no timestamp.
     """
     session = identifier(row.get("session_id"))
     agent_id = legacy_agent_id(required_id(row, "agent_id"), session)
@@ -274,37 +275,37 @@ def events_from_presence(row: LegacyRow, *, project: str | None = None) -> list[
         "source": LEGACY_SOURCE,
     }
     key = shorten_id(f"presence:{agent_id}", 200)
-    found = [Event(**common, timestamp=at, event_id=f"{key}:{at.isoformat()}")]
+    events = [Event(**common, timestamp=at, event_id=f"{key}:{at.isoformat()}")]
     marked = parse_legacy_time(row.get("updated_at")) if row.get("status") == "offline" else None
     if marked is not None:
         event_id = f"{key}:offline:{marked.isoformat()}"
-        found.append(Event(**common, event_type="offline", timestamp=marked, event_id=event_id))
-    return found
+        events.append(Event(**common, event_type="offline", timestamp=marked, event_id=event_id))
+    return events
 
 
 def required_id(row: LegacyRow, name: str) -> str:
-    """Return a column as an identifier; InvalidEvent where it is none."""
-    found = identifier(row.get(name))
-    if found is None:
+    """Return a column as an identifier; raise InvalidEvent if it is not one."""
+    value = identifier(row.get(name))
+    if value is None:
         raise InvalidEvent(f"{name}: expected a string, got {format_value(row.get(name))}", name)
-    return found
+    return value
 
 
 def required_time(row: LegacyRow, name: str) -> datetime:
-    """Return a column as UTC time; InvalidEvent where it is none."""
-    found = parse_legacy_time(row.get(name))
-    if found is None:
+    """Return a column as a UTC timestamp; raise InvalidEvent if it is not one."""
+    value = parse_legacy_time(row.get(name))
+    if value is None:
         raise InvalidEvent(f"{name}: expected a timestamp, got {format_value(row.get(name))}", name)
-    return found
+    return value
 
 
 def parse_legacy_time(value: object) -> datetime | None:
-    """Return a time as that project writes it; None if it is none."""
+    """Return a timestamp in a format of the older project; None if it is not one."""
     if isinstance(value, str) and value[10:11] == " " and not _OFFSET.search(value):
         value += "+00:00"
     return moment(value)
 
 
 def _model(value: object) -> str | None:
-    found = text(value)
-    return None if found is None else _MODELS.get(found.lower(), found)
+    name = text(value)
+    return None if name is None else _MODELS.get(name.lower(), name)

@@ -1,6 +1,6 @@
-"""The older HtmlGraph project's database: what is in it, and what was added since the last look.
+"""Read the older HtmlGraph project's database, each time only what was added since the last call.
 
-What its rows mean is left to connectors/htmlgraph.py.
+``rows`` and ``resources`` convert the rows to events.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from .rows import (
 )
 
 DEFAULT_PATH = os.path.join(".htmlgraph", "htmlgraph.db")
+MAX_UNFINISHED = 10_000
+"""Most unfinished calls that are read again later."""
 _MAX_REPORTED = 100
-"""Most broken rows that are named; all are counted."""
-MAX_OPEN = 10_000
-"""Most calls that were not over at the last look and are looked at again."""
-_IN_STEP = 500
-_SAME = timedelta(seconds=5)
-"""A presence that is not newer than an agent's events by more than this tells nothing more."""
+"""Most broken rows that are reported; all are counted."""
+_ROWS_PER_QUERY = 500
+_TOLERANCE = timedelta(seconds=5)
+"""A presence adds nothing unless it is newer than the agent's last event by more than this."""
 
 _EVENT_COLUMNS = (
     "event_id agent_id event_type timestamp tool_name context session_id feature_id "
@@ -50,7 +50,7 @@ _RESOURCE_COLUMNS = (
     "id type title status priority assigned_to assignee track_id created_at updated_at steps_total "
     "steps_completed"
 ).split()
-_OF_SESSION = {
+_JOINED_COLUMNS = {
     "agent_assigned": "agent_assigned",
     "agent": "agent_assigned",
     "model": "session_model",
@@ -59,26 +59,34 @@ _OF_SESSION = {
 """Column of sessions → its name in a row of agent_events."""
 
 OnRows = Callable[[int], object]
-"""Called with the rows of agent_events that were read since the last call."""
+"""Called with the number of rows of agent_events read since the last call."""
 _T = TypeVar("_T")
 
 
 @dataclass(slots=True)
-class _Known:
-    """What is known of the file since the last look."""
+class _Position:
+    """How far the file was read.
+
+    Attributes:
+        schema: schema version of the file, which changes when its rows are renumbered.
+        last: the last rowid of agent_events.
+        unfinished: rowids of the calls that had not ended.
+        rows: table → key → hash of the row, for the small tables.
+    """
 
     schema: int
     last: int = 0
-    open: set[int] = field(default_factory=set)
+    unfinished: set[int] = field(default_factory=set)
     rows: dict[str, dict[Any, int]] = field(default_factory=dict)
 
 
 class DatabaseTail:
-    """Reads the database from where it stopped the last time.
+    """Reads the database from the last position.
 
     Attributes:
-        path: of the file; project: the name of the project it belongs to.
-        broken: the first rows that hold no event, as ``table row: why``; n_broken: all of them.
+        path: the absolute path of the file.
+        project: the name of the project it belongs to.
+        broken: the first rows without an event, as ``table row: reason``; n_broken: their number.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -86,141 +94,148 @@ class DatabaseTail:
         self.project = project_of(self.path)
         self.broken: list[str] = []
         self.n_broken = 0
-        self._known: _Known | None = None
+        self._position: _Position | None = None
         self._state: FileState | None = None
-        # feature → who worked on it last; agent → time of its newest event.
-        self._workers: dict[str, str] = {}
+        # Feature → the agent that worked on it last.
+        self._last_workers: dict[str, str] = {}
+        # Agent → timestamp of its newest event.
         self._newest: dict[str, datetime] = {}
 
     def changed(self) -> bool:
-        """Return whether there may be something new; it only looks at the file's date and size."""
+        """Return whether the file's size or timestamp changed since the last ``read``."""
         return file_state(self.path) != self._state
 
     def n_rows(self) -> int:
-        """Return how many rows of agent_events are to be read, about; errors as ``read``."""
+        """Return about how many rows of agent_events are unread; raises as ``read``."""
         with ReadOnlyDatabase(self.path) as db:
-            self._check(db)
-            (row,) = db.fetch("SELECT max(rowid) AS last FROM agent_events")
-            return int(row["last"] or 0) - (self._known.last if self._known else 0)
+            self._check_schema(db)
+            return _last_rowid(db) - (self._position.last if self._position else 0)
 
     def read(self, on_rows: OnRows | None = None) -> Iterator[Event | LegacyResource]:
-        """Yield what is new: events in the order of the file, sessions, then resources.
+        """Yield what was added: events in file order, then sessions, presences and resources.
 
         Raises:
             StoreUnavailable, StoreDamaged: the file cannot be read.
-            InvalidEvent: it is no database of that project.
+            InvalidEvent: the file is not a database of the older project.
         """
         self._state = file_state(self.path)
         with ReadOnlyDatabase(self.path) as db:
-            self._check(db)
-            known = self._begin(db)
-            yield from self._open_rows(db, known)
-            yield from self._new_rows(db, known, on_rows)
-            yield from self._sessions(db, known)
-            yield from self._presences(db, known)
+            self._check_schema(db)
+            position = self._resume(db)
+            yield from self._finished_calls(db, position)
+            yield from self._new_rows(db, position, on_rows)
+            yield from self._sessions(db, position)
+            yield from self._presences(db, position)
             for table, kind in (("features", "feature"), ("tracks", "track")):
-                yield from self._resources(db, known, table, kind)
+                yield from self._resources(db, position, table, kind)
 
-    def _check(self, db: ReadOnlyDatabase) -> None:
+    def _check_schema(self, db: ReadOnlyDatabase) -> None:
         if not {"event_id", "session_id", "timestamp"} <= db.columns("agent_events"):
             raise InvalidEvent(
-                f"{self.path} is no database of the older HtmlGraph project: it has no table "
-                "agent_events with event_id, session_id and timestamp",
+                f"path: expected a database of the older HtmlGraph project, got {self.path}, "
+                "which has no table agent_events with event_id, session_id and timestamp",
                 "path",
             )
 
-    def _begin(self, db: ReadOnlyDatabase) -> _Known:
-        """Return what is known; nothing where the file's rows have been numbered anew."""
+    def _resume(self, db: ReadOnlyDatabase) -> _Position:
+        """Return the last position; the start if the rows of the file have been renumbered."""
         schema = db.schema_version()
-        (row,) = db.fetch("SELECT max(rowid) AS last FROM agent_events")
-        known = self._known
-        if known is None or known.schema != schema or int(row["last"] or 0) < known.last:
-            known = self._known = _Known(schema)
-        return known
+        position = self._position
+        if position is None or position.schema != schema or _last_rowid(db) < position.last:
+            position = self._position = _Position(schema)
+        return position
 
     def _query(self, db: ReadOnlyDatabase, where: str) -> str:
         names = [f"e.{name}" for name in _EVENT_COLUMNS if name in db.columns("agent_events")]
-        there = db.columns("sessions")
-        names += [f"s.{name} AS {into}" for name, into in _OF_SESSION.items() if name in there]
-        join = " LEFT JOIN sessions s ON s.session_id = e.session_id" if there else ""
+        existing = db.columns("sessions")
+        names += [
+            f"s.{name} AS {alias}" for name, alias in _JOINED_COLUMNS.items() if name in existing
+        ]
+        join = " LEFT JOIN sessions s ON s.session_id = e.session_id" if existing else ""
         return f"SELECT e.rowid AS row, {', '.join(names)} FROM agent_events e{join} WHERE {where}"
 
-    def _open_rows(self, db: ReadOnlyDatabase, known: _Known) -> Iterator[Event]:
-        """Yield the ends of calls that were not over at the last look."""
-        rowids = sorted(known.open)
-        for start in range(0, len(rowids), _IN_STEP):
-            part = rowids[start : start + _IN_STEP]
-            query = self._query(db, f"e.rowid IN ({', '.join('?' * len(part))})")
-            for row in db.fetch(query, part):
+    def _finished_calls(self, db: ReadOnlyDatabase, position: _Position) -> Iterator[Event]:
+        """Yield the ends of calls that had not ended when their rows were last read."""
+        rowids = sorted(position.unfinished)
+        for start in range(0, len(rowids), _ROWS_PER_QUERY):
+            batch = rowids[start : start + _ROWS_PER_QUERY]
+            query = self._query(db, f"e.rowid IN ({', '.join('?' * len(batch))})")
+            for row in db.fetch(query, batch):
                 if not is_unfinished(row):
-                    known.open.discard(row["row"])
+                    position.unfinished.discard(row["row"])
                     yield from self._events(row)
 
     def _new_rows(
-        self, db: ReadOnlyDatabase, known: _Known, on_rows: OnRows | None
+        self, db: ReadOnlyDatabase, position: _Position, on_rows: OnRows | None
     ) -> Iterator[Event]:
-        query = self._query(db, f"e.rowid > ? ORDER BY e.rowid LIMIT {_IN_STEP}")
-        while rows := db.fetch(query, (known.last,)):
+        query = self._query(db, f"e.rowid > ? ORDER BY e.rowid LIMIT {_ROWS_PER_QUERY}")
+        while rows := db.fetch(query, (position.last,)):
             for row in rows:
-                known.last = row["row"]
-                if is_unfinished(row) and len(known.open) < MAX_OPEN:
-                    known.open.add(row["row"])
+                position.last = row["row"]
+                if is_unfinished(row) and len(position.unfinished) < MAX_UNFINISHED:
+                    position.unfinished.add(row["row"])
                 yield from self._events(row)
             if on_rows is not None:
                 on_rows(len(rows))
 
     def _events(self, row: LegacyRow) -> Iterator[Event]:
-        for event in self._guarded("agent_events", row, events_from_row):
+        for event in self._convert("agent_events", row, events_from_row):
             if event.feature_id is not None:
-                self._workers[event.feature_id] = event.agent_id
+                self._last_workers[event.feature_id] = event.agent_id
             at = event.timestamp
             if at is not None and at >= self._newest.get(event.agent_id, at):
                 self._newest[event.agent_id] = at
             yield event
 
-    def _sessions(self, db: ReadOnlyDatabase, known: _Known) -> Iterator[Event]:
-        for row in self._changed(db, known, "sessions", "session_id", _SESSION_COLUMNS):
-            yield from self._guarded("sessions", row, events_from_session)
+    def _sessions(self, db: ReadOnlyDatabase, position: _Position) -> Iterator[Event]:
+        for row in self._changed_rows(db, position, "sessions", "session_id", _SESSION_COLUMNS):
+            yield from self._convert("sessions", row, events_from_session)
 
-    def _presences(self, db: ReadOnlyDatabase, known: _Known) -> Iterator[Event]:
-        """Yield the last signs of agents of which no event tells."""
-        for row in self._changed(db, known, "agent_presence", "agent_id", _PRESENCE_COLUMNS):
-            for event in self._guarded("agent_presence", row, events_from_presence):
+    def _presences(self, db: ReadOnlyDatabase, position: _Position) -> Iterator[Event]:
+        """Yield the last activity of agents unless an event reports it, and their offline marks."""
+        rows = self._changed_rows(db, position, "agent_presence", "agent_id", _PRESENCE_COLUMNS)
+        for row in rows:
+            for event in self._convert("agent_presence", row, events_from_presence):
                 newest, at = self._newest.get(event.agent_id), event.timestamp
-                told = newest is not None and at is not None and at <= newest + _SAME
-                if event.event_type == "offline" or not told:
+                reported = newest is not None and at is not None and at <= newest + _TOLERANCE
+                if event.event_type == "offline" or not reported:
                     yield event
 
     def _resources(
-        self, db: ReadOnlyDatabase, known: _Known, table: str, kind: str
+        self, db: ReadOnlyDatabase, position: _Position, table: str, kind: str
     ) -> Iterator[LegacyResource]:
-        for row in self._changed(db, known, table, "id", _RESOURCE_COLUMNS):
-            worker = self._workers.get(str(row["id"]))
-            translate = partial(resources_from_row, kind=kind, agent_id=worker)
-            yield from self._guarded(table, row, translate)
+        for row in self._changed_rows(db, position, table, "id", _RESOURCE_COLUMNS):
+            worker = self._last_workers.get(str(row["id"]))
+            convert = partial(resources_from_row, kind=kind, agent_id=worker)
+            yield from self._convert(table, row, convert)
 
-    def _changed(
-        self, db: ReadOnlyDatabase, known: _Known, table: str, key: str, columns: Sequence[str]
+    def _changed_rows(
+        self,
+        db: ReadOnlyDatabase,
+        position: _Position,
+        table: str,
+        key: str,
+        columns: Sequence[str],
     ) -> Iterator[LegacyRow]:
-        """Yield the rows of a small table that are not as they were at the last look."""
-        there = db.columns(table)
-        if key not in there:
+        """Yield the rows of a small table that are new or have changed since the last call."""
+        existing = db.columns(table)
+        if key not in existing:
             return
-        seen = known.rows.setdefault(table, {})
-        names = ", ".join(name for name in columns if name in there)
+        hashes = position.rows.setdefault(table, {})
+        names = ", ".join(name for name in columns if name in existing)
         last = 0
         query = f"SELECT rowid AS row, {names} FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT ?"
-        while rows := db.fetch(query, (last, _IN_STEP)):
+        while rows := db.fetch(query, (last, _ROWS_PER_QUERY)):
             for row in rows:
                 last = row["row"]
-                mark = hash(tuple(row.values()))
-                if seen.get(row[key]) != mark:
-                    seen[row[key]] = mark
+                row_hash = hash(tuple(row.values()))
+                if hashes.get(row[key]) != row_hash:
+                    hashes[row[key]] = row_hash
                     yield row
 
-    def _guarded(self, table: str, row: LegacyRow, translate: Callable[..., list[_T]]) -> list[_T]:
+    def _convert(self, table: str, row: LegacyRow, convert: Callable[..., list[_T]]) -> list[_T]:
         try:
-            return translate(row, project=self.project)
+            return convert(row, project=self.project)
         except InvalidEvent as error:
             self.n_broken += 1
             if len(self.broken) < _MAX_REPORTED:
@@ -228,7 +243,12 @@ class DatabaseTail:
             return []
 
 
+def _last_rowid(db: ReadOnlyDatabase) -> int:
+    (row,) = db.fetch("SELECT max(rowid) AS last FROM agent_events")
+    return int(row["last"] or 0)
+
+
 def project_of(path: str) -> str | None:
-    """Return the name of the project to which a database file belongs, by its folder."""
+    """Return the name of the project that a database file belongs to, from its folder."""
     folder = path.replace("\\", "/").rpartition("/")[0]
     return base_name(folder.removesuffix(".htmlgraph")) if folder.endswith("/.htmlgraph") else None

@@ -18,8 +18,9 @@ from pathlib import Path
 from watchfiles import watch
 
 from htmlgraph_nb.core.model import Event
-from htmlgraph_nb.ingest.session_files import SessionFile, SessionTail
+from htmlgraph_nb.ingest.session_files import SessionFile
 from htmlgraph_nb.ingest.session_scanner import SessionRoot
+from htmlgraph_nb.ingest.session_tail import SessionTail
 from htmlgraph_nb.ingest.session_watcher import SessionWatcher
 
 LOOK_S = 0.1

@@ -14,7 +14,8 @@ from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.explanation import explain
 from htmlgraph_nb.core.model import AgentPresence, Event
 from htmlgraph_nb.core.roster import Roster
-from htmlgraph_nb.ingest.session_files import SessionFile, SessionTail
+from htmlgraph_nb.ingest.session_files import SessionFile
+from htmlgraph_nb.ingest.session_tail import SessionTail
 from tests.benchmarks.recordings import Recording, Session, hook_input, stand_in
 
 TICK_S = 1.0

@@ -1,15 +1,15 @@
-"""One made-up session of an agent, as its hooks, its file and its telemetry each tell of it.
+"""Simulate a session of an agent as its hooks, its session file and its telemetry report it.
 
-The times of the three differ a little, as they do in life.
+The timestamps of the three sources differ slightly, as they do in practice.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from htmlgraph_nb.coding_agents.otel.events import events_from_log
 from htmlgraph_nb.coding_agents.otel.signals import LogRecord
@@ -19,24 +19,26 @@ from htmlgraph_nb.ingest.backfill import final_events
 from tests.helpers.growing_session import line
 
 SESSION = "0b9d6f4e-3d52-4a7c-9f10-5a1c2e8b7d66"
-BEGIN = datetime(2026, 5, 30, 17, 0, tzinfo=UTC)
+START = datetime(2026, 5, 30, 17, 0, tzinfo=UTC)
 STEP_S = 20.0
-"""Between two things that happen: more than the sources' clocks can differ."""
+"""Seconds between two actions; more than the clocks of the sources can differ."""
 SOURCES = ("hooks", "file", "otlp")
 
 Turn = Sequence[bool]
 """One entry for each tool call of a turn: whether it fails."""
+_Counts = tuple[int, int, int]
+"""Uncached input, cached input and output tokens of a completion."""
 
 
 @dataclass
-class Told:
-    """What each source tells.
+class SimulatedSession:
+    """The events of each source.
 
     Attributes:
         hooks, file, otlp: the events, in order.
-        lines: of the session file.
-        n_calls, n_answers, n_tokens: what there really was.
-        end: when the last thing happened.
+        lines: the lines of the session file.
+        n_calls, n_failed, n_answers, n_tokens: the true numbers of the session.
+        end: the time of the last action.
     """
 
     agent: str
@@ -48,197 +50,324 @@ class Told:
     n_failed: int = 0
     n_answers: int = 0
     n_tokens: int = 0
-    end: datetime = BEGIN
+    end: datetime = START
 
     def events(self, sources: Sequence[str]) -> list[Event]:
-        """Return all that these sources tell, in the order of time."""
-        found = [event for name in sources for event in getattr(self, name)]
-        return sorted(found, key=lambda event: event.timestamp or BEGIN)
+        """Return the events of these sources, sorted by time."""
+        events = [event for name in sources for event in getattr(self, name)]
+        return sorted(events, key=lambda event: event.timestamp or START)
 
 
-def session(agent: str, turns: Sequence[Turn], *, same_counts: bool, over: bool) -> Told:
-    """Return a session of these turns.
+def simulate_session(
+    agent: str, turns: Sequence[Turn], *, same_counts: bool, ended: bool
+) -> SimulatedSession:
+    """Return a session with these turns.
 
     Args:
-        same_counts: every answer used the same numbers of tokens.
-        over: the session is ended, which hooks alone tell.
+        same_counts: whether all completions use the same numbers of tokens.
+        ended: whether the session has ended, which only hooks report.
     """
-    told = Told(agent)
-    _Writer(told, same_counts).write(turns, over)
-    reader = AGENTS[agent].session_reader(f"{SESSION}.jsonl")
-    read = [event for each in told.lines for event in reader.feed(each.strip())]
-    told.file = final_events([*read, *reader.settle(5.0)])
-    return told
+    simulator = _SIMULATORS[agent](same_counts)
+    simulator.run(turns, ended)
+    session, reader = simulator.session, AGENTS[agent].session_reader(f"{SESSION}.jsonl")
+    events = [event for each in session.lines for event in reader.feed(each.strip())]
+    session.file = final_events([*events, *reader.settle(5.0)])
+    return session
 
 
-class _Writer:
-    def __init__(self, told: Told, same_counts: bool) -> None:
-        self.told = told
+class _Simulator:
+    """Runs a session; the subclasses know the formats of one agent."""
+
+    agent: ClassVar[str]
+    prompt_hook = "UserPromptSubmit"
+    stop_hook = "Stop"
+    call_hook = "PreToolUse"
+    call_prefix = "call"
+    log_prefix: ClassVar[str]
+    log_session_key = "session.id"
+    start_log: str | None = None
+    result_log = "tool_result"
+    result_log_tool = "Bash"
+
+    def __init__(self, same_counts: bool) -> None:
+        self.session = SimulatedSession(self.agent)
         self.same_counts = same_counts
-        self.at = BEGIN
+        self.now = START
         self.numbers = itertools.count(1)
-        self.write_line: Callable[..., None] = getattr(self, f"_{told.agent}_line")
 
-    def write(self, turns: Sequence[Turn], over: bool) -> None:
-        self.write_line("begin")
-        self._hook("SessionStart", source="startup")
-        self._log({"codex": "conversation_starts", "gemini": "config"}.get(self.told.agent))
+    def result_hook(self, failed: bool) -> tuple[str, dict[str, Any]]:
+        """Return the name of the hook after a tool call, and the fields with its outcome."""
+        raise NotImplementedError
+
+    def hook_call_fields(self, call: str) -> dict[str, Any]:
+        """Return the fields that identify a tool call in a hook."""
+        return {"tool_use_id": call}
+
+    def log_call_fields(self, call: str) -> dict[str, Any]:
+        """Return the attributes that identify a tool call in a log record."""
+        return {}
+
+    def write_start(self) -> None:
+        """Write the first lines of the session file."""
+
+    def write_prompt(self) -> None:
+        """Write a prompt to the session file."""
+        raise NotImplementedError
+
+    def write_result(self, call: str, failed: bool) -> None:
+        """Write the result of a tool call to the session file."""
+        raise NotImplementedError
+
+    def write_completion(self, call: str | None, counts: _Counts) -> None:
+        """Write a completion to the session file; ``call``: the tool that it calls."""
+        raise NotImplementedError
+
+    def log_completion(self, counts: _Counts) -> None:
+        """Report a completion by telemetry."""
+        raise NotImplementedError
+
+    def run(self, turns: Sequence[Turn], ended: bool) -> None:
+        """Simulate all turns."""
+        self.write_start()
+        self.hook("SessionStart", source="startup")
+        if self.start_log is not None:
+            self.log(self.start_log)
         for turn in turns:
-            self._pass()
-            self._hook("BeforeAgent" if self._is_gemini else "UserPromptSubmit")
-            self._log("user_prompt")
-            self.write_line("prompt")
+            self.advance()
+            self.hook(self.prompt_hook)
+            self.log("user_prompt")
+            self.write_prompt()
             for failed in turn:
-                self._call(failed)
-            self._answer(None, False)
-            self._hook("AfterAgent" if self._is_gemini else "Stop", later_s=0.6)
-        if over:
-            self._pass()
-            self._hook("SessionEnd", reason="exit")
-        self.told.end = self.at
+                self.call_tool(failed)
+            self.complete(None)
+            self.hook(self.stop_hook, delay_s=0.6)
+        if ended:
+            self.advance()
+            self.hook("SessionEnd", reason="exit")
+        self.session.end = self.now
 
-    @property
-    def _is_gemini(self) -> bool:
-        return self.told.agent == "gemini"
+    def call_tool(self, failed: bool) -> None:
+        """Simulate a completion that calls a tool, and the tool."""
+        call = f"{self.call_prefix}_{next(self.numbers)}"
+        self.complete(call)
+        tool = {"tool_name": "Bash", **self.hook_call_fields(call)}
+        self.hook(self.call_hook, delay_s=0.3, **tool)
+        self.advance()
+        name, outcome = self.result_hook(failed)
+        self.hook(name, delay_s=0.3, **tool, **outcome)
+        self.write_result(call, failed)
+        self.log(
+            self.result_log,
+            success=str(not failed).lower(),
+            tool_name=self.result_log_tool,
+            function_name="Bash",
+            **self.log_call_fields(call),
+        )
+        self.session.n_calls += 1
+        self.session.n_failed += failed
 
-    def _pass(self) -> None:
-        self.at += timedelta(seconds=STEP_S)
+    def complete(self, call: str | None) -> None:
+        """Simulate a completion; ``call``: the tool call in it."""
+        self.advance()
+        n = 1 if self.same_counts else next(self.numbers)
+        counts = (100 + n, 40, 7 + n)
+        self.session.n_answers += 1
+        self.session.n_tokens += sum(counts)
+        self.write_completion(call, counts)
+        self.log_completion(counts)
 
-    def _stamp(self, later_s: float = 0.0) -> str:
-        at = self.at + timedelta(seconds=later_s)
+    def advance(self) -> None:
+        """Advance the clock."""
+        self.now += timedelta(seconds=STEP_S)
+
+    def timestamp(self, delay_s: float = 0.0) -> str:
+        """Return the current time as the agents write it."""
+        at = self.now + timedelta(seconds=delay_s)
         return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
-    def _call(self, failed: bool) -> None:
-        call = f"toolu_{next(self.numbers)}" if self.told.agent == "claude" else f"call_{self._n()}"
-        self._answer(call, failed)
-        told = {"tool_name": "Bash", "tool_use_id": call}
-        if self._is_gemini:
-            del told["tool_use_id"]
-        before, after = ("BeforeTool", "AfterTool") if self._is_gemini else ("PreToolUse", "")
-        self._hook(before, later_s=0.3, **told)
-        self._pass()
-        outcome: dict[str, Any] = {}
-        if self._is_gemini:
-            outcome = {"is_error": failed}
-        elif not after:
-            tells = failed and self.told.agent == "claude"
-            after = "PostToolUseFailure" if tells else "PostToolUse"
-        self._hook(after, later_s=0.3, **told, **outcome)
-        self.write_line("result", call, failed)
-        names = {"claude": "tool_result", "codex": "tool_result", "gemini": "tool_call"}
-        own_name = "exec_command" if self.told.agent == "codex" else "Bash"
-        about = {"success": str(not failed).lower(), "tool_name": own_name, "function_name": "Bash"}
-        ids = {"claude": {"tool_use_id": call}, "codex": {"call_id": call}, "gemini": {}}
-        self._log(names[self.told.agent], **about, **ids[self.told.agent])
-        self.told.n_calls += 1
-        self.told.n_failed += failed
-
-    def _n(self) -> int:
-        return next(self.numbers)
-
-    def _answer(self, call: str | None, failed: bool) -> None:
-        self._pass()
-        n = 1 if self.same_counts else self._n()
-        counts = (100 + n, 40, 7 + n)
-        self.told.n_answers += 1
-        self.told.n_tokens += sum(counts)
-        fresh, cached, output = counts
-        number = self.told.n_answers
-        self.write_line("answer", call, failed, counts)
-        if self.told.agent == "claude":
-            usage = {"input_tokens": fresh, "cache_read_tokens": cached, "output_tokens": output}
-            self._log("api_request", request_id=f"req_{number}", **usage)
-        elif self.told.agent == "codex":
-            usage = {"input_token_count": fresh + cached, "cached_token_count": cached}
-            kind = {"event.kind": "response.completed", "output_token_count": output}
-            self._log("sse_event", **usage, **kind)
-        else:
-            usage = {"input_token_count": fresh + cached, "cached_content_token_count": cached}
-            self._log("api_response", output_token_count=output, **usage)
-
-    def _hook(self, name: str, later_s: float = 0.2, **fields: Any) -> None:
-        at = self._stamp(later_s)
-        added = {"event_id": f"h{self._n()}", "timestamp": at}
+    def hook(self, name: str, delay_s: float = 0.2, **fields: Any) -> None:
+        """Add the events of a hook call."""
+        added = {"event_id": f"h{next(self.numbers)}", "timestamp": self.timestamp(delay_s)}
         payload = {"session_id": SESSION, "hook_event_name": name, "htmlgraph": added, **fields}
-        self.told.hooks += AGENTS[self.told.agent].events_from_hook(payload, received_at=self.at)
+        self.session.hooks += AGENTS[self.agent].events_from_hook(payload, received_at=self.now)
 
-    def _log(self, name: str | None, **values: Any) -> None:
-        if name is None:
-            return
-        prefix = {"claude": "claude_code", "codex": "codex", "gemini": "gemini_cli"}
-        key = "conversation.id" if self.told.agent == "codex" else "session.id"
-        attributes = {"event.name": f"{prefix[self.told.agent]}.{name}", key: SESSION, **values}
-        nanoseconds = int((self.at.timestamp() + 0.1) * 1e9)
+    def log(self, name: str, **values: Any) -> None:
+        """Add the events of a log record."""
+        attributes = {
+            "event.name": f"{self.log_prefix}.{name}",
+            self.log_session_key: SESSION,
+            **values,
+        }
+        nanoseconds = int((self.now.timestamp() + 0.1) * 1e9)
         record = LogRecord({}, "", "", attributes, nanoseconds)
-        self.told.otlp += events_from_log(record, received_at=self.at)
+        self.session.otlp += events_from_log(record, received_at=self.now)
 
-    def _claude_line(self, kind: str, call: str | None = None, *rest: Any) -> None:
-        number = self._n()
-        head = {"sessionId": SESSION, "timestamp": self._stamp(), "uuid": f"u{number}"}
-        if kind == "prompt":
-            self._line({**head, "type": "user", "message": {"content": "do it"}})
-        elif kind == "result":
-            block = {"type": "tool_result", "tool_use_id": call, "is_error": rest[0]}
-            self._line({**head, "type": "user", "message": {"content": [block]}})
-        elif kind == "answer":
-            fresh, cached, output = rest[1]
-            answer = self.told.n_answers
-            message = {
-                "id": f"msg_{answer}",
-                "model": "claude-sonnet-5",
-                "content": [{"type": "tool_use", "id": call, "name": "Bash"}] if call else [],
-                "stop_reason": "tool_use" if call else "end_turn",
-                "usage": {
-                    "input_tokens": fresh,
-                    "cache_read_input_tokens": cached,
-                    "output_tokens": output,
-                },
-            }
-            about = {"type": "assistant", "requestId": f"req_{answer}", "message": message}
-            self._line({**head, **about})
+    def write(self, record: dict[str, Any]) -> None:
+        """Add a line to the session file."""
+        self.session.lines.append(line(record))
 
-    def _codex_line(self, kind: str, call: str | None = None, *rest: Any) -> None:
-        if kind == "begin":
-            self._payload("session_meta", {"id": SESSION, "timestamp": self._stamp()})
-            self._payload("turn_context", {"model": "gpt-5-codex"})
-        elif kind == "prompt":
-            self._payload("event_msg", {"type": "user_message", "message": "do it"})
-        elif kind == "result":
-            output = f"Exit code: {int(rest[0])}"
-            result = {"type": "function_call_output", "call_id": call, "output": output}
-            self._payload("response_item", result)
-        else:
-            if call:
-                begun = {"type": "function_call", "call_id": call, "name": "exec_command"}
-                self._payload("response_item", begun)
-            fresh, cached, output_tokens = rest[1]
-            last = {"input_tokens": fresh + cached, "cached_input_tokens": cached}
-            last["output_tokens"] = output_tokens
-            total = {"input_tokens": 1_000 * self.told.n_answers}
-            info = {"last_token_usage": last, "total_token_usage": total}
-            self._payload("event_msg", {"type": "token_count", "info": info})
-            if call is None:
-                end = {"type": "task_complete", "turn_id": f"t{self.told.n_answers}"}
-                self._payload("event_msg", end)
 
-    def _payload(self, kind: str, payload: dict[str, Any]) -> None:
-        self._line({"timestamp": self._stamp(), "type": kind, "payload": payload})
+class _ClaudeSimulator(_Simulator):
+    agent = "claude"
+    call_prefix = "toolu"
+    log_prefix = "claude_code"
 
-    def _gemini_line(self, kind: str, call: str | None = None, *rest: Any) -> None:
-        head: dict[str, Any] = {"id": f"m{self._n()}", "timestamp": self._stamp()}
-        if kind == "begin":
-            self._line({"sessionId": SESSION, "projectHash": "p", "startTime": self._stamp()})
-        elif kind == "prompt":
-            self._line({**head, "type": "user", "content": "do it"})
-        elif kind == "result":
-            done = {"id": call, "name": "Bash", "timestamp": self._stamp()}
-            done["status"] = "error" if rest[0] else "success"
-            self._line({**self.message, "toolCalls": [done]})
-        else:
-            fresh, cached, output = rest[1]
-            tokens = {"input": fresh + cached, "cached": cached, "output": output}
-            self.message = {**head, "type": "gemini", "model": "gemini-3-pro", "tokens": tokens}
-            self._line(self.message)
+    def result_hook(self, failed: bool) -> tuple[str, dict[str, Any]]:
+        return "PostToolUseFailure" if failed else "PostToolUse", {}
 
-    def _line(self, record: dict[str, Any]) -> None:
-        self.told.lines.append(line(record))
+    def log_call_fields(self, call: str) -> dict[str, Any]:
+        return {"tool_use_id": call}
+
+    def write_prompt(self) -> None:
+        self.write_message("user", {"content": "do it"})
+
+    def write_result(self, call: str, failed: bool) -> None:
+        block = {"type": "tool_result", "tool_use_id": call, "is_error": failed}
+        self.write_message("user", {"content": [block]})
+
+    def write_completion(self, call: str | None, counts: _Counts) -> None:
+        fresh, cached, output = counts
+        number = self.session.n_answers
+        message = {
+            "id": f"msg_{number}",
+            "model": "claude-sonnet-5",
+            "content": [{"type": "tool_use", "id": call, "name": "Bash"}] if call else [],
+            "stop_reason": "tool_use" if call else "end_turn",
+            "usage": {
+                "input_tokens": fresh,
+                "cache_read_input_tokens": cached,
+                "output_tokens": output,
+            },
+        }
+        self.write_message("assistant", message, requestId=f"req_{number}")
+
+    def write_message(self, kind: str, message: dict[str, Any], **fields: Any) -> None:
+        """Write a message of the user or the assistant."""
+        head = {"sessionId": SESSION, "timestamp": self.timestamp(), "type": kind}
+        self.write({**head, "uuid": f"u{next(self.numbers)}", **fields, "message": message})
+
+    def log_completion(self, counts: _Counts) -> None:
+        fresh, cached, output = counts
+        self.log(
+            "api_request",
+            request_id=f"req_{self.session.n_answers}",
+            input_tokens=fresh,
+            cache_read_tokens=cached,
+            output_tokens=output,
+        )
+
+
+class _CodexSimulator(_Simulator):
+    agent = "codex"
+    log_prefix = "codex"
+    log_session_key = "conversation.id"
+    start_log = "conversation_starts"
+    result_log_tool = "exec_command"
+
+    def result_hook(self, failed: bool) -> tuple[str, dict[str, Any]]:
+        return "PostToolUse", {}
+
+    def log_call_fields(self, call: str) -> dict[str, Any]:
+        return {"call_id": call}
+
+    def write_start(self) -> None:
+        self.write_item("session_meta", {"id": SESSION, "timestamp": self.timestamp()})
+        self.write_item("turn_context", {"model": "gpt-5-codex"})
+
+    def write_prompt(self) -> None:
+        self.write_item("event_msg", {"type": "user_message", "message": "do it"})
+
+    def write_result(self, call: str, failed: bool) -> None:
+        output = f"Exit code: {int(failed)}"
+        result = {"type": "function_call_output", "call_id": call, "output": output}
+        self.write_item("response_item", result)
+
+    def write_completion(self, call: str | None, counts: _Counts) -> None:
+        fresh, cached, output = counts
+        number = self.session.n_answers
+        if call is not None:
+            started = {"type": "function_call", "call_id": call, "name": "exec_command"}
+            self.write_item("response_item", started)
+        usage = {
+            "input_tokens": fresh + cached,
+            "cached_input_tokens": cached,
+            "output_tokens": output,
+        }
+        info = {"last_token_usage": usage, "total_token_usage": {"input_tokens": 1_000 * number}}
+        self.write_item("event_msg", {"type": "token_count", "info": info})
+        if call is None:
+            self.write_item("event_msg", {"type": "task_complete", "turn_id": f"t{number}"})
+
+    def write_item(self, kind: str, payload: dict[str, Any]) -> None:
+        """Write an item with its payload."""
+        self.write({"timestamp": self.timestamp(), "type": kind, "payload": payload})
+
+    def log_completion(self, counts: _Counts) -> None:
+        fresh, cached, output = counts
+        values = {
+            "event.kind": "response.completed",
+            "input_token_count": fresh + cached,
+            "cached_token_count": cached,
+            "output_token_count": output,
+        }
+        self.log("sse_event", **values)
+
+
+class _GeminiSimulator(_Simulator):
+    agent = "gemini"
+    prompt_hook = "BeforeAgent"
+    stop_hook = "AfterAgent"
+    call_hook = "BeforeTool"
+    log_prefix = "gemini_cli"
+    start_log = "config"
+    result_log = "tool_call"
+
+    def __init__(self, same_counts: bool) -> None:
+        super().__init__(same_counts)
+        self.last_message: dict[str, Any] = {}
+
+    def result_hook(self, failed: bool) -> tuple[str, dict[str, Any]]:
+        return "AfterTool", {"is_error": failed}
+
+    def hook_call_fields(self, call: str) -> dict[str, Any]:
+        return {}
+
+    def write_start(self) -> None:
+        self.write({"sessionId": SESSION, "projectHash": "p", "startTime": self.timestamp()})
+
+    def write_prompt(self) -> None:
+        self.write({**self.head(), "type": "user", "content": "do it"})
+
+    def write_result(self, call: str, failed: bool) -> None:
+        status = "error" if failed else "success"
+        done = {"id": call, "name": "Bash", "timestamp": self.timestamp(), "status": status}
+        self.write({**self.last_message, "toolCalls": [done]})
+
+    def write_completion(self, call: str | None, counts: _Counts) -> None:
+        fresh, cached, output = counts
+        self.last_message = {
+            **self.head(),
+            "type": "gemini",
+            "model": "gemini-3-pro",
+            "tokens": {"input": fresh + cached, "cached": cached, "output": output},
+        }
+        self.write(self.last_message)
+
+    def head(self) -> dict[str, Any]:
+        """Return the fields that all messages have."""
+        return {"id": f"m{next(self.numbers)}", "timestamp": self.timestamp()}
+
+    def log_completion(self, counts: _Counts) -> None:
+        fresh, cached, output = counts
+        self.log(
+            "api_response",
+            input_token_count=fresh + cached,
+            cached_content_token_count=cached,
+            output_token_count=output,
+        )
+
+
+_SIMULATORS: dict[str, type[_Simulator]] = {
+    simulator.agent: simulator
+    for simulator in (_ClaudeSimulator, _CodexSimulator, _GeminiSimulator)
+}

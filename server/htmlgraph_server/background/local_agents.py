@@ -12,7 +12,7 @@ from htmlgraph_nb.core.timestamps import utc_now
 from htmlgraph_nb.ingest.poller import PolledSource
 from htmlgraph_nb.ingest.process_monitor import ProcessMonitor
 from htmlgraph_nb.ingest.session_scanner import default_roots
-from htmlgraph_nb.ingest.session_watcher import Named, SessionWatcher, resume_time
+from htmlgraph_nb.ingest.session_watcher import SessionWatcher, resume_time
 from htmlgraph_nb.presence import PresenceManager
 
 from ..config import Config, is_loopback
@@ -62,8 +62,8 @@ class LocalAgents:
         is_local = hints.host == platform.node() if hints.host else from_loopback
         if not is_local:
             return
-        self.files.name([Named(path, hints.ended) for path in hints.files])
-        self.processes.hear(hints)
+        self.files.on_hook(hints)
+        self.processes.on_hook(hints)
         self.has_reports = True
         self.on_report()
 

@@ -35,7 +35,7 @@ def import_database(
     tail = DatabaseTail(path or DEFAULT_PATH)
     importer = LegacyImporter(manager, tail)
     with bar(tail.n_rows(), "rows") as progress:
-        importer.take(utc_now(), progress.update)
+        importer.import_new(utc_now(), progress.update)
     for line in _lines(importer.report, tail, manager.db_path):
         say(line)
     if not watch:
@@ -52,7 +52,7 @@ def _follow(importer: LegacyImporter, tail: DatabaseTail, say: Say) -> None:
         if not tail.changed():
             continue
         try:
-            importer.take(utc_now())
+            importer.import_new(utc_now())
             absent = False
         except StoreUnavailable as error:
             # Said once: it may be locked, or put in place anew.
@@ -66,9 +66,9 @@ def _lines(report: LegacyImportReport, tail: DatabaseTail, db: str) -> list[str]
         f"{report.accepted:,} events and {report.resources:,} features and tracks of {tail.path} "
         f"are new in {db}, {report.known:,} were there already"
     ]
-    if report.told:
+    if report.covered:
         lines.append(
-            f"{report.told:,} events are left out: hooks, session files or telemetry told of "
+            f"{report.covered:,} events are left out: hooks, session files or telemetry told of "
             "that time"
         )
     if tail.n_broken:

@@ -85,8 +85,8 @@ def _lines(report: ImportReport, db: str) -> list[str]:
         f"{report.accepted:,} events of {report.files:,} session files are new in {db}, "
         f"{report.known:,} were there already"
     ]
-    if report.told:
-        lines.append(f"{report.told:,} events are left out: hooks or telemetry told the same")
+    if report.covered:
+        lines.append(f"{report.covered:,} events are left out: hooks or telemetry told the same")
     for what, places in (
         ("broken lines are left out", report.broken),
         ("unreadable files are left out", report.unreadable),

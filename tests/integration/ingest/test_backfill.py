@@ -1,4 +1,4 @@
-"""Past sessions are taken into the database once, beside what hooks tell, and revive nobody."""
+"""The backfill stores past sessions once, next to what hooks report, and activates no agent."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ CALL = "toolu_01Xk9QmVb3nT7sRfLw2cYp4D"
 
 
 def session_lines(n_answers: int = 2) -> bytes:
-    """Return a session: a prompt, a tool, answers, its end."""
+    """Return a session: a prompt, a tool, completions, the end of the turn."""
     common = {"sessionId": SESSION, "cwd": "/home/user/shop", "version": "2.1.158"}
 
     def record(kind: str, second: float, **message: Any) -> bytes:
-        told = {**common, "type": kind, "timestamp": at(second), "uuid": f"u{second}"}
-        return line({**told, "message": message}) + b"\n"
+        head = {**common, "type": kind, "timestamp": at(second), "uuid": f"u{second}"}
+        return line({**head, "message": message}) + b"\n"
 
     use = {"type": "tool_use", "id": CALL, "name": "Bash", "input": {}}
     usage = {"input_tokens": 2, "output_tokens": 5}
@@ -49,12 +49,12 @@ def session_lines(n_answers: int = 2) -> bytes:
 
 @pytest.fixture
 def manager(tmp_path: Path) -> Iterator[PresenceManager]:
-    """Yield an open database at a time that the tests set."""
+    """Yield an open database whose clock stands at LATER."""
     with PresenceManager(str(tmp_path / "h.db"), clock=lambda: LATER) as opened:
         yield opened
 
 
-def take(manager: PresenceManager, folder: Path, now: datetime = LATER) -> ImportReport:
+def import_folder(manager: PresenceManager, folder: Path, now: datetime = LATER) -> ImportReport:
     """Import a folder."""
     files, _ = find_sessions(folder)
     return import_sessions(manager, files, now)
@@ -67,7 +67,7 @@ def query(manager: PresenceManager, text: str) -> list[tuple[Any, ...]]:
 
 
 def kinds(manager: PresenceManager) -> dict[str, int]:
-    """Return how many events of each type are stored, those of the clock left out."""
+    """Return the number of stored events of each type, timer events excluded."""
     text = "SELECT event_type, count(*) FROM history WHERE source <> 'timer' GROUP BY 1"
     return dict(query(manager, text))
 
@@ -81,11 +81,11 @@ def write(folder: Path, text: bytes, modified: datetime = START) -> Path:
     return path
 
 
-def test_totals_are_those_of_the_files(manager: PresenceManager, tmp_path: Path) -> None:
-    """What is imported adds up to what load_transcripts tells of the same files."""
+def test_backfill_totals_equal_load_transcripts(manager: PresenceManager, tmp_path: Path) -> None:
+    """The imported totals are those of load_transcripts for the same files."""
     frame = load_transcripts(PAYLOADS, progress=False)
-    report = take(manager, PAYLOADS, datetime(2030, 1, 1, tzinfo=UTC))
-    # A subagent's begin is told in its own file and in that of its parent.
+    report = import_folder(manager, PAYLOADS, datetime(2030, 1, 1, tzinfo=UTC))
+    # The start of a subagent is in its own file and in that of its parent.
     assert (report.files, report.accepted, report.known) == (16, len(frame), 1)
     names = ", ".join(f"sum({name})" for name in TOKEN_FIELDS)
     (sums,) = query(manager, f"SELECT {names} FROM history")
@@ -94,54 +94,58 @@ def test_totals_are_those_of_the_files(manager: PresenceManager, tmp_path: Path)
     assert kinds(manager) == {name: n for name, n in counted.items() if n}
 
 
-def test_second_import_adds_nothing(manager: PresenceManager) -> None:
-    """The same files again change nothing at all."""
-    take(manager, PAYLOADS)
+def test_backfill_of_same_files_adds_nothing(manager: PresenceManager) -> None:
+    """Importing the same files again changes nothing."""
+    import_folder(manager, PAYLOADS)
     before = manager.cursor
-    report = take(manager, PAYLOADS)
+    report = import_folder(manager, PAYLOADS)
     assert report.accepted == 0
     assert report.known > 0
     assert manager.cursor == before
 
 
-def test_file_that_grew_adds_what_is_new(manager: PresenceManager, tmp_path: Path) -> None:
-    """Of a session that went on only the rest is taken in."""
+def test_backfill_of_grown_file_adds_only_new_events(
+    manager: PresenceManager, tmp_path: Path
+) -> None:
+    """Only the new part of a continued session is stored."""
     write(tmp_path / "s", session_lines(2))
-    first = take(manager, tmp_path / "s").accepted
+    first = import_folder(manager, tmp_path / "s").accepted
     write(tmp_path / "s", session_lines(4))
-    assert take(manager, tmp_path / "s").accepted == 3
+    assert import_folder(manager, tmp_path / "s").accepted == 3
     assert kinds(manager)["completion"] == 4
     assert kinds(manager)["stop"] == 2
     assert first + 3 == sum(kinds(manager).values())
 
 
-def test_session_that_is_resumed_much_later(manager: PresenceManager, tmp_path: Path) -> None:
-    """What the clock said of a session in between does not keep out what comes after it."""
+def test_backfill_of_session_resumed_days_later(manager: PresenceManager, tmp_path: Path) -> None:
+    """Timer events between the two parts do not keep out the second part."""
     write(tmp_path / "s", session_lines(2))
-    take(manager, tmp_path / "s")
+    import_folder(manager, tmp_path / "s")
     write(tmp_path / "s", session_lines(2) + session_lines(3).replace(b"2026-05-30", b"2026-06-02"))
-    take(manager, tmp_path / "s")
+    import_folder(manager, tmp_path / "s")
     assert kinds(manager)["prompt"] == 1
     assert kinds(manager)["completion"] == 3
 
 
-def test_lines_without_ids_count_once(manager: PresenceManager, tmp_path: Path) -> None:
-    """Answers that have no id are told apart by their place, and known again."""
+def test_backfill_counts_lines_without_ids_once(manager: PresenceManager, tmp_path: Path) -> None:
+    """Completions without an id are distinguished by their position and recognized again."""
     usage = {"input_tokens": 2, "output_tokens": 5}
-    told = {"type": "assistant", "sessionId": SESSION, "timestamp": at(1)}
-    bare = line({**told, "message": {"model": "x", "usage": usage}}) + b"\n"
+    head = {"type": "assistant", "sessionId": SESSION, "timestamp": at(1)}
+    bare = line({**head, "message": {"model": "x", "usage": usage}}) + b"\n"
     write(tmp_path / "s", bare * 3)
-    take(manager, tmp_path / "s")
-    take(manager, tmp_path / "s")
+    import_folder(manager, tmp_path / "s")
+    import_folder(manager, tmp_path / "s")
     assert query(manager, "SELECT sum(output_tokens) FROM history") == [(15,)]
 
 
-def test_answer_that_may_go_on_waits(manager: PresenceManager, tmp_path: Path) -> None:
-    """While a file is written, its last answer is not counted before it is known to be whole."""
+def test_backfill_waits_for_completion_that_may_grow(
+    manager: PresenceManager, tmp_path: Path
+) -> None:
+    """The last completion of a file that is still written is stored once it is final."""
     write(tmp_path / "s", session_lines(2), LATER)
-    take(manager, tmp_path / "s")
+    import_folder(manager, tmp_path / "s")
     assert kinds(manager)["completion"] == 1
-    take(manager, tmp_path / "s", LATER + timedelta(hours=1))
+    import_folder(manager, tmp_path / "s", LATER + timedelta(hours=1))
     assert kinds(manager)["completion"] == 2
 
 
@@ -154,35 +158,35 @@ def test_answer_that_may_go_on_waits(manager: PresenceManager, tmp_path: Path) -
         (timedelta(days=3), None),
     ],
 )
-def test_nobody_looks_more_active_than_he_is(
+def test_backfill_never_shows_agent_as_more_active(
     tmp_path: Path, age: timedelta, status: PresenceStatus | None
 ) -> None:
-    """An imported agent is at once what a server would call it by now, and never anything else."""
+    """An imported agent has at once the status that a running server would show by now."""
     now = START + timedelta(seconds=1) + age
-    # Cut after the begin of its tool: were it live, it would be active.
+    # Cut after the prompt: a live agent would be active.
     text = b"".join(session_lines().splitlines(keepends=True)[:1])
     write(tmp_path / "s", text)
     seen: list[PresenceStatus | None] = []
 
-    def look(publication: Publication) -> None:
-        last = {change.agent_id: change.presence for change in publication.changes}
-        seen.extend(None if one is None else one.status for one in last.values())
+    def on_changes(batch: Publication) -> None:
+        last = {change.agent_id: change.presence for change in batch.changes}
+        seen.extend(presence and presence.status for presence in last.values())
 
     with PresenceManager(str(tmp_path / "h.db"), clock=lambda: now) as manager:
-        manager.subscribe(look)
-        take(manager, tmp_path / "s", now)
+        manager.subscribe(on_changes)
+        import_folder(manager, tmp_path / "s", now)
         presence = manager.get_agent_presence(MAIN)
         assert (presence.status if presence else None) is status
         assert seen == [status]
         assert manager.tick() == []
 
 
-def test_live_agent_stays_as_it_is(manager: PresenceManager, tmp_path: Path) -> None:
-    """The past of an agent that is at work adds to its totals and to nothing else."""
+def test_backfill_keeps_status_of_live_agent(manager: PresenceManager, tmp_path: Path) -> None:
+    """The past of an active agent changes its totals and nothing else."""
     manager.ingest([Event(agent_id=MAIN, session_id=SESSION, event_type="prompt")])
     before = manager.get_agent_presence(MAIN)
     write(tmp_path / "s", session_lines())
-    take(manager, tmp_path / "s")
+    import_folder(manager, tmp_path / "s")
     after = manager.get_agent_presence(MAIN)
     assert before is not None
     assert after is not None
@@ -191,52 +195,56 @@ def test_live_agent_stays_as_it_is(manager: PresenceManager, tmp_path: Path) -> 
     assert after.total_cost_tokens == 14
 
 
-def test_session_seen_by_hooks_and_by_its_file_counts_once(
+def test_backfill_counts_session_reported_by_hooks_once(
     manager: PresenceManager, tmp_path: Path
 ) -> None:
-    """What hooks told is not told again; the answers, of which they tell nothing, are added."""
+    """Events from hooks are not stored again; completions are added, as hooks report none."""
     hook = {"session_id": SESSION, "tool_name": "Bash", "tool_use_id": CALL}
     for second, name in ((0.01, "UserPromptSubmit"), (1.01, "PreToolUse"), (2.01, "PostToolUse")):
         payload = {**hook, "hook_event_name": name, "htmlgraph": {"event_id": name}}
-        moment = START + timedelta(seconds=second)
-        manager.ingest(events_from_hook(payload, received_at=moment))
+        received_at = START + timedelta(seconds=second)
+        manager.ingest(events_from_hook(payload, received_at=received_at))
     write(tmp_path / "s", session_lines())
-    report = take(manager, tmp_path / "s")
-    told = {"prompt": 1, "tool_start": 1, "tool_execute": 1}
-    assert kinds(manager) == {"session_start": 1, **told, "completion": 2, "stop": 1}
-    assert (report.told, report.known, report.accepted) == (1, 2, 4)
+    report = import_folder(manager, tmp_path / "s")
+    by_hooks = {"prompt": 1, "tool_start": 1, "tool_execute": 1}
+    assert kinds(manager) == {"session_start": 1, **by_hooks, "completion": 2, "stop": 1}
+    assert (report.covered, report.known, report.accepted) == (1, 2, 4)
     assert [agent for (agent,) in query(manager, "SELECT DISTINCT agent_id FROM history")] == [MAIN]
 
 
-def test_answers_that_telemetry_told_count_once(manager: PresenceManager, tmp_path: Path) -> None:
-    """The answers that telemetry told are not taken from the file again."""
-    told = {"input_tokens": 2, "output_tokens": 5, "timestamp": START}
+def test_backfill_counts_completions_from_telemetry_once(
+    manager: PresenceManager, tmp_path: Path
+) -> None:
+    """Completions that telemetry reported are not stored again from the file."""
+    usage = {"input_tokens": 2, "output_tokens": 5, "timestamp": START}
     for name in ("1", "2"):
-        event = {"agent_id": MAIN, "session_id": SESSION, "event_type": "completion", **told}
+        event = {"agent_id": MAIN, "session_id": SESSION, "event_type": "completion", **usage}
         manager.ingest([Event(**event, source="otlp", event_id=name)])
     write(tmp_path / "s", session_lines())
-    take(manager, tmp_path / "s")
+    import_folder(manager, tmp_path / "s")
     assert query(manager, "SELECT sum(output_tokens) FROM history") == [(10,)]
     assert kinds(manager).get("tool_execute") == 1
 
 
-def test_forked_session_counts_its_calls_once(manager: PresenceManager, tmp_path: Path) -> None:
-    """The calls and answers that a forked session repeats count once."""
+def test_backfill_counts_calls_of_forked_session_once(
+    manager: PresenceManager, tmp_path: Path
+) -> None:
+    """The calls and completions that a forked session repeats count once."""
     path = write(tmp_path / "s", session_lines())
     other = "11111111-1111-4111-8111-111111111111"
     copy = path.with_name(f"{other}.jsonl")
     copy.write_bytes(path.read_bytes().replace(SESSION.encode(), other.encode()))
-    take(manager, tmp_path / "s", datetime(2030, 1, 1, tzinfo=UTC))
+    import_folder(manager, tmp_path / "s", datetime(2030, 1, 1, tzinfo=UTC))
     assert kinds(manager)["tool_execute"] == 1
     assert kinds(manager)["completion"] == 2
 
 
-def test_command(tmp_path: Path) -> None:
-    """The command tells what it did, and does nothing when it is run again."""
+def test_import_command_reports_new_events(tmp_path: Path) -> None:
+    """The command prints a summary, and a second run stores nothing."""
     sessions = tmp_path / "sessions"
     shutil.copytree(PAYLOADS, sessions)
     for path in sessions.rglob("*"):
-        # Of a file that was just written the last answer could still grow.
+        # The last completion of a file that was just written could still grow.
         os.utime(path, (0, 0))
     first = run(tmp_path, "import", "claude", str(sessions))
     assert first.returncode == 0, first
@@ -248,8 +256,8 @@ def test_command(tmp_path: Path) -> None:
     assert f"{len(frame) + 1} were there already" in again.stdout
 
 
-def test_command_names_what_it_cannot_read(tmp_path: Path) -> None:
-    """Broken lines are counted and named; a folder without sessions is told."""
+def test_import_command_reports_unreadable_input(tmp_path: Path) -> None:
+    """Broken lines are counted and named; a folder without sessions is reported."""
     path = write(tmp_path / "s", session_lines() + b"{\n")
     done = run(tmp_path, "import", "claude", str(tmp_path / "s"), "--db", str(tmp_path / "x.db"))
     assert f"1 broken lines are left out: {path}:5" in done.stdout
@@ -257,48 +265,50 @@ def test_command_names_what_it_cannot_read(tmp_path: Path) -> None:
     empty.mkdir()
     assert "no sessions of codex in" in run(tmp_path, "import", "codex", str(empty)).stdout
     shutil.rmtree(empty)
-    assert "there is no" in refusal(run(tmp_path, "import", "codex", str(empty)))
+    assert "does not exist; pass the folder" in refusal(
+        run(tmp_path, "import", "codex", str(empty))
+    )
 
 
 CHILD = "afb92ff"
 
 
 def progress_lines() -> bytes:
-    """Return a session whose subagent used one tool and gave one answer, as its progress tells."""
+    """Return a session with progress lines of a subagent: one tool, one completion."""
     common = {"sessionId": SESSION, "cwd": "/home/user/shop", "version": "2.1.38", "uuid": "p1"}
     usage = {"input_tokens": 2, "output_tokens": 1, "cache_read_input_tokens": 9}
     use = {"type": "tool_use", "id": CALL, "name": "Read", "input": {}}
     done = {"type": "tool_result", "tool_use_id": CALL, "content": "never-keep-this"}
     answer = {"id": "msg_child", "model": "claude-haiku-4-5", "content": [use], "usage": usage}
-    said = [
+    messages = [
         {"type": "user", "message": {"content": "never-keep-this"}},
         {"type": "assistant", "message": answer, "requestId": "req_child"},
         {"type": "assistant", "message": answer, "requestId": "req_child"},
         {"type": "user", "message": {"content": [done]}},
     ]
-    found = line({**common, "type": "user", "timestamp": at(0), "message": {"content": "go"}})
-    for second, message in enumerate(said, 1):
+    lines = line({**common, "type": "user", "timestamp": at(0), "message": {"content": "go"}})
+    for second, message in enumerate(messages, 1):
         inner = {**message, "timestamp": at(second), "uuid": f"c{second}"}
         data = {"type": "agent_progress", "agentId": CHILD, "message": inner}
-        told = {**common, "type": "progress", "timestamp": at(second), "data": data}
-        found += b"\n" + line(told)
-    return found + b"\n"
+        record = {**common, "type": "progress", "timestamp": at(second), "data": data}
+        lines += b"\n" + line(record)
+    return lines + b"\n"
 
 
 def own_lines() -> bytes:
-    """Return the subagent's own file: the same answer, with its final count."""
+    """Return the subagent's own file: the same completion, with its final count."""
     common = {"sessionId": SESSION, "agentId": CHILD, "isSidechain": True, "type": "assistant"}
     usage = {"input_tokens": 2, "output_tokens": 40, "cache_read_input_tokens": 9}
     answer = {"id": "msg_child", "model": "claude-haiku-4-5", "content": [], "usage": usage}
-    told = {**common, "timestamp": at(2), "uuid": "c2", "requestId": "req_child"}
-    return line({**told, "message": answer}) + b"\n"
+    head = {**common, "timestamp": at(2), "uuid": "c2", "requestId": "req_child"}
+    return line({**head, "message": answer}) + b"\n"
 
 
 @pytest.mark.parametrize("has_own_file", [False, True])
-def test_a_subagent_is_read_from_its_own_file_or_else_from_its_progress(
+def test_backfill_reads_subagent_from_own_file_or_progress(
     manager: PresenceManager, tmp_path: Path, has_own_file: bool
 ) -> None:
-    """Its answer counts once either way: in full where that is told, as far as it is known else."""
+    """The completion counts once: with the final counts if the subagent has a file of its own."""
     folder = tmp_path / "projects" / "-home-user-shop"
     own = folder / SESSION / "subagents" / f"agent-{CHILD}.jsonl"
     own.parent.mkdir(parents=True)

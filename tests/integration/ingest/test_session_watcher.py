@@ -1,4 +1,4 @@
-"""Session files are followed as they are written: each event once, whatever happens to the file."""
+"""SessionWatcher reports each event of a growing file once, whatever happens to the file."""
 
 from __future__ import annotations
 
@@ -14,38 +14,45 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htmlgraph_nb.coding_agents.agent import SessionRoot
+from htmlgraph_nb.coding_agents.hook_hints import HookHints
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.ingest.backfill import final_events
-from htmlgraph_nb.ingest.session_files import SessionFile, SessionTail
+from htmlgraph_nb.ingest.session_files import SessionFile
 from htmlgraph_nb.ingest.session_scanner import default_roots, root_of
-from htmlgraph_nb.ingest.session_watcher import ACTIVE_FOR_S, SLICE_BYTES, Named, SessionWatcher
-from tests.helpers.simulated_session import SESSION, session
+from htmlgraph_nb.ingest.session_tail import SessionTail
+from htmlgraph_nb.ingest.session_watcher import ACTIVE_FOR_S, SLICE_BYTES, SessionWatcher
+from tests.helpers.simulated_session import SESSION, simulate_session
 
 NOW = datetime(2026, 5, 30, 18, 0, tzinfo=UTC)
 OLD = NOW.timestamp() - 86_400
 
 
 class Scene:
-    """A follower of one folder, and the clock it goes by."""
+    """A watcher of one folder, and its clock."""
 
     def __init__(self, folder: Path, agent: str = "claude", *, watch: bool = True) -> None:
         self.folder = folder / "projects"
         (self.folder / "shop").mkdir(parents=True)
         self.at = 1_000.0
         self.root = SessionRoot(agent, str(self.folder.resolve()))
-        self.follower = SessionWatcher(
+        self.watcher = SessionWatcher(
             [self.root], NOW.timestamp() - 60, watch=watch, monotonic=lambda: self.at
         )
         self.path = self.folder / "shop" / f"{SESSION}.jsonl"
 
     def poll(self, seconds: float = 1.0, times: int = 4) -> list[Event]:
-        """Let time pass and return what the follower finds."""
-        found = []
+        """Advance the clock in steps and return the events of all polls."""
+        events = []
         for _ in range(times):
             self.at += seconds / times
-            found += self.follower.poll(NOW + timedelta(seconds=self.at - 1_000))
-        return found
+            events += self.watcher.poll(NOW + timedelta(seconds=self.at - 1_000))
+        return events
+
+    def report_hook(self, *, ended: bool = False) -> None:
+        """Pass the path of the session file on as a hook does."""
+        hints = HookHints("a", SESSION, None, (str(self.path),), ended, ())
+        self.watcher.on_hook(hints)
 
     def add(self, text: bytes) -> None:
         """Append to the session file."""
@@ -56,7 +63,7 @@ class Scene:
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Scene:
-    """A folder of Claude Code without sessions."""
+    """Return a scene with a folder of Claude Code that has no sessions."""
     return Scene(tmp_path)
 
 
@@ -67,18 +74,17 @@ def ids(events: list[Event]) -> list[str | None]:
 
 def lines(n_turns: int = 2, agent: str = "claude") -> list[bytes]:
     """Return the lines of a session."""
-    told = session(agent, [[False]] * n_turns, same_counts=False, over=False)
-    return told.lines
+    return simulate_session(agent, [[False]] * n_turns, same_counts=False, ended=False).lines
 
 
-def whole(scene: Scene, agent: str = "claude") -> list[str | None]:
-    """Return the ids of the events of the whole file, read at once."""
+def complete_ids(scene: Scene, agent: str = "claude") -> list[str | None]:
+    """Return the ids of the events of the file when it is read at once."""
     tail = SessionTail(SessionFile(str(scene.path), agent, 0, 0.0))
     return sorted(ids(final_events(tail.read(final=True))), key=str)
 
 
-def test_only_what_was_added_is_told(scene: Scene) -> None:
-    """A file that appears is read; then each addition is, and nothing twice."""
+def test_watcher_reports_only_added_lines(scene: Scene) -> None:
+    """A new file is read from its start, then only its additions are."""
     assert scene.poll() == []
     all_lines = lines()
     scene.add(b"".join(all_lines[:3]))
@@ -86,100 +92,98 @@ def test_only_what_was_added_is_told(scene: Scene) -> None:
     assert first[0].event_type == "session_start"
     assert scene.poll() == []
     scene.add(b"".join(all_lines[3:]))
-    found = first + scene.poll(5)
-    assert len(set(ids(found))) == len(found)
-    assert sorted(ids(found), key=str) == whole(scene)
+    events = first + scene.poll(5)
+    assert len(set(ids(events))) == len(events)
+    assert sorted(ids(events), key=str) == complete_ids(scene)
 
 
 @settings(max_examples=40)
 @given(agent=st.sampled_from(list(AGENTS)), cuts=st.lists(st.integers(0, 4_000), max_size=8))
-def test_any_cut_of_the_bytes_tells_the_same(
+def test_watcher_result_is_independent_of_write_boundaries(
     tmp_path_factory: pytest.TempPathFactory, agent: str, cuts: list[int]
 ) -> None:
-    """However the writer's bytes arrive, in the middle of a line or of a character."""
+    """Writes may end in the middle of a line or of a character."""
     scene = Scene(tmp_path_factory.mktemp("cut"), agent)
     text = b"".join(lines(2, agent))
-    found = []
-    places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    for begin, end in pairwise(places):
-        scene.add(text[begin:end])
-        found += scene.poll(0.5)
-    found += scene.poll(ACTIVE_FOR_S + 1, 3)
-    assert sorted(set(ids(found)), key=str) == whole(scene, agent)
-    assert len([e for e in found if e.event_type != "completion"]) == len(
-        {e.event_id for e in found if e.event_type != "completion"}
-    )
+    events = []
+    offsets = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
+    for start, end in pairwise(offsets):
+        scene.add(text[start:end])
+        events += scene.poll(0.5)
+    events += scene.poll(ACTIVE_FOR_S + 1, 3)
+    assert sorted(set(ids(events)), key=str) == complete_ids(scene, agent)
+    others = ids([event for event in events if event.event_type != "completion"])
+    assert len(others) == len(set(others))
 
 
-def test_past_sessions_are_not_opened_until_they_go_on(scene: Scene) -> None:
-    """Thousands of them are only names; one that is resumed is taken in whole."""
+def test_watcher_does_not_open_past_sessions_until_they_change(scene: Scene) -> None:
+    """Of thousands of past files only the names are read; a resumed one is read completely."""
     text = b"".join(lines())
     for number in range(3_000):
         path = scene.folder / "shop" / f"old-{number}.jsonl"
         path.write_bytes(text if number == 7 else b"")
         os.utime(path, (OLD, OLD))
     assert scene.poll(2, 20) == []
-    assert scene.follower.report()["files"] == 3_000
-    assert scene.follower.report()["followed"] == 0
+    assert scene.watcher.report()["files"] == 3_000
+    assert scene.watcher.report()["followed"] == 0
     scene.path = scene.folder / "shop" / "old-7.jsonl"
     scene.add(b"\n")
-    found = scene.poll(20, 80)
-    assert {event.event_type for event in found} >= {"session_start", "completion"}
-    assert scene.follower.report()["followed"] == 1
+    events = scene.poll(20, 80)
+    assert {event.event_type for event in events} >= {"session_start", "completion"}
+    assert scene.watcher.report()["followed"] == 1
 
 
-def test_a_session_that_rested_long_goes_on(scene: Scene) -> None:
-    """The first line after hours of rest is told, and what was told before is not told again."""
+def test_watcher_continues_dormant_file_at_last_position(scene: Scene) -> None:
+    """Lines added to a dormant file are reported, and earlier events are not repeated."""
     all_lines = lines()
     scene.add(b"".join(all_lines[:-2]))
-    found = scene.poll(2, 8)
-    found += scene.poll(ACTIVE_FOR_S + 1, 3)
-    assert scene.follower.report()["followed"] == 0
+    before = scene.poll(2, 8)
+    before += scene.poll(ACTIVE_FOR_S + 1, 3)
+    assert scene.watcher.report()["followed"] == 0
     scene.add(b"".join(all_lines[-2:]))
-    again = scene.poll(2, 8)
-    assert again
-    assert not set(ids(again)) & set(ids(found))
-    assert scene.follower.report()["followed"] == 1
+    after = scene.poll(2, 8)
+    assert after
+    assert not set(ids(after)) & set(ids(before))
+    assert scene.watcher.report()["followed"] == 1
 
 
-def cut_short(scene: Scene, text: bytes) -> None:
+def truncate(scene: Scene, text: bytes) -> None:
     scene.path.write_bytes(text)
 
 
-def replaced(scene: Scene, text: bytes) -> None:
+def replace_file(scene: Scene, text: bytes) -> None:
     fresh = scene.path.with_suffix(".new")
     fresh.write_bytes(text)
     fresh.replace(scene.path)
 
 
-@pytest.mark.parametrize("change", [cut_short, replaced])
-def test_file_with_another_content_is_read_anew(
+@pytest.mark.parametrize("change", [truncate, replace_file])
+def test_watcher_rereads_replaced_file_from_start(
     scene: Scene, change: Callable[[Scene, bytes], None]
 ) -> None:
-    """Shorter, or longer and not what was read: all of it is told, under the same ids."""
-    one, other = lines(1), lines(3)
-    scene.add(b"".join(one))
+    """A shorter file, or one with other content, is reported completely, with the same ids."""
+    short, long = lines(1), lines(3)
+    scene.add(b"".join(short))
     before = scene.poll()
-    change(scene, b"\n" + b"".join(other) if change is replaced else other[0])
+    change(scene, b"\n" + b"".join(long) if change is replace_file else long[0])
     after = scene.poll(5)
     assert after
     assert set(ids(after)) & set(ids(before))
     assert after[0].event_type == "session_start"
 
 
-def test_file_that_is_gone_tells_what_was_left(scene: Scene) -> None:
-    """The answer that waited for another line comes when there can be none, and no fault."""
-    kept = lines(1)[:2]
-    scene.add(b"".join(kept))
-    found = scene.poll(0.1, 2)
+def test_watcher_reports_pending_completion_of_deleted_file(scene: Scene) -> None:
+    """A completion that waited for another line is reported when the file is deleted."""
+    scene.add(b"".join(lines(1)[:2]))
+    events = scene.poll(0.1, 2)
     scene.path.unlink()
-    found += scene.poll()
-    assert [event.event_type for event in found].count("completion") == 1
-    assert scene.follower.report()["followed"] == 0
+    events += scene.poll()
+    assert [event.event_type for event in events].count("completion") == 1
+    assert scene.watcher.report()["followed"] == 0
 
 
-def test_large_addition_is_read_in_slices(scene: Scene) -> None:
-    """One call reads a bounded part, and asks to be called again soon."""
+def test_watcher_reads_large_addition_in_slices(scene: Scene) -> None:
+    """One poll reads a bounded part and shortens the interval until the next."""
     filler = b'{"type":"user","sessionId":"%s","timestamp":"2026-05-30T17:00:00Z","x":"' % (
         SESSION.encode()
     )
@@ -187,27 +191,27 @@ def test_large_addition_is_read_in_slices(scene: Scene) -> None:
     scene.add(b"".join([*big, *lines(1)]))
     scene.poll(0.3, 1)
     assert scene.poll(0.01, 1) == []
-    assert scene.follower.interval_s < 0.05
+    assert scene.watcher.interval_s < 0.05
     assert len(scene.poll(3, 30)) > 3
 
 
-def test_named_files_are_read_for_their_answers_alone(tmp_path: Path) -> None:
-    """Without ``watch`` nothing is read but what hooks name, and of that the tokens."""
+def test_watcher_without_watch_reads_only_completions_of_hinted_files(tmp_path: Path) -> None:
+    """With ``watch=False`` only the files that hooks report are read, and of them the tokens."""
     scene = Scene(tmp_path, watch=False)
-    told = session("claude", [[False]], same_counts=False, over=False)
-    scene.add(b"".join(told.lines))
+    simulated = simulate_session("claude", [[False]], same_counts=False, ended=False)
+    scene.add(b"".join(simulated.lines))
     assert scene.poll(5) == []
-    scene.follower.name([Named(str(scene.path))])
-    found = scene.poll(3)
-    assert {event.event_type for event in found} == {"completion"}
-    assert sum(event.total_tokens for event in found) == told.n_tokens
+    scene.report_hook()
+    events = scene.poll(3)
+    assert {event.event_type for event in events} == {"completion"}
+    assert sum(event.total_tokens for event in events) == simulated.n_tokens
     assert scene.poll(10) == []
-    scene.follower.name([Named(str(scene.path), ended=True)])
+    scene.report_hook(ended=True)
     assert scene.poll(10) == []
 
 
-def test_only_session_files_can_be_named(tmp_path: Path) -> None:
-    """Nothing outside the agents' folders, no link out of them, no pipe, no folder."""
+def test_root_of_accepts_only_session_files_in_agent_folders(tmp_path: Path) -> None:
+    """Files outside, symbolic links to outside, pipes and folders are rejected."""
     scene = Scene(tmp_path)
     shop = scene.folder / "shop"
     secret = tmp_path / "secret.jsonl"
@@ -236,35 +240,35 @@ def test_only_session_files_can_be_named(tmp_path: Path) -> None:
     assert root_of(f"{shop}/../shop/good.jsonl", [scene.root]) == scene.root
 
 
-def test_usual_roots_follow_the_agents_own_variables(
+def test_default_roots_honor_agent_environment_variables(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """``CLAUDE_CONFIG_DIR`` and ``CODEX_HOME`` are heeded; Codex's archive is followed, too."""
+    """``CLAUDE_CONFIG_DIR`` and ``CODEX_HOME`` are honored; Codex's archive is a root, too."""
     monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(tmp_path / "c"))
     monkeypatch.setenv("CODEX_HOME", str(tmp_path / "x"))
     paths = {root.path for root in default_roots()}
-    place = tmp_path.resolve()
-    assert {f"{place}/c/projects", f"{place}/x/sessions", f"{place}/x/archived_sessions"} <= paths
+    base = tmp_path.resolve()
+    assert {f"{base}/c/projects", f"{base}/x/sessions", f"{base}/x/archived_sessions"} <= paths
 
 
-def test_random_life_of_many_files_ends_complete(tmp_path: Path) -> None:
-    """Files that appear, grow, rest and are moved, in folders that appear: nothing is missed."""
+def test_watcher_misses_nothing_in_many_random_files(tmp_path: Path) -> None:
+    """Files appear, grow and rest at random, in folders that appear meanwhile."""
     scene = Scene(tmp_path)
-    chance = random.Random(7)
+    rng = random.Random(7)
     texts = {n: b"".join(lines(2)).replace(b"0b9d6f4e", b"%08x" % n) for n in range(12)}
     written = dict.fromkeys(texts, 0)
-    found: list[Event] = []
+    events: list[Event] = []
     while any(written[n] < len(texts[n]) for n in texts):
-        n = chance.choice([n for n in texts if written[n] < len(texts[n])])
+        n = rng.choice([n for n in texts if written[n] < len(texts[n])])
         scene.path = scene.folder / f"p{n % 4}" / f"s{n}.jsonl"
         scene.path.parent.mkdir(exist_ok=True)
-        size = chance.randrange(1, 900)
+        size = rng.randrange(1, 900)
         scene.add(texts[n][written[n] : written[n] + size])
         written[n] += size
-        found += scene.poll(chance.choice([0.1, 0.4, 30.0]), 2)
-    found += scene.poll(ACTIVE_FOR_S + 60, 20)
-    sessions = {event.session_id for event in found}
-    assert len(sessions) == 12
-    for each in sessions:
-        answers = {e.event_id for e in found if e.session_id == each if e.output_tokens}
-        assert len(answers) == 4
+        events += scene.poll(rng.choice([0.1, 0.4, 30.0]), 2)
+    events += scene.poll(ACTIVE_FOR_S + 60, 20)
+    completions: dict[str | None, set[str | None]] = {event.session_id: set() for event in events}
+    for event in events:
+        if event.output_tokens:
+            completions[event.session_id].add(event.event_id)
+    assert [len(event_ids) for event_ids in completions.values()] == [4] * 12

@@ -1,4 +1,4 @@
-"""The older project's database, as its own code made it: imported once, followed, not touched."""
+"""LegacyImporter imports the older project's database once, follows it and never writes to it."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from tests.integration.server.cli.test_cli import COMMAND, refusal, run
 PAYLOADS = ROOT / "tests/payloads" / "htmlgraph"
 MAIN = "7d0a9f52-4c11-4b8e-9b0e-0c1d2e3f4a5b"
 LATER = datetime(2025, 1, 14, 22, 42, tzinfo=UTC)
-"""Seconds after the last row."""
+"""A few seconds after the last row."""
 
 
 @pytest.fixture(autouse=True)
 def new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Local time is that of the databases."""
+    """Set the local time zone of the databases."""
     monkeypatch.setenv("TZ", "EST5")
     time.tzset()
     yield
@@ -45,7 +45,7 @@ def new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def make(folder: Path, name: str = "database") -> Path:
-    """Make a project with one of the databases, closed as its program leaves it."""
+    """Create a project with one of the databases, in the state after its program exits."""
     path = folder / "shop" / ".htmlgraph" / "htmlgraph.db"
     path.parent.mkdir(parents=True)
     with closing(sqlite3.connect(path)) as db:
@@ -56,15 +56,17 @@ def make(folder: Path, name: str = "database") -> Path:
 
 @pytest.fixture
 def manager(tmp_path: Path) -> Iterator[PresenceManager]:
-    """Yield an open database of this project a few seconds after the other's last row."""
+    """Yield an open database of this project whose clock stands at LATER."""
     with PresenceManager(str(tmp_path / "own.db"), clock=lambda: LATER) as opened:
         yield opened
 
 
-def take(manager: PresenceManager, path: Path, now: datetime = LATER) -> LegacyImportReport:
+def import_legacy(
+    manager: PresenceManager, path: Path, now: datetime = LATER
+) -> LegacyImportReport:
     """Import a database."""
     importer = LegacyImporter(manager, DatabaseTail(path))
-    importer.take(now)
+    importer.import_new(now)
     return importer.report
 
 
@@ -75,22 +77,22 @@ def query(manager: PresenceManager, text: str) -> list[tuple[Any, ...]]:
 
 
 def kinds(manager: PresenceManager) -> dict[str, int]:
-    """Return how many events of each type are stored, those of the clock left out."""
+    """Return the number of stored events of each type, timer events excluded."""
     text = "SELECT event_type, count(*) FROM history WHERE source <> 'timer' GROUP BY 1"
     return dict(query(manager, text))
 
 
-def state(folder: Path) -> dict[str, bytes]:
-    """Return all files of a folder."""
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the contents of all files of a folder."""
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_everything_is_taken_in_once(manager: PresenceManager, tmp_path: Path) -> None:
-    """Tools, prompts, subagents, sessions, presences and features; again adds nothing."""
+def test_importer_imports_all_tables_once(manager: PresenceManager, tmp_path: Path) -> None:
+    """Tools, prompts, subagents, sessions, presences and features; a second run adds nothing."""
     path = make(tmp_path)
-    before = state(path.parent)
-    report = take(manager, path)
-    assert (report.known, report.told, report.resources) == (0, 0, 3)
+    before = contents(path.parent)
+    report = import_legacy(manager, path)
+    assert (report.known, report.covered, report.resources) == (0, 0, 3)
     assert kinds(manager) == {
         "prompt": 2,
         "tool_execute": 4,
@@ -101,23 +103,23 @@ def test_everything_is_taken_in_once(manager: PresenceManager, tmp_path: Path) -
         "stop": 1,
         "session_start": 3,
         "session_end": 1,
-        # Two notices, and the two presences that have no events.
+        # Two notifications, and the two presences without events.
         "activity": 4,
         "offline": 1,
         "feature_updated": 2,
         "spike_updated": 1,
     }
     cursor = manager.cursor
-    again = take(manager, path)
+    again = import_legacy(manager, path)
     assert (again.accepted, again.resources) == (0, 0)
     assert again.known == report.accepted + report.resources
     assert manager.cursor == cursor
-    assert state(path.parent) == before, "nothing is written to the file or beside it"
+    assert contents(path.parent) == before, "the import wrote to the database's folder"
 
 
-def test_agents_are_as_they_were(manager: PresenceManager, tmp_path: Path) -> None:
+def test_importer_restores_agents(manager: PresenceManager, tmp_path: Path) -> None:
     """Each session is an agent with its tools, model, project and feature."""
-    take(manager, make(tmp_path))
+    import_legacy(manager, make(tmp_path))
     agents = manager.agents
     main = agents["claude-7d0a9f52"]
     assert (main.total_tools_executed, main.total_errors) == (3, 1)
@@ -133,10 +135,10 @@ def test_agents_are_as_they_were(manager: PresenceManager, tmp_path: Path) -> No
     assert agents["night-shift"].status is PresenceStatus.OFFLINE
 
 
-def test_features_keep_their_status(manager: PresenceManager, tmp_path: Path) -> None:
-    """Status and title, and who worked on it; an older state does not undo a newer one."""
+def test_importer_keeps_newest_feature_status(manager: PresenceManager, tmp_path: Path) -> None:
+    """Status, title and agent are imported; an older state does not replace a newer one."""
     path = make(tmp_path)
-    take(manager, path)
+    import_legacy(manager, path)
     rows = {
         name: (kind, status, json.loads(payload)["title"])
         for kind, name, status, payload in query(
@@ -157,7 +159,7 @@ def test_features_keep_their_status(manager: PresenceManager, tmp_path: Path) ->
         extra={"resource_type": "feature", "resource_id": "feat-1a2b3c4d"},
     )
     manager.submit_resource(event, 0.0, "done", {}).result()
-    take(manager, path)
+    import_legacy(manager, path)
     assert ("done",) in query(
         manager, "SELECT status FROM features WHERE resource_id = 'feat-1a2b3c4d'"
     )
@@ -167,21 +169,21 @@ def test_features_keep_their_status(manager: PresenceManager, tmp_path: Path) ->
     ("seconds", "expected"),
     [(400, {"idle", "offline"}), (4_000, {"offline"}), (100_000, set())],
 )
-def test_past_revives_nobody(
+def test_importer_never_activates_past_agents(
     manager: PresenceManager, tmp_path: Path, seconds: float, expected: set[str]
 ) -> None:
-    """Agents are what a server would call them by now; who was silent for a day is not there."""
-    take(manager, make(tmp_path), LATER + timedelta(seconds=seconds))
+    """Agents have the status of now; those without activity for a day are forgotten."""
+    import_legacy(manager, make(tmp_path), LATER + timedelta(seconds=seconds))
     assert {str(agent.status) for agent in manager.agents.values()} == expected
 
 
 @pytest.mark.parametrize("name", ["first", "migrated"])
-def test_older_tables(manager: PresenceManager, tmp_path: Path, name: str) -> None:
-    """Tables with fewer columns, and those to which a migration has added some."""
-    report = take(manager, make(tmp_path, name))
+def test_importer_reads_older_schemas(manager: PresenceManager, tmp_path: Path, name: str) -> None:
+    """Tables with fewer columns, and tables extended by a migration, are read."""
+    report = import_legacy(manager, make(tmp_path, name))
     assert report.accepted == 5
-    told = "SELECT agent_id, event_type, tool_name FROM history WHERE source <> 'timer'"
-    assert query(manager, f"{told} ORDER BY timestamp") == [
+    events = "SELECT agent_id, event_type, tool_name FROM history WHERE source <> 'timer'"
+    assert query(manager, f"{events} ORDER BY timestamp") == [
         ("claude-sess-0a1b2c3d", kind, tool)
         for kind, tool in (
             ("session_start", None),
@@ -193,21 +195,23 @@ def test_older_tables(manager: PresenceManager, tmp_path: Path, name: str) -> No
     ]
 
 
-def test_what_others_told_is_left_out(manager: PresenceManager, tmp_path: Path) -> None:
-    """A session that hooks report, too, is counted by them from their first event on."""
+def test_importer_skips_sessions_covered_by_hooks(manager: PresenceManager, tmp_path: Path) -> None:
+    """From their first event on, a session that hooks report is not imported."""
     at = datetime(2025, 1, 14, 22, 41, 40, tzinfo=UTC)
     hook = {"agent_id": "claude-7d0a9f52", "session_id": MAIN, "source": "claude-hook"}
     manager.ingest([Event(**hook, event_type="prompt", timestamp=at, event_id="h1")])
-    report = take(manager, make(tmp_path))
-    assert report.told > 0
-    told = "SELECT count(*) FROM history WHERE session_id = '{}' AND source = 'htmlgraph'"
-    assert query(manager, told.format(MAIN)) == [(0,)]
-    assert query(manager, told.format(f"{MAIN}-explorer")) == [(2,)]
+    report = import_legacy(manager, make(tmp_path))
+    assert report.covered > 0
+    imported = "SELECT count(*) FROM history WHERE session_id = '{}' AND source = 'htmlgraph'"
+    assert query(manager, imported.format(MAIN)) == [(0,)]
+    assert query(manager, imported.format(f"{MAIN}-explorer")) == [(2,)]
 
 
-def test_what_this_told_is_left_out_by_others(manager: PresenceManager, tmp_path: Path) -> None:
-    """The session files of a session that came from that database add its answers alone."""
-    take(manager, make(tmp_path))
+def test_backfill_adds_only_completions_of_legacy_sessions(
+    manager: PresenceManager, tmp_path: Path
+) -> None:
+    """The session file of an imported session adds only its completions."""
+    import_legacy(manager, make(tmp_path))
     lines = [
         {"type": "user", "message": {"content": "go"}},
         {
@@ -227,17 +231,17 @@ def test_what_this_told_is_left_out_by_others(manager: PresenceManager, tmp_path
     ]
     common = {"sessionId": MAIN, "cwd": "/home/user/shop", "timestamp": "2025-01-14T22:41:48Z"}
     path = tmp_path / f"{MAIN}.jsonl"
-    text = [json.dumps({**common, "uuid": f"u{n}", **one}) for n, one in enumerate(lines)]
+    text = [json.dumps({**common, "uuid": f"u{n}", **record}) for n, record in enumerate(lines)]
     path.write_text("\n".join(text) + "\n")
     os.utime(path, (0, 0))
     before = kinds(manager)
     report = import_sessions(manager, find_sessions(path)[0], LATER)
-    assert (report.accepted, report.told) == (1, 4)
+    assert (report.accepted, report.covered) == (1, 4)
     assert kinds(manager) == {**before, "completion": 1}
 
 
-def test_broken_rows_are_counted_and_named(manager: PresenceManager, tmp_path: Path) -> None:
-    """A row without a time or with bytes that are no text costs itself alone."""
+def test_importer_reports_broken_rows(manager: PresenceManager, tmp_path: Path) -> None:
+    """A row with an invalid timestamp is skipped and reported; invalid UTF-8 is replaced."""
     path = make(tmp_path, "first")
     with closing(sqlite3.connect(path)) as db:
         db.execute("UPDATE agent_events SET timestamp = 'yesterday' WHERE event_id = 'evt-old1'")
@@ -247,7 +251,7 @@ def test_broken_rows_are_counted_and_named(manager: PresenceManager, tmp_path: P
         db.commit()
     tail = DatabaseTail(path)
     importer = LegacyImporter(manager, tail)
-    importer.take(LATER)
+    importer.import_new(LATER)
     assert importer.report.accepted == 4
     assert tail.n_broken == 1
     assert tail.broken == [
@@ -255,12 +259,12 @@ def test_broken_rows_are_counted_and_named(manager: PresenceManager, tmp_path: P
     ]
 
 
-def test_what_is_added_is_followed(manager: PresenceManager, tmp_path: Path) -> None:
-    """New rows, calls that end, and the file after a VACUUM; an unchanged file is not opened."""
+def test_importer_follows_growing_database(manager: PresenceManager, tmp_path: Path) -> None:
+    """New rows, calls that end, and rows renumbered by a VACUUM are imported once."""
     path = make(tmp_path)
     tail = DatabaseTail(path)
     importer = LegacyImporter(manager, tail)
-    importer.take(LATER)
+    importer.import_new(LATER)
     assert not tail.changed()
     insert = (
         "INSERT INTO agent_events (event_id, agent_id, event_type, timestamp, tool_name, "
@@ -271,32 +275,32 @@ def test_what_is_added_is_followed(manager: PresenceManager, tmp_path: Path) -> 
         db.execute(insert, ("evt-b", "task_delegation", "Task", MAIN, "started"))
         db.commit()
         assert tail.changed()
-        assert importer.take(LATER) == 2
+        assert importer.import_new(LATER) == 2
         assert manager.agents["claude-7d0a9f52"].detail == "background"
         db.execute("UPDATE agent_events SET status = 'completed' WHERE event_id = 'evt-b'")
         db.commit()
-        assert importer.take(LATER) == 1
+        assert importer.import_new(LATER) == 1
         db.execute("DELETE FROM agent_events WHERE event_id = 'evt-old0'")
         db.commit()
         db.execute("VACUUM")
         db.execute(insert, ("evt-c", "tool_call", "Read", MAIN, "recorded"))
         db.commit()
-        assert importer.take(LATER) == 1
+        assert importer.import_new(LATER) == 1
     assert manager.agents["claude-7d0a9f52"].total_tools_executed == 5
 
 
-def test_a_writer_that_comes_meanwhile_is_noticed(tmp_path: Path) -> None:
-    """What is read as unchanging is read anew once somebody writes."""
+def test_readonly_database_notices_concurrent_writer(tmp_path: Path) -> None:
+    """A file opened as immutable is opened again after another program writes to it."""
     path = make(tmp_path, "first")
-    with ReadOnlyDatabase(str(path)) as reading, closing(sqlite3.connect(path)) as db:
-        assert reading.fetch("SELECT count(*) AS n FROM agent_events") == [{"n": 3}]
+    with ReadOnlyDatabase(str(path)) as database, closing(sqlite3.connect(path)) as db:
+        assert database.fetch("SELECT count(*) AS n FROM agent_events") == [{"n": 3}]
         db.execute("DELETE FROM agent_events")
         db.commit()
-        assert reading.fetch("SELECT count(*) AS n FROM agent_events") == [{"n": 0}]
+        assert database.fetch("SELECT count(*) AS n FROM agent_events") == [{"n": 0}]
 
 
-def test_command_tells_what_it_did(tmp_path: Path) -> None:
-    """In the project's folder no path is needed; a second run finds nothing new."""
+def test_import_command_reports_imported_items(tmp_path: Path) -> None:
+    """In the project's folder the path is optional; a second run imports nothing."""
     path = make(tmp_path)
     words = [COMMAND, "import", "htmlgraph"]
     done = [
@@ -315,14 +319,14 @@ def test_command_tells_what_it_did(tmp_path: Path) -> None:
     assert "24 were there already" in done[1]
 
 
-def test_refusals_are_one_line(tmp_path: Path) -> None:
-    """No file, another file, and another database are told apart."""
+def test_import_command_errors_are_one_line(tmp_path: Path) -> None:
+    """A missing file, another kind of file and another database each have their own message."""
     home = tmp_path / "home"
     missing = refusal(run(home, "import", "htmlgraph", str(tmp_path / "x.db")))
-    assert "there is no" in missing
+    assert "does not exist" in missing
     assert ".htmlgraph/htmlgraph.db" in missing
-    (tmp_path / "text.db").write_text("no database, but long enough to be looked at" * 40)
-    assert "is not a sound SQLite database" in refusal(
+    (tmp_path / "text.db").write_text("not a database, but as long as one " * 50)
+    assert "is not an intact SQLite database" in refusal(
         run(home, "import", "htmlgraph", str(tmp_path / "text.db"))
     )
     with closing(sqlite3.connect(tmp_path / "other.db")) as db:
@@ -334,8 +338,8 @@ def test_refusals_are_one_line(tmp_path: Path) -> None:
     assert "--watch is for htmlgraph" in refusal(run(home, "import", "claude", "--watch"))
 
 
-def test_users_see_it_live(server: Server, tmp_path: Path) -> None:
-    """While its program writes, the grid's server follows; Ctrl-C ends it."""
+def test_import_command_with_watch_updates_server(server: Server, tmp_path: Path) -> None:
+    """Rows appear at the server while the older program writes; Ctrl-C ends the command."""
     path = make(tmp_path)
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
     words = [COMMAND, "import", "htmlgraph", str(path), "--db", str(server.db), "--watch"]

@@ -25,7 +25,13 @@ from htmlgraph_nb.core.ids import agent_id_of
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.storage.transaction import Transaction
-from tests.helpers.simulated_session import SESSION, SOURCES, STEP_S, Told, session
+from tests.helpers.simulated_session import (
+    SESSION,
+    SOURCES,
+    STEP_S,
+    SimulatedSession,
+    simulate_session,
+)
 
 TURNS = st.lists(st.lists(st.booleans(), max_size=2), min_size=1, max_size=3)
 SUBSETS = st.sets(st.sampled_from(SOURCES), min_size=1).map(sorted)
@@ -34,7 +40,7 @@ COUNTED = ("prompt", "tool_start", "completion", "session_start")
 
 
 def take(
-    told: Told, events: Sequence[Event], restart_at: int = -1, at_once: int = 1
+    told: SimulatedSession, events: Sequence[Event], restart_at: int = -1, at_once: int = 1
 ) -> dict[str, Any]:
     """Ingest events and return what the database then says of the session.
 
@@ -103,7 +109,7 @@ def test_any_order_ends_in_the_same_totals_and_verdict(
     seed: int,
 ) -> None:
     """Sources at any speed, repetitions, a restart in between: the same as once and in order."""
-    told = session(agent, turns, same_counts=same_counts, over=over)
+    told = simulate_session(agent, turns, same_counts=same_counts, ended=over)
     events = told.events(sources)
     in_order = take(told, events)
     chance = random.Random(seed)
@@ -126,7 +132,7 @@ def test_any_order_ends_in_the_same_totals_and_verdict(
 @pytest.mark.parametrize("first", [("hooks", "file"), ("file", "otlp"), ("otlp", "hooks")])
 def test_what_one_source_missed_another_tells(agent: str, first: tuple[str, str]) -> None:
     """Of two sources that each lost another part, the database has all of it."""
-    told = session(agent, [[False], [True], [False]], same_counts=False, over=False)
+    told = simulate_session(agent, [[False], [True], [False]], same_counts=False, ended=False)
     one, other = (getattr(told, name) for name in first)
     half = len(one) // 2
     some = take(told, [*one[:half], *other])
@@ -136,7 +142,7 @@ def test_what_one_source_missed_another_tells(agent: str, first: tuple[str, str]
 
 def test_named_agent_is_one_with_its_file() -> None:
     """A name that ``HTMLGRAPH_AGENT`` gives to the hooks is the agent's name for all sources."""
-    told = session("claude", [[False]], same_counts=False, over=False)
+    told = simulate_session("claude", [[False]], same_counts=False, ended=False)
     named = [replace(event, agent_id="ada") for event in told.hooks]
     for events in ([*named, *told.file], [*told.file, *named], [*told.otlp, *named, *told.file]):
         found = take(told, events)
@@ -147,7 +153,7 @@ def test_named_agent_is_one_with_its_file() -> None:
 @pytest.mark.parametrize("ended_by", ["file", "otlp"])
 def test_a_permission_of_codex_is_answered_by_any_source(ended_by: str) -> None:
     """Its hooks call a tool "Bash" that its file and telemetry call "exec_command"."""
-    told = session("codex", [[False]], same_counts=False, over=False)
+    told = simulate_session("codex", [[False]], same_counts=False, ended=False)
     begin = next(event for event in told.hooks if event.event_type == "tool_start")
     assert begin.timestamp is not None
     payload = {
@@ -164,7 +170,7 @@ def test_a_permission_of_codex_is_answered_by_any_source(ended_by: str) -> None:
 
 def test_metrics_and_answers_do_not_add_up() -> None:
     """Once a file tells of a session's answers, a counter of its tokens adds nothing, and back."""
-    told = session("claude", [[]], same_counts=False, over=False)
+    told = simulate_session("claude", [[]], same_counts=False, ended=False)
     answers = [event for event in told.file if event.event_type == "completion"]
     counter = replace(
         answers[-1],
@@ -182,7 +188,7 @@ def test_metrics_and_answers_do_not_add_up() -> None:
 
 def test_what_another_process_was_told_counts(tmp_path: Path) -> None:
     """An answer that a counter told to another process is not taken, though others just were."""
-    told = session("claude", [[]], same_counts=False, over=False)
+    told = simulate_session("claude", [[]], same_counts=False, ended=False)
     answer = next(event for event in told.file if event.event_type == "completion")
     late, early = (
         replace(answer, timestamp=told.end + timedelta(seconds=s), event_id=f"a{s}", extra=None)
@@ -205,7 +211,7 @@ def test_what_another_process_was_told_counts(tmp_path: Path) -> None:
 
 def test_what_a_failed_transaction_was_told_does_not_count(tmp_path: Path) -> None:
     """The begin of a counter that was rolled back keeps no answer out."""
-    told = session("claude", [[]], same_counts=False, over=False)
+    told = simulate_session("claude", [[]], same_counts=False, ended=False)
     answer = next(event for event in told.file if event.event_type == "completion")
     counter = replace(answer, event_id="metric:1", source="otlp", extra=None)
     with PresenceManager(str(tmp_path / "h.db")) as manager:
@@ -225,7 +231,7 @@ def test_subagent_told_twice_is_one(tmp_path: Path) -> None:
     """The begin and the end of a subagent count once by hooks and file."""
     main, child = (agent_id_of(name, "claude") for name in (SESSION, "ab12cd34ef567890"))
     payload = {"session_id": SESSION, "agent_id": "ab12cd34ef567890", "agent_type": "Explore"}
-    told = session("claude", [[]], same_counts=False, over=False)
+    told = simulate_session("claude", [[]], same_counts=False, ended=False)
     hooks = [
         event
         for n, name in enumerate(("SubagentStart", "SubagentStop"))

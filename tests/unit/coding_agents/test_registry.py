@@ -12,7 +12,7 @@ import pytest
 
 from htmlgraph_nb.coding_agents.registry import AGENTS, DEFAULT_AGENT
 from tests.helpers.paths import ROOT
-from tests.helpers.simulated_session import session
+from tests.helpers.simulated_session import simulate_session
 
 FOLDERS = (ROOT / "htmlgraph_nb", ROOT / "server/htmlgraph_server")
 CODING_AGENTS = ROOT / "htmlgraph_nb/coding_agents"
@@ -95,7 +95,7 @@ def test_agent_is_named_like_its_folder(agent: str) -> None:
 @pytest.mark.parametrize("agent", AGENTS)
 def test_agent_events_have_the_sources_of_the_agent(agent: str) -> None:
     """Hooks, session files and telemetry of a session are read under the agent's name."""
-    simulated = session(agent, [[False]], same_counts=False, over=True)
+    simulated = simulate_session(agent, [[False]], same_counts=False, ended=True)
     assert {event.source for event in simulated.hooks} == {AGENTS[agent].hook_source}
     assert {event.source for event in simulated.file} == {AGENTS[agent].session_source}
     assert simulated.otlp
@@ -107,7 +107,7 @@ def test_agent_events_have_the_sources_of_the_agent(agent: str) -> None:
 @pytest.mark.parametrize("agent", AGENTS)
 def test_agent_session_records_belong_to_one_agent(agent: str) -> None:
     """Of all agents only the one that wrote a line recognizes it."""
-    simulated = session(agent, [[False]], same_counts=False, over=True)
+    simulated = simulate_session(agent, [[False]], same_counts=False, ended=True)
     owners = [
         [each.name for each in AGENTS.values() if each.is_session_record(json.loads(line))]
         for line in simulated.lines

@@ -1,4 +1,4 @@
-"""Rows of the older project's database: what each is evidence for, and that no row raises."""
+"""Rows of the older project's database convert to events; broken rows raise InvalidEvent only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ AT = datetime(2025, 1, 14, 14, 50, 30, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Local time is five hours behind."""
+    """Set the local time zone to five hours behind UTC."""
     monkeypatch.setenv("TZ", "EST5")
     time.tzset()
     yield
@@ -52,8 +52,8 @@ def row(**columns: Any) -> dict[str, Any]:
     return {**common, **columns}
 
 
-def told(**columns: Any) -> list[tuple[Any, ...]]:
-    """Return type, tool, outcome of the events of a row."""
+def summaries(**columns: Any) -> list[tuple[Any, ...]]:
+    """Return type, tool and outcome of the events of a row."""
     return [
         (event.event_type, event.tool_name, event.status)
         for event in events_from_row(row(**columns))
@@ -115,13 +115,13 @@ def told(**columns: Any) -> list[tuple[Any, ...]]:
         ({"event_type": "something"}, [("activity", None, None)]),
     ],
 )
-def test_rows(columns: dict[str, Any], expected: list[tuple[Any, ...]]) -> None:
-    """Only tools count as tools, whatever that project counted."""
-    assert told(**columns) == expected
+def test_events_from_row_types(columns: dict[str, Any], expected: list[tuple[Any, ...]]) -> None:
+    """Only tools count as tools, although the older project counts other rows, too."""
+    assert summaries(**columns) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "moment"),
+    ("text", "expected"),
     [
         ("2025-01-14 14:50:30", AT),
         ("2025-01-14T09:50:30", AT),
@@ -130,10 +130,10 @@ def test_rows(columns: dict[str, Any], expected: list[tuple[Any, ...]]) -> None:
         ("2025-01-14 09:50:30-05:00", AT),
     ],
 )
-def test_times(text: str, moment: datetime) -> None:
-    """SQLite's form is UTC, Python's without an offset is local time."""
+def test_events_from_row_timestamp_formats(text: str, expected: datetime) -> None:
+    """SQLite's format is UTC; Python's format without an offset is local time."""
     (event,) = events_from_row(row(tool_name="Read", timestamp=text))
-    assert event.timestamp == moment
+    assert event.timestamp == expected
 
 
 @pytest.mark.parametrize(
@@ -149,22 +149,22 @@ def test_times(text: str, moment: datetime) -> None:
         ("docs-writer", "claude-code", "docs-writer"),
     ],
 )
-def test_agents(name: str | None, assigned: str | None, expected: str) -> None:
-    """Sessions of a program are agents of their own, as its hooks name them."""
+def test_events_from_row_agent_ids(name: str | None, assigned: str | None, expected: str) -> None:
+    """Each session of a program is an agent, with the id that its hooks assign."""
     (event,) = events_from_row(row(tool_name="Read", agent_id=name, agent_assigned=assigned))
     assert (event.agent_id, event.session_id) == (expected, SESSION)
 
 
-def test_subagents_have_a_parent() -> None:
-    """A session that another began belongs to that one's agent."""
+def test_events_from_row_parent_of_subagent() -> None:
+    """The agent of a session that another session started is its child."""
     columns = {"session_id": f"{SESSION}-explorer", "parent_session_id": SESSION}
     (event,) = events_from_row(row(tool_name="Grep", **columns))
     assert event.parent_agent_id == "claude-7d0a9f52"
     assert event.agent_id == f"claude-{SESSION}-explorer"
 
 
-def test_what_a_row_carries() -> None:
-    """Model, feature, duration and the id by which hooks and session files know the call."""
+def test_events_from_row_fields() -> None:
+    """Model, feature, duration, and the call id that hooks and session files use."""
     (event,) = events_from_row(
         row(
             tool_name="Edit",
@@ -181,8 +181,8 @@ def test_what_a_row_carries() -> None:
     assert (event.event_id, event.tool_use_id) == ("toolu_01:PostToolUse", "toolu_01")
 
 
-def test_both_ends_of_a_delegation_are_one() -> None:
-    """The row of the delegation and the marker tell of one stop."""
+def test_events_from_row_delegation_and_marker_share_stop_id() -> None:
+    """The delegation row and its end marker report the same stop event."""
     _, stop = events_from_row(row(event_type="task_delegation", status="completed"))
     (marker,) = events_from_row(
         row(event_id="evt-2", event_type="task_completed", parent_event_id="evt-1")
@@ -191,8 +191,8 @@ def test_both_ends_of_a_delegation_are_one() -> None:
     assert stop.tool_use_id == marker.tool_use_id
 
 
-def test_sessions() -> None:
-    """Old and new columns; an end only where one is told."""
+def test_events_from_session_old_and_new_columns() -> None:
+    """Both sets of columns are read; the end only if there is one."""
     new = {"session_id": SESSION, "agent_assigned": "claude-code"}
     (start,) = events_from_session({**new, "created_at": "2025-01-14 14:50:30"})
     assert (start.event_type, start.timestamp) == ("session_start", AT)
@@ -203,8 +203,8 @@ def test_sessions() -> None:
     assert events_from_session(new) == []
 
 
-def test_presences() -> None:
-    """A sign of life in local time, not a tool; and that somebody marked it as offline."""
+def test_events_from_presence_activity_and_offline_mark() -> None:
+    """The last activity is in local time and no tool call; an offline mark is an event."""
     presence = {
         "agent_id": "docs-writer",
         "last_activity": "2025-01-14T09:50:30",
@@ -215,7 +215,8 @@ def test_presences() -> None:
     )
     assert (event.event_type, event.timestamp, event.tool_name) == ("activity", AT, None)
     marked = {**presence, "status": "offline", "updated_at": "2025-01-14T09:51:30"}
-    assert [one.event_type for one in events_from_presence(marked)] == ["activity", "offline"]
+    events = events_from_presence(marked)
+    assert [event.event_type for event in events] == ["activity", "offline"]
 
 
 @pytest.mark.parametrize(
@@ -230,17 +231,17 @@ def test_presences() -> None:
         ("stale", None),
     ],
 )
-def test_features(status: str, expected: str | None) -> None:
-    """Their status in this project's words; another state is another event, the same one is not."""
+def test_resources_from_row_status_and_event_id(status: str, expected: str | None) -> None:
+    """The status is converted; the event id changes with the state and only then."""
     columns = {"id": "feat-1", "type": "feature", "title": "Checkout", "status": status}
     columns["updated_at"] = "2025-01-14 14:50:30"
-    (found,) = resources_from_row(columns, "feature", "claude-1")
-    assert found.status == expected
-    assert found.payload["status"] == (expected or status)
-    assert (found.event.feature_id, found.event.timestamp) == ("feat-1", AT)
-    assert resources_from_row(columns, "feature")[0].event.event_id == found.event.event_id
+    (feature,) = resources_from_row(columns, "feature", "claude-1")
+    assert feature.status == expected
+    assert feature.payload["status"] == (expected or status)
+    assert (feature.event.feature_id, feature.event.timestamp) == ("feat-1", AT)
+    assert resources_from_row(columns, "feature")[0].event.event_id == feature.event.event_id
     (other,) = resources_from_row({**columns, "title": "x"}, "feature")
-    assert other.event.event_id != found.event.event_id
+    assert other.event.event_id != feature.event.event_id
     (spike,) = resources_from_row({**columns, "type": "spike"}, "feature")
     assert spike.event.event_type == "spike_updated"
 
@@ -254,8 +255,8 @@ def test_features(status: str, expected: str | None) -> None:
         ("htmlgraph.db", None),
     ],
 )
-def test_projects(path: str, project: str | None) -> None:
-    """The project is the folder around that of the database."""
+def test_project_of_is_folder_above_htmlgraph(path: str, project: str | None) -> None:
+    """The project is named by the folder that contains the ``.htmlgraph`` folder."""
     assert project_of(path) == project
 
 
@@ -274,18 +275,18 @@ columns = st.dictionaries(
 )
 
 
-@given(columns | columns.map(lambda found: {**row(), **found}))
-def test_no_row_raises_anything_but_a_refusal(found: dict[str, Any]) -> None:
-    """Whatever a column holds is an event or is refused by name, the same each time."""
-    for read in (events_from_row, events_from_session, events_from_presence):
-        assert _events(read, found) == _events(read, found)
+@given(columns | columns.map(lambda values: {**row(), **values}))
+def test_rows_with_any_values_raise_only_invalid_event(values: dict[str, Any]) -> None:
+    """Any column values give valid events or InvalidEvent, deterministically."""
+    for convert in (events_from_row, events_from_session, events_from_presence):
+        assert _events(convert, values) == _events(convert, values)
     for kind in ("feature", "track"):
-        _events(lambda one, kind=kind: [r.event for r in resources_from_row(one, kind)], found)
+        _events(lambda row, kind=kind: [r.event for r in resources_from_row(row, kind)], values)
 
 
-def _events(read: Any, found: dict[str, Any]) -> list[Event]:
+def _events(convert: Any, values: dict[str, Any]) -> list[Event]:
     try:
-        events: list[Event] = read(found)
+        events: list[Event] = convert(values)
     except InvalidEvent:
         return []
     for event in events:
@@ -295,9 +296,11 @@ def _events(read: Any, found: dict[str, Any]) -> list[Event]:
 
 
 @given(st.permutations(range(6)), st.lists(st.integers(0, 50), min_size=6, max_size=6))
-def test_order_and_repetition_do_not_matter(order: list[int], tokens: list[int]) -> None:
+def test_events_from_row_ids_deduplicate_repeated_rows(order: list[int], tokens: list[int]) -> None:
     """Rows in any order and twice: each token is counted once."""
-    rows = [row(event_id=f"evt-{n}", tool_name="Read", cost_tokens=n) for n in tokens]
-    rows = [{**one, "event_id": f"evt-{place}"} for place, one in enumerate(rows)]
-    found = {e.event_id: e.total_tokens for n in [*order, *order] for e in events_from_row(rows[n])}
-    assert sum(found.values()) == sum(tokens)
+    rows = [
+        row(event_id=f"evt-{index}", tool_name="Read", cost_tokens=n)
+        for index, n in enumerate(tokens)
+    ]
+    events = [event for index in [*order, *order] for event in events_from_row(rows[index])]
+    assert sum({event.event_id: event.total_tokens for event in events}.values()) == sum(tokens)

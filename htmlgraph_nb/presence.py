@@ -272,7 +272,9 @@ class PresenceManager:
         return len(first)
 
     def _add(self, tx: Transaction, event: Event, now: datetime) -> None:
-        self._changes.append(self._roster.apply(event, tx.add_event(event, now), now))
+        change = self._roster.apply(event, tx.seq + 1, now)
+        tx.add_event(event, now, change.decision)
+        self._changes.append(change)
 
     def mark_idle(self, agent_id: str | None = None) -> list[str]:
         """Mark as idle who gave no evidence of work for ``idle_timeout_seconds``.

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-HOOK_TIMEOUT_S = 5
+TIMEOUT_S = 5
 
-HandlerEntry = dict[str, Any]
+Handler = dict[str, Any]
 """JSON object that names the command of a hook."""
 
 
@@ -31,7 +31,7 @@ class HookSettings:
     folder: str
     file: str
     events: Mapping[str, bool]
-    handler: Callable[[str, str, bool], HandlerEntry]
+    handler: Callable[[str, str, bool], Handler]
     has_http_hooks: bool = False
     note: str = ""
 
@@ -48,11 +48,11 @@ class HookSettings:
         return os.path.join(base, self.file)
 
 
-def command_handler(command: str, waits: bool, timeout_s: int = HOOK_TIMEOUT_S) -> HandlerEntry:
+def command_handler(command: str, waits: bool, timeout_s: int = TIMEOUT_S) -> Handler:
     """Return the common form of an entry: a command that runs in the background unless waited for.
 
     Args:
         timeout_s: seconds after which the agent stops the command.
     """
-    handler: HandlerEntry = {"type": "command", "command": command, "timeout": timeout_s}
+    handler: Handler = {"type": "command", "command": command, "timeout": timeout_s}
     return handler if waits else {**handler, "async": True}

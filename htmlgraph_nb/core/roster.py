@@ -16,7 +16,7 @@ from ..errors import CapacityError
 from .agent_state import AgentState
 from .model import AgentPresence, Event, PresenceStatus
 from .reducer import PriceFunction, reduce
-from .status_rules import update_presence
+from .status_rules import FORGOTTEN, StatusDecision, decision_of, update_presence
 from .validation import MAX_INTEGER
 
 
@@ -57,6 +57,11 @@ class Change(NamedTuple):
     def presence(self) -> AgentPresence | None:
         """The new presence; None: the agent was forgotten."""
         return None if self.state is None else self.state.presence
+
+    @property
+    def decision(self) -> StatusDecision:
+        """The agent's status after the change."""
+        return FORGOTTEN if self.state is None else decision_of(self.state.presence)
 
 
 class Roster:

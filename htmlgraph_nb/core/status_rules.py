@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from .agent_state import TASK, AgentState
-from .model import Event, PresenceStatus, new_presence
+from .model import AgentPresence, Event, PresenceStatus, new_presence
 from .reducer import TOOL_DONE
 
 ACTIVE, IDLE, OFFLINE = PresenceStatus.ACTIVE, PresenceStatus.IDLE, PresenceStatus.OFFLINE
@@ -23,6 +23,16 @@ class StatusDecision(NamedTuple):
     detail: str
     reason: str
     attention: bool = False
+
+
+FORGOTTEN = StatusDecision(OFFLINE, "forgotten", "left the roster")
+"""The status in history of an agent that was forgotten; no presence has it."""
+
+
+def decision_of(presence: AgentPresence) -> StatusDecision:
+    """Return the decision that a presence holds."""
+    p = presence
+    return StatusDecision(p.status, p.detail, p.reason or "", p.attention)
 
 
 def _ended(state: AgentState) -> StatusDecision | None:

@@ -30,6 +30,8 @@ def dtype_of(name: str) -> str:
         return "string"
     if kind == pa.float64():
         return "float64"
+    if kind == pa.bool_():
+        return "boolean"
     return "int64" if name in _REQUIRED else "Int64"
 
 
@@ -69,6 +71,8 @@ def _column(name: str, n_rows: int) -> _Numbers | _Counts | _Texts | _Categories
         return _Texts()
     if dtype == TIME_DTYPE:
         return _Times("int64", n_rows)
+    if dtype == "boolean":
+        return _Flags(n_rows)
     return _Counts(n_rows) if dtype == "Int64" else _Numbers(dtype, n_rows)
 
 
@@ -148,6 +152,22 @@ class _Counts:
 
     def values(self) -> Any:
         return pd.arrays.IntegerArray(self._values.used(), self._missing.used())
+
+
+class _Flags(_Counts):
+    """Flags that can be missing, as boolean."""
+
+    def __init__(self, n_rows: int) -> None:
+        self._values = _Buffer("bool", n_rows)
+        self._missing = _Buffer("bool", n_rows)
+
+    def add(self, array: pa.Array) -> None:
+        missing = array.is_null().to_numpy(zero_copy_only=False)
+        self._missing.append(missing, len(array))
+        self._values.append(array.fill_null(False).to_numpy(zero_copy_only=False), len(array))
+
+    def values(self) -> Any:
+        return pd.arrays.BooleanArray(self._values.used(), self._missing.used())
 
 
 class _Texts:

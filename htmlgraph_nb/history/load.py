@@ -33,7 +33,9 @@ HISTORY_DTYPES: dict[str, str] = {name: dtype_of(name) for name in HISTORY_COLUM
 models and ``status`` are categories, which are the texts that occur, sorted; counts are ``Int64``,
 because each can be missing, and ``seq`` is ``int64``; ``cost_usd`` is ``float64`` with NaN where it
 is missing; ``event_id``, ``tool_use_id`` and ``extra`` (JSON) are ``string`` backed by Arrow, which
-is loaded without a Python object a value."""
+is loaded without a Python object a value. ``agent_status``, ``agent_detail``, ``agent_reason``
+(categories) and ``agent_attention`` (``boolean``) are the agent's presence after the event; all are
+missing where it is not decided yet."""
 
 _PRESENCE_CATEGORIES = (
     *("session_id", "feature_id", "model", "parent_agent_id", "project", "host"),

@@ -18,7 +18,7 @@ from ..errors import StoreDamaged, StoreUnavailable
 from ..storage.columnar.arrow_schema import DICTIONARY, select_schema
 from ..storage.columnar.reader import max_row_count, read_batches
 from ..storage.query import HistoryQuery
-from ..storage.schema import HISTORY_COLUMNS
+from ..storage.schema import DECISION, HISTORY_COLUMNS
 from .place import SCHEMES
 
 _FORMATS = {b"PAR1": "parquet", b"ARRO": "feather"}
@@ -107,7 +107,11 @@ def _answer_of_files(path: str, kind: str, query: HistoryQuery, batch_rows: int)
         raise _not_history(path, error) from error
     columns = (*query.columns, *(("seq",) if "seq" not in query.columns else ()))
     needed = {*columns, *query.value_filters, "timestamp"}
-    missing = [name for name in HISTORY_COLUMNS if name in needed - {*files.schema.names}]
+    missing = [
+        name
+        for name in HISTORY_COLUMNS
+        if name in needed - {*files.schema.names} and name not in DECISION
+    ]
     if missing:
         raise StoreDamaged(
             f"{path} lacks the columns {', '.join(missing)} of history; it has "
@@ -122,7 +126,7 @@ def _batches_of_files(
 ) -> Iterator[pa.RecordBatch]:
     try:
         found = files.to_batches(
-            columns=list(query.columns),
+            columns=[name for name in query.columns if name in files.schema.names],
             filter=_expression(query, files.schema),
             batch_size=batch_rows,
             batch_readahead=2,
@@ -166,7 +170,11 @@ def conformed(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
     schema = select_schema(columns)
     arrays = []
     for name in columns:
-        array, kind = batch.column(name), schema.field(name).type
+        kind = schema.field(name).type
+        if name in DECISION and name not in batch.schema.names:
+            arrays.append(pa.nulls(len(batch), kind))
+            continue
+        array = batch.column(name)
         if kind == DICTIONARY and not pa.types.is_dictionary(array.type):
             array = array.cast(pa.string()).dictionary_encode()
         arrays.append(array if array.type == kind else array.cast(kind))

@@ -54,7 +54,7 @@ MAX_DORMANT = 1_000
 MAX_HINTS = 10_000
 _TICK_TOLERANCE_S = 0.02
 _NEVER = float("inf")
-_LAST_FILE_EVENT = "SELECT ts FROM tellings WHERE source = 'file' ORDER BY id DESC LIMIT 1"
+_LAST_FILE_EVENT = "SELECT ts FROM observations WHERE source = 'file' ORDER BY id DESC LIMIT 1"
 
 
 @dataclass(slots=True)
@@ -232,7 +232,7 @@ class SessionWatcher:
         events: list[Event] = []
         if file.n_settled < len(quiets) and quiet_s >= quiets[file.n_settled]:
             file.n_settled = sum(1 for threshold in quiets if quiet_s >= threshold)
-            events = file.tail.on_quiet(quiet_s)
+            events = file.tail.settle(quiet_s)
         if file.ended and quiet_s >= LAST_LINE_S:
             file.ended = False
             events = [*events, *file.tail.finish()]

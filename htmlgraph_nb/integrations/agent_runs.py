@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..coding_agents.fields import string
+from ..coding_agents.fields import text
 from ..core.ids import shorten_id
 from ..sdk import SDK
 from .run_ids import RunIds
@@ -112,7 +112,7 @@ class AgentRuns:
         """Report that a person must decide: about a tool, or about anything."""
         key = shorten_id(f"{self._source}:{run.key}:ask:{number}")
         if tool_name is not None:
-            self._report(run, "permission_request", tool_name=string(tool_name), event_id=key)
+            self._report(run, "permission_request", tool_name=text(tool_name), event_id=key)
         else:
             extra = {"notification_type": "agent_needs_input"}
             self._report(run, "notification", extra=extra, event_id=key)
@@ -122,7 +122,7 @@ class AgentRuns:
         self._report(
             run,
             "tool_start",
-            tool_name=string(name) or "tool",
+            tool_name=text(name) or "tool",
             tool_use_id=shorten_id(call_id),
             event_id=shorten_id(f"{self._source}:{key}:tool_start"),
         )
@@ -140,7 +140,7 @@ class AgentRuns:
         self._report(
             run,
             "tool_execute" if error is None else "tool_error",
-            tool_name=string(name) or "tool",
+            tool_name=text(name) or "tool",
             tool_use_id=shorten_id(call_id),
             status="ok" if error is None else "error",
             duration_ms=_milliseconds(seconds),
@@ -153,7 +153,7 @@ class AgentRuns:
         self._report(
             run,
             "answered",
-            tool_name=string(name) or "tool",
+            tool_name=text(name) or "tool",
             tool_use_id=shorten_id(call_id),
             extra={"decision": "denied"},
             event_id=shorten_id(f"{self._source}:{key}:denied"),
@@ -166,7 +166,7 @@ class AgentRuns:
         self._report(
             run,
             "completion",
-            model=string(model),
+            model=text(model),
             duration_ms=_milliseconds(seconds),
             event_id=shorten_id(f"{self._source}:{key}:answer"),
             **tokens,

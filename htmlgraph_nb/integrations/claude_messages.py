@@ -17,7 +17,7 @@ from typing import Any
 
 from ..coding_agents.claude.constants import AGENT
 from ..coding_agents.claude.lines import tokens_of
-from ..coding_agents.fields import count, identifier, mapping, safe_keyword, string, without_none
+from ..coding_agents.fields import count, identifier, mapping, safe_keyword, text, without_none
 from ..core.ids import agent_id_of, shorten_id
 from .token_usage import TokenCounts
 
@@ -83,7 +83,7 @@ class MessageReader:
             return []
         # Each turn begins with such a message, the session only once.
         key = shorten_id(f"{self._session}:SessionStart")
-        model = string(facts.get("model"))
+        model = text(facts.get("model"))
         return [self._event(self._session, "session_start", event_id=key, model=model)]
 
     def _answer(self, message: Any) -> list[_Fields]:
@@ -100,7 +100,7 @@ class MessageReader:
             return []
         told = self._tell(parent)
         if key not in self._known:
-            self._last[parent] = _Answer(key, self._session, string(message.model), tokens)
+            self._last[parent] = _Answer(key, self._session, text(message.model), tokens)
         return told
 
     def _part(self, message: Any) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..coding_agents.fields import identifier, mapping, string
+from ..coding_agents.fields import identifier, mapping, text
 from ..sdk import SDK
 from .agent_runs import AgentRun, AgentRuns
 from .token_usage import TokenCounts
@@ -92,7 +92,7 @@ class LangChainRuns:
             key, facts = str(run_id), mapping(metadata)
             parent = None if parent_run_id is None else self._runs.get(str(parent_run_id))
             place = _place(facts, parent)
-            node = string(facts.get("langgraph_node"))
+            node = text(facts.get("langgraph_node"))
             if parent is None:
                 agent = self._begin(key, name, facts, inputs)
             else:
@@ -270,6 +270,6 @@ def _tools(interrupt: object) -> Iterable[str]:
     """Return the tools that LangChain's human-in-the-loop middleware asks about."""
     requests = mapping(getattr(interrupt, "value", None)).get("action_requests")
     for one in requests if isinstance(requests, list) else ():
-        name = string(mapping(one).get("name"))
+        name = text(mapping(one).get("name"))
         if name is not None:
             yield name

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..coding_agents.fields import identifier, string
+from ..coding_agents.fields import identifier, text
 from ..sdk import SDK
 from .agent_runs import AgentRun, AgentRuns
 from .openai_spans import (
@@ -77,7 +77,7 @@ class OpenAIRuns:
                 del self._spans[next(iter(self._spans))]
             self._spans[key] = now
             if data.type == "agent":
-                self._begin(key, now, string(data.name) or "agent")
+                self._begin(key, now, text(data.name) or "agent")
             elif data.type in _ANSWERS or data.type == "turn":
                 self._release(now)
             elif data.type == "function":
@@ -104,7 +104,7 @@ class OpenAIRuns:
             elif data.type == "function":
                 self._end_call(key, now, data, span.error)
             elif data.type == "handoff":
-                to_agent = string(data.to_agent)
+                to_agent = text(data.to_agent)
                 if to_agent is not None and now.agent is not None:
                     now.trace.handed[to_agent] = now.agent
             elif data.type not in _PASSED:
@@ -116,7 +116,7 @@ class OpenAIRuns:
         if known is not None:
             known.over = False
             return known
-        trace = TraceState(key, string(name) or "agent", group or key[:256], group is not None)
+        trace = TraceState(key, text(name) or "agent", group or key[:256], group is not None)
         while len(self._traces) >= _MAX_TRACES:
             del self._traces[next(iter(self._traces))]
         self._traces[key] = trace
@@ -213,8 +213,8 @@ class OpenAIRuns:
         self._agents.note(
             self._owner(span),
             key,
-            span=string(data.type, 64),
-            name=string(getattr(data, "name", None), 128),
+            span=text(data.type, 64),
+            name=text(getattr(data, "name", None), 128),
             triggered=triggered if isinstance(triggered, bool) else None,
             error=None if error is None else error_type(error),
         )

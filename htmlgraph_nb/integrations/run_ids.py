@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..coding_agents.fields import string
+from ..coding_agents.fields import text
 from ..core.ids import shorten_id
 
 MAX_RUN_IDS = 10_000
@@ -35,7 +35,7 @@ class RunIds:
 
         ``release`` gives the id back.
         """
-        base = shorten_id(string(name, None) or "agent", 250)
+        base = shorten_id(text(name, None) or "agent", 250)
         free = None
         for number in range(1, _MAX_ALIKE + 1):
             agent_id = base if number == 1 else f"{base}-{number}"

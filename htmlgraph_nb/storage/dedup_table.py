@@ -14,15 +14,16 @@ from ..core.timestamps import to_micros
 DEDUP_RULES = DedupRules(AGENTS.values())
 
 _COUNT = (
-    "SELECT source, count(*), max(event_id = ?), max(ts) FROM tellings "
-    "WHERE fact = ? AND ts BETWEEN ? AND ? GROUP BY source"
+    "SELECT source, count(*), max(event_id = ?), max(ts) FROM observations "
+    "WHERE dedup_key = ? AND ts BETWEEN ? AND ? GROUP BY source"
 )
-_TOKEN_SOURCES = "SELECT source, min(ts) FROM tellings WHERE fact = ? GROUP BY source"
-_ADD = "INSERT INTO tellings (ts, fact, source, event_id) VALUES (?, ?, ?, ?)"
+_TOKEN_SOURCES = "SELECT source, min(ts) FROM observations WHERE dedup_key = ? GROUP BY source"
+_ADD = "INSERT INTO observations (ts, dedup_key, source, event_id) VALUES (?, ?, ?, ?)"
 _DELETE = (
-    "DELETE FROM tellings WHERE ts < ? AND id IN (SELECT id FROM tellings ORDER BY id LIMIT ?)"
+    "DELETE FROM observations WHERE ts < ? "
+    "AND id IN (SELECT id FROM observations ORDER BY id LIMIT ?)"
 )
-_KNOWN = "SELECT DISTINCT fact FROM tellings WHERE fact IN ({})"
+_KNOWN = "SELECT DISTINCT dedup_key FROM observations WHERE dedup_key IN ({})"
 _IDS_PER_QUERY = 500
 _FEW = 4
 """Number of facts from which one query for all is faster than one query for each."""

@@ -1,10 +1,11 @@
-"""Tables of the database, their versions, and how an older file becomes a newer one.
+"""Tables of the database, their versions, and the migrations between them.
 
 ``events`` is the append-only history; its ids are the seq of the changes. Ids and names are small
-integers against ``names``; the view ``history`` shows them as text, for people and for queries.
-``agent_presence`` is the present state, with the evidence behind it as JSON. ``segments`` names the
+integers that refer to ``names``; the view ``history`` shows them as text. The column ``decision``
+refers to ``decisions``: the agent's status after the event, its detail, reason and attention.
+``agent_presence`` is the current state, with the evidence behind it as JSON. ``segments`` lists the
 columnar copies of history beside the file: range of ids, size, checksum, earliest and latest time.
-``tellings`` names what several sources may tell of, once for each telling, stored or not.
+``observations`` holds the dedup keys of events that several sources may report, one row a report.
 """
 
 from __future__ import annotations
@@ -46,7 +47,15 @@ PLAIN = (
 )
 """Columns of ``events`` that hold an Event field as it is."""
 
-EVENT_COLUMNS = ("id", "ts", *NAMED, *PLAIN, "status", "extra")
+EVENT_COLUMNS = ("id", "ts", *NAMED, *PLAIN, "status", "extra", "decision")
+
+DECISION = {
+    "agent_status": "status",
+    "agent_detail": "detail",
+    "agent_reason": "reason",
+    "agent_attention": "attention",
+}
+"""Columns of history that ``events.decision`` refers to → their columns in ``decisions``."""
 
 HISTORY_COLUMNS = (
     "seq",
@@ -73,8 +82,12 @@ HISTORY_COLUMNS = (
     "source",
     "event_id",
     "extra",
+    *DECISION,
 )
-"""Columns of the view ``history`` in their order; ``timestamp`` is microseconds since 1970."""
+"""Columns of the view ``history`` in their order; ``timestamp`` is microseconds since 1970.
+
+The columns of DECISION are NULL in rows of older versions, until ``decide_stored`` has filled them.
+"""
 
 
 _FIELD_TO_NUMBER = {field: column for column, field in NAMED.items()}
@@ -91,13 +104,19 @@ def select_history(columns: Sequence[str]) -> str:
     Only the names that are asked for are looked up.
     """
     terms, joins = [], []
+    decided = False
     for field in columns:
         number = _FIELD_TO_NUMBER.get(field)
-        if number is None:
+        if field in DECISION:
+            terms.append(f"d.{DECISION[field]} AS {field}")
+            decided = True
+        elif number is None:
             terms.append(f"{_EXPRESSIONS.get(field, 'e.' + field)} AS {field}")
         else:
             terms.append(f"n_{number}.name AS {field}")
             joins.append(f" LEFT JOIN names n_{number} ON n_{number}.id = e.{number}")
+    if decided:
+        joins.append(" LEFT JOIN decisions d ON d.id = e.decision")
     return f"SELECT {', '.join(terms)} FROM events e{''.join(joins)}"
 
 
@@ -106,6 +125,9 @@ def named_in(field: str, n_values: int) -> str:
     marks = ", ".join("?" * n_values)
     return f"e.{_FIELD_TO_NUMBER[field]} IN (SELECT id FROM names WHERE name IN ({marks}))"
 
+
+UNDECIDED_SEQ = "undecided_seq"
+"""Key in ``meta``: events up to this seq may have no decision; 0: all have one."""
 
 _VERSION_1 = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
@@ -244,7 +266,26 @@ _VERSION_3 = (
     "CREATE INDEX tellings_fact ON tellings (fact, ts)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
+_VERSION_4 = (
+    """CREATE TABLE decisions (
+        id INTEGER PRIMARY KEY,
+        status TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        attention INTEGER NOT NULL,
+        UNIQUE (status, detail, reason, attention)
+    )""",
+    "ALTER TABLE events ADD COLUMN decision INTEGER",
+    f"INSERT INTO meta VALUES ('{UNDECIDED_SEQ}', (SELECT coalesce(max(id), 0) FROM events))",
+    "DROP VIEW history",
+    f"CREATE VIEW history AS {select_history(HISTORY_COLUMNS)}",
+    "DROP INDEX tellings_fact",
+    "ALTER TABLE tellings RENAME TO observations",
+    "ALTER TABLE observations RENAME COLUMN fact TO dedup_key",
+    "CREATE INDEX observations_dedup_key ON observations (dedup_key, ts)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 """Statements that lead from each version to the next; the newest version is their number."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

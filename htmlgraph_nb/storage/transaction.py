@@ -21,6 +21,7 @@ from ..core.model import (
     token_counts,
 )
 from ..core.protocol import encode_json
+from ..core.status_rules import StatusDecision
 from ..core.timestamps import from_micros, to_micros
 from .dedup_table import Deduplicator, TokenSourceCache
 from .row_writer import RowWriter
@@ -34,6 +35,10 @@ _PRESENCE_ROW = (*PRESENCE_COLUMNS, "evidence")
 _events = RowWriter("INSERT", "events", EVENT_COLUMNS)
 _presences = RowWriter("INSERT OR REPLACE", "agent_presence", _PRESENCE_ROW)
 _IDS_PER_QUERY = 500
+_ADD_DECISION = (
+    "INSERT OR IGNORE INTO decisions (status, detail, reason, attention) VALUES (?, ?, ?, ?)"
+)
+_GET_DECISION = "SELECT id FROM decisions WHERE (status, detail, reason, attention) = (?, ?, ?, ?)"
 
 
 class StringIds:
@@ -41,10 +46,13 @@ class StringIds:
 
     def __init__(self) -> None:
         self.ids: dict[str, int] = {}
+        # (status, detail, reason, attention) → id in ``decisions``.
+        self.decision_ids: dict[tuple[str, str, str, bool], int] = {}
 
     def clear(self) -> None:
         """Drop all ids; they are read again from the file."""
         self.ids.clear()
+        self.decision_ids.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +123,12 @@ class Transaction:
             known.update(row[0] for row in rows)
         return known
 
-    def add_event(self, event: Event, at: datetime) -> int:
+    def add_event(self, event: Event, at: datetime, decision: StatusDecision) -> int:
         """Append one event to the history and return its seq.
 
         Args:
             at: the time of an event without a timestamp.
+            decision: the agent's status after the event.
         """
         self.seq += 1
         if event.event_id is not None:
@@ -137,8 +146,20 @@ class Transaction:
         status = None if event.status is None else int(event.status == "error")
         extra = None if event.extra is None else encode_json(event.extra)
         ts = to_micros(event.timestamp or at)
-        self._rows.append((self.seq, ts, *named, *plain, status, extra))
+        key = (decision.status._value_, decision.detail, decision.reason, decision.attention)
+        decision_id = self._string_ids.decision_ids.get(key) or self.decision_id(key)
+        self._rows.append((self.seq, ts, *named, *plain, status, extra, decision_id))
         return self.seq
+
+    def decision_id(self, key: tuple[str, str, str, bool]) -> int:
+        """Return the id of (status, detail, reason, attention) in ``decisions``, added if new."""
+        ids = self._string_ids.decision_ids
+        if len(ids) > _MAX_NAMES:
+            ids.clear()
+        self._db.execute(_ADD_DECISION, key)
+        row = self._db.execute(_GET_DECISION, key).fetchone()
+        ids[key] = int(row[0])
+        return ids[key]
 
     def _intern(self, name: str) -> int:
         ids = self._string_ids.ids

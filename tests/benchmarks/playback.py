@@ -178,7 +178,7 @@ class Replay:
 
             def settle(now: datetime, quiet_s: float = quiet_s) -> None:
                 if self._grown[session.name] == size:
-                    self._feed(tail.on_quiet(quiet_s), now)
+                    self._feed(tail.settle(quiet_s), now)
 
             at = grown_at + timedelta(seconds=quiet_s)
             if at <= self.end:

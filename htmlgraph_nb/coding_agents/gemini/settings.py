@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ..hook_settings import HOOK_TIMEOUT_S, HandlerEntry, HookSettings
+from ..hook_settings import TIMEOUT_S, Handler, HookSettings
 
 
-def _handler(command: str, hook: str, waits: bool) -> HandlerEntry:
+def _handler(command: str, hook: str, waits: bool) -> Handler:
     # Timeouts are milliseconds here.
-    entry: HandlerEntry = {"name": "htmlgraph", "type": "command", "command": command}
-    return {**entry, "timeout": HOOK_TIMEOUT_S * 1_000}
+    entry: Handler = {"name": "htmlgraph", "type": "command", "command": command}
+    return {**entry, "timeout": TIMEOUT_S * 1_000}
 
 
 SETTINGS = HookSettings(

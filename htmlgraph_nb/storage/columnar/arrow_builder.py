@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from ...core.dedup import supersedes
 from ...core.model import Event
 from ...core.timestamps import to_micros
+from ..schema import DECISION
 from .arrow_schema import HISTORY_SCHEMA
 
 _NOTHING = -1
@@ -25,7 +26,7 @@ def _fields(*kinds: Callable[[pa.DataType], bool]) -> tuple[str, ...]:
     return tuple(
         field.name
         for field in HISTORY_SCHEMA
-        if field.name != "seq" and any(is_kind(field.type) for is_kind in kinds)
+        if field.name not in ("seq", *DECISION) and any(is_kind(field.type) for is_kind in kinds)
     )
 
 
@@ -114,6 +115,8 @@ class ArrowBuilder:
             columns[name] = pa.DictionaryArray.from_arrays(numbers, known)
         columns = {name: column.take(order) for name, column in columns.items()}
         columns["seq"] = pa.array(np.arange(1, len(self) + 1))
+        for name in DECISION:
+            columns[name] = pa.nulls(len(self), HISTORY_SCHEMA.field(name).type)
         return pa.table(
             [columns[field.name].cast(field.type) for field in HISTORY_SCHEMA],
             schema=HISTORY_SCHEMA,

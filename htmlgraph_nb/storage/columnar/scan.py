@@ -13,7 +13,7 @@ import pyarrow as pa
 from ...errors import StoreDamaged
 from ..database import sqlite_errors
 from ..query import HistoryQuery
-from .arrow_schema import Encoder, raw_name, raw_type, select_schema
+from .arrow_schema import DecisionRow, Encoder, raw_name, raw_type, select_schema
 
 _IDS_PER_QUERY = 500
 
@@ -32,7 +32,7 @@ class Scanner:
         self._path = path
         self.schema = select_schema(columns)
         self._columns = tuple(columns)
-        self._encoder = Encoder(columns, self._names)
+        self._encoder = Encoder(columns, self._names, self._decisions)
 
     def batches(self, query: HistoryQuery, batch_rows: int) -> Iterator[pa.RecordBatch]:
         """Yield the rows of ``query`` (its columns are not looked at), ``batch_rows`` at a time.
@@ -74,10 +74,16 @@ class Scanner:
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def _names(self, numbers: Sequence[int]) -> dict[int, str]:
-        found: dict[int, str] = {}
-        for start in range(0, len(numbers), _IDS_PER_QUERY):
-            part = numbers[start : start + _IDS_PER_QUERY]
-            text = f"SELECT id, name FROM names WHERE id IN ({', '.join('?' * len(part))})"
+        return dict(self._look_up("id, name FROM names", numbers))
+
+    def _decisions(self, ids: Sequence[int]) -> list[DecisionRow]:
+        return self._look_up("id, status, detail, reason, attention FROM decisions", ids)
+
+    def _look_up(self, terms: str, ids: Sequence[int]) -> list[Any]:
+        rows: list[Any] = []
+        for start in range(0, len(ids), _IDS_PER_QUERY):
+            part = ids[start : start + _IDS_PER_QUERY]
+            text = f"SELECT {terms} WHERE id IN ({', '.join('?' * len(part))})"
             with sqlite_errors(self._path):
-                found.update(self._db.execute(text, part).fetchall())
-        return found
+                rows += self._db.execute(text, part).fetchall()
+        return rows

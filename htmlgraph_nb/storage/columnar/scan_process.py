@@ -23,11 +23,11 @@ import adbc_driver_sqlite
 import pyarrow as pa
 from adbc_driver_manager import AdbcConnection, AdbcStatement
 
-from .arrow_schema import Encoder, raw_name, raw_type, select_schema
+from .arrow_schema import DecisionRow, Encoder, raw_name, raw_type, select_schema
 
 _FIRST, _LAST = -(2**63), 2**63 - 1
 _SAMPLES = {pa.int64(): "0", pa.float64(): "0.5", pa.string(): "''"}
-_IN_STEP = 500
+_IDS_PER_QUERY = 500
 
 
 class _Reader:
@@ -36,7 +36,7 @@ class _Reader:
     def __init__(self, connection: Any, request: dict[str, Any]) -> None:
         self._connection = connection
         self._columns: list[str] = request["columns"]
-        self._encoder = Encoder(self._columns, self._names)
+        self._encoder = Encoder(self._columns, self._names, self._decisions)
         self.schema = select_schema(self._columns)
         # The driver takes a column's type from its first row, which must not be null.
         end = _FIRST if request["order"] == "ASC" else _LAST
@@ -61,12 +61,18 @@ class _Reader:
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def _names(self, numbers: Sequence[int]) -> dict[int, str]:
-        found: dict[int, str] = {}
-        for start in range(0, len(numbers), _IN_STEP):
-            part = ", ".join(str(int(number)) for number in numbers[start : start + _IN_STEP])
-            table = self._table(f"SELECT id, name FROM names WHERE id IN ({part})", _IN_STEP)
-            found.update(zip(*(column.to_pylist() for column in table.columns), strict=True))
-        return found
+        return dict(self._look_up("id, name FROM names", numbers))
+
+    def _decisions(self, ids: Sequence[int]) -> list[DecisionRow]:
+        return self._look_up("id, status, detail, reason, attention FROM decisions", ids)
+
+    def _look_up(self, terms: str, ids: Sequence[int]) -> list[Any]:
+        rows: list[Any] = []
+        for start in range(0, len(ids), _IDS_PER_QUERY):
+            part = ", ".join(str(int(one)) for one in ids[start : start + _IDS_PER_QUERY])
+            table = self._table(f"SELECT {terms} WHERE id IN ({part})", _IDS_PER_QUERY)
+            rows += zip(*(column.to_pylist() for column in table.columns), strict=True)
+        return rows
 
     def _table(self, text: str, most_rows: int) -> pa.Table:
         with closing(AdbcStatement(self._connection)) as statement:

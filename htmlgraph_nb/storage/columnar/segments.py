@@ -21,10 +21,13 @@ import pyarrow.compute as pc
 from ...core.timestamps import to_micros
 from ...errors import UnusableSegment
 from ..query import HistoryQuery
+from ..schema import DECISION
 from .arrow_schema import DICTIONARY, HISTORY_SCHEMA, TIMESTAMP, select_schema
 from .segment_index import PART, SUFFIX, Segment, segment_folder
 
 _EPOCH, _RANGE = b"htmlgraph.epoch", b"htmlgraph.range"
+_UNDECIDED_SCHEMA = pa.schema(field for field in HISTORY_SCHEMA if field.name not in DECISION)
+"""Schema of segments that were written before decisions were stored; its columns come first."""
 
 
 def _metadata(epoch: str, first_id: int, last_id: int) -> dict[bytes, bytes]:
@@ -139,7 +142,9 @@ def read_verified(path: str, epoch: str, segment: Segment) -> pa.Buffer:
     try:
         with pa.ipc.open_file(buffer) as reader:
             metadata = reader.schema.metadata or {}
-            fits = reader.schema.equals(HISTORY_SCHEMA) and reader.num_record_batches == 1
+            schema = reader.schema
+            fits = schema.equals(HISTORY_SCHEMA) or schema.equals(_UNDECIDED_SCHEMA)
+            fits = fits and reader.num_record_batches == 1
     except pa.ArrowException as error:
         raise UnusableSegment(f"it is no Arrow file ({error})", damaged=True) from error
     wanted = _metadata(epoch, segment.first_id, segment.last_id)
@@ -149,13 +154,19 @@ def read_verified(path: str, epoch: str, segment: Segment) -> pa.Buffer:
 
 
 def _columns(body: pa.Buffer, columns: Sequence[str]) -> pa.RecordBatch:
-    places = [HISTORY_SCHEMA.get_field_index(name) for name in columns]
-    options = pa.ipc.IpcReadOptions(included_fields=sorted(set(places)))
+    with pa.ipc.open_file(body) as reader:
+        stored = reader.schema.names
+    # One column at least: without any a batch has no rows.
+    wanted = {name for name in columns if name in stored} or {"seq"}
+    options = pa.ipc.IpcReadOptions(included_fields=sorted(map(stored.index, wanted)))
     with pa.ipc.open_file(body, options=options) as reader:
         batch = reader.get_batch(0)
-    return pa.RecordBatch.from_arrays(
-        [batch.column(name) for name in columns], schema=select_schema(columns)
-    )
+    schema = select_schema(columns)
+    arrays = [
+        batch.column(field.name) if field.name in stored else pa.nulls(len(batch), field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _mask(body: pa.Buffer, segment: Segment, query: HistoryQuery) -> pa.Array | None:

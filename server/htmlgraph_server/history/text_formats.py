@@ -22,16 +22,24 @@ _TIME = (
 )
 # SQLite prints 15 digits by default; 17 round-trip every float.
 _USD = "CASE WHEN h.cost_usd IS NOT NULL THEN printf('%!.17g', h.cost_usd) END"
-_IN_JSON = {"timestamp": _TIME, "cost_usd": f"json({_USD})", "extra": "json(h.extra)"}
+_ATTENTION = "CASE h.agent_attention WHEN 0 THEN 'false' WHEN 1 THEN 'true' END"
+_IN_JSON = {
+    "timestamp": _TIME,
+    "cost_usd": f"json({_USD})",
+    "extra": "json(h.extra)",
+    "agent_attention": f"json({_ATTENTION})",
+}
 _UNQUOTED = {
     "timestamp": _TIME,
     "cost_usd": f"ifnull({_USD}, '')",
     "status": "ifnull(h.status, '')",
+    "agent_attention": f"ifnull({_ATTENTION}, '')",
 }
 _TEXTS = frozenset(
     {
         *("agent_id", "event_type", "session_id", "tool_name", "tool_use_id", "feature_id"),
         *("model", "parent_agent_id", "project", "host", "source", "event_id", "extra"),
+        *("agent_status", "agent_detail", "agent_reason"),
     }
 )
 

@@ -1,34 +1,34 @@
 // @ts-check
-/** HTTP requests of the page: stored events, activity, and the reason of a refusal. */
+/** What the page asks the server over HTTP: stored events, activity, and why it is refused. */
 
-const TIMEOUT_MS = 15_000;
+const PATIENCE_MS = 15_000;
 
 /**
- * Send a GET request.
+ * Ask the server.
  *
  * @param {string} base the page's own URL
  * @param {string} path with its query
- * @returns {Promise<any>} the decoded JSON body
- * @throws {Error} the reason of the failure, as text for the user
+ * @returns {Promise<any>} the JSON
+ * @throws {Error} what went wrong, in words
  */
-async function getJson(base, path) {
+async function ask(base, path) {
   const page = new URL(base);
   const token = page.searchParams.get("token");
   /** @type {Record<string, string>} */
   const headers = {};
   if (token !== null) headers.Authorization = `Bearer ${token}`;
-  // JupyterHub ignores the cookie without this header, even for GET.
+  // JupyterHub takes no cookie without it, not even for reading.
   const xsrf = /(?:^|; )_xsrf=([^;]*)/.exec(globalThis.document?.cookie ?? "");
   if (xsrf !== null) headers["X-XSRFToken"] = decodeURIComponent(xsrf[1]);
-  let response;
+  let answer;
   try {
-    response = await fetch(new URL(path, page), { headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
+    answer = await fetch(new URL(path, page), { headers, signal: AbortSignal.timeout(PATIENCE_MS) });
   } catch {
-    throw new Error("no response from the server");
+    throw new Error("the server does not answer");
   }
-  const body = await response.json().catch(() => null);
-  if (!response.ok) throw new Error(body?.error?.message ?? `the server responded with HTTP ${response.status}`);
-  if (body === null) throw new Error("the server's response is not JSON");
+  const body = await answer.json().catch(() => null);
+  if (!answer.ok) throw new Error(body?.error?.message ?? `the server answers HTTP ${answer.status}`);
+  if (body === null) throw new Error("the server's answer is not JSON");
   return body;
 }
 
@@ -42,8 +42,8 @@ async function getJson(base, path) {
  */
 export async function loadHistory(base, agentId, { limit }) {
   const query = new URLSearchParams({ agent: agentId, limit: String(limit), order: "desc" });
-  const { events } = await getJson(base, `api/history?${query}`);
-  if (!Array.isArray(events)) throw new Error("the server's response has no events");
+  const { events } = await ask(base, `api/history?${query}`);
+  if (!Array.isArray(events)) throw new Error("the server's answer holds no events");
   return events;
 }
 
@@ -52,19 +52,19 @@ export async function loadHistory(base, agentId, { limit }) {
  *
  * @param {string} base the page's own URL
  */
-export const loadActivity = (base) => getJson(base, "api/activity");
+export const loadActivity = (base) => ask(base, "api/activity");
 
 /**
- * Return why the server refuses the connection; "" if it does not.
+ * Return why the server does not let us in; "" where it does.
  *
  * @param {string} base the page's own URL
  */
-export async function refusalReason(base) {
+export async function askWhy(base) {
   try {
-    await getJson(base, "api/status");
+    await ask(base, "api/status");
     return "";
   } catch (error) {
-    const message = /** @type {Error} */ (error).message;
-    return message === "no response from the server" ? message : `refused by the server: ${message}`;
+    const words = /** @type {Error} */ (error).message;
+    return words === "the server does not answer" ? words : `refused by the server: ${words}`;
   }
 }

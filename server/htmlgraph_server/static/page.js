@@ -1,17 +1,17 @@
 // @ts-check
-/** The page at `/`: the agent grid connected to this server. */
+/** The page at `/`: the agent grid on this server's WebSocket. */
 
 import { countAgents, createSettings, createStore, mountGrid } from "./agent_grid.js";
 import { loadHistory } from "./api.js";
 import { keepConnected } from "./connection.js";
-import { syncUrl, settingsFromHash } from "./url_settings.js";
+import { keepInAddress, settingsFromHash } from "./hash.js";
 
 /** @typedef {import("./agent_grid.js").Store} Store */
 
 const NAME = "htmlgraph-nb";
 
 /**
- * Return the window title.
+ * Return the title of the window.
  *
  * @param {import("./agent_grid.js").Counts} counts
  * @param {boolean} connected
@@ -42,12 +42,12 @@ function start(win) {
   const main = /** @type {HTMLElement} */ (win.document.getElementById("agents"));
   main.replaceChildren();
   const events = new URL("api/events", win.document.baseURI).href;
-  const hint = `Agents report to ${events}. To connect one, run htmlgraph-nb connect claude (or codex, gemini).`;
+  const hint = `Agents report to ${events}; htmlgraph-nb connect claude (or codex, gemini) lets an agent do it.`;
   const base = win.location.href;
   mountGrid(main, store, {
     page: true, hint, settings, loadHistory: (agentId, options) => loadHistory(base, agentId, options),
   });
-  syncUrl(win, settings);
+  keepInAddress(win, settings);
   keepTitle(store, win.document);
   keepConnected(store, win, base);
 }

@@ -13,6 +13,7 @@ import pytest
 
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.roster import Limits
+from htmlgraph_nb.core.status_rules import FORGOTTEN
 from htmlgraph_nb.errors import (
     CapacityError,
     InvalidEvent,
@@ -108,12 +109,12 @@ def test_a_file_that_another_process_locks_is_waited_for_and_then_named(path: st
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailable, match="is locked by another process"):
-        store.write(lambda tx: tx.add_event(event, now()))
+        store.write(lambda tx: tx.add_event(event, now(), FORGOTTEN))
     with pytest.raises(StoreUnavailable, match="is locked"):
-        store.submit(lambda tx: tx.add_event(event, now())).result(10)
+        store.submit(lambda tx: tx.add_event(event, now(), FORGOTTEN)).result(10)
     other.execute("ROLLBACK")
     other.close()
-    assert store.write(lambda tx: tx.add_event(event, now())) == 1
+    assert store.write(lambda tx: tx.add_event(event, now(), FORGOTTEN)) == 1
     store.close()
     assert bystander.told[-2:] == ["foreign", "committed"]
     assert rows_of(path) == [(1,)]
@@ -182,13 +183,13 @@ def test_a_job_that_fails_takes_no_other_with_it(path: str) -> None:
         gate.wait(30)
 
     def add(tx: Transaction) -> int:
-        return tx.add_event(Event(agent_id="a"), now())
+        return tx.add_event(Event(agent_id="a"), now(), FORGOTTEN)
 
     def refuse(tx: Transaction) -> int:
         raise InvalidEvent("no", "agent_id")
 
     def break_down(tx: Transaction) -> int:
-        tx.add_event(Event(agent_id="broken"), now())
+        tx.add_event(Event(agent_id="broken"), now(), FORGOTTEN)
         raise ZeroDivisionError
 
     first = store.submit(hold)

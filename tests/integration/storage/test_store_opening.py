@@ -18,6 +18,7 @@ from htmlgraph_nb.history.load import load_presence
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.storage.schema import SCHEMA_VERSION
 from tests.helpers.database_files import digest, rows_of, run_python
+from tests.helpers.databases import VERSIONS, restore
 
 
 @pytest.fixture
@@ -42,41 +43,22 @@ def test_an_empty_file_becomes_a_database(path: str) -> None:
         assert digest(name).keys() == {name}, "the log was checkpointed and removed"
 
 
-def _make_older(path: str) -> None:
-    """A file as version 1 left it: one agent, two events, and its evidence."""
-    with PresenceManager(path) as manager:
-        manager.update_presence("a", {"tool_name": "Bash", "session_id": "s"})
-        manager.update_presence("a", "prompt")
-    with sqlite3.connect(path) as db:
-        for name in (
-            "events_deleted",
-            "events_inserted",
-            "events_updated",
-            "names_deleted",
-            "names_updated",
-        ):
-            db.execute(f"DROP TRIGGER {name}")
-        db.execute("DROP TABLE segments")
-        db.execute("DROP TABLE tellings")
-        db.execute("ALTER TABLE agent_presence DROP COLUMN total_errors")
-        db.execute("PRAGMA user_version = 1")
-    db.close()
-
-
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("write_first", [True, False])
-def test_an_older_file_is_brought_up_to_date(path: str, write_first: bool) -> None:
-    """By whoever opens it first, a reader too; its agents and events stay."""
-    _make_older(path)
+def test_migrate_keeps_presence_of_older_file(path: str, version: int, write_first: bool) -> None:
+    """The first program that opens the file migrates it, a reader too; its agents stay."""
+    restore(version, path)
     if write_first:
         with PresenceManager(path) as manager:
-            assert manager.agents["a"].total_errors == 0
-            manager.update_presence("a", {"event_type": "tool_error", "tool_name": "Bash"})
-            assert manager.agents["a"].total_errors == 1
-    assert load_presence(path)["total_errors"].tolist() == [int(write_first)]
-    assert rows_of(path, "agent_id, tool_name")[:2] == [("a", "Bash"), ("a", None)]
-    with sqlite3.connect(path) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
-    db.close()
+            assert manager.agents["claude-1"].session_id == "s-3"
+            manager.update_presence("claude-1", {"event_type": "tool_error", "tool_name": "Bash"})
+            assert manager.agents["claude-1"].total_errors == 1
+    presence = load_presence(path).set_index("agent_id")
+    assert presence["total_errors"].to_dict() == {"claude-1": int(write_first), "codex-1": 0}
+    assert presence["status"].to_dict() == {
+        "claude-1": "active" if write_first else "idle",
+        "codex-1": "idle",
+    }
 
 
 def test_a_changed_row_or_name_makes_its_sealed_copy_unknown(path: str) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.core.status_rules import FORGOTTEN
 from htmlgraph_nb.core.timestamps import from_micros
 from htmlgraph_nb.errors import InvalidEvent
 from htmlgraph_nb.storage.dedup_table import TokenSourceCache
@@ -51,7 +52,7 @@ def db() -> Iterator[sqlite3.Connection]:
     opened.execute("BEGIN")
     tx = Transaction(opened, StringIds(), TokenSourceCache(), 0, 0)
     for event in EVENTS:
-        tx.add_event(event, datetime.now(UTC))
+        tx.add_event(event, datetime.now(UTC), FORGOTTEN)
     tx.flush()
     opened.execute("COMMIT")
     yield opened

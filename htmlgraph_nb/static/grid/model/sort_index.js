@@ -1,28 +1,28 @@
 // @ts-check
 /**
- * Positions of texts in sort order, so that agents are compared by numbers.
+ * Places of texts in their order, so that comparing two agents compares two numbers.
  */
 
-import { naturalKey } from "./natural_sort.js";
+import { orderKey } from "./natural_sort.js";
 
 /**
  * @typedef {object} Rank
  * @property {string} value
  * @property {string} key
- * @property {number} position changes when values are inserted before it
+ * @property {number} place changes when other values come in between
  */
 
 /** @param {Rank} a @param {Rank} b */
-function compareEntries(a, b) {
+function compareRanks(a, b) {
   return a.key < b.key ? -1 : a.key > b.key ? 1 : a.value < b.value ? -1 : Number(a.value > b.value);
 }
 
 /**
- * Create an index of values sorted by a key, then by value.
+ * Create the places of values that are ordered by a key, then by themselves.
  *
  * @param {(value: string) => string} [keyOf]
  */
-export function createSortIndex(keyOf = naturalKey) {
+export function createRanks(keyOf = orderKey) {
   /** @type {Map<string, Rank>} */
   let known = new Map();
   /** @type {Rank[]} */
@@ -30,7 +30,7 @@ export function createSortIndex(keyOf = naturalKey) {
 
   /** @param {Rank[]} fresh */
   const insert = (fresh) => {
-    fresh.sort(compareEntries);
+    fresh.sort(compareRanks);
     /** @type {Rank[]} */
     const merged = [];
     let at = 0;
@@ -49,7 +49,7 @@ export function createSortIndex(keyOf = naturalKey) {
     let high = ordered.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (compareEntries(ordered[middle], rank) < 0) low = middle + 1;
+      if (compareRanks(ordered[middle], rank) < 0) low = middle + 1;
       else high = middle;
     }
     return low;
@@ -58,7 +58,7 @@ export function createSortIndex(keyOf = naturalKey) {
   return {
     get size() { return known.size; },
 
-    /** Add values; adding many at once costs little more than adding one. @param {Iterable<string>} values */
+    /** Know these values, too; adding many at once costs little more than one. @param {Iterable<string>} values */
     add(values) {
       const fresh = [];
       for (const value of values) {
@@ -70,12 +70,12 @@ export function createSortIndex(keyOf = naturalKey) {
       if (fresh.length > 0) insert(fresh);
     },
 
-    /** @param {string} value a value passed to `add` @returns {Rank} */
+    /** @param {string} value one that was added @returns {Rank} */
     of(value) {
       return /** @type {Rank} */ (known.get(value));
     },
 
-    /** Remove all other values. @param {Set<string>} values */
+    /** Forget all values but these. @param {Set<string>} values */
     keep(values) {
       ordered = ordered.filter((rank) => values.has(rank.value));
       known = new Map(ordered.map((rank) => [rank.value, rank]));

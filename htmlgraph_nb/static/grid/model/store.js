@@ -1,12 +1,12 @@
 // @ts-check
 /**
- * The store: the copy of the agents, the connection state and the subscribers.
+ * The store: the roster, the connection and who wants to know.
  */
 
 import { createActivity } from "./activity.js";
 import { isRecord, readConnection, readSeq, readTime } from "./agent.js";
-import { createRecentChanges } from "./recent_changes.js";
-import { createMirror, applySnapshot, applyMessage } from "./mirror.js";
+import { createRecent } from "./recent_changes.js";
+import { createRoster, foldKeyframe, foldMessage } from "./mirror.js";
 
 /** @typedef {import("./agent.js").Agent} Agent */
 /** @typedef {import("./agent.js").Connection} Connection */
@@ -18,16 +18,16 @@ import { createMirror, applySnapshot, applyMessage } from "./mirror.js";
  * @param {{now?: () => number}} [options] `now`: the clock, ms since 1970
  */
 export function createStore({ now = Date.now } = {}) {
-  const roster = createMirror();
+  const roster = createRoster();
   const activity = createActivity();
-  const recent = createRecentChanges();
-  /** The agents as of the last notification. @type {Map<string, Agent>} */
-  const lastKnown = new Map();
+  const recent = createRecent();
+  /** The agents as they were last told. @type {Map<string, Agent>} */
+  const told = new Map();
   /** @type {Set<(changed: Set<string>) => void>} */
   const listeners = new Set();
   /** @type {Connection} */
   let connection = { state: "connecting", staleSince: null, detail: "", retryAt: null };
-  let lastMessageAt = now();
+  let lastNewsAt = now();
   let live = false;
   let incomplete = false;
   let clockOffset = 0;
@@ -36,31 +36,31 @@ export function createStore({ now = Date.now } = {}) {
   /** @type {number | null} */
   let batch = null;
 
-  /** @param {Set<string>} changed @param {number | null} [at] time of the changes; null for a replaced state */
-  const notify = (changed, at = null) => {
+  /** @param {Set<string>} changed @param {number | null} [at] when they happened; null: not now */
+  const tell = (changed, at = null) => {
     for (const id of changed) {
-      const before = lastKnown.get(id);
+      const before = told.get(id);
       const agent = roster.agents.get(id);
       if (agent === undefined) {
-        lastKnown.delete(id);
+        told.delete(id);
         activity.forget(id);
         recent.forget(id);
         continue;
       }
-      lastKnown.set(id, agent);
+      told.set(id, agent);
       if (at !== null) activity.note(before, agent, at);
       if (at !== null || before !== undefined) recent.note(agent);
     }
     for (const listener of [...listeners]) listener(changed);
   };
-  /** @param {unknown} at time of the sender's clock */
+  /** @param {unknown} at time on the sender's clock */
   const compareClocks = (at) => {
     const time = readTime(at);
-    // Differences below two seconds are network delay rather than clock skew.
+    // Below two seconds the difference is the way's length rather than the clocks'.
     if (time !== null) clockOffset = Math.abs(time - now()) > 2_000 ? time - now() : 0;
   };
-  const markAlive = () => {
-    lastMessageAt = now();
+  const hear = () => {
+    lastNewsAt = now();
     live = true;
   };
   /** @param {unknown} value */
@@ -74,90 +74,90 @@ export function createStore({ now = Date.now } = {}) {
   };
   /** @param {Record<string, any>} state */
   const replace = (state) => {
-    const changed = applySnapshot(roster, state);
+    const changed = foldKeyframe(roster, state);
     connect(state.connection);
     incomplete = false;
     asOf = readTime(state.at);
     activity.replace(state.activity);
-    notify(changed);
+    tell(changed);
   };
 
   return {
-    /** The agents by id; read-only. @returns {ReadonlyMap<string, Agent>} */
+    /** The agents by id; not to be changed. @returns {ReadonlyMap<string, Agent>} */
     get agents() { return roster.agents; },
     get connection() { return connection; },
-    /** Cursor to resume from, EPOCH:SEQ; null before the first complete state. */
+    /** Where to resume: EPOCH:SEQ; null before the first complete state. */
     get cursor() {
       return roster.epoch === null || roster.seq === null ? null : `${roster.epoch}:${roster.seq}`;
     },
-    /** Time of the last message, ms since 1970. */
-    get lastMessageAt() { return lastMessageAt; },
-    /** Whether a message has arrived; a saved state does not count. */
+    /** When anything last arrived, ms since 1970. */
+    get lastNewsAt() { return lastNewsAt; },
+    /** Whether anything arrived since the store was made, other than a saved state. */
     get live() { return live; },
-    /** Time of the saved state or snapshot, ms since 1970; null if unknown. */
+    /** The time of a saved state or snapshot, ms since 1970; null when not known. */
     get asOf() { return asOf; },
-    /** Whether a batch of the kernel is missing; reset by the next snapshot. */
+    /** A batch of the kernel is missing; true until the next snapshot. */
     get incomplete() { return incomplete; },
     /** The sender's clock minus ours, ms; 0 when they agree. */
     get clockOffset() { return clockOffset; },
-    /** Activity of the last minutes by agent. */
+    /** What each agent did in the last minutes. */
     activity: {
       /** @param {string} id @param {number} [at] ms since 1970, the server's clock; now */
       counts: (id, at = now() + clockOffset) => activity.counts(id, at),
-      /** Replace the counts by the server's, and notify. @param {unknown} value `{at, minutes, agents}` */
+      /** Take the server's counts, and tell. @param {unknown} value `{at, minutes, agents}` */
       replace(value) {
         activity.replace(value);
-        notify(new Set());
+        tell(new Set());
       },
     },
-    /** Changes of an agent received by this client, newest first. @param {string} id */
+    /** The changes of an agent that were seen here, the newest first. @param {string} id */
     recent: (id) => recent.of(id),
 
-    /** Handle a message of the server. @param {unknown} message */
+    /** Take one message of the server. @param {unknown} message */
     receive(message) {
-      markAlive();
+      hear();
       if (isRecord(message) && message.type === "presence_state") compareClocks(message.timestamp);
-      const changed = applyMessage(roster, message);
+      const changed = foldMessage(roster, message);
       const happened = isRecord(message) && message.type === "presence_update";
-      if (changed.size > 0) notify(changed, happened ? now() + clockOffset : null);
+      if (changed.size > 0) tell(changed, happened ? now() + clockOffset : null);
     },
 
-    /** Handle a message of the kernel: a batch or a snapshot. @param {unknown} message */
-    receiveFromKernel(message) {
+    /** Take one message of the kernel: a batch or a snapshot. @param {unknown} message */
+    receiveKernel(message) {
       if (!isRecord(message)) return;
       const n = readSeq(message.n);
       if (message.kind === "snapshot" && isRecord(message.state)) {
-        markAlive();
+        hear();
         batch = n;
         compareClocks(message.state.at);
         replace(message.state);
         return;
       }
       if (message.kind !== "batch") return;
-      markAlive();
+      hear();
       if (batch !== null && n !== null && n > batch + 1) incomplete = true;
       batch = n ?? batch;
       /** @type {Set<string>} */
       const changed = new Set();
       for (const item of Array.isArray(message.messages) ? message.messages : []) {
-        for (const id of applyMessage(roster, item)) changed.add(id);
+        for (const id of foldMessage(roster, item)) changed.add(id);
       }
       if (connect(message.connection) || changed.size > 0) {
-        notify(changed, readTime(message.at) ?? now() + clockOffset);
+        tell(changed, readTime(message.at) ?? now() + clockOffset);
       }
     },
 
-    /** Show a saved state; it does not count as a message. @param {unknown} state */
+    /** Show a state that was saved earlier; it does not count as news. @param {unknown} state */
     restore(state) {
       if (isRecord(state) && Array.isArray(state.agents)) replace(state);
     },
 
-    /** @param {Partial<Connection>} next `state` is required */
+    /** @param {Partial<Connection>} next `state` is needed */
     setConnection(next) {
-      if (connect(next)) notify(new Set());
+      if (connect(next)) tell(new Set());
     },
 
-    /** Request a full state on the next connection. */
+    /** Make the next connection ask for everything. */
     forgetCursor() {
       roster.seq = null;
     },
@@ -166,7 +166,7 @@ export function createStore({ now = Date.now } = {}) {
      * Call `listener` with the ids of changed agents after each change of agents or connection.
      *
      * @param {(changed: Set<string>) => void} listener
-     * @returns {() => void} unsubscribes
+     * @returns {() => void} stops it
      */
     subscribe(listener) {
       listeners.add(listener);

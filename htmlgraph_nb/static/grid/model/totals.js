@@ -1,22 +1,22 @@
 // @ts-check
 /**
- * Totals of a set of agents, updated incrementally.
+ * Totals of a set of agents, kept while agents come, change and go.
  */
 
 /** @typedef {import("./agent.js").Agent} Agent */
 /** @typedef {import("./agent.js").Counts} Counts */
 
-/** US dollars are summed as integer billionths, so that adding and removing an amount gives exactly 0. */
+/** US dollars are summed as whole billionths, so that what is added and taken away again is nought. */
 const NANOS = 1e9;
-/** Upper bounds per agent, so that sums stay exact integers. */
+/** Above these an agent counts as if it had so much: sums stay whole numbers that are exact. */
 const COST_MAX = 1e6;
 const TOKENS_MAX = 1e12;
 
 /** @param {number} usd */
 const nanosOf = (usd) => Math.round(Math.min(Math.max(usd, -COST_MAX), COST_MAX) * NANOS);
 
-/** Create empty totals. */
-export function createTotals() {
+/** Create the totals of no agent. */
+export function createTally() {
   const byStatus = { active: 0, idle: 0, offline: 0, unknown: 0 };
   let total = 0;
   let waiting = 0;
@@ -27,7 +27,7 @@ export function createTotals() {
   return {
     get total() { return total; },
 
-    /** @param {Agent} agent @param {1 | -1} by 1 to add, -1 to remove */
+    /** @param {Agent} agent @param {1 | -1} by 1 to add it, -1 to take it away as it was added */
     add(agent, by) {
       total += by;
       byStatus[agent.status] += by;
@@ -50,7 +50,7 @@ export function createTotals() {
 
 /** @param {Iterable<Agent>} agents @returns {Counts} */
 export function countAgents(agents) {
-  const tally = createTotals();
+  const tally = createTally();
   for (const agent of agents) tally.add(agent, 1);
   return tally.counts();
 }

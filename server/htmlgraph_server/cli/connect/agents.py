@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from htmlgraph_nb.coding_agents.agent import CodingAgent
-from htmlgraph_nb.coding_agents.hook_settings import HOOK_TIMEOUT_S
+from htmlgraph_nb.coding_agents.hook_settings import TIMEOUT_S
 from htmlgraph_nb.coding_agents.registry import DEFAULT_AGENT
 from htmlgraph_nb.errors import ConfigError
 
@@ -64,7 +64,7 @@ def _http(agent: CodingAgent, url: str) -> dict[str, Any]:
     return {
         "type": "http",
         "url": f"{url.rstrip('/')}/api/hooks/{agent.name}",
-        "timeout": HOOK_TIMEOUT_S,
+        "timeout": TIMEOUT_S,
         "headers": {"Authorization": f"Bearer ${_TOKEN}"},
         "allowedEnvVars": [_TOKEN],
     }

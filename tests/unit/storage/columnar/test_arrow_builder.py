@@ -62,7 +62,8 @@ def test_every_field_has_its_column() -> None:
         extra={"ä": [1]},
     )
     full, bare = rows(event, Event(agent_id="b", timestamp=START))
-    expected = {**event.to_dict(), "timestamp": START, "seq": 1, "extra": '{"ä":[1]}'}
+    told = {**event.to_dict(), "timestamp": START, "seq": 1, "extra": '{"ä":[1]}'}
+    expected = {**dict.fromkeys(HISTORY_SCHEMA.names), **told}
     assert full == expected
     told = {"agent_id": "b", "event_type": "activity", "timestamp": START, "seq": 2}
     assert bare == {**dict.fromkeys(HISTORY_SCHEMA.names), **told}

@@ -1,15 +1,15 @@
 // @ts-check
-/** Announcements for screen readers: a status line, updated rarely and only when it differs. */
+/** What a screen reader is told: one quiet line, changed seldom and only when its words change. */
 
 import { setText } from "./dom.js";
 
 const ANNOUNCE_EVERY_MS = 5_000;
 
 /**
- * Return the announcement: connection and number of waiting agents.
+ * Return the words: the connection and who waits.
  *
  * @param {number} waiting number of agents that wait for a person
- * @param {string} connection as text
+ * @param {string} connection in words
  */
 export function announcementOf(waiting, connection) {
   if (waiting === 0) return `${connection}.`;

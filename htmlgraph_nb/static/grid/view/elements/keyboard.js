@@ -1,5 +1,5 @@
 // @ts-check
-/** Keyboard handling. Handled keys do not propagate: JupyterLab binds plain letters and arrows itself. */
+/** The keys of the grid. JupyterLab takes plain letters and arrows for itself, so none goes further. */
 
 /** @type {Record<string, "next" | "previous" | "down" | "up" | "first" | "last">} */
 const STEPS = {
@@ -15,17 +15,17 @@ function takesText(target) {
 /**
  * @typedef {object} KeyActions
  * @property {(step: "next" | "previous" | "down" | "up" | "first" | "last") => boolean} move
- * @property {() => boolean} select select the focused agent
- * @property {() => boolean} leave close an open panel
- * @property {() => boolean} search focus the search box
+ * @property {() => boolean} select choose the agent that has the focus
+ * @property {() => boolean} leave close what is open
+ * @property {() => boolean} search go to the search box
  */
 
 /**
- * Handle keys in `root`; if the grid is the page, "/" in the whole page.
+ * Listen to the keys in `root`; "/" also in the whole page where the grid is the page.
  *
  * @param {HTMLElement} root @param {HTMLElement} list
  * @param {KeyActions} actions @param {boolean} page
- * @returns {() => void} removes the listeners
+ * @returns {() => void} stops it
  */
 export function bindKeyboard(root, list, actions, page) {
   const doc = root.ownerDocument;

@@ -1,5 +1,5 @@
 // @ts-check
-/** Sparkline of an agent's activity per minute; errors are drawn at the bottom of each bar. */
+/** An agent's activity of the last minutes as a tiny row of bars; errors stand at their feet. */
 
 import { h, setAttribute, svg } from "./dom.js";
 import { formatCount } from "./format.js";
@@ -9,13 +9,13 @@ const BAR = 4;
 const STEP = 5;
 export const SPARK_WIDTH = SPARK_BUCKETS * STEP - (STEP - BAR);
 export const SPARK_HEIGHT = 16;
-/** Number of events that fills the height, unless a minute has more. */
+/** A minute with fewer events than this does not fill the height. */
 const FULL_HEIGHT_FROM = 6;
 
 /** @typedef {{events: ArrayLike<number>, errors: ArrayLike<number>}} ActivityCounts oldest first */
 
 /**
- * Return the bars as two SVG paths, one for all events and one for errors.
+ * Return the bars as two SVG paths: what was done, and what of it failed.
  *
  * @param {ActivityCounts} counts
  * @returns {{done: string, failed: string, events: number, errors: number}} paths and sums
@@ -33,7 +33,7 @@ export function sparklinePaths({ events, errors }) {
     nErrors += errors[i];
     if (all === 0) continue;
     const x = i * STEP;
-    // The square root keeps minutes with few events visible.
+    // The root keeps quiet minutes visible beside busy ones.
     const height = Math.max(2, Math.round(SPARK_HEIGHT * Math.sqrt(all / highest)));
     done += `M${x} ${SPARK_HEIGHT}v-${height}h${BAR}v${height}z`;
     if (errors[i] === 0) continue;

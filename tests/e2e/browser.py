@@ -1,4 +1,4 @@
-"""A headless Chromium, and pages that watch themselves: no strangers, no errors, no dialogs."""
+"""A headless Chromium, and pages that record foreign requests, errors and dialogs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def launch(playwright: Playwright) -> Browser:
 
 @dataclass
 class Watched:
-    """A page and what it did that it should not have done.
+    """A page and its violations.
 
     Attributes:
         allowed: texts; a complaint that holds one of them is expected.
@@ -67,7 +67,7 @@ class Watched:
         page.on("websocket", lambda socket: self._look(socket.url))
 
     def complain(self, text: str) -> None:
-        """Note something that should not have happened."""
+        """Record a violation."""
         self.complaints.append(text)
 
     def _hear(self, message: Any) -> None:
@@ -84,14 +84,14 @@ class Watched:
             self.complain(f"request to a stranger: {url}")
 
     def check(self) -> None:
-        """Fail if the page did anything that was not allowed."""
+        """Fail if there was a violation that is not allowed."""
         found = [text for text in self.complaints if not any(part in text for part in self.allowed)]
         assert not found, "\n".join(found)
 
 
 @contextmanager
 def watched_page(browser: Browser, **context: Any) -> Iterator[Watched]:
-    """Open an empty page in a profile of its own; at the end it must have behaved.
+    """Open an empty page in its own profile, and check it for violations at the end.
 
     Args:
         context: options of playwright's new_context, as ``color_scheme="dark"``.

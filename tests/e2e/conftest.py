@@ -44,7 +44,7 @@ OpenPage = Callable[..., Watched]
 OpenNotebook = Callable[..., Notebook]
 
 
-# Not longer than a module: playwright's loop would be in the way of tests that run asyncio.
+# Module scope: playwright's loop would conflict with tests that run asyncio.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A headless Chromium."""
@@ -54,7 +54,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[OpenPage]:
-    """Opens pages that are closed, and checked, at the end of the test."""
+    """Open pages that are checked and closed at the end of the test."""
     with ExitStack() as stack:
 
         def open_one(url: str, **context: Any) -> Watched:
@@ -76,8 +76,8 @@ def presence_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
 def jupyter_of(
     presence_server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[Kind], Jupyter]]:
-    """Starts each kind of Jupyter once, when a test first asks for it."""
-    # Jupyter's own server joins that one on its file.
+    """Start each kind of Jupyter once, on first use."""
+    # Jupyter's own server shares the database of that one.
     environ = {
         "HTMLGRAPH_HOME": str(presence_server.home),
         "HTMLGRAPH_DB": str(presence_server.db),
@@ -102,7 +102,7 @@ def jupyter(jupyter_of: Callable[[Kind], Jupyter], request: pytest.FixtureReques
 
 @pytest.fixture
 def open_notebook(open_page: OpenPage) -> Iterator[OpenNotebook]:
-    """Opens new notebooks, each with a kernel that ends with the test."""
+    """Open new notebooks whose kernels end with the test."""
     numbers = itertools.count(1)
     with ExitStack() as stack:
 

@@ -30,10 +30,10 @@ START_S = 60.0
 STOP_S = 10.0
 Kind = Literal["lab", "notebook"]
 OPEN = ("--IdentityProvider.token=", "--PasswordIdentityProvider.hashed_password=")
-"""Everybody may come in."""
+"""No authentication."""
 KINDS: tuple[Kind, ...] = ("lab", "notebook")
 
-# The notebook is looked up among the open panels: which one has the focus changes while Lab loads.
+# Find the notebook among the open panels: the focus changes while Lab loads.
 _PANEL = """
   const panel = [...(window.jupyterapp?.shell?.widgets("main") ?? [])]
     .find((one) => one.context && one.sessionContext);
@@ -43,7 +43,7 @@ _READY = f"""(cells) => {{{_PANEL}
   const kernel = panel.sessionContext.session?.kernel;
   return kernel?.connectionStatus === "connected" && kernel.status === "idle";
 }}"""
-# The command's promise ends with the cell; a cell that is to be watched is not awaited.
+# The command's promise resolves when the cell ends; tests that watch a cell do not await it.
 _RUN = f"""async ([index, wait]) => {{{_PANEL}
   const app = window.jupyterapp;
   app.shell.activateById(panel.id);
@@ -98,16 +98,16 @@ class Jupyter:
 
     @property
     def own_faults(self) -> list[str]:
-        """Texts in the console that are none of ours, as in ``Watched.allowed``."""
-        # Both ask the debugger of a kernel that has just been restarted.
+        """Console messages that are not ours, as in ``Watched.allowed``."""
+        # Both query the debugger of a kernel that was just restarted.
         faults = ["Could not restore the debugger state"]
         if self.kind == "notebook":
-            # It asks for the settings of plugins that only JupyterLab has.
+            # It requests settings of plugins that only JupyterLab has.
             faults.append("reading 'schema'")
         return faults
 
     def address(self, name: str) -> str:
-        """Return the URL that opens a notebook, and no other one from an earlier visit."""
+        """Return the URL that opens only this notebook, none of an earlier visit."""
         if self.kind == "notebook":
             return f"{self.url}notebooks/{name}"
         return f"{self.url}lab/tree/{name}?reset"
@@ -131,7 +131,7 @@ class Notebook:
         self.page.wait_for_function(_READY, arg=self._cells, timeout=START_S * 1000)
 
     def run(self, index: int) -> None:
-        """Run a cell and wait until it has ended; the test fails where it raised."""
+        """Run a cell and wait for its end; fail if it raised."""
         self.page.evaluate(_RUN, [index, True])
         for output in self.cell(index)["outputs"]:
             assert output["output_type"] != "error", "\n".join(output["traceback"])
@@ -157,11 +157,11 @@ class Notebook:
         self.page.evaluate(_CLEAR, index)
 
     def running(self, index: int) -> bool:
-        """Return whether a cell runs now, by the cell's own state and not the kernel's."""
+        """Return whether a cell is running, by the state of the cell, not of the kernel."""
         return bool(self.cell(index)["state"] == "running")
 
     def interrupt(self, index: int) -> None:
-        """Interrupt the kernel and wait until the cell that ran has ended so."""
+        """Interrupt the kernel and wait until the running cell has ended."""
         self.page.evaluate(_KERNEL, "interrupt")
         wait_until(lambda: not self.running(index), f"the end of cell {index}")
         outputs = self.cell(index)["outputs"]
@@ -181,13 +181,13 @@ class Notebook:
         self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
 
     def output(self, index: int) -> Locator:
-        """Return a cell's place on the page."""
+        """Return a cell's element."""
         self.page.evaluate(_OUTPUT, index)
         return self.page.locator(f'[data-cell-index="{index}"]')
 
     @property
     def grid(self) -> Locator:
-        """The grid, of which there is to be one."""
+        """The only grid of the notebook."""
         return self.page.locator(".htmlgraph-grid")
 
     def card(self, agent_id: str) -> Locator:
@@ -212,13 +212,13 @@ def running_jupyter(
     notebooks.mkdir(parents=True)
     settings = {
         "disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True},
-        # Notebook 7.6 does not heed its own option of that name.
+        # Notebook 7.6 ignores its own option of that name.
         "exposeAppInBrowser": True,
     }
     page_config = folder / "config" / "labconfig" / "page_config.json"
     page_config.parent.mkdir(parents=True)
     page_config.write_text(json.dumps(settings))
-    # An editable installation has a copy of the extension, as old as itself.
+    # An editable installation has a copy of the extension from the time it was made.
     labextension = Path(htmlgraph_server.__file__).with_name("labextension")
     share = folder / "share"
     shutil.copytree(labextension, share / "labextensions" / "htmlgraph-nb")
@@ -240,7 +240,7 @@ def running_jupyter(
             assert process.poll() is None, f"Jupyter ended:\n{log.read_text()}"
             with contextlib.suppress(OSError, ValueError):
                 url = str(json.loads(runtime.read_text())["url"])
-                # The file is there before anybody listens.
+                # The file exists before the server listens.
                 with urlopen(f"{url}api", timeout=START_S):
                     return url
             return ""
@@ -270,7 +270,7 @@ def _command(kind: Kind, notebooks: Path) -> list[str]:
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End Jupyter and its kernels; a kernel may outlive its server."""
+    """Stop Jupyter and its kernels; a kernel may outlive its server."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, sign)

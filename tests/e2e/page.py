@@ -1,4 +1,4 @@
-"""Where things are on the page at ``/``."""
+"""Locators of the page at ``/``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def card(page: Page, agent_id: str) -> Locator:
 
 
 def cards(page: Page) -> Locator:
-    """Return all cards, in their order on the page."""
+    """Return all cards in page order."""
     return page.locator("[data-agent-id]")
 
 
@@ -31,7 +31,7 @@ def statistic(page: Page, name: str) -> Locator:
 
 
 def expect_connection(page: Page, state: str, timeout_ms: float = 20_000) -> None:
-    """Wait until the page says that its connection is in ``state``."""
+    """Wait until the connection of the page is in ``state``."""
     expect(grid(page)).to_have_attribute("data-connection", state, timeout=timeout_ms)
 
 
@@ -41,6 +41,6 @@ def control(page: Page, name: str) -> Locator:
 
 
 def choose_view(page: Page, view: str) -> None:
-    """Show the agents as cards, table or compact."""
+    """Select the view: cards, table or compact."""
     control(page, "view").locator(f'[data-value="{view}"]').click()
     expect(grid(page)).to_have_attribute("data-view", view)

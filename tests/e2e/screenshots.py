@@ -1,4 +1,4 @@
-"""Takes pictures of the page, for people to look at: ``python -m tests.e2e.screenshots FOLDER``.
+"""Takes screenshots of the page: ``python -m tests.e2e.screenshots FOLDER``.
 
 The agents are those of ``htmlgraph-nb demo``. ``readme.png`` is the
 picture in README.md: ``--only readme``.
@@ -26,7 +26,7 @@ MANY = 10_000
 
 
 def main() -> int:
-    """Take all pictures."""
+    """Take all screenshots."""
     parser = argparse.ArgumentParser(description="Take pictures of the page.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", help="take only the pictures whose name holds this text")
@@ -63,7 +63,7 @@ def _demo(
     settings: str = "",
     then: Callable[[Page], None] = lambda page: None,
 ) -> _Take:
-    """Return what takes a picture of the demo's agents.
+    """Return a function that takes a screenshot of the demo agents.
 
     Args:
         settings: of the grid, as the page's address has them after the #.
@@ -136,7 +136,7 @@ def _readme(browser: Browser, home: Path, path: Path, scheme: str) -> None:
             if not _worth_a_look(page):
                 return False
             page.screenshot(path=path, animations="disabled")
-            # The agents do not stand still meanwhile.
+            # The agents keep changing meanwhile.
             return _worth_a_look(page)
 
         wait_until(shoot, "a moment that shows each status", 300, 0.1)
@@ -144,7 +144,7 @@ def _readme(browser: Browser, home: Path, path: Path, scheme: str) -> None:
 
 
 def _worth_a_look(page: Page) -> bool:
-    """Return whether the page shows what a day shows: each status, and somebody who waits."""
+    """Return whether the page shows every status and a waiting agent."""
     waiting, active, idle, offline, tools = page.evaluate(
         """() => {
           const numbers = (selector) =>

@@ -1,4 +1,4 @@
-"""An agent's tool call all the way: its hook process, the server, SQLite, page and client."""
+"""A tool call end to end: hook process, server, SQLite, page and client."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AGENT = "claude-0b9d6f4e"
 
 
 def hook(home: Path, name: str) -> None:
-    """Run the hook command on one payload, as Claude Code does; it says nothing and succeeds."""
+    """Run the hook command on one payload like Claude Code; it succeeds without output."""
     done = subprocess.run(
         [sys.executable, "-m", "htmlgraph_nb.hook"],
         input=(PAYLOADS / f"{name}.json").read_bytes(),
@@ -31,8 +31,8 @@ def hook(home: Path, name: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def test_a_turn_of_claude_code(server: Server, open_page: OpenPage) -> None:
-    """Each hook of a turn shows on the page and in a Python client, and is in the history."""
+def test_hooks_claude_code_turn_shows_on_page(server: Server, open_page: OpenPage) -> None:
+    """Each hook of a turn appears on the page, in a Python client and in the history."""
     page = open_page(server.url).page
     card = page.locator(f'[data-agent-id="{AGENT}"]')
     with PresenceClient(server.url) as client:
@@ -65,8 +65,8 @@ def test_a_turn_of_claude_code(server: Server, open_page: OpenPage) -> None:
     assert "never-keep-this" not in stored.to_csv()
 
 
-def test_what_happened_while_no_server_ran(tmp_path: Path, open_page: OpenPage) -> None:
-    """Hooks without a server are kept, and show on the page of the next one, once."""
+def test_hooks_spooled_without_server_show_after_start(tmp_path: Path, open_page: OpenPage) -> None:
+    """Hooks spooled without a server appear once on the page of the next server."""
     server = Server(tmp_path / "home")
     for name in ("session_start", "user_prompt_submit", "post_tool_use"):
         hook(server.home, name)

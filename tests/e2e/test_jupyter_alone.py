@@ -1,4 +1,4 @@
-"""`jupyter lab` and nothing else: the notebook, the page and the agents find each other."""
+"""Only `jupyter lab`: notebook, page and agents discover the server."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ ACCESS = {
     ),
 }
 FIRST_GRID = 1
-"""Which cell of the notebook shows the grid."""
+"""Index of the notebook cell that shows the grid."""
 
 
 @contextmanager
 def lab(folder: Path, access: str) -> Iterator[Jupyter]:
-    """Run JupyterLab with a data folder of its own and no other server."""
+    """Run JupyterLab with its own data folder and no other server."""
     environ = {"HTMLGRAPH_HOME": str(folder / "home")}
     with running_jupyter("lab", folder, environ, ACCESS[access]) as started:
         yield started
 
 
 def come_in(page: Page, access: str, url: str) -> None:
-    """Open a URL as a person does who has the token or the password."""
+    """Open a URL as a user with the token or the password."""
     if access == "token":
         page.goto(f"{url}{'&' if '?' in url else '?'}token={TOKEN}")
         return
@@ -53,7 +53,7 @@ def come_in(page: Page, access: str, url: str) -> None:
 
 
 def report(folder: Path) -> None:
-    """Run the hook as Claude Code does, where nothing names a server."""
+    """Run the hook like Claude Code, without a configured server."""
     content = json.loads((PAYLOADS / "post_tool_use.json").read_text(encoding="utf-8"))
     done = subprocess.run(
         [sys.executable, "-m", "htmlgraph_nb.hook"],
@@ -67,10 +67,8 @@ def report(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("access", ACCESS)
-def test_the_live_notebook_needs_nothing_but_jupyter(
-    open_page: OpenPage, tmp_path: Path, access: str
-) -> None:
-    """Notebook 01_live shows what a hook reports, and so does the page beside it."""
+def test_live_notebook_needs_only_jupyter(open_page: OpenPage, tmp_path: Path, access: str) -> None:
+    """Notebook 01_live and the page show what a hook reports."""
     with lab(tmp_path, access) as jupyter:
         n_cells = jupyter.write("live.ipynb", NOTEBOOKS / "01_live.ipynb")
         watched = open_page("about:blank")

@@ -1,4 +1,4 @@
-"""The agents in JupyterLab itself: tile, tab and status bar; and in Notebook 7."""
+"""The JupyterLab extension: launcher tile, tab, status bar; and Notebook 7."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OPEN = "() => window.jupyterapp.commands.execute('htmlgraph-nb:open')"
 DARK = (
     "() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})"
 )
-# What Lab has saved of its window, as text: which tabs there are, and how each is made again.
+# The saved workspace of Lab as text: open tabs and their state.
 SAVED = """([tab, text]) => window.jupyterapp.serviceManager.workspaces.fetch("default").then(
   ({ data }) => JSON.stringify(data["layout-restorer:data"] ?? "").includes(tab)
     && JSON.stringify(data[tab] ?? "").includes(text), () => false)"""
@@ -35,31 +35,31 @@ RGB = """(variable) => {
 
 
 def status(page: Page) -> Locator:
-    """Return the item of the status bar, by its name for a screen reader."""
+    """Return the status bar item by its accessible name."""
     return page.get_by_role("button", name="Agent monitor:")
 
 
 def tabs(page: Page) -> Locator:
-    """Return the tabs of that name among the open documents."""
+    """Return the open tabs of that name."""
     return page.locator("#jp-main-dock-panel").get_by_role("tab", name="Agent monitor")
 
 
 def open_lab(jupyter: Jupyter, open_page: OpenPage, **context: Any) -> Page:
-    """Open JupyterLab with nothing in it but the launcher."""
+    """Open JupyterLab with only the launcher."""
     page: Page = open_page(f"{jupyter.url}lab?reset", **context).page
     expect(launcher_tile(page)).to_be_visible(timeout=START_S * 1000)
     return page
 
 
 def launcher_tile(page: Page) -> Locator:
-    """Return our tile of the launcher."""
+    """Return the launcher tile."""
     return page.locator(".jp-LauncherCard").filter(has_text="Agent monitor")
 
 
-def test_the_tile_opens_a_live_tab(
+def test_lab_launcher_tile_opens_live_tab(
     jupyter: Jupyter, presence_server: Server, open_page: OpenPage
 ) -> None:
-    """Tile, tab, a hook outside, the status bar: all in one window, and there is one tab."""
+    """Tile, tab and status bar show an agent reported by a hook, in a single tab."""
     page = open_lab(jupyter, open_page)
     expect(status(page)).not_to_have_text(re.compile("connect"))
     launcher_tile(page).click()
@@ -86,10 +86,10 @@ def test_the_tile_opens_a_live_tab(
     expect(tabs(page)).to_have_count(1)
 
 
-def test_the_tab_survives_a_reload(
+def test_lab_tab_survives_reload(
     jupyter: Jupyter, presence_server: Server, open_page: OpenPage
 ) -> None:
-    """After a reload of Lab the tab is there, once, with the view that was chosen."""
+    """A reload of Lab restores one tab with the selected view."""
     agent = hook(presence_server, "post_tool_use", str(uuid.uuid4()))
     page = open_lab(jupyter, open_page)
     page.evaluate(OPEN)
@@ -103,10 +103,10 @@ def test_the_tab_survives_a_reload(
     expect(tabs(page)).to_have_count(1)
 
 
-def test_it_has_the_colours_of_lab(
+def test_lab_tab_uses_lab_theme(
     jupyter: Jupyter, presence_server: Server, open_page: OpenPage
 ) -> None:
-    """Light and dark are Lab's own, without a reload, whatever the system prefers."""
+    """The grid follows Lab's theme without a reload, not the system's preference."""
     hook(presence_server, "post_tool_use", str(uuid.uuid4()))
     page = open_lab(jupyter, open_page, color_scheme="light")
     page.evaluate(OPEN)
@@ -121,10 +121,10 @@ def test_it_has_the_colours_of_lab(
     assert seen[0] != seen[1]
 
 
-def test_the_status_bar_says_when_there_is_no_connection(
+def test_lab_status_bar_shows_lost_connection(
     jupyter: Jupyter, presence_server: Server, open_page: OpenPage
 ) -> None:
-    """A lost connection is told, and is made again without anybody doing anything."""
+    """A lost connection is shown and restored without user action."""
     hook(presence_server, "post_tool_use", str(uuid.uuid4()))
     watched = open_page("about:blank")
     page = watched.page
@@ -145,10 +145,10 @@ def test_the_status_bar_says_when_there_is_no_connection(
 
 
 @pytest.mark.parametrize("jupyter", ["notebook"], indirect=True)
-def test_notebook_7_opens_a_page_of_its_own(
+def test_notebook_7_menu_opens_the_page(
     jupyter: Jupyter, presence_server: Server, open_page: OpenPage
 ) -> None:
-    """There the menu opens the page in a tab of the browser; a status bar there is none."""
+    """The menu opens the page in a browser tab; there is no status bar."""
     agent = hook(presence_server, "post_tool_use", str(uuid.uuid4()))
     watched = open_page(f"{jupyter.url}tree")
     watched.allowed.extend(jupyter.own_faults)

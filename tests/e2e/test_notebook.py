@@ -1,4 +1,4 @@
-"""The shipped notebook, and a page out of sight, in JupyterLab."""
+"""The shipped notebook and a hidden page in JupyterLab."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tests.helpers.paths import ROOT
 from tests.helpers.server_process import Server
 
 NOTEBOOKS = ROOT / "notebooks"
-# What a browser does with a tab that goes to the background or comes to the front.
+# Simulates a tab that moves to the background or the front.
 SEEN = """(seen) => {
   Object.defineProperty(document, "hidden", {value: !seen, configurable: true});
   document.dispatchEvent(new Event("visibilitychange"));
 }"""
 
 
-def test_a_page_that_is_seen_again_wakes_the_feed(
+def test_notebook_visible_page_wakes_updates(
     jupyter: Jupyter, presence_server: Server, open_notebook: OpenNotebook
 ) -> None:
-    """After a long absence the kernel sends nothing; the page's sign brings everything at once."""
+    """The kernel sends nothing to a page hidden for long; its ping requests a snapshot."""
     presence_server.send("sleeper", tool_name="Bash")
     notebook = open_notebook(
         jupyter,
@@ -44,13 +44,15 @@ def test_a_page_that_is_seen_again_wakes_the_feed(
     expect(tool).to_have_text("Edit")
 
 
-def test_the_live_notebook_runs_as_it_is_shipped(
+def test_live_notebook_runs_as_shipped(
     jupyter: Jupyter, presence_server: Server, open_notebook: OpenNotebook
 ) -> None:
-    """notebooks/01_live.ipynb finds the server by itself and shows its agents."""
+    """notebooks/01_live.ipynb discovers the server and shows its agents."""
     source = NOTEBOOKS / "01_live.ipynb"
     cells = nbformat.reads(source.read_text(encoding="utf-8"), as_version=4).cells
-    assert not any(cell.get("outputs") for cell in cells), "it is stored without outputs"
+    assert not any(cell.get("outputs") for cell in cells), (
+        "the notebook must be stored without outputs"
+    )
     presence_server.send("writer", tool_name="Edit", input_tokens=1200)
     notebook = open_notebook(jupyter, source)
     for index in [i for i, cell in enumerate(cells) if cell.cell_type == "code"]:

@@ -1,4 +1,4 @@
-"""The benchmark of the grid in JupyterLab still runs; no figure is judged here."""
+"""The grid benchmark runs in JupyterLab; figures are not checked."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.benchmarks import grid
 
 
 @pytest.mark.timeout(240)
-def test_the_benchmark_of_the_grid_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    """It times changes beside a busy cell, and counts the work of the grid and of a peer."""
+def test_grid_benchmark_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """It times changes while a cell is busy, and measures grid and peer."""
     assert grid.main(["--quick", "--json", "--only", "AgentGrid", "DataFrame"]) == 0
     figures = json.loads(capsys.readouterr().out)
     [latency] = figures["latency"]

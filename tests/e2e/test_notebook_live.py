@@ -1,4 +1,4 @@
-"""The grid end to end, in JupyterLab and in Notebook 7: what a hook reports is on the card.
+"""The grid end to end in JupyterLab and Notebook 7: hooks update cards.
 
 Each test opens a notebook of its own; the agents are named by the test, the server is shared.
 """
@@ -41,7 +41,7 @@ print(json.dumps({
     "widgets": len(_instances),
 }))
 """
-# How many cards each grid holds when it first stands in the document.
+# Number of cards of each grid when it enters the document.
 FIRST_CARDS = """
 globalThis.firstCards = [];
 new MutationObserver((records, observer) => {
@@ -54,10 +54,10 @@ new MutationObserver((records, observer) => {
 
 
 def hook(server: Server, payload: str, session: str) -> str:
-    """Run the hook as Claude Code does, in a process of its own; return the agent's id."""
+    """Run the hook in a process like Claude Code; return the agent's id."""
     content = json.loads((PAYLOADS / f"{payload}.json").read_text(encoding="utf-8"))
     if "tool_use_id" in content:
-        # A call is one call, whichever session tells of it.
+        # Tool call ids are unique across sessions.
         content["tool_use_id"] = f"toolu_{uuid.uuid4().hex}"
     done = subprocess.run(
         [sys.executable, "-m", "htmlgraph_nb.hook"],
@@ -72,15 +72,15 @@ def hook(server: Server, payload: str, session: str) -> str:
 
 
 def show(notebook: Notebook, index: int = 0) -> None:
-    """Run the cell with the grid and wait until it is connected."""
+    """Run the cell with the grid and wait for the connection."""
     notebook.run(index)
     expect(notebook.grid).to_have_attribute("data-connection", "connected")
 
 
-def test_a_hook_moves_the_card_while_a_cell_runs(
+def test_grid_updates_while_a_cell_runs(
     jupyter: Jupyter, presence_server: Server, open_notebook: OpenNotebook
 ) -> None:
-    """A hook outside changes the right card, with an idle kernel and beside a sleeping cell."""
+    """A hook updates its card while the kernel is idle and while a cell runs."""
     session = str(uuid.uuid4())
     presence_server.send("bystander", tool_name="Read")
     notebook = open_notebook(jupyter, SHOW.format(url=presence_server.url), SLEEP, "grid.close()")
@@ -97,17 +97,17 @@ def test_a_hook_moves_the_card_while_a_cell_runs(
     expect(notebook.card(agent)).not_to_have_attribute("data-attention", "")
     hook(presence_server, "stop", session)
     expect(notebook.card(agent)).to_have_attribute("data-status", "idle")
-    assert notebook.running(1), "the cell ended before the card had changed"
+    assert notebook.running(1), "the cell ended before the card changed"
     expect(notebook.field("bystander", "tool")).to_have_text("Read")
     notebook.interrupt(1)
     notebook.run(2)
     expect(notebook.card(agent)).to_have_count(0)
 
 
-def test_a_reloaded_page_shows_the_state_at_once(
+def test_grid_reloaded_page_shows_state_at_once(
     jupyter: Jupyter, presence_server: Server, open_notebook: OpenNotebook
 ) -> None:
-    """After a reload the grid appears with its cards in it, and goes on moving."""
+    """After a reload the grid has its cards at once and keeps updating."""
     agent = f"reloaded-{jupyter.kind}"
     notebook = open_notebook(jupyter, SHOW.format(url=presence_server.url))
     show(notebook)
@@ -124,10 +124,10 @@ def test_a_reloaded_page_shows_the_state_at_once(
     expect(notebook.field(agent, "tool")).to_have_text("Edit")
 
 
-def test_a_killed_server_comes_back(
+def test_grid_reconnects_after_server_was_killed(
     jupyter: Jupyter, serve: Serve, open_notebook: OpenNotebook
 ) -> None:
-    """Without its server the grid keeps its cards and says how old they are; then it resumes."""
+    """Without a server the grid keeps its cards, shows their age, and resumes later."""
     first = serve()
     first.send("kept", tool_name="Read")
     notebook = open_notebook(jupyter, SHOW.format(url=first.url))
@@ -150,10 +150,10 @@ def test_a_killed_server_comes_back(
     assert notebook.card("kept").evaluate("(card) => card.marked") is True
 
 
-def test_a_restarted_kernel_leaves_the_last_state(
+def test_grid_keeps_last_state_after_kernel_restart(
     jupyter: Jupyter, presence_server: Server, open_notebook: OpenNotebook
 ) -> None:
-    """The cards of the kernel that is gone stay, marked as ended; the cell run again lives."""
+    """The cards of the old kernel stay and are marked as ended; rerunning the cell connects."""
     agent = f"survivor-{jupyter.kind}"
     presence_server.send(agent, tool_name="Read")
     notebook = open_notebook(jupyter, SHOW.format(url=presence_server.url))
@@ -169,10 +169,10 @@ def test_a_restarted_kernel_leaves_the_last_state(
     expect(notebook.field(agent, "tool")).to_have_text("Edit")
 
 
-def test_two_views_of_one_grid(
+def test_grid_two_views_stay_in_sync(
     jupyter: Jupyter, presence_server: Server, open_notebook: OpenNotebook
 ) -> None:
-    """Both follow the server; the second goes on when the first is gone."""
+    """Both views follow the server; the second continues when the first is removed."""
     agent = f"twice-{jupyter.kind}"
     presence_server.send(agent, tool_name="Read")
     notebook = open_notebook(jupyter, SHOW.format(url=presence_server.url), "grid")
@@ -188,10 +188,10 @@ def test_two_views_of_one_grid(
     expect(tool).to_have_text(["Grep"])
 
 
-def test_fifty_runs_of_the_cell_leave_nothing_behind(
+def test_grid_rerunning_cell_does_not_leak(
     jupyter: Jupyter, presence_server: Server, open_notebook: OpenNotebook
 ) -> None:
-    """Threads, sockets, comms and widgets are as many after the last run as after the first."""
+    """The last run has as many threads, sockets, comms and widgets as the first."""
     agent = f"again-{jupyter.kind}"
     presence_server.send(agent, tool_name="Read")
     count = COUNT.replace("PORT", str(presence_server.port))

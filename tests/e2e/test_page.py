@@ -1,4 +1,4 @@
-"""The page at ``/`` in a real browser, fed by a real server: what it shows."""
+"""The page at ``/`` in a real browser with a real server."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ CONTRAST = """(element) => {
 }"""
 
 
-def test_empty_page_waits(server: Server, open_page: OpenPage) -> None:
-    """Without agents the page is connected, says that it waits, and where agents report to."""
+def test_page_empty_state_waits_for_agents(server: Server, open_page: OpenPage) -> None:
+    """Without agents the page is connected and shows where agents report to."""
     page = open_page(server.url).page
     expect_connection(page, "connected")
     expect(page.get_by_text("Waiting for agent activity…")).to_be_visible()
@@ -53,8 +53,8 @@ def test_empty_page_waits(server: Server, open_page: OpenPage) -> None:
     expect(statistic(page, "total")).to_have_text("0")
 
 
-def test_events_become_cards(server: Server, open_page: OpenPage) -> None:
-    """Agents that report after the page was opened get cards, and the totals count them."""
+def test_page_events_become_cards(server: Server, open_page: OpenPage) -> None:
+    """Agents that report after the page was opened get cards and are counted."""
     page = open_page(server.url).page
     expect_connection(page, "connected")
     server.send(
@@ -88,8 +88,8 @@ def test_events_become_cards(server: Server, open_page: OpenPage) -> None:
     expect(page).to_have_title(re.compile("2 active"))
 
 
-def test_agents_that_were_there_before(server: Server, open_page: OpenPage) -> None:
-    """A page that is opened later shows what is known already, and again after a reload."""
+def test_page_shows_agents_known_before_it_opened(server: Server, open_page: OpenPage) -> None:
+    """A page opened later shows existing agents, also after a reload."""
     server.send("claude-1", tool_name="Read")
     page = open_page(server.url).page
     expect(field(page, "claude-1", "tool")).to_have_text("Read")
@@ -97,8 +97,8 @@ def test_agents_that_were_there_before(server: Server, open_page: OpenPage) -> N
     expect(field(page, "claude-1", "tool")).to_have_text("Read")
 
 
-def test_a_hostile_name_is_text(server: Server, open_page: OpenPage) -> None:
-    """Markup in what an agent says of itself is shown as it was sent, and does nothing."""
+def test_page_shows_hostile_names_as_text(server: Server, open_page: OpenPage) -> None:
+    """Markup in values of an agent is shown as text and has no effect."""
     page = open_page(server.url).page
     n_images = page.locator("img").count()
     server.send(
@@ -116,8 +116,8 @@ def test_a_hostile_name_is_text(server: Server, open_page: OpenPage) -> None:
     assert page.locator("[onerror]").count() == 0
 
 
-def test_a_card_changes(server: Server, open_page: OpenPage) -> None:
-    """A new event changes the values of the card that is there; the card stays the same element."""
+def test_page_card_follows_changes(server: Server, open_page: OpenPage) -> None:
+    """A new event updates the existing card element."""
     page = open_page(server.url).page
     server.send("claude-1", tool_name="Read")
     expect(field(page, "claude-1", "tools")).to_have_text("1")
@@ -128,8 +128,8 @@ def test_a_card_changes(server: Server, open_page: OpenPage) -> None:
     assert card(page, "claude-1").evaluate("(element) => element.marked") is True
 
 
-def test_a_running_tool_is_seen(server: Server, open_page: OpenPage) -> None:
-    """A tool that has begun is on the card before it ends."""
+def test_page_shows_running_tool(server: Server, open_page: OpenPage) -> None:
+    """A started tool appears on the card before it ends."""
     page = open_page(server.url).page
     server.send("claude-1", "tool_start", tool_name="Bash", tool_use_id="call-1")
     expect(card(page, "claude-1")).to_have_attribute("data-detail", "tool")
@@ -137,8 +137,8 @@ def test_a_running_tool_is_seen(server: Server, open_page: OpenPage) -> None:
     expect(field(page, "claude-1", "tools")).to_have_text("0")
 
 
-def test_who_waits_comes_first(server: Server, open_page: OpenPage) -> None:
-    """Agents that wait for a person stand first, until they are answered."""
+def test_page_sorts_waiting_agents_first(server: Server, open_page: OpenPage) -> None:
+    """Agents that wait for a person come first until they continue."""
     page = open_page(server.url).page
     for name in ("claude-1", "claude-2", "claude-10"):
         server.send(name, tool_name="Read")
@@ -159,8 +159,8 @@ def test_who_waits_comes_first(server: Server, open_page: OpenPage) -> None:
     expect(statistic(page, "waiting")).to_have_text("0")
 
 
-def test_offline_goes_last(server: Server, open_page: OpenPage) -> None:
-    """An agent that is marked offline is counted so and stands last."""
+def test_page_sorts_offline_agents_last(server: Server, open_page: OpenPage) -> None:
+    """An offline agent is counted as offline and comes last."""
     page = open_page(server.url).page
     server.send("claude-1", tool_name="Read")
     server.send("codex-1", tool_name="Read")
@@ -171,16 +171,16 @@ def test_offline_goes_last(server: Server, open_page: OpenPage) -> None:
     expect(statistic(page, "offline")).to_have_text("1")
 
 
-def test_times_go_on(server: Server, open_page: OpenPage) -> None:
-    """The age of the last activity grows by itself."""
+def test_page_ages_advance(server: Server, open_page: OpenPage) -> None:
+    """The age of the last activity advances without events."""
     page = open_page(server.url).page
     server.send("claude-1", tool_name="Read")
     expect(field(page, "claude-1", "activity")).to_have_text(re.compile(r"^(just now|\ds ago)$"))
     expect(field(page, "claude-1", "activity")).to_have_text(re.compile(r"^[3-9]s ago$"))
 
 
-def test_two_hundred_agents(server: Server, open_page: OpenPage) -> None:
-    """Two hundred agents have two hundred cards, each with its own values."""
+def test_page_two_hundred_agents(server: Server, open_page: OpenPage) -> None:
+    """Two hundred agents have two hundred cards with their own values."""
     page = open_page(server.url).page
     events = [
         {
@@ -204,8 +204,8 @@ def test_two_hundred_agents(server: Server, open_page: OpenPage) -> None:
     assert shown == [[f"agent-{n}", n] for n in range(1, 201)]
 
 
-def test_more_agents_than_cards(server: Server, open_page: OpenPage) -> None:
-    """Beyond a thousand agents only the cards in view exist, and scrolling brings the others."""
+def test_page_more_agents_than_elements(server: Server, open_page: OpenPage) -> None:
+    """Beyond a thousand agents only visible cards exist; scrolling creates the others."""
     page = open_page(server.url).page
     events = [{"agent_id": f"agent-{n}", "event_type": "prompt"} for n in range(1, 1_501)]
     assert server.post("/api/events", events).json()["accepted"] == 1_500
@@ -219,8 +219,8 @@ def test_more_agents_than_cards(server: Server, open_page: OpenPage) -> None:
     expect(card(page, "agent-1")).to_have_count(0)
 
 
-def test_keyboard(server: Server, open_page: OpenPage) -> None:
-    """The cards are one stop of the Tab key; arrows move between them."""
+def test_page_keyboard(server: Server, open_page: OpenPage) -> None:
+    """The cards are a single tab stop; arrow keys move between them."""
     page = open_page(server.url).page
     for n in range(1, 4):
         server.send(f"agent-{n}")
@@ -236,8 +236,8 @@ def test_keyboard(server: Server, open_page: OpenPage) -> None:
     expect(control(page, "view").locator("button").last).to_be_focused()
 
 
-def test_narrow_window(server: Server, open_page: OpenPage) -> None:
-    """On a telephone's width nothing sticks out at the side."""
+def test_page_narrow_window(server: Server, open_page: OpenPage) -> None:
+    """Nothing overflows at phone width."""
     page = open_page(server.url, viewport={"width": 360, "height": 640}).page
     server.send(
         "an-agent-with-a-rather-long-name-" + "x" * 120, tool_name="mcp__server__" + "y" * 200
@@ -247,8 +247,8 @@ def test_narrow_window(server: Server, open_page: OpenPage) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_light_and_dark(server: Server, open_page: OpenPage, scheme: str) -> None:
-    """The page follows the system's scheme, and its words stand out from their ground."""
+def test_page_light_and_dark(server: Server, open_page: OpenPage, scheme: str) -> None:
+    """The page follows the system's colour scheme with sufficient contrast."""
     server.send("claude-1", tool_name="Read", session_id="s-1", feature_id="f-1", cost_tokens=5)
     server.send("codex-1", "stop")
     server.send("gemini-1", "permission_request", tool_name="Bash")
@@ -263,8 +263,8 @@ def test_light_and_dark(server: Server, open_page: OpenPage, scheme: str) -> Non
         assert seen["ratio"] >= 4.5, (locator.evaluate("element => element.outerHTML"), seen)
 
 
-def test_the_benchmark_of_the_page_runs() -> None:
-    """It times every event, first in the document and then on the screen."""
+def test_page_benchmark_runs() -> None:
+    """It times every event until the DOM changes and until it is painted."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks.page", "--quick", "--json", "--load", "40"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""axe-core finds nothing serious on the page, in any view and colour scheme."""
+"""axe-core finds no serious violation in any view and colour scheme."""
 
 from __future__ import annotations
 
@@ -48,8 +48,10 @@ def _fill(server: Server) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("view", VIEWS)
-def test_views(server: Server, open_page: OpenPage, view: str, scheme: str) -> None:
-    """Agents of each kind, grouped, one chosen; then the filter's panel open."""
+def test_accessibility_of_views(
+    server: Server, open_page: OpenPage, view: str, scheme: str
+) -> None:
+    """Agents of each kind, grouped, one selected; then with an open filter panel."""
     _fill(server)
     page = open_page(server.url, color_scheme=scheme, reduced_motion="reduce").page
     choose_view(page, view)
@@ -68,8 +70,10 @@ def test_views(server: Server, open_page: OpenPage, view: str, scheme: str) -> N
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_empty_narrow_and_disconnected(serve: Serve, open_page: OpenPage, scheme: str) -> None:
-    """Without agents, at a telephone's width, and without its server."""
+def test_accessibility_empty_narrow_and_disconnected(
+    serve: Serve, open_page: OpenPage, scheme: str
+) -> None:
+    """Without agents, at phone width, and without a server."""
     server = serve()
     watched = open_page(
         server.url,

@@ -1,4 +1,4 @@
-"""The page at ``/`` and its server: coming back, tokens, origins, clients of one's own."""
+"""The page at ``/`` and its server: reconnects, tokens, origins, other clients."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ FIRST_PAUSE_MS = 3_000
 RECONNECT_MS = 30_000
 
 
-def test_reconnects_by_itself(serve: Serve, open_page: OpenPage) -> None:
-    """Without its server the page says so and keeps its cards; with it again it goes on."""
+def test_page_reconnects(serve: Serve, open_page: OpenPage) -> None:
+    """Without a server the page shows so and keeps its cards; then it resumes."""
     first = serve()
     watched = open_page(first.url)
-    # Chromium itself notes each attempt that nobody answers.
+    # Chromium logs each failed attempt itself.
     watched.allowed.append("net::ERR_CONNECTION_REFUSED")
     page = watched.page
     first.send("claude-1", tool_name="Read")
@@ -42,8 +42,8 @@ def test_reconnects_by_itself(serve: Serve, open_page: OpenPage) -> None:
     expect(grid(page)).to_have_attribute("data-stale", "false")
 
 
-def test_another_database_replaces_everything(serve: Serve, open_page: OpenPage) -> None:
-    """A server that comes back with another database leaves none of the old agents."""
+def test_page_another_database_replaces_everything(serve: Serve, open_page: OpenPage) -> None:
+    """A server restarted with another database leaves none of the old agents."""
     first = serve()
     watched = open_page(first.url)
     watched.allowed.append("net::ERR_CONNECTION_REFUSED")
@@ -58,8 +58,8 @@ def test_another_database_replaces_everything(serve: Serve, open_page: OpenPage)
     expect(cards(page)).to_have_count(1)
 
 
-def test_waits_before_it_asks_again(serve: Serve, open_page: OpenPage) -> None:
-    """The first attempt to reconnect comes after a pause of three seconds."""
+def test_page_waits_before_reconnecting(serve: Serve, open_page: OpenPage) -> None:
+    """The first attempt to reconnect comes after three seconds."""
     server = serve()
     watched = open_page("about:blank")
     watched.allowed.append("net::ERR_CONNECTION_REFUSED")
@@ -87,8 +87,8 @@ def test_waits_before_it_asks_again(serve: Serve, open_page: OpenPage) -> None:
 
 
 @pytest.mark.parametrize("server", [("--token", TOKEN)], indirect=True)
-def test_token_once(server: Server, open_page: OpenPage) -> None:
-    """Opened once with its token, the page keeps a cookie, and the address no longer shows it."""
+def test_page_token_leaves_the_url(server: Server, open_page: OpenPage) -> None:
+    """Opened with its token, the page keeps a cookie and removes the token from the URL."""
     page = open_page(f"{server.url}/?token={TOKEN}").page
     assert page.url == f"{server.url}/"
     (cookie,) = page.context.cookies()
@@ -104,8 +104,10 @@ def test_token_once(server: Server, open_page: OpenPage) -> None:
 
 @pytest.mark.parametrize("server", [("--token", TOKEN)], indirect=True)
 @pytest.mark.parametrize("query", ["", "?token=another-token"])
-def test_token_missing_or_wrong(server: Server, open_page: OpenPage, query: str) -> None:
-    """Without the right token there is no page, no cookie and no presence."""
+def test_page_missing_or_wrong_token_is_refused(
+    server: Server, open_page: OpenPage, query: str
+) -> None:
+    """Without the right token there is neither page nor cookie nor presence."""
     server.send("claude-1", tool_name="Read")
     watched = open_page("about:blank")
     watched.allowed.append("401 (Unauthorized)")
@@ -118,8 +120,8 @@ def test_token_missing_or_wrong(server: Server, open_page: OpenPage, query: str)
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
-def test_a_client_of_twelve_lines(server: Server, open_page: OpenPage, name: str) -> None:
-    """A plain WebSocket client in a page of the server receives the eight fields of each update."""
+def test_protocol_twelve_line_client_works(server: Server, open_page: OpenPage, name: str) -> None:
+    """A plain WebSocket client receives the eight fields of each update."""
     page = open_page(f"http://{name}:{server.port}").page
     page.evaluate(
         f"""() => new Promise((resolve) => {{
@@ -158,8 +160,8 @@ def test_a_client_of_twelve_lines(server: Server, open_page: OpenPage, name: str
     assert {name: presence[name] for name in expected} == expected
 
 
-def test_a_page_from_elsewhere_is_refused(serve: Serve, open_page: OpenPage) -> None:
-    """A page of another server gets no connection: its Origin is not this server's."""
+def test_page_foreign_origin_is_refused(serve: Serve, open_page: OpenPage) -> None:
+    """A page of another server is refused because of its Origin."""
     server, other = serve(), serve()
     watched = open_page(other.url)
     watched.allowed.append("WebSocket connection to")

@@ -1,4 +1,4 @@
-"""The page at ``/``: its views, filters, order, groups, the panel of one agent, the keyboard."""
+"""The page at ``/``: views, filters, sort, groups, details panel, keyboard."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.helpers.server_process import Server
 
 VIEWS = ("cards", "table", "compact")
 PATIENCE_MS = 15_000
-"""Longer than the pause between two words of the status line."""
+"""Longer than the interval between two announcements."""
 AGENTS = {
     "claude-1": ("feat-checkout", "claude-opus-4-5", "storefront", "Bash", 9_000),
     "claude-2": ("feat-checkout", "claude-sonnet-4-5", "billing", "Read", 1_000),
@@ -51,8 +51,8 @@ def _expect_order(page: Page, *names: str) -> None:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_view_shows_every_agent(server: Server, open_page: OpenPage, view: str) -> None:
-    """Each view has an element for every agent, with its status, and follows what changes."""
+def test_view_shows_every_agent(server: Server, open_page: OpenPage, view: str) -> None:
+    """Each view has an element with the status of every agent and follows changes."""
     _fill(server)
     page = open_page(server.url).page
     choose_view(page, view)
@@ -64,7 +64,7 @@ def test_a_view_shows_every_agent(server: Server, open_page: OpenPage, view: str
 
 
 def test_search(server: Server, open_page: OpenPage) -> None:
-    """Every word of the search must occur; what is found is counted, and Esc shows all again."""
+    """Every word of the search must match; matches are counted, Esc clears the search."""
     _fill(server)
     page = open_page(server.url).page
     expect(cards(page)).to_have_count(4)
@@ -83,8 +83,8 @@ def test_search(server: Server, open_page: OpenPage) -> None:
     expect(control(page, "search")).to_have_value("")
 
 
-def test_nothing_found_can_be_cleared(server: Server, open_page: OpenPage) -> None:
-    """A filter that hides all agents says so and offers to clear it."""
+def test_search_without_match_can_be_cleared(server: Server, open_page: OpenPage) -> None:
+    """A filter that hides all agents shows so and can be cleared."""
     _fill(server)
     page = open_page(server.url).page
     control(page, "search").fill("nobody")
@@ -95,7 +95,7 @@ def test_nothing_found_can_be_cleared(server: Server, open_page: OpenPage) -> No
 
 
 def test_status_tiles_filter(server: Server, open_page: OpenPage) -> None:
-    """The totals are filters: those pressed are shown, and the numbers stay those of all."""
+    """Status tiles filter by status; their numbers still count all agents."""
     _fill(server)
     server.send("gemini-1", "stop")
     page = open_page(server.url).page
@@ -111,8 +111,8 @@ def test_status_tiles_filter(server: Server, open_page: OpenPage) -> None:
     expect(card(page, "gemini-1")).to_have_count(0)
 
 
-def test_values_filter(server: Server, open_page: OpenPage) -> None:
-    """The filter lists values with their numbers; those chosen have a chip that removes them."""
+def test_filter_by_values(server: Server, open_page: OpenPage) -> None:
+    """The filter lists values with counts; selected values have a removable chip."""
     _fill(server)
     page = open_page(server.url).page
     control(page, "filter").click()
@@ -133,8 +133,8 @@ def test_values_filter(server: Server, open_page: OpenPage) -> None:
     expect(page.locator("[data-chip]")).to_have_count(0)
 
 
-def test_no_value_is_a_value(server: Server, open_page: OpenPage) -> None:
-    """Agents without a feature can be asked for."""
+def test_filter_by_empty_value(server: Server, open_page: OpenPage) -> None:
+    """Agents without a feature can be selected."""
     _fill(server)
     page = open_page(server.url).page
     control(page, "filter").click()
@@ -144,7 +144,7 @@ def test_no_value_is_a_value(server: Server, open_page: OpenPage) -> None:
 
 
 def test_sort(server: Server, open_page: OpenPage) -> None:
-    """The order is chosen from a menu, or by the headers of the table, which say which it is."""
+    """The sort is set by menu or by table headers, which show it."""
     _fill(server)
     page = open_page(server.url).page
     expect(cards(page)).to_have_count(4)
@@ -163,7 +163,7 @@ def test_sort(server: Server, open_page: OpenPage) -> None:
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_group(server: Server, open_page: OpenPage, view: str) -> None:
-    """Groups have a header with their totals, which follow; their agents stand below it."""
+    """Groups have headers with current totals above their agents."""
     _fill(server)
     page = open_page(server.url).page
     choose_view(page, view)
@@ -183,8 +183,8 @@ def test_group(server: Server, open_page: OpenPage, view: str) -> None:
     expect(page.locator("[data-group]")).to_have_count(0)
 
 
-def test_subagents_stand_under_their_parent(server: Server, open_page: OpenPage) -> None:
-    """A subagent follows its parent, one level deeper; one that waits brings its family up."""
+def test_tree_subagents_follow_their_parent(server: Server, open_page: OpenPage) -> None:
+    """A subagent follows its parent one level deeper; a waiting one moves both up."""
     for name in ("a-agent", "b-agent"):
         server.send(name, tool_name="Read")
     server.send("z-sub", tool_name="Read", parent_agent_id="b-agent")
@@ -196,8 +196,8 @@ def test_subagents_stand_under_their_parent(server: Server, open_page: OpenPage)
     _expect_order(page, "b-agent", "z-sub", "a-agent")
 
 
-def test_the_panel_of_an_agent(server: Server, open_page: OpenPage) -> None:
-    """A click opens all there is about an agent, with its stored events; Esc closes it."""
+def test_details_panel(server: Server, open_page: OpenPage) -> None:
+    """A click opens the details with stored events; Esc closes them."""
     server.send("claude-1", "prompt", session_id="s-1")
     server.send("claude-1", tool_name="Read", session_id="s-1", duration_ms=1_200)
     server.send("claude-1", tool_name="Bash", session_id="s-1", status="error")
@@ -220,8 +220,8 @@ def test_the_panel_of_an_agent(server: Server, open_page: OpenPage) -> None:
     expect(card(page, "claude-1")).to_have_attribute("aria-selected", "false")
 
 
-def test_history_that_cannot_be_had(server: Server, open_page: OpenPage) -> None:
-    """Where the server refuses the history, the panel says so, and asks again when told to."""
+def test_details_history_error_can_be_retried(server: Server, open_page: OpenPage) -> None:
+    """When the server refuses the history, the panel shows the error and can retry."""
     server.send("claude-1", tool_name="Read")
     watched = open_page(server.url)
     watched.allowed.append("503")
@@ -240,8 +240,8 @@ def test_history_that_cannot_be_had(server: Server, open_page: OpenPage) -> None
     expect(panel).not_to_contain_text("could not be loaded")
 
 
-def test_ids_are_copied(server: Server, open_page: OpenPage) -> None:
-    """The buttons beside ids put them on the clipboard."""
+def test_details_ids_are_copied(server: Server, open_page: OpenPage) -> None:
+    """The buttons beside ids copy them to the clipboard."""
     server.send("claude-1", tool_name="Read", session_id="s-42")
     page = open_page(server.url, permissions=["clipboard-read", "clipboard-write"]).page
     card(page, "claude-1").click()
@@ -251,8 +251,8 @@ def test_ids_are_copied(server: Server, open_page: OpenPage) -> None:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_everything_by_keyboard(server: Server, open_page: OpenPage, view: str) -> None:
-    """Arrows move, Enter opens and closes the panel, Esc closes it and leaves the focus there."""
+def test_keyboard_controls_everything(server: Server, open_page: OpenPage, view: str) -> None:
+    """Arrows move, Enter toggles the panel, Esc closes it and keeps the focus."""
     _fill(server)
     page = open_page(server.url).page
     choose_view(page, view)
@@ -275,15 +275,15 @@ def test_everything_by_keyboard(server: Server, open_page: OpenPage, view: str) 
     expect(card(page, "claude-2")).to_be_focused()
 
 
-def test_settings_outlive_a_reload(server: Server, open_page: OpenPage) -> None:
-    """View, filter, order, groups and the chosen agent stand in the address."""
+def test_settings_survive_reload(server: Server, open_page: OpenPage) -> None:
+    """View, filter, sort, groups and selection are in the URL."""
     _fill(server)
     page = open_page(server.url).page
     choose_view(page, "table")
     control(page, "search").fill("storefront")
     control(page, "sort").select_option("-tools")
     control(page, "group").select_option("feature")
-    # The rows are where they stay only once the groups are drawn.
+    # Rows have their final position only once the groups are drawn.
     expect(page.locator("[data-group]").first).to_be_visible()
     card(page, "codex-1").click()
     expect(page).to_have_url(re.compile("selected=codex-1"))
@@ -302,7 +302,7 @@ def test_settings_outlive_a_reload(server: Server, open_page: OpenPage) -> None:
 
 
 def test_columns(server: Server, open_page: OpenPage) -> None:
-    """The columns of the table are chosen from a menu."""
+    """The table columns are selected from a menu."""
     _fill(server)
     page = open_page(f"{server.url}/#view=table").page
     expect(page.locator("[role=columnheader]").first).to_have_text("Agent")
@@ -316,8 +316,8 @@ def test_columns(server: Server, open_page: OpenPage) -> None:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_ten_thousand_agents(server: Server, open_page: OpenPage, view: str) -> None:
-    """Of ten thousand agents those in sight exist; End brings the last, groups the headers."""
+def test_list_ten_thousand_agents(server: Server, open_page: OpenPage, view: str) -> None:
+    """Only visible ones of ten thousand agents have elements; End shows the last."""
     for first in range(1, 10_001, 2_500):
         events = [
             {"agent_id": f"agent-{n}", "event_type": "prompt", "project": f"p-{n % 4}"}
@@ -344,8 +344,8 @@ def test_ten_thousand_agents(server: Server, open_page: OpenPage, view: str) -> 
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_narrow_sidebar(server: Server, open_page: OpenPage, view: str) -> None:
-    """At 300 px nothing sticks out at the side, and everything can still be reached."""
+def test_layout_in_narrow_sidebar(server: Server, open_page: OpenPage, view: str) -> None:
+    """At 300 px nothing overflows and everything is reachable."""
     _fill(server)
     server.send("an-agent-with-a-rather-long-name-" + "x" * 120, tool_name="y" * 200)
     page = open_page(f"{server.url}/#view={view}", viewport={"width": 300, "height": 800}).page
@@ -362,8 +362,10 @@ def test_a_narrow_sidebar(server: Server, open_page: OpenPage, view: str) -> Non
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_numbers_do_not_move_things(server: Server, open_page: OpenPage, view: str) -> None:
-    """While numbers grow and somebody begins to wait, no value changes its place or size."""
+def test_layout_is_stable_when_numbers_change(
+    server: Server, open_page: OpenPage, view: str
+) -> None:
+    """Values keep position and size while numbers grow and an agent starts to wait."""
     _fill(server)
     page = open_page(f"{server.url}/#view={view}&sort=agent").page
     expect(cards(page)).to_have_count(4)
@@ -384,8 +386,8 @@ def test_numbers_do_not_move_things(server: Server, open_page: OpenPage, view: s
     assert page.evaluate(boxes) == before
 
 
-def test_activity_of_the_last_minutes(server: Server, open_page: OpenPage) -> None:
-    """The bars count what was done before the page was opened and what is done since."""
+def test_sparkline_shows_recent_activity(server: Server, open_page: OpenPage) -> None:
+    """The bars count events before and after the page was opened."""
     for _ in range(3):
         server.send("claude-1", tool_name="Read")
     server.send("claude-1", tool_name="Bash", status="error")
@@ -398,8 +400,8 @@ def test_activity_of_the_last_minutes(server: Server, open_page: OpenPage) -> No
     expect(field(page, "claude-1", "errors")).to_have_text("1")
 
 
-def test_the_status_line_is_quiet(server: Server, open_page: OpenPage) -> None:
-    """What screen readers are told says who waits, and does not change with every event."""
+def test_announcer_is_quiet(server: Server, open_page: OpenPage) -> None:
+    """The announcement counts waiting agents and does not change with every event."""
     page = open_page(server.url).page
     expect_connection(page, "connected")
     line = page.locator(".hg-announcement")
@@ -407,9 +409,9 @@ def test_the_status_line_is_quiet(server: Server, open_page: OpenPage) -> None:
     expect(line).to_have_text("Connected.", timeout=PATIENCE_MS)
     page.evaluate(
         """() => {
-          globalThis.told = [];
+          globalThis.announced = [];
           const line = document.querySelector(".hg-announcement");
-          const note = () => told.push(line.textContent);
+          const note = () => announced.push(line.textContent);
           new MutationObserver(note).observe(line, {
             subtree: true, childList: true, characterData: true,
           });
@@ -420,4 +422,4 @@ def test_the_status_line_is_quiet(server: Server, open_page: OpenPage) -> None:
         server.send(f"agent-{n}", tool_name="Read")
     waits = "Connected. 1 agent waits for you."
     expect(line).to_have_text(waits, timeout=PATIENCE_MS)
-    assert page.evaluate("told") == [waits]
+    assert page.evaluate("announced") == [waits]

@@ -1,1 +1,1 @@
-"""Reporters for agent frameworks, plain Python tools and notebooks; each loads what it is for."""
+"""Reporters for agent frameworks, Python functions and notebooks; none loads another framework."""

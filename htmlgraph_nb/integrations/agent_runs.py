@@ -1,7 +1,7 @@
-"""What frameworks have in common: agents that run, call tools and models, and start other agents.
+"""Report the runs of a framework's agents: turns, tool calls, completions and subagents.
 
-Each method reports what has just happened; none waits. The ids of the events come from those of
-the framework's runs, so that what two handlers tell of one run counts once.
+Each method reports what has just happened and never blocks. The event ids derive from the ids of
+the framework's runs, so an event that two handlers report counts once.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ class AgentRun:
     """One turn of one agent.
 
     Attributes:
-        key: id of the framework's run, unique.
-        name: as the program calls the agent.
-        parent: the run of the agent that started this one; None: a person or a program did.
-        lasts: the session outlives the run, as that of a chat.
-        asks: (agent, tool or None) for which a person must decide before the run can go on.
+        key: unique id of the framework's run.
+        name: the name of the agent in the program.
+        parent: the run of the agent that started this one; None: a person or the program did.
+        keeps_session: the session outlives the run, like that of a chat.
+        input_requests: (agent, tool or None) for which a person must decide before the run can
+            continue.
+        interrupt_ids: ids of the interrupts behind these requests.
     """
 
     key: str
@@ -33,13 +35,13 @@ class AgentRun:
     agent_id: str
     session_id: str
     parent: AgentRun | None
-    lasts: bool
-    asks: list[tuple[AgentRun, str | None]] = field(default_factory=list)
-    asked: set[str] = field(default_factory=set)
+    keeps_session: bool
+    input_requests: list[tuple[AgentRun, str | None]] = field(default_factory=list)
+    interrupt_ids: set[str] = field(default_factory=set)
 
     @property
     def root(self) -> AgentRun:
-        """The run that a person or a program started."""
+        """The run that a person or the program started."""
         run = self
         while run.parent is not None:
             run = run.parent
@@ -50,66 +52,68 @@ class AgentRuns:
     """Reports the runs of a framework's agents.
 
     Args:
-        sdk: the handle through which it reports.
-        source: names the framework in the events.
+        sdk: the handle through which to report.
+        source: the name of the framework in the events.
     """
 
     def __init__(self, sdk: SDK, source: str) -> None:
         self._sdk = sdk
         self._source = source
-        self._names = RunIds()
+        self._run_ids = RunIds()
 
-    def begin(
+    def start(
         self,
         key: str,
         name: str,
         session_id: str,
         *,
         parent: AgentRun | None = None,
-        lasts: bool = False,
+        keeps_session: bool = False,
         answered: bool | None = None,
     ) -> AgentRun:
-        """Report that an agent begins a turn.
+        """Report the start of a turn and return it.
 
         Args:
-            key: id of the framework's run, unique.
-            name: of the agent; below a parent its id is ``parent/name``.
-            answered: it goes on after a person's answer; None: if it was waiting for one.
+            key: unique id of the framework's run.
+            name: name of the agent; below a parent its id is ``parent/name``.
+            answered: whether the run continues after a person's answer; None: if the session was
+                waiting for one.
         """
-        full = f"{parent.agent_id}/{name}" if parent is not None else name
-        agent_id, waited = self._names.acquire(full, session_id)
-        run = AgentRun(key, name, agent_id, session_id, parent, lasts)
+        full_name = f"{parent.agent_id}/{name}" if parent is not None else name
+        agent_id, has_waited = self._run_ids.acquire(full_name, session_id)
+        run = AgentRun(key, name, agent_id, session_id, parent, keeps_session)
         if parent is None:
-            once = shorten_id(f"{self._source}:{session_id}:{agent_id}:session_start")
-            self._report(run, "session_start", event_id=once)
+            start_id = shorten_id(f"{self._source}:{session_id}:{agent_id}:session_start")
+            self._report(run, "session_start", event_id=start_id)
         else:
-            self._tell_parent(run, "subagent_start")
-        self._tell(run, "answered" if answered or (answered is None and waited) else "prompt")
+            self._report_to_parent(run, "subagent_start")
+        continues = answered or (answered is None and has_waited)
+        self._report_once(run, "answered" if continues else "prompt")
         return run
 
-    def end(self, run: AgentRun, how: str, error: str | None = None) -> None:
-        """Report how a turn ended: "stop", "error", "interrupt", or "waiting" for a person.
+    def end(self, run: AgentRun, event_type: str, error: str | None = None) -> None:
+        """Report the end of a turn: "stop", "error", "interrupt", or "waiting" for a person.
 
-        A run without a lasting session, as that of every subagent, ends its session too; one that
-        failed stays visible as failed.
+        A run that does not keep its session, like that of every subagent, also ends the session. A
+        failed run does not, so that its error stays visible.
         """
-        self._names.release(run.agent_id, waits=how == "waiting")
-        if how == "waiting":
+        self._run_ids.release(run.agent_id, waiting=event_type == "waiting")
+        if event_type == "waiting":
             return
         extra = None if error is None else {"error": error[:64]}
-        if run.parent is None or how != "stop":
-            self._tell(run, how, extra=extra)
+        if run.parent is None or event_type != "stop":
+            self._report_once(run, event_type, extra=extra)
         if run.parent is not None:
-            self._tell_parent(run, "subagent_stop")
-        if how != "error" and (run.parent is not None or not run.lasts):
-            self._tell(run, "session_end")
+            self._report_to_parent(run, "subagent_stop")
+        if event_type != "error" and (run.parent is not None or not run.keeps_session):
+            self._report_once(run, "session_end")
 
     def end_session(self, run: AgentRun) -> None:
         """Report the end of a session that outlived its run."""
-        self._tell(run, "session_end")
+        self._report_once(run, "session_end")
 
-    def ask(self, run: AgentRun, tool_name: str | None, number: int = 0) -> None:
-        """Report that a person must decide: about a tool, or about anything."""
+    def request_input(self, run: AgentRun, tool_name: str | None, number: int = 0) -> None:
+        """Report that a person must decide, about a tool or (None) something else."""
         key = shorten_id(f"{self._source}:{run.key}:ask:{number}")
         if tool_name is not None:
             self._report(run, "permission_request", tool_name=text(tool_name), event_id=key)
@@ -118,7 +122,7 @@ class AgentRuns:
             self._report(run, "notification", extra=extra, event_id=key)
 
     def tool_start(self, run: AgentRun, key: str, call_id: str, name: str) -> None:
-        """Report that a tool runs."""
+        """Report the start of a tool call."""
         self._report(
             run,
             "tool_start",
@@ -136,7 +140,7 @@ class AgentRuns:
         seconds: float,
         error: str | None = None,
     ) -> None:
-        """Report that a tool ended; ``error``: in which kind of error."""
+        """Report the end of a tool call; ``error``: the type of its error, None: it succeeded."""
         self._report(
             run,
             "tool_execute" if error is None else "tool_error",
@@ -148,8 +152,8 @@ class AgentRuns:
             event_id=shorten_id(f"{self._source}:{key}:tool_end"),
         )
 
-    def denied(self, run: AgentRun, key: str, call_id: str, name: str) -> None:
-        """Report that a person did not let a tool run."""
+    def tool_denied(self, run: AgentRun, key: str, call_id: str, name: str) -> None:
+        """Report that a person denied a tool call."""
         self._report(
             run,
             "answered",
@@ -159,10 +163,10 @@ class AgentRuns:
             event_id=shorten_id(f"{self._source}:{key}:denied"),
         )
 
-    def answer(
+    def completion(
         self, run: AgentRun, key: str, model: object, tokens: TokenCounts, seconds: float
     ) -> None:
-        """Report an answer of a model."""
+        """Report a completion of a model."""
         self._report(
             run,
             "completion",
@@ -172,32 +176,28 @@ class AgentRuns:
             **tokens,
         )
 
-    def note(self, run: AgentRun, key: str, **facts: Any) -> None:
-        """Report a sign of work that is none of the others, with its facts."""
-        known = {name: value for name, value in facts.items() if value is not None}
+    def activity(self, run: AgentRun, key: str, **details: Any) -> None:
+        """Report any other activity, with the details that are not None."""
+        known = {name: value for name, value in details.items() if value is not None}
         self._report(
             run, "activity", extra=known or None, event_id=shorten_id(f"{self._source}:{key}:note")
         )
 
-    def _tell_parent(self, run: AgentRun, kind: str) -> None:
+    def _report_to_parent(self, run: AgentRun, event_type: str) -> None:
         if run.parent is not None:
             extra = {"child_agent_id": run.agent_id}
-            self._report(
-                run.parent,
-                kind,
-                extra=extra,
-                event_id=shorten_id(f"{self._source}:{run.key}:{kind}"),
-            )
+            key = shorten_id(f"{self._source}:{run.key}:{event_type}")
+            self._report(run.parent, event_type, extra=extra, event_id=key)
 
-    def _tell(self, run: AgentRun, kind: str, **fields: Any) -> None:
-        self._report(
-            run, kind, event_id=shorten_id(f"{self._source}:{run.key}:own:{kind}"), **fields
-        )
+    def _report_once(self, run: AgentRun, event_type: str, **fields: Any) -> None:
+        """Report an event that occurs at most once in a run."""
+        key = shorten_id(f"{self._source}:{run.key}:own:{event_type}")
+        self._report(run, event_type, event_id=key, **fields)
 
-    def _report(self, run: AgentRun, kind: str, **fields: Any) -> None:
+    def _report(self, run: AgentRun, event_type: str, **fields: Any) -> None:
         parent = None if run.parent is None else run.parent.agent_id
         self._sdk.report(
-            kind,
+            event_type,
             agent_id=run.agent_id,
             session_id=run.session_id,
             parent_agent_id=parent,

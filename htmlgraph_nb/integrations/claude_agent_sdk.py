@@ -1,8 +1,8 @@
 """Hooks and a message reader for the Claude Agent SDK.
 
-Source: ``HookEvent``, ``HookMatcher`` and the messages of claude-agent-sdk 0.2; the hooks' inputs
-are Claude Code's. Names, ids, durations and counts are reported; prompts, answers, tool inputs and
-results are not.
+Written for ``HookEvent``, ``HookMatcher`` and the messages of claude-agent-sdk 0.2, whose hook
+inputs are Claude Code's. It reports names, ids, durations and counts, and no prompts, completions,
+tool inputs or results.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["htmlgraph_hooks", "htmlgraph_messages"]
 
-_HANDLE = "claude-agent-sdk"
+_DEFAULT_NAME = "claude-agent-sdk"
 _Message = TypeVar("_Message")
 
 
@@ -35,14 +35,14 @@ def htmlgraph_hooks(
 ) -> dict[HookEvent, list[HookMatcher]]:
     """Return hooks that report tools, prompts, subagents, permissions and ends of turns.
 
-    They decide nothing: each answers at once, with an empty decision. Where the SDK is told to load
-    a user's settings (``setting_sources``) to which ``htmlgraph-nb connect claude`` has added its
-    hooks, those tell the same already, and these are not needed.
+    They make no decisions and return at once. They are not needed if the SDK loads user settings
+    (``setting_sources``) to which ``htmlgraph-nb connect claude`` has added its hooks: those report
+    the same.
 
     Args:
-        agent_id: of the main agent; None: as the sessions of Claude Code are called.
-        sdk: the handle through which they report; None: the one that is open around, else an own.
-        hooks: hooks of your own, which stay before these.
+        agent_id: id of the main agent; None: the id of Claude Code's sessions.
+        sdk: the handle through which to report; None: the active one, else a handle of its own.
+        hooks: your own hooks, which run before these.
 
     Raises:
         ImportError: the Claude Agent SDK is not installed.
@@ -54,55 +54,56 @@ def htmlgraph_hooks(
         from claude_agent_sdk import HookMatcher
     except ImportError as error:
         raise ImportError(
-            f"the Claude Agent SDK cannot be loaded ({error}), and its hooks need it: "
+            f"the hooks need the Claude Agent SDK, which cannot be imported ({error}): "
             "pip install claude-agent-sdk",
             name=error.name,
         ) from None
-    reporter = sdk or default_sdk(_HANDLE)
+    reporter = sdk or default_sdk(_DEFAULT_NAME)
 
     async def report(hook_input: Any, tool_use_id: str | None, context: Any) -> dict[str, Any]:
         _report_hook(reporter, agent_id, hook_input)
         return {}
 
-    found: dict[HookEvent, list[HookMatcher]] = {
+    merged: dict[HookEvent, list[HookMatcher]] = {
         event: [HookMatcher(hooks=[report])]  # type: ignore[list-item]
-        for event in _known_events()
+        for event in _hook_events()
     }
     for event, matchers in (hooks or {}).items():
-        found[event] = [*matchers, *found.get(event, [])]
-    return found
+        merged[event] = [*matchers, *merged.get(event, [])]
+    return merged
 
 
 async def htmlgraph_messages(
     messages: AsyncIterable[_Message], agent_id: str | None = None, *, sdk: SDK | None = None
 ) -> AsyncIterator[_Message]:
-    """Pass messages on as they come, and report the answers among them with their tokens.
+    """Yield the messages unchanged and report the completions among them with their tokens.
 
-    Also reported are the begin of a session, a turn that failed and, of ``query()``, the end.
+    It also reports the start of a session, failed turns and, for ``query()``, the end of a session.
 
     Args:
-        messages: of ``query()``, or of a client's ``receive_response()`` or ``receive_messages()``.
-        agent_id, sdk: as ``htmlgraph_hooks``.
+        messages: the result of ``query()``, or of a client's ``receive_response()`` or
+            ``receive_messages()``.
+        agent_id, sdk: see ``htmlgraph_hooks``.
 
     Example:
         >>> async for message in htmlgraph_messages(query(prompt="…")):  # doctest: +SKIP
         ...     print(message)
     """
-    reporter, reader = sdk or default_sdk(_HANDLE), MessageReader(agent_id)
+    reporter, reader = sdk or default_sdk(_DEFAULT_NAME), MessageReader(agent_id)
     try:
         async for message in messages:
             _report_message(reporter, reader, message)
             yield message
     finally:
-        # A client's session goes on after the answer to a prompt.
-        _report_rest(reporter, reader, getattr(messages, "__name__", None) == "query")
+        # The session of a client continues after the response to a prompt.
+        _finish(reporter, reader, getattr(messages, "__name__", None) == "query")
         close = getattr(messages, "aclose", None)
         if close is not None:
             await close()
 
 
-def _known_events() -> list[HookEvent]:
-    """Return the names of all hooks that the installed SDK knows."""
+def _hook_events() -> list[HookEvent]:
+    """Return the names of all hooks of the installed SDK."""
     from claude_agent_sdk.types import HookEvent
 
     parts = get_args(HookEvent)
@@ -111,9 +112,9 @@ def _known_events() -> list[HookEvent]:
 
 @never_raises
 def _report_hook(sdk: SDK, agent_id: str | None, hook_input: Mapping[str, Any]) -> None:
-    added = {"agent_id": agent_id, "feature_id": sdk.feature_id, "project": sdk.project}
-    told = {name: value for name, value in added.items() if value is not None}
-    payload = {**hook_input, "htmlgraph": told}
+    fields = {"agent_id": agent_id, "feature_id": sdk.feature_id, "project": sdk.project}
+    known = {name: value for name, value in fields.items() if value is not None}
+    payload = {**hook_input, "htmlgraph": known}
     for event in events_from_hook(payload, received_at=datetime.now(UTC)):
         sdk.report(**{**event.to_dict(), "source": SDK_SOURCE})
 
@@ -125,6 +126,6 @@ def _report_message(sdk: SDK, reader: MessageReader, message: object) -> None:
 
 
 @never_raises
-def _report_rest(sdk: SDK, reader: MessageReader, over: bool) -> None:
-    for fields in reader.finish(over=over):
+def _finish(sdk: SDK, reader: MessageReader, ended: bool) -> None:
+    for fields in reader.finish(ended=ended):
         sdk.report(**fields)

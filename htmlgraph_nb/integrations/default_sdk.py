@@ -1,4 +1,4 @@
-"""The SDK handles of integrations that were given none."""
+"""The SDK handle of integrations that were given none."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ import threading
 
 from ..sdk import SDK, active_sdk
 
-# A generator that is thrown away can end in the middle of anything.
+# Reentrant: the garbage collector can close a generator, which reports, at any point.
 _lock = threading.RLock()
-_own: dict[str, SDK] = {}
-_MAX_OWN = 100
+_handles: dict[str, SDK] = {}
+_MAX_HANDLES = 100
 
 
 def default_sdk(name: str | None = None) -> SDK:
-    """Return the handle that is open around the caller, else one that is kept for ``name``.
+    """Return the active handle of the caller, or else a cached one for ``name``.
 
     Args:
-        name: agent id of the kept one; None: the name of the program.
+        name: agent id of the cached handle; None: the name of the program.
     """
-    around = active_sdk()
-    if around is not None:
-        return around
-    name = name or _program()
+    active = active_sdk()
+    if active is not None:
+        return active
+    name = name or _program_name()
     with _lock:
-        kept = _own.get(name)
-        if kept is None:
-            while len(_own) >= _MAX_OWN:
-                del _own[next(iter(_own))]
-            kept = _own[name] = SDK(name)
-    return kept
+        cached = _handles.get(name)
+        if cached is None:
+            while len(_handles) >= _MAX_HANDLES:
+                del _handles[next(iter(_handles))]
+            cached = _handles[name] = SDK(name)
+    return cached
 
 
-def _program() -> str:
+def _program_name() -> str:
     script = os.path.basename(sys.argv[0] if sys.argv else "")
     return os.path.splitext(script)[0].strip("-") or "python"

@@ -1,4 +1,4 @@
-"""Keeps a fault of the monitor away from the program that is monitored."""
+"""Keep errors of the monitor away from the monitored program."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
-logger = logging.getLogger("htmlgraph.integrations")
+logger = logging.getLogger(__name__)
 
-F = TypeVar("F", bound=Callable[..., Any])
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def never_raises(method: F) -> F:
-    """Let a method that a framework calls never raise: it returns None, and the log says why.
+def never_raises(method: _F) -> _F:
+    """Decorate a method that a framework calls: log its errors and return None instead.
 
-    A framework's next version may hand over what nobody has seen yet; the agent goes on all the
-    same, and only what was not understood is missing.
+    A new version of a framework may pass unexpected values. The agent continues, and only the
+    event of this call is missing.
     """
 
     @wraps(method)
@@ -25,8 +25,8 @@ def never_raises(method: F) -> F:
             return method(*args, **kwargs)
         except Exception as error:
             name = method.__qualname__
-            # The text of the error may hold what the agent works on; its kind does not.
-            logger.warning("%s: not reported (%s)", name, type(error).__name__)
+            # The error's text may contain the agent's data; its type does not.
+            logger.warning("%s: event not reported (%s)", name, type(error).__name__)
             logger.debug("%s failed", name, exc_info=True)
             return None
 

@@ -1,8 +1,8 @@
-"""LangChain's and LangGraph's runs as agents, tools and answers; it loads neither of the two.
+"""Map the runs of LangChain and LangGraph to agents, tools and completions; imports neither.
 
-A run that nothing started is an agent's turn. Below it, a graph is an agent of its own: it is known
-by its nodes, whose checkpoint namespace is another than that of the run that holds them. All other
-runs belong to the agent around them.
+A run without a parent is a turn of an agent. A graph below it is an agent of its own; it is
+recognized by its nodes, whose checkpoint namespace differs from that of the run that contains them.
+All other runs belong to the agent around them.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from .token_usage import TokenCounts
 
 _SOURCE = "langchain"
 MAX_RUNS = 10_000
-_MAX_ASKED = 8
+_MAX_REQUESTS = 8
 _SESSION_KEYS = ("thread_id", "session_id", "conversation_id")
-_PLAIN_GRAPH = "LangGraph"
+_UNNAMED_GRAPH = "LangGraph"
 
 
 @dataclass(slots=True, eq=False)
 class _Run:
-    """One run that goes on.
+    """A run that has not ended.
 
     Attributes:
-        agent: in whose loop it runs; ``own``: it is that agent's turn.
-        place: the checkpoint namespace; ``node``: the graph's node in which it runs.
-        in_tool: it is a tool of its agent, or runs inside of one.
+        agent: the agent in whose loop it runs; is_turn: the run is that agent's turn.
+        namespace: the checkpoint namespace; node: the graph's node in which it runs.
+        in_tool: it is a tool call of its agent, or runs inside one.
     """
 
     key: str
@@ -40,21 +40,21 @@ class _Run:
     parent: _Run | None
     agent: AgentRun
     name: str
-    began: float
-    place: str
+    started_at: float
+    namespace: str
     node: str | None
     call_id: str | None = None
-    own: bool = False
+    is_turn: bool = False
     in_tool: bool = False
 
 
 class LangChainRuns:
-    """Follows runs from their start to their end and reports what they are.
+    """Follows runs from start to end and reports them.
 
     Args:
-        sdk: the handle through which it reports.
-        agent_id: of the runs that nothing started; None: each goes by its own name.
-        clock: seconds, only forward.
+        sdk: the handle through which to report.
+        agent_id: the agent of the runs without a parent; None: each run's own name.
+        clock: returns monotonic seconds.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class LangChainRuns:
         self._agent_id = agent_id
         self._clock = clock
         self._runs: dict[str, _Run] = {}
-        # A stream that nobody reads any more can end in the middle of anything.
+        # Reentrant: the garbage collector can end an abandoned stream at any point.
         self._lock = threading.RLock()
 
     def start(
@@ -81,37 +81,37 @@ class LangChainRuns:
         call_id: object = None,
         inputs: object = None,
     ) -> None:
-        """Take the start of a run.
+        """Handle the start of a run.
 
         Args:
             kind: "chain", "tool", "retriever" or "model".
-            call_id: the id that the model gave to a tool call; None: the run's.
-            inputs: what a chain was given; only whether it resumes a graph is read.
+            call_id: the model's id of a tool call; None: use the run's id.
+            inputs: the input of a chain; only checked for whether it resumes a graph.
         """
         with self._lock:
             key, facts = str(run_id), mapping(metadata)
             parent = None if parent_run_id is None else self._runs.get(str(parent_run_id))
-            place = _place(facts, parent)
+            namespace = _namespace(facts, parent)
             node = text(facts.get("langgraph_node"))
             if parent is None:
-                agent = self._begin(key, name, facts, inputs)
+                agent = self._start_turn(key, name, facts, inputs)
             else:
-                if kind == "chain" and place != parent.place and not parent.own:
+                if kind == "chain" and namespace != parent.namespace and not parent.is_turn:
                     self._promote(parent)
                 agent = parent.agent
-            within = parent is not None and parent.in_tool
-            run = _Run(key, kind, parent, agent, name, self._clock(), place, node)
-            run.own, run.in_tool = parent is None, within or kind == "tool"
+            in_tool = parent is not None and parent.in_tool
+            run = _Run(key, kind, parent, agent, name, self._clock(), namespace, node)
+            run.is_turn, run.in_tool = parent is None, in_tool or kind == "tool"
             run.call_id = identifier(call_id) or key
             while len(self._runs) >= MAX_RUNS:
                 del self._runs[next(iter(self._runs))]
             self._runs[key] = run
-            # What a tool looks up is a part of it.
-            if kind == "tool" or (kind == "retriever" and not within):
+            # A retriever inside a tool is part of the tool.
+            if kind == "tool" or (kind == "retriever" and not in_tool):
                 self._agents.tool_start(agent, key, run.call_id, name)
 
     def end_chain(self, run_id: object, error: BaseException | None = None) -> None:
-        """Take the end of a chain or graph."""
+        """Handle the end of a chain or graph."""
         with self._lock:
             run = self._runs.pop(str(run_id), None)
             if run is not None:
@@ -120,28 +120,28 @@ class LangChainRuns:
     def end_tool(
         self, run_id: object, error: BaseException | None = None, *, failed: bool = False
     ) -> None:
-        """Take the end of a tool; ``failed``: its result tells of an error."""
+        """Handle the end of a tool call; ``failed``: its result reports an error."""
         with self._lock:
             run = self._runs.pop(str(run_id), None)
             if run is None:
                 return
             if _is_interrupt(error):
-                # It did not run: it will, under the same id, once a person has answered.
-                self._wait(run, error)
+                # The tool did not run. It will, with the same id, after a person's answer.
+                self._record_requests(run, error)
             else:
                 self._end_call(run, error, failed)
-            if run.own:
+            if run.is_turn:
                 self._end(run, error)
 
     def end_retriever(self, run_id: object, error: BaseException | None = None) -> None:
-        """Take the end of a retriever, which counts as a tool where none called it."""
+        """Handle the end of a retriever, which counts as a tool unless a tool called it."""
         with self._lock:
             run = self._runs.pop(str(run_id), None)
             if run is None:
                 return
             if not run.in_tool:
                 self._end_call(run, error, False)
-            if run.own:
+            if run.is_turn:
                 self._end(run, error)
 
     def end_model(
@@ -151,59 +151,62 @@ class LangChainRuns:
         tokens: TokenCounts,
         error: BaseException | None = None,
     ) -> None:
-        """Take an answer of a model, or what there is of one that failed."""
+        """Handle a completion, or the error and the tokens of a failed one."""
         with self._lock:
             run = self._runs.pop(str(run_id), None)
             if run is None:
                 return
             if error is None or tokens:
-                taken = self._clock() - run.began
-                self._agents.answer(run.agent, run.key, model, tokens, taken)
+                seconds = self._clock() - run.started_at
+                self._agents.completion(run.agent, run.key, model, tokens, seconds)
             if error is not None:
-                self._agents.note(run.agent, run.key, error=type(error).__name__)
-            if run.own:
+                self._agents.activity(run.agent, run.key, error=type(error).__name__)
+            if run.is_turn:
                 self._end(run, error)
 
     def paused(self, run_id: object) -> None:
-        """Take a stop of a graph before or after a node, where a person lets it go on."""
+        """Handle a stop of a graph before or after a node, until a person resumes it."""
         with self._lock:
             run = self._runs.get(str(run_id))
-            if run is not None and not run.agent.root.asks:
-                run.agent.root.asks.append((run.agent, None))
+            if run is not None and not run.agent.root.input_requests:
+                run.agent.root.input_requests.append((run.agent, None))
 
-    def _begin(self, key: str, name: str, facts: Mapping[str, Any], inputs: object) -> AgentRun:
-        told = next((facts[one] for one in _SESSION_KEYS if facts.get(one) is not None), None)
-        session = None if told is None else identifier(str(told))
+    def _start_turn(
+        self, key: str, name: str, facts: Mapping[str, Any], inputs: object
+    ) -> AgentRun:
+        value = next((facts[name] for name in _SESSION_KEYS if facts.get(name) is not None), None)
+        session = None if value is None else identifier(str(value))
         resumes = type(inputs).__name__ == "Command" and getattr(inputs, "resume", None) is not None
-        return self._agents.begin(
+        return self._agents.start(
             key,
             self._agent_id or name,
             session or key,
-            lasts=session is not None,
-            # A graph that stopped at a node goes on with no input at all.
+            keeps_session=session is not None,
+            # A graph that stopped at a node is resumed without any input.
             answered=True if resumes else None if inputs is None else False,
         )
 
     def _promote(self, run: _Run) -> None:
-        """Let a run that turned out to be a graph be an agent, a child of the one around it."""
-        name = run.name if run.name != _PLAIN_GRAPH else run.node or run.name
-        around = run.agent
-        run.agent = self._agents.begin(run.key, name, around.session_id, parent=around)
-        run.own, run.in_tool = True, False
+        """Turn a run that proved to be a graph into an agent, a child of the one around it."""
+        name = run.name if run.name != _UNNAMED_GRAPH else run.node or run.name
+        outer = run.agent
+        run.agent = self._agents.start(run.key, name, outer.session_id, parent=outer)
+        run.is_turn, run.in_tool = True, False
 
     def _end(self, run: _Run, error: BaseException | None) -> None:
         if _is_interrupt(error):
-            self._wait(run, error)
-        if not run.own:
+            self._record_requests(run, error)
+        if not run.is_turn:
             return
-        well = error is None or _is_control(error)
-        # A person is asked once the whole graph has stopped.
-        asks = run.agent.asks if well and run.agent.parent is None else []
-        for number, (agent, tool_name) in enumerate(asks):
-            self._agents.ask(agent, tool_name, number)
-        if asks or _is_interrupt(error):
+        succeeded = error is None or _is_control_flow(error)
+        # A person can answer once the outermost graph has stopped.
+        is_outermost = run.agent.parent is None
+        requests = run.agent.input_requests if succeeded and is_outermost else []
+        for number, (agent, tool_name) in enumerate(requests):
+            self._agents.request_input(agent, tool_name, number)
+        if requests or _is_interrupt(error):
             self._agents.end(run.agent, "waiting")
-        elif well:
+        elif succeeded:
             self._agents.end(run.agent, "stop")
         elif isinstance(error, Exception) and type(error).__name__ != "CancelledError":
             self._agents.end(run.agent, "error", type(error).__name__)
@@ -211,65 +214,71 @@ class LangChainRuns:
             self._agents.end(run.agent, "interrupt")
 
     def _end_call(self, run: _Run, error: BaseException | None, failed: bool) -> None:
-        kind = None
-        if error is not None and not _is_control(error):
-            kind = type(error).__name__
+        error_type = None
+        if error is not None and not _is_control_flow(error):
+            error_type = type(error).__name__
         elif failed:
-            kind = "ToolError"
-        taken = self._clock() - run.began
-        self._agents.tool_end(run.agent, run.key, run.call_id or run.key, run.name, taken, kind)
+            error_type = "ToolError"
+        seconds = self._clock() - run.started_at
+        call_id = run.call_id or run.key
+        self._agents.tool_end(run.agent, run.key, call_id, run.name, seconds, error_type)
 
-    def _wait(self, run: _Run, error: BaseException | None) -> None:
-        """Remember for what an interrupt waits; each comes up through all runs around it."""
+    def _record_requests(self, run: _Run, error: BaseException | None) -> None:
+        """Record what an interrupt waits for; it passes through all runs around it, once each."""
         root = run.agent.root
-        interrupts = [one for one in _interrupts(error) if _id(one) not in root.asked]
-        if not interrupts and root.asks:
+        interrupts = [
+            interrupt
+            for interrupt in _interrupts(error)
+            if _interrupt_id(interrupt) not in root.interrupt_ids
+        ]
+        if not interrupts and root.input_requests:
             return
-        root.asked.update(_id(one) for one in interrupts)
-        asked_for: list[str | None] = [name for one in interrupts for name in _tools(one)]
-        for name in asked_for or [run.name if run.kind == "tool" else None]:
-            if len(root.asks) < _MAX_ASKED and (run.agent, name) not in root.asks:
-                root.asks.append((run.agent, name))
+        root.interrupt_ids.update(map(_interrupt_id, interrupts))
+        tools: list[str | None] = [name for each in interrupts for name in _requested_tools(each)]
+        for name in tools or [run.name if run.kind == "tool" else None]:
+            request = (run.agent, name)
+            if len(root.input_requests) < _MAX_REQUESTS and request not in root.input_requests:
+                root.input_requests.append(request)
 
 
-def _place(facts: Mapping[str, Any], parent: _Run | None) -> str:
-    """Return the checkpoint namespace of a run: that of the node that holds it."""
-    found = facts.get("langgraph_checkpoint_ns")
-    if isinstance(found, str):
-        return found
-    return "" if parent is None else parent.place
+def _namespace(facts: Mapping[str, Any], parent: _Run | None) -> str:
+    """Return the checkpoint namespace of a run, which is that of the node that contains it."""
+    value = facts.get("langgraph_checkpoint_ns")
+    if isinstance(value, str):
+        return value
+    return "" if parent is None else parent.namespace
 
 
-def _named(error: BaseException | None, name: str) -> bool:
-    return any(one.__name__ == name for one in type(error).__mro__)
+def _has_class_name(error: BaseException | None, name: str) -> bool:
+    return any(base.__name__ == name for base in type(error).__mro__)
 
 
-def _is_control(error: BaseException | None) -> bool:
-    """Whether the exception is LangGraph's way to leave a node, and no fault."""
-    return _named(error, "GraphBubbleUp")
+def _is_control_flow(error: BaseException | None) -> bool:
+    """Return whether LangGraph raised the exception to leave a node, not because of an error."""
+    return _has_class_name(error, "GraphBubbleUp")
 
 
 def _is_interrupt(error: BaseException | None) -> bool:
-    return _named(error, "GraphInterrupt")
+    return _has_class_name(error, "GraphInterrupt")
 
 
 def _interrupts(error: BaseException | None) -> list[object]:
-    found = error.args[0] if error is not None and error.args else ()
-    return list(found) if isinstance(found, list | tuple) else [found]
+    value = error.args[0] if error is not None and error.args else ()
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def _id(interrupt: object) -> str:
+def _interrupt_id(interrupt: object) -> str:
     for name in ("id", "interrupt_id"):
-        found = getattr(interrupt, name, None)
-        if found is not None:
-            return str(found)
+        value = getattr(interrupt, name, None)
+        if value is not None:
+            return str(value)
     return str(id(interrupt))
 
 
-def _tools(interrupt: object) -> Iterable[str]:
-    """Return the tools that LangChain's human-in-the-loop middleware asks about."""
+def _requested_tools(interrupt: object) -> Iterable[str]:
+    """Yield the tools that LangChain's human-in-the-loop middleware wants to run."""
     requests = mapping(getattr(interrupt, "value", None)).get("action_requests")
-    for one in requests if isinstance(requests, list) else ():
-        name = text(mapping(one).get("name"))
+    for request in requests if isinstance(requests, list) else ():
+        name = text(mapping(request).get("name"))
         if name is not None:
             yield name

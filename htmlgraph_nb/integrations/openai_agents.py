@@ -1,7 +1,7 @@
 """A tracing processor for the OpenAI Agents SDK.
 
-Source: ``TracingProcessor`` and the span data of openai-agents 0.24. Names, ids, durations and
-counts are reported; prompts, answers, tool inputs and results are not.
+Written for ``TracingProcessor`` and the span data of openai-agents 0.24. It reports names, ids,
+durations and counts, and no prompts, completions, tool inputs or results.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ try:
     from agents.tracing import Span, Trace, TracingProcessor
 except ImportError as error:
     raise ImportError(
-        f"the OpenAI Agents SDK cannot be loaded ({error}), and the tracing processor needs it: "
+        f"the tracing processor needs the OpenAI Agents SDK, which cannot be imported ({error}): "
         "pip install openai-agents",
         name=error.name,
     ) from None
@@ -26,10 +26,10 @@ __all__ = ["HtmlgraphTracingProcessor"]
 
 
 class HtmlgraphTracingProcessor(TracingProcessor):
-    """Reports agents, their tools, answers, handoffs and guardrails.
+    """Reports agents, their tools, completions, handoffs and guardrails.
 
     Args:
-        sdk: the handle through which it reports; None: the one that is open around, else its own.
+        sdk: the handle through which to report; None: the active one, else the processor's own.
 
     Example:
         >>> add_trace_processor(HtmlgraphTracingProcessor())  # doctest: +SKIP
@@ -41,30 +41,30 @@ class HtmlgraphTracingProcessor(TracingProcessor):
 
     @never_raises
     def on_trace_start(self, trace: Trace) -> None:
-        """Take the start of a workflow."""
+        """Handle the start of a workflow."""
         self._runs.start_trace(trace)
 
     @never_raises
     def on_trace_end(self, trace: Trace) -> None:
-        """Take the end of a workflow."""
+        """Handle the end of a workflow."""
         self._runs.end_trace(trace)
 
     @never_raises
     def on_span_start(self, span: Span[Any]) -> None:
-        """Take the start of a span."""
+        """Handle the start of a span."""
         self._runs.start_span(span)
 
     @never_raises
     def on_span_end(self, span: Span[Any]) -> None:
-        """Take the end of a span."""
+        """Handle the end of a span."""
         self._runs.end_span(span)
 
     @never_raises
     def shutdown(self) -> None:
-        """Deliver what is left, for at most a second."""
+        """Deliver the queued events, for at most a second."""
         self._sdk.flush()
 
     @never_raises
     def force_flush(self) -> None:
-        """Deliver what is left, for at most a second."""
+        """Deliver the queued events, for at most a second."""
         self._sdk.flush()

@@ -1,4 +1,4 @@
-"""What is kept of the OpenAI Agents SDK's traces and spans, and the words it uses; pure."""
+"""The state that is kept of the OpenAI Agents SDK's traces and spans, and its keywords. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ERRORS = frozenset(
         "Max turns exceeded",
     }
 )
-"""The SDK's own words; others may be a program's, or a person's."""
+"""The SDK's own messages; others may contain data of the program or of a person."""
 
 
 @dataclass(slots=True, eq=False)
@@ -29,70 +29,76 @@ class TraceState:
     """One workflow.
 
     Attributes:
-        lasts: its session is a group's and outlives it.
-        over: it ended, but goes on if somebody approves what waits; ``n_open``: agents that run.
-        handed: who handed over to an agent, or had done so when it began to wait, by its name.
-        roots: the agents that nobody of the workflow started, as they last ended well.
-        pending: ids of the tool calls that wait for approval, by agent and tool.
+        keeps_session: its session is that of a group and outlives it.
+        ended: it has ended, but continues if a person approves a pending tool call.
+        n_running: number of running agents.
+        handed_over_by: agent name → the agent that handed over to it, or had done so before it
+            began to wait.
+        last_agent: the agent that started last.
+        roots: agent id → the last successful run of each agent without a parent.
+        workflow_run: stands for the workflow where a span has no agent.
+        pending: (agent id, tool) → ids of the tool calls that wait for approval.
     """
 
     key: str
     name: str
     session_id: str
-    lasts: bool
-    over: bool = False
-    n_open: int = 0
-    handed: dict[str, AgentRun] = field(default_factory=dict)
-    last: AgentRun | None = None
+    keeps_session: bool
+    ended: bool = False
+    n_running: int = 0
+    handed_over_by: dict[str, AgentRun] = field(default_factory=dict)
+    last_agent: AgentRun | None = None
     roots: dict[str, AgentRun] = field(default_factory=dict)
-    implied: AgentRun | None = None
+    workflow_run: AgentRun | None = None
     pending: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
 class SpanState:
-    """One span that goes on.
+    """One span that has not ended.
 
     Attributes:
-        agent: in whose turn it is; None: in nobody's.
-        turn: the span of that turn, which holds the calls that may wait for approval, and the
-            failure with which its loop last stopped.
+        agent: the agent in whose turn it is; None: none.
+        turn: the span of that turn.
+        failure: of a turn: the error with which its loop stopped.
+        held_calls: of a turn: (key, span, name, seconds) of each tool call without a result, which
+            may wait for approval.
     """
 
     trace: TraceState
     parent: SpanState | None
     agent: AgentRun | None
-    began: float
+    started_at: float
     call_id: str = ""
     failure: Any = None
-    held: list[tuple[str, SpanState, str, float]] = field(default_factory=list)
+    held_calls: list[tuple[str, SpanState, str, float]] = field(default_factory=list)
     turn: SpanState | None = None
 
 
 def ancestors_by_name(run: AgentRun) -> dict[str, AgentRun]:
-    """Return an agent and those above it, by name."""
-    found: dict[str, AgentRun] = {}
-    one: AgentRun | None = run
-    while one is not None:
-        found.setdefault(one.name, one)
-        one = one.parent
-    return found
+    """Return an agent and its ancestors, by name."""
+    ancestors: dict[str, AgentRun] = {}
+    current: AgentRun | None = run
+    while current is not None:
+        ancestors.setdefault(current.name, current)
+        current = current.parent
+    return ancestors
 
 
 def has_no_output(data: Any) -> bool:
-    """Whether a call was recorded with what went in and with nothing that came out.
+    """Return whether a call was recorded with its input and without an output.
 
-    So is one that waits for a person's approval, and one whose function returned None.
+    Its function returned None, or it waits for a person's approval.
     """
     return getattr(data, "input", None) is not None and getattr(data, "output", None) is None
 
 
 def error_type(error: Any) -> str:
-    """Return the SDK's own words for an error, without its data."""
+    """Return the SDK's own message for an error, without its data."""
     message = mapping(error).get("message")
     return message if isinstance(message, str) and message in _ERRORS else "error"
 
 
 def was_denied(error: Any) -> bool:
-    """Whether the error of a call is that a person did not allow it."""
+    """Return whether a call failed because a person denied it."""
     return _DENIED in str(mapping(mapping(error).get("data")).get("error"))

@@ -1,7 +1,7 @@
-"""Which agent id each run of a framework's agent goes by, pure.
+"""Assign agent ids to the runs of a framework's agents. Pure.
 
-Two runs at the same time are two agents, though the program gave them one name: the second is
-``name-2``. A run that continues a session gets the id that the session had.
+Two concurrent runs are two agents, even if the program gave them the same name: the second is
+``name-2``. A run that continues a session gets the id of that session.
 """
 
 from __future__ import annotations
@@ -12,59 +12,64 @@ from ..coding_agents.fields import text
 from ..core.ids import shorten_id
 
 MAX_RUN_IDS = 10_000
-_MAX_ALIKE = 1_000
+_MAX_SAME_NAME = 1_000
 
 
 @dataclass(slots=True)
 class _Holder:
-    """Who has an id: a session, with a run that goes on or one that waits for a person."""
+    """The session that holds an id.
+
+    Attributes:
+        running: its run has not ended; waiting: the run ended to wait for a person.
+    """
 
     session: str
-    runs: bool = True
-    waits: bool = False
+    running: bool = True
+    waiting: bool = False
 
 
 class RunIds:
-    """The ids that are taken; at most MAX_RUN_IDS are remembered, those that rest go first."""
+    """The ids in use; at most MAX_RUN_IDS are remembered, and idle ones are forgotten first."""
 
     def __init__(self) -> None:
         self._holders: dict[str, _Holder] = {}
 
     def acquire(self, name: str, session: str) -> tuple[str, bool]:
-        """Return the id for a run in this session, and whether the run before waited for a person.
+        """Return the id for a run, and whether the session's last run waited for a person.
 
-        ``release`` gives the id back.
+        Call ``release`` when the run ends.
         """
         base = shorten_id(text(name, None) or "agent", 250)
         free = None
-        for number in range(1, _MAX_ALIKE + 1):
+        for number in range(1, _MAX_SAME_NAME + 1):
             agent_id = base if number == 1 else f"{base}-{number}"
             holder = self._holders.get(agent_id)
             if holder is None:
                 free = free or agent_id
                 break
-            if holder.runs:
+            if holder.running:
                 continue
             if holder.session == session:
                 free = agent_id
                 break
-            if free is None and not holder.waits:
+            if free is None and not holder.waiting:
                 free = agent_id
         agent_id = free or base
-        before = self._holders.pop(agent_id, None)
+        previous = self._holders.pop(agent_id, None)
         self._holders[agent_id] = _Holder(session)
         self._forget()
-        return agent_id, before is not None and before.waits and before.session == session
+        has_waited = previous is not None and previous.waiting and previous.session == session
+        return agent_id, has_waited
 
-    def release(self, agent_id: str, *, waits: bool) -> None:
-        """Say that the run is over; ``waits``: its session goes on once a person has answered."""
+    def release(self, agent_id: str, *, waiting: bool) -> None:
+        """End the run of an id; ``waiting``: its session continues after a person's answer."""
         holder = self._holders.get(agent_id)
         if holder is not None:
-            holder.runs, holder.waits = False, waits
+            holder.running, holder.waiting = False, waiting
 
     def _forget(self) -> None:
         if len(self._holders) <= MAX_RUN_IDS:
             return
-        resting = [name for name, one in self._holders.items() if not one.runs]
-        for name in resting[: MAX_RUN_IDS // 10] or list(self._holders)[:1]:
-            del self._holders[name]
+        idle = [agent_id for agent_id, holder in self._holders.items() if not holder.running]
+        for agent_id in idle[: MAX_RUN_IDS // 10] or list(self._holders)[:1]:
+            del self._holders[agent_id]

@@ -1,8 +1,8 @@
-"""Token counts of agent frameworks as this project's five kinds, pure.
+"""Convert token counts of agent frameworks to this project's five kinds. Pure functions.
 
 Sources: ``UsageMetadata`` of langchain-core, ``Usage`` of openai-agents and the ``usage`` objects
-of the OpenAI and Anthropic APIs. In the first three the input includes what was read from and
-written to a cache, in Anthropic's it does not; everywhere the output includes reasoning.
+of the OpenAI and Anthropic APIs. The input includes cache reads and writes in all but Anthropic's.
+The output includes reasoning in all of them.
 """
 
 from __future__ import annotations
@@ -17,37 +17,37 @@ TokenCounts = dict[str, int | None]
 
 
 def langchain_tokens(usage: object) -> TokenCounts:
-    """Return the counts of an AIMessage's ``usage_metadata``; {} where it tells none.
+    """Return the counts of an AIMessage's ``usage_metadata``; {} if it has none.
 
-    An answer that LangChain's own cache gave is marked by a cost of 0: no model spent its tokens.
+    A completion from LangChain's own cache has a cost of 0; it used no tokens.
     """
-    told = mapping(usage)
-    if told.get("total_cost") == 0:
+    metadata = mapping(usage)
+    if metadata.get("total_cost") == 0:
         return {}
-    details = mapping(told.get("input_token_details"))
+    details = mapping(metadata.get("input_token_details"))
     long = count(details.get("ephemeral_1h_input_tokens")) or 0
     short = count(details.get("ephemeral_5m_input_tokens")) or 0
-    # The count of all that was written is 0 where its parts are told.
+    # The sum of the cache writes is 0 if its two parts are given.
     written = max(count(details.get("cache_creation")) or 0, short + long)
     return _counts(
-        told.get("input_tokens"),
+        metadata.get("input_tokens"),
         details.get("cache_read"),
         (written - long, long),
-        told.get("output_tokens"),
+        metadata.get("output_tokens"),
     )
 
 
 def model_output_tokens(output: object) -> TokenCounts:
-    """Return the counts of an LLMResult's ``llm_output``, of models that give no usage_metadata."""
-    told = mapping(output)
-    usage = mapping(told.get("usage"))
+    """Return the counts of an LLMResult's ``llm_output``, for models without usage_metadata."""
+    fields = mapping(output)
+    usage = mapping(fields.get("usage"))
     if "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage:
         return _known(tokens_of(usage))
-    return openai_tokens(told.get("token_usage") or usage)
+    return openai_tokens(fields.get("token_usage") or usage)
 
 
 def openai_tokens(usage: object) -> TokenCounts:
-    """Return the counts of a usage of OpenAI's APIs, object or mapping; {} where it tells none."""
+    """Return the counts of a usage of OpenAI's APIs, object or mapping; {} if it has none."""
     details = _first(usage, "input_tokens_details", "prompt_tokens_details")
     return _counts(
         _first(usage, "input_tokens", "prompt_tokens"),
@@ -57,19 +57,14 @@ def openai_tokens(usage: object) -> TokenCounts:
     )
 
 
-def total_of(tokens: Mapping[str, int | None]) -> int:
-    """Return the sum of the kinds."""
-    return sum(value for value in tokens.values() if value)
-
-
-def _counts(whole: Any, read: Any, written: tuple[int, int], output: Any) -> TokenCounts:
-    whole, read, output = count(whole), count(read), count(output)
-    if whole is None and output is None:
+def _counts(total_input: Any, read: Any, written: tuple[int, int], output: Any) -> TokenCounts:
+    total_input, read, output = count(total_input), count(read), count(output)
+    if total_input is None and output is None:
         return {}
     cached = (read or 0) + sum(written)
     return _known(
         {
-            "input_tokens": None if whole is None else max(0, whole - cached),
+            "input_tokens": None if total_input is None else max(0, total_input - cached),
             "cache_read_tokens": read,
             "cache_write_5m_tokens": written[0] or None,
             "cache_write_1h_tokens": written[1] or None,
@@ -82,9 +77,10 @@ def _known(tokens: TokenCounts) -> TokenCounts:
     return {name: value for name, value in tokens.items() if value is not None}
 
 
-def _first(holder: object, *names: str) -> Any:
+def _first(source: object, *names: str) -> Any:
+    """Return the first key or attribute that is not None."""
     for name in names:
-        found = holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
-        if found is not None:
-            return found
+        value = source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)
+        if value is not None:
+            return value
     return None

@@ -1,4 +1,4 @@
-"""``tool``, the decorator that reports the calls of a plain Python function."""
+"""``tool``: a decorator that reports the calls of a Python function."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ def tool(
     agent: str | None = None,
     sdk: SDK | None = None,
 ) -> Callable[..., Any]:
-    """Report each call of a function as a tool: its start, its duration and whether it failed.
+    """Report each call of a function as a tool: its start, duration and outcome.
 
-    Functions, coroutine functions and generators of both kinds keep their signature and docstring;
-    what they raise is reported by its class and raised on. A generator's call lasts from its first
-    item to its end.
+    Functions, coroutine functions and both kinds of generators keep their signature and docstring.
+    An exception is reported by its class and raised again. The call of a generator lasts from its
+    first item to its end.
 
     Args:
-        function: what is decorated, where the decorator is used bare.
-        name: of the tool; None: the function's.
-        agent: id of the agent whose tool it is; None: that of the handle.
-        sdk: the handle through which it reports; None: the one that is open around the call (``with
-            SDK(…)``, ``with sdk.session()``, ``%%agent``), else one named as the program.
+        function: the decorated function, if the decorator is used without arguments.
+        name: the name of the tool; None: the name of the function.
+        agent: id of the agent that the tool belongs to; None: the agent of the handle.
+        sdk: the handle through which to report; None: the one that is active at the call (``with
+            SDK(…)``, ``with sdk.session()``, ``%%agent``), else one named after the program.
 
     Raises:
-        TypeError: what is decorated cannot be called.
+        TypeError: the decorated object is not callable.
 
     Example:
         >>> @tool(name="Search")
@@ -58,25 +58,24 @@ def tool(
         ...     return words.split()
     """
     if function is None:
-        return lambda found: tool_of(found, name, agent, sdk)
-    return tool_of(function, name, agent, sdk)
+        return lambda decorated: _reporting(decorated, name, agent, sdk)
+    return _reporting(function, name, agent, sdk)
 
 
-def tool_of(
+def _reporting(
     function: Callable[..., Any], name: str | None, agent: str | None, sdk: SDK | None
 ) -> Callable[..., Any]:
-    """Return the function that reports its calls; arguments as ``tool``."""
     if not callable(function):
         raise TypeError(
-            f"tool decorates a {type(function).__name__}, expected a function; "
+            f"@tool: expected a function, got {type(function).__name__}; "
             "put @tool below @staticmethod, @classmethod or @property"
         )
-    known = name or getattr(function, "__name__", None) or type(function).__name__
+    tool_name = name or getattr(function, "__name__", None) or type(function).__name__
 
     def call() -> _Call:
-        return _Call(known, agent, sdk)
+        return _Call(tool_name, agent, sdk)
 
-    # An object with __call__ is what its __call__ is.
+    # The kind of a callable object is that of its __call__.
     body = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
     if inspect.iscoroutinefunction(body):
         return _coroutine(function, call)
@@ -127,7 +126,7 @@ def _async_generator(function: Callable[..., Any], call: Callable[[], _Call]) ->
                         sent = yield item
                     except GeneratorExit:
                         raise
-                    except BaseException as error:  # noqa: BLE001 - it is handed on
+                    except BaseException as error:  # noqa: BLE001 - passed on to the generator
                         step = source.athrow(error)
                     else:
                         step = source.asend(sent)
@@ -138,19 +137,19 @@ def _async_generator(function: Callable[..., Any], call: Callable[[], _Call]) ->
 
 
 class _Call:
-    """One call; nothing that goes wrong here reaches the function."""
+    """Reports one call; its own errors never reach the function."""
 
     def __init__(self, name: str, agent: str | None, sdk: SDK | None) -> None:
         self._fields = {"tool_name": name, "tool_use_id": os.urandom(16).hex(), "agent_id": agent}
         self._sdk = sdk
-        self._began = 0.0
+        self._started_at = 0.0
 
     @never_raises
     def __enter__(self) -> None:
         if self._sdk is None:
             self._sdk = default_sdk()
         self._sdk.report("tool_start", **self._fields)
-        self._began = time.perf_counter()
+        self._started_at = time.perf_counter()
 
     @never_raises
     def __exit__(
@@ -159,14 +158,14 @@ class _Call:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        taken_ms = round((time.perf_counter() - self._began) * 1_000)
-        # Who reads a generator may stop when it has enough.
+        duration_ms = round((time.perf_counter() - self._started_at) * 1_000)
+        # GeneratorExit is no failure: the consumer of a generator may stop early.
         failed = kind is not None and not issubclass(kind, GeneratorExit)
         if self._sdk is not None:
             self._sdk.report(
                 "tool_error" if failed else "tool_execute",
                 status="error" if failed else "ok",
-                duration_ms=taken_ms,
+                duration_ms=duration_ms,
                 extra={"error": kind.__name__[:64]} if failed and kind is not None else None,
                 **self._fields,
             )

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from tests.e2e.conftest import OpenPage, Serve
 from tests.e2e.page import card, cards, expect_connection, field, grid
-from tests.helpers.seed_fields import EIGHT_FIELDS
+from tests.helpers.seed_fields import ORIGINAL_FIELDS
 from tests.helpers.server_process import Server
 from tests.helpers.wait import wait_until
 
@@ -145,7 +145,7 @@ def test_protocol_twelve_line_client_works(server: Server, open_page: OpenPage, 
     wait_until(lambda: page.evaluate("received.length > 0"), "an update")
     agent_id, presence = page.evaluate("received[0]")
     assert agent_id == "claude-1"
-    assert tuple(presence)[:8] == EIGHT_FIELDS
+    assert tuple(presence)[:8] == ORIGINAL_FIELDS
     activity = presence.pop("last_activity")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", activity)
     expected = {

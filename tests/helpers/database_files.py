@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 
-def rows_of(path: str, columns: str = "seq") -> list[tuple[Any, ...]]:
+def history_rows(path: str, columns: str = "seq") -> list[tuple[Any, ...]]:
     """Return rows of the history as any SQLite client sees them."""
     db = sqlite3.connect(path)
     try:
@@ -20,7 +20,7 @@ def rows_of(path: str, columns: str = "seq") -> list[tuple[Any, ...]]:
         db.close()
 
 
-def digest(path: str) -> dict[str, str]:
+def file_hashes(path: str) -> dict[str, str]:
     """Return the hashes of the file and its companions, the shared-memory index left out."""
     names = [path, f"{path}-wal", f"{path}-journal"]
     return {

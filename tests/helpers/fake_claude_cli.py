@@ -12,7 +12,7 @@ from claude_agent_sdk import Transport
 SESSION = "a2e61c19-3994-4a40-9e21-7cfa7f6d20f8"
 
 
-class PlayedCLI(Transport):
+class FakeClaudeCLI(Transport):
     """Answers the SDK's control protocol and plays its script at the first prompt.
 
     Args:
@@ -83,7 +83,7 @@ class PlayedCLI(Transport):
         return True
 
 
-def hook(name: str, **fields: Any) -> dict[str, Any]:
+def hook_input(name: str, **fields: Any) -> dict[str, Any]:
     """Return a hook's input."""
     return {
         "hook_event_name": name,
@@ -94,7 +94,7 @@ def hook(name: str, **fields: Any) -> dict[str, Any]:
     }
 
 
-def begin() -> dict[str, Any]:
+def init_message() -> dict[str, Any]:
     """Return the message with which each turn begins."""
     return {"type": "system", "subtype": "init", "session_id": SESSION, "model": "claude-sonnet-5"}
 
@@ -109,7 +109,7 @@ def usage(fresh: int, cached: int, written: int, output: int) -> dict[str, Any]:
     }
 
 
-def block(
+def assistant_message(
     message_id: str, counts: dict[str, Any] | None, parent: str | None = None
 ) -> dict[str, Any]:
     """Return one block of an answer."""
@@ -128,12 +128,12 @@ def block(
     }
 
 
-def stream(event: dict[str, Any]) -> dict[str, Any]:
+def stream_event(event: dict[str, Any]) -> dict[str, Any]:
     """Return a part of an answer, as ``include_partial_messages`` brings it."""
     return {"type": "stream_event", "uuid": "u", "session_id": SESSION, "event": event}
 
 
-def result(counts: dict[str, Any] | None, **fields: Any) -> dict[str, Any]:
+def result_message(counts: dict[str, Any] | None, **fields: Any) -> dict[str, Any]:
     """Return the end of a turn."""
     return {
         "type": "result",

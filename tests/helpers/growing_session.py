@@ -15,7 +15,7 @@ def _moment(text: bytes) -> datetime:
     return datetime.fromisoformat(text.decode())
 
 
-def moved(lines: Sequence[bytes], last: datetime) -> list[bytes]:
+def shift_times(lines: Sequence[bytes], last: datetime) -> list[bytes]:
     """Return the lines with all times moved by as much as brings the latest to ``last``."""
     found = [_moment(text) for line in lines for text in _TIME.findall(line)]
     by = last - max(found)
@@ -27,21 +27,21 @@ def moved(lines: Sequence[bytes], last: datetime) -> list[bytes]:
     return [_TIME.sub(move, line) for line in lines]
 
 
-def recorded(path: Path, last: datetime | None = None) -> list[bytes]:
+def recorded_lines(path: Path, last: datetime | None = None) -> list[bytes]:
     """Return the lines of a recorded file, with their ends, as if it had ended at ``last``.
 
     Args:
         last: time of its last line; None: now.
     """
-    return moved(path.read_bytes().splitlines(keepends=True), last or datetime.now(UTC))
+    return shift_times(path.read_bytes().splitlines(keepends=True), last or datetime.now(UTC))
 
 
-def line(record: dict[str, object]) -> bytes:
+def json_line(record: dict[str, object]) -> bytes:
     """Return a record as a line of a session file, with its end."""
     return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 
 
-def stamp(offset_s: float = 0.0) -> str:
+def timestamp_from_now(offset_s: float = 0.0) -> str:
     """Return the time so many seconds from now as agents write it."""
     at = datetime.now(UTC) + timedelta(seconds=offset_s)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.helpers.jupyter_folders import jupyter_environ
-from tests.helpers.server_files import server_file
+from tests.helpers.server_files import server_file_path
 from tests.helpers.server_process import Server
 
 BASE_URL = "/user/ada/"
@@ -70,7 +70,7 @@ class MountedServer(Server):
         """Return its URL once it has announced itself."""
         assert self.process is not None
         assert self.process.poll() is None, f"Jupyter ended: {self.log()}"
-        path = server_file(self.home, self.process.pid)
+        path = server_file_path(self.home, self.process.pid)
         if not path.exists():
             return ""
         record = json.loads(path.read_text())

@@ -8,7 +8,7 @@ from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.sdk import SDK
 
 
-class Collecting(SDK):
+class RecordingSDK(SDK):
     """Keeps its events; the test fails where one is no event."""
 
     def __init__(self) -> None:

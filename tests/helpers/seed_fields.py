@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-EIGHT_FIELDS = (
+ORIGINAL_FIELDS = (
     "agent_id",
     "status",
     "current_feature_id",

@@ -10,19 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def files_of(home: Path) -> list[Path]:
+def server_files_in(home: Path) -> list[Path]:
     """Return the announcements in a data folder."""
     return sorted((home / "servers").glob("*")) if (home / "servers").exists() else []
 
 
-def server_file(home: Path, pid: int) -> Path:
+def server_file_path(home: Path, pid: int) -> Path:
     """Return the announcement of a server of this machine."""
     machine = "".join(sign if sign.isalnum() else "_" for sign in platform.node())[:100]
     return home / "servers" / f"{machine}-{pid}.json"
 
 
 @contextmanager
-def announced(
+def announced_server(
     home: Path, url: str, token: str = "", *, pid: int | None = None, age_s: float = 0
 ) -> Iterator[Path]:
     """Leave an announcement as of a server that runs, ``age_s`` seconds ago.
@@ -32,8 +32,8 @@ def announced(
     """
     alive = (os.getpid(), os.getppid(), 1)
     if pid is None:
-        pid = next(one for one in alive if not server_file(home, one).exists())
-    path = server_file(home, pid)
+        pid = next(one for one in alive if not server_file_path(home, one).exists())
+    path = server_file_path(home, pid)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"url": url, "token": token, "db": None, "pid": pid}))
     at = path.stat().st_mtime_ns - int(age_s * 1e9)

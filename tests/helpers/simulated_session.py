@@ -16,7 +16,7 @@ from htmlgraph_nb.coding_agents.otel.signals import LogRecord
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.ingest.backfill import final_events
-from tests.helpers.growing_session import line
+from tests.helpers.growing_session import json_line
 
 SESSION = "0b9d6f4e-3d52-4a7c-9f10-5a1c2e8b7d66"
 START = datetime(2026, 5, 30, 17, 0, tzinfo=UTC)
@@ -204,7 +204,7 @@ class _Simulator:
 
     def write(self, record: dict[str, Any]) -> None:
         """Add a line to the session file."""
-        self.session.lines.append(line(record))
+        self.session.lines.append(json_line(record))
 
 
 class _ClaudeSimulator(_Simulator):

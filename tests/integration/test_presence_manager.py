@@ -17,7 +17,7 @@ from htmlgraph_nb.core.roster import Limits
 from htmlgraph_nb.errors import InvalidEvent
 from htmlgraph_nb.paths import default_db
 from htmlgraph_nb.presence import AgentPresence, PresenceManager, PresenceStatus, Publication
-from tests.helpers.database_files import rows_of
+from tests.helpers.database_files import history_rows
 
 START = datetime(2025, 1, 14, 14, 50, 30, tzinfo=UTC)
 ACTIVE, IDLE, OFFLINE = PresenceStatus.ACTIVE, PresenceStatus.IDLE, PresenceStatus.OFFLINE
@@ -96,7 +96,7 @@ def test_every_form_of_an_event_is_taken(manager: PresenceManager) -> None:
     assert manager.update_presence("a", Event(agent_id="b", tool_name="X")).agent_id == "a"
     manager.update_presence("a", {"event_type": "stop", "prompt_id": "p1", "extra": {"k": 1}})
     assert manager.agents.keys() == {"a"}
-    assert rows_of(manager.db_path, "event_type, extra")[-1] == (
+    assert history_rows(manager.db_path, "event_type, extra")[-1] == (
         "stop",
         '{"prompt_id":"p1","k":1}',
     )
@@ -255,7 +255,7 @@ def test_the_clock_leads_from_active_to_forgotten(manager: PresenceManager, cloc
     assert published == [(1, "active"), (2, "idle"), (3, "offline"), (4, None)]
     assert manager.agents == {}
     assert manager.forgotten_seq == 4
-    assert rows_of(manager.db_path, "event_type, source") == [
+    assert history_rows(manager.db_path, "event_type, source") == [
         ("prompt", None),
         ("idle", "timer"),
         ("offline", "timer"),
@@ -288,7 +288,7 @@ def test_cleanup_forgets_the_stale_and_keeps_their_history(
     assert manager.cleanup_stale_agents() == []
     assert manager.cleanup_stale_agents(max_age_hours=1) == ["old"]
     assert manager.agents.keys() == {"young"}
-    assert rows_of(manager.db_path, "agent_id, event_type") == [
+    assert history_rows(manager.db_path, "agent_id, event_type") == [
         ("old", "prompt"),
         ("young", "prompt"),
         ("old", "forget"),

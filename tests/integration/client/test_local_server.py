@@ -20,7 +20,7 @@ from jupyter_client.manager import KernelManager
 
 import htmlgraph_nb as hg
 from htmlgraph_nb.client import local_server
-from tests.helpers.server_files import files_of
+from tests.helpers.server_files import server_files_in
 from tests.helpers.server_process import clean_environ
 from tests.helpers.wait import wait_until
 from tests.integration.widget.test_grid_kernel import Kernel
@@ -181,7 +181,7 @@ def test_it_ends_with_its_process(tmp_path: Path, end: str) -> None:
         _, errors = child.communicate(timeout=60)
     assert errors == ""
     wait_until(lambda: ended(told["pid"]), "the server's end")
-    assert files_of(tmp_path) == []
+    assert server_files_in(tmp_path) == []
 
 
 def test_an_interrupt_of_a_cell_does_not_end_it(tmp_path: Path) -> None:

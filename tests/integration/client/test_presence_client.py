@@ -23,7 +23,7 @@ from tests.helpers.fake_websocket_server import (
     stay,
     update,
 )
-from tests.helpers.server_files import announced
+from tests.helpers.server_files import announced_server
 from tests.helpers.wait import wait_until
 
 
@@ -204,7 +204,7 @@ def test_every_place_is_tried_until_one_answers(home, closed_port):
     runtime = home / "runtime"
     with (
         ScriptedServer([state("e", 1), stay]) as server,
-        announced(home, server.url, "run", pid=os.getpid()),
+        announced_server(home, server.url, "run", pid=os.getpid()),
     ):
         (runtime / f"jpserver-{os.getppid()}.json").write_text(
             f'{{"url": "http://127.0.0.1:{closed_port}/", "token": "x"}}'
@@ -221,8 +221,8 @@ def test_a_server_that_refuses_does_not_hide_another(home):
     with (
         ScriptedServer([state("e", 1), stay]) as server,
         ScriptedServer(answer=refusal) as other,
-        announced(home, other.url, pid=os.getppid()),
-        announced(home, server.url, "run", pid=os.getpid(), age_s=1),
+        announced_server(home, other.url, pid=os.getppid()),
+        announced_server(home, server.url, "run", pid=os.getpid(), age_s=1),
         PresenceClient() as client,
     ):
         client.wait_connected(10)
@@ -239,8 +239,8 @@ def test_where_no_server_lets_us_in_each_is_named_with_its_reason(home, closed_p
     with (
         ScriptedServer(answer=refusal) as first,
         ScriptedServer(answer=refusal) as second,
-        announced(home, first.url, pid=os.getppid()),
-        announced(home, second.url, pid=os.getpid(), age_s=1),
+        announced_server(home, first.url, pid=os.getppid()),
+        announced_server(home, second.url, pid=os.getpid(), age_s=1),
         PresenceClient() as client,
     ):
         for ask in (lambda: client.wait_connected(0.5), client.presence):

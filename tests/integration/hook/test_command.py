@@ -20,7 +20,7 @@ import pytest
 from htmlgraph_nb.coding_agents.claude.hooks import events_from_hook
 from htmlgraph_nb.ingest.spool import events_from_spool
 from tests.helpers.paths import ROOT
-from tests.helpers.server_files import announced
+from tests.helpers.server_files import announced_server
 
 PAYLOADS = ROOT / "tests/payloads" / "claude_hooks"
 CONTENT = "never-keep-this"
@@ -188,7 +188,7 @@ def test_too_much_content_leaves_the_event(home: Path) -> None:
 
 def test_running_server_is_found(home: Path) -> None:
     """Without a configured address the server that left its file gets the event and its token."""
-    with receiver() as server, announced(home, server.url, "of-file"):
+    with receiver() as server, announced_server(home, server.url, "of-file"):
         assert_silent(run(home, payload(), HTMLGRAPH_TOKEN="for-another"))
     assert server.got[0].headers["Authorization"] == "Bearer of-file"
 
@@ -198,9 +198,9 @@ def test_a_server_that_is_gone_or_refuses_does_not_hide_another(home: Path) -> N
     with (
         receiver() as taking,
         receiver(403) as refusing,
-        announced(home, taking.url, "first", age_s=2),
-        announced(home, refusing.url, "second", age_s=1),
-        announced(home, unused_url(), "third"),
+        announced_server(home, taking.url, "first", age_s=2),
+        announced_server(home, refusing.url, "second", age_s=1),
+        announced_server(home, unused_url(), "third"),
     ):
         assert_silent(run(home, payload()))
     assert len(refusing.got) == 1

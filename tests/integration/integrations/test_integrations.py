@@ -15,10 +15,10 @@ from tests.helpers.wait import wait_until
 LANGGRAPH = """
 from langchain.agents import create_agent
 from htmlgraph_nb.integrations.langchain import HtmlgraphCallbackHandler
-from tests.unit.integrations.test_langchain import HELLO, add, played, says
+from tests.unit.integrations.test_langchain import HELLO, add, completion, fake_model
 
-two = says("", ("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4}))
-agent = create_agent(played(two, says()), [add], name="researcher")
+two = completion("", ("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4}))
+agent = create_agent(fake_model(two, completion()), [add], name="researcher")
 agent.invoke(HELLO, {"callbacks": [HtmlgraphCallbackHandler()]})
 """
 
@@ -26,28 +26,33 @@ OPENAI = """
 import asyncio
 from agents import Agent, Runner, set_trace_processors
 from htmlgraph_nb.integrations.openai_agents import HtmlgraphTracingProcessor
-from tests.unit.integrations.test_openai_agents import Played, add, calls, says
+from tests.unit.integrations.test_openai_agents import FakeModel, add, call_output, text_output
 
 set_trace_processors([HtmlgraphTracingProcessor()])
-two = calls(("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4}))
-asyncio.run(Runner.run(Agent("researcher", model=Played(two, says()), tools=[add]), "hello"))
+two = call_output(("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4}))
+agent = Agent("researcher", model=FakeModel(two, text_output()), tools=[add])
+asyncio.run(Runner.run(agent, "hello"))
 """
 
 CLAUDE = """
 import asyncio
 from claude_agent_sdk import ClaudeAgentOptions, query
 from htmlgraph_nb.integrations.claude_agent_sdk import htmlgraph_hooks, htmlgraph_messages
-from tests.helpers.fake_claude_cli import PlayedCLI, begin, block, hook, result, usage
+from tests.helpers.fake_claude_cli import (
+    FakeClaudeCLI, assistant_message, hook_input, init_message, result_message, usage
+)
 
-script = [hook("UserPromptSubmit"), begin(), block("msg_1", usage(60, 40, 0, 1))]
+script = [hook_input("UserPromptSubmit"), init_message()]
+script += [assistant_message("msg_1", usage(60, 40, 0, 1))]
 for number in (1, 2):
     call = {"tool_name": "add", "tool_use_id": f"toolu_{number}"}
-    script += [hook("PreToolUse", **call), hook("PostToolUse", duration_ms=1, **call)]
-script += [block("msg_2", usage(60, 40, 0, 1)), hook("Stop"), result(usage(120, 80, 0, 14))]
+    script += [hook_input("PreToolUse", **call), hook_input("PostToolUse", duration_ms=1, **call)]
+script += [assistant_message("msg_2", usage(60, 40, 0, 1)), hook_input("Stop")]
+script += [result_message(usage(120, 80, 0, 14))]
 
 async def main():
     options = ClaudeAgentOptions(hooks=htmlgraph_hooks("researcher"))
-    messages = query(prompt="hello", options=options, transport=PlayedCLI(script))
+    messages = query(prompt="hello", options=options, transport=FakeClaudeCLI(script))
     async for message in htmlgraph_messages(messages, "researcher"):
         pass
 

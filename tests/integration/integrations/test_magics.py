@@ -171,9 +171,9 @@ def test_status(served: Notebook) -> None:
 @pytest.mark.parametrize(
     ("code", "advice"),
     [
-        ("%%agent\n1 / 0", "%%agent has no name, expected one as in: %%agent my-agent"),
+        ("%%agent\n1 / 0", "%%agent: the name of the agent is missing; write %%agent my-agent"),
         ("%%agent a --colour red\n1 / 0", "unrecognized arguments: --colour red"),
-        ("%agent a --feature f", "belong to %%agent"),
+        ("%agent a --feature f", "are options of %%agent"),
     ],
 )
 def test_misuse_is_explained_and_runs_nothing(code: str, advice: str, served: Notebook) -> None:

@@ -14,7 +14,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from tests.helpers.server_files import files_of
+from tests.helpers.server_files import server_files_in
 from tests.helpers.server_process import Server, clean_environ
 from tests.integration.conftest import Serve
 
@@ -201,14 +201,14 @@ def test_announcement_is_for_the_owner_alone(serve: Serve, tmp_path: Path) -> No
     """Its file has mode 600, in a folder of mode 700, and goes with the server."""
     home = tmp_path / "shared"
     server = serve("--token", TOKEN, home=home)
-    (path,) = files_of(home)
+    (path,) = server_files_in(home)
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     record = json.loads(path.read_text())
     assert (record["url"], record["token"]) == (server.url, TOKEN)
     assert record["pid"] == server.pid
     server.stop()
-    assert files_of(home) == []
+    assert server_files_in(home) == []
 
 
 # Origin and Host

@@ -19,8 +19,8 @@ from websockets.sync.client import connect
 from htmlgraph_nb.core.mirror import Mirror
 from htmlgraph_nb.core.protocol import CloseCode, decode
 from htmlgraph_nb.presence import PresenceManager
-from tests.helpers.database_files import rows_of
-from tests.helpers.server_files import files_of, server_file
+from tests.helpers.database_files import history_rows
+from tests.helpers.server_files import server_file_path, server_files_in
 from tests.helpers.server_process import Server, clean_environ
 from tests.integration.conftest import Serve
 
@@ -66,7 +66,7 @@ def test_a_signal_ends_it_in_good_order(serve: Serve, sign: signal.Signals) -> N
     A second signal on its heels does not cut that short.
     """
     server = serve()
-    (announced,) = files_of(server.home)
+    (announced,) = server_files_in(server.home)
     assert json.loads(announced.read_text())["url"] == server.url
     posters = [Poster(server, f"poster-{n}") for n in range(4)]
     mirror = Mirror()
@@ -89,7 +89,7 @@ def test_a_signal_ends_it_in_good_order(serve: Serve, sign: signal.Signals) -> N
         poster.join(30)
         assert set(poster.refusals) <= {503}
     acknowledged = {name for poster in posters for name in poster.acknowledged}
-    stored = rows_of(str(server.db), "seq, event_id")
+    stored = history_rows(str(server.db), "seq, event_id")
     assert acknowledged <= {name for _, name in stored}
     assert mirror.seq == stored[-1][0], "a commit was not told"
     assert not announced.exists()
@@ -120,7 +120,7 @@ def test_each_server_has_an_announcement_of_its_own(serve: Serve) -> None:
     """
     home = serve().home
     for server in (serve(home=home), serve(home=home)):
-        announced = server_file(home, server.pid)
+        announced = server_file_path(home, server.pid)
         assert oct(announced.stat().st_mode & 0o777) == "0o600"
         assert json.loads(announced.read_text()) == {
             "url": server.url,
@@ -128,13 +128,13 @@ def test_each_server_has_an_announcement_of_its_own(serve: Serve) -> None:
             "db": str(server.db),
             "pid": server.pid,
         }
-    assert len(files_of(home)) == 3
+    assert len(server_files_in(home)) == 3
     server.kill()
-    assert server_file(home, server.pid) in files_of(home)
+    assert server_file_path(home, server.pid) in server_files_in(home)
     fourth = serve(home=home)
-    assert server_file(home, server.pid) not in files_of(home)
+    assert server_file_path(home, server.pid) not in server_files_in(home)
     assert fourth.stop() == 0
-    assert len(files_of(home)) == 2
+    assert len(server_files_in(home)) == 2
 
 
 def _newer(home: Path) -> None:
@@ -175,7 +175,7 @@ def test_a_database_that_cannot_be_used_is_one_line_and_status_2(
     done = run_serve(tmp_path, "--port", "0", "--db", str(tmp_path / "h.db"))
     assert_one_line(done, says)
     assert str(tmp_path / "h.db") in done.stderr
-    assert files_of(tmp_path) == []
+    assert server_files_in(tmp_path) == []
 
 
 def test_a_port_in_use_is_one_line_and_status_2(tmp_path: Path, server: Server) -> None:

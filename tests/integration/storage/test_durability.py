@@ -16,7 +16,7 @@ import pytest
 
 from htmlgraph_nb.client.presence_client import PresenceClient
 from htmlgraph_nb.core.protocol import Cursor
-from tests.helpers.database_files import rows_of
+from tests.helpers.database_files import history_rows
 from tests.helpers.server_process import Server
 from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve
@@ -143,12 +143,12 @@ def test_kill_loses_nothing_that_was_acknowledged(
         mirrored = {name: presence.to_dict() for name, presence in client.agents.items()}
         assert mirrored == server.presence()
     assert len(epochs) == 1
-    stored = [str(row[0]) for row in rows_of(str(server.db), "event_id")]
+    stored = [str(row[0]) for row in history_rows(str(server.db), "event_id")]
     assert len(stored) == len(set(stored)), "an event was stored twice"
     assert set(acknowledged) <= set(stored), "an acknowledged event is missing"
     in_flight = {event["event_id"] for pending in unanswered for b in pending for event in b}
     assert set(stored) == set(acknowledged) | in_flight
-    assert rows_of(str(server.db)) == [(seq,) for seq in range(1, len(stored) + 1)]
+    assert history_rows(str(server.db)) == [(seq,) for seq in range(1, len(stored) + 1)]
     assert sum(one["total_tools_executed"] for one in mirrored.values()) == len(stored)
     assert len(acknowledged) > ROUNDS * 300, "there was hardly any load"
 
@@ -168,7 +168,7 @@ def test_a_batch_that_was_committed_but_not_answered_may_be_repeated(
             )
             n_rows = (number + 1) * BATCH_EVENTS
             path = str(server.db)
-            wait_until(lambda n=n_rows, path=path: len(rows_of(path)) == n, "the commit")
+            wait_until(lambda n=n_rows, path=path: len(history_rows(path)) == n, "the commit")
             server.kill()
         server = serve(home=home)
         answer = server.post("/api/events", batch_of(number)).json()

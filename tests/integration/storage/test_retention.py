@@ -10,7 +10,7 @@ import pytest
 
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.presence import PresenceManager
-from tests.helpers.database_files import rows_of
+from tests.helpers.database_files import history_rows
 from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve
 
@@ -55,7 +55,7 @@ def test_old_rows_go_in_steps(manager: PresenceManager, path: str) -> None:
     fill(manager, 7, 2 * DAY)
     before = manager.agents
     assert delete_all(manager, 5 * DAY, 10) == [10, 10, 5]
-    assert [row[0] for row in rows_of(path)] == list(range(26, 33))
+    assert [row[0] for row in history_rows(path)] == list(range(26, 33))
     assert manager.agents == before
     assert manager.agents["a"].total_cost_tokens == 64
     assert delete_all(manager, 5 * DAY, 10) == []
@@ -65,7 +65,7 @@ def test_the_newest_row_stays_however_old(manager: PresenceManager, path: str) -
     """It holds the last seq: numbers go on where they were, also after a restart."""
     fill(manager, 12, 10 * DAY)
     assert sum(delete_all(manager, DAY, 5)) == 11
-    assert rows_of(path) == [(12,)]
+    assert history_rows(path) == [(12,)]
     epoch = manager.cursor.epoch
     manager.close()
     with PresenceManager(path) as again:
@@ -73,7 +73,7 @@ def test_the_newest_row_stays_however_old(manager: PresenceManager, path: str) -
         assert again.agents["a"].total_tools_executed == 12
         assert again.update_presence("a", "prompt").seq == 13
         assert sum(delete_all(again, DAY, 5)) == 1
-        assert rows_of(path) == [(13,)]
+        assert history_rows(path) == [(13,)]
 
 
 def test_an_empty_history_has_nothing_to_delete(manager: PresenceManager) -> None:
@@ -105,7 +105,8 @@ def test_a_server_with_retain_deletes_in_the_background(serve: Serve, tmp_path: 
         fill(manager, 50, 80 * DAY, "young")
     server = serve("--retain", "90d", "--forget-after", "0", "--offline-timeout", "0", home=home)
     wait_until(
-        lambda: len(rows_of(str(server.db))) <= 50 + len(server.presence()), "the old rows' end"
+        lambda: len(history_rows(str(server.db))) <= 50 + len(server.presence()),
+        "the old rows' end",
     )
     server.send("new")
     agents = server.presence()

@@ -24,7 +24,7 @@ from htmlgraph_nb.errors import (
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.storage.store import MAX_QUEUED_ROWS, Store
 from htmlgraph_nb.storage.transaction import Transaction
-from tests.helpers.database_files import rows_of, run_python
+from tests.helpers.database_files import history_rows, run_python
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_a_full_disk_fails_the_write_and_nothing_else(path: str) -> None:
     assert done.returncode == 0, done.stderr
     said, n_rows = done.stdout.splitlines()
     assert path in said
-    assert [row[0] for row in rows_of(path)] == list(range(1, int(n_rows) + 1))
+    assert [row[0] for row in history_rows(path)] == list(range(1, int(n_rows) + 1))
 
 
 def test_a_file_that_another_process_locks_is_waited_for_and_then_named(path: str) -> None:
@@ -117,7 +117,7 @@ def test_a_file_that_another_process_locks_is_waited_for_and_then_named(path: st
     assert store.write(lambda tx: tx.add_event(event, now(), FORGOTTEN)) == 1
     store.close()
     assert bystander.told[-2:] == ["foreign", "committed"]
-    assert rows_of(path) == [(1,)]
+    assert history_rows(path) == [(1,)]
 
 
 def test_many_threads_share_transactions_and_nothing_is_lost(
@@ -151,9 +151,9 @@ def test_many_threads_share_transactions_and_nothing_is_lost(
     assert len(set(acknowledged)) == 12 * 60
     assert published == list(range(1, n + 1))
     assert n_publications < 12 * 60, "no two writes ever shared a transaction"
-    assert [row[0] for row in rows_of(path)] == list(range(1, n + 1))
+    assert [row[0] for row in history_rows(path)] == list(range(1, n + 1))
     expected = {f"{w}-{k}-{j}" for w in range(12) for k in range(60) for j in range(3)}
-    assert {row[0] for row in rows_of(path, "event_id")} == expected
+    assert {row[0] for row in history_rows(path, "event_id")} == expected
 
 
 def test_an_event_id_counts_once_wherever_it_comes_from(path: str) -> None:
@@ -202,7 +202,7 @@ def test_a_job_that_fails_takes_no_other_with_it(path: str) -> None:
     assert outcomes == [nothing, InvalidEvent, nothing, ZeroDivisionError, nothing]
     assert [futures[n].result() for n in (0, 2, 4)] == [1, 2, 3]
     store.close()
-    assert rows_of(path, "agent_id") == [("a",)] * 3
+    assert history_rows(path, "agent_id") == [("a",)] * 3
 
 
 def test_an_event_that_no_column_takes_harms_only_itself(
@@ -215,7 +215,7 @@ def test_an_event_that_no_column_takes_harms_only_itself(
     failed = [future for future in futures if future.exception(30) is not None]
     assert failed == [futures[20]]
     assert manager.snapshot().keys() == {event.agent_id for event in good}
-    assert len(rows_of(path)) == 40
+    assert len(history_rows(path)) == 40
 
 
 def test_a_write_that_is_rolled_back_leaves_no_trace(path: str, manager: PresenceManager) -> None:
@@ -237,9 +237,9 @@ def test_a_write_that_is_rolled_back_leaves_no_trace(path: str, manager: Presenc
         )
     assert (manager.snapshot(), manager.cursor) == before
     assert published == []
-    assert rows_of(path, "agent_id") == [("a",)]
+    assert history_rows(path, "agent_id") == [("a",)]
     manager.update_presence("new", {"tool_name": "New"})
-    assert rows_of(path, "seq, agent_id, tool_name") == [(1, "a", None), (2, "new", "New")]
+    assert history_rows(path, "seq, agent_id, tool_name") == [(1, "a", None), (2, "new", "New")]
 
 
 @pytest.mark.parametrize("moment", ["before the commit", "just after the commit", "published"])
@@ -269,7 +269,7 @@ def test_an_interrupt_leaves_file_and_roster_equal(
     manager.update_presence("c", "tool_execute")
     happened = moment != "before the commit"
     names = ["a", "b", "c"] if happened else ["a", "c"]
-    assert [row[0] for row in rows_of(path, "agent_id")] == names
+    assert [row[0] for row in history_rows(path, "agent_id")] == names
     assert sorted(manager.snapshot()) == names
     assert published == ([2, 3] if happened else [2])
 
@@ -281,7 +281,7 @@ def test_close_commits_what_waits(path: str) -> None:
     manager.close()
     manager.close()
     assert all(future.done() and future.result().accepted == 1 for future in futures)
-    assert len(rows_of(path)) == 500
+    assert len(history_rows(path)) == 500
     for call in (
         lambda: manager.update_presence("a", "stop"),
         lambda: manager.submit([], 0.0),
@@ -314,7 +314,7 @@ def test_nobody_waits_for_ever_when_the_store_closes_beside_him(path: str) -> No
             start.wait()
             manager.close()
             total = sum(count.result(60) for count in counts)
-        assert len(rows_of(path)) == before + total
+        assert len(history_rows(path)) == before + total
 
 
 def test_a_queue_that_grows_too_long_refuses(path: str) -> None:
@@ -347,4 +347,4 @@ def test_agents_beyond_the_limit_are_refused_alone(path: str) -> None:
             manager.ingest([Event(agent_id="a"), Event(agent_id="c")])
         manager.ingest([Event(agent_id="a")])
         assert manager.snapshot().keys() == {"a", "b"}
-    assert len(rows_of(path)) == 3
+    assert len(history_rows(path)) == 3

@@ -17,7 +17,7 @@ from htmlgraph_nb.errors import HtmlgraphError, StoreDamaged, StoreTooNew, Store
 from htmlgraph_nb.history.load import load_presence
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.storage.schema import SCHEMA_VERSION
-from tests.helpers.database_files import digest, rows_of, run_python
+from tests.helpers.database_files import file_hashes, history_rows, run_python
 from tests.helpers.databases import VERSIONS, restore
 
 
@@ -39,8 +39,8 @@ def test_an_empty_file_becomes_a_database(path: str) -> None:
             assert db.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
             assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         db.close()
-        assert rows_of(name, "seq, agent_id, tool_name, session_id") == [(1, "a", "Bash", "s")]
-        assert digest(name).keys() == {name}, "the log was checkpointed and removed"
+        assert history_rows(name, "seq, agent_id, tool_name, session_id") == [(1, "a", "Bash", "s")]
+        assert file_hashes(name).keys() == {name}, "the log was checkpointed and removed"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -169,12 +169,12 @@ def test_a_file_that_cannot_be_used_is_named_and_left_alone(
 ) -> None:
     """Not a byte of it changes, nor of a log that its owner left behind."""
     make(path)
-    before = digest(path)
+    before = file_hashes(path)
     for _ in range(2):
         with pytest.raises(error, match=says) as caught:
             PresenceManager(path)
         assert path in str(caught.value)
-    assert digest(path) == before
+    assert file_hashes(path) == before
 
 
 def test_damage_of_any_kind_is_never_a_traceback(path: str) -> None:
@@ -267,7 +267,7 @@ def test_a_fork_must_open_the_file_itself(path: str) -> None:
     """The parent's connection is refused in the child, and not disturbed by it."""
     done = run_python(_FORK, path)
     assert done.returncode == 0, done.stderr
-    assert [row[0] for row in rows_of(path, "agent_id")] == ["parent", "child", "parent"]
+    assert [row[0] for row in history_rows(path, "agent_id")] == ["parent", "child", "parent"]
 
 
 def test_epoch_and_seq_go_on(path: str) -> None:
@@ -312,4 +312,4 @@ def test_processes_that_make_the_file_together_all_get_it(tmp_path: Path) -> Non
             process.stdin.flush()
         failures = [process.communicate(timeout=60)[1] for process in processes]
         assert failures == [""] * 5
-        assert [row[0] for row in rows_of(path)] == list(range(1, 101))
+        assert [row[0] for row in history_rows(path)] == list(range(1, 101))

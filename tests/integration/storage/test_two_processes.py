@@ -18,7 +18,7 @@ from htmlgraph_nb.core.mirror import Mirror
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.protocol import decode
 from htmlgraph_nb.presence import PresenceManager, Publication
-from tests.helpers.database_files import rows_of
+from tests.helpers.database_files import history_rows
 from tests.helpers.server_process import clean_environ
 from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve
@@ -55,7 +55,7 @@ def test_two_managers_in_one_process_see_each_other(path: str) -> None:
         for seqs in heard.values():
             assert seqs == sorted(set(seqs)), "changes were published out of order or twice"
             assert seqs[-1] == 300
-    assert rows_of(path) == [(seq,) for seq in range(1, 301)]
+    assert history_rows(path) == [(seq,) for seq in range(1, 301)]
 
 
 def test_a_manager_that_lags_takes_all_over_at_once(path: str) -> None:
@@ -176,7 +176,7 @@ def test_processes_that_write_at_once_end_with_equal_rosters(path: str) -> None:
     given = [seq for end in ends for seq in end[0]]
     assert len(given) == len(set(given)) == 750
     assert heard == sorted(set(heard))
-    assert rows_of(path) == [(seq,) for seq in range(1, 1_001)]
+    assert history_rows(path) == [(seq,) for seq in range(1, 1_001)]
 
 
 class Listener:

@@ -17,7 +17,7 @@ from htmlgraph_nb.core.model import PRESENCE_COLUMNS, AgentPresence, Event, Pres
 from htmlgraph_nb.core.timestamps import from_micros, to_micros, to_rfc3339
 from htmlgraph_nb.core.validation import MAX_EXTRA_BYTES, MAX_EXTRA_DEPTH, MAX_INTEGER, parse_time
 from htmlgraph_nb.errors import InvalidEvent
-from tests.helpers.seed_fields import EIGHT_FIELDS
+from tests.helpers.seed_fields import ORIGINAL_FIELDS
 from tests.helpers.strategies import T0, events, json_values, moments, presences
 
 
@@ -314,7 +314,7 @@ def test_presence_round_trip(presence: AgentPresence) -> None:
 def test_presence_fields_are_in_order(presence: AgentPresence) -> None:
     """The JSON object has every field in the order of the class, the eight old ones first."""
     assert tuple(presence.to_dict()) == PRESENCE_COLUMNS
-    assert PRESENCE_COLUMNS[:8] == EIGHT_FIELDS
+    assert PRESENCE_COLUMNS[:8] == ORIGINAL_FIELDS
 
 
 @pytest.mark.parametrize(

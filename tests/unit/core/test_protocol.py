@@ -30,7 +30,7 @@ from htmlgraph_nb.core.protocol import (
 )
 from htmlgraph_nb.core.timestamps import to_rfc3339
 from htmlgraph_nb.errors import InvalidEvent, MessageTooLarge, WireError
-from tests.helpers.seed_fields import EIGHT_FIELDS
+from tests.helpers.seed_fields import ORIGINAL_FIELDS
 from tests.helpers.strategies import T0, json_values, presences
 
 CURSOR = Cursor("5f3a", 1024)
@@ -40,7 +40,7 @@ CURSOR = Cursor("5f3a", 1024)
 def test_presence_object_keeps_the_eight_fields(presence: AgentPresence) -> None:
     """The eight fields come first and always; of the others only those that say something."""
     wire = presence_to_wire(presence)
-    assert tuple(wire)[:8] == EIGHT_FIELDS
+    assert tuple(wire)[:8] == ORIGINAL_FIELDS
     assert all(wire[name] is not None and wire[name] is not False for name in list(wire)[8:])
 
 

@@ -20,41 +20,45 @@ from htmlgraph_nb.integrations.claude_agent_sdk import (
 from htmlgraph_nb.integrations.claude_messages import MessageReader
 from tests.helpers.fake_claude_cli import (
     SESSION,
-    PlayedCLI,
-    begin,
-    block,
-    hook,
-    result,
-    stream,
+    FakeClaudeCLI,
+    assistant_message,
+    hook_input,
+    init_message,
+    result_message,
+    stream_event,
     usage,
 )
-from tests.helpers.recording_sdk import Collecting
+from tests.helpers.recording_sdk import RecordingSDK
 
 TWO_TOOLS = [
-    hook("UserPromptSubmit", prompt="secret"),
-    begin(),
-    block("msg_1", usage(10, 40, 5, 1)),
-    block("msg_1", usage(10, 40, 5, 1)),
-    hook("PreToolUse", tool_name="Bash", tool_input={"command": "secret"}, tool_use_id="toolu_1"),
-    hook("PostToolUse", tool_name="Bash", tool_response="x", tool_use_id="toolu_1", duration_ms=7),
-    block("msg_2", usage(20, 60, 0, 1)),
-    hook("PreToolUse", tool_name="Edit", tool_input={}, tool_use_id="toolu_2"),
-    hook("PostToolUseFailure", tool_name="Edit", error="secret", tool_use_id="toolu_2"),
-    block("msg_3", usage(30, 70, 0, 2)),
-    hook("Stop", stop_hook_active=False),
-    result(usage(60, 170, 5, 33)),
+    hook_input("UserPromptSubmit", prompt="secret"),
+    init_message(),
+    assistant_message("msg_1", usage(10, 40, 5, 1)),
+    assistant_message("msg_1", usage(10, 40, 5, 1)),
+    hook_input(
+        "PreToolUse", tool_name="Bash", tool_input={"command": "secret"}, tool_use_id="toolu_1"
+    ),
+    hook_input(
+        "PostToolUse", tool_name="Bash", tool_response="x", tool_use_id="toolu_1", duration_ms=7
+    ),
+    assistant_message("msg_2", usage(20, 60, 0, 1)),
+    hook_input("PreToolUse", tool_name="Edit", tool_input={}, tool_use_id="toolu_2"),
+    hook_input("PostToolUseFailure", tool_name="Edit", error="secret", tool_use_id="toolu_2"),
+    assistant_message("msg_3", usage(30, 70, 0, 2)),
+    hook_input("Stop", stop_hook_active=False),
+    result_message(usage(60, 170, 5, 33)),
 ]
 TOTAL = 60 + 170 + 5 + 33
 
 
 @pytest.fixture
-def sdk() -> Collecting:
-    return Collecting()
+def sdk() -> RecordingSDK:
+    return RecordingSDK()
 
 
-def played(script: list[dict[str, Any]], sdk: Collecting, **options: Any) -> PlayedCLI:
+def run_query(script: list[dict[str, Any]], sdk: RecordingSDK, **options: Any) -> FakeClaudeCLI:
     """Run ``query()`` on a script, with hooks and messages reported."""
-    cli = PlayedCLI(script)
+    cli = FakeClaudeCLI(script)
 
     async def run() -> None:
         hooks = htmlgraph_hooks(sdk=sdk, **options)
@@ -66,9 +70,9 @@ def played(script: list[dict[str, Any]], sdk: Collecting, **options: Any) -> Pla
     return cli
 
 
-def test_an_agent_that_calls_two_tools(sdk: Collecting) -> None:
+def test_an_agent_that_calls_two_tools(sdk: RecordingSDK) -> None:
     """Its prompt, both tools, each answer once, with the turn's whole output, and its end."""
-    cli = played(TWO_TOOLS, sdk)
+    cli = run_query(TWO_TOOLS, sdk)
     assert sdk.kinds("claude-a2e61c19").count("completion") == 3
     kinds = [kind for kind in sdk.kinds() if kind not in ("completion", "session_start")]
     assert kinds == [
@@ -86,44 +90,44 @@ def test_an_agent_that_calls_two_tools(sdk: Collecting) -> None:
     assert all(one["response"] == {} for one in cli.answers)
 
 
-def test_hooks_are_there_for_all_that_the_sdk_knows(sdk: Collecting) -> None:
+def test_hooks_are_there_for_all_that_the_sdk_knows(sdk: RecordingSDK) -> None:
     """Own hooks stay, before those of the monitor."""
 
     async def own(*_: Any) -> dict[str, Any]:
         return {"continue_": True}
 
     mine = HookMatcher(matcher="Bash", hooks=[own])  # type: ignore[list-item]
-    cli = played(TWO_TOOLS, sdk, hooks={"PreToolUse": [mine]}, agent_id="mine")
+    cli = run_query(TWO_TOOLS, sdk, hooks={"PreToolUse": [mine]}, agent_id="mine")
     assert {"PreToolUse", "PostToolUse", "Stop", "SubagentStart"} <= set(cli.registered)
     assert len(cli.registered["PreToolUse"]) == 2
     assert {"continue": True} in [one["response"] for one in cli.answers]
     assert {one.agent_id for one in sdk.of("tool_start")} == {"mine"}
 
 
-def test_a_subagent_is_a_child(sdk: Collecting) -> None:
+def test_a_subagent_is_a_child(sdk: RecordingSDK) -> None:
     """It has its parent, and its tools are its own."""
     child = {"agent_id": "9f3c1e2b7a6d", "agent_type": "Explore"}
     script = [
-        begin(),
-        hook("SubagentStart", **child),
-        hook("PreToolUse", tool_name="Read", tool_use_id="toolu_1", **child),
-        hook("PostToolUse", tool_name="Read", tool_use_id="toolu_1", **child),
-        block("msg_sub", usage(1, 2, 3, 4), parent="toolu_0"),
-        hook("SubagentStop", stop_hook_active=False, **child),
-        block("msg_main", usage(10, 0, 0, 5)),
-        result(usage(10, 0, 0, 5)),
+        init_message(),
+        hook_input("SubagentStart", **child),
+        hook_input("PreToolUse", tool_name="Read", tool_use_id="toolu_1", **child),
+        hook_input("PostToolUse", tool_name="Read", tool_use_id="toolu_1", **child),
+        assistant_message("msg_sub", usage(1, 2, 3, 4), parent="toolu_0"),
+        hook_input("SubagentStop", stop_hook_active=False, **child),
+        assistant_message("msg_main", usage(10, 0, 0, 5)),
+        result_message(usage(10, 0, 0, 5)),
     ]
-    played(script, sdk)
+    run_query(script, sdk)
     (done,) = sdk.of("tool_execute")
     assert (done.agent_id, done.parent_agent_id) == ("claude-9f3c1e2b", "claude-a2e61c19")
     assert sdk.tokens() == 10 + 15
 
 
-def test_a_client_goes_on_after_a_turn(sdk: Collecting) -> None:
+def test_a_client_goes_on_after_a_turn(sdk: RecordingSDK) -> None:
     """The end of a response is no end of the session."""
 
     async def run() -> None:
-        async with ClaudeSDKClient(transport=PlayedCLI(TWO_TOOLS)) as client:
+        async with ClaudeSDKClient(transport=FakeClaudeCLI(TWO_TOOLS)) as client:
             await client.query("hello")
             async for _ in htmlgraph_messages(client.receive_response(), "mine", sdk=sdk):
                 pass
@@ -134,25 +138,32 @@ def test_a_client_goes_on_after_a_turn(sdk: Collecting) -> None:
     assert {one.agent_id for one in sdk.events} == {"mine"}
 
 
-def test_partial_messages_tell_the_output_of_each(sdk: Collecting) -> None:
+def test_partial_messages_tell_the_output_of_each(sdk: RecordingSDK) -> None:
     """What streams at the end of an answer takes the place of its placeholder."""
     script = [
-        begin(),
-        stream({"type": "message_start", "message": {"id": "msg_1"}}),
-        block("msg_1", usage(10, 0, 0, 1)),
-        stream({"type": "message_delta", "usage": {"output_tokens": 20}}),
-        stream({"type": "message_start", "message": {"id": "msg_2"}}),
-        block("msg_2", usage(11, 0, 0, 1)),
-        stream({"type": "message_delta", "usage": {"output_tokens": 30}}),
-        result(usage(21, 0, 0, 50)),
+        init_message(),
+        stream_event({"type": "message_start", "message": {"id": "msg_1"}}),
+        assistant_message("msg_1", usage(10, 0, 0, 1)),
+        stream_event({"type": "message_delta", "usage": {"output_tokens": 20}}),
+        stream_event({"type": "message_start", "message": {"id": "msg_2"}}),
+        assistant_message("msg_2", usage(11, 0, 0, 1)),
+        stream_event({"type": "message_delta", "usage": {"output_tokens": 30}}),
+        result_message(usage(21, 0, 0, 50)),
     ]
-    played(script, sdk)
+    run_query(script, sdk)
     assert [one.output_tokens for one in sdk.of("completion")] == [20, 30]
 
 
-def test_a_sum_of_something_else_is_not_added(sdk: Collecting) -> None:
+def test_a_sum_of_something_else_is_not_added(sdk: RecordingSDK) -> None:
     """A result whose input is not that of the answers says nothing about their output."""
-    played([begin(), block("msg_1", usage(10, 0, 0, 3)), result(usage(99, 0, 0, 50))], sdk)
+    run_query(
+        [
+            init_message(),
+            assistant_message("msg_1", usage(10, 0, 0, 3)),
+            result_message(usage(99, 0, 0, 50)),
+        ],
+        sdk,
+    )
     assert sdk.tokens() == 13
 
 
@@ -164,7 +175,7 @@ def test_a_sum_of_something_else_is_not_added(sdk: Collecting) -> None:
     ],
     ids=["error", "interrupt"],
 )
-def test_how_a_turn_fails(fields: dict[str, Any], kind: str, sdk: Collecting) -> None:
+def test_how_a_turn_fails(fields: dict[str, Any], kind: str, sdk: RecordingSDK) -> None:
     """A turn that failed, and one that was aborted, have no hook; the result tells."""
     reader = MessageReader("a")
     facts = {
@@ -179,15 +190,15 @@ def test_how_a_turn_fails(fields: dict[str, Any], kind: str, sdk: Collecting) ->
     assert [one["event_type"] for one in told] == [kind]
 
 
-def test_leaving_early_closes_the_stream(sdk: Collecting) -> None:
+def test_leaving_early_closes_the_stream(sdk: RecordingSDK) -> None:
     """What was known of the last answer is told, and the source is closed."""
     closed = []
 
     async def source() -> Any:
         try:
-            for message in (begin(), block("msg_1", usage(1, 0, 0, 1))):
-                yield parsed(message)
-            yield parsed(result(None))
+            for message in (init_message(), assistant_message("msg_1", usage(1, 0, 0, 1))):
+                yield parse_message(message)
+            yield parse_message(result_message(None))
         finally:
             closed.append(True)
 
@@ -203,7 +214,7 @@ def test_leaving_early_closes_the_stream(sdk: Collecting) -> None:
     assert sdk.tokens() == 2
 
 
-def parsed(message: dict[str, Any]) -> Any:
+def parse_message(message: dict[str, Any]) -> Any:
     """Return a message as the SDK's object, of which the reader takes these."""
     inner = message.get("message", {})
     kinds = {
@@ -236,8 +247,8 @@ def test_an_answer_has_the_id_of_the_session_file() -> None:
     file = ClaudeSession()
     from_file = [*file.feed(line), *file.finish()]
     reader = MessageReader()
-    reader.feed(parsed(block("msg_1", usage(1, 0, 0, 2))))
-    (told,) = reader.finish(over=False)
+    reader.feed(parse_message(assistant_message("msg_1", usage(1, 0, 0, 2))))
+    (told,) = reader.finish(ended=False)
     assert told["event_id"] in {one.event_id for one in from_file}
 
 
@@ -249,24 +260,24 @@ def test_no_token_counts_twice(
     answers: list[tuple[tuple[int, int, int, int], int, bool]], data: st.DataObject
 ) -> None:
     """However many blocks an answer has, and whether its output streams, a turn's sum is right."""
-    sdk, reader = Collecting(), MessageReader("a")
-    messages = [begin()]
+    sdk, reader = RecordingSDK(), MessageReader("a")
+    messages = [init_message()]
     for place, (counts, blocks, streams) in enumerate(answers):
         placeholder = (*counts[:3], min(1, counts[3]))
         name = f"msg_{place}"
-        messages.append(stream({"type": "message_start", "message": {"id": name}}))
-        messages += [block(name, usage(*placeholder))] * blocks
+        messages.append(stream_event({"type": "message_start", "message": {"id": name}}))
+        messages += [assistant_message(name, usage(*placeholder))] * blocks
         if streams:
             delta = {"type": "message_delta", "usage": {"output_tokens": counts[3]}}
-            messages.append(stream(delta))
+            messages.append(stream_event(delta))
         if data.draw(st.booleans()):
-            messages.append(block(name, usage(*placeholder)))
+            messages.append(assistant_message(name, usage(*placeholder)))
     sums = [sum(counts[kind] for counts, _, _ in answers) for kind in range(4)]
-    messages.append(result(usage(*sums)))
+    messages.append(result_message(usage(*sums)))
     for message in messages:
-        for fields in reader.feed(parsed(message)):
+        for fields in reader.feed(parse_message(message)):
             sdk.report(**fields)
-    for fields in reader.finish(over=True):
+    for fields in reader.finish(ended=True):
         sdk.report(**fields)
     assert sdk.tokens() == sum(sums)
     assert len(sdk.of("completion")) == len(answers)
@@ -297,7 +308,7 @@ KEYS = "session_id hook_event_name tool_name tool_use_id agent_id error duration
 )
 def test_nothing_raises(payload: Any, messages: list[tuple[str, dict[str, Any]]]) -> None:
     """Whatever hooks and messages hold, they are passed on and the agent feels nothing."""
-    sdk = Collecting()
+    sdk = RecordingSDK()
     _report_hook(sdk, None, payload)
     objects = [type(kind, (SimpleNamespace,), {})(**facts) for kind, facts in messages]
 

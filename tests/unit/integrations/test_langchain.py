@@ -24,7 +24,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 
 from htmlgraph_nb.integrations.langchain import HtmlgraphCallbackHandler
-from tests.helpers.recording_sdk import Collecting
+from tests.helpers.recording_sdk import RecordingSDK
 
 USAGE = {
     "input_tokens": 100,
@@ -36,18 +36,18 @@ USAGE = {
 HELLO = {"messages": [("user", "hello")]}
 
 
-class Played(GenericFakeChatModel):
+class FakeModel(GenericFakeChatModel):
     """A model that gives its answers one after the other, whatever tools it is bound to."""
 
     def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
         return self
 
 
-def played(*answers: AIMessage) -> Played:
-    return Played(messages=iter(answers))
+def fake_model(*answers: AIMessage) -> FakeModel:
+    return FakeModel(messages=iter(answers))
 
 
-def says(text: str = "done", *calls: tuple[str, dict[str, Any]]) -> AIMessage:
+def completion(text: str = "done", *calls: tuple[str, dict[str, Any]]) -> AIMessage:
     """Return an answer with its tokens, and with the tools that it calls."""
     return AIMessage(
         text,
@@ -86,19 +86,19 @@ def consult(question: str) -> str:
 
 
 @pytest.fixture
-def sdk() -> Collecting:
-    return Collecting()
+def sdk() -> RecordingSDK:
+    return RecordingSDK()
 
 
-def thread(sdk: Collecting, thread_id: str | None = None, **fields: Any) -> dict[str, Any]:
+def thread(sdk: RecordingSDK, thread_id: str | None = None, **fields: Any) -> dict[str, Any]:
     config: dict[str, Any] = {"callbacks": [HtmlgraphCallbackHandler(sdk=sdk, **fields)]}
     return config if thread_id is None else {**config, "configurable": {"thread_id": thread_id}}
 
 
-def test_an_agent_that_calls_two_tools(sdk: Collecting) -> None:
+def test_an_agent_that_calls_two_tools(sdk: RecordingSDK) -> None:
     """Its turn, both tools with ids and durations, and each answer with its tokens by kind."""
-    two = says("", ("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4}))
-    agent = create_agent(played(two, says()), [add], name="researcher")
+    two = completion("", ("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4}))
+    agent = create_agent(fake_model(two, completion()), [add], name="researcher")
     agent.invoke(HELLO, thread(sdk))
     kinds = sdk.kinds("researcher")
     assert kinds[:3] == ["session_start", "prompt", "completion"]
@@ -116,15 +116,17 @@ def test_an_agent_that_calls_two_tools(sdk: Collecting) -> None:
     assert "hello" not in str(sdk.events)
 
 
-def test_the_agent_id_is_the_callers(sdk: Collecting) -> None:
+def test_the_agent_id_is_the_callers(sdk: RecordingSDK) -> None:
     """A handler with a name calls the agent by it."""
-    create_agent(played(says()), [], name="x").invoke(HELLO, thread(sdk, agent_id="mine"))
+    create_agent(fake_model(completion()), [], name="x").invoke(HELLO, thread(sdk, agent_id="mine"))
     assert {one.agent_id for one in sdk.events} == {"mine"}
 
 
-def test_a_thread_is_a_session(sdk: Collecting) -> None:
+def test_a_thread_is_a_session(sdk: RecordingSDK) -> None:
     """Two calls on one thread are two turns of one session, which goes on."""
-    agent = create_agent(played(says(), says()), [], name="chat", checkpointer=InMemorySaver())
+    agent = create_agent(
+        fake_model(completion(), completion()), [], name="chat", checkpointer=InMemorySaver()
+    )
     for _ in range(2):
         agent.invoke(HELLO, thread(sdk, "t-1"))
     assert {one.session_id for one in sdk.events} == {"t-1"}
@@ -135,10 +137,12 @@ def test_a_thread_is_a_session(sdk: Collecting) -> None:
     assert len(starts) == 1
 
 
-def test_async_runs_are_told_in_order(sdk: Collecting) -> None:
+def test_async_runs_are_told_in_order(sdk: RecordingSDK) -> None:
     """In an event loop it is the same story."""
     agent = create_agent(
-        played(says("", ("wait_and_add", {"a": 1, "b": 2})), says()), [wait_and_add], name="a"
+        fake_model(completion("", ("wait_and_add", {"a": 1, "b": 2})), completion()),
+        [wait_and_add],
+        name="a",
     )
     asyncio.run(agent.ainvoke(HELLO, thread(sdk)))
     assert sdk.kinds() == [
@@ -147,16 +151,16 @@ def test_async_runs_are_told_in_order(sdk: Collecting) -> None:
     ]
 
 
-def test_a_streamed_answer_counts_once(sdk: Collecting) -> None:
+def test_a_streamed_answer_counts_once(sdk: RecordingSDK) -> None:
     """Streaming the steps and the tokens changes no total."""
-    agent = create_agent(played(says("one two three")), [], name="a")
+    agent = create_agent(fake_model(completion("one two three")), [], name="a")
     for _ in agent.stream(HELLO, thread(sdk), stream_mode=["updates", "messages"]):
         pass
     assert len(sdk.of("completion")) == 1
     assert sdk.kinds()[-2:] == ["stop", "session_end"]
 
 
-def test_runs_at_the_same_time_are_agents_of_their_own(sdk: Collecting) -> None:
+def test_runs_at_the_same_time_are_agents_of_their_own(sdk: RecordingSDK) -> None:
     """Of four calls at once each is an agent; later calls use their ids again."""
     handler = HtmlgraphCallbackHandler(sdk=sdk)
 
@@ -176,18 +180,18 @@ def test_runs_at_the_same_time_are_agents_of_their_own(sdk: Collecting) -> None:
     assert len(sdk.of("prompt")) == len(sdk.of("stop")) == 8
 
 
-def test_two_handlers_tell_the_same_events(sdk: Collecting) -> None:
+def test_two_handlers_tell_the_same_events(sdk: RecordingSDK) -> None:
     """A second handler on the same run repeats ids, so that nothing counts twice."""
-    create_agent(played(says()), [], name="a").invoke(
+    create_agent(fake_model(completion()), [], name="a").invoke(
         HELLO, {"callbacks": [HtmlgraphCallbackHandler(sdk=sdk) for _ in range(2)]}
     )
     assert len(sdk.of("completion")) == 2
     assert sdk.tokens() == 107
 
 
-def test_a_failing_tool_and_turn(sdk: Collecting) -> None:
+def test_a_failing_tool_and_turn(sdk: RecordingSDK) -> None:
     """Both are told as errors with the kind, not the text, of the exception, which goes on."""
-    agent = create_agent(played(says("", ("fail", {}))), [fail], name="a")
+    agent = create_agent(fake_model(completion("", ("fail", {}))), [fail], name="a")
     with pytest.raises(ValueError, match="secret"):
         agent.invoke(HELLO, thread(sdk))
     failed, over = sdk.of("tool_error", "error")
@@ -197,7 +201,7 @@ def test_a_failing_tool_and_turn(sdk: Collecting) -> None:
     assert sdk.kinds()[-1] == "error"
 
 
-def test_a_tool_whose_error_the_model_sees(sdk: Collecting) -> None:
+def test_a_tool_whose_error_the_model_sees(sdk: RecordingSDK) -> None:
     """A tool that hands its error to the model as a result failed all the same."""
 
     def broken() -> str:
@@ -206,17 +210,19 @@ def test_a_tool_whose_error_the_model_sees(sdk: Collecting) -> None:
 
     handled = tool(broken)
     handled.handle_tool_error = True
-    agent = create_agent(played(says("", ("broken", {})), says()), [handled], name="a")
+    agent = create_agent(
+        fake_model(completion("", ("broken", {})), completion()), [handled], name="a"
+    )
     agent.invoke(HELLO, thread(sdk))
     (failed,) = sdk.of("tool_error")
     assert failed.tool_name == "broken"
     assert sdk.kinds()[-1] == "session_end"
 
 
-def test_a_model_that_fails(sdk: Collecting) -> None:
+def test_a_model_that_fails(sdk: RecordingSDK) -> None:
     """The end of the turn is the error; a model alone is a turn, too."""
 
-    class Broken(Played):
+    class Broken(FakeModel):
         def _generate(self, *args: Any, **kwargs: Any) -> Any:
             raise ConnectionError("offline")
 
@@ -226,11 +232,11 @@ def test_a_model_that_fails(sdk: Collecting) -> None:
     assert sdk.tokens() == 0
 
 
-def test_a_tool_that_asks_a_person(sdk: Collecting) -> None:
+def test_a_tool_that_asks_a_person(sdk: RecordingSDK) -> None:
     """It waits for permission; the answer lets it run, under the same id, and count once."""
-    calls = says("", ("add", {"a": 1, "b": 2}), ("consult", {"question": "?"}))
+    calls = completion("", ("add", {"a": 1, "b": 2}), ("consult", {"question": "?"}))
     agent = create_agent(
-        played(calls, says()), [add, consult], name="a", checkpointer=InMemorySaver()
+        fake_model(calls, completion()), [add, consult], name="a", checkpointer=InMemorySaver()
     )
     config = thread(sdk, "t-1")
     agent.invoke(HELLO, config)
@@ -248,10 +254,10 @@ def test_a_tool_that_asks_a_person(sdk: Collecting) -> None:
     assert [one.tool_name for one in sdk.of("tool_execute")] == ["add", "consult"]
 
 
-def test_human_in_the_loop_names_the_tool(sdk: Collecting) -> None:
+def test_human_in_the_loop_names_the_tool(sdk: RecordingSDK) -> None:
     """LangChain's middleware asks about a tool before it runs."""
     agent = create_agent(
-        played(says("", ("add", {"a": 1, "b": 2})), says()),
+        fake_model(completion("", ("add", {"a": 1, "b": 2})), completion()),
         [add],
         name="a",
         middleware=[HumanInTheLoopMiddleware(interrupt_on={"add": True})],
@@ -266,10 +272,10 @@ def test_human_in_the_loop_names_the_tool(sdk: Collecting) -> None:
     assert len(sdk.of("tool_execute")) == len(sdk.of("answered")) == 1
 
 
-def test_a_stop_before_a_node(sdk: Collecting) -> None:
+def test_a_stop_before_a_node(sdk: RecordingSDK) -> None:
     """A graph that is made to stop before a node waits for a person, too."""
     agent = create_agent(
-        played(says("", ("add", {"a": 1, "b": 2})), says()),
+        fake_model(completion("", ("add", {"a": 1, "b": 2})), completion()),
         [add],
         name="a",
         interrupt_before=["tools"],
@@ -284,10 +290,10 @@ def test_a_stop_before_a_node(sdk: Collecting) -> None:
     assert sdk.kinds()[-1] == "stop"
 
 
-def test_a_waiting_agent_keeps_its_id(sdk: Collecting) -> None:
+def test_a_waiting_agent_keeps_its_id(sdk: RecordingSDK) -> None:
     """Another thread that runs meanwhile does not take its place."""
     agent = create_agent(
-        played(says("", ("consult", {"question": "?"})), says(), says()),
+        fake_model(completion("", ("consult", {"question": "?"})), completion(), completion()),
         [consult],
         name="a",
         checkpointer=InMemorySaver(),
@@ -299,10 +305,10 @@ def test_a_waiting_agent_keeps_its_id(sdk: Collecting) -> None:
     assert ids == {("t-1", "a"), ("t-2", "a-2")}
 
 
-def test_a_graph_that_fails_beside_a_question_failed(sdk: Collecting) -> None:
+def test_a_graph_that_fails_beside_a_question_failed(sdk: RecordingSDK) -> None:
     """An error in one branch outweighs what another asks."""
     agent = create_agent(
-        played(says("", ("consult", {"question": "?"}), ("fail", {}))),
+        fake_model(completion("", ("consult", {"question": "?"}), ("fail", {}))),
         [consult, fail],
         name="a",
         checkpointer=InMemorySaver(),
@@ -313,7 +319,7 @@ def test_a_graph_that_fails_beside_a_question_failed(sdk: Collecting) -> None:
     assert sdk.kinds()[-1] == "error"
 
 
-def inner_graph(model: Played) -> Any:
+def inner_graph(model: FakeModel) -> Any:
     """Return a graph whose node is another graph."""
     graph = StateGraph(MessagesState)
     graph.add_node("work", create_agent(model, [add], name="inner"))
@@ -322,9 +328,11 @@ def inner_graph(model: Played) -> Any:
     return graph.compile(name="outer")
 
 
-def test_a_graph_in_a_graph_is_a_child(sdk: Collecting) -> None:
+def test_a_graph_in_a_graph_is_a_child(sdk: RecordingSDK) -> None:
     """It has its parent, its own tools and tokens, and ends with its part."""
-    inner_graph(played(says("", ("add", {"a": 1, "b": 2})), says())).invoke(HELLO, thread(sdk))
+    inner_graph(fake_model(completion("", ("add", {"a": 1, "b": 2})), completion())).invoke(
+        HELLO, thread(sdk)
+    )
     assert sdk.kinds("outer") == [
         *("session_start", "prompt", "subagent_start", "subagent_stop", "stop", "session_end")
     ]
@@ -337,9 +345,9 @@ def test_a_graph_in_a_graph_is_a_child(sdk: Collecting) -> None:
     assert started.extra == {"child_agent_id": "outer/inner"}
 
 
-def test_an_agent_in_a_tool_is_a_child(sdk: Collecting) -> None:
+def test_an_agent_in_a_tool_is_a_child(sdk: RecordingSDK) -> None:
     """An agent that a tool calls is a child of the agent whose tool it is."""
-    expert = create_agent(played(says()), [], name="expert")
+    expert = create_agent(fake_model(completion()), [], name="expert")
 
     @tool
     def delegate(task: str) -> str:
@@ -347,18 +355,22 @@ def test_an_agent_in_a_tool_is_a_child(sdk: Collecting) -> None:
         return str(expert.invoke({"messages": [("user", task)]})["messages"][-1].content)
 
     agent = create_agent(
-        played(says("", ("delegate", {"task": "x"})), says()), [delegate], name="boss"
+        fake_model(completion("", ("delegate", {"task": "x"})), completion()),
+        [delegate],
+        name="boss",
     )
     agent.invoke(HELLO, thread(sdk))
     assert sdk.kinds("boss/expert") == ["prompt", "completion", "session_end"]
     assert sdk.tokens() == 3 * 107
 
 
-def test_a_question_from_a_graph_in_a_graph(sdk: Collecting) -> None:
+def test_a_question_from_a_graph_in_a_graph(sdk: RecordingSDK) -> None:
     """The child waits, its parent goes on to have it, and both end after the answer."""
     graph = StateGraph(MessagesState)
     inner = create_agent(
-        played(says("", ("consult", {"question": "?"})), says()), [consult], name="inner"
+        fake_model(completion("", ("consult", {"question": "?"})), completion()),
+        [consult],
+        name="inner",
     )
     graph.add_node("work", inner)
     graph.add_edge(START, "work")
@@ -374,7 +386,7 @@ def test_a_question_from_a_graph_in_a_graph(sdk: Collecting) -> None:
     assert sdk.kinds("outer")[-2:] == ["subagent_stop", "stop"]
 
 
-def test_a_retriever_counts_as_a_tool(sdk: Collecting) -> None:
+def test_a_retriever_counts_as_a_tool(sdk: RecordingSDK) -> None:
     """It is one where a chain calls it, and a part of the tool where a tool does."""
 
     class Shelf(BaseRetriever):
@@ -397,9 +409,9 @@ def test_a_retriever_counts_as_a_tool(sdk: Collecting) -> None:
     assert [one.tool_name for one in sdk.of("tool_execute")] == ["look"]
 
 
-def test_an_answer_from_the_cache_costs_nothing(sdk: Collecting) -> None:
+def test_an_answer_from_the_cache_costs_nothing(sdk: RecordingSDK) -> None:
     """What LangChain kept of an earlier answer spent no tokens again."""
-    model = Played(messages=iter([says("x"), says("y")]), cache=InMemoryCache())
+    model = FakeModel(messages=iter([completion("x"), completion("y")]), cache=InMemoryCache())
     for _ in range(2):
         model.invoke("hi", thread(sdk))
     assert len(sdk.of("completion")) == 2
@@ -415,7 +427,7 @@ def test_an_answer_from_the_cache_costs_nothing(sdk: Collecting) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_how_a_turn_is_cut_off(error: BaseException, kind: str, sdk: Collecting) -> None:
+def test_how_a_turn_is_cut_off(error: BaseException, kind: str, sdk: RecordingSDK) -> None:
     """A person's Ctrl-C and a cancelled task are interrupts, anything else is an error."""
     handler = HtmlgraphCallbackHandler(sdk=sdk)
     run = uuid4()
@@ -461,7 +473,7 @@ NAMES += ["on_llm_start", "on_chat_model_start", "on_llm_end", "on_llm_error", "
 )
 def test_nothing_raises(calls: list[tuple[Any, ...]]) -> None:
     """Whatever order and values the callbacks come in, the agent's program feels none of it."""
-    handler = HtmlgraphCallbackHandler(sdk=Collecting())
+    handler = HtmlgraphCallbackHandler(sdk=RecordingSDK())
     for name, value, run, parent, metadata, more in calls:
         told = {"run_id": run, "parent_run_id": parent, "metadata": metadata, "name": more}
         if name == "on_interrupt":
@@ -480,7 +492,7 @@ def test_nothing_raises(calls: list[tuple[Any, ...]]) -> None:
 )
 def test_no_token_counts_twice(answers: list[tuple[int, int, int]], copies: int) -> None:
     """However often an answer's end is told, and by however many choices, it counts once."""
-    sdk = Collecting()
+    sdk = RecordingSDK()
     handlers = [HtmlgraphCallbackHandler(sdk=sdk) for _ in range(2)]
     root = uuid4()
     for handler in handlers:

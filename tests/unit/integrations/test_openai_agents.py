@@ -35,7 +35,7 @@ from openai.types.responses import (
 )
 
 from htmlgraph_nb.integrations.openai_agents import HtmlgraphTracingProcessor
-from tests.helpers.recording_sdk import Collecting
+from tests.helpers.recording_sdk import RecordingSDK
 
 USAGE = {
     "input_tokens": 100,
@@ -46,7 +46,7 @@ USAGE = {
 }
 
 
-def says(text: str = "done") -> list[Any]:
+def text_output(text: str = "done") -> list[Any]:
     part = ResponseOutputText(text=text, type="output_text", annotations=[])
     return [
         ResponseOutputMessage(
@@ -55,7 +55,7 @@ def says(text: str = "done") -> list[Any]:
     ]
 
 
-def calls(*tools: tuple[str, dict[str, Any]]) -> list[Any]:
+def call_output(*tools: tuple[str, dict[str, Any]]) -> list[Any]:
     return [
         ResponseFunctionToolCall(
             call_id=f"call-{name}-{place}",
@@ -67,7 +67,7 @@ def calls(*tools: tuple[str, dict[str, Any]]) -> list[Any]:
     ]
 
 
-class Played(Model):
+class FakeModel(Model):
     """A model that gives its answers one after the other, and traces them as OpenAI's do."""
 
     def __init__(self, *answers: list[Any] | Exception) -> None:
@@ -115,9 +115,9 @@ def delete(path: str) -> str:
 
 
 @pytest.fixture
-def sdk() -> Iterator[Collecting]:
+def sdk() -> Iterator[RecordingSDK]:
     """What the processor reports, which is the only one: nothing is exported to OpenAI."""
-    found = Collecting()
+    found = RecordingSDK()
     set_trace_processors([HtmlgraphTracingProcessor(sdk=found)])
     yield found
     set_trace_processors([])
@@ -127,9 +127,11 @@ def run(agent: Any, what: Any = "hello", **config: Any) -> Any:
     return asyncio.run(Runner.run(agent, what, run_config=RunConfig(**config)))
 
 
-def test_an_agent_that_calls_two_tools(sdk: Collecting) -> None:
+def test_an_agent_that_calls_two_tools(sdk: RecordingSDK) -> None:
     """Its turn, both tools with ids and durations, and each answer with its tokens by kind."""
-    model = Played(calls(("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4})), says())
+    model = FakeModel(
+        call_output(("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4})), text_output()
+    )
     run(Agent("researcher", model=model, tools=[add]))
     kinds = sdk.kinds("researcher")
     assert kinds[:3] == ["session_start", "prompt", "completion"]
@@ -144,9 +146,11 @@ def test_an_agent_that_calls_two_tools(sdk: Collecting) -> None:
     assert "hello" not in str(sdk.events)
 
 
-def test_a_streamed_run_is_the_same_story(sdk: Collecting) -> None:
+def test_a_streamed_run_is_the_same_story(sdk: RecordingSDK) -> None:
     """Its agent, tool, answers and end come as those of any run, each once."""
-    agent = Agent("a", model=Played(calls(("add", {"a": 1, "b": 2})), says()), tools=[add])
+    agent = Agent(
+        "a", model=FakeModel(call_output(("add", {"a": 1, "b": 2})), text_output()), tools=[add]
+    )
 
     async def stream() -> None:
         async for _ in Runner.run_streamed(agent, "hello").stream_events():
@@ -160,9 +164,9 @@ def test_a_streamed_run_is_the_same_story(sdk: Collecting) -> None:
     assert sdk.tokens() == 2 * 107
 
 
-def test_a_group_is_a_session(sdk: Collecting) -> None:
+def test_a_group_is_a_session(sdk: RecordingSDK) -> None:
     """Two runs of one group are two turns of one session, which goes on."""
-    agent = Agent("chat", model=Played(says(), says()))
+    agent = Agent("chat", model=FakeModel(text_output(), text_output()))
     for _ in range(2):
         run(agent, group_id="thread-1")
     assert {one.session_id for one in sdk.events} == {"thread-1"}
@@ -171,10 +175,14 @@ def test_a_group_is_a_session(sdk: Collecting) -> None:
     ]
 
 
-def test_a_handoff_makes_a_child(sdk: Collecting) -> None:
+def test_a_handoff_makes_a_child(sdk: RecordingSDK) -> None:
     """Who is handed to has the other as parent, which is at work as long as its child is."""
-    billing = Agent("billing", model=Played(calls(("fail", {})), says()), tools=[fail])
-    triage = Agent("triage", model=Played(calls(("transfer_to_billing", {}))), handoffs=[billing])
+    billing = Agent(
+        "billing", model=FakeModel(call_output(("fail", {})), text_output()), tools=[fail]
+    )
+    triage = Agent(
+        "triage", model=FakeModel(call_output(("transfer_to_billing", {}))), handoffs=[billing]
+    )
     run(triage)
     assert sdk.kinds("triage") == [
         *("session_start", "prompt", "completion", "stop", "subagent_start", "subagent_stop"),
@@ -188,13 +196,15 @@ def test_a_handoff_makes_a_child(sdk: Collecting) -> None:
     assert "secret" not in str(sdk.events)
 
 
-def test_handed_back_it_is_what_it_was(sdk: Collecting) -> None:
+def test_handed_back_it_is_what_it_was(sdk: RecordingSDK) -> None:
     """An agent that gets the work back is no child of its child."""
-    triage = Agent("triage", model=Played(calls(("transfer_to_billing", {})), says()))
+    triage = Agent(
+        "triage", model=FakeModel(call_output(("transfer_to_billing", {})), text_output())
+    )
     back = ResponseFunctionToolCall(
         call_id="call-back", type="function_call", name="transfer_to_triage", arguments="{}"
     )
-    billing = Agent("billing", model=Played([back]), handoffs=[triage])
+    billing = Agent("billing", model=FakeModel([back]), handoffs=[triage])
     triage.handoffs = [billing]
     run(triage)
     assert {(one.agent_id, one.parent_agent_id) for one in sdk.events} == {
@@ -204,12 +214,12 @@ def test_handed_back_it_is_what_it_was(sdk: Collecting) -> None:
     assert sdk.kinds("triage").count("prompt") == 2
 
 
-def test_an_agent_as_a_tool_is_a_child(sdk: Collecting) -> None:
+def test_an_agent_as_a_tool_is_a_child(sdk: RecordingSDK) -> None:
     """It runs inside of the tool, and its tokens are its own."""
-    expert = Agent("expert", model=Played(says()))
+    expert = Agent("expert", model=FakeModel(text_output()))
     boss = Agent(
         "boss",
-        model=Played(calls(("ask", {"input": "x"})), says()),
+        model=FakeModel(call_output(("ask", {"input": "x"})), text_output()),
         tools=[expert.as_tool("ask", "Ask.")],
     )
     run(boss)
@@ -218,7 +228,7 @@ def test_an_agent_as_a_tool_is_a_child(sdk: Collecting) -> None:
     assert sdk.tokens() == 3 * 107
 
 
-def test_runs_at_the_same_time_are_agents_of_their_own(sdk: Collecting) -> None:
+def test_runs_at_the_same_time_are_agents_of_their_own(sdk: RecordingSDK) -> None:
     """Three runs of one agent at once are three agents."""
     started = asyncio.Barrier(3)
 
@@ -230,7 +240,7 @@ def test_runs_at_the_same_time_are_agents_of_their_own(sdk: Collecting) -> None:
 
     async def three() -> None:
         agents = [
-            Agent("worker", model=Played(calls(("meet", {})), says()), tools=[meet])
+            Agent("worker", model=FakeModel(call_output(("meet", {})), text_output()), tools=[meet])
             for _ in range(3)
         ]
         await asyncio.gather(*[Runner.run(agent, "x") for agent in agents])
@@ -239,9 +249,11 @@ def test_runs_at_the_same_time_are_agents_of_their_own(sdk: Collecting) -> None:
     assert {one.agent_id for one in sdk.events} == {"worker", "worker-2", "worker-3"}
 
 
-def test_an_approval_is_waited_for(sdk: Collecting) -> None:
+def test_an_approval_is_waited_for(sdk: RecordingSDK) -> None:
     """The call counts once it has run, and the session ends with the run that goes on."""
-    agent = Agent("a", model=Played(calls(("delete", {"path": "x"})), says()), tools=[delete])
+    agent = Agent(
+        "a", model=FakeModel(call_output(("delete", {"path": "x"})), text_output()), tools=[delete]
+    )
     found = run(agent)
     assert sdk.kinds()[-2:] == ["tool_start", "permission_request"]
     assert sdk.events[-1].tool_name == "delete"
@@ -257,11 +269,15 @@ def test_an_approval_is_waited_for(sdk: Collecting) -> None:
     assert {one.agent_id for one in sdk.events} == {"a"}
 
 
-def test_an_approval_after_a_handoff(sdk: Collecting) -> None:
+def test_an_approval_after_a_handoff(sdk: RecordingSDK) -> None:
     """Who waits stays the child that it was, and the session of both ends with the answer's run."""
-    cleaner = Agent("cleaner", model=Played(calls(("delete", {"path": "x"})), says()))
+    cleaner = Agent(
+        "cleaner", model=FakeModel(call_output(("delete", {"path": "x"})), text_output())
+    )
     cleaner.tools = [delete]
-    boss = Agent("boss", model=Played(calls(("transfer_to_cleaner", {}))), handoffs=[cleaner])
+    boss = Agent(
+        "boss", model=FakeModel(call_output(("transfer_to_cleaner", {}))), handoffs=[cleaner]
+    )
     found = run(boss)
     assert not sdk.of("session_end")
     state = found.to_state()
@@ -272,12 +288,12 @@ def test_an_approval_after_a_handoff(sdk: Collecting) -> None:
     assert len(sdk.of("tool_execute")) == 1
 
 
-def test_a_refusal_is_an_answer(sdk: Collecting) -> None:
+def test_a_refusal_is_an_answer(sdk: RecordingSDK) -> None:
     """A call that the person does not allow is neither a tool nor an error."""
     again = ResponseFunctionToolCall(
         call_id="call-again", type="function_call", name="delete", arguments='{"path": "y"}'
     )
-    model = Played(calls(("delete", {"path": "x"})), [again], says())
+    model = FakeModel(call_output(("delete", {"path": "x"})), [again], text_output())
     agent = Agent("a", model=model, tools=[delete])
     found = run(agent)
     state = found.to_state()
@@ -289,23 +305,23 @@ def test_a_refusal_is_an_answer(sdk: Collecting) -> None:
     assert sdk.kinds()[-2:] == ["stop", "session_end"]
 
 
-def test_a_tool_that_returns_nothing_has_run(sdk: Collecting) -> None:
+def test_a_tool_that_returns_nothing_has_run(sdk: RecordingSDK) -> None:
     """It is told like one that waits, but the loop goes on."""
-    run(Agent("a", model=Played(calls(("nothing", {})), says()), tools=[nothing]))
+    run(Agent("a", model=FakeModel(call_output(("nothing", {})), text_output()), tools=[nothing]))
     assert len(sdk.of("tool_execute")) == 1
     assert not sdk.of("permission_request")
 
 
-def test_a_run_that_fails(sdk: Collecting) -> None:
+def test_a_run_that_fails(sdk: RecordingSDK) -> None:
     """The turn ends with an error, without its text, and the exception goes on."""
     with pytest.raises(RuntimeError, match="secret"):
-        run(Agent("a", model=Played(RuntimeError("secret"))))
+        run(Agent("a", model=FakeModel(RuntimeError("secret"))))
     assert sdk.kinds() == ["session_start", "prompt", "activity", "error"]
     assert sdk.events[-1].extra == {"error": "Error in agent run"}
     assert "secret" not in str(sdk.events)
 
 
-def test_a_guardrail_that_stops(sdk: Collecting) -> None:
+def test_a_guardrail_that_stops(sdk: RecordingSDK) -> None:
     """Its name and verdict are told, and the turn ends with an error."""
 
     @input_guardrail(run_in_parallel=False)
@@ -313,13 +329,13 @@ def test_a_guardrail_that_stops(sdk: Collecting) -> None:
         return GuardrailFunctionOutput(output_info=None, tripwire_triggered=True)
 
     with pytest.raises(InputGuardrailTripwireTriggered):
-        run(Agent("a", model=Played(says()), input_guardrails=[no_homework]))
+        run(Agent("a", model=FakeModel(text_output()), input_guardrails=[no_homework]))
     noted = [one.extra for one in sdk.of("activity")]
     assert noted == [{"span": "guardrail", "name": "no_homework", "triggered": True}]
     assert sdk.kinds("a")[-1] == "error"
 
 
-def test_a_workflow_without_an_agent(sdk: Collecting) -> None:
+def test_a_workflow_without_an_agent(sdk: RecordingSDK) -> None:
     """Spans of a program's own belong to an agent of the workflow's name."""
     with trace("nightly"), custom_span("step"):
         with function_span("load", input="x", output="y"):
@@ -363,7 +379,7 @@ KINDS = st.sampled_from(
 )
 def test_nothing_raises(steps: list[tuple[Any, ...]]) -> None:
     """Whatever order and values the spans come in, the agent's program feels none of it."""
-    processor = HtmlgraphTracingProcessor(sdk=Collecting())
+    processor = HtmlgraphTracingProcessor(sdk=RecordingSDK())
     for name, trace_id, span_id, parent_id, kind, label, value, error in steps:
         data = SimpleNamespace(
             type=kind, name=label, usage=value, to_agent=label, input=value, output=None
@@ -384,7 +400,7 @@ def test_nothing_raises(steps: list[tuple[Any, ...]]) -> None:
 @given(st.lists(st.tuples(*[st.integers(0, 10**6)] * 3), max_size=8), st.booleans())
 def test_no_token_counts_twice(answers: list[tuple[int, int, int]], sums: bool) -> None:
     """Neither a span that ends twice nor the sums of turns and tasks count again."""
-    sdk = Collecting()
+    sdk = RecordingSDK()
     processor = HtmlgraphTracingProcessor(sdk=sdk)
 
     def span(key: str, kind: str, parent: str | None, usage: Any = None) -> Any:

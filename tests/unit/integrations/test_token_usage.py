@@ -1,4 +1,4 @@
-"""Token counts of frameworks as the five kinds, and the ids of agents that run at once."""
+"""Token counts of frameworks convert to the five kinds; concurrent runs get ids of their own."""
 
 from __future__ import annotations
 
@@ -12,20 +12,25 @@ from hypothesis import strategies as st
 from htmlgraph_nb.integrations import run_ids
 from htmlgraph_nb.integrations.run_ids import RunIds
 from htmlgraph_nb.integrations.token_usage import (
+    TokenCounts,
     langchain_tokens,
     model_output_tokens,
     openai_tokens,
-    total_of,
 )
 
 COUNTS = st.integers(0, 10**9)
 
 
+def total(tokens: TokenCounts) -> int:
+    """Return the sum of all kinds."""
+    return sum(value or 0 for value in tokens.values())
+
+
 @given(*[COUNTS] * 5)
-def test_langchains_input_holds_the_cache(
+def test_langchain_tokens_separates_cache_from_input(
     fresh: int, read: int, short: int, long: int, output: int
 ) -> None:
-    """Its parts are told apart, also where what was written is told by how long it is kept."""
+    """Cache reads and both kinds of cache writes are subtracted from the input."""
     usage = {
         "input_tokens": fresh + read + short + long,
         "output_tokens": output,
@@ -36,18 +41,18 @@ def test_langchains_input_holds_the_cache(
             "ephemeral_1h_input_tokens": long,
         },
     }
-    found = langchain_tokens(usage)
-    assert found["input_tokens"] == fresh
-    assert (found.get("cache_write_5m_tokens") or 0) == short
-    assert (found.get("cache_write_1h_tokens") or 0) == long
-    assert total_of(found) == fresh + read + short + long + output
+    tokens = langchain_tokens(usage)
+    assert tokens["input_tokens"] == fresh
+    assert (tokens.get("cache_write_5m_tokens") or 0) == short
+    assert (tokens.get("cache_write_1h_tokens") or 0) == long
+    assert total(tokens) == fresh + read + short + long + output
 
 
 @given(*[COUNTS] * 4, st.booleans())
-def test_openais_input_holds_the_cache(
+def test_openai_tokens_separates_cache_from_input(
     fresh: int, read: int, written: int, output: int, as_object: bool
 ) -> None:
-    """Whether it is told as an object or as a mapping, by the names of either API."""
+    """The usage is an object or a mapping, with the names of either API."""
     details: Any = {"cached_tokens": read, "cache_write_tokens": written}
     whole = fresh + read + written
     usage: Any = {
@@ -61,13 +66,13 @@ def test_openais_input_holds_the_cache(
             output_tokens=output,
             input_tokens_details=SimpleNamespace(**details),
         )
-    found = openai_tokens(usage)
-    assert (found["input_tokens"], found["output_tokens"]) == (fresh, output)
-    assert total_of(found) == whole + output
+    tokens = openai_tokens(usage)
+    assert (tokens["input_tokens"], tokens["output_tokens"]) == (fresh, output)
+    assert total(tokens) == whole + output
 
 
 @pytest.mark.parametrize(
-    ("output", "total"),
+    ("output", "expected"),
     [
         ({"token_usage": {"prompt_tokens": 10, "completion_tokens": 5}}, 15),
         ({"usage": {"input_tokens": 10, "cache_read_input_tokens": 7, "output_tokens": 5}}, 22),
@@ -77,9 +82,9 @@ def test_openais_input_holds_the_cache(
         ({"token_usage": "many"}, 0),
     ],
 )
-def test_older_models_tell_it_beside_the_answer(output: Any, total: int) -> None:
-    """Text models and older chat models have their vendor's own usage."""
-    assert total_of(model_output_tokens(output)) == total
+def test_model_output_tokens_of_vendor_usage(output: Any, expected: int) -> None:
+    """Text models and older chat models return the usage of their vendor."""
+    assert total(model_output_tokens(output)) == expected
 
 
 @given(
@@ -90,48 +95,48 @@ def test_older_models_tell_it_beside_the_answer(output: Any, total: int) -> None
         max_size=30,
     )
 )
-def test_no_two_runs_share_an_id(steps: list[tuple[str, str, bool, bool]]) -> None:
-    """Whatever begins and ends, an id has one run at a time, and a waiting one is kept free."""
-    names = RunIds()
+def test_run_ids_are_unique_among_running(steps: list[tuple[str, str, bool, bool]]) -> None:
+    """An id has at most one run at a time, and a waiting session keeps its id."""
+    ids = RunIds()
     running: dict[str, str] = {}
     waiting: dict[str, str] = {}
     for name, session, ends, waits in steps:
         if ends and running:
-            agent_id, held = running.popitem()
-            names.release(agent_id, waits=waits)
+            agent_id, ended_session = running.popitem()
+            ids.release(agent_id, waiting=waits)
             if waits:
-                waiting[agent_id] = held
+                waiting[agent_id] = ended_session
             continue
-        agent_id, waited = names.acquire(name, session)
+        agent_id, has_waited = ids.acquire(name, session)
         assert agent_id not in running
-        assert waited == (waiting.pop(agent_id, None) is not None)
+        assert has_waited == (waiting.pop(agent_id, None) is not None)
         running[agent_id] = session
 
 
-def test_a_waiting_session_gets_its_id_back() -> None:
-    """And another one does not get it."""
-    names = RunIds()
-    first, _ = names.acquire("a", "one")
-    names.release(first, waits=True)
-    assert names.acquire("a", "two") == ("a-2", False)
-    assert names.acquire("a", "one") == ("a", True)
+def test_run_ids_return_id_to_waiting_session() -> None:
+    """A waiting session gets its id back; another session gets a different one."""
+    ids = RunIds()
+    first, _ = ids.acquire("a", "one")
+    ids.release(first, waiting=True)
+    assert ids.acquire("a", "two") == ("a-2", False)
+    assert ids.acquire("a", "one") == ("a", True)
 
 
-def test_the_ids_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What rests is forgotten first, what runs keeps its id."""
-    monkeypatch.setattr(run_ids, "MAX_NAMES", 20)
-    names = RunIds()
-    kept, _ = names.acquire("kept", "s")
+def test_run_ids_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Idle ids are forgotten first; a running one is kept."""
+    monkeypatch.setattr(run_ids, "MAX_RUN_IDS", 20)
+    ids = RunIds()
+    running, _ = ids.acquire("running", "s")
     for number in range(100):
-        agent_id, _ = names.acquire(f"a{number}", "s")
-        names.release(agent_id, waits=False)
-    assert len(names._holders) <= 21
-    assert names.acquire("kept", "t")[0] == f"{kept}-2"
+        agent_id, _ = ids.acquire(f"a{number}", "s")
+        ids.release(agent_id, waiting=False)
+    assert len(ids._holders) <= 21
+    assert ids.acquire("running", "t")[0] == f"{running}-2"
 
 
-def test_ids_are_ids() -> None:
-    """A name of any length and content becomes one that an event takes."""
-    names = RunIds()
-    found = {names.acquire(name, "s")[0] for name in ("x" * 900, "x" * 901, "\0\ud800", "")}
-    assert len(found) == 4
-    assert all(0 < len(one) <= 256 for one in found)
+def test_run_ids_are_valid_agent_ids() -> None:
+    """Names of any length and content become distinct valid ids."""
+    ids = RunIds()
+    agent_ids = {ids.acquire(name, "s")[0] for name in ("x" * 900, "x" * 901, "\0\ud800", "")}
+    assert len(agent_ids) == 4
+    assert all(0 < len(agent_id) <= 256 for agent_id in agent_ids)

@@ -13,17 +13,17 @@ import pytest
 from htmlgraph_nb import tool
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.integrations import default_sdk
-from tests.helpers.recording_sdk import Collecting
+from tests.helpers.recording_sdk import RecordingSDK
 
 
 @pytest.fixture
-def sdk() -> Iterator[Collecting]:
+def sdk() -> Iterator[RecordingSDK]:
     """The handle that is open around the test."""
-    with Collecting() as found:
+    with RecordingSDK() as found:
         yield found
 
 
-def once(sdk: Collecting) -> tuple[Event, Event]:
+def once(sdk: RecordingSDK) -> tuple[Event, Event]:
     """Return the start and the end of the only call."""
     start, end = sdk.events
     assert start.event_type == "tool_start"
@@ -31,7 +31,7 @@ def once(sdk: Collecting) -> tuple[Event, Event]:
     return start, end
 
 
-def test_bare_it_takes_the_functions_name(sdk: Collecting) -> None:
+def test_bare_it_takes_the_functions_name(sdk: RecordingSDK) -> None:
     """A call is timed and told as a tool of the handle's agent; the function is as it was."""
 
     @tool
@@ -48,7 +48,7 @@ def test_bare_it_takes_the_functions_name(sdk: Collecting) -> None:
     assert str(inspect.signature(add)) == "(a: 'int', b: 'int' = 2) -> 'int'"
 
 
-def test_with_arguments(sdk: Collecting) -> None:
+def test_with_arguments(sdk: RecordingSDK) -> None:
     """The name and the agent can be given."""
 
     @tool(name="Search", agent="librarian")
@@ -59,7 +59,7 @@ def test_with_arguments(sdk: Collecting) -> None:
     assert {(one.agent_id, one.tool_name) for one in sdk.events} == {("librarian", "Search")}
 
 
-def test_an_error_is_told_and_raised(sdk: Collecting) -> None:
+def test_an_error_is_told_and_raised(sdk: RecordingSDK) -> None:
     """By its class, not by its text."""
 
     @tool
@@ -76,7 +76,7 @@ def test_an_error_is_told_and_raised(sdk: Collecting) -> None:
     )
 
 
-def test_a_coroutine_function_stays_one(sdk: Collecting) -> None:
+def test_a_coroutine_function_stays_one(sdk: RecordingSDK) -> None:
     """It is timed until it returns, and a cancelled one failed."""
 
     @tool
@@ -101,7 +101,7 @@ def test_a_coroutine_function_stays_one(sdk: Collecting) -> None:
     assert sdk.kinds() == ["tool_start", "tool_execute", "tool_start", "tool_error"]
 
 
-def test_a_generator_lasts_until_its_end(sdk: Collecting) -> None:
+def test_a_generator_lasts_until_its_end(sdk: RecordingSDK) -> None:
     """What is sent in, thrown in and returned passes through."""
 
     @tool
@@ -131,7 +131,7 @@ def test_a_generator_lasts_until_its_end(sdk: Collecting) -> None:
     assert not sdk.of("tool_error")
 
 
-def test_a_generator_that_nobody_reads_has_not_run(sdk: Collecting) -> None:
+def test_a_generator_that_nobody_reads_has_not_run(sdk: RecordingSDK) -> None:
     """It begins with its first item."""
 
     @tool
@@ -142,7 +142,7 @@ def test_a_generator_that_nobody_reads_has_not_run(sdk: Collecting) -> None:
     assert sdk.events == []
 
 
-def test_an_async_generator(sdk: Collecting) -> None:
+def test_an_async_generator(sdk: RecordingSDK) -> None:
     """It is passed through like the others, whether read to its end, left early or failing."""
 
     @tool
@@ -173,7 +173,7 @@ def test_an_async_generator(sdk: Collecting) -> None:
     assert sdk.kinds() == ["tool_start", "tool_execute"] * 3 + ["tool_start", "tool_error"]
 
 
-def test_methods_and_callable_objects(sdk: Collecting) -> None:
+def test_methods_and_callable_objects(sdk: RecordingSDK) -> None:
     """Methods of all kinds are tools, and so are objects that can be called."""
 
     class Box:
@@ -203,12 +203,12 @@ def test_methods_and_callable_objects(sdk: Collecting) -> None:
 
 def test_what_cannot_be_called_is_named() -> None:
     """The error says what it is and what to do."""
-    with pytest.raises(TypeError, match="decorates a classmethod, expected a function; put @tool"):
+    with pytest.raises(TypeError, match="expected a function, got classmethod; put @tool"):
         tool(classmethod(lambda cls: None))  # type: ignore[arg-type]
 
 
 def test_the_monitors_faults_are_not_the_functions(
-    sdk: Collecting, monkeypatch: pytest.MonkeyPatch
+    sdk: RecordingSDK, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A handle that breaks leaves results and exceptions as they are."""
 
@@ -233,19 +233,19 @@ def test_the_innermost_handle_speaks() -> None:
     def work() -> None:
         return None
 
-    with Collecting() as outer:
-        inner = Collecting()
+    with RecordingSDK() as outer:
+        inner = RecordingSDK()
         with inner.session("s-1"):
             work()
         work()
-    given = Collecting()
+    given = RecordingSDK()
     tool(sdk=given)(work.__wrapped__)()  # type: ignore[attr-defined]
     assert [one.session_id for one in inner.of("tool_execute")] == ["s-1"]
     assert len(outer.of("tool_execute")) == len(given.of("tool_execute")) == 1
     assert default_sdk.active_sdk() is None
 
 
-def test_a_thread_reports_to_the_only_open_handle(sdk: Collecting) -> None:
+def test_a_thread_reports_to_the_only_open_handle(sdk: RecordingSDK) -> None:
     """A thread has no context of its own; with two open handles nobody is guessed."""
 
     @tool
@@ -259,7 +259,7 @@ def test_a_thread_reports_to_the_only_open_handle(sdk: Collecting) -> None:
 
     in_thread()
     assert len(sdk.of("tool_execute")) == 1
-    with Collecting() as other:
+    with RecordingSDK() as other:
         assert other is not sdk
         found: list[Any] = []
         thread = threading.Thread(target=lambda: found.append(default_sdk.active_sdk()))

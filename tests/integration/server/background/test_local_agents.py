@@ -20,7 +20,7 @@ import pytest
 
 from htmlgraph_nb import load_transcripts
 from htmlgraph_nb.core.model import TOKEN_FIELDS
-from tests.helpers.growing_session import line, recorded, stamp
+from tests.helpers.growing_session import json_line, recorded_lines, timestamp_from_now
 from tests.helpers.server_process import Server, clean_environ
 from tests.helpers.session_lines import PAYLOADS
 from tests.helpers.wait import wait_until
@@ -93,7 +93,7 @@ FILES = {
 def recording(agent: str) -> list[bytes]:
     """Return a recorded session of an agent that ends now."""
     path = PAYLOADS / FILES[agent][0]
-    return recorded(sorted(path.glob("session-*.jsonl"))[0] if path.is_dir() else path)
+    return recorded_lines(sorted(path.glob("session-*.jsonl"))[0] if path.is_dir() else path)
 
 
 @pytest.mark.parametrize("agent", FILES)
@@ -115,12 +115,12 @@ def test_nothing_is_lost_or_doubled_by_crashes(serve: Serve, tmp_path: Path) -> 
     """The server is killed again and again while an agent writes; the last one has it all."""
     home = tmp_path / "home"
     path = place(home, "claude", f"{CLAUDE}.jsonl")
-    lines = recorded(PAYLOADS / "claude" / f"{CLAUDE}.jsonl")
+    lines = recorded_lines(PAYLOADS / "claude" / f"{CLAUDE}.jsonl")
     # Of a subagent without a file of its own it is told only after a long silence.
     lines = [one for one in lines if b'"agent_progress"' not in one]
     # After it, the last answer is known to be whole.
     thanks = {"type": "user", "message": {"content": "thanks"}, "uuid": "u1"}
-    lines.append(line({**thanks, "sessionId": CLAUDE, "timestamp": stamp()}))
+    lines.append(json_line({**thanks, "sessionId": CLAUDE, "timestamp": timestamp_from_now()}))
     step = len(lines) // 6
     parts = [lines[start : start + step] for start in range(0, len(lines), step)]
     for seen, unseen in pairs(parts):
@@ -142,7 +142,7 @@ def test_past_sessions_stay_out(serve: Serve, tmp_path: Path) -> None:
     old, new = (place(home, "claude", name) for name in ("old.jsonl", "new.jsonl"))
     for path in (old, new):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"".join(recorded(PAYLOADS / "claude" / "permission.jsonl")))
+        path.write_bytes(b"".join(recorded_lines(PAYLOADS / "claude" / "permission.jsonl")))
     yesterday = (datetime.now(UTC) - timedelta(days=1)).timestamp()
     os.utime(old, (yesterday, yesterday))
     server = serve(home=home)
@@ -159,7 +159,7 @@ def test_switched_off(serve: Serve, flags: list[str], environ: dict[str, str]) -
     server = serve(*flags, environ=environ)
     path = place(server.home, "claude", "s.jsonl")
     path.parent.mkdir(parents=True)
-    lines = recorded(PAYLOADS / "claude" / "permission.jsonl")
+    lines = recorded_lines(PAYLOADS / "claude" / "permission.jsonl")
     path.write_bytes(b"".join(lines))
     assert server.get("/api/status").json()["watching"]["folders"] == []
     session = json.loads(lines[-1])["sessionId"]
@@ -174,7 +174,7 @@ def test_switched_off(serve: Serve, flags: list[str], environ: dict[str, str]) -
 def test_a_file_elsewhere_is_not_read(serve: Serve) -> None:
     """A path outside the agents' folders, or of another machine, is left alone."""
     server = serve("--no-watch")
-    lines = recorded(PAYLOADS / "claude" / "permission.jsonl")
+    lines = recorded_lines(PAYLOADS / "claude" / "permission.jsonl")
     outside = server.home / "outside.jsonl"
     inside = place(server.home, "claude", "s.jsonl")
     inside.parent.mkdir(parents=True)
@@ -217,7 +217,7 @@ def test_a_server_elsewhere_is_sent_the_tokens(serve: Serve) -> None:
     token = "a-token-of-words"
     server = serve("--no-watch", "--token", token)
     path = server.home / "session.jsonl"
-    lines = recorded(PAYLOADS / "claude" / "permission.jsonl")
+    lines = recorded_lines(PAYLOADS / "claude" / "permission.jsonl")
     session = json.loads(lines[-1])["sessionId"]
     # The same server under an address that does not say that it is here.
     url = server.url.replace("127.0.0.1", "0.0.0.0")
@@ -300,7 +300,9 @@ def test_claude_codes_own_status_file_names_a_process(serve: Serve, tmp_path: Pa
         path = place(home, "claude", f"{session}.jsonl")
         path.parent.mkdir(parents=True)
         prompt = {"type": "user", "message": {"content": "go"}, "uuid": "u1"}
-        path.write_bytes(line({**prompt, "sessionId": session, "timestamp": stamp()}))
+        path.write_bytes(
+            json_line({**prompt, "sessionId": session, "timestamp": timestamp_from_now()})
+        )
         wait_until(lambda: [a["status"] for a in server.presence().values()] == ["active"], "work")
         agent.kill()
         wait_until(

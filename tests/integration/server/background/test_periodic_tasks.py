@@ -20,7 +20,7 @@ from htmlgraph_server.background import periodic_tasks
 from htmlgraph_server.background.leader_lock import LeaderLock
 from htmlgraph_server.background.periodic_tasks import BackgroundTasks, PeriodicTask, TaskThread
 from htmlgraph_server.background.spool_reader import SpoolReader
-from tests.helpers.database_files import rows_of
+from tests.helpers.database_files import history_rows
 from tests.helpers.wait import wait_until
 
 
@@ -120,7 +120,7 @@ def test_retention_lets_other_tasks_run_between_steps(
 
     class CountingSpool(SpoolReader):
         def read(self) -> int:
-            sizes.append(len(rows_of(manager.db_path)))
+            sizes.append(len(history_rows(manager.db_path)))
             return 0
 
     tasks = make_tasks(manager, CountingSpool(manager, "nowhere"), retain_s=86_400.0)

@@ -19,7 +19,7 @@ from htmlgraph_nb.hook import command
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_server.background import spool_reader
 from htmlgraph_server.background.spool_reader import SETTLE_S, SpoolReader
-from tests.helpers.database_files import rows_of
+from tests.helpers.database_files import history_rows
 from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve
 
@@ -70,7 +70,7 @@ def spool_files(path: str) -> list[str]:
 
 def event_ids(manager: PresenceManager) -> list[str]:
     """Return the stored event ids in order."""
-    return [str(row[0]) for row in rows_of(manager.db_path, "event_id")]
+    return [str(row[0]) for row in history_rows(manager.db_path, "event_id")]
 
 
 def test_spool_is_read_once_no_hook_can_have_it_open(manager: PresenceManager, path: str) -> None:
@@ -237,4 +237,4 @@ def test_server_ingests_events_spooled_before_and_during_its_run(
     wait_until(lambda: executed("s2") == 1, "the spool written meanwhile")
     wait_until(lambda: spool_files(spool_path) == [], "its deletion")
     assert executed("s1") == 5
-    assert len(rows_of(str(server.db))) == 6
+    assert len(history_rows(str(server.db))) == 6

@@ -16,7 +16,7 @@ import pytest
 
 from htmlgraph_nb import __version__
 from htmlgraph_server.config import SETTINGS
-from tests.helpers.server_files import files_of
+from tests.helpers.server_files import server_files_in
 from tests.helpers.server_process import clean_environ
 from tests.integration.conftest import Serve
 
@@ -139,7 +139,7 @@ def test_a_damaged_database(tmp_path: Path) -> None:
 def test_stops_in_good_order(serve: Serve, sign: signal.Signals) -> None:
     """A signal ends the server with status 0, and nothing announces it any more."""
     server = serve()
-    (announced,) = files_of(server.home)
+    (announced,) = server_files_in(server.home)
     assert json.loads(announced.read_text())["url"] == server.url
     assert announced.stat().st_mode & 0o777 == 0o600
     assert server.stop(sign) == 0

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from htmlgraph_nb.core.protocol import MAX_CLIENT_FRAME_BYTES, STATE_PART_AGENTS, CloseCode
-from tests.helpers.seed_fields import EIGHT_FIELDS
+from tests.helpers.seed_fields import ORIGINAL_FIELDS
 from tests.helpers.server_process import Server
 from tests.helpers.wait import wait_until
 from tests.integration.conftest import BOTH, Serve
@@ -95,7 +95,7 @@ def test_update_as_older_clients_read_it(either_server: Server) -> None:
     assert message["event_type"] == "presence_update"
     agent_id, presence = message["agent_id"], message["presence"]
     assert agent_id == "claude-1"
-    assert list(presence)[:8] == list(EIGHT_FIELDS)
+    assert list(presence)[:8] == list(ORIGINAL_FIELDS)
     assert presence["agent_id"] == "claude-1"
     assert presence["status"] == "active"
     assert presence["current_feature_id"] == "feat-1"
@@ -113,7 +113,7 @@ def test_null_fields_of_the_eight_are_there(server: Server) -> None:
     with dashboard(server) as client:
         server.send("bare", "activity")
         presence = client.next()["presence"]
-    assert list(presence)[:8] == list(EIGHT_FIELDS)
+    assert list(presence)[:8] == list(ORIGINAL_FIELDS)
     assert presence["current_feature_id"] is None
     assert presence["last_tool_name"] is None
     assert presence["session_id"] is None

@@ -164,7 +164,12 @@ class ReplaySource:
     def on_change(self, callback: Callable[[set[str], Any], object]) -> Callable[[], None]:
         """Call ``callback(changed_ids, agents)`` after each change; return what ends that."""
         self._on_change.append(callback)
-        return lambda: self._on_change.remove(callback)
+
+        def unsubscribe() -> None:
+            if callback in self._on_change:
+                self._on_change.remove(callback)
+
+        return unsubscribe
 
     def on_connection(self, callback: Callable[[ConnectionState], object]) -> Callable[[], None]:
         """Do nothing: the connection of a replay never changes."""

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 # Without a handler, Python prints warnings of this thread into the output of a running cell.
 logger.addHandler(logging.NullHandler())
 
-SETTLE_S = 1.0
+_SETTLE_TIMEOUT_S = 1.0
 
 
 class ServerSource:
@@ -64,7 +64,7 @@ class ServerSource:
 
     def settle(self) -> None:
         """Wait until the first attempt has succeeded or failed, at most one second."""
-        self.client.wait_settled(SETTLE_S)
+        self.client.wait_settled(_SETTLE_TIMEOUT_S)
         self._request_activity(self.connection)
 
     def view(self) -> View:

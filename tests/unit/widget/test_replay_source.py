@@ -78,6 +78,17 @@ def test_a_speed_out_of_bounds_is_refused(speed):
         check_speed(speed)
 
 
+def test_replay_source_unsubscribing_twice_is_ignored():
+    """An alert may be removed before the grid is closed, which removes all."""
+    source = ReplaySource(HistoryIndex(frame_of(EVENTS)), 60)
+    calls = []
+    unsubscribe = source.on_change(lambda changed, _: calls.append(changed))
+    unsubscribe()
+    unsubscribe()
+    source.seek(micros(25))
+    assert calls == []
+
+
 def test_a_jump_shows_the_time_and_asks_for_a_keyframe():
     """Forwards and backwards; numbers of states only ever grow."""
     source = ReplaySource(HistoryIndex(frame_of(EVENTS)), 60)

@@ -16,8 +16,7 @@ HtmlgraphError
 ├── ConfigError (ValueError)       invalid setting
 └── internal, never raised to callers of the public API:
     ├── Unreachable (OSError)      hook: no connection to a server
-    ├── UnusableSegment            columnar history: segment file
-    ├── ScanFailed                 columnar history: child process
+    ├── SegmentError               columnar history: segment file
     ├── InvalidJson (ValueError)   server: settings file of a coding agent
     ├── ApiError                   server: HTTP error response
     ├── JoinRefused                server: a dashboard may not connect
@@ -122,30 +121,17 @@ class Unreachable(HtmlgraphError, OSError):
     """The connection to a server cannot be made, so nothing was sent."""
 
 
-class UnusableSegment(HtmlgraphError):
-    """A segment file does not match the index.
+class SegmentError(HtmlgraphError):
+    """The file of a sealed segment does not match the index; its rows are read from SQLite.
 
     Args:
-        message: the reason.
-        damaged: True if the file exists with different content.
+        message: what is wrong with the file.
+        damaged: whether the file exists with other content, so that it can be removed.
     """
 
     def __init__(self, message: str, *, damaged: bool) -> None:
         super().__init__(message)
         self.damaged = damaged
-
-
-class ScanFailed(HtmlgraphError):
-    """A child process of a parallel scan ended early.
-
-    Args:
-        message: the reason.
-        position: index of the first range whose rows were not yielded.
-    """
-
-    def __init__(self, message: str, position: int) -> None:
-        super().__init__(message)
-        self.position = position
 
 
 class InvalidJson(HtmlgraphError, ValueError):

@@ -1,1 +1,1 @@
-"""Event history as Arrow tables: sealed segments and scans."""
+"""Event history as Arrow tables: scans of SQLite and sealed segments."""

@@ -1,4 +1,4 @@
-"""Events as one Arrow table in the form of the stored history, each event once."""
+"""Build an Arrow table of HISTORY_SCHEMA from events, each event once."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ...core.timestamps import to_micros
 from ..schema import DECISION
 from .arrow_schema import HISTORY_SCHEMA
 
-_NOTHING = -1
-"""Stands for a count or a name that is not there; neither is ever negative."""
+_MISSING = -1
+"""Stands for a missing count or name; neither is ever negative."""
 
 
 def _fields(*kinds: Callable[[pa.DataType], bool]) -> tuple[str, ...]:
@@ -39,28 +39,28 @@ _strings_of: Callable[[Event], tuple[str | None, ...]] = attrgetter(*_STRINGS)
 
 
 class ArrowBuilder:
-    """Collects events; of those with the same id the first counts, of answers the final one.
+    """Collect events, each ``event_id`` once: the first event, or the final completion.
 
-    What it holds grows with the events, not with the files that they come from: about 0.5 KB each.
+    Memory grows by about 0.5 KB per event, whatever the size of the files they come from.
     """
 
     def __init__(self) -> None:
         self._times = array("q")
         self._counts = [array("q") for _ in _COUNTS]
-        self._codes: list[dict[str | None, int]] = [{None: _NOTHING} for _ in _NAMES]
+        self._codes: list[dict[str | None, int]] = [{None: _MISSING} for _ in _NAMES]
         self._names = [array("i") for _ in _NAMES]
         self._strings: list[list[str | None]] = [[] for _ in _STRINGS]
         self._extra: list[str | None] = []
         self._usd: list[float | None] = []
         self._rows: dict[str, int] = {}
-        # Only answers can come again with other counts.
-        self._answers: dict[str, Event] = {}
+        # Only completions can be repeated with other counts.
+        self._completions: dict[str, Event] = {}
 
     def __len__(self) -> int:
         return len(self._times)
 
     def extend(self, events: Iterable[Event]) -> None:
-        """Take in events; those without a timestamp are not of the past and are left out."""
+        """Add events; those without a timestamp are ignored."""
         for event in events:
             if event.timestamp is None:
                 continue
@@ -68,19 +68,19 @@ class ArrowBuilder:
             row = None if key is None else self._rows.get(key)
             if row is None:
                 row = len(self)
-                self._grow()
-            elif key not in self._answers or not supersedes(event, self._answers[key]):
+                self._add_row()
+            elif key not in self._completions or not supersedes(event, self._completions[key]):
                 continue
             if key is not None:
                 self._rows[key] = row
                 if event.event_type == "completion":
-                    self._answers[key] = event
+                    self._completions[key] = event
             self._put(row, event, to_micros(event.timestamp))
 
-    def _grow(self) -> None:
+    def _add_row(self) -> None:
         self._times.append(0)
         for column in (*self._counts, *self._names):
-            column.append(_NOTHING)
+            column.append(_MISSING)
         for strings in (*self._strings, self._extra):
             strings.append(None)
         self._usd.append(None)
@@ -88,16 +88,16 @@ class ArrowBuilder:
     def _put(self, row: int, event: Event, micros: int) -> None:
         self._times[row] = micros
         for counts, value in zip(self._counts, _counts_of(event), strict=True):
-            counts[row] = _NOTHING if value is None else value
+            counts[row] = _MISSING if value is None else value
         for names, codes, name in zip(self._names, self._codes, _names_of(event), strict=True):
             names[row] = codes.setdefault(name, len(codes) - 1)
         for strings, text in zip(self._strings, _strings_of(event), strict=True):
             strings[row] = text
-        self._extra[row] = _json(event.extra)
+        self._extra[row] = _to_json(event.extra)
         self._usd[row] = event.cost_usd
 
     def to_arrow(self) -> pa.Table:
-        """Return the events of HISTORY_SCHEMA in the order of time; ``seq`` counts them from 1."""
+        """Return the events sorted by time, as HISTORY_SCHEMA; ``seq`` counts them from 1."""
         times = pa.array(np.array(self._times, np.int64))
         order = pc.sort_indices(times)
         columns: dict[str, pa.Array] = {
@@ -123,11 +123,11 @@ class ArrowBuilder:
         )
 
 
-def _json(extra: dict[str, Any] | None) -> str | None:
+def _to_json(extra: dict[str, Any] | None) -> str | None:
     if extra is None:
         return None
     return json.dumps(extra, ensure_ascii=False, separators=(",", ":"))
 
 
 def _nullable(numbers: np.ndarray[Any, Any]) -> pa.Array:
-    return pa.array(numbers, mask=numbers == _NOTHING)
+    return pa.array(numbers, mask=numbers == _MISSING)

@@ -1,6 +1,6 @@
-"""The Arrow form of history: types of its columns, and dictionaries that grow while rows are read.
+"""The Arrow schema of history, and dictionaries that grow while rows are read.
 
-It needs pyarrow, so it is imported where columns are wanted and never by the floor.
+It needs pyarrow, so no module of ``core`` imports it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..schema import DECISION, HISTORY_COLUMNS, NAMED
 DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 EVENT_STATUSES = ("ok", "error")
-"""Texts of the column ``status``, at the places of their numbers in ``events``."""
+"""Values of the column ``status``; ``events`` stores their index."""
 
 _TYPES = {
     "seq": pa.int64(),
@@ -41,52 +41,56 @@ counts int64 with nulls, ``cost_usd`` float64 with nulls. Of the agent's status 
 
 
 def select_schema(columns: Sequence[str]) -> pa.Schema:
-    """Return the part of HISTORY_SCHEMA with these columns, in this order."""
+    """Return HISTORY_SCHEMA with only these columns, in this order."""
     return pa.schema([HISTORY_SCHEMA.field(name) for name in columns])
 
 
 LookUp = Callable[[Sequence[int]], Mapping[int, str]]
-"""Returns the texts of numbers; those without one may be left out."""
+"""Returns strings by id; ids without a string may be missing."""
 DecisionRow = tuple[int, str, str, str, int]
 """A row of ``decisions``: id, status, detail, reason, attention."""
 
 
 class GrowingDictionary:
-    """The texts of one column in the order in which they were first met.
+    """The strings of one column in order of first occurrence.
 
-    A dictionary of a later batch begins with that of every earlier one, so codes stay valid and a
-    stream can send what is new as a delta.
+    The dictionary of a later batch starts with that of every earlier one, so codes stay valid and a
+    stream can send new strings as a delta.
     """
 
     def __init__(self) -> None:
-        self._texts: dict[str, int] = {}
-        # None: a number that stands for no text.
+        self._strings: dict[str, int] = {}
+        # None: an id without a string.
         self._codes: dict[int, int | None] = {}
         self._array = pa.array([], pa.string())
 
-    def encode(self, numbers: pa.Array, look_up: LookUp) -> pa.DictionaryArray:
-        """Return the texts of numbers of the table ``names``.
+    def encode(
+        self, ids: pa.Array, look_up: LookUp
+    ) -> pa.DictionaryArray:
+        """Return the strings of ids of the table ``names``.
 
         Args:
-            numbers: int64, null where there is no text.
-            look_up: returns the texts of numbers; those without one may be left out.
+            ids: int64, with nulls.
+            look_up: returns strings by id; ids without a string may be missing.
         """
-        encoded = numbers.dictionary_encode()
+        encoded = ids.dictionary_encode()
         distinct = encoded.dictionary.to_pylist()
-        self._learn([number for number in distinct if number not in self._codes], look_up)
-        codes = pa.array([self._codes[number] for number in distinct], pa.int32())
+        self._add([string_id for string_id in distinct if string_id not in self._codes], look_up)
+        codes = pa.array([self._codes[string_id] for string_id in distinct], pa.int32())
         return pa.DictionaryArray.from_arrays(codes.take(encoded.indices), self._array)
 
-    def _learn(self, unseen: Sequence[int], look_up: LookUp) -> None:
+    def _add(
+        self, unseen: Sequence[int], look_up: LookUp
+    ) -> None:
         if not unseen:
             return
-        texts = look_up(unseen)
-        for number in unseen:
-            text = texts.get(number)
-            code = None if text is None else self._texts.setdefault(text, len(self._texts))
-            self._codes[number] = code
-        if len(self._array) != len(self._texts):
-            self._array = pa.array([*self._texts], pa.string())
+        known, strings = self._strings, look_up(unseen)
+        for string_id in unseen:
+            string = strings.get(string_id)
+            code = None if string is None else known.setdefault(string, len(known))
+            self._codes[string_id] = code
+        if len(self._array) != len(known):
+            self._array = pa.array([*known], pa.string())
 
 
 _RAW_NAMES = {
@@ -98,7 +102,7 @@ _RAW_NAMES = {
 
 
 def raw_name(name: str) -> str:
-    """Return the column of ``events`` that a column of history stands for."""
+    """Return the column of ``events`` behind a column of history."""
     return _RAW_NAMES.get(name, name)
 
 
@@ -109,11 +113,11 @@ def raw_type(name: str) -> pa.DataType:
 
 
 class Encoder:
-    """Turns columns as they are in ``events`` into those of HISTORY_SCHEMA.
+    """Convert columns of ``events`` to those of HISTORY_SCHEMA.
 
     Args:
         columns: names of HISTORY_COLUMNS.
-        look_up: as GrowingDictionary.encode takes it.
+        look_up: as for ``GrowingDictionary.encode``.
         decisions: returns the rows of ``decisions`` with these ids.
     """
 
@@ -133,28 +137,26 @@ class Encoder:
         }
 
     def encode(self, name: str, values: pa.Array) -> pa.Array:
-        """Return a column; ``values`` is of ``raw_type(name)``."""
+        """Return a column of HISTORY_SCHEMA; ``values`` has type ``raw_type(name)``."""
         if name in self._dictionaries:
             look_up = partial(self._decided, name) if name in DECISION else self._look_up
             return self._dictionaries[name].encode(values, look_up)
+        if name == "agent_attention":
+            encoded = values.dictionary_encode()
+            distinct = encoded.dictionary.to_pylist()
+            flags = self._decided(name, distinct)
+            codes = pa.array([flags.get(decision_id) for decision_id in distinct], pa.int64())
+            return codes.cast(pa.bool_()).take(encoded.indices)
         if name == "status":
             codes = pc.index_in(values, value_set=pa.array(range(len(EVENT_STATUSES)), pa.int64()))
             return pa.DictionaryArray.from_arrays(codes, pa.array(EVENT_STATUSES, pa.string()))
-        if name == "agent_attention":
-            encoded = values.dictionary_encode()
-            known = encoded.dictionary.to_pylist()
-            flags = self._decided(name, known)
-            return (
-                pa.array([flags.get(one) for one in known], pa.int64())
-                .cast(pa.bool_())
-                .take(encoded.indices)
-            )
         return values.cast(TIMESTAMP) if name == "timestamp" else values
 
     def _decided(self, name: str, ids: Sequence[int]) -> dict[int, Any]:
         """Return a column of ``decisions`` by id."""
-        unseen = [one for one in ids if one not in self._decisions]
+        rows = self._decisions
+        unseen = [decision_id for decision_id in ids if decision_id not in rows]
         if unseen:
-            self._decisions.update((row[0], row) for row in self._read_decisions(unseen))
-        place = 1 + [*DECISION].index(name)
-        return {one: self._decisions[one][place] for one in ids if one in self._decisions}
+            rows.update((row[0], row) for row in self._read_decisions(unseen))
+        index = 1 + [*DECISION].index(name)
+        return {row_id: rows[row_id][index] for row_id in ids if row_id in rows}

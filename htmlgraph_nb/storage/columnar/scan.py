@@ -1,4 +1,4 @@
-"""History from the SQLite file as Arrow batches, the numbers of names as dictionaries."""
+"""Read history from SQLite as Arrow batches, with interned strings as dictionaries."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from ..query import HistoryQuery
 from .arrow_schema import DecisionRow, Encoder, raw_name, raw_type, select_schema
 
 _IDS_PER_QUERY = 500
+_FETCH_ROWS = 4_096
+"""Rows that exist as Python objects at a time. More are slower: they do not fit the caches."""
 
 
 class Scanner:
-    """Reads rows of one database file as batches whose dictionaries grow from one to the next.
+    """Read rows of one database as batches whose dictionaries grow from one batch to the next.
 
     Args:
         db: a connection of ``open_reader``.
-        path: its file, for the texts of errors.
-        columns: names of HISTORY_COLUMNS, in the order wanted.
+        path: its file, for error messages.
+        columns: names of HISTORY_COLUMNS, in the order of the result.
     """
 
     def __init__(self, db: sqlite3.Connection, path: str, columns: Sequence[str]) -> None:
@@ -32,15 +34,17 @@ class Scanner:
         self._path = path
         self.schema = select_schema(columns)
         self._columns = tuple(columns)
-        self._encoder = Encoder(columns, self._names, self._decisions)
+        self._types = [raw_type(name) for name in columns]
+        self._encoder = Encoder(columns, self._read_strings, self._read_decisions)
 
     def batches(self, query: HistoryQuery, batch_rows: int) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of ``query`` (its columns are not looked at), ``batch_rows`` at a time.
+        """Yield the rows of ``query``, ``batch_rows`` at a time; its columns are ignored.
 
         Each batch is a query of its own, so that no snapshot of the file is held between two.
 
         Raises:
-            StoreUnavailable, StoreDamaged: the file cannot be read.
+            StoreUnavailable: the file cannot be read.
+            StoreDamaged: a value does not have the type of its column.
         """
         terms = ", ".join(f"e.{raw_name(name)}" for name in ("seq", *self._columns))
         left, after = query.limit, query.after_seq
@@ -48,35 +52,45 @@ class Scanner:
             size = batch_rows if left is None else min(batch_rows, left)
             conditions, params = replace(query, after_seq=after).conditions()
             text = f"SELECT {terms} FROM events e {conditions} ORDER BY e.id {query.order} LIMIT ?"
+            parts, n_rows = [], 0
             with (
                 sqlite_errors(self._path),
                 closing(self._db.execute(text, (*params, size))) as cursor,
             ):
-                rows = cursor.fetchall()
-            if rows:
-                after = rows[-1][0]
-                yield self._batch(rows)
-            if len(rows) < size:
+                while rows := cursor.fetchmany(_FETCH_ROWS):
+                    parts.append(self._to_arrays(rows))
+                    n_rows, after = n_rows + len(rows), rows[-1][0]
+            if parts:
+                yield self._to_batch(parts)
+            if n_rows < size:
                 return
             left = None if left is None else left - size
 
-    def _batch(self, rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
+    def _to_arrays(self, rows: list[tuple[Any, ...]]) -> list[pa.Array]:
         _, *columns = zip(*rows, strict=True)
         arrays = []
-        for name, values in zip(self._columns, columns, strict=True):
+        for name, kind, values in zip(self._columns, self._types, columns, strict=True):
             try:
-                arrays.append(self._encoder.encode(name, pa.array(values, raw_type(name))))
+                arrays.append(pa.array(values, kind))
             except (pa.ArrowException, OverflowError) as error:
                 raise StoreDamaged(
-                    f"{self._path}: {name} of the events {rows[0][0]} to {rows[-1][0]} "
-                    f"is not of its type ({error}); another program must have written it"
+                    f"{self._path}: {name}: expected {kind} in events {rows[0][0]} to "
+                    f"{rows[-1][0]} ({error}); another program wrote them"
                 ) from error
+        return arrays
+
+    def _to_batch(self, parts: Sequence[list[pa.Array]]) -> pa.RecordBatch:
+        columns = [pa.concat_arrays(column) for column in zip(*parts, strict=True)]
+        arrays = [
+            self._encoder.encode(name, column)
+            for name, column in zip(self._columns, columns, strict=True)
+        ]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
-    def _names(self, numbers: Sequence[int]) -> dict[int, str]:
-        return dict(self._look_up("id, name FROM names", numbers))
+    def _read_strings(self, ids: Sequence[int]) -> dict[int, str]:
+        return dict(self._look_up("id, name FROM names", ids))
 
-    def _decisions(self, ids: Sequence[int]) -> list[DecisionRow]:
+    def _read_decisions(self, ids: Sequence[int]) -> list[DecisionRow]:
         return self._look_up("id, status, detail, reason, attention FROM decisions", ids)
 
     def _look_up(self, terms: str, ids: Sequence[int]) -> list[Any]:

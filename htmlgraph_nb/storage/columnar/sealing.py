@@ -1,9 +1,9 @@
-"""Writes what is missing of the sealed segments of a database; ``python -m`` runs it.
+"""Write missing sealed segments of a database; ``python -m`` runs it as a background process.
 
-Three short transactions a group of segments and none while rows are read, so that a writer never
-waits: the ranges are promised in the catalogue; the rows are read and written into ``.part`` files;
-the promises that still stand are kept. A promise is gone where a row of its range was changed
-meanwhile, because the triggers that guard finished segments guard it too.
+A group of segments takes three short transactions, and none is open while rows are read, so a
+writer never waits long: reserve the ranges in the index; read the rows and write ``.part`` files;
+replace each reservation that still exists by its segment. If a row of a reserved range changes
+meanwhile, the triggers that guard finished segments delete the reservation.
 """
 
 from __future__ import annotations
@@ -14,17 +14,14 @@ import os
 import secrets
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-import pyarrow as pa
-
-from ...errors import HtmlgraphError, ScanFailed, StoreUnavailable, UnusableSegment
+from ...errors import HtmlgraphError, SegmentError, StoreUnavailable
 from ..database import BUSY_TIMEOUT_S, open_reader, open_writer, sqlite_errors
 from ..query import HistoryQuery
 from .arrow_schema import HISTORY_SCHEMA
-from .parallel_scan import PARALLEL_ROWS, scan_ranges
 from .scan import Scanner
 from .segment_index import (
     PART,
@@ -38,20 +35,20 @@ from .segment_index import (
 )
 from .segments import finish_part, read_verified, remove_segment_file, write_part
 
-logger = logging.getLogger("htmlgraph.sealing")
+logger = logging.getLogger(__name__)
 
 _GROUP = 32
-"""Most ranges that are promised at once."""
+"""Most ranges that are reserved at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class SealReport:
-    """What one sealing did.
+    """Result of one ``seal``.
 
     Attributes:
-        n_segments, n_rows, n_bytes: of the segments that it wrote.
+        n_segments, n_rows, n_bytes: totals of the written segments.
         n_unusable: segments whose file was missing or damaged.
-        n_removed: files that belonged to no segment any more.
+        n_removed: removed files that belonged to no segment.
     """
 
     n_segments: int = 0
@@ -70,33 +67,36 @@ def seal(
 ) -> SealReport:
     """Bring the sealed segments of a database up to date.
 
-    Segments are written of every ``segment_rows`` rows that have none; files that the catalogue
-    does not name are removed; a segment whose file is missing or of another size is written anew.
+    Write a segment for every ``segment_rows`` unsealed rows, replace segments whose file is missing
+    or has another size, and remove files that are not in the index.
 
     Args:
         path: an existing database file.
         segment_rows: rows of a segment.
-        verify: read every file and compare its checksum too.
-        on_segment: called with each segment once it is written.
+        verify: also read every file and compare its checksum.
+        on_segment: called with each written segment.
 
     Raises:
         StoreUnavailable: the file is missing or locked, or its folder cannot be written.
-        StoreDamaged, StoreTooNew: the file cannot be used.
+        StoreDamaged: the file is not a valid database of this program.
+        StoreTooNew: a newer version wrote the file.
     """
     open_reader(path).close()
     with closing(open_writer(os.path.abspath(path), "NORMAL", BUSY_TIMEOUT_S)) as db:
-        # The log is moved into the file by who writes events, or when the file is closed.
+        # The writer of events checkpoints the log, or the last connection that closes.
         db.execute("PRAGMA wal_autocheckpoint = 0")
         try:
             with sqlite_errors(path):
                 return _Sealing(db, path, segment_rows, on_segment).run(verify)
         except OSError as error:
             raise StoreUnavailable(
-                f"cannot write sealed segments of {path}: {error.strerror or error}"
+                f"cannot write segments of {path}: {error.strerror or error}"
             ) from error
 
 
 class _Sealing:
+    """One run of ``seal``; arguments as there."""
+
     def __init__(
         self,
         db: sqlite3.Connection,
@@ -113,11 +113,11 @@ class _Sealing:
     def run(self, verify: bool) -> SealReport:
         unusable = self._unusable(verify)
         for segment in unusable:
-            logger.warning("sealed segment %s of %s is written anew", segment.file, self._path)
-            self._forget(segment)
+            logger.warning("segment %s of %s: writing it again", segment.file, self._path)
+            self._delete(segment)
         removed = orphans(self._path, self._db)
-        for stray in removed:
-            remove_segment_file(self._path, os.path.basename(stray))
+        for orphan in removed:
+            remove_segment_file(self._path, os.path.basename(orphan))
         done = SealReport(n_unusable=len(unusable), n_removed=len(removed))
         ranges = list(unsealed_ranges(self._db, list_segments(self._db), self._segment_rows))
         for start in range(0, len(ranges), _GROUP):
@@ -132,17 +132,17 @@ class _Sealing:
 
     def _unusable(self, verify: bool) -> list[Segment]:
         segments = list_segments(self._db)
-        found = invalid_segments(self._path, segments)
+        unusable = invalid_segments(self._path, segments)
         for segment in segments if verify else ():
             try:
                 read_verified(self._path, self._epoch, segment)
-            except UnusableSegment as error:
-                logger.warning("sealed segment %s: %s", segment.file, error)
-                if segment not in found:
-                    found.append(segment)
-        return found
+            except SegmentError as error:
+                logger.warning("segment %s: %s", segment.file, error)
+                if segment not in unusable:
+                    unusable.append(segment)
+        return unusable
 
-    def _forget(self, segment: Segment) -> None:
+    def _delete(self, segment: Segment) -> None:
         self._db.execute(
             "DELETE FROM segments WHERE first_id = ? AND file = ?",
             (segment.first_id, segment.file),
@@ -150,45 +150,36 @@ class _Sealing:
         remove_segment_file(self._path, segment.file)
 
     def _seal_group(self, ranges: Sequence[tuple[int, int]]) -> list[Segment]:
-        names = self._promise(ranges)
-        done = []
-        read = self._rows_of(ranges)
-        for seq_range, name, batch in zip(ranges, names, read, strict=True):
-            segment = None
-            if batch is not None and len(batch):
-                segment = write_part(self._path, name, self._epoch, seq_range, batch)
-            if segment is not None and self._keep(name, segment):
+        sealed = []
+        for seq_range, name in zip(ranges, self._reserve(ranges), strict=True):
+            segment = self._write_part(seq_range, name)
+            if segment is not None and self._commit(name, segment):
                 finish_part(self._path, name, segment)
                 self._on_segment(segment)
-                done.append(segment)
+                sealed.append(segment)
             else:
-                # Its rows were changed or deleted meanwhile: the next sealing sees to it.
+                # Its rows changed or were deleted meanwhile; the next run seals the rest.
                 remove_segment_file(self._path, name)
-        return done
+        return sealed
 
-    def _rows_of(self, ranges: Sequence[tuple[int, int]]) -> Iterator[pa.RecordBatch | None]:
-        """Yield the rows of each range; None where there are none."""
-        place, query = 0, HistoryQuery()
-        if sum(last - first + 1 for first, last in ranges) >= PARALLEL_ROWS:
-            try:
-                for batch in scan_ranges(self._path, query, ranges):
-                    yield batch
-                    place += 1
-                return
-            except ScanFailed as error:
-                logger.warning("%s is read by one process: %s", self._path, error)
-        for first, last in ranges[place:]:
-            scanner = Scanner(self._db, self._path, HISTORY_SCHEMA.names)
-            seq_range = (first, last)
-            yield next(scanner.batches(replace(query, seq_range=seq_range), last - first + 1), None)
+    def _write_part(self, seq_range: tuple[int, int], name: str) -> Segment | None:
+        """Write the rows of a range to a ``.part`` file; None if there are no rows."""
+        first, last = seq_range
+        # A scanner per segment, so that its dictionaries hold no strings of other segments.
+        scanner = Scanner(self._db, self._path, HISTORY_SCHEMA.names)
+        query = HistoryQuery(seq_range=seq_range)
+        batch = next(scanner.batches(query, last - first + 1), None)
+        if batch is None:
+            return None
+        return write_part(self._path, name, self._epoch, seq_range, batch)
 
-    def _promise(self, ranges: Sequence[tuple[int, int]]) -> list[str]:
-        """Name ranges in the catalogue, so that the triggers see to them from now on."""
+    def _reserve(self, ranges: Sequence[tuple[int, int]]) -> list[str]:
+        """Add reservations to the index, which the triggers guard from now on."""
         names = [f"{first:015d}-{secrets.token_hex(8)}{PART}" for first, _ in ranges]
         self._db.execute("BEGIN IMMEDIATE")
         try:
             for (first, last), name in zip(ranges, names, strict=True):
-                # What another sealing left behind; one that still runs will find its promise gone.
+                # Reservations of another run, which detects that they are missing.
                 self._db.execute(
                     "DELETE FROM segments WHERE first_id <= ? AND last_id >= ?", (last, first)
                 )
@@ -201,9 +192,9 @@ class _Sealing:
             raise
         return names
 
-    def _keep(self, name: str, segment: Segment) -> bool:
-        """Name a segment in place of its promise; return whether that still stood."""
-        kept = self._db.execute(
+    def _commit(self, name: str, segment: Segment) -> bool:
+        """Replace a reservation by its segment; return whether the reservation still existed."""
+        updated = self._db.execute(
             "UPDATE segments SET n_rows = ?, n_bytes = ?, crc32 = ?, first_ts = ?, last_ts = ?, "
             "file = ? WHERE first_id = ? AND last_id = ? AND file = ?",
             (
@@ -218,11 +209,11 @@ class _Sealing:
                 name,
             ),
         )
-        return kept.rowcount == 1
+        return updated.rowcount == 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Seal one database as a background process; return 0, or 1 where it could not."""
+    """Seal one database as a background process; return 0, or 1 on failure."""
     parser = argparse.ArgumentParser(description="Seal the history of a database.")
     parser.add_argument("path")
     parser.add_argument("--nice", type=int, default=0, help="added to the niceness")

@@ -64,9 +64,7 @@ class GrowingDictionary:
         self._codes: dict[int, int | None] = {}
         self._array = pa.array([], pa.string())
 
-    def encode(
-        self, ids: pa.Array, look_up: LookUp
-    ) -> pa.DictionaryArray:
+    def encode(self, ids: pa.Array, look_up: LookUp) -> pa.DictionaryArray:
         """Return the strings of ids of the table ``names``.
 
         Args:
@@ -79,9 +77,7 @@ class GrowingDictionary:
         codes = pa.array([self._codes[string_id] for string_id in distinct], pa.int32())
         return pa.DictionaryArray.from_arrays(codes.take(encoded.indices), self._array)
 
-    def _add(
-        self, unseen: Sequence[int], look_up: LookUp
-    ) -> None:
+    def _add(self, unseen: Sequence[int], look_up: LookUp) -> None:
         if not unseen:
             return
         known, strings = self._strings, look_up(unseen)

@@ -1,7 +1,7 @@
-"""All settings of the server: one table, one frozen Config built from it at the edge.
+"""The settings of the server: the table SETTINGS, and the immutable Config built from it.
 
-Each setting is a flag of ``htmlgraph-nb serve`` (``--max-clients``), an environment variable
-(``HTMLGRAPH_MAX_CLIENTS``) and a default; a flag goes before the environment.
+Each setting has a flag of ``htmlgraph-nb serve`` (``--max-clients``), an environment variable
+(``HTMLGRAPH_MAX_CLIENTS``) and a default. A flag takes precedence over the variable.
 """
 
 from __future__ import annotations
@@ -17,59 +17,59 @@ from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.paths import DEFAULT_HOST, DEFAULT_PORT, default_db
 from htmlgraph_nb.storage.database import SYNCHRONOUS_MODES
 
-_MOST_S = 36_500 * 86_400
+_MAX_DURATION_S = 36_500 * 86_400
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 
 
-def duration_s(text: str) -> float:
+def parse_duration(text: str) -> float:
     """Return the seconds of ``300``, ``"90s"``, ``"5m"``, ``"24h"``, ``"90d"`` or ``"2w"``.
 
     Raises:
-        ValueError: the text has another form.
+        ValueError: the text has another form, or the duration is over 36500 days.
     """
     match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)\s*([smhdw]?)", text.strip(), re.ASCII)
     if not match:
-        raise ValueError("expected a duration as 300, 90s, 5m, 24h or 90d")
+        raise ValueError("expected a duration such as 300, 90s, 5m, 24h or 90d")
     seconds = float(match[1]) * _UNITS_S[match[2] or "s"]
-    if seconds > _MOST_S:
+    if seconds > _MAX_DURATION_S:
         raise ValueError("expected at most 36500d")
     return seconds
 
 
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    """Return the reader of whole numbers from ``least`` to ``most``."""
+def _int_parser(minimum: int, maximum: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers from ``minimum`` to ``maximum``."""
 
     def parse(text: str) -> int:
         digits = text.strip()
-        if re.fullmatch(r"[0-9]{1,16}", digits) and least <= int(digits) <= most:
+        if re.fullmatch(r"[0-9]{1,16}", digits) and minimum <= int(digits) <= maximum:
             return int(digits)
-        raise ValueError(f"expected a whole number from {least} to {most}")
+        raise ValueError(f"expected a whole number from {minimum} to {maximum}")
 
     return parse
 
 
-_natural = _whole(0, 60_000)
-_positive = _whole(1, 2**31 - 1)
-_port = _whole(0, 65_535)
+_parse_milliseconds = _int_parser(0, 60_000)
+_parse_positive = _int_parser(1, 2**31 - 1)
+_parse_port = _int_parser(0, 65_535)
 
 
-def _synchronous(text: str) -> str:
+def _parse_synchronous(text: str) -> str:
     if text.upper() not in SYNCHRONOUS_MODES:
         raise ValueError(f"expected one of {', '.join(SYNCHRONOUS_MODES)}")
     return text.upper()
 
 
-def _switch(text: str) -> bool:
+def _parse_switch(text: str) -> bool:
     if text.lower() not in ("on", "off"):
         raise ValueError("expected on or off")
     return text.lower() == "on"
 
 
-def _names(text: str) -> tuple[str, ...]:
+def _parse_names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _token(text: str) -> str:
+def _parse_token(text: str) -> str:
     if text and not re.fullmatch(r"[A-Za-z0-9._~-]{8,256}", text):
         raise ValueError("expected 8 to 256 letters, digits or . _ ~ -")
     return text
@@ -77,7 +77,14 @@ def _token(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting: its name, how its text is read, its default, and what it is for."""
+    """One setting.
+
+    Attributes:
+        name: in Python form, such as ``max_clients``.
+        parse: turns the text of a flag or variable into the value, or raises ValueError.
+        default: the value if neither is given.
+        help: one phrase for ``--help`` and the README.
+    """
 
     name: str
     parse: Callable[[str], Any]
@@ -86,12 +93,12 @@ class Setting:
 
     @property
     def flag(self) -> str:
-        """Its command line flag."""
+        """The command line flag."""
         return "--" + self.name.replace("_", "-")
 
     @property
     def default_text(self) -> str:
-        """Its default as one would type it; "" where there is none."""
+        """The default in its text form; "" if there is none."""
         if self.default in (None, "", ()):
             return ""
         if isinstance(self.default, bool):
@@ -100,52 +107,72 @@ class Setting:
 
     @property
     def is_switch(self) -> bool:
-        """Whether it is on or off, so that its flag needs no value and has a ``--no-`` form."""
-        return self.parse is _switch
+        """Whether the value is on or off: the flag needs no value and has a ``--no-`` form."""
+        return self.parse is _parse_switch
 
     @property
     def variable(self) -> str:
-        """Its environment variable."""
+        """The environment variable."""
         return "HTMLGRAPH_" + self.name.upper()
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("host", str, DEFAULT_HOST, "address to listen at; a token is needed beyond loopback"),
-    Setting("port", _port, DEFAULT_PORT, "TCP port; 0 takes a free one"),
-    Setting("db", str, None, "database file; default: in the user's data folder"),
-    Setting("token", _token, "", "secret that clients must show; none by default on loopback"),
-    Setting("allow_origins", _names, (), "further Origins, separated by commas, that may connect"),
-    Setting("allow_hosts", _names, (), "further names, separated by commas, of this server"),
-    Setting("max_clients", _positive, 5_000, "most dashboards at once"),
-    Setting("max_clients_per_session", _positive, 10, "most dashboards that name one ?session="),
-    Setting("max_agents", _positive, 10_000, "most agents in the roster"),
-    Setting("max_queue_bytes", _positive, 1_048_576, "most unsent bytes of one dashboard"),
-    Setting("max_body_bytes", _positive, 8_388_608, "longest request body"),
-    Setting("tick_ms", _natural, 20, "milliseconds over which frames are joined under load"),
+    Setting("host", str, DEFAULT_HOST, "address to listen on; beyond loopback it needs a token"),
+    Setting("port", _parse_port, DEFAULT_PORT, "TCP port to listen on; 0 picks a free port"),
+    Setting("db", str, None, "database file; default: a file in the user's data folder"),
+    Setting("token", _parse_token, "", "secret that clients must send; optional on loopback"),
+    Setting("allow_origins", _parse_names, (), "comma-separated additional Origins to accept"),
+    Setting("allow_hosts", _parse_names, (), "comma-separated additional host names of the server"),
+    Setting("max_clients", _parse_positive, 5_000, "maximum number of connected dashboards"),
     Setting(
-        "stall_timeout", duration_s, 30.0, "seconds without reading until a dashboard is closed"
+        "max_clients_per_session", _parse_positive, 10, "maximum dashboards with the same ?session="
     ),
-    Setting("idle_timeout", duration_s, 300.0, "silence until an agent is idle; 0: never"),
-    Setting("offline_timeout", duration_s, 1_800.0, "silence until it is offline; 0: never"),
-    Setting("forget_after", duration_s, 86_400.0, "silence until it leaves the roster; 0: never"),
-    Setting("retain", duration_s, 0.0, "age at which history is deleted, as 90d; 0: never"),
-    Setting("synchronous", _synchronous, "NORMAL", "SQLite's synchronous: NORMAL or FULL"),
-    Setting("watch", _switch, None, "follow the agents' session files on this machine: on or off"),
-    Setting("seal", _switch, True, "columnar copies of history, for fast loading: on or off"),
+    Setting("max_agents", _parse_positive, 10_000, "maximum number of agents in the roster"),
+    Setting("max_queue_bytes", _parse_positive, 1_048_576, "maximum unsent bytes per dashboard"),
+    Setting("max_body_bytes", _parse_positive, 8_388_608, "maximum size of a request body"),
+    Setting("tick_ms", _parse_milliseconds, 20, "interval between messages under load, in ms"),
+    Setting(
+        "stall_timeout", parse_duration, 30.0, "time until a dashboard that stops reading is closed"
+    ),
+    Setting(
+        "idle_timeout", parse_duration, 300.0, "silence after which an agent becomes idle; 0: never"
+    ),
+    Setting(
+        "offline_timeout",
+        parse_duration,
+        1_800.0,
+        "silence after which an agent goes offline; 0: never",
+    ),
+    Setting(
+        "forget_after",
+        parse_duration,
+        86_400.0,
+        "silence after which an agent is removed; 0: never",
+    ),
+    Setting("retain", parse_duration, 0.0, "age at which history is deleted, e.g. 90d; 0: never"),
+    Setting(
+        "synchronous", _parse_synchronous, "NORMAL", "SQLite's synchronous mode: NORMAL or FULL"
+    ),
+    Setting(
+        "watch", _parse_switch, None, "follow session files of agents on this machine: on or off"
+    ),
+    Setting(
+        "seal", _parse_switch, True, "keep a columnar copy of history for fast loading: on or off"
+    ),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class HubLimits:
-    """Bounds of the fan-out.
+    """Limits of the hub.
 
     Attributes:
-        max_clients: most dashboards.
-        max_clients_per_session: most of them that name one session.
-        max_queue_bytes: unsent bytes beyond which a dashboard gets no more ticks.
-        stall_timeout_s: seconds beyond that bound until it is closed.
-        tick_s: seconds over which frames are joined under load.
-        drain_check_s: seconds between two looks whether laggards have drained.
+        max_clients: maximum number of dashboards.
+        max_clients_per_session: maximum number of dashboards that name the same session.
+        max_queue_bytes: a dashboard with more unsent bytes is slow and receives no more messages.
+        stall_timeout_s: seconds after which a slow dashboard is closed.
+        tick_s: seconds between two messages under load; changes in between are merged.
+        drain_check_s: seconds between two checks of the slow dashboards.
     """
 
     max_clients: int = 5_000
@@ -158,7 +185,7 @@ class HubLimits:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that a server is told at its start; see SETTINGS for each field."""
+    """The configuration of a server; SETTINGS describes each field."""
 
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
@@ -177,13 +204,13 @@ class Config:
     def __post_init__(self) -> None:
         if not self.token and not is_loopback(self.host):
             raise ConfigError(
-                f"{self.host} is not a loopback address: everybody who reaches it could read and "
-                "write; give a secret with --token or HTMLGRAPH_TOKEN"
+                f"{self.host} is not a loopback address, so other machines could read and write "
+                "everything; set a secret with --token or HTMLGRAPH_TOKEN"
             )
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether an address or name is this machine's own."""
+    """Return whether an address or host name is a loopback one."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -196,11 +223,11 @@ def make_config(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> 
     """Build the Config of the command line and the environment.
 
     Args:
-        flags: setting name → text; None or absent: not given.
+        flags: setting name → text; None or absent: flag not given.
         environ: environment variables.
 
     Raises:
-        ConfigError: a value that cannot be used; the text names its flag or variable.
+        ConfigError: a value is invalid; the message names its flag or variable.
     """
     values: dict[str, Any] = {}
     for setting in SETTINGS:
@@ -213,14 +240,14 @@ def make_config(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> 
         try:
             values[setting.name] = setting.parse(text)
         except ValueError as error:
-            # A secret is not repeated, not even a wrong one.
-            seen = "unusable" if setting.name == "token" else repr(text[:60])
-            raise ConfigError(f"{origin} is {seen}: {error}") from None
+            # Never show a secret, not even an invalid one.
+            got = "" if setting.name == "token" else f", got {text[:60]!r}"
+            raise ConfigError(f"{origin}: {error}{got}") from None
     return config_from_values(values)
 
 
 def config_from_values(values: Mapping[str, Any]) -> Config:
-    """Return the Config of the values of all settings."""
+    """Return the Config for the parsed values of all settings."""
     return Config(
         host=values["host"],
         port=values["port"],
@@ -245,6 +272,6 @@ def config_from_values(values: Mapping[str, Any]) -> Config:
         retain_s=values["retain"],
         synchronous=values["synchronous"],
         seal=values["seal"],
-        # Who listens for others, too, is not the one whose folders these are.
+        # A server for other machines does not read the session files of its user by default.
         watch=is_loopback(values["host"]) if values["watch"] is None else values["watch"],
     )

@@ -147,7 +147,7 @@ def tune_gc() -> None:
     gc.set_threshold(10_000, 20, 20)
 
 
-async def run(
+async def run_server(
     config: Config,
     sockets: list[socket.socket],
     manager: PresenceManager,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from htmlgraph_nb.coding_agents.registry import AGENTS
-from htmlgraph_server.cli.connect.hook_entries import connected
+from htmlgraph_server.cli.connect.hook_entries import our_groups
 from htmlgraph_server.cli.parser import _parser
 from tests.helpers.paths import ROOT
 from tests.helpers.server_process import clean_environ
@@ -106,5 +106,5 @@ def test_connect_commands(tmp_path: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        agent = AGENTS[words[-1]]
-        assert connected((tmp_path / agent.folder / agent.file).read_text())
+        settings = AGENTS[words[-1]].hook_settings()
+        assert our_groups((tmp_path / settings.folder / settings.file).read_text())

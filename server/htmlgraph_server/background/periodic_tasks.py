@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 SYNC_S = 0.02
 TIMERS_S = 1.0
-SPOOL_S = 1.0
+SPOOL_POLL_S = 1.0
 RETENTION_S = 60.0
 RETENTION_STEP_S = 0.05
 SEAL_S = 60.0
@@ -176,7 +176,7 @@ class BackgroundTasks:
             PeriodicTask("timers", TIMERS_S, manager.tick, leader),
         ]
         if spool is not None:
-            tasks.append(PeriodicTask("spool", SPOOL_S, spool.read, leader))
+            tasks.append(PeriodicTask("spool", SPOOL_POLL_S, spool.read, leader))
         if retain_s:
             tasks.append(
                 PeriodicTask("retention", RETENTION_S, _retention(manager, retain_s), leader)

@@ -19,7 +19,7 @@ from htmlgraph_nb.presence import PresenceManager
 
 logger = logging.getLogger(__name__)
 
-SETTLE_S = 2.0
+SPOOL_SETTLE_S = 2.0
 """Seconds between renaming and reading; a hook never runs longer than this."""
 _BATCH_EVENTS = 1_000
 
@@ -60,7 +60,7 @@ class SpoolReader:
         now = self._monotonic()
         pattern = f"{glob.escape(self._path)}.*.taken"
         self._first_seen = {path: self._first_seen.get(path, now) for path in glob.glob(pattern)}
-        settled = [path for path, seen in self._first_seen.items() if now - seen >= SETTLE_S]
+        settled = [path for path, seen in self._first_seen.items() if now - seen >= SPOOL_SETTLE_S]
         return sum(self._ingest(path) for path in sorted(settled))
 
     def _rename_spool(self) -> None:

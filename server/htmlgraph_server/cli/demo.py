@@ -1,7 +1,6 @@
-"""Simulated agents that behave like real ones: sessions, turns, tools, tokens, waits, ends.
+"""Simulated agents with sessions, turns, tool calls, token counts and permission requests.
 
-They are a source of events like any other: what they say goes through the same door. Pure but for
-the random generator that is given to them.
+They produce ordinary events. The only state outside this module is the random generator.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ _FEATURES = (
     "feat-dark-mode",
     "spike-vector-cache",
 )
-# Tool → (chance, shortest and longest run in seconds, chance of an error).
 _TOOLS: dict[str, tuple[float, float, float, float]] = {
+    # name: (probability, minimum and maximum duration in seconds, probability of an error)
     "Read": (0.30, 0.1, 0.6, 0.01),
     "Grep": (0.16, 0.1, 0.8, 0.01),
     "Edit": (0.20, 0.2, 0.8, 0.04),
@@ -32,87 +31,87 @@ _TOOLS: dict[str, tuple[float, float, float, float]] = {
     "Write": (0.06, 0.2, 0.7, 0.01),
     "WebFetch": (0.06, 0.8, 4.0, 0.08),
 }
-Step = tuple[float, Event]
-"""Seconds to wait, then the event."""
+DemoStep = tuple[float, Event]
+"""Seconds to wait, and the event that follows."""
 
 
 @dataclass
 class SimulatedAgent:
-    """One agent's life, as an endless sequence of steps.
+    """A simulated agent: an endless sequence of steps.
 
     Args:
-        number: distinguishes the agents; it chooses the vendor.
-        chance: its random generator.
+        number: number of the agent from 0; it determines the vendor and the id.
+        rng: the random generator of this agent.
     """
 
     number: int
-    chance: random.Random
+    rng: random.Random
     agent_id: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.vendor = list(AGENTS)[self.number % len(AGENTS)]
         self.agent_id = f"{self.vendor}-{self.number // len(AGENTS) + 1}"
-        self.project = self.chance.choice(_PROJECTS)
-        self.model = self.chance.choice(AGENTS[self.vendor].demo_models)
+        self.project = self.rng.choice(_PROJECTS)
+        self.model = self.rng.choice(AGENTS[self.vendor].demo_models)
         self._calls = itertools.count(1)
         self._context = 0
 
-    def steps(self) -> Iterator[Step]:
-        """Yield what the agent does, session after session."""
+    def steps(self) -> Iterator[DemoStep]:
+        """Yield the steps of one session after another."""
         yield from self._session(first=True)
         while True:
             yield from self._session(first=False)
 
-    def _session(self, first: bool) -> Iterator[Step]:
-        self.session_id = f"{self.chance.getrandbits(64):016x}"
-        self.feature_id = self.chance.choice(_FEATURES)
-        self._context = self.chance.randint(12_000, 30_000)
-        pause = self.chance.uniform(0.1, 3.0) if first else self.chance.uniform(5.0, 25.0)
-        yield pause, self._event("session_start")
-        yield from self._turn(self.chance.uniform(0.5, 3.0))
-        for _ in range(self.chance.randint(2, 7)):
-            yield from self._turn(self.chance.uniform(2.0, 18.0))
-        yield self.chance.uniform(1.0, 10.0), self._event("session_end")
+    def _session(self, first: bool) -> Iterator[DemoStep]:
+        self.session_id = f"{self.rng.getrandbits(64):016x}"
+        self.feature_id = self.rng.choice(_FEATURES)
+        self._context = self.rng.randint(12_000, 30_000)
+        pause_s = self.rng.uniform(0.1, 3.0) if first else self.rng.uniform(5.0, 25.0)
+        yield pause_s, self._event("session_start")
+        yield from self._turn(self.rng.uniform(0.5, 3.0))
+        for _ in range(self.rng.randint(2, 7)):
+            yield from self._turn(self.rng.uniform(2.0, 18.0))
+        yield self.rng.uniform(1.0, 10.0), self._event("session_end")
 
-    def _turn(self, pause_s: float) -> Iterator[Step]:
+    def _turn(self, pause_s: float) -> Iterator[DemoStep]:
         yield pause_s, self._event("prompt")
-        for _ in range(self.chance.randint(3, 14)):
-            yield self._answer()
+        for _ in range(self.rng.randint(3, 14)):
+            yield self._completion()
             yield from self._tool()
-        yield self._answer()
-        if self.chance.random() < 0.08:
+        yield self._completion()
+        if self.rng.random() < 0.08:
             yield 0.2, self._event("error", extra={"error": "overloaded"})
         else:
             yield 0.1, self._event("stop")
 
-    def _answer(self) -> Step:
-        written = self.chance.randint(300, 3_000)
-        output = self.chance.randint(60, 900)
-        read, self._context = self._context, self._context + written + output
-        return self.chance.uniform(0.6, 4.0), self._event(
+    def _completion(self) -> DemoStep:
+        cache_write = self.rng.randint(300, 3_000)
+        output = self.rng.randint(60, 900)
+        cache_read, self._context = self._context, self._context + cache_write + output
+        return self.rng.uniform(0.6, 4.0), self._event(
             "completion",
-            input_tokens=self.chance.randint(3, 40),
-            cache_read_tokens=read,
-            cache_write_5m_tokens=written,
+            input_tokens=self.rng.randint(3, 40),
+            cache_read_tokens=cache_read,
+            cache_write_5m_tokens=cache_write,
             output_tokens=output,
         )
 
-    def _tool(self) -> Iterator[Step]:
-        tool = self.chance.choices(tuple(_TOOLS), [row[0] for row in _TOOLS.values()])[0]
-        _, shortest, longest, failing = _TOOLS[tool]
-        call = f"{self.agent_id}-{self.session_id}-{next(self._calls)}"
-        yield 0.05, self._event("tool_start", tool_name=tool, tool_use_id=call)
-        if tool in ("Bash", "Write", "WebFetch") and self.chance.random() < 0.12:
+    def _tool(self) -> Iterator[DemoStep]:
+        tool = self.rng.choices(tuple(_TOOLS), [row[0] for row in _TOOLS.values()])[0]
+        _, min_s, max_s, error_probability = _TOOLS[tool]
+        call_id = f"{self.agent_id}-{self.session_id}-{next(self._calls)}"
+        yield 0.05, self._event("tool_start", tool_name=tool, tool_use_id=call_id)
+        if tool in ("Bash", "Write", "WebFetch") and self.rng.random() < 0.12:
             yield 0.2, self._event("permission_request", tool_name=tool)
-            yield self.chance.uniform(3.0, 15.0), self._event("answered")
-        seconds = self.chance.uniform(shortest, longest)
-        failed = self.chance.random() < failing
+            yield self.rng.uniform(3.0, 15.0), self._event("answered")
+        seconds = self.rng.uniform(min_s, max_s)
+        failed = self.rng.random() < error_probability
         yield (
             seconds,
             self._event(
                 "tool_error" if failed else "tool_execute",
                 tool_name=tool,
-                tool_use_id=call,
+                tool_use_id=call_id,
                 status="error" if failed else "ok",
                 duration_ms=int(seconds * 1_000),
             ),
@@ -134,9 +133,8 @@ class SimulatedAgent:
 
 
 def simulated_agents(count: int, seed: int) -> list[SimulatedAgent]:
-    """Return ``count`` agents whose lives depend on ``seed`` alone."""
-    seeds = (seed * 1_000 + number for number in range(count))
+    """Return ``count`` agents. Their behavior depends only on ``seed`` and their number."""
     return [
-        SimulatedAgent(number, random.Random(each))  # noqa: S311  (a play, not a secret)
-        for number, each in enumerate(seeds)
+        SimulatedAgent(number, random.Random(seed * 1_000 + number))  # noqa: S311 - no secret
+        for number in range(count)
     ]

@@ -3,102 +3,99 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable
-from typing import Any
 
 from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.history.place import place_of
-from htmlgraph_nb.paths import default_db, running_server
 from htmlgraph_nb.storage.query import HistoryQuery
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 
-Say = Callable[[str], None]
-_LISTS = ("agent", "session", "tool", "feature", "event_type")
+from .options import Commands, Print, add_db_option, db_path, progress_bar
+
+_FILTERS = ("agent", "session", "tool", "feature", "event_type")
 
 
-def add_parsers(
-    commands: argparse._SubParsersAction[Any], say: Say
-) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
-    """Add both commands to a parser and return them.
-
-    Args:
-        say: takes each line for the user.
-    """
-    return _add_seal(commands, say), _add_export(commands, say)
+def add_history_parsers(commands: Commands, out: Print) -> tuple[argparse.ArgumentParser, ...]:
+    """Add both commands to the parser and return theirs."""
+    return _add_seal(commands, out), _add_export(commands, out)
 
 
-def _add_seal(commands: argparse._SubParsersAction[Any], say: Say) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
+def _add_seal(commands: Commands, out: Print) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
         "seal",
-        help="bring the columnar copy of history up to date",
-        description="Writes sealed segments beside the database, from which history is loaded "
-        "fast. The server does so in the background; they can be deleted at any time.",
+        help="update the columnar copy of history",
+        description="Writes sealed segments beside the database, from which history loads fast. "
+        "The server does this in the background. The segments can be deleted at any time.",
     )
-    parser.add_argument("--db", help="the database (default: that of the server that runs here)")
+    add_db_option(parser)
     parser.add_argument(
-        "--verify", action="store_true", help="read every segment and compare its checksum"
+        "--verify", action="store_true", help="read every segment and verify its checksum"
     )
-    parser.set_defaults(run=lambda arguments: _seal(arguments, say))
+    parser.set_defaults(run=lambda arguments: _seal(arguments, out))
     return parser
 
 
-def _seal(arguments: argparse.Namespace, say: Say) -> int:
+def _seal(arguments: argparse.Namespace, out: Print) -> int:
     from htmlgraph_nb.storage.columnar.sealing import seal
 
-    path = arguments.db or running_server().get("db") or default_db()
-    with _bar("sealed") as bar:
-        done = seal(
+    path = db_path(arguments)
+    with progress_bar(" rows", description="sealed", leave=False) as bar:
+        report = seal(
             path, verify=arguments.verify, on_segment=lambda segment: bar.update(segment.n_rows)
         )
-    say(
-        f"{done.n_segments:,} segments of {done.n_rows:,} rows are new beside {path} "
-        f"({done.n_bytes / 1e6:,.1f} MB)"
+    out(
+        f"sealed {report.n_segments:,} segments with {report.n_rows:,} rows beside {path} "
+        f"({report.n_bytes / 1e6:,.1f} MB)"
     )
-    if done.n_unusable or done.n_removed:
-        say(
-            f"{done.n_unusable:,} were missing or damaged, "
-            f"{done.n_removed:,} files belonged to no rows any more"
+    if report.n_unusable or report.n_removed:
+        out(
+            f"{report.n_unusable:,} segments were missing or damaged; "
+            f"removed {report.n_removed:,} files without rows"
         )
     return 0
 
 
-def _add_export(commands: argparse._SubParsersAction[Any], say: Say) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
+def _add_export(commands: Commands, out: Print) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
         "export",
         help="write history to files",
         description="Writes a file that ends in .parquet, .arrow, .csv or .csv.gz, or a folder of "
-        "Parquet files by day (day=2025-01-14/part-….parquet). Run it again to go on with a "
-        "folder: after an interruption, or with what is new.",
+        "Parquet files by day (day=2025-01-14/part-….parquet). Run it again to continue a folder "
+        "after an interruption, or to add new events.",
     )
-    parser.add_argument("target", help="the file or the folder")
+    parser.add_argument("target", help="file or folder to write")
     parser.add_argument(
-        "--from", dest="source", help="a database or a server's URL (default: the one of this user)"
+        "--from",
+        dest="source",
+        metavar="SOURCE",
+        help="database file or server URL to read (default: this user's server or database)",
     )
-    parser.add_argument("--token", help="the server's secret; also HTMLGRAPH_TOKEN")
-    parser.add_argument("--since", help="from this time: as 2025-01-14T14:50, 2h, 3d, yesterday")
-    parser.add_argument("--until", help="up to and not including this time")
-    for name in _LISTS:
+    parser.add_argument("--token", help="token of the server; also HTMLGRAPH_TOKEN")
+    parser.add_argument(
+        "--since", help="first time to include, such as 2025-01-14T14:50, 2h, 3d or yesterday"
+    )
+    parser.add_argument("--until", help="first time to exclude, in the same form")
+    for name in _FILTERS:
+        noun = name.replace("_", " ")
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             action="append",
             metavar="NAME",
-            help=f"only this {name.replace('_', ' ')}; can be given again",
+            help=f"{noun} to include (default: all); can be repeated",
         )
-    parser.add_argument("--columns", help="names separated by commas (default: all)")
-    parser.add_argument("--limit", type=_rows, help="most rows")
-    parser.set_defaults(run=lambda arguments: _export(arguments, say))
+    parser.add_argument("--columns", help="comma-separated columns to write (default: all)")
+    parser.add_argument("--limit", type=_row_count, help="maximum number of events")
+    parser.set_defaults(run=lambda arguments: _export(arguments, out))
     return parser
 
 
-def _rows(text: str) -> int:
+def _row_count(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text[:18]) >= 1):
-        raise argparse.ArgumentTypeError(f"{shorten(text)}, expected a whole number from 1")
+        raise argparse.ArgumentTypeError(f"expected a whole number >= 1, got {shorten(text)}")
     return int(text[:18])
 
 
-def _export(arguments: argparse.Namespace, say: Say) -> int:
+def _export(arguments: argparse.Namespace, out: Print) -> int:
     from htmlgraph_nb.history.arguments import parse_time
     from htmlgraph_nb.history.export import export_history
 
@@ -118,22 +115,13 @@ def _export(arguments: argparse.Namespace, say: Say) -> int:
     )
     source = place_of(arguments.source)
     if not arguments.target.strip():
-        raise ConfigError("the target is empty, expected the name of a file or a folder")
-    with _bar("exported") as bar:
-        done = export_history(
+        raise ConfigError("target: expected the name of a file or folder, got an empty string")
+    with progress_bar(" rows", description="exported", leave=False) as bar:
+        report = export_history(
             arguments.target, source, query=query, token=arguments.token, on_rows=bar.update
         )
-    say(
-        f"{done.n_rows:,} events of {source} written to {arguments.target} "
-        f"({done.n_files:,} file{'' if done.n_files == 1 else 's'})"
+    out(
+        f"exported {report.n_rows:,} events of {source} to {arguments.target} "
+        f"({report.n_files:,} file{'' if report.n_files == 1 else 's'})"
     )
     return 0
-
-
-def _bar(what: str) -> Any:
-    from tqdm import tqdm
-
-    # Not where nobody looks: None asks whether it is a terminal.
-    return tqdm(
-        desc=what, unit=" rows", unit_scale=True, file=sys.stderr, disable=None, leave=False
-    )

@@ -20,7 +20,7 @@ from htmlgraph_nb.ingest.backfill import ImportReport, import_sessions
 from htmlgraph_nb.ingest.session_files import find_sessions
 from htmlgraph_nb.presence import PresenceManager, Publication
 from tests.helpers.session_lines import MAIN, PAYLOADS, SESSION, START, at, line
-from tests.integration.server.cli.test_cli import refusal, run
+from tests.integration.server.cli.test_cli import error_line, run
 
 LATER = START + timedelta(days=30)
 CALL = "toolu_01Xk9QmVb3nT7sRfLw2cYp4D"
@@ -249,23 +249,23 @@ def test_import_command_reports_new_events(tmp_path: Path) -> None:
     first = run(tmp_path, "import", "claude", str(sessions))
     assert first.returncode == 0, first
     frame = load_transcripts(sessions, agent="claude", progress=False)
-    assert f"{len(frame)} events of 7 session files are new in {tmp_path}" in first.stdout
+    assert f"imported {len(frame)} events of 7 session files into {tmp_path}" in first.stdout
     assert first.stderr == ""
     again = run(tmp_path, "import", "claude", str(sessions))
-    assert f"0 events of 7 session files are new in {tmp_path}" in again.stdout
-    assert f"{len(frame) + 1} were there already" in again.stdout
+    assert f"imported 0 events of 7 session files into {tmp_path}" in again.stdout
+    assert f"{len(frame) + 1} existed already" in again.stdout
 
 
 def test_import_command_reports_unreadable_input(tmp_path: Path) -> None:
     """Broken lines are counted and named; a folder without sessions is reported."""
     path = write(tmp_path / "s", session_lines() + b"{\n")
     done = run(tmp_path, "import", "claude", str(tmp_path / "s"), "--db", str(tmp_path / "x.db"))
-    assert f"1 broken lines are left out: {path}:5" in done.stdout
+    assert f"skipped 1 broken lines: {path}:5" in done.stdout
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "no sessions of codex in" in run(tmp_path, "import", "codex", str(empty)).stdout
     shutil.rmtree(empty)
-    assert "does not exist; pass the folder" in refusal(
+    assert "does not exist; pass the folder" in error_line(
         run(tmp_path, "import", "codex", str(empty))
     )
 

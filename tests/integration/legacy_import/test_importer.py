@@ -26,7 +26,7 @@ from htmlgraph_nb.presence import PresenceManager
 from tests.helpers.paths import ROOT
 from tests.helpers.server_process import Server, clean_environ
 from tests.helpers.wait import wait_until
-from tests.integration.server.cli.test_cli import COMMAND, refusal, run
+from tests.integration.server.cli.test_cli import COMMAND, error_line, run
 
 PAYLOADS = ROOT / "tests/payloads" / "htmlgraph"
 MAIN = "7d0a9f52-4c11-4b8e-9b0e-0c1d2e3f4a5b"
@@ -315,27 +315,27 @@ def test_import_command_reports_imported_items(tmp_path: Path) -> None:
         ).stdout
         for _ in range(2)
     ]
-    assert done[0].startswith(f"21 events and 3 features and tracks of {path} are new in ")
-    assert "24 were there already" in done[1]
+    assert done[0].startswith(f"imported 21 events and 3 features and tracks of {path} into ")
+    assert "24 existed already" in done[1]
 
 
 def test_import_command_errors_are_one_line(tmp_path: Path) -> None:
     """A missing file, another kind of file and another database each have their own message."""
     home = tmp_path / "home"
-    missing = refusal(run(home, "import", "htmlgraph", str(tmp_path / "x.db")))
+    missing = error_line(run(home, "import", "htmlgraph", str(tmp_path / "x.db")))
     assert "does not exist" in missing
     assert ".htmlgraph/htmlgraph.db" in missing
     (tmp_path / "text.db").write_text("not a database, but as long as one " * 50)
-    assert "is not an intact SQLite database" in refusal(
+    assert "is not an intact SQLite database" in error_line(
         run(home, "import", "htmlgraph", str(tmp_path / "text.db"))
     )
     with closing(sqlite3.connect(tmp_path / "other.db")) as db:
         db.execute("CREATE TABLE t (a)")
         db.commit()
-    assert "no table agent_events" in refusal(
+    assert "no table agent_events" in error_line(
         run(home, "import", "htmlgraph", str(tmp_path / "other.db"))
     )
-    assert "--watch is for htmlgraph" in refusal(run(home, "import", "claude", "--watch"))
+    assert "--watch is for htmlgraph" in error_line(run(home, "import", "claude", "--watch"))
 
 
 def test_import_command_with_watch_updates_server(server: Server, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Settings: flag before environment before default, and what cannot be used."""
+"""The settings: precedence of flag, variable and default, and invalid values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from htmlgraph_nb.errors import ConfigError
-from htmlgraph_server.config import SETTINGS, Config, duration_s, is_loopback, make_config
+from htmlgraph_server.config import SETTINGS, Config, is_loopback, make_config, parse_duration
 
 NOTHING: dict[str, str | None] = {}
 
@@ -27,21 +27,21 @@ NOTHING: dict[str, str | None] = {}
         ("36500d", 3_153_600_000),
     ],
 )
-def test_duration(text: str, seconds: float) -> None:
-    """Seconds, or a number with its unit."""
-    assert duration_s(text) == seconds
+def test_parse_duration(text: str, seconds: float) -> None:
+    """A number of seconds, or a number with a unit."""
+    assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize(
     "text", ["", "-1", "5 minutes", "1e3", "inf", "nan", "s", "٣", "36501d", "9" * 400]
 )
-def test_no_duration(text: str) -> None:
-    """Everything else is refused, also what no clock can count."""
+def test_parse_duration_refuses_other_texts(text: str) -> None:
+    """Other forms and too long durations are refused."""
     with pytest.raises(ValueError, match="expected"):
-        duration_s(text)
+        parse_duration(text)
 
 
-def test_defaults() -> None:
+def test_make_config_uses_defaults() -> None:
     """Without flags and variables each field has its documented default."""
     config = make_config(NOTHING, {})
     assert (config.host, config.port, config.token) == ("127.0.0.1", 8000, "")
@@ -76,8 +76,8 @@ VALUES = {
 }
 
 
-def test_every_setting_arrives() -> None:
-    """Each flag and each variable reaches its field, and a flag goes before a variable."""
+def test_make_config_uses_every_flag_and_variable() -> None:
+    """Each flag and variable sets its field; a flag takes precedence."""
     assert set(VALUES) == {setting.name for setting in SETTINGS}
     by_flag = make_config(VALUES, {})
     assert (by_flag.host, by_flag.port, by_flag.db) == ("127.0.0.2", 0, "/tmp/other.db")
@@ -112,8 +112,8 @@ def test_every_setting_arrives() -> None:
         ("seal", "1"),
     ],
 )
-def test_unusable_values(name: str, text: str) -> None:
-    """The error names the flag or the variable, what was seen and what is expected."""
+def test_make_config_refuses_invalid_values(name: str, text: str) -> None:
+    """The error names the flag or variable, the expected and the actual value."""
     [setting] = [setting for setting in SETTINGS if setting.name == name]
     for flags, environ, origin in (
         ({name: text}, {}, setting.flag),
@@ -121,19 +121,20 @@ def test_unusable_values(name: str, text: str) -> None:
     ):
         with pytest.raises(ConfigError, match="expected") as refused:
             make_config(flags, environ)
-        assert str(refused.value).startswith(f"{origin} is {text[:60]!r}: ")
+        assert str(refused.value).startswith(f"{origin}: expected ")
+        assert str(refused.value).endswith(f", got {text[:60]!r}")
 
 
 @pytest.mark.parametrize("token", ["short", "with space!", "x" * 257])
-def test_unusable_token_is_not_shown(token: str) -> None:
-    """Not even a wrong secret is repeated."""
+def test_make_config_does_not_show_an_invalid_token(token: str) -> None:
+    """Error messages may end up in logs."""
     with pytest.raises(ConfigError) as refused:
         make_config({"token": token}, {})
     assert token not in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("host", "own"),
+    ("host", "expected"),
     [
         ("localhost", True),
         ("127.0.0.1", True),
@@ -148,10 +149,10 @@ def test_unusable_token_is_not_shown(token: str) -> None:
         ("localhost.example.org", False),
     ],
 )
-def test_loopback(host: str, own: bool) -> None:
-    """A token is needed exactly where others reach the server."""
-    assert is_loopback(host) is own
-    if own:
+def test_config_needs_a_token_beyond_loopback(host: str, expected: bool) -> None:
+    """A token is required exactly if other machines can reach the server."""
+    assert is_loopback(host) is expected
+    if expected:
         assert Config(host=host, db="x").host == host
     else:
         with pytest.raises(ConfigError, match="HTMLGRAPH_TOKEN"):
@@ -160,8 +161,8 @@ def test_loopback(host: str, own: bool) -> None:
 
 
 @given(st.sampled_from([setting.name for setting in SETTINGS]), st.text(max_size=40))
-def test_any_text_is_taken_or_refused_by_name(name: str, text: str) -> None:
-    """No text of any setting ends in another error than ConfigError."""
+def test_make_config_accepts_or_refuses_any_text(name: str, text: str) -> None:
+    """The only error is a ConfigError that names the flag."""
     [setting] = [setting for setting in SETTINGS if setting.name == name]
     try:
         make_config({name: text, "db": "x"} if name != "db" else {name: text}, {})
@@ -172,8 +173,8 @@ def test_any_text_is_taken_or_refused_by_name(name: str, text: str) -> None:
         assert setting.flag in message
 
 
-def test_session_files_are_followed_where_only_this_machine_connects() -> None:
-    """Unless told otherwise."""
+def test_watch_is_on_by_default_only_on_loopback() -> None:
+    """Flag and variable override the default."""
     assert make_config(NOTHING, {}).watch
     assert make_config({"host": "localhost"}, {}).watch
     beyond = {"host": "0.0.0.0", "token": "a-token-of-words"}

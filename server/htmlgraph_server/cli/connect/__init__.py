@@ -1,1 +1,1 @@
-"""``htmlgraph-nb connect``: adds the hook to the settings of agents."""
+"""``htmlgraph-nb connect``: add the hook to the settings of coding agents."""

@@ -1,6 +1,7 @@
-"""Our entries in an agent's hook settings, pure: text in, text out.
+"""Our hooks in the text of an agent's settings. Pure functions from text to text.
 
-All agents share one form: ``{"hooks": {EVENT: [{"matcher": …, "hooks": [HANDLER, …]}, …]}}``.
+All agents use the same form: ``{"hooks": {EVENT: [{"matcher": …, "hooks": [HANDLER, …]}, …]}}``. An
+element of an event's list is called a group.
 """
 
 from __future__ import annotations
@@ -12,118 +13,117 @@ from typing import Any
 
 from htmlgraph_nb.errors import InvalidJson
 
-from .json_text import Node, Style, append, parse, remove
+from .json_text import JsonLayout, JsonNode, append_item, parse_json, remove_item
 
-Group = dict[str, Any]
-"""One element of an event's list: an optional ``matcher`` and the list ``hooks``."""
+HookGroup = dict[str, Any]
+"""An optional ``matcher`` and the list ``hooks``."""
 
-_OURS = re.compile(r"(?:^|[\\/\"'\s])htmlgraph-hook(?:\.exe)?[\"']?(?:\s|$)")
+_OUR_COMMAND = re.compile(r"(?:^|[\\/\"'\s])htmlgraph-hook(?:\.exe)?[\"']?(?:\s|$)")
 _OUR_PATH = re.compile(r"/api/hooks/\w+/?$")
 
 
 def is_ours(handler: object) -> bool:
-    """Return whether a handler is one of ours: the hook command, or a POST to our route."""
+    """Return whether a handler is ours: it runs htmlgraph-hook, or POSTs to our route."""
     if not isinstance(handler, Mapping):
         return False
     command, url = handler.get("command"), handler.get("url")
-    if isinstance(command, str) and _OURS.search(command):
+    if isinstance(command, str) and _OUR_COMMAND.search(command):
         return True
     return isinstance(url, str) and _OUR_PATH.search(url) is not None
 
 
-def connected(text: str) -> dict[str, Group]:
+def our_groups(text: str) -> dict[str, HookGroup]:
     """Return our groups in the settings by event.
 
     Raises:
-        InvalidJson: the text is no JSON, or its hooks have another form.
+        InvalidJson: the text is not JSON, or its hooks have another form.
     """
-    found: dict[str, Group] = {}
-    hooks = _hooks(parse(text), text)
-    for event, groups in _events(hooks, text):
+    result: dict[str, HookGroup] = {}
+    for event, groups in _events(_hooks(parse_json(text), text), text):
         for group in groups.items:
-            if any(is_ours(one) for one in _handlers(group)):
-                found[event] = group.value
-    return found
+            if any(is_ours(handler) for handler in _handlers(group)):
+                result[event] = group.value
+    return result
 
 
-def add(text: str, groups: Mapping[str, Group]) -> str:
+def add_groups(text: str, groups: Mapping[str, HookGroup]) -> str:
     """Return the settings with these groups, each at the end of its event's list.
 
     Raises:
-        InvalidJson: as ``connected``.
+        InvalidJson: as ``our_groups``.
     """
     if not text.strip():
-        whole = {"hooks": {event: [group] for event, group in groups.items()}}
-        return json.dumps(whole, indent=2) + "\n"
-    connected(text)
-    style = Style.of(text)
+        settings = {"hooks": {event: [group] for event, group in groups.items()}}
+        return json.dumps(settings, indent=2) + "\n"
+    # Checks the form before the first edit.
+    our_groups(text)
+    layout = JsonLayout.of(text)
     for event, group in groups.items():
-        root = parse(text)
+        root = parse_json(text)
         hooks = _hooks(root, text)
         if hooks is None:
-            text = append(text, root, {event: [group]}, 1, style, "hooks")
+            text = append_item(text, root, {event: [group]}, 1, layout, "hooks")
             continue
-        known = hooks.get(event)
-        if known is not None and not isinstance(known.value, list):
-            raise InvalidJson(text, known.start, f'a list [ … ] as "{event}"')
-        if known is None:
-            text = append(text, hooks, [group], 2, style, event)
+        existing = hooks.get(event)
+        if existing is None:
+            text = append_item(text, hooks, [group], 2, layout, event)
+        elif isinstance(existing.value, list):
+            text = append_item(text, existing, group, 3, layout)
         else:
-            text = append(text, known, group, 3, style)
+            raise InvalidJson(text, existing.start, f'a list [ … ] as "{event}"')
     return text
 
 
-def drop(text: str) -> str:
-    """Return the settings without our handlers, and without the lists that this leaves empty.
+def remove_ours(text: str) -> str:
+    """Return the settings without our handlers, and without groups and lists that become empty.
 
     Raises:
-        InvalidJson: as ``connected``.
+        InvalidJson: as ``our_groups``.
     """
     while True:
-        root = parse(text)
-        less = _drop_one(root, _hooks(root, text), text)
-        if less is None:
+        root = parse_json(text)
+        shorter = _remove_first(root, _hooks(root, text), text)
+        if shorter is None:
             return text
-        text = less
+        text = shorter
 
 
-def _drop_one(root: Node, hooks: Node | None, text: str) -> str | None:
+def _remove_first(root: JsonNode, hooks: JsonNode | None, text: str) -> str | None:
+    """Return the text without our first handler, or None if there is none."""
     for event, groups in _events(hooks, text):
-        for place, group in enumerate(groups.items):
-            for at, handler in enumerate(_handlers(group)):
+        for group_index, group in enumerate(groups.items):
+            for handler_index, handler in enumerate(_handlers(group)):
                 if is_ours(handler):
-                    return _without(text, (root, hooks, groups, group), event, place, at)
+                    # From the inside out: each container, and which of its items to remove.
+                    return _remove_from_first_of(
+                        text,
+                        [
+                            (group.get("hooks"), handler_index),
+                            (groups, group_index),
+                            (hooks, None if hooks is None else hooks.index(event)),
+                            (root, root.index("hooks")),
+                        ],
+                    )
     return None
 
 
-def _without(
-    text: str, nested: tuple[Node, Node | None, Node, Node], event: str, place: int, at: int
-) -> str:
-    """Remove one handler, or the widest of what encloses it and would be empty without it."""
-    root, hooks, groups, group = nested
-    handlers = group.get("hooks")
-    assert hooks is not None
-    assert handlers is not None
-    if len(handlers.items) > 1:
-        return remove(text, handlers, at)
-    if len(groups.items) > 1:
-        return remove(text, groups, place)
-    if len(hooks.items) > 1:
-        return remove(text, hooks, _index(hooks, event))
-    return remove(text, root, _index(root, "hooks"))
+def _remove_from_first_of(text: str, chain: list[tuple[JsonNode | None, int | None]]) -> str:
+    """Remove the item from the first container that keeps other items, else from the last one."""
+    for container, index in chain[:-1]:
+        if container is not None and index is not None and len(container.items) > 1:
+            return remove_item(text, container, index)
+    container, index = chain[-1]
+    assert container is not None
+    assert index is not None
+    return remove_item(text, container, index)
 
 
-def _handlers(group: Node) -> list[Any]:
+def _handlers(group: JsonNode) -> list[Any]:
     handlers = group.get("hooks")
     return handlers.value if handlers is not None and isinstance(handlers.value, list) else []
 
 
-def _index(node: Node, key: str) -> int:
-    keys = node.keys or []
-    return len(keys) - 1 - keys[::-1].index(key)
-
-
-def _hooks(root: Node, text: str) -> Node | None:
+def _hooks(root: JsonNode, text: str) -> JsonNode | None:
     if root.keys is None:
         raise InvalidJson(text, root.start, "an object { … }")
     hooks = root.get("hooks")
@@ -132,14 +132,14 @@ def _hooks(root: Node, text: str) -> Node | None:
     return hooks
 
 
-def _events(hooks: Node | None, text: str) -> list[tuple[str, Node]]:
+def _events(hooks: JsonNode | None, text: str) -> list[tuple[str, JsonNode]]:
     if hooks is None or hooks.keys is None:
         return []
-    found = []
+    events = []
     for event, groups in zip(hooks.keys, hooks.items, strict=True):
         if isinstance(groups.value, list):
             for group in groups.items:
                 if group.keys is None:
                     raise InvalidJson(text, group.start, f'an object {{ … }} in "{event}"')
-            found.append((event, groups))
-    return found
+            events.append((event, groups))
+    return events

@@ -62,7 +62,7 @@ def test_failing_task_is_logged_once_and_stops_no_other(
     error: Exception,
 ) -> None:
     """Writes of other servers are still read, and agents still become idle."""
-    monkeypatch.setattr(periodic_tasks, "SPOOL_S", 0.01)
+    monkeypatch.setattr(periodic_tasks, "SPOOL_POLL_S", 0.01)
     monkeypatch.setattr(periodic_tasks, "TIMERS_S", 0.01)
     spool = BrokenSpool(manager, "nowhere")
     spool.error = error
@@ -86,7 +86,7 @@ def test_failing_task_is_logged_again_after_a_success(
     manager: PresenceManager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Only repeated failures in a row are silent."""
-    monkeypatch.setattr(periodic_tasks, "SPOOL_S", 0.0)
+    monkeypatch.setattr(periodic_tasks, "SPOOL_POLL_S", 0.0)
     results = iter([OSError("one"), OSError("one"), None, OSError("two")])
     failed_again = threading.Event()
 
@@ -114,7 +114,7 @@ def test_retention_lets_other_tasks_run_between_steps(
     old = datetime.now(UTC) - timedelta(days=9)
     for _ in range(12):
         manager.ingest([Event(agent_id="a", timestamp=old, source="test")] * 2_000)
-    monkeypatch.setattr(periodic_tasks, "SPOOL_S", 0.0)
+    monkeypatch.setattr(periodic_tasks, "SPOOL_POLL_S", 0.0)
     monkeypatch.setattr(periodic_tasks, "RETENTION_STEP_S", 0.001)
     sizes: list[int] = []
 

@@ -141,20 +141,20 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_commands(home: Path, tmp_path: Path) -> None:
-    """``seal`` and ``export`` say what they did; ``--verify`` finds what is damaged."""
+def test_seal_and_export_commands(home: Path, tmp_path: Path) -> None:
+    """Both print what they did; ``--verify`` finds damaged segments."""
     path = str(home / "test.db")
     run = command("seal", "--db", path)
-    assert run.stdout.startswith("1 segments of 100,000 rows are new"), run
+    assert run.stdout.startswith("sealed 1 segments with 100,000 rows"), run
     (file,) = sealed_files(path)
     file.write_bytes(b"x" * file.stat().st_size)
-    assert command("seal", "--db", path).stdout.startswith("0 segments")
+    assert command("seal", "--db", path).stdout.startswith("sealed 0 segments")
     run = command("seal", "--db", path, "--verify")
-    assert "1 were missing or damaged" in run.stdout
+    assert "1 segments were missing or damaged" in run.stdout
     target = str(tmp_path / "out.parquet")
     run = command("export", target, "--from", path, "--since", "2020-01-01", "--limit", "120")
     assert (run.returncode, run.stderr) == (0, "")
-    assert run.stdout == f"120 events of {path} written to {target} (1 file)\n"
+    assert run.stdout == f"exported 120 events of {path} to {target} (1 file)\n"
     pd.testing.assert_frame_equal(load_history(target), load_history(path, limit=120))
     columns = ("--columns", "agent_id,seq", "--agent", "a", "--agent", "b")
     assert command("export", str(tmp_path / "out"), "--from", path, *columns).returncode == 0
@@ -163,20 +163,22 @@ def test_the_commands(home: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "expected"),
     [
         (("export", "x.parquet", "--from", "nowhere.db"), "no database at nowhere.db"),
         (("export", "x", "--since", "soon"), "--since is 'soon', expected an ISO time"),
         (("export", "x", "--columns", "a,b"), "unknown column 'a', expected some of seq"),
-        (("export", "x", "--limit", "0"), "expected a whole number from 1"),
-        (("export", " "), "the target is empty"),
+        (("export", "x", "--limit", "0"), "expected a whole number >= 1"),
+        (("export", " "), "target: expected the name of a file or folder"),
         (("export",), "required: target"),
         (("seal", "--db", "nowhere.db"), "no database at nowhere.db"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(arguments: tuple[str, ...], words: str) -> None:
-    """With the exit status 2."""
+def test_seal_and_export_report_errors_in_one_line(
+    arguments: tuple[str, ...], expected: str
+) -> None:
+    """The exit status is 2."""
     run = command(*arguments)
     assert (run.returncode, run.stdout) == (2, "")
-    assert words in run.stderr
+    assert expected in run.stderr
     assert len(run.stderr.splitlines()) == 1

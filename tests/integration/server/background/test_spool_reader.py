@@ -18,7 +18,7 @@ from htmlgraph_nb.errors import CapacityError
 from htmlgraph_nb.hook import command
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_server.background import spool_reader
-from htmlgraph_server.background.spool_reader import SETTLE_S, SpoolReader
+from htmlgraph_server.background.spool_reader import SPOOL_SETTLE_S, SpoolReader
 from tests.helpers.database_files import history_rows
 from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve
@@ -83,7 +83,7 @@ def test_spool_is_read_once_no_hook_can_have_it_open(manager: PresenceManager, p
     with open(path, "ab") as open_file:
         assert spool.read() == 0
         assert not Path(path).exists()
-        clock.now += SETTLE_S - 0.1
+        clock.now += SPOOL_SETTLE_S - 0.1
         assert spool.read() == 0
         open_file.write(line(3) + b"\n")
     clock.now += 0.2
@@ -100,13 +100,13 @@ def test_new_spool_is_read_after_the_renamed_one(manager: PresenceManager, path:
     spool = SpoolReader(manager, path, clock)
     command.spool(line(0), path)
     spool.read()
-    clock.now += SETTLE_S / 2
+    clock.now += SPOOL_SETTLE_S / 2
     command.spool(line(1), path)
     spool.read()
     assert len(spool_files(path)) == 2
-    clock.now += SETTLE_S / 2
+    clock.now += SPOOL_SETTLE_S / 2
     assert spool.read() == 1
-    clock.now += SETTLE_S / 2
+    clock.now += SPOOL_SETTLE_S / 2
     assert spool.read() == 1
     assert (event_ids(manager), spool_files(path)) == (["s1-0", "s1-1"], [])
 
@@ -122,12 +122,12 @@ def test_spool_read_again_after_a_crash_adds_no_duplicates(
     first.read()
     (renamed,) = Path(path).parent.glob("spool*")
     shutil.copy(renamed, f"{renamed}.copy")
-    clock.now += SETTLE_S
+    clock.now += SPOOL_SETTLE_S
     assert first.read() == 20
     Path(f"{renamed}.copy").rename(renamed)
     second = SpoolReader(manager, path, clock)
     assert second.read() == 0
-    clock.now += SETTLE_S
+    clock.now += SPOOL_SETTLE_S
     assert second.read() == 0
     assert spool_files(path) == []
     assert len(event_ids(manager)) == len(set(event_ids(manager))) == 20
@@ -142,7 +142,7 @@ def test_invalid_spool_lines_are_skipped(
     Path(path).write_bytes(b"\n".join([line(0), *bad, b"", line(2), line(3)[:-5]]))
     spool = SpoolReader(manager, path, clock)
     spool.read()
-    clock.now += SETTLE_S
+    clock.now += SPOOL_SETTLE_S
     with caplog.at_level(logging.WARNING, spool_reader.__name__):
         assert spool.read() == 2
     assert event_ids(manager) == ["s1-0", "s1-2"]
@@ -157,7 +157,7 @@ def test_spool_is_kept_until_its_events_are_stored(tmp_path: Path, path: str) ->
     with PresenceManager(str(tmp_path / "h.db"), limits=Limits(max_agents=1)) as manager:
         spool = SpoolReader(manager, path, clock)
         spool.read()
-        clock.now += SETTLE_S
+        clock.now += SPOOL_SETTLE_S
         for _ in range(2):
             with pytest.raises(CapacityError):
                 spool.read()
@@ -165,7 +165,7 @@ def test_spool_is_kept_until_its_events_are_stored(tmp_path: Path, path: str) ->
     with PresenceManager(str(tmp_path / "h.db")) as manager:
         spool = SpoolReader(manager, path, clock)
         spool.read()
-        clock.now += SETTLE_S
+        clock.now += SPOOL_SETTLE_S
         assert spool.read() == 2
 
 
@@ -177,9 +177,9 @@ def test_two_spool_readers_on_one_folder_lose_nothing(manager: PresenceManager, 
     for number in range(10):
         command.spool(line(number), path)
         n_ingested += first.read() + second.read()
-        clock.now += SETTLE_S * 0.7
+        clock.now += SPOOL_SETTLE_S * 0.7
         n_ingested += second.read()
-    clock.now += SETTLE_S
+    clock.now += SPOOL_SETTLE_S
     n_ingested += first.read() + second.read()
     assert n_ingested == 10
     assert sorted(event_ids(manager)) == sorted(f"s1-{number}" for number in range(10))
@@ -190,7 +190,7 @@ def test_lines_appended_while_the_spool_is_read_are_not_lost(
     manager: PresenceManager, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Several writers append while the file is renamed, read and deleted."""
-    monkeypatch.setattr(spool_reader, "SETTLE_S", 0.3)
+    monkeypatch.setattr(spool_reader, "SPOOL_SETTLE_S", 0.3)
     n_each, n_writers = 400, 3
 
     def write(writer: int) -> None:

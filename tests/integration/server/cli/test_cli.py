@@ -39,8 +39,8 @@ def run(
     )
 
 
-def refusal(done: subprocess.CompletedProcess[str]) -> str:
-    """Return the one line with which a command ended; the test fails where it is not one."""
+def error_line(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the single line of the error; fail unless there is exactly one."""
     assert done.returncode == 2, done
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
@@ -48,106 +48,116 @@ def refusal(done: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
-def test_version(tmp_path: Path) -> None:
-    """The version is the package's."""
+def test_version_is_printed(tmp_path: Path) -> None:
+    """``--version`` prints the version of the package."""
     assert run(tmp_path, "--version").stdout == f"{__version__}\n"
 
 
-def test_help_names_the_commands(tmp_path: Path) -> None:
-    """Without knowing anything one learns the commands."""
+def test_help_lists_the_commands(tmp_path: Path) -> None:
+    """All commands are listed, but not the alias ``why``."""
     text = run(tmp_path, "--help").stdout
-    for command in ("serve", "demo", "status", "import"):
+    commands = ("serve", "demo", "status", "connect", "import", "seal", "export", "explain")
+    for command in commands:
         assert re.search(rf"^ +{command} +\w", text, re.MULTILINE), text
+    assert "why" not in text
 
 
 @pytest.mark.parametrize("command", ["serve", "demo"])
-def test_help_names_every_setting(tmp_path: Path, command: str) -> None:
-    """Each setting is listed with its flag, its variable and its default."""
+def test_help_lists_every_setting(tmp_path: Path, command: str) -> None:
+    """Each setting is listed with its flag, variable and default."""
     text = re.sub(r"\s+", " ", run(tmp_path, command, "--help").stdout)
     for setting in SETTINGS:
-        found = re.search(rf"{setting.flag} \[?[A-Z]+\]? (.*?); also {setting.variable}\b", text)
-        assert found, setting.name
+        match = re.search(rf"{setting.flag} \[?[A-Z]+\]? (.*?); also {setting.variable}\b", text)
+        assert match, setting.name
         if setting.default_text:
-            assert f"(default: {setting.default_text})" in found[1], setting.name
+            assert f"(default: {setting.default_text})" in match[1], setting.name
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("serve", "--port", "x"), "--port is 'x': expected a whole number from 0 to 65535"),
-        (("serve", "--port", "65536"), "--port is '65536'"),
-        (("serve", "--max-clients", "0"), "--max-clients is '0'"),
-        (("serve", "--tick-ms", "-1"), "--tick-ms is '-1'"),
-        (("serve", "--retain", "3y"), "expected a duration as 300, 90s, 5m, 24h or 90d"),
+        (("serve", "--port", "x"), "--port: expected a whole number from 0 to 65535, got 'x'"),
+        (
+            ("serve", "--port", "65536"),
+            "--port: expected a whole number from 0 to 65535, got '65536'",
+        ),
+        (("serve", "--max-clients", "0"), "--max-clients: expected a whole number"),
+        (
+            ("serve", "--tick-ms", "-1"),
+            "--tick-ms: expected a whole number from 0 to 60000, got '-1'",
+        ),
+        (("serve", "--retain", "3y"), "expected a duration such as 300, 90s, 5m, 24h or 90d"),
         (("serve", "--synchronous", "ON"), "expected one of"),
-        (("serve", "--token", "short"), "--token is unusable: expected 8 to 256 letters"),
-        (("serve", "--host", "0.0.0.0"), "give a secret with --token or HTMLGRAPH_TOKEN"),
+        (("serve", "--token", "short"), "--token: expected 8 to 256 letters"),
+        (("serve", "--host", "0.0.0.0"), "set a secret with --token or HTMLGRAPH_TOKEN"),
         (("serve", "--nope"), "--nope"),
-        (("demo", "--agents", "0"), "--agents: '0', expected 1 to 5000"),
-        (("demo", "--agents", "many"), "--agents: 'many', expected 1 to 5000"),
-        (("demo", "--speed", "fast"), "--speed: 'fast', expected more than 0"),
+        (("demo", "--agents", "0"), "--agents: expected 1 to 5000, got '0'"),
+        (("demo", "--agents", "many"), "--agents: expected 1 to 5000, got 'many'"),
+        (("demo", "--speed", "fast"), "--speed: expected a number > 0 and <= 1000, got 'fast'"),
         (("demo", "--seed", "x"), "--seed"),
         (("dance",), "dance"),
         ((), "COMMAND"),
     ],
 )
-def test_wrong_arguments(tmp_path: Path, arguments: tuple[str, ...], expected: str) -> None:
-    """A wrong argument is answered with one line that says what was expected, and status 2."""
-    assert expected in refusal(run(tmp_path, *arguments))
+def test_invalid_arguments_are_reported_in_one_line(
+    tmp_path: Path, arguments: tuple[str, ...], expected: str
+) -> None:
+    """The line says what was expected; the exit status is 2."""
+    assert expected in error_line(run(tmp_path, *arguments))
 
 
-def test_a_wrong_variable_is_named(tmp_path: Path) -> None:
-    """Where the value came from the environment, the line names the variable."""
+def test_invalid_environment_variable_is_named(tmp_path: Path) -> None:
+    """The error names the variable, not the flag."""
     done = run(tmp_path, "serve", environ={"HTMLGRAPH_IDLE_TIMEOUT": "soon"})
-    assert "HTMLGRAPH_IDLE_TIMEOUT is 'soon'" in refusal(done)
+    assert "HTMLGRAPH_IDLE_TIMEOUT: expected a duration" in error_line(done)
 
 
-def test_a_wrong_token_is_not_repeated(tmp_path: Path) -> None:
-    """A secret with a slip of the pen in it does not end up in a log."""
+def test_invalid_token_is_not_printed(tmp_path: Path) -> None:
+    """A mistyped secret must not end up in a log."""
     done = run(tmp_path, "serve", "--token", "not/allowed/secret")
     assert "not/allowed" not in done.stdout + done.stderr
-    assert "--token" in refusal(done)
+    assert "--token" in error_line(done)
 
 
-def test_a_flag_wins_over_a_variable(serve: Serve) -> None:
-    """Where both name a value, the flag counts."""
+def test_flag_takes_precedence_over_the_variable(serve: Serve) -> None:
+    """The invalid variable is not even parsed."""
     server = serve(
         "--max-clients-per-session", "1", environ={"HTMLGRAPH_MAX_CLIENTS_PER_SESSION": "x"}
     )
     assert server.get("/api/status").status == 200
 
 
-def test_a_port_in_use(tmp_path: Path) -> None:
-    """A port that somebody else has is named, and how to take another."""
+def test_port_in_use_is_reported(tmp_path: Path) -> None:
+    """The error names the port and how to choose another."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        line = refusal(run(tmp_path, "serve", "--port", str(port)))
+        line = error_line(run(tmp_path, "serve", "--port", str(port)))
     assert f"cannot listen on 127.0.0.1:{port}" in line
     assert "--port 0" in line
 
 
-def test_a_damaged_database(tmp_path: Path) -> None:
-    """A file that is no database is named, and left as it is."""
+def test_damaged_database_is_reported_and_unchanged(tmp_path: Path) -> None:
+    """A file that is not a database is named and not modified."""
     path = tmp_path / "notes.db"
     path.write_text("not a database, but somebody's notes " * 100)
     before = path.read_bytes()
-    assert str(path) in refusal(run(tmp_path, "serve", "--port", "0", "--db", str(path)))
+    assert str(path) in error_line(run(tmp_path, "serve", "--port", "0", "--db", str(path)))
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_stops_in_good_order(serve: Serve, sign: signal.Signals) -> None:
-    """A signal ends the server with status 0, and nothing announces it any more."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serve_shuts_down_on_a_signal(serve: Serve, number: signal.Signals) -> None:
+    """The exit status is 0 and the server file is removed."""
     server = serve()
-    (announced,) = server_files_in(server.home)
-    assert json.loads(announced.read_text())["url"] == server.url
-    assert announced.stat().st_mode & 0o777 == 0o600
-    assert server.stop(sign) == 0
-    assert not announced.exists()
+    (server_file,) = server_files_in(server.home)
+    assert json.loads(server_file.read_text())["url"] == server.url
+    assert server_file.stat().st_mode & 0o777 == 0o600
+    assert server.stop(number) == 0
+    assert not server_file.exists()
 
 
-def test_status_table(serve: Serve) -> None:
-    """``status`` finds the server of this user and tells of it in a table."""
+def test_status_prints_a_table(serve: Serve) -> None:
+    """``status`` finds this user's running server."""
     server = serve()
     server.send("claude-1", tool_name="Read")
     done = run(server.home, "status")
@@ -156,12 +166,12 @@ def test_status_table(serve: Serve) -> None:
     assert rows["version"] == __version__
     assert rows["agents"] == "1 active, 0 idle, 0 offline"
     assert rows["clients"] == "0"
-    assert rows["updates"].endswith("1 in all")
+    assert rows["updates"].endswith("1 in total")
     assert rows["database"].startswith(str(server.db))
 
 
-def test_status_json(serve: Serve, tmp_path: Path) -> None:
-    """``status --json --url`` gives the whole report of a server, from anywhere."""
+def test_status_prints_json(serve: Serve, tmp_path: Path) -> None:
+    """``status --json --url`` prints the whole report of any server."""
     server = serve()
     server.send("claude-1", tool_name="Read")
     done = run(tmp_path / "elsewhere", "status", "--json", "--url", server.url)
@@ -171,33 +181,37 @@ def test_status_json(serve: Serve, tmp_path: Path) -> None:
     assert set(report) == set(server.get("/api/status").json())
 
 
-def test_why_an_agent_has_its_status(serve: Serve) -> None:
-    """``why`` tells the rule that decided, those that did not, and the evidence with its times."""
+@pytest.mark.parametrize("command", ["explain", "why"])
+def test_explain_prints_rules_and_evidence(serve: Serve, command: str) -> None:
+    """``explain`` shows the deciding rule, those that did not apply, and dated evidence.
+
+    ``why`` is its former name.
+    """
     server = serve()
     server.send("claude-1", event_type="prompt")
     call = {"tool_name": "ExitPlanMode", "tool_use_id": "t1", "extra": {"asks": "plan"}}
     server.send("claude-1", event_type="tool_start", **call)
-    done = run(server.home, "why", "claude-1")
+    done = run(server.home, command, "claude-1")
     assert done.returncode == 0, done.stderr
     first = done.stdout.splitlines()[0]
     assert first.startswith("claude-1 is active (waiting_permission, waits for a person) since 20")
     assert first.endswith(": waits for approval of its plan")
     assert "  yes  it waits for a person\n" in done.stdout
     assert "open call that asks a person (plan)" in done.stdout
-    told = json.loads(run(server.home, "why", "claude-1", "--json").stdout)
-    assert told == server.get("/api/presence/claude-1?explain=1").json()
-    assert told["explanation"]["rules"][-1] == {"rule": "it waits for a person", "fits": True}
+    response = json.loads(run(server.home, command, "claude-1", "--json").stdout)
+    assert response == server.get("/api/presence/claude-1?explain=1").json()
+    assert response["explanation"]["rules"][-1] == {"rule": "it waits for a person", "fits": True}
 
 
-def test_why_of_an_unknown_agent(serve: Serve) -> None:
-    """An agent that the server does not know is named in one line."""
-    done = run(serve().home, "why", "nobody/1")
+def test_explain_reports_an_unknown_agent(serve: Serve) -> None:
+    """The error is one line with the id of the agent."""
+    done = run(serve().home, "explain", "nobody/1")
     assert done.returncode == 2
     assert done.stderr == "htmlgraph-nb: nothing is known of 'nobody/1'\n"
 
 
-def test_status_without_a_server(tmp_path: Path) -> None:
-    """Without a server ``status`` says where it looked and how to start one."""
+def test_status_without_a_server_is_reported(tmp_path: Path) -> None:
+    """The error names the address that was tried and how to start a server."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     done = run(tmp_path, "status", "--url", url)
@@ -207,8 +221,8 @@ def test_status_without_a_server(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_status_with_a_token(serve: Serve, tmp_path: Path) -> None:
-    """The token comes from the running server's file, a flag or a variable; a wrong one fails."""
+def test_status_sends_the_token(serve: Serve, tmp_path: Path) -> None:
+    """The token is read from the server file, a flag or a variable; a wrong token fails."""
     server = serve("--token", TOKEN)
     elsewhere = tmp_path / "elsewhere"
     given = ("status", "--url", server.url)
@@ -222,8 +236,8 @@ def test_status_with_a_token(serve: Serve, tmp_path: Path) -> None:
         assert "another-token" not in done.stderr
 
 
-def test_no_token_in_the_log(serve: Serve) -> None:
-    """Even a talkative server does not write its token, nor one that was tried."""
+def test_log_contains_no_token(serve: Serve) -> None:
+    """Not even with ``--verbose``: neither the server's token nor a wrong one."""
     server = serve("--token", TOKEN, "--verbose")
     assert server.get("/").status == 200
     assert server.request("GET", f"/?token={TOKEN}", token=False).status == 302
@@ -235,7 +249,7 @@ def test_no_token_in_the_log(serve: Serve) -> None:
     assert "another-token" not in log
 
 
-def test_runs_as_a_module(tmp_path: Path) -> None:
+def test_module_runs_the_command(tmp_path: Path) -> None:
     """``python -m htmlgraph_server.cli`` is the same command."""
     done = subprocess.run(
         [sys.executable, "-m", "htmlgraph_server.cli", "--version"],

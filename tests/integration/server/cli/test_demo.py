@@ -18,10 +18,10 @@ TOKEN = "a-token-for-tests"
 
 @contextmanager
 def demo(home: Path, *flags: str, **environ: str) -> Iterator[Server]:
-    """Run the demo without ``--db``, as a person would."""
+    """Run the demo without ``--db``, as a user does."""
     server = Server(home, *flags, command="demo", environ=environ)
-    place = server.arguments.index("--db")
-    del server.arguments[place : place + 2]
+    index = server.arguments.index("--db")
+    del server.arguments[index : index + 2]
     try:
         yield server.start()
     finally:
@@ -29,14 +29,14 @@ def demo(home: Path, *flags: str, **environ: str) -> Iterator[Server]:
     server.check_log()
 
 
-def test_agents_work(serve: Serve) -> None:
-    """As many agents as were asked for appear and use tools and tokens."""
+def test_demo_agents_use_tools_and_tokens(serve: Serve) -> None:
+    """The requested number of agents appears, and each has tool calls and tokens."""
     server = serve("--agents", "4", "--speed", "50", "--no-browser", command="demo")
     agents = wait_until(
         lambda: (
-            found
-            if len(found := server.presence()) == 4
-            and all(agent["total_tools_executed"] for agent in found.values())
+            agents
+            if len(agents := server.presence()) == 4
+            and all(agent["total_tools_executed"] for agent in agents.values())
             else {}
         ),
         "four busy agents",
@@ -50,37 +50,37 @@ def test_agents_work(serve: Serve) -> None:
         assert agent["model"]
 
 
-def test_every_status_is_seen(serve: Serve) -> None:
-    """The demo shows active, idle and offline agents, and some that wait for a person."""
+def test_demo_shows_every_status(serve: Serve) -> None:
+    """The demo has active, idle and offline agents, and some that need attention."""
     server = serve("--speed", "50", "--no-browser", command="demo")
     seen: set[str] = set()
 
-    def look() -> bool:
+    def all_seen() -> bool:
         for agent in server.presence().values():
             seen.add(agent["status"])
             if agent.get("attention"):
                 seen.add("attention")
         return seen == {"active", "idle", "offline", "attention"}
 
-    wait_until(look, "every status", 90)
+    wait_until(all_seen, "every status", 90)
 
 
-def test_history_is_real(serve: Serve) -> None:
-    """What the agents do is in the history, with the tokens of each answer."""
+def test_demo_events_are_stored(serve: Serve) -> None:
+    """The history has the tokens of each completion."""
     server = serve("--agents", "2", "--speed", "50", "--no-browser", command="demo")
 
     def completions() -> list[dict[str, object]]:
         events = server.get("/api/history?limit=1000").json()["events"]
         return [event for event in events if event["event_type"] == "completion"]
 
-    events = wait_until(completions, "an answer of a model", 60)
+    events = wait_until(completions, "a completion", 60)
     assert all(event["source"] == "demo" for event in events)
     assert all(event["output_tokens"] for event in events)
 
 
 @pytest.mark.parametrize("environ", [{}, {"HTMLGRAPH_DB": "own.db"}])
-def test_a_database_of_its_own(tmp_path: Path, environ: dict[str, str]) -> None:
-    """Simulated agents never get into the file of real ones, whatever the environment names."""
+def test_demo_uses_its_own_database(tmp_path: Path, environ: dict[str, str]) -> None:
+    """Simulated agents never get into the user's database, not even by HTMLGRAPH_DB."""
     environ = {name: str(tmp_path / file) for name, file in environ.items()}
     with demo(tmp_path, "--no-browser", "--speed", "50", **environ) as server:
         wait_until(server.presence, "an agent", 30)
@@ -90,8 +90,8 @@ def test_a_database_of_its_own(tmp_path: Path, environ: dict[str, str]) -> None:
     assert not (tmp_path / "own.db").exists()
 
 
-def test_what_hooks_left_is_not_taken(tmp_path: Path) -> None:
-    """Spooled events of real agents stay for a real server."""
+def test_demo_does_not_read_the_spool(tmp_path: Path) -> None:
+    """Spooled events of real agents are kept for a real server."""
     spool = tmp_path / "spool.jsonl"
     spool.write_text('{"hook_event_name":"Stop","session_id":"real"}\n')
     with demo(tmp_path, "--no-browser", "--speed", "50") as server:
@@ -101,8 +101,8 @@ def test_what_hooks_left_is_not_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("flags", [(), ("--token", TOKEN)])
-def test_opens_the_page(tmp_path: Path, flags: tuple[str, ...]) -> None:
-    """Where there is a screen, the demo opens its page in the browser, with the token it needs."""
+def test_demo_opens_the_page(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    """With a display, the demo opens its page in a browser, including the token."""
     browser = tmp_path / "browser"
     seen = tmp_path / "seen.txt"
     browser.write_text(f'#!/bin/sh\nprintf %s "$1" > "{seen}.part" && mv "{seen}.part" "{seen}"\n')
@@ -113,11 +113,11 @@ def test_opens_the_page(tmp_path: Path, flags: tuple[str, ...]) -> None:
         assert seen.read_text() == f"{server.url}{query}"
 
 
-def test_a_browser_that_stays(tmp_path: Path) -> None:
-    """A browser that runs in the terminal does not hold up the server."""
-    browser, started, left = tmp_path / "browser", tmp_path / "started", tmp_path / "left"
+def test_demo_is_not_blocked_by_a_terminal_browser(tmp_path: Path) -> None:
+    """The server runs and stops while the browser command is still running."""
+    browser, started, closed = tmp_path / "browser", tmp_path / "started", tmp_path / "closed"
     browser.write_text(
-        f'#!/bin/sh\ntouch "{started}"\nwhile [ ! -e "{left}" ]; do sleep 0.1; done\n'
+        f'#!/bin/sh\ntouch "{started}"\nwhile [ ! -e "{closed}" ]; do sleep 0.1; done\n'
     )
     browser.chmod(browser.stat().st_mode | stat.S_IXUSR)
     with demo(tmp_path, "--speed", "50", DISPLAY=":0", BROWSER=str(browser)) as server:
@@ -126,11 +126,11 @@ def test_a_browser_that_stays(tmp_path: Path) -> None:
             wait_until(server.presence, "an agent", 30)
             assert server.stop() == 0
         finally:
-            left.touch()
+            closed.touch()
 
 
-def test_opens_nothing_when_told(tmp_path: Path) -> None:
-    """With ``--no-browser``, and where there is no screen, no browser is started."""
+def test_demo_opens_no_browser_without_a_display(tmp_path: Path) -> None:
+    """Neither without a display nor with ``--no-browser``."""
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\ntouch "{tmp_path}/started"\n')
     browser.chmod(browser.stat().st_mode | stat.S_IXUSR)

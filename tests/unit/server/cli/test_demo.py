@@ -10,43 +10,43 @@ import pytest
 
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.roster import Limits, Roster
-from htmlgraph_server.cli.demo import Step, simulated_agents
+from htmlgraph_server.cli.demo import DemoStep, simulated_agents
 
 START = datetime(2025, 1, 14, 12, tzinfo=UTC)
 
 
-def first_steps(seed: int, count: int = 9, n_steps: int = 400) -> list[list[Step]]:
+def first_steps(seed: int, count: int = 9, n_steps: int = 400) -> list[list[DemoStep]]:
     """Return the first steps of each agent."""
     return [
         list(itertools.islice(agent.steps(), n_steps)) for agent in simulated_agents(count, seed)
     ]
 
 
-def said(steps: list[list[Step]]) -> list[tuple[float, dict[str, object]]]:
-    """Return what was said as values that compare; ids that are drawn for each event left out."""
+def comparable(steps: list[list[DemoStep]]) -> list[tuple[float, dict[str, object]]]:
+    """Return the steps without the fields that differ in every run."""
     return [
-        (pause, {name: value for name, value in event.to_dict().items() if name not in DRAWN})
+        (pause_s, {name: value for name, value in event.to_dict().items() if name not in VARYING})
         for agent in steps
-        for pause, event in agent
+        for pause_s, event in agent
     ]
 
 
-DRAWN = ("event_id", "timestamp")
+VARYING = ("event_id", "timestamp")
 
 
-def test_a_seed_tells_everything() -> None:
-    """The same seed gives the same lives, another seed others."""
-    assert said(first_steps(seed=1)) == said(first_steps(seed=1))
-    assert said(first_steps(seed=1)) != said(first_steps(seed=2))
+def test_simulated_agents_depend_on_the_seed() -> None:
+    """The same seed gives the same steps, another seed gives others."""
+    assert comparable(first_steps(seed=1)) == comparable(first_steps(seed=1))
+    assert comparable(first_steps(seed=1)) != comparable(first_steps(seed=2))
 
 
-def test_more_agents_change_nothing_for_the_first() -> None:
-    """An agent's life does not depend on how many others there are."""
-    assert said(first_steps(seed=1, count=12)[:3]) == said(first_steps(seed=1, count=3))
+def test_simulated_agents_do_not_depend_on_their_number() -> None:
+    """More agents do not change the steps of the first ones."""
+    assert comparable(first_steps(seed=1, count=12)[:3]) == comparable(first_steps(seed=1, count=3))
 
 
-def test_names_are_unique() -> None:
-    """Each agent has a name of its own, from each vendor about as many."""
+def test_simulated_agents_have_unique_ids() -> None:
+    """Ids are unique, and each vendor has about as many agents."""
     names = [agent.agent_id for agent in simulated_agents(100, 1)]
     assert len(set(names)) == 100
     vendors = Counter(name.split("-")[0] for name in names)
@@ -54,13 +54,13 @@ def test_names_are_unique() -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_life_makes_sense(seed: int) -> None:
-    """Sessions begin and end in turn, calls end once after they began, no pause is negative."""
+def test_simulated_sessions_are_consistent(seed: int) -> None:
+    """Sessions do not overlap, each call ends once, and no pause is negative."""
     for steps in first_steps(seed, n_steps=1_500):
         session: str | None = None
         running: set[str] = set()
-        for pause, event in steps:
-            assert pause >= 0
+        for pause_s, event in steps:
+            assert pause_s >= 0
             if event.event_type == "session_start":
                 assert session is None
                 session = event.session_id
@@ -76,8 +76,8 @@ def test_a_life_makes_sense(seed: int) -> None:
                 assert not running
 
 
-def test_every_kind_of_event_happens() -> None:
-    """The demo shows turns, tools, errors, waits for a person, and ends."""
+def test_simulated_agents_produce_all_event_types() -> None:
+    """The demo has turns, tools, errors, permission requests and session ends."""
     seen = Counter(event.event_type for steps in first_steps(1) for _, event in steps)
     assert set(seen) >= {
         "session_start",
@@ -94,19 +94,19 @@ def test_every_kind_of_event_happens() -> None:
     }
 
 
-def timeline(steps: list[list[Step]]) -> list[tuple[datetime, Event]]:
-    """Return the events of all agents in the order of their times."""
-    found: list[tuple[datetime, Event]] = []
+def timeline(steps: list[list[DemoStep]]) -> list[tuple[datetime, Event]]:
+    """Return the events of all agents in time order."""
+    events: list[tuple[datetime, Event]] = []
     for agent in steps:
         at = START
-        for pause, event in agent:
-            at += timedelta(seconds=pause)
-            found.append((at, event))
-    return sorted(found, key=lambda item: item[0])
+        for pause_s, event in agent:
+            at += timedelta(seconds=pause_s)
+            events.append((at, event))
+    return sorted(events, key=lambda item: item[0])
 
 
-def test_the_roster_sees_every_status() -> None:
-    """Folded by the real rules, the demo shows active, idle, offline and attention."""
+def test_simulated_agents_reach_every_status() -> None:
+    """Under the real status rules agents are active, idle, offline or need attention."""
     roster = Roster(Limits())
     seen: Counter[str] = Counter()
     for seq, (at, event) in enumerate(timeline(first_steps(1)), 1):

@@ -1,4 +1,4 @@
-"""The status of a server as text for a terminal."""
+"""The table of ``htmlgraph-nb status``."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from htmlgraph_server.cli.status_report import status_lines
+from htmlgraph_server.cli.status_command import status_lines
 
 
 def make_report(**changes: Any) -> dict[str, Any]:
-    """Return a status report as GET /api/status gives it, some of its parts replaced."""
+    """Return a status report in the form of GET /api/status, with changed parts."""
     return {
         "version": "1.2.3",
         "uptime_s": 5.0,
@@ -27,14 +27,14 @@ def make_report(**changes: Any) -> dict[str, Any]:
 
 
 def value_of(name: str, **changes: Any) -> str:
-    """Return the right column of the line called ``name``."""
+    """Return the right column of the row with this name."""
     lines = dict(line.split(maxsplit=1) for line in status_lines(make_report(**changes)) if line)
     return lines.get(name, "")
 
 
-def test_two_columns() -> None:
-    """Every line has a name and a value, and the values stand under each other."""
-    lines = [line for line in status_lines(make_report()) if not line.startswith("up for")]
+def test_status_lines_are_two_aligned_columns() -> None:
+    """Every row has a name and a value; all values start in the same column."""
+    lines = status_lines(make_report())
     starts = {len(line) - len(line.split(maxsplit=1)[1]) for line in lines}
     assert starts == {len("database") + 2}
 
@@ -45,26 +45,26 @@ def test_two_columns() -> None:
         ("version", "1.2.3"),
         ("agents", "2 active, 1 idle, 0 offline"),
         ("clients", "3"),
-        ("updates", "1.3/s, 40 in all"),
-        ("frames", "3.0/s, 120 in all"),
+        ("updates", "1.3/s, 40 in total"),
+        ("frames", "3.0/s, 120 in total"),
         ("latency", "p50 0.4 ms, p99 2.1 ms"),
         ("queue", "0 B, 0 writes"),
         ("watching", "3 of 90 session files in /a, /b"),
         ("database", "/data/h.db (45.1 kB)"),
     ],
 )
-def test_values(name: str, expected: str) -> None:
-    """Each part of the report is on its line, with its unit."""
+def test_status_lines_show_each_value(name: str, expected: str) -> None:
+    """Each part of the report has a row, with units."""
     assert value_of(name) == expected
 
 
-def test_laggards_are_told() -> None:
-    """Dashboards that do not keep up are named."""
-    assert value_of("clients", clients={"total": 3, "lagging": 2}) == "3, 2 lagging"
+def test_status_lines_count_slow_clients() -> None:
+    """Clients that do not keep up are counted."""
+    assert value_of("clients", clients={"total": 3, "lagging": 2}) == "3, 2 slow"
 
 
-def test_latency_before_the_first_update() -> None:
-    """A latency that was never measured is a dash, not a number."""
+def test_status_lines_show_a_dash_without_latency() -> None:
+    """Before the first update there is no latency."""
     assert value_of("latency", latency_ms={"p50": None, "p99": None}) == "p50 –, p99 –"
 
 
@@ -78,12 +78,9 @@ def test_latency_before_the_first_update() -> None:
         (90_061.0, "1 d 1 h"),
     ],
 )
-def test_spans(seconds: float, expected: str) -> None:
-    """A span is told in its two largest units."""
-    (line,) = [
-        line for line in status_lines(make_report(uptime_s=seconds)) if line.startswith("up for")
-    ]
-    assert line.removeprefix("up for").strip() == expected
+def test_status_lines_show_uptime_in_two_units(seconds: float, expected: str) -> None:
+    """A duration is shown in its two largest units."""
+    assert value_of("uptime", uptime_s=seconds) == expected
 
 
 @pytest.mark.parametrize(
@@ -96,6 +93,6 @@ def test_spans(seconds: float, expected: str) -> None:
         (3_000_000_000_000, "(3.0 TB)"),
     ],
 )
-def test_sizes(n_bytes: int, expected: str) -> None:
-    """A size is told in the largest decimal unit."""
+def test_status_lines_show_sizes_in_decimal_units(n_bytes: int, expected: str) -> None:
+    """A size is shown in its largest decimal unit."""
     assert value_of("database", database={"path": "h.db", "bytes": n_bytes}).endswith(expected)

@@ -1,0 +1,92 @@
+"""The entries that ``htmlgraph-nb connect`` adds to a coding agent's settings."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from typing import Any
+
+from htmlgraph_nb.coding_agents.agent import CodingAgent
+from htmlgraph_nb.coding_agents.hook_settings import TIMEOUT_S
+from htmlgraph_nb.coding_agents.registry import DEFAULT_AGENT
+from htmlgraph_nb.errors import ConfigError
+
+from .hook_entries import HookGroup
+
+_TOKEN_VARIABLE = "HTMLGRAPH_TOKEN"
+
+
+def hook_command(agent: CodingAgent) -> str:
+    """Return the shell command of the hook with its full path.
+
+    Raises:
+        ConfigError: htmlgraph-hook is neither beside this program nor on the PATH.
+    """
+    folders = os.path.dirname(os.path.abspath(sys.argv[0])), os.path.dirname(sys.executable)
+    path = shutil.which("htmlgraph-hook", path=os.pathsep.join(folders)) or shutil.which(
+        "htmlgraph-hook"
+    )
+    if path is None:
+        raise ConfigError(
+            "htmlgraph-hook is neither beside htmlgraph-nb nor on the PATH; reinstall the package: "
+            "pip install --force-reinstall htmlgraph-nb"
+        )
+    quoted = f'"{path}"' if os.name == "nt" else shlex.quote(path)
+    return quoted if agent is DEFAULT_AGENT else f"{quoted} {agent.name}"
+
+
+def hook_groups(agent: CodingAgent, command: str, url: str | None) -> dict[str, HookGroup]:
+    """Return our groups for all events of the agent.
+
+    Args:
+        agent: the agent.
+        command: the shell command of the hook.
+        url: the server to which the agent POSTs by itself; None: it runs the command.
+
+    Raises:
+        ConfigError: a URL is given and this agent has no HTTP hooks.
+    """
+    settings = agent.hook_settings()
+    if url is not None and not settings.has_http_hooks:
+        raise ConfigError(f"{agent.label} has no HTTP hooks; omit --http")
+    groups: dict[str, HookGroup] = {}
+    for event, is_awaited in settings.events.items():
+        # Agents do not support HTTP hooks for SessionStart.
+        if url is not None and event != "SessionStart":
+            handler = _http_handler(agent, url)
+        else:
+            handler = settings.handler(command, event, is_awaited)
+        groups[event] = {"hooks": [handler]}
+    return groups
+
+
+def _http_handler(agent: CodingAgent, url: str) -> dict[str, Any]:
+    return {
+        "type": "http",
+        "url": f"{url.rstrip('/')}/api/hooks/{agent.name}",
+        "timeout": TIMEOUT_S,
+        "headers": {"Authorization": f"Bearer ${_TOKEN_VARIABLE}"},
+        "allowedEnvVars": [_TOKEN_VARIABLE],
+    }
+
+
+def telemetry_variables(url: str, needs_token: bool) -> dict[str, str]:
+    """Return the environment variables that send an agent's own telemetry to a server.
+
+    The OTEL_EXPORTER variables are OpenTelemetry's and work for any program. The others enable the
+    telemetry of Claude Code.
+    """
+    variables = {
+        "CLAUDE_CODE_ENABLE_TELEMETRY": "1",
+        "OTEL_LOGS_EXPORTER": "otlp",
+        "OTEL_METRICS_EXPORTER": "otlp",
+    }
+    if needs_token:
+        variables["OTEL_EXPORTER_OTLP_HEADERS"] = f"Authorization=Bearer ${_TOKEN_VARIABLE}"
+    return {
+        **variables,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": url.rstrip("/"),
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    }

@@ -1,0 +1,138 @@
+"""``htmlgraph-nb import``: past sessions of an agent, or the older HtmlGraph project's database."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import time
+from collections.abc import Sequence
+
+from htmlgraph_nb.coding_agents.registry import AGENTS
+from htmlgraph_nb.core.timestamps import utc_now
+from htmlgraph_nb.errors import ConfigError, StoreUnavailable
+from htmlgraph_nb.ingest.backfill import ImportReport, import_sessions
+from htmlgraph_nb.ingest.session_files import find_sessions, total_bytes
+from htmlgraph_nb.legacy_import.importer import LegacyImporter, LegacyImportReport
+from htmlgraph_nb.legacy_import.tail import DEFAULT_PATH, DatabaseTail
+from htmlgraph_nb.presence import PresenceManager
+from htmlgraph_nb.pricing.price_list import price_of
+
+from .options import Commands, Print, add_db_option, db_path, progress_bar
+
+LEGACY_SOURCE = "htmlgraph"
+"""The argument that stands for the older project's database."""
+_POLL_S = 0.25
+_MAX_EXAMPLES = 5
+
+
+def add_import_parser(commands: Commands, out: Print) -> argparse.ArgumentParser:
+    """Add the command to the parser and return its own."""
+    parser = commands.add_parser(
+        "import",
+        help="import past sessions of a coding agent",
+        description="Reads an agent's own session files, or the database of the older HtmlGraph "
+        "project (htmlgraph), into the database. Events that exist already are not imported "
+        "again, so the command can be repeated.",
+    )
+    parser.add_argument("agent", choices=(*AGENTS, LEGACY_SOURCE), help="agent to import from")
+    parser.add_argument(
+        "path",
+        nargs="?",
+        help="folder or file to import (default: the agent's own folder; for htmlgraph "
+        ".htmlgraph/htmlgraph.db in the current folder)",
+    )
+    add_db_option(parser)
+    parser.add_argument(
+        "--watch", action="store_true", help="keep importing new rows of htmlgraph until Ctrl-C"
+    )
+    parser.set_defaults(run=lambda arguments: _import(arguments, out))
+    return parser
+
+
+def _import(arguments: argparse.Namespace, out: Print) -> int:
+    db = db_path(arguments)
+    if arguments.agent == LEGACY_SOURCE:
+        with PresenceManager(db, price=price_of) as manager:
+            _import_legacy(manager, arguments.path or DEFAULT_PATH, out, watch=arguments.watch)
+        return 0
+    if arguments.watch:
+        raise ConfigError(
+            f"--watch is only for htmlgraph; to follow sessions of {arguments.agent}, run: "
+            "htmlgraph-nb serve"
+        )
+    path = arguments.path or AGENTS[arguments.agent].sessions_dir()
+    files, _ = find_sessions(path, arguments.agent)
+    if not files:
+        out(f"no sessions of {arguments.agent} in {path}")
+        return 0
+    with PresenceManager(db, price=price_of) as manager:
+        with progress_bar("B", total_bytes(files)) as bar:
+            report = import_sessions(manager, files, utc_now(), bar.update)
+        for line in _session_lines(report, manager.db_path):
+            out(line)
+    return 0
+
+
+def _session_lines(report: ImportReport, db: str) -> list[str]:
+    lines = [
+        f"imported {report.accepted:,} events of {report.files:,} session files into {db}; "
+        f"{report.known:,} existed already"
+    ]
+    if report.covered:
+        lines.append(f"skipped {report.covered:,} events that hooks or telemetry reported, too")
+    for noun, paths in (
+        ("broken lines", report.broken),
+        ("unreadable files", report.unreadable),
+    ):
+        if paths:
+            lines.append(f"skipped {len(paths):,} {noun}: {_examples(paths, ', ')}")
+    return lines
+
+
+def _examples(items: Sequence[str], separator: str) -> str:
+    more = f"{separator}…" if len(items) > _MAX_EXAMPLES else ""
+    return separator.join(items[:_MAX_EXAMPLES]) + more
+
+
+def _import_legacy(manager: PresenceManager, path: str, out: Print, *, watch: bool) -> None:
+    tail = DatabaseTail(path)
+    importer = LegacyImporter(manager, tail)
+    with progress_bar("rows", tail.n_rows()) as bar:
+        importer.import_new(utc_now(), bar.update)
+    for line in _legacy_lines(importer.report, tail, manager.db_path):
+        out(line)
+    if watch:
+        out(f"following {tail.path}; press Ctrl-C to stop")
+        with contextlib.suppress(KeyboardInterrupt):
+            _follow_legacy(importer, tail, out)
+
+
+def _follow_legacy(importer: LegacyImporter, tail: DatabaseTail, out: Print) -> None:
+    unavailable = False
+    while True:
+        time.sleep(_POLL_S)
+        if not tail.changed():
+            continue
+        try:
+            importer.import_new(utc_now())
+            unavailable = False
+        except StoreUnavailable as error:
+            # Printed once: the file may be locked, or is being replaced.
+            if not unavailable:
+                out(str(error))
+            unavailable = True
+
+
+def _legacy_lines(report: LegacyImportReport, tail: DatabaseTail, db: str) -> list[str]:
+    lines = [
+        f"imported {report.accepted:,} events and {report.resources:,} features and tracks of "
+        f"{tail.path} into {db}; {report.known:,} existed already"
+    ]
+    if report.covered:
+        lines.append(
+            f"skipped {report.covered:,} events of times that hooks, session files or telemetry "
+            "reported"
+        )
+    if tail.n_broken:
+        lines.append(f"skipped {tail.n_broken:,} broken rows: {_examples(tail.broken, '; ')}")
+    return lines

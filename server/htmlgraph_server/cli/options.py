@@ -1,0 +1,64 @@
+"""What several commands share: options, output and progress bars."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from htmlgraph_nb.client.discovery import candidates
+from htmlgraph_nb.client.rest import Rest
+from htmlgraph_nb.paths import default_db, running_server
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+"""The commands of a parser, to which each command module adds its own."""
+Print = Callable[[str], object]
+"""Prints text for the user."""
+
+
+def add_server_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command that queries a server."""
+    parser.add_argument("--url", help="address of the server (default: this user's running server)")
+    parser.add_argument("--token", help="token of the server; also HTMLGRAPH_TOKEN")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_db_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option of a command that works on a database."""
+    parser.add_argument("--db", help="database file (default: that of this user's running server)")
+
+
+def db_path(arguments: argparse.Namespace) -> str:
+    """Return the database of ``--db``, of the running server, or of this user."""
+    return str(arguments.db or running_server().get("db") or default_db())
+
+
+def rest_client(arguments: argparse.Namespace) -> Rest:
+    """Return a client of the server that the options name."""
+    return Rest(lambda: candidates(arguments.url, arguments.token))
+
+
+def progress_bar(
+    unit: str, total: int | None = None, description: str | None = None, *, leave: bool = True
+) -> Any:
+    """Return a context manager with ``update(n)``: a bar on stderr, if that is a terminal.
+
+    Args:
+        unit: what is counted; "B" is scaled.
+        total: the expected count; None: unknown.
+        description: text before the bar.
+        leave: keep the bar after the end.
+    """
+    from tqdm import tqdm
+
+    return tqdm(
+        desc=description,
+        total=total,
+        unit=unit,
+        unit_scale=unit == "B" or total is None,
+        file=sys.stderr,
+        # tqdm: None disables the bar unless stderr is a terminal.
+        disable=None,
+        leave=leave,
+    )

@@ -1,0 +1,202 @@
+"""``htmlgraph-nb serve`` and ``htmlgraph-nb demo``: run a server in this process."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+import threading
+import time
+import webbrowser
+from collections.abc import Callable
+
+from htmlgraph_nb import __version__
+from htmlgraph_nb.core.validation import shorten
+from htmlgraph_nb.errors import HtmlgraphError
+from htmlgraph_nb.paths import data_dir, spool_path
+
+from ..config import SETTINGS, Config, Setting, make_config
+from ..server import listen, open_manager, run_server, tune_gc
+from ..service import Service
+from .demo import SimulatedAgent, simulated_agents
+from .options import Commands, Print
+
+logger = logging.getLogger(__name__)
+
+_OnReady = Callable[[Service, str], None]
+"""Called with the service and its URL once the server accepts requests."""
+
+
+def add_serve_parsers(commands: Commands, out: Print) -> tuple[argparse.ArgumentParser, ...]:
+    """Add both commands to the parser and return theirs."""
+    return _add_serve(commands, out), _add_demo(commands, out)
+
+
+def _add_serve(commands: Commands, out: Print) -> argparse.ArgumentParser:
+    parser = commands.add_parser("serve", help="run the server")
+    parser.add_argument(
+        "--stop-on-eof",
+        action="store_true",
+        help="stop when standard input is closed, as when the program that started this one ends",
+    )
+    _add_settings(parser)
+    parser.set_defaults(run=lambda arguments: _serve(arguments, out))
+    return parser
+
+
+def _add_demo(commands: Commands, out: Print) -> argparse.ArgumentParser:
+    parser = commands.add_parser("demo", help="run the server with simulated agents")
+    parser.add_argument(
+        "--agents", type=_agent_count, default=9, help="number of simulated agents (default: 9)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, help="seed of the simulated behavior (default: 1)"
+    )
+    parser.add_argument(
+        "--speed", type=_speed, default=1.0, help="speed of the simulated time (default: 1)"
+    )
+    parser.add_argument(
+        "--no-browser", action="store_true", help="do not open the page in a browser"
+    )
+    _add_settings(parser)
+    parser.set_defaults(run=lambda arguments: _demo(arguments, out))
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    for setting in SETTINGS:
+        _add_setting(parser, setting)
+
+
+def _add_setting(parser: argparse.ArgumentParser, setting: Setting) -> None:
+    default = f" (default: {setting.default_text})" if setting.default_text else ""
+    dest = f"setting_{setting.name}"
+    parser.add_argument(
+        setting.flag,
+        dest=dest,
+        metavar=setting.name.split("_")[-1].upper(),
+        help=f"{setting.help}{default}; also {setting.variable}",
+        nargs="?" if setting.is_switch else None,
+        const="on" if setting.is_switch else None,
+    )
+    if setting.is_switch:
+        flag = setting.flag.replace("--", "--no-")
+        parser.add_argument(
+            flag, dest=dest, action="store_const", const="off", help=argparse.SUPPRESS
+        )
+
+
+def _agent_count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= 5_000):
+        raise argparse.ArgumentTypeError(f"expected 1 to 5000, got {shorten(text)}")
+    return int(text)
+
+
+def _speed(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 1_000:
+        raise argparse.ArgumentTypeError(f"expected a number > 0 and <= 1000, got {shorten(text)}")
+    return number
+
+
+def _config(arguments: argparse.Namespace, **defaults: str) -> Config:
+    flags = {setting.name: getattr(arguments, f"setting_{setting.name}") for setting in SETTINGS}
+    for name, value in defaults.items():
+        if flags[name] is None:
+            flags[name] = value
+    return make_config(flags, os.environ)
+
+
+def _serve(arguments: argparse.Namespace, out: Print) -> int:
+    config = _config(arguments)
+    stop = asyncio.Event()
+
+    def on_ready(service: Service, url: str) -> None:
+        _print_ready(service, url, out)
+        if arguments.stop_on_eof:
+            _stop_on_eof(asyncio.get_running_loop(), stop)
+
+    asyncio.run(_run(config, on_ready, stop, spool_path()))
+    return 0
+
+
+def _demo(arguments: argparse.Namespace, out: Print) -> int:
+    # A database of its own, so that simulated agents never mix with the history of real ones. For
+    # the same reason the spool of real agents is not read.
+    config = _config(arguments, db=os.path.join(data_dir(), "demo.db"), watch="off")
+    agents = simulated_agents(arguments.agents, arguments.seed)
+    asyncio.run(_run_demo(config, agents, arguments.speed, not arguments.no_browser, out))
+    return 0
+
+
+async def _run_demo(
+    config: Config, agents: list[SimulatedAgent], speed: float, browser: bool, out: Print
+) -> None:
+    tasks: list[asyncio.Task[None]] = []
+
+    def on_ready(service: Service, url: str) -> None:
+        _print_ready(service, url, out)
+        tasks.extend(asyncio.create_task(_simulate(service, agent, speed)) for agent in agents)
+        if browser and _has_display():
+            page = f"{url}/?token={config.token}" if config.token else url
+            # A browser that runs in the terminal blocks its caller.
+            threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
+
+    try:
+        await _run(config, on_ready, asyncio.Event(), None)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _run(config: Config, on_ready: _OnReady, stop: asyncio.Event, spool: str | None) -> None:
+    sockets = listen(config)
+    try:
+        manager = open_manager(config)
+    except HtmlgraphError:
+        for opened in sockets:
+            opened.close()
+        raise
+    try:
+        await run_server(config, sockets, manager, on_ready, stop, spool)
+    finally:
+        manager.close()
+
+
+def _print_ready(service: Service, url: str, out: Print) -> None:
+    tune_gc()
+    out(f"htmlgraph-nb {__version__} at {url}  (database: {service.manager.db_path})")
+    sys.stdout.flush()
+
+
+def _stop_on_eof(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    def wait() -> None:
+        # Not sys.stdin: Python cannot exit while a thread reads from it.
+        with contextlib.suppress(OSError):
+            while os.read(0, 4_096):
+                pass
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(stop.set)
+
+    threading.Thread(target=wait, name="htmlgraph-stdin", daemon=True).start()
+
+
+async def _simulate(service: Service, agent: SimulatedAgent, speed: float) -> None:
+    for pause_s, event in agent.steps():
+        await asyncio.sleep(pause_s / speed)
+        try:
+            await asyncio.wrap_future(service.manager.submit([event], time.monotonic()))
+        except HtmlgraphError as error:
+            logger.warning("%s", error)
+
+
+def _has_display() -> bool:
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

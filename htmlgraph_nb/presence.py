@@ -100,7 +100,7 @@ class PresenceManager:
         if not self._loaded:
             self._loaded = True
             for agent_id, state in tx.load_presence().items():
-                self._roster.install(agent_id, state)
+                self._roster.put(agent_id, state)
             found = (state.presence for state in self._roster.agents.values())
             self._names.load((p.agent_id, p.session_id) for p in found if not p.parent_agent_id)
         return tx.forgotten_seq()
@@ -198,7 +198,7 @@ class PresenceManager:
         """
         received = time.monotonic()
         events = [event.checked() for event in events]
-        return self._store.write(lambda tx: self._take_in(tx, events, received))
+        return self._store.write(lambda tx: self._ingest(tx, events, received))
 
     def submit(self, events: Sequence[Event], received: float) -> Future[IngestResult]:
         """Queue events for the writer thread; the Future is done when they are durable.
@@ -210,7 +210,7 @@ class PresenceManager:
         Raises:
             CapacityError: too much is queued already.
         """
-        return self._store.submit(lambda tx: self._take_in(tx, events, received), len(events))
+        return self._store.submit(lambda tx: self._ingest(tx, events, received), len(events))
 
     def submit_resource(
         self,
@@ -249,15 +249,15 @@ class PresenceManager:
 
         return self._store.submit(job)
 
-    def _take_in(self, tx: Transaction, events: Sequence[Event], received: float) -> IngestResult:
+    def _ingest(self, tx: Transaction, events: Sequence[Event], received: float) -> IngestResult:
         n_fresh = self._apply_all(tx, events, received)
         cursor = Cursor(self._store.epoch, tx.seq)
         return IngestResult(n_fresh, len(events) - n_fresh, cursor)
 
     def _apply_all(self, tx: Transaction, events: Sequence[Event], received: float) -> int:
         unknown = tx.filter_known(events)
-        replaced = self._names.learn(unknown)
-        fresh = self._names.renamed(unknown)
+        replaced = self._names.add(unknown)
+        fresh = self._names.apply(unknown)
         self._roster.check_capacity([event.agent_id for event in fresh])
         now = self._clock()
         for agent_id, name in replaced:
@@ -288,7 +288,7 @@ class PresenceManager:
         limits = replace(self.limits, offline_timeout_s=0.0, forget_after_s=0.0)
 
         def due() -> list[Event]:
-            found = self._roster.due(self._clock(), limits)
+            found = self._roster.expired_timers(self._clock(), limits)
             return [event for event in found if agent_id in (None, event.agent_id)]
 
         return self._by_clock(due)
@@ -300,7 +300,10 @@ class PresenceManager:
         """
 
         def due() -> list[Event]:
-            return [*self._roster.due(self._clock(), self.limits), *self._roster.implied_ends()]
+            return [
+                *self._roster.expired_timers(self._clock(), self.limits),
+                *self._roster.implied_ends(),
+            ]
 
         return self._by_clock(due)
 
@@ -409,11 +412,13 @@ class PresenceManager:
         last = {event.agent_id: event.seq for event in events}
         states = tx.load_presence(list(last))
         for agent_id in last:
-            self._roster.install(agent_id, states.get(agent_id))
+            self._roster.put(agent_id, states.get(agent_id))
         now = self._clock()
         self._received = time.monotonic()
         self._changes.extend(
-            Change(event.seq, event.agent_id, states.get(event.agent_id), _cause(event), now)
+            Change(
+                event.seq, event.agent_id, states.get(event.agent_id), _external_event(event), now
+            )
             for event in events
             if last[event.agent_id] == event.seq or event.extra is not None
         )
@@ -438,9 +443,9 @@ class PresenceManager:
         if changes and self._subscribers:
             publication = ChangeBatch(changes, time.monotonic() if received is None else received)
             for subscriber in self._subscribers:
-                self._tell(subscriber, publication)
+                self._notify(subscriber, publication)
 
-    def _tell(self, subscriber: Subscriber, publication: ChangeBatch) -> None:
+    def _notify(self, subscriber: Subscriber, publication: ChangeBatch) -> None:
         try:
             subscriber(publication)
         except Exception:
@@ -453,5 +458,5 @@ class PresenceManager:
         self._changes, self._received = [], None
 
 
-def _cause(event: ExternalEvent) -> Event:
+def _external_event(event: ExternalEvent) -> Event:
     return Event(agent_id=event.agent_id, event_type=event.event_type, extra=event.extra)

@@ -14,7 +14,7 @@ from websockets.sync.client import connect
 
 from htmlgraph_nb.core import protocol
 from htmlgraph_nb.core.model import Event
-from htmlgraph_nb.core.reducer import MEANINGFUL
+from htmlgraph_nb.core.reducer import KNOWN_TYPES
 from htmlgraph_nb.core.validation import MAX_EXTRA_BYTES, MAX_ID_CHARS
 from htmlgraph_server.app import ROUTES
 from htmlgraph_server.cli.parser import main
@@ -170,7 +170,7 @@ def test_event_fields() -> None:
 
 def test_event_types() -> None:
     """The table of types names exactly those that have a meaning."""
-    assert {row[0] for row in rows(section("Event types"))} == MEANINGFUL
+    assert {row[0] for row in rows(section("Event types"))} == KNOWN_TYPES
 
 
 def test_close_codes() -> None:

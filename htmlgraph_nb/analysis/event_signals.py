@@ -96,7 +96,7 @@ def _probe(event_type: str | None) -> AgentState:
 _EFFECTS: dict[str, Callable[[AgentState], bool]] = {
     "ends_turn": lambda state: state.turn_end is not None,
     "ends_session": lambda state: state.ended is not None,
-    "told": lambda state: state.newest is not None,
+    "told": lambda state: state.last_signal_at is not None,
     "opens_tool": lambda state: bool(state.open_tools),
     "closes_tool": lambda state: bool(state.closed),
     "opens_child": lambda state: bool(state.children),

@@ -92,7 +92,7 @@ class PresenceSubscription:
             cursor = self._mirror.cursor
             connection = self.connection
         if self._wanted.narrows_agents:
-            agents = {key: one for key, one in agents.items() if self._wanted.wants(one)}
+            agents = {key: one for key, one in agents.items() if self._wanted.matches(one)}
         return agents, cursor, connection
 
     def places(self) -> list[Candidate]:
@@ -205,7 +205,7 @@ class PresenceSubscription:
         try:
             with self._changed:
                 for message in messages:
-                    changed |= self._mirror.fold(message)
+                    changed |= self._mirror.apply(message)
                     complete |= _completes(message)
         finally:
             # Also when one message could not be read: those before it have been folded in.

@@ -56,7 +56,9 @@ class Activity:
         bucket[0] += events
         bucket[1] += errors
 
-    def fold(self, before: AgentPresence | None, after: AgentPresence, now: datetime) -> None:
+    def record_change(
+        self, before: AgentPresence | None, after: AgentPresence, now: datetime
+    ) -> None:
         """Count what lies between two presences of an agent: its tools, its errors, any sign.
 
         Args:

@@ -37,8 +37,8 @@ class AgentState:
 
     Attributes:
         presence: the verdict that ``judge`` drew last.
-        last_activity: time of the newest sign, and ``newest`` the same, a few microseconds later
-            where several events share that instant; ``newest`` is None before the first sign.
+        last_activity: time of the newest sign, and ``last_signal_at`` the same, a few microseconds later
+            where several events share that instant; ``last_signal_at`` is None before the first sign.
         last_event: event type and tool (or "") of the newest sign of work, before any the newest.
         latest: kind of sign → its latest time in this session.
         open_tools: key of the call (its id, else the tool's name) → (tool name, begin).
@@ -66,7 +66,7 @@ class AgentState:
     host: str | None = None
     parent_agent_id: str | None = None
     last_activity: datetime | None = None
-    newest: datetime | None = None
+    last_signal_at: datetime | None = None
     last_event: tuple[str, str] = ("", "")
     latest: dict[str, datetime] = field(default_factory=dict)
     open_tools: dict[str, Timed] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class AgentState:
     def has_open_work(self) -> bool:
         """Whether evidence forbids to call the agent idle because of mere silence."""
         work = self.open_tools or self.children or self.n_background or self.waiting
-        return bool(work) and self.session_over is None
+        return bool(work) and self.session_end_reason is None
 
     @property
     def n_background(self) -> int:
@@ -107,7 +107,7 @@ class AgentState:
         return 0 if self.background is None else self.background[0]
 
     @property
-    def session_over(self) -> str | None:
+    def session_end_reason(self) -> str | None:
         """How the session ended; None while it lives."""
         if self.ended is None:
             return None
@@ -117,7 +117,7 @@ class AgentState:
         return how if alive_at is None or at >= alive_at else None
 
     @property
-    def turn_over(self) -> str | None:
+    def turn_end_reason(self) -> str | None:
         """How the turn ended, "session_start" where none began yet; None while one runs."""
         worked_at = self.latest.get(WORKED, EPOCH)
         if self.turn_end is not None and self.turn_end[1] >= worked_at:
@@ -159,10 +159,10 @@ def to_json(state: AgentState) -> str:
     # built on the way to the text.
     kind, tool = state.last_event
     parts = [f'"last_event":[{_quote(kind)},{_quote(tool)}]']
-    if state.newest is None:
+    if state.last_signal_at is None:
         parts.append('"silent":true')
-    elif state.newest != state.last_activity:
-        parts.append(f'"newest":{to_micros(state.newest)}')
+    elif state.last_signal_at != state.last_activity:
+        parts.append(f'"newest":{to_micros(state.last_signal_at)}')
     known = state.__dict__
     for name in _MARKS:
         if mark := known[name]:
@@ -216,7 +216,7 @@ def from_json(presence: AgentPresence, text: str) -> AgentState:
         host=presence.host,
         parent_agent_id=presence.parent_agent_id,
         last_activity=presence.last_activity,
-        newest=None if silent else newest,
+        last_signal_at=None if silent else newest,
         last_event=(kind, tool),
         closed={key: int(micros) for key, micros in record.get("closed", {}).items()},
         **{name: _in(record.get(name)) for name in _MARKS},

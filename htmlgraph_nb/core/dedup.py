@@ -17,11 +17,11 @@ from typing import NamedTuple, Protocol
 from .ids import agent_id_of
 from .model import Event
 
-NEAR = timedelta(seconds=5)
+TOLERANCE = timedelta(seconds=5)
 """By how much two sources can differ about when something happened that has no other name."""
-METRIC_SPAN = timedelta(seconds=60)
+METRIC_INTERVAL = timedelta(seconds=60)
 """How far a point of a metric reaches back: the usual interval of exports."""
-METRIC = "metric:"
+METRIC_ID_PREFIX = "metric:"
 """Begins the ids of answers that stand for what a counter of tokens has grown by."""
 
 _TURN = frozenset({"prompt", "stop", "interrupt", "error"})
@@ -106,9 +106,9 @@ class DedupKey(NamedTuple):
 
     name: str
     source: str
-    near: timedelta | None = None
-    says_more: bool = False
-    by_latest: bool = False
+    tolerance: timedelta | None = None
+    always_count: bool = False
+    latest_wins: bool = False
 
 
 def dedup_key(event: Event, rules: DedupRules) -> DedupKey | None:
@@ -118,13 +118,13 @@ def dedup_key(event: Event, rules: DedupRules) -> DedupKey | None:
         return None
     kind = event.event_type
     if kind == "completion":
-        name = _answer(event, rules)
+        name = _completion_key(event, rules)
         return None if name is None else DedupKey(name, source)
     if kind in _TURN:
         says_more = kind == "stop" and not _SAID_BY_STOPS.isdisjoint(event.extra or ())
         dated = kind in ("stop", "interrupt")
         return DedupKey(
-            f"{event.session_id}:{event.agent_id}:{kind}", source, NEAR, says_more, dated
+            f"{event.session_id}:{event.agent_id}:{kind}", source, TOLERANCE, says_more, dated
         )
     if kind in _CHILD:
         child = (event.extra or {}).get("child_agent_id")
@@ -136,7 +136,7 @@ def dedup_key(event: Event, rules: DedupRules) -> DedupKey | None:
     return None
 
 
-def _answer(event: Event, rules: DedupRules) -> str | None:
+def _completion_key(event: Event, rules: DedupRules) -> str | None:
     if is_metric(event):
         return None
     request = (event.extra or {}).get("request_id")
@@ -156,7 +156,7 @@ def _answer(event: Event, rules: DedupRules) -> str | None:
 
 def is_metric(event: Event) -> bool:
     """Return whether the event stands for the growth of a counter, not for one answer."""
-    return event.event_id is not None and event.event_id.startswith(METRIC)
+    return event.event_id is not None and event.event_id.startswith(METRIC_ID_PREFIX)
 
 
 def supersedes(new: Event, existing: Event) -> bool:
@@ -185,7 +185,7 @@ class TokenSource(NamedTuple):
 
     name: str
     means: str
-    reach: timedelta
+    lookback: timedelta
 
 
 def token_source_of(event: Event, rules: DedupRules) -> TokenSource | None:
@@ -199,7 +199,7 @@ def token_source_of(event: Event, rules: DedupRules) -> TokenSource | None:
     if rules.family(event.source) is None:
         return None
     if is_metric(event):
-        return TokenSource(f"{event.session_id}:tokens", "metrics", METRIC_SPAN)
+        return TokenSource(f"{event.session_id}:tokens", "metrics", METRIC_INTERVAL)
     return TokenSource(f"{event.session_id}:tokens", "answers", timedelta())
 
 
@@ -221,7 +221,7 @@ class AgentAliases:
                 if agent_id not in defaults:
                     self._names.update(dict.fromkeys(defaults, agent_id))
 
-    def learn(self, events: Iterable[Event]) -> list[tuple[str, str]]:
+    def add(self, events: Iterable[Event]) -> list[tuple[str, str]]:
         """Take in the names that hooks give; return the ids that have another from now on, and it.
 
         Args:
@@ -240,7 +240,7 @@ class AgentAliases:
             del self._names[next(iter(self._names))]
         return found
 
-    def renamed(self, events: Sequence[Event]) -> Sequence[Event]:
+    def apply(self, events: Sequence[Event]) -> Sequence[Event]:
         """Return the events under the names that are given to their agents and parents."""
         return [self._renamed(event) for event in events] if self._names else events
 

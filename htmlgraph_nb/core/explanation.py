@@ -10,7 +10,7 @@ from .agent_state import ANSWER, INTERRUPTED, SEEN, SESSION_STARTED, TASK, TOOL,
 from .status_rules import RULES
 from .timestamps import to_rfc3339
 
-_SIGNS = {
+_SIGNAL_NAMES = {
     SEEN: "last sign of life",
     WORKED: "last sign of work",
     SESSION_STARTED: "session began",
@@ -18,7 +18,7 @@ _SIGNS = {
     TOOL: "last tool ended",
     INTERRUPTED: "last interrupt or error",
 }
-_ENDS = {
+_END_NAMES = {
     "stop": "turn ended",
     "question": "turn ended with a question",
     "interrupt": "turn was interrupted",
@@ -48,7 +48,7 @@ def evidence_of(state: AgentState) -> list[EvidenceItem]:
 def _evidence(state: AgentState) -> Iterator[EvidenceItem]:
     for sign, at in state.latest.items():
         about = state.last_event[0] if sign == WORKED else None
-        yield EvidenceItem(_SIGNS.get(sign, sign), about or None, at)
+        yield EvidenceItem(_SIGNAL_NAMES.get(sign, sign), about or None, at)
     for key, (tool, at) in state.open_tools.items():
         asks = state.asking.get(key)
         what = "open tool call" if asks is None else f"open call that asks a person ({asks[0]})"
@@ -64,7 +64,7 @@ def _evidence(state: AgentState) -> Iterator[EvidenceItem]:
         yield EvidenceItem("background tasks at the turn's end", str(n), at)
     for end in (state.turn_end, state.ended):
         if end is not None:
-            yield EvidenceItem(_ENDS.get(end[0], end[0]), None, end[1])
+            yield EvidenceItem(_END_NAMES.get(end[0], end[0]), None, end[1])
 
 
 def explain(state: AgentState) -> dict[str, Any]:

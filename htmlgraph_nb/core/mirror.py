@@ -29,14 +29,14 @@ class Mirror:
         self.epoch: str | None = None
         self.seq = 0
         # Agents named so far by the parts of a full state whose last part is still to come.
-        self._named: set[str] | None = None
+        self._seen_in_snapshot: set[str] | None = None
 
     @property
     def cursor(self) -> Cursor | None:
         """Where to resume; None before the first presence_state."""
         return None if self.epoch is None else Cursor(self.epoch, self.seq)
 
-    def fold(self, message: Mapping[str, Any]) -> set[str]:
+    def apply(self, message: Mapping[str, Any]) -> set[str]:
         """Take in one message and return the ids of the agents that it changed.
 
         Messages of other types change nothing.
@@ -92,31 +92,31 @@ class Mirror:
             # A repetition: the copy is past it, and its removals may no longer hold.
             return changed
         if part == 1:
-            self._named = set() if full else None
+            self._seen_in_snapshot = set() if full else None
         for presence in rows:
             known = self.agents.get(presence.agent_id)
             if known is None or known.seq < presence.seq or (full and known != presence):
                 self.agents[presence.agent_id] = presence
                 changed.add(presence.agent_id)
-        if self._named is not None:
-            self._named.update(presence.agent_id for presence in rows)
+        if self._seen_in_snapshot is not None:
+            self._seen_in_snapshot.update(presence.agent_id for presence in rows)
         if part == parts:
             changed |= self._complete(seq, gone)
         return changed
 
     def _complete(self, seq: int, gone: set[str]) -> set[str]:
-        if self._named is not None:
+        if self._seen_in_snapshot is not None:
             # A full state is the whole truth, also where it is older than the copy: a store that
             # lost its last commits with its machine goes on from an earlier seq.
-            gone |= self.agents.keys() - self._named
-        self._named = None
+            gone |= self.agents.keys() - self._seen_in_snapshot
+        self._seen_in_snapshot = None
         self.seq = seq
         return {agent_id for agent_id in gone if self.agents.pop(agent_id, None) is not None}
 
     def _forget_all(self) -> set[str]:
         gone = set(self.agents)
         self.agents.clear()
-        self._named = None
+        self._seen_in_snapshot = None
         return gone
 
 

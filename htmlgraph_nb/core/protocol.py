@@ -289,7 +289,7 @@ class Filter:
         """Whether an agent can be outside of this filter."""
         return bool(self.agents or self.sessions or self.features or self.statuses)
 
-    def wants(self, presence: AgentPresence) -> bool:
+    def matches(self, presence: AgentPresence) -> bool:
         """Return whether this agent's state is inside the filter."""
         return (
             (not self.agents or presence.agent_id in self.agents)

@@ -31,14 +31,14 @@ from .model import Event
 from .timestamps import EPOCH, from_micros, to_micros
 from .validation import MAX_ID_CHARS, MAX_INTEGER
 
-TOOL_DONE = frozenset({"tool_execute", "tool_call", "tool_result", "tool_error"})
-ERRORS = frozenset({"tool_error", "error"})
-TURN_ENDS = frozenset({"stop", "interrupt", "error", "idle"})
-SESSION_ENDS = frozenset({"session_end", "process_exit", "offline"})
+TOOL_END_TYPES = frozenset({"tool_execute", "tool_call", "tool_result", "tool_error"})
+ERROR_TYPES = frozenset({"tool_error", "error"})
+TURN_END_TYPES = frozenset({"stop", "interrupt", "error", "idle"})
+SESSION_END_TYPES = frozenset({"session_end", "process_exit", "offline"})
 
 _ACTIVITY = (SEEN, WORKED)
 _SIGNALS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(TOOL_DONE, (SEEN, WORKED, TOOL)),
+    **dict.fromkeys(TOOL_END_TYPES, (SEEN, WORKED, TOOL)),
     **dict.fromkeys(("prompt", "tool_start", "completion", "answered"), (SEEN, WORKED, ANSWER)),
     **dict.fromkeys(("subagent_start", "task_start", "feature_status"), _ACTIVITY),
     "session_start": (SEEN, SESSION_STARTED),
@@ -47,10 +47,10 @@ _SIGNALS: dict[str, tuple[str, ...]] = {
     "error": (INTERRUPTED,),
     # What only closes can arrive just after the end of its session, and revives nothing.
     **dict.fromkeys(("stop", "idle", "notification", "subagent_stop", "task_stop"), ()),
-    **dict.fromkeys((*SESSION_ENDS, "forget"), ()),
+    **dict.fromkeys((*SESSION_END_TYPES, "forget"), ()),
 }
 """Event type → what it is a sign of; any other type is activity."""
-MEANINGFUL = frozenset(_SIGNALS)
+KNOWN_TYPES = frozenset(_SIGNALS)
 """Event types with a meaning; all others are signs of life and work only."""
 
 _FACTS = ("feature_id", "tool_name", "model", "project", "host", "parent_agent_id")
@@ -61,7 +61,7 @@ PriceFunction = Callable[[Event], float | None]
 
 TELEMETRY_LAG = timedelta(seconds=1)
 """By how much telemetry dates an answer later than its session file and the end of its turn."""
-_MAX_MARKS = 64
+_MAX_OPEN = 64
 _MAX_CLOSED = 16
 """Closings that are remembered; their openings are late by a second or two, if at all."""
 _MICROSECOND = timedelta(microseconds=1)
@@ -83,7 +83,7 @@ def reduce(
     state = known.copy()
     kind = event.event_type
     at = now if event.timestamp is None else min(event.timestamp, now)
-    late = state.newest is not None and at < (state.last_activity or at)
+    late = state.last_signal_at is not None and at < (state.last_activity or at)
     if tokens := event.total_tokens:
         state.total_tokens = min(state.total_tokens + tokens, MAX_INTEGER)
     cost = event.cost_usd
@@ -92,7 +92,7 @@ def reduce(
     if cost is not None:
         state.cost_usd = (state.cost_usd or 0.0) + cost
     if event.session_id not in (None, state.session_id):
-        if state.session_id is not None and (late or kind in SESSION_ENDS):
+        if state.session_id is not None and (late or kind in SESSION_END_TYPES):
             # It belongs to a session that is over, and says nothing about the present one.
             return state
         _enter_session(state, event)
@@ -101,7 +101,7 @@ def reduce(
     if is_error(event):
         state.total_errors = min(state.total_errors + 1, MAX_INTEGER)
     _update_facts(state, event, late)
-    moment = _moment(state, event, at, late)
+    moment = _signal_time(state, event, at, late)
     signs = signals_of(kind)
     worked_at = _worked_at(event, moment)
     _update_signals(state, signs, moment, worked_at)
@@ -111,8 +111,8 @@ def reduce(
     if worked == worked_at if WORKED in signs else told and not late and worked is None:
         state.last_event = (kind, event.tool_name or "")
     if told and not late:
-        state.last_activity, state.newest = at, moment
-    elif state.newest is None:
+        state.last_activity, state.last_signal_at = at, moment
+    elif state.last_signal_at is None:
         # Nobody has heard of the agent itself: silent at least since it was first spoken of.
         state.last_activity = min(at, state.last_activity or at)
     return state
@@ -126,14 +126,14 @@ def signals_of(event_type: str) -> tuple[str, ...]:
 
 def counts_as_tool(event: Event) -> bool:
     """Return whether the event is one executed tool."""
-    if event.event_type in TOOL_DONE:
+    if event.event_type in TOOL_END_TYPES:
         return True
-    return event.tool_name is not None and event.event_type not in MEANINGFUL
+    return event.tool_name is not None and event.event_type not in KNOWN_TYPES
 
 
 def is_error(event: Event) -> bool:
     """Return whether the event is a tool or a turn that ended in an error."""
-    return event.status == "error" or event.event_type in ERRORS
+    return event.status == "error" or event.event_type in ERROR_TYPES
 
 
 def _enter_session(state: AgentState, event: Event) -> None:
@@ -151,14 +151,14 @@ def _update_facts(state: AgentState, event: Event, late: bool) -> None:
             facts[name] = value
 
 
-def _moment(state: AgentState, event: Event, at: datetime, late: bool) -> datetime:
-    if state.newest is None or late:
+def _signal_time(state: AgentState, event: Event, at: datetime, late: bool) -> datetime:
+    if state.last_signal_at is None or late:
         return at
     if event.source == "timer":
         # The clock proves silence since the newest sign, and nothing against one still on its way.
-        return state.newest
+        return state.last_signal_at
     # Events of one instant, as those of one request, count in the order in which they came.
-    return at if at > state.newest else state.newest + _MICROSECOND
+    return at if at > state.last_signal_at else state.last_signal_at + _MICROSECOND
 
 
 def _update_signals(
@@ -186,25 +186,25 @@ def _worked_at(event: Event, at: datetime) -> datetime:
     return at - TELEMETRY_LAG if is_late else at
 
 
-def _newer(known: _Dated | None, found: _Dated) -> _Dated:
+def _latest(known: _Dated | None, found: _Dated) -> _Dated:
     return found if known is None or found[1] >= known[1] else known
 
 
-def _bounded(marks: dict[str, _Value], most: int = _MAX_MARKS) -> dict[str, _Value]:
+def _bounded(marks: dict[str, _Value], most: int = _MAX_OPEN) -> dict[str, _Value]:
     while len(marks) > most:
         del marks[next(iter(marks))]
     return marks
 
 
 def _end_session(state: AgentState, event: Event, at: datetime) -> None:
-    state.ended = _newer(state.ended, (_how(event), at))
+    state.ended = _latest(state.ended, (_end_reason(event), at))
 
 
 def _end_turn(state: AgentState, event: Event, at: datetime) -> None:
-    end = state.turn_end = _newer(state.turn_end, (_how(event), at))
+    end = state.turn_end = _latest(state.turn_end, (_end_reason(event), at))
     ended = to_micros(end[1])
     state.closed = {key: closed for key, closed in state.closed.items() if closed > ended}
-    state.background = _newer(state.background, (background_tasks(event), at))
+    state.background = _latest(state.background, (background_tasks(event), at))
 
 
 def background_tasks(event: Event) -> int:
@@ -215,7 +215,7 @@ def background_tasks(event: Event) -> int:
     return tasks
 
 
-def _how(event: Event) -> str:
+def _end_reason(event: Event) -> str:
     if event.source == "timer":
         return "timer"
     asks = event.event_type == "stop" and (event.extra or {}).get("question") is True
@@ -223,16 +223,16 @@ def _how(event: Event) -> str:
 
 
 def _prompt(state: AgentState, _event: Event, at: datetime) -> None:
-    state.background = _newer(state.background, (0, at))
+    state.background = _latest(state.background, (0, at))
 
 
 def _open_tool(state: AgentState, event: Event, at: datetime) -> None:
     key = event.tool_use_id or event.tool_name or "tool"
-    mark = _newer(state.open_tools.get(key), (event.tool_name or "a tool", at))
+    mark = _latest(state.open_tools.get(key), (event.tool_name or "a tool", at))
     state.open_tools = _bounded({**state.open_tools, key: mark})
     kind = requested_input(event)
     if kind is not None:
-        state.asking = _bounded({**state.asking, key: _newer(state.asking.get(key), (kind, at))})
+        state.asking = _bounded({**state.asking, key: _latest(state.asking.get(key), (kind, at))})
 
 
 def requested_input(event: Event) -> str | None:
@@ -284,34 +284,34 @@ def _close_child(state: AgentState, event: Event, at: datetime) -> None:
     state.stopped = _bounded({**state.stopped, child: stopped})
 
 
-def _ask(state: AgentState, event: Event, at: datetime) -> None:
-    _question(state, requested_input(event) or "permission", event.tool_name or "", at)
+def _request_permission(state: AgentState, event: Event, at: datetime) -> None:
+    _open_question(state, requested_input(event) or "permission", event.tool_name or "", at)
 
 
-def _question(state: AgentState, kind: str, tool: str, at: datetime) -> None:
-    mark = _newer(state.questions.get(tool), (kind, at))
+def _open_question(state: AgentState, kind: str, tool: str, at: datetime) -> None:
+    mark = _latest(state.questions.get(tool), (kind, at))
     state.questions = _bounded({**state.questions, tool: mark})
 
 
-def _notice(state: AgentState, event: Event, at: datetime) -> None:
+def _notification(state: AgentState, event: Event, at: datetime) -> None:
     kind = (event.extra or {}).get("notification_type")
     if kind == "permission_prompt":
-        _ask(state, event, at)
+        _request_permission(state, event, at)
     elif kind == "idle_prompt":
         _end_turn(state, event, at)
     elif kind in ("agent_needs_input", "elicitation_dialog"):
-        _question(state, "input", "", at)
+        _open_question(state, "input", "", at)
 
 
 _HANDLERS: dict[str, Callable[[AgentState, Event, datetime], None]] = {
-    **dict.fromkeys(SESSION_ENDS, _end_session),
-    **dict.fromkeys(TURN_ENDS, _end_turn),
-    **dict.fromkeys(TOOL_DONE, _close_tool),
+    **dict.fromkeys(SESSION_END_TYPES, _end_session),
+    **dict.fromkeys(TURN_END_TYPES, _end_turn),
+    **dict.fromkeys(TOOL_END_TYPES, _close_tool),
     "tool_start": _open_tool,
     "prompt": _prompt,
     "answered": _close_call,
-    "permission_request": _ask,
-    "notification": _notice,
+    "permission_request": _request_permission,
+    "notification": _notification,
     **dict.fromkeys(("subagent_start", "task_start"), _open_child),
     **dict.fromkeys(("subagent_stop", "task_stop"), _close_child),
 }

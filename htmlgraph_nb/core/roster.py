@@ -74,7 +74,7 @@ class Roster:
     def __init__(self, limits: Limits | None = None, price: PriceFunction | None = None) -> None:
         self.limits = limits or Limits()
         self._price = price
-        # agent_id → state; only ``commit`` and ``install`` change it.
+        # agent_id → state; only ``commit`` and ``put`` change it.
         self.agents: dict[str, AgentState] = {}
         # agent_id → state of the running transaction; None: forgotten in it.
         self._staged: dict[str, AgentState | None] = {}
@@ -145,7 +145,7 @@ class Roster:
     def commit(self) -> None:
         """Install what is staged."""
         for agent_id, state in self._staged.items():
-            self.install(agent_id, state)
+            self.put(agent_id, state)
         self.rollback()
 
     def rollback(self) -> None:
@@ -153,14 +153,14 @@ class Roster:
         self._staged.clear()
         self._n_new = 0
 
-    def install(self, agent_id: str, state: AgentState | None) -> None:
+    def put(self, agent_id: str, state: AgentState | None) -> None:
         """Take over a state that is stored, by whomever; None: the agent was forgotten."""
         if state is None:
             self.agents.pop(agent_id, None)
         else:
             self.agents[agent_id] = state
 
-    def due(self, now: datetime, limits: Limits | None = None) -> list[Event]:
+    def expired_timers(self, now: datetime, limits: Limits | None = None) -> list[Event]:
         """Return the events that the mere passing of time makes at ``now``.
 
         What is staged counts, so that a sign of life in the running transaction is not overlooked;
@@ -171,7 +171,9 @@ class Roster:
         """
         states = (self.agents | self._staged).values()
         timers = limits or self.limits
-        return [event for state in states if state and (event := _due(state, now, timers))]
+        return [
+            event for state in states if state and (event := _expired_timer(state, now, timers))
+        ]
 
     def implied_ends(self) -> list[Event]:
         """Return the ends that parents and subagents make for each other, dated by their evidence.
@@ -183,10 +185,10 @@ class Roster:
         found = []
         for state in known.values():
             if state is not None and state.parent_agent_id is not None:
-                event = _orphaned(state, known)
+                event = _orphan_end(state, known)
                 found += [] if event is None else [event]
             if state is not None and state.children:
-                found += _resting(state, known)
+                found += _idle_children(state, known)
         return found
 
     def inactive_since(self, agent_ids: Iterable[str], now: datetime, seconds: float) -> list[str]:
@@ -196,7 +198,7 @@ class Roster:
         return [s.presence.agent_id for s in found if s and s.presence.last_activity <= edge]
 
 
-def _due(state: AgentState, now: datetime, limits: Limits) -> Event | None:
+def _expired_timer(state: AgentState, now: datetime, limits: Limits) -> Event | None:
     presence = state.presence
     silent_s = (now - presence.last_activity).total_seconds()
     if limits.forget_after_s and silent_s >= limits.forget_after_s:
@@ -212,7 +214,7 @@ def _due(state: AgentState, now: datetime, limits: Limits) -> Event | None:
     return None
 
 
-def _orphaned(state: AgentState, known: Mapping[str, AgentState | None]) -> Event | None:
+def _orphan_end(state: AgentState, known: Mapping[str, AgentState | None]) -> Event | None:
     """Return the end of a subagent whose parent ended without a word about it."""
     child = state.presence
     parent = known.get(state.parent_agent_id or "")
@@ -224,24 +226,24 @@ def _orphaned(state: AgentState, known: Mapping[str, AgentState | None]) -> Even
     if at < child.last_activity:
         # It has worked since, for whomever.
         return None
-    return _of_family(child.agent_id, "session_end", at, {"parent_agent_id": parent.agent_id})
+    return _cascade_event(child.agent_id, "session_end", at, {"parent_agent_id": parent.agent_id})
 
 
-def _resting(state: AgentState, known: Mapping[str, AgentState | None]) -> Iterator[Event]:
+def _idle_children(state: AgentState, known: Mapping[str, AgentState | None]) -> Iterator[Event]:
     """Yield the ends of the subagents that rest, by their own evidence, since they began."""
     for name, begun in state.children.items():
         child = known.get(name)
         if child is None or child.parent_agent_id != state.agent_id:
             continue
-        if child.turn_over == "session_start":
+        if child.turn_end_reason == "session_start":
             # It is there, and has yet to get its task.
             continue
         since = child.presence.since
         if child.presence.status is not PresenceStatus.ACTIVE and since and since >= begun:
-            yield _of_family(state.agent_id, "subagent_stop", since, {"child_agent_id": name})
+            yield _cascade_event(state.agent_id, "subagent_stop", since, {"child_agent_id": name})
 
 
-def _of_family(agent_id: str, event_type: str, at: datetime, extra: dict[str, str]) -> Event:
+def _cascade_event(agent_id: str, event_type: str, at: datetime, extra: dict[str, str]) -> Event:
     return Event(
         agent_id=agent_id, event_type=event_type, timestamp=at, source="family", extra=extra
     )

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from .agent_state import TASK, AgentState
 from .model import AgentPresence, Event, PresenceStatus, new_presence
-from .reducer import TOOL_DONE
+from .reducer import TOOL_END_TYPES
 
 ACTIVE, IDLE, OFFLINE = PresenceStatus.ACTIVE, PresenceStatus.IDLE, PresenceStatus.OFFLINE
 
@@ -38,7 +38,7 @@ def decision_of(presence: AgentPresence) -> StatusDecision:
 def _ended(state: AgentState) -> StatusDecision | None:
     # Trap: a tool that was running when the process died, or a line of the session file that is
     # read after it, would show a dead agent at work. Only a sign of life that is newer counts.
-    if state.ended is None or (how := state.session_over) is None:
+    if state.ended is None or (how := state.session_end_reason) is None:
         return None
     reasons = {
         "timer": "no sign of life for too long",
@@ -93,7 +93,7 @@ def _has_children(state: AgentState) -> StatusDecision | None:
 def _turn_over(state: AgentState) -> StatusDecision | None:
     # Trap: no hook tells of an interrupt or of an error that ended a turn, and what was open then
     # never ends; a turn's end closes its calls and questions, and only newer work undoes it.
-    how = state.turn_over
+    how = state.turn_end_reason
     if how is None:
         return None
     if how == "error":
@@ -113,7 +113,7 @@ def _turn_over(state: AgentState) -> StatusDecision | None:
     return StatusDecision(IDLE, "done", reasons.get(how, "reported itself idle"))
 
 
-_SIGNS = {
+_LAST_EVENTS = {
     "prompt": "got a prompt",
     "completion": "the model answered",
     "answered": "got an answer",
@@ -127,10 +127,10 @@ def _working(state: AgentState) -> StatusDecision:
     # Trap: between two tools nothing is open, while the model thinks. Work after the last end of a
     # turn is work until a newer end, or silence for as long as the timers allow.
     kind, tool = state.last_event
-    if kind in TOOL_DONE:
+    if kind in TOOL_END_TYPES:
         return StatusDecision(ACTIVE, "working", f"used {tool}" if tool else "used a tool")
-    if kind in _SIGNS:
-        return StatusDecision(ACTIVE, "working", _SIGNS[kind])
+    if kind in _LAST_EVENTS:
+        return StatusDecision(ACTIVE, "working", _LAST_EVENTS[kind])
     if tool:
         return StatusDecision(ACTIVE, "working", f"used {tool}")
     return StatusDecision(ACTIVE, "unknown", f"sent {kind}" if kind else "sent an event")

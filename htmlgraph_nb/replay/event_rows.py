@@ -18,11 +18,11 @@ import pandas as pd
 
 from ..core.model import TOKEN_FIELDS, Event
 from ..core.reducer import (
-    ERRORS,
-    MEANINGFUL,
-    SESSION_ENDS,
-    TOOL_DONE,
-    TURN_ENDS,
+    ERROR_TYPES,
+    KNOWN_TYPES,
+    SESSION_END_TYPES,
+    TOOL_END_TYPES,
+    TURN_END_TYPES,
     requested_input,
     signals_of,
     task_key,
@@ -192,7 +192,7 @@ class Rows:
 
     def _read_sessions(self) -> None:
         named = self.sessions.known & ~self.forgotten
-        ends = self.kinds.among(SESSION_ENDS)
+        ends = self.kinds.among(SESSION_END_TYPES)
         nth = np.cumsum(named, dtype=np.int32)
         first = named & (nth - nth[self.life] + named[self.life] == 1)
         # The end of another session than the present one speaks of one that is over.
@@ -212,8 +212,8 @@ class Rows:
 
     def _read_totals(self) -> None:
         kinds, tools = self.kinds, self.facts["tool_name"]
-        done = kinds.among(TOOL_DONE) | (tools.known & ~kinds.among(MEANINGFUL))
-        failed = kinds.among(ERRORS)
+        done = kinds.among(TOOL_END_TYPES) | (tools.known & ~kinds.among(KNOWN_TYPES))
+        failed = kinds.among(ERROR_TYPES)
         if "status" in self.frame:
             failed |= np.asarray(self.frame["status"] == "error", dtype=bool)[self.order]
         self.failed = failed
@@ -274,11 +274,11 @@ class Rows:
         """Return the rows that end a turn."""
         notices = self.of_kind("notification").tolist()
         at_prompt = [row for row in notices if self._notice(row) == "idle_prompt"]
-        return np.union1d(self.of_kind(*TURN_ENDS), np.array(at_prompt, dtype=np.int32))
+        return np.union1d(self.of_kind(*TURN_END_TYPES), np.array(at_prompt, dtype=np.int32))
 
     def session_ends(self) -> Ints:
         """Return the rows that end a session."""
-        return self.of_kind(*SESSION_ENDS)
+        return self.of_kind(*SESSION_END_TYPES)
 
     def questions(self) -> list[tuple[int, str, str]]:
         """Return (row, "permission" | "plan" | "input", tool or "") of each question."""
@@ -311,7 +311,7 @@ class Rows:
                 numbers[place[name]] = code
         names = numbers[np.where(tools.known, tools.codes, unnamed)]
         keys = np.where(ids.known, ids.codes, names)
-        begun, done = self.of_kind("tool_start"), self.of_kind(*TOOL_DONE)
+        begun, done = self.of_kind("tool_start"), self.of_kind(*TOOL_END_TYPES)
         # The answer about a call ends it, too, where it was refused.
         with_id = np.concatenate([done, self.of_kind("answered")])
         with_id = with_id[ids.known[with_id]]

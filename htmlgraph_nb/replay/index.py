@@ -334,7 +334,7 @@ class HistoryIndex:
             if until is not None and moment >= until:
                 break
             at = from_micros(moment)
-            for event in roster.due(at):
+            for event in roster.expired_timers(at):
                 found.append((moment, roster.apply(event, 0, at).presence))
                 roster.commit()
         return tuple(found)
@@ -345,7 +345,7 @@ class HistoryIndex:
         agent = int(self.rows.starts.searchsorted(row, "right")) - 1
         agent_id, part = self.agents[agent], int(self.rows.part[row])
         roster = Roster(self.limits)
-        roster.install(agent_id, self._begin(agent_id, int(self.rows.life[row]), part))
+        roster.put(agent_id, self._begin(agent_id, int(self.rows.life[row]), part))
         for pick in picks:
             event = self._event(agent_id, pick)
             roster.apply(event, 0, event.timestamp or from_micros(0))
@@ -410,7 +410,7 @@ class HistoryIndex:
         state.last_activity = state.presence.last_activity
         before = last_of(self._told, part - 1)
         if before >= life:
-            state.last_activity = state.newest = from_micros(int(self.rows.times[before]))
+            state.last_activity = state.last_signal_at = from_micros(int(self.rows.times[before]))
         return state
 
     def _event(self, agent_id: str, row: int) -> Event:

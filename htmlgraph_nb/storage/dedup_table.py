@@ -106,8 +106,8 @@ class Deduplicator:
     def _add_observation(self, key: DedupKey, event_id: str | None, ts: int) -> bool:
         """Record one observation, and return whether it is more than other sources reported."""
         start, end = _ALWAYS
-        if key.near is not None:
-            tolerance = round(key.near.total_seconds() * 1e6)
+        if key.tolerance is not None:
+            tolerance = round(key.tolerance.total_seconds() * 1e6)
             start, end = ts - tolerance, ts + tolerance
         self._write()
         own = others = latest = 0
@@ -121,14 +121,14 @@ class Deduplicator:
             else:
                 others = max(others, n)
         self._pending.append((ts, key.name, key.source, event_id))
-        return own >= others or key.says_more or (key.by_latest and ts > latest)
+        return own >= others or key.always_count or (key.latest_wins and ts > latest)
 
     def _counts_tokens(self, token_source: TokenSource, ts: int) -> bool:
         """Return whether no other source counts the tokens of this time already."""
         since = self._since(token_source.name)
         if any(ts >= start for means, start in since.items() if means != token_source.means):
             return False
-        start = ts - round(token_source.reach.total_seconds() * 1e6)
+        start = ts - round(token_source.lookback.total_seconds() * 1e6)
         own = since.get(token_source.means)
         if own is None or start < own:
             since[token_source.means] = start

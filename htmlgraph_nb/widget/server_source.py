@@ -120,7 +120,7 @@ class ServerSource:
                 if after is None:
                     self._activity.forget(agent_id)
                 else:
-                    self._activity.fold(self._known.get(agent_id), after, now)
+                    self._activity.record_change(self._known.get(agent_id), after, now)
             self._known = agents
 
     def _request_activity(self, connection: ConnectionState) -> None:

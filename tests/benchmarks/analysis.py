@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from htmlgraph_nb import analysis
-from htmlgraph_nb.core.reducer import TOOL_DONE
+from htmlgraph_nb.core.reducer import TOOL_END_TYPES
 from tests.benchmarks.table import print_figures
 
 START = np.datetime64("2026-01-05T00:00:00", "us")
@@ -83,7 +83,9 @@ def by_pandas(df: pd.DataFrame) -> pd.Series:
     kinds, known = df["event_type"], df["tool_name"].notna()
     other = known & ~kinds.isin(["prompt", "completion", "tool_start", "stop"])
     return (
-        df[kinds.isin(TOOL_DONE) | other].groupby(["agent_id", "tool_name"], observed=True).size()
+        df[kinds.isin(TOOL_END_TYPES) | other]
+        .groupby(["agent_id", "tool_name"], observed=True)
+        .size()
     )
 
 

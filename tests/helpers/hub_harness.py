@@ -103,7 +103,7 @@ class FakeDashboard:
         while (frame := _take_frame(self._received)) is not None:
             message = decode(frame)
             self.messages.append(message)
-            self.mirror.fold(message)
+            self.mirror.apply(message)
 
     def types(self) -> list[str]:
         """Return the types of the messages that were read."""
@@ -156,7 +156,7 @@ class HubHarness:
 
     def wanted(self, wish: Filter) -> dict[str, AgentPresence]:
         """Return what a dashboard with this filter must end with."""
-        return {name: one for name, one in self.presences.items() if wish.wants(one)}
+        return {name: one for name, one in self.presences.items() if wish.matches(one)}
 
     def new_hub(self, forgotten_seq: int = 0) -> Hub:
         """Return a hub that begins with the roster as it is."""

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from htmlgraph_nb.core.model import AgentPresence, Event, PresenceStatus
-from htmlgraph_nb.core.reducer import MEANINGFUL
+from htmlgraph_nb.core.reducer import KNOWN_TYPES
 from htmlgraph_nb.core.validation import MAX_INTEGER
 
 T0 = datetime(2025, 1, 14, 14, 50, 30, tzinfo=UTC)
@@ -51,7 +51,7 @@ def _optional(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 events = st.builds(
     Event,
     agent_id=names,
-    event_type=st.sampled_from(sorted(MEANINGFUL)) | names,
+    event_type=st.sampled_from(sorted(KNOWN_TYPES)) | names,
     timestamp=_optional(moments),
     **dict.fromkeys(
         "event_id session_id tool_name tool_use_id feature_id model parent_agent_id project host "
@@ -92,7 +92,7 @@ presences = st.builds(
 
 _details = st.fixed_dictionaries(
     {
-        "event_type": st.sampled_from([*sorted(MEANINGFUL - {"forget"}), "activity"]),
+        "event_type": st.sampled_from([*sorted(KNOWN_TYPES - {"forget"}), "activity"]),
         "tool_name": st.sampled_from([None, "Bash", "Edit"]),
         "tool_use_id": st.sampled_from([None, "t1", "t2"]),
         "extra": st.sampled_from(

@@ -152,7 +152,7 @@ def test_a_websocket_manager_gets_the_message(manager: PresenceManager, sessions
     }
     assert message["timestamp"] == "2025-01-14T14:50:30.000000Z"
     mirror = Mirror()
-    mirror.fold(message)
+    mirror.apply(message)
     assert mirror.agents == {"a": presence}
 
 

@@ -15,7 +15,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from ...core.dedup import METRIC
+from ...core.dedup import METRIC_ID_PREFIX
 from ...core.ids import agent_id_of
 from ...core.model import Event
 from ..fields import identifier, text
@@ -162,7 +162,7 @@ def _event(total: _Sum, received_at: datetime) -> Event:
         event_type="completion",
         timestamp=moment_of(total.point.at_ns, received_at),
         session_id=total.session,
-        event_id=f"{METRIC}{key}",
+        event_id=f"{METRIC_ID_PREFIX}{key}",
         model=total.model,
         host=text(total.point.resource.get("host.name")),
         source=SOURCE,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from htmlgraph_nb.core.protocol import Cursor, encode_json
-from htmlgraph_nb.core.reducer import ERRORS
+from htmlgraph_nb.core.reducer import ERROR_TYPES
 from htmlgraph_nb.core.timestamps import to_micros, to_rfc3339, utc_now
 
 from .history_reader import HistoryReader
@@ -38,7 +38,7 @@ def _ids_of(names: tuple[str, ...]) -> str:
 # Events of the timer and of a user are not activity of the agent.
 _COUNT = f"""
     SELECT agent, min(ts, :now) / {_MINUTE} AS minute, count(*),
-        sum(status IS 1 OR type IN {_ids_of(tuple(sorted(ERRORS)))})
+        sum(status IS 1 OR type IN {_ids_of(tuple(sorted(ERROR_TYPES)))})
     FROM events
     WHERE id > :after AND id <= :last AND ts >= :since
         AND (source IS NULL OR source NOT IN {_ids_of(("timer",))})

@@ -218,11 +218,11 @@ class Hub:
         broadcast = broadcast_event(change)
         for group in self._groups.values():
             filter_ = group.filter
-            inside = presence is not None and filter_.wants(presence)
+            inside = presence is not None and filter_.matches(presence)
             if update is not None and inside:
                 if filter_.matches_type("presence_update"):
                     group.frames.append(update)
-            elif before is not None and filter_.wants(before.presence):
+            elif before is not None and filter_.matches(before.presence):
                 # Removed, or outside of the filter now: the dashboard must drop it.
                 removed = removed or encode_frame(
                     presence_removed(change.agent_id, change.seq, change.at)

@@ -94,7 +94,7 @@ class PublishedState:
         agents, removed = [], [name for name, seq in self.removed.items() if seq > since.seq]
         for agent_id, entry in self.agents.items():
             if entry.presence.seq > since.seq:
-                if filter_.wants(entry.presence):
+                if filter_.matches(entry.presence):
                     agents.append(entry.presence_json)
                 else:
                     removed.append(agent_id)
@@ -112,7 +112,7 @@ class PublishedState:
         if shared and self._full_state is not None and self._full_state[0] == self.cursor.seq:
             return self._full_state[1]
         agents = [
-            entry.presence_json for entry in self.agents.values() if filter_.wants(entry.presence)
+            entry.presence_json for entry in self.agents.values() if filter_.matches(entry.presence)
         ]
         messages = presence_state(self.cursor, agents, (), full=True, at=at)
         if shared:
@@ -133,7 +133,7 @@ class PublishedState:
         ]
         for entry in self.agents.values():
             seq = entry.presence.seq
-            if (after is None or seq > after) and filter_.wants(entry.presence):
+            if (after is None or seq > after) and filter_.matches(entry.presence):
                 update = presence_update(entry.presence_json, entry.id_json, seq, timestamp)
                 messages.append((seq, update))
         return [message for _, message in sorted(messages, key=itemgetter(0))]

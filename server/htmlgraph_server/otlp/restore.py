@@ -6,14 +6,14 @@ from contextlib import closing
 
 from htmlgraph_nb.coding_agents.otel.events import SOURCE
 from htmlgraph_nb.coding_agents.otel.metrics import TokenCounters
-from htmlgraph_nb.core.dedup import METRIC
+from htmlgraph_nb.core.dedup import METRIC_ID_PREFIX
 from htmlgraph_nb.storage.database import open_reader, sqlite_errors
 
 MAX_RESTORED_ROWS = 50_000
 """Number of latest events to read; sessions that still report are among them."""
 
 _SESSIONS = f"""
-SELECT DISTINCT session.name, e.event_id LIKE '{METRIC}%'
+SELECT DISTINCT session.name, e.event_id LIKE '{METRIC_ID_PREFIX}%'
     FROM (SELECT * FROM events ORDER BY id DESC LIMIT {MAX_RESTORED_ROWS}) e
     JOIN names session ON session.id = e.session
     JOIN names type ON type.id = e.type AND type.name = 'completion'

@@ -79,7 +79,7 @@ def test_a_signal_ends_it_in_good_order(serve: Serve, sign: signal.Signals) -> N
         server.process.send_signal(sign)
         server.process.send_signal(sign)
         for message in dashboard:
-            mirror.fold(decode(message))
+            mirror.apply(decode(message))
         assert (dashboard.close_code, dashboard.close_reason) == (
             CloseCode.GOING_AWAY,
             "server shutting down",

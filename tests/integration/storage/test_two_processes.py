@@ -191,7 +191,7 @@ class Listener:
         """Wait for the next message."""
         message = decode(self.socket.recv(15))
         self.messages.append(message)
-        self.mirror.fold(message)
+        self.mirror.apply(message)
         return message
 
 

@@ -32,9 +32,9 @@ class RecordedPage:
             state = content["state"]
             self.page = Mirror()
             if state["epoch"] is not None:
-                self.page.fold({"type": "presence_state", "full": True, **state})
+                self.page.apply({"type": "presence_state", "full": True, **state})
         for message in content.get("messages", ()):
-            self.page.fold(message)
+            self.page.apply(message)
 
 
 class RecordedGrid(RecordedPage, AgentGrid):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from htmlgraph_nb import analysis
 from htmlgraph_nb.core.model import Event
-from htmlgraph_nb.core.reducer import MEANINGFUL, counts_as_tool, is_error
+from htmlgraph_nb.core.reducer import KNOWN_TYPES, counts_as_tool, is_error
 from htmlgraph_nb.errors import InvalidEvent
 from tests.benchmarks.analysis import history
 from tests.unit.analysis.test_examples import example
@@ -37,7 +37,7 @@ rows = st.fixed_dictionaries(
         "feature_id": _names("f"),
         "model": _names("claude-opus-4-5", "home-made"),
         "status": _names("ok", "error"),
-        "event_type": st.sampled_from([*sorted(MEANINGFUL - {"forget"}), "lint"]),
+        "event_type": st.sampled_from([*sorted(KNOWN_TYPES - {"forget"}), "lint"]),
         "input_tokens": st.none() | st.integers(0, 2**40),
         "output_tokens": st.none() | st.integers(0, 2**40),
         "cache_read_tokens": st.none() | st.integers(0, 2**40),

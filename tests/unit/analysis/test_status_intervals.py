@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from htmlgraph_nb.analysis.intervals import timeline
 from htmlgraph_nb.core.model import AgentPresence, Event
-from htmlgraph_nb.core.reducer import MEANINGFUL
+from htmlgraph_nb.core.reducer import KNOWN_TYPES
 from htmlgraph_nb.core.roster import Limits, Roster
 from tests.helpers.strategies import T0
 
@@ -98,7 +98,7 @@ def seen(intervals: pd.DataFrame, agent_id: str, moment: datetime) -> str:
     return str(own[own["start"] <= moment]["status"].iloc[-1])
 
 
-kinds = st.sampled_from(sorted(MEANINGFUL | {"activity"}))
+kinds = st.sampled_from(sorted(KNOWN_TYPES | {"activity"}))
 extras: st.SearchStrategy[dict[str, Any] | None] = st.sampled_from(
     [
         None,

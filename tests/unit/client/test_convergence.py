@@ -319,7 +319,7 @@ class Convergence(RuleBasedStateMachine):
         while client.link is not None and client.link.unread and n_frames > 0:
             text = client.link.unread.popleft()
             client.link.read.append(text)
-            client.mirror.fold(decode(text))
+            client.mirror.apply(decode(text))
             n_frames -= 1
 
     def serve_anew(self, n_frames: int) -> None:
@@ -347,7 +347,7 @@ class Convergence(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         """Agents become idle, offline or forgotten by the clock, and the server does its rounds."""
         self.now += timedelta(seconds=seconds)
-        due = self.kept.roster.due(self.now)
+        due = self.kept.roster.expired_timers(self.now)
         if due:
             self.commit(due)
         self.server.run()
@@ -370,7 +370,7 @@ class Convergence(RuleBasedStateMachine):
         client = self.clients[which]
         if client.link is not None:
             for message in map(decode, client.link.read):
-                assert message.get("full") or client.mirror.fold(message) == set()
+                assert message.get("full") or client.mirror.apply(message) == set()
 
     @rule(which=clients, memory=st.sampled_from(["cursor", "cursor", "copy", "nothing"]))
     def reconnect(self, which: int, memory: str) -> None:

@@ -52,7 +52,7 @@ def test_what_happens_now_is_in_the_last_bucket():
 def test_a_change_counts_its_tools_and_errors(changes, events, errors):
     """At least one event where the agent gave a sign, none where only the clock spoke."""
     activity = Activity()
-    activity.fold(ONE, replace(ONE, **changes), at(2))
+    activity.record_change(ONE, replace(ONE, **changes), at(2))
     found = counts(activity, at(2))
     assert (sum(found[0]), sum(found[1])) == (events, errors)
 
@@ -60,9 +60,9 @@ def test_a_change_counts_its_tools_and_errors(changes, events, errors):
 def test_an_agent_that_was_not_known_counts_only_what_it_does_now():
     """Who is in the first state of a server has not just done all that."""
     activity = Activity()
-    activity.fold(None, ONE, at(3600))
+    activity.record_change(None, ONE, at(3600))
     assert counts(activity, at(3600))[0] == [0] * 15
-    activity.fold(None, ONE, at(1))
+    activity.record_change(None, ONE, at(1))
     assert sum(counts(activity, at(1))[0]) == 1
     activity.forget("a")
     assert activity.to_dict(at(1))["agents"] == {}
@@ -102,16 +102,16 @@ def test_what_was_seen_after_the_servers_cursor_stays():
     activity, server = Activity(), Activity()
     states = [replace(ONE, seq=n, last_activity=at(n), total_tools_executed=n) for n in range(6)]
     for before, after in pairwise(states[:5]):
-        activity.fold(before, after, at(10))
+        activity.record_change(before, after, at(10))
     server.count("a", at(10), 3)
     for _ in range(2):
         activity.replace({**server.to_dict(at(10)), "cursor": "e:3"})
         assert sum(counts(activity, at(10))[0]) == 4
     server.count("a", at(10), 2)
     activity.replace({**server.to_dict(at(10)), "cursor": "e:5"})
-    activity.fold(states[4], states[5], at(10))
+    activity.record_change(states[4], states[5], at(10))
     assert sum(counts(activity, at(10))[0]) == 5
-    activity.fold(states[5], replace(states[5], seq=6, last_activity=at(9)), at(10))
+    activity.record_change(states[5], replace(states[5], seq=6, last_activity=at(9)), at(10))
     activity.forget("a")
     activity.replace({**Activity().to_dict(at(10)), "cursor": "e:5"})
     assert activity.to_dict(at(10))["agents"] == {}
@@ -120,10 +120,10 @@ def test_what_was_seen_after_the_servers_cursor_stays():
 def test_an_answer_without_a_cursor_is_the_newest():
     """Servers of before tell none."""
     activity = Activity()
-    activity.fold(ONE, replace(ONE, seq=7, last_activity=at(1)), at(2))
+    activity.record_change(ONE, replace(ONE, seq=7, last_activity=at(1)), at(2))
     activity.replace(Activity().to_dict(at(2)))
     assert activity.to_dict(at(2))["agents"] == {}
-    activity.fold(ONE, replace(ONE, seq=1, last_activity=at(1)), at(2))
+    activity.record_change(ONE, replace(ONE, seq=1, last_activity=at(1)), at(2))
     assert sum(counts(activity, at(2))[0]) == 1
 
 

@@ -43,7 +43,7 @@ def mirror_of(*messages: Message) -> Mirror:
     """Return a mirror that has taken in these messages."""
     mirror = Mirror()
     for message in messages:
-        mirror.fold(message)
+        mirror.apply(message)
     return mirror
 
 
@@ -63,7 +63,7 @@ def test_full_state_is_the_whole_truth() -> None:
     """A full state brings its agents and forgets all others; the changed ids are told."""
     mirror = mirror_of(state(5, agent("a", 1), agent("b", 5)))
     assert mirror.cursor == Cursor("e1", 5)
-    assert mirror.fold(state(9, agent("a", 1), agent("c", 9))) == {"b", "c"}
+    assert mirror.apply(state(9, agent("a", 1), agent("c", 9))) == {"b", "c"}
     assert seqs(mirror) == {"a": 1, "c": 9}
 
 
@@ -71,7 +71,7 @@ def test_delta_state_changes_what_it_names() -> None:
     """A state that is not full changes and removes whom it names, and nobody else."""
     mirror = mirror_of(state(5, agent("a", 1), agent("b", 5), agent("c", 3)))
     changes = state(9, agent("a", 9), full=False, removed=["c", "nobody"])
-    assert mirror.fold(changes) == {"a", "c"}
+    assert mirror.apply(changes) == {"a", "c"}
     assert seqs(mirror) == {"a": 9, "b": 5}
     assert mirror.seq == 9
 
@@ -79,10 +79,10 @@ def test_delta_state_changes_what_it_names() -> None:
 def test_update_and_removal() -> None:
     """An update brings an agent, a removal takes it away; both move the cursor."""
     mirror = mirror_of(state(1))
-    assert mirror.fold(update("a", 2)) == {"a"}
+    assert mirror.apply(update("a", 2)) == {"a"}
     assert seqs(mirror) == {"a": 2}
-    assert mirror.fold(removed("a", 3)) == {"a"}
-    assert mirror.fold(removed("a", 4)) == set()
+    assert mirror.apply(removed("a", 3)) == {"a"}
+    assert mirror.apply(removed("a", 4)) == set()
     assert (seqs(mirror), mirror.seq) == ({}, 4)
 
 
@@ -90,7 +90,7 @@ def test_repeated_changes_are_ignored() -> None:
     """A change whose seq is not above the copy's changes nothing."""
     mirror = mirror_of(state(5, agent("a", 5)), update("b", 6), removed("b", 7))
     for message in (update("a", 5), update("a", 3), update("b", 6), removed("a", 7)):
-        assert mirror.fold(message) == set()
+        assert mirror.apply(message) == set()
     assert (seqs(mirror), mirror.seq) == ({"a": 5}, 7)
 
 
@@ -98,7 +98,7 @@ def test_repeated_delta_brings_nothing_back_and_takes_nothing_away() -> None:
     """A delta that the copy is past neither revives whom it named nor removes who came back."""
     delta = state(5, agent("a", 4), full=False, removed=["b"])
     mirror = mirror_of(state(1, agent("b", 1)), delta, removed("a", 6), update("b", 7))
-    assert mirror.fold(delta) == set()
+    assert mirror.apply(delta) == set()
     assert (seqs(mirror), mirror.seq) == ({"b": 7}, 7)
 
 
@@ -106,33 +106,33 @@ def test_repeated_delta_does_not_break_a_state_in_parts() -> None:
     """A repetition between the parts of a full state does not hide who is gone."""
     delta = state(5, full=False)
     mirror = mirror_of(state(1, agent("gone", 1)), delta)
-    mirror.fold(state(8, agent("a", 8), parts=2))
-    mirror.fold(delta)
-    mirror.fold(state(8, agent("b", 8), part=2, parts=2))
+    mirror.apply(state(8, agent("a", 8), parts=2))
+    mirror.apply(delta)
+    mirror.apply(state(8, agent("b", 8), part=2, parts=2))
     assert seqs(mirror) == {"a": 8, "b": 8}
 
 
 def test_cursor_moves_with_the_last_part() -> None:
     """After a part the cursor still asks for the rest; the last part forgets the unnamed."""
     mirror = mirror_of(state(5, agent("a", 1), agent("gone", 5)))
-    assert mirror.fold(state(9, agent("a", 7), parts=2)) == {"a"}
+    assert mirror.apply(state(9, agent("a", 7), parts=2)) == {"a"}
     assert mirror.cursor == Cursor("e1", 5)
-    assert mirror.fold(state(9, agent("b", 9), part=2, parts=2)) == {"b", "gone"}
+    assert mirror.apply(state(9, agent("b", 9), part=2, parts=2)) == {"b", "gone"}
     assert mirror.cursor == Cursor("e1", 9)
 
 
 def test_resumed_after_half_a_state() -> None:
     """A state that was cut off is no full state: a delta that follows completes it."""
     mirror = mirror_of(state(5, agent("a", 1), agent("b", 5)))
-    mirror.fold(state(9, agent("a", 7), parts=3))
-    mirror.fold(state(10, agent("c", 10), full=False))
+    mirror.apply(state(9, agent("a", 7), parts=3))
+    mirror.apply(state(10, agent("c", 10), full=False))
     assert seqs(mirror) == {"a": 7, "b": 5, "c": 10}
 
 
 def test_other_epoch_drops_everything() -> None:
     """Another database has nothing in common with the copy, however high its numbers were."""
     mirror = mirror_of(state(500, agent("a", 400), agent("b", 500)))
-    assert mirror.fold(state(2, agent("b", 2), epoch="e2")) == {"a", "b"}
+    assert mirror.apply(state(2, agent("b", 2), epoch="e2")) == {"a", "b"}
     assert seqs(mirror) == {"b": 2}
     assert mirror.cursor == Cursor("e2", 2)
 
@@ -141,16 +141,16 @@ def test_cut_off_state_of_another_epoch_resumes_from_nothing() -> None:
     """After half a state of another database the cursor asks for all of it, as a delta."""
     mirror = mirror_of(state(500, agent("old", 400)), state(9, agent("a", 1), epoch="e2", parts=2))
     assert mirror.cursor == Cursor("e2", 0)
-    mirror.fold(state(9, agent("a", 1), agent("b", 9), epoch="e2", full=False))
+    mirror.apply(state(9, agent("a", 1), agent("b", 9), epoch="e2", full=False))
     assert (seqs(mirror), mirror.seq) == ({"a": 1, "b": 9}, 9)
 
 
 def test_older_full_state_wins() -> None:
     """A store that lost its last commits is still right: the copy goes back to it."""
     mirror = mirror_of(state(9, agent("a", 9), agent("b", 8)))
-    assert mirror.fold(state(7, agent("a", 5))) == {"a", "b"}
+    assert mirror.apply(state(7, agent("a", 5))) == {"a", "b"}
     assert (seqs(mirror), mirror.seq) == ({"a": 5}, 7)
-    assert mirror.fold(update("a", 8)) == {"a"}
+    assert mirror.apply(update("a", 8)) == {"a"}
 
 
 def test_replayed_updates_without_a_state() -> None:
@@ -171,7 +171,7 @@ def test_update_without_a_seq_of_its_own() -> None:
 def test_update_is_the_presence(presence: AgentPresence) -> None:
     """The mirror holds exactly the presence that the server knows."""
     mirror = Mirror()
-    mirror.fold(presence_message(presence, T0))
+    mirror.apply(presence_message(presence, T0))
     assert mirror.agents == {presence.agent_id: presence}
 
 
@@ -182,7 +182,7 @@ def test_update_is_the_presence(presence: AgentPresence) -> None:
 def test_other_messages_change_nothing(message: Message) -> None:
     """What is no presence message leaves the copy as it is."""
     mirror = mirror_of(state(5, agent("a", 5)))
-    assert mirror.fold(message) == set()
+    assert mirror.apply(message) == set()
     assert (seqs(mirror), mirror.seq) == ({"a": 5}, 5)
 
 
@@ -214,9 +214,9 @@ def test_unreadable_message_changes_nothing(message: Message) -> None:
     """A message with a missing or wrong field is refused as a whole; the copy stays usable."""
     mirror = mirror_of(state(5, agent("a", 5)))
     with pytest.raises(WireError, match=f"invalid {message['type']} message"):
-        mirror.fold(message)
+        mirror.apply(message)
     assert (seqs(mirror), mirror.cursor) == ({"a": 5}, Cursor("e1", 5))
-    assert mirror.fold(update("a", 6)) == {"a"}
+    assert mirror.apply(update("a", 6)) == {"a"}
 
 
 @given(
@@ -236,6 +236,6 @@ def test_arbitrary_messages_only_raise_wire_error(
     base = {**state(9), **update("b", 9)} if complete else {}
     mirror = mirror_of(state(5, agent("a", 5)))
     try:
-        mirror.fold({**base, **fields, "type": kind})
+        mirror.apply({**base, **fields, "type": kind})
     except WireError as error:
         str(error).encode()

@@ -334,7 +334,7 @@ PRESENCE = AgentPresence("a1", session_id="s1", current_feature_id="f1", last_ac
 def test_filter_wants(lists: dict[str, list[str]], wanted: bool) -> None:
     """An agent is wanted if every list that is given names it."""
     wish = Filter.from_dict(lists)
-    assert wish.wants(PRESENCE) is wanted
+    assert wish.matches(PRESENCE) is wanted
     assert wish.narrows_agents is bool(set(lists) - {"event_types"})
 
 

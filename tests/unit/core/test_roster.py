@@ -32,7 +32,7 @@ def roster_with(*kinds: str, limits: Limits = LIMITS) -> Roster:
 
 def due(roster: Roster, seconds: float) -> list[str]:
     """Return the types of what is due."""
-    return [one.event_type for one in roster.due(at(seconds))]
+    return [one.event_type for one in roster.expired_timers(at(seconds))]
 
 
 def test_change_tells_seq_time_and_presence() -> None:
@@ -124,10 +124,10 @@ def test_install_takes_over_a_stored_state() -> None:
     """A state that another process stored replaces the own one; None forgets."""
     theirs = roster_with("prompt", "stop").agents["a"]
     roster = roster_with("prompt")
-    roster.install("a", theirs)
+    roster.put("a", theirs)
     assert roster.agents["a"] is theirs
-    roster.install("a", None)
-    roster.install("a", None)
+    roster.put("a", None)
+    roster.put("a", None)
     assert roster.agents == {}
 
 
@@ -206,12 +206,12 @@ def test_timers_settle(found: list[Event], seconds: int) -> None:
     roster.commit()
     now = at(seconds)
     for _ in range(2):
-        for timed in roster.due(now):
+        for timed in roster.expired_timers(now):
             assert timed.timestamp == now
             roster.apply(timed, 99, now)
-            assert timed not in roster.due(now)
+            assert timed not in roster.expired_timers(now)
         roster.commit()
-    assert roster.due(now) == []
+    assert roster.expired_timers(now) == []
 
 
 def test_due_sees_what_is_staged() -> None:
@@ -227,7 +227,7 @@ def test_due_sees_what_is_staged() -> None:
 
 def test_due_names_the_agent_and_the_silence() -> None:
     """A timer's event is of the server's clock and says after how many seconds it fired."""
-    (timed,) = roster_with("prompt").due(at(400))
+    (timed,) = roster_with("prompt").expired_timers(at(400))
     assert (timed.agent_id, timed.event_type, timed.source) == ("a", "idle", "timer")
     assert timed.timestamp == at(400)
     assert timed.extra == {"after_s": 300}
@@ -237,7 +237,7 @@ def test_idle_agent_becomes_offline_by_its_last_sign() -> None:
     """Silence is counted from the last sign, not from the moment an agent became idle."""
     roster = roster_with("prompt")
     for seq, seconds in enumerate((300, 1799, 1800), 2):
-        for timed in roster.due(at(seconds)):
+        for timed in roster.expired_timers(at(seconds)):
             roster.apply(timed, seq, at(seconds))
         roster.commit()
         status = roster.agents["a"].presence.status

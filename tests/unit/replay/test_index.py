@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from htmlgraph_nb.core.model import AgentPresence, Event
 from htmlgraph_nb.core.protocol import encode_json
-from htmlgraph_nb.core.reducer import MEANINGFUL
+from htmlgraph_nb.core.reducer import KNOWN_TYPES
 from htmlgraph_nb.core.roster import Limits, Roster
 from htmlgraph_nb.core.timestamps import to_micros
 from htmlgraph_nb.core.validation import MAX_INTEGER
@@ -53,7 +53,7 @@ def folded(events: list[Event], when: datetime, limits: Limits) -> dict[str, Age
         if seconds
     }
     for moment in sorted(moment for moment in moments if moment <= when):
-        for event in roster.due(moment):
+        for event in roster.expired_timers(moment):
             roster.apply(event, roster.get(event.agent_id).presence.seq, moment)
         roster.commit()
     return {name: state.presence for name, state in sorted(roster.agents.items())}
@@ -79,7 +79,7 @@ _EXTRAS = [
 _events = st.fixed_dictionaries(
     {
         "agent_id": st.sampled_from(["a", "a", "a", "b"]),
-        "event_type": st.sampled_from([*sorted(MEANINGFUL), "activity", "tool_start", "stop"]),
+        "event_type": st.sampled_from([*sorted(KNOWN_TYPES), "activity", "tool_start", "stop"]),
         "session_id": st.sampled_from([None, "s1", "s1", "s1", "s2"]),
         "tool_name": st.sampled_from([None, "Bash", "Edit", "tool", "t1"]),
         "tool_use_id": st.sampled_from([None, "t1", "t2", "Bash"]),

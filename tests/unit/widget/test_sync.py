@@ -109,11 +109,11 @@ def test_scheduler_batches_applied_to_a_mirror_give_the_same_agents():
     scheduler = started()
     scheduler.on_change(["b", "a"])
     for message in scheduler.next_message(1.0, view(agent("b", 2), agent("a", 1)))["messages"]:
-        mirror.fold(message)
+        mirror.apply(message)
     scheduler.on_change(["a", "b"])
     after = view(agent("a", 3), seq=4)
     for message in scheduler.next_message(2.0, after)["messages"]:
-        mirror.fold(message)
+        mirror.apply(message)
     assert mirror.agents == dict(after.agents)
 
 

@@ -37,7 +37,7 @@ class Dashboard:
     def _read(self) -> None:
         try:
             while True:
-                self.mirror.fold(decode(self.connection.recv()))
+                self.mirror.apply(decode(self.connection.recv()))
         except ConnectionClosed:
             return
 

@@ -67,7 +67,7 @@ class RawReader:
             message = decode(payload)
             self.n_states += message["type"] == "presence_state"
             self.n_updates += message["type"] == "presence_update"
-            self.mirror.fold(message)
+            self.mirror.apply(message)
 
     def catch_up(self, seq: int) -> None:
         """Read until this position."""
@@ -119,12 +119,12 @@ class Follower(threading.Thread):
     def run(self) -> None:
         """Read and fold."""
         with connect(self._url, max_queue=None) as socket:
-            self.mirror.fold(decode(socket.recv(15)))
+            self.mirror.apply(decode(socket.recv(15)))
             self.ready.set()
             while not (self.end.is_set() and self.mirror.seq >= self.last_seq):
                 message = decode(socket.recv(30))
                 self.n_updates += message["type"] == "presence_update"
-                self.mirror.fold(message)
+                self.mirror.apply(message)
 
 
 @pytest.mark.parametrize("server", [("--max-queue-bytes", str(MAX_QUEUE_BYTES))], indirect=True)

@@ -1,6 +1,6 @@
-"""AgentState: one agent's facts, its evidence and the present verdict, and their stored form.
+"""AgentState: the facts, the evidence and the status of one agent, and their stored form.
 
-It owns what is known and what of it is in force; ``evidence.observe`` is the only one to add to it.
+Only ``reducer.reduce`` adds events to it. Its properties return the evidence that still counts.
 """
 
 from __future__ import annotations
@@ -23,34 +23,36 @@ SEEN, WORKED, SESSION_STARTED, ANSWER, TOOL, INTERRUPTED = (
     "tool",
     "halt",
 )
-"""Kinds of signs of which only the latest time matters."""
+"""Kinds of signals; only the latest time of each is kept. The values are stored."""
 TASK = "task:"
-"""Begins the keys of background tasks among the children; all others are subagents."""
+"""Prefix of the keys of background tasks in ``children``; all other keys are subagents."""
 
 Timed = tuple[str, datetime]
-"""What happened and when."""
+"""An event type, a tool name or another detail, and its timestamp."""
 
 
 @dataclass
 class AgentState:
-    """One agent's facts, evidence and present verdict; a value: ``observe`` copies, never edits.
+    """Facts, evidence and status of one agent; treat it as immutable, ``reduce`` returns a copy.
 
     Attributes:
-        presence: the verdict that ``judge`` drew last.
-        last_activity: time of the newest sign, and ``last_signal_at`` the same, a few microseconds later
-            where several events share that instant; ``last_signal_at`` is None before the first sign.
-        last_event: event type and tool (or "") of the newest sign of work, before any the newest.
-        latest: kind of sign → its latest time in this session.
-        open_tools: key of the call (its id, else the tool's name) → (tool name, begin).
-        closed: id or name of tools → latest end, for what begins before it and arrives after it;
-            microseconds since 1970, because there are many and they are written each time.
-        asking: key of an open call that is itself a question to a person → (kind, begin).
-        children: id of a subagent or background task → begin, and ``stopped`` the same → end.
-        questions: the tool that is asked for ("": not known) → (kind, since); the kinds are
-            "permission", "plan" (its approval) and "input".
-        background: tasks that the agent named when its last turn ended, and when.
-        turn_end: how and when a turn last ended; work after it makes it void.
-        ended: how and when the session or its process last ended; life after it makes it void.
+        presence: the status that was last derived from the evidence.
+        last_activity: timestamp of the latest event of the agent.
+        last_signal_at: like ``last_activity``, plus a microsecond for each further event with the
+            same timestamp; None until the agent has sent an event itself.
+        last_event: type and tool (or "") of the latest event that shows work, else of the latest.
+        latest: kind of signal → its latest timestamp in the current session.
+        open_tools: key of the call (its id, else the tool name) → (tool name, start).
+        closed: id or name of a tool → its latest end, for starts that arrive late. Microseconds
+            since 1970, because many are kept and all are stored with each event.
+        asking: key of an open call that waits for a person → (kind of question, start).
+        children: id of a subagent or background task → start.
+        stopped: id of a subagent or background task → end.
+        questions: tool that needs an answer ("": unknown) → (kind, start); the kinds are
+            "permission", "plan" (approval of a plan) and "input".
+        background: number of background tasks reported at the end of the last turn, and when.
+        turn_end: how and when the last turn ended; later work cancels it.
+        ended: how and when the session or its process ended; later signals cancel it.
     """
 
     presence: AgentPresence
@@ -81,127 +83,130 @@ class AgentState:
 
     @classmethod
     def new(cls, agent_id: str, now: datetime) -> AgentState:
-        """Return the state of an agent of which nothing is known yet."""
+        """Return the state of an agent without events."""
         return cls(AgentPresence(agent_id, last_activity=now))
 
     @property
     def agent_id(self) -> str:
-        """Whose state it is."""
+        """The id of the agent."""
         return self.presence.agent_id
 
     def copy(self) -> AgentState:
-        """Return a copy that shares its dicts; ``observe`` replaces them, never edits them."""
-        twin = AgentState.__new__(AgentState)
-        twin.__dict__.update(self.__dict__)
-        return twin
+        """Return a shallow copy; ``reduce`` replaces the dicts and never modifies them."""
+        duplicate = AgentState.__new__(AgentState)
+        duplicate.__dict__.update(self.__dict__)
+        return duplicate
 
     @property
     def has_open_work(self) -> bool:
-        """Whether evidence forbids to call the agent idle because of mere silence."""
+        """Whether the agent has open work, so that a timer must not mark it as idle."""
         work = self.open_tools or self.children or self.n_background or self.waiting
         return bool(work) and self.session_end_reason is None
 
     @property
     def n_background(self) -> int:
-        """How many background tasks the agent named when its last turn ended."""
+        """Number of background tasks reported at the end of the last turn."""
         return 0 if self.background is None else self.background[0]
 
     @property
     def session_end_reason(self) -> str | None:
-        """How the session ended; None while it lives."""
+        """How the session ended; None if it is not over."""
         if self.ended is None:
             return None
-        how, at = self.ended
-        told = how in ("session_end", "process_exit")
-        alive_at = self.latest.get(SEEN) if told else self.last_activity
-        return how if alive_at is None or at >= alive_at else None
+        reason, at = self.ended
+        reported = reason in ("session_end", "process_exit")
+        seen_at = self.latest.get(SEEN) if reported else self.last_activity
+        return reason if seen_at is None or at >= seen_at else None
 
     @property
     def turn_end_reason(self) -> str | None:
-        """How the turn ended, "session_start" where none began yet; None while one runs."""
+        """How the turn ended, "session_start" before the first turn; None during a turn."""
         worked_at = self.latest.get(WORKED, EPOCH)
         if self.turn_end is not None and self.turn_end[1] >= worked_at:
             return self.turn_end[0]
-        begun_at = self.latest.get(SESSION_STARTED, EPOCH)
-        return "session_start" if begun_at > time_of(self.ended) >= worked_at else None
+        started_at = self.latest.get(SESSION_STARTED, EPOCH)
+        return "session_start" if started_at > time_of(self.ended) >= worked_at else None
 
     @property
     def waiting(self) -> tuple[str, str] | None:
-        """Kind of the oldest open question and the tool it is about or ""; None: none."""
+        """Kind of the oldest open question and its tool (or ""); None if there is no question."""
         if not self.questions and not self.asking:
             return None
-        # Input that is asked for after the end of a turn is no more than the prompt.
+        # A request for input after the end of a turn only means that the agent is at its prompt.
         in_turn = self.latest.get(WORKED, EPOCH) >= time_of(self.turn_end)
-        asked = [
+        waiting = [
             (at, kind, tool)
             for tool, (kind, at) in self.questions.items()
             if in_turn or kind != "input"
         ]
-        asked += [(at, kind, "") for kind, at in self.asking.values()]
-        return min(asked)[1:] if asked else None
+        waiting += [(at, kind, "") for kind, at in self.asking.values()]
+        return min(waiting)[1:] if waiting else None
 
     def forget_session(self) -> None:
-        """Drop the evidence of a session that another one follows."""
+        """Remove the evidence of the previous session."""
         self.latest, self.open_tools, self.closed = {}, {}, {}
         self.children, self.stopped = {}, {}
         self.asking, self.questions = {}, {}
         self.background = self.turn_end = self.ended = None
 
 
-def time_of(mark: Timed | None) -> datetime:
-    """Return when it happened; 1970 if it did not."""
-    return EPOCH if mark is None else mark[1]
+def time_of(timed: Timed | None) -> datetime:
+    """Return the timestamp of ``timed``; 1970 for None."""
+    return EPOCH if timed is None else timed[1]
 
 
 def to_json(state: AgentState) -> str:
     """Return the evidence as a JSON object for the store; times are microseconds since 1970."""
-    # Written for each event of each agent: it looks at nothing that is not there, and no dict is
-    # built on the way to the text.
+    # Hot path, runs for each event: skips empty fields and builds the string without a dict.
     kind, tool = state.last_event
     parts = [f'"last_event":[{_quote(kind)},{_quote(tool)}]']
     if state.last_signal_at is None:
         parts.append('"silent":true')
     elif state.last_signal_at != state.last_activity:
         parts.append(f'"newest":{to_micros(state.last_signal_at)}')
-    known = state.__dict__
-    for name in _MARKS:
-        if mark := known[name]:
-            parts.append(f'"{name}":{_mark_json(mark)}')
+    fields = state.__dict__
+    for name in _TIMED_FIELDS:
+        if timed := fields[name]:
+            parts.append(f'"{name}":{_timed_json(timed)}')
     if state.closed:
         closed = [f"{_quote(key)}:{micros}" for key, micros in state.closed.items()]
         parts.append(f'"closed":{{{",".join(closed)}}}')
-    # Most are of one and the same moment.
-    moment, micros = EPOCH, 0
-    for name in _TIMES:
-        if times := known[name]:
+    # Most of these are the same object, so its conversion is reused.
+    previous, micros = EPOCH, 0
+    for name in _TIME_BY_KEY_FIELDS:
+        if times := fields[name]:
             items = []
             for key, at in times.items():
-                if at is not moment:
-                    moment, micros = at, to_micros(at)
+                if at is not previous:
+                    previous, micros = at, to_micros(at)
                 items.append(f"{_quote(key)}:{micros}")
             parts.append(f'"{name}":{{{",".join(items)}}}')
-    for name in _MARKS_BY_KEY:
-        if marks := known[name]:
-            items = [f"{_quote(key)}:{_mark_json(mark)}" for key, mark in marks.items()]
+    for name in _TIMED_BY_KEY_FIELDS:
+        if timed_by_key := fields[name]:
+            items = [f"{_quote(key)}:{_timed_json(timed)}" for key, timed in timed_by_key.items()]
             parts.append(f'"{name}":{{{",".join(items)}}}')
     return f"{{{','.join(parts)}}}"
 
 
-def _mark_json(mark: tuple[str | int, datetime]) -> str:
-    what, at = mark
-    return f"[{what if isinstance(what, int) else _quote(what)},{to_micros(at)}]"
+def _timed_json(timed: tuple[str | int, datetime]) -> str:
+    value, at = timed
+    return f"[{value if isinstance(value, int) else _quote(value)},{to_micros(at)}]"
 
 
 def from_json(presence: AgentPresence, text: str) -> AgentState:
-    """Return the state of a stored presence and its evidence, as ``to_json`` returns it.
+    """Return the state of a stored presence and its evidence.
+
+    Args:
+        text: result of ``to_json``.
 
     Raises:
-        ValueError, TypeError, LookupError, AttributeError, OverflowError: it was not written here.
+        ValueError, TypeError, LookupError, AttributeError, OverflowError: any other text.
     """
     record: Mapping[str, Any] = json.loads(text)
     kind, tool = record.get("last_event", ("", ""))
-    newest = from_micros(record["newest"]) if "newest" in record else presence.last_activity
-    silent = record.get("silent", False)
+    last_signal_at = presence.last_activity
+    if "newest" in record:
+        last_signal_at = from_micros(record["newest"])
     return AgentState(
         presence=presence,
         total_tools=presence.total_tools_executed,
@@ -216,22 +221,25 @@ def from_json(presence: AgentPresence, text: str) -> AgentState:
         host=presence.host,
         parent_agent_id=presence.parent_agent_id,
         last_activity=presence.last_activity,
-        last_signal_at=None if silent else newest,
+        last_signal_at=None if record.get("silent") else last_signal_at,
         last_event=(kind, tool),
         closed={key: int(micros) for key, micros in record.get("closed", {}).items()},
-        **{name: _in(record.get(name)) for name in _MARKS},
-        **{name: _in(record.get(name, {})) for name in (*_TIMES, *_MARKS_BY_KEY)},
+        **{name: _decode(record.get(name)) for name in _TIMED_FIELDS},
+        **{
+            name: _decode(record.get(name, {}))
+            for name in (*_TIME_BY_KEY_FIELDS, *_TIMED_BY_KEY_FIELDS)
+        },
     )
 
 
-_MARKS = ("background", "turn_end", "ended")
-_TIMES = ("latest", "children", "stopped")
-_MARKS_BY_KEY = ("open_tools", "asking", "questions")
+_TIMED_FIELDS = ("background", "turn_end", "ended")
+_TIME_BY_KEY_FIELDS = ("latest", "children", "stopped")
+_TIMED_BY_KEY_FIELDS = ("open_tools", "asking", "questions")
 
 
-def _in(value: Any) -> Any:
+def _decode(value: Any) -> Any:
     if isinstance(value, int):
         return from_micros(value)
     if isinstance(value, dict):
-        return {key: _in(item) for key, item in value.items()}
+        return {key: _decode(item) for key, item in value.items()}
     return None if value is None else (value[0], from_micros(value[1]))

@@ -1,4 +1,4 @@
-"""Why an agent has its status: the evidence with its times, and the rules that were asked."""
+"""Why an agent has its status: the evidence with timestamps, and the rules that were evaluated."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .status_rules import RULES
 from .timestamps import to_rfc3339
 
 _SIGNAL_NAMES = {
-    SEEN: "last sign of life",
-    WORKED: "last sign of work",
+    SEEN: "last signal",
+    WORKED: "last work",
     SESSION_STARTED: "session began",
-    ANSWER: "last sign that a question was answered",
+    ANSWER: "last answer to a question",
     TOOL: "last tool ended",
     INTERRUPTED: "last interrupt or error",
 }
@@ -33,7 +33,13 @@ _END_NAMES = {
 
 
 class EvidenceItem(NamedTuple):
-    """One fact that the rules go by: what, about what (None: nothing more), and when (UTC)."""
+    """One fact that the rules use.
+
+    Attributes:
+        what: the fact.
+        about: the tool, child or event type concerned; None: no further detail.
+        at: timestamp, UTC.
+    """
 
     what: str
     about: str | None
@@ -41,17 +47,19 @@ class EvidenceItem(NamedTuple):
 
 
 def evidence_of(state: AgentState) -> list[EvidenceItem]:
-    """Return what is known of an agent's present session, the newest first."""
-    return sorted(_evidence(state), key=lambda one: one.at, reverse=True)
+    """Return the evidence of the current session of an agent, newest first."""
+    return sorted(_evidence(state), key=lambda entry: entry.at, reverse=True)
 
 
 def _evidence(state: AgentState) -> Iterator[EvidenceItem]:
-    for sign, at in state.latest.items():
-        about = state.last_event[0] if sign == WORKED else None
-        yield EvidenceItem(_SIGNAL_NAMES.get(sign, sign), about or None, at)
+    for signal, at in state.latest.items():
+        about = state.last_event[0] if signal == WORKED else None
+        yield EvidenceItem(_SIGNAL_NAMES.get(signal, signal), about or None, at)
     for key, (tool, at) in state.open_tools.items():
-        asks = state.asking.get(key)
-        what = "open tool call" if asks is None else f"open call that asks a person ({asks[0]})"
+        question = state.asking.get(key)
+        what = (
+            "open tool call" if question is None else f"open call with a question ({question[0]})"
+        )
         yield EvidenceItem(what, tool, at)
     for name, at in state.children.items():
         is_task = name.startswith(TASK)
@@ -61,51 +69,54 @@ def _evidence(state: AgentState) -> Iterator[EvidenceItem]:
         yield EvidenceItem(f"open question ({kind})", tool or None, at)
     if state.background is not None and state.background[0]:
         n, at = state.background
-        yield EvidenceItem("background tasks at the turn's end", str(n), at)
+        yield EvidenceItem("background tasks at the end of the turn", str(n), at)
     for end in (state.turn_end, state.ended):
         if end is not None:
             yield EvidenceItem(_END_NAMES.get(end[0], end[0]), None, end[1])
 
 
 def explain(state: AgentState) -> dict[str, Any]:
-    """Return the JSON object of an explanation.
+    """Return the explanation of a status as a JSON object.
 
-    ``rules`` are those that were asked, in their order; only the last of them fits. ``evidence`` is
-    the newest first.
+    ``rules`` lists the evaluated rules in order; only the last one matches. ``evidence`` is sorted
+    newest first.
     """
     rules = []
     for name, rule in RULES.items():
-        fits = rule(state) is not None
-        rules.append({"rule": name, "fits": fits})
-        if fits:
+        matches = rule(state) is not None
+        rules.append({"rule": name, "fits": matches})
+        if matches:
             break
     return {
         "rules": rules,
         "evidence": [
-            {"what": one.what, "about": one.about, "at": to_rfc3339(one.at)}
-            for one in evidence_of(state)
+            {"what": entry.what, "about": entry.about, "at": to_rfc3339(entry.at)}
+            for entry in evidence_of(state)
         ],
     }
 
 
-def format_lines(answer: Mapping[str, Any]) -> list[str]:
+def format_lines(presence: Mapping[str, Any]) -> list[str]:
     """Return a presence with its explanation as lines for a terminal.
 
     Args:
-        answer: as ``GET /api/presence/{agent_id}?explain=1`` gives it.
+        presence: response of ``GET /api/presence/{agent_id}?explain=1``.
     """
-    why = answer["explanation"]
-    waits = ", waits for a person" if answer["attention"] else ""
+    explanation = presence["explanation"]
+    waiting = ", waiting for a person" if presence["attention"] else ""
     lines = [
-        f"{answer['agent_id']} is {answer['status']} ({answer['detail']}{waits}) "
-        f"since {answer['since'] or 'unknown'}: {answer['reason'] or 'nothing is known'}",
+        f"{presence['agent_id']} is {presence['status']} ({presence['detail']}{waiting}) "
+        f"since {presence['since'] or 'unknown'}: {presence['reason'] or 'no events yet'}",
         "",
-        "rules, in their order",
-        *(f"  {'yes' if one['fits'] else 'no '}  {one['rule']}" for one in why["rules"]),
+        "rules, in order of precedence",
+        *(
+            f"  {'yes' if entry['fits'] else 'no '}  {entry['rule']}"
+            for entry in explanation["rules"]
+        ),
         "",
-        "evidence, the newest first",
+        "evidence, newest first",
     ]
-    width = max((len(one["what"]) for one in why["evidence"]), default=0)
-    for one in why["evidence"]:
-        lines.append(f"  {one['at']}  {one['what']:<{width}}  {one['about'] or ''}".rstrip())
+    width = max((len(entry["what"]) for entry in explanation["evidence"]), default=0)
+    for entry in explanation["evidence"]:
+        lines.append(f"  {entry['at']}  {entry['what']:<{width}}  {entry['about'] or ''}".rstrip())
     return lines

@@ -1,11 +1,11 @@
-"""What an agent's events prove: open tool calls, open children, questions, ends, signs of life.
+"""The reducer: apply events to the evidence and counters of an agent. Pure functions.
 
-``reduce`` takes one event into an agent's evidence and counters. It draws no conclusion: that is
-``verdict.judge``. Both are pure.
+Evidence is open tool calls and children, questions, ends of turns and sessions, and signals.
+``status_rules`` derives the status from it.
 
-The order of arrival is unimportant: an opening (a tool call, a subagent, a question) is remembered
-with its time, a closing too, and an opening counts if no closing is as late as itself. What is
-kept of a kind of sign is its latest time, so nothing that comes late can undo what is newer.
+The order of arrival does not matter. Starts (of tool calls, subagents and questions) and ends are
+kept with their timestamps, and a start counts unless an end is as late as the start. Of each kind
+of signal only the latest timestamp is kept, so a late event never undoes a later one.
 """
 
 from __future__ import annotations
@@ -45,42 +45,42 @@ _SIGNALS: dict[str, tuple[str, ...]] = {
     "permission_request": (SEEN,),
     "interrupt": (INTERRUPTED,),
     "error": (INTERRUPTED,),
-    # What only closes can arrive just after the end of its session, and revives nothing.
+    # Ends can arrive just after the end of their session, and must not revive it.
     **dict.fromkeys(("stop", "idle", "notification", "subagent_stop", "task_stop"), ()),
     **dict.fromkeys((*SESSION_END_TYPES, "forget"), ()),
 }
-"""Event type → what it is a sign of; any other type is activity."""
+"""Event type → its signals; any other type is _ACTIVITY."""
 KNOWN_TYPES = frozenset(_SIGNALS)
-"""Event types with a meaning; all others are signs of life and work only."""
+"""Event types with a meaning of their own; all others only show activity."""
 
 _FACTS = ("feature_id", "tool_name", "model", "project", "host", "parent_agent_id")
 _facts_of: Callable[[Event], tuple[str | None, ...]] = attrgetter(*_FACTS)
 
 PriceFunction = Callable[[Event], float | None]
-"""Returns the US dollars of an event; None where they are not known."""
+"""Returns the cost of an event in US dollars; None: unknown."""
 
 TELEMETRY_LAG = timedelta(seconds=1)
-"""By how much telemetry dates an answer later than its session file and the end of its turn."""
+"""Delay of completions in telemetry, compared with the session file and the end of the turn."""
 _MAX_OPEN = 64
 _MAX_CLOSED = 16
-"""Closings that are remembered; their openings are late by a second or two, if at all."""
+"""Maximum number of ends that are kept; their starts arrive at most a second or two later."""
 _MICROSECOND = timedelta(microseconds=1)
 _Dated = TypeVar("_Dated", tuple[str, datetime], tuple[int, datetime])
 _Value = TypeVar("_Value")
 
 
 def reduce(
-    known: AgentState, event: Event, now: datetime, price: PriceFunction | None = None
+    before: AgentState, event: Event, now: datetime, price: PriceFunction | None = None
 ) -> AgentState:
-    """Return the state with the event's facts and evidence in it.
+    """Return the state after an event, except for its status.
 
     Args:
-        known: the state before; it stays as it is.
-        event: a timestamp of None or of the future counts as ``now``.
-        now: time of arrival, UTC.
-        price: returns the US dollars of an answer that does not tell them; None: they stay open.
+        before: the state before the event; it is not modified.
+        event: a timestamp of None or in the future counts as ``now``.
+        now: arrival time, UTC.
+        price: returns the cost of events that do not report it; None: their cost stays unknown.
     """
-    state = known.copy()
+    state = before.copy()
     kind = event.event_type
     at = now if event.timestamp is None else min(event.timestamp, now)
     late = state.last_signal_at is not None and at < (state.last_activity or at)
@@ -93,7 +93,7 @@ def reduce(
         state.cost_usd = (state.cost_usd or 0.0) + cost
     if event.session_id not in (None, state.session_id):
         if state.session_id is not None and (late or kind in SESSION_END_TYPES):
-            # It belongs to a session that is over, and says nothing about the present one.
+            # An event of a previous session does not change the current one.
             return state
         _enter_session(state, event)
     if counts_as_tool(event):
@@ -101,38 +101,37 @@ def reduce(
     if is_error(event):
         state.total_errors = min(state.total_errors + 1, MAX_INTEGER)
     _update_facts(state, event, late)
-    moment = _signal_time(state, event, at, late)
-    signs = signals_of(kind)
-    worked_at = _worked_at(event, moment)
-    _update_signals(state, signs, moment, worked_at)
-    _update_evidence(state, event, moment)
-    told = event.source != "timer" and kind != "offline"
+    signal_at = _signal_time(state, event, at, late)
+    signals = signals_of(kind)
+    worked_at = _worked_at(event, signal_at)
+    _update_signals(state, signals, signal_at, worked_at)
+    _update_evidence(state, event, signal_at)
+    from_agent = event.source != "timer" and kind != "offline"
     worked = state.latest.get(WORKED)
-    if worked == worked_at if WORKED in signs else told and not late and worked is None:
+    if worked == worked_at if WORKED in signals else from_agent and not late and worked is None:
         state.last_event = (kind, event.tool_name or "")
-    if told and not late:
-        state.last_activity, state.last_signal_at = at, moment
+    if from_agent and not late:
+        state.last_activity, state.last_signal_at = at, signal_at
     elif state.last_signal_at is None:
-        # Nobody has heard of the agent itself: silent at least since it was first spoken of.
+        # The agent has not sent an event itself yet: use the time it was first mentioned.
         state.last_activity = min(at, state.last_activity or at)
     return state
 
 
 def signals_of(event_type: str) -> tuple[str, ...]:
-    """Return what an event of this type is a sign of: SEEN, WORKED, SESSION_STARTED, ANSWER,
-    TOOL, INTERRUPTED."""
+    """Return the signals of an event type, such as SEEN and WORKED."""
     return _SIGNALS.get(event_type, _ACTIVITY)
 
 
 def counts_as_tool(event: Event) -> bool:
-    """Return whether the event is one executed tool."""
+    """Return whether the event counts as an executed tool."""
     if event.event_type in TOOL_END_TYPES:
         return True
     return event.tool_name is not None and event.event_type not in KNOWN_TYPES
 
 
 def is_error(event: Event) -> bool:
-    """Return whether the event is a tool or a turn that ended in an error."""
+    """Return whether a tool or a turn ended in an error."""
     return event.status == "error" or event.event_type in ERROR_TYPES
 
 
@@ -155,21 +154,21 @@ def _signal_time(state: AgentState, event: Event, at: datetime, late: bool) -> d
     if state.last_signal_at is None or late:
         return at
     if event.source == "timer":
-        # The clock proves silence since the newest sign, and nothing against one still on its way.
+        # A timer event must not override activity that has not arrived yet.
         return state.last_signal_at
-    # Events of one instant, as those of one request, count in the order in which they came.
+    # Events with the same timestamp, such as those of one request, count in order of arrival.
     return at if at > state.last_signal_at else state.last_signal_at + _MICROSECOND
 
 
 def _update_signals(
-    state: AgentState, signs: tuple[str, ...], at: datetime, worked_at: datetime
+    state: AgentState, signals: tuple[str, ...], at: datetime, worked_at: datetime
 ) -> None:
-    if signs:
+    if signals:
         latest = state.latest = dict(state.latest)
-        for sign in signs:
-            date = worked_at if sign == WORKED else at
-            if date >= latest.get(sign, date):
-                latest[sign] = date
+        for signal in signals:
+            date = worked_at if signal == WORKED else at
+            if date >= latest.get(signal, date):
+                latest[signal] = date
 
 
 def _update_evidence(state: AgentState, event: Event, at: datetime) -> None:
@@ -181,19 +180,19 @@ def _update_evidence(state: AgentState, event: Event, at: datetime) -> None:
 
 
 def _worked_at(event: Event, at: datetime) -> datetime:
-    """Return until when the event shows work: an answer's telemetry comes after the turn's end."""
+    """Return when the work happened; telemetry dates completions after the end of their turn."""
     is_late = event.source == "otlp" and event.event_type == "completion"
     return at - TELEMETRY_LAG if is_late else at
 
 
-def _latest(known: _Dated | None, found: _Dated) -> _Dated:
-    return found if known is None or found[1] >= known[1] else known
+def _latest(before: _Dated | None, new: _Dated) -> _Dated:
+    return new if before is None or new[1] >= before[1] else before
 
 
-def _bounded(marks: dict[str, _Value], most: int = _MAX_OPEN) -> dict[str, _Value]:
-    while len(marks) > most:
-        del marks[next(iter(marks))]
-    return marks
+def _bounded(entries: dict[str, _Value], limit: int = _MAX_OPEN) -> dict[str, _Value]:
+    while len(entries) > limit:
+        del entries[next(iter(entries))]
+    return entries
 
 
 def _end_session(state: AgentState, event: Event, at: datetime) -> None:
@@ -208,7 +207,7 @@ def _end_turn(state: AgentState, event: Event, at: datetime) -> None:
 
 
 def background_tasks(event: Event) -> int:
-    """Return how many background tasks the end of a turn says go on."""
+    """Return the number of background tasks that continue after the end of a turn."""
     tasks = (event.extra or {}).get("background_tasks")
     if event.event_type != "stop" or type(tasks) is not int or not 0 < tasks <= MAX_INTEGER:
         return 0
@@ -218,8 +217,8 @@ def background_tasks(event: Event) -> int:
 def _end_reason(event: Event) -> str:
     if event.source == "timer":
         return "timer"
-    asks = event.event_type == "stop" and (event.extra or {}).get("question") is True
-    return "question" if asks else event.event_type
+    is_question = event.event_type == "stop" and (event.extra or {}).get("question") is True
+    return "question" if is_question else event.event_type
 
 
 def _prompt(state: AgentState, _event: Event, at: datetime) -> None:
@@ -228,15 +227,15 @@ def _prompt(state: AgentState, _event: Event, at: datetime) -> None:
 
 def _open_tool(state: AgentState, event: Event, at: datetime) -> None:
     key = event.tool_use_id or event.tool_name or "tool"
-    mark = _latest(state.open_tools.get(key), (event.tool_name or "a tool", at))
-    state.open_tools = _bounded({**state.open_tools, key: mark})
+    timed = _latest(state.open_tools.get(key), (event.tool_name or "a tool", at))
+    state.open_tools = _bounded({**state.open_tools, key: timed})
     kind = requested_input(event)
     if kind is not None:
         state.asking = _bounded({**state.asking, key: _latest(state.asking.get(key), (kind, at))})
 
 
 def requested_input(event: Event) -> str | None:
-    """Return what an event asks a person for: "plan" | "input" | "permission"; None: nothing."""
+    """Return the kind of input needed from a person: "plan", "input", "permission"; None: none."""
     kind = (event.extra or {}).get("asks")
     if event.event_type == "tool_start":
         return kind if kind in ("plan", "input", "permission") else None
@@ -256,26 +255,26 @@ def _close_tool(state: AgentState, event: Event, at: datetime) -> None:
 
 
 def _close_call(state: AgentState, event: Event, at: datetime) -> None:
-    # The call that a person refused ends with the refusal; no result of it follows.
+    # A call that a person denied has no result event, so the denial is its end.
     call, micros = event.tool_use_id, to_micros(at)
     if call is not None:
-        known = state.closed.get(call, micros)
-        state.closed = _bounded({**state.closed, call: max(micros, known)}, _MAX_CLOSED)
+        closed_at = state.closed.get(call, micros)
+        state.closed = _bounded({**state.closed, call: max(micros, closed_at)}, _MAX_CLOSED)
 
 
 def task_key(event: Event) -> str:
-    """Return what a subagent or background task is known by."""
-    about = event.extra or {}
+    """Return the key of a subagent or background task in ``AgentState.children``."""
+    extra = event.extra or {}
     if event.event_type.startswith("task"):
-        return (TASK + str(about.get("task_id") or event.tool_use_id or "task"))[:MAX_ID_CHARS]
-    name = about.get("child_agent_id") or event.tool_use_id or "subagent"
+        return (TASK + str(extra.get("task_id") or event.tool_use_id or "task"))[:MAX_ID_CHARS]
+    name = extra.get("child_agent_id") or event.tool_use_id or "subagent"
     return str(name)[:MAX_ID_CHARS]
 
 
 def _open_child(state: AgentState, event: Event, at: datetime) -> None:
     child = task_key(event)
-    begun = max(at, state.children.get(child, at))
-    state.children = _bounded({**state.children, child: begun})
+    started = max(at, state.children.get(child, at))
+    state.children = _bounded({**state.children, child: started})
 
 
 def _close_child(state: AgentState, event: Event, at: datetime) -> None:
@@ -289,8 +288,8 @@ def _request_permission(state: AgentState, event: Event, at: datetime) -> None:
 
 
 def _open_question(state: AgentState, kind: str, tool: str, at: datetime) -> None:
-    mark = _latest(state.questions.get(tool), (kind, at))
-    state.questions = _bounded({**state.questions, tool: mark})
+    timed = _latest(state.questions.get(tool), (kind, at))
+    state.questions = _bounded({**state.questions, tool: timed})
 
 
 def _notification(state: AgentState, event: Event, at: datetime) -> None:
@@ -318,28 +317,28 @@ _HANDLERS: dict[str, Callable[[AgentState, Event, datetime], None]] = {
 
 
 def prune_closed(state: AgentState) -> None:
-    """Drop the openings that a closing has overtaken."""
+    """Remove the starts that have an end at the same time or later."""
     ended = time_of(state.ended)
     turn_end = max(ended, time_of(state.turn_end))
     if state.open_tools:
         state.open_tools = _still_open(state.open_tools, turn_end, state.closed)
     if state.asking:
-        # By their own times: the call of the same id that is open now may be a later one.
+        # Compare their own times: the open call with the same id may be a later one.
         asking = _still_open(state.asking, turn_end, state.closed)
-        state.asking = {key: mark for key, mark in asking.items() if key in state.open_tools}
+        state.asking = {key: timed for key, timed in asking.items() if key in state.open_tools}
     if state.children:
-        halted = max(ended, state.latest.get(INTERRUPTED, EPOCH))
+        interrupted = max(ended, state.latest.get(INTERRUPTED, EPOCH))
         state.children = {
             key: at
             for key, at in state.children.items()
-            if at > halted and at > state.stopped.get(key, EPOCH)
+            if at > interrupted and at > state.stopped.get(key, EPOCH)
         }
     if state.questions:
         answered = max(turn_end, state.latest.get(ANSWER, EPOCH))
         state.questions = {
-            tool: mark
-            for tool, mark in state.questions.items()
-            if mark[1] > answered and mark[1] > _answered_by_work(state, tool, mark[0])
+            tool: timed
+            for tool, timed in state.questions.items()
+            if timed[1] > answered and timed[1] > _answered_by_work(state, tool, timed[0])
         }
     if state.background is not None and state.background[1] <= ended:
         state.background = None
@@ -349,14 +348,14 @@ def _still_open(
     calls: Mapping[str, Timed], turn_end: datetime, closed: Mapping[str, int]
 ) -> dict[str, Timed]:
     return {
-        key: mark
-        for key, mark in calls.items()
-        if mark[1] > turn_end and mark[1] > from_micros(closed.get(key, 0))
+        key: timed
+        for key, timed in calls.items()
+        if timed[1] > turn_end and timed[1] > from_micros(closed.get(key, 0))
     }
 
 
 def _answered_by_work(state: AgentState, tool: str, kind: str) -> datetime:
     if kind == "input":
         return state.latest.get(WORKED, EPOCH)
-    # Another call that ran beside the asking one proves nothing when it ends.
+    # The end of another call that ran in parallel does not answer the question.
     return from_micros(state.closed.get(tool, 0)) if tool else state.latest.get(TOOL, EPOCH)

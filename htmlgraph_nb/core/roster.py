@@ -1,8 +1,8 @@
-"""What is known of every agent, as a pure function of evidence: (state, event, now) → state.
+"""The states of all agents, with transactions: a pure function (state, event, now) → state.
 
-Evidence (open tool calls, open children, a question to a person, the end of a turn or a session,
-the last sign of life) is kept apart from the verdict, which one table of rules draws from it, so
-that evidence that arrives late or twice ends in the same verdict. It knows no clock and no file.
+Evidence (open tool calls and children, questions, ends of turns and sessions, the latest signal) is
+kept apart from the status that a table of rules derives from it. So late and repeated events lead
+to the same status. There is no clock and no I/O here.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from .validation import MAX_INTEGER
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Timers and bounds of a roster.
+    """Timers and limits of a roster.
 
     Attributes:
-        idle_timeout_s: seconds without evidence until an active agent is idle; 0: never.
-        offline_timeout_s: seconds without evidence until an idle agent is offline; 0: never.
-        forget_after_s: seconds of silence until an agent leaves the roster; 0: never.
-        max_agents: most agents in the roster.
+        idle_timeout_s: seconds without an event until an active agent is idle; 0: never.
+        offline_timeout_s: seconds without an event until an idle agent is offline; 0: never.
+        forget_after_s: seconds without an event until an agent is removed; 0: never.
+        max_agents: maximum number of agents.
     """
 
     idle_timeout_s: float = 300.0
@@ -41,10 +41,10 @@ class Change(NamedTuple):
     """One numbered change of one agent.
 
     Attributes:
-        seq: the store's number.
-        state: the new state; None: the agent was forgotten.
-        event: what made the change.
-        at: when it was taken in, UTC.
+        seq: sequence number from the store.
+        state: the new state; None: the agent was removed.
+        event: the event that caused the change.
+        at: when the event was ingested, UTC.
     """
 
     seq: int
@@ -55,7 +55,7 @@ class Change(NamedTuple):
 
     @property
     def presence(self) -> AgentPresence | None:
-        """The new presence; None: the agent was forgotten."""
+        """The new presence; None: the agent was removed."""
         return None if self.state is None else self.state.presence
 
     @property
@@ -65,10 +65,10 @@ class Change(NamedTuple):
 
 
 class Roster:
-    """All agents, and what is staged on top of them until it is stored.
+    """All agents, and the staged changes of the running transaction.
 
-    ``apply`` stages, ``commit`` installs what is staged, ``rollback`` forgets it: nobody sees
-    what a failed transaction would have made.
+    ``apply`` stages a change, ``commit`` publishes the staged changes, ``rollback`` discards them,
+    so that a failed transaction is never visible.
     """
 
     def __init__(self, limits: Limits | None = None, price: PriceFunction | None = None) -> None:
@@ -76,7 +76,7 @@ class Roster:
         self._price = price
         # agent_id → state; only ``commit`` and ``put`` change it.
         self.agents: dict[str, AgentState] = {}
-        # agent_id → state of the running transaction; None: forgotten in it.
+        # agent_id → state in the running transaction; None: removed in it.
         self._staged: dict[str, AgentState | None] = {}
         self._n_new = 0
 
@@ -87,7 +87,11 @@ class Roster:
         return self.agents.get(agent_id)
 
     def check_capacity(self, agent_ids: Iterable[str]) -> None:
-        """Raise CapacityError if these agents would not all fit."""
+        """Check that there is room for these agents.
+
+        Raises:
+            CapacityError: ``max_agents`` would be exceeded.
+        """
         fresh = {agent_id for agent_id in agent_ids if self.get(agent_id) is None}
         if fresh and len(self.agents) + self._n_new + len(fresh) > self.limits.max_agents:
             raise CapacityError(
@@ -97,77 +101,76 @@ class Roster:
             )
 
     def apply(self, event: Event, seq: int, now: datetime) -> Change:
-        """Stage one event and return the change that it makes.
+        """Stage one event and return the change that it causes.
 
         Args:
-            event: its timestamp may be None (then it is ``now``) or late; one in the future
-                counts as ``now``.
-            seq: the number that the store gives it.
-            now: time of its arrival, UTC.
+            event: may arrive late; a timestamp of None or in the future counts as ``now``.
+            seq: sequence number from the store.
+            now: arrival time, UTC.
         """
-        known = self.get(event.agent_id)
+        existing = self.get(event.agent_id)
         if event.event_type == "forget":
-            self._stage(event.agent_id, None, known)
+            self._stage(event.agent_id, None, existing)
             return Change(seq, event.agent_id, None, event, now)
-        state = reduce(known or AgentState.new(event.agent_id, now), event, now, self._price)
+        state = reduce(existing or AgentState.new(event.agent_id, now), event, now, self._price)
         state = update_presence(state, event, seq)
-        self._stage(event.agent_id, state, known)
+        self._stage(event.agent_id, state, existing)
         return Change(seq, event.agent_id, state, event, now)
 
     def rename(self, agent_id: str, name: str) -> None:
-        """Stage what is known of an agent as that of ``name``, who turned out to be the same.
+        """Stage the state of an agent under another id, ``name``, of the same agent.
 
-        What is known of ``name`` already is added; the evidence of its present session goes first.
+        Totals of both are added up. If both are in the same session, the evidence of ``name`` wins.
         """
-        state, known = self.get(agent_id), self.get(name)
+        state, existing = self.get(agent_id), self.get(name)
         if state is None:
             return
-        same = known is not None and known.session_id == state.session_id
-        merged = (known if known is not None and same else state).copy()
+        same = existing is not None and existing.session_id == state.session_id
+        merged = (existing if existing is not None and same else state).copy()
         merged.presence = replace(merged.presence, agent_id=name)
-        if known is not None:
-            merged.total_tokens = min(state.total_tokens + known.total_tokens, MAX_INTEGER)
-            costs = [cost for cost in (state.cost_usd, known.cost_usd) if cost is not None]
+        if existing is not None:
+            merged.total_tokens = min(state.total_tokens + existing.total_tokens, MAX_INTEGER)
+            costs = [cost for cost in (state.cost_usd, existing.cost_usd) if cost is not None]
             merged.cost_usd = sum(costs) if costs else None
             if same:
-                merged.total_tools = state.total_tools + known.total_tools
-                merged.total_errors = state.total_errors + known.total_errors
-        self._stage(name, merged, known)
+                merged.total_tools = state.total_tools + existing.total_tools
+                merged.total_errors = state.total_errors + existing.total_errors
+        self._stage(name, merged, existing)
 
-    def _stage(self, agent_id: str, state: AgentState | None, known: AgentState | None) -> None:
-        self._n_new += (state is not None) - (known is not None)
+    def _stage(self, agent_id: str, state: AgentState | None, existing: AgentState | None) -> None:
+        self._n_new += (state is not None) - (existing is not None)
         self._staged[agent_id] = state
 
     def staged(self) -> Iterator[tuple[str, AgentState | None]]:
-        """Yield the final state of each agent that the running transaction touched."""
+        """Yield the id and the new state of each agent changed in the running transaction."""
         return iter(self._staged.items())
 
     def commit(self) -> None:
-        """Install what is staged."""
+        """Publish the staged changes."""
         for agent_id, state in self._staged.items():
             self.put(agent_id, state)
         self.rollback()
 
     def rollback(self) -> None:
-        """Forget what is staged."""
+        """Discard the staged changes."""
         self._staged.clear()
         self._n_new = 0
 
     def put(self, agent_id: str, state: AgentState | None) -> None:
-        """Take over a state that is stored, by whomever; None: the agent was forgotten."""
+        """Set the state of an agent to the stored one; None removes the agent."""
         if state is None:
             self.agents.pop(agent_id, None)
         else:
             self.agents[agent_id] = state
 
     def expired_timers(self, now: datetime, limits: Limits | None = None) -> list[Event]:
-        """Return the events that the mere passing of time makes at ``now``.
+        """Return the timer events that are due at ``now``: idle, offline and forget.
 
-        What is staged counts, so that a sign of life in the running transaction is not overlooked;
-        the copy lets another thread ask while this one commits.
+        Staged changes count, so that activity in the running transaction resets a timer. Safe to
+        call while another thread commits.
 
         Args:
-            limits: timers to go by; None: the roster's own.
+            limits: the timers; None: those of the roster.
         """
         states = (self.agents | self._staged).values()
         timers = limits or self.limits
@@ -176,81 +179,86 @@ class Roster:
         ]
 
     def implied_ends(self) -> list[Event]:
-        """Return the ends that parents and subagents make for each other, dated by their evidence.
+        """Return end events implied by parent/child relations, with the times of their evidence.
 
-        Subagents end with their parent, and a subagent that rests by its own evidence is no longer
-        at work for its parent: neither waits for an end that may never be told.
+        A subagent ends with its parent, and an idle subagent no longer counts as work of its
+        parent. Neither needs an end event, which may never be sent.
         """
-        known = self.agents | self._staged
-        found = []
-        for state in known.values():
+        states = self.agents | self._staged
+        ends: list[Event] = []
+        for state in states.values():
             if state is not None and state.parent_agent_id is not None:
-                event = _orphan_end(state, known)
-                found += [] if event is None else [event]
+                event = _orphan_end(state, states)
+                ends += [] if event is None else [event]
             if state is not None and state.children:
-                found += _idle_children(state, known)
-        return found
+                ends += _idle_children(state, states)
+        return ends
 
     def inactive_since(self, agent_ids: Iterable[str], now: datetime, seconds: float) -> list[str]:
-        """Return those of the agents whose last sign is at least ``seconds`` old."""
-        edge = now - timedelta(seconds=seconds)
-        found = (self.get(agent_id) for agent_id in agent_ids)
-        return [s.presence.agent_id for s in found if s and s.presence.last_activity <= edge]
+        """Return the agents whose last activity is at least ``seconds`` ago."""
+        cutoff = now - timedelta(seconds=seconds)
+        states = (self.get(agent_id) for agent_id in agent_ids)
+        return [s.agent_id for s in states if s and s.presence.last_activity <= cutoff]
 
 
 def _expired_timer(state: AgentState, now: datetime, limits: Limits) -> Event | None:
     presence = state.presence
-    silent_s = (now - presence.last_activity).total_seconds()
-    if limits.forget_after_s and silent_s >= limits.forget_after_s:
+    inactive_s = (now - presence.last_activity).total_seconds()
+    if limits.forget_after_s and inactive_s >= limits.forget_after_s:
         return timer_event(presence.agent_id, "forget", now, limits.forget_after_s)
     if state.has_open_work or presence.status is PresenceStatus.OFFLINE:
         return None
-    if limits.offline_timeout_s and silent_s >= limits.offline_timeout_s:
+    if limits.offline_timeout_s and inactive_s >= limits.offline_timeout_s:
         return timer_event(presence.agent_id, "offline", now, limits.offline_timeout_s)
     if presence.status is PresenceStatus.IDLE or not limits.idle_timeout_s:
         return None
-    if silent_s >= limits.idle_timeout_s:
+    if inactive_s >= limits.idle_timeout_s:
         return timer_event(presence.agent_id, "idle", now, limits.idle_timeout_s)
     return None
 
 
-def _orphan_end(state: AgentState, known: Mapping[str, AgentState | None]) -> Event | None:
-    """Return the end of a subagent whose parent ended without a word about it."""
+def _orphan_end(state: AgentState, states: Mapping[str, AgentState | None]) -> Event | None:
+    """Return the end of a subagent whose parent ended without reporting it."""
     child = state.presence
-    parent = known.get(state.parent_agent_id or "")
+    parent = states.get(state.parent_agent_id or "")
     if parent is None or child.status is PresenceStatus.OFFLINE or parent.ended is None:
         return None
     if parent.presence.status is not PresenceStatus.OFFLINE:
         return None
     at = parent.ended[1]
     if at < child.last_activity:
-        # It has worked since, for whomever.
+        # It has been active since.
         return None
     return _cascade_event(child.agent_id, "session_end", at, {"parent_agent_id": parent.agent_id})
 
 
-def _idle_children(state: AgentState, known: Mapping[str, AgentState | None]) -> Iterator[Event]:
-    """Yield the ends of the subagents that rest, by their own evidence, since they began."""
-    for name, begun in state.children.items():
-        child = known.get(name)
+def _idle_children(state: AgentState, states: Mapping[str, AgentState | None]) -> Iterator[Event]:
+    """Yield ends for the subagents that have become idle since they started."""
+    for name, started in state.children.items():
+        child = states.get(name)
         if child is None or child.parent_agent_id != state.agent_id:
             continue
         if child.turn_end_reason == "session_start":
-            # It is there, and has yet to get its task.
+            # Started, but no prompt yet.
             continue
         since = child.presence.since
-        if child.presence.status is not PresenceStatus.ACTIVE and since and since >= begun:
+        if child.presence.status is not PresenceStatus.ACTIVE and since and since >= started:
             yield _cascade_event(state.agent_id, "subagent_stop", since, {"child_agent_id": name})
 
 
 def _cascade_event(agent_id: str, event_type: str, at: datetime, extra: dict[str, str]) -> Event:
+    # "family" is the source of these events in databases and messages.
     return Event(
         agent_id=agent_id, event_type=event_type, timestamp=at, source="family", extra=extra
     )
 
 
 def timer_event(agent_id: str, event_type: str, now: datetime, after_s: float) -> Event:
-    """Return the event by which the server's clock, not the agent, changes a status."""
+    """Return an event that the clock causes, not the agent.
+
+    Args:
+        after_s: seconds of inactivity that expired.
+    """
     return Event(
         agent_id=agent_id,
         event_type=event_type,

@@ -1,6 +1,6 @@
-"""From evidence to status: one table of rules, the first that fits decides.
+"""From evidence to status: a table of rules, of which the first that matches decides.
 
-It is pure, and it is the only place that knows what makes an agent active, idle or offline.
+Pure functions. No other module decides whether an agent is active, idle or offline.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ACTIVE, IDLE, OFFLINE = PresenceStatus.ACTIVE, PresenceStatus.IDLE, PresenceStat
 
 
 class StatusDecision(NamedTuple):
-    """A status with its grounds; ``attention``: it waits for a person."""
+    """A status and the reason for it; ``attention``: the agent waits for a person."""
 
     status: PresenceStatus
     detail: str
@@ -37,21 +37,21 @@ def decision_of(presence: AgentPresence) -> StatusDecision:
 
 def _ended(state: AgentState) -> StatusDecision | None:
     # Trap: a tool that was running when the process died, or a line of the session file that is
-    # read after it, would show a dead agent at work. Only a sign of life that is newer counts.
-    if state.ended is None or (how := state.session_end_reason) is None:
+    # read later, must not make a dead agent active. Only a later signal does.
+    if state.ended is None or (ended := state.session_end_reason) is None:
         return None
     reasons = {
-        "timer": "no sign of life for too long",
+        "timer": "no activity for too long",
         "process_exit": "its process exited",
         "session_end": "the session ended",
         "offline": "marked offline",
     }
-    return StatusDecision(OFFLINE, "done", reasons.get(how, "the session ended"))
+    return StatusDecision(OFFLINE, "done", reasons.get(ended, "the session ended"))
 
 
 def _waiting(state: AgentState) -> StatusDecision | None:
-    # Trap: a call that asks a person is open like any other, so an agent that is stuck looks busy;
-    # and nothing fires when a prompt is answered, so any newer sign of the answer must clear it.
+    # Trap: a call that waits for a person is open like any other, so the agent looks busy. There is
+    # no hook for the answer either, so any later signal that implies one closes the question.
     if not (state.questions or state.asking) or (waiting := state.waiting) is None:
         return None
     kind, tool = waiting
@@ -64,8 +64,8 @@ def _waiting(state: AgentState) -> StatusDecision | None:
 
 
 def _runs_tool(state: AgentState) -> StatusDecision | None:
-    # Trap: a test run of ten minutes says nothing while it runs. A call that is open is proof of
-    # work however long it is silent.
+    # Trap: a test suite of ten minutes sends no events while it runs. An open call counts as work
+    # however long that takes.
     if not state.open_tools:
         return None
     name, _ = max(state.open_tools.values(), key=itemgetter(1))
@@ -76,14 +76,14 @@ def _runs_tool(state: AgentState) -> StatusDecision | None:
 
 
 def _has_children(state: AgentState) -> StatusDecision | None:
-    # Trap: the parent's turn can be over while its subagents and background tasks go on.
+    # Trap: the turn of the parent can end while its subagents and background tasks continue.
     if not state.children and not state.background:
         return None
     n_tasks = sum(key.startswith(TASK) for key in state.children)
     n = len(state.children) - n_tasks
     if n:
         return StatusDecision(ACTIVE, "background", f"{n} subagent{'s' if n > 1 else ''} at work")
-    # Both may tell of the same tasks.
+    # Both may count the same tasks.
     n = max(n_tasks, state.n_background)
     if n:
         return StatusDecision(ACTIVE, "background", f"{n} background task{'s' if n > 1 else ''}")
@@ -91,18 +91,18 @@ def _has_children(state: AgentState) -> StatusDecision | None:
 
 
 def _turn_over(state: AgentState) -> StatusDecision | None:
-    # Trap: no hook tells of an interrupt or of an error that ended a turn, and what was open then
-    # never ends; a turn's end closes its calls and questions, and only newer work undoes it.
-    how = state.turn_end_reason
-    if how is None:
+    # Trap: there is no hook for an interrupt or an error that ends a turn, and the open calls never
+    # get an end. So the end of a turn closes its calls and questions; only later work reopens it.
+    ended = state.turn_end_reason
+    if ended is None:
         return None
-    if how == "error":
+    if ended == "error":
         return StatusDecision(IDLE, "error", "the turn ended with an error")
-    if how == "timer":
-        # Silence shows neither work nor an end: the detail stays open.
-        return StatusDecision(IDLE, "unknown", "no sign of activity for a while")
-    if how == "question":
-        # It is at its prompt like after any turn; that a person should answer is a guess.
+    if ended == "timer":
+        # Inactivity proves neither work nor an end, so the detail is unknown.
+        return StatusDecision(IDLE, "unknown", "no activity for a while")
+    if ended == "question":
+        # The agent is at its prompt as after any turn; the question is only a guess from the text.
         return StatusDecision(IDLE, "waiting_input", "the turn ended with a question")
     reasons = {
         "stop": "the turn is over",
@@ -110,7 +110,7 @@ def _turn_over(state: AgentState) -> StatusDecision | None:
         "session_start": "the session began, no prompt yet",
         "notification": "waits at its prompt",
     }
-    return StatusDecision(IDLE, "done", reasons.get(how, "reported itself idle"))
+    return StatusDecision(IDLE, "done", reasons.get(ended, "reported itself idle"))
 
 
 _LAST_EVENTS = {
@@ -124,8 +124,8 @@ _LAST_EVENTS = {
 
 
 def _working(state: AgentState) -> StatusDecision:
-    # Trap: between two tools nothing is open, while the model thinks. Work after the last end of a
-    # turn is work until a newer end, or silence for as long as the timers allow.
+    # Trap: between two tools no call is open while the model responds. Work after the last end of a
+    # turn lasts until a later end or until the idle timer expires.
     kind, tool = state.last_event
     if kind in TOOL_END_TYPES:
         return StatusDecision(ACTIVE, "working", f"used {tool}" if tool else "used a tool")
@@ -137,33 +137,33 @@ def _working(state: AgentState) -> StatusDecision:
 
 
 RULES: dict[str, Callable[[AgentState], StatusDecision | None]] = {
-    "its session is over": _ended,
-    "it waits for a person": _waiting,
-    "a tool runs": _runs_tool,
-    "subagents or background tasks run": _has_children,
-    "its turn is over": _turn_over,
-    "it works": _working,
+    "session is over": _ended,
+    "waiting for a person": _waiting,
+    "a tool is running": _runs_tool,
+    "subagents or background tasks are running": _has_children,
+    "turn is over": _turn_over,
+    "working": _working,
 }
-"""The table, in order of strength; the last fits always."""
+"""Name → rule in order of precedence; the last rule always matches."""
 _RULES = tuple(RULES.values())
 
 
 def decide(state: AgentState) -> StatusDecision:
-    """Return the verdict of the first rule that fits the evidence."""
+    """Return the decision of the first matching rule."""
     for rule in _RULES:
-        verdict = rule(state)
-        if verdict is not None:
-            return verdict
-    raise AssertionError("the last rule fits always")
+        decision = rule(state)
+        if decision is not None:
+            return decision
+    raise AssertionError("the last rule always matches")
 
 
 def update_presence(state: AgentState, event: Event, seq: int) -> AgentState:
-    """Put the verdict on the evidence into ``state.presence`` and return the state.
+    """Set ``state.presence`` to the status derived from the evidence, and return the state.
 
     Args:
-        state: a fresh copy, as ``observe`` returns it.
-        event: what made the change; its time dates a new status.
-        seq: number of the change.
+        state: result of ``reduce``; it is modified.
+        event: the event that caused the change; it dates a new status.
+        seq: sequence number of the change.
     """
     before = state.presence
     status, detail, reason, attention = decide(state)

@@ -1,4 +1,4 @@
-"""Why an agent has its status: the evidence and the rules, as they were asked."""
+"""Explanations of a status: the evidence and the evaluated rules."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ PLAN = {"tool_name": "ExitPlanMode", "tool_use_id": "t2", "extra": {"asks": "pla
 @pytest.mark.parametrize(
     ("steps", "rule"),
     [
-        ([(1, "prompt", {}), (2, "process_exit", {})], "its session is over"),
-        ([(1, "tool_start", PLAN)], "it waits for a person"),
-        ([(1, "tool_start", BASH)], "a tool runs"),
-        ([(1, "task_start", {}), (2, "stop", {})], "subagents or background tasks run"),
-        ([(1, "prompt", {}), (2, "stop", {})], "its turn is over"),
-        ([(1, "prompt", {})], "it works"),
+        ([(1, "prompt", {}), (2, "process_exit", {})], "session is over"),
+        ([(1, "tool_start", PLAN)], "waiting for a person"),
+        ([(1, "tool_start", BASH)], "a tool is running"),
+        ([(1, "task_start", {}), (2, "stop", {})], "subagents or background tasks are running"),
+        ([(1, "prompt", {}), (2, "stop", {})], "turn is over"),
+        ([(1, "prompt", {})], "working"),
     ],
 )
-def test_rules_up_to_the_one_that_fits(steps: list[Any], rule: str) -> None:
-    """Those that were asked are listed in their order, and only the last fits."""
+def test_explain_lists_rules_up_to_the_first_match(steps: list[Any], rule: str) -> None:
+    """The evaluated rules are listed in order, and only the last one matches."""
     rules = explain(state_after(*steps))["rules"]
     names = list(RULES)
-    assert [one["rule"] for one in rules] == names[: names.index(rule) + 1]
-    assert [one["fits"] for one in rules] == [False] * (len(rules) - 1) + [True]
+    assert [entry["rule"] for entry in rules] == names[: names.index(rule) + 1]
+    assert [entry["fits"] for entry in rules] == [False] * (len(rules) - 1) + [True]
 
 
-def test_every_kind_of_evidence_is_named() -> None:
-    """What is open, what ended and what was last seen is told with its time, the newest first."""
+def test_evidence_of_names_every_kind_of_evidence() -> None:
+    """Open work, ends and latest signals are listed with timestamps, newest first."""
     state = state_after(
         (1, "session_start", {}),
         (2, "prompt", {}),
@@ -59,26 +59,26 @@ def test_every_kind_of_evidence_is_named() -> None:
         (7, "task_start", {"extra": {"task_id": "b1"}}),
         (8, "permission_request", {"tool_name": "Edit"}),
     )
-    found = {(one.what, one.about): one.at for one in evidence_of(state)}
-    assert found["open question (permission)", "Edit"] == at(8)
-    assert found["open background task", "b1"] == at(7)
-    assert found["open subagent", "claude-c"] == at(6)
-    assert found["open call that asks a person (plan)", "ExitPlanMode"] == at(5)
-    assert found["open tool call", "Bash"] == at(4)
-    assert found["background tasks at the turn's end", "2"] == at(3)
-    assert found["turn ended", None] == at(3)
-    assert found["session began", None] == at(1)
-    assert found["last sign of work", "task_start"] == at(7)
-    times = [one.at for one in evidence_of(state)]
+    timestamps = {(item.what, item.about): item.at for item in evidence_of(state)}
+    assert timestamps["open question (permission)", "Edit"] == at(8)
+    assert timestamps["open background task", "b1"] == at(7)
+    assert timestamps["open subagent", "claude-c"] == at(6)
+    assert timestamps["open call with a question (plan)", "ExitPlanMode"] == at(5)
+    assert timestamps["open tool call", "Bash"] == at(4)
+    assert timestamps["background tasks at the end of the turn", "2"] == at(3)
+    assert timestamps["turn ended", None] == at(3)
+    assert timestamps["session began", None] == at(1)
+    assert timestamps["last work", "task_start"] == at(7)
+    times = [item.at for item in evidence_of(state)]
     assert times == sorted(times, reverse=True)
 
 
-def test_lines_for_a_terminal() -> None:
-    """A person reads what it is, since when and why, the rules, and the evidence with its times."""
+def test_format_lines_shows_status_rules_and_evidence() -> None:
+    """The lines contain the status with its start and reason, the rules and the evidence."""
     state = state_after((1, "prompt", {}), (2, "tool_start", PLAN))
     lines = format_lines({**state.presence.to_dict(), "explanation": explain(state)})
-    assert lines[0].startswith("a is active (waiting_permission, waits for a person) since ")
+    assert lines[0].startswith("a is active (waiting_permission, waiting for a person) since ")
     assert lines[0].endswith(": waits for approval of its plan")
-    assert "  no   its session is over" in lines
-    assert "  yes  it waits for a person" in lines
-    assert any("open call that asks a person (plan)" in line for line in lines)
+    assert "  no   session is over" in lines
+    assert "  yes  waiting for a person" in lines
+    assert any("open call with a question (plan)" in line for line in lines)

@@ -375,7 +375,7 @@ def test_ten_minute_test_run_is_not_idle() -> None:
     roster.apply(Event(agent_id="a", event_type="tool_start", timestamp=at(0), **BASH), 1, at(0))
     roster.commit()
     for minutes in (10, 60, 600):
-        assert roster.due(at(60 * minutes)) == []
+        assert roster.expired_timers(at(60 * minutes)) == []
     assert roster.agents["a"].presence.status is ACTIVE
 
 
@@ -389,8 +389,8 @@ def test_silence_makes_idle_then_offline_then_a_sign_wakes() -> None:
         assert presence.presence is not None
         seen.append(presence.presence)
     assert [(p.status, p.detail, p.reason, p.since) for p in seen] == [
-        (IDLE, "unknown", "no sign of activity for a while", at(300)),
-        (OFFLINE, "done", "no sign of life for too long", at(1800)),
+        (IDLE, "unknown", "no activity for a while", at(300)),
+        (OFFLINE, "done", "no activity for too long", at(1800)),
     ]
     woken = roster.apply(Event(agent_id="a", event_type="stop", timestamp=at(1900)), 4, at(1900))
     assert woken.presence is not None

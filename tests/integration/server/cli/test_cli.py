@@ -194,13 +194,15 @@ def test_explain_prints_rules_and_evidence(serve: Serve, command: str) -> None:
     done = run(server.home, command, "claude-1")
     assert done.returncode == 0, done.stderr
     first = done.stdout.splitlines()[0]
-    assert first.startswith("claude-1 is active (waiting_permission, waits for a person) since 20")
+    assert first.startswith(
+        "claude-1 is active (waiting_permission, waiting for a person) since 20"
+    )
     assert first.endswith(": waits for approval of its plan")
-    assert "  yes  it waits for a person\n" in done.stdout
-    assert "open call that asks a person (plan)" in done.stdout
+    assert "  yes  waiting for a person\n" in done.stdout
+    assert "open call with a question (plan)" in done.stdout
     response = json.loads(run(server.home, command, "claude-1", "--json").stdout)
     assert response == server.get("/api/presence/claude-1?explain=1").json()
-    assert response["explanation"]["rules"][-1] == {"rule": "it waits for a person", "fits": True}
+    assert response["explanation"]["rules"][-1] == {"rule": "waiting for a person", "fits": True}
 
 
 def test_explain_reports_an_unknown_agent(serve: Serve) -> None:

@@ -79,8 +79,8 @@ def test_presence_with_its_explanation(module_server: Server) -> None:
     assert tuple(plain) == PRESENCE_COLUMNS
     told = module_server.get(f"{path}?explain=1").json()
     assert told == {**plain, "explanation": told["explanation"]}
-    assert told["explanation"]["rules"][-1] == {"rule": "it works", "fits": True}
-    assert {one["what"] for one in told["explanation"]["evidence"]} >= {"last sign of work"}
+    assert told["explanation"]["rules"][-1] == {"rule": "working", "fits": True}
+    assert {one["what"] for one in told["explanation"]["evidence"]} >= {"last work"}
     assert module_server.get(f"{path}?explain=yes").status == 400
     assert module_server.get("/api/presence/never-heard-of?explain=1").status == 404
 

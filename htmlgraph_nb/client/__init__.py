@@ -1,1 +1,1 @@
-"""A server as seen from Python: where it is, its HTTP calls, and a live copy of its presence."""
+"""Client of a server: discovery, HTTP calls, and a live copy of its presence."""

@@ -1,6 +1,6 @@
-"""Where a server may be found and which token belongs to it; it opens no socket.
+"""Finds the addresses at which a server may answer, and their tokens. Opens no socket.
 
-A token is only ever paired with the server that it was given for.
+A token is only used for the server that it was issued for.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlencode, urlsplit
 
-from ..core.validation import shorten
+from ..core.validation import format_value
 from ..errors import ConfigError
 from ..paths import DEFAULT_URL, EXTENSION_PATH, jupyterhub_server, parent_pid, running_servers
 
-SERVE_COMMAND = "htmlgraph-nb serve"
-BROADCASTS = "/ws/broadcasts"
+_SERVE_COMMAND = "htmlgraph-nb serve"
+_WEBSOCKET_PATH = "/ws/broadcasts"
 
 _SCHEMES = {"http": False, "ws": False, "https": True, "wss": True}
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A server's host and port, and the path before its routes.
+    """A server's host and port, and the path that precedes its routes.
 
     Attributes:
-        secure: TLS or not.
-        host: name or IP address, an IPv6 address without its brackets.
-        base: path without a slash at its end; ``""`` where the server is at the root.
+        secure: whether to use TLS.
+        host: name or IP address; an IPv6 address without brackets.
+        base: path without a trailing slash; ``""`` if the server is at the root.
     """
 
     secure: bool
@@ -42,23 +42,23 @@ class Address:
     def parse(cls, url: str) -> Address:
         """Return the address of ``http(s)://host[:port][/base]`` or ``ws(s)://…``.
 
-        A path that ends in ``/ws/broadcasts`` stands for the server of that route.
+        A path that ends in ``/ws/broadcasts`` is accepted as well.
 
         Raises:
-            ConfigError: another form, or a token or password inside the URL.
+            ConfigError: the URL is malformed or contains a token or password.
         """
         parts, port = _split(url)
         if parts.scheme not in _SCHEMES or not parts.hostname:
             raise ConfigError(
-                f"the url is {shorten(url)}, expected http://host:port as {DEFAULT_URL}"
+                f"url: expected http://host:port, as {DEFAULT_URL}, got {format_value(url)}"
             )
         if parts.username or parts.password or "token" in parse_qs(parts.query):
             raise ConfigError(
-                "the url carries a secret, expected it apart from the address: "
+                "url: must not contain a secret; pass it separately: "
                 'PresenceClient("http://host:port", token="…")'
             )
         secure = _SCHEMES[parts.scheme]
-        base = parts.path.rstrip("/").removesuffix(BROADCASTS)
+        base = parts.path.rstrip("/").removesuffix(_WEBSOCKET_PATH)
         return cls(secure, parts.hostname.lower(), port or (443 if secure else 80), base)
 
     @property
@@ -69,12 +69,12 @@ class Address:
 
     @property
     def url(self) -> str:
-        """The address as people write it: ``http://host:port/base``."""
+        """The address as ``http://host:port/base``."""
         return f"{'https' if self.secure else 'http'}://{self.netloc}{self.base}"
 
     @property
     def loopback(self) -> bool:
-        """Whether this is the same machine by its very address."""
+        """Whether the address itself is that of this machine."""
         if self.host == "localhost":
             return True
         try:
@@ -83,13 +83,13 @@ class Address:
             return False
 
     def websocket(self, **parameters: str | None) -> str:
-        """Return the URL of the dashboards' WebSocket; parameters that are None are left out."""
+        """Return the URL of the WebSocket; parameters that are None are omitted."""
         query = urlencode({name: value for name, value in parameters.items() if value is not None})
         scheme = "wss" if self.secure else "ws"
-        return f"{scheme}://{self.netloc}{self.base}{BROADCASTS}{'?' if query else ''}{query}"
+        return f"{scheme}://{self.netloc}{self.base}{_WEBSOCKET_PATH}{'?' if query else ''}{query}"
 
     def same_server(self, other: Address) -> bool:
-        """Return whether both name one server, whatever the path."""
+        """Return whether both are the same server, regardless of the path."""
         return (self.secure, self.port) == (other.secure, other.port) and (
             self.host == other.host or (self.loopback and other.loopback)
         )
@@ -97,13 +97,13 @@ class Address:
 
 def _split(url: str) -> tuple[SplitResult, int | None]:
     if not isinstance(url, str):
-        raise ConfigError(f"the url is a {type(url).__name__}, expected text as {DEFAULT_URL}")
+        raise ConfigError(f"url: expected a string, as {DEFAULT_URL!r}, got {format_value(url)}")
     try:
         parts = urlsplit(url.strip())
         return parts, parts.port
     except ValueError as error:
         raise ConfigError(
-            f"the url is {shorten(url)}: {error}; expected http://host:port"
+            f"url: expected http://host:port, got {format_value(url)} ({error})"
         ) from None
 
 
@@ -112,8 +112,8 @@ class Candidate:
     """An address at which a server may answer.
 
     Attributes:
-        token: what that server wants to see; None where it wants nothing.
-        source: where the address comes from, in words.
+        token: the token of that server; None if it needs none.
+        source: origin of the address, for display.
     """
 
     address: Address
@@ -126,19 +126,19 @@ class Candidate:
 
     @property
     def headers(self) -> dict[str, str]:
-        """HTTP headers that carry the token; the URL never does."""
+        """HTTP headers with the token. It is never part of the URL."""
         return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What this process can know of servers: its environment, its parent, the files of its user.
+    """Information about servers: environment variables, parent process, files of the user.
 
     Attributes:
         env: environment variables.
-        running: what ``locations.running_servers()`` found.
-        jupyter: the parsed ``jpserver-*.json`` of the parent process; empty without one.
-        parent: process id of the server that started this kernel, if it is one.
+        running: the result of ``paths.running_servers()``.
+        jupyter: the parsed ``jpserver-*.json`` of the parent process; empty if there is none.
+        parent: process id of the server that started this kernel, if this is a kernel.
     """
 
     env: Mapping[str, str]
@@ -148,69 +148,72 @@ class Environment:
 
     @classmethod
     def of_this_process(cls) -> Environment:
-        """Return what holds now; servers come and go, so it is read before each attempt."""
+        """Read the current environment. Servers start and stop, so read it before each attempt."""
         env = dict(os.environ)
         parent = parent_pid(env)
         return cls(env, running_servers(parent), jupyter_server(parent), parent)
 
 
 def candidates(
-    url: str | None, token: str | None, around: Environment | None = None
+    url: str | None, token: str | None, environment: Environment | None = None
 ) -> list[Candidate]:
-    """Return where to look for a server, the most particular place first.
+    """Return the addresses to try, the most specific first.
 
     Args:
-        url: the only address to try; None: ``HTMLGRAPH_URL`` if it is set, and then only that;
-            else the Jupyter Server that runs this kernel, the servers of this user on this
-            machine, the last one to start first, and the default address.
-        token: the token of ``url``, or of every candidate on this machine where that is None;
-            None: the token that is known for the address.
-        around: what is known of servers; None: read it from this process.
+        url: the only address to try. None: only ``HTMLGRAPH_URL`` if it is set; otherwise the
+            Jupyter Server of this kernel, the servers of this user on this machine, most recently
+            started first, and the default address.
+        token: the token of ``url``, or if that is None of every candidate on this machine; None:
+            the token known for the address.
+        environment: None: that of this process.
 
     Raises:
-        ConfigError: the URL has another form or carries a secret.
+        ConfigError: the URL is malformed or contains a secret.
     """
-    around = Environment.of_this_process() if around is None else around
-    known = _known(around)
+    environment = Environment.of_this_process() if environment is None else environment
+    known = _known_servers(environment)
+    env = environment.env
     if url is not None:
         address = Address.parse(url)
-        return [Candidate(address, token or _token_for(address, known, around.env), "as given")]
-    if around.env.get("HTMLGRAPH_URL"):
-        found = known[:1]
+        return [Candidate(address, token or _token_for(address, known, env), "as given")]
+    if env.get("HTMLGRAPH_URL"):
+        servers = known[:1]
     else:
-        found = [*known, Candidate(Address.parse(DEFAULT_URL), None, "the default address")]
+        servers = [*known, Candidate(Address.parse(DEFAULT_URL), None, "the default address")]
     return _distinct(
         Candidate(
-            one.address,
-            (token if one.address.loopback or len(found) == 1 else None)
-            or one.token
-            or _token_for(one.address, known, around.env),
-            one.source,
+            server.address,
+            (token if server.address.loopback or len(servers) == 1 else None)
+            or server.token
+            or _token_for(server.address, known, env),
+            server.source,
         )
-        for one in found
+        for server in servers
     )
 
 
-def _known(around: Environment) -> list[Candidate]:
+def _known_servers(environment: Environment) -> list[Candidate]:
     known = []
-    named = around.env.get("HTMLGRAPH_URL")
-    if named:
+    url = environment.env.get("HTMLGRAPH_URL")
+    if url:
         try:
-            address = Address.parse(named)
+            address = Address.parse(url)
         except ConfigError as error:
             raise ConfigError(f"HTMLGRAPH_URL: {error}") from None
-        own = around.env.get("HTMLGRAPH_TOKEN") or None
-        known.append(Candidate(address, own, "HTMLGRAPH_URL"))
-    own = "the Jupyter Server of this kernel"
-    hub = jupyterhub_server(around.env)
-    parents = [one for one in around.running if one.get("pid") == str(around.parent)]
+        token = environment.env.get("HTMLGRAPH_TOKEN") or None
+        known.append(Candidate(address, token, "HTMLGRAPH_URL"))
+    kernel_server = "the Jupyter Server of this kernel"
+    hub = jupyterhub_server(environment.env)
+    parents = [
+        server for server in environment.running if server.get("pid") == str(environment.parent)
+    ]
     for server in parents:
-        known += _from_server_file(server, "", own, hub)
+        known += _from_server_file(server, "", kernel_server, hub)
     known += _from_server_file(hub, EXTENSION_PATH, "this user's server of JupyterHub")
     if not parents:
-        # One without the extension, too: its answer says so.
-        known += _from_server_file(around.jupyter, EXTENSION_PATH, own, hub)
-    for server in around.running:
+        # It may lack the extension; then its response says so.
+        known += _from_server_file(environment.jupyter, EXTENSION_PATH, kernel_server, hub)
+    for server in environment.running:
         known += _from_server_file(server, "", "a server of this user", hub)
     return known
 
@@ -221,12 +224,12 @@ def _from_server_file(
     if not server.get("url"):
         return []
     if hub and str(server["url"]).startswith(hub["url"].rstrip("/") + "/"):
-        # The Hub decides there, so no other token counts.
+        # The Hub authorizes there; other tokens are invalid.
         server = {**server, "token": hub["token"]}
     try:
         address = Address.parse(str(server["url"]).rstrip("/") + path)
     except ConfigError:
-        # Jupyter Server may listen on a UNIX socket, which no client here can reach.
+        # Jupyter Server may listen on a UNIX socket, which this client does not support.
         return []
     return [Candidate(address, str(server.get("token") or "") or None, source)]
 
@@ -235,46 +238,48 @@ def _token_for(address: Address, known: Iterable[Candidate], env: Mapping[str, s
     for candidate in known:
         if candidate.token and candidate.address.same_server(address):
             return candidate.token
-    # A token that stands alone belongs to a server of this machine and is not sent elsewhere.
+    # Without HTMLGRAPH_URL the token belongs to a server of this machine; never send it elsewhere.
     if address.loopback and not env.get("HTMLGRAPH_URL"):
         return env.get("HTMLGRAPH_TOKEN") or None
     return None
 
 
-def _distinct(found: Iterable[Candidate]) -> list[Candidate]:
-    first: dict[Address, Candidate] = {}
-    for candidate in found:
-        first.setdefault(candidate.address, candidate)
-    return list(first.values())
+def _distinct(listed: Iterable[Candidate]) -> list[Candidate]:
+    by_address: dict[Address, Candidate] = {}
+    for candidate in listed:
+        by_address.setdefault(candidate.address, candidate)
+    return list(by_address.values())
 
 
 def jupyter_server(pid: int) -> dict[str, Any]:
     """Return the ``jpserver-<pid>.json`` of the Jupyter Server with this process id, or ``{}``.
 
-    Jupyter Server writes it (mode 600) into the Jupyter runtime folder; its fields are those of
+    Jupyter Server writes it (mode 600) to the Jupyter runtime folder. Its fields are those of
     ``jupyter_server.serverapp.ServerApp.server_info``: url with the base_url, token, pid.
     """
-    # Kernels have it loaded; no other process needs it before the first connection.
+    # Imported late: kernels have it loaded; other processes need it at the first connection.
     from jupyter_core.paths import jupyter_runtime_dir
 
     path = os.path.join(jupyter_runtime_dir(), f"jpserver-{pid}.json")
     try:
         with open(path, encoding="utf-8") as file:
-            found = json.load(file)
+            info = json.load(file)
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) and isinstance(found.get("url"), str) else {}
+    return info if isinstance(info, dict) and isinstance(info.get("url"), str) else {}
 
 
-def explain(tried: Iterable[tuple[Candidate, str]]) -> str:
-    """Return the text for a person whom no server answers: what was tried, and what to type."""
-    lines = [f"  {one.address.url} ({one.source}): {reason}" for one, reason in tried]
+def not_found_text(tried: Iterable[tuple[Candidate, str]]) -> str:
+    """Return the error message if no server answers: what was tried and what to type."""
+    lines = [
+        f"  {candidate.address.url} ({candidate.source}): {reason}" for candidate, reason in tried
+    ]
     return "\n".join(
         [
             "no htmlgraph-nb server found. Tried:",
             *(lines or ["  nothing yet"]),
-            f"Start one with: {SERVE_COMMAND}",
-            'or name a running one: url="http://host:port", token="…", or HTMLGRAPH_URL and '
-            "HTMLGRAPH_TOKEN",
+            f"Start one with: {_SERVE_COMMAND}",
+            'or pass url="http://host:port" and token="…" of a running one, or set HTMLGRAPH_URL '
+            "and HTMLGRAPH_TOKEN",
         ]
     )

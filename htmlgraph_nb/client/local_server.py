@@ -1,7 +1,6 @@
-"""A standalone server as the child of a kernel or script: it starts with one call, ends with them.
+"""Starts a server as a child process of a kernel or script. It ends with its parent.
 
-It is a process of its own, so that a busy cell does not hold it up, and nothing of it is loaded
-here.
+A separate process is not blocked by a busy cell, and none of its modules are loaded here.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import threading
 from collections import deque
 from types import TracebackType
 
-from ..core.validation import shorten
+from ..core.validation import format_value
 from ..errors import ConfigError, ConnectError
 
 _SERVER = "htmlgraph_server"
@@ -25,15 +24,15 @@ _URL_VARIABLE = "HTMLGRAPH_URL"
 _READY = re.compile(r"htmlgraph-nb \S+ at (\S+)  \(database: (.*)\)")
 _LOG_LINES = 200
 _LINE_CHARS = 4_096
-_STOP_S = 10.0
-_KILL_S = 5.0
+_STOP_TIMEOUT_S = 10.0
+_KILL_TIMEOUT_S = 5.0
 
 
 class LocalServer:
-    """A server that :func:`start_server` has started; a context manager that stops it.
+    """A server started by :func:`start_server`; as a context manager it stops at the end.
 
     Attributes:
-        url: where it answers, as ``http://127.0.0.1:40123``.
+        url: its address, such as ``http://127.0.0.1:40123``.
         db: its database file.
         pid: its process id.
     """
@@ -42,9 +41,9 @@ class LocalServer:
         self.url = ""
         self.db = ""
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
-        self._owner = os.getpid()
-        self._heard = threading.Event()
-        self._named_before = os.environ.get(_URL_VARIABLE)
+        self._owner_pid = os.getpid()
+        self._startup_done = threading.Event()
+        self._previous_url = os.environ.get(_URL_VARIABLE)
         try:
             self._process = subprocess.Popen(  # noqa: S603 - this project's own module
                 command,
@@ -58,14 +57,14 @@ class LocalServer:
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
         except OSError as error:
-            raise ConnectError(f"{command[0]} cannot be run: {error.strerror}") from None
+            raise ConnectError(f"cannot run {command[0]}: {error.strerror}") from None
         self.pid = self._process.pid
         self._reader = threading.Thread(target=self._read, name="htmlgraph-server", daemon=True)
         self._reader.start()
         try:
-            self._await_start(start_timeout_s)
+            self._wait_started(start_timeout_s)
         except BaseException:
-            self._end(0)
+            self._terminate(0)
             raise
         os.environ[_URL_VARIABLE] = self.url
         atexit.register(self.stop)
@@ -77,20 +76,20 @@ class LocalServer:
 
     @property
     def log(self) -> str:
-        """What the server wrote, its last 200 lines."""
+        """The last 200 lines of the server's output."""
         return "\n".join(self._log)
 
     def stop(self) -> None:
-        """Stop the server and wait for its end; what it was told is stored. Twice is once."""
-        if self._owner != os.getpid():
-            # A fork of the process that started it.
+        """Stop the server and wait for its exit. Received events stay stored. Idempotent."""
+        if self._owner_pid != os.getpid():
+            # This is a fork of the process that started it.
             return
         atexit.unregister(self.stop)
-        self._end(_STOP_S)
+        self._terminate(_STOP_TIMEOUT_S)
         if os.environ.get(_URL_VARIABLE) == self.url:
             del os.environ[_URL_VARIABLE]
-            if self._named_before is not None:
-                os.environ[_URL_VARIABLE] = self._named_before
+            if self._previous_url is not None:
+                os.environ[_URL_VARIABLE] = self._previous_url
 
     def __enter__(self) -> LocalServer:
         return self
@@ -107,7 +106,7 @@ class LocalServer:
         return f"<htmlgraph-nb server at {self.url}, {'running' if self.running else 'stopped'}>"
 
     def _read(self) -> None:
-        """Take in all that the process writes, so that it never waits for a reader."""
+        """Read the process's output, so that it never blocks on a full pipe."""
         output = self._process.stdout
         if output is None:
             return
@@ -117,31 +116,31 @@ class LocalServer:
             if ready is not None and not self.url:
                 self.db = ready[2]
                 self.url = ready[1]
-                self._heard.set()
-        self._heard.set()
+                self._startup_done.set()
+        self._startup_done.set()
 
-    def _await_start(self, timeout_s: float) -> None:
-        if not self._heard.wait(timeout_s):
+    def _wait_started(self, timeout_s: float) -> None:
+        if not self._startup_done.wait(timeout_s):
             raise ConnectError(
-                f"the server did not start within {timeout_s:g} s; give it longer with "
-                f"start_timeout_s={2 * timeout_s:g}. It wrote: {self.log or 'nothing'}"
+                f"the server did not start within {timeout_s:g} s; retry with "
+                f"start_timeout_s={2 * timeout_s:g}. Its output: {self.log or 'none'}"
             )
         if not self.url:
-            words = self.log.removeprefix("htmlgraph-nb: ") or "it gave no reason"
-            raise ConnectError(f"the server did not start: {words}")
+            reason = self.log.removeprefix("htmlgraph-nb: ") or "no output"
+            raise ConnectError(f"the server did not start: {reason}")
 
-    def _end(self, patience_s: float) -> None:
+    def _terminate(self, timeout_s: float) -> None:
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
-        for end in (self._process.terminate, self._process.kill):
+        for stop in (self._process.terminate, self._process.kill):
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(patience_s)
+                self._process.wait(timeout_s)
                 break
-            end()
-            patience_s = _KILL_S
+            stop()
+            timeout_s = _KILL_TIMEOUT_S
         self._process.wait()
-        self._reader.join(_KILL_S)
+        self._reader.join(_KILL_TIMEOUT_S)
         if self._process.stdout is not None:
             self._process.stdout.close()
 
@@ -153,27 +152,26 @@ _started: LocalServer | None = None
 def start_server(
     port: int = 0, *, db: str | os.PathLike[str] | None = None, start_timeout_s: float = 30.0
 ) -> LocalServer:
-    """Start a server on this machine, for as long as this kernel or script lives.
+    """Start a server on this machine that runs until this kernel or script ends.
 
-    It listens at 127.0.0.1 only and stores into one SQLite file. Afterwards ``AgentGrid()``,
-    ``load_history()`` and the SDK find it, also in processes that are started from here:
-    ``HTMLGRAPH_URL`` names it until it stops. Further settings are those of ``htmlgraph-nb serve``,
-    from their environment variables.
+    It listens on 127.0.0.1 only and uses one SQLite file. ``AgentGrid()``, ``load_history()`` and
+    the SDK find it, also in child processes: until it stops, ``HTMLGRAPH_URL`` is set to its
+    address. Other settings are read from the environment variables of ``htmlgraph-nb serve``.
 
-    Where a server of this process runs already, that one is returned.
+    If this process already runs a server, that one is returned.
 
     Args:
         port: TCP port; 0: a free one.
         db: the database file; None: ``HTMLGRAPH_DB``, else the one in the user's data folder.
-        start_timeout_s: seconds to wait for its start.
+        start_timeout_s: seconds to wait for the start.
 
     Returns:
         The server, with ``url`` and ``stop()``; as a context manager it stops at the end.
 
     Raises:
-        ConfigError: the port is none, the server is not installed, or the one that runs has
+        ConfigError: the port is invalid, the server is not installed, or the running server has
             another port or file.
-        ConnectError: it did not start: the port is in use, or the file cannot be opened.
+        ConnectError: the server did not start: the port is in use, or the file cannot be opened.
 
     Example:
         >>> server = start_server()  # doctest: +SKIP
@@ -181,10 +179,10 @@ def start_server(
     """
     global _started
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65_535:
-        raise ConfigError(f"the port is {shorten(repr(port))}, expected 0 to 65535; 0: a free one")
+        raise ConfigError(f"port: expected 0 to 65535 (0: a free one), got {format_value(port)}")
     file = None if db is None else os.path.abspath(os.fspath(db))
     with _lock:
-        if _started is not None and _started._owner == os.getpid():
+        if _started is not None and _started._owner_pid == os.getpid():
             if _started.running:
                 _check_same(_started, port, file)
                 return _started
@@ -197,8 +195,8 @@ def _check_same(server: LocalServer, port: int, file: str | None) -> None:
     other_port = port not in (0, int(server.url.rpartition(":")[2]))
     if other_port or file not in (None, os.path.abspath(server.db)):
         raise ConfigError(
-            f"a server of this process runs at {server.url} (database: {server.db}); stop it "
-            "before another is started: start_server().stop()"
+            f"this process already runs a server at {server.url} (database: {server.db}); stop it "
+            "first: start_server().stop()"
         )
 
 
@@ -206,10 +204,9 @@ def _command(port: int, file: str | None) -> list[str]:
     if not sys.executable or importlib.util.find_spec(_SERVER) is None:
         raise ConfigError(
             f"{_SERVER} is not installed in the Python of this process "
-            f"({sys.executable or 'its path is not known'}); expected it beside htmlgraph_nb: "
-            "pip install htmlgraph-nb"
+            f"({sys.executable or 'unknown path'}); run: pip install htmlgraph-nb"
         )
-    # Without -P a file of the current folder could stand in for a module of the server's.
+    # Without -P a file in the current folder could shadow one of the server's modules.
     command = [sys.executable, "-P", "-m", f"{_SERVER}.cli", "serve", "--stop-on-eof"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     return command if file is None else [*command, "--db", file]

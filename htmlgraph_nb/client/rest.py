@@ -1,4 +1,4 @@
-"""The server's HTTP routes as calls that wait for their answer."""
+"""Blocking HTTP calls to a server's routes."""
 
 from __future__ import annotations
 
@@ -15,17 +15,15 @@ from ..core.protocol import decode_json, encode_json
 from ..core.timestamps import to_rfc3339
 from ..errors import ConnectError, ServerNotFound, ServerRefused, WireError
 from ..storage.query import HistoryQuery
-from .connection_state import describe, error_of
-from .discovery import Address, Candidate, explain
+from .connection_state import connect_error_text, parse_error_body
+from .discovery import Address, Candidate, not_found_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TIMEOUT_S = 10.0
-PAGE_EVENTS = 10_000
-
-
-ARROW = "application/vnd.apache.arrow.stream"
+_TIMEOUT_S = 10.0
+_PAGE_EVENTS = 10_000
+_ARROW = "application/vnd.apache.arrow.stream"
 _READ_BYTES = 1 << 20
 
 
@@ -33,7 +31,7 @@ def history_parameters(query: HistoryQuery) -> list[tuple[str, str]]:
     """Return a query as the parameters of ``GET /api/history``.
 
     Raises:
-        ValueError: it has ``after_seq`` or ``seq_range``, which servers do not support.
+        ValueError: the query has ``after_seq`` or ``seq_range``, which servers do not support.
     """
     if query.after_seq or query.seq_range is not None:
         raise ValueError("after_seq and seq_range are not supported by servers")
@@ -44,52 +42,52 @@ def history_parameters(query: HistoryQuery) -> list[tuple[str, str]]:
         "feature": query.features,
         "event_type": query.event_types,
     }
-    found = [(name, value) for name, values in lists.items() for value in values or ()]
-    for name, moment in (("since", query.since), ("until", query.until)):
-        if moment is not None:
-            found.append((name, to_rfc3339(moment)))
+    parameters = [(name, value) for name, values in lists.items() for value in values or ()]
+    for name, timestamp in (("since", query.since), ("until", query.until)):
+        if timestamp is not None:
+            parameters.append((name, to_rfc3339(timestamp)))
     if query.limit is not None:
-        found.append(("limit", str(query.limit)))
+        parameters.append(("limit", str(query.limit)))
     order = "desc" if query.newest_first else "asc"
-    return [*found, ("order", order), ("columns", ",".join(query.columns))]
+    return [*parameters, ("order", order), ("columns", ",".join(query.columns))]
 
 
 class Rest:
     """Calls the routes of the first candidate that answers.
 
     Args:
-        candidates: where to look, asked anew for each call.
-        timeout_s: seconds to wait for each step of a call.
+        candidates: returns the servers to try; called for each request.
+        timeout_s: seconds to wait for each step of a request.
     """
 
     def __init__(
-        self, candidates: Callable[[], Sequence[Candidate]], timeout_s: float = TIMEOUT_S
+        self, candidates: Callable[[], Sequence[Candidate]], timeout_s: float = _TIMEOUT_S
     ) -> None:
         self._candidates = candidates
         self._timeout_s = timeout_s
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """Return the JSON value that a route answers.
+        """Return the JSON value of a route's response.
 
         Args:
             method: HTTP method.
-            path: the route, as ``/api/presence``.
-            body: sent as JSON; None sends no body.
+            path: the route, such as ``/api/presence``.
+            body: sent as JSON; None: no body.
 
         Raises:
-            ServerNotFound: no candidate answers; the text names each with its reason.
-            ServerRefused: a server answered with an error, whose text this is; where several were
-                tried and none let us in, the text names each.
-            ConnectError: the connection broke before the answer: it is not known what was done.
+            ServerNotFound: no candidate answers; the message lists each with the reason.
+            ServerRefused: the server returned an error, with its message; if several servers were
+                tried and each denied access, the message lists all.
+            ConnectError: the connection was lost before the response; the outcome is unknown.
         """
-        with self._answered(method, path, body, "application/json") as (candidate, response):
-            return _value(_all_of(response, candidate, path), candidate, path)
+        with self._open(method, path, body, "application/json") as (candidate, response):
+            return _json_value(_read_all(response, candidate, path), candidate, path)
 
     @contextmanager
-    def _answered(
+    def _open(
         self, method: str, path: str, body: Any, accept: str
     ) -> Iterator[tuple[Candidate, http.client.HTTPResponse]]:
-        """Hold the answer of the first candidate that says yes; errors as in :meth:`call`."""
+        """Yield the response of the first candidate that accepts; errors as for :meth:`call`."""
         tried = []
         refusal: tuple[str, int, str | None] | None = None
         for candidate in self._candidates():
@@ -97,33 +95,33 @@ class Rest:
             try:
                 connection.connect()
             except OSError as error:
-                tried.append((candidate, describe(error, self._timeout_s)))
+                tried.append((candidate, connect_error_text(error, self._timeout_s)))
                 connection.close()
                 continue
             try:
-                response = self._ask(connection, candidate, method, path, body, accept)
+                response = self._request(connection, candidate, method, path, body, accept)
                 if response.status < 300:
                     yield candidate, response
                     return
-                code, message = error_of(_all_of(response, candidate, path))
+                code, message = parse_error_body(_read_all(response, candidate, path))
             finally:
                 connection.close()
             status = response.status
             if code is None and status not in (401, 403):
-                reason = f"answers, but is no htmlgraph-nb server (HTTP {status})"
+                reason = f"not an htmlgraph-nb server (HTTP {status})"
                 tried.append((candidate, reason))
                 continue
-            text = message or f"{candidate.address.url} refused (HTTP {status}); give its token="
+            text = message or f"{candidate.address.url} refused (HTTP {status}); pass its token="
             if status not in (401, 403):
                 raise ServerRefused(text, status, code)
             tried.append((candidate, f"refused: HTTP {status} {text}"))
             refusal = refusal or (text, status, code)
         if refusal is None:
-            raise ServerNotFound(explain(tried))
+            raise ServerNotFound(not_found_text(tried))
         text, status, code = refusal
-        raise ServerRefused(text if len(tried) == 1 else explain(tried), status, code)
+        raise ServerRefused(text if len(tried) == 1 else not_found_text(tried), status, code)
 
-    def _ask(
+    def _request(
         self,
         connection: http.client.HTTPConnection,
         candidate: Candidate,
@@ -140,33 +138,33 @@ class Rest:
             connection.request(method, candidate.address.base + path, data, headers)
             return connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
-            reason = describe(error, self._timeout_s)
-            raise _unanswered(candidate, path, reason) from error
+            reason = connect_error_text(error, self._timeout_s)
+            raise _no_response(candidate, path, reason) from error
 
     def presence(self) -> dict[str, AgentPresence]:
-        """Return all agents that the server knows now; errors as in :meth:`call`."""
+        """Return all current agents; errors as for :meth:`call`."""
         rows = self.call("GET", "/api/presence")["agents"]
         return {row["agent_id"]: AgentPresence.from_dict(row) for row in rows}
 
     def agent(self, agent_id: str) -> AgentPresence:
-        """Return one agent; ServerRefused with status 404 where it is not known."""
+        """Return one agent; ServerRefused with status 404 if it is unknown."""
         return AgentPresence.from_dict(
             self.call("GET", f"/api/presence/{quote(agent_id, safe='')}")
         )
 
     def explanation(self, agent_id: str) -> Any:
-        """Return one agent with the evidence and the rules behind its status, as a JSON object."""
+        """Return one agent with the evidence and the rules for its status, as a JSON object."""
         return self.call("GET", f"/api/presence/{quote(agent_id, safe='')}?explain=1")
 
     def send_events(self, events: Iterable[Event | Mapping[str, Any]]) -> Any:
-        """Send events and return the server's answer, which comes after they are stored.
+        """Send events and return the server's response, which is sent after they are stored.
 
         Args:
-            events: Event objects or dicts of their fields. Give each an ``event_id`` where a call
-                may be repeated: the same id twice changes nothing.
+            events: Event objects or dicts of their fields. Set ``event_id`` if a call may be
+                repeated: a duplicate id is ignored.
 
         Raises:
-            InvalidEvent: one does not fit; then none is sent. Other errors as in :meth:`call`.
+            InvalidEvent: an event is invalid; none is sent. Other errors as for :meth:`call`.
         """
         body = [
             (event if isinstance(event, Event) else Event.from_dict(event)).to_dict()
@@ -177,15 +175,15 @@ class Rest:
     def history(
         self, parameters: Iterable[tuple[str, str]], limit: int | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Yield stored events, page by page as they are asked for; errors as in :meth:`call`.
+        """Yield stored events, loading pages on demand; errors as for :meth:`call`.
 
         Args:
-            parameters: of ``GET /api/history``, without ``cursor`` and ``limit``.
-            limit: most events; None: all.
+            parameters: those of ``GET /api/history`` except ``cursor`` and ``limit``.
+            limit: maximum number of events; None: all.
         """
         fixed, cursor = list(parameters), None
         while limit is None or limit > 0:
-            size = PAGE_EVENTS if limit is None else min(limit, PAGE_EVENTS)
+            size = _PAGE_EVENTS if limit is None else min(limit, _PAGE_EVENTS)
             paging = [("limit", str(size)), *([("cursor", cursor)] if cursor else [])]
             page = self.call("GET", f"/api/history?{urlencode([*fixed, *paging])}")
             yield from page["events"]
@@ -197,45 +195,45 @@ class Rest:
     def history_batches(self, query: HistoryQuery) -> Iterator[pa.RecordBatch]:
         """Yield stored events as Arrow batches, as the server sends them; needs pyarrow.
 
-        The answer is read no faster than batches are asked for. A generator that is closed ends
-        it.
+        Batches are read on demand. Closing the generator ends the request.
 
         Args:
-            query: which rows and which columns, its order and its limit.
+            query: rows, columns, order and limit.
 
         Returns:
-            Batches of ``columns.schema_of(query.columns)``; the dictionary of a later batch begins
-            with that of the one before. None where there are no rows.
+            Batches of ``arrow_schema.schema_of(query.columns)``; the dictionary of each batch
+            extends that of the previous one. No batch if there are no rows.
 
         Raises:
             ValueError: the query has ``after_seq`` or ``seq_range``, which servers do not support.
-            ConnectError: the connection broke before the last batch. Others as in :meth:`call`.
+            ConnectError: the connection was lost before the last batch. Others as for
+                :meth:`call`.
         """
-        # Only who wants columns has it, and it takes a while to load.
+        # Optional dependency, and slow to import.
         import pyarrow as pa
 
         parameters = [*history_parameters(query), ("format", "arrow"), ("compression", "zstd")]
         path = f"/api/history?{urlencode(parameters)}"
-        with self._answered("GET", path, None, ARROW) as (candidate, response):
+        with self._open("GET", path, None, _ARROW) as (candidate, response):
             try:
                 with pa.ipc.open_stream(io.BufferedReader(response, _READ_BYTES)) as reader:
                     for batch in reader:
                         yield batch.select(list(query.columns))
-                # Its last chunk says that it is whole.
+                # The last chunk marks the response as complete.
                 response.read()
             except (pa.ArrowException, OSError, http.client.HTTPException) as error:
                 reason = str(error) or type(error).__name__
                 raise ConnectError(
-                    f"{candidate.address.url}/api/history: the answer broke off ({reason}); "
-                    "the server's log says why"
+                    f"{candidate.address.url}/api/history: incomplete response ({reason}); "
+                    "see the server's log"
                 ) from error
 
     def status_report(self) -> Any:
-        """Return what the server says of itself (``GET /api/status``)."""
+        """Return the server's own status (``GET /api/status``)."""
         return self.call("GET", "/api/status")
 
     def mark_offline(self, agent_id: str) -> Any:
-        """Declare an agent gone and return the server's answer."""
+        """Mark an agent as offline and return the server's response."""
         return self.call("POST", f"/api/presence/{quote(agent_id, safe='')}/offline")
 
 
@@ -248,19 +246,19 @@ def _connection(address: Address, timeout_s: float) -> http.client.HTTPConnectio
     )
 
 
-def _all_of(response: http.client.HTTPResponse, candidate: Candidate, path: str) -> bytes:
+def _read_all(response: http.client.HTTPResponse, candidate: Candidate, path: str) -> bytes:
     try:
         return response.read()
     except (OSError, http.client.HTTPException) as error:
-        raise _unanswered(candidate, path, str(error) or type(error).__name__) from error
+        raise _no_response(candidate, path, str(error) or type(error).__name__) from error
 
 
-def _unanswered(candidate: Candidate, path: str, reason: str) -> ConnectError:
-    return ConnectError(f"{candidate.address.url}{path}: no answer ({reason})")
+def _no_response(candidate: Candidate, path: str, reason: str) -> ConnectError:
+    return ConnectError(f"{candidate.address.url}{path}: no response ({reason})")
 
 
-def _value(answer: bytes, candidate: Candidate, path: str) -> Any:
+def _json_value(body: bytes, candidate: Candidate, path: str) -> Any:
     try:
-        return decode_json(answer, "response") if answer else None
+        return decode_json(body, "response") if body else None
     except WireError as error:
         raise ConnectError(f"{candidate.address.url}{path}: {error}") from error

@@ -1,4 +1,4 @@
-"""One WebSocket connection to a server; with rest.py the only sockets of this package."""
+"""One WebSocket connection to a server. Other sockets of the client are opened in rest.py."""
 
 from __future__ import annotations
 
@@ -20,65 +20,65 @@ from websockets.sync.connection import Connection
 
 from ..core.protocol import CloseCode, decode
 from ..errors import WireError
-from .connection_state import Disconnect, describe, error_of
+from .connection_state import Disconnect, connect_error_text, parse_error_body
 from .discovery import Address, Candidate
 
-OPEN_TIMEOUT_S = 5.0
-CLOSE_TIMEOUT_S = 0.4
-STATE_TIMEOUT_S = 15.0
-"""A server that sends no complete state within this time is not one of ours."""
-MAX_MESSAGE_BYTES = 2**26
-_MOST_AT_ONCE = 1000
-_QUEUED_FRAMES = 1024
+logger = logging.getLogger(__name__)
+# At level DEBUG, websockets logs the handshake's headers, which contain the token.
+logger.setLevel(logging.INFO)
 
-# At level DEBUG that library writes the headers of the handshake, and with them the token.
-_quiet = logging.getLogger("htmlgraph.client.websocket")
-_quiet.setLevel(logging.INFO)
+OPEN_TIMEOUT_S = 5.0
+_CLOSE_TIMEOUT_S = 0.4
+_STATE_TIMEOUT_S = 15.0
+"""A server that sends no complete state within this time is not an htmlgraph-nb server."""
+_MAX_MESSAGE_BYTES = 2**26
+_MAX_BATCH = 1000
+_MAX_QUEUED_FRAMES = 1024
 
 
 def open_socket(address: Address, timeout_s: float) -> socket.socket:
-    """Return a TCP socket to the server itself: no proxy, and so nobody else sees the token.
+    """Return a TCP socket to the server itself. No proxy is used, so none sees the token.
 
     Args:
-        timeout_s: seconds to connect; reading may then wait as long as it likes.
+        timeout_s: seconds to connect; reads have no timeout.
 
     Raises:
         OSError: the server cannot be reached.
     """
     opened = socket.create_connection((address.host, address.port), timeout_s)
-    # Older versions of websockets leave it as it is, and would take silence for an end.
+    # Older versions of websockets keep the timeout and would close an idle connection.
     opened.settimeout(None)
     return opened
 
 
 class WebSocketSession:
-    """Follows one server at a time; :meth:`close` may be called from any thread.
+    """Follows one server at a time. :meth:`close` may be called from any thread.
 
     Args:
-        receive: gets the messages that arrived together; returns whether the last part of a
-            presence_state was among them.
+        receive: called with the messages that arrived together; returns whether they included the
+            last part of a presence_state.
     """
 
     def __init__(self, receive: Callable[[list[dict[str, Any]]], bool]) -> None:
         self._receive = receive
         self._lock = threading.Lock()
-        self._socket: Connection | None = None
+        self._connection: Connection | None = None
         self._closed = False
 
     def follow(
         self, candidate: Candidate, parameters: dict[str, str | None], first: str | None = None
     ) -> Disconnect:
-        """Connect, hand on messages until the connection ends, and say how it ended.
+        """Connect, pass on messages until the connection ends, and return why it ended.
 
         Args:
-            candidate: where, and with which token.
-            parameters: of the URL's query; None leaves one out.
-            first: a message to send at once; None sends nothing.
+            candidate: the server and its token.
+            parameters: query parameters of the URL; those that are None are omitted.
+            first: a message to send at once; None: none.
         """
         try:
             sock = open_socket(candidate.address, OPEN_TIMEOUT_S)
         except OSError as error:
-            return Disconnect(describe(error, OPEN_TIMEOUT_S))
+            return Disconnect(connect_error_text(error, OPEN_TIMEOUT_S))
         try:
             with connect(
                 candidate.address.websocket(**parameters),
@@ -86,75 +86,77 @@ class WebSocketSession:
                 additional_headers=candidate.headers,
                 compression=None,
                 open_timeout=OPEN_TIMEOUT_S,
-                close_timeout=CLOSE_TIMEOUT_S,
-                max_size=MAX_MESSAGE_BYTES,
-                max_queue=_QUEUED_FRAMES,
-                logger=_quiet,
-            ) as websocket:
-                return self._follow(websocket, first)
+                close_timeout=_CLOSE_TIMEOUT_S,
+                max_size=_MAX_MESSAGE_BYTES,
+                max_queue=_MAX_QUEUED_FRAMES,
+                logger=logger,
+            ) as connection:
+                return self._follow(connection, first)
         except InvalidStatus as error:
-            return _refusal(error)
+            return _rejected_handshake(error)
         except InvalidHandshake as error:
-            return Disconnect(f"answers, but is no htmlgraph-nb server ({error})")
+            return Disconnect(f"not an htmlgraph-nb server ({error})")
         except (OSError, WebSocketException, EOFError) as error:
-            return Disconnect(describe(error, OPEN_TIMEOUT_S))
+            return Disconnect(connect_error_text(error, OPEN_TIMEOUT_S))
         except ValueError as error:
-            # A redirect: followed, it would show the token to another server.
-            return Disconnect(f"answers, but is no htmlgraph-nb server ({error})")
+            # A redirect. Following it would send the token to another server.
+            return Disconnect(f"not an htmlgraph-nb server ({error})")
         finally:
             sock.close()
 
     def close(self) -> None:
-        """End the connection, if there is one, and let no other begin; takes up to 0.4 s."""
+        """Close the connection, if any, and refuse new ones; takes up to 0.4 s."""
         with self._lock:
             self._closed = True
-            websocket = self._socket
-        if websocket is not None:
-            websocket.close()
+            connection = self._connection
+        if connection is not None:
+            connection.close()
 
-    def _follow(self, websocket: Connection, first: str | None) -> Disconnect:
+    def _follow(self, connection: Connection, first: str | None) -> Disconnect:
         with self._lock:
             if self._closed:
                 return Disconnect("closed by this client")
-            self._socket = websocket
+            self._connection = connection
         try:
-            return self._read(websocket, first)
+            return self._receive_until_closed(connection, first)
         finally:
             with self._lock:
-                self._socket = None
+                self._connection = None
 
-    def _read(self, websocket: Connection, first: str | None) -> Disconnect:
+    def _receive_until_closed(self, connection: Connection, first: str | None) -> Disconnect:
         established = False
-        deadline = time.monotonic() + STATE_TIMEOUT_S
+        deadline = time.monotonic() + _STATE_TIMEOUT_S
         try:
             if first is not None:
-                websocket.send(first)
+                connection.send(first)
             while True:
-                wait = None if established else max(0.0, deadline - time.monotonic())
-                messages = [decode(text) for text in _receive_batch(websocket, wait)]
+                timeout = None if established else max(0.0, deadline - time.monotonic())
+                messages = [decode(text) for text in _receive_batch(connection, timeout)]
                 established = self._receive(messages) or established
         except TimeoutError:
-            return Disconnect(f"is no htmlgraph-nb server: no state within {STATE_TIMEOUT_S:g} s")
+            return Disconnect(
+                f"not an htmlgraph-nb server: no state received within {_STATE_TIMEOUT_S:g} s"
+            )
         except ConnectionClosed as error:
-            return _closing(error, established)
+            return _closed_connection(error, established)
         except WireError as error:
-            websocket.close(CloseCode.GOING_AWAY)
+            connection.close(CloseCode.GOING_AWAY)
             return Disconnect(f"unreadable message: {error}", established, unreadable=True)
 
 
-def _receive_batch(websocket: Connection, wait: float | None) -> list[str | bytes]:
-    """Return the next message and those that have arrived behind it."""
-    texts: list[str | bytes] = [websocket.recv(wait)]
+def _receive_batch(connection: Connection, timeout: float | None) -> list[str | bytes]:
+    """Return the next message and all that have already arrived after it."""
+    texts: list[str | bytes] = [connection.recv(timeout)]
     try:
-        while len(texts) < _MOST_AT_ONCE:
-            texts.append(websocket.recv(0))
+        while len(texts) < _MAX_BATCH:
+            texts.append(connection.recv(0))
     except (TimeoutError, ConnectionClosed):
-        # What has arrived is handed on first; the next call meets the closed connection again.
+        # Process the received messages first. The next call raises ConnectionClosed again.
         pass
     return texts
 
 
-def _closing(error: ConnectionClosed, established: bool) -> Disconnect:
+def _closed_connection(error: ConnectionClosed, established: bool) -> Disconnect:
     if error.rcvd is None:
         return Disconnect("connection lost", established)
     code = int(error.rcvd.code)
@@ -162,11 +164,11 @@ def _closing(error: ConnectionClosed, established: bool) -> Disconnect:
     return Disconnect(f"closed by the server: {code} {reason}", established, code)
 
 
-def _refusal(error: InvalidStatus) -> Disconnect:
+def _rejected_handshake(error: InvalidStatus) -> Disconnect:
     status = error.response.status_code
-    code, message = error_of(error.response.body or b"")
+    code, message = parse_error_body(error.response.body or b"")
     if status in (401, 403):
         return Disconnect(f"refused: HTTP {status} {message or 'token or Origin'}", status=status)
     if code is not None:
         return Disconnect(f"HTTP {status} {message}", status=status)
-    return Disconnect(f"answers, but is no htmlgraph-nb server (HTTP {status})", status=status)
+    return Disconnect(f"not an htmlgraph-nb server (HTTP {status})", status=status)

@@ -18,7 +18,7 @@ _KEYWORD = re.compile(r"[\w.:/+-]{1,64}")
 _NO_FIELDS: Mapping[str, Any] = {}
 
 
-def text(value: object, limit: int | None = MAX_ID_CHARS) -> str | None:
+def string(value: object, limit: int | None = MAX_ID_CHARS) -> str | None:
     """Return ``value`` as storable text of at most ``limit`` characters; None if it is none."""
     if not isinstance(value, str) or not value:
         return None
@@ -46,7 +46,7 @@ def amount(value: object) -> float | None:
     return float(value) if 0 <= value <= MAX_INTEGER else None
 
 
-def moment(value: object) -> datetime | None:
+def timestamp(value: object) -> datetime | None:
     """Return a UTC datetime of RFC 3339 text; None if it is none."""
     if not isinstance(value, str):
         return None
@@ -61,24 +61,24 @@ def mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else _NO_FIELDS
 
 
-def objects(value: object) -> list[Mapping[str, Any]]:
+def mappings(value: object) -> list[Mapping[str, Any]]:
     """Return the JSON objects of a list; none if ``value`` is no list."""
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
 def identifier(value: object) -> str | None:
     """Return ``value`` as an identifier of at most MAX_ID_CHARS characters; None if it is none."""
-    whole = text(value, None)
+    whole = string(value, None)
     return None if whole is None else shorten_id(whole)
 
 
 def base_name(path: object) -> str | None:
     """Return the last name of a path of either kind; None if there is none."""
-    whole = text(path, None)
+    whole = string(path, None)
     if whole is None:
         return None
     separator = "/" if "/" in whole else "\\"
-    return text(whole.rstrip(separator).rpartition(separator)[2])
+    return string(whole.rstrip(separator).rpartition(separator)[2])
 
 
 def without_none(**values: object) -> dict[str, Any] | None:

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from ..core.ids import agent_id_of, shorten_id
 from .agent import CodingAgent
-from .fields import mapping, text
+from .fields import mapping, string
 
-MAX_PATH_CHARS = 4_096
-MAX_ANCESTORS = 6
+_MAX_PATH_CHARS = 4_096
+_MAX_ANCESTORS = 6
 _LAST_S = 7_258_118_400.0
 
 
@@ -38,7 +38,7 @@ class HookHints(NamedTuple):
 
 def hook_hints_of(agent: CodingAgent, payload: Mapping[str, Any]) -> HookHints | None:
     """Return what the input of a hook of this kind of agent points at; None: at nothing."""
-    session = text(payload.get("session_id"), None)
+    session = string(payload.get("session_id"), None)
     if session is None:
         return None
     added = mapping(payload.get("htmlgraph"))
@@ -47,14 +47,14 @@ def hook_hints_of(agent: CodingAgent, payload: Mapping[str, Any]) -> HookHints |
     if hook in agent.hooks_after_write:
         named = (payload.get("agent_transcript_path"), payload.get("transcript_path"))
         files = tuple(
-            path for path in named if isinstance(path, str) and 0 < len(path) <= MAX_PATH_CHARS
+            path for path in named if isinstance(path, str) and 0 < len(path) <= _MAX_PATH_CHARS
         )
     ancestors = _ancestors(added.get("ancestors"))
     if not files and not ancestors:
         return None
     session = shorten_id(session)
-    name = text(added.get("agent_id")) or agent_id_of(session, agent.name)
-    host = text(added.get("host"))
+    name = string(added.get("agent_id")) or agent_id_of(session, agent.name)
+    host = string(added.get("host"))
     return HookHints(name, session, host, files, hook == "SessionEnd", ancestors)
 
 
@@ -63,7 +63,7 @@ def _ancestors(value: object) -> tuple[tuple[int, float | None], ...]:
     if not isinstance(value, list):
         return ()
     found = []
-    for item in value[:MAX_ANCESTORS]:
+    for item in value[:_MAX_ANCESTORS]:
         if not isinstance(item, list) or len(item) != 2 or type(item[0]) is not int:
             continue
         pid, began = item

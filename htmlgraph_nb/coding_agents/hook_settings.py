@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-TIMEOUT_S = 5
+HOOK_TIMEOUT_S = 5
 
-Handler = dict[str, Any]
+HandlerEntry = dict[str, Any]
 """JSON object that names the command of a hook."""
 
 
@@ -31,7 +31,7 @@ class HookSettings:
     folder: str
     file: str
     events: Mapping[str, bool]
-    handler: Callable[[str, str, bool], Handler]
+    handler: Callable[[str, str, bool], HandlerEntry]
     has_http_hooks: bool = False
     note: str = ""
 
@@ -48,11 +48,11 @@ class HookSettings:
         return os.path.join(base, self.file)
 
 
-def command_handler(command: str, waits: bool, timeout_s: int = TIMEOUT_S) -> Handler:
+def command_handler(command: str, waits: bool, timeout_s: int = HOOK_TIMEOUT_S) -> HandlerEntry:
     """Return the common form of an entry: a command that runs in the background unless waited for.
 
     Args:
         timeout_s: seconds after which the agent stops the command.
     """
-    handler: Handler = {"type": "command", "command": command, "timeout": timeout_s}
+    handler: HandlerEntry = {"type": "command", "command": command, "timeout": timeout_s}
     return handler if waits else {**handler, "async": True}

@@ -20,7 +20,7 @@ from ..core.timestamps import to_utc
 from ..core.validation import format_value, parse_time, validate_string
 from ..errors import InvalidEvent
 from .content_rules import ends_with_question, is_at_rest, question_extra, was_interrupted
-from .fields import base_name, count, safe_keyword, text, without_none
+from .fields import base_name, count, safe_keyword, string, without_none
 
 _TOOL_EVENTS = frozenset(
     "PreToolUse PostToolUse PostToolUseFailure PermissionRequest PermissionDenied".split()
@@ -34,7 +34,7 @@ _STEPS = {
 }
 FORM_CLOSED = ("elicitation_complete", "elicitation_response")
 
-Fields = dict[str, Any]
+_Fields = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +106,21 @@ def events_of(
 
 
 def _needed(payload: Mapping[str, Any], name: str) -> str:
-    found = text(payload.get(name), None)
+    found = string(payload.get(name), None)
     if found is None:
         actual = format_value(payload[name]) if name in payload else "nothing"
         raise InvalidEvent(f"{name}: expected a string, got {actual}", name)
     return shorten_id(found)
 
 
-def _sent(payload: Mapping[str, Any]) -> Fields:
+def _sent(payload: Mapping[str, Any]) -> _Fields:
     """Check what the sender added under ``htmlgraph``."""
     added = payload.get("htmlgraph")
     if added is None:
         return {}
     if not isinstance(added, Mapping):
         raise InvalidEvent(f"htmlgraph: expected an object, got {format_value(added)}", "htmlgraph")
-    found: Fields = {}
+    found: _Fields = {}
     for name in ("event_id", "agent_id", "feature_id", "host", "project", "timestamp"):
         value = added.get(name)
         if value is not None:
@@ -133,14 +133,14 @@ def _common(
     dialect: HookFormat,
     payload: Mapping[str, Any],
     session: str,
-    sent: Fields,
+    sent: _Fields,
     received_at: datetime,
-) -> Fields:
+) -> _Fields:
     return {
         "timestamp": sent.get("timestamp") or to_utc(received_at),
         "session_id": session,
         "feature_id": sent.get("feature_id"),
-        "model": text(payload.get("model")),
+        "model": string(payload.get("model")),
         "project": sent.get("project") or base_name(payload.get("cwd")),
         "host": sent.get("host"),
         "source": dialect.source,
@@ -148,7 +148,7 @@ def _common(
 
 
 def _derived_id(payload: Mapping[str, Any], hook: str, session: str) -> str | None:
-    call, step = text(payload.get("tool_use_id")), _STEPS.get(hook)
+    call, step = string(payload.get("tool_use_id")), _STEPS.get(hook)
     return call_key(session, call, step) if call and step else None
 
 
@@ -160,11 +160,11 @@ def _nth(key: str | None, place: int) -> str | None:
 
 def _child_events(
     dialect: HookFormat, payload: Mapping[str, Any], hook: str, parent: str
-) -> list[Fields]:
+) -> list[_Fields]:
     """The parent's event about a child, and the child's own: it begins with its task, a prompt."""
     starts = hook == "SubagentStart"
-    identifier = text(payload.get("agent_id"), None)
-    about = without_none(agent_type=text(payload.get("agent_type"), 128))
+    identifier = string(payload.get("agent_id"), None)
+    about = without_none(agent_type=string(payload.get("agent_type"), 128))
     if identifier is None:
         return [{"agent_id": parent, "event_type": dialect.types[hook], "extra": about}]
     child = agent_id_of(identifier, dialect.agent)
@@ -185,17 +185,17 @@ def _child_events(
 
 def _own_events(
     dialect: HookFormat, payload: Mapping[str, Any], hook: str, main: str
-) -> list[Fields]:
+) -> list[_Fields]:
     """The event of the agent in whose loop the hook fired: the main agent or a subagent."""
-    identifier = text(payload.get("agent_id"), None)
-    who: Fields = {"agent_id": main}
+    identifier = string(payload.get("agent_id"), None)
+    who: _Fields = {"agent_id": main}
     if identifier is not None:
         who = {"agent_id": agent_id_of(identifier, dialect.agent), "parent_agent_id": main}
     kind = _event_type(dialect, payload, hook)
     fields = {**who, "event_type": kind, "extra": _facts(dialect, payload, hook)}
     if hook in _TOOL_EVENTS:
-        fields["tool_name"] = text(payload.get("tool_name"))
-        fields["tool_use_id"] = text(payload.get("tool_use_id"))
+        fields["tool_name"] = string(payload.get("tool_name"))
+        fields["tool_use_id"] = string(payload.get("tool_use_id"))
         fields["duration_ms"] = count(payload.get("duration_ms"))
     if hook == "PreToolUse":
         fields["extra"] = question_extra(fields["tool_name"], dialect.question_tools)
@@ -219,14 +219,14 @@ def _event_type(dialect: HookFormat, payload: Mapping[str, Any], hook: str) -> s
     return dialect.types.get(hook, "activity")
 
 
-def _facts(dialect: HookFormat, payload: Mapping[str, Any], hook: str) -> Fields | None:
-    facts: Fields = {name: _fact(payload.get(name)) for name in dialect.facts.get(hook, ())}
+def _facts(dialect: HookFormat, payload: Mapping[str, Any], hook: str) -> _Fields | None:
+    facts: _Fields = {name: _fact(payload.get(name)) for name in dialect.facts.get(hook, ())}
     if hook == "SessionStart":
-        facts["agent_type"] = text(payload.get("agent_type"), 128)
+        facts["agent_type"] = string(payload.get("agent_type"), 128)
     elif hook == "PermissionDenied":
         facts["decision"] = "denied"
     elif hook == "PermissionRequest":
-        facts |= question_extra(text(payload.get("tool_name")), dialect.question_tools) or {}
+        facts |= question_extra(string(payload.get("tool_name")), dialect.question_tools) or {}
     elif hook == "Stop" and ends_with_question(payload):
         facts["question"] = True
     elif hook == "Elicitation":

@@ -34,7 +34,7 @@ class SessionReader(Protocol):
     """The state of one session file.
 
     Attributes:
-        QUIETS: seconds without a new byte, ascending, at which ``settle`` can have news; between
+        QUIETS: seconds without a new byte, ascending, at which ``on_quiet`` can have news; between
             two of them it has none.
     """
 
@@ -50,7 +50,7 @@ class SessionReader(Protocol):
             InvalidEvent: the line is not a JSON object.
         """
 
-    def settle(self, quiet_s: float) -> list[Event]:
+    def on_quiet(self, quiet_s: float) -> list[Event]:
         """Return what is certain because nothing was added to the file for so long.
 
         It can be called again and again, and ``feed`` goes on after it: what was told is not told

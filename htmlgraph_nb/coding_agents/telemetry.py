@@ -11,11 +11,11 @@ from typing import Any
 
 from .fields import count, identifier, safe_keyword, without_none
 
-Fields = dict[str, Any]
+EventFields = dict[str, Any]
 """Fields of an event."""
 LogAttributes = Mapping[str, Any]
 """Attributes of a log record."""
-LogTranslation = Callable[[LogAttributes], Fields | None]
+LogTranslation = Callable[[LogAttributes], EventFields | None]
 """Returns the fields of a log record's event; None if the record reports nothing."""
 _ToolName = Callable[[LogAttributes], str | None]
 
@@ -80,7 +80,7 @@ def uncached(total: int | None, cached: int | None) -> int | None:
 def keyword_event(event_type: str, *keywords: str) -> LogTranslation:
     """Return a translation that keeps these attributes in ``extra`` if they are keywords."""
 
-    def translate(values: LogAttributes) -> Fields:
+    def translate(values: LogAttributes) -> EventFields:
         facts = {name.replace(".", "_"): safe_keyword(values.get(name)) for name in keywords}
         return {"event_type": event_type, "extra": without_none(**facts)}
 
@@ -94,7 +94,7 @@ def tool_event(tool_name: _ToolName, call_id: str | None) -> LogTranslation:
         call_id: the attribute with the id of the call; None if there is none.
     """
 
-    def translate(values: LogAttributes) -> Fields:
+    def translate(values: LogAttributes) -> EventFields:
         failed = str(values.get("success")).lower() == "false"
         return {
             "event_type": "tool_error" if failed else "tool_execute",
@@ -110,7 +110,7 @@ def tool_event(tool_name: _ToolName, call_id: str | None) -> LogTranslation:
 def decision_event(tool_name: _ToolName) -> LogTranslation:
     """Return a translation of the user's decision whether a tool may run."""
 
-    def translate(values: LogAttributes) -> Fields | None:
+    def translate(values: LogAttributes) -> EventFields | None:
         # Most decisions are made by a rule; only a user's decision ends a wait.
         if not str(values.get("source", "")).lower().startswith("user"):
             return None

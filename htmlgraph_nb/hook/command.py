@@ -47,7 +47,7 @@ READ_UNTIL_S = 0.6
 """Seconds after the start at which the reading of a session file stops."""
 MAX_INPUT_BYTES = 8 << 20
 MAX_CONTENT_BYTES = 256 << 10
-MAX_LINE_BYTES = 16 << 10
+MAX_EVENT_BYTES = 16 << 10
 MAX_SPOOL_BYTES = 16 << 20
 MAX_TEXT_CHARS = 256
 MAX_PATH_CHARS = 4_096
@@ -243,8 +243,8 @@ class _HookCall:
         self._files = list(files.values())
         self._ended = payload.get("hook_event_name") == "SessionEnd"
         line = _encode({**kept, **files})
-        if len(line) > MAX_LINE_BYTES:
-            raise ValueError(f"the event has {len(line)} bytes, expected at most {MAX_LINE_BYTES}")
+        if len(line) > MAX_EVENT_BYTES:
+            raise ValueError(f"the event has {len(line)} bytes, expected at most {MAX_EVENT_BYTES}")
         self.line = line
         self._post(kept, files, content(payload))
 
@@ -280,11 +280,11 @@ class _HookCall:
 
     def _send_usage(self, to: Target) -> None:
         """Send the tokens that the session's files tell, which a server elsewhere cannot read."""
-        from .usage import UsageFile
+        from .usage import UsageReader
 
         folder = os.path.join(paths.data_dir(), "usage")
         for path in self._files:
-            file = UsageFile(self._agent, path, folder, self._begun + READ_UNTIL_S)
+            file = UsageReader(self._agent, path, folder, self._begun + READ_UNTIL_S)
             events = file.unsent()
             body = _encode([event.to_dict() for event in events])
             if events and not 200 <= deliver(to, "/api/events", body) < 300:

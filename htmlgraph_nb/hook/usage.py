@@ -17,13 +17,13 @@ from ..coding_agents.agent import CodingAgent
 from ..core.model import Event
 from ..errors import InvalidEvent
 
-MAX_EVENTS = 2_000
+MAX_USAGE_EVENTS = 2_000
 """Most answers that are sent at once; the rest goes with the next call."""
-MAX_LINE_BYTES = 16 << 20
+MAX_SESSION_LINE_BYTES = 16 << 20
 _CHECKED_LINES = 64
 
 
-class UsageFile:
+class UsageReader:
     """The answers of one session file, and how many of them were sent.
 
     Args:
@@ -56,8 +56,10 @@ class UsageFile:
                 raise OSError(f"{self._path} is no regular file")
             # Older files of Gemini CLI are one object.
             whole = self._path.endswith(".json")
-            answers = list(self._answers(iter([file.read(MAX_LINE_BYTES)]) if whole else file))
-        found = answers[self._sent :][:MAX_EVENTS]
+            answers = list(
+                self._answers(iter([file.read(MAX_SESSION_LINE_BYTES)]) if whole else file)
+            )
+        found = answers[self._sent :][:MAX_USAGE_EVENTS]
         self._n_sent = self._sent + len(found)
         return found
 
@@ -68,7 +70,7 @@ class UsageFile:
             if number % _CHECKED_LINES == 0 and time.monotonic() >= self._until:
                 return
             try:
-                events = reader.feed(line.strip()) if len(line) < MAX_LINE_BYTES else []
+                events = reader.feed(line.strip()) if len(line) < MAX_SESSION_LINE_BYTES else []
             except InvalidEvent:
                 continue
             for event in events:
@@ -76,7 +78,7 @@ class UsageFile:
                     known.add(event.event_id)
                     yield event
         # The turn is over, so an answer that told why it stopped is whole.
-        for event in reader.settle(1.0):
+        for event in reader.on_quiet(1.0):
             if event.event_type == "completion" and event.event_id not in known:
                 known.add(event.event_id)
                 yield event

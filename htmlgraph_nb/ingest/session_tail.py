@@ -87,12 +87,12 @@ class SessionTail:
 
     @property
     def quiets(self) -> tuple[float, ...]:
-        """Seconds without a new byte, ascending, after which ``settle`` can return events."""
+        """Seconds without a new byte, ascending, after which ``on_quiet`` can return events."""
         return () if self._reader is None else self._reader.QUIET_THRESHOLDS_S
 
-    def settle(self, quiet_s: float) -> list[Event]:
+    def on_quiet(self, quiet_s: float) -> list[Event]:
         """Return the events that are certain after ``quiet_s`` seconds without a new byte."""
-        return [] if self._reader is None else self._reader.settle(quiet_s)
+        return [] if self._reader is None else self._reader.on_quiet(quiet_s)
 
     def finish(self) -> list[Event]:
         """Return the events that wait for a line that will not be written any more."""

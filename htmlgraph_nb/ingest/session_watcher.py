@@ -232,7 +232,7 @@ class SessionWatcher:
         events: list[Event] = []
         if file.n_settled < len(quiets) and quiet_s >= quiets[file.n_settled]:
             file.n_settled = sum(1 for threshold in quiets if quiet_s >= threshold)
-            events = file.tail.settle(quiet_s)
+            events = file.tail.on_quiet(quiet_s)
         if file.ended and quiet_s >= LAST_LINE_S:
             file.ended = False
             events = [*events, *file.tail.finish()]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..coding_agents.fields import text
+from ..coding_agents.fields import string
 from ..core.ids import shorten_id
 from ..sdk import SDK
 from .run_ids import RunIds
@@ -116,7 +116,7 @@ class AgentRuns:
         """Report that a person must decide, about a tool or (None) something else."""
         key = shorten_id(f"{self._source}:{run.key}:ask:{number}")
         if tool_name is not None:
-            self._report(run, "permission_request", tool_name=text(tool_name), event_id=key)
+            self._report(run, "permission_request", tool_name=string(tool_name), event_id=key)
         else:
             extra = {"notification_type": "agent_needs_input"}
             self._report(run, "notification", extra=extra, event_id=key)
@@ -126,7 +126,7 @@ class AgentRuns:
         self._report(
             run,
             "tool_start",
-            tool_name=text(name) or "tool",
+            tool_name=string(name) or "tool",
             tool_use_id=shorten_id(call_id),
             event_id=shorten_id(f"{self._source}:{key}:tool_start"),
         )
@@ -144,7 +144,7 @@ class AgentRuns:
         self._report(
             run,
             "tool_execute" if error is None else "tool_error",
-            tool_name=text(name) or "tool",
+            tool_name=string(name) or "tool",
             tool_use_id=shorten_id(call_id),
             status="ok" if error is None else "error",
             duration_ms=_milliseconds(seconds),
@@ -157,7 +157,7 @@ class AgentRuns:
         self._report(
             run,
             "answered",
-            tool_name=text(name) or "tool",
+            tool_name=string(name) or "tool",
             tool_use_id=shorten_id(call_id),
             extra={"decision": "denied"},
             event_id=shorten_id(f"{self._source}:{key}:denied"),
@@ -170,7 +170,7 @@ class AgentRuns:
         self._report(
             run,
             "completion",
-            model=text(model),
+            model=string(model),
             duration_ms=_milliseconds(seconds),
             event_id=shorten_id(f"{self._source}:{key}:answer"),
             **tokens,

@@ -23,7 +23,7 @@ from ..coding_agents.fields import (
     identifier,
     mapping,
     safe_keyword,
-    text,
+    string,
     without_none,
 )
 from ..core.ids import agent_id_of, shorten_id
@@ -92,7 +92,7 @@ class MessageReader:
             return []
         # Each turn starts with such a message, but the session starts only once.
         key = shorten_id(f"{self._session}:SessionStart")
-        model = text(facts.get("model"))
+        model = string(facts.get("model"))
         return [self._event(self._session, "session_start", event_id=key, model=model)]
 
     def _on_assistant(self, message: Any) -> list[_Fields]:
@@ -109,7 +109,7 @@ class MessageReader:
             return []
         events = self._report(parent)
         if key not in self._reported:
-            self._open[parent] = _Completion(key, self._session, text(message.model), tokens)
+            self._open[parent] = _Completion(key, self._session, string(message.model), tokens)
         return events
 
     def _on_stream_event(self, message: Any) -> None:

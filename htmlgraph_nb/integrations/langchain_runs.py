@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..coding_agents.fields import identifier, mapping, text
+from ..coding_agents.fields import identifier, mapping, string
 from ..sdk import SDK
 from .agent_runs import AgentRun, AgentRuns
 from .token_usage import TokenCounts
@@ -92,7 +92,7 @@ class LangChainRuns:
             key, facts = str(run_id), mapping(metadata)
             parent = None if parent_run_id is None else self._runs.get(str(parent_run_id))
             namespace = _namespace(facts, parent)
-            node = text(facts.get("langgraph_node"))
+            node = string(facts.get("langgraph_node"))
             if parent is None:
                 agent = self._start_turn(key, name, facts, inputs)
             else:
@@ -279,6 +279,6 @@ def _requested_tools(interrupt: object) -> Iterable[str]:
     """Yield the tools that LangChain's human-in-the-loop middleware wants to run."""
     requests = mapping(getattr(interrupt, "value", None)).get("action_requests")
     for request in requests if isinstance(requests, list) else ():
-        name = text(mapping(request).get("name"))
+        name = string(mapping(request).get("name"))
         if name is not None:
             yield name

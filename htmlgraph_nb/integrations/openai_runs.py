@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..coding_agents.fields import identifier, text
+from ..coding_agents.fields import identifier, string
 from ..sdk import SDK
 from .agent_runs import AgentRun, AgentRuns
 from .openai_spans import (
@@ -77,7 +77,7 @@ class OpenAIRuns:
                 del self._spans[next(iter(self._spans))]
             self._spans[key] = state
             if data.type == "agent":
-                self._start_turn(key, state, text(data.name) or "agent")
+                self._start_turn(key, state, string(data.name) or "agent")
             elif data.type in _COMPLETIONS or data.type == "turn":
                 self._release_held_calls(state)
             elif data.type == "function":
@@ -104,7 +104,7 @@ class OpenAIRuns:
             elif data.type == "function":
                 self._end_call(key, state, data, span.error)
             elif data.type == "handoff":
-                to_agent = text(data.to_agent)
+                to_agent = string(data.to_agent)
                 if to_agent is not None and state.agent is not None:
                     state.trace.handed_over_by[to_agent] = state.agent
             elif data.type not in _IGNORED:
@@ -116,7 +116,7 @@ class OpenAIRuns:
         if existing is not None:
             existing.ended = False
             return existing
-        trace = TraceState(key, text(name) or "agent", group or key[:256], group is not None)
+        trace = TraceState(key, string(name) or "agent", group or key[:256], group is not None)
         while len(self._traces) >= _MAX_TRACES:
             del self._traces[next(iter(self._traces))]
         self._traces[key] = trace
@@ -214,8 +214,8 @@ class OpenAIRuns:
         self._agents.activity(
             self._owner(span),
             key,
-            span=text(data.type, 64),
-            name=text(getattr(data, "name", None), 128),
+            span=string(data.type, 64),
+            name=string(getattr(data, "name", None), 128),
             triggered=triggered if isinstance(triggered, bool) else None,
             error=None if error is None else error_type(error),
         )

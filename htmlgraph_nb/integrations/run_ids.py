@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..coding_agents.fields import text
+from ..coding_agents.fields import string
 from ..core.ids import shorten_id
 
 MAX_RUN_IDS = 10_000
@@ -39,7 +39,7 @@ class RunIds:
 
         Call ``release`` when the run ends.
         """
-        base = shorten_id(text(name, None) or "agent", 250)
+        base = shorten_id(string(name, None) or "agent", 250)
         free = None
         for number in range(1, _MAX_SAME_NAME + 1):
             agent_id = base if number == 1 else f"{base}-{number}"

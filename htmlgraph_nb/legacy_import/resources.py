@@ -9,7 +9,7 @@ import json
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from ..coding_agents.fields import count, identifier, safe_keyword, text, without_none
+from ..coding_agents.fields import count, identifier, safe_keyword, string, without_none
 from ..core.ids import shorten_id
 from ..core.model import Event
 from ..core.timestamps import to_rfc3339
@@ -54,7 +54,7 @@ def resources_from_row(
         kind = "spike"
     status = _STATUSES.get(str(row.get("status")))
     payload = without_none(
-        title=text(row.get("title"), 1_000),
+        title=string(row.get("title"), 1_000),
         type=safe_keyword(row.get("type")),
         priority=safe_keyword(row.get("priority")),
         status=status or safe_keyword(row.get("status")),
@@ -67,8 +67,8 @@ def resources_from_row(
     digest = sha256(state.encode()).hexdigest()[:24]
     event = Event(
         agent_id=agent_id
-        or text(row.get("assigned_to"))
-        or text(row.get("assignee"))
+        or string(row.get("assigned_to"))
+        or string(row.get("assignee"))
         or LEGACY_SOURCE,
         event_type=f"{kind}_updated",
         timestamp=at,

@@ -31,9 +31,9 @@ from ..coding_agents.fields import (
     amount,
     count,
     identifier,
-    moment,
     safe_keyword,
-    text,
+    string,
+    timestamp,
     without_none,
 )
 from ..coding_agents.registry import AGENTS, DEFAULT_AGENT
@@ -90,7 +90,7 @@ _FAILED = frozenset({"failed", "error"})
 
 def legacy_agent_id(name: object, session: str | None) -> str:
     """Return the agent id for an agent name of the older project in a session."""
-    legacy_name = text(name) or DEFAULT_AGENT.aliases[0]
+    legacy_name = string(name) or DEFAULT_AGENT.aliases[0]
     program = _PROGRAMS.get(legacy_name.lower())
     return agent_id_of(session, program) if program is not None and session else legacy_name
 
@@ -160,7 +160,7 @@ def _fields(row: LegacyRow, kind: str, key: str) -> list[dict[str, Any]]:
     if kind in ("tool_start", "tool_execute", "tool_error"):
         return [_tool(row, kind, key)]
     if kind == "subagent_start":
-        extra = without_none(agent_type=text(row.get("subagent_type"), 128))
+        extra = without_none(agent_type=string(row.get("subagent_type"), 128))
         start = {"tool_use_id": key, "event_id": key, "extra": extra}
         if is_unfinished(row):
             return [start]
@@ -171,7 +171,7 @@ def _fields(row: LegacyRow, kind: str, key: str) -> list[dict[str, Any]]:
         call = shorten_id(f"{row['session_id']}:{started}") if started else key
         return [{"tool_use_id": call, "event_id": f"{call}:stop"}]
     if kind == "permission_request":
-        return [{"tool_name": text(_context(row).get("requested_tool")), "event_id": key}]
+        return [{"tool_name": string(_context(row).get("requested_tool")), "event_id": key}]
     if kind == "completion":
         return [{"cost_tokens": count(row.get("cost_tokens")) or None, "event_id": key}]
     activity = safe_keyword(row.get("tool_name")) if kind == "activity" else None
@@ -182,7 +182,7 @@ def _tool(row: LegacyRow, kind: str, key: str) -> dict[str, Any]:
     seconds = amount(row.get("execution_duration_seconds"))
     call = identifier(row.get("claude_task_id"))
     fields = {
-        "tool_name": text(row.get("tool_name")),
+        "tool_name": string(row.get("tool_name")),
         "tool_use_id": key,
         "duration_ms": count(round(seconds * 1_000)) if seconds else None,
     }
@@ -303,9 +303,9 @@ def parse_legacy_time(value: object) -> datetime | None:
     """Return a timestamp in a format of the older project; None if it is not one."""
     if isinstance(value, str) and value[10:11] == " " and not _OFFSET.search(value):
         value += "+00:00"
-    return moment(value)
+    return timestamp(value)
 
 
 def _model(value: object) -> str | None:
-    name = text(value)
+    name = string(value)
     return None if name is None else _MODELS.get(name.lower(), name)

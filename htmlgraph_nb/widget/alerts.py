@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..core.model import AgentPresence, PresenceStatus
-from ..core.validation import format_value, shorten
+from ..core.validation import format_value
 from ..errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,6 @@ def predicate_of(when: Condition) -> Predicate:
             return lambda presence: presence.attention
         if when in tuple(PresenceStatus):
             return lambda presence: presence.status == when
-        raise ConfigError(f"when: {_expected()}, got {shorten(when)}")
     if not isinstance(when, Mapping) or not when:
         raise ConfigError(f"when: {_expected()}, got {format_value(when)}")
     limits = [(_limited_field(name), _limit(name, value)) for name, value in when.items()]

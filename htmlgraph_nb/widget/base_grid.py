@@ -9,7 +9,6 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Self
 
 import anywidget
@@ -20,7 +19,7 @@ from ..core.model import AgentPresence
 from ..errors import ConfigError
 from . import snapshot
 from .alerts import Action, Alert, Condition
-from .bundle import agent_grid_module
+from .bundle import agent_grid_module, agent_grid_styles
 from .cell_tracker import cell_tracker, cell_watch, parent_message
 from .data_source import DataSource
 from .requests import handle_history_request
@@ -48,11 +47,6 @@ _CHECKS: dict[str, Callable[[object], Any]] = {
 }
 
 
-def _static_text(name: str) -> str:
-    # As text: given a path, anywidget keeps every closed widget alive.
-    return (files("htmlgraph_nb") / "static" / name).read_text(encoding="utf-8")
-
-
 class BaseGrid(anywidget.AnyWidget):
     """Displays the agents of a data source.
 
@@ -61,8 +55,9 @@ class BaseGrid(anywidget.AnyWidget):
         filter, sort, group_by, columns, view, max_rate, height, **kwargs: as for AgentGrid.
     """
 
+    # As text: given a path, anywidget keeps every closed widget alive.
     _esm = agent_grid_module()
-    _css = _static_text("agent_grid.css")
+    _css = agent_grid_styles()
 
     url = traitlets.Unicode("", read_only=True).tag(sync=True)
     status = traitlets.Unicode("connecting", read_only=True)

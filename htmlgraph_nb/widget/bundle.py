@@ -14,6 +14,8 @@ from functools import cache
 from importlib.resources import files
 
 _ENTRY = "host/index.js"
+_STYLES = "base toolbar list cards table compact groups details states".split()
+"""Style sheets in cascade order: later ones override earlier ones."""
 _FROM = r'\{([^}]*)\} from "(\.{1,2}/[\w./-]+)";\n'
 _IMPORT = re.compile(f"^import {_FROM}", re.MULTILINE)
 _REEXPORT = re.compile(f"^export {_FROM}", re.MULTILINE)
@@ -105,3 +107,10 @@ def agent_grid_module() -> str:
     """Return the agent grid as the text of one ES module without imports."""
     folder = files("htmlgraph_nb") / "static" / "grid"
     return bundle_modules(lambda name: (folder / name).read_text(encoding="utf-8"))
+
+
+@cache
+def agent_grid_styles() -> str:
+    """Return the style sheet of the agent grid."""
+    folder = files("htmlgraph_nb") / "static" / "grid" / "styles"
+    return "\n".join((folder / f"{name}.css").read_text(encoding="utf-8") for name in _STYLES)

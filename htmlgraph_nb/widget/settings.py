@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..core.validation import MAX_ID_CHARS, format_value, shorten
+from ..core.validation import MAX_ID_CHARS, format_value
 from ..errors import ConfigError
 
 _VIEWS = ("cards", "table", "compact")
@@ -73,7 +73,7 @@ def check_selected(value: object) -> str | None:
     """Return the selected agent id; None: no agent is selected."""
     if value is None or (isinstance(value, str) and 0 < len(value) <= MAX_ID_CHARS):
         return value
-    raise ConfigError(f"selected: expected an agent id or None, got {_shown(value)}")
+    raise ConfigError(f"selected: expected an agent id or None, got {format_value(value)}")
 
 
 def check_filter(value: object) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _search_text(value: object) -> str:
         return ""
     if not isinstance(value, str) or len(value) > MAX_ID_CHARS:
         raise ConfigError(
-            f"filter text: expected at most {MAX_ID_CHARS} characters, got {_shown(value)}"
+            f"filter text: expected at most {MAX_ID_CHARS} characters, got {format_value(value)}"
         )
     return value.strip()
 
@@ -127,7 +127,7 @@ def _filter_values(key: str, value: object) -> list[str]:
     ordered = sorted(values, key=str) if isinstance(values, set | frozenset) else values
     for item in ordered:
         if not isinstance(item, str) or len(item) > MAX_ID_CHARS:
-            raise ConfigError(f"filter {key}: expected strings, got {_shown(item)}")
+            raise ConfigError(f"filter {key}: expected strings, got {format_value(item)}")
         if key == "status":
             _one_of(item, "filter status", _STATUSES)
     return [str(item) for item in dict.fromkeys(ordered)]
@@ -137,11 +137,7 @@ def _one_of(value: object, name: str, choices: tuple[str, ...], hint: str = "") 
     if isinstance(value, str) and value in choices:
         return value
     expected = f"expected one of {', '.join(choices)}{hint}"
-    raise ConfigError(f"{name}: {expected}, got {_shown(value)}{_suggestion(value, choices)}")
-
-
-def _shown(value: object) -> str:
-    return shorten(value) if isinstance(value, str) else format_value(value)
+    raise ConfigError(f"{name}: {expected}, got {format_value(value)}{_suggestion(value, choices)}")
 
 
 def _suggestion(value: object, choices: tuple[str, ...]) -> str:

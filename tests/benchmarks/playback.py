@@ -89,7 +89,7 @@ class Replay:
         heapq.heappush(self._agenda, (at, self._n_planned, act))
 
     def _tick(self, now: datetime) -> None:
-        self._feed(self._roster.due(now), now)
+        self._feed(self._roster.expired_timers(now), now)
         self._feed(self._roster.implied_ends(), now)
 
     def _feed(self, events: Iterator[Event] | list[Event], now: datetime) -> None:
@@ -178,7 +178,7 @@ class Replay:
 
             def settle(now: datetime, quiet_s: float = quiet_s) -> None:
                 if self._grown[session.name] == size:
-                    self._feed(tail.settle(quiet_s), now)
+                    self._feed(tail.on_quiet(quiet_s), now)
 
             at = grown_at + timedelta(seconds=quiet_s)
             if at <= self.end:

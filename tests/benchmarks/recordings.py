@@ -24,7 +24,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from htmlgraph_nb.coding_agents.fields import moment
+from htmlgraph_nb.coding_agents.fields import timestamp
 from htmlgraph_nb.core.ids import agent_id_of
 
 ADAPTERS = {"claude-code": "claude", "codex": "codex", "gemini-cli": "gemini"}
@@ -84,7 +84,7 @@ class Recording:
         lines = (folder / "events.jsonl").read_text().splitlines()
         events = [json.loads(line) for line in lines if line.strip()]
         for event in events:
-            event["at"] = moment(event["ts"])
+            event["at"] = timestamp(event["ts"])
         found = cls(folder, sorted(events, key=lambda event: (event["at"], event["seq"])))
         found._find_sessions()
         found._share_out((folder / "transcript.jsonl").read_bytes())
@@ -208,7 +208,7 @@ def _calls(content: bytes) -> list[_Call]:
     found: dict[str, _Call] = {}
     for line in content.splitlines():
         record = json.loads(line)
-        at = moment(record.get("timestamp"))
+        at = timestamp(record.get("timestamp"))
         blocks = (record.get("message") or {}).get("content")
         for block in blocks if at is not None and isinstance(blocks, list) else ():
             if block.get("type") == "tool_use":

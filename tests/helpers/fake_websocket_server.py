@@ -1,4 +1,4 @@
-"""A WebSocket server that does what a test tells it, one step list per connection."""
+"""A WebSocket server scripted by a test: one list of steps per connection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from websockets.sync.server import Server, ServerConnection, serve
 Step = Callable[[ServerConnection], object]
 
 # Older versions of websockets log a plain HTTP request as an error.
-_quiet = logging.Logger("scripted", logging.CRITICAL + 1)
+_quiet = logging.Logger("fake_server", logging.CRITICAL + 1)
 
 
 def presence(agent_id: str, seq: int, **fields: Any) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def close(code: int, reason: str = "") -> Step:
 
 
 def stay(connection: ServerConnection) -> None:
-    """Keep the connection until the client ends it."""
+    """Keep the connection open until the client closes it."""
     try:
         while True:
             connection.recv()
@@ -94,19 +94,19 @@ def stay(connection: ServerConnection) -> None:
         return
 
 
-class ScriptedServer:
-    """Listens on a free port of this machine; each connection runs the next list of steps.
+class FakeWebSocketServer:
+    """Listens on a free port; each connection runs the next list of steps.
 
     Attributes:
         requests: (path, headers) of each handshake.
-        received: the texts that clients sent to :func:`listen` steps.
+        received: the messages that :meth:`listen` steps received.
     """
 
-    def __init__(self, *scripts: list[Step], answer: Response | None = None) -> None:
+    def __init__(self, *scripts: list[Step], response: Response | None = None) -> None:
         self.scripts = list(scripts)
         self.requests: list[tuple[str, Headers]] = []
         self.received: list[str] = []
-        self._answer = answer
+        self._response = response
         self._server: Server = serve(
             self._handle,
             "127.0.0.1",
@@ -120,7 +120,7 @@ class ScriptedServer:
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
-    def __enter__(self) -> ScriptedServer:
+    def __enter__(self) -> FakeWebSocketServer:
         return self
 
     def __exit__(
@@ -133,7 +133,7 @@ class ScriptedServer:
         self._thread.join()
 
     def listen(self, connection: ServerConnection) -> None:
-        """A step: take one message of the client."""
+        """Receive one message of the client; used as a step."""
         self.received.append(str(connection.recv()))
 
     @property
@@ -142,7 +142,7 @@ class ScriptedServer:
 
     def _process(self, connection: ServerConnection, request: Request) -> Response | None:
         self.requests.append((request.path, request.headers))
-        return self._answer
+        return self._response
 
     def _handle(self, connection: ServerConnection) -> None:
         steps = self.scripts.pop(0) if self.scripts else [close(1001, "no more steps")]
@@ -154,7 +154,7 @@ class ScriptedServer:
 
 
 def announce(home: Path) -> None:
-    """Do what a server does that has started on this machine: waiting clients try again."""
+    """Change the servers folder as a starting server does, so that waiting clients retry."""
     folder = home / "servers"
     before = folder.stat().st_mtime_ns if folder.exists() else 0
     folder.mkdir(exist_ok=True)

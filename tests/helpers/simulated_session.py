@@ -71,7 +71,7 @@ def simulate_session(
     simulator.run(turns, ended)
     session, reader = simulator.session, AGENTS[agent].session_reader(f"{SESSION}.jsonl")
     events = [event for each in session.lines for event in reader.feed(each.strip())]
-    session.file = final_events([*events, *reader.settle(5.0)])
+    session.file = final_events([*events, *reader.on_quiet(5.0)])
     return session
 
 

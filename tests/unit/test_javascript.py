@@ -1,10 +1,9 @@
-"""Runs the front end's unit tests, tests/js, in the Node.js that playwright brings along."""
+"""Runs the unit tests of the front end, tests/js, in the Node.js bundled with playwright."""
 
 from __future__ import annotations
 
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 from playwright._impl._driver import compute_driver_executable
@@ -12,6 +11,7 @@ from playwright._impl._driver import compute_driver_executable
 from tests.helpers.paths import ROOT
 
 FOLDER = ROOT / "tests/js"
+TESTS = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.test.mjs"))
 
 
 @pytest.fixture(scope="module")
@@ -20,11 +20,11 @@ def node() -> str:
     return str(compute_driver_executable()[0])
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.test.mjs")), ids=lambda path: path.name)
-def test_javascript(node: str, path: Path) -> None:
-    """Each file of JavaScript tests passes, and holds at least one test that ran."""
+@pytest.mark.parametrize("name", TESTS)
+def test_javascript(node: str, name: str) -> None:
+    """Each file of JavaScript tests passes and runs at least one test."""
     done = subprocess.run(
-        [node, "--test", "--test-reporter=tap", str(path)],
+        [node, "--test", "--test-reporter=tap", str(FOLDER / name)],
         capture_output=True,
         text=True,
         timeout=100,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..fields import amount, count, mapping, objects, safe_keyword, text, without_none
+from ..fields import amount, count, mapping, mappings, safe_keyword, string, without_none
 from .lines import LineContext, Record, Told, message_key, tokens_of
 
 
@@ -81,20 +81,20 @@ class Answers:
             else safe_keyword(usage["speed"]),
         )
         told = {
-            "model": text(best.message.get("model")),
+            "model": string(best.message.get("model")),
             # Older versions told what an answer cost.
             "cost_usd": amount(best.record.get("costUSD")),
             "extra": about,
         }
         found = [Told(best.who, "completion", best.key, {**told, **tokens_of(usage)})]
         # A second model that advised on the answer is in none of its counts.
-        for place, advice in enumerate(objects(usage.get("iterations"))):
+        for place, advice in enumerate(mappings(usage.get("iterations"))):
             if advice.get("type") == "advisor_message":
-                fields = {"model": text(advice.get("model")), **tokens_of(advice)}
+                fields = {"model": string(advice.get("model")), **tokens_of(advice)}
                 key = None if best.key is None else f"{best.key}:advisor:{place}"
                 found.append(Told(best.who, "completion", key, fields))
         return found
 
 
 def _calls(message: Record) -> bool:
-    return any(block.get("type") == "tool_use" for block in objects(message.get("content")))
+    return any(block.get("type") == "tool_use" for block in mappings(message.get("content")))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ...core.ids import shorten_id
 from ..content_rules import is_question
-from ..fields import count, identifier, mapping, objects, safe_keyword, without_none
+from ..fields import count, identifier, mapping, mappings, safe_keyword, without_none
 from .constants import AGENT
 
 FINAL_REASONS = frozenset({"end_turn", "stop_sequence", "max_tokens", "refusal"})
@@ -120,7 +120,7 @@ def user_text(record: Record) -> str | None:
     content = mapping(record.get("message")).get("content")
     if isinstance(content, str):
         return content
-    for block in objects(content):
+    for block in mappings(content):
         if block.get("type") == "text":
             return str(block.get("text", ""))
     return None
@@ -144,7 +144,7 @@ def is_notice(text: str) -> bool:
 
 def ends_with_question(message: Record) -> bool:
     """Whether the last text of an answer ends with a question."""
-    blocks = objects(message.get("content"))
+    blocks = mappings(message.get("content"))
     texts = [block.get("text") for block in blocks if block.get("type") == "text"]
     return bool(texts) and is_question(texts[-1])
 

@@ -26,11 +26,11 @@ from ..fields import (
     count,
     identifier,
     mapping,
+    mappings,
     milliseconds,
-    moment,
-    objects,
     safe_keyword,
-    text,
+    string,
+    timestamp,
     without_none,
 )
 from ..session import GIVE_UP_AFTER_S, Call, known_agent, record_of, remember_call, type_finder
@@ -119,7 +119,7 @@ class ClaudeSession:
         begun = self._begin(record, who)
         return begun + reader(self, record, who)
 
-    def settle(self, quiet_s: float) -> list[Event]:
+    def on_quiet(self, quiet_s: float) -> list[Event]:
         """Return the answers that told why they stopped, and the ends of turns with them."""
         if quiet_s >= GIVE_UP_AFTER_S:
             return self.finish()
@@ -140,7 +140,7 @@ class ClaudeSession:
     def _who(self, record: Record) -> LineContext | None:
         session = identifier(record.get("sessionId")) or identifier(self.session_id)
         # A line without a time was written about when the one before it was.
-        at = self._at = moment(record.get("timestamp")) or self._at
+        at = self._at = timestamp(record.get("timestamp")) or self._at
         if session is None or at is None:
             return None
         main = known_agent(session, AGENT)
@@ -190,10 +190,10 @@ class ClaudeSession:
         self._in_command = False
         found = self._tell(self._answers.take(record, message, who))
         begins = self._turns.starts_unprompted_turn(who.agent_id, message_key(record, message))
-        for block in objects(message.get("content")):
+        for block in mappings(message.get("content")):
             call = identifier(block.get("id")) if block.get("type") == "tool_use" else None
             if call is not None and call not in self._calls:
-                name = text(block.get("name"))
+                name = string(block.get("name"))
                 remember_call(self._calls, call, (name, who.at))
                 own = call_key(who.session, call, "PreToolUse")
                 extra = question_extra(name, QUESTION_TOOLS)
@@ -213,7 +213,7 @@ class ClaudeSession:
         return [self._event(who, "activity", None if key is None else f"{key}:Work")]
 
     def _user(self, record: Record, who: LineContext) -> list[Event]:
-        blocks = objects(mapping(record.get("message")).get("content"))
+        blocks = mappings(mapping(record.get("message")).get("content"))
         results = [block for block in blocks if block.get("type") == "tool_result"]
         if results:
             self._in_command = False

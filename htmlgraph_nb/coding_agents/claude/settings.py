@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..hook_settings import Handler, HookSettings, command_handler
+from ..hook_settings import HandlerEntry, HookSettings, command_handler
 
 
-def _handler(command: str, hook: str, waits: bool) -> Handler:
+def _handler(command: str, hook: str, waits: bool) -> HandlerEntry:
     return command_handler(command, waits)
 
 

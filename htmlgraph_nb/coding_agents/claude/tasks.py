@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..content_rules import TASK_ENDS
-from ..fields import identifier, mapping, text, without_none
+from ..fields import identifier, mapping, string, without_none
 from ..session import known_agent
 from .constants import AGENT
 from .lines import LineContext, Record, Told, ended_task
@@ -61,7 +61,7 @@ class Running:
         child, status = identifier(result.get("agentId")), result.get("status")
         if child is None or status not in ("completed", "async_launched"):
             return []
-        about = without_none(agent_type=text(result.get("agentType"), 128))
+        about = without_none(agent_type=string(result.get("agentType"), 128))
         name = known_agent(child, AGENT)
         start = child_start(name, begun, about)
         if status == "completed":

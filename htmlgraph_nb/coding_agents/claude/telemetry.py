@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 
-from ..fields import mapping, safe_keyword, text, without_none
+from ..fields import mapping, safe_keyword, string, without_none
 from ..telemetry import (
     AgentTelemetry,
-    Fields,
+    EventFields,
     LogAttributes,
     TokenMetric,
     decision_event,
@@ -23,7 +23,7 @@ _REPLACED = re.compile(r"[^A-Za-z0-9_-]")
 
 
 def _tool_name(values: LogAttributes) -> str | None:
-    name = text(values.get("tool_name"))
+    name = string(values.get("tool_name"))
     parameters = values.get("tool_parameters")
     if name != "mcp_tool" or not isinstance(parameters, str):
         return name
@@ -32,13 +32,13 @@ def _tool_name(values: LogAttributes) -> str | None:
         details = mapping(json.loads(parameters))
     except (ValueError, RecursionError):
         return name
-    server, tool = text(details.get("mcp_server_name")), text(details.get("mcp_tool_name"))
+    server, tool = string(details.get("mcp_server_name")), string(details.get("mcp_tool_name"))
     if server is None or tool is None:
         return name
-    return text("__".join(_REPLACED.sub("_", part) for part in ("mcp", server, tool)))
+    return string("__".join(_REPLACED.sub("_", part) for part in ("mcp", server, tool)))
 
 
-def _completion(values: LogAttributes) -> Fields:
+def _completion(values: LogAttributes) -> EventFields:
     return {
         "event_type": "completion",
         "input_tokens": number(values.get("input_tokens")),

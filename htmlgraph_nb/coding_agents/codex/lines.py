@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ...core.timestamps import to_micros
-from ..fields import count, identifier, mapping, text
+from ..fields import count, identifier, mapping, string
 from ..session import type_finder
 
 _EXIT = re.compile(r"^(?:Process exited with code|Exit code:) (-?\d{1,9})$", re.M)
@@ -49,7 +49,7 @@ def tool_name(name: str | None, namespace: object = None) -> str | None:
     beside their namespace (seen with 0.171).
     """
     if name is not None and isinstance(namespace, str) and namespace.startswith(_SERVER):
-        return text(f"{namespace}__{name}")
+        return string(f"{namespace}__{name}")
     return SHELL if name in _SHELLS else name
 
 

@@ -27,9 +27,9 @@ from ..fields import (
     identifier,
     mapping,
     milliseconds,
-    moment,
     safe_keyword,
-    text,
+    string,
+    timestamp,
     without_none,
 )
 from ..session import Call, known_agent, record_of, remember_call
@@ -77,7 +77,7 @@ class CodexSession:
         record = record_of(line)
         payload = mapping(record.get("payload"))
         kind = record.get("type")
-        before, at = self._at, moment(record.get("timestamp"))
+        before, at = self._at, timestamp(record.get("timestamp"))
         at = self._at = at or before
         if at is None:
             return []
@@ -90,7 +90,7 @@ class CodexSession:
             self._total = copied or self._total
             return []
         if kind == "turn_context":
-            self._model = text(payload.get("model")) or self._model
+            self._model = string(payload.get("model")) or self._model
             self._turn = identifier(payload.get("turn_id")) or self._turn
             return []
         if kind == "token_usage_record":
@@ -103,7 +103,7 @@ class CodexSession:
         reader = _READERS.get(f"{kind}/{payload.get('type')}")
         return [] if reader is None else reader(self, payload, at)
 
-    def settle(self, quiet_s: float) -> list[Event]:
+    def on_quiet(self, quiet_s: float) -> list[Event]:
         """Return nothing, as ``finish``."""
         return []
 
@@ -124,7 +124,7 @@ class CodexSession:
 
     def _begin(self, payload: Record, at: datetime) -> list[Event]:
         session = identifier(payload.get("id")) or identifier(payload.get("session_id"))
-        created = moment(payload.get("timestamp")) or at
+        created = timestamp(payload.get("timestamp")) or at
         if session is None or session == self._session:
             return []
         if self._forked_at is not None and created <= self._forked_at:
@@ -184,7 +184,7 @@ class CodexSession:
         if self._request is not None and self._request[1] == used:
             self._request = None
         self._n_answers += 1
-        return [self._answer(f"answer:{self._n_answers}", at, used, text(info.get("model")))]
+        return [self._answer(f"answer:{self._n_answers}", at, used, string(info.get("model")))]
 
     def _answer(self, key: str, at: datetime, used: Usage, model: str | None = None) -> Event:
         whole, cached, written, output, reasoning = used
@@ -214,7 +214,7 @@ class CodexSession:
         call = identifier(payload.get("call_id"))
         if call is None:
             return []
-        own = text(payload.get("name")) or safe_keyword(payload.get("type"))
+        own = string(payload.get("name")) or safe_keyword(payload.get("type"))
         name = lines.tool_name(own, payload.get("namespace"))
         remember_call(self._calls, call, (name, at))
         self._failed = False

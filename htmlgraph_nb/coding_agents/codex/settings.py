@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from ..hook_settings import TIMEOUT_S, Handler, HookSettings, command_handler
+from ..hook_settings import HOOK_TIMEOUT_S, HandlerEntry, HookSettings, command_handler
 
 _CAPPED_S = 3
 """Longest timeout of these hooks; Codex warns at each start if more is requested."""
 _CAPPED = frozenset({"Interrupt", "SessionEnd"})
 
 
-def _handler(command: str, hook: str, waits: bool) -> Handler:
-    return command_handler(command, waits, _CAPPED_S if hook in _CAPPED else TIMEOUT_S)
+def _handler(command: str, hook: str, waits: bool) -> HandlerEntry:
+    return command_handler(command, waits, _CAPPED_S if hook in _CAPPED else HOOK_TIMEOUT_S)
 
 
 SETTINGS = HookSettings(

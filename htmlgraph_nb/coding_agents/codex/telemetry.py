@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..fields import text
+from ..fields import string
 from ..telemetry import (
     AgentTelemetry,
-    Fields,
+    EventFields,
     LogAttributes,
     TokenMetric,
     decision_event,
@@ -18,10 +18,10 @@ from .lines import tool_name
 
 
 def _tool_name(values: LogAttributes) -> str | None:
-    return tool_name(text(values.get("tool_name")), values.get("tool_namespace"))
+    return tool_name(string(values.get("tool_name")), values.get("tool_namespace"))
 
 
-def _completion(values: LogAttributes) -> Fields | None:
+def _completion(values: LogAttributes) -> EventFields | None:
     # A response ends with two such events; only the second one has the counts.
     if values.get("event.kind") != "response.completed" or "input_token_count" not in values:
         return None

@@ -26,10 +26,10 @@ from ..fields import (
     count,
     identifier,
     mapping,
+    mappings,
     milliseconds,
-    moment,
-    objects,
-    text,
+    string,
+    timestamp,
     without_none,
 )
 from ..session import GIVE_UP_AFTER_S, known_agent, record_of
@@ -82,13 +82,13 @@ class GeminiSession:
         if "sessionId" in record:
             found += self._begin(record)
         patch = mapping(record.get("$set"))
-        for message in objects(record.get("messages")) + objects(patch.get("messages")):
+        for message in mappings(record.get("messages")) + mappings(patch.get("messages")):
             found += self._take_message(message)
         if "type" in record:
             found += self._take_message(record)
         return found
 
-    def settle(self, quiet_s: float) -> list[Event]:
+    def on_quiet(self, quiet_s: float) -> list[Event]:
         """Return the last answer, and the end of the turn where it called no tool."""
         if quiet_s < TURN_QUIET_S:
             return []
@@ -108,7 +108,7 @@ class GeminiSession:
 
     def _begin(self, record: Record) -> list[Event]:
         session = identifier(record.get("sessionId"))
-        at = self._at = moment(record.get("startTime")) or self._at
+        at = self._at = timestamp(record.get("startTime")) or self._at
         directories = record.get("directories")
         if isinstance(directories, list) and directories:
             self.project = base_name(directories[0]) or self.project
@@ -134,13 +134,13 @@ class GeminiSession:
             timestamp=at,
             session_id=identifier(self.parent_session) or self._session,
             event_id=shorten_id(f"{self._session}:{key}" if kind != "completion" else key),
-            project=text(self.project),
+            project=string(self.project),
             source=SOURCE,
             **{"agent_id": self._agent, "parent_agent_id": self._parent, **fields},
         )
 
     def _take_message(self, message: Record) -> list[Event]:
-        at = self._at = moment(message.get("timestamp")) or self._at
+        at = self._at = timestamp(message.get("timestamp")) or self._at
         kind, name = message.get("type"), identifier(message.get("id"))
         if self._session is None or at is None or name is None:
             return []
@@ -150,7 +150,7 @@ class GeminiSession:
             found = before
             found += [] if known is not None and known.get("id") == name else self._flush()
             self._message = {**message, "id": name, "timestamp": at}
-            calls = objects(message.get("toolCalls"))
+            calls = mappings(message.get("toolCalls"))
             if not calls:
                 return found
             # Calls are added to an answer that is whole.
@@ -191,7 +191,7 @@ class GeminiSession:
             if self._told != (key, counts):
                 found.append(self._event("completion", at, key, extra=about, **counts))
             self._told = key, counts
-        is_last = not objects(message.get("toolCalls"))
+        is_last = not mappings(message.get("toolCalls"))
         asks = {"question": True} if is_question(message.get("content")) else None
         end = self._event("stop", at, f"{name}:AfterAgent", extra=asks)
         self._ends_turn = end if is_last else None
@@ -201,11 +201,11 @@ class GeminiSession:
         key, status = identifier(call.get("id")), call.get("status")
         if key is None or key in self._done_calls:
             return []
-        name = text(call.get("name"))
+        name = string(call.get("name"))
         about = {"tool_name": name, "tool_use_id": key}
         extra = question_extra(name, QUESTION_TOOLS)
         start = self._event("tool_start", begun, f"{key}:BeforeTool", extra=extra, **about)
-        end = moment(call.get("timestamp")) or begun
+        end = timestamp(call.get("timestamp")) or begun
         if status in _FINAL and len(self._done_calls) < _MAX_CALLS:
             self._done_calls.add(key)
         if status == "cancelled":
@@ -244,7 +244,7 @@ def _calls_tool(message: Record) -> bool:
 def _answer(message: Record, tokens: Record) -> dict[str, Any]:
     whole, cached = count(tokens.get("input")) or 0, count(tokens.get("cached")) or 0
     return {
-        "model": text(message.get("model")),
+        "model": string(message.get("model")),
         "input_tokens": _sum(max(0, whole - cached), tokens.get("tool")),
         "cache_read_tokens": min(cached, whole),
         "cache_write_5m_tokens": 0,
@@ -262,6 +262,6 @@ def _is_prompt(content: object) -> bool:
     if isinstance(content, str):
         first: object = content
     else:
-        parts = objects(content)
+        parts = mappings(content)
         first = parts[0].get("text") if parts else None
     return isinstance(first, str) and not first.lstrip().startswith(_NO_PROMPT)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ..hook_settings import TIMEOUT_S, Handler, HookSettings
+from ..hook_settings import HOOK_TIMEOUT_S, HandlerEntry, HookSettings
 
 
-def _handler(command: str, hook: str, waits: bool) -> Handler:
+def _handler(command: str, hook: str, waits: bool) -> HandlerEntry:
     # Timeouts are milliseconds here.
-    entry: Handler = {"name": "htmlgraph", "type": "command", "command": command}
-    return {**entry, "timeout": TIMEOUT_S * 1_000}
+    entry: HandlerEntry = {"name": "htmlgraph", "type": "command", "command": command}
+    return {**entry, "timeout": HOOK_TIMEOUT_S * 1_000}
 
 
 SETTINGS = HookSettings(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..fields import text
+from ..fields import string
 from ..telemetry import (
     AgentTelemetry,
-    Fields,
+    EventFields,
     LogAttributes,
     TokenMetric,
     keyword_event,
@@ -16,10 +16,10 @@ from ..telemetry import (
 
 
 def _tool_name(values: LogAttributes) -> str | None:
-    return text(values.get("function_name"))
+    return string(values.get("function_name"))
 
 
-def _completion(values: LogAttributes) -> Fields:
+def _completion(values: LogAttributes) -> EventFields:
     cached = number(values.get("cached_content_token_count"))
     fresh = uncached(number(values.get("input_token_count")), cached)
     # The input excludes the tokens of tool results, the output those of thoughts.

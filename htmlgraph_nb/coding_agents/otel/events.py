@@ -20,10 +20,10 @@ from hashlib import sha256
 from ...core.ids import call_key, shorten_id
 from ...core.model import Event, new_event
 from ...core.timestamps import from_micros
-from ..fields import base_name, identifier, text
+from ..fields import base_name, identifier, string
 from ..registry import AGENTS
 from ..session import known_agent
-from ..telemetry import Fields, number, uncached
+from ..telemetry import EventFields, number, uncached
 from .signals import Attributes, LogRecord, Span
 
 SOURCE = "otlp"
@@ -43,7 +43,7 @@ def events_from_log(record: LogRecord, *, received_at: datetime) -> list[Event]:
     """
     values = record.attributes
     agent, name = _event_name(
-        text(record.attributes.get("event.name")) or "", record.name[:256], record.scope[:256]
+        string(record.attributes.get("event.name")) or "", record.name[:256], record.scope[:256]
     )
     telemetry = _TELEMETRY.get(agent)
     translate = None if telemetry is None else telemetry.logs.get(name)
@@ -53,7 +53,7 @@ def events_from_log(record: LogRecord, *, received_at: datetime) -> list[Event]:
     fields = translate(values)
     if fields is None:
         return []
-    at = moment_of(record.at_ns, received_at)
+    at = time_from_ns(record.at_ns, received_at)
     return [
         new_event(
             agent_id=known_agent(session, agent),
@@ -74,17 +74,17 @@ def events_from_span(span: Span, *, received_at: datetime) -> list[Event]:
     duration, ``invoke_agent`` is a turn: its prompt and its end.
     """
     values = span.attributes
-    service = text(span.resource.get("service.name")) or ""
+    service = string(span.resource.get("service.name")) or ""
     if any(one in (span.scope, service) or span.scope.startswith(one) for one in _OWN_SPANS):
         return []
     operation = values.get("gen_ai.operation.name")
     translate = _SPANS.get(operation) if isinstance(operation, str) else None
     if translate is None:
         return []
-    own = text(values.get("gen_ai.agent.id")) or text(values.get("gen_ai.agent.name"))
+    own = string(values.get("gen_ai.agent.id")) or string(values.get("gen_ai.agent.name"))
     agent_id = own or service or "agent"
     session = _session(span.resource, values) or identifier(span.trace_id)
-    begun, ended = (moment_of(at, received_at) for at in (span.start_ns, span.end_ns))
+    begun, ended = (time_from_ns(at, received_at) for at in (span.start_ns, span.end_ns))
     duration_ms = max(0, span.end_ns - span.start_ns) // 1_000_000 if span.start_ns else None
     key = f"span:{span.trace_id}:{span.span_id}"
     common = {
@@ -108,7 +108,7 @@ def events_from_span(span: Span, *, received_at: datetime) -> list[Event]:
     ]
 
 
-def moment_of(at_ns: int, received_at: datetime) -> datetime:
+def time_from_ns(at_ns: int, received_at: datetime) -> datetime:
     """Return the time of nanoseconds since 1970; ``received_at`` where they tell none."""
     micros = at_ns // 1_000
     return from_micros(micros) if _FIRST_MICROS <= micros < _LAST_MICROS else received_at
@@ -135,18 +135,18 @@ def _session(resource: Attributes, values: Attributes) -> str | None:
     return None
 
 
-def _common(resource: Attributes, values: Attributes) -> Fields:
+def _common(resource: Attributes, values: Attributes) -> EventFields:
     folder = values.get("cwd") or resource.get("process.working_directory")
     return {
-        "model": text(values.get("model") or values.get("gen_ai.response.model"))
-        or text(values.get("gen_ai.request.model")),
-        "host": text(resource.get("host.name")),
-        "project": text(resource.get("project")) or base_name(folder),
-        "feature_id": text(resource.get("feature.id")),
+        "model": string(values.get("model") or values.get("gen_ai.response.model"))
+        or string(values.get("gen_ai.request.model")),
+        "host": string(resource.get("host.name")),
+        "project": string(resource.get("project")) or base_name(folder),
+        "feature_id": string(resource.get("feature.id")),
     }
 
 
-def _key(fields: Fields, session: str) -> str | None:
+def _key(fields: EventFields, session: str) -> str | None:
     """Return the id of what other sources, too, tell of under an id; None: it has none."""
     call = fields.get("tool_use_id")
     if call is not None and fields["event_type"] in ("tool_execute", "tool_error"):
@@ -162,7 +162,7 @@ def _derived_id(session: str, name: str, record: LogRecord) -> str:
     return shorten_id(f"{session}:{name}:{digest}")
 
 
-_Part = tuple[str, bool, Fields]
+_Part = tuple[str, bool, EventFields]
 
 
 def _answer_span(span: Span) -> list[_Part]:
@@ -170,7 +170,7 @@ def _answer_span(span: Span) -> list[_Part]:
     read = number(values.get("gen_ai.usage.cache_read.input_tokens"))
     written = number(values.get("gen_ai.usage.cache_creation.input_tokens"))
     whole = number(values.get("gen_ai.usage.input_tokens"))
-    fields: Fields = {
+    fields: EventFields = {
         "input_tokens": uncached(whole, (read or 0) + (written or 0)),
         "cache_read_tokens": read,
         "cache_write_5m_tokens": written,
@@ -182,7 +182,7 @@ def _answer_span(span: Span) -> list[_Part]:
 
 def _tool_span(span: Span) -> list[_Part]:
     fields = {
-        "tool_name": text(span.attributes.get("gen_ai.tool.name")) or text(span.name),
+        "tool_name": string(span.attributes.get("gen_ai.tool.name")) or string(span.name),
         "tool_use_id": identifier(span.attributes.get("gen_ai.tool.call.id")),
         "status": "error" if span.failed else "ok",
     }

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 from ...core.dedup import METRIC_ID_PREFIX
 from ...core.ids import agent_id_of
 from ...core.model import Event
-from ..fields import identifier, text
+from ..fields import identifier, string
 from ..registry import AGENTS
 from ..telemetry import TokenMetric, uncached
-from .events import SOURCE, moment_of
+from .events import SOURCE, time_from_ns
 from .signals import Point
 
 MAX_SERIES = 20_000
@@ -122,7 +122,7 @@ class TokenCounters:
         tokens = self._stage(series, point, session)
         if name is None or tokens <= 0:
             return
-        model = text(values.get("model"))
+        model = string(values.get("model"))
         total = sums.setdefault((session, model), _Sum(agent, metric, session, model, point))
         total.tokens[name] = total.tokens.get(name, 0) + tokens
         total.keys.append(repr((series, point.start_ns, point.at_ns)))
@@ -160,11 +160,11 @@ def _event(total: _Sum, received_at: datetime) -> Event:
     return Event(
         agent_id=agent_id_of(total.session, total.agent),
         event_type="completion",
-        timestamp=moment_of(total.point.at_ns, received_at),
+        timestamp=time_from_ns(total.point.at_ns, received_at),
         session_id=total.session,
         event_id=f"{METRIC_ID_PREFIX}{key}",
         model=total.model,
-        host=text(total.point.resource.get("host.name")),
+        host=string(total.point.resource.get("host.name")),
         source=SOURCE,
         **tokens,
     )

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 
-import htmlgraph_nb
 import htmlgraph_server
 from htmlgraph_nb.errors import ApiError
-from htmlgraph_nb.widget.bundle import agent_grid_module
+from htmlgraph_nb.widget.bundle import agent_grid_module, agent_grid_styles
 
 from .base import BaseHandler
 
 _PAGE_FOLDER = os.path.join(os.path.dirname(os.path.abspath(htmlgraph_server.__file__)), "static")
-_GRID_FOLDER = os.path.join(os.path.dirname(os.path.abspath(htmlgraph_nb.__file__)), "static")
 _MEDIA_TYPES = {
     ".js": "text/javascript",
     ".css": "text/css",
@@ -26,14 +24,15 @@ _files: dict[str, tuple[str, bytes]] = {}
 
 def _load_files() -> dict[str, tuple[str, bytes]]:
     files: dict[str, tuple[str, bytes]] = {}
-    for folder in (_GRID_FOLDER, _PAGE_FOLDER):
-        for name in sorted(os.listdir(folder)):
-            mime = _MEDIA_TYPES.get(os.path.splitext(name)[1])
-            if mime is not None:
-                with open(os.path.join(folder, name), "rb") as file:
-                    files[name] = (f"{mime}; charset=utf-8", file.read())
-    module = agent_grid_module().encode()
-    return files | {"agent_grid.js": ("text/javascript; charset=utf-8", module)}
+    for name in sorted(os.listdir(_PAGE_FOLDER)):
+        mime = _MEDIA_TYPES.get(os.path.splitext(name)[1])
+        if mime is not None:
+            with open(os.path.join(_PAGE_FOLDER, name), "rb") as file:
+                files[name] = (f"{mime}; charset=utf-8", file.read())
+    return files | {
+        "agent_grid.js": ("text/javascript; charset=utf-8", agent_grid_module().encode()),
+        "agent_grid.css": ("text/css; charset=utf-8", agent_grid_styles().encode()),
+    }
 
 
 class PageHandler(BaseHandler):

@@ -1,34 +1,34 @@
 // @ts-check
-/** What the page asks the server over HTTP: stored events, activity, and why it is refused. */
+/** HTTP requests of the page: stored events, activity, and the reason of a refusal. */
 
-const PATIENCE_MS = 15_000;
+const TIMEOUT_MS = 15_000;
 
 /**
- * Ask the server.
+ * Send a GET request.
  *
  * @param {string} base the page's own URL
  * @param {string} path with its query
- * @returns {Promise<any>} the JSON
- * @throws {Error} what went wrong, in words
+ * @returns {Promise<any>} the decoded JSON body
+ * @throws {Error} the reason of the failure, as text for the user
  */
-async function ask(base, path) {
+async function getJson(base, path) {
   const page = new URL(base);
   const token = page.searchParams.get("token");
   /** @type {Record<string, string>} */
   const headers = {};
   if (token !== null) headers.Authorization = `Bearer ${token}`;
-  // JupyterHub takes no cookie without it, not even for reading.
+  // JupyterHub ignores the cookie without this header, even for GET.
   const xsrf = /(?:^|; )_xsrf=([^;]*)/.exec(globalThis.document?.cookie ?? "");
   if (xsrf !== null) headers["X-XSRFToken"] = decodeURIComponent(xsrf[1]);
-  let answer;
+  let response;
   try {
-    answer = await fetch(new URL(path, page), { headers, signal: AbortSignal.timeout(PATIENCE_MS) });
+    response = await fetch(new URL(path, page), { headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
   } catch {
-    throw new Error("the server does not answer");
+    throw new Error("no response from the server");
   }
-  const body = await answer.json().catch(() => null);
-  if (!answer.ok) throw new Error(body?.error?.message ?? `the server answers HTTP ${answer.status}`);
-  if (body === null) throw new Error("the server's answer is not JSON");
+  const body = await response.json().catch(() => null);
+  if (!response.ok) throw new Error(body?.error?.message ?? `the server responded with HTTP ${response.status}`);
+  if (body === null) throw new Error("the server's response is not JSON");
   return body;
 }
 
@@ -42,8 +42,8 @@ async function ask(base, path) {
  */
 export async function loadHistory(base, agentId, { limit }) {
   const query = new URLSearchParams({ agent: agentId, limit: String(limit), order: "desc" });
-  const { events } = await ask(base, `api/history?${query}`);
-  if (!Array.isArray(events)) throw new Error("the server's answer holds no events");
+  const { events } = await getJson(base, `api/history?${query}`);
+  if (!Array.isArray(events)) throw new Error("the server's response has no events");
   return events;
 }
 
@@ -52,19 +52,19 @@ export async function loadHistory(base, agentId, { limit }) {
  *
  * @param {string} base the page's own URL
  */
-export const loadActivity = (base) => ask(base, "api/activity");
+export const loadActivity = (base) => getJson(base, "api/activity");
 
 /**
- * Return why the server does not let us in; "" where it does.
+ * Return why the server refuses the connection; "" if it does not.
  *
  * @param {string} base the page's own URL
  */
-export async function askWhy(base) {
+export async function refusalReason(base) {
   try {
-    await ask(base, "api/status");
+    await getJson(base, "api/status");
     return "";
   } catch (error) {
-    const words = /** @type {Error} */ (error).message;
-    return words === "the server does not answer" ? words : `refused by the server: ${words}`;
+    const message = /** @type {Error} */ (error).message;
+    return message === "no response from the server" ? message : `refused by the server: ${message}`;
   }
 }

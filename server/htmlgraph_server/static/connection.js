@@ -1,31 +1,31 @@
 // @ts-check
 /**
- * A store's connection to a server's WebSocket: made, watched, and made again. The page at `/` and
- * JupyterLab's tab have it.
+ * Connects a store to the server's WebSocket, monitors the connection and reconnects. Used by the page
+ * at `/` and by the tab in JupyterLab.
  */
 
-import { askWhy, loadActivity } from "./api.js";
-import { broadcastUrl, CLOSE_BAD_PARAMETERS, CLOSE_POLICY, reconnectPause } from "./reconnect.js";
+import { refusalReason, loadActivity } from "./api.js";
+import { broadcastUrl, CLOSE_BAD_PARAMETERS, CLOSE_POLICY, reconnectDelay } from "./reconnect.js";
 
 /** @typedef {import("./agent_grid.js").Store} Store */
 
 const NAME = "htmlgraph-nb";
 const PING_EVERY_MS = 20_000;
-/** How long a ping, or the handshake, may stay without any answer; with the 20 s before it, 45 s. */
-const PATIENCE_MS = 25_000;
-/** The same after waking up, when a dead connection is likely and somebody is looking. */
-const WAKING_PATIENCE_MS = 5_000;
+/** Timeout of a ping or handshake; with the 20 s before a ping, silence is noticed after 45 s. */
+const TIMEOUT_MS = 25_000;
+/** The same after waking up, when the connection is probably dead and a user is watching. */
+const WAKE_TIMEOUT_MS = 5_000;
 const WATCH_EVERY_MS = 1_000;
-/** A close code for our own side: the connection has gone silent. */
+/** Close code used locally for a silent connection. */
 const CLOSE_SILENT = 4000;
 
 /**
- * Keep `store` fed from the server until the page goes away: the state and every change over the
- * WebSocket, the activity of the minutes before over HTTP.
+ * Keep `store` up to date until the page is closed: state and changes over the WebSocket, the activity
+ * of the last minutes over HTTP.
  *
  * @param {Store} store
  * @param {Window} win the page's window
- * @param {string} base the URL of the server's page, with its `token` and `session` where it has them
+ * @param {string} base the URL of the server's page, with its `token` and `session`, if any
  */
 export function keepConnected(store, win, base) {
   /** @type {WebSocket | null} */
@@ -33,10 +33,10 @@ export function keepConnected(store, win, base) {
   let failures = 0;
   let resumed = false;
   let pingedAt = 0;
-  /** Nothing has arrived since `pingedAt`. */
+  /** Whether no message has arrived since `pingedAt`. */
   let awaiting = false;
-  let patience = PATIENCE_MS;
-  /** Not before this time, whatever wakes us, ms since 1970. */
+  let timeout = TIMEOUT_MS;
+  /** Earliest time of the next attempt, ms since 1970. */
   let barredUntil = 0;
   let ended = false;
   /** @type {number | null} */
@@ -44,10 +44,10 @@ export function keepConnected(store, win, base) {
   let retryTimer = 0;
 
   /** @param {number} ms */
-  const expectAnswer = (ms) => {
+  const expectResponse = (ms) => {
     pingedAt = Date.now();
     awaiting = true;
-    patience = ms;
+    timeout = ms;
   };
 
   const connect = () => {
@@ -55,7 +55,7 @@ export function keepConnected(store, win, base) {
     retryTimer = 0;
     const cursor = store.cursor;
     resumed = cursor !== null;
-    expectAnswer(PATIENCE_MS);
+    expectResponse(TIMEOUT_MS);
     store.setConnection({ state: staleSince === null ? "connecting" : "reconnecting", staleSince });
     const next = new WebSocket(broadcastUrl(base, cursor));
     socket = next;
@@ -68,7 +68,7 @@ export function keepConnected(store, win, base) {
     awaiting = false;
     const message = parse(data);
     store.receive(message);
-    if (message?.type === "error") console.warn(`${NAME}: the server says:`, message.error);
+    if (message?.type === "error") console.warn(`${NAME}: error from the server:`, message.error);
     if (message?.type !== "presence_state") return;
     failures = 0;
     staleSince = null;
@@ -78,33 +78,33 @@ export function keepConnected(store, win, base) {
   /** @param {number} code @param {string} reason */
   const onClose = (code, reason) => {
     leave(code === CLOSE_SILENT ? code : undefined);
-    if (staleSince === null && store.agents.size > 0) staleSince = store.lastNewsAt;
-    const pause = reconnectPause({ code, failures, resumed });
+    if (staleSince === null && store.agents.size > 0) staleSince = store.lastMessageAt;
+    const delay = reconnectDelay({ code, failures, resumed });
     failures += 1;
     if (code === CLOSE_BAD_PARAMETERS) store.forgetCursor();
     const refused = code === CLOSE_POLICY || code === CLOSE_BAD_PARAMETERS;
     const detail = refused ? `refused by the server: ${reason || `code ${code}`}` : reason;
-    if (pause === null) {
+    if (delay === null) {
       ended = true;
       store.setConnection({ state: "ended", detail: `${detail}; reload the page`, staleSince });
       return;
     }
-    const retryAt = Date.now() + pause;
+    const retryAt = Date.now() + delay;
     if (code === CLOSE_POLICY) barredUntil = retryAt;
     store.setConnection({ state: "reconnecting", detail, retryAt, staleSince });
-    retryTimer = win.setTimeout(connect, pause);
+    retryTimer = win.setTimeout(connect, delay);
     if (!detail) explain(retryAt);
   };
 
-  /** A refused handshake shows no reason to a page; the same server says it over HTTP. @param {number} retryAt */
+  /** A page cannot read why a handshake was refused; request the reason over HTTP. @param {number} retryAt */
   const explain = async (retryAt) => {
-    const detail = await askWhy(base);
+    const detail = await refusalReason(base);
     if (detail && store.connection.retryAt === retryAt) {
       store.setConnection({ state: "reconnecting", detail, retryAt, staleSince });
     }
   };
 
-  /** Let go of the socket without waiting for the other side. @param {number} [code] */
+  /** Close the socket without waiting for the close handshake. @param {number} [code] */
   const leave = (code) => {
     if (socket === null) return;
     socket.onmessage = socket.onclose = null;
@@ -112,23 +112,23 @@ export function keepConnected(store, win, base) {
     socket = null;
   };
 
-  /** @param {number} ms how long to wait for the answer */
+  /** @param {number} ms timeout of the response */
   const ping = (ms) => {
     if (socket === null || socket.readyState !== WebSocket.OPEN) return;
-    expectAnswer(ms);
+    expectResponse(ms);
     socket.send("ping");
   };
 
-  // Hidden tabs run timers once a minute: silence counts only after a ping that nobody answered.
+  // Hidden tabs run timers once a minute, so only an unanswered ping counts as silence.
   const watch = () => {
     if (socket === null) return;
     const waited = Date.now() - pingedAt;
-    if (awaiting && waited > patience) onClose(CLOSE_SILENT, "the server went silent");
-    else if (!awaiting && waited >= PING_EVERY_MS) ping(PATIENCE_MS);
+    if (awaiting && waited > timeout) onClose(CLOSE_SILENT, "no response from the server");
+    else if (!awaiting && waited >= PING_EVERY_MS) ping(TIMEOUT_MS);
   };
 
   const wake = () => {
-    if (socket !== null) ping(WAKING_PATIENCE_MS);
+    if (socket !== null) ping(WAKE_TIMEOUT_MS);
     else if (!ended && Date.now() >= barredUntil) connect();
   };
 
@@ -146,7 +146,7 @@ export function keepConnected(store, win, base) {
   });
 }
 
-/** @param {unknown} data @returns {any} the message; null where it is not JSON */
+/** @param {unknown} data @returns {any} the message; null if it is not JSON */
 function parse(data) {
   try {
     return typeof data === "string" ? JSON.parse(data) : null;
@@ -157,10 +157,10 @@ function parse(data) {
 }
 
 /**
- * Count what agents did before the page was there, once for each connection.
+ * Load the activity before the connection, once per connection.
  *
  * @param {Store} store
- * @param {() => Promise<unknown>} load the activity of the last minutes
+ * @param {() => Promise<unknown>} load loads the activity of the last minutes
  */
 export function keepActivity(store, load) {
   let counted = false;
@@ -172,7 +172,7 @@ export function keepActivity(store, load) {
     try {
       store.activity.replace(await load());
     } catch (error) {
-      console.warn(`${NAME}: the activity of the last minutes is not known:`, error);
+      console.warn(`${NAME}: cannot load loads the activity of the last minutes:`, error);
     }
   });
 }

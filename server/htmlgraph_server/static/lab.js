@@ -2,7 +2,7 @@
 /**
  * The plugins for JupyterLab and Notebook 7: the tab "Agent monitor" and an item of the status bar.
  *
- * The grid itself is loaded when one of them first needs it, so that it holds up nobody's start.
+ * The grid is loaded on first use, so that it does not slow down the start.
  */
 
 import { createStatusItem } from "./lab_status.js";
@@ -10,13 +10,13 @@ import { addStyles, createTab } from "./lab_tab.js";
 
 export const OPEN = "htmlgraph-nb:open";
 const TITLE = "Agent monitor";
-const CAPTION = "What the coding agents do, live";
+const CAPTION = "Live status of coding agents";
 const ICON_NAME = "htmlgraph-nb:agents";
 const NAMESPACE = "htmlgraph-nb";
 const STATUS_RANK = 20;
 const MENU_RANK = 60;
 
-/** Modules of the front end, and whether the plugins can do without. */
+/** Modules of the front end that the plugins use. */
 const NEEDED = /** @type {const} */ ({
   application: "@jupyterlab/application",
   apputils: "@jupyterlab/apputils",
@@ -29,12 +29,12 @@ const OPTIONAL = /** @type {const} */ ({
   statusbar: "@jupyterlab/statusbar",
 });
 
-/** The server's own page, beside which these files lie. */
+/** URL of the server's page; these files are served below it. */
 const PAGE = new URL("..", import.meta.url).href;
 
 /**
- * Return the URL under which the server is asked: the page's, with the token where the front end
- * comes from another origin, whose cookies the server does not see.
+ * Return the server's base URL. It includes the token if the front end has another origin, because the
+ * server then receives no cookies.
  *
  * @param {string} page
  * @param {{appendToken?: boolean, token?: string}} settings of the front end's connection
@@ -48,16 +48,16 @@ export function serverBase(page, { appendToken = false, token = "" }) {
 /**
  * Return the plugins.
  *
- * @param {(name: string) => Promise<any>} use returns a module of the front end; null without one
+ * @param {(name: string) => Promise<any>} use returns a module of the front end, or null
  * @returns {Promise<any[]>}
- * @throws {Error} the front end lacks a module that is needed
+ * @throws {Error} the front end lacks a required module
  */
 export async function makePlugins(use) {
   /** @type {Record<string, any>} */
   const modules = {};
   for (const [key, name] of Object.entries({ ...NEEDED, ...OPTIONAL })) modules[key] = await use(name);
   for (const [key, name] of Object.entries(NEEDED)) {
-    if (modules[key] === null) throw new Error(`the front end shares no ${name}`);
+    if (modules[key] === null) throw new Error(`the front end does not provide ${name}`);
   }
   const icon = await loadIcon(modules.components.LabIcon);
   addStyles(document);
@@ -66,12 +66,12 @@ export async function makePlugins(use) {
 
 /** @param {any} LabIcon */
 async function loadIcon(LabIcon) {
-  const answer = await fetch(new URL("favicon.svg", import.meta.url));
-  return new LabIcon({ name: ICON_NAME, svgstr: await answer.text() });
+  const response = await fetch(new URL("favicon.svg", import.meta.url));
+  return new LabIcon({ name: ICON_NAME, svgstr: await response.text() });
 }
 
 /**
- * A store that is connected to the server, one for all of this window.
+ * The connected store, shared by the whole window.
  *
  * @type {Promise<import("./agent_grid.js").Store> | null}
  */
@@ -91,7 +91,7 @@ async function connect(app) {
 const liveStore = (app) => (live ??= connect(app));
 
 /**
- * Return a plugin whose services are optional and come by name.
+ * Return a plugin with optional services, passed by name.
  *
  * @param {string} id
  * @param {string} description
@@ -142,7 +142,7 @@ function tabPlugin({ application, apputils, launcher, mainmenu, widgets }, icon)
       label: TITLE,
       caption: CAPTION,
       icon,
-      // Notebook 7 has no room for a second document: there it is a page of its own.
+      // Notebook 7 shows one document per page: open a new page.
       execute: services.shell ? openTab : () => { window.open(PAGE, NAMESPACE); },
     });
     services.palette?.addItem({ command: OPEN, category: "Other" });
@@ -164,6 +164,6 @@ function statusPlugin({ statusbar, widgets }) {
     const { node, start } = createStatusItem(document, () => app.commands.execute(OPEN));
     const item = new widgets.Widget({ node });
     statusBar.registerStatusItem(`${NAMESPACE}:status`, { item, align: "left", rank: STATUS_RANK });
-    liveStore(app).then(start, (error) => console.error("htmlgraph-nb: no status of the agents", error));
+    liveStore(app).then(start, (error) => console.error("htmlgraph-nb: cannot show the agents in the status bar", error));
   });
 }

@@ -1,5 +1,5 @@
 // @ts-check
-/** The agents in JupyterLab's status bar: how many work, how many wait, what they have used. */
+/** The item of JupyterLab's status bar: active agents, waiting agents, tokens. */
 
 /** @typedef {import("./agent_grid.js").Counts} Counts */
 /** @typedef {import("./agent_grid.js").Store} Store */
@@ -12,7 +12,7 @@ const NO_BREAK_SPACE = "\u00a0";
  * Return the item's text.
  *
  * @param {Counts} counts
- * @param {string} state of the connection, as the store has it
+ * @param {string} state of the connection
  * @param {(n: number) => string} formatTokens
  */
 export function statusText(counts, state, formatTokens) {
@@ -27,7 +27,7 @@ export function statusText(counts, state, formatTokens) {
 }
 
 /**
- * Return what pointing at the item explains.
+ * Return the tooltip of the item.
  *
  * @param {Counts} counts
  * @param {{state: string, detail: string}} connection
@@ -36,10 +36,10 @@ export function statusTitle(counts, { state, detail }) {
   const opens = "Opens the agent monitor.";
   if (state === "connected") {
     return `${counts.total} agents: ${counts.active} active, ${counts.idle} idle, ${counts.offline} offline; `
-      + `${counts.waiting} of them wait for you. ${opens}`;
+      + `${counts.waiting} waiting for you. ${opens}`;
   }
   const why = detail ? `: ${detail}` : "";
-  return `${state === "connecting" ? "Connecting to" : "No connection to"} the server of the agents${why}. ${opens}`;
+  return `${state === "connecting" ? "Connecting to" : "No connection to"} the agent server${why}. ${opens}`;
 }
 
 /**
@@ -61,7 +61,7 @@ export function createStatusItem(doc, onOpen) {
   const show = (text, title) => {
     if (button.textContent !== text) {
       button.textContent = text;
-      // A screen reader reads an item of the bar without what is around it.
+      // Screen readers read the item without its context.
       button.setAttribute("aria-label", `Agent monitor: ${text}`);
     }
     if (button.title !== title) button.title = title;
@@ -70,11 +70,11 @@ export function createStatusItem(doc, onOpen) {
 
   return {
     node,
-    /** Show a store's agents from now on. @param {Store} store */
+    /** Show the agents of a store. @param {Store} store */
     async start(store) {
       const { countAgents, formatTokens, visibleText } = await import("./agent_grid.js");
       let timer = 0;
-      const write = () => {
+      const render = () => {
         timer = 0;
         const counts = countAgents(store.agents.values());
         const { state, detail } = store.connection;
@@ -82,8 +82,8 @@ export function createStatusItem(doc, onOpen) {
         button.toggleAttribute("data-waiting", state === "connected" && counts.waiting > 0);
         button.toggleAttribute("data-stale", state !== "connected");
       };
-      store.subscribe(() => { timer ||= setTimeout(write, WRITE_EVERY_MS); });
-      write();
+      store.subscribe(() => { timer ||= setTimeout(render, WRITE_EVERY_MS); });
+      render();
     },
   };
 }

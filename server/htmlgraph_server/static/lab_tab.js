@@ -1,17 +1,17 @@
 // @ts-check
-/** The tab in JupyterLab: the grid on the document of Lab itself, so that it has Lab's colours. */
+/** The tab in JupyterLab. The grid is part of Lab's document, so that it uses Lab's theme. */
 
 import { loadHistory } from "./api.js";
-import { hashOfSettings, settingsFromHash } from "./hash.js";
+import { hashOfSettings, settingsFromHash } from "./url_settings.js";
 
 /** @typedef {import("./agent_grid.js").Store} Store */
 
 const ID = "htmlgraph-nb-tab";
 const STYLES = ["agent_grid.css", "lab.css"];
 const SAVE_AFTER_MS = 500;
-const HINT = "htmlgraph-nb connect claude (or codex, gemini), typed in a terminal, lets an agent report here.";
+const HINT = "To connect an agent, run htmlgraph-nb connect claude (or codex, gemini) in a terminal.";
 
-/** Load the styles, once for the document. @param {Document} doc */
+/** Add the style sheets to the document, once. @param {Document} doc */
 export function addStyles(doc) {
   for (const name of STYLES) {
     const href = new URL(name, import.meta.url).href;
@@ -32,8 +32,8 @@ export function addStyles(doc) {
  * @param {string} options.title
  * @param {string} options.caption
  * @param {any} options.icon
- * @param {string} options.settings of the grid, as the page's address has them after the #
- * @param {(tab: any) => void} options.onSettings they have changed
+ * @param {string} options.settings of the grid, as a URL fragment
+ * @param {(tab: any) => void} options.onSettings called when they change
  */
 export function createTab(Widget, { store, base, title, caption, icon, settings, onSettings }) {
   const ended = new AbortController();
@@ -64,7 +64,7 @@ export function createTab(Widget, { store, base, title, caption, icon, settings,
       }
     }
 
-    /** Keep the settings for a reload of the page. @param {ReturnType<typeof import("./agent_grid.js").createSettings>} view */
+    /** Save the settings, so that a reload restores them. @param {ReturnType<typeof import("./agent_grid.js").createSettings>} view */
     keep(view) {
       let timer = 0;
       const save = () => {

@@ -1,17 +1,17 @@
 // @ts-check
-/** The page at `/`: the agent grid on this server's WebSocket. */
+/** The page at `/`: the agent grid connected to this server. */
 
 import { countAgents, createSettings, createStore, mountGrid } from "./agent_grid.js";
 import { loadHistory } from "./api.js";
 import { keepConnected } from "./connection.js";
-import { keepInAddress, settingsFromHash } from "./hash.js";
+import { syncUrl, settingsFromHash } from "./url_settings.js";
 
 /** @typedef {import("./agent_grid.js").Store} Store */
 
 const NAME = "htmlgraph-nb";
 
 /**
- * Return the title of the window.
+ * Return the window title.
  *
  * @param {import("./agent_grid.js").Counts} counts
  * @param {boolean} connected
@@ -42,12 +42,12 @@ function start(win) {
   const main = /** @type {HTMLElement} */ (win.document.getElementById("agents"));
   main.replaceChildren();
   const events = new URL("api/events", win.document.baseURI).href;
-  const hint = `Agents report to ${events}; htmlgraph-nb connect claude (or codex, gemini) lets an agent do it.`;
+  const hint = `Agents report to ${events}. To connect one, run htmlgraph-nb connect claude (or codex, gemini).`;
   const base = win.location.href;
   mountGrid(main, store, {
     page: true, hint, settings, loadHistory: (agentId, options) => loadHistory(base, agentId, options),
   });
-  keepInAddress(win, settings);
+  syncUrl(win, settings);
   keepTitle(store, win.document);
   keepConnected(store, win, base);
 }

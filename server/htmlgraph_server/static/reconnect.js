@@ -1,44 +1,44 @@
 // @ts-check
-/** Where to connect and when to try again: pure rules, so that they can be tested alone. */
+/** URL and reconnect delay of the WebSocket. Pure functions. */
 
-/** The first pause after a close, ms. */
-export const FIRST_PAUSE_MS = 3_000;
-/** The longest pause, ms, before jitter is taken off. */
-export const LONGEST_PAUSE_MS = 30_000;
-/** The shortest pause after the server refused us by a rule of its own, ms. */
-export const REFUSED_PAUSE_MS = 30_000;
+/** First delay after a close, ms. */
+export const FIRST_DELAY_MS = 3_000;
+/** Longest delay before jitter, ms. */
+export const LONGEST_DELAY_MS = 30_000;
+/** Shortest delay after a policy violation, ms. */
+export const REFUSED_DELAY_MS = 30_000;
 
-/** A limit, a token or an Origin of the server (RFC 6455: policy violation). */
+/** Policy violation (RFC 6455): client limit, token or Origin. */
 export const CLOSE_POLICY = 1008;
-/** A query parameter is wrong: the same URL will be refused again. */
+/** Invalid query parameter: the same URL would be refused again. */
 export const CLOSE_BAD_PARAMETERS = 4400;
 
 /**
- * Return the pause before the next attempt to connect.
+ * Return the delay before the next connection attempt.
  *
- * The first is 3 s, so that a server that restarts is found soon. Later ones double up to 30 s and
- * are shortened by up to half at random, so that many pages do not come back in one moment.
+ * The first delay is 3 s, so that a restarted server is found soon. Later delays double up to 30 s,
+ * minus up to half at random, so that pages do not reconnect all at once.
  *
  * @param {object} close
- * @param {number} close.code close code of the connection; 1006 where none was given
- * @param {number} close.failures attempts since a connection last delivered the state; 0 after one that did
- * @param {boolean} close.resumed whether the URL carried a cursor, which a next one can do without
+ * @param {number} close.code close code of the connection; 1006 if none was received
+ * @param {number} close.failures failed attempts since a connection last received the state
+ * @param {boolean} close.resumed whether the URL had a cursor; the next attempt can omit it
  * @param {number} [close.random] at least 0, less than 1
- * @returns {number | null} ms; null where trying again makes no sense
+ * @returns {number | null} ms; null if retrying is pointless
  */
-export function reconnectPause({ code, failures, resumed, random = Math.random() }) {
+export function reconnectDelay({ code, failures, resumed, random = Math.random() }) {
   if (code === CLOSE_BAD_PARAMETERS && !resumed) return null;
-  if (code === CLOSE_POLICY) return Math.round(REFUSED_PAUSE_MS * (1 + random / 2));
-  if (failures === 0) return FIRST_PAUSE_MS;
-  const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures, 10));
-  return Math.round(pause * (1 - random / 2));
+  if (code === CLOSE_POLICY) return Math.round(REFUSED_DELAY_MS * (1 + random / 2));
+  if (failures === 0) return FIRST_DELAY_MS;
+  const delay = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(failures, 10));
+  return Math.round(delay * (1 - random / 2));
 }
 
 /**
- * Return the URL of the broadcasts beside this page, whatever prefix it is served under.
+ * Return the URL of the broadcast WebSocket, below the prefix of the page.
  *
- * @param {string} base the page's own URL; its `token` and `session` go with it
- * @param {string | null} cursor where to resume
+ * @param {string} base the page's own URL; its `token` and `session` are kept
+ * @param {string | null} cursor to resume from
  */
 export function broadcastUrl(base, cursor) {
   const page = new URL(base);

@@ -1,4 +1,4 @@
-"""PresenceClient against the real server: REST, resume over a restart, tokens, filters."""
+"""PresenceClient with a real server: HTTP calls, restart, tokens, filters."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from tests.helpers.wait import wait_until
 TOKEN = "0123456789abcdef0123456789abcdef"
 
 
-def test_the_http_calls_do_what_they_say(server):
-    """Events go in as objects and as dicts; presence, one agent, status and offline come out."""
+def test_client_http_calls(server):
+    """Events are sent as objects and dicts; presence, one agent, status and offline."""
     with PresenceClient(server.url) as client:
-        answer = client.send_events(
+        response = client.send_events(
             [
                 Event(agent_id="a", event_type="tool_execute", tool_name="Bash", event_id="e1"),
                 {"agent_id": "b", "event_type": "stop"},
                 {"agent_id": "a", "event_type": "tool_execute", "event_id": "e1"},
             ]
         )
-        assert (answer["accepted"], answer["duplicates"]) == (2, 1)
+        assert (response["accepted"], response["duplicates"]) == (2, 1)
         assert client.presence().keys() == {"a", "b"}
         assert client.agent("a").last_tool_name == "Bash"
-        assert client.status_report()["cursor"] == answer["cursor"]
+        assert client.status_report()["cursor"] == response["cursor"]
         client.mark_offline("a")
-        gone = client.wait_for(
+        offline = client.wait_for(
             lambda agents: "a" in agents and agents["a"].status == "offline" and agents["a"], 10
         )
-        assert gone == client.agent("a")
+        assert offline == client.agent("a")
 
 
-def test_silence_is_no_end(server, monkeypatch):
-    """A server of which nothing is heard for longer than connecting may take stays connected."""
+def test_client_stays_connected_without_messages(server, monkeypatch):
+    """Silence longer than the connect timeout does not end the connection."""
     monkeypatch.setattr("htmlgraph_nb.client.websocket.OPEN_TIMEOUT_S", 0.5)
     states = []
     with PresenceClient(server.url) as client:
@@ -50,8 +50,8 @@ def test_silence_is_no_end(server, monkeypatch):
     assert states == ["closed"]
 
 
-def test_a_refused_call_carries_the_servers_words(server):
-    """An agent that is not known, with an id that needs escaping; an event that does not fit."""
+def test_client_raises_the_servers_errors(server):
+    """An unknown agent, with an id that needs escaping; an invalid event."""
     client = PresenceClient(server.url)
     with pytest.raises(ServerRefused, match="a/b c") as caught:
         client.agent("a/b c")
@@ -62,8 +62,8 @@ def test_a_refused_call_carries_the_servers_words(server):
 
 
 @pytest.mark.parametrize("server", [("--token", TOKEN)], indirect=True)
-def test_a_server_with_a_token_wants_it_everywhere(server):
-    """Without or with a wrong one both ways are refused; the right one opens both."""
+def test_client_needs_the_token_for_http_and_websocket(server):
+    """Without or with a wrong token both are refused; the right one opens both."""
     for token in (None, "wrong" * 8):
         with PresenceClient(server.url, token=token) as client:
             with pytest.raises(ServerRefused) as caught:
@@ -78,8 +78,8 @@ def test_a_server_with_a_token_wants_it_everywhere(server):
 
 
 @pytest.mark.parametrize("server", [("--token", TOKEN)], indirect=True)
-def test_a_server_of_the_same_user_is_found_with_its_token(server, monkeypatch):
-    """Nothing is given: address and token come from the file that the server left."""
+def test_client_finds_server_and_token_in_the_server_file(server, monkeypatch):
+    """Without any arguments."""
     monkeypatch.setenv("HTMLGRAPH_HOME", str(server.home))
     with PresenceClient() as client:
         client.wait_connected(10)
@@ -87,8 +87,8 @@ def test_a_server_of_the_same_user_is_found_with_its_token(server, monkeypatch):
         assert client.status_report()["version"]
 
 
-def test_a_restart_of_the_server_is_bridged(serve, own_home):
-    """The same database goes on: what changed while the client was away arrives, nothing twice."""
+def test_client_resumes_after_a_server_restart(serve, own_home):
+    """With the same database only later changes arrive, each once."""
     first = serve()
     port = str(first.port)
     changes: list[set[str]] = []
@@ -107,12 +107,12 @@ def test_a_restart_of_the_server_is_bridged(serve, own_home):
         second.send("c")
         client.wait_for(lambda agents: "c" in agents, 10)
         assert client.cursor.epoch == epoch
-        assert {name: one.to_dict() for name, one in client.agents.items()} == second.presence()
+        assert {name: agent.to_dict() for name, agent in client.agents.items()} == second.presence()
     assert set.union(*changes) == {"c"}
 
 
-def test_an_agent_that_leaves_the_filter_leaves_the_client(server):
-    """Active agents only: one that goes offline is gone, and comes back with its next event."""
+def test_client_removes_agents_that_leave_its_filter(server):
+    """An agent that goes offline is removed, and returns with its next event."""
     server.send("other", "stop")
     with PresenceClient(server.url, filter={"statuses": ["active"]}) as client:
         client.wait_connected(10)

@@ -1,4 +1,4 @@
-"""A server started from Python: found by what comes after it, stopped with its process."""
+"""start_server: the server is found automatically and ends with its parent process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jupyter_client.manager import KernelManager
 
 import htmlgraph_nb as hg
 from htmlgraph_nb.client import local_server
-from tests.helpers.server_files import server_files_in
+from tests.helpers.server_files import files_of
 from tests.helpers.server_process import clean_environ
 from tests.helpers.wait import wait_until
 from tests.integration.widget.test_grid_kernel import Kernel
@@ -28,7 +28,7 @@ from tests.integration.widget.test_grid_kernel import Kernel
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every file in a folder of the test, no server named, and none left at the end."""
+    """Use a folder of the test, no named server, and stop the server at the end."""
     for name in [name for name in os.environ if name.startswith("HTMLGRAPH_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HTMLGRAPH_HOME", str(tmp_path))
@@ -38,21 +38,21 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 
 @pytest.fixture
-def taken_port() -> Iterator[int]:
-    """A port at which somebody else listens."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        yield taken.getsockname()[1]
+def used_port() -> Iterator[int]:
+    """Return a port that another socket listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
 
 
 def ended(pid: int) -> bool:
-    """Return whether a process is gone, or has ended and waits for its parent to notice."""
+    """Return whether a process has exited; it may be a zombie."""
     with contextlib.suppress(psutil.NoSuchProcess):
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     return True
 
 
-def test_what_comes_afterwards_finds_it(tmp_path: Path) -> None:
-    """A report, a client and a history need no address; what was told outlives the server."""
+def test_start_server_is_found_without_an_address(tmp_path: Path) -> None:
+    """By the SDK, a client and load_history; received events outlive the server."""
     with hg.start_server() as server:
         assert server.running
         assert server.url.startswith("http://127.0.0.1:")
@@ -62,8 +62,8 @@ def test_what_comes_afterwards_finds_it(tmp_path: Path) -> None:
         sdk.close()
         with hg.PresenceClient() as client:
             wait_until(lambda: "started-here" in client.agents, "the agent")
-        with urlopen(f"{server.url}/api/presence/started-here") as answer:
-            assert json.load(answer)["last_tool_name"] == "Bash"
+        with urlopen(f"{server.url}/api/presence/started-here") as response:
+            assert json.load(response)["last_tool_name"] == "Bash"
         assert list(hg.load_history()["agent_id"]) == ["started-here"]
     assert not server.running
     assert ended(server.pid)
@@ -71,8 +71,8 @@ def test_what_comes_afterwards_finds_it(tmp_path: Path) -> None:
     assert list(hg.load_history(server.db)["tool_name"]) == ["Bash"]
 
 
-def test_there_is_one(tmp_path: Path) -> None:
-    """A second call returns the server that runs, unless it asks for another port or file."""
+def test_start_server_returns_the_running_server(tmp_path: Path) -> None:
+    """Unless another port or file is requested."""
     server = hg.start_server(db=tmp_path / "own.db")
     port = int(server.url.rpartition(":")[2])
     assert hg.start_server() is server
@@ -87,8 +87,8 @@ def test_there_is_one(tmp_path: Path) -> None:
         assert again.url == server.url
 
 
-def test_one_that_died_is_replaced() -> None:
-    """After a crash the next call starts a server, and what was named before it is named again."""
+def test_start_server_replaces_a_crashed_server() -> None:
+    """After it stops, HTMLGRAPH_URL is restored."""
     os.environ["HTMLGRAPH_URL"] = "http://127.0.0.1:9"
     try:
         server = hg.start_server()
@@ -101,37 +101,41 @@ def test_one_that_died_is_replaced() -> None:
         del os.environ["HTMLGRAPH_URL"]
 
 
-def test_it_listens_at_loopback_whatever_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable that opens other servers to the network does not open this one."""
+def test_start_server_listens_on_loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that opens other servers to the network does not affect it."""
     monkeypatch.setenv("HTMLGRAPH_HOST", "0.0.0.0")
     monkeypatch.setenv("HTMLGRAPH_TOKEN", "a-token-for-tests")
     with hg.start_server() as server:
         connections = psutil.Process(server.pid).net_connections("tcp")
-        listening = {one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN}
+        listening = {
+            connection.laddr.ip
+            for connection in connections
+            if connection.status == psutil.CONN_LISTEN
+        }
         assert listening == {"127.0.0.1"}
         with hg.PresenceClient() as client:
             wait_until(lambda: client.status == "connected", "the connection")
 
 
-def test_a_file_of_this_folder_is_no_module_of_its(
+def test_start_server_ignores_modules_in_the_current_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A notebook's neighbour that is named as a library is does no harm."""
+    """A file next to the notebook that is named like a library has no effect."""
     (tmp_path / "tornado.py").write_text("raise SystemExit('the wrong tornado')")
     monkeypatch.chdir(tmp_path)
-    with hg.start_server() as server, urlopen(f"{server.url}/api/status") as answer:
-        assert answer.status == 200
+    with hg.start_server() as server, urlopen(f"{server.url}/api/status") as response:
+        assert response.status == 200
 
 
-def test_errors_say_what_to_do(
-    tmp_path: Path, taken_port: int, monkeypatch: pytest.MonkeyPatch
+def test_start_server_errors(
+    tmp_path: Path, used_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A port that is none or is taken, a file that is no database, no server to run."""
+    """Invalid or used port, a file that is no database, a missing server package."""
     for port in (-1, 65_536, True, "8000"):
-        with pytest.raises(hg.ConfigError, match=r"the port is .*, expected 0 to 65535"):
+        with pytest.raises(hg.ConfigError, match=r"port: expected 0 to 65535 .*, got"):
             hg.start_server(port)  # type: ignore[arg-type]
-    with pytest.raises(hg.ConnectError, match=rf"cannot listen on 127\.0\.0\.1:{taken_port}"):
-        hg.start_server(taken_port)
+    with pytest.raises(hg.ConnectError, match=rf"cannot listen on 127\.0\.0\.1:{used_port}"):
+        hg.start_server(used_port)
     (tmp_path / "notes.db").write_text("no database " * 100)
     with pytest.raises(hg.ConnectError, match=r"did not start: .*notes\.db"):
         hg.start_server(db=tmp_path / "notes.db")
@@ -155,7 +159,7 @@ print(json.dumps({"url": server.url, "pid": server.pid}), flush=True)
 
 @contextlib.contextmanager
 def child_of(home: Path, end: str) -> Iterator[Any]:
-    """Run a process, leader of its group as a kernel is, that starts a server and then ``end``."""
+    """Run a process that leads its group, as a kernel does, starts a server and runs ``end``."""
     with subprocess.Popen(
         [sys.executable, "-W", "error", "-c", CHILD.replace("{end}", end)],
         stdin=subprocess.PIPE,
@@ -172,30 +176,30 @@ def child_of(home: Path, end: str) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("end", ["", "os._exit(3)", "os.kill(os.getpid(), 9)", "time.sleep(600)"])
-def test_it_ends_with_its_process(tmp_path: Path, end: str) -> None:
-    """However the process ends, also by SIGKILL, the server stops and announces no more."""
+def test_start_server_ends_with_its_parent(tmp_path: Path, end: str) -> None:
+    """After any exit of the parent, also by SIGKILL, it stops and removes its server file."""
     with child_of(tmp_path, end) as child:
-        told = json.loads(child.stdout.readline())
+        started = json.loads(child.stdout.readline())
         if "sleep" in end:
             child.kill()
         _, errors = child.communicate(timeout=60)
     assert errors == ""
-    wait_until(lambda: ended(told["pid"]), "the server's end")
-    assert server_files_in(tmp_path) == []
+    wait_until(lambda: ended(started["pid"]), "the server's end")
+    assert files_of(tmp_path) == []
 
 
-def test_an_interrupt_of_a_cell_does_not_end_it(tmp_path: Path) -> None:
+def test_start_server_survives_an_interrupted_cell(tmp_path: Path) -> None:
     """Jupyter interrupts a kernel by a signal to its whole process group."""
     with child_of(tmp_path, "sys.stdin.readline()\nprint(server.running)") as child:
-        told = json.loads(child.stdout.readline())
+        started = json.loads(child.stdout.readline())
         os.killpg(child.pid, signal.SIGINT)
         assert child.stdout.readline() == "interrupted\n"
         assert child.communicate("\n", timeout=60) == ("True\n", "")
-    wait_until(lambda: ended(told["pid"]), "the server's end")
+    wait_until(lambda: ended(started["pid"]), "the server's end")
 
 
-def test_in_a_kernel(tmp_path: Path) -> None:
-    """A notebook without a server starts one and sees its own agent; a restart ends it."""
+def test_start_server_in_a_kernel(tmp_path: Path) -> None:
+    """A notebook starts a server and shows its own agent; a restart ends the server."""
     manager = KernelManager(kernel_name="python3")
     environ = {**clean_environ(tmp_path), "IPYTHONDIR": str(tmp_path / "ipython")}
     manager.start_kernel(env=environ, cwd=str(tmp_path))

@@ -10,7 +10,14 @@ import pytest
 from htmlgraph_nb.errors import ConfigError, InvalidEvent, ServerNotFound
 from htmlgraph_nb.history.load import HISTORY_DTYPES
 from htmlgraph_nb.widget.agent_grid import AgentGrid
-from tests.helpers.fake_websocket_server import ScriptedServer, close, presence, state, stay, update
+from tests.helpers.fake_websocket_server import (
+    FakeWebSocketServer,
+    close,
+    presence,
+    state,
+    stay,
+    update,
+)
 from tests.helpers.wait import wait_until
 from tests.integration.widget.test_agent_grid import RecordedGrid
 
@@ -130,7 +137,7 @@ def test_agent_grid_alert_ignores_errors_before_the_first_state():
         stay,
     ]
     calls: list[tuple[str, int]] = []
-    with ScriptedServer(script) as scripted, AgentGrid(scripted.url) as grid:
+    with FakeWebSocketServer(script) as scripted, AgentGrid(scripted.url) as grid:
         grid.alert(
             "error", lambda presence: calls.append((presence.agent_id, presence.total_errors))
         )
@@ -217,7 +224,7 @@ def test_agent_grid_counts_activity_without_server_support(caplog):
         update("a", 2, total_tools_executed=1),
         stay,
     ]
-    with ScriptedServer(script) as scripted, AgentGrid(scripted.url) as grid:
+    with FakeWebSocketServer(script) as scripted, AgentGrid(scripted.url) as grid:
         wait_until(lambda: grid.status == "connected", "the first state")
         more.set()
         wait_until(
@@ -258,7 +265,7 @@ def test_agent_grid_works_in_tabs_and_boxes(server):
 def test_agent_grid_closed_during_first_requests_leaves_nothing(caplog):
     """A grid that is closed at once leaves no thread and logs no error."""
     steps = [[state("e", 1, presence("a", 1)), close(1001)] for _ in range(3)]
-    with ScriptedServer(*steps) as scripted:
+    with FakeWebSocketServer(*steps) as scripted:
         for _ in range(3):
             AgentGrid(scripted.url).close()
     wait_until(

@@ -1,8 +1,8 @@
-"""Whatever happens to connections and servers, a client ends with the roster's own state.
+"""Whatever happens to connections and servers, a client converges to the roster's state.
 
-A machine lets agents report, time pass, servers restart and connections fail, be slow or repeat
-themselves, and compares each client that has read everything with the roster. It is run against a
-small model of the protocol and against the server's own hub.
+A state machine lets agents report, time pass, servers restart and connections fail, lag or repeat
+frames, and compares each client that has read everything with the roster. It is run against a small
+model of the protocol and against the server's hub.
 """
 
 from __future__ import annotations
@@ -39,26 +39,26 @@ from htmlgraph_server.hub.published_state import PublishedState
 from tests.helpers.strategies import T0
 
 PART_AGENTS = 2
-"""Agents in one part of a state, so that few agents make several parts."""
+"""Agents per part of a state, so that few agents result in several parts."""
 KEPT_REMOVALS = 2
-"""Forgotten agents that a server remembers for those who resume."""
+"""Removed agents that a server remembers for clients that resume."""
 MAX_UNREAD = 3
-"""Frames that a client may leave unread before the server skips it."""
+"""Unread frames of a client beyond which the server sends no more."""
 
 
 class Link:
-    """One connection as the client sees it: frames that were sent, and how many were read."""
+    """One connection: its unread frames, and those already read."""
 
     def __init__(self) -> None:
         self.unread: deque[str] = deque()
         self.read: list[str] = []
         self.is_slow = False
-        """The server found it unread beyond the bound and has not caught it up yet."""
+        """Too many frames were unread, and the server has not sent the missing state yet."""
 
 
 @dataclass
-class Kept:
-    """What a store holds: it outlives the server."""
+class Stored:
+    """The content of a store, which outlives the server."""
 
     epoch: str
     roster: Roster
@@ -67,59 +67,59 @@ class Kept:
 
     @property
     def cursor(self) -> Cursor:
-        """Where the store stands."""
+        """The store's position."""
         return Cursor(self.epoch, self.seq)
 
     @property
     def presences(self) -> dict[str, AgentPresence]:
-        """What every client must end with."""
+        """The agents that every client must converge to."""
         return {name: state.presence for name, state in self.roster.agents.items()}
 
-    def copy(self) -> Kept:
-        """Return the store as a machine that dies now would find it later."""
+    def copy(self) -> Stored:
+        """Return the store as it would be found after a crash at this time."""
         roster = Roster(self.roster.limits)
         roster.agents = dict(self.roster.agents)
-        return Kept(self.epoch, roster, self.seq, self.forgotten_seq)
+        return Stored(self.epoch, roster, self.seq, self.forgotten_seq)
 
 
 class Server(Protocol):
-    """What a server does for its clients."""
+    """A server as the state machine uses it."""
 
     def attach(self, link: Link, since: Cursor | None) -> None:
-        """Take a new connection and send the state since its cursor."""
+        """Accept a connection and send the state since its cursor."""
 
     def detach(self, link: Link) -> None:
-        """Forget a connection that was lost."""
+        """Remove a lost connection."""
 
     def publish(self, changes: Sequence[Change]) -> None:
-        """Send changes, in the order of their seq."""
+        """Send changes, ordered by seq."""
 
     def run(self) -> None:
-        """Do what waits for its time, such as to catch up clients that have read everything."""
+        """Do timed work, such as sending state to slow clients that have read everything."""
 
 
 class PlainServer:
-    """The protocol, written down in the simplest way: frame by frame, client by client."""
+    """The simplest implementation of the protocol: frame by frame, client by client."""
 
-    def __init__(self, kept: Kept) -> None:
-        self.cursor = kept.cursor
-        self.agents = kept.presences
+    def __init__(self, stored: Stored) -> None:
+        self.cursor = stored.cursor
+        self.agents = stored.presences
         self.removed: dict[str, int] = {}
-        self.removed_before = kept.forgotten_seq
+        self.removed_before = stored.forgotten_seq
         self.sent: dict[Link, Cursor] = {}
 
     def attach(self, link: Link, since: Cursor | None) -> None:
-        """Take a new connection and send the state since its cursor."""
+        """Accept a connection and send the state since its cursor."""
         self._send_state(link, since)
 
     def detach(self, link: Link) -> None:
-        """Forget a connection that was lost."""
+        """Remove a lost connection."""
         del self.sent[link]
 
     def publish(self, changes: Sequence[Change]) -> None:
-        """Send changes, in the order of their seq."""
+        """Send changes, ordered by seq."""
         for change in changes:
-            text = self._take(change)
+            text = self._apply(change)
             for link in self.sent:
                 link.is_slow = link.is_slow or len(link.unread) >= MAX_UNREAD
                 if not link.is_slow:
@@ -127,13 +127,13 @@ class PlainServer:
                     self.sent[link] = self.cursor
 
     def run(self) -> None:
-        """Catch up the slow ones that have read everything."""
+        """Send the missing state to slow clients that have read everything."""
         for link, since in list(self.sent.items()):
             if link.is_slow and not link.unread:
                 link.is_slow = False
                 self._send_state(link, since)
 
-    def _take(self, change: Change) -> str:
+    def _apply(self, change: Change) -> str:
         self.cursor = Cursor(self.cursor.epoch, change.seq)
         name, presence = change.agent_id, change.presence
         self.removed.pop(name, None)
@@ -155,20 +155,20 @@ class PlainServer:
         )
         after = -1 if since is None or full else since.seq
         rows = [encode_json(presence_to_wire(p)) for p in self.agents.values() if p.seq > after]
-        gone = [] if full else [name for name, seq in self.removed.items() if seq > after]
-        link.unread.extend(protocol.presence_state(self.cursor, rows, gone, full=full, at=T0))
+        removed = [] if full else [name for name, seq in self.removed.items() if seq > after]
+        link.unread.extend(protocol.presence_state(self.cursor, rows, removed, full=full, at=T0))
         self.sent[link] = self.cursor
 
 
 class HubServer:
-    """The server's own board and hub, on a clock that moves when it is told to."""
+    """The server's published state and hub, on a clock that the test moves."""
 
-    def __init__(self, kept: Kept) -> None:
+    def __init__(self, stored: Stored) -> None:
         self.now = 0.0
         self.calls: list[tuple[float, Callable[[], Any]]] = []
         limits = HubLimits(max_queue_bytes=2000, tick_s=1.0, drain_check_s=1.0, stall_timeout_s=1e9)
         self.hub = Hub(
-            PublishedState(kept.cursor, kept.presences.values(), kept.forgotten_seq),
+            PublishedState(stored.cursor, stored.presences.values(), stored.forgotten_seq),
             limits,
             self,
             monotonic=lambda: self.now,
@@ -177,21 +177,21 @@ class HubServer:
         self.clients: dict[Link, Any] = {}
 
     def attach(self, link: Link, since: Cursor | None) -> None:
-        """Take a new connection and send the state since its cursor."""
+        """Accept a connection and send the state since its cursor."""
         self.clients[link] = self.hub.join(Wire(link), cursor=since)
         self._mark_slow()
 
     def detach(self, link: Link) -> None:
-        """Forget a connection that was lost."""
+        """Remove a lost connection."""
         self.hub.leave(self.clients.pop(link))
 
     def publish(self, changes: Sequence[Change]) -> None:
-        """Send changes, in the order of their seq."""
+        """Send changes, ordered by seq."""
         self.hub.publish(ChangeBatch(changes, self.now))
         self._mark_slow()
 
     def run(self) -> None:
-        """Let the time pass until no call is due for the first time again."""
+        """Advance the clock by a second and make the calls that are due."""
         self.now += 1.0
         calls, self.calls = self.calls, []
         for due, callback in calls:
@@ -202,23 +202,23 @@ class HubServer:
         self._mark_slow()
 
     def call_later(self, delay: float, callback: Callable[[], Any]) -> None:
-        """Call back once ``run`` has moved the time far enough."""
+        """Call back in the ``run`` at which the delay has passed."""
         self.calls.append((self.now + delay, callback))
 
     def _mark_slow(self) -> None:
-        # A client is up to date unless the hub has something in store for it.
+        # A client is up to date unless the hub still has to send it something.
         for link, client in self.clients.items():
             link.is_slow = bool(self.calls) or client.slow_since is not None
 
 
 @dataclass(eq=False)
 class Wire:
-    """A transport of the hub whose far end reads when the machine says so."""
+    """A transport of the hub whose far end reads when the state machine says so."""
 
     link: Link
 
     def write(self, data: bytes) -> int:
-        """Take frames without blocking."""
+        """Queue frames without blocking."""
         self.link.unread.extend(texts_of(data))
         return self.pending()
 
@@ -227,31 +227,31 @@ class Wire:
         return sum(map(len, self.link.unread))
 
     def close(self, code: int, reason: str) -> None:
-        """Nothing here closes a client."""
+        """Fail: no rule lets the hub close a client."""
         raise AssertionError((code, reason))
 
     def abort(self) -> None:
-        """Nothing here aborts a client."""
+        """Fail: no rule lets the hub abort a client."""
         raise AssertionError
 
 
 def texts_of(data: bytes) -> list[str]:
     """Return the payloads of unmasked text frames (RFC 6455 section 5.2)."""
-    found = []
+    texts = []
     while data:
         assert data[0] == 0x81
         size, head = data[1], 2
         if size > 125:
             head = 4 if size == 126 else 10
             size = int.from_bytes(data[2:head], "big")
-        found.append(data[head : head + size].decode())
+        texts.append(data[head : head + size].decode())
         data = data[head + size :]
-    return found
+    return texts
 
 
 @dataclass
 class Client:
-    """A dashboard: its copy, and its connection while it has one."""
+    """A dashboard: its copy, and its connection, if any."""
 
     mirror: Mirror = field(default_factory=Mirror)
     link: Link | None = None
@@ -271,43 +271,43 @@ batches = st.lists(
 
 
 class Convergence(RuleBasedStateMachine):
-    """Agents, a store, a server and three clients, and all that can happen to them."""
+    """Agents, a store, a server and three clients."""
 
-    make_server: Callable[[Kept], Server]
+    make_server: Callable[[Stored], Server]
 
     def __init__(self) -> None:
         super().__init__()
         self.now = T0
         self.n_stores = 0
-        self.kept = self.new_store()
-        self.server = self.make_server(self.kept)
+        self.stored = self.new_store()
+        self.server = self.make_server(self.stored)
         self.clients = [Client() for _ in range(3)]
 
-    def new_store(self) -> Kept:
-        """Return an empty store with an epoch of its own."""
+    def new_store(self) -> Stored:
+        """Return an empty store with a new epoch."""
         self.n_stores += 1
         limits = Limits(idle_timeout_s=60, offline_timeout_s=120, forget_after_s=600)
-        return Kept(f"epoch{self.n_stores}", Roster(limits))
+        return Stored(f"epoch{self.n_stores}", Roster(limits))
 
     def commit(self, events: Sequence[Event]) -> None:
         """Number, apply and publish events as one transaction."""
         changes = []
         for event in events:
-            self.kept.seq += 1
-            changes.append(self.kept.roster.apply(event, self.kept.seq, self.now))
+            self.stored.seq += 1
+            changes.append(self.stored.roster.apply(event, self.stored.seq, self.now))
             if event.event_type == "forget":
-                self.kept.forgotten_seq = self.kept.seq
-        self.kept.roster.commit()
+                self.stored.forgotten_seq = self.stored.seq
+        self.stored.roster.commit()
         self.server.publish(changes)
 
     def lose(self, client: Client) -> None:
-        """Cut a connection: what was not read is lost."""
+        """Drop a connection; its unread frames are lost."""
         if client.link is not None:
             self.server.detach(client.link)
             client.link = None
 
     def connect(self, client: Client, memory: str) -> None:
-        """Connect a client with its cursor, with its old copy only, or as a new one."""
+        """Connect a client with its cursor, with only its old copy, or as a new client."""
         self.lose(client)
         if memory == "nothing":
             client.mirror = Mirror()
@@ -322,51 +322,51 @@ class Convergence(RuleBasedStateMachine):
             client.mirror.apply(decode(text))
             n_frames -= 1
 
-    def serve_anew(self, n_frames: int) -> None:
-        """Start a server on the store as it is; all clients come back and read a part."""
-        self.server = self.make_server(self.kept)
+    def start_server(self, n_frames: int) -> None:
+        """Start a server on the current store; all clients reconnect and read some frames."""
+        self.server = self.make_server(self.stored)
         for client in self.clients:
             client.link = None
             self.connect(client, "cursor")
             self.take(client, n_frames)
 
     @initialize(batch=batches)
-    def begin(self, batch: list[Report]) -> None:
-        """Agents are at work when the clients connect."""
+    def connect_all(self, batch: list[Report]) -> None:
+        """Agents have reported when the clients connect."""
         self.report(batch, 0)
         for client in self.clients:
             self.connect(client, "cursor")
 
     @rule(batch=batches, late_s=st.integers(0, 50))
     def report(self, batch: list[Report], late_s: int) -> None:
-        """Agents report, perhaps late, or are forgotten."""
+        """Agents report, perhaps late, or are removed."""
         at = self.now - timedelta(seconds=late_s)
         self.commit([Event(agent_id=name, event_type=kind, timestamp=at) for name, kind in batch])
 
     @rule(seconds=st.sampled_from([1, 60, 600]))
     def time_passes(self, seconds: int) -> None:
-        """Agents become idle, offline or forgotten by the clock, and the server does its rounds."""
+        """Timers make agents idle, offline or removed, and the server does its timed work."""
         self.now += timedelta(seconds=seconds)
-        due = self.kept.roster.expired_timers(self.now)
+        due = self.stored.roster.expired_timers(self.now)
         if due:
             self.commit(due)
         self.server.run()
 
     @rule(which=clients, n_frames=st.sampled_from([1, 2, ALL]))
     def read(self, which: int, n_frames: int) -> None:
-        """A client reads some of what was sent to it."""
+        """A client reads some frames."""
         self.take(self.clients[which], n_frames)
 
     @rule(n_frames=st.sampled_from([1, 2, ALL]))
     def all_read(self, n_frames: int) -> None:
-        """All clients read some of what was sent to them, and the server sends them more."""
+        """All clients read some frames, and the server sends more."""
         for client in self.clients:
             self.take(client, n_frames)
         self.server.run()
 
     @rule(which=clients)
     def read_again(self, which: int) -> None:
-        """A client gets all earlier frames of its connection once more, full states excepted."""
+        """A client applies all earlier frames of its connection again, except full states."""
         client = self.clients[which]
         if client.link is not None:
             for message in map(decode, client.link.read):
@@ -374,12 +374,12 @@ class Convergence(RuleBasedStateMachine):
 
     @rule(which=clients, memory=st.sampled_from(["cursor", "cursor", "copy", "nothing"]))
     def reconnect(self, which: int, memory: str) -> None:
-        """A connection is lost between two frames; the client comes back at once."""
+        """A connection is lost between two frames; the client reconnects at once."""
         self.connect(self.clients[which], memory)
 
     @rule(which=clients, batch=batches, n_frames=st.sampled_from([0, 1, 2, ALL]))
     def miss(self, which: int, batch: list[Report], n_frames: int) -> None:
-        """A client comes back with its cursor after it has missed something, and reads a part."""
+        """A client misses changes, reconnects with its cursor and reads some frames."""
         client = self.clients[which]
         self.lose(client)
         self.report(batch, 0)
@@ -388,50 +388,50 @@ class Convergence(RuleBasedStateMachine):
 
     @rule(batch=batches, n_frames=st.sampled_from([0, 1, 2, ALL]))
     def restart(self, batch: list[Report], n_frames: int) -> None:
-        """Another server process goes on with the same store."""
-        self.serve_anew(n_frames)
+        """Another server process continues with the same store."""
+        self.start_server(n_frames)
         self.report(batch, 0)
 
     @rule(batch=batches, n_frames=st.sampled_from([0, 1, 2, ALL]))
     def replace_store(self, batch: list[Report], n_frames: int) -> None:
-        """The database is deleted and begun anew."""
-        self.kept = self.new_store()
-        self.server = self.make_server(self.kept)
+        """The database is deleted and created again."""
+        self.stored = self.new_store()
+        self.server = self.make_server(self.stored)
         for client in self.clients:
             client.link = None
         self.report(batch, 0)
-        self.serve_anew(n_frames)
+        self.start_server(n_frames)
 
     @rule(batch=batches, n_frames=st.sampled_from([1, ALL]))
     def lose_commits(self, batch: list[Report], n_frames: int) -> None:
-        """The machine dies with commits that clients have seen; they find an older store.
+        """A crash loses commits that clients have seen; they find an older store.
 
-        They come back before it has overtaken their cursors: later nothing could tell that the
-        numbers they have seen were given away twice.
+        They reconnect before its seq exceeds their cursors. After that, reused numbers could not
+        be detected.
         """
-        older = self.kept.copy()
+        older = self.stored.copy()
         self.report(batch, 0)
         for client in self.clients:
             self.take(client, n_frames)
-        self.kept = older
-        self.serve_anew(ALL)
+        self.stored = older
+        self.start_server(ALL)
 
     @invariant()
     def clients_that_read_everything_agree(self) -> None:
-        """A client that is not slow and has read all of its frames has the roster's state."""
+        """A client that is not slow and has read all its frames has the roster's state."""
         for client in self.clients:
             if client.link is not None and not client.link.unread and not client.link.is_slow:
-                self.agrees(client)
+                self.assert_equal(client)
 
-    def agrees(self, client: Client) -> None:
+    def assert_equal(self, client: Client) -> None:
         """Compare a client's copy with the roster."""
-        assert client.mirror.agents == self.kept.presences
-        assert client.mirror.epoch == self.kept.epoch
-        # A server need not tell of a change that nobody can see.
-        assert client.mirror.seq <= self.kept.seq
+        assert client.mirror.agents == self.stored.presences
+        assert client.mirror.epoch == self.stored.epoch
+        # A server need not send a change that is not visible.
+        assert client.mirror.seq <= self.stored.seq
 
     def teardown(self) -> None:
-        """In the end every client reads all and agrees."""
+        """Finally every client reads everything and agrees."""
         for _ in range(4):
             for client in self.clients:
                 self.take(client, ALL)
@@ -442,20 +442,20 @@ class Convergence(RuleBasedStateMachine):
 
 
 class PlainConvergence(Convergence):
-    """The mirror against the model of the protocol."""
+    """The mirror with the model of the protocol."""
 
     make_server = PlainServer
 
 
 class HubConvergence(Convergence):
-    """The mirror against the server's own board and hub."""
+    """The mirror with the server's published state and hub."""
 
     make_server = HubServer
 
 
 @pytest.mark.parametrize("machine", [PlainConvergence, HubConvergence])
 def test_clients_converge(machine: type[Convergence], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every client that has read what it was sent holds what the roster holds."""
+    """Every client that has read all frames has the state of the roster."""
     monkeypatch.setattr(protocol, "STATE_PART_AGENTS", PART_AGENTS)
     monkeypatch.setattr(published_state, "MAX_TOMBSTONES", KEPT_REMOVALS)
     run_state_machine_as_test(
@@ -463,8 +463,8 @@ def test_clients_converge(machine: type[Convergence], monkeypatch: pytest.Monkey
     )
 
 
-def test_frames_of_any_length_are_read() -> None:
-    """The reader of frames in this file reads what the hub writes, whatever its length."""
+def test_frames_of_any_length_are_parsed() -> None:
+    """The parser of frames in this file reads the frames of the hub."""
     from htmlgraph_server.hub.hub import encode_frame
 
     texts = [json.dumps("ü" * size) for size in (0, 60, 61, 62, 200, 32_765, 40_000)]

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from htmlgraph_nb.widget.bundle import agent_grid_module, bundle_modules
+from htmlgraph_nb.widget.bundle import agent_grid_module, agent_grid_styles, bundle_modules
+from tests.helpers.paths import ROOT
 
 MODULES = {
     "host/index.js": ('export { a, b } from "../a.js";\nexport { default } from "../view/b.js";\n'),
@@ -57,3 +58,10 @@ def test_agent_grid_module_has_no_external_references() -> None:
     )
     assert text.endswith("export default createWidget;\n")
     assert not re.search(r"https?://(?!www\.w3\.org/)", text)
+
+
+def test_agent_grid_styles_has_every_style_sheet() -> None:
+    """A style sheet that is missing in the list of the module would be silently unused."""
+    styles = agent_grid_styles()
+    for path in (ROOT / "htmlgraph_nb/static/grid/styles").glob("*.css"):
+        assert path.read_text(encoding="utf-8") in styles

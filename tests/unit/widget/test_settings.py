@@ -64,7 +64,7 @@ def test_settings_are_normalized(name, value, normalized):
         ),
         ("view", None, "view: expected one of .*, got null"),
         ("sort", "--cost", "expected one of attention, agent"),
-        ("sort", 3, "sort: expected one of .*, got integer 3"),
+        ("sort", 3, "sort: expected one of .*, got 3"),
         ("group_by", "tool", "expected one of status, feature, session, project, model"),
         ("columns", "agent", "expected a list of agent, status"),
         ("columns", ["agent", "agents"], "did you mean 'agent'"),
@@ -79,7 +79,7 @@ def test_settings_are_normalized(name, value, normalized):
         ("filter", {"model": 5}, "expected a list"),
         ("filter", {"model": [5]}, "expected strings"),
         ("filter", {"model": ["x"] * 257}, "at most 256"),
-        ("filter", {"text": 5}, "filter text: .*, got integer 5"),
+        ("filter", {"text": 5}, "filter text: .*, got 5"),
         ("filter", {"text": "x" * 257}, "at most 256 characters"),
     ],
 )

@@ -1,10 +1,10 @@
 // @ts-check
-/** The widget's kernel, as far as the grid asks it: settings, stored events, a replay. */
+/** Connects the grid to the widget's kernel: settings, stored events, replay. */
 
 import { readTime } from "../model/agent.js";
 
 /**
- * @typedef {object} Model What of the host's model is used.
+ * @typedef {object} Model The part of the host's model that the grid uses.
  * @property {(name: string) => any} get
  * @property {(name: string, value: unknown) => void} set
  * @property {() => void} save_changes
@@ -15,7 +15,7 @@ import { readTime } from "../model/agent.js";
  * @typedef {import("../model/settings.js").ViewSettings} ViewSettings
  */
 
-/** Settings of the grid and the traits of the model that hold them. */
+/** Settings of the grid and the model traits that store them. */
 const TRAITS = /** @type {const} */ ([
   ["view", "view"], ["filter", "filter"], ["sort", "sort"], ["groupBy", "group_by"], ["columns", "columns"],
   ["selected", "selected"],
@@ -25,23 +25,23 @@ const SAVE_AFTER_MS = 150;
 /** @param {unknown} a @param {unknown} b */
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
-/** @param {Model} model @returns {Partial<ViewSettings>} what the model says; a trait it has not is left out */
+/** @param {Model} model @returns {Partial<ViewSettings>} settings from the model, without traits it does not have */
 export function settingsOf(model) {
   /** @type {Record<string, unknown>} */
-  const found = {};
+  const settings = {};
   for (const [name, trait] of TRAITS) {
     const value = model.get(trait);
-    if (value !== undefined) found[name] = value;
+    if (value !== undefined) settings[name] = value;
   }
-  return found;
+  return settings;
 }
 
 /**
- * Keep the settings of the grid and the traits of the model alike.
+ * Keep the settings of the grid and the traits of the model in sync.
  *
  * @param {Model} model
  * @param {ReturnType<typeof import("../model/settings.js").createSettings>} settings
- * @returns {() => void} stops it
+ * @returns {() => void} stops the synchronization
  */
 export function syncSettings(model, settings) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -51,8 +51,8 @@ export function syncSettings(model, settings) {
     try {
       model.save_changes();
     } catch (error) {
-      // The comm of a closed widget or of a kernel that has gone: the grid goes on by itself.
-      console.debug("htmlgraph-nb: no kernel to tell the settings", error);
+      // The widget is closed or the kernel has exited: keep the setting in this view.
+      console.debug("htmlgraph-nb: cannot save settings, no kernel", error);
     }
   };
   const unsubscribe = settings.subscribe((changed) => {
@@ -76,7 +76,7 @@ export function syncSettings(model, settings) {
 }
 
 /**
- * Ask the kernel for an agent's stored events. An answer may wait until a running cell has ended.
+ * Request an agent's stored events from the kernel. The response may wait for a running cell.
  *
  * @param {Model} model
  */
@@ -95,29 +95,29 @@ export function createHistory(model) {
           model.send({ kind: "history", request, agent_id: agentId, limit });
         } catch {
           waiting.delete(request);
-          reject(new Error("the kernel is gone"));
+          reject(new Error("the kernel is not running"));
         }
       });
     },
-    /** Take a message of the kernel. @param {any} message */
+    /** Handle a message from the kernel. @param {any} message */
     receive(message) {
       if (message?.kind !== "history") return;
-      const asked = waiting.get(message.request);
+      const pending = waiting.get(message.request);
       waiting.delete(message.request);
-      if (typeof message.error === "string") asked?.reject(new Error(message.error));
-      else asked?.resolve(Array.isArray(message.events) ? message.events : []);
+      if (typeof message.error === "string") pending?.reject(new Error(message.error));
+      else pending?.resolve(Array.isArray(message.events) ? message.events : []);
     },
-    /** Answer what will never be answered. @param {string} why */
-    fail(why) {
-      for (const { reject } of waiting.values()) reject(new Error(why));
+    /** Reject all pending requests. @param {string} reason */
+    fail(reason) {
+      for (const { reject } of waiting.values()) reject(new Error(reason));
       waiting.clear();
     },
   };
 }
 
 /**
- * Return the replay that the model's trait describes. The trait may be set after the model is made:
- * until then, and where there is no replay, `get` returns null.
+ * Return the replay described by the model's `replay` trait. `get` returns null until the trait is
+ * set, and when the grid shows no replay.
  *
  * @param {Model} model
  */
@@ -148,7 +148,7 @@ export function createReplay(model) {
     try {
       model.send({ kind: "replay", ...content });
     } catch (error) {
-      console.debug("htmlgraph-nb: no kernel to replay", error);
+      console.debug("htmlgraph-nb: cannot control the replay, no kernel", error);
     }
   };
   return {
@@ -164,7 +164,7 @@ export function createReplay(model) {
     seek: (at) => send({ seek: new Date(at).toISOString() }),
     /** @param {number} speed */
     speed: (speed) => send({ speed }),
-    /** Take a message of the kernel: batches carry the time. @param {any} message */
+    /** Handle a message from the kernel; batches carry the replay time. @param {any} message */
     receive(message) {
       const at = message?.kind === "batch" ? readTime(message.at) : null;
       if (at !== null && state !== null) take({ ...state, at });

@@ -8,10 +8,10 @@ import { createStore } from "../model/store.js";
 
 /** @typedef {import("./kernel_bridge.js").Model} Model */
 
-/** The kernel sends at least an empty batch every 5 s; three missing ones are silence. */
+/** The kernel sends at least an empty batch every 5 s; after three missed ones the data is stale. */
 const KERNEL_SILENCE_MS = 15_000;
 const PING_EVERY_MS = 10_000;
-const SLOW_HINT = "The kernel is busy: the stored events come when the running cell has ended.";
+const SLOW_HINT = "The kernel is busy. Stored events load when the running cell has finished.";
 
 /** @param {Model} model */
 function openModel(model) {
@@ -24,7 +24,7 @@ function openModel(model) {
   const onMessage = (message) => {
     history.receive(message);
     replay.receive(message);
-    store.receiveKernel(message);
+    store.receiveFromKernel(message);
   };
   const onRestart = () => {
     store.setConnection({ state: "closed", detail: "the kernel restarted" });
@@ -45,8 +45,8 @@ function openModel(model) {
 /**
  * Return the widget of one model.
  *
- * It is a function because hosts hand a new wrapper of the model to each hook: what the hooks of
- * one model share is this call's closure.
+ * A factory, because hosts pass a new model wrapper to each hook; the hooks of one model share this
+ * closure.
  */
 export default function createWidget() {
   /** @type {ReturnType<typeof openModel> | null} */
@@ -64,7 +64,7 @@ export default function createWidget() {
     try {
       model.send({ kind: "ping" });
     } catch (error) {
-      // The comm of a closed widget or of a kernel that has gone: nobody is there to hear it.
+      // The widget is closed or the kernel has exited.
       console.debug("htmlgraph-nb: no kernel to ping", error);
     }
   };
@@ -84,7 +84,7 @@ export default function createWidget() {
       const { store, settings, history, replay } = open(model);
       let replaying = replay.get() !== null;
       const mount = () => mountGrid(el, store, {
-        settings, newsTimeoutMs: KERNEL_SILENCE_MS, loadHistory: history.load, slowHint: SLOW_HINT,
+        settings, staleAfterMs: KERNEL_SILENCE_MS, loadHistory: history.load, slowHint: SLOW_HINT,
         replay: replaying ? /** @type {import("../view/replay_bar.js").Replay} */ (replay) : null,
       });
       let unmount = mount();

@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * How much each agent did in each of the last 15 minutes.
+ * Events and errors of each agent per minute, for the last 15 minutes.
  *
- * Counts are kept by minute of the clock, so that they come from the server's history as well as
- * from the changes that are seen here.
+ * Counts are kept per clock minute, so that counts from the server's history and changes received
+ * here can be combined.
  */
 
 import { isRecord, readTime } from "./agent.js";
@@ -12,7 +12,7 @@ import { isRecord, readTime } from "./agent.js";
 
 export const ACTIVITY_MINUTES = 15;
 const MINUTE_LENGTH_MS = 60_000;
-/** Most changes that are remembered for an answer of the server which does not know them yet. */
+/** Maximum number of changes kept until the server's counts include them. */
 const MAX_SEEN = 10_000;
 
 /**
@@ -20,15 +20,15 @@ const MAX_SEEN = 10_000;
  * @property {number[]} events
  * @property {number[]} errors
  *
- * @typedef {object} Seen A change that was counted here.
- * @property {number | null} seq its number; null: not known
+ * @typedef {object} Seen A change received and counted here.
+ * @property {number | null} seq sequence number; null if unknown
  * @property {string} id
  * @property {number} at ms since 1970
  * @property {number} events
  * @property {number} errors
  *
  * @typedef {object} Track
- * @property {number} minute the minute of the last place
+ * @property {number} minute clock minute of the last array element
  * @property {number[]} events
  * @property {number[]} errors
  */
@@ -37,7 +37,7 @@ const MAX_SEEN = 10_000;
 const minuteOf = (time) => Math.floor(time / MINUTE_LENGTH_MS);
 const emptyCounts = () => Array.from({ length: ACTIVITY_MINUTES }, () => 0);
 
-/** Move a track so that its last place is `minute`. @param {Track} track @param {number} minute */
+/** Shift a track so that its last element is `minute`. @param {Track} track @param {number} minute */
 function shiftTrack(track, minute) {
   const steps = Math.min(minute - track.minute, ACTIVITY_MINUTES);
   if (steps <= 0) return;
@@ -66,19 +66,19 @@ function readCursorSeq(cursor) {
   return found === null ? null : Number(found[1]);
 }
 
-/** Create the record of all agents' activity. */
+/** Create the activity counts of all agents. */
 export function createActivity() {
   /** @type {Map<string, Track>} */
   const tracks = new Map();
-  /** The newest change in the counts of the server. */
-  let toldSeq = 0;
-  /** The changes after it. @type {Seen[]} */
+  /** Sequence number of the newest change included in the server's counts. */
+  let serverSeq = 0;
+  /** Changes after `serverSeq`. @type {Seen[]} */
   let seen = [];
 
   /** @param {Seen} one */
   const see = (one) => {
-    // Otherwise the server counted it before it was seen here.
-    if (one.seq !== null && one.seq <= toldSeq) return;
+    // Otherwise the server's counts include it already.
+    if (one.seq !== null && one.seq <= serverSeq) return;
     seen.push(one);
     if (seen.length > 2 * MAX_SEEN) seen = seen.slice(-MAX_SEEN);
     const minute = minuteOf(one.at);
@@ -96,13 +96,13 @@ export function createActivity() {
 
   return {
     /**
-     * Count a change of an agent that was seen now.
+     * Count a change of an agent received now.
      *
      * @param {Agent | undefined} before @param {Agent} agent
      * @param {number} now the server's clock, ms since 1970
      */
     note(before, agent, now) {
-      // A change can stand for several events, of which the count of tools tells a part.
+      // A change can combine several events; the tool count shows at least how many.
       const tools = before === undefined ? 0 : agent.tools - before.tools;
       const errors = before === undefined ? 0 : agent.errors - before.errors;
       const events = 1 + Math.max(0, tools - 1);
@@ -110,9 +110,9 @@ export function createActivity() {
     },
 
     /**
-     * Replace all counts by the server's; what was seen after its cursor stays.
+     * Replace all counts by the server's, and add the changes received after its cursor.
      *
-     * @param {unknown} value `{at, cursor, minutes, agents}`; without a cursor it is the newest
+     * @param {unknown} value `{at, cursor, minutes, agents}`; without a cursor all changes are included
      */
     replace(value) {
       if (!isRecord(value) || !isRecord(value.agents)) return;
@@ -126,7 +126,7 @@ export function createActivity() {
         const events = readCounts(counts.events);
         tracks.set(id, { minute: minuteOf(at), events, errors: readCounts(counts.errors) });
       }
-      toldSeq = seq ?? 0;
+      serverSeq = seq ?? 0;
       seen = [];
       for (const one of later) see(one);
     },

@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * One agent and one connection, as they are read from what arrives.
+ * Parses agents and connection states from messages.
  *
- * Nothing here throws on bad input: it is left out.
+ * Invalid values are ignored; no function throws.
  */
 
 /**
@@ -11,14 +11,14 @@
  * @typedef {object} Agent One agent's presence, checked and complete.
  * @property {string} id
  * @property {Status} status
- * @property {string} detail what the status rests on; "" when not said
- * @property {string} reason one short sentence; "" when not said
- * @property {boolean} attention it waits for a person
+ * @property {string} detail reason code of the status; "" if unknown
+ * @property {string} reason one short sentence; "" if unknown
+ * @property {boolean} attention the agent waits for a person
  * @property {string} feature
  * @property {string} tool
  * @property {string} session
  * @property {string} activity time of the last activity, RFC 3339
- * @property {string} since time when the status began, RFC 3339; "" when not said
+ * @property {string} since time when the status began, RFC 3339; "" if unknown
  * @property {number} tools
  * @property {number} tokens
  * @property {number} errors errors of the current session
@@ -27,29 +27,29 @@
  * @property {string} project
  * @property {string} host
  * @property {string} parent
- * @property {number | null} seq number of the change that this is; null when not numbered
+ * @property {number | null} seq sequence number of the change; null if unnumbered
  *
  * @typedef {"connecting" | "connected" | "reconnecting" | "closed" | "ended"} ConnectionState
  *
  * @typedef {object} Connection
  * @property {ConnectionState} state
- * @property {number | null} staleSince ms since 1970; the values shown are of that time
+ * @property {number | null} staleSince ms since 1970; time of the values shown
  * @property {string} detail a short sentence for people
  * @property {number | null} retryAt ms since 1970 of the next attempt to connect
  *
- * @typedef {object} PendingState A presence_state of which parts are still to come.
+ * @typedef {object} PendingState A presence_state with parts still to arrive.
  * @property {number | null} seq
  * @property {boolean} full
- * @property {boolean} resumable whether the copy may be resumed from `seq` afterwards
+ * @property {boolean} resumable whether a connection may resume from `seq` afterwards
  * @property {Set<number>} parts
  * @property {Set<string>} named
- * @property {number} newest highest seq of the changes that came in between
+ * @property {number} newest highest seq of the changes received in between
  *
- * @typedef {object} Roster The copy of the agents that messages are folded into.
+ * @typedef {object} Roster The client's copy of the agents, updated by messages.
  * @property {string | null} epoch id of the server's database
- * @property {number | null} seq last change that is in the copy; null before a complete state
+ * @property {number | null} seq last change included; null before the first complete state
  * @property {Map<string, Agent>} agents
- * @property {Map<string, number>} removed seq of the removal of agents that are gone
+ * @property {Map<string, number>} removed seq of the removal, by agent
  * @property {PendingState | null} pending
  *
  * @typedef {object} Counts
@@ -59,8 +59,8 @@
  * @property {number} offline
  * @property {number} waiting
  * @property {number} tokens
- * @property {number | null} cost USD of the agents whose price is known; null when none is
- * @property {number} unpriced agents that have spent tokens at an unknown price
+ * @property {number | null} cost USD of the agents with known prices; null if there are none
+ * @property {number} unpriced agents with tokens at an unknown price
  */
 
 const STATUSES = ["active", "idle", "offline"];
@@ -88,10 +88,10 @@ export function readTime(value) {
 }
 
 /**
- * Return the agent of a presence object, or null where it names none.
+ * Return the agent of a presence object, or null if it has no id.
  *
  * @param {unknown} presence
- * @param {unknown} [seq] the message's number, for a presence that carries none
+ * @param {unknown} [seq] sequence number of the message, used if the presence has none
  * @returns {Agent | null}
  */
 export function readPresence(presence, seq) {
@@ -121,10 +121,10 @@ export function readPresence(presence, seq) {
 }
 
 /**
- * Return the connection as the kernel or the page states it.
+ * Return the connection state sent by the kernel or the page.
  *
  * @param {unknown} value
- * @returns {Connection | null} null where it is none
+ * @returns {Connection | null} null if invalid
  */
 export function readConnection(value) {
   if (!isRecord(value) || !CONNECTION_STATES.includes(value.state)) return null;

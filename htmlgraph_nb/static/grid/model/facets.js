@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * How many agents have each value of the fields that people filter by.
+ * Number of agents per value of each filterable field.
  */
 
 /** @typedef {import("./agent.js").Agent} Agent */
@@ -9,8 +9,8 @@ const FACET_FIELDS = /** @type {const} */ (["status", "feature", "session", "pro
 const FACET_MAX = 100;
 
 /**
- * @typedef {object} Facets Value → number of agents, the most frequent first, at most 100 each; ""
- *   stands for none, and among the statuses "waiting" counts those that wait.
+ * @typedef {object} Facets Value → number of agents, most frequent first, at most 100 per field; ""
+ *   means no value. The status "waiting" counts agents that wait for a person.
  * @property {ReadonlyMap<string, number>} status
  * @property {ReadonlyMap<string, number>} feature
  * @property {ReadonlyMap<string, number>} session
@@ -18,7 +18,7 @@ const FACET_MAX = 100;
  * @property {ReadonlyMap<string, number>} model
  */
 
-/** Create the counts, which are kept change by change and put in order only when they are read. */
+/** Create the counts; they are updated per change and sorted only when read. */
 export function createFacets() {
   const counts = new Map(FACET_FIELDS.map((field) => [field, /** @type {Map<string, number>} */ (new Map())]));
   /** @type {Map<string, ReadonlyMap<string, number>>} */
@@ -51,7 +51,7 @@ export function createFacets() {
   };
   return {
     view,
-    /** Count what an agent was before and is now. @param {Agent | undefined} before @param {Agent | undefined} after */
+    /** Move an agent from its old values to its new ones. @param {Agent | undefined} before @param {Agent | undefined} after */
     move(before, after) {
       if (before !== undefined && after !== undefined && before.status === after.status
         && before.attention === after.attention && before.feature === after.feature
@@ -70,7 +70,7 @@ export function createFacets() {
 }
 
 /**
- * Return the first FACET_MAX of all in their order; cheaper than to sort thousands of sessions.
+ * Return the FACET_MAX most frequent items; cheaper than sorting thousands of sessions.
  *
  * @param {ReadonlyMap<string, number>} counted
  */

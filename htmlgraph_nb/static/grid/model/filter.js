@@ -1,20 +1,20 @@
 // @ts-check
 /**
- * Which agents a filter lets through.
+ * Matches agents against a filter.
  */
 
 /** @typedef {import("./agent.js").Agent} Agent */
 /** @typedef {import("./settings.js").Filter} Filter */
 /** @typedef {import("./settings.js").FilterKey} FilterKey */
 
-/** Field of an agent that a key of a filter looks at. @type {Record<string, keyof Agent>} */
+/** Agent field that a filter key is matched against. @type {Record<string, keyof Agent>} */
 const FILTER_FIELDS = {
   feature: "feature", session: "session", project: "project", model: "model", host: "host",
   agent: "id", parent: "parent",
 };
 
 /**
- * Return what decides whether an agent is shown; null where the filter lets all through.
+ * Return a predicate for the filter, or null if it matches every agent.
  *
  * @param {Filter} filter
  * @returns {((agent: Agent) => boolean) | null}

@@ -1,54 +1,54 @@
 // @ts-check
 /**
- * The groups that agents are shown in, with their totals.
+ * Groups of agents and their totals.
  */
 
-import { createRanks } from "./sort_index.js";
+import { createSortIndex } from "./sort_index.js";
 import { statusKey, textKey } from "./sort.js";
-import { createTally } from "./totals.js";
+import { createTotals } from "./totals.js";
 
 /** @typedef {import("./settings.js").GroupKey} GroupKey */
 
 /**
  * @typedef {object} GroupRow
  * @property {"group"} kind
- * @property {string} key value of the field; "" for none
+ * @property {string} key value of the field; "" if empty
  * @property {string} label
  * @property {number} n agents shown in it
- * @property {number} waiting how many of them wait for a person
+ * @property {number} waiting agents that wait for a person
  * @property {import("./agent.js").Counts} counts
  *
  * @typedef {object} Group
  * @property {import("./sort_index.js").Rank} rank
- * @property {ReturnType<typeof createTally>} tally of the agents shown in it
- * @property {GroupRow | null} row null when the totals are others than in the last row
+ * @property {ReturnType<typeof createTotals>} tally of the agents shown in it
+ * @property {GroupRow | null} row cached row; null if the totals have changed
  */
 
-/** Create the groups by a field, of which there is none yet. @param {GroupKey} field */
+/** Create an empty set of groups by a field. @param {GroupKey} field */
 export function createGroups(field) {
-  const ranks = createRanks(field === "status" ? statusKey : textKey);
+  const ranks = createSortIndex(field === "status" ? statusKey : textKey);
   /** @type {Map<string, Group>} */
   const groups = new Map();
   return {
-    /** Know these groups, too. @param {Iterable<string>} keys */
+    /** Add groups that do not exist yet. @param {Iterable<string>} keys */
     add(keys) {
       const fresh = new Set();
       for (const key of keys) if (!groups.has(key)) fresh.add(key);
       ranks.add(fresh);
-      for (const key of fresh) groups.set(key, { rank: ranks.of(key), tally: createTally(), row: null });
+      for (const key of fresh) groups.set(key, { rank: ranks.of(key), tally: createTotals(), row: null });
     },
 
-    /** @param {string} key one that was added @returns {Group} */
+    /** @param {string} key a key passed to `add` @returns {Group} */
     of: (key) => /** @type {Group} */ (groups.get(key)),
 
-    /** Forget those without agents where these outnumber the agents. @param {number} agents */
+    /** Remove empty groups when there are many more groups than agents. @param {number} agents */
     prune(agents) {
       if (groups.size <= 2 * agents + 1_000) return;
       for (const [key, group] of groups) if (group.tally.total === 0) groups.delete(key);
       ranks.keep(new Set(groups.keys()));
     },
 
-    /** Return a group's row, the one it had where its totals are the same. @param {Group} group */
+    /** Return a group's row; the same object while its totals are unchanged. @param {Group} group */
     rowOf(group) {
       if (group.row !== null) return group.row;
       const key = group.rank.value;

@@ -1,17 +1,17 @@
 // @ts-check
 /**
- * From agents and settings to the rows that are shown: filtered, ordered, nested, grouped, counted.
+ * Turns agents and settings into the rows to show: filters, sorts, nests, groups and counts.
  *
- * An arrangement is kept from one update to the next. An update looks at the agents that changed
- * and at their families; beyond them it costs one pass over the rows, and only where rows change.
+ * The layout is updated incrementally. An update processes the changed agents with their parents and
+ * children; if rows change, it adds one pass over all rows.
  */
 
 import { createFacets } from "./facets.js";
 import { compileFilter } from "./filter.js";
 import { createGroups } from "./groups.js";
-import { createRanks } from "./sort_index.js";
+import { createSortIndex } from "./sort_index.js";
 import { readSort } from "./sort.js";
-import { createTally } from "./totals.js";
+import { createTotals } from "./totals.js";
 import { createTree } from "./tree.js";
 
 /** @typedef {import("./agent.js").Agent} Agent */
@@ -26,45 +26,45 @@ import { createTree } from "./tree.js";
  * @typedef {object} AgentRow
  * @property {"agent"} kind
  * @property {string} id
- * @property {number} depth 0 for an agent that is not shown under its parent
- * @property {number} children how many are shown under it
+ * @property {number} depth 0 if not shown under its parent
+ * @property {number} children number of agents shown under it
  *
  * @typedef {GroupRow | AgentRow} Row
  *
  * @typedef {object} Layout
- * @property {Row[]} rows the same array as before where nothing of it changed
+ * @property {Row[]} rows the same array as before if unchanged
  * @property {string[]} ids the agents of the rows
  * @property {Counts} all totals of all agents
- * @property {Counts} shown totals of those that the filter lets through
+ * @property {Counts} shown totals of the agents that match the filter
  * @property {import("./facets.js").Facets} facets
- * @property {Set<string> | null} moved ids that may stand at another place than before; null for none
- * @property {boolean} changedStructure whether the rows are others than before
+ * @property {Set<string> | null} moved ids whose position may have changed; null if none
+ * @property {boolean} changedStructure whether rows were added, removed or reordered
  *
- * @typedef {object} Entry What is kept of one agent.
+ * @typedef {object} Entry State of one agent in the layout.
  * @property {Agent} agent
  * @property {Rank} id
  * @property {boolean} shown
  * @property {Group | null} group
- * @property {number | null} number what it is ordered by; null comes last
- * @property {Rank | null} text the same where texts are ordered
- * @property {number | null} lead `number`, or that of the most urgent who is shown under it
- * @property {Entry | null} link the entry that it would be shown under, were there no circles
- * @property {Entry | null} parent the entry that it is shown under
+ * @property {number | null} number numeric sort value; null sorts last
+ * @property {Rank | null} text sort value when sorting by text
+ * @property {number | null} lead `number`, or that of the most urgent agent under it
+ * @property {Entry | null} link the parent entry, cycles not yet excluded
+ * @property {Entry | null} parent the entry it is shown under
  * @property {Entry[]} kids the entries shown under it, in order
- * @property {boolean} fresh its place is being looked for
- * @property {boolean} loose whom it is shown under, or who under it, may be others than before
+ * @property {boolean} fresh its position is being computed
+ * @property {boolean} loose its parent or children may have changed
  * @property {AgentRow} row
  */
 
-/** Create an arrangement; it holds nothing yet. */
-export function createArrangement() {
+/** Create an empty layout. */
+export function createLayout() {
   /** @type {Map<string, Entry>} */
   const entries = new Map();
   const facets = createFacets();
-  const all = createTally();
-  let shown = createTally();
-  const ids = createRanks();
-  let texts = createRanks();
+  const all = createTotals();
+  let shown = createTotals();
+  const ids = createSortIndex();
+  let texts = createSortIndex();
   /** @type {ReturnType<typeof createGroups> | null} */
   let groups = null;
   /** @type {ViewSettings | null} */
@@ -91,7 +91,7 @@ export function createArrangement() {
   /** @param {Agent} agent */
   const groupKeyOf = (agent) => agent[/** @type {GroupKey} */ (settings?.groupBy)];
 
-  /** Take over settings. @param {ViewSettings} next @returns {boolean} whether every agent has to be looked at again */
+  /** Apply settings. @param {ViewSettings} next @returns {boolean} whether all agents must be processed again */
   const adopt = (next) => {
     const before = settings;
     settings = next;
@@ -99,21 +99,21 @@ export function createArrangement() {
     if (filtered) passes = compileFilter(next.filter);
     if (before !== null && before.sort === next.sort && before.groupBy === next.groupBy) return filtered;
     sorting = readSort(next.sort);
-    texts = createRanks();
+    texts = createSortIndex();
     groups = next.groupBy === null ? null : createGroups(next.groupBy);
-    shown = createTally();
+    shown = createTotals();
     tree.clear();
     for (const entry of entries.values()) entry.shown = false;
     return true;
   };
 
-  /** Know the names of these agents before their places are asked for. @param {Agent[]} agents */
+  /** Register the sort values of these agents. @param {Agent[]} agents */
   const prepare = (agents) => {
     if (sorting.text !== null) texts.add(agents.map(sorting.text));
     groups?.add(agents.map(groupKeyOf));
   };
 
-  /** Count an entry where it is shown, or no longer. @param {Entry} entry @param {1 | -1} by */
+  /** Add an entry to the totals, or remove it. @param {Entry} entry @param {1 | -1} by */
   const count = (entry, by) => {
     if (!entry.shown) return;
     shown.add(entry.agent, by);
@@ -122,7 +122,7 @@ export function createArrangement() {
     entry.group.row = null;
   };
 
-  /** @param {Agent} agent one whose id is known to `ids` @returns {Entry} */
+  /** @param {Agent} agent an agent whose id was added to `ids` @returns {Entry} */
   const enter = (agent) => {
     /** @type {Entry} */
     const entry = {
@@ -134,7 +134,7 @@ export function createArrangement() {
     return entry;
   };
 
-  /** Bring one agent's entry up to date. @param {Agent} agent @param {Entry | undefined} known @returns {Entry | null} null where its place is as before */
+  /** Update the entry of one agent. @param {Agent} agent @param {Entry | undefined} known @returns {Entry | null} null if its position is unchanged */
   const patch = (agent, known) => {
     facets.move(known?.agent, agent);
     if (known !== undefined) {
@@ -202,14 +202,14 @@ export function createArrangement() {
     return { rows, shownIds };
   };
 
-  /** The rows as they were, with the present totals of the groups. @param {Row[]} rows */
+  /** Return the same rows with the current totals of the groups. @param {Row[]} rows */
   const redrawGroups = (rows) => {
     const known = groups;
     if (known === null) return rows;
     return rows.map((row) => (row.kind === "group" ? known.rowOf(known.of(row.key)) : row));
   };
 
-  /** Names that are gone take room only up to a bound. */
+  /** Bound the memory used by values that no agent has any more. */
   const prune = () => {
     const bound = 2 * entries.size + 1_000;
     if (ids.size > bound) ids.keep(new Set(entries.keys()));
@@ -223,7 +223,7 @@ export function createArrangement() {
     moved: null, changedStructure: false,
   });
 
-  /** @param {Entry[]} changed entries whose place may be another @returns {Layout} */
+  /** @param {Entry[]} changed entries whose position may change @returns {Layout} */
   const rearrange = (changed) => {
     /** @type {Set<string>} */
     const moved = new Set();
@@ -238,16 +238,16 @@ export function createArrangement() {
 
   return {
     /**
-     * Return the layout after these agents changed, came or went, or the settings changed.
+     * Return the layout after agents were added, changed or removed, or settings changed.
      *
      * @param {ReadonlyMap<string, Agent>} agents
-     * @param {Iterable<string>} changed ids; all are looked at when the settings ask for it
+     * @param {Iterable<string>} changed ids; ignored when the settings require all agents to be processed
      * @param {ViewSettings} next
      * @returns {Layout}
      */
     update(agents, changed, next) {
-      const anew = adopt(next);
-      const names = new Set(anew ? [...agents.keys(), ...entries.keys()] : changed);
+      const processAll = adopt(next);
+      const names = new Set(processAll ? [...agents.keys(), ...entries.keys()] : changed);
       /** @type {Agent[]} */
       const present = [];
       /** @type {(Entry | undefined)[]} */
@@ -271,7 +271,7 @@ export function createArrangement() {
         const entry = patch(present[i], known[i]);
         if (entry !== null) other.push(entry);
       }
-      layout = layout === null || anew || other.length > 0 ? rearrange(other) : recount(layout);
+      layout = layout === null || processAll || other.length > 0 ? rearrange(other) : recount(layout);
       return layout;
     },
   };

@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * Folding of messages into the copy of the agents.
+ * Applies messages to the copy of the agents. The Python counterpart is core/mirror.py.
  *
- * The functions change `roster` in place and know neither clock nor socket.
+ * The functions change `roster` in place and use neither clock nor socket.
  */
 
 import { isRecord, readPresence, readSeq, readText } from "./agent.js";
@@ -11,24 +11,24 @@ import { isRecord, readPresence, readSeq, readText } from "./agent.js";
 /** @typedef {import("./agent.js").Roster} Roster */
 /** @typedef {import("./agent.js").PendingState} PendingState */
 
-/** Removals remembered, so that a late change does not bring an agent back. */
+/** Removals kept, so that a late change does not restore a removed agent. */
 const REMOVED_MAX = 10_000;
 
 /** @returns {Roster} */
-export function createRoster() {
+export function createMirror() {
   return { epoch: null, seq: null, agents: new Map(), removed: new Map(), pending: null };
 }
 
 /**
- * Take one message of the server into the roster.
+ * Apply one message of the server.
  *
- * Messages of other types, and such as cannot be read, change nothing.
+ * Unknown and invalid messages change nothing.
  *
  * @param {Roster} roster
  * @param {unknown} message
- * @returns {Set<string>} ids of the agents that changed, came or went
+ * @returns {Set<string>} ids of the agents added, changed or removed
  */
-export function foldMessage(roster, message) {
+export function applyMessage(roster, message) {
   /** @type {Set<string>} */
   const changed = new Set();
   if (!isRecord(message)) return changed;
@@ -39,13 +39,13 @@ export function foldMessage(roster, message) {
 }
 
 /**
- * Replace everything in the roster by a snapshot of the kernel.
+ * Replace the whole copy by a snapshot of the kernel.
  *
  * @param {Roster} roster
- * @param {Record<string, any>} state with `agents`, and `epoch` and `seq` where known
- * @returns {Set<string>} ids of the agents that changed, came or went
+ * @param {Record<string, any>} state with `agents`, and `epoch` and `seq` if known
+ * @returns {Set<string>} ids of the agents added, changed or removed
  */
-export function foldKeyframe(roster, state) {
+export function applySnapshot(roster, state) {
   /** @type {Set<string>} */
   const changed = new Set();
   const named = new Set();
@@ -108,7 +108,7 @@ function foldState(roster, message, changed) {
 }
 
 /**
- * Return the state that this part belongs to; begin a new one where it is the first of it.
+ * Return the pending state of this part; start a new one for a first part.
  *
  * @param {Roster} roster @param {Record<string, any>} message
  * @param {number | null} seq @param {Set<string>} changed
@@ -117,7 +117,7 @@ function openState(roster, message, seq, changed) {
   const full = message.full === true;
   const epoch = readText(message.epoch) || roster.epoch;
   const other = roster.epoch !== null && epoch !== roster.epoch;
-  // A full state that lies behind the copy: the database was set back, the copy is of no future.
+  // A full state older than the copy: the database was restored, so discard the copy.
   const setBack = full && seq !== null && roster.seq !== null && seq < roster.seq;
   if (other || setBack) forget(roster, changed);
   roster.epoch = epoch;
@@ -153,8 +153,8 @@ function isNewer(roster, id, seq) {
 }
 
 /**
- * The cursor moves only over what is whole: while parts of a state are missing, a reconnect must
- * ask for all of it again.
+ * The cursor does not move while parts of a state are missing: a reconnect must request the whole
+ * state again.
  *
  * @param {Roster} roster @param {number | null} seq
  */
@@ -172,7 +172,7 @@ function put(roster, agent, changed) {
   if (before === undefined || differs(before, agent)) changed.add(agent.id);
 }
 
-/** Whether anything but the number of the change differs. @param {Agent} a @param {Agent} b */
+/** Whether anything but the sequence number differs. @param {Agent} a @param {Agent} b */
 function differs(a, b) {
   return a.tools !== b.tools || a.tokens !== b.tokens || a.activity !== b.activity
     || a.status !== b.status || a.detail !== b.detail || a.reason !== b.reason

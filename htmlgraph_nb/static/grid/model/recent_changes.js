@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The latest changes of each agent that were seen here, for its details.
+ * The latest changes of each agent received by this client, for the details panel.
  */
 
 /** @typedef {import("./agent.js").Agent} Agent */
@@ -19,12 +19,12 @@ const RECENT_AGENTS = 1_000;
  * @property {number} tokens
  */
 
-/** Create the record; it keeps 50 changes of each of the 1,000 agents that changed last. */
-export function createRecent() {
-  /** @type {Map<string, RecentChange[]>} the newest agent and the newest change last */
+/** Create the list: 50 changes for each of the 1,000 agents changed last. */
+export function createRecentChanges() {
+  /** @type {Map<string, RecentChange[]>} newest agent and newest change last */
   const kept = new Map();
   return {
-    /** @param {Agent} agent as it is after the change */
+    /** @param {Agent} agent after the change */
     note({ id, activity, status, detail, tool, reason, tools, tokens }) {
       const changes = kept.get(id) ?? [];
       changes.push({ at: activity, status, detail, tool, reason, tools, tokens });
@@ -40,7 +40,7 @@ export function createRecent() {
       kept.delete(id);
     },
 
-    /** @param {string} id @returns {RecentChange[]} the newest first */
+    /** @param {string} id @returns {RecentChange[]} newest first */
     of(id) {
       return (kept.get(id) ?? []).toReversed();
     },

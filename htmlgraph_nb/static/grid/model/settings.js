@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * What the view of the agents is set to: layout, filter, order, groups, columns, selection.
+ * Settings of the view: layout, filter, sort, groups, columns, selection.
  *
- * The names are those of the widget's traits (view_settings.py), and of the page's address.
+ * The names match the widget's traits (widget/settings.py) and the page's URL parameters.
  */
 
 import { isRecord } from "./agent.js";
@@ -10,9 +10,8 @@ import { isRecord } from "./agent.js";
 /**
  * @typedef {"status" | "feature" | "session" | "project" | "model" | "host" | "parent"} GroupKey
  *
- * @typedef {{text?: string} & Partial<Record<FilterKey, string[]>>} Filter Values of one key are
- *   alternatives, keys narrow each other; "" among the values means none. Of `text` every word must
- *   occur.
+ * @typedef {{text?: string} & Partial<Record<FilterKey, string[]>>} Filter An agent matches if it
+ *   has one of the values of each key; "" means no value. Every word of `text` must occur.
  * @typedef {"status" | "feature" | "session" | "project" | "model" | "host" | "agent" | "parent"} FilterKey
  *
  * @typedef {object} ViewSettings
@@ -20,7 +19,7 @@ import { isRecord } from "./agent.js";
  * @property {Filter} filter
  * @property {string} sort one of SORT_KEYS; with a leading "-" descending
  * @property {GroupKey | null} groupBy
- * @property {string[] | null} columns of the table, some of COLUMNS; null for DEFAULT_COLUMNS
+ * @property {string[] | null} columns of the table, from COLUMNS; null for DEFAULT_COLUMNS
  * @property {string | null} selected an agent's id
  */
 
@@ -47,7 +46,7 @@ const INITIAL_SETTINGS = {
   view: "cards", filter: {}, sort: "attention", groupBy: null, columns: null, selected: null,
 };
 
-/** Reads one setting; undefined where it is none. @type {Record<string, (value: any) => any>} */
+/** Parses one setting; undefined if invalid. @type {Record<string, (value: any) => any>} */
 const SETTING_READERS = {
   view: (value) => (VIEW_NAMES.includes(value) ? value : undefined),
   filter: (value) => (isRecord(value) ? readFilter(value) : value === null ? {} : undefined),
@@ -67,7 +66,7 @@ const SETTING_READERS = {
   ),
 };
 
-/** @param {Record<string, any>} value @returns {Filter} without keys that are empty or not known */
+/** @param {Record<string, any>} value @returns {Filter} without empty or unknown keys */
 function readFilter(value) {
   /** @type {Record<string, any>} */
   const found = {};
@@ -75,14 +74,14 @@ function readFilter(value) {
   if (text) found.text = text;
   for (const key of FILTER_KEYS) {
     const values = Array.isArray(value[key]) ? value[key] : [];
-    const texts = values.filter((/** @type {unknown} */ one) => typeof one === "string");
+    const texts = values.filter((/** @type {unknown} */ text) => typeof text === "string");
     if (texts.length > 0) found[key] = [...new Set(texts)];
   }
   return found;
 }
 
 /**
- * Return those of the settings that can be read; the others are left out and told to the console.
+ * Return the valid settings; log the others to the console.
  *
  * @param {Record<string, unknown>} patch
  * @returns {Partial<ViewSettings>}
@@ -99,7 +98,7 @@ export function readSettings(patch) {
 }
 
 /**
- * Create settings that tell of their changes.
+ * Create observable settings.
  *
  * @param {Record<string, unknown>} [initial]
  */
@@ -109,10 +108,10 @@ export function createSettings(initial = {}) {
   /** @type {Set<(changed: Set<string>) => void>} */
   const listeners = new Set();
   return {
-    /** The present settings; not to be changed. */
+    /** The current settings; read-only. */
     get: () => settings,
 
-    /** Change some; what cannot be read changes nothing, equal values tell nobody. @param {Record<string, unknown>} patch */
+    /** Change settings. Ignores invalid values; notifies only of values that differ. @param {Record<string, unknown>} patch */
     set(patch) {
       const next = { ...settings, ...readSettings(patch) };
       const names = /** @type {(keyof ViewSettings)[]} */ (Object.keys(next));
@@ -122,7 +121,7 @@ export function createSettings(initial = {}) {
       for (const listener of [...listeners]) listener(new Set(changed));
     },
 
-    /** Call `listener` with the names of changed settings. @param {(changed: Set<string>) => void} listener @returns {() => void} stops it */
+    /** Call `listener` with the names of changed settings. @param {(changed: Set<string>) => void} listener @returns {() => void} unsubscribes */
     subscribe(listener) {
       listeners.add(listener);
       return () => { listeners.delete(listener); };

@@ -1,21 +1,21 @@
 // @ts-check
 /**
- * The orders that agents can be shown in.
+ * Sort orders of agents.
  */
 
 import { readTime } from "./agent.js";
-import { orderKey } from "./natural_sort.js";
+import { naturalKey } from "./natural_sort.js";
 
 /** @typedef {import("./agent.js").Agent} Agent */
 
 /**
  * @typedef {object} Sorting
  * @property {boolean} descending
- * @property {boolean} tiesDescending whether ids are ordered the other way, too
- * @property {boolean} nested children come right under their parent
- * @property {boolean} urgent an agent that waits pulls its family to the front
- * @property {((agent: Agent) => number | null) | null} number what is compared; null comes last
- * @property {((agent: Agent) => string) | null} text what is compared instead; "" comes last
+ * @property {boolean} tiesDescending whether ids sort descending as well
+ * @property {boolean} nested children follow their parent
+ * @property {boolean} urgent a waiting agent moves its parents to the front
+ * @property {((agent: Agent) => number | null) | null} number numeric sort value; null sorts last
+ * @property {((agent: Agent) => string) | null} text sort value when sorting by text; "" sorts last
  */
 
 const STATUS_ORDER = { active: 1, idle: 2, offline: 3, unknown: 4 };
@@ -35,7 +35,7 @@ const SORT_NUMBERS = {
 };
 
 /**
- * Return how to sort by a key of SORT_KEYS, with a leading "-" for descending.
+ * Parse a sort setting: a key of SORT_KEYS, with a leading "-" for descending.
  *
  * @param {string} sort
  * @returns {Sorting}
@@ -54,8 +54,8 @@ export function readSort(sort) {
   };
 }
 
-/** "" comes last: it says that there is none. @param {string} text */
-export const textKey = (text) => (text === "" ? "\uffff" : orderKey(text));
+/** Sort key of a text; empty texts sort last. @param {string} text */
+export const textKey = (text) => (text === "" ? "\uffff" : naturalKey(text));
 
 /** @param {string} status */
 export const statusKey = (status) => String(/** @type {any} */ (STATUS_ORDER)[status]);

@@ -1,28 +1,28 @@
 // @ts-check
 /**
- * Places of texts in their order, so that comparing two agents compares two numbers.
+ * Positions of texts in sort order, so that agents are compared by numbers.
  */
 
-import { orderKey } from "./natural_sort.js";
+import { naturalKey } from "./natural_sort.js";
 
 /**
  * @typedef {object} Rank
  * @property {string} value
  * @property {string} key
- * @property {number} place changes when other values come in between
+ * @property {number} position changes when values are inserted before it
  */
 
 /** @param {Rank} a @param {Rank} b */
-function compareRanks(a, b) {
+function compareEntries(a, b) {
   return a.key < b.key ? -1 : a.key > b.key ? 1 : a.value < b.value ? -1 : Number(a.value > b.value);
 }
 
 /**
- * Create the places of values that are ordered by a key, then by themselves.
+ * Create an index of values sorted by a key, then by value.
  *
  * @param {(value: string) => string} [keyOf]
  */
-export function createRanks(keyOf = orderKey) {
+export function createSortIndex(keyOf = naturalKey) {
   /** @type {Map<string, Rank>} */
   let known = new Map();
   /** @type {Rank[]} */
@@ -30,7 +30,7 @@ export function createRanks(keyOf = orderKey) {
 
   /** @param {Rank[]} fresh */
   const insert = (fresh) => {
-    fresh.sort(compareRanks);
+    fresh.sort(compareEntries);
     /** @type {Rank[]} */
     const merged = [];
     let at = 0;
@@ -49,7 +49,7 @@ export function createRanks(keyOf = orderKey) {
     let high = ordered.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (compareRanks(ordered[middle], rank) < 0) low = middle + 1;
+      if (compareEntries(ordered[middle], rank) < 0) low = middle + 1;
       else high = middle;
     }
     return low;
@@ -58,7 +58,7 @@ export function createRanks(keyOf = orderKey) {
   return {
     get size() { return known.size; },
 
-    /** Know these values, too; adding many at once costs little more than one. @param {Iterable<string>} values */
+    /** Add values; adding many at once costs little more than adding one. @param {Iterable<string>} values */
     add(values) {
       const fresh = [];
       for (const value of values) {
@@ -70,12 +70,12 @@ export function createRanks(keyOf = orderKey) {
       if (fresh.length > 0) insert(fresh);
     },
 
-    /** @param {string} value one that was added @returns {Rank} */
+    /** @param {string} value a value passed to `add` @returns {Rank} */
     of(value) {
       return /** @type {Rank} */ (known.get(value));
     },
 
-    /** Forget all values but these. @param {Set<string>} values */
+    /** Remove all other values. @param {Set<string>} values */
     keep(values) {
       ordered = ordered.filter((rank) => values.has(rank.value));
       known = new Map(ordered.map((rank) => [rank.value, rank]));

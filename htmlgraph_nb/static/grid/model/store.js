@@ -1,12 +1,12 @@
 // @ts-check
 /**
- * The store: the roster, the connection and who wants to know.
+ * The store: the copy of the agents, the connection state and the subscribers.
  */
 
 import { createActivity } from "./activity.js";
 import { isRecord, readConnection, readSeq, readTime } from "./agent.js";
-import { createRecent } from "./recent_changes.js";
-import { createRoster, foldKeyframe, foldMessage } from "./mirror.js";
+import { createRecentChanges } from "./recent_changes.js";
+import { createMirror, applySnapshot, applyMessage } from "./mirror.js";
 
 /** @typedef {import("./agent.js").Agent} Agent */
 /** @typedef {import("./agent.js").Connection} Connection */
@@ -18,16 +18,16 @@ import { createRoster, foldKeyframe, foldMessage } from "./mirror.js";
  * @param {{now?: () => number}} [options] `now`: the clock, ms since 1970
  */
 export function createStore({ now = Date.now } = {}) {
-  const roster = createRoster();
+  const roster = createMirror();
   const activity = createActivity();
-  const recent = createRecent();
-  /** The agents as they were last told. @type {Map<string, Agent>} */
-  const told = new Map();
+  const recent = createRecentChanges();
+  /** The agents as of the last notification. @type {Map<string, Agent>} */
+  const lastKnown = new Map();
   /** @type {Set<(changed: Set<string>) => void>} */
   const listeners = new Set();
   /** @type {Connection} */
   let connection = { state: "connecting", staleSince: null, detail: "", retryAt: null };
-  let lastNewsAt = now();
+  let lastMessageAt = now();
   let live = false;
   let incomplete = false;
   let clockOffset = 0;
@@ -36,31 +36,31 @@ export function createStore({ now = Date.now } = {}) {
   /** @type {number | null} */
   let batch = null;
 
-  /** @param {Set<string>} changed @param {number | null} [at] when they happened; null: not now */
-  const tell = (changed, at = null) => {
+  /** @param {Set<string>} changed @param {number | null} [at] time of the changes; null for a replaced state */
+  const notify = (changed, at = null) => {
     for (const id of changed) {
-      const before = told.get(id);
+      const before = lastKnown.get(id);
       const agent = roster.agents.get(id);
       if (agent === undefined) {
-        told.delete(id);
+        lastKnown.delete(id);
         activity.forget(id);
         recent.forget(id);
         continue;
       }
-      told.set(id, agent);
+      lastKnown.set(id, agent);
       if (at !== null) activity.note(before, agent, at);
       if (at !== null || before !== undefined) recent.note(agent);
     }
     for (const listener of [...listeners]) listener(changed);
   };
-  /** @param {unknown} at time on the sender's clock */
+  /** @param {unknown} at time of the sender's clock */
   const compareClocks = (at) => {
     const time = readTime(at);
-    // Below two seconds the difference is the way's length rather than the clocks'.
+    // Differences below two seconds are network delay rather than clock skew.
     if (time !== null) clockOffset = Math.abs(time - now()) > 2_000 ? time - now() : 0;
   };
-  const hear = () => {
-    lastNewsAt = now();
+  const markAlive = () => {
+    lastMessageAt = now();
     live = true;
   };
   /** @param {unknown} value */
@@ -74,90 +74,90 @@ export function createStore({ now = Date.now } = {}) {
   };
   /** @param {Record<string, any>} state */
   const replace = (state) => {
-    const changed = foldKeyframe(roster, state);
+    const changed = applySnapshot(roster, state);
     connect(state.connection);
     incomplete = false;
     asOf = readTime(state.at);
     activity.replace(state.activity);
-    tell(changed);
+    notify(changed);
   };
 
   return {
-    /** The agents by id; not to be changed. @returns {ReadonlyMap<string, Agent>} */
+    /** The agents by id; read-only. @returns {ReadonlyMap<string, Agent>} */
     get agents() { return roster.agents; },
     get connection() { return connection; },
-    /** Where to resume: EPOCH:SEQ; null before the first complete state. */
+    /** Cursor to resume from, EPOCH:SEQ; null before the first complete state. */
     get cursor() {
       return roster.epoch === null || roster.seq === null ? null : `${roster.epoch}:${roster.seq}`;
     },
-    /** When anything last arrived, ms since 1970. */
-    get lastNewsAt() { return lastNewsAt; },
-    /** Whether anything arrived since the store was made, other than a saved state. */
+    /** Time of the last message, ms since 1970. */
+    get lastMessageAt() { return lastMessageAt; },
+    /** Whether a message has arrived; a saved state does not count. */
     get live() { return live; },
-    /** The time of a saved state or snapshot, ms since 1970; null when not known. */
+    /** Time of the saved state or snapshot, ms since 1970; null if unknown. */
     get asOf() { return asOf; },
-    /** A batch of the kernel is missing; true until the next snapshot. */
+    /** Whether a batch of the kernel is missing; reset by the next snapshot. */
     get incomplete() { return incomplete; },
     /** The sender's clock minus ours, ms; 0 when they agree. */
     get clockOffset() { return clockOffset; },
-    /** What each agent did in the last minutes. */
+    /** Activity of the last minutes by agent. */
     activity: {
       /** @param {string} id @param {number} [at] ms since 1970, the server's clock; now */
       counts: (id, at = now() + clockOffset) => activity.counts(id, at),
-      /** Take the server's counts, and tell. @param {unknown} value `{at, minutes, agents}` */
+      /** Replace the counts by the server's, and notify. @param {unknown} value `{at, minutes, agents}` */
       replace(value) {
         activity.replace(value);
-        tell(new Set());
+        notify(new Set());
       },
     },
-    /** The changes of an agent that were seen here, the newest first. @param {string} id */
+    /** Changes of an agent received by this client, newest first. @param {string} id */
     recent: (id) => recent.of(id),
 
-    /** Take one message of the server. @param {unknown} message */
+    /** Handle a message of the server. @param {unknown} message */
     receive(message) {
-      hear();
+      markAlive();
       if (isRecord(message) && message.type === "presence_state") compareClocks(message.timestamp);
-      const changed = foldMessage(roster, message);
+      const changed = applyMessage(roster, message);
       const happened = isRecord(message) && message.type === "presence_update";
-      if (changed.size > 0) tell(changed, happened ? now() + clockOffset : null);
+      if (changed.size > 0) notify(changed, happened ? now() + clockOffset : null);
     },
 
-    /** Take one message of the kernel: a batch or a snapshot. @param {unknown} message */
-    receiveKernel(message) {
+    /** Handle a message of the kernel: a batch or a snapshot. @param {unknown} message */
+    receiveFromKernel(message) {
       if (!isRecord(message)) return;
       const n = readSeq(message.n);
       if (message.kind === "snapshot" && isRecord(message.state)) {
-        hear();
+        markAlive();
         batch = n;
         compareClocks(message.state.at);
         replace(message.state);
         return;
       }
       if (message.kind !== "batch") return;
-      hear();
+      markAlive();
       if (batch !== null && n !== null && n > batch + 1) incomplete = true;
       batch = n ?? batch;
       /** @type {Set<string>} */
       const changed = new Set();
       for (const item of Array.isArray(message.messages) ? message.messages : []) {
-        for (const id of foldMessage(roster, item)) changed.add(id);
+        for (const id of applyMessage(roster, item)) changed.add(id);
       }
       if (connect(message.connection) || changed.size > 0) {
-        tell(changed, readTime(message.at) ?? now() + clockOffset);
+        notify(changed, readTime(message.at) ?? now() + clockOffset);
       }
     },
 
-    /** Show a state that was saved earlier; it does not count as news. @param {unknown} state */
+    /** Show a saved state; it does not count as a message. @param {unknown} state */
     restore(state) {
       if (isRecord(state) && Array.isArray(state.agents)) replace(state);
     },
 
-    /** @param {Partial<Connection>} next `state` is needed */
+    /** @param {Partial<Connection>} next `state` is required */
     setConnection(next) {
-      if (connect(next)) tell(new Set());
+      if (connect(next)) notify(new Set());
     },
 
-    /** Make the next connection ask for everything. */
+    /** Request a full state on the next connection. */
     forgetCursor() {
       roster.seq = null;
     },
@@ -166,7 +166,7 @@ export function createStore({ now = Date.now } = {}) {
      * Call `listener` with the ids of changed agents after each change of agents or connection.
      *
      * @param {(changed: Set<string>) => void} listener
-     * @returns {() => void} stops it
+     * @returns {() => void} unsubscribes
      */
     subscribe(listener) {
       listeners.add(listener);

@@ -1,22 +1,22 @@
 // @ts-check
 /**
- * Totals of a set of agents, kept while agents come, change and go.
+ * Totals of a set of agents, updated incrementally.
  */
 
 /** @typedef {import("./agent.js").Agent} Agent */
 /** @typedef {import("./agent.js").Counts} Counts */
 
-/** US dollars are summed as whole billionths, so that what is added and taken away again is nought. */
+/** US dollars are summed as integer billionths, so that adding and removing an amount gives exactly 0. */
 const NANOS = 1e9;
-/** Above these an agent counts as if it had so much: sums stay whole numbers that are exact. */
+/** Upper bounds per agent, so that sums stay exact integers. */
 const COST_MAX = 1e6;
 const TOKENS_MAX = 1e12;
 
 /** @param {number} usd */
 const nanosOf = (usd) => Math.round(Math.min(Math.max(usd, -COST_MAX), COST_MAX) * NANOS);
 
-/** Create the totals of no agent. */
-export function createTally() {
+/** Create empty totals. */
+export function createTotals() {
   const byStatus = { active: 0, idle: 0, offline: 0, unknown: 0 };
   let total = 0;
   let waiting = 0;
@@ -27,7 +27,7 @@ export function createTally() {
   return {
     get total() { return total; },
 
-    /** @param {Agent} agent @param {1 | -1} by 1 to add it, -1 to take it away as it was added */
+    /** @param {Agent} agent @param {1 | -1} by 1 to add, -1 to remove */
     add(agent, by) {
       total += by;
       byStatus[agent.status] += by;
@@ -50,7 +50,7 @@ export function createTally() {
 
 /** @param {Iterable<Agent>} agents @returns {Counts} */
 export function countAgents(agents) {
-  const tally = createTally();
+  const tally = createTotals();
   for (const agent of agents) tally.add(agent, 1);
   return tally.counts();
 }

@@ -1,10 +1,10 @@
 // @ts-check
 /**
- * The tree of agents: which are shown under which, and in what order.
+ * The tree of agents: parents, children and their order.
  *
- * An agent is shown under its parent where both are shown in the same group. One that is its own
- * ancestor, or more than 8 levels deep, is shown at the top. An agent that waits makes all that it
- * is shown under lead.
+ * An agent is shown under its parent if both are shown in the same group. Agents in a cycle or more
+ * than 8 levels deep are shown at the top level. A waiting agent moves all its ancestors to the
+ * front.
  */
 
 import { WAITING_FIRST } from "./sort.js";
@@ -15,13 +15,13 @@ import { WAITING_FIRST } from "./sort.js";
 const MAX_DEPTH = 8;
 
 /**
- * Create the tree of these entries; it holds none of them yet.
+ * Create an empty tree for these entries.
  *
  * @param {ReadonlyMap<string, Entry>} entries
  * @param {(a: Entry, b: Entry) => number} compare
  */
 export function createTree(entries, compare) {
-  /** Entries by the id of the parent they name. @type {Map<string, Set<Entry>>} */
+  /** Entries by parent id. @type {Map<string, Set<Entry>>} */
   const named = new Map();
   /** @type {Entry[]} */
   let roots = [];
@@ -35,7 +35,7 @@ export function createTree(entries, compare) {
       ? found : null;
   };
 
-  /** Follow changed entries to all whose parent may be another now. @param {Iterable<Entry>} changed @param {boolean} nested */
+  /** Return the entries whose parent may have changed. @param {Iterable<Entry>} changed @param {boolean} nested */
   const relink = (changed, nested) => {
     /** @type {Set<Entry>} */
     const touched = new Set();
@@ -62,7 +62,7 @@ export function createTree(entries, compare) {
   return {
     get roots() { return roots; },
 
-    /** Forget all places; entries are then put in as new ones. */
+    /** Remove all entries; they are placed again by the next `place`. */
     clear() {
       roots = [];
       for (const entry of entries.values()) {
@@ -73,7 +73,7 @@ export function createTree(entries, compare) {
       }
     },
 
-    /** Know the parent that an entry names. @param {Entry} entry @param {string} before @param {string} after "" for none */
+    /** Record the parent id of an entry. @param {Entry} entry @param {string} before @param {string} after "" if none */
     name(entry, before, after) {
       if (before === after) return;
       const siblings = named.get(before);
@@ -85,10 +85,10 @@ export function createTree(entries, compare) {
     },
 
     /**
-     * Find the places of entries that came, went or changed.
+     * Place entries that were added, changed or removed.
      *
      * @param {Iterable<Entry>} changed @param {Sorting} sorting
-     * @returns {Set<Entry>} those whose place was looked for, with what stands under them
+     * @returns {Set<Entry>} the placed entries and their descendants
      */
     place(changed, sorting) {
       const levels = Array.from({ length: MAX_DEPTH + 1 }, () => /** @type {Set<Entry>} */ (new Set()));
@@ -102,7 +102,7 @@ export function createTree(entries, compare) {
         entry.fresh = true;
         fresh.push(entry);
       };
-      /** Look at an entry's kids again, those below it first. @param {Entry | null} entry */
+      /** Process an entry's children again, deepest level first. @param {Entry | null} entry */
       const revisit = (entry) => {
         if (entry !== null) levels[depthOf(entry)].add(entry);
       };
@@ -161,7 +161,7 @@ function depthOf(entry) {
   return depth;
 }
 
-/** Whether links lead to an entry without one, and soon. @param {Entry} entry */
+/** Whether the links lead to a root within MAX_DEPTH. @param {Entry} entry */
 function endsAtRoot(entry) {
   /** @type {Entry | null} */
   let at = entry;
@@ -177,7 +177,7 @@ function withDescendants(entries) {
 }
 
 /**
- * Merge few into many.
+ * Merge a few sorted items into many.
  *
  * @template T
  * @param {T[]} many sorted @param {T[]} few sorted @param {(a: T, b: T) => number} compare

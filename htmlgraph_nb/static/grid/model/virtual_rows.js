@@ -1,20 +1,20 @@
 // @ts-check
 /**
- * Where the rows of a layout lie, so that only those in sight need exist. Pure arithmetic.
+ * Positions of rows in px, so that only visible rows need elements. Pure functions.
  *
- * Agents stand in lines of `columns`; a group's header has a line of its own above its agents.
+ * Agents are laid out in lines of `columns`; each group header has its own line.
  */
 
 /** @typedef {import("./layout.js").Row} Row */
 
 /**
  * @typedef {object} Geometry
- * @property {number} columns agents in a line
+ * @property {number} columns agents per line
  * @property {number} itemHeight px
  * @property {number} gap px between lines
  * @property {number} groupHeight px of a group's header
  *
- * @typedef {object} Segment A header, or a run of agents.
+ * @typedef {object} Segment A header or a run of agents.
  * @property {number} row index of its first row
  * @property {number} n rows
  * @property {number} top px
@@ -23,7 +23,7 @@
  *
  * @typedef {object} Extent
  * @property {Segment[]} segments
- * @property {number} height px of everything
+ * @property {number} height px in total
  * @property {number} columns
  */
 
@@ -80,11 +80,11 @@ function segmentOf({ segments }, row) {
 }
 
 /**
- * Return the rows between two heights.
+ * Return the rows between two vertical positions.
  *
  * @param {Extent} extent
  * @param {number} top px @param {number} bottom px
- * @returns {{first: number, last: number, offset: number}} rows [first, last), and where the first lies
+ * @returns {{first: number, last: number, offset: number}} rows [first, last), and the px position of the first
  */
 export function rowsBetween(extent, top, bottom) {
   const { segments, columns } = extent;
@@ -103,7 +103,7 @@ export function rowsBetween(extent, top, bottom) {
 }
 
 /**
- * Return where a row lies.
+ * Return the position of a row.
  *
  * @param {Extent} extent @param {number} row index
  * @returns {{top: number, bottom: number}} px
@@ -115,11 +115,11 @@ export function boundsOfRow(extent, row) {
 }
 
 /**
- * Return the row of an agent one line above or below, in the same column where there is one.
+ * Return the row of an agent one line above or below, in the same column if possible.
  *
  * @param {Extent} extent @param {readonly Row[]} rows
  * @param {number} row index @param {1 | -1} direction
- * @returns {number} index; the same one where there is no such line
+ * @returns {number} index; unchanged if there is no such line
  */
 export function rowBeyond({ segments, columns }, rows, row, direction) {
   let at = segmentOf({ segments, columns, height: 0 }, row);

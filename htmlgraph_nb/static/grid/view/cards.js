@@ -1,5 +1,5 @@
 // @ts-check
-/** The view of cards: everything about an agent at a glance. */
+/** The card view: all values of an agent on one card. */
 
 import { h } from "./elements/dom.js";
 import { fieldOf, shapeOf } from "./elements/fields.js";
@@ -12,11 +12,11 @@ const CARD_ROW_HEIGHT = 19;
 
 /**
  * @typedef {object} View How agents are drawn.
- * @property {(doc: Document, columns: readonly string[]) => HTMLElement} template what every agent's
- *   element is cloned from
+ * @property {(doc: Document, columns: readonly string[]) => HTMLElement} template the element that
+ *   is cloned for each agent
  * @property {(width: number, optional: {models: boolean, projects: boolean}) =>
  *   import("../model/virtual_rows.js").Geometry} geometry
- * @property {boolean} hasHeader whether a line of column headers stands above
+ * @property {boolean} hasHeader whether the view has a line of column headers
  */
 
 /** @param {Document} doc @param {string} name @param {string} label @param {Node[]} [more] */
@@ -35,7 +35,7 @@ function metric(doc, name, unit) {
 
 /** @param {Document} doc */
 function cardTemplate(doc) {
-  // No dl, dt, dd or table: hosts of notebooks have styles of their own for those.
+  // No dl, dt, dd or table: notebook front ends apply their own styles to those.
   const cell = h(doc, "div", { class: "hg-cell", role: "gridcell" }, [
     h(doc, "div", { class: "hg-card-head" }, [
       shapeOf(doc), fieldOf(doc, "id"), fieldOf(doc, "children"), fieldOf(doc, "status"),

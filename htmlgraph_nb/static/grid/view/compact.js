@@ -1,5 +1,5 @@
 // @ts-check
-/** The compact view: an agent is one short line, in as many columns as there is room for. */
+/** The compact view: one short line per agent, in as many columns as fit. */
 
 import { h } from "./elements/dom.js";
 import { fieldOf, shapeOf } from "./elements/fields.js";

@@ -1,19 +1,19 @@
 // @ts-check
-/** The panel of the chosen agent: all that is known of it, and its last events. */
+/** The details panel of the selected agent: all values and its last events. */
 
 import { copyText, h, icon, setAttribute, setIcon, setText } from "./elements/dom.js";
 import { fieldOf, itemOf, shapeOf, writeAges, writeAgent, writeSparkline } from "./elements/fields.js";
 import { visibleText } from "./elements/format.js";
 import { createSparkline } from "./elements/sparkline.js";
-import { drawTimeline, timelineOf } from "./event_list.js";
+import { drawEventList, eventListOf } from "./event_list.js";
 
 /** @typedef {(agentId: string, options: {limit: number}) => Promise<Record<string, any>[]>} LoadHistory */
 
 const HISTORY_LIMIT = 50;
-/** An answer that takes longer than this gets a word of explanation. */
+/** Show the hint if loading takes longer than this. */
 const SLOW_MS = 1_500;
 const COPIED_MS = 1_500;
-/** Values that are ids to copy. */
+/** Fields with a copy button. */
 const COPIES = new Set(["feature", "session", "model", "project", "parent"]);
 const FIELDS = /** @type {const} */ ([
   ["feature", "Feature"], ["tool", "Last tool"], ["session", "Session"], ["activity", "Last activity"],
@@ -21,7 +21,7 @@ const FIELDS = /** @type {const} */ ([
   ["cost", "Cost"], ["model", "Model"], ["project", "Project"], ["host", "Host"], ["parent", "Parent"],
 ]);
 
-/** @param {Document} doc @param {string} name @param {() => string} text what to copy */
+/** @param {Document} doc @param {string} name @param {() => string} text returns the text to copy */
 function copyButton(doc, name, text) {
   const label = `Copy ${name}`;
   const button = h(doc, "button", { type: "button", class: "hg-copy", "data-copy": name, "aria-label": label, title: label },
@@ -39,12 +39,12 @@ function copyButton(doc, name, text) {
 }
 
 /**
- * @param {HTMLElement} host where the panel is put while an agent is chosen
+ * @param {HTMLElement} host parent of the panel while an agent is selected
  * @param {object} options
  * @param {import("../model/store.js").Store} options.store
- * @param {() => number} options.clock ms since 1970, the source's
+ * @param {() => number} options.clock ms since 1970, the server's clock
  * @param {LoadHistory} [options.loadHistory]
- * @param {string} [options.slowHint] why an answer may take long
+ * @param {string} [options.slowHint] why loading may take long
  * @param {() => void} options.onClose
  * @param {(id: string) => void} options.onSelect
  */
@@ -78,7 +78,7 @@ export function createDetails(host, { store, clock, loadHistory, slowHint, onClo
   const note = h(doc, "div", { class: "hg-note", role: "status" }, [""]);
   const retry = h(doc, "button", { type: "button", class: "hg-more", "data-control": "retry", hidden: "" }, ["Try again"]);
   const events = h(doc, "div", { class: "hg-events", role: "list", "aria-label": "Last events" });
-  const gone = h(doc, "div", { class: "hg-note hg-gone" }, ["This agent is no longer known to the server."]);
+  const gone = h(doc, "div", { class: "hg-note hg-gone" }, ["The server no longer lists this agent."]);
   const body = h(doc, "div", { class: "hg-details-body", tabindex: "0", role: "group", "aria-label": "Values and events" }, [
     fieldOf(doc, "reason", "div"), createSparkline(doc), h(doc, "div", { class: "hg-details-fields" }, rows),
     h(doc, "div", { class: "hg-details-title" }, ["Last events", retry]), note, events,
@@ -93,12 +93,12 @@ export function createDetails(host, { store, clock, loadHistory, slowHint, onClo
 
   const drawEvents = () => {
     const recent = store.recent(id);
-    const said = `${history === null} ${history?.length} ${recent.length} ${recent[0]?.at}`;
-    if (said === drawn) return;
-    drawn = said;
-    const entries = timelineOf(recent, history);
-    drawTimeline(events, entries);
-    if (history !== null) setText(note, entries.length === 0 ? "No event is stored." : "");
+    const signature = `${history === null} ${history?.length} ${recent.length} ${recent[0]?.at}`;
+    if (signature === drawn) return;
+    drawn = signature;
+    const entries = eventListOf(recent, history);
+    drawEventList(events, entries);
+    if (history !== null) setText(note, entries.length === 0 ? "No stored events." : "");
   };
 
   const load = async () => {
@@ -107,7 +107,7 @@ export function createDetails(host, { store, clock, loadHistory, slowHint, onClo
     if (loadHistory === undefined) return setText(note, "");
     request += 1;
     const own = request;
-    setText(note, "Loading what is stored…");
+    setText(note, "Loading stored events…");
     slow = setTimeout(() => { if (own === request && slowHint) setText(note, slowHint); }, SLOW_MS);
     try {
       const loaded = await loadHistory(id, { limit: HISTORY_LIMIT });
@@ -117,8 +117,8 @@ export function createDetails(host, { store, clock, loadHistory, slowHint, onClo
       drawEvents();
     } catch (error) {
       if (own !== request) return;
-      const words = error instanceof Error ? error.message : String(error);
-      setText(note, `The stored events could not be loaded: ${visibleText(words)}`);
+      const message = error instanceof Error ? error.message : String(error);
+      setText(note, `The stored events could not be loaded: ${visibleText(message)}`);
       retry.hidden = false;
     } finally {
       if (own === request) clearTimeout(slow);
@@ -144,7 +144,7 @@ export function createDetails(host, { store, clock, loadHistory, slowHint, onClo
     panel,
     get id() { return id; },
 
-    /** Show this agent; null closes the panel. @param {string | null} next */
+    /** Show an agent; null closes the panel. @param {string | null} next */
     show(next) {
       if ((next ?? "") === id) return;
       if (next !== null) return open(next);
@@ -154,7 +154,7 @@ export function createDetails(host, { store, clock, loadHistory, slowHint, onClo
       panel.remove();
     },
 
-    /** Write what is known now. */
+    /** Draw the current values. */
     draw() {
       if (id === "") return;
       const agent = store.agents.get(id);
@@ -165,7 +165,7 @@ export function createDetails(host, { store, clock, loadHistory, slowHint, onClo
         writeSparkline(item, store.activity.counts(id, clock()));
         for (const row of rows) {
           const name = /** @type {keyof typeof agent} */ (/** @type {HTMLElement} */ (row.children[1]).dataset.field);
-          row.toggleAttribute("data-unsaid", agent[name] === "" || agent[name] === null);
+          row.toggleAttribute("data-missing", agent[name] === "" || agent[name] === null);
         }
         parentLink.hidden = !store.agents.has(agent.parent);
       }

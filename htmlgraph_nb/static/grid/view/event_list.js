@@ -1,5 +1,5 @@
 // @ts-check
-/** The last events of an agent, newest first: stored history, and above it what was seen since. */
+/** The last events of an agent, newest first: changes received since, then stored history. */
 
 import { readTime } from "../model/agent.js";
 import { h } from "./elements/dom.js";
@@ -7,9 +7,9 @@ import { describeTime } from "./elements/fields.js";
 import { describeAgent, formatTokens, visibleText } from "./elements/format.js";
 
 /**
- * @typedef {Record<string, any>} HistoryEvent as the server's history has it
+ * @typedef {Record<string, any>} HistoryEvent a row of the server's history
  *
- * @typedef {object} Change One change of an agent that this page has seen.
+ * @typedef {object} Change One change of an agent received by this client.
  * @property {string | number} at
  * @property {string} status
  * @property {string} detail
@@ -50,9 +50,9 @@ export function entryOfEvent(event) {
   const kind = textOf(event.event_type) || "event";
   const tool = textOf(event.tool_name);
   const failed = event.status === "error" || kind === "tool_error" || kind === "error";
-  const said = EVENT_WORDS[kind] ?? kind.replaceAll("_", " ");
+  const phrase = EVENT_WORDS[kind] ?? kind.replaceAll("_", " ");
   const bare = kind === "tool_execute" || kind === "tool_call" || kind === "tool_result";
-  const text = tool === "" ? said : bare ? tool : `${tool} ${said}`;
+  const text = tool === "" ? phrase : bare ? tool : `${tool} ${phrase}`;
   const tokens = typeof event.cost_tokens === "number" && event.cost_tokens > 0 ? `${formatTokens(event.cost_tokens)} tokens` : "";
   const more = [failed && !text.includes("fail") && text !== "error" ? "error" : "", lasted(event.duration_ms), tokens];
   return { at: readTime(event.timestamp), kind, text: visibleText(text, 160), more: more.filter(Boolean).join(" · "), failed };
@@ -67,13 +67,13 @@ export function entryOfChange(change) {
 }
 
 /**
- * Return what to list: the history, and before it the changes that are newer.
+ * Return the entries to list: newer changes, then the history.
  *
  * @param {readonly Change[]} recent newest first
- * @param {readonly HistoryEvent[] | null} history newest first; null while there is none
+ * @param {readonly HistoryEvent[] | null} history newest first; null until loaded
  * @returns {Entry[]}
  */
-export function timelineOf(recent, history) {
+export function eventListOf(recent, history) {
   const stored = (history ?? []).map(entryOfEvent);
   const newest = stored.length > 0 ? stored[0].at ?? -Infinity : -Infinity;
   /** @type {Entry[]} */
@@ -81,7 +81,7 @@ export function timelineOf(recent, history) {
   for (const change of recent) {
     const entry = entryOfChange(change);
     if ((entry.at ?? 0) <= newest) continue;
-    // Several changes in a row may say the same: the newest stands for them.
+    // Of consecutive changes with the same text keep the newest.
     if (fresh.length > 0 && fresh[fresh.length - 1].text === entry.text) continue;
     fresh.push(entry);
   }
@@ -102,11 +102,11 @@ function rowOf(doc, { at, kind, text, more, failed }) {
 }
 
 /**
- * Write the entries, touching only those that differ from before.
+ * Draw the entries; update only those that differ.
  *
  * @param {HTMLElement} list @param {Entry[]} entries
  */
-export function drawTimeline(list, entries) {
+export function drawEventList(list, entries) {
   const doc = list.ownerDocument;
   const keys = entries.map((entry) => `${entry.at} ${entry.kind} ${entry.text} ${entry.more}`);
   const rows = /** @type {HTMLElement[]} */ ([...list.children]);

@@ -1,5 +1,5 @@
 // @ts-check
-/** Filters by value: the panel that lists the values there are, and a chip for each one chosen. */
+/** The filter bar: a panel with the values of each field, and a chip per selected value. */
 
 import { h, icon, setAttribute, setText } from "./elements/dom.js";
 import { formatCount, visibleText } from "./elements/format.js";
@@ -26,7 +26,7 @@ export function filterLabel(key, value) {
 }
 
 /**
- * Return the filter with a value put in or taken out.
+ * Return the filter with a value added or removed.
  *
  * @param {Filter} filter @param {FilterKey} key @param {string} value
  * @returns {Filter}
@@ -110,7 +110,7 @@ export function createFilters(root, settings) {
 
   /** @param {Filter} filter */
   const drawChips = (filter) => {
-    // Statuses have their tiles, which show what is chosen.
+    // Statuses are selected by their tiles.
     const chosen = chosenIn(filter).filter(([key]) => key !== "status");
     chips.replaceChildren(...chosen.slice(0, CHIPS_AT_MOST).map(([key, value]) => {
       const name = `${LABELS[key]}: ${filterLabel(key, value)}`;

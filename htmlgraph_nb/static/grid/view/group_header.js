@@ -1,12 +1,12 @@
 // @ts-check
-/** The header of a group: its name and its totals. */
+/** The header of a group: name and totals. */
 
 import { h, setAttribute, setText } from "./elements/dom.js";
 import { formatCount, formatTokens, formatUsd, visibleText } from "./elements/format.js";
 
 /** @typedef {import("../model/groups.js").GroupRow} GroupRow */
 
-/** @typedef {{el: HTMLElement, parts: Record<string, HTMLElement>, said: string}} GroupItem */
+/** @typedef {{el: HTMLElement, parts: Record<string, HTMLElement>, signature: string}} GroupItem */
 
 const GROUP_COUNTS = /** @type {const} */ (["waiting", "active", "idle", "offline"]);
 
@@ -28,15 +28,15 @@ export function createGroup(doc, key) {
     part("label"), part("n"), h(doc, "span", { class: "hg-group-counts" }, counts), part("tokens"), part("cost"),
   ]);
   const el = h(doc, "div", { class: "hg-group", role: "row", "aria-level": "1", "data-group": key }, [cell]);
-  return { el, parts, said: "" };
+  return { el, parts, signature: "" };
 }
 
 /** @param {GroupItem} group @param {GroupRow} row */
 export function writeGroup(group, row) {
   const { counts } = row;
-  const said = `${row.n} ${counts.tokens} ${counts.cost} ${GROUP_COUNTS.map((name) => counts[name]).join()}`;
-  if (group.said === said) return;
-  group.said = said;
+  const signature = `${row.n} ${counts.tokens} ${counts.cost} ${GROUP_COUNTS.map((name) => counts[name]).join()}`;
+  if (group.signature === signature) return;
+  group.signature = signature;
   const { el, parts } = group;
   setText(parts.label, visibleText(row.label, 120));
   setAttribute(parts.label, "title", visibleText(row.label));

@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * The elements of agents and groups: which exist, in which order, and what has the focus.
+ * The elements of agents and groups: creation, order and focus.
  *
- * Up to `windowAbove` rows all exist, so that a browser's own search finds them; above, those in
- * sight. Nothing here reads the layout of the document while drawing: sizes come from observers.
+ * Up to `windowAbove` rows all have elements, so that the browser's search finds them; above that
+ * only visible rows do. Drawing never reads the document's layout: sizes come from observers.
  */
 
 import { focusedIn, setAttribute, setStyle, setText } from "./elements/dom.js";
@@ -18,7 +18,7 @@ import { boundsOfRow, measureRows, rowBeyond, rowsBetween } from "../model/virtu
 
 const OVERSCAN_PX = 240;
 const HEADER_PX = 30;
-/** More changes than this in one frame do not flash: it would be unrest, not news. */
+/** With more changes than this in one frame, none flash. */
 const FLASH_MAX = 40;
 const FLASH_EVERY_MS = 1_500;
 const FLASH_FRAMES = [{ backgroundColor: "var(--hg-flash)" }, { backgroundColor: "transparent" }];
@@ -27,10 +27,10 @@ const FLASH_FRAMES = [{ backgroundColor: "var(--hg-flash)" }, { backgroundColor:
 const keyOf = (row) => (row.kind === "group" ? `\u0000${row.key}` : row.id);
 
 /**
- * Put elements into the list in this order, moving as few as possible.
+ * Put elements into the list in this order with as few moves as possible.
  *
  * @param {HTMLElement} list @param {HTMLElement[]} elements
- * @param {ReadonlySet<string>} moved ids that may stand at another place than before
+ * @param {ReadonlySet<string>} moved ids whose position may have changed
  */
 function place(list, elements, moved) {
   let next = list.firstElementChild;
@@ -38,7 +38,7 @@ function place(list, elements, moved) {
     while (next && next !== el && moved.has(next.getAttribute("data-agent-id") ?? "")) {
       next = next.nextElementSibling;
     }
-    // One element that went elsewhere must not make all that follow it move.
+    // A single moved element must not move all elements after it.
     if (next && next !== el && next.nextElementSibling === el) next = el;
     if (next === el) next = el.nextElementSibling;
     else list.insertBefore(el, next);
@@ -49,9 +49,9 @@ function place(list, elements, moved) {
  * @typedef {object} ListOptions
  * @property {number} windowAbove
  * @property {() => number} now ms
- * @property {() => number} clock ms since 1970, the source's
+ * @property {() => number} clock ms since 1970, the server's clock
  * @property {import("../model/store.js").Store} store
- * @property {() => void} onResize something must be drawn again
+ * @property {() => void} onResize called when a redraw is needed
  */
 
 /**
@@ -67,7 +67,7 @@ export function createList({ root, tree, list, box }, options) {
   const items = new Map();
   /** @type {Map<string, import("./group_header.js").GroupItem>} */
   const groups = new Map();
-  /** Elements that no agent has at the moment. @type {Item[]} */
+  /** Unused elements, kept for reuse. @type {Item[]} */
   const spare = [];
   /** @type {import("./cards.js").View | null} */
   let view = null;
@@ -83,7 +83,7 @@ export function createList({ root, tree, list, box }, options) {
   let windowed = false;
   let grouped = false;
   let focusId = "";
-  /** The one element that the Tab key stops at. @type {HTMLElement | null} */
+  /** The element with tabindex 0. @type {HTMLElement | null} */
   let tabStop = null;
   let selected = "";
   let width = box.clientWidth || root.clientWidth || 800;
@@ -129,7 +129,7 @@ export function createList({ root, tree, list, box }, options) {
     return group.el;
   };
 
-  /** @returns {{first: number, last: number}} rows that are to exist */
+  /** @returns {{first: number, last: number}} rows that need elements */
   const visible = () => {
     if (!windowed) return { first: 0, last: rows.length };
     const room = height - (view?.hasHeader ? HEADER_PX : 0);
@@ -140,9 +140,9 @@ export function createList({ root, tree, list, box }, options) {
   };
 
   /**
-   * Let go of what is not wanted. Elements of agents are kept for others, in the order of the list.
+   * Remove elements that are not wanted. Elements of agents are kept for reuse, in list order.
    *
-   * @param {Set<string>} wanted keys @param {Element | null} held what has the focus
+   * @param {Set<string>} wanted keys @param {Element | null} held the focused element
    */
   const discard = (wanted, held) => {
     for (const el of [...list.children]) {
@@ -197,7 +197,7 @@ export function createList({ root, tree, list, box }, options) {
     groups.clear();
   };
 
-  /** Take the view's geometry at the present width. @param {{models: boolean, projects: boolean}} optional */
+  /** Update the geometry for the current width. @param {{models: boolean, projects: boolean}} optional */
   const takeGeometry = (optional) => {
     if (view === null) return false;
     const geometry = view.geometry(width, optional);
@@ -242,7 +242,7 @@ export function createList({ root, tree, list, box }, options) {
     }
   };
 
-  /** Scroll the box, and nothing else, so that an agent is in sight. @param {string} id */
+  /** Scroll only the list box so that an agent is visible. @param {string} id */
   const reveal = (id) => {
     const row = rows.findIndex((item) => item.kind === "agent" && item.id === id);
     if (row < 0) return;
@@ -303,7 +303,7 @@ export function createList({ root, tree, list, box }, options) {
       }
       writeChanged(changed);
       if (other || resizedNow || windowed || items.size === 0) placeRows(next.moved ?? new Set());
-      // Another width puts the agents into other lines: the chosen one stays in sight.
+      // A new width changes the lines: keep the selected agent visible.
       if (resizedNow && selected) reveal(selected);
       if (!other && !resizedNow && !windowed && grouped) for (const row of rows) if (row.kind === "group") elementOf(row);
     },
@@ -316,7 +316,7 @@ export function createList({ root, tree, list, box }, options) {
       items.get(selected)?.el.setAttribute("aria-selected", "true");
     },
 
-    /** Give an agent the focus, wherever it is in the list. @param {string} id */
+    /** Focus an agent, visible or not. @param {string} id */
     focus(id) {
       focusId = id;
       reveal(id);
@@ -327,7 +327,7 @@ export function createList({ root, tree, list, box }, options) {
     reveal,
 
     /**
-     * Return the agent that a step from the focused one leads to.
+     * Return the agent one step from the focused one.
      *
      * @param {"next" | "previous" | "down" | "up" | "first" | "last" | "here"} step
      * @returns {string | null}
@@ -345,7 +345,7 @@ export function createList({ root, tree, list, box }, options) {
       return found.kind === "agent" ? found.id : ids[at];
     },
 
-    /** Write anew what changes with the time: ages and the last minutes' activity. */
+    /** Redraw values that change with time: ages and recent activity. */
     tick() {
       const time = clock();
       for (const [id, item] of items) {

@@ -1,8 +1,8 @@
 // @ts-check
-/** The grid on the document: what is shown, what is drawn when, and what a press of a key does. */
+/** Mounts the grid on the document: rendering schedule, selection and keyboard handling. */
 
 import { createAnnouncer, announcementOf } from "./elements/announcer.js";
-import { createArrangement } from "../model/layout.js";
+import { createLayout } from "../model/layout.js";
 import { cardsView } from "./cards.js";
 import { compactView } from "./compact.js";
 import { createDetails } from "./details.js";
@@ -21,24 +21,24 @@ import { createToolbar } from "./toolbar.js";
 
 const VIEW_OF = { cards: cardsView, table: tableView, compact: compactView };
 const TICK_MS = 1_000;
-/** Orders that change with every event; nobody can read rows that change places ten times a second. */
+/** Sort orders that change with every event: reorder rows at most once per interval. */
 const RESTLESS = /^-?(activity|since|tools|tokens|cost|errors|tool)$/;
 const REORDER_EVERY_MS = 1_000;
 
 /**
  * @typedef {object} MountOptions
  * @property {string} [title] heading; "Agents"
- * @property {string} [hint] a second line while there is no agent
- * @property {boolean} [page] the grid is the whole page
- * @property {boolean} [fill] the grid takes the height of its place, and its agents scroll
- * @property {number} [newsTimeoutMs] silence after which the source is doubted; 0 for never
- * @property {number} [windowAbove] rows above which only those in sight exist; 400
+ * @property {string} [hint] second line shown when there are no agents
+ * @property {boolean} [page] whether the grid is the whole page
+ * @property {boolean} [fill] whether the grid fills its container and scrolls inside
+ * @property {number} [staleAfterMs] ms without a message after which data is shown as stale; 0 for never
+ * @property {number} [windowAbove] rows above which only visible ones have elements; 400
  * @property {() => number} [now] the clock, ms since 1970
- * @property {AbortSignal} [signal] takes the grid down
- * @property {ReturnType<typeof createSettings>} [settings] view, filter, order; its own without
- * @property {import("./details.js").LoadHistory} [loadHistory] stored events of an agent, newest first
+ * @property {AbortSignal} [signal] unmounts the grid
+ * @property {ReturnType<typeof createSettings>} [settings] view, filter, sort; created if omitted
+ * @property {import("./details.js").LoadHistory} [loadHistory] loads stored events of an agent, newest first
  * @property {string} [slowHint] why loadHistory may take long
- * @property {import("./replay_bar.js").Replay | null} [replay] the grid shows history
+ * @property {import("./replay_bar.js").Replay | null} [replay] controls of a replay, if the grid shows history
  */
 
 /**
@@ -47,29 +47,29 @@ const REORDER_EVERY_MS = 1_000;
  * @param {HTMLElement} el
  * @param {Store} store
  * @param {MountOptions} [options]
- * @returns {() => void} takes the grid down
+ * @returns {() => void} unmounts the grid
  */
 export function mountGrid(el, store, options = {}) {
-  const { newsTimeoutMs = 0, windowAbove = 400, now = Date.now, replay = null } = options;
+  const { staleAfterMs = 0, windowAbove = 400, now = Date.now, replay = null } = options;
   const settings = options.settings ?? createSettings();
   const doc = el.ownerDocument;
   const win = /** @type {Window & typeof globalThis} */ (doc.defaultView);
   const frame = buildFrame(doc, options);
   const { root, box } = frame;
-  const arrangement = createArrangement();
+  const arrangement = createLayout();
   const announcer = createAnnouncer(frame.announcement, now);
   const replayBar = replay === null ? null : createReplayBar(doc, replay, now);
   const clock = replayBar?.clock ?? (() => now() + store.clockOffset);
-  /** Ids whose elements are behind the store. @type {Set<string>} */
+  /** Ids whose elements must be redrawn. @type {Set<string>} */
   const dirty = new Set(store.agents.keys());
   /** @type {import("../model/layout.js").Layout | null} */
   let layout = null;
-  /** Ids that the arrangement has not heard of. @type {Set<string>} */
+  /** Ids changed since the last layout update. @type {Set<string>} */
   const behind = new Set();
   let arrangedAt = -Infinity;
   let reorderTimer = 0;
-  let untimely = false;
-  /** The settings as they were drawn. @type {import("../model/settings.js").ViewSettings | null} */
+  let timeOnly = false;
+  /** The settings of the last drawing. @type {import("../model/settings.js").ViewSettings | null} */
   let drawnFor = null;
 
   el.append(root);
@@ -88,7 +88,7 @@ export function mountGrid(el, store, options = {}) {
   const choose = (id) => {
     const before = details.id;
     settings.set({ selected: id });
-    // The focus must not fall to nowhere when the panel that held it goes.
+    // Do not lose the focus when the panel that has it is removed.
     if (id === null && before && details.panel.contains(doc.activeElement)) list.focus(before);
   };
   /** @param {string | null} id */
@@ -98,20 +98,20 @@ export function mountGrid(el, store, options = {}) {
   };
 
   const drawConnection = () => {
-    const { state, text, detail, stale } = describeConnection(store, now(), newsTimeoutMs);
+    const { state, text, detail, stale } = describeConnection(store, now(), staleAfterMs);
     setAttribute(root, "data-connection", state);
     setAttribute(root, "data-stale", String(stale));
     setText(frame.text, visibleText(text));
     setText(frame.detail, visibleText(detail.replace(/\s*\n\s*/g, " · ")));
     setAttribute(frame.detail, "title", visibleLines(detail));
-    // With no agents to show there is room for all that may help.
+    // Without agents there is room for all hints.
     const help = stale ? visibleLines(store.connection.detail) : "";
     setText(frame.hint, help || (options.hint ?? ""));
     const words = stale ? text.replace(/ for \d+\w$/, "") : text;
     announcer.say(announcementOf(layout?.all.waiting ?? 0, words));
   };
 
-  /** Take view and columns from the settings. */
+  /** Apply view and columns of the settings. */
   const drawView = () => {
     const { view, columns: chosen, sort } = settings.get();
     const columns = shownColumns(chosen);
@@ -153,7 +153,7 @@ export function mountGrid(el, store, options = {}) {
     drawnFor = now_;
     if (other) drawView();
     writeStats(frame, all, shown);
-    // Lines for model and project take room only when some agent names one.
+    // Reserve lines for model and project only if some agent has one.
     const optional = { models: hasNamed(facets.model), projects: hasNamed(facets.project) };
     root.toggleAttribute("data-models", optional.models);
     root.toggleAttribute("data-projects", optional.projects);
@@ -165,8 +165,8 @@ export function mountGrid(el, store, options = {}) {
     root.toggleAttribute("data-details", now_.selected !== null);
     if (opening) list.reveal(/** @type {string} */ (now_.selected));
     if (opening || changed.includes(details.id)) details.draw();
-    if (untimely) list.tick();
-    untimely = false;
+    if (timeOnly) list.tick();
+    timeOnly = false;
     drawConnection();
   };
   const scheduler = createFrameScheduler(win, draw);
@@ -182,8 +182,8 @@ export function mountGrid(el, store, options = {}) {
   const ends = [
     store.subscribe((changed) => {
       for (const id of changed) dirty.add(id);
-      // No agent changed: the connection did, or what is known of the last minutes.
-      untimely ||= changed.size === 0;
+      // No agent changed, only the connection or the activity counts.
+      timeOnly ||= changed.size === 0;
       schedule();
     }),
     settings.subscribe(schedule),
@@ -212,7 +212,7 @@ export function mountGrid(el, store, options = {}) {
   doc.addEventListener("visibilitychange", onVisible);
   frame.list.addEventListener("click", (event) => {
     const on = /** @type {Element} */ (event.target).closest("[data-agent-id]");
-    // Whoever marks text with the mouse does not mean to choose.
+    // Selecting text with the mouse must not select the agent.
     if (on === null || win.getSelection()?.isCollapsed === false) return;
     const id = on.getAttribute("data-agent-id");
     choose(id === settings.get().selected ? null : id);

@@ -1,5 +1,5 @@
 // @ts-check
-/** The bar of a replay: play and pause, the time on a slider, the speed. */
+/** The replay bar: play and pause, time slider, speed. */
 
 import { h, icon, setAttribute, setIcon, setText } from "./elements/dom.js";
 
@@ -9,7 +9,7 @@ import { h, icon, setAttribute, setIcon, setText } from "./elements/dom.js";
  * @property {number} end
  * @property {number} at
  * @property {boolean} playing
- * @property {number} speed seconds of history in a second
+ * @property {number} speed seconds of history per second
  *
  * @typedef {object} Replay
  * @property {() => ReplayState} get
@@ -21,16 +21,16 @@ import { h, icon, setAttribute, setIcon, setText } from "./elements/dom.js";
 
 const SPEEDS = [1, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600];
 const SLIDER_STEPS = 1_000;
-/** While the slider is being moved, the kernel is asked no more often than this. */
+/** Minimum ms between seek requests while the slider moves. */
 const SEEK_EVERY_MS = 120;
-/** The kernel tells its time about once a second; for longer than this we do not guess. */
+/** The kernel sends its time about once a second; extrapolate no longer than this. */
 const GUESS_MS = 2_000;
 
 /**
- * Return the replay's time: what was told last, and while it plays what has passed since.
+ * Return the replay time: the last reported time plus the elapsed time while playing.
  *
  * @param {ReplayState} state
- * @param {number} elapsed ms since the state was told
+ * @param {number} elapsed ms since the last report
  */
 export function replayTime({ start, end, at, playing, speed }, elapsed) {
   const guess = playing ? at + Math.min(Math.max(0, elapsed), GUESS_MS) * speed : at;
@@ -60,46 +60,46 @@ export function createReplayBar(doc, replay, now) {
   }, SPEEDS.map((value) => h(doc, "option", { value: String(value) }, [describeSpeed(value)]))));
   const bar = h(doc, "div", { class: "hg-replay", role: "group", "aria-label": "Replay" }, [play, slider, time, speed]);
 
-  let toldAt = now();
-  let told = replay.get();
-  /** The place that the slider asks for until the kernel has gone there. @type {number | null} */
+  let reportedAt = now();
+  let reported = replay.get();
+  /** Time requested by the slider until the kernel has reached it. @type {number | null} */
   let wanted = null;
   let seekTimer = 0;
 
-  const clock = () => wanted ?? replayTime(told, now() - toldAt);
+  const clock = () => wanted ?? replayTime(reported, now() - reportedAt);
   const seek = () => {
     seekTimer = 0;
     if (wanted !== null) replay.seek(wanted);
   };
   const draw = () => {
     const at = clock();
-    const label = told.playing ? "Pause" : "Play";
+    const label = reported.playing ? "Pause" : "Play";
     setAttribute(play, "aria-label", label);
     setAttribute(play, "title", label);
-    setIcon(play, told.playing ? "pause" : "play");
-    const span = Math.max(1, told.end - told.start);
-    const place = String(Math.round(((at - told.start) / span) * SLIDER_STEPS));
+    setIcon(play, reported.playing ? "pause" : "play");
+    const span = Math.max(1, reported.end - reported.start);
+    const place = String(Math.round(((at - reported.start) / span) * SLIDER_STEPS));
     if (wanted === null && slider.value !== place) slider.value = place;
     const words = format.format(at);
     setText(time, words);
     setAttribute(slider, "aria-valuetext", words);
-    const value = String(told.speed);
+    const value = String(reported.speed);
     if (speed.value !== value) {
-      if (!SPEEDS.includes(told.speed)) speed.append(h(doc, "option", { value }, [describeSpeed(told.speed)]));
+      if (!SPEEDS.includes(reported.speed)) speed.append(h(doc, "option", { value }, [describeSpeed(reported.speed)]));
       speed.value = value;
     }
   };
 
-  play.addEventListener("click", () => replay.play(!told.playing));
+  play.addEventListener("click", () => replay.play(!reported.playing));
   speed.addEventListener("change", () => replay.speed(Number(speed.value)));
   slider.addEventListener("input", () => {
-    wanted = told.start + (Number(slider.value) / SLIDER_STEPS) * (told.end - told.start);
+    wanted = reported.start + (Number(slider.value) / SLIDER_STEPS) * (reported.end - reported.start);
     draw();
     seekTimer ||= win.setTimeout(seek, SEEK_EVERY_MS);
   });
   const unsubscribe = replay.subscribe(() => {
-    told = replay.get();
-    toldAt = now();
+    reported = replay.get();
+    reportedAt = now();
     if (seekTimer === 0) wanted = null;
     draw();
   });

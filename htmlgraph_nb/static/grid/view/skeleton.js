@@ -1,12 +1,12 @@
 // @ts-check
-/** The grid's skeleton: everything that is there before any agent is. */
+/** The elements of the grid that exist before any agent does. */
 
 import { h, setAttribute, setText } from "./elements/dom.js";
 import { formatCount, formatTokens, formatUsd } from "./elements/format.js";
 
 /** @typedef {import("../model/agent.js").Counts} Counts */
 
-/** Statuses, which are also filters: name, label. */
+/** Status tiles, which are also filters: name, label. */
 const STATUS_TILES = /** @type {const} */ ([
   ["waiting", "waiting for you"],
   ["active", "active"],
@@ -65,10 +65,10 @@ export function buildFrame(doc, options) {
 }
 
 /**
- * Write the totals.
+ * Draw the totals.
  *
  * @param {ReturnType<typeof buildFrame>} frame
- * @param {Counts} counts of all agents @param {Counts} shown of those that the filter leaves
+ * @param {Counts} counts of all agents @param {Counts} shown of the agents that match the filter
  */
 export function writeStats({ root, stats, shown: label }, counts, shown) {
   for (const name of /** @type {const} */ (["total", "active", "idle", "offline", "waiting"])) {

@@ -1,5 +1,5 @@
 // @ts-check
-/** The table view: one line an agent, columns of choice, headers that sort. */
+/** The table view: one line per agent, selectable columns, sortable headers. */
 
 import { h, setAttribute } from "./elements/dom.js";
 import { fieldOf, shapeOf } from "./elements/fields.js";
@@ -11,11 +11,11 @@ const TABLE_ROW_HEIGHT = 32;
 /**
  * @typedef {object} Column
  * @property {string} label
- * @property {number} width px at least
- * @property {number} grow share of the room that is left; 0: always `width`
- * @property {boolean} [end] numbers, aligned at their end
- * @property {boolean} [code] ids and names, in the font of code
- * @property {string} [sort] first sort of a click on the header; none: not sortable
+ * @property {number} width minimum px
+ * @property {number} grow share of the remaining width; 0 keeps `width`
+ * @property {boolean} [end] right-align, for numbers
+ * @property {boolean} [code] monospace, for ids and names
+ * @property {string} [sort] sort set by a first click on the header; none if not sortable
  */
 
 /** @type {Record<string, Column>} */
@@ -69,7 +69,7 @@ export function tracksOf(columns) {
   }).join(" ");
 }
 
-/** @param {readonly string[]} columns @returns {number} px that the columns need at least */
+/** @param {readonly string[]} columns @returns {number} minimum px of the columns */
 export function widthOf(columns) {
   return columns.reduce((sum, name) => sum + TABLE_COLUMNS[name].width, 0);
 }
@@ -78,9 +78,9 @@ export function widthOf(columns) {
 export const shownColumns = (columns) => columns ?? DEFAULT_COLUMNS;
 
 /**
- * Return the sort that a click on a header asks for: the column's own, then the other way round.
+ * Return the sort after a click on a header: the column's sort, or its reverse if already set.
  *
- * @param {string} name @param {string} sort the present one
+ * @param {string} name @param {string} sort current sort
  */
 export function nextSort(name, sort) {
   const first = TABLE_COLUMNS[name].sort ?? sort;
@@ -89,7 +89,7 @@ export function nextSort(name, sort) {
 }
 
 /**
- * Write the headers into their row.
+ * Draw the column headers.
  *
  * @param {HTMLElement} header @param {readonly string[]} columns @param {string} sort
  * @param {(name: string) => void} onSort

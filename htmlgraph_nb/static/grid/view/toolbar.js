@@ -1,5 +1,5 @@
 // @ts-check
-/** What drives the grid: search, filters, view, order, groups, columns. */
+/** The toolbar: search, filters, view, sort, groups, columns. */
 
 import { h, icon, setAttribute } from "./elements/dom.js";
 import { createFilters } from "./filter_bar.js";
@@ -112,12 +112,12 @@ export function createToolbar(root, settings, { onLeaveSearch }) {
 
   return {
     bar, filters,
-    /** Go to the search box. */
+    /** Focus the search box. */
     search() {
       input.focus();
       input.select();
     },
-    /** Close what is open, or empty the search box; false where there was nothing to do. */
+    /** Close an open panel or clear the search box; return false if there is neither. */
     leave() {
       // An open panel closes by itself.
       if (filters.popover.isOpen() || columns.isOpen()) return null;

@@ -1,12 +1,12 @@
 // @ts-check
 /**
- * What JupyterLab and Notebook 7 load of an extension: a container of webpack's module federation,
- * by hand. The front end runs this file as a script, hands its shared modules to `init`, and asks
- * `get` for the module that `package.json` names.
+ * The entry point that JupyterLab and Notebook 7 load: a hand-written webpack module federation
+ * container. The front end runs this file as a script, passes its shared modules to `init`, and calls
+ * `get` with the module named in `package.json`.
  * https://webpack.js.org/concepts/module-federation/#dynamic-remote-containers
  *
- * The plugins themselves come from the server extension, whose files are of the same version as the
- * server that they talk to, and are never taken from an old cache.
+ * The plugins are loaded from the server extension, so that they have the same version as the server
+ * and never come from an old cache.
  */
 (() => {
   const NAME = "htmlgraph-nb";
@@ -18,23 +18,22 @@
   const byVersion = (a, b) => a.localeCompare(b, "en", { numeric: true });
 
   /**
-   * Return a module of the front end's own; null where it has none of that name.
+   * Return a shared module of the front end, or null.
    *
-   * Of several versions the one in use is taken, else the latest: a second copy of a singleton would
-   * know none of the first one's tokens.
+   * Prefer the version in use, else the latest: a second copy of a singleton would have other tokens.
    *
    * @param {string} name
    */
   const use = async (name) => {
     const versions = shared[name] ?? {};
     const latest = Object.keys(versions).sort(byVersion).reverse();
-    const version = latest.find((one) => versions[one].loaded) ?? latest[0];
+    const version = latest.find((candidate) => versions[candidate].loaded) ?? latest[0];
     if (version === undefined) return null;
     versions[version].loaded = 1;
     return (await versions[version].get())();
   };
 
-  /** @returns {Promise<any[]>} the plugins; none where the server has no such extension */
+  /** @returns {Promise<any[]>} the plugins; none if the server has no such extension */
   const load = async () => {
     const config = JSON.parse(document.getElementById("jupyter-config-data")?.textContent || "{}");
     const url = new URL(PLUGINS, new URL(config.baseUrl || "/", document.baseURI)).href;
@@ -42,7 +41,7 @@
       const { makePlugins } = await import(url);
       return await makePlugins(use);
     } catch (error) {
-      console.warn(`${NAME}: no agent monitor here; jupyter server extension list tells whether `
+      console.warn(`${NAME}: cannot load the agent monitor; run jupyter server extension list to check that `
         + "htmlgraph_server is enabled.", error);
       return [];
     }

@@ -519,20 +519,20 @@ def test_quiet_ends_a_turn_that_no_further_line_confirms() -> None:
     reader = ClaudeSession()
     assert kinds(reader.feed(user("x", 0))) == ["session_start", "prompt"]
     assert reader.feed(final(1)) == []
-    assert reader.settle(TURN_QUIET_S / 2) == []
-    assert kinds(reader.settle(TURN_QUIET_S)) == ["completion", "stop"]
-    assert reader.settle(TURN_QUIET_S) == reader.finish() == []
+    assert reader.on_quiet(TURN_QUIET_S / 2) == []
+    assert kinds(reader.on_quiet(TURN_QUIET_S)) == ["completion", "stop"]
+    assert reader.on_quiet(TURN_QUIET_S) == reader.finish() == []
     # Another block of the same answer is no new work.
     assert reader.feed(final(1.1)) == []
-    assert set(kinds(reader.settle(TURN_QUIET_S))) <= {"completion"}
+    assert set(kinds(reader.on_quiet(TURN_QUIET_S))) <= {"completion"}
 
 
 def test_quiet_keeps_an_answer_whose_counts_may_grow() -> None:
     """An answer that did not tell why it stopped is complete only after a long quiet."""
     reader = ClaudeSession()
     reader.feed(answer("msg_1", 5, stop_reason=None))
-    assert reader.settle(TURN_QUIET_S) == []
-    assert "completion" in kinds(reader.settle(GIVE_UP_AFTER_S))
+    assert reader.on_quiet(TURN_QUIET_S) == []
+    assert "completion" in kinds(reader.on_quiet(GIVE_UP_AFTER_S))
 
 
 def test_a_call_is_told_with_its_own_line() -> None:
@@ -566,7 +566,7 @@ def test_answer_that_nobody_prompted_is_work() -> None:
     """A model that goes on by itself, after a refused end or a command, is at work at once."""
     reader = ClaudeSession()
     assert kinds(reader.feed(final(1))) == ["session_start", "activity"]
-    assert kinds(reader.settle(TURN_QUIET_S)) == ["completion", "stop"]
+    assert kinds(reader.on_quiet(TURN_QUIET_S)) == ["completion", "stop"]
     assert kinds(reader.feed(final(3, key="msg_more"))) == ["activity"]
 
 

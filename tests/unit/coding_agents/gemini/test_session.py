@@ -256,7 +256,7 @@ def settled(message: dict[str, Any], quiet_s: float) -> list[str]:
     reader = GeminiSession()
     for one in lines(user("u", 0), message):
         reader.feed(one)
-    return kinds(reader.settle(quiet_s))
+    return kinds(reader.on_quiet(quiet_s))
 
 
 def test_quiet_ends_the_turn_after_an_answer() -> None:
@@ -281,8 +281,8 @@ def test_tool_that_the_quiet_shows_ends_with_what_follows() -> None:
     silent = {**answer(), "content": ""}
     for one in lines(user("u", 0), silent):
         reader.feed(one)
-    (begun,) = reader.settle(TURN_QUIET_S)
-    assert reader.settle(TURN_QUIET_S) == []
+    (begun,) = reader.on_quiet(TURN_QUIET_S)
+    assert reader.on_quiet(TURN_QUIET_S) == []
     events = reader.feed(line({**silent, "toolCalls": [call("success", 60)]}))
     assert kinds(events) == ["answered", "completion", "tool_start", "tool_execute"]
     assert events[0].tool_use_id == begun.tool_use_id

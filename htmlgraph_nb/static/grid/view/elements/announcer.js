@@ -1,15 +1,15 @@
 // @ts-check
-/** What a screen reader is told: one quiet line, changed seldom and only when its words change. */
+/** Announcements for screen readers: a status line, updated rarely and only when it differs. */
 
 import { setText } from "./dom.js";
 
 const ANNOUNCE_EVERY_MS = 5_000;
 
 /**
- * Return the words: the connection and who waits.
+ * Return the announcement: connection and number of waiting agents.
  *
  * @param {number} waiting number of agents that wait for a person
- * @param {string} connection in words
+ * @param {string} connection as text
  */
 export function announcementOf(waiting, connection) {
   if (waiting === 0) return `${connection}.`;

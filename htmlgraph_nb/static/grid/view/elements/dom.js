@@ -1,5 +1,5 @@
 // @ts-check
-/** Small steps on the document: making elements, writing only what differs, one draw a frame. */
+/** DOM helpers: create elements, write only differences, draw once per frame. */
 
 /**
  * Return a new element.
@@ -29,7 +29,7 @@ export function setText(element, text) {
 }
 
 /**
- * Set a property of the element's own style; where a page forbids style attributes, this is allowed.
+ * Set a style property of an element; unlike style attributes, a CSP allows this.
  *
  * @param {HTMLElement} element @param {string} name @param {string} value
  */
@@ -54,7 +54,7 @@ export function svg(doc, tag, attributes = {}, children = []) {
   return element;
 }
 
-/** Shapes on a square of 16; drawn as lines in the colour of the text. */
+/** Icons on a 16 × 16 grid, drawn as lines in the text colour. */
 const ICONS = {
   cards: "M2.5 2.5h4.5v4.5h-4.5zM9 2.5h4.5v4.5h-4.5zM2.5 9h4.5v4.5h-4.5zM9 9h4.5v4.5h-4.5z",
   table: "M2.5 3h11v10h-11zM2.5 6.5h11M2.5 9.75h11M6.5 6.5v6.5",
@@ -81,16 +81,16 @@ export function setIcon(holder, name) {
   if (path !== null) setAttribute(path, "d", ICONS[name]);
 }
 
-/** @param {Element} element @returns {Element | null} what has the focus in the element's tree */
+/** @param {Element} element @returns {Element | null} the focused element in the element's tree */
 export function focusedIn(element) {
   const active = /** @type {Document | ShadowRoot} */ (element.getRootNode()).activeElement;
   return active !== null && element.contains(active) ? active : null;
 }
 
 /**
- * Run `work` once before the next painting, or soon where nothing is painted.
+ * Run `work` once before the next paint, or shortly after if nothing is painted.
  *
- * requestAnimationFrame stands still in hidden tabs, hence the timer beside it.
+ * requestAnimationFrame does not run in hidden tabs, hence the additional timer.
  *
  * @param {Window} win @param {() => void} work
  */
@@ -121,7 +121,7 @@ export async function copyText(doc, text) {
     await win.navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // Pages without https have no clipboard of their own; a selection can still be copied.
+    // Pages without HTTPS have no clipboard API; copy a selection instead.
     const area = /** @type {HTMLTextAreaElement} */ (h(doc, "textarea", { readonly: "" }));
     area.value = text;
     area.className = "hg-clipboard";

@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * The values of an agent in the elements that show them, the same in every view.
+ * Renders the values of an agent into elements, the same way in every view.
  *
- * A view makes an element with places named by `data-field`; what is written there, and when, is
- * said here. Only what differs from before touches the document.
+ * A view creates elements marked with `data-field`; this module fills them. It changes the document
+ * only where a value differs.
  */
 
 import { readTime } from "../../model/agent.js";
@@ -19,17 +19,17 @@ import { drawSparkline } from "./sparkline.js";
  * @typedef {object} Item An agent's element.
  * @property {HTMLElement} el
  * @property {Record<string, HTMLElement>} fields
- * @property {Agent | null} agent what is written; null before the first time
+ * @property {Agent | null} agent the rendered agent; null before the first rendering
  * @property {number} flashedAt ms
  */
 
-/** A change of these is worth a look. */
+/** Fields that flash when they change. */
 const NEWS = new Set(["status", "tool", "tools"]);
 const EXACT_UP_TO = 100_000;
 
 const exactTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
-/** Return a time in full. @param {string} text RFC 3339 */
+/** Return the full date and time. @param {string} text RFC 3339 */
 export function describeTime(text) {
   const at = readTime(text);
   return at === null ? "" : `${exactTime.format(at)} (${visibleText(text, 40)})`;
@@ -54,59 +54,59 @@ function titleOf(agent) {
 const shortCount = (n) => (n < EXACT_UP_TO ? formatCount(n) : formatTokens(n));
 
 /**
- * What each place shows, and the parts of an agent that it depends on.
+ * The text of each field, and the agent properties it depends on.
  *
  * @type {Record<string, {of: (keyof Agent)[],
- *   say: (agent: Agent) => {text: string, title: string, value?: number | null}}>}
+ *   render: (agent: Agent) => {text: string, title: string, value?: number | null}}>}
  */
-const WRITERS = {
-  id: { of: ["id", "parent", "host"], say: (agent) => ({ text: visibleText(agent.id), title: titleOf(agent) }) },
+const FIELD_RENDERERS = {
+  id: { of: ["id", "parent", "host"], render: (agent) => ({ text: visibleText(agent.id), title: titleOf(agent) }) },
   status: {
     of: ["status", "attention", "since"],
-    say: (agent) => ({
+    render: (agent) => ({
       text: agent.attention ? "Waits for you" : STATUS_TEXT[agent.status],
       title: agent.since ? `since ${describeTime(agent.since)}` : "",
     }),
   },
-  reason: { of: ["reason", "detail", "attention"], say: (agent) => plain(describeAgent(agent)) },
-  feature: { of: ["feature"], say: (agent) => plain(agent.feature) },
-  tool: { of: ["tool"], say: (agent) => plain(agent.tool) },
-  session: { of: ["session"], say: (agent) => plain(agent.session) },
-  model: { of: ["model"], say: (agent) => plain(agent.model) },
-  project: { of: ["project"], say: (agent) => plain(agent.project) },
-  host: { of: ["host"], say: (agent) => plain(agent.host) },
-  parent: { of: ["parent"], say: (agent) => plain(agent.parent) },
+  reason: { of: ["reason", "detail", "attention"], render: (agent) => plain(describeAgent(agent)) },
+  feature: { of: ["feature"], render: (agent) => plain(agent.feature) },
+  tool: { of: ["tool"], render: (agent) => plain(agent.tool) },
+  session: { of: ["session"], render: (agent) => plain(agent.session) },
+  model: { of: ["model"], render: (agent) => plain(agent.model) },
+  project: { of: ["project"], render: (agent) => plain(agent.project) },
+  host: { of: ["host"], render: (agent) => plain(agent.host) },
+  parent: { of: ["parent"], render: (agent) => plain(agent.parent) },
   tools: {
     of: ["tools"],
-    say: ({ tools }) => ({
+    render: ({ tools }) => ({
       text: shortCount(tools), title: `${formatCount(tools)} tools executed in this session`, value: tools,
     }),
   },
   tokens: {
     of: ["tokens"],
-    say: ({ tokens }) => ({ text: formatTokens(tokens), title: `${formatCount(tokens)} tokens`, value: tokens }),
+    render: ({ tokens }) => ({ text: formatTokens(tokens), title: `${formatCount(tokens)} tokens`, value: tokens }),
   },
   cost: {
     of: ["cost"],
-    say: ({ cost }) => ({
+    render: ({ cost }) => ({
       text: formatUsd(cost), title: cost === null ? "the model's price is not known" : `${cost} USD`, value: cost,
     }),
   },
   errors: {
     of: ["errors"],
-    say: ({ errors }) => ({
+    render: ({ errors }) => ({
       text: shortCount(errors), title: `${formatCount(errors)} errors in this session`, value: errors,
     }),
   },
 };
-const WRITTEN = Object.entries(WRITERS);
+const WRITTEN = Object.entries(FIELD_RENDERERS);
 
 /** @param {Document} doc @param {string} name @param {string} [tag] */
 export function fieldOf(doc, name, tag = "span") {
   return h(doc, tag, { "data-field": name, class: `hg-${name}` }, [""]);
 }
 
-/** @param {Document} doc @returns {HTMLElement} the sign of a status */
+/** @param {Document} doc @returns {HTMLElement} the shape that shows the status */
 export function shapeOf(doc) {
   return h(doc, "span", { class: "hg-shape", "aria-hidden": "true" });
 }
@@ -130,20 +130,20 @@ function sameIn(a, b, keys) {
 }
 
 /**
- * Write an agent into its element.
+ * Render an agent into its element.
  *
  * @param {Item} item @param {Agent} agent
- * @returns {HTMLElement[]} the places that changed and are worth a look
+ * @returns {HTMLElement[]} the fields that should flash
  */
 export function writeAgent(item, agent) {
   /** @type {HTMLElement[]} */
   const news = [];
   const before = item.agent;
   if (before === agent) return news;
-  for (const [name, { of, say }] of WRITTEN) {
+  for (const [name, { of, render }] of WRITTEN) {
     const field = item.fields[name];
     if (field === undefined || sameIn(before, agent, of)) continue;
-    const { text, title, value } = say(agent);
+    const { text, title, value } = render(agent);
     const shown = text || (name === "reason" ? "" : "—");
     if (field.firstChild?.nodeValue !== shown) {
       setText(field, shown);
@@ -152,7 +152,7 @@ export function writeAgent(item, agent) {
     setAttribute(field, "title", title);
     if (value === undefined) continue;
     setAttribute(field, "data-value", value === null ? "" : String(value));
-    // Style looks at this alone: a rule about the number would be tried at each change of it.
+    // The style sheet matches this attribute: a rule on the number would be evaluated at each change.
     field.toggleAttribute("data-unknown", value === null);
   }
   writeState(item, agent);
@@ -160,7 +160,7 @@ export function writeAgent(item, agent) {
   return news;
 }
 
-/** What style sheets hold on to. @param {Item} item @param {Agent} agent */
+/** Set the attributes used by the style sheet. @param {Item} item @param {Agent} agent */
 function writeState({ el, fields, agent: before }, agent) {
   if (!sameIn(before, agent, ["status", "attention", "detail", "parent"])) {
     setAttribute(el, "data-status", agent.status);
@@ -189,7 +189,7 @@ function shortAge(at, now) {
 }
 
 /**
- * Write how long ago things were.
+ * Render the ages.
  *
  * @param {Item} item @param {Agent} agent @param {number} clock ms since 1970
  */
@@ -203,7 +203,7 @@ export function writeAges({ fields }, agent, clock) {
 }
 
 /**
- * Write the exact time, or the counts of the bars, where the pointer is: too many to keep ready.
+ * Set the tooltip of the element under the pointer: exact time or counts. Done on demand.
  *
  * @param {Element} target under the pointer @param {(id: string) => Agent | undefined} find
  */

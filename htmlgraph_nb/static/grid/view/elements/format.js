@@ -1,12 +1,12 @@
 // @ts-check
 /**
- * Numbers, times and words as people read them.
+ * Formats numbers, times and texts for display.
  */
 
 /** @typedef {import("../../model/agent.js").Agent} Agent */
 /** @typedef {import("../../model/store.js").Store} Store */
 
-// Formatters are made once: making one takes a hundred times as long as using it.
+// Creating a formatter takes a hundred times as long as using it, so create each once.
 const WHOLE_NUMBERS = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const CENTS = new Intl.NumberFormat("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 
@@ -23,7 +23,7 @@ export function formatTokens(n) {
   return `${Math.round(n / 1e12)}T`;
 }
 
-/** Return US dollars; "" where the amount is not known. @param {number | null} usd */
+/** Return US dollars; "" if unknown. @param {number | null} usd */
 export function formatUsd(usd) {
   if (usd === null) return "";
   if (usd > 0 && usd < 0.005) return "<$0.01";
@@ -31,7 +31,7 @@ export function formatUsd(usd) {
   return `$${(usd < 10_000 ? CENTS : WHOLE_NUMBERS).format(usd)}`;
 }
 
-/** Return a span of time in its largest unit: 12s, 3m, 5h, 9d. @param {number} ms */
+/** Return a duration in its largest unit: 12s, 3m, 5h, 9d. @param {number} ms */
 export function formatDuration(ms) {
   const s = Math.max(0, Math.floor(ms / 1_000));
   if (s < 60) return `${s}s`;
@@ -41,9 +41,9 @@ export function formatDuration(ms) {
 }
 
 /**
- * Return how long ago a time is.
+ * Return the age of a time.
  *
- * @param {number | null} at ms since 1970; null when not known
+ * @param {number | null} at ms since 1970; null if unknown
  * @param {number} now ms since 1970
  */
 export function formatAge(at, now) {
@@ -70,13 +70,13 @@ const CONNECTION_TEXT = {
   ended: "Ended",
 };
 
-/** Return the line under an agent's name. @param {Agent} agent */
+/** Return the description of an agent's status. @param {Agent} agent */
 export function describeAgent(agent) {
   return agent.reason || DETAILS.get(agent.detail) || (agent.attention ? WAITS : "");
 }
 
 /**
- * Return the text with control and direction characters made visible, cut at `max` characters.
+ * Return the text with control and bidi characters made visible, truncated to `max` characters.
  *
  * @param {string} text @param {number} [max]
  */
@@ -85,29 +85,29 @@ export function visibleText(text, max = 400) {
   return cut.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
 }
 
-/** Return several lines as visibleText does one. @param {string} text */
+/** Apply visibleText to each line. @param {string} text */
 export const visibleLines = (text) => text.split("\n").map((line) => visibleText(line)).join("\n");
 
 /**
- * Return what to say about the connection.
+ * Return the text that describes the connection.
  *
- * @param {Pick<Store, "connection" | "lastNewsAt" | "live" | "asOf">} store
+ * @param {Pick<Store, "connection" | "lastMessageAt" | "live" | "asOf">} store
  * @param {number} now ms since 1970
- * @param {number} [newsTimeoutMs] silence after which the source is doubted; 0 for never
+ * @param {number} [staleAfterMs] ms without a message after which data is stale; 0 for never
  * @returns {{state: string, text: string, detail: string, stale: boolean}}
  */
-export function describeConnection(store, now, newsTimeoutMs = 0) {
+export function describeConnection(store, now, staleAfterMs = 0) {
   const { state, staleSince, detail, retryAt } = store.connection;
   const over = state === "closed" || state === "ended";
-  const silence = now - store.lastNewsAt;
+  const silence = now - store.lastMessageAt;
   /** @param {number | null} at */
   const valuesOf = (at) => (at === null ? "" : `last news ${formatAge(at, now)}`);
   /** @param {string[]} parts */
   const join = (...parts) => parts.filter(Boolean).join(" · ");
-  if (newsTimeoutMs > 0 && !over) {
+  if (staleAfterMs > 0 && !over) {
     const shown = valuesOf(store.live ? null : store.asOf);
-    if (silence > newsTimeoutMs) {
-      const text = `No news from the kernel for ${formatDuration(silence)}`;
+    if (silence > staleAfterMs) {
+      const text = `No message from the kernel for ${formatDuration(silence)}`;
       return { state: "silent", text, detail: shown, stale: true };
     }
     if (!store.live) {

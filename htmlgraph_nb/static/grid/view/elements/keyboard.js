@@ -1,5 +1,5 @@
 // @ts-check
-/** The keys of the grid. JupyterLab takes plain letters and arrows for itself, so none goes further. */
+/** Keyboard handling. Handled keys do not propagate: JupyterLab binds plain letters and arrows itself. */
 
 /** @type {Record<string, "next" | "previous" | "down" | "up" | "first" | "last">} */
 const STEPS = {
@@ -15,17 +15,17 @@ function takesText(target) {
 /**
  * @typedef {object} KeyActions
  * @property {(step: "next" | "previous" | "down" | "up" | "first" | "last") => boolean} move
- * @property {() => boolean} select choose the agent that has the focus
- * @property {() => boolean} leave close what is open
- * @property {() => boolean} search go to the search box
+ * @property {() => boolean} select select the focused agent
+ * @property {() => boolean} leave close an open panel
+ * @property {() => boolean} search focus the search box
  */
 
 /**
- * Listen to the keys in `root`; "/" also in the whole page where the grid is the page.
+ * Handle keys in `root`; if the grid is the page, "/" in the whole page.
  *
  * @param {HTMLElement} root @param {HTMLElement} list
  * @param {KeyActions} actions @param {boolean} page
- * @returns {() => void} stops it
+ * @returns {() => void} removes the listeners
  */
 export function bindKeyboard(root, list, actions, page) {
   const doc = root.ownerDocument;

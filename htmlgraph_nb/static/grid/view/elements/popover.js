@@ -1,12 +1,12 @@
 // @ts-check
-/** A small panel that opens under its button, above everything else, and closes by itself. */
+/** A panel that opens below its button, on top, and closes on outside clicks. */
 
 import { h, icon } from "./dom.js";
 
 const MARGIN = 8;
 
 /**
- * @param {HTMLElement} root where it belongs
+ * @param {HTMLElement} root parent element
  * @param {{label: string, name: string, build: (panel: HTMLElement) => void, icon?: "columns"}} options
  *   `build` fills the panel each time it opens
  */
@@ -41,7 +41,7 @@ export function createPopover(root, { label, name, build, icon: sign }) {
     settle();
     /** @type {HTMLElement | null} */ (panel.querySelector("input, button"))?.focus({ preventScroll: true });
   });
-  // A press on the button would first close the panel, and the click then open it again.
+  // pointerdown on the button would close the panel, and the click would open it again.
   button.addEventListener("pointerdown", (event) => { if (isOpen()) event.preventDefault(); });
   panel.addEventListener("toggle", () => {
     button.setAttribute("aria-expanded", String(isOpen()));

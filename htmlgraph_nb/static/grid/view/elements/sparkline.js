@@ -1,5 +1,5 @@
 // @ts-check
-/** An agent's activity of the last minutes as a tiny row of bars; errors stand at their feet. */
+/** Sparkline of an agent's activity per minute; errors are drawn at the bottom of each bar. */
 
 import { h, setAttribute, svg } from "./dom.js";
 import { formatCount } from "./format.js";
@@ -9,13 +9,13 @@ const BAR = 4;
 const STEP = 5;
 export const SPARK_WIDTH = SPARK_BUCKETS * STEP - (STEP - BAR);
 export const SPARK_HEIGHT = 16;
-/** A minute with fewer events than this does not fill the height. */
+/** Number of events that fills the height, unless a minute has more. */
 const FULL_HEIGHT_FROM = 6;
 
 /** @typedef {{events: ArrayLike<number>, errors: ArrayLike<number>}} ActivityCounts oldest first */
 
 /**
- * Return the bars as two SVG paths: what was done, and what of it failed.
+ * Return the bars as two SVG paths, one for all events and one for errors.
  *
  * @param {ActivityCounts} counts
  * @returns {{done: string, failed: string, events: number, errors: number}} paths and sums
@@ -33,7 +33,7 @@ export function sparklinePaths({ events, errors }) {
     nErrors += errors[i];
     if (all === 0) continue;
     const x = i * STEP;
-    // The root keeps quiet minutes visible beside busy ones.
+    // The square root keeps minutes with few events visible.
     const height = Math.max(2, Math.round(SPARK_HEIGHT * Math.sqrt(all / highest)));
     done += `M${x} ${SPARK_HEIGHT}v-${height}h${BAR}v${height}z`;
     if (errors[i] === 0) continue;

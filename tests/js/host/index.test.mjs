@@ -1,9 +1,9 @@
-// Totals and words of the grid, and the widget's life cycle as far as it needs no document.
+// Totals, formats, and the part of the widget's life cycle that needs no document.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import * as grid from "../../htmlgraph_nb/static/grid/host/index.js";
+import * as grid from "../../../htmlgraph_nb/static/grid/host/index.js";
 
 const {
   countAgents, describeAgent, formatAge, formatCount,
@@ -12,32 +12,32 @@ const {
 
 const agent = (id, more = {}) => readPresence({ agent_id: id, status: "active", ...more });
 
-test("tokens are told in three digits and a unit", () => {
-  const told = [0, 7, 950, 999, 1_000, 1_500, 15_230, 150_000, 999_499, 999_950, 1_523_000, 2.2e9, 5e15];
-  assert.deepEqual(told.map(formatTokens), [
+test("formatTokens uses three digits and a unit", () => {
+  const shown = [0, 7, 950, 999, 1_000, 1_500, 15_230, 150_000, 999_499, 999_950, 1_523_000, 2.2e9, 5e15];
+  assert.deepEqual(shown.map(formatTokens), [
     "0", "7", "950", "999", "1k", "1.5k", "15.2k", "150k", "999k", "1M", "1.52M", "2.2B", "5000T",
   ]);
 });
 
-test("counts have thousands separators and dollars have cents while they matter", () => {
+test("formatCount separates thousands, formatUsd drops cents of large amounts", () => {
   assert.equal(formatCount(1_234_567), "1,234,567");
   assert.deepEqual([null, 0, 0.001, 0.005, 1.5, 1_234.5, 12_345.6, 617_283_979].map(formatUsd), [
     "", "$0.00", "<$0.01", "$0.01", "$1.50", "$1,234.50", "$12,346", "$617M",
   ]);
 });
 
-test("spans of time are told in their largest unit", () => {
-  const told = [-5, 0, 59_999, 60_000, 3_599_000, 3_600_000, 47 * 3_600_000, 48 * 3_600_000, 90 * 86_400_000];
-  assert.deepEqual(told.map(formatDuration), ["0s", "0s", "59s", "1m", "59m", "1h", "47h", "2d", "90d"]);
+test("formatDuration uses the largest unit", () => {
+  const shown = [-5, 0, 59_999, 60_000, 3_599_000, 3_600_000, 47 * 3_600_000, 48 * 3_600_000, 90 * 86_400_000];
+  assert.deepEqual(shown.map(formatDuration), ["0s", "0s", "59s", "1m", "59m", "1h", "47h", "2d", "90d"]);
 });
 
-test("ages say how long ago; the future is just now and the unknown a dash", () => {
+test("formatAge shows the future as just now and unknown times as a dash", () => {
   assert.deepEqual([100_000, 99_000, 88_000, 200_000, null, NaN].map((at) => formatAge(at, 100_000)), [
     "just now", "just now", "12s ago", "just now", "—", "—",
   ]);
 });
 
-test("totals count statuses, who waits, tokens, and only costs that are known", () => {
+test("countAgents sums statuses, waiting agents, tokens and known costs", () => {
   const counts = countAgents([
     agent("a", { attention: true, total_cost_tokens: 10, cost_usd: 0.5 }),
     agent("b", { status: "idle", total_cost_tokens: 5 }),
@@ -50,27 +50,27 @@ test("totals count statuses, who waits, tokens, and only costs that are known", 
   assert.equal(countAgents([agent("a", { total_cost_tokens: 5 })]).cost, null);
 });
 
-test("the line under a name is the reason, else the detail, else what attention means", () => {
+test("describeAgent falls back from reason to detail to attention", () => {
   assert.equal(describeAgent(agent("a", { reason: "apply_patch is running", detail: "tool" })), "apply_patch is running");
   assert.equal(describeAgent(agent("a", { detail: "background" })), "works in the background");
   assert.equal(describeAgent(agent("a", { attention: true })), "waits for an answer");
   assert.equal(describeAgent(agent("a", { detail: "constructor" })), "");
 });
 
-test("control and direction characters are shown as such, and endless text is cut", () => {
+test("visibleText replaces control and bidi characters and truncates", () => {
   assert.equal(visibleText("a\u0000b\nc\u202egpj.exe"), "a\ufffdb\ufffdc\ufffdgpj.exe");
   assert.equal(visibleText("x".repeat(5_000)).length, 401);
   assert.equal(visibleText("<b>ü 名</b>"), "<b>ü 名</b>");
 });
 
-test("the module has no export called render, which hosts take for an older interface", () => {
+test("module has no render export, which hosts treat as an older interface", () => {
   assert.equal("render" in grid, false);
   assert.equal(typeof grid.default, "function");
   const widget = grid.default();
   assert.deepEqual(Object.keys(widget).sort(), ["initialize", "render"]);
 });
 
-test("a model's messages are heard from initialize on, and no more after its clean-up", () => {
+test("widget handles messages from initialize until cleanup", () => {
   const calls = new Map();
   const model = {
     get: () => ({}),

@@ -1,19 +1,18 @@
-// JupyterLab's extension: the container that Lab loads, what it takes from Lab, the status bar's words.
-// Lab itself is a double here; tests/e2e has the real one.
+// The JupyterLab extension: container, plugins, status bar. Lab is a double; tests/e2e uses the real one.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { register } from "node:module";
 import { mock, test } from "node:test";
 
-import { formatTokens } from "../../htmlgraph_nb/static/grid/view/elements/format.js";
-import { makePlugins, OPEN, serverBase } from "../../server/htmlgraph_server/static/lab.js";
-import { statusText, statusTitle } from "../../server/htmlgraph_server/static/lab_status.js";
+import { formatTokens } from "../../../htmlgraph_nb/static/grid/view/elements/format.js";
+import { makePlugins, OPEN, serverBase } from "../../../server/htmlgraph_server/static/lab.js";
+import { statusText, statusTitle } from "../../../server/htmlgraph_server/static/lab_status.js";
 
-const EXTENSION = new URL("../../server/htmlgraph_server/labextension/", import.meta.url);
+const EXTENSION = new URL("../../../server/htmlgraph_server/labextension/", import.meta.url);
 const NONE = { total: 0, active: 0, idle: 0, offline: 0, waiting: 0, tokens: 0, cost: null, unpriced: 0 };
 
-test("the status bar counts who works, who waits, and tokens", () => {
+test("statusText counts active agents, waiting agents and tokens", () => {
   const text = (counts, state = "connected") =>
     statusText({ ...NONE, ...counts }, state, formatTokens).replace(/\u00a0/g, " ");
   assert.equal(text({ total: 8, active: 5, waiting: 1, tokens: 1_200_000 }), "5 active · 1 waiting · 1.2 M tokens");
@@ -26,21 +25,21 @@ test("the status bar counts who works, who waits, and tokens", () => {
   }
 });
 
-test("pointing at the item explains it", () => {
+test("statusTitle explains the item", () => {
   const counts = { ...NONE, total: 4, active: 2, idle: 1, offline: 1, waiting: 1 };
-  assert.match(statusTitle(counts, { state: "connected", detail: "" }), /^4 agents: 2 active, 1 idle, 1 offline; 1 of/);
-  assert.match(statusTitle(counts, { state: "reconnecting", detail: "the server stops" }),
-    /^No connection to the server of the agents: the server stops\. Opens/);
+  assert.match(statusTitle(counts, { state: "connected", detail: "" }), /^4 agents: 2 active, 1 idle, 1 offline; 1 waiting for you/);
+  assert.match(statusTitle(counts, { state: "reconnecting", detail: "server shutting down" }),
+    /^No connection to the agent server: server shutting down\. Opens/);
 });
 
-test("the token goes along only where Lab comes from another origin", () => {
+test("serverBase adds the token only for another origin", () => {
   const page = "https://hub.example/user/ada/htmlgraph/";
   assert.equal(serverBase(page, { appendToken: false, token: "t" }), page);
   assert.equal(serverBase(page, { appendToken: true, token: "" }), page);
   assert.equal(serverBase(page, { appendToken: true, token: "t&1" }), `${page}?token=t%261`);
 });
 
-// What the page of Jupyter Server at /here/ loads; at other addresses there is nothing.
+// Module served below /here/; other URLs are not found.
 const asksForModules = `export const makePlugins = async (use) => [
   await use("@lumino/widgets"), await use("@jupyterlab/launcher"), await use("@jupyterlab/statusbar"),
 ];`;
@@ -50,7 +49,7 @@ register(`data:text/javascript,${encodeURIComponent(`export const resolve = (nam
   return { url: ${JSON.stringify(`data:text/javascript,${encodeURIComponent(asksForModules)}`)}, shortCircuit: true };
 };`)}`);
 
-/** Run the container's script as a front end does. @param {string} baseUrl of Jupyter Server */
+/** Run the container's script like a front end. @param {string} baseUrl of Jupyter Server */
 async function load(baseUrl) {
   const { jupyterlab } = JSON.parse(await readFile(new URL("package.json", EXTENSION), "utf8"));
   const text = await readFile(new URL(jupyterlab._build.load, EXTENSION), "utf8");
@@ -67,7 +66,7 @@ async function load(baseUrl) {
 
 const shared = (module, more = {}) => ({ get: async () => () => module, ...more });
 
-test("the container hands out the front end's modules: the one in use, else the latest", async () => {
+test("container prefers the loaded version of a module, else the latest", async () => {
   const { box, warnings, name } = await load("/here/");
   const scope = {
     "@lumino/widgets": { "2.10.0": shared("old, in use", { loaded: 1 }), "2.11.0": shared("new") },
@@ -81,14 +80,14 @@ test("the container hands out the front end's modules: the one in use, else the 
   await assert.rejects(box.get("./other"), /no module \.\/other/);
 });
 
-test("without the server extension there are no plugins, and the console says why", async () => {
+test("container has no plugins without the server extension and logs why", async () => {
   const { box, warnings, name } = await load("/elsewhere/");
   box.init({});
   assert.deepEqual((await box.get(name))().default, []);
   assert.match(warnings[0], /jupyter server extension list.*404 http:\/\/127\.0\.0\.1:8888\/elsewhere\/htmlgraph/);
 });
 
-/** Return the modules of a front end, and what the plugins do with them. @param {string[]} absent */
+/** Return the modules of a front end and a record of calls. @param {string[]} absent */
 function frontEnd(absent = []) {
   const tokens = (...names) => Object.fromEntries(names.map((name) => [name, { name }]));
   const modules = {
@@ -103,7 +102,7 @@ function frontEnd(absent = []) {
   return async (name) => (absent.includes(name) ? null : modules[name]);
 }
 
-/** A document for style sheets, and the icon's file. */
+/** Fake document for style sheets, and the icon file. */
 function page(t) {
   const links = [];
   globalThis.document = {
@@ -117,7 +116,7 @@ function page(t) {
   return links;
 }
 
-test("the plugins ask for nothing that a front end may lack", async (t) => {
+test("plugins require no optional module", async (t) => {
   const links = page(t);
   const plugins = await makePlugins(frontEnd(["@jupyterlab/launcher", "@jupyterlab/mainmenu", "@jupyterlab/statusbar"]));
   assert.deepEqual(plugins.map(({ id, autoStart }) => [id, autoStart]), [
@@ -128,10 +127,10 @@ test("the plugins ask for nothing that a front end may lack", async (t) => {
     ["ILabShell", "ILayoutRestorer", "ICommandPalette"], [],
   ]);
   assert.deepEqual(links.map((href) => href.split("/").at(-1)), ["agent_grid.css", "lab.css"]);
-  await assert.rejects(makePlugins(frontEnd(["@lumino/widgets"])), /shares no @lumino\/widgets/);
+  await assert.rejects(makePlugins(frontEnd(["@lumino/widgets"])), /does not provide @lumino\/widgets/);
 });
 
-test("where there is no shell for tabs, the command opens the page itself", async (t) => {
+test("open command opens the page if there is no shell", async (t) => {
   page(t);
   const [tab] = await makePlugins(frontEnd());
   const commands = new Map();

@@ -1,21 +1,21 @@
-// What the view computes before it touches a document: bars, entries, headers, filters, a replay's time.
+// Pure functions of the view: sparklines, event list, headers, filters, replay time.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { announcementOf } from "../../htmlgraph_nb/static/grid/view/elements/announcer.js";
-import { chosenIn, filterLabel, toggleFilter } from "../../htmlgraph_nb/static/grid/view/filter_bar.js";
-import { createHistory, createReplay, settingsOf, syncSettings } from "../../htmlgraph_nb/static/grid/host/kernel_bridge.js";
-import { describeSpeed, replayTime } from "../../htmlgraph_nb/static/grid/view/replay_bar.js";
-import { COLUMNS, createSettings } from "../../htmlgraph_nb/static/grid/model/settings.js";
-import { sparklinePaths, SPARK_HEIGHT } from "../../htmlgraph_nb/static/grid/view/elements/sparkline.js";
-import { nextSort, TABLE_COLUMNS, tracksOf, widthOf } from "../../htmlgraph_nb/static/grid/view/table.js";
-import { entryOfEvent, timelineOf } from "../../htmlgraph_nb/static/grid/view/event_list.js";
+import { announcementOf } from "../../../htmlgraph_nb/static/grid/view/elements/announcer.js";
+import { chosenIn, filterLabel, toggleFilter } from "../../../htmlgraph_nb/static/grid/view/filter_bar.js";
+import { createHistory, createReplay, settingsOf, syncSettings } from "../../../htmlgraph_nb/static/grid/host/kernel_bridge.js";
+import { describeSpeed, replayTime } from "../../../htmlgraph_nb/static/grid/view/replay_bar.js";
+import { COLUMNS, createSettings } from "../../../htmlgraph_nb/static/grid/model/settings.js";
+import { sparklinePaths, SPARK_HEIGHT } from "../../../htmlgraph_nb/static/grid/view/elements/sparkline.js";
+import { nextSort, TABLE_COLUMNS, tracksOf, widthOf } from "../../../htmlgraph_nb/static/grid/view/table.js";
+import { entryOfEvent, eventListOf } from "../../../htmlgraph_nb/static/grid/view/event_list.js";
 
 const zeros = () => Array.from({ length: 15 }, () => 0);
 const at = (second) => new Date(Date.UTC(2026, 0, 5, 12, 0, second)).toISOString();
 
-test("a sparkline has a bar for each minute with events, and a foot for its errors", () => {
+test("sparklinePaths draws a bar per minute with events and its errors", () => {
   const events = zeros();
   const errors = zeros();
   events[0] = 1;
@@ -30,7 +30,7 @@ test("a sparkline has a bar for each minute with events, and a foot for its erro
   assert.deepEqual(sparklinePaths({ events: zeros(), errors: zeros() }), { done: "", failed: "", events: 0, errors: 0 });
 });
 
-test("a single event does not look like a storm, nor does it vanish beside one", () => {
+test("sparklinePaths keeps single events visible at any scale", () => {
   const quiet = zeros();
   quiet[3] = 1;
   const height = (path) => Number(path.match(/v-(\d+)h/)[1]);
@@ -39,13 +39,13 @@ test("a single event does not look like a storm, nor does it vanish beside one",
   assert.ok(height(sparklinePaths({ events: quiet, errors: zeros() }).done) >= 2);
 });
 
-test("every column of the settings can be shown", () => {
+test("every column of the settings has a table column", () => {
   assert.deepEqual(Object.keys(TABLE_COLUMNS).sort(), [...COLUMNS].sort());
   assert.equal(tracksOf(["tools", "agent"]), "56px minmax(150px, 4fr)");
   assert.equal(widthOf(["tools", "agent"]), 206);
 });
 
-test("a header sorts as its column likes first, then the other way round", () => {
+test("nextSort starts with the column's sort, then reverses it", () => {
   assert.equal(nextSort("tokens", "attention"), "-tokens");
   assert.equal(nextSort("tokens", "-tokens"), "tokens");
   assert.equal(nextSort("tokens", "tokens"), "-tokens");
@@ -53,7 +53,7 @@ test("a header sorts as its column likes first, then the other way round", () =>
   assert.equal(nextSort("agent", "agent"), "-agent");
 });
 
-test("a value is put into the filter and taken out of it again", () => {
+test("toggleFilter adds and removes a value", () => {
   const one = toggleFilter({ text: "bash" }, "feature", "checkout");
   assert.deepEqual(one, { text: "bash", feature: ["checkout"] });
   const two = toggleFilter(one, "feature", "");
@@ -65,35 +65,35 @@ test("a value is put into the filter and taken out of it again", () => {
   ]);
 });
 
-test("the announcement says the connection and who waits", () => {
+test("announcementOf has connection and waiting agents", () => {
   assert.deepEqual([0, 1, 2].map((n) => announcementOf(n, "Connected")), [
     "Connected.", "Connected. 1 agent waits for you.", "Connected. 2 agents wait for you.",
   ]);
 });
 
-test("an event is told by its tool, else by its kind, with what it took", () => {
-  const told = (event) => {
+test("entryOfEvent shows tool or kind, and duration", () => {
+  const shown = (event) => {
     const { text, more, failed } = entryOfEvent({ timestamp: at(0), ...event });
     return [text, more, failed];
   };
-  assert.deepEqual(told({ event_type: "tool_execute", tool_name: "Bash", duration_ms: 1_250 }), ["Bash", "1.3 s", false]);
-  assert.deepEqual(told({ event_type: "tool_execute", tool_name: "Bash", status: "error" }), ["Bash", "error", true]);
-  assert.deepEqual(told({ event_type: "tool_error", tool_name: "Edit" }), ["Edit failed", "", true]);
-  assert.deepEqual(told({ event_type: "completion", cost_tokens: 12_400 }), ["model answer", "12.4k tokens", false]);
-  assert.deepEqual(told({ event_type: "made_up\u202e", tool_name: null }), ["made up\ufffd", "", false]);
-  assert.deepEqual(told({}), ["event", "", false]);
+  assert.deepEqual(shown({ event_type: "tool_execute", tool_name: "Bash", duration_ms: 1_250 }), ["Bash", "1.3 s", false]);
+  assert.deepEqual(shown({ event_type: "tool_execute", tool_name: "Bash", status: "error" }), ["Bash", "error", true]);
+  assert.deepEqual(shown({ event_type: "tool_error", tool_name: "Edit" }), ["Edit failed", "", true]);
+  assert.deepEqual(shown({ event_type: "completion", cost_tokens: 12_400 }), ["model answer", "12.4k tokens", false]);
+  assert.deepEqual(shown({ event_type: "made_up\u202e", tool_name: null }), ["made up\ufffd", "", false]);
+  assert.deepEqual(shown({}), ["event", "", false]);
 });
 
-test("what was seen here stands above what is stored, and nothing twice", () => {
+test("eventListOf puts received changes before history without duplicates", () => {
   const change = (second, reason) => ({ at: at(second), status: "active", detail: "", tool: "", reason, tools: 1, tokens: 1 });
   const recent = [change(9, "runs Bash"), change(8, "runs Bash"), change(7, "thinks"), change(2, "old")];
   const stored = [{ timestamp: at(5), event_type: "prompt" }, { timestamp: at(1), event_type: "session_start" }];
-  assert.deepEqual(timelineOf(recent, stored).map(({ text }) => text), ["runs Bash", "thinks", "prompt", "session began"]);
-  assert.deepEqual(timelineOf(recent, null).map(({ text }) => text), ["runs Bash", "thinks", "old"]);
-  assert.deepEqual(timelineOf([], []), []);
+  assert.deepEqual(eventListOf(recent, stored).map(({ text }) => text), ["runs Bash", "thinks", "prompt", "session began"]);
+  assert.deepEqual(eventListOf(recent, null).map(({ text }) => text), ["runs Bash", "thinks", "old"]);
+  assert.deepEqual(eventListOf([], []), []);
 });
 
-test("a replay's time goes on by its speed, not beyond its end, and is not guessed for long", () => {
+test("replayTime advances with speed, stops at the end and is not extrapolated for long", () => {
   const state = { start: 0, end: 100_000, at: 10_000, playing: true, speed: 10 };
   assert.equal(replayTime(state, 500), 15_000);
   assert.equal(replayTime({ ...state, playing: false }, 500), 10_000);
@@ -102,7 +102,7 @@ test("a replay's time goes on by its speed, not beyond its end, and is not guess
   assert.deepEqual([0.5, 60, 3_600].map(describeSpeed), ["0.5×", "60×", "3600×"]);
 });
 
-/** A double of the host's model. */
+/** Double of the host's model. */
 function modelOf(traits) {
   const calls = new Map();
   return {
@@ -120,7 +120,7 @@ function modelOf(traits) {
   };
 }
 
-test("settings and traits follow each other, and none tells the other its own news", (t) => {
+test("syncSettings keeps settings and traits in sync without echo", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const model = modelOf({ view: "table", group_by: "model", filter: { status: ["idle"] }, sort: "-tokens", columns: null, selected: null });
   const settings = createSettings(settingsOf(model));
@@ -139,7 +139,7 @@ test("settings and traits follow each other, and none tells the other its own ne
   assert.equal(model.calls.size, 0);
 });
 
-test("each request for history gets its own answer", async () => {
+test("createHistory matches responses to requests", async () => {
   const model = modelOf({});
   const history = createHistory(model);
   const first = history.load("a", { limit: 50 });
@@ -155,22 +155,22 @@ test("each request for history gets its own answer", async () => {
   await assert.rejects(third, /the kernel restarted/);
 });
 
-test("a replay is what its trait says, and asks the kernel for what people press", () => {
+test("createReplay reads the trait and sends controls to the kernel", () => {
   const late = modelOf({ replay: null });
-  const begun = createReplay(late);
-  assert.equal(begun.get(), null);
-  begun.receive({ kind: "batch", n: 1, at: at(20) });
+  const lateReplay = createReplay(late);
+  assert.equal(lateReplay.get(), null);
+  lateReplay.receive({ kind: "batch", n: 1, at: at(20) });
   late.change("replay", { start: at(0), end: at(50), at: at(10), playing: false, speed: 60 });
-  assert.equal(begun.get().speed, 60);
+  assert.equal(lateReplay.get().speed, 60);
   const model = modelOf({ replay: { start: at(0), end: at(50), at: at(10), playing: true, speed: 60 } });
   const replay = createReplay(model);
   assert.equal(replay.get().at, Date.parse(at(10)));
-  let told = 0;
-  const stop = replay.subscribe(() => { told += 1; });
+  let shown = 0;
+  const stop = replay.subscribe(() => { shown += 1; });
   replay.receive({ kind: "batch", n: 3, at: at(20) });
   assert.equal(replay.get().at, Date.parse(at(20)));
   model.change("replay", { ...model.traits.replay, playing: false, at: at(30) });
-  assert.deepEqual([replay.get().playing, told], [false, 2]);
+  assert.deepEqual([replay.get().playing, shown], [false, 2]);
   stop();
   replay.seek(Date.parse(at(40)));
   replay.play(true);

@@ -1,19 +1,19 @@
-// Settings of the view, the minutes of activity, and the latest changes: no document, no clock.
+// Settings, activity counts and recent changes; no document, no clock.
 
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 
-import { createActivity } from "../../htmlgraph_nb/static/grid/model/activity.js";
-import { readPresence } from "../../htmlgraph_nb/static/grid/model/agent.js";
-import { createRecent } from "../../htmlgraph_nb/static/grid/model/recent_changes.js";
-import { createSettings, readSettings } from "../../htmlgraph_nb/static/grid/model/settings.js";
-import { createStore } from "../../htmlgraph_nb/static/grid/model/store.js";
+import { createActivity } from "../../../htmlgraph_nb/static/grid/model/activity.js";
+import { readPresence } from "../../../htmlgraph_nb/static/grid/model/agent.js";
+import { createRecentChanges } from "../../../htmlgraph_nb/static/grid/model/recent_changes.js";
+import { createSettings, readSettings } from "../../../htmlgraph_nb/static/grid/model/settings.js";
+import { createStore } from "../../../htmlgraph_nb/static/grid/model/store.js";
 
 const agent = (id, more = {}) => readPresence({ agent_id: id, status: "active", ...more });
 const MINUTE = 60_000;
 const NOW = Date.parse("2025-01-14T14:50:30Z");
 
-test("settings are read, and what cannot be read is told to the console", () => {
+test("readSettings keeps valid settings and logs the others", () => {
   const warn = mock.method(console, "warn", () => {});
   assert.deepEqual(readSettings({
     view: "table", sort: "-tokens", groupBy: "project", columns: ["cost", "agent", "nonsense"],
@@ -28,20 +28,20 @@ test("settings are read, and what cannot be read is told to the console", () => 
   warn.mock.restore();
 });
 
-test("a change is told once, by its names, and an equal value tells nobody", () => {
+test("settings notify once per change, not for equal values", () => {
   const settings = createSettings({ view: "compact" });
-  const heard = [];
-  const stop = settings.subscribe((changed) => heard.push([...changed]));
+  const notified = [];
+  const stop = settings.subscribe((changed) => notified.push([...changed]));
   settings.set({ view: "compact", filter: {} });
   settings.set({ view: "cards", selected: "a", filter: { status: ["idle"] } });
   settings.set({ filter: { status: ["idle"] } });
   stop();
   settings.set({ view: "table" });
-  assert.deepEqual(heard, [["view", "filter", "selected"]]);
+  assert.deepEqual(notified, [["view", "filter", "selected"]]);
   assert.deepEqual(settings.get().filter, { status: ["idle"] });
 });
 
-test("changes are counted in their minute, and grow old", () => {
+test("activity counts changes per minute and drops old ones", () => {
   const activity = createActivity();
   activity.note(undefined, agent("a"), NOW);
   activity.note(agent("a", { total_tools_executed: 2 }), agent("a", { total_tools_executed: 5, total_errors: 1 }), NOW + MINUTE);
@@ -52,7 +52,7 @@ test("changes are counted in their minute, and grow old", () => {
   assert.deepEqual(activity.counts("b", NOW).events, Array(15).fill(0));
 });
 
-test("a late change counts in its own minute, a much later one nowhere", () => {
+test("activity counts late changes in their minute, too old ones not at all", () => {
   const activity = createActivity();
   activity.note(undefined, agent("a"), NOW);
   activity.note(undefined, agent("a"), NOW - 3 * MINUTE);
@@ -60,7 +60,7 @@ test("a late change counts in its own minute, a much later one nowhere", () => {
   assert.deepEqual(activity.counts("a", NOW).events.slice(-4), [1, 0, 0, 1]);
 });
 
-test("the server's counts replace those that were seen", () => {
+test("activity is replaced by the server's counts", () => {
   const activity = createActivity();
   activity.note(undefined, agent("a"), NOW);
   const events = Array.from({ length: 15 }, (_, n) => n);
@@ -71,7 +71,7 @@ test("the server's counts replace those that were seen", () => {
   assert.deepEqual(activity.counts("b", NOW).events, events);
 });
 
-test("what was seen after the server's cursor stays, and what it has counts once", () => {
+test("activity keeps changes after the server's cursor and counts none twice", () => {
   const activity = createActivity();
   const counted = (n, cursor) => ({
     at: new Date(NOW).toISOString(), cursor, minutes: 15, agents: { a: { events: [n], errors: [] } },
@@ -93,8 +93,8 @@ test("what was seen after the server's cursor stays, and what it has counts once
   assert.equal(last(), 2);
 });
 
-test("the latest changes of an agent are kept, the newest first, and bounded", () => {
-  const recent = createRecent();
+test("recent changes are newest first and bounded", () => {
+  const recent = createRecentChanges();
   for (let n = 0; n < 70; n += 1) recent.note(agent("a", { total_tools_executed: n }));
   assert.deepEqual([recent.of("a").length, recent.of("a")[0].tools], [50, 69]);
   for (let n = 0; n < 1_000; n += 1) recent.note(agent(`b${n}`));
@@ -103,7 +103,7 @@ test("the latest changes of an agent are kept, the newest first, and bounded", (
   assert.deepEqual(recent.of("b7"), []);
 });
 
-test("the store counts what it sees happen, not what it is told at the beginning", () => {
+test("store counts received changes, not the initial state", () => {
   const store = createStore({ now: () => NOW });
   const presence = (tools) => ({ agent_id: "a", status: "active", total_tools_executed: tools });
   store.receive({ type: "presence_state", epoch: "e", seq: 1, full: true, agents: [presence(4)], removed: [] });
@@ -115,14 +115,14 @@ test("the store counts what it sees happen, not what it is told at the beginning
   assert.deepEqual([store.activity.counts("a").events.at(-1), store.recent("a")], [0, []]);
 });
 
-test("a snapshot brings the counts of the kernel, a batch of a replay its own time", () => {
+test("store takes counts from a snapshot and the time from a replay batch", () => {
   const store = createStore({ now: () => NOW });
   const at = "2020-05-05T10:00:00Z";
   const presence = { agent_id: "a", status: "active" };
   const activity = { at, minutes: 15, agents: { a: { events: [7], errors: [] } } };
-  store.receiveKernel({ kind: "snapshot", n: 1, state: { epoch: "e", seq: 1, agents: [presence], at, activity } });
+  store.receiveFromKernel({ kind: "snapshot", n: 1, state: { epoch: "e", seq: 1, agents: [presence], at, activity } });
   assert.equal(store.activity.counts("a", Date.parse(at)).events.at(-1), 7);
   const messages = [{ type: "presence_update", agent_id: "a", presence: { ...presence, status: "idle" }, seq: 2 }];
-  store.receiveKernel({ kind: "batch", n: 2, messages, at: "2020-05-05T10:01:00Z" });
+  store.receiveFromKernel({ kind: "batch", n: 2, messages, at: "2020-05-05T10:01:00Z" });
   assert.deepEqual(store.activity.counts("a", Date.parse(at) + MINUTE).events.slice(-2), [7, 1]);
 });

@@ -1,42 +1,41 @@
-// From agents and settings to rows. The property test compares an arrangement that lived through
-// many changes with one that sees their result for the first time.
+// Layout. The property test compares an incrementally updated layout with one made from scratch.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { readPresence } from "../../htmlgraph_nb/static/grid/model/agent.js";
-import { createArrangement } from "../../htmlgraph_nb/static/grid/model/layout.js";
-import { orderKey } from "../../htmlgraph_nb/static/grid/model/natural_sort.js";
-import { GROUP_KEYS, SORT_KEYS, createSettings } from "../../htmlgraph_nb/static/grid/model/settings.js";
-import { countAgents, createTally } from "../../htmlgraph_nb/static/grid/model/totals.js";
+import { readPresence } from "../../../htmlgraph_nb/static/grid/model/agent.js";
+import { createLayout } from "../../../htmlgraph_nb/static/grid/model/layout.js";
+import { naturalKey } from "../../../htmlgraph_nb/static/grid/model/natural_sort.js";
+import { GROUP_KEYS, SORT_KEYS, createSettings } from "../../../htmlgraph_nb/static/grid/model/settings.js";
+import { countAgents, createTotals } from "../../../htmlgraph_nb/static/grid/model/totals.js";
 
 const agent = (id, more = {}) => readPresence({ agent_id: id, status: "active", ...more });
 const mapOf = (...agents) => new Map(agents.map((item) => [item.id, item]));
-const arranged = (agents, patch = {}) =>
-  createArrangement().update(agents, agents.keys(), createSettings(patch).get());
-const told = ({ rows }) => rows.map((row) =>
+const laidOut = (agents, patch = {}) =>
+  createLayout().update(agents, agents.keys(), createSettings(patch).get());
+const shown = ({ rows }) => rows.map((row) =>
   row.kind === "group" ? `[${row.label} ${row.n}]` : `${">".repeat(row.depth)}${row.id}`);
 
-test("who waits comes first, then active, idle, offline; ids as people count", () => {
+test("layout sorts waiting agents first, then by status, ids in natural order", () => {
   const agents = mapOf(
     agent("a10"), agent("a2"), agent("off", { status: "offline" }), agent("idle", { status: "idle" }),
     agent("z", { attention: true }),
   );
-  assert.deepEqual(told(arranged(agents)), ["z", "a2", "a10", "idle", "off"]);
-  assert.deepEqual(told(arranged(agents, { sort: "-agent" })), ["z", "off", "idle", "a10", "a2"]);
+  assert.deepEqual(shown(laidOut(agents)), ["z", "a2", "a10", "idle", "off"]);
+  assert.deepEqual(shown(laidOut(agents, { sort: "-agent" })), ["z", "off", "idle", "a10", "a2"]);
 });
 
-test("names stand in order as people count, and case counts only where nothing else differs", () => {
+test("layout sorts names naturally; case only breaks ties", () => {
   const names = ["a01", "B2", "a10", "b", "A", "a1", "a2", "a", "a-1", "a1-10", "a1-9", "a99999999999999999999"];
   const agents = mapOf(...names.map((name) => agent(name)));
-  assert.deepEqual(told(arranged(agents, { sort: "agent" })), [
+  assert.deepEqual(shown(laidOut(agents, { sort: "agent" })), [
     "A", "a", "a-1", "a01", "a1", "a1-9", "a1-10", "a2", "a10", "a99999999999999999999", "b", "B2",
   ]);
-  assert.ok(orderKey("7") < orderKey("a"));
+  assert.ok(naturalKey("7") < naturalKey("a"));
 });
 
-test("totals of agents that went are as if they had never come", () => {
-  const tally = createTally();
+test("totals are unaffected by removed agents", () => {
+  const tally = createTotals();
   const agents = [0.1, 0.2, 1e300, -3, null].map((cost_usd, n) =>
     agent(`a${n}`, { cost_usd, total_cost_tokens: n === 2 ? 1e308 : 7, attention: n === 1 }));
   const nothing = tally.counts();
@@ -47,103 +46,103 @@ test("totals of agents that went are as if they had never come", () => {
   assert.deepEqual(tally.counts(), nothing);
 });
 
-test("children come under their parent, and one that waits pulls its family up", () => {
+test("layout nests children; a waiting child moves its parents up", () => {
   const agents = mapOf(
     agent("b"), agent("a"), agent("a-kid", { parent_agent_id: "a", status: "idle" }),
     agent("b-kid", { parent_agent_id: "b", attention: true }),
     agent("b-kid-kid", { parent_agent_id: "b-kid" }), agent("orphan", { parent_agent_id: "gone" }),
   );
-  assert.deepEqual(told(arranged(agents)), ["b", ">b-kid", ">>b-kid-kid", "a", ">a-kid", "orphan"]);
-  assert.deepEqual(arranged(agents).rows[0], { kind: "agent", id: "b", depth: 0, children: 1 });
-  assert.deepEqual(told(arranged(agents, { sort: "tools" })).every((row) => !row.startsWith(">")), true);
+  assert.deepEqual(shown(laidOut(agents)), ["b", ">b-kid", ">>b-kid-kid", "a", ">a-kid", "orphan"]);
+  assert.deepEqual(laidOut(agents).rows[0], { kind: "agent", id: "b", depth: 0, children: 1 });
+  assert.deepEqual(shown(laidOut(agents, { sort: "tools" })).every((row) => !row.startsWith(">")), true);
 });
 
-test("agents that name each other as parents stand alone", () => {
+test("layout shows agents in a parent cycle at the top level", () => {
   const agents = mapOf(
     agent("a", { parent_agent_id: "b" }), agent("b", { parent_agent_id: "a" }),
     agent("self", { parent_agent_id: "self" }), agent("kid", { parent_agent_id: "a" }),
   );
-  assert.deepEqual(new Set(told(arranged(agents)).map((row) => row.replace(/>/g, ""))),
+  assert.deepEqual(new Set(shown(laidOut(agents)).map((row) => row.replace(/>/g, ""))),
     new Set(["a", "b", "self", "kid"]));
 });
 
-test("one that waits pulls up all that it is shown under, among siblings too", () => {
+test("layout moves all ancestors of a waiting agent up", () => {
   const agents = mapOf(
     agent("root"), agent("kid-1", { parent_agent_id: "root" }), agent("kid-2", { parent_agent_id: "root" }),
     agent("deep", { parent_agent_id: "kid-2", attention: true }),
   );
-  const arrangement = createArrangement();
+  const layout = createLayout();
   const settings = createSettings().get();
-  assert.deepEqual(told(arrangement.update(agents, [], settings)), ["root", ">kid-2", ">>deep", ">kid-1"]);
+  assert.deepEqual(shown(layout.update(agents, [], settings)), ["root", ">kid-2", ">>deep", ">kid-1"]);
   agents.set("deep", agent("deep", { parent_agent_id: "kid-2" }));
-  assert.deepEqual(told(arrangement.update(agents, ["deep"], settings)), ["root", ">kid-1", ">kid-2", ">>deep"]);
+  assert.deepEqual(shown(layout.update(agents, ["deep"], settings)), ["root", ">kid-1", ">kid-2", ">>deep"]);
 });
 
-test("a chain of parents is nested 8 levels deep", () => {
+test("layout nests at most 8 levels", () => {
   const chain = Array.from({ length: 12 }, (_, n) => agent(`a${n}`, { parent_agent_id: n > 0 ? `a${n - 1}` : null }));
-  const { rows } = arranged(mapOf(...chain));
+  const { rows } = laidOut(mapOf(...chain));
   assert.deepEqual(rows.map(({ depth }) => depth), [0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0]);
 });
 
-test("facets hold the most frequent values, and no more than 100", () => {
+test("facets keep the 100 most frequent values", () => {
   const many = Array.from({ length: 400 }, (_, n) => agent(`a${n}`, { session_id: `s${n % 250}` }));
-  const { facets } = arranged(mapOf(...many));
+  const { facets } = laidOut(mapOf(...many));
   const all = [...new Set(many.map(({ session }) => session))].map((session) =>
     [session, many.filter((item) => item.session === session).length]);
   all.sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
   assert.deepEqual([...facets.session], all.slice(0, 100));
 });
 
-test("a sort by number puts what is not known last, whichever way", () => {
+test("numeric sort puts unknown values last in both directions", () => {
   const agents = mapOf(agent("a", { cost_usd: 1 }), agent("b"), agent("c", { cost_usd: 0 }));
-  assert.deepEqual(told(arranged(agents, { sort: "cost" })), ["c", "a", "b"]);
-  assert.deepEqual(told(arranged(agents, { sort: "-cost" })), ["a", "c", "b"]);
+  assert.deepEqual(shown(laidOut(agents, { sort: "cost" })), ["c", "a", "b"]);
+  assert.deepEqual(shown(laidOut(agents, { sort: "-cost" })), ["a", "c", "b"]);
   const named = mapOf(agent("a", { model: "x" }), agent("b"), agent("c", { model: "m" }));
-  assert.deepEqual(told(arranged(named, { sort: "model" })), ["c", "a", "b"]);
-  assert.deepEqual(told(arranged(named, { sort: "-model" })), ["a", "c", "b"]);
+  assert.deepEqual(shown(laidOut(named, { sort: "model" })), ["c", "a", "b"]);
+  assert.deepEqual(shown(laidOut(named, { sort: "-model" })), ["a", "c", "b"]);
 });
 
-test("groups have their totals, none comes last, and statuses keep their order", () => {
+test("groups have totals, sort empty values last and keep the status order", () => {
   const agents = mapOf(
     agent("a", { project: "shop", total_cost_tokens: 5 }), agent("b"),
     agent("c", { project: "shop", total_cost_tokens: 7, attention: true }),
     agent("d", { project: "api", status: "idle" }),
   );
-  const byProject = arranged(agents, { groupBy: "project" });
-  assert.deepEqual(told(byProject), ["[api 1]", "d", "[shop 2]", "c", "a", "[no project 1]", "b"]);
+  const byProject = laidOut(agents, { groupBy: "project" });
+  assert.deepEqual(shown(byProject), ["[api 1]", "d", "[shop 2]", "c", "a", "[no project 1]", "b"]);
   const shop = byProject.rows[2];
   assert.deepEqual([shop.counts.tokens, shop.waiting, shop.key], [12, 1, "shop"]);
-  assert.deepEqual(told(arranged(agents, { groupBy: "status" })), ["[active 3]", "c", "a", "b", "[idle 1]", "d"]);
+  assert.deepEqual(shown(laidOut(agents, { groupBy: "status" })), ["[active 3]", "c", "a", "b", "[idle 1]", "d"]);
 });
 
-test("a filter narrows what is shown, and the totals of all stay", () => {
+test("filter narrows the shown agents but not the totals of all", () => {
   const agents = mapOf(
     agent("claude-1", { current_feature_id: "feat-login", total_cost_tokens: 3 }),
     agent("claude-2", { status: "idle", attention: true }), agent("codex-1", { status: "offline" }),
   );
-  const shown = (filter) => arranged(agents, { filter }).ids;
+  const shown = (filter) => laidOut(agents, { filter }).ids;
   assert.deepEqual(shown({ text: "CLAUDE login" }), ["claude-1"]);
   assert.deepEqual(shown({ status: ["waiting", "offline"] }), ["claude-2", "codex-1"]);
   assert.deepEqual(shown({ feature: [""] }), ["claude-2", "codex-1"]);
   assert.deepEqual(shown({ feature: ["feat-login"], status: ["idle"] }), []);
-  const layout = arranged(agents, { filter: { text: "claude-1" } });
+  const layout = laidOut(agents, { filter: { text: "claude-1" } });
   assert.deepEqual([layout.all.total, layout.shown.total, layout.shown.tokens], [3, 1, 3]);
   assert.deepEqual([...layout.facets.status], [["active", 1], ["idle", 1], ["offline", 1], ["waiting", 1]]);
 });
 
-test("nothing moves when only numbers change that nobody sorts by", () => {
+test("layout keeps rows when unsorted numbers change", () => {
   const agents = mapOf(agent("a"), agent("b"));
-  const arrangement = createArrangement();
+  const layout = createLayout();
   const settings = createSettings().get();
-  const first = arrangement.update(agents, agents.keys(), settings);
+  const first = layout.update(agents, agents.keys(), settings);
   agents.set("a", agent("a", { total_cost_tokens: 9 }));
-  const second = arrangement.update(agents, ["a"], settings);
+  const second = layout.update(agents, ["a"], settings);
   assert.equal(second.rows, first.rows);
   assert.deepEqual([second.moved, second.changedStructure, second.all.tokens], [null, false, 9]);
-  assert.equal(arrangement.update(agents, [], settings).moved, null);
+  assert.equal(layout.update(agents, [], settings).moved, null);
 });
 
-// A small generator with a seed, so that a failure can be seen again.
+// A seeded generator, so that failures can be reproduced.
 function random(seed) {
   let state = seed;
   return (n) => {
@@ -172,11 +171,11 @@ const anyAgent = (rnd, id) => agent(id, {
 });
 const filters = [{}, {}, { status: ["active", "waiting"] }, { text: "f1" }, { feature: ["", "f2"] }];
 
-test("after any changes the arrangement is that of a fresh look", () => {
+test("incremental layout equals a layout from scratch", () => {
   for (let seed = 1; seed <= 60; seed += 1) {
     const rnd = random(seed * 7919);
     const agents = new Map();
-    const arrangement = createArrangement();
+    const layout = createLayout();
     const settings = createSettings();
     let before = [];
     for (let step = 0; step < 60; step += 1) {
@@ -193,12 +192,12 @@ test("after any changes the arrangement is that of a fresh look", () => {
           groupBy: pick(rnd, [null, ...GROUP_KEYS]),
         });
       }
-      const lived = arrangement.update(agents, changed, settings.get());
+      const lived = layout.update(agents, changed, settings.get());
       // What did not move stands in the order that it had.
       const stayed = (ids, others) => ids.filter((id) => !lived.moved?.has(id) && others.has(id));
       const was = new Set(before);
       const is = new Set(lived.ids);
-      const fresh = createArrangement().update(agents, agents.keys(), settings.get());
+      const fresh = createLayout().update(agents, agents.keys(), settings.get());
       const about = `seed ${seed}, step ${step}, ${JSON.stringify(settings.get())}`;
       assert.deepEqual(lived.rows, fresh.rows, about);
       assert.deepEqual(lived.ids, fresh.ids, about);

@@ -1,19 +1,18 @@
-// The page's connection: where it connects, when it tries again, what it says meanwhile.
-// The WebSocket is a double; the clock is the test runner's.
+// The page's connection: URL, reconnects, status text. The WebSocket is a double, the clock is mocked.
 
 import assert from "node:assert/strict";
 import { register } from "node:module";
 import { mock, test } from "node:test";
 
-import { createStore } from "../../htmlgraph_nb/static/grid/host/index.js";
-import { keepConnected } from "../../server/htmlgraph_server/static/connection.js";
-import { broadcastUrl, reconnectPause } from "../../server/htmlgraph_server/static/reconnect.js";
+import { createStore } from "../../../htmlgraph_nb/static/grid/host/index.js";
+import { keepConnected } from "../../../server/htmlgraph_server/static/connection.js";
+import { broadcastUrl, reconnectDelay } from "../../../server/htmlgraph_server/static/reconnect.js";
 
-// The server serves both directories of static files as one.
-const gridUrl = new URL("../../htmlgraph_nb/static/grid/host/index.js", import.meta.url).href;
+// The server serves both static directories under one URL.
+const gridUrl = new URL("../../../htmlgraph_nb/static/grid/host/index.js", import.meta.url).href;
 register(`data:text/javascript,${encodeURIComponent(`export const resolve = (name, context, next) =>
   next(name === "./agent_grid.js" ? ${JSON.stringify(gridUrl)} : name, context);`)}`);
-const { windowTitle } = await import("../../server/htmlgraph_server/static/page.js");
+const { windowTitle } = await import("../../../server/htmlgraph_server/static/page.js");
 
 class FakeSocket {
   static OPEN = 1;
@@ -39,7 +38,7 @@ const STATE = {
   agents: [{ agent_id: "a", status: "active", seq: 4 }],
 };
 
-/** Let time pass in steps: a single tick shows every timer the last moment. */
+/** Advance the clock in steps: during a single tick all timers would see its end. */
 function pass(ms) {
   for (let left = ms; left > 0; left -= 500) mock.timers.tick(Math.min(500, left));
 }
@@ -70,31 +69,31 @@ function open(t, href = "http://127.0.0.1:8000/") {
   return { store, win, sockets: FakeSocket.made, last: () => FakeSocket.made.at(-1) };
 }
 
-test("the first pause is three seconds, later ones grow to thirty and are jittered", () => {
-  const pause = (failures, random) => reconnectPause({ code: 1006, failures, resumed: true, random });
+test("reconnectDelay starts at 3 s, doubles to 30 s and is jittered", () => {
+  const pause = (failures, random) => reconnectDelay({ code: 1006, failures, resumed: true, random });
   assert.deepEqual([0, 1, 2, 3, 4, 5, 1_000].map((n) => pause(n, 0)), [
     3_000, 6_000, 12_000, 24_000, 30_000, 30_000, 30_000,
   ]);
   assert.equal(pause(0, 0.9), 3_000);
   assert.equal(pause(5, 0.5), 22_500);
   for (let n = 0; n < 50; n += 1) {
-    const ms = reconnectPause({ code: 1001, failures: n, resumed: false });
+    const ms = reconnectDelay({ code: 1001, failures: n, resumed: false });
     assert.ok(ms >= 3_000 && ms <= 30_000, `${ms} after ${n} failures`);
   }
 });
 
-test("who is refused by a policy waits at least thirty seconds", () => {
+test("reconnectDelay is at least 30 s after a policy violation", () => {
   for (const random of [0, 0.5, 0.999]) {
-    assert.ok(reconnectPause({ code: 1008, failures: 0, resumed: true, random }) >= 30_000);
+    assert.ok(reconnectDelay({ code: 1008, failures: 0, resumed: true, random }) >= 30_000);
   }
 });
 
-test("refused parameters are tried again only where the cursor can be left out", () => {
-  assert.equal(reconnectPause({ code: 4400, failures: 0, resumed: true }), 3_000);
-  assert.equal(reconnectPause({ code: 4400, failures: 0, resumed: false }), null);
+test("reconnectDelay retries bad parameters only without the cursor", () => {
+  assert.equal(reconnectDelay({ code: 4400, failures: 0, resumed: true }), 3_000);
+  assert.equal(reconnectDelay({ code: 4400, failures: 0, resumed: false }), null);
 });
 
-test("the socket lies beside the page, under any prefix, with the page's token and session", () => {
+test("broadcastUrl keeps prefix, token and session of the page", () => {
   assert.equal(broadcastUrl("http://127.0.0.1:8000/", null), "ws://127.0.0.1:8000/ws/broadcasts");
   assert.equal(
     broadcastUrl("https://hub.example/user/ada/htmlgraph/?token=t%26x&session=s&other=1#top", "e1:9"),
@@ -102,14 +101,14 @@ test("the socket lies beside the page, under any prefix, with the page's token a
   );
 });
 
-test("the window's title tells who waits and who works", () => {
+test("windowTitle counts waiting and active agents", () => {
   const counts = { total: 9, active: 5, idle: 1, offline: 1, waiting: 2, tokens: 0, cost: null, unpriced: 0 };
   assert.equal(windowTitle(counts, true), "2 waiting · 5 active — htmlgraph-nb");
   assert.equal(windowTitle({ ...counts, waiting: 0, active: 0 }, true), "htmlgraph-nb");
   assert.equal(windowTitle(counts, false), "Not connected — htmlgraph-nb");
 });
 
-test("the page is connected when the state has come, and resumes from its cursor", (t) => {
+test("connection is connected after the state and resumes from the cursor", (t) => {
   const { store, sockets, last } = open(t);
   assert.equal(store.connection.state, "connecting");
   last().say(STATE);
@@ -130,7 +129,7 @@ test("the page is connected when the state has come, and resumes from its cursor
   assert.equal(store.agents.size, 1);
 });
 
-test("pauses grow while nobody answers and are short again afterwards", (t) => {
+test("connection backs off while attempts fail and resets after success", (t) => {
   const { sockets, last } = open(t);
   for (const pause of [3_000, 6_000, 12_000]) {
     last().drop(1006, "gone");
@@ -147,7 +146,7 @@ test("pauses grow while nobody answers and are short again afterwards", (t) => {
   assert.equal(sockets.length, before + 1);
 });
 
-test("coming online tries at once, but not before the time a refusal asks for", (t) => {
+test("connection retries at once when online, but not before a refusal expires", (t) => {
   const { store, win, sockets, last } = open(t);
   last().drop(1006, "gone");
   win.dispatchEvent(new Event("online"));
@@ -161,7 +160,7 @@ test("coming online tries at once, but not before the time a refusal asks for", 
   assert.equal(sockets.length, 3);
 });
 
-test("a refused cursor is given up; refused parameters end the attempts", (t) => {
+test("connection drops a refused cursor and stops on refused parameters", (t) => {
   const { store, sockets, last } = open(t);
   last().say(STATE);
   last().drop(1001);
@@ -176,7 +175,7 @@ test("a refused cursor is given up; refused parameters end the attempts", (t) =>
   assert.equal(store.connection.state, "ended");
 });
 
-test("a ping goes out every 20 s and an answer keeps the connection", (t) => {
+test("connection pings every 20 s and stays open with a response", (t) => {
   const { sockets, last } = open(t);
   last().say(STATE);
   for (let n = 1; n <= 4; n += 1) {
@@ -188,7 +187,7 @@ test("a ping goes out every 20 s and an answer keeps the connection", (t) => {
   assert.equal(sockets.length, 1);
 });
 
-test("45 s without a message are the end of a connection", (t) => {
+test("connection closes after 45 s without a message", (t) => {
   const { store, sockets, last } = open(t);
   last().say(STATE);
   const first = last();
@@ -196,12 +195,12 @@ test("45 s without a message are the end of a connection", (t) => {
   assert.equal(first.closed, false);
   pass(1_000);
   assert.equal(first.closed, true);
-  assert.equal(store.connection.detail, "the server went silent");
+  assert.equal(store.connection.detail, "no response from the server");
   pass(3_000);
   assert.equal(sockets.length, 2);
 });
 
-test("after waking up a dead connection is found within seconds", (t) => {
+test("connection detects a dead socket within seconds after waking up", (t) => {
   const { win, last } = open(t);
   last().say(STATE);
   const first = last();
@@ -211,7 +210,7 @@ test("after waking up a dead connection is found within seconds", (t) => {
   assert.equal(first.closed, true);
 });
 
-test("a message that is not JSON is left out and the connection stays", (t) => {
+test("connection ignores messages that are not JSON", (t) => {
   const { store, last } = open(t);
   last().say(STATE);
   last().say("{");
@@ -219,7 +218,7 @@ test("a message that is not JSON is left out and the connection stays", (t) => {
   assert.equal(store.agents.size, 1);
 });
 
-test("where the server gives no reason for a close it is asked over HTTP", async (t) => {
+test("connection requests the reason of a close over HTTP", async (t) => {
   const { store, last } = open(t, "http://127.0.0.1:8000/?token=wrong");
   globalThis.fetch.mock.mockImplementation(async () => new Response(
     JSON.stringify({ error: { code: "forbidden", message: "the token is not the server's", field: null } }),
@@ -234,7 +233,7 @@ test("where the server gives no reason for a close it is asked over HTTP", async
   assert.equal(headers.Authorization, "Bearer wrong");
 });
 
-test("a page that goes into the background cache lets go and comes back connected", (t) => {
+test("connection closes on pagehide and reopens on pageshow", (t) => {
   const { win, sockets, last } = open(t);
   last().say(STATE);
   win.dispatchEvent(new Event("pagehide"));

@@ -1,15 +1,15 @@
-// Which rows are in sight, and where they lie.
+// Positions of rows and visible rows.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { boundsOfRow, measureRows, rowBeyond, rowsBetween } from "../../htmlgraph_nb/static/grid/model/virtual_rows.js";
+import { boundsOfRow, measureRows, rowBeyond, rowsBetween } from "../../../htmlgraph_nb/static/grid/model/virtual_rows.js";
 
 const agents = (n, from = 0) => Array.from({ length: n }, (_, i) => ({ kind: "agent", id: `a${from + i}`, depth: 0, children: 0 }));
 const group = (key) => ({ kind: "group", key, label: key, n: 0, counts: {}, waiting: 0 });
 const GEOMETRY = { columns: 3, itemHeight: 90, gap: 10, groupHeight: 20 };
 
-/** Where each row lies, counted out one by one. */
+/** Position of each row, counted one by one. */
 function placesOf(rows, { columns, itemHeight, gap, groupHeight }) {
   const places = [];
   let top = 0;
@@ -32,13 +32,13 @@ function placesOf(rows, { columns, itemHeight, gap, groupHeight }) {
   return places;
 }
 
-test("no rows take no room", () => {
+test("measureRows of no rows is empty", () => {
   const extent = measureRows([], GEOMETRY);
   assert.equal(extent.height, 0);
   assert.deepEqual(rowsBetween(extent, 0, 500), { first: 0, last: 0, offset: 0 });
 });
 
-test("each row lies where counting one by one puts it, for any groups and columns", () => {
+test("row positions equal those counted one by one", () => {
   let seed = 5;
   const draw = (n) => (seed = (seed * 48_271) % 2_147_483_647) % n;
   for (let round = 0; round < 200; round += 1) {
@@ -58,13 +58,13 @@ test("each row lies where counting one by one puts it, for any groups and column
   }
 });
 
-test("of ten thousand rows few are drawn", () => {
+test("rowsBetween selects few of ten thousand rows", () => {
   const extent = measureRows(agents(10_000), { columns: 4, itemHeight: 200, gap: 10, groupHeight: 30 });
   const { first, last } = rowsBetween(extent, 100_000, 100_800);
   assert.ok(last - first <= 5 * 4, `${last - first}`);
 });
 
-test("a step up or down keeps the column, and crosses the headers of groups", () => {
+test("rowBeyond keeps the column across group headers", () => {
   const rows = [group("x"), ...agents(5), group("y"), ...agents(2, 10), group("z"), group("w"), ...agents(4, 20)];
   const extent = measureRows(rows, GEOMETRY);
   const step = (id, direction) => rows[rowBeyond(extent, rows, rows.findIndex((row) => row.id === id), direction)].id;

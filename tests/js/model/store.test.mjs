@@ -1,11 +1,11 @@
-// The store: folding the server's and the kernel's messages. No socket, no document, no clock.
+// The store: messages of server and kernel; no socket, no document, no clock.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
-  createRoster, createStore, describeConnection, foldMessage,
-} from "../../htmlgraph_nb/static/grid/host/index.js";
+  createMirror, createStore, describeConnection, applyMessage,
+} from "../../../htmlgraph_nb/static/grid/host/index.js";
 
 const presence = (id, more = {}) => ({
   agent_id: id,
@@ -28,8 +28,8 @@ const state = (seq, agents, more = {}) => ({
 });
 const numbered = (id, seq, more = {}) => presence(id, { seq, ...more });
 const rosterOf = (...messages) => {
-  const roster = createRoster();
-  for (const message of messages) foldMessage(roster, message);
+  const roster = createMirror();
+  for (const message of messages) applyMessage(roster, message);
   return roster;
 };
 const ids = (roster) => [...roster.agents.keys()].sort();
@@ -38,25 +38,25 @@ const clockAt = (at) => {
   return clock;
 };
 
-test("a full state fills the roster and an update changes one agent of it", () => {
+test("full state replaces the agents, an update changes one", () => {
   const roster = rosterOf(state(5, [numbered("a", 4), numbered("b", 5)]));
-  const changed = foldMessage(roster, update("a", 6, { total_tools_executed: 2 }));
+  const changed = applyMessage(roster, update("a", 6, { total_tools_executed: 2 }));
   assert.deepEqual([...changed], ["a"]);
   assert.deepEqual(ids(roster), ["a", "b"]);
   assert.equal(roster.agents.get("a").tools, 2);
   assert.equal(roster.seq, 6);
 });
 
-test("agents that no part of a full state names are gone only with its last part", () => {
+test("full state removes missing agents with its last part only", () => {
   const roster = rosterOf(state(3, [numbered("a", 1), numbered("b", 2), numbered("c", 3)]));
-  foldMessage(roster, state(9, [numbered("a", 8)], { part: 1, parts: 2 }));
+  applyMessage(roster, state(9, [numbered("a", 8)], { part: 1, parts: 2 }));
   assert.deepEqual(ids(roster), ["a", "b", "c"]);
-  const changed = foldMessage(roster, state(9, [numbered("b", 9)], { part: 2, parts: 2 }));
+  const changed = applyMessage(roster, state(9, [numbered("b", 9)], { part: 2, parts: 2 }));
   assert.deepEqual(ids(roster), ["a", "b"]);
   assert.ok(changed.has("c"));
 });
 
-test("an agent that came between the parts of a full state stays", () => {
+test("full state keeps an agent added between its parts", () => {
   const roster = rosterOf(
     state(3, [numbered("a", 3)], { part: 1, parts: 2 }),
     update("new", 4),
@@ -66,7 +66,7 @@ test("an agent that came between the parts of a full state stays", () => {
   assert.equal(roster.seq, 4);
 });
 
-test("the cursor stands still until a state is whole", () => {
+test("cursor does not move until a state is complete", () => {
   const store = createStore({ now: () => 0 });
   assert.equal(store.cursor, null);
   store.receive(state(7, [numbered("a", 7)], { part: 1, parts: 2 }));
@@ -76,7 +76,7 @@ test("the cursor stands still until a state is whole", () => {
   assert.equal(store.cursor, "e1:8");
 });
 
-test("a state that starts anew forgets the parts of the one that was cut off", () => {
+test("new state discards the parts of an incomplete one", () => {
   const roster = rosterOf(
     state(3, [numbered("old", 3)], { part: 1, parts: 2 }),
     state(5, [numbered("a", 5)], { part: 1, parts: 2 }),
@@ -85,7 +85,7 @@ test("a state that starts anew forgets the parts of the one that was cut off", (
   assert.deepEqual(ids(roster), ["a", "b"]);
 });
 
-test("a state of changes leaves the others alone and removes who is named as removed", () => {
+test("partial state changes and removes only the agents it lists", () => {
   const roster = rosterOf(
     state(3, [numbered("a", 1), numbered("b", 2), numbered("c", 3)]),
     state(6, [numbered("b", 5, { status: "idle" })], { full: false, removed: ["c"] }),
@@ -95,32 +95,32 @@ test("a state of changes leaves the others alone and removes who is named as rem
   assert.equal(roster.seq, 6);
 });
 
-test("an update that is not newer than what is known changes nothing", () => {
+test("update with an older seq changes nothing", () => {
   const roster = rosterOf(state(5, [numbered("a", 5, { last_tool_name: "Read" })]));
   for (const seq of [4, 5]) {
-    assert.equal(foldMessage(roster, update("a", seq, { last_tool_name: "Old" })).size, 0);
+    assert.equal(applyMessage(roster, update("a", seq, { last_tool_name: "Old" })).size, 0);
   }
   assert.equal(roster.agents.get("a").tool, "Read");
 });
 
-test("the rule of numbers is each agent's own", () => {
+test("update order is checked per agent", () => {
   const roster = rosterOf(state(5, [numbered("a", 5), numbered("b", 2)]), update("b", 4));
   assert.equal(roster.agents.get("b").seq, 4);
 });
 
-test("a late update does not bring a removed agent back, a newer one does", () => {
+test("removed agent returns only with a newer update", () => {
   const roster = rosterOf(state(2, [numbered("a", 2)]), removal("a", 5), update("a", 4));
   assert.deepEqual(ids(roster), []);
-  foldMessage(roster, update("a", 6));
+  applyMessage(roster, update("a", 6));
   assert.deepEqual(ids(roster), ["a"]);
 });
 
-test("a late removal does not take away a newer agent", () => {
+test("late removal keeps a newer agent", () => {
   const roster = rosterOf(state(2, []), update("a", 5), removal("a", 4));
   assert.deepEqual(ids(roster), ["a"]);
 });
 
-test("another epoch drops everything first, numbers included", () => {
+test("new epoch discards all agents and sequence numbers", () => {
   const roster = rosterOf(
     state(900, [numbered("a", 900), numbered("b", 899)]),
     state(2, [numbered("a", 1, { last_tool_name: "New" })], { epoch: "e2" }),
@@ -131,7 +131,7 @@ test("another epoch drops everything first, numbers included", () => {
   assert.equal(roster.epoch, "e2");
 });
 
-test("a full state behind the copy is the truth of a database that was set back", () => {
+test("older full state replaces the copy after a database was restored", () => {
   const roster = rosterOf(
     state(900, [numbered("a", 900), numbered("b", 899)]),
     state(50, [numbered("a", 50, { last_tool_name: "Earlier" })]),
@@ -141,13 +141,13 @@ test("a full state behind the copy is the truth of a database that was set back"
   assert.equal(roster.seq, 50);
 });
 
-test("messages without numbers are taken as they come", () => {
+test("messages without seq are applied in order", () => {
   const roster = rosterOf(update("a", undefined), update("a", undefined, { status: "idle" }));
   assert.equal(roster.agents.get("a").status, "idle");
   assert.equal(roster.seq, null);
 });
 
-test("folding a stream twice gives the same roster as folding it once", () => {
+test("applying a stream twice equals applying it once", () => {
   const stream = [
     state(3, [numbered("a", 1), numbered("b", 3)]), update("c", 4), removal("b", 5),
     update("a", 6, { status: "offline" }), state(8, [numbered("d", 8)], { full: false, removed: ["c"] }),
@@ -158,7 +158,7 @@ test("folding a stream twice gives the same roster as folding it once", () => {
   assert.equal(twice.seq, once.seq);
 });
 
-test("garbage changes nothing and throws nothing", () => {
+test("invalid messages change nothing and do not throw", () => {
   const store = createStore({ now: () => 0 });
   store.receive(state(1, [numbered("a", 1)]));
   const garbage = [
@@ -173,16 +173,16 @@ test("garbage changes nothing and throws nothing", () => {
   ];
   for (const message of garbage) {
     store.receive(message);
-    store.receiveKernel(message);
-    store.receiveKernel({ kind: "batch", n: 1, messages: message, connection: message });
-    store.receiveKernel({ kind: "batch", n: 1, messages: [message] });
+    store.receiveFromKernel(message);
+    store.receiveFromKernel({ kind: "batch", n: 1, messages: message, connection: message });
+    store.receiveFromKernel({ kind: "batch", n: 1, messages: [message] });
     if (!message?.agents) store.restore(message);
     store.setConnection(message);
   }
   assert.deepEqual([...store.agents.keys()], ["a"]);
 });
 
-test("fields of a wrong type become their empty value", () => {
+test("fields of a wrong type become empty", () => {
   const roster = rosterOf(update("a", 1, {
     status: "dancing", total_tools_executed: "12", total_cost_tokens: NaN, cost_usd: "3",
     last_tool_name: { x: 1 }, attention: "yes", reason: 7,
@@ -194,45 +194,45 @@ test("fields of a wrong type become their empty value", () => {
   );
 });
 
-test("ids such as __proto__ are ids like others", () => {
+test("ids such as __proto__ are ordinary ids", () => {
   const roster = rosterOf(JSON.parse(JSON.stringify(update("__proto__", 1))));
   assert.deepEqual(ids(roster), ["__proto__"]);
   assert.equal({}.status, undefined);
 });
 
-test("listeners hear the changed ids, and nothing of a repetition", () => {
+test("listeners receive changed ids and no repetitions", () => {
   const store = createStore({ now: () => 0 });
-  const heard = [];
-  const stop = store.subscribe((changed) => heard.push([...changed]));
+  const notified = [];
+  const stop = store.subscribe((changed) => notified.push([...changed]));
   store.receive(state(2, [numbered("a", 1), numbered("b", 2)]));
   store.receive(update("a", 1));
   store.receive(update("b", 3));
-  assert.deepEqual(heard, [["a", "b"]]);
+  assert.deepEqual(notified, [["a", "b"]]);
   store.receive(update("b", 4, { status: "idle" }));
   stop();
   store.receive(update("b", 5));
-  assert.deepEqual(heard, [["a", "b"], ["b"]]);
+  assert.deepEqual(notified, [["a", "b"], ["b"]]);
 });
 
-test("a batch of the kernel is folded and its connection taken over, with one call of a listener", () => {
+test("kernel batch applies messages and connection with one notification", () => {
   const store = createStore({ now: () => 0 });
-  const heard = [];
-  store.subscribe((changed) => heard.push([...changed]));
-  store.receiveKernel({
+  const notified = [];
+  store.subscribe((changed) => notified.push([...changed]));
+  store.receiveFromKernel({
     kind: "batch", n: 1, messages: [update("a", 1), update("b", 2)],
     connection: { state: "connected", staleSince: null, detail: "" },
   });
-  assert.deepEqual(heard, [["a", "b"]]);
+  assert.deepEqual(notified, [["a", "b"]]);
   assert.equal(store.connection.state, "connected");
 });
 
-test("a missing batch is noted until the next snapshot, which replaces everything", () => {
+test("missing batch is reported until the next snapshot replaces everything", () => {
   const store = createStore({ now: () => 0 });
-  store.receiveKernel({ kind: "batch", n: 1, messages: [update("a", 1), update("b", 2)] });
+  store.receiveFromKernel({ kind: "batch", n: 1, messages: [update("a", 1), update("b", 2)] });
   assert.equal(store.incomplete, false);
-  store.receiveKernel({ kind: "batch", n: 3, messages: [update("a", 9)] });
+  store.receiveFromKernel({ kind: "batch", n: 3, messages: [update("a", 9)] });
   assert.equal(store.incomplete, true);
-  store.receiveKernel({
+  store.receiveFromKernel({
     kind: "snapshot", n: 4,
     state: { epoch: "e1", seq: 8, agents: [numbered("a", 7, { status: "idle" })], at: "2025-01-14T14:50:30Z" },
   });
@@ -240,21 +240,21 @@ test("a missing batch is noted until the next snapshot, which replaces everythin
   assert.deepEqual([...store.agents.keys()], ["a"]);
   assert.equal(store.agents.get("a").status, "idle");
   assert.equal(store.cursor, "e1:8");
-  store.receiveKernel({ kind: "batch", n: 5, messages: [update("a", 9)] });
+  store.receiveFromKernel({ kind: "batch", n: 5, messages: [update("a", 9)] });
   assert.equal(store.incomplete, false);
 });
 
-test("a snapshot that repeats what is known changes nothing", () => {
+test("snapshot equal to the state changes nothing", () => {
   const store = createStore({ now: () => 0 });
   const snapshot = { kind: "snapshot", n: 1, state: { epoch: "e", seq: 1, agents: [numbered("a", 1)] } };
-  store.receiveKernel(snapshot);
-  const heard = [];
-  store.subscribe((changed) => heard.push(...changed));
-  store.receiveKernel({ ...snapshot, n: 2 });
-  assert.deepEqual(heard, []);
+  store.receiveFromKernel(snapshot);
+  const notified = [];
+  store.subscribe((changed) => notified.push(...changed));
+  store.receiveFromKernel({ ...snapshot, n: 2 });
+  assert.deepEqual(notified, []);
 });
 
-test("a saved state is shown, but is no news", () => {
+test("saved state is shown but does not count as a message", () => {
   const clock = clockAt(Date.parse("2025-01-14T15:00:00Z"));
   const store = createStore({ now: clock.now });
   store.restore({
@@ -265,43 +265,43 @@ test("a saved state is shown, but is no news", () => {
   assert.deepEqual(describeConnection(store, clock.at, 15_000), {
     state: "connecting", text: "Waiting for the kernel…", detail: "last news 10m ago", stale: true,
   });
-  store.receiveKernel({ kind: "batch", n: 12, messages: [] });
+  store.receiveFromKernel({ kind: "batch", n: 12, messages: [] });
   assert.deepEqual(describeConnection(store, clock.at, 15_000), {
     state: "connected", text: "Connected", detail: "", stale: false,
   });
   assert.equal(store.incomplete, false);
 });
 
-test("an empty trait is no saved state", () => {
+test("empty trait is not a saved state", () => {
   const store = createStore({ now: () => 0 });
   store.restore({});
   assert.equal(store.agents.size, 0);
   assert.equal(store.connection.state, "connecting");
 });
 
-test("silence of the kernel is told with its length, an empty batch ends it", () => {
+test("connection text shows how long the kernel is silent until a batch arrives", () => {
   const clock = clockAt(1_000_000);
   const store = createStore({ now: clock.now });
-  const beat = (n) => store.receiveKernel({ kind: "batch", n, messages: [], connection: { state: "connected" } });
+  const beat = (n) => store.receiveFromKernel({ kind: "batch", n, messages: [], connection: { state: "connected" } });
   beat(1);
   clock.at += 15_000;
   assert.equal(describeConnection(store, clock.at, 15_000).state, "connected");
   clock.at += 2_000;
   const said = describeConnection(store, clock.at, 15_000);
-  assert.equal(said.text, "No news from the kernel for 17s");
+  assert.equal(said.text, "No message from the kernel for 17s");
   assert.equal(said.stale, true);
   beat(2);
   assert.equal(describeConnection(store, clock.at, 15_000).stale, false);
 });
 
-test("a closed grid is closed, however long the kernel is silent", () => {
+test("closed state takes precedence over silence", () => {
   const store = createStore({ now: () => 0 });
   store.setConnection({ state: "ended", detail: "the grid was closed" });
   const said = describeConnection(store, 3_600_000, 15_000);
   assert.deepEqual([said.state, said.text, said.detail], ["ended", "Ended", "the grid was closed"]);
 });
 
-test("a lost connection is told with its reason, the next try and the age of what is shown", () => {
+test("lost connection shows reason, next attempt and data age", () => {
   const store = createStore({ now: () => 0 });
   store.setConnection({
     state: "reconnecting", detail: "the server stops", staleSince: 60_000, retryAt: 75_000,
@@ -312,14 +312,14 @@ test("a lost connection is told with its reason, the next try and the age of wha
   });
 });
 
-test("where it is connected to is said once", () => {
+test("connection text names the server once", () => {
   const store = createStore({ now: () => 0 });
   store.setConnection({ state: "connected", detail: "connected to http://127.0.0.1:8000" });
   const { text, detail, stale } = describeConnection(store, 0);
   assert.deepEqual([text, detail, stale], ["Connected", "to http://127.0.0.1:8000", false]);
 });
 
-test("a clock that differs from the server's is noticed and corrected", () => {
+test("clock offset to the server is corrected", () => {
   const clock = clockAt(Date.parse("2025-01-14T15:00:00Z"));
   const store = createStore({ now: clock.now });
   store.receive(state(1, [], { timestamp: "2025-01-14T15:00:01Z" }));
@@ -328,9 +328,9 @@ test("a clock that differs from the server's is noticed and corrected", () => {
   assert.equal(store.clockOffset, -120_000);
 });
 
-test("removals of agents that are long gone do not pile up", () => {
+test("kept removals are bounded", () => {
   const roster = rosterOf(state(1, []));
-  for (let seq = 2; seq < 10_100; seq += 1) foldMessage(roster, removal(`agent-${seq}`, seq));
+  for (let seq = 2; seq < 10_100; seq += 1) applyMessage(roster, removal(`agent-${seq}`, seq));
   assert.equal(roster.removed.size, 10_000);
   assert.ok(roster.removed.has("agent-10099"));
 });

@@ -1,13 +1,13 @@
-// What one update of the arrangement costs, by node:  node tests/benchmarks/arrange.mjs [--json]
+// Cost of one layout update, run with node: node tests/benchmarks/layout.mjs [--json]
 //
 // Milliseconds by the clock, and "cpu": mean of processor time, which other programs disturb less.
 // 10,000 agents, of which a number changes; 200 updates of each kind. "moves": their status,
-// attention and tokens change; "counts": their tokens only. "first": a fresh arrangement of all.
+// attention and tokens change; "counts": only tokens. "first": a new layout of all agents.
 
 import { performance } from "node:perf_hooks";
 
 import { readPresence } from "../../htmlgraph_nb/static/grid/model/agent.js";
-import { createArrangement } from "../../htmlgraph_nb/static/grid/model/layout.js";
+import { createLayout } from "../../htmlgraph_nb/static/grid/model/layout.js";
 import { createSettings } from "../../htmlgraph_nb/static/grid/model/settings.js";
 
 const AGENTS = 10_000;
@@ -25,9 +25,9 @@ function measure(patch, nChanged, moves) {
   const agents = new Map();
   for (let n = 0; n < AGENTS; n += 1) agents.set(`agent-${n}`, presence(n, 0, 0));
   const settings = createSettings(patch).get();
-  const arrangement = createArrangement();
+  const engine = createLayout();
   const begun = performance.now();
-  arrangement.update(agents, agents.keys(), settings);
+  engine.update(agents, agents.keys(), settings);
   const first = performance.now() - begun;
   const times = [];
   let cpu = 0;
@@ -41,7 +41,7 @@ function measure(patch, nChanged, moves) {
     }
     const used = process.cpuUsage();
     const start = performance.now();
-    const layout = arrangement.update(agents, changed, settings);
+    const layout = engine.update(agents, changed, settings);
     void layout.facets.model;
     times.push(performance.now() - start);
     cpu += process.cpuUsage(used).user;

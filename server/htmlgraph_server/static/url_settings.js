@@ -1,0 +1,71 @@
+// @ts-check
+/** The grid's settings in the URL fragment, so that they survive a reload and can be shared. */
+
+/** @typedef {import("./agent_grid.js").ViewSettings} ViewSettings */
+
+const LISTS = /** @type {const} */ (["status", "feature", "session", "project", "model", "host", "agent", "parent"]);
+/** Values that the fragment omits. */
+const DEFAULTS = { view: "cards", sort: "attention" };
+
+/**
+ * Parse the settings of a URL fragment; settings it omits have their defaults.
+ *
+ * Values are not validated here: the grid ignores invalid ones.
+ *
+ * @param {string} hash with or without the #
+ * @returns {ViewSettings}
+ */
+export function settingsFromHash(hash) {
+  const parameters = new URLSearchParams(hash.replace(/^#/, ""));
+  /** @type {Record<string, string | string[]>} */
+  const filter = {};
+  const text = parameters.get("q");
+  if (text) filter.text = text;
+  for (const key of LISTS) if (parameters.has(key)) filter[key] = parameters.getAll(key);
+  const columns = parameters.get("columns");
+  return /** @type {ViewSettings} */ ({
+    view: parameters.get("view") ?? DEFAULTS.view,
+    filter,
+    sort: parameters.get("sort") ?? DEFAULTS.sort,
+    groupBy: parameters.get("group") || null,
+    columns: columns ? columns.split(",") : null,
+    selected: parameters.get("selected") || null,
+  });
+}
+
+/**
+ * Return the URL fragment of the settings; "" if all are defaults.
+ *
+ * @param {ViewSettings} settings
+ */
+export function hashOfSettings({ view, filter, sort, groupBy, columns, selected }) {
+  const parameters = new URLSearchParams();
+  if (view !== DEFAULTS.view) parameters.set("view", view);
+  if (filter.text) parameters.set("q", filter.text);
+  for (const key of LISTS) for (const value of filter[key] ?? []) parameters.append(key, value);
+  if (sort !== DEFAULTS.sort) parameters.set("sort", sort);
+  if (groupBy !== null) parameters.set("group", groupBy);
+  if (columns !== null) parameters.set("columns", columns.join());
+  if (selected !== null) parameters.set("selected", selected);
+  return parameters.toString();
+}
+
+/**
+ * Keep the settings and the URL fragment in sync.
+ *
+ * @param {Window} win
+ * @param {{get: () => ViewSettings, set: (patch: Partial<ViewSettings>) => void,
+ *   subscribe: (listener: () => void) => () => void}} settings
+ */
+export function syncUrl(win, settings) {
+  let timer = 0;
+  const write = () => {
+    timer = 0;
+    const hash = hashOfSettings(settings.get());
+    const { pathname, search } = win.location;
+    // Browsers limit replaceState calls, and typing must not add an entry per letter to the history.
+    win.history.replaceState(null, "", `${pathname}${search}${hash ? `#${hash}` : ""}`);
+  };
+  settings.subscribe(() => { timer ||= win.setTimeout(write, 200); });
+  win.addEventListener("hashchange", () => settings.set(settingsFromHash(win.location.hash)));
+}

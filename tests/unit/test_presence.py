@@ -76,10 +76,12 @@ def test_timers_may_be_judged_by_other_limits() -> None:
     roster.apply(Event(agent_id="a", event_type="prompt"), 1, T0)
     roster.commit()
     only_idle = Limits(idle_timeout_s=60, offline_timeout_s=0, forget_after_s=0)
-    assert [event.event_type for event in roster.due(at(59))] == []
+    assert [event.event_type for event in roster.expired_timers(at(59))] == []
     for seconds, kind in ((60, "idle"), (120, "offline"), (600, "forget")):
-        assert [event.event_type for event in roster.due(at(seconds))] == [kind]
-        assert [event.event_type for event in roster.due(at(seconds), only_idle)] == ["idle"]
+        assert [event.event_type for event in roster.expired_timers(at(seconds))] == [kind]
+        assert [event.event_type for event in roster.expired_timers(at(seconds), only_idle)] == [
+            "idle"
+        ]
 
 
 def test_a_sign_of_life_in_the_running_transaction_counts() -> None:

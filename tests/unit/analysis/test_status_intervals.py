@@ -58,7 +58,7 @@ def let_pass(roster: Roster, agent_id: str, until: datetime) -> None:
             (edge, event)
             for edge in sorted(edges)
             if edge < until
-            for event in roster.due(edge)
+            for event in roster.expired_timers(edge)
             if event.agent_id == agent_id
         ]
         if not due:

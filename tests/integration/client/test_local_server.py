@@ -20,7 +20,7 @@ from jupyter_client.manager import KernelManager
 
 import htmlgraph_nb as hg
 from htmlgraph_nb.client import local_server
-from tests.helpers.server_files import files_of
+from tests.helpers.server_files import server_files_in
 from tests.helpers.server_process import clean_environ
 from tests.helpers.wait import wait_until
 from tests.integration.widget.test_grid_kernel import Kernel
@@ -185,7 +185,7 @@ def test_start_server_ends_with_its_parent(tmp_path: Path, end: str) -> None:
         _, errors = child.communicate(timeout=60)
     assert errors == ""
     wait_until(lambda: ended(started["pid"]), "the server's end")
-    assert files_of(tmp_path) == []
+    assert server_files_in(tmp_path) == []
 
 
 def test_start_server_survives_an_interrupted_cell(tmp_path: Path) -> None:

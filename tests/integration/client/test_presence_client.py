@@ -23,7 +23,7 @@ from tests.helpers.fake_websocket_server import (
     stay,
     update,
 )
-from tests.helpers.server_files import announced
+from tests.helpers.server_files import announced_server
 from tests.helpers.wait import wait_until
 
 
@@ -207,7 +207,7 @@ def test_client_tries_candidates_until_one_answers(home, closed_port):
     runtime = home / "runtime"
     with (
         FakeWebSocketServer([state("e", 1), stay]) as server,
-        announced(home, server.url, "run", pid=os.getpid()),
+        announced_server(home, server.url, "run", pid=os.getpid()),
     ):
         (runtime / f"jpserver-{os.getppid()}.json").write_text(
             f'{{"url": "http://127.0.0.1:{closed_port}/", "token": "x"}}'
@@ -224,8 +224,8 @@ def test_client_tries_next_candidate_after_a_refusal(home):
     with (
         FakeWebSocketServer([state("e", 1), stay]) as server,
         FakeWebSocketServer(response=refusal) as other,
-        announced(home, other.url, pid=os.getppid()),
-        announced(home, server.url, "run", pid=os.getpid(), age_s=1),
+        announced_server(home, other.url, pid=os.getppid()),
+        announced_server(home, server.url, "run", pid=os.getpid(), age_s=1),
         PresenceClient() as client,
     ):
         client.wait_connected(10)
@@ -242,8 +242,8 @@ def test_client_lists_all_refusals(home, closed_port, monkeypatch):
     with (
         FakeWebSocketServer(response=refusal) as first,
         FakeWebSocketServer(response=refusal) as second,
-        announced(home, first.url, pid=os.getppid()),
-        announced(home, second.url, pid=os.getpid(), age_s=1),
+        announced_server(home, first.url, pid=os.getppid()),
+        announced_server(home, second.url, pid=os.getpid(), age_s=1),
         PresenceClient() as client,
     ):
         for call in (lambda: client.wait_connected(0.5), client.presence):

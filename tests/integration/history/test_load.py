@@ -128,7 +128,7 @@ def test_more_rows_than_a_page_come_from_a_server(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A history longer than a page of JSON is read to its end, and a limit across pages holds."""
-    monkeypatch.setattr("htmlgraph_nb.client.rest.PAGE_EVENTS", 7)
+    monkeypatch.setattr("htmlgraph_nb.client.rest._PAGE_EVENTS", 7)
     with PresenceManager(str(server.db)) as manager:
         manager.ingest(example_events())
     rest = Rest(lambda: candidates(server.url, None))

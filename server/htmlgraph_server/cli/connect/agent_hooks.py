@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from htmlgraph_nb.coding_agents.agent import CodingAgent
-from htmlgraph_nb.coding_agents.hook_settings import TIMEOUT_S
+from htmlgraph_nb.coding_agents.hook_settings import HOOK_TIMEOUT_S
 from htmlgraph_nb.coding_agents.registry import DEFAULT_AGENT
 from htmlgraph_nb.errors import ConfigError
 
@@ -66,7 +66,7 @@ def _http_handler(agent: CodingAgent, url: str) -> dict[str, Any]:
     return {
         "type": "http",
         "url": f"{url.rstrip('/')}/api/hooks/{agent.name}",
-        "timeout": TIMEOUT_S,
+        "timeout": HOOK_TIMEOUT_S,
         "headers": {"Authorization": f"Bearer ${_TOKEN_VARIABLE}"},
         "allowedEnvVars": [_TOKEN_VARIABLE],
     }

@@ -118,7 +118,7 @@ def _objects(value: Any) -> list[_Object]:
 
 
 def _attributes(pairs: Any) -> Attributes:
-    return {str(pair.get("key")): _value(pair.get("value")) for pair in _objects(pairs)}
+    return {str(pair.get("key") or ""): _value(pair.get("value")) for pair in _objects(pairs)}
 
 
 def _value(value: Any, depth: int = 0) -> Any:
@@ -133,7 +133,7 @@ def _value(value: Any, depth: int = 0) -> Any:
         items = _object(value["arrayValue"]).get("values")
         return [_value(item, depth + 1) for item in _objects(items)]
     pairs = _objects(_object(value.get("kvlistValue")).get("values"))
-    return {str(pair.get("key")): _value(pair.get("value"), depth + 1) for pair in pairs}
+    return {str(pair.get("key") or ""): _value(pair.get("value"), depth + 1) for pair in pairs}
 
 
 def _integer(value: Any) -> int | None:

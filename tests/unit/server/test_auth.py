@@ -1,4 +1,4 @@
-"""Guard: token, cookie, Host and Origin, each by itself and together."""
+"""Authenticator: token, cookie, Host and Origin, each by itself and combined."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ OWN = Credentials(host="127.0.0.1:8000", origin=None, authorization="", query_to
 FOREIGN = "https://evil.example"
 
 
-def guard(**settings: Any) -> Authenticator:
-    """Return the Guard of a Config."""
+def authenticator(**settings: Any) -> Authenticator:
+    """Return the Authenticator of a Config."""
     return Authenticator(Config(db="unused.db", **settings))
 
 
-def code(of: Authenticator, shown: Credentials, *, checks_origin: bool = True) -> str | None:
-    """Return the code of the refusal, None where the request may pass."""
-    refusal = of.check(shown, checks_origin=checks_origin)
+def code(
+    auth: Authenticator, credentials: Credentials, *, checks_origin: bool = True
+) -> str | None:
+    """Return the code of the refusal; None if the request is allowed."""
+    refusal = auth.check(credentials, checks_origin=checks_origin)
     return None if refusal is None else refusal.code
 
 
 @pytest.mark.parametrize(
-    ("host", "known"),
+    ("host", "local"),
     [
         ("127.0.0.1:8000", True),
         ("127.0.0.1", True),
@@ -49,23 +51,23 @@ def code(of: Authenticator, shown: Credentials, *, checks_origin: bool = True) -
         ("192.168.0.7", False),
     ],
 )
-def test_host(host: str, known: bool) -> None:
-    """Without a token only names of this machine are answered, for reads too."""
-    expected = None if known else "host_refused"
-    assert code(guard(), replace(OWN, host=host), checks_origin=False) == expected
+def test_host_must_be_local_without_token(host: str, local: bool) -> None:
+    """Without a token only local names are allowed, for reads too."""
+    expected = None if local else "host_refused"
+    assert code(authenticator(), replace(OWN, host=host), checks_origin=False) == expected
 
 
-def test_allowed_hosts() -> None:
-    """--allow-hosts adds names in any case; with a token the Host does not count."""
-    of = guard(allow_hosts=("Hub.Example",))
-    assert code(of, replace(OWN, host="hub.example:80")) is None
-    assert code(of, replace(OWN, host="other.example")) == "host_refused"
-    shown = replace(OWN, host="any.example", authorization=f"Bearer {TOKEN}")
-    assert code(guard(token=TOKEN, host="0.0.0.0"), shown) is None
+def test_allow_hosts_ignores_case() -> None:
+    """With a token the Host is not checked."""
+    auth = authenticator(allow_hosts=("Hub.Example",))
+    assert code(auth, replace(OWN, host="hub.example:80")) is None
+    assert code(auth, replace(OWN, host="other.example")) == "host_refused"
+    credentials = replace(OWN, host="any.example", authorization=f"Bearer {TOKEN}")
+    assert code(authenticator(token=TOKEN, host="0.0.0.0"), credentials) is None
 
 
 @pytest.mark.parametrize(
-    ("origin", "passes"),
+    ("origin", "allowed"),
     [
         (None, True),
         ("http://127.0.0.1:8000", True),
@@ -80,28 +82,30 @@ def test_allowed_hosts() -> None:
         ("http://127.0.0.1:8000@evil.example", False),
     ],
 )
-def test_origin(origin: str | None, passes: bool) -> None:
-    """Writes and WebSockets come from no page or from the server's own."""
-    shown = replace(OWN, origin=origin)
-    assert code(guard(), shown) == (None if passes else "origin_refused")
-    assert code(guard(), shown, checks_origin=False) is None
+def test_origin_must_be_own(origin: str | None, allowed: bool) -> None:
+    """Writes and WebSockets have no Origin or the server's own."""
+    credentials = replace(OWN, origin=origin)
+    assert code(authenticator(), credentials) == (None if allowed else "origin_refused")
+    assert code(authenticator(), credentials, checks_origin=False) is None
 
 
-def test_origin_null_of_a_request_without_host() -> None:
-    """An Origin without a host does not match a Host that is empty."""
-    shown = replace(OWN, host="", origin="null", cookie=guard(token=TOKEN).cookie_value)
-    assert code(guard(token=TOKEN), shown) == "origin_refused"
+def test_origin_null_does_not_match_empty_host() -> None:
+    """An Origin without a host does not match an empty Host."""
+    credentials = replace(
+        OWN, host="", origin="null", cookie=authenticator(token=TOKEN).cookie_value
+    )
+    assert code(authenticator(token=TOKEN), credentials) == "origin_refused"
 
 
-def test_allowed_origins() -> None:
-    """--allow-origins is compared in any case, with or without a last slash."""
-    of = guard(allow_origins=("https://Hub.example/",))
-    assert code(of, replace(OWN, origin="https://hub.example")) is None
-    assert code(of, replace(OWN, origin="http://hub.example")) == "origin_refused"
+def test_allow_origins_ignores_case_and_trailing_slash() -> None:
+    """The scheme must match."""
+    auth = authenticator(allow_origins=("https://Hub.example/",))
+    assert code(auth, replace(OWN, origin="https://hub.example")) is None
+    assert code(auth, replace(OWN, origin="http://hub.example")) == "origin_refused"
 
 
 @pytest.mark.parametrize(
-    ("shown", "passes"),
+    ("credentials", "allowed"),
     [
         ({"authorization": f"Bearer {TOKEN}"}, True),
         ({"authorization": f"token  {TOKEN} "}, True),
@@ -115,36 +119,36 @@ def test_allowed_origins() -> None:
         ({}, False),
     ],
 )
-def test_token(shown: dict[str, str], passes: bool) -> None:
-    """It counts in the header and where a query is accepted, whole and nowhere else."""
-    expected = None if passes else "token_needed"
-    assert code(guard(token=TOKEN), replace(OWN, **shown)) == expected
+def test_token_is_accepted_in_header_and_query(credentials: dict[str, str], allowed: bool) -> None:
+    """The whole token is required, and the cookie is not the token."""
+    expected = None if allowed else "token_needed"
+    assert code(authenticator(token=TOKEN), replace(OWN, **credentials)) == expected
 
 
-def test_header_goes_before_origin_and_cookie_does_not() -> None:
-    """Who can set the header is no page; a cookie is sent by any page's request."""
-    of = guard(token=TOKEN)
+def test_token_header_overrides_origin_check() -> None:
+    """A page cannot set the header, but any page's request carries the cookie."""
+    auth = authenticator(token=TOKEN)
     foreign = replace(OWN, origin=FOREIGN)
-    assert code(of, replace(foreign, authorization=f"Bearer {TOKEN}")) is None
-    assert code(of, replace(foreign, cookie=of.cookie_value)) == "origin_refused"
-    assert code(of, replace(OWN, cookie=of.cookie_value)) is None
+    assert code(auth, replace(foreign, authorization=f"Bearer {TOKEN}")) is None
+    assert code(auth, replace(foreign, cookie=auth.cookie_value)) == "origin_refused"
+    assert code(auth, replace(OWN, cookie=auth.cookie_value)) is None
 
 
-def test_cookie_differs_from_the_token_and_between_tokens() -> None:
-    """It cannot be used as a token, and two servers on one host name have two cookies."""
-    of, other = guard(token=TOKEN), guard(token="another-token")
-    assert TOKEN not in of.cookie_value
-    assert not of.is_token(of.cookie_value)
-    assert of.cookie_name != other.cookie_name
-    assert code(other, replace(OWN, cookie=of.cookie_value)) == "token_needed"
+def test_cookie_differs_from_token_and_by_token() -> None:
+    """It is not accepted as a token, and two servers on one host use two cookies."""
+    auth, other = authenticator(token=TOKEN), authenticator(token="another-token")
+    assert TOKEN not in auth.cookie_value
+    assert not auth.is_token(auth.cookie_value)
+    assert auth.cookie_name != other.cookie_name
+    assert code(other, replace(OWN, cookie=auth.cookie_value)) == "token_needed"
 
 
-def test_no_token_means_none_is_valid() -> None:
-    """Without a token the empty text is not one."""
-    of = guard()
-    assert not of.needs_token
-    assert not of.is_token("")
-    assert guard(token=TOKEN).needs_token
+def test_empty_token_is_never_valid() -> None:
+    """Without a token the empty string is not accepted as one."""
+    auth = authenticator()
+    assert not auth.needs_token
+    assert not auth.is_token("")
+    assert authenticator(token=TOKEN).needs_token
 
 
 @given(
@@ -157,9 +161,9 @@ def test_no_token_means_none_is_valid() -> None:
         cookie=st.text(max_size=30),
     )
 )
-def test_nobody_guesses(shown: Credentials) -> None:
-    """Whatever is shown, it is refused without an exception, and the text shows no token."""
-    refusal = guard(token=TOKEN).check(shown, checks_origin=True)
+def test_check_refuses_arbitrary_credentials(credentials: Credentials) -> None:
+    """No input raises, and the message does not contain the token."""
+    refusal = authenticator(token=TOKEN).check(credentials, checks_origin=True)
     assert refusal is not None
     assert refusal.status in (401, 403)
     assert TOKEN not in refusal.message

@@ -1,4 +1,4 @@
-"""Counts of the last minutes against the rows that they are counted from."""
+"""ActivityCounts and ActivityCache against the rows that they count."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ NAMES = ["a", "b", "tool_execute", "error", "tool_error", "offline", "forget", "
 T = TypeVar("T")
 
 
-def number(name: str) -> int:
-    """Return the number of a name in the tables of these tests."""
+def id_of(name: str) -> int:
+    """Return the id of a name in the tables of these tests."""
     return NAMES.index(name) + 1
 
 
 @pytest.fixture
 def db() -> Iterator[sqlite3.Connection]:
-    """An empty database in memory."""
-    connection = empty()
+    """An empty_database in-memory database."""
+    connection = empty_database()
     yield connection
     connection.close()
 
 
-def empty() -> sqlite3.Connection:
-    """Return a database in memory with the tables and NAMES."""
+def empty_database() -> sqlite3.Connection:
+    """Return an in-memory database with the tables and NAMES."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
     for statements in MIGRATIONS:
         for statement in statements:
@@ -51,25 +51,25 @@ def store(
     db: sqlite3.Connection,
     at: datetime,
     agent: str = "a",
-    kind: str = "tool_execute",
+    event_type: str = "tool_execute",
     status: int | None = None,
     source: str | None = None,
 ) -> None:
     """Store one event."""
     db.execute(
         "INSERT INTO events (ts, agent, type, status, source) VALUES (?, ?, ?, ?, ?)",
-        (to_micros(at), number(agent), number(kind), status, source and number(source)),
+        (to_micros(at), id_of(agent), id_of(event_type), status, source and id_of(source)),
     )
 
 
 def agents(counts: ActivityCounts, minutes: int = 15, now: datetime = NOW) -> dict[str, Any]:
     """Return the counts by agent."""
-    found: dict[str, Any] = json.loads(counts.to_json(minutes, now))["agents"]
-    return found
+    counts_by_agent: dict[str, Any] = json.loads(counts.to_json(minutes, now))["agents"]
+    return counts_by_agent
 
 
 def minute_of(at: datetime) -> int:
-    """Return the minute of the clock since 1970."""
+    """Return the minute since 1970."""
     return to_micros(at) // 60_000_000
 
 
@@ -84,30 +84,30 @@ EVENTS = st.tuples(
 
 
 @given(st.lists(st.lists(EVENTS, max_size=20), max_size=4), st.integers(1, 60))
-def test_counts_are_those_of_the_rows(parts: list[list[Any]], minutes: int) -> None:
-    """Read at once or in parts, late, future and unheard events: each bucket is as by hand."""
-    db, counts = empty(), ActivityCounts()
-    wanted: dict[str, dict[str, list[int]]] = {}
+def test_activity_counts_match_rows(parts: list[list[Any]], minutes: int) -> None:
+    """Late, future and uncounted events, read at once or in parts, give the expected counts."""
+    db, counts = empty_database(), ActivityCounts()
+    expected: dict[str, dict[str, list[int]]] = {}
     for part in parts:
-        for age, agent, kind, status, source in part:
+        for age, agent, event_type, status, source in part:
             at = NOW - timedelta(seconds=age)
-            store(db, at, agent, kind, status, source)
+            store(db, at, agent, event_type, status, source)
             bucket = minutes - 1 - (minute_of(NOW) - minute_of(min(at, NOW)))
-            if bucket < 0 or source == "timer" or kind in ("offline", "forget"):
+            if bucket < 0 or source == "timer" or event_type in ("offline", "forget"):
                 continue
-            own = wanted.setdefault(agent, {"events": [0] * minutes, "errors": [0] * minutes})
-            own["events"][bucket] += 1
-            own["errors"][bucket] += status == 1 or kind in ("error", "tool_error")
+            buckets = expected.setdefault(agent, {"events": [0] * minutes, "errors": [0] * minutes})
+            buckets["events"][bucket] += 1
+            buckets["errors"][bucket] += status == 1 or event_type in ("error", "tool_error")
         counts.refresh(db, NOW)
-    assert agents(counts, minutes) == wanted
+    assert agents(counts, minutes) == expected
     again = ActivityCounts()
     again.refresh(db, NOW)
-    assert agents(again, minutes) == wanted
+    assert agents(again, minutes) == expected
     db.close()
 
 
-def test_buckets_move_with_the_clock(db: sqlite3.Connection) -> None:
-    """An event wanders to the left and out, and what is an hour old is dropped."""
+def test_activity_counts_move_with_time(db: sqlite3.Connection) -> None:
+    """Events move to the left and out; events older than an hour are dropped."""
     store(db, NOW)
     counts = ActivityCounts()
     counts.refresh(db, NOW)
@@ -118,10 +118,10 @@ def test_buckets_move_with_the_clock(db: sqlite3.Connection) -> None:
     assert agents(counts, 60, NOW + timedelta(minutes=60)) == {}
 
 
-def test_first_reading_passes_old_rows_and_ends(
+def test_first_refresh_skips_old_rows_and_stops(
     db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Old events that were stored late hide no new ones, and a long old history is not read."""
+    """Old events stored late do not hide new ones, and a long old history is not read."""
     monkeypatch.setattr(activity_counts, "_RANGE_ROWS", 10)
     for n in range(1_000):
         store(db, NOW - timedelta(days=1), "b")
@@ -132,21 +132,21 @@ def test_first_reading_passes_old_rows_and_ends(
     assert agents(counts)["a"]["events"][-1] == 1
     read: list[tuple[int, int]] = []
 
-    class Counting(sqlite3.Connection):
+    class CountingConnection(sqlite3.Connection):
         def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
             if "EXISTS" in sql:
                 read.append(tuple(parameters)[:2])
             return super().execute(sql, parameters)
 
-    other = sqlite3.connect(":memory:", factory=Counting)
+    other = sqlite3.connect(":memory:", factory=CountingConnection)
     db.backup(other)
     ActivityCounts().refresh(other, NOW + timedelta(days=2))
     assert len(read) == 10
     other.close()
 
 
-def test_an_emptied_table_begins_anew(db: sqlite3.Connection) -> None:
-    """Where the newest row is gone, so are the counts."""
+def test_refresh_after_deletion_starts_over(db: sqlite3.Connection) -> None:
+    """If the newest rows are deleted, the counts are too."""
     store(db, NOW)
     counts = ActivityCounts()
     counts.refresh(db, NOW)
@@ -155,10 +155,10 @@ def test_an_emptied_table_begins_anew(db: sqlite3.Connection) -> None:
     assert agents(counts) == {}
 
 
-def test_most_active_agents_within_the_bound(
+def test_activity_counts_keep_busiest_agents(
     db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beyond the bound those that did least are left out."""
+    """Beyond the limit, the least active agents are dropped."""
     monkeypatch.setattr(activity_counts, "MAX_ACTIVITY_AGENTS", 1)
     for agent in ("a", "b", "b"):
         store(db, NOW, agent)
@@ -167,37 +167,37 @@ def test_most_active_agents_within_the_bound(
     assert set(agents(counts)) == {"b"}
 
 
-class Reader:
-    """Asks a connection at once, and counts how often."""
+class FakeReader:
+    """Runs queries at once and counts them."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self.db = db
-        self.n_asked = 0
+        self.n_queries = 0
 
-    async def run(self, question: Callable[[sqlite3.Connection], T]) -> T:
-        self.n_asked += 1
+    async def run(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        self.n_queries += 1
         await asyncio.sleep(0)
-        return question(self.db)
+        return query(self.db)
 
 
-def test_a_thousand_pages_are_one_reading(db: sqlite3.Connection) -> None:
-    """Within a second everybody gets the same bytes; after it there is one more reading."""
+def test_activity_cache_shares_one_query(db: sqlite3.Connection) -> None:
+    """Requests within a second get the same bytes; a later request runs another query."""
     clock = 100.0
-    reader = Reader(db)
+    reader = FakeReader(db)
 
-    async def ask() -> None:
+    async def request() -> None:
         nonlocal clock
         cache = ActivityCache(reader, lambda: NOW, lambda: clock)  # type: ignore[arg-type]
         store(db, NOW)
         first = await asyncio.gather(*(cache.response(15) for _ in range(1_000)))
-        assert len({id(one) for one in first}) == 1
-        # One to read, one to write the text.
-        assert reader.n_asked == 2
+        assert len({id(body) for body in first}) == 1
+        # One to count, one to encode.
+        assert reader.n_queries == 2
         store(db, NOW)
         clock += 0.9
         assert await cache.response(15) == first[0]
         clock += 0.1
         assert json.loads(await cache.response(15))["agents"]["a"]["events"][-1] == 2
-        assert reader.n_asked == 4
+        assert reader.n_queries == 4
 
-    asyncio.run(ask())
+    asyncio.run(request())

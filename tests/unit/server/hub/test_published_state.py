@@ -1,4 +1,4 @@
-"""The published state by itself: what is encoded once, and what a resuming dashboard is told."""
+"""PublishedState: shared encoding and the messages for resuming dashboards."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ EPOCH = "e0"
 
 
 def presence(agent_id: str, seq: int, **fields: object) -> AgentPresence:
-    """Return a presence that the change ``seq`` made."""
+    """Return a presence as of the change ``seq``."""
     return AgentPresence(agent_id, last_activity=T0, seq=seq, **fields)  # type: ignore[arg-type]
 
 
-def test_a_full_state_is_encoded_once_for_all() -> None:
-    """The same list as long as nothing changes; a filter gets one of its own."""
+def test_full_state_is_encoded_once() -> None:
+    """The same list is returned until something changes; a filter gets a list of its own."""
     published = PublishedState(Cursor(EPOCH, 1), [presence("a", 1)])
     first = published.state_messages(None, MATCH_ALL, at(0))
     assert published.state_messages(None, MATCH_ALL, at(1)) is first
     assert published.state_messages(None, Filter(agents=frozenset("b")), at(1)) != first
     published.put(presence("b", 2))
     published.advance(2)
-    fresh = published.state_messages(None, MATCH_ALL, at(2))
-    assert fresh is not first
-    assert [agent["agent_id"] for agent in json.loads(fresh[0])["agents"]] == ["a", "b"]
+    second = published.state_messages(None, MATCH_ALL, at(2))
+    assert second is not first
+    assert [agent["agent_id"] for agent in json.loads(second[0])["agents"]] == ["a", "b"]
 
 
-def test_a_state_since_names_who_left_the_filter() -> None:
-    """A dashboard must not keep an agent that its filter no longer wants."""
+def test_partial_state_removes_agents_that_left_the_filter() -> None:
+    """A dashboard must not keep an agent that its filter no longer matches."""
     active = Filter(statuses=frozenset({"active"}))
     published = PublishedState(Cursor(EPOCH, 2), [presence("a", 1), presence("b", 2)])
     published.put(presence("a", 3, status=PresenceStatus.ACTIVE))
@@ -48,8 +48,8 @@ def test_a_state_since_names_who_left_the_filter() -> None:
     assert state["removed"] == ["b"]
 
 
-def test_an_agent_that_comes_back_is_no_longer_removed() -> None:
-    """It was forgotten and reports again: the delta holds it as an agent only."""
+def test_returning_agent_is_no_longer_removed() -> None:
+    """An agent that was forgotten and reports again is listed as an agent only."""
     published = PublishedState(Cursor(EPOCH, 1), [presence("a", 1)])
     entry = published.remove("a", 2)
     assert entry is not None
@@ -62,8 +62,8 @@ def test_an_agent_that_comes_back_is_no_longer_removed() -> None:
     assert ([agent["seq"] for agent in state["agents"]], state["removed"]) == ([3], [])
 
 
-def test_updates_tell_the_same_as_a_state() -> None:
-    """In the order of their seq, with the removals since the cursor between them."""
+def test_update_messages_are_equivalent_to_state() -> None:
+    """Updates are ordered by seq and include the removals since the cursor."""
     published = PublishedState(
         Cursor(EPOCH, 3), [presence("a", 1), presence("b", 2), presence("c", 3)]
     )
@@ -71,30 +71,30 @@ def test_updates_tell_the_same_as_a_state() -> None:
     published.put(presence("a", 5))
     published.advance(5)
 
-    def told(since: Cursor | None) -> list[tuple[str, int]]:
-        texts = published.update_messages(since, MATCH_ALL, at(0))
-        return [(message["agent_id"], message["seq"]) for message in map(json.loads, texts)]
+    def updates(since: Cursor | None) -> list[tuple[str, int]]:
+        messages = published.update_messages(since, MATCH_ALL, at(0))
+        return [(message["agent_id"], message["seq"]) for message in map(json.loads, messages)]
 
-    assert told(None) == [("c", 3), ("a", 5)]
-    assert told(Cursor(EPOCH, 3)) == [("b", 4), ("a", 5)]
-    assert told(Cursor("other", 3)) == [("c", 3), ("a", 5)]
+    assert updates(None) == [("c", 3), ("a", 5)]
+    assert updates(Cursor(EPOCH, 3)) == [("b", 4), ("a", 5)]
+    assert updates(Cursor("other", 3)) == [("c", 3), ("a", 5)]
 
 
-@given(gone=st.lists(st.sampled_from("abcdef"), max_size=20), kept=st.integers(1, 4))
-def test_removals_are_remembered_within_bounds(gone: list[str], kept: int) -> None:
-    """The latest ones, and who resumes from before them gets everything."""
+@given(removals=st.lists(st.sampled_from("abcdef"), max_size=20), kept=st.integers(1, 4))
+def test_tombstones_are_bounded(removals: list[str], kept: int) -> None:
+    """The latest are kept; a cursor from before them gets the full state."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(published_state, "MAX_TOMBSTONES", kept)
         published = PublishedState(Cursor(EPOCH, 0), [])
-        for seq, name in enumerate(gone, 1):
+        for seq, name in enumerate(removals, 1):
             published.remove(name, seq)
             published.advance(seq)
         assert len(published.removed) <= kept
-        latest = {name: seq for seq, name in enumerate(gone, 1)}
-        for since in range(len(gone) + 1):
+        latest = {name: seq for seq, name in enumerate(removals, 1)}
+        for since in range(len(removals) + 1):
             (text,) = published.state_messages(Cursor(EPOCH, since), MATCH_ALL, at(0))
             state = json.loads(text)
             missed = {name for name, seq in latest.items() if seq > since}
             assert state["full"] or set(state["removed"]) == missed
-            if since == len(gone):
+            if since == len(removals):
                 assert not state["full"]

@@ -1,4 +1,4 @@
-"""A hub on a bench: a clock that is turned by hand, and dashboards that read when they are told."""
+"""A hub with a manual clock, and dashboards that read on command."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from htmlgraph_nb.core.changes import ChangeBatch
 from htmlgraph_nb.core.mirror import Mirror
 from htmlgraph_nb.core.model import AgentPresence, Event
 from htmlgraph_nb.core.protocol import Cursor, Filter, decode
-from htmlgraph_nb.core.roster import Change, Roster
+from htmlgraph_nb.core.roster import Change, Limits, Roster
 from htmlgraph_server.config import HubLimits
 from htmlgraph_server.hub.clients import Client
 from htmlgraph_server.hub.hub import Hub
@@ -25,22 +25,22 @@ EPOCH = "0123456789abcdef"
 class FakeLoop:
     """The clock and the event loop of a hub."""
 
-    def __init__(self) -> None:
-        self.now = 1_000.0
+    def __init__(self, now: float = 1_000.0) -> None:
+        self.now = now
         self._calls: list[tuple[float, int, Callable[[], Any]]] = []
         self._order = itertools.count()
 
     @property
     def n_calls(self) -> int:
-        """How many calls are due some time."""
+        """Number of scheduled calls."""
         return len(self._calls)
 
     def call_later(self, delay: float, callback: Callable[[], Any]) -> None:
-        """Call back once ``advance`` has come that far."""
+        """Schedule a call for ``advance``."""
         heapq.heappush(self._calls, (self.now + delay, next(self._order), callback))
 
     def advance(self, seconds: float) -> None:
-        """Let the time pass and make the calls that fall due, each at its time."""
+        """Advance the clock and run the calls that become due, each at its time."""
         end = self.now + seconds
         while self._calls and self._calls[0][0] <= end:
             due, _, callback = heapq.heappop(self._calls)
@@ -50,22 +50,23 @@ class FakeLoop:
 
 
 class FakeDashboard:
-    """A transport, and at its far end a client that folds what it reads into a Mirror.
+    """A transport whose other end applies what it reads to a Mirror.
 
     Attributes:
-        reading: it reads everything at once; else what is written stays unsent.
-        writes: each bytes object that the hub handed over.
-        messages: the messages that were read, in order.
-        peak: most bytes that were ever unsent.
+        reading: whether it reads everything at once; otherwise written bytes stay unsent.
+        mirror: the client's copy; pass one to continue from an earlier connection.
+        writes: each bytes object that the hub wrote.
+        messages: the messages read, in order.
+        peak: maximum number of unsent bytes.
     """
 
-    def __init__(self, reading: bool = True) -> None:
+    def __init__(self, reading: bool = True, mirror: Mirror | None = None) -> None:
         self.reading = reading
+        self.mirror = mirror or Mirror()
         self.writes: list[bytes] = []
         self.unsent = bytearray()
         self.peak = 0
         self.messages: list[dict[str, Any]] = []
-        self.mirror = Mirror()
         self.closed: tuple[int, str] | None = None
         self.aborted = False
         self.on_write: Callable[[], Any] | None = None
@@ -96,22 +97,22 @@ class FakeDashboard:
         self.unsent.clear()
 
     def read(self, n_bytes: int | None = None) -> None:
-        """Read so many bytes (None: all), and fold the frames that are complete by then."""
+        """Read some bytes (None: all) and apply the frames that are complete by then."""
         n_bytes = len(self.unsent) if n_bytes is None else n_bytes
         self._received += self.unsent[:n_bytes]
         del self.unsent[:n_bytes]
-        while (frame := _take_frame(self._received)) is not None:
+        while (frame := _pop_frame(self._received)) is not None:
             message = decode(frame)
             self.messages.append(message)
             self.mirror.apply(message)
 
     def types(self) -> list[str]:
-        """Return the types of the messages that were read."""
+        """Return the types of the messages read."""
         return [message["type"] for message in self.messages]
 
 
-def _take_frame(received: bytearray) -> str | None:
-    """Cut the first unmasked text frame off (RFC 6455 section 5.2); None: it is not complete."""
+def _pop_frame(received: bytearray) -> str | None:
+    """Remove the first unmasked text frame (RFC 6455 section 5.2); None: it is incomplete."""
     if len(received) < 2:
         return None
     assert received[0] == 0x81
@@ -130,15 +131,25 @@ class HubHarness:
     """A hub, the roster whose changes it publishes, and the clock of both.
 
     Args:
+        start: agents that exist before the hub starts.
+        epoch: the epoch of the store.
+        roster_limits: limits of the roster.
         limits: fields of HubLimits.
-        start: agents that are known before the hub begins.
     """
 
-    def __init__(self, start: Sequence[str] = (), **limits: Any) -> None:
-        self.timer = FakeLoop()
+    def __init__(
+        self,
+        start: Sequence[str] = (),
+        epoch: str = EPOCH,
+        roster_limits: Limits | None = None,
+        **limits: Any,
+    ) -> None:
+        self.loop = FakeLoop()
         self.limits = HubLimits(**limits)
-        self.roster = Roster()
+        self.roster = Roster(roster_limits or Limits())
+        self.epoch = epoch
         self.seq = 0
+        self.forgotten_seq = 0
         for agent_id in start:
             self.stage(Event(agent_id=agent_id, event_type="prompt"))
         self.roster.commit()
@@ -146,42 +157,66 @@ class HubHarness:
 
     @property
     def now(self) -> Any:
-        """The present time, UTC."""
-        return T0 + timedelta(seconds=self.timer.now)
+        """The current time, UTC."""
+        return T0 + timedelta(seconds=self.loop.now)
 
     @property
     def presences(self) -> dict[str, AgentPresence]:
-        """What a dashboard without filter must end with."""
+        """The agents that a dashboard without a filter converges to."""
         return {agent_id: state.presence for agent_id, state in self.roster.agents.items()}
 
-    def wanted(self, wish: Filter) -> dict[str, AgentPresence]:
-        """Return what a dashboard with this filter must end with."""
-        return {name: one for name, one in self.presences.items() if wish.matches(one)}
+    def expected(self, filter_: Filter) -> dict[str, AgentPresence]:
+        """Return the agents that a dashboard with this filter converges to."""
+        return {
+            agent_id: presence
+            for agent_id, presence in self.presences.items()
+            if filter_.matches(presence)
+        }
 
-    def new_hub(self, forgotten_seq: int = 0) -> Hub:
-        """Return a hub that begins with the roster as it is."""
-        board = PublishedState(Cursor(EPOCH, self.seq), self.presences.values(), forgotten_seq)
-        monotonic, now = (lambda: self.timer.now), (lambda: self.now)
-        return Hub(board, self.limits, self.timer, monotonic=monotonic, now=now)
+    def new_hub(self, forgotten_seq: int | None = None) -> Hub:
+        """Return a hub that starts with the current roster.
+
+        Args:
+            forgotten_seq: seq of the last removal; None: the harness's own.
+        """
+        published = PublishedState(
+            Cursor(self.epoch, self.seq),
+            self.presences.values(),
+            self.forgotten_seq if forgotten_seq is None else forgotten_seq,
+        )
+        return Hub(
+            published,
+            self.limits,
+            self.loop,
+            monotonic=lambda: self.loop.now,
+            now=lambda: self.now,
+        )
+
+    def restart_server(self) -> None:
+        """Start a new hub on the same store; the old hub's timers never run."""
+        self.loop = FakeLoop(self.loop.now)
+        self.hub = self.new_hub()
 
     def stage(self, event: Event) -> Change:
-        """Number and apply one event."""
+        """Number one event and apply it to the roster."""
         self.seq += 1
+        if event.event_type == "forget":
+            self.forgotten_seq = self.seq
         return self.roster.apply(event, self.seq, self.now)
 
     def publish(self, *events: Event) -> None:
-        """Make one transaction of these events and hand it to the hub."""
+        """Commit these events as one transaction and pass it to the hub."""
         changes = [self.stage(event) for event in events]
         self.roster.commit()
-        self.hub.publish(ChangeBatch(changes, self.timer.now))
+        self.hub.publish(ChangeBatch(changes, self.loop.now))
 
     def report(self, *agent_ids: str, event_type: str = "tool_execute", **fields: Any) -> None:
         """Let each of these agents report one event, all in one transaction."""
         self.publish(*(Event(agent_id=name, event_type=event_type, **fields) for name in agent_ids))
 
     def join(
-        self, dashboard: FakeDashboard | None = None, **how: Any
+        self, dashboard: FakeDashboard | None = None, **options: Any
     ) -> tuple[FakeDashboard, Client]:
         """Connect a dashboard (None: a new one that reads) and return it with its client."""
         dashboard = dashboard or FakeDashboard()
-        return dashboard, self.hub.join(dashboard, **how)
+        return dashboard, self.hub.join(dashboard, **options)

@@ -56,7 +56,7 @@ def test_publish_sends_immediately_when_idle() -> None:
 
 
 def test_publish_batches_frames_within_a_tick() -> None:
-    """Changes within a tick are queued, connections once and written in order."""
+    """Changes within a tick are queued, joined once and written in order."""
     harness = HubHarness(tick_s=TICK)
     dashboard, _ = harness.join()
     harness.report("a")
@@ -88,7 +88,7 @@ def test_flush_by_late_timer_sends_nothing_twice() -> None:
 
 
 def test_flush_shares_bytes_between_equal_filters() -> None:
-    """The frames of a filter are connections once, even if each client has its own Filter object."""
+    """The frames of a filter are joined once, even if each client has its own Filter object."""
     harness = HubHarness(start=["a", "b"], tick_s=TICK)
     filtered = []
     for _ in range(3):

@@ -13,7 +13,7 @@ from ..coding_agents.session import record_of
 from ..core.validation import shorten
 from ..errors import InvalidEvent
 
-MAX_LINE_BYTES = 64 << 20
+MAX_RECORD_BYTES = 64 << 20
 """Longer lines are skipped as broken; images in a session make lines of a few MiB."""
 _SNIFFED_LINES = 20
 
@@ -109,7 +109,7 @@ def agent_of(path: str) -> str | None:
     """
     with open(path, "rb") as file:
         for _ in range(_SNIFFED_LINES):
-            line = file.readline(MAX_LINE_BYTES)
+            line = file.readline(MAX_RECORD_BYTES)
             if not line:
                 return None
             try:
@@ -124,7 +124,7 @@ def agent_of(path: str) -> str | None:
 
 def _whole(file: BinaryIO) -> bytes:
     file.seek(0)
-    return file.read(MAX_LINE_BYTES)
+    return file.read(MAX_RECORD_BYTES)
 
 
 def total_bytes(files: Sequence[SessionFile]) -> int:

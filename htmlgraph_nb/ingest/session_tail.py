@@ -14,11 +14,11 @@ from ..coding_agents.registry import AGENTS
 from ..coding_agents.session import SessionReader, record_of
 from ..core.model import Event
 from ..errors import InvalidEvent
-from .session_files import MAX_LINE_BYTES, OnBytes, SessionFile
+from .session_files import MAX_RECORD_BYTES, OnBytes, SessionFile
 
 _FINGERPRINT_BYTES = 64
 _TOO_LONG = b"\0"
-"""Stands for a line that is longer than MAX_LINE_BYTES; no reader accepts it."""
+"""Stands for a line that is longer than MAX_RECORD_BYTES; no reader accepts it."""
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class SessionTail:
     Attributes:
         offset: bytes read so far; n_lines: whole lines in them.
         broken: numbers, from 1, of the lines that are not JSON objects or are longer than
-            MAX_LINE_BYTES.
+            MAX_RECORD_BYTES.
         unfinished: whether the file ends in a partial line, which is read once it is complete.
         behind: whether the last call stopped before the end of the file.
     """
@@ -105,11 +105,11 @@ class SessionTail:
     def _lines(self, file: BinaryIO, on_bytes: OnBytes | None) -> Iterator[bytes]:
         """Yield the complete lines without their line ends."""
         read = file.read if self._is_document() else file.readline
-        while raw := read(MAX_LINE_BYTES):
+        while raw := read(MAX_RECORD_BYTES):
             n_bytes = len(raw)
             last = b""
-            too_long = n_bytes == MAX_LINE_BYTES and not raw.endswith(b"\n")
-            while too_long and (last := read(MAX_LINE_BYTES)):
+            too_long = n_bytes == MAX_RECORD_BYTES and not raw.endswith(b"\n")
+            while too_long and (last := read(MAX_RECORD_BYTES)):
                 n_bytes += len(last)
                 if last.endswith(b"\n") and not self._is_document():
                     break

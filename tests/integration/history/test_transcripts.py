@@ -19,7 +19,7 @@ from htmlgraph_nb import load_transcripts
 from htmlgraph_nb.errors import InvalidEvent
 from htmlgraph_nb.history.load import HISTORY_DTYPES
 from htmlgraph_nb.ingest.session_files import (
-    MAX_LINE_BYTES,
+    MAX_RECORD_BYTES,
     SessionFile,
     find_sessions,
 )
@@ -275,7 +275,7 @@ def test_line_that_is_too_long_is_passed_over(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.write(answer("m1", 3) + b'{"type":"user","x":"')
         for _ in range(3):
-            file.write(b"x" * (MAX_LINE_BYTES // 2))
+            file.write(b"x" * (MAX_RECORD_BYTES // 2))
         file.write(b'"}\n' + answer("m2", 4))
     frame = load(tmp_path)
     assert int(frame["output_tokens"].sum()) == 7

@@ -1,4 +1,4 @@
-"""The integrations beside a real server, each in a program as their users write it."""
+"""The integrations work with a real server, each in a program such as a user would write."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ assert default_sdk("HANDLE").flush(60)
     ],
     ids=["langgraph", "openai", "claude", "plain"],
 )
-def test_a_program_reports_its_agent(program: str, handle: str, server: Server) -> None:
-    """With a line or two in it, the agent, its tools, tokens and end are known at the server."""
+def test_integration_reports_agent_to_server(program: str, handle: str, server: Server) -> None:
+    """With one or two added lines, the server has the agent, its tools, tokens and end."""
     environ = {"HTMLGRAPH_DB": str(server.db), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", program + FLUSH.replace("HANDLE", handle)],
@@ -102,17 +102,17 @@ def test_a_program_reports_its_agent(program: str, handle: str, server: Server) 
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    answer: Any = server.get("/api/history?agent=researcher").json()
-    kinds = [event["event_type"] for event in answer["events"]]
+    response: Any = server.get("/api/history?agent=researcher").json()
+    kinds = [event["event_type"] for event in response["events"]]
     assert kinds.count("tool_execute") == kinds.count("completion") == 2
     assert (kinds.count("session_start"), kinds[-1]) == (1, "session_end")
 
-    def known() -> dict[str, Any]:
-        found = server.presence().get("researcher", {})
-        return found if found.get("status") == "offline" else {}
+    def offline() -> dict[str, Any]:
+        presence = server.presence().get("researcher", {})
+        return presence if presence.get("status") == "offline" else {}
 
-    # What went into the file is seen a moment later.
-    presence = wait_until(known, "the end of the agent's session", 30)
+    # Events that were written to the file appear at the server with a delay.
+    presence = wait_until(offline, "the end of the agent's session", 30)
     assert presence["total_tools_executed"] == 2
     assert presence["total_cost_tokens"] == 2 * 107
 
@@ -125,8 +125,8 @@ def test_a_program_reports_its_agent(program: str, handle: str, server: Server) 
         ("claude_agent_sdk", "claude-agent-sdk"),
     ],
 )
-def test_without_its_framework_it_says_what_to_install(module: str, package: str) -> None:
-    """The package itself needs none of them."""
+def test_integration_without_framework_names_package(module: str, package: str) -> None:
+    """The import error says what to install; htmlgraph_nb itself needs no framework."""
     program = f"""
 import sys
 for name in ("langchain_core", "agents", "claude_agent_sdk"):

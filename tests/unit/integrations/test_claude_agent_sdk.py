@@ -1,4 +1,4 @@
-"""The hooks and the message reader in real calls of the Claude Agent SDK, its CLI being played."""
+"""The hooks and the message reader work in real calls of the Claude Agent SDK, with a fake CLI."""
 
 from __future__ import annotations
 
@@ -57,21 +57,21 @@ def sdk() -> RecordingSDK:
 
 
 def run_query(script: list[dict[str, Any]], sdk: RecordingSDK, **options: Any) -> FakeClaudeCLI:
-    """Run ``query()`` on a script, with hooks and messages reported."""
+    """Run ``query()`` on a script, reporting hooks and messages."""
     cli = FakeClaudeCLI(script)
 
     async def run() -> None:
         hooks = htmlgraph_hooks(sdk=sdk, **options)
-        asked = query(prompt="hello", options=ClaudeAgentOptions(hooks=hooks), transport=cli)
-        found = [message async for message in htmlgraph_messages(asked, sdk=sdk)]
-        assert isinstance(found[-1], ResultMessage)
+        stream = query(prompt="hello", options=ClaudeAgentOptions(hooks=hooks), transport=cli)
+        messages = [message async for message in htmlgraph_messages(stream, sdk=sdk)]
+        assert isinstance(messages[-1], ResultMessage)
 
     asyncio.run(run())
     return cli
 
 
-def test_an_agent_that_calls_two_tools(sdk: RecordingSDK) -> None:
-    """Its prompt, both tools, each answer once, with the turn's whole output, and its end."""
+def test_query_reports_turn_with_two_tools(sdk: RecordingSDK) -> None:
+    """Prompt, both tools, each completion once, the turn's whole output, and the end."""
     cli = run_query(TWO_TOOLS, sdk)
     assert sdk.kinds("claude-a2e61c19").count("completion") == 3
     kinds = [kind for kind in sdk.kinds() if kind not in ("completion", "session_start")]
@@ -79,7 +79,7 @@ def test_an_agent_that_calls_two_tools(sdk: RecordingSDK) -> None:
         *("prompt", "tool_start", "tool_execute", "tool_start", "tool_error", "stop"),
         "session_end",
     ]
-    assert {one.session_id for one in sdk.events} == {SESSION}
+    assert {event.session_id for event in sdk.events} == {SESSION}
     assert sdk.tokens() == TOTAL
     first = sdk.of("completion")[0]
     assert (first.input_tokens, first.cache_read_tokens, first.cache_write_5m_tokens) == (10, 40, 5)
@@ -87,11 +87,11 @@ def test_an_agent_that_calls_two_tools(sdk: RecordingSDK) -> None:
     assert sdk.of("tool_execute")[0].duration_ms == 7
     assert sdk.of("prompt")[0].project == "shop"
     assert "secret" not in str(sdk.events)
-    assert all(one["response"] == {} for one in cli.answers)
+    assert all(answer["response"] == {} for answer in cli.answers)
 
 
-def test_hooks_are_there_for_all_that_the_sdk_knows(sdk: RecordingSDK) -> None:
-    """Own hooks stay, before those of the monitor."""
+def test_htmlgraph_hooks_cover_all_events_and_keep_own_hooks(sdk: RecordingSDK) -> None:
+    """The caller's hooks run before those of the monitor."""
 
     async def own(*_: Any) -> dict[str, Any]:
         return {"continue_": True}
@@ -100,12 +100,12 @@ def test_hooks_are_there_for_all_that_the_sdk_knows(sdk: RecordingSDK) -> None:
     cli = run_query(TWO_TOOLS, sdk, hooks={"PreToolUse": [mine]}, agent_id="mine")
     assert {"PreToolUse", "PostToolUse", "Stop", "SubagentStart"} <= set(cli.registered)
     assert len(cli.registered["PreToolUse"]) == 2
-    assert {"continue": True} in [one["response"] for one in cli.answers]
-    assert {one.agent_id for one in sdk.of("tool_start")} == {"mine"}
+    assert {"continue": True} in [answer["response"] for answer in cli.answers]
+    assert {event.agent_id for event in sdk.of("tool_start")} == {"mine"}
 
 
-def test_a_subagent_is_a_child(sdk: RecordingSDK) -> None:
-    """It has its parent, and its tools are its own."""
+def test_hooks_report_subagent_as_child(sdk: RecordingSDK) -> None:
+    """The subagent has a parent and its own tool calls."""
     child = {"agent_id": "9f3c1e2b7a6d", "agent_type": "Explore"}
     script = [
         init_message(),
@@ -123,8 +123,8 @@ def test_a_subagent_is_a_child(sdk: RecordingSDK) -> None:
     assert sdk.tokens() == 10 + 15
 
 
-def test_a_client_goes_on_after_a_turn(sdk: RecordingSDK) -> None:
-    """The end of a response is no end of the session."""
+def test_client_session_continues_after_turn(sdk: RecordingSDK) -> None:
+    """The end of a response does not end the session."""
 
     async def run() -> None:
         async with ClaudeSDKClient(transport=FakeClaudeCLI(TWO_TOOLS)) as client:
@@ -135,11 +135,11 @@ def test_a_client_goes_on_after_a_turn(sdk: RecordingSDK) -> None:
     asyncio.run(run())
     assert sdk.tokens() == TOTAL
     assert not sdk.of("session_end")
-    assert {one.agent_id for one in sdk.events} == {"mine"}
+    assert {event.agent_id for event in sdk.events} == {"mine"}
 
 
-def test_partial_messages_tell_the_output_of_each(sdk: RecordingSDK) -> None:
-    """What streams at the end of an answer takes the place of its placeholder."""
+def test_partial_messages_replace_placeholder_output(sdk: RecordingSDK) -> None:
+    """The output count at the end of a streamed completion replaces the placeholder."""
     script = [
         init_message(),
         stream_event({"type": "message_start", "message": {"id": "msg_1"}}),
@@ -151,11 +151,11 @@ def test_partial_messages_tell_the_output_of_each(sdk: RecordingSDK) -> None:
         result_message(usage(21, 0, 0, 50)),
     ]
     run_query(script, sdk)
-    assert [one.output_tokens for one in sdk.of("completion")] == [20, 30]
+    assert [event.output_tokens for event in sdk.of("completion")] == [20, 30]
 
 
-def test_a_sum_of_something_else_is_not_added(sdk: RecordingSDK) -> None:
-    """A result whose input is not that of the answers says nothing about their output."""
+def test_result_of_other_completions_is_not_added(sdk: RecordingSDK) -> None:
+    """A result whose input differs from that of the completions is not about their output."""
     run_query(
         [
             init_message(),
@@ -175,8 +175,10 @@ def test_a_sum_of_something_else_is_not_added(sdk: RecordingSDK) -> None:
     ],
     ids=["error", "interrupt"],
 )
-def test_how_a_turn_fails(fields: dict[str, Any], kind: str, sdk: RecordingSDK) -> None:
-    """A turn that failed, and one that was aborted, have no hook; the result tells."""
+def test_reader_reports_failed_and_aborted_turns(
+    fields: dict[str, Any], kind: str, sdk: RecordingSDK
+) -> None:
+    """Failed and aborted turns have no hook; the result message reports them."""
     reader = MessageReader("a")
     facts = {
         "session_id": SESSION,
@@ -186,12 +188,12 @@ def test_how_a_turn_fails(fields: dict[str, Any], kind: str, sdk: RecordingSDK) 
         "terminal_reason": None,
         **fields,
     }
-    told = reader.feed(type("ResultMessage", (SimpleNamespace,), {})(**facts))
-    assert [one["event_type"] for one in told] == [kind]
+    events = reader.feed(type("ResultMessage", (SimpleNamespace,), {})(**facts))
+    assert [event["event_type"] for event in events] == [kind]
 
 
-def test_leaving_early_closes_the_stream(sdk: RecordingSDK) -> None:
-    """What was known of the last answer is told, and the source is closed."""
+def test_messages_closed_early_close_source(sdk: RecordingSDK) -> None:
+    """The last completion is reported as far as it is known, and the source is closed."""
     closed = []
 
     async def source() -> Any:
@@ -215,7 +217,7 @@ def test_leaving_early_closes_the_stream(sdk: RecordingSDK) -> None:
 
 
 def parse_message(message: dict[str, Any]) -> Any:
-    """Return a message as the SDK's object, of which the reader takes these."""
+    """Return a message as the SDK's object, with the attributes that the reader uses."""
     inner = message.get("message", {})
     kinds = {
         "system": "SystemMessage",
@@ -237,8 +239,8 @@ def parse_message(message: dict[str, Any]) -> Any:
     return type(kinds[message["type"]], (SimpleNamespace,), {})(**facts)
 
 
-def test_an_answer_has_the_id_of_the_session_file() -> None:
-    """Read from the file, too, the same answer is the same event."""
+def test_reader_and_session_file_agree_on_completion_id() -> None:
+    """The same completion, read from the session file, has the same event id."""
     line = (
         b'{"type":"assistant","sessionId":"s","timestamp":"2026-01-01T00:00:00Z","uuid":"u",'
         b'"message":{"id":"msg_1","model":"m","stop_reason":"end_turn","usage":{"input_tokens":1,'
@@ -248,23 +250,23 @@ def test_an_answer_has_the_id_of_the_session_file() -> None:
     from_file = [*file.feed(line), *file.finish()]
     reader = MessageReader()
     reader.feed(parse_message(assistant_message("msg_1", usage(1, 0, 0, 2))))
-    (told,) = reader.finish(ended=False)
-    assert told["event_id"] in {one.event_id for one in from_file}
+    (completion,) = reader.finish(ended=False)
+    assert completion["event_id"] in {event.event_id for event in from_file}
 
 
 COUNTS = st.tuples(*[st.integers(0, 10**6)] * 4)
 
 
 @given(st.lists(st.tuples(COUNTS, st.integers(1, 3), st.booleans()), max_size=8), st.data())
-def test_no_token_counts_twice(
+def test_reader_counts_each_token_once(
     answers: list[tuple[tuple[int, int, int, int], int, bool]], data: st.DataObject
 ) -> None:
-    """However many blocks an answer has, and whether its output streams, a turn's sum is right."""
+    """The sum of a turn is right for any number of blocks, with and without streaming."""
     sdk, reader = RecordingSDK(), MessageReader("a")
     messages = [init_message()]
-    for place, (counts, blocks, streams) in enumerate(answers):
+    for index, (counts, blocks, streams) in enumerate(answers):
         placeholder = (*counts[:3], min(1, counts[3]))
-        name = f"msg_{place}"
+        name = f"msg_{index}"
         messages.append(stream_event({"type": "message_start", "message": {"id": name}}))
         messages += [assistant_message(name, usage(*placeholder))] * blocks
         if streams:
@@ -306,17 +308,17 @@ KEYS = "session_id hook_event_name tool_name tool_use_id agent_id error duration
         max_size=6,
     ),
 )
-def test_nothing_raises(payload: Any, messages: list[tuple[str, dict[str, Any]]]) -> None:
-    """Whatever hooks and messages hold, they are passed on and the agent feels nothing."""
+def test_reporting_never_raises(payload: Any, messages: list[tuple[str, dict[str, Any]]]) -> None:
+    """Any hook input and messages are passed on unchanged."""
     sdk = RecordingSDK()
     _report_hook(sdk, None, payload)
     objects = [type(kind, (SimpleNamespace,), {})(**facts) for kind, facts in messages]
 
     async def source() -> Any:
-        for one in objects:
-            yield one
+        for message in objects:
+            yield message
 
     async def run() -> list[Any]:
-        return [one async for one in htmlgraph_messages(source(), sdk=sdk)]
+        return [message async for message in htmlgraph_messages(source(), sdk=sdk)]
 
     assert asyncio.run(run()) == objects

@@ -1,4 +1,4 @@
-"""The LangChain handler in real chains and graphs, with models that are played."""
+"""HtmlgraphCallbackHandler works in real chains and graphs, with fake models."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ HELLO = {"messages": [("user", "hello")]}
 
 
 class FakeModel(GenericFakeChatModel):
-    """A model that gives its answers one after the other, whatever tools it is bound to."""
+    """A model that returns the given completions in order and ignores its tools."""
 
     def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
         return self
@@ -48,15 +48,15 @@ def fake_model(*answers: AIMessage) -> FakeModel:
 
 
 def completion(text: str = "done", *calls: tuple[str, dict[str, Any]]) -> AIMessage:
-    """Return an answer with its tokens, and with the tools that it calls."""
+    """Return a completion with token usage and these tool calls."""
     return AIMessage(
         text,
         tool_calls=[
-            tool_call(name=name, args=arguments, id=f"call-{name}-{place}")
-            for place, (name, arguments) in enumerate(calls)
+            tool_call(name=name, args=arguments, id=f"call-{name}-{index}")
+            for index, (name, arguments) in enumerate(calls)
         ],
         usage_metadata=USAGE,
-        response_metadata={"model_name": "played-1"},
+        response_metadata={"model_name": "fake-1"},
     )
 
 
@@ -90,78 +90,80 @@ def sdk() -> RecordingSDK:
     return RecordingSDK()
 
 
-def thread(sdk: RecordingSDK, thread_id: str | None = None, **fields: Any) -> dict[str, Any]:
+def config_for(sdk: RecordingSDK, thread_id: str | None = None, **fields: Any) -> dict[str, Any]:
     config: dict[str, Any] = {"callbacks": [HtmlgraphCallbackHandler(sdk=sdk, **fields)]}
     return config if thread_id is None else {**config, "configurable": {"thread_id": thread_id}}
 
 
-def test_an_agent_that_calls_two_tools(sdk: RecordingSDK) -> None:
-    """Its turn, both tools with ids and durations, and each answer with its tokens by kind."""
+def test_handler_reports_turn_with_two_tools(sdk: RecordingSDK) -> None:
+    """The turn, both tools with ids and durations, and each completion with its tokens."""
     two = completion("", ("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4}))
     agent = create_agent(fake_model(two, completion()), [add], name="researcher")
-    agent.invoke(HELLO, thread(sdk))
+    agent.invoke(HELLO, config_for(sdk))
     kinds = sdk.kinds("researcher")
     assert kinds[:3] == ["session_start", "prompt", "completion"]
     assert sorted(kinds[3:7]) == ["tool_execute", "tool_execute", "tool_start", "tool_start"]
     assert kinds[7:] == ["completion", "stop", "session_end"]
-    assert {one.agent_id for one in sdk.events} == {"researcher"}
-    assert len({one.session_id for one in sdk.events}) == 1
+    assert {event.agent_id for event in sdk.events} == {"researcher"}
+    assert len({event.session_id for event in sdk.events}) == 1
     tools = sdk.of("tool_execute")
-    assert {one.tool_use_id for one in tools} == {"call-add-0", "call-add-1"}
-    assert all(one.tool_name == "add" and one.duration_ms is not None for one in tools)
+    assert {event.tool_use_id for event in tools} == {"call-add-0", "call-add-1"}
+    assert all(event.tool_name == "add" and event.duration_ms is not None for event in tools)
     answer = sdk.of("completion")[0]
     assert (answer.input_tokens, answer.cache_read_tokens, answer.output_tokens) == (50, 40, 7)
-    assert (answer.cache_write_5m_tokens, answer.model) == (10, "played-1")
+    assert (answer.cache_write_5m_tokens, answer.model) == (10, "fake-1")
     assert sdk.tokens() == 2 * 107
     assert "hello" not in str(sdk.events)
 
 
-def test_the_agent_id_is_the_callers(sdk: RecordingSDK) -> None:
-    """A handler with a name calls the agent by it."""
-    create_agent(fake_model(completion()), [], name="x").invoke(HELLO, thread(sdk, agent_id="mine"))
-    assert {one.agent_id for one in sdk.events} == {"mine"}
+def test_handler_with_agent_id_replaces_agent_name(sdk: RecordingSDK) -> None:
+    """The ``agent_id`` of the handler is the id of the agent."""
+    create_agent(fake_model(completion()), [], name="x").invoke(
+        HELLO, config_for(sdk, agent_id="mine")
+    )
+    assert {event.agent_id for event in sdk.events} == {"mine"}
 
 
-def test_a_thread_is_a_session(sdk: RecordingSDK) -> None:
-    """Two calls on one thread are two turns of one session, which goes on."""
+def test_thread_is_session_with_several_turns(sdk: RecordingSDK) -> None:
+    """Two calls with one thread id are two turns of one session, which does not end."""
     agent = create_agent(
         fake_model(completion(), completion()), [], name="chat", checkpointer=InMemorySaver()
     )
     for _ in range(2):
-        agent.invoke(HELLO, thread(sdk, "t-1"))
-    assert {one.session_id for one in sdk.events} == {"t-1"}
+        agent.invoke(HELLO, config_for(sdk, "t-1"))
+    assert {event.session_id for event in sdk.events} == {"t-1"}
     assert [kind for kind in sdk.kinds() if kind != "session_start"] == [
         *("prompt", "completion", "stop") * 2
     ]
-    starts = {one.event_id for one in sdk.of("session_start")}
+    starts = {event.event_id for event in sdk.of("session_start")}
     assert len(starts) == 1
 
 
-def test_async_runs_are_told_in_order(sdk: RecordingSDK) -> None:
-    """In an event loop it is the same story."""
+def test_async_run_reports_events_in_order(sdk: RecordingSDK) -> None:
+    """An asynchronous run reports the same events as a synchronous one."""
     agent = create_agent(
         fake_model(completion("", ("wait_and_add", {"a": 1, "b": 2})), completion()),
         [wait_and_add],
         name="a",
     )
-    asyncio.run(agent.ainvoke(HELLO, thread(sdk)))
+    asyncio.run(agent.ainvoke(HELLO, config_for(sdk)))
     assert sdk.kinds() == [
         *("session_start", "prompt", "completion", "tool_start", "tool_execute"),
         *("completion", "stop", "session_end"),
     ]
 
 
-def test_a_streamed_answer_counts_once(sdk: RecordingSDK) -> None:
-    """Streaming the steps and the tokens changes no total."""
+def test_streamed_completion_counts_once(sdk: RecordingSDK) -> None:
+    """Streaming steps and tokens does not change the totals."""
     agent = create_agent(fake_model(completion("one two three")), [], name="a")
-    for _ in agent.stream(HELLO, thread(sdk), stream_mode=["updates", "messages"]):
+    for _ in agent.stream(HELLO, config_for(sdk), stream_mode=["updates", "messages"]):
         pass
     assert len(sdk.of("completion")) == 1
     assert sdk.kinds()[-2:] == ["stop", "session_end"]
 
 
-def test_runs_at_the_same_time_are_agents_of_their_own(sdk: RecordingSDK) -> None:
-    """Of four calls at once each is an agent; later calls use their ids again."""
+def test_concurrent_runs_are_separate_agents(sdk: RecordingSDK) -> None:
+    """Each of four concurrent calls is an agent; later calls reuse the ids."""
     handler = HtmlgraphCallbackHandler(sdk=sdk)
 
     async def four() -> None:
@@ -176,12 +178,17 @@ def test_runs_at_the_same_time_are_agents_of_their_own(sdk: RecordingSDK) -> Non
 
     for _ in range(2):
         asyncio.run(four())
-    assert {one.agent_id for one in sdk.events} == {"worker", "worker-2", "worker-3", "worker-4"}
+    assert {event.agent_id for event in sdk.events} == {
+        "worker",
+        "worker-2",
+        "worker-3",
+        "worker-4",
+    }
     assert len(sdk.of("prompt")) == len(sdk.of("stop")) == 8
 
 
-def test_two_handlers_tell_the_same_events(sdk: RecordingSDK) -> None:
-    """A second handler on the same run repeats ids, so that nothing counts twice."""
+def test_second_handler_reports_same_event_ids(sdk: RecordingSDK) -> None:
+    """Two handlers on one run report the same ids, so that no token counts twice."""
     create_agent(fake_model(completion()), [], name="a").invoke(
         HELLO, {"callbacks": [HtmlgraphCallbackHandler(sdk=sdk) for _ in range(2)]}
     )
@@ -189,20 +196,20 @@ def test_two_handlers_tell_the_same_events(sdk: RecordingSDK) -> None:
     assert sdk.tokens() == 107
 
 
-def test_a_failing_tool_and_turn(sdk: RecordingSDK) -> None:
-    """Both are told as errors with the kind, not the text, of the exception, which goes on."""
+def test_tool_exception_is_reported_and_propagates(sdk: RecordingSDK) -> None:
+    """Tool and turn report the class of the exception, not its text."""
     agent = create_agent(fake_model(completion("", ("fail", {}))), [fail], name="a")
     with pytest.raises(ValueError, match="secret"):
-        agent.invoke(HELLO, thread(sdk))
-    failed, over = sdk.of("tool_error", "error")
-    assert (failed.status, failed.extra) == ("error", {"error": "ValueError"})
-    assert over.extra == {"error": "ValueError"}
+        agent.invoke(HELLO, config_for(sdk))
+    tool_error, turn_error = sdk.of("tool_error", "error")
+    assert (tool_error.status, tool_error.extra) == ("error", {"error": "ValueError"})
+    assert turn_error.extra == {"error": "ValueError"}
     assert "secret" not in str(sdk.events)
     assert sdk.kinds()[-1] == "error"
 
 
-def test_a_tool_whose_error_the_model_sees(sdk: RecordingSDK) -> None:
-    """A tool that hands its error to the model as a result failed all the same."""
+def test_handled_tool_error_counts_as_error(sdk: RecordingSDK) -> None:
+    """A tool that returns its error to the model as a result has failed."""
 
     def broken() -> str:
         """Break."""
@@ -213,49 +220,49 @@ def test_a_tool_whose_error_the_model_sees(sdk: RecordingSDK) -> None:
     agent = create_agent(
         fake_model(completion("", ("broken", {})), completion()), [handled], name="a"
     )
-    agent.invoke(HELLO, thread(sdk))
+    agent.invoke(HELLO, config_for(sdk))
     (failed,) = sdk.of("tool_error")
     assert failed.tool_name == "broken"
     assert sdk.kinds()[-1] == "session_end"
 
 
-def test_a_model_that_fails(sdk: RecordingSDK) -> None:
-    """The end of the turn is the error; a model alone is a turn, too."""
+def test_model_error_ends_turn(sdk: RecordingSDK) -> None:
+    """A model that runs on its own is a turn, which ends with the model's error."""
 
     class Broken(FakeModel):
         def _generate(self, *args: Any, **kwargs: Any) -> Any:
             raise ConnectionError("offline")
 
     with pytest.raises(ConnectionError):
-        Broken(messages=iter(())).invoke("hi", thread(sdk))
+        Broken(messages=iter(())).invoke("hi", config_for(sdk))
     assert sdk.kinds() == ["session_start", "prompt", "activity", "error"]
     assert sdk.tokens() == 0
 
 
-def test_a_tool_that_asks_a_person(sdk: RecordingSDK) -> None:
-    """It waits for permission; the answer lets it run, under the same id, and count once."""
+def test_interrupted_tool_waits_and_counts_once(sdk: RecordingSDK) -> None:
+    """After the person's answer the tool runs with the same id."""
     calls = completion("", ("add", {"a": 1, "b": 2}), ("consult", {"question": "?"}))
     agent = create_agent(
         fake_model(calls, completion()), [add, consult], name="a", checkpointer=InMemorySaver()
     )
-    config = thread(sdk, "t-1")
+    config = config_for(sdk, "t-1")
     agent.invoke(HELLO, config)
-    asked = sdk.events[-1]
-    assert (asked.event_type, asked.tool_name) == ("permission_request", "consult")
+    request = sdk.events[-1]
+    assert (request.event_type, request.tool_name) == ("permission_request", "consult")
     assert not sdk.of("stop", "error", "tool_error")
     before = len(sdk.events)
     agent.invoke(Command(resume="yes"), config)
-    kinds = [one.event_type for one in sdk.events[before:]]
+    kinds = [event.event_type for event in sdk.events[before:]]
     assert kinds == [
         *("session_start", "answered", "tool_start", "tool_execute", "completion", "stop")
     ]
-    started = [one.tool_use_id for one in sdk.of("tool_start") if one.tool_name == "consult"]
+    started = [event.tool_use_id for event in sdk.of("tool_start") if event.tool_name == "consult"]
     assert started == ["call-consult-1"] * 2
-    assert [one.tool_name for one in sdk.of("tool_execute")] == ["add", "consult"]
+    assert [event.tool_name for event in sdk.of("tool_execute")] == ["add", "consult"]
 
 
-def test_human_in_the_loop_names_the_tool(sdk: RecordingSDK) -> None:
-    """LangChain's middleware asks about a tool before it runs."""
+def test_human_in_the_loop_request_names_tool(sdk: RecordingSDK) -> None:
+    """LangChain's middleware requests permission before a tool runs."""
     agent = create_agent(
         fake_model(completion("", ("add", {"a": 1, "b": 2})), completion()),
         [add],
@@ -263,17 +270,17 @@ def test_human_in_the_loop_names_the_tool(sdk: RecordingSDK) -> None:
         middleware=[HumanInTheLoopMiddleware(interrupt_on={"add": True})],
         checkpointer=InMemorySaver(),
     )
-    config = thread(sdk, "t-1")
+    config = config_for(sdk, "t-1")
     agent.invoke(HELLO, config)
-    (asked,) = sdk.of("permission_request")
-    assert (asked.tool_name, asked.event_id is not None) == ("add", True)
+    (request,) = sdk.of("permission_request")
+    assert (request.tool_name, request.event_id is not None) == ("add", True)
     agent.invoke(Command(resume={"decisions": [{"type": "approve"}]}), config)
     assert sdk.kinds()[-1] == "stop"
     assert len(sdk.of("tool_execute")) == len(sdk.of("answered")) == 1
 
 
-def test_a_stop_before_a_node(sdk: RecordingSDK) -> None:
-    """A graph that is made to stop before a node waits for a person, too."""
+def test_interrupt_before_node_waits_for_person(sdk: RecordingSDK) -> None:
+    """A graph with ``interrupt_before`` waits until it is resumed."""
     agent = create_agent(
         fake_model(completion("", ("add", {"a": 1, "b": 2})), completion()),
         [add],
@@ -281,7 +288,7 @@ def test_a_stop_before_a_node(sdk: RecordingSDK) -> None:
         interrupt_before=["tools"],
         checkpointer=InMemorySaver(),
     )
-    config = thread(sdk, "t-1")
+    config = config_for(sdk, "t-1")
     agent.invoke(HELLO, config)
     assert sdk.events[-1].event_type == "notification"
     assert sdk.events[-1].extra == {"notification_type": "agent_needs_input"}
@@ -290,8 +297,8 @@ def test_a_stop_before_a_node(sdk: RecordingSDK) -> None:
     assert sdk.kinds()[-1] == "stop"
 
 
-def test_a_waiting_agent_keeps_its_id(sdk: RecordingSDK) -> None:
-    """Another thread that runs meanwhile does not take its place."""
+def test_waiting_agent_keeps_its_id(sdk: RecordingSDK) -> None:
+    """Another thread that runs meanwhile gets a different id."""
     agent = create_agent(
         fake_model(completion("", ("consult", {"question": "?"})), completion(), completion()),
         [consult],
@@ -301,12 +308,12 @@ def test_a_waiting_agent_keeps_its_id(sdk: RecordingSDK) -> None:
     handler = HtmlgraphCallbackHandler(sdk=sdk)
     for step, thread_id in ((HELLO, "t-1"), (HELLO, "t-2"), (Command(resume="yes"), "t-1")):
         agent.invoke(step, {"callbacks": [handler], "configurable": {"thread_id": thread_id}})
-    ids = {(one.session_id, one.agent_id) for one in sdk.events}
+    ids = {(event.session_id, event.agent_id) for event in sdk.events}
     assert ids == {("t-1", "a"), ("t-2", "a-2")}
 
 
-def test_a_graph_that_fails_beside_a_question_failed(sdk: RecordingSDK) -> None:
-    """An error in one branch outweighs what another asks."""
+def test_error_takes_precedence_over_interrupt(sdk: RecordingSDK) -> None:
+    """A graph with an error in one branch and an interrupt in another has failed."""
     agent = create_agent(
         fake_model(completion("", ("consult", {"question": "?"}), ("fail", {}))),
         [consult, fail],
@@ -314,7 +321,7 @@ def test_a_graph_that_fails_beside_a_question_failed(sdk: RecordingSDK) -> None:
         checkpointer=InMemorySaver(),
     )
     with pytest.raises(ValueError, match="secret"):
-        agent.invoke(HELLO, thread(sdk, "t-1"))
+        agent.invoke(HELLO, config_for(sdk, "t-1"))
     assert not sdk.of("permission_request", "stop")
     assert sdk.kinds()[-1] == "error"
 
@@ -328,10 +335,10 @@ def inner_graph(model: FakeModel) -> Any:
     return graph.compile(name="outer")
 
 
-def test_a_graph_in_a_graph_is_a_child(sdk: RecordingSDK) -> None:
-    """It has its parent, its own tools and tokens, and ends with its part."""
+def test_nested_graph_is_child_agent(sdk: RecordingSDK) -> None:
+    """The inner graph has a parent, tools, tokens and an end of its own."""
     inner_graph(fake_model(completion("", ("add", {"a": 1, "b": 2})), completion())).invoke(
-        HELLO, thread(sdk)
+        HELLO, config_for(sdk)
     )
     assert sdk.kinds("outer") == [
         *("session_start", "prompt", "subagent_start", "subagent_stop", "stop", "session_end")
@@ -339,19 +346,19 @@ def test_a_graph_in_a_graph_is_a_child(sdk: RecordingSDK) -> None:
     assert sdk.kinds("outer/inner") == [
         *("prompt", "completion", "tool_start", "tool_execute", "completion", "session_end")
     ]
-    children = [one for one in sdk.events if one.agent_id == "outer/inner"]
-    assert {one.parent_agent_id for one in children} == {"outer"}
+    children = [event for event in sdk.events if event.agent_id == "outer/inner"]
+    assert {event.parent_agent_id for event in children} == {"outer"}
     (started,) = sdk.of("subagent_start")
     assert started.extra == {"child_agent_id": "outer/inner"}
 
 
-def test_an_agent_in_a_tool_is_a_child(sdk: RecordingSDK) -> None:
-    """An agent that a tool calls is a child of the agent whose tool it is."""
+def test_agent_called_by_tool_is_child_agent(sdk: RecordingSDK) -> None:
+    """An agent that a tool invokes is a child of the agent that called the tool."""
     expert = create_agent(fake_model(completion()), [], name="expert")
 
     @tool
     def delegate(task: str) -> str:
-        """Let another do it."""
+        """Delegate the task."""
         return str(expert.invoke({"messages": [("user", task)]})["messages"][-1].content)
 
     agent = create_agent(
@@ -359,13 +366,13 @@ def test_an_agent_in_a_tool_is_a_child(sdk: RecordingSDK) -> None:
         [delegate],
         name="boss",
     )
-    agent.invoke(HELLO, thread(sdk))
+    agent.invoke(HELLO, config_for(sdk))
     assert sdk.kinds("boss/expert") == ["prompt", "completion", "session_end"]
     assert sdk.tokens() == 3 * 107
 
 
-def test_a_question_from_a_graph_in_a_graph(sdk: RecordingSDK) -> None:
-    """The child waits, its parent goes on to have it, and both end after the answer."""
+def test_nested_graph_waits_and_resumes(sdk: RecordingSDK) -> None:
+    """The child waits, neither it nor its parent ends, and both end after the answer."""
     graph = StateGraph(MessagesState)
     inner = create_agent(
         fake_model(completion("", ("consult", {"question": "?"})), completion()),
@@ -375,45 +382,45 @@ def test_a_question_from_a_graph_in_a_graph(sdk: RecordingSDK) -> None:
     graph.add_node("work", inner)
     graph.add_edge(START, "work")
     outer = graph.compile(name="outer", checkpointer=InMemorySaver())
-    config = thread(sdk, "t-1")
+    config = config_for(sdk, "t-1")
     outer.invoke(HELLO, config)
-    (asked,) = sdk.of("permission_request")
-    assert (asked.agent_id, asked.tool_name) == ("outer/inner", "consult")
+    (request,) = sdk.of("permission_request")
+    assert (request.agent_id, request.tool_name) == ("outer/inner", "consult")
     assert not sdk.of("stop", "session_end", "subagent_stop")
     outer.invoke(Command(resume="yes"), config)
-    assert {one.agent_id for one in sdk.events} == {"outer", "outer/inner"}
+    assert {event.agent_id for event in sdk.events} == {"outer", "outer/inner"}
     assert sdk.kinds("outer/inner")[-1] == "session_end"
     assert sdk.kinds("outer")[-2:] == ["subagent_stop", "stop"]
 
 
-def test_a_retriever_counts_as_a_tool(sdk: RecordingSDK) -> None:
-    """It is one where a chain calls it, and a part of the tool where a tool does."""
+def test_retriever_counts_as_tool_outside_tools(sdk: RecordingSDK) -> None:
+    """A retriever that a tool calls is part of that tool."""
 
     class Shelf(BaseRetriever):
         def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Any]:
             return []
 
     shelf = Shelf()
-    shelf.invoke("x", thread(sdk))
+    shelf.invoke("x", config_for(sdk))
     assert sdk.kinds() == [
         *("session_start", "prompt", "tool_start", "tool_execute", "stop", "session_end")
     ]
 
     @tool
-    def look(query: str) -> str:
-        """Look it up."""
+    def search(query: str) -> str:
+        """Search the shelf."""
         return str(shelf.invoke(query))
 
     sdk.events.clear()
-    look.invoke({"query": "x"}, thread(sdk))
-    assert [one.tool_name for one in sdk.of("tool_execute")] == ["look"]
+    search.invoke({"query": "x"}, config_for(sdk))
+    assert [event.tool_name for event in sdk.of("tool_execute")] == ["search"]
 
 
-def test_an_answer_from_the_cache_costs_nothing(sdk: RecordingSDK) -> None:
-    """What LangChain kept of an earlier answer spent no tokens again."""
+def test_cached_completion_counts_no_tokens(sdk: RecordingSDK) -> None:
+    """A completion from LangChain's cache adds no tokens."""
     model = FakeModel(messages=iter([completion("x"), completion("y")]), cache=InMemoryCache())
     for _ in range(2):
-        model.invoke("hi", thread(sdk))
+        model.invoke("hi", config_for(sdk))
     assert len(sdk.of("completion")) == 2
     assert sdk.tokens() == 107
 
@@ -427,8 +434,8 @@ def test_an_answer_from_the_cache_costs_nothing(sdk: RecordingSDK) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_how_a_turn_is_cut_off(error: BaseException, kind: str, sdk: RecordingSDK) -> None:
-    """A person's Ctrl-C and a cancelled task are interrupts, anything else is an error."""
+def test_interrupted_turn_event_type(error: BaseException, kind: str, sdk: RecordingSDK) -> None:
+    """Ctrl-C and a cancelled task are interrupts, any other exception is an error."""
     handler = HtmlgraphCallbackHandler(sdk=sdk)
     run = uuid4()
     handler.on_chain_start({}, {}, run_id=run, name="a")
@@ -471,17 +478,17 @@ NAMES += ["on_llm_start", "on_chat_model_start", "on_llm_end", "on_llm_error", "
         max_size=12,
     )
 )
-def test_nothing_raises(calls: list[tuple[Any, ...]]) -> None:
-    """Whatever order and values the callbacks come in, the agent's program feels none of it."""
+def test_callbacks_never_raise(calls: list[tuple[Any, ...]]) -> None:
+    """Callbacks in any order with any values do not raise."""
     handler = HtmlgraphCallbackHandler(sdk=RecordingSDK())
-    for name, value, run, parent, metadata, more in calls:
-        told = {"run_id": run, "parent_run_id": parent, "metadata": metadata, "name": more}
+    for name, value, run, parent, metadata, other in calls:
+        info = {"run_id": run, "parent_run_id": parent, "metadata": metadata, "name": other}
         if name == "on_interrupt":
             handler.on_interrupt(value)
         elif name.endswith("_start"):
-            getattr(handler, name)(value, more, **told)
+            getattr(handler, name)(value, other, **info)
         else:
-            getattr(handler, name)(value, response=more, **told)
+            getattr(handler, name)(value, response=other, **info)
 
 
 @given(
@@ -490,8 +497,8 @@ def test_nothing_raises(calls: list[tuple[Any, ...]]) -> None:
     ),
     st.integers(1, 3),
 )
-def test_no_token_counts_twice(answers: list[tuple[int, int, int]], copies: int) -> None:
-    """However often an answer's end is told, and by however many choices, it counts once."""
+def test_repeated_completions_count_once(answers: list[tuple[int, int, int]], copies: int) -> None:
+    """A completion counts once, however often its end is reported and with any choices."""
     sdk = RecordingSDK()
     handlers = [HtmlgraphCallbackHandler(sdk=sdk) for _ in range(2)]
     root = uuid4()

@@ -1,4 +1,4 @@
-"""The OpenAI Agents SDK's tracing processor in real runs, with models that are played."""
+"""HtmlgraphTracingProcessor works in real runs of the OpenAI Agents SDK, with fake models."""
 
 from __future__ import annotations
 
@@ -58,34 +58,34 @@ def text_output(text: str = "done") -> list[Any]:
 def call_output(*tools: tuple[str, dict[str, Any]]) -> list[Any]:
     return [
         ResponseFunctionToolCall(
-            call_id=f"call-{name}-{place}",
+            call_id=f"call-{name}-{index}",
             type="function_call",
             name=name,
             arguments=json.dumps(arguments),
         )
-        for place, (name, arguments) in enumerate(tools)
+        for index, (name, arguments) in enumerate(tools)
     ]
 
 
 class FakeModel(Model):
-    """A model that gives its answers one after the other, and traces them as OpenAI's do."""
+    """A model that returns the given outputs in order and traces them as OpenAI's models do."""
 
-    def __init__(self, *answers: list[Any] | Exception) -> None:
-        self.answers = list(answers)
+    def __init__(self, *outputs: list[Any] | Exception) -> None:
+        self.outputs = list(outputs)
 
     async def get_response(self, *args: Any, **kwargs: Any) -> ModelResponse:
-        with generation_span(model="played-1") as span:
-            answer = self.answers.pop(0)
-            if isinstance(answer, Exception):
-                span.set_error({"message": "Error", "data": {"error": str(answer)}})
-                raise answer
+        with generation_span(model="fake-1") as span:
+            output = self.outputs.pop(0)
+            if isinstance(output, Exception):
+                span.set_error({"message": "Error", "data": {"error": str(output)}})
+                raise output
             span.span_data.usage = USAGE
         usage = Usage(requests=1, input_tokens=100, output_tokens=7, total_tokens=107)
-        return ModelResponse(output=answer, usage=usage, response_id=None)
+        return ModelResponse(output=output, usage=usage, response_id=None)
 
     async def stream_response(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        found = await self.get_response()
-        response = Response.model_construct(id="r", output=found.output, usage=None)
+        result = await self.get_response()
+        response = Response.model_construct(id="r", output=result.output, usage=None)
         yield ResponseCompletedEvent.model_construct(
             type="response.completed", response=response, sequence_number=0
         )
@@ -116,19 +116,19 @@ def delete(path: str) -> str:
 
 @pytest.fixture
 def sdk() -> Iterator[RecordingSDK]:
-    """What the processor reports, which is the only one: nothing is exported to OpenAI."""
-    found = RecordingSDK()
-    set_trace_processors([HtmlgraphTracingProcessor(sdk=found)])
-    yield found
+    """Yield the handle of the only trace processor, so that nothing is exported to OpenAI."""
+    handle = RecordingSDK()
+    set_trace_processors([HtmlgraphTracingProcessor(sdk=handle)])
+    yield handle
     set_trace_processors([])
 
 
-def run(agent: Any, what: Any = "hello", **config: Any) -> Any:
-    return asyncio.run(Runner.run(agent, what, run_config=RunConfig(**config)))
+def run(agent: Any, prompt: Any = "hello", **config: Any) -> Any:
+    return asyncio.run(Runner.run(agent, prompt, run_config=RunConfig(**config)))
 
 
-def test_an_agent_that_calls_two_tools(sdk: RecordingSDK) -> None:
-    """Its turn, both tools with ids and durations, and each answer with its tokens by kind."""
+def test_processor_reports_turn_with_two_tools(sdk: RecordingSDK) -> None:
+    """The turn, both tools with ids and durations, and each completion with its tokens."""
     model = FakeModel(
         call_output(("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4})), text_output()
     )
@@ -137,17 +137,17 @@ def test_an_agent_that_calls_two_tools(sdk: RecordingSDK) -> None:
     assert kinds[:3] == ["session_start", "prompt", "completion"]
     assert sorted(kinds[3:7]) == ["tool_execute", "tool_execute", "tool_start", "tool_start"]
     assert kinds[7:] == ["completion", "stop", "session_end"]
-    assert len({one.tool_use_id for one in sdk.of("tool_execute")}) == 2
-    assert all(one.duration_ms is not None for one in sdk.of("tool_execute"))
+    assert len({event.tool_use_id for event in sdk.of("tool_execute")}) == 2
+    assert all(event.duration_ms is not None for event in sdk.of("tool_execute"))
     answer = sdk.of("completion")[0]
     assert (answer.input_tokens, answer.cache_read_tokens, answer.output_tokens) == (60, 40, 7)
-    assert answer.model == "played-1"
+    assert answer.model == "fake-1"
     assert sdk.tokens() == 2 * 107
     assert "hello" not in str(sdk.events)
 
 
-def test_a_streamed_run_is_the_same_story(sdk: RecordingSDK) -> None:
-    """Its agent, tool, answers and end come as those of any run, each once."""
+def test_streamed_run_reports_same_events(sdk: RecordingSDK) -> None:
+    """A streamed run reports the same events as any other, each once."""
     agent = Agent(
         "a", model=FakeModel(call_output(("add", {"a": 1, "b": 2})), text_output()), tools=[add]
     )
@@ -164,19 +164,19 @@ def test_a_streamed_run_is_the_same_story(sdk: RecordingSDK) -> None:
     assert sdk.tokens() == 2 * 107
 
 
-def test_a_group_is_a_session(sdk: RecordingSDK) -> None:
-    """Two runs of one group are two turns of one session, which goes on."""
+def test_group_is_session_with_several_turns(sdk: RecordingSDK) -> None:
+    """Two runs of one group are two turns of one session, which does not end."""
     agent = Agent("chat", model=FakeModel(text_output(), text_output()))
     for _ in range(2):
         run(agent, group_id="thread-1")
-    assert {one.session_id for one in sdk.events} == {"thread-1"}
+    assert {event.session_id for event in sdk.events} == {"thread-1"}
     assert [kind for kind in sdk.kinds() if kind != "session_start"] == [
         *("prompt", "completion", "stop") * 2
     ]
 
 
-def test_a_handoff_makes_a_child(sdk: RecordingSDK) -> None:
-    """Who is handed to has the other as parent, which is at work as long as its child is."""
+def test_handoff_creates_child_agent(sdk: RecordingSDK) -> None:
+    """The agent that takes over is a child of the one that hands over."""
     billing = Agent(
         "billing", model=FakeModel(call_output(("fail", {})), text_output()), tools=[fail]
     )
@@ -196,8 +196,8 @@ def test_a_handoff_makes_a_child(sdk: RecordingSDK) -> None:
     assert "secret" not in str(sdk.events)
 
 
-def test_handed_back_it_is_what_it_was(sdk: RecordingSDK) -> None:
-    """An agent that gets the work back is no child of its child."""
+def test_handoff_back_keeps_original_parent(sdk: RecordingSDK) -> None:
+    """An agent that gets the work back does not become a child of its child."""
     triage = Agent(
         "triage", model=FakeModel(call_output(("transfer_to_billing", {})), text_output())
     )
@@ -207,15 +207,15 @@ def test_handed_back_it_is_what_it_was(sdk: RecordingSDK) -> None:
     billing = Agent("billing", model=FakeModel([back]), handoffs=[triage])
     triage.handoffs = [billing]
     run(triage)
-    assert {(one.agent_id, one.parent_agent_id) for one in sdk.events} == {
+    assert {(event.agent_id, event.parent_agent_id) for event in sdk.events} == {
         ("triage", None),
         ("triage/billing", "triage"),
     }
     assert sdk.kinds("triage").count("prompt") == 2
 
 
-def test_an_agent_as_a_tool_is_a_child(sdk: RecordingSDK) -> None:
-    """It runs inside of the tool, and its tokens are its own."""
+def test_agent_as_tool_is_child_agent(sdk: RecordingSDK) -> None:
+    """The agent runs inside the tool and has its own tokens."""
     expert = Agent("expert", model=FakeModel(text_output()))
     boss = Agent(
         "boss",
@@ -224,12 +224,12 @@ def test_an_agent_as_a_tool_is_a_child(sdk: RecordingSDK) -> None:
     )
     run(boss)
     assert sdk.kinds("boss/expert") == ["prompt", "completion", "session_end"]
-    assert [one.tool_name for one in sdk.of("tool_execute")] == ["ask"]
+    assert [event.tool_name for event in sdk.of("tool_execute")] == ["ask"]
     assert sdk.tokens() == 3 * 107
 
 
-def test_runs_at_the_same_time_are_agents_of_their_own(sdk: RecordingSDK) -> None:
-    """Three runs of one agent at once are three agents."""
+def test_concurrent_runs_are_separate_agents(sdk: RecordingSDK) -> None:
+    """Three concurrent runs of one agent are three agents."""
     started = asyncio.Barrier(3)
 
     @function_tool
@@ -246,31 +246,33 @@ def test_runs_at_the_same_time_are_agents_of_their_own(sdk: RecordingSDK) -> Non
         await asyncio.gather(*[Runner.run(agent, "x") for agent in agents])
 
     asyncio.run(three())
-    assert {one.agent_id for one in sdk.events} == {"worker", "worker-2", "worker-3"}
+    assert {event.agent_id for event in sdk.events} == {"worker", "worker-2", "worker-3"}
 
 
-def test_an_approval_is_waited_for(sdk: RecordingSDK) -> None:
-    """The call counts once it has run, and the session ends with the run that goes on."""
+def test_approved_call_counts_when_it_has_run(sdk: RecordingSDK) -> None:
+    """The agent waits for approval; the session ends with the resumed run."""
     agent = Agent(
         "a", model=FakeModel(call_output(("delete", {"path": "x"})), text_output()), tools=[delete]
     )
-    found = run(agent)
+    result = run(agent)
     assert sdk.kinds()[-2:] == ["tool_start", "permission_request"]
     assert sdk.events[-1].tool_name == "delete"
-    state = found.to_state()
-    state.approve(found.interruptions[0])
+    state = result.to_state()
+    state.approve(result.interruptions[0])
     before = len(sdk.events)
     run(agent, state)
-    kinds = [one.event_type for one in sdk.events[before:] if one.event_type != "session_start"]
+    kinds = [
+        event.event_type for event in sdk.events[before:] if event.event_type != "session_start"
+    ]
     assert kinds == [
         *("answered", "tool_start", "tool_execute", "completion", "stop", "session_end")
     ]
-    assert len({one.tool_use_id for one in sdk.of("tool_start", "tool_execute")}) == 1
-    assert {one.agent_id for one in sdk.events} == {"a"}
+    assert len({event.tool_use_id for event in sdk.of("tool_start", "tool_execute")}) == 1
+    assert {event.agent_id for event in sdk.events} == {"a"}
 
 
-def test_an_approval_after_a_handoff(sdk: RecordingSDK) -> None:
-    """Who waits stays the child that it was, and the session of both ends with the answer's run."""
+def test_approval_after_handoff_keeps_child(sdk: RecordingSDK) -> None:
+    """The waiting agent stays a child, and both sessions end with the resumed run."""
     cleaner = Agent(
         "cleaner", model=FakeModel(call_output(("delete", {"path": "x"})), text_output())
     )
@@ -278,42 +280,42 @@ def test_an_approval_after_a_handoff(sdk: RecordingSDK) -> None:
     boss = Agent(
         "boss", model=FakeModel(call_output(("transfer_to_cleaner", {}))), handoffs=[cleaner]
     )
-    found = run(boss)
+    result = run(boss)
     assert not sdk.of("session_end")
-    state = found.to_state()
-    state.approve(found.interruptions[0])
+    state = result.to_state()
+    state.approve(result.interruptions[0])
     run(boss, state)
-    assert {one.agent_id for one in sdk.events} == {"boss", "boss/cleaner"}
+    assert {event.agent_id for event in sdk.events} == {"boss", "boss/cleaner"}
     assert sdk.kinds("boss/cleaner")[-1] == sdk.kinds("boss")[-1] == "session_end"
     assert len(sdk.of("tool_execute")) == 1
 
 
-def test_a_refusal_is_an_answer(sdk: RecordingSDK) -> None:
-    """A call that the person does not allow is neither a tool nor an error."""
+def test_denied_call_is_reported_as_answered(sdk: RecordingSDK) -> None:
+    """A call that a person denies counts neither as a tool nor as an error."""
     again = ResponseFunctionToolCall(
         call_id="call-again", type="function_call", name="delete", arguments='{"path": "y"}'
     )
     model = FakeModel(call_output(("delete", {"path": "x"})), [again], text_output())
     agent = Agent("a", model=model, tools=[delete])
-    found = run(agent)
-    state = found.to_state()
-    state.reject(found.interruptions[0], always_reject=True)
+    result = run(agent)
+    state = result.to_state()
+    state.reject(result.interruptions[0], always_reject=True)
     run(agent, state)
     assert not sdk.of("tool_execute", "tool_error", "error")
-    # The first refusal is the answer to a question, of the second nobody was asked.
-    assert [one.extra for one in sdk.of("answered")] == [None, {"decision": "denied"}]
+    # The first denial answers a request; the second is automatic.
+    assert [event.extra for event in sdk.of("answered")] == [None, {"decision": "denied"}]
     assert sdk.kinds()[-2:] == ["stop", "session_end"]
 
 
-def test_a_tool_that_returns_nothing_has_run(sdk: RecordingSDK) -> None:
-    """It is told like one that waits, but the loop goes on."""
+def test_tool_without_result_counts_as_run(sdk: RecordingSDK) -> None:
+    """The SDK reports it like a pending call, but the agent's loop continues."""
     run(Agent("a", model=FakeModel(call_output(("nothing", {})), text_output()), tools=[nothing]))
     assert len(sdk.of("tool_execute")) == 1
     assert not sdk.of("permission_request")
 
 
-def test_a_run_that_fails(sdk: RecordingSDK) -> None:
-    """The turn ends with an error, without its text, and the exception goes on."""
+def test_failed_run_reports_error_without_text(sdk: RecordingSDK) -> None:
+    """The turn ends with an error, and the exception propagates."""
     with pytest.raises(RuntimeError, match="secret"):
         run(Agent("a", model=FakeModel(RuntimeError("secret"))))
     assert sdk.kinds() == ["session_start", "prompt", "activity", "error"]
@@ -321,8 +323,8 @@ def test_a_run_that_fails(sdk: RecordingSDK) -> None:
     assert "secret" not in str(sdk.events)
 
 
-def test_a_guardrail_that_stops(sdk: RecordingSDK) -> None:
-    """Its name and verdict are told, and the turn ends with an error."""
+def test_guardrail_tripwire_ends_turn_with_error(sdk: RecordingSDK) -> None:
+    """The name and the result of the guardrail are reported."""
 
     @input_guardrail(run_in_parallel=False)
     def no_homework(context: Any, agent: Any, text: Any) -> GuardrailFunctionOutput:
@@ -330,13 +332,13 @@ def test_a_guardrail_that_stops(sdk: RecordingSDK) -> None:
 
     with pytest.raises(InputGuardrailTripwireTriggered):
         run(Agent("a", model=FakeModel(text_output()), input_guardrails=[no_homework]))
-    noted = [one.extra for one in sdk.of("activity")]
-    assert noted == [{"span": "guardrail", "name": "no_homework", "triggered": True}]
+    extras = [event.extra for event in sdk.of("activity")]
+    assert extras == [{"span": "guardrail", "name": "no_homework", "triggered": True}]
     assert sdk.kinds("a")[-1] == "error"
 
 
-def test_a_workflow_without_an_agent(sdk: RecordingSDK) -> None:
-    """Spans of a program's own belong to an agent of the workflow's name."""
+def test_workflow_without_agent_is_agent_itself(sdk: RecordingSDK) -> None:
+    """Custom spans outside an agent belong to an agent named after the workflow."""
     with trace("nightly"), custom_span("step"):
         with function_span("load", input="x", output="y"):
             pass
@@ -345,7 +347,7 @@ def test_a_workflow_without_an_agent(sdk: RecordingSDK) -> None:
                 id="r", model="gpt", usage=SimpleNamespace(input_tokens=3, output_tokens=4)
             )
             span.span_data.response = response
-    assert {one.agent_id for one in sdk.events} == {"nightly"}
+    assert {event.agent_id for event in sdk.events} == {"nightly"}
     assert sdk.kinds() == [
         *("session_start", "prompt", "tool_start", "tool_execute", "completion", "activity"),
         *("stop", "session_end"),
@@ -377,14 +379,14 @@ KINDS = st.sampled_from(
         max_size=12,
     )
 )
-def test_nothing_raises(steps: list[tuple[Any, ...]]) -> None:
-    """Whatever order and values the spans come in, the agent's program feels none of it."""
+def test_processor_never_raises(steps: list[tuple[Any, ...]]) -> None:
+    """Spans in any order with any values do not raise."""
     processor = HtmlgraphTracingProcessor(sdk=RecordingSDK())
     for name, trace_id, span_id, parent_id, kind, label, value, error in steps:
         data = SimpleNamespace(
             type=kind, name=label, usage=value, to_agent=label, input=value, output=None
         )
-        told = SimpleNamespace(
+        item = SimpleNamespace(
             trace_id=trace_id,
             span_id=span_id,
             parent_id=parent_id,
@@ -393,13 +395,13 @@ def test_nothing_raises(steps: list[tuple[Any, ...]]) -> None:
             name=label,
             error=error,
         )
-        getattr(processor, name)(told)
+        getattr(processor, name)(item)
     processor.shutdown()
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 10**6)] * 3), max_size=8), st.booleans())
-def test_no_token_counts_twice(answers: list[tuple[int, int, int]], sums: bool) -> None:
-    """Neither a span that ends twice nor the sums of turns and tasks count again."""
+def test_tokens_count_once(answers: list[tuple[int, int, int]], sums: bool) -> None:
+    """Neither a span that ends twice nor the sums of turns and tasks are added."""
     sdk = RecordingSDK()
     processor = HtmlgraphTracingProcessor(sdk=sdk)
 
@@ -409,23 +411,23 @@ def test_no_token_counts_twice(answers: list[tuple[int, int, int]], sums: bool) 
             trace_id="t", span_id=key, parent_id=parent, span_data=data, error=None
         )
 
-    whole = {"input_tokens": 10**9, "output_tokens": 10**9} if sums else None
-    around = [span("task", "task", None, whole), span("agent", "agent", "task")]
-    for one in around:
-        processor.on_span_start(one)
-    for place, (cached, fresh, output) in enumerate(answers):
+    total = {"input_tokens": 10**9, "output_tokens": 10**9} if sums else None
+    outer = [span("task", "task", None, total), span("agent", "agent", "task")]
+    for each in outer:
+        processor.on_span_start(each)
+    for index, (cached, fresh, output) in enumerate(answers):
         usage = {
             "input_tokens": cached + fresh,
             "output_tokens": output,
             "input_tokens_details": {"cached_tokens": cached},
         }
-        turn = span(f"turn-{place}", "turn", "agent", whole)
-        answer = span(f"answer-{place}", "generation", f"turn-{place}", usage)
+        turn = span(f"turn-{index}", "turn", "agent", total)
+        answer = span(f"answer-{index}", "generation", f"turn-{index}", usage)
         processor.on_span_start(turn)
         processor.on_span_start(answer)
         for _ in range(2):
             processor.on_span_end(answer)
         processor.on_span_end(turn)
-    for one in reversed(around):
-        processor.on_span_end(one)
+    for each in reversed(outer):
+        processor.on_span_end(each)
     assert sdk.tokens() == sum(sum(counts) for counts in answers)

@@ -1,4 +1,4 @@
-"""``tool`` on functions of every kind, and which handle speaks for them."""
+"""``tool`` decorates functions of every kind and reports through the right handle."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.helpers.recording_sdk import RecordingSDK
 
 @pytest.fixture
 def sdk() -> Iterator[RecordingSDK]:
-    """The handle that is open around the test."""
-    with RecordingSDK() as found:
-        yield found
+    """Yield a handle that is active during the test."""
+    with RecordingSDK() as handle:
+        yield handle
 
 
-def once(sdk: RecordingSDK) -> tuple[Event, Event]:
+def single_call(sdk: RecordingSDK) -> tuple[Event, Event]:
     """Return the start and the end of the only call."""
     start, end = sdk.events
     assert start.event_type == "tool_start"
@@ -31,8 +31,8 @@ def once(sdk: RecordingSDK) -> tuple[Event, Event]:
     return start, end
 
 
-def test_bare_it_takes_the_functions_name(sdk: RecordingSDK) -> None:
-    """A call is timed and told as a tool of the handle's agent; the function is as it was."""
+def test_tool_without_arguments_uses_function_name(sdk: RecordingSDK) -> None:
+    """A call is timed and reported for the handle's agent; the function keeps its signature."""
 
     @tool
     def add(a: int, b: int = 2) -> int:
@@ -40,7 +40,7 @@ def test_bare_it_takes_the_functions_name(sdk: RecordingSDK) -> None:
         return a + b
 
     assert add(1) == 3
-    _, end = once(sdk)
+    _, end = single_call(sdk)
     assert (end.event_type, end.tool_name, end.status) == ("tool_execute", "add", "ok")
     assert end.agent_id == "own"
     assert end.duration_ms is not None
@@ -48,19 +48,19 @@ def test_bare_it_takes_the_functions_name(sdk: RecordingSDK) -> None:
     assert str(inspect.signature(add)) == "(a: 'int', b: 'int' = 2) -> 'int'"
 
 
-def test_with_arguments(sdk: RecordingSDK) -> None:
-    """The name and the agent can be given."""
+def test_tool_with_name_and_agent(sdk: RecordingSDK) -> None:
+    """The arguments replace the names of the function and the agent."""
 
     @tool(name="Search", agent="librarian")
     def find(words: str) -> str:
         return words
 
     assert find("x") == "x"
-    assert {(one.agent_id, one.tool_name) for one in sdk.events} == {("librarian", "Search")}
+    assert {(event.agent_id, event.tool_name) for event in sdk.events} == {("librarian", "Search")}
 
 
-def test_an_error_is_told_and_raised(sdk: RecordingSDK) -> None:
-    """By its class, not by its text."""
+def test_tool_reports_exception_class_and_reraises(sdk: RecordingSDK) -> None:
+    """The event contains the class of the exception, not its text."""
 
     @tool
     def fail() -> None:
@@ -68,7 +68,7 @@ def test_an_error_is_told_and_raised(sdk: RecordingSDK) -> None:
 
     with pytest.raises(KeyError, match="secret"):
         fail()
-    _, end = once(sdk)
+    _, end = single_call(sdk)
     assert (end.event_type, end.status, end.extra) == (
         "tool_error",
         "error",
@@ -76,8 +76,8 @@ def test_an_error_is_told_and_raised(sdk: RecordingSDK) -> None:
     )
 
 
-def test_a_coroutine_function_stays_one(sdk: RecordingSDK) -> None:
-    """It is timed until it returns, and a cancelled one failed."""
+def test_tool_on_coroutine_function(sdk: RecordingSDK) -> None:
+    """The call lasts until the coroutine returns; a cancelled one is an error."""
 
     @tool
     async def wait() -> int:
@@ -101,8 +101,8 @@ def test_a_coroutine_function_stays_one(sdk: RecordingSDK) -> None:
     assert sdk.kinds() == ["tool_start", "tool_execute", "tool_start", "tool_error"]
 
 
-def test_a_generator_lasts_until_its_end(sdk: RecordingSDK) -> None:
-    """What is sent in, thrown in and returned passes through."""
+def test_tool_on_generator_passes_values_through(sdk: RecordingSDK) -> None:
+    """Sent values, thrown exceptions and the return value pass through until the end."""
 
     @tool
     def echo() -> Iterator[Any]:
@@ -131,8 +131,8 @@ def test_a_generator_lasts_until_its_end(sdk: RecordingSDK) -> None:
     assert not sdk.of("tool_error")
 
 
-def test_a_generator_that_nobody_reads_has_not_run(sdk: RecordingSDK) -> None:
-    """It begins with its first item."""
+def test_tool_on_unread_generator_reports_nothing(sdk: RecordingSDK) -> None:
+    """The call starts with the first item."""
 
     @tool
     def items() -> Iterator[int]:
@@ -142,8 +142,8 @@ def test_a_generator_that_nobody_reads_has_not_run(sdk: RecordingSDK) -> None:
     assert sdk.events == []
 
 
-def test_an_async_generator(sdk: RecordingSDK) -> None:
-    """It is passed through like the others, whether read to its end, left early or failing."""
+def test_tool_on_async_generator_passes_values_through(sdk: RecordingSDK) -> None:
+    """Reading to the end, closing early and an exception are all reported."""
 
     @tool
     async def echo(fails: bool = False) -> AsyncIterator[Any]:
@@ -173,8 +173,8 @@ def test_an_async_generator(sdk: RecordingSDK) -> None:
     assert sdk.kinds() == ["tool_start", "tool_execute"] * 3 + ["tool_start", "tool_error"]
 
 
-def test_methods_and_callable_objects(sdk: RecordingSDK) -> None:
-    """Methods of all kinds are tools, and so are objects that can be called."""
+def test_tool_on_methods_and_callable_objects(sdk: RecordingSDK) -> None:
+    """Methods, class methods, static methods and callable objects can be decorated."""
 
     class Box:
         @tool
@@ -188,29 +188,29 @@ def test_methods_and_callable_objects(sdk: RecordingSDK) -> None:
 
         @staticmethod
         @tool
-        def of_nobody() -> str:
+        def static() -> str:
             return "-"
 
     class Caller:
         async def __call__(self) -> int:
             return 1
 
-    assert (Box().method(), Box.of_class(), Box.of_nobody()) == ("Box", "Box", "-")
+    assert (Box().method(), Box.of_class(), Box.static()) == ("Box", "Box", "-")
     assert asyncio.run(tool(Caller())()) == 1
-    names = [one.tool_name for one in sdk.of("tool_execute")]
-    assert names == ["method", "of_class", "of_nobody", "Caller"]
+    names = [event.tool_name for event in sdk.of("tool_execute")]
+    assert names == ["method", "of_class", "static", "Caller"]
 
 
-def test_what_cannot_be_called_is_named() -> None:
-    """The error says what it is and what to do."""
+def test_tool_on_classmethod_raises_type_error() -> None:
+    """The error names the type and says what to do."""
     with pytest.raises(TypeError, match="expected a function, got classmethod; put @tool"):
         tool(classmethod(lambda cls: None))  # type: ignore[arg-type]
 
 
-def test_the_monitors_faults_are_not_the_functions(
+def test_tool_reporting_errors_do_not_propagate(
     sdk: RecordingSDK, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A handle that breaks leaves results and exceptions as they are."""
+    """A handle that raises changes neither results nor exceptions."""
 
     def broken(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError
@@ -226,8 +226,8 @@ def test_the_monitors_faults_are_not_the_functions(
         divide(1, 0)
 
 
-def test_the_innermost_handle_speaks() -> None:
-    """Blocks nest, a session's block counts as its handle's, and afterwards nobody is left."""
+def test_tool_uses_innermost_active_handle() -> None:
+    """Handles and sessions nest, an explicit handle wins, and afterwards none is active."""
 
     @tool
     def work() -> None:
@@ -240,13 +240,13 @@ def test_the_innermost_handle_speaks() -> None:
         work()
     given = RecordingSDK()
     tool(sdk=given)(work.__wrapped__)()  # type: ignore[attr-defined]
-    assert [one.session_id for one in inner.of("tool_execute")] == ["s-1"]
+    assert [event.session_id for event in inner.of("tool_execute")] == ["s-1"]
     assert len(outer.of("tool_execute")) == len(given.of("tool_execute")) == 1
     assert default_sdk.active_sdk() is None
 
 
-def test_a_thread_reports_to_the_only_open_handle(sdk: RecordingSDK) -> None:
-    """A thread has no context of its own; with two open handles nobody is guessed."""
+def test_tool_in_thread_uses_only_active_handle(sdk: RecordingSDK) -> None:
+    """A thread has no context of its own; with two active handles there is no default."""
 
     @tool
     def work() -> None:
@@ -261,16 +261,16 @@ def test_a_thread_reports_to_the_only_open_handle(sdk: RecordingSDK) -> None:
     assert len(sdk.of("tool_execute")) == 1
     with RecordingSDK() as other:
         assert other is not sdk
-        found: list[Any] = []
-        thread = threading.Thread(target=lambda: found.append(default_sdk.active_sdk()))
+        results: list[Any] = []
+        thread = threading.Thread(target=lambda: results.append(default_sdk.active_sdk()))
         thread.start()
         thread.join()
-    assert found == [None]
+    assert results == [None]
 
 
-def test_without_a_handle_the_program_is_the_agent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such a handle is kept, so that all functions share one."""
+def test_default_sdk_is_named_after_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The handle is cached, so that all functions share it."""
     monkeypatch.setattr("sys.argv", ["/somewhere/nightly_job.py"])
-    found = default_sdk.default_sdk()
-    assert found.agent_id == "nightly_job"
-    assert default_sdk.default_sdk() is found
+    handle = default_sdk.default_sdk()
+    assert handle.agent_id == "nightly_job"
+    assert default_sdk.default_sdk() is handle

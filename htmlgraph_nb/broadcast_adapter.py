@@ -1,4 +1,4 @@
-"""Hands messages to a websocket manager that the caller brought, be it plain or async."""
+"""Adapter for a sync or async websocket manager supplied by the caller."""
 
 from __future__ import annotations
 
@@ -9,42 +9,46 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import asyncio
 
-logger = logging.getLogger("htmlgraph.presence")
+logger = logging.getLogger(__name__)
 
 
 class BroadcastAdapter:
-    """Calls ``broadcast_to_all_sessions`` and never fails the agent by it.
+    """Calls ``broadcast_to_all_sessions``; its exceptions are logged, not raised.
 
-    What is told is stored already: a dashboard that cannot be told is a line in the log.
+    The events are already stored when their messages are broadcast.
     """
 
     def __init__(self) -> None:
-        # The event loop holds tasks only weakly.
+        # The event loop keeps only weak references to tasks.
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def send(self, websocket_manager: Any, message: Mapping[str, Any]) -> None:
-        """Hand over one message; an async manager is waited for only where no loop is running."""
-        # Imported where it is needed: it takes longer than all the rest of reporting an event.
+        """Send one message; wait for an async manager only if no event loop is running.
+
+        Args:
+            websocket_manager: has a sync or async ``broadcast_to_all_sessions(message)``.
+        """
+        # A late import: it takes longer than everything else in reporting an event.
         import asyncio
 
         try:
-            outcome = websocket_manager.broadcast_to_all_sessions(message)
-            if not hasattr(outcome, "__await__"):
+            result = websocket_manager.broadcast_to_all_sessions(message)
+            if not hasattr(result, "__await__"):
                 return
             try:
                 loop = asyncio.get_running_loop()
             except RuntimeError:
-                asyncio.run(_finish(outcome))
+                asyncio.run(_finish(result))
                 return
-            task = loop.create_task(_finish(outcome))
+            task = loop.create_task(_finish(result))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         except Exception:
             logger.exception("broadcast_to_all_sessions failed for %r", message.get("agent_id"))
 
 
-async def _finish(outcome: Any) -> None:
+async def _finish(result: Any) -> None:
     try:
-        await outcome
+        await result
     except Exception:
         logger.exception("broadcast_to_all_sessions failed")

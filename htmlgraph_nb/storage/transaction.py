@@ -23,6 +23,7 @@ from ..core.model import (
 from ..core.protocol import encode_json
 from ..core.status_rules import StatusDecision
 from ..core.timestamps import from_micros, to_micros
+from ..errors import InvalidEvent
 from .dedup_table import Deduplicator, TokenSourceCache
 from .row_writer import RowWriter
 from .schema import EVENT_COLUMNS, NAMED, PLAIN
@@ -39,6 +40,10 @@ _ADD_DECISION = (
     "INSERT OR IGNORE INTO decisions (status, detail, reason, attention) VALUES (?, ?, ?, ?)"
 )
 _GET_DECISION = "SELECT id FROM decisions WHERE (status, detail, reason, attention) = (?, ?, ?, ?)"
+
+
+MAX_RESOURCE_BYTES = 65_536
+"""Maximum size of the merged fields of a feature, track or spike, as JSON."""
 
 
 class StringIds:
@@ -225,13 +230,30 @@ class Transaction:
             for seq, agent, kind, extra in rows
         ]
 
-    def resource(self, resource_type: str, resource_id: str) -> tuple[str | None, dict[str, Any]]:
-        """Return the status and the merged payload of a feature, track or spike."""
+    def merged_resource(
+        self, resource_type: str, resource_id: str, payload: dict[str, Any]
+    ) -> tuple[str | None, dict[str, Any]]:
+        """Return the stored status of a feature, track or spike, and its fields after a merge.
+
+        Args:
+            payload: fields to merge into the stored ones; None removes a field.
+
+        Raises:
+            InvalidEvent: the merged fields exceed MAX_RESOURCE_BYTES.
+        """
         row = self._db.execute(
             "SELECT status, payload FROM features WHERE resource_type = ? AND resource_id = ?",
             (resource_type, resource_id),
         ).fetchone()
-        return (None, {}) if row is None else (row[0], json.loads(row[1]))
+        status, stored = (None, {}) if row is None else (row[0], json.loads(row[1]))
+        merged = {k: v for k, v in {**stored, **payload}.items() if v is not None}
+        n_bytes = len(encode_json(merged).encode())
+        if n_bytes > MAX_RESOURCE_BYTES:
+            raise InvalidEvent(
+                f"{resource_type}: at most {MAX_RESOURCE_BYTES} bytes allowed, merged fields have "
+                f"{n_bytes}; send null to remove fields"
+            )
+        return status, merged
 
     def put_resource(
         self, resource_type: str, resource_id: str, status: str | None, payload: dict[str, Any]

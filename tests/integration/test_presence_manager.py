@@ -169,7 +169,7 @@ def test_inside_a_running_loop_it_is_told_by_a_task(manager: PresenceManager) ->
 
     asyncio.run(work())
     assert [message["agent_id"] for message in sessions.messages] == ["a"]
-    assert manager._outlet._tasks == set()
+    assert manager._broadcast._tasks == set()
 
 
 class Failing:
@@ -199,7 +199,7 @@ def test_a_broadcast_that_fails_is_logged_and_the_event_stays(
         manager.update_presence("a", "prompt", sessions)
         await asyncio.sleep(0.01)
 
-    with caplog.at_level(logging.ERROR, "htmlgraph.presence"):
+    with caplog.at_level(logging.ERROR, "htmlgraph_nb.broadcast_adapter"):
         if in_loop:
             asyncio.run(work())
         else:

@@ -1,0 +1,156 @@
+"""RosterSync: applies events to the roster and the database in one transaction."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from ..core.changes import ChangeBatch, Subscriber
+from ..core.dedup import AgentAliases
+from ..core.model import Event
+from ..core.reducer import PriceFunction
+from ..core.roster import Change, Limits, Roster
+from .dedup_table import DEDUP_RULES
+from .transaction import ExternalEvent, Transaction
+
+logger = logging.getLogger(__name__)
+
+
+class RosterSync:
+    """Keeps a roster equal to the committed state of the database; a TransactionListener.
+
+    Each transaction starts with the commits of other processes, applies events to the roster,
+    stores the changed agents and, once it is durable, publishes the changes to the subscribers.
+
+    Args:
+        limits: timers and limits of the roster.
+        price: returns the cost of an event; None: only reported costs count.
+        clock: returns the current time, UTC.
+
+    Attributes:
+        roster: the agents.
+        forgotten_seq: seq of the last removal of an agent; 0: none.
+    """
+
+    def __init__(
+        self, limits: Limits, price: PriceFunction | None, clock: Callable[[], datetime]
+    ) -> None:
+        self.roster = Roster(limits, price)
+        self.forgotten_seq = 0
+        self._clock = clock
+        self._aliases = AgentAliases(DEDUP_RULES)
+        self._subscribers: tuple[Subscriber, ...] = ()
+        self._loaded = False
+        # Changes of the running transaction, and when the oldest of their events arrived.
+        self._changes: list[Change] = []
+        self._received: float | None = None
+
+    def load(self, tx: Transaction) -> None:
+        """Read all agents from the database, unless they are loaded already."""
+        if not self._loaded:
+            self._loaded = True
+            for agent_id, state in tx.load_presence().items():
+                self.roster.put(agent_id, state)
+            stored = (state.presence for state in self.roster.agents.values())
+            self._aliases.load((p.agent_id, p.session_id) for p in stored if not p.parent_agent_id)
+        self.forgotten_seq = tx.forgotten_seq()
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Call ``subscriber`` after each commit; see ``PresenceManager.subscribe``."""
+        self._subscribers = (*self._subscribers, subscriber)
+
+        def unsubscribe() -> None:
+            self._subscribers = tuple(s for s in self._subscribers if s is not subscriber)
+
+        return unsubscribe
+
+    def apply(self, tx: Transaction, events: Sequence[Event], received: float) -> int:
+        """Stage the events that are not duplicates, and return their number.
+
+        Args:
+            received: ``time.monotonic()`` of the arrival of the events.
+
+        Raises:
+            CapacityError: the roster has no room for the new agents.
+        """
+        unknown = tx.filter_known(events)
+        renamed = self._aliases.add(unknown)
+        unknown_renamed = self._aliases.apply(unknown)
+        self.roster.check_capacity([event.agent_id for event in unknown_renamed])
+        now = self._clock()
+        for agent_id, alias in renamed:
+            if self.roster.get(agent_id) is not None:
+                self.roster.rename(agent_id, alias)
+                self._add(tx, Event(agent_id=agent_id, event_type="forget", source="rename"), now)
+        accepted = tx.drop_duplicates(unknown_renamed, now)
+        for event in accepted:
+            self._add(tx, event, now)
+        if accepted and self._received is None:
+            self._received = received
+        return len(accepted)
+
+    def _add(self, tx: Transaction, event: Event, now: datetime) -> None:
+        change = self.roster.apply(event, tx.seq + 1, now)
+        tx.add_event(event, now, change.decision)
+        self._changes.append(change)
+
+    def begin(self, tx: Transaction, external: bool) -> None:
+        """Apply what other processes committed before this transaction."""
+        if not external or not self._loaded:
+            return
+        events = tx.external_events()
+        if not events:
+            return
+        self.forgotten_seq = tx.forgotten_seq()
+        last_seqs = {event.agent_id: event.seq for event in events}
+        states = tx.load_presence(list(last_seqs))
+        for agent_id in last_seqs:
+            self.roster.put(agent_id, states.get(agent_id))
+        now = self._clock()
+        self._received = time.monotonic()
+        # Only the final state of each agent is stored, so earlier changes of it are skipped.
+        self._changes.extend(
+            Change(e.seq, e.agent_id, states.get(e.agent_id), _external_event(e), now)
+            for e in events
+            if last_seqs[e.agent_id] == e.seq or e.extra is not None
+        )
+
+    def flush(self, tx: Transaction) -> None:
+        """Store the final state of each agent changed in this transaction."""
+        staged = dict(self.roster.staged())
+        if staged:
+            tx.put_presence([state for state in staged.values() if state is not None])
+        removed = [agent_id for agent_id, state in staged.items() if state is None]
+        if removed:
+            tx.delete_presence(removed)
+
+    def committed(self, tx: Transaction) -> None:
+        """Commit the staged states to the roster, and notify the subscribers."""
+        self.roster.commit()
+        changes, received = self._changes, self._received
+        self._changes, self._received = [], None
+        for change in changes:
+            if change.state is None:
+                self.forgotten_seq = tx.seq
+        if changes and self._subscribers:
+            batch = ChangeBatch(changes, time.monotonic() if received is None else received)
+            for subscriber in self._subscribers:
+                self._notify(subscriber, batch)
+
+    def rolled_back(self) -> None:
+        """Discard the staged states and changes."""
+        self.roster.rollback()
+        self._changes, self._received = [], None
+
+    def _notify(self, subscriber: Subscriber, batch: ChangeBatch) -> None:
+        try:
+            subscriber(batch)
+        except Exception:
+            # The events are committed, so a failing subscriber must not fail the write.
+            logger.exception("subscriber %r failed", subscriber)
+
+
+def _external_event(event: ExternalEvent) -> Event:
+    return Event(agent_id=event.agent_id, event_type=event.event_type, extra=event.extra)

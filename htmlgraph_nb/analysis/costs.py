@@ -13,40 +13,40 @@ from ..core.validation import shorten
 from ..errors import InvalidEvent
 from ..pricing.prices import PricedCompletions, Prices, price_completions
 from .columns import (
-    KINDS,
-    Floats,
-    Ints,
-    Names,
-    Tokens,
-    coded,
-    figures,
-    instants,
-    moment,
-    names_of,
-    require,
-    times_of,
-    tokens,
-    zone_of,
+    TOKEN_KINDS,
+    ColumnNames,
+    FloatArray,
+    IntArray,
+    TokenRows,
+    as_tuple,
+    encode_column,
+    float_column,
+    parse_micros,
+    require_columns,
+    time_zone,
+    timestamp_micros,
+    to_datetimes,
+    token_rows,
 )
-from .grouping import Groups, Rows, group
+from .grouping import Groups, RowIndices, group_rows
 
-NEEDED = ("timestamp", "model", "input_tokens", "output_tokens")
+COST_COLUMNS = ("timestamp", "model", "input_tokens", "output_tokens")
 _HOUR = 3_600_000_000
 
 
-class Spent(NamedTuple):
+class Spending(NamedTuple):
     """What the rows of a frame spent.
 
     Attributes:
         tokens: the rows with tokens or dollars, and their tokens.
-        priced: what they cost, one a row of ``tokens``.
+        priced: what they cost, one per row of ``tokens``.
     """
 
-    tokens: Tokens
+    tokens: TokenRows
     priced: PricedCompletions
 
     @property
-    def rows(self) -> Rows:
+    def rows(self) -> RowIndices:
         """Positions in the frame."""
         return self.tokens.rows
 
@@ -71,26 +71,26 @@ class Spent(NamedTuple):
         return {"prices": self.priced.source, "unknown_models": self.priced.unknown_models}
 
 
-def spent(df: pd.DataFrame, prices: Prices | None = None) -> Spent:
+def compute_spending(df: pd.DataFrame, prices: Prices | None = None) -> Spending:
     """Return what a frame's rows spent; each counts once, as it is stored."""
-    found = tokens(df)
+    found = token_rows(df)
     part = df[[name for name in ("model", "timestamp", "cost_usd") if name in df.columns]]
     part = part.take(found.rows)
-    models = coded(part, "model")
+    models = encode_column(part, "model")
     priced = price_completions(
         [str(name) for name in models.values],
         models.codes,
-        instants(part),
+        timestamp_micros(part),
         found.kinds,
-        figures(part, "cost_usd"),
+        float_column(part, "cost_usd"),
         prices,
     )
-    return Spent(found, priced)
+    return Spending(found, priced)
 
 
 def token_costs(
     df: pd.DataFrame,
-    by: Names = ("model",),
+    by: ColumnNames = ("model",),
     freq: str | None = None,
     currency: str = "USD",
     prices: Prices | None = None,
@@ -128,18 +128,18 @@ def token_costs(
     >>> costs.attrs["unknown_models"]
     ['my-model']
     """
-    by = names_of(by)
-    require(df, "token_costs", *NEEDED, *by)
+    by = as_tuple(by)
+    require_columns(df, "token_costs", *COST_COLUMNS, *by)
     if currency.upper() != "USD":
         raise InvalidEvent(
             f"currency is {shorten(currency)}, expected 'USD'; multiply the column usd by a rate",
             "currency",
         )
-    found = spent(df, prices)
-    groups = group(df, by, freq, found.rows)
+    found = compute_spending(df, prices)
+    groups = group_rows(df, by, freq, found.rows)
     kinds = {
         kind: groups.total_count(counts)
-        for kind, counts in zip(KINDS, found.tokens.kinds, strict=True)
+        for kind, counts in zip(TOKEN_KINDS, found.tokens.kinds, strict=True)
     }
     table = groups.with_columns(
         answers=groups.count(),
@@ -174,10 +174,10 @@ def burn_rate(
        tokens_per_hour  usd_per_hour
     1           5800.0         0.012
     """
-    require(df, "burn_rate", *NEEDED)
+    require_columns(df, "burn_rate", *COST_COLUMNS)
     span = _span(window)
-    found = spent(df, prices)
-    moments = instants(df)
+    found = compute_spending(df, prices)
+    moments = timestamp_micros(df)
     at = moments[found.rows]
     order = np.argsort(at, kind="stable")
     at = at[order]
@@ -189,16 +189,16 @@ def burn_rate(
             ("usd_per_hour", np.nan_to_num(found.priced.usd)),
         )
     }
-    table = pd.DataFrame({"timestamp": times_of(steps, zone_of(df)), **rates})
+    table = pd.DataFrame({"timestamp": to_datetimes(steps, time_zone(df)), **rates})
     table.attrs.update(found.attrs())
     return table
 
 
-def _rate(at: Ints, values: Floats, steps: Ints, span: int) -> Floats:
+def _rate(at: IntArray, values: FloatArray, steps: IntArray, span: int) -> FloatArray:
     sums = np.append(0.0, np.cumsum(values))
     last = np.searchsorted(at, steps, side="right")
     first = np.searchsorted(at, steps - span, side="right")
-    rate: Floats = (sums[last] - sums[first]) * (_HOUR / span)
+    rate: FloatArray = (sums[last] - sums[first]) * (_HOUR / span)
     return rate
 
 
@@ -244,12 +244,12 @@ def forecast_budget(
        spent  usd_per_hour  projected  within_budget
     0  0.012         0.144       1.32          False
     """
-    require(df, "forecast_budget", *NEEDED)
+    require_columns(df, "forecast_budget", *COST_COLUMNS)
     if isinstance(budget, bool) or not isinstance(budget, int | float) or not budget >= 0:
         raise InvalidEvent(f"budget is {shorten(str(budget))}, expected US dollars", "budget")
-    end = moment(until, "until")
-    found = spent(df, prices)
-    moments = instants(df)
+    end = parse_micros(until, "until")
+    found = compute_spending(df, prices)
+    moments = timestamp_micros(df)
     usd = float(np.nansum(found.priced.usd))
     first, now = (int(moments.min()), int(moments.max())) if len(moments) else (0, 0)
     rate = usd / (now - first) if now > first else 0.0
@@ -267,7 +267,7 @@ def forecast_budget(
             "remaining": [left],
             "usd_per_hour": [rate * _HOUR],
             "projected": [projected],
-            "exhausted_at": times_of(at, zone_of(df)),
+            "exhausted_at": to_datetimes(at, time_zone(df)),
             "within_budget": [projected <= budget],
             "unpriced_tokens": [unpriced],
         }
@@ -276,7 +276,7 @@ def forecast_budget(
     return table
 
 
-def _passed(at: Ints, usd: Floats, budget: float) -> int:
+def _passed(at: IntArray, usd: FloatArray, budget: float) -> int:
     order = np.argsort(at, kind="stable")
     sums = np.cumsum(np.nan_to_num(usd[order]))
     place = int(np.searchsorted(sums, budget, side="right"))
@@ -286,7 +286,7 @@ def _passed(at: Ints, usd: Floats, budget: float) -> int:
 _LAST = to_micros(datetime(9999, 1, 1, tzinfo=UTC))
 
 
-def spending(found: Spent, groups: Groups) -> dict[str, Any]:
+def spending_columns(found: Spending, groups: Groups) -> dict[str, Any]:
     """Return the columns tokens, usd and unpriced_tokens of groups of all rows of a frame."""
     ids = groups.ids[found.rows]
     part = Groups(groups.keys, ids)

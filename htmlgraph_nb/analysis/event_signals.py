@@ -22,7 +22,7 @@ from ..core.reducer import background_tasks, reduce, requested_input, task_key
 from ..core.timestamps import EPOCH
 from ..core.validation import shorten
 from ..errors import InvalidEvent
-from .columns import Bools, Ints, coded, instants, is_one_of, looked_up
+from .columns import BoolArray, IntArray, column_isin, encode_column, map_names, timestamp_micros
 
 Rows = npt.NDArray[np.intp]
 _KINDS = (ANSWER, INTERRUPTED, SEEN, SESSION_STARTED, TOOL, WORKED)
@@ -55,28 +55,28 @@ class Signs:
     """
 
     rows: Rows
-    at: Ints
-    agents: Ints
-    lives: Bools
-    begins: Bools
-    forget: Bools
-    of: dict[str, Bools]
-    heard: Ints
-    tool_ids: Ints
-    tool_names: Ints
-    asked: Ints
-    child_ids: Ints
+    at: IntArray
+    agents: IntArray
+    lives: BoolArray
+    begins: BoolArray
+    forget: BoolArray
+    of: dict[str, BoolArray]
+    heard: IntArray
+    tool_ids: IntArray
+    tool_names: IntArray
+    asked: IntArray
+    child_ids: IntArray
     notices: npt.NDArray[np.object_]
-    tasks: Ints
-    asking: Bools
-    refuses: Bools
+    tasks: IntArray
+    asking: BoolArray
+    refuses: BoolArray
 
-    def last(self, places: Bools) -> Ints:
+    def last(self, places: BoolArray) -> IntArray:
         """Return for each place the last of ``places`` up to it in its session; -1: none."""
         return last_since(places, self.begins)
 
 
-def last_since(places: Bools, begins: Bools) -> Ints:
+def last_since(places: BoolArray, begins: BoolArray) -> IntArray:
     """Return for each place the last of ``places`` up to it, since ``begins``; -1: none."""
     here = np.arange(len(places))
     found = np.maximum.accumulate(np.where(places, here, -1))
@@ -118,21 +118,21 @@ def read_signs(df: pd.DataFrame, forget_after: int) -> Signs:
     """
     rows, at = _in_order(df)
     part = df[[name for name in _READ if name in df.columns]].take(rows)
-    types = coded(part, "event_type")
+    types = encode_column(part, "event_type")
     states = {name: _probe(name) for name in [*map(str, types.values), None]}
 
-    def places(fits: Callable[[AgentState], bool]) -> Bools:
-        return looked_up(types, lambda kind: fits(states[kind]), np.bool_)
+    def places(fits: Callable[[AgentState], bool]) -> BoolArray:
+        return map_names(types, lambda kind: fits(states[kind]), np.bool_)
 
     effects = {name: places(fits) for name, fits in _EFFECTS.items()}
     of = {sign: places(partial(_shows, sign)) for sign in _KINDS}
-    forget = is_one_of(part, "event_type", "forget")
-    agents = coded(part, "agent_id").codes.astype(np.int64)
+    forget = column_isin(part, "event_type", "forget")
+    agents = encode_column(part, "agent_id").codes.astype(np.int64)
     lives = forget.copy()
     if len(lives):
         lives[0] = True
         lives[1:] |= (agents[1:] != agents[:-1]) | forget[:-1]
-    sessions = coded(part, "session_id").codes
+    sessions = encode_column(part, "session_id").codes
     if forget_after:
         lives |= _forgotten(at, np.arange(len(at)), agents, forget_after)
     while True:
@@ -153,33 +153,37 @@ def read_signs(df: pd.DataFrame, forget_after: int) -> Signs:
     heard = last_heard(part_of["told"], lives)
     children, notices, tasks, asking = _extras(part)
     known = (rows, at, agents, lives, begins, forget, part_of, heard, *_calls(part))
-    refuses = is_one_of(part, "event_type", "answered") & (coded(part, "tool_use_id").codes >= 0)
+    refuses = column_isin(part, "event_type", "answered") & (
+        encode_column(part, "tool_use_id").codes >= 0
+    )
     return Signs(*known, children, notices, tasks, asking, refuses & ~foreign)
 
 
-def _in_order(df: pd.DataFrame) -> tuple[Rows, Ints]:
+def _in_order(df: pd.DataFrame) -> tuple[Rows, IntArray]:
     """Return the positions of the events by agent, time and arrival, and their times."""
-    at = instants(df)
-    by_clock = is_one_of(df, "source", "timer")
+    at = timestamp_micros(df)
+    by_clock = column_isin(df, "source", "timer")
     arrival = [df["seq"].to_numpy(dtype=np.int64)] if "seq" in df.columns else []
-    order = np.lexsort((*arrival, at, coded(df, "agent_id").codes))
+    order = np.lexsort((*arrival, at, encode_column(df, "agent_id").codes))
     order = order[~by_clock[order]]
     return order, at[order]
 
 
-def last_heard(told: Bools, lives: Bools) -> Ints:
+def last_heard(told: BoolArray, lives: BoolArray) -> IntArray:
     """Return for each place that of the agent's last sign, or where it was first spoken of."""
     return np.maximum.accumulate(np.where(told | lives, np.arange(len(told)), -1))
 
 
-def _forgotten(at: Ints, heard: Ints, agents: Ints, forget_after: int) -> Bools:
+def _forgotten(at: IntArray, heard: IntArray, agents: IntArray, forget_after: int) -> BoolArray:
     """Return the places before which an agent was silent for so long that it was forgotten."""
     found = np.zeros(len(at), np.bool_)
     found[1:] = (at[1:] - at[heard[:-1]] >= forget_after) & (agents[1:] == agents[:-1])
     return found
 
 
-def _sessions(sessions: npt.NDArray[Any], ends: Bools, lives: Bools) -> tuple[Bools, Bools]:
+def _sessions(
+    sessions: npt.NDArray[Any], ends: BoolArray, lives: BoolArray
+) -> tuple[BoolArray, BoolArray]:
     """Return where evidence begins anew, and which ends belong to a session that was over."""
     named = sessions >= 0
     here = np.arange(len(sessions))
@@ -194,9 +198,9 @@ def _sessions(sessions: npt.NDArray[Any], ends: Bools, lives: Bools) -> tuple[Bo
     return lives | (differs & ~ends), differs & ends
 
 
-def _calls(part: pd.DataFrame) -> tuple[Ints, Ints, Ints]:
+def _calls(part: pd.DataFrame) -> tuple[IntArray, IntArray, IntArray]:
     """Return the names of each place's call: its id, else its tool; its tool; the tool or -1."""
-    ids, names = coded(part, "tool_use_id"), coded(part, "tool_name")
+    ids, names = encode_column(part, "tool_use_id"), encode_column(part, "tool_name")
     # A call without an id is known by its tool, so ids and tools are names of one kind.
     tools = pd.Index([*map(str, names.values), "tool"], dtype=object)
     found = pd.Index(ids.values.astype(object)).get_indexer(tools)
@@ -206,7 +210,7 @@ def _calls(part: pd.DataFrame) -> tuple[Ints, Ints, Ints]:
     return tool_ids, tool_names, np.where(names.codes >= 0, tool_names, -1)
 
 
-def _extras(part: pd.DataFrame) -> tuple[Ints, npt.NDArray[np.object_], Ints, Bools]:
+def _extras(part: pd.DataFrame) -> tuple[IntArray, npt.NDArray[np.object_], IntArray, BoolArray]:
     """Return children, kinds of notification, background tasks, and which calls ask a person."""
     child_ids = np.full(len(part), -1, np.int64)
     notices = np.full(len(part), "", object)
@@ -228,9 +232,9 @@ def _extras(part: pd.DataFrame) -> tuple[Ints, npt.NDArray[np.object_], Ints, Bo
 def _with_extra(part: pd.DataFrame) -> Iterator[tuple[int, Event]]:
     """Yield the places whose ``extra`` can mean something, with what it and their type say."""
     texts = part["extra"].to_numpy(dtype=object) if "extra" in part.columns else None
-    calls = coded(part, "tool_use_id")
+    calls = encode_column(part, "tool_use_id")
     for kind in _SPEAKING:
-        places = np.flatnonzero(is_one_of(part, "event_type", kind))
+        places = np.flatnonzero(column_isin(part, "event_type", kind))
         if kind == "tool_start":
             # Calls are many, and few ask.
             extras = () if texts is None else texts[places].tolist()

@@ -12,10 +12,18 @@ import pandas as pd
 
 from ..core.validation import shorten
 from ..errors import InvalidEvent
-from .columns import Coded, Floats, Ints, coded, instants, times_of, zone_of
+from .columns import (
+    CodedColumn,
+    FloatArray,
+    IntArray,
+    encode_column,
+    time_zone,
+    timestamp_micros,
+    to_datetimes,
+)
 
-Rows = npt.NDArray[np.intp]
-Selection = npt.NDArray[np.bool_] | Rows
+RowIndices = npt.NDArray[np.intp]
+Selection = npt.NDArray[np.bool_] | RowIndices
 _MAX_DENSE = 1 << 22
 _FEW_PERIODS = 1 << 16
 _MAX_CELLS = 1 << 50
@@ -31,19 +39,19 @@ class Groups:
     """
 
     keys: pd.DataFrame
-    ids: Ints
+    ids: IntArray
 
-    def count(self, selection: Selection | None = None) -> Ints:
+    def count(self, selection: Selection | None = None) -> IntArray:
         """Return how many rows, of all or of those selected, each group has."""
         ids = self.ids if selection is None else self.ids[selection]
         return np.bincount(ids, minlength=len(self.keys))
 
-    def total(self, values: npt.NDArray[Any], selection: Selection | None = None) -> Floats:
+    def total(self, values: npt.NDArray[Any], selection: Selection | None = None) -> FloatArray:
         """Return the sum of ``values`` (one a selected row) in each group."""
         ids = self.ids if selection is None else self.ids[selection]
         return np.bincount(ids, weights=values, minlength=len(self.keys)).astype(np.float64)
 
-    def total_count(self, values: npt.NDArray[Any], selection: Selection | None = None) -> Ints:
+    def total_count(self, values: npt.NDArray[Any], selection: Selection | None = None) -> IntArray:
         """Return the sum of integers in each group; exact up to 2^53."""
         return np.rint(self.total(values, selection)).astype(np.int64)
 
@@ -52,8 +60,8 @@ class Groups:
         return self.keys.assign(**columns)
 
 
-def group(
-    df: pd.DataFrame, by: Sequence[str], freq: str | None = None, rows: Rows | None = None
+def group_rows(
+    df: pd.DataFrame, by: Sequence[str], freq: str | None = None, rows: RowIndices | None = None
 ) -> Groups:
     """Group the rows of a frame, or those selected, by columns and by periods.
 
@@ -65,12 +73,14 @@ def group(
     Raises:
         InvalidEvent: ``freq`` cannot be read.
     """
-    keys = [coded(df, name) for name in by]
+    keys = [encode_column(df, name) for name in by]
     codes = [key.codes if rows is None else key.codes[rows] for key in keys]
     if freq is not None:
-        moments = instants(df)
-        numbers, begins = periods(moments if rows is None else moments[rows], freq, zone_of(df))
-        keys.insert(0, Coded(numbers, begins))
+        moments = timestamp_micros(df)
+        numbers, begins = assign_periods(
+            moments if rows is None else moments[rows], freq, time_zone(df)
+        )
+        keys.insert(0, CodedColumn(numbers, begins))
         codes.insert(0, numbers)
     n_rows = len(df) if rows is None else len(rows)
     cells = np.zeros(n_rows, np.int64)
@@ -90,7 +100,7 @@ def group(
     return _ordered(keys_of, ids, ranks)
 
 
-def _numbered(cells: Ints, sizes: Sequence[int]) -> tuple[Ints, Ints]:
+def _numbered(cells: IntArray, sizes: Sequence[int]) -> tuple[IntArray, IntArray]:
     """Return the numbers 0, 1, … of the cells that occur, row by row, and these cells."""
     n_cells = 1
     for size in sizes:
@@ -109,7 +119,7 @@ def _numbered(cells: Ints, sizes: Sequence[int]) -> tuple[Ints, Ints]:
     return (np.cumsum(occurs) - 1)[cells], np.flatnonzero(occurs)
 
 
-def _named(key: Coded, codes: Ints, like: pd.Series | None) -> Any:
+def _named(key: CodedColumn, codes: IntArray, like: pd.Series | None) -> Any:
     if like is None:
         return key.values.take(codes)
     if isinstance(like.dtype, pd.CategoricalDtype):
@@ -118,7 +128,7 @@ def _named(key: Coded, codes: Ints, like: pd.Series | None) -> Any:
     return pd.Series(missing, index=range(len(codes)), dtype=like.dtype)
 
 
-def _ranks(key: Coded) -> Ints:
+def _ranks(key: CodedColumn) -> IntArray:
     """Return the place of each value in the order of the values; the last one is for -1."""
     ranks = np.arange(len(key.values) + 1)
     # Periods are in order, and may be millions, of which pandas would make an object each.
@@ -127,7 +137,7 @@ def _ranks(key: Coded) -> Ints:
     return ranks
 
 
-def _ordered(keys: pd.DataFrame, ids: Ints, ranks: Sequence[Ints]) -> Groups:
+def _ordered(keys: pd.DataFrame, ids: IntArray, ranks: Sequence[IntArray]) -> Groups:
     if len(keys) < 2 or not ranks:
         return Groups(keys, ids)
     order = np.lexsort(ranks)
@@ -138,18 +148,20 @@ def _ordered(keys: pd.DataFrame, ids: Ints, ranks: Sequence[Ints]) -> Groups:
     return Groups(keys.iloc[order].reset_index(drop=True), place[ids])
 
 
-def periods(moments: Ints, freq: str, zone: Any = "UTC") -> tuple[Ints, pd.DatetimeIndex]:
+def assign_periods(
+    moments: IntArray, freq: str, zone: Any = "UTC"
+) -> tuple[IntArray, pd.DatetimeIndex]:
     """Return the number of each moment's period, and when the periods begin.
 
     Periods without a moment have a number as well, as long as they are few.
 
     Args:
         moments: microseconds since 1970 UTC.
-        freq: as for ``group``.
+        freq: as for ``group_rows``.
     """
     offset = _offset(freq)
     if not len(moments):
-        return np.empty(0, np.int64), times_of(np.empty(0, np.int64), zone)
+        return np.empty(0, np.int64), to_datetimes(np.empty(0, np.int64), zone)
     first, last = int(moments.min()), int(moments.max())
     step = _fixed_step(offset, zone)
     if step:
@@ -158,13 +170,13 @@ def periods(moments: Ints, freq: str, zone: Any = "UTC") -> tuple[Ints, pd.Datet
             return numbers, _begins(first, last, offset, zone)
         numbers, found = pd.factorize(numbers, sort=True)
         begins = (first // step + np.asarray(found)) * step
-        return numbers.astype(np.int64), times_of(begins, zone)
+        return numbers.astype(np.int64), to_datetimes(begins, zone)
     edges = _begins(first, last, offset, zone)
     at = edges.tz_convert("UTC").tz_localize(None).to_numpy(dtype="datetime64[us]").view(np.int64)
     return np.searchsorted(at, moments, side="right") - 1, edges
 
 
-def every_period(first: int, last: int, freq: str, zone: Any = "UTC") -> pd.DatetimeIndex:
+def period_edges(first: int, last: int, freq: str, zone: Any = "UTC") -> pd.DatetimeIndex:
     """Return the begin of every period from one moment to another, and the end of the last.
 
     Raises:
@@ -187,8 +199,8 @@ def _begins(first: int, last: int, offset: Any, zone: Any) -> pd.DatetimeIndex:
     """Return the begin of every period from that of one moment to that of another."""
     step = _fixed_step(offset, zone)
     if step:
-        return times_of(np.arange(first // step * step, last + 1, step), zone)
-    edges = times_of(np.array([first, last]), zone)
+        return to_datetimes(np.arange(first // step * step, last + 1, step), zone)
+    edges = to_datetimes(np.array([first, last]), zone)
     return pd.date_range(_floored(edges[0], offset), edges[1], freq=offset).as_unit("us")
 
 

@@ -10,8 +10,17 @@ import numpy as np
 import pandas as pd
 
 from ..core.roster import Limits
-from .columns import Floats, Ints, instants, is_one_of, require, spans_of, times_of, zone_of
-from .grouping import every_period, periods
+from .columns import (
+    FloatArray,
+    IntArray,
+    column_isin,
+    require_columns,
+    time_zone,
+    timestamp_micros,
+    to_datetimes,
+    to_timedeltas,
+)
+from .grouping import assign_periods, period_edges
 from .status_intervals import ACTIVE, IDLE, STATUSES, WAITING, Spells, merged, spells
 
 STATUS_DTYPE = pd.CategoricalDtype(list(STATUSES), ordered=True)
@@ -45,23 +54,23 @@ def timeline(df: pd.DataFrame, limits: Limits | None = None) -> pd.DataFrame:
     1  claude-1  waiting 0 days 00:02:00
     2  claude-1   active 0 days 00:01:00
     """
-    require(df, "timeline", *NEEDED)
+    require_columns(df, "timeline", *NEEDED)
     found = merged(spells_of(df, limits))
-    zone = zone_of(df)
+    zone = time_zone(df)
     return pd.DataFrame(
         {
             "agent_id": df["agent_id"].take(found.rows).reset_index(drop=True),
             "status": pd.Categorical.from_codes(found.status, dtype=STATUS_DTYPE),
-            "start": times_of(found.start, zone),
-            "end": times_of(found.end, zone),
-            "duration": spans_of(found.end - found.start),
+            "start": to_datetimes(found.start, zone),
+            "end": to_datetimes(found.end, zone),
+            "duration": to_timedeltas(found.end - found.start),
         }
     )
 
 
 def spells_of(df: pd.DataFrame, limits: Limits | None = None) -> Spells:
     """Return the stretches of a frame that has the columns NEEDED; ``limits`` as ``timeline``."""
-    moments = instants(df)
+    moments = timestamp_micros(df)
     return spells(df, int(moments.max(initial=0)), limits or stored_limits(df))
 
 
@@ -69,10 +78,10 @@ def stored_limits(df: pd.DataFrame) -> Limits:
     """Return the timers that the server's own rows in a frame tell of, else the defaults."""
     if not {"source", "extra", "event_type"} <= set(df.columns):
         return Limits()
-    by_clock = is_one_of(df, "source", "timer")
+    by_clock = column_isin(df, "source", "timer")
     known: dict[str, Any] = {}
     for event_type, setting in _SETTINGS.items():
-        rows = np.flatnonzero(by_clock & is_one_of(df, "event_type", event_type))
+        rows = np.flatnonzero(by_clock & column_isin(df, "event_type", event_type))
         if len(rows):
             seconds = _after_s(df["extra"].iloc[rows[-1]])
             if seconds is not None:
@@ -115,37 +124,37 @@ def concurrency(df: pd.DataFrame, freq: str) -> pd.DataFrame:
        active  waiting  idle  peak
     0     0.5      0.2   0.1     2
     """
-    require(df, "concurrency", *NEEDED)
+    require_columns(df, "concurrency", *NEEDED)
     found = spells_of(df)
-    zone = zone_of(df)
+    zone = time_zone(df)
     if len(found.rows):
-        begins = every_period(int(found.start.min()), int(found.end.max()), freq, zone)
+        begins = period_edges(int(found.start.min()), int(found.end.max()), freq, zone)
     else:
-        begins = periods(found.start, freq, zone)[1]
-    edges = instants(begins.to_frame(name="timestamp"))
+        begins = assign_periods(found.start, freq, zone)[1]
+    edges = timestamp_micros(begins.to_frame(name="timestamp"))
     means = {STATUSES[one]: _mean(found, one, edges) for one in (ACTIVE, WAITING, IDLE)}
     return pd.DataFrame({"timestamp": begins[:-1], **means, "peak": _peak(found, edges)})
 
 
-def _mean(found: Spells, status: int, edges: Ints) -> Floats:
+def _mean(found: Spells, status: int, edges: IntArray) -> FloatArray:
     """Return how many agents had a status, on average between neighbouring edges."""
     these = found.status == status
     total = _until(found.start[these], edges) - _until(found.end[these], edges)
-    means: Floats = np.diff(total) / np.diff(edges)
+    means: FloatArray = np.diff(total) / np.diff(edges)
     return means
 
 
-def _until(moments: Ints, edges: Ints) -> Floats:
+def _until(moments: IntArray, edges: IntArray) -> FloatArray:
     """Return the time from all moments that lie before each edge to the edge, in all."""
     ordered = np.sort(moments)
     # Counted from the first edge, sums of microseconds stay exact for centuries.
     sums = np.append(0, np.cumsum(ordered - edges[:1].sum()))
     n = np.searchsorted(ordered, edges, side="right")
-    total: Floats = (n * (edges - edges[:1].sum()) - sums[n]).astype(np.float64)
+    total: FloatArray = (n * (edges - edges[:1].sum()) - sums[n]).astype(np.float64)
     return total
 
 
-def _peak(found: Spells, edges: Ints) -> Ints:
+def _peak(found: Spells, edges: IntArray) -> IntArray:
     """Return the most agents that were active or waiting at one moment between the edges."""
     if len(edges) < 2:
         return np.empty(0, np.int64)
@@ -177,7 +186,7 @@ def waiting_time(df: pd.DataFrame) -> pd.DataFrame:
        agent_id  waits           total          median         longest  waiting_now
     0  claude-1      1 0 days 00:02:00 0 days 00:02:00 0 days 00:02:00        False
     """
-    require(df, "waiting_time", *NEEDED)
+    require_columns(df, "waiting_time", *NEEDED)
     intervals = timeline(df)
     waits = intervals[intervals["status"] == "waiting"]
     newest = intervals["end"].max()

@@ -10,19 +10,19 @@ import pandas as pd
 from ..errors import InvalidEvent
 from ..pricing.prices import Prices
 from .columns import (
-    Names,
-    coded,
+    ColumnNames,
+    as_tuple,
+    encode_column,
     error_mask,
-    instants,
-    names_of,
-    require,
-    spans_of,
-    times_of,
+    require_columns,
+    time_zone,
+    timestamp_micros,
+    to_datetimes,
+    to_timedeltas,
     tool_mask,
-    zone_of,
 )
-from .costs import spending, spent
-from .grouping import group
+from .costs import compute_spending, spending_columns
+from .grouping import group_rows
 from .intervals import NEEDED, spells_of
 from .status_intervals import ACTIVE, WAITING
 
@@ -48,10 +48,10 @@ def summary(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
        agents          active         waiting  tools  errors  tokens    usd
     0       2 0 days 00:05:00 0 days 00:02:00      5       1    5800  0.012
     """
-    require(df, "summary", *NEEDED)
-    moments = instants(df)
+    require_columns(df, "summary", *NEEDED)
+    moments = timestamp_micros(df)
     ends = np.array([moments.min(), moments.max()] if len(df) else [_NAT, _NAT])
-    bounds = times_of(ends, zone_of(df))
+    bounds = to_datetimes(ends, time_zone(df))
     statuses = spells_of(df)
     measures, attrs = _measures(df, (), prices)
     row = pd.DataFrame(
@@ -61,10 +61,10 @@ def summary(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
             **{
                 name: [len(np.unique(codes[codes >= 0]))]
                 for name, column in _COUNTED.items()
-                for codes in [coded(df, column).codes]
+                for codes in [encode_column(df, column).codes]
             },
-            "active": spans_of([statuses.of(ACTIVE).sum()]),
-            "waiting": spans_of([statuses.of(WAITING).sum()]),
+            "active": to_timedeltas([statuses.of(ACTIVE).sum()]),
+            "waiting": to_timedeltas([statuses.of(WAITING).sum()]),
         }
     )
     if measures.empty:
@@ -82,7 +82,7 @@ _COUNTED = {"agents": "agent_id", "sessions": "session_id", "features": "feature
 def compare(
     df_a: pd.DataFrame,
     df_b: pd.DataFrame,
-    by: Names = (),
+    by: ColumnNames = (),
     prices: Prices | None = None,
 ) -> pd.DataFrame:
     """Return two histories side by side, as this week's beside last week's.
@@ -109,9 +109,9 @@ def compare(
     1   tools   5.0  2.0    -3.0
     2  errors   1.0  1.0     0.0
     """
-    by = names_of(by)
+    by = as_tuple(by)
     for df in (df_a, df_b):
-        require(df, "compare", "event_type", "timestamp", *by)
+        require_columns(df, "compare", "event_type", "timestamp", *by)
     for column in by:
         if column == "measure":
             raise InvalidEvent("by has 'measure', which is a column of the result", "by")
@@ -146,13 +146,13 @@ def _common(one: pd.Series, other: pd.Series) -> Any:
 def _measures(
     df: pd.DataFrame, by: tuple[str, ...], prices: Prices | None
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    groups = group(df, by)
-    found = spent(df, prices)
+    groups = group_rows(df, by)
+    found = compute_spending(df, prices)
     table = groups.with_columns(
         events=groups.count(),
         tools=groups.count(tool_mask(df)),
         errors=groups.count(error_mask(df)),
-        **spending(found, groups),
+        **spending_columns(found, groups),
     )
     nothing = (table["tokens"] == 0) & table["usd"].isna()
     return table.assign(usd=table["usd"].mask(nothing, 0.0)), found.attrs()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
 
-STATUS_COLOURS = {"active": "#2f9e5f", "waiting": "#e8930c", "idle": "#8a94a6"}
+STATUS_COLORS = {"active": "#2f9e5f", "waiting": "#e8930c", "idle": "#8a94a6"}
 _MAX_SERIES = 9
 _MAX_LABELS = 40
 _OTHERS = "others"
@@ -47,7 +47,7 @@ def plot_timeline(df: pd.DataFrame, ax: Axes | None = None, limits: Limits | Non
     place = found["agent_id"].astype(str).map(rows).to_numpy()
     start, end = _numbers(found["start"]), _numbers(found["end"])
     thick = 0.8 if len(agents) <= _MAX_LABELS else 1.0
-    for status, colour in STATUS_COLOURS.items():
+    for status, colour in STATUS_COLORS.items():
         these = (found["status"] == status).to_numpy() & (end > start)
         _rectangles(ax, start[these], end[these], place[these], thick, colour)
         ax.bar(np.nan, np.nan, color=colour, label=status)
@@ -129,12 +129,12 @@ def plot_concurrency(df: pd.DataFrame, freq: str | None = None, ax: Axes | None 
     found = concurrency(df, freq)
     ax = ax or _new_axes(10, 4)
     at = _numbers(found["timestamp"])
-    levels = [found[status].to_numpy() for status in STATUS_COLOURS]
+    levels = [found[status].to_numpy() for status in STATUS_COLORS]
     ax.stackplot(
         np.append(at, at[-1:] + _width(freq)),
         [np.append(level, level[-1:]) for level in levels],
-        labels=list(STATUS_COLOURS),
-        colors=list(STATUS_COLOURS.values()),
+        labels=list(STATUS_COLORS),
+        colors=list(STATUS_COLORS.values()),
         step="post",
     )
     ax.step(

@@ -15,7 +15,7 @@ import pandas as pd
 
 from ..core.agent_state import ANSWER, INTERRUPTED, SEEN, SESSION_STARTED, TOOL, WORKED
 from ..core.roster import Limits
-from .columns import Bools, Ints
+from .columns import BoolArray, IntArray
 from .event_signals import Rows, Signs, read_signs
 
 STATUSES = ("active", "waiting", "idle", "offline")
@@ -34,12 +34,12 @@ class Spells(NamedTuple):
     """
 
     rows: Rows
-    agents: Ints
-    status: Ints
-    start: Ints
-    end: Ints
+    agents: IntArray
+    status: IntArray
+    start: IntArray
+    end: IntArray
 
-    def of(self, *statuses: int) -> Ints:
+    def of(self, *statuses: int) -> IntArray:
         """Return how long each stretch is, 0 where its status is none of these."""
         return np.where(np.isin(self.status, statuses), self.end - self.start, 0)
 
@@ -56,9 +56,9 @@ class _Timers(NamedTuple):
 class _Openings:
     """Whether something is open at each place: a tool call, a subagent, a task, a question."""
 
-    work: Bools
-    permission: Bools
-    input: Bools
+    work: BoolArray
+    permission: BoolArray
+    input: BoolArray
 
 
 def spells(df: pd.DataFrame, end: int, limits: Limits) -> Spells:
@@ -85,7 +85,7 @@ def spells(df: pd.DataFrame, end: int, limits: Limits) -> Spells:
     return _with_silence(signs, status, holds, until, silent_from, timers)
 
 
-def _verdicts(signs: Signs, silence: Ints, timers: _Timers) -> tuple[Ints, Bools]:
+def _verdicts(signs: Signs, silence: IntArray, timers: _Timers) -> tuple[IntArray, BoolArray]:
     """Return each place's status, and whether evidence forbids to call it idle for silence."""
     of = signs.of
     ends_turn = of["ends_turn"] | (signs.notices == "idle_prompt")
@@ -100,7 +100,7 @@ def _verdicts(signs: Signs, silence: Ints, timers: _Timers) -> tuple[Ints, Bools
     openings = _openings(signs, ends_turn)
     none = np.full(len(over), -1)
 
-    def judge(idled: Ints, silenced: Ints) -> tuple[Ints, Bools]:
+    def judge(idled: IntArray, silenced: IntArray) -> tuple[IntArray, BoolArray]:
         last_end = np.maximum(turn_end, idled)
         # Input that is asked for after the end of a turn is no more than the prompt.
         waits = openings.permission | (openings.input & (worked >= last_end))
@@ -127,7 +127,7 @@ def _verdicts(signs: Signs, silence: Ints, timers: _Timers) -> tuple[Ints, Bools
     return judge(idled, _marked(signs, silent))
 
 
-def _marked(signs: Signs, silent: Bools) -> Ints:
+def _marked(signs: Signs, silent: BoolArray) -> IntArray:
     """Return for each place that of the newest sign before the last silence in its session."""
     after = np.zeros(len(silent), np.bool_)
     after[1:] = silent[:-1]
@@ -137,7 +137,7 @@ def _marked(signs: Signs, silent: Bools) -> Ints:
     return np.where(marks >= start, marks, -1)
 
 
-def _openings(signs: Signs, ends_turn: Bools) -> _Openings:
+def _openings(signs: Signs, ends_turn: BoolArray) -> _Openings:
     of = signs.of
     calls, refused = np.flatnonzero(of["closes_tool"]), np.flatnonzero(signs.refuses)
     both = np.concatenate([calls, refused])
@@ -159,7 +159,7 @@ def _openings(signs: Signs, ends_turn: Bools) -> _Openings:
     return _Openings(tools | children | tasks, permission | asking, asked)
 
 
-def _questions(signs: Signs, tools: _Closings, settles: Bools) -> tuple[Bools, Bools]:
+def _questions(signs: Signs, tools: _Closings, settles: BoolArray) -> tuple[BoolArray, BoolArray]:
     """Return where a permission, and where an answer of a person is waited for."""
     of = signs.of
     needs = np.isin(signs.notices, ("agent_needs_input", "elicitation_dialog"))
@@ -186,11 +186,11 @@ class _Closings:
         names: of what is closed, at the same index of ``places``.
     """
 
-    def __init__(self, names: Ints, places: Ints) -> None:
+    def __init__(self, names: IntArray, places: IntArray) -> None:
         self._size = int(max(places.max(initial=0), 1)) + 1
         self._found = np.sort((names + 1) * self._size + places)
 
-    def after(self, places: Ints, names: Ints) -> Ints:
+    def after(self, places: IntArray, names: IntArray) -> IntArray:
         """Return where a thing of each name is closed first after its place; _NEVER: nowhere."""
         if not len(self._found):
             return np.full(len(places), _NEVER)
@@ -201,13 +201,13 @@ class _Closings:
         return np.where(fits, found - wanted, _NEVER)
 
 
-def _next(places: Bools, after: Ints) -> Ints:
+def _next(places: BoolArray, after: IntArray) -> IntArray:
     """Return the first of ``places`` after each place; _NEVER: none."""
     found = np.append(np.flatnonzero(places), _NEVER)
     return found[np.searchsorted(found, after, side="right")]
 
 
-def _open(opens: Ints, closes: Ints, n: int) -> Bools:
+def _open(opens: IntArray, closes: IntArray, n: int) -> BoolArray:
     """Return the places from an opening up to its closing."""
     change = np.bincount(opens, minlength=n + 1)[: n + 1]
     change = change - np.bincount(np.minimum(closes, n), minlength=n + 1)[: n + 1]
@@ -215,7 +215,12 @@ def _open(opens: Ints, closes: Ints, n: int) -> Bools:
 
 
 def _with_silence(
-    signs: Signs, status: Ints, holds: Bools, until: Ints, silent_from: Ints, timers: _Timers
+    signs: Signs,
+    status: IntArray,
+    holds: BoolArray,
+    until: IntArray,
+    silent_from: IntArray,
+    timers: _Timers,
 ) -> Spells:
     """Cut the stretch after each event where silence makes the agent idle and offline."""
     alive = status != OFFLINE

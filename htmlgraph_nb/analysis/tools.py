@@ -8,15 +8,25 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InvalidEvent
-from .columns import Ints, Names, coded, error_mask, figures, instants, names_of, require, tool_mask
-from .grouping import group
+from .columns import (
+    ColumnNames,
+    IntArray,
+    as_tuple,
+    encode_column,
+    error_mask,
+    float_column,
+    require_columns,
+    timestamp_micros,
+    tool_mask,
+)
+from .grouping import group_rows
 
 _TOOL = ("event_type", "tool_name")
 
 
 def tool_counts(
     df: pd.DataFrame,
-    by: Names = ("agent_id",),
+    by: ColumnNames = ("agent_id",),
     freq: str | None = None,
     normalize: bool = False,
 ) -> pd.DataFrame:
@@ -43,10 +53,10 @@ def tool_counts(
     1      Edit      1
     2      Read      2
     """
-    by = names_of(by)
-    require(df, "tool_counts", *_TOOL, *by, *(["timestamp"] if freq else []))
+    by = as_tuple(by)
+    require_columns(df, "tool_counts", *_TOOL, *by, *(["timestamp"] if freq else []))
     rows = np.flatnonzero(tool_mask(df))
-    groups = group(df, by, freq, rows)
+    groups = group_rows(df, by, freq, rows)
     n = groups.count()
     if not normalize:
         return groups.with_columns(count=n)
@@ -56,7 +66,7 @@ def tool_counts(
 
 
 def tool_errors(
-    df: pd.DataFrame, by: Names = ("tool_name",), freq: str | None = None
+    df: pd.DataFrame, by: ColumnNames = ("tool_name",), freq: str | None = None
 ) -> pd.DataFrame:
     """Return how many executed tools failed.
 
@@ -79,17 +89,17 @@ def tool_errors(
     1      Edit      1       0         0.0
     2      Read      2       0         0.0
     """
-    by = names_of(by)
-    require(df, "tool_errors", *_TOOL, "status", *by, *(["timestamp"] if freq else []))
+    by = as_tuple(by)
+    require_columns(df, "tool_errors", *_TOOL, "status", *by, *(["timestamp"] if freq else []))
     rows = np.flatnonzero(tool_mask(df))
-    groups = group(df, by, freq, rows)
+    groups = group_rows(df, by, freq, rows)
     n, failed = groups.count(), groups.count(error_mask(df)[rows])
     return groups.with_columns(count=n, errors=failed, error_rate=failed / n)
 
 
 def tool_durations(
     df: pd.DataFrame,
-    by: Names = ("tool_name",),
+    by: ColumnNames = ("tool_name",),
     quantiles: Sequence[float] = (0.5, 0.9, 0.99),
 ) -> pd.DataFrame:
     """Return how long executed tools took, as far as their agents told.
@@ -113,14 +123,14 @@ def tool_durations(
     1      Edit      1    400.0    400.0
     2      Read      1    200.0    200.0
     """
-    by = names_of(by)
-    require(df, "tool_durations", *_TOOL, "duration_ms", *by)
+    by = as_tuple(by)
+    require_columns(df, "tool_durations", *_TOOL, "duration_ms", *by)
     for q in quantiles:
         if not 0 <= q <= 1:
             raise InvalidEvent(f"a quantile is {q}, expected 0 to 1, as 0.9", "quantiles")
     rows = np.flatnonzero(tool_mask(df))
-    groups = group(df, by, None, rows)
-    took = figures(df, "duration_ms")[rows]
+    groups = group_rows(df, by, None, rows)
+    took = float_column(df, "duration_ms")[rows]
     timed = ~np.isnan(took)
     n = groups.count(timed)
     ordered = _by_group(groups.ids[timed], took[timed])
@@ -134,7 +144,7 @@ def tool_durations(
     return groups.with_columns(count=groups.count(), timed=n, **measures)
 
 
-def _by_group(ids: Ints, values: np.ndarray) -> np.ndarray:
+def _by_group(ids: IntArray, values: np.ndarray) -> np.ndarray:
     """Return the values, ordered within their groups, one group after the other."""
     whole = values.astype(np.int64)
     span = int(whole.max(initial=0)) + 1
@@ -144,7 +154,7 @@ def _by_group(ids: Ints, values: np.ndarray) -> np.ndarray:
     return values[np.lexsort((values, ids))]
 
 
-def _quantile(ordered: np.ndarray, start: Ints, n: Ints, q: float) -> np.ndarray:
+def _quantile(ordered: np.ndarray, start: IntArray, n: IntArray, q: float) -> np.ndarray:
     if not len(ordered):
         return np.full(len(n), np.nan)
     place = start + q * np.maximum(n - 1, 0)
@@ -176,13 +186,16 @@ def tool_transitions(df: pd.DataFrame) -> pd.DataFrame:
     0      Bash           Edit      1    1.0
     1      Read           Bash      2    1.0
     """
-    require(df, "tool_transitions", *_TOOL, "agent_id", "timestamp")
+    require_columns(df, "tool_transitions", *_TOOL, "agent_id", "timestamp")
     rows = np.flatnonzero(tool_mask(df))
     present = [name for name in ("agent_id", "session_id", "seq") if name in df.columns]
     tools = df[[*present, "tool_name", "timestamp"]].take(rows)
-    agents, sessions = coded(tools, "agent_id").codes, coded(tools, "session_id").codes
+    agents, sessions = (
+        encode_column(tools, "agent_id").codes,
+        encode_column(tools, "session_id").codes,
+    )
     arrival = [tools["seq"].to_numpy(dtype=np.int64)] if "seq" in present else []
-    order = np.lexsort((*arrival, instants(tools), sessions, agents))
+    order = np.lexsort((*arrival, timestamp_micros(tools), sessions, agents))
     follows = (agents[order][1:] == agents[order][:-1]) & (
         sessions[order][1:] == sessions[order][:-1]
     )
@@ -193,7 +206,7 @@ def tool_transitions(df: pd.DataFrame) -> pd.DataFrame:
             "next_tool_name": names.take(order[1:][follows]).reset_index(drop=True),
         }
     )
-    groups = group(pairs, ("tool_name", "next_tool_name"))
+    groups = group_rows(pairs, ("tool_name", "next_tool_name"))
     n = pd.Series(groups.count())
     first = groups.keys["tool_name"]
     total = n.groupby(first, observed=True, dropna=False).transform("sum")

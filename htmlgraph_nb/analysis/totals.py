@@ -10,20 +10,20 @@ import pandas as pd
 
 from ..pricing.prices import Prices
 from .columns import (
-    Bools,
-    Ints,
-    coded,
+    BoolArray,
+    IntArray,
+    column_isin,
+    encode_column,
     error_mask,
-    instants,
-    is_one_of,
-    require,
-    spans_of,
-    times_of,
+    require_columns,
+    time_zone,
+    timestamp_micros,
+    to_datetimes,
+    to_timedeltas,
     tool_mask,
-    zone_of,
 )
-from .costs import spending, spent
-from .grouping import Groups, group
+from .costs import compute_spending, spending_columns
+from .grouping import Groups, group_rows
 from .intervals import NEEDED, spells_of
 from .status_intervals import ACTIVE, IDLE, WAITING, Spells
 
@@ -55,7 +55,7 @@ def sessions(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
     0  claude-1        s-1 0 days 00:05:00      3       0    5200
     1   codex-1        s-2 0 days 00:03:00      2       1     600
     """
-    require(df, "sessions", *NEEDED)
+    require_columns(df, "sessions", *NEEDED)
     named = df.assign(session_id=_present(df, "session_id"))
     table = _took(df, named, named, ("agent_id", "session_id"), ("feature_id",), prices)
     return table.sort_values("start", kind="stable", ignore_index=True)
@@ -82,7 +82,7 @@ def features(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
       feature_id  agents          active  tools
     0     feat-1       2 0 days 00:05:00      5
     """
-    require(df, "features", *NEEDED, "feature_id")
+    require_columns(df, "features", *NEEDED, "feature_id")
     lived = df.assign(feature_id=_present(df, "feature_id"))
     return _took(df, df, lived, ("feature_id",), ("agent_id", "session_id"), prices)
 
@@ -105,7 +105,7 @@ def agents(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
     0  claude-1 0 days 00:02:00 0 days 00:02:00      3    5200
     1   codex-1 0 days 00:03:00 0 days 00:00:00      2     600
     """
-    require(df, "agents", *NEEDED)
+    require_columns(df, "agents", *NEEDED)
     return _took(df, df, df, ("agent_id",), ("session_id", "feature_id"), prices)
 
 
@@ -113,9 +113,9 @@ def _present(df: pd.DataFrame, column: str) -> pd.Series:
     """Return for each row the last value of a column that its agent named up to then."""
     if column not in df.columns:
         return pd.Series(np.full(len(df), None, object), index=df.index)
-    codes, who = coded(df, column).codes, coded(df, "agent_id").codes
+    codes, who = encode_column(df, column).codes, encode_column(df, "agent_id").codes
     arrival = [df["seq"].to_numpy(dtype=np.int64)] if "seq" in df.columns else []
-    order = np.lexsort((*arrival, instants(df), who))
+    order = np.lexsort((*arrival, timestamp_micros(df), who))
     here = np.arange(len(order))
     begins = np.ones(len(order), np.bool_)
     begins[1:] = who[order][1:] != who[order][:-1]
@@ -141,21 +141,23 @@ def _took(
         lived: has the keys under which the time after them counts.
         others: columns of which the distinct values are counted.
     """
-    groups = group(pd.concat([named[list(keys)], lived[list(keys)]]), keys)
+    groups = group_rows(pd.concat([named[list(keys)], lived[list(keys)]]), keys)
     own = Groups(groups.keys, groups.ids[: len(df)])
-    clocked = is_one_of(df, "source", "timer") | is_one_of(df, "event_type", "offline", "forget")
-    found = spent(df, prices)
-    start, end = _ends(instants(df), own, ~clocked)
-    zone = zone_of(df)
+    clocked = column_isin(df, "source", "timer") | column_isin(
+        df, "event_type", "offline", "forget"
+    )
+    found = compute_spending(df, prices)
+    start, end = _ends(timestamp_micros(df), own, ~clocked)
+    zone = time_zone(df)
     table = own.with_columns(
         **{_COUNTED[name]: _distinct(df, name, own) for name in others},
-        start=times_of(start, zone),
-        end=times_of(end, zone),
-        wall=spans_of(np.where(end == _NAT, _NAT, end - start)),
+        start=to_datetimes(start, zone),
+        end=to_datetimes(end, zone),
+        wall=to_timedeltas(np.where(end == _NAT, _NAT, end - start)),
         **_times(spells_of(df), Groups(groups.keys, groups.ids[len(df) :])),
         tools=own.count(tool_mask(df)),
         errors=own.count(error_mask(df)),
-        **spending(found, own),
+        **spending_columns(found, own),
     )
     lasted = (table[["active", "waiting", "idle"]] > pd.Timedelta(0)).any(axis=1)
     did = (table[["tools", "errors", "tokens"]] > 0).any(axis=1)
@@ -168,7 +170,7 @@ _COUNTED = {"agent_id": "agents", "session_id": "sessions", "feature_id": "featu
 _NAT = np.iinfo(np.int64).min
 
 
-def _ends(moments: Ints, groups: Groups, rows: Bools) -> tuple[Ints, Ints]:
+def _ends(moments: IntArray, groups: Groups, rows: BoolArray) -> tuple[IntArray, IntArray]:
     """Return the first and the last moment of each group's selected rows; NaT where none is."""
     first = np.full(len(groups.keys), np.iinfo(np.int64).max)
     last = np.full(len(groups.keys), _NAT)
@@ -177,9 +179,9 @@ def _ends(moments: Ints, groups: Groups, rows: Bools) -> tuple[Ints, Ints]:
     return np.where(last == _NAT, _NAT, first), last
 
 
-def _distinct(df: pd.DataFrame, column: str, groups: Groups) -> Ints:
+def _distinct(df: pd.DataFrame, column: str, groups: Groups) -> IntArray:
     """Return how many different names each group has in a column."""
-    codes, values = coded(df, column)
+    codes, values = encode_column(df, column)
     here = codes >= 0
     size = max(len(values), 1)
     pairs = pd.unique(groups.ids[here] * size + codes[here])
@@ -194,5 +196,5 @@ def _times(found: Spells, groups: Groups) -> dict[str, Any]:
     for name, status in (("active", ACTIVE), ("waiting", WAITING), ("idle", IDLE)):
         these = found.status == status
         # Weights are floats, and exact up to centuries of microseconds.
-        columns[name] = spans_of(np.bincount(ids[these], weights=took[these], minlength=n))
+        columns[name] = to_timedeltas(np.bincount(ids[these], weights=took[these], minlength=n))
     return columns

@@ -23,7 +23,7 @@ def as_list(value: NameFilter) -> list[str] | None:
     return [value] if isinstance(value, str) else [str(name) for name in value]
 
 
-def parse_time(value: TimeLike, name: str) -> datetime | None:
+def resolve_time(value: TimeLike, name: str) -> datetime | None:
     """Return the UTC datetime of an ISO text, a datetime, a time ago (``"2h"``) or ``"yesterday"``.
 
     Args:

@@ -12,12 +12,10 @@ import pyarrow as pa
 from ..errors import ConfigError, StoreUnavailable
 from ..storage.columnar.arrow_schema import select_schema
 from ..storage.query import HistoryQuery
-from .export_folder import Exported, Folder
+from .export_folder import ExportResult, ParquetFolder
 from .export_writers import WRITERS, Writer
 from .place import place_of
 from .sources import query_source
-
-__all__ = ["STEP_ROWS", "Exported", "export_history"]
 
 STEP_ROWS = 500_000
 """Rows after which a folder is complete up to there; memory holds one such step."""
@@ -32,7 +30,7 @@ def export_history(
     token: str | None = None,
     step_rows: int = STEP_ROWS,
     on_rows: Callable[[int], object] = lambda _: None,
-) -> Exported:
+) -> ExportResult:
     """Write stored events to a file or a folder.
 
     Args:
@@ -64,7 +62,7 @@ def export_history(
         if write is not None:
             return _write_one(name, write, _batches(place, token, query), query, on_rows)
         read = partial(_batches, place, token)
-        return Folder(name, place, query).extend(read, step_rows, on_rows)
+        return ParquetFolder(name, place, query).extend(read, step_rows, on_rows)
     except OSError as error:
         raise StoreUnavailable(f"cannot write {name}: {error.strerror or error}") from error
     except pa.ArrowException as error:
@@ -94,7 +92,7 @@ def _write_one(
     batches: Iterator[pa.RecordBatch],
     query: HistoryQuery,
     on_rows: Callable[[int], object],
-) -> Exported:
+) -> ExportResult:
     n_rows, last_seq = 0, 0
 
     def counted() -> Iterator[pa.RecordBatch]:
@@ -115,4 +113,4 @@ def _write_one(
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part)
-    return Exported(n_rows, 1, last_seq)
+    return ExportResult(n_rows, 1, last_seq)

@@ -29,7 +29,7 @@ PROGRESS_FILE = "_progress.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportResult:
     """What one export did.
 
     Attributes:
@@ -43,7 +43,7 @@ class Exported:
     last_seq: int
 
 
-class Folder:
+class ParquetFolder:
     """A folder with an export, or for one.
 
     Args:
@@ -64,7 +64,7 @@ class Folder:
         read: Callable[[HistoryQuery], Iterator[pa.RecordBatch]],
         step_rows: int,
         on_rows: Callable[[int], object],
-    ) -> Exported:
+    ) -> ExportResult:
         """Add the rows after the last one that the folder has; arguments as ``export_history``.
 
         Args:
@@ -75,7 +75,7 @@ class Folder:
         after, limit = done["last_seq"], self._query.limit
         left = None if limit is None else limit - done["n_rows"]
         if left is not None and left <= 0:
-            return Exported(0, 0, after)
+            return ExportResult(0, 0, after)
         query = replace(
             self._query,
             since=None if done["since"] is None else datetime.fromisoformat(done["since"]),
@@ -88,7 +88,7 @@ class Folder:
             n_step = sum(map(len, batches))
             n_rows += n_step
             on_rows(n_step)
-        return Exported(n_rows, n_files, done["last_seq"])
+        return ExportResult(n_rows, n_files, done["last_seq"])
 
     def _done(self) -> dict[str, Any]:
         """Return what the folder has, after what a broken step left behind is removed."""

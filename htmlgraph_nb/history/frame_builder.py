@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from ..storage.columnar.arrow_schema import DICTIONARY, HISTORY_SCHEMA, TIMESTAMP
 
-TIME_DTYPE = "datetime64[us, UTC]"
+TIMESTAMP_DTYPE = "datetime64[us, UTC]"
 _REQUIRED = tuple(field.name for field in HISTORY_SCHEMA if not field.nullable)
 
 
@@ -25,7 +25,7 @@ def dtype_of(name: str) -> str:
     if kind == DICTIONARY:
         return "category"
     if kind == TIMESTAMP:
-        return TIME_DTYPE
+        return TIMESTAMP_DTYPE
     if kind == pa.string():
         return "string"
     if kind == pa.float64():
@@ -69,7 +69,7 @@ def _column(name: str, n_rows: int) -> _Numbers | _Counts | _Texts | _Categories
         return _Categories(n_rows)
     if dtype == "string":
         return _Texts()
-    if dtype == TIME_DTYPE:
+    if dtype == TIMESTAMP_DTYPE:
         return _Times("int64", n_rows)
     if dtype == "boolean":
         return _Flags(n_rows)
@@ -244,7 +244,7 @@ def _narrowest(n_texts: int) -> np.dtype[Any]:
     return np.dtype(np.int8 if n_texts < 2**7 else np.int16 if n_texts < 2**15 else np.int32)
 
 
-def frame_of(
+def build_frame(
     batches: Iterable[pa.RecordBatch], columns: Sequence[str], expected_rows: int = 0
 ) -> pd.DataFrame:
     """Return the rows of batches as a DataFrame; arguments as FrameBuilder's."""

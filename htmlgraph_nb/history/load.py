@@ -23,8 +23,8 @@ from ..storage.database import open_reader, sqlite_errors
 from ..storage.query import HistoryQuery
 from ..storage.schema import HISTORY_COLUMNS
 from ..storage.transaction import presence_from_row
-from .arguments import NameFilter, TimeLike, as_list, parse_time
-from .frame_builder import TIME_DTYPE, FrameBuilder, dtype_of
+from .arguments import NameFilter, TimeLike, as_list, resolve_time
+from .frame_builder import TIMESTAMP_DTYPE, FrameBuilder, dtype_of
 from .place import SCHEMES, place_of
 from .sources import query_source
 
@@ -44,8 +44,8 @@ _PRESENCE_CATEGORIES = (
 PRESENCE_DTYPES: dict[str, str] = {
     "agent_id": "string",
     "status": "category",
-    "last_activity": TIME_DTYPE,
-    "since": TIME_DTYPE,
+    "last_activity": TIMESTAMP_DTYPE,
+    "since": TIMESTAMP_DTYPE,
     "total_tools_executed": "int64",
     "total_cost_tokens": "int64",
     "total_errors": "int64",
@@ -57,7 +57,7 @@ PRESENCE_DTYPES: dict[str, str] = {
 }
 """dtype of each column of ``load_presence``."""
 
-BATCH_ROWS = 131_072
+_BATCH_ROWS = 131_072
 _BAR_AFTER_S = 1.0
 
 
@@ -101,7 +101,7 @@ def load_history(
     """
     query = _query(since, until, agents, sessions, tools, features, event_types, columns, limit)
     place = place_of(source)
-    answer = query_source(place, token, query, BATCH_ROWS)
+    answer = query_source(place, token, query, _BATCH_ROWS)
     builder = FrameBuilder(answer.columns, answer.most_rows or 0 if not query.value_filters else 0)
     total = None if query.value_filters else answer.most_rows
     with _Progress(progress, total) as bar:
@@ -149,7 +149,7 @@ def iter_history(
     chunk_rows = _whole(chunk_rows, "chunk_rows", 1) or 1
     query = _query(since, until, agents, sessions, tools, features, event_types, columns, limit)
     place = place_of(source)
-    answer = query_source(place, token, query, min(BATCH_ROWS, chunk_rows))
+    answer = query_source(place, token, query, min(_BATCH_ROWS, chunk_rows))
     left = query.limit
     builder = FrameBuilder(answer.columns)
     with _Progress(progress, None if query.value_filters else answer.most_rows) as bar:
@@ -190,8 +190,8 @@ def _query(
 ) -> HistoryQuery:
     wanted = as_list(columns)
     return HistoryQuery(
-        since=parse_time(since, "since"),
-        until=parse_time(until, "until"),
+        since=resolve_time(since, "since"),
+        until=resolve_time(until, "until"),
         agents=as_list(agents),
         sessions=as_list(sessions),
         tools=as_list(tools),
@@ -307,7 +307,7 @@ def _frame(
 
 
 def _series(values: Sequence[Any], dtype: Any) -> Any:
-    if dtype == TIME_DTYPE:
+    if dtype == TIMESTAMP_DTYPE:
         return pd.Series(pd.to_datetime(list(values), utc=True)).astype(dtype)
     if dtype == "category":
         return pd.Series(list(values), dtype="string").astype("category")

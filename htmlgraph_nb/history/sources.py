@@ -136,7 +136,7 @@ def _batches_of_files(
         )
         for batch in found:
             if len(batch):
-                yield conformed(batch, query.columns)
+                yield conform_batch(batch, query.columns)
     except (pa.ArrowException, OSError) as error:
         raise _not_history(path, error) from error
 
@@ -161,7 +161,7 @@ def _expression(query: HistoryQuery, schema: pa.Schema) -> Any:
     return reduce(and_, parts) if parts else None
 
 
-def conformed(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
+def conform_batch(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
     """Return a batch with the types of HISTORY_SCHEMA, whichever program wrote it.
 
     Raises:

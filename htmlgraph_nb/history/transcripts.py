@@ -18,10 +18,10 @@ from ..ingest.session_tail import SessionTail
 from ..storage.columnar.arrow_builder import ArrowBuilder
 from ..storage.query import HistoryQuery
 from ..storage.schema import HISTORY_COLUMNS
-from .arguments import NameFilter, TimeLike, as_list, parse_time
-from .frame_builder import frame_of
+from .arguments import NameFilter, TimeLike, as_list, resolve_time
+from .frame_builder import build_frame
 
-MAX_NAMED = 1_000
+MAX_NAMED_LINES = 1_000
 """Most broken lines that are named; all are counted."""
 _BAR_DELAY_S = 1.0
 
@@ -60,8 +60,8 @@ def load_transcripts(
         counts the events of all files in the order of time. What was left out is in ``attrs``:
 
         - ``files``: how many session files were read.
-        - ``broken_lines``: how many lines were no JSON objects, and ``broken``: at most MAX_NAMED
-          of them as ``path:line``.
+        - ``broken_lines``: number of lines that are not JSON objects; ``broken``: the first
+          MAX_NAMED_LINES of them as ``path:line``.
         - ``unfinished``: files that end in a part of a line, as one that is being written.
         - ``skipped``: ``.jsonl`` files that are no session files or cannot be read.
 
@@ -69,8 +69,8 @@ def load_transcripts(
         InvalidEvent: there is nothing at ``path``, or an argument cannot be read.
     """
     query = HistoryQuery(
-        since=parse_time(since, "since"),
-        until=parse_time(until, "until"),
+        since=resolve_time(since, "since"),
+        until=resolve_time(until, "until"),
         agents=as_list(agents),
         sessions=as_list(sessions),
         tools=as_list(tools),
@@ -87,7 +87,7 @@ def load_transcripts(
     table, attrs = _read(files, progress)
     attrs["skipped"] = sorted([*skipped, *attrs["skipped"]])
     selected = _selected(table.to_arrow(), query)
-    frame = frame_of(selected.to_batches(), query.columns, len(selected))
+    frame = build_frame(selected.to_batches(), query.columns, len(selected))
     frame.attrs.update(attrs)
     return frame
 
@@ -109,8 +109,8 @@ def _read(
             except OSError:
                 skipped.append(file.path)
             n_broken += len(tail.broken)
-            names = [f"{file.path}:{line}" for line in tail.broken[:MAX_NAMED]]
-            broken += names[: MAX_NAMED - len(broken)]
+            names = [f"{file.path}:{line}" for line in tail.broken[:MAX_NAMED_LINES]]
+            broken += names[: MAX_NAMED_LINES - len(broken)]
             if tail.unfinished:
                 unfinished.append(file.path)
     return table, {

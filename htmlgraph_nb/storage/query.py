@@ -15,7 +15,7 @@ from ..core.validation import shorten
 from ..errors import InvalidEvent
 from .schema import HISTORY_COLUMNS, named_in, select_history
 
-MAX_FILTER_VALUES = 30_000
+MAX_QUERY_NAMES = 30_000
 """Most names in all filters together; SQLite allows 32,766 parameters."""
 
 
@@ -55,9 +55,9 @@ class HistoryQuery:
                     "columns",
                 )
         n_values = sum(map(len, self.value_filters.values()))
-        if n_values > MAX_FILTER_VALUES:
+        if n_values > MAX_QUERY_NAMES:
             raise InvalidEvent(
-                f"filters: at most {MAX_FILTER_VALUES} names allowed in all, got {n_values}"
+                f"filters: at most {MAX_QUERY_NAMES} names allowed in all, got {n_values}"
             )
 
     @property

@@ -96,15 +96,15 @@ def _row_count(text: str) -> int:
 
 
 def _export(arguments: argparse.Namespace, out: Print) -> int:
-    from htmlgraph_nb.history.arguments import parse_time
+    from htmlgraph_nb.history.arguments import resolve_time
     from htmlgraph_nb.history.export import export_history
 
     columns = HISTORY_COLUMNS
     if arguments.columns is not None:
         columns = tuple(dict.fromkeys(name.strip() for name in arguments.columns.split(",")))
     query = HistoryQuery(
-        since=parse_time(arguments.since, "--since"),
-        until=parse_time(arguments.until, "--until"),
+        since=resolve_time(arguments.since, "--since"),
+        until=resolve_time(arguments.until, "--until"),
         agents=arguments.agent,
         sessions=arguments.session,
         tools=arguments.tool,

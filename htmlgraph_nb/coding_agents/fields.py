@@ -1,6 +1,6 @@
-"""Values of a coding agent's JSON as fields of an Event, pure: what does not fit becomes None.
+"""Values of a coding agent's JSON as fields of an event, pure: invalid values become None.
 
-An Event that is built of these passes ``Event.checked``, whatever the JSON held.
+An event built from these values passes ``Event.checked``, whatever the JSON contains.
 """
 
 from __future__ import annotations
@@ -15,11 +15,17 @@ from ..core.validation import MAX_ID_CHARS, MAX_INTEGER, parse_time
 from ..errors import InvalidEvent
 
 _KEYWORD = re.compile(r"[\w.:/+-]{1,64}")
-_NO_FIELDS: Mapping[str, Any] = {}
+_EMPTY: Mapping[str, Any] = {}
 
 
 def string(value: object, limit: int | None = MAX_ID_CHARS) -> str | None:
-    """Return ``value`` as storable text of at most ``limit`` characters; None if it is none."""
+    """Return ``value`` as a storable string of at most ``limit`` characters.
+
+    None if it is empty or no string.
+
+    Args:
+        limit: None for no limit.
+    """
     if not isinstance(value, str) or not value:
         return None
     if not value.isascii() or "\0" in value:
@@ -28,12 +34,12 @@ def string(value: object, limit: int | None = MAX_ID_CHARS) -> str | None:
 
 
 def safe_keyword(value: object) -> str | None:
-    """Return ``value`` if it is a keyword of a format; None for anything that could be prose."""
+    """Return ``value`` if it looks like a keyword of a format; None if it could be prose."""
     return value if isinstance(value, str) and _KEYWORD.fullmatch(value) else None
 
 
 def count(value: object) -> int | None:
-    """Return ``value`` as a count from 0 to MAX_INTEGER; None if it is none."""
+    """Return ``value`` as an integer from 0 to MAX_INTEGER; None if it is none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if 0 <= value <= MAX_INTEGER else None
@@ -47,7 +53,7 @@ def amount(value: object) -> float | None:
 
 
 def timestamp(value: object) -> datetime | None:
-    """Return a UTC datetime of RFC 3339 text; None if it is none."""
+    """Return the UTC datetime of an RFC 3339 string; None if it is none."""
     if not isinstance(value, str):
         return None
     try:
@@ -58,22 +64,22 @@ def timestamp(value: object) -> datetime | None:
 
 def mapping(value: object) -> Mapping[str, Any]:
     """Return ``value`` if it is a JSON object, else an empty one."""
-    return value if isinstance(value, Mapping) else _NO_FIELDS
+    return value if isinstance(value, Mapping) else _EMPTY
 
 
 def mappings(value: object) -> list[Mapping[str, Any]]:
-    """Return the JSON objects of a list; none if ``value`` is no list."""
+    """Return the JSON objects in a list; an empty list if ``value`` is no list."""
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
 def identifier(value: object) -> str | None:
-    """Return ``value`` as an identifier of at most MAX_ID_CHARS characters; None if it is none."""
+    """Return ``value`` as an id of at most MAX_ID_CHARS characters; None if it is no string."""
     whole = string(value, None)
     return None if whole is None else shorten_id(whole)
 
 
 def base_name(path: object) -> str | None:
-    """Return the last name of a path of either kind; None if there is none."""
+    """Return the last name of a POSIX or Windows path; None if there is none."""
     whole = string(path, None)
     if whole is None:
         return None
@@ -87,7 +93,7 @@ def without_none(**values: object) -> dict[str, Any] | None:
 
 
 def milliseconds(start: datetime | None, end: datetime | None) -> int | None:
-    """Return the whole milliseconds from ``start`` to ``end``; None if they cannot be told."""
+    """Return the milliseconds from ``start`` to ``end``; None if unknown or negative."""
     if start is None or end is None or end < start:
         return None
     return round((end - start).total_seconds() * 1000)

@@ -1,10 +1,11 @@
-"""A coding agent's hook input to Event, pure: what the agents' hooks have in common.
+"""Hook inputs of coding agents to events, pure: what the hooks of all agents share.
 
-Claude Code's form is the common one: Codex has taken it over, Gemini CLI's is brought to it. A
-Dialect says which hook of an agent proves what; see claude.py, codex.py and gemini.py.
+Claude Code's input is the common form. Codex uses the same form, and Gemini CLI's input is
+converted to it. A HookFormat describes the hooks of one agent; see the modules ``hooks`` of the
+agents.
 
-Kept are names, ids, durations, counts and the format's own keywords. Prompts, tool inputs and
-results, messages and error texts never reach an Event.
+Kept are names, ids, durations, counts and the keywords of the format. Prompts, tool inputs and
+results, messages and error texts never become part of an event.
 """
 
 from __future__ import annotations
@@ -22,41 +23,42 @@ from ..errors import InvalidEvent
 from .content_rules import ends_with_question, is_at_rest, question_extra, was_interrupted
 from .fields import base_name, count, safe_keyword, string, without_none
 
-_TOOL_EVENTS = frozenset(
+_TOOL_HOOKS = frozenset(
     "PreToolUse PostToolUse PostToolUseFailure PermissionRequest PermissionDenied".split()
 )
-# A call ends once, however it ends: sources can disagree about that.
+# Sources can disagree about how a call ended, but it ends once: all ends share one step.
 _STEPS = {
     "PreToolUse": "PreToolUse",
     "PostToolUse": "PostToolUse",
     "PostToolUseFailure": "PostToolUse",
     "PermissionDenied": "PermissionDenied",
 }
-FORM_CLOSED = ("elicitation_complete", "elicitation_response")
+_FORM_CLOSED = ("elicitation_complete", "elicitation_response")
+_SENDER_FIELDS = ("event_id", "agent_id", "feature_id", "host", "project", "timestamp")
 
 _Fields = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class HookFormat:
-    """How one kind of agent's hooks are read.
+    """The hooks of one kind of agent.
 
     Attributes:
-        agent: begins the ids of its agents, and names its source: ``claude`` → ``claude-hook``.
-        types: hook → event type; any other is an ``activity`` that carries the hook's name.
-        silent: hooks that prove nothing about the agent's work.
-        facts: hook → its fields that are kept in ``extra`` when they are keywords or counts.
+        agent: name of the agent, the prefix of the ids of its agents.
+        types: hook → event type; any other hook is an ``activity`` with the name of the hook.
+        ignored: hooks that are no evidence of the agent's work.
+        extra_fields: hook → its fields that are kept in ``extra`` if they are keywords or counts.
         question_tools: tools that wait for the user → "input" or "plan".
-        tells_failure: whether a failed tool has a hook or a mark of its own, so that the end of a
-            tool without it is a success.
+        reports_failure: whether a failed tool call has a hook or a mark of its own, so that a call
+            that ends without it succeeded.
     """
 
     agent: str
     types: Mapping[str, str]
-    silent: frozenset[str] = frozenset()
-    facts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ignored: frozenset[str] = frozenset()
+    extra_fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     question_tools: Mapping[str, str] = field(default_factory=dict)
-    tells_failure: bool = True
+    reports_failure: bool = True
 
     @property
     def source(self) -> str:
@@ -64,73 +66,73 @@ class HookFormat:
         return f"{self.agent}-hook"
 
 
-def events_of(
-    dialect: HookFormat, payload: Mapping[str, Any], received_at: datetime
+def events_from_payload(
+    hook_format: HookFormat, payload: Mapping[str, Any], received_at: datetime
 ) -> list[Event]:
-    """Return the events that one hook input is evidence for, in order.
+    """Return the events that one hook input reports, in order.
 
-    Mostly one; two where a hook tells of two agents (SubagentStart: the parent's
-    ``subagent_start`` and the child's ``prompt``; SubagentStop: ``subagent_stop`` and the child's
-    ``session_end``) or of two facts (a tool call that the user interrupted); none for hooks that
-    prove nothing about the agent's work, such as ConfigChange. A hook that is not known yields an
-    ``activity``.
+    Usually one. Two if a hook reports on two agents (SubagentStart: the parent's ``subagent_start``
+    and the child's ``prompt``; SubagentStop: ``subagent_stop`` and the child's ``session_end``) or
+    on a tool call that the user interrupted. None for hooks that are no evidence of work, such as
+    ConfigChange. An unknown hook is an ``activity``.
 
     Args:
-        payload: the JSON object that the hook got, in the common form. Under ``htmlgraph`` the
-            sender may add ``event_id``, ``timestamp``, ``host``, ``agent_id`` (names the main
-            agent), ``feature_id`` and ``project``.
-        received_at: the time of events whose sender gave none.
+        payload: the JSON object that the hook received, in the common form. The sender may add
+            ``event_id``, ``timestamp``, ``host``, ``agent_id`` (name of the main agent),
+            ``feature_id`` and ``project`` under ``htmlgraph``.
+        received_at: the timestamp of the events if the sender added none.
 
     Raises:
-        InvalidEvent: ``session_id`` or ``hook_event_name`` is missing or no text, or a value of
-            ``htmlgraph`` does not fit; ``field`` names it.
+        InvalidEvent: ``session_id`` or ``hook_event_name`` is missing or not a string, or a value
+            of ``htmlgraph`` is invalid; ``field`` names it.
     """
     if not isinstance(payload, Mapping):
         raise InvalidEvent(f"hook input: expected an object, got {format_value(payload)}")
-    hook = _needed(payload, "hook_event_name")
-    session = _needed(payload, "session_id")
-    sent = _sent(payload)
-    if hook in dialect.silent:
+    hook = _required(payload, "hook_event_name")
+    session = _required(payload, "session_id")
+    sent = _sender_fields(payload)
+    if hook in hook_format.ignored:
         return []
-    common = _common(dialect, payload, session, sent, received_at)
-    main = sent.get("agent_id") or agent_id_of(session, dialect.agent)
+    common = _common(hook_format, payload, session, sent, received_at)
+    main = sent.get("agent_id") or agent_id_of(session, hook_format.agent)
     if hook in ("SubagentStart", "SubagentStop"):
-        found = _child_events(dialect, payload, hook, main)
+        events = _subagent_events(hook_format, payload, hook, main)
     else:
-        found = _own_events(dialect, payload, hook, main)
-    # Other sources tell of the same call, so its own id goes before the sender's.
+        events = _agent_events(hook_format, payload, hook, main)
+    # Other sources report the same call, so an id derived from the call precedes the sender's.
     key = _derived_id(payload, hook, session) or sent.get("event_id")
     return [
-        Event(**common, **fields, event_id=_nth(key, place)) for place, fields in enumerate(found)
+        Event(**common, **fields, event_id=_numbered(key, index))
+        for index, fields in enumerate(events)
     ]
 
 
-def _needed(payload: Mapping[str, Any], name: str) -> str:
-    found = string(payload.get(name), None)
-    if found is None:
+def _required(payload: Mapping[str, Any], name: str) -> str:
+    value = string(payload.get(name), None)
+    if value is None:
         actual = format_value(payload[name]) if name in payload else "nothing"
         raise InvalidEvent(f"{name}: expected a string, got {actual}", name)
-    return shorten_id(found)
+    return shorten_id(value)
 
 
-def _sent(payload: Mapping[str, Any]) -> _Fields:
-    """Check what the sender added under ``htmlgraph``."""
+def _sender_fields(payload: Mapping[str, Any]) -> _Fields:
+    """Return the validated fields that the sender added under ``htmlgraph``."""
     added = payload.get("htmlgraph")
     if added is None:
         return {}
     if not isinstance(added, Mapping):
         raise InvalidEvent(f"htmlgraph: expected an object, got {format_value(added)}", "htmlgraph")
-    found: _Fields = {}
-    for name in ("event_id", "agent_id", "feature_id", "host", "project", "timestamp"):
+    fields: _Fields = {}
+    for name in _SENDER_FIELDS:
         value = added.get(name)
         if value is not None:
-            check = parse_time if name == "timestamp" else validate_string
-            found[name] = check(value, f"htmlgraph.{name}")
-    return found
+            validate = parse_time if name == "timestamp" else validate_string
+            fields[name] = validate(value, f"htmlgraph.{name}")
+    return fields
 
 
 def _common(
-    dialect: HookFormat,
+    hook_format: HookFormat,
     payload: Mapping[str, Any],
     session: str,
     sent: _Fields,
@@ -143,7 +145,7 @@ def _common(
         "model": string(payload.get("model")),
         "project": sent.get("project") or base_name(payload.get("cwd")),
         "host": sent.get("host"),
-        "source": dialect.source,
+        "source": hook_format.source,
     }
 
 
@@ -152,54 +154,56 @@ def _derived_id(payload: Mapping[str, Any], hook: str, session: str) -> str | No
     return call_key(session, call, step) if call and step else None
 
 
-def _nth(key: str | None, place: int) -> str | None:
-    if key is None or place == 0:
+def _numbered(key: str | None, index: int) -> str | None:
+    """Return the id of the event at ``index`` of those that share a key."""
+    if key is None or index == 0:
         return key
-    return shorten_id(f"{key}:{place + 1}")
+    return shorten_id(f"{key}:{index + 1}")
 
 
-def _child_events(
-    dialect: HookFormat, payload: Mapping[str, Any], hook: str, parent: str
+def _subagent_events(
+    hook_format: HookFormat, payload: Mapping[str, Any], hook: str, parent: str
 ) -> list[_Fields]:
-    """The parent's event about a child, and the child's own: it begins with its task, a prompt."""
+    """Return the parent's event about a child, and the child's own: its first prompt or its end."""
     starts = hook == "SubagentStart"
     identifier = string(payload.get("agent_id"), None)
-    about = without_none(agent_type=string(payload.get("agent_type"), 128))
+    extra = without_none(agent_type=string(payload.get("agent_type"), 128))
+    event_type = hook_format.types[hook]
     if identifier is None:
-        return [{"agent_id": parent, "event_type": dialect.types[hook], "extra": about}]
-    child = agent_id_of(identifier, dialect.agent)
+        return [{"agent_id": parent, "event_type": event_type, "extra": extra}]
+    child = agent_id_of(identifier, hook_format.agent)
     return [
         {
             "agent_id": parent,
-            "event_type": dialect.types[hook],
-            "extra": {"child_agent_id": child, **(about or {})},
+            "event_type": event_type,
+            "extra": {"child_agent_id": child, **(extra or {})},
         },
         {
             "agent_id": child,
             "parent_agent_id": parent,
             "event_type": "prompt" if starts else "session_end",
-            "extra": about,
+            "extra": extra,
         },
     ]
 
 
-def _own_events(
-    dialect: HookFormat, payload: Mapping[str, Any], hook: str, main: str
+def _agent_events(
+    hook_format: HookFormat, payload: Mapping[str, Any], hook: str, main: str
 ) -> list[_Fields]:
-    """The event of the agent in whose loop the hook fired: the main agent or a subagent."""
+    """Return the event of the agent that ran the hook, the main agent or a subagent."""
     identifier = string(payload.get("agent_id"), None)
-    who: _Fields = {"agent_id": main}
+    agent: _Fields = {"agent_id": main}
     if identifier is not None:
-        who = {"agent_id": agent_id_of(identifier, dialect.agent), "parent_agent_id": main}
-    kind = _event_type(dialect, payload, hook)
-    fields = {**who, "event_type": kind, "extra": _facts(dialect, payload, hook)}
-    if hook in _TOOL_EVENTS:
+        agent = {"agent_id": agent_id_of(identifier, hook_format.agent), "parent_agent_id": main}
+    event_type = _event_type(hook_format, payload, hook)
+    fields = {**agent, "event_type": event_type, "extra": _extra(hook_format, payload, hook)}
+    if hook in _TOOL_HOOKS:
         fields["tool_name"] = string(payload.get("tool_name"))
         fields["tool_use_id"] = string(payload.get("tool_use_id"))
         fields["duration_ms"] = count(payload.get("duration_ms"))
     if hook == "PreToolUse":
-        fields["extra"] = question_extra(fields["tool_name"], dialect.question_tools)
-    if hook == "PostToolUse" and dialect.tells_failure:
+        fields["extra"] = question_extra(fields["tool_name"], hook_format.question_tools)
+    if hook == "PostToolUse" and hook_format.reports_failure:
         fields["status"] = "ok"
     if hook != "PostToolUseFailure":
         return [fields]
@@ -207,39 +211,41 @@ def _own_events(
     if not was_interrupted(payload):
         return [fields]
     fields["extra"] = {"is_interrupt": True}
-    return [fields, {**who, "event_type": "interrupt"}]
+    return [fields, {**agent, "event_type": "interrupt"}]
 
 
-def _event_type(dialect: HookFormat, payload: Mapping[str, Any], hook: str) -> str:
-    if hook == "Notification" and payload.get("notification_type") in FORM_CLOSED:
+def _event_type(hook_format: HookFormat, payload: Mapping[str, Any], hook: str) -> str:
+    if hook == "Notification" and payload.get("notification_type") in _FORM_CLOSED:
         return "answered"
     if hook == "PostCompact" and payload.get("trigger") == "manual":
-        # The user asked for it at the prompt, so the prompt is where the agent is again.
+        # The user ran the compaction at the prompt, so the agent waits at the prompt again.
         return "idle"
-    return dialect.types.get(hook, "activity")
+    return hook_format.types.get(hook, "activity")
 
 
-def _facts(dialect: HookFormat, payload: Mapping[str, Any], hook: str) -> _Fields | None:
-    facts: _Fields = {name: _fact(payload.get(name)) for name in dialect.facts.get(hook, ())}
+def _extra(hook_format: HookFormat, payload: Mapping[str, Any], hook: str) -> _Fields | None:
+    names = hook_format.extra_fields.get(hook, ())
+    extra: _Fields = {name: _keyword_or_count(payload.get(name)) for name in names}
     if hook == "SessionStart":
-        facts["agent_type"] = string(payload.get("agent_type"), 128)
+        extra["agent_type"] = string(payload.get("agent_type"), 128)
     elif hook == "PermissionDenied":
-        facts["decision"] = "denied"
+        extra["decision"] = "denied"
     elif hook == "PermissionRequest":
-        facts |= question_extra(string(payload.get("tool_name")), dialect.question_tools) or {}
+        tool = string(payload.get("tool_name"))
+        extra |= question_extra(tool, hook_format.question_tools) or {}
     elif hook == "Stop" and ends_with_question(payload):
-        facts["question"] = True
+        extra["question"] = True
     elif hook == "Elicitation":
-        facts["notification_type"] = "elicitation_dialog"
-    if hook not in dialect.types:
-        facts["hook_event_name"] = hook[:MAX_TYPE_CHARS]
-    return without_none(**facts)
+        extra["notification_type"] = "elicitation_dialog"
+    if hook not in hook_format.types:
+        extra["hook_event_name"] = hook[:MAX_TYPE_CHARS]
+    return without_none(**extra)
 
 
-def _fact(value: object) -> str | int | None:
-    """A keyword of the format, or the length of a list; anything that could be prose is left.
+def _keyword_or_count(value: object) -> str | int | None:
+    """Return a keyword, a count, or the length of a list; None for a string that may be prose.
 
-    Of background tasks those count that run; a teammate is listed as running while it rests, too.
+    Of background tasks, only running ones count.
     """
     if isinstance(value, str):
         return safe_keyword(value)

@@ -1,11 +1,11 @@
-"""Session files of coding agents to Events, pure: what the readers of the formats have in common.
+"""Session files of coding agents to events, pure: what the readers of all formats share.
 
-A reader is the state of one file that is read line by line; see claude_session.py,
-codex_session.py and gemini_session.py. It opens nothing and knows no clock, so a file that grows
-is followed by feeding the same reader what was added.
+A reader is the state of one file that is read line by line; see the modules ``session`` of the
+agents. It opens no file and uses no clock. To follow a growing file, feed the same reader the lines
+that were added.
 
-Kept are names, ids, times, counts and the format's own keywords. Prompts, answers, tool inputs and
-results never reach an Event.
+Kept are names, ids, timestamps, counts and the keywords of the format. Prompts, responses, tool
+inputs and tool results never become part of an event.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from ..core.validation import format_value
 from ..errors import InvalidEvent
 
 MAX_OPEN_CALLS = 10_000
-"""Most tool calls of a session whose end is waited for."""
+"""Most tool calls of a session that wait for their end."""
 GIVE_UP_AFTER_S = 600.0
-"""Seconds after which nothing more is expected of an answer that is the last line of its file."""
+"""Seconds without a new line after which the last completion of a file counts as complete."""
 
-Call = tuple[str | None, datetime | None]
-"""Name of a tool and when its call began."""
+ToolCall = tuple[str | None, datetime | None]
+"""Name of a tool and when its call started."""
 
 
 class SessionReader(Protocol):
     """The state of one session file.
 
     Attributes:
-        QUIETS: seconds without a new byte, ascending, at which ``on_quiet`` can have news; between
-            two of them it has none.
+        QUIET_THRESHOLDS_S: seconds without a new byte, ascending, after which ``on_quiet`` can
+            return events; between two of them it returns none.
     """
 
     QUIET_THRESHOLDS_S: ClassVar[tuple[float, ...]]
@@ -43,49 +43,51 @@ class SessionReader(Protocol):
     def feed(self, line: bytes) -> list[Event]:
         """Return the events that are certain with this line, in the order of the file.
 
-        The same answer of a model can come again, with the same ``event_id``: the one that
-        ``supersedes`` the other holds the final counts.
+        The same completion can be returned again with the same ``event_id``; see
+        ``dedup.supersedes`` for which of them has the final counts.
 
         Raises:
             InvalidEvent: the line is not a JSON object.
         """
 
     def on_quiet(self, quiet_s: float) -> list[Event]:
-        """Return what is certain because nothing was added to the file for so long.
+        """Return the events that are certain because the file has not grown for a while.
 
-        It can be called again and again, and ``feed`` goes on after it: what was told is not told
-        again, and what a later line brings is told then.
+        It can be called repeatedly and returns each event once. ``feed`` can be called after it.
 
         Args:
             quiet_s: seconds since the file last grew.
         """
 
     def finish(self) -> list[Event]:
-        """Return what waits for a line that may no longer come; ``feed`` goes on after it."""
+        """Return the events that wait for a line that may never come.
+
+        ``feed`` can be called after it.
+        """
 
 
-def type_finder(kinds: Iterable[str]) -> Callable[[bytes], object]:
-    """Return a test whether a line can be of one of these types, which need not parse it.
+def type_matcher(types: Iterable[str]) -> Callable[[bytes], object]:
+    """Return a function that returns whether a line can have one of these types, without parsing.
 
-    It may hold for a line of another type that quotes one of these, never fail for one of them:
-    where a line is no compact JSON object, it holds.
+    It may return True for a line of another type that quotes one of these, but never returns False
+    for a line of one of these types. It returns True for all lines but compact JSON objects.
     """
-    wanted = tuple(f'"type":"{kind}"'.encode() for kind in kinds)
+    wanted = tuple(f'"type":"{each}"'.encode() for each in types)
 
-    def test(line: bytes) -> bool:
-        for kind in wanted:
-            if kind in line:
+    def matches(line: bytes) -> bool:
+        for each in wanted:
+            if each in line:
                 return True
         return not (line.startswith(b"{") and line.endswith(b"}") and b'"type":"' in line)
 
-    return test
+    return matches
 
 
-def record_of(line: bytes) -> Mapping[str, Any]:
+def parse_record(line: bytes) -> Mapping[str, Any]:
     """Return the JSON object of one line.
 
     Raises:
-        InvalidEvent: it is no JSON object, or nested too deeply to be read.
+        InvalidEvent: the line is not a JSON object, or nested too deeply.
     """
     try:
         record = json.loads(line)
@@ -96,8 +98,8 @@ def record_of(line: bytes) -> Mapping[str, Any]:
     return record
 
 
-def remember_call(calls: dict[str, Call], key: str, call: Call) -> None:
-    """Add an open call; the oldest is dropped beyond MAX_OPEN_CALLS."""
+def remember_call(calls: dict[str, ToolCall], key: str, call: ToolCall) -> None:
+    """Add an open call, and drop the oldest beyond MAX_OPEN_CALLS."""
     calls[key] = call
     if len(calls) > MAX_OPEN_CALLS:
         del calls[next(iter(calls))]
@@ -105,5 +107,5 @@ def remember_call(calls: dict[str, Call], key: str, call: Call) -> None:
 
 @lru_cache(maxsize=1024)
 def known_agent(identifier: str, agent: str) -> str:
-    """Return ``agent_id_of``, which is asked for the same few ids at each line."""
+    """Return ``agent_id_of`` from a cache: each line of a file has the same few ids."""
     return agent_id_of(identifier, agent)

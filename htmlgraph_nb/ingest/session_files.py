@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from ..coding_agents.agent import CodingAgent
 from ..coding_agents.registry import AGENTS
-from ..coding_agents.session import record_of
+from ..coding_agents.session import parse_record
 from ..core.validation import shorten
 from ..errors import InvalidEvent
 
@@ -113,7 +113,9 @@ def agent_of(path: str) -> str | None:
             if not line:
                 return None
             try:
-                record = record_of(line) if path.endswith(".jsonl") else record_of(_whole(file))
+                record = (
+                    parse_record(line) if path.endswith(".jsonl") else parse_record(_whole(file))
+                )
             except InvalidEvent:
                 continue
             for agent in AGENTS.values():

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from ..coding_agents.registry import AGENTS
-from ..coding_agents.session import SessionReader, record_of
+from ..coding_agents.session import SessionReader, parse_record
 from ..core.model import Event
 from ..errors import InvalidEvent
 from .session_files import MAX_RECORD_BYTES, OnBytes, SessionFile
@@ -126,7 +126,7 @@ class SessionTail:
 def _is_complete(line: bytes) -> bool:
     """Return whether the last line of a file is complete although it has no line end."""
     try:
-        record_of(line)
+        parse_record(line)
     except InvalidEvent:
         return False
     return True

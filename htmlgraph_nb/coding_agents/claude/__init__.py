@@ -65,10 +65,19 @@ class ClaudeCode(CodingAgent):
         return is_typed and bool(keys & _SESSION_KEYS) and not keys & _FOREIGN_KEYS
 
     def session_reader(self, path: str) -> SessionReader:
-        """Return a new reader for the session file at ``path``."""
-        from .files import reader_of
+        """Return a new reader for the session file at ``path``.
 
-        return reader_of(path)
+        A session's file is named after its id, a subagent's is ``agent-<id>.jsonl``.
+        """
+        from functools import partial
+
+        from .session import ClaudeSession
+
+        folder, name = os.path.split(path)
+        stem = name.partition(".")[0]
+        if stem.startswith("agent-"):
+            return ClaudeSession()
+        return ClaudeSession(stem, partial(_has_own_file, folder, stem))
 
     def telemetry(self) -> AgentTelemetry:
         """Return how Claude Code's logs and metrics are read."""
@@ -85,3 +94,9 @@ class ClaudeCode(CodingAgent):
 
 def _config_dir() -> str:
     return user_folder("CLAUDE_CONFIG_DIR", "~/.claude")
+
+
+def _has_own_file(folder: str, session: str, subagent: str) -> bool:
+    name = f"agent-{os.path.basename(subagent)}.jsonl"
+    folders = (os.path.join(folder, session, "subagents"), folder)
+    return any(os.path.exists(os.path.join(each, name)) for each in folders)

@@ -1,6 +1,7 @@
 """Constants of Claude Code's formats; ``htmlgraph-hook`` loads them on every tool call."""
 
 AGENT = "claude"
+SESSION_SOURCE = "claude-session"
 EXTRA_FIELDS: dict[str, tuple[str, ...]] = {
     "SessionStart": ("source", "agent_type"),
     "SessionEnd": ("reason",),

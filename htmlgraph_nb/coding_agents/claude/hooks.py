@@ -1,4 +1,4 @@
-"""Claude Code's hook input to Event, pure.
+"""Claude Code's hook input to events, pure.
 
 Source of the format: the "Hooks reference" of the Claude Code documentation
 (https://code.claude.com/docs/en/hooks), as of version 2.1.240, and the 34 hooks that the program
@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from ...core.model import Event
-from ..hooks import HookFormat, events_of
+from ..hooks import HookFormat, events_from_payload
 from .constants import AGENT, EXTRA_FIELDS, QUESTION_TOOLS
 
 _TYPES = {
@@ -31,19 +31,19 @@ _TYPES = {
     "SessionEnd": "session_end",
     "SubagentStart": "subagent_start",
     "SubagentStop": "subagent_stop",
-    # No sign of work: the user can switch at the prompt, and a session that is resumed does.
+    # Not evidence of work: the user can switch at the prompt, and a resumed session does.
     "PostModelSwitch": "notification",
 }
-# They can fire while the agent rests, tell of another agent, or repeat a tool call's own events.
-_SILENT = frozenset(
+# They run while the agent is idle, report on another agent, or repeat the events of a tool call.
+_IGNORED = frozenset(
     "Setup InstructionsLoaded ConfigChange CwdChanged DirectoryAdded FileChanged WorktreeCreate "
     "WorktreeRemove MessageDisplay TaskCreated TaskCompleted TeammateIdle PreModelSwitch".split()
 )
-HOOK_FORMAT = HookFormat(AGENT, _TYPES, _SILENT, EXTRA_FIELDS, QUESTION_TOOLS)
+HOOK_FORMAT = HookFormat(AGENT, _TYPES, _IGNORED, EXTRA_FIELDS, QUESTION_TOOLS)
 
 
 def events_from_hook(payload: Mapping[str, Any], *, received_at: datetime) -> list[Event]:
-    """Return the events that one hook of Claude Code is evidence for; see ``hooks.events_of``."""
+    """Return the events that one hook input reports; see ``events_from_payload``."""
     if isinstance(payload, Mapping) and payload.get("hook_event_name") == "PostModelSwitch":
         payload = {**payload, "model": payload.get("to_model")}
-    return events_of(HOOK_FORMAT, payload, received_at)
+    return events_from_payload(HOOK_FORMAT, payload, received_at)

@@ -1,4 +1,4 @@
-"""What single lines of Claude Code's session files tell; see claude_session.py."""
+"""Single lines of Claude Code's session files; see ``session``."""
 
 from __future__ import annotations
 
@@ -6,79 +6,100 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...core.ids import shorten_id
+from ...core.model import Event
 from ..content_rules import is_question
 from ..fields import count, identifier, mapping, mappings, safe_keyword, without_none
-from .constants import AGENT
+from .constants import AGENT, SESSION_SOURCE
 
 FINAL_REASONS = frozenset({"end_turn", "stop_sequence", "max_tokens", "refusal"})
-"""Why an answer stopped, where its turn ended with it."""
-_NO_PROMPT = (
+"""Values of ``stop_reason`` that end a turn."""
+_NOT_TYPED = (
     *("<command-name>", "<local-command-", "<bash-input>", "<bash-stdout>", "<bash-stderr>"),
     *("<task-notification>", "<system-reminder>", "<teammate-message"),
 )
 _INTERRUPT = "[Request interrupted by user"
 _REJECTED = "The user doesn't want to"
 _COMMAND = re.compile(r"<command-name>(/[\w:.-]{1,64})</command-name>")
-_QUITS = frozenset({"/exit", "/quit"})
-_TASK = re.compile(r"<task-id>([\w-]{1,128})</task-id>")
+_EXIT_COMMANDS = frozenset({"/exit", "/quit"})
+_TASK_ID = re.compile(r"<task-id>([\w-]{1,128})</task-id>")
 _TASK_ENDED = re.compile(r"<status>(?:completed|failed|killed|stopped)</status>")
 
 Record = Mapping[str, Any]
+"""JSON object of a line."""
 
 
 @dataclass(frozen=True, slots=True)
 class LineContext:
-    """Whose line it is and when it was written; ``aside``: a subagent's that has no name."""
+    """The agent that a line belongs to, and when the line was written.
+
+    Attributes:
+        parent: agent id of the parent if the agent is a subagent.
+        unnamed: whether it is a subagent's line without the id of the subagent; the context is
+            that of the main agent then.
+    """
 
     agent_id: str
     parent: str | None
     session: str
     at: datetime
-    aside: bool = False
+    project: str | None = None
+    unnamed: bool = False
 
     def of_parent(self) -> LineContext:
-        """Return the same of the agent whose subagent it is."""
-        return LineContext(self.parent or self.agent_id, None, self.session, self.at)
+        """Return the context of the parent, or of the agent itself if it has none."""
+        parent = self.parent or self.agent_id
+        return LineContext(parent, None, self.session, self.at, self.project)
+
+    def event(self, event_type: str, key: str | None, **fields: Any) -> Event:
+        """Return an event of the agent.
+
+        Args:
+            key: the event id, shortened if it is too long; None: the event has none.
+            fields: further fields of the event; they take precedence.
+        """
+        return Event(
+            event_type=event_type,
+            timestamp=self.at,
+            session_id=self.session,
+            event_id=None if key is None else shorten_id(key),
+            project=self.project,
+            source=SESSION_SOURCE,
+            **{"agent_id": self.agent_id, "parent_agent_id": self.parent, **fields},
+        )
 
 
-class Told(NamedTuple):
-    """What a line tells: of whom, an event type, the key of the event and its other fields."""
-
-    who: LineContext
-    kind: str
-    key: str | None
-    fields: dict[str, Any]
-
-
-def compaction(record: Record, who: LineContext) -> Told:
-    """Return what the line of a compaction tells."""
+def compaction(record: Record, context: LineContext) -> Event:
+    """Return the event of a compaction."""
     facts = mapping(record.get("compactMetadata"))
     trigger = safe_keyword(facts.get("trigger"))
-    about = without_none(
-        trigger=trigger, hook_event_name="PostCompact", pre_tokens=count(facts.get("preTokens"))
+    # The user ran a manual compaction at the prompt, so the agent waits at the prompt again.
+    return context.event(
+        "idle" if trigger == "manual" else "activity",
+        uuid_key(record),
+        duration_ms=count(facts.get("durationMs")),
+        extra=without_none(
+            trigger=trigger, hook_event_name="PostCompact", pre_tokens=count(facts.get("preTokens"))
+        ),
     )
-    fields = {"duration_ms": count(facts.get("durationMs")), "extra": about}
-    # The user asked for it at the prompt, so the prompt is where the agent is again.
-    return Told(who, "idle" if trigger == "manual" else "activity", uuid_key(record), fields)
 
 
-def quitting(command: str | None, record: Record, who: LineContext) -> list[Told]:
-    """Return the end of the session, if the command is one that ends it."""
-    if command not in _QUITS:
+def exit_events(command: str | None, record: Record, context: LineContext) -> list[Event]:
+    """Return the end of the session if the command exits."""
+    if command not in _EXIT_COMMANDS:
         return []
     key = uuid_key(record)
-    about = {"extra": {"reason": "prompt_input_exit"}}
-    return [Told(who, "session_end", None if key is None else f"{key}:End", about)]
+    extra = {"reason": "prompt_input_exit"}
+    return [context.event("session_end", None if key is None else f"{key}:End", extra=extra)]
 
 
 def tokens_of(usage: Record) -> dict[str, int | None]:
-    """Return the five counts of a usage object of the Anthropic API; its input excludes the cache.
+    """Return the five counts of a usage object of Anthropic's API; its input excludes the cache.
 
-    What was written to the cache without a word of how long it is kept counts as kept for five
-    minutes, the API's default.
+    Tokens written to the cache without a lifetime count as written for five minutes, the default of
+    the API.
     """
     written = count(usage.get("cache_creation_input_tokens"))
     split = mapping(usage.get("cache_creation"))
@@ -97,18 +118,19 @@ def tokens_of(usage: Record) -> dict[str, int | None]:
 
 
 def message_key(record: Record, message: Record) -> str | None:
-    """Return the key of an answer; copies in files of resumed and forked sessions have the same."""
-    found = identifier(message.get("id")) or identifier(record.get("requestId"))
-    return uuid_key(record) if found is None else shorten_id(f"{AGENT}:{found}")
+    """Return the key of a completion, which copies in resumed and forked sessions share."""
+    message_id = identifier(message.get("id")) or identifier(record.get("requestId"))
+    return uuid_key(record) if message_id is None else shorten_id(f"{AGENT}:{message_id}")
 
 
 def uuid_key(record: Record) -> str | None:
+    """Return the key of a line; None if the line has no id."""
     uuid = identifier(record.get("uuid"))
     return None if uuid is None else f"{AGENT}:{uuid}"
 
 
 def was_rejected(record: Record, block: Record) -> bool:
-    """Whether the user did not let the tool run, which is no failure of it."""
+    """Return whether the user denied the tool call, which is no failure of the tool."""
     if record.get("toolUseResult") == "User rejected tool use":
         return True
     content = block.get("content")
@@ -116,7 +138,7 @@ def was_rejected(record: Record, block: Record) -> bool:
 
 
 def user_text(record: Record) -> str | None:
-    """Return the text on the user's side of a line, which may be Claude Code's own; None: none."""
+    """Return the text of a user message, which may be Claude Code's; None if it has none."""
     content = mapping(record.get("message")).get("content")
     if isinstance(content, str):
         return content
@@ -127,36 +149,36 @@ def user_text(record: Record) -> str | None:
 
 
 def is_interrupt(text: str) -> bool:
-    """Whether the text is the mark of a turn that the user interrupted."""
+    """Return whether a user message marks a turn that the user interrupted."""
     return text.startswith(_INTERRUPT)
 
 
 def command_of(text: str) -> str | None:
-    """Return the slash command whose line it is, as "/clear"; None: it is none's."""
-    found = _COMMAND.match(text.lstrip())
-    return None if found is None else found[1]
+    """Return the slash command of a user message, such as "/clear"; None if it is none."""
+    match = _COMMAND.match(text.lstrip())
+    return None if match is None else match[1]
 
 
 def is_notice(text: str) -> bool:
-    """Whether the text is a notice of a background task's end, which wakes the agent."""
+    """Return whether a user message is the notice of a background task, which wakes the agent."""
     return text.startswith("<task-notification>")
 
 
-def ends_with_question(message: Record) -> bool:
-    """Whether the last text of an answer ends with a question."""
+def ends_with_question_text(message: Record) -> bool:
+    """Return whether the last text block of a completion ends with a question."""
     blocks = mappings(message.get("content"))
     texts = [block.get("text") for block in blocks if block.get("type") == "text"]
     return bool(texts) and is_question(texts[-1])
 
 
 def is_typed(text: str) -> bool:
-    """Whether the text is a person's, not a command's or a notice."""
-    return not text.lstrip().startswith(_NO_PROMPT)
+    """Return whether the user typed a message, rather than a command or Claude Code wrote it."""
+    return not text.lstrip().startswith(_NOT_TYPED)
 
 
 def ended_task(notice: object) -> str | None:
-    """Return the id of the background task that a notice's text says has ended."""
+    """Return the id of the background task whose end a notice reports; None if it reports none."""
     if not isinstance(notice, str) or not _TASK_ENDED.search(notice):
         return None
-    task = _TASK.search(notice)
-    return None if task is None else task[1]
+    match = _TASK_ID.search(notice)
+    return None if match is None else match[1]

@@ -1,8 +1,8 @@
-"""Subagents of Claude Code of which only their parent's session file tells.
+"""Subagents of Claude Code that only their parent's session file mentions.
 
-A subagent's lines stand in a file of its own; some versions repeat them, answers with the counts of
-their beginning, in ``agent_progress`` lines of the parent (seen in 2.1.38). Where the own file is
-gone, those are all that is known of what the subagent did and used.
+A subagent has a file of its own. Some versions repeat its lines in ``agent_progress`` lines of the
+parent, completions with the counts of their first line (seen in 2.1.38). If the subagent's file was
+deleted, these are the only record of its work and tokens.
 """
 
 from __future__ import annotations
@@ -14,53 +14,52 @@ from typing import Any, Protocol
 from ...core.model import Event
 from ..fields import identifier, mapping
 
-Record = Mapping[str, Any]
 HasOwnFile = Callable[[str], bool]
-"""Whether there is a file of the subagent of this id."""
+"""Returns whether the subagent with this id has a session file."""
 MAX_SUBAGENTS = 1_000
-"""Most subagents of one file that are read so."""
+"""Subagents of a file that are read this way; further ones are ignored."""
 
 
 class _Reader(Protocol):
-    def take(self, record: Record) -> list[Event]: ...
+    def take(self, record: Mapping[str, Any]) -> list[Event]: ...
 
     def finish(self) -> list[Event]: ...
 
 
 @dataclass(slots=True)
 class Progress:
-    """What the lines of progress of one file tell, until it is asked for.
+    """The progress lines of one file.
 
     Args:
-        has_own_file: what is said of a subagent that has one is passed over.
-        reader: makes the reader of a subagent's lines in the session of this id.
+        has_own_file: progress lines of a subagent for which it returns True are ignored.
+        new_reader: returns a reader for a subagent's lines in the session with this id.
     """
 
     has_own_file: HasOwnFile
-    reader: Callable[[str], _Reader]
-    _told: dict[str, tuple[_Reader, list[Event]]] = field(default_factory=dict)
+    new_reader: Callable[[str], _Reader]
+    _subagents: dict[str, tuple[_Reader, list[Event]]] = field(default_factory=dict)
 
-    def take(self, record: Record, session: str) -> None:
-        """Take in a line of progress of whatever kind."""
+    def add(self, record: Mapping[str, Any], session: str) -> None:
+        """Add a progress line; all but those of subagents are ignored."""
         data = mapping(record.get("data"))
-        child, said = identifier(data.get("agentId")), mapping(data.get("message"))
+        child, message = identifier(data.get("agentId")), mapping(data.get("message"))
         if data.get("type") != "agent_progress" or child is None:
             return
-        if child not in self._told:
-            if len(self._told) >= MAX_SUBAGENTS or self.has_own_file(child):
+        if child not in self._subagents:
+            if len(self._subagents) >= MAX_SUBAGENTS or self.has_own_file(child):
                 return
-            self._told[child] = self.reader(session), []
-        reader, events = self._told[child]
-        about = {"sessionId": session, "agentId": child, "isSidechain": True}
+            self._subagents[child] = self.new_reader(session), []
+        reader, events = self._subagents[child]
+        own = {"sessionId": session, "agentId": child, "isSidechain": True}
         shared = {name: record.get(name) for name in ("cwd", "version")}
-        events += reader.take({**shared, **said, **about})
+        events += reader.take({**shared, **message, **own})
 
-    def tell(self) -> list[Event]:
-        """Return what the subagents did that have no file of their own, each thing once."""
-        found = []
-        for child, (reader, events) in self._told.items():
+    def finish(self) -> list[Event]:
+        """Return the events since the last call of all subagents without a file of their own."""
+        result = []
+        for child, (reader, events) in self._subagents.items():
             events.extend(reader.finish())
             if not self.has_own_file(child):
-                found += events
+                result += events
             events.clear()
-        return found
+        return result

@@ -1,24 +1,23 @@
-"""Claude Code's session files to Events, pure.
+"""Claude Code's session files to events, pure.
 
 ``~/.claude/projects/<folder>/<session>.jsonl`` holds a session, ``<session>/subagents/*.jsonl`` its
-subagents. The format is not documented ("internal, changes between versions"); what is read here
-was seen in files of the versions 2.1.38 to 2.1.240, and unknown lines and fields are ignored.
+subagents. The format is undocumented ("internal, changes between versions"). This reader was
+written against files of the versions 2.1.38 to 2.1.240; unknown lines and fields are ignored.
 
-An answer of the model is written as several lines, one for each block of its content, which repeat
-its usage; while it streams their counts grow. All have the same ``message.id``, and of them the
-whole line with the most output tokens counts, the last of equals. Lines of the model
-``<synthetic>`` are Claude Code's own. Before version 2.1.98 the output count of an answer can be a
-placeholder: where no line tells why it stopped, ``extra`` names the version.
+A completion is written as several lines, one for each block of its content, all with the same
+``message.id``. Each repeats the usage, whose counts grow while the completion streams. The line
+with the most output tokens counts, of equal ones the last. Claude Code itself writes lines of the
+model ``<synthetic>``. Before version 2.1.98 the output count of a completion can be a placeholder:
+if no line has a stop reason, ``extra`` contains the version.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, ClassVar
 
-from ...core.ids import call_key, shorten_id
+from ...core.ids import call_key
 from ...core.model import Event
 from ..content_rules import question_extra
 from ..fields import (
@@ -33,20 +32,26 @@ from ..fields import (
     timestamp,
     without_none,
 )
-from ..session import GIVE_UP_AFTER_S, Call, known_agent, record_of, remember_call, type_finder
-from .answers import Answers
+from ..session import (
+    GIVE_UP_AFTER_S,
+    ToolCall,
+    known_agent,
+    parse_record,
+    remember_call,
+    type_matcher,
+)
+from .completions import Completions
 from .constants import AGENT, QUESTION_TOOLS
 from .lines import (
     LineContext,
     Record,
-    Told,
     command_of,
     compaction,
+    exit_events,
     is_interrupt,
     is_notice,
     is_typed,
     message_key,
-    quitting,
     user_text,
     uuid_key,
     was_rejected,
@@ -55,14 +60,13 @@ from .progress import HasOwnFile, Progress
 from .tasks import Running, child_start, child_stop
 from .turns import Turns
 
-SOURCE = "claude-session"
-_may_tell = type_finder(("assistant", "user", "system", "queue-operation"))
-_MAX_SESSIONS = 1_000
 TURN_QUIET_S = 0.1
-"""Lines of one answer follow each other faster, so an answer that told why it stopped is whole."""
+"""Lines of a completion follow each other faster, so one with a stop reason is complete then."""
+_may_have_events = type_matcher(("assistant", "user", "system", "queue-operation"))
+_MAX_SESSIONS = 1_000
 
 
-def _each_has_one(_: str) -> bool:
+def _always(_: str) -> bool:
     return True
 
 
@@ -71,21 +75,21 @@ class ClaudeSession:
     """Reader of one session file of Claude Code; see ``session.SessionReader``.
 
     Args:
-        session_id: the session of lines that name none, as the file's name tells it.
-        has_own_file: whether there is a file of the subagent of this id; what is said of those that
-            have none is told by ``finish``.
+        session_id: the session of lines that name none, taken from the name of the file.
+        has_own_file: returns whether there is a file of the subagent with this id; ``finish``
+            returns the events of subagents without one.
     """
 
     QUIET_THRESHOLDS_S: ClassVar[tuple[float, ...]] = (TURN_QUIET_S, GIVE_UP_AFTER_S)
 
     session_id: str | None = None
-    has_own_file: HasOwnFile = _each_has_one
+    has_own_file: HasOwnFile = _always
     _at: datetime | None = None
     _project: str | None = None
-    _known: set[str] = field(default_factory=set)
-    _calls: dict[str, Call] = field(default_factory=dict)
+    _started: set[str] = field(default_factory=set)
+    _calls: dict[str, ToolCall] = field(default_factory=dict)
     _running: Running = field(default_factory=Running)
-    _answers: Answers = field(default_factory=Answers)
+    _completions: Completions = field(default_factory=Completions)
     _turns: Turns = field(default_factory=Turns)
     _in_command: bool = False
     _progress: Progress = field(init=False)
@@ -94,207 +98,206 @@ class ClaudeSession:
         self._progress = Progress(self.has_own_file, ClaudeSession)
 
     def feed(self, line: bytes) -> list[Event]:
-        """Return the events that are certain with this line; InvalidEvent if it is no JSON object.
+        """Return the events that are certain with this line.
 
-        Lines of a kind that tells nothing, the larger part of many files, are not parsed.
+        Lines of types without events, most lines of many files, are not parsed.
+
+        Raises:
+            InvalidEvent: the line is no JSON object.
         """
-        if not _may_tell(line):
+        if not _may_have_events(line):
             return []
-        return self.take(record_of(line))
+        return self.take(parse_record(line))
 
     def take(self, record: Record) -> list[Event]:
-        """Return the events that are certain with this line's object."""
+        """Return the events that are certain with this JSON object of a line."""
         kind = record.get("type")
         if kind == "progress":
             session = identifier(record.get("sessionId")) or identifier(self.session_id)
             if session is not None:
-                self._progress.take(record, session)
+                self._progress.add(record, session)
             return []
-        reader = _READERS.get(kind) if isinstance(kind, str) else None
-        who = self._who(record) if reader else None
-        if reader is None or who is None:
+        read = _READERS.get(kind) if isinstance(kind, str) else None
+        context = self._context(record) if read else None
+        if read is None or context is None:
             return []
-        if self._project is None:
-            self._project = base_name(record.get("cwd"))
-        begun = self._begin(record, who)
-        return begun + reader(self, record, who)
+        return [*self._start(record, context), *read(self, record, context)]
 
     def on_quiet(self, quiet_s: float) -> list[Event]:
-        """Return the answers that told why they stopped, and the ends of turns with them."""
+        """Return the completions with a stop reason, and the turns that they end."""
         if quiet_s >= GIVE_UP_AFTER_S:
             return self.finish()
         if quiet_s < TURN_QUIET_S:
             return []
-        found = [event for agent in self._answers.whole() for event in self._flush(agent)]
-        for agent in self._turns.ended():
-            found += self._end_turn(agent)
-        return found
+        return self._end(self._completions.stopped_agents())
 
     def finish(self) -> list[Event]:
-        """Return the answers and the ends of turns that wait for a line that may not come."""
-        found = [event for agent in self._answers.agents() for event in self._flush(agent)]
-        for agent in self._turns.ended():
-            found += self._end_turn(agent)
-        return found + self._progress.tell()
+        """Return the completions and ends of turns that wait for a line that may never come."""
+        return [*self._end(self._completions.agents()), *self._progress.finish()]
 
-    def _who(self, record: Record) -> LineContext | None:
+    def _end(self, agents: list[str]) -> list[Event]:
+        """Return the pending completions of these agents, and the ends of all ended turns."""
+        events = [event for agent in agents for event in self._completions.flush(agent)]
+        for agent in self._turns.ended_agents():
+            events += self._end_turn(agent)
+        return events
+
+    def _context(self, record: Record) -> LineContext | None:
         session = identifier(record.get("sessionId")) or identifier(self.session_id)
-        # A line without a time was written about when the one before it was.
+        # A line without a timestamp was written shortly after the line before it.
         at = self._at = timestamp(record.get("timestamp")) or self._at
         if session is None or at is None:
             return None
+        if self._project is None:
+            self._project = base_name(record.get("cwd"))
         main = known_agent(session, AGENT)
-        aside = record.get("isSidechain") is True
-        child = identifier(record.get("agentId")) if aside else None
+        is_sidechain = record.get("isSidechain") is True
+        child = identifier(record.get("agentId")) if is_sidechain else None
         if child is None:
-            return LineContext(main, None, session, at, aside)
-        return LineContext(known_agent(child, AGENT), main, session, at)
+            return LineContext(main, None, session, at, self._project, is_sidechain)
+        return LineContext(known_agent(child, AGENT), main, session, at, self._project)
 
-    def _event(self, who: LineContext, kind: str, key: str | None, **fields: Any) -> Event:
-        return Event(
-            event_type=kind,
-            timestamp=who.at,
-            session_id=who.session,
-            event_id=None if key is None else shorten_id(key),
-            project=self._project,
-            source=SOURCE,
-            **{"agent_id": who.agent_id, "parent_agent_id": who.parent, **fields},
-        )
-
-    def _tell(self, told: Iterable[Told]) -> list[Event]:
-        return [self._event(one.who, one.kind, one.key, **one.fields) for one in told]
-
-    def _flush(self, agent: str) -> list[Event]:
-        """Return the answer that another line, or the quiet, has shown to be complete."""
-        return self._tell(self._answers.flush(agent))
-
-    def _begin(self, record: Record, who: LineContext) -> list[Event]:
-        """Return the begin of a session or subagent whose first line this is."""
-        if who.agent_id in self._known or len(self._known) >= _MAX_SESSIONS:
+    def _start(self, record: Record, context: LineContext) -> list[Event]:
+        """Return the start of the session or subagent if this is its first line."""
+        if context.agent_id in self._started or len(self._started) >= _MAX_SESSIONS:
             return []
-        self._known.add(who.agent_id)
-        if who.parent is None:
-            about = without_none(version=safe_keyword(record.get("version")))
-            return [self._event(who, "session_start", f"{who.session}:SessionStart", extra=about)]
-        return self._tell([child_start(who.agent_id, who.of_parent())])
+        self._started.add(context.agent_id)
+        if context.parent is not None:
+            return [child_start(context.agent_id, context.of_parent())]
+        extra = without_none(version=safe_keyword(record.get("version")))
+        return [context.event("session_start", f"{context.session}:SessionStart", extra=extra)]
 
-    def _assistant(self, record: Record, who: LineContext) -> list[Event]:
+    def _assistant(self, record: Record, context: LineContext) -> list[Event]:
         message = mapping(record.get("message"))
         if message.get("model") == "<synthetic>":
-            if record.get("isApiErrorMessage") is not True:
-                return []
-            self._turns.forget(who.agent_id)
-            about = without_none(error=safe_keyword(record.get("error")))
-            key = uuid_key(record)
-            return [*self._flush(who.agent_id), self._event(who, "error", key, extra=about)]
+            return self._synthetic(record, context)
         self._in_command = False
-        found = self._tell(self._answers.take(record, message, who))
-        begins = self._turns.starts_unprompted_turn(who.agent_id, message_key(record, message))
-        for block in mappings(message.get("content")):
-            call = identifier(block.get("id")) if block.get("type") == "tool_use" else None
-            if call is not None and call not in self._calls:
-                name = string(block.get("name"))
-                remember_call(self._calls, call, (name, who.at))
-                own = call_key(who.session, call, "PreToolUse")
-                extra = question_extra(name, QUESTION_TOOLS)
-                fields = {"tool_name": name, "tool_use_id": call, "extra": extra}
-                found.append(self._event(who, "tool_start", own, **fields))
-                begins = False
-                self._turns.begin(who.agent_id)
-        if begins:
-            # Nobody typed a prompt: a command, a notice or a hook made the model go on.
-            found += self._woken(record, who)
-        self._turns.answered(who, record, message)
-        return found
+        events = self._completions.add(record, message, context)
+        key = message_key(record, message)
+        is_unprompted = self._turns.starts_unprompted_turn(context.agent_id, key)
+        calls = [
+            event
+            for block in mappings(message.get("content"))
+            for event in self._call(block, context)
+        ]
+        if calls:
+            self._turns.start(context.agent_id)
+        elif is_unprompted:
+            # The user typed no prompt: a command, a notice or a hook made the model continue.
+            calls = self._wake(record, context)
+        self._turns.on_completion(context, record, message)
+        return [*events, *calls]
 
-    def _woken(self, record: Record, who: LineContext) -> list[Event]:
-        self._turns.begin(who.agent_id)
+    def _synthetic(self, record: Record, context: LineContext) -> list[Event]:
+        if record.get("isApiErrorMessage") is not True:
+            return []
+        self._turns.discard(context.agent_id)
+        extra = without_none(error=safe_keyword(record.get("error")))
+        error = context.event("error", uuid_key(record), extra=extra)
+        return [*self._completions.flush(context.agent_id), error]
+
+    def _call(self, block: Record, context: LineContext) -> list[Event]:
+        call = identifier(block.get("id")) if block.get("type") == "tool_use" else None
+        if call is None or call in self._calls:
+            return []
+        name = string(block.get("name"))
+        remember_call(self._calls, call, (name, context.at))
+        key = call_key(context.session, call, "PreToolUse")
+        extra = question_extra(name, QUESTION_TOOLS)
+        return [context.event("tool_start", key, tool_name=name, tool_use_id=call, extra=extra)]
+
+    def _wake(self, record: Record, context: LineContext) -> list[Event]:
+        self._turns.start(context.agent_id)
         key = uuid_key(record)
-        return [self._event(who, "activity", None if key is None else f"{key}:Work")]
+        return [context.event("activity", None if key is None else f"{key}:Work")]
 
-    def _user(self, record: Record, who: LineContext) -> list[Event]:
+    def _user(self, record: Record, context: LineContext) -> list[Event]:
         blocks = mappings(mapping(record.get("message")).get("content"))
         results = [block for block in blocks if block.get("type") == "tool_result"]
         if results:
             self._in_command = False
-        found = [event for block in results for event in self._result(record, block, who)]
-        said = user_text(record)
-        if said is not None and is_interrupt(said):
-            self._turns.forget(who.agent_id)
-            end = self._event(who, "interrupt", uuid_key(record))
-            return [*self._flush(who.agent_id), *found, end]
-        return found if results or said is None else self._said(said, record, who)
+        events = [event for block in results for event in self._result(record, block, context)]
+        message = user_text(record)
+        if message is not None and is_interrupt(message):
+            self._turns.discard(context.agent_id)
+            interrupt = context.event("interrupt", uuid_key(record))
+            return [*self._completions.flush(context.agent_id), *events, interrupt]
+        if results or message is None:
+            return events
+        return self._user_message(message, record, context)
 
-    def _said(self, said: str, record: Record, who: LineContext) -> list[Event]:
-        if who.aside:
-            # Older versions wrote a subagent's lines among its parent's, without its name.
+    def _user_message(self, message: str, record: Record, context: LineContext) -> list[Event]:
+        if context.unnamed:
+            # Older versions wrote a subagent's lines into its parent's file, without its id.
             return []
-        # What a command put into words, after its own line, is what the model is asked.
-        is_own = record.get("isMeta") is True and not (self._in_command and is_typed(said))
-        if is_own or record.get("isCompactSummary") is True:
+        # The line after a command's own contains the prompt that the command expands to.
+        is_meta = record.get("isMeta") is True and not (self._in_command and is_typed(message))
+        if is_meta or record.get("isCompactSummary") is True:
             return []
-        before = [*self._flush(who.agent_id), *self._end_turn(who.agent_id)]
-        if is_notice(said):
-            ended = self._tell(self._running.noticed(said, who))
-            return [*before, *self._woken(record, who), *ended]
-        if not is_typed(said):
-            command = command_of(said)
+        before = [
+            *self._completions.flush(context.agent_id),
+            *self._end_turn(context.agent_id),
+        ]
+        if is_notice(message):
+            ended = self._running.on_notice(message, context)
+            return [*before, *self._wake(record, context), *ended]
+        if not is_typed(message):
+            command = command_of(message)
             self._in_command = self._in_command or command is not None
-            return [*before, *self._tell(quitting(command, record, who))]
+            return [*before, *exit_events(command, record, context)]
         self._in_command = False
-        self._turns.begin(who.agent_id)
-        return [*before, self._event(who, "prompt", uuid_key(record))]
+        self._turns.start(context.agent_id)
+        return [*before, context.event("prompt", uuid_key(record))]
 
-    def _result(self, record: Record, block: Record, who: LineContext) -> list[Event]:
+    def _result(self, record: Record, block: Record, context: LineContext) -> list[Event]:
         call = identifier(block.get("tool_use_id"))
         if call is None:
             return []
-        name, start = self._calls.pop(call, (None, None))
-        about = {"tool_name": name, "tool_use_id": call}
+        name, called_at = self._calls.pop(call, (None, None))
+        fields: dict[str, Any] = {"tool_name": name, "tool_use_id": call}
         failed = block.get("is_error") is True
         if failed and was_rejected(record, block):
-            key = call_key(who.session, call, "PermissionDenied")
-            return [self._event(who, "answered", key, extra={"decision": "denied"}, **about)]
+            key = call_key(context.session, call, "PermissionDenied")
+            return [context.event("answered", key, extra={"decision": "denied"}, **fields)]
         result = mapping(record.get("toolUseResult"))
-        done = self._event(
-            who,
+        end = context.event(
             "tool_error" if failed else "tool_execute",
-            call_key(who.session, call, "PostToolUse"),
+            call_key(context.session, call, "PostToolUse"),
             status="error" if failed else "ok",
-            duration_ms=milliseconds(start, who.at),
+            duration_ms=milliseconds(called_at, context.at),
             extra={"is_interrupt": True} if result.get("interrupted") is True else None,
-            **about,
+            **fields,
         )
-        begun = replace(who, at=start or who.at)
-        return [done, *self._tell(self._running.told_by(result, name, who, begun))]
+        started = replace(context, at=called_at or context.at)
+        return [end, *self._running.on_result(result, name, context, started)]
 
-    def _queue(self, record: Record, who: LineContext) -> list[Event]:
-        return self._tell(self._running.noticed(record.get("content"), who))
+    def _queue(self, record: Record, context: LineContext) -> list[Event]:
+        return self._running.on_notice(record.get("content"), context)
 
-    def _system(self, record: Record, who: LineContext) -> list[Event]:
+    def _system(self, record: Record, context: LineContext) -> list[Event]:
         kind = record.get("subtype")
         if kind == "turn_duration":
-            self._turns.timed(who, uuid_key(record))
+            self._turns.on_duration(context, uuid_key(record))
             return [
-                *self._flush(who.agent_id),
-                *self._end_turn(who.agent_id, who, count(record.get("durationMs"))),
+                *self._completions.flush(context.agent_id),
+                *self._end_turn(context.agent_id, context, count(record.get("durationMs"))),
             ]
         if kind != "compact_boundary":
             return []
-        return [*self._flush(who.agent_id), *self._tell([compaction(record, who)])]
+        return [*self._completions.flush(context.agent_id), compaction(record, context)]
 
     def _end_turn(
-        self, agent: str, who: LineContext | None = None, duration_ms: int | None = None
+        self, agent: str, context: LineContext | None = None, duration_ms: int | None = None
     ) -> list[Event]:
-        last = self._turns.take_end(agent)
-        if last is None:
+        end = self._turns.pop_end(agent)
+        if end is None:
             return []
-        if last.who.parent is not None:
-            # A subagent has one turn, and its answer is its end.
-            return self._tell(child_stop(agent, last.who.of_parent()))
-        about = {"question": True} if last.asks else None
-        end = who or last.who
-        return [self._event(end, "stop", last.key, duration_ms=duration_ms, extra=about)]
+        if end.context.parent is not None:
+            # A subagent has one turn, whose last completion ends the subagent.
+            return child_stop(agent, end.context.of_parent())
+        extra = {"question": True} if end.asks else None
+        at_end = context or end.context
+        return [at_end.event("stop", end.key, duration_ms=duration_ms, extra=extra)]
 
 
 _READERS = {

@@ -1,4 +1,7 @@
-"""Claude Code's telemetry; source: the "Monitoring" page of its documentation."""
+"""Claude Code's telemetry, as sent by version 2.1.197.
+
+Source: the "Monitoring" page of the Claude Code documentation.
+"""
 
 from __future__ import annotations
 

@@ -1,20 +1,20 @@
-"""Turns in one of Claude Code's session files: which run, and which answer may have ended one."""
+"""Turns in one of Claude Code's session files: which run, and which completion may end one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .lines import FINAL_REASONS, LineContext, Record, ends_with_question, message_key
+from .lines import FINAL_REASONS, LineContext, Record, ends_with_question_text, message_key
 
 MAX_AGENTS = 1_000
-"""Most agents of a file whose turns are known."""
+"""Most agents of a file whose turns are tracked."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnEnd:
-    """The last answer of a turn; ``asks``: it ends with a question."""
+    """The last completion of a turn; ``asks``: whether it ends with a question."""
 
-    who: LineContext
+    context: LineContext
     key: str | None
     asks: bool
 
@@ -25,47 +25,48 @@ class Turns:
 
     _running: set[str] = field(default_factory=set)
     _ends: dict[str, TurnEnd] = field(default_factory=dict)
-    _last: dict[str, str | None] = field(default_factory=dict)
+    _last_keys: dict[str, str | None] = field(default_factory=dict)
 
-    def begin(self, agent: str) -> None:
-        """Note that a turn runs."""
+    def start(self, agent: str) -> None:
+        """Record that a turn runs."""
         if len(self._running) < MAX_AGENTS:
             self._running.add(agent)
 
-    def forget(self, agent: str) -> None:
-        """Note that the turn is over, told by other means than its last answer."""
+    def discard(self, agent: str) -> None:
+        """Record that the turn ended by an error or interrupt, which another event reports."""
         self._running.discard(agent)
         self._ends.pop(agent, None)
 
     def starts_unprompted_turn(self, agent: str, key: str | None) -> bool:
-        """Take an answer in; return whether it begins a turn that nobody asked for.
+        """Record a completion and return whether it starts a turn without a prompt.
 
         Args:
-            key: of the answer, whose further lines begin nothing.
+            key: key of the completion; its further lines start no turn.
         """
-        known, self._last[agent] = self._last.get(agent), key
-        return agent not in self._running and (key is None or key != known)
+        last_key, self._last_keys[agent] = self._last_keys.get(agent), key
+        return agent not in self._running and (key is None or key != last_key)
 
-    def answered(self, who: LineContext, record: Record, message: Record) -> None:
-        """Note whether a line of an answer ends the turn; work after an end makes that void."""
-        self._ends.pop(who.agent_id, None)
-        is_last = message.get("stop_reason") in FINAL_REASONS and not who.aside
-        if is_last and who.agent_id in self._running:
+    def on_completion(self, context: LineContext, record: Record, message: Record) -> None:
+        """Record whether a line of a completion ends the turn; later work voids an earlier end."""
+        self._ends.pop(context.agent_id, None)
+        is_last = message.get("stop_reason") in FINAL_REASONS and not context.unnamed
+        if is_last and context.agent_id in self._running:
             key = message_key(record, message)
             own_key = None if key is None else f"{key}:Stop"
-            self._ends[who.agent_id] = TurnEnd(who, own_key, ends_with_question(message))
+            asks = ends_with_question_text(message)
+            self._ends[context.agent_id] = TurnEnd(context, own_key, asks)
 
-    def timed(self, who: LineContext, key: str | None) -> None:
-        """Note that the turn's duration was told: older versions tell no other end."""
-        if who.agent_id in self._running and who.agent_id not in self._ends:
-            self._ends[who.agent_id] = TurnEnd(who, key, False)
+    def on_duration(self, context: LineContext, key: str | None) -> None:
+        """Record the line with the turn's duration, the only end that older versions write."""
+        if context.agent_id in self._running and context.agent_id not in self._ends:
+            self._ends[context.agent_id] = TurnEnd(context, key, False)
 
-    def ended(self) -> list[str]:
-        """Return the agents whose last answer ended their turn."""
+    def ended_agents(self) -> list[str]:
+        """Return the agents whose last completion ended their turn."""
         return list(self._ends)
 
-    def take_end(self, agent: str) -> TurnEnd | None:
-        """Return the end of the agent's turn once; None: it has not ended."""
+    def pop_end(self, agent: str) -> TurnEnd | None:
+        """Return the end of the agent's turn and forget it; None if the turn has not ended."""
         end = self._ends.pop(agent, None)
         if end is not None:
             self._running.discard(agent)

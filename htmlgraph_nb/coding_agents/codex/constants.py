@@ -1,6 +1,7 @@
 """Constants of Codex's formats; ``htmlgraph-hook`` loads them on every tool call."""
 
 AGENT = "codex"
+SESSION_SOURCE = "codex-session"
 EXTRA_FIELDS: dict[str, tuple[str, ...]] = {
     "SessionStart": ("source",),
     "SessionEnd": ("reason",),

@@ -1,9 +1,9 @@
-"""Codex's hook input to Event, pure.
+"""Codex's hook input to events, pure.
 
 Source of the format: the "Hooks" page of the Codex documentation
 (https://developers.openai.com/codex/hooks) and codex-rs/hooks/src/schema.rs of openai/codex, as of
-version 0.169, whose schemas the program carries. It is Claude Code's form with the model in each
-input and the hook ``Interrupt``; a tool that fails has no hook of its own. Unknown fields are
+version 0.169, whose schemas are part of the program. It is Claude Code's form, with the model in
+each input and a hook ``Interrupt``, but without a hook for a failed tool. Unknown fields are
 ignored.
 """
 
@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from ...core.model import Event
-from ..hooks import HookFormat, events_of
+from ..hooks import HookFormat, events_from_payload
 from .constants import AGENT, EXTRA_FIELDS, QUESTION_TOOLS
 
 _TYPES = {
@@ -29,11 +29,13 @@ _TYPES = {
     "SubagentStart": "subagent_start",
     "SubagentStop": "subagent_stop",
 }
-# They come for each request to the model.
-_SILENT = frozenset({"PreModelRequest", "PostModelRequest"})
-HOOK_FORMAT = HookFormat(AGENT, _TYPES, _SILENT, EXTRA_FIELDS, QUESTION_TOOLS, tells_failure=False)
+# They run for every request to the model.
+_IGNORED = frozenset({"PreModelRequest", "PostModelRequest"})
+HOOK_FORMAT = HookFormat(
+    AGENT, _TYPES, _IGNORED, EXTRA_FIELDS, QUESTION_TOOLS, reports_failure=False
+)
 
 
 def events_from_hook(payload: Mapping[str, Any], *, received_at: datetime) -> list[Event]:
-    """Return the events that one hook of Codex is evidence for; see ``hooks.events_of``."""
-    return events_of(HOOK_FORMAT, payload, received_at)
+    """Return the events that one hook input reports; see ``events_from_payload``."""
+    return events_from_payload(HOOK_FORMAT, payload, received_at)

@@ -1,4 +1,4 @@
-"""What single lines of Codex's session files tell; see codex_session.py."""
+"""Single lines of Codex's session files; see ``session``."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 from ...core.timestamps import to_micros
 from ..fields import count, identifier, mapping, string
-from ..session import type_finder
+from ..session import type_matcher
 
-_EXIT = re.compile(r"^(?:Process exited with code|Exit code:) (-?\d{1,9})$", re.M)
+_EXIT_STATUS = re.compile(r"^(?:Process exited with code|Exit code:) (-?\d{1,9})$", re.M)
 _HEAD_CHARS = 400
 _UUID7 = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", re.I)
 
-may_tell = type_finder(
+may_have_events = type_matcher(
     (
         *("session_meta", "turn_context", "compacted", "token_count", "token_usage_record"),
         *("user_message", "item_completed", "task_started", "task_complete", "turn_aborted"),
@@ -24,59 +24,60 @@ may_tell = type_finder(
         *("local_shell_call", "web_search_call", "error"),
     )
 )
-"""Return whether a line can be of a kind that tells something; see ``type_finder``."""
+"""Return whether a line can have a type that is read; see ``type_matcher``."""
 CALLS = frozenset({"function_call", "custom_tool_call", "local_shell_call"})
 OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
 SHELL = "Bash"
-"""What hooks call each tool that runs a command (https://developers.openai.com/codex/hooks)."""
+"""Name that hooks give every tool that runs a command (https://developers.openai.com/codex/hooks)."""
 _SHELLS = frozenset(
     "exec_command shell shell_command local_shell local_shell_call container.exec".split()
 )
-_SERVER = "mcp__"
-"""Begins the namespaces of tools of servers."""
+_SERVER_PREFIX = "mcp__"
+"""Prefix of the namespaces of tools of MCP servers."""
 BURST = timedelta(seconds=1)
-"""A copied history is written in one go; the forked session's own first turn follows a pause."""
+"""Longest interval between lines of a copied history; a forked session's first turn comes later."""
 
 Record = Mapping[str, Any]
+"""JSON object of a line, or its payload."""
 Usage = tuple[int, int, int, int, int]
 """Input, cached input, cache write, output and reasoning tokens."""
 
 
 def tool_name(name: str | None, namespace: object = None) -> str | None:
-    """Return a tool's name as hooks have it: ``Bash``, ``mcp__server__tool``, or its own.
+    """Return the name of a tool in hooks: ``Bash``, ``mcp__server__tool``, or its own.
 
-    Session files and telemetry name the tool as it was offered to the model, those of a server
-    beside their namespace (seen with 0.171).
+    Session files and telemetry have the name that the model sees; tools of MCP servers have a
+    namespace besides (seen in 0.171).
     """
-    if name is not None and isinstance(namespace, str) and namespace.startswith(_SERVER):
+    if name is not None and isinstance(namespace, str) and namespace.startswith(_SERVER_PREFIX):
         return string(f"{namespace}__{name}")
     return SHELL if name in _SHELLS else name
 
 
-def spawned_by(payload: Record) -> str | None:
-    """Return the id of the session whose subagent a session is."""
+def parent_session(payload: Record) -> str | None:
+    """Return the id of the parent's session if a session is a subagent's."""
     subagent = mapping(mapping(payload.get("source")).get("subagent"))
     spawn = mapping(subagent.get("thread_spawn"))
     return identifier(spawn.get("parent_thread_id")) or identifier(payload.get("parent_thread_id"))
 
 
-def own_from(payload: Record) -> int | None:
-    """Return the ordinal of the first line that is a forked session's own; None if not told."""
-    told = count(payload.get("subagent_history_start_ordinal"))
-    if told is not None:
-        return told
+def first_own_ordinal(payload: Record) -> int | None:
+    """Return the ordinal of the first line that a forked session did not copy; None if unknown."""
+    ordinal = count(payload.get("subagent_history_start_ordinal"))
+    if ordinal is not None:
+        return ordinal
     return count(mapping(payload.get("history_base")).get("end_ordinal_exclusive"))
 
 
-def begun_before(payload: Record, moment_of_fork: datetime) -> bool | None:
-    """Return whether the turn that a line names was begun earlier; None if it names none."""
+def started_before(payload: Record, forked_at: datetime) -> bool | None:
+    """Return whether the turn that a line names started before a fork; None if it names none."""
     turn = payload.get("turn_id")
-    found = _UUID7.fullmatch(turn) if isinstance(turn, str) else None
-    if found is not None:
+    match = _UUID7.fullmatch(turn) if isinstance(turn, str) else None
+    if match is not None:
         # The first 48 bits of a UUID of version 7 are milliseconds since 1970 (RFC 9562).
-        return int(found[1] + found[2], 16) * 1000 < to_micros(moment_of_fork)
-    begun = count(payload.get("started_at"))
-    return None if begun is None else begun < to_micros(moment_of_fork) // 1_000_000
+        return int(match[1] + match[2], 16) * 1000 < to_micros(forked_at)
+    started_at = count(payload.get("started_at"))
+    return None if started_at is None else started_at < to_micros(forked_at) // 1_000_000
 
 
 def usage_of(value: object) -> Usage | None:
@@ -95,24 +96,24 @@ def usage_of(value: object) -> Usage | None:
 
 
 def growth(total: Usage, before: Usage | None) -> Usage:
-    """Return by how much a total has grown, nothing where it has become less."""
+    """Return by how much a total has grown; 0 for counts that have decreased."""
     a, b, c, d, e = total
     v, w, x, y, z = before or (0, 0, 0, 0, 0)
     return max(0, a - v), max(0, b - w), max(0, c - x), max(0, d - y), max(0, e - z)
 
 
-def failed(output: object) -> bool:
-    """Whether the output of a tool tells of an exit status other than 0 or of no success."""
+def has_failed(output: object) -> bool:
+    """Return whether the output of a tool reports an exit status other than 0 or a failure."""
     if isinstance(output, Mapping):
         return output.get("success") is False
     if not isinstance(output, str):
         return False
     if output.startswith("{"):
         try:
-            told = mapping(mapping(json.loads(output)).get("metadata")).get("exit_code")
+            status = mapping(mapping(json.loads(output)).get("metadata")).get("exit_code")
         except (ValueError, RecursionError):
             return False
-        return isinstance(told, int) and told != 0
-    # What the tool itself printed follows; the status stands at the head.
-    found = _EXIT.search(output[:_HEAD_CHARS].partition("\nOutput:")[0])
-    return found is not None and int(found[1]) != 0
+        return isinstance(status, int) and status != 0
+    # The status precedes the output of the command itself.
+    match = _EXIT_STATUS.search(output[:_HEAD_CHARS].partition("\nOutput:")[0])
+    return match is not None and int(match[1]) != 0

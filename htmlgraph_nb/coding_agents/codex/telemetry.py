@@ -1,4 +1,7 @@
-"""Codex's telemetry; source: codex-rs/otel of openai/codex."""
+"""Codex's telemetry, as sent by version 0.169.0.
+
+Source: codex-rs/otel of openai/codex.
+"""
 
 from __future__ import annotations
 

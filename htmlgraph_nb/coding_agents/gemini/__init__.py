@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from ..agent import CodingAgent, SessionRoot, user_folder
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from ..hook_settings import HookSettings
     from ..session import SessionReader
     from ..telemetry import AgentTelemetry
+
+_HASH_CHARS = 64
 
 
 class GeminiCli(CodingAgent):
@@ -63,10 +66,18 @@ class GeminiCli(CodingAgent):
         )
 
     def session_reader(self, path: str) -> SessionReader:
-        """Return a new reader for the session file at ``path``."""
-        from .files import reader_of
+        """Return a new reader for the session file at ``path``.
 
-        return reader_of(path)
+        Files are in ``<project>/chats``, a subagent's in ``<project>/chats/<parent session>``.
+        """
+        from .session import GeminiSession
+
+        folder, parent = os.path.dirname(path), None
+        if os.path.basename(folder) != "chats":
+            above, name = os.path.split(folder)
+            if os.path.basename(above) == "chats":
+                folder, parent = above, name
+        return GeminiSession(_project(os.path.dirname(folder)), parent)
 
     def telemetry(self) -> AgentTelemetry:
         """Return how Gemini CLI's logs and metrics are read."""
@@ -79,3 +90,15 @@ class GeminiCli(CodingAgent):
         from .settings import SETTINGS
 
         return SETTINGS
+
+
+def _project(folder: str) -> str | None:
+    """Return the project of a folder that is named after the project or its hash."""
+    from ..fields import base_name
+
+    try:
+        with open(os.path.join(folder, ".project_root"), encoding="utf-8") as file:
+            return base_name(file.read(4096).strip())
+    except (OSError, UnicodeDecodeError):
+        name = os.path.basename(folder)
+        return None if len(name) == _HASH_CHARS or name in ("", "tmp") else name

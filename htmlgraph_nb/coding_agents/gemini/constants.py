@@ -1,6 +1,7 @@
 """Constants of Gemini CLI's formats; ``htmlgraph-hook`` loads them on every tool call."""
 
 AGENT = "gemini"
+SESSION_SOURCE = "gemini-session"
 EXTRA_FIELDS: dict[str, tuple[str, ...]] = {
     "SessionStart": ("source",),
     "SessionEnd": ("reason",),

@@ -1,13 +1,13 @@
-"""Gemini CLI's session files to Events, pure.
+"""Gemini CLI's session files to events, pure.
 
-``~/.gemini/tmp/<project>/chats/session-*.jsonl``, formerly ``.json``; source of the format:
-ConversationRecord in packages/core/src/services/chatRecordingTypes.ts of google-gemini/gemini-cli.
-Unknown records and fields are ignored.
+``~/.gemini/tmp/<project>/chats/session-*.jsonl``, ``.json`` in older versions. Source of the
+format: ConversationRecord in packages/core/src/services/chatRecordingTypes.ts of
+google-gemini/gemini-cli, as of version 0.61. Unknown records and fields are ignored.
 
-A message is written again, whole and with the same id, as its tool calls end; the last form
-counts. ``$set`` changes fields of the session and may bring messages along; ``$rewindTo`` takes
-messages from the conversation, but what they have used stays used. Input includes what came from
-the cache and excludes what tools put into the request; output excludes thoughts.
+A message is written again, whole and with the same id, when its tool calls end; the last form
+counts. ``$set`` changes fields of the session and may contain messages. ``$rewindTo`` removes
+messages from the conversation, but their tokens stay used. Input includes cached tokens and
+excludes those of tool results; output excludes thoughts.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from ..fields import (
     timestamp,
     without_none,
 )
-from ..session import GIVE_UP_AFTER_S, known_agent, record_of
-from .constants import AGENT, QUESTION_TOOLS
+from ..session import GIVE_UP_AFTER_S, known_agent, parse_record
+from .constants import AGENT, QUESTION_TOOLS, SESSION_SOURCE
 
-SOURCE = "gemini-session"
-_NO_PROMPT = ("<session_context>", "I ran the following shell command:")
-_FINAL = ("success", "error", "cancelled")
+_NOT_TYPED = ("<session_context>", "I ran the following shell command:")
+_FINAL_STATUSES = ("success", "error", "cancelled")
 _MAX_CALLS = 10_000
 TURN_QUIET_S = 2.0
-"""Seconds after which an answer without tool calls is taken for the last of its turn."""
+"""Seconds of quiet after which a response without tool calls counts as the last of its turn."""
 _CHARS_PER_TOKEN = 2
 _SPARE_TOKENS = 8
 
 Record = Mapping[str, Any]
+"""JSON object of a line, or a message in it."""
 
 
 @dataclass(slots=True)
@@ -52,8 +52,8 @@ class GeminiSession:
     """Reader of one session file of Gemini CLI; see ``session.SessionReader``.
 
     Args:
-        project: name of the project where the file tells none.
-        parent_session: the session whose subagent this one is.
+        project: name of the project if the file contains none.
+        parent_session: id of the parent's session if this one is a subagent's.
     """
 
     QUIET_THRESHOLDS_S: ClassVar[tuple[float, ...]] = (TURN_QUIET_S, GIVE_UP_AFTER_S)
@@ -64,32 +64,33 @@ class GeminiSession:
     _agent: str = ""
     _at: datetime | None = None
     _message: Record | None = None
-    _told: tuple[str, Record] | None = None
-    _ends_turn: Event | None = None
+    _last_completion: tuple[str, Record] | None = None
+    _turn_end: Event | None = None
     _running: str | None = None
     _done_calls: set[str] = field(default_factory=set)
 
     def feed(self, line: bytes) -> list[Event]:
-        """Return the events that are certain with this line; InvalidEvent if it is no JSON object.
+        """Return the events that are certain with this line, or with the whole of an older file.
 
-        A line may also be a whole session, as the older files hold it.
+        Raises:
+            InvalidEvent: it is no JSON object.
         """
-        return self.take(record_of(line))
+        return self.take(parse_record(line))
 
     def take(self, record: Record) -> list[Event]:
         """Return the events that are certain with this record."""
-        found: list[Event] = []
+        events: list[Event] = []
         if "sessionId" in record:
-            found += self._begin(record)
+            events += self._start(record)
         patch = mapping(record.get("$set"))
         for message in mappings(record.get("messages")) + mappings(patch.get("messages")):
-            found += self._take_message(message)
+            events += self._take_message(message)
         if "type" in record:
-            found += self._take_message(record)
-        return found
+            events += self._take_message(record)
+        return events
 
     def on_quiet(self, quiet_s: float) -> list[Event]:
-        """Return the last answer, and the end of the turn where it called no tool."""
+        """Return the last completion, and the end of the turn if it called no tool."""
         if quiet_s < TURN_QUIET_S:
             return []
         message = self._message
@@ -97,16 +98,16 @@ class GeminiSession:
             return self.finish()
         if self._running is not None:
             return []
-        # Its calls are written once they have ended, which can take long.
+        # Tool calls are written when they end, which can take long.
         self._running = f"{message['id']}:call"
         at, call = message["timestamp"], self._running
         return [self._event("tool_start", at, f"{call}:BeforeTool", tool_use_id=call)]
 
     def finish(self) -> list[Event]:
-        """Return the answer and the end of turn that wait for a line that may not come."""
+        """Return the completion and the end of turn that wait for a line that may never come."""
         return [*self._flush(), *self._end_turn()]
 
-    def _begin(self, record: Record) -> list[Event]:
+    def _start(self, record: Record) -> list[Event]:
         session = identifier(record.get("sessionId"))
         at = self._at = timestamp(record.get("startTime")) or self._at
         directories = record.get("directories")
@@ -114,28 +115,27 @@ class GeminiSession:
             self.project = base_name(directories[0]) or self.project
         if session is None or session == self._session or at is None:
             return []
-        found = self.finish()
+        events = self.finish()
         self._session, self._agent = session, known_agent(session, AGENT)
         if self._parent is None:
-            return [*found, self._event("session_start", at, "SessionStart")]
-        about = {"child_agent_id": self._agent}
-        parent = {"agent_id": self._parent, "parent_agent_id": None}
-        start = self._event("subagent_start", at, "SubagentStart", extra=about, **parent)
-        return [*found, start]
+            return [*events, self._event("session_start", at, "SessionStart")]
+        fields = {"agent_id": self._parent, "parent_agent_id": None}
+        extra = {"child_agent_id": self._agent}
+        return [*events, self._event("subagent_start", at, "SubagentStart", extra=extra, **fields)]
 
     @property
     def _parent(self) -> str | None:
         parent = identifier(self.parent_session)
         return None if parent is None else known_agent(parent, AGENT)
 
-    def _event(self, kind: str, at: datetime, key: str, **fields: Any) -> Event:
+    def _event(self, event_type: str, at: datetime, key: str, **fields: Any) -> Event:
         return Event(
-            event_type=kind,
+            event_type=event_type,
             timestamp=at,
             session_id=identifier(self.parent_session) or self._session,
-            event_id=shorten_id(f"{self._session}:{key}" if kind != "completion" else key),
+            event_id=shorten_id(f"{self._session}:{key}" if event_type != "completion" else key),
             project=string(self.project),
-            source=SOURCE,
+            source=SESSION_SOURCE,
             **{"agent_id": self._agent, "parent_agent_id": self._parent, **fields},
         )
 
@@ -144,74 +144,78 @@ class GeminiSession:
         kind, name = message.get("type"), identifier(message.get("id"))
         if self._session is None or at is None or name is None:
             return []
-        before = self._end_call(at)
+        events = self._end_call(at)
         if kind == "gemini":
-            known = self._message
-            found = before
-            found += [] if known is not None and known.get("id") == name else self._flush()
-            self._message = {**message, "id": name, "timestamp": at}
-            calls = mappings(message.get("toolCalls"))
-            if not calls:
-                return found
-            # Calls are added to an answer that is whole.
-            found += self._flush()
-            return found + [event for call in calls for event in self._call(call, at)]
-        found = [*before, *self._flush()]
+            return [*events, *self._response({**message, "id": name, "timestamp": at})]
+        events += self._flush()
         if kind == "user" and _is_prompt(message.get("content")):
-            return [*found, *self._end_turn(), self._event("prompt", at, f"{name}:BeforeAgent")]
+            return [*events, *self._end_turn(), self._event("prompt", at, f"{name}:BeforeAgent")]
         if kind == "info" and message.get("content") == "Request cancelled.":
-            self._ends_turn = None
-            return [*found, self._event("interrupt", at, f"{name}:Interrupt")]
+            self._turn_end = None
+            return [*events, self._event("interrupt", at, f"{name}:Interrupt")]
         if kind == "error":
-            self._ends_turn = None
-            return [*found, self._event("error", at, f"{name}:Error")]
-        return found
+            self._turn_end = None
+            return [*events, self._event("error", at, f"{name}:Error")]
+        return events
+
+    def _response(self, message: Record) -> list[Event]:
+        """Take a message of the model; return the message before it, and its own tool calls."""
+        last = self._message
+        is_repeated = last is not None and last.get("id") == message["id"]
+        events = [] if is_repeated else self._flush()
+        self._message = message
+        calls = mappings(message.get("toolCalls"))
+        if calls:
+            # Tool calls are added to a message that is complete.
+            events += self._flush()
+        at = message["timestamp"]
+        return events + [event for call in calls for event in self._call(call, at)]
 
     def _end_call(self, at: datetime) -> list[Event]:
-        """Return the end of the call that the quiet showed to run: whatever follows ended it."""
+        """Return the end of the call that ``on_quiet`` has reported; any later line ends it."""
         call, self._running = self._running, None
         if call is None:
             return []
         return [self._event("answered", at, f"{call}:AfterTool", tool_use_id=call)]
 
     def _flush(self) -> list[Event]:
-        """Return the answer, and its tools, that another message has shown to be complete."""
+        """Return the completion, which is complete now, and remember whether it ends the turn."""
         message, self._message = self._message, None
         if message is None:
             return []
         at, name = message["timestamp"], message["id"]
-        found = []
+        events = []
         tokens = message.get("tokens")
         if isinstance(tokens, Mapping):
             thoughts, tool = count(tokens.get("thoughts")), count(tokens.get("tool"))
-            about = without_none(reasoning_tokens=thoughts or None, tool_tokens=tool or None)
+            extra = without_none(reasoning_tokens=thoughts or None, tool_tokens=tool or None)
             # Copies in files of resumed sessions have the same id.
             key = f"{AGENT}:{name}"
-            counts = _answer(message, tokens)
-            if self._told != (key, counts):
-                found.append(self._event("completion", at, key, extra=about, **counts))
-            self._told = key, counts
+            counts = _completion_fields(message, tokens)
+            if self._last_completion != (key, counts):
+                events.append(self._event("completion", at, key, extra=extra, **counts))
+            self._last_completion = key, counts
         is_last = not mappings(message.get("toolCalls"))
         asks = {"question": True} if is_question(message.get("content")) else None
         end = self._event("stop", at, f"{name}:AfterAgent", extra=asks)
-        self._ends_turn = end if is_last else None
-        return found
+        self._turn_end = end if is_last else None
+        return events
 
-    def _call(self, call: Record, begun: datetime) -> list[Event]:
+    def _call(self, call: Record, started_at: datetime) -> list[Event]:
         key, status = identifier(call.get("id")), call.get("status")
         if key is None or key in self._done_calls:
             return []
         name = string(call.get("name"))
-        about = {"tool_name": name, "tool_use_id": key}
+        tool: dict[str, Any] = {"tool_name": name, "tool_use_id": key}
         extra = question_extra(name, QUESTION_TOOLS)
-        start = self._event("tool_start", begun, f"{key}:BeforeTool", extra=extra, **about)
-        end = timestamp(call.get("timestamp")) or begun
-        if status in _FINAL and len(self._done_calls) < _MAX_CALLS:
+        start = self._event("tool_start", started_at, f"{key}:BeforeTool", extra=extra, **tool)
+        end = timestamp(call.get("timestamp")) or started_at
+        if status in _FINAL_STATUSES and len(self._done_calls) < _MAX_CALLS:
             self._done_calls.add(key)
         if status == "cancelled":
-            fields = {**about, "extra": {"decision": "cancelled"}}
+            fields = {**tool, "extra": {"decision": "cancelled"}}
             return [start, self._event("answered", end, f"{key}:Cancelled", **fields)]
-        if status not in _FINAL:
+        if status not in _FINAL_STATUSES:
             return [start]
         failed = status == "error"
         done = self._event(
@@ -219,20 +223,20 @@ class GeminiSession:
             end,
             f"{key}:AfterTool",
             status="error" if failed else "ok",
-            duration_ms=milliseconds(begun, end),
-            **about,
+            duration_ms=milliseconds(started_at, end),
+            **tool,
         )
         return [start, done]
 
     def _end_turn(self) -> list[Event]:
-        end, self._ends_turn = self._ends_turn, None
+        end, self._turn_end = self._turn_end, None
         return [] if end is None else [end]
 
 
 def _calls_tool(message: Record) -> bool:
-    """Whether an answer called tools that it does not show yet.
+    """Return whether a response called tools that are not written yet.
 
-    It has no text, or has used more tokens than its text can need.
+    It has no text then, or more output tokens than its text can have.
     """
     content = message.get("content")
     if not isinstance(content, str):
@@ -241,12 +245,12 @@ def _calls_tool(message: Record) -> bool:
     return not content.strip() or output > len(content) / _CHARS_PER_TOKEN + _SPARE_TOKENS
 
 
-def _answer(message: Record, tokens: Record) -> dict[str, Any]:
-    whole, cached = count(tokens.get("input")) or 0, count(tokens.get("cached")) or 0
+def _completion_fields(message: Record, tokens: Record) -> dict[str, Any]:
+    total, cached = count(tokens.get("input")) or 0, count(tokens.get("cached")) or 0
     return {
         "model": string(message.get("model")),
-        "input_tokens": _sum(max(0, whole - cached), tokens.get("tool")),
-        "cache_read_tokens": min(cached, whole),
+        "input_tokens": _sum(max(0, total - cached), tokens.get("tool")),
+        "cache_read_tokens": min(cached, total),
         "cache_write_5m_tokens": 0,
         "cache_write_1h_tokens": 0,
         "output_tokens": _sum(tokens.get("output"), tokens.get("thoughts")),
@@ -258,10 +262,10 @@ def _sum(*values: object) -> int:
 
 
 def _is_prompt(content: object) -> bool:
-    """Whether a message of the user's side is a person's, not a tool's result."""
+    """Return whether the user typed a message, rather than it being the result of a tool."""
     if isinstance(content, str):
         first: object = content
     else:
         parts = mappings(content)
         first = parts[0].get("text") if parts else None
-    return isinstance(first, str) and not first.lstrip().startswith(_NO_PROMPT)
+    return isinstance(first, str) and not first.lstrip().startswith(_NOT_TYPED)

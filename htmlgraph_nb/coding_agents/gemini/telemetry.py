@@ -1,4 +1,7 @@
-"""Gemini CLI's telemetry; source: docs/cli/telemetry.md of google-gemini/gemini-cli."""
+"""Gemini CLI's telemetry, as sent by version 0.61.0.
+
+Source: docs/cli/telemetry.md of google-gemini/gemini-cli.
+"""
 
 from __future__ import annotations
 

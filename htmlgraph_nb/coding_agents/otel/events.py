@@ -1,12 +1,12 @@
-"""OpenTelemetry logs and spans of coding agents to Events, pure.
+"""OpenTelemetry logs and spans of coding agents to events, pure.
 
-Read are the log events of Claude Code (``claude_code.*``), Codex (``codex.*``) and Gemini CLI
-(``gemini_cli.*``), see otlp_agents.py, and the spans of any program that follows the semantic
-conventions for generative AI (``gen_ai.*``, in development). Records of other names are taken and
-prove nothing. The three agents' own spans repeat their logs and are left out.
+Two kinds of signals are read: the log events of the supported coding agents, see their modules
+``telemetry``, and the spans of any program that follows the semantic conventions for generative AI
+(``gen_ai.*``, in development). Records with other names are accepted and ignored. The coding
+agents' own spans repeat their logs and are ignored, too.
 
-An answer of a model is told with its tokens by one log or span. Its event id is that of the
-request where it has one, so that a repetition, or the same answer in a session file, counts once.
+One log or span reports a completion and its tokens. If it contains the id of the request, the event
+id is derived from it, so a repetition, or the same completion in a session file, counts once.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from .signals import Attributes, LogRecord, Span
 SOURCE = "otlp"
 _TELEMETRY = {name: agent.telemetry() for name, agent in AGENTS.items()}
 _SESSION_KEYS = ("session.id", "conversation.id", "session_id", "conversation_id")
-_OWN_SPANS = tuple(name for each in _TELEMETRY.values() for name in each.span_names)
-_FIRST_MICROS = 946_684_800_000_000
-_LAST_MICROS = 7_258_118_400_000_000
-"""The years 2000 to 2199, outside of which no event is."""
+_AGENT_SPANS = tuple(name for each in _TELEMETRY.values() for name in each.span_names)
+_MIN_MICROS = 946_684_800_000_000
+_MAX_MICROS = 7_258_118_400_000_000
+"""The years 2000 to 2199; timestamps outside of them are replaced."""
 
 
 def events_from_log(record: LogRecord, *, received_at: datetime) -> list[Event]:
-    """Return what a log record is evidence for: one event, or none.
+    """Return the event that a log record reports; an empty list if it reports none.
 
     Args:
-        received_at: the time of a record that tells none.
+        received_at: the timestamp of an event whose record has none.
     """
     values = record.attributes
     agent, name = _event_name(
-        string(record.attributes.get("event.name")) or "", record.name[:256], record.scope[:256]
+        string(values.get("event.name")) or "", record.name[:256], record.scope[:256]
     )
     telemetry = _TELEMETRY.get(agent)
     translate = None if telemetry is None else telemetry.logs.get(name)
@@ -53,13 +53,12 @@ def events_from_log(record: LogRecord, *, received_at: datetime) -> list[Event]:
     fields = translate(values)
     if fields is None:
         return []
-    at = time_from_ns(record.at_ns, received_at)
     return [
         new_event(
             agent_id=known_agent(session, agent),
-            timestamp=at,
+            timestamp=time_from_ns(record.at_ns, received_at),
             session_id=session,
-            event_id=_key(fields, session) or _derived_id(session, name, record),
+            event_id=_key(fields, session) or _content_key(session, name, record),
             source=SOURCE,
             **_common(record.resource, values),
             **fields,
@@ -68,23 +67,26 @@ def events_from_log(record: LogRecord, *, received_at: datetime) -> list[Event]:
 
 
 def events_from_span(span: Span, *, received_at: datetime) -> list[Event]:
-    """Return what a span of the conventions for generative AI is evidence for.
+    """Return the events that a span of the conventions for generative AI reports.
 
-    ``chat`` and its like are answers with their tokens, ``execute_tool`` is a tool with its
-    duration, ``invoke_agent`` is a turn: its prompt and its end.
+    ``chat`` and similar operations are completions with their tokens, ``execute_tool`` is a tool
+    call with its duration, ``invoke_agent`` is a turn: its prompt and its end.
+
+    Args:
+        received_at: the timestamp of an event whose span has none.
     """
     values = span.attributes
     service = string(span.resource.get("service.name")) or ""
-    if any(one in (span.scope, service) or span.scope.startswith(one) for one in _OWN_SPANS):
+    if any(name in (span.scope, service) or span.scope.startswith(name) for name in _AGENT_SPANS):
         return []
     operation = values.get("gen_ai.operation.name")
     translate = _SPANS.get(operation) if isinstance(operation, str) else None
     if translate is None:
         return []
-    own = string(values.get("gen_ai.agent.id")) or string(values.get("gen_ai.agent.name"))
-    agent_id = own or service or "agent"
+    agent = string(values.get("gen_ai.agent.id")) or string(values.get("gen_ai.agent.name"))
+    agent_id = agent or service or "agent"
     session = _session(span.resource, values) or identifier(span.trace_id)
-    begun, ended = (time_from_ns(at, received_at) for at in (span.start_ns, span.end_ns))
+    start, end = (time_from_ns(at_ns, received_at) for at_ns in (span.start_ns, span.end_ns))
     duration_ms = max(0, span.end_ns - span.start_ns) // 1_000_000 if span.start_ns else None
     key = f"span:{span.trace_id}:{span.span_id}"
     common = {
@@ -97,41 +99,41 @@ def events_from_span(span: Span, *, received_at: datetime) -> list[Event]:
         new_event(
             **{
                 **common,
-                "timestamp": begun if at_start else ended,
+                "timestamp": start if at_start else end,
                 "duration_ms": None if at_start else duration_ms,
-                "event_id": shorten_id(f"{key}:{kind}"),
-                "event_type": kind,
+                "event_id": shorten_id(f"{key}:{event_type}"),
+                "event_type": event_type,
                 **fields,
             }
         )
-        for kind, at_start, fields in translate(span)
+        for event_type, at_start, fields in translate(span)
     ]
 
 
 def time_from_ns(at_ns: int, received_at: datetime) -> datetime:
-    """Return the time of nanoseconds since 1970; ``received_at`` where they tell none."""
+    """Return the time of nanoseconds since 1970; ``received_at`` if they are out of range."""
     micros = at_ns // 1_000
-    return from_micros(micros) if _FIRST_MICROS <= micros < _LAST_MICROS else received_at
+    return from_micros(micros) if _MIN_MICROS <= micros < _MAX_MICROS else received_at
 
 
 @lru_cache(maxsize=1024)
-def _event_name(given: str, name: str, scope: str) -> tuple[str, str]:
-    """Return the kind of agent and the name of its event without the prefix; "" where unknown."""
-    for whole in (given, name):
+def _event_name(attribute: str, name: str, scope: str) -> tuple[str, str]:
+    """Return the kind of agent and the name of its log event without the prefix; "" if unknown."""
+    for full_name in (attribute, name):
         for agent, telemetry in _TELEMETRY.items():
-            if whole.startswith(telemetry.log_prefix):
-                return agent, whole.removeprefix(telemetry.log_prefix)
+            if full_name.startswith(telemetry.log_prefix):
+                return agent, full_name.removeprefix(telemetry.log_prefix)
     for agent, telemetry in _TELEMETRY.items():
         if telemetry.log_scope and scope.startswith(telemetry.log_scope):
-            return agent, given
-    return "", given
+            return agent, attribute
+    return "", attribute
 
 
 def _session(resource: Attributes, values: Attributes) -> str | None:
     for name in (*_SESSION_KEYS, "gen_ai.conversation.id"):
-        found = identifier(values.get(name)) or identifier(resource.get(name))
-        if found is not None:
-            return found
+        session = identifier(values.get(name)) or identifier(resource.get(name))
+        if session is not None:
+            return session
     return None
 
 
@@ -147,7 +149,7 @@ def _common(resource: Attributes, values: Attributes) -> EventFields:
 
 
 def _key(fields: EventFields, session: str) -> str | None:
-    """Return the id of what other sources, too, tell of under an id; None: it has none."""
+    """Return the event id that other sources derive, too; None if the event has no such id."""
     call = fields.get("tool_use_id")
     if call is not None and fields["event_type"] in ("tool_execute", "tool_error"):
         return call_key(session, call, "PostToolUse")
@@ -155,23 +157,24 @@ def _key(fields: EventFields, session: str) -> str | None:
     return None if request is None else shorten_id(f"{session}:answer:{request}")
 
 
-def _derived_id(session: str, name: str, record: LogRecord) -> str:
-    """Return an id that a repetition of the record has, too."""
-    told = json.dumps(dict(record.attributes), sort_keys=True, default=str)
-    digest = sha256(f"{record.at_ns}:{told}".encode("utf-8", "replace")).hexdigest()[:24]
+def _content_key(session: str, name: str, record: LogRecord) -> str:
+    """Return an event id that a repetition of the record has, too."""
+    content = json.dumps(dict(record.attributes), sort_keys=True, default=str)
+    digest = sha256(f"{record.at_ns}:{content}".encode("utf-8", "replace")).hexdigest()[:24]
     return shorten_id(f"{session}:{name}:{digest}")
 
 
-_Part = tuple[str, bool, EventFields]
+_SpanEvent = tuple[str, bool, EventFields]
+"""Event type, whether it happened at the start of the span, and other fields."""
 
 
-def _answer_span(span: Span) -> list[_Part]:
+def _completion_span(span: Span) -> list[_SpanEvent]:
     values = span.attributes
     read = number(values.get("gen_ai.usage.cache_read.input_tokens"))
     written = number(values.get("gen_ai.usage.cache_creation.input_tokens"))
-    whole = number(values.get("gen_ai.usage.input_tokens"))
+    total = number(values.get("gen_ai.usage.input_tokens"))
     fields: EventFields = {
-        "input_tokens": uncached(whole, (read or 0) + (written or 0)),
+        "input_tokens": uncached(total, (read or 0) + (written or 0)),
         "cache_read_tokens": read,
         "cache_write_5m_tokens": written,
         "output_tokens": number(values.get("gen_ai.usage.output_tokens")),
@@ -180,7 +183,7 @@ def _answer_span(span: Span) -> list[_Part]:
     return [("completion", False, fields)]
 
 
-def _tool_span(span: Span) -> list[_Part]:
+def _tool_span(span: Span) -> list[_SpanEvent]:
     fields = {
         "tool_name": string(span.attributes.get("gen_ai.tool.name")) or string(span.name),
         "tool_use_id": identifier(span.attributes.get("gen_ai.tool.call.id")),
@@ -189,12 +192,12 @@ def _tool_span(span: Span) -> list[_Part]:
     return [("tool_error" if span.failed else "tool_execute", False, fields)]
 
 
-def _turn_span(span: Span) -> list[_Part]:
+def _turn_span(span: Span) -> list[_SpanEvent]:
     return [("prompt", True, {}), ("error" if span.failed else "stop", False, {})]
 
 
-_SPANS: dict[str, Callable[[Span], list[_Part]]] = {
-    **dict.fromkeys(("chat", "text_completion", "generate_content"), _answer_span),
+_SPANS: dict[str, Callable[[Span], list[_SpanEvent]]] = {
+    **dict.fromkeys(("chat", "text_completion", "generate_content"), _completion_span),
     "execute_tool": _tool_span,
     "invoke_agent": _turn_span,
     "invoke_workflow": _turn_span,

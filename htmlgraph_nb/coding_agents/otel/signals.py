@@ -1,4 +1,4 @@
-"""OpenTelemetry signals as plain values: what the decoders of either encoding make.
+"""OpenTelemetry signals as plain values, which the decoders of both encodings return.
 
 Source: the OpenTelemetry protocol (https://opentelemetry.io/docs/specs/otlp/), version 1.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Attributes = Mapping[str, Any]
-"""Key → text, bool, int, float, list or mapping."""
+"""Key → string, bool, int, float, list or mapping."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +18,8 @@ class LogRecord:
     """One log record.
 
     Attributes:
-        name: its event name, or its body where that is a text; "".
-        at_ns: nanoseconds since 1970 at which it happened, or else was observed; 0: not told.
+        name: its event name, or its body if that is a string; otherwise "".
+        at_ns: nanoseconds since 1970 at which it happened, or else was observed; 0 if unknown.
     """
 
     resource: Attributes
@@ -34,8 +34,9 @@ class Span:
     """One span that has ended.
 
     Attributes:
+        start_ns, end_ns: nanoseconds since 1970; 0 if unknown.
         trace_id, span_id: lower-case hexadecimal digits.
-        failed: its status is an error.
+        failed: whether its status is an error.
     """
 
     resource: Attributes
@@ -54,8 +55,8 @@ class Point:
     """One point of a sum or a histogram.
 
     Attributes:
-        value: of a sum; of a histogram the sum of its values.
-        delta: it counts since the last point, not since ``start_ns``.
+        value: the value of a sum, or the sum of the values of a histogram.
+        delta: whether it counts since the last point, not since ``start_ns``.
     """
 
     resource: Attributes

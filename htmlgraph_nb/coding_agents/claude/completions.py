@@ -1,0 +1,111 @@
+"""Completions in one of Claude Code's session files, each with its final counts.
+
+A completion is written as several lines; see ``session`` for which of them counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ...core.model import Event
+from ..fields import amount, count, mapping, mappings, safe_keyword, string, without_none
+from .lines import LineContext, Record, message_key, tokens_of
+
+
+@dataclass(slots=True)
+class _Pending:
+    """The best line so far of a completion that may have more lines.
+
+    Attributes:
+        context: that of the latest line up to the first tool call. Later lines may be written while
+            the user is asked to allow the call, and must not date the completion after that.
+    """
+
+    key: str | None
+    output_tokens: int
+    context: LineContext
+    record: Record
+    calls_tool: bool
+
+    @property
+    def message(self) -> Record:
+        return mapping(self.record.get("message"))
+
+
+@dataclass(slots=True)
+class Completions:
+    """The last completion of each agent of a file, until it is complete."""
+
+    _pending: dict[str, _Pending] = field(default_factory=dict)
+
+    def agents(self) -> list[str]:
+        """Return the agents with a pending completion."""
+        return list(self._pending)
+
+    def stopped_agents(self) -> list[str]:
+        """Return the agents whose pending completion has a stop reason, so its counts are final."""
+        return [name for name, each in self._pending.items() if each.message.get("stop_reason")]
+
+    def add(self, record: Record, message: Record, context: LineContext) -> list[Event]:
+        """Add a line of a completion; return the previous completion if the line starts another."""
+        usage = message.get("usage")
+        if not isinstance(usage, Mapping):
+            return []
+        key = message_key(record, message)
+        best = self._pending.get(context.agent_id)
+        output_tokens = count(usage.get("output_tokens")) or 0
+        calls_tool = _calls_tool(message)
+        if best is None or key is None or best.key != key:
+            events = self.flush(context.agent_id)
+            pending = _Pending(key, output_tokens, context, record, calls_tool)
+            self._pending[context.agent_id] = pending
+            return events
+        if output_tokens >= best.output_tokens:
+            if not best.calls_tool:
+                best.context = context
+            best.output_tokens, best.record = output_tokens, record
+        best.calls_tool = best.calls_tool or calls_tool
+        return []
+
+    def flush(self, agent: str) -> list[Event]:
+        """Return the events of the agent's pending completion, which is complete now."""
+        best = self._pending.pop(agent, None)
+        if best is None:
+            return []
+        usage = mapping(best.message.get("usage"))
+        stop_reason = safe_keyword(best.message.get("stop_reason"))
+        speed = usage.get("speed")
+        completion = best.context.event(
+            "completion",
+            best.key,
+            model=string(best.message.get("model")),
+            # Only older versions write the cost.
+            cost_usd=amount(best.record.get("costUSD")),
+            extra=without_none(
+                request_id=safe_keyword(best.record.get("requestId")),
+                stop_reason=stop_reason,
+                version=None if stop_reason else safe_keyword(best.record.get("version")),
+                speed=None if speed in (None, "standard") else safe_keyword(speed),
+            ),
+            **tokens_of(usage),
+        )
+        return [completion, *_advisor_completions(best, usage)]
+
+
+def _advisor_completions(best: _Pending, usage: Record) -> list[Event]:
+    """Return the completions of a second model that advised the first; no other count has them."""
+    return [
+        best.context.event(
+            "completion",
+            None if best.key is None else f"{best.key}:advisor:{index}",
+            model=string(advice.get("model")),
+            **tokens_of(advice),
+        )
+        for index, advice in enumerate(mappings(usage.get("iterations")))
+        if advice.get("type") == "advisor_message"
+    ]
+
+
+def _calls_tool(message: Record) -> bool:
+    return any(block.get("type") == "tool_use" for block in mappings(message.get("content")))

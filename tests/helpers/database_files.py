@@ -1,4 +1,4 @@
-"""Database files as other programs see them."""
+"""Database files, read as other programs read them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def history_rows(path: str, columns: str = "seq") -> list[tuple[Any, ...]]:
-    """Return rows of the history as any SQLite client sees them."""
+    """Return the rows of the history view, read with plain SQLite."""
     db = sqlite3.connect(path)
     try:
         return db.execute(f"SELECT {columns} FROM history ORDER BY seq").fetchall()
@@ -21,17 +21,17 @@ def history_rows(path: str, columns: str = "seq") -> list[tuple[Any, ...]]:
 
 
 def file_hashes(path: str) -> dict[str, str]:
-    """Return the hashes of the file and its companions, the shared-memory index left out."""
-    names = [path, f"{path}-wal", f"{path}-journal"]
+    """Return the hashes of the database file and its logs, without the shared-memory index."""
+    files = [path, f"{path}-wal", f"{path}-journal"]
     return {
-        name: hashlib.sha256(Path(name).read_bytes()).hexdigest()
-        for name in names
-        if os.path.exists(name)
+        file: hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        for file in files
+        if os.path.exists(file)
     }
 
 
 def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run code in a process of its own."""
+    """Run code in a new Python process."""
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""A stand-in for Claude Code behind the Claude Agent SDK: a transport that plays a conversation."""
+"""A fake of the Claude Code CLI for the Claude Agent SDK: a transport that plays a script."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ class FakeClaudeCLI(Transport):
     """Answers the SDK's control protocol and plays its script at the first prompt.
 
     Args:
-        script: messages as Claude Code writes them; a hook's input is sent to every callback that
-            was registered for it, and the next step waits for the answers.
+        script: messages as Claude Code writes them. A hook input is sent to every callback that is
+            registered for the hook, and the next message waits for the responses.
+
+    Attributes:
+        registered: hook → the ids of its callbacks.
+        answers: the responses of the callbacks.
     """
 
     def __init__(self, script: list[dict[str, Any]]) -> None:
@@ -29,22 +33,22 @@ class FakeClaudeCLI(Transport):
         self._open: dict[str, asyncio.Event] = {}
 
     async def connect(self) -> None:
-        """Nothing has to be opened."""
+        """Do nothing: there is no process to start."""
 
     async def write(self, data: str) -> None:
-        """Take what the SDK says."""
-        said = json.loads(data)
-        if said["type"] == "control_request":
-            for hook, matchers in (said["request"].get("hooks") or {}).items():
+        """Handle a message of the SDK."""
+        message = json.loads(data)
+        if message["type"] == "control_request":
+            for hook, matchers in (message["request"].get("hooks") or {}).items():
                 self.registered[hook] = [
-                    one for each in matchers for one in each["hookCallbackIds"]
+                    callback for matcher in matchers for callback in matcher["hookCallbackIds"]
                 ]
-            answer = {"subtype": "success", "request_id": said["request_id"], "response": {}}
-            await self._out.put({"type": "control_response", "response": answer})
-        elif said["type"] == "control_response":
-            self.answers.append(said["response"])
-            self._open.pop(said["response"]["request_id"]).set()
-        elif said["type"] == "user" and self._playing is None:
+            response = {"subtype": "success", "request_id": message["request_id"], "response": {}}
+            await self._out.put({"type": "control_response", "response": response})
+        elif message["type"] == "control_response":
+            self.answers.append(message["response"])
+            self._open.pop(message["response"]["request_id"]).set()
+        elif message["type"] == "user" and self._playing is None:
             self._playing = asyncio.create_task(self._play())
 
     async def _play(self) -> None:
@@ -53,38 +57,39 @@ class FakeClaudeCLI(Transport):
             if hook is None:
                 await self._out.put(message)
                 continue
-            waits = []
+            responses = []
             for callback in self.registered.get(hook, ()):
                 key = f"{number}-{callback}"
-                waits.append(self._open.setdefault(key, asyncio.Event()))
+                responses.append(self._open.setdefault(key, asyncio.Event()))
                 request = {"subtype": "hook_callback", "callback_id": callback, "input": message}
                 request["tool_use_id"] = message.get("tool_use_id")
-                asked = {"type": "control_request", "request_id": key, "request": request}
-                await self._out.put(asked)
-            for one in waits:
-                await one.wait()
+                await self._out.put(
+                    {"type": "control_request", "request_id": key, "request": request}
+                )
+            for response in responses:
+                await response.wait()
         await self._out.put(None)
 
     async def read_messages(self) -> AsyncIterator[dict[str, Any]]:
-        """Yield the messages until the script is over."""
+        """Yield the messages of the script."""
         while (message := await self._out.get()) is not None:
             yield message
 
     async def close(self) -> None:
-        """End what plays."""
+        """Stop the script."""
         if self._playing is not None:
             self._playing.cancel()
 
     async def end_input(self) -> None:
-        """The SDK has no more to say."""
+        """Do nothing: the script ends on its own."""
 
     def is_ready(self) -> bool:
-        """It always is."""
+        """Return True."""
         return True
 
 
 def hook_input(name: str, **fields: Any) -> dict[str, Any]:
-    """Return a hook's input."""
+    """Return the input of a hook."""
     return {
         "hook_event_name": name,
         "session_id": SESSION,
@@ -95,7 +100,7 @@ def hook_input(name: str, **fields: Any) -> dict[str, Any]:
 
 
 def init_message() -> dict[str, Any]:
-    """Return the message with which each turn begins."""
+    """Return the message at the start of each turn."""
     return {"type": "system", "subtype": "init", "session_id": SESSION, "model": "claude-sonnet-5"}
 
 
@@ -112,7 +117,7 @@ def usage(fresh: int, cached: int, written: int, output: int) -> dict[str, Any]:
 def assistant_message(
     message_id: str, counts: dict[str, Any] | None, parent: str | None = None
 ) -> dict[str, Any]:
-    """Return one block of an answer."""
+    """Return the message of one content block of a completion."""
     return {
         "type": "assistant",
         "session_id": SESSION,
@@ -129,12 +134,12 @@ def assistant_message(
 
 
 def stream_event(event: dict[str, Any]) -> dict[str, Any]:
-    """Return a part of an answer, as ``include_partial_messages`` brings it."""
+    """Return a stream event, as sent with ``include_partial_messages``."""
     return {"type": "stream_event", "uuid": "u", "session_id": SESSION, "event": event}
 
 
 def result_message(counts: dict[str, Any] | None, **fields: Any) -> dict[str, Any]:
-    """Return the end of a turn."""
+    """Return the message at the end of a turn."""
     return {
         "type": "result",
         "subtype": "success",

@@ -1,4 +1,4 @@
-"""What every version of the message has had: said here once, by hand, for all tests."""
+"""The fields that every version of the presence message contains, listed for all tests."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ ORIGINAL_FIELDS = (
     "total_cost_tokens",
     "session_id",
 )
-"""The fields of a presence that are always there, in their order."""
+"""The fields of the first version, in their order; later versions only add fields."""

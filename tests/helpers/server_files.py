@@ -1,4 +1,4 @@
-"""What running servers leave in the data folder of their user, written by hand."""
+"""Server files, by which running servers are discovered, written without a server."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 
 def server_files_in(home: Path) -> list[Path]:
-    """Return the announcements in a data folder."""
+    """Return the server files in a data folder."""
     return sorted((home / "servers").glob("*")) if (home / "servers").exists() else []
 
 
 def server_file_path(home: Path, pid: int) -> Path:
-    """Return the announcement of a server of this machine."""
+    """Return the path of the server file of a process on this machine."""
     machine = "".join(sign if sign.isalnum() else "_" for sign in platform.node())[:100]
     return home / "servers" / f"{machine}-{pid}.json"
 
@@ -25,14 +25,16 @@ def server_file_path(home: Path, pid: int) -> Path:
 def announced_server(
     home: Path, url: str, token: str = "", *, pid: int | None = None, age_s: float = 0
 ) -> Iterator[Path]:
-    """Leave an announcement as of a server that runs, ``age_s`` seconds ago.
+    """Write the server file of a running server, and remove it at the end.
 
     Args:
-        pid: its process id; None: one that is alive and has left none yet.
+        url, token: the contents of the file.
+        pid: its process id; None: the id of a running process without a server file.
+        age_s: age of the file in seconds.
     """
-    alive = (os.getpid(), os.getppid(), 1)
+    running = (os.getpid(), os.getppid(), 1)
     if pid is None:
-        pid = next(one for one in alive if not server_file_path(home, one).exists())
+        pid = next(each for each in running if not server_file_path(home, each).exists())
     path = server_file_path(home, pid)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"url": url, "token": token, "db": None, "pid": pid}))

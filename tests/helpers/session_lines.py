@@ -1,4 +1,4 @@
-"""Lines of session files for tests: recorded ones, and made ones of each format."""
+"""Lines of session files for tests, recorded or generated."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ START = datetime(2026, 5, 30, 17, 0, 0, tzinfo=UTC)
 
 
 def at(seconds: float) -> str:
-    """Return the time so many seconds after START as the agents write it."""
-    moment = START + timedelta(seconds=seconds)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Return the time ``seconds`` after START in the format of the agents."""
+    timestamp = START + timedelta(seconds=seconds)
+    return timestamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def line(record: dict[str, Any]) -> bytes:
-    """Return a record as a line of a session file."""
+    """Return a record as a line of a session file, without a line end."""
     return json.dumps(record, separators=(",", ":")).encode()
 
 
@@ -38,24 +38,24 @@ def lines_of(path: Path) -> list[bytes]:
 
 def read(reader: SessionReader, lines: Iterable[bytes]) -> list[Event]:
     """Return all events of a file."""
-    found = [event for one in lines for event in reader.feed(one)]
-    return found + reader.finish()
+    events = [event for each in lines for event in reader.feed(each)]
+    return events + reader.finish()
 
 
 def once(events: Iterable[Event]) -> list[Event]:
-    """Return each event once, an answer with its final counts."""
-    kept: dict[str, Event] = {}
-    for place, event in enumerate(events):
-        key = event.event_id or f"#{place}"
-        if key not in kept or supersedes(event, kept[key]):
-            kept[key] = event
-    return list(kept.values())
+    """Return each event once, completions with their final counts."""
+    final: dict[str, Event] = {}
+    for index, event in enumerate(events):
+        key = event.event_id or f"#{index}"
+        if key not in final or supersedes(event, final[key]):
+            final[key] = event
+    return list(final.values())
 
 
 def tokens(events: Iterable[Event]) -> tuple[int, ...]:
-    """Return the sums of the five kinds over the answers, each once."""
-    answers = [event for event in once(events) if event.event_type == "completion"]
-    return tuple(sum(getattr(event, name) or 0 for event in answers) for name in TOKEN_FIELDS)
+    """Return the sums of the five token kinds; each completion counts once."""
+    completions = [event for event in once(events) if event.event_type == "completion"]
+    return tuple(sum(getattr(event, name) or 0 for event in completions) for name in TOKEN_FIELDS)
 
 
 def kinds(events: Iterable[Event]) -> list[str]:
@@ -64,7 +64,7 @@ def kinds(events: Iterable[Event]) -> list[str]:
 
 
 def check(events: Iterable[Event]) -> None:
-    """Assert that the server would take the events, and that no content is in them."""
+    """Assert that the server accepts the events and that they contain no content."""
     for event in events:
         assert event.checked() == event
         assert CONTENT not in json.dumps(event.to_dict())

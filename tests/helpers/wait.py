@@ -1,4 +1,4 @@
-"""Waiting for a condition with a deadline, the only way in which tests wait."""
+"""Wait for a condition with a deadline; tests wait in no other way."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ T = TypeVar("T")
 def wait_until(
     probe: Callable[[], T], what: str = "condition", deadline_s: float = 30.0, pause_s: float = 0.01
 ) -> T:
-    """Call ``probe`` until it returns something true, and return that.
+    """Call ``probe`` until it returns a true value, and return that.
+
+    Args:
+        probe: returns the value to wait for.
+        what: describes the condition in the error message.
+        deadline_s: seconds until the wait fails.
+        pause_s: seconds between two calls.
 
     Raises:
-        AssertionError: ``deadline_s`` passed first; the text names ``what`` and the last value.
+        AssertionError: the deadline passed; the message names ``what`` and the last value.
     """
     end = time.monotonic() + deadline_s
     while True:
-        found = probe()
-        if found:
-            return found
+        value = probe()
+        if value:
+            return value
         if time.monotonic() > end:
-            raise AssertionError(f"not within {deadline_s} s: {what} (last value {found!r})")
+            raise AssertionError(f"not within {deadline_s} s: {what} (last value {value!r})")
         time.sleep(pause_s)

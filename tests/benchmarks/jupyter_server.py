@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.benchmarks.machine import pin
 from tests.benchmarks.servers import MAX_CLIENTS, Running
-from tests.helpers.jupyter_server import TOKEN, MountedServer
+from tests.helpers.jupyter_server import TOKEN, JupyterServer
 
 LINES_PER_S = 100
 _PRINTS = f"""
@@ -38,7 +38,7 @@ def mounted(cores: Sequence[int], others: Sequence[int], kernels: int = 0) -> It
         kernels: how many stream output, LINES_PER_S each, to a client that reads it.
     """
     with tempfile.TemporaryDirectory(prefix="htmlgraph-bench-") as home:
-        server = MountedServer(Path(home), "--max-clients", str(MAX_CLIENTS))
+        server = JupyterServer(Path(home), "--max-clients", str(MAX_CLIENTS))
         try:
             server.start()
             process = psutil.Process(server.pid)
@@ -58,7 +58,7 @@ def mounted(cores: Sequence[int], others: Sequence[int], kernels: int = 0) -> It
 
 
 @contextlib.contextmanager
-def _streaming(server: MountedServer) -> Iterator[None]:
+def _streaming(server: JupyterServer) -> Iterator[None]:
     """Run a kernel that prints until the end, and read what it prints."""
     root = server.url.removesuffix("htmlgraph")
     headers = {"Authorization": f"token {TOKEN}"}

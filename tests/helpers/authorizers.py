@@ -1,4 +1,4 @@
-"""Authorizers of Jupyter Server that a test names in its configuration."""
+"""Authorizers for the configuration of Jupyter Server in tests."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from jupyter_server.auth import Authorizer
 
 
-class OnlyReading(Authorizer):  # type: ignore[misc, unused-ignore]
-    """Lets everybody read, and nobody do anything else."""
+class ReadOnlyAuthorizer(Authorizer):  # type: ignore[misc, unused-ignore]
+    """Allows everyone to read and nothing else."""
 
     def is_authorized(self, handler: Any, user: Any, action: str, resource: str) -> bool:
         """See jupyter_server.auth.Authorizer."""

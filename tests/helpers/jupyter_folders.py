@@ -1,4 +1,4 @@
-"""An environment in which Jupyter reads and writes nothing of the person who runs the tests."""
+"""An environment in which Jupyter does not use the files of the user who runs the tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FOLDERS = {
 
 
 def jupyter_environ(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment with all of Jupyter's folders in one, and ``environ`` besides."""
+    """Return an environment with all of Jupyter's folders below ``folder``, plus ``environ``."""
     kept = {
         name: value
         for name, value in os.environ.items()

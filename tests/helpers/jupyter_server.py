@@ -1,4 +1,4 @@
-"""A real Jupyter Server with the extension, to be used as the standalone server of server.py."""
+"""A real Jupyter Server with the extension; same interface as the standalone server process."""
 
 from __future__ import annotations
 
@@ -15,21 +15,27 @@ from tests.helpers.server_process import Server
 
 BASE_URL = "/user/ada/"
 TOKEN = "jupyter-token"
-OTHERS = ("jupyterlab", "jupyter_lsp", "jupyter_server_terminals", "notebook", "notebook_shim")
-"""Extensions that only take time to load here."""
+DISABLED_EXTENSIONS = (
+    "jupyterlab",
+    "jupyter_lsp",
+    "jupyter_server_terminals",
+    "notebook",
+    "notebook_shim",
+)
+"""Extensions that the tests do not need."""
 
 
-class MountedServer(Server):
+class JupyterServer(Server):
     """One Jupyter Server process with base_url ``/user/ada/`` and a token.
 
     Args:
-        home: its data folder; Jupyter's own files are in ``jupyter`` below it.
-        flags: settings as flags of ``htmlgraph-nb serve``, and further arguments of Jupyter.
-        environ: further environment variables.
-        db: the database; None: one of its own.
+        home: data folder; Jupyter's own files are in ``jupyter`` below it.
+        flags: settings as flags of ``htmlgraph-nb serve``, and additional arguments of Jupyter.
+        environ: additional environment variables.
+        db: the database; None: a new one in ``home``.
 
     Attributes:
-        secret: what the extension has announced for this user's own programs.
+        secret: the token in the server file.
     """
 
     faults = re.compile(r"Traceback|^\[E ", re.MULTILINE)
@@ -57,17 +63,17 @@ class MountedServer(Server):
             self.arguments.append(f"--IdentityProvider.token={TOKEN}")
 
     def environment(self) -> dict[str, str]:
-        """Return the environment of the process, in which nothing is anybody's."""
+        """Return the environment of the process, without the user's own Jupyter files."""
         (self.folder / "notebooks").mkdir(parents=True, exist_ok=True)
         (self.folder / "config").mkdir(exist_ok=True)
-        loaded = {**dict.fromkeys(OTHERS, False), "htmlgraph_server": True}
+        loaded = {**dict.fromkeys(DISABLED_EXTENSIONS, False), "htmlgraph_server": True}
         config = {"ServerApp": {"jpserver_extensions": loaded}}
         (self.folder / "config" / "jupyter_server_config.json").write_text(json.dumps(config))
         own = {"HTMLGRAPH_HOME": str(self.home), "PYTHONUNBUFFERED": "1"}
         return jupyter_environ(self.folder, {**own, **self.environ})
 
     def printed_url(self) -> str:
-        """Return its URL once it has announced itself."""
+        """Return the URL from the server file; "" while there is none."""
         assert self.process is not None
         assert self.process.poll() is None, f"Jupyter ended: {self.log()}"
         path = server_file_path(self.home, self.process.pid)
@@ -83,7 +89,7 @@ class MountedServer(Server):
 
 
 def _traits(flags: tuple[str, ...]) -> Iterator[str]:
-    """Yield ``--max-clients 2`` as the trait of the same setting."""
+    """Yield flags such as ``--max-clients 2`` as traits of the extension."""
     rest = iter(flags)
     for flag in rest:
         if "=" in flag:
@@ -96,9 +102,9 @@ def _traits(flags: tuple[str, ...]) -> Iterator[str]:
 @contextmanager
 def running_jupyter_server(
     home: Path, *flags: str, environ: Mapping[str, str] | None = None, db: Path | None = None
-) -> Iterator[MountedServer]:
-    """Run a Jupyter Server, stop it at the end and check that its log has no fault."""
-    server = MountedServer(home, *flags, environ=environ, db=db)
+) -> Iterator[JupyterServer]:
+    """Run a Jupyter Server; afterwards stop it and check its log for errors."""
+    server = JupyterServer(home, *flags, environ=environ, db=db)
     try:
         yield server.start()
     finally:

@@ -1,10 +1,10 @@
-"""A real server process for tests: own folder, own database, a free port.
+"""A real server process for tests, with its own folder, database and free port.
 
     with running(tmp_path / "home", "--max-clients", "2") as server:
         assert server.get("/api/status").status == 200
         with connect(server.ws("/ws/broadcasts")) as dashboard: ...
 
-Tests take the fixtures ``serve`` and ``server`` of conftest.py instead, which end the process.
+Tests use the fixtures ``serve`` and ``server`` of conftest.py, which stop the process.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ REQUEST_S = 60.0
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One HTTP answer; header names are in lower case."""
+class Response:
+    """An HTTP response; header names are in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -50,7 +50,7 @@ class Answer:
 
     @property
     def error(self) -> dict[str, Any]:
-        """The error of the one error shape; the test fails where the body has another."""
+        """The ``error`` object of the body; the test fails if the body is not an error."""
         value = self.json()
         assert list(value) == ["error"], value
         error: dict[str, Any] = value["error"]
@@ -66,20 +66,20 @@ class Server:
     """One server process.
 
     Args:
-        home: its data folder (``HTMLGRAPH_HOME``); made where it is missing. A second server on
-            the same folder continues with the same database.
-        flags: further arguments of ``htmlgraph-nb COMMAND``; ``--port 0`` and ``--db`` are given.
+        home: data folder (``HTMLGRAPH_HOME``), created if missing. A second server on the same
+            folder uses the same database.
+        flags: additional arguments of ``htmlgraph-nb COMMAND``, besides ``--port 0`` and ``--db``.
         command: ``serve`` or ``demo``.
-        environ: further environment variables; none of HTMLGRAPH_* is inherited.
+        environ: additional environment variables; HTMLGRAPH_* variables are not inherited.
 
     Attributes:
-        url: as ``http://127.0.0.1:40123``, once started.
+        url: such as ``http://127.0.0.1:40123``; "" before the start.
         db: the database file.
-        token: of ``--token``; ``request`` shows it unless told otherwise.
+        token: the value of ``--token``; ``request`` sends it by default.
     """
 
     faults = re.compile(r"Traceback|^\S+ \S+ (?:ERROR|CRITICAL) ", re.MULTILINE)
-    """What no log of a server may hold, whatever it was sent."""
+    """Text that must not be in the log of a server, whatever requests it received."""
 
     def __init__(
         self,
@@ -119,28 +119,28 @@ class Server:
         return clean_environ(self.home, self.environ)
 
     def printed_url(self) -> str:
-        """Return its URL; "" before it has told it."""
+        """Return the URL from its output; "" while it is not printed yet."""
         assert self.process is not None
         assert self.process.poll() is None, f"the server ended: {self.log()}"
-        found = re.search(r"^htmlgraph-nb \S+ at (\S+)  \(database: .*\)$", self.log(), re.M)
-        return found[1] if found else ""
+        match = re.search(r"^htmlgraph-nb \S+ at (\S+)  \(database: .*\)$", self.log(), re.M)
+        return match[1] if match else ""
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         assert self.process is not None
         return self.process.pid
 
     @property
     def port(self) -> int:
-        """The TCP port that it took."""
+        """The TCP port it listens on."""
         port = urlsplit(self.url).port
         assert port is not None
         return port
 
     @property
     def base(self) -> str:
-        """The path before its routes; "" where they are at the root."""
+        """The path below which its routes are; "" for the root."""
         return urlsplit(self.url).path
 
     def ws(self, path: str) -> str:
@@ -148,15 +148,15 @@ class Server:
         return f"ws{self.url.removeprefix('http')}{path}"
 
     def log(self) -> str:
-        """Return everything that it wrote to stdout and stderr so far."""
+        """Return its output to stdout and stderr so far."""
         return self.log_path.read_text(errors="replace")
 
-    def stop(self, sign: int = signal.SIGTERM) -> int:
-        """End the process (SIGTERM, then SIGKILL) and return its exit status."""
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Stop the process by a signal, after 20 s by SIGKILL, and return its exit status."""
         if self.process is None:
             return 0
         if self.process.poll() is None:
-            self.process.send_signal(sign)
+            self.process.send_signal(number)
         try:
             return self.process.wait(STOP_S)
         except subprocess.TimeoutExpired:
@@ -165,13 +165,13 @@ class Server:
             raise AssertionError(f"the server did not stop; its log:\n{self.log()}") from None
 
     def kill(self) -> None:
-        """End the process as a crash would."""
+        """Kill the process with SIGKILL, as in a crash."""
         self.stop(signal.SIGKILL)
 
     def check_log(self) -> None:
-        """Fail if the log holds a traceback or an error."""
-        found = self.faults.search(self.log())
-        assert not found, f"the server's log has a fault:\n{self.log()[-8_000:]}"
+        """Fail if the log contains a traceback or an error."""
+        match = self.faults.search(self.log())
+        assert not match, f"the server's log has an error:\n{self.log()[-8_000:]}"
 
     # HTTP
 
@@ -182,14 +182,14 @@ class Server:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
         token: bool = True,
-    ) -> Answer:
-        """Send one request over a connection of its own.
+    ) -> Response:
+        """Send one request over a new connection.
 
         Args:
-            path: with its query, already escaped.
-            body: bytes and text go as they are, an iterator of bytes goes chunked, anything else
-                as JSON; None: no body.
-            token: show the server's token, where it has one.
+            path: path and query, already escaped.
+            body: bytes or text are sent unchanged, an iterator of bytes is sent in chunks, other
+                values as JSON; None: no body.
+            token: send the server's token if it has one.
         """
         sent = {"Connection": "close"}
         if token and self.token:
@@ -204,29 +204,29 @@ class Server:
         try:
             chunked = isinstance(body, Iterator)
             connection.request(method, self.base + path, body, sent, encode_chunked=chunked)
-            answer = connection.getresponse()
-            content = answer.read()
-            pairs = answer.getheaders()
+            response = connection.getresponse()
+            content = response.read()
+            pairs = response.getheaders()
             cookies = [value for name, value in pairs if name.lower() == "set-cookie"]
-            found = {name.lower(): value for name, value in pairs}
-            return Answer(answer.status, found, content, cookies)
+            header_map = {name.lower(): value for name, value in pairs}
+            return Response(response.status, header_map, content, cookies)
         finally:
             connection.close()
 
-    def get(self, path: str, **headers: str) -> Answer:
+    def get(self, path: str, **headers: str) -> Response:
         """Send a GET; ``Accept_Language`` as a keyword is the header Accept-Language."""
         return self.request("GET", path, headers=_header_names(headers))
 
-    def post(self, path: str, body: Any = None, **headers: str) -> Answer:
+    def post(self, path: str, body: Any = None, **headers: str) -> Response:
         """Send a POST; see ``get`` and ``request``."""
         return self.request("POST", path, body, _header_names(headers))
 
-    def send(self, agent_id: str, event_type: str = "tool_execute", **fields: Any) -> Answer:
-        """Report one event; the test fails unless it is taken."""
+    def send(self, agent_id: str, event_type: str = "tool_execute", **fields: Any) -> Response:
+        """Report one event; the test fails unless it is accepted."""
         event = {"agent_id": agent_id, "event_type": event_type, **fields}
-        answer = self.post("/api/events", event)
-        assert answer.status == 200, answer.text
-        return answer
+        response = self.post("/api/events", event)
+        assert response.status == 200, response.text
+        return response
 
     def presence(self) -> dict[str, dict[str, Any]]:
         """Return every agent's presence by agent_id."""
@@ -238,14 +238,14 @@ def _header_names(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def clean_environ(home: Path, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return an environment for a process that must touch only ``home``."""
-    foreign = ("CLAUDE_CONFIG_DIR", "CODEX_HOME")
+    """Return an environment for a process that uses no files outside ``home``."""
+    removed = ("CLAUDE_CONFIG_DIR", "CODEX_HOME")
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("HTMLGRAPH_") and name not in foreign
+        if not name.startswith("HTMLGRAPH_") and name not in removed
     }
-    # The agents of whoever runs the tests are not part of them.
+    # Hides the session files of the user who runs the tests.
     own = {"HTMLGRAPH_HOME": str(home), "HOME": str(home), "USERPROFILE": str(home)}
     return {**kept, **own, "PYTHONUNBUFFERED": "1", **(environ or {})}
 
@@ -254,7 +254,7 @@ def clean_environ(home: Path, environ: Mapping[str, str] | None = None) -> dict[
 def running(
     home: Path, *flags: str, command: str = "serve", environ: Mapping[str, str] | None = None
 ) -> Iterator[Server]:
-    """Run a server, stop it at the end and check that its log has no fault."""
+    """Run a server; afterwards stop it and check its log for errors."""
     server = Server(home, *flags, command=command, environ=environ)
     try:
         yield server.start()

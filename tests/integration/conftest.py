@@ -1,14 +1,14 @@
-"""Fixtures around real server processes; see server.py.
+"""Fixtures for real server processes; see helpers/server_process.py.
 
-- ``serve("--max-clients", "2")`` starts one with these flags and a folder of its own, as often as
-  a test wants; ``serve(home=…)`` on the folder of another continues with its database.
-- ``server`` is one without flags, new for each test. Flags come from a parametrisation:
+- ``serve("--max-clients", "2")`` starts a server with these flags in a new folder, any number of
+  times. ``serve(home=…)`` with the folder of another server continues with its database.
+- ``server`` is a server without flags, new for each test. Flags come from a parametrization:
   ``@pytest.mark.parametrize("server", [("--token", "…")], indirect=True)``.
-- ``module_server`` is one for all tests of a module: use agent ids of your own. A module with
-  ``SERVERS = BOTH`` runs them twice: on the standalone server and inside Jupyter Server.
-- ``either_server`` is new for each test, which runs on both kinds.
+- ``module_server`` is shared by all tests of a module, which use different agent ids. A module with
+  ``SERVERS = BOTH`` runs its tests twice: standalone and inside Jupyter Server.
+- ``either_server`` is new for each test, which runs with both kinds of server.
 
-Each is stopped at the end, and its log must then hold neither a traceback nor an error.
+Servers are stopped at the end. Their logs must contain neither a traceback nor an error.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from tests.helpers.jupyter_server import running_jupyter_server
 from tests.helpers.server_process import Server, running
 
 Serve = Callable[..., Server]
-STANDALONE, MOUNTED = "standalone", "mounted"
-BOTH = (STANDALONE, MOUNTED)
+STANDALONE, JUPYTER = "standalone", "jupyter"
+BOTH = (STANDALONE, JUPYTER)
 RUNNERS: dict[str, Callable[..., AbstractContextManager[Server]]] = {
     STANDALONE: running,
-    MOUNTED: running_jupyter_server,
+    JUPYTER: running_jupyter_server,
 }
 
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Starts servers that end with the test."""
+    """Start servers, which are stopped after the test."""
     numbers = itertools.count(1)
     with ExitStack() as stack:
 
@@ -52,7 +52,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 @pytest.fixture
 def server(serve: Serve, request: pytest.FixtureRequest) -> Server:
-    """One server, with the flags of an indirect parametrisation if there is one."""
+    """A server with the flags of an indirect parametrization, if there is one."""
     return serve(*getattr(request, "param", ()))
 
 
@@ -60,7 +60,7 @@ def server(serve: Serve, request: pytest.FixtureRequest) -> Server:
 def module_server(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Server]:
-    """One server for the tests of a module; a module's ``FLAGS`` are its flags."""
+    """A server for all tests of a module, with the flags in the module's ``FLAGS``."""
     flags: tuple[str, ...] = getattr(request.module, "FLAGS", ())
     start = RUNNERS[getattr(request, "param", STANDALONE)]
     with start(tmp_path_factory.mktemp("server") / "home", *flags) as started:
@@ -68,7 +68,7 @@ def module_server(
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run the tests of a module's server on each kind that the module names."""
+    """Run the tests of ``module_server`` with each kind of server in the module's ``SERVERS``."""
     kinds = getattr(metafunc.module, "SERVERS", ())
     if kinds and "module_server" in metafunc.fixturenames:
         metafunc.parametrize("module_server", kinds, indirect=True, scope="module")
@@ -76,7 +76,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(params=BOTH)
 def either_server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
-    """One server of each kind, new for each test; a module's ``FLAGS`` are its flags."""
+    """A new server of each kind, with the flags in the module's ``FLAGS``."""
     flags: tuple[str, ...] = getattr(request.module, "FLAGS", ())
     with RUNNERS[request.param](tmp_path / "home", *flags) as started:
         yield started

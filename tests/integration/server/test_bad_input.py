@@ -19,7 +19,7 @@ import psutil
 import pytest
 from websockets.sync.client import connect
 
-from tests.helpers.server_process import Answer, Server
+from tests.helpers.server_process import Response, Server
 from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve
 from tests.integration.server.handlers.test_websockets import handshake
@@ -270,7 +270,7 @@ def test_unfinished_bodies_are_bounded_together(serve: Serve) -> None:
             connection = stack.enter_context(raw_connection(server))
             connection.sendall(head.encode() + b" " * (size - 1))
 
-        def probe() -> Answer | None:
+        def probe() -> Response | None:
             answer = server.post("/api/events", big)
             if answer.status == 503:
                 return answer

@@ -1,4 +1,4 @@
-"""How a server ends: in good order on a signal, and with one clear line where it cannot begin."""
+"""How a server ends: gracefully on a signal, and with a one-line error if it cannot start."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from tests.integration.conftest import Serve
 
 
 class Poster(threading.Thread):
-    """Reports one event after the other until nobody answers any more."""
+    """Posts one event after another until the server is closed."""
 
     def __init__(self, server: Server, name: str) -> None:
         super().__init__()
         self.acknowledged: list[str] = []
         self.refusals: list[int] = []
-        self.begun = threading.Event()
+        self.started_posting = threading.Event()
         self._port = server.port
         self._name = name
 
     def run(self) -> None:
-        """Post; only what was answered with 200 counts."""
+        """Post, and record the event ids that were acknowledged with 200."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
         number = 0
         try:
@@ -49,35 +49,35 @@ class Poster(threading.Thread):
                 response.read()
                 if response.status == 200:
                     self.acknowledged.append(event["event_id"])
-                    self.begun.set()
+                    self.started_posting.set()
                 else:
                     self.refusals.append(response.status)
         except (OSError, http.client.HTTPException):
-            # The server is gone.
+            # The server has closed the connection.
             return
         finally:
             connection.close()
 
 
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_in_good_order(serve: Serve, sign: signal.Signals) -> None:
-    """What was taken is committed and told, dashboards get 1001, and nothing is left behind.
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_shutdown_commits_and_publishes_all_events(serve: Serve, number: signal.Signals) -> None:
+    """Acknowledged events are stored and sent, dashboards get 1001, temporary files are removed.
 
-    A second signal on its heels does not cut that short.
+    A second signal right after the first does not interrupt this.
     """
     server = serve()
-    (announced,) = server_files_in(server.home)
-    assert json.loads(announced.read_text())["url"] == server.url
+    (server_file,) = server_files_in(server.home)
+    assert json.loads(server_file.read_text())["url"] == server.url
     posters = [Poster(server, f"poster-{n}") for n in range(4)]
     mirror = Mirror()
     with connect(server.ws("/ws/broadcasts"), max_queue=None) as dashboard:
         for poster in posters:
             poster.start()
         for poster in posters:
-            assert poster.begun.wait(15)
+            assert poster.started_posting.wait(15)
         assert server.process is not None
-        server.process.send_signal(sign)
-        server.process.send_signal(sign)
+        server.process.send_signal(number)
+        server.process.send_signal(number)
         for message in dashboard:
             mirror.apply(decode(message))
         assert (dashboard.close_code, dashboard.close_reason) == (
@@ -91,13 +91,13 @@ def test_a_signal_ends_it_in_good_order(serve: Serve, sign: signal.Signals) -> N
     acknowledged = {name for poster in posters for name in poster.acknowledged}
     stored = history_rows(str(server.db), "seq, event_id")
     assert acknowledged <= {name for _, name in stored}
-    assert mirror.seq == stored[-1][0], "a commit was not told"
-    assert not announced.exists()
+    assert mirror.seq == stored[-1][0], "a commit was not published"
+    assert not server_file.exists()
     assert not Path(f"{server.db}-wal").exists()
 
 
-def test_a_dashboard_that_does_not_read_does_not_hold_it_up(serve: Serve) -> None:
-    """It is given a moment, then the connection is cut."""
+def test_shutdown_is_not_blocked_by_a_stalled_dashboard(serve: Serve) -> None:
+    """After a grace period its connection is closed."""
     server = serve()
     with socket.create_connection(("127.0.0.1", server.port)) as stalled:
         stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
@@ -113,16 +113,16 @@ def test_a_dashboard_that_does_not_read_does_not_hold_it_up(serve: Serve) -> Non
         assert server.stop() == 0
 
 
-def test_each_server_has_an_announcement_of_its_own(serve: Serve) -> None:
-    """Of two servers of one user both are announced, and the one after the end of the other.
+def test_server_file_exists_for_each_server(serve: Serve) -> None:
+    """Each server of a user has its own file, which it removes when it stops.
 
-    What a server left that was killed goes with the start of the next one.
+    The next server to start removes the file of a killed one.
     """
     home = serve().home
     for server in (serve(home=home), serve(home=home)):
-        announced = server_file_path(home, server.pid)
-        assert oct(announced.stat().st_mode & 0o777) == "0o600"
-        assert json.loads(announced.read_text()) == {
+        server_file = server_file_path(home, server.pid)
+        assert oct(server_file.stat().st_mode & 0o777) == "0o600"
+        assert json.loads(server_file.read_text()) == {
             "url": server.url,
             "token": "",
             "db": str(server.db),
@@ -159,7 +159,7 @@ def _folder(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "says"),
+    ("spoil", "expected"),
     [
         (_newer, "has schema version 999, this program knows up to"),
         (_foreign, "is a database of another program"),
@@ -167,19 +167,19 @@ def _folder(home: Path) -> None:
         (_folder, "unable to open database file"),
     ],
 )
-def test_a_database_that_cannot_be_used_is_one_line_and_status_2(
-    tmp_path: Path, spoil: object, says: str
+def test_serve_reports_an_unusable_database_in_one_line(
+    tmp_path: Path, spoil: object, expected: str
 ) -> None:
-    """On stderr, with the file's name, and the port is free again."""
+    """The error on stderr names the file; no server file is left."""
     spoil(tmp_path)  # type: ignore[operator]
     done = run_serve(tmp_path, "--port", "0", "--db", str(tmp_path / "h.db"))
-    assert_one_line(done, says)
+    assert_one_line(done, expected)
     assert str(tmp_path / "h.db") in done.stderr
     assert server_files_in(tmp_path) == []
 
 
-def test_a_port_in_use_is_one_line_and_status_2(tmp_path: Path, server: Server) -> None:
-    """It names the port and what to type; the database is not even made."""
+def test_serve_reports_a_port_in_use_in_one_line(tmp_path: Path, server: Server) -> None:
+    """The error names the port and the flag; no database is created."""
     done = run_serve(tmp_path, "--port", str(server.port))
     assert_one_line(done, f"cannot listen on 127.0.0.1:{server.port}")
     assert "--port" in done.stderr
@@ -187,7 +187,7 @@ def test_a_port_in_use_is_one_line_and_status_2(tmp_path: Path, server: Server) 
 
 
 def run_serve(home: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    """Run a server that is expected to end by itself."""
+    """Run a server that is expected to fail."""
     return subprocess.run(
         [sys.executable, "-m", "htmlgraph_server.cli", "serve", *flags],
         env=clean_environ(home),
@@ -198,17 +198,17 @@ def run_serve(home: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def assert_one_line(done: subprocess.CompletedProcess[str], says: str) -> None:
-    """Fail unless the process said just this and returned 2."""
+def assert_one_line(done: subprocess.CompletedProcess[str], expected: str) -> None:
+    """Fail unless the process printed one line with this text and returned 2."""
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("htmlgraph-nb: ")
-    assert says in done.stderr
+    assert expected in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stderr.endswith("\n")
 
 
-def test_an_unwritable_folder_is_one_line_and_status_2(tmp_path: Path) -> None:
-    """Where a file lies in the place of the folder."""
+def test_serve_reports_a_missing_folder_in_one_line(tmp_path: Path) -> None:
+    """The folder cannot be created because a file has its name."""
     (tmp_path / "file").touch()
     done = run_serve(tmp_path, "--port", "0", "--db", os.path.join(tmp_path, "file", "h.db"))
     assert_one_line(done, "cannot create the folder")

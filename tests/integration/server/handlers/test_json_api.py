@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 
 from htmlgraph_nb.core.model import PRESENCE_COLUMNS
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
-from tests.helpers.server_process import Answer, Server
+from tests.helpers.server_process import Response, Server
 from tests.helpers.wait import wait_until
 from tests.integration.conftest import BOTH
 
@@ -271,7 +271,7 @@ def test_a_connection_goes_on_after_a_refusal_or_its_end_is_told(
 # Features, tracks, spikes, links
 
 
-def broadcast(server: Server, path: str, body: Any) -> tuple[Answer, list[dict[str, Any]]]:
+def broadcast(server: Server, path: str, body: Any) -> tuple[Response, list[dict[str, Any]]]:
     """Send one broadcast as ada and return the answer and the two messages of a dashboard."""
     with connect(server.ws("/ws/broadcasts")) as dashboard:
         dashboard.recv(timeout=10)

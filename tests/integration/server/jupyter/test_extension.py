@@ -1,4 +1,4 @@
-"""Inside Jupyter Server: who is let in, what it is told, and when it opens and closes its file."""
+"""The Jupyter Server extension: authentication, settings, and the life of its database."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from websockets.sync.client import connect
 from htmlgraph_server.app import ROUTES
 from htmlgraph_server.config import SETTINGS
 from htmlgraph_server.jupyter.extension import HtmlgraphExtension, SettingTrait
-from tests.helpers.jupyter_server import BASE_URL, TOKEN, MountedServer, running_jupyter_server
+from tests.helpers.jupyter_server import BASE_URL, TOKEN, JupyterServer, running_jupyter_server
 from tests.helpers.server_process import clean_environ
 from tests.helpers.wait import wait_until
 from tests.integration.hook.test_command import payload
 
 SOCKETS = ("/ws/broadcasts", "/ws/events")
 PATHS = {pattern: re.sub(r"\(.*?\)", "name", pattern).replace("\\", "") for pattern, _ in ROUTES}
-"""A path of each route in the application's own table."""
+"""Route pattern → an example path."""
 PATHS[r"/static/([^/]+)"] = "/static/page.js"
 PATHS[r"/api/hooks/([^/]+)"] = "/api/hooks/claude"
 HTTP = [path for path in PATHS.values() if path not in SOCKETS]
@@ -35,138 +35,136 @@ EVENT = {"agent_id": "ada", "event_type": "prompt"}
 
 
 @pytest.fixture(scope="module")
-def mounted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MountedServer]:
-    """One Jupyter Server with a token."""
-    with running_jupyter_server(tmp_path_factory.mktemp("mounted") / "home") as started:
+def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+    """A Jupyter Server with a token."""
+    with running_jupyter_server(tmp_path_factory.mktemp("jupyter") / "home") as started:
         yield started
 
 
 def methods_of(path: str) -> tuple[str, ...]:
-    """Return the methods that a route has."""
-    (handler,) = [kind for pattern, kind in ROUTES if PATHS[pattern] == path]
+    """Return the methods of a route."""
+    (handler,) = [handler for pattern, handler in ROUTES if PATHS[pattern] == path]
     return tuple(name for name in ("GET", "HEAD", "POST") if name.lower() in vars(handler))
 
 
-def asked(server: MountedServer, path: str, authorization: str | None) -> set[int]:
-    """Return the statuses of a route's methods and of an unknown one."""
+def statuses_of(server: JupyterServer, path: str, authorization: str | None) -> set[int]:
+    """Return the statuses of all methods of a route, and of two that it does not have."""
     headers = {} if authorization is None else {"Authorization": authorization}
     methods = (*methods_of(path), "DELETE", "OPTIONS")
     return {server.request(method, path, headers=headers, token=False).status for method in methods}
 
 
 @pytest.mark.parametrize("path", HTTP)
-def test_every_route_is_refused_without_credentials(mounted: MountedServer, path: str) -> None:
-    """Also its other methods, and with a wrong token; the page leads to Jupyter's login."""
+def test_routes_refuse_requests_without_credentials(jupyter: JupyterServer, path: str) -> None:
+    """For all methods, and with a wrong token. The page redirects to Jupyter's login."""
     login = {302} if path == "/" else set()
-    assert asked(mounted, path, None) == {403} | login
-    assert asked(mounted, path, "token of-nobody") == {403} | login
-    assert mounted.request("GET", "/none", token=False).error["code"] == "token_needed"
+    assert statuses_of(jupyter, path, None) == {403} | login
+    assert statuses_of(jupyter, path, "token unknown") == {403} | login
+    assert jupyter.request("GET", "/none", token=False).error["code"] == "token_needed"
 
 
 @pytest.mark.parametrize("path", HTTP)
-def test_every_route_is_served_with_them(mounted: MountedServer, path: str) -> None:
-    """With Jupyter's token, and with what the extension left for this user's programs."""
-    for secret in (f"token {TOKEN}", f"Bearer {TOKEN}", f"Bearer {mounted.secret}"):
+def test_routes_accept_credentials(jupyter: JupyterServer, path: str) -> None:
+    """Jupyter's token and the secret of the server file are both accepted."""
+    for secret in (f"token {TOKEN}", f"Bearer {TOKEN}", f"Bearer {jupyter.secret}"):
         headers = {"Authorization": secret}
         for method in methods_of(path):
-            answer = mounted.request(method, path, headers=headers, token=False)
-            # Refused are only empty bodies and unknown agents.
-            assert answer.status in (200, 400, 404), answer.text
+            response = jupyter.request(method, path, headers=headers, token=False)
+            # 400 for empty bodies, 404 for unknown agents.
+            assert response.status in (200, 400, 404), response.text
 
 
 @pytest.mark.parametrize("path", SOCKETS)
-def test_every_websocket_is_refused_without_credentials_and_served_with_them(
-    mounted: MountedServer, path: str
-) -> None:
-    """Before the handshake is answered, in the one shape of errors."""
-    url = f"ws{mounted.url.removeprefix('http')}{path}"
-    for headers in ({}, {"Authorization": "token of-nobody"}):
+def test_websockets_require_credentials(jupyter: JupyterServer, path: str) -> None:
+    """The handshake is refused with the usual error object."""
+    url = f"ws{jupyter.url.removeprefix('http')}{path}"
+    for headers in ({}, {"Authorization": "token unknown"}):
         with pytest.raises(InvalidStatus) as refused, connect(url, additional_headers=headers):
             pass
         assert refused.value.response.status_code == 403
         assert json.loads(refused.value.response.body or b"")["error"]["code"] == "token_needed"
-    for secret in (TOKEN, mounted.secret):
+    for secret in (TOKEN, jupyter.secret):
         with connect(url, additional_headers={"Authorization": f"token {secret}"}):
             pass
     with connect(f"{url}?token={TOKEN}"):
         pass
 
 
-def cookies_of(server: MountedServer) -> dict[str, str]:
-    """Log in as a browser does, and return the headers of a page of this server."""
+def cookies_of(server: JupyterServer) -> dict[str, str]:
+    """Log in as a browser does, and return the cookie and XSRF headers of a page."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
-    found: dict[str, str] = {}
+    cookies: dict[str, str] = {}
     with closing(connection):
-        # The page of the login form sets the cookie against forged requests.
+        # The login page sets the XSRF cookie.
         for path in (f"{BASE_URL}login", f"{BASE_URL}htmlgraph/?token={TOKEN}"):
             connection.request("GET", path)
-            answer = connection.getresponse()
-            answer.read()
-            for cookie in answer.headers.get_all("Set-Cookie", []):
+            response = connection.getresponse()
+            response.read()
+            for cookie in response.headers.get_all("Set-Cookie", []):
                 name, _, value = cookie.partition(";")[0].partition("=")
-                found[name] = value
-    cookie = "; ".join(f"{name}={value}" for name, value in found.items())
-    return {"Cookie": cookie, "X-XSRFToken": found["_xsrf"]}
+                cookies[name] = value
+    cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
+    return {"Cookie": cookie, "X-XSRFToken": cookies["_xsrf"]}
 
 
-def test_a_browser_is_known_by_its_cookie(mounted: MountedServer) -> None:
-    """It reads with the cookie alone; it writes only with the token against forged requests."""
-    headers = cookies_of(mounted)
+def test_browser_is_authenticated_by_its_cookie(jupyter: JupyterServer) -> None:
+    """The cookie suffices for reading; writing also needs the XSRF token."""
+    headers = cookies_of(jupyter)
     cookie = {"Cookie": headers["Cookie"]}
     for path in ("/", "/static/page.js", "/api/presence"):
-        assert mounted.request("GET", path, headers=cookie, token=False).status == 200
-    forged = mounted.request("POST", "/api/events", EVENT, cookie, token=False)
+        assert jupyter.request("GET", path, headers=cookie, token=False).status == 200
+    forged = jupyter.request("POST", "/api/events", EVENT, cookie, token=False)
     assert forged.status == 403
     assert "_xsrf" in forged.error["message"]
-    assert mounted.request("POST", "/api/events", EVENT, headers, token=False).status == 200
-    with connect(mounted.ws("/ws/broadcasts").partition("?")[0], additional_headers=cookie):
+    assert jupyter.request("POST", "/api/events", EVENT, headers, token=False).status == 200
+    with connect(jupyter.ws("/ws/broadcasts").partition("?")[0], additional_headers=cookie):
         pass
 
 
-def test_a_foreign_origin_is_refused(mounted: MountedServer) -> None:
-    """What a foreign page makes a browser send with its cookie neither reads nor writes."""
-    headers = {**cookies_of(mounted), "Origin": "https://elsewhere.example"}
+def test_foreign_origin_is_refused(jupyter: JupyterServer) -> None:
+    """A page of another origin can neither read nor write with the user's cookie."""
+    headers = {**cookies_of(jupyter), "Origin": "https://elsewhere.example"}
     for method, path, body in (("GET", "/api/presence", None), ("POST", "/api/events", EVENT)):
-        answer = mounted.request(method, path, body, headers, token=False)
-        assert (answer.status, answer.error["code"]) == (403, "origin_refused")
+        response = jupyter.request(method, path, body, headers, token=False)
+        assert (response.status, response.error["code"]) == (403, "origin_refused")
     for path in SOCKETS:
-        url = f"ws{mounted.url.removeprefix('http')}{path}"
+        url = f"ws{jupyter.url.removeprefix('http')}{path}"
         with pytest.raises(InvalidStatus) as refused, connect(url, additional_headers=headers):
             pass
         assert refused.value.response.status_code == 403
 
 
-def test_a_foreign_host_is_refused(mounted: MountedServer) -> None:
-    """A name that somebody else has given to this machine, as Jupyter itself has it."""
-    for secret in (TOKEN, mounted.secret):
+def test_foreign_host_is_refused(jupyter: JupyterServer) -> None:
+    """A host name that Jupyter does not know is refused (DNS rebinding)."""
+    for secret in (TOKEN, jupyter.secret):
         headers = {"Host": "elsewhere.example", "Authorization": f"token {secret}"}
-        answer = mounted.request("GET", "/api/presence", headers=headers, token=False)
-        assert (answer.status, answer.error["code"]) == (403, "host_refused")
+        response = jupyter.request("GET", "/api/presence", headers=headers, token=False)
+        assert (response.status, response.error["code"]) == (403, "host_refused")
 
 
-def test_an_agent_posts_with_a_token_and_no_cookie(mounted: MountedServer) -> None:
-    """A program holds no cookie against forged requests, and needs none."""
-    answer = mounted.request(
+def test_agent_posts_with_a_token_and_no_cookie(jupyter: JupyterServer) -> None:
+    """With a token, no XSRF cookie is needed."""
+    response = jupyter.request(
         "POST", "/api/events", EVENT, {"Authorization": f"token {TOKEN}"}, token=False
     )
-    assert answer.status == 200
-    by_secret = mounted.request(
-        "POST", "/api/events", EVENT, {"Authorization": f"Bearer {mounted.secret}"}, token=False
+    assert response.status == 200
+    by_secret = jupyter.request(
+        "POST", "/api/events", EVENT, {"Authorization": f"Bearer {jupyter.secret}"}, token=False
     )
     assert (by_secret.status, by_secret.cookies) == (200, [])
 
 
-def test_the_token_leaves_the_address(mounted: MountedServer) -> None:
-    """As at the standalone server; without a slash the address is completed."""
-    opened = mounted.request("GET", f"/?token={TOKEN}", token=False)
+def test_token_is_removed_from_the_address(jupyter: JupyterServer) -> None:
+    """As on the standalone server. A missing trailing slash is added."""
+    opened = jupyter.request("GET", f"/?token={TOKEN}", token=False)
     assert (opened.status, opened.headers["location"]) == (302, "./")
-    bare = mounted.request("GET", "", token=False)
+    bare = jupyter.request("GET", "", token=False)
     assert (bare.status, bare.headers["location"]) == (301, f"{BASE_URL}htmlgraph/")
 
 
-def test_jupyters_authorizer_decides(tmp_path: Path) -> None:
-    """One that lets everybody read lets nobody write, not over a WebSocket either."""
-    authorizer = "tests.helpers.authorizers.OnlyReading"
+def test_authorizer_may_forbid_writing(tmp_path: Path) -> None:
+    """With a read-only authorizer nobody can write, not even over a WebSocket."""
+    authorizer = "tests.helpers.authorizers.ReadOnlyAuthorizer"
     with running_jupyter_server(
         tmp_path / "home", f"--ServerApp.authorizer_class={authorizer}"
     ) as server:
@@ -175,14 +173,14 @@ def test_jupyters_authorizer_decides(tmp_path: Path) -> None:
             pass
         for secret in (TOKEN, server.secret):
             headers = {"Authorization": f"token {secret}"}
-            answer = server.request("POST", "/api/events", EVENT, headers, token=False)
-            assert (answer.status, answer.error["code"]) == (403, "not_authorized")
+            response = server.request("POST", "/api/events", EVENT, headers, token=False)
+            assert (response.status, response.error["code"]) == (403, "not_authorized")
         with pytest.raises(InvalidStatus), connect(server.ws("/ws/events")):
             pass
 
 
-def test_with_a_password_and_no_token_this_users_programs_come_in(tmp_path: Path) -> None:
-    """The hook, the command line and the client find the server and need to be told nothing."""
+def test_programs_of_the_user_need_no_password(tmp_path: Path) -> None:
+    """Hook, command line and client find the server and its secret by the server file."""
     flags = (
         "--IdentityProvider.token=",
         f"--PasswordIdentityProvider.hashed_password={passwd('correct horse')}",
@@ -206,7 +204,7 @@ def test_with_a_password_and_no_token_this_users_programs_come_in(tmp_path: Path
 
 
 def run(command: list[str], environ: dict[str, str], stdin: bytes = b"") -> bytes:
-    """Run a program to its end and return what it wrote to stdout."""
+    """Run a program to its end and return its stdout."""
     done = subprocess.run(
         command, input=stdin, capture_output=True, env=environ, timeout=100, check=False
     )
@@ -214,10 +212,10 @@ def run(command: list[str], environ: dict[str, str], stdin: bytes = b"") -> byte
     return done.stdout
 
 
-def test_the_file_is_opened_for_the_first_who_is_let_in_and_closed_at_the_end(
+def test_database_is_opened_by_the_first_authorized_request(
     tmp_path: Path,
 ) -> None:
-    """Neither the start nor a refused request touches it; the end commits and leaves no log."""
+    """Neither the start nor a refused request opens it; the end leaves no write-ahead log."""
     with running_jupyter_server(tmp_path / "home") as server:
         assert server.request("GET", "/api/presence", token=False).status == 403
         assert not server.db.exists()
@@ -228,66 +226,70 @@ def test_the_file_is_opened_for_the_first_who_is_let_in_and_closed_at_the_end(
         assert db.execute("SELECT count(*) FROM events").fetchone() == (1,)
 
 
-def test_a_database_that_cannot_be_used_is_an_answer(tmp_path: Path) -> None:
-    """503 in words, and Jupyter goes on; once the file is sound, so are the answers."""
+def test_unusable_database_is_reported_and_retried(tmp_path: Path) -> None:
+    """The response is 503 and Jupyter keeps running; later requests try again."""
     home = tmp_path / "home"
     home.mkdir()
     (home / "test.db").write_text("not a database, but somebody's notes " * 100)
-    server = MountedServer(home)
+    server = JupyterServer(home)
     try:
-        answer = server.start().get("/api/presence")
-        assert (answer.status, answer.error["code"]) == (503, "store_unavailable")
-        assert str(server.db) in answer.error["message"]
+        response = server.start().get("/api/presence")
+        assert (response.status, response.error["code"]) == (503, "store_unavailable")
+        assert str(server.db) in response.error["message"]
         server.db.unlink()
         server.send("ada")
         assert list(server.presence()) == ["ada"]
     finally:
         server.stop()
-    # Jupyter logs the answer itself as an error.
+    # Jupyter logs the 503 response as an error.
     assert "Traceback" not in server.log()
 
 
 # Settings
 
 
-LISTENERS = {"host", "port", "token", "allow_origins", "allow_hosts"}
+JUPYTER_SETTINGS = {"host", "port", "token", "allow_origins", "allow_hosts"}
 
 
-def test_each_setting_is_a_trait() -> None:
-    """All but those by which Jupyter Server says who may come, and where; each with its help."""
+def test_extension_has_a_trait_for_each_setting() -> None:
+    """All settings except those that Jupyter Server has itself; each trait has a help text."""
     traits = {
         name: trait
         for name, trait in HtmlgraphExtension.class_traits(config=True).items()
         if isinstance(trait, SettingTrait)
     }
     named = {"db" if name == "db_path" else name for name in traits}
-    assert named == {setting.name for setting in SETTINGS} - LISTENERS
+    assert named == {setting.name for setting in SETTINGS} - JUPYTER_SETTINGS
     text = HtmlgraphExtension.class_get_help()
     for name, trait in traits.items():
         assert f"--HtmlgraphExtension.{name}=" in text
         assert len(trait.help) > 20
 
 
-def test_traits_are_read_as_flags_are(tmp_path: Path) -> None:
-    """A value of its own type and a text mean the same; the environment stands behind them."""
+def test_traits_accept_values_and_texts(tmp_path: Path) -> None:
+    """A trait accepts a typed value or the text of the flag."""
     from traitlets import TraitError
     from traitlets.config import Config
 
-    def told(**values: object) -> HtmlgraphExtension:
+    def extension(**values: object) -> HtmlgraphExtension:
         return HtmlgraphExtension(config=Config({"HtmlgraphExtension": values}))
 
-    assert told(idle_timeout="5m").idle_timeout == told(idle_timeout=300).idle_timeout == 300.0
-    assert told(seal=False).seal is told(seal="off").seal is False
-    assert told(max_clients=7).server_config.hub.max_clients == 7
-    assert told(db_path="x.db").server_config.db == "x.db"
+    assert (
+        extension(idle_timeout="5m").idle_timeout
+        == extension(idle_timeout=300).idle_timeout
+        == 300.0
+    )
+    assert extension(seal=False).seal is extension(seal="off").seal is False
+    assert extension(max_clients=7).server_config.hub.max_clients == 7
+    assert extension(db_path="x.db").server_config.db == "x.db"
     with pytest.raises(TraitError, match="max_clients"):
-        told(max_clients=0)
-    with pytest.raises(TraitError, match="a duration as 300, 90s, 5m"):
-        told(idle_timeout="soon")
+        extension(max_clients=0)
+    with pytest.raises(TraitError, match="a duration such as 300, 90s, 5m"):
+        extension(idle_timeout="soon")
 
 
-def test_traits_on_the_command_line_and_in_the_environment(tmp_path: Path) -> None:
-    """The command line goes before the environment."""
+def test_traits_take_precedence_over_the_environment(tmp_path: Path) -> None:
+    """A trait on the command line overrides the environment variable."""
     flags = ("--max-clients", "1")
     environ = {"HTMLGRAPH_MAX_CLIENTS": "9", "HTMLGRAPH_MAX_BODY_BYTES": "100"}
     with running_jupyter_server(tmp_path / "home", *flags, environ=environ) as server:
@@ -299,8 +301,8 @@ def test_traits_on_the_command_line_and_in_the_environment(tmp_path: Path) -> No
                 assert second.close_code == 1008
 
 
-def test_the_extension_loads_little() -> None:
-    """At its start Jupyter Server loads neither the handlers nor the store."""
+def test_extension_imports_little() -> None:
+    """At the start of Jupyter Server neither handlers nor store are imported."""
     code = (
         "import jupyter_server.serverapp, sys; before = set(sys.modules);"
         "import htmlgraph_server.jupyter.extension;"

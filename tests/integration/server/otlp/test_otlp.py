@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import StatusCode
 
 from tests.helpers.paths import ROOT
-from tests.helpers.server_process import Answer, Server
+from tests.helpers.server_process import Response, Server
 from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve
 
@@ -35,7 +35,7 @@ def server(serve: Serve) -> Server:
     return serve(*FLAGS)
 
 
-def send(server: Server, path: Path, **headers: str) -> Answer:
+def send(server: Server, path: Path, **headers: str) -> Response:
     """POST one payload as its sender did."""
     signal = path.name.split(".")[0].rpartition("-")[2]
     kind = PROTOBUF if path.suffix == ".bin" else JSON

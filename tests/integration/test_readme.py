@@ -13,7 +13,7 @@ import pytest
 
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_server.cli.connect.hook_entries import our_groups
-from htmlgraph_server.cli.parser import _parser
+from htmlgraph_server.cli.parser import make_parser
 from tests.helpers.paths import ROOT
 from tests.helpers.server_process import clean_environ
 from tests.integration.conftest import Serve
@@ -38,7 +38,7 @@ def commands() -> list[list[str]]:
 @pytest.mark.parametrize("arguments", commands(), ids=" ".join)
 def test_commands(arguments: list[str]) -> None:
     """Every command of ours is one that our command line takes."""
-    _parser().parse_args(arguments)
+    make_parser().parse_args(arguments)
 
 
 def test_one_command_each() -> None:

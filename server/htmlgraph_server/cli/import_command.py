@@ -19,8 +19,8 @@ from htmlgraph_nb.pricing.price_list import price_of
 
 from .options import Commands, Print, add_db_option, db_path, progress_bar
 
-LEGACY_SOURCE = "htmlgraph"
-"""The argument that stands for the older project's database."""
+_LEGACY = "htmlgraph"
+"""The agent name that means the older project's database."""
 _POLL_S = 0.25
 _MAX_EXAMPLES = 5
 
@@ -34,7 +34,7 @@ def add_import_parser(commands: Commands, out: Print) -> argparse.ArgumentParser
         "project (htmlgraph), into the database. Events that exist already are not imported "
         "again, so the command can be repeated.",
     )
-    parser.add_argument("agent", choices=(*AGENTS, LEGACY_SOURCE), help="agent to import from")
+    parser.add_argument("agent", choices=(*AGENTS, _LEGACY), help="agent to import from")
     parser.add_argument(
         "path",
         nargs="?",
@@ -51,7 +51,7 @@ def add_import_parser(commands: Commands, out: Print) -> argparse.ArgumentParser
 
 def _import(arguments: argparse.Namespace, out: Print) -> int:
     db = db_path(arguments)
-    if arguments.agent == LEGACY_SOURCE:
+    if arguments.agent == _LEGACY:
         with PresenceManager(db, price=price_of) as manager:
             _import_legacy(manager, arguments.path or DEFAULT_PATH, out, watch=arguments.watch)
         return 0
@@ -79,7 +79,7 @@ def _session_lines(report: ImportReport, db: str) -> list[str]:
         f"{report.known:,} existed already"
     ]
     if report.covered:
-        lines.append(f"skipped {report.covered:,} events that hooks or telemetry reported, too")
+        lines.append(f"skipped {report.covered:,} events that hooks or telemetry had reported")
     for noun, paths in (
         ("broken lines", report.broken),
         ("unreadable files", report.unreadable),
@@ -130,8 +130,7 @@ def _legacy_lines(report: LegacyImportReport, tail: DatabaseTail, db: str) -> li
     ]
     if report.covered:
         lines.append(
-            f"skipped {report.covered:,} events of times that hooks, session files or telemetry "
-            "reported"
+            f"skipped {report.covered:,} events that hooks, session files or telemetry had reported"
         )
     if tail.n_broken:
         lines.append(f"skipped {tail.n_broken:,} broken rows: {_examples(tail.broken, '; ')}")

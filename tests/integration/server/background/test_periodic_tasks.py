@@ -18,8 +18,15 @@ from htmlgraph_nb.errors import StoreUnavailable
 from htmlgraph_nb.presence import PresenceManager, PresenceStatus
 from htmlgraph_server.background import periodic_tasks
 from htmlgraph_server.background.leader_lock import LeaderLock
-from htmlgraph_server.background.periodic_tasks import BackgroundTasks, PeriodicTask, TaskThread
+from htmlgraph_server.background.local_agents import LocalAgents
+from htmlgraph_server.background.periodic_tasks import (
+    BackgroundTasks,
+    PeriodicTask,
+    TaskThread,
+    make_background_tasks,
+)
 from htmlgraph_server.background.spool_reader import SpoolReader
+from htmlgraph_server.config import Config
 from tests.helpers.database_files import history_rows
 from tests.helpers.wait import wait_until
 
@@ -128,6 +135,22 @@ def test_retention_lets_other_tasks_run_between_steps(
     wait_until(lambda: sizes and sizes[-1] < 2_000, "the deletion of the old rows")
     tasks.stop()
     assert len(set(sizes)) > 4, "all rows were deleted in one run"
+
+
+def test_background_tasks_are_listed_in_the_documentation(manager: PresenceManager) -> None:
+    """The table in the docstring has exactly the tasks of a server, with their intervals."""
+    config = Config(db=manager.db_path, retain_s=60.0, seal=True)
+    lock = LeaderLock(manager.db_path)
+    local_agents = LocalAgents(config, manager)
+    server = make_background_tasks(config, manager, lock, local_agents, "spool.jsonl")
+    tasks = {task.name: task for thread in server._threads for task in thread._tasks}
+    table = (periodic_tasks.__doc__ or "").split("\n=")[2].splitlines()[1:]
+    rows = {row[:15].strip(): row[15:27].strip() for row in table}
+    assert list(rows) == list(tasks)
+    for name, interval in rows.items():
+        if interval != "variable":
+            value, unit = interval.split()
+            assert float(value) * {"ms": 0.001, "s": 1.0}[unit] == tasks[name].interval_s
 
 
 def test_periodic_task_returns_the_next_interval() -> None:

@@ -26,20 +26,29 @@ _IDS_PER_QUERY = 500
 
 
 @dataclass(slots=True)
-class ImportReport:
-    """The result of an import.
+class ImportCounts:
+    """The numbers of imported events.
+
+    Attributes:
+        accepted: events that are new in the database; known: those that were stored before.
+        covered: events left out because another source reported the same.
+    """
+
+    accepted: int = 0
+    known: int = 0
+    covered: int = 0
+
+
+@dataclass(slots=True)
+class ImportReport(ImportCounts):
+    """The result of an import of session files.
 
     Attributes:
         files: session files that were read; unreadable: those that could not be read.
-        accepted: events that are new in the database; known: those that were stored before.
-        covered: events left out because hooks or telemetry reported the same.
         broken: lines that are not JSON objects, as ``path:line``.
     """
 
     files: int = 0
-    accepted: int = 0
-    known: int = 0
-    covered: int = 0
     broken: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 
@@ -80,31 +89,34 @@ class SessionImporter:
             return
         report.files += 1
         report.broken += [f"{file.path}:{line}" for line in tail.broken]
-        uncovered = self._legacy_sessions.not_covered(events)
-        report.covered += len(events) - len(uncovered)
-        stored = stored_ids(self._manager.db_path, uncovered)
-        fresh = [event for event in uncovered if event.event_id not in stored]
-        report.known += len(uncovered) - len(fresh)
-        for start in range(0, len(fresh), MAX_BATCH_EVENTS):
-            batch = fresh[start : start + MAX_BATCH_EVENTS]
-            accepted, covered = ingest_backfill(self._manager, batch, self._now)
-            report.accepted += accepted
-            report.covered += covered
+        import_events(self._manager, self._legacy_sessions, events, self._now, report)
 
 
-def ingest_backfill(
-    manager: PresenceManager, events: Sequence[Event], now: datetime
-) -> tuple[int, int]:
-    """Store past events and return the numbers of new events and of duplicates.
+def import_events(
+    manager: PresenceManager,
+    origins: SessionOrigins,
+    events: Sequence[Event],
+    now: datetime,
+    counts: ImportCounts,
+) -> None:
+    """Store the past events that are neither stored nor covered, and add to the counts.
 
     Args:
-        events: events that are not stored yet.
+        origins: the sessions of the other origin, whose events are left out.
         now: the current time, UTC.
     """
-    timers = overdue_timers(manager, events, now)
-    n_stored_timers = len(stored_ids(manager.db_path, timers))
-    result = manager.ingest([*events, *timers])
-    return result.accepted - len(timers) + n_stored_timers, result.duplicates - n_stored_timers
+    uncovered = origins.not_covered(events)
+    counts.covered += len(events) - len(uncovered)
+    stored = stored_ids(manager.db_path, uncovered)
+    fresh = [event for event in uncovered if event.event_id not in stored]
+    counts.known += len(uncovered) - len(fresh)
+    for start in range(0, len(fresh), MAX_BATCH_EVENTS):
+        batch = fresh[start : start + MAX_BATCH_EVENTS]
+        timers = overdue_timers(manager, batch, now)
+        n_stored_timers = len(stored_ids(manager.db_path, timers))
+        result = manager.ingest([*batch, *timers])
+        counts.accepted += result.accepted - len(timers) + n_stored_timers
+        counts.covered += result.duplicates - n_stored_timers
 
 
 def import_sessions(

@@ -11,7 +11,7 @@ from itertools import islice
 from ..core.ids import shorten_id
 from ..core.model import Event
 from ..core.roster import timer_event
-from ..ingest.backfill import ingest_backfill, stored_ids
+from ..ingest.backfill import ImportCounts, import_events, stored_ids
 from ..ingest.poller import event_time
 from ..ingest.session_origin import SessionOrigins
 from ..presence import PresenceManager
@@ -23,18 +23,13 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(slots=True)
-class LegacyImportReport:
+class LegacyImportReport(ImportCounts):
     """The result of the imports of one database so far.
 
     Attributes:
-        accepted: events that are new; known: those that were stored before.
-        covered: events left out because hooks, session files or telemetry cover their session.
         resources: features, spikes and tracks that are new or have changed.
     """
 
-    accepted: int = 0
-    known: int = 0
-    covered: int = 0
     resources: int = 0
 
 
@@ -77,15 +72,7 @@ class LegacyImporter:
     def _import_events(self, events: list[Event], now: datetime) -> None:
         # A delegation and its end marker both report the end: keep the first of equal ids.
         events = list({event.event_id: event for event in reversed(events)}.values())[::-1]
-        uncovered = self._other_sessions.not_covered(events)
-        report = self.report
-        report.covered += len(events) - len(uncovered)
-        stored = stored_ids(self._manager.db_path, uncovered)
-        fresh = [event for event in uncovered if event.event_id not in stored]
-        accepted, covered = ingest_backfill(self._manager, fresh, now)
-        report.accepted += accepted
-        report.covered += covered
-        report.known += len(uncovered) - len(fresh)
+        import_events(self._manager, self._other_sessions, events, now, self.report)
 
     def _import_resources(self, resources: Sequence[LegacyResource]) -> None:
         stored = stored_ids(self._manager.db_path, [resource.event for resource in resources])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,22 +16,8 @@ if TYPE_CHECKING:
 
     from ..core.model import Event
     from .hook_settings import HookSettings
-    from .session import SessionReader
+    from .session import SessionReader, SessionRoot
     from .telemetry import AgentTelemetry
-
-
-class SessionRoot(NamedTuple):
-    """A folder that holds session files at any depth.
-
-    Attributes:
-        agent: name of the agent that writes them.
-        path: the folder; it may not exist.
-        only: the only name that folders below the first level can have; None: any name.
-    """
-
-    agent: str
-    path: str
-    only: str | None = None
 
 
 class CodingAgent(ABC):
@@ -87,6 +73,8 @@ class CodingAgent(ABC):
 
     def session_roots(self) -> list[SessionRoot]:
         """Return the folders to watch for session files."""
+        from .session import SessionRoot
+
         return [SessionRoot(self.name, self.sessions_dir())]
 
     def status_dir(self) -> str | None:

@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from ..core.ids import agent_id_of
 from ..core.model import Event
@@ -28,6 +28,20 @@ GIVE_UP_AFTER_S = 600.0
 
 ToolCall = tuple[str | None, datetime | None]
 """Name of a tool and when its call started."""
+
+
+class SessionRoot(NamedTuple):
+    """A folder that holds session files at any depth.
+
+    Attributes:
+        agent: name of the agent that writes them.
+        path: the folder; it may not exist.
+        only: the only name that folders below the first level can have; None: any name.
+    """
+
+    agent: str
+    path: str
+    only: str | None = None
 
 
 class SessionReader(Protocol):

@@ -1,19 +1,19 @@
-"""htmlgraph-hook: reports one hook call of a coding agent to the server, and never disturbs it.
+"""htmlgraph-hook: reports one hook call of a coding agent to the server, without disturbing it.
 
-It reads the hook's JSON on stdin, keeps an allow-list of it and POSTs that. It is done within one
-second, says nothing and exits with status 0 whatever happens. What no server takes goes to the
-spool file, which the server reads when it starts.
+It reads the hook's JSON from stdin, keeps the fields of an allow-list and POSTs them. It always
+ends within about a second, prints nothing and exits with status 0. An event that no server accepts
+is appended to the spool file, which the server reads.
 
-Standard library only, and little of it: this process starts at every tool call.
+It imports few modules, all of the standard library: this process starts on every tool call.
 
 Environment:
-    HTMLGRAPH_URL: address of the server, base path included; without it the servers that run on
-        this machine, the last one to start first, then http://127.0.0.1:8000.
-    HTMLGRAPH_TOKEN: token for HTMLGRAPH_URL; it is sent nowhere else.
+    HTMLGRAPH_URL: address of the server with its base path; without it the servers that run on this
+        machine, most recently started first, then http://127.0.0.1:8000.
+    HTMLGRAPH_TOKEN: token for HTMLGRAPH_URL; it is not sent to any other address.
     HTMLGRAPH_AGENT, HTMLGRAPH_FEATURE: name of the agent, id of the feature it works on.
-    HTMLGRAPH_CONTENT: 1 sends prompts, tool inputs and results too, for a receiver of your own;
-        the htmlgraph-nb server keeps none of them, and they are never spooled.
-    HTMLGRAPH_DEBUG: 1 says on stderr what went wrong.
+    HTMLGRAPH_CONTENT: 1 also sends prompts, tool inputs and results, for a receiver of your own;
+        the htmlgraph-nb server does not store them, and they are never spooled.
+    HTMLGRAPH_DEBUG: 1 prints errors to stderr.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 BUDGET_S = 1.0
 READ_UNTIL_S = 0.6
-"""Seconds after the start at which the reading of a session file stops."""
+"""Seconds after the start at which reading a session file stops."""
 MAX_INPUT_BYTES = 8 << 20
 MAX_CONTENT_BYTES = 256 << 10
 MAX_EVENT_BYTES = 16 << 10
@@ -53,85 +53,87 @@ MAX_TEXT_CHARS = 256
 MAX_PATH_CHARS = 4_096
 
 HELP = f"""\
-htmlgraph-hook [{"|".join(AGENTS)}]: reads a hook's JSON on stdin and reports it to the server.
-Set up by HTMLGRAPH_URL, _TOKEN, _AGENT, _FEATURE; HTMLGRAPH_DEBUG=1 tells what goes wrong."""
+htmlgraph-hook [{"|".join(AGENTS)}]: reads a hook's JSON from stdin and reports it to the server.
+Settings: HTMLGRAPH_URL, _TOKEN, _AGENT, _FEATURE; HTMLGRAPH_DEBUG=1 prints errors."""
 
-_ALWAYS = (
+_COMMON_FIELDS = (
     *("hook_event_name", "session_id", "cwd", "agent_id", "agent_type", "model"),
     *("tool_name", "tool_use_id", "duration_ms"),
 )
-_PATHS = ("transcript_path", "agent_transcript_path")
-_CONTENT = (
+_PATH_FIELDS = ("transcript_path", "agent_transcript_path")
+_CONTENT_FIELDS = (
     *("prompt", "tool_input", "tool_response", "last_assistant_message", "message", "title"),
     *("error", "error_details", "custom_instructions", "compact_summary"),
 )
-# The event itself is refused; everything else (no token yet, wrong address, overload) may pass.
-_REFUSED_FOR_GOOD = frozenset({400, 413, 422})
+# The server rejects the event itself.
+# Other errors (no token yet, wrong address, overload) can pass.
+_REJECTED = frozenset({400, 413, 422})
 
 
 def redact(agent: CodingAgent, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what may leave this process: names, ids, durations, counts and keywords.
+    """Return the fields that may leave this process: names, ids, durations, counts and keywords.
 
-    Lists become their length (of background tasks only those that run count), text is cut at 256
-    characters, and what is neither text nor number is left out. The line by which a shell tool
-    tells of an interrupt becomes ``is_interrupt``, an answer that ends with a question
-    ``ends_with_question``.
+    Lists become their length (of background tasks only running ones count), strings are cut to 256
+    characters, and other values are dropped. The line in an error that reports an interrupt becomes
+    ``is_interrupt``, a response that ends with a question ``ends_with_question``.
     """
     hook = payload.get("hook_event_name")
-    names = (*_ALWAYS, *agent.hook_fields.get(hook, ())) if isinstance(hook, str) else _ALWAYS
-    kept: dict[str, Any] = {}
+    names: tuple[str, ...] = _COMMON_FIELDS
+    if isinstance(hook, str):
+        names = (*names, *agent.hook_fields.get(hook, ()))
+    fields: dict[str, Any] = {}
     for name in names:
         value = payload.get(name)
         if isinstance(value, str):
-            kept[name] = value[:MAX_TEXT_CHARS]
+            fields[name] = value[:MAX_TEXT_CHARS]
         elif isinstance(value, list):
-            kept[name] = sum(not is_at_rest(item) for item in value)
+            fields[name] = sum(not is_at_rest(item) for item in value)
         elif isinstance(value, bool | int | float):
-            kept[name] = value
+            fields[name] = value
     if hook == "PostToolUseFailure" and was_interrupted(payload):
-        kept["is_interrupt"] = True
+        fields["is_interrupt"] = True
     if hook == "AfterTool" and tool_failed(payload):
-        kept["is_error"] = True
+        fields["is_error"] = True
     if hook in ("Stop", "AfterAgent") and ends_with_question(payload):
-        kept["ends_with_question"] = True
-    return kept
+        fields["ends_with_question"] = True
+    return fields
 
 
 def session_files(agent: CodingAgent, payload: Mapping[str, Any]) -> dict[str, str]:
-    """Return the paths of the session files that have grown by now; they stay on this machine."""
+    """Return the paths of session files with new lines; they are not sent to other machines."""
     hook = payload.get("hook_event_name")
     if not isinstance(hook, str) or hook not in agent.hooks_after_write:
         return {}
-    named = {name: payload.get(name) for name in _PATHS}
+    values = {name: payload.get(name) for name in _PATH_FIELDS}
     return {
         name: path
-        for name, path in named.items()
+        for name, path in values.items()
         if isinstance(path, str) and 0 < len(path) <= MAX_PATH_CHARS
     }
 
 
 def content(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content fields of the payload, whole."""
-    return {name: payload[name] for name in _CONTENT if name in payload}
+    """Return the content fields of the payload, uncut."""
+    return {name: payload[name] for name in _CONTENT_FIELDS if name in payload}
 
 
 def sender_info(
     environ: Mapping[str, str], agent: CodingAgent, now_ns: int, event_id: str, host: str
 ) -> dict[str, str]:
-    """Return the ``htmlgraph`` object that goes with an event.
+    """Return the ``htmlgraph`` object of an event.
 
     Args:
         now_ns: nanoseconds since 1970 UTC.
-        event_id: its idempotence key.
+        event_id: its idempotency key.
         host: name of this machine; "" if unknown.
     """
     seconds, rest = divmod(now_ns, 1_000_000_000)
     clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    # An agent can run inside of another and inherit its variable.
+    # An agent that runs inside another inherits the other's variable.
     variables = [each.project_variable for each in AGENTS.values()]
     folder = next((environ[name] for name in variables if environ.get(name)), "")
     project = folder.rstrip("/\\").replace("\\", "/")
-    added = {
+    fields = {
         "hook": agent.name,
         "event_id": event_id,
         "timestamp": f"{clock}.{rest // 1000:06d}Z",
@@ -140,14 +142,17 @@ def sender_info(
         "feature_id": environ.get("HTMLGRAPH_FEATURE", ""),
         "project": project.rpartition("/")[2],
     }
-    return {name: value[:MAX_TEXT_CHARS] for name, value in added.items() if value}
+    return {name: value[:MAX_TEXT_CHARS] for name, value in fields.items() if value}
 
 
 def spool(line: bytes, path: str) -> bool:
-    """Append ``line`` to the file at ``path`` in one write and return True; False: it is full.
+    """Append ``line`` to the file at ``path`` in one write.
+
+    Returns:
+        False if the file is full.
 
     Raises:
-        OSError: the file or its folder cannot be made or written.
+        OSError: the file or its folder cannot be created or written.
     """
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     binary: int = getattr(os, "O_BINARY", 0)
@@ -175,7 +180,7 @@ def _read_input() -> bytes:
             return b"".join(parts)
         parts.append(part)
         size += len(part)
-    raise ValueError(f"the input has more than {MAX_INPUT_BYTES} bytes")
+    raise ValueError(f"input: expected at most {MAX_INPUT_BYTES} bytes, got more")
 
 
 def _host() -> str:
@@ -186,49 +191,53 @@ def _encode(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-def _body(told: Mapping[str, Any], said: Mapping[str, Any]) -> bytes:
-    body = _encode(told)
+def _body(fields: Mapping[str, Any], content_fields: Mapping[str, Any]) -> bytes:
+    body = _encode(fields)
     if os.environ.get("HTMLGRAPH_CONTENT") == "1":
-        full = _encode({**told, **said})
+        full = _encode({**fields, **content_fields})
         return full if len(full) <= MAX_CONTENT_BYTES else body
     return body
 
 
 class _HookCall:
-    """One event on its way; ``line`` is what to spool should it not arrive, at first b""."""
+    """The report of one hook call.
+
+    Attributes:
+        line: the line to spool if the event is not delivered; b"" for none.
+    """
 
     def __init__(self, agent: CodingAgent) -> None:
         self._agent = agent
         self.line = b""
         self._files: list[str] = []
         self._ended = False
-        self._begun = time.monotonic()
+        self._started_at = time.monotonic()
         self._finished = _thread.allocate_lock()
         self._finished.acquire()
 
     def run(self) -> None:
-        """Send within the budget, else spool; a thread does it, as name lookup has no timeout."""
+        """Send within the time budget, else spool. A thread sends: name lookup has no timeout."""
         try:
             _thread.start_new_thread(self._work, ())
             if self._finished.acquire(timeout=BUDGET_S):
                 return
-            _debug(f"not done within {BUDGET_S} s")
+            _debug(f"not finished within {BUDGET_S} s")
         except KeyboardInterrupt:
             _debug("interrupted")
-        self._keep()
+        self._spool()
 
-    def _keep(self) -> None:
-        # It may have arrived all the same: its event id makes the second copy harmless.
+    def _spool(self) -> None:
+        # The server may have received it all the same; its event id makes the copy harmless.
         try:
             if self.line and not spool(self.line, paths.spool_path()):
-                _debug("the spool file is full, the event is dropped")
+                _debug("the spool file is full; the event is dropped")
         except OSError as error:
             _debug(f"the event is lost: {error}")
 
     def _work(self) -> None:
         try:
             self._send()
-        except Exception as error:  # noqa: BLE001  an agent must not feel any fault of its monitor
+        except Exception as error:  # noqa: BLE001  errors of the monitor must not reach the agent
             _debug(f"{type(error).__name__}: {error}")
         finally:
             self._finished.release()
@@ -236,76 +245,79 @@ class _HookCall:
     def _send(self) -> None:
         payload = json.loads(_read_input())
         if not isinstance(payload, dict) or not isinstance(payload.get("session_id"), str):
-            raise ValueError("the input is not a hook's JSON object with a session_id")
+            raise ValueError("input: expected a JSON object with a session_id")
         added = sender_info(os.environ, self._agent, time.time_ns(), os.urandom(16).hex(), _host())
-        kept = {**redact(self._agent, payload), "htmlgraph": {**added, "ancestors": ancestors()}}
+        fields = {**redact(self._agent, payload), "htmlgraph": {**added, "ancestors": ancestors()}}
         files = session_files(self._agent, payload)
         self._files = list(files.values())
         self._ended = payload.get("hook_event_name") == "SessionEnd"
-        line = _encode({**kept, **files})
+        line = _encode({**fields, **files})
         if len(line) > MAX_EVENT_BYTES:
-            raise ValueError(f"the event has {len(line)} bytes, expected at most {MAX_EVENT_BYTES}")
+            raise ValueError(f"event: expected at most {MAX_EVENT_BYTES} bytes, got {len(line)}")
         self.line = line
-        self._post(kept, files, content(payload))
+        self._post(fields, files, content(payload))
 
     def _post(
-        self, kept: Mapping[str, Any], files: Mapping[str, str], said: Mapping[str, Any]
+        self,
+        fields: Mapping[str, Any],
+        files: Mapping[str, str],
+        content_fields: Mapping[str, Any],
     ) -> None:
         from http.client import HTTPException
 
         try:
-            for to in targets(os.environ, paths.running_servers()):
-                body = _body({**kept, **files} if to.is_here else kept, said)
-                if self._taken(to, body):
+            for target in targets(os.environ, paths.running_servers()):
+                sent = {**fields, **files} if target.is_local else fields
+                if self._deliver(target, _body(sent, content_fields)):
                     return
-            _debug("spooled, because no server took it")
+            _debug("spooled: no server accepted the event")
         except (OSError, HTTPException, ValueError) as error:
-            _debug(f"spooled, because {type(error).__name__}: {error}")
-        self._keep()
+            _debug(f"spooled: {type(error).__name__}: {error}")
+        self._spool()
 
-    def _taken(self, to: Target, body: bytes) -> bool:
-        """Return whether the event is done with; False: another server may take it."""
+    def _deliver(self, target: Target, body: bytes) -> bool:
+        """Return whether the event was accepted or rejected; False: try another server."""
         try:
-            status = deliver(to, HOOKS_PATH + self._agent.name, body)
+            status = deliver(target, HOOKS_PATH + self._agent.name, body)
         except Unreachable as error:
             _debug(str(error))
             return False
         if 200 <= status < 300:
-            if self._files and not to.is_here:
+            if self._files and not target.is_local:
                 self.line = b""
-                self._send_usage(to)
+                self._send_usage(target)
             return True
-        _debug(f"{to.host}:{to.port}{to.base} answered {status}")
-        return status in _REFUSED_FOR_GOOD
+        _debug(f"{target.host}:{target.port}{target.base} responded with status {status}")
+        return status in _REJECTED
 
-    def _send_usage(self, to: Target) -> None:
-        """Send the tokens that the session's files tell, which a server elsewhere cannot read."""
+    def _send_usage(self, target: Target) -> None:
+        """Send the tokens in the session files, which a server on another machine cannot read."""
         from .usage import UsageReader
 
         folder = os.path.join(paths.data_dir(), "usage")
         for path in self._files:
-            file = UsageReader(self._agent, path, folder, self._begun + READ_UNTIL_S)
-            events = file.unsent()
+            reader = UsageReader(self._agent, path, folder, self._started_at + READ_UNTIL_S)
+            events = reader.unsent()
             body = _encode([event.to_dict() for event in events])
-            if events and not 200 <= deliver(to, "/api/events", body) < 300:
-                _debug("the tokens were not taken; they go with the next call")
+            if events and not 200 <= deliver(target, "/api/events", body) < 300:
+                _debug("the tokens were not accepted; the next call sends them again")
             elif self._ended:
-                file.forget()
+                reader.forget()
             else:
-                file.remember()
+                reader.save()
 
 
 def main() -> int:
     """Report the hook call on stdin; always 0."""
-    words = sys.argv[1:]
-    if "--help" in words or "-h" in words:
+    arguments = sys.argv[1:]
+    if "--help" in arguments or "-h" in arguments:
         print(HELP)
         return 0
-    name = words[0] if words else DEFAULT_AGENT.name
+    name = arguments[0] if arguments else DEFAULT_AGENT.name
     agent = AGENTS.get(name)
     if agent is None:
-        _debug(f"the agent is {name!r}, expected one of {', '.join(AGENTS)}")
+        _debug(f"agent: expected one of {', '.join(AGENTS)}, got {name!r}")
     else:
         _HookCall(agent).run()
-    # A thread that still waits for a name server must not hold the agent up.
+    # Do not wait for a thread that is blocked in a name lookup.
     os._exit(0)

@@ -1,8 +1,8 @@
-"""Where the hook brings an event, and how: standard library only, and little of it."""
+"""Which servers the hook tries, and how it POSTs to them; imports little, for a quick start."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from .. import paths
 from ..errors import Unreachable
@@ -11,39 +11,48 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 CONNECT_TIMEOUT_S = 0.25
-ANSWER_TIMEOUT_S = 0.6
+RESPONSE_TIMEOUT_S = 0.6
 HOOKS_PATH = "/api/hooks/"
 MAX_SERVERS = 4
 
 
-class Target(NamedTuple):
-    """A server: scheme, host, port (None: the scheme's own), base path, token ("": none)."""
+class Target:
+    """A server; a plain class, because creating a NamedTuple takes a millisecond of each start.
 
-    scheme: str
-    host: str
-    port: int | None
-    base: str
-    token: str
+    Args:
+        port: None for the default port of the scheme.
+        base: path that precedes its routes.
+        token: "" for none.
+    """
+
+    __slots__ = ("base", "host", "port", "scheme", "token")
+
+    def __init__(self, scheme: str, host: str, port: int | None, base: str, token: str) -> None:
+        self.scheme = scheme
+        self.host = host
+        self.port = port
+        self.base = base
+        self.token = token
 
     @property
-    def is_here(self) -> bool:
-        """Whether it is on this machine, by its address."""
+    def is_local(self) -> bool:
+        """Whether its address is that of this machine."""
         return self.host in ("localhost", "::1") or self.host.startswith("127.")
 
 
 def targets(environ: Mapping[str, str], running: Sequence[Mapping[str, str]]) -> Iterator[Target]:
-    """Yield the servers to report to: HTMLGRAPH_URL alone, else those that run, else the default.
+    """Yield the servers to try: only HTMLGRAPH_URL if set, else the running ones and the default.
 
     Args:
-        running: ``locations.running_servers()``; each token goes to its own address only.
+        running: the result of ``paths.running_servers()``; a token is sent to its address only.
 
     Raises:
         ValueError: an address is no http:// or https:// URL.
     """
     url = environ.get("HTMLGRAPH_URL", "")
     if url:
-        own = [server["token"] for server in running if _same(server["url"], url)]
-        yield _target(url, environ.get("HTMLGRAPH_TOKEN", "") or next(iter(own), ""))
+        known = (server["token"] for server in running if _is_same(server["url"], url))
+        yield _target(url, environ.get("HTMLGRAPH_TOKEN", "") or next(known, ""))
         return
     hub = paths.jupyterhub_server(environ)
     if hub:
@@ -53,7 +62,7 @@ def targets(environ: Mapping[str, str], running: Sequence[Mapping[str, str]]) ->
     yield _target(paths.DEFAULT_URL, "")
 
 
-def _same(url: str, other: str) -> bool:
+def _is_same(url: str, other: str) -> bool:
     return url.rstrip("/") == other.rstrip("/")
 
 
@@ -62,33 +71,34 @@ def _target(url: str, token: str) -> Target:
 
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"the address is {url!r}, expected one as http://127.0.0.1:8000")
+        raise ValueError(f"address: expected a URL such as {paths.DEFAULT_URL}, got {url!r}")
     return Target(parts.scheme, parts.hostname, parts.port, parts.path.rstrip("/"), token)
 
 
-def deliver(to: Target, path: str, body: bytes) -> int:
+def deliver(target: Target, path: str, body: bytes) -> int:
     """POST ``body`` to a path and return the HTTP status; redirects are not followed.
 
     Raises:
-        Unreachable: nothing was sent: refused, timed out, unknown host, TLS failure.
-        OSError: no answer.
-        http.client.HTTPException: what answers does not speak HTTP.
-        ValueError: the token or the path cannot be sent.
+        Unreachable: nothing was sent: connection refused or timed out, unknown host, TLS error.
+        OSError: the connection broke or no response arrived in time.
+        http.client.HTTPException: the response is not HTTP.
+        ValueError: the token or the path contains invalid characters.
     """
     import http.client
 
-    kind = http.client.HTTPSConnection if to.scheme == "https" else http.client.HTTPConnection
-    connection = kind(to.host, to.port, timeout=CONNECT_TIMEOUT_S)
+    is_https = target.scheme == "https"
+    connect = http.client.HTTPSConnection if is_https else http.client.HTTPConnection
+    connection = connect(target.host, target.port, timeout=CONNECT_TIMEOUT_S)
     headers = {"Content-Type": "application/json", "User-Agent": "htmlgraph-hook"}
-    if to.token:
-        headers["Authorization"] = f"Bearer {to.token}"
+    if target.token:
+        headers["Authorization"] = f"Bearer {target.token}"
     try:
         try:
             connection.connect()
         except OSError as error:
-            raise Unreachable(f"{to.host}:{to.port}: {error}") from error
-        connection.sock.settimeout(ANSWER_TIMEOUT_S)
-        connection.request("POST", to.base + path, body, headers)
+            raise Unreachable(f"{target.host}:{target.port}: {error}") from error
+        connection.sock.settimeout(RESPONSE_TIMEOUT_S)
+        connection.request("POST", target.base + path, body, headers)
         return connection.getresponse().status
     finally:
         connection.close()

@@ -1,7 +1,7 @@
-"""What the hook reads for a server on another machine: the tokens in the agent's session file.
+"""Tokens in the agent's session file, which the hook reads for a server on another machine.
 
-A server on the same machine reads the file itself. Loaded only at the end of a turn or session, and
-only where the server is elsewhere; standard library only.
+A server on the same machine reads the file itself. This module is loaded only at the end of a turn
+or session, and only if the server is remote; it imports the standard library only.
 """
 
 from __future__ import annotations
@@ -18,18 +18,20 @@ from ..core.model import Event
 from ..errors import InvalidEvent
 
 MAX_USAGE_EVENTS = 2_000
-"""Most answers that are sent at once; the rest goes with the next call."""
+"""Most completions that one call sends; the next call sends the rest."""
 MAX_SESSION_LINE_BYTES = 16 << 20
-_CHECKED_LINES = 64
+_LINES_PER_CLOCK_CHECK = 64
+_TURN_ENDED_S = 1.0
+"""Seconds of quiet that stand for the end of the turn."""
 
 
 class UsageReader:
-    """The answers of one session file, and how many of them were sent.
+    """The completions of one session file, and how many of them were sent.
 
     Args:
-        agent: whose file it is.
-        path: as the agent named it.
-        folder: where the hook remembers what was sent.
+        agent: the agent that wrote the file.
+        path: the path of the file in the hook input.
+        folder: where the number of sent completions is stored between calls.
         until: ``time.monotonic()`` at which reading stops.
     """
 
@@ -38,68 +40,70 @@ class UsageReader:
         self._path = path
         self._until = until
         self._folder = folder
-        self._memory = os.path.join(folder, f"{sha256(path.encode()).hexdigest()[:32]}.json")
-        self._sent = self._remembered()
+        self._state_path = os.path.join(folder, f"{sha256(path.encode()).hexdigest()[:32]}.json")
+        self._sent = self._load()
         self._n_sent = self._sent
 
     def unsent(self) -> list[Event]:
-        """Return the answers that were not sent yet, oldest first.
+        """Return the completions that were not sent yet, oldest first.
 
         Raises:
-            OSError: the file cannot be read, or is none.
+            OSError: the file cannot be read, or is no regular file.
         """
-        # Opened without waiting: a pipe of that name would hold the hook up.
+        # Open without blocking, in case the path is a pipe.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         descriptor = os.open(self._path, flags)
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(f"{self._path} is no regular file")
-            # Older files of Gemini CLI are one object.
-            whole = self._path.endswith(".json")
-            answers = list(
-                self._answers(iter([file.read(MAX_SESSION_LINE_BYTES)]) if whole else file)
-            )
-        found = answers[self._sent :][:MAX_USAGE_EVENTS]
-        self._n_sent = self._sent + len(found)
-        return found
+                raise OSError(f"{self._path} is not a regular file")
+            # A .json file is one object, not one per line.
+            is_object = self._path.endswith(".json")
+            lines = iter([file.read(MAX_SESSION_LINE_BYTES)]) if is_object else file
+            completions = list(self._completions(lines))
+        unsent = completions[self._sent :][:MAX_USAGE_EVENTS]
+        self._n_sent = self._sent + len(unsent)
+        return unsent
 
-    def _answers(self, file: Iterator[bytes]) -> Iterator[Event]:
-        reader = self._agent.session_reader(self._path)
-        known = set()
-        for number, line in enumerate(file):
-            if number % _CHECKED_LINES == 0 and time.monotonic() >= self._until:
-                return
-            try:
-                events = reader.feed(line.strip()) if len(line) < MAX_SESSION_LINE_BYTES else []
-            except InvalidEvent:
-                continue
-            for event in events:
-                if event.event_type == "completion" and event.event_id not in known:
-                    known.add(event.event_id)
-                    yield event
-        # The turn is over, so an answer that told why it stopped is whole.
-        for event in reader.on_quiet(1.0):
-            if event.event_type == "completion" and event.event_id not in known:
-                known.add(event.event_id)
+    def _completions(self, lines: Iterator[bytes]) -> Iterator[Event]:
+        seen = set()
+        for event in self._events(lines):
+            if event.event_type == "completion" and event.event_id not in seen:
+                seen.add(event.event_id)
                 yield event
 
-    def _remembered(self) -> int:
+    def _events(self, lines: Iterator[bytes]) -> Iterator[Event]:
+        reader = self._agent.session_reader(self._path)
+        for number, line in enumerate(lines):
+            if number % _LINES_PER_CLOCK_CHECK == 0 and time.monotonic() >= self._until:
+                return
+            try:
+                yield from reader.feed(line.strip()) if len(line) < MAX_SESSION_LINE_BYTES else []
+            except InvalidEvent:
+                continue
+        # The turn has ended, so a completion with a stop reason is complete.
+        yield from reader.on_quiet(_TURN_ENDED_S)
+
+    def _load(self) -> int:
         try:
-            with open(self._memory, encoding="utf-8") as file:
+            with open(self._state_path, encoding="utf-8") as file:
                 n = json.load(file)
         except (OSError, ValueError):
             return 0
         return n if type(n) is int and n >= 0 else 0
 
-    def remember(self) -> None:
-        """Remember that what ``unsent`` returned arrived; OSError where it cannot be written."""
+    def save(self) -> None:
+        """Store that the completions that ``unsent`` returned were sent.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
-        with open(self._memory, "w", encoding="utf-8") as file:
+        with open(self._state_path, "w", encoding="utf-8") as file:
             json.dump(self._n_sent, file)
 
     def forget(self) -> None:
-        """Forget the file: its session is over."""
+        """Delete the stored number: the session is over."""
         try:
-            os.unlink(self._memory)
+            os.unlink(self._state_path)
         except FileNotFoundError:
             return

@@ -13,8 +13,8 @@ import time
 from collections.abc import Iterator, Sequence, Sized
 from itertools import islice
 
-from ..coding_agents.agent import SessionRoot
 from ..coding_agents.registry import AGENTS
+from ..coding_agents.session import SessionRoot
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ..coding_agents.agent import SessionRoot
 from ..coding_agents.hook_hints import HookHints
+from ..coding_agents.session import SessionRoot
 from ..core.model import Event
 from ..storage.database import open_reader, sqlite_errors
 from .backfill import EventIds, final_events

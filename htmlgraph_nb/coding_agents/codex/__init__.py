@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from ..agent import CodingAgent, SessionRoot, user_folder
+from ..agent import CodingAgent, user_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ...core.model import Event
     from ..hook_settings import HookSettings
-    from ..session import SessionReader
+    from ..session import SessionReader, SessionRoot
     from ..telemetry import AgentTelemetry
 
 
@@ -51,6 +51,8 @@ class Codex(CodingAgent):
 
     def session_roots(self) -> list[SessionRoot]:
         """Return the folders of current and of archived sessions."""
+        from ..session import SessionRoot
+
         home = self.sessions_dir()
         names = ("sessions", "archived_sessions")
         return [SessionRoot(self.name, os.path.join(home, name)) for name in names]

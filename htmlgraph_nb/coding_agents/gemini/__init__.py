@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from ..agent import CodingAgent, SessionRoot, user_folder
+from ..agent import CodingAgent, user_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ...core.model import Event
     from ..hook_settings import HookSettings
-    from ..session import SessionReader
+    from ..session import SessionReader, SessionRoot
     from ..telemetry import AgentTelemetry
 
 _HASH_CHARS = 64
@@ -55,6 +55,8 @@ class GeminiCli(CodingAgent):
 
     def session_roots(self) -> list[SessionRoot]:
         """Return the folder whose subfolders, one for each project, hold ``chats``."""
+        from ..session import SessionRoot
+
         return [SessionRoot(self.name, self.sessions_dir(), "chats")]
 
     def is_session_record(self, record: Mapping[str, Any]) -> bool:

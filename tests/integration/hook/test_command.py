@@ -1,4 +1,4 @@
-"""The command hook as an agent starts it: a real process, a real HTTP server, a real file."""
+"""htmlgraph-hook as an agent starts it: a real process, a real HTTP server, a real file."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ from tests.helpers.server_files import announced_server
 
 PAYLOADS = ROOT / "tests/payloads" / "claude_hooks"
 CONTENT = "never-keep-this"
-FAR_BEYOND_ITS_LIMIT_S = 60
+"""Stands for prompts and tool results in the payload files."""
+TIMEOUT_S = 60
 NOW = datetime.now(UTC)
 
 
 class Request(NamedTuple):
-    """One request that the server got."""
+    """One request that the server received."""
 
     path: str
     headers: dict[str, str]
@@ -37,14 +38,14 @@ class Request(NamedTuple):
 
 
 class Receiver(ThreadingHTTPServer):
-    """Answers each POST with ``status`` and keeps what it got."""
+    """Responds to each POST with ``status`` and records the request."""
 
     daemon_threads = True
 
     def __init__(self, status: int) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.status = status
-        self.got: list[Request] = []
+        self.requests: list[Request] = []
 
     @property
     def url(self) -> str:
@@ -56,14 +57,14 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         assert isinstance(self.server, Receiver)
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.got.append(Request(self.path, dict(self.headers), body))
+        self.server.requests.append(Request(self.path, dict(self.headers), body))
         self.send_response(self.server.status)
         if 300 <= self.server.status < 400:
             self.send_header("Location", f"{self.server.url}/elsewhere")
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -81,7 +82,7 @@ def receiver(status: int = 204) -> Iterator[Receiver]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """The data folder of the hook."""
+    """Return the data folder of the hook."""
     return tmp_path / "home"
 
 
@@ -94,7 +95,7 @@ def run(home: Path, stdin: bytes, *args: str, **environ: str) -> subprocess.Comp
         input=stdin,
         capture_output=True,
         env={**clean, "HTMLGRAPH_HOME": str(home), **environ},
-        timeout=FAR_BEYOND_ITS_LIMIT_S,
+        timeout=TIMEOUT_S,
         check=False,
     )
 
@@ -111,18 +112,18 @@ def spooled(home: Path) -> list[dict[str, Any]]:
 
 
 def assert_silent(done: subprocess.CompletedProcess[bytes]) -> None:
-    """The agent must see success and no output."""
+    """Assert that the agent sees success and no output."""
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def unused_url() -> str:
-    """Return an address at which nobody listens."""
+    """Return an address that refuses connections."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         return f"http://127.0.0.1:{closed.getsockname()[1]}"
 
 
-def test_event_reaches_the_server(home: Path) -> None:
-    """The hook posts the event with its stamp, to the path under the base path, with the token."""
+def test_hook_posts_the_event(home: Path) -> None:
+    """The event has the sender's fields and is sent to the base path with the token."""
     with receiver() as server:
         done = run(
             home,
@@ -134,7 +135,7 @@ def test_event_reaches_the_server(home: Path) -> None:
             CLAUDE_PROJECT_DIR="/home/dev/warehouse",
         )
     assert_silent(done)
-    [request] = server.got
+    [request] = server.requests
     assert request.path == "/user/ada/htmlgraph/api/hooks/claude"
     assert request.headers["Authorization"] == "Bearer secret"
     assert request.headers["Content-Type"] == "application/json"
@@ -148,68 +149,68 @@ def test_event_reaches_the_server(home: Path) -> None:
     assert not (home / "spool.jsonl").exists()
 
 
-def test_each_call_has_its_own_event_id(home: Path) -> None:
-    """Two calls with one input are two events."""
+def test_hook_gives_each_call_its_own_event_id(home: Path) -> None:
+    """Two calls with the same input are two events."""
     with receiver() as server:
         for _ in range(2):
             run(home, payload("stop"), HTMLGRAPH_URL=server.url)
-    ids = {json.loads(request.body)["htmlgraph"]["event_id"] for request in server.got}
+    ids = {json.loads(request.body)["htmlgraph"]["event_id"] for request in server.requests}
     assert len(ids) == 2
 
 
 @pytest.mark.parametrize("name", ["user_prompt_submit", "post_tool_use", "stop_failure"])
-def test_content_stays_at_home(home: Path, name: str) -> None:
+def test_hook_sends_and_spools_no_content(home: Path, name: str) -> None:
     """Content is neither sent nor spooled."""
     assert CONTENT.encode() in payload(name)
     with receiver(503) as server:
         run(home, payload(name), HTMLGRAPH_URL=server.url)
-    assert CONTENT.encode() not in server.got[0].body
+    assert CONTENT.encode() not in server.requests[0].body
     assert len(spooled(home)) == 1
     assert CONTENT not in (home / "spool.jsonl").read_text()
 
 
-def test_content_is_sent_on_request_and_never_spooled(home: Path) -> None:
-    """HTMLGRAPH_CONTENT=1 sends content, but the spool file stays free of it."""
+def test_hook_sends_content_on_request_but_never_spools_it(home: Path) -> None:
+    """HTMLGRAPH_CONTENT=1 sends content, but the spool file contains none."""
     with receiver(503) as server:
         run(home, payload(), HTMLGRAPH_URL=server.url, HTMLGRAPH_CONTENT="1")
-    assert json.loads(server.got[0].body)["tool_response"]["content"] == CONTENT
+    assert json.loads(server.requests[0].body)["tool_response"]["content"] == CONTENT
     assert len(spooled(home)) == 1
     assert CONTENT not in (home / "spool.jsonl").read_text()
 
 
-def test_too_much_content_leaves_the_event(home: Path) -> None:
-    """An input of megabytes is sent without its content."""
+def test_hook_drops_content_that_is_too_long(home: Path) -> None:
+    """An event with megabytes of content is sent without it."""
     big = json.dumps(json.loads(payload()) | {"tool_response": "x" * 3_000_000}).encode()
     with receiver() as server:
         done = run(home, big, HTMLGRAPH_URL=server.url, HTMLGRAPH_CONTENT="1")
     assert_silent(done)
-    assert "tool_response" not in json.loads(server.got[0].body)
+    assert "tool_response" not in json.loads(server.requests[0].body)
 
 
-def test_running_server_is_found(home: Path) -> None:
-    """Without a configured address the server that left its file gets the event and its token."""
+def test_hook_finds_the_running_server(home: Path) -> None:
+    """Without a configured address, the server file determines address and token."""
     with receiver() as server, announced_server(home, server.url, "of-file"):
         assert_silent(run(home, payload(), HTMLGRAPH_TOKEN="for-another"))
-    assert server.got[0].headers["Authorization"] == "Bearer of-file"
+    assert server.requests[0].headers["Authorization"] == "Bearer of-file"
 
 
-def test_a_server_that_is_gone_or_refuses_does_not_hide_another(home: Path) -> None:
-    """Each that left a file is asked, the last to start first, until one takes the event."""
+def test_hook_tries_the_servers_in_turn(home: Path) -> None:
+    """Servers with a file are tried, most recently started first, until one accepts the event."""
     with (
-        receiver() as taking,
+        receiver() as accepting,
         receiver(403) as refusing,
-        announced_server(home, taking.url, "first", age_s=2),
+        announced_server(home, accepting.url, "first", age_s=2),
         announced_server(home, refusing.url, "second", age_s=1),
         announced_server(home, unused_url(), "third"),
     ):
         assert_silent(run(home, payload()))
-    assert len(refusing.got) == 1
-    assert taking.got[0].headers["Authorization"] == "Bearer first"
+    assert len(refusing.requests) == 1
+    assert accepting.requests[0].headers["Authorization"] == "Bearer first"
     assert not (home / "spool.jsonl").exists()
 
 
-def test_event_is_spooled_without_a_server(home: Path) -> None:
-    """With nobody listening each event becomes one line from which it can be read again."""
+def test_hook_spools_without_a_server(home: Path) -> None:
+    """If no server listens, each event becomes a line of the spool file."""
     url = unused_url()
     for name in ("session_start", "stop"):
         assert_silent(run(home, payload(name), HTMLGRAPH_URL=url))
@@ -222,24 +223,24 @@ def test_event_is_spooled_without_a_server(home: Path) -> None:
     ("status", "kept"),
     [(200, 0), (400, 0), (413, 0), (302, 1), (401, 1), (403, 1), (404, 1), (429, 1), (500, 1)],
 )
-def test_answer_decides_about_the_spool(home: Path, status: int, kept: int) -> None:
-    """Taken and malformed events are done with; whatever may pass is kept; nothing is followed."""
+def test_hook_spools_by_the_status_of_the_response(home: Path, status: int, kept: int) -> None:
+    """Accepted and invalid events are not spooled, others are; redirects are not followed."""
     with receiver(status) as server:
         assert_silent(run(home, payload(), HTMLGRAPH_URL=server.url, HTMLGRAPH_TOKEN="t"))
-    assert [request.path for request in server.got] == ["/api/hooks/claude"]
+    assert [request.path for request in server.requests] == ["/api/hooks/claude"]
     assert len(spooled(home)) == kept
 
 
-def test_server_that_never_answers(home: Path) -> None:
-    """A server that takes the connection and stays silent costs the event nothing but time."""
+def test_hook_spools_if_the_server_never_responds(home: Path) -> None:
+    """A server that accepts the connection and sends nothing only costs time."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         assert_silent(run(home, payload(), HTMLGRAPH_URL=url))
     assert len(spooled(home)) == 1
 
 
-def test_server_that_answers_drop_by_drop(home: Path) -> None:
-    """A server that feeds one byte at a time cannot hold the hook: its whole time is bounded."""
+def test_hook_limits_its_total_time(home: Path) -> None:
+    """A server that sends one byte at a time cannot delay the hook beyond its budget."""
     stop = threading.Event()
 
     def drip(listening: socket.socket) -> None:
@@ -264,8 +265,8 @@ def test_server_that_answers_drop_by_drop(home: Path) -> None:
     assert len(spooled(home)) == 1
 
 
-def test_server_that_does_not_speak_http(home: Path) -> None:
-    """Another service at the port is a reason to spool, not to fail."""
+def test_hook_spools_if_the_response_is_not_http(home: Path) -> None:
+    """Another service at the port does not make the hook fail."""
 
     def greet(listening: socket.socket) -> None:
         client, _ = listening.accept()
@@ -283,8 +284,8 @@ def test_server_that_does_not_speak_http(home: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["ftp://host", "http://host:99999", "http://127.0.0.1:8000/a b"])
-def test_unusable_address_is_spooled(home: Path, url: str) -> None:
-    """A wrong HTMLGRAPH_URL loses nothing: it may be put right."""
+def test_hook_spools_if_the_address_is_invalid(home: Path, url: str) -> None:
+    """An invalid HTMLGRAPH_URL loses no events: the user may correct it."""
     assert_silent(run(home, payload(), HTMLGRAPH_URL=url, HTMLGRAPH_TOKEN="t"))
     assert len(spooled(home)) == 1
 
@@ -294,29 +295,29 @@ def test_unusable_address_is_spooled(home: Path, url: str) -> None:
     [b"", b"garbage", b"[1]", b"{}", b'{"session_id": 7}', b"\xff\xfe{", b"[" * 100_000],
     ids=["empty", "garbage", "array", "no-session", "number", "bytes", "deep"],
 )
-def test_garbage_is_dropped(home: Path, stdin: bytes) -> None:
-    """What is no hook's input is neither sent nor spooled, and nobody is told."""
+def test_hook_ignores_invalid_input(home: Path, stdin: bytes) -> None:
+    """Invalid input is neither sent nor spooled, and nothing is printed."""
     with receiver() as server:
         assert_silent(run(home, stdin, HTMLGRAPH_URL=server.url))
-    assert server.got == []
+    assert server.requests == []
     assert spooled(home) == []
 
 
-def test_input_without_end_is_dropped(home: Path) -> None:
-    """More than 8 MiB are not read."""
+def test_hook_ignores_input_that_is_too_long(home: Path) -> None:
+    """The hook reads at most 8 MiB."""
     with receiver() as server:
         assert_silent(run(home, b" " * (9 << 20), HTMLGRAPH_URL=server.url))
-    assert server.got == []
+    assert server.requests == []
 
 
-def test_spool_that_cannot_be_written(home: Path) -> None:
-    """A data folder that cannot be made is no fault that the agent sees."""
+def test_hook_survives_a_spool_that_cannot_be_written(home: Path) -> None:
+    """A data folder that cannot be created does not affect the agent."""
     home.write_text("a file where the folder should be")
     assert_silent(run(home, payload(), HTMLGRAPH_URL=unused_url()))
 
 
-def test_debug_tells_why(home: Path) -> None:
-    """HTMLGRAPH_DEBUG=1 names the reason on stderr, still with status 0 and without the token."""
+def test_hook_debug_prints_the_reason(home: Path) -> None:
+    """HTMLGRAPH_DEBUG=1 prints the reason to stderr, with status 0 and without the token."""
     done = run(
         home,
         payload(),
@@ -326,11 +327,11 @@ def test_debug_tells_why(home: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (0, b"")
     assert b"Connection refused" in done.stderr
-    assert b"htmlgraph-hook: spooled, because no server took it" in done.stderr
+    assert b"htmlgraph-hook: spooled: no server accepted the event" in done.stderr
     assert b"secret" not in done.stderr
 
 
-def test_help_has_two_lines(home: Path) -> None:
+def test_hook_help_has_two_lines(home: Path) -> None:
     """``--help`` reads no input and prints two lines."""
     done = run(home, b"", "--help")
     assert (done.returncode, done.stderr) == (0, b"")
@@ -348,14 +349,14 @@ hook.main()
 """
 
 
-def test_hook_loads_the_standard_library_alone(home: Path) -> None:
-    """A whole run loads neither asyncio nor importlib.metadata nor anything from site-packages."""
+def test_hook_loads_the_standard_library_only(home: Path) -> None:
+    """A complete run loads neither asyncio nor importlib.metadata nor a third-party package."""
     done = subprocess.run(
         [sys.executable, "-c", LOADED],
         input=payload(),
         capture_output=True,
         env={**os.environ, "HTMLGRAPH_HOME": str(home), "HTMLGRAPH_URL": unused_url()},
-        timeout=FAR_BEYOND_ITS_LIMIT_S,
+        timeout=TIMEOUT_S,
         check=True,
     )
     loaded = set(done.stdout.decode().split())
@@ -364,7 +365,7 @@ def test_hook_loads_the_standard_library_alone(home: Path) -> None:
     bare = subprocess.run(
         [sys.executable, "-c", "import sys; print(*sys.modules)"],
         capture_output=True,
-        timeout=FAR_BEYOND_ITS_LIMIT_S,
+        timeout=TIMEOUT_S,
         check=True,
     )
     added = {name.partition(".")[0] for name in loaded - set(bare.stdout.decode().split())}
@@ -372,6 +373,14 @@ def test_hook_loads_the_standard_library_alone(home: Path) -> None:
     own = {name for name in loaded if name.startswith("htmlgraph_nb")}
     names = (
         "",
+        ".coding_agents",
+        ".coding_agents.agent",
+        ".coding_agents.claude",
+        ".coding_agents.claude.constants",
+        ".coding_agents.codex",
+        ".coding_agents.content_rules",
+        ".coding_agents.gemini",
+        ".coding_agents.registry",
         ".errors",
         ".hook",
         ".hook.command",

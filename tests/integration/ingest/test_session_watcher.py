@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from htmlgraph_nb.coding_agents.agent import SessionRoot
 from htmlgraph_nb.coding_agents.hook_hints import HookHints
 from htmlgraph_nb.coding_agents.registry import AGENTS
+from htmlgraph_nb.coding_agents.session import SessionRoot
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.ingest.backfill import final_events
 from htmlgraph_nb.ingest.session_files import SessionFile

@@ -1,4 +1,4 @@
-"""The pure parts of the command hook: what it keeps, what it adds, where it would send it."""
+"""The pure parts of htmlgraph-hook: what it keeps, what it adds, and the spool file."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from htmlgraph_nb.coding_agents.agent import CodingAgent
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.hook import command
-from htmlgraph_nb.hook.delivery import Target, targets
 
 CLAUDE = AGENTS["claude"]
 LONG = "x" * 300
@@ -31,22 +31,22 @@ NS = 1_736_866_230_123_456_789
         ({"reason": "a person's words"}, {}),
     ],
 )
-def test_reduce_keeps_the_allow_list(given: dict[str, Any], kept: dict[str, Any]) -> None:
-    """Only listed fields are kept, scalars only, and text is cut."""
+def test_redact_keeps_the_allow_list(given: dict[str, Any], kept: dict[str, Any]) -> None:
+    """Only scalars of listed fields are kept, and strings are cut."""
     assert command.redact(CLAUDE, given) == kept
 
 
-def test_reduce_keeps_a_keyword_for_its_own_hook_only() -> None:
-    """``reason`` is a keyword of SessionEnd, and free text elsewhere."""
+def test_redact_keeps_a_keyword_of_its_own_hook_only() -> None:
+    """``reason`` is a keyword in SessionEnd and free text in other hooks."""
     end = {"hook_event_name": "SessionEnd", "reason": "clear"}
     assert command.redact(CLAUDE, end) == end
     assert "reason" not in command.redact(CLAUDE, {**end, "hook_event_name": "PermissionDenied"})
 
 
-def test_reduce_counts_lists() -> None:
-    """A list of background tasks leaves as its length."""
-    rest = [{"status": "completed"}, {"type": "teammate", "status": "running"}]
-    stop = {"hook_event_name": "Stop", "background_tasks": [{"command": "c"}, {}, *rest]}
+def test_redact_counts_running_background_tasks() -> None:
+    """A list of background tasks becomes the number of those that run."""
+    at_rest = [{"status": "completed"}, {"type": "teammate", "status": "running"}]
+    stop = {"hook_event_name": "Stop", "background_tasks": [{"command": "c"}, {}, *at_rest]}
     assert command.redact(CLAUDE, stop)["background_tasks"] == 2
 
 
@@ -54,56 +54,59 @@ def test_reduce_counts_lists() -> None:
     ("hook_name", "field"), [("Stop", "last_assistant_message"), ("AfterAgent", "prompt_response")]
 )
 @pytest.mark.parametrize(
-    ("answer", "asks"), [("Shall I?", True), ("**Shall I?**", True), ("Done.", None), (3, None)]
+    ("response", "asks"), [("May I?", True), ("**May I?**", True), ("Done.", None), (3, None)]
 )
-def test_reduce_tells_a_question(
-    hook_name: str, field: str, answer: object, asks: bool | None
+def test_redact_flags_a_question(
+    hook_name: str, field: str, response: object, asks: bool | None
 ) -> None:
-    """Of an answer that ends with a question only that leaves."""
-    told = command.redact(CLAUDE, {"hook_event_name": hook_name, field: answer})
-    assert told == {"hook_event_name": hook_name, **({"ends_with_question": True} if asks else {})}
+    """Of a response only the fact that it ends with a question is kept."""
+    kept = command.redact(CLAUDE, {"hook_event_name": hook_name, field: response})
+    assert kept == {"hook_event_name": hook_name, **({"ends_with_question": True} if asks else {})}
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "is_interrupt"),
     [
         ("Exit code 137\n[Request interrupted by user for tool use]", True),
         ("Exit code 1\ngrep: '[Request interrupted by user for tool use]'", False),
         (["no text"], False),
     ],
 )
-def test_reduce_tells_an_interrupt(error: object, told: bool) -> None:
-    """The line of an interrupted command becomes a flag, its text stays behind."""
+def test_redact_flags_an_interrupt(error: object, is_interrupt: bool) -> None:
+    """The line that reports an interrupt becomes a flag; the text is dropped."""
     failure = {"hook_event_name": "PostToolUseFailure", "is_interrupt": False, "error": error}
     assert command.redact(CLAUDE, failure) == {
         "hook_event_name": "PostToolUseFailure",
-        "is_interrupt": told,
+        "is_interrupt": is_interrupt,
     }
 
 
 @settings(deadline=None)
 @given(
     st.dictionaries(
-        st.sampled_from([*command._ALWAYS, *command._CONTENT, "reason", "source"]),
+        st.sampled_from([*command._COMMON_FIELDS, *command._CONTENT_FIELDS, "reason", "source"]),
         st.none() | st.booleans() | st.floats() | st.text(max_size=400) | st.lists(st.text()),
     ),
+    st.sampled_from(list(AGENTS.values())),
     st.sampled_from([*CLAUDE.hook_fields, "PreToolUse", "Later"]),
 )
-def test_reduce_is_small_whatever_comes(payload: dict[str, Any], name: str) -> None:
-    """What is kept is flat and bounded, and contains nothing that is not listed for its hook."""
-    kept = command.redact(CLAUDE, {**payload, "hook_event_name": name})
-    assert set(kept) <= {*command._ALWAYS, *CLAUDE.hook_fields.get(name, ())}
+def test_redact_result_is_flat_and_bounded(
+    payload: dict[str, Any], agent: CodingAgent, name: str
+) -> None:
+    """The result is flat and bounded and contains only fields that are listed for the hook."""
+    kept = command.redact(agent, {**payload, "hook_event_name": name})
+    assert set(kept) <= {*command._COMMON_FIELDS, *agent.hook_fields.get(name, ())}
     assert not any(isinstance(value, list | dict) for value in kept.values())
     assert all(len(value) <= 256 for value in kept.values() if isinstance(value, str))
 
 
-def test_content_is_whole() -> None:
-    """The content that a user asks to send is not cut."""
+def test_content_is_not_cut() -> None:
+    """Content that the user opted to send is sent in full."""
     assert command.content({"prompt": LONG, "session_id": "s"}) == {"prompt": LONG}
 
 
-def test_stamp_has_the_time_in_utc() -> None:
-    """The time is RFC 3339 with microseconds, and empty values are left out."""
+def test_sender_info_has_the_time_in_utc() -> None:
+    """The timestamp is RFC 3339 with microseconds, and empty values are omitted."""
     assert command.sender_info({}, CLAUDE, NS, "e1", "") == {
         "hook": "claude",
         "event_id": "e1",
@@ -111,8 +114,8 @@ def test_stamp_has_the_time_in_utc() -> None:
     }
 
 
-def test_stamp_takes_names_from_the_environment() -> None:
-    """Agent, feature and project come from the environment, cut to what an id may have."""
+def test_sender_info_reads_names_from_the_environment() -> None:
+    """Agent, feature and project come from the environment and are cut to the length of an id."""
     environ = {
         "HTMLGRAPH_AGENT": LONG,
         "HTMLGRAPH_FEATURE": "feat-1",
@@ -123,74 +126,8 @@ def test_stamp_takes_names_from_the_environment() -> None:
     assert (added["feature_id"], added["project"], added["host"]) == ("feat-1", "shop", "lab-3")
 
 
-RUNNING = {"url": "http://127.0.0.1:8123", "token": "of-running"}
-
-
-@pytest.mark.parametrize(
-    ("environ", "running", "expected"),
-    [
-        ({}, {}, Target("http", "127.0.0.1", 8000, "", "")),
-        ({}, RUNNING, Target("http", "127.0.0.1", 8123, "", "of-running")),
-        (
-            {"HTMLGRAPH_URL": "http://host:8888/user/ada/htmlgraph/"},
-            RUNNING,
-            Target("http", "host", 8888, "/user/ada/htmlgraph", ""),
-        ),
-        (
-            {"HTMLGRAPH_URL": "https://host/x", "HTMLGRAPH_TOKEN": "t"},
-            RUNNING,
-            Target("https", "host", None, "/x", "t"),
-        ),
-        ({"HTMLGRAPH_URL": "host:81"}, {}, Target("http", "host", 81, "", "")),
-        ({"HTMLGRAPH_URL": "http://[::1]:81"}, {}, Target("http", "::1", 81, "", "")),
-        (
-            {"HTMLGRAPH_URL": "http://127.0.0.1:8123/"},
-            RUNNING,
-            Target("http", "127.0.0.1", 8123, "", "of-running"),
-        ),
-        ({"HTMLGRAPH_TOKEN": "t"}, {}, Target("http", "127.0.0.1", 8000, "", "")),
-        (
-            {"HTMLGRAPH_TOKEN": "t"},
-            RUNNING,
-            Target("http", "127.0.0.1", 8123, "", "of-running"),
-        ),
-    ],
-)
-def test_target(environ: dict[str, str], running: dict[str, str], expected: Target) -> None:
-    """The configured address wins, and a token goes to the address it belongs to only."""
-    assert next(targets(environ, [running] if running else [])) == expected
-
-
-def test_every_server_is_a_target_and_a_named_one_the_only_one() -> None:
-    """The last to start first, at most four of them, then the default address."""
-    running = [{"url": f"http://127.0.0.1:{port}", "token": f"t{port}"} for port in range(1, 7)]
-    default = Target("http", "127.0.0.1", 8000, "", "")
-    ports = [(to.port, to.token) for to in targets({}, running)]
-    assert ports == [(1, "t1"), (2, "t2"), (3, "t3"), (4, "t4"), (8000, "")]
-    assert list(targets({}, [])) == [default]
-    assert len(list(targets({"HTMLGRAPH_URL": "http://host:1"}, running))) == 1
-
-
-def test_a_process_of_jupyterhub_reports_to_its_own_server() -> None:
-    """With the token that the Hub gave to it; where it listens everywhere, on this machine."""
-    hub = {
-        "JUPYTERHUB_SERVICE_URL": "http://0.0.0.0:80/user/ada/",
-        "JUPYTERHUB_SERVICE_PREFIX": "/user/ada/",
-        "JUPYTERHUB_API_TOKEN": "t",
-    }
-    first = next(targets(hub, [RUNNING]))
-    assert first == Target("http", "127.0.0.1", 80, "/user/ada/htmlgraph", "t")
-
-
-@pytest.mark.parametrize("url", ["ftp://host", "http://", "http://host:port", "ws://host"])
-def test_unusable_address_is_refused(url: str) -> None:
-    """An address that is not HTTP is a ValueError, which the hook answers by spooling."""
-    with pytest.raises(ValueError, match=r"expected one as http|[Pp]ort"):
-        next(targets({"HTMLGRAPH_URL": url}, []))
-
-
-def test_spool_appends_lines_for_the_user_alone(tmp_path: Path) -> None:
-    """Each line is appended to a file that only its user may read, in a folder that is made."""
+def test_spool_appends_lines_to_a_private_file(tmp_path: Path) -> None:
+    """Lines are appended to a file that only its user may read; the folder is created."""
     path = tmp_path / "new" / "spool.jsonl"
     assert command.spool(b'{"n":1}', str(path))
     assert command.spool(b'{"n":2}', str(path))
@@ -198,8 +135,8 @@ def test_spool_appends_lines_for_the_user_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_full_spool_takes_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line that would pass the bound of the file is dropped, one that just fits is not."""
+def test_spool_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that exceeds the limit of the file is dropped; one that just fits is kept."""
     path = tmp_path / "spool.jsonl"
     monkeypatch.setattr(command, "MAX_SPOOL_BYTES", 16)
     assert command.spool(b"1234567", str(path))

@@ -1,1 +1,1 @@
-"""History as typed DataFrames, from the place where it is kept, and out to files."""
+"""Load stored history as typed DataFrames, and export it to files."""

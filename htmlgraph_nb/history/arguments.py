@@ -1,58 +1,64 @@
-"""What a person types as a time or as names, read into what a query holds."""
+"""Arguments of the functions that load history: times, names, filters and progress bars."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from operator import index
+from typing import Any, SupportsIndex
 
 import pandas as pd
 
-from ..core.validation import shorten
+from ..core.validation import format_value, shorten
 from ..errors import InvalidEvent
+from ..storage.query import HistoryQuery
+from ..storage.schema import HISTORY_COLUMNS
 
 NameFilter = str | Sequence[str] | None
 TimeLike = str | datetime | pd.Timestamp | pd.Timedelta | None
 
+_PROGRESS_DELAY_S = 1.0
+
 
 def as_list(value: NameFilter) -> list[str] | None:
-    """Return one name or several as a list; None: all."""
+    """Return one or several names as a list; None: all."""
     if value is None:
         return None
     return [value] if isinstance(value, str) else [str(name) for name in value]
 
 
 def resolve_time(value: TimeLike, name: str) -> datetime | None:
-    """Return the UTC datetime of an ISO text, a datetime, a time ago (``"2h"``) or ``"yesterday"``.
+    """Return a datetime, an ISO string or a time ago (``"2h"``, ``"yesterday"``) as UTC.
 
     Args:
-        name: of the parameter, for the text of the error.
+        value: naive times are local; None: no bound.
+        name: name of the parameter, for the error message.
 
     Raises:
-        InvalidEvent: the text is none of these.
+        InvalidEvent: the string is none of these.
     """
     if value is None:
         return None
     if isinstance(value, str):
-        value = _read(value, name)
+        value = _parse_time_string(value, name)
     if isinstance(value, pd.Timedelta):
         value = datetime.now(UTC) - value.to_pytimedelta()
-    moment = value.to_pydatetime(warn=False) if isinstance(value, pd.Timestamp) else value
-    return moment.astimezone(UTC)
+    plain = value.to_pydatetime(warn=False) if isinstance(value, pd.Timestamp) else value
+    return plain.astimezone(UTC)
 
 
-def _read(text: str, name: str) -> datetime | pd.Timedelta:
+def _parse_time_string(text: str, name: str) -> datetime | pd.Timedelta:
     if text in ("today", "yesterday"):
         day = date.today() - timedelta(days=1 if text == "yesterday" else 0)
-        # Midnight by the local clock, also where the clocks change in between.
+        # Local midnight, also if the UTC offset changed in between.
         return datetime(day.year, day.month, day.day).astimezone()
     try:
         return datetime.fromisoformat(text)
     except ValueError:
         pass
     try:
-        # pandas wants days and weeks as D and W, and warns of small letters.
+        # pandas deprecates lower-case units for days and weeks.
         ago: Any = pd.Timedelta(
             re.sub(r"(?<=[\d ])[dw](?![a-z])", lambda unit: unit[0].upper(), text)
         )
@@ -61,7 +67,81 @@ def _read(text: str, name: str) -> datetime | pd.Timedelta:
     if isinstance(ago, pd.Timedelta):
         return ago
     raise InvalidEvent(
-        f"{name} is {shorten(text)}, expected an ISO time as 2025-01-14T14:50, "
-        "how long ago as 2h or 3d, today or yesterday",
+        f"{name}: expected an ISO time such as 2025-01-14T14:50, a time ago such as 2h or 3d, "
+        f"today or yesterday, got {shorten(text)}",
         name,
+    )
+
+
+def to_integer(value: Any, name: str, minimum: int) -> int | None:
+    """Return an integer of any integer type, or None for None.
+
+    Raises:
+        InvalidEvent: another type, or an integer below ``minimum``.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex) or index(value) < minimum:
+        raise InvalidEvent(
+            f"{name}: expected an integer >= {minimum}, got {format_value(value)}", name
+        )
+    return index(value)
+
+
+def build_query(
+    since: TimeLike,
+    until: TimeLike,
+    agents: NameFilter,
+    sessions: NameFilter,
+    tools: NameFilter,
+    features: NameFilter,
+    event_types: NameFilter,
+    columns: NameFilter,
+    limit: int | None,
+) -> HistoryQuery:
+    """Return the query of the arguments of ``load_history``.
+
+    Raises:
+        InvalidEvent: a time, a column or the limit is invalid.
+    """
+    names = as_list(columns)
+    return HistoryQuery(
+        since=resolve_time(since, "since"),
+        until=resolve_time(until, "until"),
+        agents=as_list(agents),
+        sessions=as_list(sessions),
+        tools=as_list(tools),
+        features=as_list(features),
+        event_types=as_list(event_types),
+        # One column at least, so that rows can be counted.
+        columns=HISTORY_COLUMNS if names is None else tuple(dict.fromkeys(names)) or ("seq",),
+        limit=to_integer(limit, "limit", 0),
+    )
+
+
+def select_columns(frame: pd.DataFrame, columns: NameFilter) -> pd.DataFrame:
+    """Return the columns of the argument ``columns``, in its order and with its duplicates."""
+    names = [*HISTORY_COLUMNS] if columns is None else as_list(columns) or []
+    return frame if list(frame.columns) == names else frame[names]
+
+
+def progress_bar(progress: bool | None, unit: str, total: int | None, description: str) -> Any:
+    """Return a progress bar of tqdm, as a context manager.
+
+    Args:
+        progress: True: show it at once and leave it on the screen. None: show it after one second.
+            False: never show it.
+        unit: unit of ``total``, as ``" rows"`` or ``"B"``.
+        total: the value at the end; None: unknown.
+    """
+    from tqdm.auto import tqdm
+
+    return tqdm(
+        total=total,
+        unit=unit,
+        unit_scale=True,
+        desc=description,
+        delay=0.0 if progress else _PROGRESS_DELAY_S,
+        disable=progress is False,
+        leave=bool(progress),
     )

@@ -1,4 +1,4 @@
-"""History written as files that other programs read: Parquet by day, or one file."""
+"""Export history to files for other programs: Parquet by day, or one file."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from ..storage.columnar.arrow_schema import select_schema
 from ..storage.query import HistoryQuery
 from .export_folder import ExportResult, ParquetFolder
 from .export_writers import WRITERS, Writer
-from .place import place_of
-from .sources import query_source
+from .sources import query_source, resolve_source
 
 STEP_ROWS = 500_000
-"""Rows after which a folder is complete up to there; memory holds one such step."""
+"""Rows of each step of a folder export; memory holds one step."""
 _BATCH_ROWS = 65_536
 
 
@@ -34,52 +33,52 @@ def export_history(
     """Write stored events to a file or a folder.
 
     Args:
-        target: a name that ends in ``.parquet``, ``.arrow`` (or ``.feather``: Arrow IPC), ``.csv``
-            or ``.csv.gz``: one file, which is replaced. Any other name: a folder of Parquet files
+        target: with the suffix ``.parquet``, ``.arrow``, ``.feather`` (Arrow IPC), ``.csv`` or
+            ``.csv.gz``, one file, which is replaced. Otherwise a folder of Parquet files
             ``day=2025-01-14/part-000000000000001.parquet``, by the UTC day of the event and the
-            first seq of the step. Where a folder has an export, rows after its last seq are added.
-        source: a database file or a server's URL; None: as ``load_history``.
-        query: which rows and columns; None: all. For a folder ``seq`` and ``timestamp`` are always
-            written, and the same query must be given each time; a later ``since`` changes nothing.
-        token: a server's secret; None: the one that is known for it.
-        step_rows: rows of each step of a folder.
-        on_rows: called with the number of rows that were written since the last call.
+            first seq of the step. An existing export is extended by the rows after its last seq.
+        source: a database file or the URL of a server. None: as for ``load_history``.
+        query: rows and columns to write. None: all. A folder always has ``seq`` and ``timestamp``.
+            To extend it, pass the same query; a later ``since`` has no effect.
+        token: secret of the server. None: look it up.
+        step_rows: rows of each step of a folder export.
+        on_rows: called with the number of rows written since the last call.
 
     Returns:
-        What was written. Ids and names are dictionary-encoded in Parquet and plain text in Arrow;
-        times are timestamp[us, UTC], in CSV RFC 3339 text.
+        Numbers of rows and files. Ids and names are dictionary-encoded in Parquet and plain strings
+        in Arrow; times are timestamp[us, UTC], and RFC 3339 strings in CSV.
 
     Raises:
-        ConfigError: the folder has an export of another source or query, or other files; the source
-            is no database and no server.
+        ConfigError: the folder has an export of another source or query, or other files; or the
+            source is neither a database nor a server.
         StoreUnavailable: the target cannot be written.
         StoreError, ConnectError: the source cannot be read.
     """
-    place, name = place_of(source), os.fspath(target)
+    location, name = resolve_source(source), os.fspath(target)
     query = query or HistoryQuery()
     write = _writer_of(name)
     try:
         if write is not None:
-            return _write_one(name, write, _batches(place, token, query), query, on_rows)
-        read = partial(_batches, place, token)
-        return ParquetFolder(name, place, query).extend(read, step_rows, on_rows)
+            return _write_one(name, write, _batches(location, token, query), query, on_rows)
+        read = partial(_batches, location, token)
+        return ParquetFolder(name, location, query).extend(read, step_rows, on_rows)
     except OSError as error:
         raise StoreUnavailable(f"cannot write {name}: {error.strerror or error}") from error
     except pa.ArrowException as error:
         raise StoreUnavailable(f"cannot write {name}: {error}") from error
 
 
-def _batches(place: str, token: str | None, query: HistoryQuery) -> Iterator[pa.RecordBatch]:
-    answer = query_source(place, token, query, _BATCH_ROWS)
-    if not answer.in_order:
+def _batches(location: str, token: str | None, query: HistoryQuery) -> Iterator[pa.RecordBatch]:
+    result = query_source(location, token, query, _BATCH_ROWS)
+    if not result.in_order:
         raise ConfigError(
-            f"{place} is an export itself; name a database file or a server's url as the source"
+            f"source: expected a database file or the URL of a server, got an export: {location}"
         )
-    return answer.batches
+    return result.batches
 
 
 def _writer_of(name: str) -> Writer | None:
-    """Return what writes a file of this name; None: it names a folder."""
+    """Return the writer for the suffix of a file name; None: it is a folder."""
     for suffix, writer in WRITERS.items():
         if name.lower().endswith(suffix):
             return writer

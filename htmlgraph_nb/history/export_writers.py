@@ -1,4 +1,4 @@
-"""Writers of one file of history each: Parquet, Arrow IPC, CSV and CSV compressed by gzip."""
+"""Write history to one file: Parquet, Arrow IPC, CSV or gzipped CSV."""
 
 from __future__ import annotations
 
@@ -16,25 +16,31 @@ from ..storage.columnar.arrow_schema import DICTIONARY, TIMESTAMP
 Writer = Callable[[str, pa.Schema, Iterator[pa.RecordBatch]], None]
 
 _GROUP_ROWS = 262_144
-"""Rows of a row group, which is what readers of Parquet skip by its statistics."""
+"""Rows of a row group, the unit that readers of Parquet skip by its statistics."""
+
+
+def group_batches(batches: Iterator[pa.RecordBatch], n_rows: int) -> Iterator[list[pa.RecordBatch]]:
+    """Yield lists of consecutive batches with at least ``n_rows`` rows, except the last list."""
+    group: list[pa.RecordBatch] = []
+    for batch in batches:
+        group.append(batch)
+        if sum(map(len, group)) >= n_rows:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def _write_parquet(path: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        waiting: list[pa.RecordBatch] = []
-        for batch in batches:
-            waiting.append(batch)
-            if sum(map(len, waiting)) >= _GROUP_ROWS:
-                writer.write_table(pa.Table.from_batches(waiting).unify_dictionaries())
-                waiting = []
-        if waiting:
-            writer.write_table(pa.Table.from_batches(waiting).unify_dictionaries())
+        for group in group_batches(batches, _GROUP_ROWS):
+            writer.write_table(pa.Table.from_batches(group).unify_dictionaries())
 
 
 def _write_arrow(path: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
-    # A file of Arrow IPC has one dictionary a column from its beginning, and not every reader knows
-    # those that grow: plain text, which compression makes as small.
-    flat = _flat(schema, {DICTIONARY: pa.string()})
+    # An Arrow IPC file has one dictionary per column, and not all readers support deltas. Plain
+    # strings are as small after compression.
+    flat = _replace_types(schema, {DICTIONARY: pa.string()})
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with pa.ipc.new_file(path, flat, options=options) as writer:
         for batch in batches:
@@ -52,20 +58,22 @@ def _write_csv_gz(path: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch
 
 
 def _write_rows(file: Any, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
-    flat = _flat(schema, {DICTIONARY: pa.string(), TIMESTAMP: pa.string()})
+    flat = _replace_types(schema, {DICTIONARY: pa.string(), TIMESTAMP: pa.string()})
     with pacsv.CSVWriter(file, flat) as writer:
         for batch in batches:
             columns = [
-                pc.strftime(one, format="%Y-%m-%dT%H:%M:%SZ") if one.type == TIMESTAMP else one
-                for one in batch.columns
+                pc.strftime(column, format="%Y-%m-%dT%H:%M:%SZ")
+                if column.type == TIMESTAMP
+                else column
+                for column in batch.columns
             ]
-            columns = [one.cast(field.type) for one, field in zip(columns, flat, strict=True)]
+            columns = [column.cast(field.type) for column, field in zip(columns, flat, strict=True)]
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=flat))
 
 
-def _flat(schema: pa.Schema, kinds: dict[pa.DataType, pa.DataType]) -> pa.Schema:
-    """Return the schema with other types in place of some."""
-    return pa.schema(field.with_type(kinds.get(field.type, field.type)) for field in schema)
+def _replace_types(schema: pa.Schema, types: dict[pa.DataType, pa.DataType]) -> pa.Schema:
+    """Return the schema with some types replaced."""
+    return pa.schema(field.with_type(types.get(field.type, field.type)) for field in schema)
 
 
 WRITERS: dict[str, Writer] = {
@@ -75,4 +83,4 @@ WRITERS: dict[str, Writer] = {
     ".csv": _write_csv,
     ".csv.gz": _write_csv_gz,
 }
-"""What writes a file of a name with this end."""
+"""Writers by the suffix of the file name."""

@@ -1,6 +1,6 @@
-"""Arrow batches of history to one pandas DataFrame, column by column, without a second copy of all.
+"""Build one pandas DataFrame from Arrow batches, column by column and without a second copy.
 
-Fixed-width columns are copied out of each batch, so that a batch can be freed; text stays Arrow's.
+Fixed-width columns are copied out of each batch, so that it can be freed; strings stay in Arrow.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _REQUIRED = tuple(field.name for field in HISTORY_SCHEMA if not field.nullable)
 
 
 def dtype_of(name: str) -> str:
-    """Return the dtype of a column of HISTORY_SCHEMA in a DataFrame."""
+    """Return the pandas dtype of a column of HISTORY_SCHEMA."""
     kind = HISTORY_SCHEMA.field(name).type
     if kind == DICTIONARY:
         return "category"
@@ -36,11 +36,11 @@ def dtype_of(name: str) -> str:
 
 
 class FrameBuilder:
-    """Puts batches together to a DataFrame.
+    """Collect batches into a DataFrame.
 
     Args:
-        columns: names of HISTORY_SCHEMA, which the batches have in this order.
-        expected_rows: room to take at once; with more rows it grows.
+        columns: names of HISTORY_SCHEMA, in the order of the batches.
+        expected_rows: number of rows to allocate at first.
     """
 
     def __init__(self, columns: Sequence[str], expected_rows: int = 0) -> None:
@@ -57,18 +57,18 @@ class FrameBuilder:
         """Return the DataFrame; the builder is empty afterwards."""
         columns, self._columns = self._columns, {}
         index = pd.RangeIndex(self.n_rows)
-        made = {
+        series = {
             name: pd.Series(columns.pop(name).values(), index, copy=False) for name in [*columns]
         }
-        return pd.DataFrame(made, index=index, copy=False)
+        return pd.DataFrame(series, index=index, copy=False)
 
 
-def _column(name: str, n_rows: int) -> _Numbers | _Counts | _Texts | _Categories:
+def _column(name: str, n_rows: int) -> _Numbers | _Counts | _Strings | _Categories:
     dtype = dtype_of(name)
     if dtype == "category":
         return _Categories(n_rows)
     if dtype == "string":
-        return _Texts()
+        return _Strings()
     if dtype == TIMESTAMP_DTYPE:
         return _Times("int64", n_rows)
     if dtype == "boolean":
@@ -77,38 +77,38 @@ def _column(name: str, n_rows: int) -> _Numbers | _Counts | _Texts | _Categories
 
 
 class _Buffer:
-    """An array with room at its end: what is appended is copied once, and into place."""
+    """An array with free space at its end; appended values are copied once."""
 
     def __init__(self, dtype: npt.DTypeLike, n_rows: int) -> None:
-        self._room = np.empty(n_rows, dtype)
+        self._array = np.empty(n_rows, dtype)
         self._used = 0
 
     def append(self, values: npt.ArrayLike, n_values: int) -> None:
         end = self._used + n_values
-        if end > len(self._room):
-            self._room = np.concatenate(
-                [self._room[: self._used], np.empty(max(end, n_values), self._room.dtype)]
+        if end > len(self._array):
+            self._array = np.concatenate(
+                [self._array[: self._used], np.empty(max(end, n_values), self._array.dtype)]
             )
-        self._room[self._used : end] = values
+        self._array[self._used : end] = values
         self._used = end
 
     def widen(self, dtype: npt.DTypeLike) -> None:
-        wider = np.empty(len(self._room), dtype)
-        wider[: self._used] = self._room[: self._used]
-        self._room = wider
+        wider = np.empty(len(self._array), dtype)
+        wider[: self._used] = self._array[: self._used]
+        self._array = wider
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self._room.dtype
+        return self._array.dtype
 
     def used(self) -> npt.NDArray[Any]:
-        """Return what was appended, without much room behind it."""
-        values = self._room[: self._used]
-        return values if self._used * 1.1 >= len(self._room) else values.copy()
+        """Return the appended values, without much free space behind them."""
+        values = self._array[: self._used]
+        return values if self._used * 1.1 >= len(self._array) else values.copy()
 
 
 class _Numbers:
-    """``seq`` as int64, ``cost_usd`` as float64 with NaN where it is missing."""
+    """``seq`` as int64, ``cost_usd`` as float64 with NaN for nulls."""
 
     def __init__(self, dtype: str, n_rows: int) -> None:
         self._buffer = _Buffer(dtype, n_rows)
@@ -131,7 +131,7 @@ class _Times(_Numbers):
 
 
 class _Counts:
-    """Counts that can be missing, as Int64."""
+    """Nullable counts, as Int64."""
 
     def __init__(self, n_rows: int) -> None:
         self._values = _Buffer("int64", n_rows)
@@ -144,7 +144,7 @@ class _Counts:
             self._missing.append(False, n_values)
             return
         self._missing.append(array.is_null().to_numpy(zero_copy_only=False), n_values)
-        # What stands where nothing is known shall be the same from each source.
+        # The value behind a null is the same for all sources.
         if array.null_count == n_values:
             self._values.append(0, n_values)
         else:
@@ -155,7 +155,7 @@ class _Counts:
 
 
 class _Flags(_Counts):
-    """Flags that can be missing, as boolean."""
+    """Nullable flags, as boolean."""
 
     def __init__(self, n_rows: int) -> None:
         self._values = _Buffer("bool", n_rows)
@@ -170,50 +170,50 @@ class _Flags(_Counts):
         return pd.arrays.BooleanArray(self._values.used(), self._missing.used())
 
 
-class _Texts:
-    """Text that is seldom the same twice, as pandas' string backed by Arrow."""
+class _Strings:
+    """Mostly unique strings, as pandas string backed by Arrow."""
 
     def __init__(self) -> None:
-        self._pieces: list[pa.Array] = []
+        self._parts: list[pa.Array] = []
 
     def add(self, array: pa.Array) -> None:
-        # Concatenation copies: a slice would keep its whole batch.
-        self._pieces.append(pa.concat_arrays([array.cast(pa.large_string())]))
+        # Concatenation copies; a slice would keep its whole batch alive.
+        self._parts.append(pa.concat_arrays([array.cast(pa.large_string())]))
 
     def values(self) -> Any:
-        whole = pa.chunked_array(self._pieces, pa.large_string())
-        self._pieces.clear()
+        whole = pa.chunked_array(self._parts, pa.large_string())
+        self._parts.clear()
         return pd.arrays.ArrowStringArray(whole)
 
 
 class _Categories:
-    """Names; the categories are those that occur, sorted."""
+    """Names as categoricals; the categories are the names that occur, sorted."""
 
     def __init__(self, n_rows: int) -> None:
-        self._texts: dict[str, int] = {}
+        self._names: dict[str, int] = {}
         self._codes = _Buffer(np.int8, n_rows)
         self._dictionary: pa.Array | None = None
-        # The last place of these two is that of a missing value.
-        self._places = np.array([-1], np.int32)
+        # The last element of these two stands for null.
+        self._code_of = np.array([-1], np.int32)
         self._occurs = np.zeros(1, bool)
 
     def add(self, array: pa.DictionaryArray) -> None:
         if self._dictionary is not array.dictionary:
-            self._learn(array.dictionary)
+            self._add_dictionary(array.dictionary)
         indices = array.indices
         if indices.null_count:
-            indices = indices.fill_null(len(self._places) - 1)
-        codes = self._places[indices.to_numpy()]
+            indices = indices.fill_null(len(self._code_of) - 1)
+        codes = self._code_of[indices.to_numpy()]
         self._occurs[codes] = True
         self._codes.append(codes, len(codes))
 
-    def _learn(self, dictionary: pa.Array) -> None:
-        known = self._texts
-        places = [
-            -1 if text is None else known.setdefault(text, len(known))
-            for text in dictionary.to_pylist()
+    def _add_dictionary(self, dictionary: pa.Array) -> None:
+        known = self._names
+        codes = [
+            -1 if name is None else known.setdefault(name, len(known))
+            for name in dictionary.to_pylist()
         ]
-        self._places = np.array([*places, -1], np.int32)
+        self._code_of = np.array([*codes, -1], np.int32)
         self._dictionary = dictionary
         occurs = np.zeros(len(known) + 1, bool)
         occurs[: len(self._occurs) - 1] = self._occurs[:-1]
@@ -222,15 +222,15 @@ class _Categories:
             self._codes.widen(_narrowest(len(known)))
 
     def values(self) -> Any:
-        texts, codes = list(self._texts), self._codes.used()
-        order = sorted((text, place) for place, text in enumerate(texts) if self._occurs[place])
-        final = np.full(len(texts) + 1, -1, _narrowest(len(order)))
-        final[[place for _, place in order]] = np.arange(len(order), dtype=final.dtype)
+        codes = self._codes.used()
+        order = sorted((name, code) for name, code in self._names.items() if self._occurs[code])
+        final = np.full(len(self._names) + 1, -1, _narrowest(len(order)))
+        final[[code for _, code in order]] = np.arange(len(order), dtype=final.dtype)
         sorted_codes = codes if codes.dtype == final.dtype else np.empty(len(codes), final.dtype)
         for start in range(0, len(codes), _STEP):
-            # In steps that stay in the processor's cache.
+            # In steps that fit into the CPU cache.
             sorted_codes[start : start + _STEP] = final[codes[start : start + _STEP]]
-        categories = pd.Index([text for text, _ in order], dtype=_CATEGORY_DTYPE)
+        categories = pd.Index([name for name, _ in order], dtype=_CATEGORY_DTYPE)
         dtype: Any = pd.CategoricalDtype(categories)
         return pd.Categorical.from_codes(sorted_codes, dtype=dtype, validate=False)  # type: ignore[arg-type]
 
@@ -239,15 +239,15 @@ _STEP = 32_768
 _CATEGORY_DTYPE = pd.Index(["text"]).dtype
 
 
-def _narrowest(n_texts: int) -> np.dtype[Any]:
-    """Return the dtype of codes of so many texts, as pandas chooses it."""
-    return np.dtype(np.int8 if n_texts < 2**7 else np.int16 if n_texts < 2**15 else np.int32)
+def _narrowest(n_names: int) -> np.dtype[Any]:
+    """Return the dtype of codes that pandas uses for this number of categories."""
+    return np.dtype(np.int8 if n_names < 2**7 else np.int16 if n_names < 2**15 else np.int32)
 
 
 def build_frame(
     batches: Iterable[pa.RecordBatch], columns: Sequence[str], expected_rows: int = 0
 ) -> pd.DataFrame:
-    """Return the rows of batches as a DataFrame; arguments as FrameBuilder's."""
+    """Return the rows of batches as a DataFrame; arguments as for FrameBuilder."""
     builder = FrameBuilder(columns, expected_rows)
     for batch in batches:
         builder.add(batch)

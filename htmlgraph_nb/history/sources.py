@@ -1,4 +1,4 @@
-"""Where history comes from: a database, a server, Parquet or Arrow files. Each as Arrow batches."""
+"""Sources of history: a database, a server, and Parquet or Arrow files, all as Arrow batches."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ import pyarrow.compute as pc
 from ..client.discovery import candidates
 from ..client.rest import Rest
 from ..errors import StoreDamaged, StoreUnavailable
+from ..paths import default_db, running_server
 from ..storage.columnar.arrow_schema import DICTIONARY, select_schema
 from ..storage.columnar.reader import max_row_count, read_batches
 from ..storage.query import HistoryQuery
 from ..storage.schema import DECISION, HISTORY_COLUMNS
-from .place import SCHEMES
 
+URL_SCHEMES = ("http://", "https://", "ws://", "wss://")
+"""Prefixes of sources that are servers; all others are paths."""
 _FORMATS = {b"PAR1": "parquet", b"ARRO": "feather"}
 _SUFFIXES = {".parquet": "parquet", ".arrow": "feather", ".feather": "feather"}
 
@@ -30,47 +32,68 @@ class HistoryResult:
     """The rows of one query.
 
     Attributes:
-        batches: of ``select_schema(columns)``; a query with ``after_seq`` has ``seq`` among them.
-        columns: those of the query, and ``seq`` where they are not in order.
-        in_order: whether they come in the query's order and up to its limit; else both are left to
-            the reader.
-        most_rows: no more rows than this; None: not known.
+        batches: batches of ``select_schema(columns)``.
+        columns: the columns of the query, and ``seq`` if ``in_order`` is false.
+        in_order: whether the rows are sorted and limited as in the query; otherwise the caller has
+            to do so.
+        max_rows: upper bound of the number of rows; None: unknown.
     """
 
     batches: Iterator[pa.RecordBatch]
     columns: tuple[str, ...]
     in_order: bool = True
-    most_rows: int | None = None
+    max_rows: int | None = None
+
+
+def resolve_source(source: str | os.PathLike[str] | None) -> str:
+    """Return the path or URL of a source.
+
+    Args:
+        source: a path or URL. None: ``HTMLGRAPH_URL``, else the database of the server running on
+            this machine, else the default database.
+    """
+    if source is not None:
+        return os.fspath(source)
+    if os.environ.get("HTMLGRAPH_URL"):
+        return os.environ["HTMLGRAPH_URL"]
+    path = running_server().get("db", "")
+    return path if path and os.path.exists(path) else default_db()
 
 
 def query_source(
-    place: str, token: str | None, query: HistoryQuery, batch_rows: int
+    location: str, token: str | None, query: HistoryQuery, batch_rows: int
 ) -> HistoryResult:
-    """Return what a source answers to a query; nothing is read before its first batch.
+    """Run a query on a source; no row is read before the first batch is requested.
+
+    Args:
+        location: path or URL of the source.
+        token: secret of the server; None: look it up.
+        batch_rows: most rows of a batch, except from a server.
 
     Raises:
-        StoreUnavailable, StoreDamaged, StoreTooNew: a file that is missing, or is none of history.
+        StoreUnavailable: the file does not exist or cannot be read.
+        StoreDamaged, StoreTooNew: the file has no history, or a newer version wrote it.
     """
-    if place.startswith(SCHEMES):
-        rest = Rest(lambda: candidates(place, token))
-        return HistoryResult(_batches_of_server(rest, query), tuple(query.columns))
-    kind = _columnar_format(place)
+    if location.startswith(URL_SCHEMES):
+        rest = Rest(lambda: candidates(location, token))
+        return HistoryResult(_server_batches(rest, query), tuple(query.columns))
+    kind = _columnar_format(location)
     if kind is not None:
-        return _answer_of_files(place, kind, query, batch_rows)
-    most = max_row_count(place, query)
-    batches = read_batches(place, query, batch_rows=batch_rows)
-    return HistoryResult(batches, tuple(query.columns), most_rows=most)
+        return _query_files(location, kind, query, batch_rows)
+    max_rows = max_row_count(location, query)
+    batches = read_batches(location, query, batch_rows=batch_rows)
+    return HistoryResult(batches, tuple(query.columns), max_rows=max_rows)
 
 
-def _batches_of_server(rest: Rest, query: HistoryQuery) -> Iterator[pa.RecordBatch]:
-    """Yield a server's answer; rows up to ``after_seq``, of which it knows nothing, are dropped."""
+def _server_batches(rest: Rest, query: HistoryQuery) -> Iterator[pa.RecordBatch]:
+    """Yield the rows from a server; it does not support ``after_seq``, which is applied here."""
     if not query.after_seq:
         yield from rest.history_batches(query)
         return
     left = query.limit
     for batch in rest.history_batches(replace(query, after_seq=0, limit=None)):
-        beyond = batch.filter(pc.greater(batch.column("seq"), query.after_seq))
-        part = beyond if left is None else beyond.slice(0, left)
+        rows = batch.filter(pc.greater(batch.column("seq"), query.after_seq))
+        part = rows if left is None else rows.slice(0, left)
         left = None if left is None else left - len(part)
         if len(part):
             yield part
@@ -79,26 +102,26 @@ def _batches_of_server(rest: Rest, query: HistoryQuery) -> Iterator[pa.RecordBat
 
 
 def _columnar_format(path: str) -> str | None:
-    """Return the format of a file or of the files of a folder; None: a database, or nothing yet."""
+    """Return the format of a file or of the files in a folder; None: a database or no file."""
     if os.path.isdir(path):
         for _, _, names in os.walk(path):
             for name in names:
                 if os.path.splitext(name)[1] in _SUFFIXES:
                     return _SUFFIXES[os.path.splitext(name)[1]]
         raise StoreUnavailable(
-            f"{path} is a folder without .parquet or .arrow files; name a database file, or a "
-            "folder that htmlgraph-nb export made"
+            f"{path} is a folder without .parquet or .arrow files; pass a database file, or a "
+            "folder written by htmlgraph-nb export"
         )
     try:
         with open(path, "rb") as file:
             return _FORMATS.get(file.read(4))
     except OSError:
-        # The opening proper says why.
+        # Opening it as a database reports the error.
         return None
 
 
-def _answer_of_files(path: str, kind: str, query: HistoryQuery, batch_rows: int) -> HistoryResult:
-    # Loads pandas where it is installed, and takes a while.
+def _query_files(path: str, kind: str, query: HistoryQuery, batch_rows: int) -> HistoryResult:
+    # Imported here because it is slow to load.
     import pyarrow.dataset as ds
 
     try:
@@ -114,27 +137,27 @@ def _answer_of_files(path: str, kind: str, query: HistoryQuery, batch_rows: int)
     ]
     if missing:
         raise StoreDamaged(
-            f"{path} lacks the columns {', '.join(missing)} of history; it has "
+            f"{path}: expected the columns of history, missing {', '.join(missing)}; it has "
             f"{', '.join(files.schema.names)[:200]}"
         )
-    asked = replace(query, columns=columns)
-    return HistoryResult(_batches_of_files(path, files, asked, batch_rows), columns, in_order=False)
+    batches = _file_batches(path, files, replace(query, columns=columns), batch_rows)
+    return HistoryResult(batches, columns, in_order=False)
 
 
-def _batches_of_files(
+def _file_batches(
     path: str, files: Any, query: HistoryQuery, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
     try:
-        found = files.to_batches(
+        batches = files.to_batches(
             columns=[name for name in query.columns if name in files.schema.names],
             filter=_expression(query, files.schema),
             batch_size=batch_rows,
             batch_readahead=2,
             fragment_readahead=1,
-            # Each thread keeps memory that it once had: of bounded use is one.
+            # Each thread keeps the memory that it allocated; one thread bounds the use.
             use_threads=False,
         )
-        for batch in found:
+        for batch in batches:
             if len(batch):
                 yield conform_batch(batch, query.columns)
     except (pa.ArrowException, OSError) as error:
@@ -142,30 +165,30 @@ def _batches_of_files(
 
 
 def _not_history(path: str, error: Exception) -> StoreDamaged:
-    return StoreDamaged(f"{path} cannot be read as Parquet or Arrow files of history: {error}")
+    return StoreDamaged(f"{path}: cannot read it as Parquet or Arrow files of history: {error}")
 
 
 def _expression(query: HistoryQuery, schema: pa.Schema) -> Any:
-    """Return a query's conditions as an expression of Arrow datasets; None: all rows."""
+    """Return the filters of a query as an expression of Arrow datasets; None: all rows."""
     parts = []
     time = pc.field("timestamp")
     if query.since is not None:
         parts.append(time >= pa.scalar(query.since, schema.field("timestamp").type))
     if query.until is not None:
         parts.append(time < pa.scalar(query.until, schema.field("timestamp").type))
-    for name, texts in query.value_filters.items():
-        kind = schema.field(name).type
-        text = kind.value_type if pa.types.is_dictionary(kind) else kind
-        field = pc.field(name).cast(text) if pa.types.is_dictionary(kind) else pc.field(name)
-        parts.append(field.isin(pa.array(list(texts), text)))
+    for name, values in query.value_filters.items():
+        kind, field = schema.field(name).type, pc.field(name)
+        if pa.types.is_dictionary(kind):
+            kind, field = kind.value_type, field.cast(kind.value_type)
+        parts.append(field.isin(pa.array(list(values), kind)))
     return reduce(and_, parts) if parts else None
 
 
 def conform_batch(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
-    """Return a batch with the types of HISTORY_SCHEMA, whichever program wrote it.
+    """Return the columns of a batch, cast to the types of HISTORY_SCHEMA.
 
     Raises:
-        pyarrow.ArrowException: a value has no place in the type of its column.
+        pyarrow.ArrowException: a value cannot be cast to the type of its column.
     """
     schema = select_schema(columns)
     arrays = []

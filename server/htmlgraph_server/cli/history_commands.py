@@ -6,7 +6,6 @@ import argparse
 
 from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.errors import ConfigError
-from htmlgraph_nb.history.place import place_of
 from htmlgraph_nb.storage.query import HistoryQuery
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 
@@ -98,6 +97,7 @@ def _row_count(text: str) -> int:
 def _export(arguments: argparse.Namespace, out: Print) -> int:
     from htmlgraph_nb.history.arguments import resolve_time
     from htmlgraph_nb.history.export import export_history
+    from htmlgraph_nb.history.sources import resolve_source
 
     columns = HISTORY_COLUMNS
     if arguments.columns is not None:
@@ -113,7 +113,7 @@ def _export(arguments: argparse.Namespace, out: Print) -> int:
         columns=columns,
         limit=arguments.limit,
     )
-    source = place_of(arguments.source)
+    source = resolve_source(arguments.source)
     if not arguments.target.strip():
         raise ConfigError("target: expected the name of a file or folder, got an empty string")
     with progress_bar(" rows", description="exported", leave=False) as bar:

@@ -133,7 +133,7 @@ def test_filters() -> None:
         ),
         ({"agent": "cursor"}, "agent: expected one of claude, .*, got .cursor."),
         ({"path": PAYLOADS, "columns": ["cost"]}, "unknown column 'cost'"),
-        ({"path": PAYLOADS, "since": "soon"}, "since is 'soon'"),
+        ({"path": PAYLOADS, "since": "soon"}, "since: expected an ISO time"),
         ({"path": PAYLOADS, "limit": -1}, "limit: expected an integer >= 0, got -1"),
     ],
 )

@@ -166,7 +166,7 @@ def test_seal_and_export_commands(home: Path, tmp_path: Path) -> None:
     ("arguments", "expected"),
     [
         (("export", "x.parquet", "--from", "nowhere.db"), "no database at nowhere.db"),
-        (("export", "x", "--since", "soon"), "--since is 'soon', expected an ISO time"),
+        (("export", "x", "--since", "soon"), "--since: expected an ISO time"),
         (("export", "x", "--columns", "a,b"), "unknown column 'a', expected some of seq"),
         (("export", "x", "--limit", "0"), "expected a whole number >= 1"),
         (("export", " "), "target: expected the name of a file or folder"),

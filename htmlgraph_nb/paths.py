@@ -1,6 +1,6 @@
-"""Where the files of one user live: database, spool, addresses of the running servers.
+"""Paths of the user's files: database, spool, and the files of the running servers.
 
-It reads the environment and names paths; it opens nothing but the servers' small files.
+Only the server files are opened.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EXTENSION_PATH = "/htmlgraph"
 def data_dir() -> str:
     """Return the folder of this user's htmlgraph-nb files; it may not exist yet.
 
-    ``HTMLGRAPH_HOME`` names it; else it is the platform's user data folder: ``$XDG_DATA_HOME`` or
+    It is ``HTMLGRAPH_HOME`` if set, else in the platform's user data folder: ``$XDG_DATA_HOME`` or
     ``~/.local/share`` (XDG Base Directory), ``~/Library/Application Support`` on macOS and
     ``%LOCALAPPDATA%`` on Windows.
     """
@@ -41,62 +41,66 @@ def data_dir() -> str:
 
 
 def default_db() -> str:
-    """Return the database used where none is named: ``HTMLGRAPH_DB``, else in data_dir()."""
+    """Return the default database: ``HTMLGRAPH_DB`` if set, else a file in data_dir()."""
     return os.environ.get("HTMLGRAPH_DB") or os.path.join(data_dir(), "htmlgraph.db")
 
 
 def spool_path() -> str:
-    """Return the file to which the hook appends events while no server answers."""
+    """Return the file to which the hook appends events when no server is reachable."""
     return os.path.join(data_dir(), "spool.jsonl")
 
 
 def servers_dir() -> str:
-    """Return the folder in which each running server leaves its address and token."""
+    """Return the folder of the server files, one for each running server."""
     return os.path.join(data_dir(), "servers")
 
 
 def server_file(pid: int) -> str:
-    """Return the file (mode 600) of the server with this process id on this machine."""
+    """Return the file (mode 600) with the address and token of a server on this machine.
+
+    Args:
+        pid: process id of the server.
+    """
     return os.path.join(servers_dir(), f"{_machine()}-{pid}.json")
 
 
 def running_servers(parent: int = 0) -> list[dict[str, str]]:
     """Return ``{"url", "token", "db", "pid"}`` of this user's servers on this machine.
 
-    The last one to start comes first, but for the parent. A server that was killed leaves its file
-    behind, and its process id may be another's by now: an address is a candidate, not a promise.
+    The parent comes first, then the servers in reverse order of their start. A killed server leaves
+    its file behind, and its process id may have been reused, so an address may be outdated.
 
     Args:
-        parent: process id of the server that is to come first, where it is among them.
+        parent: process id of the server to put first; 0: none.
     """
     prefix = f"{_machine()}-"
-    found = []
+    candidates = []
     try:
         with os.scandir(servers_dir()) as entries:
             for entry in entries:
                 pid = entry.name.removeprefix(prefix).removesuffix(".json")
-                ours = entry.name == f"{prefix}{pid}.json" and pid.isascii() and pid.isdecimal()
-                if ours and is_alive(int(pid)):
-                    found.append((int(pid) == parent, entry.stat().st_mtime_ns, entry.path))
+                is_local = entry.name == f"{prefix}{pid}.json" and pid.isascii() and pid.isdecimal()
+                if is_local and is_alive(int(pid)):
+                    candidates.append((int(pid) == parent, entry.stat().st_mtime_ns, entry.path))
     except OSError:
         return []
-    return [server for *_, path in sorted(found, reverse=True) if (server := _read(path))]
+    return [server for *_, path in sorted(candidates, reverse=True) if (server := _read(path))]
 
 
 def running_server() -> dict[str, str]:
-    """Return the Jupyter Server of this kernel, else the last server to start, or ``{}``."""
+    """Return the Jupyter Server of this kernel, else the server started last, else ``{}``."""
     return next(iter(running_servers(parent_pid(os.environ))), {})
 
 
 def parent_pid(env: Mapping[str, str]) -> int:
     """Return the process id of the server that started this process, if it is a kernel.
 
-    Jupyter tells it to a kernel, whose parent may be another program that it was started with.
+    Jupyter passes it in the environment, because a launcher can be the parent process.
     """
-    told = env.get("JPY_PARENT_PID", "")
-    # On Windows it tells a handle.
-    if sys.platform != "win32" and told.isascii() and told.isdecimal():
-        return int(told)
+    pid = env.get("JPY_PARENT_PID", "")
+    # On Windows it is a handle.
+    if sys.platform != "win32" and pid.isascii() and pid.isdecimal():
+        return int(pid)
     return os.getppid()
 
 
@@ -118,7 +122,7 @@ def jupyterhub_server(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_alive(pid: int) -> bool:
-    """Return whether a process has this id; always on Windows, where asking would end it."""
+    """Return whether a process has this id; always True on Windows, where os.kill() ends it."""
     if sys.platform == "win32":
         return True
     try:
@@ -131,17 +135,17 @@ def is_alive(pid: int) -> bool:
 
 
 def _machine() -> str:
-    """Return this machine's name: homes are shared between machines, process ids are not."""
+    """Return the name of this machine, because home directories can be shared between machines."""
     name = os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
-    return "".join(sign if sign.isalnum() else "_" for sign in name)[:100]
+    return "".join(char if char.isalnum() else "_" for char in name)[:100]
 
 
 def _read(path: str) -> dict[str, str]:
     try:
         with open(path, encoding="utf-8") as file:
-            found = json.load(file)
+            server = json.load(file)
     except (OSError, ValueError):
         return {}
-    if not isinstance(found, dict) or not isinstance(found.get("url"), str):
+    if not isinstance(server, dict) or not isinstance(server.get("url"), str):
         return {}
-    return {str(key): "" if value is None else str(value) for key, value in found.items()}
+    return {str(key): "" if value is None else str(value) for key, value in server.items()}

@@ -1,1 +1,1 @@
-"""The pure core: no I/O, no clock, no threads; standard library only."""
+"""Data model, state and protocol: no I/O, no clock, no threads; standard library only."""

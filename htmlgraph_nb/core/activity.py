@@ -1,6 +1,6 @@
-"""What each agent did in each of the last minutes: counts in buckets of one minute; pure.
+"""Events and errors of each agent per minute, for the last 15 minutes. Pure functions.
 
-A bucket is a minute of the clock (12:01:00 to 12:01:59); the last one is that of now.
+A bucket is a minute of the clock (12:01:00 to 12:01:59); the last bucket is the current minute.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from .timestamps import to_micros, to_rfc3339
 from .validation import parse_time
 
 MINUTES = 15
-MAX_SEEN = 10_000
-"""Most changes that are remembered for an answer of the server which does not know them yet."""
+MAX_RECENT = 10_000
+"""Maximum number of recent changes that are kept until a response of the server includes them."""
 _MINUTE_MICROS = 60_000_000
 
 
-class _Seen(NamedTuple):
-    """A change that was counted here: its number, whose, when, and what it counted for."""
+class _CountedChange(NamedTuple):
+    """A change that was counted here."""
 
     seq: int
     agent_id: str
@@ -35,22 +35,22 @@ class _Seen(NamedTuple):
 class Activity:
     """Events and errors of each agent in the last 15 minutes.
 
-    All times are UTC; one that lies before the newest bucket counts where it belongs.
+    All times are UTC; late changes count in the bucket of their own time.
     """
 
     def __init__(self) -> None:
         # agent_id → minute since 1970 → [events, errors]
         self._counts: dict[str, dict[int, list[int]]] = {}
-        # The newest change in the counts of the server, and those that were seen after it.
-        self._told_seq = 0
-        self._seen: deque[_Seen] = deque(maxlen=MAX_SEEN)
+        # Position of the counts of the server, and the changes counted here after it.
+        self._server_seq = 0
+        self._recent: deque[_CountedChange] = deque(maxlen=MAX_RECENT)
 
     def count(self, agent_id: str, at: datetime, events: int, errors: int = 0) -> None:
-        """Add what an agent did at a time."""
+        """Add events and errors of an agent."""
         minute = _minute(at)
         minutes = self._counts.setdefault(agent_id, {})
         if len(minutes) >= 2 * MINUTES:
-            for old in [one for one in minutes if one <= minute - MINUTES]:
+            for old in [m for m in minutes if m <= minute - MINUTES]:
                 del minutes[old]
         bucket = minutes.setdefault(minute, [0, 0])
         bucket[0] += events
@@ -59,68 +59,75 @@ class Activity:
     def record_change(
         self, before: AgentPresence | None, after: AgentPresence, now: datetime
     ) -> None:
-        """Count what lies between two presences of an agent: its tools, its errors, any sign.
+        """Count the difference of two presences of an agent: tools, errors or other activity.
 
         Args:
-            before: None where the agent was not known; then only what it did just now counts.
-            now: the time of the change, whose bucket it goes into.
+            before: the presence before the change; None for a new agent, which counts only if it
+                was active in the current minute.
+            now: time of the change, which selects the bucket.
         """
         errors = after.total_errors - (0 if before is None else before.total_errors)
         if before is None:
             if _minute(after.last_activity) == _minute(now):
-                self._see(_Seen(after.seq, after.agent_id, now, 1, 0))
+                self._record(_CountedChange(after.seq, after.agent_id, now, 1, 0))
             return
-        # Of the clock's own changes, as idle, an agent gives no sign.
-        heard = after.last_activity > before.last_activity
+        # Changes that a timer causes, such as idle, are not activity.
+        is_active = after.last_activity > before.last_activity
         tools = after.total_tools_executed - before.total_tools_executed
-        if heard or errors > 0 or tools > 0:
-            self._see(_Seen(after.seq, after.agent_id, now, max(1, tools), max(0, errors)))
+        if is_active or errors > 0 or tools > 0:
+            n_events, n_errors = max(1, tools), max(0, errors)
+            self._record(_CountedChange(after.seq, after.agent_id, now, n_events, n_errors))
 
-    def _see(self, one: _Seen) -> None:
-        if 0 < one.seq <= self._told_seq:
-            # The server counted it before it was seen here.
+    def _record(self, change: _CountedChange) -> None:
+        if 0 < change.seq <= self._server_seq:
+            # The counts of the server include it already.
             return
-        self._seen.append(one)
-        self.count(one.agent_id, one.at, one.events, one.errors)
+        self._recent.append(change)
+        self.count(change.agent_id, change.at, change.events, change.errors)
 
     def forget(self, agent_id: str) -> None:
-        """Drop an agent that is gone."""
+        """Remove an agent."""
         self._counts.pop(agent_id, None)
-        kept = [one for one in self._seen if one.agent_id != agent_id]
-        self._seen = deque(kept, MAX_SEEN)
+        kept = [change for change in self._recent if change.agent_id != agent_id]
+        self._recent = deque(kept, MAX_RECENT)
 
-    def replace(self, answer: object) -> None:
-        """Take over the counts of a server (``GET /api/activity``) in place of all others.
+    def replace(self, response: object) -> None:
+        """Replace all counts with those of a server.
 
-        What was seen after its cursor stays; an answer without a cursor is taken as the newest.
+        Changes after the cursor of the response are kept. A response without a cursor includes
+        all changes.
+
+        Args:
+            response: body of ``GET /api/activity``.
 
         Raises:
-            InvalidEvent: the answer has another form.
+            InvalidEvent: the response is invalid.
         """
         try:
-            counts, seq = _counts_of(answer), _seq_of(answer)
+            counts, seq = _counts_of(response), _seq_of(response)
         except (KeyError, TypeError, AttributeError, ValueError, WireError) as error:
             raise InvalidEvent(f"activity: invalid response: {error!r}", "activity") from error
-        later = [] if seq is None else [one for one in self._seen if one.seq > seq]
-        self._counts, self._told_seq = counts, seq or 0
-        self._seen.clear()
-        for one in later:
-            self._see(one)
+        later = [] if seq is None else [change for change in self._recent if change.seq > seq]
+        self._counts, self._server_seq = counts, seq or 0
+        self._recent.clear()
+        for change in later:
+            self._record(change)
 
     def to_dict(self, now: datetime) -> dict[str, Any]:
-        """Return the counts as the front end takes them, of the agents that did anything.
+        """Return the counts as a JSON object for the front end.
 
-        ``at`` (RFC 3339), ``minutes`` (15) and ``agents``: id → events and errors, each a list of
-        15 counts, the oldest minute first.
+        Returns:
+            ``at`` (RFC 3339), ``minutes`` (15) and ``agents``: id → ``events`` and ``errors``, each
+            a list of 15 counts, oldest minute first. Agents without activity are left out.
         """
         first = _minute(now) - MINUTES + 1
         agents = {}
         for agent_id, minutes in self._counts.items():
             events, errors = [0] * MINUTES, [0] * MINUTES
-            for minute, (some, failed) in minutes.items():
+            for minute, (n_events, n_errors) in minutes.items():
                 if first <= minute < first + MINUTES:
-                    events[minute - first] += some
-                    errors[minute - first] += failed
+                    events[minute - first] += n_events
+                    errors[minute - first] += n_errors
             if any(events) or any(errors):
                 agents[agent_id] = {"events": events, "errors": errors}
         return {"at": to_rfc3339(now), "minutes": MINUTES, "agents": agents}
@@ -130,22 +137,22 @@ def _minute(at: datetime) -> int:
     return to_micros(at) // _MINUTE_MICROS
 
 
-def _counts_of(answer: Any) -> dict[str, dict[int, list[int]]]:
-    last, n = _minute(parse_time(answer["at"], "at")), int(answer["minutes"])
-    found: dict[str, dict[int, list[int]]] = {}
-    for agent_id, counts in _items(answer["agents"]):
+def _counts_of(response: Any) -> dict[str, dict[int, list[int]]]:
+    last, n = _minute(parse_time(response["at"], "at")), int(response["minutes"])
+    result: dict[str, dict[int, list[int]]] = {}
+    for agent_id, counts in _items(response["agents"]):
         minutes: dict[int, list[int]] = {}
         for index in range(n):
             events, errors = int(counts["events"][index]), int(counts["errors"][index])
             if events or errors:
                 minutes[last - n + 1 + index] = [events, errors]
         if minutes:
-            found[agent_id] = minutes
-    return found
+            result[agent_id] = minutes
+    return result
 
 
-def _seq_of(answer: Any) -> int | None:
-    cursor = answer.get("cursor")
+def _seq_of(response: Any) -> int | None:
+    cursor = response.get("cursor")
     return None if cursor is None else Cursor.parse(cursor).seq
 
 

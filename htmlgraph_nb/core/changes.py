@@ -1,4 +1,4 @@
-"""What goes in at the one door and what comes back: events of any form, receipts, publications."""
+"""Input and results of ingestion: coerced events, IngestResult and ChangeBatch."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .validation import format_value, is_mapping, validate_string
 
 @dataclass(frozen=True, slots=True)
 class IngestResult:
-    """The answer to events that are committed.
+    """Result of a committed ingestion.
 
     Attributes:
-        accepted: how many were new.
-        duplicates: how many were known by their event_id.
-        cursor: the position after them.
+        accepted: number of new events.
+        duplicates: number of events that were stored already or reported by another source.
+        cursor: the position after the events.
     """
 
     accepted: int
@@ -33,8 +33,8 @@ class ChangeBatch:
     """The changes of one transaction.
 
     Attributes:
-        changes: in the order of their seq.
-        received: ``time.monotonic()`` at which the oldest of their events arrived.
+        changes: sorted by seq.
+        received: ``time.monotonic()`` of the arrival of the oldest event.
     """
 
     changes: Sequence[Change]
@@ -46,13 +46,13 @@ Subscriber = Callable[[ChangeBatch], None]
 
 
 def coerce_event(agent_id: str, event: Mapping[str, Any] | Event | str) -> Event:
-    """Return the checked event of one agent.
+    """Return a validated event of one agent.
 
     Args:
         event: a dict of Event's fields (others are kept in ``extra``), an Event, or an event type.
 
     Raises:
-        InvalidEvent: it is none of these, or does not fit its description.
+        InvalidEvent: another type, or an invalid field.
     """
     if isinstance(event, Event):
         return event.checked(validate_string(agent_id, "agent_id"))

@@ -1,10 +1,11 @@
-"""When what two sources tell is one fact: pure.
+"""Deduplicate events that several sources report. Pure functions.
 
-Hooks, session files and telemetry tell of the same sessions. Where they know an id in common, such
-as that of a tool call, the event id is made of it, and the store knows a repetition by that alone.
-For the rest each telling is counted under the name of its fact: of a fact that hooks tell three
-times and the file tells three times, there are three. So a telling is new only where its own source
-has told the fact as often as any other, and neither the order of arrival nor a restart matters.
+Hooks, session files and telemetry report the same sessions. If they share an id, such as that of a
+tool call, the event id is derived from it, and the store drops a second event with the same id.
+All other reports are counted per dedup key and source: if hooks and the session file report the
+same key three times each, there were three events. So a report is a new event only if its source
+has already reported the key as often as every other source. The result does not depend on the
+order of arrival, and counts survive a restart.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from .ids import agent_id_of
 from .model import Event
 
 TOLERANCE = timedelta(seconds=5)
-"""By how much two sources can differ about when something happened that has no other name."""
+"""Maximum difference between the timestamps that two sources give to the same event."""
 METRIC_INTERVAL = timedelta(seconds=60)
-"""How far a point of a metric reaches back: the usual interval of exports."""
+"""Time covered by a data point of a metric: the usual export interval."""
 METRIC_ID_PREFIX = "metric:"
-"""Begins the ids of answers that stand for what a counter of tokens has grown by."""
+"""Prefix of the ids of completions that stand for the increase of a token counter."""
 
 _TURN = frozenset({"prompt", "stop", "interrupt", "error"})
-_SAID_BY_STOPS = frozenset({"background_tasks", "question"})
-"""Evidence in the end of a turn that not every source has."""
+_STOP_DETAILS = frozenset({"background_tasks", "question"})
+"""Fields of a stop event that only some sources report."""
 _CHILD = frozenset({"subagent_start", "subagent_stop"})
 _TOOL = {
     "tool_start": "start",
@@ -34,7 +35,7 @@ _TOOL = {
     "tool_error": "end",
 }
 _UUID_CHARS = 36
-_MAX_NAMES = 50_000
+_MAX_ALIASES = 50_000
 
 
 class AgentSources(Protocol):
@@ -94,14 +95,14 @@ class DedupRules:
 
 
 class DedupKey(NamedTuple):
-    """What an event tells of.
+    """Identifies an event across sources.
 
     Attributes:
-        name: tells it apart from all others that sources may tell in common.
-        source: who tells it: "hook", "file", "otlp", "older" (the older project's database).
-        near: how far apart in time two tellings of it are of the same; None: no matter how far.
-        says_more: the telling counts even where another source told the fact: it says more of it.
-        by_latest: so does one of a later time: what another source dates in between came before it.
+        name: the key; equal for reports of the same event.
+        source: kind of source: "hook", "file", "otlp" or "older" (the older project's database).
+        tolerance: maximum time between two reports of the same event; None: unlimited.
+        always_count: never a duplicate of another source's report, as it has more details.
+        latest_wins: not a duplicate if it is later than all reports of other sources.
     """
 
     name: str
@@ -112,7 +113,7 @@ class DedupKey(NamedTuple):
 
 
 def dedup_key(event: Event, rules: DedupRules) -> DedupKey | None:
-    """Return what an event tells of that another source may tell, too; None: there is no such."""
+    """Return the dedup key of an event; None if only one source can report it."""
     source = rules.family(event.source)
     if source is None or event.session_id is None:
         return None
@@ -121,10 +122,14 @@ def dedup_key(event: Event, rules: DedupRules) -> DedupKey | None:
         name = _completion_key(event, rules)
         return None if name is None else DedupKey(name, source)
     if kind in _TURN:
-        says_more = kind == "stop" and not _SAID_BY_STOPS.isdisjoint(event.extra or ())
-        dated = kind in ("stop", "interrupt")
+        always_count = kind == "stop" and not _STOP_DETAILS.isdisjoint(event.extra or ())
+        latest_wins = kind in ("stop", "interrupt")
         return DedupKey(
-            f"{event.session_id}:{event.agent_id}:{kind}", source, TOLERANCE, says_more, dated
+            f"{event.session_id}:{event.agent_id}:{kind}",
+            source,
+            TOLERANCE,
+            always_count,
+            latest_wins,
         )
     if kind in _CHILD:
         child = (event.extra or {}).get("child_agent_id")
@@ -142,20 +147,20 @@ def _completion_key(event: Event, rules: DedupRules) -> str | None:
     request = (event.extra or {}).get("request_id")
     if isinstance(request, str):
         return f"answer:{request}"
-    # Without the id of a request, sources agree only on the number of input and output tokens.
+    # Without a request id, sources agree only on the numbers of input and output tokens.
     is_session = event.agent_id.startswith(rules.session_prefixes)
-    who = event.agent_id if is_session else event.session_id
+    owner = event.agent_id if is_session else event.session_id
     counts = (
         event.input_tokens,
         event.cache_read_tokens,
         event.cache_write_5m_tokens,
         event.cache_write_1h_tokens,
     )
-    return f"{who}:answer:{sum(filter(None, counts))}:{event.output_tokens or 0}"
+    return f"{owner}:answer:{sum(filter(None, counts))}:{event.output_tokens or 0}"
 
 
 def is_metric(event: Event) -> bool:
-    """Return whether the event stands for the growth of a counter, not for one answer."""
+    """Return whether a completion stands for the increase of a token counter."""
     return event.event_id is not None and event.event_id.startswith(METRIC_ID_PREFIX)
 
 
@@ -175,12 +180,12 @@ def _rank(completion: Event) -> tuple[bool, int, float]:
 
 
 class TokenSource(NamedTuple):
-    """By which of two means the tokens of a session are told, of which only one can count.
+    """The kind of events that counts the tokens of a session; only one kind may count.
 
     Attributes:
-        name: of the claim; one for each session.
-        means: "answers" or "metrics".
-        reach: how far before its event's time the event counts tokens.
+        name: key of the session.
+        means: "answers" (completions) or "metrics".
+        lookback: time before its timestamp for which an event counts tokens.
     """
 
     name: str
@@ -189,10 +194,10 @@ class TokenSource(NamedTuple):
 
 
 def token_source_of(event: Event, rules: DedupRules) -> TokenSource | None:
-    """Return the claim that an answer makes; None: it makes none.
+    """Return the token source that a completion belongs to; None for other events.
 
-    A counter of tokens tells the same tokens as the answers, without saying of which: from when one
-    of them has told of a session on, the other does not count.
+    A token counter includes the tokens of all completions. Once one of the two has reported tokens
+    of a session, the other no longer counts.
     """
     if event.event_type != "completion" or event.session_id is None:
         return None
@@ -204,52 +209,56 @@ def token_source_of(event: Event, rules: DedupRules) -> TokenSource | None:
 
 
 class AgentAliases:
-    """The names that hooks give to the main agents of sessions.
+    """The agent ids that hooks give to the main agents of sessions.
 
-    ``HTMLGRAPH_AGENT`` reaches the hooks alone; files and telemetry know an agent by its session.
+    Only hooks see ``HTMLGRAPH_AGENT``; session files and telemetry derive the id from the session.
     """
 
     def __init__(self, rules: DedupRules) -> None:
         self._rules = rules
-        self._names: dict[str, str] = {}
+        self._aliases: dict[str, str] = {}
 
     def load(self, sessions: Iterable[tuple[str, str | None]]) -> None:
-        """Take in the stored agents: id and session of each main agent."""
+        """Add the stored agents.
+
+        Args:
+            sessions: id and session of each main agent.
+        """
         for agent_id, session in sessions:
             if session is not None and len(session) == _UUID_CHARS:
                 defaults = [agent_id_of(session, agent) for agent in self._rules.agents]
                 if agent_id not in defaults:
-                    self._names.update(dict.fromkeys(defaults, agent_id))
+                    self._aliases.update(dict.fromkeys(defaults, agent_id))
 
     def add(self, events: Iterable[Event]) -> list[tuple[str, str]]:
-        """Take in the names that hooks give; return the ids that have another from now on, and it.
+        """Add the aliases from hook events; return the new ones as (default id, alias).
 
         Args:
-            events: new ones, of any source.
+            events: new events of any source.
         """
-        found = []
+        added = []
         for event in events:
             if self._rules.family(event.source) != "hook" or event.session_id is None:
                 continue
             main = event.parent_agent_id or event.agent_id
             default = agent_id_of(event.session_id, str(event.source).removesuffix("-hook"))
-            if main != default and self._names.get(default) != main:
-                self._names[default] = main
-                found.append((default, main))
-        while len(self._names) > _MAX_NAMES:
-            del self._names[next(iter(self._names))]
-        return found
+            if main != default and self._aliases.get(default) != main:
+                self._aliases[default] = main
+                added.append((default, main))
+        while len(self._aliases) > _MAX_ALIASES:
+            del self._aliases[next(iter(self._aliases))]
+        return added
 
     def apply(self, events: Sequence[Event]) -> Sequence[Event]:
-        """Return the events under the names that are given to their agents and parents."""
-        return [self._renamed(event) for event in events] if self._names else events
+        """Return the events with aliases in place of the default ids of agents and parents."""
+        return [self._with_alias(event) for event in events] if self._aliases else events
 
-    def _renamed(self, event: Event) -> Event:
-        names = self._names
+    def _with_alias(self, event: Event) -> Event:
+        aliases = self._aliases
         if self._rules.family(event.source) is None:
             return event
-        own = names.get(event.agent_id)
-        parent = None if event.parent_agent_id is None else names.get(event.parent_agent_id)
+        own = aliases.get(event.agent_id)
+        parent = None if event.parent_agent_id is None else aliases.get(event.parent_agent_id)
         if own is None and parent is None:
             return event
         return replace(

@@ -1,7 +1,7 @@
-"""A client's copy of the presence: a snapshot, then numbered changes; it knows no socket.
+"""A client's copy of the presence: a snapshot, then numbered changes. No I/O.
 
-The order of the stream is the server's: a message whose seq is not above the copy's own is a
-repetition and changes nothing, except a presence_state, whose agents carry their own numbers.
+A message whose seq is not above that of the copy is a duplicate and changes nothing, except for
+presence_state, whose agents have a seq of their own.
 """
 
 from __future__ import annotations
@@ -16,47 +16,47 @@ from .validation import format_value
 
 
 class Mirror:
-    """Holds the agents as one server knows them.
+    """The agents of one server.
 
     Attributes:
         agents: agent_id → presence.
-        epoch: the store's id; None before the first presence_state.
-        seq: the last change that is in the copy; it moves only when a state is complete.
+        epoch: id of the store; None before the first presence_state.
+        seq: seq of the last applied change; a state counts once it is complete.
     """
 
     def __init__(self) -> None:
         self.agents: dict[str, AgentPresence] = {}
         self.epoch: str | None = None
         self.seq = 0
-        # Agents named so far by the parts of a full state whose last part is still to come.
+        # Agents in the received parts of an incomplete full state.
         self._seen_in_snapshot: set[str] | None = None
 
     @property
     def cursor(self) -> Cursor | None:
-        """Where to resume; None before the first presence_state."""
+        """Position from which to resume; None before the first presence_state."""
         return None if self.epoch is None else Cursor(self.epoch, self.seq)
 
     def apply(self, message: Mapping[str, Any]) -> set[str]:
-        """Take in one message and return the ids of the agents that it changed.
+        """Apply one message and return the ids of the changed agents.
 
-        Messages of other types change nothing.
+        Messages of other types are ignored.
 
         Raises:
-            WireError: a presence message whose fields are missing or of a wrong type.
+            WireError: a field of a presence message is missing or invalid.
         """
-        kind = message.get("type")
+        message_type = message.get("type")
         try:
-            if kind == "presence_update":
+            if message_type == "presence_update":
                 return self._update(message)
-            if kind == "presence_state":
+            if message_type == "presence_state":
                 return self._state(message)
-            if kind == "presence_removed":
+            if message_type == "presence_removed":
                 return self._removed(message)
         except (KeyError, TypeError, AttributeError, InvalidEvent) as error:
-            raise WireError(f"invalid {kind} message: {error!r}") from error
+            raise WireError(f"invalid {message_type} message: {error!r}") from error
         return set()
 
-    def _newer(self, seq: int) -> bool:
+    def _advance(self, seq: int) -> bool:
         if self.epoch is not None and seq <= self.seq:
             return False
         self.seq = seq
@@ -65,7 +65,7 @@ class Mirror:
     def _update(self, message: Mapping[str, Any]) -> set[str]:
         presence = AgentPresence.from_dict(message["presence"])
         seq = _seq(message) if "seq" in message else presence.seq
-        if not self._newer(seq):
+        if not self._advance(seq):
             return set()
         self.agents[presence.agent_id] = presence
         return {presence.agent_id}
@@ -73,51 +73,51 @@ class Mirror:
     def _removed(self, message: Mapping[str, Any]) -> set[str]:
         agent_id, seq = message["agent_id"], _seq(message)
         known = agent_id in self.agents
-        if not self._newer(seq) or not known:
+        if not self._advance(seq) or not known:
             return set()
         del self.agents[agent_id]
         return {agent_id}
 
     def _state(self, message: Mapping[str, Any]) -> set[str]:
-        # All is read before anything changes: a message that cannot be read leaves no half.
+        # Parse everything first, so that an invalid message changes nothing.
         seq, full, epoch = _seq(message), bool(message["full"]), str(message["epoch"])
-        rows = [AgentPresence.from_dict(row) for row in message["agents"]]
-        gone = set(message.get("removed", ()))
+        presences = [AgentPresence.from_dict(row) for row in message["agents"]]
+        removed_ids = set(message.get("removed", ()))
         part, parts = message.get("part", 1), message.get("parts", 1)
         changed: set[str] = set()
         if epoch != self.epoch:
-            changed |= self._forget_all()
+            changed |= self._clear()
             self.epoch, self.seq = epoch, 0
         elif not full and seq <= self.seq:
-            # A repetition: the copy is past it, and its removals may no longer hold.
+            # A duplicate: the copy is ahead of it, and its removals may be outdated.
             return changed
         if part == 1:
             self._seen_in_snapshot = set() if full else None
-        for presence in rows:
+        for presence in presences:
             known = self.agents.get(presence.agent_id)
             if known is None or known.seq < presence.seq or (full and known != presence):
                 self.agents[presence.agent_id] = presence
                 changed.add(presence.agent_id)
         if self._seen_in_snapshot is not None:
-            self._seen_in_snapshot.update(presence.agent_id for presence in rows)
+            self._seen_in_snapshot.update(presence.agent_id for presence in presences)
         if part == parts:
-            changed |= self._complete(seq, gone)
+            changed |= self._complete(seq, removed_ids)
         return changed
 
-    def _complete(self, seq: int, gone: set[str]) -> set[str]:
+    def _complete(self, seq: int, removed_ids: set[str]) -> set[str]:
         if self._seen_in_snapshot is not None:
-            # A full state is the whole truth, also where it is older than the copy: a store that
-            # lost its last commits with its machine goes on from an earlier seq.
-            gone |= self.agents.keys() - self._seen_in_snapshot
+            # A full state replaces everything, even if it is older than the copy: a store that lost
+            # its last commits in a power failure continues from an earlier seq.
+            removed_ids |= self.agents.keys() - self._seen_in_snapshot
         self._seen_in_snapshot = None
         self.seq = seq
-        return {agent_id for agent_id in gone if self.agents.pop(agent_id, None) is not None}
+        return {agent_id for agent_id in removed_ids if self.agents.pop(agent_id, None) is not None}
 
-    def _forget_all(self) -> set[str]:
-        gone = set(self.agents)
+    def _clear(self) -> set[str]:
+        removed_ids = set(self.agents)
         self.agents.clear()
         self._seen_in_snapshot = None
-        return gone
+        return removed_ids
 
 
 def _seq(message: Mapping[str, Any]) -> int:

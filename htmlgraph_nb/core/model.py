@@ -1,7 +1,4 @@
-"""Event and AgentPresence: what agents report and what is known of an agent.
-
-It owns the field names, their bounds and their JSON forms, and no state.
-"""
+"""Event and AgentPresence: their fields, limits and JSON forms. Pure functions."""
 
 from __future__ import annotations
 
@@ -31,27 +28,27 @@ from .validation import (
 
 MAX_TYPE_CHARS = 64
 
-_Record = TypeVar("_Record")
+_Dataclass = TypeVar("_Dataclass")
 
 
-def fast_constructor(record: type[_Record]) -> Callable[..., _Record]:
-    """Return a function that builds ``record`` like the class itself, in a third of the time.
+def fast_constructor(record: type[_Dataclass]) -> Callable[..., _Dataclass]:
+    """Return a function that constructs a frozen dataclass, three times as fast as the class.
 
-    It takes the fields by name or in order, also where the class wants names.
+    It takes the fields by name or position, even if the class is keyword-only.
 
     Args:
         record: a frozen dataclass with slots and without ``__post_init__``.
 
-    A frozen dataclass sets each of its fields through ``object.__setattr__``. Here an open twin
-    with the same slots is filled, and made one of the frozen ones when it is whole.
+    A frozen dataclass sets each field with ``object.__setattr__``. This function fills an instance
+    of a mutable class with the same slots, then changes its class.
     """
     twin = make_dataclass(
         f"_Open{record.__name__}",
-        [(f.name, f.type, _alike(f)) for f in fields(record)],  # type: ignore[arg-type]
+        [(f.name, f.type, _same_default(f)) for f in fields(record)],  # type: ignore[arg-type]
         slots=True,
     )
 
-    def make(*args: Any, **kwargs: Any) -> _Record:
+    def make(*args: Any, **kwargs: Any) -> _Dataclass:
         made = twin(*args, **kwargs)
         made.__class__ = record
         return made  # type: ignore[no-any-return]
@@ -59,14 +56,14 @@ def fast_constructor(record: type[_Record]) -> Callable[..., _Record]:
     return make
 
 
-def _alike(of: Any) -> Any:
+def _same_default(of: Any) -> Any:
     if of.default_factory is not MISSING:
         return field(default_factory=of.default_factory)
     return field(default=of.default)
 
 
 class PresenceStatus(str, Enum):
-    """What an agent is doing, in one of three words."""
+    """Whether an agent is working, at its prompt or ended."""
 
     ACTIVE = "active"
     IDLE = "idle"
@@ -76,11 +73,11 @@ class PresenceStatus(str, Enum):
         return self.value
 
 
-def _check_type(value: object, name: str) -> str:
+def _validate_type(value: object, name: str) -> str:
     return validate_string(value, name, MAX_TYPE_CHARS)
 
 
-_TEXT = (
+_STRINGS = (
     "event_id agent_id session_id tool_name tool_use_id feature_id model parent_agent_id project "
     "host source"
 ).split()
@@ -93,14 +90,14 @@ TOKEN_FIELDS = (
 )
 _COUNTS = (*TOKEN_FIELDS, "cost_tokens", "duration_ms")
 token_counts: Callable[[object], tuple[int | None, ...]] = attrgetter(*TOKEN_FIELDS)
-"""Return an event's five counts, in the order of TOKEN_FIELDS."""
+"""Return the five token counts of an event, in the order of TOKEN_FIELDS."""
 NO_COUNTS = (None,) * len(TOKEN_FIELDS)
 
-_CHECKS: dict[str, Any] = {
-    **dict.fromkeys(_TEXT, validate_string),
+_VALIDATORS: dict[str, Any] = {
+    **dict.fromkeys(_STRINGS, validate_string),
     **dict.fromkeys(_COUNTS, validate_count),
     "timestamp": parse_time,
-    "event_type": _check_type,
+    "event_type": _validate_type,
     "status": validate_outcome,
     "cost_usd": validate_number,
     "extra": validate_extra,
@@ -109,17 +106,17 @@ _CHECKS: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One thing that an agent did or that happened to it.
+    """One action of an agent.
 
     Attributes:
-        agent_id: who; 1 to 256 characters.
-        timestamp: when, UTC; None means the moment of its arrival.
-        event_type: open text of 1 to 64 characters; PROTOCOL.md lists those with a meaning.
-        event_id: idempotence key; the same id twice changes nothing; None: never a duplicate.
+        agent_id: id of the agent, 1 to 256 characters.
+        timestamp: when it happened, UTC; None: its arrival time.
+        event_type: 1 to 64 characters; PROTOCOL.md lists the types with a meaning.
+        event_id: idempotency key; a second event with the same id is dropped; None: no key.
         status: "ok" or "error".
         input_tokens: uncached input only; output_tokens: reasoning included.
-        cost_tokens: all tokens; None means the sum of the five kinds.
-        cost_usd: US dollars where the agent itself reports them.
+        cost_tokens: all tokens; None: the sum of the five kinds.
+        cost_usd: cost in US dollars as reported by the agent.
         duration_ms: milliseconds.
         extra: a JSON object of at most 16 KiB and 64 levels.
     """
@@ -158,21 +155,21 @@ class Event:
 
     @classmethod
     def from_dict(cls, data: object, *, keep_unknown: bool = False) -> Event:
-        """Return the Event of a JSON object; null counts as absent.
+        """Return the Event in a JSON object; null counts as absent.
 
         Args:
-            data: field names of this class; ``agent_id`` must be there.
-            keep_unknown: put unknown fields into ``extra`` instead of refusing them.
+            data: fields of this class; ``agent_id`` is required.
+            keep_unknown: put unknown fields into ``extra`` instead of rejecting them.
 
         Raises:
-            InvalidEvent: not an object, a field of a wrong type or out of bounds, an unknown field.
+            InvalidEvent: not an object, an invalid field or an unknown field.
         """
         if not is_mapping(data):
             raise InvalidEvent(f"event: expected an object, got {format_value(data)}")
         known: dict[str, Any] = {}
         unknown: dict[str, Any] = {}
         for name, value in data.items():
-            check = _CHECKS.get(name)
+            check = _VALIDATORS.get(name)
             if check is None:
                 unknown[str(name)] = value
             elif value is not None:
@@ -180,45 +177,48 @@ class Event:
         if unknown:
             if not keep_unknown:
                 hint = "put custom fields into 'extra'"
-                raise unknown_field(next(iter(unknown)), _CHECKS, hint)
+                raise unknown_field(next(iter(unknown)), _VALIDATORS, hint)
             known["extra"] = validate_extra({**unknown, **known.get("extra", {})}, "extra")
         if "agent_id" not in known:
-            raise _no_agent()
+            raise _missing_agent_id()
         return new_event(**known)
 
     def checked(self, agent_id: str | None = None) -> Event:
-        """Return the event with its fields checked, as ``from_dict``; building one checks nothing.
+        """Return the event with validated fields; the constructor validates nothing.
 
         Args:
-            agent_id: whose event it shall be; None: its own.
+            agent_id: replaces the id of the agent; None: unchanged.
+
+        Raises:
+            InvalidEvent: an invalid field.
         """
-        if agent_id is None and _is_sound(self):
+        if agent_id is None and _is_valid(self):
             if self.extra is None:
                 return self
             *others, extra = _event_values(self)
             return new_event(*others, validate_extra(extra, "extra"))
-        values = zip(_EVENT_FIELDS, _event_values(self), _EVENT_CHECKS, strict=True)
+        values = zip(_EVENT_FIELDS, _event_values(self), _EVENT_VALIDATORS, strict=True)
         checked = {name: check(value, name) for name, value, check in values if value is not None}
         if agent_id is not None:
             checked["agent_id"] = validate_string(agent_id, "agent_id")
         if "agent_id" not in checked:
-            raise _no_agent()
+            raise _missing_agent_id()
         return new_event(**checked)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON object of this event, without the fields that are None."""
+        """Return this event as a JSON object, without fields that are None."""
         values = dict(zip(_EVENT_FIELDS, _event_values(self), strict=True))
         if self.timestamp is not None:
             values["timestamp"] = to_rfc3339(self.timestamp)
         return {name: value for name, value in values.items() if value is not None}
 
 
-def _is_sound(event: Event) -> bool:
-    """Return whether no check would refuse or change a field; ``extra`` is not looked at.
+def _is_valid(event: Event) -> bool:
+    """Fast path: return True if all fields but ``extra`` are valid and need no conversion.
 
-    False proves nothing. It takes a fifth of the time of the checks, which nearly all events pass.
+    False means that the validators must run. They take five times as long.
     """
-    for text in _event_texts(event):
+    for text in _event_strings(event):
         if text is not None and not (
             type(text) is str
             and 0 < len(text) <= MAX_ID_CHARS
@@ -240,32 +240,32 @@ def _is_sound(event: Event) -> bool:
     )
 
 
-def _no_agent() -> InvalidEvent:
+def _missing_agent_id() -> InvalidEvent:
     return InvalidEvent('agent_id: missing, expected a string such as "claude-1"', "agent_id")
 
 
 new_event = fast_constructor(Event)
-"""Builds an Event of checked fields, in order or by name, as its class does, but faster."""
+"""Constructs an Event like its class, but faster and also with positional arguments."""
 _EVENT_FIELDS = tuple(f.name for f in fields(Event))
-_EVENT_CHECKS = tuple(_CHECKS[name] for name in _EVENT_FIELDS)
+_EVENT_VALIDATORS = tuple(_VALIDATORS[name] for name in _EVENT_FIELDS)
 _event_values: Callable[[Event], tuple[Any, ...]] = attrgetter(*_EVENT_FIELDS)
-_event_texts: Callable[[Event], tuple[Any, ...]] = attrgetter("event_type", *_TEXT)
+_event_strings: Callable[[Event], tuple[Any, ...]] = attrgetter("event_type", *_STRINGS)
 _event_counts: Callable[[Event], tuple[Any, ...]] = attrgetter(*_COUNTS)
 
 
 @dataclass(frozen=True, slots=True)
 class AgentPresence:
-    """What is known of one agent now.
+    """The current state of one agent.
 
     Attributes:
-        status: the verdict, with ``detail``, ``reason`` (one sentence) and ``since`` (UTC).
-        last_activity: the agent's last sign, UTC.
-        total_tools_executed: tools of the current session.
-        total_cost_tokens: all tokens that the agent has spent.
+        status: current status, with ``detail``, ``reason`` (for people) and ``since`` (UTC).
+        last_activity: time of the latest event of the agent, UTC.
+        total_tools_executed: tools executed in the current session.
+        total_cost_tokens: all tokens used by the agent.
         attention: True while the agent waits for a person.
-        cost_usd: US dollars as far as they are known; None where they are not, never 0 for that.
+        cost_usd: known cost in US dollars; None if unknown.
         total_errors: tools and turns of the current session that ended in an error.
-        seq: number of the change that made this state; 0 before any.
+        seq: seq of the change that led to this state; 0: none.
     """
 
     agent_id: str
@@ -289,7 +289,7 @@ class AgentPresence:
     seq: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON object: all fields, in the order of this class, times as RFC 3339."""
+        """Return all fields as a JSON object, in order; timestamps are RFC 3339 strings."""
         return {
             "agent_id": self.agent_id,
             "status": self.status.value,
@@ -314,10 +314,10 @@ class AgentPresence:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> AgentPresence:
-        """Return the presence of a JSON object; unknown fields are ignored, absent ones default.
+        """Return the presence in a JSON object; unknown fields are ignored, missing fields default.
 
         Raises:
-            InvalidEvent: ``agent_id`` is missing, or the status, a time or a count cannot be read.
+            InvalidEvent: ``agent_id`` is missing, or the status, a timestamp or a count is invalid.
         """
         if not isinstance(data, Mapping) or not isinstance(data.get("agent_id"), str):
             raise InvalidEvent("agent_id: missing, expected a string", "agent_id")
@@ -341,7 +341,7 @@ class AgentPresence:
 
 
 new_presence = fast_constructor(AgentPresence)
-"""Builds an AgentPresence, as its class does, but faster."""
+"""Constructs an AgentPresence like its class, but faster."""
 _PRESENCE_FIELDS = tuple(f.name for f in fields(AgentPresence))
 PRESENCE_COLUMNS = _PRESENCE_FIELDS
-"""Names of the presence fields, the eight that are always in a message first."""
+"""Names of the presence fields, starting with the eight that every message contains."""

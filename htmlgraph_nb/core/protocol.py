@@ -1,6 +1,6 @@
-"""Messages and their JSON text, limits and close codes.
+"""The messages and their JSON encoding, size limits and close codes. No I/O.
 
-It owns the shape of every message; PROTOCOL.md shows one example of each. It knows no socket.
+PROTOCOL.md describes the messages and has an example of each.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ from .validation import format_value, shorten, unknown_field, validate_string
 
 PROTOCOL_VERSION = 1
 STATE_PART_AGENTS = 500
-"""Most agents in one presence_state message."""
+"""Maximum number of agents in one presence_state message."""
 MAX_CLIENT_FRAME_BYTES = 65_536
-"""Longest message that a dashboard may send."""
+"""Maximum size of a message from a dashboard."""
 MAX_FILTER_VALUES = 256
-"""Most values in one list of a subscription."""
+"""Maximum number of values in one list of a subscription."""
 
 
 class CloseCode(IntEnum):
-    """WebSocket close codes of the server (RFC 6455 section 7.4, 4000 to 4999 are our own)."""
+    """WebSocket close codes of the server (RFC 6455 section 7.4; 4000 to 4999 are private use)."""
 
     GOING_AWAY = 1001
-    """The server stops: reconnect."""
+    """The server is shutting down: reconnect."""
     POLICY = 1008
-    """A limit, a token or an Origin: the reason says which; reconnect late or not at all."""
+    """Limit reached, or token or Origin rejected; see the reason. Reconnect late or not at all."""
     TOO_BIG = 1009
-    """A message from the client was too long: do not repeat it."""
+    """A message from the client is too large: do not send it again."""
     BAD_PARAMETERS = 4400
-    """A query parameter is wrong: do not reconnect with the same URL."""
+    """Invalid query parameter: do not reconnect with the same URL."""
     STALLED = 4408
-    """The client did not read for ``stall_timeout_s``: reconnect with the cursor."""
+    """The client did not read for ``stall_timeout_s``: reconnect with a cursor."""
 
     @property
     def reconnect(self) -> bool:
-        """Whether a client that is closed with this code should come back by itself."""
+        """Whether a client should reconnect automatically after this close code."""
         return self in (CloseCode.GOING_AWAY, CloseCode.STALLED)
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A position in the stream of one store: its random ``epoch`` and the last ``seq`` seen."""
+    """A position in the stream of changes: the random ``epoch`` of a store and the last ``seq``."""
 
     epoch: str
     seq: int
@@ -60,10 +60,10 @@ class Cursor:
 
     @classmethod
     def parse(cls, text: str) -> Cursor:
-        """Return the cursor of ``EPOCH:SEQ``.
+        """Return the cursor in the text ``EPOCH:SEQ``.
 
         Raises:
-            WireError: the text has another form.
+            WireError: any other text.
         """
         epoch, separator, seq = text.partition(":")
         if not (separator and text.isascii() and epoch.isalnum() and seq.isdecimal()):
@@ -75,32 +75,34 @@ class Cursor:
         return cls(epoch, int(seq))
 
 
-_MAY_BE_LEFT_OUT = PRESENCE_COLUMNS[8:]
-_FACTS = ("model", "project", "host", "parent_agent_id")
-_facts_of: Callable[[AgentPresence], tuple[str | None, ...]] = attrgetter(*_FACTS)
+_OPTIONAL_FIELDS = PRESENCE_COLUMNS[8:]
+_OPTIONAL_STRINGS = ("model", "project", "host", "parent_agent_id")
+_optional_strings: Callable[[AgentPresence], tuple[str | None, ...]] = attrgetter(
+    *_OPTIONAL_STRINGS
+)
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _ascii_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 def encode_json(message: Any) -> str:
-    """Return compact JSON text of ``message`` that can always be encoded as UTF-8."""
+    """Return ``message`` as compact JSON that can always be encoded as UTF-8."""
     text = _encoder.encode(message)
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError:
-            # A lone surrogate is legal in JSON only as an escape.
+            # In JSON a lone surrogate must be escaped.
             return _ascii_encoder.encode(message)
     return text
 
 
 def presence_to_wire(presence: AgentPresence) -> dict[str, Any]:
-    """Return the presence as it goes over the wire: optional fields that say nothing are left out.
+    """Return the presence as a wire object, without optional fields that are null, false or 0.
 
-    The eight fields that the message always had come first and are always there.
+    The eight required fields come first.
     """
     wire = presence.to_dict()
-    for name in _MAY_BE_LEFT_OUT:
+    for name in _OPTIONAL_FIELDS:
         value = wire[name]
         if value is None or value is False:
             del wire[name]
@@ -110,8 +112,7 @@ def presence_to_wire(presence: AgentPresence) -> dict[str, Any]:
 
 
 def presence_json(presence: AgentPresence) -> str:
-    """Return ``encode_json(presence_object(presence))``, in half the time: every change is
-    written so."""
+    """Return ``encode_json(presence_to_wire(presence))``, twice as fast, for the hot path."""
     p = presence
     parts = [
         f'{{"agent_id":{_quote(p.agent_id)},"status":"{p.status._value_}","current_feature_id":',
@@ -130,7 +131,7 @@ def presence_json(presence: AgentPresence) -> str:
         parts.append(f',"since":"{to_rfc3339(p.since)}"')
     if p.attention:
         parts.append(',"attention":true')
-    for name, value in zip(_FACTS, _facts_of(p), strict=True):
+    for name, value in zip(_OPTIONAL_STRINGS, _optional_strings(p), strict=True):
         if value is not None:
             parts.append(f',"{name}":{_quote(value)}')
     if p.cost_usd is not None:
@@ -143,7 +144,7 @@ def presence_json(presence: AgentPresence) -> str:
 
 
 def presence_update(presence_json: str, agent_json: str, seq: int, at: str) -> str:
-    """Return a presence_update of already encoded parts, so that each change is encoded once."""
+    """Return a presence_update message made of encoded parts, so that each is encoded only once."""
     return (
         '{"type":"presence_update","event_type":"presence_update","agent_id":'
         f'{agent_json},"presence":{presence_json},"timestamp":"{at}","seq":{seq}}}'
@@ -163,7 +164,7 @@ def presence_message(presence: AgentPresence, at: datetime) -> dict[str, Any]:
 
 
 def presence_removed(agent_id: str, seq: int, at: datetime) -> str:
-    """Return the presence_removed message of an agent that was forgotten."""
+    """Return the presence_removed message of an agent."""
     return encode_json(
         {"type": "presence_removed", "agent_id": agent_id, "timestamp": to_rfc3339(at), "seq": seq}
     )
@@ -172,35 +173,35 @@ def presence_removed(agent_id: str, seq: int, at: datetime) -> str:
 def presence_state(
     cursor: Cursor, agents: Sequence[str], removed: Iterable[str], *, full: bool, at: datetime
 ) -> list[str]:
-    """Return the presence_state messages of the state since a position.
+    """Return presence_state messages, split into parts of STATE_PART_AGENTS agents.
 
     Args:
-        cursor: where the state stands.
-        agents: presence objects as JSON text.
-        removed: agents that are no longer known; only in the last part.
-        full: the client shall forget whom no part names.
-        at: time of the messages.
+        cursor: position of the state.
+        agents: encoded presence objects.
+        removed: ids of removed agents; sent with the last part.
+        full: the client must remove all agents that no part contains.
+        at: timestamp of the messages.
     """
     count = max(1, -(-len(agents) // STATE_PART_AGENTS))
     texts = []
     for part in range(count):
         rows = agents[part * STATE_PART_AGENTS : (part + 1) * STATE_PART_AGENTS]
-        gone = encode_json(list(removed)) if part == count - 1 else "[]"
+        removed_json = encode_json(list(removed)) if part == count - 1 else "[]"
         texts.append(
             f'{{"type":"presence_state","epoch":"{cursor.epoch}","seq":{cursor.seq},'
             f'"full":{"true" if full else "false"},"part":{part + 1},"parts":{count},'
-            f'"agents":[{",".join(rows)}],"removed":{gone},"timestamp":"{to_rfc3339(at)}"}}'
+            f'"agents":[{",".join(rows)}],"removed":{removed_json},"timestamp":"{to_rfc3339(at)}"}}'
         )
     return texts
 
 
 def error_object(code: str, message: str, field: str | None = None) -> dict[str, Any]:
-    """Return the one error shape, used by HTTP answers and by WebSocket messages alike."""
+    """Return the error object of HTTP responses and WebSocket messages."""
     return {"error": {"code": code, "message": message, "field": field}}
 
 
 def error_message(code: str, message: str, field: str | None = None) -> str:
-    """Return an error message for a dashboard; the connection stays."""
+    """Return an error message for a dashboard; the connection stays open."""
     return encode_json({"type": "error", **error_object(code, message, field)})
 
 
@@ -209,13 +210,16 @@ def _refuse_constant(name: str) -> float:
 
 
 def decode_json(text: str | bytes, what: str = "message") -> Any:
-    """Return the value of JSON text.
+    """Return the value of a JSON text.
+
+    Args:
+        what: name of the text in error messages.
 
     Raises:
-        WireError: not JSON (RFC 8259: no NaN, no Infinity), not UTF-8, or nested too deeply.
+        WireError: invalid JSON (NaN and Infinity included) or UTF-8, or nested too deeply.
     """
     try:
-        # Left to itself, json.loads would guess UTF-16 and UTF-32 too.
+        # json.loads would also accept UTF-16 and UTF-32.
         decoded = text if isinstance(text, str) else text.decode("utf-8-sig")
         return json.loads(decoded, parse_constant=_refuse_constant)
     except RecursionError:
@@ -227,15 +231,15 @@ def decode_json(text: str | bytes, what: str = "message") -> Any:
 
 
 def decode(text: str | bytes, limit: int | None = None) -> dict[str, Any]:
-    """Return the message of one frame.
+    """Return the message in one frame.
 
     Args:
-        text: the frame's payload.
-        limit: most characters or bytes; None for no bound.
+        text: payload of the frame.
+        limit: maximum number of characters or bytes; None: no limit.
 
     Raises:
         MessageTooLarge: longer than ``limit``.
-        WireError: not a JSON object with a text ``type``.
+        WireError: anything but a JSON object with a string ``type``.
     """
     if limit is not None and len(text) > limit:
         raise MessageTooLarge(f"message: at most {limit} characters allowed, got {len(text)}")
@@ -249,9 +253,9 @@ def decode(text: str | bytes, limit: int | None = None) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which changes a dashboard wants; an empty set wants all.
+    """Selects the changes that a dashboard receives; an empty set selects all.
 
-    Equal filters are equal objects, so that clients with the same wish share their frames.
+    Filters are hashable, so that clients with equal filters share their frames.
     """
 
     agents: frozenset[str] = frozenset()
@@ -265,7 +269,7 @@ class Filter:
         """Return the filter of a subscribe message.
 
         Raises:
-            InvalidEvent: an unknown field, or a list that is not one of short texts.
+            InvalidEvent: an unknown field, or a value that is not a list of ids.
         """
         lists: dict[str, frozenset[str]] = {}
         for name, values in message.items():
@@ -286,11 +290,11 @@ class Filter:
 
     @property
     def narrows_agents(self) -> bool:
-        """Whether an agent can be outside of this filter."""
+        """Whether this filter excludes any agents."""
         return bool(self.agents or self.sessions or self.features or self.statuses)
 
     def matches(self, presence: AgentPresence) -> bool:
-        """Return whether this agent's state is inside the filter."""
+        """Return whether the filter selects this agent."""
         return (
             (not self.agents or presence.agent_id in self.agents)
             and (not self.sessions or presence.session_id in self.sessions)
@@ -299,7 +303,7 @@ class Filter:
         )
 
     def matches_type(self, event_type: str) -> bool:
-        """Return whether messages of this event_type are inside the filter."""
+        """Return whether the filter selects messages of this event_type."""
         return not self.event_types or event_type in self.event_types
 
 

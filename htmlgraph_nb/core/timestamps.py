@@ -1,4 +1,4 @@
-"""UTC times and their two forms: microseconds since 1970 in the store, RFC 3339 in JSON."""
+"""UTC datetimes and their two formats: microseconds since 1970 in the store, RFC 3339 in JSON."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def utc_now() -> datetime:
-    """Return the present time, UTC."""
+    """Return the current time, UTC."""
     return datetime.now(UTC)
 
 
-def to_utc(moment: datetime) -> datetime:
-    """Return ``moment`` in UTC; a naive one is taken as local time."""
-    return moment.astimezone(UTC) if moment.tzinfo is not UTC else moment
+def to_utc(timestamp: datetime) -> datetime:
+    """Return ``timestamp`` in UTC; a naive datetime is in local time."""
+    return timestamp.astimezone(UTC) if timestamp.tzinfo is not UTC else timestamp
 
 
-def to_micros(moment: datetime) -> int:
+def to_micros(timestamp: datetime) -> int:
     """Return microseconds since 1970-01-01 UTC."""
-    return (moment - EPOCH) // _MICROSECOND
+    return (timestamp - EPOCH) // _MICROSECOND
 
 
 def from_micros(micros: int) -> datetime:
@@ -28,9 +28,9 @@ def from_micros(micros: int) -> datetime:
     return EPOCH + timedelta(microseconds=micros)
 
 
-def to_rfc3339(moment: datetime) -> str:
-    """Return ``moment`` as RFC 3339 text in UTC with six decimals and ``Z``."""
-    m = moment if moment.tzinfo is UTC else to_utc(moment)
-    parts = (m.year, m.month, m.day, m.hour, m.minute, m.second, m.microsecond)
-    # Twice as fast as isoformat(), and each message has three of them.
+def to_rfc3339(timestamp: datetime) -> str:
+    """Return ``timestamp`` as an RFC 3339 string in UTC with six decimals and ``Z``."""
+    t = timestamp if timestamp.tzinfo is UTC else to_utc(timestamp)
+    parts = (t.year, t.month, t.day, t.hour, t.minute, t.second, t.microsecond)
+    # Twice as fast as isoformat(), and each message has three timestamps.
     return "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ" % parts  # noqa: UP031

@@ -1,8 +1,8 @@
-"""The price table of genai-prices, as it is installed: what a model cost at a time.
+"""The price table of the installed package genai-prices. Nothing is downloaded.
 
-Nothing is fetched. The package is loaded with the first question, as it takes a quarter of a second
-and 18 MB. ``python -m`` of this module writes all of the table, a provider as JSON on each line,
-for a process that is to do without the package.
+The package is imported on first use, because it takes 0.25 s and 17 MB. ``python -m`` of this
+module prints the whole table, one provider as JSON on each line, for processes that do not import
+the package.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ..core.timestamps import EPOCH, from_micros, to_micros
-from .model_price import DAY, Clause, ModelPrice, references
+from .model_price import DAY_MICROS, Clause, ModelPrice, references
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, Provider
 
-_MARKS = {"equals": "=", "starts_with": "^", "ends_with": "$", "contains": "*", "regex": "~"}
+_OPERATORS = {"equals": "=", "starts_with": "^", "ends_with": "$", "contains": "*", "regex": "~"}
 
 
 @lru_cache(maxsize=1024)
-def tariff_of(model: str) -> ModelPrice | None:
-    """Return the tariff that a model's name means; None where it is not in the table."""
+def model_price_of(model: str) -> ModelPrice | None:
+    """Return the prices of a model by its name; None if it is not in the table."""
     from genai_prices.data_snapshot import DataSnapshot, get_snapshot
 
     providers = get_snapshot().providers
     for name, provider_id in references(model):
-        # Another one each time: it remembers whatever it is asked, and anybody may ask.
+        # A new snapshot each time: it caches every lookup, without a limit.
         lookup = DataSnapshot(providers=providers, from_auto_update=False)
         try:
-            return _tariff(*lookup.find_provider_model(name, None, provider_id, None))
+            return _to_model_price(*lookup.find_provider_model(name, None, provider_id, None))
         except LookupError:
             continue
     return None
@@ -43,32 +43,32 @@ def tariff_of(model: str) -> ModelPrice | None:
 
 @cache
 def newest_change(today: date) -> date:
-    """Return the day of the newest change of a price that is not after ``today``."""
+    """Return the date of the latest price change up to ``today``."""
     from genai_prices.data_snapshot import get_snapshot
 
     models = [model for provider in get_snapshot().providers for model in provider.models]
-    limits = [limit for model in models for limit in _limits(model)]
-    starts: set[date] = {limit.start_date for limit in limits if hasattr(limit, "start_date")}
+    constraints = [constraint for model in models for constraint in _constraints(model)]
+    starts: set[date] = {c.start_date for c in constraints if hasattr(c, "start_date")}
     return max(start for start in starts if start <= today)
 
 
 def rows() -> Iterator[tuple[Any, ...]]:
-    """Yield all of the table as plain values, a provider each, for ``PriceList.from_rows``.
+    """Yield the table as plain values, one row for each provider, for ``PriceList.from_rows``.
 
     Raises:
-        ValueError: the package has a rule of another kind than those known.
+        ValueError: the package has an unknown kind of rule.
     """
     from genai_prices.data_snapshot import get_snapshot
 
-    known: dict[str, ModelPrice] = {}
+    by_prices: dict[str, ModelPrice] = {}
     for provider in get_snapshot().providers:
         models = []
         for model in provider.models:
-            # Half of the models have the prices of another, and the package takes long to answer.
+            # Half of the models share their prices with another one, and lookups are slow.
             prices = repr(model.prices)
-            if prices not in known:
-                known[prices] = _tariff(provider, model)
-            models.append((_clause(model.match), *astuple(known[prices])))
+            if prices not in by_prices:
+                by_prices[prices] = _to_model_price(provider, model)
+            models.append((_clause(model.match), *astuple(by_prices[prices])))
         rules = [rule and _clause(rule) for rule in (provider.provider_match, provider.model_match)]
         yield (provider.id, *rules, provider.fallback_model_providers or (), models)
 
@@ -76,45 +76,46 @@ def rows() -> Iterator[tuple[Any, ...]]:
 def _clause(rule: Any) -> Clause:
     ((kind, value),) = vars(rule).items()
     if kind in ("or_", "and_"):
-        parts = [_clause(one) for one in value]
+        parts = [_clause(part) for part in value]
         return parts if kind == "or_" else {"all": parts}
-    if kind not in _MARKS:
-        raise ValueError(f"genai-prices has a rule {kind!r}, expected one of {', '.join(_MARKS)}")
+    if kind not in _OPERATORS:
+        raise ValueError(f"genai-prices: expected a rule of {', '.join(_OPERATORS)}, got {kind!r}")
     text: str = value if kind == "regex" else value.lower()
-    return _MARKS[kind] + text
+    return _OPERATORS[kind] + text
 
 
-def _changes(model: ModelInfo) -> list[Any]:
+def _dated_prices(model: ModelInfo) -> list[Any]:
     return model.prices if isinstance(model.prices, list) else []
 
 
-def _limits(model: ModelInfo) -> list[Any]:
-    """Return what its prices depend on: days and times of day."""
-    return [change.constraint for change in _changes(model) if change.constraint is not None]
+def _constraints(model: ModelInfo) -> list[Any]:
+    """Return the constraints of its prices: start dates and times of day."""
+    return [change.constraint for change in _dated_prices(model) if change.constraint is not None]
 
 
-def _tariff(provider: Provider, model: ModelInfo) -> ModelPrice:
-    limits = _limits(model)
-    starts = [limit.start_date for limit in limits if hasattr(limit, "start_date")]
+def _to_model_price(provider: Provider, model: ModelInfo) -> ModelPrice:
+    constraints = _constraints(model)
+    starts = [c.start_date for c in constraints if hasattr(c, "start_date")]
     days = _sorted(to_micros(datetime.combine(day, time(), UTC)) for day in starts)
-    spans = [limit for limit in limits if hasattr(limit, "start_time")]
-    edges = [edge for limit in spans for edge in (limit.start_time, limit.end_time)]
+    spans = [c for c in constraints if hasattr(c, "start_time")]
+    boundaries = [each for c in spans for each in (c.start_time, c.end_time)]
     times = _sorted(
-        to_micros(datetime.combine(EPOCH, edge, edge.tzinfo or UTC)) % DAY for edge in edges
+        to_micros(datetime.combine(EPOCH, each, each.tzinfo or UTC)) % DAY_MICROS
+        for each in boundaries
     )
     sizes = _sorted(
         tier.start
-        for change in _changes(model) or [model]
+        for change in _dated_prices(model) or [model]
         for price in vars(change.prices).values()
         for tier in getattr(price, "tiers", ())
     )
-    cells = [
+    rates = [
         _rates(provider, model, from_micros(day + hour), size)
-        for day in (days[0] - DAY if days else 0, *days)
+        for day in (days[0] - DAY_MICROS if days else 0, *days)
         for hour in (0, *times)
         for size in (1, *(size + 1 for size in sizes))
     ]
-    return ModelPrice(days, times, sizes, tuple(cells))
+    return ModelPrice(days, times, sizes, tuple(rates))
 
 
 def _sorted(values: Iterable[int]) -> tuple[int, ...]:
@@ -122,16 +123,16 @@ def _sorted(values: Iterable[int]) -> tuple[int, ...]:
 
 
 def _rates(provider: Provider, model: ModelInfo, at: datetime, n: int) -> tuple[float, ...]:
-    """Return the dollars of a request as such, and of one token of each kind.
+    """Return the dollars per request and per token of each kind.
 
-    They are drawn from what the package asks for requests of that time with ``n`` tokens of input,
-    in which it is linear, so that its own rules decide.
+    They are derived from the costs that the package computes for requests at ``at`` with ``n``
+    input tokens. Its costs are linear in the number of tokens, so its own rules apply.
     """
     from genai_prices import Usage
 
     def price(**usage: int) -> Decimal:
-        asked = model.calc_price(Usage(**usage), provider, genai_request_timestamp=at)
-        return asked.total_price
+        cost = model.calc_price(Usage(**usage), provider, genai_request_timestamp=at)
+        return cost.total_price
 
     base = price(input_tokens=n)
     plain = price(input_tokens=n + 1) - base

@@ -1,6 +1,6 @@
-"""What answers of a model cost by their time and size, and whose tariff a model's name means.
+"""Prices of models by time and size of the request, and the lookup of models by name.
 
-All of it is plain data, so that a process can be told it by another (see ``price_list``).
+The data is plain, so that another process can send it (see ``price_list``).
 """
 
 from __future__ import annotations
@@ -13,21 +13,20 @@ from datetime import date
 from operator import mul
 from typing import Any, TypeAlias
 
-DAY = 86_400_000_000
-"""Microseconds."""
+DAY_MICROS = 86_400_000_000
 _COMPACT_DATE = re.compile(r"-(20\d\d)(\d\d)(\d\d)(?=-|:|$)")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPrice:
-    """What answers of a model cost.
+    """Prices of completions of one model.
 
     Attributes:
-        days: microseconds since 1970 UTC at which prices change.
-        times: microseconds since midnight UTC at which they do so every day.
-        sizes: tokens of input beyond which a request has other prices.
-        rates: US dollars of a request as such and of one token of each kind, in the order of
-            ``TOKEN_FIELDS``: a row for each size, within each time of day, within each day.
+        days: times at which prices change, microseconds since 1970 UTC.
+        times: times of day at which prices change daily, microseconds since midnight UTC.
+        sizes: numbers of input tokens above which other prices apply.
+        rates: US dollars per request and per token of each kind, in the order of ``TOKEN_FIELDS``;
+            one row for each combination of day, time of day and size, in this order.
     """
 
     days: tuple[int, ...]
@@ -36,31 +35,33 @@ class ModelPrice:
     rates: tuple[tuple[float, ...], ...]
 
     def dollars(self, at: int, counts: Sequence[int]) -> float:
-        """Return what an answer costs.
+        """Return the cost of a completion in US dollars.
 
         Args:
-            at: when it was given, microseconds since 1970 UTC.
-            counts: tokens by kind, in the order of ``TOKEN_FIELDS``.
+            at: time of the completion, microseconds since 1970 UTC.
+            counts: tokens of each kind, in the order of ``TOKEN_FIELDS``.
         """
         size = bisect_left(self.sizes, sum(counts[:-1]))
-        time = bisect_right(self.times, at % DAY)
+        time = bisect_right(self.times, at % DAY_MICROS)
         day = bisect_right(self.days, at)
-        cell = (day * (len(self.times) + 1) + time) * (len(self.sizes) + 1) + size
-        request, *rates = self.rates[cell]
+        row = (day * (len(self.times) + 1) + time) * (len(self.sizes) + 1) + size
+        request, *rates = self.rates[row]
         return sum(map(mul, counts, rates), request)
 
 
 Clause: TypeAlias = "str | list[Clause] | dict[str, list[Clause]]"
-"""A rule on lower-case text: ``=`` and the text, ``^`` and its begin, ``$`` and its end, ``*`` and
-a part of it, ``~`` and a regular expression; a list: any of them; ``{"all": …}``: all of them."""
+"""A condition on lower-case text.
+
+A string is an operator and an operand: ``=`` equals, ``^`` starts with, ``$`` ends with, ``*``
+contains, ``~`` matches a regular expression. A list: any of them. ``{"all": […]}``: all of them."""
 
 
 def matches(clause: Clause, text: str) -> bool:
-    """Return whether a rule holds for lower-case text."""
+    """Return whether a clause is true for lower-case text."""
     if isinstance(clause, list):
-        return any(matches(one, text) for one in clause)
+        return any(matches(part, text) for part in clause)
     if isinstance(clause, dict):
-        return all(matches(one, text) for one in clause["all"])
+        return all(matches(part, text) for part in clause["all"])
     kind, value = clause[0], clause[1:]
     match kind:
         case "=":
@@ -76,29 +77,29 @@ def matches(clause: Clause, text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Who answers with models.
+    """A provider of models.
 
     Attributes:
-        id: its name.
-        named: which other names mean it; None: no others.
-        models_named: which names of models, told without a provider, mean one of its.
-        fallbacks: ids of those whose models it has besides its own.
-        models: of each, which names mean it and its tariff; the first that fits counts.
+        id: name of the provider.
+        provider_clause: matches other names of the provider; None: it has no other names.
+        model_clause: matches names of its models that are used without a provider; None: none.
+        fallbacks: ids of other providers whose models it also offers.
+        models: clause on the name of a model → its prices; the first match counts.
     """
 
     id: str
-    named: Clause | None
-    models_named: Clause | None
+    provider_clause: Clause | None
+    model_clause: Clause | None
     fallbacks: tuple[str, ...]
     models: tuple[tuple[Clause, ModelPrice], ...]
 
     def find(self, model: str) -> ModelPrice | None:
-        """Return the tariff of a model of its own."""
-        return next((tariff for clause, tariff in self.models if matches(clause, model)), None)
+        """Return the prices of one of its own models; None: unknown model."""
+        return next((price for clause, price in self.models if matches(clause, model)), None)
 
 
 class PriceList:
-    """The tariffs of all models, found as genai-prices finds its models.
+    """The prices of all models, looked up by the rules of genai-prices.
 
     Source of the rules: ``data_snapshot.py`` and ``types.py`` of that package
     (https://github.com/pydantic/genai-prices).
@@ -110,76 +111,86 @@ class PriceList:
 
     @classmethod
     def from_rows(cls, rows: Iterable[Sequence[Any]]) -> PriceList:
-        """Return the list that the rows of ``price_table.rows`` describe, a provider each."""
-        known: dict[ModelPrice, ModelPrice] = {}
+        """Return the list of these rows, as ``genai_table.rows`` yields them."""
+        # Equal prices are shared to save memory.
+        shared: dict[ModelPrice, ModelPrice] = {}
         providers = []
-        for name, named, models_named, fallbacks, models in rows:
-            tariffs = [
+        for name, provider_clause, model_clause, fallbacks, models in rows:
+            prices = [
                 ModelPrice(tuple(days), tuple(times), tuple(sizes), tuple(map(tuple, rates)))
                 for _, days, times, sizes, rates in models
             ]
             offered = [
-                (clause, known.setdefault(tariff, tariff))
-                for (clause, *_), tariff in zip(models, tariffs, strict=True)
+                (clause, shared.setdefault(price, price))
+                for (clause, *_), price in zip(models, prices, strict=True)
             ]
-            providers.append(Provider(name, named, models_named, tuple(fallbacks), tuple(offered)))
+            providers.append(
+                Provider(name, provider_clause, model_clause, tuple(fallbacks), tuple(offered))
+            )
         return cls(providers)
 
     def find(self, model: str) -> ModelPrice | None:
-        """Return the tariff that a model's name means; None where it is in no list."""
+        """Return the prices of a model by its name; None: unknown model."""
         for name, provider in references(model):
-            if (found := self._find(name.lower(), provider)) is not None:
-                return found
+            if (price := self._find(name.lower(), provider)) is not None:
+                return price
         return None
 
     def _find(self, model: str, provider_id: str | None) -> ModelPrice | None:
-        by_litellm = provider_id is not None and provider_id.lower() == "litellm"
+        via_litellm = provider_id is not None and provider_id.lower() == "litellm"
         first, slash, rest = model.partition("/")
-        if by_litellm and slash and first and self._provider(first) is not None:
+        if via_litellm and slash and first and self._provider(first) is not None:
             provider_id, model = first, rest
         provider = None if provider_id is None else self._provider(provider_id)
-        if provider is None and (provider_id is None or by_litellm):
+        if provider is None and (provider_id is None or via_litellm):
             provider = self._provider_of(model)
         if provider is None:
             return None
-        found = self._offered(provider, model)
+        price = self._offered(provider, model)
         dashed = _with_dashes(model)
-        return found if found is not None or dashed == model else self._offered(provider, dashed)
+        return price if price is not None or dashed == model else self._offered(provider, dashed)
 
     def _provider(self, name: str) -> Provider | None:
         name = name.lower().strip()
-        named = (one for one in self._providers if one.named and matches(one.named, name))
-        return self._by_id.get(name) or next(named, None)
+        matching = (
+            provider
+            for provider in self._providers
+            if provider.provider_clause and matches(provider.provider_clause, name)
+        )
+        return self._by_id.get(name) or next(matching, None)
 
     def _provider_of(self, model: str) -> Provider | None:
-        rules = ((one, one.models_named) for one in self._providers)
-        return next((one for one, rule in rules if model and rule and matches(rule, model)), None)
+        if not model:
+            return None
+        clauses = ((provider, provider.model_clause) for provider in self._providers)
+        matching = (provider for provider, clause in clauses if clause and matches(clause, model))
+        return next(matching, None)
 
     def _offered(self, provider: Provider, model: str) -> ModelPrice | None:
         others = (self._by_id[name] for name in provider.fallbacks if name in self._by_id)
-        found = (one.find(model) for one in (provider, *others))
-        return next((tariff for tariff in found if tariff is not None), None)
+        prices = (each.find(model) for each in (provider, *others))
+        return next((price for price in prices if price is not None), None)
 
 
 def references(model: str) -> Iterator[tuple[str, str | None]]:
-    """Yield the names, with their provider, by which a price list may know a model."""
+    """Yield the names, each with its provider, under which a price list may contain a model."""
     yield model, None
     provider, slash, name = model.partition("/")
     if slash:
         yield name, provider
     if "anthropic." in model:
-        # As AWS writes them: us.anthropic.claude-opus-4-5-20251101-v1:0.
+        # The form of AWS: us.anthropic.claude-opus-4-5-20251101-v1:0.
         yield model, "aws"
 
 
 def _with_dashes(model: str) -> str:
-    """Return the name with its date as lists write it: 2025-12-11 for 20251211."""
-    return _COMPACT_DATE.sub(_dashed, model)
+    """Return the name with an ISO date, as in price lists: 2025-12-11 for 20251211."""
+    return _COMPACT_DATE.sub(_iso_date, model)
 
 
-def _dashed(found: re.Match[str]) -> str:
-    year, month, day = map(int, found.groups())
+def _iso_date(match: re.Match[str]) -> str:
+    year, month, day = map(int, match.groups())
     try:
         return f"-{date(year, month, day)}"
     except ValueError:
-        return found[0]
+        return match[0]

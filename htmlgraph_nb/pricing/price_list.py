@@ -1,7 +1,7 @@
-"""What an answer costs, in a process that stays small.
+"""Costs of events, without importing genai-prices into this process.
 
-The package with the prices takes 18 MB, most of it code that is needed once: a short-lived process
-loads it and tells what it found.
+The package would add 17 MB to the server, which it needs only once. So a short-lived child process
+imports it and prints the table.
 """
 
 from __future__ import annotations
@@ -20,82 +20,82 @@ from ..core.model import Event, token_counts
 from ..core.timestamps import to_micros, utc_now
 from .model_price import ModelPrice, PriceList
 
-logger = logging.getLogger("htmlgraph.prices")
+logger = logging.getLogger(__name__)
 
 COMMAND = (sys.executable or "python", "-P", "-m", f"{__package__}.genai_table")
-"""Without -P a file of the current folder could stand in for a module."""
-_MOST_S = 30.0
+"""The child process. -P keeps files in the current folder from shadowing modules."""
+_TIMEOUT_S = 30.0
 _loading = threading.Lock()
 
 
 def price_of(event: Event) -> float | None:
-    """Return the US dollars of an answer that does not tell them itself.
+    """Return the cost of a completion in US dollars, by its model and tokens.
 
     Returns:
-        None where the model is not in the table, or the event tells no tokens by kind.
+        None if the model is not in the table, or the event has no token counts.
     """
     counts = [count or 0 for count in token_counts(event)]
     if event.model is None or not any(counts):
         return None
-    tariff = _tariff(event.model)
-    if tariff is None:
+    model_price = _find_price(event.model)
+    if model_price is None:
         return None
-    return tariff.dollars(to_micros(event.timestamp or utc_now()), counts)
+    return model_price.dollars(to_micros(event.timestamp or utc_now()), counts)
 
 
 def load() -> None:
-    """Load the prices, so that no event waits for them."""
-    # Whoever asks meanwhile waits, and does not start a process as well.
+    """Load the table in advance, so that the first event does not wait for it."""
+    # Concurrent callers wait for one child process.
     with _loading:
-        _finder()
+        _lookup()
 
 
 @lru_cache(maxsize=1024)
-def _tariff(model: str) -> ModelPrice | None:
+def _find_price(model: str) -> ModelPrice | None:
     load()
-    return _finder()(model)
+    return _lookup()(model)
 
 
 @cache
-def _finder() -> Callable[[str], ModelPrice | None]:
-    """Return what finds the tariff of a model: the list, else the package itself."""
+def _lookup() -> Callable[[str], ModelPrice | None]:
+    """Return the lookup function: that of the table, else that of the package itself."""
     try:
         return read_list(COMMAND).find
     except (OSError, subprocess.SubprocessError, TypeError, ValueError) as error:
-        logger.warning("no other process could read the prices, so this one does: %s", error)
-        from .genai_table import tariff_of
+        logger.warning("importing genai-prices here, as the child process failed: %s", error)
+        from .genai_table import model_price_of
 
-        return tariff_of
+        return model_price_of
 
 
 def read_list(command: tuple[str, ...]) -> PriceList:
-    """Return the list that a process writes.
+    """Return the table printed by a child process.
 
     Raises:
-        OSError: it cannot be started.
-        subprocess.SubprocessError: it failed, or takes longer than 30 s.
-        TypeError, ValueError: what it wrote is no list.
+        OSError: the process cannot be started.
+        subprocess.SubprocessError: it failed, or took longer than 30 s.
+        TypeError, ValueError: its output is invalid.
     """
-    # Files, and lines one by one: what is read at once takes memory that is not given back.
+    # Temporary files, read line by line: a pipe read at once would keep its memory.
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as log:
         status = subprocess.run(  # noqa: S603 - this project's own module
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=log,
-            timeout=_MOST_S,
+            timeout=_TIMEOUT_S,
             check=False,
-            # Ctrl-C is for who waits for it, and stops that one in its own way.
+            # Ctrl-C must not reach the child, the caller handles it.
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         ).returncode
         output.seek(0)
         log.seek(0)
         if status:
-            words = log.read().decode(errors="replace").strip().rpartition("\n")[2]
-            raise subprocess.SubprocessError(f"it ended with status {status}: {words}")
+            last_line = log.read().decode(errors="replace").strip().rpartition("\n")[2]
+            raise subprocess.SubprocessError(f"exit status {status}: {last_line}")
         rows = map(json.loads, output)
         first = next(rows, None)
         if first is None:
-            raise ValueError("it wrote nothing")
+            raise ValueError("no output")
         return PriceList.from_rows(chain((first,), rows))

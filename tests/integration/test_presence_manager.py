@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -333,7 +334,7 @@ def test_a_subscriber_that_fails_harms_neither_sender_nor_the_next(
     leave = manager.subscribe(lambda told: heard.extend(change.seq for change in told.changes))
     assert manager.update_presence("a", "prompt").seq == 1
     assert heard == [1]
-    assert "a subscriber of the changes failed" in caplog.text
+    assert re.search(r"subscriber .* failed", caplog.text)
     leave()
     leave()
     manager.update_presence("a", "prompt")

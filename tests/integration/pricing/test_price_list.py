@@ -1,4 +1,4 @@
-"""Prices in a process that stays small: another reads them, and where that fails it does so."""
+"""The price table is read by a child process, or by this one if that fails."""
 
 from __future__ import annotations
 
@@ -21,57 +21,57 @@ from htmlgraph_nb.pricing.price_list import price_of
 AT = datetime(2025, 11, 1, 12, tzinfo=UTC)
 
 
-def answer(model: str | None, counts: list[int], **fields: object) -> Event:
-    """Return an answer of a model with these tokens, in the order of TOKEN_FIELDS."""
+def completion(model: str | None, counts: list[int], **fields: object) -> Event:
+    """Return a completion of a model with these tokens, in the order of TOKEN_FIELDS."""
     tokens = dict(zip(TOKEN_FIELDS, counts, strict=True))
     return Event(
         agent_id="a", event_type="completion", timestamp=AT, model=model, **tokens, **fields
     )
 
 
-OPUS = answer("claude-opus-4-5", [1_000_000] * 5)
+OPUS = completion("claude-opus-4-5", [1_000_000] * 5)
 OPUS_USD = 5 + 0.5 + 6.25 + 10 + 25
 
 
 @pytest.fixture
-def unread() -> Iterator[None]:
-    """Prices that nobody has asked for yet, and that nobody keeps."""
+def empty_caches() -> Iterator[None]:
+    """Clear the cached prices before and after the test."""
 
-    def forget() -> None:
-        price_list._finder.cache_clear()
-        price_list._tariff.cache_clear()
+    def clear() -> None:
+        price_list._lookup.cache_clear()
+        price_list._find_price.cache_clear()
 
-    forget()
+    clear()
     yield
-    forget()
+    clear()
 
 
-def test_what_cannot_be_priced_is_none() -> None:
-    """No model, no tokens by kind, or a model that is not in the table."""
-    assert price_of(answer(None, [1, 0, 0, 0, 1])) is None
-    assert price_of(answer("gpt-5", [0, 0, 0, 0, 0])) is None
-    assert price_of(answer("no-such-model", [1, 0, 0, 0, 1])) is None
+def test_price_of_returns_none_without_a_price() -> None:
+    """No model, no token counts, or a model that is not in the table."""
+    assert price_of(completion(None, [1, 0, 0, 0, 1])) is None
+    assert price_of(completion("gpt-5", [0, 0, 0, 0, 0])) is None
+    assert price_of(completion("no-such-model", [1, 0, 0, 0, 1])) is None
     assert price_of(Event(agent_id="a", model="gpt-5", cost_tokens=100)) is None
 
 
-def test_a_known_figure() -> None:
-    """Claude Opus 4.5: 5, 0.5, 6.25, 10 and 25 dollars a million (anthropic.com/pricing)."""
+def test_price_of_known_model() -> None:
+    """Claude Opus 4.5: 5, 0.5, 6.25, 10 and 25 dollars per million (anthropic.com/pricing)."""
     assert price_of(OPUS) == pytest.approx(OPUS_USD)
     assert price_of(Event(agent_id="a", model="gpt-5", input_tokens=1_000)) is not None
 
 
-def test_the_agents_own_word_goes_before_the_table() -> None:
-    """What it tells is added as it is; what it does not tell is priced, if somebody can."""
+def test_reduce_prefers_reported_costs_to_the_table() -> None:
+    """A reported cost is added unchanged; other completions are priced if a price is known."""
     new = AgentState.new("a", AT)
-    told = answer("claude-opus-4-5", [1_000_000] * 5, cost_usd=0.5)
-    assert reduce(new, told, AT, price_of).cost_usd == 0.5
+    reported = completion("claude-opus-4-5", [1_000_000] * 5, cost_usd=0.5)
+    assert reduce(new, reported, AT, price_of).cost_usd == 0.5
     assert reduce(new, OPUS, AT, price_of).cost_usd == pytest.approx(OPUS_USD)
     assert reduce(new, OPUS, AT).cost_usd is None
-    unknown = answer("no-such-model", [1, 0, 0, 0, 1])
+    unknown = completion("no-such-model", [1, 0, 0, 0, 1])
     assert reduce(new, unknown, AT, price_of).cost_usd is None
 
 
-_PRICES_ONE = """
+_PRICE_ONE = """
 import json, sys
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.pricing.price_list import price_of
@@ -81,11 +81,11 @@ print(json.dumps([usd, sorted(heavy)]))
 """
 
 
-def test_the_package_is_not_loaded(tmp_path: Path) -> None:
-    """Whoever prices keeps clear of it, and of files that lie where it was started."""
-    (tmp_path / "htmlgraph_nb.py").write_text("raise SystemExit('the wrong one')")
+def test_price_of_does_not_import_the_package(tmp_path: Path) -> None:
+    """Modules in the current folder do not shadow those of the child process."""
+    (tmp_path / "htmlgraph_nb.py").write_text("raise SystemExit('wrong module')")
     done = subprocess.run(
-        [sys.executable, "-P", "-c", _PRICES_ONE],
+        [sys.executable, "-P", "-c", _PRICE_ONE],
         capture_output=True,
         text=True,
         timeout=60,
@@ -97,33 +97,33 @@ def test_the_package_is_not_loaded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "reason"),
     [
         (("no-such-program",), "No such file"),
-        ((sys.executable, "-c", "raise KeyError('x')"), "ended with status 1: KeyError: 'x'"),
+        ((sys.executable, "-c", "raise KeyError('x')"), "exit status 1: KeyError: 'x'"),
         ((sys.executable, "-c", "print('hello')"), "Expecting value"),
         ((sys.executable, "-c", "print(7)"), "int"),
-        ((sys.executable, "-c", ""), "nothing"),
+        ((sys.executable, "-c", ""), "no output"),
     ],
 )
-def test_without_the_other_process_it_reads_them_itself(
+def test_price_of_imports_the_package_if_the_child_fails(
     command: tuple[str, ...],
-    said: str,
-    unread: None,
+    reason: str,
+    empty_caches: None,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It says why, once, and no price is missing."""
+    """The reason is logged once, and all prices are available."""
     monkeypatch.setattr(price_list, "COMMAND", command)
-    with caplog.at_level(logging.WARNING, "htmlgraph.prices"):
+    with caplog.at_level(logging.WARNING, "htmlgraph_nb.pricing.price_list"):
         assert price_of(OPUS) == pytest.approx(OPUS_USD)
-        assert price_of(answer("gpt-5", [1, 0, 0, 0, 1])) is not None
+        assert price_of(completion("gpt-5", [1, 0, 0, 0, 1])) is not None
     (record,) = caplog.records
-    assert said in record.getMessage()
+    assert reason in record.getMessage()
 
 
-def test_names_of_strangers_are_not_kept(unread: None) -> None:
-    """Anybody can send names of models without end."""
+def test_price_of_does_not_cache_unknown_names_forever(empty_caches: None) -> None:
+    """Clients can send any number of model names."""
     for number in range(2_000):
-        assert price_of(answer(f"no-such-model-{number}", [1, 0, 0, 0, 1])) is None
-    assert price_list._tariff.cache_info().currsize < 2_000
+        assert price_of(completion(f"no-such-model-{number}", [1, 0, 0, 0, 1])) is None
+    assert price_list._find_price.cache_info().currsize < 2_000

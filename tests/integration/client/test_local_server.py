@@ -78,7 +78,9 @@ def test_start_server_returns_the_running_server(tmp_path: Path) -> None:
     assert hg.start_server() is server
     assert hg.start_server(port, db=tmp_path / "own.db") is server
     for other in ({"port": port % 65_535 + 1}, {"db": tmp_path / "other.db"}):
-        with pytest.raises(hg.ConfigError, match=r"runs at .*own\.db.*start_server\(\)\.stop\(\)"):
+        with pytest.raises(
+            hg.ConfigError, match=r"runs a server at .*own\.db.*start_server\(\)\.stop\(\)"
+        ):
             hg.start_server(**other)
     server.stop()
     server.stop()

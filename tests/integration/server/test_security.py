@@ -176,7 +176,7 @@ def test_token_is_in_no_log(module_server: Server) -> None:
         stream.send("broken")
         assert TOKEN not in str(stream.recv(timeout=10))
     log = module_server.log()
-    assert "DEBUG htmlgraph.http: 400 POST /api/events" in log
+    assert "DEBUG htmlgraph_server.app: 400 POST /api/events" in log
     assert TOKEN not in log
 
 

@@ -209,7 +209,7 @@ def test_explain_reports_an_unknown_agent(serve: Serve) -> None:
     """The error is one line with the id of the agent."""
     done = run(serve().home, "explain", "nobody/1")
     assert done.returncode == 2
-    assert done.stderr == "htmlgraph-nb: nothing is known of 'nobody/1'\n"
+    assert done.stderr == "htmlgraph-nb: unknown agent 'nobody/1'\n"
 
 
 def test_status_without_a_server_is_reported(tmp_path: Path) -> None:

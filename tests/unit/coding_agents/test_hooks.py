@@ -14,7 +14,6 @@ from htmlgraph_nb.coding_agents.gemini import hooks as gemini
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.errors import InvalidEvent
-from htmlgraph_nb.ingest.spool import events_from_spool
 from tests.helpers.strategies import json_values
 
 NOW = datetime(2025, 1, 14, 14, 50, tzinfo=UTC)
@@ -184,21 +183,3 @@ def test_no_input_raises_anything_but_a_refusal(agent: str, payload: Any) -> Non
         return
     for event in events:
         event.checked()
-
-
-def test_spooled_lines_are_read_as_what_they_are() -> None:
-    """A line names its agent; one without a name is Claude Code's."""
-    lines = [
-        b'{"session_id":"s","hook_event_name":"Interrupt","htmlgraph":{"hook":"codex"}}',
-        b'{"session_id":"s","hook_event_name":"AfterAgent","htmlgraph":{"hook":"gemini"}}',
-        b'{"session_id":"s","hook_event_name":"Stop","htmlgraph":{"hook":"other"}}',
-        b'{"session_id":"s","hook_event_name":"Stop"}',
-        b'{"session_id":"s","hook_event_name":"Stop","htmlgraph":{"hook":[]}}',
-    ]
-    events, n_broken = events_from_spool(b"\n".join(lines), NOW)
-    assert n_broken == 0
-    assert [(one.agent_id, one.event_type) for one in events] == [
-        ("codex-s", "interrupt"),
-        ("gemini-s", "stop"),
-        *[("claude-s", "stop")] * 3,
-    ]

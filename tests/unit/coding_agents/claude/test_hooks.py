@@ -18,7 +18,6 @@ from htmlgraph_nb.core.model import Event, PresenceStatus
 from htmlgraph_nb.core.roster import Roster
 from htmlgraph_nb.errors import InvalidEvent
 from htmlgraph_nb.hook import command as hook
-from htmlgraph_nb.ingest.spool import events_from_spool
 from tests.helpers.paths import ROOT
 
 PAYLOADS = ROOT / "tests/payloads" / "claude_hooks"
@@ -444,20 +443,6 @@ def test_any_object_is_understood_or_refused(odd: dict[str, Any], real: dict[str
         return
     assert all(Event.from_dict(event.to_dict()) == event for event in made)
     json.dumps([event.to_dict() for event in made]).encode()
-
-
-def test_spool_is_read_line_by_line() -> None:
-    """Whole lines become events, broken ones are counted, blank ones are not."""
-    whole = json.dumps(load("stop")).encode()
-    lines = [whole, b"", whole[:40], b"[]", b"[" * 9000, b'{"session_id":"x"}', b"\xff", whole]
-    found, broken = events_from_spool(b"\n".join(lines), NOW)
-    assert [event.event_type for event in found] == ["stop", "stop"]
-    assert broken == 5
-
-
-def test_empty_spool_holds_nothing() -> None:
-    """An empty file has no events and no broken lines."""
-    assert events_from_spool(b"", NOW) == ([], 0)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_start_server_returns_the_running_server(tmp_path: Path) -> None:
     assert hg.start_server(port, db=tmp_path / "own.db") is server
     for other in ({"port": port % 65_535 + 1}, {"db": tmp_path / "other.db"}):
         with pytest.raises(
-            hg.ConfigError, match=r"runs a server at .*own\.db.*start_server\(\)\.stop\(\)"
+            hg.ConfigError, match=r"a server at .*own\.db.*start_server\(\)\.stop\(\)"
         ):
             hg.start_server(**other)
     server.stop()

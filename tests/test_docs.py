@@ -1,4 +1,4 @@
-"""The documentation says what the program does: routes, messages, settings, limits, commands."""
+"""The documents match the program: routes, messages, settings, limits, commands."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ from htmlgraph_server.handlers.server_handlers import openapi_document as docume
 from htmlgraph_server.history.worker_pool import MAX_EXPORT_WORKERS, MAX_WAITING_EXPORTS
 from tests.helpers.paths import ROOT
 from tests.helpers.server_process import Server, running
+from tests.helpers.source import PACKAGES
 
 PROTOCOL = (ROOT / "server" / "PROTOCOL.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -35,20 +37,20 @@ def blocks(kind: str) -> list[str]:
 
 
 def section(title: str) -> str:
-    """Return the text of one section of PROTOCOL.md, up to the next heading of any level."""
+    """Return the text of a section of PROTOCOL.md, up to the next heading."""
     found = re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^#+ |\Z)", PROTOCOL, re.M | re.S)
     assert found, title
     return found[1]
 
 
 def rows(text: str) -> list[list[str]]:
-    """Return the cells of the table in a text, without its head."""
+    """Return the cells of the table in a text, without the header."""
     lines = [line for line in text.splitlines() if line.startswith("|")]
     return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
 def shape(value: Any) -> Any:
-    """Return the names in a JSON value, in their order, and the kinds of its leaves."""
+    """Return the names in a JSON value, in order, and the types of its leaves."""
     if isinstance(value, dict):
         return {name: shape(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -59,7 +61,7 @@ def shape(value: Any) -> Any:
 
 
 def same_shape(seen: Any, documented: Any) -> bool:
-    """Return whether two values have the same names in the same order and the same kinds."""
+    """Return whether two values have the same names, order and types."""
     return json.dumps(shape(seen)) == json.dumps(shape(documented))
 
 
@@ -74,20 +76,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def documented_routes() -> set[tuple[str, str]]:
-    """Return (method, path) of each heading that names a route."""
+    """Return (method, path) of each heading with a route."""
     return set(re.findall(r"^#+ .*?`(GET|POST|WS) (/\S*)`$", PROTOCOL, re.MULTILINE))
 
 
-def test_every_route_is_documented_and_no_other() -> None:
-    """The headings are the route table, and the methods those of the OpenAPI document."""
+def test_protocol_documents_every_route() -> None:
+    """The headings match the route table, and their methods the OpenAPI document."""
     table = {re.sub(r"\(\[\^/\]\+\)", "{}", pattern).replace("\\", "") for pattern, _ in ROUTES}
     assert {re.sub(r"\{\w+\}", "{}", path) for _, path in documented_routes()} == table
     http = {(method.upper(), path) for path, item in document()["paths"].items() for method in item}
     assert {route for route in documented_routes() if route[0] != "WS"} == http
 
 
-def test_http_examples(server: Server) -> None:
-    """Each request of the document, in its order, is answered as the document shows."""
+def test_protocol_http_examples(server: Server) -> None:
+    """Each request, in order, gets a response of the documented shape."""
     found = re.findall(r"^```http\n(.*?)^```\n(?:\n```json\n(.*?)^```$)?", PROTOCOL, re.M | re.S)
     assert len(found) == len(blocks("http")) > 10
     for text, expected in found:
@@ -104,8 +106,8 @@ def test_http_examples(server: Server) -> None:
         assert (answer.status >= 400) == ("error" in json.loads(expected)), line
 
 
-def test_stream_examples(server: Server) -> None:
-    """Each frame to /ws/events is answered as the document shows."""
+def test_protocol_stream_examples(server: Server) -> None:
+    """Each frame to /ws/events is acknowledged as documented."""
     frames, answers = blocks("json agent"), blocks("json ack")
     assert len(frames) == len(answers) == 2
     with connect(server.ws("/ws/events")) as stream:
@@ -116,8 +118,8 @@ def test_stream_examples(server: Server) -> None:
             assert (seen["n"], seen.get("event_ids")) == (shown["n"], shown.get("event_ids"))
 
 
-def test_examples_of_messages_from_the_server(tmp_path: Path) -> None:
-    """A real session yields each documented message, name by name."""
+def test_protocol_examples_of_server_messages(tmp_path: Path) -> None:
+    """A real session yields each documented message with the same fields."""
     shown = {message["type"]: message for message in map(json.loads, blocks("json server"))}
     seen: dict[str, Any] = {}
     with (
@@ -147,8 +149,8 @@ def test_examples_of_messages_from_the_server(tmp_path: Path) -> None:
         assert same_shape(seen[kind], message), (kind, seen[kind])
 
 
-def test_examples_of_messages_from_a_dashboard(server: Server) -> None:
-    """Each is understood."""
+def test_protocol_examples_of_dashboard_messages(server: Server) -> None:
+    """The server accepts each of them."""
     with connect(server.ws("/ws/broadcasts")) as dashboard:
         for text in [*blocks("json client"), "ping", "subscribe"]:
             dashboard.send(text)
@@ -163,24 +165,24 @@ def test_examples_of_messages_from_a_dashboard(server: Server) -> None:
     assert set(full) == {"type", *protocol.Filter.__slots__}
 
 
-def test_event_fields() -> None:
-    """The table of fields is that of Event."""
+def test_protocol_event_fields() -> None:
+    """The table lists the fields of Event."""
     assert [row[0] for row in rows(section("Events"))] == [field.name for field in fields(Event)]
 
 
-def test_event_types() -> None:
-    """The table of types names exactly those that have a meaning."""
+def test_protocol_event_types() -> None:
+    """The table lists exactly the event types with a meaning."""
     assert {row[0] for row in rows(section("Event types"))} == KNOWN_TYPES
 
 
-def test_close_codes() -> None:
-    """The table of close codes is that of the program, and says who comes back by itself."""
+def test_protocol_close_codes() -> None:
+    """The table lists the close codes and whether clients reconnect."""
     table = {int(row[0]): row[2].startswith("yes") for row in rows(section("Close codes"))}
     assert table == {int(code): code.reconnect for code in protocol.CloseCode}
 
 
-def test_limits() -> None:
-    """The bounds are those of the program."""
+def test_protocol_limits() -> None:
+    """The bounds match the program."""
     defaults = {setting.flag: setting.default for setting in SETTINGS}
     table = rows(section("Limits"))
     for _, bound, flag in table:
@@ -204,8 +206,8 @@ def test_limits() -> None:
 # README.md
 
 
-def test_settings_table() -> None:
-    """The table of settings is that of the program."""
+def test_readme_settings_table() -> None:
+    """The table lists the settings of the program."""
     found = re.search(r"<!-- settings -->\n(.*?)<!-- /settings -->", README, re.DOTALL)
     assert found
     assert rows(found[1]) == [
@@ -219,8 +221,8 @@ def test_settings_table() -> None:
     ]
 
 
-def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
-    """``serve --help`` has each flag with its variable."""
+def test_serve_help_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    """``serve --help`` lists each flag with its variable."""
     with pytest.raises(SystemExit):
         main(["serve", "--help"])
     text = " ".join(capsys.readouterr().out.split())
@@ -229,8 +231,8 @@ def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
         assert setting.variable in text
 
 
-def test_commands_of_the_readme() -> None:
-    """It says how to start, test and measure, and names commands that exist."""
+def test_readme_commands_exist() -> None:
+    """README shows how to start and test, and mentions only existing commands."""
     shell = "\n".join(re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
     assert "htmlgraph-nb demo" in shell
     assert "python3 -m tests" in shell
@@ -243,8 +245,23 @@ def test_commands_of_the_readme() -> None:
         assert ended.value.code == 0, command
 
 
-def test_links_lead_somewhere() -> None:
-    """Files that the two documents link to are there."""
-    for text, folder in ((README, ROOT), (PROTOCOL, ROOT / "server")):
+def test_contributing_module_map_is_complete() -> None:
+    """The map names every folder of both packages, and every path it mentions exists."""
+    module_map = CONTRIBUTING.partition("## Module map")[2].partition("```\n\n")[0]
+    for package in PACKAGES.values():
+        for folder in package.iterdir():
+            if (folder / "__init__.py").exists():
+                assert f"{folder.name}/" in module_map, folder.name
+    for name in re.findall(
+        r"`((?:coding_agents|core|handlers|static|view|model)/[\w./]+)`", CONTRIBUTING
+    ):
+        matches = [path for package in PACKAGES.values() for path in package.rglob("*")]
+        assert any(path.as_posix().endswith(f"/{name.rstrip('/')}") for path in matches), name
+
+
+def test_document_links_exist() -> None:
+    """Files linked from the documents exist."""
+    documents = ((README, ROOT), (CONTRIBUTING, ROOT), (PROTOCOL, ROOT / "server"))
+    for text, folder in documents:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
             assert (folder / target).exists(), target

@@ -1,4 +1,4 @@
-"""What README.md tells people to do, done."""
+"""Runs the commands and code of README.md."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def commands() -> list[list[str]]:
 
 
 @pytest.mark.parametrize("arguments", commands(), ids=" ".join)
-def test_commands(arguments: list[str]) -> None:
-    """Every command of ours is one that our command line takes."""
+def test_readme_commands_parse(arguments: list[str]) -> None:
+    """Every ``htmlgraph-nb`` command is accepted by the parser."""
     make_parser().parse_args(arguments)
 
 
-def test_one_command_each() -> None:
-    """Starting and testing take one line, and testing is what .ci/run does."""
+def test_readme_start_and_test_are_one_command_each() -> None:
+    """Starting and testing take one line each; .ci/run runs the test command."""
     start, test = blocks("sh")[:2]
     assert len(start.splitlines()) == len(test.splitlines()) == 1
     assert test.strip() in (ROOT / ".ci" / "run").read_text()
 
 
-def test_python(serve: Serve, tmp_path: Path) -> None:
-    """The Python blocks run one after the other beside a running server, which sees their agent."""
+def test_readme_python_blocks_run(serve: Serve, tmp_path: Path) -> None:
+    """The Python blocks run in order with a running server, which shows their agent."""
     server = serve()
     script = tmp_path / "readme.py"
     script.write_text("\n".join(blocks("python")))
@@ -72,8 +72,8 @@ def test_python(serve: Serve, tmp_path: Path) -> None:
     assert {event["feature_id"] for event in events} >= {"feat-checkout"}
 
 
-def test_curl(serve: Serve) -> None:
-    """The request of the curl line is taken as it is."""
+def test_readme_curl_request_is_accepted(serve: Serve) -> None:
+    """The request of the curl command is accepted."""
     server = serve()
     (line,) = [block for block in blocks("sh") if block.startswith("curl ")]
     words = shlex.split(line)
@@ -85,8 +85,8 @@ def test_curl(serve: Serve) -> None:
     assert server.presence()["my-agent"]["last_tool_name"] == "Bash"
 
 
-def test_connect_commands(tmp_path: Path) -> None:
-    """Each agent that the README connects is connected by that very line."""
+def test_readme_connect_commands_connect(tmp_path: Path) -> None:
+    """Each connect command connects its agent."""
     lines = [
         line
         for block in blocks("sh")

@@ -1,4 +1,4 @@
-"""Finds the Chromium that the browser tests drive; standard library only."""
+"""Find the Chromium for the browser tests; standard library only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 
 VARIABLE = "CHROMIUM"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PLACES = (
+DEFAULT_PATHS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
     r"C:\Program Files\Google\Chrome\Application\chrome.exe",
@@ -21,22 +21,22 @@ ADVICE = (
 
 
 class ChromiumMissing(Exception):
-    """There is no Chromium; the text says what to do."""
+    """Chromium was not found; the message says what to do."""
 
 
 def find_chromium() -> str:
-    """Return the path of a Chromium: ``$CHROMIUM``, then PATH, then the usual places.
+    """Return the path of Chromium, from ``$CHROMIUM``, PATH or the default paths.
 
     Raises:
-        ChromiumMissing: there is none.
+        ChromiumMissing: Chromium was not found.
     """
     named = os.environ.get(VARIABLE)
     if named:
         path = shutil.which(named)
         if path is None:
-            raise ChromiumMissing(f"{VARIABLE} is {named!r}, which is no executable file")
+            raise ChromiumMissing(f"{VARIABLE}: expected an executable file, got {named!r}")
         return path
-    for candidate in (*NAMES, *PLACES):
+    for candidate in (*NAMES, *DEFAULT_PATHS):
         path = shutil.which(candidate)
         if path is not None:
             return path

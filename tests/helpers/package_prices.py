@@ -1,4 +1,4 @@
-"""What genai-prices itself asks, beside which this project's prices are held."""
+"""The price that the genai-prices package itself calculates, for comparison."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import datetime
 from genai_prices import Usage, calc_price
 
 
-def by_package(model: str, at: datetime, counts: tuple[int, ...]) -> float:
-    """Return the US dollars of one answer; ``counts`` are in the order of TOKEN_FIELDS."""
+def genai_prices_cost(model: str, at: datetime, counts: tuple[int, ...]) -> float:
+    """Return the cost of a completion in US dollars; ``counts`` are ordered as TOKEN_FIELDS."""
     plain, read, write_5m, write_1h, output = counts
     usage = Usage(
         input_tokens=plain + read + write_5m + write_1h,

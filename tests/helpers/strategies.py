@@ -12,11 +12,11 @@ from htmlgraph_nb.core.reducer import KNOWN_TYPES
 from htmlgraph_nb.core.validation import MAX_INTEGER
 
 T0 = datetime(2025, 1, 14, 14, 50, 30, tzinfo=UTC)
-"""Where the tests' time begins."""
+"""The start time of the tests."""
 
 
 def at(seconds: float) -> datetime:
-    """Return the moment ``seconds`` after T0."""
+    """Return the time ``seconds`` after T0."""
     return T0 + timedelta(seconds=seconds)
 
 
@@ -29,14 +29,14 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
     max_leaves=8,
 )
-"""What a JSON parser can return, lone surrogates, NaN and huge numbers included."""
+"""Values that a JSON parser can return, including lone surrogates, NaN and huge numbers."""
 
 storable = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 _ascii = st.characters(codec="ascii", exclude_characters="\0")
 names = st.text(_ascii, min_size=1, max_size=20) | st.text(storable, min_size=1, max_size=20)
 counts = st.integers(0, MAX_INTEGER)
 dollars = st.floats(0, 1e6)
-moments = st.datetimes(datetime(2000, 1, 2), datetime(2199, 12, 30), timezones=st.just(UTC))
+timestamps = st.datetimes(datetime(2000, 1, 2), datetime(2199, 12, 30), timezones=st.just(UTC))
 extras = st.dictionaries(
     st.text(storable, max_size=8),
     st.none() | st.booleans() | counts | st.text(storable, max_size=8) | st.lists(counts),
@@ -52,7 +52,7 @@ events = st.builds(
     Event,
     agent_id=names,
     event_type=st.sampled_from(sorted(KNOWN_TYPES)) | names,
-    timestamp=_optional(moments),
+    timestamp=_optional(timestamps),
     **dict.fromkeys(
         "event_id session_id tool_name tool_use_id feature_id model parent_agent_id project host "
         "source".split(),
@@ -78,11 +78,11 @@ presences = st.builds(
         "parent_agent_id".split(),
         _optional(names),
     ),
-    last_activity=moments,
+    last_activity=timestamps,
     total_tools_executed=counts,
     total_cost_tokens=counts,
     detail=st.sampled_from(["working", "tool", "waiting_permission", "done", "unknown"]),
-    since=_optional(moments),
+    since=_optional(timestamps),
     attention=st.booleans(),
     cost_usd=_optional(dollars),
     total_errors=counts,
@@ -120,11 +120,11 @@ _details = st.fixed_dictionaries(
 
 @st.composite
 def histories(draw: st.DrawFn, max_size: int = 12, agent_id: str = "claude-1") -> list[Event]:
-    """Draw what one agent reports of one session: distinct times, in their order."""
+    """Draw the events of one agent in one session, with distinct ascending timestamps."""
     rows = draw(st.lists(_details, min_size=1, max_size=max_size))
     steps = draw(st.lists(st.integers(1, 400_000_000), min_size=len(rows), max_size=len(rows)))
-    moment, found = T0, []
+    timestamp, drawn = T0, []
     for row, step in zip(rows, steps, strict=True):
-        moment += timedelta(microseconds=step)
-        found.append(Event(agent_id=agent_id, session_id="s1", timestamp=moment, **row))
-    return found
+        timestamp += timedelta(microseconds=step)
+        drawn.append(Event(agent_id=agent_id, session_id="s1", timestamp=timestamp, **row))
+    return drawn

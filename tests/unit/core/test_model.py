@@ -18,7 +18,7 @@ from htmlgraph_nb.core.timestamps import from_micros, to_micros, to_rfc3339
 from htmlgraph_nb.core.validation import MAX_EXTRA_BYTES, MAX_EXTRA_DEPTH, MAX_INTEGER, parse_time
 from htmlgraph_nb.errors import InvalidEvent
 from tests.helpers.seed_fields import ORIGINAL_FIELDS
-from tests.helpers.strategies import T0, events, json_values, moments, presences
+from tests.helpers.strategies import T0, events, json_values, presences, timestamps
 
 
 def nested(depth: int) -> dict[str, Any]:
@@ -227,7 +227,7 @@ def test_any_datetime_is_taken_or_refused(moment: datetime) -> None:
         assert 1999 < found.year < 2200
 
 
-@given(moments)
+@given(timestamps)
 def test_time_forms_round_trip(moment: datetime) -> None:
     """RFC 3339 text and microseconds keep every microsecond."""
     text = to_rfc3339(moment)

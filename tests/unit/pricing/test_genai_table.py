@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from htmlgraph_nb.core.timestamps import from_micros, to_micros
 from htmlgraph_nb.pricing.genai_table import model_price_of, newest_change, rows
 from htmlgraph_nb.pricing.model_price import ModelPrice, PriceList, Provider, matches
-from tests.helpers.package_prices import by_package
+from tests.helpers.package_prices import genai_prices_cost
 
 LIST = PriceList.from_rows(json.loads(json.dumps(row)) for row in rows())
 MODELS = [
@@ -114,7 +114,7 @@ def test_model_price_equals_the_cost_computed_by_the_package(kind: tuple[bool, .
             counts = (size - 600 + more, 300, 200, 100, 50)
             at = day + time + offset
             expected = pytest.approx(
-                by_package(model, from_micros(at), counts), rel=1e-9, abs=1e-12
+                genai_prices_cost(model, from_micros(at), counts), rel=1e-9, abs=1e-12
             )
             assert price.dollars(at, counts) == expected
 

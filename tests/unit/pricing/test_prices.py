@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from htmlgraph_nb.core.timestamps import to_micros
 from htmlgraph_nb.errors import InvalidEvent
 from htmlgraph_nb.pricing.prices import KINDS, PricedCompletions, price_completions, price_table
-from tests.helpers.package_prices import by_package
+from tests.helpers.package_prices import genai_prices_cost
 
 NOON = datetime(2026, 2, 3, 12, tzinfo=UTC)
 Completion = tuple[str | None, datetime, tuple[int, ...], float | None]
@@ -68,7 +68,7 @@ def test_price_completions_equals_costs_computed_by_the_package(
     completions: list[Completion],
 ) -> None:
     """For models with every kind of price, any time and any size."""
-    expected = [by_package(str(model), at, tokens) for model, at, tokens, _ in completions]
+    expected = [genai_prices_cost(str(model), at, tokens) for model, at, tokens, _ in completions]
     result = priced(completions)
     np.testing.assert_allclose(result.usd, expected, rtol=1e-9, atol=1e-12)
     assert result.unknown_models == []

@@ -1,4 +1,4 @@
-"""Hostile and broken input: each gets a clear no, nothing of it is stored, the server serves on."""
+"""Hostile and broken input gets a clear error, stores nothing, and the server keeps serving."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GOOD = '{"agent_id":"good"}'
 
 
 def fingerprint(server: Server) -> str:
-    """Return what changes with every stored event."""
+    """Return a value that changes with every stored event."""
     return str(server.get("/api/presence").json()["cursor"])
 
 
@@ -40,13 +40,13 @@ def raw_connection(server: Server) -> socket.socket:
 
 def read_all(connection: socket.socket) -> bytes:
     """Read until the server closes."""
-    found = b""
+    data = b""
     try:
         while part := connection.recv(65_536):
-            found += part
+            data += part
     except ConnectionResetError:
         pass
-    return found
+    return data
 
 
 # Events
@@ -94,19 +94,19 @@ WRONG_FIELDS: list[tuple[str, str]] = [
 @pytest.mark.parametrize(
     ("body", "field"), WRONG_FIELDS, ids=[str(n) for n in range(len(WRONG_FIELDS))]
 )
-def test_field_that_does_not_fit(module_server: Server, body: str, field: str) -> None:
-    """It is a 400 that names the field, alone, in an array with its place, and in a line."""
+def test_invalid_field_returns_400(module_server: Server, body: str, field: str) -> None:
+    """The error names the field: alone, in an array with its index, and in a line."""
     before = fingerprint(module_server)
-    for text, place in (
+    for text, prefix in (
         (body, ""),
         (f"[{GOOD},{body},{GOOD}]", "[1]."),
         (f"{GOOD}\n\n{body}\n{GOOD}", "line 3."),
     ):
-        kind = "application/x-ndjson" if place.startswith("line") else "application/json"
-        answer = module_server.post("/api/events", text, Content_Type=kind)
-        assert (answer.status, answer.error["code"]) == (400, "invalid")
-        assert answer.error["field"] == place + field
-        assert len(answer.text) < 1_000
+        kind = "application/x-ndjson" if prefix.startswith("line") else "application/json"
+        response = module_server.post("/api/events", text, Content_Type=kind)
+        assert (response.status, response.error["code"]) == (400, "invalid")
+        assert response.error["field"] == prefix + field
+        assert len(response.text) < 1_000
     assert fingerprint(module_server) == before
 
 
@@ -141,13 +141,13 @@ NOT_EVENTS: list[tuple[bytes, str]] = [
 
 @pytest.mark.parametrize(("body", "code"), NOT_EVENTS, ids=[str(n) for n in range(len(NOT_EVENTS))])
 @pytest.mark.parametrize("path", ["/api/events", "/api/hooks/claude", "/api/broadcast/tracks/t"])
-def test_body_that_is_none(module_server: Server, path: str, body: bytes, code: str) -> None:
-    """What is no JSON, or JSON of another shape, is a 400 on every route that takes a body."""
+def test_invalid_body_returns_400(module_server: Server, path: str, body: bytes, code: str) -> None:
+    """Invalid JSON and JSON of another shape, on every route with a body."""
     before = fingerprint(module_server)
     headers = {"X_Agent_ID": "a", "X_Session_ID": "s"} if "broadcast" in path else {}
-    answer = module_server.post(path, body, **headers)
-    assert (answer.status, answer.error["code"]) == (400, code)
-    assert len(answer.text) < 1_000
+    response = module_server.post(path, body, **headers)
+    assert (response.status, response.error["code"]) == (400, code)
+    assert len(response.text) < 1_000
     assert fingerprint(module_server) == before
 
 
@@ -156,17 +156,17 @@ def test_body_that_is_none(module_server: Server, path: str, body: bytes, code: 
     [b"\n" * 20_001, b'{"agent_id":"a"}\n' * 10_001, b"{}\n" * 100_000, b"[\n]", b"\xff\n"],
     ids=["empty-lines", "events", "objects", "lines-of-one", "bytes"],
 )
-def test_lines_that_are_none(module_server: Server, body: bytes) -> None:
-    """NDJSON beyond its bounds or broken is a 400; nothing of it is stored."""
+def test_invalid_ndjson_returns_400(module_server: Server, body: bytes) -> None:
+    """Too many lines or broken lines; nothing is stored."""
     before = fingerprint(module_server)
-    answer = module_server.post("/api/events", body, Content_Type="application/x-ndjson")
-    assert answer.status == 400
-    assert answer.error["message"]
+    response = module_server.post("/api/events", body, Content_Type="application/x-ndjson")
+    assert response.status == 400
+    assert response.error["message"]
     assert fingerprint(module_server) == before
 
 
-def test_largest_allowed_batch(server: Server) -> None:
-    """Ten thousand events at once are taken."""
+def test_largest_batch_is_accepted(server: Server) -> None:
+    """Ten thousand events at once."""
     batch = [{"agent_id": f"a{n % 100}", "event_id": f"e{n}"} for n in range(10_000)]
     assert server.post("/api/events", batch).json()["accepted"] == 10_000
     assert len(server.presence()) == 100
@@ -181,15 +181,17 @@ def test_largest_allowed_batch(server: Server) -> None:
         ({"hook_event_name": "Stop", "session_id": "s", "htmlgraph": 7}, "htmlgraph"),
     ],
 )
-def test_hook_that_is_none(module_server: Server, body: dict[str, Any], field: str) -> None:
-    """A hook without its two names is a 400 that names the one that is missing."""
-    answer = module_server.post("/api/hooks/claude", body)
-    assert (answer.status, answer.error["field"]) == (400, field)
+def test_hook_without_required_fields_returns_400(
+    module_server: Server, body: dict[str, Any], field: str
+) -> None:
+    """The error names the missing field."""
+    response = module_server.post("/api/hooks/claude", body)
+    assert (response.status, response.error["field"]) == (400, field)
 
 
 @pytest.mark.parametrize("path", ["%00", "%ff", "%ed%a0%80", "x" * 257, "%F0%9F"])
-def test_agent_id_that_is_none(module_server: Server, path: str) -> None:
-    """An id that no event can carry is a 400, not a 404 or a 500."""
+def test_invalid_agent_id_in_path_returns_400(module_server: Server, path: str) -> None:
+    """An id that no event can have is neither a 404 nor a 500."""
     assert module_server.get(f"/api/presence/{path}").status == 400
     assert module_server.post(f"/api/presence/{path}/offline").status == 400
 
@@ -204,8 +206,10 @@ def chunks(n_bytes: int, size: int = 65_536) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("path", ["/api/events", "/api/broadcast/tracks/t", "/api/status"])
 @pytest.mark.parametrize("chunked", [False, True])
-def test_body_of_100_megabytes(module_server: Server, path: str, chunked: bool) -> None:
-    """It is refused, and the server's memory does not grow by it."""
+def test_huge_body_is_refused_without_memory(
+    module_server: Server, path: str, chunked: bool
+) -> None:
+    """The server's memory does not grow by it."""
     process = psutil.Process(module_server.pid)
     before = process.memory_info().rss
     peak = before
@@ -218,25 +222,25 @@ def test_body_of_100_megabytes(module_server: Server, path: str, chunked: bool) 
             yield part
 
     length = {} if chunked else {"Content-Length": str(size)}
-    answer = module_server.request("POST", path, watched(), length)
+    response = module_server.request("POST", path, watched(), length)
     expected = (413, "body_too_large") if path != "/api/status" else (405, "method_not_allowed")
-    assert (answer.status, answer.error["code"]) == expected
+    assert (response.status, response.error["code"]) == expected
     assert peak - before < 40 * MIB
 
 
-def test_body_announced_as_endless(module_server: Server) -> None:
-    """A length far beyond the bound is refused before any of it arrives."""
+def test_huge_content_length_is_refused_at_once(module_server: Server) -> None:
+    """A length far over the limit is refused before the body arrives."""
     for length, expect in ((1 << 40, ""), (100 * MIB, "Expect: 100-continue\r\n")):
         with raw_connection(module_server) as connection:
             head = f"POST /api/events HTTP/1.1\r\nHost: localhost\r\n{expect}"
             connection.sendall(f"{head}Content-Length: {length}\r\n\r\n".encode())
-            answer = read_all(connection)
-        assert answer.startswith(b"HTTP/1.1 413 ")
-        assert b'"code":"body_too_large"' in answer
+            response = read_all(connection)
+        assert response.startswith(b"HTTP/1.1 413 ")
+        assert b'"code":"body_too_large"' in response
 
 
-def test_chunked_body_without_end(serve: Serve) -> None:
-    """A sender that never stops is cut off, and the server's memory does not grow by it."""
+def test_endless_chunked_body_is_cut_off(serve: Serve) -> None:
+    """The server's memory does not grow by it."""
     server = serve("--max-body-bytes", "100000")
     process = psutil.Process(server.pid)
     before = process.memory_info().rss
@@ -251,16 +255,16 @@ def test_chunked_body_without_end(serve: Serve) -> None:
     assert server.get("/api/status").status == 200
 
 
-def test_many_large_bodies_at_once(module_server: Server) -> None:
-    """Bodies at the bound, eight at a time, are each answered."""
+def test_large_bodies_in_parallel_are_accepted(module_server: Server) -> None:
+    """Bodies of exactly the limit, eight at a time."""
     body = b'{"agent_id":"a","tool":"' + b"x" * (8 * MIB - 100) + b'"}'
     with ThreadPoolExecutor(8) as pool:
         jobs = [pool.submit(module_server.post, "/api/events", body) for _ in range(16)]
         assert {job.result().status for job in jobs} == {400}
 
 
-def test_unfinished_bodies_are_bounded_together(serve: Serve) -> None:
-    """Many senders that never finish crowd out further bodies, until they are gone."""
+def test_unfinished_bodies_share_a_budget(serve: Serve) -> None:
+    """Many unfinished bodies make the server refuse further ones until they are closed."""
     size, count = 100_000, 32
     server = serve("--max-body-bytes", str(size))
     head = f"POST /api/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n"
@@ -271,10 +275,10 @@ def test_unfinished_bodies_are_bounded_together(serve: Serve) -> None:
             connection.sendall(head.encode() + b" " * (size - 1))
 
         def probe() -> Response | None:
-            answer = server.post("/api/events", big)
-            if answer.status == 503:
-                return answer
-            # It came before the last of the others, and may have crowded out that one.
+            response = server.post("/api/events", big)
+            if response.status == 503:
+                return response
+            # It arrived before the last of the others and may have displaced it.
             send()
             return None
 
@@ -285,33 +289,31 @@ def test_unfinished_bodies_are_bounded_together(serve: Serve) -> None:
         assert refused.error["code"] == "busy"
         assert refused.headers["retry-after"] == "1"
         assert server.get("/api/status").status == 200
-    wait_until(
-        lambda: server.post("/api/events", big).status == 200, "room after the senders are gone"
-    )
+    wait_until(lambda: server.post("/api/events", big).status == 200, "the budget is free again")
 
 
-def test_merged_fields_are_bounded(module_server: Server) -> None:
-    """What many small changes of one feature add up to is bounded, and null takes fields away."""
+def test_feature_fields_are_bounded(module_server: Server) -> None:
+    """Many small changes of one feature are limited in total, and null removes fields."""
     headers = {"X_Agent_ID": "a", "X_Session_ID": "s"}
     path = "/api/broadcast/tracks/growing"
     text = "x" * 10_000
-    answers = [module_server.post(path, {f"f{n}": text}, **headers) for n in range(8)]
-    assert [answer.status for answer in answers] == [200] * 6 + [400] * 2
-    assert "send null" in answers[-1].error["message"]
+    responses = [module_server.post(path, {f"f{n}": text}, **headers) for n in range(8)]
+    assert [response.status for response in responses] == [200] * 6 + [400] * 2
+    assert "send null" in responses[-1].error["message"]
     assert module_server.post(path, {"f0": None, "f9": text}, **headers).status == 200
 
 
-def test_flood_of_new_agents(serve: Serve) -> None:
-    """Beyond --max-agents new ones are refused with 429, known ones are served on."""
+def test_new_agents_over_the_limit_return_429(serve: Serve) -> None:
+    """Beyond --max-agents only existing agents are accepted."""
     server = serve("--max-agents", "500")
-    known = [{"agent_id": f"a{n}"} for n in range(500)]
-    assert server.post("/api/events", known).status == 200
+    existing = [{"agent_id": f"a{n}"} for n in range(500)]
+    assert server.post("/api/events", existing).status == 200
     for start in range(500, 10_500, 1_000):
         batch = [{"agent_id": f"a{n}"} for n in range(start, start + 1_000)]
-        answer = server.post("/api/events", batch)
-        assert (answer.status, answer.error["code"]) == (429, "too_many_agents")
-        assert answer.headers["retry-after"] == "1"
-        assert "--max-agents" in answer.error["message"]
+        response = server.post("/api/events", batch)
+        assert (response.status, response.error["code"]) == (429, "too_many_agents")
+        assert response.headers["retry-after"] == "1"
+        assert "--max-agents" in response.error["message"]
     mixed = server.post("/api/events", [{"agent_id": "a0"}, {"agent_id": "new"}])
     assert mixed.status == 429
     assert fingerprint(server).endswith(":500")
@@ -326,7 +328,7 @@ def test_flood_of_new_agents(serve: Serve) -> None:
 
 
 def malformed() -> list[bytes]:
-    """Return requests that are none, and random bytes with a fixed seed."""
+    """Return malformed requests, and random bytes with a fixed seed."""
     source = random.Random(1)
     good = b"POST /api/events HTTP/1.1\r\nHost: localhost\r\n"
     return [
@@ -358,15 +360,15 @@ def malformed() -> list[bytes]:
 
 
 def handshake_of_version(version: int) -> bytes:
-    """Return a WebSocket handshake of a version that does not exist."""
+    """Return a WebSocket handshake of an unsupported version."""
     return (
         "GET /ws/events HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
         f"Connection: Upgrade\r\nSec-WebSocket-Key: x\r\nSec-WebSocket-Version: {version}\r\n\r\n"
     ).encode()
 
 
-def test_malformed_http(server: Server) -> None:
-    """Whatever comes, no answer is a 500 and the next client is served."""
+def test_malformed_http_never_returns_500(server: Server) -> None:
+    """The next client is served."""
     for request in malformed():
         with raw_connection(server) as connection:
             try:
@@ -379,8 +381,8 @@ def test_malformed_http(server: Server) -> None:
     assert server.get("/api/status").json()["updates"]["total"] == 0
 
 
-def test_clients_that_leave_in_the_middle(server: Server) -> None:
-    """Connections that are reset at any point, also of a long answer, leave no trace."""
+def test_reset_connections_leave_no_trace(server: Server) -> None:
+    """The connections are reset at any point, even within a long response."""
     batch = [{"agent_id": "a", "extra": {"x": "y" * 1_000}} for _ in range(5_000)]
     assert server.post("/api/events", batch).status == 200
     requests = [
@@ -400,7 +402,9 @@ def test_clients_that_leave_in_the_middle(server: Server) -> None:
             connection.sendall(request)
             # Closing with this option sends a reset instead of an orderly end.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    wait_until(lambda: server.get("/api/status").json()["clients"]["total"] == 0, "all are gone")
+    wait_until(
+        lambda: server.get("/api/status").json()["clients"]["total"] == 0, "all clients are removed"
+    )
 
 
 # Broken WebSocket frames
@@ -435,8 +439,10 @@ FRAMES = {
 
 @pytest.mark.parametrize("name", FRAMES)
 @pytest.mark.parametrize("path", ["/ws/broadcasts", "/ws/events"])
-def test_broken_frame(module_server: Server, path: str, name: str) -> None:
-    """It ends its own connection at most."""
+def test_broken_frame_affects_its_connection_only(
+    module_server: Server, path: str, name: str
+) -> None:
+    """It ends at most its own connection."""
     before = module_server.get("/api/status").json()
     with connect(module_server.ws("/ws/broadcasts")) as other:
         other.recv(timeout=10)
@@ -452,8 +458,8 @@ def test_broken_frame(module_server: Server, path: str, name: str) -> None:
     assert after["cursor"] == before["cursor"]
 
 
-def test_fragments_make_a_message(module_server: Server) -> None:
-    """A message in fragments with a ping between them is one message."""
+def test_fragmented_message_is_reassembled(module_server: Server) -> None:
+    """A ping between the fragments is allowed."""
     fragments = masked(b"\x01\x82", b"pi") + masked(b"\x89\x80") + masked(b"\x80\x82", b"ng")
     with raw_connection(module_server) as connection:
         connection.sendall(handshake(module_server) + fragments)
@@ -467,8 +473,8 @@ def test_fragments_make_a_message(module_server: Server) -> None:
 # Slow and many
 
 
-def test_slow_requests_delay_nobody(server: Server) -> None:
-    """Two hundred requests that never end leave the others served."""
+def test_slow_requests_do_not_delay_others(server: Server) -> None:
+    """Two hundred requests that never end do not affect the others."""
     beginnings = [
         b"G",
         b"GET /api/status HTTP/1.1\r\nHost: localhost\r\n",
@@ -483,8 +489,8 @@ def test_slow_requests_delay_nobody(server: Server) -> None:
             assert json.loads(dashboard.recv(timeout=10))["agents"][0]["agent_id"] == "a"
 
 
-def test_more_connections_than_descriptors(serve: Serve) -> None:
-    """Connections beyond the process's limit are closed at once; the others are served on."""
+def test_connections_over_descriptor_limit_are_closed(serve: Serve) -> None:
+    """They are closed at once; the others are still served."""
     server = serve()
     with connect(server.ws("/ws/broadcasts")) as dashboard, ExitStack() as stack:
         dashboard.recv(timeout=10)
@@ -504,7 +510,7 @@ def test_more_connections_than_descriptors(serve: Serve) -> None:
         dashboard.send("ping")
         assert json.loads(dashboard.recv(timeout=10)) == {"type": "pong"}
         assert "too many connections" in server.log()
-    wait_until(lambda: answers(server), "the server accepts again")
+    wait_until(lambda: responds(server), "the server accepts again")
 
 
 def is_closed(connection: socket.socket) -> bool:
@@ -517,16 +523,16 @@ def is_closed(connection: socket.socket) -> bool:
         return True
 
 
-def answers(server: Server) -> bool:
-    """Return whether the server answers."""
+def responds(server: Server) -> bool:
+    """Return whether the server responds."""
     try:
         return server.get("/api/status").status == 200
     except OSError:
         return False
 
 
-def test_all_of_it_at_once(server: Server) -> None:
-    """Good events from several senders are all stored while others send nonsense."""
+def test_events_survive_concurrent_malformed_input(server: Server) -> None:
+    """Valid events of several senders are all stored while others send garbage."""
     stop = threading.Event()
 
     def disturb() -> None:

@@ -1,4 +1,4 @@
-"""Who may talk to a server: token, Origin, Host; and what it gives away to others."""
+"""Authentication of the server by token, Origin and Host, and what it reveals to others."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def ws_status(server: Server, path: str, **options: Any) -> int:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "example.org"])
-def test_no_token_beyond_loopback(tmp_path: Path, host: str) -> None:
-    """Such a server does not start: status 2 and one line that says what to type."""
+def test_public_host_without_token_does_not_start(tmp_path: Path, host: str) -> None:
+    """Status 2 and one line that says what to type."""
     done = subprocess.run(
         [sys.executable, "-m", "htmlgraph_server.cli", "serve", "--host", host, "--port", "0"],
         capture_output=True,
@@ -70,8 +70,8 @@ def test_no_token_beyond_loopback(tmp_path: Path, host: str) -> None:
     assert not (tmp_path / "htmlgraph.db").exists()
 
 
-def test_token_beyond_loopback(serve: Serve) -> None:
-    """With a token it starts, from the flag as from the environment."""
+def test_public_host_with_token_starts(serve: Serve) -> None:
+    """The token comes from the flag or from the environment."""
     for server in (
         serve("--host", "0.0.0.0", "--token", TOKEN),
         serve("--host", "0.0.0.0", environ={"HTMLGRAPH_TOKEN": TOKEN}),
@@ -92,46 +92,46 @@ def test_token_beyond_loopback(serve: Serve) -> None:
         {"Cookie": f"htmlgraph_token={TOKEN}"},
     ],
 )
-def test_no_route_without_the_token(
+def test_routes_require_the_token(
     module_server: Server, method: str, path: str, headers: dict[str, str]
 ) -> None:
-    """No token and a wrong one are a 401 that says how to show it, and does not repeat it."""
-    answer = module_server.request(method, path, headers=headers, token=False)
-    assert (answer.status, answer.error["code"]) == (401, "token_needed")
-    assert answer.headers["www-authenticate"].startswith("Bearer")
-    assert TOKEN not in answer.text
-    assert "wrong" not in answer.text
+    """A missing or wrong token is a 401 with instructions; the response does not repeat it."""
+    response = module_server.request(method, path, headers=headers, token=False)
+    assert (response.status, response.error["code"]) == (401, "token_needed")
+    assert response.headers["www-authenticate"].startswith("Bearer")
+    assert TOKEN not in response.text
+    assert "wrong" not in response.text
 
 
-@pytest.mark.parametrize("word", ["Bearer", "bearer", "token", "BEARER "])
-def test_token_in_the_header(module_server: Server, word: str) -> None:
-    """The header opens every route."""
-    headers = {"Authorization": f"{word} {TOKEN}"}
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "token", "BEARER "])
+def test_token_in_header_opens_every_route(module_server: Server, scheme: str) -> None:
+    """The scheme is case-insensitive."""
+    headers = {"Authorization": f"{scheme} {TOKEN}"}
     assert module_server.request("GET", "/api/status", headers=headers, token=False).status == 200
     assert module_server.request("GET", "/", headers=headers, token=False).status == 200
     for path in ("/ws/broadcasts", "/ws/events"):
         assert ws_status(module_server, path, additional_headers=headers) == 101
 
 
-def test_token_in_the_query(module_server: Server) -> None:
-    """?token= opens a WebSocket and the page, and no other route."""
+def test_token_in_query_opens_page_and_websockets(module_server: Server) -> None:
+    """?token= opens no other route."""
     for path in ("/ws/broadcasts", "/ws/events"):
         assert ws_status(module_server, f"{path}?token={TOKEN}") == 101
         assert ws_status(module_server, f"{path}?token=wrong") == 401
         assert ws_status(module_server, path) == 401
     for path in ("/api/status", "/api/events", "/metrics"):
-        answer = module_server.request("GET", f"{path}?token={TOKEN}", token=False)
-        assert answer.status == 401
+        response = module_server.request("GET", f"{path}?token={TOKEN}", token=False)
+        assert response.status == 401
 
 
-def test_page_takes_the_token_once(module_server: Server) -> None:
-    """It becomes a cookie that scripts and other sites cannot use, and leaves the URL."""
-    answer = module_server.request("GET", f"/?token={TOKEN}", token=False)
-    assert answer.status == 302
-    assert answer.headers["location"] == "./"
-    assert answer.headers["cache-control"] == "no-store"
-    assert answer.headers["referrer-policy"] == "no-referrer"
-    [cookie] = answer.cookies
+def test_page_replaces_query_token_by_cookie(module_server: Server) -> None:
+    """Scripts and other sites cannot use the cookie, and the token leaves the URL."""
+    response = module_server.request("GET", f"/?token={TOKEN}", token=False)
+    assert response.status == 302
+    assert response.headers["location"] == "./"
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["referrer-policy"] == "no-referrer"
+    [cookie] = response.cookies
     assert "; HttpOnly" in cookie
     assert "; SameSite=Strict" in cookie
     assert TOKEN not in cookie
@@ -153,7 +153,7 @@ def test_page_takes_the_token_once(module_server: Server) -> None:
     assert module_server.request("GET", "/", headers=value, token=False).status == 401
 
 
-def test_cookie_is_bound_to_the_origin(module_server: Server) -> None:
+def test_cookie_requires_own_origin(module_server: Server) -> None:
     """A foreign page cannot use the browser's cookie for writes or WebSockets."""
     pair = module_server.request("GET", f"/?token={TOKEN}", token=False).cookies[0].split(";")[0]
     foreign = {"Cookie": pair, "Origin": "https://evil.example"}
@@ -162,8 +162,8 @@ def test_cookie_is_bound_to_the_origin(module_server: Server) -> None:
     assert ws_status(module_server, "/ws/broadcasts", additional_headers=foreign) == 403
 
 
-def test_token_is_in_no_log(module_server: Server) -> None:
-    """Neither accepted nor refused requests, nor broken ones, leave it in a verbose log."""
+def test_token_is_not_logged(module_server: Server) -> None:
+    """A verbose log of accepted, refused and broken requests does not contain it."""
     for path in (f"/?token={TOKEN}", f"/?token={TOKEN}&token=%ff", f"/nowhere?token={TOKEN}"):
         module_server.get(path)
     module_server.request("GET", f"/api/status?token={TOKEN}")
@@ -181,8 +181,8 @@ def test_token_is_in_no_log(module_server: Server) -> None:
 
 
 @pytest.mark.parametrize("token", ["short", "with space in it", "x" * 257, "кириллица"])
-def test_unusable_token_is_not_repeated(tmp_path: Path, token: str) -> None:
-    """The error says what a token looks like, not which one was given."""
+def test_invalid_token_setting_is_not_repeated(tmp_path: Path, token: str) -> None:
+    """The error describes the expected form of a token."""
     done = subprocess.run(
         [sys.executable, "-m", "htmlgraph_server.cli", "serve", "--token", token],
         capture_output=True,
@@ -197,8 +197,8 @@ def test_unusable_token_is_not_repeated(tmp_path: Path, token: str) -> None:
     assert "8 to 256" in line
 
 
-def test_announcement_is_for_the_owner_alone(serve: Serve, tmp_path: Path) -> None:
-    """Its file has mode 600, in a folder of mode 700, and goes with the server."""
+def test_server_file_is_private(serve: Serve, tmp_path: Path) -> None:
+    """Its file has mode 600 in a folder of mode 700, and is removed with the server."""
     home = tmp_path / "shared"
     server = serve("--token", TOKEN, home=home)
     (path,) = server_files_in(home)
@@ -227,21 +227,21 @@ ORIGINS = [
 
 
 @pytest.mark.parametrize("origin", ORIGINS)
-def test_foreign_origin(server: Server, origin: str) -> None:
-    """A foreign page can neither write nor open a WebSocket; reading it cannot see is harmless."""
+def test_foreign_origin_cannot_write_or_listen(server: Server, origin: str) -> None:
+    """Reads are allowed because the page cannot see the response."""
     headers = {"Origin": origin}
     for path in ("/api/events", "/api/presence/x/offline", "/api/hooks/claude"):
-        answer = server.request("POST", path, {}, headers)
-        assert (answer.status, answer.error["code"]) == (403, "origin_refused")
+        response = server.request("POST", path, {}, headers)
+        assert (response.status, response.error["code"]) == (403, "origin_refused")
     for path in ("/ws/broadcasts", "/ws/events"):
         assert ws_status(server, path, additional_headers=headers) == 403
-    answer = server.request("GET", "/api/presence", headers=headers)
-    assert "access-control-allow-origin" not in answer.headers
-    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+    response = server.request("GET", "/api/presence", headers=headers)
+    assert "access-control-allow-origin" not in response.headers
+    assert response.headers["cross-origin-resource-policy"] == "same-origin"
 
 
-def test_own_and_allowed_origins(serve: Serve) -> None:
-    """The server's own pages and those of --allow-origins may write and listen."""
+def test_own_and_allowed_origins_may_write_and_listen(serve: Serve) -> None:
+    """The server's own pages and those of --allow-origins."""
     server = serve("--allow-origins", "https://hub.example, http://localhost:8888/")
     for origin in (server.url, "https://hub.example", "HTTP://LOCALHOST:8888"):
         headers = {"Origin": origin}
@@ -255,38 +255,38 @@ def test_own_and_allowed_origins(serve: Serve) -> None:
     "host",
     ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "[::2]", "[", "10.0.0.1"],
 )
-def test_foreign_host_name(server: Server, host: str) -> None:
-    """A name that was pointed at this machine (DNS rebinding) is refused for reads too."""
+def test_foreign_host_is_refused(server: Server, host: str) -> None:
+    """DNS rebinding is refused for reads too."""
     headers = {"Host": host, "Origin": f"http://{host}"}
     for method, path in (("GET", "/api/presence"), ("GET", "/"), ("POST", "/api/events")):
-        answer = server.request(method, path, headers=headers)
-        assert (answer.status, answer.error["code"]) == (403, "host_refused")
+        response = server.request(method, path, headers=headers)
+        assert (response.status, response.error["code"]) == (403, "host_refused")
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:99", "[::1]:80", "127.8.9.1", "my.hub"])
-def test_own_host_names(serve: Serve, host: str) -> None:
-    """Loopback by any name, and what --allow-hosts names."""
+def test_local_and_allowed_hosts_are_accepted(serve: Serve, host: str) -> None:
+    """Loopback by any name, and the names of --allow-hosts."""
     server = serve("--allow-hosts", "My.Hub,other")
     assert server.request("GET", "/api/presence", headers={"Host": host}).status == 200
 
 
-def test_headers_of_the_page(server: Server) -> None:
-    """The page runs no script but the server's own files, and nobody can frame or guess it."""
-    answer = server.get("/")
-    policy = answer.headers["content-security-policy"]
+def test_page_has_security_headers(server: Server) -> None:
+    """Only the server's own script files run, and foreign pages cannot frame it."""
+    response = server.get("/")
+    policy = response.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "script-src 'self';" in policy
     assert "unsafe" not in policy
     assert "frame-ancestors 'self'" in policy
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert "server" not in answer.headers
-    assert not re.search(r"<script(?![^>]*\bsrc=)|\bon\w+=|style=", answer.text)
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert "server" not in response.headers
+    assert not re.search(r"<script(?![^>]*\bsrc=)|\bon\w+=|style=", response.text)
 
 
-def test_static_files_need_no_token_and_tell_nothing(module_server: Server) -> None:
-    """They are the same for everybody."""
+def test_static_files_need_no_token(module_server: Server) -> None:
+    """They contain no secrets."""
     for name in ("page.js", "page.css", "agent_grid.js", "favicon.svg", "index.html"):
-        answer = module_server.request("GET", f"/static/{name}", token=False)
-        assert answer.status == 200
-        assert TOKEN not in answer.text
-        assert answer.cookies == []
+        response = module_server.request("GET", f"/static/{name}", token=False)
+        assert response.status == 200
+        assert TOKEN not in response.text
+        assert response.cookies == []

@@ -1,4 +1,4 @@
-"""The HTTP routes of a real server process: what they answer, store and broadcast."""
+"""The HTTP routes of a real server process: responses, storage and broadcasts."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ AS_AGENT = {"X_Agent_ID": "ada", "X_Session_ID": "s-1"}
 
 def history(server: Server, **parameters: Any) -> list[dict[str, Any]]:
     """Return one JSON page of the history."""
-    answer = server.get(f"/api/history?{urlencode(parameters, doseq=True)}")
-    assert answer.status == 200, answer.text
-    events: list[dict[str, Any]] = answer.json()["events"]
+    response = server.get(f"/api/history?{urlencode(parameters, doseq=True)}")
+    assert response.status == 200, response.text
+    events: list[dict[str, Any]] = response.json()["events"]
     return events
 
 
 # Events in
 
 
-def test_one_event(module_server: Server) -> None:
+def test_post_events_stores_and_counts_one_event(module_server: Server) -> None:
     """An object is stored, counted and shown with the eight fields first."""
-    answer = module_server.post(
+    response = module_server.post(
         "/api/events",
         {
             "agent_id": "one",
@@ -60,8 +60,8 @@ def test_one_event(module_server: Server) -> None:
             "cost_tokens": 100,
         },
     )
-    assert answer.status == 200
-    assert {**answer.json(), "cursor": ""} == {"accepted": 1, "duplicates": 0, "cursor": ""}
+    assert response.status == 200
+    assert {**response.json(), "cursor": ""} == {"accepted": 1, "duplicates": 0, "cursor": ""}
     presence = module_server.get("/api/presence/one").json()
     assert tuple(presence) == PRESENCE_COLUMNS
     assert presence["status"] == "active"
@@ -71,18 +71,18 @@ def test_one_event(module_server: Server) -> None:
     assert (presence["total_tools_executed"], presence["total_cost_tokens"]) == (1, 100)
 
 
-def test_presence_with_its_explanation(module_server: Server) -> None:
-    """Why an agent has its status is told where it is asked for, and only there."""
+def test_presence_explain_adds_explanation(module_server: Server) -> None:
+    """The explanation is present only if it is requested."""
     module_server.send("explained", event_type="prompt")
     path = "/api/presence/explained"
     plain = module_server.get(f"{path}?explain=0").json()
     assert tuple(plain) == PRESENCE_COLUMNS
-    told = module_server.get(f"{path}?explain=1").json()
-    assert told == {**plain, "explanation": told["explanation"]}
-    assert told["explanation"]["rules"][-1] == {"rule": "working", "fits": True}
-    assert {one["what"] for one in told["explanation"]["evidence"]} >= {"last work"}
+    explained = module_server.get(f"{path}?explain=1").json()
+    assert explained == {**plain, "explanation": explained["explanation"]}
+    assert explained["explanation"]["rules"][-1] == {"rule": "working", "fits": True}
+    assert {one["what"] for one in explained["explanation"]["evidence"]} >= {"last work"}
     assert module_server.get(f"{path}?explain=yes").status == 400
-    assert module_server.get("/api/presence/never-heard-of?explain=1").status == 404
+    assert module_server.get("/api/presence/unknown?explain=1").status == 404
 
 
 @pytest.mark.parametrize(
@@ -94,21 +94,21 @@ def test_presence_with_its_explanation(module_server: Server) -> None:
         ('{"agent_id":"%s"}\r\n{"agent_id":"%s"}', "Application/JSONL; charset=utf-8"),
     ],
 )
-def test_several_events(module_server: Server, body: str, kind: str) -> None:
-    """An array and NDJSON are taken, with and without a last line end."""
+def test_post_events_accepts_array_and_ndjson(module_server: Server, body: str, kind: str) -> None:
+    """The last line end is optional."""
     agent = f"several-{abs(hash((body, kind)))}"
-    answer = module_server.post("/api/events", body % (agent, agent), Content_Type=kind)
-    assert answer.json()["accepted"] == 2
+    response = module_server.post("/api/events", body % (agent, agent), Content_Type=kind)
+    assert response.json()["accepted"] == 2
     assert len(history(module_server, agent=agent)) == 2
 
 
-def test_no_events_at_all(module_server: Server) -> None:
-    """An empty array is an answer of its own, not an error."""
+def test_post_events_accepts_empty_array(module_server: Server) -> None:
+    """An empty array is not an error."""
     assert module_server.post("/api/events", []).json()["accepted"] == 0
 
 
-def test_same_event_id_counts_once(module_server: Server) -> None:
-    """An event that is sent again, alone or in one batch, changes nothing."""
+def test_post_events_drops_duplicate_event_ids(module_server: Server) -> None:
+    """An event that is sent again, alone or within a batch, changes nothing."""
     event = {"agent_id": "twice", "event_id": "e-1", "event_type": "tool_execute"}
     first = module_server.post("/api/events", [event, event]).json()
     assert (first["accepted"], first["duplicates"]) == (1, 1)
@@ -119,8 +119,8 @@ def test_same_event_id_counts_once(module_server: Server) -> None:
     assert len(history(module_server, agent="twice")) == 1
 
 
-def test_answer_comes_after_the_commit(server: Server) -> None:
-    """What was acknowledged is in the file, also after a crash."""
+def test_post_events_responds_after_the_commit(server: Server) -> None:
+    """An acknowledged event is in the file, even after a crash."""
     for n in range(20):
         server.send("durable", event_id=f"e-{n}")
     server.kill()
@@ -129,11 +129,11 @@ def test_answer_comes_after_the_commit(server: Server) -> None:
     db.close()
 
 
-def test_claude_hook(module_server: Server) -> None:
-    """A hook of Claude Code makes the agent appear; a hook without evidence is taken too."""
+def test_agent_hook_makes_the_agent_appear(module_server: Server) -> None:
+    """A hook call without information is accepted too."""
     hook = {"hook_event_name": "PostToolUse", "session_id": "hooked", "tool_name": "Write"}
-    answer = module_server.post("/api/hooks/claude", hook)
-    assert (answer.status, answer.body) == (204, b"")
+    response = module_server.post("/api/hooks/claude", hook)
+    assert (response.status, response.body) == (204, b"")
     assert module_server.get("/api/presence/claude-hooked").json()["last_tool_name"] == "Write"
     silent = {"hook_event_name": "ConfigChange", "session_id": "silent"}
     assert module_server.post("/api/hooks/claude", silent).status == 204
@@ -144,8 +144,8 @@ def test_claude_hook(module_server: Server) -> None:
 
 
 @pytest.mark.parametrize("agent", STRANGE_IDS)
-def test_any_text_is_an_agent_id(module_server: Server, agent: str) -> None:
-    """Slashes, spaces, escapes, markup and other alphabets come back as they went in."""
+def test_agent_id_may_be_any_text(module_server: Server, agent: str) -> None:
+    """Slashes, spaces, escapes, markup and other alphabets round-trip."""
     module_server.send(agent)
     path = f"/api/presence/{quote(agent, safe='')}"
     assert module_server.get(path).json()["agent_id"] == agent
@@ -156,8 +156,8 @@ def test_any_text_is_an_agent_id(module_server: Server, agent: str) -> None:
     assert history(module_server, agent=agent)[0]["agent_id"] == agent
 
 
-def test_offline_agent_comes_back(module_server: Server) -> None:
-    """Marking twice is no error, and the next sign of life makes the agent active again."""
+def test_offline_agent_returns_with_activity(module_server: Server) -> None:
+    """Marking twice is no error, and the next activity makes the agent active again."""
     module_server.send("back")
     for _ in range(2):
         assert module_server.post("/api/presence/back/offline").status == 200
@@ -168,8 +168,8 @@ def test_offline_agent_comes_back(module_server: Server) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "code"),
     [
-        ("GET", "/api/presence/nobody", "unknown_agent"),
-        ("POST", "/api/presence/nobody/offline", "unknown_agent"),
+        ("GET", "/api/presence/unknown", "unknown_agent"),
+        ("POST", "/api/presence/unknown/offline", "unknown_agent"),
         ("GET", "/api/presence/a/b", "not_found"),
         ("GET", "/nowhere", "not_found"),
         ("POST", "/api/nowhere", "not_found"),
@@ -178,10 +178,12 @@ def test_offline_agent_comes_back(module_server: Server) -> None:
         ("GET", "/static/..%2f..%2fapp.py", "not_found"),
     ],
 )
-def test_not_found(module_server: Server, method: str, path: str, code: str) -> None:
-    """What is not there is a 404 in the one error shape."""
-    answer = module_server.request(method, path)
-    assert (answer.status, answer.error["code"]) == (404, code)
+def test_missing_resources_return_404(
+    module_server: Server, method: str, path: str, code: str
+) -> None:
+    """The error has the common shape."""
+    response = module_server.request(method, path)
+    assert (response.status, response.error["code"]) == (404, code)
 
 
 @pytest.mark.parametrize(
@@ -201,14 +203,14 @@ def test_not_found(module_server: Server, method: str, path: str, code: str) -> 
         ("POST", "/static/page.js", {"GET", "HEAD"}),
     ],
 )
-def test_method_not_allowed(
+def test_wrong_method_returns_405(
     module_server: Server, method: str, path: str, allowed: set[str]
 ) -> None:
-    """A method that a route does not have is a 405 whose Allow names those that it has."""
-    answer = module_server.request(method, path)
-    assert answer.status == 405
-    assert set(answer.headers["allow"].split(", ")) == allowed
-    assert answer.error["code"] == "method_not_allowed"
+    """Allow names the methods of the route."""
+    response = module_server.request(method, path)
+    assert response.status == 405
+    assert set(response.headers["allow"].split(", ")) == allowed
+    assert response.error["code"] == "method_not_allowed"
 
 
 @pytest.mark.parametrize(
@@ -225,8 +227,8 @@ def test_method_not_allowed(
         "/api/openapi.json",
     ],
 )
-def test_head_is_get_without_a_body(module_server: Server, path: str) -> None:
-    """HEAD has GET's status and type, and nothing after the headers."""
+def test_head_is_get_without_body(module_server: Server, path: str) -> None:
+    """The status and Content-Type are the same."""
     head, get = module_server.request("HEAD", path), module_server.get(path)
     assert (head.status, head.body) == (200, b"")
     assert head.headers["content-type"] == get.headers["content-type"]
@@ -247,20 +249,20 @@ def test_head_is_get_without_a_body(module_server: Server, path: str) -> None:
         ("GET", "/static/nothing", None, {}),
     ],
 )
-def test_a_connection_goes_on_after_a_refusal_or_its_end_is_told(
+def test_refused_request_keeps_connection_or_announces_close(
     module_server: Server, method: str, path: str, body: str | None, headers: dict[str, str]
 ) -> None:
-    """A client that keeps its connection never runs into a closed one."""
+    """A client that reuses its connection never finds it closed without notice."""
     sent = {"Content-Type": "application/json"}
     if module_server.token:
         sent["Authorization"] = f"Bearer {module_server.token}"
     connection = http.client.HTTPConnection("127.0.0.1", module_server.port, timeout=30)
     try:
         connection.request(method, module_server.base + path, body, {**sent, **headers})
-        answer = connection.getresponse()
-        answer.read()
-        assert 400 <= answer.status < 500
-        if answer.getheader("Connection") == "close":
+        response = connection.getresponse()
+        response.read()
+        assert 400 <= response.status < 500
+        if response.getheader("Connection") == "close":
             assert connection.sock is None
         connection.request("GET", f"{module_server.base}/api/presence", headers=sent)
         assert connection.getresponse().status == 200
@@ -272,12 +274,12 @@ def test_a_connection_goes_on_after_a_refusal_or_its_end_is_told(
 
 
 def broadcast(server: Server, path: str, body: Any) -> tuple[Response, list[dict[str, Any]]]:
-    """Send one broadcast as ada and return the answer and the two messages of a dashboard."""
+    """Send one broadcast as ada; return the response and the two messages of a dashboard."""
     with connect(server.ws("/ws/broadcasts")) as dashboard:
         dashboard.recv(timeout=10)
-        answer = server.post(f"/api/broadcast/{path}", body, **AS_AGENT)
+        response = server.post(f"/api/broadcast/{path}", body, **AS_AGENT)
         messages = [json.loads(dashboard.recv(timeout=10)) for _ in range(2)]
-    return answer, messages
+    return response, messages
 
 
 @pytest.mark.parametrize(
@@ -295,36 +297,36 @@ def broadcast(server: Server, path: str, body: Any) -> tuple[Response, list[dict
         ("spikes/f%2F1", {"deep": {"er": [1, None, "é"]}}, "spike_updated", "spike"),
     ],
 )
-def test_broadcast(
+def test_broadcast_is_stored_sent_and_counted(
     module_server: Server, path: str, body: dict[str, Any], event_type: str, resource: str
 ) -> None:
-    """A change is answered, told with the agent's presence, stored and counted as activity."""
-    answer, messages = broadcast(module_server, path, body)
-    assert answer.status == 200, answer.text
-    done = answer.json()
+    """The change is sent with the agent's presence and counts as activity."""
+    response, messages = broadcast(module_server, path, body)
+    assert response.status == 200, response.text
+    done = response.json()
     assert (done["success"], done[f"{resource}_id"]) == (True, "f/1")
     assert done["clients_notified"] == 1
     by_type = {message["type"]: message for message in messages}
     assert set(by_type) == {"presence_update", "broadcast_event"}
-    told = by_type["broadcast_event"]
-    assert told["event_type"] == event_type
-    assert (told["resource_id"], told["resource_type"]) == ("f/1", resource)
-    assert (told["agent_id"], told["session_id"], told["payload"]) == ("ada", "s-1", body)
-    assert told["seq"] == by_type["presence_update"]["seq"]
+    message = by_type["broadcast_event"]
+    assert message["event_type"] == event_type
+    assert (message["resource_id"], message["resource_type"]) == ("f/1", resource)
+    assert (message["agent_id"], message["session_id"], message["payload"]) == ("ada", "s-1", body)
+    assert message["seq"] == by_type["presence_update"]["seq"]
     presence = by_type["presence_update"]["presence"]
     assert (presence["agent_id"], presence["status"]) == ("ada", "active")
     stored = history(module_server, agent="ada", event_type=event_type)[-1]
-    assert stored["seq"] == told["seq"]
+    assert stored["seq"] == message["seq"]
     assert stored["extra"]["payload"] == body
 
 
-def test_status_knows_the_one_before(module_server: Server) -> None:
-    """The answer names the old and the new status; of a fresh feature the old one is null."""
+def test_feature_status_response_has_old_status(module_server: Server) -> None:
+    """The old status of a new feature is null."""
     path = "/api/broadcast/features/steps/status"
     seen = []
     for status in ("todo", "in_progress", "done"):
-        answer = module_server.post(path, {"new_status": status}, **AS_AGENT).json()
-        seen.append((answer["old_status"], answer["new_status"]))
+        response = module_server.post(path, {"new_status": status}, **AS_AGENT).json()
+        seen.append((response["old_status"], response["new_status"]))
     assert seen == [(None, "todo"), ("todo", "in_progress"), ("in_progress", "done")]
 
 
@@ -347,19 +349,19 @@ def test_status_knows_the_one_before(module_server: Server) -> None:
         ("tracks/t", {}, {**AS_AGENT, "X_Agent_ID": "\xff"}, "X-Agent-ID"),
     ],
 )
-def test_bad_broadcast(
+def test_invalid_broadcast_returns_400(
     module_server: Server, path: str, body: Any, headers: dict[str, str], field: str | None
 ) -> None:
-    """A missing header, a wrong choice or a wrong id is a 400 that names the field."""
+    """A missing header, a wrong choice or a wrong id is named in ``field``."""
     before = module_server.get("/api/status").json()["cursor"]
-    answer = module_server.post(f"/api/broadcast/{path}", body, **headers)
-    assert answer.status == 400
-    assert answer.error["field"] == field
+    response = module_server.post(f"/api/broadcast/{path}", body, **headers)
+    assert response.status == 400
+    assert response.error["field"] == field
     assert module_server.get("/api/status").json()["cursor"] == before
 
 
-def test_headers_name_agents_of_any_alphabet(module_server: Server) -> None:
-    """X-Agent-ID is UTF-8."""
+def test_agent_headers_are_utf8(module_server: Server) -> None:
+    """X-Agent-ID may contain any alphabet."""
     name = "агент-é"
     headers = {"X_Agent_ID": name.encode().decode("latin-1"), "X_Session_ID": "s"}
     assert module_server.post("/api/broadcast/tracks/t", {}, **headers).status == 200
@@ -371,7 +373,7 @@ def test_headers_name_agents_of_any_alphabet(module_server: Server) -> None:
 
 @pytest.fixture(scope="module")
 def filled(module_server: Server) -> Server:
-    """A server with 250 known events of three agents."""
+    """A server with 250 fixed events of three agents."""
     events = [
         {
             "agent_id": f"h-{n % 3}",
@@ -395,8 +397,8 @@ THAT_DAY = {"until": "2025-01-15T00:00:00Z"}
 AGENTS = [*(("agent", f"h-{n}") for n in range(3)), *THAT_DAY.items()]
 
 
-def test_history_columns(filled: Server) -> None:
-    """All columns come in their order; a choice comes with seq before it."""
+def test_history_columns_selects_columns(filled: Server) -> None:
+    """All columns are in their order; a selection has seq first."""
     [event] = history(filled, agent="h-1", limit=1)
     assert tuple(event) == HISTORY_COLUMNS
     assert event["timestamp"] == "2025-01-14T14:01:00.123456Z"
@@ -417,17 +419,19 @@ def test_history_columns(filled: Server) -> None:
         ({"agent": "h-1", "since": "2025-01-14T14:30:00Z"}, 40),
         ({"agent": "h-1", "until": "2025-01-14T15:30:00+01:00"}, 43),
         ({"agent": "h-1", "since": "2025-01-14T14:30:00.123456Z", "until": "2025-01-14"}, 0),
-        ({"agent": "nobody"}, 0),
+        ({"agent": "unknown"}, 0),
     ],
 )
-def test_history_filters(filled: Server, parameters: dict[str, Any], count: int) -> None:
-    """Each filter narrows; several values of one are alternatives."""
+def test_history_filters_narrow_the_result(
+    filled: Server, parameters: dict[str, Any], count: int
+) -> None:
+    """Several values of one filter are alternatives."""
     assert len(history(filled, **{**THAT_DAY, **parameters})) == count
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
-def test_history_pages_make_the_whole(filled: Server, order: str) -> None:
-    """Following the cursor to its end gives each event once and in order, as one page does."""
+def test_history_pages_contain_each_event_once(filled: Server, order: str) -> None:
+    """Following the cursor gives the same events in the same order as one page."""
     cursor: str | None = None
     seen: list[dict[str, Any]] = []
     more = True
@@ -444,22 +448,22 @@ def test_history_pages_make_the_whole(filled: Server, order: str) -> None:
     assert (seen[0]["seq"] > seen[-1]["seq"]) == (order == "desc")
 
 
-def test_newest_events_first(filled: Server) -> None:
-    """The newest few are one page, also where no cursor is known."""
+def test_history_order_desc_returns_newest_first(filled: Server) -> None:
+    """The newest events are one page, even without a cursor."""
     newest = history(filled, agent="h-1", order="desc", limit=3, **THAT_DAY)
     assert [event["extra"] for event in newest] == [{"n": 247}, {"n": 244}, {"n": 241}]
 
 
-def test_history_as_ndjson_and_csv(filled: Server) -> None:
-    """The streams hold what the page holds, by ``format`` and by Accept."""
+def test_history_streams_equal_the_page(filled: Server) -> None:
+    """NDJSON and CSV, by ``format`` and by Accept."""
     query = urlencode(AGENTS)
     page = filled.get(f"/api/history?{query}").json()["events"]
     ndjson = filled.get(f"/api/history?{query}&format=ndjson")
     assert ndjson.headers["content-type"].startswith("application/x-ndjson")
     assert [json.loads(line) for line in ndjson.text.splitlines()] == page
-    answer = filled.get(f"/api/history?{query}", Accept="text/csv")
-    assert answer.headers["content-type"].startswith("text/csv")
-    rows = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    response = filled.get(f"/api/history?{query}", Accept="text/csv")
+    assert response.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(response.text, newline="")))
     assert len(rows) == 250
     for row, event in zip(rows, page, strict=True):
         for name, value in event.items():
@@ -499,61 +503,63 @@ def test_history_as_ndjson_and_csv(filled: Server) -> None:
         ("cursor=abc:99999999999999999", None),
     ],
 )
-def test_bad_history_parameters(module_server: Server, query: str, field: str | None) -> None:
-    """A parameter that cannot be meant is a 400 that names it."""
-    answer = module_server.get(f"/api/history?{query}")
-    assert answer.status == 400
-    assert answer.error["field"] == field
+def test_invalid_history_parameters_return_400(
+    module_server: Server, query: str, field: str | None
+) -> None:
+    """The error names the parameter."""
+    response = module_server.get(f"/api/history?{query}")
+    assert response.status == 400
+    assert response.error["field"] == field
 
 
-def test_cursor_of_another_database(module_server: Server) -> None:
-    """It is named as such, so that a reader starts again."""
-    answer = module_server.get("/api/history?cursor=abcdef:1")
-    assert (answer.status, answer.error["code"]) == (409, "other_epoch")
+def test_history_cursor_of_another_epoch_returns_409(module_server: Server) -> None:
+    """A reader can tell that it has to start again."""
+    response = module_server.get("/api/history?cursor=abcdef:1")
+    assert (response.status, response.error["code"]) == (409, "other_epoch")
 
 
 # Activity
 
 
 @pytest.mark.parametrize("minutes", ["0", "61", "-1", "1.5", "", "15&minutes=15", "x" * 5_000])
-def test_bad_minutes(module_server: Server, minutes: str) -> None:
-    """A number of minutes out of bounds is a 400 that names it."""
-    answer = module_server.get(f"/api/activity?minutes={minutes}")
-    assert (answer.status, answer.error["field"]) == (400, "minutes")
-    assert len(answer.text) < 1_000
+def test_activity_minutes_out_of_range_returns_400(module_server: Server, minutes: str) -> None:
+    """The error names the parameter."""
+    response = module_server.get(f"/api/activity?minutes={minutes}")
+    assert (response.status, response.error["field"]) == (400, "minutes")
+    assert len(response.text) < 1_000
 
 
-def test_activity_counts_what_was_just_sent(server: Server) -> None:
-    """Tools and errors of this minute are in the last bucket; marking as offline is in none."""
+def test_activity_counts_latest_events(server: Server) -> None:
+    """Tools and errors of this minute are in the last bucket; marking as offline does not count."""
     server.send("busy")
     server.send("busy", status="error")
     server.send("failing", "tool_error")
     server.post("/api/presence/busy/offline")
 
     def counted() -> dict[str, Any] | None:
-        found: dict[str, Any] = server.get("/api/activity?minutes=2").json()
-        return found if len(found["agents"]) == 2 else None
+        result: dict[str, Any] = server.get("/api/activity?minutes=2").json()
+        return result if len(result["agents"]) == 2 else None
 
-    found = wait_until(counted, "both agents are counted")
-    assert found is not None
-    assert found["minutes"] == 2
+    result = wait_until(counted, "both agents are counted")
+    assert result is not None
+    assert result["minutes"] == 2
     # The minute may end while the test runs.
     sums = {
         agent: (sum(counts["events"]), sum(counts["errors"]))
-        for agent, counts in found["agents"].items()
+        for agent, counts in result["agents"].items()
     }
     assert sums == {"busy": (2, 1), "failing": (1, 1)}
-    assert [len(one) for counts in found["agents"].values() for one in counts.values()] == [2] * 4
+    assert [len(one) for counts in result["agents"].values() for one in counts.values()] == [2] * 4
 
 
-# The server about itself
+# Server status
 
 
-def test_status_fields(server: Server) -> None:
-    """Counts of agents, dashboards and changes are what was done."""
+def test_status_reports_counts(server: Server) -> None:
+    """Agents, dashboards and changes are counted."""
     server.send("busy")
-    server.send("gone")
-    server.post("/api/presence/gone/offline")
+    server.send("left")
+    server.post("/api/presence/left/offline")
     with connect(server.ws("/ws/broadcasts?session=s-1")) as dashboard:
         dashboard.recv(timeout=10)
         status = server.get("/api/status").json()
@@ -573,8 +579,8 @@ def test_status_fields(server: Server) -> None:
     assert status["version"]
 
 
-def test_metrics(server: Server) -> None:
-    """Prometheus can read the metrics, and they count."""
+def test_metrics_are_valid_prometheus_text(server: Server) -> None:
+    """The values are those of the status."""
     server.send("busy")
     with connect(server.ws("/ws/broadcasts")) as dashboard:
         dashboard.recv(timeout=10)
@@ -591,25 +597,25 @@ def test_metrics(server: Server) -> None:
     assert samples["htmlgraph_database_bytes",] > 0
 
 
-def test_unknown_parameters_are_refused(module_server: Server) -> None:
-    """A slip of the pen is noticed."""
+def test_unknown_parameters_return_400(module_server: Server) -> None:
+    """Typos are reported."""
     for path in (
         *("/api/presence?x=1", "/api/status?x=", "/metrics?x=1", "/api/openapi.json?x=1"),
         "/api/activity?x=1",
     ):
-        answer = module_server.get(path)
-        assert (answer.status, answer.error["code"]) == (400, "unknown_parameter"), path
+        response = module_server.get(path)
+        assert (response.status, response.error["code"]) == (400, "unknown_parameter"), path
 
 
-def test_an_answer_costs_what_its_model_costs(server: Server) -> None:
-    """Dollars come from the agent's own word, else from the price table; unknown stays null."""
+def test_completion_cost_comes_from_agent_or_price_table(server: Server) -> None:
+    """The reported cost takes precedence; without a price it is null."""
     tokens = {"event_type": "completion", "input_tokens": 1_000_000, "output_tokens": 0}
     server.post("/api/events", {"agent_id": "a", "model": "claude-sonnet-4-5-20250929", **tokens})
     server.post("/api/events", {"agent_id": "b", "model": "no-such-model", **tokens})
     server.post("/api/events", {"agent_id": "c", "model": "gpt-5", "cost_usd": 0.25, **tokens})
-    found = server.presence()
-    assert found["a"]["cost_usd"] > 1
-    assert found["b"]["cost_usd"] is None
-    assert found["c"]["cost_usd"] == 0.25
+    result = server.presence()
+    assert result["a"]["cost_usd"] > 1
+    assert result["b"]["cost_usd"] is None
+    assert result["c"]["cost_usd"] == 0.25
     (stored,) = server.get("/api/history?agent=a").json()["events"]
-    assert stored["cost_usd"] is None, "history keeps what was told"
+    assert stored["cost_usd"] is None, "history keeps the reported value"

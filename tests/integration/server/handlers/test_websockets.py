@@ -22,8 +22,8 @@ from tests.integration.conftest import BOTH, Serve
 SERVERS = BOTH
 
 
-class Socket:
-    """One WebSocket connection that speaks JSON."""
+class JsonSocket:
+    """One WebSocket connection that sends and receives JSON."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
@@ -41,17 +41,17 @@ class Socket:
         return message
 
     def send(self, message: Any) -> None:
-        """Send text as it is, anything else as JSON."""
+        """Send a string unchanged, and anything else as JSON."""
         text = message if isinstance(message, str | bytes) else json.dumps(message)
         self.connection.send(text)
 
-    def ask(self, message: Any) -> dict[str, Any]:
-        """Send and return the answer."""
+    def request(self, message: Any) -> dict[str, Any]:
+        """Send a message and return the response."""
         self.send(message)
         return self.next()
 
     def closed(self) -> tuple[int, str]:
-        """Read to the end and return the close code and reason that came."""
+        """Read to the end and return the close code and reason."""
         with pytest.raises(ConnectionClosed) as ended:
             self._drain()
         frame = ended.value.rcvd
@@ -64,14 +64,14 @@ class Socket:
 
 
 @contextmanager
-def opened(server: Server, path: str = "/ws/broadcasts", **options: Any) -> Iterator[Socket]:
-    """Open one connection."""
+def opened(server: Server, path: str = "/ws/broadcasts", **options: Any) -> Iterator[JsonSocket]:
+    """Open a connection."""
     with connect(server.ws(path), max_size=None, **options) as connection:
-        yield Socket(connection)
+        yield JsonSocket(connection)
 
 
 @contextmanager
-def dashboard(server: Server, query: str = "") -> Iterator[Socket]:
+def dashboard(server: Server, query: str = "") -> Iterator[JsonSocket]:
     """Open a dashboard and read its first message."""
     with opened(server, f"/ws/broadcasts{query}") as opening:
         opening.next()
@@ -86,8 +86,8 @@ def cursor_of(server: Server) -> str:
 # What every client gets
 
 
-def test_update_as_older_clients_read_it(either_server: Server) -> None:
-    """A plain client finds type, agent_id and presence with its eight fields in their order."""
+def test_presence_update_is_compatible_with_old_clients(either_server: Server) -> None:
+    """It has type, agent_id and presence with its eight fields in order."""
     with dashboard(either_server) as client:
         either_server.send("claude-1", tool_name="Read", session_id="s-1", feature_id="feat-1")
         message = client.next()
@@ -108,8 +108,8 @@ def test_update_as_older_clients_read_it(either_server: Server) -> None:
     assert message["seq"] == presence["seq"] == 1
 
 
-def test_null_fields_of_the_eight_are_there(server: Server) -> None:
-    """Of an agent that told nothing the eight are null or 0, and what says nothing is left out."""
+def test_presence_keeps_eight_fields_when_null(server: Server) -> None:
+    """Of an unused agent the eight fields are null or 0, and empty optional fields are omitted."""
     with dashboard(server) as client:
         server.send("bare", "activity")
         presence = client.next()["presence"]
@@ -121,8 +121,8 @@ def test_null_fields_of_the_eight_are_there(server: Server) -> None:
     assert "attention" not in presence
 
 
-def test_first_message_is_the_state(server: Server) -> None:
-    """A new dashboard gets everybody first, also on a server without agents."""
+def test_first_message_is_the_full_state(server: Server) -> None:
+    """A new dashboard gets all agents first, even if there are none."""
     with opened(server) as client:
         empty = client.next()
     assert (empty["full"], empty["part"], empty["parts"]) == (True, 1, 1)
@@ -136,8 +136,8 @@ def test_first_message_is_the_state(server: Server) -> None:
     assert [agent["agent_id"] for agent in state["agents"]] == ["a", "b"]
 
 
-def test_large_state_comes_in_parts(either_server: Server) -> None:
-    """No part has more than its bound of agents, all have one seq, together they are all."""
+def test_large_state_is_split_into_parts(either_server: Server) -> None:
+    """No part exceeds its limit of agents, all have one seq, and together they are complete."""
     n = 2 * STATE_PART_AGENTS + 1
     either_server.post("/api/events", [{"agent_id": f"a{i}"} for i in range(n)])
     with opened(either_server) as client:
@@ -149,17 +149,17 @@ def test_large_state_comes_in_parts(either_server: Server) -> None:
     assert len(names) == n
 
 
-def test_updates_come_in_order_and_complete(server: Server) -> None:
-    """Each change is one frame, with rising seq, to every dashboard."""
-    with dashboard(server) as one, dashboard(server) as other:
+def test_updates_are_ordered_and_complete(server: Server) -> None:
+    """Each change is one frame with a higher seq, to every dashboard."""
+    with dashboard(server) as first, dashboard(server) as second:
         for batch in range(5):
             server.post("/api/events", [{"agent_id": f"a{n}"} for n in range(batch, batch + 40)])
-        for client in (one, other):
+        for client in (first, second):
             assert [client.next()["seq"] for _ in range(200)] == list(range(1, 201))
 
 
-def test_agents_of_any_alphabet(server: Server) -> None:
-    """Markup, other alphabets and quotes arrive as they were sent."""
+def test_agent_ids_of_any_alphabet_round_trip(server: Server) -> None:
+    """Markup, other alphabets and quotes arrive unchanged."""
     names = ['<img src=x onerror="a">', "агент-七", "🤖", 'a"b\\c', "line\nend"]
     with dashboard(server) as client:
         for name in names:
@@ -172,8 +172,8 @@ def test_agents_of_any_alphabet(server: Server) -> None:
 # Resuming
 
 
-def test_resume_gives_what_changed(either_server: Server) -> None:
-    """With ?since= only agents that changed after it come, and nothing where nothing did."""
+def test_resume_sends_only_changed_agents(either_server: Server) -> None:
+    """With ?since= only agents that changed after it are sent, possibly none."""
     either_server.send("before")
     since = cursor_of(either_server)
     either_server.send("after")
@@ -185,8 +185,8 @@ def test_resume_gives_what_changed(either_server: Server) -> None:
         assert client.next()["agents"] == []
 
 
-def test_resume_after_a_restart(serve: Serve) -> None:
-    """The cursor holds over a restart of the server on the same database."""
+def test_resume_works_after_a_server_restart(serve: Serve) -> None:
+    """The cursor stays valid on the same database."""
     first = serve()
     first.send("before")
     since = cursor_of(first)
@@ -199,8 +199,8 @@ def test_resume_after_a_restart(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("since", ["abcdef0123456789:1", "EPOCH:999999"])
-def test_cursor_of_elsewhere_gets_everything(server: Server, since: str) -> None:
-    """Another epoch, or a seq that this database has not reached, is answered in full."""
+def test_unknown_cursor_gets_full_state(server: Server, since: str) -> None:
+    """The epoch differs, or the database has not reached the seq."""
     server.send("a")
     epoch = cursor_of(server).partition(":")[0]
     with opened(server, f"/ws/broadcasts?since={since.replace('EPOCH', epoch)}") as client:
@@ -226,22 +226,22 @@ def test_cursor_of_elsewhere_gets_everything(server: Server, since: str) -> None
         "session=" + "x" * 257,
     ],
 )
-def test_wrong_parameters_close_4400(module_server: Server, query: str) -> None:
-    """A parameter that cannot be meant ends the connection with its reason."""
+def test_invalid_parameters_close_with_4400(module_server: Server, query: str) -> None:
+    """The close reason explains the error."""
     with opened(module_server, f"/ws/broadcasts?{query}") as client:
         code, reason = client.closed()
     assert code == CloseCode.BAD_PARAMETERS
     assert query.partition("=")[0].replace("since", "cursor") in reason or "UTF-8" in reason
 
 
-def test_unknown_parameters_are_left_alone(module_server: Server) -> None:
-    """A dashboard may carry parameters of its own."""
+def test_unknown_parameters_are_ignored(module_server: Server) -> None:
+    """A dashboard may have parameters of its own."""
     with opened(module_server, "/ws/broadcasts?theme=dark") as client:
         assert client.next()["type"] == "presence_state"
 
 
-def test_replay_as_updates(server: Server) -> None:
-    """With ?replay=updates the state comes as updates in the order of their seq."""
+def test_replay_parameter_sends_state_as_updates(server: Server) -> None:
+    """With ?replay=updates the state arrives as updates ordered by seq."""
     for name in ("b", "a", "b"):
         server.send(name)
     with opened(server, "/ws/broadcasts?replay=updates") as client:
@@ -252,8 +252,8 @@ def test_replay_as_updates(server: Server) -> None:
         assert client.next()["seq"] == 4
 
 
-def test_forgotten_agent_is_removed(serve: Serve) -> None:
-    """An agent that left the roster is told as removed, and named to who resumes."""
+def test_forgotten_agent_sends_presence_removed(serve: Serve) -> None:
+    """A resuming dashboard gets the removal too."""
     server = serve("--forget-after", "1s")
     with dashboard(server) as client:
         server.send("ephemeral")
@@ -269,28 +269,28 @@ def test_forgotten_agent_is_removed(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("ping", ["ping", {"type": "ping"}, b'{"type":"ping"}'])
-def test_ping(module_server: Server, ping: Any) -> None:
-    """Both forms of ping are answered."""
+def test_ping_gets_pong(module_server: Server, ping: Any) -> None:
+    """Both forms of ping are accepted."""
     with dashboard(module_server) as client:
-        assert client.ask(ping) == {"type": "pong"}
+        assert client.request(ping) == {"type": "pong"}
 
 
-@pytest.mark.parametrize("wish", ["subscribe", {"type": "subscribe"}])
-def test_subscribe_to_everything(server: Server, wish: Any) -> None:
-    """Without lists it is acknowledged and changes nothing."""
+@pytest.mark.parametrize("message", ["subscribe", {"type": "subscribe"}])
+def test_subscribe_without_lists_changes_nothing(server: Server, message: Any) -> None:
+    """It is acknowledged."""
     with dashboard(server) as client:
-        assert client.ask(wish) == {"type": "subscribed"}
+        assert client.request(message) == {"type": "subscribed"}
         server.send("a")
         assert client.next()["agent_id"] == "a"
 
 
-def test_subscribe_with_a_filter(either_server: Server) -> None:
-    """It is acknowledged, the state inside it follows, then only what lies inside."""
+def test_subscribe_with_filter_narrows_messages(either_server: Server) -> None:
+    """It is acknowledged, then the matching state and only matching messages follow."""
     either_server.send("a")
     either_server.send("b")
     with dashboard(either_server) as client:
-        answer = client.ask({"type": "subscribe", "agents": ["b", "c"]})
-        assert answer == {"type": "subscribed", "agents": ["b", "c"]}
+        response = client.request({"type": "subscribe", "agents": ["b", "c"]})
+        assert response == {"type": "subscribed", "agents": ["b", "c"]}
         state = client.next()
         assert (state["full"], [agent["agent_id"] for agent in state["agents"]]) == (True, ["b"])
         for name in ("a", "c"):
@@ -299,19 +299,19 @@ def test_subscribe_with_a_filter(either_server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "inside", "outside"),
+    ("message", "inside", "outside"),
     [
         ({"sessions": ["s-1"]}, {"session_id": "s-1"}, {"session_id": "s-2"}),
         ({"features": ["f-1"]}, {"feature_id": "f-1"}, {"feature_id": "f-2"}),
         ({"statuses": ["active"]}, {"event_type": "prompt"}, {"event_type": "stop"}),
     ],
 )
-def test_agent_that_leaves_the_filter_is_removed(
-    server: Server, wish: dict[str, Any], inside: dict[str, str], outside: dict[str, str]
+def test_agent_leaving_the_filter_is_removed(
+    server: Server, message: dict[str, Any], inside: dict[str, str], outside: dict[str, str]
 ) -> None:
-    """Inside: update; outside: one presence_removed, then silence until it is inside again."""
+    """One presence_removed, then nothing until the agent matches again."""
     with dashboard(server) as client:
-        client.ask({"type": "subscribe", **wish})
+        client.request({"type": "subscribe", **message})
         client.next()
         for fields in (outside, inside, outside, outside, inside):
             server.post("/api/events", {"agent_id": "a", **fields})
@@ -324,30 +324,30 @@ def test_agent_that_leaves_the_filter_is_removed(
     ]
 
 
-def test_filter_by_event_type(server: Server) -> None:
-    """Only messages of the named types come; an empty list lifts the filter."""
+def test_event_type_filter_selects_messages(server: Server) -> None:
+    """An empty list removes the filter."""
     with dashboard(server) as client:
-        client.ask({"type": "subscribe", "event_types": ["track_updated"]})
+        client.request({"type": "subscribe", "event_types": ["track_updated"]})
         client.next()
         server.send("a")
         headers = {"X_Agent_ID": "a", "X_Session_ID": "s"}
         server.post("/api/broadcast/tracks/t", {}, **headers)
         assert client.next()["event_type"] == "track_updated"
-        client.ask({"type": "subscribe", "event_types": []})
+        client.request({"type": "subscribe", "event_types": []})
         assert client.next()["type"] == "presence_state"
         server.send("a")
         assert client.next()["type"] == "presence_update"
 
 
-def test_filters_of_two_dashboards(server: Server) -> None:
-    """Each gets its own part."""
-    with dashboard(server) as one, dashboard(server) as other:
-        for client, name in ((one, "a"), (other, "b")):
-            client.ask({"type": "subscribe", "agents": [name]})
+def test_filters_are_separate_per_dashboard(server: Server) -> None:
+    """Each dashboard gets its own part."""
+    with dashboard(server) as first, dashboard(server) as second:
+        for client, name in ((first, "a"), (second, "b")):
+            client.request({"type": "subscribe", "agents": [name]})
             client.next()
         for name in ("b", "a"):
             server.send(name)
-        assert (one.next()["agent_id"], other.next()["agent_id"]) == ("a", "b")
+        assert (first.next()["agent_id"], second.next()["agent_id"]) == ("a", "b")
 
 
 @pytest.mark.parametrize(
@@ -371,22 +371,22 @@ def test_filters_of_two_dashboards(server: Server) -> None:
         ('{"type":"subscribe","sessions":["\\ud800"]}', "invalid", "sessions"),
     ],
 )
-def test_unknown_message_is_answered_and_the_connection_stays(
+def test_unknown_message_gets_error_and_connection_stays(
     module_server: Server, message: Any, code: str, field: str | None
 ) -> None:
-    """An error message says what was wrong; a ping after it is answered."""
+    """The error explains the problem; a ping after it still works."""
     with dashboard(module_server) as client:
-        answer = client.ask(message)
-        assert answer["type"] == "error"
-        assert (answer["error"]["code"], answer["error"]["field"]) == (code, field)
-        assert answer["error"]["message"]
-        assert client.ask("ping") == {"type": "pong"}
+        response = client.request(message)
+        assert response["type"] == "error"
+        assert (response["error"]["code"], response["error"]["field"]) == (code, field)
+        assert response["error"]["message"]
+        assert client.request("ping") == {"type": "pong"}
 
 
-def test_too_long_a_message_closes_1009(module_server: Server) -> None:
-    """A dashboard's message beyond the bound ends its connection, one at the bound does not."""
+def test_oversized_client_message_closes_with_1009(module_server: Server) -> None:
+    """A message of exactly the limit does not."""
     with dashboard(module_server) as client:
-        assert client.ask("x" * MAX_CLIENT_FRAME_BYTES)["type"] == "error"
+        assert client.request("x" * MAX_CLIENT_FRAME_BYTES)["type"] == "error"
         client.send("x" * (MAX_CLIENT_FRAME_BYTES + 1))
         assert client.closed()[0] == CloseCode.TOO_BIG
 
@@ -403,10 +403,10 @@ def test_too_long_a_message_closes_1009(module_server: Server) -> None:
         (("--max-clients-per-session", "2"), {"HTMLGRAPH_MAX_CLIENTS_PER_SESSION": "3"}, 2),
     ],
 )
-def test_limit_of_one_session(
+def test_session_client_limit_closes_with_1008(
     serve: Serve, flags: tuple[str, ...], environ: dict[str, str], most: int
 ) -> None:
-    """One more is closed with 1008 and a reason, others still connect, and room is used again."""
+    """Other sessions can still connect, and a freed slot is used again."""
     server = serve(*flags, environ=environ)
     with ExitStack() as stack:
         first = stack.enter_context(opened(server, "/ws/broadcasts?session=s"))
@@ -424,20 +424,22 @@ def test_limit_of_one_session(
             clients = server.get("/api/status").json()["clients"]
             return bool(clients["by_session"]["s"] == most - 1)
 
-        wait_until(free, "the closed dashboard is gone")
+        wait_until(free, "the closed dashboard is removed")
         stack.enter_context(dashboard(server, "?session=s"))
 
 
-def test_limit_of_the_server(serve: Serve) -> None:
-    """--max-clients bounds all dashboards together."""
+def test_max_clients_limits_all_dashboards(serve: Serve) -> None:
+    """--max-clients counts all sessions together."""
     server = serve("--max-clients", "2")
     with dashboard(server), dashboard(server), opened(server) as refused:
         assert refused.closed()[0] == CloseCode.POLICY
-    wait_until(lambda: server.get("/api/status").json()["clients"]["total"] == 0, "all are gone")
+    wait_until(
+        lambda: server.get("/api/status").json()["clients"]["total"] == 0, "all clients are removed"
+    )
 
 
-def test_server_that_stops_says_so(either_server: Server) -> None:
-    """Dashboards are closed with 1001, after what was still to be told."""
+def test_server_shutdown_closes_with_1001(either_server: Server) -> None:
+    """Pending messages are sent first."""
     with dashboard(either_server) as client:
         either_server.send("last")
         either_server.stop()
@@ -445,11 +447,11 @@ def test_server_that_stops_says_so(either_server: Server) -> None:
         assert client.closed()[0] == CloseCode.GOING_AWAY
 
 
-def test_dashboard_that_never_reads_its_answers(module_server: Server) -> None:
-    """Its messages are no longer read once their answers pile up, so that none fill the memory."""
-    wish = json.dumps({"type": "subscribe", "event_types": [f"{n:0>240}" for n in range(250)]})
+def test_dashboard_that_never_reads_is_not_read_either(module_server: Server) -> None:
+    """Once its responses pile up, its messages are not read, so memory is bounded."""
+    message = json.dumps({"type": "subscribe", "event_types": [f"{n:0>240}" for n in range(250)]})
     # A masked text frame with a mask of zeros.
-    frame = b"\x81\xfe" + len(wish).to_bytes(2, "big") + b"\0\0\0\0" + wish.encode()
+    frame = b"\x81\xfe" + len(message).to_bytes(2, "big") + b"\0\0\0\0" + message.encode()
     unsent = memoryview(frame * 500)
     with socket.create_connection(("127.0.0.1", module_server.port)) as raw:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
@@ -462,13 +464,13 @@ def test_dashboard_that_never_reads_its_answers(module_server: Server) -> None:
 
 
 def send_all(raw: socket.socket, unsent: memoryview) -> None:
-    """Send it all, in steps that each have the socket's timeout."""
+    """Send everything, each step within the socket's timeout."""
     while unsent:
         unsent = unsent[raw.send(unsent) :]
 
 
 def handshake(server: Server, path: str = "/ws/broadcasts") -> bytes:
-    """Return the bytes that open a WebSocket."""
+    """Return the bytes of a WebSocket handshake."""
     url = urlsplit(server.ws(path))
     return (
         f"GET {url.path}?{url.query} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
@@ -481,10 +483,10 @@ def handshake(server: Server, path: str = "/ws/broadcasts") -> bytes:
 # Events over a WebSocket
 
 
-def test_each_frame_is_acknowledged(either_server: Server) -> None:
-    """An object and an array are acked with their ids after the commit; the same again is known."""
+def test_event_stream_acknowledges_each_frame(either_server: Server) -> None:
+    """After the commit an object or array is acknowledged with its ids; repeats are duplicates."""
     with opened(either_server, "/ws/events") as stream:
-        first = stream.ask({"agent_id": "a", "event_id": "e-1"})
+        first = stream.request({"agent_id": "a", "event_id": "e-1"})
         assert {**first, "cursor": ""} == {
             "type": "ack",
             "n": 1,
@@ -494,10 +496,10 @@ def test_each_frame_is_acknowledged(either_server: Server) -> None:
             "cursor": "",
         }
         assert first["cursor"].endswith(":1")
-        second = stream.ask([{"agent_id": "a", "event_id": "e-1"}, {"agent_id": "b"}])
+        second = stream.request([{"agent_id": "a", "event_id": "e-1"}, {"agent_id": "b"}])
         assert (second["n"], second["accepted"], second["duplicates"]) == (2, 1, 1)
         assert second["event_ids"] == ["e-1", None]
-        assert stream.ask("[]")["accepted"] == 0
+        assert stream.request("[]")["accepted"] == 0
     assert set(either_server.presence()) == {"a", "b"}
 
 
@@ -513,49 +515,49 @@ def test_each_frame_is_acknowledged(either_server: Server) -> None:
         ('{"agent_id":"a","tool":"x"}', "invalid", "tool"),
     ],
 )
-def test_bad_frame_is_answered_and_the_stream_goes_on(
+def test_event_stream_continues_after_invalid_frame(
     module_server: Server, frame: str | bytes, code: str, field: str | None
 ) -> None:
-    """The error names the frame's number; nothing of it is stored; the next one is taken."""
+    """The error has the frame's number, nothing of it is stored, and the next one is accepted."""
     before = cursor_of(module_server)
     with opened(module_server, "/ws/events") as stream:
-        answer = stream.ask(frame)
-        assert (answer["type"], answer["n"]) == ("error", 1)
-        assert (answer["error"]["code"], answer["error"]["field"]) == (code, field)
+        response = stream.request(frame)
+        assert (response["type"], response["n"]) == ("error", 1)
+        assert (response["error"]["code"], response["error"]["field"]) == (code, field)
         assert cursor_of(module_server) == before
-        assert stream.ask({"agent_id": "good"})["n"] == 2
+        assert stream.request({"agent_id": "good"})["n"] == 2
 
 
-def test_full_roster_is_an_error_message(serve: Serve) -> None:
-    """An agent too many is refused on the stream, a known one is taken."""
+def test_event_stream_reports_full_roster(serve: Serve) -> None:
+    """A new agent over the limit is refused; an existing one is accepted."""
     server = serve("--max-agents", "1")
     with opened(server, "/ws/events") as stream:
-        assert stream.ask({"agent_id": "a"})["type"] == "ack"
-        assert stream.ask({"agent_id": "b"})["error"]["code"] == "too_many_agents"
-        assert stream.ask({"agent_id": "a"})["type"] == "ack"
+        assert stream.request({"agent_id": "a"})["type"] == "ack"
+        assert stream.request({"agent_id": "b"})["error"]["code"] == "too_many_agents"
+        assert stream.request({"agent_id": "a"})["type"] == "ack"
 
 
-def test_too_long_a_frame_closes_1009(serve: Serve) -> None:
-    """A frame beyond --max-body-bytes ends the stream."""
+def test_oversized_event_frame_closes_with_1009(serve: Serve) -> None:
+    """The limit is --max-body-bytes."""
     server = serve("--max-body-bytes", "10000")
     with opened(server, "/ws/events") as stream:
         stream.send("x" * 10_001)
         assert stream.closed()[0] == CloseCode.TOO_BIG
 
 
-def test_stream_shows_up_at_dashboards(either_server: Server) -> None:
-    """What comes over one socket goes out over the other."""
+def test_streamed_events_reach_dashboards(either_server: Server) -> None:
+    """Events from one socket are broadcast to the other."""
     with dashboard(either_server) as client, opened(either_server, "/ws/events") as stream:
         stream.send([{"agent_id": "a"}, {"agent_id": "b"}])
         assert [client.next()["agent_id"] for _ in range(2)] == ["a", "b"]
 
 
 @pytest.mark.parametrize("path", ["/ws/broadcasts", "/ws/events"])
-def test_plain_http_is_told_to_upgrade(module_server: Server, path: str) -> None:
+def test_plain_http_request_returns_426(module_server: Server, path: str) -> None:
     """A GET without an upgrade is a 426, another method a 405."""
-    answer = module_server.get(path)
-    assert (answer.status, answer.error["code"]) == (426, "upgrade_required")
-    assert answer.headers["upgrade"] == "websocket"
+    response = module_server.get(path)
+    assert (response.status, response.error["code"]) == (426, "upgrade_required")
+    assert response.headers["upgrade"] == "websocket"
     assert module_server.post(path, {}).status == 405
 
 
@@ -569,18 +571,18 @@ HANDSHAKE = {
 
 @pytest.mark.parametrize("path", ["/ws/broadcasts", "/ws/events"])
 @pytest.mark.parametrize(
-    ("name", "value", "status", "said"),
+    ("name", "value", "status", "message"),
     [
-        ("Connection", "close", 400, "the header Connection is 'close', expected Upgrade"),
-        ("Sec-WebSocket-Key", "", 400, "the header Sec-WebSocket-Key is missing"),
-        ("Sec-WebSocket-Version", "8", 426, "the version of WebSocket is '8', expected 13"),
-        ("Sec-WebSocket-Version", "", 426, "the version of WebSocket is '', expected 13"),
+        ("Connection", "close", 400, "Connection: expected Upgrade, got 'close'"),
+        ("Sec-WebSocket-Key", "", 400, "missing header Sec-WebSocket-Key"),
+        ("Sec-WebSocket-Version", "8", 426, "Sec-WebSocket-Version: expected 13, got '8'"),
+        ("Sec-WebSocket-Version", "", 426, "Sec-WebSocket-Version: expected 13, got ''"),
     ],
 )
-def test_a_handshake_that_lacks_something_is_told_what(
-    module_server: Server, path: str, name: str, value: str, status: int, said: str
+def test_invalid_handshake_explains_the_error(
+    module_server: Server, path: str, name: str, value: str, status: int, message: str
 ) -> None:
-    """The answer has the shape of all errors, and names the version that is spoken."""
-    answer = module_server.request("GET", path, headers={**HANDSHAKE, name: value})
-    assert (answer.status, answer.error["message"]) == (status, said)
-    assert answer.headers.get("sec-websocket-version") == ("13" if status == 426 else None)
+    """The error has the common shape and names the supported version."""
+    response = module_server.request("GET", path, headers={**HANDSHAKE, name: value})
+    assert (response.status, response.error["message"]) == (status, message)
+    assert response.headers.get("sec-websocket-version") == ("13" if status == 426 else None)

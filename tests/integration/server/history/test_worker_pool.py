@@ -1,4 +1,4 @@
-"""History over HTTP in every format: the same rows, bounded, and no process left behind."""
+"""History in every format: the same rows, bounded memory, and no worker left behind."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ TEXTS = ("Bash", 'Ed"it', "a,b", "zwei\r\nZeilen", "\u2028ä🤖", "'x'")
 
 
 def example(n: int) -> Event:
-    """Return the n-th event: each field used and left out, and hard texts and numbers."""
+    """Return the n-th event: each field present and absent, with difficult texts and numbers."""
     return Event(
         agent_id=f"agent-{n % 7}",
         event_type="tool_execute" if n % 2 else "completion",
@@ -67,7 +67,7 @@ def example(n: int) -> Event:
 
 @pytest.fixture(scope="module")
 def filled(module_server: Server) -> Server:
-    """A server with more events than one chunk holds."""
+    """A server with more events than one chunk."""
     with PresenceManager(str(module_server.db)) as manager:
         manager.ingest([example(n) for n in range(N_ROWS)])
     return module_server
@@ -79,7 +79,7 @@ def rest(server: Server) -> Rest:
 
 
 def rows_of_file(server: Server, query: HistoryQuery) -> list[dict[str, Any]]:
-    """Return the rows of the file in the form of the JSON answer."""
+    """Return the rows of the file in the form of the JSON response."""
     rows = [row for batch in read_batches(str(server.db), query) for row in batch.to_pylist()]
     for row in rows:
         if "timestamp" in row:
@@ -90,25 +90,25 @@ def rows_of_file(server: Server, query: HistoryQuery) -> list[dict[str, Any]]:
 
 
 def path_of(query: HistoryQuery, kind: str, **more: str) -> str:
-    """Return the path that asks a server for a query."""
+    """Return the request path of a query."""
     return (
         f"/api/history?{urlencode([*history_parameters(query), ('format', kind), *more.items()])}"
     )
 
 
 def json_rows(server: Server, query: HistoryQuery) -> list[dict[str, Any]]:
-    """Follow the cursor of JSON pages of 700."""
-    parameters = [one for one in history_parameters(query) if one[0] != "limit"]
-    found: list[dict[str, Any]] = []
+    """Follow the cursor of JSON pages of 700 events."""
+    parameters = [pair for pair in history_parameters(query) if pair[0] != "limit"]
+    events: list[dict[str, Any]] = []
     cursor: list[tuple[str, str]] = []
     while True:
-        left = 700 if query.limit is None else min(700, query.limit - len(found))
+        left = 700 if query.limit is None else min(700, query.limit - len(events))
         page = server.get(
             f"/api/history?{urlencode([*parameters, ('limit', left), *cursor])}"
         ).json()
-        found += page["events"]
-        if not page["more"] or len(found) == query.limit:
-            return found
+        events += page["events"]
+        if not page["more"] or len(events) == query.limit:
+            return events
         cursor = [("cursor", page["cursor"])]
 
 
@@ -119,7 +119,7 @@ def ndjson_rows(server: Server, query: HistoryQuery) -> list[dict[str, Any]]:
 
 
 def csv_rows(server: Server, query: HistoryQuery) -> list[dict[str, Any]]:
-    """Return the fields with the types that the schema gives them."""
+    """Return the fields with the types of the schema."""
     lines = csv.DictReader(io.StringIO(server.get(path_of(query, "csv")).text, newline=""))
     kinds = select_schema(HISTORY_COLUMNS)
 
@@ -137,7 +137,7 @@ def csv_rows(server: Server, query: HistoryQuery) -> list[dict[str, Any]]:
 
 
 def arrow_rows(server: Server, query: HistoryQuery) -> list[dict[str, Any]]:
-    """Return the rows of the Arrow stream in the form of the JSON answer."""
+    """Return the rows of the Arrow stream in the form of the JSON response."""
     rows = [row for batch in rest(server).history_batches(query) for row in batch.to_pylist()]
     for row in rows:
         if "timestamp" in row:
@@ -174,49 +174,51 @@ queries = st.builds(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(query=queries)
-def test_every_format_has_the_rows_of_the_file(
+def test_history_formats_equal_the_stored_rows(
     filled: Server, kind: str, query: HistoryQuery
 ) -> None:
-    """Whatever is asked, in either order: each format gives the file's rows, value for value."""
+    """Each format returns the rows of the file, value for value, in either order."""
     assert READERS[kind](filled, query) == rows_of_file(filled, query)
 
 
 @pytest.mark.parametrize("kind", READERS)
-def test_all_of_it(filled: Server, kind: str) -> None:
-    """All rows and columns come, over several chunks."""
-    found = READERS[kind](filled, HistoryQuery(until=UNTIL))
-    assert len(found) == N_ROWS
-    assert found == rows_of_file(filled, HistoryQuery(until=UNTIL))
+def test_history_returns_all_rows_and_columns(filled: Server, kind: str) -> None:
+    """The rows span several chunks."""
+    rows = READERS[kind](filled, HistoryQuery(until=UNTIL))
+    assert len(rows) == N_ROWS
+    assert rows == rows_of_file(filled, HistoryQuery(until=UNTIL))
 
 
 @pytest.mark.parametrize("compression", ["none", "lz4", "zstd"])
-def test_arrow_stream(filled: Server, compression: str) -> None:
-    """The body is an Arrow stream of the documented types, also where there are no rows."""
-    for agents, n_rows in ((None, N_ROWS), (["nobody"], 0)):
+def test_arrow_stream_has_documented_schema(filled: Server, compression: str) -> None:
+    """The schema is present even without rows."""
+    for agents, n_rows in ((None, N_ROWS), (["unknown"], 0)):
         query = HistoryQuery(until=UNTIL, agents=agents)
-        answer = filled.get(path_of(query, "arrow", compression=compression))
-        assert answer.headers["content-type"] == "application/vnd.apache.arrow.stream"
-        with pa.ipc.open_stream(answer.body) as reader:
+        response = filled.get(path_of(query, "arrow", compression=compression))
+        assert response.headers["content-type"] == "application/vnd.apache.arrow.stream"
+        with pa.ipc.open_stream(response.body) as reader:
             assert reader.schema.equals(select_schema(HISTORY_COLUMNS))
             assert reader.read_all().num_rows == n_rows
 
 
-def test_accept_chooses_the_format(filled: Server) -> None:
-    """Without a parameter the Accept header counts."""
-    answer = filled.get("/api/history?limit=1", Accept="application/vnd.apache.arrow.stream")
-    assert pa.ipc.open_stream(answer.body).read_all().num_rows == 1
+def test_accept_header_selects_the_format(filled: Server) -> None:
+    """The ``format`` parameter is absent."""
+    response = filled.get("/api/history?limit=1", Accept="application/vnd.apache.arrow.stream")
+    assert pa.ipc.open_stream(response.body).read_all().num_rows == 1
 
 
 @pytest.mark.parametrize("kind", ["json", "ndjson", "csv", "arrow"])
 @pytest.mark.parametrize("compression", ["gzip", "", "zstd&compression=lz4", "%ff"])
-def test_bad_compression(module_server: Server, kind: str, compression: str) -> None:
-    """An unknown one is a 400 that names it, for every format."""
-    answer = module_server.get(f"/api/history?format={kind}&compression={compression}")
-    assert (answer.status, answer.error["field"]) == (400, "compression")
+def test_unknown_compression_returns_400(
+    module_server: Server, kind: str, compression: str
+) -> None:
+    """The error names the parameter, for every format."""
+    response = module_server.get(f"/api/history?format={kind}&compression={compression}")
+    assert (response.status, response.error["field"]) == (400, "compression")
 
 
-def test_refusals_of_the_client(filled: Server) -> None:
-    """What the server refuses, and what it is not asked, are errors of their kinds."""
+def test_rest_client_raises_typed_errors(filled: Server) -> None:
+    """Errors of the server and errors of the arguments have their own types."""
     with pytest.raises(ServerRefused, match="agent"):
         list(rest(filled).history_batches(HistoryQuery(agents=["\0"])))
     with pytest.raises(ValueError, match="after_seq"):
@@ -227,19 +229,19 @@ def test_refusals_of_the_client(filled: Server) -> None:
 
 
 def children(server: Server) -> list[psutil.Process]:
-    """Return the processes that make answers."""
-    found = []
+    """Return the export workers of a server."""
+    workers = []
     for process in psutil.Process(server.pid).children(recursive=True):
         try:
             if "htmlgraph_server.history.export_worker" in process.cmdline():
-                found.append(process)
+                workers.append(process)
         except psutil.NoSuchProcess:
             continue
-    return found
+    return workers
 
 
-def is_gone(process: psutil.Process) -> bool:
-    """Return whether a process has ended, also where nobody asked for its status yet."""
+def has_exited(process: psutil.Process) -> bool:
+    """Return whether a process has exited, even if it is a zombie."""
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -248,7 +250,7 @@ def is_gone(process: psutil.Process) -> bool:
 
 @pytest.fixture
 def long(serve: Serve) -> Server:
-    """A server with more bytes of history than pipes and sockets hold."""
+    """A server with more history than the buffers of pipes and sockets."""
     server = serve("--seal", "off", "--stall-timeout", "10m")
     # No compression makes it fit.
     source = random.Random(1)
@@ -268,7 +270,7 @@ def long(serve: Serve) -> Server:
 
 
 def stalled(server: Server, stack: ExitStack, kind: str = "ndjson") -> socket.socket:
-    """Return a connection that asked for all of the history and reads none of it."""
+    """Return a connection that requested the whole history and does not read."""
     connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
     stack.enter_context(connection)
@@ -280,19 +282,19 @@ def stalled(server: Server, stack: ExitStack, kind: str = "ndjson") -> socket.so
 
 
 @pytest.mark.parametrize("kind", ["ndjson", "csv", "arrow"])
-def test_reader_that_leaves_ends_its_process(long: Server, kind: str) -> None:
-    """The process lives as long as its client, and the server's memory stays bounded."""
+def test_disconnect_ends_the_export_worker(long: Server, kind: str) -> None:
+    """The worker lives as long as its client, and the server's memory stays bounded."""
     before = psutil.Process(long.pid).memory_info().rss
     with ExitStack() as stack:
         stalled(long, stack, kind)
-        wait_until(lambda: len(children(long)) == 1, "a process makes the answer")
+        wait_until(lambda: len(children(long)) == 1, "a worker runs")
         assert long.get("/api/status").status == 200
         assert psutil.Process(long.pid).memory_info().rss - before < 60 << 20
     wait_until(lambda: not children(long), "the process ended with its client")
 
 
-def one_refused(readers: list[socket.socket]) -> socket.socket | None:
-    """Return the connection that was answered with 429; what it received is still in it."""
+def first_refused(readers: list[socket.socket]) -> socket.socket | None:
+    """Return the connection that got 429; its response is still unread."""
     for connection in readers:
         connection.setblocking(False)
         try:
@@ -304,15 +306,15 @@ def one_refused(readers: list[socket.socket]) -> socket.socket | None:
     return None
 
 
-def test_processes_are_few_and_the_others_wait(long: Server) -> None:
-    """Two at a time; who waits gets all of the answer later; beyond 16 that wait it is a 429."""
+def test_export_workers_are_limited(long: Server) -> None:
+    """Two run at a time; 16 requests wait for their full response; others get a 429."""
     with ExitStack() as stack:
         readers = [stalled(long, stack) for _ in range(19)]
-        refused = wait_until(lambda: one_refused(readers), "a request too many", 60)
+        refused = wait_until(lambda: first_refused(readers), "a request too many", 60)
         assert refused is not None
-        answer = refused.recv(65_536)
-        assert b"Retry-After: 1\r\n" in answer
-        assert b'"code":"history_busy"' in answer
+        response = refused.recv(65_536)
+        assert b"Retry-After: 1\r\n" in response
+        assert b'"code":"history_busy"' in response
         assert len(children(long)) == 2
         # Short answers need no process.
         assert long.get("/api/history?format=csv&limit=10").status == 200
@@ -322,8 +324,8 @@ def test_processes_are_few_and_the_others_wait(long: Server) -> None:
 
 
 @pytest.mark.parametrize("server", [("--stall-timeout", "1s")], indirect=True)
-def test_reader_that_stalls_is_cut_off(server: Server) -> None:
-    """Who reads nothing for the stall timeout loses the connection, and the process ends."""
+def test_stalled_export_client_is_disconnected(server: Server) -> None:
+    """After the stall timeout the connection is closed and the worker ends."""
     with PresenceManager(str(server.db)) as manager:
         events = [
             Event(agent_id="a", timestamp=START, extra={"n": n, "x": "y" * 10_000})
@@ -332,23 +334,23 @@ def test_reader_that_stalls_is_cut_off(server: Server) -> None:
         manager.ingest(events)
     with ExitStack() as stack:
         connection = stalled(server, stack)
-        wait_until(lambda: len(children(server)) == 1, "a process makes the answer")
+        wait_until(lambda: len(children(server)) == 1, "a worker runs")
         wait_until(lambda: not children(server), "it was ended")
         connection.settimeout(30)
         received = b"".join(iter(lambda: connection.recv(1 << 20), b""))
     assert not received.endswith(b"\r\n0\r\n\r\n")
 
 
-def test_process_that_dies_does_not_look_like_an_end(long: Server) -> None:
-    """The client sees that the answer is not whole."""
+def test_killed_export_worker_aborts_the_response(long: Server) -> None:
+    """The client sees that the response is incomplete."""
     connection = http.client.HTTPConnection("127.0.0.1", long.port, timeout=60)
     connection.request("GET", "/api/history?format=ndjson")
-    answer = connection.getresponse()
-    answer.read(1_000)
-    [child] = wait_until(lambda: children(long), "a process makes the answer") or []
+    response = connection.getresponse()
+    response.read(1_000)
+    [child] = wait_until(lambda: children(long), "a worker runs") or []
     child.kill()
     with pytest.raises(http.client.HTTPException):
-        answer.read()
+        response.read()
     connection.close()
     batches: Iterator[pa.RecordBatch] = rest(long).history_batches(HistoryQuery())
     next(batches)
@@ -358,27 +360,27 @@ def test_process_that_dies_does_not_look_like_an_end(long: Server) -> None:
         list(batches)
 
 
-def test_processes_end_with_the_server(long: Server) -> None:
-    """Stopping is not held up by a reader that stalls, and no process is left."""
+def test_export_workers_end_with_the_server(long: Server) -> None:
+    """A stalled reader does not delay the shutdown, and no process remains."""
     with ExitStack() as stack:
         stalled(long, stack)
-        [child] = wait_until(lambda: children(long), "a process makes the answer") or []
+        [child] = wait_until(lambda: children(long), "a worker runs") or []
         assert long.stop(signal.SIGTERM) == 0
-        wait_until(lambda: is_gone(child), "the process ended with the server")
+        wait_until(lambda: has_exited(child), "the process ended with the server")
 
 
 @pytest.mark.parametrize("question", [b"", b'{"path": "/no'])
-def test_process_whose_server_ended_before_it_asked(question: bytes) -> None:
-    """It ends without an answer, and without a traceback in the log that it shares."""
+def test_export_worker_without_request_exits_silently(question: bytes) -> None:
+    """It writes neither output nor a traceback."""
     command = [sys.executable, "-m", "htmlgraph_server.history.export_worker"]
     run = subprocess.run(command, input=question, capture_output=True, timeout=60, check=False)
     assert (run.returncode, run.stdout, run.stderr) == (1, b"", b"")
 
 
-def test_processes_end_with_a_killed_server(long: Server) -> None:
-    """Also where the server could not end them."""
+def test_export_workers_end_with_a_killed_server(long: Server) -> None:
+    """The server cannot end them itself."""
     with ExitStack() as stack:
         stalled(long, stack)
-        [child] = wait_until(lambda: children(long), "a process makes the answer") or []
+        [child] = wait_until(lambda: children(long), "a worker runs") or []
         os.kill(long.pid, signal.SIGKILL)
-        wait_until(lambda: is_gone(child), "the process ended with the server")
+        wait_until(lambda: has_exited(child), "the process ended with the server")

@@ -1,4 +1,4 @@
-"""The way to one dashboard over a real socket: past the stream, through it, and what it reports."""
+"""StreamTransport over a real socket: direct writes, buffered writes and its unsent bytes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ DATA = bytes(range(256)) * 8_192  # 2 MiB: more than any kernel buffer here
 
 
 async def read_some(reader: socket.socket, n_bytes: int) -> bytes:
-    """Read exactly so many bytes."""
+    """Read exactly this number of bytes."""
     loop = asyncio.get_running_loop()
-    found = b""
-    while len(found) < n_bytes:
-        found += await loop.sock_recv(reader, n_bytes - len(found))
-    return found
+    data = b""
+    while len(data) < n_bytes:
+        data += await loop.sock_recv(reader, n_bytes - len(data))
+    return data
 
 
 def transport_to(writer: socket.socket) -> tuple[StreamTransport, IOStream]:
@@ -30,8 +30,8 @@ def transport_to(writer: socket.socket) -> tuple[StreamTransport, IOStream]:
     return StreamTransport(cast(WebSocketHandler, None), stream), stream
 
 
-def test_what_a_slow_reader_has_read_is_counted_down() -> None:
-    """Unsent bytes fall while the reader reads, reach 0 at its end, and every byte is in order."""
+def test_pending_decreases_as_a_slow_client_reads() -> None:
+    """It reaches 0 at the end, and every byte arrives in order."""
 
     async def scenario() -> None:
         reader, writer = socket.socketpair()
@@ -59,8 +59,8 @@ def test_what_a_slow_reader_has_read_is_counted_down() -> None:
     asyncio.run(asyncio.wait_for(scenario(), 30))
 
 
-def test_a_connection_that_is_gone_takes_nothing() -> None:
-    """Writing to a closed stream, or to a peer that is gone, neither raises nor keeps bytes."""
+def test_write_to_closed_connection_keeps_nothing() -> None:
+    """A closed stream or peer neither raises nor keeps bytes."""
 
     async def scenario() -> None:
         reader, writer = socket.socketpair()

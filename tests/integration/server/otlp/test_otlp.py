@@ -1,4 +1,4 @@
-"""OTLP/HTTP: what real agents and exporters send becomes presence and history, each token once."""
+"""OTLP over HTTP: real exports become presence and history, and each token counts once."""
 
 from __future__ import annotations
 
@@ -47,22 +47,22 @@ def send(server: Server, path: Path, **headers: str) -> Response:
 
 
 def send_all(server: Server, agent: str) -> None:
-    """POST all payloads of one sender, in their order."""
+    """POST all payloads of one sender in order."""
     paths = sorted(PAYLOADS.glob(f"{agent}-*"))
     assert paths
     for path in paths:
-        answer = send(server, path)
-        assert answer.status == 200, answer.text
-        assert answer.body in (b"", b"{}"), "all was taken"
+        response = send(server, path)
+        assert response.status == 200, response.text
+        assert response.body in (b"", b"{}"), "all records are accepted"
 
 
 def history(server: Server) -> list[dict[str, Any]]:
     """Return the stored events."""
-    found: list[dict[str, Any]] = server.get("/api/history?limit=1000").json()["events"]
-    return found
+    events: list[dict[str, Any]] = server.get("/api/history?limit=1000").json()["events"]
+    return events
 
 
-def kinds(server: Server) -> Counter[str]:
+def event_types(server: Server) -> Counter[str]:
     """Count the stored events by type."""
     return Counter(event["event_type"] for event in history(server))
 
@@ -70,15 +70,15 @@ def kinds(server: Server) -> Counter[str]:
 def tokens(server: Server) -> tuple[int, int, int]:
     """Return the stored input, cached and output tokens."""
     names = ("input_tokens", "cache_read_tokens", "output_tokens")
-    input_, cached, output = (sum(one[name] or 0 for one in history(server)) for name in names)
+    input_, cached, output = (sum(event[name] or 0 for event in history(server)) for name in names)
     return input_, cached, output
 
 
-def test_claude_code(either_server: Server) -> None:
-    """Its logs and its metrics tell the same four answers, and each counts once."""
+def test_claude_logs_and_metrics_count_once(either_server: Server) -> None:
+    """Both report the same four completions."""
     for _ in range(2):
         send_all(either_server, "claude")
-    assert kinds(either_server) == {"prompt": 1, "completion": 4, "tool_execute": 2}
+    assert event_types(either_server) == {"prompt": 1, "completion": 4, "tool_execute": 2}
     assert tokens(either_server) == (400, 160, 28)
     (agent,) = either_server.presence().values()
     assert agent["agent_id"].startswith("claude-")
@@ -87,19 +87,19 @@ def test_claude_code(either_server: Server) -> None:
     assert agent["cost_usd"] == pytest.approx(4 * 0.000417)
 
 
-def test_claude_code_by_metrics_only(server: Server) -> None:
-    """Who sends no logs is counted by the counters, and a repetition adds nothing."""
+def test_claude_metrics_alone_are_counted(server: Server) -> None:
+    """Without logs the counters count; a repeated export adds nothing."""
     for _ in range(2):
         for path in sorted(PAYLOADS.glob("claude-*-metrics.bin")):
             assert send(server, path).status == 200
     assert tokens(server) == (400, 160, 28)
 
 
-def test_codex(server: Server) -> None:
-    """An answer ends twice and counts once; its input is told with what was cached."""
+def test_codex_logs_count_each_completion_once(server: Server) -> None:
+    """A completion ends twice; its input includes the cached tokens."""
     for _ in range(2):
         send_all(server, "codex")
-    assert kinds(server) == {
+    assert event_types(server) == {
         "session_start": 1,
         "prompt": 1,
         "completion": 3,
@@ -111,16 +111,21 @@ def test_codex(server: Server) -> None:
     assert agent["model"] == "gpt-5-codex"
 
 
-def test_gemini_cli(server: Server) -> None:
-    """Its cumulative counters repeat what the logs told."""
+def test_gemini_logs_and_counters_count_once(server: Server) -> None:
+    """The cumulative counters repeat the logs."""
     for _ in range(2):
         send_all(server, "gemini")
-    assert kinds(server) == {"session_start": 1, "prompt": 1, "completion": 3, "tool_execute": 2}
+    assert event_types(server) == {
+        "session_start": 1,
+        "prompt": 1,
+        "completion": 3,
+        "tool_execute": 2,
+    }
     assert tokens(server) == (180, 120, 21)
 
 
-def test_gemini_cli_by_metrics_only(server: Server) -> None:
-    """A cumulative counter adds what it grew by."""
+def test_gemini_cumulative_counters_add_increments(server: Server) -> None:
+    """A cumulative counter adds its increment."""
     (path,) = PAYLOADS.glob("gemini-*-metrics.json")
     assert send(server, path).status == 200
     assert tokens(server) == (180, 120, 21)
@@ -140,11 +145,11 @@ def test_gemini_cli_by_metrics_only(server: Server) -> None:
 
 
 @pytest.mark.parametrize("name", ["node-1-traces.bin", "node-2-traces.json.gz"])
-def test_spans_of_another_program(either_server: Server, name: str) -> None:
-    """The exporters of Node's SDK, protobuf and gzipped JSON: a turn, its answer, its tool."""
+def test_node_exporter_spans_become_events(either_server: Server, name: str) -> None:
+    """Node's exporters, in protobuf and gzipped JSON: a turn, its completion and its tool."""
     for _ in range(2):
         assert send(either_server, PAYLOADS / name).status == 200
-    assert kinds(either_server) == {"prompt": 1, "completion": 1, "tool_error": 1, "stop": 1}
+    assert event_types(either_server) == {"prompt": 1, "completion": 1, "tool_error": 1, "stop": 1}
     assert tokens(either_server) == (100, 20, 30)
     agent = either_server.presence()["helper"]
     assert (agent["status"], agent["detail"]) == ("idle", "done")
@@ -152,8 +157,8 @@ def test_spans_of_another_program(either_server: Server, name: str) -> None:
     assert (agent["project"], agent["total_errors"]) == ("shop", 1)
 
 
-def test_the_python_sdk(server: Server) -> None:
-    """Spans of Python's own exporter arrive."""
+def test_python_sdk_spans_arrive(server: Server) -> None:
+    """The spans come from Python's own exporter."""
     resource = Resource.create({"service.name": "bot", "host.name": "lab"})
     provider = TracerProvider(resource=resource)
     exporter = OTLPSpanExporter(endpoint=f"{server.url}/v1/traces")
@@ -170,15 +175,15 @@ def test_the_python_sdk(server: Server) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bin", "json"])
-def test_nodes_sdk_as_it_sends(server: Server, kind: str) -> None:
-    """In chunks without a length, as its exporters do: all three signals, twice, each fact once."""
+def test_node_sdk_chunked_exports_count_once(server: Server, kind: str) -> None:
+    """All three signals, sent twice in chunks without a length, count once."""
     for _ in range(2):
         for signal in ("traces", "logs", "metrics"):
             body = (PAYLOADS / f"node-sdk-{signal}.{kind}").read_bytes()
             mime = PROTOBUF if kind == "bin" else JSON
             halves = iter([body[:100], body[100:]])
-            answer = server.request("POST", f"/v1/{signal}", halves, {"Content-Type": mime})
-            assert (answer.status, answer.body) == (200, b"" if kind == "bin" else b"{}")
+            response = server.request("POST", f"/v1/{signal}", halves, {"Content-Type": mime})
+            assert (response.status, response.body) == (200, b"" if kind == "bin" else b"{}")
     agents = server.presence()
     assert agents["helper"]["total_cost_tokens"] == 150
     assert (agents["helper"]["total_tools_executed"], agents["helper"]["total_errors"]) == (1, 1)
@@ -186,8 +191,8 @@ def test_nodes_sdk_as_it_sends(server: Server, kind: str) -> None:
     assert agents["gemini-b6d767d2"]["total_cost_tokens"] == 40
 
 
-def test_the_python_sdk_by_two_variables(server: Server) -> None:
-    """Endpoint and protocol are all a user sets, for each of the three signals."""
+def test_python_sdk_needs_two_variables(server: Server) -> None:
+    """Endpoint and protocol configure all three signals."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
     environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = server.url
     environ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf"
@@ -214,40 +219,41 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 spans = TracerProvider()
 spans.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-told = {"gen_ai.operation.name": "chat", "gen_ai.agent.name": "bot"}
-told["gen_ai.usage.input_tokens"] = 9
-spans.get_tracer("t").start_span("chat m", attributes=told).end()
+attributes = {"gen_ai.operation.name": "chat", "gen_ai.agent.name": "bot"}
+attributes["gen_ai.usage.input_tokens"] = 9
+spans.get_tracer("t").start_span("chat m", attributes=attributes).end()
 spans.shutdown()
 
 logs = LoggerProvider()
 logs.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter()))
 session = "8f14e45f-ceea-467f-9575-5d1d2b4c6a70"
-told = {"session.id": session, "event.name": "api_request", "input_tokens": 10, "output_tokens": 2}
+attributes = {"session.id": session, "event.name": "api_request"}
+attributes |= {"input_tokens": 10, "output_tokens": 2}
 record = LogRecord(timestamp=1_736_866_230_000_000_000, body="claude_code.api_request")
-record.attributes = told
+record.attributes = attributes
 logs.get_logger("com.anthropic.claude_code.events").emit(record)
 logs.shutdown()
 
 meters = MeterProvider(metric_readers=[PeriodicExportingMetricReader(OTLPMetricExporter())])
 session = "b6d767d2-f8ed-4d21-a44b-0e5886680cb9"
-told = {"type": "input", "model": "gemini-2.5-pro", "session.id": session}
-meters.get_meter("gemini").create_counter("gemini_cli.token.usage").add(7, told)
+attributes = {"type": "input", "model": "gemini-2.5-pro", "session.id": session}
+meters.get_meter("gemini").create_counter("gemini_cli.token.usage").add(7, attributes)
 meters.shutdown()
 """
 
 
-def test_counters_go_on_after_a_restart(serve: Serve) -> None:
-    """A cumulative counter that an earlier server read adds only what it grew by since."""
+def test_cumulative_counters_continue_after_restart(serve: Serve) -> None:
+    """A counter that an earlier server has read adds only its increment."""
     first = serve(*FLAGS)
     assert counted(first, 40, at=1) == 40
     assert first.stop() == 0
     second = serve(*FLAGS, home=first.home)
-    assert counted(second, 55, at=2) == 40, "how far it was read is not known"
+    assert counted(second, 55, at=2) == 40, "the first point after a restart is the baseline"
     assert counted(second, 60, at=3) == 45
 
 
 def counted(server: Server, value: int, at: int) -> int:
-    """Send the point of a cumulative counter, twice, and return the tokens of its session."""
+    """Send a point of a cumulative counter twice; return the tokens of its session."""
     point = {
         "asInt": str(value),
         "startTimeUnixNano": "1736866230000000000",
@@ -265,8 +271,8 @@ def counted(server: Server, value: int, at: int) -> int:
     return int(server.presence()["gemini-s-1"]["total_cost_tokens"])
 
 
-def test_many_records_of_one_export(server: Server) -> None:
-    """More than one transaction's worth: all are stored, and dashboards hear of all."""
+def test_large_export_is_stored_completely(server: Server) -> None:
+    """It needs several transactions, and dashboards get all of them."""
     records = [
         {
             "timeUnixNano": str(1_736_866_230_000_000_000 + n * 1_000_000),
@@ -296,8 +302,8 @@ def log_of(**attributes: str) -> bytes:
     return json.dumps({"resourceLogs": [{"scopeLogs": scopes}]}).encode()
 
 
-def test_numbers_that_are_written_as_text(server: Server) -> None:
-    """Some exporters write every value as text."""
+def test_numeric_strings_are_read_as_numbers(server: Server) -> None:
+    """Some exporters send every value as a string."""
     body = log_of(
         **{"session.id": "s", "tool_name": "Bash", "duration_ms": "42", "success": "false"}
     )
@@ -334,19 +340,19 @@ def test_numbers_that_are_written_as_text(server: Server) -> None:
         ),
     ],
 )
-def test_bad_requests(
+def test_invalid_exports_return_the_error_shape(
     module_server: Server, headers: dict[str, str], body: bytes, status: int, code: str
 ) -> None:
-    """Each is refused with the one error shape, a bomb of zeros too."""
-    answer = module_server.request("POST", "/v1/logs", body, headers)
-    assert answer.status == status, answer.text
-    assert answer.error["code"] == code
+    """A compression bomb is refused too."""
+    response = module_server.request("POST", "/v1/logs", body, headers)
+    assert response.status == status, response.text
+    assert response.error["code"] == code
 
 
 @pytest.mark.parametrize("signal", ["logs", "traces", "metrics"])
-def test_nothing_is_no_fault(module_server: Server, signal: str) -> None:
-    """An empty export is taken, in either encoding, and answered in it."""
+def test_empty_export_is_accepted(module_server: Server, signal: str) -> None:
+    """The response has the encoding of the request."""
     for kind, body, expected in ((PROTOBUF, b"", b""), (JSON, b"{}", b"{}")):
-        answer = module_server.request("POST", f"/v1/{signal}", body, {"Content-Type": kind})
-        assert (answer.status, answer.body) == (200, expected)
-        assert answer.headers["content-type"].startswith(kind)
+        response = module_server.request("POST", f"/v1/{signal}", body, {"Content-Type": kind})
+        assert (response.status, response.body) == (200, expected)
+        assert response.headers["content-type"].startswith(kind)

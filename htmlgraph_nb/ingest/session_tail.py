@@ -86,7 +86,7 @@ class SessionTail:
         return file.read(len(self._fingerprint)) == self._fingerprint
 
     @property
-    def quiets(self) -> tuple[float, ...]:
+    def quiet_thresholds_s(self) -> tuple[float, ...]:
         """Seconds without a new byte, ascending, after which ``on_quiet`` can return events."""
         return () if self._reader is None else self._reader.QUIET_THRESHOLDS_S
 

@@ -66,8 +66,8 @@ class _ActiveFile:
         completions_only: ignore all events but completions.
         first_read: the events so far while the file is read for the first time; None: afterwards.
         stamp: inode, size and timestamp at the last read.
-        n_settled: how many of the reader's quiet thresholds have passed.
-        settle_at: when the next threshold passes, or the file becomes dormant.
+        n_passed: number of the reader's quiet thresholds that have passed.
+        next_quiet_check: when the next one passes, or the file becomes dormant.
         due: when to check it next.
         reported: ids of reported events of a file that is rewritten with each change; None: the
             file is only appended to.
@@ -80,8 +80,8 @@ class _ActiveFile:
     ids: EventIds = field(default_factory=EventIds)
     first_read: list[Event] | None = field(default_factory=list)
     stamp: tuple[int, int, int] | None = None
-    n_settled: int = 0
-    settle_at: float = 0.0
+    n_passed: int = 0
+    next_quiet_check: float = 0.0
     due: float = 0.0
     reported: set[str | None] | None = None
     ended: bool = False
@@ -203,11 +203,11 @@ class SessionWatcher:
         stamp = state.st_ino, state.st_size, state.st_mtime_ns
         if stamp == file.stamp and not file.tail.behind:
             file.due = self._next_check(file, at)
-            return self._settle(file, at) if at >= file.settle_at or file.ended else []
+            return self._check_quiet(file, at) if at >= file.next_quiet_check or file.ended else []
         file.changed_at = at if file.stamp else at - max(0.0, wall - state.st_mtime)
         file.stamp = stamp
-        file.n_settled = 0
-        file.settle_at = at
+        file.n_passed = 0
+        file.next_quiet_check = at
         file.due = self._next_check(file, at)
         events = list(file.tail.read(max_bytes=SLICE_BYTES))
         if file.tail.behind:
@@ -225,19 +225,19 @@ class SessionWatcher:
         is_fast = at - file.changed_at < FAST_FOR_S and len(self._active) <= MAX_FAST_FILES
         return _next_tick(at, FAST_INTERVAL_S if is_fast else SLOW_INTERVAL_S)
 
-    def _settle(self, file: _ActiveFile, at: float) -> list[Event]:
+    def _check_quiet(self, file: _ActiveFile, at: float) -> list[Event]:
         """Return the events that are certain because the file did not change for a while."""
         quiet_s = at - file.changed_at
-        quiets = file.tail.quiets
+        thresholds = file.tail.quiet_thresholds_s
         events: list[Event] = []
-        if file.n_settled < len(quiets) and quiet_s >= quiets[file.n_settled]:
-            file.n_settled = sum(1 for threshold in quiets if quiet_s >= threshold)
+        if file.n_passed < len(thresholds) and quiet_s >= thresholds[file.n_passed]:
+            file.n_passed = sum(1 for threshold in thresholds if quiet_s >= threshold)
             events = file.tail.on_quiet(quiet_s)
         if file.ended and quiet_s >= LAST_LINE_S:
             file.ended = False
             events = [*events, *file.tail.finish()]
         dormant_s = HINTED_FOR_S if file.completions_only else ACTIVE_FOR_S
-        file.settle_at = file.changed_at + min([dormant_s, *quiets[file.n_settled :]])
+        file.next_quiet_check = file.changed_at + min([dormant_s, *thresholds[file.n_passed :]])
         if quiet_s >= dormant_s:
             file.due = _NEVER
         return self._select(file, events)

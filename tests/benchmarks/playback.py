@@ -174,7 +174,7 @@ class Replay:
 
     def _plan_settling(self, session: Session, tail: SessionTail, grown_at: datetime) -> None:
         size = self._grown[session.name]
-        for quiet_s in tail.quiets:
+        for quiet_s in tail.quiet_thresholds_s:
 
             def settle(now: datetime, quiet_s: float = quiet_s) -> None:
                 if self._grown[session.name] == size:

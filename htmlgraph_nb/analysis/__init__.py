@@ -1,7 +1,8 @@
-"""Questions to a history frame: which tools, what cost, who was active, how long it took.
+"""Analyse history: tools, costs, agent status and durations.
 
-A DataFrame goes in, a tidy DataFrame comes out; nothing is read or written. Each function takes any
-frame that has the columns it names, with the dtypes of ``HISTORY_DTYPES`` or looser ones.
+Each function takes a DataFrame of events and returns a tidy DataFrame; none reads or writes files.
+The input needs only the columns that a function documents, with the dtypes of ``HISTORY_DTYPES`` or
+compatible ones.
 """
 
 from .costs import burn_rate, forecast_budget, token_costs

@@ -1,6 +1,6 @@
-"""Columns of a history frame as numpy arrays, whatever their dtype, and what its events are.
+"""Read columns of a history frame as numpy arrays, whatever their dtype.
 
-What is a tool, an error or a token is asked of the module that decides it for the server.
+The rules for tools and errors are those of ``core.reducer``, which the server uses.
 """
 
 from __future__ import annotations
@@ -26,45 +26,49 @@ ColumnNames = str | Sequence[str]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 TOKEN_KINDS = tuple(name.removesuffix("_tokens") for name in TOKEN_FIELDS)
-"""Kinds of tokens: input (not cached), cache_read, cache_write_5m, cache_write_1h, output."""
+"""Kinds of tokens: input (uncached), cache_read, cache_write_5m, cache_write_1h, output."""
 
 _MAX_EXACT = 2**53
+_COST_FIELDS = (*TOKEN_FIELDS, "cost_tokens", "cost_usd")
 
 
 class CodedColumn(NamedTuple):
-    """A column of names: ``values[codes]``, -1 where there is none."""
+    """A column of names as ``values[codes]``; code -1 is a missing name."""
 
     codes: npt.NDArray[np.integer[Any]]
     values: pd.Index
 
 
 def require_columns(df: object, function: str, *columns: str) -> pd.DataFrame:
-    """Return the frame, if it is one and has these columns.
+    """Return ``df`` if it is a DataFrame with these columns.
+
+    Args:
+        function: name of the calling function, for the error message.
 
     Raises:
-        InvalidEvent: it is none, or it lacks one of them.
+        InvalidEvent: another type, or a missing column.
     """
     if not isinstance(df, pd.DataFrame):
         raise InvalidEvent(
-            f"{function} was given {type(df).__name__}, expected a DataFrame as of load_history()"
+            f"{function}: expected a DataFrame from load_history(), got {type(df).__name__}"
         )
     for column in columns:
         if column not in df.columns:
             raise InvalidEvent(
-                f"the frame has no column {shorten(column)}, which {function} needs; "
-                "load_history() without columns= has all",
+                f"{function}: the frame has no column {shorten(column)}; "
+                "load_history() without columns= returns all",
                 column,
             )
     return df
 
 
 def as_tuple(by: ColumnNames) -> tuple[str, ...]:
-    """Return the columns to group by as a tuple."""
+    """Return one or several column names as a tuple."""
     return (by,) if isinstance(by, str) else tuple(by)
 
 
 def encode_column(df: pd.DataFrame, column: str) -> CodedColumn:
-    """Return the codes and the names of a column; nothing but -1 where the frame has no such."""
+    """Return the codes and names of a column; all codes are -1 if the frame does not have it."""
     if column not in df.columns:
         return CodedColumn(np.full(len(df), -1, np.int8), pd.Index([], dtype=object))
     series = df[column]
@@ -77,23 +81,23 @@ def encode_column(df: pd.DataFrame, column: str) -> CodedColumn:
 def map_names(
     names: CodedColumn, value_of: Callable[[str | None], Any], dtype: type[_Scalar]
 ) -> npt.NDArray[_Scalar]:
-    """Return ``value_of`` of the name in each row; it is called once a name."""
-    # The last place is that of -1.
+    """Return ``value_of`` the name of each row; it is called once per distinct name."""
+    # Index -1 is the last element: the value of a missing name.
     table = [value_of(str(name)) for name in names.values] + [value_of(None)]
-    found: npt.NDArray[_Scalar] = np.array(table, dtype)[names.codes]
-    return found
+    values: npt.NDArray[_Scalar] = np.array(table, dtype)[names.codes]
+    return values
 
 
-def column_isin(df: pd.DataFrame, column: str, *texts: str) -> BoolArray:
-    """Return in which rows a column has one of these texts."""
-    return map_names(encode_column(df, column), lambda name: name in texts, np.bool_)
+def column_isin(df: pd.DataFrame, column: str, *names: str) -> BoolArray:
+    """Return a mask of the rows in which a column has one of these values."""
+    return map_names(encode_column(df, column), lambda name: name in names, np.bool_)
 
 
 def timestamp_micros(df: pd.DataFrame) -> IntArray:
-    """Return ``timestamp`` as microseconds since 1970 UTC; naive times count as UTC.
+    """Return ``timestamp`` as microseconds since 1970 UTC; naive times are UTC.
 
     Raises:
-        InvalidEvent: a row has no time, or one that cannot be read.
+        InvalidEvent: a timestamp is missing or cannot be parsed.
     """
     series = df["timestamp"]
     if not pd.api.types.is_datetime64_any_dtype(series.dtype):
@@ -101,27 +105,27 @@ def timestamp_micros(df: pd.DataFrame) -> IntArray:
             series = pd.to_datetime(series, utc=True)
         except (ValueError, TypeError) as error:
             raise InvalidEvent(
-                f"the column timestamp cannot be read as times: {error}", "timestamp"
+                f"timestamp: expected times, got {series.dtype} ({error})", "timestamp"
             ) from None
-    found = series.to_numpy(dtype="datetime64[us]")
-    if np.isnat(found).any():
-        n = int(np.isnat(found).sum())
+    timestamps = series.to_numpy(dtype="datetime64[us]")
+    if np.isnat(timestamps).any():
+        n = int(np.isnat(timestamps).sum())
         raise InvalidEvent(
-            f"{n} rows have no timestamp, expected one in each; leave them out with "
+            f"timestamp: expected a time in each row, missing in {n}; drop these rows with "
             'df.dropna(subset="timestamp")',
             "timestamp",
         )
-    return found.view(np.int64)
+    return timestamps.view(np.int64)
 
 
 def time_zone(df: pd.DataFrame) -> Any:
-    """Return the time zone in which the frame shows its times; UTC where it shows none."""
+    """Return the time zone of ``timestamp``; UTC for naive times."""
     dtype: Any = df["timestamp"].dtype
     return getattr(getattr(dtype, "pyarrow_dtype", dtype), "tz", None) or "UTC"
 
 
 def to_datetimes(micros: IntArray, zone: Any = "UTC") -> pd.DatetimeIndex:
-    """Return microseconds since 1970 as times in a zone."""
+    """Return microseconds since 1970 as times in a time zone."""
     return pd.DatetimeIndex(micros.view("datetime64[us]")).tz_localize("UTC").tz_convert(zone)
 
 
@@ -131,7 +135,7 @@ def to_timedeltas(micros: npt.ArrayLike) -> pd.Series:
 
 
 def float_column(df: pd.DataFrame, column: str) -> FloatArray:
-    """Return a column of numbers; NaN where there is none."""
+    """Return a column of numbers, with NaN for missing values; all NaN without the column."""
     if column not in df.columns:
         return np.full(len(df), np.nan)
     series = df[column]
@@ -141,7 +145,7 @@ def float_column(df: pd.DataFrame, column: str) -> FloatArray:
 
 
 def count_column(df: pd.DataFrame, column: str) -> IntArray:
-    """Return a column of counts; 0 where there is none."""
+    """Return a column of counts, with 0 for missing values; all 0 without the column."""
     if column not in df.columns:
         return np.zeros(len(df), np.int64)
     series = df[column]
@@ -151,16 +155,16 @@ def count_column(df: pd.DataFrame, column: str) -> IntArray:
 
 
 def tool_mask(df: pd.DataFrame) -> BoolArray:
-    """Return which rows are one executed tool each, by ``evidence.counts_as_tool``."""
+    """Return a mask of executed tools, by ``core.reducer.counts_as_tool``."""
     types = encode_column(df, "event_type")
     named = encode_column(df, "tool_name").codes >= 0
-    alone = map_names(types, lambda name: counts_as_tool(_event(name)), np.bool_)
+    without_tool = map_names(types, lambda name: counts_as_tool(_event(name)), np.bool_)
     with_tool = map_names(types, lambda name: counts_as_tool(_event(name, "tool")), np.bool_)
-    return alone | (named & with_tool)
+    return without_tool | (named & with_tool)
 
 
 def error_mask(df: pd.DataFrame) -> BoolArray:
-    """Return which rows are a tool or a turn that ended in an error, by ``evidence.is_error``."""
+    """Return a mask of tools and turns that ended in an error, by ``core.reducer.is_error``."""
     by_type = map_names(
         encode_column(df, "event_type"), lambda name: is_error(_event(name)), np.bool_
     )
@@ -172,12 +176,12 @@ def _event(event_type: str | None, tool_name: str | None = None) -> Event:
 
 
 class TokenRows(NamedTuple):
-    """The rows that carry tokens or dollars, and what they carry.
+    """The rows with tokens or dollars.
 
     Attributes:
         rows: positions in the frame.
-        kinds: counts, one row a kind in the order of TOKEN_KINDS.
-        total: ``cost_tokens``, else the sum of the kinds.
+        kinds: token counts, one row per kind in the order of TOKEN_KINDS.
+        total: ``cost_tokens``, or the sum of the kinds if that is missing.
     """
 
     rows: npt.NDArray[np.intp]
@@ -186,9 +190,9 @@ class TokenRows(NamedTuple):
 
 
 def token_rows(df: pd.DataFrame) -> TokenRows:
-    """Return the tokens of a frame as they are stored: each row counts once."""
-    given = [df[name].notna().to_numpy() for name in _SPENT if name in df.columns]
-    rows = np.flatnonzero(np.logical_or.reduce(given)) if given else np.empty(0, np.intp)
+    """Return the rows with tokens or dollars; stored rows have no duplicates."""
+    filled = [df[name].notna().to_numpy() for name in _COST_FIELDS if name in df.columns]
+    rows = np.flatnonzero(np.logical_or.reduce(filled)) if filled else np.empty(0, np.intp)
     present = [name for name in (*TOKEN_FIELDS, "cost_tokens") if name in df.columns]
     part = df[present].take(rows)
     kinds = np.stack([count_column(part, name) for name in TOKEN_FIELDS])
@@ -201,24 +205,22 @@ def token_rows(df: pd.DataFrame) -> TokenRows:
     return TokenRows(rows, kinds, total)
 
 
-_SPENT = (*TOKEN_FIELDS, "cost_tokens", "cost_usd")
-
-
 def parse_micros(value: object, name: str) -> int:
-    """Return an ISO text or a datetime as microseconds since 1970; naive ones are local.
+    """Return an ISO string or a datetime as microseconds since 1970; naive times are local.
 
     Raises:
-        InvalidEvent: it cannot be read.
+        InvalidEvent: another type, or a string that is not an ISO time.
     """
     try:
-        found = datetime.fromisoformat(value) if isinstance(value, str) else value
+        timestamp = datetime.fromisoformat(value) if isinstance(value, str) else value
     except ValueError:
-        found = None
-    if not isinstance(found, datetime) or pd.isna(found):
+        timestamp = None
+    if not isinstance(timestamp, datetime) or pd.isna(timestamp):
         raise InvalidEvent(
-            f"{name} is {shorten(str(value))}, "
-            "expected an ISO time as 2025-01-14T14:50 or a datetime",
+            f"{name}: expected an ISO time such as 2025-01-14T14:50 or a datetime, "
+            f"got {shorten(str(value))}",
             name,
         )
-    plain = found.to_pydatetime(warn=False) if isinstance(found, pd.Timestamp) else found
-    return to_micros(plain.astimezone(UTC))
+    if isinstance(timestamp, pd.Timestamp):
+        timestamp = timestamp.to_pydatetime(warn=False)
+    return to_micros(timestamp.astimezone(UTC))

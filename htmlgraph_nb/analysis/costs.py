@@ -1,4 +1,4 @@
-"""Tokens and US dollars: what was spent, how fast, and how long a budget lasts."""
+"""Token and dollar costs: totals, burn rate and budget forecast."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ from .grouping import Groups, RowIndices, group_rows
 
 COST_COLUMNS = ("timestamp", "model", "input_tokens", "output_tokens")
 _HOUR = 3_600_000_000
+_MAX_TIME = to_micros(datetime(9999, 1, 1, tzinfo=UTC))
 
 
 class Spending(NamedTuple):
-    """What the rows of a frame spent.
+    """Tokens and costs of the rows of a frame.
 
     Attributes:
-        tokens: the rows with tokens or dollars, and their tokens.
-        priced: what they cost, one per row of ``tokens``.
+        tokens: the rows with tokens or dollars.
+        priced: the cost of each row of ``tokens``.
     """
 
     tokens: TokenRows
@@ -53,39 +54,39 @@ class Spending(NamedTuple):
     def dollars(self, groups: Groups) -> dict[str, Any]:
         """Return the columns usd and unpriced_tokens of groups of ``rows``.
 
-        usd is NaN where tokens were spent and none has a price, or where nothing was spent.
+        usd is NaN if none of the tokens has a price, or if there are no tokens.
         """
         usd = self.priced.usd
         known = ~np.isnan(usd)
         ids, n = groups.ids, len(groups.keys)
-        found = np.bincount(ids[known], weights=usd[known], minlength=n)
-        left = np.bincount(ids[~known], weights=self.tokens.total[~known], minlength=n)
+        dollars = np.bincount(ids[known], weights=usd[known], minlength=n)
+        unpriced = np.bincount(ids[~known], weights=self.tokens.total[~known], minlength=n)
         has_price = np.bincount(ids[known], minlength=n) > 0
         return {
-            "usd": np.where(has_price, found, np.nan),
-            "unpriced_tokens": np.rint(left).astype(np.int64),
+            "usd": np.where(has_price, dollars, np.nan),
+            "unpriced_tokens": np.rint(unpriced).astype(np.int64),
         }
 
     def attrs(self) -> dict[str, Any]:
-        """Return what the dollars rest on, for ``DataFrame.attrs``."""
+        """Return the price table and models without a price, for ``DataFrame.attrs``."""
         return {"prices": self.priced.source, "unknown_models": self.priced.unknown_models}
 
 
 def compute_spending(df: pd.DataFrame, prices: Prices | None = None) -> Spending:
-    """Return what a frame's rows spent; each counts once, as it is stored."""
-    found = token_rows(df)
+    """Return the tokens and costs of a frame; stored rows have no duplicates."""
+    tokens = token_rows(df)
     part = df[[name for name in ("model", "timestamp", "cost_usd") if name in df.columns]]
-    part = part.take(found.rows)
+    part = part.take(tokens.rows)
     models = encode_column(part, "model")
     priced = price_completions(
         [str(name) for name in models.values],
         models.codes,
         timestamp_micros(part),
-        found.kinds,
+        tokens.kinds,
         float_column(part, "cost_usd"),
         prices,
     )
-    return Spending(found, priced)
+    return Spending(tokens, priced)
 
 
 def token_costs(
@@ -95,30 +96,30 @@ def token_costs(
     currency: str = "USD",
     prices: Prices | None = None,
 ) -> pd.DataFrame:
-    """Return the tokens that were spent and what they cost.
+    """Return token counts and their cost.
 
-    Dollars are those that the agent itself reported, else the price of that model at that time.
-    What has no price is not counted as free: see unpriced_tokens and ``attrs``.
+    Dollars are those reported by the agent, or else computed from the price of the model at that
+    time. Tokens without a price do not count as free: see unpriced_tokens and ``attrs``.
 
     Args:
         df: events; needs timestamp, model, input_tokens, output_tokens and the columns of ``by``,
             and uses the other kinds of tokens, cost_tokens and cost_usd.
         by, freq: as for ``tool_counts``.
-        currency: only ``"USD"``: the prices are in it, and rates of exchange are not bundled.
-        prices: own prices, as ``{"my-model": {"input": 3.0, "output": 15.0, "cache_read": 0.3,
+        currency: only ``"USD"``, the currency of the prices.
+        prices: your own prices, as ``{"my-model": {"input": 3.0, "output": 15.0, "cache_read": 0.3,
             "cache_write_5m": 3.75, "cache_write_1h": 6.0}}`` in US dollars per million tokens.
 
     Returns:
-        One row a group that spent something, in the order of the keys: timestamp if ``freq`` is
-        given, the columns of ``by``, answers (int64: events with tokens or dollars), input (not
-        cached), cache_read, cache_write_5m, cache_write_1h, output and total (int64; total is
-        cost_tokens, else the sum of the kinds), usd (float64; NaN where nothing has a price),
-        unpriced_tokens (int64: of total, those that usd leaves out). ``attrs["unknown_models"]``
-        lists the models without a price, ``attrs["prices"]`` has source, version and date of the
-        price table.
+        One row per group with tokens or dollars, sorted by the keys: timestamp if ``freq`` is
+        given, the columns of ``by``, answers (int64: events with tokens or dollars), input
+        (uncached), cache_read, cache_write_5m, cache_write_1h, output and total (int64; total is
+        cost_tokens, or else the sum of the kinds), usd (float64; NaN if nothing has a price),
+        unpriced_tokens (int64: tokens of total without a price). ``attrs["unknown_models"]`` lists
+        the models without a price; ``attrs["prices"]`` has source, version and date of the price
+        table.
 
     Raises:
-        InvalidEvent: a column is missing, or ``freq``, ``currency`` or ``prices`` do not fit.
+        InvalidEvent: a column is missing, or ``freq``, ``currency`` or ``prices`` is invalid.
 
     >>> costs = token_costs(example())
     >>> costs[["model", "input", "output", "total", "usd", "unpriced_tokens"]]
@@ -132,86 +133,87 @@ def token_costs(
     require_columns(df, "token_costs", *COST_COLUMNS, *by)
     if currency.upper() != "USD":
         raise InvalidEvent(
-            f"currency is {shorten(currency)}, expected 'USD'; multiply the column usd by a rate",
+            f"currency: expected 'USD', got {shorten(currency)}; multiply the column usd by a rate",
             "currency",
         )
-    found = compute_spending(df, prices)
-    groups = group_rows(df, by, freq, found.rows)
+    spending = compute_spending(df, prices)
+    groups = group_rows(df, by, freq, spending.rows)
     kinds = {
         kind: groups.total_count(counts)
-        for kind, counts in zip(TOKEN_KINDS, found.tokens.kinds, strict=True)
+        for kind, counts in zip(TOKEN_KINDS, spending.tokens.kinds, strict=True)
     }
     table = groups.with_columns(
         answers=groups.count(),
         **kinds,
-        total=groups.total_count(found.tokens.total),
-        **found.dollars(groups),
+        total=groups.total_count(spending.tokens.total),
+        **spending.dollars(groups),
     )
-    table.attrs.update(found.attrs())
+    table.attrs.update(spending.attrs())
     return table
 
 
 def burn_rate(
     df: pd.DataFrame, window: str | pd.Timedelta, prices: Prices | None = None
 ) -> pd.DataFrame:
-    """Return how fast tokens and dollars were spent in the time before each moment.
+    """Return the rate of tokens and dollars over a sliding window.
 
     Args:
         df: as for ``token_costs``.
-        window: how much time before the moment counts, as ``"1h"``; what lies before the frame
-            counts as nothing.
+        window: length of the window that ends at each timestamp, as ``"1h"``. Time before the first
+            event counts as zero.
         prices: as for ``token_costs``.
 
     Returns:
-        One row a moment at which something was spent, and the newest timestamp of the frame:
-        timestamp (in the time zone of ``df``), tokens_per_hour, usd_per_hour (float64; what has no
-        price is left out; ``attrs`` as of ``token_costs``).
+        One row per timestamp with tokens or dollars, and one for the newest timestamp of the frame:
+        timestamp (in the time zone of ``df``), tokens_per_hour, usd_per_hour (float64; without
+        tokens that have no price). ``attrs`` as for ``token_costs``.
 
     Raises:
-        InvalidEvent: a column is missing, or ``window`` is no length of time.
+        InvalidEvent: a column is missing, or ``window`` is invalid.
 
     >>> burn_rate(example(), "1h").tail(1)[["tokens_per_hour", "usd_per_hour"]]
        tokens_per_hour  usd_per_hour
     1           5800.0         0.012
     """
     require_columns(df, "burn_rate", *COST_COLUMNS)
-    span = _span(window)
-    found = compute_spending(df, prices)
-    moments = timestamp_micros(df)
-    at = moments[found.rows]
-    order = np.argsort(at, kind="stable")
-    at = at[order]
-    steps = np.unique(np.append(at, moments.max())) if len(moments) else at
+    window_us = _window_micros(window)
+    spending = compute_spending(df, prices)
+    micros = timestamp_micros(df)
+    times = micros[spending.rows]
+    order = np.argsort(times, kind="stable")
+    times = times[order]
+    steps = np.unique(np.append(times, micros.max())) if len(micros) else times
     rates = {
-        name: _rate(at, values[order], steps, span)
+        name: _rate(times, values[order], steps, window_us)
         for name, values in (
-            ("tokens_per_hour", found.tokens.total.astype(np.float64)),
-            ("usd_per_hour", np.nan_to_num(found.priced.usd)),
+            ("tokens_per_hour", spending.tokens.total.astype(np.float64)),
+            ("usd_per_hour", np.nan_to_num(spending.priced.usd)),
         )
     }
     table = pd.DataFrame({"timestamp": to_datetimes(steps, time_zone(df)), **rates})
-    table.attrs.update(found.attrs())
+    table.attrs.update(spending.attrs())
     return table
 
 
-def _rate(at: IntArray, values: FloatArray, steps: IntArray, span: int) -> FloatArray:
+def _rate(times: IntArray, values: FloatArray, steps: IntArray, window_us: int) -> FloatArray:
     sums = np.append(0.0, np.cumsum(values))
-    last = np.searchsorted(at, steps, side="right")
-    first = np.searchsorted(at, steps - span, side="right")
-    rate: FloatArray = (sums[last] - sums[first]) * (_HOUR / span)
+    last = np.searchsorted(times, steps, side="right")
+    first = np.searchsorted(times, steps - window_us, side="right")
+    rate: FloatArray = (sums[last] - sums[first]) * (_HOUR / window_us)
     return rate
 
 
-def _span(window: str | pd.Timedelta) -> int:
+def _window_micros(window: str | pd.Timedelta) -> int:
     try:
-        span = pd.Timedelta(window) // timedelta(microseconds=1)
+        micros = pd.Timedelta(window) // timedelta(microseconds=1)
     except (ValueError, TypeError):
-        span = 0
-    if span < 1:
+        micros = 0
+    if micros < 1:
         raise InvalidEvent(
-            f"window is {shorten(str(window))}, expected a length of time as 30min or 1h", "window"
+            f"window: expected a length of time such as 30min or 1h, got {shorten(str(window))}",
+            "window",
         )
-    return span
+    return micros
 
 
 def forecast_budget(
@@ -220,46 +222,49 @@ def forecast_budget(
     until: str | datetime | pd.Timestamp,
     prices: Prices | None = None,
 ) -> pd.DataFrame:
-    """Return whether a budget lasts, if spending goes on as on average over the frame.
+    """Return whether a budget lasts if spending continues at the average rate of the frame.
 
-    The average is over the whole time from the first event to the newest, nights included.
+    The average is over the whole time from the first event to the last one, including nights.
 
     Args:
-        df: as for ``token_costs``; all that it spent counts against the budget.
+        df: as for ``token_costs``; all its costs count against the budget.
         budget: US dollars.
-        until: an ISO text or a datetime, naive ones local: when the budget ends.
+        until: end of the budget: an ISO string or a datetime; naive times are local.
         prices: as for ``token_costs``.
 
     Returns:
         One row: budget, spent, remaining, usd_per_hour, projected (float64: dollars spent by
         ``until``), exhausted_at (datetime64[us] in the time zone of ``df``: when the budget is or
-        was spent; NaT where spending does not go on), within_budget (bool), unpriced_tokens
-        (int64: tokens that it leaves out). ``attrs`` as of ``token_costs``.
+        was used up; NaT if spending stopped), within_budget (bool), unpriced_tokens (int64: tokens
+        without a price, not included). ``attrs`` as for ``token_costs``.
 
     Raises:
-        InvalidEvent: a column is missing, or ``budget`` or ``until`` cannot be read.
+        InvalidEvent: a column is missing, or ``budget`` or ``until`` is invalid.
 
-    >>> found = forecast_budget(example(), 1.0, "2026-01-15T00:00Z")
-    >>> found[["spent", "usd_per_hour", "projected", "within_budget"]].round(4)
+    >>> forecast = forecast_budget(example(), 1.0, "2026-01-15T00:00Z")
+    >>> forecast[["spent", "usd_per_hour", "projected", "within_budget"]].round(4)
        spent  usd_per_hour  projected  within_budget
     0  0.012         0.144       1.32          False
     """
     require_columns(df, "forecast_budget", *COST_COLUMNS)
     if isinstance(budget, bool) or not isinstance(budget, int | float) or not budget >= 0:
-        raise InvalidEvent(f"budget is {shorten(str(budget))}, expected US dollars", "budget")
+        raise InvalidEvent(
+            f"budget: expected US dollars >= 0, got {shorten(str(budget))}", "budget"
+        )
     end = parse_micros(until, "until")
-    found = compute_spending(df, prices)
-    moments = timestamp_micros(df)
-    usd = float(np.nansum(found.priced.usd))
-    first, now = (int(moments.min()), int(moments.max())) if len(moments) else (0, 0)
+    spending = compute_spending(df, prices)
+    micros = timestamp_micros(df)
+    usd = float(np.nansum(spending.priced.usd))
+    first, now = (int(micros.min()), int(micros.max())) if len(micros) else (0, 0)
     rate = usd / (now - first) if now > first else 0.0
     left = budget - usd
-    spent_up = now + left / rate if rate else np.inf
+    exhausted = now + left / rate if rate else np.inf
     if left < 0:
-        spent_up = _passed(moments[found.rows], found.priced.usd, budget)
-    unpriced = int(found.tokens.total[np.isnan(found.priced.usd)].sum())
+        exhausted = _time_exceeded(micros[spending.rows], spending.priced.usd, budget)
+    unpriced = int(spending.tokens.total[np.isnan(spending.priced.usd)].sum())
     projected = usd + rate * max(end - now, 0)
-    at = np.array([spent_up if spent_up < _LAST else np.iinfo(np.int64).min]).astype(np.int64)
+    nat = np.iinfo(np.int64).min
+    exhausted_at = np.array([exhausted if exhausted < _MAX_TIME else nat]).astype(np.int64)
     table = pd.DataFrame(
         {
             "budget": [float(budget)],
@@ -267,27 +272,25 @@ def forecast_budget(
             "remaining": [left],
             "usd_per_hour": [rate * _HOUR],
             "projected": [projected],
-            "exhausted_at": to_datetimes(at, time_zone(df)),
+            "exhausted_at": to_datetimes(exhausted_at, time_zone(df)),
             "within_budget": [projected <= budget],
             "unpriced_tokens": [unpriced],
         }
     )
-    table.attrs.update(found.attrs())
+    table.attrs.update(spending.attrs())
     return table
 
 
-def _passed(at: IntArray, usd: FloatArray, budget: float) -> int:
-    order = np.argsort(at, kind="stable")
+def _time_exceeded(times: IntArray, usd: FloatArray, budget: float) -> int:
+    """Return the time at which the sum of ``usd`` exceeds ``budget``."""
+    order = np.argsort(times, kind="stable")
     sums = np.cumsum(np.nan_to_num(usd[order]))
-    place = int(np.searchsorted(sums, budget, side="right"))
-    return int(at[order][min(place, len(at) - 1)])
+    index = int(np.searchsorted(sums, budget, side="right"))
+    return int(times[order][min(index, len(times) - 1)])
 
 
-_LAST = to_micros(datetime(9999, 1, 1, tzinfo=UTC))
-
-
-def spending_columns(found: Spending, groups: Groups) -> dict[str, Any]:
+def spending_columns(spending: Spending, groups: Groups) -> dict[str, Any]:
     """Return the columns tokens, usd and unpriced_tokens of groups of all rows of a frame."""
-    ids = groups.ids[found.rows]
+    ids = groups.ids[spending.rows]
     part = Groups(groups.keys, ids)
-    return {"tokens": part.total_count(found.tokens.total), **found.dollars(part)}
+    return {"tokens": part.total_count(spending.tokens.total), **spending.dollars(part)}

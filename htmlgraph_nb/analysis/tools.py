@@ -1,4 +1,4 @@
-"""Which tools were used, how often they failed, how long they took, which follows which."""
+"""Tool usage: counts, errors, durations and transitions."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ def tool_counts(
     freq: str | None = None,
     normalize: bool = False,
 ) -> pd.DataFrame:
-    """Return how many tools were executed, by the same definition as the server's totals.
+    """Return the number of executed tools, counted like the totals of the server.
 
     Args:
         df: events; needs event_type, tool_name, the columns of ``by`` and, with ``freq``,
             timestamp.
-        by: columns to group by; rows without a name form a group of their own.
-        freq: length of a period as ``"15min"``, ``"1h"``, ``"D"`` or ``"W-MON"``; None: none.
-        normalize: give the share of all tools, in the same period if there are periods, instead.
+        by: columns to group by; rows with a missing name form a group of their own.
+        freq: length of a period as ``"15min"``, ``"1h"``, ``"D"`` or ``"W-MON"``. None: no periods.
+        normalize: return the share of all tools, within each period if there are periods.
 
     Returns:
-        One row a group with at least one tool, in the order of the keys: timestamp (begin of the
+        One row per group with at least one tool, sorted by the keys: timestamp (start of the
         period, in the time zone of ``df``) if ``freq`` is given, the columns of ``by`` (as in
         ``df``), count (int64) or share (float64).
 
     Raises:
-        InvalidEvent: a column is missing, or ``freq`` cannot be read.
+        InvalidEvent: a column is missing, or ``freq`` is invalid.
 
     >>> tool_counts(example(), by="tool_name")
       tool_name  count
@@ -60,15 +60,15 @@ def tool_counts(
     n = groups.count()
     if not normalize:
         return groups.with_columns(count=n)
-    whole = pd.Series(n)
-    total = whole.groupby(groups.keys["timestamp"]).transform("sum") if freq else n.sum()
-    return groups.with_columns(share=whole / total)
+    integers = pd.Series(n)
+    total = integers.groupby(groups.keys["timestamp"]).transform("sum") if freq else n.sum()
+    return groups.with_columns(share=integers / total)
 
 
 def tool_errors(
     df: pd.DataFrame, by: ColumnNames = ("tool_name",), freq: str | None = None
 ) -> pd.DataFrame:
-    """Return how many executed tools failed.
+    """Return the number of executed tools that failed.
 
     Args:
         df: events; needs event_type, tool_name, status, the columns of ``by`` and, with ``freq``,
@@ -76,12 +76,12 @@ def tool_errors(
         by, freq: as for ``tool_counts``.
 
     Returns:
-        One row a group with at least one tool, in the order of the keys: timestamp if ``freq`` is
-        given, the columns of ``by``, count and errors (int64), error_rate (float64, errors by
-        count).
+        One row per group with at least one tool, sorted by the keys: timestamp if ``freq`` is
+        given, the columns of ``by``, count and errors (int64), error_rate (float64: errors divided
+        by count).
 
     Raises:
-        InvalidEvent: a column is missing, or ``freq`` cannot be read.
+        InvalidEvent: a column is missing, or ``freq`` is invalid.
 
     >>> tool_errors(example())
       tool_name  count  errors  error_rate
@@ -102,17 +102,17 @@ def tool_durations(
     by: ColumnNames = ("tool_name",),
     quantiles: Sequence[float] = (0.5, 0.9, 0.99),
 ) -> pd.DataFrame:
-    """Return how long executed tools took, as far as their agents told.
+    """Return statistics of the durations of executed tools, where agents report them.
 
     Args:
         df: events; needs event_type, tool_name, duration_ms and the columns of ``by``.
         by: as for ``tool_counts``.
-        quantiles: from 0 to 1; between two durations they are interpolated.
+        quantiles: from 0 to 1, interpolated linearly.
 
     Returns:
-        One row a group with at least one tool, in the order of the keys: the columns of ``by``,
-        count (int64: tools), timed (int64: those with a duration), total_ms, mean_ms, min_ms,
-        max_ms and one column a quantile, as p50_ms (float64; NaN where none has a duration).
+        One row per group with at least one tool, sorted by the keys: the columns of ``by``, count
+        (int64: tools), timed (int64: tools with a duration), total_ms, mean_ms, min_ms, max_ms and
+        one column per quantile, as p50_ms (float64; NaN if there are no durations).
 
     Raises:
         InvalidEvent: a column is missing, or a quantile lies outside 0 to 1.
@@ -127,56 +127,56 @@ def tool_durations(
     require_columns(df, "tool_durations", *_TOOL, "duration_ms", *by)
     for q in quantiles:
         if not 0 <= q <= 1:
-            raise InvalidEvent(f"a quantile is {q}, expected 0 to 1, as 0.9", "quantiles")
+            raise InvalidEvent(f"quantiles: expected numbers from 0 to 1, got {q}", "quantiles")
     rows = np.flatnonzero(tool_mask(df))
     groups = group_rows(df, by, None, rows)
-    took = float_column(df, "duration_ms")[rows]
-    timed = ~np.isnan(took)
+    durations = float_column(df, "duration_ms")[rows]
+    timed = ~np.isnan(durations)
     n = groups.count(timed)
-    ordered = _by_group(groups.ids[timed], took[timed])
+    ordered = _sort_in_groups(groups.ids[timed], durations[timed])
     ends = np.cumsum(n)
-    total = np.where(n, groups.total(took[timed], timed), np.nan)
+    total = np.where(n, groups.total(durations[timed], timed), np.nan)
     with np.errstate(invalid="ignore"):
         measures = {"total_ms": total, "mean_ms": total / np.maximum(n, 1)}
-    wanted = {"min_ms": 0.0, "max_ms": 1.0, **{f"p{q * 100:g}_ms": q for q in quantiles}}
-    for name, q in wanted.items():
+    statistics = {"min_ms": 0.0, "max_ms": 1.0, **{f"p{q * 100:g}_ms": q for q in quantiles}}
+    for name, q in statistics.items():
         measures[name] = _quantile(ordered, ends - n, n, q)
     return groups.with_columns(count=groups.count(), timed=n, **measures)
 
 
-def _by_group(ids: IntArray, values: np.ndarray) -> np.ndarray:
-    """Return the values, ordered within their groups, one group after the other."""
-    whole = values.astype(np.int64)
-    span = int(whole.max(initial=0)) + 1
-    if (whole == values).all() and span * (int(ids.max(initial=0)) + 1) < 2**62:
-        # One sort of integers takes a fraction of the time of a sort by two keys.
-        return np.sort(ids * span + whole) % span
+def _sort_in_groups(ids: IntArray, values: np.ndarray) -> np.ndarray:
+    """Return the values sorted by group and then by value."""
+    integers = values.astype(np.int64)
+    size = int(integers.max(initial=0)) + 1
+    if (integers == values).all() and size * (int(ids.max(initial=0)) + 1) < 2**62:
+        # Sorting integers is much faster than sorting by two keys.
+        return np.sort(ids * size + integers) % size
     return values[np.lexsort((values, ids))]
 
 
 def _quantile(ordered: np.ndarray, start: IntArray, n: IntArray, q: float) -> np.ndarray:
     if not len(ordered):
         return np.full(len(n), np.nan)
-    place = start + q * np.maximum(n - 1, 0)
-    below = np.floor(place).astype(np.int64)
+    position = start + q * np.maximum(n - 1, 0)
+    below = np.floor(position).astype(np.int64)
     last = len(ordered) - 1
     low, high = ordered[np.minimum(below, last)], ordered[np.minimum(below + 1, last)]
-    part = place - below
-    # Where the place is exact, what comes after it is of no account, nor of this group perhaps.
-    found = np.where(part > 0, low + (high - low) * part, low)
-    return np.where(n > 0, found, np.nan)
+    part = position - below
+    # At an exact position the next value is ignored: it may belong to another group.
+    values = np.where(part > 0, low + (high - low) * part, low)
+    return np.where(n > 0, values, np.nan)
 
 
 def tool_transitions(df: pd.DataFrame) -> pd.DataFrame:
-    """Return which tool followed which, within one session of one agent.
+    """Return how often one tool followed another within a session of an agent.
 
     Args:
         df: events; needs event_type, tool_name, agent_id and timestamp, and uses session_id and
             seq.
 
     Returns:
-        One row a pair of tools, in the order of their names: tool_name and next_tool_name (as
-        tool_name in ``df``), count (int64), share (float64: of all that followed the first).
+        One row per pair of tools, sorted by their names: tool_name and next_tool_name (as tool_name
+        in ``df``), count (int64), share (float64: of all tools that followed the first one).
 
     Raises:
         InvalidEvent: a column is missing.
@@ -190,10 +190,8 @@ def tool_transitions(df: pd.DataFrame) -> pd.DataFrame:
     rows = np.flatnonzero(tool_mask(df))
     present = [name for name in ("agent_id", "session_id", "seq") if name in df.columns]
     tools = df[[*present, "tool_name", "timestamp"]].take(rows)
-    agents, sessions = (
-        encode_column(tools, "agent_id").codes,
-        encode_column(tools, "session_id").codes,
-    )
+    agents = encode_column(tools, "agent_id").codes
+    sessions = encode_column(tools, "session_id").codes
     arrival = [tools["seq"].to_numpy(dtype=np.int64)] if "seq" in present else []
     order = np.lexsort((*arrival, timestamp_micros(tools), sessions, agents))
     follows = (agents[order][1:] == agents[order][:-1]) & (

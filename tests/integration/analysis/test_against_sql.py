@@ -1,4 +1,4 @@
-"""Known events through a real server: each function's result against SQL on its database."""
+"""Compare each analysis function with SQL on the database of a real server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ TOOLS = """(event_type IN ('tool_execute', 'tool_call', 'tool_result', 'tool_err
 
 
 def known_events() -> Iterator[dict[str, Any]]:
-    """Three agents: two sessions each, tools of every type, tokens, a wait, errors, no names."""
+    """Return events of three agents: two sessions each, all types, tokens, a wait, errors, no
+    names.
+    """
     for number, (agent, model) in enumerate(MODELS.items()):
         for session in range(2):
             base = {"agent_id": agent, "session_id": f"{agent}-{session}", "model": model}
@@ -72,7 +74,7 @@ def known_events() -> Iterator[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that took in the events, and no others but what its clock says."""
+    """A server that stores the events, and only timer events besides."""
     with running(tmp_path_factory.mktemp("truth") / "home") as started:
         sent = started.post("/api/events", list(known_events()))
         assert sent.status == 200, sent.text
@@ -81,13 +83,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module", params=["file", "url"])
 def df(server: Server, request: pytest.FixtureRequest) -> pd.DataFrame:
-    """The history up to the moment of the events' end, from the file and from the server."""
+    """History up to the last event, from the file and from the server."""
     until = NOW - timedelta(seconds=1)
     return load_history(server.db if request.param == "file" else server.url, until=until)
 
 
 def sql(server: Server, query: str) -> list[tuple[Any, ...]]:
-    """Return the rows of a query on ``h``, the history up to the moment of the events' end."""
+    """Return the rows of a query on ``h``, the history up to the last event."""
     db = sqlite3.connect(f"file:{server.db}?mode=ro", uri=True)
     try:
         until = int((NOW - timedelta(seconds=1)).timestamp() * 1e6)
@@ -98,7 +100,7 @@ def sql(server: Server, query: str) -> list[tuple[Any, ...]]:
 
 
 def rows(table: pd.DataFrame, *columns: str) -> list[tuple[Any, ...]]:
-    """Return columns of a table as rows of plain values: times and spans in microseconds."""
+    """Return columns of a table as plain rows, with times and durations in microseconds."""
     plain = table[list(columns)].copy()
     for name in columns:
         if plain[name].dtype.kind in "mM":
@@ -108,7 +110,7 @@ def rows(table: pd.DataFrame, *columns: str) -> list[tuple[Any, ...]]:
 
 
 def test_tool_counts(server: Server, df: pd.DataFrame) -> None:
-    """By agent and tool, by the hour, and as shares."""
+    """Counts by agent and tool and by hour, and shares, equal SQL."""
     counted = rows(
         analysis.tool_counts(df, ("agent_id", "tool_name")), "agent_id", "tool_name", "count"
     )
@@ -132,7 +134,7 @@ def test_tool_counts(server: Server, df: pd.DataFrame) -> None:
 
 
 def test_tool_errors_and_durations(server: Server, df: pd.DataFrame) -> None:
-    """Failures, and the spread of the durations that are known."""
+    """Error counts and duration statistics equal SQL."""
     found = rows(analysis.tool_errors(df), "tool_name", "count", "errors")
     assert found == sql(
         server,
@@ -157,7 +159,7 @@ def test_tool_errors_and_durations(server: Server, df: pd.DataFrame) -> None:
 
 
 def test_tool_transitions(server: Server, df: pd.DataFrame) -> None:
-    """Which tool follows which, by a window function."""
+    """Transitions equal an SQL window function."""
     found = rows(analysis.tool_transitions(df), "tool_name", "next_tool_name", "count")
     assert found == sql(
         server,
@@ -178,7 +180,7 @@ USD = """CASE WHEN cost_usd IS NOT NULL THEN cost_usd
 
 
 def test_token_costs(server: Server, df: pd.DataFrame) -> None:
-    """Tokens of each kind and dollars; the home-made model costs what its agent says."""
+    """Tokens and dollars equal SQL; an unknown model costs what its agent reports."""
     found = analysis.token_costs(df)
     kinds = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output")
     sums = ", ".join(f"sum({kind}_tokens)" for kind in kinds)
@@ -199,7 +201,7 @@ def test_token_costs(server: Server, df: pd.DataFrame) -> None:
 
 
 def test_burn_rate_and_forecast(server: Server, df: pd.DataFrame) -> None:
-    """The last ten minutes of each moment, and the average over the whole."""
+    """The sliding window and the average rate equal SQL."""
     ((total, _, first, last),) = sql(
         server, f"SELECT sum({USD}), count(*), min(timestamp), max(timestamp) FROM h"
     )
@@ -226,7 +228,7 @@ def test_burn_rate_and_forecast(server: Server, df: pd.DataFrame) -> None:
 
 
 def test_sessions_features_agents_and_summary(server: Server, df: pd.DataFrame) -> None:
-    """Begins, ends, tools, errors, tokens and dollars of each."""
+    """Start, end, tools, errors, tokens and dollars equal SQL."""
     errors = "sum(coalesce(status, '') = 'error' OR event_type IN ('tool_error', 'error'))"
     measures = f"sum({TOOLS}), {errors}, coalesce(sum(cost_tokens), 0)"
     names = ("tools", "errors", "tokens")
@@ -261,7 +263,9 @@ def test_sessions_features_agents_and_summary(server: Server, df: pd.DataFrame) 
 
 
 def test_timeline_waiting_time_and_concurrency(server: Server, df: pd.DataFrame) -> None:
-    """Active from the prompt, waiting from the question, idle at the stop, offline at the end."""
+    """Agents are active from the prompt, waiting from the permission request, then idle and
+    offline.
+    """
     boundary = {"prompt": "active", "permission_request": "waiting", "answered": "active"}
     boundary |= {"stop": "idle", "session_start": "idle", "session_end": "offline"}
     cases = " ".join(f"WHEN '{kind}' THEN '{status}'" for kind, status in boundary.items())
@@ -291,7 +295,7 @@ def test_timeline_waiting_time_and_concurrency(server: Server, df: pd.DataFrame)
 
 
 def test_compare(server: Server, df: pd.DataFrame) -> None:
-    """A session's events beside the other's, by agent."""
+    """Two sessions are compared by agent."""
     later = df["session_id"].astype(str).str.endswith("1")
     found = analysis.compare(df[~later], df[later], by="agent_id")
     tools = found[found["measure"] == "tools"]
@@ -302,8 +306,8 @@ def test_compare(server: Server, df: pd.DataFrame) -> None:
     )
 
 
-def test_the_last_status_is_that_of_the_server(server: Server, tmp_path: Path) -> None:
-    """What the timeline ends with is what load_presence says, the clock's verdicts included."""
+def test_timeline_ends_with_status_of_server(server: Server, tmp_path: Path) -> None:
+    """The last status of the timeline equals load_presence, including timer events."""
 
     def agreed() -> bool:
         presence = load_presence(server.db).set_index("agent_id")

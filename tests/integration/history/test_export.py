@@ -1,4 +1,4 @@
-"""Exports: the same history in files, by day and in one, whatever interrupts their writing."""
+"""Exports contain the same history in every format, also after interruptions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.integration.history.test_load import START, calm, dtypes
 
 
 def fill(path: str, n_rows: int, first: int = 0) -> None:
-    """Append events over days, now and then one that came late."""
+    """Append events over several days, some of them out of order."""
     with PresenceManager(path) as manager:
         manager.ingest(
             [
@@ -53,7 +53,7 @@ def fill(path: str, n_rows: int, first: int = 0) -> None:
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    """A database with events of eight days, a part of them sealed."""
+    """A database with events of eight days, partly sealed."""
     name = str(tmp_path / "h.db")
     fill(name, 180)
     seal(name, segment_rows=50)
@@ -61,13 +61,13 @@ def path(tmp_path: Path) -> str:
 
 
 def parts(folder: Path) -> list[str]:
-    """The files of an export, by their names inside of it."""
+    """Return the relative paths of the files of an export."""
     return sorted(str(file.relative_to(folder)) for file in folder.rglob("*.parquet"))
 
 
 @pytest.mark.parametrize("name", ["out.parquet", "out.arrow", "out.feather", "out"])
-def test_an_export_is_loaded_like_the_database(path: str, tmp_path: Path, name: str) -> None:
-    """Rows, dtypes and categories are equal, whole and in part."""
+def test_export_history_loads_like_database(path: str, tmp_path: Path, name: str) -> None:
+    """Rows, dtypes and categories are equal, with and without filters."""
     target = tmp_path / "new" / name
     done = export_history(target, path, step_rows=70)
     assert (done.n_rows, done.last_seq) == (180, 180)
@@ -85,8 +85,8 @@ def test_an_export_is_loaded_like_the_database(path: str, tmp_path: Path, name: 
         assert dtypes(found) == dtypes(expected)
 
 
-def test_a_folder_is_partitioned_by_day(path: str, tmp_path: Path) -> None:
-    """Hive style, by the UTC day of the event; polars reads it with its day."""
+def test_export_history_partitions_folder_by_day(path: str, tmp_path: Path) -> None:
+    """Folders are Hive style by the UTC day of the event, and polars reads them."""
     export_history(tmp_path / "out", path, step_rows=100)
     names = parts(tmp_path / "out")
     assert names[0] == "day=2026-01-13/part-000000000000001.parquet"
@@ -97,8 +97,8 @@ def test_a_folder_is_partitioned_by_day(path: str, tmp_path: Path) -> None:
     assert frame.schema["timestamp"] == pl.Datetime("us", "UTC")
 
 
-def test_one_file_is_read_by_others(path: str, tmp_path: Path) -> None:
-    """Parquet and Arrow by polars, CSV by anybody."""
+def test_export_history_writes_files_for_other_programs(path: str, tmp_path: Path) -> None:
+    """polars reads Parquet and Arrow, and the csv module reads CSV."""
     seqs = list(range(1, 181))
     export_history(tmp_path / "a.parquet", path)
     assert pl.read_parquet(tmp_path / "a.parquet")["seq"].to_list() == seqs
@@ -115,7 +115,7 @@ def test_one_file_is_read_by_others(path: str, tmp_path: Path) -> None:
     assert not [file for file in tmp_path.iterdir() if file.name.endswith(".part")]
 
 
-def test_an_export_goes_on_where_it_ended(path: str, tmp_path: Path) -> None:
+def test_export_history_continues_folder(path: str, tmp_path: Path) -> None:
     """Only new rows are written."""
     out = tmp_path / "out"
     assert export_history(out, path).n_rows == 180
@@ -128,10 +128,10 @@ def test_an_export_goes_on_where_it_ended(path: str, tmp_path: Path) -> None:
 
 @settings(max_examples=15)
 @given(break_after=st.lists(st.integers(0, 25), min_size=1, max_size=6), step=st.integers(20, 90))
-def test_an_interrupted_export_has_no_row_twice(
+def test_export_history_after_interruption_has_no_duplicates(
     tmp_path_factory: pytest.TempPathFactory, break_after: list[int], step: int
 ) -> None:
-    """Wherever it was cut off: the next one completes it."""
+    """The next export completes an interrupted one."""
     folder = tmp_path_factory.mktemp("export")
     path, out = str(folder / "h.db"), folder / "out"
     fill(path, 180)
@@ -160,8 +160,8 @@ def test_export_history_extends_folder_of_earlier_version(path: str, tmp_path: P
     assert saved["columns"] == [*columns]
 
 
-def test_another_question_is_refused(path: str, tmp_path: Path) -> None:
-    """What a folder has must be what is asked for; a later beginning is the first one's."""
+def test_export_history_refuses_folder_of_another_query(path: str, tmp_path: Path) -> None:
+    """A folder accepts only its own query; a later ``since`` has no effect."""
     out = tmp_path / "out"
     since = START + timedelta(hours=50)
     query = HistoryQuery(agents=["agent-1"], columns=("agent_id",), since=since)
@@ -181,8 +181,10 @@ def test_another_question_is_refused(path: str, tmp_path: Path) -> None:
         load_history(out, columns=["event_type"])
 
 
-def test_what_is_no_place_for_an_export_is_left_alone(path: str, tmp_path: Path) -> None:
-    """A folder with other files, a file in the way, an export as the source, a broken note."""
+def test_export_history_refuses_invalid_targets(path: str, tmp_path: Path) -> None:
+    """A folder with other files, a file in the way, an export as the source, a damaged progress
+    file.
+    """
     other = tmp_path / "other"
     (other / "day=2025-01-01").mkdir(parents=True)
     (other / "day=2025-01-01" / "part-000000000000001.parquet").write_bytes(b"mine")
@@ -204,8 +206,8 @@ def test_what_is_no_place_for_an_export_is_left_alone(path: str, tmp_path: Path)
         export_history(out, path)
 
 
-def test_sources_that_are_no_history(tmp_path: Path) -> None:
-    """Parquet files of something else, and a folder without any."""
+def test_load_history_refuses_other_files(tmp_path: Path) -> None:
+    """Other Parquet files, and a folder without any."""
     pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "a.parquet")
     with pytest.raises(StoreDamaged, match="missing seq, timestamp"):
         load_history(tmp_path / "a.parquet")
@@ -217,8 +219,8 @@ def test_sources_that_are_no_history(tmp_path: Path) -> None:
         load_history(tmp_path / "empty")
 
 
-def test_files_of_other_programs_are_typed_alike(path: str, tmp_path: Path) -> None:
-    """polars writes plain text and no categories; the frame is the same."""
+def test_load_history_converts_files_of_other_programs(path: str, tmp_path: Path) -> None:
+    """polars writes plain strings instead of dictionaries; the frame is the same."""
     export_history(tmp_path / "a.parquet", path)
     frame = pl.read_parquet(tmp_path / "a.parquet")
     plain = frame.with_columns(pl.col(pl.Categorical).cast(pl.String))
@@ -231,8 +233,8 @@ def test_files_of_other_programs_are_typed_alike(path: str, tmp_path: Path) -> N
     pd.testing.assert_frame_equal(load_history(tmp_path / "b.parquet", **recent), expected)
 
 
-def test_an_empty_history_is_exported(tmp_path: Path) -> None:
-    """A file with the columns; a folder that waits for its first row."""
+def test_export_history_without_rows(tmp_path: Path) -> None:
+    """A file has the columns; a folder gets its first row later."""
     path = str(tmp_path / "h.db")
     PresenceManager(path).close()
     export_history(tmp_path / "a.parquet", path)
@@ -243,8 +245,8 @@ def test_an_empty_history_is_exported(tmp_path: Path) -> None:
 
 
 @calm
-def test_a_server_is_exported(server: Server, tmp_path: Path) -> None:
-    """As its file is."""
+def test_export_history_of_server(server: Server, tmp_path: Path) -> None:
+    """The export of a server equals that of its file."""
     fill(str(server.db), 100)
     assert export_history(tmp_path / "out", server.url, step_rows=30).n_rows == 100
     assert export_history(tmp_path / "out", server.url, step_rows=30).n_rows == 0
@@ -255,10 +257,10 @@ def test_a_server_is_exported(server: Server, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["h.db", "a.parquet", "out"])
 @pytest.mark.parametrize("chunk_rows", [1, 50, 64, 1_000])
-def test_chunks_put_together_are_the_history(
+def test_iter_history_chunks_equal_load_history(
     path: str, tmp_path: Path, kind: str, chunk_rows: int
 ) -> None:
-    """Of the wanted size, from each kind of source, with and without a limit."""
+    """Chunks have the requested size, for each kind of source, with and without a limit."""
     if kind != "h.db":
         export_history(tmp_path / kind, path)
     limit = 30 if chunk_rows == 1 else 170
@@ -271,8 +273,8 @@ def test_chunks_put_together_are_the_history(
         assert seqs.tolist() == list(range(1, limit + 1))
 
 
-def test_an_arrow_file_can_have_many_batches(tmp_path: Path) -> None:
-    """With other texts in each."""
+def test_load_history_of_arrow_file_with_many_batches(tmp_path: Path) -> None:
+    """Each batch has other strings."""
     path = str(tmp_path / "h.db")
     with PresenceManager(path) as manager:
         for n in range(60):

@@ -1,4 +1,4 @@
-"""load_history and load_presence: the same typed frames from a file and from its server."""
+"""load_history and load_presence return the same typed frames from a file and from its server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ calm = pytest.mark.parametrize("server", [CALM], indirect=True)
 
 
 def example_events() -> list[Event]:
-    """Events of three agents over an hour, each kind of field used and left out."""
+    """Return events of three agents over an hour, with each field set in some and missing in
+    others.
+    """
     return [
         Event(
             agent_id=f"agent-{number % 3}",
@@ -58,12 +60,12 @@ def file(tmp_path: Path) -> str:
 
 
 def dtypes(frame: pd.DataFrame) -> dict[str, str]:
-    """The dtypes of a frame by column."""
+    """Return the dtypes of a frame by column."""
     return {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
 
 
-def test_dtypes_are_as_documented(file: str) -> None:
-    """Each column has the documented dtype, with rows and without."""
+def test_load_history_has_documented_dtypes(file: str) -> None:
+    """Each column has its documented dtype, also without rows."""
     frame = load_history(file)
     assert dtypes(frame) == {name: HISTORY_DTYPES[name] for name in frame.columns}
     assert set(frame.columns) == set(HISTORY_DTYPES)
@@ -72,8 +74,8 @@ def test_dtypes_are_as_documented(file: str) -> None:
     assert dtypes(none) == dtypes(frame)
 
 
-def test_values_are_those_that_were_sent(file: str) -> None:
-    """Times, counts, texts and gaps come back as they were given."""
+def test_load_history_returns_sent_values(file: str) -> None:
+    """Times, counts, strings and missing values equal those of the events."""
     frame = load_history(file)
     sent = example_events()
     assert frame["seq"].tolist() == list(range(1, 61))
@@ -103,10 +105,10 @@ def test_values_are_those_that_were_sent(file: str) -> None:
         ({"agents": "'; DROP TABLE events; --"}, lambda e: False),
     ],
 )
-def test_questions_select_the_same_rows_from_file_and_server(
+def test_load_history_filters_select_same_rows_from_file_and_server(
     server: Server, question: dict[str, Any], expected: Any
 ) -> None:
-    """Each filter selects exactly its events, alike from both sources."""
+    """Each filter selects exactly its events, from both sources."""
     with PresenceManager(str(server.db)) as manager:
         manager.ingest(example_events())
     from_file = load_history(server.db, **question)
@@ -116,18 +118,18 @@ def test_questions_select_the_same_rows_from_file_and_server(
     assert from_file["seq"].tolist() == wanted
 
 
-def test_columns_and_limit(file: str) -> None:
-    """Only the wanted columns, in the wanted order, and at most so many rows."""
+def test_load_history_columns_and_limit(file: str) -> None:
+    """Only the selected columns in their order, and at most ``limit`` rows."""
     frame = load_history(file, columns=["tool_name", "timestamp"], limit=5)
     assert list(frame.columns) == ["tool_name", "timestamp"]
     assert len(frame) == 5
 
 
 @calm
-def test_more_rows_than_a_page_come_from_a_server(
+def test_load_history_reads_all_pages_of_server(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A history longer than a page of JSON is read to its end, and a limit across pages holds."""
+    """A history longer than a page of JSON is complete, and a limit can span pages."""
     monkeypatch.setattr("htmlgraph_nb.client.rest._PAGE_EVENTS", 7)
     with PresenceManager(str(server.db)) as manager:
         manager.ingest(example_events())
@@ -137,8 +139,8 @@ def test_more_rows_than_a_page_come_from_a_server(
     assert load_history(server.url, limit=20)["seq"].tolist() == list(range(1, 21))
 
 
-def test_recent_times_in_words(tmp_path: Path) -> None:
-    """``"2h"``, a Timedelta, today and yesterday are counted from now."""
+def test_load_history_accepts_relative_times(tmp_path: Path) -> None:
+    """``"2h"``, a Timedelta, today and yesterday are relative to now."""
     path = str(tmp_path / "h.db")
     now = datetime.now(UTC)
     with PresenceManager(path) as manager:
@@ -153,8 +155,8 @@ def test_recent_times_in_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("since", ["tomorrow-ish", "2025-99-99", ""])
-def test_an_unreadable_time_is_refused(file: str, since: str) -> None:
-    """The error names what was seen and what is expected."""
+def test_load_history_refuses_invalid_time(file: str, since: str) -> None:
+    """The error shows the value and the expected forms."""
     with pytest.raises(InvalidEvent, match="since: expected an ISO time"):
         load_history(file, since=since)
 
@@ -168,16 +170,18 @@ def test_an_unreadable_time_is_refused(file: str, since: str) -> None:
         ({"columns": "tool"}, "unknown column 'tool', expected some of seq"),
     ],
 )
-def test_what_cannot_be_asked_is_refused(file: str, question: dict[str, Any], words: str) -> None:
-    """The error names what was seen and what is expected."""
+def test_load_history_refuses_invalid_arguments(
+    file: str, question: dict[str, Any], words: str
+) -> None:
+    """The error shows the value and the expected form."""
     with pytest.raises(InvalidEvent, match=words):
         load_history(file, **question)
     with pytest.raises(InvalidEvent, match="chunk_rows: expected an integer >= 1, got 0"):
         next(iter_history(file, chunk_rows=0))
 
 
-def test_columns_as_they_were_asked(file: str) -> None:
-    """One name, none, one twice; rows are counted all the same."""
+def test_load_history_accepts_any_column_list(file: str) -> None:
+    """One name, no names and a duplicate name are accepted."""
     assert list(load_history(file, columns="agent_id").columns) == ["agent_id"]
     assert load_history(file, columns=[]).shape == (60, 0)
     assert load_history(file, columns=["seq", "model", "seq"]).shape == (60, 3)
@@ -185,15 +189,15 @@ def test_columns_as_they_were_asked(file: str) -> None:
     assert len(load_history(file, limit=np.int64(3))) == 3
 
 
-def test_a_frame_knows_its_source(file: str) -> None:
-    """As it was given; chunks too."""
+def test_load_history_sets_source_attribute(file: str) -> None:
+    """The source is in ``attrs``, also for chunks."""
     assert load_history(file).attrs == {"source": file}
     assert load_history(Path(file), columns="seq").attrs == {"source": file}
     assert next(iter_history(file)).attrs == {"source": file}
 
 
-def test_categories_are_those_that_occur_sorted(file: str) -> None:
-    """Whatever was left out by a filter or a limit."""
+def test_load_history_categories_are_sorted_and_used(file: str) -> None:
+    """Filters and limits leave no unused categories."""
     frame = load_history(file)
     assert frame["agent_id"].cat.categories.tolist() == ["agent-0", "agent-1", "agent-2"]
     assert not frame["agent_id"].cat.ordered
@@ -202,10 +206,10 @@ def test_categories_are_those_that_occur_sorted(file: str) -> None:
     assert load_history(file, agents="none")["agent_id"].cat.categories.tolist() == []
 
 
-def test_a_bar_is_shown_when_it_is_wanted_or_late(
+def test_load_history_progress_bar(
     file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At once, never, or from the first second on."""
+    """Shown at once, never, or after the delay."""
     load_history(file)
     load_history(file, progress=False)
     assert capsys.readouterr().err == ""
@@ -220,15 +224,15 @@ def test_a_bar_is_shown_when_it_is_wanted_or_late(
     assert capsys.readouterr().err == ""
 
 
-def test_an_unknown_column_is_refused(file: str) -> None:
-    """The error names the columns that exist."""
+def test_load_history_refuses_unknown_column(file: str) -> None:
+    """The error lists the existing columns."""
     with pytest.raises(InvalidEvent, match="unknown column 'tool', expected some of seq"):
         load_history(file, columns=["tool"])
 
 
 @calm
-def test_presence_is_alike_from_file_and_server(server: Server) -> None:
-    """load_presence gives the same typed frame from both sources."""
+def test_load_presence_is_equal_from_file_and_server(server: Server) -> None:
+    """Both sources give the same typed frame."""
     with PresenceManager(str(server.db)) as manager:
         manager.ingest(example_events())
         manager.update_presence("waits", {"event_type": "permission_request", "tool_name": "Bash"})
@@ -241,8 +245,8 @@ def test_presence_is_alike_from_file_and_server(server: Server) -> None:
     assert dtypes(presence_frame([])) == dtypes(frame)
 
 
-def test_missing_damaged_and_absent_sources(tmp_path: Path) -> None:
-    """Each kind of bad source has its own error, and a file is left as it was."""
+def test_load_history_reports_unusable_sources(tmp_path: Path) -> None:
+    """Each kind of unusable source has its own error, and files are not changed."""
     with pytest.raises(StoreUnavailable, match="no database at"):
         load_history(tmp_path / "none.db")
     garbage = tmp_path / "garbage.db"
@@ -254,7 +258,7 @@ def test_missing_damaged_and_absent_sources(tmp_path: Path) -> None:
         load_history("http://127.0.0.1:9")
 
 
-def test_no_source_means_the_default_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_history_default_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a source and a server the default file is read."""
     monkeypatch.setenv("HTMLGRAPH_HOME", str(tmp_path))
     monkeypatch.delenv("HTMLGRAPH_URL", raising=False)

@@ -1,4 +1,4 @@
-"""Session files on disk as a frame: recorded ones beside another program's totals, and odd ones."""
+"""Load session files: recorded sessions against reference totals, and damaged files."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ TOTALS = json.loads((PAYLOADS / "ccusage.json").read_text())
 
 
 def load(path: Path, **options: Any) -> pd.DataFrame:
-    """Return the frame of a folder, without a bar."""
+    """Return the frame of a folder, without a progress bar."""
     return load_transcripts(path, progress=False, **options)
 
 
 def answer(key: str, output: int, second: float = 0, session: str = SESSION) -> bytes:
-    """Return the line of an answer of Claude Code."""
+    """Return a transcript line of Claude Code with a completion."""
     usage = {"input_tokens": 2, "output_tokens": output}
     message = {"id": key, "model": "claude-opus-4-8", "usage": usage, "content": CONTENT}
     common = {"type": "assistant", "sessionId": session, "timestamp": at(second)}
@@ -55,8 +55,8 @@ def totals(frame: pd.DataFrame) -> dict[str, list[int]]:
 
 
 @pytest.mark.parametrize("agent", ["claude", "codex", "gemini"])
-def test_totals_are_those_of_ccusage(agent: str) -> None:
-    """Totals by model equal those of another program for the same files, to the token."""
+def test_load_transcripts_totals_equal_ccusage(agent: str) -> None:
+    """Tokens by model equal those of ccusage for the same files."""
     frame = load(PAYLOADS, agent=agent)
     found, expected = totals(frame), TOTALS[agent]
     if agent == "gemini":
@@ -69,8 +69,8 @@ def test_totals_are_those_of_ccusage(agent: str) -> None:
     assert int(frame[kinds].sum().sum()) == expected["total"]
 
 
-def test_all_agents_at_once() -> None:
-    """Whose a file is, is told by its content."""
+def test_load_transcripts_detects_agents() -> None:
+    """The content of a file determines its agent."""
     frame = load(PAYLOADS)
     assert set(frame["source"]) == {"claude-session", "codex-session", "gemini-session"}
     assert frame.attrs["files"] == 16
@@ -78,8 +78,8 @@ def test_all_agents_at_once() -> None:
     assert frame.attrs["broken_lines"] == 0
 
 
-def test_frame_is_that_of_history() -> None:
-    """Columns, dtypes and order are those of load_history."""
+def test_load_transcripts_frame_is_like_load_history() -> None:
+    """Columns, dtypes and order equal those of load_history."""
     frame = load(PAYLOADS)
     assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == HISTORY_DTYPES
     assert list(frame["seq"]) == list(range(1, len(frame) + 1))
@@ -88,15 +88,15 @@ def test_frame_is_that_of_history() -> None:
     assert CONTENT not in frame.to_csv()
 
 
-def test_no_sessions(tmp_path: Path) -> None:
-    """A folder without sessions gives an empty frame with all columns and dtypes."""
+def test_load_transcripts_without_sessions(tmp_path: Path) -> None:
+    """An empty folder gives an empty frame with all columns and dtypes."""
     frame = load(tmp_path)
     assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == HISTORY_DTYPES
     assert len(frame) == frame.attrs["files"] == 0
 
 
-def test_subagents_are_children() -> None:
-    """The subagent's file gives an agent of its own whose parent is the session's."""
+def test_load_transcripts_subagents_are_children() -> None:
+    """The file of a subagent gives an agent whose parent is the agent of the session."""
     frame = load(PAYLOADS / "claude")
     child = frame[frame["agent_id"] == "claude-a2898e3"]
     assert set(child["parent_agent_id"]) == {"claude-4d5611e5"}
@@ -105,8 +105,8 @@ def test_subagents_are_children() -> None:
     assert parents["parent_agent_id"].isna().all()
 
 
-def test_filters() -> None:
-    """Rows and columns that were asked for, and no others."""
+def test_load_transcripts_filters() -> None:
+    """Only the selected rows and columns are returned."""
     whole = load(PAYLOADS)
     some = load(PAYLOADS, event_types="tool_error", tools=["Read", "Bash"], columns=["tool_name"])
     expected = whole[
@@ -137,14 +137,14 @@ def test_filters() -> None:
         ({"path": PAYLOADS, "limit": -1}, "limit: expected an integer >= 0, got -1"),
     ],
 )
-def test_wrong_arguments(options: dict[str, Any], text: str) -> None:
-    """What cannot be used is named, with what to type."""
+def test_load_transcripts_refuses_invalid_arguments(options: dict[str, Any], text: str) -> None:
+    """The error names the argument and the expected form."""
     with pytest.raises(InvalidEvent, match=text):
         load_transcripts(**options)
 
 
-def test_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a path the agent's own folder is read, where its settings say that it is."""
+def test_load_transcripts_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a path the configured folder of the agent is read."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("CLAUDE_CONFIG_DIR", raising=False)
     shutil.copytree(PAYLOADS / "claude", tmp_path / ".claude" / "projects" / "shop")
@@ -155,8 +155,8 @@ def test_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert len(load_transcripts("~/.claude", progress=False)) == len(load(PAYLOADS / "claude"))
 
 
-def test_broken_lines_are_counted_and_named(tmp_path: Path) -> None:
-    """Lines that cannot be read cost themselves alone, and are told."""
+def test_load_transcripts_lists_broken_lines(tmp_path: Path) -> None:
+    """Broken lines are skipped and listed; other lines count."""
     path = tmp_path / f"{SESSION}.jsonl"
     path.write_bytes(
         answer("m1", 3)
@@ -171,24 +171,24 @@ def test_broken_lines_are_counted_and_named(tmp_path: Path) -> None:
     assert frame.attrs["unfinished"] == [str(path)]
 
 
-def test_last_line_without_an_end_counts_when_it_is_whole(tmp_path: Path) -> None:
-    """A file may end without a newline."""
+def test_load_transcripts_accepts_last_line_without_newline(tmp_path: Path) -> None:
+    """A complete last line counts without a newline."""
     (tmp_path / "s.jsonl").write_bytes(answer("m1", 3) + answer("m2", 4).rstrip())
     frame = load(tmp_path)
     assert int(frame["output_tokens"].sum()) == 7
     assert frame.attrs["unfinished"] == []
 
 
-def test_other_files_are_named(tmp_path: Path) -> None:
-    """Files that are no sessions are told, not read."""
+def test_load_transcripts_lists_skipped_files(tmp_path: Path) -> None:
+    """Files that are not sessions are listed in ``attrs``."""
     other = tmp_path / "notes.jsonl"
     other.write_text('{"a": 1}\n')
     (tmp_path / "readme.md").write_text("x")
     assert load(tmp_path).attrs["skipped"] == [str(other)]
 
 
-def test_forked_session_counts_its_copies_once(tmp_path: Path) -> None:
-    """Answers that a resumed or forked session repeats in its own file count once."""
+def test_load_transcripts_counts_forked_session_once(tmp_path: Path) -> None:
+    """Completions copied by a resumed or forked session count once."""
     first, second = (f"{digit * 8}-1111-4111-8111-111111111111" for digit in "12")
     lines = [answer(f"m{n}", 5, n) for n in range(4)]
     old, new = tmp_path / f"{first}.jsonl", tmp_path / f"{second}.jsonl"
@@ -201,16 +201,16 @@ def test_forked_session_counts_its_copies_once(tmp_path: Path) -> None:
     assert sums.to_dict() == {first: 20, second: 7}
 
 
-def test_files_before_the_time_asked_for_are_not_read(tmp_path: Path) -> None:
-    """A file that was last written before ``since`` holds nothing of interest."""
+def test_load_transcripts_skips_files_before_since(tmp_path: Path) -> None:
+    """Files last written before ``since`` are not read."""
     path = tmp_path / "s.jsonl"
     path.write_bytes(answer("m1", 3))
     os.utime(path, (1_000, 1_000))
     assert load(tmp_path, since="2000-01-01").attrs["files"] == 0
 
 
-def test_file_that_grows_is_followed(tmp_path: Path) -> None:
-    """What is added to a file is read from where reading stopped, a half line once it is whole."""
+def test_session_tail_follows_growing_file(tmp_path: Path) -> None:
+    """Added lines are read, an incomplete line once it is complete."""
     path = tmp_path / f"{SESSION}.jsonl"
     raw = b"".join(answer(f"m{n}", 5, n) for n in range(30))
     path.write_bytes(raw[:1000])
@@ -227,8 +227,8 @@ def test_file_that_grows_is_followed(tmp_path: Path) -> None:
     assert tail.broken == []
 
 
-def test_file_that_was_written_anew_is_read_anew(tmp_path: Path) -> None:
-    """A file that has become shorter is another one."""
+def test_session_tail_restarts_on_rewritten_file(tmp_path: Path) -> None:
+    """A file that became shorter is read from its start."""
     path = tmp_path / f"{SESSION}.jsonl"
     path.write_bytes(answer("m1", 3) + answer("m2", 3))
     (file,), _ = find_sessions(path)
@@ -239,8 +239,8 @@ def test_file_that_was_written_anew_is_read_anew(tmp_path: Path) -> None:
     assert [event.event_id for event in events] == ["claude:m3"]
 
 
-def test_older_gemini_file(tmp_path: Path) -> None:
-    """Gemini CLI's older files are one JSON object, written anew each time."""
+def test_load_transcripts_reads_old_gemini_format(tmp_path: Path) -> None:
+    """Old files of Gemini CLI are one JSON object that is rewritten each time."""
     folder = tmp_path / "shop" / "chats"
     folder.mkdir(parents=True)
     tokens = {"input": 10, "output": 2, "cached": 0, "thoughts": 0}
@@ -257,8 +257,8 @@ def test_older_gemini_file(tmp_path: Path) -> None:
     assert load(tmp_path).attrs["skipped"] == [str(path)]
 
 
-def test_gemini_subagent_is_a_child(tmp_path: Path) -> None:
-    """A session in a folder that is named by another session is its subagent's."""
+def test_load_transcripts_gemini_subagent_is_child(tmp_path: Path) -> None:
+    """A session in a folder named by another session is its subagent."""
     parent = "1c94066b-eb13-47d9-b34e-c16170440ff4"
     folder = tmp_path / ("a" * 64) / "chats" / parent
     folder.mkdir(parents=True)
@@ -269,8 +269,8 @@ def test_gemini_subagent_is_a_child(tmp_path: Path) -> None:
     assert pd.isna(row["project"])
 
 
-def test_line_that_is_too_long_is_passed_over(tmp_path: Path) -> None:
-    """A line without end does not fill the memory, and the line after it is read."""
+def test_session_tail_skips_too_long_line(tmp_path: Path) -> None:
+    """An overlong line uses bounded memory, and the next line is read."""
     path = tmp_path / f"{SESSION}.jsonl"
     with path.open("wb") as file:
         file.write(answer("m1", 3) + b'{"type":"user","x":"')
@@ -282,8 +282,8 @@ def test_line_that_is_too_long_is_passed_over(tmp_path: Path) -> None:
     assert frame.attrs["broken"] == [f"{path}:2"]
 
 
-def test_benchmark_and_tokens_run(tmp_path: Path) -> None:
-    """The benchmark's cases and the check of recorded totals work on what they are given."""
+def test_transcript_benchmark_and_token_check_run(tmp_path: Path) -> None:
+    """The benchmark and the check of recorded totals run."""
 
     def figures(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", f"tests.benchmarks.{module}", *arguments]
@@ -301,15 +301,17 @@ def test_benchmark_and_tokens_run(tmp_path: Path) -> None:
     assert figures("tokens", str(tmp_path)).returncode == 1
 
 
-def test_file_that_vanishes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that is gone before it is read is told."""
+def test_load_transcripts_lists_vanished_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file deleted before reading is listed as skipped."""
     gone = SessionFile(str(tmp_path / "gone.jsonl"), "claude", 3, START.timestamp())
     monkeypatch.setattr("htmlgraph_nb.history.transcripts.find_sessions", lambda *_: ([gone], []))
     assert load(tmp_path).attrs["skipped"] == [gone.path]
 
 
-def test_bar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A bar that was asked for is shown, one that was not only where it takes long."""
+def test_load_transcripts_progress_bar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The bar is shown on request, otherwise only after a delay."""
     (tmp_path / "s.jsonl").write_bytes(answer("m1", 3))
     load_transcripts(tmp_path)
     assert capsys.readouterr().err == ""
@@ -321,8 +323,8 @@ def test_bar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(st.binary(max_size=80) | st.just(answer("m1", 3)), max_size=6))
-def test_no_file_raises(tmp_path: Path, parts: list[bytes]) -> None:
-    """Whatever a file holds, it is read, and what is whole in it counts."""
+def test_load_transcripts_never_fails_on_file_content(tmp_path: Path, parts: list[bytes]) -> None:
+    """Whatever a file contains, complete lines count."""
     path = tmp_path / "s.jsonl"
     path.write_bytes(b"\n" + b"\n".join(parts))
     frame = load_transcripts(tmp_path, agent="claude", progress=False)

@@ -1,4 +1,4 @@
-"""The log is moved into the database file beside the writer."""
+"""Checkpoints move the log into the database file while the writer continues."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve
 
 
-def n_moved(path: str, copy: Path) -> int:
-    """Return how many events the file alone has, without its log."""
+def n_checkpointed(path: str, copy: Path) -> int:
+    """Return the number of events in the file without its log."""
     shutil.copyfile(path, copy)
     with closing(sqlite3.connect(copy)) as db:
         try:
@@ -29,20 +29,20 @@ def n_moved(path: str, copy: Path) -> int:
 
 
 def write(manager: PresenceManager, n_events: int) -> None:
-    """Write as many events in one transaction."""
+    """Write this number of events in one transaction."""
     manager.ingest([Event(agent_id=f"a{n % 9}", event_type="prompt") for n in range(n_events)])
 
 
-def test_enough_events_are_moved_while_the_writer_goes_on(tmp_path: Path) -> None:
-    """Few stay in the log; many are in the file, and what comes after them is not lost."""
+def test_check_moves_many_events_only(tmp_path: Path) -> None:
+    """A few events stay in the log, many are moved, and later ones are not lost."""
     with PresenceManager(str(tmp_path / "a.db")) as manager:
         checkpointer = Checkpointer(manager.db_path, lambda: manager.cursor.seq)
         write(manager, MIN_CHECKPOINT_EVENTS - 1)
         assert not checkpointer.check()
         write(manager, 1)
-        assert n_moved(manager.db_path, tmp_path / "before.db") == 0
+        assert n_checkpointed(manager.db_path, tmp_path / "before.db") == 0
         assert checkpointer.check()
-        assert n_moved(manager.db_path, tmp_path / "after.db") == MIN_CHECKPOINT_EVENTS
+        assert n_checkpointed(manager.db_path, tmp_path / "after.db") == MIN_CHECKPOINT_EVENTS
         assert not checkpointer.check()
         write(manager, 5)
         seq = manager.cursor.seq
@@ -50,8 +50,8 @@ def test_enough_events_are_moved_while_the_writer_goes_on(tmp_path: Path) -> Non
         assert again.cursor.seq == seq == MIN_CHECKPOINT_EVENTS + 5
 
 
-def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    """The error says which, and the next check tries again."""
+def test_check_reports_read_only_file(tmp_path: Path) -> None:
+    """The error names the file, and the next check retries."""
     path = tmp_path / "a.db"
     path.write_bytes(b"no database" * 1_000)
     count = iter(range(0, 10**6, MIN_CHECKPOINT_EVENTS))
@@ -61,8 +61,8 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
             checkpointer.check()
 
 
-def test_a_file_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
-    """Whoever took it away finds no empty one there."""
+def test_check_does_not_recreate_deleted_file(tmp_path: Path) -> None:
+    """A deleted database is not replaced by an empty file."""
     path = tmp_path / "a.db"
     count = iter(range(0, 10**6, MIN_CHECKPOINT_EVENTS))
     checkpointer = Checkpointer(str(path), lambda: next(count))
@@ -71,10 +71,12 @@ def test_a_file_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_a_server_does_it_by_itself(serve: Serve, tmp_path: Path) -> None:
-    """Nobody has to stop it for the file to have what was sent."""
+def test_server_runs_checkpoints(serve: Serve, tmp_path: Path) -> None:
+    """The file has the events without stopping the server."""
     server = serve()
     for number in range(0, MIN_CHECKPOINT_EVENTS, 100):
         body = [{"agent_id": "a", "event_id": f"{number}:{n}"} for n in range(100)]
         server.post("/api/events", body)
-    wait_until(lambda: n_moved(str(server.db), tmp_path / "copy.db") == MIN_CHECKPOINT_EVENTS)
+    wait_until(
+        lambda: n_checkpointed(str(server.db), tmp_path / "copy.db") == MIN_CHECKPOINT_EVENTS
+    )

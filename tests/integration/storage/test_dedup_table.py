@@ -1,6 +1,6 @@
-"""Hooks, session file and telemetry of one session are one session, in whatever order they arrive.
+"""Hooks, session file and telemetry of one session count once, in any order of arrival.
 
-Each example is a session of one of the three agents, told to a database on disk.
+Each example is a session of one of the three agents, stored in a database on disk.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ TOTALS = ("tool_names", "tools", "tokens", "ends", "prompt", "completion", "sess
 COUNTED = ("prompt", "tool_start", "completion", "session_start")
 
 
-def take(
+def ingest_all(
     told: SimulatedSession, events: Sequence[Event], restart_at: int = -1, at_once: int = 1
 ) -> dict[str, Any]:
-    """Ingest events and return what the database then says of the session.
+    """Ingest events and return the state of the session.
 
     Args:
-        restart_at: at the place of this event, or next to it, the database is closed and opened.
-        at_once: how many are ingested together.
+        restart_at: index of the event near which the database is closed and reopened.
+        at_once: number of events per call.
     """
     now = told.end + timedelta(seconds=STEP_S)
     with TemporaryDirectory() as folder:
@@ -81,7 +81,7 @@ def take(
 
 
 def interleaved(streams: Sequence[Sequence[Event]], chance: random.Random) -> list[Event]:
-    """Return the events of several sources, each of which keeps its order."""
+    """Return the events of several sources, each in its own order."""
     left = [list(stream) for stream in streams if stream]
     found = []
     while left:
@@ -100,7 +100,7 @@ def interleaved(streams: Sequence[Sequence[Event]], chance: random.Random) -> li
     over=st.booleans(),
     seed=st.integers(0, 2**32),
 )
-def test_any_order_ends_in_the_same_totals_and_verdict(
+def test_drop_duplicates_in_any_order_gives_same_state(
     agent: str,
     turns: list[list[bool]],
     sources: list[str],
@@ -108,17 +108,17 @@ def test_any_order_ends_in_the_same_totals_and_verdict(
     over: bool,
     seed: int,
 ) -> None:
-    """Sources at any speed, repetitions, a restart in between: the same as once and in order."""
+    """Sources at any speed, repetitions and a restart give the state of one ordered source."""
     told = simulate_session(agent, turns, same_counts=same_counts, ended=over)
     events = told.events(sources)
-    in_order = take(told, events)
+    in_order = ingest_all(told, events)
     chance = random.Random(seed)
     mixed = interleaved([getattr(told, name) for name in sources], chance)
     mixed += chance.sample(events, len(events) // 3)
-    assert take(told, mixed, chance.randrange(len(mixed))) == in_order
-    assert take(told, mixed, chance.randrange(len(mixed)), chance.randint(2, 60)) == in_order
+    assert ingest_all(told, mixed, chance.randrange(len(mixed))) == in_order
+    assert ingest_all(told, mixed, chance.randrange(len(mixed)), chance.randint(2, 60)) == in_order
     chance.shuffle(mixed)
-    found = take(told, mixed, chance.randrange(len(mixed)))
+    found = ingest_all(told, mixed, chance.randrange(len(mixed)))
     assert {name: found[name] for name in TOTALS} == {name: in_order[name] for name in TOTALS}
     assert in_order["tools"] == in_order["ends"] == told.n_calls
     assert in_order["tool_names"] <= {"Bash"}
@@ -130,29 +130,29 @@ def test_any_order_ends_in_the_same_totals_and_verdict(
 
 @pytest.mark.parametrize("agent", AGENTS)
 @pytest.mark.parametrize("first", [("hooks", "file"), ("file", "otlp"), ("otlp", "hooks")])
-def test_what_one_source_missed_another_tells(agent: str, first: tuple[str, str]) -> None:
-    """Of two sources that each lost another part, the database has all of it."""
+def test_drop_duplicates_merges_incomplete_sources(agent: str, first: tuple[str, str]) -> None:
+    """Two sources that each miss other events give the complete state."""
     told = simulate_session(agent, [[False], [True], [False]], same_counts=False, ended=False)
     one, other = (getattr(told, name) for name in first)
     half = len(one) // 2
-    some = take(told, [*one[:half], *other])
+    some = ingest_all(told, [*one[:half], *other])
     assert some["tools"] == told.n_calls
     assert some["prompt"] == 3
 
 
-def test_named_agent_is_one_with_its_file() -> None:
-    """A name that ``HTMLGRAPH_AGENT`` gives to the hooks is the agent's name for all sources."""
+def test_agent_alias_applies_to_all_sources() -> None:
+    """A name from ``HTMLGRAPH_AGENT`` in the hooks applies to all sources."""
     told = simulate_session("claude", [[False]], same_counts=False, ended=False)
     named = [replace(event, agent_id="ada") for event in told.hooks]
     for events in ([*named, *told.file], [*told.file, *named], [*told.otlp, *named, *told.file]):
-        found = take(told, events)
+        found = ingest_all(told, events)
         assert found["agent"] == "ada"
         assert found["tools"] == 1
 
 
 @pytest.mark.parametrize("ended_by", ["file", "otlp"])
-def test_a_permission_of_codex_is_answered_by_any_source(ended_by: str) -> None:
-    """Its hooks call a tool "Bash" that its file and telemetry call "exec_command"."""
+def test_codex_permission_is_resolved_by_any_source(ended_by: str) -> None:
+    """Hooks call the tool "Bash" that file and telemetry call "exec_command"."""
     told = simulate_session("codex", [[False]], same_counts=False, ended=False)
     begin = next(event for event in told.hooks if event.event_type == "tool_start")
     assert begin.timestamp is not None
@@ -164,12 +164,12 @@ def test_a_permission_of_codex_is_answered_by_any_source(ended_by: str) -> None:
     }
     asked = AGENTS["codex"].events_from_hook(payload, received_at=told.end)
     ends = [event for event in getattr(told, ended_by) if event.event_type == "tool_execute"]
-    assert take(told, [begin, *asked])["attention"]
-    assert not take(told, [begin, *asked, *ends])["attention"]
+    assert ingest_all(told, [begin, *asked])["attention"]
+    assert not ingest_all(told, [begin, *asked, *ends])["attention"]
 
 
-def test_metrics_and_answers_do_not_add_up() -> None:
-    """Once a file tells of a session's answers, a counter of its tokens adds nothing, and back."""
+def test_token_sources_count_tokens_once() -> None:
+    """Token counters and completions of one session do not both count."""
     told = simulate_session("claude", [[]], same_counts=False, ended=False)
     answers = [event for event in told.file if event.event_type == "completion"]
     counter = replace(
@@ -182,12 +182,12 @@ def test_metrics_and_answers_do_not_add_up() -> None:
         cache_read_tokens=0,
         output_tokens=0,
     )
-    assert take(told, [*answers, counter])["tokens"] == told.n_tokens
-    assert take(told, [counter, *answers])["tokens"] == told.n_tokens
+    assert ingest_all(told, [*answers, counter])["tokens"] == told.n_tokens
+    assert ingest_all(told, [counter, *answers])["tokens"] == told.n_tokens
 
 
-def test_what_another_process_was_told_counts(tmp_path: Path) -> None:
-    """An answer that a counter told to another process is not taken, though others just were."""
+def test_token_sources_of_another_process_count(tmp_path: Path) -> None:
+    """A token counter stored by another process excludes later completions."""
     told = simulate_session("claude", [[]], same_counts=False, ended=False)
     answer = next(event for event in told.file if event.event_type == "completion")
     late, early = (
@@ -209,8 +209,8 @@ def test_what_another_process_was_told_counts(tmp_path: Path) -> None:
         assert one.ingest([early]).accepted == 0
 
 
-def test_what_a_failed_transaction_was_told_does_not_count(tmp_path: Path) -> None:
-    """The begin of a counter that was rolled back keeps no answer out."""
+def test_token_sources_of_failed_transaction_do_not_count(tmp_path: Path) -> None:
+    """A rolled-back token counter excludes no completion."""
     told = simulate_session("claude", [[]], same_counts=False, ended=False)
     answer = next(event for event in told.file if event.event_type == "completion")
     counter = replace(answer, event_id="metric:1", source="otlp", extra=None)
@@ -227,8 +227,8 @@ def test_what_a_failed_transaction_was_told_does_not_count(tmp_path: Path) -> No
         assert manager.ingest([answer]).accepted == 1
 
 
-def test_subagent_told_twice_is_one(tmp_path: Path) -> None:
-    """The begin and the end of a subagent count once by hooks and file."""
+def test_subagent_of_two_sources_counts_once(tmp_path: Path) -> None:
+    """Start and end of a subagent count once from hooks and file."""
     main, child = (agent_id_of(name, "claude") for name in (SESSION, "ab12cd34ef567890"))
     payload = {"session_id": SESSION, "agent_id": "ab12cd34ef567890", "agent_type": "Explore"}
     told = simulate_session("claude", [[]], same_counts=False, ended=False)

@@ -1,4 +1,4 @@
-"""The server is killed in the middle of its work, again and again: nothing acknowledged is lost."""
+"""Kill the server repeatedly under load: no acknowledged event is lost."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ Event = dict[str, Any]
 
 
 class Sender(threading.Thread):
-    """Posts batches at a steady rate until its server is gone.
+    """Post batches at a steady rate until the server stops.
 
     Attributes:
-        acknowledged: event ids that a server has taken, and the position after the last of them.
-        pending: batches that were sent, or are to be sent, and were never answered.
+        acknowledged: event ids that a server acknowledged, and the position after the last one.
+        pending: batches without a response.
     """
 
     def __init__(self, port: int, batches: itertools.count[int], pending: list[list[Event]]):
@@ -49,7 +49,7 @@ class Sender(threading.Thread):
         self._batches = batches
 
     def run(self) -> None:
-        """Send what is pending, then fresh batches."""
+        """Send pending batches, then new ones."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
         pause = SENDERS * BATCH_EVENTS / EVENTS_PER_S
         due = time.monotonic()
@@ -84,7 +84,7 @@ class Sender(threading.Thread):
 
 
 def batch_of(number: int) -> list[Event]:
-    """Return one of the batches; each id exists once in all of them."""
+    """Return one batch; every event id is unique."""
     return [
         {
             "agent_id": f"agent-{(number * 7 + place) % 40}",
@@ -98,13 +98,13 @@ def batch_of(number: int) -> list[Event]:
 
 
 @pytest.mark.timeout(240)
-def test_kill_loses_nothing_that_was_acknowledged(
+def test_kill_loses_no_acknowledged_event(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twenty times ``kill -9`` under load; senders repeat what was not answered, a client resumes.
+    """Kill the server twenty times under load; senders retry batches, and a client resumes.
 
-    In the end each event is there once, numbers have no gap, the epoch never changed, and the
-    client, which found its server again each time, holds what the server holds.
+    At the end each event exists once, seqs have no gap, the epoch is unchanged, and the
+    client, which reconnected each time, has the state of the server.
     """
     home = tmp_path / "home"
     monkeypatch.setenv("HTMLGRAPH_HOME", str(home))
@@ -153,10 +153,8 @@ def test_kill_loses_nothing_that_was_acknowledged(
     assert len(acknowledged) > ROUNDS * 300, "there was hardly any load"
 
 
-def test_a_batch_that_was_committed_but_not_answered_may_be_repeated(
-    serve: Serve, tmp_path: Path
-) -> None:
-    """The server dies between the commit and the answer; the repetition counts for nothing."""
+def test_repeating_committed_batch_is_harmless(serve: Serve, tmp_path: Path) -> None:
+    """The server is killed between commit and response; the repetition has no effect."""
     home = tmp_path / "home"
     for number in range(3):
         server = serve(home=home)
@@ -179,7 +177,7 @@ def test_a_batch_that_was_committed_but_not_answered_may_be_repeated(
 
 
 def _check_round(server: Server, ids: list[str]) -> None:
-    """Fail unless the server answers a repetition of acknowledged events as such."""
+    """Fail unless the server reports repeated acknowledged events as duplicates."""
     numbers = {int(name.split("-")[0]) for name in ids}
     for number in numbers:
         answer = server.post("/api/events", batch_of(number)).json()

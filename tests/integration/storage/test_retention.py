@@ -1,4 +1,4 @@
-"""Old history goes in small steps; presence, totals and the newest row stay."""
+"""Retention deletes old history in small steps; presence, totals and the newest row stay."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    """The database."""
+    """Return the path of the database."""
     return str(tmp_path / "h.db")
 
 
 @pytest.fixture
 def manager(path: str) -> Iterator[PresenceManager]:
-    """A manager on it."""
+    """A manager of the database."""
     with PresenceManager(path) as opened:
         yield opened
 
@@ -42,15 +42,15 @@ def fill(manager: PresenceManager, n_rows: int, age: timedelta, name: str = "a")
 
 
 def delete_all(manager: PresenceManager, older_than: timedelta, step_rows: int) -> list[int]:
-    """Delete step by step and return how many rows each step took."""
+    """Delete step by step and return the number of rows of each step."""
     steps = []
     while n_rows := manager.delete_history(older_than, step_rows):
         steps.append(n_rows)
     return steps
 
 
-def test_old_rows_go_in_steps(manager: PresenceManager, path: str) -> None:
-    """None takes more than its size; what is young enough stays, and so do the totals."""
+def test_delete_history_deletes_in_steps(manager: PresenceManager, path: str) -> None:
+    """No step exceeds its size; newer rows and totals stay."""
     fill(manager, 25, 10 * DAY)
     fill(manager, 7, 2 * DAY)
     before = manager.agents
@@ -61,8 +61,8 @@ def test_old_rows_go_in_steps(manager: PresenceManager, path: str) -> None:
     assert delete_all(manager, 5 * DAY, 10) == []
 
 
-def test_the_newest_row_stays_however_old(manager: PresenceManager, path: str) -> None:
-    """It holds the last seq: numbers go on where they were, also after a restart."""
+def test_delete_history_keeps_newest_row(manager: PresenceManager, path: str) -> None:
+    """It holds the last seq, so numbering continues after a restart."""
     fill(manager, 12, 10 * DAY)
     assert sum(delete_all(manager, DAY, 5)) == 11
     assert history_rows(path) == [(12,)]
@@ -76,15 +76,15 @@ def test_the_newest_row_stays_however_old(manager: PresenceManager, path: str) -
         assert history_rows(path) == [(13,)]
 
 
-def test_an_empty_history_has_nothing_to_delete(manager: PresenceManager) -> None:
-    """Nor does a single row."""
+def test_delete_history_of_empty_history(manager: PresenceManager) -> None:
+    """An empty history and a single row have nothing to delete."""
     assert manager.delete_history(timedelta(0)) == 0
     fill(manager, 1, DAY)
     assert manager.delete_history(timedelta(0)) == 0
 
 
-def test_another_manager_is_not_disturbed(manager: PresenceManager, path: str) -> None:
-    """It sees a commit in which nobody changed, publishes nothing and goes on."""
+def test_delete_history_does_not_notify_other_managers(manager: PresenceManager, path: str) -> None:
+    """Another manager loads the commit, publishes nothing and continues."""
     fill(manager, 10, 10 * DAY)
     with PresenceManager(path) as other:
         told: list[object] = []
@@ -96,8 +96,8 @@ def test_another_manager_is_not_disturbed(manager: PresenceManager, path: str) -
         assert manager.agents == other.agents
 
 
-def test_a_server_with_retain_deletes_in_the_background(serve: Serve, tmp_path: Path) -> None:
-    """From its start, while it serves; presence is the same before and after."""
+def test_server_deletes_old_history(serve: Serve, tmp_path: Path) -> None:
+    """A server with ``--retain`` deletes from its start; presence is unchanged."""
     home = tmp_path / "home"
     home.mkdir()
     with PresenceManager(str(home / "test.db")) as manager:

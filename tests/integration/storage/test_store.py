@@ -1,4 +1,4 @@
-"""Transactions: shared by many writers, all or nothing, and waited for by whoever closes."""
+"""Transactions of the store: shared by writers, atomic, and completed before closing."""
 
 from __future__ import annotations
 
@@ -29,41 +29,41 @@ from tests.helpers.database_files import history_rows, run_python
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    """A file that is not there yet."""
+    """Return the path of a file that does not exist yet."""
     return str(tmp_path / "history.db")
 
 
 @pytest.fixture
 def manager(path: str) -> Iterator[PresenceManager]:
-    """A manager on that file."""
+    """A manager of that file."""
     with PresenceManager(path) as opened:
         yield opened
 
 
-class Bystander:
-    """A participant of transactions that keeps no state; it counts what it was told."""
+class RecordingListener:
+    """A transaction listener without state that records its calls."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
 
     def begin(self, tx: Transaction, foreign: bool) -> None:
-        """See store.Participant."""
+        """See TransactionListener."""
         self.told.append("foreign" if foreign else "begin")
 
     def flush(self, tx: Transaction) -> None:
-        """See store.Participant."""
+        """See TransactionListener."""
 
     def committed(self, tx: Transaction) -> None:
-        """See store.Participant."""
+        """See TransactionListener."""
         self.told.append("committed")
 
     def rolled_back(self) -> None:
-        """See store.Participant."""
+        """See TransactionListener."""
         self.told.append("rolled back")
 
 
 def now() -> datetime:
-    """Return the present time, UTC."""
+    """Return the current time, UTC."""
     return datetime.now(UTC)
 
 
@@ -92,8 +92,8 @@ print(acknowledged + 1)
 """
 
 
-def test_a_full_disk_fails_the_write_and_nothing_else(path: str) -> None:
-    """What was acknowledged is there, what was not is not, and with room again it goes on."""
+def test_write_fails_on_full_disk(path: str) -> None:
+    """Acknowledged events stay, the failed one is absent; with space again writing continues."""
     done = run_python(_FILL_DISK, path)
     assert done.returncode == 0, done.stderr
     said, n_rows = done.stdout.splitlines()
@@ -101,9 +101,9 @@ def test_a_full_disk_fails_the_write_and_nothing_else(path: str) -> None:
     assert [row[0] for row in history_rows(path)] == list(range(1, int(n_rows) + 1))
 
 
-def test_a_file_that_another_process_locks_is_waited_for_and_then_named(path: str) -> None:
-    """The wait is bounded; afterwards writing goes on as if nothing had been."""
-    bystander = Bystander()
+def test_write_times_out_on_locked_file(path: str) -> None:
+    """The wait is bounded, the error names the file, and later writes succeed."""
+    bystander = RecordingListener()
     store = Store(path, bystander, busy_timeout_s=0.05)
     event = Event(agent_id="a")
     other = sqlite3.connect(path, isolation_level=None)
@@ -120,10 +120,8 @@ def test_a_file_that_another_process_locks_is_waited_for_and_then_named(path: st
     assert history_rows(path) == [(1,)]
 
 
-def test_many_threads_share_transactions_and_nothing_is_lost(
-    path: str, manager: PresenceManager
-) -> None:
-    """Every acknowledged event is there once, seqs have no gap, changes arrive in their order."""
+def test_write_from_many_threads_loses_nothing(path: str, manager: PresenceManager) -> None:
+    """Every acknowledged event exists once, seqs have no gap, and changes arrive in order."""
     published: list[int] = []
     n_publications = 0
 
@@ -156,8 +154,8 @@ def test_many_threads_share_transactions_and_nothing_is_lost(
     assert {row[0] for row in history_rows(path, "event_id")} == expected
 
 
-def test_an_event_id_counts_once_wherever_it_comes_from(path: str) -> None:
-    """In one call, in one transaction, from another process, after a restart."""
+def test_event_id_counts_once(path: str) -> None:
+    """Within a call, a transaction, another process and after a restart."""
     once = Event(agent_id="a", event_type="tool_execute", event_id="e1", input_tokens=5)
     with PresenceManager(path) as manager:
         assert manager.ingest([once, once]).duplicates == 1
@@ -173,9 +171,9 @@ def test_an_event_id_counts_once_wherever_it_comes_from(path: str) -> None:
         assert (presence.total_tools_executed, presence.total_cost_tokens) == (1, 5)
 
 
-def test_a_job_that_fails_takes_no_other_with_it(path: str) -> None:
-    """A refusal, or a fault of a program in the middle of a shared transaction."""
-    store = Store(path, Bystander())
+def test_failing_job_does_not_affect_others(path: str) -> None:
+    """A rejected job and a bug in the middle of a shared transaction."""
+    store = Store(path, RecordingListener())
     gate, opened = threading.Event(), threading.Event()
 
     def hold(tx: Transaction) -> None:
@@ -205,10 +203,8 @@ def test_a_job_that_fails_takes_no_other_with_it(path: str) -> None:
     assert history_rows(path, "agent_id") == [("a",)] * 3
 
 
-def test_an_event_that_no_column_takes_harms_only_itself(
-    path: str, manager: PresenceManager
-) -> None:
-    """Built by hand past all checks, it fails alone in a group of many senders."""
+def test_unstorable_event_fails_alone(path: str, manager: PresenceManager) -> None:
+    """An event built past all validation fails alone in a group of many senders."""
     bad = Event(agent_id="bad", input_tokens=2**70)
     good = [Event(agent_id=f"good-{n}", event_type="tool_execute") for n in range(40)]
     futures = [manager.submit([event], 0.0) for event in [*good[:20], bad, *good[20:]]]
@@ -218,8 +214,8 @@ def test_an_event_that_no_column_takes_harms_only_itself(
     assert len(history_rows(path)) == 40
 
 
-def test_a_write_that_is_rolled_back_leaves_no_trace(path: str, manager: PresenceManager) -> None:
-    """Neither in the file nor in the roster, and nothing of it is published."""
+def test_rolled_back_write_leaves_no_trace(path: str, manager: PresenceManager) -> None:
+    """Neither in the file nor in the roster, and nothing is published."""
     manager.update_presence("a", "tool_execute")
     published: list[object] = []
     manager.subscribe(published.append)
@@ -243,10 +239,10 @@ def test_a_write_that_is_rolled_back_leaves_no_trace(path: str, manager: Presenc
 
 
 @pytest.mark.parametrize("moment", ["before the commit", "just after the commit", "published"])
-def test_an_interrupt_leaves_file_and_roster_equal(
+def test_interrupt_keeps_file_and_roster_equal(
     path: str, manager: PresenceManager, moment: str
 ) -> None:
-    """Ctrl-C in a notebook strikes anywhere; the next write finds what the file has."""
+    """KeyboardInterrupt can occur anywhere; the next write starts from the state of the file."""
     store = manager._store
     committed, flush = manager.committed, manager.flush
 
@@ -274,8 +270,8 @@ def test_an_interrupt_leaves_file_and_roster_equal(
     assert published == ([2, 3] if happened else [2])
 
 
-def test_close_commits_what_waits(path: str) -> None:
-    """All of it, and whoever comes afterwards is told so."""
+def test_close_commits_queued_jobs(path: str) -> None:
+    """All queued jobs are committed; later calls raise StoreClosed."""
     manager = PresenceManager(path)
     futures = [manager.submit([Event(agent_id="a")], 0.0) for _ in range(500)]
     manager.close()
@@ -292,8 +288,8 @@ def test_close_commits_what_waits(path: str) -> None:
             call()
 
 
-def test_nobody_waits_for_ever_when_the_store_closes_beside_him(path: str) -> None:
-    """Each write is committed or refused, whatever the moment."""
+def test_close_completes_concurrent_writes(path: str) -> None:
+    """Each concurrent write is committed or refused."""
     for _ in range(30):
         manager = PresenceManager(path)
         start = threading.Barrier(4)
@@ -317,9 +313,9 @@ def test_nobody_waits_for_ever_when_the_store_closes_beside_him(path: str) -> No
         assert len(history_rows(path)) == before + total
 
 
-def test_a_queue_that_grows_too_long_refuses(path: str) -> None:
-    """Rows count, not calls: a few large batches fill it as well as many small ones."""
-    store = Store(path, Bystander())
+def test_submit_refuses_when_queue_is_full(path: str) -> None:
+    """Rows count, not calls: a few large batches fill the queue like many small ones."""
+    store = Store(path, RecordingListener())
     gate, opened = threading.Event(), threading.Event()
 
     def hold(tx: Transaction) -> None:
@@ -339,8 +335,8 @@ def test_a_queue_that_grows_too_long_refuses(path: str) -> None:
     store.close()
 
 
-def test_agents_beyond_the_limit_are_refused_alone(path: str) -> None:
-    """Known ones go on; a refused batch leaves nothing, not even its known agents' part."""
+def test_roster_limit_refuses_new_agents_only(path: str) -> None:
+    """Existing agents continue; a rejected batch leaves nothing behind."""
     with PresenceManager(path, limits=Limits(max_agents=2)) as manager:
         manager.ingest([Event(agent_id="a"), Event(agent_id="b")])
         with pytest.raises(CapacityError, match="agents: at most 2 allowed"):

@@ -1,4 +1,4 @@
-"""Several managers on one file: in one process, in two, and beside a running server."""
+"""Several managers of one file: in one process, in two, and beside a running server."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ KINDS = ["prompt", "tool_start", "tool_execute", "stop", "forget", "feature_upda
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    """A file that is not there yet."""
+    """Return the path of a file that does not exist yet."""
     return str(tmp_path / "shared.db")
 
 
-def test_two_managers_in_one_process_see_each_other(path: str) -> None:
-    """What one has written is durable, visible to the other and numbered once."""
+def test_managers_in_one_process_share_state(path: str) -> None:
+    """A write of one manager is durable, visible to the other and has a unique seq."""
     dice = random.Random(3)
     with PresenceManager(path) as one, PresenceManager(path) as two:
-        heard: dict[PresenceManager, list[int]] = {one: [], two: []}
-        for manager in heard:
+        read_line: dict[PresenceManager, list[int]] = {one: [], two: []}
+        for manager in read_line:
             manager.subscribe(
-                lambda told, seqs=heard[manager]: seqs.extend(c.seq for c in told.changes)
+                lambda told, seqs=read_line[manager]: seqs.extend(c.seq for c in told.changes)
             )
         for n in range(300):
             writer, reader = (one, two) if dice.random() < 0.5 else (two, one)
@@ -52,14 +52,14 @@ def test_two_managers_in_one_process_see_each_other(path: str) -> None:
                 assert written.seq == n + 1
         assert one.agents == two.agents
         assert one.cursor == two.cursor
-        for seqs in heard.values():
+        for seqs in read_line.values():
             assert seqs == sorted(set(seqs)), "changes were published out of order or twice"
             assert seqs[-1] == 300
     assert history_rows(path) == [(seq,) for seq in range(1, 301)]
 
 
-def test_a_manager_that_lags_takes_all_over_at_once(path: str) -> None:
-    """The last change of each agent and every change of a resource, in the order of their seq."""
+def test_sync_external_loads_all_changes(path: str) -> None:
+    """The last change of each agent and every change of a resource, in order of seq."""
     resource = {"resource_type": "feature", "resource_id": "f1", "payload": {}}
     with PresenceManager(path) as one, PresenceManager(path) as two:
         told: list[Publication] = []
@@ -87,8 +87,8 @@ def test_a_manager_that_lags_takes_all_over_at_once(path: str) -> None:
         assert two.snapshot() == one.snapshot()
 
 
-def test_a_write_takes_over_what_came_before_it(path: str) -> None:
-    """Totals and evidence of an agent that two processes report go on from one another."""
+def test_write_starts_from_external_changes(path: str) -> None:
+    """Totals and evidence of an agent that two processes report continue each other."""
     with PresenceManager(path) as one, PresenceManager(path) as two:
         told: list[tuple[int, str]] = []
         two.subscribe(lambda p: told.extend((c.seq, c.agent_id) for c in p.changes))
@@ -121,7 +121,7 @@ with PresenceManager(path) as manager:
 
 
 class Worker:
-    """A process with a manager of its own that waits for a word before each step."""
+    """A process with its own manager that waits for a line before each step."""
 
     def __init__(self, path: str, number: int, n_events: int) -> None:
         self.process = subprocess.Popen(
@@ -131,12 +131,12 @@ class Worker:
             text=True,
         )
 
-    def heard(self) -> str:
+    def read_line(self) -> str:
         """Return the next line."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
-    def go_on(self) -> None:
+    def continue_(self) -> None:
         """Let it take the next step."""
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
@@ -155,39 +155,39 @@ class Worker:
             self.process.stdin.close()
 
 
-def test_processes_that_write_at_once_end_with_equal_rosters(path: str) -> None:
-    """No number is given twice, none left out, and all see the same in the end."""
+def test_concurrent_processes_end_with_equal_rosters(path: str) -> None:
+    """Seqs are unique and without gaps, and all processes have the same state at the end."""
     with ExitStack() as stack, PresenceManager(path) as here:
         workers = [stack.enter_context(Worker(path, number, 250)) for number in range(3)]
-        assert [worker.heard() for worker in workers] == ["ready"] * 3
-        heard: list[int] = []
-        here.subscribe(lambda told: heard.extend(change.seq for change in told.changes))
+        assert [worker.read_line() for worker in workers] == ["ready"] * 3
+        read_line: list[int] = []
+        here.subscribe(lambda told: read_line.extend(change.seq for change in told.changes))
         for worker in workers:
-            worker.go_on()
+            worker.continue_()
         for n in range(250):
             here.update_presence(f"a{n % 5}", {"event_type": "prompt", "event_id": f"here-{n}"})
-        assert [worker.heard() for worker in workers] == ["done"] * 3
+        assert [worker.read_line() for worker in workers] == ["done"] * 3
         for worker in workers:
-            worker.go_on()
-        ends = [json.loads(worker.heard()) for worker in workers]
+            worker.continue_()
+        ends = [json.loads(worker.read_line()) for worker in workers]
         agents = {name: one.to_dict() for name, one in here.agents.items()}
         assert [end[1] for end in ends] == [agents] * 3
         assert [end[2] for end in ends] == [here.cursor.seq] * 3 == [1_000] * 3
     given = [seq for end in ends for seq in end[0]]
     assert len(given) == len(set(given)) == 750
-    assert heard == sorted(set(heard))
+    assert read_line == sorted(set(read_line))
     assert history_rows(path) == [(seq,) for seq in range(1, 1_001)]
 
 
 class Listener:
-    """A dashboard of a server that folds what it hears."""
+    """A dashboard of a server that applies its messages."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
         self.mirror = Mirror()
         self.messages: list[dict[str, Any]] = []
 
-    def hear(self) -> dict[str, Any]:
+    def receive(self) -> dict[str, Any]:
         """Wait for the next message."""
         message = decode(self.socket.recv(15))
         self.messages.append(message)
@@ -203,11 +203,11 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def listener(serve: Serve, home: Path) -> Iterator[Listener]:
-    """A dashboard of a server that runs on this user's default file."""
+    """A dashboard of a server that uses the default file of this user."""
     server = serve("--db", str(home / "htmlgraph.db"), home=home)
     with connect(server.ws("/ws/broadcasts")) as socket:
         listener = Listener(socket)
-        assert listener.hear()["agents"] == []
+        assert listener.receive()["agents"] == []
         yield listener
 
 
@@ -218,8 +218,8 @@ COMMAND = (
 )
 
 
-def test_the_one_line_of_the_older_project_shows_up_live(listener: Listener, home: Path) -> None:
-    """In a plain shell that names only the data folder, with no network code in it."""
+def test_update_presence_in_script_reaches_dashboard(listener: Listener, home: Path) -> None:
+    """A plain script that only sets the data folder, without any network code."""
     environ = {**clean_environ(home), "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run(
         ["sh", "-c", f'exec "$0" -c "{COMMAND}"', sys.executable],
@@ -230,7 +230,7 @@ def test_the_one_line_of_the_older_project_shows_up_live(listener: Listener, hom
     )
     assert (done.stdout.decode(), done.stderr.decode()) == ("✅ Presence updated\n", "")
     assert done.returncode == 0
-    message = listener.hear()
+    message = listener.receive()
     assert (message["type"], message["agent_id"], message["seq"]) == (
         "presence_update",
         "claude-1",
@@ -240,12 +240,12 @@ def test_the_one_line_of_the_older_project_shows_up_live(listener: Listener, hom
     assert (presence.status.value, presence.total_tools_executed) == ("active", 1)
 
 
-def test_a_script_and_the_server_write_to_one_file(serve: Serve, home: Path) -> None:
-    """A dashboard sees both in the order of their seq and ends with what the file holds."""
+def test_script_and_server_share_file(serve: Serve, home: Path) -> None:
+    """A dashboard sees both in order of seq and ends with the state of the file."""
     server = serve(home=home)
     with connect(server.ws("/ws/broadcasts")) as socket, PresenceManager(str(server.db)) as script:
         listener = Listener(socket)
-        listener.hear()
+        listener.receive()
         for n in range(60):
             script.update_presence(f"s{n % 4}", {"tool_name": "Bash", "cost_tokens": 1})
             server.send(f"h{n % 4}", tool_name="Edit", cost_tokens=1)
@@ -253,7 +253,7 @@ def test_a_script_and_the_server_write_to_one_file(serve: Serve, home: Path) -> 
             server.send("both", cost_tokens=1)
         script.update_presence("h0", "forget")
         while listener.mirror.seq < 241:
-            listener.hear()
+            listener.receive()
         seqs = [message["seq"] for message in listener.messages]
         assert seqs == sorted(seqs)
         assert listener.mirror.agents.keys() == script.agents.keys()
@@ -263,8 +263,8 @@ def test_a_script_and_the_server_write_to_one_file(serve: Serve, home: Path) -> 
         assert server.presence() == mirrored
 
 
-def test_a_server_on_the_file_of_a_script_starts_with_all_of_it(serve: Serve, home: Path) -> None:
-    """And the script goes on while it runs."""
+def test_server_loads_file_of_running_script(serve: Serve, home: Path) -> None:
+    """The script continues while the server runs."""
     home.mkdir()
     with PresenceManager(str(home / "test.db")) as script:
         script.update_presence("early", "prompt")

@@ -1,4 +1,4 @@
-"""The examples in the docstrings of the analysis functions, run as they stand."""
+"""Run the examples in the docstrings of the analysis functions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _ROWS: list[tuple[Any, ...]] = [
 
 
 def example() -> pd.DataFrame:
-    """Ten minutes of two agents."""
+    """Return ten minutes of events of two agents."""
     rows = []
     for minute, who, kind, tool, status, tokens, took in _ROWS:
         agent_id, session_id, feature_id, model = who
@@ -53,8 +53,8 @@ def example() -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("name", analysis.__all__)
-def test_example(name: str) -> None:
-    """The example of each function shows what the function returns."""
+def test_docstring_example(name: str) -> None:
+    """The example of each function shows its actual result."""
     function = getattr(analysis, name)
     module = importlib.import_module(function.__module__)
     flags = doctest.NORMALIZE_WHITESPACE

@@ -1,4 +1,4 @@
-"""Totals are preserved by every grouping, and loose frames give the answers of typed ones."""
+"""Grouping preserves totals, and frames of any dtypes give the same results."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def frame_of(found: list[dict[str, Any]], zone: str = "UTC") -> pd.DataFrame:
 
 
 def totals(found: list[dict[str, Any]]) -> dict[str, int]:
-    """Count and sum the rows one by one, by the server's own definitions."""
+    """Count and sum the rows in a loop, by the definitions of the server."""
     events = [
         Event(
             agent_id=row["agent_id"],
@@ -84,10 +84,10 @@ def totals(found: list[dict[str, Any]]) -> dict[str, int]:
 
 @settings(max_examples=40)
 @given(st.lists(rows, max_size=40), groupings, freqs, zones)
-def test_totals_are_preserved(
+def test_group_rows_preserves_totals(
     found: list[dict[str, Any]], by: list[str], freq: str | None, zone: str
 ) -> None:
-    """Whatever the columns, the periods and the time zone, nothing is lost or counted twice."""
+    """For any columns, periods and time zones, no row is lost or counted twice."""
     df, expected = frame_of(found, zone), totals(found)
     counts = analysis.tool_counts(df, by, freq)
     assert counts["count"].sum() == expected["tools"]
@@ -111,10 +111,10 @@ def test_totals_are_preserved(
 
 @settings(max_examples=30)
 @given(st.lists(rows, max_size=40), zones)
-def test_sessions_features_and_agents_hold_everything(
+def test_sessions_features_and_agents_preserve_totals(
     found: list[dict[str, Any]], zone: str
 ) -> None:
-    """Tools, errors, tokens and time by session, by feature and by agent are those of all."""
+    """Tools, errors, tokens and time by session, feature and agent add up to the totals."""
     df, expected = frame_of(found, zone), totals(found)
     whole = analysis.summary(df)
     lived = analysis.timeline(df).groupby("status", observed=False)["duration"].sum()
@@ -128,8 +128,8 @@ def test_sessions_features_and_agents_hold_everything(
 
 @settings(max_examples=30)
 @given(st.lists(rows, min_size=1, max_size=40), st.sampled_from(["1h", "D", "W-MON"]), zones)
-def test_concurrency_holds_all_time(found: list[dict[str, Any]], freq: str, zone: str) -> None:
-    """Agents on average times the length of the periods is the time of the timeline."""
+def test_concurrency_preserves_time(found: list[dict[str, Any]], freq: str, zone: str) -> None:
+    """The average number of agents times the period lengths equals the time of the timeline."""
     df = frame_of(found, zone)
     level, intervals = analysis.concurrency(df, freq), analysis.timeline(df)
     edges = pd.DatetimeIndex(level["timestamp"])
@@ -142,7 +142,7 @@ def test_concurrency_holds_all_time(found: list[dict[str, Any]], freq: str, zone
 
 
 def test_concurrency_of_many_short_periods() -> None:
-    """Each second of two days has its row, though there are only two events."""
+    """Each second of two days has its row, with two events only."""
     df = history(2).assign(timestamp=pd.DatetimeIndex([START, START + pd.Timedelta("2D")]))
     level = analysis.concurrency(df, "1s")
     assert len(level) > 2 * 86_400
@@ -163,8 +163,8 @@ _ARROW = "timestamp[us, tz=UTC][pyarrow]"
 
 @pytest.mark.parametrize("kind", LOOSE)
 @pytest.mark.parametrize("name", sorted(set(analysis.__all__)))
-def test_loose_frames(name: str, kind: str) -> None:
-    """Objects, strings, Arrow, floats, any index, other units: the same answer."""
+def test_analysis_accepts_other_dtypes(name: str, kind: str) -> None:
+    """Objects, strings, Arrow, floats, any index and other units give the same results."""
     more = {"concurrency": ("5min",), "burn_rate": ("1h",), "forecast_budget": (1, "2027-01-01")}
     typed, loose = example(), LOOSE[kind](example())
     function = getattr(analysis, name)
@@ -179,8 +179,8 @@ def test_loose_frames(name: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("column", ["event_type", "agent_id", "timestamp", "model"])
-def test_a_missing_column_is_named(column: str) -> None:
-    """Each function that needs the column says which, and how to get it."""
+def test_require_columns_names_missing_column(column: str) -> None:
+    """Each function names the missing column and how to get it."""
     df = example().drop(columns=column)
     needs = {
         "event_type": [analysis.tool_counts, analysis.tool_errors, analysis.timeline],
@@ -189,38 +189,39 @@ def test_a_missing_column_is_named(column: str) -> None:
         "model": [analysis.token_costs],
     }
     for function in needs[column]:
-        with pytest.raises(InvalidEvent, match=rf"no column '{column}', which {function.__name__}"):
+        message = f"{function.__name__}: the frame has no column '{column}'"
+        with pytest.raises(InvalidEvent, match=message):
             function(df)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("freq", ["soon", "0h", "-1h", "5ns", 7])
-def test_a_period_that_is_none_is_refused(freq: Any) -> None:
-    """The error says what is expected."""
-    with pytest.raises(InvalidEvent, match=r"freq is .*, expected the length of a period as 15min"):
+def test_freq_refuses_invalid_period(freq: Any) -> None:
+    """The error shows the expected forms."""
+    with pytest.raises(InvalidEvent, match="freq: expected the length of a period such as 15min"):
         analysis.tool_counts(example(), freq=freq)
 
 
-def test_other_arguments_that_cannot_be_read() -> None:
-    """Each is refused with what is expected instead."""
+def test_analysis_refuses_invalid_arguments() -> None:
+    """Each error shows the expected form."""
     df = example()
-    with pytest.raises(InvalidEvent, match="was given list, expected a DataFrame"):
+    with pytest.raises(InvalidEvent, match=r"expected a DataFrame from load_history\(\), got list"):
         analysis.summary([])  # type: ignore[arg-type]
-    with pytest.raises(InvalidEvent, match="currency is 'EUR', expected 'USD'"):
+    with pytest.raises(InvalidEvent, match="currency: expected 'USD', got 'EUR'"):
         analysis.token_costs(df, currency="EUR")
-    with pytest.raises(InvalidEvent, match="window is 'never'"):
+    with pytest.raises(InvalidEvent, match=r"window: expected a length of time .*, got 'never'"):
         analysis.burn_rate(df, "never")
-    with pytest.raises(InvalidEvent, match="until is 'never', expected an ISO time"):
+    with pytest.raises(InvalidEvent, match=r"until: expected an ISO time .*, got 'never'"):
         analysis.forecast_budget(df, 1, "never")
-    with pytest.raises(InvalidEvent, match="budget is '-1', expected US dollars"):
+    with pytest.raises(InvalidEvent, match="budget: expected US dollars >= 0, got '-1'"):
         analysis.forecast_budget(df, -1, "2027-01-01")
-    with pytest.raises(InvalidEvent, match="a quantile is 90"):
+    with pytest.raises(InvalidEvent, match="quantiles: expected numbers from 0 to 1, got 90"):
         analysis.tool_durations(df, quantiles=[90])
-    with pytest.raises(InvalidEvent, match="1 rows have no timestamp"):
+    with pytest.raises(InvalidEvent, match="timestamp: expected a time in each row, missing in 1"):
         analysis.summary(df.assign(timestamp=[pd.NaT, *df["timestamp"][1:]]))
 
 
-def test_many_groups_are_as_few() -> None:
-    """Where the possible groups are too many for a table, the answer is that of pandas."""
+def test_group_rows_with_many_possible_groups() -> None:
+    """With too many possible groups for a table the result equals that of pandas."""
     df = history(3_000)
     found = analysis.tool_counts(df, ["agent_id", "session_id", "tool_name"], "1s")
     tools = df[df["event_type"].isin(["tool_execute", "tool_error", "tool_call", "tool_result"])]

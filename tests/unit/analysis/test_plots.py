@@ -1,4 +1,4 @@
-"""Each plot draws what its question returns, into the Axes it is given, and shows nothing."""
+"""Each plot draws the result of its function into the given Axes and shows nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PLOTS: list[Callable[..., Any]] = [
 
 @pytest.fixture(autouse=True)
 def closed_figures() -> Iterator[None]:
-    """No figure is left open."""
+    """Close all figures after each test."""
     yield
     plt.close("all")
 
@@ -38,8 +38,8 @@ def closed_figures() -> Iterator[None]:
 @pytest.mark.parametrize("plot", PLOTS)
 @pytest.mark.parametrize("style", ["default", "dark_background"])
 @pytest.mark.parametrize("frame", [example(), history(5_000), example().iloc[:1], example()[:0]])
-def test_draws_any_frame(plot: Callable[..., Any], style: str, frame: pd.DataFrame) -> None:
-    """Two agents, two hundred, one event or none: it draws, into its own figure or a given one."""
+def test_plot_draws_any_frame(plot: Callable[..., Any], style: str, frame: pd.DataFrame) -> None:
+    """Two agents, two hundred, one event or none; into its own figure or a given Axes."""
     with plt.style.context(style):
         assert plot(frame).get_title()
         given = plt.subplots()[1]
@@ -47,8 +47,8 @@ def test_draws_any_frame(plot: Callable[..., Any], style: str, frame: pd.DataFra
         given.figure.canvas.draw()
 
 
-def test_bars_are_the_counts() -> None:
-    """The heights of all bars are the tools and the dollars."""
+def test_plot_bars_equal_counts() -> None:
+    """The heights of all bars add up to the tools and the dollars."""
     frame = history(5_000)
     ax = plots.plot_tool_counts(frame, "D")
     heights = [bar.get_height() for bar in ax.patches]
@@ -57,15 +57,15 @@ def test_bars_are_the_counts() -> None:
     assert sum(bar.get_height() for bar in ax.patches) == frame["cost_tokens"].sum()
 
 
-def test_many_series_are_drawn_as_nine_and_others() -> None:
-    """Thirty tools need no thirty colours, and none is lost."""
+def test_plot_combines_rare_series() -> None:
+    """Thirty tools are drawn as nine and "others"."""
     labels = plots.plot_tool_counts(history(5_000), "D").get_legend_handles_labels()[1]
     assert len(labels) == 10
     assert labels[-1] == "others"
 
 
-def test_the_timeline_names_agents_as_far_as_there_is_room() -> None:
-    """Two agents are named both, of two hundred every fifth."""
+def test_plot_timeline_labels_some_agents() -> None:
+    """All of two agents are labelled, and every fifth of two hundred."""
     assert [t.get_text() for t in plots.plot_timeline(example()).get_yticklabels()] == [
         "claude-1",
         "codex-1",
@@ -73,13 +73,13 @@ def test_the_timeline_names_agents_as_far_as_there_is_room() -> None:
     assert len(plots.plot_timeline(history(20_000)).get_yticklabels()) == 40
 
 
-def test_models_without_a_price_are_named() -> None:
-    """Dollars that leave something out say so."""
+def test_plot_token_costs_title_lists_unknown_models() -> None:
+    """The title lists models without a price."""
     assert plots.plot_token_costs(example()).get_title() == "Costs without my-model"
 
 
-def test_shares_are_those_of_the_transitions() -> None:
-    """The heat map's cells are the shares."""
+def test_plot_tool_transitions_cells_equal_shares() -> None:
+    """The cells of the heat map are the shares."""
     ax = plots.plot_tool_transitions(example())
     (image,) = ax.get_images()
     np.testing.assert_allclose(image.get_array(), [[0, 1, 0], [0, 0, 0], [1, 0, 0]])

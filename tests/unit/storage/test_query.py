@@ -1,4 +1,4 @@
-"""Questions to the history against a plain filter of the same rows in Python."""
+"""Compare history queries with a filter of the same rows in Python."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ N_ROWS = 60
 
 
 def make_event(n: int) -> Event:
-    """Return one of the rows; times are not in the order of seq, as those of late events."""
+    """Return one of the rows; timestamps are not in order of seq, as for late events."""
     return Event(
         agent_id=f"agent-{n % 3}",
         event_type=("prompt", "tool_execute", "stop")[n % 3],
@@ -46,7 +46,7 @@ EVENTS = [make_event(n) for n in range(N_ROWS)]
 
 @pytest.fixture(scope="module")
 def db() -> Iterator[sqlite3.Connection]:
-    """A database in memory with these rows."""
+    """An in-memory database with these rows."""
     opened = sqlite3.connect(":memory:", isolation_level=None)
     migrate(opened, "in memory")
     opened.execute("BEGIN")
@@ -60,7 +60,7 @@ def db() -> Iterator[sqlite3.Connection]:
 
 
 def rows(db: sqlite3.Connection, query: HistoryQuery) -> list[tuple[object, ...]]:
-    """Return all rows of the answer."""
+    """Return all rows of a query."""
     return db.execute(*query.to_sql()).fetchall()
 
 
@@ -86,8 +86,8 @@ queries = st.builds(
 )
 
 
-def fits(query: HistoryQuery, seq: int, event: Event) -> bool:
-    """Return whether the row belongs to the answer."""
+def matches(query: HistoryQuery, seq: int, event: Event) -> bool:
+    """Return whether a query selects a row."""
     assert event.timestamp is not None
     wishes = (
         (query.agents, event.agent_id),
@@ -107,12 +107,10 @@ def fits(query: HistoryQuery, seq: int, event: Event) -> bool:
 
 
 @given(query=queries)
-def test_an_answer_is_what_a_filter_of_all_rows_gives(
-    db: sqlite3.Connection, query: HistoryQuery
-) -> None:
-    """In the order of seq, or newest first, up to the limit."""
+def test_to_sql_equals_filter_in_python(db: sqlite3.Connection, query: HistoryQuery) -> None:
+    """In order of seq or newest first, up to the limit."""
     expected = [
-        (seq, event.agent_id) for seq, event in enumerate(EVENTS, 1) if fits(query, seq, event)
+        (seq, event.agent_id) for seq, event in enumerate(EVENTS, 1) if matches(query, seq, event)
     ]
     if query.newest_first:
         expected.reverse()
@@ -120,10 +118,10 @@ def test_an_answer_is_what_a_filter_of_all_rows_gives(
 
 
 @given(query=queries, page=st.integers(1, 20))
-def test_pages_put_together_are_the_answer(
+def test_after_seq_pages_through_query(
     db: sqlite3.Connection, query: HistoryQuery, page: int
 ) -> None:
-    """Each begins after the last seq of the one before."""
+    """Each page starts after the last seq of the previous page."""
     whole = rows(db, replace(query, limit=None))
     found: list[tuple[object, ...]] = []
     after = query.after_seq
@@ -135,8 +133,8 @@ def test_pages_put_together_are_the_answer(
 
 
 @given(columns=st.lists(st.sampled_from(HISTORY_COLUMNS), unique=True))
-def test_columns_come_as_asked_with_seq_first(db: sqlite3.Connection, columns: list[str]) -> None:
-    """Each alone or in any order holds the same as among all."""
+def test_to_sql_returns_seq_then_columns(db: sqlite3.Connection, columns: list[str]) -> None:
+    """Any selection of columns in any order has the same values."""
     wanted = ["seq", *(name for name in columns if name != "seq")]
     everything = rows(db, HistoryQuery())
     places = [HISTORY_COLUMNS.index(name) for name in wanted]
@@ -144,8 +142,8 @@ def test_columns_come_as_asked_with_seq_first(db: sqlite3.Connection, columns: l
     assert rows(db, HistoryQuery(columns=columns)) == expected
 
 
-def test_values_come_back_as_they_went_in(db: sqlite3.Connection) -> None:
-    """Names as text, times as microseconds, the total of the tokens filled in."""
+def test_to_sql_returns_stored_values(db: sqlite3.Connection) -> None:
+    """Names as strings, times as microseconds, and the sum of the tokens."""
     row = dict(zip(HISTORY_COLUMNS, rows(db, HistoryQuery())[8], strict=True))
     event = EVENTS[8]
     assert from_micros(row["timestamp"]) == event.timestamp  # type: ignore[arg-type]
@@ -161,19 +159,19 @@ def test_query_after_the_last_seq_is_empty(db: sqlite3.Connection) -> None:
     assert rows(db, HistoryQuery(after_seq=N_ROWS)) == []
 
 
-def test_the_view_for_people_shows_the_same(db: sqlite3.Connection) -> None:
-    """Whoever opens the file by hand sees what the library sees."""
+def test_history_view_equals_to_sql(db: sqlite3.Connection) -> None:
+    """The view ``history`` has the same rows."""
     assert db.execute("SELECT * FROM history ORDER BY seq").fetchall() == rows(db, HistoryQuery())
 
 
-def test_an_unknown_column_is_named() -> None:
-    """With those that exist; nothing of it reaches the SQL."""
+def test_query_refuses_unknown_column() -> None:
+    """The error lists the existing columns; nothing reaches the SQL."""
     with pytest.raises(InvalidEvent, match=r"unknown column 'seq; DROP.*expected some of seq, "):
         HistoryQuery(columns=["seq; DROP TABLE events"])
 
 
-def test_a_question_for_few_agents_reads_no_names_but_theirs(db: sqlite3.Connection) -> None:
-    """Only the columns that are asked for are joined."""
+def test_to_sql_joins_selected_columns_only(db: sqlite3.Connection) -> None:
+    """Only selected columns are joined."""
     text, parameters = HistoryQuery(agents=["a"], columns=["tool_name"], limit=3).to_sql()
     assert text.count("JOIN") == 1
     assert parameters == [0, "a", 3]

@@ -1,4 +1,4 @@
-"""Rows of any shape are stored as they are, in their order."""
+"""RowWriter stores rows with any NULL pattern unchanged and in order."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ VALUES = st.none() | st.integers(-9, 9) | st.text(max_size=3)
 
 
 @given(st.lists(st.tuples(VALUES, VALUES, VALUES), max_size=12))
-def test_what_is_written_is_read(values: list[tuple[object, ...]]) -> None:
-    """Each NULL stands where the None was."""
+def test_write_stores_rows(values: list[tuple[object, ...]]) -> None:
+    """Each None is stored as NULL."""
     rows = [(n, *row) for n, row in enumerate(values, 1)]
     with closing(sqlite3.connect(":memory:")) as db:
         db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a, b, c)")
@@ -25,8 +25,8 @@ def test_what_is_written_is_read(values: list[tuple[object, ...]]) -> None:
         assert db.execute("SELECT * FROM t ORDER BY id").fetchall() == rows
 
 
-def test_a_row_takes_the_place_of_the_one_with_its_key() -> None:
-    """What was there and is None now is gone."""
+def test_write_replaces_row_with_same_key() -> None:
+    """A value that is None now is NULL afterwards."""
     with closing(sqlite3.connect(":memory:")) as db:
         db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a, b, c)")
         writer = RowWriter("INSERT OR REPLACE", "t", COLUMNS)
@@ -35,8 +35,8 @@ def test_a_row_takes_the_place_of_the_one_with_its_key() -> None:
         assert db.execute("SELECT * FROM t").fetchall() == [(1, None, "z", 3)]
 
 
-def test_statements_are_bounded(monkeypatch) -> None:
-    """As many shapes as there may be do not grow a server without end."""
+def test_write_bounds_cached_statements(monkeypatch) -> None:
+    """Many NULL patterns do not grow the cache without limit."""
     monkeypatch.setattr(module, "MAX_NULL_PATTERNS", 3)
     writer = RowWriter("INSERT", "t", COLUMNS)
     with closing(sqlite3.connect(":memory:")) as db:

@@ -1,4 +1,4 @@
-"""Sealed segments against the rows of SQL: whatever happens to rows and files, both are equal."""
+"""Sealed segments equal the rows of SQL, whatever happens to rows and files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SEGMENT_ROWS = 20
 
 
 def event(number: int, jitter: int = 0) -> Event:
-    """An event; its time is about in the order of its number."""
+    """Return an event; timestamps follow the numbers roughly."""
     return Event(
         agent_id=f"agent-{number % 3}",
         event_type=("prompt", "tool_execute")[number % 2],
@@ -53,26 +53,26 @@ def fill(path: str, n_rows: int, first: int = 0) -> None:
 
 
 def execute(path: str, *statements: str) -> None:
-    """Change a file as another program does."""
+    """Run statements as another program does."""
     with closing(sqlite3.connect(path)) as db, db:
         for statement in statements:
             db.execute(statement)
 
 
 def sealed_files(path: str) -> list[Path]:
-    """The files in the folder of segments, in order."""
+    """Return the files in the folder of segments, sorted."""
     folder = Path(segment_folder(path))
     return sorted(folder.iterdir()) if folder.exists() else []
 
 
 def n_segments(path: str) -> int:
-    """How many finished segments the catalogue names."""
+    """Return the number of finished segments in the index."""
     with closing(open_reader(path)) as db:
         return len(list_segments(db))
 
 
 def check(path: str, query: HistoryQuery | None = None, batch_rows: int = 7) -> None:
-    """Both ways of reading give the same rows."""
+    """Assert that read_batches and SQL return the same rows."""
     query = query or HistoryQuery()
     batches = list(read_batches(path, query, batch_rows=batch_rows))
     assert rows_of_batches(batches, tuple(query.columns)) == sql_rows(path, query)
@@ -80,15 +80,15 @@ def check(path: str, query: HistoryQuery | None = None, batch_rows: int = 7) -> 
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    """A database of 105 events, sealed by twenties."""
+    """A database of 105 events, sealed in segments of 20 rows."""
     name = str(tmp_path / "h.db")
     fill(name, 105)
     seal(name, segment_rows=SEGMENT_ROWS)
     return name
 
 
-def test_full_ranges_are_sealed_and_the_rest_waits(path: str) -> None:
-    """Five files; the tail is too short. A second sealing has nothing to do."""
+def test_seal_writes_full_ranges_only(path: str) -> None:
+    """Five segments are written and the short tail waits; a second run has nothing to do."""
     assert n_segments(path) == 5
     check(path)
     again = seal(path, segment_rows=SEGMENT_ROWS)
@@ -100,8 +100,8 @@ def test_full_ranges_are_sealed_and_the_rest_waits(path: str) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="other systems have no such modes")
 @pytest.mark.parametrize(("mode", "folder"), [(0o600, 0o700), (0o640, 0o750)])
-def test_a_segment_is_as_private_as_its_database(tmp_path: Path, mode: int, folder: int) -> None:
-    """Its file and its folder let in whom the database lets in."""
+def test_seal_copies_permissions_of_database(tmp_path: Path, mode: int, folder: int) -> None:
+    """File and folder have the permissions of the database."""
     path = str(tmp_path / "h.db")
     fill(path, SEGMENT_ROWS)
     os.chmod(path, mode)
@@ -111,16 +111,16 @@ def test_a_segment_is_as_private_as_its_database(tmp_path: Path, mode: int, fold
     assert file.parent.stat().st_mode & 0o777 == folder
 
 
-def test_segments_are_what_is_read(path: str) -> None:
-    """Rows that a trigger did not see are read from the segments: they are in use."""
+def test_read_batches_uses_segments(path: str) -> None:
+    """A change that the triggers miss is not visible, so the segments are used."""
     execute(path, "DROP TRIGGER events_updated", "UPDATE events SET input_tokens = 7777")
     batches = list(read_batches(path, HistoryQuery(columns=("input_tokens",))))
     values = [value for batch in batches for value in batch.column(0).to_pylist()]
     assert values.count(7777) == 5
 
 
-def test_a_segment_outside_the_time_is_not_opened(path: str) -> None:
-    """Nor is one before the last seq."""
+def test_read_batches_skips_segments_outside_query(path: str) -> None:
+    """Segments outside the time range or before ``after_seq`` are not opened."""
     for file in sealed_files(path)[:4]:
         file.unlink()
     recent = HistoryQuery(since=START + timedelta(seconds=90))
@@ -149,10 +149,10 @@ def _folder(file: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [_shorten, _flip, _empty, Path.unlink, _folder])
-def test_a_damaged_file_is_noticed_and_written_anew(
+def test_read_batches_falls_back_on_damaged_segment(
     path: str, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Reading says so and takes the rows from the database; sealing mends it."""
+    """The damage is logged, rows come from SQLite, and the next sealing replaces the file."""
     good = sealed_files(path)
     damage(good[2])
     check(path)
@@ -167,16 +167,16 @@ def test_a_damaged_file_is_noticed_and_written_anew(
     assert caplog.text == ""
 
 
-def test_verification_reads_every_file(path: str) -> None:
-    """Bytes that changed in place show by their checksum before anybody reads them."""
+def test_seal_verify_finds_changed_bytes(path: str) -> None:
+    """Only ``verify`` finds bytes that changed in place."""
     _flip(sealed_files(path)[1])
     assert seal(path, segment_rows=SEGMENT_ROWS).n_unusable == 0
     assert seal(path, segment_rows=SEGMENT_ROWS, verify=True).n_unusable == 1
     assert seal(path, segment_rows=SEGMENT_ROWS, verify=True).n_unusable == 0
 
 
-def test_a_file_of_another_database_is_not_trusted(path: str, tmp_path: Path) -> None:
-    """Not even under the right name with the right size and checksum."""
+def test_read_batches_rejects_segment_of_another_database(path: str, tmp_path: Path) -> None:
+    """Name, size and checksum match, but the epoch does not."""
     other = str(tmp_path / "other.db")
     fill(other, 105)
     execute(other, "UPDATE events SET input_tokens = 1 WHERE id = 5")
@@ -192,8 +192,8 @@ def test_a_file_of_another_database_is_not_trusted(path: str, tmp_path: Path) ->
     check(path)
 
 
-def test_a_copied_database_has_no_segments_until_it_is_sealed(path: str, tmp_path: Path) -> None:
-    """Its catalogue names files that its folder lacks."""
+def test_seal_of_copied_database_writes_all_segments(path: str, tmp_path: Path) -> None:
+    """The index of the copy lists files that its folder does not have."""
     copy = str(tmp_path / "copy.db")
     shutil.copy(path, copy)
     check(copy)
@@ -202,8 +202,8 @@ def test_a_copied_database_has_no_segments_until_it_is_sealed(path: str, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["../h.db", "/etc/passwd", "x", "", None])
-def test_a_name_that_is_a_path_is_not_followed(path: str, name: str | None) -> None:
-    """The catalogue names files of its folder only."""
+def test_read_batches_ignores_paths_in_index(path: str, name: str | None) -> None:
+    """The index may only name files in its folder."""
     execute(path, "UPDATE segments SET file = " + (f"'{name}'" if name is not None else "x'00'"))
     check(path)
 
@@ -220,8 +220,8 @@ def test_a_name_that_is_a_path_is_not_followed(path: str, name: str | None) -> N
         "INSERT OR REPLACE INTO events (id, ts, agent, type) VALUES (50, 1736866230000000, 1, 2)",
     ],
 )
-def test_a_changed_row_takes_its_segment_out(path: str, change: str) -> None:
-    """In the same transaction, whoever changes it; the file goes with the next sealing."""
+def test_triggers_remove_segment_of_changed_row(path: str, change: str) -> None:
+    """The segment is removed in the same transaction, and its file by the next sealing."""
     execute(path, change)
     assert n_segments(path) < 5
     check(path)
@@ -231,8 +231,8 @@ def test_a_changed_row_takes_its_segment_out(path: str, change: str) -> None:
     assert len(sealed_files(path)) == n_segments(path) <= before + 1
 
 
-def test_retention_reaches_segments(path: str) -> None:
-    """What is deleted is in no file after the next sealing; the rest of a range waits."""
+def test_retention_removes_segments(path: str) -> None:
+    """Deleted rows are in no file after the next sealing; the rest of a range waits."""
     with PresenceManager(path, clock=lambda: START + timedelta(seconds=1000)) as manager:
         while manager.delete_history(timedelta(seconds=950), step_rows=9):
             pass
@@ -246,8 +246,8 @@ def test_retention_reaches_segments(path: str) -> None:
     check(path)
 
 
-def test_what_sealing_would_do_is_known_without_it(path: str) -> None:
-    """A server asks that each minute."""
+def test_needs_sealing(path: str) -> None:
+    """Leftover and missing files need sealing; a sealed database does not."""
     with closing(open_reader(path)) as db:
         assert not needs_sealing(path, db)
         (Path(segment_folder(path)) / "left.part").write_bytes(b"half")
@@ -258,8 +258,8 @@ def test_what_sealing_would_do_is_known_without_it(path: str) -> None:
         assert needs_sealing(path, db)
 
 
-def test_a_promise_that_was_broken_is_not_kept(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A row that changes while it is sealed takes the promise away; the file is dropped."""
+def test_seal_drops_reservation_of_changed_row(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that changes while it is sealed removes the reservation, and the file is dropped."""
     from htmlgraph_nb.storage.columnar import sealing
 
     written = sealing.write_part
@@ -279,8 +279,10 @@ def test_a_promise_that_was_broken_is_not_kept(path: str, monkeypatch: pytest.Mo
     check(path)
 
 
-def test_a_sealing_that_died_is_taken_over(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its promises and parts are replaced."""
+def test_seal_replaces_reservations_of_crashed_run(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reservations and part files of a crashed run are replaced."""
     from htmlgraph_nb.storage.columnar import sealing
 
     def dies(*_: object) -> None:
@@ -319,7 +321,7 @@ queries = st.builds(
 
 
 class SealedHistory(RuleBasedStateMachine):
-    """Rows come, change and go, files are damaged, segments are sealed: the answers are SQL's."""
+    """Append, change and delete rows, damage files and seal: reads always equal SQL."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -332,20 +334,20 @@ class SealedHistory(RuleBasedStateMachine):
 
     @rule(n_rows=st.integers(1, 45), jitter=st.lists(st.integers(-60, 60), min_size=1, max_size=4))
     def append(self, n_rows: int, jitter: list[int]) -> None:
-        """Append events, some out of the order of time."""
+        """Append events, some of them out of order."""
         numbers = range(self.n_sent, self.n_sent + n_rows)
         self.manager.ingest([event(n, jitter[n % len(jitter)]) for n in numbers])
         self.n_sent += n_rows
 
     @rule(segment_rows=st.sampled_from([7, SEGMENT_ROWS]), verify=st.booleans())
     def seal(self, segment_rows: int, verify: bool) -> None:
-        """Seal; afterwards every file has its row in the catalogue."""
+        """Seal; afterwards the index lists every file."""
         seal(self.path, segment_rows=segment_rows, verify=verify)
         assert len(sealed_files(self.path)) == n_segments(self.path)
 
     @rule(first=st.integers(1, 150), n_rows=st.integers(1, 30))
     def delete(self, first: int, n_rows: int) -> None:
-        """Delete rows through a connection of another program; never the newest."""
+        """Delete rows through another connection, except the newest row."""
         execute(
             self.path,
             f"DELETE FROM events WHERE id BETWEEN {first} AND {first + n_rows} "
@@ -354,7 +356,7 @@ class SealedHistory(RuleBasedStateMachine):
 
     @rule(first=st.integers(1, 150), tokens=st.integers(0, 9))
     def update(self, first: int, tokens: int) -> None:
-        """Change rows in the same way."""
+        """Change rows through another connection."""
         execute(
             self.path,
             f"UPDATE events SET input_tokens = {tokens}, ts = ts + 1 WHERE id >= {first} "
@@ -363,7 +365,7 @@ class SealedHistory(RuleBasedStateMachine):
 
     @rule(seconds=st.integers(0, 100))
     def retain(self, seconds: int) -> None:
-        """Delete what is older, as retention does."""
+        """Delete old rows, as retention does."""
         before = f"{int(START.timestamp()) + seconds}000000"
         execute(
             self.path,
@@ -377,13 +379,13 @@ class SealedHistory(RuleBasedStateMachine):
             damage(data.draw(st.sampled_from(files)))
 
     @rule(query=queries, batch_rows=st.sampled_from([3, 10, 1000]))
-    def ask(self, query: HistoryQuery, batch_rows: int) -> None:
-        """Every question has the answer of SQL."""
+    def run_query(self, query: HistoryQuery, batch_rows: int) -> None:
+        """Compare a query with SQL."""
         check(self.path, query, batch_rows)
 
     @invariant()
-    def whole_history_is_that_of_sql(self) -> None:
-        """After every step."""
+    def whole_history_equals_sql(self) -> None:
+        """Compare the whole history with SQL."""
         check(self.path, batch_rows=50)
 
     def teardown(self) -> None:
@@ -400,8 +402,8 @@ TestSealedHistory.settings = settings(
 )
 
 
-def test_a_segment_is_an_arrow_file_that_others_read(path: str) -> None:
-    """One batch, with the dictionaries inside."""
+def test_segment_is_arrow_file_of_one_batch(path: str) -> None:
+    """Other programs can read it; the dictionaries are in the file."""
     with pa.ipc.open_file(str(sealed_files(path)[0])) as reader:
         assert reader.num_record_batches == 1
         assert reader.get_batch(0).column("seq").to_pylist() == list(range(1, 21))

@@ -1,4 +1,4 @@
-"""Events become one table: each once, in the order of time, with all their values."""
+"""ArrowBuilder returns each event once, sorted by time, with all its values."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def rows(*events: Event) -> list[dict[str, Any]]:
     return found
 
 
-def answer(key: str | None, output: int, second: int = 0, **fields: Any) -> Event:
-    """Return an answer of a model."""
+def completion(key: str | None, output: int, second: int = 0, **fields: Any) -> Event:
+    """Return a completion."""
     common = {"agent_id": "a", "event_type": "completion", "event_id": key}
     at = START + timedelta(seconds=second)
     return Event(**{**common, "output_tokens": output, "timestamp": at, **fields})
 
 
-def test_every_field_has_its_column() -> None:
-    """All fields of an event arrive as they are; what is not there is null."""
+def test_to_arrow_has_every_field() -> None:
+    """All fields of an event are kept; missing ones are null."""
     event = Event(
         agent_id="a",
         event_type="tool_execute",
@@ -69,41 +69,43 @@ def test_every_field_has_its_column() -> None:
     assert bare == {**dict.fromkeys(HISTORY_SCHEMA.names), **told}
 
 
-def test_no_events() -> None:
-    """A table without events has all columns."""
+def test_to_arrow_without_events() -> None:
+    """An empty table has all columns."""
     assert rows() == []
 
 
-def test_order_is_that_of_time() -> None:
-    """Rows are in the order of time, equal times in the order of arrival."""
-    found = rows(answer("late", 1, 9), answer("b", 1, 3), answer("a", 1, 3))
+def test_to_arrow_sorts_by_time() -> None:
+    """Events with equal timestamps keep their order of arrival."""
+    found = rows(completion("late", 1, 9), completion("b", 1, 3), completion("a", 1, 3))
     assert [row["event_id"] for row in found] == ["b", "a", "late"]
     assert [row["seq"] for row in found] == [1, 2, 3]
 
 
-def test_events_without_time_are_left_out() -> None:
-    """An event that does not tell when it was is not of the past."""
+def test_extend_ignores_events_without_timestamp() -> None:
+    """An event without a timestamp is not part of history."""
     assert rows(Event(agent_id="a")) == []
 
 
-def test_final_answer_replaces_the_whole_row() -> None:
-    """The answer with the most output stands in the row, all its values with it."""
-    found = rows(answer("m", 3, 1, model="x", extra={"n": 1}), answer("m", 9, 2, input_tokens=4))
+def test_extend_final_completion_replaces_row() -> None:
+    """The completion with the most output tokens replaces all values of the row."""
+    found = rows(
+        completion("m", 3, 1, model="x", extra={"n": 1}), completion("m", 9, 2, input_tokens=4)
+    )
     assert [(row["output_tokens"], row["input_tokens"], row["model"]) for row in found] == [
         (9, 4, None)
     ]
     assert found[0]["extra"] is None
 
 
-def test_answer_of_the_session_beats_its_copy_by_a_subagent() -> None:
-    """A copy in a subagent's file never replaces the answer of the session itself."""
-    own, copy = answer("m", 3), answer("m", 9, parent_agent_id="p")
+def test_extend_prefers_completion_of_parent() -> None:
+    """A copy in the file of a subagent never replaces the completion of the parent."""
+    own, copy = completion("m", 3), completion("m", 9, parent_agent_id="p")
     assert [row["output_tokens"] for row in rows(own, copy)] == [3]
     assert [row["output_tokens"] for row in rows(copy, own)] == [3]
 
 
-def test_other_events_count_once() -> None:
-    """Of other events with one id the first counts; those without an id all do."""
+def test_extend_keeps_first_event_of_id() -> None:
+    """Of other events with one id the first counts; events without an id all count."""
     first = Event(agent_id="a", event_id="e", timestamp=START, tool_name="x")
     again = Event(agent_id="a", event_id="e", timestamp=START, tool_name="y")
     assert [row["tool_name"] for row in rows(first, again)] == ["x"]
@@ -111,7 +113,7 @@ def test_other_events_count_once() -> None:
     assert len(rows(nameless, nameless)) == 2
 
 
-def test_call_of_a_forked_session_counts_once() -> None:
+def test_extend_counts_call_of_forked_session_once() -> None:
     """A forked Claude session repeats the calls of its parent under its own id."""
     calls = [
         Event(
@@ -131,17 +133,17 @@ DRAWN = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), max_size=12)
 
 
 @given(DRAWN, st.randoms(use_true_random=False))
-def test_totals_do_not_depend_on_order(drawn: list[tuple[int, int]], random: Any) -> None:
-    """In whatever order answers arrive, each counts once, with its largest output."""
-    events = [answer(f"m{key}", output) for key, output in drawn]
+def test_extend_totals_do_not_depend_on_order(drawn: list[tuple[int, int]], random: Any) -> None:
+    """In any order each completion counts once, with its largest output."""
+    events = [completion(f"m{key}", output) for key, output in drawn]
     random.shuffle(events)
     expected = {key: max(out for other, out in drawn if other == key) for key, _ in drawn}
     assert sum(row["output_tokens"] for row in rows(*events)) == sum(expected.values())
 
 
 @given(st.text(max_size=20).filter(lambda text: "\0" not in text))
-def test_extra_is_json(text: str) -> None:
-    """What an event carries along is kept as JSON."""
+def test_to_arrow_stores_extra_as_json(text: str) -> None:
+    """The extra of an event is a JSON string."""
     text = text.encode("utf-8", "replace").decode()
     (row,) = rows(Event(agent_id="a", timestamp=START, extra={"text": text}))
     assert json.loads(row["extra"]) == {"text": text}

@@ -1,4 +1,4 @@
-"""Opening the file: what is made, what is refused and left as it is, who may not write."""
+"""Opening a database: created, migrated, or refused and left unchanged."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tests.helpers.databases import VERSIONS, restore
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    """A file that is not there yet."""
+    """Return the path of a file that does not exist yet."""
     return str(tmp_path / "history.db")
 
 
-def test_an_empty_file_becomes_a_database(path: str) -> None:
-    """Folders are made; the file says whose it is, and people can read its history."""
+def test_open_writer_initializes_empty_file(path: str) -> None:
+    """Folders are created, the file has its application id, and the view of history works."""
     deep = os.path.join(os.path.dirname(path), "one", "two", "h.db")
     Path(path).touch()
     for name in (path, deep):
@@ -46,7 +46,7 @@ def test_an_empty_file_becomes_a_database(path: str) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("write_first", [True, False])
 def test_migrate_keeps_presence_of_older_file(path: str, version: int, write_first: bool) -> None:
-    """The first program that opens the file migrates it, a reader too; its agents stay."""
+    """The first program that opens the file migrates it, also a reader; its agents stay."""
     restore(version, path)
     if write_first:
         with PresenceManager(path) as manager:
@@ -61,8 +61,8 @@ def test_migrate_keeps_presence_of_older_file(path: str, version: int, write_fir
     }
 
 
-def test_a_changed_row_or_name_makes_its_sealed_copy_unknown(path: str) -> None:
-    """Whoever changes it, the shell included; other copies stay known."""
+def test_triggers_remove_segment_of_changed_row_or_name(path: str) -> None:
+    """Changes by any program, including the sqlite3 shell, remove only the affected segments."""
     with PresenceManager(path) as manager:
         for _ in range(4):
             manager.update_presence("a", "prompt")
@@ -164,10 +164,10 @@ def _make_unreadable_presence(path: str) -> None:
         (_make_unreadable_presence, StoreDamaged, "presence of 'a' unreadable"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_named_and_left_alone(
+def test_open_writer_refuses_unusable_file(
     path: str, make: Callable[[str], None], error: type[HtmlgraphError], says: str
 ) -> None:
-    """Not a byte of it changes, nor of a log that its owner left behind."""
+    """Neither the file nor its log is changed."""
     make(path)
     before = file_hashes(path)
     for _ in range(2):
@@ -177,8 +177,8 @@ def test_a_file_that_cannot_be_used_is_named_and_left_alone(
     assert file_hashes(path) == before
 
 
-def test_damage_of_any_kind_is_never_a_traceback(path: str) -> None:
-    """Bytes turned over anywhere: it works, or an error of this project names the file."""
+def test_damaged_file_raises_store_errors_only(path: str) -> None:
+    """With random bytes flipped, opening works or raises a StoreError that names the file."""
     with PresenceManager(path) as manager:
         for n in range(60):
             manager.update_presence(f"agent-{n}", {"tool_name": "Bash", "prompt_id": n})
@@ -202,8 +202,8 @@ def test_damage_of_any_kind_is_never_a_traceback(path: str) -> None:
 
 
 @pytest.mark.parametrize("where", ["a folder", "below a file", ":memory:"])
-def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path, where: str) -> None:
-    """With the place and what is wrong with it."""
+def test_open_writer_refuses_impossible_path(tmp_path: Path, where: str) -> None:
+    """The error names the path and the reason."""
     (tmp_path / "file").touch()
     place = {"a folder": tmp_path, "below a file": tmp_path / "file" / "h.db"}.get(where, where)
     with pytest.raises(StoreUnavailable, match=r"cannot create|unable to open|in-memory"):
@@ -225,8 +225,8 @@ except StoreUnavailable as error:
 
 
 @pytest.mark.parametrize("mode", [(0o555, 0o666), (0o555, None), (0o777, 0o444)])
-def test_without_the_right_to_write_it_says_so(mode: tuple[int, int | None]) -> None:
-    """A folder or file of somebody else: the answer names the file."""
+def test_open_writer_reports_missing_permission(mode: tuple[int, int | None]) -> None:
+    """A folder or file without write permission: the error names the file."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "h.db")
         if mode[1] is not None:
@@ -263,15 +263,15 @@ manager.close()
 """
 
 
-def test_a_fork_must_open_the_file_itself(path: str) -> None:
-    """The parent's connection is refused in the child, and not disturbed by it."""
+def test_store_refuses_use_after_fork(path: str) -> None:
+    """The child cannot use the connection of the parent, which keeps working."""
     done = run_python(_FORK, path)
     assert done.returncode == 0, done.stderr
     assert [row[0] for row in history_rows(path, "agent_id")] == ["parent", "child", "parent"]
 
 
-def test_epoch_and_seq_go_on(path: str) -> None:
-    """After a restart, and for a second manager on the file; another file has another epoch."""
+def test_epoch_and_seq_survive_restart(path: str) -> None:
+    """Also for a second manager of the file; another file has another epoch."""
     with PresenceManager(path) as manager:
         manager.update_presence("a", "prompt")
         cursor = manager.cursor
@@ -293,8 +293,8 @@ with PresenceManager(sys.argv[1]) as manager:
 """
 
 
-def test_processes_that_make_the_file_together_all_get_it(tmp_path: Path) -> None:
-    """Nobody sees half a schema, a lock or a number that another one took."""
+def test_open_writer_from_many_processes(tmp_path: Path) -> None:
+    """Concurrent creation never shows a partial schema, a lock error or a duplicate seq."""
     for trial in range(3):
         path = str(tmp_path / f"new-{trial}.db")
         processes = [

@@ -1,0 +1,90 @@
+"""OpenTelemetry signals for tests, generated or fixed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import strategies as st
+
+from htmlgraph_nb.coding_agents.otel.metrics import TokenCounters
+from htmlgraph_nb.coding_agents.otel.signals import LogRecord, Point, Span
+from htmlgraph_nb.core.model import Event
+from tests.helpers.strategies import json_values
+
+NOW = datetime(2025, 1, 14, 14, 50, tzinfo=UTC)
+
+
+names = st.sampled_from(
+    "session.id conversation.id event.name event.kind model tool_name tool_use_id success "
+    "tool_namespace call_id duration_ms request_id input_tokens output_tokens cost_usd source "
+    "decision type tool_parameters "
+    "input_token_count cached_token_count gen_ai.operation.name gen_ai.agent.name "
+    "gen_ai.usage.input_tokens gen_ai.tool.name service.name cwd".split()
+)
+
+
+attributes = st.dictionaries(names, json_values, max_size=8)
+
+
+event_names = st.sampled_from(
+    [
+        *(f"claude_code.{name}" for name in ("user_prompt", "tool_result", "api_request")),
+        *(f"codex.{name}" for name in ("sse_event", "tool_decision", "tool_result")),
+        *(f"gemini_cli.{name}" for name in ("config", "api_response", "tool_call")),
+        "something.else",
+        "",
+    ]
+)
+
+
+times = st.integers(0, 2**64 - 1)
+
+
+logs = st.builds(
+    LogRecord,
+    resource=attributes,
+    scope=st.text(max_size=9),
+    name=event_names,
+    attributes=attributes,
+    at_ns=times,
+)
+
+
+spans = st.builds(
+    Span,
+    resource=attributes,
+    scope=st.text(max_size=9),
+    name=st.text(max_size=9),
+    attributes=attributes
+    | attributes.map(lambda known: {**known, "gen_ai.operation.name": "execute_tool"}),
+    start_ns=times,
+    end_ns=times,
+    trace_id=st.text("0123456789abcdef", max_size=32),
+    span_id=st.text("0123456789abcdef", max_size=16),
+    failed=st.booleans(),
+)
+
+
+def check(events: list[Event]) -> None:
+    """Assert that every event is valid."""
+    for event in events:
+        event.checked()
+        assert event.event_id
+
+
+def point(value: float, at: int, *, start: int = 1, delta: bool, kind: str = "input") -> Point:
+    """Return a point of Claude Code's token counter."""
+    values: dict[str, Any] = {"session.id": "s", "type": kind, "model": "m"}
+    metric = "claude_code.token.usage"
+    return Point({}, "", metric, values, value, start, at, delta)
+
+
+def totals(counters: TokenCounters, exports: list[list[Point]]) -> int:
+    """Return the tokens that the exports add; a repeated event counts once."""
+    found = {}
+    for points in exports:
+        events = counters.take(points, received_at=NOW)
+        counters.commit()
+        found.update({event.event_id: event.total_tokens for event in events})
+    return sum(found.values())

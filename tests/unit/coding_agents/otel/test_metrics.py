@@ -1,0 +1,126 @@
+"""Token counters: exact totals, and repetition adds nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from htmlgraph_nb.coding_agents.otel import metrics
+from htmlgraph_nb.coding_agents.otel.metrics import TokenCounters
+from htmlgraph_nb.coding_agents.otel.signals import Point
+from tests.helpers.otlp_signals import (
+    NOW,
+    attributes,
+    check,
+    point,
+    times,
+    totals,
+)
+
+
+@given(st.lists(st.integers(0, 1_000), min_size=1, max_size=12), st.booleans(), st.data())
+def test_counters_add_up(steps: list[int], delta: bool, data: st.DataObject) -> None:
+    """The total is exact for delta and cumulative points, sent once or repeatedly."""
+    exports: list[list[Point]] = []
+    total = 0
+    for at, step in enumerate(steps, 2):
+        total += step
+        sent = [point(float(step if delta else total), at, delta=delta)]
+        exports += [sent] * data.draw(st.integers(1, 2))
+    assert totals(TokenCounters(), exports) == sum(steps)
+
+
+@given(
+    st.lists(st.integers(0, 1_000), min_size=1, max_size=8),
+    st.lists(st.booleans(), min_size=8, max_size=8),
+    st.booleans(),
+)
+def test_counters_rollback_counts_a_repeated_export(
+    steps: list[int], failing: list[bool], delta: bool
+) -> None:
+    """An export that could not be stored is sent again and counts once."""
+    counters = TokenCounters()
+    total = counted = 0
+    for at, (step, fails) in enumerate(zip(steps, failing, strict=False), 2):
+        total += step
+        sent = [point(float(step if delta else total), at, delta=delta)]
+        if fails:
+            counters.take(sent, received_at=NOW)
+            counters.rollback()
+        counted += sum(event.total_tokens for event in counters.take(sent, received_at=NOW))
+        counters.commit()
+    assert counted == sum(steps)
+
+
+def test_counters_after_a_restart_count_only_growth() -> None:
+    """The last values before a restart are unknown: only growth and deltas count."""
+    cumulative = [[point(50, 2, delta=False)], [point(70, 3, delta=False)]]
+    assert totals(TokenCounters(metered=["s"]), cumulative) == 20
+    assert totals(TokenCounters(metered=["other"]), cumulative) == 70
+    assert totals(TokenCounters(metered=["s"]), [[point(50, 2, delta=True)]]) == 50
+    assert totals(TokenCounters(answered=["s"]), cumulative) == 0
+
+
+def test_counters_evict_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The least recently used series and sessions are evicted."""
+    monkeypatch.setattr(metrics, "MAX_SERIES", 2)
+    counters = TokenCounters()
+    for kind in ("input", "output", "cacheRead"):
+        totals(counters, [[point(5, 2, delta=False, kind=kind)]])
+    assert totals(counters, [[point(5, 3, delta=False, kind="input")]]) == 5, "it began again"
+    assert totals(counters, [[point(5, 3, delta=False, kind="cacheRead")]]) == 0
+
+
+def test_counters_detect_a_reset() -> None:
+    """A restarted program has another start time or a smaller value."""
+    restarted = [[point(50, 2, delta=False)], [point(20, 3, start=3, delta=False)]]
+    assert totals(TokenCounters(), restarted) == 70
+    smaller = [[point(50, 2, delta=False)], [point(20, 3, delta=False)]]
+    assert totals(TokenCounters(), smaller) == 70
+
+
+def test_counters_ignore_sessions_with_completions() -> None:
+    """The logs of the session contain the same tokens; other sessions still count."""
+    counters = TokenCounters()
+    counters.answered("s")
+    assert totals(counters, [[point(50, 2, delta=True)]]) == 0
+    counters = TokenCounters()
+    counters.answered("other")
+    assert totals(counters, [[point(50, 2, delta=True)]]) == 50
+
+
+@given(
+    st.lists(
+        st.builds(
+            Point,
+            resource=attributes,
+            scope=st.just(""),
+            metric=st.sampled_from(
+                ["claude_code.token.usage", "gemini_cli.token.usage", "codex.turn.token_usage", "x"]
+            ),
+            attributes=attributes,
+            value=st.floats() | st.integers(-5, 5).map(float),
+            start_ns=times,
+            at_ns=times,
+            delta=st.booleans(),
+        ),
+        max_size=6,
+    )
+)
+def test_counters_accept_any_point(points: list[Point]) -> None:
+    """Any point gives tokens or nothing."""
+    check(TokenCounters().take(iter(points), received_at=NOW))
+
+
+def test_counters_accept_an_iterator() -> None:
+    """The decoders yield points."""
+
+    def stream() -> Iterator[Point]:
+        yield point(5, 2, delta=True)
+        yield point(7, 2, delta=True, kind="output")
+
+    (event,) = TokenCounters().take(stream(), received_at=NOW)
+    assert (event.input_tokens, event.output_tokens) == (5, 7)

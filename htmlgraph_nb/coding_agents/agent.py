@@ -65,7 +65,7 @@ class CodingAgent(ABC):
 
     @abstractmethod
     def events_from_hook(self, payload: Mapping[str, Any], *, received_at: datetime) -> list[Event]:
-        """Return the events that one hook input reports; see ``hooks.events_of``."""
+        """Return the events that one hook input reports; see ``hooks.events_from_payload``."""
 
     @abstractmethod
     def sessions_dir(self) -> str:

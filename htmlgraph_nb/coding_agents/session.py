@@ -26,7 +26,7 @@ MAX_OPEN_CALLS = 10_000
 GIVE_UP_AFTER_S = 600.0
 """Seconds without a new line after which the last completion of a file counts as complete."""
 
-ToolCall = tuple[str | None, datetime | None]
+OpenCall = tuple[str | None, datetime | None]
 """Name of a tool and when its call started."""
 
 
@@ -112,7 +112,7 @@ def parse_record(line: bytes) -> Mapping[str, Any]:
     return record
 
 
-def remember_call(calls: dict[str, ToolCall], key: str, call: ToolCall) -> None:
+def remember_call(calls: dict[str, OpenCall], key: str, call: OpenCall) -> None:
     """Add an open call, and drop the oldest beyond MAX_OPEN_CALLS."""
     calls[key] = call
     if len(calls) > MAX_OPEN_CALLS:

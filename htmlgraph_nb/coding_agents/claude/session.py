@@ -34,7 +34,7 @@ from ..fields import (
 )
 from ..session import (
     GIVE_UP_AFTER_S,
-    ToolCall,
+    OpenCall,
     known_agent,
     parse_record,
     remember_call,
@@ -87,7 +87,7 @@ class ClaudeSession:
     _at: datetime | None = None
     _project: str | None = None
     _started: set[str] = field(default_factory=set)
-    _calls: dict[str, ToolCall] = field(default_factory=dict)
+    _calls: dict[str, OpenCall] = field(default_factory=dict)
     _running: Running = field(default_factory=Running)
     _completions: Completions = field(default_factory=Completions)
     _turns: Turns = field(default_factory=Turns)

@@ -32,7 +32,7 @@ from ..fields import (
     timestamp,
     without_none,
 )
-from ..session import ToolCall, known_agent, parse_record, remember_call
+from ..session import OpenCall, known_agent, parse_record, remember_call
 from . import lines as lines
 from .constants import AGENT, QUESTION_TOOLS, SESSION_SOURCE
 from .lines import Record, Usage
@@ -57,7 +57,7 @@ class CodexSession:
     _turn: str | None = None
     _planned: bool = False
     _failed: bool = False
-    _calls: dict[str, ToolCall] = field(default_factory=dict)
+    _calls: dict[str, OpenCall] = field(default_factory=dict)
     _failed_calls: set[str] = field(default_factory=set)
     _prompt_form: object = None
     _forked_at: datetime | None = None

@@ -38,7 +38,7 @@ def test_parse_record_raises_invalid_event(line: bytes, message: str) -> None:
 def test_remember_call_drops_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Open calls are bounded."""
     monkeypatch.setattr(session, "MAX_OPEN_CALLS", 2)
-    calls: dict[str, session.ToolCall] = {}
+    calls: dict[str, session.OpenCall] = {}
     for key in "abc":
         remember_call(calls, key, (key, None))
     assert list(calls) == ["b", "c"]

@@ -1,4 +1,4 @@
-"""Claude Code's hook input becomes the right events, and nothing of its content does."""
+"""Claude Code's hook input becomes the right events, and none of its content is kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from htmlgraph_nb.core.ids import agent_id_of
 from htmlgraph_nb.core.model import Event, PresenceStatus
 from htmlgraph_nb.core.roster import Roster
 from htmlgraph_nb.errors import InvalidEvent
-from htmlgraph_nb.hook import command as hook
+from htmlgraph_nb.hook.command import redact
 from tests.helpers.paths import ROOT
 
 PAYLOADS = ROOT / "tests/payloads" / "claude_hooks"
@@ -37,9 +37,9 @@ COMMON = {
 
 def load(name: str) -> dict[str, Any]:
     """Return the payload of one file."""
-    found = json.loads((PAYLOADS / f"{name}.json").read_text())
-    assert isinstance(found, dict)
-    return found
+    payload = json.loads((PAYLOADS / f"{name}.json").read_text())
+    assert isinstance(payload, dict)
+    return payload
 
 
 def own(event_type: str, **fields: Any) -> dict[str, Any]:
@@ -53,8 +53,8 @@ def call(event_type: str, hook: str, tool: str = "Bash", **fields: Any) -> dict[
     return own(event_type, tool_name=tool, tool_use_id=CALL, event_id=key, **fields)
 
 
-def life(hook_name: str, **extra: Any) -> dict[str, Any]:
-    """Return the expected sign of life."""
+def activity(hook_name: str, **extra: Any) -> dict[str, Any]:
+    """Return the expected activity."""
     return own("activity", extra={**extra, "hook_event_name": hook_name})
 
 
@@ -79,7 +79,7 @@ EXPECTED: dict[str, list[dict[str, Any]]] = {
     ],
     "setup": [],
     "user_prompt_submit": [own("prompt")],
-    "user_prompt_expansion": [life("UserPromptExpansion")],
+    "user_prompt_expansion": [activity("UserPromptExpansion")],
     "pre_tool_use": [call("tool_start", "PreToolUse")],
     "permission_request": [own("permission_request", tool_name="Bash")],
     "permission_denied": [call("answered", "PermissionDenied", extra={"decision": "denied"})],
@@ -90,7 +90,7 @@ EXPECTED: dict[str, list[dict[str, Any]]] = {
     "post_tool_use_failure": [call("tool_error", FAILURE, status="error", duration_ms=4187)],
     "post_tool_use_failure_interrupt": CUT,
     "post_tool_use_failure_cancelled": [{**CUT[0], "duration_ms": 2210}, CUT[1]],
-    "post_tool_batch": [life("PostToolBatch")],
+    "post_tool_batch": [activity("PostToolBatch")],
     "notification_permission": [
         own("notification", extra={"notification_type": "permission_prompt"})
     ],
@@ -127,9 +127,9 @@ EXPECTED: dict[str, list[dict[str, Any]]] = {
     "post_model_switch": [
         own("notification", model="claude-opus-4-6", extra={"source": "command"}),
     ],
-    "pre_skill_shell_command": [life("PreSkillShellCommand")],
-    "pre_compact": [life("PreCompact", trigger="auto")],
-    "post_compact": [life("PostCompact", trigger="auto")],
+    "pre_skill_shell_command": [activity("PreSkillShellCommand")],
+    "pre_compact": [activity("PreCompact", trigger="auto")],
+    "post_compact": [activity("PostCompact", trigger="auto")],
     "post_compact_manual": [
         own("idle", extra={"trigger": "manual", "hook_event_name": "PostCompact"})
     ],
@@ -142,7 +142,7 @@ def events(payload: dict[str, Any]) -> list[dict[str, Any]]:
     return [event.to_dict() for event in events_from_hook(payload, received_at=NOW)]
 
 
-def test_every_hook_of_the_program_has_a_payload() -> None:
+def test_hooks_of_the_program_have_payloads() -> None:
     """The 34 hooks that Claude Code 2.1.332 lists are all in the table above."""
     listed = (
         "PreToolUse PostToolUse PostToolUseFailure PostToolBatch Notification UserPromptSubmit "
@@ -156,8 +156,8 @@ def test_every_hook_of_the_program_has_a_payload() -> None:
     assert {load(name)["hook_event_name"] for name in NAMES} == set(listed)
 
 
-def test_a_model_switch_is_no_sign_of_work() -> None:
-    """Its agent has the new model and rests as before."""
+def test_hook_of_a_model_switch_leaves_the_agent_idle() -> None:
+    """The agent has the new model and stays idle."""
     roster = Roster()
     for number, name in enumerate(("session_start", "stop", "post_model_switch"), 1):
         for event in events_from_hook(load(name), received_at=NOW + timedelta(seconds=number)):
@@ -167,42 +167,42 @@ def test_a_model_switch_is_no_sign_of_work() -> None:
     assert (presence.status, presence.model) == (PresenceStatus.IDLE, "claude-opus-4-6")
 
 
-def test_every_payload_file_has_its_expectation() -> None:
-    """No payload file is without an expected result, and none is missing."""
+def test_hook_payload_files_have_expected_events() -> None:
+    """Every payload file has expected events, and no payload file is missing."""
     assert sorted(EXPECTED) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_hook_becomes_its_events(name: str) -> None:
-    """Each documented hook input becomes exactly the expected events."""
+def test_hook_reports_its_events(name: str) -> None:
+    """Each documented hook input gives exactly the expected events."""
     assert events(load(name)) == [{**COMMON, **fields} for fields in EXPECTED[name]]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_reduced_input_becomes_the_same_events(name: str) -> None:
-    """What the command hook leaves of an input proves the same as the input of an http hook."""
+def test_hook_redacted_input_reports_the_same_events(name: str) -> None:
+    """The redacted input of htmlgraph-hook gives the same events as that of an http hook."""
     payload = load(name)
-    assert events(hook.redact(AGENTS["claude"], payload)) == events(payload)
+    assert events(redact(AGENTS["claude"], payload)) == events(payload)
 
 
-def test_no_content_reaches_an_event() -> None:
-    """The content that stands in the payload files stands in none of their events."""
+def test_hook_events_contain_no_content() -> None:
+    """Events contain none of the content of the payload files."""
     raw = [(PAYLOADS / f"{name}.json").read_text() for name in NAMES]
     assert sum(CONTENT in text for text in raw) > 20
-    made = json.dumps([events(json.loads(text)) for text in raw])
-    assert CONTENT not in made
-    assert "/home/dev" not in made
+    encoded = json.dumps([events(json.loads(text)) for text in raw])
+    assert CONTENT not in encoded
+    assert "/home/dev" not in encoded
 
 
-def test_no_content_leaves_the_command_hook() -> None:
-    """The content that stands in the payload files stands in nothing that the hook sends."""
-    sent = json.dumps([hook.redact(AGENTS["claude"], load(name)) for name in NAMES])
+def test_hook_redacted_input_contains_no_content() -> None:
+    """htmlgraph-hook sends none of the content of the payload files."""
+    sent = json.dumps([redact(AGENTS["claude"], load(name)) for name in NAMES])
     assert CONTENT not in sent
     assert ".jsonl" not in sent
 
 
-def test_sent_values_win() -> None:
-    """Event id, time, host, agent, feature and project come from what the sender added."""
+def test_hook_sender_fields_take_precedence() -> None:
+    """Event id, timestamp, host, agent, feature and project are those of the sender."""
     payload = load("stop") | {
         "htmlgraph": {
             "event_id": "e1",
@@ -219,30 +219,30 @@ def test_sent_values_win() -> None:
     assert event.timestamp == datetime(2025, 1, 14, 14, 50, 31, tzinfo=UTC)
 
 
-def test_call_is_known_by_its_own_id() -> None:
-    """Files and telemetry tell of the same call, so what the sender made up is not its id."""
+def test_hook_event_id_of_a_call_takes_precedence() -> None:
+    """Files and telemetry report the same call, so the sender's event id is not used."""
     payload = load("post_tool_use_failure") | {"htmlgraph": {"event_id": "e1"}}
     [event] = events_from_hook(payload, received_at=NOW)
     assert event.event_id == f"{CALL}:PostToolUse"
 
 
-def test_named_agent_is_the_parent_of_its_subagents() -> None:
-    """A subagent keeps its own id and names the agent that the user named as its parent."""
+def test_hook_named_agent_is_the_parent_of_its_subagents() -> None:
+    """A subagent keeps its own id; its parent has the name that the user chose."""
     payload = load("subagent_start") | {"htmlgraph": {"agent_id": "ada", "event_id": "e1"}}
     parent, child = events_from_hook(payload, received_at=NOW)
     assert (parent.agent_id, parent.event_id) == ("ada", "e1")
     assert (child.agent_id, child.parent_agent_id, child.event_id) == (CHILD, "ada", "e1:2")
 
 
-def test_received_at_in_another_zone_becomes_utc() -> None:
-    """Without a time of the sender the event has the time of arrival, in UTC."""
+def test_hook_received_at_is_converted_to_utc() -> None:
+    """Without a timestamp of the sender, the event has the time of arrival in UTC."""
     east = timezone(timedelta(hours=9))
     [event] = events_from_hook(load("stop"), received_at=NOW.astimezone(east))
     assert event.timestamp == NOW
     assert event.timestamp.tzinfo is UTC
 
 
-def test_subagent_stop_of_an_old_version_tells_of_the_parent_only() -> None:
+def test_hook_subagent_stop_of_an_older_version_names_no_child() -> None:
     """SubagentStop without an agent_id, as older versions send it, is one event."""
     payload = load("subagent_stop")
     del payload["agent_id"], payload["agent_type"]
@@ -250,8 +250,8 @@ def test_subagent_stop_of_an_old_version_tells_of_the_parent_only() -> None:
     assert (event.event_type, event.agent_id, event.extra) == ("subagent_stop", MAIN, None)
 
 
-def test_unknown_hook_is_a_sign_of_life() -> None:
-    """A hook of a future version is an activity, and its unknown fields are left."""
+def test_hook_of_a_future_version_is_an_activity() -> None:
+    """An unknown hook is an activity, and its unknown fields are dropped."""
     payload = load("stop") | {"hook_event_name": "MindRead", "thought": CONTENT}
     [event] = events_from_hook(payload, received_at=NOW)
     assert event.event_type == "activity"
@@ -260,8 +260,8 @@ def test_unknown_hook_is_a_sign_of_life() -> None:
 
 @pytest.mark.parametrize("field", ["session_id", "hook_event_name"])
 @pytest.mark.parametrize("value", [None, "", 7, ["x"], {}])
-def test_needed_field_is_named(field: str, value: object) -> None:
-    """An input without a session or a hook name is refused by the name of the field."""
+def test_hook_error_names_the_missing_field(field: str, value: object) -> None:
+    """An input without a session or a hook name is rejected with the name of the field."""
     with pytest.raises(InvalidEvent, match=f"^{field}: expected a string, got ") as caught:
         events_from_hook(load("stop") | {field: value}, received_at=NOW)
     assert caught.value.field == field
@@ -277,43 +277,43 @@ def test_needed_field_is_named(field: str, value: object) -> None:
         ({"timestamp": 3}, "htmlgraph.timestamp"),
     ],
 )
-def test_bad_addition_is_named(added: object, field: str) -> None:
-    """A value that the sender added and that does not fit is refused by its path."""
+def test_hook_error_names_the_invalid_sender_field(added: object, field: str) -> None:
+    """An invalid value that the sender added is rejected with its path."""
     with pytest.raises(InvalidEvent) as caught:
         events_from_hook(load("stop") | {"htmlgraph": added}, received_at=NOW)
     assert caught.value.field == field
 
 
-def test_input_must_be_an_object() -> None:
-    """A JSON array is refused."""
+def test_hook_input_must_be_an_object() -> None:
+    """A JSON array is rejected."""
     with pytest.raises(InvalidEvent, match="expected an object"):
         events_from_hook([], received_at=NOW)  # type: ignore[arg-type]
 
 
-def test_over_long_names_are_cut() -> None:
-    """What a user never typed is made to fit instead of being refused."""
+def test_hook_names_are_cut() -> None:
+    """Values that no user typed are shortened instead of rejected."""
     payload = load("pre_tool_use") | {"tool_name": "t" * 900, "tool_use_id": "u" * 900}
     [event] = events_from_hook(payload, received_at=NOW)
     assert event.tool_name == "t" * 256
     assert Event.from_dict(event.to_dict()) == event
 
 
-def test_prose_is_no_keyword() -> None:
-    """Where the format has a keyword, a sentence in its place is not kept."""
+def test_hook_drops_prose_in_place_of_a_keyword() -> None:
+    """A sentence in a field for a keyword is dropped."""
     payload = load("stop_failure") | {"error": "the key sk-1 was refused"}
     [event] = events_from_hook(payload, received_at=NOW)
     assert (event.event_type, event.extra) == ("error", None)
 
 
-def test_unstorable_characters_are_replaced() -> None:
-    """A NUL and a lone surrogate, which no store takes, become question marks."""
+def test_hook_replaces_characters_that_cannot_be_stored() -> None:
+    """NUL and lone surrogates become question marks."""
     payload = load("pre_tool_use") | {"tool_name": "a\0b\ud800", "session_id": "s\udfff"}
     [event] = events_from_hook(payload, received_at=NOW)
     assert (event.tool_name, event.session_id, event.agent_id) == ("a?b?", "s?", "claude-s?")
 
 
-def test_over_long_sessions_stay_different() -> None:
-    """Two over-long session ids with one beginning are two sessions and two agents."""
+def test_hook_long_session_ids_stay_distinct() -> None:
+    """Two over-long session ids with the same prefix are two sessions and two agents."""
     made = [
         events_from_hook(load("stop") | {"session_id": "s" * 400 + end}, received_at=NOW)[0]
         for end in "ab"
@@ -335,7 +335,7 @@ def test_over_long_sessions_stay_different() -> None:
         ("019463a2-7c1e-7b3a-8f00-0123456789ab", "claude-019463a2-7c1e-7b3a-8f00-0123456789ab"),
     ],
 )
-def test_agent_id_is_as_short_as_it_may_be(identifier: str, agent_id: str) -> None:
+def test_agent_id_of_shortens_random_identifiers(identifier: str, agent_id: str) -> None:
     """Random identifiers are cut to eight characters, all others are kept whole."""
     assert agent_id_of(identifier, "claude") == agent_id
 
@@ -350,21 +350,21 @@ def test_agent_id_is_as_short_as_it_may_be(identifier: str, agent_id: str) -> No
         (7, None),
     ],
 )
-def test_project_is_the_last_part_of_the_folder(cwd: object, project: str | None) -> None:
-    """The project is the folder's own name, on POSIX and on Windows."""
+def test_hook_project_is_the_name_of_the_folder(cwd: object, project: str | None) -> None:
+    """The project is the folder's name, on POSIX and on Windows."""
     [event] = events_from_hook(load("stop") | {"cwd": cwd}, received_at=NOW)
     assert event.project == project
 
 
 @pytest.mark.parametrize("value", [-1, True, "12", float("nan"), float("inf"), 1e300, [1]])
-def test_odd_duration_is_left_out(value: object) -> None:
-    """A duration that is no count of milliseconds is left out, the event stays."""
+def test_hook_drops_an_invalid_duration(value: object) -> None:
+    """The event is kept without the duration."""
     payload = load("post_tool_use") | {"duration_ms": value}
     [event] = events_from_hook(payload, received_at=NOW)
     assert event.duration_ms is None
 
 
-def verdicts(*names: str) -> dict[str, tuple[PresenceStatus, str]]:
+def statuses(*names: str) -> dict[str, tuple[PresenceStatus, str]]:
     """Return status and detail of each agent after these hooks, one second apart."""
     roster = Roster()
     seq = 0
@@ -374,7 +374,10 @@ def verdicts(*names: str) -> dict[str, tuple[PresenceStatus, str]]:
             seq += 1
             roster.apply(event, seq, at)
     roster.commit()
-    return {key: (s.presence.status, s.presence.detail) for key, s in roster.agents.items()}
+    return {
+        name: (state.presence.status, state.presence.detail)
+        for name, state in roster.agents.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -395,20 +398,20 @@ def verdicts(*names: str) -> dict[str, tuple[PresenceStatus, str]]:
         (["user_prompt_submit", "session_end"], "offline", "done"),
     ],
 )
-def test_roster_draws_the_right_verdict(names: list[str], status: str, detail: str) -> None:
-    """A course of hooks leads to the status that a person at the terminal would name."""
-    assert verdicts(*names)[MAIN] == (PresenceStatus(status), detail)
+def test_hook_sequence_gives_the_status(names: list[str], status: str, detail: str) -> None:
+    """A sequence of hooks leads to the status that a user at the terminal sees."""
+    assert statuses(*names)[MAIN] == (PresenceStatus(status), detail)
 
 
-def test_subagent_works_from_its_start_to_its_stop() -> None:
-    """A subagent is at work as soon as it starts and holds its parent active until it stops."""
-    course = ["user_prompt_submit", "subagent_start"]
-    assert verdicts(*course) == {
+def test_hook_subagent_is_active_until_it_stops() -> None:
+    """A subagent is active as soon as it starts and keeps its parent active until it stops."""
+    hooks_run = ["user_prompt_submit", "subagent_start"]
+    assert statuses(*hooks_run) == {
         MAIN: (PresenceStatus.ACTIVE, "background"),
         CHILD: (PresenceStatus.ACTIVE, "working"),
     }
-    course += ["subagent_pre_tool_use", "subagent_stop", "stop"]
-    assert verdicts(*course) == {
+    hooks_run += ["subagent_pre_tool_use", "subagent_stop", "stop"]
+    assert statuses(*hooks_run) == {
         MAIN: (PresenceStatus.IDLE, "done"),
         CHILD: (PresenceStatus.OFFLINE, "done"),
     }
@@ -435,8 +438,8 @@ hooks = st.sampled_from([*claude._TYPES, "PreCompact", "PostCompact", "Setup"])
     st.dictionaries(known_names | st.text(max_size=9), json_values),
     st.fixed_dictionaries({}, optional={"hook_event_name": hooks, "session_id": st.text()}),
 )
-def test_any_object_is_understood_or_refused(odd: dict[str, Any], real: dict[str, Any]) -> None:
-    """Any JSON object becomes events that the store accepts, or an InvalidEvent."""
+def test_hook_raises_only_invalid_event(odd: dict[str, Any], real: dict[str, Any]) -> None:
+    """Any JSON object gives valid events or raises InvalidEvent."""
     try:
         made = events_from_hook({**odd, **real}, received_at=NOW)
     except InvalidEvent:
@@ -450,15 +453,17 @@ def test_any_object_is_understood_or_refused(odd: dict[str, Any], real: dict[str
     [("AskUserQuestion", {"asks": "input"}), ("ExitPlanMode", {"asks": "plan"}), ("Bash", None)],
 )
 @pytest.mark.parametrize("hook", ["PreToolUse", "PermissionRequest"])
-def test_tools_that_ask_a_person(hook: str, tool: str, extra: dict[str, str] | None) -> None:
-    """A call that is a question says so, and so does the prompt for its permission."""
+def test_hook_flags_tools_that_wait_for_the_user(
+    hook: str, tool: str, extra: dict[str, str] | None
+) -> None:
+    """A call that waits for the user is flagged, and so is its permission request."""
     payload = {"hook_event_name": hook, "session_id": "s", "tool_name": tool}
-    (found,) = events(payload)
-    assert found.get("extra") == extra
+    (event,) = events(payload)
+    assert event.get("extra") == extra
 
 
 @pytest.mark.parametrize(
-    ("told", "asks"),
+    ("fields", "asks"),
     [
         ({"last_assistant_message": "Which one?"}, True),
         ({"last_assistant_message": "Done."}, False),
@@ -466,7 +471,7 @@ def test_tools_that_ask_a_person(hook: str, tool: str, extra: dict[str, str] | N
         ({}, False),
     ],
 )
-def test_turn_that_ends_with_a_question(told: dict[str, Any], asks: bool) -> None:
-    """The end of a turn says whether its last words are a question, and not which."""
-    (found,) = events({"hook_event_name": "Stop", "session_id": "s", **told})
-    assert found.get("extra") == ({"question": True} if asks else None)
+def test_hook_turn_end_flags_a_question(fields: dict[str, Any], asks: bool) -> None:
+    """The end of a turn is flagged if its last text is a question; the text is dropped."""
+    (event,) = events({"hook_event_name": "Stop", "session_id": "s", **fields})
+    assert event.get("extra") == ({"question": True} if asks else None)

@@ -1,19 +1,95 @@
-"""The public names of the package: each resolves, is documented and is typed."""
+"""The public interface: names, routes, commands, settings and message types stay as they are.
+
+Programs of users depend on these lists. Add to them freely; removing or renaming an entry needs
+a deprecated alias and a major version.
+"""
 
 from __future__ import annotations
 
+import argparse
 import ast
 import importlib
+from importlib.metadata import entry_points
 
 import pytest
 
 import htmlgraph_nb
+from htmlgraph_nb import presence
+from htmlgraph_nb.core.protocol import CloseCode
+from htmlgraph_server.app import ROUTES
+from htmlgraph_server.cli.parser import make_parser
+from htmlgraph_server.config import SETTINGS
+from htmlgraph_server.hub.broadcast_messages import BROADCAST_TYPES
+from htmlgraph_server.jupyter.extension import HtmlgraphExtension
 from tests.helpers.source import MODULES
+
+PUBLIC_NAMES = """
+AgentGrid AgentPresence ConfigError ConnectError Event HtmlgraphError InvalidEvent LocalServer
+PresenceClient PresenceManager PresenceStatus SDK __version__ agents burn_rate compare concurrency
+export_history features forecast_budget iter_history load_history load_presence load_transcripts
+plot_concurrency plot_timeline plot_token_costs plot_tool_counts plot_tool_transitions presence_at
+sessions start_server summary timeline token_costs tool tool_counts tool_durations tool_errors
+tool_transitions waiting_time
+""".split()
+PRESENCE_NAMES = "AgentPresence PresenceManager PresenceStatus Publication Receipt".split()
+INTEGRATIONS = {
+    "langchain": "HtmlgraphCallbackHandler",
+    "openai_agents": "HtmlgraphTracingProcessor",
+    "claude_agent_sdk": "htmlgraph_hooks htmlgraph_messages",
+}
+ENTRY_POINTS = ("htmlgraph-nb", "htmlgraph-hook", "jupyter-htmlgraph")
+ROUTE_PATTERNS = r"""
+/ /static/([^/]+) /ws/broadcasts /ws/events /api/events /api/presence /api/presence/([^/]+)
+/api/presence/([^/]+)/offline /api/history /api/activity /api/broadcast/features/([^/]+)
+/api/broadcast/features/([^/]+)/status /api/broadcast/features/([^/]+)/links
+/api/broadcast/tracks/([^/]+) /api/broadcast/spikes/([^/]+) /api/hooks/([^/]+) /v1/logs /v1/traces
+/v1/metrics /api/status /api/openapi\.json /metrics
+""".split()
+SETTING_NAMES = """
+host port db token allow_origins allow_hosts max_clients max_clients_per_session max_agents
+max_queue_bytes max_body_bytes tick_ms stall_timeout idle_timeout offline_timeout forget_after
+retain synchronous watch seal
+""".split()
+LISTENER_SETTINGS = {"host", "port", "token", "allow_origins", "allow_hosts"}
+COMMANDS = {
+    "connect": "--check --dry-run --http --project --undo --url --user --verbose",
+    "demo": "--agents --no-browser --seed --speed --verbose",
+    "explain": "--json --token --url --verbose",
+    "export": (
+        "--agent --columns --event-type --feature --from --limit --session --since --token --tool "
+        "--until --verbose"
+    ),
+    "import": "--db --verbose --watch",
+    "seal": "--db --verbose --verify",
+    "serve": "--stop-on-eof --verbose",
+    "status": "--json --token --url --verbose",
+    "why": "--json --token --url --verbose",
+}
+CLOSE_CODES = {
+    "GOING_AWAY": 1001,
+    "POLICY": 1008,
+    "TOO_BIG": 1009,
+    "BAD_PARAMETERS": 4400,
+    "STALLED": 4408,
+}
+BROADCASTS = {
+    "feature_updated",
+    "status_changed",
+    "link_added",
+    "track_updated",
+    "spike_updated",
+}
+
+
+def test_public_names_are_unchanged() -> None:
+    """``htmlgraph_nb`` and ``htmlgraph_nb.presence`` export the same names."""
+    assert set(PUBLIC_NAMES) <= set(htmlgraph_nb.__all__)
+    assert set(PRESENCE_NAMES) <= set(presence.__all__)
 
 
 @pytest.mark.parametrize("name", htmlgraph_nb.__all__)
 def test_public_name_resolves(name: str) -> None:
-    """Each public name is there, is listed by dir(), and is the object of its module."""
+    """Each public name exists, is listed by dir(), and is the object of its module."""
     assert name in dir(htmlgraph_nb)
     value = getattr(htmlgraph_nb, name)
     if name != "__version__":
@@ -23,7 +99,7 @@ def test_public_name_resolves(name: str) -> None:
 
 
 def test_public_names_are_typed() -> None:
-    """What is loaded on first use is declared to type checkers under the same names."""
+    """Names loaded on first use are declared to type checkers."""
     tree = ast.parse(MODULES["htmlgraph_nb"].read_text(encoding="utf-8"))
     (block,) = [node for node in tree.body if isinstance(node, ast.If)]
     declared = {
@@ -35,7 +111,58 @@ def test_public_names_are_typed() -> None:
     assert declared | {"__version__"} == set(htmlgraph_nb.__all__)
 
 
-def test_unknown_public_name() -> None:
-    """A name that the package does not have is an AttributeError that says so."""
+def test_public_name_that_does_not_exist() -> None:
+    """An unknown name raises AttributeError with the name."""
     with pytest.raises(AttributeError, match="'htmlgraph_nb' has no attribute 'AgentGird'"):
         htmlgraph_nb.AgentGird  # noqa: B018
+
+
+@pytest.mark.parametrize("module", INTEGRATIONS)
+def test_integration_import_paths_are_unchanged(module: str) -> None:
+    """Documented import paths of the integrations work."""
+    loaded = importlib.import_module(f"htmlgraph_nb.integrations.{module}")
+    for name in INTEGRATIONS[module].split():
+        assert hasattr(loaded, name)
+
+
+def test_entry_points_are_unchanged() -> None:
+    """Each installed command resolves to a function."""
+    scripts = {entry.name: entry for entry in entry_points(group="console_scripts")}
+    for name in ENTRY_POINTS:
+        assert callable(scripts[name].load())
+
+
+def test_routes_are_unchanged() -> None:
+    """Every route of earlier versions exists."""
+    assert set(ROUTE_PATTERNS) <= {pattern for pattern, _ in ROUTES}
+
+
+def test_settings_are_unchanged() -> None:
+    """Flags, variables and Jupyter traits keep their names."""
+    assert [setting.name for setting in SETTINGS][: len(SETTING_NAMES)] == SETTING_NAMES
+    for setting in SETTINGS:
+        assert setting.flag == f"--{setting.name.replace('_', '-')}"
+        assert setting.variable == f"HTMLGRAPH_{setting.name.upper()}"
+    traits = set(HtmlgraphExtension.class_traits(config=True))
+    names = {"db_path" if name == "db" else name for name in SETTING_NAMES}
+    assert names - LISTENER_SETTINGS <= traits
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_are_unchanged(command: str) -> None:
+    """Every command keeps its options; ``serve`` and ``demo`` also have all settings."""
+    parser = make_parser()
+    (commands,) = [
+        action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
+    ]
+    actions = commands.choices[command]._actions
+    options = {name for action in actions for name in action.option_strings}
+    assert set(COMMANDS[command].split()) <= options
+    if command in ("serve", "demo"):
+        assert {setting.flag for setting in SETTINGS} <= options
+
+
+def test_protocol_codes_and_types_are_unchanged() -> None:
+    """Close codes and types of broadcast events keep their values."""
+    assert {code.name: int(code) for code in CloseCode} == CLOSE_CODES
+    assert BROADCASTS == BROADCAST_TYPES

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -51,8 +50,8 @@ def manager(tmp_path: Path, clock: Clock) -> Iterator[PresenceManager]:
         yield opened
 
 
-def test_without_arguments_it_uses_the_default_file(own_home: Path) -> None:
-    """In this user's data folder, with five minutes until an agent is idle."""
+def test_presence_manager_uses_the_default_file(own_home: Path) -> None:
+    """It is in the user's data folder; agents become idle after five minutes."""
     with PresenceManager() as manager:
         assert manager.db_path == default_db() == str(own_home / "htmlgraph.db")
         assert manager.idle_timeout_seconds == 300
@@ -67,10 +66,10 @@ def test_without_arguments_it_uses_the_default_file(own_home: Path) -> None:
         assert manager.idle_timeout_seconds == 8
 
 
-def test_an_update_tells_tool_feature_session_and_tokens(
+def test_update_presence_returns_tool_feature_session_and_tokens(
     manager: PresenceManager, clock: Clock
 ) -> None:
-    """The older project's fields, added up over the events."""
+    """The fields of the original project, added up over the events."""
     event = {"tool_name": "Bash", "feature_id": "f1", "session_id": "s1", "cost_tokens": 1_000}
     manager.update_presence("claude-1", event)
     clock.advance(3)
@@ -91,8 +90,8 @@ def test_an_update_tells_tool_feature_session_and_tokens(
     }
 
 
-def test_every_form_of_an_event_is_taken(manager: PresenceManager) -> None:
-    """A bare type, an Event (of whatever agent), a dict whose unknown keys are kept."""
+def test_update_presence_accepts_every_form_of_event(manager: PresenceManager) -> None:
+    """A type, an Event (of any agent), and a dict whose unknown keys are kept."""
     assert manager.update_presence("a", "tool_execute", None).total_tools_executed == 1
     assert manager.update_presence("a", Event(agent_id="b", tool_name="X")).agent_id == "a"
     manager.update_presence("a", {"event_type": "stop", "prompt_id": "p1", "extra": {"k": 1}})
@@ -103,16 +102,16 @@ def test_every_form_of_an_event_is_taken(manager: PresenceManager) -> None:
     )
 
 
-def test_bad_input_changes_nothing(manager: PresenceManager) -> None:
-    """It is refused before anything is written."""
+def test_invalid_input_changes_nothing(manager: PresenceManager) -> None:
+    """It is rejected before anything is written."""
     for agent_id, event in (("", "prompt"), ("a", None), ("a", {"cost_tokens": -1}), ("a", 1.5)):
         with pytest.raises(InvalidEvent):
             manager.update_presence(agent_id, event)  # type: ignore[arg-type]
     assert (manager.agents, manager.cursor.seq) == ({}, 0)
 
 
-def test_a_repetition_or_a_farewell_has_an_answer_too(manager: PresenceManager) -> None:
-    """An agent that is not known after its event is shown as offline."""
+def test_update_presence_returns_offline_for_unknown_agents(manager: PresenceManager) -> None:
+    """After a duplicate or a forget event the agent can be unknown."""
     manager.update_presence("a", {"event_id": "e1", "tool_name": "Bash"})
     gone = manager.update_presence("a", "forget")
     assert (gone.agent_id, gone.status, gone.seq) == ("a", OFFLINE, 0)
@@ -141,8 +140,10 @@ class AsyncSessions(Sessions):
 
 
 @pytest.mark.parametrize("sessions", [Sessions(), AsyncSessions()])
-def test_a_websocket_manager_gets_the_message(manager: PresenceManager, sessions: Sessions) -> None:
-    """Without a loop it has it when the call returns; a Mirror can fold it."""
+def test_websocket_manager_receives_the_message(
+    manager: PresenceManager, sessions: Sessions
+) -> None:
+    """Without a running loop it has been called when update_presence returns."""
     presence = manager.update_presence("a", {"tool_name": "Bash"}, sessions)
     (message,) = sessions.messages
     assert {name: message[name] for name in ("type", "event_type", "agent_id", "presence")} == {
@@ -157,7 +158,7 @@ def test_a_websocket_manager_gets_the_message(manager: PresenceManager, sessions
     assert mirror.agents == {"a": presence}
 
 
-def test_inside_a_running_loop_it_is_told_by_a_task(manager: PresenceManager) -> None:
+def test_websocket_manager_is_called_in_a_task_in_a_running_loop(manager: PresenceManager) -> None:
     """The call does not block the loop, and the task is kept until it is done."""
     sessions = AsyncSessions()
 
@@ -191,10 +192,10 @@ class AsyncFailing:
 
 @pytest.mark.parametrize("sessions", [Failing(), AsyncFailing(), object()])
 @pytest.mark.parametrize("in_loop", [False, True])
-def test_a_broadcast_that_fails_is_logged_and_the_event_stays(
+def test_failing_broadcast_is_logged_and_the_event_stays(
     manager: PresenceManager, caplog: pytest.LogCaptureFixture, sessions: object, in_loop: bool
 ) -> None:
-    """A dashboard must not fail the agent."""
+    """A failing dashboard must not fail the agent."""
 
     async def work() -> None:
         manager.update_presence("a", "prompt", sessions)
@@ -209,8 +210,8 @@ def test_a_broadcast_that_fails_is_logged_and_the_event_stays(
     assert manager.get_agent_presence("a") is not None
 
 
-def test_mark_idle_marks_the_silent(manager: PresenceManager, clock: Clock) -> None:
-    """All or one; at work, idle and offline agents stay as they are."""
+def test_mark_idle_marks_inactive_agents(manager: PresenceManager, clock: Clock) -> None:
+    """All or one of them; busy, idle and offline agents are unchanged."""
     for name in ("a", "b", "gone", "idle"):
         manager.update_presence(name, {"event_type": "prompt"})
     manager.mark_offline("gone")
@@ -227,10 +228,8 @@ def test_mark_idle_marks_the_silent(manager: PresenceManager, clock: Clock) -> N
     assert statuses == {"a": IDLE, "b": IDLE, "gone": OFFLINE, "idle": IDLE, "busy": ACTIVE}
 
 
-def test_mark_idle_also_marks_who_was_silent_for_hours(
-    manager: PresenceManager, clock: Clock
-) -> None:
-    """Without a server nothing else changes its status in the meantime."""
+def test_mark_idle_after_hours_of_inactivity(manager: PresenceManager, clock: Clock) -> None:
+    """Without a server no other timer changes the status in the meantime."""
     manager.update_presence("a", "prompt")
     clock.advance(5 * 3_600)
     assert manager.mark_idle() == ["a"]
@@ -238,8 +237,8 @@ def test_mark_idle_also_marks_who_was_silent_for_hours(
     assert manager.agents["a"].last_activity == START
 
 
-def test_the_clock_leads_from_active_to_forgotten(manager: PresenceManager, clock: Clock) -> None:
-    """Each step a change of its own, stored and published."""
+def test_tick_leads_from_active_to_forgotten(manager: PresenceManager, clock: Clock) -> None:
+    """Each step is a change of its own, stored and published."""
     published: list[tuple[int, str | None]] = []
 
     def note(publication: Publication) -> None:
@@ -265,7 +264,7 @@ def test_the_clock_leads_from_active_to_forgotten(manager: PresenceManager, cloc
 
 
 def test_mark_offline(manager: PresenceManager, clock: Clock) -> None:
-    """False for nobody, true and once for an agent, whom activity brings back."""
+    """It returns False for an unknown agent; activity makes the agent active again."""
     assert manager.mark_offline("a") is False
     manager.update_presence("a", {"tool_name": "Bash"})
     assert manager.mark_offline("a") is True
@@ -279,10 +278,10 @@ def test_mark_offline(manager: PresenceManager, clock: Clock) -> None:
     assert manager.agents["a"].status is OFFLINE
 
 
-def test_cleanup_forgets_the_stale_and_keeps_their_history(
+def test_cleanup_removes_stale_agents_and_keeps_history(
     manager: PresenceManager, clock: Clock
 ) -> None:
-    """By their last sign of life; the row of the present goes, those of the past stay."""
+    """The age is that of the last activity; the presence row is deleted, the history kept."""
     manager.update_presence("old", "prompt")
     clock.advance(3_600)
     manager.update_presence("young", "prompt")
@@ -301,7 +300,7 @@ def test_cleanup_forgets_the_stale_and_keeps_their_history(
 
 
 def test_agents_is_a_copy(manager: PresenceManager) -> None:
-    """Whoever changes it changes nothing here."""
+    """Modifying it does not change the manager."""
     manager.update_presence("a", "prompt")
     manager.agents.clear()
     manager.get_all_presence().clear()
@@ -309,8 +308,8 @@ def test_agents_is_a_copy(manager: PresenceManager) -> None:
     assert manager.agents.keys() == {"a"}
 
 
-def test_everything_is_there_after_a_restart(manager: PresenceManager, clock: Clock) -> None:
-    """Presence, and the evidence behind it: an open call still forbids idleness."""
+def test_state_survives_a_restart(manager: PresenceManager, clock: Clock) -> None:
+    """Presence and evidence: an open call still prevents timers."""
     manager.update_presence("a", {"event_type": "tool_start", "tool_name": "Bash"})
     manager.update_presence("b", {"tool_name": "Edit", "cost_usd": 0.5, "model": "m"})
     before = manager.agents
@@ -321,28 +320,8 @@ def test_everything_is_there_after_a_restart(manager: PresenceManager, clock: Cl
         assert manager.tick() == ["b"]
 
 
-def test_a_subscriber_that_fails_harms_neither_sender_nor_the_next(
-    manager: PresenceManager, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The event is stored: its sender must not send it again."""
-    heard: list[int] = []
-
-    def fail(_: Publication) -> None:
-        raise RuntimeError("loop is closed")
-
-    manager.subscribe(fail)
-    leave = manager.subscribe(lambda told: heard.extend(change.seq for change in told.changes))
-    assert manager.update_presence("a", "prompt").seq == 1
-    assert heard == [1]
-    assert re.search(r"subscriber .* failed", caplog.text)
-    leave()
-    leave()
-    manager.update_presence("a", "prompt")
-    assert heard == [1]
-
-
-def test_snapshots_are_whole_while_others_write(manager: PresenceManager) -> None:
-    """A reader in another thread never meets a dict that changes under its hands."""
+def test_snapshot_is_consistent_during_writes(manager: PresenceManager) -> None:
+    """A reader in another thread never sees a dict change during iteration."""
     from concurrent.futures import ThreadPoolExecutor
     from threading import Event as Flag
 

@@ -24,8 +24,8 @@ def counts(activity: Activity, now, agent: str = "a") -> tuple[list[int], list[i
     return ([0] * MINUTES, [0] * MINUTES) if found is None else (found["events"], found["errors"])
 
 
-def test_what_happens_now_is_in_the_last_bucket():
-    """A minute later it is in the one before; a quarter of an hour later it is gone."""
+def test_count_adds_to_the_bucket_of_its_minute():
+    """The current minute is the last bucket; after 15 minutes a bucket is dropped."""
     activity = Activity()
     activity.count("a", T0, 4, 1)
     assert counts(activity, T0) == ([0] * 14 + [4], [0] * 14 + [1])
@@ -49,16 +49,16 @@ def test_what_happens_now_is_in_the_last_bucket():
     ],
     ids=["sign", "a tool", "many tools", "errors", "new session", "late", "the clock"],
 )
-def test_a_change_counts_its_tools_and_errors(changes, events, errors):
-    """At least one event where the agent gave a sign, none where only the clock spoke."""
+def test_record_change_counts_tools_and_errors(changes, events, errors):
+    """Activity counts as at least one event, a timer as none."""
     activity = Activity()
     activity.record_change(ONE, replace(ONE, **changes), at(2))
     found = counts(activity, at(2))
     assert (sum(found[0]), sum(found[1])) == (events, errors)
 
 
-def test_an_agent_that_was_not_known_counts_only_what_it_does_now():
-    """Who is in the first state of a server has not just done all that."""
+def test_record_change_counts_new_agents_only_if_active_now():
+    """Agents in the first state of a server were not necessarily active just now."""
     activity = Activity()
     activity.record_change(None, ONE, at(3600))
     assert counts(activity, at(3600))[0] == [0] * 15
@@ -72,8 +72,8 @@ def test_an_agent_that_was_not_known_counts_only_what_it_does_now():
     events=st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 5), st.integers(0, 2))),
     later=st.integers(0, 1000),
 )
-def test_it_equals_counting_each_minute(events, later):
-    """Whatever comes when, the buckets are those of the clock's minutes."""
+def test_activity_equals_a_count_per_minute(events, later):
+    """In any order of arrival, the buckets are the minutes of the clock."""
     activity, now = Activity(), at(3000 + later)
     for second, some, failed in sorted(events):
         activity.count("a", at(second), some, failed)
@@ -87,8 +87,8 @@ def test_it_equals_counting_each_minute(events, later):
     assert counts(activity, now)[0] == expected
 
 
-def test_the_counts_of_a_server_take_the_place_of_all():
-    """What is told comes back as it was, and moves on with the clock."""
+def test_replace_uses_the_counts_of_the_server():
+    """The counts are returned unchanged and move with the clock."""
     activity, other = Activity(), Activity()
     activity.count("a", T0, 1)
     other.count("b", at(-200), 7, 2)
@@ -97,8 +97,8 @@ def test_the_counts_of_a_server_take_the_place_of_all():
     assert activity.to_dict(at(70)) == other.to_dict(at(70))
 
 
-def test_what_was_seen_after_the_servers_cursor_stays():
-    """An answer may be a second old, and what it has already may be seen after it."""
+def test_replace_keeps_changes_after_the_cursor():
+    """A response may be a second old, or include changes that arrive later."""
     activity, server = Activity(), Activity()
     states = [replace(ONE, seq=n, last_activity=at(n), total_tools_executed=n) for n in range(6)]
     for before, after in pairwise(states[:5]):
@@ -117,8 +117,8 @@ def test_what_was_seen_after_the_servers_cursor_stays():
     assert activity.to_dict(at(10))["agents"] == {}
 
 
-def test_an_answer_without_a_cursor_is_the_newest():
-    """Servers of before tell none."""
+def test_replace_without_cursor_drops_recent_changes():
+    """Older servers send no cursor."""
     activity = Activity()
     activity.record_change(ONE, replace(ONE, seq=7, last_activity=at(1)), at(2))
     activity.replace(Activity().to_dict(at(2)))
@@ -128,8 +128,8 @@ def test_an_answer_without_a_cursor_is_the_newest():
 
 
 @pytest.mark.parametrize("cursor", ["", "e", "e:-1", 5, ["e:1"]])
-def test_a_cursor_of_another_form_changes_nothing(cursor):
-    """It is refused in words, as the rest is."""
+def test_replace_rejects_an_invalid_cursor(cursor):
+    """The error is InvalidEvent, and the counts are unchanged."""
     activity = Activity()
     activity.count("a", T0, 1)
     with pytest.raises(InvalidEvent, match="activity: invalid response"):
@@ -138,8 +138,8 @@ def test_a_cursor_of_another_form_changes_nothing(cursor):
 
 
 @given(answer=json_values)
-def test_an_answer_of_another_form_changes_nothing(answer):
-    """It is refused in words, and what was counted stays."""
+def test_replace_rejects_an_invalid_response(answer):
+    """The error is InvalidEvent, and the counts are unchanged."""
     activity = Activity()
     activity.count("a", T0, 1)
     with pytest.raises(InvalidEvent, match="activity: invalid response"):

@@ -53,22 +53,22 @@ def seqs(mirror: Mirror) -> dict[str, int]:
     return {name: one.seq for name, one in mirror.agents.items()}
 
 
-def test_begins_with_nothing() -> None:
+def test_mirror_starts_empty() -> None:
     """Before the first state there is no cursor to resume from."""
     assert Mirror().cursor is None
     assert Mirror().agents == {}
 
 
-def test_full_state_is_the_whole_truth() -> None:
-    """A full state brings its agents and forgets all others; the changed ids are told."""
+def test_full_state_replaces_all_agents() -> None:
+    """A full state adds its agents and removes all others; the changed ids are returned."""
     mirror = mirror_of(state(5, agent("a", 1), agent("b", 5)))
     assert mirror.cursor == Cursor("e1", 5)
     assert mirror.apply(state(9, agent("a", 1), agent("c", 9))) == {"b", "c"}
     assert seqs(mirror) == {"a": 1, "c": 9}
 
 
-def test_delta_state_changes_what_it_names() -> None:
-    """A state that is not full changes and removes whom it names, and nobody else."""
+def test_delta_state_changes_only_its_agents() -> None:
+    """A delta changes and removes the listed agents and no others."""
     mirror = mirror_of(state(5, agent("a", 1), agent("b", 5), agent("c", 3)))
     changes = state(9, agent("a", 9), full=False, removed=["c", "nobody"])
     assert mirror.apply(changes) == {"a", "c"}
@@ -77,7 +77,7 @@ def test_delta_state_changes_what_it_names() -> None:
 
 
 def test_update_and_removal() -> None:
-    """An update brings an agent, a removal takes it away; both move the cursor."""
+    """An update adds an agent, a removal deletes it; both advance the cursor."""
     mirror = mirror_of(state(1))
     assert mirror.apply(update("a", 2)) == {"a"}
     assert seqs(mirror) == {"a": 2}
@@ -86,24 +86,24 @@ def test_update_and_removal() -> None:
     assert (seqs(mirror), mirror.seq) == ({}, 4)
 
 
-def test_repeated_changes_are_ignored() -> None:
-    """A change whose seq is not above the copy's changes nothing."""
+def test_duplicate_changes_are_ignored() -> None:
+    """A change whose seq is not above that of the copy changes nothing."""
     mirror = mirror_of(state(5, agent("a", 5)), update("b", 6), removed("b", 7))
     for message in (update("a", 5), update("a", 3), update("b", 6), removed("a", 7)):
         assert mirror.apply(message) == set()
     assert (seqs(mirror), mirror.seq) == ({"a": 5}, 7)
 
 
-def test_repeated_delta_brings_nothing_back_and_takes_nothing_away() -> None:
-    """A delta that the copy is past neither revives whom it named nor removes who came back."""
+def test_outdated_delta_neither_restores_nor_removes_agents() -> None:
+    """A delta behind the copy restores no removed agent and removes no agent that came back."""
     delta = state(5, agent("a", 4), full=False, removed=["b"])
     mirror = mirror_of(state(1, agent("b", 1)), delta, removed("a", 6), update("b", 7))
     assert mirror.apply(delta) == set()
     assert (seqs(mirror), mirror.seq) == ({"b": 7}, 7)
 
 
-def test_repeated_delta_does_not_break_a_state_in_parts() -> None:
-    """A repetition between the parts of a full state does not hide who is gone."""
+def test_outdated_delta_does_not_break_a_state_in_parts() -> None:
+    """A duplicate between the parts of a full state does not hide removed agents."""
     delta = state(5, full=False)
     mirror = mirror_of(state(1, agent("gone", 1)), delta)
     mirror.apply(state(8, agent("a", 8), parts=2))
@@ -112,8 +112,8 @@ def test_repeated_delta_does_not_break_a_state_in_parts() -> None:
     assert seqs(mirror) == {"a": 8, "b": 8}
 
 
-def test_cursor_moves_with_the_last_part() -> None:
-    """After a part the cursor still asks for the rest; the last part forgets the unnamed."""
+def test_cursor_advances_with_the_last_part() -> None:
+    """Until then the cursor requests the rest; the last part removes the missing agents."""
     mirror = mirror_of(state(5, agent("a", 1), agent("gone", 5)))
     assert mirror.apply(state(9, agent("a", 7), parts=2)) == {"a"}
     assert mirror.cursor == Cursor("e1", 5)
@@ -121,24 +121,24 @@ def test_cursor_moves_with_the_last_part() -> None:
     assert mirror.cursor == Cursor("e1", 9)
 
 
-def test_resumed_after_half_a_state() -> None:
-    """A state that was cut off is no full state: a delta that follows completes it."""
+def test_delta_completes_an_interrupted_state() -> None:
+    """An incomplete state is not a full state: a delta that follows completes it."""
     mirror = mirror_of(state(5, agent("a", 1), agent("b", 5)))
     mirror.apply(state(9, agent("a", 7), parts=3))
     mirror.apply(state(10, agent("c", 10), full=False))
     assert seqs(mirror) == {"a": 7, "b": 5, "c": 10}
 
 
-def test_other_epoch_drops_everything() -> None:
-    """Another database has nothing in common with the copy, however high its numbers were."""
+def test_new_epoch_drops_everything() -> None:
+    """Another database shares nothing with the copy, however high its seq is."""
     mirror = mirror_of(state(500, agent("a", 400), agent("b", 500)))
     assert mirror.apply(state(2, agent("b", 2), epoch="e2")) == {"a", "b"}
     assert seqs(mirror) == {"b": 2}
     assert mirror.cursor == Cursor("e2", 2)
 
 
-def test_cut_off_state_of_another_epoch_resumes_from_nothing() -> None:
-    """After half a state of another database the cursor asks for all of it, as a delta."""
+def test_interrupted_state_of_new_epoch_resumes_from_zero() -> None:
+    """After half a state of another database the cursor requests all of it, as a delta."""
     mirror = mirror_of(state(500, agent("old", 400)), state(9, agent("a", 1), epoch="e2", parts=2))
     assert mirror.cursor == Cursor("e2", 0)
     mirror.apply(state(9, agent("a", 1), agent("b", 9), epoch="e2", full=False))
@@ -146,7 +146,7 @@ def test_cut_off_state_of_another_epoch_resumes_from_nothing() -> None:
 
 
 def test_older_full_state_wins() -> None:
-    """A store that lost its last commits is still right: the copy goes back to it."""
+    """A store that lost its last commits is authoritative: the copy goes back to it."""
     mirror = mirror_of(state(9, agent("a", 9), agent("b", 8)))
     assert mirror.apply(state(7, agent("a", 5))) == {"a", "b"}
     assert (seqs(mirror), mirror.seq) == ({"a": 5}, 7)
@@ -154,22 +154,22 @@ def test_older_full_state_wins() -> None:
 
 
 def test_replayed_updates_without_a_state() -> None:
-    """A client that asked for updates instead of a state takes them in any order."""
+    """A client that requested updates instead of a state applies them in any order."""
     mirror = mirror_of(update("a", 9), update("b", 3))
     assert seqs(mirror) == {"a": 9, "b": 3}
     assert mirror.cursor is None
 
 
-def test_update_without_a_seq_of_its_own() -> None:
-    """The seed's message has no seq: the one of its presence counts."""
+def test_update_without_seq_uses_the_seq_of_its_presence() -> None:
+    """Messages of the seed have no seq."""
     message = update("a", 4)
     del message["seq"]
     assert seqs(mirror_of(state(1), message)) == {"a": 4}
 
 
 @given(presences)
-def test_update_is_the_presence(presence: AgentPresence) -> None:
-    """The mirror holds exactly the presence that the server knows."""
+def test_update_stores_the_exact_presence(presence: AgentPresence) -> None:
+    """The mirror contains exactly the presence of the server."""
     mirror = Mirror()
     mirror.apply(presence_message(presence, T0))
     assert mirror.agents == {presence.agent_id: presence}
@@ -180,7 +180,7 @@ def test_update_is_the_presence(presence: AgentPresence) -> None:
     [{"type": "pong"}, {"type": "broadcast_event", "seq": 99}, {"type": "subscribed"}, {}],
 )
 def test_other_messages_change_nothing(message: Message) -> None:
-    """What is no presence message leaves the copy as it is."""
+    """Messages that are not about presence leave the copy unchanged."""
     mirror = mirror_of(state(5, agent("a", 5)))
     assert mirror.apply(message) == set()
     assert (seqs(mirror), mirror.seq) == ({"a": 5}, 5)
@@ -210,8 +210,8 @@ UNREADABLE: list[Message] = [
 
 
 @pytest.mark.parametrize("message", UNREADABLE, ids=range(len(UNREADABLE)))
-def test_unreadable_message_changes_nothing(message: Message) -> None:
-    """A message with a missing or wrong field is refused as a whole; the copy stays usable."""
+def test_apply_rejects_an_invalid_message_as_a_whole(message: Message) -> None:
+    """A missing or invalid field changes nothing, and the copy stays usable."""
     mirror = mirror_of(state(5, agent("a", 5)))
     with pytest.raises(WireError, match=f"invalid {message['type']} message"):
         mirror.apply(message)
@@ -232,7 +232,7 @@ def test_unreadable_message_changes_nothing(message: Message) -> None:
 def test_arbitrary_messages_only_raise_wire_error(
     kind: str, fields: Message, complete: bool
 ) -> None:
-    """Any values in a presence message are taken in or refused with WireError, nothing else."""
+    """Any values in a presence message are applied or rejected with WireError."""
     base = {**state(9), **update("b", 9)} if complete else {}
     mirror = mirror_of(state(5, agent("a", 5)))
     try:

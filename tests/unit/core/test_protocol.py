@@ -37,15 +37,15 @@ CURSOR = Cursor("5f3a", 1024)
 
 
 @given(presences)
-def test_presence_object_keeps_the_eight_fields(presence: AgentPresence) -> None:
-    """The eight fields come first and always; of the others only those that say something."""
+def test_presence_to_wire_keeps_the_required_fields(presence: AgentPresence) -> None:
+    """The eight required fields come first; empty optional fields are left out."""
     wire = presence_to_wire(presence)
     assert tuple(wire)[:8] == ORIGINAL_FIELDS
     assert all(wire[name] is not None and wire[name] is not False for name in list(wire)[8:])
 
 
-def test_presence_object_tells_free_from_unknown() -> None:
-    """A cost of 0 is told; a cost that is not known is left out."""
+def test_presence_to_wire_keeps_a_cost_of_zero() -> None:
+    """A cost of 0 is sent; an unknown cost is left out."""
     assert presence_to_wire(AgentPresence("a", cost_usd=0.0))["cost_usd"] == 0.0
     assert "cost_usd" not in presence_to_wire(AgentPresence("a", cost_usd=None))
     assert presence_to_wire(AgentPresence("a", total_errors=2))["total_errors"] == 2
@@ -53,20 +53,20 @@ def test_presence_object_tells_free_from_unknown() -> None:
 
 
 @given(presences)
-def test_presence_object_loses_nothing(presence: AgentPresence) -> None:
-    """A reader that takes absent as null has the whole presence again."""
+def test_presence_to_wire_is_lossless(presence: AgentPresence) -> None:
+    """A reader that takes absent fields as null restores the whole presence."""
     assert AgentPresence.from_dict(json.loads(encode_json(presence_to_wire(presence)))) == presence
 
 
 @given(presences)
-def test_presence_json_is_the_text_of_the_object(presence: AgentPresence) -> None:
-    """What is written fast is what the encoder writes."""
+def test_presence_json_equals_the_encoded_object(presence: AgentPresence) -> None:
+    """The fast encoder returns the same text as the standard one."""
     assert presence_json(presence) == encode_json(presence_to_wire(presence))
 
 
 @given(presences, st.integers(0, 2**53 - 1))
-def test_presence_update_text(presence: AgentPresence, seq: int) -> None:
-    """The text joined from encoded parts is the JSON of the documented message."""
+def test_presence_update_joins_encoded_parts(presence: AgentPresence, seq: int) -> None:
+    """The text is the JSON of the documented message."""
     at = to_rfc3339(T0)
     rows = presence_to_wire(presence)
     text = presence_update(encode_json(rows), encode_json(presence.agent_id), seq, at)
@@ -84,7 +84,7 @@ def test_presence_update_text(presence: AgentPresence, seq: int) -> None:
 
 @given(presences)
 def test_presence_message_has_every_field(presence: AgentPresence) -> None:
-    """The message as a dict is the same one with every presence field."""
+    """The dict is the same message with every presence field."""
     message = presence_message(presence, T0)
     assert message["presence"] == presence.to_dict()
     assert decode(encode_json(message)) == message
@@ -93,8 +93,8 @@ def test_presence_message_has_every_field(presence: AgentPresence) -> None:
 
 
 @given(st.text(st.characters(categories=None), min_size=1))
-def test_presence_removed_text(agent_id: str) -> None:
-    """The removal names the agent, its seq and its time."""
+def test_presence_removed_message(agent_id: str) -> None:
+    """It contains the agent id, seq and timestamp."""
     assert decode(presence_removed(agent_id, 7, T0)) == {
         "type": "presence_removed",
         "agent_id": agent_id,
@@ -114,8 +114,8 @@ def test_presence_removed_text(agent_id: str) -> None:
     ],
 )
 @pytest.mark.parametrize("full", [True, False])
-def test_presence_state_parts(n_agents: int, sizes: list[int], full: bool) -> None:
-    """A state comes in parts of at most 500 agents, in order, removals in the last one."""
+def test_presence_state_is_split_into_parts(n_agents: int, sizes: list[int], full: bool) -> None:
+    """Each part has at most 500 agents, in order; the last one has the removals."""
     rows = [encode_json({"agent_id": f"a{i}"}) for i in range(n_agents)]
     removed = (name for name in ("gone", "ü"))
     messages = [decode(text) for text in presence_state(CURSOR, rows, removed, full=full, at=T0)]
@@ -138,7 +138,7 @@ def test_presence_state_parts(n_agents: int, sizes: list[int], full: bool) -> No
 
 
 def test_error_message() -> None:
-    """A refusal on a connection has the one error shape."""
+    """An error on a WebSocket has the same form as in HTTP."""
     assert decode(error_message("bad_frame", "not JSON", "agents")) == {
         "type": "error",
         "error": {"code": "bad_frame", "message": "not JSON", "field": "agents"},
@@ -147,7 +147,7 @@ def test_error_message() -> None:
 
 @given(st.from_regex(r"[0-9a-f]{1,64}", fullmatch=True), st.integers(0, 10**15))
 def test_cursor_round_trip(epoch: str, seq: int) -> None:
-    """A cursor survives its text."""
+    """A cursor is unchanged after conversion to text."""
     assert Cursor.parse(str(Cursor(epoch, seq))) == Cursor(epoch, seq)
 
 
@@ -158,16 +158,16 @@ def test_cursor_round_trip(epoch: str, seq: int) -> None:
         *("5f3a: 7", "é:7", '"},{:7', "f" * 65 + ":7", "5f3a:" + "9" * 17, "5f3a:" + "9" * 5000),
     ],
 )
-def test_cursor_refuses(text: str) -> None:
-    """Another form than EPOCH:SEQ is refused, and the error shows the form."""
+def test_cursor_rejects_other_texts(text: str) -> None:
+    """The error shows the expected form EPOCH:SEQ."""
     with pytest.raises(WireError, match="expected EPOCH:SEQ such as") as caught:
         Cursor.parse(text)
     assert len(str(caught.value)) < 200
 
 
 @given(st.text(st.characters(categories=None)))
-def test_any_cursor_text_only_raises_wire_error(text: str) -> None:
-    """Any text is a cursor that prints the same number, or a WireError."""
+def test_cursor_parse_only_raises_wire_error(text: str) -> None:
+    """Any text is a cursor with the same number, or a WireError."""
     try:
         cursor = Cursor.parse(text)
     except WireError:
@@ -176,8 +176,8 @@ def test_any_cursor_text_only_raises_wire_error(text: str) -> None:
 
 
 @given(json_values)
-def test_dumps_round_trip(value: Any) -> None:
-    """Any JSON value but NaN and Infinity survives its text, and the text is always UTF-8."""
+def test_encode_json_round_trip(value: Any) -> None:
+    """Any JSON value but NaN and Infinity is unchanged, and the text is valid UTF-8."""
     try:
         text = encode_json(value)
     except ValueError as error:
@@ -187,23 +187,23 @@ def test_dumps_round_trip(value: Any) -> None:
     assert decode_json(text) == value
 
 
-def test_dumps_is_compact_and_readable() -> None:
-    """Text goes out as it is, without blanks; only what is no character is escaped."""
+def test_encode_json_is_compact() -> None:
+    """There are no spaces, and only lone surrogates are escaped."""
     assert encode_json({"name": "Ü🤖", "n": [1, 2]}) == '{"name":"Ü🤖","n":[1,2]}'
     assert encode_json("\ud83e") == '"\\ud83e"'
 
 
 @given(st.dictionaries(st.text(), st.text() | st.integers()))
 def test_decode_round_trip(fields: dict[str, Any]) -> None:
-    """A message survives its frame, as text and as bytes."""
+    """A message is unchanged after encoding, as text and as bytes."""
     message = {**fields, "type": "ping"}
     assert decode(encode_json(message)) == message
     assert decode(encode_json(message).encode()) == message
 
 
 @given(st.binary() | st.text(st.characters(categories=None)))
-def test_arbitrary_frames_only_raise_wire_error(frame: str | bytes) -> None:
-    """Any frame is a message or a WireError, whose text can be sent back."""
+def test_decode_of_any_frame_only_raises_wire_error(frame: str | bytes) -> None:
+    """Any frame is a message or a WireError whose text can be sent."""
     try:
         message = decode(frame)
     except WireError as error:
@@ -213,7 +213,7 @@ def test_arbitrary_frames_only_raise_wire_error(frame: str | bytes) -> None:
 
 
 @given(json_values)
-def test_arbitrary_json_frames_only_raise_wire_error(value: Any) -> None:
+def test_decode_of_any_json_only_raises_wire_error(value: Any) -> None:
     """Any JSON value in a frame is a message or a WireError."""
     for inner in (value, {"type": value}):
         try:
@@ -245,21 +245,21 @@ def test_arbitrary_json_frames_only_raise_wire_error(value: Any) -> None:
     ],
     ids=range(17),
 )
-def test_decode_refuses(frame: str | bytes, text: str) -> None:
-    """A frame that is no message is refused in words."""
+def test_decode_rejects_invalid_frames(frame: str | bytes, text: str) -> None:
+    """The error is short and contains the reason."""
     with pytest.raises(WireError, match=text) as caught:
         decode(frame)
     assert len(str(caught.value)) < 200
 
 
-def test_decode_takes_a_byte_order_mark() -> None:
-    """The mark that some editors put before UTF-8 is no part of the message."""
+def test_decode_accepts_a_byte_order_mark() -> None:
+    """Some editors write it at the start of UTF-8 text."""
     assert decode(b'\xef\xbb\xbf{"type":"ping"}') == {"type": "ping"}
 
 
 @pytest.mark.parametrize("frame", ['{"type":"ping"}', b'{"type":"ping"}'])
 def test_decode_limit(frame: str | bytes) -> None:
-    """A frame of just the limit is taken, a longer one refused with its length."""
+    """A frame at the limit is accepted; the error for a longer one contains its length."""
     assert decode(frame, limit=15) == {"type": "ping"}
     with pytest.raises(MessageTooLarge, match="at most 14 characters allowed, got 15"):
         decode(frame, limit=14)
@@ -269,8 +269,8 @@ LISTS = ("agents", "sessions", "features", "event_types", "statuses")
 
 
 @given(st.dictionaries(st.sampled_from(LISTS), st.lists(st.sampled_from("abc"), max_size=5)))
-def test_filter_order_and_repetition_do_not_matter(lists: dict[str, list[str]]) -> None:
-    """Filters of the same wish are equal and hash alike, so that clients share frames."""
+def test_filter_ignores_order_and_duplicates(lists: dict[str, list[str]]) -> None:
+    """Equivalent filters are equal and have the same hash, so that clients share frames."""
     one = Filter.from_dict({"type": "subscribe", **lists})
     other = Filter.from_dict({name: values[::-1] * 2 for name, values in lists.items()})
     assert one == other
@@ -297,16 +297,16 @@ def test_filter_order_and_repetition_do_not_matter(lists: dict[str, list[str]]) 
         ),
     ],
 )
-def test_filter_refuses(message: dict[str, Any], field: str, text: str) -> None:
-    """A subscription that does not fit is refused by its field."""
+def test_filter_rejects_invalid_fields(message: dict[str, Any], field: str, text: str) -> None:
+    """The error contains the field."""
     with pytest.raises(InvalidEvent, match=text) as caught:
         Filter.from_dict({"type": "subscribe", **message})
     assert caught.value.field == field
 
 
 @given(st.dictionaries(st.text() | st.sampled_from(LISTS), json_values))
-def test_arbitrary_filters_only_raise_invalid_event(message: dict[str, Any]) -> None:
-    """Any object as a subscription is a filter or an InvalidEvent whose text can be sent."""
+def test_filter_from_dict_only_raises_invalid_event(message: dict[str, Any]) -> None:
+    """Any object is a filter or an InvalidEvent whose text can be sent."""
     try:
         Filter.from_dict(message)
     except InvalidEvent as error:
@@ -331,15 +331,15 @@ PRESENCE = AgentPresence("a1", session_id="s1", current_feature_id="f1", last_ac
         ({"event_types": ["status_changed"]}, True),
     ],
 )
-def test_filter_wants(lists: dict[str, list[str]], wanted: bool) -> None:
-    """An agent is wanted if every list that is given names it."""
+def test_filter_matches(lists: dict[str, list[str]], wanted: bool) -> None:
+    """An agent matches if every given list contains it."""
     wish = Filter.from_dict(lists)
     assert wish.matches(PRESENCE) is wanted
     assert wish.narrows_agents is bool(set(lists) - {"event_types"})
 
 
-def test_filter_wants_type() -> None:
-    """No event_types mean all of them."""
+def test_filter_matches_type() -> None:
+    """Without event_types, all types match."""
     assert MATCH_ALL.matches_type("link_added")
     only = Filter.from_dict({"event_types": ["status_changed"]})
     assert only.matches_type("status_changed")
@@ -347,7 +347,7 @@ def test_filter_wants_type() -> None:
 
 
 def test_close_codes_say_whether_to_reconnect() -> None:
-    """A client comes back by itself after a restart or a stall, and not after a refusal."""
+    """A client reconnects after a restart or a stall, but not after a rejection."""
     again = {code for code in CloseCode if code.reconnect}
     assert again == {CloseCode.GOING_AWAY, CloseCode.STALLED}
     assert {int(code) for code in CloseCode} == {1001, 1008, 1009, 4400, 4408}

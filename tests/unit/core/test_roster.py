@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from htmlgraph_nb.core.model import Event, PresenceStatus
 from htmlgraph_nb.core.roster import Limits, Roster
 from htmlgraph_nb.errors import CapacityError
-from tests.helpers.strategies import at, events
+from tests.helpers.strategies import T0, at, events
 
 LIMITS = Limits(idle_timeout_s=300, offline_timeout_s=1800, forget_after_s=86_400)
 
@@ -35,8 +36,8 @@ def due(roster: Roster, seconds: float) -> list[str]:
     return [one.event_type for one in roster.expired_timers(at(seconds))]
 
 
-def test_change_tells_seq_time_and_presence() -> None:
-    """A change has its number, its time of arrival, its event and the new presence."""
+def test_apply_returns_the_change() -> None:
+    """A change has its seq, its arrival time, its event and the new presence."""
     prompt = event("prompt")
     change = Roster().apply(prompt, 7, at(1))
     assert (change.seq, change.agent_id, change.at) == (7, "a", at(1))
@@ -45,8 +46,8 @@ def test_change_tells_seq_time_and_presence() -> None:
     assert change.presence.seq == 7
 
 
-def test_staged_is_seen_by_get_only_until_commit() -> None:
-    """What is staged is there for the transaction, and for others once it is committed."""
+def test_staged_changes_are_visible_to_get_only() -> None:
+    """Other readers see them after the commit."""
     roster = Roster()
     roster.apply(event("prompt"), 1, at(0))
     assert roster.agents == {}
@@ -58,8 +59,8 @@ def test_staged_is_seen_by_get_only_until_commit() -> None:
 
 
 @given(st.lists(events, max_size=5), st.lists(events, max_size=5))
-def test_rollback_leaves_nothing(before: list[Event], lost: list[Event]) -> None:
-    """After a rollback the roster is as if the transaction had never begun."""
+def test_rollback_discards_everything(before: list[Event], lost: list[Event]) -> None:
+    """After a rollback the roster is the same as before the transaction."""
     roster = Roster()
     for seq, one in enumerate(before):
         roster.apply(one, seq, at(0))
@@ -75,8 +76,8 @@ def test_rollback_leaves_nothing(before: list[Event], lost: list[Event]) -> None
     assert roster.agents == known
 
 
-def test_rollback_gives_back_the_room() -> None:
-    """Agents of a transaction that failed take no room."""
+def test_rollback_frees_capacity() -> None:
+    """Agents of a failed transaction do not count."""
     roster = Roster(Limits(max_agents=1))
     roster.apply(event("prompt", "a"), 1, at(0))
     roster.rollback()
@@ -91,8 +92,8 @@ def test_later_events_build_on_staged_ones() -> None:
     assert [state.total_tools for _, state in roster.staged() if state] == [3]
 
 
-def test_forget_removes() -> None:
-    """A forgotten agent is gone, at once in its transaction and for all after the commit."""
+def test_forget_removes_the_agent() -> None:
+    """A forgotten agent is removed at once in its transaction, and for all after the commit."""
     roster = roster_with("prompt")
     change = roster.apply(event("forget"), 2, at(1))
     assert change.presence is None
@@ -102,8 +103,8 @@ def test_forget_removes() -> None:
     assert roster.agents == {}
 
 
-def test_forgotten_agent_starts_anew() -> None:
-    """An agent that comes back after it was forgotten has no past."""
+def test_forgotten_agent_starts_from_zero() -> None:
+    """An agent that comes back after it was forgotten has no history."""
     roster = roster_with("tool_execute", "tool_execute")
     roster.apply(event("forget"), 3, at(1))
     presence = roster.apply(event("tool_execute"), 4, at(2)).presence
@@ -111,8 +112,8 @@ def test_forgotten_agent_starts_anew() -> None:
     assert presence.total_tools_executed == 1
 
 
-def test_forgetting_an_unknown_agent_is_a_change_of_nothing() -> None:
-    """Forgetting whom nobody knows takes and gives no room."""
+def test_forget_of_unknown_agent_changes_nothing() -> None:
+    """Forgetting an unknown agent does not change the capacity."""
     roster = Roster(Limits(max_agents=1))
     assert roster.apply(event("forget"), 1, at(0)).presence is None
     roster.check_capacity(["b"])
@@ -120,8 +121,8 @@ def test_forgetting_an_unknown_agent_is_a_change_of_nothing() -> None:
     assert roster.agents == {}
 
 
-def test_install_takes_over_a_stored_state() -> None:
-    """A state that another process stored replaces the own one; None forgets."""
+def test_put_replaces_the_state() -> None:
+    """A state stored by another process replaces the own one; None removes it."""
     theirs = roster_with("prompt", "stop").agents["a"]
     roster = roster_with("prompt")
     roster.put("a", theirs)
@@ -131,8 +132,8 @@ def test_install_takes_over_a_stored_state() -> None:
     assert roster.agents == {}
 
 
-def test_check_room_counts_known_staged_and_asked() -> None:
-    """The bound holds for known, staged and new agents together; known ones always fit."""
+def test_check_capacity_counts_existing_staged_and_new_agents() -> None:
+    """The limit applies to all of them together; existing agents always fit."""
     roster = Roster(Limits(max_agents=3))
     roster.apply(event("prompt", "a"), 1, at(0))
     roster.commit()
@@ -146,8 +147,8 @@ def test_check_room_counts_known_staged_and_asked() -> None:
     assert "--max-agents" in str(caught.value)
 
 
-def test_check_room_counts_staged_removals() -> None:
-    """An agent that is forgotten in the transaction makes room in it."""
+def test_check_capacity_counts_staged_removals() -> None:
+    """An agent that is removed in the transaction makes room."""
     roster = Roster(Limits(max_agents=1))
     roster.apply(event("prompt", "a"), 1, at(0))
     roster.commit()
@@ -176,8 +177,8 @@ def test_check_room_counts_staged_removals() -> None:
         (["subagent_start", "stop"], 3600, []),
     ],
 )
-def test_due(kinds: list[str], seconds: float, expected: list[str]) -> None:
-    """Silence makes idle, offline and forgotten in turn; evidence of work holds an agent active."""
+def test_expired_timers(kinds: list[str], seconds: float, expected: list[str]) -> None:
+    """Inactivity leads to idle, offline and forgotten; open work keeps an agent active."""
     assert due(roster_with(*kinds), seconds) == expected
 
 
@@ -192,14 +193,16 @@ def test_due(kinds: list[str], seconds: float, expected: list[str]) -> None:
         (Limits(idle_timeout_s=0.5), 0.5, ["idle"]),
     ],
 )
-def test_zero_turns_a_timer_off(limits: Limits, seconds: float, expected: list[str]) -> None:
-    """A timer of 0 never fires, and the others go on without it."""
+def test_expired_timers_ignores_a_timer_of_zero(
+    limits: Limits, seconds: float, expected: list[str]
+) -> None:
+    """A timer of 0 never expires, and the others still do."""
     assert due(roster_with("prompt", limits=limits), seconds) == expected
 
 
 @given(st.lists(events, min_size=1, max_size=6), st.integers(0, 10**10))
-def test_timers_settle(found: list[Event], seconds: int) -> None:
-    """What is due happens once: applied, it is not due again, and within two steps nothing is."""
+def test_expired_timers_settle(found: list[Event], seconds: int) -> None:
+    """An applied timer does not expire again, and after two steps none is left."""
     roster = Roster(LIMITS)
     for seq, one in enumerate(found):
         roster.apply(one, seq, at(0))
@@ -214,8 +217,8 @@ def test_timers_settle(found: list[Event], seconds: int) -> None:
     assert roster.expired_timers(now) == []
 
 
-def test_due_sees_what_is_staged() -> None:
-    """A sign of life in the running transaction keeps the timer from firing on old silence."""
+def test_expired_timers_sees_staged_changes() -> None:
+    """Activity in the running transaction resets a timer."""
     roster = roster_with("prompt")
     roster.apply(event("prompt"), 2, at(86_400))
     assert due(roster, 86_400) == []
@@ -225,16 +228,16 @@ def test_due_sees_what_is_staged() -> None:
     assert due(roster, 86_400) == []
 
 
-def test_due_names_the_agent_and_the_silence() -> None:
-    """A timer's event is of the server's clock and says after how many seconds it fired."""
+def test_expired_timers_event_fields() -> None:
+    """A timer event has the source "timer" and the seconds after which it expired."""
     (timed,) = roster_with("prompt").expired_timers(at(400))
     assert (timed.agent_id, timed.event_type, timed.source) == ("a", "idle", "timer")
     assert timed.timestamp == at(400)
     assert timed.extra == {"after_s": 300}
 
 
-def test_idle_agent_becomes_offline_by_its_last_sign() -> None:
-    """Silence is counted from the last sign, not from the moment an agent became idle."""
+def test_offline_timer_counts_from_the_last_activity() -> None:
+    """Not from the time at which the agent became idle."""
     roster = roster_with("prompt")
     for seq, seconds in enumerate((300, 1799, 1800), 2):
         for timed in roster.expired_timers(at(seconds)):
@@ -244,8 +247,8 @@ def test_idle_agent_becomes_offline_by_its_last_sign() -> None:
         assert status is (PresenceStatus.OFFLINE if seconds == 1800 else PresenceStatus.IDLE)
 
 
-def test_silent_since() -> None:
-    """Asked for agents silent for some seconds, it names the known ones, the bound included."""
+def test_inactive_since() -> None:
+    """It returns the existing agents that are inactive for at least that many seconds."""
     roster = roster_with("prompt")
     roster.apply(event("prompt", "b"), 2, at(50))
     roster.commit()
@@ -270,8 +273,8 @@ BEGUN = ((0, "a", "prompt"), (1, "a", "subagent_start"), (1, "b", "prompt"))
 
 
 @pytest.mark.parametrize("end", ["session_end", "process_exit", "offline"])
-def test_orphans_end_with_their_parent(end: str) -> None:
-    """A subagent of which nothing is heard again ends when its parent has ended."""
+def test_implied_ends_of_orphans(end: str) -> None:
+    """A subagent without further events ends when its parent has ended."""
     roster = family(*BEGUN, (5, "a", end))
     (found,) = roster.implied_ends()
     assert (found.agent_id, found.event_type) == ("b", "session_end")
@@ -281,8 +284,8 @@ def test_orphans_end_with_their_parent(end: str) -> None:
     assert roster.implied_ends() == []
 
 
-def test_subagent_that_works_on_is_no_orphan() -> None:
-    """What has worked since the parent's end is not ended for it."""
+def test_implied_ends_skips_active_subagents() -> None:
+    """A subagent that was active after the end of its parent does not end with it."""
     assert family(*BEGUN, (5, "a", "session_end"), (6, "b", "tool_start")).implied_ends() == []
 
 
@@ -294,10 +297,8 @@ def test_subagent_that_works_on_is_no_orphan() -> None:
         ((5, "b", "tool_start"), []),
     ],
 )
-def test_subagent_that_rests_is_not_at_work(
-    last: tuple[float, str, str], expected: list[str]
-) -> None:
-    """A parent is not held active by a subagent whose own evidence says that it rests."""
+def test_implied_ends_of_idle_subagents(last: tuple[float, str, str], expected: list[str]) -> None:
+    """An idle subagent does not keep its parent active."""
     roster = family(*BEGUN, (4, "a", "stop"), last)
     found = roster.implied_ends()
     assert [one.event_type for one in found] == expected
@@ -310,7 +311,34 @@ def test_subagent_that_rests_is_not_at_work(
     assert roster.implied_ends() == []
 
 
-def test_subagent_without_a_task_yet_is_awaited() -> None:
-    """A subagent that has only begun does not rest."""
+def test_implied_ends_skips_subagents_without_prompt() -> None:
+    """A subagent that has only started is not idle."""
     roster = family((0, "a", "subagent_start"), (1, "b", "session_start"))
     assert roster.implied_ends() == []
+
+
+def test_expired_timers_with_other_limits() -> None:
+    """An agent that is due to go offline can be checked for idleness only."""
+    roster = Roster(Limits(idle_timeout_s=60, offline_timeout_s=120, forget_after_s=600))
+    roster.apply(Event(agent_id="a", event_type="prompt"), 1, T0)
+    roster.commit()
+    only_idle = Limits(idle_timeout_s=60, offline_timeout_s=0, forget_after_s=0)
+    assert [event.event_type for event in roster.expired_timers(at(59))] == []
+    for seconds, kind in ((60, "idle"), (120, "offline"), (600, "forget")):
+        assert [event.event_type for event in roster.expired_timers(at(seconds))] == [kind]
+        assert [event.event_type for event in roster.expired_timers(at(seconds), only_idle)] == [
+            "idle"
+        ]
+
+
+def test_inactive_since_sees_staged_changes() -> None:
+    """Activity in the running transaction counts for cleanup."""
+    roster = Roster()
+    roster.apply(Event(agent_id="a", event_type="prompt"), 1, T0)
+    roster.commit()
+    later = T0 + timedelta(days=2)
+    assert roster.inactive_since(["a"], later, 3_600) == ["a"]
+    roster.apply(Event(agent_id="a", event_type="prompt"), 2, later)
+    assert roster.inactive_since(["a"], later, 3_600) == []
+    roster.rollback()
+    assert roster.inactive_since(["a", "unknown"], later, 3_600) == ["a"]

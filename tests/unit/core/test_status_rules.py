@@ -231,8 +231,8 @@ RULES: dict[str, tuple[tuple[Step, ...], PresenceStatus, str, str]] = {
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_rule(name: str) -> None:
-    """The evidence gives the status, detail and reason of its rule, and asks for nobody."""
+def test_decide_by_rule(name: str) -> None:
+    """The evidence leads to the status, detail and reason of its rule, without attention."""
     steps, status, detail, reason = RULES[name]
     presence = after(*steps)
     assert (presence.status, presence.detail, presence.reason) == (status, detail, reason)
@@ -240,8 +240,8 @@ def test_rule(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_rule_holds_in_any_order(name: str) -> None:
-    """The same evidence arriving backwards gives the same verdict."""
+def test_decide_in_any_order(name: str) -> None:
+    """The same evidence in reverse order of arrival leads to the same decision."""
     steps, status, detail, reason = RULES[name]
     presence = after(*steps[::-1])
     assert (presence.status, presence.detail, presence.reason) == (status, detail, reason)
@@ -325,8 +325,8 @@ QUESTIONS: dict[str, tuple[tuple[Step, ...], bool]] = {
 
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("name", QUESTIONS)
-def test_question(name: str, backwards: bool) -> None:
-    """A question to a person holds attention until evidence shows that it is not open any more."""
+def test_question_keeps_attention_until_answered(name: str, backwards: bool) -> None:
+    """A question to a person keeps attention until evidence shows that it is closed."""
     steps, attention = QUESTIONS[name]
     presence = after(*(steps[::-1] if backwards else steps))
     assert presence.attention is attention
@@ -343,34 +343,34 @@ def test_question(name: str, backwards: bool) -> None:
         ((step(1, "tool_start", **PLAN),), "waiting_permission", "waits for approval of its plan"),
     ],
 )
-def test_waiting_is_active(steps: tuple[Step, ...], detail: str, reason: str) -> None:
-    """Who waits for a person is active, and the reason says for what."""
+def test_waiting_agent_is_active(steps: tuple[Step, ...], detail: str, reason: str) -> None:
+    """An agent that waits for a person is active, and the reason names the question."""
     presence = after(*steps)
     assert (presence.status, presence.detail, presence.reason) == (ACTIVE, detail, reason)
 
 
 @pytest.mark.parametrize("kinds", [("Bash", "Edit"), ("Edit", "Bash")])
 def test_reason_names_the_oldest_question(kinds: tuple[str, str]) -> None:
-    """Of several open questions the reason tells the one that waits longest."""
+    """Of several open questions the reason names the oldest."""
     asked = [step(i, "permission_request", tool_name=tool) for i, tool in enumerate(kinds)]
     assert after(*asked).reason == f"waits for permission to use {kinds[0]}"
     assert after(*asked[::-1]).reason == f"waits for permission to use {kinds[0]}"
 
 
-def test_attention_does_not_stick_after_the_turn() -> None:
-    """A question that arrives late, after its turn's end, does not ask for a person again."""
+def test_attention_ends_with_the_turn() -> None:
+    """A question that arrives after the end of its turn does not set attention again."""
     presence = after(step(1, "prompt"), step(5, "stop"), step(3, "permission_request"))
     assert (presence.status, presence.attention) == (IDLE, False)
 
 
 def test_late_start_of_a_finished_call_stays_closed() -> None:
-    """A tool_start that arrives after its tool_execute does not open the call for ever."""
+    """A tool_start that arrives after its tool_execute does not reopen the call."""
     presence = after(step(2, "tool_execute", **BASH), START)
     assert (presence.status, presence.detail) == (ACTIVE, "working")
 
 
-def test_ten_minute_test_run_is_not_idle() -> None:
-    """An open call proves work however long it is silent: no timer applies."""
+def test_open_call_prevents_timers() -> None:
+    """An open call counts as work however long it takes: no timer expires."""
     roster = Roster()
     roster.apply(Event(agent_id="a", event_type="tool_start", timestamp=at(0), **BASH), 1, at(0))
     roster.commit()
@@ -379,8 +379,8 @@ def test_ten_minute_test_run_is_not_idle() -> None:
     assert roster.agents["a"].presence.status is ACTIVE
 
 
-def test_silence_makes_idle_then_offline_then_a_sign_wakes() -> None:
-    """Mere silence is idle with an unknown detail, later offline, and any sign ends it."""
+def test_inactivity_leads_to_idle_then_offline() -> None:
+    """Inactivity is idle with an unknown detail, later offline; any activity ends it."""
     roster = Roster()
     roster.apply(Event(agent_id="a", event_type="completion", timestamp=at(0)), 1, at(0))
     seen = []
@@ -398,8 +398,8 @@ def test_silence_makes_idle_then_offline_then_a_sign_wakes() -> None:
 
 
 @pytest.mark.parametrize("kind", ["idle", "offline"])
-def test_sign_on_its_way_disproves_a_timer(kind: str) -> None:
-    """A sign from before a timer fired that arrives after it shows that there was no silence."""
+def test_late_activity_overrides_a_timer(kind: str) -> None:
+    """An event from before a timer expired that arrives after it cancels the timer."""
     roster = Roster()
     roster.apply(Event(agent_id="a", event_type="prompt", timestamp=at(0)), 1, at(0))
     roster.apply(timer_event("a", kind, at(2000), 1800), 2, at(2000))
@@ -410,14 +410,14 @@ def test_sign_on_its_way_disproves_a_timer(kind: str) -> None:
     assert presence.last_activity == at(1500)
 
 
-def test_since_dates_the_status_not_the_detail() -> None:
-    """``since`` moves when the status changes, and stays while only the detail does."""
+def test_since_changes_with_the_status_only() -> None:
+    """``since`` changes with the status, not with the detail."""
     steps = [step(1, "prompt"), step(2, "tool_start", **BASH), step(3, "tool_execute", **BASH)]
     assert [after(*steps[:n]).since for n in (1, 2, 3)] == [at(1)] * 3
     assert after(*steps, step(4, "stop")).since == at(4)
 
 
-def test_every_rule_is_reached() -> None:
+def test_cases_cover_every_status_and_detail() -> None:
     """The table above has a case for each status and each detail."""
     details = {detail for _, _, detail, _ in RULES.values()}
     assert details == {
@@ -426,8 +426,8 @@ def test_every_rule_is_reached() -> None:
     assert {status for _, status, _, _ in RULES.values()} == {ACTIVE, IDLE, OFFLINE}
 
 
-def test_decide_of_nothing() -> None:
-    """An agent of which only its existence is known is taken as active, for unknown reasons."""
+def test_decide_without_evidence() -> None:
+    """An agent without evidence is active with an unknown detail."""
     roster = Roster()
     roster.apply(Event(agent_id="a", event_type="notification"), 1, at(0))
     state = roster.get("a")

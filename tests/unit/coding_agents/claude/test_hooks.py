@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from htmlgraph_nb.coding_agents.claude import hooks as claude
 from htmlgraph_nb.coding_agents.claude.hooks import events_from_hook
 from htmlgraph_nb.coding_agents.registry import AGENTS
-from htmlgraph_nb.core.ids import agent_id_of
 from htmlgraph_nb.core.model import Event, PresenceStatus
 from htmlgraph_nb.core.roster import Roster
 from htmlgraph_nb.errors import InvalidEvent
@@ -320,24 +319,6 @@ def test_hook_long_session_ids_stay_distinct() -> None:
     ]
     assert len({event.agent_id for event in made}) == len({e.session_id for e in made}) == 2
     assert all(Event.from_dict(event.to_dict()) == event for event in made)
-
-
-@pytest.mark.parametrize(
-    ("identifier", "agent_id"),
-    [
-        (SESSION, "claude-0b9d6f4e"),
-        ("a4d2c8f1e0b3a297", "claude-a4d2c8f1"),
-        ("a2898e3", "claude-a2898e3"),
-        ("session-1", "claude-session-1"),
-        ("agent-abc123", "claude-agent-abc123"),
-        ("00000000-0000-4000-8000-000000000001", "claude-00000000-0000-4000-8000-000000000001"),
-        ("0000000000000002", "claude-0000000000000002"),
-        ("019463a2-7c1e-7b3a-8f00-0123456789ab", "claude-019463a2-7c1e-7b3a-8f00-0123456789ab"),
-    ],
-)
-def test_agent_id_of_shortens_random_identifiers(identifier: str, agent_id: str) -> None:
-    """Random identifiers are cut to eight characters, all others are kept whole."""
-    assert agent_id_of(identifier, "claude") == agent_id
 
 
 @pytest.mark.parametrize(

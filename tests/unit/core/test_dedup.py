@@ -1,0 +1,113 @@
+"""Dedup keys, token sources and agent aliases; see also tests/integration/storage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from htmlgraph_nb.coding_agents.registry import AGENTS
+from htmlgraph_nb.core.dedup import (
+    METRIC_ID_PREFIX,
+    METRIC_INTERVAL,
+    TOLERANCE,
+    AgentAliases,
+    DedupRules,
+    dedup_key,
+    token_source_of,
+)
+from htmlgraph_nb.core.model import Event
+
+RULES = DedupRules(AGENTS.values())
+SESSION = "0b9d6f4e-6d3c-4a51-9f2e-0c6a1d2b3e4f"
+DEFAULT_ID = "claude-0b9d6f4e"
+
+
+def event(event_type: str, source: str | None = "claude-hook", **fields: Any) -> Event:
+    """Return an event of the main agent of the session."""
+    values = {"agent_id": DEFAULT_ID, "session_id": SESSION, **fields}
+    return Event(event_type=event_type, source=source, **values)
+
+
+@pytest.mark.parametrize(
+    ("event_type", "fields"),
+    [
+        ("prompt", {}),
+        ("session_start", {}),
+        ("subagent_start", {"extra": {"child_agent_id": "claude-c"}}),
+        ("completion", {"extra": {"request_id": "req_1"}}),
+        ("completion", {"input_tokens": 3, "cache_read_tokens": 4, "output_tokens": 5}),
+    ],
+)
+def test_dedup_key_is_equal_for_hooks_and_session_files(
+    event_type: str, fields: dict[str, Any]
+) -> None:
+    """The name is the same, and the kind of source differs."""
+    hook = dedup_key(event(event_type, "claude-hook", **fields), RULES)
+    file = dedup_key(event(event_type, "claude-session", **fields), RULES)
+    assert hook is not None
+    assert file is not None
+    assert hook.name == file.name
+    assert (hook.source, file.source) == ("hook", "file")
+
+
+@pytest.mark.parametrize(
+    "single",
+    [
+        event("prompt", None),
+        event("prompt", "my-script"),
+        event("prompt", session_id=None),
+        event("permission_request"),
+        event("tool_start", tool_use_id="toolu_1"),
+        event("completion", event_id=f"{METRIC_ID_PREFIX}1"),
+    ],
+)
+def test_dedup_key_is_none_for_events_of_one_source(single: Event) -> None:
+    """Events that no other source reports, or that share an id, have no key."""
+    assert dedup_key(single, RULES) is None
+
+
+def test_dedup_key_of_ends_of_turns() -> None:
+    """Their timestamps may differ; details of a stop always count."""
+    plain = dedup_key(event("stop"), RULES)
+    detailed = dedup_key(event("stop", extra={"background_tasks": 1}), RULES)
+    assert plain is not None
+    assert detailed is not None
+    assert (plain.tolerance, plain.latest_wins, plain.always_count) == (TOLERANCE, True, False)
+    assert detailed.always_count
+
+
+def test_token_source_of_separates_completions_and_metrics() -> None:
+    """Both have the key of the session; a metric covers the time since its previous export."""
+    completion = token_source_of(event("completion"), RULES)
+    metric = token_source_of(event("completion", "otlp", event_id=f"{METRIC_ID_PREFIX}1"), RULES)
+    assert completion is not None
+    assert metric is not None
+    assert completion.name == metric.name
+    assert (completion.means, metric.means) == ("answers", "metrics")
+    assert metric.lookback == METRIC_INTERVAL
+    assert token_source_of(event("prompt"), RULES) is None
+    assert token_source_of(event("completion", None), RULES) is None
+
+
+def test_agent_aliases_rename_agents_and_parents() -> None:
+    """The id of a hook event replaces the default id in events of all sources."""
+    aliases = AgentAliases(RULES)
+    assert aliases.add([event("prompt", agent_id="reviewer")]) == [(DEFAULT_ID, "reviewer")]
+    assert aliases.add([event("prompt", agent_id="reviewer")]) == []
+    child = event("prompt", "claude-session", agent_id="claude-c", parent_agent_id=DEFAULT_ID)
+    own = event("prompt", "claude-session")
+    assert [(e.agent_id, e.parent_agent_id) for e in aliases.apply([own, child])] == [
+        ("reviewer", None),
+        ("claude-c", "reviewer"),
+    ]
+    reported = event("prompt", None)
+    assert list(aliases.apply([reported])) == [reported]
+
+
+def test_agent_aliases_are_restored_from_stored_agents() -> None:
+    """A stored main agent with another id than the default is an alias."""
+    aliases = AgentAliases(RULES)
+    aliases.load([("reviewer", SESSION), ("claude-x", None), ("other", "session-1")])
+    (renamed,) = aliases.apply([event("prompt", "claude-session")])
+    assert renamed.agent_id == "reviewer"

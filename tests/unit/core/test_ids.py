@@ -1,0 +1,51 @@
+"""Ids that several sources derive."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from htmlgraph_nb.core.ids import agent_id_of, call_key, shorten_id
+from htmlgraph_nb.core.validation import MAX_ID_CHARS
+
+
+@given(st.text(max_size=600), st.text(max_size=600), st.integers(20, 300))
+def test_shorten_id_keeps_different_ids_different(first: str, second: str, limit: int) -> None:
+    """A short id is unchanged; a long one is cut to the limit."""
+    first, second = (text.encode("utf-8", "replace").decode() for text in (first, second))
+    assert len(shorten_id(first, limit)) == min(len(first), limit)
+    assert first.startswith(shorten_id(first, limit)[: limit - 17])
+    assert (shorten_id(first, limit) == shorten_id(second, limit)) == (first == second)
+
+
+@pytest.mark.parametrize(
+    ("identifier", "agent_id"),
+    [
+        ("0b9d6f4e-6d3c-4a51-9f2e-0c6a1d2b3e4f", "claude-0b9d6f4e"),
+        ("a4d2c8f1e0b3a297", "claude-a4d2c8f1"),
+        ("a2898e3", "claude-a2898e3"),
+        ("session-1", "claude-session-1"),
+        ("agent-abc123", "claude-agent-abc123"),
+        ("00000000-0000-4000-8000-000000000001", "claude-00000000-0000-4000-8000-000000000001"),
+        ("0000000000000002", "claude-0000000000000002"),
+        ("019463a2-7c1e-7b3a-8f00-0123456789ab", "claude-019463a2-7c1e-7b3a-8f00-0123456789ab"),
+    ],
+)
+def test_agent_id_of_cuts_random_identifiers_only(identifier: str, agent_id: str) -> None:
+    """Random identifiers are cut to eight characters, all others are kept whole."""
+    assert agent_id_of(identifier, "claude") == agent_id
+
+
+def test_agent_id_of_respects_the_limit() -> None:
+    """An id with its prefix has at most 256 characters."""
+    assert len(agent_id_of("s" * 400, "gemini")) == MAX_ID_CHARS
+
+
+@pytest.mark.parametrize(
+    ("call", "key"),
+    [("toolu_1", "toolu_1:PostToolUse"), ("call_1", "s-1:call_1:PostToolUse")],
+)
+def test_call_key_includes_the_session_of_local_ids(call: str, key: str) -> None:
+    """Ids of Anthropic's API are unique, all others are unique in their session only."""
+    assert call_key("s-1", call, "PostToolUse") == key

@@ -1,7 +1,7 @@
-"""What is kept of an agent's texts before they are dropped: whether one asks, failed, or was cut.
+"""Facts that are derived from texts before these are dropped: questions, failures, interrupts.
 
-``htmlgraph-hook`` loads this on every tool call, and the server's readers use the same rules, so it
-imports nothing.
+``htmlgraph-hook`` and the server's readers use the same rules. The hook loads this module on every
+tool call, so it imports nothing.
 """
 
 from __future__ import annotations

@@ -64,23 +64,23 @@ class TokenCounters:
     that was evicted starts again with its next point.
 
     Args:
-        answered: sessions whose completions were in logs received earlier.
+        logged: sessions whose completions were in logs received earlier.
         metered: sessions whose counters were read earlier, up to an unknown value: for a cumulative
             counter only the growth after its first point counts.
     """
 
-    def __init__(self, answered: Iterable[str] = (), metered: Iterable[str] = ()) -> None:
+    def __init__(self, logged: Iterable[str] = (), metered: Iterable[str] = ()) -> None:
         self._last: OrderedDict[Hashable, _LastPoint] = OrderedDict()
         self._staged: dict[Hashable, _LastPoint] = {}
-        self._answered: OrderedDict[str, None] = OrderedDict.fromkeys(answered)
+        self._logged: OrderedDict[str, None] = OrderedDict.fromkeys(logged)
         self._metered = frozenset(metered)
 
-    def answered(self, session: str) -> None:
-        """Record that the logs contain completions of this session."""
-        self._answered[session] = None
-        self._answered.move_to_end(session)
-        if len(self._answered) > MAX_SESSIONS:
-            self._answered.popitem(last=False)
+    def on_logged_completion(self, session: str) -> None:
+        """Record that the logs contain a completion of this session."""
+        self._logged[session] = None
+        self._logged.move_to_end(session)
+        if len(self._logged) > MAX_SESSIONS:
+            self._logged.popitem(last=False)
 
     def take(self, points: Iterable[Point], *, received_at: datetime) -> list[Event]:
         """Return the tokens that the points of one export add: one event per session and model."""
@@ -92,7 +92,7 @@ class TokenCounters:
         return [
             _event(total, received_at)
             for total in sums.values()
-            if total.tokens and total.session not in self._answered
+            if total.tokens and total.session not in self._logged
         ]
 
     def commit(self) -> None:

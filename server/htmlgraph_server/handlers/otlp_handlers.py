@@ -130,7 +130,7 @@ class OtlpLogsHandler(OtlpHandler):
             events = events_from_log(record, received_at=received_at)
             for event in events:
                 if event.event_type == "completion" and event.session_id is not None:
-                    self.counters.answered(event.session_id)
+                    self.counters.on_logged_completion(event.session_id)
             yield events
 
 

@@ -61,7 +61,7 @@ def test_counters_after_a_restart_count_only_growth() -> None:
     assert totals(TokenCounters(metered=["s"]), cumulative) == 20
     assert totals(TokenCounters(metered=["other"]), cumulative) == 70
     assert totals(TokenCounters(metered=["s"]), [[point(50, 2, delta=True)]]) == 50
-    assert totals(TokenCounters(answered=["s"]), cumulative) == 0
+    assert totals(TokenCounters(logged=["s"]), cumulative) == 0
 
 
 def test_counters_evict_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,10 +85,10 @@ def test_counters_detect_a_reset() -> None:
 def test_counters_ignore_sessions_with_completions() -> None:
     """The logs of the session contain the same tokens; other sessions still count."""
     counters = TokenCounters()
-    counters.answered("s")
+    counters.on_logged_completion("s")
     assert totals(counters, [[point(50, 2, delta=True)]]) == 0
     counters = TokenCounters()
-    counters.answered("other")
+    counters.on_logged_completion("other")
     assert totals(counters, [[point(50, 2, delta=True)]]) == 50
 
 

@@ -131,7 +131,7 @@ class BaseHandler(web.RequestHandler):
         self.send_json(error_object(api_error.code, message, api_error.field))
 
     def _handle_request_exception(self, e: BaseException) -> None:
-        # Tornado answers 500 to anything but an HTTPError; write_error reads the error itself.
+        # Tornado responds 500 to anything but an HTTPError; write_error reads the error itself.
         api_error = to_api_error(e)
         super()._handle_request_exception(
             e if api_error is None else web.HTTPError(api_error.status)

@@ -66,7 +66,7 @@ class JsonHandler(BaseHandler):
             self._buffer(chunk)
             return
         self._release_body()
-        if self._n_bytes > limit * DRAIN_FACTOR:
+        if self._n_bytes > limit * DRAIN_FACTOR and not self._finished:
             # Respond although the client is still sending.
             self._reads_body = False
             error = self._body_too_large()

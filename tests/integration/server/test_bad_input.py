@@ -19,6 +19,7 @@ import psutil
 import pytest
 from websockets.sync.client import connect
 
+from htmlgraph_server.handlers.json_api import DRAIN_FACTOR
 from tests.helpers.server_process import Response, Server
 from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve
@@ -253,6 +254,20 @@ def test_endless_chunked_body_is_cut_off(serve: Serve) -> None:
             connection.sendall(part * 2_000)
     assert process.memory_info().rss - before < 20 * MIB
     assert server.get("/api/status").status == 200
+
+
+def test_body_over_the_drain_limit_gets_the_error_shape(serve: Serve) -> None:
+    """A body without a length is refused as soon as it is too long to be drained."""
+    server = serve("--max-body-bytes", "100000")
+    n_chunks = 100_000 * DRAIN_FACTOR // 65_536 + 1
+    with raw_connection(server) as connection:
+        connection.sendall(
+            b"POST /api/events HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        connection.sendall((b"10000\r\n" + b" " * 65_536 + b"\r\n") * n_chunks)
+        response = read_all(connection)
+    assert response.startswith(b"HTTP/1.1 413 ")
+    assert b'"code":"body_too_large"' in response
 
 
 def test_large_bodies_in_parallel_are_accepted(module_server: Server) -> None:

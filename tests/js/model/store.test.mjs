@@ -304,11 +304,11 @@ test("closed state takes precedence over silence", () => {
 test("lost connection shows reason, next attempt and data age", () => {
   const store = createStore({ now: () => 0 });
   store.setConnection({
-    state: "reconnecting", detail: "the server stops", staleSince: 60_000, retryAt: 75_000,
+    state: "reconnecting", detail: "server shutting down", staleSince: 60_000, retryAt: 75_000,
   });
   assert.deepEqual(describeConnection(store, 72_500), {
     state: "reconnecting", text: "Reconnecting…", stale: true,
-    detail: "the server stops · next try in 3s · last news 12s ago",
+    detail: "server shutting down · next try in 3s · last news 12s ago",
   });
 });
 

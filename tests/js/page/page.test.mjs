@@ -114,10 +114,10 @@ test("connection is connected after the state and resumes from the cursor", (t) 
   last().say(STATE);
   assert.equal(store.connection.state, "connected");
   pass(1_000);
-  last().drop(1001, "the server stops");
+  last().drop(1001, "server shutting down");
   assert.deepEqual(
     [store.connection.state, store.connection.detail, store.connection.staleSince, store.connection.retryAt],
-    ["reconnecting", "the server stops", 1_000_000, 1_004_000],
+    ["reconnecting", "server shutting down", 1_000_000, 1_004_000],
   );
   pass(2_999);
   assert.equal(sockets.length, 1);

@@ -513,7 +513,7 @@ def test_invalid_history_parameters_return_400(
 
 
 def test_history_cursor_of_another_epoch_returns_409(module_server: Server) -> None:
-    """A reader can tell that it has to start again."""
+    """The error makes a reader start again."""
     response = module_server.get("/api/history?cursor=abcdef:1")
     assert (response.status, response.error["code"]) == (409, "other_epoch")
 

@@ -316,7 +316,7 @@ def test_export_workers_are_limited(long: Server) -> None:
         assert b"Retry-After: 1\r\n" in response
         assert b'"code":"history_busy"' in response
         assert len(children(long)) == 2
-        # Short answers need no process.
+        # Short responses need no worker.
         assert long.get("/api/history?format=csv&limit=10").status == 200
         assert len(long.get("/api/history?limit=10000").json()["events"]) >= 6_000
     wait_until(lambda: not children(long), "all processes ended with their clients")

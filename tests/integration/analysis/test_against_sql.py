@@ -135,8 +135,8 @@ def test_tool_counts(server: Server, df: pd.DataFrame) -> None:
 
 def test_tool_errors_and_durations(server: Server, df: pd.DataFrame) -> None:
     """Error counts and duration statistics equal SQL."""
-    found = rows(analysis.tool_errors(df), "tool_name", "count", "errors")
-    assert found == sql(
+    result = rows(analysis.tool_errors(df), "tool_name", "count", "errors")
+    assert result == sql(
         server,
         "SELECT tool_name, count(*), sum(status = 'error' OR event_type = 'tool_error') FROM h "
         f"WHERE {TOOLS} GROUP BY 1 ORDER BY 1",
@@ -149,19 +149,21 @@ def test_tool_errors_and_durations(server: Server, df: pd.DataFrame) -> None:
         f"min(duration_ms), max(duration_ms) FROM h WHERE {TOOLS} GROUP BY 1 ORDER BY 1",
     )
     for agent, median in rows(table, "agent_id", "p50_ms"):
-        known = sql(
+        durations = sql(
             server,
             f"SELECT duration_ms FROM h WHERE {TOOLS} AND agent_id = '{agent}' "
             "AND duration_ms IS NOT NULL ORDER BY 1",
         )
-        middle = [value for (value,) in known[(len(known) - 1) // 2 : len(known) // 2 + 1]]
+        middle = [
+            value for (value,) in durations[(len(durations) - 1) // 2 : len(durations) // 2 + 1]
+        ]
         assert median == sum(middle) / len(middle)
 
 
 def test_tool_transitions(server: Server, df: pd.DataFrame) -> None:
     """Transitions equal an SQL window function."""
-    found = rows(analysis.tool_transitions(df), "tool_name", "next_tool_name", "count")
-    assert found == sql(
+    result = rows(analysis.tool_transitions(df), "tool_name", "next_tool_name", "count")
+    assert result == sql(
         server,
         "SELECT tool_name, following, count(*) FROM (SELECT tool_name, lead(tool_name) OVER "
         "(PARTITION BY agent_id, session_id ORDER BY timestamp, seq) AS following FROM h "
@@ -181,23 +183,23 @@ USD = """CASE WHEN cost_usd IS NOT NULL THEN cost_usd
 
 def test_token_costs(server: Server, df: pd.DataFrame) -> None:
     """Tokens and dollars equal SQL; an unknown model costs what its agent reports."""
-    found = analysis.token_costs(df)
+    result = analysis.token_costs(df)
     kinds = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output")
     sums = ", ".join(f"sum({kind}_tokens)" for kind in kinds)
-    assert rows(found, "model", "answers", *kinds, "total") == sql(
+    assert rows(result, "model", "answers", *kinds, "total") == sql(
         server,
         f"SELECT model, count(*), {sums}, sum(cost_tokens) FROM h "
         "WHERE cost_tokens IS NOT NULL GROUP BY 1 ORDER BY 1",
     )
     dollars = sql(server, f"SELECT model, sum({USD}) FROM h GROUP BY 1 ORDER BY 1")
-    assert found.set_index("model")["usd"].to_dict() == pytest.approx(dict(dollars))
+    assert result.set_index("model")["usd"].to_dict() == pytest.approx(dict(dollars))
     unpriced = sql(
         server,
         f"SELECT model, sum(CASE WHEN {USD} IS NULL THEN cost_tokens ELSE 0 END) FROM h "
         "WHERE cost_tokens IS NOT NULL GROUP BY 1 ORDER BY 1",
     )
-    assert rows(found, "model", "unpriced_tokens") == unpriced
-    assert found.attrs["unknown_models"] == ["home-made"]
+    assert rows(result, "model", "unpriced_tokens") == unpriced
+    assert result.attrs["unknown_models"] == ["home-made"]
 
 
 def test_burn_rate_and_forecast(server: Server, df: pd.DataFrame) -> None:
@@ -280,8 +282,8 @@ def test_timeline_waiting_time_and_concurrency(server: Server, df: pd.DataFrame)
         # Five minutes after its last sign who has ended its turn is still idle, 30 on offline.
         assert end - start < 1800e6 or status == "offline"
         cut.append((agent, status, start, end))
-    found = analysis.timeline(df)
-    assert rows(found, "agent_id", "status", "start", "end") == cut
+    result = analysis.timeline(df)
+    assert rows(result, "agent_id", "status", "start", "end") == cut
     waits = {agent: 0 for agent, *_ in cut}
     for agent, status, start, end in cut:
         waits[agent] += (end - start) if status == "waiting" else 0
@@ -290,15 +292,17 @@ def test_timeline_waiting_time_and_concurrency(server: Server, df: pd.DataFrame)
     assert waited["waits"].tolist() == [2, 2, 2]
     level = analysis.concurrency(df, "5min")
     for status in ("active", "waiting", "idle"):
-        total = sum(end - start for _, one, start, end in cut if one == status)
+        total = sum(
+            end - start for _, interval_status, start, end in cut if interval_status == status
+        )
         assert math.isclose(level[status].sum() * 300e6, total, rel_tol=1e-9)
 
 
 def test_compare(server: Server, df: pd.DataFrame) -> None:
     """Two sessions are compared by agent."""
     later = df["session_id"].astype(str).str.endswith("1")
-    found = analysis.compare(df[~later], df[later], by="agent_id")
-    tools = found[found["measure"] == "tools"]
+    result = analysis.compare(df[~later], df[later], by="agent_id")
+    tools = result[result["measure"] == "tools"]
     assert rows(tools, "agent_id", "a", "b") == sql(
         server,
         f"SELECT agent_id, 1.0 * sum(session_id LIKE '%0'), 1.0 * sum(session_id LIKE '%1') FROM h "

@@ -72,17 +72,17 @@ def test_export_history_loads_like_database(path: str, tmp_path: Path, name: str
     done = export_history(target, path, step_rows=70)
     assert (done.n_rows, done.last_seq) == (180, 180)
     pd.testing.assert_frame_equal(load_history(target), load_history(path))
-    for question in (
+    for filters in (
         {"agents": ["agent-1", "nobody"], "columns": ["timestamp", "tool_name"]},
         {"since": START + timedelta(days=3), "until": START + timedelta(days=4)},
         {"tools": "Bash", "limit": 7},
         {"sessions": "none"},
         {"columns": []},
     ):
-        expected = load_history(path, **question)
-        found = load_history(target, **question)
-        pd.testing.assert_frame_equal(found, expected)
-        assert dtypes(found) == dtypes(expected)
+        expected = load_history(path, **filters)
+        exported = load_history(target, **filters)
+        pd.testing.assert_frame_equal(exported, expected)
+        assert dtypes(exported) == dtypes(expected)
 
 
 def test_export_history_partitions_folder_by_day(path: str, tmp_path: Path) -> None:

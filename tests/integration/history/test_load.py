@@ -89,7 +89,7 @@ def test_load_history_returns_sent_values(file: str) -> None:
 
 @calm
 @pytest.mark.parametrize(
-    ("question", "expected"),
+    ("arguments", "expected"),
     [
         ({"agents": "agent-1"}, lambda e: e.agent_id == "agent-1"),
         ({"agents": ["agent-1", "agent-2"]}, lambda e: e.agent_id != "agent-0"),
@@ -106,16 +106,16 @@ def test_load_history_returns_sent_values(file: str) -> None:
     ],
 )
 def test_load_history_filters_select_same_rows_from_file_and_server(
-    server: Server, question: dict[str, Any], expected: Any
+    server: Server, arguments: dict[str, Any], expected: Any
 ) -> None:
     """Each filter selects exactly its events, from both sources."""
     with PresenceManager(str(server.db)) as manager:
         manager.ingest(example_events())
-    from_file = load_history(server.db, **question)
-    from_server = load_history(server.url, **question)
+    from_file = load_history(server.db, **arguments)
+    from_server = load_history(server.url, **arguments)
     pd.testing.assert_frame_equal(from_file, from_server)
-    wanted = [number + 1 for number, event in enumerate(example_events()) if expected(event)]
-    assert from_file["seq"].tolist() == wanted
+    seqs = [number + 1 for number, event in enumerate(example_events()) if expected(event)]
+    assert from_file["seq"].tolist() == seqs
 
 
 def test_load_history_columns_and_limit(file: str) -> None:
@@ -162,7 +162,7 @@ def test_load_history_refuses_invalid_time(file: str, since: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("question", "words"),
+    ("arguments", "message"),
     [
         ({"limit": -1}, "limit: expected an integer >= 0, got -1"),
         ({"limit": 1.5}, "limit: expected an integer >= 0, got 1.5"),
@@ -171,11 +171,11 @@ def test_load_history_refuses_invalid_time(file: str, since: str) -> None:
     ],
 )
 def test_load_history_refuses_invalid_arguments(
-    file: str, question: dict[str, Any], words: str
+    file: str, arguments: dict[str, Any], message: str
 ) -> None:
     """The error shows the value and the expected form."""
-    with pytest.raises(InvalidEvent, match=words):
-        load_history(file, **question)
+    with pytest.raises(InvalidEvent, match=message):
+        load_history(file, **arguments)
     with pytest.raises(InvalidEvent, match="chunk_rows: expected an integer >= 1, got 0"):
         next(iter_history(file, chunk_rows=0))
 

@@ -34,7 +34,7 @@ def load(path: Path, **options: Any) -> pd.DataFrame:
     return load_transcripts(path, progress=False, **options)
 
 
-def answer(key: str, output: int, second: float = 0, session: str = SESSION) -> bytes:
+def completion(key: str, output: int, second: float = 0, session: str = SESSION) -> bytes:
     """Return a transcript line of Claude Code with a completion."""
     usage = {"input_tokens": 2, "output_tokens": output}
     message = {"id": key, "model": "claude-opus-4-8", "usage": usage, "content": CONTENT}
@@ -44,10 +44,12 @@ def answer(key: str, output: int, second: float = 0, session: str = SESSION) -> 
 
 def totals(frame: pd.DataFrame) -> dict[str, list[int]]:
     """Return uncached input, output, cache read and cache write tokens by model."""
-    answers = frame[frame["event_type"] == "completion"].copy()
-    answers["written"] = answers["cache_write_5m_tokens"] + answers["cache_write_1h_tokens"]
+    completions = frame[frame["event_type"] == "completion"].copy()
+    completions["written"] = (
+        completions["cache_write_5m_tokens"] + completions["cache_write_1h_tokens"]
+    )
     names = ["input_tokens", "output_tokens", "cache_read_tokens", "written"]
-    sums = answers.groupby("model", observed=True)[names].sum()
+    sums = completions.groupby("model", observed=True)[names].sum()
     return {
         str(model): [int(n) for n in row]
         for model, row in zip(sums.index, sums.to_numpy(), strict=True)
@@ -58,13 +60,13 @@ def totals(frame: pd.DataFrame) -> dict[str, list[int]]:
 def test_load_transcripts_totals_equal_ccusage(agent: str) -> None:
     """Tokens by model equal those of ccusage for the same files."""
     frame = load(PAYLOADS, agent=agent)
-    found, expected = totals(frame), TOTALS[agent]
+    result, expected = totals(frame), TOTALS[agent]
     if agent == "gemini":
         # There the thoughts are in the total only.
-        told = frame.loc[frame["event_type"] == "completion", ["model", "extra"]].dropna()
-        for model, extra in told.itertuples(index=False):
-            found[model][1] -= json.loads(extra).get("reasoning_tokens", 0)
-    assert found == expected["models"]
+        reported = frame.loc[frame["event_type"] == "completion", ["model", "extra"]].dropna()
+        for model, extra in reported.itertuples(index=False):
+            result[model][1] -= json.loads(extra).get("reasoning_tokens", 0)
+    assert result == expected["models"]
     kinds = [name for name in HISTORY_DTYPES if name.endswith("_tokens") and name != "cost_tokens"]
     assert int(frame[kinds].sum().sum()) == expected["total"]
 
@@ -159,10 +161,10 @@ def test_load_transcripts_lists_broken_lines(tmp_path: Path) -> None:
     """Broken lines are skipped and listed; other lines count."""
     path = tmp_path / f"{SESSION}.jsonl"
     path.write_bytes(
-        answer("m1", 3)
+        completion("m1", 3)
         + b'{"type":"assist\n\n[1]\n\xff\xfe\n'
-        + answer("m2", 4)
-        + answer("m3", 5)[:80]
+        + completion("m2", 4)
+        + completion("m3", 5)[:80]
     )
     frame = load(tmp_path)
     assert int(frame["output_tokens"].sum()) == 7
@@ -173,7 +175,7 @@ def test_load_transcripts_lists_broken_lines(tmp_path: Path) -> None:
 
 def test_load_transcripts_accepts_last_line_without_newline(tmp_path: Path) -> None:
     """A complete last line counts without a newline."""
-    (tmp_path / "s.jsonl").write_bytes(answer("m1", 3) + answer("m2", 4).rstrip())
+    (tmp_path / "s.jsonl").write_bytes(completion("m1", 3) + completion("m2", 4).rstrip())
     frame = load(tmp_path)
     assert int(frame["output_tokens"].sum()) == 7
     assert frame.attrs["unfinished"] == []
@@ -190,11 +192,11 @@ def test_load_transcripts_lists_skipped_files(tmp_path: Path) -> None:
 def test_load_transcripts_counts_forked_session_once(tmp_path: Path) -> None:
     """Completions copied by a resumed or forked session count once."""
     first, second = (f"{digit * 8}-1111-4111-8111-111111111111" for digit in "12")
-    lines = [answer(f"m{n}", 5, n) for n in range(4)]
+    lines = [completion(f"m{n}", 5, n) for n in range(4)]
     old, new = tmp_path / f"{first}.jsonl", tmp_path / f"{second}.jsonl"
-    old.write_bytes(b"".join(one.replace(SESSION.encode(), first.encode()) for one in lines))
-    copies = [one.replace(SESSION.encode(), second.encode()) for one in lines]
-    new.write_bytes(b"".join([*copies, answer("m9", 7, 9, second)]))
+    old.write_bytes(b"".join(line.replace(SESSION.encode(), first.encode()) for line in lines))
+    copies = [line.replace(SESSION.encode(), second.encode()) for line in lines]
+    new.write_bytes(b"".join([*copies, completion("m9", 7, 9, second)]))
     os.utime(old, (1_000, 1_000))
     frame = load(tmp_path)
     sums = frame.groupby("session_id", observed=True)["output_tokens"].sum()
@@ -204,7 +206,7 @@ def test_load_transcripts_counts_forked_session_once(tmp_path: Path) -> None:
 def test_load_transcripts_skips_files_before_since(tmp_path: Path) -> None:
     """Files last written before ``since`` are not read."""
     path = tmp_path / "s.jsonl"
-    path.write_bytes(answer("m1", 3))
+    path.write_bytes(completion("m1", 3))
     os.utime(path, (1_000, 1_000))
     assert load(tmp_path, since="2000-01-01").attrs["files"] == 0
 
@@ -212,29 +214,29 @@ def test_load_transcripts_skips_files_before_since(tmp_path: Path) -> None:
 def test_session_tail_follows_growing_file(tmp_path: Path) -> None:
     """Added lines are read, an incomplete line once it is complete."""
     path = tmp_path / f"{SESSION}.jsonl"
-    raw = b"".join(answer(f"m{n}", 5, n) for n in range(30))
+    raw = b"".join(completion(f"m{n}", 5, n) for n in range(30))
     path.write_bytes(raw[:1000])
     (file,), _ = find_sessions(path)
-    tail, found = SessionTail(file), []
+    tail, result = SessionTail(file), []
     for end in (1000, 1001, 1500, 4000, len(raw)):
         path.write_bytes(raw[:end])
-        found += list(tail.read())
+        result += list(tail.read())
         assert raw[: tail.offset].endswith(b"\n")
         assert tail.unfinished == (not raw[:end].endswith(b"\n"))
-    found += list(tail.read(final=True))
-    assert found == list(SessionTail(file).read(final=True))
-    assert sum(event.output_tokens or 0 for event in found) == 150
+    result += list(tail.read(final=True))
+    assert result == list(SessionTail(file).read(final=True))
+    assert sum(event.output_tokens or 0 for event in result) == 150
     assert tail.broken == []
 
 
 def test_session_tail_restarts_on_rewritten_file(tmp_path: Path) -> None:
     """A file that became shorter is read from its start."""
     path = tmp_path / f"{SESSION}.jsonl"
-    path.write_bytes(answer("m1", 3) + answer("m2", 3))
+    path.write_bytes(completion("m1", 3) + completion("m2", 3))
     (file,), _ = find_sessions(path)
     tail = SessionTail(file)
     list(tail.read(final=True))
-    path.write_bytes(answer("m3", 4))
+    path.write_bytes(completion("m3", 4))
     events = [event for event in tail.read(final=True) if event.event_type == "completion"]
     assert [event.event_id for event in events] == ["claude:m3"]
 
@@ -273,10 +275,10 @@ def test_session_tail_skips_too_long_line(tmp_path: Path) -> None:
     """An overlong line uses bounded memory, and the next line is read."""
     path = tmp_path / f"{SESSION}.jsonl"
     with path.open("wb") as file:
-        file.write(answer("m1", 3) + b'{"type":"user","x":"')
+        file.write(completion("m1", 3) + b'{"type":"user","x":"')
         for _ in range(3):
             file.write(b"x" * (MAX_RECORD_BYTES // 2))
-        file.write(b'"}\n' + answer("m2", 4))
+        file.write(b'"}\n' + completion("m2", 4))
     frame = load(tmp_path)
     assert int(frame["output_tokens"].sum()) == 7
     assert frame.attrs["broken"] == [f"{path}:2"]
@@ -289,11 +291,11 @@ def test_transcript_benchmark_and_token_check_run(tmp_path: Path) -> None:
         command = [sys.executable, "-m", f"tests.benchmarks.{module}", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
 
-    told = json.loads(figures("transcripts", "--megabytes", "1", "--json").stdout)
-    rows = {row["case"]: row["rows"] for row in told}
+    reported = json.loads(figures("transcripts", "--megabytes", "1", "--json").stdout)
+    rows = {row["case"]: row["rows"] for row in reported}
     assert rows["lines read"] == rows["every line parsed"] > 0
     assert rows["load_transcripts"] > 0
-    (tmp_path / "transcript.jsonl").write_bytes(answer("m1", 3))
+    (tmp_path / "transcript.jsonl").write_bytes(completion("m1", 3))
     recorded = {"input_tokens": 2, "output_tokens": 3}
     (tmp_path / "tokens.json").write_text(json.dumps(recorded))
     assert figures("tokens", str(tmp_path)).stdout.endswith("1 of 1 equal\n")
@@ -305,14 +307,16 @@ def test_load_transcripts_lists_vanished_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file deleted before reading is listed as skipped."""
-    gone = SessionFile(str(tmp_path / "gone.jsonl"), "claude", 3, START.timestamp())
-    monkeypatch.setattr("htmlgraph_nb.history.transcripts.find_sessions", lambda *_: ([gone], []))
-    assert load(tmp_path).attrs["skipped"] == [gone.path]
+    vanished = SessionFile(str(tmp_path / "gone.jsonl"), "claude", 3, START.timestamp())
+    monkeypatch.setattr(
+        "htmlgraph_nb.history.transcripts.find_sessions", lambda *_: ([vanished], [])
+    )
+    assert load(tmp_path).attrs["skipped"] == [vanished.path]
 
 
 def test_load_transcripts_progress_bar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The bar is shown on request, otherwise only after a delay."""
-    (tmp_path / "s.jsonl").write_bytes(answer("m1", 3))
+    (tmp_path / "s.jsonl").write_bytes(completion("m1", 3))
     load_transcripts(tmp_path)
     assert capsys.readouterr().err == ""
     load_transcripts(tmp_path, progress=True)
@@ -322,11 +326,11 @@ def test_load_transcripts_progress_bar(tmp_path: Path, capsys: pytest.CaptureFix
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(st.lists(st.binary(max_size=80) | st.just(answer("m1", 3)), max_size=6))
+@given(st.lists(st.binary(max_size=80) | st.just(completion("m1", 3)), max_size=6))
 def test_load_transcripts_never_fails_on_file_content(tmp_path: Path, parts: list[bytes]) -> None:
     """Whatever a file contains, complete lines count."""
     path = tmp_path / "s.jsonl"
     path.write_bytes(b"\n" + b"\n".join(parts))
     frame = load_transcripts(tmp_path, agent="claude", progress=False)
-    whole = answer("m1", 3) in parts and frame.attrs["files"] == 1
+    whole = completion("m1", 3) in parts and frame.attrs["files"] == 1
     assert int(frame["output_tokens"].sum()) in ((3,) if whole else (0, 3))

@@ -66,7 +66,7 @@ def test_check_does_not_recreate_deleted_file(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     count = iter(range(0, 10**6, MIN_CHECKPOINT_EVENTS))
     checkpointer = Checkpointer(str(path), lambda: next(count))
-    with pytest.raises(StoreError, match="gone"):
+    with pytest.raises(StoreError, match="was deleted"):
         checkpointer.check()
     assert not path.exists()
 

@@ -40,7 +40,7 @@ COUNTED = ("prompt", "tool_start", "completion", "session_start")
 
 
 def ingest_all(
-    told: SimulatedSession, events: Sequence[Event], restart_at: int = -1, at_once: int = 1
+    session: SimulatedSession, events: Sequence[Event], restart_at: int = -1, at_once: int = 1
 ) -> dict[str, Any]:
     """Ingest events and return the state of the session.
 
@@ -48,16 +48,16 @@ def ingest_all(
         restart_at: index of the event near which the database is closed and reopened.
         at_once: number of events per call.
     """
-    now = told.end + timedelta(seconds=STEP_S)
+    now = session.end + timedelta(seconds=STEP_S)
     with TemporaryDirectory() as folder:
         path = str(Path(folder) / "h.db")
         manager = PresenceManager(path, clock=lambda: now)
         try:
-            for place in range(0, len(events), at_once):
-                if place <= restart_at < place + at_once:
+            for index in range(0, len(events), at_once):
+                if index <= restart_at < index + at_once:
                     manager.close()
                     manager = PresenceManager(path, clock=lambda: now)
-                manager.ingest(events[place : place + at_once])
+                manager.ingest(events[index : index + at_once])
             (presence,) = manager.agents.values()
         finally:
             manager.close()
@@ -83,12 +83,12 @@ def ingest_all(
 def interleaved(streams: Sequence[Sequence[Event]], chance: random.Random) -> list[Event]:
     """Return the events of several sources, each in its own order."""
     left = [list(stream) for stream in streams if stream]
-    found = []
+    state = []
     while left:
         stream = chance.choice(left)
-        found.append(stream.pop(0))
+        state.append(stream.pop(0))
         left = [each for each in left if each]
-    return found
+    return state
 
 
 @settings(max_examples=60)
@@ -109,52 +109,58 @@ def test_drop_duplicates_in_any_order_gives_same_state(
     seed: int,
 ) -> None:
     """Sources at any speed, repetitions and a restart give the state of one ordered source."""
-    told = simulate_session(agent, turns, same_counts=same_counts, ended=over)
-    events = told.events(sources)
-    in_order = ingest_all(told, events)
+    session = simulate_session(agent, turns, same_counts=same_counts, ended=over)
+    events = session.events(sources)
+    in_order = ingest_all(session, events)
     chance = random.Random(seed)
-    mixed = interleaved([getattr(told, name) for name in sources], chance)
+    mixed = interleaved([getattr(session, name) for name in sources], chance)
     mixed += chance.sample(events, len(events) // 3)
-    assert ingest_all(told, mixed, chance.randrange(len(mixed))) == in_order
-    assert ingest_all(told, mixed, chance.randrange(len(mixed)), chance.randint(2, 60)) == in_order
+    assert ingest_all(session, mixed, chance.randrange(len(mixed))) == in_order
+    assert (
+        ingest_all(session, mixed, chance.randrange(len(mixed)), chance.randint(2, 60)) == in_order
+    )
     chance.shuffle(mixed)
-    found = ingest_all(told, mixed, chance.randrange(len(mixed)))
-    assert {name: found[name] for name in TOTALS} == {name: in_order[name] for name in TOTALS}
-    assert in_order["tools"] == in_order["ends"] == told.n_calls
+    state = ingest_all(session, mixed, chance.randrange(len(mixed)))
+    assert {name: state[name] for name in TOTALS} == {name: in_order[name] for name in TOTALS}
+    assert in_order["tools"] == in_order["ends"] == session.n_calls
     assert in_order["tool_names"] <= {"Bash"}
     assert in_order["prompt"] == len(turns)
-    tells_tokens = sources != ["hooks"]
-    assert in_order["completion"] == told.n_answers * tells_tokens
-    assert in_order["tokens"] == told.n_tokens * tells_tokens
+    reports_tokens = sources != ["hooks"]
+    assert in_order["completion"] == session.n_answers * reports_tokens
+    assert in_order["tokens"] == session.n_tokens * reports_tokens
 
 
 @pytest.mark.parametrize("agent", AGENTS)
 @pytest.mark.parametrize("first", [("hooks", "file"), ("file", "otlp"), ("otlp", "hooks")])
 def test_drop_duplicates_merges_incomplete_sources(agent: str, first: tuple[str, str]) -> None:
     """Two sources that each miss other events give the complete state."""
-    told = simulate_session(agent, [[False], [True], [False]], same_counts=False, ended=False)
-    one, other = (getattr(told, name) for name in first)
-    half = len(one) // 2
-    some = ingest_all(told, [*one[:half], *other])
-    assert some["tools"] == told.n_calls
+    session = simulate_session(agent, [[False], [True], [False]], same_counts=False, ended=False)
+    first_source, other = (getattr(session, name) for name in first)
+    half = len(first_source) // 2
+    some = ingest_all(session, [*first_source[:half], *other])
+    assert some["tools"] == session.n_calls
     assert some["prompt"] == 3
 
 
 def test_agent_alias_applies_to_all_sources() -> None:
     """A name from ``HTMLGRAPH_AGENT`` in the hooks applies to all sources."""
-    told = simulate_session("claude", [[False]], same_counts=False, ended=False)
-    named = [replace(event, agent_id="ada") for event in told.hooks]
-    for events in ([*named, *told.file], [*told.file, *named], [*told.otlp, *named, *told.file]):
-        found = ingest_all(told, events)
-        assert found["agent"] == "ada"
-        assert found["tools"] == 1
+    session = simulate_session("claude", [[False]], same_counts=False, ended=False)
+    named = [replace(event, agent_id="ada") for event in session.hooks]
+    for events in (
+        [*named, *session.file],
+        [*session.file, *named],
+        [*session.otlp, *named, *session.file],
+    ):
+        state = ingest_all(session, events)
+        assert state["agent"] == "ada"
+        assert state["tools"] == 1
 
 
 @pytest.mark.parametrize("ended_by", ["file", "otlp"])
 def test_codex_permission_is_resolved_by_any_source(ended_by: str) -> None:
     """Hooks call the tool "Bash" that file and telemetry call "exec_command"."""
-    told = simulate_session("codex", [[False]], same_counts=False, ended=False)
-    begin = next(event for event in told.hooks if event.event_type == "tool_start")
+    session = simulate_session("codex", [[False]], same_counts=False, ended=False)
+    begin = next(event for event in session.hooks if event.event_type == "tool_start")
     assert begin.timestamp is not None
     payload = {
         "session_id": SESSION,
@@ -162,58 +168,63 @@ def test_codex_permission_is_resolved_by_any_source(ended_by: str) -> None:
         "tool_name": "Bash",
         "htmlgraph": {"event_id": "asked", "timestamp": begin.timestamp.isoformat()},
     }
-    asked = AGENTS["codex"].events_from_hook(payload, received_at=told.end)
-    ends = [event for event in getattr(told, ended_by) if event.event_type == "tool_execute"]
-    assert ingest_all(told, [begin, *asked])["attention"]
-    assert not ingest_all(told, [begin, *asked, *ends])["attention"]
+    request = AGENTS["codex"].events_from_hook(payload, received_at=session.end)
+    ends = [event for event in getattr(session, ended_by) if event.event_type == "tool_execute"]
+    assert ingest_all(session, [begin, *request])["attention"]
+    assert not ingest_all(session, [begin, *request, *ends])["attention"]
 
 
 def test_token_sources_count_tokens_once() -> None:
     """Token counters and completions of one session do not both count."""
-    told = simulate_session("claude", [[]], same_counts=False, ended=False)
-    answers = [event for event in told.file if event.event_type == "completion"]
+    session = simulate_session("claude", [[]], same_counts=False, ended=False)
+    completions = [event for event in session.file if event.event_type == "completion"]
     counter = replace(
-        answers[-1],
+        completions[-1],
         event_id="metric:1",
         source="otlp",
         extra=None,
-        timestamp=told.end + timedelta(seconds=30),
-        input_tokens=told.n_tokens,
+        timestamp=session.end + timedelta(seconds=30),
+        input_tokens=session.n_tokens,
         cache_read_tokens=0,
         output_tokens=0,
     )
-    assert ingest_all(told, [*answers, counter])["tokens"] == told.n_tokens
-    assert ingest_all(told, [counter, *answers])["tokens"] == told.n_tokens
+    assert ingest_all(session, [*completions, counter])["tokens"] == session.n_tokens
+    assert ingest_all(session, [counter, *completions])["tokens"] == session.n_tokens
 
 
 def test_token_sources_of_another_process_count(tmp_path: Path) -> None:
     """A token counter stored by another process excludes later completions."""
-    told = simulate_session("claude", [[]], same_counts=False, ended=False)
-    answer = next(event for event in told.file if event.event_type == "completion")
+    session = simulate_session("claude", [[]], same_counts=False, ended=False)
+    completion_event = next(event for event in session.file if event.event_type == "completion")
     late, early = (
-        replace(answer, timestamp=told.end + timedelta(seconds=s), event_id=f"a{s}", extra=None)
+        replace(
+            completion_event,
+            timestamp=session.end + timedelta(seconds=s),
+            event_id=f"a{s}",
+            extra=None,
+        )
         for s in (90, 60)
     )
     early = replace(early, output_tokens=4_321)
     counter = replace(
-        answer,
+        completion_event,
         event_id="metric:1",
         source="otlp",
         extra=None,
-        timestamp=told.end + timedelta(seconds=30),
+        timestamp=session.end + timedelta(seconds=30),
     )
-    path, after = str(tmp_path / "h.db"), told.end + timedelta(seconds=99)
-    with PresenceManager(path, clock=lambda: after) as one, PresenceManager(path) as other:
-        assert one.ingest([late]).accepted == 1
+    path, after = str(tmp_path / "h.db"), session.end + timedelta(seconds=99)
+    with PresenceManager(path, clock=lambda: after) as first_source, PresenceManager(path) as other:
+        assert first_source.ingest([late]).accepted == 1
         assert other.ingest([counter]).accepted == 1
-        assert one.ingest([early]).accepted == 0
+        assert first_source.ingest([early]).accepted == 0
 
 
 def test_token_sources_of_failed_transaction_do_not_count(tmp_path: Path) -> None:
     """A rolled-back token counter excludes no completion."""
-    told = simulate_session("claude", [[]], same_counts=False, ended=False)
-    answer = next(event for event in told.file if event.event_type == "completion")
-    counter = replace(answer, event_id="metric:1", source="otlp", extra=None)
+    session = simulate_session("claude", [[]], same_counts=False, ended=False)
+    completion_event = next(event for event in session.file if event.event_type == "completion")
+    counter = replace(completion_event, event_id="metric:1", source="otlp", extra=None)
     with PresenceManager(str(tmp_path / "h.db")) as manager:
         flush = manager.flush
 
@@ -224,25 +235,25 @@ def test_token_sources_of_failed_transaction_do_not_count(tmp_path: Path) -> Non
         with pytest.raises(OSError, match="gone"):
             manager.ingest([counter])
         manager.flush = flush  # type: ignore[method-assign]
-        assert manager.ingest([answer]).accepted == 1
+        assert manager.ingest([completion_event]).accepted == 1
 
 
 def test_subagent_of_two_sources_counts_once(tmp_path: Path) -> None:
     """Start and end of a subagent count once from hooks and file."""
     main, child = (agent_id_of(name, "claude") for name in (SESSION, "ab12cd34ef567890"))
     payload = {"session_id": SESSION, "agent_id": "ab12cd34ef567890", "agent_type": "Explore"}
-    told = simulate_session("claude", [[]], same_counts=False, ended=False)
+    session = simulate_session("claude", [[]], same_counts=False, ended=False)
     hooks = [
         event
         for n, name in enumerate(("SubagentStart", "SubagentStop"))
         for event in events_from_hook(
             {**payload, "hook_event_name": name, "htmlgraph": {"event_id": name}},
-            received_at=told.end + timedelta(seconds=n),
+            received_at=session.end + timedelta(seconds=n),
         )
     ]
     filed = [
-        replace(event, source="claude-session", event_id=f"f{place}")
-        for place, event in enumerate(hooks)
+        replace(event, source="claude-session", event_id=f"f{index}")
+        for index, event in enumerate(hooks)
     ]
     with PresenceManager(str(tmp_path / "h.db")) as manager:
         assert manager.ingest(hooks).accepted == 4

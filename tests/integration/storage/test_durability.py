@@ -73,11 +73,11 @@ class Sender(threading.Thread):
         body = json.dumps(batch)
         connection.request("POST", "/api/events", body, {"Content-Type": "application/json"})
         response = connection.getresponse()
-        answer = json.loads(response.read())
-        assert response.status == 200, answer
-        assert answer["accepted"] + answer["duplicates"] == len(batch)
-        assert answer["duplicates"] in (0, len(batch)), "half of a batch was committed"
-        cursor = Cursor.parse(answer["cursor"])
+        response_body = json.loads(response.read())
+        assert response.status == 200, response_body
+        assert response_body["accepted"] + response_body["duplicates"] == len(batch)
+        assert response_body["duplicates"] in (0, len(batch)), "half of a batch was committed"
+        cursor = Cursor.parse(response_body["cursor"])
         self.epochs.add(cursor.epoch)
         self.last_seq = cursor.seq
         self.acknowledged += [event["event_id"] for event in batch]
@@ -87,13 +87,13 @@ def batch_of(number: int) -> list[Event]:
     """Return one batch; every event id is unique."""
     return [
         {
-            "agent_id": f"agent-{(number * 7 + place) % 40}",
-            "event_id": f"{number}-{place}",
+            "agent_id": f"agent-{(number * 7 + position) % 40}",
+            "event_id": f"{number}-{position}",
             "event_type": "tool_execute",
-            "tool_name": ("Bash", "Edit", "Read")[place % 3],
+            "tool_name": ("Bash", "Edit", "Read")[position % 3],
             "output_tokens": 3,
         }
-        for place in range(BATCH_EVENTS)
+        for position in range(BATCH_EVENTS)
     ]
 
 
@@ -149,7 +149,7 @@ def test_kill_loses_no_acknowledged_event(
     in_flight = {event["event_id"] for pending in unanswered for b in pending for event in b}
     assert set(stored) == set(acknowledged) | in_flight
     assert history_rows(str(server.db)) == [(seq,) for seq in range(1, len(stored) + 1)]
-    assert sum(one["total_tools_executed"] for one in mirrored.values()) == len(stored)
+    assert sum(agent["total_tools_executed"] for agent in mirrored.values()) == len(stored)
     assert len(acknowledged) > ROUNDS * 300, "there was hardly any load"
 
 
@@ -169,8 +169,8 @@ def test_repeating_committed_batch_is_harmless(serve: Serve, tmp_path: Path) -> 
             wait_until(lambda n=n_rows, path=path: len(history_rows(path)) == n, "the commit")
             server.kill()
         server = serve(home=home)
-        answer = server.post("/api/events", batch_of(number)).json()
-        assert (answer["accepted"], answer["duplicates"]) == (0, BATCH_EVENTS)
+        response_body = server.post("/api/events", batch_of(number)).json()
+        assert (response_body["accepted"], response_body["duplicates"]) == (0, BATCH_EVENTS)
         agents = server.presence().values()
         assert sum(agent["total_tools_executed"] for agent in agents) == n_rows
         server.stop()
@@ -180,5 +180,5 @@ def _check_round(server: Server, ids: list[str]) -> None:
     """Fail unless the server reports repeated acknowledged events as duplicates."""
     numbers = {int(name.split("-")[0]) for name in ids}
     for number in numbers:
-        answer = server.post("/api/events", batch_of(number)).json()
-        assert (answer["accepted"], answer["duplicates"]) == (0, BATCH_EVENTS)
+        response_body = server.post("/api/events", batch_of(number)).json()
+        assert (response_body["accepted"], response_body["duplicates"]) == (0, BATCH_EVENTS)

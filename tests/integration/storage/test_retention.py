@@ -87,11 +87,11 @@ def test_delete_history_does_not_notify_other_managers(manager: PresenceManager,
     """Another manager loads the commit, publishes nothing and continues."""
     fill(manager, 10, 10 * DAY)
     with PresenceManager(path) as other:
-        told: list[object] = []
-        other.subscribe(told.append)
+        batches: list[object] = []
+        other.subscribe(batches.append)
         assert manager.delete_history(DAY) == 9
         assert other.sync_external() is True
-        assert told == []
+        assert batches == []
         assert other.update_presence("b", "prompt").seq == 11
         assert manager.agents == other.agents
 

@@ -44,22 +44,22 @@ class RecordingListener:
     """A transaction listener without state that records its calls."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.calls: list[str] = []
 
-    def begin(self, tx: Transaction, foreign: bool) -> None:
+    def begin(self, tx: Transaction, external: bool) -> None:
         """See TransactionListener."""
-        self.told.append("foreign" if foreign else "begin")
+        self.calls.append("external" if external else "begin")
 
     def flush(self, tx: Transaction) -> None:
         """See TransactionListener."""
 
     def committed(self, tx: Transaction) -> None:
         """See TransactionListener."""
-        self.told.append("committed")
+        self.calls.append("committed")
 
     def rolled_back(self) -> None:
         """See TransactionListener."""
-        self.told.append("rolled back")
+        self.calls.append("rolled back")
 
 
 def now() -> datetime:
@@ -103,8 +103,8 @@ def test_write_fails_on_full_disk(path: str) -> None:
 
 def test_write_times_out_on_locked_file(path: str) -> None:
     """The wait is bounded, the error names the file, and later writes succeed."""
-    bystander = RecordingListener()
-    store = Store(path, bystander, busy_timeout_s=0.05)
+    listener = RecordingListener()
+    store = Store(path, listener, busy_timeout_s=0.05)
     event = Event(agent_id="a")
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -116,7 +116,7 @@ def test_write_times_out_on_locked_file(path: str) -> None:
     other.close()
     assert store.write(lambda tx: tx.add_event(event, now(), FORGOTTEN)) == 1
     store.close()
-    assert bystander.told[-2:] == ["foreign", "committed"]
+    assert listener.calls[-2:] == ["external", "committed"]
     assert history_rows(path) == [(1,)]
 
 
@@ -238,21 +238,21 @@ def test_rolled_back_write_leaves_no_trace(path: str, manager: PresenceManager) 
     assert history_rows(path, "seq, agent_id, tool_name") == [(1, "a", None), (2, "new", "New")]
 
 
-@pytest.mark.parametrize("moment", ["before the commit", "just after the commit", "published"])
+@pytest.mark.parametrize("point", ["before the commit", "just after the commit", "published"])
 def test_interrupt_keeps_file_and_roster_equal(
-    path: str, manager: PresenceManager, moment: str
+    path: str, manager: PresenceManager, point: str
 ) -> None:
     """KeyboardInterrupt can occur anywhere; the next write starts from the state of the file."""
     store = manager._store
     committed, flush = manager.committed, manager.flush
 
     def interrupt(*_: object) -> None:
-        if moment == "published":
+        if point == "published":
             committed(*_)
         raise KeyboardInterrupt
 
     manager.update_presence("a", "tool_execute")
-    if moment == "before the commit":
+    if point == "before the commit":
         manager.flush = interrupt  # type: ignore[method-assign]
     else:
         manager.committed = interrupt  # type: ignore[method-assign]
@@ -261,9 +261,9 @@ def test_interrupt_keeps_file_and_roster_equal(
     manager.committed, manager.flush = committed, flush  # type: ignore[method-assign]
     assert not store._lock.locked()
     published: list[int] = []
-    manager.subscribe(lambda told: published.extend(change.seq for change in told.changes))
+    manager.subscribe(lambda calls: published.extend(change.seq for change in calls.changes))
     manager.update_presence("c", "tool_execute")
-    happened = moment != "before the commit"
+    happened = point != "before the commit"
     names = ["a", "b", "c"] if happened else ["a", "c"]
     assert [row[0] for row in history_rows(path, "agent_id")] == names
     assert sorted(manager.snapshot()) == names

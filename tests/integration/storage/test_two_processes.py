@@ -35,14 +35,14 @@ def path(tmp_path: Path) -> str:
 def test_managers_in_one_process_share_state(path: str) -> None:
     """A write of one manager is durable, visible to the other and has a unique seq."""
     dice = random.Random(3)
-    with PresenceManager(path) as one, PresenceManager(path) as two:
-        read_line: dict[PresenceManager, list[int]] = {one: [], two: []}
-        for manager in read_line:
+    with PresenceManager(path) as first, PresenceManager(path) as second:
+        seqs_of: dict[PresenceManager, list[int]] = {first: [], second: []}
+        for manager in seqs_of:
             manager.subscribe(
-                lambda told, seqs=read_line[manager]: seqs.extend(c.seq for c in told.changes)
+                lambda batch, seqs=seqs_of[manager]: seqs.extend(c.seq for c in batch.changes)
             )
         for n in range(300):
-            writer, reader = (one, two) if dice.random() < 0.5 else (two, one)
+            writer, reader = (first, second) if dice.random() < 0.5 else (second, first)
             name, kind = f"a{dice.randrange(6)}", dice.choice(KINDS)
             written = writer.update_presence(name, {"event_type": kind, "cost_tokens": n})
             if kind == "forget":
@@ -50,9 +50,9 @@ def test_managers_in_one_process_share_state(path: str) -> None:
             else:
                 assert reader.get_agent_presence(name) == written
                 assert written.seq == n + 1
-        assert one.agents == two.agents
-        assert one.cursor == two.cursor
-        for seqs in read_line.values():
+        assert first.agents == second.agents
+        assert first.cursor == second.cursor
+        for seqs in seqs_of.values():
             assert seqs == sorted(set(seqs)), "changes were published out of order or twice"
             assert seqs[-1] == 300
     assert history_rows(path) == [(seq,) for seq in range(1, 301)]
@@ -61,18 +61,18 @@ def test_managers_in_one_process_share_state(path: str) -> None:
 def test_sync_external_loads_all_changes(path: str) -> None:
     """The last change of each agent and every change of a resource, in order of seq."""
     resource = {"resource_type": "feature", "resource_id": "f1", "payload": {}}
-    with PresenceManager(path) as one, PresenceManager(path) as two:
-        told: list[Publication] = []
-        two.subscribe(told.append)
-        one.update_presence("a", "prompt")
-        one.update_presence("a", {"event_type": "feature_updated", "extra": resource})
-        one.update_presence("b", "prompt")
-        one.update_presence("gone", "prompt")
-        one.update_presence("a", "stop")
-        one.update_presence("gone", "forget")
-        assert two.sync_external() is True
-        assert two.sync_external() is False
-        (publication,) = told
+    with PresenceManager(path) as first, PresenceManager(path) as second:
+        batches: list[Publication] = []
+        second.subscribe(batches.append)
+        first.update_presence("a", "prompt")
+        first.update_presence("a", {"event_type": "feature_updated", "extra": resource})
+        first.update_presence("b", "prompt")
+        first.update_presence("gone", "prompt")
+        first.update_presence("a", "stop")
+        first.update_presence("gone", "forget")
+        assert second.sync_external() is True
+        assert second.sync_external() is False
+        (publication,) = batches
         changes = publication.changes
         assert [(c.seq, c.agent_id) for c in changes] == [(2, "a"), (3, "b"), (5, "a"), (6, "gone")]
         assert [c.event.event_type for c in changes] == [
@@ -83,21 +83,21 @@ def test_sync_external_loads_all_changes(path: str) -> None:
         ]
         assert changes[0].event.extra == resource
         assert changes[-1].state is None
-        assert two.forgotten_seq == 6
-        assert two.snapshot() == one.snapshot()
+        assert second.forgotten_seq == 6
+        assert second.snapshot() == first.snapshot()
 
 
 def test_write_starts_from_external_changes(path: str) -> None:
     """Totals and evidence of an agent that two processes report continue each other."""
-    with PresenceManager(path) as one, PresenceManager(path) as two:
-        told: list[tuple[int, str]] = []
-        two.subscribe(lambda p: told.extend((c.seq, c.agent_id) for c in p.changes))
-        one.update_presence("a", {"tool_name": "Bash", "cost_tokens": 10})
-        one.update_presence("b", "prompt")
-        presence = two.update_presence("a", {"tool_name": "Edit", "cost_tokens": 5})
+    with PresenceManager(path) as first, PresenceManager(path) as second:
+        changes: list[tuple[int, str]] = []
+        second.subscribe(lambda p: changes.extend((c.seq, c.agent_id) for c in p.changes))
+        first.update_presence("a", {"tool_name": "Bash", "cost_tokens": 10})
+        first.update_presence("b", "prompt")
+        presence = second.update_presence("a", {"tool_name": "Edit", "cost_tokens": 5})
         assert (presence.total_tools_executed, presence.total_cost_tokens) == (2, 15)
-        assert told == [(1, "a"), (2, "b"), (3, "a")]
-        assert one.get_agent_presence("a") == presence
+        assert changes == [(1, "a"), (2, "b"), (3, "a")]
+        assert first.get_agent_presence("a") == presence
 
 
 _WORK = """
@@ -160,8 +160,8 @@ def test_concurrent_processes_end_with_equal_rosters(path: str) -> None:
     with ExitStack() as stack, PresenceManager(path) as here:
         workers = [stack.enter_context(Worker(path, number, 250)) for number in range(3)]
         assert [worker.read_line() for worker in workers] == ["ready"] * 3
-        read_line: list[int] = []
-        here.subscribe(lambda told: read_line.extend(change.seq for change in told.changes))
+        published: list[int] = []
+        here.subscribe(lambda batch: published.extend(change.seq for change in batch.changes))
         for worker in workers:
             worker.continue_()
         for n in range(250):
@@ -170,12 +170,12 @@ def test_concurrent_processes_end_with_equal_rosters(path: str) -> None:
         for worker in workers:
             worker.continue_()
         ends = [json.loads(worker.read_line()) for worker in workers]
-        agents = {name: one.to_dict() for name, one in here.agents.items()}
+        agents = {name: agent.to_dict() for name, agent in here.agents.items()}
         assert [end[1] for end in ends] == [agents] * 3
         assert [end[2] for end in ends] == [here.cursor.seq] * 3 == [1_000] * 3
     given = [seq for end in ends for seq in end[0]]
     assert len(given) == len(set(given)) == 750
-    assert read_line == sorted(set(read_line))
+    assert published == sorted(set(published))
     assert history_rows(path) == [(seq,) for seq in range(1, 1_001)]
 
 
@@ -257,8 +257,8 @@ def test_script_and_server_share_file(serve: Serve, home: Path) -> None:
         seqs = [message["seq"] for message in listener.messages]
         assert seqs == sorted(seqs)
         assert listener.mirror.agents.keys() == script.agents.keys()
-        mirrored = {name: one.to_dict() for name, one in listener.mirror.agents.items()}
-        assert mirrored == {name: one.to_dict() for name, one in script.agents.items()}
+        mirrored = {name: agent.to_dict() for name, agent in listener.mirror.agents.items()}
+        assert mirrored == {name: agent.to_dict() for name, agent in script.agents.items()}
         assert mirrored["both"]["total_tools_executed"] == 120
         assert server.presence() == mirrored
 

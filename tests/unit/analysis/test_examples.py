@@ -41,7 +41,7 @@ def example() -> pd.DataFrame:
     for minute, who, kind, tool, status, tokens, took in _ROWS:
         agent_id, session_id, feature_id, model = who
         plain, read, output = tokens or (None, None, None)
-        total = sum(one or 0 for one in tokens) if tokens else None
+        total = sum(count or 0 for count in tokens) if tokens else None
         at = pd.Timestamp("2026-01-14T14:50Z") + pd.Timedelta(minutes=minute)
         row = (at, agent_id, kind, session_id, tool, feature_id, model, status)
         rows.append((*row, plain, read, output, total, took))

@@ -50,15 +50,15 @@ freqs = st.sampled_from([None, "1s", "7min", "1h", "D", "2D", "W-MON", "MS"])
 zones = st.sampled_from(["UTC", "Europe/Zurich", "Asia/Kathmandu"])
 
 
-def frame_of(found: list[dict[str, Any]], zone: str = "UTC") -> pd.DataFrame:
+def frame_of(event_rows: list[dict[str, Any]], zone: str = "UTC") -> pd.DataFrame:
     """Return rows as a typed frame."""
-    columns = {name: [row[name] for row in found] for name in (*NAMES, *WHOLE)}
-    times = pd.DatetimeIndex([row["timestamp"] for row in found], tz="UTC").as_unit("us")
+    columns = {name: [row[name] for row in event_rows] for name in (*NAMES, *WHOLE)}
+    times = pd.DatetimeIndex([row["timestamp"] for row in event_rows], tz="UTC").as_unit("us")
     df = pd.DataFrame({"timestamp": times.tz_convert(zone), **columns})
     return df.astype({**dict.fromkeys(NAMES, "category"), **dict.fromkeys(WHOLE, "Int64")})
 
 
-def totals(found: list[dict[str, Any]]) -> dict[str, int]:
+def totals(event_rows: list[dict[str, Any]]) -> dict[str, int]:
     """Count and sum the rows in a loop, by the definitions of the server."""
     events = [
         Event(
@@ -68,7 +68,7 @@ def totals(found: list[dict[str, Any]]) -> dict[str, int]:
             status=row["status"],
             **{name: row[name] for name in WHOLE},
         )
-        for row in found
+        for row in event_rows
     ]
     tools = [event for event in events if counts_as_tool(event)]
     return {
@@ -85,10 +85,10 @@ def totals(found: list[dict[str, Any]]) -> dict[str, int]:
 @settings(max_examples=40)
 @given(st.lists(rows, max_size=40), groupings, freqs, zones)
 def test_group_rows_preserves_totals(
-    found: list[dict[str, Any]], by: list[str], freq: str | None, zone: str
+    event_rows: list[dict[str, Any]], by: list[str], freq: str | None, zone: str
 ) -> None:
     """For any columns, periods and time zones, no row is lost or counted twice."""
-    df, expected = frame_of(found, zone), totals(found)
+    df, expected = frame_of(event_rows, zone), totals(event_rows)
     counts = analysis.tool_counts(df, by, freq)
     assert counts["count"].sum() == expected["tools"]
     keys = [name for name in counts.columns if name != "count"]
@@ -112,10 +112,10 @@ def test_group_rows_preserves_totals(
 @settings(max_examples=30)
 @given(st.lists(rows, max_size=40), zones)
 def test_sessions_features_and_agents_preserve_totals(
-    found: list[dict[str, Any]], zone: str
+    event_rows: list[dict[str, Any]], zone: str
 ) -> None:
     """Tools, errors, tokens and time by session, feature and agent add up to the totals."""
-    df, expected = frame_of(found, zone), totals(found)
+    df, expected = frame_of(event_rows, zone), totals(event_rows)
     whole = analysis.summary(df)
     lived = analysis.timeline(df).groupby("status", observed=False)["duration"].sum()
     assert (whole["events"][0], whole["tools"][0]) == (len(df), expected["tools"])
@@ -128,9 +128,9 @@ def test_sessions_features_and_agents_preserve_totals(
 
 @settings(max_examples=30)
 @given(st.lists(rows, min_size=1, max_size=40), st.sampled_from(["1h", "D", "W-MON"]), zones)
-def test_concurrency_preserves_time(found: list[dict[str, Any]], freq: str, zone: str) -> None:
+def test_concurrency_preserves_time(event_rows: list[dict[str, Any]], freq: str, zone: str) -> None:
     """The average number of agents times the period lengths equals the time of the timeline."""
-    df = frame_of(found, zone)
+    df = frame_of(event_rows, zone)
     level, intervals = analysis.concurrency(df, freq), analysis.timeline(df)
     edges = pd.DatetimeIndex(level["timestamp"])
     last = edges[-1] + pd.tseries.frequencies.to_offset(freq)
@@ -169,12 +169,15 @@ def test_analysis_accepts_other_dtypes(name: str, kind: str) -> None:
     typed, loose = example(), LOOSE[kind](example())
     function = getattr(analysis, name)
     if name == "compare":
-        expected, found = function(typed, typed, "agent_id"), function(loose, loose, "agent_id")
+        expected, event_rows = (
+            function(typed, typed, "agent_id"),
+            function(loose, loose, "agent_id"),
+        )
     else:
         expected = function(typed, *more.get(name, ()))
-        found = function(loose, *more.get(name, ()))
+        event_rows = function(loose, *more.get(name, ()))
     pd.testing.assert_frame_equal(
-        expected.astype(object), found.astype(object), check_column_type=False
+        expected.astype(object), event_rows.astype(object), check_column_type=False
     )
 
 
@@ -223,8 +226,8 @@ def test_analysis_refuses_invalid_arguments() -> None:
 def test_group_rows_with_many_possible_groups() -> None:
     """With too many possible groups for a table the result equals that of pandas."""
     df = history(3_000)
-    found = analysis.tool_counts(df, ["agent_id", "session_id", "tool_name"], "1s")
+    event_rows = analysis.tool_counts(df, ["agent_id", "session_id", "tool_name"], "1s")
     tools = df[df["event_type"].isin(["tool_execute", "tool_error", "tool_call", "tool_result"])]
     keys = [tools["timestamp"].dt.floor("s"), "agent_id", "session_id", "tool_name"]
     expected = tools.groupby(keys, observed=True).size().rename("count").reset_index()
-    pd.testing.assert_frame_equal(found.astype(object), expected.astype(object))
+    pd.testing.assert_frame_equal(event_rows.astype(object), expected.astype(object))

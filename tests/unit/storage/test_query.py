@@ -68,11 +68,11 @@ def _some(values: list[str]) -> st.SearchStrategy[list[str] | None]:
     return st.none() | st.lists(st.sampled_from([*values, "unknown"]), max_size=3)
 
 
-moments = st.none() | st.integers(-2, N_ROWS + 8).map(lambda s: T0 + timedelta(seconds=s))
+timestamps = st.none() | st.integers(-2, N_ROWS + 8).map(lambda s: T0 + timedelta(seconds=s))
 queries = st.builds(
     HistoryQuery,
-    since=moments,
-    until=moments,
+    since=timestamps,
+    until=timestamps,
     agents=_some(["agent-0", "agent-1", "agent-2"]),
     sessions=_some(["s0", "s1", "s2", "s3"]),
     tools=_some(["Bash", "Edit"]),
@@ -89,7 +89,7 @@ queries = st.builds(
 def matches(query: HistoryQuery, seq: int, event: Event) -> bool:
     """Return whether a query selects a row."""
     assert event.timestamp is not None
-    wishes = (
+    filters = (
         (query.agents, event.agent_id),
         (query.sessions, event.session_id),
         (query.tools, event.tool_name),
@@ -102,7 +102,7 @@ def matches(query: HistoryQuery, seq: int, event: Event) -> bool:
         and (query.seq_range is None or query.seq_range[0] <= seq <= query.seq_range[1])
         and (query.since is None or event.timestamp >= query.since)
         and (query.until is None or event.timestamp < query.until)
-        and all(wanted is None or value in wanted for wanted, value in wishes)
+        and all(selected is None or value in selected for selected, value in filters)
     )
 
 
@@ -123,22 +123,22 @@ def test_after_seq_pages_through_query(
 ) -> None:
     """Each page starts after the last seq of the previous page."""
     whole = rows(db, replace(query, limit=None))
-    found: list[tuple[object, ...]] = []
+    paged: list[tuple[object, ...]] = []
     after = query.after_seq
     while part := rows(db, replace(query, after_seq=after, limit=page)):
         assert len(part) <= page
-        found += part
+        paged += part
         after = int(str(part[-1][0]))
-    assert found == whole
+    assert paged == whole
 
 
 @given(columns=st.lists(st.sampled_from(HISTORY_COLUMNS), unique=True))
 def test_to_sql_returns_seq_then_columns(db: sqlite3.Connection, columns: list[str]) -> None:
     """Any selection of columns in any order has the same values."""
-    wanted = ["seq", *(name for name in columns if name != "seq")]
+    selected = ["seq", *(name for name in columns if name != "seq")]
     everything = rows(db, HistoryQuery())
-    places = [HISTORY_COLUMNS.index(name) for name in wanted]
-    expected = [tuple(row[place] for place in places) for row in everything]
+    indices = [HISTORY_COLUMNS.index(name) for name in selected]
+    expected = [tuple(row[index] for index in indices) for row in everything]
     assert rows(db, HistoryQuery(columns=columns)) == expected
 
 

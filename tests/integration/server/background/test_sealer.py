@@ -19,9 +19,9 @@ from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.storage.columnar.segment_index import SEGMENT_ROWS, list_segments, needs_sealing
 from htmlgraph_nb.storage.database import open_reader
 from htmlgraph_server.background.sealer import NICENESS, Sealer
+from tests.helpers.sealed_history import execute, n_segments, sealed_files
 from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve
-from tests.integration.storage.columnar.test_segments import execute, n_segments, sealed_files
 
 ROW = (
     "INSERT INTO events (ts, agent, type) SELECT 1700000000000000 + 1000000 * id, agent, type "

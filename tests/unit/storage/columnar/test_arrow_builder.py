@@ -23,8 +23,8 @@ def rows(*events: Event) -> list[dict[str, Any]]:
     table.extend(events)
     made = table.to_arrow()
     assert made.schema == HISTORY_SCHEMA
-    found: list[dict[str, Any]] = made.to_pylist()
-    return found
+    table_rows: list[dict[str, Any]] = made.to_pylist()
+    return table_rows
 
 
 def completion(key: str | None, output: int, second: int = 0, **fields: Any) -> Event:
@@ -62,11 +62,11 @@ def test_to_arrow_has_every_field() -> None:
         extra={"ä": [1]},
     )
     full, bare = rows(event, Event(agent_id="b", timestamp=START))
-    told = {**event.to_dict(), "timestamp": START, "seq": 1, "extra": '{"ä":[1]}'}
-    expected = {**dict.fromkeys(HISTORY_SCHEMA.names), **told}
+    values = {**event.to_dict(), "timestamp": START, "seq": 1, "extra": '{"ä":[1]}'}
+    expected = {**dict.fromkeys(HISTORY_SCHEMA.names), **values}
     assert full == expected
-    told = {"agent_id": "b", "event_type": "activity", "timestamp": START, "seq": 2}
-    assert bare == {**dict.fromkeys(HISTORY_SCHEMA.names), **told}
+    values = {"agent_id": "b", "event_type": "activity", "timestamp": START, "seq": 2}
+    assert bare == {**dict.fromkeys(HISTORY_SCHEMA.names), **values}
 
 
 def test_to_arrow_without_events() -> None:
@@ -76,9 +76,9 @@ def test_to_arrow_without_events() -> None:
 
 def test_to_arrow_sorts_by_time() -> None:
     """Events with equal timestamps keep their order of arrival."""
-    found = rows(completion("late", 1, 9), completion("b", 1, 3), completion("a", 1, 3))
-    assert [row["event_id"] for row in found] == ["b", "a", "late"]
-    assert [row["seq"] for row in found] == [1, 2, 3]
+    table_rows = rows(completion("late", 1, 9), completion("b", 1, 3), completion("a", 1, 3))
+    assert [row["event_id"] for row in table_rows] == ["b", "a", "late"]
+    assert [row["seq"] for row in table_rows] == [1, 2, 3]
 
 
 def test_extend_ignores_events_without_timestamp() -> None:
@@ -88,13 +88,13 @@ def test_extend_ignores_events_without_timestamp() -> None:
 
 def test_extend_final_completion_replaces_row() -> None:
     """The completion with the most output tokens replaces all values of the row."""
-    found = rows(
+    table_rows = rows(
         completion("m", 3, 1, model="x", extra={"n": 1}), completion("m", 9, 2, input_tokens=4)
     )
-    assert [(row["output_tokens"], row["input_tokens"], row["model"]) for row in found] == [
+    assert [(row["output_tokens"], row["input_tokens"], row["model"]) for row in table_rows] == [
         (9, 4, None)
     ]
-    assert found[0]["extra"] is None
+    assert table_rows[0]["extra"] is None
 
 
 def test_extend_prefers_completion_of_parent() -> None:

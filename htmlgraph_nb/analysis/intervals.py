@@ -1,10 +1,6 @@
-"""Who was active, idle, offline or waiting for a person, and when."""
+"""When agents were active, idle, offline or waiting for a person."""
 
 from __future__ import annotations
-
-import json
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +9,7 @@ from ..core.roster import Limits
 from .columns import (
     FloatArray,
     IntArray,
-    column_isin,
+    encode_column,
     require_columns,
     time_zone,
     timestamp_micros,
@@ -21,7 +17,15 @@ from .columns import (
     to_timedeltas,
 )
 from .grouping import assign_periods, period_edges
-from .status_intervals import ACTIVE, IDLE, STATUSES, WAITING, Spells, merged, spells
+from .status_intervals import (
+    ACTIVE,
+    IDLE,
+    STATUSES,
+    WAITING,
+    StatusIntervals,
+    merge_intervals,
+    status_intervals,
+)
 
 STATUS_DTYPE = pd.CategoricalDtype(list(STATUSES), ordered=True)
 NEEDED = ("agent_id", "timestamp", "event_type")
@@ -30,14 +34,17 @@ NEEDED = ("agent_id", "timestamp", "event_type")
 def timeline(df: pd.DataFrame, limits: Limits | None = None) -> pd.DataFrame:
     """Return in which intervals each agent was active, waiting, idle and offline.
 
-    The rules are those by which the server judges an agent, applied to the events in the order of
-    their times. Silence makes an agent idle and offline on the second.
+    The statuses are those that the server decided and stored with each event (``agent_status``,
+    ``agent_attention``). Events without them, as of session files, are decided here by the same
+    rules, at about 20 us an event. Silence makes an agent idle and offline to the second.
 
     Args:
-        df: events; needs agent_id, timestamp and event_type, and uses session_id, tool_name,
-            tool_use_id, source and extra.
-        limits: the timers to go by; None: those of the server that wrote the events as far as
-            they show them, else the defaults of ``Limits``.
+        df: events; needs agent_id, timestamp and event_type, and uses seq, session_id, source,
+            extra and the agent_ columns; without decisions also tool_name, tool_use_id and
+            parent_agent_id.
+        limits: decide all events anew with these timers; None: use the stored decisions, and the
+            timers of the server that stored them as far as its own events show them, else the
+            defaults of ``Limits``.
 
     Returns:
         One row an interval, by agent and time, without gaps from the agent's first event to the
@@ -55,7 +62,7 @@ def timeline(df: pd.DataFrame, limits: Limits | None = None) -> pd.DataFrame:
     2  claude-1   active 0 days 00:01:00
     """
     require_columns(df, "timeline", *NEEDED)
-    found = merged(spells_of(df, limits))
+    found = merge_intervals(status_intervals(df, limits))
     zone = time_zone(df)
     return pd.DataFrame(
         {
@@ -66,42 +73,6 @@ def timeline(df: pd.DataFrame, limits: Limits | None = None) -> pd.DataFrame:
             "duration": to_timedeltas(found.end - found.start),
         }
     )
-
-
-def spells_of(df: pd.DataFrame, limits: Limits | None = None) -> Spells:
-    """Return the stretches of a frame that has the columns NEEDED; ``limits`` as ``timeline``."""
-    moments = timestamp_micros(df)
-    return spells(df, int(moments.max(initial=0)), limits or stored_limits(df))
-
-
-def stored_limits(df: pd.DataFrame) -> Limits:
-    """Return the timers that the server's own rows in a frame tell of, else the defaults."""
-    if not {"source", "extra", "event_type"} <= set(df.columns):
-        return Limits()
-    by_clock = column_isin(df, "source", "timer")
-    known: dict[str, Any] = {}
-    for event_type, setting in _SETTINGS.items():
-        rows = np.flatnonzero(by_clock & column_isin(df, "event_type", event_type))
-        if len(rows):
-            seconds = _after_s(df["extra"].iloc[rows[-1]])
-            if seconds is not None:
-                known[setting] = seconds
-    return replace(Limits(), **known)
-
-
-_SETTINGS = {
-    "idle": "idle_timeout_s",
-    "offline": "offline_timeout_s",
-    "forget": "forget_after_s",
-}
-
-
-def _after_s(extra: Any) -> float | None:
-    try:
-        value = (json.loads(extra) if isinstance(extra, str) else extra)["after_s"]
-    except (ValueError, TypeError, KeyError):
-        return None
-    return float(value) if isinstance(value, int | float) else None
 
 
 def concurrency(df: pd.DataFrame, freq: str) -> pd.DataFrame:
@@ -125,7 +96,7 @@ def concurrency(df: pd.DataFrame, freq: str) -> pd.DataFrame:
     0     0.5      0.2   0.1     2
     """
     require_columns(df, "concurrency", *NEEDED)
-    found = spells_of(df)
+    found = status_intervals(df)
     zone = time_zone(df)
     if len(found.rows):
         begins = period_edges(int(found.start.min()), int(found.end.max()), freq, zone)
@@ -136,7 +107,7 @@ def concurrency(df: pd.DataFrame, freq: str) -> pd.DataFrame:
     return pd.DataFrame({"timestamp": begins[:-1], **means, "peak": _peak(found, edges)})
 
 
-def _mean(found: Spells, status: int, edges: IntArray) -> FloatArray:
+def _mean(found: StatusIntervals, status: int, edges: IntArray) -> FloatArray:
     """Return how many agents had a status, on average between neighbouring edges."""
     these = found.status == status
     total = _until(found.start[these], edges) - _until(found.end[these], edges)
@@ -154,7 +125,7 @@ def _until(moments: IntArray, edges: IntArray) -> FloatArray:
     return total
 
 
-def _peak(found: Spells, edges: IntArray) -> IntArray:
+def _peak(found: StatusIntervals, edges: IntArray) -> IntArray:
     """Return the most agents that were active or waiting at one moment between the edges."""
     if len(edges) < 2:
         return np.empty(0, np.int64)
@@ -188,9 +159,9 @@ def waiting_time(df: pd.DataFrame) -> pd.DataFrame:
     """
     require_columns(df, "waiting_time", *NEEDED)
     intervals = timeline(df)
-    waits = intervals[intervals["status"] == "waiting"]
-    newest = intervals["end"].max()
-    waits = waits.assign(waiting_now=waits["end"] == newest)
+    agents = encode_column(intervals, "agent_id").codes
+    newest = np.append(agents[1:] != agents[:-1], True)[: len(agents)]
+    waits = intervals.assign(waiting_now=newest)[intervals["status"] == "waiting"]
     by_agent = waits.groupby("agent_id", observed=True, sort=False)
     found = by_agent.agg(
         waits=("duration", "size"),

@@ -23,8 +23,8 @@ from .columns import (
 )
 from .costs import compute_spending, spending_columns
 from .grouping import group_rows
-from .intervals import NEEDED, spells_of
-from .status_intervals import ACTIVE, WAITING
+from .intervals import NEEDED
+from .status_intervals import ACTIVE, WAITING, status_intervals
 
 MEASURES = ("events", "tools", "errors", "tokens", "usd")
 
@@ -52,7 +52,7 @@ def summary(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
     moments = timestamp_micros(df)
     ends = np.array([moments.min(), moments.max()] if len(df) else [_NAT, _NAT])
     bounds = to_datetimes(ends, time_zone(df))
-    statuses = spells_of(df)
+    statuses = status_intervals(df)
     measures, attrs = _measures(df, (), prices)
     row = pd.DataFrame(
         {
@@ -63,8 +63,8 @@ def summary(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
                 for name, column in _COUNTED.items()
                 for codes in [encode_column(df, column).codes]
             },
-            "active": to_timedeltas([statuses.of(ACTIVE).sum()]),
-            "waiting": to_timedeltas([statuses.of(WAITING).sum()]),
+            "active": to_timedeltas([statuses.durations(ACTIVE).sum()]),
+            "waiting": to_timedeltas([statuses.durations(WAITING).sum()]),
         }
     )
     if measures.empty:

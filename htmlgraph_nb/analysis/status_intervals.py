@@ -1,30 +1,165 @@
-"""The status of every agent at every time, for all events of a frame at once.
-
-The rules are those of ``evidence`` and ``verdict``, written for arrays, since events taken one by
-one would need many seconds a million; the tests hold both to the same verdicts. Events count in the
-order of their times, and silence as by a server whose clock never stops ticking.
-"""
+"""The status of every agent at every time, from the decisions after the events of a frame."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from ..core.agent_state import ANSWER, INTERRUPTED, SEEN, SESSION_STARTED, TOOL, WORKED
+from ..core.model import PresenceStatus
 from ..core.roster import Limits
-from .columns import BoolArray, IntArray
-from .event_signals import Rows, Signs, read_signs
+from ..core.status_rules import StatusDecision
+from .agent_rows import AgentRows, Rows, agent_rows
+from .columns import IntArray, column_isin, encode_column, map_names, timestamp_micros
+from .decisions import (
+    Inferred,
+    decide_rows,
+    infer_silences,
+    stored_limits,
+    undecided_rows,
+)
 
 STATUSES = ("active", "waiting", "idle", "offline")
 ACTIVE, WAITING, IDLE, OFFLINE = range(len(STATUSES))
-_NEVER = np.iinfo(np.int64).max // 2
+_NEVER = np.iinfo(np.int64).max
+Codes = npt.NDArray[np.int8]
 
 
-class Spells(NamedTuple):
-    """Stretches of time in which an agent had one status, by agent and time.
+def status_code(status: PresenceStatus, attention: bool) -> int:
+    """Return the index into STATUSES of a decision."""
+    return WAITING if attention else STATUSES.index(status.value)
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChanges:
+    """What was decided of every agent, by agent and time.
+
+    Attributes:
+        events: the rows of the frame.
+        rows: index in ``events`` of the last row.
+        at: from when on it holds, microseconds since 1970 UTC.
+        status: index into STATUSES.
+        codes: index into ``decisions``; -1: the frame has the decision of that row.
+    """
+
+    events: AgentRows
+    rows: IntArray
+    at: IntArray
+    status: Codes
+    codes: IntArray
+    decisions: list[StatusDecision]
+
+
+def status_changes(df: pd.DataFrame, limits: Limits | None = None) -> StatusChanges:
+    """Return the decisions after the rows of a frame, and those that silence makes between them.
+
+    Args:
+        limits: the timers by which the Roster decides anew; None: decisions that are stored count,
+            and the timers are those of the server that stored the events, else the defaults.
+    """
+    undecided = undecided_rows(df)
+    rows = np.arange(len(df))
+    if limits is not None:
+        undecided[:] = True
+        # What another timer made of the agent says nothing.
+        rows = rows[~column_isin(df, "source", "timer")]
+    events = agent_rows(df, _in_order(df, rows, by_time=bool(undecided.all())))
+    timers = limits or stored_limits(df)
+    status, codes = np.full(len(events), OFFLINE, np.int8), np.full(len(events), -1)
+    inferred: list[Inferred] = []
+    decisions: list[StatusDecision] = []
+    if not undecided.all():
+        status, decisions, silences = _stored(df, events, timers)
+        inferred.append(silences)
+    if undecided.any():
+        ordered = _in_order(df, rows[undecided[rows]], by_time=bool(undecided.all()))
+        made = decide_rows(df, ordered, timers)
+        found = made.codes[events.rows]
+        codes = np.where(found >= 0, found + len(decisions), -1)
+        index = np.empty(len(df), np.int64)
+        index[events.rows] = np.arange(len(events))
+        between = made.between
+        inferred.append(Inferred(index[between.rows], between.at, between.codes + len(decisions)))
+        decisions = [*decisions, *made.decisions]
+        status = np.where(codes >= 0, _status_of(decisions)[codes], status)
+    return _merge(events, status, codes, inferred, decisions)
+
+
+def _in_order(df: pd.DataFrame, rows: Rows, *, by_time: bool) -> Rows:
+    """Return positions in the order in which the events count: of ``seq``, else of time."""
+    keys = [df["seq"].to_numpy(dtype=np.int64)[rows]] if "seq" in df.columns else []
+    if by_time or not keys:
+        keys.append(timestamp_micros(df)[rows])
+    if len(keys) == 1 and (np.diff(keys[0]) >= 0).all():
+        return rows
+    return rows[np.lexsort(keys)]
+
+
+def _stored(
+    df: pd.DataFrame, events: AgentRows, limits: Limits
+) -> tuple[Codes, list[StatusDecision], Inferred]:
+    """Return the status after each row of which it is stored, and what silence made of it."""
+    status = encode_column(df, "agent_status")
+    detail = encode_column(df, "agent_detail")
+    numbers = map_names(status, _number, np.int16)
+    details = [*map(str, detail.values), ""]
+    codes = numbers * len(details) + detail.codes % len(details)
+    codes[numbers < 0] = -1
+    pairs = [(PresenceStatus(one), detail) for one in _KNOWN for detail in details]
+    codes = codes[events.rows]
+    plain = np.array([STATUSES.index(one) for one in _KNOWN], np.int8)[numbers]
+    if "agent_attention" in df.columns:
+        attention = df["agent_attention"].to_numpy(dtype=np.bool_, na_value=False)
+        plain[attention] = WAITING
+    decisions, silences = infer_silences(events, pairs, codes, limits)
+    return plain[events.rows], decisions, silences
+
+
+_KNOWN = [status.value for status in PresenceStatus]
+
+
+def _number(name: str | None) -> int:
+    return _KNOWN.index(name) if name in _KNOWN else -1
+
+
+def _status_of(decisions: list[StatusDecision]) -> Codes:
+    return np.array([status_code(one.status, one.attention) for one in decisions], np.int8)
+
+
+def _merge(
+    events: AgentRows,
+    status: Codes,
+    codes: IntArray,
+    inferred: list[Inferred],
+    decisions: list[StatusDecision],
+) -> StatusChanges:
+    """Put what was inferred behind the rows, as far as it lies before the agent's next one."""
+    rows = np.concatenate([one.rows for one in inferred]) if inferred else np.empty(0, np.int64)
+    here = np.arange(len(events))
+    if not len(rows):
+        return StatusChanges(events, here, events.at, status, codes, decisions)
+    at = np.maximum(np.concatenate([one.at for one in inferred]), events.at[rows])
+    until = np.append(events.at[1:], _NEVER)
+    until[events.lasts] = _NEVER
+    kept = np.flatnonzero(at < until[rows])
+    kept = kept[np.lexsort((at[kept], rows[kept]))]
+    rows, at = rows[kept], at[kept]
+    more = np.concatenate([one.codes for one in inferred])[kept]
+    return StatusChanges(
+        events,
+        np.insert(here, rows + 1, rows),
+        np.insert(events.at, rows + 1, at),
+        np.insert(status, rows + 1, _status_of(decisions)[more]),
+        np.insert(codes, rows + 1, more),
+        decisions,
+    )
+
+
+class StatusIntervals(NamedTuple):
+    """Intervals in which an agent had one status, by agent and time.
 
     Attributes:
         rows: position in the frame of the last event before.
@@ -34,219 +169,44 @@ class Spells(NamedTuple):
     """
 
     rows: Rows
-    agents: IntArray
-    status: IntArray
+    agents: npt.NDArray[np.integer[Any]]
+    status: Codes
     start: IntArray
     end: IntArray
 
-    def of(self, *statuses: int) -> IntArray:
-        """Return how long each stretch is, 0 where its status is none of these."""
+    def durations(self, *statuses: int) -> IntArray:
+        """Return the length of each interval, 0 where its status is none of these."""
         return np.where(np.isin(self.status, statuses), self.end - self.start, 0)
 
 
-class _Timers(NamedTuple):
-    """Microseconds of silence until a status; _NEVER where there is no such timer."""
+def status_intervals(df: pd.DataFrame, limits: Limits | None = None) -> StatusIntervals:
+    """Return the statuses of a frame's agents up to its newest timestamp.
 
-    idle: int
-    offline: int
-    forget: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Openings:
-    """Whether something is open at each place: a tool call, a subagent, a task, a question."""
-
-    work: BoolArray
-    permission: BoolArray
-    input: BoolArray
-
-
-def spells(df: pd.DataFrame, end: int, limits: Limits) -> Spells:
-    """Return the statuses of a frame's agents up to ``end``.
+    Each interval lies between two decisions, so neighbours can have the same status. A status that
+    begins with the newest timestamp has an interval without length.
 
     Args:
-        end: microseconds since 1970 UTC; no event is later.
-        limits: the timers to go by.
+        limits: as of ``status_changes``.
     """
-    timers = _Timers(
-        *(
-            int(seconds * 1e6) or _NEVER
-            for seconds in (limits.idle_timeout_s, limits.offline_timeout_s, limits.forget_after_s)
-        )
-    )
-    signs = read_signs(df, timers.forget)
-    if not len(signs.rows):
-        none = np.empty(0, np.int64)
-        return Spells(signs.rows, none, none, none, none)
-    until = np.full(len(signs.at), end)
-    until[:-1] = np.where(signs.agents[1:] == signs.agents[:-1], signs.at[1:], end)
-    silent_from = signs.at[signs.heard]
-    status, holds = _verdicts(signs, until - silent_from, timers)
-    return _with_silence(signs, status, holds, until, silent_from, timers)
+    changes = status_changes(df, limits)
+    until = int(changes.events.timestamps.max(initial=0))
+    kept = changes.at <= until
+    rows, start, status = changes.rows[kept], changes.at[kept], changes.status[kept]
+    agents = changes.events.agents[rows]
+    lasts = np.append(agents[1:] != agents[:-1], True)[: len(agents)]
+    end = np.append(start[1:], until)[: len(start)]
+    end[lasts] = until
+    shown = (end > start) | lasts
+    positions = changes.events.rows[rows[shown]]
+    return StatusIntervals(positions, agents[shown], status[shown], start[shown], end[shown])
 
 
-def _verdicts(signs: Signs, silence: IntArray, timers: _Timers) -> tuple[IntArray, BoolArray]:
-    """Return each place's status, and whether evidence forbids to call it idle for silence."""
-    of = signs.of
-    ends_turn = of["ends_turn"] | (signs.notices == "idle_prompt")
-    worked, ended = signs.last(of[WORKED]), signs.last(of["ends_session"])
-    turn_end = signs.last(ends_turn)
-    over = (ended >= 0) & np.where(
-        # Its own end is undone by life alone, being marked offline by any later sign.
-        of["told"][ended],
-        ended > signs.last(of[SEEN]),
-        ended > signs.last(of["told"]),
-    )
-    openings = _openings(signs, ends_turn)
-    none = np.full(len(over), -1)
-
-    def judge(idled: IntArray, silenced: IntArray) -> tuple[IntArray, BoolArray]:
-        last_end = np.maximum(turn_end, idled)
-        # Input that is asked for after the end of a turn is no more than the prompt.
-        waits = openings.permission | (openings.input & (worked >= last_end))
-        fresh = signs.last(of[SESSION_STARTED]) > np.maximum(ended, silenced)
-        turn_over = ((last_end >= 0) & (last_end >= worked)) | (
-            fresh & (np.maximum(ended, silenced) >= worked)
-        )
-        status = np.select(
-            [signs.forget | over, waits, openings.work, turn_over],
-            [OFFLINE, WAITING, ACTIVE, IDLE],
-            ACTIVE,
-        )
-        return status, (waits | openings.work) & ~over
-
-    status, holds = judge(none, none)
-    idled = none
-    if timers.idle < timers.offline:
-        silent = (status == ACTIVE) & ~holds & (silence > timers.idle)
-        # Who has been idle since the last sign of work does not become so again.
-        idled = _marked(signs, silent)
-        idled = _marked(signs, silent & ((idled < 0) | (idled < worked)))
-        status, holds = judge(idled, none)
-    silent = (status != OFFLINE) & ~holds & (silence > timers.offline)
-    return judge(idled, _marked(signs, silent))
-
-
-def _marked(signs: Signs, silent: BoolArray) -> IntArray:
-    """Return for each place that of the newest sign before the last silence in its session."""
-    after = np.zeros(len(silent), np.bool_)
-    after[1:] = silent[:-1]
-    last = signs.last(after & ~signs.begins)
-    marks = np.where(last >= 0, signs.heard[np.maximum(last - 1, 0)], -1)
-    start = np.maximum.accumulate(np.where(signs.begins, np.arange(len(marks)), -1))
-    return np.where(marks >= start, marks, -1)
-
-
-def _openings(signs: Signs, ends_turn: BoolArray) -> _Openings:
-    of = signs.of
-    calls, refused = np.flatnonzero(of["closes_tool"]), np.flatnonzero(signs.refuses)
-    both = np.concatenate([calls, refused])
-    closers = np.concatenate([signs.tool_ids[both], signs.tool_names[calls]])
-    closings = _Closings(closers, np.concatenate([both, calls]))
-    halts = of["ends_session"] | signs.begins
-    ends = ends_turn | halts
-    opens = np.flatnonzero(of["opens_tool"])
-    closed = np.minimum(closings.after(opens, signs.tool_ids[opens]), _next(ends, opens))
-    tools = _open(opens, closed, len(ends))
-    asks = signs.asking[opens]
-    asking = _open(opens[asks], closed[asks], len(ends))
-    opens, stops = np.flatnonzero(of["opens_child"]), np.flatnonzero(of["closes_child"])
-    ended = _Closings(signs.child_ids[stops], stops).after(opens, signs.child_ids[opens])
-    children = _open(opens, np.minimum(ended, _next(of[INTERRUPTED] | halts, opens)), len(ends))
-    told = signs.last(ends_turn | of["counts_tasks"])
-    tasks = (told >= 0) & (signs.tasks[told] > 0) & (told > signs.last(of["ends_session"]))
-    permission, asked = _questions(signs, closings, ends | of[ANSWER])
-    return _Openings(tools | children | tasks, permission | asking, asked)
-
-
-def _questions(signs: Signs, tools: _Closings, settles: BoolArray) -> tuple[BoolArray, BoolArray]:
-    """Return where a permission, and where an answer of a person is waited for."""
-    of = signs.of
-    needs = np.isin(signs.notices, ("agent_needs_input", "elicitation_dialog"))
-    asks = of["asks"] | (signs.notices == "permission_prompt")
-    opens = np.flatnonzero(asks | needs)
-    about = np.where(needs[opens], -1, signs.asked[opens])
-    # A question about the same tool takes the place of the one before.
-    close = np.minimum(_next(settles, opens), _Closings(about, opens).after(opens, about))
-    by_work = np.where(
-        needs[opens],
-        _next(of[WORKED], opens),
-        np.where(about >= 0, tools.after(opens, about), _next(of[TOOL], opens)),
-    )
-    close = np.minimum(close, by_work)
-    wait = needs[opens]
-    n = len(settles)
-    return _open(opens[~wait], close[~wait], n), _open(opens[wait], close[wait], n)
-
-
-class _Closings:
-    """Where the things of each name are closed.
-
-    Args:
-        names: of what is closed, at the same index of ``places``.
-    """
-
-    def __init__(self, names: IntArray, places: IntArray) -> None:
-        self._size = int(max(places.max(initial=0), 1)) + 1
-        self._found = np.sort((names + 1) * self._size + places)
-
-    def after(self, places: IntArray, names: IntArray) -> IntArray:
-        """Return where a thing of each name is closed first after its place; _NEVER: nowhere."""
-        if not len(self._found):
-            return np.full(len(places), _NEVER)
-        wanted = (names + 1) * self._size
-        at = np.searchsorted(self._found, wanted + np.minimum(places, self._size - 1), side="right")
-        found = self._found[np.minimum(at, len(self._found) - 1)]
-        fits = (at < len(self._found)) & (found < wanted + self._size)
-        return np.where(fits, found - wanted, _NEVER)
-
-
-def _next(places: BoolArray, after: IntArray) -> IntArray:
-    """Return the first of ``places`` after each place; _NEVER: none."""
-    found = np.append(np.flatnonzero(places), _NEVER)
-    return found[np.searchsorted(found, after, side="right")]
-
-
-def _open(opens: IntArray, closes: IntArray, n: int) -> BoolArray:
-    """Return the places from an opening up to its closing."""
-    change = np.bincount(opens, minlength=n + 1)[: n + 1]
-    change = change - np.bincount(np.minimum(closes, n), minlength=n + 1)[: n + 1]
-    return np.cumsum(change[:n]) > 0
-
-
-def _with_silence(
-    signs: Signs,
-    status: IntArray,
-    holds: BoolArray,
-    until: IntArray,
-    silent_from: IntArray,
-    timers: _Timers,
-) -> Spells:
-    """Cut the stretch after each event where silence makes the agent idle and offline."""
-    alive = status != OFFLINE
-    offline = np.where(alive & ~holds, silent_from + timers.offline, _NEVER)
-    offline = np.minimum(offline, np.where(alive, silent_from + timers.forget, _NEVER))
-    idle = np.where((status == ACTIVE) & ~holds, silent_from + timers.idle, _NEVER)
-    offline = np.clip(offline, signs.at, until)
-    idle = np.minimum(np.clip(idle, signs.at, until), offline)
-    edges = np.stack([signs.at, idle, offline, until], axis=1)
-    cut = np.stack([status, np.full_like(status, IDLE), np.full_like(status, OFFLINE)], axis=1)
-    start, end = edges[:, :-1].ravel(), edges[:, 1:].ravel()
-    # What is last, at the very end of the frame, is shown though it has lasted no time.
-    present = np.zeros(cut.shape, np.bool_)
-    last = np.append(signs.agents[1:] != signs.agents[:-1], True)
-    present[:, 0] = last & (signs.at == until)
-    keep = (end > start) | present.ravel()
-    rows, agents = np.repeat(signs.rows, 3)[keep], np.repeat(signs.agents, 3)[keep]
-    return Spells(rows, agents, cut.ravel()[keep], start[keep], end[keep])
-
-
-def merged(found: Spells) -> Spells:
-    """Return the stretches with neighbours of one agent and one status made one."""
+def merge_intervals(found: StatusIntervals) -> StatusIntervals:
+    """Return the intervals with neighbours of one agent and one status made one."""
     if not len(found.rows):
         return found
     begins = np.ones(len(found.rows), np.bool_)
     begins[1:] = (found.agents[1:] != found.agents[:-1]) | (found.status[1:] != found.status[:-1])
     ends = np.append(begins[1:], True)
     firsts = (found.rows[begins], found.agents[begins], found.status[begins], found.start[begins])
-    return Spells(*firsts, found.end[ends])
+    return StatusIntervals(*firsts, found.end[ends])

@@ -24,8 +24,8 @@ from .columns import (
 )
 from .costs import compute_spending, spending_columns
 from .grouping import Groups, group_rows
-from .intervals import NEEDED, spells_of
-from .status_intervals import ACTIVE, IDLE, WAITING, Spells
+from .intervals import NEEDED
+from .status_intervals import ACTIVE, IDLE, WAITING, StatusIntervals, status_intervals
 
 
 def sessions(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
@@ -154,7 +154,7 @@ def _took(
         start=to_datetimes(start, zone),
         end=to_datetimes(end, zone),
         wall=to_timedeltas(np.where(end == _NAT, _NAT, end - start)),
-        **_times(spells_of(df), Groups(groups.keys, groups.ids[len(df) :])),
+        **_times(status_intervals(df), Groups(groups.keys, groups.ids[len(df) :])),
         tools=own.count(tool_mask(df)),
         errors=own.count(error_mask(df)),
         **spending_columns(found, own),
@@ -188,7 +188,7 @@ def _distinct(df: pd.DataFrame, column: str, groups: Groups) -> IntArray:
     return np.bincount(pairs // size, minlength=len(groups.keys))
 
 
-def _times(found: Spells, groups: Groups) -> dict[str, Any]:
+def _times(found: StatusIntervals, groups: Groups) -> dict[str, Any]:
     """Return the columns of the time that was spent in each status."""
     ids, n = groups.ids[found.rows], len(groups.keys)
     took = found.end - found.start

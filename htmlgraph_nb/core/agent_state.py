@@ -98,12 +98,6 @@ class AgentState:
         return duplicate
 
     @property
-    def has_open_work(self) -> bool:
-        """Whether the agent has open work, so that a timer must not mark it as idle."""
-        work = self.open_tools or self.children or self.n_background or self.waiting
-        return bool(work) and self.session_end_reason is None
-
-    @property
     def n_background(self) -> int:
         """Number of background tasks reported at the end of the last turn."""
         return 0 if self.background is None else self.background[0]

@@ -106,7 +106,7 @@ def reduce(
     worked_at = _worked_at(event, signal_at)
     _update_signals(state, signals, signal_at, worked_at)
     _update_evidence(state, event, signal_at)
-    from_agent = event.source != "timer" and kind != "offline"
+    from_agent = is_sign(event)
     worked = state.latest.get(WORKED)
     if worked == worked_at if WORKED in signals else from_agent and not late and worked is None:
         state.last_event = (kind, event.tool_name or "")
@@ -121,6 +121,11 @@ def reduce(
 def signals_of(event_type: str) -> tuple[str, ...]:
     """Return the signals of an event type, such as SEEN and WORKED."""
     return _SIGNALS.get(event_type, _ACTIVITY)
+
+
+def is_sign(event: Event) -> bool:
+    """Return whether the event is a sign of the agent itself, and not of a timer or a person."""
+    return event.source != "timer" and event.event_type != "offline"
 
 
 def counts_as_tool(event: Event) -> bool:

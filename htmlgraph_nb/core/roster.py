@@ -7,16 +7,18 @@ to the same status. There is no clock and no I/O here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import NamedTuple
 
 from ..errors import CapacityError
 from .agent_state import AgentState
 from .model import AgentPresence, Event, PresenceStatus
 from .reducer import PriceFunction, reduce
-from .status_rules import FORGOTTEN, StatusDecision, decision_of, update_presence
+from .status_rules import FORGOTTEN, StatusDecision, decision_of, is_held, update_presence
+from .timestamps import EPOCH
 from .validation import MAX_INTEGER
 
 
@@ -173,10 +175,50 @@ class Roster:
             limits: the timers; None: those of the roster.
         """
         states = (self.agents | self._staged).values()
-        timers = limits or self.limits
+        timers = timer_table(limits or self.limits)
         return [
             event for state in states if state and (event := _expired_timer(state, now, timers))
         ]
+
+    def overdue(
+        self, agent_id: str, until: datetime, limits: Limits | None = None
+    ) -> Iterator[Event]:
+        """Yield the events that timers and relations would have made before ``until``.
+
+        They are dated by when they were due. They concern the agent, its parent, and the subagents
+        that it waits for. Apply each event before the next one is taken.
+
+        Args:
+            limits: the timers; None: the roster's own.
+        """
+        timers = timer_table(limits or self.limits)
+        while event := self._first_overdue(agent_id, until, timers):
+            yield event
+
+    def _first_overdue(self, agent_id: str, until: datetime, timers: TimerTable) -> Event | None:
+        events = []
+        for state in self._family_of(agent_id):
+            if state.parent_agent_id is not None:
+                events.append(_orphan_end(state, self.get))
+            if state.children:
+                events += _idle_children(state, self.get)
+            events.append(_next_timer(state, timers))
+        due = (event for event in events if event is not None and _time_of(event) < until)
+        return min(due, key=_time_of, default=None)
+
+    def _family_of(self, agent_id: str) -> list[AgentState]:
+        """Return the agent, its parent, and the subagents that it waits for, theirs included."""
+        states: dict[str, AgentState] = {}
+        known = self.get(agent_id)
+        if known is not None and (parent := self.get(known.parent_agent_id or "")) is not None:
+            states[parent.agent_id] = parent
+        names = [agent_id]
+        for name in names:
+            state = self.get(name)
+            if state is not None and (name == agent_id or name not in states):
+                states[name] = state
+                names += (child for child in state.children if child not in names)
+        return [*states.values()]
 
     def implied_ends(self) -> list[Event]:
         """Return end events implied by parent/child relations, with the times of their evidence.
@@ -188,10 +230,10 @@ class Roster:
         ends: list[Event] = []
         for state in states.values():
             if state is not None and state.parent_agent_id is not None:
-                event = _orphan_end(state, states)
+                event = _orphan_end(state, states.get)
                 ends += [] if event is None else [event]
             if state is not None and state.children:
-                ends += _idle_children(state, states)
+                ends += _idle_children(state, states.get)
         return ends
 
     def inactive_since(self, agent_ids: Iterable[str], now: datetime, seconds: float) -> list[str]:
@@ -201,26 +243,68 @@ class Roster:
         return [s.agent_id for s in states if s and s.presence.last_activity <= cutoff]
 
 
-def _expired_timer(state: AgentState, now: datetime, limits: Limits) -> Event | None:
+TimerTable = dict[tuple[PresenceStatus, bool], tuple[tuple[str, float], ...]]
+"""(status, is_held) → the timers of ``timers_of``."""
+
+
+def timers_of(status: PresenceStatus, held: bool, limits: Limits) -> list[tuple[str, float]]:
+    """Return the timers that run while an agent is silent: event type and seconds, strongest first.
+
+    Args:
+        held: whether ``status_rules.is_held`` by open work.
+    """
+    timers = [("forget", limits.forget_after_s)]
+    if not held and status is not PresenceStatus.OFFLINE:
+        timers.append(("offline", limits.offline_timeout_s))
+        if status is not PresenceStatus.IDLE:
+            timers.append(("idle", limits.idle_timeout_s))
+    return [(event_type, after_s) for event_type, after_s in timers if after_s]
+
+
+def timer_table(limits: Limits) -> TimerTable:
+    """Return the timers of each status."""
+    return {
+        (status, held): tuple(timers_of(status, held, limits))
+        for status in PresenceStatus
+        for held in (False, True)
+    }
+
+
+def _timers_of_state(state: AgentState, timers: TimerTable) -> tuple[tuple[str, float], ...]:
+    presence = state.presence
+    return timers[presence.status, is_held(presence.status, presence.detail)]
+
+
+def _expired_timer(state: AgentState, now: datetime, timers: TimerTable) -> Event | None:
     presence = state.presence
     inactive_s = (now - presence.last_activity).total_seconds()
-    if limits.forget_after_s and inactive_s >= limits.forget_after_s:
-        return timer_event(presence.agent_id, "forget", now, limits.forget_after_s)
-    if state.has_open_work or presence.status is PresenceStatus.OFFLINE:
-        return None
-    if limits.offline_timeout_s and inactive_s >= limits.offline_timeout_s:
-        return timer_event(presence.agent_id, "offline", now, limits.offline_timeout_s)
-    if presence.status is PresenceStatus.IDLE or not limits.idle_timeout_s:
-        return None
-    if inactive_s >= limits.idle_timeout_s:
-        return timer_event(presence.agent_id, "idle", now, limits.idle_timeout_s)
+    for event_type, after_s in _timers_of_state(state, timers):
+        if inactive_s >= after_s:
+            return timer_event(presence.agent_id, event_type, now, after_s)
     return None
 
 
-def _orphan_end(state: AgentState, states: Mapping[str, AgentState | None]) -> Event | None:
+def _next_timer(state: AgentState, timers: TimerTable) -> Event | None:
+    """Return the event of the timer that expires first, dated by that; None: no timer runs."""
+    running = _timers_of_state(state, timers)
+    if not running:
+        return None
+    event_type, after_s = min(running, key=itemgetter(1))
+    at = state.presence.last_activity + timedelta(seconds=after_s)
+    return timer_event(state.agent_id, event_type, at, after_s)
+
+
+def _time_of(event: Event) -> datetime:
+    return event.timestamp or EPOCH
+
+
+StateOf = Callable[[str], AgentState | None]
+
+
+def _orphan_end(state: AgentState, state_of: StateOf) -> Event | None:
     """Return the end of a subagent whose parent ended without reporting it."""
     child = state.presence
-    parent = states.get(state.parent_agent_id or "")
+    parent = state_of(state.parent_agent_id or "")
     if parent is None or child.status is PresenceStatus.OFFLINE or parent.ended is None:
         return None
     if parent.presence.status is not PresenceStatus.OFFLINE:
@@ -232,10 +316,10 @@ def _orphan_end(state: AgentState, states: Mapping[str, AgentState | None]) -> E
     return _cascade_event(child.agent_id, "session_end", at, {"parent_agent_id": parent.agent_id})
 
 
-def _idle_children(state: AgentState, states: Mapping[str, AgentState | None]) -> Iterator[Event]:
+def _idle_children(state: AgentState, state_of: StateOf) -> Iterator[Event]:
     """Yield ends for the subagents that have become idle since they started."""
     for name, started in state.children.items():
-        child = states.get(name)
+        child = state_of(name)
         if child is None or child.parent_agent_id != state.agent_id:
             continue
         if child.turn_end_reason == "session_start":

@@ -35,6 +35,15 @@ def decision_of(presence: AgentPresence) -> StatusDecision:
     return StatusDecision(p.status, p.detail, p.reason or "", p.attention)
 
 
+_OPEN_WORK = frozenset({"tool", "background", "waiting_permission", "waiting_input"})
+"""Details of active agents that wait for an end or an answer."""
+
+
+def is_held(status: PresenceStatus, detail: str) -> bool:
+    """Return whether open work keeps an agent active however long it is silent."""
+    return status is ACTIVE and detail in _OPEN_WORK
+
+
 def _ended(state: AgentState) -> StatusDecision | None:
     # Trap: a tool that was running when the process died, or a line of the session file that is
     # read later, must not make a dead agent active. Only a later signal does.

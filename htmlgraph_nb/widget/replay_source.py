@@ -136,9 +136,9 @@ class ReplaySource:
         self._on_change: list[Callable[[set[str], Any], object]] = []
         self._on_reset: list[Callable[[], None]] = []
         self._on_playback: list[Callable[[], None]] = []
-        noun = "event" if len(index.rows) == 1 else "events"
+        noun = "event" if len(index.frame) == 1 else "events"
         self.connection = ConnectionState(
-            "connected", None, f"replay of {len(index.rows):,} {noun}"
+            "connected", None, f"replay of {len(index.frame):,} {noun}"
         )
         self._shown = _Shown(index.at(index.start - 1), {}, Cursor(epoch, 0))
         self._show(index.at(index.start))
@@ -190,7 +190,7 @@ class ReplaySource:
 
     def history(self, **filters: Any) -> pd.DataFrame:
         """Return the events that are replayed, narrowed as ``load_history`` does."""
-        return narrowed(self.index.rows.frame, **filters)
+        return narrowed(self.index.frame, **filters)
 
     def play(self) -> None:
         """Go on playing; from the start, where it is at the end."""

@@ -21,6 +21,7 @@ import pandas as pd
 
 from htmlgraph_nb import analysis
 from htmlgraph_nb.core.reducer import TOOL_END_TYPES
+from tests.benchmarks.decided import with_decisions
 from tests.benchmarks.table import print_figures
 
 START = np.datetime64("2026-01-05T00:00:00", "us")
@@ -67,7 +68,7 @@ def history(n: int, seed: int = 1) -> pd.DataFrame:
     counts["cache_write_5m"] = counts["cache_write_1h"] = np.zeros(n, np.int64)
     columns.update({f"{name}_tokens": _whole(count, spent) for name, count in counts.items()})
     columns["cost_tokens"] = _whole(sum(counts.values()), spent)
-    return pd.DataFrame(columns)
+    return with_decisions(pd.DataFrame(columns))
 
 
 def _category(codes: Any, names: Any, prefix: str = "") -> pd.Categorical:

@@ -24,6 +24,7 @@ from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.roster import Roster
 from htmlgraph_nb.core.timestamps import from_micros
 from htmlgraph_nb.replay.index import HistoryIndex
+from tests.benchmarks.decided import with_decisions
 from tests.benchmarks.table import print_figures, quantile
 
 START = 1_736_866_230_000_000
@@ -73,7 +74,7 @@ def history(n_events: int, n_agents: int) -> pd.DataFrame:
     calls = np.where(is_tool, np.char.add("call-", (rank // 3).astype(str)), None)
     sessions = rank // len(SESSION) * n_agents + agents
     tools = np.where(is_tool, rank // 3 % 3, -1)
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             "seq": np.arange(1, n_events + 1),
             "timestamp": pd.to_datetime(
@@ -88,6 +89,7 @@ def history(n_events: int, n_agents: int) -> pd.DataFrame:
             "cost_usd": np.where(answers, 0.0125, np.nan),
         }
     )
+    return with_decisions(frame)
 
 
 def _names(codes: np.ndarray, names: list[str]) -> pd.Categorical:

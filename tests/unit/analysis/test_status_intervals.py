@@ -1,4 +1,4 @@
-"""The timeline gives the verdicts that the Roster draws from the same events."""
+"""The timeline shows what the server decided, and decides what no server did by the same rules."""
 
 from __future__ import annotations
 
@@ -6,89 +6,48 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from htmlgraph_nb.analysis.intervals import timeline
-from htmlgraph_nb.core.model import AgentPresence, Event
+from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.reducer import KNOWN_TYPES
-from htmlgraph_nb.core.roster import Limits, Roster
-from tests.helpers.strategies import T0
+from htmlgraph_nb.core.roster import Limits
+from tests.helpers.strategies import T0, at
+from tests.helpers.ticked_roster import TickedRoster
 
 MICROSECOND = timedelta(microseconds=1)
 LIMITS = Limits(idle_timeout_s=300, offline_timeout_s=1800, forget_after_s=7200)
+_NAMES = "agent_id event_type session_id tool_name tool_use_id parent_agent_id source extra".split()
 
 
 def frame_of(events: list[Event]) -> pd.DataFrame:
-    """Return events as a frame, in the order of their arrival."""
+    """Return events as a frame without decisions, in the order of their arrival."""
     return pd.DataFrame(
         {
             "seq": range(1, len(events) + 1),
             "timestamp": pd.to_datetime([event.timestamp for event in events], utc=True),
-            **{
-                name: [getattr(event, name) for event in events]
-                for name in (
-                    "agent_id",
-                    "event_type",
-                    "session_id",
-                    "tool_name",
-                    "tool_use_id",
-                    "source",
-                    "extra",
-                )
-            },
+            **{name: [getattr(event, name) for event in events] for name in _NAMES},
         }
     )
 
 
-def status_of(presence: AgentPresence | None) -> str:
-    """Return the word of the timeline for a presence; None: forgotten."""
-    if presence is None:
-        return "offline"
-    return "waiting" if presence.attention else str(presence.status)
-
-
-def let_pass(roster: Roster, agent_id: str, until: datetime) -> None:
-    """Apply what the clock makes due before ``until``, at the very moment at which it is due."""
-    while (state := roster.get(agent_id)) is not None:
-        limits = roster.limits
-        timers = (limits.idle_timeout_s, limits.offline_timeout_s, limits.forget_after_s)
-        edges = [state.presence.last_activity + timedelta(seconds=s) for s in timers if s]
-        due = [
-            (edge, event)
-            for edge in sorted(edges)
-            if edge < until
-            for event in roster.expired_timers(edge)
-            if event.agent_id == agent_id
-        ]
-        if not due:
-            return
-        edge, event = due[0]
-        roster.apply(event, 0, edge)
-        roster.commit()
-
-
 def expected(events: list[Event], limits: Limits, end: datetime) -> list[tuple[str, datetime, str]]:
     """Return (agent, moment, status) by the Roster: after each event, and just before the next."""
-    found = []
-    for agent_id in sorted({event.agent_id for event in events}):
-        roster = Roster(limits)
-        own = [event for event in events if event.agent_id == agent_id]
-        for number, event in enumerate(own):
-            assert event.timestamp is not None
-            roster.apply(event, number + 1, event.timestamp)
-            roster.commit()
-            until = own[number + 1].timestamp if number + 1 < len(own) else end
-            assert until is not None
-            if until == event.timestamp and number + 1 < len(own):
-                continue
-            for moment in (event.timestamp, until - MICROSECOND):
-                if moment < event.timestamp:
-                    continue
-                let_pass(roster, agent_id, moment + MICROSECOND)
-                state = roster.get(agent_id)
-                found.append((agent_id, moment, status_of(state and state.presence)))
-            let_pass(roster, agent_id, until)
+    ticked, found = TickedRoster(limits), []
+    agents: set[str] = set()
+    for number, event in enumerate(events):
+        assert event.timestamp is not None
+        ticked.take(event)
+        agents.add(event.agent_id)
+        until = events[number + 1].timestamp if number + 1 < len(events) else end
+        assert until is not None
+        if until == event.timestamp:
+            continue
+        ticked.pass_time(event.timestamp + MICROSECOND)
+        found += [(name, event.timestamp, ticked.status(name)) for name in sorted(agents)]
+        ticked.pass_time(until)
+        found += [(name, until - MICROSECOND, ticked.status(name)) for name in sorted(agents)]
     return found
 
 
@@ -126,25 +85,9 @@ steps = st.tuples(
 )
 
 
-@settings(max_examples=150)
-@given(
-    st.lists(steps, min_size=1, max_size=25),
-    st.sampled_from(
-        [
-            LIMITS,
-            Limits(idle_timeout_s=0, offline_timeout_s=1800, forget_after_s=7200),
-            Limits(idle_timeout_s=300, offline_timeout_s=0, forget_after_s=0),
-            Limits(idle_timeout_s=1800, offline_timeout_s=300, forget_after_s=7200),
-        ]
-    ),
-    st.integers(1, 10_000),
-)
-def test_the_verdicts_are_those_of_the_roster(
-    drawn: list[tuple[Any, ...]], limits: Limits, more: int
-) -> None:
-    """After every event and just before the next, both call every agent the same."""
-    now = T0
-    events = []
+def events_of(drawn: list[tuple[Any, ...]]) -> list[Event]:
+    """Return drawn steps as events, one after the other."""
+    now, events = T0, []
     for agent_id, kind, pause, session_id, tool_name, tool_use_id, extra in drawn:
         now += timedelta(seconds=pause)
         events.append(
@@ -158,8 +101,73 @@ def test_the_verdicts_are_those_of_the_roster(
                 extra=extra,
             )
         )
-    end = now + timedelta(seconds=more)
-    events.append(Event(agent_id="z", timestamp=end))
-    intervals = timeline(frame_of(events), limits)
-    for agent_id, moment, status in expected(events[:-1], limits, end):
+    return events
+
+
+_OPEN = (None, None, None, None)
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(steps, min_size=1, max_size=25),
+    st.sampled_from(
+        [
+            LIMITS,
+            Limits(idle_timeout_s=0, offline_timeout_s=1800, forget_after_s=7200),
+            Limits(idle_timeout_s=300, offline_timeout_s=0, forget_after_s=0),
+            Limits(idle_timeout_s=1800, offline_timeout_s=300, forget_after_s=7200),
+        ]
+    ),
+    st.integers(1, 10_000),
+)
+@example(
+    [
+        ("a", "session_start", 1, *_OPEN),
+        ("a", "notification", 1801, *_OPEN),
+        ("a", "notification", 301, *_OPEN),
+    ],
+    LIMITS,
+    1,
+)
+def test_timeline_equals_ticked_roster(
+    drawn: list[tuple[Any, ...]], limits: Limits, more: int
+) -> None:
+    """After every event and just before the next, both give every agent the same status."""
+    events = events_of(drawn)
+    end = events[-1].timestamp + timedelta(seconds=more)
+    intervals = timeline(frame_of([*events, Event(agent_id="z", timestamp=end)]), limits)
+    for agent_id, moment, status in expected(events, limits, end):
         assert seen(intervals, agent_id, moment) == status, (agent_id, moment - T0, limits, drawn)
+
+
+def lost_subagent_stop() -> list[Event]:
+    """A parent whose subagent ends its turn, and nobody reports that to the parent."""
+    child = {"parent_agent_id": "parent", "session_id": "s"}
+    return [
+        Event(agent_id="parent", event_type="prompt", timestamp=at(0), session_id="s"),
+        Event(
+            agent_id="parent",
+            event_type="subagent_start",
+            timestamp=at(10),
+            session_id="s",
+            extra={"child_agent_id": "child"},
+        ),
+        Event(agent_id="child", event_type="prompt", timestamp=at(11), **child),
+        Event(agent_id="child", event_type="stop", timestamp=at(100), **child),
+        Event(agent_id="parent", event_type="stop", timestamp=at(110), session_id="s"),
+        Event(agent_id="parent", event_type="prompt", timestamp=at(36_000), session_id="s"),
+    ]
+
+
+def active_s(intervals: pd.DataFrame, agent_id: str) -> float:
+    """Return how long an agent was active, in seconds."""
+    own = intervals[(intervals["agent_id"] == agent_id) & (intervals["status"] == "active")]
+    return float(own["duration"].sum().total_seconds())
+
+
+def test_timeline_ends_lost_subagent_where_it_rests() -> None:
+    """A lost subagent_stop does not keep the parent active: its subagent's own end counts."""
+    intervals = timeline(frame_of(lost_subagent_stop()))
+    assert active_s(intervals, "child") == 89
+    assert active_s(intervals, "parent") == 110
+    assert active_s(timeline(frame_of(lost_subagent_stop()), LIMITS), "parent") == 110

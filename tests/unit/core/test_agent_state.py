@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from htmlgraph_nb.core.agent_state import AgentState, from_json, to_json
 from htmlgraph_nb.core.model import AgentPresence, Event, PresenceStatus
 from htmlgraph_nb.core.roster import timer_event
-from tests.helpers.states import END, fold
+from tests.helpers.states import END, fold, has_open_work
 from tests.helpers.strategies import T0, at, histories
 
 
@@ -21,7 +21,7 @@ def test_session_end_closes_all(history: list[Event], kind: str) -> None:
     state = fold([*history, end])
     opened = (state.open_tools, state.asking, state.children, state.questions, state.background)
     assert not any(opened)
-    assert not state.has_open_work
+    assert not has_open_work(state)
     assert state.presence.status is PresenceStatus.OFFLINE
     assert not state.presence.attention
 
@@ -42,7 +42,7 @@ def test_stored_state_round_trip(history: list[Event], after: list[Event], shift
 def test_new_state_has_no_open_work() -> None:
     """Without events there is no session end, no turn end and no question."""
     state = AgentState.new("a", T0)
-    assert not state.has_open_work
+    assert not has_open_work(state)
     assert (state.session_end_reason, state.turn_end_reason, state.waiting) == (None, None, None)
     assert json.loads(to_json(state)) == {"last_event": ["", ""], "silent": True}
 
@@ -63,4 +63,4 @@ def test_waiting_returns_the_oldest_question() -> None:
         ]
     )
     assert state.waiting == ("input", "")
-    assert state.has_open_work
+    assert has_open_work(state)

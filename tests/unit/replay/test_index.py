@@ -1,15 +1,19 @@
-"""What the index finds at any time is what folding everything up to then finds."""
+"""The index shows at any time what was decided up to then."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import accumulate
 
 import numpy as np
 import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from htmlgraph_nb.core.model import AgentPresence, Event
+from htmlgraph_nb.core.agent_state import AgentState
+from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.protocol import encode_json
 from htmlgraph_nb.core.reducer import KNOWN_TYPES
 from htmlgraph_nb.core.roster import Limits, Roster
@@ -17,8 +21,9 @@ from htmlgraph_nb.core.timestamps import to_micros
 from htmlgraph_nb.core.validation import MAX_INTEGER
 from htmlgraph_nb.replay.index import HistoryIndex
 from tests.helpers.strategies import T0
+from tests.helpers.ticked_roster import TickedRoster
 
-LIMITS = Limits(300.0, 1800.0, 86_400.0)
+LIMITS = Limits()
 _COLUMNS = (
     "agent_id event_type session_id tool_name tool_use_id feature_id model status input_tokens "
     "cost_tokens cost_usd parent_agent_id project host source"
@@ -37,26 +42,21 @@ def frame_of(events: list[Event]) -> pd.DataFrame:
     return frame.astype({"agent_id": "category", "event_type": "category", "cost_usd": "float64"})
 
 
-def folded(events: list[Event], when: datetime, limits: Limits) -> dict[str, AgentPresence]:
-    """Fold all events up to a time through the Roster, then let its timers run."""
-    roster = Roster(limits)
-    in_order = sorted(enumerate(events, 1), key=lambda pair: (pair[1].timestamp, pair[0]))
-    for seq, event in in_order:
-        if event.timestamp <= when:
-            roster.apply(event, seq, event.timestamp)
-    roster.commit()
-    timeouts = [limits.idle_timeout_s, limits.offline_timeout_s, limits.forget_after_s]
-    moments = {
-        state.presence.last_activity + timedelta(seconds=seconds)
-        for state in roster.agents.values()
-        for seconds in timeouts
-        if seconds
-    }
-    for moment in sorted(moment for moment in moments if moment <= when):
-        for event in roster.expired_timers(moment):
-            roster.apply(event, roster.get(event.agent_id).presence.seq, moment)
+def decided(events: list[Event]) -> tuple[pd.DataFrame, list[AgentState | None]]:
+    """Return events as a server stores them, in the order of arrival, and the state after each."""
+    roster, states, decisions = Roster(LIMITS), [], []
+    for seq, event in enumerate(events, 1):
+        change = roster.apply(event, seq, event.timestamp)
         roster.commit()
-    return {name: state.presence for name, state in sorted(roster.agents.items())}
+        states.append(change.state)
+        decisions.append(change.decision)
+    frame = frame_of(events).assign(
+        agent_status=pd.Categorical([one.status.value for one in decisions]),
+        agent_detail=[one.detail for one in decisions],
+        agent_reason=[one.reason for one in decisions],
+        agent_attention=pd.array([one.attention for one in decisions], dtype="boolean"),
+    )
+    return frame, states
 
 
 _EXTRAS = [
@@ -130,11 +130,52 @@ def moments_of(events: list[Event]) -> list[datetime]:
     return sorted(found)
 
 
-@settings(max_examples=300)
-@given(events=histories(), limits=st.sampled_from([LIMITS, Limits(0, 0, 0), Limits(300, 100, 0)]))
-def test_any_time_equals_folding_from_the_start(events: list[Event], limits: Limits) -> None:
-    """Every field of every agent, at every event and between them, to the last digit."""
-    index = HistoryIndex(frame_of(events), limits)
+@settings(max_examples=60)
+@given(events=histories())
+def test_index_shows_stored_decisions(events: list[Event]) -> None:
+    """At every event and between them, late events and timers of the server included."""
+    frame, states = decided(events)
+    index = HistoryIndex(frame)
     for when in moments_of(events):
         found = index.presences(index.at(to_micros(when)))
-        assert found == folded(events, when, limits), when
+        expected = {}
+        for agent_id in {event.agent_id for event in events}:
+            own = [row for row, event in enumerate(events) if event.agent_id == agent_id]
+            times = list(accumulate((events[row].timestamp for row in own), max))
+            n_rows = bisect_right(times, when)
+            state = states[own[n_rows - 1]] if n_rows else None
+            if state is None:
+                continue
+            if state.last_signal_at is None:
+                found.pop(agent_id, None)
+                continue
+            ticked = TickedRoster(LIMITS, state)
+            ticked.pass_time(when + timedelta(microseconds=1))
+            if presence := ticked.presence(agent_id):
+                expected[agent_id] = replace(presence, since=None)
+        assert {name: replace(one, since=None) for name, one in found.items()} == expected, when
+
+
+@settings(max_examples=40)
+@given(events=histories(), limits=st.sampled_from([Limits(300, 1800, 0), Limits(0, 0, 0)]))
+def test_index_decides_undecided_frame(events: list[Event], limits: Limits) -> None:
+    """A frame without decisions shows what a server would have decided whose clock ran."""
+    events = [
+        # Relations between agents are judged when one of them sends its next event.
+        replace(event, parent_agent_id=event.parent_agent_id and "other")
+        for event in sorted(events, key=lambda event: event.timestamp)
+        if event.source != "timer"
+    ]
+    if not events:
+        return
+    index, ticked = HistoryIndex(frame_of(events), limits), TickedRoster(limits)
+    for row, event in enumerate(events):
+        ticked.take(event, row + 1)
+        following = events[row + 1 : row + 2]
+        if following and following[0].timestamp == event.timestamp:
+            continue
+        for when in (event.timestamp, event.timestamp + timedelta(seconds=299.5)):
+            if following and when >= following[0].timestamp:
+                continue
+            ticked.pass_time(when + timedelta(microseconds=1))
+            assert index.presences(index.at(to_micros(when))) == ticked.presences(), when

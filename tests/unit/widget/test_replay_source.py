@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 
 import numpy as np
 import pandas as pd
@@ -239,10 +239,10 @@ def test_a_history_is_narrowed_as_load_history_does():
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (lambda frame: frame.drop(columns="event_type"), "no column event_type"),
-        (lambda frame: frame.assign(agent_id=None), "agent_id is missing in some rows"),
-        (lambda frame: frame.assign(timestamp=datetime(2025, 1, 1)), "expected times with a zone"),
-        (lambda frame: frame.assign(event_type="stop", extra="{"), "extra is '{'"),
+        (lambda frame: frame.drop(columns="event_type"), "event_type: expected this column"),
+        (lambda frame: frame.assign(agent_id=None), "agent_id: expected a value in each row"),
+        (lambda frame: frame.assign(timestamp=pd.NaT), "timestamp: expected a value"),
+        (lambda frame: frame.assign(event_type="stop", extra="{"), "extra: expected a JSON object"),
     ],
 )
 def test_a_frame_that_is_no_history_is_refused(change, text):

@@ -1,0 +1,161 @@
+"""The events of a history frame by agent, in the order in which they count.
+
+Events count in the order of ``seq``, in which the server stored them. An event that is dated before
+an earlier one of its agent is late: it counts from the time of that one, and leaves the agent's
+last activity as it is. So what holds between two events is what was decided after the first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ..core.model import Event
+from ..core.reducer import SESSION_END_TYPES, is_sign
+from .columns import BoolArray, IntArray, column_isin, encode_column, map_names, timestamp_micros
+
+Rows = npt.NDArray[np.intp]
+_BEFORE = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRows:
+    """Rows of a frame, by agent and order; arrays of the same length.
+
+    Attributes:
+        rows: position in the frame.
+        agents: code of the agent in the column ``agent_id``.
+        timestamps: microseconds since 1970 UTC.
+        at: when the row counts: its timestamp, or the latest one before it; never decreases.
+        firsts: whether it is the agent's first row.
+        forgets: whether the agent was forgotten by it.
+        lives: index of the first row since the agent was last forgotten.
+        entered: index of the row that named the present session; -1: none did.
+        parts: index of the first row since the agent was forgotten or changed its session.
+        late: whether the row is dated before the agent's last activity.
+        skipped: whether the row belongs to a session that is over and says nothing about the agent.
+        signs: whether the row is a sign of the agent itself.
+        last_activity: timestamp of the agent's newest sign, else of its first row.
+    """
+
+    rows: Rows
+    agents: npt.NDArray[np.integer[Any]]
+    timestamps: IntArray
+    at: IntArray
+    firsts: BoolArray
+    forgets: BoolArray
+    lives: IntArray
+    entered: IntArray
+    parts: IntArray
+    late: BoolArray
+    skipped: BoolArray
+    signs: BoolArray
+    last_activity: IntArray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def lasts(self) -> BoolArray:
+        """Whether a row is the last of its agent."""
+        return np.append(self.firsts[1:], True)[: len(self)]
+
+
+def agent_rows(df: pd.DataFrame, ordered: Rows) -> AgentRows:
+    """Return rows of a frame by agent.
+
+    Args:
+        ordered: positions in the frame, in the order in which the events count.
+    """
+    codes = encode_column(df, "agent_id").codes
+    if codes.dtype.itemsize > 2 and codes.max(initial=0) < np.iinfo(np.int16).max:
+        # Sorted by radix, in a fifth of the time.
+        codes = codes.astype(np.int16)
+    rows = ordered[np.argsort(codes[ordered], kind="stable")]
+    agents = codes[rows]
+    timestamps = timestamp_micros(df)[rows]
+    firsts = np.ones(len(rows), np.bool_)
+    firsts[1:] = agents[1:] != agents[:-1]
+    forgets = column_isin(df, "event_type", "forget")[rows]
+    begins = firsts.copy()
+    begins[1:] |= forgets[:-1]
+    lives = last_marked(begins)
+    signs = _signs(df)[rows] & ~forgets
+    while True:
+        newest = last_marked(signs)
+        activity = running_max(timestamps[np.where(newest >= lives, newest, lives)], begins)
+        late = np.zeros(len(rows), np.bool_)
+        late[1:] = (timestamps[1:] < activity[:-1]) & (newest[:-1] >= lives[1:])
+        entered, parts, skipped = _sessions(df, rows, begins, lives, late | forgets)
+        if not (skipped & signs & ~late).any():
+            break
+        # A row of a session that is over is no sign, so that fewer rows are late.
+        signs &= ~(skipped & ~late)
+    return AgentRows(
+        rows,
+        agents,
+        timestamps,
+        running_max(timestamps, firsts),
+        firsts,
+        forgets,
+        lives,
+        entered,
+        parts,
+        late,
+        skipped,
+        signs & ~skipped,
+        activity,
+    )
+
+
+def last_marked(marks: BoolArray) -> IntArray:
+    """Return for each row the last marked row up to it; -1: none so far."""
+    here = np.arange(len(marks))
+    found: IntArray = np.maximum.accumulate(np.where(marks, here, -1))
+    return found
+
+
+def running_max(values: IntArray, begins: BoolArray) -> IntArray:
+    """Return the largest value so far of each group of neighbours."""
+    falls = np.flatnonzero((values[1:] < values[:-1]) & ~begins[1:])
+    if not len(falls):
+        return values
+    values = values.copy()
+    edges = np.append(np.flatnonzero(begins), len(values))
+    # Only the groups in which a value falls.
+    for group in np.unique(np.searchsorted(edges, falls, "right") - 1).tolist():
+        part = values[edges[group] : edges[group + 1]]
+        np.maximum.accumulate(part, out=part)
+    return values
+
+
+def _signs(df: pd.DataFrame) -> BoolArray:
+    types, sources = encode_column(df, "event_type"), encode_column(df, "source")
+    by_type = map_names(types, lambda name: is_sign(_event(event_type=name)), np.bool_)
+    return by_type & map_names(sources, lambda name: is_sign(_event(source=name)), np.bool_)
+
+
+def _event(event_type: str | None = None, source: str | None = None) -> Event:
+    return Event(agent_id="any", event_type=event_type or "activity", source=source)
+
+
+def _sessions(
+    df: pd.DataFrame, rows: Rows, begins: BoolArray, lives: IntArray, late: BoolArray
+) -> tuple[IntArray, IntArray, BoolArray]:
+    """Return ``entered``, ``parts`` and ``skipped`` of AgentRows."""
+    codes = encode_column(df, "session_id").codes[rows]
+    named = codes >= 0
+    n_named = np.cumsum(named)
+    first = named & (n_named - n_named[lives] + named[lives] == 1)
+    ends = column_isin(df, "event_type", *SESSION_END_TYPES)[rows]
+    enters = named & (first | ~(ends | late))
+    entered = last_marked(enters)
+    entered = np.where(entered >= lives, entered, -1)
+    skipped = named & ~enters & (codes != codes[entered])
+    before = np.append(-1, entered)[: len(rows)]
+    changes = enters & (before >= lives) & (codes != codes[before])
+    return entered, last_marked(begins | changes), skipped

@@ -1,13 +1,14 @@
 """Base class of the coding agents that the project supports.
 
 ``htmlgraph-hook`` imports this module and each agent's package on every tool call, so their top
-level imports nothing but the standard library. Methods import their modules when they are called.
+level imports nothing but the standard library. An agent's modules are imported on first use.
 """
 
 from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
 
 class CodingAgent(ABC):
     """One kind of coding agent.
+
+    Its folder has the name of the agent and contains these modules:
+
+    - ``constants``: SENT_FIELDS, HOOKS_AFTER_WRITE, and what else needs no import.
+    - ``hooks``: ``events_from_hook(payload, *, received_at)``.
+    - ``session``: the reader of its session files.
+    - ``telemetry``: TELEMETRY, an AgentTelemetry.
+    - ``settings``: SETTINGS, a HookSettings.
 
     Attributes:
         name: its name in ``/api/hooks/NAME`` and ``htmlgraph-nb connect NAME``, and the prefix of
@@ -54,18 +63,22 @@ class CodingAgent(ABC):
         return f"{self.name}-session"
 
     @property
-    @abstractmethod
     def hook_fields(self) -> Mapping[str, tuple[str, ...]]:
         """Hook → the fields that ``htmlgraph-hook`` sends besides those of every hook."""
+        fields: Mapping[str, tuple[str, ...]] = self._load("constants", "SENT_FIELDS")
+        return fields
 
     @property
-    @abstractmethod
     def hooks_after_write(self) -> frozenset[str]:
         """Hooks that run after the agent has written to its session file."""
+        hooks: frozenset[str] = self._load("constants", "HOOKS_AFTER_WRITE")
+        return hooks
 
-    @abstractmethod
     def events_from_hook(self, payload: Mapping[str, Any], *, received_at: datetime) -> list[Event]:
         """Return the events that one hook input reports; see ``hooks.events_from_payload``."""
+        translate = self._load("hooks", "events_from_hook")
+        events: list[Event] = translate(payload, received_at=received_at)
+        return events
 
     @abstractmethod
     def sessions_dir(self) -> str:
@@ -83,21 +96,27 @@ class CodingAgent(ABC):
 
     @abstractmethod
     def is_session_record(self, record: Mapping[str, Any]) -> bool:
-        """Return whether a JSON object is a line of its session files; no two agents agree."""
+        """Return whether a JSON object is a line of its session files, and of no other agent's."""
 
     @abstractmethod
     def session_reader(self, path: str) -> SessionReader:
         """Return a new reader for the session file at ``path``."""
 
-    @abstractmethod
     def telemetry(self) -> AgentTelemetry:
         """Return how its OpenTelemetry logs and metrics are read."""
+        telemetry: AgentTelemetry = self._load("telemetry", "TELEMETRY")
+        return telemetry
 
-    @abstractmethod
     def hook_settings(self) -> HookSettings:
         """Return where and how ``htmlgraph-nb connect`` registers its hooks."""
+        settings: HookSettings = self._load("settings", "SETTINGS")
+        return settings
+
+    def _load(self, module: str, name: str) -> Any:
+        """Return a name that a module in the agent's folder defines."""
+        return getattr(import_module(f"{__package__}.{self.name}.{module}"), name)
 
 
 def user_folder(variable: str, default: str) -> str:
     """Return the folder that an environment variable names, or ``default``; ``~`` is expanded."""
-    return os.path.expanduser((os.environ.get(variable) if variable else None) or default)
+    return os.path.expanduser(os.environ.get(variable) or default)

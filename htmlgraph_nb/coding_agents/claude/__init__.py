@@ -9,12 +9,8 @@ from ..agent import CodingAgent, user_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
-    from ...core.model import Event
-    from ..hook_settings import HookSettings
     from ..session import SessionReader
-    from ..telemetry import AgentTelemetry
 
 _SESSION_KEYS = frozenset({"sessionId", "leafUuid", "messageId", "uuid"})
 # Codex's lines have a payload, and the first line of Gemini CLI's files has the other two.
@@ -29,26 +25,6 @@ class ClaudeCode(CodingAgent):
     aliases = ("claude-code",)
     project_variable = "CLAUDE_PROJECT_DIR"
     demo_models = ("claude-opus-4-5", "claude-sonnet-4-5")
-
-    @property
-    def hook_fields(self) -> Mapping[str, tuple[str, ...]]:
-        """Hook → the fields that ``htmlgraph-hook`` sends."""
-        from .constants import SENT_FIELDS
-
-        return SENT_FIELDS
-
-    @property
-    def hooks_after_write(self) -> frozenset[str]:
-        """Hooks that run after a line was written to the session file."""
-        from .constants import HOOKS_AFTER_WRITE
-
-        return HOOKS_AFTER_WRITE
-
-    def events_from_hook(self, payload: Mapping[str, Any], *, received_at: datetime) -> list[Event]:
-        """Return the events that one hook input reports."""
-        from .hooks import events_from_hook
-
-        return events_from_hook(payload, received_at=received_at)
 
     def sessions_dir(self) -> str:
         """Return ``projects`` in ``CLAUDE_CONFIG_DIR`` or ``~/.claude``."""
@@ -78,18 +54,6 @@ class ClaudeCode(CodingAgent):
         if stem.startswith("agent-"):
             return ClaudeSession()
         return ClaudeSession(stem, partial(_has_own_file, folder, stem))
-
-    def telemetry(self) -> AgentTelemetry:
-        """Return how Claude Code's logs and metrics are read."""
-        from .telemetry import TELEMETRY
-
-        return TELEMETRY
-
-    def hook_settings(self) -> HookSettings:
-        """Return how hooks are registered in Claude Code's settings.json."""
-        from .settings import SETTINGS
-
-        return SETTINGS
 
 
 def _config_dir() -> str:

@@ -9,12 +9,8 @@ from ..agent import CodingAgent, user_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
-    from ...core.model import Event
-    from ..hook_settings import HookSettings
     from ..session import SessionReader, SessionRoot
-    from ..telemetry import AgentTelemetry
 
 
 class Codex(CodingAgent):
@@ -24,26 +20,6 @@ class Codex(CodingAgent):
     label = "Codex"
     subagents_are_sessions = True
     demo_models = ("gpt-5.2-codex",)
-
-    @property
-    def hook_fields(self) -> Mapping[str, tuple[str, ...]]:
-        """Hook → the fields that ``htmlgraph-hook`` sends."""
-        from .constants import EXTRA_FIELDS
-
-        return EXTRA_FIELDS
-
-    @property
-    def hooks_after_write(self) -> frozenset[str]:
-        """Hooks that run after a line was written to the session file."""
-        from .constants import HOOKS_AFTER_WRITE
-
-        return HOOKS_AFTER_WRITE
-
-    def events_from_hook(self, payload: Mapping[str, Any], *, received_at: datetime) -> list[Event]:
-        """Return the events that one hook input reports."""
-        from .hooks import events_from_hook
-
-        return events_from_hook(payload, received_at=received_at)
 
     def sessions_dir(self) -> str:
         """Return ``CODEX_HOME`` or ``~/.codex``."""
@@ -66,15 +42,3 @@ class Codex(CodingAgent):
         from .session import CodexSession
 
         return CodexSession()
-
-    def telemetry(self) -> AgentTelemetry:
-        """Return how Codex's logs and metrics are read."""
-        from .telemetry import TELEMETRY
-
-        return TELEMETRY
-
-    def hook_settings(self) -> HookSettings:
-        """Return how hooks are registered in Codex's hooks.json."""
-        from .settings import SETTINGS
-
-        return SETTINGS

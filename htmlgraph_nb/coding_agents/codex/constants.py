@@ -9,6 +9,8 @@ EXTRA_FIELDS: dict[str, tuple[str, ...]] = {
     "PostCompact": ("trigger",),
 }
 """Hook → its fields that are kept in ``extra``."""
+SENT_FIELDS = EXTRA_FIELDS
+"""Hook → the fields that ``htmlgraph-hook`` sends."""
 HOOKS_AFTER_WRITE = frozenset({"Stop", "SubagentStop", "SessionEnd", "Interrupt"})
 QUESTION_TOOLS = {"request_user_input": "input"}
 """Tools that wait for the user → what they ask for."""

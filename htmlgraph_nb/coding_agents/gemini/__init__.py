@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from ..agent import CodingAgent, user_folder
+from ..agent import CodingAgent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
-    from ...core.model import Event
-    from ..hook_settings import HookSettings
     from ..session import SessionReader, SessionRoot
-    from ..telemetry import AgentTelemetry
 
 _HASH_CHARS = 64
 
@@ -29,29 +25,9 @@ class GeminiCli(CodingAgent):
     shares_call_ids = False
     demo_models = ("gemini-3-pro",)
 
-    @property
-    def hook_fields(self) -> Mapping[str, tuple[str, ...]]:
-        """Hook → the fields that ``htmlgraph-hook`` sends."""
-        from .constants import EXTRA_FIELDS
-
-        return EXTRA_FIELDS
-
-    @property
-    def hooks_after_write(self) -> frozenset[str]:
-        """Hooks that run after a message was written to the session file."""
-        from .constants import HOOKS_AFTER_WRITE
-
-        return HOOKS_AFTER_WRITE
-
-    def events_from_hook(self, payload: Mapping[str, Any], *, received_at: datetime) -> list[Event]:
-        """Return the events that one hook input reports."""
-        from .hooks import events_from_hook
-
-        return events_from_hook(payload, received_at=received_at)
-
     def sessions_dir(self) -> str:
         """Return ``~/.gemini/tmp``."""
-        return user_folder("", "~/.gemini/tmp")
+        return os.path.expanduser("~/.gemini/tmp")
 
     def session_roots(self) -> list[SessionRoot]:
         """Return the folder whose subfolders, one for each project, hold ``chats``."""
@@ -80,18 +56,6 @@ class GeminiCli(CodingAgent):
             if os.path.basename(above) == "chats":
                 folder, parent = above, name
         return GeminiSession(_project(os.path.dirname(folder)), parent)
-
-    def telemetry(self) -> AgentTelemetry:
-        """Return how Gemini CLI's logs and metrics are read."""
-        from .telemetry import TELEMETRY
-
-        return TELEMETRY
-
-    def hook_settings(self) -> HookSettings:
-        """Return how hooks are registered in Gemini CLI's settings.json."""
-        from .settings import SETTINGS
-
-        return SETTINGS
 
 
 def _project(folder: str) -> str | None:

@@ -8,6 +8,8 @@ EXTRA_FIELDS: dict[str, tuple[str, ...]] = {
     "Notification": ("notification_type",),
 }
 """Hook → its fields that are kept in ``extra``."""
+SENT_FIELDS = EXTRA_FIELDS
+"""Hook → the fields that ``htmlgraph-hook`` sends."""
 HOOKS_AFTER_WRITE = frozenset({"AfterAgent", "SessionEnd"})
 QUESTION_TOOLS = {"ask_user": "input", "exit_plan_mode": "plan"}
 """Tools that wait for the user → what they ask for."""

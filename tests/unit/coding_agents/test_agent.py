@@ -67,6 +67,5 @@ def test_user_folder_prefers_the_variable(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.setenv("SOME_HOME", "")
     assert user_folder("SOME_HOME", "~/.some") == str(tmp_path / ".some")
-    assert user_folder("", "~/.some") == str(tmp_path / ".some")
     monkeypatch.setenv("SOME_HOME", "/elsewhere")
     assert user_folder("SOME_HOME", "~/.some") == "/elsewhere"

@@ -1,10 +1,11 @@
-"""The analysis functions over a large history, beside pandas' own groupby.
+"""The analysis functions on a large history, compared with a pandas groupby.
 
     python -m tests.benchmarks.analysis [--rows 1000000] [--rounds 3] [--json] [--quick]
 
-The frame has the dtypes of ``load_history``: 200 agents, 2,000 sessions, 30 tools, 10 models, a
-third of the rows with tokens, a third executed tools. ``pandas groupby`` is the same question as
-``tool_counts``, asked of pandas with categories. Figures are medians of the rounds.
+Measures the seconds of each function (median of the rounds) on a frame with the dtypes of
+``load_history``: 200 agents, 2,000 sessions, 30 tools and 10 models; a third of the rows has
+tokens, a third is an executed tool. The peer, ``pandas groupby of the same``, computes
+``tool_counts by agent and tool`` with plain pandas on categoricals: compare these two rows.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _MODELS = ("claude-opus-4-5", "claude-sonnet-4-5", "gpt-5.2", "claude-haiku-4-5"
 
 @dataclass(frozen=True)
 class Figure:
-    """Seconds of one question to a frame of so many rows."""
+    """Seconds of one query on a frame with ``rows`` rows."""
 
     question: str
     rows: int
@@ -44,14 +45,14 @@ def history(n: int, seed: int = 1) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     types = rng.choice(len(_TYPES), n, p=_CHANCES).astype(np.int8)
     agents = rng.integers(0, 200, n, dtype=np.int16)
-    spent = types == 1
+    has_tokens = types == 1
     tools = np.where(np.isin(types, (2, 3, 4)), rng.integers(0, 30, n), -1)
     ran = np.isin(types, (3, 4))
     days_us = 30 * 86_400_000_000
     columns: dict[str, Any] = {
         "seq": np.arange(1, n + 1),
         "timestamp": pd.Series(START + np.sort(rng.integers(0, days_us, n))).dt.tz_localize("UTC"),
-        "agent_id": _category(agents, [f"agent-{one}" for one in range(200)]),
+        "agent_id": _category(agents, [f"agent-{number}" for number in range(200)]),
         "event_type": _category(types, _TYPES),
         "session_id": _category(agents * 10 + np.arange(n) * 10 // n, range(2_000), "session-"),
         "tool_name": _category(tools, range(30), "Tool"),
@@ -59,15 +60,17 @@ def history(n: int, seed: int = 1) -> pd.DataFrame:
         "feature_id": _category(agents % 40, range(40), "feat-"),
         "model": _category(agents % len(_MODELS), _MODELS),
         "status": _category(np.where(ran, types == 4, -1), ("ok", "error")),
-        "duration_ms": _whole(rng.integers(1, 60_000, n), ran),
+        "duration_ms": _nullable(rng.integers(1, 60_000, n), ran),
         "cost_usd": np.full(n, np.nan),
         "source": _category(np.zeros(n, np.int8), ("demo",)),
         "extra": pd.array([None] * n, dtype="string"),
     }
     counts = {name: rng.integers(0, 20_000, n) for name in ("input", "cache_read", "output")}
     counts["cache_write_5m"] = counts["cache_write_1h"] = np.zeros(n, np.int64)
-    columns.update({f"{name}_tokens": _whole(count, spent) for name, count in counts.items()})
-    columns["cost_tokens"] = _whole(sum(counts.values()), spent)
+    columns.update(
+        {f"{name}_tokens": _nullable(count, has_tokens) for name, count in counts.items()}
+    )
+    columns["cost_tokens"] = _nullable(sum(counts.values()), has_tokens)
     return with_decisions(pd.DataFrame(columns))
 
 
@@ -75,16 +78,16 @@ def _category(codes: Any, names: Any, prefix: str = "") -> pd.Categorical:
     return pd.Categorical.from_codes(codes, [f"{prefix}{name}" for name in names])
 
 
-def _whole(values: Any, known: Any) -> Any:
-    return pd.arrays.IntegerArray(np.asarray(values, np.int64), ~known)
+def _nullable(values: Any, valid: Any) -> Any:
+    return pd.arrays.IntegerArray(np.asarray(values, np.int64), ~valid)
 
 
 def by_pandas(df: pd.DataFrame) -> pd.Series:
-    """Return the tools of each agent and tool, as one would ask pandas."""
-    kinds, known = df["event_type"], df["tool_name"].notna()
-    other = known & ~kinds.isin(["prompt", "completion", "tool_start", "stop"])
+    """Count tool calls by agent and tool with plain pandas."""
+    types, has_tool = df["event_type"], df["tool_name"].notna()
+    other = has_tool & ~types.isin(["prompt", "completion", "tool_start", "stop"])
     return (
-        df[kinds.isin(TOOL_END_TYPES) | other]
+        df[types.isin(TOOL_END_TYPES) | other]
         .groupby(["agent_id", "tool_name"], observed=True)
         .size()
     )
@@ -114,15 +117,15 @@ OTHERS: dict[str, Callable[[pd.DataFrame], object]] = {
 
 
 def measure(n: int, rounds: int, *, groupings_only: bool) -> list[Figure]:
-    """Return the median seconds of each question."""
+    """Return the median seconds of each query."""
     df = history(n)
-    questions = GROUPINGS if groupings_only else {**GROUPINGS, **OTHERS}
+    queries = GROUPINGS if groupings_only else {**GROUPINGS, **OTHERS}
     figures = []
-    for name, question in questions.items():
+    for name, query in queries.items():
         times = []
         for _ in range(rounds):
             start = time.perf_counter()
-            question(df)
+            query(df)
             times.append(time.perf_counter() - start)
         figures.append(Figure(name, n, statistics.median(times)))
     return figures
@@ -131,9 +134,15 @@ def measure(n: int, rounds: int, *, groupings_only: bool) -> list[Figure]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="of the frame")
-    parser.add_argument("--rounds", type=int, default=3, help="of which the median is printed")
-    parser.add_argument("--groupings", action="store_true", help="only what groups rows")
+    parser.add_argument(
+        "--rows", type=int, default=1_000_000, help="rows of the frame (default 1000000)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="rounds; the median is printed (default 3)"
+    )
+    parser.add_argument(
+        "--groupings", action="store_true", help="only the functions that group rows"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--quick", action="store_true", help="10,000 rows, 1 round")
     options = parser.parse_args()
@@ -142,7 +151,7 @@ def main() -> None:
     figures = measure(options.rows, options.rounds, groupings_only=options.groupings)
     heads = ["question", "rows", "s"]
     print_figures(
-        figures, heads, lambda one: [one.question, one.rows, one.seconds], as_json=options.json
+        figures, heads, lambda row: [row.question, row.rows, row.seconds], as_json=options.json
     )
 
 

@@ -1,8 +1,8 @@
-"""From an event's request to the document: when a page's card showed each event of one agent.
+"""Time from an event's request to its display on a page, for each event of one agent.
 
-The clock starts before the request is sent; ``document`` ends it when the card's number has
-changed, ``painted`` after the frame that shows it. Where several changes are drawn at once, the
-earlier events count as shown with it.
+The clock starts before the request is sent. ``document`` stops it when the number on the agent's
+card has changed, ``painted`` after the frame that shows the number. If several changes are drawn
+at once, the earlier events count as shown with that drawing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _OBSERVE = """(agent) => {
   new MutationObserver(() => {
     const change = { n: Number(field.dataset.value), document: now(), painted: null };
     changes.push(change);
-    // Messages that are posted in a frame's callback arrive once it has been painted.
+    // A message posted in a frame callback arrives after the frame is painted.
     requestAnimationFrame(() => {
       waiting.push(change);
       channel.port2.postMessage(null);
@@ -43,7 +43,7 @@ _NOW = "performance.timeOrigin + performance.now()"
 
 
 def event(agent_id: str) -> dict[str, str]:
-    """Return one event of an agent, as it is posted."""
+    """Return the JSON object of one event of an agent."""
     return {"agent_id": agent_id, "event_type": "tool_execute", "tool_name": "Read"}
 
 
@@ -53,13 +53,13 @@ def change_times(
     """Send events of the agent ``watched``, whose card is on the page, and time each.
 
     Args:
-        url: the server's.
-        events: how many.
-        rate: of them a second.
-        others: agents of which each request carries an event as well.
+        url: address of the server.
+        events: number of events.
+        rate: events per second.
+        others: agents; each request also carries one event of each of them.
 
     Returns:
-        The latencies in milliseconds, sorted, by kind.
+        Sorted latencies in milliseconds, by kind.
     """
     offset = clock_offset(page)
     shown = f'[data-agent-id="{AGENT}"] [data-field="tools"]'
@@ -72,32 +72,33 @@ def change_times(
 
 
 def clock_offset(page: Page) -> float:
-    """Return by how many milliseconds the page's clock is ahead, from the shortest of 20 questions.
+    """Return how many milliseconds the page's clock is ahead of ours.
 
-    The page fixes its clock's zero when it is opened; the system's may be set afterwards.
+    Takes the fastest of 20 round trips. The page fixes the zero of its clock when it is opened, and
+    the system clock may be adjusted afterwards.
     """
-    found = []
+    samples = []
     for _ in range(20):
         before = time.time() * 1_000
-        there = page.evaluate(_NOW)
+        page_time = page.evaluate(_NOW)
         after = time.time() * 1_000
-        found.append((after - before, there - (before + after) / 2))
-    return min(found)[1]
+        samples.append((after - before, page_time - (before + after) / 2))
+    return min(samples)[1]
 
 
 def _send(url: str, events: int, rate: float, others: list[str]) -> list[float]:
-    """Send the events at their times and return when each was, in milliseconds since 1970."""
+    """Send the events at the given rate and return when, in milliseconds since 1970."""
     body = json.dumps([event(AGENT), *map(event, others)])
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port)
-    begun, sent = time.monotonic(), []
+    started, sent = time.monotonic(), []
     for n in islice(count(), events):
-        time.sleep(max(0.0, begun + n / rate - time.monotonic()))
+        time.sleep(max(0.0, started + n / rate - time.monotonic()))
         sent.append(time.time() * 1_000)
         connection.request("POST", "/api/events", body, {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        answer.read()
-        assert answer.status == 200, answer.status
+        response = connection.getresponse()
+        response.read()
+        assert response.status == 200, response.status
     connection.close()
     return sent
 
@@ -105,9 +106,9 @@ def _send(url: str, events: int, rate: float, others: list[str]) -> list[float]:
 def _latencies(
     sent: list[float], changes: list[dict[str, Any]], first: int, offset: float
 ) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    for n, began in enumerate(sent, first):
+    latencies: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for n, sent_at in enumerate(sent, first):
         change = next(change for change in changes if change["n"] >= n)
         for kind in KINDS:
-            found[kind].append(round(change[kind] - offset - began, 2))
-    return {kind: sorted(values) for kind, values in found.items()}
+            latencies[kind].append(round(change[kind] - offset - sent_at, 2))
+    return {kind: sorted(values) for kind, values in latencies.items()}

@@ -1,35 +1,38 @@
-"""Every update to every dashboard: the server and its peers, one after the other in one run.
+"""Fan-out of updates to many dashboards, compared with peers that run in the same session.
 
     python -m tests.benchmarks.fanout [--clients 1000] [--updates 1000] [--seconds 5]
-        [--only htmlgraph,hub,floor,websockets,tornado] [--tries 1] [--ceiling]
+        [--only htmlgraph,hub,floor,websockets,tornado] [--tries 1] [--ceiling] [--jupyter]
         [--json] [--quick]
 
-``htmlgraph`` is the whole way: ``htmlgraph-nb serve`` with a new SQLite file takes
-``POST /api/events`` on 8 keep-alive connections (requests of 10 events, so 100 a second for 1,000
-updates; each answered after its commit) and sends to N WebSocket dashboards. Peers make the same
-messages for themselves, at the same rate: they have no requests to read and nothing to store.
-``hub`` is this project's fan-out alone, without requests and storage. ``floor`` is no server, but
-one ``socket.send`` of a tick's joined frames per client.
+``htmlgraph`` is the complete server: ``htmlgraph-nb serve`` with a new SQLite file receives
+``POST /api/events`` on 8 keep-alive connections (requests of 10 events, so 100 requests a second
+for 1,000 updates, each answered after its commit) and sends to N WebSocket dashboards. The peers
+generate the same messages themselves at the same rate; they read no requests and store nothing.
+``hub`` is this project's fan-out alone, without requests and storage. ``floor`` is no server, only
+one ``socket.send`` of the joined frames of a tick per client. Compare ``us_per_frame`` and the
+latencies of ``htmlgraph`` with those of ``websockets`` and ``floor``.
 
-The server has the first core, dashboards and poster share the second. Every byte that a dashboard
-receives is compared with what the others received; ``delivered`` counts whole frames. Latency is
-from the moment at which an event was due to be sent until a dashboard has read the bytes of its
-frame, over all frames of 20 dashboards. CPU is user and system time of the server process and the
-soft interrupts of its core, in which the kernel delivers what it sent. ``others`` is what else
-kept the machine's cores from it (the poster is part of it): above 0.3, do not trust the run. With
-``--tries 3`` there are three rounds: of each server's runs the one with the least of others counts,
-of ratios the median. On a virtual machine the time that the host takes to wake a sleeping core is
-on nobody's account, so a peer that wakes its readers for each frame can fall behind at less than
-one core.
+The server has the first core; dashboards and poster share the second. Every byte that a dashboard
+receives is compared with what the others received; ``delivered`` counts complete frames. Latency
+runs from the time at which an event was due until a dashboard has read the bytes of its frame, over
+all frames of 20 dashboards. CPU is user and system time of the server process plus the soft
+interrupts of its core, in which the kernel delivers the packets. ``others`` is the number of cores
+that other processes used (the poster included): do not trust a run with more than 0.3. With
+``--tries 3`` there are three rounds: each server's run with the fewest ``others`` counts, and
+ratios are medians. On a virtual machine, the time that the host needs to wake a sleeping core is
+charged to no process, so a peer that wakes its readers for each frame can fall behind while it uses
+less than one core.
 
-A peer's frames a second at 1,000 updates/s are the most it can do; this server is not at its limit
-there: ``--only htmlgraph --updates 2000`` and ``--ceiling`` look for that.
-``--jupyter`` runs the server inside Jupyter Server and beside it, with and without two kernels that
-each print 100 lines a second, and divides the figures. ``kernels`` is the standalone server while a
-Jupyter Server on the same core streams their output, ``streaming`` the one that is mounted in that:
-the same work on the same cores, of which ``core`` counts what the measured process did. The kernels
-and the reader of their output share the second core with the dashboards.
-``--ceiling`` feeds the hub in its own process at rising rates instead.
+At 1,000 updates/s the peers are at their limit and this server is not: find its limit with
+``--only htmlgraph --updates 2000``, or with ``--ceiling``, which feeds the hub in its own process
+at rising rates.
+
+``--jupyter`` compares the server inside Jupyter Server with the standalone server, without and with
+two kernels that print 100 lines a second each, and prints the ratios. ``kernels`` is the standalone
+server while a Jupyter Server on the same core streams the kernels' output; ``streaming`` is the
+server inside that Jupyter Server. Both do the same work on the same cores; ``core`` counts the
+measured process only. The kernels and the client that reads their output share the second core with
+the dashboards.
 """
 
 from __future__ import annotations
@@ -56,21 +59,23 @@ AGENTS = 200
 CASES = ("htmlgraph", "hub", "floor", "websockets", "tornado")
 N_KERNELS = 2
 JUPYTER_CASES = {"jupyter": "htmlgraph", "streaming": "kernels"}
-"""The server inside Jupyter Server → the standalone one with the same other work."""
+"""The server inside Jupyter Server → the standalone server with the same additional load."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What one server did.
+    """Results of one server.
 
     Attributes:
-        frames_per_s: frames that arrived within the measured seconds, per second.
-        delivered: share of all frames of the run that arrived, waiting included.
-        core: cores that the server used; load_core: the dashboards.
+        frames_per_s: frames that arrived during the measurement, per second.
+        delivered: share of all frames of the run that arrived, including the wait at the end.
+        core: cores that the server used.
+        load_core: cores that the dashboards used.
         us_per_frame: microseconds of server CPU per frame that arrived.
-        rss_mb: resident memory at the end; connected_mb: with all dashboards, before updates.
-        kb_per_client: growth of resident memory while they connected, per dashboard.
-        others: cores that were busy with anything else.
+        connected_mb: resident memory with all dashboards connected, before updates.
+        rss_mb: resident memory at the end.
+        kb_per_client: growth of resident memory per connecting dashboard.
+        others: cores that other processes used.
     """
 
     server: str
@@ -93,7 +98,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Task:
-    """What is asked of every server."""
+    """Load of a run."""
 
     clients: int
     updates: float
@@ -106,22 +111,24 @@ def measure(name: str, task: Task) -> Figures:
     serving, loading = shared_out()
     pin(*loading)
     with contextlib.ExitStack() as stack:
-        own = name not in PATHS
-        server = stack.enter_context(_started(name, serving, loading))
-        if own:
+        is_server = name not in PATHS
+        server = stack.enter_context(_start_server(name, serving, loading))
+        if is_server:
             preload(server, loading, AGENTS)
-        path = f"{server.base}/ws/broadcasts" if own else PATHS[name]
-        load = Load(server.address, path, has_state=own or name == "hub", token=server.token)
+        path = f"{server.base}/ws/broadcasts" if is_server else PATHS[name]
+        load = Load(server.address, path, has_state=is_server or name == "hub", token=server.token)
         stack.callback(load.close)
         before = usage(server.process.pid, ())
         load.connect(task.clients)
         load.run(time.monotonic() + 0.5)
         connected = usage(server.process.pid, ())
-        source = stack.enter_context((_posting if own else _telling)(server, task, loading))
+        source = stack.enter_context(
+            (_post_updates if is_server else _request_updates)(server, task, loading)
+        )
         return _run(name, task, server, load, (before, connected), source)
 
 
-def _started(
+def _start_server(
     name: str, serving: list[int], loading: list[int]
 ) -> contextlib.AbstractContextManager[Running]:
     if name == "htmlgraph":
@@ -151,20 +158,20 @@ def _run(
 
     def used() -> tuple[Usage, Usage]:
         alone = serving != loading
-        theirs = usage(server.process.pid, serving if alone else ())
-        return theirs, usage(os.getpid(), loading if alone else ())
+        of_server = usage(server.process.pid, serving if alone else ())
+        return of_server, usage(os.getpid(), loading if alone else ())
 
-    begun = time.monotonic()
-    load.run(begun + task.warm_up_s)
+    started = time.monotonic()
+    load.run(started + task.warm_up_s)
     (first, first_load), n_first, wall = used(), load.n_frames, time.time()
-    load.run(begun + task.warm_up_s + task.seconds)
+    load.run(started + task.warm_up_s + task.seconds)
     (last, last_load), n_last, wall_end = used(), load.n_frames, time.time()
 
-    def all_there() -> bool:
+    def all_received() -> bool:
         total = n_updates()
         return total is not None and load.n_frames >= total * task.clients
 
-    load.run(time.monotonic() + DRAIN_S, all_there)
+    load.run(time.monotonic() + DRAIN_S, all_received)
     total = n_updates() or len(load.stream.seqs)
     cpu_s, frames = last.cpu_s - first.cpu_s, n_last - n_first
     core, load_core = last.cores_since(first), last_load.cores_since(first_load)
@@ -191,8 +198,10 @@ def _run(
 
 
 @contextlib.contextmanager
-def _posting(server: Running, task: Task, loading: list[int]) -> Iterator[Callable[[], int | None]]:
-    """Post from a third process; yields what tells the number of updates once it is done."""
+def _post_updates(
+    server: Running, task: Task, loading: list[int]
+) -> Iterator[Callable[[], int | None]]:
+    """Post from a third process; yield a function that returns the number of updates when done."""
     flags = ["--rate", str(task.updates), "--batch", str(BATCH), "--agents", str(AGENTS)]
     flags += ["--seconds", str(task.warm_up_s + task.seconds)]
     with contextlib.closing(Poster(server, loading, *flags)) as poster:
@@ -205,12 +214,12 @@ def _posting(server: Running, task: Task, loading: list[int]) -> Iterator[Callab
 
 
 @contextlib.contextmanager
-def _telling(
+def _request_updates(
     server: Running, task: Task, _loading: list[int]
 ) -> Iterator[Callable[[], int | None]]:
-    """Let a peer make the updates itself; how many is known from the rate."""
+    """Make a peer generate the updates; their number follows from the rate."""
     seconds = task.warm_up_s + task.seconds
-    server.tell(f"go {task.updates} {seconds}")
+    server.send_command(f"go {task.updates} {seconds}")
     yield lambda: round(task.updates * seconds)
 
 
@@ -221,7 +230,7 @@ RATIOS = {
     "core": "core",
     "µs/frame": "us_per_frame",
 }
-"""Head of each ratio → which figure it is of."""
+"""Column head of each ratio → its figure."""
 
 HEADS = (
     "server",
@@ -260,19 +269,19 @@ def row(figures: Figures) -> list[object]:
 
 
 def ratios(rounds: Sequence[Sequence[Figures]], name: str) -> list[object]:
-    """Return a mounted server's figures divided by those of the standalone one, as a table's row.
+    """Return the figures of a server inside Jupyter divided by the standalone ones, as a table row.
 
     Args:
-        rounds: the runs of each round; a ratio is the median of the rounds'.
+        rounds: the runs of each round; each ratio is the median over the rounds.
     """
 
     def ratio(figure: str) -> float | None:
-        found = []
+        values = []
         for results in rounds:
-            runs = {one.server: getattr(one, figure) for one in results}
-            mine, its = runs[name], runs[JUPYTER_CASES[name]]
-            found += [mine / its] if mine and its else []
-        return statistics.median(found) if found else None
+            runs = {result.server: getattr(result, figure) for result in results}
+            inside, standalone = runs[name], runs[JUPYTER_CASES[name]]
+            values += [inside / standalone] if inside and standalone else []
+        return statistics.median(values) if values else None
 
     return [name, *map(ratio, RATIOS.values())]
 
@@ -289,10 +298,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5, help="measured, after a warm-up of 1")
     parser.add_argument("--only", default=",".join(CASES), help="servers, separated by commas")
     parser.add_argument(
-        "--jupyter", action="store_true", help="inside Jupyter Server beside standalone"
+        "--jupyter", action="store_true", help="inside Jupyter Server and standalone"
     )
-    parser.add_argument("--tries", type=int, default=1, help="runs of each; see others")
-    parser.add_argument("--ceiling", action="store_true", help="the hub alone at rising rates")
+    parser.add_argument(
+        "--tries",
+        type=int,
+        default=1,
+        help="runs of each server; the one with the fewest others counts",
+    )
+    parser.add_argument("--ceiling", action="store_true", help="only the hub, at rising rates")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--quick", action="store_true", help="20 clients, 200 updates/s, 0.7 s")
     options = parser.parse_args()

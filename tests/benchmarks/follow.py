@@ -1,14 +1,15 @@
-"""Following session files: what it costs, and how soon a written byte is on a dashboard.
+"""Following session files: CPU time, and latency from a written byte to a dashboard.
 
     python -m tests.benchmarks.follow [--sessions 200] [--writing 50] [--rate 1] [--seconds 10]
         [--old 2000] [--json] [--quick]
 
-``server`` is the whole way, from the byte's write to the WebSocket frame; the others only read the
-files, see follow_peers.py. Each has the same folder to follow, one after the other, on a core of
-its own where there is one.
+``server`` is the complete way, from the write of a byte to the WebSocket frame. The peers
+(follow_peers.py) only read the files. All follow the same folder, one after the other, on a core of
+their own where the machine has one: compare the latencies and the CPU shares, under load and at
+rest.
 
-A session that is written gets one line a second: so many the recordings of real ones have in the
-median while their agents work (the most was 2.2).
+Each growing session gets one line a second, the median rate of recorded sessions while their agents
+work (the maximum was 2.2).
 """
 
 from __future__ import annotations
@@ -38,18 +39,19 @@ from tests.benchmarks.table import print_figures, quantile
 
 WAYS = ("server", "follower", "watchfiles", "rereader")
 LINES = 40
-"""Lines that are in each session's file before the run."""
+"""Lines in each session file before the run."""
 HEADS = ("way", "sessions", "lines/s", "seen", "p50 ms", "p99 ms", "CPU %", "at rest CPU %", "MB")
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What one way needed.
+    """Results of one way.
 
     Attributes:
-        calls: tool calls that were written, each a line, as its result is one; seen: of them, those
-            that arrived.
-        core: share of one core while files were written; rest_core: while nothing was.
+        calls: tool calls that were written; each is one line, and so is its result.
+        seen: calls that arrived.
+        core: share of one core while files were written.
+        rest_core: share of one core while no file was written.
     """
 
     way: str
@@ -65,10 +67,12 @@ class Figures:
 
 
 class Sessions:
-    """Session files of Claude Code that grow.
+    """Growing session files of Claude Code.
 
     Args:
-        folder: where they are; the first ``--writing`` of ``--sessions`` grow, ``--old`` are past.
+        folder: the folder of the files.
+        options: the command line's: of ``sessions`` current files the first ``writing`` grow;
+            ``old`` more files are from past sessions.
     """
 
     def __init__(self, folder: Path, options: argparse.Namespace) -> None:
@@ -79,21 +83,21 @@ class Sessions:
         self._numbers = iter(range(10**9))
         old = (datetime.now(UTC) - timedelta(days=9)).timestamp()
         for number in range(options.sessions + options.old):
-            place = folder / f"-home-user-{number % 20}"
-            place.mkdir(parents=True, exist_ok=True)
+            project = folder / f"-home-user-{number % 20}"
+            project.mkdir(parents=True, exist_ok=True)
             session = str(UUID(int=random.Random(number).getrandbits(128), version=4))
-            path = place / f"{session}.jsonl"
+            path = project / f"{session}.jsonl"
             if number < options.sessions:
                 self._paths.append(path)
                 self._ids.append(session)
-                begun = [self._pair(session, f"L{n}") for n in range(LINES // 2)]
-                path.write_bytes(b"".join(line for pair in begun for line in pair))
+                pairs = [self._pair(session, f"L{n}") for n in range(LINES // 2)]
+                path.write_bytes(b"".join(line for pair in pairs for line in pair))
             else:
                 path.write_bytes(b"{}\n")
                 os.utime(path, (old, old))
 
     def _pair(self, session: str, tool: str) -> tuple[bytes, bytes]:
-        """Return the line in which a tool is called, and that of its result."""
+        """Return the line of a tool call and the line of its result."""
         call = f"toolu_{tool}{next(self._numbers)}"
         result = {"type": "tool_result", "tool_use_id": call, "content": "y" * 800}
         use = {"type": "tool_use", "id": call, "name": tool}
@@ -107,32 +111,32 @@ class Sessions:
 
     def _line(self, session: str, record: dict[str, Any]) -> bytes:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        whole = {**record, "sessionId": session, "timestamp": now}
-        return json.dumps(whole, separators=(",", ":")).encode() + b"\n"
+        record = {**record, "sessionId": session, "timestamp": now}
+        return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 
     def write(self, way: str) -> int:
-        """Append lines to files in turn for the time of a run; return how many call a tool."""
+        """Append lines to the files in turn for ``--seconds``; return the number of tool calls."""
         options = self._options
-        pause_s = 1 / (options.writing * options.rate)
-        n_lines = round(options.seconds / pause_s)
-        begun = time.monotonic()
+        interval_s = 1 / (options.writing * options.rate)
+        n_lines = round(options.seconds / interval_s)
+        started = time.monotonic()
         results: dict[int, bytes] = {}
         for number in range(n_lines):
-            time.sleep(max(0.0, begun + number * pause_s - time.monotonic()))
-            place = number % options.writing
-            line = results.pop(place, b"")
+            time.sleep(max(0.0, started + number * interval_s - time.monotonic()))
+            index = number % options.writing
+            line = results.pop(index, b"")
             if not line:
                 tool = f"{way}-{number}"
-                line, results[place] = self._pair(self._ids[place], tool)
+                line, results[index] = self._pair(self._ids[index], tool)
                 self.written[tool] = time.monotonic()
-            with self._paths[place].open("ab", buffering=0) as file:
+            with self._paths[index].open("ab", buffering=0) as file:
                 file.write(line)
         return len(self.written)
 
 
 @contextlib.contextmanager
 def served(home: Path, cores: list[int], seen: dict[str, float], n_sessions: int) -> Iterator[int]:
-    """Run the server and a dashboard; yield the server's process id once it has read all."""
+    """Run the server and a dashboard; yield the server's process id once it has read all files."""
     environ = {"HOME": str(home), "CLAUDE_CONFIG_DIR": str(home / ".claude")}
     with htmlgraph(cores, "--watch", **environ) as server:
         address = f"ws://{server.address[0]}:{server.address[1]}/ws/broadcasts"
@@ -149,9 +153,9 @@ def served(home: Path, cores: list[int], seen: dict[str, float], n_sessions: int
             thread.start()
             before = -1
             while True:
-                told = server.get("/api/status")
-                total = told["updates"]["total"]
-                if sum(told["agents"].values()) == n_sessions and total == before:
+                status = server.get("/api/status")
+                total = status["updates"]["total"]
+                if sum(status["agents"].values()) == n_sessions and total == before:
                     break
                 before = total
                 time.sleep(1.0)
@@ -161,7 +165,7 @@ def served(home: Path, cores: list[int], seen: dict[str, float], n_sessions: int
 
 @contextlib.contextmanager
 def peer(way: str, folder: Path, cores: list[int], seen: dict[str, float]) -> Iterator[int]:
-    """Run another way; yield its process id once it has read what is there."""
+    """Run a peer; yield its process id once it has read all files."""
     process: Popen[str] = start(["tests.benchmarks.follow_peers", way, str(folder)], cores)
     assert process.stdout is not None
     ready = threading.Event()
@@ -190,22 +194,22 @@ def peer(way: str, folder: Path, cores: list[int], seen: dict[str, float]) -> It
 
 
 def measure(way: str, options: argparse.Namespace) -> Figures:
-    """Let one way follow fresh files, and return what it needed."""
-    own, others = shared_out()
-    pin(*others)
+    """Run one way on new files and return its results."""
+    own_cores, other_cores = shared_out()
+    pin(*other_cores)
     seen: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="htmlgraph-follow-") as name:
         home = Path(name)
         folder = home / ".claude" / "projects"
         sessions = Sessions(folder, options)
         if way == "server":
-            run = served(home, own, seen, options.sessions)
+            run = served(home, own_cores, seen, options.sessions)
         else:
-            run = peer(way, folder, own, seen)
+            run = peer(way, folder, own_cores, seen)
         with run as pid:
-            resting = usage(pid, ())
+            at_rest = usage(pid, ())
             time.sleep(options.seconds / 2)
-            begun = usage(pid, ())
+            started = usage(pid, ())
             n_calls = sessions.write(way)
             done = usage(pid, ())
             deadline = time.monotonic() + 5
@@ -213,18 +217,18 @@ def measure(way: str, options: argparse.Namespace) -> Figures:
                 if time.monotonic() > deadline:
                     break
                 time.sleep(0.05)
-    taken = [seen[tool] - at for tool, at in sessions.written.items() if tool in seen]
-    ordered = sorted(1_000 * one for one in taken)
+    latencies_s = [seen[tool] - at for tool, at in sessions.written.items() if tool in seen]
+    ordered = sorted(1_000 * latency_s for latency_s in latencies_s)
     return Figures(
         way,
         options.sessions,
         options.writing * options.rate,
         n_calls,
-        len(taken),
+        len(latencies_s),
         quantile(ordered, 0.5),
         quantile(ordered, 0.99),
-        done.cores_since(begun),
-        begun.cores_since(resting),
+        done.cores_since(started),
+        started.cores_since(at_rest),
         done.rss_mb,
     )
 
@@ -232,14 +236,20 @@ def measure(way: str, options: argparse.Namespace) -> Figures:
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--sessions", type=int, default=200, help="followed (default 200)")
-    parser.add_argument("--writing", type=int, default=50, help="of them written (default 50)")
-    parser.add_argument("--rate", type=float, default=1.0, help="lines a second each (default 1)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of writing (default 10)")
+    parser.add_argument("--sessions", type=int, default=200, help="current sessions (default 200)")
+    parser.add_argument("--writing", type=int, default=50, help="sessions that grow (default 50)")
+    parser.add_argument(
+        "--rate", type=float, default=1.0, help="lines a second per session (default 1)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="duration of writing (default 10)"
+    )
     parser.add_argument("--old", type=int, default=2_000, help="past sessions (default 2000)")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--quick", action="store_true", help="few files, to see that it runs")
+    parser.add_argument(
+        "--quick", action="store_true", help="few files and 1 s, to check that it runs"
+    )
     options = parser.parse_args()
     if options.quick:
         options.sessions, options.writing, options.seconds, options.old = 8, 4, 1.0, 20
@@ -247,9 +257,9 @@ def main() -> int:
     print_figures(
         figures,
         HEADS,
-        lambda one: (
-            *(one.way, one.sessions, one.rate, f"{one.seen}/{one.calls}", one.p50_ms, one.p99_ms),
-            *(100 * one.core, 100 * one.rest_core, one.rss_mb),
+        lambda row: (
+            *(row.way, row.sessions, row.rate, f"{row.seen}/{row.calls}", row.p50_ms, row.p99_ms),
+            *(100 * row.core, 100 * row.rest_core, row.rss_mb),
         ),
         as_json=options.json,
     )

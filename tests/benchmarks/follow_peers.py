@@ -1,10 +1,11 @@
-"""Ways to follow session files, each a process of its own that prints what it sees.
+"""Ways to follow session files, for ``follow``: each runs as a process and prints what it sees.
 
     python -m tests.benchmarks.follow_peers NAME FOLDER
 
-``follower`` is this project's, without the store and the fan-out; ``watchfiles`` is told of changes
-by the system and reads what was added; ``rereader`` looks every 100 ms and reads changed files
-whole. Printed is each tool's name and the monotonic time at which it was known.
+``follower`` is this project's, without store and fan-out. ``watchfiles`` is notified of changes by
+the operating system and reads the added bytes. ``rereader`` polls every 100 ms and reads changed
+files from the start. Each prints the name of every tool call and the monotonic time at which it
+was read.
 """
 
 from __future__ import annotations
@@ -23,29 +24,28 @@ from htmlgraph_nb.ingest.session_scanner import SessionRoot
 from htmlgraph_nb.ingest.session_tail import SessionTail
 from htmlgraph_nb.ingest.session_watcher import SessionWatcher
 
-LOOK_S = 0.1
+POLL_S = 0.1
 
 
 def follower(folder: str) -> Iterator[Iterable[Event]]:
-    """Poll the project's own source as the server does."""
+    """Poll this project's SessionWatcher as the server does."""
     source = SessionWatcher([SessionRoot("claude", folder)], 0.0)
     ready = False
     while True:
-        found = source.poll(datetime.now(UTC))
-        yield found
-        if not ready and source.report()["followed"] and source.interval_s > LOOK_S / 2:
+        yield source.poll(datetime.now(UTC))
+        if not ready and source.report()["followed"] and source.interval_s > POLL_S / 2:
             ready = True
             print("ready", flush=True)
         time.sleep(source.interval_s)
 
 
 def tail_of(path: str) -> SessionTail:
-    """Return a tail that has read nothing yet."""
+    """Return a tail at the start of a file."""
     return SessionTail(SessionFile(path, "claude", 0, 0.0))
 
 
 def watchfiles(folder: str) -> Iterator[Iterable[Event]]:
-    """Read what was added to the files that the system says have changed."""
+    """Read the bytes added to files that the operating system reports as changed."""
     tails = {str(path): tail_of(str(path)) for path in Path(folder).rglob("*.jsonl")}
     for tail in tails.values():
         list(tail.read())
@@ -57,7 +57,7 @@ def watchfiles(folder: str) -> Iterator[Iterable[Event]]:
 
 
 def rereader(folder: str) -> Iterator[Iterable[Event]]:
-    """Look at all files again and again, and read each that has changed from its begin."""
+    """Poll all files and read each changed file from its start."""
     sizes: dict[Path, int] = {}
     seen: set[str | None] = set()
     ready = False
@@ -72,14 +72,14 @@ def rereader(folder: str) -> Iterator[Iterable[Event]]:
         if not ready:
             ready = True
             print("ready", flush=True)
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)
 
 
 PEERS = {"follower": follower, "watchfiles": watchfiles, "rereader": rereader}
 
 
 def main() -> None:
-    """Follow until the process is ended."""
+    """Follow until the process is killed."""
     name, folder = sys.argv[1:3]
     for events in PEERS[name](str(Path(folder).resolve())):
         now = time.monotonic()

@@ -1,13 +1,13 @@
-"""The live grid in JupyterLab: how late a change is on the screen, and what drawing it costs.
+"""The live grid in JupyterLab: latency of changes, and main-thread time per drawing.
 
     python -m tests.benchmarks.grid [--part latency|drawing] [--agents 100 1000 10000]
         [--only AgentGrid …] [--seconds 10] [--profile] [--json] [--quick]
 
-``latency`` times each of 20 changes a second from before its POST to the changed document, while
-the kernel is idle, sleeps in a cell and is kept busy by one. ``drawing`` lets 1,000 changes a
-second come in, in ten requests, and counts what Chromium's main thread does for each drawing: for
-the grid, for the page at ``/``, for boxes of ipywidgets and for a DataFrame that is displayed
-again. Everything runs on this machine at once; a person's browser has a GPU, this one has none.
+``latency`` times 20 changes a second, each from before its POST to the changed document, while the
+kernel is idle, sleeps in a cell and runs a busy loop. ``drawing`` sends 1,000 changes a second in
+ten requests and counts what Chromium's main thread does per drawing, for the grid and its peers:
+the page at ``/``, HTML boxes of ipywidgets and a DataFrame that is displayed repeatedly. Compare
+their milliseconds per drawing. Everything runs on this machine at once, and without a GPU.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.benchmarks.change_times import AGENT, change_times
 from tests.benchmarks.grid_load import BATCHES_PER_S, Changes
-from tests.benchmarks.grid_peers import BEGIN, LARGEST, PEERS, cell
+from tests.benchmarks.grid_peers import LARGEST, PEERS, START_CELLS, cell
 from tests.benchmarks.main_thread import MainThread
 from tests.benchmarks.table import print_table, quantile
 from tests.e2e.browser import chromium
@@ -50,7 +50,7 @@ LONG_TASK_MS = 50.0
 
 @dataclass(frozen=True)
 class Latency:
-    """How late changes are in the document, in milliseconds."""
+    """Latencies from request to document, in milliseconds."""
 
     kernel: str
     max_rate: float
@@ -62,16 +62,16 @@ class Latency:
 
 @dataclass(frozen=True)
 class Drawing:
-    """What the main thread did for each drawing.
+    """Main-thread time per drawing.
 
     Attributes:
-        drawn_per_s: at most the ten for which there was news.
-        script_ms, layout_ms, task_ms: CPU milliseconds for each drawing, as ``main_thread.Work``;
-            None where nothing was drawn.
-        busy: share of the time in which the thread computed.
-        long_tasks: tasks of more than 50 ms of CPU time a second.
-        longest_cpu_ms, longest_ms: CPU time and real time of the longest tasks; real time grows
-            where other processes want the cores as well.
+        drawn_per_s: drawings a second, at most one per request (10).
+        script_ms, layout_ms, task_ms: CPU milliseconds per drawing, as in ``main_thread.Work``;
+            None if nothing was drawn.
+        busy: share of the time in which the thread was computing.
+        long_tasks: tasks of more than 50 ms of CPU time, per second.
+        longest_cpu_ms, longest_ms: CPU time and real time of the longest task; real time grows
+            when other processes compete for the cores.
     """
 
     shown_by: str
@@ -88,7 +88,7 @@ class Drawing:
 
 @contextmanager
 def _notebook(jupyter: Jupyter, browser: Browser, *cells: str) -> Iterator[Notebook]:
-    """Open a notebook in a profile of its own; its kernel ends with it."""
+    """Open a notebook in its own browser profile; shut its kernel down at the end."""
     context = browser.new_context(viewport=VIEWPORT)
     try:
         page = context.new_page()
@@ -106,7 +106,7 @@ def _notebook(jupyter: Jupyter, browser: Browser, *cells: str) -> Iterator[Noteb
 def measure_latency(
     jupyter: Jupyter, browser: Browser, server: Server, options: argparse.Namespace
 ) -> Iterator[Latency]:
-    """Time changes beside each kind of cell."""
+    """Time changes while each kind of cell runs."""
     server.send(AGENT)
     for max_rate in options.max_rate:
         for kernel in options.kernel:
@@ -116,7 +116,7 @@ def measure_latency(
                 notebook.run(0)
                 notebook.card(AGENT).wait_for()
                 if source:
-                    notebook.begin(1)
+                    notebook.start(1)
                 page = notebook.page
                 times = change_times(page, server.url, options.events, RATE, [])["document"]
                 if source:
@@ -128,23 +128,23 @@ def measure_latency(
 def measure_drawing(
     jupyter: Jupyter, browser: Browser, folder: Path, options: argparse.Namespace
 ) -> Iterator[Drawing]:
-    """Count the main thread's work for each way to show each number of agents."""
+    """Measure the main thread for each way to show each number of agents."""
     for agents in options.agents:
         for name in (PAGE, *PEERS):
             if agents > LARGEST.get(name, agents) or (options.only and name not in options.only):
                 continue
             with running(folder / f"{time.time_ns()}") as server:
                 changes = Changes(server.url, agents, CHANGES_PER_S)
-                changes.introduce()
-                with _shown(name, jupyter, browser, server, agents) as (page, selector):
-                    yield _count(page, selector, name, agents, changes, options)
+                changes.create_agents()
+                with _show_agents(name, jupyter, browser, server, agents) as (page, selector):
+                    yield _measure_drawing(page, selector, name, agents, changes, options)
 
 
 @contextmanager
-def _shown(
+def _show_agents(
     name: str, jupyter: Jupyter, browser: Browser, server: Server, agents: int
 ) -> Iterator[tuple[Page, str]]:
-    """Show the agents and give the page, and a selector of the element that they are in."""
+    """Show the agents; yield the page and a selector of the element that contains them."""
     if name == PAGE:
         context = browser.new_context(viewport=VIEWPORT)
         try:
@@ -156,7 +156,7 @@ def _shown(
             context.close()
         return
     source = cell(name, server.url, agents, BATCHES_PER_S)
-    with _notebook(jupyter, browser, source, BEGIN.get(name, "")) as notebook:
+    with _notebook(jupyter, browser, source, START_CELLS.get(name, "")) as notebook:
         notebook.run(0)
         notebook.output(0)
         notebook.page.wait_for_function(_HAS_AGENTS, arg=OUTPUT)
@@ -164,27 +164,27 @@ def _shown(
         yield notebook.page, OUTPUT
 
 
-def _count(
+def _measure_drawing(
     page: Page, selector: str, name: str, agents: int, changes: Changes, options: argparse.Namespace
 ) -> Drawing:
     thread = MainThread(page, profile=options.profile)
     changes.start()
     time.sleep(options.settle)
-    thread.begin(selector)
-    begun, sent = time.monotonic(), changes.sent
+    thread.start(selector)
+    started, sent = time.monotonic(), changes.sent
     time.sleep(options.seconds)
-    work = thread.end()
-    elapsed, offered = time.monotonic() - begun, changes.sent - sent
+    work = thread.stop()
+    elapsed, offered = time.monotonic() - started, changes.sent - sent
     changes.stop()
     for own_ms, function in work.functions:
         print(f"{own_ms:10.1f} ms  {function}", file=sys.stderr)
     drawn = min(work.frames, offered)
-    spent = (work.script_ms, work.layout_ms, work.task_ms)
+    totals_ms = (work.script_ms, work.layout_ms, work.task_ms)
     return Drawing(
         name,
         agents,
         drawn / elapsed,
-        *(ms / drawn if drawn else None for ms in spent),
+        *(ms / drawn if drawn else None for ms in totals_ms),
         work.task_ms / 1_000 / elapsed,
         sum(cpu_ms > LONG_TASK_MS for cpu_ms in work.tasks_ms) / elapsed,
         work.tasks_ms[-1] if work.tasks_ms else None,
@@ -205,15 +205,15 @@ def _print_drawing(rows: list[Drawing]) -> None:
     heads = "shown by,agents,drawn/s,script,layout,all tasks,busy,> 50 ms/s,longest,longest (real)"
     table = []
     for r in rows:
-        spent = [r.script_ms, r.layout_ms, r.task_ms]
+        per_drawing = [r.script_ms, r.layout_ms, r.task_ms]
         busy = f"{r.busy:.0%}"
         first = [r.shown_by, r.agents, r.drawn_per_s]
-        table.append([*first, *spent, busy, r.long_tasks, r.longest_cpu_ms, r.longest_ms])
+        table.append([*first, *per_drawing, busy, r.long_tasks, r.longest_cpu_ms, r.longest_ms])
     print_table(heads.split(","), table)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; ``arguments`` are those of the command line unless given."""
+    """Measure and print; ``arguments`` default to the command line."""
     options = _options(arguments)
     latency: list[Latency] = []
     drawing: list[Drawing] = []
@@ -228,8 +228,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.part in (None, "drawing"):
             drawing.extend(measure_drawing(jupyter, browser, Path(folder), options))
     if options.json:
-        found = {"latency": latency, "drawing": drawing}
-        print(json.dumps({part: [asdict(row) for row in rows] for part, rows in found.items()}))
+        parts = {"latency": latency, "drawing": drawing}
+        print(json.dumps({part: [asdict(row) for row in rows] for part, rows in parts.items()}))
         return 0
     if latency:
         _print_latency(latency)
@@ -240,24 +240,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--part", choices=["latency", "drawing"], help="only one of the two")
-    parser.add_argument("--events", type=int, default=300, help="to time (default 300)")
+    parser.add_argument("--part", choices=["latency", "drawing"], help="run only this part")
+    parser.add_argument("--events", type=int, default=300, help="events to time (default 300)")
     parser.add_argument(
         "--max-rate",
         type=float,
         nargs="+",
         default=[10.0, 30.0, 60.0],
-        help="of AgentGrid (10, 30 and 60)",
+        help="max_rate of AgentGrid (default 10, 30 and 60)",
     )
     parser.add_argument("--kernel", nargs="+", choices=[*CELLS], default=[*CELLS])
     parser.add_argument("--agents", type=int, nargs="+", default=[100, 1_000, 10_000])
-    parser.add_argument("--only", nargs="+", choices=[PAGE, *PEERS], help="ways to show them")
-    parser.add_argument("--seconds", type=float, default=10, help="of counting (default 10)")
-    parser.add_argument("--settle", type=float, default=5, help="seconds before that (default 5)")
-    parser.add_argument("--profile", action="store_true", help="name the functions, on stderr")
+    parser.add_argument("--only", nargs="+", choices=[PAGE, *PEERS], help="ways to show the agents")
+    parser.add_argument(
+        "--seconds", type=float, default=10, help="duration of the measurement (default 10)"
+    )
+    parser.add_argument(
+        "--settle", type=float, default=5, help="seconds to wait before it (default 5)"
+    )
+    parser.add_argument(
+        "--profile", action="store_true", help="print the slowest functions to stderr"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
-        "--quick", action="store_true", help="one latency, 100 agents for 2 seconds"
+        "--quick", action="store_true", help="one latency run, 100 agents for 2 seconds"
     )
     options = parser.parse_args(arguments)
     if options.quick:

@@ -1,4 +1,4 @@
-"""Agents whose events come in at a steady rate, some of them waiting, stopping and beginning."""
+"""Posts events of many agents at a steady rate; some start to wait, stop or resume."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _CHUNK = 1_000
 
 
 class Changes(threading.Thread):
-    """Posts ten requests a second, each with events of as many different agents.
+    """Posts ten requests a second, each with one event of many different agents.
 
-    Of a hundred events one asks for permission and two end a turn, so that cards change places;
-    the others are tool calls, which also answer what was asked.
+    One event in a hundred requests permission and two end a turn, so that cards move. The others
+    are tool calls, which also end the wait for a permission.
 
     Args:
-        url: the server's.
-        agents: how many there are.
+        url: address of the server.
+        agents: number of agents.
         rate: events a second.
     """
 
@@ -39,35 +39,37 @@ class Changes(threading.Thread):
         self._done = threading.Event()
         self.sent = 0
 
-    def introduce(self) -> None:
-        """Let all agents be known."""
+    def create_agents(self) -> None:
+        """Send one event of each agent, so that the server lists all of them."""
         for first in range(0, self._agents, _CHUNK):
             self._post(range(first, min(first + _CHUNK, self._agents)), ["tool_execute"])
 
     def run(self) -> None:
         """Send until :meth:`stop`."""
-        kinds = ["permission_request", "stop", "stop"] + 97 * ["tool_execute"]
-        begun, n = time.monotonic(), 0
-        while not self._done.wait(max(0.0, begun + n / BATCHES_PER_S - time.monotonic())):
+        types = ["permission_request", "stop", "stop"] + 97 * ["tool_execute"]
+        started, n = time.monotonic(), 0
+        while not self._done.wait(max(0.0, started + n / BATCHES_PER_S - time.monotonic())):
             n += 1
-            self._post(self._random.sample(range(self._agents), self._batch), kinds)
+            self._post(self._random.sample(range(self._agents), self._batch), types)
             self.sent += 1
 
     def stop(self) -> None:
-        """Stop and wait for the last answer."""
+        """Stop and wait for the last response."""
         self._done.set()
         self.join()
         self._connection.close()
 
-    def _post(self, agents: Any, kinds: list[str]) -> None:
+    def _post(self, agents: Any, types: list[str]) -> None:
         self._n += 1
         events = [
-            {**event_of(agent, self._n, time.time()), "event_type": self._random.choice(kinds)}
+            {**event_of(agent, self._n, time.time()), "event_type": self._random.choice(types)}
             for agent in agents
         ]
         headers = {"Content-Type": "application/json"}
         self._connection.request("POST", "/api/events", json.dumps(events), headers)
-        answer = self._connection.getresponse()
-        body = answer.read()
-        if answer.status != 200:
-            raise RuntimeError(f"the server answered {answer.status}: {body[:300]!r}")
+        response = self._connection.getresponse()
+        body = response.read()
+        if response.status != 200:
+            raise RuntimeError(
+                f"POST /api/events: expected 200, got {response.status}: {body[:300]!r}"
+            )

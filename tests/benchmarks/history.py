@@ -1,13 +1,15 @@
-"""Loading history into a typed DataFrame, beside other ways to do so.
+"""Loading history into a typed DataFrame, compared with pandas, polars and sqlite3.
 
     python -m tests.benchmarks.history [--rows 1000000] [--rounds 3] [--json] [--quick]
 
-Each run is a process of its own; figures are those of the quickest round. ``of`` is all columns of
-all rows, four columns of all rows (timestamp, agent_id, tool_name, cost_tokens), or all columns of
-the last hour. Peak memory is over what the loaded libraries take; ``child`` is that of the largest
-process that it started. ``sealed`` reads segments, ``SQLite only`` the same rows without them. The
-``sqlite3`` program, which only writes the rows to nowhere, is the floor for what reads SQLite; it
-must be installed.
+Measures seconds and memory of each way; each run is a process, and figures are those of the fastest
+round. The parts are all columns of all rows, four columns of all rows (timestamp, agent_id,
+tool_name, cost_tokens), and all columns of the last hour. ``sealed`` reads segments, ``SQLite
+only`` reads the same rows without segments. The peer is ``pandas.read_sql_query``: the last column
+is the ratio to it. The lower bound of everything that reads SQLite is the ``sqlite3`` program,
+which must be installed and discards the rows.
+
+Peak memory excludes the loaded libraries; ``child`` is the peak of the largest child process.
 """
 
 from __future__ import annotations
@@ -33,10 +35,11 @@ PEER = "pandas.read_sql_query"
 
 @dataclass
 class Figures:
-    """One way and part.
+    """Results of one way and part.
 
     Attributes:
-        times_faster: than pandas.read_sql_query on the same part.
+        of: the part.
+        times_faster: ratio of the seconds of pandas.read_sql_query, on the same part, to its own.
     """
 
     way: str
@@ -49,10 +52,10 @@ class Figures:
 
 
 def measured(way: str, source: str, part: str) -> dict[str, Any]:
-    """Run one way in a process of its own.
+    """Run one way in a new process and return its figures.
 
     Raises:
-        RuntimeError: it failed; the text is its own.
+        RuntimeError: it failed; the message is its standard error.
     """
     run = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks.history_ways", way, source, part],
@@ -68,7 +71,7 @@ def measured(way: str, source: str, part: str) -> dict[str, Any]:
 
 
 def ways(plain: str, sealed: str, url: str) -> Iterator[tuple[str, str, str]]:
-    """Yield each way's name, what runs it and its source."""
+    """Yield the name of each way, its function in history_ways and its source."""
     yield "load_history, sealed", "load_history", sealed
     yield "load_history, SQLite only", "load_history", plain
     yield "load_history, URL", "load_history", url
@@ -80,11 +83,11 @@ def ways(plain: str, sealed: str, url: str) -> Iterator[tuple[str, str, str]]:
 
 
 def measure(
-    folder: Path, n_rows: int, rounds: int, say: Callable[[str], object]
+    folder: Path, n_rows: int, rounds: int, report: Callable[[str], object]
 ) -> Iterator[Figures]:
     """Yield the figures of each way and part."""
     plain, sealed = str(folder / "plain.db"), str(folder / "sealed.db")
-    say(f"making {n_rows:,} rows")
+    report(f"making {n_rows:,} rows")
     fill(plain, n_rows)
     shutil.copy(plain, sealed)
     measured("seal", sealed, "all")
@@ -101,47 +104,49 @@ def measure(
         "--no-watch",
     ]
     flags += ["--forget-after", "0", "--offline-timeout", "0", "--idle-timeout", "0"]
-    found: dict[tuple[str, str], Figures] = {}
+    best: dict[tuple[str, str], Figures] = {}
     with running(flags, cores(), HTMLGRAPH_HOME=str(folder)) as server:
         for _ in range(rounds):
             for name, way, source in ways(plain, sealed, server.url):
                 for of, part in (("all", "all"), ("4 columns", "four"), ("last hour", since)):
-                    say(f"{name}, {of}")
+                    report(f"{name}, {of}")
                     figures = Figures(name, of, **measured(way, source, part))
-                    best = found.setdefault((name, of), figures)
-                    if figures.seconds < best.seconds:
-                        found[name, of] = figures
-    rows = {of: {one.rows for (_, part), one in found.items() if part == of} for _, of in found}
+                    fastest = best.setdefault((name, of), figures)
+                    if figures.seconds < fastest.seconds:
+                        best[name, of] = figures
+    rows = {
+        of: {figures.rows for (_, part), figures in best.items() if part == of} for _, of in best
+    }
     if any(len(counts) != 1 for counts in rows.values()):
-        raise RuntimeError(f"the ways do not agree on the rows: {rows}")
-    for one in found.values():
-        one.times_faster = found[PEER, one.of].seconds / one.seconds
-        yield one
+        raise RuntimeError(f"the ways loaded different numbers of rows: {rows}")
+    for figures in best.values():
+        figures.times_faster = best[PEER, figures.of].seconds / figures.seconds
+        yield figures
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rows", type=int, default=1_000_000, help="default 1000000")
-    parser.add_argument("--rounds", type=int, default=3, help="of which the best counts")
-    parser.add_argument("--folder", help="where the databases are made (default: a temporary one)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds; the fastest counts")
+    parser.add_argument("--folder", help="folder for the databases (default: temporary)")
     parser.add_argument("--json", action="store_true", help="print one JSON array")
     parser.add_argument("--quick", action="store_true", help="20,000 rows, 1 round")
     options = parser.parse_args()
     if options.quick:
         options.rows, options.rounds = 20_000, 1
 
-    def say(text: str) -> None:
+    def report(text: str) -> None:
         if sys.stderr.isatty():
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
     with tempfile.TemporaryDirectory(prefix="htmlgraph-bench-", dir=options.folder) as folder:
-        figures = list(measure(Path(folder), options.rows, options.rounds, say))
-    say("")
+        figures = list(measure(Path(folder), options.rows, options.rounds, report))
+    report("")
     if not options.json and not shutil.which("sqlite3"):
-        print("the sqlite3 program is not installed, so there is no floor\n")
+        print("the sqlite3 program is not installed, so there is no lower bound\n")
     print_figures(
-        sorted(figures, key=lambda one: ("all", "4 columns", "last hour").index(one.of)),
+        sorted(figures, key=lambda row: ("all", "4 columns", "last hour").index(row.of)),
         ["way", "of", "rows", "s", "peak MB", "child MB", "× read_sql"],
         lambda f: [f.way, f.of, f.rows, f.seconds, f.peak_mb, f.child_mb, f.times_faster],
         as_json=options.json,

@@ -1,9 +1,9 @@
-"""One way to get history, measured in this process alone.
+"""Ways to load history, for ``history`` and ``year``: runs one in this process.
 
     python -m tests.benchmarks.history_ways WAY SOURCE PART
 
-Prints JSON: seconds, rows, and the peak of memory over what the libraries take before, in MB of
-1,000,000 bytes; memory of child processes is added, and counted beside as well.
+Prints JSON: seconds, rows, and peak memory in MB of 1,000,000 bytes, excluding what the libraries
+take after import; the peak of the largest child process is a separate figure.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ FOUR = ("timestamp", "agent_id", "tool_name", "cost_tokens")
 
 
 def columns_of(part: str) -> tuple[str, ...]:
-    """Return the columns of a part: ``four``, or all."""
+    """Return the columns of a part: the four of ``four``, else all."""
     return FOUR if part == "four" else HISTORY_COLUMNS
 
 
 def since_of(part: str) -> str | None:
-    """Return the beginning of a part that is a time, as RFC 3339; None: all rows."""
+    """Return the start of a part that is a time (RFC 3339); None for all rows."""
     return None if part in ("all", "four") else part
 
 
@@ -43,7 +43,7 @@ def _sql(part: str) -> str:
 
 
 def load_history(source: str, part: str) -> int:
-    """This project's call."""
+    """Load with this project."""
     from htmlgraph_nb import load_history as load
 
     frame = load(source, columns=columns_of(part), since=since_of(part), progress=False)
@@ -51,7 +51,7 @@ def load_history(source: str, part: str) -> int:
 
 
 def iter_history(source: str, part: str) -> int:
-    """All of it in chunks, of which each is used."""
+    """Iterate over the history in chunks and sum a column of each."""
     from htmlgraph_nb import iter_history as iterate
 
     n_rows = tokens = 0
@@ -62,21 +62,21 @@ def iter_history(source: str, part: str) -> int:
 
 
 def seal(source: str, part: str) -> int:
-    """Sealed segments of all rows."""
+    """Seal all rows into segments."""
     from htmlgraph_nb.storage.columnar.sealing import seal as run
 
     return run(source).n_rows
 
 
 def export(source: str, part: str) -> int:
-    """A folder of Parquet files by day, beside the database."""
+    """Export to Parquet files by day, in a folder beside the database."""
     from htmlgraph_nb import export_history
 
     return export_history(f"{source}-export", source).n_rows
 
 
 def read_sql_query(source: str, part: str) -> int:
-    """pandas, and what it takes to have the same dtypes."""
+    """Load with pandas and convert to the same dtypes."""
     import pandas as pd
 
     with closing(sqlite3.connect(source)) as db:
@@ -96,7 +96,7 @@ def _typed(frame: Any, unit: str | None) -> Any:
 
 
 def read_json(source: str, part: str) -> int:
-    """pandas on the server's JSON lines, and the same dtypes."""
+    """Load the server's JSON lines with pandas and convert to the same dtypes."""
     from urllib.parse import urlencode
 
     import pandas as pd
@@ -109,7 +109,7 @@ def read_json(source: str, part: str) -> int:
 
 
 def polars(source: str, part: str) -> int:
-    """polars through Python's sqlite3, and its categories and times."""
+    """Load with polars through Python's sqlite3 and convert to its categories and times."""
     import polars as pl
 
     numbers = {
@@ -132,7 +132,7 @@ def polars(source: str, part: str) -> int:
 
 
 def sqlite_shell(source: str, part: str) -> Callable[[], int]:
-    """The sqlite3 program writes the rows to nowhere; they are counted afterwards."""
+    """Read with the sqlite3 program and discard the rows; count them after the measurement."""
     with subprocess.Popen(
         ["sqlite3", "-readonly", source, _sql(part)], stdout=subprocess.DEVNULL
     ) as process:
@@ -165,9 +165,9 @@ _LIBRARIES = {
 
 
 def peak_mb() -> float:
-    """Return the peak of this process's resident memory."""
+    """Return the peak resident memory of this process."""
     try:
-        # Of this program alone, where getrusage's begins with the one that started it.
+        # Only this program's; the peak of getrusage includes the parent that forked it.
         with open("/proc/self/status", encoding="ascii") as file:
             lines = dict(line.split(":", 1) for line in file)
         return int(lines["VmHWM"].split()[0]) * 1_024 / 1e6
@@ -177,16 +177,16 @@ def peak_mb() -> float:
 
 
 def main() -> None:
-    """Run one way and print what it took."""
+    """Run one way and print its figures."""
     way, source, part = sys.argv[1:]
     for name in _LIBRARIES[way]:
         __import__(name)
     base = peak_mb()
     start = time.perf_counter()
-    found = WAYS[way](source, part)
+    result = WAYS[way](source, part)
     seconds = time.perf_counter() - start
     peak = peak_mb() - base
-    n_rows = found if isinstance(found, int) else found()
+    n_rows = result if isinstance(result, int) else result()
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1_024 / 1e6
     figures = {"seconds": seconds, "rows": n_rows, "peak_mb": peak}
     print(json.dumps({**figures, "child_mb": children}))

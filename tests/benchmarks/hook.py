@@ -1,10 +1,11 @@
-"""Whole-process time of the hook against a bare Python that loads json and http.client.
+"""Run time of the hook process, compared with a bare Python that imports json and http.client.
 
     python -m tests.benchmarks.hook [--runs 40] [--json]
 
-Cases take turns within one run, so that a busy machine slows all of them; the result is the ratio
-of medians. ``sent``: a server on this machine takes the event. ``spooled``: nobody listens.
-``script`` is the process as a console script starts it, ``module`` is ``python -m``.
+Prints the median milliseconds of each case and the ratio to ``bare``. The cases take turns within a
+run, so that a busy machine slows all of them. In ``sent`` a server on this machine accepts the
+event, in ``spooled`` no server is listening. ``script`` starts the process as a console script
+does, ``module`` is ``python -m``; ``empty`` is Python alone.
 """
 
 from __future__ import annotations
@@ -30,18 +31,18 @@ BARE = ["-c", "import json, http.client"]
 EMPTY = ["-c", "pass"]
 
 
-class _Taker(BaseHTTPRequestHandler):
+class _AcceptAll(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         self.send_response(204)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Suppress the log."""
 
 
 def time_once(arguments: list[str], url: str, home: str, stdin: bytes) -> float:
-    """Return the seconds from the start of the process to its end."""
+    """Return the seconds that a process takes."""
     environ = {**os.environ, "HTMLGRAPH_URL": url, "HTMLGRAPH_HOME": home}
     start = time.perf_counter()
     subprocess.run([sys.executable, *arguments], input=stdin, env=environ, check=True)
@@ -52,11 +53,11 @@ def measure(runs: int) -> dict[str, float]:
     """Return the median milliseconds of each case.
 
     Args:
-        runs: processes per case, after one of each that is not counted.
+        runs: processes per case, after one for warm-up.
     """
     stdin = PAYLOAD.read_bytes()
     with (
-        ThreadingHTTPServer(("127.0.0.1", 0), _Taker) as server,
+        ThreadingHTTPServer(("127.0.0.1", 0), _AcceptAll) as server,
         socket.create_server(("127.0.0.1", 0)) as closed,
         tempfile.TemporaryDirectory() as home,
     ):
@@ -74,9 +75,9 @@ def measure(runs: int) -> dict[str, float]:
         times: dict[str, list[float]] = {name: [] for name in cases}
         for run in range(runs + 1):
             for name, (arguments, url) in cases.items():
-                took = time_once(arguments, url, home, stdin)
+                seconds = time_once(arguments, url, home, stdin)
                 if run:
-                    times[name].append(took * 1000)
+                    times[name].append(seconds * 1000)
         server.shutdown()
     return {name: statistics.median(values) for name, values in times.items()}
 

@@ -1,12 +1,13 @@
-"""Durable events a second, beside dashboards that all receive all of them.
+"""Durable events per second over HTTP and WebSocket, while dashboards receive all of them.
 
     python -m tests.benchmarks.ingest [--clients 100] [--rate 10000] [--batch 100] [--seconds 5]
         [--json] [--quick]
 
-Eight connections send requests (or frames of /ws/events) of ``--batch`` events; each is answered
-after its commit to a new SQLite file. ``at rate`` sends at fixed times, ``most`` as soon as the
-answer is there. ``answer`` is the time from sending a request to its answer; ``frame`` the time
-from when an event was due to when a dashboard has read it. The server has the first core.
+Eight connections send requests (or frames to /ws/events) of ``--batch`` events; each is answered
+after its commit to a new SQLite file. One run of each route sends at ``--rate``, one (``most``)
+sends the next request as soon as it has the response. ``answer`` is the time from sending a request
+to its response; ``frame`` the time from when an event was due until a dashboard has read it. The
+server has the first core. There is no peer: compare ``us_per_event`` between versions.
 """
 
 from __future__ import annotations
@@ -30,12 +31,15 @@ AGENTS = 200
 
 @dataclass(frozen=True)
 class Figures:
-    """What the server took in and sent.
+    """Results of one run.
 
     Attributes:
-        route: where the events went; ``rate``: events asked for a second, 0: as many as it takes.
-        frames, expected: updates that dashboards received, and should have.
-        core, load_core: cores that the server and the dashboards used; ``others``: see fanout.
+        route: route of the events.
+        rate: requested events a second; 0 for as many as the server accepts.
+        frames: updates that dashboards received.
+        expected: updates that dashboards should have received.
+        core, load_core: cores that the server and the dashboards used.
+        others: cores that other processes used, see ``fanout``.
     """
 
     route: str
@@ -62,7 +66,7 @@ def measure(
     """Run one server and return its figures.
 
     Args:
-        flags: of the poster.
+        flags: further flags of the poster.
     """
     serving, loading = shared_out()
     alone = serving != loading
@@ -73,26 +77,26 @@ def measure(
         load = Load(server.address, "/ws/broadcasts", has_state=True)
         stack.callback(load.close)
         load.connect(clients)
-        asked = ["--rate", str(rate), "--batch", str(batch), "--agents", str(AGENTS)]
-        asked += ["--seconds", str(WARM_UP_S + seconds), *flags]
-        poster = stack.enter_context(contextlib.closing(Poster(server, loading, *asked)))
-        begun = time.monotonic()
-        load.run(begun + WARM_UP_S)
-        pid, own = server.process.pid, os.getpid()
-        first, first_load = usage(pid, serving if alone else ()), usage(own, ())
+        arguments = ["--rate", str(rate), "--batch", str(batch), "--agents", str(AGENTS)]
+        arguments += ["--seconds", str(WARM_UP_S + seconds), *flags]
+        poster = stack.enter_context(contextlib.closing(Poster(server, loading, *arguments)))
+        started = time.monotonic()
+        load.run(started + WARM_UP_S)
+        pid, own_pid = server.process.pid, os.getpid()
+        first, first_load = usage(pid, serving if alone else ()), usage(own_pid, ())
         wall, n_first = time.time(), len(load.stream.seqs)
-        load.run(begun + WARM_UP_S + seconds)
-        last, last_load = usage(pid, serving if alone else ()), usage(own, ())
+        load.run(started + WARM_UP_S + seconds)
+        last, last_load = usage(pid, serving if alone else ()), usage(own_pid, ())
         wall_end, n_last = time.time(), len(load.stream.seqs)
 
-        def all_there() -> bool:
+        def all_received() -> bool:
             done = poster.figures()
             return done is not None and load.n_frames >= done["accepted"] * clients
 
-        load.run(time.monotonic() + DRAIN_S, all_there)
+        load.run(time.monotonic() + DRAIN_S, all_received)
         posted = poster.figures()
         if posted is None:
-            raise TimeoutError("the poster is not done")
+            raise TimeoutError(f"the poster did not finish within {DRAIN_S:g} s")
         core, load_core = last.cores_since(first), last_load.cores_since(first_load)
         p50, p99 = load.latencies_ms(wall, wall_end)
         return Figures(

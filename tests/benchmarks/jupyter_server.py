@@ -1,4 +1,4 @@
-"""The server inside Jupyter Server, and kernels whose output streams through the same process."""
+"""The server inside Jupyter Server, and kernels that stream output through the same process."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def mounted(cores: Sequence[int], others: Sequence[int], kernels: int = 0) -> It
     """Start Jupyter Server with the extension and a new database on disk.
 
     Args:
-        cores: of the server.
-        others: of its kernels.
-        kernels: how many stream output, LINES_PER_S each, to a client that reads it.
+        cores: cores of the server.
+        others: cores of its kernels.
+        kernels: number of kernels that stream LINES_PER_S lines each to a client.
     """
     with tempfile.TemporaryDirectory(prefix="htmlgraph-bench-") as home:
         server = JupyterServer(Path(home), "--max-clients", str(MAX_CLIENTS))
@@ -44,7 +44,7 @@ def mounted(cores: Sequence[int], others: Sequence[int], kernels: int = 0) -> It
             process = psutil.Process(server.pid)
             for thread in process.threads():
                 psutil.Process(thread.id).cpu_affinity(list(cores))
-            # Agents show what the extension has left for them, not Jupyter's own token.
+            # Agents use the extension's secret, not Jupyter's own token.
             running = Running(("127.0.0.1", server.port), process, server.base, server.secret)
             with contextlib.ExitStack() as stack:
                 for _ in range(kernels):
@@ -59,12 +59,12 @@ def mounted(cores: Sequence[int], others: Sequence[int], kernels: int = 0) -> It
 
 @contextlib.contextmanager
 def _streaming(server: JupyterServer) -> Iterator[None]:
-    """Run a kernel that prints until the end, and read what it prints."""
+    """Run a kernel that prints until it is deleted, and read its output."""
     root = server.url.removesuffix("htmlgraph")
     headers = {"Authorization": f"token {TOKEN}"}
     request = urllib.request.Request(f"{root}api/kernels", b"{}", headers, method="POST")
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        kernel = json.load(answer)["id"]
+    with urllib.request.urlopen(request, timeout=60) as response:
+        kernel = json.load(response)["id"]
     url = f"ws{root.removeprefix('http')}api/kernels/{kernel}/channels"
     with connect(url, additional_headers=headers, max_size=None) as channels:
         channels.send(json.dumps(_execute(_PRINTS)))
@@ -73,10 +73,10 @@ def _streaming(server: JupyterServer) -> Iterator[None]:
         try:
             yield
         finally:
-            gone = urllib.request.Request(
+            deletion = urllib.request.Request(
                 f"{root}api/kernels/{kernel}", headers=headers, method="DELETE"
             )
-            urllib.request.urlopen(gone, timeout=60).close()
+            urllib.request.urlopen(deletion, timeout=60).close()
     reader.join()
 
 

@@ -1,4 +1,4 @@
-"""Many dashboards in one process: raw sockets, one poll loop, every byte accounted for."""
+"""Many dashboards in one process: raw sockets, one poll loop, every byte checked."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ _BATCH = 100
 
 
 class Dashboard:
-    """One connection.
+    """A connection.
 
     Attributes:
-        tape: its way through the common stream; None while it is apart from it.
-        buffer: bytes outside of the common stream that are no whole frame yet.
-        n_states: messages outside of it that are no update.
-        arrivals: (wall-clock seconds, offset) of each chunk, where it is sampled.
+        tape: its position in the common stream; None while it receives other bytes.
+        buffer: incomplete frame outside of the common stream.
+        n_private: updates received outside of the common stream.
+        n_states: messages outside of the common stream that are not updates.
+        arrivals: (wall-clock seconds, offset) of each chunk; None unless it is sampled.
         messages: called with each message outside of the common stream.
     """
 
@@ -50,15 +51,15 @@ class Dashboard:
         self.socket.send(bytes((0x80 | opcode, 0x80 | len(payload))) + mask + masked)
 
     def take(self, chunk: memoryview) -> None:
-        """Take in what was received."""
+        """Process received bytes."""
         if self.tape is None:
             self._private(chunk.tobytes())
             return
         rest = self.tape.feed(chunk)
-        if self.tape.answers:
-            for opcode, payload in self.tape.answers:
+        if self.tape.control_frames:
+            for opcode, payload in self.tape.control_frames:
                 self._control(opcode, payload)
-            self.tape.answers.clear()
+            self.tape.control_frames.clear()
         if rest is not None:
             self.n_private += self.stream.count(self.tape.offset)
             self.tape = None
@@ -85,7 +86,7 @@ class Dashboard:
         self.buffer = data[at:]
 
     def _message(self, payload: bytes) -> bool:
-        """Take in a message; return whether the common stream goes on after it."""
+        """Process a message; return whether the common stream continues after it."""
         message = json.loads(payload)
         update = message["type"] == "presence_update"
         self.n_private += update
@@ -109,25 +110,25 @@ class Dashboard:
 
 
 class Poller:
-    """epoll where it exists, else poll; both level-triggered."""
+    """epoll if available, else poll; both level-triggered."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll() if hasattr(select, "epoll") else None
         self._poll = None if self._epoll else select.poll()
 
     def add(self, fd: int) -> None:
-        """Watch a descriptor for bytes to read."""
+        """Watch a file descriptor for bytes to read."""
         if self._epoll:
             self._epoll.register(fd, select.EPOLLIN)
         elif self._poll:
             self._poll.register(fd, select.POLLIN)
 
     def remove(self, fd: int) -> None:
-        """Watch it no longer."""
+        """Stop watching a file descriptor."""
         (self._epoll or self._poll).unregister(fd)  # type: ignore[union-attr]
 
     def ready(self, timeout_s: float) -> Sequence[tuple[int, int]]:
-        """Return (descriptor, events) of those that can be read."""
+        """Return (descriptor, events) of each readable file descriptor."""
         if self._epoll:
             return self._epoll.poll(timeout_s)
         return [] if self._poll is None else self._poll.poll(timeout_s * 1_000)
@@ -137,11 +138,11 @@ class Load:
     """The dashboards of one run.
 
     Args:
-        address: of the server.
-        path: of its WebSocket route; "" connects without a handshake, for a server that sends
+        address: address of the server.
+        path: path of its WebSocket route; "" connects without a handshake, for a server that sends
             frames at once.
-        has_state: the server sends a presence_state first.
-        token: shown at connecting; "" shows none.
+        has_state: whether the server sends a presence_state first.
+        token: bearer token; "" for none.
     """
 
     def __init__(
@@ -156,30 +157,30 @@ class Load:
         self._view = memoryview(bytearray(1 << 20))
 
     def connect(self, n: int, deadline_s: float = 30.0) -> list[Dashboard]:
-        """Connect ``n`` dashboards and wait until each has the present state.
+        """Connect ``n`` dashboards and wait until each has the current state.
 
-        The server must not make changes meanwhile: the common stream begins after it.
+        The server must not publish changes meanwhile: the common stream starts after the state.
         """
-        fresh: list[Dashboard] = []
-        while len(fresh) < n:
-            batch = [self._connect_one() for _ in range(min(_BATCH, n - len(fresh)))]
+        added: list[Dashboard] = []
+        while len(added) < n:
+            batch = [self._connect_one() for _ in range(min(_BATCH, n - len(added)))]
             for dashboard in batch:
                 self._await_start(dashboard, time.monotonic() + deadline_s)
                 self.watch(dashboard)
-            fresh.extend(batch)
-        self.dashboards.extend(fresh)
+            added.extend(batch)
+        self.dashboards.extend(added)
         for dashboard in self.dashboards[:: max(1, len(self.dashboards) // _SAMPLED)]:
             dashboard.arrivals = dashboard.arrivals or []
-        return fresh
+        return added
 
     def connect_apart(
         self, messages: Callable[[dict[str, Any]], object], receive_bytes: int
     ) -> Dashboard:
-        """Connect a dashboard that is not read from until ``watch``.
+        """Connect a dashboard that does not read until ``watch``.
 
         Args:
-            messages: called with every message that it then receives.
-            receive_bytes: what the kernel takes in for it while nobody reads.
+            messages: called with every message that it receives then.
+            receive_bytes: size of the kernel's receive buffer.
         """
         dashboard = self._connect_one(receive_bytes)
         self._await_handshake(dashboard, time.monotonic() + 30)
@@ -205,27 +206,27 @@ class Load:
         dashboard.socket.settimeout(deadline - time.monotonic())
         data = b""
         while self._path and b"\r\n\r\n" not in data:
-            data += _some(dashboard)
+            data += _receive(dashboard)
         head, _, dashboard.buffer = data.partition(b"\r\n\r\n")
         if self._path and (b" 101 " not in head or _ACCEPT not in head):
-            raise BrokenStream(f"the handshake was answered {head[:200]!r}")
+            raise BrokenStream(f"handshake: expected status 101, got {head[:200]!r}")
 
     def _await_start(self, dashboard: Dashboard, deadline: float) -> None:
         self._await_handshake(dashboard, deadline)
-        whole = not self._has_state
+        complete = not self._has_state
 
-        def look(message: dict[str, Any]) -> None:
-            nonlocal whole
+        def on_state(message: dict[str, Any]) -> None:
+            nonlocal complete
             if message["type"] != "presence_state":
-                raise BrokenStream(f"a connection begins with {message['type']}")
-            whole = message["part"] == message["parts"]
+                raise BrokenStream(f"first message: expected presence_state, got {message['type']}")
+            complete = message["part"] == message["parts"]
 
-        dashboard.messages = look
+        dashboard.messages = on_state
         dashboard.take(memoryview(b""))
-        while not whole:
-            dashboard.take(memoryview(_some(dashboard)))
+        while not complete:
+            dashboard.take(memoryview(_receive(dashboard)))
         if dashboard.buffer:
-            raise BrokenStream("the server made changes while the dashboards connected")
+            raise BrokenStream("the server published changes while the dashboards connected")
         dashboard.messages = None
         dashboard.n_states = 0
         dashboard.tape = Tape(self.stream)
@@ -233,26 +234,26 @@ class Load:
         dashboard.socket.setblocking(False)
 
     def watch(self, dashboard: Dashboard) -> None:
-        """Read from it as soon as bytes are there."""
+        """Start to read from a dashboard."""
         self._by_fd[dashboard.socket.fileno()] = dashboard
         self._poller.add(dashboard.socket.fileno())
 
     def unwatch(self, dashboard: Dashboard) -> None:
-        """Stop reading from it; the connection stays."""
+        """Stop reading from a dashboard; the connection stays open."""
         del self._by_fd[dashboard.socket.fileno()]
         self._poller.remove(dashboard.socket.fileno())
 
     def run(self, until: float, done: Callable[[], bool] = lambda: False) -> None:
-        """Read until the monotonic time ``until``, or until ``done``, which is asked now and then.
+        """Read until the monotonic time ``until``, or until ``done()`` (checked every 50 ms).
 
         Raises:
-            BrokenStream: a dashboard got bytes that are not the others' or was closed.
+            BrokenStream: a dashboard received other bytes than the others, or was closed.
         """
         by_fd, view, ready, wall = self._by_fd, self._view, self._poller.ready, time.time
-        asked = 0.0
+        checked_at = 0.0
         while (now := time.monotonic()) < until:
-            if now - asked > 0.05:
-                asked = now
+            if now - checked_at > 0.05:
+                checked_at = now
                 if done():
                     return
             for fd, _ in ready(min(0.05, until - now)):
@@ -267,27 +268,27 @@ class Load:
 
     @property
     def n_frames(self) -> int:
-        """Updates received so far, by all."""
+        """Updates received so far by all dashboards."""
         return sum(dashboard.n_frames for dashboard in self.dashboards)
 
     def latencies_ms(self, since: float, until: float) -> tuple[float | None, float | None]:
         """Return p50 and p99 over every frame of the sampled dashboards.
 
         Args:
-            since, until: wall-clock seconds between which what a frame tells of happened.
+            since, until: wall-clock seconds; only frames of events in this interval count.
         """
-        found: list[float] = []
+        latencies: list[float] = []
         stamps = self.stream.stamps
         for dashboard in self.dashboards:
             first = 0
             for arrived, offset in dashboard.arrivals or ():
                 last = self.stream.count(offset)
-                found += [
+                latencies += [
                     1_000 * (arrived - at) for at in stamps[first:last] if since <= at < until
                 ]
                 first = last
-        found.sort()
-        return quantile(found, 0.5), quantile(found, 0.99)
+        latencies.sort()
+        return quantile(latencies, 0.5), quantile(latencies, 0.99)
 
     def close(self) -> None:
         """Close all connections."""
@@ -300,8 +301,8 @@ _KEY = base64.b64encode(b"sixteen bytes it").decode()
 _ACCEPT = base64.b64encode(hashlib.sha1(_KEY.encode() + _GUID).digest())
 
 
-def _some(dashboard: Dashboard) -> bytes:
+def _receive(dashboard: Dashboard) -> bytes:
     data = dashboard.socket.recv(65_536)
     if not data:
-        raise BrokenStream("the server closed a connection while it was made")
+        raise BrokenStream("the server closed a connection during its handshake")
     return data

@@ -1,4 +1,4 @@
-"""What a benchmark asks of the machine: cores, open files, and what a process has used."""
+"""Cores, open files and CPU usage: how a benchmark uses and measures the machine."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import psutil
 
 @cache
 def cores() -> tuple[int, ...]:
-    """Return the numbers of the cores that this process could use when it was first asked.
+    """Return the numbers of the cores that this process could use on the first call.
 
-    After ``pin`` they are still all there to be shared out.
+    The result is cached, so that ``shared_out`` still sees all cores after ``pin``.
     """
     if hasattr(os, "sched_getaffinity"):
         return tuple(sorted(os.sched_getaffinity(0)))
@@ -24,13 +24,13 @@ def cores() -> tuple[int, ...]:
 
 
 def shared_out() -> tuple[Sequence[int], Sequence[int]]:
-    """Return the cores for the server and those for everything else; the same where it is one."""
+    """Return the cores for the server and those for all else; the same on a single core."""
     available = cores()
     return available[:1], available[1:] or available
 
 
 def pin(*numbers: int) -> None:
-    """Keep this process, and the threads it starts, on these cores where the system can."""
+    """Restrict this process and its future threads to these cores, if the system supports it."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, numbers)
 
@@ -45,15 +45,15 @@ def allow_open_files(n: int) -> None:
 
 @dataclass(frozen=True)
 class Usage:
-    """A process at one moment.
+    """Resources that a process has used.
 
     Attributes:
-        at: monotonic seconds.
-        cpu_s: seconds of user and system time since its start, and of the soft interrupts of its
-            cores: the kernel delivers packets over loopback in those, on behalf of the sender but
-            on no process's account.
+        at: monotonic seconds of the measurement.
+        cpu_s: seconds of user and system time since its start, plus the soft interrupts of its
+            cores: the kernel delivers loopback packets in soft interrupts, for the sender but
+            charged to no process.
         rss_mb: resident memory, 1 MB = 1,000,000 bytes.
-        idle_s: seconds in which cores of the machine had nothing to do.
+        idle_s: idle seconds, summed over the cores of the machine.
     """
 
     at: float
@@ -62,12 +62,13 @@ class Usage:
     idle_s: float
 
     def cores_since(self, before: Usage) -> float:
-        """Return how many cores the process used between ``before`` and this."""
+        """Return how many cores the process used since ``before``."""
         return (self.cpu_s - before.cpu_s) / (self.at - before.at)
 
     def others_since(self, before: Usage, used: float) -> float:
-        """Return how many cores were neither idle nor among the ``used``: other processes, or a
-        host that gave them to somebody else.
+        """Return how many cores were neither idle nor ``used``.
+
+        Other processes used them, or the host gave them to another virtual machine.
         """
         idle = (self.idle_s - before.idle_s) / (self.at - before.at)
         return max(0.0, (psutil.cpu_count() or 1) - idle - used)
@@ -77,7 +78,8 @@ def usage(pid: int, own_cores: Sequence[int]) -> Usage:
     """Return what a process has used so far.
 
     Args:
-        own_cores: the cores that only it uses; their soft interrupts are its own.
+        pid: process id.
+        own_cores: cores that only this process uses; their soft interrupts count as its own.
     """
     process = psutil.Process(pid)
     times, system = process.cpu_times(), psutil.cpu_times(percpu=True)

@@ -1,8 +1,8 @@
-"""What a page's main thread does in a while, as Chromium's own trace tells it.
+"""CPU time of a page's main thread, from Chromium's trace.
 
-Times are the thread's CPU time, so that other processes on the machine do not count. Chromium's
-sums (Performance.getMetrics) would be shorter to read, but leave out what runs in microtasks, as
-most of JupyterLab does.
+Times are the CPU time of the thread, so other processes on the machine do not count. The sums of
+Performance.getMetrics would be simpler to read, but omit what runs in microtasks, as most of
+JupyterLab does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from playwright.sync_api import Page
 
-# Mutations of one frame are one drawing: what is told between two frames is drawn by the second.
+# Mutations between two frames count as one drawing: the second frame shows all of them.
 _WATCH = """(selector) => {
   const frames = new Set();
   const watched = new MutationObserver(() => frames.add(document.timeline.currentTime));
@@ -40,7 +40,7 @@ _SCRIPT = {
     "RunMicrotasks",
     "TimerFire",
     "V8.GC_MC_INCREMENTAL",
-    # Where a WebSocket's messages arrive: microtasks that follow have no event of their own.
+    # WebSocket messages arrive here; the microtasks that follow have no event of their own.
     "Receive mojo message",
     "SimpleWatcher::OnHandleReady",
 }
@@ -49,17 +49,16 @@ _LAYOUT = {"Layout", "UpdateLayoutTree"}
 
 @dataclass(frozen=True)
 class Work:
-    """What the main thread did, in milliseconds of its CPU time unless said otherwise.
+    """Work of the main thread, in milliseconds of CPU time unless noted.
 
     Attributes:
-        script_ms: in scripts and what they cause, as parsing, without the layout that they asked
-            for.
-        layout_ms: in layout and style.
-        task_ms: in all tasks, painting and the browser's own among them.
-        tasks_ms: of each task of more than 50 ms of real time, ascending.
+        script_ms: scripts and what they cause, such as parsing, except forced layout.
+        layout_ms: layout and style.
+        task_ms: all tasks, including painting and the browser's own.
+        tasks_ms: each task with more than 50 ms of real time, ascending.
         longest_ms: real time of the longest task.
-        frames: frames in which the watched element had changed.
-        functions: own milliseconds of the functions that took most; empty without profiling.
+        frames: number of frames in which the watched element had changed.
+        functions: self time and name of the slowest functions; empty without profiling.
     """
 
     script_ms: float
@@ -72,11 +71,11 @@ class Work:
 
 
 class MainThread:
-    """Watches a page's main thread between :meth:`begin` and :meth:`end`.
+    """Measures a page's main thread between :meth:`start` and :meth:`stop`.
 
     Args:
-        page: whose documents it is to be.
-        profile: sample the stack as well, which makes scripts slower.
+        page: the page.
+        profile: also sample the stack, which slows scripts down.
     """
 
     def __init__(self, page: Page, profile: bool = False) -> None:
@@ -87,16 +86,16 @@ class MainThread:
             self._session.send("Profiler.enable")
             self._session.send("Profiler.setSamplingInterval", {"interval": 200})
 
-    def begin(self, selector: str) -> None:
-        """Begin; ``selector`` names the element whose changes are drawings."""
+    def start(self, selector: str) -> None:
+        """Start; changes of the element at ``selector`` count as drawings."""
         self._page.evaluate(_WATCH, selector)
         if self._profile:
             self._session.send("Profiler.start")
         _browser(self._page).start_tracing(page=self._page, categories=_CATEGORIES)
 
-    def end(self) -> Work:
-        """End and return what happened since."""
-        # The page answers between two tasks: the last one is then whole in the trace.
+    def stop(self) -> Work:
+        """Stop and return the work since the start."""
+        # The page evaluates this between two tasks, so the trace holds all of the last task.
         frames = self._page.evaluate("framesOfChange()")
         trace = json.loads(_browser(self._page).stop_tracing())["traceEvents"]
         functions = (
@@ -120,7 +119,7 @@ def _browser(page: Page) -> Any:
 
 
 def _main_thread(trace: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the complete events of the renderer's main thread that ran most scripts, in order."""
+    """Return the complete events of the busiest renderer's main thread, in order."""
     names = {}
     events: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
     for event in trace:
@@ -130,7 +129,7 @@ def _main_thread(trace: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         elif event["ph"] == "X":
             events[thread].append(event)
     mains = [events[thread] for thread, name in names.items() if name == "CrRendererMain"]
-    busiest = max(mains, key=lambda found: _outermost(found, _SCRIPT))
+    busiest = max(mains, key=lambda thread_events: _outermost(thread_events, _SCRIPT))
     return sorted(busiest, key=lambda event: (event["ts"], -event["dur"]))
 
 
@@ -141,10 +140,12 @@ def _cpu_ms(event: dict[str, Any]) -> float:
 def _outermost(
     events: list[dict[str, Any]], names: set[str], within: set[str] | None = None
 ) -> float:
-    """Add up the events of these names that lie in none of the same names.
+    """Return the CPU milliseconds of events with these names, nested events counted once.
 
     Args:
-        within: count only those that lie in an event of these names; None: all.
+        events: events of one thread, in order.
+        names: names of the events to count.
+        within: count only events nested in an event with one of these names; None for all.
     """
     total, end, outer_end = 0.0, -1.0, -1.0
     for event in events:
@@ -161,9 +162,9 @@ def _hottest(profile: dict[str, Any], n: int = 30) -> list[tuple[float, str]]:
     names = {}
     for node in profile["nodes"]:
         frame = node["callFrame"]
-        place = f"{frame['url'].rsplit('/', 1)[-1][:40]}:{frame['lineNumber'] + 1}"
-        names[node["id"]] = f"{frame['functionName'] or '(anonymous)'} {place}"
-    spent: Counter[str] = Counter()
+        location = f"{frame['url'].rsplit('/', 1)[-1][:40]}:{frame['lineNumber'] + 1}"
+        names[node["id"]] = f"{frame['functionName'] or '(anonymous)'} {location}"
+    self_us: Counter[str] = Counter()
     for node_id, delta_us in zip(profile["samples"], profile["timeDeltas"], strict=True):
-        spent[names[node_id]] += delta_us
-    return [(us / 1_000, name) for name, us in spent.most_common(n)]
+        self_us[names[node_id]] += delta_us
+    return [(us / 1_000, name) for name, us in self_us.most_common(n)]

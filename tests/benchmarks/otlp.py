@@ -1,17 +1,18 @@
-"""Does taking in telemetry delay the fan-out? OTLP log records beside dashboards and updates.
+"""OTLP log records beside dashboards: does receiving telemetry delay the fan-out?
 
     python -m tests.benchmarks.otlp [--clients 100] [--updates 200] [--rate 5000] [--batch 100]
         [--seconds 5] [--only none,protobuf,json,events,peer] [--json] [--quick]
 
-Per row one server with ``--clients`` dashboards, each of which gets every update: ``--updates`` a
-second from hooks and, beside them, ``--rate`` records a second in exports of ``--batch``, each
-answered after its commit. ``protobuf``, ``json`` and ``protobuf+gzip`` are exports to /v1/logs as
-Claude Code sends them (each record an answer or a tool, so each makes an update); ``events`` are as
-many events to /api/events; ``none`` is without, for comparison. ``peer`` is another receiver of the
-same protobuf exports (otlp_peer.py), which stores nothing and has no dashboards.
+Each row is one server with ``--clients`` dashboards that receive every update: ``--updates`` a
+second from hooks, and ``--rate`` records a second in exports of ``--batch``, each answered after
+its commit. ``protobuf``, ``json`` and ``protobuf+gzip`` are exports to /v1/logs as Claude Code
+sends them (each record is a completion or a tool call, so each causes an update); ``events`` sends
+the same number of events to /api/events; ``none`` sends nothing else. ``peer`` is another receiver
+of the protobuf exports (otlp_peer.py), which stores nothing and has no dashboards. Compare the
+frame latencies with ``none``, and ``us_per_record`` with ``events`` and ``peer``.
 
-``frame`` is the time from when something happened to when a dashboard has read of it, over all
-updates; ``answer`` from sending an export to its answer. The server has the first core.
+``frame`` is the time from an event until a dashboard has read its update, over all updates;
+``answer`` the time from sending an export to its response. The server has the first core.
 """
 
 from __future__ import annotations
@@ -36,14 +37,18 @@ CASES = ("none", "protobuf", "protobuf+gzip", "json", "events", "peer")
 
 @dataclass(frozen=True)
 class Figures:
-    """What one run saw.
+    """Results of one run.
 
     Attributes:
-        sent_as: the case; rate: records asked for a second.
-        records_per_s: records whose export was answered.
-        frames, expected: updates that dashboards received, and should have.
-        core: cores that the server used; us_per_record: its CPU time, dashboards included.
-        load_core: of dashboards; ``others``: see fanout.
+        sent_as: the case.
+        rate: requested records a second.
+        records_per_s: records whose export was answered, per second.
+        frames: updates that dashboards received.
+        expected: updates that dashboards should have received.
+        core: cores that the server used.
+        us_per_record: CPU time of the server per record, fan-out included.
+        load_core: cores that the dashboards used.
+        others: cores that other processes used, see ``fanout``.
     """
 
     sent_as: str
@@ -112,26 +117,26 @@ def _run(
     alone = serving != loading
 
     def used() -> tuple[Usage, Usage, float]:
-        theirs = usage(server.process.pid, serving if alone else ())
-        return theirs, usage(os.getpid(), ()), time.time()
+        of_server = usage(server.process.pid, serving if alone else ())
+        return of_server, usage(os.getpid(), ()), time.time()
 
-    begun = time.monotonic()
-    load.run(begun + WARM_UP_S)
+    started = time.monotonic()
+    load.run(started + WARM_UP_S)
     first, first_load, wall = used()
-    load.run(begun + WARM_UP_S + options.seconds)
+    load.run(started + WARM_UP_S + options.seconds)
     last, last_load, wall_end = used()
     n_clients = len(load.dashboards)
 
-    def all_there() -> bool:
+    def all_received() -> bool:
         done = [poster.figures() for poster in posters]
-        total = sum(int(one["accepted"]) for one in done if one is not None)
+        total = sum(int(posted["accepted"]) for posted in done if posted is not None)
         return None not in done and load.n_frames >= total * n_clients
 
-    load.run(time.monotonic() + DRAIN_S, all_there)
+    load.run(time.monotonic() + DRAIN_S, all_received)
     figures = [poster.figures() for poster in posters]
     exported = exporter.figures() if exporter else None
     if None in figures:
-        raise TimeoutError("the posters are not done")
+        raise TimeoutError(f"the posters did not finish within {DRAIN_S:g} s")
     p50, p99 = load.latencies_ms(wall, wall_end)
     core, load_core = last.cores_since(first), last_load.cores_since(first_load)
     per_s = float(exported["events_per_s"]) if exported else 0.0
@@ -144,7 +149,7 @@ def _run(
         answer_p50_ms=exported["answer_p50_ms"] if exported else None,
         answer_p99_ms=exported["answer_p99_ms"] if exported else None,
         frames=load.n_frames,
-        expected=sum(int(one["accepted"]) for one in figures if one) * n_clients,
+        expected=sum(int(posted["accepted"]) for posted in figures if posted) * n_clients,
         frame_p50_ms=p50,
         frame_p99_ms=p99,
         core=core,
@@ -175,7 +180,7 @@ HEADS = (
 
 def row(figures: Figures) -> list[object]:
     """Return the row of the table."""
-    whole = figures.expected
+    expected = figures.expected
     return [
         figures.sent_as,
         figures.clients,
@@ -183,7 +188,7 @@ def row(figures: Figures) -> list[object]:
         int(figures.records_per_s),
         figures.answer_p50_ms,
         figures.answer_p99_ms,
-        f"{100 * figures.frames / whole:.2f} %" if whole else None,
+        f"{100 * figures.frames / expected:.2f} %" if expected else None,
         figures.frame_p50_ms,
         figures.frame_p99_ms,
         figures.core,
@@ -198,7 +203,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--clients", type=int, default=100, help="dashboards")
-    parser.add_argument("--updates", type=float, default=200, help="updates a second beside it")
+    parser.add_argument("--updates", type=float, default=200, help="further updates a second")
     parser.add_argument("--rate", type=float, default=5_000, help="log records a second")
     parser.add_argument("--batch", type=int, default=100, help="records in an export")
     parser.add_argument("--seconds", type=float, default=5, help="measured, after a warm-up of 1")

@@ -1,9 +1,9 @@
-"""The receiver that one writes in an hour: http.server and opentelemetry-proto, all in memory.
+"""A minimal OTLP receiver, the peer of ``otlp``: http.server and opentelemetry-proto.
 
     python -m tests.benchmarks.otlp_peer
 
-It prints its address, turns each log record into a dict and appends that to a list. It stores
-nothing, knows no agent and has no dashboards.
+Prints its address, converts each log record into a dict and appends it to a list. It stores
+nothing, knows no agents and has no dashboards.
 """
 
 from __future__ import annotations
@@ -42,19 +42,23 @@ class Receiver(BaseHTTPRequestHandler):
                         {pair.key: MessageToDict(pair.value) for pair in record.attributes}
                     )
         del RECORDS[:-100_000]
-        answer = logs_pb2.ExportLogsServiceResponse()
-        text = json.dumps(MessageToDict(answer)).encode() if is_json else answer.SerializeToString()
+        response = logs_pb2.ExportLogsServiceResponse()
+        text = (
+            json.dumps(MessageToDict(response)).encode()
+            if is_json
+            else response.SerializeToString()
+        )
         self.send_response(200)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Suppress the log."""
 
 
 def main() -> None:
-    """Serve until the process is ended."""
+    """Serve until the process is killed."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()

@@ -1,10 +1,10 @@
-"""Sends log records over OTLP/HTTP as running Claude Codes do; prints one JSON object.
+"""Sends log records over OTLP/HTTP as Claude Code does, and prints one JSON object.
 
     python -m tests.benchmarks.otlp_poster --url http://127.0.0.1:8765 --rate 5000 --batch 100
 
-In all else it is ``poster``. Each record is an ``api_request`` or a ``tool_result`` with the
-attributes that Claude Code 2.1 gives it; a request holds records of one session, as each agent's
-process has an exporter of its own.
+Works like ``poster``. Each record is an ``api_request`` or a ``tool_result`` with the attributes of
+Claude Code 2.1. The records of a request belong to one session, because each agent process has its
+own exporter.
 """
 
 from __future__ import annotations
@@ -130,12 +130,12 @@ class OtlpConnection(Connection):
     n_records = 0
 
     def send(self, batch: int, at: float) -> None:
-        """Send the next export; its records happened at the wall-clock time ``at``."""
+        """Send the next export, with records of the wall-clock time ``at``."""
         records: list[Record] = []
         number = self.agents[self.sent // batch % len(self.agents)]
         session = str(uuid.uuid5(_SPACE, f"{self.run}:{number}"))
-        for place in range(batch):
-            records.append((attributes_of(session, self.sent), round(at * 1e9) + 1_000 * place))
+        for index in range(batch):
+            records.append((attributes_of(session, self.sent), round(at * 1e9) + 1_000 * index))
             self.sent += 1
         body = ENCODERS[self.encoding](records)
         head = (
@@ -148,15 +148,15 @@ class OtlpConnection(Connection):
         self.n_records = batch
         self.transmit(f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
 
-    def outcome(self, found: bytes) -> dict[str, Any]:
-        """An empty answer says that all was taken."""
-        if found not in (b"", b"{}"):
-            raise ValueError(f"the server answered {found!r}")
+    def outcome(self, body: bytes) -> dict[str, Any]:
+        """Return the counts; an empty response means that the server accepted all records."""
+        if body not in (b"", b"{}"):
+            raise ValueError(f"POST /v1/logs: expected an empty response, got {body!r}")
         return {"accepted": self.n_records, "duplicates": 0}
 
 
 def main() -> None:
-    """Send and print what was answered."""
+    """Send and print the counts and latencies."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--url", required=True)
     parser.add_argument("--encoding", choices=ENCODERS, default="protobuf")

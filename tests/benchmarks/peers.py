@@ -1,12 +1,12 @@
-"""Servers to compare with, each a process of its own: python -m tests.benchmarks.peers NAME
+"""Servers to compare with in ``fanout``, each a process: python -m tests.benchmarks.peers NAME
 
 ``tornado``     Tornado, ``write_message`` to each client
 ``websockets``  ``websockets.broadcast``
-``floor``       no WebSocket server at all: joined frames of a tick, one ``socket.send`` per client
-``hub``         this project's hub, fed in the same process: what the fan-out alone can do
+``floor``       no WebSocket server: the joined frames of a tick, one ``socket.send`` per client
+``hub``         this project's hub, fed in the same process: the limit of the fan-out alone
 
-Each prints its address, takes the line ``go RATE SECONDS`` and then makes RATE updates a second
-for itself, each stamped with the time at which it was due.
+Each prints its address, reads the line ``go RATE SECONDS`` and then generates RATE updates a
+second, each with the time at which it was due as its timestamp.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ from tests.benchmarks.servers import MAX_CLIENTS
 AGENTS = 200
 TICK_S = 0.02
 LATE_S = 1.0
-"""How long a peer that fell behind still works off what was due."""
+"""Seconds after the end in which a slow peer still sends updates that were due."""
 
 
 class Source:
-    """Makes updates of agents that work, numbered without gaps."""
+    """Generates updates of working agents, numbered without gaps."""
 
     def __init__(self) -> None:
         self._roster = Roster()
         self._seq = 0
 
     def change(self, at: float) -> Change:
-        """Return the next change; it happened at the wall-clock time ``at``."""
+        """Return the next change, with the wall-clock time ``at``."""
         event = Event.from_dict(event_of(self._seq % AGENTS, self._seq, at))
         self._seq += 1
         change = self._roster.apply(event, self._seq, datetime.now(UTC))
@@ -62,11 +62,11 @@ class Source:
         return change
 
     def text(self, at: float) -> str:
-        """Return the next change as the message that this project sends."""
+        """Return the next change as a presence_update message."""
         change = self.change(at)
         presence = change.presence
         if presence is None:
-            raise ValueError("an agent that works was forgotten")
+            raise ValueError("a working agent was removed")
         body = encode_json(presence_to_wire(presence))
         return presence_update(
             body, encode_json(change.agent_id), change.seq, to_rfc3339(change.at)
@@ -81,7 +81,7 @@ async def commands() -> tuple[float, float]:
 
 
 async def due_times(rate: float, seconds: float) -> AsyncIterator[float]:
-    """Yield the wall-clock time of each update as it falls due, letting the loop work between."""
+    """Yield the wall-clock time of each update when it is due; the loop runs in between."""
     start, clock = time.monotonic(), time.time() - time.monotonic()
     n, end = 0, start + seconds
     while (due := start + n / rate) < end and (now := time.monotonic()) < end + LATE_S:
@@ -90,13 +90,13 @@ async def due_times(rate: float, seconds: float) -> AsyncIterator[float]:
         n += 1
 
 
-def say(port: int) -> None:
+def print_address(port: int) -> None:
     """Print the address."""
     print(f"http://127.0.0.1:{port}", flush=True)
 
 
 async def tornado_peer(source: Source) -> None:
-    """Tornado as its documentation shows it."""
+    """Serve with Tornado as its documentation shows it."""
     clients: set[websocket.WebSocketHandler] = set()
 
     class Handler(websocket.WebSocketHandler):
@@ -105,40 +105,39 @@ async def tornado_peer(source: Source) -> None:
             clients.add(self)
 
         def on_message(self, message: str | bytes) -> None:
-            """Nothing is asked of it."""
+            """Clients send nothing."""
 
         def on_close(self) -> None:
             clients.discard(self)
 
     listening = bind_sockets(0, "127.0.0.1")
     HTTPServer(web.Application([("/", Handler)])).add_sockets(listening)
-    say(listening[0].getsockname()[1])
+    print_address(listening[0].getsockname()[1])
     async for at in due_times(*await commands()):
         text = source.text(at)
         for client in list(clients):
-            # Bytes of a text frame are what it takes without an encoding per client.
             client.write_message(text)
     await asyncio.sleep(30)
 
 
 async def websockets_peer(source: Source) -> None:
-    """The websockets library's own broadcast, without compression."""
+    """Serve with the broadcast function of websockets, without compression."""
 
     async def hold(connection: websockets_server.ServerConnection) -> None:
         await connection.wait_closed()
 
     async with websockets_server.serve(hold, "127.0.0.1", 0, compression=None) as server:
-        say(server.sockets[0].getsockname()[1])
+        print_address(server.sockets[0].getsockname()[1])
         async for at in due_times(*await commands()):
             websockets_server.broadcast(server.connections, source.text(at))
         await asyncio.sleep(30)
 
 
 async def floor_peer(source: Source) -> None:
-    """The least that a system call per client and tick costs."""
+    """Send with one system call per client and tick, the lower bound."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=4_096)
     listening.setblocking(False)
-    say(listening.getsockname()[1])
+    print_address(listening.getsockname()[1])
     clients: list[socket.socket] = []
     loop = asyncio.get_running_loop()
     go = asyncio.create_task(commands())
@@ -192,7 +191,7 @@ def _send_all(
 
 
 async def hub_peer(source: Source) -> None:
-    """The real application and its hub, without requests and without a file behind the changes."""
+    """Serve the real application and feed its hub, without requests and storage."""
     with tempfile.TemporaryDirectory() as home:
         config = Config(db=f"{home}/hub.db", hub=HubLimits(max_clients=MAX_CLIENTS))
         with PresenceManager(config.db) as manager:
@@ -200,7 +199,7 @@ async def hub_peer(source: Source) -> None:
             service.hub.published = PublishedState(manager.cursor, ())
             listening = bind_sockets(0, "127.0.0.1")
             HTTPServer(make_app(service)).add_sockets(listening)
-            say(listening[0].getsockname()[1])
+            print_address(listening[0].getsockname()[1])
             rate, seconds = await commands()
             start, clock = time.monotonic(), time.time() - time.monotonic()
             n, end = 0, start + seconds

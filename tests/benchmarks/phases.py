@@ -1,19 +1,18 @@
 """Scores what a monitor showed against the phases that a person expected.
 
-A phase names a state (or a fact) and the phase after which it must be reached. It is met by the
-first that was shown, from what the phase before it was met by on, of a fitting session in that
-state. It is missed where that came too late, where the state did not last, or where a forbidden
-one followed in its window: up to its duration, else up to the next phase. What hangs on a missed
-phase goes on from where that one hung.
+A phase names a state (or a fact) and its anchor, the phase after which it must be reached. It is
+met by the first entry that was shown at or after the anchor's entry, for a fitting session in that
+state. It is missed if that was too late, if the state did not last, or if a forbidden state
+followed in its window: its duration if it has one, else the time until the next phase. A phase
+whose anchor was missed starts where the anchor started.
 
-Some phases cannot be judged, for the recording holds nothing by which any program could tell:
-those of a session whose file was not kept, of a subagent that no recorded event names, and facts
-that have no place in a presence (task lists). They are counted apart, and only where they were not
-met.
+Some phases cannot be judged because no program could know the fact from the recording: phases of a
+session whose file was not kept, of a subagent that no recorded event names, and facts that a
+presence does not contain (task lists). They are counted separately, and only if they were not met.
 
-A flip is a state in which a session was shown though no phase expects it. A turn which the
-expectations leave out is none: it is begun by a person's prompt and ended by its own end. Nor is
-the end of a session, or a new begin after it, or what the evidence of the same instant took back.
+A flip is a state that was shown for a session though no phase expects it. Not counted are a turn
+that the expectations omit (it starts with a person's prompt and ends by its own end), the end of a
+session, a start after that end, and states replaced by other evidence of the same timestamp.
 """
 
 from __future__ import annotations
@@ -30,21 +29,21 @@ from htmlgraph_nb.core.model import PresenceStatus
 from tests.benchmarks.playback import Seen
 from tests.benchmarks.recordings import Recording
 
-GONE, READY, WORKING, WAITING = "gone", "ready", "working", "waiting"
+ENDED, READY, WORKING, WAITING = "gone", "ready", "working", "waiting"
 _FORBIDDEN = re.compile(r"no state_transition to (\w+)( for child)?")
-_GONE_KINDS = ("process_exited", "transcript_removed")
+_END_KINDS = ("process_exited", "transcript_removed")
 _CHILD_KINDS = ("transcript_new", "parent_linked")
 _TURN_ENDS = ("stop", "interrupt", "error")
 
 
-def states_of(one: Seen) -> tuple[str, ...]:
-    """Return the states, in the words of the expectations, that a presence agrees with.
+def states_of(entry: Seen) -> tuple[str, ...]:
+    """Return the states that a presence fits, as named in the expectations.
 
-    A turn that ended with a question is both: ready, and waiting for the answer.
+    After a turn that ended with a question an agent is both ready and waiting.
     """
-    presence = one.presence
+    presence = entry.presence
     if presence.status is PresenceStatus.OFFLINE:
-        return (GONE,)
+        return (ENDED,)
     if presence.status is PresenceStatus.IDLE:
         return (READY, WAITING) if presence.detail == "waiting_input" else (READY,)
     return (WAITING,) if presence.attention else (WORKING,)
@@ -52,19 +51,24 @@ def states_of(one: Seen) -> tuple[str, ...]:
 
 @dataclass
 class Result:
-    """How one phase came out.
+    """Result of one phase.
 
     Attributes:
-        since, place: when, and by the how manieth that was shown, its anchor was met.
-        met, at: what met it, and when; ``index`` is its place in what was shown.
-        why: what was missed; "": nothing.
-        judged: whether the recording holds what it takes to tell.
+        phase: name of the phase.
+        wanted: expected state or fact.
+        since: when its anchor was met.
+        anchor_index: index of the entry that met its anchor, in what was shown.
+        met: the entry that met it; None if none did.
+        at: when it was met.
+        index: index of that entry.
+        why: why it was missed; "" if it was met.
+        judged: whether the recording contains enough to judge it.
     """
 
     phase: str
     wanted: str
     since: datetime
-    place: int
+    anchor_index: int
     met: Seen | None = None
     at: datetime | None = None
     index: int = -1
@@ -74,7 +78,7 @@ class Result:
 
 @dataclass
 class Score:
-    """All phases of one recording; ``flips`` are states that nobody expected."""
+    """Results of all phases of one recording; ``flips`` are unexpected states."""
 
     results: list[Result]
     flips: list[Seen] = field(default_factory=list)
@@ -82,17 +86,17 @@ class Score:
 
     @property
     def n_met(self) -> int:
-        """How many phases came out as expected."""
+        """Number of phases that were met."""
         return sum(not result.why for result in self.results)
 
     @property
     def n_judged(self) -> int:
-        """How many phases can be judged."""
+        """Number of phases that can be judged."""
         return sum(result.judged for result in self.results)
 
 
 def read_phases(path: Path) -> list[dict[str, Any]]:
-    """Return the phases of a file of expectations."""
+    """Return the phases in a file of expectations."""
     records = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
     return [record for record in records if "phase" in record]
 
@@ -101,7 +105,9 @@ class Scorer:
     """Scores the phases of one recording.
 
     Args:
-        seen: everything that was shown, in order; end: of the recording.
+        recording: the recording.
+        seen: everything that was shown, in order.
+        end: end of the recording.
     """
 
     def __init__(self, recording: Recording, seen: list[Seen], end: datetime) -> None:
@@ -112,29 +118,30 @@ class Scorer:
         self._results = {"start": start}
 
     def score(self, phases: Iterable[dict[str, Any]]) -> Score:
-        """Return how the phases came out."""
-        known = list(phases)
-        results = [self._reach(phase) for phase in known]
-        for place, (result, phase) in enumerate(zip(results, known, strict=True)):
+        """Return the results of the phases."""
+        expected = list(phases)
+        results = [self._reach(phase) for phase in expected]
+        for index, (result, phase) in enumerate(zip(results, expected, strict=True)):
             if result.why:
                 result.judged = self._can_be_judged(phase)
             else:
-                self._check_window(result, phase, results[place + 1 :])
+                self._check_window(result, phase, results[index + 1 :])
         agents = {result.met.agent_id for result in results if result.met}
         return Score(results, self._flips(results, agents), len(agents))
 
     def _reach(self, phase: dict[str, Any]) -> Result:
         anchor = self._results.get(phase["relative_to"], self._results["start"])
         since = anchor.at or anchor.since
-        place = anchor.index if anchor.met else anchor.place
+        anchor_index = anchor.index if anchor.met else anchor.anchor_index
         wanted = phase.get("expected_state") or phase["kind"]
-        result = self._results[phase["phase"]] = Result(phase["phase"], wanted, since, place)
-        found = next(self._fitting(phase, anchor, place), None)
-        if found is None:
+        result = Result(phase["phase"], wanted, since, anchor_index)
+        self._results[phase["phase"]] = result
+        first = next(self._fitting(phase, anchor, anchor_index), None)
+        if first is None:
             result.why = f"never {wanted} after {phase['relative_to']}"
             return result
-        result.index, result.met = found
-        result.index = max(result.index, place)
+        result.index, result.met = first
+        result.index = max(result.index, anchor_index)
         result.at = max(result.met.at, since)
         limit = phase.get("max_delay_ms")
         delay_ms = (result.at - since).total_seconds() * 1000
@@ -143,31 +150,32 @@ class Scorer:
         return result
 
     def _fitting(
-        self, phase: dict[str, Any], anchor: Result, place: int
+        self, phase: dict[str, Any], anchor: Result, anchor_index: int
     ) -> Iterator[tuple[int, Seen]]:
-        """Yield what fits a phase, what stood at its anchor first."""
+        """Yield the entries that fit a phase, those current at its anchor first."""
         pin = phase.get("same_session_as")
         pinned = self._results[pin].met if pin in self._results else None
         if pin and pinned is None:
             return
         used = {result.met.name for result in self._results.values() if result.met}
-        standing = {one.agent_id: (i, one) for i, one in enumerate(self._seen[: place + 1])}
-        later = enumerate(self._seen[place + 1 :], place + 1)
-        for i, one in (*standing.values(), *later):
-            if not _fits(phase, one):
+        until = anchor_index + 1
+        current = {entry.agent_id: (i, entry) for i, entry in enumerate(self._seen[:until])}
+        later = enumerate(self._seen[until:], until)
+        for i, entry in (*current.values(), *later):
+            if not _fits(phase, entry):
                 continue
             if pinned is not None:
-                fits = one.agent_id == pinned.agent_id
+                fits = entry.agent_id == pinned.agent_id
             elif phase.get("new_session"):
-                fits = one.name not in used
+                fits = entry.name not in used
             else:
-                # Only the session that the anchor is about can have come to it before.
-                fits = i > place or anchor.met is None or _is_kin(one, anchor.met)
+                # Only the session of the anchor can have reached the state before it.
+                fits = i > anchor_index or anchor.met is None or _is_related(entry, anchor.met)
             if fits:
-                yield i, one
+                yield i, entry
 
     def _can_be_judged(self, phase: dict[str, Any]) -> bool:
-        """Return whether the recording holds what it takes to tell a phase that was missed."""
+        """Return whether the recording contains enough to judge a missed phase."""
         pin = phase.get("same_session_as")
         if pin in self._results and not self._results[pin].judged:
             return False
@@ -176,77 +184,80 @@ class Scorer:
         if kind in _CHILD_KINDS:
             return any(session.parent is not None for session in sessions)
         if kind is not None:
-            return kind in (*_GONE_KINDS, "pid_discovered")
-        lost = any(one.size and one.content is None and one.parent is None for one in sessions)
+            return kind in (*_END_KINDS, "pid_discovered")
+        lost = any(
+            session.size and session.content is None and session.parent is None
+            for session in sessions
+        )
         return not (phase.get("new_session") and lost)
 
     def _check_window(self, result: Result, phase: dict[str, Any], later: list[Result]) -> None:
         assert result.met is not None
         assert result.at is not None
         lasting = phase.get("duration_at_least_ms")
-        ends = (one.index for one in later if one.met is not None)
+        ends = (other.index for other in later if other.met is not None)
         end = len(self._seen) if lasting else next(ends, len(self._seen))
         inside = self._seen[result.index + 1 : end]
         if lasting:
             until = result.at + timedelta(milliseconds=lasting)
-            inside = [one for one in inside if one.at < until]
-        own = [one for one in inside if one.agent_id == result.met.agent_id]
+            inside = [entry for entry in inside if entry.at < until]
+        own = [entry for entry in inside if entry.agent_id == result.met.agent_id]
         if lasting and phase.get("expected_state"):
-            broken = [one for one in own if result.wanted not in states_of(one)]
+            broken = [entry for entry in own if result.wanted not in states_of(entry)]
             if broken:
-                result.why = f"{said(broken[0])} before {lasting:,} ms had passed"
+                result.why = f"{describe(broken[0])} before {lasting:,} ms had passed"
                 return
         for text in phase.get("invariants", ()):
-            told = _FORBIDDEN.match(text)
-            forbidden = told[1] if told else GONE if "transcript_removed" in text else ""
-            children = [one for one in inside if one.presence.parent_agent_id is not None]
-            for one in children if told and told[2] else own:
-                if forbidden in states_of(one):
-                    result.why = f"{said(one)}, against “{text}”"
+            rule = _FORBIDDEN.match(text)
+            forbidden = rule[1] if rule else ENDED if "transcript_removed" in text else ""
+            children = [entry for entry in inside if entry.presence.parent_agent_id is not None]
+            for entry in children if rule and rule[2] else own:
+                if forbidden in states_of(entry):
+                    result.why = f"{describe(entry)}, against “{text}”"
                     return
 
     def _flips(self, results: list[Result], agents: set[str]) -> list[Seen]:
-        """Return what was shown of the sessions in question that nothing explains."""
-        wanted = {id(result.met) for result in results}
+        """Return the unexpected states of these agents."""
+        expected = {id(result.met) for result in results}
         shown: dict[str, tuple[str, ...]] = {}
         prompted: set[str] = set()
-        found = []
-        lasting = {(one.agent_id, one.at): one for one in self._seen}
-        for one in self._seen:
-            if lasting[one.agent_id, one.at] is not one and id(one) not in wanted:
+        flips = []
+        last_at = {(entry.agent_id, entry.at): entry for entry in self._seen}
+        for entry in self._seen:
+            if last_at[entry.agent_id, entry.at] is not entry and id(entry) not in expected:
                 continue
-            states, before = states_of(one), shown.get(one.agent_id)
-            shown[one.agent_id] = states
-            if one.agent_id not in agents or one.presence.parent_agent_id is not None:
+            states, before = states_of(entry), shown.get(entry.agent_id)
+            shown[entry.agent_id] = states
+            if entry.agent_id not in agents or entry.presence.parent_agent_id is not None:
                 continue
-            if before in (None, states, (GONE,)) or states == (GONE,):
+            if before in (None, states, (ENDED,)) or states == (ENDED,):
                 continue
-            if id(one) in wanted:
-                prompted.discard(one.agent_id)
-            elif states == (WORKING,) and one.cause == "prompt":
-                prompted.add(one.agent_id)
-            elif READY in states and one.cause in _TURN_ENDS and one.agent_id in prompted:
-                prompted.discard(one.agent_id)
+            if id(entry) in expected:
+                prompted.discard(entry.agent_id)
+            elif states == (WORKING,) and entry.cause == "prompt":
+                prompted.add(entry.agent_id)
+            elif READY in states and entry.cause in _TURN_ENDS and entry.agent_id in prompted:
+                prompted.discard(entry.agent_id)
             else:
-                found.append(one)
-        return found
+                flips.append(entry)
+        return flips
 
 
-def _is_kin(one: Seen, other: Seen) -> bool:
-    return one.agent_id in (other.agent_id, other.presence.parent_agent_id)
+def _is_related(entry: Seen, other: Seen) -> bool:
+    return entry.agent_id in (other.agent_id, other.presence.parent_agent_id)
 
 
-def _fits(phase: dict[str, Any], one: Seen) -> bool:
-    kind, is_child = phase.get("kind"), one.presence.parent_agent_id is not None
+def _fits(phase: dict[str, Any], entry: Seen) -> bool:
+    kind, is_child = phase.get("kind"), entry.presence.parent_agent_id is not None
     if kind is None:
-        return phase["expected_state"] in states_of(one) and not is_child
+        return phase["expected_state"] in states_of(entry) and not is_child
     if kind == "pid_discovered":
-        return GONE not in states_of(one)
-    if kind in _GONE_KINDS:
-        return GONE in states_of(one)
+        return ENDED not in states_of(entry)
+    if kind in _END_KINDS:
+        return ENDED in states_of(entry)
     return is_child if kind in _CHILD_KINDS else False
 
 
-def said(one: Seen) -> str:
-    """Return what was shown, why and when."""
-    return f"{states_of(one)[0]} ({one.presence.reason}) at {one.at:%H:%M:%S.%f}"[:-3]
+def describe(entry: Seen) -> str:
+    """Return the state, its reason and the time of an entry."""
+    return f"{states_of(entry)[0]} ({entry.presence.reason}) at {entry.at:%H:%M:%S.%f}"[:-3]

@@ -1,4 +1,4 @@
-"""Replays a recorded session at its recorded times, on a simulated clock; notes what is shown."""
+"""Plays a recorded session back at its recorded times on a simulated clock."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from tests.benchmarks.recordings import Recording, Session, hook_input, stand_in
 
 TICK_S = 1.0
 TAIL_S = 5.0
-"""How long the clock goes on after the last recorded event."""
-_PLACE_DEPTH = 4
+"""Seconds that the clock runs after the last recorded event."""
+_KEPT_PARTS = 4
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What our monitor showed of one agent from a moment on.
+    """What our monitor showed for one agent from ``at`` on.
 
     Attributes:
-        name: what the recording's monitor called the agent's session then.
-        cause: type of the event that changed it; "": only the name did.
-        rule: the rule of the table that decided.
+        name: name of the session in the recording.
+        cause: type of the event that changed the presence; "" if only the name changed.
+        rule: the status rule that decided.
     """
 
     at: datetime
@@ -42,16 +42,17 @@ class Seen:
 
     @property
     def agent_id(self) -> str:
-        """Whose it is."""
+        """Id of the agent."""
         return self.presence.agent_id
 
 
 class Replay:
-    """Replays one recording through the connectors, the tail of session files and the Roster.
+    """Plays one recording through the hook parsers, the session readers and the Roster.
 
     Attributes:
         seen: each change of what was shown, in order.
         fed: each event that was fed, and when.
+        end: end of the playback.
     """
 
     def __init__(self, recording: Recording, folder: Path) -> None:
@@ -62,7 +63,7 @@ class Replay:
         self._grown: dict[str, int] = {}
         self._names: dict[str, str] = {}
         self._runs: dict[int, Session] = {}
-        self._known: set[str] = set()
+        self._event_ids: set[str] = set()
         self._agenda: list[tuple[datetime, int, Callable[[datetime], None]]] = []
         self._n_planned = 0
         self._seq = 0
@@ -72,12 +73,14 @@ class Replay:
         self.end = recording.events[-1]["at"] + timedelta(seconds=TAIL_S)
 
     def run(self) -> None:
-        """Replay all of it."""
+        """Play all events."""
         start = self._recording.events[0]["at"]
         for event in self._recording.events:
-            take = _TAKERS.get(event["kind"])
-            if take is not None:
-                self._plan(event["at"], lambda now, take=take, event=event: take(self, event, now))
+            handle = _HANDLERS.get(event["kind"])
+            if handle is not None:
+                self._plan(
+                    event["at"], lambda now, handle=handle, event=event: handle(self, event, now)
+                )
         for n in range(int((self.end - start).total_seconds() / TICK_S)):
             self._plan(start + timedelta(seconds=n * TICK_S), self._tick)
         while self._agenda:
@@ -94,9 +97,9 @@ class Replay:
 
     def _feed(self, events: Iterator[Event] | list[Event], now: datetime) -> None:
         for event in events:
-            if event.event_id is not None and event.event_id in self._known:
+            if event.event_id is not None and event.event_id in self._event_ids:
                 continue
-            self._known.add(event.event_id or "")
+            self._event_ids.add(event.event_id or "")
             self._seq += 1
             shown = self._roster.apply(event, self._seq, now).presence
             self._roster.commit()
@@ -105,10 +108,10 @@ class Replay:
                 self._show(shown, event, now)
 
     def _show(self, shown: AgentPresence, event: Event | None, now: datetime) -> None:
-        """Note what is shown from now on, if it differs from what was."""
+        """Record the presence shown from now on, if it differs from the last."""
         name = self._names.get(shown.agent_id, shown.agent_id)
-        known = self._shown.get(shown.agent_id)
-        if known is not None and name == known.name and not _differs(shown, known.presence):
+        last = self._shown.get(shown.agent_id)
+        if last is not None and name == last.name and not _differs(shown, last.presence):
             return
         state = self._roster.agents[shown.agent_id]
         rule = explain(state)["rules"][-1]["rule"]
@@ -117,39 +120,39 @@ class Replay:
         self.seen.append(seen)
 
     def _session(self, event: Mapping[str, Any], now: datetime) -> Session | None:
-        """Return the session that an event is about, a process standing for what it runs."""
+        """Return the session of an event, for an event of a process the session that it runs."""
         sessions, name = self._recording.sessions, event.get("session_id", "")
-        known = sessions.get(self._recording.processes.get(name, name))
-        if known is not None and self._names.get(known.agent_id, name).startswith("proc-"):
-            self._names[known.agent_id] = name
-            state = self._roster.get(known.agent_id)
+        session = sessions.get(self._recording.processes.get(name, name))
+        if session is not None and self._names.get(session.agent_id, name).startswith("proc-"):
+            self._names[session.agent_id] = name
+            state = self._roster.get(session.agent_id)
             if state is not None:
                 self._show(state.presence, None, now)
-        return known
+        return session
 
-    # What the recording's events are evidence of.
+    # One handler per kind of recorded event.
 
     def _process(self, event: Mapping[str, Any], now: datetime) -> None:
         session = self._session(event, now)
         if session is None or session.parent is not None:
             return
         pid = event.get("pid") or int(event["session_id"].removeprefix("proc-"))
-        former = self._runs.get(pid)
-        if former is not None and former is not session:
-            self._about(former, "session_end", now)
+        previous = self._runs.get(pid)
+        if previous is not None and previous is not session:
+            self._feed_process_event(previous, "session_end", now)
         self._runs[pid] = session
-        self._about(session, "session_start", now)
+        self._feed_process_event(session, "session_start", now)
 
     def _exit(self, event: Mapping[str, Any], now: datetime) -> None:
         session = self._session(event, now)
         if session is not None and session.parent is None:
             self._runs.pop(event["pid"], None)
-            self._about(session, "process_exit", now)
+            self._feed_process_event(session, "process_exit", now)
 
-    def _about(self, session: Session, kind: str, now: datetime) -> None:
+    def _feed_process_event(self, session: Session, event_type: str, now: datetime) -> None:
         event = Event(
             agent_id=session.agent_id,
-            event_type=kind,
+            event_type=event_type,
             timestamp=now,
             session_id=session.session_id,
             source="process",
@@ -185,8 +188,7 @@ class Replay:
                 self._plan(at, settle)
 
     def _write(self, session: Session, content: bytes, append: bool = False) -> None:
-        place = Path(*Path(session.path).parts[-_PLACE_DEPTH:])
-        path = self._folder / place
+        path = self._folder.joinpath(*Path(session.path).parts[-_KEPT_PARTS:])
         if session.name not in self._tails:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = SessionFile(os.fspath(path), session.agent, 0, 0.0)
@@ -202,7 +204,7 @@ class Replay:
         self._feed(AGENTS[session.agent].events_from_hook(payload, received_at=now), now)
 
 
-_TAKERS: dict[str, Callable[[Replay, Mapping[str, Any], datetime], None]] = {
+_HANDLERS: dict[str, Callable[[Replay, Mapping[str, Any], datetime], None]] = {
     "transcript_new": Replay._growth,
     "transcript_activity": Replay._growth,
     "hook_received": Replay._hook,

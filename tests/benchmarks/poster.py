@@ -1,11 +1,11 @@
-"""Sends events to a server as agents do, from a process of its own; prints one JSON object.
+"""Sends events to a server as agents do, from a separate process, and prints one JSON object.
 
     python -m tests.benchmarks.poster --url http://127.0.0.1:8765 --rate 1000 --batch 10
 
-Each of a few keep-alive connections carries its own agents, so that an agent's events keep their
-order. With a rate, requests are due at fixed times, whether or not the ones before are answered,
-and an event's timestamp is the time at which its request was due: what waits here counts as
-latency. Without one, each connection sends as soon as it has its answer.
+Each keep-alive connection carries its own agents, so that an agent's events stay in order. With a
+rate, requests are due at fixed times, whether or not the previous ones are answered, and the
+timestamp of an event is the time at which its request was due, so that waiting in this process
+counts as latency. Without a rate, each connection sends as soon as it has its response.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TOOLS = ("Read", "Edit", "Bash", "Grep", "Write", "WebFetch")
 
 
 def event_of(agent: int, n: int, at: float) -> dict[str, Any]:
-    """Return the ``n``-th event of an agent, as hooks report one."""
+    """Return the ``n``-th event of an agent, as a hook reports it."""
     return {
         "agent_id": f"agent-{agent:04d}",
         "session_id": f"session-{agent:04d}",
@@ -49,7 +49,7 @@ def event_of(agent: int, n: int, at: float) -> dict[str, Any]:
 
 @dataclass
 class Connection:
-    """One keep-alive connection with one request on its way at most."""
+    """A keep-alive connection with at most one pending request."""
 
     socket: socket.socket
     agents: list[int]
@@ -63,7 +63,7 @@ class Connection:
     due: deque[float] = field(default_factory=deque)
 
     def send(self, batch: int, at: float) -> None:
-        """Send the next request; its events happened at the wall-clock time ``at``."""
+        """Send the next request, with events of the wall-clock time ``at``."""
         events: list[dict[str, Any]] = []
         for _ in range(batch):
             agent = self.agents[self.sent % len(self.agents)]
@@ -83,27 +83,27 @@ class Connection:
         """Send the bytes of a request."""
         self.sent_at = time.monotonic()
         self.waiting = True
-        # The mask of zeros (RFC 6455 5.3) leaves the payload of a frame as it is.
+        # A masking key of zeros (RFC 6455 5.3) leaves the payload of a frame unchanged.
         self.socket.sendall(request)
 
-    def answer(self) -> dict[str, Any] | None:
-        """Return the answer, once all of it is there."""
+    def receive(self) -> dict[str, Any] | None:
+        """Read from the socket; return the counts of the response once it is complete."""
         data = self.socket.recv(262_144)
         if not data:
             raise ConnectionError("the server closed the poster's connection")
         self.buffer += data
-        found = self._frame() if self.websocket else self._response()
-        if found is None:
+        body = self._frame() if self.websocket else self._response()
+        if body is None:
             return None
         self.waiting = False
-        return self.outcome(found)
+        return self.outcome(body)
 
-    def outcome(self, found: bytes) -> dict[str, Any]:
-        """Return the counts of ``accepted`` and ``duplicates`` that an answer holds."""
-        answer: dict[str, Any] = json.loads(found)
-        if "accepted" not in answer:
-            raise ValueError(f"the server answered {answer}")
-        return answer
+    def outcome(self, body: bytes) -> dict[str, Any]:
+        """Return the counts of ``accepted`` and ``duplicates`` in a response."""
+        counts: dict[str, Any] = json.loads(body)
+        if "accepted" not in counts:
+            raise ValueError(f"response: expected the number accepted, got {counts}")
+        return counts
 
     def _frame(self) -> bytes | None:
         while (bounds := frame_end(self.buffer, 0)) is not None and bounds[1] <= len(self.buffer):
@@ -125,7 +125,7 @@ class Connection:
             return None
         self.buffer = rest[length:]
         if b" 200 " not in head[:20]:
-            raise ValueError(f"the server answered {head!r} {rest[:500]!r}")
+            raise ValueError(f"response: expected status 200, got {head!r} {rest[:500]!r}")
         return rest[:length]
 
 
@@ -138,26 +138,26 @@ def _frame_head(size: int) -> bytes:
 
 
 def connect(url: str, agents: list[int], websocket: bool) -> Connection:
-    """Connect to the server; ``websocket``: to its stream of events instead of HTTP."""
+    """Connect to the server over HTTP, or with ``websocket`` to /ws/events."""
     parts = urlsplit(url)
     token = os.environ.get("HTMLGRAPH_TOKEN", "")
     access = f"Authorization: Bearer {token}\r\n" if token else ""
-    link = socket.create_connection((parts.hostname or "", parts.port or 80))
-    link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection = socket.create_connection((parts.hostname or "", parts.port or 80))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if websocket:
         key = base64.b64encode(os.urandom(16)).decode()
-        link.sendall(
+        connection.sendall(
             f"GET {parts.path}/ws/events HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\n"
             f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
             f"{access}\r\n".encode()
         )
         head = b""
         while not head.endswith(b"\r\n\r\n"):
-            head += link.recv(1)
+            head += connection.recv(1)
         if b" 101 " not in head:
-            raise ConnectionError(f"the handshake was answered {head[:200]!r}")
+            raise ConnectionError(f"handshake: expected status 101, got {head[:200]!r}")
     head = {"base": parts.path.encode(), "access": access.encode()}
-    return Connection(link, agents, websocket, **head)
+    return Connection(connection, agents, websocket, **head)
 
 
 class Poster:
@@ -168,12 +168,12 @@ class Poster:
         self.by_fd = {c.socket.fileno(): c for c in connections}
         self.interval = batch / rate if rate else 0.0
         self.batch = batch
-        self.answers_ms: list[float] = []
+        self.latencies_ms: list[float] = []
         self.accepted = 0
         self.duplicates = 0
 
     def run(self, seconds: float) -> None:
-        """Send for ``seconds``, then wait for the answers that are still due."""
+        """Send for ``seconds``, then wait for the pending responses."""
         poll = select.poll()
         for fd in self.by_fd:
             poll.register(fd, select.POLLIN)
@@ -190,10 +190,10 @@ class Poster:
             if now >= end and not busy:
                 return
             if now >= end + 30:
-                raise TimeoutError("the server did not answer within 30 s")
+                raise TimeoutError("the server did not respond within 30 s")
             next_due = start + n_due * self.interval if self.interval and now < end else now + 0.05
             for fd, _ in poll.poll(max(0.0, next_due - time.monotonic()) * 1_000):
-                self._take(self.by_fd[fd])
+                self._receive(self.by_fd[fd])
 
     def _make_due(self, start: float, now: float, n_due: int) -> int:
         while self.interval and start + n_due * self.interval < now:
@@ -202,17 +202,17 @@ class Poster:
             n_due += 1
         return n_due
 
-    def _take(self, connection: Connection) -> None:
-        answer = connection.answer()
-        if answer is None:
+    def _receive(self, connection: Connection) -> None:
+        counts = connection.receive()
+        if counts is None:
             return
-        self.answers_ms.append(1_000 * (time.monotonic() - connection.sent_at))
-        self.accepted += answer["accepted"]
-        self.duplicates += answer["duplicates"]
+        self.latencies_ms.append(1_000 * (time.monotonic() - connection.sent_at))
+        self.accepted += counts["accepted"]
+        self.duplicates += counts["duplicates"]
 
 
 def main() -> None:
-    """Send and print what was answered."""
+    """Send and print the counts and latencies."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--url", required=True)
     parser.add_argument("--rate", type=float, default=1_000, help="events a second; 0: closed loop")
@@ -223,7 +223,7 @@ def main() -> None:
     parser.add_argument("--websocket", action="store_true", help="send to /ws/events")
     options = parser.parse_args()
     agents = shared(options.agents, options.connections)
-    connections = [connect(options.url, some, options.websocket) for some in agents]
+    connections = [connect(options.url, numbers, options.websocket) for numbers in agents]
     print(json.dumps(figures_of(connections, options.rate, options.batch, options.seconds)))
 
 
@@ -235,12 +235,12 @@ def shared(agents: int, connections: int) -> list[list[int]]:
 def figures_of(
     connections: list[Connection], rate: float, batch: int, seconds: float
 ) -> dict[str, float | None]:
-    """Send for some seconds and return what was answered."""
+    """Send for ``seconds`` and return the counts and latencies."""
     poster = Poster(connections, rate, batch)
-    begun = time.monotonic()
+    started = time.monotonic()
     poster.run(seconds)
-    elapsed_s = time.monotonic() - begun
-    ordered = sorted(poster.answers_ms)
+    elapsed_s = time.monotonic() - started
+    ordered = sorted(poster.latencies_ms)
     return {
         "accepted": poster.accepted,
         "duplicates": poster.duplicates,

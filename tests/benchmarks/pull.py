@@ -1,15 +1,14 @@
-"""Does pulling a long history delay the fan-out? Each format in a loop beside dashboards.
+"""Long history exports beside dashboards: does a pull of the whole history delay the fan-out?
 
     python -m tests.benchmarks.pull [--rows 1000000] [--clients 200] [--updates 200]
-        [--seconds 10] [--only none,arrow,ndjson,json] [--json] [--quick]
+        [--seconds 10] [--only none,arrow,ndjson,csv,json] [--json] [--quick]
 
-Per row one server on a database that holds ``--rows`` events: dashboards get every update, as in
-``fanout``, and beside them one client pulls the whole history again and again (``json``: pages of
-10,000 by cursor). ``none`` pulls nothing: what the others are compared with. The server and its
-children have the first core, dashboards, poster and the pulling client share the second;
-the last has the lowest priority there, so that it does not delay what is measured.
-``rows/s`` are those that the client had received within the measured seconds; the server's
-memory is without that of the children.
+Each row is one server on a database with ``--rows`` events. Dashboards receive every update, as in
+``fanout``, while one client pulls the whole history repeatedly in one format (``json``: pages of
+10,000 by cursor). Compare the latencies with ``none``, which pulls nothing. The server and its
+children have the first core; dashboards, poster and the pulling client share the second, where the
+client has the lowest priority. ``rows/s`` counts the rows that the client received during the
+measurement. Memory is the server's without its children.
 """
 
 from __future__ import annotations
@@ -47,13 +46,14 @@ _WARM_UP_S = 1.0
 
 @dataclass(frozen=True)
 class Figures:
-    """What one run saw.
+    """Results of one run.
 
     Attributes:
-        pull: the format that was pulled.
+        pull: format of the pull.
         delivered: share of all frames that arrived.
-        rows_per_s: of the pulling client; mb_per_s: what it received.
-        rss_mb: the server's resident memory, the most that was seen.
+        rows_per_s: rows that the pulling client received, per second.
+        mb_per_s: megabytes that it received, per second.
+        rss_mb: largest measured resident memory of the server.
         core: cores that the server used.
     """
 
@@ -68,8 +68,8 @@ class Figures:
 
 
 def fill(path: str, n_rows: int) -> None:
-    """Write events of the last days, as agents would have left them, and seal them."""
-    begin = datetime.now(UTC) - timedelta(days=3)
+    """Write events of the last three days into a database and seal them."""
+    start_time = datetime.now(UTC) - timedelta(days=3)
     with PresenceManager(path) as manager:
         for first in range(0, n_rows, 10_000):
             manager.ingest(
@@ -77,7 +77,8 @@ def fill(path: str, n_rows: int) -> None:
                     Event(
                         agent_id=f"agent-{n % AGENTS:04d}",
                         event_type="tool_execute" if n % 3 else "completion",
-                        timestamp=begin + timedelta(seconds=n * 0.25 * 1_000_000 / max(n_rows, 1)),
+                        timestamp=start_time
+                        + timedelta(seconds=n * 0.25 * 1_000_000 / max(n_rows, 1)),
                         session_id=f"session-{n % 2_000}",
                         tool_name=("Read", "Edit", "Bash")[n % 3],
                         model="claude-sonnet-4-5",
@@ -94,9 +95,9 @@ def fill(path: str, n_rows: int) -> None:
 
 
 def pull(host: str, port: int, kind: str, log: str) -> None:
-    """Pull again and again, and log rows and bytes so far; ends with its process."""
+    """Pull repeatedly and log the rows and bytes so far, until the process is killed."""
     totals = [0, 0]
-    # The dashboards on its core are what is measured, and not this.
+    # Do not disturb the dashboards on the same core: their latency is measured.
     os.nice(19)
     with open(log, "w", encoding="utf-8", buffering=1) as file:
         while True:
@@ -110,15 +111,15 @@ def pull(host: str, port: int, kind: str, log: str) -> None:
 def _stream(host: str, port: int, kind: str) -> Iterator[tuple[int, int]]:
     connection = http.client.HTTPConnection(host, port, timeout=60)
     connection.request("GET", f"/api/history?{_FORMATS[kind]}")
-    answer = connection.getresponse()
+    response = connection.getresponse()
     if kind == "arrow":
         import pyarrow as pa
 
-        with pa.ipc.open_stream(answer) as reader:
+        with pa.ipc.open_stream(response) as reader:
             for batch in reader:
                 yield batch.num_rows, batch.nbytes
     else:
-        while part := answer.read(1 << 20):
+        while part := response.read(1 << 20):
             yield part.count(b"\n"), len(part)
     connection.close()
 
@@ -137,7 +138,7 @@ def _pages(host: str, port: int) -> Iterator[tuple[int, int]]:
 
 
 def measure(kind: str, path: str, home: str, options: argparse.Namespace) -> Figures:
-    """Run one server beside one pulling client."""
+    """Run one server and one pulling client."""
     serving, loading = shared_out()
     pin(*loading)
     arguments = ["htmlgraph_server.cli", "serve", "--port", "0", "--db", path, "--no-watch"]
@@ -164,10 +165,12 @@ def _pulling(server: Running, kind: str, cores: list[int]) -> Iterator[str]:
         command = ["tests.benchmarks.pull", "--pull", kind, "--at", f"{host}:{port}"]
         process = start([*command, "--log", log.name], cores)
         try:
-            wait_until(lambda: os.path.getsize(log.name) > 0, "the client has rows")
+            wait_until(
+                lambda: os.path.getsize(log.name) > 0, "the first rows of the pulling client"
+            )
             yield log.name
             if process.poll() is not None:
-                raise RuntimeError(f"the client that pulls {kind} failed")
+                raise RuntimeError(f"the pulling client failed ({kind})")
         finally:
             process.kill()
             process.wait()
@@ -179,22 +182,22 @@ def _pulling(server: Running, kind: str, cores: list[int]) -> Iterator[str]:
 def _run(
     kind: str, server: Running, load: Load, poster: Poster, log: str | None, seconds: float
 ) -> Figures:
-    begun = time.monotonic()
-    load.run(begun + _WARM_UP_S)
+    started = time.monotonic()
+    load.run(started + _WARM_UP_S)
     first, wall = usage(server.process.pid, ()), time.time()
-    most = first.rss_mb
-    end = begun + _WARM_UP_S + seconds
+    peak_rss_mb = first.rss_mb
+    end = started + _WARM_UP_S + seconds
     while time.monotonic() < end:
         load.run(min(end, time.monotonic() + 0.5))
-        most = max(most, usage(server.process.pid, ()).rss_mb)
+        peak_rss_mb = max(peak_rss_mb, usage(server.process.pid, ()).rss_mb)
     last, wall_end = usage(server.process.pid, ()), time.time()
     n_clients = len(load.dashboards)
 
-    def all_there() -> bool:
+    def all_received() -> bool:
         figures = poster.figures()
         return figures is not None and load.n_frames >= int(figures["accepted"]) * n_clients
 
-    load.run(time.monotonic() + DRAIN_S, all_there)
+    load.run(time.monotonic() + DRAIN_S, all_received)
     figures = poster.figures()
     total = int(figures["accepted"]) if figures else len(load.stream.seqs)
     p50, p99 = load.latencies_ms(wall, wall_end)
@@ -206,13 +209,13 @@ def _run(
         p99_ms=p99,
         rows_per_s=rows / (last.at - first.at),
         mb_per_s=n_bytes / 1e6 / (last.at - first.at),
-        rss_mb=most,
+        rss_mb=peak_rss_mb,
         core=last.cores_since(first),
     )
 
 
 def _received(log: str, since: float, until: float) -> tuple[int, int]:
-    """Return rows and bytes that the client received between two monotonic times."""
+    """Return the rows and bytes that the client received between two monotonic times."""
     before, after = (0, 0), (0, 0)
     with open(log, encoding="utf-8") as file:
         for line in file:

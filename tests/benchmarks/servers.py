@@ -1,4 +1,4 @@
-"""Starts the server, a peer or the poster as a process of its own, on its own cores."""
+"""Starts the server, a peer or the poster as a separate process on its own cores."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ MAX_CLIENTS = 20_000
 
 @dataclass
 class Running:
-    """A process that serves.
+    """A running server.
 
     Attributes:
-        address: where it listens.
-        process: its standard input takes commands, where it is a peer.
+        address: host and port.
+        process: its process; a peer reads commands from its standard input.
         base: path before its routes.
-        token: what it wants to be shown; "" where it wants nothing.
+        token: bearer token; "" if it needs none.
     """
 
     address: tuple[str, int]
@@ -45,14 +45,14 @@ class Running:
         return f"http://{self.address[0]}:{self.address[1]}{self.base}"
 
     def get(self, path: str) -> Any:
-        """Return the JSON that it answers."""
+        """Return the JSON value at a path."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         request = urllib.request.Request(self.url + path, headers=headers)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.load(response)
 
-    def tell(self, command: str) -> None:
-        """Write one line to it."""
+    def send_command(self, command: str) -> None:
+        """Write one line to its standard input."""
         pipe: IO[str] | None = getattr(self.process, "stdin", None)
         if pipe is not None:
             pipe.write(command + "\n")
@@ -74,14 +74,14 @@ def start(arguments: Sequence[str], cores: Sequence[int], **environ: str) -> sub
 
 @contextlib.contextmanager
 def running(arguments: Sequence[str], cores: Sequence[int], **environ: str) -> Iterator[Running]:
-    """Start a server, wait until it names its address, and stop it at the end."""
+    """Start a server, wait until it prints its address, and stop it at the end."""
     process = start(arguments, cores, **environ)
     try:
         line = process.stdout.readline() if process.stdout else ""
-        found = re.search(r"http://([\d.]+):(\d+)", line)
-        if found is None:
-            raise RuntimeError(f"{' '.join(arguments)} began with {line!r}")
-        yield Running((found[1], int(found[2])), process)
+        match = re.search(r"http://([\d.]+):(\d+)", line)
+        if match is None:
+            raise RuntimeError(f"{' '.join(arguments)}: expected its address, got {line!r}")
+        yield Running((match[1], int(match[2])), process)
     finally:
         process.terminate()
         try:
@@ -98,7 +98,7 @@ def running(arguments: Sequence[str], cores: Sequence[int], **environ: str) -> I
 def htmlgraph(cores: Sequence[int], *flags: str, **environ: str) -> Iterator[Running]:
     """Start ``htmlgraph-nb serve`` with a new database on disk and default settings.
 
-    It follows no session files unless told to by ``flags``.
+    It reads no session files unless ``flags`` enable that.
     """
     with tempfile.TemporaryDirectory(prefix="htmlgraph-bench-") as home:
         arguments = ["htmlgraph_server.cli", "serve", "--port", "0", "--db", f"{home}/bench.db"]
@@ -108,11 +108,13 @@ def htmlgraph(cores: Sequence[int], *flags: str, **environ: str) -> Iterator[Run
 
 
 class Poster:
-    """The poster, in a process of its own.
+    """A poster process.
 
     Args:
-        flags: of ``python -m tests.benchmarks.poster``.
-        module: another one of tests.benchmarks that prints such figures.
+        server: the server to post to.
+        cores: cores of the process.
+        flags: command-line flags of the poster.
+        module: module of tests.benchmarks that posts.
     """
 
     def __init__(
@@ -123,7 +125,7 @@ class Poster:
         self._figures: dict[str, Any] | None = None
 
     def figures(self) -> dict[str, Any] | None:
-        """Return what it printed; None while it is at work.
+        """Return the figures that it printed; None while it is running.
 
         Raises:
             RuntimeError: it failed.
@@ -136,11 +138,11 @@ class Poster:
         return self._figures
 
     def wait(self) -> None:
-        """Wait until it is done."""
+        """Wait until it has finished."""
         self._process.wait(60)
 
     def close(self) -> None:
-        """End it."""
+        """Kill it."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -149,16 +151,16 @@ class Poster:
 
 
 def preload(server: Running, cores: Sequence[int], agents: int) -> None:
-    """Let agents be known, and the server come to rest, before dashboards connect."""
+    """Send events of ``agents`` agents and wait until the server is idle."""
     flags = ["--seconds", "0.5", "--rate", "2000", "--agents", str(agents)]
     with contextlib.closing(Poster(server, cores, *flags)) as poster:
         poster.wait()
-    seen = -1
-    while (now := server.get("/api/status")["updates"]["total"]) != seen:
-        seen = now
+    previous = -1
+    while (total := server.get("/api/status")["updates"]["total"]) != previous:
+        previous = total
         time.sleep(0.1)
 
 
 def peer(name: str, cores: Sequence[int]) -> contextlib.AbstractContextManager[Running]:
-    """Start one of ``peers.PEERS``."""
+    """Start a peer, a key of ``peers.PEERS``."""
     return running(["tests.benchmarks.peers", name], cores)

@@ -1,7 +1,7 @@
-"""A history of any length, made inside SQLite: millions of rows in a short time.
+"""A history of any length, generated inside SQLite: millions of rows in seconds.
 
-Rows are those of tool calls and answers of 200 agents in 2,000 sessions with 30 tools; what looks
-random is computed of the row's number, so that two histories of one length are equal.
+The rows are tool calls and completions of 200 agents in 2,000 sessions with 30 tools.
+Pseudorandom values are computed from the row number, so that two histories of one length are equal.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ROWS_PER_DAY = 33_333
 """A million a month."""
 _START = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp() * 1e6)
 _STEP_US = 86_400_000_000 // ROWS_PER_DAY
-_AT_ONCE = 1_000_000
+_ROWS_PER_INSERT = 1_000_000
 
 _NAMES = {
     "agent": [f"agent-{n:03d}" for n in range(200)],
@@ -33,13 +33,13 @@ _NAMES = {
 
 
 def _row(first: dict[str, int]) -> str:
-    """Return the SELECT terms of a row; ``n`` is its number, ``h`` a number that looks random."""
+    """Return the SELECT terms of a row; ``n`` is its number, ``h`` a hash of it."""
     name = {field: f"{first[field]} + {{}} % {len(texts)}" for field, texts in _NAMES.items()}
     call = "n % 2 = 1"
     counts = [f"CASE WHEN NOT {call} THEN h % {most} END" for most in (5_000, 90_000, 2_000, 500)]
     terms = [
         "n",
-        # Nearly in order of time, as rows arrive.
+        # Almost in order of time, as real rows arrive.
         f"{_START} + n * {_STEP_US} - (h % 400) * 10000",
         name["agent"].format("h"),
         name["type"].format("((n + 1) % 2)"),
@@ -51,7 +51,7 @@ def _row(first: dict[str, int]) -> str:
         name["project"].format("h"),
         name["host"].format("h"),
         name["source"].format("h"),
-        # In order of time, as UUIDs of version 7 are.
+        # In order of time, like UUIDs of version 7.
         f"printf('%012x-7000-%012x', n * {_STEP_US // 1000}, h)",
         f"CASE WHEN {call} THEN printf('toolu_%024x', h) END",
         *counts,
@@ -66,10 +66,12 @@ def _row(first: dict[str, int]) -> str:
 
 
 def fill(path: str, n_rows: int, on_rows: Callable[[int], object] = lambda _: None) -> None:
-    """Make a database with ``n_rows`` events.
+    """Create a database with ``n_rows`` events.
 
     Args:
-        on_rows: called with how many rows there are, now and then.
+        path: path of the new file.
+        n_rows: number of events.
+        on_rows: called with the number of rows after each insert of a million.
     """
     PresenceManager(path).close()
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
@@ -78,8 +80,8 @@ def fill(path: str, n_rows: int, on_rows: Callable[[int], object] = lambda _: No
         for field, texts in _NAMES.items():
             first[field] = db.execute("SELECT coalesce(max(id), 0) + 1 FROM names").fetchone()[0]
             db.executemany("INSERT INTO names (name) VALUES (?)", [(text,) for text in texts])
-        for start in range(1, n_rows + 1, _AT_ONCE):
-            end = min(start + _AT_ONCE - 1, n_rows)
+        for start in range(1, n_rows + 1, _ROWS_PER_INSERT):
+            end = min(start + _ROWS_PER_INSERT - 1, n_rows)
             db.execute(
                 f"INSERT INTO events WITH RECURSIVE numbers (n) AS "
                 f"(SELECT {start} UNION ALL SELECT n + 1 FROM numbers WHERE n < {end}), "
@@ -91,7 +93,7 @@ def fill(path: str, n_rows: int, on_rows: Callable[[int], object] = lambda _: No
 
 
 def last_hour(path: str) -> datetime:
-    """Return the time an hour before the newest event, by number."""
+    """Return the time an hour before the event with the highest id."""
     with closing(sqlite3.connect(path)) as db:
         newest = db.execute("SELECT ts FROM events ORDER BY id DESC LIMIT 1").fetchone()[0]
     return datetime.fromtimestamp(newest // 1_000_000 - 3_600, UTC)

@@ -1,13 +1,14 @@
-"""One dashboard that never reads, among others that do: what they notice, and what it costs.
+"""One dashboard that never reads, beside dashboards that do: latency, memory and recovery.
 
     python -m tests.benchmarks.stall [--clients 200] [--updates 500] [--seconds 10] [--rounds 2]
         [--json] [--quick]
 
-One server runs all phases; those without and with the stalled dashboard take turns. The stalled
-one asks its kernel for 64 KiB, so that its silence soon reaches the server. After its phase it
-reads again: it must then hold exactly what the server says. ``queue`` is what the server keeps
-for all dashboards (``/api/status``) at the end of the phase, with the bound of 1 MiB for each;
-``lagged`` whether the stalled one passed that bound, so that it gets a state instead of frames.
+One server runs all phases; phases without and with the stalled dashboard take turns: compare their
+latencies and memory. The stalled dashboard has a receive buffer of 64 KiB, so that the server soon
+notices it. After its phase it reads again and must then hold exactly the state of the server.
+``queue`` is the size of the server's queues for all dashboards (``/api/status``) at the end of the
+phase, at most 1 MiB for each. ``lagged`` says whether the stalled dashboard passed that limit, so
+that it gets a state instead of frames.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ DRAIN_S = 10.0
 
 @dataclass(frozen=True)
 class Figures:
-    """One phase.
+    """Results of one phase.
 
     Attributes:
         delivered: share of all updates that the reading dashboards received.
-        rss_mb: of the server at the end of the phase.
-        converged_s: seconds from its first read until the stalled dashboard held what the server
-            says; None: it had no stalled one.
-        states: messages other than updates that it then got.
+        rss_mb: resident memory of the server at the end of the phase.
+        converged_s: seconds from the first read of the stalled dashboard until it held the state
+            of the server; None for a phase without one.
+        states: messages other than updates that it received then.
     """
 
     stalled: bool
@@ -55,7 +56,7 @@ class Figures:
 
 
 class NotConverged(Exception):
-    """The stalled dashboard holds another state than the server."""
+    """The stalled dashboard holds a different state than the server."""
 
 
 def phase(
@@ -63,7 +64,7 @@ def phase(
 ) -> Figures:
     """Run one phase and return its figures."""
     mirror = Mirror()
-    silent = load.connect_apart(mirror.fold, RECEIVE_BYTES) if stalled else None
+    stalled_dashboard = load.connect_apart(mirror.apply, RECEIVE_BYTES) if stalled else None
     n_before = load.n_frames
     first, wall = usage(server.process.pid, ()), time.time()
     flags = ["--rate", str(options.updates), "--agents", str(AGENTS)]
@@ -73,21 +74,21 @@ def phase(
         last = usage(server.process.pid, ())
         status = server.get("/api/status")
 
-        def all_there() -> bool:
+        def all_received() -> bool:
             done = poster.figures()
             return done is not None and load.n_frames - n_before >= done["accepted"] * len(
                 load.dashboards
             )
 
-        load.run(time.monotonic() + DRAIN_S, all_there)
+        load.run(time.monotonic() + DRAIN_S, all_received)
         posted = poster.figures()
     if posted is None:
-        raise TimeoutError("the poster is not done")
+        raise TimeoutError(f"the poster did not finish within {DRAIN_S:g} s")
     converged_s = None
-    if silent is not None:
-        converged_s = converge(server, load, silent, mirror)
-        load.unwatch(silent)
-        silent.socket.close()
+    if stalled_dashboard is not None:
+        converged_s = converge(server, load, stalled_dashboard, mirror)
+        load.unwatch(stalled_dashboard)
+        stalled_dashboard.socket.close()
     p50, p99 = load.latencies_ms(wall, time.time())
     core = last.cores_since(first)
     return Figures(
@@ -100,27 +101,29 @@ def phase(
         queue_bytes=status["queue"]["bytes"],
         lagged=bool(status["clients"]["lagging"]),
         converged_s=converged_s,
-        states=silent.n_states if silent is not None else 0,
+        states=stalled_dashboard.n_states if stalled_dashboard is not None else 0,
         others=last.others_since(first, core),
     )
 
 
-def converge(server: Running, load: Load, silent: Dashboard, mirror: Mirror) -> float:
-    """Let it read until it holds what the server says; return the seconds that this took.
+def converge(server: Running, load: Load, stalled_dashboard: Dashboard, mirror: Mirror) -> float:
+    """Read until the stalled dashboard has the state of the server; return the seconds needed.
 
     Raises:
-        NotConverged: it did not within 10 s.
+        NotConverged: it had another state after 10 s.
     """
-    told = {row["agent_id"]: row for row in server.get("/api/presence")["agents"]}
+    expected = {row["agent_id"]: row for row in server.get("/api/presence")["agents"]}
     start = time.monotonic()
-    load.watch(silent)
+    load.watch(stalled_dashboard)
 
-    def same() -> bool:
-        return {name: one.to_dict() for name, one in mirror.agents.items()} == told
+    def is_converged() -> bool:
+        return {name: agent.to_dict() for name, agent in mirror.agents.items()} == expected
 
-    load.run(start + DRAIN_S, same)
-    if not same():
-        raise NotConverged(f"{len(mirror.agents)} agents at seq {mirror.seq}")
+    load.run(start + DRAIN_S, is_converged)
+    if not is_converged():
+        raise NotConverged(
+            f"{len(mirror.agents)} agents at seq {mirror.seq}, expected {len(expected)}"
+        )
     return time.monotonic() - start
 
 
@@ -178,7 +181,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--clients", type=int, default=200, help="dashboards that read")
     parser.add_argument("--updates", type=float, default=500, help="updates a second")
-    parser.add_argument("--seconds", type=float, default=10, help="of each phase")
+    parser.add_argument("--seconds", type=float, default=10, help="duration of each phase")
     parser.add_argument("--rounds", type=int, default=2, help="phases of each kind")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--quick", action="store_true", help="10 dashboards, 1 round of 1.5 s")

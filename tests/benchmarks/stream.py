@@ -1,8 +1,8 @@
-"""The byte stream that all dashboards must get, built from whoever is ahead, and who got how much.
+"""The byte stream that all dashboards must receive, and the position of each in it.
 
-Dashboards with equal filters get equal bytes. So one copy of the stream is parsed, and what the
-others receive is compared with it, byte by byte but at the speed of memory: that keeps up with a
-million frames a second without compiled code.
+Dashboards with equal filters receive equal bytes. So the bytes of the dashboard that is ahead are
+parsed once, and those of the others are compared with them in memory, which handles a million
+frames a second without compiled code.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import Any
 
 
 class BrokenStream(Exception):
-    """Bytes that are no frame, or a frame out of order."""
+    """Bytes that are not a frame, or a frame out of order."""
 
 
 def frame_end(data: bytes, start: int) -> tuple[int, int] | None:
-    """Return where the payload of the unmasked frame at ``start`` begins and ends (RFC 6455 5.2).
+    """Return the start and end of the payload of the unmasked frame at ``start`` (RFC 6455 5.2).
 
-    None: the header is not complete.
+    Returns:
+        Both offsets, or None if the header is incomplete.
 
     Raises:
         BrokenStream: it is masked, a fragment or compressed, which no server here sends.
@@ -29,7 +30,9 @@ def frame_end(data: bytes, start: int) -> tuple[int, int] | None:
         return None
     first, size = data[start], data[start + 1]
     if first not in (0x81, 0x88, 0x89, 0x8A) or size > 127:
-        raise BrokenStream(f"a frame begins with {data[start : start + 2].hex()}")
+        raise BrokenStream(
+            f"frame header: expected an unmasked frame, got {data[start : start + 2].hex()}"
+        )
     if size < 126:
         return start + 2, start + 2 + size
     width = 2 if size == 126 else 8
@@ -43,10 +46,10 @@ class Stream:
     """All update frames so far, in order.
 
     Attributes:
-        data: whole frames.
-        ends: where each frame ends.
-        seqs: the seq of each.
-        stamps: wall-clock seconds at which what it tells of happened.
+        data: complete frames.
+        ends: offset of the end of each frame.
+        seqs: seq of each frame.
+        stamps: wall-clock seconds of the event of each frame.
     """
 
     def __init__(self) -> None:
@@ -54,21 +57,23 @@ class Stream:
         self.ends: list[int] = []
         self.seqs: list[int] = []
         self.stamps: list[float] = []
-        # From when a dashboard first got a state instead of frames.
+        # True once a dashboard has received a state instead of frames.
         self.has_gaps = False
 
     def append(self, frame: bytes, payload: bytes) -> None:
-        """Take in the next frame.
+        """Append the next frame.
 
         Raises:
-            BrokenStream: it is no presence_update, or does not follow the one before.
+            BrokenStream: it is not a presence_update, or its seq does not follow the last.
         """
         message: dict[str, Any] = json.loads(payload)
         seq = message["seq"]
         expected = seq if not self.seqs else self.seqs[-1] + 1
         in_order = seq >= expected if self.has_gaps else seq == expected
         if message["type"] != "presence_update" or not in_order:
-            raise BrokenStream(f"after seq {self.seqs[-1:]} came {payload[:80]!r}")
+            raise BrokenStream(
+                f"expected an update after seq {self.seqs[-1:]}, got {payload[:80]!r}"
+            )
         self.data += frame
         self.ends.append(len(self.data))
         self.seqs.append(seq)
@@ -76,30 +81,30 @@ class Stream:
         self.stamps.append(happened.timestamp())
 
     def count(self, offset: int) -> int:
-        """Return how many whole frames end at or before ``offset``."""
+        """Return how many complete frames end at or before ``offset``."""
         return bisect_right(self.ends, offset)
 
 
 class Tape:
-    """One dashboard's way through the stream: every byte it received is one of the stream's.
+    """A dashboard's position in the stream; checks that it receives the bytes of the stream.
 
-    A dashboard that got a presence_state instead of frames leaves the common stream: ``feed``
-    then says so, and the caller reads on by itself until ``after`` finds a way back.
+    A dashboard that receives a presence_state instead of frames leaves the common stream: ``feed``
+    returns the rest, and the caller reads on itself until ``after`` returns a new tape.
     """
 
-    __slots__ = ("answers", "held", "offset", "stream")
+    __slots__ = ("control_frames", "held", "offset", "stream")
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.offset = 0
-        # Bytes of a frame that is ahead of the stream and not complete.
+        # Incomplete frame ahead of the stream.
         self.held = b""
-        # Control frames that came in between, as (opcode, payload).
-        self.answers: list[tuple[int, bytes]] = []
+        # Control frames received in between, as (opcode, payload).
+        self.control_frames: list[tuple[int, bytes]] = []
 
     @classmethod
     def after(cls, stream: Stream, seq: int) -> Tape | None:
-        """Return a tape that goes on after ``seq``; None where the stream has a gap there."""
+        """Return a tape that continues after ``seq``; None if the stream has a gap there."""
         stream.has_gaps = True
         tape = cls(stream)
         index = bisect_right(stream.seqs, seq)
@@ -109,10 +114,10 @@ class Tape:
         return tape
 
     def feed(self, chunk: memoryview) -> bytes | None:
-        """Compare what was received with the stream, or lengthen the stream by it.
+        """Compare received bytes with the stream, or append them to it.
 
         Returns:
-            None, or from the first frame on that is not the stream's, the rest.
+            None, or the rest from the first frame that is not in the stream.
         """
         if not self.held and self.stream.data.startswith(chunk, self.offset):
             self.offset += len(chunk)
@@ -124,9 +129,9 @@ class Tape:
         self.held = b""
         while at < len(data):
             index = bisect_right(stream.ends, self.offset)
-            begin = stream.ends[index - 1] if index else 0
-            if self.offset > begin:
-                # In the middle of a known frame.
+            frame_start = stream.ends[index - 1] if index else 0
+            if self.offset > frame_start:
+                # Inside a frame of the stream.
                 at = self._match(data, at, stream.ends[index] - self.offset)
                 continue
             bounds = frame_end(data, at)
@@ -139,7 +144,7 @@ class Tape:
                     self.held = data[at:]
                     return None
                 if data[at] != 0x81:
-                    self.answers.append((data[at] & 15, data[start:end]))
+                    self.control_frames.append((data[at] & 15, data[start:end]))
                 elif data.startswith(b'{"type":"presence_state"', start):
                     return data[at:]
                 else:
@@ -156,6 +161,6 @@ class Tape:
     def _match(self, data: bytes, at: int, size: int) -> int:
         part = data[at : at + size]
         if not self.stream.data.startswith(part, self.offset):
-            raise BrokenStream(f"other bytes than the others got at {self.offset}")
+            raise BrokenStream(f"bytes differ from those of the other dashboards at {self.offset}")
         self.offset += len(part)
         return at + len(part)

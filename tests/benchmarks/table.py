@@ -9,7 +9,7 @@ from typing import Any
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows under heads; numbers to the right, None as a dash."""
+    """Print rows under heads; align numbers to the right, print None as a dash."""
     cells = [[_cell(value) for value in row] for row in rows]
     widths = [
         max(len(row[column]) for row in [list(heads), *cells]) for column in range(len(heads))
@@ -29,11 +29,11 @@ def print_figures(
     *,
     as_json: bool,
 ) -> None:
-    """Print dataclasses of figures: as JSON, or each as the row of a table."""
+    """Print dataclasses of figures as JSON, or each as a row of a table."""
     if as_json:
-        print(json.dumps([asdict(one) for one in figures], indent=2))
+        print(json.dumps([asdict(item) for item in figures], indent=2))
     else:
-        print_table(heads, [row(one) for one in figures])
+        print_table(heads, [row(item) for item in figures])
 
 
 def _cell(value: object) -> str:
@@ -45,5 +45,5 @@ def _cell(value: object) -> str:
 
 
 def quantile(ordered: Sequence[float], q: float) -> float | None:
-    """Return the ``q`` quantile of sorted values; None where there are none."""
+    """Return the ``q`` quantile of sorted values; None if there are none."""
     return ordered[min(len(ordered) - 1, int(q * len(ordered)))] if ordered else None

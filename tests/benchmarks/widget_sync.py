@@ -76,9 +76,9 @@ def median_ms(work: Callable[[], object], rounds: int) -> float:
     """Return the median time of some rounds."""
     taken = []
     for _ in range(rounds):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         work()
-        taken.append((time.perf_counter() - begun) * 1e3)
+        taken.append((time.perf_counter() - started) * 1e3)
     return quantile(sorted(taken), 0.5) or 0.0
 
 

@@ -136,7 +136,7 @@ class Notebook:
         for output in self.cell(index)["outputs"]:
             assert output["output_type"] != "error", "\n".join(output["traceback"])
 
-    def begin(self, index: int) -> None:
+    def start(self, index: int) -> None:
         """Start a cell and wait until it runs."""
         self.page.evaluate(_RUN, [index, False])
         wait_until(lambda: self.running(index), f"cell {index} to run")

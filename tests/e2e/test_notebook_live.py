@@ -89,7 +89,7 @@ def test_grid_updates_while_a_cell_runs(
     expect(notebook.field(agent, "tool")).to_have_text("Write")
     expect(notebook.card(agent)).to_have_attribute("data-status", "active")
 
-    notebook.begin(1)
+    notebook.start(1)
     hook(presence_server, "permission_request", session)
     expect(notebook.card(agent)).to_have_attribute("data-attention", "")
     hook(presence_server, "post_tool_use_failure", session)

@@ -125,7 +125,7 @@ def select_columns(frame: pd.DataFrame, columns: NameFilter) -> pd.DataFrame:
     return frame if list(frame.columns) == names else frame[names]
 
 
-def progress_bar(progress: bool | None, unit: str, total: int | None, description: str) -> Any:
+def loading_bar(progress: bool | None, unit: str, total: int | None, description: str) -> Any:
     """Return a progress bar of tqdm, as a context manager.
 
     Args:

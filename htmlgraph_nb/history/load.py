@@ -21,7 +21,7 @@ from .arguments import (
     NameFilter,
     TimeLike,
     build_query,
-    progress_bar,
+    loading_bar,
     select_columns,
     to_integer,
 )
@@ -106,7 +106,7 @@ def load_history(
     result = query_source(location, token, query, _BATCH_ROWS)
     total = None if query.value_filters else result.max_rows
     builder = FrameBuilder(result.columns, total or 0)
-    with progress_bar(progress, " rows", total, "history") as bar:
+    with loading_bar(progress, " rows", total, "history") as bar:
         for batch in result.batches:
             builder.add(batch)
             bar.update(len(batch))
@@ -158,7 +158,7 @@ def iter_history(
     left = query.limit
     builder = FrameBuilder(result.columns)
     total = None if query.value_filters else result.max_rows
-    with progress_bar(progress, " rows", total, "history") as bar:
+    with loading_bar(progress, " rows", total, "history") as bar:
         for batch in result.batches:
             used = 0
             while used < len(batch) and left != 0:

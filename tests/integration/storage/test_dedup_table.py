@@ -226,15 +226,16 @@ def test_token_sources_of_failed_transaction_do_not_count(tmp_path: Path) -> Non
     completion_event = next(event for event in session.file if event.event_type == "completion")
     counter = replace(completion_event, event_id="metric:1", source="otlp", extra=None)
     with PresenceManager(str(tmp_path / "h.db")) as manager:
-        flush = manager.flush
+        listener = manager._store._listener
+        flush = listener.flush
 
         def fail(tx: Transaction) -> None:
-            raise OSError("the disk is gone")
+            raise OSError("disk removed")
 
-        manager.flush = fail  # type: ignore[method-assign]
-        with pytest.raises(OSError, match="gone"):
+        listener.flush = fail  # type: ignore[method-assign]
+        with pytest.raises(OSError, match="disk removed"):
             manager.ingest([counter])
-        manager.flush = flush  # type: ignore[method-assign]
+        listener.flush = flush  # type: ignore[method-assign]
         assert manager.ingest([completion_event]).accepted == 1
 
 

@@ -244,7 +244,8 @@ def test_interrupt_keeps_file_and_roster_equal(
 ) -> None:
     """KeyboardInterrupt can occur anywhere; the next write starts from the state of the file."""
     store = manager._store
-    committed, flush = manager.committed, manager.flush
+    listener = store._listener
+    committed, flush = listener.committed, listener.flush
 
     def interrupt(*_: object) -> None:
         if point == "published":
@@ -253,15 +254,15 @@ def test_interrupt_keeps_file_and_roster_equal(
 
     manager.update_presence("a", "tool_execute")
     if point == "before the commit":
-        manager.flush = interrupt  # type: ignore[method-assign]
+        listener.flush = interrupt  # type: ignore[method-assign]
     else:
-        manager.committed = interrupt  # type: ignore[method-assign]
+        listener.committed = interrupt  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         manager.update_presence("b", "tool_execute")
-    manager.committed, manager.flush = committed, flush  # type: ignore[method-assign]
+    listener.committed, listener.flush = committed, flush  # type: ignore[method-assign]
     assert not store._lock.locked()
     published: list[int] = []
-    manager.subscribe(lambda calls: published.extend(change.seq for change in calls.changes))
+    manager.subscribe(lambda batch: published.extend(change.seq for change in batch.changes))
     manager.update_presence("c", "tool_execute")
     happened = point != "before the commit"
     names = ["a", "b", "c"] if happened else ["a", "c"]

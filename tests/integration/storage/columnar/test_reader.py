@@ -6,23 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from htmlgraph_nb import PresenceManager
 from htmlgraph_nb.errors import StoreUnavailable
 from htmlgraph_nb.storage.columnar.arrow_schema import HISTORY_SCHEMA
 from htmlgraph_nb.storage.columnar.reader import read_batches
 from htmlgraph_nb.storage.query import HistoryQuery
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 from tests.helpers.sealed_history import rows_of_batches, sql_rows
-from tests.integration.history.test_load import example_events
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> str:
-    """A database with the example events."""
-    name = str(tmp_path / "h.db")
-    with PresenceManager(name) as manager:
-        manager.ingest(example_events())
-    return name
 
 
 @pytest.mark.parametrize("batch_rows", [1, 7, 60, 65_536])
@@ -38,24 +27,24 @@ def path(tmp_path: Path) -> str:
         HistoryQuery(limit=0),
     ],
 )
-def test_read_batches_equals_sql(path: str, query: HistoryQuery, batch_rows: int) -> None:
+def test_read_batches_equals_sql(example_path: str, query: HistoryQuery, batch_rows: int) -> None:
     """Rows and columns are those of SQL, in batches of at most the given size."""
-    batches = list(read_batches(path, query, batch_rows=batch_rows))
+    batches = list(read_batches(example_path, query, batch_rows=batch_rows))
     assert all(0 < len(batch) <= batch_rows for batch in batches)
-    assert rows_of_batches(batches, tuple(query.columns)) == sql_rows(path, query)
+    assert rows_of_batches(batches, tuple(query.columns)) == sql_rows(example_path, query)
 
 
-def test_read_batches_can_be_closed_early(path: str) -> None:
+def test_read_batches_can_be_closed_early(example_path: str) -> None:
     """Closing the iterator closes the file."""
-    batches = read_batches(path, HistoryQuery(), batch_rows=8)
+    batches = read_batches(example_path, HistoryQuery(), batch_rows=8)
     assert len(next(batches)) == 8
     batches.close()  # type: ignore[attr-defined]
     assert next(batches, None) is None
 
 
-def test_read_batches_has_the_history_schema(path: str) -> None:
+def test_read_batches_has_the_history_schema(example_path: str) -> None:
     """All columns have the documented types."""
-    (batch,) = read_batches(path, HistoryQuery())
+    (batch,) = read_batches(example_path, HistoryQuery())
     assert batch.schema == HISTORY_SCHEMA
     assert tuple(batch.schema.names) == HISTORY_COLUMNS
     batch.validate(full=True)

@@ -26,15 +26,6 @@ from tests.helpers.sealed_history import (
 from tests.integration.history.test_load import START
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> str:
-    """A database of 105 events, sealed in segments of 20 rows."""
-    name = str(tmp_path / "h.db")
-    fill(name, 105)
-    seal(name, segment_rows=SEGMENT_ROWS)
-    return name
-
-
 def test_seal_writes_full_ranges_only(path: str) -> None:
     """Five segments are written and the short tail waits; a second run has nothing to do."""
     assert n_segments(path) == 5

@@ -14,19 +14,9 @@ from tests.helpers.sealed_history import (
     SEGMENT_ROWS,
     check_history,
     execute,
-    fill,
     n_segments,
     sealed_files,
 )
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> str:
-    """A database of 105 events, sealed in segments of 20 rows."""
-    name = str(tmp_path / "h.db")
-    fill(name, 105)
-    seal(name, segment_rows=SEGMENT_ROWS)
-    return name
 
 
 @pytest.mark.parametrize("name", ["../h.db", "/etc/passwd", "x", "", None])

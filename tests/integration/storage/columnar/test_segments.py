@@ -35,15 +35,6 @@ from tests.helpers.sealed_history import (
 from tests.integration.history.test_load import START
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> str:
-    """A database of 105 events, sealed in segments of 20 rows."""
-    name = str(tmp_path / "h.db")
-    fill(name, 105)
-    seal(name, segment_rows=SEGMENT_ROWS)
-    return name
-
-
 def test_read_batches_uses_segments(path: str) -> None:
     """A change that the triggers miss is not visible, so the segments are used."""
     execute(path, "DROP TRIGGER events_updated", "UPDATE events SET input_tokens = 7777")

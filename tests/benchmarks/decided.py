@@ -1,4 +1,4 @@
-"""Decisions for generated histories, as a server would have stored them with the events."""
+"""Adds decisions to generated histories, as a server stores them with the events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from htmlgraph_nb.core.timestamps import EPOCH
 def with_decisions(df: pd.DataFrame) -> pd.DataFrame:
     """Return the frame with the decision columns of ``load_history``.
 
-    Each row has the decision that its event type makes of a working agent.
+    Each row has the decision that follows from its event type for a working agent.
     """
     types = df["event_type"].cat
     decisions = []
@@ -23,12 +23,16 @@ def with_decisions(df: pd.DataFrame) -> pd.DataFrame:
         decisions.append(roster.apply(event, 2, EPOCH).decision)
     codes = types.codes.to_numpy()
     columns = {
-        "agent_status": [one.status.value for one in decisions],
-        "agent_detail": [one.detail for one in decisions],
-        "agent_reason": [one.reason for one in decisions],
+        "agent_status": [decision.status.value for decision in decisions],
+        "agent_detail": [decision.detail for decision in decisions],
+        "agent_reason": [decision.reason for decision in decisions],
     }
-    made = {name: pd.Series(texts, dtype="category").take(codes) for name, texts in columns.items()}
-    attention = pd.array([one.attention for one in decisions], dtype="boolean").take(codes)
+    categories = {
+        name: pd.Series(texts, dtype="category").take(codes) for name, texts in columns.items()
+    }
+    attention = pd.array([decision.attention for decision in decisions], dtype="boolean").take(
+        codes
+    )
     return df.assign(
-        **{name: column.array for name, column in made.items()}, agent_attention=attention
+        **{name: column.array for name, column in categories.items()}, agent_attention=attention
     )

@@ -1,4 +1,4 @@
-"""The benchmarks still run, and every frame that they count arrives; no figure is judged here."""
+"""The benchmarks run, and every frame that they count arrives; no figure is checked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.helpers.paths import ROOT
 
 
 def run_quick(name: str, *flags: str) -> list[dict[str, Any]]:
-    """Run a benchmark for a moment and return its figures."""
+    """Run a benchmark with ``--quick`` and return its figures."""
     done = subprocess.run(
         [sys.executable, "-m", f"tests.benchmarks.{name}", "--quick", "--json", *flags],
         cwd=ROOT,
@@ -26,8 +26,8 @@ def run_quick(name: str, *flags: str) -> list[dict[str, Any]]:
     return figures
 
 
-def test_fanout_delivers_every_frame_of_the_server_and_of_every_peer() -> None:
-    """The whole way and each peer bring all frames to all clients, and are measured."""
+def test_fanout_server_and_peers_deliver_every_frame() -> None:
+    """The server and each peer send all frames to all clients and have figures."""
     rows = run_quick("fanout")
     servers = [row["server"] for row in rows]
     assert servers == ["htmlgraph", "hub", "floor", "websockets", "tornado"]
@@ -39,22 +39,22 @@ def test_fanout_delivers_every_frame_of_the_server_and_of_every_peer() -> None:
 
 
 def test_fanout_inside_jupyter_delivers_every_frame() -> None:
-    """Beside standalone, and while kernels stream output."""
+    """So does the standalone server, without and with kernels that stream output."""
     rows = run_quick("fanout", "--jupyter")
     assert [row["server"] for row in rows] == ["htmlgraph", "jupyter", "kernels", "streaming"]
     for row in rows:
         assert row["frames"] == row["expected"] > 0, row
 
 
-def test_ceiling_delivers_every_frame_of_the_hub_alone() -> None:
-    """The hub, fed in its own process, brings all frames to all clients."""
+def test_fanout_ceiling_delivers_every_frame() -> None:
+    """The hub, fed in its own process, sends all frames to all clients."""
     [row] = run_quick("fanout", "--ceiling")
     assert row["frames"] == row["expected"] > 0
 
 
 @pytest.mark.parametrize("column", ["events_per_s", "answer_p99_ms", "frame_p99_ms", "core"])
-def test_ingest_takes_in_and_delivers_all(column: str, ingest_rows: list[dict[str, Any]]) -> None:
-    """Both ways in accept all events, each dashboard gets all of them, and there are figures."""
+def test_ingest_accepts_and_delivers_all(column: str, ingest_rows: list[dict[str, Any]]) -> None:
+    """Both routes accept all events, each dashboard receives them, and there are figures."""
     assert [row["route"] for row in ingest_rows] == ["POST /api/events", "WS /ws/events"]
     for row in ingest_rows:
         assert row["frames"] == row["expected"] > 0
@@ -67,8 +67,8 @@ def ingest_rows() -> list[dict[str, Any]]:
     return run_quick("ingest")
 
 
-def test_stalled_dashboard_converges() -> None:
-    """With and without a stalled dashboard the others get everything; it ends as the server."""
+def test_stall_dashboard_converges() -> None:
+    """A stalled dashboard delays no other and ends with the state of the server."""
     without, stalled = run_quick("stall")
     assert without["delivered"] == stalled["delivered"] == 1
     assert without["converged_s"] is None
@@ -76,15 +76,15 @@ def test_stalled_dashboard_converges() -> None:
     assert stalled["states"] >= 1
 
 
-def test_update_presence_is_measured_each_way() -> None:
-    """Each way of writing has a figure under both settings of synchronous."""
+def test_update_presence_measures_each_way() -> None:
+    """Each way of writing has a figure for both settings of synchronous."""
     rows = run_quick("update_presence")
     assert len(rows) == 6
     assert all(row["us_per_call"] > 0 for row in rows)
 
 
-def test_replay_is_measured_beside_folding() -> None:
-    """Both ways have figures of the same history; only the index has steps."""
+def test_replay_measures_index_and_folding() -> None:
+    """Both ways have figures for the same history; only the index has steps."""
     index, folding = run_quick("replay")
     assert (index["way"], folding["way"]) == ("index", "folding")
     assert index["events"] == folding["events"] == 20_000
@@ -93,8 +93,8 @@ def test_replay_is_measured_beside_folding() -> None:
     assert folding["jump_p50_ms"] > 0
 
 
-def test_following_is_measured_beside_other_ways() -> None:
-    """Each way sees every line that was written."""
+def test_follow_sees_every_line_each_way() -> None:
+    """The server and each peer see every line that was written."""
     rows = run_quick("follow")
     assert [row["way"] for row in rows] == ["server", "follower", "watchfiles", "rereader"]
     for row in rows:
@@ -102,16 +102,16 @@ def test_following_is_measured_beside_other_ways() -> None:
         assert row["p50_ms"] > 0
 
 
-def test_feed_is_measured_for_each_message() -> None:
-    """Batches of both sizes and the snapshot, with the size of their text."""
+def test_widget_sync_measures_each_message() -> None:
+    """Batches of both sizes and the snapshot have figures."""
     rows = run_quick("widget_sync", "--agents", "500", "--changes", "10", "100")
     assert [row["message"] for row in rows] == ["batch", "batch", "snapshot"]
     assert rows[0]["kb"] < rows[1]["kb"] < rows[2]["kb"]
     assert all(row["take_ms"] > 0 and row["encode_ms"] > 0 for row in rows)
 
 
-def test_telemetry_is_taken_in_beside_dashboards() -> None:
-    """Each encoding and the peer have figures; each dashboard hears of each record."""
+def test_otlp_measures_each_encoding_and_peer() -> None:
+    """Each encoding and the peer have figures; each dashboard gets an update per record."""
     rows = run_quick("otlp", "--only", "none,protobuf,json,peer")
     assert [row["sent_as"] for row in rows] == ["none", "protobuf", "json", "peer"]
     for row in rows[:3]:

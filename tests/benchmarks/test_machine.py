@@ -1,4 +1,4 @@
-"""What benchmarks ask of the machine."""
+"""The cores that benchmarks use."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ print(first == shared_out())
 """
 
 
-def test_cores_are_shared_out_alike_for_each_case() -> None:
-    """A benchmark that keeps itself to its cores does not take the server's for the next case."""
+def test_shared_out_is_the_same_after_pin() -> None:
+    """A benchmark that pins itself keeps the server's core free for the next case."""
     command = [sys.executable, "-c", _TWICE]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert told.stdout.strip() == "True", told.stderr
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "True", done.stderr

@@ -1,4 +1,4 @@
-"""Recorded sessions replayed: every phase that a person expects is shown, and no other status."""
+"""Status accuracy on recorded sessions: every expected phase is shown, and no other status."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ FOLDERS = sorted(path.parent for path in status_accuracy.OWN.rglob("expected.jso
 IDS = [f"{path.parent.name}-{path.name}" for path in FOLDERS]
 
 
-def last_verdicts(events: list[Event], end: datetime) -> dict[str, AgentPresence]:
-    """Return what is shown of each agent after all events, arriving in this order."""
+def last_presences(events: list[Event], end: datetime) -> dict[str, AgentPresence]:
+    """Return the presence of each agent after all events, in this order."""
     roster = Roster()
     for seq, event in enumerate(events, 1):
         roster.apply(event, seq, end)
@@ -30,50 +30,50 @@ def last_verdicts(events: list[Event], end: datetime) -> dict[str, AgentPresence
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=IDS)
-def test_recording_is_shown_as_a_person_expects(folder: Path) -> None:
-    """All phases are reached in order and in time, and nobody sees a status that was none."""
+def test_recording_meets_all_phases(folder: Path) -> None:
+    """All phases are reached in order and in time, without flips."""
     score = status_accuracy.run(folder).score
-    assert [(one.phase, one.why) for one in score.results if one.why] == []
+    assert [(result.phase, result.why) for result in score.results if result.why] == []
     assert score.flips == []
     assert score.n_judged == len(score.results)
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=IDS)
-def test_interleaving_of_sources_does_not_matter(folder: Path) -> None:
-    """Session file, hooks and process tell the same in whatever order their news arrive."""
+def test_recording_interleaving_does_not_matter(folder: Path) -> None:
+    """Events of session file, hooks and process give the same result in any interleaving."""
     replay = status_accuracy.run(folder).replay
-    told = [event for _, event in replay.fed]
-    expected = last_verdicts(told, replay.end)
+    fed = [event for _, event in replay.fed]
+    expected = last_presences(fed, replay.end)
     by_source: dict[str, list[Event]] = defaultdict(list)
-    for event in told:
+    for event in fed:
         by_source[event.source or ""].append(event)
     for seed in range(5):
         order = [source for source, events in by_source.items() for _ in events]
         random.Random(seed).shuffle(order)
         queues = {source: iter(events) for source, events in by_source.items()}
-        found = last_verdicts([next(queues[source]) for source in order], replay.end)
+        actual = last_presences([next(queues[source]) for source in order], replay.end)
         for agent_id, presence in expected.items():
-            assert found[agent_id].status is presence.status
-            assert found[agent_id].detail == presence.detail
-            assert found[agent_id].attention == presence.attention
+            assert actual[agent_id].status is presence.status
+            assert actual[agent_id].detail == presence.detail
+            assert actual[agent_id].attention == presence.attention
 
 
 def test_totals_name_each_agent_and_all() -> None:
-    """The sums are those of the recordings, and good where all is as expected."""
+    """The sums are those of the recordings, and good if all phases are met."""
     outcomes = [status_accuracy.run(FOLDERS[0])]
-    found = status_accuracy.totals(outcomes)
-    assert list(found) == [outcomes[0].agent, "all"]
-    assert found["all"].phases == len(outcomes[0].score.results)
-    assert found["all"].good
+    sums = status_accuracy.totals(outcomes)
+    assert list(sums) == [outcomes[0].agent, "all"]
+    assert sums["all"].phases == len(outcomes[0].score.results)
+    assert sums["all"].good
 
 
 def seen(at: datetime, status: PresenceStatus, cause: str, detail: str = "done") -> Seen:
-    """Return what was shown of one agent."""
+    """Return an entry of what was shown for one agent."""
     return Seen(at, "s", AgentPresence("a", status, detail=detail), cause)
 
 
 def recording(start: datetime) -> Recording:
-    """Return a recording of nothing."""
+    """Return a recording without sessions."""
     return Recording(Path("x/y"), [{"at": start, "seq": 1, "kind": "transcript_new"}])
 
 
@@ -87,7 +87,7 @@ PHASES = [
 
 
 def shown(*steps: tuple[float, PresenceStatus, str]) -> list[Seen]:
-    """Return what was shown, by seconds after the start."""
+    """Return the entries of what was shown, by seconds after the start."""
     return [seen(T0 + timedelta(seconds=s), status, cause) for s, status, cause in steps]
 
 
@@ -99,7 +99,7 @@ def shown(*steps: tuple[float, PresenceStatus, str]) -> list[Seen]:
         ([(0, IDLE, "session_start"), (2, ACTIVE, "prompt"), (9, IDLE, "stop")], ["done"], 0),
         ([(0, IDLE, "session_start"), (2, ACTIVE, "prompt")], ["done"], 0),
         (
-            # A turn that is shown as over while it runs, and what follows it.
+            # A turn that is shown as ended while it runs, and the flip back.
             [
                 *[(0, IDLE, "session_start"), (2, ACTIVE, "prompt"), (3, IDLE, "stop")],
                 *[(4, ACTIVE, "tool_execute"), (5, IDLE, "stop")],
@@ -108,7 +108,7 @@ def shown(*steps: tuple[float, PresenceStatus, str]) -> list[Seen]:
             2,
         ),
         (
-            # A turn that the expectation leaves out.
+            # A turn that the expectations omit.
             [
                 *[(0, IDLE, "session_start"), (2, ACTIVE, "prompt"), (3, IDLE, "stop")],
                 *[(14, ACTIVE, "prompt"), (15, IDLE, "stop")],
@@ -119,18 +119,18 @@ def shown(*steps: tuple[float, PresenceStatus, str]) -> list[Seen]:
     ],
     ids=["good", "born late", "done late", "never done", "flip", "another turn"],
 )
-def test_scorer(
+def test_scorer_misses_and_flips(
     steps: list[tuple[float, PresenceStatus, str]], missed: list[str], n_flips: int
 ) -> None:
-    """What is late or never shown is missed, and what nobody expects is a flip."""
+    """A late or missing state is missed, an unexpected one is a flip."""
     scorer = Scorer(recording(T0), shown(*steps), T0 + timedelta(seconds=20))
     score = scorer.score(PHASES)
-    assert [one.phase for one in score.results if one.why] == missed
+    assert [result.phase for result in score.results if result.why] == missed
     assert len(score.flips) == n_flips
 
 
-def test_scorer_holds_a_state_for_its_time() -> None:
-    """A state that is left too soon, or a forbidden one, is a miss."""
+def test_scorer_checks_duration_and_invariants() -> None:
+    """A state that ends too soon, or a forbidden one, is a miss."""
     steps = shown((0, IDLE, "session_start"), (1, ACTIVE, "prompt"), (3, IDLE, "stop"))
     lasts = {"phase": "lasts", "expected_state": "working", "relative_to": "start"}
     for milliseconds, good in ((1_500, True), (2_500, False)):
@@ -142,8 +142,8 @@ def test_scorer_holds_a_state_for_its_time() -> None:
     assert "against" in scorer.score([never]).results[0].why
 
 
-def test_unknown_facts_are_not_judged() -> None:
-    """A fact that no presence can show is counted apart."""
+def test_scorer_does_not_judge_unknown_facts() -> None:
+    """A fact that no presence contains is counted separately."""
     scorer = Scorer(recording(T0), [], T0)
     (result,) = scorer.score([{"phase": "x", "kind": "task_delta", "relative_to": "start"}]).results
     assert (bool(result.why), result.judged) == (True, False)

@@ -1,14 +1,14 @@
-"""Token totals of recorded sessions against the totals that were recorded with them.
+"""Token totals of recorded sessions, compared with the totals that were recorded with them.
 
     python -m tests.benchmarks.tokens FOLDER
 
-FOLDER holds, at any depth, folders with a ``transcript.jsonl`` and a ``tokens.json``, the totals
-of another program: ``input_tokens``, ``output_tokens``, ``cache_read_tokens``,
-``cache_creation_tokens``; one that is 0 may be missing. Codex's input includes the cache there, and
-Gemini CLI's output is without its thoughts. Where a file holds several sessions, the totals may be
+FOLDER contains, at any depth, folders with a ``transcript.jsonl`` and a ``tokens.json`` with the
+totals of another program: ``input_tokens``, ``output_tokens``, ``cache_read_tokens`` and
+``cache_creation_tokens``; a total of 0 may be missing. In them, Codex's input includes the cache,
+and Gemini CLI's output excludes its thoughts. If a file has several sessions, the totals may be
 those of the last.
 
-It exits with status 1 where a total differs.
+Prints both totals of each recording and exits with status 1 if one differs.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ KINDS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_t
 
 
 def totals(frame: pd.DataFrame) -> dict[str, int]:
-    """Return the four totals of a frame as the recordings count them."""
-    answers = frame[frame["event_type"] == "completion"]
-    sums = {name: int(answers[name].sum()) for name in answers.columns if name.endswith("_tokens")}
+    """Return the four totals of a frame, counted as in the recordings."""
+    completions = frame[frame["event_type"] == "completion"]
+    sums = {name: int(completions[name].sum()) for name in completions if name.endswith("_tokens")}
     read = sums["cache_read_tokens"]
     written = sums["cache_write_5m_tokens"] + sums["cache_write_1h_tokens"]
     source = str(frame["source"].iloc[0]) if len(frame) else ""
-    found = {
+    counts = {
         "input_tokens": sums["input_tokens"],
         "output_tokens": sums["output_tokens"],
         "cache_read_tokens": read,
         "cache_creation_tokens": written,
     }
     if source == "codex-session":
-        found["input_tokens"] += read + written
+        counts["input_tokens"] += read + written
     if source == "gemini-session":
-        told = answers["extra"].dropna().map(json.loads)
-        found["output_tokens"] -= sum(one.get("reasoning_tokens", 0) for one in told)
-        found["input_tokens"] -= sum(one.get("tool_tokens", 0) for one in told)
-    return found
+        extras = completions["extra"].dropna().map(json.loads)
+        counts["output_tokens"] -= sum(extra.get("reasoning_tokens", 0) for extra in extras)
+        counts["input_tokens"] -= sum(extra.get("tool_tokens", 0) for extra in extras)
+    return counts
 
 
 def compare(folder: Path) -> tuple[str, str, dict[str, int], dict[str, int]]:
@@ -56,25 +56,25 @@ def compare(folder: Path) -> tuple[str, str, dict[str, int], dict[str, int]]:
     ours = totals(frame)
     name = f"{folder.parent.name}/{folder.name}"
 
-    def agree(found: dict[str, int]) -> bool:
-        # Some recordings leave the cache out.
-        return all(found[kind] == expected[kind] for kind in KINDS if kind in recorded) and all(
-            found[kind] == 0 for kind in KINDS[:2] if kind not in recorded
+    def agree(counts: dict[str, int]) -> bool:
+        # Some recordings omit the cache.
+        return all(counts[kind] == expected[kind] for kind in KINDS if kind in recorded) and all(
+            counts[kind] == 0 for kind in KINDS[:2] if kind not in recorded
         )
 
     if agree(ours):
         return name, "equal", ours, expected
-    answers = frame[frame["event_type"] == "completion"]
+    completions = frame[frame["event_type"] == "completion"]
     if frame["session_id"].nunique() > 1:
-        last = answers["session_id"].iloc[-1]
-        of_last = totals(frame[frame["session_id"] == last])
-        if agree(of_last):
-            return name, "equal, last session", of_last, expected
+        last = completions["session_id"].iloc[-1]
+        last_totals = totals(frame[frame["session_id"] == last])
+        if agree(last_totals):
+            return name, "equal, last session", last_totals, expected
     return name, "DIFFERENT", ours, expected
 
 
 def main() -> int:
-    """Compare all recordings of a folder and print what was found."""
+    """Compare all recordings of a folder and print the totals."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder

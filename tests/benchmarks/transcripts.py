@@ -1,12 +1,13 @@
-"""Loading of session files: time and memory, beside reading, parsing and ccusage.
+"""Loading session files: time and memory, compared with reading, parsing and ccusage.
 
     python -m tests.benchmarks.transcripts [--megabytes 200 | --folder FOLDER]
         [--ccusage COMMAND] [--json]
 
-Without a folder, sessions of Claude Code are made from recorded ones: new ids, and content as long
-as it is in practice. FOLDER is one as ``~/.claude``, with ``projects`` in it. COMMAND runs ccusage
-(``npm install ccusage``), as ``node_modules/.bin/ccusage``; it is run offline, and the totals of
-both are compared: the status is 1 where they differ. Each case is a process of its own.
+Without a folder, sessions of Claude Code are generated from recorded ones, with new ids and content
+of realistic length. FOLDER is a folder like ``~/.claude``, with ``projects`` in it. COMMAND runs
+ccusage (``npm install ccusage``), such as ``node_modules/.bin/ccusage``; it runs offline, and the
+exit status is 1 if its total differs. Each case is a process. The lower bounds of
+``load_transcripts`` are ``lines read`` and ``every line parsed``: compare the seconds.
 """
 
 from __future__ import annotations
@@ -65,10 +66,11 @@ print(json.dumps({"rows": len(frame), "tokens": int(frame[kinds].sum().sum())}))
 
 @dataclass(frozen=True)
 class Figures:
-    """What one case took.
+    """Results of one case.
 
     Attributes:
-        rows: lines or events; tokens: all kinds together; None: not told.
+        rows: lines or events; None if the case does not report them.
+        tokens: tokens of all kinds; None if the case does not report them.
     """
 
     case: str
@@ -80,7 +82,7 @@ class Figures:
 
 
 def make_folder(folder: Path, megabytes: int) -> None:
-    """Write sessions of about so many MB, each an altered copy of a recorded one."""
+    """Write sessions of about ``megabytes`` MB, each a changed copy of a recorded one."""
     words = random.Random(1)
     pieces = ["".join(words.choices('abcdef ghij klmno\n"', k=2_000)) for _ in range(50)]
     recorded = (SESSION / f"{RECORDED}.jsonl").read_text()
@@ -101,7 +103,7 @@ def make_folder(folder: Path, megabytes: int) -> None:
 
 
 def run(case: str, command: Sequence[str], n_bytes: int, environ: dict[str, str]) -> Figures:
-    """Run one process and return what it took and told."""
+    """Run one case in a new process and return its figures."""
     with tempfile.TemporaryFile() as out:
         start = time.perf_counter()
         process = subprocess.Popen(command, stdout=out, env=environ)
@@ -111,39 +113,39 @@ def run(case: str, command: Sequence[str], n_bytes: int, environ: dict[str, str]
         if process.returncode:
             raise SystemExit(f"{case}: exit status {process.returncode}")
         out.seek(0)
-        told = json.loads(out.read())
-    tokens = told.get("tokens", told.get("totals", {}).get("totalTokens"))
+        output = json.loads(out.read())
+    tokens = output.get("tokens", output.get("totals", {}).get("totalTokens"))
     peak_mb = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-    return Figures(case, seconds, n_bytes / 1e6 / seconds, peak_mb, told.get("rows"), tokens)
+    return Figures(case, seconds, n_bytes / 1e6 / seconds, peak_mb, output.get("rows"), tokens)
 
 
 def measure(folder: Path, ccusage: str | None) -> list[Figures]:
-    """Return the figures of every case on a folder, after one reading that warms the file cache."""
+    """Return the figures of every case, after reading the folder once into the file cache."""
     n_bytes = sum(len(file.read_bytes()) for file in folder.rglob("*.jsonl"))
     projects = str(folder / "projects")
-    found = [
+    figures = [
         run(case, [sys.executable, "-c", code, projects], n_bytes, dict(os.environ))
         for case, code in CASES.items()
     ]
     if ccusage is not None:
         environ = {**os.environ, "CLAUDE_CONFIG_DIR": str(folder), "LOG_LEVEL": "0"}
         command = [*shlex.split(ccusage), "claude", "session", "--json", "--offline"]
-        found.append(run("ccusage", command, n_bytes, environ))
-    return found
+        figures.append(run("ccusage", command, n_bytes, environ))
+    return figures
 
 
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--megabytes", type=int, default=200, help="MB to make (default 200)")
-    parser.add_argument("--folder", type=Path, help="a folder as ~/.claude, instead of a made one")
+    parser.add_argument("--megabytes", type=int, default=200, help="MB to generate (default 200)")
+    parser.add_argument("--folder", type=Path, help="a folder like ~/.claude")
     parser.add_argument("--ccusage", help="command that runs ccusage")
     parser.add_argument("--json", action="store_true", help="print figures as JSON")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as made:
+    with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder
         if folder is None:
-            folder = Path(made) / "claude"
+            folder = Path(temporary) / "claude"
             make_folder(folder, options.megabytes)
         figures = measure(folder, options.ccusage)
     print_figures(

@@ -1,12 +1,12 @@
-"""One durable ``update_presence`` after the other, beside the older project's way of writing.
+"""Durable ``update_presence`` calls one after the other, compared with the HtmlGraph project's way.
 
     python -m tests.benchmarks.update_presence [--calls 2000] [--rounds 7] [--json] [--quick]
 
-Each call returns when its event is committed to a file. ``older way`` is what htmlgraph's
+Each call returns when its event is committed to a file. The peer ``older way`` is what HtmlGraph's
 PresenceManager does for each update: connect, ``PRAGMA journal_mode = WAL``, INSERT OR REPLACE of
-the agent's row, commit, close. ``sqlite alone`` is the least that a durable event costs: its two
-rows, bound and ready, in one transaction on an open connection. The ways take turns; figures are
-medians of the rounds.
+the agent's row, commit, close. ``sqlite alone`` is the lower bound of a durable event: its two
+prepared rows in one transaction on an open connection. The ways take turns; figures are medians of
+the rounds, and the ratio is to the older way.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Call = Callable[[int], object]
 
 
 def update_presence(path: Path, synchronous: str) -> Call:
-    """Return this project's call."""
+    """Return a call of this project's update_presence."""
     manager = PresenceManager(str(path), synchronous=synchronous)
 
     def call(n: int) -> object:
@@ -52,7 +52,7 @@ _COLUMNS = (
 
 
 def older_way(path: Path, synchronous: str) -> Call:
-    """Return a call that opens and closes the file."""
+    """Return a call that opens the file, writes and closes it."""
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"CREATE TABLE agent_presence ({_COLUMNS})")
@@ -74,7 +74,7 @@ def older_way(path: Path, synchronous: str) -> Call:
 
 
 def sqlite_alone(path: Path, synchronous: str) -> Call:
-    """Return a call that writes the same two rows as this project and does nothing else."""
+    """Return a call that only writes the same two rows as this project."""
     with PresenceManager(str(path)) as manager:
         for agent in range(AGENTS):
             manager.update_presence(f"agent-{agent}", {"tool_name": "Read", "session_id": "s"})
@@ -85,7 +85,7 @@ def sqlite_alone(path: Path, synchronous: str) -> Call:
     event = db.execute("SELECT * FROM events LIMIT 1").fetchone()
     rows = [[value for value in state if value is not None] for state in states]
     _, *rest = [value for value in event if value is not None]
-    # A None takes long to bind, so the floor has none.
+    # Binding None is slow, so the lower bound uses literal NULLs.
     put, add = (", ".join("NULL" if v is None else "?" for v in row) for row in (states[0], event))
 
     def call(n: int) -> object:
@@ -108,25 +108,27 @@ def measure(calls: int, rounds: int, folder: Path) -> list[dict[str, object]]:
     """Return the figures of each way under each setting of ``synchronous``.
 
     Args:
-        calls: per round; the older way makes a tenth of them.
+        calls: calls per round; the older way and synchronous=FULL make a tenth of them.
+        rounds: rounds, after one that is not counted.
+        folder: folder of the databases.
     """
-    made = {
+    calls_of = {
         (synchronous, name): way(folder / f"{synchronous}-{way.__name__}.db", synchronous)
         for synchronous in ("NORMAL", "FULL")
         for name, way in WAYS.items()
     }
-    times: dict[tuple[str, str], list[float]] = {key: [] for key in made}
-    done = dict.fromkeys(made, 0)
+    times: dict[tuple[str, str], list[float]] = {key: [] for key in calls_of}
+    done = dict.fromkeys(calls_of, 0)
     for number in range(rounds + 1):
-        for key, call in made.items():
+        for key, call in calls_of.items():
             n = max(1, calls // (10 if OLDER in key or "FULL" in key else 1))
             start = time.perf_counter()
             for i in range(done[key], done[key] + n):
                 call(i)
-            took = time.perf_counter() - start
+            seconds = time.perf_counter() - start
             done[key] += n
             if number:
-                times[key].append(1e6 * took / n)
+                times[key].append(1e6 * seconds / n)
     medians = {key: statistics.median(values) for key, values in times.items()}
     return [
         {
@@ -143,8 +145,10 @@ def measure(calls: int, rounds: int, folder: Path) -> list[dict[str, object]]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--calls", type=int, default=2_000, help="per round (default 2000)")
-    parser.add_argument("--rounds", type=int, default=7, help="after one that is not counted")
+    parser.add_argument("--calls", type=int, default=2_000, help="calls per round (default 2000)")
+    parser.add_argument(
+        "--rounds", type=int, default=7, help="rounds, after one for warm-up (default 7)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--quick", action="store_true", help="100 calls, 1 round")
     options = parser.parse_args()

@@ -1,10 +1,10 @@
-"""What feeding a grid costs its kernel: a batch, a snapshot, the counts of the last minutes.
+"""CPU time of a notebook kernel to update a grid: a batch, and a snapshot with the activity counts.
 
     python -m tests.benchmarks.widget_sync [--agents 10000] [--changes 100 1000] [--json] [--quick]
 
-``take`` builds the message out of what the client knows, ``encode`` is its JSON text as the kernel
-sends it, ``one text`` the encoding of the same where its list of changes is one JSON text inside
-of it, as a way around the kernel's own cleaning of messages.
+``take`` builds the message from the state of the client, ``encode`` serializes it as the kernel
+does. The peer ``one text`` encodes the same message with its changes as one JSON string, which
+avoids the kernel's own cleaning of messages: compare it with ``encode``.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ ROUNDS = 30
 
 @dataclass(frozen=True)
 class Figures:
-    """One kind of message.
+    """Results of one kind of message.
 
     Attributes:
-        take_ms, encode_ms, one_text_ms: medians; None where it does not apply.
-        kb: its JSON text, 1 KB = 1,000 bytes.
+        take_ms, encode_ms, one_text_ms: medians; None if it does not apply.
+        kb: size of the JSON text, 1 KB = 1,000 bytes.
     """
 
     message: str
@@ -46,8 +46,8 @@ class Figures:
     kb: float
 
 
-def team(n_agents: int) -> dict[str, AgentPresence]:
-    """Return agents with every field in use."""
+def make_agents(n_agents: int) -> dict[str, AgentPresence]:
+    """Return agents with a value in every field."""
     now = utc_now()
     return {
         f"agent-{number}": AgentPresence(
@@ -73,21 +73,21 @@ def team(n_agents: int) -> dict[str, AgentPresence]:
 
 
 def median_ms(work: Callable[[], object], rounds: int) -> float:
-    """Return the median time of some rounds."""
-    taken = []
+    """Return the median time of ``rounds`` calls."""
+    times_ms = []
     for _ in range(rounds):
         started = time.perf_counter()
         work()
-        taken.append((time.perf_counter() - started) * 1e3)
-    return quantile(sorted(taken), 0.5) or 0.0
+        times_ms.append((time.perf_counter() - started) * 1e3)
+    return quantile(sorted(times_ms), 0.5) or 0.0
 
 
 def measure(agents: dict[str, AgentPresence], changes: int, rounds: int) -> Figures:
-    """Measure a batch of so many changes; 0: a snapshot with the last minutes."""
+    """Measure a batch of ``changes`` changes, or with 0 a snapshot with the activity counts."""
     activity = Activity()
     now = utc_now()
-    for one in agents.values():
-        activity.count(one.agent_id, now, 3)
+    for agent in agents.values():
+        activity.count(agent.agent_id, now, 3)
     view = View(
         agents,
         Cursor("e", len(agents)),
@@ -105,13 +105,13 @@ def measure(agents: dict[str, AgentPresence], changes: int, rounds: int) -> Figu
             scheduler.on_change(names)
         else:
             scheduler.request_snapshot()
-        fresh = replace(view, cursor=Cursor("e", seq))
-        message = scheduler.next_message(next(clock) * 100.0, fresh) if not changes else None
-        return message or scheduler._batch(fresh)
+        current = replace(view, cursor=Cursor("e", seq))
+        message = scheduler.next_message(next(clock) * 100.0, current) if not changes else None
+        return message or scheduler._batch(current)
 
     message = take()
 
-    def in_one_text() -> str:
+    def encode_one_text() -> str:
         return json.dumps(json_clean({**message, "messages": encode_json(message["messages"])}))
 
     return Figures(
@@ -120,7 +120,7 @@ def measure(agents: dict[str, AgentPresence], changes: int, rounds: int) -> Figu
         changes,
         median_ms(take, rounds),
         median_ms(lambda: json.dumps(json_clean(message)), rounds),
-        median_ms(in_one_text, rounds) if changes else None,
+        median_ms(encode_one_text, rounds) if changes else None,
         len(encode_json(message)) / 1e3,
     )
 
@@ -133,20 +133,20 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true", help="few rounds")
     task = parser.parse_args()
-    agents = team(task.agents)
+    agents = make_agents(task.agents)
     rounds = 3 if task.quick else ROUNDS
     figures = [measure(agents, changes, rounds) for changes in [*task.changes, 0]]
     print_figures(
         figures,
         ["message", "agents", "changes", "take ms", "encode ms", "one text ms", "KB"],
-        lambda one: (
-            one.message,
-            one.agents,
-            one.changes,
-            one.take_ms,
-            one.encode_ms,
-            one.one_text_ms,
-            one.kb,
+        lambda row: (
+            row.message,
+            row.agents,
+            row.changes,
+            row.take_ms,
+            row.encode_ms,
+            row.one_text_ms,
+            row.kb,
         ),
         as_json=task.json,
     )

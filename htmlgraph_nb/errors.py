@@ -160,9 +160,9 @@ class ApiError(HtmlgraphError):
 
     Args:
         status: HTTP status.
-        code: the error's name in the response, as "invalid".
+        code: error code in the response, such as "invalid".
         message: the cause, and a remedy.
-        field: name of the offending parameter, header or field; None: the whole request.
+        field: name of the invalid parameter, header or field; None: the whole request.
     """
 
     def __init__(self, status: int, code: str, message: str, field: str | None = None) -> None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..core.model import Event
-from ..core.reducer import SESSION_END_TYPES, is_sign
+from ..core.reducer import SESSION_END_TYPES, is_from_agent
 from .columns import BoolArray, IntArray, column_isin, encode_column, map_names, timestamp_micros
 
 Rows = npt.NDArray[np.intp]
@@ -135,8 +135,8 @@ def running_max(values: IntArray, begins: BoolArray) -> IntArray:
 
 def _signs(df: pd.DataFrame) -> BoolArray:
     types, sources = encode_column(df, "event_type"), encode_column(df, "source")
-    by_type = map_names(types, lambda name: is_sign(_event(event_type=name)), np.bool_)
-    return by_type & map_names(sources, lambda name: is_sign(_event(source=name)), np.bool_)
+    by_type = map_names(types, lambda name: is_from_agent(_event(event_type=name)), np.bool_)
+    return by_type & map_names(sources, lambda name: is_from_agent(_event(source=name)), np.bool_)
 
 
 def _event(event_type: str | None = None, source: str | None = None) -> Event:

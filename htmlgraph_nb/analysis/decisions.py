@@ -19,7 +19,7 @@ import pandas as pd
 
 from ..core.model import Event, PresenceStatus
 from ..core.roster import Limits, Roster, timer_event, timers_of
-from ..core.status_rules import FORGOTTEN, StatusDecision, is_held
+from ..core.status_rules import FORGOTTEN, StatusDecision, keeps_active
 from ..core.timestamps import EPOCH, from_micros, to_micros
 from ..core.validation import shorten
 from ..errors import InvalidEvent
@@ -166,7 +166,7 @@ def silences_of(status: PresenceStatus, detail: str, limits: Limits) -> list[Sil
     found: list[Silence] = []
     if detail == FORGOTTEN.detail:
         return found
-    timers = timers_of(status, is_held(status, detail), limits)
+    timers = timers_of(status, keeps_active(status, detail), limits)
     strongest = len(timers)
     for place, (event_type, after_s) in sorted(enumerate(timers), key=lambda one: one[1][1]):
         # Nothing follows a stronger timer than a weaker one.

@@ -15,7 +15,7 @@ from typing import Any
 from .model import AgentPresence
 from .timestamps import EPOCH, from_micros, to_micros
 
-SEEN, WORKED, SESSION_STARTED, ANSWER, TOOL, INTERRUPTED = (
+SEEN, WORKED, SESSION_STARTED, ANSWERED, TOOL_ENDED, INTERRUPTED = (
     "life",
     "work",
     "start",
@@ -24,7 +24,7 @@ SEEN, WORKED, SESSION_STARTED, ANSWER, TOOL, INTERRUPTED = (
     "halt",
 )
 """Kinds of signals; only the latest time of each is kept. The values are stored."""
-TASK = "task:"
+TASK_PREFIX = "task:"
 """Prefix of the keys of background tasks in ``children``; all other keys are subagents."""
 
 Timed = tuple[str, datetime]

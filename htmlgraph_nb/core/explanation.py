@@ -6,7 +6,16 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from .agent_state import ANSWER, INTERRUPTED, SEEN, SESSION_STARTED, TASK, TOOL, WORKED, AgentState
+from .agent_state import (
+    ANSWERED,
+    INTERRUPTED,
+    SEEN,
+    SESSION_STARTED,
+    TASK_PREFIX,
+    TOOL_ENDED,
+    WORKED,
+    AgentState,
+)
 from .status_rules import RULES
 from .timestamps import to_rfc3339
 
@@ -14,8 +23,8 @@ _SIGNAL_NAMES = {
     SEEN: "last signal",
     WORKED: "last work",
     SESSION_STARTED: "session began",
-    ANSWER: "last answer to a question",
-    TOOL: "last tool ended",
+    ANSWERED: "last answer to a question",
+    TOOL_ENDED: "last tool ended",
     INTERRUPTED: "last interrupt or error",
 }
 _END_NAMES = {
@@ -25,7 +34,7 @@ _END_NAMES = {
     "error": "turn ended with an error",
     "idle": "reported itself idle",
     "notification": "waited at its prompt",
-    "timer": "silent for too long",
+    "timer": "inactive for too long",
     "session_end": "session ended",
     "process_exit": "process exited",
     "offline": "marked offline",
@@ -62,9 +71,9 @@ def _evidence(state: AgentState) -> Iterator[EvidenceItem]:
         )
         yield EvidenceItem(what, tool, at)
     for name, at in state.children.items():
-        is_task = name.startswith(TASK)
+        is_task = name.startswith(TASK_PREFIX)
         what = "open background task" if is_task else "open subagent"
-        yield EvidenceItem(what, name.removeprefix(TASK), at)
+        yield EvidenceItem(what, name.removeprefix(TASK_PREFIX), at)
     for tool, (kind, at) in state.questions.items():
         yield EvidenceItem(f"open question ({kind})", tool or None, at)
     if state.background is not None and state.background[0]:

@@ -72,8 +72,8 @@ class Mirror:
 
     def _removed(self, message: Mapping[str, Any]) -> set[str]:
         agent_id, seq = message["agent_id"], _seq(message)
-        known = agent_id in self.agents
-        if not self._advance(seq) or not known:
+        existing = agent_id in self.agents
+        if not self._advance(seq) or not existing:
             return set()
         del self.agents[agent_id]
         return {agent_id}
@@ -94,8 +94,8 @@ class Mirror:
         if part == 1:
             self._seen_in_snapshot = set() if full else None
         for presence in presences:
-            known = self.agents.get(presence.agent_id)
-            if known is None or known.seq < presence.seq or (full and known != presence):
+            existing = self.agents.get(presence.agent_id)
+            if existing is None or existing.seq < presence.seq or (full and existing != presence):
                 self.agents[presence.agent_id] = presence
                 changed.add(presence.agent_id)
         if self._seen_in_snapshot is not None:

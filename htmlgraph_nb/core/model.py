@@ -166,22 +166,22 @@ class Event:
         """
         if not is_mapping(data):
             raise InvalidEvent(f"event: expected an object, got {format_value(data)}")
-        known: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         unknown: dict[str, Any] = {}
         for name, value in data.items():
             check = _VALIDATORS.get(name)
             if check is None:
                 unknown[str(name)] = value
             elif value is not None:
-                known[name] = check(value, name)
+                values[name] = check(value, name)
         if unknown:
             if not keep_unknown:
                 hint = "put custom fields into 'extra'"
                 raise unknown_field(next(iter(unknown)), _VALIDATORS, hint)
-            known["extra"] = validate_extra({**unknown, **known.get("extra", {})}, "extra")
-        if "agent_id" not in known:
+            values["extra"] = validate_extra({**unknown, **values.get("extra", {})}, "extra")
+        if "agent_id" not in values:
             raise _missing_agent_id()
-        return new_event(**known)
+        return new_event(**values)
 
     def checked(self, agent_id: str | None = None) -> Event:
         """Return the event with validated fields; the constructor validates nothing.

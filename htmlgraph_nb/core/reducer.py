@@ -16,12 +16,12 @@ from operator import attrgetter
 from typing import TypeVar
 
 from .agent_state import (
-    ANSWER,
+    ANSWERED,
     INTERRUPTED,
     SEEN,
     SESSION_STARTED,
-    TASK,
-    TOOL,
+    TASK_PREFIX,
+    TOOL_ENDED,
     WORKED,
     AgentState,
     Timed,
@@ -38,8 +38,8 @@ SESSION_END_TYPES = frozenset({"session_end", "process_exit", "offline"})
 
 _ACTIVITY = (SEEN, WORKED)
 _SIGNALS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(TOOL_END_TYPES, (SEEN, WORKED, TOOL)),
-    **dict.fromkeys(("prompt", "tool_start", "completion", "answered"), (SEEN, WORKED, ANSWER)),
+    **dict.fromkeys(TOOL_END_TYPES, (SEEN, WORKED, TOOL_ENDED)),
+    **dict.fromkeys(("prompt", "tool_start", "completion", "answered"), (SEEN, WORKED, ANSWERED)),
     **dict.fromkeys(("subagent_start", "task_start", "feature_status"), _ACTIVITY),
     "session_start": (SEEN, SESSION_STARTED),
     "permission_request": (SEEN,),
@@ -106,7 +106,7 @@ def reduce(
     worked_at = _worked_at(event, signal_at)
     _update_signals(state, signals, signal_at, worked_at)
     _update_evidence(state, event, signal_at)
-    from_agent = is_sign(event)
+    from_agent = is_from_agent(event)
     worked = state.latest.get(WORKED)
     if worked == worked_at if WORKED in signals else from_agent and not late and worked is None:
         state.last_event = (kind, event.tool_name or "")
@@ -123,8 +123,8 @@ def signals_of(event_type: str) -> tuple[str, ...]:
     return _SIGNALS.get(event_type, _ACTIVITY)
 
 
-def is_sign(event: Event) -> bool:
-    """Return whether the event is a sign of the agent itself, and not of a timer or a person."""
+def is_from_agent(event: Event) -> bool:
+    """Return whether the agent itself sent the event, not a timer or a person."""
     return event.source != "timer" and event.event_type != "offline"
 
 
@@ -271,7 +271,8 @@ def task_key(event: Event) -> str:
     """Return the key of a subagent or background task in ``AgentState.children``."""
     extra = event.extra or {}
     if event.event_type.startswith("task"):
-        return (TASK + str(extra.get("task_id") or event.tool_use_id or "task"))[:MAX_ID_CHARS]
+        task = extra.get("task_id") or event.tool_use_id or "task"
+        return f"{TASK_PREFIX}{task}"[:MAX_ID_CHARS]
     name = extra.get("child_agent_id") or event.tool_use_id or "subagent"
     return str(name)[:MAX_ID_CHARS]
 
@@ -339,7 +340,7 @@ def prune_closed(state: AgentState) -> None:
             if at > interrupted and at > state.stopped.get(key, EPOCH)
         }
     if state.questions:
-        answered = max(turn_end, state.latest.get(ANSWER, EPOCH))
+        answered = max(turn_end, state.latest.get(ANSWERED, EPOCH))
         state.questions = {
             tool: timed
             for tool, timed in state.questions.items()
@@ -363,4 +364,4 @@ def _answered_by_work(state: AgentState, tool: str, kind: str) -> datetime:
     if kind == "input":
         return state.latest.get(WORKED, EPOCH)
     # The end of another call that ran in parallel does not answer the question.
-    return from_micros(state.closed.get(tool, 0)) if tool else state.latest.get(TOOL, EPOCH)
+    return from_micros(state.closed.get(tool, 0)) if tool else state.latest.get(TOOL_ENDED, EPOCH)

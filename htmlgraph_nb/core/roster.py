@@ -17,7 +17,7 @@ from ..errors import CapacityError
 from .agent_state import AgentState
 from .model import AgentPresence, Event, PresenceStatus
 from .reducer import PriceFunction, reduce
-from .status_rules import FORGOTTEN, StatusDecision, decision_of, is_held, update_presence
+from .status_rules import FORGOTTEN, StatusDecision, decision_of, keeps_active, update_presence
 from .timestamps import EPOCH
 from .validation import MAX_INTEGER
 
@@ -183,13 +183,13 @@ class Roster:
     def overdue(
         self, agent_id: str, until: datetime, limits: Limits | None = None
     ) -> Iterator[Event]:
-        """Yield the events that timers and relations would have made before ``until``.
+        """Yield the timer events and implied ends that were due before ``until``.
 
-        They are dated by when they were due. They concern the agent, its parent, and the subagents
-        that it waits for. Apply each event before the next one is taken.
+        Their timestamps are the times at which they were due. They concern the agent, its parent
+        and its open subagents. Apply each event before requesting the next one.
 
         Args:
-            limits: the timers; None: the roster's own.
+            limits: the timers; None: those of the roster.
         """
         timers = timer_table(limits or self.limits)
         while event := self._first_overdue(agent_id, until, timers):
@@ -207,7 +207,7 @@ class Roster:
         return min(due, key=_time_of, default=None)
 
     def _family_of(self, agent_id: str) -> list[AgentState]:
-        """Return the agent, its parent, and the subagents that it waits for, theirs included."""
+        """Return the agent, its parent, and its open subagents with their open subagents."""
         states: dict[str, AgentState] = {}
         known = self.get(agent_id)
         if known is not None and (parent := self.get(known.parent_agent_id or "")) is not None:
@@ -244,17 +244,17 @@ class Roster:
 
 
 TimerTable = dict[tuple[PresenceStatus, bool], tuple[tuple[str, float], ...]]
-"""(status, is_held) → the timers of ``timers_of``."""
+"""(status, whether open work keeps the agent active) → the timers of ``timers_of``."""
 
 
-def timers_of(status: PresenceStatus, held: bool, limits: Limits) -> list[tuple[str, float]]:
-    """Return the timers that run while an agent is silent: event type and seconds, strongest first.
+def timers_of(status: PresenceStatus, open_work: bool, limits: Limits) -> list[tuple[str, float]]:
+    """Return the timers of an inactive agent as (event type, seconds), in order of precedence.
 
     Args:
-        held: whether ``status_rules.is_held`` by open work.
+        open_work: whether open work keeps the agent active.
     """
     timers = [("forget", limits.forget_after_s)]
-    if not held and status is not PresenceStatus.OFFLINE:
+    if not open_work and status is not PresenceStatus.OFFLINE:
         timers.append(("offline", limits.offline_timeout_s))
         if status is not PresenceStatus.IDLE:
             timers.append(("idle", limits.idle_timeout_s))
@@ -262,17 +262,17 @@ def timers_of(status: PresenceStatus, held: bool, limits: Limits) -> list[tuple[
 
 
 def timer_table(limits: Limits) -> TimerTable:
-    """Return the timers of each status."""
+    """Return the timers of every status, so that each is computed only once."""
     return {
-        (status, held): tuple(timers_of(status, held, limits))
+        (status, open_work): tuple(timers_of(status, open_work, limits))
         for status in PresenceStatus
-        for held in (False, True)
+        for open_work in (False, True)
     }
 
 
 def _timers_of_state(state: AgentState, timers: TimerTable) -> tuple[tuple[str, float], ...]:
     presence = state.presence
-    return timers[presence.status, is_held(presence.status, presence.detail)]
+    return timers[presence.status, keeps_active(presence.status, presence.detail)]
 
 
 def _expired_timer(state: AgentState, now: datetime, timers: TimerTable) -> Event | None:
@@ -285,7 +285,7 @@ def _expired_timer(state: AgentState, now: datetime, timers: TimerTable) -> Even
 
 
 def _next_timer(state: AgentState, timers: TimerTable) -> Event | None:
-    """Return the event of the timer that expires first, dated by that; None: no timer runs."""
+    """Return the event of the timer that expires first; None: no timer is running."""
     running = _timers_of_state(state, timers)
     if not running:
         return None

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from operator import itemgetter
 from typing import NamedTuple
 
-from .agent_state import TASK, AgentState
+from .agent_state import TASK_PREFIX, AgentState
 from .model import AgentPresence, Event, PresenceStatus, new_presence
 from .reducer import TOOL_END_TYPES
 
-ACTIVE, IDLE, OFFLINE = PresenceStatus.ACTIVE, PresenceStatus.IDLE, PresenceStatus.OFFLINE
+_ACTIVE, _IDLE, _OFFLINE = PresenceStatus.ACTIVE, PresenceStatus.IDLE, PresenceStatus.OFFLINE
 
 
 class StatusDecision(NamedTuple):
@@ -25,23 +25,23 @@ class StatusDecision(NamedTuple):
     attention: bool = False
 
 
-FORGOTTEN = StatusDecision(OFFLINE, "forgotten", "left the roster")
-"""The status in history of an agent that was forgotten; no presence has it."""
+FORGOTTEN = StatusDecision(_OFFLINE, "forgotten", "left the roster")
+"""The status of a removed agent in the history; no presence has it."""
 
 
 def decision_of(presence: AgentPresence) -> StatusDecision:
-    """Return the decision that a presence holds."""
+    """Return the decision that led to a presence."""
     p = presence
     return StatusDecision(p.status, p.detail, p.reason or "", p.attention)
 
 
 _OPEN_WORK = frozenset({"tool", "background", "waiting_permission", "waiting_input"})
-"""Details of active agents that wait for an end or an answer."""
+"""Details of active agents with an open call, child or question."""
 
 
-def is_held(status: PresenceStatus, detail: str) -> bool:
-    """Return whether open work keeps an agent active however long it is silent."""
-    return status is ACTIVE and detail in _OPEN_WORK
+def keeps_active(status: PresenceStatus, detail: str) -> bool:
+    """Return whether open work keeps an agent active, however long there is no event."""
+    return status is _ACTIVE and detail in _OPEN_WORK
 
 
 def _ended(state: AgentState) -> StatusDecision | None:
@@ -55,7 +55,7 @@ def _ended(state: AgentState) -> StatusDecision | None:
         "session_end": "the session ended",
         "offline": "marked offline",
     }
-    return StatusDecision(OFFLINE, "done", reasons.get(ended, "the session ended"))
+    return StatusDecision(_OFFLINE, "done", reasons.get(ended, "the session ended"))
 
 
 def _waiting(state: AgentState) -> StatusDecision | None:
@@ -65,11 +65,11 @@ def _waiting(state: AgentState) -> StatusDecision | None:
         return None
     kind, tool = waiting
     if kind == "plan":
-        return StatusDecision(ACTIVE, "waiting_permission", "waits for approval of its plan", True)
+        return StatusDecision(_ACTIVE, "waiting_permission", "waits for approval of its plan", True)
     if kind == "permission":
         about = f" to use {tool}" if tool else ""
-        return StatusDecision(ACTIVE, "waiting_permission", f"waits for permission{about}", True)
-    return StatusDecision(ACTIVE, "waiting_input", "waits for an answer", True)
+        return StatusDecision(_ACTIVE, "waiting_permission", f"waits for permission{about}", True)
+    return StatusDecision(_ACTIVE, "waiting_input", "waits for an answer", True)
 
 
 def _runs_tool(state: AgentState) -> StatusDecision | None:
@@ -80,7 +80,7 @@ def _runs_tool(state: AgentState) -> StatusDecision | None:
     name, _ = max(state.open_tools.values(), key=itemgetter(1))
     more = len(state.open_tools) - 1
     return StatusDecision(
-        ACTIVE, "tool", f"{name} is running" + (f" and {more} more" if more else "")
+        _ACTIVE, "tool", f"{name} is running" + (f" and {more} more" if more else "")
     )
 
 
@@ -88,14 +88,14 @@ def _has_children(state: AgentState) -> StatusDecision | None:
     # Trap: the turn of the parent can end while its subagents and background tasks continue.
     if not state.children and not state.background:
         return None
-    n_tasks = sum(key.startswith(TASK) for key in state.children)
+    n_tasks = sum(key.startswith(TASK_PREFIX) for key in state.children)
     n = len(state.children) - n_tasks
     if n:
-        return StatusDecision(ACTIVE, "background", f"{n} subagent{'s' if n > 1 else ''} at work")
+        return StatusDecision(_ACTIVE, "background", f"{n} subagent{'s' if n > 1 else ''} at work")
     # Both may count the same tasks.
     n = max(n_tasks, state.n_background)
     if n:
-        return StatusDecision(ACTIVE, "background", f"{n} background task{'s' if n > 1 else ''}")
+        return StatusDecision(_ACTIVE, "background", f"{n} background task{'s' if n > 1 else ''}")
     return None
 
 
@@ -106,20 +106,20 @@ def _turn_over(state: AgentState) -> StatusDecision | None:
     if ended is None:
         return None
     if ended == "error":
-        return StatusDecision(IDLE, "error", "the turn ended with an error")
+        return StatusDecision(_IDLE, "error", "the turn ended with an error")
     if ended == "timer":
         # Inactivity proves neither work nor an end, so the detail is unknown.
-        return StatusDecision(IDLE, "unknown", "no activity for a while")
+        return StatusDecision(_IDLE, "unknown", "no activity for a while")
     if ended == "question":
         # The agent is at its prompt as after any turn; the question is only a guess from the text.
-        return StatusDecision(IDLE, "waiting_input", "the turn ended with a question")
+        return StatusDecision(_IDLE, "waiting_input", "the turn ended with a question")
     reasons = {
         "stop": "the turn is over",
         "interrupt": "interrupted by the user",
         "session_start": "the session began, no prompt yet",
         "notification": "waits at its prompt",
     }
-    return StatusDecision(IDLE, "done", reasons.get(ended, "reported itself idle"))
+    return StatusDecision(_IDLE, "done", reasons.get(ended, "reported itself idle"))
 
 
 _LAST_EVENTS = {
@@ -137,12 +137,12 @@ def _working(state: AgentState) -> StatusDecision:
     # turn lasts until a later end or until the idle timer expires.
     kind, tool = state.last_event
     if kind in TOOL_END_TYPES:
-        return StatusDecision(ACTIVE, "working", f"used {tool}" if tool else "used a tool")
+        return StatusDecision(_ACTIVE, "working", f"used {tool}" if tool else "used a tool")
     if kind in _LAST_EVENTS:
-        return StatusDecision(ACTIVE, "working", _LAST_EVENTS[kind])
+        return StatusDecision(_ACTIVE, "working", _LAST_EVENTS[kind])
     if tool:
-        return StatusDecision(ACTIVE, "working", f"used {tool}")
-    return StatusDecision(ACTIVE, "unknown", f"sent {kind}" if kind else "sent an event")
+        return StatusDecision(_ACTIVE, "working", f"used {tool}")
+    return StatusDecision(_ACTIVE, "unknown", f"sent {kind}" if kind else "sent an event")
 
 
 RULES: dict[str, Callable[[AgentState], StatusDecision | None]] = {

@@ -8,7 +8,7 @@ from datetime import datetime
 from htmlgraph_nb.core.agent_state import AgentState
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.reducer import reduce
-from htmlgraph_nb.core.status_rules import decide, is_held, update_presence
+from htmlgraph_nb.core.status_rules import decide, keeps_active, update_presence
 from tests.helpers.strategies import at
 
 END = at(10_000_000)
@@ -33,4 +33,4 @@ def fold(
 def has_open_work(state: AgentState) -> bool:
     """Return whether open work keeps the agent of a state active."""
     decision = decide(state)
-    return is_held(decision.status, decision.detail)
+    return keeps_active(decision.status, decision.detail)

@@ -1,4 +1,4 @@
-"""PresenceManager as the older project's scripts know it, on a real file."""
+"""PresenceManager with a real file, as used by scripts."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ class Clock:
         return self.now
 
     def advance(self, seconds: float) -> None:
-        """Let the time pass."""
+        """Move the clock forward."""
         self.now += timedelta(seconds=seconds)
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """The managers' clock."""
+    """The clock of the managers."""
     return Clock()
 
 
 @pytest.fixture
 def manager(tmp_path: Path, clock: Clock) -> Iterator[PresenceManager]:
-    """A manager on a file of its own."""
+    """A manager with its own file."""
     with PresenceManager(str(tmp_path / "h.db"), clock=clock) as opened:
         yield opened
 
@@ -56,7 +56,7 @@ def test_presence_manager_uses_the_default_file(own_home: Path) -> None:
         assert manager.db_path == default_db() == str(own_home / "htmlgraph.db")
         assert manager.idle_timeout_seconds == 300
         assert (manager.agents, manager.get_all_presence()) == ({}, [])
-        assert manager.get_agent_presence("nobody") is None
+        assert manager.get_agent_presence("unknown") is None
         assert repr(manager) == f"PresenceManager({manager.db_path!r}, 0 agents)"
     with PresenceManager(None, 5) as manager:
         assert manager.idle_timeout_seconds == 5
@@ -113,20 +113,20 @@ def test_invalid_input_changes_nothing(manager: PresenceManager) -> None:
 def test_update_presence_returns_offline_for_unknown_agents(manager: PresenceManager) -> None:
     """After a duplicate or a forget event the agent can be unknown."""
     manager.update_presence("a", {"event_id": "e1", "tool_name": "Bash"})
-    gone = manager.update_presence("a", "forget")
-    assert (gone.agent_id, gone.status, gone.seq) == ("a", OFFLINE, 0)
-    again = manager.update_presence("a", {"event_id": "e1", "tool_name": "Bash"})
-    assert (again.status, again.last_tool_name, manager.agents) == (OFFLINE, None, {})
+    removed = manager.update_presence("a", "forget")
+    assert (removed.agent_id, removed.status, removed.seq) == ("a", OFFLINE, 0)
+    duplicate = manager.update_presence("a", {"event_id": "e1", "tool_name": "Bash"})
+    assert (duplicate.status, duplicate.last_tool_name, manager.agents) == (OFFLINE, None, {})
 
 
 class Sessions:
-    """A websocket manager as the older project's, plain."""
+    """A sync websocket manager like that of the original project."""
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
 
     def broadcast_to_all_sessions(self, message: dict[str, Any]) -> None:
-        """Note the message."""
+        """Record the message."""
         self.messages.append(message)
 
 
@@ -134,7 +134,7 @@ class AsyncSessions(Sessions):
     """The same, async."""
 
     async def broadcast_to_all_sessions(self, message: dict[str, Any]) -> None:  # type: ignore[override]
-        """Note the message, a moment later."""
+        """Record the message in the next iteration of the loop."""
         await asyncio.sleep(0)
         self.messages.append(message)
 
@@ -175,19 +175,19 @@ def test_websocket_manager_is_called_in_a_task_in_a_running_loop(manager: Presen
 
 
 class Failing:
-    """A websocket manager whose sessions are gone."""
+    """A websocket manager that fails."""
 
     def broadcast_to_all_sessions(self, message: dict[str, Any]) -> None:
         """Fail at once."""
-        raise ConnectionError("gone")
+        raise ConnectionError("closed")
 
 
 class AsyncFailing:
-    """One that fails when it is awaited."""
+    """A websocket manager that fails when it is awaited."""
 
     async def broadcast_to_all_sessions(self, message: dict[str, Any]) -> None:
         """Fail later."""
-        raise ConnectionError("gone")
+        raise ConnectionError("closed")
 
 
 @pytest.mark.parametrize("sessions", [Failing(), AsyncFailing(), object()])
@@ -212,20 +212,20 @@ def test_failing_broadcast_is_logged_and_the_event_stays(
 
 def test_mark_idle_marks_inactive_agents(manager: PresenceManager, clock: Clock) -> None:
     """All or one of them; busy, idle and offline agents are unchanged."""
-    for name in ("a", "b", "gone", "idle"):
+    for name in ("a", "b", "ended", "idle"):
         manager.update_presence(name, {"event_type": "prompt"})
-    manager.mark_offline("gone")
+    manager.mark_offline("ended")
     manager.update_presence("idle", "stop")
     manager.update_presence("busy", {"event_type": "tool_start", "tool_name": "Bash"})
     clock.advance(299)
     assert manager.mark_idle() == []
     clock.advance(1)
     assert manager.mark_idle("b") == ["b"]
-    assert manager.mark_idle("nobody") == []
+    assert manager.mark_idle("unknown") == []
     assert manager.mark_idle() == ["a"]
     assert manager.mark_idle() == []
     statuses = {name: presence.status for name, presence in manager.agents.items()}
-    assert statuses == {"a": IDLE, "b": IDLE, "gone": OFFLINE, "idle": IDLE, "busy": ACTIVE}
+    assert statuses == {"a": IDLE, "b": IDLE, "ended": OFFLINE, "idle": IDLE, "busy": ACTIVE}
 
 
 def test_mark_idle_after_hours_of_inactivity(manager: PresenceManager, clock: Clock) -> None:
@@ -241,12 +241,12 @@ def test_tick_leads_from_active_to_forgotten(manager: PresenceManager, clock: Cl
     """Each step is a change of its own, stored and published."""
     published: list[tuple[int, str | None]] = []
 
-    def note(publication: Publication) -> None:
-        for change in publication.changes:
+    def record(batch: Publication) -> None:
+        for change in batch.changes:
             presence = change.presence
             published.append((change.seq, None if presence is None else presence.status.value))
 
-    manager.subscribe(note)
+    manager.subscribe(record)
     manager.update_presence("a", "prompt")
     for seconds in (300, 1_500, 84_600):
         assert manager.tick() == []

@@ -1,4 +1,4 @@
-"""Counts in minutes, told by times that the test names."""
+"""Activity: events and errors per minute."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from htmlgraph_nb.core.model import AgentPresence
 from htmlgraph_nb.errors import InvalidEvent
 from tests.helpers.strategies import T0, at, json_values
 
-ONE = AgentPresence("a", last_activity=T0, total_tools_executed=3, total_errors=1)
+PRESENCE = AgentPresence("a", last_activity=T0, total_tools_executed=3, total_errors=1)
 
 
 def counts(activity: Activity, now, agent: str = "a") -> tuple[list[int], list[int]]:
-    """Return events and errors of an agent; zeros where there are none."""
-    found = activity.to_dict(now)["agents"].get(agent)
-    return ([0] * MINUTES, [0] * MINUTES) if found is None else (found["events"], found["errors"])
+    """Return the events and errors of an agent per minute; zeros if there are none."""
+    result = activity.to_dict(now)["agents"].get(agent)
+    return (
+        ([0] * MINUTES, [0] * MINUTES) if result is None else (result["events"], result["errors"])
+    )
 
 
 def test_count_adds_to_the_bucket_of_its_minute():
@@ -47,22 +49,22 @@ def test_count_adds_to_the_bucket_of_its_minute():
         ({"total_cost_tokens": 9}, 0, 0),
         ({}, 0, 0),
     ],
-    ids=["sign", "a tool", "many tools", "errors", "new session", "late", "the clock"],
+    ids=["event", "a tool", "many tools", "errors", "new session", "late", "timer"],
 )
 def test_record_change_counts_tools_and_errors(changes, events, errors):
     """Activity counts as at least one event, a timer as none."""
     activity = Activity()
-    activity.record_change(ONE, replace(ONE, **changes), at(2))
-    found = counts(activity, at(2))
-    assert (sum(found[0]), sum(found[1])) == (events, errors)
+    activity.record_change(PRESENCE, replace(PRESENCE, **changes), at(2))
+    n_events, n_errors = map(sum, counts(activity, at(2)))
+    assert (n_events, n_errors) == (events, errors)
 
 
 def test_record_change_counts_new_agents_only_if_active_now():
     """Agents in the first state of a server were not necessarily active just now."""
     activity = Activity()
-    activity.record_change(None, ONE, at(3600))
+    activity.record_change(None, PRESENCE, at(3600))
     assert counts(activity, at(3600))[0] == [0] * 15
-    activity.record_change(None, ONE, at(1))
+    activity.record_change(None, PRESENCE, at(1))
     assert sum(counts(activity, at(1))[0]) == 1
     activity.forget("a")
     assert activity.to_dict(at(1))["agents"] == {}
@@ -75,13 +77,11 @@ def test_record_change_counts_new_agents_only_if_active_now():
 def test_activity_equals_a_count_per_minute(events, later):
     """In any order of arrival, the buckets are the minutes of the clock."""
     activity, now = Activity(), at(3000 + later)
-    for second, some, failed in sorted(events):
-        activity.count("a", at(second), some, failed)
+    for second, n_events, n_errors in sorted(events):
+        activity.count("a", at(second), n_events, n_errors)
     floor = now.replace(second=0, microsecond=0)
     expected = [
-        sum(
-            some for second, some, _ in events if start <= at(second) < start + timedelta(minutes=1)
-        )
+        sum(n for second, n, _ in events if start <= at(second) < start + timedelta(minutes=1))
         for start in (floor - timedelta(minutes=14 - index) for index in range(MINUTES))
     ]
     assert counts(activity, now)[0] == expected
@@ -100,7 +100,9 @@ def test_replace_uses_the_counts_of_the_server():
 def test_replace_keeps_changes_after_the_cursor():
     """A response may be a second old, or include changes that arrive later."""
     activity, server = Activity(), Activity()
-    states = [replace(ONE, seq=n, last_activity=at(n), total_tools_executed=n) for n in range(6)]
+    states = [
+        replace(PRESENCE, seq=n, last_activity=at(n), total_tools_executed=n) for n in range(6)
+    ]
     for before, after in pairwise(states[:5]):
         activity.record_change(before, after, at(10))
     server.count("a", at(10), 3)
@@ -120,10 +122,10 @@ def test_replace_keeps_changes_after_the_cursor():
 def test_replace_without_cursor_drops_recent_changes():
     """Older servers send no cursor."""
     activity = Activity()
-    activity.record_change(ONE, replace(ONE, seq=7, last_activity=at(1)), at(2))
+    activity.record_change(PRESENCE, replace(PRESENCE, seq=7, last_activity=at(1)), at(2))
     activity.replace(Activity().to_dict(at(2)))
     assert activity.to_dict(at(2))["agents"] == {}
-    activity.record_change(ONE, replace(ONE, seq=1, last_activity=at(1)), at(2))
+    activity.record_change(PRESENCE, replace(PRESENCE, seq=1, last_activity=at(1)), at(2))
     assert sum(counts(activity, at(2))[0]) == 1
 
 
@@ -137,11 +139,11 @@ def test_replace_rejects_an_invalid_cursor(cursor):
     assert sum(counts(activity, T0)[0]) == 1
 
 
-@given(answer=json_values)
-def test_replace_rejects_an_invalid_response(answer):
+@given(response=json_values)
+def test_replace_rejects_an_invalid_response(response):
     """The error is InvalidEvent, and the counts are unchanged."""
     activity = Activity()
     activity.count("a", T0, 1)
     with pytest.raises(InvalidEvent, match="activity: invalid response"):
-        activity.replace(answer)
+        activity.replace(response)
     assert sum(counts(activity, T0)[0]) == 1

@@ -1,4 +1,4 @@
-"""A client's copy: what each message does to it, and what it must not do."""
+"""Mirror: the effect of each message on a client's copy."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Message = dict[str, Any]
 
 
 def agent(name: str, seq: int) -> AgentPresence:
-    """Return a presence that was changed at ``seq``."""
+    """Return a presence with this seq."""
     return AgentPresence(name, last_activity=T0, seq=seq)
 
 
 def state(seq: int, *agents: AgentPresence, **fields: Any) -> Message:
-    """Return a presence_state of epoch "e1", full unless told otherwise."""
-    rows = [presence_to_wire(one) for one in agents]
+    """Return a presence_state of epoch "e1", full by default."""
+    rows = [presence_to_wire(agent) for agent in agents]
     message = {"type": "presence_state", "epoch": "e1", "seq": seq, "full": True}
     return {**message, "part": 1, "parts": 1, "agents": rows, "removed": [], **fields}
 
@@ -40,7 +40,7 @@ def removed(name: str, seq: int) -> Message:
 
 
 def mirror_of(*messages: Message) -> Mirror:
-    """Return a mirror that has taken in these messages."""
+    """Return a mirror after these messages."""
     mirror = Mirror()
     for message in messages:
         mirror.apply(message)
@@ -48,9 +48,9 @@ def mirror_of(*messages: Message) -> Mirror:
 
 
 def seqs(mirror: Mirror) -> dict[str, int]:
-    """Return agent_id → seq of what the mirror holds."""
-    assert all(name == one.agent_id for name, one in mirror.agents.items())
-    return {name: one.seq for name, one in mirror.agents.items()}
+    """Return agent_id → seq of the agents in the mirror."""
+    assert all(name == presence.agent_id for name, presence in mirror.agents.items())
+    return {name: presence.seq for name, presence in mirror.agents.items()}
 
 
 def test_mirror_starts_empty() -> None:
@@ -70,7 +70,7 @@ def test_full_state_replaces_all_agents() -> None:
 def test_delta_state_changes_only_its_agents() -> None:
     """A delta changes and removes the listed agents and no others."""
     mirror = mirror_of(state(5, agent("a", 1), agent("b", 5), agent("c", 3)))
-    changes = state(9, agent("a", 9), full=False, removed=["c", "nobody"])
+    changes = state(9, agent("a", 9), full=False, removed=["c", "unknown"])
     assert mirror.apply(changes) == {"a", "c"}
     assert seqs(mirror) == {"a": 9, "b": 5}
     assert mirror.seq == 9
@@ -105,7 +105,7 @@ def test_outdated_delta_neither_restores_nor_removes_agents() -> None:
 def test_outdated_delta_does_not_break_a_state_in_parts() -> None:
     """A duplicate between the parts of a full state does not hide removed agents."""
     delta = state(5, full=False)
-    mirror = mirror_of(state(1, agent("gone", 1)), delta)
+    mirror = mirror_of(state(1, agent("removed", 1)), delta)
     mirror.apply(state(8, agent("a", 8), parts=2))
     mirror.apply(delta)
     mirror.apply(state(8, agent("b", 8), part=2, parts=2))
@@ -114,10 +114,10 @@ def test_outdated_delta_does_not_break_a_state_in_parts() -> None:
 
 def test_cursor_advances_with_the_last_part() -> None:
     """Until then the cursor requests the rest; the last part removes the missing agents."""
-    mirror = mirror_of(state(5, agent("a", 1), agent("gone", 5)))
+    mirror = mirror_of(state(5, agent("a", 1), agent("removed", 5)))
     assert mirror.apply(state(9, agent("a", 7), parts=2)) == {"a"}
     assert mirror.cursor == Cursor("e1", 5)
-    assert mirror.apply(state(9, agent("b", 9), part=2, parts=2)) == {"b", "gone"}
+    assert mirror.apply(state(9, agent("b", 9), part=2, parts=2)) == {"b", "removed"}
     assert mirror.cursor == Cursor("e1", 9)
 
 
@@ -186,7 +186,7 @@ def test_other_messages_change_nothing(message: Message) -> None:
     assert (seqs(mirror), mirror.seq) == ({"a": 5}, 5)
 
 
-UNREADABLE: list[Message] = [
+INVALID: list[Message] = [
     {"type": "presence_update"},
     {"type": "presence_update", "presence": None, "seq": 9},
     {"type": "presence_update", "presence": {"agent_id": 3}, "seq": 9},
@@ -209,7 +209,7 @@ UNREADABLE: list[Message] = [
 ]
 
 
-@pytest.mark.parametrize("message", UNREADABLE, ids=range(len(UNREADABLE)))
+@pytest.mark.parametrize("message", INVALID, ids=range(len(INVALID)))
 def test_apply_rejects_an_invalid_message_as_a_whole(message: Message) -> None:
     """A missing or invalid field changes nothing, and the copy stays usable."""
     mirror = mirror_of(state(5, agent("a", 5)))

@@ -1,4 +1,4 @@
-"""Event and AgentPresence: what they take in, what they refuse, and their JSON form."""
+"""Event and AgentPresence: fields, limits and JSON forms."""
 
 from __future__ import annotations
 
@@ -113,15 +113,15 @@ def test_event_fields_only_raise_invalid_event(fields: dict[str, object]) -> Non
     try:
         event = Event.from_dict({"agent_id": "a", **fields})
     except InvalidEvent as error:
-        refused, text = error.field, error.message
+        field, text = error.field, error.message
     else:
-        refused, text = None, json.dumps(event.to_dict(), ensure_ascii=False, allow_nan=False)
-    assert refused is None or refused in fields
+        field, text = None, json.dumps(event.to_dict(), ensure_ascii=False, allow_nan=False)
+    assert field is None or field in fields
     text.encode()
 
 
 def outcome(make: Callable[[], Event]) -> Event | str:
-    """Return the event, or why it is refused."""
+    """Return the event, or the error message and its field."""
     try:
         return make()
     except InvalidEvent as error:

@@ -1,4 +1,4 @@
-"""Messages and their text: the protocol's shapes, its limits, and what is refused."""
+"""The protocol: encoding, decoding, limits and filters."""
 
 from __future__ import annotations
 
@@ -117,22 +117,22 @@ def test_presence_removed_message(agent_id: str) -> None:
 def test_presence_state_is_split_into_parts(n_agents: int, sizes: list[int], full: bool) -> None:
     """Each part has at most 500 agents, in order; the last one has the removals."""
     rows = [encode_json({"agent_id": f"a{i}"}) for i in range(n_agents)]
-    removed = (name for name in ("gone", "ü"))
+    removed = (name for name in ("removed", "ü"))
     messages = [decode(text) for text in presence_state(CURSOR, rows, removed, full=full, at=T0)]
     assert [len(message["agents"]) for message in messages] == sizes
     assert [row for message in messages for row in message["agents"]] == [
         {"agent_id": f"a{i}"} for i in range(n_agents)
     ]
-    for place, message in enumerate(messages, 1):
-        last = place == len(messages)
+    for part, message in enumerate(messages, 1):
+        last = part == len(messages)
         assert {name: message[name] for name in message if name != "agents"} == {
             "type": "presence_state",
             "epoch": "5f3a",
             "seq": 1024,
             "full": full,
-            "part": place,
+            "part": part,
             "parts": len(sizes),
-            "removed": ["gone", "ü"] if last else [],
+            "removed": ["removed", "ü"] if last else [],
             "timestamp": "2025-01-14T14:50:30.000000Z",
         }
 
@@ -160,9 +160,9 @@ def test_cursor_round_trip(epoch: str, seq: int) -> None:
 )
 def test_cursor_rejects_other_texts(text: str) -> None:
     """The error shows the expected form EPOCH:SEQ."""
-    with pytest.raises(WireError, match="expected EPOCH:SEQ such as") as caught:
+    with pytest.raises(WireError, match="expected EPOCH:SEQ such as") as raised:
         Cursor.parse(text)
-    assert len(str(caught.value)) < 200
+    assert len(str(raised.value)) < 200
 
 
 @given(st.text(st.characters(categories=None)))
@@ -247,9 +247,9 @@ def test_decode_of_any_json_only_raises_wire_error(value: Any) -> None:
 )
 def test_decode_rejects_invalid_frames(frame: str | bytes, text: str) -> None:
     """The error is short and contains the reason."""
-    with pytest.raises(WireError, match=text) as caught:
+    with pytest.raises(WireError, match=text) as raised:
         decode(frame)
-    assert len(str(caught.value)) < 200
+    assert len(str(raised.value)) < 200
 
 
 def test_decode_accepts_a_byte_order_mark() -> None:
@@ -271,11 +271,11 @@ LISTS = ("agents", "sessions", "features", "event_types", "statuses")
 @given(st.dictionaries(st.sampled_from(LISTS), st.lists(st.sampled_from("abc"), max_size=5)))
 def test_filter_ignores_order_and_duplicates(lists: dict[str, list[str]]) -> None:
     """Equivalent filters are equal and have the same hash, so that clients share frames."""
-    one = Filter.from_dict({"type": "subscribe", **lists})
-    other = Filter.from_dict({name: values[::-1] * 2 for name, values in lists.items()})
-    assert one == other
-    assert hash(one) == hash(other)
-    assert (one == MATCH_ALL) == (not any(lists.values()))
+    first = Filter.from_dict({"type": "subscribe", **lists})
+    second = Filter.from_dict({name: values[::-1] * 2 for name, values in lists.items()})
+    assert first == second
+    assert hash(first) == hash(second)
+    assert (first == MATCH_ALL) == (not any(lists.values()))
 
 
 @pytest.mark.parametrize(
@@ -299,9 +299,9 @@ def test_filter_ignores_order_and_duplicates(lists: dict[str, list[str]]) -> Non
 )
 def test_filter_rejects_invalid_fields(message: dict[str, Any], field: str, text: str) -> None:
     """The error contains the field."""
-    with pytest.raises(InvalidEvent, match=text) as caught:
+    with pytest.raises(InvalidEvent, match=text) as raised:
         Filter.from_dict({"type": "subscribe", **message})
-    assert caught.value.field == field
+    assert raised.value.field == field
 
 
 @given(st.dictionaries(st.text() | st.sampled_from(LISTS), json_values))
@@ -317,7 +317,7 @@ PRESENCE = AgentPresence("a1", session_id="s1", current_feature_id="f1", last_ac
 
 
 @pytest.mark.parametrize(
-    ("lists", "wanted"),
+    ("lists", "matches"),
     [
         ({}, True),
         ({"agents": ["a1"]}, True),
@@ -331,11 +331,11 @@ PRESENCE = AgentPresence("a1", session_id="s1", current_feature_id="f1", last_ac
         ({"event_types": ["status_changed"]}, True),
     ],
 )
-def test_filter_matches(lists: dict[str, list[str]], wanted: bool) -> None:
+def test_filter_matches(lists: dict[str, list[str]], matches: bool) -> None:
     """An agent matches if every given list contains it."""
-    wish = Filter.from_dict(lists)
-    assert wish.matches(PRESENCE) is wanted
-    assert wish.narrows_agents is bool(set(lists) - {"event_types"})
+    filter_ = Filter.from_dict(lists)
+    assert filter_.matches(PRESENCE) is matches
+    assert filter_.narrows_agents is bool(set(lists) - {"event_types"})
 
 
 def test_filter_matches_type() -> None:
@@ -348,6 +348,6 @@ def test_filter_matches_type() -> None:
 
 def test_close_codes_say_whether_to_reconnect() -> None:
     """A client reconnects after a restart or a stall, but not after a rejection."""
-    again = {code for code in CloseCode if code.reconnect}
-    assert again == {CloseCode.GOING_AWAY, CloseCode.STALLED}
+    reconnecting = {code for code in CloseCode if code.reconnect}
+    assert reconnecting == {CloseCode.GOING_AWAY, CloseCode.STALLED}
     assert {int(code) for code in CloseCode} == {1001, 1008, 1009, 4400, 4408}

@@ -194,7 +194,7 @@ def test_equal_timestamps_count_in_order_of_arrival(
 
 
 def test_calls_of_one_instant_close_in_order() -> None:
-    """Of calls without ids in one request, the last one started is the open first."""
+    """Of calls without ids in one request, the last one started is open."""
     kinds = ["tool_start", "tool_execute", "tool_start"]
     state = fold([event(kind, tool_name="Bash") for kind in kinds], now=at(1))
     assert list(state.open_tools) == ["Bash"]
@@ -214,10 +214,10 @@ def test_calls_of_one_instant_close_in_order() -> None:
 @pytest.mark.parametrize("kind", ["tool_execute", "tool_call", "tool_result", "tool_error"])
 def test_call_is_closed_by_its_end(kind: str, start: dict[str, Any], done: dict[str, Any]) -> None:
     """A call is closed by its id, else by its tool name, even by an end that arrives first."""
-    begin, end = event("tool_start", 1, **start), event(kind, 2, **done)
-    assert fold([begin]).open_tools
-    assert not fold([begin, end]).open_tools
-    assert not fold([end, begin]).open_tools
+    start_event, end = event("tool_start", 1, **start), event(kind, 2, **done)
+    assert fold([start_event]).open_tools
+    assert not fold([start_event, end]).open_tools
+    assert not fold([end, start_event]).open_tools
 
 
 def test_parallel_calls_are_independent() -> None:
@@ -236,8 +236,8 @@ def test_open_work_is_bounded() -> None:
         for i in range(200)
     ]
     state = fold(history)
-    for marks in (state.open_tools, state.closed, state.children, state.stopped, state.questions):
-        assert len(marks) <= 64
+    for entries in (state.open_tools, state.closed, state.children, state.stopped, state.questions):
+        assert len(entries) <= 64
     assert len(to_json(state)) < 40_000
 
 
@@ -258,8 +258,8 @@ def test_turn_end_clears_closed_calls() -> None:
 
 def test_late_notification_does_not_reopen_a_session() -> None:
     """A notification after the end of its session opens no question."""
-    about = {"notification_type": "permission_prompt"}
-    state = fold([event("session_end", 1), event("notification", 2, extra=about)])
+    extra = {"notification_type": "permission_prompt"}
+    state = fold([event("session_end", 1), event("notification", 2, extra=extra)])
     assert not has_open_work(state)
     assert state.presence.status is PresenceStatus.OFFLINE
 

@@ -31,9 +31,9 @@ def roster_with(*kinds: str, limits: Limits = LIMITS) -> Roster:
     return roster
 
 
-def due(roster: Roster, seconds: float) -> list[str]:
-    """Return the types of what is due."""
-    return [one.event_type for one in roster.expired_timers(at(seconds))]
+def expired(roster: Roster, seconds: float) -> list[str]:
+    """Return the types of the expired timers."""
+    return [timed.event_type for timed in roster.expired_timers(at(seconds))]
 
 
 def test_apply_returns_the_change() -> None:
@@ -62,18 +62,19 @@ def test_staged_changes_are_visible_to_get_only() -> None:
 def test_rollback_discards_everything(before: list[Event], lost: list[Event]) -> None:
     """After a rollback the roster is the same as before the transaction."""
     roster = Roster()
-    for seq, one in enumerate(before):
-        roster.apply(one, seq, at(0))
+    for seq, applied in enumerate(before):
+        roster.apply(applied, seq, at(0))
     roster.commit()
-    known = dict(roster.agents)
-    for seq, one in enumerate([*lost, *before]):
-        roster.apply(one, seq, at(9))
+    before_transaction = dict(roster.agents)
+    for seq, applied in enumerate([*lost, *before]):
+        roster.apply(applied, seq, at(9))
     roster.rollback()
-    assert roster.agents == known
+    assert roster.agents == before_transaction
     assert list(roster.staged()) == []
-    assert all(roster.get(one.agent_id) == known.get(one.agent_id) for one in lost)
+    ids = {lost_event.agent_id for lost_event in lost}
+    assert all(roster.get(name) == before_transaction.get(name) for name in ids)
     roster.commit()
-    assert roster.agents == known
+    assert roster.agents == before_transaction
 
 
 def test_rollback_frees_capacity() -> None:
@@ -123,10 +124,10 @@ def test_forget_of_unknown_agent_changes_nothing() -> None:
 
 def test_put_replaces_the_state() -> None:
     """A state stored by another process replaces the own one; None removes it."""
-    theirs = roster_with("prompt", "stop").agents["a"]
+    stored = roster_with("prompt", "stop").agents["a"]
     roster = roster_with("prompt")
-    roster.put("a", theirs)
-    assert roster.agents["a"] is theirs
+    roster.put("a", stored)
+    assert roster.agents["a"] is stored
     roster.put("a", None)
     roster.put("a", None)
     assert roster.agents == {}
@@ -141,10 +142,10 @@ def test_check_capacity_counts_existing_staged_and_new_agents() -> None:
     roster.check_capacity(["a", "b", "a", "c", "c"])
     with pytest.raises(
         CapacityError, match="agents: at most 3 allowed, no room for 2 more"
-    ) as caught:
+    ) as raised:
         roster.check_capacity(["c", "d"])
-    assert caught.value.code == "too_many_agents"
-    assert "--max-agents" in str(caught.value)
+    assert raised.value.code == "too_many_agents"
+    assert "--max-agents" in str(raised.value)
 
 
 def test_check_capacity_counts_staged_removals() -> None:
@@ -179,7 +180,7 @@ def test_check_capacity_counts_staged_removals() -> None:
 )
 def test_expired_timers(kinds: list[str], seconds: float, expected: list[str]) -> None:
     """Inactivity leads to idle, offline and forgotten; open work keeps an agent active."""
-    assert due(roster_with(*kinds), seconds) == expected
+    assert expired(roster_with(*kinds), seconds) == expected
 
 
 @pytest.mark.parametrize(
@@ -197,15 +198,15 @@ def test_expired_timers_ignores_a_timer_of_zero(
     limits: Limits, seconds: float, expected: list[str]
 ) -> None:
     """A timer of 0 never expires, and the others still do."""
-    assert due(roster_with("prompt", limits=limits), seconds) == expected
+    assert expired(roster_with("prompt", limits=limits), seconds) == expected
 
 
 @given(st.lists(events, min_size=1, max_size=6), st.integers(0, 10**10))
-def test_expired_timers_settle(found: list[Event], seconds: int) -> None:
+def test_expired_timers_settle(history: list[Event], seconds: int) -> None:
     """An applied timer does not expire again, and after two steps none is left."""
     roster = Roster(LIMITS)
-    for seq, one in enumerate(found):
-        roster.apply(one, seq, at(0))
+    for seq, applied in enumerate(history):
+        roster.apply(applied, seq, at(0))
     roster.commit()
     now = at(seconds)
     for _ in range(2):
@@ -221,11 +222,11 @@ def test_expired_timers_sees_staged_changes() -> None:
     """Activity in the running transaction resets a timer."""
     roster = roster_with("prompt")
     roster.apply(event("prompt"), 2, at(86_400))
-    assert due(roster, 86_400) == []
+    assert expired(roster, 86_400) == []
     roster.rollback()
-    assert due(roster, 86_400) == ["forget"]
+    assert expired(roster, 86_400) == ["forget"]
     roster.apply(event("forget"), 2, at(86_400))
-    assert due(roster, 86_400) == []
+    assert expired(roster, 86_400) == []
 
 
 def test_expired_timers_event_fields() -> None:
@@ -252,33 +253,32 @@ def test_inactive_since() -> None:
     roster = roster_with("prompt")
     roster.apply(event("prompt", "b"), 2, at(50))
     roster.commit()
-    assert roster.inactive_since(["a", "b", "nobody"], at(100), 100) == ["a"]
+    assert roster.inactive_since(["a", "b", "unknown"], at(100), 100) == ["a"]
     assert roster.inactive_since(["a", "b"], at(150), 100) == ["a", "b"]
     assert roster.inactive_since([], at(150), 100) == []
 
 
-def family(*steps: tuple[float, str, str]) -> Roster:
+def parent_and_child(*steps: tuple[float, str, str]) -> Roster:
     """Return a roster of parent "a" and its subagent "b" after these steps."""
     roster = Roster(LIMITS)
     for seq, (seconds, agent_id, kind) in enumerate(steps, 1):
-        about = {"child_agent_id": "b"} if kind.startswith("subagent") else None
+        extra = {"child_agent_id": "b"} if kind.startswith("subagent") else None
         parent = "a" if agent_id == "b" else None
-        one = event(kind, agent_id, extra=about, parent_agent_id=parent)
-        roster.apply(one, seq, at(seconds))
+        roster.apply(event(kind, agent_id, extra=extra, parent_agent_id=parent), seq, at(seconds))
         roster.commit()
     return roster
 
 
-BEGUN = ((0, "a", "prompt"), (1, "a", "subagent_start"), (1, "b", "prompt"))
+STARTED = ((0, "a", "prompt"), (1, "a", "subagent_start"), (1, "b", "prompt"))
 
 
 @pytest.mark.parametrize("end", ["session_end", "process_exit", "offline"])
 def test_implied_ends_of_orphans(end: str) -> None:
     """A subagent without further events ends when its parent has ended."""
-    roster = family(*BEGUN, (5, "a", end))
-    (found,) = roster.implied_ends()
-    assert (found.agent_id, found.event_type) == ("b", "session_end")
-    roster.apply(found, 9, at(6))
+    roster = parent_and_child(*STARTED, (5, "a", end))
+    (end_event,) = roster.implied_ends()
+    assert (end_event.agent_id, end_event.event_type) == ("b", "session_end")
+    roster.apply(end_event, 9, at(6))
     roster.commit()
     assert roster.agents["b"].presence.status is PresenceStatus.OFFLINE
     assert roster.implied_ends() == []
@@ -286,7 +286,10 @@ def test_implied_ends_of_orphans(end: str) -> None:
 
 def test_implied_ends_skips_active_subagents() -> None:
     """A subagent that was active after the end of its parent does not end with it."""
-    assert family(*BEGUN, (5, "a", "session_end"), (6, "b", "tool_start")).implied_ends() == []
+    assert (
+        parent_and_child(*STARTED, (5, "a", "session_end"), (6, "b", "tool_start")).implied_ends()
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -299,21 +302,20 @@ def test_implied_ends_skips_active_subagents() -> None:
 )
 def test_implied_ends_of_idle_subagents(last: tuple[float, str, str], expected: list[str]) -> None:
     """An idle subagent does not keep its parent active."""
-    roster = family(*BEGUN, (4, "a", "stop"), last)
-    found = roster.implied_ends()
-    assert [one.event_type for one in found] == expected
-    for one in found:
-        roster.apply(one, 9, at(6))
+    roster = parent_and_child(*STARTED, (4, "a", "stop"), last)
+    ends = roster.implied_ends()
+    assert [end.event_type for end in ends] == expected
+    for end in ends:
+        roster.apply(end, 9, at(6))
         roster.commit()
-    rests = bool(expected)
-    status = PresenceStatus.IDLE if rests else PresenceStatus.ACTIVE
+    status = PresenceStatus.IDLE if expected else PresenceStatus.ACTIVE
     assert roster.agents["a"].presence.status is status
     assert roster.implied_ends() == []
 
 
 def test_implied_ends_skips_subagents_without_prompt() -> None:
     """A subagent that has only started is not idle."""
-    roster = family((0, "a", "subagent_start"), (1, "b", "session_start"))
+    roster = parent_and_child((0, "a", "subagent_start"), (1, "b", "session_start"))
     assert roster.implied_ends() == []
 
 

@@ -1,4 +1,4 @@
-"""Each rule that makes an agent active, idle or offline, with the trap that it must avoid."""
+"""The status rules, each with the trap that it must avoid."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Step = tuple[float, str, dict[str, Any]]
 
 
 def step(seconds: float, kind: str, **fields: Any) -> Step:
-    """Return one event of the agent, ``seconds`` after the tests' time begins."""
+    """Return one event of the agent, ``seconds`` after the start of the test."""
     return seconds, kind, fields
 
 
 def notification(seconds: float, kind: str) -> Step:
-    """Return a notification as Claude Code's hooks name it."""
+    """Return a notification as reported by the hooks of Claude Code."""
     return step(seconds, "notification", extra={"notification_type": kind})
 
 
@@ -38,7 +38,7 @@ def after(*steps: Step, now: float = 10_000) -> AgentPresence:
 BASH = {"tool_name": "Bash", "tool_use_id": "t1"}
 
 RULES: dict[str, tuple[tuple[Step, ...], PresenceStatus, str, str]] = {
-    "first sign": ((step(1, "activity"),), ACTIVE, "unknown", "sent activity"),
+    "first event": ((step(1, "activity"),), ACTIVE, "unknown", "sent activity"),
     "session start": (
         (step(1, "session_start"),),
         IDLE,
@@ -62,7 +62,7 @@ RULES: dict[str, tuple[tuple[Step, ...], PresenceStatus, str, str]] = {
     "tool used": ((step(1, "tool_execute", **BASH),), ACTIVE, "working", "used Bash"),
     "nameless tool used": ((step(1, "tool_result"),), ACTIVE, "working", "used a tool"),
     "own type with a tool": ((step(1, "mine", **BASH),), ACTIVE, "working", "used Bash"),
-    "answer of the model": ((step(1, "completion"),), ACTIVE, "working", "the model answered"),
+    "completion": ((step(1, "completion"),), ACTIVE, "working", "the model answered"),
     "turn over": ((step(1, "prompt"), step(2, "stop")), IDLE, "done", "the turn is over"),
     "interrupt": (
         (step(1, "prompt"), step(2, "interrupt")),
@@ -175,7 +175,7 @@ RULES: dict[str, tuple[tuple[Step, ...], PresenceStatus, str, str]] = {
         "background",
         "1 background task",
     ),
-    "background task, told twice": (
+    "background task, reported twice": (
         (
             step(1, "task_start", extra={"task_id": "b1"}),
             step(2, "stop", extra={"background_tasks": 1}),
@@ -194,7 +194,7 @@ RULES: dict[str, tuple[tuple[Step, ...], PresenceStatus, str, str]] = {
         "done",
         "the turn is over",
     ),
-    "background task beside a subagent": (
+    "background task and a subagent": (
         (
             step(1, "task_start", extra={"task_id": "b1"}),
             step(2, "subagent_start", tool_use_id="c1"),
@@ -203,7 +203,7 @@ RULES: dict[str, tuple[tuple[Step, ...], PresenceStatus, str, str]] = {
         "background",
         "1 subagent at work",
     ),
-    "refused call": (
+    "denied call": (
         (step(1, "tool_start", **BASH), step(2, "answered", **BASH)),
         ACTIVE,
         "working",
@@ -221,7 +221,7 @@ RULES: dict[str, tuple[tuple[Step, ...], PresenceStatus, str, str]] = {
         "working",
         "got a prompt",
     ),
-    "prompt forgets background tasks": (
+    "prompt clears background tasks": (
         (step(1, "stop", extra={"background_tasks": 1}), step(2, "prompt")),
         ACTIVE,
         "working",
@@ -255,17 +255,20 @@ START = step(1, "tool_start", **BASH)
 QUESTIONS: dict[str, tuple[tuple[Step, ...], bool]] = {
     "asked": ((START, ASK), True),
     "answered by its tool": ((START, ASK, step(3, "tool_execute", **BASH)), False),
-    "refused": ((START, ASK, step(3, "tool_error", **BASH)), False),
+    "denied": ((START, ASK, step(3, "tool_error", **BASH)), False),
     "answered": ((START, ASK, step(3, "answered")), False),
-    "answered by the next answer of the model": ((START, ASK, step(3, "completion")), False),
+    "answered by the next completion": ((START, ASK, step(3, "completion")), False),
     "answered by a prompt": ((START, ASK, step(3, "prompt")), False),
-    "another call ends beside it": ((START, ASK, step(3, "tool_execute", tool_name="Read")), True),
+    "another call ends": (
+        (START, ASK, step(3, "tool_execute", tool_name="Read")),
+        True,
+    ),
     "turn over": ((START, ASK, step(3, "stop")), False),
     "interrupted": ((START, ASK, step(3, "interrupt")), False),
     "session over": ((START, ASK, step(3, "session_end")), False),
     "another notification": ((START, ASK, notification(3, "auth_success")), True),
-    "told twice": ((START, ASK, notification(8, "permission_prompt")), True),
-    "told twice, answered once": (
+    "reported twice": ((START, ASK, notification(8, "permission_prompt")), True),
+    "reported twice, answered once": (
         (START, ASK, notification(8, "permission_prompt"), step(9, "tool_execute", **BASH)),
         False,
     ),
@@ -283,13 +286,13 @@ QUESTIONS: dict[str, tuple[tuple[Step, ...], bool]] = {
         (step(1, "prompt"), notification(2, "elicitation_dialog"), step(3, "answered")),
         False,
     ),
-    "input told after the turn's end": (
+    "input after the end of the turn": (
         (step(1, "prompt"), step(2, "stop"), notification(3, "agent_needs_input")),
         False,
     ),
-    "permission asked after the turn's end": ((step(1, "stop"), ASK), True),
+    "permission asked after the end of the turn": ((step(1, "stop"), ASK), True),
     "a call that asks": ((step(1, "tool_start", **FORM),), True),
-    "a call that asks, beside another": ((step(1, "tool_start", **FORM), START), True),
+    "a call that asks, with another one": ((step(1, "tool_start", **FORM), START), True),
     "a call that asks, answered": (
         (step(1, "tool_start", **FORM), step(2, "tool_execute", **FORM)),
         False,
@@ -306,17 +309,17 @@ QUESTIONS: dict[str, tuple[tuple[Step, ...], bool]] = {
         ),
         False,
     ),
-    "a plan, refused": ((step(1, "tool_start", **PLAN), step(2, "answered", **PLAN)), False),
+    "a plan, rejected": ((step(1, "tool_start", **PLAN), step(2, "answered", **PLAN)), False),
     "a plan, interrupted": ((step(1, "tool_start", **PLAN), step(2, "interrupt")), False),
-    "a plan after the turn's end": (
+    "a plan after the end of the turn": (
         (step(1, "stop"), step(2, "permission_request", extra={"asks": "plan"})),
         True,
     ),
-    "a plan after the turn's end, approved": (
+    "a plan after the end of the turn, approved": (
         (step(1, "stop"), step(2, "permission_request", extra={"asks": "plan"}), step(3, "prompt")),
         False,
     ),
-    "told after the session's end": (
+    "reported after the end of the session": (
         (step(1, "prompt"), step(2, "session_end"), notification(3, "permission_prompt")),
         False,
     ),
@@ -383,18 +386,18 @@ def test_inactivity_leads_to_idle_then_offline() -> None:
     """Inactivity is idle with an unknown detail, later offline; any activity ends it."""
     roster = Roster()
     roster.apply(Event(agent_id="a", event_type="completion", timestamp=at(0)), 1, at(0))
-    seen = []
+    presences = []
     for seq, (kind, seconds) in enumerate((("idle", 300), ("offline", 1800)), 2):
         presence = roster.apply(timer_event("a", kind, at(seconds), seconds), seq, at(seconds))
         assert presence.presence is not None
-        seen.append(presence.presence)
-    assert [(p.status, p.detail, p.reason, p.since) for p in seen] == [
+        presences.append(presence.presence)
+    assert [(p.status, p.detail, p.reason, p.since) for p in presences] == [
         (IDLE, "unknown", "no activity for a while", at(300)),
         (OFFLINE, "done", "no activity for too long", at(1800)),
     ]
-    woken = roster.apply(Event(agent_id="a", event_type="stop", timestamp=at(1900)), 4, at(1900))
-    assert woken.presence is not None
-    assert (woken.presence.status, woken.presence.reason) == (IDLE, "the turn is over")
+    later = roster.apply(Event(agent_id="a", event_type="stop", timestamp=at(1900)), 4, at(1900))
+    assert later.presence is not None
+    assert (later.presence.status, later.presence.reason) == (IDLE, "the turn is over")
 
 
 @pytest.mark.parametrize("kind", ["idle", "offline"])

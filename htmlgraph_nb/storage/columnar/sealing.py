@@ -220,7 +220,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.nice and hasattr(os, "nice"):
         os.nice(arguments.nice)
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(format="%(levelname)s sealing: %(message)s")
     try:
         seal(arguments.path)
     except HtmlgraphError as error:

@@ -178,7 +178,7 @@ USD = """CASE WHEN cost_usd IS NOT NULL THEN cost_usd
     WHEN model = 'gpt-5.2' THEN ((input_tokens + cache_write_5m_tokens
         + coalesce(cache_write_1h_tokens, 0)) * 1.75 + cache_read_tokens * 0.175
         + output_tokens * 14) / 1e6 END"""
-"""Dollars of an answer by the vendors' price lists: Opus 4.5 and GPT-5.2."""
+"""Dollars of a completion by the vendors' price lists: Opus 4.5 and GPT-5.2."""
 
 
 def test_token_costs(server: Server, df: pd.DataFrame) -> None:
@@ -279,7 +279,7 @@ def test_timeline_waiting_time_and_concurrency(server: Server, df: pd.DataFrame)
     )
     cut = []
     for agent, status, start, end in expected:
-        # Five minutes after its last sign who has ended its turn is still idle, 30 on offline.
+        # After the end of its turn an agent is idle for five minutes and offline after 30.
         assert end - start < 1800e6 or status == "offline"
         cut.append((agent, status, start, end))
     result = analysis.timeline(df)

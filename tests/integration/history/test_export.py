@@ -73,7 +73,7 @@ def test_export_history_loads_like_database(path: str, tmp_path: Path, name: str
     assert (done.n_rows, done.last_seq) == (180, 180)
     pd.testing.assert_frame_equal(load_history(target), load_history(path))
     for filters in (
-        {"agents": ["agent-1", "nobody"], "columns": ["timestamp", "tool_name"]},
+        {"agents": ["agent-1", "unknown"], "columns": ["timestamp", "tool_name"]},
         {"since": START + timedelta(days=3), "until": START + timedelta(days=4)},
         {"tools": "Bash", "limit": 7},
         {"sessions": "none"},

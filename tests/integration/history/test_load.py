@@ -69,7 +69,7 @@ def test_load_history_has_documented_dtypes(file: str) -> None:
     frame = load_history(file)
     assert dtypes(frame) == {name: HISTORY_DTYPES[name] for name in frame.columns}
     assert set(frame.columns) == set(HISTORY_DTYPES)
-    none = load_history(file, agents="nobody")
+    none = load_history(file, agents="unknown")
     assert len(none) == 0
     assert dtypes(none) == dtypes(frame)
 

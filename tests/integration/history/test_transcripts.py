@@ -62,7 +62,7 @@ def test_load_transcripts_totals_equal_ccusage(agent: str) -> None:
     frame = load(PAYLOADS, agent=agent)
     result, expected = totals(frame), TOTALS[agent]
     if agent == "gemini":
-        # There the thoughts are in the total only.
+        # The reference output tokens exclude reasoning tokens.
         reported = frame.loc[frame["event_type"] == "completion", ["model", "extra"]].dropna()
         for model, extra in reported.itertuples(index=False):
             result[model][1] -= json.loads(extra).get("reasoning_tokens", 0)

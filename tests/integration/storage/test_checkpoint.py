@@ -24,7 +24,7 @@ def n_checkpointed(path: str, copy: Path) -> int:
         try:
             return int(db.execute("SELECT count(*) FROM events").fetchone()[0])
         except sqlite3.DatabaseError:
-            # Not even the tables have left the log, or they were on their way.
+            # The tables are still in the log, or being checkpointed.
             return 0
 
 
@@ -34,7 +34,7 @@ def write(manager: PresenceManager, n_events: int) -> None:
 
 
 def test_check_moves_many_events_only(tmp_path: Path) -> None:
-    """A few events stay in the log, many are moved, and later ones are not lost."""
+    """A few events stay in the log, many are moved, and later events are not lost."""
     with PresenceManager(str(tmp_path / "a.db")) as manager:
         checkpointer = Checkpointer(manager.db_path, lambda: manager.cursor.seq)
         write(manager, MIN_CHECKPOINT_EVENTS - 1)

@@ -174,7 +174,7 @@ import os, sys
 from htmlgraph_nb.errors import StoreUnavailable
 from htmlgraph_nb.presence import PresenceManager
 if os.geteuid() == 0:
-    # No mode keeps root out; the interpreter is loaded by now, wherever it lies.
+    # File modes do not restrict root, so run as another user; the interpreter is loaded already.
     os.setuid(65534)
 try:
     PresenceManager(sys.argv[1]).update_presence("a", "tool_execute")

@@ -49,7 +49,7 @@ class Sender(threading.Thread):
         self._batches = batches
 
     def run(self) -> None:
-        """Send pending batches, then new ones."""
+        """Send pending batches, then new batches."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
         pause = SENDERS * BATCH_EVENTS / EVENTS_PER_S
         due = time.monotonic()
@@ -62,7 +62,7 @@ class Sender(threading.Thread):
                 due += pause
                 time.sleep(max(0.0, due - time.monotonic()))
         except (OSError, http.client.HTTPException):
-            # The server is dead, and with it the answer to the first batch that is pending.
+            # The server is dead, so the first pending batch gets no response.
             return
         except BaseException as error:
             self.failure = error

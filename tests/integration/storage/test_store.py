@@ -221,7 +221,7 @@ def test_rolled_back_write_leaves_no_trace(path: str, manager: PresenceManager) 
     manager.subscribe(published.append)
     before = (manager.snapshot(), manager.cursor)
     with sqlite3.connect(path, isolation_level=None) as db:
-        # Whoever writes now meets a database that refuses the last statement of a transaction.
+        # From now on the database refuses the last statement of each transaction.
         db.execute(
             "CREATE TRIGGER refuse BEFORE INSERT ON events WHEN NEW.event_id = 'bad' "
             "BEGIN SELECT RAISE(ABORT, 'refused'); END"

@@ -109,7 +109,7 @@ queries = st.builds(
     HistoryQuery,
     since=timestamps,
     until=timestamps,
-    agents=st.none() | st.lists(st.sampled_from(["agent-0", "agent-2", "nobody"]), max_size=2),
+    agents=st.none() | st.lists(st.sampled_from(["agent-0", "agent-2", "unknown"]), max_size=2),
     tools=st.none() | st.just(["Bash"]),
     sessions=st.none() | st.just(["s-1", "s-2"]),
     columns=st.lists(

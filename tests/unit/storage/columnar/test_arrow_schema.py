@@ -20,7 +20,7 @@ STRINGS = {1: "Bash", 2: "Edit", 5: "Read"}
 
 
 def look_up(ids: Sequence[int]) -> dict[int, str]:
-    """Return the strings of these ids, without unknown ones."""
+    """Return the strings of these ids, without unknown ids."""
     return {string_id: STRINGS[string_id] for string_id in ids if string_id in STRINGS}
 
 

@@ -9,19 +9,19 @@ import sys
 from collections.abc import Sequence
 
 from tests.environment import EnvironmentFailed, prepare, run, start
-from tests.system import SystemIncomplete, complete
+from tests.system import SystemIncomplete, install_missing
 
 CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
 )
 TYPES = ("mypy",)
-"""Takes a minute of one core, so it runs beside the first tests and reports after them."""
+"""Takes a CPU minute, so it runs in parallel with the first tests and reports after them."""
 RUNS = (
     ("--ignore=tests/e2e", "--numprocesses=3", "--dist=worksteal"),
     ("tests/e2e", "--numprocesses=2", "--dist=loadfile"),
 )
-"""All tests; those in a browser run by themselves, so that pages get enough of the processor."""
+"""All tests; browser tests run separately, so that pages get enough CPU time."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
         python = prepare()
         if arguments:
             return run([str(python), "-m", "pytest", *arguments])
-        complete(python)
+        install_missing(python)
     except (EnvironmentFailed, SystemIncomplete) as error:
         print(f"tests: {error}", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""Fixtures and settings of all tests: no setting and no file of the user who runs them."""
+"""Fixtures and settings of all tests, which isolate them from the user's settings and files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# A property says what holds, not how fast: a slow machine must not fail it.
+# No deadlines: a slow machine must not fail a property test.
 settings.register_profile("fixed", deadline=None, print_blob=True, derandomize=True)
 settings.register_profile("explore", deadline=None, print_blob=True, derandomize=False)
 settings.load_profile("fixed")

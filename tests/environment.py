@@ -1,4 +1,4 @@
-"""Makes the virtual environment in which the tests run; standard library only."""
+"""Creates the virtual environment of the tests; standard library only."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".venv-tests"
 _STAMP = FOLDER / "installed.txt"
 _NO_VENV = (
-    "this Python makes no virtual environments: it lacks ensurepip, and pip could not install "
-    "virtualenv either; on Debian and Ubuntu: apt-get install python3-venv"
+    "cannot create a virtual environment: this Python has no ensurepip, and pip could not install "
+    "virtualenv; on Debian and Ubuntu run: apt-get install python3-venv"
 )
 
 
 _WITHOUT_AGENT = ("--no-binary", "claude-agent-sdk")
-"""The SDK's wheel holds Claude Code, 400 MB that no test runs; its source holds the SDK alone."""
+"""The SDK's wheel contains Claude Code, 400 MB that no test uses; its sdist has only the SDK."""
 
 
 class EnvironmentFailed(Exception):
-    """The environment could not be made; the text says what to do."""
+    """The environment could not be created; the message says what to do."""
 
 
 def prepare() -> Path:
-    """Return the Python of an environment that holds the package and its ``test`` group.
+    """Return the Python of an environment with the package and its ``test`` group.
 
-    It is made on the first run, and again when Python or pyproject.toml has changed.
+    The first run creates it, and so does the first run after a change of Python or pyproject.toml.
 
     Raises:
-        EnvironmentFailed: it could not be made.
+        EnvironmentFailed: it could not be created.
     """
     python = _python_of(FOLDER)
     stamp = _fingerprint()
@@ -50,13 +50,13 @@ def prepare() -> Path:
 
 
 def run(command: list[str], **variables: str) -> int:
-    """Run a command from the top of the repository, its output seen, and return its exit status."""
+    """Run a command in the repository root, show its output and return its exit status."""
     print("$", *command, flush=True)
     return subprocess.run(command, cwd=ROOT, env={**os.environ, **variables}).returncode
 
 
 def start(command: list[str]) -> Callable[[], int]:
-    """Run a command as ``run`` does, aside; what is returned waits for it and shows its output."""
+    """Start a command in the background; return a function that waits and shows its output."""
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -82,13 +82,13 @@ def _fingerprint() -> str:
 def _create() -> None:
     if run([sys.executable, "-m", "venv", str(FOLDER)]) == 0:
         return
-    # Debian keeps ensurepip in a package of its own; pip brings the same from elsewhere.
+    # Debian has ensurepip in a separate package; virtualenv from pip does not need it.
     shutil.rmtree(FOLDER, ignore_errors=True)
-    with tempfile.TemporaryDirectory() as aside:
-        pip = [sys.executable, "-m", "pip", "install", "--target", aside, "virtualenv"]
+    with tempfile.TemporaryDirectory() as target:
+        pip = [sys.executable, "-m", "pip", "install", "--target", target, "virtualenv"]
         if run(pip, PIP_USER="0") == 0:
-            made = run([sys.executable, "-m", "virtualenv", str(FOLDER)], PYTHONPATH=aside)
-            if made == 0:
+            status = run([sys.executable, "-m", "virtualenv", str(FOLDER)], PYTHONPATH=target)
+            if status == 0:
                 return
     raise EnvironmentFailed(_NO_VENV)
 
@@ -98,6 +98,6 @@ def _pip(python: Path, *arguments: str) -> None:
     status = run(command, PIP_USER="0", PIP_REQUIRE_VIRTUALENV="0")
     if status != 0:
         raise EnvironmentFailed(
-            f"pip ended with exit status {status}; it needs a package index that it can reach "
-            "(pip config list shows which one it asks)"
+            f"pip: exit status {status}; check that its package index is reachable "
+            "(pip config list shows the index)"
         )

@@ -1,4 +1,4 @@
-"""What the tests need of the system beside Python; installs it on Debian. Standard library only."""
+"""Checks for Chromium and Node.js and installs them on Debian; standard library only."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ raise SystemExit(subprocess.run([compute_driver_executable()[0], "--version"]).r
 
 
 class SystemIncomplete(Exception):
-    """Something is missing and could not be installed; the text says what to do."""
+    """A program is missing and could not be installed; the message says what to do."""
 
 
-def complete(python: Path) -> None:
-    """Make sure that there is a Chromium, and that playwright's Node.js runs.
+def install_missing(python: Path) -> None:
+    """Make sure that Chromium is installed and playwright's Node.js runs.
 
     Args:
-        python: of an environment in which playwright is installed.
+        python: the Python of an environment with playwright.
 
     Raises:
-        SystemIncomplete: something is missing and could not be installed.
+        SystemIncomplete: a program is missing and could not be installed.
     """
     missing = _missing(python)
     if missing and _install(list(missing)):
@@ -37,7 +37,7 @@ def complete(python: Path) -> None:
 
 
 def _missing(python: Path) -> dict[str, str]:
-    """Return Debian's name of each missing package, and what to do."""
+    """Return the Debian name of each missing package, with what to do."""
     missing = {}
     try:
         print("browser:", find_chromium(), flush=True)
@@ -48,14 +48,14 @@ def _missing(python: Path) -> dict[str, str]:
     node = subprocess.run([str(python), "-c", _NODE], capture_output=True, text=True)
     if node.returncode != 0:
         missing["libatomic1"] = (
-            "the Node.js that playwright brings does not run here; mostly its libatomic.so.1 is "
-            f"missing (Debian: apt-get install libatomic1): {node.stderr.strip()}"
+            "playwright's Node.js does not run; usually libatomic.so.1 is missing "
+            f"(Debian: apt-get install libatomic1): {node.stderr.strip()}"
         )
     return missing
 
 
 def _install(packages: list[str]) -> bool:
-    """Install Debian's packages; return whether that was possible."""
+    """Install Debian packages; return whether that succeeded."""
     if shutil.which("apt-get") is None:
         return False
     prefix = [] if os.geteuid() == 0 else ["sudo"]
@@ -65,7 +65,7 @@ def _install(packages: list[str]) -> bool:
         ["apt-get", "update"],
         ["apt-get", "install", "--yes", "--no-install-recommends", *packages],
     ):
-        # sudo hands no environment on, so the variable goes behind it.
+        # sudo drops the environment, so env sets the variable after it.
         command = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", *command]
         print("$", *command, flush=True)
         if subprocess.run(command).returncode != 0:

@@ -38,9 +38,9 @@ def blocks(kind: str) -> list[str]:
 
 def section(title: str) -> str:
     """Return the text of a section of PROTOCOL.md, up to the next heading."""
-    found = re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^#+ |\Z)", PROTOCOL, re.M | re.S)
-    assert found, title
-    return found[1]
+    match = re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^#+ |\Z)", PROTOCOL, re.M | re.S)
+    assert match, title
+    return match[1]
 
 
 def rows(text: str) -> list[list[str]]:
@@ -50,7 +50,7 @@ def rows(text: str) -> list[list[str]]:
 
 
 def shape(value: Any) -> Any:
-    """Return the names in a JSON value, in order, and the types of its leaves."""
+    """Return the keys of a JSON value, in order, and the types of its leaves."""
     if isinstance(value, dict):
         return {name: shape(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -61,15 +61,15 @@ def shape(value: Any) -> Any:
 
 
 def same_shape(seen: Any, documented: Any) -> bool:
-    """Return whether two values have the same names, order and types."""
+    """Return whether two values have the same keys, order and types."""
     return json.dumps(shape(seen)) == json.dumps(shape(documented))
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A fresh server."""
-    with running(tmp_path_factory.mktemp("docs") / "home") as started:
-        yield started
+    """Run a new server."""
+    with running(tmp_path_factory.mktemp("docs") / "home") as server:
+        yield server
 
 
 # PROTOCOL.md
@@ -90,32 +90,35 @@ def test_protocol_documents_every_route() -> None:
 
 def test_protocol_http_examples(server: Server) -> None:
     """Each request, in order, gets a response of the documented shape."""
-    found = re.findall(r"^```http\n(.*?)^```\n(?:\n```json\n(.*?)^```$)?", PROTOCOL, re.M | re.S)
-    assert len(found) == len(blocks("http")) > 10
-    for text, expected in found:
+    examples = re.findall(r"^```http\n(.*?)^```\n(?:\n```json\n(.*?)^```$)?", PROTOCOL, re.M | re.S)
+    assert len(examples) == len(blocks("http")) > 10
+    for text, expected in examples:
         head, _, body = text.partition("\n\n")
         line, *header_lines = head.strip().splitlines()
         method, path = line.split()
         headers = dict(header.split(": ", 1) for header in header_lines)
-        answer = server.request(method, path, body.strip() or None, headers)
-        assert answer.status < 500
+        response = server.request(method, path, body.strip() or None, headers)
+        assert response.status < 500
         if not expected:
-            assert (answer.status, answer.body) == (204, b""), line
+            assert (response.status, response.body) == (204, b""), line
             continue
-        assert same_shape(answer.json(), json.loads(expected)), (line, answer.text)
-        assert (answer.status >= 400) == ("error" in json.loads(expected)), line
+        assert same_shape(response.json(), json.loads(expected)), (line, response.text)
+        assert (response.status >= 400) == ("error" in json.loads(expected)), line
 
 
 def test_protocol_stream_examples(server: Server) -> None:
     """Each frame to /ws/events is acknowledged as documented."""
-    frames, answers = blocks("json agent"), blocks("json ack")
-    assert len(frames) == len(answers) == 2
+    frames, acks = blocks("json agent"), blocks("json ack")
+    assert len(frames) == len(acks) == 2
     with connect(server.ws("/ws/events")) as stream:
-        for text, expected in zip(frames, answers, strict=True):
+        for text, expected in zip(frames, acks, strict=True):
             stream.send(text)
-            seen, shown = json.loads(stream.recv(timeout=10)), json.loads(expected)
-            assert same_shape(seen, shown)
-            assert (seen["n"], seen.get("event_ids")) == (shown["n"], shown.get("event_ids"))
+            ack, documented = json.loads(stream.recv(timeout=10)), json.loads(expected)
+            assert same_shape(ack, documented)
+            assert (ack["n"], ack.get("event_ids")) == (
+                documented["n"],
+                documented.get("event_ids"),
+            )
 
 
 def test_protocol_examples_of_server_messages(tmp_path: Path) -> None:
@@ -123,8 +126,8 @@ def test_protocol_examples_of_server_messages(tmp_path: Path) -> None:
     shown = {message["type"]: message for message in map(json.loads, blocks("json server"))}
     seen: dict[str, Any] = {}
     with (
-        running(tmp_path / "home", "--forget-after", "2s") as own,
-        connect(own.ws("/ws/broadcasts")) as dashboard,
+        running(tmp_path / "home", "--forget-after", "2s") as server,
+        connect(server.ws("/ws/broadcasts")) as dashboard,
     ):
 
         def collect(*types: str) -> None:
@@ -132,12 +135,12 @@ def test_protocol_examples_of_server_messages(tmp_path: Path) -> None:
                 message = json.loads(dashboard.recv(timeout=15))
                 seen.setdefault(message["type"], message)
 
-        own.send("claude-1", tool_name="Read", session_id="s-1")
+        server.send("claude-1", tool_name="Read", session_id="s-1")
         collect("presence_update")
-        with connect(own.ws("/ws/broadcasts")) as second:
+        with connect(server.ws("/ws/broadcasts")) as second:
             state = json.loads(second.recv(timeout=15))
         headers = {"X_Agent_ID": "claude-1", "X_Session_ID": "s-1"}
-        own.post("/api/broadcast/tracks/track-1", {"title": "Checkout"}, **headers)
+        server.post("/api/broadcast/tracks/track-1", {"title": "Checkout"}, **headers)
         collect("broadcast_event", "presence_removed")
         dashboard.send("ping")
         dashboard.send('{"type":"hello"}')
@@ -182,7 +185,7 @@ def test_protocol_close_codes() -> None:
 
 
 def test_protocol_limits() -> None:
-    """The bounds match the program."""
+    """The limits match the code."""
     defaults = {setting.flag: setting.default for setting in SETTINGS}
     table = rows(section("Limits"))
     for _, bound, flag in table:
@@ -207,10 +210,10 @@ def test_protocol_limits() -> None:
 
 
 def test_readme_settings_table() -> None:
-    """The table lists the settings of the program."""
-    found = re.search(r"<!-- settings -->\n(.*?)<!-- /settings -->", README, re.DOTALL)
-    assert found
-    assert rows(found[1]) == [
+    """The table lists all settings with flag, variable, default and description."""
+    table = re.search(r"<!-- settings -->\n(.*?)<!-- /settings -->", README, re.DOTALL)
+    assert table
+    assert rows(table[1]) == [
         [
             setting.flag,
             setting.variable,
@@ -237,12 +240,12 @@ def test_readme_commands_exist() -> None:
     assert "htmlgraph-nb demo" in shell
     assert "python3 -m tests" in shell
     for module in re.findall(r"-m ((?:tests|htmlgraph_\w+)[\w.]*)", README):
-        place = ROOT.joinpath(*module.split("."))
-        assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), module
+        path = ROOT.joinpath(*module.split("."))
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
     for command in set(re.findall(r"htmlgraph-nb (\w+)", README)):
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as exit_info:
             main([command, "--help"])
-        assert ended.value.code == 0, command
+        assert exit_info.value.code == 0, command
 
 
 def test_contributing_module_map_is_complete() -> None:

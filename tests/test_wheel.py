@@ -1,4 +1,4 @@
-"""The wheel holds both packages, their static files and metadata, and nothing else."""
+"""The wheel contains both packages, their static files and metadata, and nothing else."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         return archive.namelist()
 
 
-def test_wheel_holds_both_packages(wheel_names: list[str]) -> None:
+def test_wheel_contains_both_packages(wheel_names: list[str]) -> None:
     """Every module, static file and type marker of both packages is in the wheel."""
     expected = {
         f"{package}/{path.relative_to(folder).as_posix()}"
@@ -49,29 +49,29 @@ def test_wheel_holds_both_packages(wheel_names: list[str]) -> None:
     assert expected - set(wheel_names) == set()
 
 
-def test_wheel_holds_nothing_else(wheel_names: list[str]) -> None:
-    """Neither tests nor notebooks nor what running left behind is in the wheel."""
-    places = {name.partition("/")[0].rpartition(".")[2] for name in wheel_names}
-    assert places <= {"htmlgraph_nb", "htmlgraph_server", "dist-info", "data"}
-    left_over = (".pyc", ".db", ".ipynb", ".map")
-    assert not [name for name in wheel_names if name.endswith(left_over)]
+def test_wheel_contains_nothing_else(wheel_names: list[str]) -> None:
+    """Tests, notebooks and generated files are not in the wheel."""
+    folders = {name.partition("/")[0].rpartition(".")[2] for name in wheel_names}
+    assert folders <= {"htmlgraph_nb", "htmlgraph_server", "dist-info", "data"}
+    unwanted = (".pyc", ".db", ".ipynb", ".map")
+    assert not [name for name in wheel_names if name.endswith(unwanted)]
     assert not [name for name in wheel_names if "test" in name.replace("/", "_").split("_")]
 
 
-def test_wheel_has_its_papers(wheel_names: list[str]) -> None:
-    """Licence, metadata and commands are in the wheel."""
-    papers = {name.rpartition("/")[2] for name in wheel_names if ".dist-info/" in name}
-    assert {"LICENSE", "METADATA", "RECORD", "WHEEL", "entry_points.txt"} <= papers
+def test_wheel_contains_metadata(wheel_names: list[str]) -> None:
+    """License, metadata and commands are in the wheel."""
+    names = {name.rpartition("/")[2] for name in wheel_names if ".dist-info/" in name}
+    assert {"LICENSE", "METADATA", "RECORD", "WHEEL", "entry_points.txt"} <= names
 
 
-def test_wheel_has_the_extension_of_jupyterlab(wheel_names: list[str]) -> None:
-    """Installing puts it where JupyterLab looks, under the name and version of the package."""
-    place = "data/share/jupyter/labextensions/htmlgraph-nb/"
-    found = {name.partition(place)[2] for name in wheel_names if place in name}
+def test_wheel_contains_labextension(wheel_names: list[str]) -> None:
+    """The extension is installed where JupyterLab searches, with the package's name and version."""
+    folder = "data/share/jupyter/labextensions/htmlgraph-nb/"
+    names = {name.partition(folder)[2] for name in wheel_names if folder in name}
     source = PACKAGES["htmlgraph_server"] / "labextension"
-    assert found == {
+    assert names == {
         path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()
     }
-    described = json.loads((source / "package.json").read_text(encoding="utf-8"))
-    assert (described["name"], described["version"]) == ("htmlgraph-nb", htmlgraph_nb.__version__)
-    assert described["jupyterlab"]["_build"]["load"] in found
+    manifest = json.loads((source / "package.json").read_text(encoding="utf-8"))
+    assert (manifest["name"], manifest["version"]) == ("htmlgraph-nb", htmlgraph_nb.__version__)
+    assert manifest["jupyterlab"]["_build"]["load"] in names

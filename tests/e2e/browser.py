@@ -50,7 +50,8 @@ class Watched:
     """A page and its violations.
 
     Attributes:
-        allowed: texts; a complaint that holds one of them is expected.
+        complaints: descriptions of the violations.
+        allowed: texts; a violation that contains one of them is expected.
     """
 
     page: Page
@@ -61,40 +62,43 @@ class Watched:
         page = self.page
         page.set_default_timeout(DEADLINE_MS)
         page.on("pageerror", lambda error: self.complain(f"uncaught: {error}"))
-        page.on("console", self._hear)
-        page.on("dialog", self._refuse)
-        page.on("request", lambda request: self._look(request.url))
-        page.on("websocket", lambda socket: self._look(socket.url))
+        page.on("console", self._on_console)
+        page.on("dialog", self._on_dialog)
+        page.on("request", lambda request: self._check_host(request.url))
+        page.on("websocket", lambda socket: self._check_host(socket.url))
 
     def complain(self, text: str) -> None:
         """Record a violation."""
         self.complaints.append(text)
 
-    def _hear(self, message: Any) -> None:
+    def _on_console(self, message: Any) -> None:
         if message.type == "error":
             self.complain(f"console: {message.text}")
 
-    def _refuse(self, dialog: Any) -> None:
+    def _on_dialog(self, dialog: Any) -> None:
         self.complain(f"dialog: {dialog.message}")
         dialog.dismiss()
 
-    def _look(self, url: str) -> None:
+    def _check_host(self, url: str) -> None:
         parts = urlsplit(url)
         if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname not in _LOOPBACK:
-            self.complain(f"request to a stranger: {url}")
+            self.complain(f"request to another host: {url}")
 
     def check(self) -> None:
         """Fail if there was a violation that is not allowed."""
-        found = [text for text in self.complaints if not any(part in text for part in self.allowed)]
-        assert not found, "\n".join(found)
+        violations = [
+            text for text in self.complaints if not any(part in text for part in self.allowed)
+        ]
+        assert not violations, "\n".join(violations)
 
 
 @contextmanager
 def watched_page(browser: Browser, **context: Any) -> Iterator[Watched]:
-    """Open an empty page in its own profile, and check it for violations at the end.
+    """Open an empty page in its own browser profile and check it for violations at the end.
 
     Args:
-        context: options of playwright's new_context, as ``color_scheme="dark"``.
+        browser: the browser.
+        context: options of playwright's new_context, such as ``color_scheme="dark"``.
     """
     opened = browser.new_context(**context)
     try:

@@ -1,11 +1,11 @@
 """Fixtures of the tests in a browser.
 
 - ``browser`` is one headless Chromium for a module's tests.
-- ``open_page(url)`` opens a page in a profile of its own; an error in its console, an uncaught
-  exception, a dialog or a request to another machine fails the test.
+- ``open_page(url)`` opens a page in its own browser profile; an error in its console, an uncaught
+  exception, a dialog or a request to another host fails the test.
 - ``serve`` starts real servers, as in tests/integration.
-- ``jupyter`` is a running JupyterLab, or Notebook 7 by a parametrisation, one of each for all
-  tests; its kernels find ``presence_server``, which they share: use agent ids of your own.
+- ``jupyter`` is a running JupyterLab, or Notebook 7 if parametrized, one of each for all tests;
+  its kernels find ``presence_server``, which all tests share: use unique agent ids.
 - ``open_notebook(jupyter, *cells)`` opens a new notebook, or a copy of the one at a path, and ends
   its kernel after the test.
 """
@@ -47,7 +47,7 @@ OpenNotebook = Callable[..., Notebook]
 # Module scope: playwright's loop would conflict with tests that run asyncio.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium."""
+    """Run a headless Chromium."""
     with chromium() as opened:
         yield opened
 
@@ -67,7 +67,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
 
 @pytest.fixture(scope="session")
 def presence_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all notebooks."""
+    """Run one server for all notebooks."""
     with running(tmp_path_factory.mktemp("server") / "home") as started:
         yield started
 
@@ -77,7 +77,7 @@ def jupyter_of(
     presence_server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[Kind], Jupyter]]:
     """Start each kind of Jupyter once, on first use."""
-    # Jupyter's own server shares the database of that one.
+    # The server inside Jupyter shares the database of presence_server.
     environ = {
         "HTMLGRAPH_HOME": str(presence_server.home),
         "HTMLGRAPH_DB": str(presence_server.db),
@@ -96,7 +96,7 @@ def jupyter_of(
 
 @pytest.fixture
 def jupyter(jupyter_of: Callable[[Kind], Jupyter], request: pytest.FixtureRequest) -> Jupyter:
-    """A running JupyterLab, or the kind of an indirect parametrisation."""
+    """Return a running JupyterLab, or the kind of an indirect parametrization."""
     return jupyter_of(getattr(request, "param", "lab"))
 
 
@@ -110,7 +110,7 @@ def open_notebook(open_page: OpenPage) -> Iterator[OpenNotebook]:
             name = f"{next(numbers)}.ipynb"
             n_cells = jupyter.write(name, *cells)
             watched = open_page(jupyter.address(name))
-            watched.allowed.extend(jupyter.own_faults)
+            watched.allowed.extend(jupyter.own_errors)
             notebook = Notebook(watched.page, n_cells)
             stack.callback(notebook.shut_down)
             return notebook

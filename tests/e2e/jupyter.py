@@ -1,7 +1,7 @@
 """A real JupyterLab or Notebook 7 for tests, and notebooks in it, run through its own commands.
 
-Nothing of the person who runs the tests is read: configuration, data, runtime files, settings and
-workspaces lie in a folder of the test.
+No file of the user who runs the tests is read: configuration, data, runtime files, settings and
+workspaces are in a folder of the test.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ KINDS: tuple[Kind, ...] = ("lab", "notebook")
 # Find the notebook among the open panels: the focus changes while Lab loads.
 _PANEL = """
   const panel = [...(window.jupyterapp?.shell?.widgets("main") ?? [])]
-    .find((one) => one.context && one.sessionContext);
+    .find((widget) => widget.context && widget.sessionContext);
 """
 _READY = f"""(cells) => {{{_PANEL}
   if (!panel?.context.isReady || panel.content.widgets.length !== cells) return false;
@@ -74,7 +74,8 @@ class Jupyter:
 
     Attributes:
         kind: "lab" for JupyterLab, "notebook" for Notebook 7.
-        folder: where its notebooks are.
+        url: address of the server, with a trailing slash.
+        folder: folder of the notebooks.
     """
 
     kind: Kind
@@ -82,32 +83,33 @@ class Jupyter:
     folder: Path
 
     def write(self, name: str, *cells: str | Path) -> int:
-        """Put a notebook into the folder and return how many cells it has.
+        """Write a notebook and return its number of cells.
 
         Args:
+            name: file name.
             cells: source texts of code cells, or the path of a notebook to copy.
         """
         if isinstance(cells[0], Path):
             notebook = nbformat.read(cells[0], as_version=4)
         else:
-            made = [nbformat.v4.new_code_cell(source) for source in cells]
+            new_cells = [nbformat.v4.new_code_cell(source) for source in cells]
             kernel = {"display_name": "Python 3", "name": "python3"}
-            notebook = nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": kernel})
+            notebook = nbformat.v4.new_notebook(cells=new_cells, metadata={"kernelspec": kernel})
         nbformat.write(notebook, self.folder / name)
         return len(notebook.cells)
 
     @property
-    def own_faults(self) -> list[str]:
+    def own_errors(self) -> list[str]:
         """Console messages that are not ours, as in ``Watched.allowed``."""
         # Both query the debugger of a kernel that was just restarted.
-        faults = ["Could not restore the debugger state"]
+        errors = ["Could not restore the debugger state"]
         if self.kind == "notebook":
             # It requests settings of plugins that only JupyterLab has.
-            faults.append("reading 'schema'")
-        return faults
+            errors.append("reading 'schema'")
+        return errors
 
     def address(self, name: str) -> str:
-        """Return the URL that opens only this notebook, none of an earlier visit."""
+        """Return the URL that opens only this notebook, in an empty workspace."""
         if self.kind == "notebook":
             return f"{self.url}notebooks/{name}"
         return f"{self.url}lab/tree/{name}?reset"
@@ -117,8 +119,8 @@ class Notebook:
     """An open notebook.
 
     Args:
-        page: on which :meth:`Jupyter.address` was opened.
-        cells: how many cells it has.
+        page: page that has opened :meth:`Jupyter.address`.
+        cells: number of cells.
     """
 
     def __init__(self, page: Page, cells: int) -> None:
@@ -131,7 +133,7 @@ class Notebook:
         self.page.wait_for_function(_READY, arg=self._cells, timeout=START_S * 1000)
 
     def run(self, index: int) -> None:
-        """Run a cell and wait for its end; fail if it raised."""
+        """Run a cell and wait for its end; fail if it raises."""
         self.page.evaluate(_RUN, [index, True])
         for output in self.cell(index)["outputs"]:
             assert output["output_type"] != "error", "\n".join(output["traceback"])
@@ -142,15 +144,15 @@ class Notebook:
         wait_until(lambda: self.running(index), f"cell {index} to run")
 
     def cell(self, index: int) -> dict[str, Any]:
-        """Return a cell's execution state and its outputs."""
-        found: dict[str, Any] = self.page.evaluate(_CELL, index)
-        return found
+        """Return the execution state and outputs of a cell."""
+        state: dict[str, Any] = self.page.evaluate(_CELL, index)
+        return state
 
     def printed(self, index: int) -> str:
         """Run a cell and return what it printed."""
         self.run(index)
         outputs = self.cell(index)["outputs"]
-        return "".join(one["text"] for one in outputs if one["output_type"] == "stream")
+        return "".join(output["text"] for output in outputs if output["output_type"] == "stream")
 
     def clear(self, index: int) -> None:
         """Remove a cell's outputs."""
@@ -203,10 +205,13 @@ class Notebook:
 def running_jupyter(
     kind: Kind, folder: Path, environ: Mapping[str, str], access: Sequence[str] = OPEN
 ) -> Iterator[Jupyter]:
-    """Run Jupyter on a free port, with all its files in ``folder``, and end its processes.
+    """Run Jupyter on a free port with all its files in ``folder``; end its processes at the end.
 
     Args:
-        access: flags that say who may come in, and under which base_url.
+        kind: "lab" or "notebook".
+        folder: folder for all files.
+        environ: further environment variables.
+        access: flags for authentication and base_url.
     """
     notebooks = folder / "notebooks"
     notebooks.mkdir(parents=True)
@@ -218,7 +223,7 @@ def running_jupyter(
     page_config = folder / "config" / "labconfig" / "page_config.json"
     page_config.parent.mkdir(parents=True)
     page_config.write_text(json.dumps(settings))
-    # An editable installation has a copy of the extension from the time it was made.
+    # An editable installation contains an old copy of the extension.
     labextension = Path(htmlgraph_server.__file__).with_name("labextension")
     share = folder / "share"
     shutil.copytree(labextension, share / "labextensions" / "htmlgraph-nb")
@@ -271,9 +276,9 @@ def _command(kind: Kind, notebooks: Path) -> list[str]:
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
     """Stop Jupyter and its kernels; a kernel may outlive its server."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
+    for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, sign)
+            os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_S)
             break

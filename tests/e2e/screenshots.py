@@ -1,7 +1,7 @@
 """Takes screenshots of the page: ``python -m tests.e2e.screenshots FOLDER``.
 
-The agents are those of ``htmlgraph-nb demo``. ``readme.png`` is the
-picture in README.md: ``--only readme``.
+Most show the agents of ``htmlgraph-nb demo``. ``readme.png`` is the picture in README.md
+(``--only readme``).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ MANY = 10_000
 
 def main() -> int:
     """Take all screenshots."""
-    parser = argparse.ArgumentParser(description="Take pictures of the page.")
+    parser = argparse.ArgumentParser(description="Take screenshots of the page.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--only", help="take only the pictures whose name holds this text")
+    parser.add_argument("--only", help="only screenshots whose name contains this text")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     with chromium() as browser, tempfile.TemporaryDirectory() as home:
@@ -66,15 +66,17 @@ def _demo(
     """Return a function that takes a screenshot of the demo agents.
 
     Args:
-        settings: of the grid, as the page's address has them after the #.
-        then: what is done on the page first.
+        n_agents: number of agents.
+        viewport: size of the page.
+        settings: settings of the grid, as in the fragment of the page's URL.
+        then: called with the page before the screenshot.
     """
 
     def take(browser: Browser, home: Path, path: Path, scheme: str) -> None:
         flags = ("--agents", str(n_agents), "--no-browser", "--speed", "8")
         with running(home, *flags, command="demo") as server:
             wait_until(lambda: len(server.presence()) == n_agents, "the agents", 60)
-            wait_until(lambda: _some_wait(server), "one that waits", 60)
+            wait_until(lambda: _has_waiting_agent(server), "a waiting agent", 60)
             page = _open(browser, f"{server.url}/#{settings}", scheme, viewport)
             expect(page.locator("[data-agent-id]").first).to_be_visible()
             then(page)
@@ -83,11 +85,11 @@ def _demo(
     return take
 
 
-def _some_wait(server: Server) -> bool:
-    return any(one["attention"] for one in server.presence().values())
+def _has_waiting_agent(server: Server) -> bool:
+    return any(presence["attention"] for presence in server.presence().values())
 
 
-def _choose_first(page: Page) -> None:
+def _select_first(page: Page) -> None:
     page.locator("[data-agent-id]").first.click(position={"x": 60, "y": 12})
     expect(page.locator("[data-event]").first).to_be_visible()
 
@@ -132,18 +134,18 @@ def _readme(browser: Browser, home: Path, path: Path, scheme: str) -> None:
     with running(home, "--no-browser", "--speed", "3", command="demo") as server:
         page = _open(browser, server.url, scheme, README)
 
-        def shoot() -> bool:
-            if not _worth_a_look(page):
+        def take() -> bool:
+            if not _shows_each_status(page):
                 return False
             page.screenshot(path=path, animations="disabled")
             # The agents keep changing meanwhile.
-            return _worth_a_look(page)
+            return _shows_each_status(page)
 
-        wait_until(shoot, "a moment that shows each status", 300, 0.1)
+        wait_until(take, "agents of each status", 300, 0.1)
         page.close()
 
 
-def _worth_a_look(page: Page) -> bool:
+def _shows_each_status(page: Page) -> bool:
     """Return whether the page shows every status and a waiting agent."""
     waiting, active, idle, offline, tools = page.evaluate(
         """() => {
@@ -181,14 +183,14 @@ _VIEWS: dict[str, _Take] = {
     "many": _many(""),
     "many-table": _many("view=table&sort=-tokens"),
     "many-compact": _many("view=compact&group=project"),
-    "details": _demo(12, WIDE, "", _choose_first),
-    "details-table": _demo(40, WIDE, "view=table", _choose_first),
+    "details": _demo(12, WIDE, "", _select_first),
+    "details-table": _demo(40, WIDE, "view=table", _select_first),
     "grouped": _demo(40, WIDE, "group=project"),
     "grouped-table": _demo(40, WIDE, "view=table&group=feature"),
     "filter": _demo(40, WIDE, "status=active", _open_filter),
     "narrow": _demo(9, NARROW),
     "narrow-table": _demo(9, NARROW, "view=table"),
-    "narrow-details": _demo(9, NARROW, "", _choose_first),
+    "narrow-details": _demo(9, NARROW, "", _select_first),
     "sidebar": _demo(30, SIDEBAR, "view=compact"),
     "disconnected": _disconnected,
     "readme": _readme,

@@ -50,7 +50,7 @@ def test_hooks_claude_code_turn_shows_on_page(server: Server, open_page: OpenPag
             expect(card).to_contain_text(reason)
             presence = client.wait_for(
                 lambda agents, reason=reason: (
-                    found if (found := agents.get(AGENT)) and found.reason == reason else None
+                    agent if (agent := agents.get(AGENT)) and agent.reason == reason else None
                 ),
                 20,
             )
@@ -75,7 +75,7 @@ def test_hooks_spooled_without_server_show_after_start(tmp_path: Path, open_page
         server.start()
         card = open_page(server.url).page.locator(f'[data-agent-id="{AGENT}"]')
         expect(card).to_contain_text("used Write", timeout=20_000)
-        wait_until(lambda: not list(server.home.glob("spool*")), "the spool is taken in")
+        wait_until(lambda: not list(server.home.glob("spool*")), "the ingestion of the spool")
         assert len(load_history(server.db)) == 3
     finally:
         server.stop()

@@ -26,7 +26,7 @@ def test_notebook_visible_page_wakes_updates(
     notebook = open_notebook(
         jupyter,
         "from htmlgraph_nb import AgentGrid\ngrid = AgentGrid()\ngrid",
-        "grid._sink.scheduler._away_s = 10_000.0  # as if nobody had looked for hours",
+        "grid._sink.scheduler._away_s = 10_000.0  # as if no page had been open for hours",
         "grid._source.client.wait_for(\n"
         "    lambda agents: agents['sleeper'].last_tool_name == 'Edit', 20\n"
         ")\n"

@@ -11,7 +11,7 @@ from tests.benchmarks import grid
 
 @pytest.mark.timeout(240)
 def test_grid_benchmark_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    """It times changes while a cell is busy, and measures grid and peer."""
+    """It times changes while a cell is busy, and measures the grid and a peer."""
     assert grid.main(["--quick", "--json", "--only", "AgentGrid", "DataFrame"]) == 0
     figures = json.loads(capsys.readouterr().out)
     [latency] = figures["latency"]

@@ -32,10 +32,10 @@ import json, re, threading
 import comm, psutil
 from ipywidgets.widgets.widget import _instances
 print(json.dumps({
-    "threads": sorted(re.sub("^Thread-[0-9]+", "", one.name) for one in threading.enumerate()),
+    "threads": sorted(re.sub("^Thread-[0-9]+", "", t.name) for t in threading.enumerate()),
     "sockets": sum(
-        one.status == "ESTABLISHED" and one.raddr.port == PORT
-        for one in psutil.Process().net_connections("tcp")
+        connection.status == "ESTABLISHED" and connection.raddr.port == PORT
+        for connection in psutil.Process().net_connections("tcp")
     ),
     "comms": len(comm.get_comm_manager().comms),
     "widgets": len(_instances),

@@ -19,10 +19,10 @@ def _check(page: Page) -> None:
     page.evaluate(AXE)
     violations = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
     grave = [
-        f"{found['impact']} {found['id']}: {node['html'][:200]}\n{node.get('failureSummary')}"
-        for found in violations
-        if found["impact"] in ("serious", "critical")
-        for node in found["nodes"][:3]
+        f"{issue['impact']} {issue['id']}: {node['html'][:200]}\n{node.get('failureSummary')}"
+        for issue in violations
+        if issue["impact"] in ("serious", "critical")
+        for node in issue["nodes"][:3]
     ]
     assert not grave, "\n".join(grave)
 
@@ -51,7 +51,7 @@ def _fill(server: Server) -> None:
 def test_accessibility_of_views(
     server: Server, open_page: OpenPage, view: str, scheme: str
 ) -> None:
-    """Agents of each kind, grouped, one selected; then with an open filter panel."""
+    """axe reports nothing for grouped agents with a selection, and with an open filter panel."""
     _fill(server)
     page = open_page(server.url, color_scheme=scheme, reduced_motion="reduce").page
     choose_view(page, view)

@@ -112,9 +112,9 @@ def test_page_missing_or_wrong_token_is_refused(
     watched = open_page("about:blank")
     watched.allowed.append("401 (Unauthorized)")
     page = watched.page
-    answer = page.goto(f"{server.url}/{query}")
-    assert answer is not None
-    assert answer.status == 401
+    response = page.goto(f"{server.url}/{query}")
+    assert response is not None
+    assert response.status == 401
     assert "claude-1" not in page.content()
     assert page.context.cookies() == []
 

@@ -46,8 +46,8 @@ def _fill(server: Server) -> None:
 
 def _expect_order(page: Page, *names: str) -> None:
     expect(cards(page)).to_have_count(len(names))
-    for place, name in enumerate(names):
-        expect(cards(page).nth(place)).to_have_attribute("data-agent-id", name)
+    for index, name in enumerate(names):
+        expect(cards(page).nth(index)).to_have_attribute("data-agent-id", name)
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -87,7 +87,7 @@ def test_search_without_match_can_be_cleared(server: Server, open_page: OpenPage
     """A filter that hides all agents shows so and can be cleared."""
     _fill(server)
     page = open_page(server.url).page
-    control(page, "search").fill("nobody")
+    control(page, "search").fill("no-such-agent")
     expect(page.locator(".hg-none")).to_be_visible()
     expect(page.locator(".hg-empty")).to_be_hidden()
     page.get_by_role("button", name="Clear the filter").click()

@@ -1,1 +1,1 @@
-"""Runs the real programs against a stand-in model: ``python -m tests.manual.agents``."""
+"""Runs the real programs with a fake model: ``python -m tests.manual.agents``."""

@@ -1,7 +1,7 @@
-"""A stand-in for the model APIs of three vendors: asks for two shell commands, then ends the turn.
+"""A fake of the model APIs of three vendors: requests two shell commands, then ends the turn.
 
-It speaks as much of Anthropic's Messages, OpenAI's Responses and Google's streamGenerateContent
-as the command-line agents need, each answer streamed, and counts the tokens that it reports.
+It implements as much of Anthropic's Messages, OpenAI's Responses and Google's streamGenerateContent
+as the command-line agents need, streams each response and counts the tokens that it reports.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from typing import Any
 
 COMMANDS = ("echo first", "echo second")
 INPUT_TOKENS, CACHED_TOKENS, OUTPUT_TOKENS = 100, 40, 7
-"""What each answer says it cost; the cached ones are part of the input where the vendor says so."""
+"""Tokens that each response reports; cached tokens are part of the input if the vendor does so."""
 
-ANSWER_S = 0.3
-"""How long an answer takes: no model is quicker, and hooks that run beside it have that long."""
+RESPONSE_S = 0.3
+"""Seconds that a response takes, as with a fast model, so that asynchronous hooks can run."""
 
 
 class Model:
-    """The server; ``answers`` counts main answers by vendor.
+    """The server; ``responses`` counts the responses of main turns by vendor.
 
     Use as a context manager; ``url`` is its address on loopback.
     """
 
     def __init__(self) -> None:
         model = self
-        self.answers = {"anthropic": 0, "openai": 0, "google": 0}
+        self.responses = {"anthropic": 0, "openai": 0, "google": 0}
         self.paths: list[str] = []
 
         class Handler(BaseHTTPRequestHandler):
@@ -39,14 +39,14 @@ class Model:
                 size = int(self.headers.get("Content-Length") or 0)
                 body = json.loads(self.rfile.read(size) or b"{}")
                 model.paths.append(self.path)
-                model.answer(self, body)
+                model.respond(self, body)
 
             def do_GET(self) -> None:
                 model.paths.append(self.path)
                 _json(self, {"data": [], "models": []})
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Suppress the log."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -59,10 +59,10 @@ class Model:
         self._server.shutdown()
         self._server.server_close()
 
-    def answer(self, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
-        """Answer one request by its path."""
+    def respond(self, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        """Respond to a request by its path."""
         path = handler.path.partition("?")[0]
-        time.sleep(ANSWER_S)
+        time.sleep(RESPONSE_S)
         if path.endswith("/count_tokens"):
             _json(handler, {"input_tokens": INPUT_TOKENS})
         elif path.endswith("/messages"):
@@ -86,8 +86,8 @@ class Model:
             for part in message["content"]
         )
         main = any(tool.get("name") == "Bash" for tool in body.get("tools") or ())
-        self.answers["anthropic"] += main
-        number = self.answers["anthropic"]
+        self.responses["anthropic"] += main
+        number = self.responses["anthropic"]
         if main and done < len(COMMANDS):
             call = {"type": "tool_use", "id": f"toolu_{number:02}", "name": "Bash", "input": {}}
             text = json.dumps({"command": COMMANDS[done], "description": "say it"})
@@ -111,8 +111,8 @@ class Model:
             for item in body["input"]
             if isinstance(item, dict)
         )
-        self.answers["openai"] += 1
-        number = self.answers["openai"]
+        self.responses["openai"] += 1
+        number = self.responses["openai"]
         names = [tool.get("name") for tool in body.get("tools") or ()]
         if done < len(COMMANDS):
             name, arguments = _codex_call(names, COMMANDS[done])
@@ -125,8 +125,8 @@ class Model:
                 "status": "completed",
             }
         else:
-            said = {"type": "output_text", "text": "Done.", "annotations": []}
-            item = {"type": "message", "id": f"m_{number}", "role": "assistant", "content": [said]}
+            text = {"type": "output_text", "text": "Done.", "annotations": []}
+            item = {"type": "message", "id": f"m_{number}", "role": "assistant", "content": [text]}
         usage = {
             "input_tokens": INPUT_TOKENS,
             "input_tokens_details": {"cached_tokens": CACHED_TOKENS},
@@ -148,7 +148,7 @@ class Model:
             for part in content.get("parts", ())
         )
         main = bool(body.get("tools"))
-        self.answers["google"] += main
+        self.responses["google"] += main
         if main and done < len(COMMANDS):
             arguments = {"command": COMMANDS[done], "description": "say it"}
             part = {"functionCall": {"name": "run_shell_command", "args": arguments}}

@@ -1,1 +1,1 @@
-"""The extension under a real JupyterHub."""
+"""Checks the extension in a real JupyterHub: ``python -m tests.manual.hub``."""

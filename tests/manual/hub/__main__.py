@@ -1,11 +1,11 @@
-"""Runs a JupyterHub with two users and looks at what each sees of the other's agents.
+"""Runs a JupyterHub with two users and checks that each can reach only their own agents.
 
     pip install jupyterhub configurable-http-proxy
     python -m tests.manual.hub
 
-Authenticator (dummy) and spawner (simple local processes) are the Hub's own, the proxy is the
-Python package of that name. Printed is one line for each thing that was looked at; the exit status
-is 1 where one was not as it must be. All is on loopback and in a folder that goes at the end.
+Authenticator (dummy) and spawner (simple local processes) come with JupyterHub; the proxy is the
+Python package configurable-http-proxy. Prints one line per check and exits with status 1 if one
+fails. Everything runs on loopback and in a temporary folder.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tests.integration.hook.test_command import payload
 
 USERS = ("ada", "bob")
 PASSWORD = "dummy password"
-ADMIN = "0123456789abcdef0123456789abcdef"
+ADMIN_TOKEN = "0123456789abcdef0123456789abcdef"
 CONFIG = """
 c.JupyterHub.bind_url = "http://127.0.0.1:{proxy}"
 c.JupyterHub.hub_bind_url = "http://127.0.0.1:{hub}"
@@ -51,7 +51,7 @@ c.JupyterHub.services = [dict(name="driver", api_token={admin!r})]
 scopes = ["admin:users", "admin:servers", "tokens", "access:servers"]
 c.JupyterHub.load_roles = [dict(name="driver", scopes=scopes, services=["driver"])]
 """
-IN_A_KERNEL = """
+KERNEL_CODE = """
 from htmlgraph_nb import PresenceClient, load_history
 with PresenceClient() as client:
     client.wait_connected(30)
@@ -63,24 +63,26 @@ class Hub:
     """A running JupyterHub.
 
     Attributes:
-        url: of the proxy.
-        homes: the folder of the users' homes.
+        url: address of the proxy.
+        homes: folder of the home folders of the users.
     """
 
     def __init__(self, url: str, homes: Path) -> None:
         self.url = url
         self.homes = homes
 
-    def ask(self, method: str, path: str, token: str = ADMIN, body: Any = None) -> tuple[int, Any]:
-        """Send a request through the proxy; return the status and the JSON of the answer."""
+    def request(
+        self, method: str, path: str, token: str = ADMIN_TOKEN, body: Any = None
+    ) -> tuple[int, Any]:
+        """Send a request through the proxy; return the status and JSON of the response."""
         headers = {"Authorization": f"token {token}"} if token else {}
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
             self.url + path, data, {**headers, "Content-Type": "application/json"}, method=method
         )
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return answer.status, json.loads(answer.read() or b"null")
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return response.status, json.loads(response.read() or b"null")
         except urllib.error.HTTPError as error:
             text = error.read()
             try:
@@ -88,26 +90,26 @@ class Hub:
             except ValueError:
                 return error.code, None
 
-    def begin(self, user: str) -> str:
-        """Make a user, start the server, and return a token of the user for it."""
-        assert self.ask("POST", f"/hub/api/users/{user}")[0] == 201
-        assert self.ask("POST", f"/hub/api/users/{user}/server")[0] in (201, 202)
+    def start_server(self, user: str) -> str:
+        """Create a user, start the user's server and return a token for it."""
+        assert self.request("POST", f"/hub/api/users/{user}")[0] == 201
+        assert self.request("POST", f"/hub/api/users/{user}/server")[0] in (201, 202)
         wait_until(
             lambda: (
-                self.ask("GET", f"/hub/api/users/{user}")[1]["servers"].get("", {}).get("ready")
+                self.request("GET", f"/hub/api/users/{user}")[1]["servers"].get("", {}).get("ready")
             ),
             f"the server of {user}",
             120,
             0.5,
         )
-        wanted = {"note": "an agent", "scopes": [f"access:servers!user={user}"]}
-        status, made = self.ask("POST", f"/hub/api/users/{user}/tokens", body=wanted)
-        assert status == 201, made
-        return str(made["token"])
+        options = {"note": "an agent", "scopes": [f"access:servers!user={user}"]}
+        status, created = self.request("POST", f"/hub/api/users/{user}/tokens", body=options)
+        assert status == 201, created
+        return str(created["token"])
 
 
 def free_port() -> int:
-    """Return a port on which nobody listens now."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -115,18 +117,21 @@ def free_port() -> int:
 
 @contextmanager
 def hub(folder: Path) -> Iterator[Hub]:
-    """Run a Hub with all its files in a folder, and end its processes."""
+    """Run a JupyterHub with all its files in a folder; end its processes at the end."""
     ports = {name: free_port() for name in ("proxy", "hub", "api")}
     command = str(Path(sys.executable).with_name("configurable-http-proxy"))
     homes = folder / "homes"
     config = CONFIG.format(
-        **ports, command=command, password=PASSWORD, homes=str(homes), admin=ADMIN
+        **ports, command=command, password=PASSWORD, homes=str(homes), admin=ADMIN_TOKEN
     )
     (folder / "jupyterhub_config.py").write_text(config)
-    own = Path(sys.executable).parent
+    programs = Path(sys.executable).parent
     environ = jupyter_environ(
         folder,
-        {"PATH": f"{own}{os.pathsep}{os.environ['PATH']}", "CONFIGPROXY_AUTH_TOKEN": ADMIN * 2},
+        {
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "CONFIGPROXY_AUTH_TOKEN": ADMIN_TOKEN * 2,
+        },
     )
     log = folder / "hub.log"
     with log.open("wb") as output:
@@ -141,18 +146,18 @@ def hub(folder: Path) -> Iterator[Hub]:
         )
     running = Hub(f"http://127.0.0.1:{ports['proxy']}", homes)
 
-    def answers() -> bool:
+    def is_up() -> bool:
         assert process.poll() is None, log.read_text()
         try:
-            return running.ask("GET", "/hub/api/")[0] == 200
+            return running.request("GET", "/hub/api/")[0] == 200
         except OSError:
             return False
 
     try:
-        wait_until(answers, "the Hub", 120, 0.5)
+        wait_until(is_up, "the Hub", 120, 0.5)
         yield running
         for user in USERS:
-            running.ask("DELETE", f"/hub/api/users/{user}/server")
+            running.request("DELETE", f"/hub/api/users/{user}/server")
     except BaseException:
         print(log.read_text()[-6_000:], file=sys.stderr)
         raise
@@ -166,55 +171,58 @@ def hub(folder: Path) -> Iterator[Hub]:
                 continue
 
 
-class Findings:
-    """What was looked at, printed as it is found."""
+class Checks:
+    """Prints the result of each check and counts failures."""
 
-    n_wrong = 0
+    n_failed = 0
 
-    def look(self, what: str, seen: object, expected: object) -> None:
-        """Compare and print."""
-        right = seen == expected
-        self.n_wrong += not right
-        print(f"{'ok   ' if right else 'WRONG'} {what}: {seen!r}", flush=True)
+    def check(self, what: str, seen: object, expected: object) -> None:
+        """Compare two values and print the result."""
+        passed = seen == expected
+        self.n_failed += not passed
+        result = "ok    " if passed else f"FAILED (expected {expected!r})"
+        print(f"{result} {what}: {seen!r}", flush=True)
 
 
 def agents_of(running: Hub, user: str, token: str) -> tuple[int, list[str]]:
-    """Return the status and the agents of a user's server."""
-    status, answer = running.ask("GET", f"/user/{user}/htmlgraph/api/presence", token)
-    found = answer.get("agents", []) if isinstance(answer, dict) else []
-    return status, sorted(one["agent_id"] for one in found)
+    """Return the response status and the agent ids of a user's server."""
+    status, body = running.request("GET", f"/user/{user}/htmlgraph/api/presence", token)
+    agents = body.get("agents", []) if isinstance(body, dict) else []
+    return status, sorted(agent["agent_id"] for agent in agents)
 
 
-def look_at_agents(running: Hub, tokens: dict[str, str], found: Findings) -> None:
-    """Post with a Hub API token; look at who sees what, over HTTP and WebSocket."""
+def check_access(running: Hub, tokens: dict[str, str], checks: Checks) -> None:
+    """Post with Hub API tokens; check what each user can read, over HTTP and WebSocket."""
     for user, token in tokens.items():
         event = {"agent_id": f"agent-of-{user}", "event_type": "prompt"}
         path = f"/user/{user}/htmlgraph/api/events"
-        found.look(f"{user}'s agent posts", running.ask("POST", path, token, event)[0], 200)
-        other = next(one for one in USERS if one != user)
-        found.look(f"{user} at {other}'s", agents_of(running, other, token), (403, []))
-        denied = running.ask("POST", f"/user/{other}/htmlgraph/api/events", token, event)[0]
-        found.look(f"{user} posts to {other}", denied, 403)
-        found.look(f"nobody posts to {user}", running.ask("POST", path, "", event)[0], 403)
+        checks.check(f"{user}'s agent posts", running.request("POST", path, token, event)[0], 200)
+        other = next(name for name in USERS if name != user)
+        checks.check(f"{user} reads agents of {other}", agents_of(running, other, token), (403, []))
+        denied = running.request("POST", f"/user/{other}/htmlgraph/api/events", token, event)[0]
+        checks.check(f"{user} posts to {other}", denied, 403)
+        checks.check(
+            f"post to {user} without a token", running.request("POST", path, "", event)[0], 403
+        )
         url = f"ws{running.url.removeprefix('http')}/user/{user}/htmlgraph/ws/broadcasts"
         with connect(url, additional_headers={"Authorization": f"token {token}"}) as dashboard:
             state = json.loads(dashboard.recv(timeout=30))
-        seen = [one["agent_id"] for one in state["agents"]]
-        found.look(f"{user}'s dashboard", seen, [f"agent-of-{user}"])
+        seen = [agent["agent_id"] for agent in state["agents"]]
+        checks.check(f"{user}'s dashboard", seen, [f"agent-of-{user}"])
         for headers in ({}, {"Authorization": f"token {tokens[other]}"}):
             try:
                 with connect(url, additional_headers=headers):
                     status = 101
-            except InvalidStatus as refused:
-                status = refused.response.status_code
-            found.look(f"{other if headers else 'nobody'} at {user}'s dashboard", status, 403)
+            except InvalidStatus as error:
+                status = error.response.status_code
+            checks.check(f"dashboard of {user} for {other if headers else 'no token'}", status, 403)
     for user, token in tokens.items():
-        found.look(f"{user} sees", agents_of(running, user, token), (200, [f"agent-of-{user}"]))
+        checks.check(f"{user} reads", agents_of(running, user, token), (200, [f"agent-of-{user}"]))
 
 
 def run_in_kernel(running: Hub, user: str, token: str) -> str:
-    """Run IN_A_KERNEL in a kernel of a user's server and return what it prints."""
-    status, kernel = running.ask("POST", f"/user/{user}/api/kernels", token, {})
+    """Run KERNEL_CODE in a kernel of a user's server and return its output."""
+    status, kernel = running.request("POST", f"/user/{user}/api/kernels", token, {})
     assert status == 201, kernel
     url = f"ws{running.url.removeprefix('http')}/user/{user}/api/kernels/{kernel['id']}/channels"
     header = {"msg_id": "1", "msg_type": "execute_request", "session": "s", "username": user}
@@ -222,32 +230,32 @@ def run_in_kernel(running: Hub, user: str, token: str) -> str:
         "header": {**header, "version": "5.3", "date": "2025-01-14T14:50:30Z"},
         "parent_header": {},
         "metadata": {},
-        "content": {"code": IN_A_KERNEL, "silent": False, "allow_stdin": False},
+        "content": {"code": KERNEL_CODE, "silent": False, "allow_stdin": False},
         "channel": "shell",
     }
     printed = ""
     with connect(url, additional_headers={"Authorization": f"token {token}"}) as channels:
         channels.send(json.dumps(message))
         while True:
-            answer = json.loads(channels.recv(timeout=120))
-            if answer["msg_type"] == "stream":
-                printed += answer["content"]["text"]
-            elif answer["msg_type"] == "error":
-                printed += "\n".join(answer["content"]["traceback"])
-            elif answer["msg_type"] == "execute_reply":
+            reply = json.loads(channels.recv(timeout=120))
+            if reply["msg_type"] == "stream":
+                printed += reply["content"]["text"]
+            elif reply["msg_type"] == "error":
+                printed += "\n".join(reply["content"]["traceback"])
+            elif reply["msg_type"] == "execute_reply":
                 break
-    running.ask("DELETE", f"/user/{user}/api/kernels/{kernel['id']}", token)
+    running.request("DELETE", f"/user/{user}/api/kernels/{kernel['id']}", token)
     return printed.strip()
 
 
-def look_at_kernel_and_hook(
-    running: Hub, tokens: dict[str, str], found: Findings, folder: Path
+def check_kernel_and_hook(
+    running: Hub, tokens: dict[str, str], checks: Checks, folder: Path
 ) -> None:
-    """A kernel finds its own server; so does a hook with what a terminal there inherits."""
+    """Check that a kernel and a hook in a terminal find the server of their user."""
     printed = run_in_kernel(running, "ada", tokens["ada"])
     url, *rest = printed.split()
-    found.look("a kernel of ada's finds", url.partition("/user")[2], "/ada/htmlgraph")
-    found.look("and there", rest, ["agent-of-ada", "1"])
+    checks.check("server in a kernel of ada", url.partition("/user")[2], "/ada/htmlgraph")
+    checks.check("agents and events there", rest, ["agent-of-ada", "1"])
     environ = {
         "JUPYTERHUB_SERVICE_URL": f"{url.removesuffix('htmlgraph')}",
         "JUPYTERHUB_SERVICE_PREFIX": "/user/ada/",
@@ -261,14 +269,14 @@ def look_at_kernel_and_hook(
         timeout=60,
     )
     status, agents = agents_of(running, "ada", tokens["ada"])
-    found.look("after a hook of ada's", (status, len(agents)), (200, 2))
+    checks.check("agents after a hook of ada", (status, len(agents)), (200, 2))
 
 
-def look_at_page(running: Hub, found: Findings) -> None:
-    """A person logs in at the Hub and opens the page of the server."""
+def check_page(running: Hub, checks: Checks) -> None:
+    """Check that a person can log in at the Hub and open the page of the server."""
     with chromium() as browser, watched_page(browser) as watched:
         page = watched.page
-        # Without a favicon of its own the Hub's form asks for one.
+        # The Hub's login form requests a favicon that does not exist.
         watched.allowed.append("favicon")
         page.goto(f"{running.url}/hub/login?next=%2Fuser%2Fada%2Fhtmlgraph%2F")
         page.locator("#username_input").fill("ada")
@@ -278,22 +286,22 @@ def look_at_page(running: Hub, found: Findings) -> None:
         expect(card).to_be_visible()
         card.click()
         expect(page.locator('[data-event="prompt"]')).to_have_count(1)
-        found.look("ada's page shows", page.locator("[data-agent-id]").count() >= 1, True)
-        refused = page.request.get(f"{running.url}/user/bob/htmlgraph/api/presence").status
-        found.look("ada's browser at bob's", refused, 403)
+        checks.check("page of ada shows agents", page.locator("[data-agent-id]").count() >= 1, True)
+        status = page.request.get(f"{running.url}/user/bob/htmlgraph/api/presence").status
+        checks.check("browser of ada reads agents of bob", status, 403)
 
 
 def main() -> int:
-    """Look at everything and return the exit status."""
-    found = Findings()
+    """Run all checks and return the exit status."""
+    checks = Checks()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with hub(folder) as running:
-            tokens = {user: running.begin(user) for user in USERS}
-            look_at_agents(running, tokens, found)
-            look_at_kernel_and_hook(running, tokens, found, folder)
-            look_at_page(running, found)
-    return 1 if found.n_wrong else 0
+            tokens = {user: running.start_server(user) for user in USERS}
+            check_access(running, tokens, checks)
+            check_kernel_and_hook(running, tokens, checks, folder)
+            check_page(running, checks)
+    return 1 if checks.n_failed else 0
 
 
 if __name__ == "__main__":

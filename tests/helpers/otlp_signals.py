@@ -57,7 +57,7 @@ spans = st.builds(
     scope=st.text(max_size=9),
     name=st.text(max_size=9),
     attributes=attributes
-    | attributes.map(lambda known: {**known, "gen_ai.operation.name": "execute_tool"}),
+    | attributes.map(lambda values: {**values, "gen_ai.operation.name": "execute_tool"}),
     start_ns=times,
     end_ns=times,
     trace_id=st.text("0123456789abcdef", max_size=32),
@@ -82,9 +82,9 @@ def point(value: float, at: int, *, start: int = 1, delta: bool, kind: str = "in
 
 def totals(counters: TokenCounters, exports: list[list[Point]]) -> int:
     """Return the tokens that the exports add; a repeated event counts once."""
-    found = {}
+    tokens = {}
     for points in exports:
         events = counters.take(points, received_at=NOW)
         counters.commit()
-        found.update({event.event_id: event.total_tokens for event in events})
-    return sum(found.values())
+        tokens.update({event.event_id: event.total_tokens for event in events})
+    return sum(tokens.values())

@@ -36,12 +36,12 @@ def test_completion_is_the_line_with_the_most_output() -> None:
         user("next", 4),
     ]
     events = read(ClaudeSession(), lines)
-    found = only(events, "completion")
-    assert (found.cache_read_tokens, found.output_tokens) == (300, 40)
-    assert found.timestamp is not None
-    assert (found.timestamp - START).total_seconds() == 2
-    assert found.event_id == "claude:msg_1"
-    assert found.extra == {"request_id": "req_msg_1", "stop_reason": "tool_use"}
+    event = only(events, "completion")
+    assert (event.cache_read_tokens, event.output_tokens) == (300, 40)
+    assert event.timestamp is not None
+    assert (event.timestamp - START).total_seconds() == 2
+    assert event.event_id == "claude:msg_1"
+    assert event.extra == {"request_id": "req_msg_1", "stop_reason": "tool_use"}
 
 
 def test_completion_line_after_another_completion_counts() -> None:
@@ -95,8 +95,8 @@ def test_completion_of_an_advisor_is_separate() -> None:
 
 def test_completion_without_stop_reason_has_the_version() -> None:
     """Without a stop reason the counts may be placeholders, so the version is kept."""
-    found = only(read(ClaudeSession(), [completion("msg_1", 4, stop_reason=None)]), "completion")
-    assert found.extra == {"request_id": "req_msg_1", "version": "2.1.158"}
+    event = only(read(ClaudeSession(), [completion("msg_1", 4, stop_reason=None)]), "completion")
+    assert event.extra == {"request_id": "req_msg_1", "version": "2.1.158"}
 
 
 def test_completion_keeps_the_cost_of_older_versions() -> None:

@@ -313,12 +313,14 @@ def test_hook_replaces_characters_that_cannot_be_stored() -> None:
 
 def test_hook_long_session_ids_stay_distinct() -> None:
     """Two over-long session ids with the same prefix are two sessions and two agents."""
-    made = [
+    stops = [
         events_from_hook(load("stop") | {"session_id": "s" * 400 + end}, received_at=NOW)[0]
         for end in "ab"
     ]
-    assert len({event.agent_id for event in made}) == len({e.session_id for e in made}) == 2
-    assert all(Event.from_dict(event.to_dict()) == event for event in made)
+    assert (
+        len({event.agent_id for event in stops}) == len({event.session_id for event in stops}) == 2
+    )
+    assert all(Event.from_dict(event.to_dict()) == event for event in stops)
 
 
 @pytest.mark.parametrize(
@@ -422,11 +424,11 @@ hooks = st.sampled_from([*claude._TYPES, "PreCompact", "PostCompact", "Setup"])
 def test_hook_raises_only_invalid_event(odd: dict[str, Any], real: dict[str, Any]) -> None:
     """Any JSON object gives valid events or raises InvalidEvent."""
     try:
-        made = events_from_hook({**odd, **real}, received_at=NOW)
+        result = events_from_hook({**odd, **real}, received_at=NOW)
     except InvalidEvent:
         return
-    assert all(Event.from_dict(event.to_dict()) == event for event in made)
-    json.dumps([event.to_dict() for event in made]).encode()
+    assert all(Event.from_dict(event.to_dict()) == event for event in result)
+    json.dumps([event.to_dict() for event in result]).encode()
 
 
 @pytest.mark.parametrize(

@@ -57,8 +57,8 @@ def test_compaction_by_the_user_ends_at_the_prompt() -> None:
 )
 def test_tokens_of_splits_cache_writes(usage: dict[str, Any], split: tuple[int, int]) -> None:
     """The total of cache writes is exact; writes without a lifetime count as five minutes."""
-    found = tokens_of(usage)
-    assert (found["cache_write_5m_tokens"], found["cache_write_1h_tokens"]) == split
+    counts = tokens_of(usage)
+    assert (counts["cache_write_5m_tokens"], counts["cache_write_1h_tokens"]) == split
 
 
 @pytest.mark.parametrize(

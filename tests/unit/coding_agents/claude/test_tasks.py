@@ -49,8 +49,8 @@ def test_tasks_foreground_agent_starts_and_ends_with_its_call() -> None:
     output = {"status": "completed", "agentId": CHILD_ID, "agentType": "Explore"}
     events = read(ClaudeSession(), [call(0, "Agent"), result(9, output=output)])
     start, stop = only(events, "subagent_start"), only(events, "subagent_stop")
-    about = {"child_agent_id": CHILD, "agent_type": "Explore"}
-    assert (start.agent_id, start.extra, stop.extra) == (MAIN, about, about)
+    extra = {"child_agent_id": CHILD, "agent_type": "Explore"}
+    assert (start.agent_id, start.extra, stop.extra) == (MAIN, extra, extra)
     assert start.timestamp is not None
     assert (start.timestamp - START).total_seconds() == 0
     end = only(events, "session_end")
@@ -58,7 +58,7 @@ def test_tasks_foreground_agent_starts_and_ends_with_its_call() -> None:
 
 
 def test_tasks_notice_of_an_unknown_task_ends_no_agent() -> None:
-    """A notice about an unknown task ends no subagent."""
+    """A notice extra an unknown task ends no subagent."""
     notice = f"<task-id>{CHILD_ID}</task-id><status>completed</status>"
     events = read(ClaudeSession(), [record("queue-operation", 1, content=notice)])
     assert kinds(events) == ["session_start"]

@@ -36,12 +36,12 @@ from tests.helpers.session_lines import (
 def test_tool_name_is_that_of_hooks(fields: dict[str, Any], name: str) -> None:
     """A tool has the same name in hooks and session files."""
     call, output = {"call_id": "c1", **fields}, {"call_id": "c1", "output": "done"}
-    found = read(
+    events = read(
         CodexSession(),
         [meta(), item("function_call", 1, **call), item("function_call_output", 2, **output)],
     )
-    assert [event.tool_name for event in found[1:]] == [name, name]
-    check(found)
+    assert [event.tool_name for event in events[1:]] == [name, name]
+    check(events)
 
 
 def test_first_own_ordinal_ends_the_copied_history() -> None:

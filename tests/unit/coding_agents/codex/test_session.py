@@ -73,7 +73,7 @@ def test_session_reports_a_failed_mcp_tool() -> None:
     """The completed item, not the output, says that a tool of an MCP server failed."""
     fields = {"name": "say_it", "namespace": "mcp__demo"}
     done = {"type": "McpToolCall", "server": "demo", "tool": "say_it"}
-    found = read(
+    events = read(
         CodexSession(),
         [
             meta(),
@@ -87,7 +87,7 @@ def test_session_reports_a_failed_mcp_tool() -> None:
             item("function_call_output", 6, call_id="c1", output=[{}]),
         ],
     )
-    ends = [event for event in found if event.status is not None]
+    ends = [event for event in events if event.status is not None]
     assert kinds(ends) == ["tool_error", "tool_execute", "tool_execute"]
     assert [event.tool_use_id for event in ends] == ["c1", "c2", "c1"]
 
@@ -112,10 +112,10 @@ def test_session_fork_counts_only_its_own_lines() -> None:
     own = read(CodexSession(), fork)
     assert kinds(own) == ["session_start", "prompt", "completion", "stop"]
     assert {event.agent_id for event in own} == {f"codex-{OTHER}"}
-    whole = read(CodexSession(), parent) + own
-    assert tokens(whole) == (24_918 + 24_774, 33_536 + 4_480, 0, 0, 15)
-    # Both in one file, as a recorder that joins them writes it.
-    assert read(CodexSession(), [*parent, *fork]) == whole
+    combined = read(CodexSession(), parent) + own
+    assert tokens(combined) == (24_918 + 24_774, 33_536 + 4_480, 0, 0, 15)
+    # A recorder can join both in one file.
+    assert read(CodexSession(), [*parent, *fork]) == combined
 
 
 def test_session_fork_without_turn_ids_is_recognized_by_a_pause() -> None:
@@ -166,16 +166,16 @@ def test_session_counts_the_growth_of_a_total() -> None:
 
 def test_session_totals_restart_with_a_second_session() -> None:
     """Equal totals of two sessions in one file are separate requests."""
-    one = count((10, 0, 2), (10, 0, 2), 1)
-    events = read(CodexSession(), [meta(), one, meta(OTHER, 5), one])
+    token_line = count((10, 0, 2), (10, 0, 2), 1)
+    events = read(CodexSession(), [meta(), token_line, meta(OTHER, 5), token_line])
     assert {event.agent_id for event in completions(events)} == {AGENT, f"codex-{OTHER}"}
     assert tokens(events) == (20, 0, 0, 0, 4)
 
 
 def test_session_continues_when_resumed() -> None:
     """The first line of the same session again changes nothing."""
-    one = count((10, 0, 2), (10, 0, 2), 1)
-    events = read(CodexSession(), [meta(), one, meta(ID, 9), one])
+    token_line = count((10, 0, 2), (10, 0, 2), 1)
+    events = read(CodexSession(), [meta(), token_line, meta(ID, 9), token_line])
     assert kinds(events) == ["session_start", "completion"]
 
 
@@ -203,9 +203,9 @@ def test_session_tool_events_have_the_ids_of_hooks() -> None:
     ]
     _, start, done = read(CodexSession(), lines)
     hook = {"session_id": ID, "tool_name": "shell", "tool_use_id": "call_1"}
-    for found, name in ((start, "PreToolUse"), (done, "PostToolUse")):
+    for event, name in ((start, "PreToolUse"), (done, "PostToolUse")):
         (hook_event,) = events_from_hook({**hook, "hook_event_name": name}, received_at=START)
-        assert (found.event_id, found.agent_id) == (hook_event.event_id, hook_event.agent_id)
+        assert (event.event_id, event.agent_id) == (hook_event.event_id, hook_event.agent_id)
     assert done.duration_ms == 1000
 
 

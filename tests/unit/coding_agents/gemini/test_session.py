@@ -109,11 +109,11 @@ def test_session_reports_a_cancelled_request_as_interrupt() -> None:
 
 def test_session_counts_of_a_completion() -> None:
     """Cached tokens are subtracted from the input; tool tokens and thoughts are added."""
-    (found,) = [e for e in read(GeminiSession(), lines(response())) if e.event_type == "completion"]
-    assert (found.input_tokens, found.cache_read_tokens, found.output_tokens) == (63, 40, 12)
-    assert found.total_tokens == 115
-    assert found.extra == {"reasoning_tokens": 7, "tool_tokens": 3}
-    assert (found.agent_id, found.model) == (AGENT, "gemini-3.5-flash")
+    (event,) = [e for e in read(GeminiSession(), lines(response())) if e.event_type == "completion"]
+    assert (event.input_tokens, event.cache_read_tokens, event.output_tokens) == (63, 40, 12)
+    assert event.total_tokens == 115
+    assert event.extra == {"reasoning_tokens": 7, "tool_tokens": 3}
+    assert (event.agent_id, event.model) == (AGENT, "gemini-3.5-flash")
 
 
 def test_session_last_form_of_a_message_counts() -> None:
@@ -187,8 +187,8 @@ def test_session_reads_messages_of_a_patch() -> None:
 def test_session_reads_an_older_file_as_one_object() -> None:
     """An older file, one object with all messages, gives the same events."""
     records = [user("u", 0), response(calls=[call("success", 3)]), response("m2", 4)]
-    whole = json.dumps({**HEAD, "messages": records}, indent=2).encode()
-    assert read(GeminiSession(), [whole]) == read(GeminiSession(), lines(*records))
+    document = json.dumps({**HEAD, "messages": records}, indent=2).encode()
+    assert read(GeminiSession(), [document]) == read(GeminiSession(), lines(*records))
 
 
 def test_session_error_ends_the_turn() -> None:

@@ -17,14 +17,14 @@ from tests.helpers.otlp_signals import (
 @given(logs)
 def test_events_from_log_accept_any_record(record: LogRecord) -> None:
     """Any record gives valid events or none, the same each time."""
-    found = events_from_log(record, received_at=NOW)
-    check(found)
-    assert events_from_log(record, received_at=NOW) == found
+    events = events_from_log(record, received_at=NOW)
+    check(events)
+    assert events_from_log(record, received_at=NOW) == events
 
 
 @given(spans)
 def test_events_from_span_accept_any_span(span: Span) -> None:
     """Any span gives valid events or none, the same each time."""
-    found = events_from_span(span, received_at=NOW)
-    check(found)
-    assert events_from_span(span, received_at=NOW) == found
+    events = events_from_span(span, received_at=NOW)
+    check(events)
+    assert events_from_span(span, received_at=NOW) == events

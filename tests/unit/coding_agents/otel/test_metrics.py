@@ -70,7 +70,9 @@ def test_counters_evict_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
     counters = TokenCounters()
     for kind in ("input", "output", "cacheRead"):
         totals(counters, [[point(5, 2, delta=False, kind=kind)]])
-    assert totals(counters, [[point(5, 3, delta=False, kind="input")]]) == 5, "it began again"
+    assert totals(counters, [[point(5, 3, delta=False, kind="input")]]) == 5, (
+        "the series starts again"
+    )
     assert totals(counters, [[point(5, 3, delta=False, kind="cacheRead")]]) == 0
 
 

@@ -137,7 +137,7 @@ def test_grid_reconnects_after_server_was_killed(
     first.kill()
     expect(notebook.grid).to_have_attribute("data-connection", "reconnecting")
     expect(notebook.grid).to_have_attribute("data-stale", "true")
-    expect(notebook.grid).to_contain_text(re.compile(r"(last news|since) .*\d", re.I))
+    expect(notebook.grid).to_contain_text(re.compile(r"(last update|since) .*\d", re.I))
     expect(notebook.card("kept")).to_be_visible()
 
     second = serve("--port", str(first.port), home=first.home)

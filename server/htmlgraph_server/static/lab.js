@@ -99,14 +99,14 @@ const liveStore = (app) => (live ??= connect(app));
  * @param {(app: any, services: Record<string, any>) => void} activate
  */
 function plugin(id, description, tokens, activate) {
-  const known = Object.entries(tokens).filter(([, token]) => token);
+  const available = Object.entries(tokens).filter(([, token]) => token);
   return {
     id: `${NAMESPACE}:${id}`,
     description,
     autoStart: true,
-    optional: known.map(([, token]) => token),
-    /** @param {any} app @param {any[]} given */
-    activate: (app, ...given) => activate(app, Object.fromEntries(known.map(([name], i) => [name, given[i]]))),
+    optional: available.map(([, token]) => token),
+    /** @param {any} app @param {any[]} services */
+    activate: (app, ...services) => activate(app, Object.fromEntries(available.map(([name], i) => [name, services[i]]))),
   };
 }
 

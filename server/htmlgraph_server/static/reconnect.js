@@ -16,7 +16,7 @@ export const CLOSE_BAD_PARAMETERS = 4400;
 /**
  * Return the delay before the next connection attempt.
  *
- * The first delay is 3 s, so that a restarted server is found soon. Later delays double up to 30 s,
+ * The first delay is 3 s, so that the page reconnects soon after a restart. Later delays double up to 30 s,
  * minus up to half at random, so that pages do not reconnect all at once.
  *
  * @param {object} close

@@ -192,21 +192,21 @@ test("incremental layout equals a layout from scratch", () => {
           groupBy: pick(rnd, [null, ...GROUP_KEYS]),
         });
       }
-      const lived = layout.update(agents, changed, settings.get());
-      // What did not move stands in the order that it had.
-      const stayed = (ids, others) => ids.filter((id) => !lived.moved?.has(id) && others.has(id));
+      const updated = layout.update(agents, changed, settings.get());
+      // Rows that did not move keep their order.
+      const stayed = (ids, others) => ids.filter((id) => !updated.moved?.has(id) && others.has(id));
       const was = new Set(before);
-      const is = new Set(lived.ids);
-      const fresh = createLayout().update(agents, agents.keys(), settings.get());
+      const is = new Set(updated.ids);
+      const rebuilt = createLayout().update(agents, agents.keys(), settings.get());
       const about = `seed ${seed}, step ${step}, ${JSON.stringify(settings.get())}`;
-      assert.deepEqual(lived.rows, fresh.rows, about);
-      assert.deepEqual(lived.ids, fresh.ids, about);
-      assert.deepEqual(stayed(lived.ids, was), stayed(before, is), about);
-      before = lived.ids;
-      assert.deepEqual([lived.all, lived.shown], [fresh.all, fresh.shown], about);
-      assert.deepEqual(lived.all, countAgents(agents.values()), about);
+      assert.deepEqual(updated.rows, rebuilt.rows, about);
+      assert.deepEqual(updated.ids, rebuilt.ids, about);
+      assert.deepEqual(stayed(updated.ids, was), stayed(before, is), about);
+      before = updated.ids;
+      assert.deepEqual([updated.all, updated.shown], [rebuilt.all, rebuilt.shown], about);
+      assert.deepEqual(updated.all, countAgents(agents.values()), about);
       for (const field of ["status", "feature", "session", "project", "model"]) {
-        assert.deepEqual([...lived.facets[field]], [...fresh.facets[field]], about);
+        assert.deepEqual([...updated.facets[field]], [...rebuilt.facets[field]], about);
       }
     }
   }

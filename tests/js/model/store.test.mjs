@@ -263,7 +263,7 @@ test("saved state is shown but does not count as a message", () => {
   });
   assert.deepEqual([...store.agents.keys()], ["a"]);
   assert.deepEqual(describeConnection(store, clock.at, 15_000), {
-    state: "connecting", text: "Waiting for the kernel…", detail: "last news 10m ago", stale: true,
+    state: "connecting", text: "Waiting for the kernel…", detail: "last update 10m ago", stale: true,
   });
   store.receiveFromKernel({ kind: "batch", n: 12, messages: [] });
   assert.deepEqual(describeConnection(store, clock.at, 15_000), {
@@ -308,7 +308,7 @@ test("lost connection shows reason, next attempt and data age", () => {
   });
   assert.deepEqual(describeConnection(store, 72_500), {
     state: "reconnecting", text: "Reconnecting…", stale: true,
-    detail: "server shutting down · next try in 3s · last news 12s ago",
+    detail: "server shutting down · next try in 3s · last update 12s ago",
   });
 });
 

@@ -10,26 +10,26 @@ const group = (key) => ({ kind: "group", key, label: key, n: 0, counts: {}, wait
 const GEOMETRY = { columns: 3, itemHeight: 90, gap: 10, groupHeight: 20 };
 
 /** Position of each row, counted one by one. */
-function placesOf(rows, { columns, itemHeight, gap, groupHeight }) {
-  const places = [];
+function boundsOf(rows, { columns, itemHeight, gap, groupHeight }) {
+  const bounds = [];
   let top = 0;
   let column = 0;
   for (const row of rows) {
     if (row.kind === "group") {
       if (column > 0) top += itemHeight + gap;
       column = 0;
-      places.push({ top, bottom: top + groupHeight + gap });
+      bounds.push({ top, bottom: top + groupHeight + gap });
       top += groupHeight + gap;
       continue;
     }
-    places.push({ top, bottom: top + itemHeight + gap });
+    bounds.push({ top, bottom: top + itemHeight + gap });
     column += 1;
     if (column === columns) {
       column = 0;
       top += itemHeight + gap;
     }
   }
-  return places;
+  return bounds;
 }
 
 test("measureRows of no rows is empty", () => {
@@ -46,15 +46,15 @@ test("row positions equal those counted one by one", () => {
     const rows = draw(2) ? agents(draw(30)) : [];
     for (let g = draw(6); g > 0; g -= 1) rows.push(group(`g${g}`), ...agents(draw(9), g * 100));
     const extent = measureRows(rows, geometry);
-    const places = placesOf(rows, geometry);
-    assert.deepEqual(rows.map((_, i) => boundsOfRow(extent, i)), places);
-    assert.equal(extent.height, Math.max(0, ...places.map(({ bottom }) => bottom - geometry.gap)));
+    const bounds = boundsOf(rows, geometry);
+    assert.deepEqual(rows.map((_, i) => boundsOfRow(extent, i)), bounds);
+    assert.equal(extent.height, Math.max(0, ...bounds.map(({ bottom }) => bottom - geometry.gap)));
     const top = draw(extent.height + 50);
     const bottom = top + draw(400);
     const { first, last, offset } = rowsBetween(extent, top, bottom);
-    const inSight = places.map((place, i) => i).filter((i) => places[i].top < bottom && places[i].bottom > top);
-    for (const i of inSight) assert.ok(first <= i && i < last, `row ${i} of ${rows.length} in sight, ${first}..${last} drawn`);
-    if (rows.length > 0) assert.equal(offset, places[first].top);
+    const visibleRows = bounds.map((bound, i) => i).filter((i) => bounds[i].top < bottom && bounds[i].bottom > top);
+    for (const i of visibleRows) assert.ok(first <= i && i < last, `row ${i} of ${rows.length} in sight, ${first}..${last} drawn`);
+    if (rows.length > 0) assert.equal(offset, bounds[first].top);
   }
 });
 

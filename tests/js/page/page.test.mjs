@@ -16,17 +16,17 @@ const { windowTitle } = await import("../../../server/htmlgraph_server/static/pa
 
 class FakeSocket {
   static OPEN = 1;
-  static made = [];
+  static sockets = [];
   readyState = 0;
   sent = [];
   closed = false;
   constructor(url) {
     this.url = new URL(url);
-    FakeSocket.made.push(this);
+    FakeSocket.sockets.push(this);
   }
   send(text) { this.sent.push(text); }
   close() { this.closed = true; }
-  say(message) {
+  deliver(message) {
     this.readyState = 1;
     this.onmessage({ data: typeof message === "string" ? message : JSON.stringify(message) });
   }
@@ -49,7 +49,7 @@ function open(t, href = "http://127.0.0.1:8000/") {
   mock.method(globalThis, "fetch", async () => { throw new TypeError("no network"); });
   mock.method(console, "warn", () => {});
   globalThis.WebSocket = FakeSocket;
-  FakeSocket.made = [];
+  FakeSocket.sockets = [];
   t.after(() => {
     mock.timers.reset();
     mock.restoreAll();
@@ -66,7 +66,7 @@ function open(t, href = "http://127.0.0.1:8000/") {
   });
   const store = createStore();
   keepConnected(store, win, href);
-  return { store, win, sockets: FakeSocket.made, last: () => FakeSocket.made.at(-1) };
+  return { store, win, sockets: FakeSocket.sockets, last: () => FakeSocket.sockets.at(-1) };
 }
 
 test("reconnectDelay starts at 3 s, doubles to 30 s and is jittered", () => {
@@ -111,7 +111,7 @@ test("windowTitle counts waiting and active agents", () => {
 test("connection is connected after the state and resumes from the cursor", (t) => {
   const { store, sockets, last } = open(t);
   assert.equal(store.connection.state, "connecting");
-  last().say(STATE);
+  last().deliver(STATE);
   assert.equal(store.connection.state, "connected");
   pass(1_000);
   last().drop(1001, "server shutting down");
@@ -124,7 +124,7 @@ test("connection is connected after the state and resumes from the cursor", (t) 
   pass(1);
   assert.equal(sockets.length, 2);
   assert.equal(last().url.searchParams.get("since"), "e1:4");
-  last().say({ ...STATE, full: false, agents: [] });
+  last().deliver({ ...STATE, full: false, agents: [] });
   assert.equal(store.connection.state, "connected");
   assert.equal(store.agents.size, 1);
 });
@@ -132,15 +132,15 @@ test("connection is connected after the state and resumes from the cursor", (t) 
 test("connection backs off while attempts fail and resets after success", (t) => {
   const { sockets, last } = open(t);
   for (const pause of [3_000, 6_000, 12_000]) {
-    last().drop(1006, "gone");
+    last().drop(1006, "lost");
     const before = sockets.length;
     pass(pause - 1);
     assert.equal(sockets.length, before);
     pass(1);
     assert.equal(sockets.length, before + 1);
   }
-  last().say(STATE);
-  last().drop(1006, "gone");
+  last().deliver(STATE);
+  last().drop(1006, "lost");
   const before = sockets.length;
   pass(3_000);
   assert.equal(sockets.length, before + 1);
@@ -148,7 +148,7 @@ test("connection backs off while attempts fail and resets after success", (t) =>
 
 test("connection retries at once when online, but not before a refusal expires", (t) => {
   const { store, win, sockets, last } = open(t);
-  last().drop(1006, "gone");
+  last().drop(1006, "lost");
   win.dispatchEvent(new Event("online"));
   assert.equal(sockets.length, 2);
   last().drop(1008, "10 clients are connected");
@@ -162,7 +162,7 @@ test("connection retries at once when online, but not before a refusal expires",
 
 test("connection drops a refused cursor and stops on refused parameters", (t) => {
   const { store, sockets, last } = open(t);
-  last().say(STATE);
+  last().deliver(STATE);
   last().drop(1001);
   pass(3_000);
   last().drop(4400, "bad cursor");
@@ -177,11 +177,11 @@ test("connection drops a refused cursor and stops on refused parameters", (t) =>
 
 test("connection pings every 20 s and stays open with a response", (t) => {
   const { sockets, last } = open(t);
-  last().say(STATE);
+  last().deliver(STATE);
   for (let n = 1; n <= 4; n += 1) {
     pass(20_000);
     assert.equal(last().sent.length, n);
-    last().say({ type: "pong" });
+    last().deliver({ type: "pong" });
   }
   assert.deepEqual(new Set(last().sent), new Set(["ping"]));
   assert.equal(sockets.length, 1);
@@ -189,7 +189,7 @@ test("connection pings every 20 s and stays open with a response", (t) => {
 
 test("connection closes after 45 s without a message", (t) => {
   const { store, sockets, last } = open(t);
-  last().say(STATE);
+  last().deliver(STATE);
   const first = last();
   pass(45_000);
   assert.equal(first.closed, false);
@@ -202,7 +202,7 @@ test("connection closes after 45 s without a message", (t) => {
 
 test("connection detects a dead socket within seconds after waking up", (t) => {
   const { win, last } = open(t);
-  last().say(STATE);
+  last().deliver(STATE);
   const first = last();
   win.document.dispatchEvent(new Event("visibilitychange"));
   assert.deepEqual(first.sent, ["ping"]);
@@ -212,8 +212,8 @@ test("connection detects a dead socket within seconds after waking up", (t) => {
 
 test("connection ignores messages that are not JSON", (t) => {
   const { store, last } = open(t);
-  last().say(STATE);
-  last().say("{");
+  last().deliver(STATE);
+  last().deliver("{");
   assert.equal(store.connection.state, "connected");
   assert.equal(store.agents.size, 1);
 });
@@ -235,7 +235,7 @@ test("connection requests the reason of a close over HTTP", async (t) => {
 
 test("connection closes on pagehide and reopens on pageshow", (t) => {
   const { win, sockets, last } = open(t);
-  last().say(STATE);
+  last().deliver(STATE);
   win.dispatchEvent(new Event("pagehide"));
   assert.equal(sockets[0].closed, true);
   win.dispatchEvent(new Event("pageshow"));

@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { announcementOf } from "../../../htmlgraph_nb/static/grid/view/elements/announcer.js";
 import { chosenIn, filterLabel, toggleFilter } from "../../../htmlgraph_nb/static/grid/view/filter_bar.js";
-import { createHistory, createReplay, settingsOf, syncSettings } from "../../../htmlgraph_nb/static/grid/host/kernel_bridge.js";
+import { createHistoryLoader, createReplayControl, settingsOf, syncSettings } from "../../../htmlgraph_nb/static/grid/host/kernel_bridge.js";
 import { describeSpeed, replayTime } from "../../../htmlgraph_nb/static/grid/view/replay_bar.js";
 import { COLUMNS, createSettings } from "../../../htmlgraph_nb/static/grid/model/settings.js";
 import { sparklinePaths, SPARK_HEIGHT } from "../../../htmlgraph_nb/static/grid/view/elements/sparkline.js";
@@ -79,7 +79,7 @@ test("entryOfEvent shows tool or kind, and duration", () => {
   assert.deepEqual(shown({ event_type: "tool_execute", tool_name: "Bash", duration_ms: 1_250 }), ["Bash", "1.3 s", false]);
   assert.deepEqual(shown({ event_type: "tool_execute", tool_name: "Bash", status: "error" }), ["Bash", "error", true]);
   assert.deepEqual(shown({ event_type: "tool_error", tool_name: "Edit" }), ["Edit failed", "", true]);
-  assert.deepEqual(shown({ event_type: "completion", cost_tokens: 12_400 }), ["model answer", "12.4k tokens", false]);
+  assert.deepEqual(shown({ event_type: "completion", cost_tokens: 12_400 }), ["model response", "12.4k tokens", false]);
   assert.deepEqual(shown({ event_type: "made_up\u202e", tool_name: null }), ["made up\ufffd", "", false]);
   assert.deepEqual(shown({}), ["event", "", false]);
 });
@@ -88,7 +88,7 @@ test("eventListOf puts received changes before history without duplicates", () =
   const change = (second, reason) => ({ at: at(second), status: "active", detail: "", tool: "", reason, tools: 1, tokens: 1 });
   const recent = [change(9, "runs Bash"), change(8, "runs Bash"), change(7, "thinks"), change(2, "old")];
   const stored = [{ timestamp: at(5), event_type: "prompt" }, { timestamp: at(1), event_type: "session_start" }];
-  assert.deepEqual(eventListOf(recent, stored).map(({ text }) => text), ["runs Bash", "thinks", "prompt", "session began"]);
+  assert.deepEqual(eventListOf(recent, stored).map(({ text }) => text), ["runs Bash", "thinks", "prompt", "session started"]);
   assert.deepEqual(eventListOf(recent, null).map(({ text }) => text), ["runs Bash", "thinks", "old"]);
   assert.deepEqual(eventListOf([], []), []);
 });
@@ -139,9 +139,9 @@ test("syncSettings keeps settings and traits in sync without echo", (t) => {
   assert.equal(model.calls.size, 0);
 });
 
-test("createHistory matches responses to requests", async () => {
+test("createHistoryLoader matches responses to requests", async () => {
   const model = modelOf({});
-  const history = createHistory(model);
+  const history = createHistoryLoader(model);
   const first = history.load("a", { limit: 50 });
   const second = history.load("b", { limit: 50 });
   const third = history.load("c", { limit: 50 });
@@ -155,15 +155,15 @@ test("createHistory matches responses to requests", async () => {
   await assert.rejects(third, /the kernel restarted/);
 });
 
-test("createReplay reads the trait and sends controls to the kernel", () => {
+test("createReplayControl reads the trait and sends controls to the kernel", () => {
   const late = modelOf({ replay: null });
-  const lateReplay = createReplay(late);
+  const lateReplay = createReplayControl(late);
   assert.equal(lateReplay.get(), null);
   lateReplay.receive({ kind: "batch", n: 1, at: at(20) });
   late.change("replay", { start: at(0), end: at(50), at: at(10), playing: false, speed: 60 });
   assert.equal(lateReplay.get().speed, 60);
   const model = modelOf({ replay: { start: at(0), end: at(50), at: at(10), playing: true, speed: 60 } });
-  const replay = createReplay(model);
+  const replay = createReplayControl(model);
   assert.equal(replay.get().at, Date.parse(at(10)));
   let shown = 0;
   const stop = replay.subscribe(() => { shown += 1; });

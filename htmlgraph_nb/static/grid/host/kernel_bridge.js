@@ -64,9 +64,9 @@ export function syncSettings(model, settings) {
     }
   });
   const ends = TRAITS.map(([name, trait]) => {
-    const take = () => settings.set({ [name]: model.get(trait) });
-    model.on(`change:${trait}`, take);
-    return () => model.off(`change:${trait}`, take);
+    const update = () => settings.set({ [name]: model.get(trait) });
+    model.on(`change:${trait}`, update);
+    return () => model.off(`change:${trait}`, update);
   });
   return () => {
     unsubscribe();
@@ -76,11 +76,11 @@ export function syncSettings(model, settings) {
 }
 
 /**
- * Request an agent's stored events from the kernel. The response may wait for a running cell.
+ * Create a loader that requests stored events of agents from the kernel. A response may wait for a running cell.
  *
  * @param {Model} model
  */
-export function createHistory(model) {
+export function createHistoryLoader(model) {
   /** @type {Map<number, {resolve: (events: any[]) => void, reject: (error: Error) => void}>} */
   const waiting = new Map();
   let n = 0;
@@ -116,12 +116,12 @@ export function createHistory(model) {
 }
 
 /**
- * Return the replay described by the model's `replay` trait. `get` returns null until the trait is
+ * Create the control of the replay described by the model's `replay` trait. `get` returns null until the trait is
  * set, and when the grid shows no replay.
  *
  * @param {Model} model
  */
-export function createReplay(model) {
+export function createReplayControl(model) {
   /** @returns {import("../view/replay_bar.js").ReplayState | null} */
   const read = () => {
     const value = model.get("replay");
@@ -137,11 +137,11 @@ export function createReplay(model) {
   /** @type {Set<() => void>} */
   const listeners = new Set();
   /** @param {import("../view/replay_bar.js").ReplayState | null} next */
-  const take = (next) => {
+  const update = (next) => {
     state = next;
     for (const listener of [...listeners]) listener();
   };
-  const onTrait = () => take(read() ?? state);
+  const onTrait = () => update(read() ?? state);
   model.on("change:replay", onTrait);
   /** @param {Record<string, unknown>} content */
   const send = (content) => {
@@ -167,7 +167,7 @@ export function createReplay(model) {
     /** Handle a message from the kernel; batches carry the replay time. @param {any} message */
     receive(message) {
       const at = message?.kind === "batch" ? readTime(message.at) : null;
-      if (at !== null && state !== null) take({ ...state, at });
+      if (at !== null && state !== null) update({ ...state, at });
     },
     stop: () => model.off("change:replay", onTrait),
   };

@@ -1,7 +1,7 @@
 // @ts-check
 /** The notebook widget (anywidget front-end module). */
 
-import { createHistory, createReplay, settingsOf, syncSettings } from "./kernel_bridge.js";
+import { createHistoryLoader, createReplayControl, settingsOf, syncSettings } from "./kernel_bridge.js";
 import { mountGrid } from "../view/mount.js";
 import { createSettings } from "../model/settings.js";
 import { createStore } from "../model/store.js";
@@ -18,8 +18,8 @@ function openModel(model) {
   const store = createStore();
   store.restore(model.get("state"));
   const settings = createSettings(settingsOf(model));
-  const history = createHistory(model);
-  const replay = createReplay(model);
+  const history = createHistoryLoader(model);
+  const replay = createReplayControl(model);
   /** @param {any} message */
   const onMessage = (message) => {
     history.receive(message);

@@ -13,14 +13,14 @@ import { isRecord, readTime } from "./agent.js";
 export const ACTIVITY_MINUTES = 15;
 const MINUTE_LENGTH_MS = 60_000;
 /** Maximum number of changes kept until the server's counts include them. */
-const MAX_SEEN = 10_000;
+const MAX_RECENT = 10_000;
 
 /**
  * @typedef {object} Buckets Counts of the last 15 minutes, the oldest first.
  * @property {number[]} events
  * @property {number[]} errors
  *
- * @typedef {object} Seen A change received and counted here.
+ * @typedef {object} CountedChange A change received and counted here.
  * @property {number | null} seq sequence number; null if unknown
  * @property {string} id
  * @property {number} at ms since 1970
@@ -62,8 +62,8 @@ function readCounts(value) {
 
 /** @param {unknown} cursor EPOCH:SEQ @returns {number | null} */
 function readCursorSeq(cursor) {
-  const found = typeof cursor === "string" ? /^[^:]*:(\d{1,16})$/.exec(cursor) : null;
-  return found === null ? null : Number(found[1]);
+  const match = typeof cursor === "string" ? /^[^:]*:(\d{1,16})$/.exec(cursor) : null;
+  return match === null ? null : Number(match[1]);
 }
 
 /** Create the activity counts of all agents. */
@@ -72,26 +72,26 @@ export function createActivity() {
   const tracks = new Map();
   /** Sequence number of the newest change included in the server's counts. */
   let serverSeq = 0;
-  /** Changes after `serverSeq`. @type {Seen[]} */
-  let seen = [];
+  /** Changes after `serverSeq`. @type {CountedChange[]} */
+  let recent = [];
 
-  /** @param {Seen} one */
-  const see = (one) => {
+  /** @param {CountedChange} change */
+  const count = (change) => {
     // Otherwise the server's counts include it already.
-    if (one.seq !== null && one.seq <= serverSeq) return;
-    seen.push(one);
-    if (seen.length > 2 * MAX_SEEN) seen = seen.slice(-MAX_SEEN);
-    const minute = minuteOf(one.at);
-    let track = tracks.get(one.id);
+    if (change.seq !== null && change.seq <= serverSeq) return;
+    recent.push(change);
+    if (recent.length > 2 * MAX_RECENT) recent = recent.slice(-MAX_RECENT);
+    const minute = minuteOf(change.at);
+    let track = tracks.get(change.id);
     if (track === undefined) {
       track = { minute, events: emptyCounts(), errors: emptyCounts() };
-      tracks.set(one.id, track);
+      tracks.set(change.id, track);
     }
     shiftTrack(track, minute);
-    const place = ACTIVITY_MINUTES - 1 - Math.max(0, track.minute - minute);
-    if (place < 0) return;
-    track.events[place] += one.events;
-    track.errors[place] += one.errors;
+    const index = ACTIVITY_MINUTES - 1 - Math.max(0, track.minute - minute);
+    if (index < 0) return;
+    track.events[index] += change.events;
+    track.errors[index] += change.errors;
   };
 
   return {
@@ -106,7 +106,7 @@ export function createActivity() {
       const tools = before === undefined ? 0 : agent.tools - before.tools;
       const errors = before === undefined ? 0 : agent.errors - before.errors;
       const events = 1 + Math.max(0, tools - 1);
-      see({ seq: agent.seq, id: agent.id, at: now, events, errors: Math.max(0, errors) });
+      count({ seq: agent.seq, id: agent.id, at: now, events, errors: Math.max(0, errors) });
     },
 
     /**
@@ -119,7 +119,7 @@ export function createActivity() {
       const at = readTime(value.at);
       if (at === null) return;
       const seq = readCursorSeq(value.cursor);
-      const later = seq === null ? [] : seen.filter((one) => one.seq !== null && one.seq > seq);
+      const later = seq === null ? [] : recent.filter((change) => change.seq !== null && change.seq > seq);
       tracks.clear();
       for (const [id, counts] of Object.entries(value.agents)) {
         if (!isRecord(counts)) continue;
@@ -127,14 +127,14 @@ export function createActivity() {
         tracks.set(id, { minute: minuteOf(at), events, errors: readCounts(counts.errors) });
       }
       serverSeq = seq ?? 0;
-      seen = [];
-      for (const one of later) see(one);
+      recent = [];
+      for (const change of later) count(change);
     },
 
     /** @param {string} id */
     forget(id) {
       tracks.delete(id);
-      seen = seen.filter((one) => one.id !== id);
+      recent = recent.filter((change) => change.id !== id);
     },
 
     /**

@@ -26,19 +26,19 @@ export function createFacets() {
 
   /** @param {string} field @param {string} value @param {number} by */
   const add = (field, value, by) => {
-    const known = /** @type {Map<string, number>} */ (counts.get(/** @type {any} */ (field)));
-    const n = (known.get(value) ?? 0) + by;
-    if (n > 0) known.set(value, n);
-    else known.delete(value);
+    const values = /** @type {Map<string, number>} */ (counts.get(/** @type {any} */ (field)));
+    const n = (values.get(value) ?? 0) + by;
+    if (n > 0) values.set(value, n);
+    else values.delete(value);
     sorted.delete(field);
   };
   /** @param {string} field */
   const read = (field) => {
-    const known = sorted.get(field);
-    if (known !== undefined) return known;
-    const found = new Map(mostFrequent(counts.get(/** @type {any} */ (field)) ?? new Map()));
-    sorted.set(field, found);
-    return found;
+    const cached = sorted.get(field);
+    if (cached !== undefined) return cached;
+    const facet = new Map(mostFrequent(counts.get(/** @type {any} */ (field)) ?? new Map()));
+    sorted.set(field, facet);
+    return facet;
   };
 
   /** @type {Facets} */
@@ -76,17 +76,17 @@ export function createFacets() {
  */
 function mostFrequent(counted) {
   /** @type {[string, number][]} */
-  const found = [];
+  const top = [];
   for (const item of counted) {
-    if (found.length === FACET_MAX) {
-      if (compareCounted(item, found[FACET_MAX - 1]) > 0) continue;
-      found.pop();
+    if (top.length === FACET_MAX) {
+      if (compareCounted(item, top[FACET_MAX - 1]) > 0) continue;
+      top.pop();
     }
-    let at = found.length;
-    while (at > 0 && compareCounted(item, found[at - 1]) < 0) at -= 1;
-    found.splice(at, 0, item);
+    let at = top.length;
+    while (at > 0 && compareCounted(item, top[at - 1]) < 0) at -= 1;
+    top.splice(at, 0, item);
   }
-  return found;
+  return top;
 }
 
 /** @param {[string, number]} a @param {[string, number]} b */

@@ -20,7 +20,7 @@ import { createTotals } from "./totals.js";
  *
  * @typedef {object} Group
  * @property {import("./sort_index.js").Rank} rank
- * @property {ReturnType<typeof createTotals>} tally of the agents shown in it
+ * @property {ReturnType<typeof createTotals>} totals of the agents shown in it
  * @property {GroupRow | null} row cached row; null if the totals have changed
  */
 
@@ -32,10 +32,10 @@ export function createGroups(field) {
   return {
     /** Add groups that do not exist yet. @param {Iterable<string>} keys */
     add(keys) {
-      const fresh = new Set();
-      for (const key of keys) if (!groups.has(key)) fresh.add(key);
-      ranks.add(fresh);
-      for (const key of fresh) groups.set(key, { rank: ranks.of(key), tally: createTotals(), row: null });
+      const added = new Set();
+      for (const key of keys) if (!groups.has(key)) added.add(key);
+      ranks.add(added);
+      for (const key of added) groups.set(key, { rank: ranks.of(key), totals: createTotals(), row: null });
     },
 
     /** @param {string} key a key passed to `add` @returns {Group} */
@@ -44,7 +44,7 @@ export function createGroups(field) {
     /** Remove empty groups when there are many more groups than agents. @param {number} agents */
     prune(agents) {
       if (groups.size <= 2 * agents + 1_000) return;
-      for (const [key, group] of groups) if (group.tally.total === 0) groups.delete(key);
+      for (const [key, group] of groups) if (group.totals.total === 0) groups.delete(key);
       ranks.keep(new Set(groups.keys()));
     },
 
@@ -52,7 +52,7 @@ export function createGroups(field) {
     rowOf(group) {
       if (group.row !== null) return group.row;
       const key = group.rank.value;
-      const counts = group.tally.counts();
+      const counts = group.totals.counts();
       group.row = {
         kind: "group", key, label: key || `no ${field}`, n: counts.total, waiting: counts.waiting, counts,
       };

@@ -50,9 +50,9 @@ import { createTree } from "./tree.js";
  * @property {number | null} lead `number`, or that of the most urgent agent under it
  * @property {Entry | null} link the parent entry, cycles not yet excluded
  * @property {Entry | null} parent the entry it is shown under
- * @property {Entry[]} kids the entries shown under it, in order
- * @property {boolean} fresh its position is being computed
- * @property {boolean} loose its parent or children may have changed
+ * @property {Entry[]} children the entries shown under it, in order
+ * @property {boolean} pending its position is being computed
+ * @property {boolean} needsLink its parent or children may have changed
  * @property {AgentRow} row
  */
 
@@ -70,21 +70,21 @@ export function createLayout() {
   /** @type {ViewSettings | null} */
   let settings = null;
   let sorting = readSort("attention");
-  let passes = compileFilter({});
+  let matches = compileFilter({});
   /** @type {Layout | null} */
   let layout = null;
 
   /** @param {Entry} a @param {Entry} b */
   const compare = (a, b) => {
-    if (a.group !== b.group) return (a.group?.rank.place ?? 0) - (b.group?.rank.place ?? 0);
-    const x = a.text?.place ?? a.lead;
-    const y = b.text?.place ?? b.lead;
+    if (a.group !== b.group) return (a.group?.rank.position ?? 0) - (b.group?.rank.position ?? 0);
+    const x = a.text?.position ?? a.lead;
+    const y = b.text?.position ?? b.lead;
     if (x !== y) {
       if (x === null) return 1;
       if (y === null) return -1;
       return sorting.descending ? y - x : x - y;
     }
-    return sorting.tiesDescending ? b.id.place - a.id.place : a.id.place - b.id.place;
+    return sorting.tiesDescending ? b.id.position - a.id.position : a.id.position - b.id.position;
   };
   const tree = createTree(entries, compare);
 
@@ -92,11 +92,11 @@ export function createLayout() {
   const groupKeyOf = (agent) => agent[/** @type {GroupKey} */ (settings?.groupBy)];
 
   /** Apply settings. @param {ViewSettings} next @returns {boolean} whether all agents must be processed again */
-  const adopt = (next) => {
+  const applySettings = (next) => {
     const before = settings;
     settings = next;
     const filtered = before?.filter !== next.filter;
-    if (filtered) passes = compileFilter(next.filter);
+    if (filtered) matches = compileFilter(next.filter);
     if (before !== null && before.sort === next.sort && before.groupBy === next.groupBy) return filtered;
     sorting = readSort(next.sort);
     texts = createSortIndex();
@@ -108,7 +108,7 @@ export function createLayout() {
   };
 
   /** Register the sort values of these agents. @param {Agent[]} agents */
-  const prepare = (agents) => {
+  const registerValues = (agents) => {
     if (sorting.text !== null) texts.add(agents.map(sorting.text));
     groups?.add(agents.map(groupKeyOf));
   };
@@ -118,49 +118,49 @@ export function createLayout() {
     if (!entry.shown) return;
     shown.add(entry.agent, by);
     if (entry.group === null) return;
-    entry.group.tally.add(entry.agent, by);
+    entry.group.totals.add(entry.agent, by);
     entry.group.row = null;
   };
 
   /** @param {Agent} agent an agent whose id was added to `ids` @returns {Entry} */
-  const enter = (agent) => {
+  const createEntry = (agent) => {
     /** @type {Entry} */
     const entry = {
       agent, id: ids.of(agent.id), shown: false, group: null, number: null, text: null, lead: null,
-      link: null, parent: null, kids: [], fresh: false, loose: true,
+      link: null, parent: null, children: [], pending: false, needsLink: true,
       row: { kind: "agent", id: agent.id, depth: 0, children: 0 },
     };
     entries.set(agent.id, entry);
     return entry;
   };
 
-  /** Update the entry of one agent. @param {Agent} agent @param {Entry | undefined} known @returns {Entry | null} null if its position is unchanged */
-  const patch = (agent, known) => {
-    facets.move(known?.agent, agent);
-    if (known !== undefined) {
-      all.add(known.agent, -1);
-      count(known, -1);
+  /** Update the entry of one agent. @param {Agent} agent @param {Entry | undefined} existing @returns {Entry | null} null if its position is unchanged */
+  const updateEntry = (agent, existing) => {
+    facets.move(existing?.agent, agent);
+    if (existing !== undefined) {
+      all.add(existing.agent, -1);
+      count(existing, -1);
     }
     all.add(agent, 1);
-    const entry = known ?? enter(agent);
-    const passed = passes === null || passes(agent);
+    const entry = existing ?? createEntry(agent);
+    const matched = matches === null || matches(agent);
     const group = groups?.of(groupKeyOf(agent)) ?? null;
     const number = sorting.number === null ? null : sorting.number(agent);
     const value = sorting.text === null ? "" : sorting.text(agent);
     const text = value === "" ? null : texts.of(value);
-    const parent = known?.agent.parent ?? "";
-    const loose = known === undefined || entry.shown !== passed
-      || (passed && (entry.group !== group || parent !== agent.parent));
-    if (loose) entry.loose = true;
-    const other = loose || (passed && (entry.number !== number || entry.text !== text));
-    tree.name(entry, parent, agent.parent);
+    const parent = existing?.agent.parent ?? "";
+    const needsLink = existing === undefined || entry.shown !== matched
+      || (matched && (entry.group !== group || parent !== agent.parent));
+    if (needsLink) entry.needsLink = true;
+    const repositioned = needsLink || (matched && (entry.number !== number || entry.text !== text));
+    tree.setParentId(entry, parent, agent.parent);
     entry.agent = agent;
-    entry.shown = passed;
+    entry.shown = matched;
     entry.group = group;
     entry.number = number;
     entry.text = text;
     count(entry, 1);
-    return other ? entry : null;
+    return repositioned ? entry : null;
   };
 
   /** @param {Entry} entry */
@@ -169,26 +169,26 @@ export function createLayout() {
     facets.move(agent, undefined);
     all.add(agent, -1);
     count(entry, -1);
-    tree.name(entry, agent.parent, "");
+    tree.setParentId(entry, agent.parent, "");
     entries.delete(agent.id);
     entry.shown = false;
-    entry.loose = true;
+    entry.needsLink = true;
   };
 
-  const draw = () => {
+  const buildRows = () => {
     /** @type {Row[]} */
     const rows = [];
     /** @type {string[]} */
     const shownIds = [];
     /** @param {Entry} entry @param {number} depth */
-    const put = (entry, depth) => {
-      const { kids, row } = entry;
-      if (row.depth !== depth || row.children !== kids.length) {
-        entry.row = { kind: "agent", id: row.id, depth, children: kids.length };
+    const append = (entry, depth) => {
+      const { children, row } = entry;
+      if (row.depth !== depth || row.children !== children.length) {
+        entry.row = { kind: "agent", id: row.id, depth, children: children.length };
       }
       rows.push(entry.row);
       shownIds.push(row.id);
-      for (let i = 0; i < kids.length; i += 1) put(kids[i], depth + 1);
+      for (let i = 0; i < children.length; i += 1) append(children[i], depth + 1);
     };
     /** @type {Group | null} */
     let group = null;
@@ -197,16 +197,16 @@ export function createLayout() {
         rows.push(groups.rowOf(entry.group));
         group = entry.group;
       }
-      put(entry, 0);
+      append(entry, 0);
     }
     return { rows, shownIds };
   };
 
   /** Return the same rows with the current totals of the groups. @param {Row[]} rows */
-  const redrawGroups = (rows) => {
-    const known = groups;
-    if (known === null) return rows;
-    return rows.map((row) => (row.kind === "group" ? known.rowOf(known.of(row.key)) : row));
+  const updateGroupRows = (rows) => {
+    const current = groups;
+    if (current === null) return rows;
+    return rows.map((row) => (row.kind === "group" ? current.rowOf(current.of(row.key)) : row));
   };
 
   /** Bound the memory used by values that no agent has any more. */
@@ -219,7 +219,7 @@ export function createLayout() {
 
   /** @param {Layout} before @returns {Layout} */
   const recount = (before) => ({
-    ...before, rows: redrawGroups(before.rows), all: all.counts(), shown: shown.counts(),
+    ...before, rows: updateGroupRows(before.rows), all: all.counts(), shown: shown.counts(),
     moved: null, changedStructure: false,
   });
 
@@ -227,8 +227,8 @@ export function createLayout() {
   const rearrange = (changed) => {
     /** @type {Set<string>} */
     const moved = new Set();
-    for (const entry of tree.place(changed, sorting)) if (entry.shown) moved.add(entry.agent.id);
-    const { rows, shownIds } = draw();
+    for (const entry of tree.update(changed, sorting)) if (entry.shown) moved.add(entry.agent.id);
+    const { rows, shownIds } = buildRows();
     prune();
     return {
       rows, ids: shownIds, all: all.counts(), shown: shown.counts(), facets: facets.view, moved,
@@ -246,32 +246,32 @@ export function createLayout() {
      * @returns {Layout}
      */
     update(agents, changed, next) {
-      const processAll = adopt(next);
+      const processAll = applySettings(next);
       const names = new Set(processAll ? [...agents.keys(), ...entries.keys()] : changed);
       /** @type {Agent[]} */
       const present = [];
       /** @type {(Entry | undefined)[]} */
-      const known = [];
+      const existing = [];
       /** @type {Entry[]} */
-      const other = [];
+      const repositioned = [];
       for (const id of names) {
         const agent = agents.get(id);
         const entry = entries.get(id);
         if (agent !== undefined) {
           present.push(agent);
-          known.push(entry);
+          existing.push(entry);
         } else if (entry !== undefined) {
           remove(entry);
-          other.push(entry);
+          repositioned.push(entry);
         }
       }
-      ids.add(present.filter((_, i) => known[i] === undefined).map((agent) => agent.id));
-      prepare(present);
+      ids.add(present.filter((_, i) => existing[i] === undefined).map((agent) => agent.id));
+      registerValues(present);
       for (let i = 0; i < present.length; i += 1) {
-        const entry = patch(present[i], known[i]);
-        if (entry !== null) other.push(entry);
+        const entry = updateEntry(present[i], existing[i]);
+        if (entry !== null) repositioned.push(entry);
       }
-      layout = layout === null || processAll || other.length > 0 ? rearrange(other) : recount(layout);
+      layout = layout === null || processAll || repositioned.length > 0 ? rearrange(repositioned) : recount(layout);
       return layout;
     },
   };

@@ -148,8 +148,8 @@ function closeState(roster, state, changed) {
 /** @param {Roster} roster @param {string} id @param {number | null} seq */
 function isNewer(roster, id, seq) {
   if (seq === null) return true;
-  const known = roster.agents.get(id)?.seq ?? roster.removed.get(id);
-  return known === undefined || seq > known;
+  const last = roster.agents.get(id)?.seq ?? roster.removed.get(id);
+  return last === undefined || seq > last;
 }
 
 /**

@@ -58,8 +58,8 @@ const SETTING_READERS = {
   ),
   columns: (value) => {
     if (value === null) return null;
-    const known = Array.isArray(value) ? COLUMNS.filter((name) => value.includes(name)) : [];
-    return known.length > 0 ? value.filter((/** @type {string} */ name) => known.includes(name)) : undefined;
+    const valid = Array.isArray(value) ? COLUMNS.filter((name) => value.includes(name)) : [];
+    return valid.length > 0 ? value.filter((/** @type {string} */ name) => valid.includes(name)) : undefined;
   },
   selected: (value) => (
     value === null || value === "" ? null : typeof value === "string" ? value : undefined
@@ -69,15 +69,15 @@ const SETTING_READERS = {
 /** @param {Record<string, any>} value @returns {Filter} without empty or unknown keys */
 function readFilter(value) {
   /** @type {Record<string, any>} */
-  const found = {};
+  const filter = {};
   const text = typeof value.text === "string" ? value.text.trim() : "";
-  if (text) found.text = text;
+  if (text) filter.text = text;
   for (const key of FILTER_KEYS) {
     const values = Array.isArray(value[key]) ? value[key] : [];
     const texts = values.filter((/** @type {unknown} */ text) => typeof text === "string");
-    if (texts.length > 0) found[key] = [...new Set(texts)];
+    if (texts.length > 0) filter[key] = [...new Set(texts)];
   }
-  return found;
+  return filter;
 }
 
 /**
@@ -88,13 +88,13 @@ function readFilter(value) {
  */
 export function readSettings(patch) {
   /** @type {Record<string, any>} */
-  const found = {};
+  const settings = {};
   for (const [name, value] of Object.entries(patch)) {
     const read = SETTING_READERS[name]?.(value);
-    if (read !== undefined) found[name] = read;
-    else if (value !== undefined) console.warn(`htmlgraph-nb: ${name} cannot be`, value);
+    if (read !== undefined) settings[name] = read;
+    else if (value !== undefined) console.warn(`htmlgraph-nb: invalid value of ${name}`, value);
   }
-  return found;
+  return settings;
 }
 
 /**

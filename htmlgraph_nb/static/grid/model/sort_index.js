@@ -24,28 +24,28 @@ function compareEntries(a, b) {
  */
 export function createSortIndex(keyOf = naturalKey) {
   /** @type {Map<string, Rank>} */
-  let known = new Map();
+  let ranks = new Map();
   /** @type {Rank[]} */
   let ordered = [];
 
-  /** @param {Rank[]} fresh */
-  const insert = (fresh) => {
-    fresh.sort(compareEntries);
+  /** @param {Rank[]} added */
+  const insert = (added) => {
+    added.sort(compareEntries);
     /** @type {Rank[]} */
     const merged = [];
     let at = 0;
-    for (const rank of fresh) {
-      const end = placeFor(rank, at);
+    for (const rank of added) {
+      const end = positionFor(rank, at);
       while (at < end) merged.push(ordered[at++]);
       merged.push(rank);
     }
     while (at < ordered.length) merged.push(ordered[at++]);
     ordered = merged;
-    ordered.forEach((rank, i) => { rank.place = i; });
+    ordered.forEach((rank, i) => { rank.position = i; });
   };
 
   /** @param {Rank} rank @param {number} low */
-  const placeFor = (rank, low) => {
+  const positionFor = (rank, low) => {
     let high = ordered.length;
     while (low < high) {
       const middle = (low + high) >> 1;
@@ -56,30 +56,30 @@ export function createSortIndex(keyOf = naturalKey) {
   };
 
   return {
-    get size() { return known.size; },
+    get size() { return ranks.size; },
 
     /** Add values; adding many at once costs little more than adding one. @param {Iterable<string>} values */
     add(values) {
-      const fresh = [];
+      const added = [];
       for (const value of values) {
-        if (known.has(value)) continue;
-        const rank = { value, key: keyOf(value), place: -1 };
-        known.set(value, rank);
-        fresh.push(rank);
+        if (ranks.has(value)) continue;
+        const rank = { value, key: keyOf(value), position: -1 };
+        ranks.set(value, rank);
+        added.push(rank);
       }
-      if (fresh.length > 0) insert(fresh);
+      if (added.length > 0) insert(added);
     },
 
     /** @param {string} value a value passed to `add` @returns {Rank} */
     of(value) {
-      return /** @type {Rank} */ (known.get(value));
+      return /** @type {Rank} */ (ranks.get(value));
     },
 
     /** Remove all other values. @param {Set<string>} values */
     keep(values) {
       ordered = ordered.filter((rank) => values.has(rank.value));
-      known = new Map(ordered.map((rank) => [rank.value, rank]));
-      ordered.forEach((rank, i) => { rank.place = i; });
+      ranks = new Map(ordered.map((rank) => [rank.value, rank]));
+      ordered.forEach((rank, i) => { rank.position = i; });
     },
   };
 }

@@ -50,7 +50,7 @@ export function createTotals() {
 
 /** @param {Iterable<Agent>} agents @returns {Counts} */
 export function countAgents(agents) {
-  const tally = createTotals();
-  for (const agent of agents) tally.add(agent, 1);
-  return tally.counts();
+  const totals = createTotals();
+  for (const agent of agents) totals.add(agent, 1);
+  return totals.counts();
 }

@@ -22,7 +22,7 @@ const MAX_DEPTH = 8;
  */
 export function createTree(entries, compare) {
   /** Entries by parent id. @type {Map<string, Set<Entry>>} */
-  const named = new Map();
+  const byParentId = new Map();
   /** @type {Entry[]} */
   let roots = [];
 
@@ -30,9 +30,9 @@ export function createTree(entries, compare) {
   const linkOf = (entry, nested) => {
     const { parent } = entry.agent;
     if (!nested || !entry.shown || parent === "") return null;
-    const found = entries.get(parent);
-    return found !== undefined && found !== entry && found.shown && found.group === entry.group
-      ? found : null;
+    const target = entries.get(parent);
+    return target !== undefined && target !== entry && target.shown && target.group === entry.group
+      ? target : null;
   };
 
   /** Return the entries whose parent may have changed. @param {Iterable<Entry>} changed @param {boolean} nested */
@@ -40,10 +40,10 @@ export function createTree(entries, compare) {
     /** @type {Set<Entry>} */
     const touched = new Set();
     for (const entry of changed) {
-      if (!entry.loose) continue;
-      entry.loose = false;
+      if (!entry.needsLink) continue;
+      entry.needsLink = false;
       touched.add(entry);
-      for (const kid of named.get(entry.agent.id) ?? []) touched.add(kid);
+      for (const child of byParentId.get(entry.agent.id) ?? []) touched.add(child);
     }
     const relinked = [];
     for (const entry of touched) {
@@ -54,7 +54,7 @@ export function createTree(entries, compare) {
     }
     const below = new Set(relinked);
     for (const entry of below) {
-      for (const kid of named.get(entry.agent.id) ?? []) if (kid.link === entry) below.add(kid);
+      for (const child of byParentId.get(entry.agent.id) ?? []) if (child.link === entry) below.add(child);
     }
     return below;
   };
@@ -62,94 +62,94 @@ export function createTree(entries, compare) {
   return {
     get roots() { return roots; },
 
-    /** Remove all entries; they are placed again by the next `place`. */
+    /** Remove all entries; the next `update` inserts them again. */
     clear() {
       roots = [];
       for (const entry of entries.values()) {
         entry.link = null;
         entry.parent = null;
-        entry.kids = [];
-        entry.loose = true;
+        entry.children = [];
+        entry.needsLink = true;
       }
     },
 
     /** Record the parent id of an entry. @param {Entry} entry @param {string} before @param {string} after "" if none */
-    name(entry, before, after) {
+    setParentId(entry, before, after) {
       if (before === after) return;
-      const siblings = named.get(before);
-      if (siblings?.delete(entry) && siblings.size === 0) named.delete(before);
+      const siblings = byParentId.get(before);
+      if (siblings?.delete(entry) && siblings.size === 0) byParentId.delete(before);
       if (after === "") return;
-      const others = named.get(after);
-      if (others === undefined) named.set(after, new Set([entry]));
+      const others = byParentId.get(after);
+      if (others === undefined) byParentId.set(after, new Set([entry]));
       else others.add(entry);
     },
 
     /**
-     * Place entries that were added, changed or removed.
+     * Update the positions of entries that were added, changed or removed.
      *
      * @param {Iterable<Entry>} changed @param {Sorting} sorting
-     * @returns {Set<Entry>} the placed entries and their descendants
+     * @returns {Set<Entry>} the moved entries and their descendants
      */
-    place(changed, sorting) {
+    update(changed, sorting) {
       const levels = Array.from({ length: MAX_DEPTH + 1 }, () => /** @type {Set<Entry>} */ (new Set()));
       /** @type {Map<Entry | null, Entry[]>} */
-      const coming = new Map();
+      const arriving = new Map();
       /** @type {Entry[]} */
-      const fresh = [];
+      const detached = [];
       /** @param {Entry} entry */
-      const lift = (entry) => {
-        if (entry.fresh) return;
-        entry.fresh = true;
-        fresh.push(entry);
+      const detach = (entry) => {
+        if (entry.pending) return;
+        entry.pending = true;
+        detached.push(entry);
       };
       /** Process an entry's children again, deepest level first. @param {Entry | null} entry */
       const revisit = (entry) => {
         if (entry !== null) levels[depthOf(entry)].add(entry);
       };
       /** @param {Entry} entry */
-      const settle = (entry) => {
-        const known = coming.get(entry.parent);
-        if (known === undefined) coming.set(entry.parent, [entry]);
-        else known.push(entry);
+      const attach = (entry) => {
+        const siblings = arriving.get(entry.parent);
+        if (siblings === undefined) arriving.set(entry.parent, [entry]);
+        else siblings.push(entry);
         revisit(entry.parent);
       };
 
       /** @type {(Entry | null)[]} */
-      const left = [];
+      const formerParents = [];
       for (const entry of changed) {
-        lift(entry);
-        left.push(entry.parent);
+        detach(entry);
+        formerParents.push(entry.parent);
       }
       for (const entry of relink(changed, sorting.nested)) {
         const parent = endsAtRoot(entry) ? entry.link : null;
         if (entry.parent === parent) continue;
-        left.push(entry.parent);
+        formerParents.push(entry.parent);
         entry.parent = parent;
-        lift(entry);
+        detach(entry);
       }
-      for (const parent of left) revisit(parent);
-      for (const entry of [...fresh]) {
+      for (const parent of formerParents) revisit(parent);
+      for (const entry of [...detached]) {
         entry.lead = entry.number;
-        if (entry.kids.length > 0) revisit(entry);
-        if (entry.shown) settle(entry);
+        if (entry.children.length > 0) revisit(entry);
+        if (entry.shown) attach(entry);
       }
       for (const level of levels.toReversed()) {
         for (const entry of level) {
-          const come = (coming.get(entry) ?? []).sort(compare);
-          entry.kids = mergeSorted(entry.kids.filter((kid) => !kid.fresh), come, compare);
-          const urgent = sorting.urgent && entry.kids.length > 0 && entry.kids[0].lead === WAITING_FIRST;
+          const arrived = (arriving.get(entry) ?? []).sort(compare);
+          entry.children = mergeSorted(entry.children.filter((child) => !child.pending), arrived, compare);
+          const urgent = sorting.urgent && entry.children.length > 0 && entry.children[0].lead === WAITING_FIRST;
           const lead = urgent ? WAITING_FIRST : entry.number;
           if (entry.lead === lead) continue;
           entry.lead = lead;
-          if (entry.fresh || !entry.shown) continue;
-          lift(entry);
-          settle(entry);
+          if (entry.pending || !entry.shown) continue;
+          detach(entry);
+          attach(entry);
         }
       }
-      const come = (coming.get(null) ?? []).sort(compare);
-      roots = mergeSorted(roots.filter((entry) => !entry.fresh), come, compare);
-      for (const entry of fresh) entry.fresh = false;
-      return withDescendants(fresh);
+      const arrived = (arriving.get(null) ?? []).sort(compare);
+      roots = mergeSorted(roots.filter((entry) => !entry.pending), arrived, compare);
+      for (const entry of detached) entry.pending = false;
+      return withDescendants(detached);
     },
   };
 }
@@ -172,7 +172,7 @@ function endsAtRoot(entry) {
 /** @param {Entry[]} entries */
 function withDescendants(entries) {
   const all = new Set(entries);
-  for (const entry of all) for (const kid of entry.kids) all.add(kid);
+  for (const entry of all) for (const child of entry.children) all.add(child);
   return all;
 }
 

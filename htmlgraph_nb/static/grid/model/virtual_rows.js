@@ -89,16 +89,16 @@ function segmentOf({ segments }, row) {
 export function rowsBetween(extent, top, bottom) {
   const { segments, columns } = extent;
   if (segments.length === 0) return { first: 0, last: 0, offset: 0 };
-  const begin = segments[segmentAt(extent, top)];
+  const start = segments[segmentAt(extent, top)];
   const end = segments[segmentAt(extent, bottom)];
   const lineOf = (/** @type {Segment} */ segment, /** @type {number} */ y) =>
     Math.min(segment.lines - 1, Math.max(0, Math.floor((y - segment.top) / segment.step)));
-  const line = lineOf(begin, top);
+  const line = lineOf(start, top);
   const lastLine = lineOf(end, bottom);
   return {
-    first: begin.row + line * columns,
+    first: start.row + line * columns,
     last: end.row + Math.min(end.n, (lastLine + 1) * columns),
-    offset: begin.top + line * begin.step,
+    offset: start.top + line * start.step,
   };
 }
 
@@ -134,6 +134,6 @@ export function rowBeyond({ segments, columns }, rows, row, direction) {
     segment = segments[at];
     if (segment === undefined) return row;
   } while (rows[segment.row].kind === "group");
-  const wanted = direction > 0 ? column : (segment.lines - 1) * columns + column;
-  return segment.row + Math.min(wanted, segment.n - 1);
+  const index = direction > 0 ? column : (segment.lines - 1) * columns + column;
+  return segment.row + Math.min(index, segment.n - 1);
 }

@@ -78,7 +78,7 @@ export function createDetails(host, { store, clock, loadHistory, slowHint, onClo
   const note = h(doc, "div", { class: "hg-note", role: "status" }, [""]);
   const retry = h(doc, "button", { type: "button", class: "hg-more", "data-control": "retry", hidden: "" }, ["Try again"]);
   const events = h(doc, "div", { class: "hg-events", role: "list", "aria-label": "Last events" });
-  const gone = h(doc, "div", { class: "hg-note hg-gone" }, ["The server no longer lists this agent."]);
+  const removedNote = h(doc, "div", { class: "hg-note hg-removed" }, ["The server no longer lists this agent."]);
   const body = h(doc, "div", { class: "hg-details-body", tabindex: "0", role: "group", "aria-label": "Values and events" }, [
     fieldOf(doc, "reason", "div"), createSparkline(doc), h(doc, "div", { class: "hg-details-fields" }, rows),
     h(doc, "div", { class: "hg-details-title" }, ["Last events", retry]), note, events,
@@ -87,7 +87,7 @@ export function createDetails(host, { store, clock, loadHistory, slowHint, onClo
     h(doc, "div", { class: "hg-details-head" }, [
       shapeOf(doc), fieldOf(doc, "id"), copyButton(doc, "agent", () => id), fieldOf(doc, "status"), close,
     ]),
-    gone, body,
+    removedNote, body,
   ]);
   let item = itemOf(panel);
 
@@ -106,22 +106,22 @@ export function createDetails(host, { store, clock, loadHistory, slowHint, onClo
     clearTimeout(slow);
     if (loadHistory === undefined) return setText(note, "");
     request += 1;
-    const own = request;
+    const current = request;
     setText(note, "Loading stored events…");
-    slow = setTimeout(() => { if (own === request && slowHint) setText(note, slowHint); }, SLOW_MS);
+    slow = setTimeout(() => { if (current === request && slowHint) setText(note, slowHint); }, SLOW_MS);
     try {
       const loaded = await loadHistory(id, { limit: HISTORY_LIMIT });
-      if (own !== request) return;
+      if (current !== request) return;
       history = loaded;
       setText(note, "");
       drawEvents();
     } catch (error) {
-      if (own !== request) return;
+      if (current !== request) return;
       const message = error instanceof Error ? error.message : String(error);
       setText(note, `The stored events could not be loaded: ${visibleText(message)}`);
       retry.hidden = false;
     } finally {
-      if (own === request) clearTimeout(slow);
+      if (current === request) clearTimeout(slow);
     }
   };
   retry.addEventListener("click", load);
@@ -158,7 +158,7 @@ export function createDetails(host, { store, clock, loadHistory, slowHint, onClo
     draw() {
       if (id === "") return;
       const agent = store.agents.get(id);
-      panel.toggleAttribute("data-gone", agent === undefined);
+      panel.toggleAttribute("data-removed", agent === undefined);
       if (agent !== undefined) {
         writeAgent(item, agent);
         writeAges(item, agent, clock());

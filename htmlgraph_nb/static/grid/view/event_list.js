@@ -27,19 +27,19 @@ import { describeAgent, formatTokens, visibleText } from "./elements/format.js";
  */
 
 const ENTRIES_MAX = 60;
-const EVENT_WORDS = /** @type {Record<string, string>} */ ({
-  session_start: "session began", session_end: "session ended", prompt: "prompt", completion: "model answer",
-  permission_request: "asks for permission", answered: "was answered", interrupt: "interrupted",
-  notification: "notification", idle: "idle", stop: "turn over", error: "error", subagent_start: "subagent began",
-  subagent_stop: "subagent ended", task_start: "task began", task_stop: "task ended",
-  process_exit: "process ended", feature_status: "feature changed", offline: "offline", tool_start: "begins", tool_error: "failed",
+const EVENT_LABELS = /** @type {Record<string, string>} */ ({
+  session_start: "session started", session_end: "session ended", prompt: "prompt", completion: "model response",
+  permission_request: "permission requested", answered: "answered", interrupt: "interrupted",
+  notification: "notification", idle: "idle", stop: "turn ended", error: "error", subagent_start: "subagent started",
+  subagent_stop: "subagent ended", task_start: "task started", task_stop: "task ended",
+  process_exit: "process ended", feature_status: "feature changed", offline: "offline", tool_start: "started", tool_error: "failed",
 });
 
 /** @param {unknown} value */
 const textOf = (value) => (typeof value === "string" ? value : "");
 
 /** @param {unknown} ms */
-function lasted(ms) {
+function formatElapsed(ms) {
   if (typeof ms !== "number" || !(ms >= 0)) return "";
   if (ms < 1_000) return `${Math.round(ms)} ms`;
   return ms < 60_000 ? `${(ms / 1_000).toFixed(1)} s` : `${(ms / 60_000).toFixed(1)} min`;
@@ -50,11 +50,11 @@ export function entryOfEvent(event) {
   const kind = textOf(event.event_type) || "event";
   const tool = textOf(event.tool_name);
   const failed = event.status === "error" || kind === "tool_error" || kind === "error";
-  const phrase = EVENT_WORDS[kind] ?? kind.replaceAll("_", " ");
-  const bare = kind === "tool_execute" || kind === "tool_call" || kind === "tool_result";
-  const text = tool === "" ? phrase : bare ? tool : `${tool} ${phrase}`;
+  const phrase = EVENT_LABELS[kind] ?? kind.replaceAll("_", " ");
+  const toolOnly = kind === "tool_execute" || kind === "tool_call" || kind === "tool_result";
+  const text = tool === "" ? phrase : toolOnly ? tool : `${tool} ${phrase}`;
   const tokens = typeof event.cost_tokens === "number" && event.cost_tokens > 0 ? `${formatTokens(event.cost_tokens)} tokens` : "";
-  const more = [failed && !text.includes("fail") && text !== "error" ? "error" : "", lasted(event.duration_ms), tokens];
+  const more = [failed && !text.includes("fail") && text !== "error" ? "error" : "", formatElapsed(event.duration_ms), tokens];
   return { at: readTime(event.timestamp), kind, text: visibleText(text, 160), more: more.filter(Boolean).join(" · "), failed };
 }
 
@@ -77,15 +77,15 @@ export function eventListOf(recent, history) {
   const stored = (history ?? []).map(entryOfEvent);
   const newest = stored.length > 0 ? stored[0].at ?? -Infinity : -Infinity;
   /** @type {Entry[]} */
-  const fresh = [];
+  const newer = [];
   for (const change of recent) {
     const entry = entryOfChange(change);
     if ((entry.at ?? 0) <= newest) continue;
     // Of consecutive changes with the same text keep the newest.
-    if (fresh.length > 0 && fresh[fresh.length - 1].text === entry.text) continue;
-    fresh.push(entry);
+    if (newer.length > 0 && newer[newer.length - 1].text === entry.text) continue;
+    newer.push(entry);
   }
-  return [...fresh, ...stored].slice(0, ENTRIES_MAX);
+  return [...newer, ...stored].slice(0, ENTRIES_MAX);
 }
 
 const clockTime = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -110,10 +110,10 @@ export function drawEventList(list, entries) {
   const doc = list.ownerDocument;
   const keys = entries.map((entry) => `${entry.at} ${entry.kind} ${entry.text} ${entry.more}`);
   const rows = /** @type {HTMLElement[]} */ ([...list.children]);
-  const known = new Map(rows.map((row) => [row.dataset.key, row]));
+  const existing = new Map(rows.map((row) => [row.dataset.key, row]));
   list.replaceChildren(...entries.map((entry, i) => {
-    const row = known.get(keys[i]) ?? rowOf(doc, entry);
-    known.delete(keys[i]);
+    const row = existing.get(keys[i]) ?? rowOf(doc, entry);
+    existing.delete(keys[i]);
     row.dataset.key = keys[i];
     return row;
   }));

@@ -76,7 +76,7 @@ export function createFilters(root, settings) {
   const section = (key) => {
     const values = [...(layout?.facets[key] ?? [])];
     for (const value of settings.get().filter[key] ?? []) {
-      if (!values.some(([known]) => known === value)) values.unshift([value, 0]);
+      if (!values.some(([listed]) => listed === value)) values.unshift([value, 0]);
     }
     if (values.length === 0 || (values.length === 1 && values[0][0] === "")) return null;
     const chips = h(doc, "div", { class: "hg-chips" }, values.slice(0, SHOWN_AT_ONCE)

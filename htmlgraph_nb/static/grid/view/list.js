@@ -32,7 +32,7 @@ const keyOf = (row) => (row.kind === "group" ? `\u0000${row.key}` : row.id);
  * @param {HTMLElement} list @param {HTMLElement[]} elements
  * @param {ReadonlySet<string>} moved ids whose position may have changed
  */
-function place(list, elements, moved) {
+function reorder(list, elements, moved) {
   let next = list.firstElementChild;
   for (const el of elements) {
     while (next && next !== el && moved.has(next.getAttribute("data-agent-id") ?? "")) {
@@ -62,7 +62,7 @@ export function createList({ root, tree, list, box }, options) {
   const { store, now, clock } = options;
   const doc = root.ownerDocument;
   const win = /** @type {Window & typeof globalThis} */ (doc.defaultView);
-  const calm = win.matchMedia("(prefers-reduced-motion: reduce)");
+  const reducedMotion = win.matchMedia("(prefers-reduced-motion: reduce)");
   /** @type {Map<string, Item>} */
   const items = new Map();
   /** @type {Map<string, import("./group_header.js").GroupItem>} */
@@ -106,7 +106,7 @@ export function createList({ root, tree, list, box }, options) {
   };
 
   /** @param {Item} item @param {Row & {kind: "agent"}} row */
-  const writePlace = (item, row) => {
+  const writePosition = (item, row) => {
     setAttribute(item.el, "aria-level", String(row.depth + (grouped ? 2 : 1)));
     setAttribute(item.el, "data-depth", String(Math.min(row.depth, 4)));
     const { children } = item.fields;
@@ -120,7 +120,7 @@ export function createList({ root, tree, list, box }, options) {
   const elementOf = (row) => {
     if (row.kind === "agent") {
       const item = items.get(row.id) ?? makeItem(row);
-      writePlace(item, row);
+      writePosition(item, row);
       return item.el;
     }
     let group = groups.get(row.key);
@@ -132,29 +132,29 @@ export function createList({ root, tree, list, box }, options) {
   /** @returns {{first: number, last: number}} rows that need elements */
   const visible = () => {
     if (!windowed) return { first: 0, last: rows.length };
-    const room = height - (view?.hasHeader ? HEADER_PX : 0);
-    const { first, last, offset } = rowsBetween(extent, scrollTop - OVERSCAN_PX, scrollTop + room + OVERSCAN_PX);
+    const visibleHeight = height - (view?.hasHeader ? HEADER_PX : 0);
+    const { first, last, offset } = rowsBetween(extent, scrollTop - OVERSCAN_PX, scrollTop + visibleHeight + OVERSCAN_PX);
     setStyle(list, "height", `${extent.height}px`);
     setStyle(list, "padding-top", `${offset}px`);
     return { first, last };
   };
 
   /**
-   * Remove elements that are not wanted. Elements of agents are kept for reuse, in list order.
+   * Remove the other elements. Elements of agents are kept for reuse, in list order.
    *
-   * @param {Set<string>} wanted keys @param {Element | null} held the focused element
+   * @param {Set<string>} keys elements to keep @param {Element | null} focused the focused element
    */
-  const discard = (wanted, held) => {
+  const discardOthers = (keys, focused) => {
     for (const el of [...list.children]) {
       const id = el.getAttribute("data-agent-id");
-      if (id === null || wanted.has(id)) continue;
+      if (id === null || keys.has(id)) continue;
       const item = /** @type {Item} */ (items.get(id));
       items.delete(id);
-      if (held !== null && el.contains(held)) el.remove();
+      if (focused !== null && el.contains(focused)) el.remove();
       else spare.push(item);
     }
     for (const [key, group] of groups) {
-      if (wanted.has(`\u0000${key}`)) continue;
+      if (keys.has(`\u0000${key}`)) continue;
       group.el.remove();
       groups.delete(key);
     }
@@ -164,19 +164,19 @@ export function createList({ root, tree, list, box }, options) {
   const placeRows = (moved) => {
     const { first, last } = visible();
     const shown = rows.slice(first, last);
-    const held = focusedIn(list);
-    discard(new Set(shown.map(keyOf)), held);
+    const focused = focusedIn(list);
+    discardOthers(new Set(shown.map(keyOf)), focused);
     const elements = shown.map(elementOf);
     for (const { el } of spare.splice(0)) el.remove();
-    place(list, elements, moved);
+    reorder(list, elements, moved);
     if (windowed) {
       for (const [i, row] of shown.entries()) {
         const el = row.kind === "agent" ? items.get(row.id)?.el : groups.get(row.key)?.el;
         if (el) setAttribute(el, "aria-rowindex", String(first + i + 1));
       }
     }
-    if (held instanceof win.HTMLElement && focusedIn(list) === null) {
-      (held.isConnected ? held : box).focus({ preventScroll: true });
+    if (focused instanceof win.HTMLElement && focusedIn(list) === null) {
+      (focused.isConnected ? focused : box).focus({ preventScroll: true });
     }
     markFocusable();
   };
@@ -198,7 +198,7 @@ export function createList({ root, tree, list, box }, options) {
   };
 
   /** Update the geometry for the current width. @param {{models: boolean, projects: boolean}} optional */
-  const takeGeometry = (optional) => {
+  const updateGeometry = (optional) => {
     if (view === null) return false;
     const geometry = view.geometry(width, optional);
     const key = JSON.stringify(geometry);
@@ -221,24 +221,24 @@ export function createList({ root, tree, list, box }, options) {
     clear();
   };
 
-  /** @param {Item} item @param {HTMLElement[]} news */
-  const flash = (item, news) => {
-    if (news.length === 0 || now() - item.flashedAt < FLASH_EVERY_MS) return;
+  /** @param {Item} item @param {HTMLElement[]} fields */
+  const flash = (item, fields) => {
+    if (fields.length === 0 || now() - item.flashedAt < FLASH_EVERY_MS) return;
     item.flashedAt = now();
-    for (const field of news) field.animate(FLASH_FRAMES, { duration: 1_200, easing: "ease-out" });
+    for (const field of fields) field.animate(FLASH_FRAMES, { duration: 1_200, easing: "ease-out" });
   };
 
   /** @param {readonly string[]} changed */
   const writeChanged = (changed) => {
-    const flashing = changed.length <= FLASH_MAX && !calm.matches && !doc.hidden;
+    const flashing = changed.length <= FLASH_MAX && !reducedMotion.matches && !doc.hidden;
     for (const id of changed) {
       const item = items.get(id);
       const agent = store.agents.get(id);
       if (item === undefined || agent === undefined) continue;
-      const news = writeAgent(item, agent);
+      const changedFields = writeAgent(item, agent);
       writeAges(item, agent, clock());
       writeSparkline(item, store.activity.counts(id, clock()));
-      if (flashing) flash(item, news);
+      if (flashing) flash(item, changedFields);
     }
   };
 
@@ -247,9 +247,9 @@ export function createList({ root, tree, list, box }, options) {
     const row = rows.findIndex((item) => item.kind === "agent" && item.id === id);
     if (row < 0) return;
     const { top, bottom } = boundsOfRow(extent, row);
-    const room = box.clientHeight - (view?.hasHeader ? HEADER_PX : 0);
+    const visibleHeight = box.clientHeight - (view?.hasHeader ? HEADER_PX : 0);
     if (top < box.scrollTop) box.scrollTop = top;
-    else if (bottom > box.scrollTop + room) box.scrollTop = bottom - room;
+    else if (bottom > box.scrollTop + visibleHeight) box.scrollTop = bottom - visibleHeight;
     scrollTop = box.scrollTop;
     if (windowed) placeRows(new Set());
   };
@@ -291,21 +291,21 @@ export function createList({ root, tree, list, box }, options) {
      * @param {{models: boolean, projects: boolean}} optional
      */
     draw(next, changed, optional) {
-      const other = layout === null || next.rows !== rows || next.changedStructure || next.moved !== null;
+      const reordered = layout === null || next.rows !== rows || next.changedStructure || next.moved !== null;
       layout = next;
       rows = next.rows;
       grouped = rows.length > 0 && rows[0].kind === "group";
-      const resizedNow = takeGeometry(optional);
+      const resizedNow = updateGeometry(optional);
       chooseMode();
-      if (other || resizedNow) {
+      if (reordered || resizedNow) {
         extent = measureRows(rows, JSON.parse(geometryKey));
         setAttribute(tree, "aria-rowcount", String(rows.length));
       }
       writeChanged(changed);
-      if (other || resizedNow || windowed || items.size === 0) placeRows(next.moved ?? new Set());
+      if (reordered || resizedNow || windowed || items.size === 0) placeRows(next.moved ?? new Set());
       // A new width changes the lines: keep the selected agent visible.
       if (resizedNow && selected) reveal(selected);
-      if (!other && !resizedNow && !windowed && grouped) for (const row of rows) if (row.kind === "group") elementOf(row);
+      if (!reordered && !resizedNow && !windowed && grouped) for (const row of rows) if (row.kind === "group") elementOf(row);
     },
 
     /** @param {string | null} id */
@@ -332,7 +332,7 @@ export function createList({ root, tree, list, box }, options) {
      * @param {"next" | "previous" | "down" | "up" | "first" | "last" | "here"} step
      * @returns {string | null}
      */
-    beside(step) {
+    neighbor(step) {
       const ids = layout?.ids ?? [];
       if (ids.length === 0) return null;
       const at = Math.max(0, ids.indexOf(focusId));
@@ -341,8 +341,8 @@ export function createList({ root, tree, list, box }, options) {
       if (step === "next" || step === "previous") return ids[at + (step === "next" ? 1 : -1)] ?? ids[at];
       if (step === "here") return ids[at];
       const row = rows.findIndex((item) => item.kind === "agent" && item.id === ids[at]);
-      const found = rows[rowBeyond(extent, rows, row, step === "down" ? 1 : -1)];
-      return found.kind === "agent" ? found.id : ids[at];
+      const target = rows[rowBeyond(extent, rows, row, step === "down" ? 1 : -1)];
+      return target.kind === "agent" ? target.id : ids[at];
     },
 
     /** Redraw values that change with time: ages and recent activity. */

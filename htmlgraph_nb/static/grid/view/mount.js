@@ -22,7 +22,7 @@ import { createToolbar } from "./toolbar.js";
 const VIEW_OF = { cards: cardsView, table: tableView, compact: compactView };
 const TICK_MS = 1_000;
 /** Sort orders that change with every event: reorder rows at most once per interval. */
-const RESTLESS = /^-?(activity|since|tools|tokens|cost|errors|tool)$/;
+const FREQUENTLY_CHANGING = /^-?(activity|since|tools|tokens|cost|errors|tool)$/;
 const REORDER_EVERY_MS = 1_000;
 
 /**
@@ -56,7 +56,7 @@ export function mountGrid(el, store, options = {}) {
   const win = /** @type {Window & typeof globalThis} */ (doc.defaultView);
   const frame = buildFrame(doc, options);
   const { root, box } = frame;
-  const arrangement = createLayout();
+  const layoutEngine = createLayout();
   const announcer = createAnnouncer(frame.announcement, now);
   const replayBar = replay === null ? null : createReplayBar(doc, replay, now);
   const clock = replayBar?.clock ?? (() => now() + store.clockOffset);
@@ -65,8 +65,8 @@ export function mountGrid(el, store, options = {}) {
   /** @type {import("../model/layout.js").Layout | null} */
   let layout = null;
   /** Ids changed since the last layout update. @type {Set<string>} */
-  const behind = new Set();
-  let arrangedAt = -Infinity;
+  const pendingIds = new Set();
+  let layoutAt = -Infinity;
   let reorderTimer = 0;
   let timeOnly = false;
   /** The settings of the last drawing. @type {import("../model/settings.js").ViewSettings | null} */
@@ -77,22 +77,22 @@ export function mountGrid(el, store, options = {}) {
   const list = createList(frame, { windowAbove, now, clock, store, onResize: schedule });
   const details = createDetails(frame.main, {
     store, clock, loadHistory: options.loadHistory, slowHint: options.slowHint,
-    onClose: () => choose(null), onSelect: (id) => choose(id),
+    onClose: () => select(null), onSelect: (id) => select(id),
   });
-  const toolbar = createToolbar(root, settings, { onLeaveSearch: () => goTo(list.beside("here")) });
+  const toolbar = createToolbar(root, settings, { onLeaveSearch: () => focusAgent(list.neighbor("here")) });
   frame.tiles.after(toolbar.bar);
   if (replayBar !== null) toolbar.bar.after(replayBar.bar);
   root.toggleAttribute("data-replay", replay !== null);
 
   /** @param {string | null} id */
-  const choose = (id) => {
+  const select = (id) => {
     const before = details.id;
     settings.set({ selected: id });
     // Do not lose the focus when the panel that has it is removed.
     if (id === null && before && details.panel.contains(doc.activeElement)) list.focus(before);
   };
   /** @param {string | null} id */
-  const goTo = (id) => {
+  const focusAgent = (id) => {
     if (id !== null) list.focus(id);
     return id !== null;
   };
@@ -107,8 +107,8 @@ export function mountGrid(el, store, options = {}) {
     // Without agents there is room for all hints.
     const help = stale ? visibleLines(store.connection.detail) : "";
     setText(frame.hint, help || (options.hint ?? ""));
-    const words = stale ? text.replace(/ for \d+\w$/, "") : text;
-    announcer.say(announcementOf(layout?.all.waiting ?? 0, words));
+    const status = stale ? text.replace(/ for \d+\w$/, "") : text;
+    announcer.announce(announcementOf(layout?.all.waiting ?? 0, status));
   };
 
   /** Apply view and columns of the settings. */
@@ -124,46 +124,46 @@ export function mountGrid(el, store, options = {}) {
     if (!frame.header.isConnected) frame.list.before(frame.header);
   };
 
-  /** @param {readonly string[]} changed @param {import("../model/settings.js").ViewSettings} now_ */
-  const arrange = (changed, now_) => {
-    for (const id of changed) behind.add(id);
-    const waited = now() - arrangedAt;
-    const still = layout !== null && now_ === drawnFor && RESTLESS.test(now_.sort)
-      && waited >= 0 && waited < REORDER_EVERY_MS && changed.every((id) => store.agents.has(id));
-    if (layout !== null && still) {
+  /** @param {readonly string[]} changed @param {import("../model/settings.js").ViewSettings} current */
+  const updateLayout = (changed, current) => {
+    for (const id of changed) pendingIds.add(id);
+    const elapsed = now() - layoutAt;
+    const keepOrder = layout !== null && current === drawnFor && FREQUENTLY_CHANGING.test(current.sort)
+      && elapsed >= 0 && elapsed < REORDER_EVERY_MS && changed.every((id) => store.agents.has(id));
+    if (layout !== null && keepOrder) {
       reorderTimer ||= win.setTimeout(() => {
         reorderTimer = 0;
         schedule();
-      }, REORDER_EVERY_MS - waited);
+      }, REORDER_EVERY_MS - elapsed);
       return { ...layout, moved: null, changedStructure: false };
     }
-    arrangedAt = now();
-    const next = arrangement.update(store.agents, behind, now_);
-    behind.clear();
+    layoutAt = now();
+    const next = layoutEngine.update(store.agents, pendingIds, current);
+    pendingIds.clear();
     return next;
   };
 
   const draw = () => {
     const changed = [...dirty];
     dirty.clear();
-    const now_ = settings.get();
-    layout = arrange(changed, now_);
+    const current = settings.get();
+    layout = updateLayout(changed, current);
     const { all, shown, facets } = layout;
-    const other = now_ !== drawnFor;
-    drawnFor = now_;
-    if (other) drawView();
+    const settingsChanged = current !== drawnFor;
+    drawnFor = current;
+    if (settingsChanged) drawView();
     writeStats(frame, all, shown);
     // Reserve lines for model and project only if some agent has one.
     const optional = { models: hasNamed(facets.model), projects: hasNamed(facets.project) };
     root.toggleAttribute("data-models", optional.models);
     root.toggleAttribute("data-projects", optional.projects);
     list.draw(layout, changed, optional);
-    list.select(now_.selected);
-    toolbar.draw(layout, other);
-    const opening = now_.selected !== null && now_.selected !== details.id;
-    details.show(now_.selected);
-    root.toggleAttribute("data-details", now_.selected !== null);
-    if (opening) list.reveal(/** @type {string} */ (now_.selected));
+    list.select(current.selected);
+    toolbar.draw(layout, settingsChanged);
+    const opening = current.selected !== null && current.selected !== details.id;
+    details.show(current.selected);
+    root.toggleAttribute("data-details", current.selected !== null);
+    if (opening) list.reveal(/** @type {string} */ (current.selected));
     if (opening || changed.includes(details.id)) details.draw();
     if (timeOnly) list.tick();
     timeOnly = false;
@@ -188,17 +188,17 @@ export function mountGrid(el, store, options = {}) {
     }),
     settings.subscribe(schedule),
     bindKeyboard(root, frame.tree, {
-      move: (step) => goTo(list.beside(step)),
+      move: (step) => focusAgent(list.neighbor(step)),
       select: () => {
         const id = list.focusId;
-        choose(id === settings.get().selected ? null : id);
+        select(id === settings.get().selected ? null : id);
         return true;
       },
       leave: () => {
         const left = toolbar.leave();
         if (left !== false) return left === true;
         if (settings.get().selected === null) return false;
-        choose(null);
+        select(null);
         return true;
       },
       search: () => {
@@ -211,11 +211,11 @@ export function mountGrid(el, store, options = {}) {
   const onVisible = () => { if (!doc.hidden) tick(); };
   doc.addEventListener("visibilitychange", onVisible);
   frame.list.addEventListener("click", (event) => {
-    const on = /** @type {Element} */ (event.target).closest("[data-agent-id]");
+    const card = /** @type {Element} */ (event.target).closest("[data-agent-id]");
     // Selecting text with the mouse must not select the agent.
-    if (on === null || win.getSelection()?.isCollapsed === false) return;
-    const id = on.getAttribute("data-agent-id");
-    choose(id === settings.get().selected ? null : id);
+    if (card === null || win.getSelection()?.isCollapsed === false) return;
+    const id = card.getAttribute("data-agent-id");
+    select(id === settings.get().selected ? null : id);
   });
   frame.main.addEventListener("pointerover", (event) => {
     explainAt(/** @type {Element} */ (event.target), (id) => store.agents.get(id));

@@ -24,7 +24,7 @@ const SLIDER_STEPS = 1_000;
 /** Minimum ms between seek requests while the slider moves. */
 const SEEK_EVERY_MS = 120;
 /** The kernel sends its time about once a second; extrapolate no longer than this. */
-const GUESS_MS = 2_000;
+const EXTRAPOLATE_MS = 2_000;
 
 /**
  * Return the replay time: the last reported time plus the elapsed time while playing.
@@ -33,8 +33,8 @@ const GUESS_MS = 2_000;
  * @param {number} elapsed ms since the last report
  */
 export function replayTime({ start, end, at, playing, speed }, elapsed) {
-  const guess = playing ? at + Math.min(Math.max(0, elapsed), GUESS_MS) * speed : at;
-  return Math.max(start, Math.min(end, guess));
+  const estimate = playing ? at + Math.min(Math.max(0, elapsed), EXTRAPOLATE_MS) * speed : at;
+  return Math.max(start, Math.min(end, estimate));
 }
 
 /** @param {number} speed */
@@ -56,20 +56,20 @@ export function createReplayBar(doc, replay, now) {
   }));
   const time = h(doc, "span", { class: "hg-replay-time" }, [""]);
   const speed = /** @type {HTMLSelectElement} */ (h(doc, "select", {
-    class: "hg-select", "data-control": "speed", "aria-label": "Speed", title: "Seconds of history in a second",
+    class: "hg-select", "data-control": "speed", "aria-label": "Speed", title: "Seconds of history per second",
   }, SPEEDS.map((value) => h(doc, "option", { value: String(value) }, [describeSpeed(value)]))));
   const bar = h(doc, "div", { class: "hg-replay", role: "group", "aria-label": "Replay" }, [play, slider, time, speed]);
 
   let reportedAt = now();
   let reported = replay.get();
   /** Time requested by the slider until the kernel has reached it. @type {number | null} */
-  let wanted = null;
+  let requested = null;
   let seekTimer = 0;
 
-  const clock = () => wanted ?? replayTime(reported, now() - reportedAt);
+  const clock = () => requested ?? replayTime(reported, now() - reportedAt);
   const seek = () => {
     seekTimer = 0;
-    if (wanted !== null) replay.seek(wanted);
+    if (requested !== null) replay.seek(requested);
   };
   const draw = () => {
     const at = clock();
@@ -78,11 +78,11 @@ export function createReplayBar(doc, replay, now) {
     setAttribute(play, "title", label);
     setIcon(play, reported.playing ? "pause" : "play");
     const span = Math.max(1, reported.end - reported.start);
-    const place = String(Math.round(((at - reported.start) / span) * SLIDER_STEPS));
-    if (wanted === null && slider.value !== place) slider.value = place;
-    const words = format.format(at);
-    setText(time, words);
-    setAttribute(slider, "aria-valuetext", words);
+    const position = String(Math.round(((at - reported.start) / span) * SLIDER_STEPS));
+    if (requested === null && slider.value !== position) slider.value = position;
+    const text = format.format(at);
+    setText(time, text);
+    setAttribute(slider, "aria-valuetext", text);
     const value = String(reported.speed);
     if (speed.value !== value) {
       if (!SPEEDS.includes(reported.speed)) speed.append(h(doc, "option", { value }, [describeSpeed(reported.speed)]));
@@ -93,14 +93,14 @@ export function createReplayBar(doc, replay, now) {
   play.addEventListener("click", () => replay.play(!reported.playing));
   speed.addEventListener("change", () => replay.speed(Number(speed.value)));
   slider.addEventListener("input", () => {
-    wanted = reported.start + (Number(slider.value) / SLIDER_STEPS) * (reported.end - reported.start);
+    requested = reported.start + (Number(slider.value) / SLIDER_STEPS) * (reported.end - reported.start);
     draw();
     seekTimer ||= win.setTimeout(seek, SEEK_EVERY_MS);
   });
   const unsubscribe = replay.subscribe(() => {
     reported = replay.get();
     reportedAt = now();
-    if (seekTimer === 0) wanted = null;
+    if (seekTimer === 0) requested = null;
     draw();
   });
   draw();

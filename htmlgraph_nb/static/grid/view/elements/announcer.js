@@ -23,11 +23,11 @@ export function announcementOf(waiting, connection) {
 export function createAnnouncer(line, now) {
   let announcedAt = -Infinity;
   return {
-    /** @param {string} words */
-    say(words) {
-      if (line.textContent === words || now() - announcedAt < ANNOUNCE_EVERY_MS) return;
+    /** @param {string} text */
+    announce(text) {
+      if (line.textContent === text || now() - announcedAt < ANNOUNCE_EVERY_MS) return;
       announcedAt = now();
-      setText(line, words);
+      setText(line, text);
     },
   };
 }

@@ -24,7 +24,7 @@ import { drawSparkline } from "./sparkline.js";
  */
 
 /** Fields that flash when they change. */
-const NEWS = new Set(["status", "tool", "tools"]);
+const FLASHING_FIELDS = new Set(["status", "tool", "tools"]);
 const EXACT_UP_TO = 100_000;
 
 const exactTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
@@ -137,9 +137,9 @@ function sameIn(a, b, keys) {
  */
 export function writeAgent(item, agent) {
   /** @type {HTMLElement[]} */
-  const news = [];
+  const changed = [];
   const before = item.agent;
-  if (before === agent) return news;
+  if (before === agent) return changed;
   for (const [name, { of, render }] of WRITTEN) {
     const field = item.fields[name];
     if (field === undefined || sameIn(before, agent, of)) continue;
@@ -147,7 +147,7 @@ export function writeAgent(item, agent) {
     const shown = text || (name === "reason" ? "" : "—");
     if (field.firstChild?.nodeValue !== shown) {
       setText(field, shown);
-      if (before !== null && NEWS.has(name)) news.push(field);
+      if (before !== null && FLASHING_FIELDS.has(name)) changed.push(field);
     }
     setAttribute(field, "title", title);
     if (value === undefined) continue;
@@ -157,7 +157,7 @@ export function writeAgent(item, agent) {
   }
   writeState(item, agent);
   item.agent = agent;
-  return news;
+  return changed;
 }
 
 /** Set the attributes used by the style sheet. @param {Item} item @param {Agent} agent */

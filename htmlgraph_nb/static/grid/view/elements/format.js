@@ -98,14 +98,14 @@ export const visibleLines = (text) => text.split("\n").map((line) => visibleText
  */
 export function describeConnection(store, now, staleAfterMs = 0) {
   const { state, staleSince, detail, retryAt } = store.connection;
-  const over = state === "closed" || state === "ended";
+  const isFinal = state === "closed" || state === "ended";
   const silence = now - store.lastMessageAt;
   /** @param {number | null} at */
-  const valuesOf = (at) => (at === null ? "" : `last news ${formatAge(at, now)}`);
+  const lastUpdate = (at) => (at === null ? "" : `last update ${formatAge(at, now)}`);
   /** @param {string[]} parts */
   const join = (...parts) => parts.filter(Boolean).join(" · ");
-  if (staleAfterMs > 0 && !over) {
-    const shown = valuesOf(store.live ? null : store.asOf);
+  if (staleAfterMs > 0 && !isFinal) {
+    const shown = lastUpdate(store.live ? null : store.asOf);
     if (silence > staleAfterMs) {
       const text = `No message from the kernel for ${formatDuration(silence)}`;
       return { state: "silent", text, detail: shown, stale: true };
@@ -119,5 +119,5 @@ export function describeConnection(store, now, staleAfterMs = 0) {
   if (state === "connected") {
     return { state, text, detail: detail.replace(/^connected (?=to )/, ""), stale: false };
   }
-  return { state, text, detail: join(detail, retry, valuesOf(staleSince)), stale: true };
+  return { state, text, detail: join(detail, retry, lastUpdate(staleSince)), stale: true };
 }

@@ -87,24 +87,19 @@ def decide_rows(df: pd.DataFrame, rows: Rows, limits: Limits) -> Decided:
     known: dict[StatusDecision, int] = {}
     codes = np.full(len(df), -1)
     last_rows: dict[str, int] = {}
-    changed_at: dict[str, int] = {}
     between: list[tuple[int, int, int]] = []
 
-    def apply(event: Event, at: int) -> int:
-        changed_at[event.agent_id] = at
+    def apply(event: Event) -> int:
         decision = roster.apply(event, 0, event.timestamp or EPOCH).decision
         return known.setdefault(decision, len(known))
 
     def pass_time(agent_id: str, until: datetime) -> None:
-        for event in roster.overdue(agent_id, until):
-            # An end that a parent or a subagent implies can be dated before it was known.
-            others = [changed_at.get(str(name), 0) for name in (event.extra or {}).values()]
-            at = max(to_micros(event.timestamp or EPOCH), *others)
-            between.append((last_rows[event.agent_id], at, apply(event, at)))
+        for at, event in roster.overdue(agent_id, until):
+            between.append((last_rows[event.agent_id], to_micros(at), apply(event)))
 
     for row, event in _events(df, rows):
         pass_time(event.agent_id, event.timestamp or EPOCH)
-        codes[row] = apply(event, to_micros(event.timestamp or EPOCH))
+        codes[row] = apply(event)
         last_rows[event.agent_id] = row
     for agent_id in last_rows:
         pass_time(agent_id, _END)

@@ -18,17 +18,15 @@ from .columns import (
 )
 from .grouping import assign_periods, period_edges
 from .status_intervals import (
-    ACTIVE,
-    IDLE,
-    STATUSES,
-    WAITING,
+    STATUS_NAMES,
     StatusIntervals,
+    TimelineStatus,
     merge_intervals,
     status_intervals,
 )
 
-STATUS_DTYPE = pd.CategoricalDtype(list(STATUSES), ordered=True)
-NEEDED = ("agent_id", "timestamp", "event_type")
+STATUS_DTYPE = pd.CategoricalDtype(list(STATUS_NAMES), ordered=True)
+REQUIRED_COLUMNS = ("agent_id", "timestamp", "event_type")
 
 
 def timeline(df: pd.DataFrame, limits: Limits | None = None) -> pd.DataFrame:
@@ -42,7 +40,7 @@ def timeline(df: pd.DataFrame, limits: Limits | None = None) -> pd.DataFrame:
         df: events; needs agent_id, timestamp and event_type, and uses seq, session_id, source,
             extra and the agent_ columns; without decisions also tool_name, tool_use_id and
             parent_agent_id.
-        limits: decide all events anew with these timers; None: use the stored decisions, and the
+        limits: decide all events again with these timers; None: use the stored decisions, and the
             timers of the server that stored them as far as its own events show them, else the
             defaults of ``Limits``.
 
@@ -61,7 +59,7 @@ def timeline(df: pd.DataFrame, limits: Limits | None = None) -> pd.DataFrame:
     1  claude-1  waiting 0 days 00:02:00
     2  claude-1   active 0 days 00:01:00
     """
-    require_columns(df, "timeline", *NEEDED)
+    require_columns(df, "timeline", *REQUIRED_COLUMNS)
     found = merge_intervals(status_intervals(df, limits))
     zone = time_zone(df)
     return pd.DataFrame(
@@ -95,7 +93,7 @@ def concurrency(df: pd.DataFrame, freq: str) -> pd.DataFrame:
        active  waiting  idle  peak
     0     0.5      0.2   0.1     2
     """
-    require_columns(df, "concurrency", *NEEDED)
+    require_columns(df, "concurrency", *REQUIRED_COLUMNS)
     found = status_intervals(df)
     zone = time_zone(df)
     if len(found.rows):
@@ -103,7 +101,10 @@ def concurrency(df: pd.DataFrame, freq: str) -> pd.DataFrame:
     else:
         begins = assign_periods(found.start, freq, zone)[1]
     edges = timestamp_micros(begins.to_frame(name="timestamp"))
-    means = {STATUSES[one]: _mean(found, one, edges) for one in (ACTIVE, WAITING, IDLE)}
+    means = {
+        STATUS_NAMES[one]: _mean(found, one, edges)
+        for one in (TimelineStatus.ACTIVE, TimelineStatus.WAITING, TimelineStatus.IDLE)
+    }
     return pd.DataFrame({"timestamp": begins[:-1], **means, "peak": _peak(found, edges)})
 
 
@@ -129,7 +130,7 @@ def _peak(found: StatusIntervals, edges: IntArray) -> IntArray:
     """Return the most agents that were active or waiting at one moment between the edges."""
     if len(edges) < 2:
         return np.empty(0, np.int64)
-    busy = (found.status <= WAITING) & (found.end > found.start)
+    busy = (found.status <= TimelineStatus.WAITING) & (found.end > found.start)
     at = np.concatenate([edges[:-1], found.start[busy], found.end[busy]])
     step = np.repeat([0, 1, -1], [len(edges) - 1, busy.sum(), busy.sum()])
     # At one moment who leaves goes before who comes, and both before the edge.
@@ -157,7 +158,7 @@ def waiting_time(df: pd.DataFrame) -> pd.DataFrame:
        agent_id  waits           total          median         longest  waiting_now
     0  claude-1      1 0 days 00:02:00 0 days 00:02:00 0 days 00:02:00        False
     """
-    require_columns(df, "waiting_time", *NEEDED)
+    require_columns(df, "waiting_time", *REQUIRED_COLUMNS)
     intervals = timeline(df)
     agents = encode_column(intervals, "agent_id").codes
     newest = np.append(agents[1:] != agents[:-1], True)[: len(agents)]

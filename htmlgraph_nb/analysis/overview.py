@@ -23,8 +23,8 @@ from .columns import (
 )
 from .costs import compute_spending, spending_columns
 from .grouping import group_rows
-from .intervals import NEEDED
-from .status_intervals import ACTIVE, WAITING, status_intervals
+from .intervals import REQUIRED_COLUMNS
+from .status_intervals import TimelineStatus, status_intervals
 
 MEASURES = ("events", "tools", "errors", "tokens", "usd")
 
@@ -48,7 +48,7 @@ def summary(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
        agents          active         waiting  tools  errors  tokens    usd
     0       2 0 days 00:05:00 0 days 00:02:00      5       1    5800  0.012
     """
-    require_columns(df, "summary", *NEEDED)
+    require_columns(df, "summary", *REQUIRED_COLUMNS)
     moments = timestamp_micros(df)
     ends = np.array([moments.min(), moments.max()] if len(df) else [_NAT, _NAT])
     bounds = to_datetimes(ends, time_zone(df))
@@ -63,8 +63,8 @@ def summary(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
                 for name, column in _COUNTED.items()
                 for codes in [encode_column(df, column).codes]
             },
-            "active": to_timedeltas([statuses.durations(ACTIVE).sum()]),
-            "waiting": to_timedeltas([statuses.durations(WAITING).sum()]),
+            "active": to_timedeltas([statuses.durations(TimelineStatus.ACTIVE).sum()]),
+            "waiting": to_timedeltas([statuses.durations(TimelineStatus.WAITING).sum()]),
         }
     )
     if measures.empty:

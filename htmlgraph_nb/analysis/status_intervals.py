@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,15 +23,24 @@ from .decisions import (
     undecided_rows,
 )
 
-STATUSES = ("active", "waiting", "idle", "offline")
-ACTIVE, WAITING, IDLE, OFFLINE = range(len(STATUSES))
+
+class TimelineStatus(IntEnum):
+    """A status of the timeline: that of the presence, and "waiting" where it has attention."""
+
+    ACTIVE = 0
+    WAITING = 1
+    IDLE = 2
+    OFFLINE = 3
+
+
+STATUS_NAMES = tuple(status.name.lower() for status in TimelineStatus)
 _NEVER = np.iinfo(np.int64).max
 Codes = npt.NDArray[np.int8]
 
 
 def status_code(status: PresenceStatus, attention: bool) -> int:
-    """Return the index into STATUSES of a decision."""
-    return WAITING if attention else STATUSES.index(status.value)
+    """Return the index into STATUS_NAMES of a decision."""
+    return TimelineStatus.WAITING if attention else STATUS_NAMES.index(status.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +51,7 @@ class StatusChanges:
         events: the rows of the frame.
         rows: index in ``events`` of the last row.
         at: from when on it holds, microseconds since 1970 UTC.
-        status: index into STATUSES.
+        status: index into STATUS_NAMES.
         codes: index into ``decisions``; -1: the frame has the decision of that row.
     """
 
@@ -57,7 +67,7 @@ def status_changes(df: pd.DataFrame, limits: Limits | None = None) -> StatusChan
     """Return the decisions after the rows of a frame, and those that silence makes between them.
 
     Args:
-        limits: the timers by which the Roster decides anew; None: decisions that are stored count,
+        limits: the timers by which the Roster decides again; None: decisions that are stored count,
             and the timers are those of the server that stored the events, else the defaults.
     """
     undecided = undecided_rows(df)
@@ -68,7 +78,7 @@ def status_changes(df: pd.DataFrame, limits: Limits | None = None) -> StatusChan
         rows = rows[~column_isin(df, "source", "timer")]
     events = agent_rows(df, _in_order(df, rows, by_time=bool(undecided.all())))
     timers = limits or stored_limits(df)
-    status, codes = np.full(len(events), OFFLINE, np.int8), np.full(len(events), -1)
+    status, codes = np.full(len(events), TimelineStatus.OFFLINE, np.int8), np.full(len(events), -1)
     inferred: list[Inferred] = []
     decisions: list[StatusDecision] = []
     if not undecided.all():
@@ -110,10 +120,10 @@ def _stored(
     codes[numbers < 0] = -1
     pairs = [(PresenceStatus(one), detail) for one in _KNOWN for detail in details]
     codes = codes[events.rows]
-    plain = np.array([STATUSES.index(one) for one in _KNOWN], np.int8)[numbers]
+    plain = np.array([STATUS_NAMES.index(one) for one in _KNOWN], np.int8)[numbers]
     if "agent_attention" in df.columns:
         attention = df["agent_attention"].to_numpy(dtype=np.bool_, na_value=False)
-        plain[attention] = WAITING
+        plain[attention] = TimelineStatus.WAITING
     decisions, silences = infer_silences(events, pairs, codes, limits)
     return plain[events.rows], decisions, silences
 
@@ -164,7 +174,7 @@ class StatusIntervals(NamedTuple):
     Attributes:
         rows: position in the frame of the last event before.
         agents: code of the agent.
-        status: index into STATUSES.
+        status: index into STATUS_NAMES.
         start, end: microseconds since 1970 UTC.
     """
 

@@ -24,8 +24,8 @@ from .columns import (
 )
 from .costs import compute_spending, spending_columns
 from .grouping import Groups, group_rows
-from .intervals import NEEDED
-from .status_intervals import ACTIVE, IDLE, WAITING, StatusIntervals, status_intervals
+from .intervals import REQUIRED_COLUMNS
+from .status_intervals import StatusIntervals, TimelineStatus, status_intervals
 
 
 def sessions(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
@@ -55,7 +55,7 @@ def sessions(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
     0  claude-1        s-1 0 days 00:05:00      3       0    5200
     1   codex-1        s-2 0 days 00:03:00      2       1     600
     """
-    require_columns(df, "sessions", *NEEDED)
+    require_columns(df, "sessions", *REQUIRED_COLUMNS)
     named = df.assign(session_id=_present(df, "session_id"))
     table = _took(df, named, named, ("agent_id", "session_id"), ("feature_id",), prices)
     return table.sort_values("start", kind="stable", ignore_index=True)
@@ -82,7 +82,7 @@ def features(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
       feature_id  agents          active  tools
     0     feat-1       2 0 days 00:05:00      5
     """
-    require_columns(df, "features", *NEEDED, "feature_id")
+    require_columns(df, "features", *REQUIRED_COLUMNS, "feature_id")
     lived = df.assign(feature_id=_present(df, "feature_id"))
     return _took(df, df, lived, ("feature_id",), ("agent_id", "session_id"), prices)
 
@@ -105,7 +105,7 @@ def agents(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
     0  claude-1 0 days 00:02:00 0 days 00:02:00      3    5200
     1   codex-1 0 days 00:03:00 0 days 00:00:00      2     600
     """
-    require_columns(df, "agents", *NEEDED)
+    require_columns(df, "agents", *REQUIRED_COLUMNS)
     return _took(df, df, df, ("agent_id",), ("session_id", "feature_id"), prices)
 
 
@@ -193,7 +193,11 @@ def _times(found: StatusIntervals, groups: Groups) -> dict[str, Any]:
     ids, n = groups.ids[found.rows], len(groups.keys)
     took = found.end - found.start
     columns = {}
-    for name, status in (("active", ACTIVE), ("waiting", WAITING), ("idle", IDLE)):
+    for name, status in (
+        ("active", TimelineStatus.ACTIVE),
+        ("waiting", TimelineStatus.WAITING),
+        ("idle", TimelineStatus.IDLE),
+    ):
         these = found.status == status
         # Weights are floats, and exact up to centuries of microseconds.
         columns[name] = to_timedeltas(np.bincount(ids[these], weights=took[these], minlength=n))

@@ -182,29 +182,33 @@ class Roster:
 
     def overdue(
         self, agent_id: str, until: datetime, limits: Limits | None = None
-    ) -> Iterator[Event]:
+    ) -> Iterator[tuple[datetime, Event]]:
         """Yield the timer events and implied ends that were due before ``until``.
 
-        Their timestamps are the times at which they were due. They concern the agent, its parent
-        and its open subagents. Apply each event before requesting the next one.
+        Each comes with the time at which it was due. They concern the agent, its parent and its
+        open subagents. Apply each event before requesting the next one.
 
         Args:
             limits: the timers; None: those of the roster.
         """
         timers = timer_table(limits or self.limits)
-        while event := self._first_overdue(agent_id, until, timers):
-            yield event
+        while first := self._first_overdue(agent_id, until, timers):
+            yield first
 
-    def _first_overdue(self, agent_id: str, until: datetime, timers: TimerTable) -> Event | None:
-        events = []
+    def _first_overdue(
+        self, agent_id: str, until: datetime, timers: TimerTable
+    ) -> tuple[datetime, Event] | None:
+        due: list[tuple[datetime, Event]] = []
         for state in self._family_of(agent_id):
-            if state.parent_agent_id is not None:
-                events.append(_orphan_end(state, self.get))
+            parent = self.get(state.parent_agent_id or "")
+            if parent is not None and (event := _orphan_end(state, self.get)):
+                # It is dated by the parent's end, and implied once the parent is offline.
+                due.append((max(_time_of(event), parent.presence.since or EPOCH), event))
             if state.children:
-                events += _idle_children(state, self.get)
-            events.append(_next_timer(state, timers))
-        due = (event for event in events if event is not None and _time_of(event) < until)
-        return min(due, key=_time_of, default=None)
+                due += ((_time_of(event), event) for event in _idle_children(state, self.get))
+            if event := _next_timer(state, timers):
+                due.append((_time_of(event), event))
+        return min((one for one in due if one[0] < until), key=itemgetter(0), default=None)
 
     def _family_of(self, agent_id: str) -> list[AgentState]:
         """Return the agent, its parent, and its open subagents with their open subagents."""

@@ -24,13 +24,13 @@ from ..errors import InvalidEvent
 
 Ints = npt.NDArray[np.integer[Any]]
 Bools = npt.NDArray[np.bool_]
-NEEDED = ("timestamp", "agent_id", "event_type")
+_REQUIRED = ("timestamp", "agent_id", "event_type")
 FACTS = ("feature_id", "tool_name", "model", "project", "host", "parent_agent_id")
 
 
 def check_frame(frame: pd.DataFrame) -> None:
     """Raise InvalidEvent unless the frame has the columns of a history that a replay needs."""
-    for name in NEEDED:
+    for name in _REQUIRED:
         if name not in frame:
             raise InvalidEvent(
                 f"{name}: expected this column in the frame, as load_history() returns it", name

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..analysis.columns import encode_column
-from ..analysis.status_intervals import ACTIVE, WAITING, StatusChanges, status_changes
+from ..analysis.status_intervals import StatusChanges, TimelineStatus, status_changes
 from ..core.activity import MINUTES
 from ..core.model import AgentPresence, PresenceStatus
 from ..core.roster import Limits
@@ -50,7 +50,7 @@ class HistoryIndex:
 
     Args:
         frame: as ``load_history`` returns it; timestamp, agent_id and event_type are needed.
-        limits: decide all statuses anew with these timers; None: use the stored decisions.
+        limits: decide all statuses again with these timers; None: use the stored decisions.
 
     Attributes:
         frame: the history.
@@ -204,7 +204,7 @@ def _last_until(at: Ints, edges: Ints, micros: int) -> Ints:
 def _since(changes: StatusChanges, firsts: Ints) -> Ints:
     """Return for each change the one with which its PresenceStatus began."""
     status = changes.status.copy()
-    status[status == WAITING] = ACTIVE
+    status[status == TimelineStatus.WAITING] = TimelineStatus.ACTIVE
     begins = np.ones(len(status), np.bool_)
     begins[1:] = status[1:] != status[:-1]
     begins[firsts] = True

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from ..core.changes import ChangeBatch, Subscriber
 from ..core.dedup import AgentAliases
@@ -16,6 +17,8 @@ from .dedup_table import DEDUP_RULES
 from .transaction import ExternalEvent, Transaction
 
 logger = logging.getLogger(__name__)
+
+_NEVER_S = 1e9
 
 
 class RosterSync:
@@ -40,6 +43,11 @@ class RosterSync:
         self.roster = Roster(limits, price)
         self.forgotten_seq = 0
         self._clock = clock
+        # What is reported later belongs to an agent, so nothing of the past is forgotten.
+        self._timers = replace(limits, forget_after_s=0.0)
+        self._shortest_timer = timedelta(
+            seconds=min(limits.idle_timeout_s or _NEVER_S, limits.offline_timeout_s or _NEVER_S)
+        )
         self._aliases = AgentAliases(DEDUP_RULES)
         self._subscribers: tuple[Subscriber, ...] = ()
         self._loaded = False
@@ -86,6 +94,10 @@ class RosterSync:
                 self._add(tx, Event(agent_id=agent_id, event_type="forget", source="rename"), now)
         accepted = tx.drop_duplicates(unknown_renamed, now)
         for event in accepted:
+            if event.timestamp is not None and event.timestamp < now - self._shortest_timer:
+                # No server judged the agent at that time.
+                for _, due in self.roster.overdue(event.agent_id, event.timestamp, self._timers):
+                    self._add(tx, due, now)
             self._add(tx, event, now)
         if accepted and self._received is None:
             self._received = received

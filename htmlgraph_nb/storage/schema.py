@@ -238,7 +238,7 @@ _VERSION_2 = (
         last_ts INTEGER NOT NULL,
         file TEXT NOT NULL
     )""",
-    # A sealed copy is known only as long as it equals its rows, whoever changes them.
+    # A segment is listed only as long as it equals its rows, whatever changes them.
     """CREATE TRIGGER events_deleted AFTER DELETE ON events BEGIN
         DELETE FROM segments WHERE first_id <= OLD.id AND last_id >= OLD.id;
     END""",

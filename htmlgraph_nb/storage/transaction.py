@@ -46,13 +46,27 @@ MAX_RESOURCE_BYTES = 65_536
 """Maximum size of the merged fields of a feature, track or spike, as JSON."""
 
 
+DecisionKey = tuple[str, str, str, bool]
+"""Status, detail, reason and attention of a row of ``decisions``."""
+
+
+def decision_key(decision: StatusDecision) -> DecisionKey:
+    """Return the key of a decision in ``decisions``."""
+    return decision.status._value_, decision.detail, decision.reason, decision.attention
+
+
+def intern_decision(db: sqlite3.Connection, key: DecisionKey) -> int:
+    """Return the id of a decision, which is added if it is new."""
+    db.execute(_ADD_DECISION, key)
+    return int(db.execute(_GET_DECISION, key).fetchone()[0])
+
+
 class StringIds:
     """Ids of interned strings, cached across transactions; cleared when one fails."""
 
     def __init__(self) -> None:
         self.ids: dict[str, int] = {}
-        # (status, detail, reason, attention) → id in ``decisions``.
-        self.decision_ids: dict[tuple[str, str, str, bool], int] = {}
+        self.decision_ids: dict[DecisionKey, int] = {}
 
     def clear(self) -> None:
         """Drop all ids; they are read again from the file."""
@@ -151,19 +165,16 @@ class Transaction:
         status = None if event.status is None else int(event.status == "error")
         extra = None if event.extra is None else encode_json(event.extra)
         ts = to_micros(event.timestamp or at)
-        key = (decision.status._value_, decision.detail, decision.reason, decision.attention)
-        decision_id = self._string_ids.decision_ids.get(key) or self.decision_id(key)
+        key = decision_key(decision)
+        decision_id = self._string_ids.decision_ids.get(key) or self._decision_id(key)
         self._rows.append((self.seq, ts, *named, *plain, status, extra, decision_id))
         return self.seq
 
-    def decision_id(self, key: tuple[str, str, str, bool]) -> int:
-        """Return the id of (status, detail, reason, attention) in ``decisions``, added if new."""
+    def _decision_id(self, key: DecisionKey) -> int:
         ids = self._string_ids.decision_ids
         if len(ids) > _MAX_NAMES:
             ids.clear()
-        self._db.execute(_ADD_DECISION, key)
-        row = self._db.execute(_GET_DECISION, key).fetchone()
-        ids[key] = int(row[0])
+        ids[key] = intern_decision(self._db, key)
         return ids[key]
 
     def _intern(self, name: str) -> int:

@@ -1,4 +1,4 @@
-"""A stored history played like a film: its clock, and the source that drives a grid by it."""
+"""Replay of a stored history: its clock, and the data source that it gives a grid."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from ..replay.narrow import When, event_object, moment_of, narrowed
 from .sync import View
 
 STEP_S = 0.1
-"""Seconds between two steps of a replay that plays."""
-TOLD_EVERY_S = 1.0
+"""Seconds between two steps while a replay plays."""
+NOTIFY_INTERVAL_S = 1.0
 MAX_SPEED = 86_400.0
 
 
 def presence_at(df: pd.DataFrame, when: When, limits: Limits | None = None) -> pd.DataFrame:
-    """Return what was known of every agent at a time of a history.
+    """Return the presence of every agent at a time of a history.
 
     Args:
         df: stored events, as ``load_history`` returns them.
         when: ISO text as ``"2025-01-14 14:50"``, a datetime or a Timestamp; naive times are local.
-        limits: after which silence an agent counted as idle, offline, forgotten; None: the
-            server's own defaults (5 min, 30 min, 24 h).
+        limits: decide all statuses again with these timers; None: use the stored decisions, and
+            the timers of the server that stored them.
 
     Returns:
-        One row an agent, as ``load_presence``; see HistoryIndex for what is approximated.
+        One row per agent, as ``load_presence``; see HistoryIndex for the differences.
 
     Raises:
         InvalidEvent: the frame or the time cannot be read.
@@ -48,7 +48,7 @@ def presence_at(df: pd.DataFrame, when: When, limits: Limits | None = None) -> p
 
 
 def check_speed(value: object) -> float:
-    """Return a speed; ConfigError where it is out of its bounds."""
+    """Return a valid speed, else raise ConfigError."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 < float(value) <= MAX_SPEED:  # type: ignore[arg-type]
         raise ConfigError(
@@ -59,11 +59,11 @@ def check_speed(value: object) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Playback:
-    """The clock of a replay; a value.
+    """The clock of a replay; immutable.
 
     Attributes:
-        start, end: of the history, microseconds since 1970.
-        micros: the time that is shown at ``since``.
+        start, end: first and last time of the history, microseconds since 1970.
+        micros: the time shown at ``since``.
         since: seconds of a monotonic clock.
         speed: seconds of history a second.
     """
@@ -76,32 +76,32 @@ class Playback:
     speed: float = 60.0
 
     def at(self, now: float) -> int:
-        """Return the time that is shown, microseconds since 1970; it stops at the end."""
+        """Return the time shown, microseconds since 1970; it stops at the end."""
         if not self.playing:
             return self.micros
         return min(self.end, self.micros + round((now - self.since) * self.speed * 1e6))
 
     def play(self, now: float) -> Playback:
-        """Go on; from the start, where it is at the end."""
+        """Continue; from the start if it is at the end."""
         at = self.at(now)
         return replace(self, micros=self.start if at >= self.end else at, since=now, playing=True)
 
     def pause(self, now: float) -> Playback:
-        """Stand still."""
+        """Stop at the time shown."""
         return replace(self, micros=self.at(now), since=now, playing=False)
 
     def seek(self, micros: int, now: float) -> Playback:
-        """Go to a time; one outside of the history is taken as its start or end."""
+        """Go to a time, limited to the start and end of the history."""
         return replace(self, micros=max(self.start, min(self.end, micros)), since=now)
 
     def at_speed(self, speed: float, now: float) -> Playback:
-        """Go on from here at another speed."""
+        """Continue at another speed."""
         return replace(self, micros=self.at(now), since=now, speed=speed)
 
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """What a replay shows, all of one moment."""
+    """What a replay shows, all for one time."""
 
     moment: ReplayState
     agents: dict[str, AgentPresence]
@@ -109,7 +109,7 @@ class _Shown:
 
 
 class ReplaySource:
-    """A history as the source of a grid, until ``close``.
+    """A history as the data source of a grid, until ``close``.
 
     One daemon thread moves it while it plays. Callbacks run in the thread that moves it, one at a
     time.
@@ -126,13 +126,13 @@ class ReplaySource:
         self.index = index
         self._clock = clock
         self.playback = Playback(index.start, index.end, index.start, speed=speed)
-        # Held while it moves and while it tells so: what is told is told in order. Whoever only
-        # looks takes ``_shown``, which is replaced as a whole, and never waits.
+        # Held while seeking and notifying, so that callbacks run in order. Readers use ``_shown``,
+        # which is replaced as a whole, without the lock.
         self._turn = threading.RLock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         epoch = secrets.token_hex(8)
-        self._told_at = clock()
+        self._notified_at = clock()
         self._on_change: list[Callable[[set[str], Any], object]] = []
         self._on_reset: list[Callable[[], None]] = []
         self._on_playback: list[Callable[[], None]] = []
@@ -145,14 +145,14 @@ class ReplaySource:
 
     @property
     def moment(self) -> ReplayState:
-        """The time that is shown, as the index found it."""
+        """The state of the index at the time shown."""
         return self._shown.moment
 
     def settle(self) -> None:
-        """Wait for nothing: all is here."""
+        """Do nothing: all data is loaded."""
 
     def view(self) -> View:
-        """Return what there is to show at the time of the replay."""
+        """Return the agents at the time shown."""
         shown = self._shown
 
         def activity() -> dict[str, Any]:
@@ -162,7 +162,7 @@ class ReplaySource:
         return View(shown.agents, shown.cursor, self.connection, at, activity, replaying=True)
 
     def on_change(self, callback: Callable[[set[str], Any], object]) -> Callable[[], None]:
-        """Call ``callback(changed_ids, agents)`` after each change; return what ends that."""
+        """Call ``callback(changed_ids, agents)`` after changes; return a function to stop it."""
         self._on_change.append(callback)
 
         def unsubscribe() -> None:
@@ -176,24 +176,24 @@ class ReplaySource:
         return lambda: None
 
     def on_reset(self, callback: Callable[[], None]) -> None:
-        """Call back when everything should be shown anew: after a jump."""
+        """Call back after a jump, when a grid needs a snapshot."""
         self._on_reset.append(callback)
 
     def on_playback(self, callback: Callable[[], None]) -> None:
-        """Call back when the playback changed, and every second while it plays."""
+        """Call back when the playback changes, and every second while it plays."""
         self._on_playback.append(callback)
 
     def recent(self, agent_id: str, limit: int) -> list[dict[str, Any]]:
-        """Return an agent's last events up to the time that is shown, the newest first."""
+        """Return the last events of an agent up to the time shown, newest first."""
         found = self.index.recent(self.moment, agent_id, limit)
         return [event_object(row) for row in found.to_dict("records")]
 
     def history(self, **filters: Any) -> pd.DataFrame:
-        """Return the events that are replayed, narrowed as ``load_history`` does."""
+        """Return the events of the replay, filtered as by ``load_history``."""
         return narrowed(self.index.frame, **filters)
 
     def play(self) -> None:
-        """Go on playing; from the start, where it is at the end."""
+        """Play; from the start if it is at the end."""
         with self._turn:
             before = self.playback.at(self._clock())
             self.playback = self.playback.play(self._clock())
@@ -205,30 +205,30 @@ class ReplaySource:
                     target=self._run, name="htmlgraph-replay", daemon=True
                 )
                 self._thread.start()
-            self._tell_playback()
+            self._notify_playback()
 
     def pause(self) -> None:
-        """Stand still."""
+        """Stop at the time shown."""
         with self._turn:
             self.playback = self.playback.pause(self._clock())
             self._step()
-            self._tell_playback()
+            self._notify_playback()
 
     def seek(self, micros: int) -> None:
-        """Show a time, microseconds since 1970, before this returns."""
+        """Show a time, microseconds since 1970."""
         with self._turn:
             self.playback = self.playback.seek(micros, self._clock())
             self._jump()
-            self._tell_playback()
+            self._notify_playback()
 
     def set_speed(self, speed: float) -> None:
-        """Play at another speed, in seconds of history a second."""
+        """Set the speed, in seconds of history per second."""
         with self._turn:
             self.playback = self.playback.at_speed(speed, self._clock())
-            self._tell_playback()
+            self._notify_playback()
 
     def state(self) -> dict[str, Any]:
-        """Return the playback as the front end takes it; times are RFC 3339."""
+        """Return the playback as the front end expects it; times are RFC 3339."""
         playback = self.playback
         return {
             "start": to_rfc3339(from_micros(playback.start)),
@@ -239,7 +239,7 @@ class ReplaySource:
         }
 
     def close(self) -> None:
-        """End the thread. Idempotent."""
+        """Stop the thread. Idempotent."""
         with self._turn:
             self.playback = self.playback.pause(self._clock())
             thread = self._thread
@@ -255,13 +255,13 @@ class ReplaySource:
                 if self.playback.playing and self.playback.at(now) >= self.playback.end:
                     self.playback = self.playback.pause(now)
                     self._step()
-                    self._tell_playback()
-                elif now - self._told_at >= TOLD_EVERY_S:
-                    self._tell_playback()
+                    self._notify_playback()
+                elif now - self._notified_at >= NOTIFY_INTERVAL_S:
+                    self._notify_playback()
                 if not self.playback.playing:
                     break
         with self._turn:
-            # Between the last look and now it may have been told to play again.
+            # ``play`` may have been called since the loop ended.
             if self.playback.playing and not self._wake.is_set():
                 self._thread = None
                 self.play()
@@ -279,13 +279,13 @@ class ReplaySource:
         for callback in list(self._on_reset):
             callback()
 
-    def _tell_playback(self) -> None:
-        self._told_at = self._clock()
+    def _notify_playback(self) -> None:
+        self._notified_at = self._clock()
         for callback in list(self._on_playback):
             callback()
 
     def _show(self, moment: ReplayState) -> set[str]:
-        """Take over a time and return the ids of the agents that changed."""
+        """Show a time and return the ids of the agents that changed."""
         before = self._shown
         changed = moment.differs_from(before.moment).tolist()
         agents, seq = dict(before.agents) if changed else before.agents, before.cursor.seq
@@ -295,7 +295,7 @@ class ReplaySource:
             if presence is None:
                 agents.pop(self.index.agents[agent], None)
             else:
-                # A page takes a state only if its number is above the one it knows.
+                # A page ignores states whose seq is not above the one it has.
                 agents[presence.agent_id] = replace(presence, seq=seq)
         self._shown = _Shown(moment, agents, Cursor(before.cursor.epoch, seq))
         return {self.index.agents[agent] for agent in changed}

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 
 from ...errors import HtmlgraphError, SegmentError, StoreUnavailable
 from ..database import BUSY_TIMEOUT_S, open_reader, open_writer, sqlite_errors
+from ..decision_fill import fill_decisions
 from ..query import HistoryQuery
 from .arrow_schema import HISTORY_SCHEMA
 from .scan import Scanner
@@ -67,8 +68,9 @@ def seal(
 ) -> SealReport:
     """Bring the sealed segments of a database up to date.
 
-    Write a segment for every ``segment_rows`` unsealed rows, replace segments whose file is missing
-    or has another size, and remove files that are not in the index.
+    Store missing status decisions first. Write a segment for every ``segment_rows`` unsealed rows,
+    replace segments whose file is missing or has another size, and remove files that are not in the
+    index.
 
     Args:
         path: an existing database file.
@@ -87,6 +89,7 @@ def seal(
         db.execute("PRAGMA wal_autocheckpoint = 0")
         try:
             with sqlite_errors(path):
+                fill_decisions(db)
                 return _Sealing(db, path, segment_rows, on_segment).run(verify)
         except OSError as error:
             raise StoreUnavailable(

@@ -13,6 +13,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ..decision_fill import undecided_seq
+
 SEGMENT_ROWS = 100_000
 """Rows of a segment."""
 SUFFIX = ".arrow"
@@ -176,10 +178,11 @@ def _entries(path: str) -> list[os.DirEntry[str]]:
 
 
 def needs_sealing(path: str, db: sqlite3.Connection) -> bool:
-    """Return whether sealing would write or remove a file."""
+    """Return whether sealing would store decisions, or write or remove a file."""
     segments = list_segments(db)
     return (
-        next(unsealed_ranges(db, segments), None) is not None
+        undecided_seq(db) > 0
+        or next(unsealed_ranges(db, segments), None) is not None
         or bool(invalid_segments(path, segments))
         or bool(orphans(path, db))
     )

@@ -36,7 +36,7 @@ def events(server: Server) -> pd.DataFrame:
     return load_history(server.url)
 
 
-def test_the_end_of_the_history_is_the_present(serve: Serve) -> None:
+def test_replay_end_equals_presence(serve: Serve) -> None:
     """What the server of a busy team holds now is what the replay shows at the end."""
     server = serve("--speed", "100", "--no-browser", "--agents", "12", command="demo")
     wait_until(
@@ -46,7 +46,7 @@ def test_the_end_of_the_history_is_the_present(serve: Serve) -> None:
     before = load_presence(server.db)
     frame = load_history(server.db)
     found = presence_at(frame, frame["timestamp"].max())
-    # The server prices answers itself; the history has the dollars that agents told.
+    # The server prices completions itself; the history has only reported costs.
     apart = ["since", "seq", "cost_usd"]
     pd.testing.assert_frame_equal(
         found.drop(columns=apart).astype({"status": "string", "detail": "string"}),
@@ -56,7 +56,7 @@ def test_the_end_of_the_history_is_the_present(serve: Serve) -> None:
     assert list(found["seq"]) == list(before["seq"])
 
 
-def test_a_replay_shows_any_time(events: pd.DataFrame) -> None:
+def test_replay_grid_shows_any_time(events: pd.DataFrame) -> None:
     """Agents, frame, state and page are those of that time; the page gets a snapshot."""
     with RecordedReplay(events, speed=30) as grid:
         assert grid.status == "connected"
@@ -86,13 +86,13 @@ def test_a_replay_shows_any_time(events: pd.DataFrame) -> None:
         assert list(grid.history(agents="b")["agent_id"]) == ["b"]
 
 
-def test_a_replay_plays_by_itself_and_tells_its_time(events: pd.DataFrame) -> None:
+def test_replay_grid_plays_to_the_end(events: pd.DataFrame) -> None:
     """Batches carry its clock, alerts are called, and at the end its thread is gone."""
     waited: list[str] = []
     with RecordedReplay(events, speed=50, max_rate=30) as grid:
         grid.on_attention(lambda one: waited.append(one.agent_id))
         assert grid.play().playing
-        # What the page is told comes last.
+        # The page is notified last.
         wait_until(lambda: grid._replay["playing"] is False, "the end")
         assert not grid.playing
         assert grid.agents["a"].status == "idle"
@@ -105,7 +105,7 @@ def test_a_replay_plays_by_itself_and_tells_its_time(events: pd.DataFrame) -> No
     assert grid.play().playing is False
 
 
-def test_the_page_drives_it(events: pd.DataFrame) -> None:
+def test_replay_grid_obeys_page(events: pd.DataFrame) -> None:
     """Play, pause, seek and speed; nonsense changes nothing; questions get that time's answer."""
     with RecordedReplay(events, speed=0.001) as grid:
         for content in (
@@ -134,7 +134,7 @@ def test_the_page_drives_it(events: pd.DataFrame) -> None:
         assert grid._replay["speed"] == 5
 
 
-def test_a_replay_is_made_of_a_file_or_a_server(server, events: pd.DataFrame) -> None:
+def test_replay_grid_takes_file_or_server(server, events: pd.DataFrame) -> None:
     """With its bounds in time and the arguments of every grid; live grids do not mind."""
     with (
         AgentGrid.replay(server.url, since=TIMES[1], until=TIMES[4], view="compact") as remote,
@@ -150,11 +150,11 @@ def test_a_replay_is_made_of_a_file_or_a_server(server, events: pd.DataFrame) ->
         wait_until(lambda: sorted(own_threads()) == SHARED_THREADS, "no thread of a replay at rest")
 
 
-def test_what_cannot_be_replayed_is_refused(events: pd.DataFrame) -> None:
+def test_replay_grid_refuses_bad_arguments(events: pd.DataFrame) -> None:
     """Before a grid is made, and nothing is left behind."""
     with pytest.raises(InvalidEvent, match="the history is empty"):
         AgentGrid.replay(events.iloc[:0])
-    with pytest.raises(InvalidEvent, match="no column event_type"):
+    with pytest.raises(InvalidEvent, match="event_type: expected this column"):
         AgentGrid.replay(events[["timestamp", "agent_id"]])
     with pytest.raises(ConfigError, match="up to 86400"):
         AgentGrid.replay(events, speed=0)

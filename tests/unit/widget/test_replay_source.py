@@ -23,7 +23,7 @@ from tests.unit.replay.test_index import frame_of
 SECOND = 1_000_000
 
 
-def told(agent: str, second: float, kind: str = "tool_execute", **fields) -> Event:
+def make_event(agent: str, second: float, kind: str = "tool_execute", **fields) -> Event:
     """Return one event, some seconds after T0."""
     if kind.startswith("tool"):
         fields.setdefault("tool_name", "Bash")
@@ -31,12 +31,12 @@ def told(agent: str, second: float, kind: str = "tool_execute", **fields) -> Eve
 
 
 EVENTS = [
-    told("a", 0, "prompt", session_id="s-1"),
-    told("a", 10, session_id="s-1", cost_tokens=100),
-    told("b", 20, "permission_request", tool_name="Edit"),
-    told("b", 30, tool_name="Edit", status="error"),
-    told("a", 40, "stop"),
-    told("b", 400, "stop"),
+    make_event("a", 0, "prompt", session_id="s-1"),
+    make_event("a", 10, session_id="s-1", cost_tokens=100),
+    make_event("b", 20, "permission_request", tool_name="Edit"),
+    make_event("b", 30, tool_name="Edit", status="error"),
+    make_event("a", 40, "stop"),
+    make_event("b", 400, "stop"),
 ]
 
 
@@ -55,8 +55,8 @@ class Clock:
         return self.now
 
 
-def test_the_clock_runs_at_its_speed_and_stops_at_the_end():
-    """Standing still it shows one time, playing it moves on, and it starts anew from the end."""
+def test_playback_stops_at_the_end():
+    """Standing still it shows one time, playing it moves on, and it starts again from the end."""
     still = Playback(0, 100 * SECOND, 0, speed=10)
     assert still.at(5) == 0
     playing = still.play(5)
@@ -72,7 +72,7 @@ def test_the_clock_runs_at_its_speed_and_stops_at_the_end():
 
 
 @pytest.mark.parametrize("speed", [0, -1, 86_401, float("nan"), "fast", None, True])
-def test_a_speed_out_of_bounds_is_refused(speed):
+def test_check_speed_refuses_out_of_bounds(speed):
     """With the bounds in the text."""
     with pytest.raises(ConfigError, match="above 0, up to 86400"):
         check_speed(speed)
@@ -89,7 +89,7 @@ def test_replay_source_unsubscribing_twice_is_ignored():
     assert calls == []
 
 
-def test_a_jump_shows_the_time_and_asks_for_a_keyframe():
+def test_replay_source_jump_requests_snapshot():
     """Forwards and backwards; numbers of states only ever grow."""
     source = ReplaySource(HistoryIndex(frame_of(EVENTS)), 60)
     changes, wholes, shown = [], [], []
@@ -143,7 +143,7 @@ def test_playing_moves_it_to_the_end_and_ends_the_thread():
     wait_until(lambda: source._thread is None, "the end of the thread")
 
 
-def test_a_pause_shows_the_very_time():
+def test_replay_source_pause_shows_exact_time():
     """And a change of speed goes on from where it is."""
     clock = Clock()
     source = ReplaySource(HistoryIndex(frame_of(EVENTS)), 10, clock)
@@ -156,7 +156,7 @@ def test_a_pause_shows_the_very_time():
     source.close()
 
 
-def test_the_last_minutes_are_counted_as_of_the_time():
+def test_history_index_counts_last_minutes():
     """What is later than the time shown is not in it."""
     index = HistoryIndex(frame_of(EVENTS))
     found = index.activity(index.at(micros(35)))
@@ -168,7 +168,7 @@ def test_the_last_minutes_are_counted_as_of_the_time():
     assert index.activity(index.at(index.start - 1))["agents"] == {}
 
 
-def test_the_last_events_of_an_agent_are_those_up_to_the_time():
+def test_replay_source_recent_ends_at_shown_time():
     """The newest first, as JSON has them; nothing of an agent that is not known."""
     source = ReplaySource(HistoryIndex(frame_of(EVENTS)), 60)
     source.seek(micros(35))
@@ -209,20 +209,20 @@ def test_presence_at_is_typed_as_load_presence():
         T0.astimezone().replace(tzinfo=None),
     ],
 )
-def test_a_time_is_read_in_any_form(when):
+def test_moment_of_reads_any_form(when):
     """Naive ones are local, as everywhere in Python; numpy's are UTC."""
     assert moment_of(when) == T0
     assert moment_of(when).tzinfo is UTC
 
 
 @pytest.mark.parametrize("when", ["noon", "", None, 5, pd.NaT, timedelta(1)])
-def test_what_is_no_time_is_refused(when):
+def test_moment_of_refuses_other_values(when):
     """With what to type."""
     with pytest.raises(InvalidEvent, match="expected an ISO string such as 2025-01-14 14:50"):
         moment_of(when)
 
 
-def test_a_history_is_narrowed_as_load_history_does():
+def test_narrowed_equals_load_history():
     """Names, times, columns and a limit; other arguments are refused."""
     frame = frame_of(EVENTS)
     assert len(narrowed(frame)) == 6
@@ -245,13 +245,13 @@ def test_a_history_is_narrowed_as_load_history_does():
         (lambda frame: frame.assign(event_type="stop", extra="{"), "extra: expected a JSON object"),
     ],
 )
-def test_a_frame_that_is_no_history_is_refused(change, text):
+def test_history_index_refuses_other_frames(change, text):
     """Before anything is shown, with the column in the text."""
     with pytest.raises(InvalidEvent, match=text):
         HistoryIndex(change(frame_of(EVENTS)))
 
 
-def test_a_view_never_waits_for_who_moves_it():
+def test_replay_source_view_takes_no_lock():
     """The feeder holds its own lock when it looks; a callback may wait for that lock."""
     source = ReplaySource(HistoryIndex(frame_of(EVENTS)), 60)
     views = []

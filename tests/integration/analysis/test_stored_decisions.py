@@ -1,0 +1,88 @@
+"""The timeline of a stored history is what the server decided, in whatever way it came in."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from htmlgraph_nb import load_history, load_presence, timeline
+from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.presence import PresenceManager
+from tests.unit.analysis.test_status_intervals import active_s, lost_subagent_stop
+
+
+class SteppedClock:
+    """A clock that the test moves."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def ingest_at_once(path: str, events: list[Event]) -> None:
+    """Store events of the past in one transaction, as an import does."""
+    with PresenceManager(path) as manager:
+        manager.ingest(events)
+
+
+def ingest_live(path: str, events: list[Event]) -> None:
+    """Store each event at its time, with a server that ticks once a second."""
+    clock = SteppedClock(events[0].timestamp or datetime.now(UTC))
+    with PresenceManager(path, clock=clock) as manager:
+        for event in events:
+            end = event.timestamp or clock.now
+            while clock.now + timedelta(seconds=1) < end:
+                clock.now += timedelta(seconds=1 if end - clock.now < timedelta(hours=1) else 600)
+                manager.tick()
+            clock.now = end
+            manager.ingest([event])
+
+
+@pytest.mark.parametrize("ingest", [ingest_at_once, ingest_live])
+def test_timeline_ends_lost_subagent_of_stored_history(tmp_path: Path, ingest) -> None:
+    """Neither an import nor a live server keeps a parent active whose subagent rests."""
+    path = str(tmp_path / "history.db")
+    ingest(path, lost_subagent_stop())
+    frame = load_history(path)
+    assert frame["agent_status"].notna().all()
+    assert active_s(timeline(frame), "parent") == pytest.approx(110, abs=1)
+    assert "subagent_stop" in set(frame["event_type"])
+
+
+def test_timeline_of_past_events_has_timers(tmp_path: Path) -> None:
+    """Between events of the past that lie far apart an agent was idle, then offline."""
+    path = str(tmp_path / "history.db")
+    start = datetime(2025, 1, 14, tzinfo=UTC)
+    times = [start, start + timedelta(minutes=2), start + timedelta(hours=2)]
+    ingest_at_once(path, [Event(agent_id="a", event_type="prompt", timestamp=at) for at in times])
+    frame = load_history(path)
+    assert frame["event_type"].tolist() == ["prompt", "prompt", "idle", "offline", "prompt"]
+    intervals = timeline(frame)
+    assert intervals["status"].tolist() == ["active", "idle", "offline", "active"]
+    assert intervals["duration"].head(2).tolist() == [
+        pd.Timedelta(minutes=7),
+        pd.Timedelta(minutes=25),
+    ]
+    assert load_presence(path)["status"].tolist() == ["active"]
+
+
+def test_late_event_counts_from_the_event_before(tmp_path: Path) -> None:
+    """An event that is dated earlier than one before it never turns the time round."""
+    path = str(tmp_path / "history.db")
+    start = datetime(2025, 1, 14, tzinfo=UTC)
+    moments = {"prompt": 0, "stop": 60, "permission_request": 30, "session_end": 90}
+    ingest_at_once(
+        path,
+        [
+            Event(agent_id="a", event_type=kind, timestamp=start + timedelta(seconds=seconds))
+            for kind, seconds in moments.items()
+        ],
+    )
+    intervals = timeline(load_history(path))
+    assert intervals["status"].tolist() == ["active", "idle", "offline"]
+    assert intervals["duration"].dt.total_seconds().tolist() == [60, 30, 0]

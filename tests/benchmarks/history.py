@@ -144,7 +144,7 @@ def main() -> None:
         figures = list(measure(Path(folder), options.rows, options.rounds, report))
     report("")
     if not options.json and not shutil.which("sqlite3"):
-        print("the sqlite3 program is not installed, so there is no lower bound\n")
+        print("no lower bound: the sqlite3 program is not installed\n")
     print_figures(
         sorted(figures, key=lambda row: ("all", "4 columns", "last hour").index(row.of)),
         ["way", "of", "rows", "s", "peak MB", "child MB", "× read_sql"],

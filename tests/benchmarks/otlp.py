@@ -1,4 +1,4 @@
-"""OTLP log records beside dashboards: does receiving telemetry delay the fan-out?
+"""OTLP log records while dashboards receive updates: does receiving telemetry delay the fan-out?
 
     python -m tests.benchmarks.otlp [--clients 100] [--updates 200] [--rate 5000] [--batch 100]
         [--seconds 5] [--only none,protobuf,json,events,peer] [--json] [--quick]

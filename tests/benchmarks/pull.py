@@ -1,4 +1,4 @@
-"""Long history exports beside dashboards: does a pull of the whole history delay the fan-out?
+"""Long history exports while dashboards receive updates: does a pull delay the fan-out?
 
     python -m tests.benchmarks.pull [--rows 1000000] [--clients 200] [--updates 200]
         [--seconds 10] [--only none,arrow,ndjson,csv,json] [--json] [--quick]

@@ -1,4 +1,4 @@
-"""One dashboard that never reads, beside dashboards that do: latency, memory and recovery.
+"""A dashboard that never reads, among dashboards that do: latency, memory and recovery.
 
     python -m tests.benchmarks.stall [--clients 200] [--updates 500] [--seconds 10] [--rounds 2]
         [--json] [--quick]

@@ -107,7 +107,7 @@ def test_page_token_leaves_the_url(server: Server, open_page: OpenPage) -> None:
 def test_page_missing_or_wrong_token_is_refused(
     server: Server, open_page: OpenPage, query: str
 ) -> None:
-    """Without the right token there is neither page nor cookie nor presence."""
+    """Without the right token the server sends no page, cookie or presence."""
     server.send("claude-1", tool_name="Read")
     watched = open_page("about:blank")
     watched.allowed.append("401 (Unauthorized)")

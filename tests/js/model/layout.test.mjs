@@ -49,10 +49,10 @@ test("totals are unaffected by removed agents", () => {
 test("layout nests children; a waiting child moves its parents up", () => {
   const agents = mapOf(
     agent("b"), agent("a"), agent("a-kid", { parent_agent_id: "a", status: "idle" }),
-    agent("b-kid", { parent_agent_id: "b", attention: true }),
-    agent("b-kid-kid", { parent_agent_id: "b-kid" }), agent("orphan", { parent_agent_id: "gone" }),
+    agent("b-child", { parent_agent_id: "b", attention: true }),
+    agent("b-child-kid", { parent_agent_id: "b-child" }), agent("orphan", { parent_agent_id: "removed" }),
   );
-  assert.deepEqual(shown(laidOut(agents)), ["b", ">b-kid", ">>b-kid-kid", "a", ">a-kid", "orphan"]);
+  assert.deepEqual(shown(laidOut(agents)), ["b", ">b-child", ">>b-child-kid", "a", ">a-kid", "orphan"]);
   assert.deepEqual(laidOut(agents).rows[0], { kind: "agent", id: "b", depth: 0, children: 1 });
   assert.deepEqual(shown(laidOut(agents, { sort: "tools" })).every((row) => !row.startsWith(">")), true);
 });

@@ -70,12 +70,12 @@ function open(t, href = "http://127.0.0.1:8000/") {
 }
 
 test("reconnectDelay starts at 3 s, doubles to 30 s and is jittered", () => {
-  const pause = (failures, random) => reconnectDelay({ code: 1006, failures, resumed: true, random });
-  assert.deepEqual([0, 1, 2, 3, 4, 5, 1_000].map((n) => pause(n, 0)), [
+  const delay = (failures, random) => reconnectDelay({ code: 1006, failures, resumed: true, random });
+  assert.deepEqual([0, 1, 2, 3, 4, 5, 1_000].map((n) => delay(n, 0)), [
     3_000, 6_000, 12_000, 24_000, 30_000, 30_000, 30_000,
   ]);
-  assert.equal(pause(0, 0.9), 3_000);
-  assert.equal(pause(5, 0.5), 22_500);
+  assert.equal(delay(0, 0.9), 3_000);
+  assert.equal(delay(5, 0.5), 22_500);
   for (let n = 0; n < 50; n += 1) {
     const ms = reconnectDelay({ code: 1001, failures: n, resumed: false });
     assert.ok(ms >= 3_000 && ms <= 30_000, `${ms} after ${n} failures`);
@@ -131,10 +131,10 @@ test("connection is connected after the state and resumes from the cursor", (t) 
 
 test("connection backs off while attempts fail and resets after success", (t) => {
   const { sockets, last } = open(t);
-  for (const pause of [3_000, 6_000, 12_000]) {
+  for (const delay of [3_000, 6_000, 12_000]) {
     last().drop(1006, "lost");
     const before = sockets.length;
-    pass(pause - 1);
+    pass(delay - 1);
     assert.equal(sockets.length, before);
     pass(1);
     assert.equal(sockets.length, before + 1);

@@ -23,14 +23,14 @@ export function compileFilter(filter) {
   /** @type {((agent: Agent) => boolean)[]} */
   const tests = [];
   if (filter.status !== undefined) {
-    const wanted = new Set(filter.status);
-    tests.push((agent) => wanted.has(agent.status) || (agent.attention && wanted.has("waiting")));
+    const accepted = new Set(filter.status);
+    tests.push((agent) => accepted.has(agent.status) || (agent.attention && accepted.has("waiting")));
   }
   for (const [key, field] of Object.entries(FILTER_FIELDS)) {
     const values = filter[/** @type {FilterKey} */ (key)];
     if (values === undefined) continue;
-    const wanted = new Set(values);
-    tests.push((agent) => wanted.has(/** @type {string} */ (agent[field])));
+    const accepted = new Set(values);
+    tests.push((agent) => accepted.has(/** @type {string} */ (agent[field])));
   }
   const words = (filter.text ?? "").toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length > 0) {

@@ -127,7 +127,7 @@ export function createFilters(root, settings) {
       });
       return chip;
     }));
-    setText(popover.words, chosen.length > 0 ? `Filter · ${chosen.length}` : "Filter");
+    setText(popover.labelText, chosen.length > 0 ? `Filter · ${chosen.length}` : "Filter");
     popover.button.toggleAttribute("data-on", chosen.length > 0);
     const n = chosen.length - CHIPS_AT_MOST;
     if (n > 0) chips.append(h(doc, "span", { class: "hg-nothing" }, [`and ${n} more`]));

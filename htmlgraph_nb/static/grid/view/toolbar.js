@@ -38,7 +38,7 @@ const GROUPS = [
 const SEARCH_AFTER_MS = 80;
 
 /** @param {string} sort one that the menu does not offer */
-function wordsOfSort(sort) {
+function describeSort(sort) {
   const name = sort.replace("-", "");
   const label = TABLE_COLUMNS[name]?.label ?? name;
   return `${label}, ${sort.startsWith("-") ? "descending" : "ascending"}`;
@@ -136,7 +136,7 @@ export function createToolbar(root, settings, { onLeaveSearch }) {
       if (timer === 0 && input.value.trim() !== text) input.value = text;
       for (const button of views) setAttribute(button, "aria-pressed", String(button.dataset.value === now.view));
       if (![...sort.options].some((item) => item.value === now.sort)) {
-        sort.append(h(doc, "option", { value: now.sort }, [wordsOfSort(now.sort)]));
+        sort.append(h(doc, "option", { value: now.sort }, [describeSort(now.sort)]));
       }
       if (sort.value !== now.sort) sort.value = now.sort;
       if (group.value !== (now.groupBy ?? "")) group.value = now.groupBy ?? "";

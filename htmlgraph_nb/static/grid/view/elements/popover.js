@@ -13,10 +13,10 @@ const MARGIN = 8;
 export function createPopover(root, { label, name, build, icon: sign }) {
   const doc = root.ownerDocument;
   const win = /** @type {Window & typeof globalThis} */ (doc.defaultView);
-  const words = h(doc, "span", { class: "hg-button-text" }, [label]);
+  const labelText = h(doc, "span", { class: "hg-button-text" }, [label]);
   const button = /** @type {HTMLButtonElement} */ (h(doc, "button", {
     type: "button", class: "hg-button", "data-control": name, "aria-haspopup": "dialog", "aria-expanded": "false",
-  }, [...(sign ? [icon(doc, sign)] : []), words, icon(doc, "down")]));
+  }, [...(sign ? [icon(doc, sign)] : []), labelText, icon(doc, "down")]));
   const panel = h(doc, "div", { class: "hg-popover", popover: "auto", role: "dialog", "aria-label": label });
 
   const isOpen = () => panel.matches(":popover-open");
@@ -49,5 +49,5 @@ export function createPopover(root, { label, name, build, icon: sign }) {
     else win.removeEventListener("scroll", onScroll, { capture: true });
   });
   root.append(panel);
-  return { button, words, panel, isOpen, close };
+  return { button, labelText, panel, isOpen, close };
 }

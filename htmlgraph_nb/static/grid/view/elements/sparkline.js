@@ -63,7 +63,7 @@ export function drawSparkline(holder, counts) {
   const paths = /** @type {Element} */ (holder.firstChild).children;
   setAttribute(paths[1], "d", done);
   setAttribute(paths[2], "d", failed);
-  const words = `last ${SPARK_BUCKETS} minutes: ${countOf(events, "event")}, ${countOf(errors, "error")}`;
-  setAttribute(holder, "aria-label", words);
+  const label = `last ${SPARK_BUCKETS} minutes: ${countOf(events, "event")}, ${countOf(errors, "error")}`;
+  setAttribute(holder, "aria-label", label);
   setAttribute(holder, "data-value", String(events));
 }

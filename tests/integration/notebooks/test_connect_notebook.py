@@ -1,4 +1,4 @@
-"""06_connect runs as shipped, and touches nothing of whoever runs it."""
+"""06_connect runs as shipped and does not touch the user's home folder."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from nbclient import NotebookClient
 from tests.integration.notebooks.test_notebooks import FOLDER, read
 
 
-def test_connecting_is_shown_and_taken_back(
+def test_connect_notebook_connects_and_undoes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A session's hooks become its presence and its history; the home folder stays as it was."""
+    """The hooks of a session become presence and history; the home folder is unchanged."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("HTMLGRAPH_HOME", str(tmp_path / "own"))
     notebook = read(FOLDER / "06_connect.ipynb")
@@ -34,10 +34,10 @@ def test_connecting_is_shown_and_taken_back(
         "PostToolUse",
         "PermissionRequest",
     ], "the hook itself says nothing"
-    for told in ("claude-3f1c9a52", "active", "waiting_permission", "True", "claude-opus-4-6"):
-        assert told in shown["connect-presence"]
-    for told in ("session_start", "prompt", "tool_execute", "5120", "permission_request", "shop"):
-        assert told in shown["connect-history"]
+    for output in ("claude-3f1c9a52", "active", "waiting_permission", "True", "claude-opus-4-6"):
+        assert output in shown["connect-presence"]
+    for output in ("session_start", "prompt", "tool_execute", "5120", "permission_request", "shop"):
+        assert output in shown["connect-history"]
     assert "last reported 20" in shown["connect-check"]
     assert shown["connect-undo"].split() == ["{", '"model":', '"opus"', "}"]
     hidden = {".ipython", ".config", ".cache", ".jupyter", ".local"}

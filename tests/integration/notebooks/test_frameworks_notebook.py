@@ -1,4 +1,4 @@
-"""05_frameworks, run as it is shipped beside a server that it finds by itself."""
+"""05_frameworks runs as shipped with a server that it discovers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from tests.helpers.wait import wait_until
 from tests.integration.notebooks.test_notebooks import FOLDER, read
 
 
-def test_tells_its_story(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every framework's agent is seen, one of them waits for a person, and the sums are right."""
+def test_frameworks_notebook_runs(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every framework's agent is reported, one waits for a person, and totals are correct."""
     monkeypatch.setenv("HTMLGRAPH_HOME", str(server.home))
     monkeypatch.setenv("HTMLGRAPH_DB", str(server.db))
     notebook = read(FOLDER / "05_frameworks.ipynb")
@@ -41,7 +43,7 @@ def test_tells_its_story(server: Server, tmp_path: Path, monkeypatch: pytest.Mon
         found = server.presence()
         return found if found.get("analyst", {}).get("status") == "offline" else {}
 
-    # The kernel has ended, and with it the sessions of its cells.
+    # The kernel has ended, and the sessions of its cells with it.
     presence = wait_until(known, "the end of the analyst", 30)
     tokens = {name: agent["total_cost_tokens"] for name, agent in presence.items()}
     assert tokens == {

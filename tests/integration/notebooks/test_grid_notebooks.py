@@ -1,4 +1,4 @@
-"""The notebooks with a grid, run without a browser and read without a kernel."""
+"""The notebooks with a grid run without a browser and are readable without a kernel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.integration.notebooks.test_notebooks import FOLDER, read
 
 @pytest.fixture
 def demo(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """A server with simulated agents, which a kernel finds by itself."""
+    """A server with simulated agents, discovered by kernels."""
     server = serve("--speed", "100", "--no-browser", "--agents", "6", command="demo")
 
     def agents_and_events() -> bool:
@@ -28,20 +28,20 @@ def demo(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Server:
 
 
 def run(name: str, **settings: bool) -> nbformat.NotebookNode:
-    """Run a notebook and return it; the test fails where a cell raises."""
+    """Run a notebook and return it; fail if a cell raises."""
     notebook = read(FOLDER / name)
     NotebookClient(notebook, timeout=60, kernel_name="python3", **settings).execute()
     return notebook
 
 
 def outputs_of(notebook: nbformat.NotebookNode, cell_id: str) -> list[nbformat.NotebookNode]:
-    """Return the outputs of one cell."""
+    """Return the outputs of a cell."""
     (cell,) = [cell for cell in notebook.cells if cell.id == cell_id]
     return list(cell.outputs)
 
 
-def test_live_is_read_without_a_kernel(demo: Server) -> None:
-    """01_live runs as shipped; converted, it shows the agents as tables, and nothing prints."""
+def test_live_notebook_is_readable_without_a_kernel(demo: Server) -> None:
+    """01_live runs as shipped without printing; converted, it shows the agents as tables."""
     notebook = run("01_live.ipynb", store_widget_state=False)
     for cell_id in ("live-grid", "live-snapshot"):
         (output,) = outputs_of(notebook, cell_id)
@@ -56,15 +56,15 @@ def test_live_is_read_without_a_kernel(demo: Server) -> None:
     assert not [output for output in printed if output.output_type in ("stream", "error")]
 
 
-def test_a_snapshot_shows_beside_saved_widgets(demo: Server) -> None:
-    """With the widgets' state in the file only the live view is left of the grid itself."""
+def test_snapshot_is_shown_with_saved_widgets(demo: Server) -> None:
+    """With widget state in the file, the grid itself is only its live view."""
     notebook = run("01_live.ipynb", store_widget_state=True)
     html, _ = HTMLExporter().from_notebook_node(notebook)
     assert html.count("Last activity</th>") == 1
 
 
-def test_replay(demo: Server) -> None:
-    """04_replay goes to a time of the history of the server that runs, and shows it."""
+def test_replay_notebook_runs(demo: Server) -> None:
+    """04_replay jumps to a time in the history of the running server and shows it."""
     notebook = run("04_replay.ipynb")
     (output,) = outputs_of(notebook, "replay-drive")
     assert output.data["text/plain"].startswith("(True, Timestamp(")

@@ -1,4 +1,4 @@
-"""The notebooks that need no browser, run as they are shipped."""
+"""The notebooks that need no browser run as shipped."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ FOLDER = ROOT / "notebooks"
 
 
 def read(path: Path) -> nbformat.NotebookNode:
-    """Return a notebook; the test fails where it does not keep to its format."""
+    """Return a notebook; fail if its format is invalid."""
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     return notebook
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.ipynb")), ids=lambda path: path.name)
-def test_stored_without_outputs(path: Path) -> None:
-    """What is committed is the source: no output, no count, and no cell without an id."""
+def test_notebooks_are_stored_without_outputs(path: Path) -> None:
+    """Committed notebooks have no outputs and no counts, and every cell has an id."""
     for cell in read(path).cells:
         assert cell.id
         if cell.cell_type == "code":

@@ -1,4 +1,4 @@
-"""The notebooks that bring their own history tell their story from top to bottom."""
+"""The notebooks that create their own history run from top to bottom."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ FOLDER = ROOT / "notebooks"
 
 
 @pytest.mark.parametrize("name", ["02_history", "03_costs"])
-def test_tells_its_story(name: str, tmp_path: Path) -> None:
-    """It runs on the data that it makes, and every cell after that shows some of it."""
+def test_story_notebook_runs(name: str, tmp_path: Path) -> None:
+    """It runs on the data that it creates, and every later cell has output."""
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
     resources = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, timeout=100, kernel_name="python3", resources=resources).execute()
     _, *cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for cell in cells:
-        # matplotlib says when it builds its font cache, a slow load shows how far it is.
+        # matplotlib logs when it builds its font cache; a slow load shows a progress bar.
         *said, output = cell.outputs
         assert not [one for one in said if "Warning" in str(one)], said
         if "plot" in cell.source:

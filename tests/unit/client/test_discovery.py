@@ -193,7 +193,7 @@ def test_jupyter_server_reads_the_file_of_the_process(monkeypatch, tmp_path):
     assert jupyter_server(9) == {}
 
 
-def test_not_found_text_lists_candidates_reasons_and_help():
+def test_explain_lists_candidates_reasons_and_help():
     """A person without a server reads what to do."""
     servers = candidates(None, None, environment(running={"url": "http://127.0.0.1:9001"}))
     text = not_found_text([(servers[0], "connection refused"), (servers[1], "HTTP 404")])

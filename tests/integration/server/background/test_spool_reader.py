@@ -169,7 +169,7 @@ def test_spool_is_kept_until_its_events_are_stored(tmp_path: Path, path: str) ->
         assert spool.read() == 2
 
 
-def test_two_spool_readers_on_one_folder_lose_nothing(manager: PresenceManager, path: str) -> None:
+def test_spool_readers_on_one_folder_lose_nothing(manager: PresenceManager, path: str) -> None:
     """Each renames the spool to a unique name, and either may read it."""
     clock = Clock()
     first, second = (SpoolReader(manager, path, clock) for _ in range(2))

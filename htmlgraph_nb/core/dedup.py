@@ -65,7 +65,7 @@ class DedupRules:
 
     Attributes:
         agents: names of the kinds of agents.
-        families: ``source`` of an event → its kind of source: "hook", "file", "otlp" or "older".
+        source_kinds: ``source`` of an event → "hook", "file", "otlp" or "older".
         without_call_ids: sources whose tool calls have no id, or one that no other source has.
         session_prefixes: prefixes of the ids of agents whose subagents are sessions of their own.
     """
@@ -73,7 +73,7 @@ class DedupRules:
     def __init__(self, agents: Iterable[AgentSources]) -> None:
         agents = list(agents)
         self.agents = [agent.name for agent in agents]
-        self.families = {
+        self.source_kinds = {
             "otlp": "otlp",
             "htmlgraph": "older",
             **{agent.hook_source: "hook" for agent in agents},
@@ -89,9 +89,9 @@ class DedupRules:
             f"{agent.name}-" for agent in agents if agent.subagents_are_sessions
         )
 
-    def family(self, source: str | None) -> str | None:
+    def source_kind(self, source: str | None) -> str | None:
         """Return the kind of a source; None if no other source reports the same events."""
-        return None if source is None else self.families.get(source)
+        return None if source is None else self.source_kinds.get(source)
 
 
 class DedupKey(NamedTuple):
@@ -114,7 +114,7 @@ class DedupKey(NamedTuple):
 
 def dedup_key(event: Event, rules: DedupRules) -> DedupKey | None:
     """Return the dedup key of an event; None if only one source can report it."""
-    source = rules.family(event.source)
+    source = rules.source_kind(event.source)
     if source is None or event.session_id is None:
         return None
     kind = event.event_type
@@ -201,7 +201,7 @@ def token_source_of(event: Event, rules: DedupRules) -> TokenSource | None:
     """
     if event.event_type != "completion" or event.session_id is None:
         return None
-    if rules.family(event.source) is None:
+    if rules.source_kind(event.source) is None:
         return None
     if is_metric(event):
         return TokenSource(f"{event.session_id}:tokens", "metrics", METRIC_INTERVAL)
@@ -238,7 +238,7 @@ class AgentAliases:
         """
         added = []
         for event in events:
-            if self._rules.family(event.source) != "hook" or event.session_id is None:
+            if self._rules.source_kind(event.source) != "hook" or event.session_id is None:
                 continue
             main = event.parent_agent_id or event.agent_id
             default = agent_id_of(event.session_id, str(event.source).removesuffix("-hook"))
@@ -255,7 +255,7 @@ class AgentAliases:
 
     def _with_alias(self, event: Event) -> Event:
         aliases = self._aliases
-        if self._rules.family(event.source) is None:
+        if self._rules.source_kind(event.source) is None:
             return event
         own = aliases.get(event.agent_id)
         parent = None if event.parent_agent_id is None else aliases.get(event.parent_agent_id)

@@ -199,18 +199,18 @@ class Roster:
         self, agent_id: str, until: datetime, timers: TimerTable
     ) -> tuple[datetime, Event] | None:
         due: list[tuple[datetime, Event]] = []
-        for state in self._family_of(agent_id):
+        for state in self._relatives_of(agent_id):
             parent = self.get(state.parent_agent_id or "")
             if parent is not None and (event := _orphan_end(state, self.get)):
-                # It is dated by the parent's end, and implied once the parent is offline.
+                # It has the timestamp of the parent's end, but is due once the parent is offline.
                 due.append((max(_time_of(event), parent.presence.since or EPOCH), event))
             if state.children:
                 due += ((_time_of(event), event) for event in _idle_children(state, self.get))
             if event := _next_timer(state, timers):
                 due.append((_time_of(event), event))
-        return min((one for one in due if one[0] < until), key=itemgetter(0), default=None)
+        return min((item for item in due if item[0] < until), key=itemgetter(0), default=None)
 
-    def _family_of(self, agent_id: str) -> list[AgentState]:
+    def _relatives_of(self, agent_id: str) -> list[AgentState]:
         """Return the agent, its parent, and its open subagents with their open subagents."""
         states: dict[str, AgentState] = {}
         known = self.get(agent_id)

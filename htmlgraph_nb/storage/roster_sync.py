@@ -13,6 +13,7 @@ from ..core.dedup import AgentAliases
 from ..core.model import Event
 from ..core.reducer import PriceFunction
 from ..core.roster import Change, Limits, Roster
+from ..core.status_rules import FORGOTTEN
 from .dedup_table import DEDUP_RULES
 from .transaction import ExternalEvent, Transaction
 
@@ -43,7 +44,7 @@ class RosterSync:
         self.roster = Roster(limits, price)
         self.forgotten_seq = 0
         self._clock = clock
-        # What is reported later belongs to an agent, so nothing of the past is forgotten.
+        # Events of the past do not remove an agent, because its later events keep its totals.
         self._timers = replace(limits, forget_after_s=0.0)
         self._shortest_timer = timedelta(
             seconds=min(limits.idle_timeout_s or _NEVER_S, limits.offline_timeout_s or _NEVER_S)
@@ -93,9 +94,10 @@ class RosterSync:
                 self.roster.rename(agent_id, alias)
                 self._add(tx, Event(agent_id=agent_id, event_type="forget", source="rename"), now)
         accepted = tx.drop_duplicates(unknown_renamed, now)
+        past = now - self._shortest_timer
         for event in accepted:
-            if event.timestamp is not None and event.timestamp < now - self._shortest_timer:
-                # No server judged the agent at that time.
+            if event.timestamp is not None and event.timestamp < past:
+                # Timers may have been due before this event, but no server was running.
                 for _, due in self.roster.overdue(event.agent_id, event.timestamp, self._timers):
                     self._add(tx, due, now)
             self._add(tx, event, now)
@@ -105,7 +107,7 @@ class RosterSync:
 
     def _add(self, tx: Transaction, event: Event, now: datetime) -> None:
         change = self.roster.apply(event, tx.seq + 1, now)
-        tx.add_event(event, now, change.decision)
+        tx.add_event(event, now, change.presence or FORGOTTEN)
         self._changes.append(change)
 
     def begin(self, tx: Transaction, external: bool) -> None:

@@ -50,9 +50,9 @@ DecisionKey = tuple[str, str, str, bool]
 """Status, detail, reason and attention of a row of ``decisions``."""
 
 
-def decision_key(decision: StatusDecision) -> DecisionKey:
-    """Return the key of a decision in ``decisions``."""
-    return decision.status._value_, decision.detail, decision.reason, decision.attention
+def decision_key(decision: StatusDecision | AgentPresence) -> DecisionKey:
+    """Return the key in ``decisions`` of a decision, or of the one that a presence holds."""
+    return decision.status._value_, decision.detail, decision.reason or "", decision.attention
 
 
 def intern_decision(db: sqlite3.Connection, key: DecisionKey) -> int:
@@ -142,12 +142,14 @@ class Transaction:
             known.update(row[0] for row in rows)
         return known
 
-    def add_event(self, event: Event, at: datetime, decision: StatusDecision) -> int:
+    def add_event(
+        self, event: Event, at: datetime, decision: StatusDecision | AgentPresence
+    ) -> int:
         """Append one event to the history and return its seq.
 
         Args:
             at: the time of an event without a timestamp.
-            decision: the agent's status after the event.
+            decision: the status of the agent after the event, or the presence that holds it.
         """
         self.seq += 1
         if event.event_id is not None:

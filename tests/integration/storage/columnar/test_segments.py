@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import zlib
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
@@ -22,6 +23,7 @@ from htmlgraph_nb.storage.columnar.sealing import seal
 from htmlgraph_nb.storage.columnar.segment_index import list_segments, segment_folder
 from htmlgraph_nb.storage.database import open_reader
 from htmlgraph_nb.storage.query import HistoryQuery
+from htmlgraph_nb.storage.schema import DECISION, HISTORY_COLUMNS
 from tests.helpers.sealed_history import (
     SEGMENT_ROWS,
     check_history,
@@ -211,3 +213,25 @@ def test_segment_is_arrow_file_of_one_batch(path: str) -> None:
     with pa.ipc.open_file(str(sealed_files(path)[0])) as reader:
         assert reader.num_record_batches == 1
         assert reader.get_batch(0).column("seq").to_pylist() == list(range(1, 21))
+
+
+def test_read_batches_reads_segment_without_decisions(path: str) -> None:
+    """A segment of a version that stored no decisions is read, with nulls in their place."""
+    file = sealed_files(path)[0]
+    with pa.ipc.open_file(file.read_bytes()) as reader:
+        batch, metadata = reader.get_batch(0), reader.schema.metadata
+    older = batch.drop_columns([*DECISION]).replace_schema_metadata(metadata)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, older.schema) as writer:
+        writer.write_batch(older)
+    body = sink.getvalue().to_pybytes()
+    file.write_bytes(body)
+    changes = f"n_bytes = {len(body)}, crc32 = {zlib.crc32(body)}"
+    execute(path, f"UPDATE segments SET {changes} WHERE file = '{file.name}'")
+    for columns in (HISTORY_COLUMNS, ("agent_attention",), ("agent_id", "agent_status")):
+        batches = read_batches(path, HistoryQuery(columns=columns))
+        rows = [row for batch in batches for row in batch.to_pylist()]
+        assert len(rows) == 105
+        decided = [row[columns[-1]] is not None for row in rows]
+        assert decided == [False] * 20 + [True] * 85
+    assert file.exists()

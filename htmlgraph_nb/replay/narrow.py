@@ -1,4 +1,4 @@
-"""Rows of a history frame: those of a time or a name, and one as the JSON object of an event."""
+"""Filters for a history frame, and one of its rows as the JSON object of an event."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ..errors import InvalidEvent
 When = str | datetime | pd.Timestamp | np.datetime64
 
 
-def moment_of(when: When, name: str = "when") -> datetime:
-    """Return a time as UTC; InvalidEvent where it is none."""
+def parse_when(when: When, name: str = "when") -> datetime:
+    """Return a time as UTC; raise InvalidEvent if it cannot be read."""
     try:
         if isinstance(when, np.datetime64):
             when = pd.Timestamp(when, tz="UTC")
@@ -41,7 +41,7 @@ _NAMED = {
 }
 
 
-def narrowed(
+def filter_frame(
     df: pd.DataFrame,
     *,
     since: When | None = None,
@@ -50,13 +50,13 @@ def narrowed(
     limit: int | None = None,
     **names: str | Sequence[str] | None,
 ) -> pd.DataFrame:
-    """Return the rows and columns of a history that ``load_history`` would have loaded.
+    """Return the rows and columns of a history that ``load_history`` would load.
 
     Args:
-        **names: agents, sessions, tools, features, event_types: one name or several; None: all.
+        **names: agents, sessions, tools, features, event_types: a name or several; None: all.
 
     Raises:
-        InvalidEvent: another argument, a time that cannot be read, or an unknown column.
+        InvalidEvent: an unknown argument or column, or a time that cannot be read.
     """
     keep = pd.Series(True, index=df.index)
     for name, wanted in names.items():
@@ -67,9 +67,9 @@ def narrowed(
         if wanted is not None:
             keep &= df[_NAMED[name]].isin([wanted] if isinstance(wanted, str) else list(wanted))
     if since is not None:
-        keep &= df["timestamp"] >= moment_of(since, "since")
+        keep &= df["timestamp"] >= parse_when(since, "since")
     if until is not None:
-        keep &= df["timestamp"] < moment_of(until, "until")
+        keep &= df["timestamp"] < parse_when(until, "until")
     found = df[keep].head(limit) if limit is not None else df[keep]
     missing = next((name for name in columns or () if name not in df), None)
     if missing is not None:
@@ -78,8 +78,8 @@ def narrowed(
     return found[list(columns)] if columns is not None else found
 
 
-def event_object(row: dict[Any, Any]) -> dict[str, Any]:
-    """Return a row of a frame as the JSON object of an event, without what is not known."""
+def event_json(row: dict[Any, Any]) -> dict[str, Any]:
+    """Return a row of a frame as the JSON object of an event, without missing values."""
     event: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, pd.Timestamp):

@@ -14,25 +14,24 @@ from ..core.validation import parse_time
 from ..errors import ConfigError, InvalidEvent
 from ..history.load import load_history, presence_frame
 from ..replay.index import HistoryIndex
-from ..replay.narrow import When, moment_of
+from ..replay.narrow import When, parse_when
 from .base_grid import BaseGrid
 from .replay_source import ReplaySource, check_speed
 
 
 class ReplayGrid(BaseGrid):
-    """Shows what agents did at a time of the past, and lets it run; made by AgentGrid.replay.
+    """Replays a stored history; made by AgentGrid.replay.
 
-    It has all that AgentGrid has, of the time that is shown: ``agents``, ``to_frame``, ``alert``,
-    ``selected`` and so on. Statuses are drawn by the rules of the server. It stands at the
-    start until ``play()``, or the button in it, makes it go.
+    All members of AgentGrid refer to the time shown: ``agents``, ``to_frame``, ``alert``,
+    ``selected`` and so on. Statuses are those that the server stored. The replay is paused at the
+    start until ``play()`` or its button starts it.
 
     Args:
         source: a DataFrame as ``load_history`` returns it, or what ``load_history`` takes.
-        speed: seconds of history a second, above 0, up to 86400.
-        since, until: as for ``load_history``; with a DataFrame they narrow it too.
+        speed: seconds of history per second, above 0, up to 86400.
+        since, until: as for ``load_history``; they also filter a DataFrame.
         token: of a server.
-        limits: after which silence an agent counted as idle, offline, forgotten; None: the
-            server's own defaults (5 min, 30 min, 24 h).
+        limits: decide all statuses again with these timers; None: use the stored decisions.
         filter, sort, group_by, columns, view, max_rate, height, **kwargs: as for AgentGrid.
 
     Raises:
@@ -66,7 +65,7 @@ class ReplayGrid(BaseGrid):
 
     @property
     def now(self) -> pd.Timestamp:
-        """The time that is shown, UTC."""
+        """The time shown, UTC."""
         return pd.Timestamp(self._source.state()["at"])
 
     @property
@@ -84,43 +83,45 @@ class ReplayGrid(BaseGrid):
         self._source.set_speed(check_speed(value))
 
     def play(self) -> ReplayGrid:
-        """Let it run, from the start where it stands at the end; return the grid."""
+        """Play, from the start if it is at the end; return the grid."""
         if self._stop is not None:
             self._source.play()
         return self
 
     def pause(self) -> ReplayGrid:
-        """Let it stand still; return the grid."""
+        """Pause; return the grid."""
         self._source.pause()
         return self
 
     def at(self, when: When) -> ReplayGrid:
-        """Show a time and return the grid; it goes on playing where it played.
+        """Show a time and return the grid; a replay that plays continues from there.
 
         Args:
             when: ISO text as ``"2025-01-14 14:50"``, a datetime or a Timestamp; naive times are
                 local.
 
         Raises:
-            InvalidEvent: it is no time, or lies outside of the history.
+            InvalidEvent: the time cannot be read, or is outside the history.
         """
-        moment, playback = to_micros(moment_of(when)), self._source.playback
-        if not playback.start <= moment <= playback.end:
+        micros, playback = to_micros(parse_when(when)), self._source.playback
+        if not playback.start <= micros <= playback.end:
             first, last = (to_rfc3339(from_micros(one)) for one in (playback.start, playback.end))
-            raise InvalidEvent(f"when is {when!s}, expected a time from {first} to {last}", "when")
-        self._source.seek(moment)
+            raise InvalidEvent(
+                f"when: expected a time from {first} to {last}, got {when!s}", "when"
+            )
+        self._source.seek(micros)
         return self
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the agents at the time that is shown, with the columns of load_presence."""
+        """Return the agents at the time shown, with the columns of load_presence."""
         index = self._source.index
-        return presence_frame(index.presences(self._source.moment).values())
+        return presence_frame(index.presences(self._source.shown_state).values())
 
     def _on_message(self, kind: str, content: dict[str, Any]) -> None:
         if kind != "replay":
             super()._on_message(kind, content)
             return
-        # A page that asks for what cannot be has its own controls set right again.
+        # After an invalid command the controls of the page are reset.
         try:
             self._apply_command(content)
         except (InvalidEvent, ConfigError):
@@ -145,14 +146,14 @@ def _frame_of(source: Any, since: Any, until: Any, token: str | None) -> pd.Data
     if isinstance(source, pd.DataFrame):
         frame = source
         if "timestamp" in frame and since is not None:
-            frame = frame[frame["timestamp"] >= moment_of(since, "since")]
+            frame = frame[frame["timestamp"] >= parse_when(since, "since")]
         if "timestamp" in frame and until is not None:
-            frame = frame[frame["timestamp"] < moment_of(until, "until")]
+            frame = frame[frame["timestamp"] < parse_when(until, "until")]
     else:
-        # A bar in a notebook is made of widgets, which a cell that runs again would leave behind.
+        # A progress bar in a notebook is a widget, which would be left behind if the cell reruns.
         frame = load_history(source, since=since, until=until, progress=False, token=token)
     if not len(frame):
-        raise InvalidEvent("the history is empty: there is nothing to replay")
+        raise InvalidEvent("source: expected events to replay, the history is empty")
     return frame
 
 

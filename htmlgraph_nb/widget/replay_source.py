@@ -19,7 +19,7 @@ from ..core.timestamps import from_micros, to_micros, to_rfc3339
 from ..errors import ConfigError
 from ..history.load import presence_frame
 from ..replay.index import HistoryIndex, ReplayState
-from ..replay.narrow import When, event_object, moment_of, narrowed
+from ..replay.narrow import When, event_json, filter_frame, parse_when
 from .sync import View
 
 STEP_S = 0.1
@@ -44,7 +44,7 @@ def presence_at(df: pd.DataFrame, when: When, limits: Limits | None = None) -> p
         InvalidEvent: the frame or the time cannot be read.
     """
     index = HistoryIndex(df, limits)
-    return presence_frame(index.presences(index.at(to_micros(moment_of(when)))).values())
+    return presence_frame(index.presences(index.at(to_micros(parse_when(when)))).values())
 
 
 def check_speed(value: object) -> float:
@@ -103,7 +103,7 @@ class Playback:
 class _Shown:
     """What a replay shows, all for one time."""
 
-    moment: ReplayState
+    state: ReplayState
     agents: dict[str, AgentPresence]
     cursor: Cursor
 
@@ -144,9 +144,9 @@ class ReplaySource:
         self._show(index.at(index.start))
 
     @property
-    def moment(self) -> ReplayState:
+    def shown_state(self) -> ReplayState:
         """The state of the index at the time shown."""
-        return self._shown.moment
+        return self._shown.state
 
     def settle(self) -> None:
         """Do nothing: all data is loaded."""
@@ -156,9 +156,9 @@ class ReplaySource:
         shown = self._shown
 
         def activity() -> dict[str, Any]:
-            return self.index.activity(shown.moment)
+            return self.index.activity(shown.state)
 
-        at = from_micros(shown.moment.micros)
+        at = from_micros(shown.state.micros)
         return View(shown.agents, shown.cursor, self.connection, at, activity, replaying=True)
 
     def on_change(self, callback: Callable[[set[str], Any], object]) -> Callable[[], None]:
@@ -185,12 +185,12 @@ class ReplaySource:
 
     def recent(self, agent_id: str, limit: int) -> list[dict[str, Any]]:
         """Return the last events of an agent up to the time shown, newest first."""
-        found = self.index.recent(self.moment, agent_id, limit)
-        return [event_object(row) for row in found.to_dict("records")]
+        found = self.index.recent(self.shown_state, agent_id, limit)
+        return [event_json(row) for row in found.to_dict("records")]
 
     def history(self, **filters: Any) -> pd.DataFrame:
         """Return the events of the replay, filtered as by ``load_history``."""
-        return narrowed(self.index.frame, **filters)
+        return filter_frame(self.index.frame, **filters)
 
     def play(self) -> None:
         """Play; from the start if it is at the end."""
@@ -284,18 +284,18 @@ class ReplaySource:
         for callback in list(self._on_playback):
             callback()
 
-    def _show(self, moment: ReplayState) -> set[str]:
+    def _show(self, state: ReplayState) -> set[str]:
         """Show a time and return the ids of the agents that changed."""
         before = self._shown
-        changed = moment.differs_from(before.moment).tolist()
+        changed = state.differs_from(before.state).tolist()
         agents, seq = dict(before.agents) if changed else before.agents, before.cursor.seq
         for agent in changed:
-            presence = self.index.presence(moment, agent)
+            presence = self.index.presence(state, agent)
             seq += 1
             if presence is None:
                 agents.pop(self.index.agents[agent], None)
             else:
                 # A page ignores states whose seq is not above the one it has.
                 agents[presence.agent_id] = replace(presence, seq=seq)
-        self._shown = _Shown(moment, agents, Cursor(before.cursor.epoch, seq))
+        self._shown = _Shown(state, agents, Cursor(before.cursor.epoch, seq))
         return {self.index.agents[agent] for agent in changed}

@@ -1,4 +1,4 @@
-"""The clock of a replay, the source that it drives, and what is known at a time."""
+"""The clock of a replay, its data source, and presence_at."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from htmlgraph_nb.core.timestamps import to_micros
 from htmlgraph_nb.errors import ConfigError, InvalidEvent
 from htmlgraph_nb.history.load import PRESENCE_DTYPES
 from htmlgraph_nb.replay.index import HistoryIndex
-from htmlgraph_nb.replay.narrow import moment_of, narrowed
+from htmlgraph_nb.replay.narrow import filter_frame, parse_when
 from htmlgraph_nb.widget.replay_source import Playback, ReplaySource, check_speed, presence_at
 from tests.helpers.strategies import T0, at
 from tests.helpers.wait import wait_until
@@ -41,12 +41,12 @@ EVENTS = [
 
 
 def micros(second: float) -> int:
-    """Return a time as a replay counts it."""
+    """Return a time in microseconds since 1970."""
     return to_micros(at(second))
 
 
 class Clock:
-    """A monotonic clock that the test moves."""
+    """A monotonic clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -56,7 +56,7 @@ class Clock:
 
 
 def test_playback_stops_at_the_end():
-    """Standing still it shows one time, playing it moves on, and it starts again from the end."""
+    """Paused it shows one time, playing it advances, and at the end it starts again."""
     still = Playback(0, 100 * SECOND, 0, speed=10)
     assert still.at(5) == 0
     playing = still.play(5)
@@ -73,7 +73,7 @@ def test_playback_stops_at_the_end():
 
 @pytest.mark.parametrize("speed", [0, -1, 86_401, float("nan"), "fast", None, True])
 def test_check_speed_refuses_out_of_bounds(speed):
-    """With the bounds in the text."""
+    """The message has the bounds."""
     with pytest.raises(ConfigError, match="above 0, up to 86400"):
         check_speed(speed)
 
@@ -90,7 +90,7 @@ def test_replay_source_unsubscribing_twice_is_ignored():
 
 
 def test_replay_source_jump_requests_snapshot():
-    """Forwards and backwards; numbers of states only ever grow."""
+    """A jump in either direction; the seq of the states only grows."""
     source = ReplaySource(HistoryIndex(frame_of(EVENTS)), 60)
     changes, wholes, shown = [], [], []
     source.on_change(lambda changed, agents: changes.append((changed, dict(agents))))
@@ -122,7 +122,7 @@ def test_replay_source_jump_requests_snapshot():
 
 
 def test_playing_moves_it_to_the_end_and_ends_the_thread():
-    """Agents change on the way, silence included; then it stands still."""
+    """Agents change on the way, also by silence; then the thread ends."""
     clock = Clock()
     source = ReplaySource(HistoryIndex(frame_of(EVENTS)), 60, clock)
     changed: set[str] = set()
@@ -144,7 +144,7 @@ def test_playing_moves_it_to_the_end_and_ends_the_thread():
 
 
 def test_replay_source_pause_shows_exact_time():
-    """And a change of speed goes on from where it is."""
+    """A change of speed continues from the time shown."""
     clock = Clock()
     source = ReplaySource(HistoryIndex(frame_of(EVENTS)), 10, clock)
     source.play()
@@ -157,7 +157,7 @@ def test_replay_source_pause_shows_exact_time():
 
 
 def test_history_index_counts_last_minutes():
-    """What is later than the time shown is not in it."""
+    """Later events are not counted."""
     index = HistoryIndex(frame_of(EVENTS))
     found = index.activity(index.at(micros(35)))
     assert found["at"] == "2025-01-14T14:51:05.000000Z"
@@ -169,7 +169,7 @@ def test_history_index_counts_last_minutes():
 
 
 def test_replay_source_recent_ends_at_shown_time():
-    """The newest first, as JSON has them; nothing of an agent that is not known."""
+    """Newest first, as JSON objects; none for an unknown agent."""
     source = ReplaySource(HistoryIndex(frame_of(EVENTS)), 60)
     source.seek(micros(35))
     first, second = source.recent("b", 10)
@@ -184,7 +184,7 @@ def test_replay_source_recent_ends_at_shown_time():
 
 
 def test_presence_at_is_typed_as_load_presence():
-    """One row an agent, by name, with the totals up to then."""
+    """One row per agent with the totals up to that time."""
     found = presence_at(frame_of(EVENTS), at(25))
     assert found.dtypes.astype(str).to_dict() == PRESENCE_DTYPES
     assert list(found["agent_id"]) == ["a", "b"]
@@ -210,30 +210,30 @@ def test_presence_at_is_typed_as_load_presence():
     ],
 )
 def test_moment_of_reads_any_form(when):
-    """Naive ones are local, as everywhere in Python; numpy's are UTC."""
-    assert moment_of(when) == T0
-    assert moment_of(when).tzinfo is UTC
+    """Naive datetimes are local, as in Python; those of numpy are UTC."""
+    assert parse_when(when) == T0
+    assert parse_when(when).tzinfo is UTC
 
 
 @pytest.mark.parametrize("when", ["noon", "", None, 5, pd.NaT, timedelta(1)])
 def test_moment_of_refuses_other_values(when):
-    """With what to type."""
+    """The message says what to type."""
     with pytest.raises(InvalidEvent, match="expected an ISO string such as 2025-01-14 14:50"):
-        moment_of(when)
+        parse_when(when)
 
 
 def test_narrowed_equals_load_history():
-    """Names, times, columns and a limit; other arguments are refused."""
+    """Names, times, columns and a limit; unknown arguments are refused."""
     frame = frame_of(EVENTS)
-    assert len(narrowed(frame)) == 6
-    assert list(narrowed(frame, agents="b")["agent_id"]) == ["b"] * 3
-    assert len(narrowed(frame, agents=["a", "b"], event_types="stop", since=at(100))) == 1
-    assert len(narrowed(frame, until=at(20))) == 2
-    assert list(narrowed(frame, columns=["seq"], limit=2)["seq"]) == [1, 2]
+    assert len(filter_frame(frame)) == 6
+    assert list(filter_frame(frame, agents="b")["agent_id"]) == ["b"] * 3
+    assert len(filter_frame(frame, agents=["a", "b"], event_types="stop", since=at(100))) == 1
+    assert len(filter_frame(frame, until=at(20))) == 2
+    assert list(filter_frame(frame, columns=["seq"], limit=2)["seq"]) == [1, 2]
     with pytest.raises(InvalidEvent, match="did you mean 'agents'"):
-        narrowed(frame, agent="b")
+        filter_frame(frame, agent="b")
     with pytest.raises(InvalidEvent, match="unknown column 'time'"):
-        narrowed(frame, columns=["time"])
+        filter_frame(frame, columns=["time"])
 
 
 @pytest.mark.parametrize(
@@ -246,13 +246,13 @@ def test_narrowed_equals_load_history():
     ],
 )
 def test_history_index_refuses_other_frames(change, text):
-    """Before anything is shown, with the column in the text."""
+    """The message has the column."""
     with pytest.raises(InvalidEvent, match=text):
         HistoryIndex(change(frame_of(EVENTS)))
 
 
 def test_replay_source_view_takes_no_lock():
-    """The feeder holds its own lock when it looks; a callback may wait for that lock."""
+    """A callback may wait for a lock that a reader of the view holds."""
     source = ReplaySource(HistoryIndex(frame_of(EVENTS)), 60)
     views = []
 

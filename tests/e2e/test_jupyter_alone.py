@@ -72,7 +72,7 @@ def test_live_notebook_needs_only_jupyter(open_page: OpenPage, tmp_path: Path, a
     with lab(tmp_path, access) as jupyter:
         n_cells = jupyter.write("live.ipynb", NOTEBOOKS / "01_live.ipynb")
         watched = open_page("about:blank")
-        watched.allowed.extend(jupyter.own_faults)
+        watched.allowed.extend(jupyter.own_errors)
         come_in(watched.page, access, jupyter.address("live.ipynb"))
         notebook = Notebook(watched.page, n_cells)
         notebook.run(FIRST_GRID)

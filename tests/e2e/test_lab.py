@@ -151,7 +151,7 @@ def test_notebook_7_menu_opens_the_page(
     """The menu opens the page in a browser tab; there is no status bar."""
     agent = hook(presence_server, "post_tool_use", str(uuid.uuid4()))
     watched = open_page(f"{jupyter.url}tree")
-    watched.allowed.extend(jupyter.own_faults)
+    watched.allowed.extend(jupyter.own_errors)
     page = watched.page
     page.get_by_role("menuitem", name="View").first.click(timeout=START_S * 1000)
     with page.context.expect_page() as opened:

@@ -10,7 +10,10 @@ T = TypeVar("T")
 
 
 def wait_until(
-    probe: Callable[[], T], what: str = "condition", deadline_s: float = 30.0, pause_s: float = 0.01
+    probe: Callable[[], T],
+    what: str = "condition",
+    deadline_s: float = 30.0,
+    interval_s: float = 0.01,
 ) -> T:
     """Call ``probe`` until it returns a true value, and return that.
 
@@ -18,7 +21,7 @@ def wait_until(
         probe: returns the value to wait for.
         what: describes the condition in the error message.
         deadline_s: seconds until the wait fails.
-        pause_s: seconds between two calls.
+        interval_s: seconds between calls.
 
     Raises:
         AssertionError: the deadline passed; the message names ``what`` and the last value.
@@ -30,4 +33,4 @@ def wait_until(
             return value
         if time.monotonic() > end:
             raise AssertionError(f"not within {deadline_s} s: {what} (last value {value!r})")
-        time.sleep(pause_s)
+        time.sleep(interval_s)

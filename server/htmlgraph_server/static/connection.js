@@ -37,7 +37,7 @@ export function keepConnected(store, win, base) {
   let awaiting = false;
   let timeout = TIMEOUT_MS;
   /** Earliest time of the next attempt, ms since 1970. */
-  let barredUntil = 0;
+  let retryNotBefore = 0;
   let ended = false;
   /** @type {number | null} */
   let staleSince = null;
@@ -77,7 +77,7 @@ export function keepConnected(store, win, base) {
 
   /** @param {number} code @param {string} reason */
   const onClose = (code, reason) => {
-    leave(code === CLOSE_SILENT ? code : undefined);
+    disconnect(code === CLOSE_SILENT ? code : undefined);
     if (staleSince === null && store.agents.size > 0) staleSince = store.lastMessageAt;
     const delay = reconnectDelay({ code, failures, resumed });
     failures += 1;
@@ -90,7 +90,7 @@ export function keepConnected(store, win, base) {
       return;
     }
     const retryAt = Date.now() + delay;
-    if (code === CLOSE_POLICY) barredUntil = retryAt;
+    if (code === CLOSE_POLICY) retryNotBefore = retryAt;
     store.setConnection({ state: "reconnecting", detail, retryAt, staleSince });
     retryTimer = win.setTimeout(connect, delay);
     if (!detail) explain(retryAt);
@@ -105,7 +105,7 @@ export function keepConnected(store, win, base) {
   };
 
   /** Close the socket without waiting for the close handshake. @param {number} [code] */
-  const leave = (code) => {
+  const disconnect = (code) => {
     if (socket === null) return;
     socket.onmessage = socket.onclose = null;
     socket.close(code);
@@ -122,14 +122,14 @@ export function keepConnected(store, win, base) {
   // Hidden tabs run timers once a minute, so only an unanswered ping counts as silence.
   const watch = () => {
     if (socket === null) return;
-    const waited = Date.now() - pingedAt;
-    if (awaiting && waited > timeout) onClose(CLOSE_SILENT, "no response from the server");
-    else if (!awaiting && waited >= PING_EVERY_MS) ping(TIMEOUT_MS);
+    const elapsed = Date.now() - pingedAt;
+    if (awaiting && elapsed > timeout) onClose(CLOSE_SILENT, "no response from the server");
+    else if (!awaiting && elapsed >= PING_EVERY_MS) ping(TIMEOUT_MS);
   };
 
   const wake = () => {
     if (socket !== null) ping(WAKE_TIMEOUT_MS);
-    else if (!ended && Date.now() >= barredUntil) connect();
+    else if (!ended && Date.now() >= retryNotBefore) connect();
   };
 
   keepActivity(store, () => loadActivity(base));
@@ -142,7 +142,7 @@ export function keepConnected(store, win, base) {
   });
   win.addEventListener("pagehide", () => {
     win.clearTimeout(retryTimer);
-    leave();
+    disconnect();
   });
 }
 
@@ -172,7 +172,7 @@ export function keepActivity(store, load) {
     try {
       store.activity.replace(await load());
     } catch (error) {
-      console.warn(`${NAME}: cannot load loads the activity of the last minutes:`, error);
+      console.warn(`${NAME}: cannot load the activity of the last minutes:`, error);
     }
   });
 }

@@ -75,7 +75,7 @@ async function loadIcon(LabIcon) {
  *
  * @type {Promise<import("./agent_grid.js").Store> | null}
  */
-let live = null;
+let storePromise = null;
 
 /** @param {any} app */
 async function connect(app) {
@@ -88,7 +88,7 @@ async function connect(app) {
 }
 
 /** @param {any} app */
-const liveStore = (app) => (live ??= connect(app));
+const liveStore = (app) => (storePromise ??= connect(app));
 
 /**
  * Return a plugin with optional services, passed by name.

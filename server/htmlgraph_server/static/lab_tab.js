@@ -32,11 +32,11 @@ export function addStyles(doc) {
  * @param {string} options.title
  * @param {string} options.caption
  * @param {any} options.icon
- * @param {string} options.settings of the grid, as a URL fragment
+ * @param {string} options.settings settings of the grid, as a URL fragment
  * @param {(tab: any) => void} options.onSettings called when they change
  */
 export function createTab(Widget, { store, base, title, caption, icon, settings, onSettings }) {
-  const ended = new AbortController();
+  const disposed = new AbortController();
 
   class Tab extends Widget {
     constructor() {
@@ -51,21 +51,21 @@ export function createTab(Widget, { store, base, title, caption, icon, settings,
 
     async fill() {
       try {
-        const [{ createSettings, mountGrid }, live] = await Promise.all([import("./agent_grid.js"), store()]);
-        if (ended.signal.aborted) return;
+        const [{ createSettings, mountGrid }, liveStore] = await Promise.all([import("./agent_grid.js"), store()]);
+        if (disposed.signal.aborted) return;
         const view = createSettings(settingsFromHash(settings));
-        mountGrid(this.node, live, {
-          fill: true, hint: HINT, settings: view, signal: ended.signal,
+        mountGrid(this.node, liveStore, {
+          fill: true, hint: HINT, settings: view, signal: disposed.signal,
           loadHistory: (agentId, options) => loadHistory(base, agentId, options),
         });
-        this.keep(view);
+        this.saveChanges(view);
       } catch (error) {
         this.node.textContent = `The agent monitor could not be loaded: ${error}. Reload the page to try again.`;
       }
     }
 
-    /** Save the settings, so that a reload restores them. @param {ReturnType<typeof import("./agent_grid.js").createSettings>} view */
-    keep(view) {
+    /** Save changed settings, so that a reload restores them. @param {ReturnType<typeof import("./agent_grid.js").createSettings>} view */
+    saveChanges(view) {
       let timer = 0;
       const save = () => {
         timer = 0;
@@ -81,7 +81,7 @@ export function createTab(Widget, { store, base, title, caption, icon, settings,
     }
 
     dispose() {
-      ended.abort();
+      disposed.abort();
       super.dispose();
     }
   }

@@ -1,5 +1,5 @@
 // @ts-check
-/** The elements of the grid that exist before any agent does. */
+/** The elements of the grid that do not depend on agents. */
 
 import { h, setAttribute, setText } from "./elements/dom.js";
 import { formatCount, formatTokens, formatUsd } from "./elements/format.js";
@@ -78,9 +78,9 @@ export function writeStats({ root, stats, shown: label }, counts, shown) {
   setAttribute(stats.tokens, "title", `${formatCount(counts.tokens)} tokens`);
   setAttribute(stats.tokens, "data-value", String(counts.tokens));
   setText(stats.cost, formatUsd(counts.cost));
-  const left = counts.unpriced
-    ? `; the price of ${counts.unpriced} agent${counts.unpriced > 1 ? "s" : ""} is not known` : "";
-  setAttribute(stats.cost, "title", `${formatUsd(counts.cost)}${left}`);
+  const note = counts.unpriced
+    ? `; the price of ${counts.unpriced} agent${counts.unpriced > 1 ? "s" : ""} is unknown` : "";
+  setAttribute(stats.cost, "title", `${formatUsd(counts.cost)}${note}`);
   setAttribute(stats.cost, "data-value", counts.cost === null ? "" : String(counts.cost));
   setText(label, shown.total === counts.total ? "" : `${formatCount(shown.total)} shown`);
   root.toggleAttribute("data-waiting", counts.waiting > 0);

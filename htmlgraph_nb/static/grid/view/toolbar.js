@@ -37,7 +37,7 @@ const GROUPS = [
 ];
 const SEARCH_AFTER_MS = 80;
 
-/** @param {string} sort one that the menu does not offer */
+/** Return the label of a sort that is not in the menu. @param {string} sort */
 function describeSort(sort) {
   const name = sort.replace("-", "");
   const label = TABLE_COLUMNS[name]?.label ?? name;
@@ -85,7 +85,7 @@ export function createToolbar(root, settings, { onLeaveSearch }) {
   const columns = createPopover(root, {
     label: "Columns", name: "columns", icon: "columns", build: (panel) => buildColumns(panel, settings),
   });
-  const bar = h(doc, "div", { class: "hg-toolbar", role: "group", "aria-label": "What is shown" }, [
+  const bar = h(doc, "div", { class: "hg-toolbar", role: "group", "aria-label": "Display options" }, [
     search, filters.popover.button, filters.chips,
     h(doc, "div", { class: "hg-toolbar-end" }, [columns.button, group, sort, view]),
   ]);
@@ -127,21 +127,21 @@ export function createToolbar(root, settings, { onLeaveSearch }) {
       apply();
       return true;
     },
-    /** @param {import("../model/layout.js").Layout} layout @param {boolean} other whether settings changed */
-    draw(layout, other) {
+    /** @param {import("../model/layout.js").Layout} layout @param {boolean} settingsChanged */
+    draw(layout, settingsChanged) {
       filters.draw(layout);
-      if (!other) return;
-      const now = settings.get();
-      const text = now.filter.text ?? "";
+      if (!settingsChanged) return;
+      const current = settings.get();
+      const text = current.filter.text ?? "";
       if (timer === 0 && input.value.trim() !== text) input.value = text;
-      for (const button of views) setAttribute(button, "aria-pressed", String(button.dataset.value === now.view));
-      if (![...sort.options].some((item) => item.value === now.sort)) {
-        sort.append(h(doc, "option", { value: now.sort }, [describeSort(now.sort)]));
+      for (const button of views) setAttribute(button, "aria-pressed", String(button.dataset.value === current.view));
+      if (![...sort.options].some((item) => item.value === current.sort)) {
+        sort.append(h(doc, "option", { value: current.sort }, [describeSort(current.sort)]));
       }
-      if (sort.value !== now.sort) sort.value = now.sort;
-      if (group.value !== (now.groupBy ?? "")) group.value = now.groupBy ?? "";
-      sort.toggleAttribute("data-on", now.sort !== "attention");
-      group.toggleAttribute("data-on", now.groupBy !== null);
+      if (sort.value !== current.sort) sort.value = current.sort;
+      if (group.value !== (current.groupBy ?? "")) group.value = current.groupBy ?? "";
+      sort.toggleAttribute("data-on", current.sort !== "attention");
+      group.toggleAttribute("data-on", current.groupBy !== null);
     },
     stop() {
       win.clearTimeout(timer);

@@ -89,7 +89,7 @@ const FIELD_RENDERERS = {
   cost: {
     of: ["cost"],
     render: ({ cost }) => ({
-      text: formatUsd(cost), title: cost === null ? "the model's price is not known" : `${cost} USD`, value: cost,
+      text: formatUsd(cost), title: cost === null ? "the model's price is unknown" : `${cost} USD`, value: cost,
     }),
   },
   errors: {

@@ -7,7 +7,7 @@ const STEPS = {
 };
 
 /** @param {EventTarget | null} target */
-function takesText(target) {
+function acceptsText(target) {
   const element = /** @type {HTMLElement | null} */ (target);
   return element?.matches?.("input:not([type=range]), textarea, select, [contenteditable]") === true;
 }
@@ -30,11 +30,11 @@ function takesText(target) {
 export function bindKeyboard(root, list, actions, page) {
   const doc = root.ownerDocument;
 
-  /** @param {KeyboardEvent} event @returns {boolean} whether the key was ours */
+  /** @param {KeyboardEvent} event @returns {boolean} whether the key was handled */
   const act = (event) => {
-    const writing = takesText(event.target);
+    const typing = acceptsText(event.target);
     if (event.key === "Escape") return actions.leave();
-    if (event.key === "/" && !writing) return actions.search();
+    if (event.key === "/" && !typing) return actions.search();
     if (!list.contains(/** @type {Node} */ (event.target))) return false;
     if (event.key === "Enter" || event.key === " ") return actions.select();
     const step = STEPS[event.key];
@@ -50,7 +50,7 @@ export function bindKeyboard(root, list, actions, page) {
   /** @param {KeyboardEvent} event */
   const onPageKey = (event) => {
     if (event.key !== "/" || event.altKey || event.ctrlKey || event.metaKey) return;
-    if (root.contains(/** @type {Node} */ (event.target)) || takesText(event.target)) return;
+    if (root.contains(/** @type {Node} */ (event.target)) || acceptsText(event.target)) return;
     if (actions.search()) event.preventDefault();
   };
   root.addEventListener("keydown", onKey);

@@ -20,11 +20,11 @@ export function createPopover(root, { label, name, build, icon: sign }) {
   const panel = h(doc, "div", { class: "hg-popover", popover: "auto", role: "dialog", "aria-label": label });
 
   const isOpen = () => panel.matches(":popover-open");
-  const settle = () => {
+  const updatePosition = () => {
     const at = button.getBoundingClientRect();
-    const room = doc.documentElement.clientWidth;
+    const pageWidth = doc.documentElement.clientWidth;
     const { width, height } = panel.getBoundingClientRect();
-    const left = Math.max(MARGIN, Math.min(at.left, room - width - MARGIN));
+    const left = Math.max(MARGIN, Math.min(at.left, pageWidth - width - MARGIN));
     const below = at.bottom + 4;
     const above = at.top - 4 - height;
     panel.style.left = `${left}px`;
@@ -38,7 +38,7 @@ export function createPopover(root, { label, name, build, icon: sign }) {
     if (isOpen()) return close();
     build(panel);
     panel.showPopover();
-    settle();
+    updatePosition();
     /** @type {HTMLElement | null} */ (panel.querySelector("input, button"))?.focus({ preventScroll: true });
   });
   // pointerdown on the button would close the panel, and the click would open it again.

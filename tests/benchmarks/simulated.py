@@ -61,6 +61,7 @@ def _row(first: dict[str, int]) -> str:
         f"CASE WHEN {call} THEN h % 30000 END",
         f"CASE WHEN {call} THEN h % 20 = 0 END",
         "CASE WHEN n % 20 = 0 THEN printf('{\"n\":%d}', n) END",
+        "NULL",
     ]
     return ", ".join(terms)
 

@@ -102,10 +102,11 @@ def raw_name(name: str) -> str:
     return _RAW_NAMES.get(name, name)
 
 
-def raw_type(name: str) -> pa.DataType:
-    """Return the Arrow type of that column of ``events``."""
-    kind = HISTORY_SCHEMA.field(name).type
-    return pa.int64() if kind in (DICTIONARY, TIMESTAMP, pa.bool_()) else kind
+def raw_schema(columns: Sequence[str]) -> pa.Schema:
+    """Return the columns of ``events`` behind columns of history, each once."""
+    types = {raw_name(name): HISTORY_SCHEMA.field(name).type for name in columns}
+    converted = (DICTIONARY, TIMESTAMP, pa.bool_())
+    return pa.schema([(name, pa.int64() if t in converted else t) for name, t in types.items()])
 
 
 class Encoder:
@@ -133,7 +134,7 @@ class Encoder:
         }
 
     def encode(self, name: str, values: pa.Array) -> pa.Array:
-        """Return a column of HISTORY_SCHEMA; ``values`` has type ``raw_type(name)``."""
+        """Return a column of HISTORY_SCHEMA; ``values`` as in ``raw_schema``."""
         if name in self._dictionaries:
             look_up = partial(self._decided, name) if name in DECISION else self._look_up
             return self._dictionaries[name].encode(values, look_up)

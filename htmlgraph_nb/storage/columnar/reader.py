@@ -16,6 +16,7 @@ from ...core.timestamps import to_micros
 from ...errors import SegmentError
 from ..database import open_reader, sqlite_errors
 from ..query import HistoryQuery
+from .parallel_scan import PARALLEL_ROWS, scan_ranges
 from .scan import Scanner
 from .segment_index import (
     Segment,
@@ -108,7 +109,8 @@ def _read_pieces(
         try:
             for piece in pieces:
                 if not isinstance(piece, Segment):
-                    yield from scanner.batches(replace(query, seq_range=piece), batch_rows)
+                    unsealed = replace(query, seq_range=piece)
+                    yield from _scan(db, path, scanner, unsealed, batch_rows)
                     continue
                 while len(pending) <= _READ_AHEAD and (segment := next(upcoming, None)):
                     pending.append(pool.submit(read_segment, path, epoch, segment, query))
@@ -120,6 +122,41 @@ def _read_pieces(
                     yield batch
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _scan(
+    db: sqlite3.Connection, path: str, scanner: Scanner, query: HistoryQuery, batch_rows: int
+) -> Iterator[pa.RecordBatch]:
+    """Yield unsealed rows from SQLite; several processes read them if there are many."""
+    bounds = _many_rows(db, path, query)
+    if bounds is None:
+        yield from scanner.batches(query, batch_rows)
+        return
+    first, last = bounds
+    size = max(batch_rows, BATCH_ROWS)
+    ranges = [(start, min(start + size - 1, last)) for start in range(first, last + 1, size)]
+    if query.newest_first:
+        ranges.reverse()
+    with closing(scan_ranges(path, query, ranges)) as batches:
+        for seq_range, batch in zip(ranges, batches, strict=True):
+            if batch is None:
+                yield from scanner.batches(replace(query, seq_range=seq_range), batch_rows)
+            elif len(batch):
+                yield scanner.encode(batch)
+
+
+def _many_rows(db: sqlite3.Connection, path: str, query: HistoryQuery) -> tuple[int, int] | None:
+    """Return the range of seq of the rows, or None if they are fewer than PARALLEL_ROWS."""
+    if query.limit is not None and query.limit < PARALLEL_ROWS:
+        return None
+    conditions, params = query.conditions()
+    with sqlite_errors(path):
+        bounds = seq_bounds(db, *(query.seq_range or (-(2**63), 2**63 - 1)))
+        if bounds is None or bounds[1] - bounds[0] + 1 < PARALLEL_ROWS:
+            return None
+        rows = f"SELECT 1 FROM events e {conditions} LIMIT {PARALLEL_ROWS}"
+        count = db.execute(f"SELECT count(*) FROM ({rows})", params).fetchone()[0]
+    return bounds if count == PARALLEL_ROWS else None
 
 
 def _segment_rows(

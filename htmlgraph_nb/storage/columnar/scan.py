@@ -13,7 +13,7 @@ import pyarrow as pa
 from ...errors import StoreDamaged
 from ..database import sqlite_errors
 from ..query import HistoryQuery
-from .arrow_schema import DecisionRow, Encoder, raw_name, raw_type, select_schema
+from .arrow_schema import DecisionRow, Encoder, raw_name, raw_schema, select_schema
 
 _IDS_PER_QUERY = 500
 _FETCH_ROWS = 4_096
@@ -32,9 +32,8 @@ class Scanner:
     def __init__(self, db: sqlite3.Connection, path: str, columns: Sequence[str]) -> None:
         self._db = db
         self._path = path
-        self.schema = select_schema(columns)
-        self._columns = tuple(columns)
-        self._types = [raw_type(name) for name in columns]
+        self._schema = select_schema(columns)
+        self._raw_schema = raw_schema(columns)
         self._encoder = Encoder(columns, self._read_strings, self._read_decisions)
 
     def batches(self, query: HistoryQuery, batch_rows: int) -> Iterator[pa.RecordBatch]:
@@ -46,7 +45,7 @@ class Scanner:
             StoreUnavailable: the file cannot be read.
             StoreDamaged: a value does not have the type of its column.
         """
-        terms = ", ".join(f"e.{raw_name(name)}" for name in ("seq", *self._columns))
+        terms = ", ".join(f"e.{name}" for name in ("id", *self._raw_schema.names))
         left, after = query.limit, query.after_seq
         while left is None or left > 0:
             size = batch_rows if left is None else min(batch_rows, left)
@@ -61,31 +60,31 @@ class Scanner:
                     parts.append(self._to_arrays(rows))
                     n_rows, after = n_rows + len(rows), rows[-1][0]
             if parts:
-                yield self._to_batch(parts)
+                columns = [pa.concat_arrays(column) for column in zip(*parts, strict=True)]
+                yield self.encode(pa.record_batch(columns, schema=self._raw_schema))
             if n_rows < size:
                 return
             left = None if left is None else left - size
 
+    def encode(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the history columns of a batch of ``raw_schema``."""
+        arrays = [
+            self._encoder.encode(name, batch.column(raw_name(name))) for name in self._schema.names
+        ]
+        return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+
     def _to_arrays(self, rows: list[tuple[Any, ...]]) -> list[pa.Array]:
         _, *columns = zip(*rows, strict=True)
         arrays = []
-        for name, kind, values in zip(self._columns, self._types, columns, strict=True):
+        for field, values in zip(self._raw_schema, columns, strict=True):
             try:
-                arrays.append(pa.array(values, kind))
+                arrays.append(pa.array(values, field.type))
             except (pa.ArrowException, OverflowError) as error:
                 raise StoreDamaged(
-                    f"{self._path}: {name}: expected {kind} in events {rows[0][0]} to "
+                    f"{self._path}: {field.name}: expected {field.type} in events {rows[0][0]} to "
                     f"{rows[-1][0]} ({error}); another program wrote them"
                 ) from error
         return arrays
-
-    def _to_batch(self, parts: Sequence[list[pa.Array]]) -> pa.RecordBatch:
-        columns = [pa.concat_arrays(column) for column in zip(*parts, strict=True)]
-        arrays = [
-            self._encoder.encode(name, column)
-            for name, column in zip(self._columns, columns, strict=True)
-        ]
-        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def _read_strings(self, ids: Sequence[int]) -> dict[int, str]:
         return dict(self._look_up("id, name FROM names", ids))

@@ -17,12 +17,16 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import repeat
+
+import pyarrow as pa
 
 from ...errors import HtmlgraphError, SegmentError, StoreUnavailable
 from ..database import BUSY_TIMEOUT_S, open_reader, open_writer, sqlite_errors
 from ..decision_fill import fill_decisions
 from ..query import HistoryQuery
 from .arrow_schema import HISTORY_SCHEMA
+from .parallel_scan import PARALLEL_ROWS, scan_ranges
 from .scan import Scanner
 from .segment_index import (
     PART,
@@ -154,8 +158,13 @@ class _Sealing:
 
     def _seal_group(self, ranges: Sequence[tuple[int, int]]) -> list[Segment]:
         sealed = []
-        for seq_range, name in zip(ranges, self._reserve(ranges), strict=True):
-            segment = self._write_part(seq_range, name)
+        names = self._reserve(ranges)
+        many = sum(last - first + 1 for first, last in ranges) >= PARALLEL_ROWS
+        batches = (
+            scan_ranges(self._path, HistoryQuery(), ranges) if many else repeat(None, len(ranges))
+        )
+        for seq_range, name, batch in zip(ranges, names, batches, strict=True):
+            segment = self._write_part(seq_range, name, batch)
             if segment is not None and self._commit(name, segment):
                 finish_part(self._path, name, segment)
                 self._on_segment(segment)
@@ -165,14 +174,23 @@ class _Sealing:
                 remove_segment_file(self._path, name)
         return sealed
 
-    def _write_part(self, seq_range: tuple[int, int], name: str) -> Segment | None:
-        """Write the rows of a range to a ``.part`` file; None if there are no rows."""
+    def _write_part(
+        self, seq_range: tuple[int, int], name: str, raw_batch: pa.RecordBatch | None
+    ) -> Segment | None:
+        """Write the rows of a range to a ``.part`` file; None if there are no rows.
+
+        Args:
+            raw_batch: the rows, as ``scan_ranges`` yields them; None: read them from SQLite.
+        """
         first, last = seq_range
         # A scanner per segment, so that its dictionaries hold no strings of other segments.
         scanner = Scanner(self._db, self._path, HISTORY_SCHEMA.names)
-        query = HistoryQuery(seq_range=seq_range)
-        batch = next(scanner.batches(query, last - first + 1), None)
-        if batch is None:
+        if raw_batch is None:
+            query = HistoryQuery(seq_range=seq_range)
+            batch = next(scanner.batches(query, last - first + 1), None)
+        else:
+            batch = scanner.encode(raw_batch)
+        if not batch:
             return None
         return write_part(self._path, name, self._epoch, seq_range, batch)
 

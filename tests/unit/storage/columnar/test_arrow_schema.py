@@ -11,7 +11,7 @@ from htmlgraph_nb.storage.columnar.arrow_schema import (
     Encoder,
     GrowingDictionary,
     raw_name,
-    raw_type,
+    raw_schema,
     select_schema,
 )
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
@@ -59,7 +59,7 @@ def test_encoder_converts_raw_columns() -> None:
         "agent_attention": [7, 8],
     }
     encoded = {
-        name: encoder.encode(name, pa.array(values, raw_type(name))) for name, values in raw.items()
+        name: encoder.encode(name, pa.array(values, pa.int64())) for name, values in raw.items()
     }
     assert {name: column.type for name, column in encoded.items()} == {
         name: HISTORY_SCHEMA.field(name).type for name in columns
@@ -79,3 +79,10 @@ def test_raw_name_is_a_column_of_events() -> None:
         "decision",
         "extra",
     ]
+
+
+def test_raw_schema_has_each_column_of_events_once() -> None:
+    """Ids, timestamps and flags are integers; other types are those of history."""
+    assert raw_schema(("agent_status", "timestamp", "cost_usd", "agent_attention")) == pa.schema(
+        [("decision", pa.int64()), ("ts", pa.int64()), ("cost_usd", pa.float64())]
+    )

@@ -9,7 +9,7 @@ import pandas as pd
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from htmlgraph_nb.analysis.intervals import timeline
+from htmlgraph_nb.analysis.intervals import timeline, waiting_time
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.reducer import KNOWN_TYPES
 from htmlgraph_nb.core.roster import Limits
@@ -171,3 +171,13 @@ def test_timeline_ends_lost_subagent_where_it_rests() -> None:
     assert active_s(intervals, "child") == 89
     assert active_s(intervals, "parent") == 110
     assert active_s(timeline(frame_of(lost_subagent_stop()), LIMITS), "parent") == 110
+
+
+def test_waiting_now_is_false_after_answer() -> None:
+    """A wait that ends with the newest event of the frame is over."""
+    events = [
+        Event(agent_id="a", event_type="permission_request", tool_name="Bash", timestamp=at(0)),
+        Event(agent_id="a", event_type="tool_execute", tool_name="Bash", timestamp=at(60)),
+    ]
+    assert waiting_time(frame_of(events))["waiting_now"].tolist() == [False]
+    assert waiting_time(frame_of(events[:1]))["waiting_now"].tolist() == [True]

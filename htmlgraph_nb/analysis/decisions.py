@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..core.model import Event, PresenceStatus
+from ..core.model import Event, PresenceStatus, new_event
 from ..core.roster import Limits, Roster, timer_event, timers_of
 from ..core.status_rules import FORGOTTEN, StatusDecision, keeps_active
 from ..core.timestamps import EPOCH, from_micros, to_micros
@@ -125,7 +125,7 @@ def _events(df: pd.DataFrame, rows: Rows) -> Iterator[tuple[int, Event]]:
     ):
         yield (
             row,
-            Event(
+            new_event(
                 agent_id=names[code],
                 event_type=kind or "activity",
                 timestamp=at,

@@ -34,7 +34,7 @@ def timeline(df: pd.DataFrame, limits: Limits | None = None) -> pd.DataFrame:
 
     The statuses are those that the server decided and stored with each event (``agent_status``,
     ``agent_attention``). Events without them, as of session files, are decided here by the same
-    rules, at about 20 us an event. Silence makes an agent idle and offline to the second.
+    rules, which takes some 30 s per million. Silence makes an agent idle and offline to the second.
 
     Args:
         df: events; needs agent_id, timestamp and event_type, and uses seq, session_id, source,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -198,30 +199,35 @@ class Roster:
     def _first_overdue(
         self, agent_id: str, until: datetime, timers: TimerTable
     ) -> tuple[datetime, Event] | None:
+        state = self.get(agent_id)
+        if state is None:
+            return None
+        if not state.children and state.parent_agent_id is None:
+            # Most agents are alone, and this runs for each event of the past.
+            return _next_timer(state, until, timers)
         due: list[tuple[datetime, Event]] = []
-        for state in self._relatives_of(agent_id):
-            parent = self.get(state.parent_agent_id or "")
-            if parent is not None and (event := _orphan_end(state, self.get)):
-                # It has the timestamp of the parent's end, but is due once the parent is offline.
+        for member in self._relatives_of(state):
+            parent = self.get(member.parent_agent_id or "")
+            if parent is not None and (event := _orphan_end(member, self.get)):
+                # It is dated by the parent's end, and implied once the parent is offline.
                 due.append((max(_time_of(event), parent.presence.since or EPOCH), event))
-            if state.children:
-                due += ((_time_of(event), event) for event in _idle_children(state, self.get))
-            if event := _next_timer(state, timers):
-                due.append((_time_of(event), event))
-        return min((item for item in due if item[0] < until), key=itemgetter(0), default=None)
+            if member.children:
+                due += ((_time_of(event), event) for event in _idle_children(member, self.get))
+            if timed := _next_timer(member, until, timers):
+                due.append(timed)
+        return min((one for one in due if one[0] < until), key=itemgetter(0), default=None)
 
-    def _relatives_of(self, agent_id: str) -> list[AgentState]:
+    def _relatives_of(self, agent: AgentState) -> list[AgentState]:
         """Return the agent, its parent, and its open subagents with their open subagents."""
-        states: dict[str, AgentState] = {}
-        known = self.get(agent_id)
-        if known is not None and (parent := self.get(known.parent_agent_id or "")) is not None:
+        states = {agent.agent_id: agent}
+        if (parent := self.get(agent.parent_agent_id or "")) is not None:
             states[parent.agent_id] = parent
-        names = [agent_id]
+        names = [*agent.children]
         for name in names:
             state = self.get(name)
-            if state is not None and (name == agent_id or name not in states):
+            if state is not None and name not in states:
                 states[name] = state
-                names += (child for child in state.children if child not in names)
+                names += state.children
         return [*states.values()]
 
     def implied_ends(self) -> list[Event]:
@@ -265,6 +271,7 @@ def timers_of(status: PresenceStatus, open_work: bool, limits: Limits) -> list[t
     return [(event_type, after_s) for event_type, after_s in timers if after_s]
 
 
+@lru_cache(maxsize=16)
 def timer_table(limits: Limits) -> TimerTable:
     """Return the timers of every status, so that each is computed only once."""
     return {
@@ -288,14 +295,16 @@ def _expired_timer(state: AgentState, now: datetime, timers: TimerTable) -> Even
     return None
 
 
-def _next_timer(state: AgentState, timers: TimerTable) -> Event | None:
-    """Return the event of the timer that expires first; None: no timer is running."""
+def _next_timer(
+    state: AgentState, until: datetime, timers: TimerTable
+) -> tuple[datetime, Event] | None:
+    """Return the event of the timer that expires first, if that is before ``until``, and when."""
     running = _timers_of_state(state, timers)
     if not running:
         return None
     event_type, after_s = min(running, key=itemgetter(1))
     at = state.presence.last_activity + timedelta(seconds=after_s)
-    return timer_event(state.agent_id, event_type, at, after_s)
+    return (at, timer_event(state.agent_id, event_type, at, after_s)) if at < until else None
 
 
 def _time_of(event: Event) -> datetime:

@@ -54,7 +54,9 @@ def load_transcripts(
 
     Returns:
         One row per event with the dtypes of HISTORY_DTYPES, as from ``load_history``; ``seq``
-        numbers the events of all files by time. ``attrs`` describes the files:
+        numbers the events of all files by time. ``agent_status`` and the columns after it are
+        missing, because no server decided them; the analysis functions decide them when needed.
+        ``attrs`` describes the files:
 
         - ``files``: number of session files read.
         - ``broken_lines``: number of lines that are not JSON objects; ``broken``: the first

@@ -344,3 +344,19 @@ def test_inactive_since_sees_staged_changes() -> None:
     assert roster.inactive_since(["a"], later, 3_600) == []
     roster.rollback()
     assert roster.inactive_since(["a", "unknown"], later, 3_600) == ["a"]
+
+
+def test_overdue_yields_timers_in_order() -> None:
+    """Each timer comes with the time at which it was due, until the next event."""
+    roster = roster_with("prompt")
+    found = []
+    for due, timed in roster.overdue("a", at(5_000)):
+        found.append((due, timed.event_type, timed.source))
+        roster.apply(timed, 2, due)
+    start = roster.agents["a"].presence.last_activity
+    assert found == [
+        (start + timedelta(seconds=300), "idle", "timer"),
+        (start + timedelta(seconds=1800), "offline", "timer"),
+    ]
+    assert list(roster.overdue("a", at(100))) == []
+    assert list(roster.overdue("unknown", at(100))) == []

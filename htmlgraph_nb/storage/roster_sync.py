@@ -97,13 +97,25 @@ class RosterSync:
         past = now - self._shortest_timer
         for event in accepted:
             if event.timestamp is not None and event.timestamp < past:
-                # Timers may have been due before this event, but no server was running.
-                for _, due in self.roster.overdue(event.agent_id, event.timestamp, self._timers):
-                    self._add(tx, due, now)
+                self._apply_overdue(tx, event.agent_id, event.timestamp, now)
             self._add(tx, event, now)
         if accepted and self._received is None:
             self._received = received
         return len(accepted)
+
+    def _apply_overdue(
+        self, tx: Transaction, agent_id: str, until: datetime, now: datetime
+    ) -> None:
+        """Apply timers that were due before an event of the past, when no server was running.
+
+        The agent's own timers are not stored: the history has its event that follows, and readers
+        derive silence from the timestamps. Those of its parent and subagents are.
+        """
+        for _, due in self.roster.overdue(agent_id, until, self._timers):
+            if due.source == "timer" and due.agent_id == agent_id:
+                self.roster.apply(due, tx.seq, now)
+            else:
+                self._add(tx, due, now)
 
     def _add(self, tx: Transaction, event: Event, now: datetime) -> None:
         change = self.roster.apply(event, tx.seq + 1, now)

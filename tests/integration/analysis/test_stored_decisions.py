@@ -1,4 +1,4 @@
-"""The timeline of a stored history is what the server decided, in whatever way it came in."""
+"""The timeline of a stored history shows the server's decisions, for live and past events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.unit.analysis.test_status_intervals import active_s, lost_subagent_st
 
 
 class SteppedClock:
-    """A clock that the test moves."""
+    """A clock that the test advances."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
@@ -25,7 +25,7 @@ class SteppedClock:
 
 
 def ingest_at_once(path: str, events: list[Event]) -> None:
-    """Store events of the past in one transaction, as an import does."""
+    """Store events of the past in one transaction, like an import."""
     with PresenceManager(path) as manager:
         manager.ingest(events)
 
@@ -45,7 +45,7 @@ def ingest_live(path: str, events: list[Event]) -> None:
 
 @pytest.mark.parametrize("ingest", [ingest_at_once, ingest_live])
 def test_timeline_ends_lost_subagent_of_stored_history(tmp_path: Path, ingest) -> None:
-    """Neither an import nor a live server keeps a parent active whose subagent rests."""
+    """A subagent without a reported end does not keep its parent active, live or imported."""
     path = str(tmp_path / "history.db")
     ingest(path, lost_subagent_stop())
     frame = load_history(path)
@@ -54,14 +54,14 @@ def test_timeline_ends_lost_subagent_of_stored_history(tmp_path: Path, ingest) -
     assert "subagent_stop" in set(frame["event_type"])
 
 
-def test_timeline_of_past_events_has_timers(tmp_path: Path) -> None:
-    """Between events of the past that lie far apart an agent was idle, then offline."""
+def test_timeline_of_past_events_applies_timers(tmp_path: Path) -> None:
+    """Between distant events of the past the agent was idle, then offline; no row is added."""
     path = str(tmp_path / "history.db")
     start = datetime(2025, 1, 14, tzinfo=UTC)
     times = [start, start + timedelta(minutes=2), start + timedelta(hours=2)]
     ingest_at_once(path, [Event(agent_id="a", event_type="prompt", timestamp=at) for at in times])
     frame = load_history(path)
-    assert frame["event_type"].tolist() == ["prompt", "prompt", "idle", "offline", "prompt"]
+    assert frame["event_type"].tolist() == ["prompt", "prompt", "prompt"]
     intervals = timeline(frame)
     assert intervals["status"].tolist() == ["active", "idle", "offline", "active"]
     assert intervals["duration"].head(2).tolist() == [
@@ -72,15 +72,15 @@ def test_timeline_of_past_events_has_timers(tmp_path: Path) -> None:
 
 
 def test_late_event_counts_from_the_event_before(tmp_path: Path) -> None:
-    """An event that is dated earlier than one before it never turns the time round."""
+    """A late event counts from the timestamp of the event before it."""
     path = str(tmp_path / "history.db")
     start = datetime(2025, 1, 14, tzinfo=UTC)
-    moments = {"prompt": 0, "stop": 60, "permission_request": 30, "session_end": 90}
+    offsets = {"prompt": 0, "stop": 60, "permission_request": 30, "session_end": 90}
     ingest_at_once(
         path,
         [
             Event(agent_id="a", event_type=kind, timestamp=start + timedelta(seconds=seconds))
-            for kind, seconds in moments.items()
+            for kind, seconds in offsets.items()
         ],
     )
     intervals = timeline(load_history(path))

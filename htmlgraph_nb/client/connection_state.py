@@ -23,7 +23,8 @@ class ConnectionState:
         state: "connecting" (never connected so far), "connected", "reconnecting" or "closed".
         stale_since: time since which the agents may be out of date, UTC; None while connected and
             before the first connection.
-        detail: one or more lines of text: the address, or what was tried and what to type.
+        detail: one or more lines of text: the address, or the addresses tried and a command to
+            start a server.
         url: the server's address; "" before the first connection.
     """
 
@@ -40,14 +41,14 @@ class ConnectionState:
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
-    """How one connection, or one attempt to connect, ended.
+    """The end of a connection, or of an attempt to connect.
 
     Attributes:
         reason: for display.
-        established: a complete state had been received before.
-        code: the WebSocket close code; None if there was none.
-        status: the HTTP status of a rejected handshake; None if there was none.
-        unreadable: a message of the server could not be decoded.
+        established: whether a complete state had been received before.
+        code: the WebSocket close code; None: no close frame was received.
+        status: the HTTP status of a rejected handshake; None: the handshake was not rejected.
+        unreadable: whether a message of the server could not be decoded.
     """
 
     reason: str
@@ -63,7 +64,7 @@ class Disconnect:
 
     @property
     def final(self) -> bool:
-        """Whether a retry of the same request must fail."""
+        """Whether a retry with the same parameters would fail."""
         return self.code == CloseCode.BAD_PARAMETERS
 
 
@@ -71,7 +72,7 @@ def reconnect_delay(ended: Disconnect, attempt: int, random: float) -> float | N
     """Return the seconds to wait before the next attempt; None: give up.
 
     Args:
-        ended: how the last attempt ended.
+        ended: the end of the last attempt.
         attempt: number of failed attempts since the last connection.
         random: jitter, 0 to 1, so that many clients do not reconnect at the same time.
     """
@@ -86,7 +87,7 @@ def reconnect_delay(ended: Disconnect, attempt: int, random: float) -> float | N
 
 
 def connect_error_text(error: BaseException, timeout_s: float) -> str:
-    """Return why a server could not be reached, in a few words."""
+    """Return a short text for an error on connecting to a server."""
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(error, socket.gaierror):

@@ -1,4 +1,4 @@
-"""Finds the addresses at which a server may answer, and their tokens. Opens no socket.
+"""Finds the addresses at which a server may respond, and their tokens. Opens no socket.
 
 A token is only used for the server that it was issued for.
 """
@@ -74,7 +74,7 @@ class Address:
 
     @property
     def loopback(self) -> bool:
-        """Whether the address itself is that of this machine."""
+        """Whether the host is a loopback address."""
         if self.host == "localhost":
             return True
         try:
@@ -83,7 +83,7 @@ class Address:
             return False
 
     def websocket(self, **parameters: str | None) -> str:
-        """Return the URL of the WebSocket; parameters that are None are omitted."""
+        """Return the URL of the WebSocket, without the parameters that are None."""
         query = urlencode({name: value for name, value in parameters.items() if value is not None})
         scheme = "wss" if self.secure else "ws"
         return f"{scheme}://{self.netloc}{self.base}{_WEBSOCKET_PATH}{'?' if query else ''}{query}"
@@ -109,10 +109,10 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An address at which a server may answer.
+    """An address at which a server may respond.
 
     Attributes:
-        token: the token of that server; None if it needs none.
+        token: the token of that server; None: no token.
         source: origin of the address, for display.
     """
 
@@ -163,29 +163,32 @@ def candidates(
         url: the only address to try. None: only ``HTMLGRAPH_URL`` if it is set; otherwise the
             Jupyter Server of this kernel, the servers of this user on this machine, most recently
             started first, and the default address.
-        token: the token of ``url``, or if that is None of every candidate on this machine; None:
-            the token known for the address.
-        environment: None: that of this process.
+        token: the token of ``url`` or, if ``url`` is None, of every candidate on this machine.
+            None: the token that the environment contains for the address.
+        environment: None: the environment of this process.
 
     Raises:
         ConfigError: the URL is malformed or contains a secret.
     """
     environment = Environment.of_this_process() if environment is None else environment
-    known = _known_servers(environment)
+    known_servers = _known_servers(environment)
     env = environment.env
     if url is not None:
         address = Address.parse(url)
-        return [Candidate(address, token or _token_for(address, known, env), "as given")]
+        return [Candidate(address, token or _token_for(address, known_servers, env), "as given")]
     if env.get("HTMLGRAPH_URL"):
-        servers = known[:1]
+        servers = known_servers[:1]
     else:
-        servers = [*known, Candidate(Address.parse(DEFAULT_URL), None, "the default address")]
+        servers = [
+            *known_servers,
+            Candidate(Address.parse(DEFAULT_URL), None, "the default address"),
+        ]
     return _distinct(
         Candidate(
             server.address,
             (token if server.address.loopback or len(servers) == 1 else None)
             or server.token
-            or _token_for(server.address, known, env),
+            or _token_for(server.address, known_servers, env),
             server.source,
         )
         for server in servers
@@ -193,7 +196,7 @@ def candidates(
 
 
 def _known_servers(environment: Environment) -> list[Candidate]:
-    known = []
+    known_servers = []
     url = environment.env.get("HTMLGRAPH_URL")
     if url:
         try:
@@ -201,21 +204,21 @@ def _known_servers(environment: Environment) -> list[Candidate]:
         except ConfigError as error:
             raise ConfigError(f"HTMLGRAPH_URL: {error}") from None
         token = environment.env.get("HTMLGRAPH_TOKEN") or None
-        known.append(Candidate(address, token, "HTMLGRAPH_URL"))
+        known_servers.append(Candidate(address, token, "HTMLGRAPH_URL"))
     kernel_server = "the Jupyter Server of this kernel"
     hub = jupyterhub_server(environment.env)
     parents = [
         server for server in environment.running if server.get("pid") == str(environment.parent)
     ]
     for server in parents:
-        known += _from_server_file(server, "", kernel_server, hub)
-    known += _from_server_file(hub, EXTENSION_PATH, "this user's server of JupyterHub")
+        known_servers += _from_server_file(server, "", kernel_server, hub)
+    known_servers += _from_server_file(hub, EXTENSION_PATH, "this user's server of JupyterHub")
     if not parents:
         # It may lack the extension; then its response says so.
-        known += _from_server_file(environment.jupyter, EXTENSION_PATH, kernel_server, hub)
+        known_servers += _from_server_file(environment.jupyter, EXTENSION_PATH, kernel_server, hub)
     for server in environment.running:
-        known += _from_server_file(server, "", "a server of this user", hub)
-    return known
+        known_servers += _from_server_file(server, "", "a server of this user", hub)
+    return known_servers
 
 
 def _from_server_file(
@@ -234,8 +237,10 @@ def _from_server_file(
     return [Candidate(address, str(server.get("token") or "") or None, source)]
 
 
-def _token_for(address: Address, known: Iterable[Candidate], env: Mapping[str, str]) -> str | None:
-    for candidate in known:
+def _token_for(
+    address: Address, known_servers: Iterable[Candidate], env: Mapping[str, str]
+) -> str | None:
+    for candidate in known_servers:
         if candidate.token and candidate.address.same_server(address):
             return candidate.token
     # Without HTMLGRAPH_URL the token belongs to a server of this machine; never send it elsewhere.
@@ -244,9 +249,9 @@ def _token_for(address: Address, known: Iterable[Candidate], env: Mapping[str, s
     return None
 
 
-def _distinct(listed: Iterable[Candidate]) -> list[Candidate]:
+def _distinct(servers: Iterable[Candidate]) -> list[Candidate]:
     by_address: dict[Address, Candidate] = {}
-    for candidate in listed:
+    for candidate in servers:
         by_address.setdefault(candidate.address, candidate)
     return list(by_address.values())
 
@@ -270,7 +275,7 @@ def jupyter_server(pid: int) -> dict[str, Any]:
 
 
 def not_found_text(tried: Iterable[tuple[Candidate, str]]) -> str:
-    """Return the error message if no server answers: what was tried and what to type."""
+    """Return the error message if no server responds: the addresses tried, and a command."""
     lines = [
         f"  {candidate.address.url} ({candidate.source}): {reason}" for candidate, reason in tried
     ]

@@ -1,8 +1,8 @@
 """Sends events of a program to the server or the database file without blocking the program.
 
-A bounded queue and one daemon thread. Events go to the server if it answers, otherwise to the
-file. Events still pending when the program exits go to the spool file, which the next server
-reads. Every event has an id, so events that are sent twice, or to both, count once.
+A bounded queue and one daemon thread deliver them. Events go to the server if it responds,
+otherwise to the file. Events still pending when the program exits go to the spool file, which the
+next server reads. Every event has an id, so events that are sent twice, or to both, count once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MAX_QUEUED = 10_000
 """When the queue is full, the oldest events are dropped and a warning is logged."""
 _MAX_BATCH = 500
 _GATHER_S = 0.01
-"""How long an event waits for others. Until then it can be replaced."""
+"""Seconds that an event waits for others. Meanwhile it can be replaced."""
 _RESPONSE_TIMEOUT_S = 0.8
 _RETRY_SERVER_S = 3.0
 _SPOOL_S = 0.2
@@ -106,7 +106,7 @@ class EventSender:
         _register_worker_exit()
 
     def replace(self, queued: QueuedEvent, new: QueuedEvent | None) -> None:
-        """Replace a queued event, or queue ``new`` as well if the first is already taken."""
+        """Replace a queued event; if the thread has taken it already, queue ``new`` as well."""
         with self._change:
             if new is not None and not queued.taken:
                 queued.event = new.event
@@ -114,7 +114,7 @@ class EventSender:
         self.enqueue(new)
 
     def flush(self, timeout: float) -> bool:
-        """Wait at most ``timeout`` seconds for the delivery of all events; return its success."""
+        """Wait at most ``timeout`` seconds; return whether all events were delivered."""
         if self._pid != os.getpid():
             return True
         with self._change:

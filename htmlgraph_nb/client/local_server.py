@@ -1,4 +1,4 @@
-"""Starts a server as a child process of a kernel or script. It ends with its parent.
+"""Starts a server as a child process of a kernel or script. The server ends with its parent.
 
 A separate process is not blocked by a busy cell, and none of its modules are loaded here.
 """
@@ -82,7 +82,7 @@ class LocalServer:
     def stop(self) -> None:
         """Stop the server and wait for its exit. Received events stay stored. Idempotent."""
         if self._owner_pid != os.getpid():
-            # This is a fork of the process that started it.
+            # This process is a fork of the process that started the server.
             return
         atexit.unregister(self.stop)
         self._terminate(_STOP_TIMEOUT_S)
@@ -158,11 +158,11 @@ def start_server(
     the SDK find it, also in child processes: until it stops, ``HTMLGRAPH_URL`` is set to its
     address. Other settings are read from the environment variables of ``htmlgraph-nb serve``.
 
-    If this process already runs a server, that one is returned.
+    If this process already runs a server, that server is returned.
 
     Args:
-        port: TCP port; 0: a free one.
-        db: the database file; None: ``HTMLGRAPH_DB``, else the one in the user's data folder.
+        port: TCP port; 0: any free port.
+        db: the database file; None: ``HTMLGRAPH_DB``, else the file in the user's data folder.
         start_timeout_s: seconds to wait for the start.
 
     Returns:

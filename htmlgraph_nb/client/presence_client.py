@@ -61,7 +61,7 @@ class PresenceClient(PresenceSubscription):
         return self._rest.presence()
 
     def agent(self, agent_id: str) -> AgentPresence:
-        """Return one agent from the server; ServerRefused with status 404 if it is unknown."""
+        """Return one agent from the server; raise ServerRefused (status 404) if it is unknown."""
         return self._rest.agent(agent_id)
 
     def send_events(self, events: Iterable[Event | Mapping[str, Any]]) -> Any:
@@ -100,8 +100,8 @@ def _filter_of(value: Filter | Mapping[str, Any] | None) -> Filter:
         return value
     return Filter.from_dict(
         {
-            name: list(item) if isinstance(item, set | frozenset | tuple) else item
-            for name, item in value.items()
+            name: list(values) if isinstance(values, set | frozenset | tuple) else values
+            for name, values in value.items()
         }
     )
 
@@ -143,7 +143,7 @@ class Lease:
 
 
 def shared_client(url: str | None = None, token: str | None = None) -> Lease:
-    """Return a lease of the one running client for this address and token.
+    """Return a lease of the shared client for this address and token; start it if necessary.
 
     Raises:
         ConfigError: as for PresenceClient.

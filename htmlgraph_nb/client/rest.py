@@ -53,7 +53,7 @@ def history_parameters(query: HistoryQuery) -> list[tuple[str, str]]:
 
 
 class Rest:
-    """Calls the routes of the first candidate that answers.
+    """Calls the routes of the first candidate that responds.
 
     Args:
         candidates: returns the servers to try; called for each request.
@@ -75,7 +75,7 @@ class Rest:
             body: sent as JSON; None: no body.
 
         Raises:
-            ServerNotFound: no candidate answers; the message lists each with the reason.
+            ServerNotFound: no candidate responds; the message lists each with the reason.
             ServerRefused: the server returned an error, with its message; if several servers were
                 tried and each denied access, the message lists all.
             ConnectError: the connection was lost before the response; the outcome is unknown.
@@ -147,7 +147,7 @@ class Rest:
         return {row["agent_id"]: AgentPresence.from_dict(row) for row in rows}
 
     def agent(self, agent_id: str) -> AgentPresence:
-        """Return one agent; ServerRefused with status 404 if it is unknown."""
+        """Return one agent; raise ServerRefused with status 404 if it is unknown."""
         return AgentPresence.from_dict(
             self.call("GET", f"/api/presence/{quote(agent_id, safe='')}")
         )
@@ -164,7 +164,7 @@ class Rest:
                 repeated: a duplicate id is ignored.
 
         Raises:
-            InvalidEvent: an event is invalid; none is sent. Other errors as for :meth:`call`.
+            InvalidEvent: an event is invalid; no event is sent. Other errors as for :meth:`call`.
         """
         body = [
             (event if isinstance(event, Event) else Event.from_dict(event)).to_dict()
@@ -178,7 +178,7 @@ class Rest:
         """Yield stored events, loading pages on demand; errors as for :meth:`call`.
 
         Args:
-            parameters: those of ``GET /api/history`` except ``cursor`` and ``limit``.
+            parameters: the parameters of ``GET /api/history`` except ``cursor`` and ``limit``.
             limit: maximum number of events; None: all.
         """
         fixed, cursor = list(parameters), None
@@ -206,7 +206,7 @@ class Rest:
 
         Raises:
             ValueError: the query has ``after_seq`` or ``seq_range``, which servers do not support.
-            ConnectError: the connection was lost before the last batch. Others as for
+            ConnectError: the connection was lost before the last batch. Other errors as for
                 :meth:`call`.
         """
         # Optional dependency, and slow to import.
@@ -219,7 +219,7 @@ class Rest:
                 with pa.ipc.open_stream(io.BufferedReader(response, _READ_BYTES)) as reader:
                     for batch in reader:
                         yield batch.select(list(query.columns))
-                # The last chunk marks the response as complete.
+                # Read the last chunk: without it the response is incomplete.
                 response.read()
             except (pa.ArrowException, OSError, http.client.HTTPException) as error:
                 reason = str(error) or type(error).__name__

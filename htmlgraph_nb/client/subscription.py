@@ -133,7 +133,7 @@ class PresenceSubscription:
         return agents, cursor, connection
 
     def on_change(self, callback: ChangeCallback) -> Callable[[], None]:
-        """Call ``callback(changed_ids, agents)`` after each change; return the unsubscriber.
+        """Call ``callback(changed_ids, agents)`` after each change; return a function to stop it.
 
         It runs in the client's thread and should be quick. Its exceptions are logged.
         ``changed_ids`` includes removed agents, which are not in ``agents``.
@@ -151,7 +151,7 @@ class PresenceSubscription:
             timeout: seconds; None: no limit.
 
         Raises:
-            ServerNotFound: no server answered in time; the message lists the addresses tried.
+            ServerNotFound: no server responded in time; the message lists the addresses tried.
             ServerRefused: a server rejected the client.
             ConnectError: the client was closed.
         """
@@ -218,10 +218,10 @@ class PresenceSubscription:
 
     def _candidates(self) -> list[Candidate]:
         """Return the candidates to try, beginning with the server of the last connection."""
-        listed = candidates(self._url, self._token)
+        servers = candidates(self._url, self._token)
         if self._server is not None:
-            listed.sort(key=lambda candidate: candidate != self._server)
-        return listed
+            servers.sort(key=lambda candidate: candidate != self._server)
+        return servers
 
     # The following methods run in the thread.
 
@@ -244,7 +244,7 @@ class PresenceSubscription:
             self._set_connection("closed", str(self._failure))
 
     def _try_candidates(self) -> Disconnect:
-        """Try each candidate once; return how the connection, or the last attempt, ended."""
+        """Try each candidate once; return the end of the connection, or of the last attempt."""
         tried: list[tuple[Candidate, str]] = []
         ended = Disconnect("nothing tried")
         refusal: Disconnect | None = None
@@ -286,8 +286,8 @@ class PresenceSubscription:
         else:
             detail = not_found_text(tried)
         logger.info("%s", detail)
-        known = self._mirror.epoch is not None
-        self._set_connection("reconnecting" if known else "connecting", detail)
+        was_connected = self._mirror.epoch is not None
+        self._set_connection("reconnecting" if was_connected else "connecting", detail)
 
     def _pause(self, seconds: float) -> None:
         """Wait, but only until a server on this machine writes its server file."""
@@ -306,7 +306,7 @@ class PresenceSubscription:
                     changed |= self._mirror.apply(message)
                     complete |= _completes_state(message)
         finally:
-            # Also if one message was unreadable: those before it have been applied.
+            # Notify even if a message was unreadable: the messages before it have been applied.
             self._notify(changed)
         if complete and self._connection.state != "connected":
             self._on_connected()

@@ -37,7 +37,7 @@ _MAX_QUEUED_FRAMES = 1024
 
 
 def open_socket(address: Address, timeout_s: float) -> socket.socket:
-    """Return a TCP socket to the server itself. No proxy is used, so none sees the token.
+    """Return a TCP socket to the server, without a proxy, which could read the token.
 
     Args:
         timeout_s: seconds to connect; reads have no timeout.
@@ -45,10 +45,10 @@ def open_socket(address: Address, timeout_s: float) -> socket.socket:
     Raises:
         OSError: the server cannot be reached.
     """
-    opened = socket.create_connection((address.host, address.port), timeout_s)
+    sock = socket.create_connection((address.host, address.port), timeout_s)
     # Older versions of websockets keep the timeout and would close an idle connection.
-    opened.settimeout(None)
-    return opened
+    sock.settimeout(None)
+    return sock
 
 
 class WebSocketSession:
@@ -72,8 +72,8 @@ class WebSocketSession:
 
         Args:
             candidate: the server and its token.
-            parameters: query parameters of the URL; those that are None are omitted.
-            first: a message to send at once; None: none.
+            parameters: query parameters of the URL; parameters that are None are omitted.
+            first: a message to send at once; None: no message.
         """
         try:
             sock = open_socket(candidate.address, OPEN_TIMEOUT_S)
@@ -145,7 +145,7 @@ class WebSocketSession:
 
 
 def _receive_batch(connection: Connection, timeout: float | None) -> list[str | bytes]:
-    """Return the next message and all that have already arrived after it."""
+    """Return the next message, and further messages that have arrived already."""
     texts: list[str | bytes] = [connection.recv(timeout)]
     try:
         while len(texts) < _MAX_BATCH:

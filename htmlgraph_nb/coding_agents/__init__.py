@@ -1,1 +1,1 @@
-"""One folder per coding agent, and what they share."""
+"""One folder per coding agent, and their shared modules."""

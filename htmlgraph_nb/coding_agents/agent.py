@@ -26,7 +26,7 @@ class CodingAgent(ABC):
 
     Its folder has the name of the agent and contains these modules:
 
-    - ``constants``: SENT_FIELDS, HOOKS_AFTER_WRITE, and what else needs no import.
+    - ``constants``: SENT_FIELDS, HOOKS_AFTER_WRITE, and other constants that need no import.
     - ``hooks``: ``events_from_hook(payload, *, received_at)``.
     - ``session``: the reader of its session files.
     - ``telemetry``: TELEMETRY, an AgentTelemetry.
@@ -40,7 +40,7 @@ class CodingAgent(ABC):
         project_variable: environment variable of its hooks that holds the project folder; "" if
             there is none.
         shares_call_ids: whether its hooks, session files and telemetry use the same tool call ids.
-        subagents_are_sessions: whether telemetry reports each subagent as a session of its own.
+        subagents_are_sessions: whether telemetry reports each subagent as a separate session.
         demo_models: models that ``htmlgraph-nb demo`` simulates.
     """
 
@@ -64,7 +64,7 @@ class CodingAgent(ABC):
 
     @property
     def hook_fields(self) -> Mapping[str, tuple[str, ...]]:
-        """Hook → the fields that ``htmlgraph-hook`` sends besides those of every hook."""
+        """Hook → the fields that ``htmlgraph-hook`` sends in addition to those of every hook."""
         fields: Mapping[str, tuple[str, ...]] = self._load("constants", "SENT_FIELDS")
         return fields
 

@@ -24,7 +24,7 @@ class HookSettings:
         events: hook → whether the agent must wait until the hook has ended.
         handler: returns the entry of a hook from the command, the hook and whether the agent waits.
         has_http_hooks: whether the agent can POST hooks by itself.
-        note: what the user must do after connecting; "" for nothing.
+        note: instructions to the user after connecting; "": none.
     """
 
     home_variable: str

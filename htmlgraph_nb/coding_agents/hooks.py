@@ -1,4 +1,4 @@
-"""Hook inputs of coding agents to events, pure: what the hooks of all agents share.
+"""Convert hook inputs of coding agents to events: the code that all agents share. Pure.
 
 Claude Code's input is the common form. Codex uses the same form, and Gemini CLI's input is
 converted to it. A HookFormat describes the hooks of one agent; see the modules ``hooks`` of the
@@ -49,7 +49,7 @@ class HookFormat:
         ignored: hooks that are no evidence of the agent's work.
         extra_fields: hook → its fields that are kept in ``extra`` if they are keywords or counts.
         question_tools: tools that wait for the user → "input" or "plan".
-        reports_failure: whether a failed tool call has a hook or a mark of its own, so that a call
+        reports_failure: whether a failed tool call has a separate hook or a mark, so that a call
             that ends without it succeeded.
     """
 

@@ -15,4 +15,4 @@ AGENTS: dict[str, CodingAgent] = {
 }
 """Name → agent."""
 DEFAULT_AGENT: CodingAgent = AGENTS[ClaudeCode.name]
-"""The agent of a hook, spool line or request that names none."""
+"""The agent of a hook, spool line or request that does not name its agent."""

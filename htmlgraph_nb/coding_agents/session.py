@@ -1,11 +1,11 @@
-"""Session files of coding agents to events, pure: what the readers of all formats share.
+"""Convert session files of coding agents to events: the code that the readers of all formats share.
 
 A reader is the state of one file that is read line by line; see the modules ``session`` of the
 agents. It opens no file and uses no clock. To follow a growing file, feed the same reader the lines
 that were added.
 
-Kept are names, ids, timestamps, counts and the keywords of the format. Prompts, responses, tool
-inputs and tool results never become part of an event.
+Events contain names, ids, timestamps, counts and the keywords of the format. They never contain
+prompts, responses, tool inputs or tool results.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..core.validation import format_value
 from ..errors import InvalidEvent
 
 MAX_OPEN_CALLS = 10_000
-"""Most tool calls of a session that wait for their end."""
+"""Maximum number of tool calls of a session that wait for their end."""
 GIVE_UP_AFTER_S = 600.0
 """Seconds without a new line after which the last completion of a file counts as complete."""
 
@@ -55,17 +55,17 @@ class SessionReader(Protocol):
     QUIET_THRESHOLDS_S: ClassVar[tuple[float, ...]]
 
     def feed(self, line: bytes) -> list[Event]:
-        """Return the events that are certain with this line, in the order of the file.
+        """Return the events that this line completes, in the order of the file.
 
         The same completion can be returned again with the same ``event_id``; see
-        ``dedup.supersedes`` for which of them has the final counts.
+        ``dedup.supersedes`` for the choice of the final counts.
 
         Raises:
             InvalidEvent: the line is not a JSON object.
         """
 
     def on_quiet(self, quiet_s: float) -> list[Event]:
-        """Return the events that are certain because the file has not grown for a while.
+        """Return the events that count as complete because the file has not grown for a while.
 
         It can be called repeatedly and returns each event once. ``feed`` can be called after it.
 
@@ -81,16 +81,16 @@ class SessionReader(Protocol):
 
 
 def type_matcher(types: Iterable[str]) -> Callable[[bytes], object]:
-    """Return a function that returns whether a line can have one of these types, without parsing.
+    """Return a predicate of lines: whether a line, without parsing it, can have one of these types.
 
     It may return True for a line of another type that quotes one of these, but never returns False
     for a line of one of these types. It returns True for all lines but compact JSON objects.
     """
-    wanted = tuple(f'"type":"{each}"'.encode() for each in types)
+    patterns = tuple(f'"type":"{name}"'.encode() for name in types)
 
     def matches(line: bytes) -> bool:
-        for each in wanted:
-            if each in line:
+        for pattern in patterns:
+            if pattern in line:
                 return True
         return not (line.startswith(b"{") and line.endswith(b"}") and b'"type":"' in line)
 
@@ -120,6 +120,6 @@ def remember_call(calls: dict[str, OpenCall], key: str, call: OpenCall) -> None:
 
 
 @lru_cache(maxsize=1024)
-def known_agent(identifier: str, agent: str) -> str:
-    """Return ``agent_id_of`` from a cache: each line of a file has the same few ids."""
+def cached_agent_id(identifier: str, agent: str) -> str:
+    """Return ``agent_id_of`` from a cache, because the lines of a file share few ids."""
     return agent_id_of(identifier, agent)

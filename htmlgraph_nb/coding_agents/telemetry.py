@@ -73,7 +73,7 @@ def dollars(value: object) -> float | None:
 
 
 def uncached(total: int | None, cached: int | None) -> int | None:
-    """Return the input tokens without the cached ones, where a vendor counts them together."""
+    """Return the input tokens without the cached tokens, for vendors that count them together."""
     return None if total is None else max(0, total - (cached or 0))
 
 

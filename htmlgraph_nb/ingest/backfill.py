@@ -30,12 +30,13 @@ class ImportCounts:
     """The numbers of imported events.
 
     Attributes:
-        accepted: events that are new in the database; known: those that were stored before.
-        covered: events left out because another source reported the same.
+        accepted: events that are new in the database.
+        already_stored: events that were in the database before.
+        covered: events left out because another source has reported them.
     """
 
     accepted: int = 0
-    known: int = 0
+    already_stored: int = 0
     covered: int = 0
 
 
@@ -44,7 +45,8 @@ class ImportReport(ImportCounts):
     """The result of an import of session files.
 
     Attributes:
-        files: session files that were read; unreadable: those that could not be read.
+        files: number of session files that were read.
+        unreadable: paths of the session files that could not be read.
         broken: lines that are not JSON objects, as ``path:line``.
     """
 
@@ -99,17 +101,17 @@ def import_events(
     now: datetime,
     counts: ImportCounts,
 ) -> None:
-    """Store the past events that are neither stored nor covered, and add to the counts.
+    """Store past events, except those already stored or covered, and add to the counts.
 
     Args:
-        origins: the sessions of the other origin, whose events are left out.
+        origins: the sessions of which another source has reported events; they are left out.
         now: the current time, UTC.
     """
     uncovered = origins.not_covered(events)
     counts.covered += len(events) - len(uncovered)
     stored = stored_ids(manager.db_path, uncovered)
     fresh = [event for event in uncovered if event.event_id not in stored]
-    counts.known += len(uncovered) - len(fresh)
+    counts.already_stored += len(uncovered) - len(fresh)
     for start in range(0, len(fresh), MAX_BATCH_EVENTS):
         batch = fresh[start : start + MAX_BATCH_EVENTS]
         timers = overdue_timers(manager, batch, now)
@@ -135,7 +137,7 @@ def import_sessions(
 def final_events(events: Iterable[Event]) -> list[Event]:
     """Return each event of a file once, completions with their final counts, sorted by time.
 
-    Events without an id get one, which is the same each time the file is read.
+    Events without an id get an id that is the same each time the file is read.
     """
     final: dict[str, Event] = {}
     ids = EventIds()
@@ -147,13 +149,13 @@ def final_events(events: Iterable[Event]) -> list[Event]:
 
 
 class EventIds:
-    """Assigns ids to the events of one file that have none."""
+    """Assigns ids to the events of one file that have no id."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
 
     def with_id(self, event: Event) -> Event:
-        """Return the event with an id, which is the same each time the file is read."""
+        """Return the event with an id that is the same each time the file is read."""
         if event.event_id is not None:
             return event
         name = f"{event.agent_id}:{event.event_type}:{event_time(event).isoformat()}"

@@ -1,4 +1,4 @@
-"""Polled sources of events, and the loop step that stores what they return.
+"""Polled sources of events, and the loop step that stores their events.
 
 One thread polls each source again and again. Events that the store did not accept are kept and
 retried before the source is polled again, so nothing is lost while a disk is full.
@@ -108,8 +108,8 @@ def overdue_timers(manager: PresenceManager, events: Iterable[Event], now: datet
     """
     newest: dict[str, Event] = {}
     for event in events:
-        known = newest.get(event.agent_id)
-        if known is None or event_time(event) >= event_time(known):
+        previous = newest.get(event.agent_id)
+        if previous is None or event_time(event) >= event_time(previous):
             newest[event.agent_id] = event
     shortest_s = min(filter(None, (after_s for _, after_s in _timers(manager.limits))), default=0.0)
     silent = [

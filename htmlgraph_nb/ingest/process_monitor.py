@@ -2,8 +2,8 @@
 
 Process ids come from hooks and from the agents' own status files. A shell or launcher often
 starts a hook and ends with it, so a hook reports all processes above itself. The agent's process is
-the nearest one that lasts: one that two hook calls have in common, or that started well before the
-hook. The start time tells whether a process id has been reused.
+the nearest of them that two hook calls have in common or that started well before the hook. The
+start time shows whether a process id has been reused.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ logger = logging.getLogger(__name__)
 _SOURCE = "process"
 CHECK_INTERVAL_S = 1.0
 START_TIME_TOLERANCE_S = 2.0
-"""By how much two readings of a process's start time can differ."""
+"""Seconds by which two readings of a process's start time can differ."""
 LONG_LIVED_S = 10.0
-"""Age from which a process above a hook was not started for the hook."""
+"""Age in seconds from which a process above a hook counts as not started for the hook."""
 MAX_PROCESSES = 2_000
 MAX_SIGHTINGS = 10_000
 _MAX_STATUS_BYTES = 65_536
@@ -88,7 +88,11 @@ class ProcessMonitor:
         while self._hints:
             self._read_hints(self._hints.popleft(), now.timestamp())
         self._read_status_files()
-        exited = [name for name, item in self._tracked.items() if not _is_alive(item.process)]
+        exited = [
+            agent_id
+            for agent_id, tracked in self._tracked.items()
+            if not _is_alive(tracked.process)
+        ]
         if not exited:
             return []
         presences = self._presences()

@@ -49,7 +49,7 @@ class SessionOrigins:
         """Return the events that this origin does not cover.
 
         Those are completions, and all events from before it first reported their session. Each call
-        first reads what was stored since the last one.
+        first reads the rows stored since the last call.
 
         Raises:
             StoreError: the database cannot be read.

@@ -23,10 +23,11 @@ _TOO_LONG = b"\0"
 
 @dataclass(slots=True)
 class SessionTail:
-    """Reads what was added to a session file since the last call.
+    """Reads the lines that were added to a session file since the last call.
 
     Attributes:
-        offset: bytes read so far; n_lines: whole lines in them.
+        offset: number of bytes read so far.
+        n_lines: number of complete lines in them.
         broken: numbers, from 1, of the lines that are not JSON objects or are longer than
             MAX_RECORD_BYTES.
         unfinished: whether the file ends in a partial line, which is read once it is complete.
@@ -52,7 +53,7 @@ class SessionTail:
         Args:
             final: also yield the events that wait for a line that may still be written.
             on_bytes: called after each line with its size.
-            max_bytes: stop after the line that exceeds so many bytes; None: at the end of the file.
+            max_bytes: stop after the line that reaches this number of bytes; None: no limit.
 
         Raises:
             OSError: the file cannot be read.
@@ -91,11 +92,11 @@ class SessionTail:
         return () if self._reader is None else self._reader.QUIET_THRESHOLDS_S
 
     def on_quiet(self, quiet_s: float) -> list[Event]:
-        """Return the events that are certain after ``quiet_s`` seconds without a new byte."""
+        """Return the events that count as complete after ``quiet_s`` seconds without a new byte."""
         return [] if self._reader is None else self._reader.on_quiet(quiet_s)
 
     def finish(self) -> list[Event]:
-        """Return the events that wait for a line that will not be written any more."""
+        """Return the events that wait for a line that will not be written."""
         return [] if self._reader is None else self._reader.finish()
 
     def _is_document(self) -> bool:
@@ -124,7 +125,7 @@ class SessionTail:
 
 
 def _is_complete(line: bytes) -> bool:
-    """Return whether the last line of a file is complete although it has no line end."""
+    """Return whether the last line of a file, which has no line end, is complete."""
     try:
         parse_record(line)
     except InvalidEvent:

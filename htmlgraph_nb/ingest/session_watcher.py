@@ -1,9 +1,9 @@
 """Follow the session files that agents are writing: a polled source of events.
 
-Files are compared by size and timestamp, often while they change and rarely while they rest, and
-only added bytes are read. A file is read from its start when it is first seen, and again after a
-restart of the server. The ids of the events make that harmless, so no read position is stored.
-Files last changed before ``since`` are not opened until they change.
+Files are compared by size and timestamp, often while they change and rarely while they are
+unchanged, and only added bytes are read. A file is read from its start when it is first seen, and
+again after a restart of the server. The ids of the events make that harmless, so no read position
+is stored. Files last changed before ``since`` are not opened until they change.
 """
 
 from __future__ import annotations
@@ -35,24 +35,27 @@ SLOW_INTERVAL_S = 2 * FAST_INTERVAL_S
 """Seconds between two checks of any other file, and between two scans of the folders. They coincide
 with every second fast check, so that the events of many sessions share a transaction."""
 MAX_FAST_FILES = 50
-"""Number of active files up to which fast checks cost next to nothing."""
+"""With more active files than this, there are no fast checks, because they would cost too much."""
 BEHIND_INTERVAL_S = 0.03
+"""Seconds until the next poll while there is more to read."""
 FAST_FOR_S = 5.0
+"""Seconds since the last change during which a file is checked at the fast interval."""
 ACTIVE_FOR_S = 660.0
-"""Seconds without a change until a file is dormant; longer than a reader waits for the rest of a
-completion."""
+"""Seconds without a change after which a file becomes dormant and is no longer checked. It exceeds
+``session.GIVE_UP_AFTER_S``, so that the last completion has been reported by then."""
 HINTED_FOR_S = 5.0
-"""The same for a file that is read only because a hook reported it."""
+"""Seconds without a change after which a file becomes dormant if it is read only because a hook
+reported it."""
 LAST_LINE_S = 1.0
-"""Seconds without a change, after the end of a session, in which its last line may be written."""
+"""Seconds without a change after which the file of an ended session counts as complete."""
 SLICE_BYTES = 256 << 10
 SLICE_S = 0.02
 MAX_DOWNTIME_S = 86_400.0
-"""Longest time without a server whose sessions are read; older ones are left to ``import``."""
+"""Longest time without a server whose sessions are read; older sessions are left to ``import``."""
 MAX_ACTIVE = 2_000
 MAX_DORMANT = 1_000
 MAX_HINTS = 10_000
-_TICK_TOLERANCE_S = 0.02
+_CHECK_TOLERANCE_S = 0.02
 _NEVER = float("inf")
 _LAST_FILE_EVENT = "SELECT ts FROM observations WHERE source = 'file' ORDER BY id DESC LIMIT 1"
 
@@ -67,7 +70,7 @@ class _ActiveFile:
         first_read: the events so far while the file is read for the first time; None: afterwards.
         stamp: inode, size and timestamp at the last read.
         n_passed: number of the reader's quiet thresholds that have passed.
-        next_quiet_check: when the next one passes, or the file becomes dormant.
+        next_quiet_check: when the next quiet threshold passes, or the file becomes dormant.
         due: when to check it next.
         reported: ids of reported events of a file that is rewritten with each change; None: the
             file is only appended to.
@@ -95,7 +98,7 @@ class SessionWatcher:
         since: seconds since 1970; files last changed before it are ignored until they change.
         watch: follow all files in the folders; False: read only the files that hooks report, and
             only their completions.
-        monotonic: returns monotonic seconds.
+        monotonic: the clock; returns seconds.
     """
 
     def __init__(
@@ -126,7 +129,7 @@ class SessionWatcher:
             self._hints.append(hints)
 
     def report(self) -> dict[str, Any]:
-        """Return what is watched, for ``/api/status``."""
+        """Return the watched folders and numbers of files, for ``/api/status``."""
         folders = [] if self._scanner is None else [root.path for root in self._roots]
         return {
             "folders": [path for path in folders if os.path.isdir(path)],
@@ -136,98 +139,116 @@ class SessionWatcher:
 
     def poll(self, now: datetime) -> list[Event]:
         """Return the events that were added to the files since the last call."""
-        at = self._monotonic()
+        monotonic_s = self._monotonic()
         while self._hints:
             hints = self._hints.popleft()
             for path in hints.files:
-                self._read_hint(path, hints.ended, at)
-        if self._scanner is not None and self._scan_due <= at:
-            changed = self._scanner.poll(at)
-            self._scan_due = at if self._scanner.behind else _next_tick(at, SLOW_INTERVAL_S)
+                self._follow_hinted_file(path, hints.ended, monotonic_s)
+        if self._scanner is not None and self._scan_due <= monotonic_s:
+            changed = self._scanner.poll(monotonic_s)
+            self._scan_due = (
+                monotonic_s
+                if self._scanner.behind
+                else _next_check_time(monotonic_s, SLOW_INTERVAL_S)
+            )
             for path, root in _subagents_last(changed):
-                self._activate(path, root.agent, at, completions_only=False)
-        events, behind = self._read_due(at, now.timestamp())
+                self._activate(path, root.agent, monotonic_s, completions_only=False)
+        events, behind = self._read_due(monotonic_s, now.timestamp())
         self._trim()
-        self._interval_s = BEHIND_INTERVAL_S if behind else self._seconds_until_due(at)
+        self._interval_s = BEHIND_INTERVAL_S if behind else self._seconds_until_due(monotonic_s)
         return events
 
-    def _read_hint(self, path: str, ended: bool, at: float) -> None:
+    def _follow_hinted_file(self, path: str, ended: bool, monotonic_s: float) -> None:
         root = root_of(path, self._roots)
         if root is None:
             logger.debug("ignored a file reported by a hook: not a session file of a known agent")
             return
         hints_only = self._scanner is None
-        file = self._activate(os.path.realpath(path), root.agent, at, completions_only=hints_only)
+        file = self._activate(
+            os.path.realpath(path), root.agent, monotonic_s, completions_only=hints_only
+        )
         file.ended = ended
         file.due = 0.0
         if hints_only:
-            file.changed_at = max(file.changed_at, at)
+            file.changed_at = max(file.changed_at, monotonic_s)
 
-    def _activate(self, path: str, agent: str, at: float, *, completions_only: bool) -> _ActiveFile:
+    def _activate(
+        self, path: str, agent: str, monotonic_s: float, *, completions_only: bool
+    ) -> _ActiveFile:
         file = self._active.get(path)
         if file is None and (file := self._dormant.pop(path, None)) is not None:
             file.due = 0.0
         if file is None:
             tail = SessionTail(SessionFile(path, agent, 0, 0.0))
-            file = _ActiveFile(tail, at, completions_only)
+            file = _ActiveFile(tail, monotonic_s, completions_only)
             if path.endswith(".json"):
                 file.reported = set()
         self._active[path] = file
         return file
 
-    def _read_due(self, at: float, wall: float) -> tuple[list[Event], bool]:
+    def _read_due(self, monotonic_s: float, wall_s: float) -> tuple[list[Event], bool]:
         """Return the events of the files that are due, and whether there is more to read."""
         events: list[Event] = []
         end = self._monotonic() + SLICE_S
-        due = [path for path, file in self._active.items() if file.due <= at + _TICK_TOLERANCE_S]
+        due = [
+            path
+            for path, file in self._active.items()
+            if file.due <= monotonic_s + _CHECK_TOLERANCE_S
+        ]
         for path in due:
             if self._monotonic() >= end:
                 # The files that were not reached come first in the next poll.
                 return events, True
             file = self._active[path]
             try:
-                events += self._read_changes(file, at, wall)
+                events += self._read_changes(file, monotonic_s, wall_s)
             except FileNotFoundError:
                 # Deleted or moved; if moved, the scanner finds it again.
-                events += self._select(file, file.tail.finish())
+                events += self._new_events(file, file.tail.finish())
                 del self._active[path]
             except OSError as error:
                 logger.debug("cannot read %s: %s", path, error)
-                file.due = at + 1.0
+                file.due = monotonic_s + 1.0
             else:
                 self._active.move_to_end(path)
         return events, any(file.tail.behind for file in self._active.values())
 
-    def _read_changes(self, file: _ActiveFile, at: float, wall: float) -> list[Event]:
+    def _read_changes(self, file: _ActiveFile, monotonic_s: float, wall_s: float) -> list[Event]:
         state = os.stat(file.tail.file.path)
         stamp = state.st_ino, state.st_size, state.st_mtime_ns
         if stamp == file.stamp and not file.tail.behind:
-            file.due = self._next_check(file, at)
-            return self._check_quiet(file, at) if at >= file.next_quiet_check or file.ended else []
-        file.changed_at = at if file.stamp else at - max(0.0, wall - state.st_mtime)
+            file.due = self._next_due(file, monotonic_s)
+            return (
+                self._check_quiet(file, monotonic_s)
+                if monotonic_s >= file.next_quiet_check or file.ended
+                else []
+            )
+        file.changed_at = (
+            monotonic_s if file.stamp else monotonic_s - max(0.0, wall_s - state.st_mtime)
+        )
         file.stamp = stamp
         file.n_passed = 0
-        file.next_quiet_check = at
-        file.due = self._next_check(file, at)
+        file.next_quiet_check = monotonic_s
+        file.due = self._next_due(file, monotonic_s)
         events = list(file.tail.read(max_bytes=SLICE_BYTES))
         if file.tail.behind:
             file.due = 0.0
         if file.first_read is None:
-            return self._select(file, events)
+            return self._new_events(file, events)
         file.first_read += events
         if file.tail.behind:
             return []
         # The file was read to its end: of the copies of a completion, only the final one counts.
         first, file.first_read = final_events(map(file.ids.with_id, file.first_read)), None
-        return self._select(file, first)
+        return self._new_events(file, first)
 
-    def _next_check(self, file: _ActiveFile, at: float) -> float:
-        is_fast = at - file.changed_at < FAST_FOR_S and len(self._active) <= MAX_FAST_FILES
-        return _next_tick(at, FAST_INTERVAL_S if is_fast else SLOW_INTERVAL_S)
+    def _next_due(self, file: _ActiveFile, monotonic_s: float) -> float:
+        is_fast = monotonic_s - file.changed_at < FAST_FOR_S and len(self._active) <= MAX_FAST_FILES
+        return _next_check_time(monotonic_s, FAST_INTERVAL_S if is_fast else SLOW_INTERVAL_S)
 
-    def _check_quiet(self, file: _ActiveFile, at: float) -> list[Event]:
-        """Return the events that are certain because the file did not change for a while."""
-        quiet_s = at - file.changed_at
+    def _check_quiet(self, file: _ActiveFile, monotonic_s: float) -> list[Event]:
+        """Return the events that count as complete because the file has not changed for a while."""
+        quiet_s = monotonic_s - file.changed_at
         thresholds = file.tail.quiet_thresholds_s
         events: list[Event] = []
         if file.n_passed < len(thresholds) and quiet_s >= thresholds[file.n_passed]:
@@ -240,10 +261,10 @@ class SessionWatcher:
         file.next_quiet_check = file.changed_at + min([dormant_s, *thresholds[file.n_passed :]])
         if quiet_s >= dormant_s:
             file.due = _NEVER
-        return self._select(file, events)
+        return self._new_events(file, events)
 
-    def _select(self, file: _ActiveFile, events: list[Event]) -> list[Event]:
-        """Return the events to report, with ids."""
+    def _new_events(self, file: _ActiveFile, events: list[Event]) -> list[Event]:
+        """Assign ids to events, and return those that are to be reported and are new."""
         if file.completions_only:
             events = [event for event in events if event.event_type == "completion"]
         events = [file.ids.with_id(event) for event in events]
@@ -253,7 +274,7 @@ class SessionWatcher:
         return events
 
     def _trim(self) -> None:
-        """Move quiet files, and the longest unchanged above MAX_ACTIVE, to the dormant ones."""
+        """Move quiet files, and above MAX_ACTIVE the longest unchanged, to the dormant files."""
         for path in [path for path, file in self._active.items() if file.due == _NEVER]:
             self._dormant[path] = self._active.pop(path)
         while len(self._active) > MAX_ACTIVE:
@@ -262,23 +283,23 @@ class SessionWatcher:
         while len(self._dormant) > MAX_DORMANT:
             self._dormant.popitem(last=False)
 
-    def _seconds_until_due(self, at: float) -> float:
+    def _seconds_until_due(self, monotonic_s: float) -> float:
         due = [file.due for file in self._active.values()]
         if self._scanner is not None:
             due.append(self._scan_due)
-        return min(max(min(due, default=at + 1.0) - at, _TICK_TOLERANCE_S), 1.0)
+        return min(max(min(due, default=monotonic_s + 1.0) - monotonic_s, _CHECK_TOLERANCE_S), 1.0)
 
 
-def _next_tick(at: float, interval_s: float) -> float:
+def _next_check_time(monotonic_s: float, interval_s: float) -> float:
     """Return the next multiple of the interval, so that the checks of all files coincide."""
-    return ((at + _TICK_TOLERANCE_S) // interval_s + 1) * interval_s
+    return ((monotonic_s + _CHECK_TOLERANCE_S) // interval_s + 1) * interval_s
 
 
 def resume_time(path: str, now: datetime) -> float:
     """Return the modification time, seconds since 1970, from which session files are read.
 
     This is shortly before the last event from a session file in the database at ``path``, and at
-    most MAX_DOWNTIME_S ago, so that what was written while no server ran is read. For a new
+    most MAX_DOWNTIME_S ago, so that lines written while no server ran are read. For a new
     database it is shortly before ``now``.
     """
     last = now.timestamp()

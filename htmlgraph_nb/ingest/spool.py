@@ -1,4 +1,4 @@
-"""Convert spooled lines to Events: what the hook and the SDK stored while no server was running.
+"""Convert spooled lines, which the hook and the SDK wrote while no server was running, to Events.
 
 Pure functions.
 """
@@ -29,7 +29,7 @@ def events_from_spool(
 
     Args:
         text: the bytes of the file; may end in a partial line while the file is still written.
-        received_at: the timestamp of events that have none.
+        received_at: the timestamp of events without a timestamp.
         on_hook: called for each line that holds a hook call.
     """
     events: list[Event] = []

@@ -1,7 +1,7 @@
 """Report the runs of a framework's agents: turns, tool calls, completions and subagents.
 
-Each method reports what has just happened and never blocks. The event ids derive from the ids of
-the framework's runs, so an event that two handlers report counts once.
+The methods never block. The event ids derive from the ids of the framework's runs, so an event that
+two handlers report counts once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ class AgentRun:
     Attributes:
         key: unique id of the framework's run.
         name: the name of the agent in the program.
-        parent: the run of the agent that started this one; None: a person or the program did.
+        parent: the run of the agent that started this run; None: a person or the program started
+            it.
         keeps_session: the session outlives the run, like that of a chat.
         input_requests: (agent, tool or None) for which a person must decide before the run can
             continue.
@@ -76,8 +77,8 @@ class AgentRuns:
         Args:
             key: unique id of the framework's run.
             name: name of the agent; below a parent its id is ``parent/name``.
-            answered: whether the run continues after a person's answer; None: if the session was
-                waiting for one.
+            answered: whether the run continues after a person's answer; None: it does if the
+                session was waiting for an answer.
         """
         full_name = f"{parent.agent_id}/{name}" if parent is not None else name
         agent_id, has_waited = self._run_ids.acquire(full_name, session_id)
@@ -113,7 +114,7 @@ class AgentRuns:
         self._report_once(run, "session_end")
 
     def request_input(self, run: AgentRun, tool_name: str | None, number: int = 0) -> None:
-        """Report that a person must decide, about a tool or (None) something else."""
+        """Report that a person must decide about a tool call; None: about something else."""
         key = shorten_id(f"{self._source}:{run.key}:ask:{number}")
         if tool_name is not None:
             self._report(run, "permission_request", tool_name=string(tool_name), event_id=key)
@@ -178,9 +179,9 @@ class AgentRuns:
 
     def activity(self, run: AgentRun, key: str, **details: Any) -> None:
         """Report any other activity, with the details that are not None."""
-        known = {name: value for name, value in details.items() if value is not None}
+        extra = {name: value for name, value in details.items() if value is not None}
         self._report(
-            run, "activity", extra=known or None, event_id=shorten_id(f"{self._source}:{key}:note")
+            run, "activity", extra=extra or None, event_id=shorten_id(f"{self._source}:{key}:note")
         )
 
     def _report_to_parent(self, run: AgentRun, event_type: str) -> None:

@@ -1,8 +1,8 @@
 """Map the runs of LangChain and LangGraph to agents, tools and completions; imports neither.
 
-A run without a parent is a turn of an agent. A graph below it is an agent of its own; it is
-recognized by its nodes, whose checkpoint namespace differs from that of the run that contains them.
-All other runs belong to the agent around them.
+A run without a parent is a turn of an agent. A graph below it is a separate agent; it is recognized
+by its nodes, whose checkpoint namespace differs from that of the run that contains them. All other
+runs belong to the agent that contains them.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ class _Run:
     """A run that has not ended.
 
     Attributes:
-        agent: the agent in whose loop it runs; is_turn: the run is that agent's turn.
-        namespace: the checkpoint namespace; node: the graph's node in which it runs.
-        in_tool: it is a tool call of its agent, or runs inside one.
+        agent: the agent in whose loop it runs.
+        namespace: the checkpoint namespace.
+        node: the graph's node in which it runs.
+        is_turn: whether the run is the agent's turn.
+        in_tool: whether it is a tool call of its agent, or runs inside one.
     """
 
     key: str
@@ -86,15 +88,15 @@ class LangChainRuns:
         Args:
             kind: "chain", "tool", "retriever" or "model".
             call_id: the model's id of a tool call; None: use the run's id.
-            inputs: the input of a chain; only checked for whether it resumes a graph.
+            inputs: the input of a chain, which shows whether it resumes a graph.
         """
         with self._lock:
-            key, facts = str(run_id), mapping(metadata)
+            key, values = str(run_id), mapping(metadata)
             parent = None if parent_run_id is None else self._runs.get(str(parent_run_id))
-            namespace = _namespace(facts, parent)
-            node = string(facts.get("langgraph_node"))
+            namespace = _namespace(values, parent)
+            node = string(values.get("langgraph_node"))
             if parent is None:
-                agent = self._start_turn(key, name, facts, inputs)
+                agent = self._start_turn(key, name, values, inputs)
             else:
                 if kind == "chain" and namespace != parent.namespace and not parent.is_turn:
                     self._promote(parent)
@@ -126,7 +128,7 @@ class LangChainRuns:
             if run is None:
                 return
             if _is_interrupt(error):
-                # The tool did not run. It will, with the same id, after a person's answer.
+                # The tool did not run. After a person's answer it runs with the same id.
                 self._record_requests(run, error)
             else:
                 self._end_call(run, error, failed)
@@ -172,9 +174,11 @@ class LangChainRuns:
                 run.agent.root.input_requests.append((run.agent, None))
 
     def _start_turn(
-        self, key: str, name: str, facts: Mapping[str, Any], inputs: object
+        self, key: str, name: str, metadata: Mapping[str, Any], inputs: object
     ) -> AgentRun:
-        value = next((facts[name] for name in _SESSION_KEYS if facts.get(name) is not None), None)
+        value = next(
+            (metadata[name] for name in _SESSION_KEYS if metadata.get(name) is not None), None
+        )
         session = None if value is None else identifier(str(value))
         resumes = type(inputs).__name__ == "Command" and getattr(inputs, "resume", None) is not None
         return self._agents.start(
@@ -187,7 +191,7 @@ class LangChainRuns:
         )
 
     def _promote(self, run: _Run) -> None:
-        """Turn a run that proved to be a graph into an agent, a child of the one around it."""
+        """Make a run that has been recognized as a graph a child of the agent that contains it."""
         name = run.name if run.name != _UNNAMED_GRAPH else run.node or run.name
         outer = run.agent
         run.agent = self._agents.start(run.key, name, outer.session_id, parent=outer)
@@ -224,7 +228,7 @@ class LangChainRuns:
         self._agents.tool_end(run.agent, run.key, call_id, run.name, seconds, error_type)
 
     def _record_requests(self, run: _Run, error: BaseException | None) -> None:
-        """Record what an interrupt waits for; it passes through all runs around it, once each."""
+        """Record the requests of an interrupt, once, although it ends all runs that contain it."""
         root = run.agent.root
         interrupts = [
             interrupt
@@ -234,16 +238,18 @@ class LangChainRuns:
         if not interrupts and root.input_requests:
             return
         root.interrupt_ids.update(map(_interrupt_id, interrupts))
-        tools: list[str | None] = [name for each in interrupts for name in _requested_tools(each)]
+        tools: list[str | None] = [
+            name for interrupt in interrupts for name in _requested_tools(interrupt)
+        ]
         for name in tools or [run.name if run.kind == "tool" else None]:
             request = (run.agent, name)
             if len(root.input_requests) < _MAX_REQUESTS and request not in root.input_requests:
                 root.input_requests.append(request)
 
 
-def _namespace(facts: Mapping[str, Any], parent: _Run | None) -> str:
-    """Return the checkpoint namespace of a run, which is that of the node that contains it."""
-    value = facts.get("langgraph_checkpoint_ns")
+def _namespace(metadata: Mapping[str, Any], parent: _Run | None) -> str:
+    """Return the checkpoint namespace of a run: the namespace of the node that contains it."""
+    value = metadata.get("langgraph_checkpoint_ns")
     if isinstance(value, str):
         return value
     return "" if parent is None else parent.namespace

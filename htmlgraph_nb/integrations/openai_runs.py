@@ -1,11 +1,12 @@
 """Map traces and spans of the OpenAI Agents SDK to agents, tools and completions, without the SDK.
 
 The span of an agent is one turn. Its parent is the agent in whose tool it runs, or the agent that
-handed over to it. Other spans belong to the agent around them. The SDK's spans of tasks and turns
-only summarize the completions and are ignored.
+handed over to it. Other spans belong to the agent that contains them. The SDK's spans of tasks and
+turns only summarize the completions and are ignored.
 
-The SDK reports a tool call that needs approval like one that returned None. The agent's loop
-continues after the latter, so a call without an output is pending if the agent ends after it.
+The SDK reports a tool call that needs approval like a call that returned None. Only after the
+latter does the agent's loop continue, so a call without an output is pending if the agent ends
+after it.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class OpenAIRuns:
             self._trace(trace.trace_id, getattr(trace, "name", None), group)
 
     def end_trace(self, trace: Any) -> None:
-        """Handle the end of a workflow, which ends its session unless that is a group's."""
+        """Handle the end of a workflow, which ends its session unless it belongs to a group."""
         with self._lock:
             state = self._traces.get(str(trace.trace_id))
             if state is not None and not state.ended:
@@ -221,7 +222,7 @@ class OpenAIRuns:
         )
 
     def _owner(self, span: SpanState) -> AgentRun:
-        """Return the agent around a span, else the last one, else one named as the workflow."""
+        """Return the agent that contains a span, else the last agent, else one for the workflow."""
         trace = span.trace
         owner = span.agent or trace.last_agent or trace.workflow_run
         if owner is None:

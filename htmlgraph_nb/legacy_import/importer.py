@@ -51,7 +51,7 @@ class LegacyImporter:
         self.report = LegacyImportReport()
 
     def import_new(self, now: datetime, on_rows: OnRows | None = None) -> int:
-        """Import what was added since the last call and return the number of new items.
+        """Import the rows that were added since the last call; return the number of new items.
 
         Args:
             now: the current time, UTC.
@@ -70,7 +70,7 @@ class LegacyImporter:
         return self.report.accepted + self.report.resources - before
 
     def _import_events(self, events: list[Event], now: datetime) -> None:
-        # A delegation and its end marker both report the end: keep the first of equal ids.
+        # A delegation and its end marker both report the end. Keep the first event of each id.
         events = list({event.event_id: event for event in reversed(events)}.values())[::-1]
         import_events(self._manager, self._other_sessions, events, now, self.report)
 
@@ -78,7 +78,7 @@ class LegacyImporter:
         stored = stored_ids(self._manager.db_path, [resource.event for resource in resources])
         for event, status, payload in resources:
             if event.event_id in stored:
-                self.report.known += 1
+                self.report.already_stored += 1
                 continue
             dated, *cleanup = self._without_activity(event)
             self._manager.submit_resource(
@@ -89,8 +89,8 @@ class LegacyImporter:
     def _without_activity(self, event: Event) -> list[Event]:
         """Return events that store a change without making its agent look active.
 
-        The database does not say which agent made the change. So it is dated before the agent's
-        last activity, and an agent that is not known otherwise is forgotten again.
+        The database does not record which agent made the change. The change is therefore dated
+        before the agent's last activity, and an agent without other events is removed again.
         """
         presence = self._manager.snapshot().get(event.agent_id)
         at = event_time(event)

@@ -1,4 +1,4 @@
-"""Read another program's SQLite file without writing to it, or next to it where possible.
+"""Read another program's SQLite file without writing to it or, if possible, next to it.
 
 Opening a database in WAL mode creates the log files if they are missing. A file without a log,
 which no program has open, is therefore opened as immutable. If a program changes it meanwhile, it
@@ -35,7 +35,7 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
 
 
 class ReadOnlyDatabase:
-    """An open file; use it as a context manager.
+    """An open SQLite file; use it as a context manager.
 
     Raises:
         StoreUnavailable: the file does not exist or cannot be read; raised by each method, too.

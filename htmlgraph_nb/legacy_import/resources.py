@@ -38,7 +38,7 @@ class LegacyResource(NamedTuple):
 def resources_from_row(
     row: LegacyRow, kind: str, agent_id: str | None = None, *, project: str | None = None
 ) -> list[LegacyResource]:
-    """Return the current state of a row of features or tracks, as a list of one resource.
+    """Return the resource of a row of features or tracks, as a list of one element.
 
     Args:
         kind: "feature" or "track"; a feature of type spike becomes a "spike".

@@ -51,7 +51,7 @@ _PROGRAMS = {
 }
 """Agent names that all sessions of a program share."""
 _UNSPECIFIC_NAMES = frozenset({"user", "system"})
-"""Agent names in rows about prompts, or of programs that were not detected yet."""
+"""Agent names in rows of prompts, and in rows written before the program was detected."""
 _MODELS = {
     "opus 4.6": "claude-opus-4-6",
     "sonnet 4.5": "claude-sonnet-4-5",
@@ -70,11 +70,11 @@ _PSEUDO_TOOLS = {
     "PermissionRequest": "permission_request",
     "PreCompact": "activity",
     "TaskCompleted": "subagent_stop",
-    # These are about other agents, or about no action of an agent.
+    # These rows concern other agents, or no action of an agent.
     "InstructionsLoaded": None,
     "TeammateIdle": None,
 }
-"""Rows stored as tools that are none: tool name → event type; None: no event."""
+"""Names in the tool column that are not tools → event type; None: no event."""
 _EVENT_TYPES = {
     **dict.fromkeys(("delegation", "task_delegation"), "subagent_start"),
     "task_completed": "subagent_stop",
@@ -104,8 +104,8 @@ def events_from_row(row: LegacyRow, *, project: str | None = None) -> list[Event
     """Return the events of a row of agent_events: two for an ended delegation, otherwise 0 or 1.
 
     Args:
-        row: its columns, and ``agent_assigned``, ``session_model`` and ``parent_session_id`` of
-            its session.
+        row: the columns of the row, and ``agent_assigned``, ``session_model`` and
+            ``parent_session_id`` of its session.
         project: the project's name.
 
     Raises:
@@ -202,7 +202,7 @@ def _tool(row: LegacyRow, kind: str, key: str) -> dict[str, Any]:
 
 
 def _end(row: LegacyRow) -> datetime:
-    """Return when a delegation ended: its row is updated then, with a precision of one second."""
+    """Return the end of a delegation: when its row was updated, with a precision of one second."""
     started = required_time(row, "timestamp")
     updated = parse_legacy_time(row.get("updated_at")) if row.get("status") == "completed" else None
     return max(started, updated) if updated is not None else started
@@ -257,7 +257,7 @@ def events_from_session(row: LegacyRow, *, project: str | None = None) -> list[E
 
 
 def events_from_presence(row: LegacyRow, *, project: str | None = None) -> list[Event]:
-    """Return an agent's last activity and, if it was marked as offline, that mark.
+    """Return an agent's last activity and, if it was marked as offline, the offline event.
 
     The totals of the row are ignored, because they count each notification as a tool.
 

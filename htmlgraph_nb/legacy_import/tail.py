@@ -1,4 +1,4 @@
-"""Read the older HtmlGraph project's database, each time only what was added since the last call.
+"""Read the older HtmlGraph project's database, each time only the rows added since the last call.
 
 ``rows`` and ``resources`` convert the rows to events.
 """
@@ -27,12 +27,12 @@ from .rows import (
 
 DEFAULT_PATH = os.path.join(".htmlgraph", "htmlgraph.db")
 MAX_UNFINISHED = 10_000
-"""Most unfinished calls that are read again later."""
+"""Maximum number of unfinished calls that are read again later."""
 _MAX_REPORTED = 100
-"""Most broken rows that are reported; all are counted."""
+"""Maximum number of broken rows that are reported; all are counted."""
 _ROWS_PER_QUERY = 500
 _TOLERANCE = timedelta(seconds=5)
-"""A presence adds nothing unless it is newer than the agent's last event by more than this."""
+"""A presence is ignored unless it is newer than the agent's last event by more than this."""
 
 _EVENT_COLUMNS = (
     "event_id agent_id event_type timestamp tool_name context session_id feature_id "
@@ -86,7 +86,8 @@ class DatabaseTail:
     Attributes:
         path: the absolute path of the file.
         project: the name of the project it belongs to.
-        broken: the first rows without an event, as ``table row: reason``; n_broken: their number.
+        broken: the first rows that cannot be converted, as ``table row: reason``.
+        n_broken: number of all rows that cannot be converted.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -112,7 +113,7 @@ class DatabaseTail:
             return _last_rowid(db) - (self._position.last if self._position else 0)
 
     def read(self, on_rows: OnRows | None = None) -> Iterator[Event | LegacyResource]:
-        """Yield what was added: events in file order, then sessions, presences and resources.
+        """Yield the additions: events in file order, then sessions, presences and resources.
 
         Raises:
             StoreUnavailable, StoreDamaged: the file cannot be read.

@@ -1,4 +1,4 @@
-"""Calls Python code each time a condition becomes true for an agent.
+"""Calls a Python function each time a condition becomes true for an agent.
 
 :func:`predicate_of` parses a condition; :class:`Alert` remembers for which agents it holds.
 """
@@ -92,7 +92,7 @@ class Alert:
         self._do = do
         ids = [agents] if isinstance(agents, str) else agents
         self._agent_ids = None if ids is None else frozenset(ids)
-        # The caller's thread checks once, the source's thread from then on.
+        # Guards the sets: the caller's thread checks first, then the source's thread.
         self._lock = threading.Lock()
         self._holding: set[str] = set()
         self._errors: dict[str, int] = {}
@@ -105,7 +105,7 @@ class Alert:
         Args:
             changed: ids of agents that were changed, added or removed.
             agents: all current agents.
-            initial: this is the first state of these agents, so their errors are not new.
+            initial: whether this is the first state of these agents; their errors are then not new.
         """
         for agent_id in changed:
             if self._agent_ids is not None and agent_id not in self._agent_ids:

@@ -55,7 +55,7 @@ class BaseGrid(anywidget.AnyWidget):
         filter, sort, group_by, columns, view, max_rate, height, **kwargs: as for AgentGrid.
     """
 
-    # As text: given a path, anywidget keeps every closed widget alive.
+    # Text, because anywidget keeps every closed widget alive if it gets a path.
     _esm = agent_grid_module()
     _css = agent_grid_styles()
 
@@ -137,7 +137,7 @@ class BaseGrid(anywidget.AnyWidget):
 
     @property
     def agents(self) -> dict[str, AgentPresence]:
-        """A copy of the current agents by id; after ``close()``, the last known ones.
+        """A copy of the current agents by id; after ``close()``, as last known.
 
         It includes agents that the filter hides.
         """
@@ -145,7 +145,7 @@ class BaseGrid(anywidget.AnyWidget):
 
     @property
     def detail(self) -> str:
-        """The connection as text: the address, or what was tried and what to type."""
+        """The connection as text: the address, or the addresses tried and how to start a server."""
         return str(self._view().connection.detail)
 
     def to_frame(self) -> DataFrame:
@@ -155,10 +155,10 @@ class BaseGrid(anywidget.AnyWidget):
         return presence_frame(list(self.agents.values()))
 
     def history(self, **filters: Any) -> DataFrame:
-        """Return stored events of the grid's server, as ``load_history``. It blocks meanwhile.
+        """Return stored events of the grid's server, as ``load_history``. Blocks.
 
         Args:
-            **filters: those of ``load_history``: since, until, agents, sessions, tools, features,
+            **filters: as for ``load_history``: since, until, agents, sessions, tools, features,
                 event_types, columns, limit.
 
         Raises:
@@ -198,7 +198,7 @@ class BaseGrid(anywidget.AnyWidget):
                 tokens_over, cost_over (US dollars), tools_over, errors_over; or a function of an
                 AgentPresence.
             do: called with the AgentPresence.
-            agents: an agent id or several: only these; None: all.
+            agents: an agent id, or several, to watch; None: all.
 
         Returns:
             A function that removes the alert. ``close()`` removes all.
@@ -208,14 +208,14 @@ class BaseGrid(anywidget.AnyWidget):
         """
         alert, source = Alert(when, do, agents), self._source
 
-        def check(changed: Iterable[str], known: Mapping[str, AgentPresence]) -> None:
-            # The first complete state is not news.
-            alert.check(changed, known, initial=source.connection.state == "connecting")
+        def check(changed: Iterable[str], presences: Mapping[str, AgentPresence]) -> None:
+            # Errors in the first complete state are not new.
+            alert.check(changed, presences, initial=source.connection.state == "connecting")
 
         unsubscribe = source.on_change(check)
         self._sink.unsubscribe.append(unsubscribe)
-        known = self._view().agents
-        alert.check(list(known), known, initial=True)
+        current = self._view().agents
+        alert.check(list(current), current, initial=True)
         return unsubscribe
 
     def close(self) -> None:
@@ -235,7 +235,7 @@ class BaseGrid(anywidget.AnyWidget):
             self._own_layout.close()
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
-        """Return the synced traits; without a key, as for a reloaded page, ``state`` is current."""
+        """Return the synced traits. Without a key, as for a reloaded page, ``state`` is current."""
         traits: dict[str, Any] = super().get_state(key, drop_defaults)
         if key is None and self._stop is not None:
             traits["state"] = self._view().to_state()

@@ -1,4 +1,4 @@
-"""Replay of a stored history: its clock, and the data source that it gives a grid."""
+"""Replay of a stored history: its clock, and its data source for a grid."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def presence_at(df: pd.DataFrame, when: When, limits: Limits | None = None) -> p
 
     Args:
         df: stored events, as ``load_history`` returns them.
-        when: ISO text as ``"2025-01-14 14:50"``, a datetime or a Timestamp; naive times are local.
+        when: ISO text, such as ``"2025-01-14 14:50"``, a datetime or a Timestamp; naive times are
+            local.
         limits: decide all statuses again with these timers; None: use the stored decisions, and
             the timers of the server that stored them.
 
@@ -52,7 +53,7 @@ def check_speed(value: object) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 < float(value) <= MAX_SPEED:  # type: ignore[arg-type]
         raise ConfigError(
-            f"speed is {value!r}, expected seconds of history a second, above 0, up to 86400"
+            f"speed is {value!r}, expected seconds of history per second, above 0, up to 86400"
         )
     return float(value)  # type: ignore[arg-type]
 
@@ -65,7 +66,7 @@ class Playback:
         start, end: first and last time of the history, microseconds since 1970.
         micros: the time shown at ``since``.
         since: seconds of a monotonic clock.
-        speed: seconds of history a second.
+        speed: seconds of history per second.
     """
 
     start: int
@@ -101,7 +102,7 @@ class Playback:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """What a replay shows, all for one time."""
+    """The state, agents and cursor of one displayed time."""
 
     state: ReplayState
     agents: dict[str, AgentPresence]
@@ -111,12 +112,12 @@ class _Shown:
 class ReplaySource:
     """A history as the data source of a grid, until ``close``.
 
-    One daemon thread moves it while it plays. Callbacks run in the thread that moves it, one at a
-    time.
+    One daemon thread advances it while it plays. Callbacks run in the thread that changes the time
+    shown, one at a time.
 
     Args:
-        index: of the history.
-        speed: seconds of history a second.
+        index: the index of the history.
+        speed: seconds of history per second.
         clock: monotonic seconds.
     """
 
@@ -185,8 +186,8 @@ class ReplaySource:
 
     def recent(self, agent_id: str, limit: int) -> list[dict[str, Any]]:
         """Return the last events of an agent up to the time shown, newest first."""
-        found = self.index.recent(self.shown_state, agent_id, limit)
-        return [event_json(row) for row in found.to_dict("records")]
+        events = self.index.recent(self.shown_state, agent_id, limit)
+        return [event_json(row) for row in events.to_dict("records")]
 
     def history(self, **filters: Any) -> pd.DataFrame:
         """Return the events of the replay, filtered as by ``load_history``."""
@@ -295,7 +296,7 @@ class ReplaySource:
             if presence is None:
                 agents.pop(self.index.agents[agent], None)
             else:
-                # A page ignores states whose seq is not above the one it has.
+                # A page ignores states whose seq is not above the last seq that it received.
                 agents[presence.agent_id] = replace(presence, seq=seq)
         self._shown = _Shown(state, agents, Cursor(before.cursor.epoch, seq))
         return {self.index.agents[agent] for agent in changed}

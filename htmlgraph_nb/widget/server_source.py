@@ -85,7 +85,7 @@ class ServerSource:
         self._on_reset.append(callback)
 
     def recent(self, agent_id: str, limit: int) -> list[dict[str, Any]]:
-        """Return an agent's last events from the server, newest first; blocks meanwhile."""
+        """Return an agent's last events from the server, newest first. Blocks."""
         return self.client.recent_events(agent_id, limit)
 
     def history(self, **filters: Any) -> DataFrame:
@@ -135,7 +135,7 @@ class ServerSource:
             with self._lock:
                 self._activity.replace(activity)
         except (ConnectError, InvalidEvent) as error:
-            # An older server has no such route. The counts then start at this connection.
+            # An older server has no such route. The counts then start with this connection.
             logger.info("the server returned no activity counts: %s", error)
             return
         for callback in self._on_reset:

@@ -1,4 +1,4 @@
-"""Turns changes of agents into few, small messages to a page, and none to a closed page.
+"""Sends changes of agents to pages in few small messages, and none to closed pages.
 
 :class:`UpdateScheduler` decides what is due at a given time. :class:`SyncThread` sends it for all
 widgets of the process.
@@ -141,7 +141,7 @@ class UpdateScheduler:
         self._connection_changed = self._dirty = True
 
     def request_snapshot(self) -> None:
-        """Make a snapshot due: more than single agents changed."""
+        """Request a snapshot, because more changed than individual agents."""
         self._snapshot_requested = self._dirty = True
 
     def on_ping(self, now: float) -> None:
@@ -155,7 +155,7 @@ class UpdateScheduler:
         self._snapshot_requested = True
         self._sent_at = now + HEARTBEAT_S
 
-    def on_tick(self, now: float, busy: bool) -> None:
+    def on_time_passed(self, now: float, busy: bool) -> None:
         """Record that time passed, and whether a cell was running meanwhile."""
         if not busy:
             self._away_s += now - self._ticked_at
@@ -301,7 +301,7 @@ class SyncThread:
                     self._wake.wait(min(wait, HEARTBEAT_S))
                 now, busy = self._clock(), self._busy()
                 for sink in self._sinks:
-                    sink.scheduler.on_tick(now, busy)
+                    sink.scheduler.on_time_passed(now, busy)
                 due = [sink for sink in self._sinks if sink.scheduler.due_at() <= now]
             for sink in due:
                 self._send(sink, now)
@@ -309,7 +309,7 @@ class SyncThread:
     def _send(self, sink: WidgetSink, now: float) -> None:
         try:
             with self._wake:
-                # Taken under the lock: a change recorded after it must not be cleared by it.
+                # Under the lock, because the message clears the recorded changes.
                 view = sink.view()
                 message = None if view is None else sink.scheduler.next_message(now, view)
             if message is not None:

@@ -84,7 +84,7 @@ def totals(counters: TokenCounters, exports: list[list[Point]]) -> int:
     """Return the tokens that the exports add; a repeated event counts once."""
     tokens = {}
     for points in exports:
-        events = counters.take(points, received_at=NOW)
+        events = counters.stage(points, received_at=NOW)
         counters.commit()
         tokens.update({event.event_id: event.total_tokens for event in events})
     return sum(tokens.values())

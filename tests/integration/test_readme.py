@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from htmlgraph_nb.coding_agents.registry import AGENTS
-from htmlgraph_server.cli.connect.hook_entries import our_groups
+from htmlgraph_server.cli.connect.hook_entries import htmlgraph_groups
 from htmlgraph_server.cli.parser import make_parser
 from tests.helpers.paths import ROOT
 from tests.helpers.server_process import clean_environ
@@ -107,4 +107,4 @@ def test_readme_connect_commands_connect(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
         settings = AGENTS[words[-1]].hook_settings()
-        assert our_groups((tmp_path / settings.folder / settings.file).read_text())
+        assert htmlgraph_groups((tmp_path / settings.folder / settings.file).read_text())

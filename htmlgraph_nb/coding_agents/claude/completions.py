@@ -1,6 +1,6 @@
-"""Completions in one of Claude Code's session files, each with its final counts.
+"""Collect the completions in one of Claude Code's session files, each with its final counts.
 
-A completion is written as several lines; see ``session`` for which of them counts.
+A completion is written as several lines; ``session`` describes which of them counts.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from .lines import LineContext, Record, message_key, tokens_of
 
 @dataclass(slots=True)
 class _Pending:
-    """The best line so far of a completion that may have more lines.
+    """A completion that may have more lines.
 
     Attributes:
-        context: that of the latest line up to the first tool call. Later lines may be written while
-            the user is asked to allow the call, and must not date the completion after that.
+        record: the line with the most output tokens so far.
+        context: the context of the latest line up to the first tool call. Later lines may be
+            written while the user is asked to allow the call, and must not date the completion
+            after that.
     """
 
     key: str | None
@@ -45,7 +47,9 @@ class Completions:
 
     def stopped_agents(self) -> list[str]:
         """Return the agents whose pending completion has a stop reason, so its counts are final."""
-        return [name for name, each in self._pending.items() if each.message.get("stop_reason")]
+        return [
+            agent for agent, pending in self._pending.items() if pending.message.get("stop_reason")
+        ]
 
     def add(self, record: Record, message: Record, context: LineContext) -> list[Event]:
         """Add a line of a completion; return the previous completion if the line starts another."""
@@ -53,52 +57,52 @@ class Completions:
         if not isinstance(usage, Mapping):
             return []
         key = message_key(record, message)
-        best = self._pending.get(context.agent_id)
+        pending = self._pending.get(context.agent_id)
         output_tokens = count(usage.get("output_tokens")) or 0
         calls_tool = _calls_tool(message)
-        if best is None or key is None or best.key != key:
+        if pending is None or key is None or pending.key != key:
             events = self.flush(context.agent_id)
-            pending = _Pending(key, output_tokens, context, record, calls_tool)
-            self._pending[context.agent_id] = pending
+            new = _Pending(key, output_tokens, context, record, calls_tool)
+            self._pending[context.agent_id] = new
             return events
-        if output_tokens >= best.output_tokens:
-            if not best.calls_tool:
-                best.context = context
-            best.output_tokens, best.record = output_tokens, record
-        best.calls_tool = best.calls_tool or calls_tool
+        if output_tokens >= pending.output_tokens:
+            if not pending.calls_tool:
+                pending.context = context
+            pending.output_tokens, pending.record = output_tokens, record
+        pending.calls_tool = pending.calls_tool or calls_tool
         return []
 
     def flush(self, agent: str) -> list[Event]:
-        """Return the events of the agent's pending completion, which is complete now."""
-        best = self._pending.pop(agent, None)
-        if best is None:
+        """Remove the agent's pending completion and return its events."""
+        pending = self._pending.pop(agent, None)
+        if pending is None:
             return []
-        usage = mapping(best.message.get("usage"))
-        stop_reason = safe_keyword(best.message.get("stop_reason"))
+        usage = mapping(pending.message.get("usage"))
+        stop_reason = safe_keyword(pending.message.get("stop_reason"))
         speed = usage.get("speed")
-        completion = best.context.event(
+        completion = pending.context.event(
             "completion",
-            best.key,
-            model=string(best.message.get("model")),
+            pending.key,
+            model=string(pending.message.get("model")),
             # Only older versions write the cost.
-            cost_usd=amount(best.record.get("costUSD")),
+            cost_usd=amount(pending.record.get("costUSD")),
             extra=without_none(
-                request_id=safe_keyword(best.record.get("requestId")),
+                request_id=safe_keyword(pending.record.get("requestId")),
                 stop_reason=stop_reason,
-                version=None if stop_reason else safe_keyword(best.record.get("version")),
+                version=None if stop_reason else safe_keyword(pending.record.get("version")),
                 speed=None if speed in (None, "standard") else safe_keyword(speed),
             ),
             **tokens_of(usage),
         )
-        return [completion, *_advisor_completions(best, usage)]
+        return [completion, *_advisor_completions(pending, usage)]
 
 
-def _advisor_completions(best: _Pending, usage: Record) -> list[Event]:
+def _advisor_completions(pending: _Pending, usage: Record) -> list[Event]:
     """Return the completions of a second model that advised the first; no other count has them."""
     return [
-        best.context.event(
+        pending.context.event(
             "completion",
-            None if best.key is None else f"{best.key}:advisor:{index}",
+            None if pending.key is None else f"{pending.key}:advisor:{index}",
             model=string(advice.get("model")),
             **tokens_of(advice),
         )

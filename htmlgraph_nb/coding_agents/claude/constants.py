@@ -22,4 +22,4 @@ SENT_FIELDS: dict[str, tuple[str, ...]] = {
 """Hook → the fields that ``htmlgraph-hook`` sends."""
 HOOKS_AFTER_WRITE = frozenset({"Stop", "SubagentStop", "SessionEnd"})
 QUESTION_TOOLS = {"AskUserQuestion": "input", "ExitPlanMode": "plan"}
-"""Tools that wait for the user → what they ask for."""
+"""Tools that wait for the user → the kind of their request."""

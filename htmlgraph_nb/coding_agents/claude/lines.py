@@ -1,4 +1,4 @@
-"""Single lines of Claude Code's session files; see ``session``."""
+"""Read single lines of Claude Code's session files; see ``session``."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class LineContext:
 
     Attributes:
         parent: agent id of the parent if the agent is a subagent.
-        unnamed: whether it is a subagent's line without the id of the subagent; the context is
-            that of the main agent then.
+        unnamed: whether the line belongs to a subagent but lacks its id; the context is then that
+            of the main agent.
     """
 
     agent_id: str
@@ -57,7 +57,7 @@ class LineContext:
         """Return an event of the agent.
 
         Args:
-            key: the event id, shortened if it is too long; None: the event has none.
+            key: the event id, shortened if it is too long; None: no id.
             fields: further fields of the event; they take precedence.
         """
         return Event(
@@ -73,15 +73,17 @@ class LineContext:
 
 def compaction(record: Record, context: LineContext) -> Event:
     """Return the event of a compaction."""
-    facts = mapping(record.get("compactMetadata"))
-    trigger = safe_keyword(facts.get("trigger"))
+    metadata = mapping(record.get("compactMetadata"))
+    trigger = safe_keyword(metadata.get("trigger"))
     # The user ran a manual compaction at the prompt, so the agent waits at the prompt again.
     return context.event(
         "idle" if trigger == "manual" else "activity",
         uuid_key(record),
-        duration_ms=count(facts.get("durationMs")),
+        duration_ms=count(metadata.get("durationMs")),
         extra=without_none(
-            trigger=trigger, hook_event_name="PostCompact", pre_tokens=count(facts.get("preTokens"))
+            trigger=trigger,
+            hook_event_name="PostCompact",
+            pre_tokens=count(metadata.get("preTokens")),
         ),
     )
 
@@ -130,7 +132,7 @@ def uuid_key(record: Record) -> str | None:
 
 
 def was_rejected(record: Record, block: Record) -> bool:
-    """Return whether the user denied the tool call, which is no failure of the tool."""
+    """Return whether the user denied the tool call, which is not a failure of the tool."""
     if record.get("toolUseResult") == "User rejected tool use":
         return True
     content = block.get("content")
@@ -138,7 +140,7 @@ def was_rejected(record: Record, block: Record) -> bool:
 
 
 def user_text(record: Record) -> str | None:
-    """Return the text of a user message, which may be Claude Code's; None if it has none."""
+    """Return the text of a user message, which Claude Code may have written; None: no text."""
     content = mapping(record.get("message")).get("content")
     if isinstance(content, str):
         return content
@@ -154,13 +156,13 @@ def is_interrupt(text: str) -> bool:
 
 
 def command_of(text: str) -> str | None:
-    """Return the slash command of a user message, such as "/clear"; None if it is none."""
+    """Return the slash command of a user message, such as "/clear"; None if it is not a command."""
     match = _COMMAND.match(text.lstrip())
     return None if match is None else match[1]
 
 
 def is_notice(text: str) -> bool:
-    """Return whether a user message is the notice of a background task, which wakes the agent."""
+    """Return whether a user message is a notice about a background task, which starts a turn."""
     return text.startswith("<task-notification>")
 
 
@@ -172,12 +174,12 @@ def ends_with_question_text(message: Record) -> bool:
 
 
 def is_typed(text: str) -> bool:
-    """Return whether the user typed a message, rather than a command or Claude Code wrote it."""
+    """Return whether the user typed a message; commands and Claude Code write messages, too."""
     return not text.lstrip().startswith(_NOT_TYPED)
 
 
 def ended_task(notice: object) -> str | None:
-    """Return the id of the background task whose end a notice reports; None if it reports none."""
+    """Return the id of the background task whose end a notice reports; None: it reports no end."""
     if not isinstance(notice, str) or not _TASK_ENDED.search(notice):
         return None
     match = _TASK_ID.search(notice)

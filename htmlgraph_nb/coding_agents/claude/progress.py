@@ -17,11 +17,11 @@ from ..fields import identifier, mapping
 HasOwnFile = Callable[[str], bool]
 """Returns whether the subagent with this id has a session file."""
 MAX_SUBAGENTS = 1_000
-"""Subagents of a file that are read this way; further ones are ignored."""
+"""Maximum number of such subagents of a file; further subagents are ignored."""
 
 
-class _Reader(Protocol):
-    def take(self, record: Mapping[str, Any]) -> list[Event]: ...
+class _RecordReader(Protocol):
+    def read_record(self, record: Mapping[str, Any]) -> list[Event]: ...
 
     def finish(self) -> list[Event]: ...
 
@@ -36,11 +36,11 @@ class Progress:
     """
 
     has_own_file: HasOwnFile
-    new_reader: Callable[[str], _Reader]
-    _subagents: dict[str, tuple[_Reader, list[Event]]] = field(default_factory=dict)
+    new_reader: Callable[[str], _RecordReader]
+    _subagents: dict[str, tuple[_RecordReader, list[Event]]] = field(default_factory=dict)
 
     def add(self, record: Mapping[str, Any], session: str) -> None:
-        """Add a progress line; all but those of subagents are ignored."""
+        """Add a progress line; lines that do not belong to a subagent are ignored."""
         data = mapping(record.get("data"))
         child, message = identifier(data.get("agentId")), mapping(data.get("message"))
         if data.get("type") != "agent_progress" or child is None:
@@ -52,7 +52,7 @@ class Progress:
         reader, events = self._subagents[child]
         own = {"sessionId": session, "agentId": child, "isSidechain": True}
         shared = {name: record.get(name) for name in ("cwd", "version")}
-        events += reader.take({**shared, **message, **own})
+        events += reader.read_record({**shared, **message, **own})
 
     def finish(self) -> list[Event]:
         """Return the events since the last call of all subagents without a file of their own."""

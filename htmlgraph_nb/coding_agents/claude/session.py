@@ -1,4 +1,4 @@
-"""Claude Code's session files to events, pure.
+"""Convert Claude Code's session files to events. Pure.
 
 ``~/.claude/projects/<folder>/<session>.jsonl`` holds a session, ``<session>/subagents/*.jsonl`` its
 subagents. The format is undocumented ("internal, changes between versions"). This reader was
@@ -6,9 +6,10 @@ written against files of the versions 2.1.38 to 2.1.240; unknown lines and field
 
 A completion is written as several lines, one for each block of its content, all with the same
 ``message.id``. Each repeats the usage, whose counts grow while the completion streams. The line
-with the most output tokens counts, of equal ones the last. Claude Code itself writes lines of the
-model ``<synthetic>``. Before version 2.1.98 the output count of a completion can be a placeholder:
-if no line has a stop reason, ``extra`` contains the version.
+with the most output tokens counts, of equal lines the last. Claude Code itself writes lines of the
+model ``<synthetic>``, which are not completions; API errors among them end the turn. Before version
+2.1.98 the output count of a completion can be a placeholder: if no line has a stop reason,
+``extra`` contains the version.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from ..fields import (
 from ..session import (
     GIVE_UP_AFTER_S,
     OpenCall,
-    known_agent,
+    cached_agent_id,
     parse_record,
     remember_call,
     type_matcher,
@@ -61,7 +62,8 @@ from .tasks import Running, child_start, child_stop
 from .turns import Turns
 
 TURN_QUIET_S = 0.1
-"""Lines of a completion follow each other faster, so one with a stop reason is complete then."""
+"""Seconds of quiet after which a completion with a stop reason is complete: its lines follow each
+other faster."""
 _may_have_events = type_matcher(("assistant", "user", "system", "queue-operation"))
 _MAX_SESSIONS = 1_000
 
@@ -75,7 +77,7 @@ class ClaudeSession:
     """Reader of one session file of Claude Code; see ``session.SessionReader``.
 
     Args:
-        session_id: the session of lines that name none, taken from the name of the file.
+        session_id: the session of lines without a session id, taken from the name of the file.
         has_own_file: returns whether there is a file of the subagent with this id; ``finish``
             returns the events of subagents without one.
     """
@@ -98,30 +100,30 @@ class ClaudeSession:
         self._progress = Progress(self.has_own_file, ClaudeSession)
 
     def feed(self, line: bytes) -> list[Event]:
-        """Return the events that are certain with this line.
+        """Return the events that this line completes.
 
         Lines of types without events, most lines of many files, are not parsed.
 
         Raises:
-            InvalidEvent: the line is no JSON object.
+            InvalidEvent: the line is not a JSON object.
         """
         if not _may_have_events(line):
             return []
-        return self.take(parse_record(line))
+        return self.read_record(parse_record(line))
 
-    def take(self, record: Record) -> list[Event]:
-        """Return the events that are certain with this JSON object of a line."""
+    def read_record(self, record: Record) -> list[Event]:
+        """Return the events that a line completes, given its JSON object."""
         kind = record.get("type")
         if kind == "progress":
             session = identifier(record.get("sessionId")) or identifier(self.session_id)
             if session is not None:
                 self._progress.add(record, session)
             return []
-        read = _READERS.get(kind) if isinstance(kind, str) else None
-        context = self._context(record) if read else None
-        if read is None or context is None:
+        reader = _READERS.get(kind) if isinstance(kind, str) else None
+        context = self._context(record) if reader else None
+        if reader is None or context is None:
             return []
-        return [*self._start(record, context), *read(self, record, context)]
+        return [*self._start(record, context), *reader(self, record, context)]
 
     def on_quiet(self, quiet_s: float) -> list[Event]:
         """Return the completions with a stop reason, and the turns that they end."""
@@ -150,12 +152,12 @@ class ClaudeSession:
             return None
         if self._project is None:
             self._project = base_name(record.get("cwd"))
-        main = known_agent(session, AGENT)
+        main = cached_agent_id(session, AGENT)
         is_sidechain = record.get("isSidechain") is True
         child = identifier(record.get("agentId")) if is_sidechain else None
         if child is None:
             return LineContext(main, None, session, at, self._project, is_sidechain)
-        return LineContext(known_agent(child, AGENT), main, session, at, self._project)
+        return LineContext(cached_agent_id(child, AGENT), main, session, at, self._project)
 
     def _start(self, record: Record, context: LineContext) -> list[Event]:
         """Return the start of the session or subagent if this is its first line."""
@@ -178,13 +180,13 @@ class ClaudeSession:
         calls = [
             event
             for block in mappings(message.get("content"))
-            for event in self._call(block, context)
+            for event in self._tool_call_start(block, context)
         ]
         if calls:
             self._turns.start(context.agent_id)
         elif is_unprompted:
             # The user typed no prompt: a command, a notice or a hook made the model continue.
-            calls = self._wake(record, context)
+            calls = self._start_unprompted_turn(record, context)
         self._turns.on_completion(context, record, message)
         return [*events, *calls]
 
@@ -196,7 +198,7 @@ class ClaudeSession:
         error = context.event("error", uuid_key(record), extra=extra)
         return [*self._completions.flush(context.agent_id), error]
 
-    def _call(self, block: Record, context: LineContext) -> list[Event]:
+    def _tool_call_start(self, block: Record, context: LineContext) -> list[Event]:
         call = identifier(block.get("id")) if block.get("type") == "tool_use" else None
         if call is None or call in self._calls:
             return []
@@ -206,7 +208,7 @@ class ClaudeSession:
         extra = question_extra(name, QUESTION_TOOLS)
         return [context.event("tool_start", key, tool_name=name, tool_use_id=call, extra=extra)]
 
-    def _wake(self, record: Record, context: LineContext) -> list[Event]:
+    def _start_unprompted_turn(self, record: Record, context: LineContext) -> list[Event]:
         self._turns.start(context.agent_id)
         key = uuid_key(record)
         return [context.event("activity", None if key is None else f"{key}:Work")]
@@ -216,7 +218,9 @@ class ClaudeSession:
         results = [block for block in blocks if block.get("type") == "tool_result"]
         if results:
             self._in_command = False
-        events = [event for block in results for event in self._result(record, block, context)]
+        events = [
+            event for block in results for event in self._tool_call_end(record, block, context)
+        ]
         message = user_text(record)
         if message is not None and is_interrupt(message):
             self._turns.discard(context.agent_id)
@@ -230,7 +234,7 @@ class ClaudeSession:
         if context.unnamed:
             # Older versions wrote a subagent's lines into its parent's file, without its id.
             return []
-        # The line after a command's own contains the prompt that the command expands to.
+        # The line after that of a command contains the prompt that the command expands to.
         is_meta = record.get("isMeta") is True and not (self._in_command and is_typed(message))
         if is_meta or record.get("isCompactSummary") is True:
             return []
@@ -240,7 +244,7 @@ class ClaudeSession:
         ]
         if is_notice(message):
             ended = self._running.on_notice(message, context)
-            return [*before, *self._wake(record, context), *ended]
+            return [*before, *self._start_unprompted_turn(record, context), *ended]
         if not is_typed(message):
             command = command_of(message)
             self._in_command = self._in_command or command is not None
@@ -249,7 +253,7 @@ class ClaudeSession:
         self._turns.start(context.agent_id)
         return [*before, context.event("prompt", uuid_key(record))]
 
-    def _result(self, record: Record, block: Record, context: LineContext) -> list[Event]:
+    def _tool_call_end(self, record: Record, block: Record, context: LineContext) -> list[Event]:
         call = identifier(block.get("tool_use_id"))
         if call is None:
             return []
@@ -271,7 +275,7 @@ class ClaudeSession:
         started = replace(context, at=called_at or context.at)
         return [end, *self._running.on_result(result, name, context, started)]
 
-    def _queue(self, record: Record, context: LineContext) -> list[Event]:
+    def _queued_notice(self, record: Record, context: LineContext) -> list[Event]:
         return self._running.on_notice(record.get("content"), context)
 
     def _system(self, record: Record, context: LineContext) -> list[Event]:
@@ -304,5 +308,5 @@ _READERS = {
     "assistant": ClaudeSession._assistant,
     "user": ClaudeSession._user,
     "system": ClaudeSession._system,
-    "queue-operation": ClaudeSession._queue,
+    "queue-operation": ClaudeSession._queued_notice,
 }

@@ -1,4 +1,4 @@
-"""Subagents and background tasks of one of Claude Code's session files, and which still run.
+"""Track the subagents and background tasks in one of Claude Code's session files.
 
 The result of the tool call that starts a background shell, workflow or agent contains its id. Its
 end is reported by a notice in the queue, or by the result of a tool that polls or stops it.
@@ -12,18 +12,18 @@ from typing import Any
 from ...core.model import Event
 from ..content_rules import TASK_ENDS
 from ..fields import identifier, mapping, string, without_none
-from ..session import known_agent
+from ..session import cached_agent_id
 from .constants import AGENT
 from .lines import LineContext, Record, ended_task
 
 MAX_RUNNING = 1_000
-"""Most running subagents, and most running tasks, of a session."""
+"""Maximum number of running subagents of a session, and of running tasks."""
 _STOP_TOOLS = frozenset({"TaskStop", "KillShell", "KillBash"})
 
 
 @dataclass(slots=True)
 class Running:
-    """Ids of the background agents and the other background tasks that run."""
+    """The ids of the running background agents, and of the other running background tasks."""
 
     agents: set[str] = field(default_factory=set)
     tasks: set[str] = field(default_factory=set)
@@ -35,10 +35,14 @@ class Running:
 
         Args:
             tool: name of the tool; None if it is unknown.
-            context: that of the result; started: that of the call.
+            context: the line with the result.
+            started: the line with the call.
         """
         events = self._subagent_events(result, context, started)
-        started_task, stopped_task = self._start(result, tool), self._stop(result, tool)
+        started_task, stopped_task = (
+            self._started_task(result, tool),
+            self._stopped_task(result, tool),
+        )
         if started_task is not None:
             events.append(_task_event("task_start", started_task, context))
         if stopped_task is not None:
@@ -50,12 +54,12 @@ class Running:
         name = ended_task(notice) if self.agents or self.tasks else None
         if name is None or name not in self.agents | self.tasks:
             return []
-        # The notice wakes the agent, so it is not idle between the end and its response.
-        woken = context.event("activity", f"{context.session}:{name}:Notice")
+        # The notice starts a turn, so the agent is not idle between the end and its response.
+        activity = context.event("activity", f"{context.session}:{name}:Notice")
         if self._remove_task(name):
-            return [woken, _task_event("task_stop", name, context)]
+            return [activity, _task_event("task_stop", name, context)]
         self.agents.discard(name)
-        return [woken, *child_stop(known_agent(name, AGENT), context)]
+        return [activity, *child_stop(cached_agent_id(name, AGENT), context)]
 
     def _subagent_events(
         self, result: Record, context: LineContext, started: LineContext
@@ -64,7 +68,7 @@ class Running:
         if child is None or status not in ("completed", "async_launched"):
             return []
         extra = without_none(agent_type=string(result.get("agentType"), 128))
-        name = known_agent(child, AGENT)
+        name = cached_agent_id(child, AGENT)
         start = child_start(name, started, extra)
         if status == "completed":
             return [start, *child_stop(name, context, extra)]
@@ -72,7 +76,7 @@ class Running:
             self.agents.add(child)
         return [start]
 
-    def _start(self, result: Record, tool: str | None) -> str | None:
+    def _started_task(self, result: Record, tool: str | None) -> str | None:
         task = identifier(result.get("backgroundTaskId"))
         if task is None and (result.get("status") == "async_launched" or tool == "Monitor"):
             task = identifier(result.get("taskId"))
@@ -81,7 +85,7 @@ class Running:
         self.tasks.add(task)
         return task
 
-    def _stop(self, result: Record, tool: str | None) -> str | None:
+    def _stopped_task(self, result: Record, tool: str | None) -> str | None:
         state: Any = mapping(result.get("task")) or result
         task = identifier(state.get("task_id") or state.get("shellId") or state.get("shell_id"))
         has_ended = state.get("status") in TASK_ENDS or tool in _STOP_TOOLS

@@ -1,4 +1,4 @@
-"""Turns in one of Claude Code's session files: which run, and which completion may end one."""
+"""Track the turns in one of Claude Code's session files, and the completions that may end them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from .lines import FINAL_REASONS, LineContext, Record, ends_with_question_text, message_key
 
 MAX_AGENTS = 1_000
-"""Most agents of a file whose turns are tracked."""
+"""Maximum number of agents of a file whose turns are tracked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Turns:
         return agent not in self._running and (key is None or key != last_key)
 
     def on_completion(self, context: LineContext, record: Record, message: Record) -> None:
-        """Record whether a line of a completion ends the turn; later work voids an earlier end."""
+        """Record whether a line of a completion ends the turn; it cancels an earlier end."""
         self._ends.pop(context.agent_id, None)
         is_last = message.get("stop_reason") in FINAL_REASONS and not context.unnamed
         if is_last and context.agent_id in self._running:
@@ -66,7 +66,7 @@ class Turns:
         return list(self._ends)
 
     def pop_end(self, agent: str) -> TurnEnd | None:
-        """Return the end of the agent's turn and forget it; None if the turn has not ended."""
+        """Remove and return the end of the agent's turn; None if the turn has not ended."""
         end = self._ends.pop(agent, None)
         if end is not None:
             self._running.discard(agent)

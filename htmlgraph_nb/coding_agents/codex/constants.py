@@ -13,4 +13,4 @@ SENT_FIELDS = EXTRA_FIELDS
 """Hook → the fields that ``htmlgraph-hook`` sends."""
 HOOKS_AFTER_WRITE = frozenset({"Stop", "SubagentStop", "SessionEnd", "Interrupt"})
 QUESTION_TOOLS = {"request_user_input": "input"}
-"""Tools that wait for the user → what they ask for."""
+"""Tools that wait for the user → the kind of their request."""

@@ -1,12 +1,12 @@
-"""Codex's session files ("rollouts") to events, pure.
+"""Convert Codex's session files ("rollouts") to events. Pure.
 
 ``~/.codex/sessions/YYYY/MM/DD/rollout-*.jsonl``. Source of the format: RolloutLine and EventMsg in
 codex-rs/protocol/src/protocol.rs of openai/codex, and files of the versions 0.40 to 0.169. Unknown
 lines and fields are ignored.
 
 Each ``token_count`` contains the tokens of the last request and those of the session so far. The
-former are summed, because the latter can restart from 0; a line with the same total as the previous
-one is a repetition. Input includes cached tokens, output includes reasoning. A forked session
+former are summed, because the latter can restart from 0; a line that repeats the previous total is
+ignored. Input includes cached tokens, output includes reasoning. A forked session
 starts with a copy of its parent's history, written at the time of the fork; the copy does not count
 again. If the provider compacts the context, no ``token_count`` contains the tokens of that request,
 only the ``token_usage_record`` that the ``compacted`` line names.
@@ -32,8 +32,8 @@ from ..fields import (
     timestamp,
     without_none,
 )
-from ..session import OpenCall, known_agent, parse_record, remember_call
-from . import lines as lines
+from ..session import OpenCall, cached_agent_id, parse_record, remember_call
+from . import lines
 from .constants import AGENT, QUESTION_TOOLS, SESSION_SOURCE
 from .lines import Record, Usage
 
@@ -65,13 +65,13 @@ class CodexSession:
     _first_own_ordinal: int | None = None
 
     def feed(self, line: bytes) -> list[Event]:
-        """Return the events that are certain with this line.
+        """Return the events that this line completes.
 
         Lines of types without events are not parsed. Lines before the id of the session are
         ignored.
 
         Raises:
-            InvalidEvent: the line is no JSON object.
+            InvalidEvent: the line is not a JSON object.
         """
         if not lines.may_have_events(line):
             return []
@@ -101,15 +101,15 @@ class CodexSession:
             return []
         if kind == "compacted":
             return self._compaction(payload, at)
-        read = _READERS.get(f"{kind}/{payload.get('type')}")
-        return [] if read is None else read(self, payload, at)
+        reader = _READERS.get(f"{kind}/{payload.get('type')}")
+        return [] if reader is None else reader(self, payload, at)
 
     def on_quiet(self, quiet_s: float) -> list[Event]:
         """Return nothing, like ``finish``."""
         return []
 
     def finish(self) -> list[Event]:
-        """Return nothing: all events of this format are certain with their line."""
+        """Return nothing: each event of this format is complete with its line."""
         return []
 
     def _event(self, event_type: str, at: datetime, key: str, **fields: Any) -> Event:
@@ -133,8 +133,8 @@ class CodexSession:
             return []
         parent = lines.parent_session(payload)
         is_fork = parent or identifier(payload.get("forked_from_id"))
-        self._session, self._agent = session, known_agent(session, AGENT)
-        self._parent = None if parent is None else known_agent(parent, AGENT)
+        self._session, self._agent = session, cached_agent_id(session, AGENT)
+        self._parent = None if parent is None else cached_agent_id(parent, AGENT)
         self._root = session if parent is None else parent
         self._project = base_name(payload.get("cwd"))
         self._model = self._turn = self._total = self._request = None
@@ -212,7 +212,7 @@ class CodexSession:
             return events
         return [self._completion(f"compaction:{request[0]}", at, request[1]), *events]
 
-    def _call(self, payload: Record, at: datetime) -> list[Event]:
+    def _tool_call_start(self, payload: Record, at: datetime) -> list[Event]:
         call = identifier(payload.get("call_id"))
         if call is None:
             return []
@@ -224,7 +224,7 @@ class CodexSession:
         fields = {"tool_name": name, "tool_use_id": call, "extra": extra}
         return [self._event("tool_start", at, f"{call}:PreToolUse", **fields)]
 
-    def _output(self, payload: Record, at: datetime) -> list[Event]:
+    def _tool_call_end(self, payload: Record, at: datetime) -> list[Event]:
         call = identifier(payload.get("call_id"))
         if call is None:
             return []
@@ -265,7 +265,7 @@ class CodexSession:
 
     def _prompt(self, payload: Record, at: datetime) -> list[Event]:
         form = payload.get("type")
-        # Some versions write each prompt in two forms; read those of the first.
+        # Some versions write each prompt in two forms; read only the form of the first prompt.
         self._prompt_form = self._prompt_form or form
         if form != self._prompt_form:
             return []
@@ -274,7 +274,7 @@ class CodexSession:
     def _turn_ended(self, payload: Record, at: datetime) -> list[Event]:
         aborted = payload.get("type") == "turn_aborted"
         if self._failed and not aborted:
-            # The error before it ended the turn.
+            # The error has ended the turn already.
             return []
         turn = identifier(payload.get("turn_id")) or at.isoformat()
         asks = is_question(payload.get("last_agent_message"))
@@ -307,6 +307,6 @@ _READERS = {
     "event_msg/turn_aborted": CodexSession._turn_ended,
     "event_msg/error": CodexSession._error,
     "response_item/web_search_call": CodexSession._web_search,
-    **{f"response_item/{kind}": CodexSession._call for kind in lines.CALLS},
-    **{f"response_item/{kind}": CodexSession._output for kind in lines.OUTPUTS},
+    **{f"response_item/{kind}": CodexSession._tool_call_start for kind in lines.CALLS},
+    **{f"response_item/{kind}": CodexSession._tool_call_end for kind in lines.OUTPUTS},
 }

@@ -12,4 +12,4 @@ SENT_FIELDS = EXTRA_FIELDS
 """Hook → the fields that ``htmlgraph-hook`` sends."""
 HOOKS_AFTER_WRITE = frozenset({"AfterAgent", "SessionEnd"})
 QUESTION_TOOLS = {"ask_user": "input", "exit_plan_mode": "plan"}
-"""Tools that wait for the user → what they ask for."""
+"""Tools that wait for the user → the kind of their request."""

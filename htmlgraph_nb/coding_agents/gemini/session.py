@@ -1,4 +1,4 @@
-"""Gemini CLI's session files to events, pure.
+"""Convert Gemini CLI's session files to events. Pure.
 
 ``~/.gemini/tmp/<project>/chats/session-*.jsonl``, ``.json`` in older versions. Source of the
 format: ConversationRecord in packages/core/src/services/chatRecordingTypes.ts of
@@ -32,7 +32,7 @@ from ..fields import (
     timestamp,
     without_none,
 )
-from ..session import GIVE_UP_AFTER_S, known_agent, parse_record
+from ..session import GIVE_UP_AFTER_S, cached_agent_id, parse_record
 from .constants import AGENT, QUESTION_TOOLS, SESSION_SOURCE
 
 _NOT_TYPED = ("<session_context>", "I ran the following shell command:")
@@ -53,7 +53,7 @@ class GeminiSession:
 
     Args:
         project: name of the project if the file contains none.
-        parent_session: id of the parent's session if this one is a subagent's.
+        parent_session: id of the parent's session if this is the session of a subagent.
     """
 
     QUIET_THRESHOLDS_S: ClassVar[tuple[float, ...]] = (TURN_QUIET_S, GIVE_UP_AFTER_S)
@@ -70,23 +70,23 @@ class GeminiSession:
     _done_calls: set[str] = field(default_factory=set)
 
     def feed(self, line: bytes) -> list[Event]:
-        """Return the events that are certain with this line, or with the whole of an older file.
+        """Return the events that this line, or an older file as a whole, completes.
 
         Raises:
-            InvalidEvent: it is no JSON object.
+            InvalidEvent: it is not a JSON object.
         """
-        return self.take(parse_record(line))
+        return self.read_record(parse_record(line))
 
-    def take(self, record: Record) -> list[Event]:
-        """Return the events that are certain with this record."""
+    def read_record(self, record: Record) -> list[Event]:
+        """Return the events that this record completes."""
         events: list[Event] = []
         if "sessionId" in record:
             events += self._start(record)
         patch = mapping(record.get("$set"))
         for message in mappings(record.get("messages")) + mappings(patch.get("messages")):
-            events += self._take_message(message)
+            events += self._read_message(message)
         if "type" in record:
-            events += self._take_message(record)
+            events += self._read_message(record)
         return events
 
     def on_quiet(self, quiet_s: float) -> list[Event]:
@@ -116,7 +116,7 @@ class GeminiSession:
         if session is None or session == self._session or at is None:
             return []
         events = self.finish()
-        self._session, self._agent = session, known_agent(session, AGENT)
+        self._session, self._agent = session, cached_agent_id(session, AGENT)
         if self._parent is None:
             return [*events, self._event("session_start", at, "SessionStart")]
         fields = {"agent_id": self._parent, "parent_agent_id": None}
@@ -126,7 +126,7 @@ class GeminiSession:
     @property
     def _parent(self) -> str | None:
         parent = identifier(self.parent_session)
-        return None if parent is None else known_agent(parent, AGENT)
+        return None if parent is None else cached_agent_id(parent, AGENT)
 
     def _event(self, event_type: str, at: datetime, key: str, **fields: Any) -> Event:
         return Event(
@@ -139,12 +139,12 @@ class GeminiSession:
             **{"agent_id": self._agent, "parent_agent_id": self._parent, **fields},
         )
 
-    def _take_message(self, message: Record) -> list[Event]:
+    def _read_message(self, message: Record) -> list[Event]:
         at = self._at = timestamp(message.get("timestamp")) or self._at
         kind, name = message.get("type"), identifier(message.get("id"))
         if self._session is None or at is None or name is None:
             return []
-        events = self._end_call(at)
+        events = self._end_open_call(at)
         if kind == "gemini":
             return [*events, *self._response({**message, "id": name, "timestamp": at})]
         events += self._flush()
@@ -159,7 +159,7 @@ class GeminiSession:
         return events
 
     def _response(self, message: Record) -> list[Event]:
-        """Take a message of the model; return the message before it, and its own tool calls."""
+        """Add a response; return the completion before it, and the tool calls of this response."""
         last = self._message
         is_repeated = last is not None and last.get("id") == message["id"]
         events = [] if is_repeated else self._flush()
@@ -169,9 +169,9 @@ class GeminiSession:
             # Tool calls are added to a message that is complete.
             events += self._flush()
         at = message["timestamp"]
-        return events + [event for call in calls for event in self._call(call, at)]
+        return events + [event for call in calls for event in self._tool_call_events(call, at)]
 
-    def _end_call(self, at: datetime) -> list[Event]:
+    def _end_open_call(self, at: datetime) -> list[Event]:
         """Return the end of the call that ``on_quiet`` has reported; any later line ends it."""
         call, self._running = self._running, None
         if call is None:
@@ -179,7 +179,7 @@ class GeminiSession:
         return [self._event("answered", at, f"{call}:AfterTool", tool_use_id=call)]
 
     def _flush(self) -> list[Event]:
-        """Return the completion, which is complete now, and remember whether it ends the turn."""
+        """Return the pending response as a completion, and record whether it ends the turn."""
         message, self._message = self._message, None
         if message is None:
             return []
@@ -201,7 +201,7 @@ class GeminiSession:
         self._turn_end = end if is_last else None
         return events
 
-    def _call(self, call: Record, started_at: datetime) -> list[Event]:
+    def _tool_call_events(self, call: Record, started_at: datetime) -> list[Event]:
         key, status = identifier(call.get("id")), call.get("status")
         if key is None or key in self._done_calls:
             return []
@@ -236,7 +236,7 @@ class GeminiSession:
 def _calls_tool(message: Record) -> bool:
     """Return whether a response called tools that are not written yet.
 
-    It has no text then, or more output tokens than its text can have.
+    Such a response has no text, or more output tokens than its text can have.
     """
     content = message.get("content")
     if not isinstance(content, str):
@@ -262,7 +262,7 @@ def _sum(*values: object) -> int:
 
 
 def _is_prompt(content: object) -> bool:
-    """Return whether the user typed a message, rather than it being the result of a tool."""
+    """Return whether a user message was typed, and is not the result of a tool."""
     if isinstance(content, str):
         first: object = content
     else:

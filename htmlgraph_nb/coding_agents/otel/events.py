@@ -22,7 +22,7 @@ from ...core.model import Event, new_event
 from ...core.timestamps import from_micros
 from ..fields import base_name, identifier, string
 from ..registry import AGENTS
-from ..session import known_agent
+from ..session import cached_agent_id
 from ..telemetry import EventFields, number, uncached
 from .signals import Attributes, LogRecord, Span
 
@@ -39,7 +39,7 @@ def events_from_log(record: LogRecord, *, received_at: datetime) -> list[Event]:
     """Return the event that a log record reports; an empty list if it reports none.
 
     Args:
-        received_at: the timestamp of an event whose record has none.
+        received_at: the timestamp of an event whose record has no timestamp.
     """
     values = record.attributes
     agent, name = _event_name(
@@ -55,7 +55,7 @@ def events_from_log(record: LogRecord, *, received_at: datetime) -> list[Event]:
         return []
     return [
         new_event(
-            agent_id=known_agent(session, agent),
+            agent_id=cached_agent_id(session, agent),
             timestamp=time_from_ns(record.at_ns, received_at),
             session_id=session,
             event_id=_key(fields, session) or _content_key(session, name, record),
@@ -73,7 +73,7 @@ def events_from_span(span: Span, *, received_at: datetime) -> list[Event]:
     call with its duration, ``invoke_agent`` is a turn: its prompt and its end.
 
     Args:
-        received_at: the timestamp of an event whose span has none.
+        received_at: the timestamp of an event whose span has no timestamp.
     """
     values = span.attributes
     service = string(span.resource.get("service.name")) or ""

@@ -1,4 +1,4 @@
-"""OpenTelemetry token metrics of coding agents to events, for agents that send only metrics.
+"""Convert OpenTelemetry token metrics to events, for coding agents that send only metrics.
 
 A token counter reports the same tokens as the logs, but not the completions that used them. A
 session with completions in its logs is therefore counted by those alone, and metrics count only
@@ -59,8 +59,8 @@ class _Sum:
 class TokenCounters:
     """The state of the token counters: the last value of each series, and the logged sessions.
 
-    ``take`` stages the points of an export, ``commit`` keeps them and ``rollback`` drops them, so
-    an export that could not be stored counts when it is sent again. All state is bounded; a series
+    ``stage`` adds the points of an export, ``commit`` keeps them and ``rollback`` drops them, so an
+    export that could not be stored counts when it is sent again. All state is bounded; a series
     that was evicted starts again with its next point.
 
     Args:
@@ -82,8 +82,8 @@ class TokenCounters:
         if len(self._logged) > MAX_SESSIONS:
             self._logged.popitem(last=False)
 
-    def take(self, points: Iterable[Point], *, received_at: datetime) -> list[Event]:
-        """Return the tokens that the points of one export add: one event per session and model."""
+    def stage(self, points: Iterable[Point], *, received_at: datetime) -> list[Event]:
+        """Stage one export and return the tokens that it adds: an event per session and model."""
         sums: dict[Hashable, _Sum] = {}
         for point in points:
             metric, session = _METRICS.get(point.metric), _session(point)
@@ -119,7 +119,7 @@ class TokenCounters:
         values = point.attributes
         name = metric.fields.get(str(values.get("type") or values.get("token_type") or ""))
         series = (point.metric, session, *sorted((k, str(v)) for k, v in values.items()))
-        tokens = self._stage(series, point, session)
+        tokens = self._stage_point(series, point, session)
         if name is None or tokens <= 0:
             return
         model = string(values.get("model"))
@@ -127,7 +127,7 @@ class TokenCounters:
         total.tokens[name] = total.tokens.get(name, 0) + tokens
         total.keys.append(repr((series, point.start_ns, point.at_ns)))
 
-    def _stage(self, series: Hashable, point: Point, session: str) -> int:
+    def _stage_point(self, series: Hashable, point: Point, session: str) -> int:
         """Stage a point and return how much it adds to its series."""
         last = self._staged.get(series) or self._last.get(series)
         if not 0 <= point.value < 1e15 or (last is not None and point.at_ns <= last.at_ns):

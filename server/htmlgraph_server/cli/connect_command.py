@@ -17,7 +17,7 @@ from htmlgraph_nb.paths import DEFAULT_URL, default_db, running_server
 from htmlgraph_nb.storage.database import open_reader, sqlite_errors
 
 from .connect.agent_hooks import hook_command, hook_groups, telemetry_variables
-from .connect.hook_entries import our_groups
+from .connect.hook_entries import htmlgraph_groups
 from .connect.settings_file import (
     BACKUP_SUFFIX,
     SettingsPlan,
@@ -91,7 +91,7 @@ def _connect(arguments: argparse.Namespace, environ: Mapping[str, str], out: Pri
         )
     for line in _diff_lines(plan):
         out(line)
-    if not plan.changes:
+    if not plan.is_change:
         state = "is not connected" if arguments.undo else "is already connected"
         out(f"{agent.label} {state}: {path}")
     elif arguments.dry_run:
@@ -137,7 +137,7 @@ def _check_lines(environ: Mapping[str, str], project: str | None) -> list[str]:
 def _is_connected(path: str) -> bool:
     text = read_settings(path)
     try:
-        return bool(text and text.strip() and our_groups(text))
+        return bool(text and text.strip() and htmlgraph_groups(text))
     except InvalidJson:
         return False
 

@@ -76,7 +76,7 @@ def _import(arguments: argparse.Namespace, out: Print) -> int:
 def _session_lines(report: ImportReport, db: str) -> list[str]:
     lines = [
         f"imported {report.accepted:,} events of {report.files:,} session files into {db}; "
-        f"{report.known:,} existed already"
+        f"{report.already_stored:,} existed already"
     ]
     if report.covered:
         lines.append(f"skipped {report.covered:,} events that hooks or telemetry had reported")
@@ -126,7 +126,7 @@ def _follow_legacy(importer: LegacyImporter, tail: DatabaseTail, out: Print) -> 
 def _legacy_lines(report: LegacyImportReport, tail: DatabaseTail, db: str) -> list[str]:
     lines = [
         f"imported {report.accepted:,} events and {report.resources:,} features and tracks of "
-        f"{tail.path} into {db}; {report.known:,} existed already"
+        f"{tail.path} into {db}; {report.already_stored:,} existed already"
     ]
     if report.covered:
         lines.append(

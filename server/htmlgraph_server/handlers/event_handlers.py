@@ -88,7 +88,7 @@ def _unknown_agent(agent_id: str) -> ApiError:
 
 
 class AgentHookHandler(JsonHandler):
-    """``POST /api/hooks/{agent}``: one hook call of an agent, in the form of its standard input."""
+    """``POST /api/hooks/{agent}``: the body is the JSON that the agent passes to its hook."""
 
     async def post(self, agent: str) -> None:
         received = time.monotonic()
@@ -104,6 +104,7 @@ class AgentHookHandler(JsonHandler):
         if events:
             await committed(self.service.manager.submit(events, received))
         if self.service.local_agents is not None:
-            # After the commit, so that the session file is read second and its duplicates drop.
+            # After the commit, so that events from the session file arrive later and are dropped as
+            # duplicates.
             self.service.local_agents.on_hook(agent, payload, self.request.remote_ip)
         self.set_status(204)

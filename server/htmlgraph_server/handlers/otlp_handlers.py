@@ -154,7 +154,7 @@ class OtlpMetricsHandler(OtlpHandler):
     def translate(
         self, codec: OtlpCodec, body: bytes, received_at: datetime
     ) -> Iterator[list[Event]]:
-        yield self.counters.take(codec.decode_points(body), received_at=received_at)
+        yield self.counters.stage(codec.decode_points(body), received_at=received_at)
 
     async def _ingest(self, codec: OtlpCodec) -> list[Event]:
         # Commit inside of the lock: the next points of a counter are relative to these.

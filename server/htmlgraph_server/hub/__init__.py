@@ -1,1 +1,1 @@
-"""Fan-out of changes to the connected dashboards."""
+"""Fan-out of changes to the connected clients."""

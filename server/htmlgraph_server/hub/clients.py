@@ -1,4 +1,4 @@
-"""Connected dashboards as the hub sees them: transport, cursor and filter group."""
+"""Connected clients of the hub: transport, cursor and filter group."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from htmlgraph_nb.core.protocol import Cursor, Filter
 
 
 class Transport(Protocol):
-    """The connection to one dashboard."""
+    """The connection to one client."""
 
     def write(self, data: bytes) -> int:
         """Take whole frames without blocking; return the number of bytes that may be unsent."""
@@ -24,7 +24,7 @@ class Transport(Protocol):
 
 
 class Client:
-    """One connected dashboard.
+    """One connected dashboard or other client.
 
     Attributes:
         cursor: position of the last frame handed to the transport; None before the first.

@@ -1,9 +1,10 @@
-"""The fan-out: sends every change to every dashboard without waiting for any of them.
+"""The fan-out: sends every change to every client without waiting for any of them.
 
-Each change is encoded once. If nothing was sent for a tick, it goes out at once; under load the
-frames of a tick are joined into one bytes object per filter, and each client gets that object in
-one write. A client whose unsent bytes pass the limit is skipped until it has drained, and then gets
-the state since its cursor. So memory is bounded, and no client delays another.
+Each change is encoded once. A change is sent at once if nothing was sent during the last tick;
+otherwise the frames of a tick are joined into one bytes object per filter, and each client gets
+that object in one write. A client whose unsent bytes pass the limit is skipped until it has
+drained, and then gets the state since its cursor. So memory is bounded, and no client delays
+another.
 
 The hub is independent of the web framework: a transport takes bytes, a scheduler calls back.
 """
@@ -58,7 +59,7 @@ def encode_frame(text: str) -> bytes:
 
 
 class Hub:
-    """All dashboards of one server.
+    """All clients of one server.
 
     Args:
         published: the initial state.
@@ -107,13 +108,13 @@ class Hub:
         cursor: Cursor | None = None,
         legacy_state: bool = False,
     ) -> Client:
-        """Connect a dashboard and send it the state since ``cursor``.
+        """Add a client and send it the state since ``cursor``.
 
         Args:
             session: the session whose client limit applies; None: no session.
             cursor: the position to resume from; None: send the full state.
             legacy_state: send states as presence_update messages, the only form that the oldest
-                dashboards understand.
+                clients understand.
 
         Raises:
             JoinRefused: a limit is reached, or the server is shutting down.
@@ -136,9 +137,10 @@ class Hub:
         return client
 
     def leave(self, client: Client) -> None:
-        """Remove a dashboard. Idempotent."""
-        if self.clients.pop(client, self) is self:
+        """Remove a client. Idempotent."""
+        if client not in self.clients:
             return
+        del self.clients[client]
         self._slow.pop(client, None)
         if client in self._awaiting_state:
             self._awaiting_state.remove(client)
@@ -149,7 +151,7 @@ class Hub:
                 del self.sessions[client.session]
 
     def subscribe(self, client: Client, filter_: Filter) -> None:
-        """Replace a dashboard's filter and send it the full state inside the new one."""
+        """Replace a client's filter and send it the full state inside the new one."""
         if client not in self.clients:
             return
         self._leave_group(client)
@@ -223,7 +225,7 @@ class Hub:
                 if filter_.matches_type("presence_update"):
                     group.frames.append(update)
             elif before is not None and filter_.matches(before.presence):
-                # Removed, or outside of the filter now: the dashboard must drop it.
+                # Removed, or outside of the filter now: the client must drop it.
                 removed = removed or encode_frame(
                     presence_removed(change.agent_id, change.seq, change.at)
                 )
@@ -271,7 +273,7 @@ class Hub:
         self.stats.count_frames(n_frames * len(group.clients), size * len(group.clients))
 
     def _state_frames(self, messages: list[str]) -> bytes:
-        # Dashboards that connect together get the same list object: encode it once.
+        # Clients that connect together get the same list object: encode it once.
         if self._last_state[0] is not messages:
             self._last_state = (messages, b"".join(map(encode_frame, messages)))
         return self._last_state[1]
@@ -339,11 +341,11 @@ class Hub:
         return len(self._slow)
 
     def queue_bytes(self) -> int:
-        """Return the number of bytes that may be waiting for dashboards."""
+        """Return the number of bytes that may be waiting for clients."""
         return sum(client.transport.pending() for client in self.clients)
 
     def close(self) -> None:
-        """Flush, close every dashboard and refuse new ones."""
+        """Flush, close every client and refuse new ones."""
         self._closed = True
         self.flush()
         for client in list(self.clients):

@@ -1,7 +1,7 @@
-"""All agents as last published, and the messages that bring a dashboard up to date.
+"""All agents as last published, and the messages that bring a client up to date.
 
 Only changes modify it. It keeps each presence as the JSON text that goes out, so that a thousand
-dashboards that connect share one encoding. It uses neither sockets nor a clock.
+clients that connect share one encoding. It uses neither sockets nor a clock.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from htmlgraph_nb.core.protocol import (
 from htmlgraph_nb.core.timestamps import to_rfc3339
 
 MAX_TOMBSTONES = 10_000
-"""Maximum number of removed agents kept for dashboards that resume."""
+"""Maximum number of removed agents kept for clients that resume."""
 
 
 class PublishedAgent(NamedTuple):
@@ -81,10 +81,10 @@ class PublishedState:
         self.cursor = Cursor(self.cursor.epoch, seq)
 
     def state_messages(self, since: Cursor | None, filter_: Filter, at: datetime) -> list[str]:
-        """Return the presence_state messages that bring a dashboard from ``since`` to now.
+        """Return the presence_state messages that bring a client from ``since`` to now.
 
         Args:
-            since: the dashboard's position. None, another epoch or an unknown position: the full
+            since: the client's position. None, another epoch or an unknown position: the full
                 state.
             filter_: changed agents outside of it are listed as removed.
             at: timestamp of the messages.

@@ -11,9 +11,9 @@ from tornado.iostream import IOStream, SSLIOStream
 from tornado.websocket import WebSocketHandler
 
 SEND_BUFFER_BYTES = 131_072
-"""Kernel send buffer of one dashboard; a larger one would hide a client that stopped reading."""
+"""Kernel send buffer of one client; a larger one would hide a client that stopped reading."""
 PROGRESS_BYTES = 65_536
-"""Size of one write to the stream: the unsent bytes of a dashboard decrease in such steps."""
+"""Size of one write to the stream: the unsent bytes of a client decrease in such steps."""
 
 
 class StreamTransport:

@@ -86,7 +86,7 @@ def test_backfill_totals_equal_load_transcripts(manager: PresenceManager, tmp_pa
     frame = load_transcripts(PAYLOADS, progress=False)
     report = import_folder(manager, PAYLOADS, datetime(2030, 1, 1, tzinfo=UTC))
     # The start of a subagent is in its own file and in that of its parent.
-    assert (report.files, report.accepted, report.known) == (16, len(frame), 1)
+    assert (report.files, report.accepted, report.already_stored) == (16, len(frame), 1)
     names = ", ".join(f"sum({name})" for name in TOKEN_FIELDS)
     (sums,) = query(manager, f"SELECT {names} FROM history")
     assert sums == tuple(int(frame[name].sum()) for name in TOKEN_FIELDS)
@@ -100,7 +100,7 @@ def test_backfill_of_same_files_adds_nothing(manager: PresenceManager) -> None:
     before = manager.cursor
     report = import_folder(manager, PAYLOADS)
     assert report.accepted == 0
-    assert report.known > 0
+    assert report.already_stored > 0
     assert manager.cursor == before
 
 
@@ -208,7 +208,7 @@ def test_backfill_counts_session_reported_by_hooks_once(
     report = import_folder(manager, tmp_path / "s")
     by_hooks = {"prompt": 1, "tool_start": 1, "tool_execute": 1}
     assert kinds(manager) == {"session_start": 1, **by_hooks, "completion": 2, "stop": 1}
-    assert (report.covered, report.known, report.accepted) == (1, 2, 4)
+    assert (report.covered, report.already_stored, report.accepted) == (1, 2, 4)
     assert [agent for (agent,) in query(manager, "SELECT DISTINCT agent_id FROM history")] == [MAIN]
 
 

@@ -92,7 +92,7 @@ def test_importer_imports_all_tables_once(manager: PresenceManager, tmp_path: Pa
     path = make(tmp_path)
     before = contents(path.parent)
     report = import_legacy(manager, path)
-    assert (report.known, report.covered, report.resources) == (0, 0, 3)
+    assert (report.already_stored, report.covered, report.resources) == (0, 0, 3)
     assert kinds(manager) == {
         "prompt": 2,
         "tool_execute": 4,
@@ -112,7 +112,7 @@ def test_importer_imports_all_tables_once(manager: PresenceManager, tmp_path: Pa
     cursor = manager.cursor
     again = import_legacy(manager, path)
     assert (again.accepted, again.resources) == (0, 0)
-    assert again.known == report.accepted + report.resources
+    assert again.already_stored == report.accepted + report.resources
     assert manager.cursor == cursor
     assert contents(path.parent) == before, "the import wrote to the database's folder"
 

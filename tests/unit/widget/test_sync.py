@@ -45,7 +45,7 @@ def drive(
     sent = []
     for step in range(1, round((until - start) / 0.05) + 1):
         now = start + step * 0.05
-        scheduler.on_tick(now, busy)
+        scheduler.on_time_passed(now, busy)
         message = scheduler.next_message(now, shown)
         if message is not None:
             sent.append((now, message))
@@ -242,7 +242,7 @@ def changing(
     for step in range(1, round((until - start) * 2) + 1):
         now = start + step * 0.5
         scheduler.on_change(["a"])
-        scheduler.on_tick(now, busy)
+        scheduler.on_time_passed(now, busy)
         message = scheduler.next_message(now, view(agent("a", round(now * 2))))
         if message is not None:
             sent.append((now, message["kind"]))

@@ -38,7 +38,7 @@ def hook_command(agent: CodingAgent) -> str:
 
 
 def hook_groups(agent: CodingAgent, command: str, url: str | None) -> dict[str, HookGroup]:
-    """Return our groups for all events of the agent.
+    """Return the hook groups of htmlgraph-nb for all events of the agent.
 
     Args:
         agent: the agent.

@@ -1,4 +1,4 @@
-"""Our hooks in the text of an agent's settings. Pure functions from text to text.
+"""The hooks of htmlgraph-nb in the text of an agent's settings. Pure functions from text to text.
 
 All agents use the same form: ``{"hooks": {EVENT: [{"matcher": …, "hooks": [HANDLER, …]}, …]}}``. An
 element of an event's list is called a group.
@@ -18,22 +18,22 @@ from .json_text import JsonLayout, JsonNode, append_item, parse_json, remove_ite
 HookGroup = dict[str, Any]
 """An optional ``matcher`` and the list ``hooks``."""
 
-_OUR_COMMAND = re.compile(r"(?:^|[\\/\"'\s])htmlgraph-hook(?:\.exe)?[\"']?(?:\s|$)")
-_OUR_PATH = re.compile(r"/api/hooks/\w+/?$")
+_HOOK_COMMAND = re.compile(r"(?:^|[\\/\"'\s])htmlgraph-hook(?:\.exe)?[\"']?(?:\s|$)")
+_HOOK_PATH = re.compile(r"/api/hooks/\w+/?$")
 
 
-def is_ours(handler: object) -> bool:
-    """Return whether a handler is ours: it runs htmlgraph-hook, or POSTs to our route."""
+def is_htmlgraph_handler(handler: object) -> bool:
+    """Return whether a handler runs htmlgraph-hook or POSTs to the server's route for hooks."""
     if not isinstance(handler, Mapping):
         return False
     command, url = handler.get("command"), handler.get("url")
-    if isinstance(command, str) and _OUR_COMMAND.search(command):
+    if isinstance(command, str) and _HOOK_COMMAND.search(command):
         return True
-    return isinstance(url, str) and _OUR_PATH.search(url) is not None
+    return isinstance(url, str) and _HOOK_PATH.search(url) is not None
 
 
-def our_groups(text: str) -> dict[str, HookGroup]:
-    """Return our groups in the settings by event.
+def htmlgraph_groups(text: str) -> dict[str, HookGroup]:
+    """Return the groups with handlers of htmlgraph-nb in the settings, by event.
 
     Raises:
         InvalidJson: the text is not JSON, or its hooks have another form.
@@ -41,7 +41,7 @@ def our_groups(text: str) -> dict[str, HookGroup]:
     result: dict[str, HookGroup] = {}
     for event, groups in _events(_hooks(parse_json(text), text), text):
         for group in groups.items:
-            if any(is_ours(handler) for handler in _handlers(group)):
+            if any(is_htmlgraph_handler(handler) for handler in _handlers(group)):
                 result[event] = group.value
     return result
 
@@ -50,13 +50,13 @@ def add_groups(text: str, groups: Mapping[str, HookGroup]) -> str:
     """Return the settings with these groups, each at the end of its event's list.
 
     Raises:
-        InvalidJson: as ``our_groups``.
+        InvalidJson: as ``htmlgraph_groups``.
     """
     if not text.strip():
         settings = {"hooks": {event: [group] for event, group in groups.items()}}
         return json.dumps(settings, indent=2) + "\n"
     # Checks the form before the first edit.
-    our_groups(text)
+    htmlgraph_groups(text)
     layout = JsonLayout.of(text)
     for event, group in groups.items():
         root = parse_json(text)
@@ -74,11 +74,13 @@ def add_groups(text: str, groups: Mapping[str, HookGroup]) -> str:
     return text
 
 
-def remove_ours(text: str) -> str:
-    """Return the settings without our handlers, and without groups and lists that become empty.
+def remove_htmlgraph_handlers(text: str) -> str:
+    """Return the settings without the handlers of htmlgraph-nb.
+
+    Groups and lists that become empty are removed, too.
 
     Raises:
-        InvalidJson: as ``our_groups``.
+        InvalidJson: as ``htmlgraph_groups``.
     """
     while True:
         root = parse_json(text)
@@ -89,11 +91,11 @@ def remove_ours(text: str) -> str:
 
 
 def _remove_first(root: JsonNode, hooks: JsonNode | None, text: str) -> str | None:
-    """Return the text without our first handler, or None if there is none."""
+    """Return the text without the first handler of htmlgraph-nb; None: there is no such handler."""
     for event, groups in _events(hooks, text):
         for group_index, group in enumerate(groups.items):
             for handler_index, handler in enumerate(_handlers(group)):
-                if is_ours(handler):
+                if is_htmlgraph_handler(handler):
                     # From the inside out: each container, and which of its items to remove.
                     return _remove_from_first_of(
                         text,

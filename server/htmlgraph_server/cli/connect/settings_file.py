@@ -1,7 +1,7 @@
 """One settings file on disk: plan a change, show it, write it.
 
 The first connection backs up the file beside it. If the file has not changed since, disconnecting
-restores those bytes; otherwise it removes only our entries.
+restores those bytes; otherwise it removes only the hook groups of htmlgraph-nb.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from htmlgraph_nb.errors import ConfigError, InvalidJson
 
-from .hook_entries import HookGroup, add_groups, our_groups, remove_ours
+from .hook_entries import HookGroup, add_groups, htmlgraph_groups, remove_htmlgraph_handlers
 
 BACKUP_SUFFIX = ".before-htmlgraph"
 MAX_SETTINGS_BYTES = 4 << 20
@@ -38,7 +38,7 @@ class SettingsPlan:
     deletes_backup: bool = False
 
     @property
-    def changes(self) -> bool:
+    def is_change(self) -> bool:
         """Whether the text changes."""
         return self.before != self.after
 
@@ -66,34 +66,36 @@ def read_settings(path: str) -> str | None:
 
 
 def plan_connect(path: str, groups: Mapping[str, HookGroup]) -> SettingsPlan:
-    """Return the plan after which the file has exactly these groups of ours.
+    """Return the plan after which the file has exactly these hook groups of htmlgraph-nb.
 
     Raises:
         ConfigError: the file cannot be read or is not JSON; the message names the line.
     """
     before = read_settings(path)
     with _syntax_errors(path):
-        existing = our_groups(before) if before and before.strip() else {}
+        existing = htmlgraph_groups(before) if before and before.strip() else {}
         if existing == groups:
             return SettingsPlan(path, before, before)
         if not existing:
             return SettingsPlan(path, before, add_groups(before or "", groups), backup=before)
         original = _original(path, before or "")
-        base = original if original is not None else remove_ours(before or "")
+        base = original if original is not None else remove_htmlgraph_handlers(before or "")
         return SettingsPlan(path, before, add_groups(base, groups), backup=base or None)
 
 
 def plan_disconnect(path: str) -> SettingsPlan:
-    """Return the plan that removes our groups; errors as ``plan_connect``."""
+    """Return the plan that removes the hook groups of htmlgraph-nb; errors as ``plan_connect``."""
     before = read_settings(path)
     if before is None or not before.strip():
         return SettingsPlan(path, before, before)
     with _syntax_errors(path):
-        if not our_groups(before):
+        if not htmlgraph_groups(before):
             return SettingsPlan(path, before, before)
         original = _original(path, before)
         if original is None:
-            return SettingsPlan(path, before, remove_ours(before), deletes_backup=True)
+            return SettingsPlan(
+                path, before, remove_htmlgraph_handlers(before), deletes_backup=True
+            )
         # Without a backup, connecting created the file, so it is deleted.
         backup = read_settings(path + BACKUP_SUFFIX)
         after = original if backup is not None else None
@@ -104,14 +106,14 @@ def _original(path: str, text: str) -> str | None:
     """Return the text from before connecting, or None if the file has been edited since."""
     backup = read_settings(path + BACKUP_SUFFIX) or ""
     try:
-        return backup if add_groups(backup, our_groups(text)) == text else None
+        return backup if add_groups(backup, htmlgraph_groups(text)) == text else None
     except InvalidJson:
         return None
 
 
 @contextlib.contextmanager
 def _syntax_errors(path: str) -> Iterator[None]:
-    """Turn a InvalidJson into a ConfigError that names the file."""
+    """Turn an InvalidJson into a ConfigError that names the file."""
     try:
         yield
     except InvalidJson as error:
@@ -131,7 +133,7 @@ def apply_plan(plan: SettingsPlan) -> None:
             _write(backup, plan.backup, plan.path)
         if plan.after is None:
             os.unlink(plan.path)
-        elif plan.changes:
+        elif plan.is_change:
             _write(plan.path, plan.after, plan.path)
         if plan.deletes_backup and os.path.exists(backup):
             os.unlink(backup)
@@ -145,7 +147,7 @@ def _check_writable(path: str) -> None:
         raise ConfigError(f"{path} is read-only; allow writing to it first: chmod u+w {path}")
 
 
-def _write(path: str, text: str, mode_of: str) -> None:
+def _write(path: str, text: str, mode_source: str) -> None:
     # Follow symbolic links, such as those into a folder of dotfiles.
     path = os.path.realpath(path)
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -153,8 +155,8 @@ def _write(path: str, text: str, mode_of: str) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(text.encode("utf-8"))
-        if os.path.exists(mode_of):
-            os.chmod(temporary, os.stat(mode_of).st_mode & 0o777)
+        if os.path.exists(mode_source):
+            os.chmod(temporary, os.stat(mode_source).st_mode & 0o777)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)

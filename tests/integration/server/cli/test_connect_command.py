@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from htmlgraph_nb.coding_agents.registry import AGENTS
-from htmlgraph_server.cli.connect.hook_entries import our_groups
+from htmlgraph_server.cli.connect.hook_entries import htmlgraph_groups
 from htmlgraph_server.cli.parser import main
 from tests.helpers.paths import ROOT
 from tests.helpers.server_process import Server
@@ -93,7 +93,7 @@ def test_connect_and_undo_restore_every_byte(tmp_path: Path, example: Path) -> N
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert "htmlgraph-hook" in done.stdout
     text = path.read_bytes().decode()
-    assert set(our_groups(text)) == set(AGENTS[agent].hook_settings().events)
+    assert set(htmlgraph_groups(text)) == set(AGENTS[agent].hook_settings().events)
     again = user.run("connect", agent)
     assert "is already connected" in again.stdout
     assert path.read_bytes().decode() == text
@@ -133,20 +133,20 @@ def test_connect_refuses_a_read_only_file(user: User) -> None:
     assert user.run("connect", "claude").returncode == 0
     path.chmod(0o444)
     assert "is read-only" in user.run("connect", "claude", "--undo").stderr
-    assert our_groups(path.read_text())
+    assert htmlgraph_groups(path.read_text())
 
 
 def test_undo_deletes_a_file_that_connect_created(user: User) -> None:
     """The settings file did not exist before."""
     path = user.settings("codex")
     assert user.run("connect", "codex").returncode == 0
-    assert set(our_groups(path.read_text())) == set(AGENTS["codex"].hook_settings().events)
+    assert set(htmlgraph_groups(path.read_text())) == set(AGENTS["codex"].hook_settings().events)
     assert user.run("connect", "codex", "--undo").returncode == 0
     assert not path.exists()
 
 
 def test_undo_keeps_later_changes_of_the_user(user: User) -> None:
-    """Only our entries are removed from settings that were edited."""
+    """Only the hooks of htmlgraph-nb are removed from settings that were edited."""
     path = user.write_settings("claude", b'{"model": "opus"}')
     user.run("connect", "claude")
     settings = json.loads(path.read_text())
@@ -162,7 +162,7 @@ def test_undo_keeps_later_changes_of_the_user(user: User) -> None:
 
 
 def test_connect_replaces_older_entries(user: User) -> None:
-    """With another path, other events or HTTP, our entries still exist once per event."""
+    """With another path, other events or HTTP, the hooks still exist once per event."""
     old = {"hooks": [{"type": "command", "command": "/old/htmlgraph-hook"}]}
     path = user.write_settings("claude", json.dumps({"hooks": {"Stop": [old]}}).encode())
     user.run("connect", "claude")
@@ -201,7 +201,7 @@ def test_connect_edits_projects_links_and_configured_folders(user: User) -> None
     link.symlink_to(real)
     assert user.run("connect", "claude").returncode == 0
     assert link.is_symlink()
-    assert our_groups(real.read_text())
+    assert htmlgraph_groups(real.read_text())
     elsewhere = user.home / "config"
     assert user.run("connect", "claude", CLAUDE_CONFIG_DIR=str(elsewhere)).returncode == 0
     assert (elsewhere / "settings.json").exists()

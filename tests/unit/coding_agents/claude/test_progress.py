@@ -22,8 +22,8 @@ def progress(seconds: float) -> bytes:
 
 
 def feed(reader: ClaudeSession, line: bytes) -> None:
-    """Feed a line that is certain of no events."""
-    assert reader.take(json.loads(line)) == []
+    """Feed a line that completes no events."""
+    assert reader.read_record(json.loads(line)) == []
 
 
 def test_progress_of_a_subagent_without_a_file_is_read() -> None:

@@ -48,9 +48,9 @@ def test_counters_rollback_counts_a_repeated_export(
         total += step
         sent = [point(float(step if delta else total), at, delta=delta)]
         if fails:
-            counters.take(sent, received_at=NOW)
+            counters.stage(sent, received_at=NOW)
             counters.rollback()
-        counted += sum(event.total_tokens for event in counters.take(sent, received_at=NOW))
+        counted += sum(event.total_tokens for event in counters.stage(sent, received_at=NOW))
         counters.commit()
     assert counted == sum(steps)
 
@@ -114,7 +114,7 @@ def test_counters_ignore_sessions_with_completions() -> None:
 )
 def test_counters_accept_any_point(points: list[Point]) -> None:
     """Any point gives tokens or nothing."""
-    check(TokenCounters().take(iter(points), received_at=NOW))
+    check(TokenCounters().stage(iter(points), received_at=NOW))
 
 
 def test_counters_accept_an_iterator() -> None:
@@ -124,5 +124,5 @@ def test_counters_accept_an_iterator() -> None:
         yield point(5, 2, delta=True)
         yield point(7, 2, delta=True, kind="output")
 
-    (event,) = TokenCounters().take(stream(), received_at=NOW)
+    (event,) = TokenCounters().stage(stream(), received_at=NOW)
     assert (event.input_tokens, event.output_tokens) == (5, 7)

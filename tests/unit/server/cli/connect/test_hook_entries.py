@@ -1,4 +1,4 @@
-"""Adding and removing our hooks in the text of settings keeps every other byte."""
+"""Adding and removing the hooks of htmlgraph-nb in the text of settings keeps every other byte."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.errors import InvalidJson
 from htmlgraph_server.cli.connect.agent_hooks import hook_groups
-from htmlgraph_server.cli.connect.hook_entries import add_groups, is_ours, our_groups, remove_ours
+from htmlgraph_server.cli.connect.hook_entries import (
+    add_groups,
+    htmlgraph_groups,
+    is_htmlgraph_handler,
+    remove_htmlgraph_handlers,
+)
 from htmlgraph_server.cli.connect.json_text import parse_json
 from tests.unit.server.cli.connect.test_json_text import layouts, values
 
@@ -37,13 +42,13 @@ def test_add_and_remove_keep_the_other_settings(
     """Adding keeps the user's settings; removing restores them."""
     text = json.dumps(value, ensure_ascii=False, **layout).replace("\n", newline)
     more = add_groups(text, CLAUDE)
-    assert our_groups(more) == CLAUDE
+    assert htmlgraph_groups(more) == CLAUDE
     hooks = json.loads(more)["hooks"]
     for event, known in value.get("hooks", {}).items():
         assert hooks[event][: len(known)] == known
     theirs = {key: item for key, item in json.loads(more).items() if key != "hooks"}
     assert theirs == {key: item for key, item in value.items() if key != "hooks"}
-    less = json.loads(remove_ours(more))
+    less = json.loads(remove_htmlgraph_handlers(more))
     emptied = {event: known for event, known in value.get("hooks", {}).items() if known}
     assert {event: left for event, left in less.get("hooks", {}).items() if left} == emptied
     less.pop("hooks", None)
@@ -51,11 +56,13 @@ def test_add_and_remove_keep_the_other_settings(
 
 
 @given(settings, layouts)
-def test_remove_ours_restores_every_byte(value: dict[str, Any], layout: dict[str, Any]) -> None:
+def test_remove_htmlgraph_handlers_restores_every_byte(
+    value: dict[str, Any], layout: dict[str, Any]
+) -> None:
     """Here the user has hooks for other events only."""
     value["hooks"] = {"Mine": [{"hooks": [OTHER]}]}
     text = json.dumps(value, **layout)
-    assert remove_ours(add_groups(text, CLAUDE)) == text
+    assert remove_htmlgraph_handlers(add_groups(text, CLAUDE)) == text
 
 
 def test_add_groups_keeps_comments_and_layout() -> None:
@@ -66,11 +73,11 @@ def test_add_groups_keeps_comments_and_layout() -> None:
     assert parse_json(more).value["hooks"]["Stop"] == [{"hooks": [OTHER]}]
 
 
-def test_remove_ours_keeps_other_handlers_of_the_group() -> None:
-    """The user has moved our handler into a group of their own."""
-    ours = CLAUDE["Stop"]["hooks"][0]
-    text = json.dumps({"hooks": {"Stop": [{"matcher": "x", "hooks": [OTHER, ours, OTHER]}]}})
-    assert json.loads(remove_ours(text)) == {
+def test_remove_htmlgraph_handlers_keeps_other_handlers_of_the_group() -> None:
+    """The user has moved the handler of htmlgraph-nb into a group of their own."""
+    own_handler = CLAUDE["Stop"]["hooks"][0]
+    text = json.dumps({"hooks": {"Stop": [{"matcher": "x", "hooks": [OTHER, own_handler, OTHER]}]}})
+    assert json.loads(remove_htmlgraph_handlers(text)) == {
         "hooks": {"Stop": [{"matcher": "x", "hooks": [OTHER, OTHER]}]}
     }
 
@@ -91,9 +98,9 @@ def test_remove_ours_keeps_other_handlers_of_the_group() -> None:
         ("htmlgraph-hook", False),
     ],
 )
-def test_is_ours(handler: object, expected: bool) -> None:
-    """Our handlers have our command name or our route."""
-    assert is_ours(handler) is expected
+def test_is_htmlgraph_handler(handler: object, expected: bool) -> None:
+    """Handlers of htmlgraph-nb have its command name or its route."""
+    assert is_htmlgraph_handler(handler) is expected
 
 
 @pytest.mark.parametrize(

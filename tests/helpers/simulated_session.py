@@ -6,6 +6,7 @@ The timestamps of the three sources differ slightly, as they do in practice.
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -75,7 +76,7 @@ def simulate_session(
     return session
 
 
-class _Simulator:
+class _Simulator(ABC):
     """Runs a session; the subclasses know the formats of one agent."""
 
     agent: ClassVar[str]
@@ -95,9 +96,9 @@ class _Simulator:
         self.now = START
         self.numbers = itertools.count(1)
 
+    @abstractmethod
     def result_hook(self, failed: bool) -> tuple[str, dict[str, Any]]:
         """Return the name of the hook after a tool call, and the fields with its outcome."""
-        raise NotImplementedError
 
     def hook_call_fields(self, call: str) -> dict[str, Any]:
         """Return the fields that identify a tool call in a hook."""
@@ -107,24 +108,24 @@ class _Simulator:
         """Return the attributes that identify a tool call in a log record."""
         return {}
 
-    def write_start(self) -> None:
+    def write_start(self) -> None:  # noqa: B027  (most agents write none)
         """Write the first lines of the session file."""
 
+    @abstractmethod
     def write_prompt(self) -> None:
         """Write a prompt to the session file."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write_result(self, call: str, failed: bool) -> None:
         """Write the result of a tool call to the session file."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write_completion(self, call: str | None, counts: _Counts) -> None:
         """Write a completion to the session file; ``call``: the tool that it calls."""
-        raise NotImplementedError
 
+    @abstractmethod
     def log_completion(self, counts: _Counts) -> None:
         """Report a completion by telemetry."""
-        raise NotImplementedError
 
     def run(self, turns: Sequence[Turn], ended: bool) -> None:
         """Simulate all turns."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import time
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -36,7 +37,7 @@ _YIELD_RECORDS = 25
 """Number of records to translate before yielding to the event loop; about 2 ms."""
 
 
-class OtlpHandler(JsonHandler):
+class OtlpHandler(JsonHandler, ABC):
     """The route of one signal; subclasses translate its records into events."""
 
     signal: ClassVar[str]
@@ -46,11 +47,11 @@ class OtlpHandler(JsonHandler):
         """The token counters of this server."""
         return self.service.token_counters
 
+    @abstractmethod
     def translate(
         self, codec: OtlpCodec, body: bytes, received_at: datetime
     ) -> Iterator[list[Event]]:
         """Yield the events of each record."""
-        raise NotImplementedError
 
     async def post(self) -> None:
         self._received = time.monotonic()

@@ -1,4 +1,4 @@
-"""PresenceManager: number, store, apply and publish events.
+"""PresenceManager: assigns sequence numbers to events, stores, applies and publishes them.
 
 Any number of managers, in any number of processes, may share one file: each transaction starts with
 what the others committed.
@@ -242,34 +242,35 @@ class PresenceManager:
         """
         limits = replace(self.limits, offline_timeout_s=0.0, forget_after_s=0.0)
 
-        def expired() -> list[Event]:
-            events = self._roster.expired_timers(self._clock(), limits)
+        def due() -> list[Event]:
+            events = self._roster.timers_due(self._clock(), limits)
             return [event for event in events if agent_id in (None, event.agent_id)]
 
-        return self._apply_timers(expired)
+        return self._apply_due(due)
 
     def tick(self) -> list[str]:
         """Apply all timers (idle, offline, forget) and implied ends; return the changed agents.
 
-        An implied end is that of a subagent that is idle or whose parent has ended.
+        An implied end is that of a subagent that is idle or whose parent has ended. The server's
+        timers task calls this each second.
         """
 
-        def expired() -> list[Event]:
-            timers = self._roster.expired_timers(self._clock(), self.limits)
+        def due() -> list[Event]:
+            timers = self._roster.timers_due(self._clock(), self.limits)
             return [*timers, *self._roster.implied_ends()]
 
-        return self._apply_timers(expired)
+        return self._apply_due(due)
 
-    def _apply_timers(self, expired: Callable[[], list[Event]]) -> list[str]:
+    def _apply_due(self, due: Callable[[], list[Event]]) -> list[str]:
 
         def job(tx: Transaction) -> list[str]:
-            events = expired()
+            events = due()
             self._sync.apply(tx, events, time.monotonic())
             return [event.agent_id for event in events]
 
-        # Check without the lock first; usually no timer has expired.
+        # Check without the lock first; usually nothing is due.
         self._store.sync_external()
-        return self._store.write(job) if expired() else []
+        return self._store.write(job) if due() else []
 
     def mark_offline(self, agent_id: str) -> bool:
         """Mark an agent as offline now.

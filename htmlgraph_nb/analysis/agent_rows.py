@@ -1,8 +1,8 @@
 """The events of a history frame by agent, in the order in which they count.
 
-Events count in the order of ``seq``, in which the server stored them. An event that is dated before
-an earlier one of its agent is late: it counts from the time of that one, and leaves the agent's
-last activity as it is. So what holds between two events is what was decided after the first.
+Events count in the order of ``seq``, in which the server stored them. An event with a timestamp
+before that of an earlier event of its agent is late: it counts from the time of the earlier event,
+and does not change the agent's last activity. So a decision holds until the agent's next event.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ class AgentRows:
         rows: position in the frame.
         agents: code of the agent in the column ``agent_id``.
         timestamps: microseconds since 1970 UTC.
-        at: when the row counts: its timestamp, or the latest one before it; never decreases.
+        at: time from which the row counts: the latest timestamp of the agent up to the row.
         firsts: whether it is the agent's first row.
-        forgets: whether the agent was forgotten by it.
-        lives: index of the first row since the agent was last forgotten.
-        entered: index of the row that named the present session; -1: none did.
-        parts: index of the first row since the agent was forgotten or changed its session.
-        late: whether the row is dated before the agent's last activity.
-        skipped: whether the row belongs to a session that is over and says nothing about the agent.
-        signs: whether the row is a sign of the agent itself.
-        last_activity: timestamp of the agent's newest sign, else of its first row.
+        forgets: whether the row removes the agent.
+        lives: index of the first row since the agent was last removed.
+        entered: index of the row that started the current session; -1: no session yet.
+        parts: index of the first row since the agent was removed or changed its session.
+        late: whether the timestamp lies before the agent's last activity.
+        skipped: whether the row belongs to a previous session and so does not change the agent.
+        signs: whether the agent itself caused the row, not a timer or a person.
+        last_activity: timestamp of the agent's newest row in ``signs``, else of its first row.
     """
 
     rows: Rows
@@ -93,7 +93,7 @@ def agent_rows(df: pd.DataFrame, ordered: Rows) -> AgentRows:
         entered, parts, skipped = _sessions(df, rows, begins, lives, late | forgets)
         if not (skipped & signs & ~late).any():
             break
-        # A row of a session that is over is no sign, so that fewer rows are late.
+        # A row of a previous session shows no activity, so fewer rows are late.
         signs &= ~(skipped & ~late)
     return AgentRows(
         rows,
@@ -113,14 +113,18 @@ def agent_rows(df: pd.DataFrame, ordered: Rows) -> AgentRows:
 
 
 def last_marked(marks: BoolArray) -> IntArray:
-    """Return for each row the last marked row up to it; -1: none so far."""
-    here = np.arange(len(marks))
-    found: IntArray = np.maximum.accumulate(np.where(marks, here, -1))
-    return found
+    """Return for each row the last marked row up to it; -1: no row is marked so far."""
+    rows = np.arange(len(marks))
+    last: IntArray = np.maximum.accumulate(np.where(marks, rows, -1))
+    return last
 
 
 def running_max(values: IntArray, begins: BoolArray) -> IntArray:
-    """Return the largest value so far of each group of neighbours."""
+    """Return the largest value so far in each group of adjacent rows.
+
+    Args:
+        begins: whether a row is the first of its group.
+    """
     falls = np.flatnonzero((values[1:] < values[:-1]) & ~begins[1:])
     if not len(falls):
         return values

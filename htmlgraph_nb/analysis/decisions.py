@@ -1,7 +1,7 @@
 """The status decisions of a history frame: read where they are stored, else made by the Roster.
 
 Frames without decisions are those of session files, of other programs, and of database files of
-older versions until the server has filled them. There the Roster takes in the events one by one, in
+older versions until the server has filled them. There the Roster applies the events one by one, in
 the order of their times, with its timers and its rules for parents and subagents.
 """
 
@@ -31,11 +31,11 @@ _END = datetime.max.replace(tzinfo=UTC)
 
 
 class Silence(NamedTuple):
-    """What a timer makes of an agent that is silent.
+    """The decision that a timer causes for an inactive agent.
 
     Attributes:
         after_us: microseconds since its last activity.
-        decision: its status from then on.
+        decision: the decision from then on.
     """
 
     after_us: int
@@ -43,12 +43,12 @@ class Silence(NamedTuple):
 
 
 class Inferred(NamedTuple):
-    """Decisions between the rows of a frame, in no order.
+    """Decisions between the rows of a frame, unordered.
 
     Attributes:
-        rows: index in AgentRows of the row before.
+        rows: the row that precedes each decision: an index in AgentRows, or in the frame.
         at: microseconds since 1970 UTC.
-        codes: index into ``Decided.decisions``.
+        codes: index into a list of decisions.
     """
 
     rows: IntArray
@@ -57,45 +57,46 @@ class Inferred(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
-    """The decisions made for a frame.
+class RowDecisions:
+    """The decisions that a Roster made for a frame.
 
     Attributes:
-        decisions: what the codes stand for.
-        codes: code of each row of the frame; -1: the frame has the decision itself.
-        between: what timers and relations made of agents after a row; positions in the frame.
+        decisions: all different decisions.
+        codes: index into ``decisions`` for each row of the frame; -1: the row was not decided.
+        inferred: decisions caused by timers, parents and subagents; ``rows`` are positions in the
+            frame.
     """
 
     decisions: list[StatusDecision]
     codes: IntArray
-    between: Inferred
+    inferred: Inferred
 
 
 def undecided_rows(df: pd.DataFrame) -> BoolArray:
-    """Return which rows have no decision."""
+    """Return a mask of the rows without a decision."""
     missing: BoolArray = encode_column(df, "agent_status").codes < 0
     return missing
 
 
-def decide_rows(df: pd.DataFrame, rows: Rows, limits: Limits) -> Decided:
-    """Let the Roster decide after each row and between them, until no timer runs any more.
+def decide_rows(df: pd.DataFrame, rows: Rows, limits: Limits) -> RowDecisions:
+    """Return the Roster's decisions after each row, and those caused by timers until none is left.
 
     Args:
         rows: positions in the frame, in the order in which the events count.
     """
     roster = Roster(limits)
-    known: dict[StatusDecision, int] = {}
+    code_of: dict[StatusDecision, int] = {}
     codes = np.full(len(df), -1)
     last_rows: dict[str, int] = {}
-    between: list[tuple[int, int, int]] = []
+    inferred: list[tuple[int, int, int]] = []
 
     def apply(event: Event) -> int:
         decision = roster.apply(event, 0, event.timestamp or EPOCH).decision
-        return known.setdefault(decision, len(known))
+        return code_of.setdefault(decision, len(code_of))
 
     def pass_time(agent_id: str, until: datetime) -> None:
-        for at, event in roster.overdue(agent_id, until):
-            between.append((last_rows[event.agent_id], to_micros(at), apply(event)))
+        for at, event in roster.timers_due_before(agent_id, until):
+            inferred.append((last_rows[event.agent_id], to_micros(at), apply(event)))
 
     for row, event in _events(df, rows):
         pass_time(event.agent_id, event.timestamp or EPOCH)
@@ -103,12 +104,12 @@ def decide_rows(df: pd.DataFrame, rows: Rows, limits: Limits) -> Decided:
         last_rows[event.agent_id] = row
     for agent_id in last_rows:
         pass_time(agent_id, _END)
-    found = np.array(between, np.int64).reshape(-1, 3).T
-    return Decided([*known], codes, Inferred(found[0], found[1], found[2]))
+    columns = np.array(inferred, np.int64).reshape(-1, 3).T
+    return RowDecisions([*code_of], codes, Inferred(columns[0], columns[1], columns[2]))
 
 
 def _events(df: pd.DataFrame, rows: Rows) -> Iterator[tuple[int, Event]]:
-    """Yield what the rows say about the status of their agents."""
+    """Yield each row with its event, as far as it matters for the status."""
     part = df.take(rows)
     times = map(from_micros, timestamp_micros(part).tolist())
     agents = encode_column(part, "agent_id")
@@ -157,22 +158,23 @@ def _object(value: Any) -> dict[str, Any] | None:
 
 
 def silences_of(status: PresenceStatus, detail: str, limits: Limits) -> list[Silence]:
-    """Return what the timers make of an agent with this status that is silent, in order of time."""
-    found: list[Silence] = []
+    """Return the decisions that timers cause for an inactive agent with this status, by time."""
+    silences: list[Silence] = []
     if detail == FORGOTTEN.detail:
-        return found
+        return silences
     timers = timers_of(status, keeps_active(status, detail), limits)
     strongest = len(timers)
-    for place, (event_type, after_s) in sorted(enumerate(timers), key=lambda one: one[1][1]):
-        # Nothing follows a stronger timer than a weaker one.
-        if place < strongest:
-            found.append(Silence(int(after_s * 1e6), _after_timer(event_type)))
-            strongest = place
-    return found
+    by_time = sorted(enumerate(timers), key=lambda entry: entry[1][1])
+    for precedence, (event_type, after_s) in by_time:
+        # After a timer only those of higher precedence change the status.
+        if precedence < strongest:
+            silences.append(Silence(int(after_s * 1e6), _after_timer(event_type)))
+            strongest = precedence
+    return silences
 
 
 def _after_timer(event_type: str) -> StatusDecision:
-    """Return the decision that a timer makes, as the Roster draws it."""
+    """Return the Roster's decision after the event of a timer."""
     roster = Roster()
     roster.apply(Event(agent_id="any", event_type="prompt", timestamp=EPOCH), 1, EPOCH)
     return roster.apply(timer_event("any", event_type, EPOCH, 0.0), 2, EPOCH).decision
@@ -184,18 +186,21 @@ def infer_silences(
     codes: npt.NDArray[np.signedinteger],
     limits: Limits,
 ) -> tuple[list[StatusDecision], Inferred]:
-    """Return what silence made of agents after rows whose decisions are stored.
+    """Return the decisions that timers cause after rows whose decisions are stored.
 
-    A server that runs stores the events of its timers; this is for the time in which none ran, and
-    for the end of a frame. Silence changes a status to the second.
+    A running server stores the events of its timers. These decisions are for the time without a
+    server, and for the end of a frame. They take effect as soon as a timer is due.
 
     Args:
-        statuses: status and detail that the codes stand for.
-        codes: of each row; -1: it is left out.
+        statuses: pairs of status and detail.
+        codes: index into ``statuses`` for each row; -1: the row is ignored.
+
+    Returns:
+        The different decisions, and the inferred ones as indices into them.
     """
     silences = [silences_of(status, detail, limits) for status, detail in statuses]
-    shortest = min((one.after_us for found in silences for one in found), default=0)
-    decisions: dict[StatusDecision, int] = {}
+    shortest = min((each.after_us for group in silences for each in group), default=0)
+    code_of: dict[StatusDecision, int] = {}
     parts: list[tuple[Rows, IntArray, IntArray]] = []
     if shortest:
         lasts = events.lasts
@@ -203,30 +208,30 @@ def infer_silences(
         quiet[:-1] = lasts[:-1] | (events.at[1:] - events.last_activity[:-1] > shortest)
         rows = np.flatnonzero(quiet & (codes >= 0))
         for code in np.unique(codes[rows]).tolist():
-            of_code = rows[codes[rows] == code]
+            with_code = rows[codes[rows] == code]
             for silence in silences[code]:
                 at = np.maximum(
-                    events.last_activity[of_code] + silence.after_us, events.at[of_code]
+                    events.last_activity[with_code] + silence.after_us, events.at[with_code]
                 )
-                number = decisions.setdefault(silence.decision, len(decisions))
-                parts.append((of_code, at, np.full(len(at), number)))
+                inferred_code = code_of.setdefault(silence.decision, len(code_of))
+                parts.append((with_code, at, np.full(len(at), inferred_code)))
     columns = zip(*parts, strict=True) if parts else ([np.empty(0, np.int64)],) * 3
-    return [*decisions], Inferred(*(np.concatenate([*column]) for column in columns))
+    return [*code_of], Inferred(*(np.concatenate([*column]) for column in columns))
 
 
 def stored_limits(df: pd.DataFrame) -> Limits:
-    """Return the timers that the server's own rows in a frame show, else the defaults."""
+    """Return the timers recorded in the frame's timer events, else the defaults."""
     if not {"source", "extra", "event_type"} <= set(df.columns):
         return Limits()
-    by_clock = column_isin(df, "source", "timer")
-    known: dict[str, Any] = {}
+    from_timer = column_isin(df, "source", "timer")
+    settings: dict[str, Any] = {}
     for event_type, setting in _SETTINGS.items():
-        rows = np.flatnonzero(by_clock & column_isin(df, "event_type", event_type))
+        rows = np.flatnonzero(from_timer & column_isin(df, "event_type", event_type))
         if len(rows):
             seconds = _after_s(df["extra"].iloc[rows[-1]])
             if seconds is not None:
-                known[setting] = seconds
-    return replace(Limits(), **known)
+                settings[setting] = seconds
+    return replace(Limits(), **settings)
 
 
 _SETTINGS = {

@@ -1,4 +1,4 @@
-"""A history in one row, and two histories side by side."""
+"""Totals of a whole history in one row, and the comparison of two histories."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ MEASURES = ("events", "tools", "errors", "tokens", "usd")
 
 
 def summary(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
-    """Return a whole history in one row; ``summary(df).T`` is easier to read.
+    """Return the totals of a history in one row; ``summary(df).T`` is easier to read.
 
     Args:
         df, prices: as for ``sessions``.
 
     Returns:
         One row: start and end (datetime64[us], in the time zone of ``df``; NaT without events),
-        agents, sessions, features (int64: how many), active, waiting (timedelta64[us], all agents
-        together), events, tools, errors, tokens (int64), usd (float64; NaN where nothing has a
-        price), unpriced_tokens (int64). ``attrs`` as of ``token_costs``.
+        agents, sessions, features (int64: their numbers), active, waiting (timedelta64[us]: sums
+        over all agents), events, tools, errors, tokens (int64), usd (float64; NaN if nothing has a
+        price), unpriced_tokens (int64). ``attrs`` as for ``token_costs``.
 
     Raises:
         InvalidEvent: a column is missing.
@@ -49,8 +49,8 @@ def summary(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
     0       2 0 days 00:05:00 0 days 00:02:00      5       1    5800  0.012
     """
     require_columns(df, "summary", *REQUIRED_COLUMNS)
-    moments = timestamp_micros(df)
-    ends = np.array([moments.min(), moments.max()] if len(df) else [_NAT, _NAT])
+    micros = timestamp_micros(df)
+    ends = np.array([micros.min(), micros.max()] if len(df) else [_NAT, _NAT])
     bounds = to_datetimes(ends, time_zone(df))
     statuses = status_intervals(df)
     measures, attrs = _measures(df, (), prices)
@@ -85,19 +85,19 @@ def compare(
     by: ColumnNames = (),
     prices: Prices | None = None,
 ) -> pd.DataFrame:
-    """Return two histories side by side, as this week's beside last week's.
+    """Compare two histories, such as those of this week and last week.
 
     Args:
-        df_a, df_b: events; need event_type and the columns of ``by``, and use all that
-            ``token_costs`` does.
-        by: columns to group by; (): none, one comparison of all.
+        df_a, df_b: events; need event_type, timestamp and the columns of ``by``, and use all
+            columns that ``token_costs`` uses.
+        by: columns to group by; (): compare the whole histories.
         prices: as for ``token_costs``.
 
     Returns:
-        One row a group of either and a measure (events, tools, errors, tokens, usd), in the order
-        of the keys: the columns of ``by`` (categories of both), measure (category), a and b
-        (float64; 0 where a history lacks the group, NaN for usd that is not known), change
-        (float64: b - a), ratio (float64: b / a; NaN where a is 0).
+        One row per group of either history and measure (events, tools, errors, tokens, usd), sorted
+        by the keys: the columns of ``by`` (with the categories of both), measure (category), a and
+        b (float64; 0 if the history lacks the group, NaN for unknown usd), change (float64: b - a),
+        ratio (float64: b / a; NaN if a is 0).
 
     Raises:
         InvalidEvent: a column is missing.
@@ -116,43 +116,45 @@ def compare(
         if column == "measure":
             raise InvalidEvent("by has 'measure', which is a column of the result", "by")
     tables = [_measures(df, by, prices)[0] for df in (df_a, df_b)]
-    dtypes = {name: _common(df_a[name], df_b[name]) for name in by}
+    dtypes = {name: _common_dtype(df_a[name], df_b[name]) for name in by}
     sides = [
         table.astype(dict.fromkeys(by, object)).melt(
             id_vars=list(by), value_vars=list(MEASURES), var_name="measure", value_name=side
         )
         for table, side in zip(tables, ("a", "b"), strict=True)
     ]
-    found = sides[0].merge(sides[1], how="outer", on=[*by, "measure"])
-    # A group that is not there did nothing and cost nothing.
+    compared = sides[0].merge(sides[1], how="outer", on=[*by, "measure"])
+    # A missing group counts as 0.
     for side, table in zip(("a", "b"), sides, strict=True):
-        there = found[[*by, "measure"]].merge(table, how="left", indicator=True)["_merge"] == "both"
-        found[side] = found[side].astype("float64").where(there.to_numpy(), 0.0)
-    found = found.astype({**dtypes, "measure": pd.CategoricalDtype(list(MEASURES), ordered=True)})
-    found = found.sort_values([*by, "measure"], kind="stable", ignore_index=True)
-    ratio = found["b"] / found["a"].where(found["a"] != 0)
-    return found.assign(change=found["b"] - found["a"], ratio=ratio)
+        keys = compared[[*by, "measure"]]
+        exists = keys.merge(table, how="left", indicator=True)["_merge"] == "both"
+        compared[side] = compared[side].astype("float64").where(exists.to_numpy(), 0.0)
+    measure_dtype = pd.CategoricalDtype(list(MEASURES), ordered=True)
+    compared = compared.astype({**dtypes, "measure": measure_dtype})
+    compared = compared.sort_values([*by, "measure"], kind="stable", ignore_index=True)
+    ratio = compared["b"] / compared["a"].where(compared["a"] != 0)
+    return compared.assign(change=compared["b"] - compared["a"], ratio=ratio)
 
 
-def _common(one: pd.Series, other: pd.Series) -> Any:
-    """Return the dtype of a key: that of both frames, or one category of the names of both."""
-    if one.dtype == other.dtype:
-        return one.dtype
-    if not isinstance(one.dtype, pd.CategoricalDtype | pd.StringDtype | np.dtypes.ObjectDType):
-        return one.dtype
-    return pd.CategoricalDtype(sorted({*one.dropna().unique(), *other.dropna().unique()}))
+def _common_dtype(a: pd.Series, b: pd.Series) -> Any:
+    """Return the dtype of a key: that of both frames, or a category with the names of both."""
+    if a.dtype == b.dtype:
+        return a.dtype
+    if not isinstance(a.dtype, pd.CategoricalDtype | pd.StringDtype | np.dtypes.ObjectDType):
+        return a.dtype
+    return pd.CategoricalDtype(sorted({*a.dropna().unique(), *b.dropna().unique()}))
 
 
 def _measures(
     df: pd.DataFrame, by: tuple[str, ...], prices: Prices | None
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     groups = group_rows(df, by)
-    found = compute_spending(df, prices)
+    spending = compute_spending(df, prices)
     table = groups.with_columns(
         events=groups.count(),
         tools=groups.count(tool_mask(df)),
         errors=groups.count(error_mask(df)),
-        **spending_columns(found, groups),
+        **spending_columns(spending, groups),
     )
-    nothing = (table["tokens"] == 0) & table["usd"].isna()
-    return table.assign(usd=table["usd"].mask(nothing, 0.0)), found.attrs()
+    without_tokens = (table["tokens"] == 0) & table["usd"].isna()
+    return table.assign(usd=table["usd"].mask(without_tokens, 0.0)), spending.attrs()

@@ -25,7 +25,7 @@ from .decisions import (
 
 
 class TimelineStatus(IntEnum):
-    """A status of the timeline: that of the presence, and "waiting" where it has attention."""
+    """A status of the timeline: that of the presence, or "waiting" if it has attention."""
 
     ACTIVE = 0
     WAITING = 1
@@ -35,7 +35,7 @@ class TimelineStatus(IntEnum):
 
 STATUS_NAMES = tuple(status.name.lower() for status in TimelineStatus)
 _NEVER = np.iinfo(np.int64).max
-Codes = npt.NDArray[np.int8]
+StatusArray = npt.NDArray[np.int8]
 
 
 def status_code(status: PresenceStatus, attention: bool) -> int:
@@ -44,62 +44,65 @@ def status_code(status: PresenceStatus, attention: bool) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class StatusChanges:
-    """What was decided of every agent, by agent and time.
+class StatusDecisions:
+    """The status decisions of all agents, by agent and time.
 
     Attributes:
         events: the rows of the frame.
-        rows: index in ``events`` of the last row.
-        at: from when on it holds, microseconds since 1970 UTC.
-        status: index into STATUS_NAMES.
-        codes: index into ``decisions``; -1: the frame has the decision of that row.
+        rows: row of ``events`` that precedes or causes the decision.
+        at: start of the status, microseconds since 1970 UTC.
+        statuses: index into STATUS_NAMES.
+        codes: index into ``decisions``; -1: the decision is stored in the row.
     """
 
     events: AgentRows
     rows: IntArray
     at: IntArray
-    status: Codes
+    statuses: StatusArray
     codes: IntArray
     decisions: list[StatusDecision]
 
 
-def status_changes(df: pd.DataFrame, limits: Limits | None = None) -> StatusChanges:
-    """Return the decisions after the rows of a frame, and those that silence makes between them.
+def status_decisions(df: pd.DataFrame, limits: Limits | None = None) -> StatusDecisions:
+    """Return the decisions after the rows of a frame, and those caused by timers between rows.
 
     Args:
-        limits: the timers by which the Roster decides again; None: decisions that are stored count,
-            and the timers are those of the server that stored the events, else the defaults.
+        limits: recompute all decisions with these timers. None: use stored decisions, and the
+            timers of the server that stored the events, else the defaults.
     """
     undecided = undecided_rows(df)
     rows = np.arange(len(df))
     if limits is not None:
         undecided[:] = True
-        # What another timer made of the agent says nothing.
+        # Stored timer events are ignored: they belong to other limits.
         rows = rows[~column_isin(df, "source", "timer")]
     events = agent_rows(df, _in_order(df, rows, by_time=bool(undecided.all())))
     timers = limits or stored_limits(df)
-    status, codes = np.full(len(events), TimelineStatus.OFFLINE, np.int8), np.full(len(events), -1)
+    statuses = np.full(len(events), TimelineStatus.OFFLINE, np.int8)
+    codes = np.full(len(events), -1)
     inferred: list[Inferred] = []
     decisions: list[StatusDecision] = []
     if not undecided.all():
-        status, decisions, silences = _stored(df, events, timers)
-        inferred.append(silences)
+        statuses, decisions, inferred_by_timers = _stored_statuses(df, events, timers)
+        inferred.append(inferred_by_timers)
     if undecided.any():
         ordered = _in_order(df, rows[undecided[rows]], by_time=bool(undecided.all()))
-        made = decide_rows(df, ordered, timers)
-        found = made.codes[events.rows]
-        codes = np.where(found >= 0, found + len(decisions), -1)
-        index = np.empty(len(df), np.int64)
-        index[events.rows] = np.arange(len(events))
-        between = made.between
-        inferred.append(Inferred(index[between.rows], between.at, between.codes + len(decisions)))
-        decisions = [*decisions, *made.decisions]
-        status = np.where(codes >= 0, _status_of(decisions)[codes], status)
-    return _merge(events, status, codes, inferred, decisions)
+        decided = decide_rows(df, ordered, timers)
+        codes = decided.codes[events.rows]
+        codes = np.where(codes >= 0, codes + len(decisions), -1)
+        row_of_position = np.empty(len(df), np.int64)
+        row_of_position[events.rows] = np.arange(len(events))
+        between = decided.inferred
+        inferred.append(
+            Inferred(row_of_position[between.rows], between.at, between.codes + len(decisions))
+        )
+        decisions = [*decisions, *decided.decisions]
+        statuses = np.where(codes >= 0, _status_codes(decisions)[codes], statuses)
+    return _insert_inferred(events, statuses, codes, inferred, decisions)
 
 
 def _in_order(df: pd.DataFrame, rows: Rows, *, by_time: bool) -> Rows:
-    """Return positions in the order in which the events count: of ``seq``, else of time."""
+    """Return positions in the order in which the events count: by ``seq``, else by time."""
     keys = [df["seq"].to_numpy(dtype=np.int64)[rows]] if "seq" in df.columns else []
     if by_time or not keys:
         keys.append(timestamp_micros(df)[rows])
@@ -108,62 +111,62 @@ def _in_order(df: pd.DataFrame, rows: Rows, *, by_time: bool) -> Rows:
     return rows[np.lexsort(keys)]
 
 
-def _stored(
+def _stored_statuses(
     df: pd.DataFrame, events: AgentRows, limits: Limits
-) -> tuple[Codes, list[StatusDecision], Inferred]:
-    """Return the status after each row of which it is stored, and what silence made of it."""
-    status = encode_column(df, "agent_status")
+) -> tuple[StatusArray, list[StatusDecision], Inferred]:
+    """Return the stored status after each row, and the decisions caused by timers between rows."""
+    values = map_names(encode_column(df, "agent_status"), _presence_code, np.int16)
     detail = encode_column(df, "agent_detail")
-    numbers = map_names(status, _number, np.int16)
     details = [*map(str, detail.values), ""]
-    codes = numbers * len(details) + detail.codes % len(details)
-    codes[numbers < 0] = -1
-    pairs = [(PresenceStatus(one), detail) for one in _KNOWN for detail in details]
-    codes = codes[events.rows]
-    plain = np.array([STATUS_NAMES.index(one) for one in _KNOWN], np.int8)[numbers]
+    # Each pair of a status and a detail has a code.
+    pairs = [(PresenceStatus(value), text) for value in _PRESENCE_VALUES for text in details]
+    pair_codes = values * len(details) + detail.codes % len(details)
+    pair_codes[values < 0] = -1
+    statuses = np.array([STATUS_NAMES.index(value) for value in _PRESENCE_VALUES], np.int8)[values]
     if "agent_attention" in df.columns:
         attention = df["agent_attention"].to_numpy(dtype=np.bool_, na_value=False)
-        plain[attention] = TimelineStatus.WAITING
-    decisions, silences = infer_silences(events, pairs, codes, limits)
-    return plain[events.rows], decisions, silences
+        statuses[attention] = TimelineStatus.WAITING
+    decisions, inferred = infer_silences(events, pairs, pair_codes[events.rows], limits)
+    return statuses[events.rows], decisions, inferred
 
 
-_KNOWN = [status.value for status in PresenceStatus]
+_PRESENCE_VALUES = [status.value for status in PresenceStatus]
 
 
-def _number(name: str | None) -> int:
-    return _KNOWN.index(name) if name in _KNOWN else -1
+def _presence_code(name: str | None) -> int:
+    return _PRESENCE_VALUES.index(name) if name in _PRESENCE_VALUES else -1
 
 
-def _status_of(decisions: list[StatusDecision]) -> Codes:
-    return np.array([status_code(one.status, one.attention) for one in decisions], np.int8)
+def _status_codes(decisions: list[StatusDecision]) -> StatusArray:
+    codes = [status_code(decision.status, decision.attention) for decision in decisions]
+    return np.array(codes, np.int8)
 
 
-def _merge(
+def _insert_inferred(
     events: AgentRows,
-    status: Codes,
+    statuses: StatusArray,
     codes: IntArray,
     inferred: list[Inferred],
     decisions: list[StatusDecision],
-) -> StatusChanges:
-    """Put what was inferred behind the rows, as far as it lies before the agent's next one."""
-    rows = np.concatenate([one.rows for one in inferred]) if inferred else np.empty(0, np.int64)
-    here = np.arange(len(events))
-    if not len(rows):
-        return StatusChanges(events, here, events.at, status, codes, decisions)
-    at = np.maximum(np.concatenate([one.at for one in inferred]), events.at[rows])
+) -> StatusDecisions:
+    """Insert inferred decisions after their row if they precede the agent's next row."""
+    row_numbers = np.arange(len(events))
+    if not any(len(part.rows) for part in inferred):
+        return StatusDecisions(events, row_numbers, events.at, statuses, codes, decisions)
+    rows = np.concatenate([part.rows for part in inferred])
+    at = np.maximum(np.concatenate([part.at for part in inferred]), events.at[rows])
     until = np.append(events.at[1:], _NEVER)
     until[events.lasts] = _NEVER
     kept = np.flatnonzero(at < until[rows])
     kept = kept[np.lexsort((at[kept], rows[kept]))]
     rows, at = rows[kept], at[kept]
-    more = np.concatenate([one.codes for one in inferred])[kept]
-    return StatusChanges(
+    inferred_codes = np.concatenate([part.codes for part in inferred])[kept]
+    return StatusDecisions(
         events,
-        np.insert(here, rows + 1, rows),
+        np.insert(row_numbers, rows + 1, rows),
         np.insert(events.at, rows + 1, at),
-        np.insert(status, rows + 1, _status_of(decisions)[more]),
-        np.insert(codes, rows + 1, more),
+        np.insert(statuses, rows + 1, _status_codes(decisions)[inferred_codes]),
+        np.insert(codes, rows + 1, inferred_codes),
         decisions,
     )
 
@@ -172,7 +175,7 @@ class StatusIntervals(NamedTuple):
     """Intervals in which an agent had one status, by agent and time.
 
     Attributes:
-        rows: position in the frame of the last event before.
+        rows: position in the frame of the event that precedes or starts the interval.
         agents: code of the agent.
         status: index into STATUS_NAMES.
         start, end: microseconds since 1970 UTC.
@@ -180,43 +183,43 @@ class StatusIntervals(NamedTuple):
 
     rows: Rows
     agents: npt.NDArray[np.integer[Any]]
-    status: Codes
+    status: StatusArray
     start: IntArray
     end: IntArray
 
     def durations(self, *statuses: int) -> IntArray:
-        """Return the length of each interval, 0 where its status is none of these."""
+        """Return the length of each interval; 0 if it has another status."""
         return np.where(np.isin(self.status, statuses), self.end - self.start, 0)
 
 
 def status_intervals(df: pd.DataFrame, limits: Limits | None = None) -> StatusIntervals:
     """Return the statuses of a frame's agents up to its newest timestamp.
 
-    Each interval lies between two decisions, so neighbours can have the same status. A status that
-    begins with the newest timestamp has an interval without length.
+    Each interval lies between two decisions, so adjacent intervals can have the same status. A
+    status that starts at the newest timestamp has an interval without length.
 
     Args:
-        limits: as of ``status_changes``.
+        limits: as for ``status_decisions``.
     """
-    changes = status_changes(df, limits)
-    until = int(changes.events.timestamps.max(initial=0))
-    kept = changes.at <= until
-    rows, start, status = changes.rows[kept], changes.at[kept], changes.status[kept]
-    agents = changes.events.agents[rows]
+    decided = status_decisions(df, limits)
+    until = int(decided.events.timestamps.max(initial=0))
+    kept = decided.at <= until
+    rows, start, status = decided.rows[kept], decided.at[kept], decided.statuses[kept]
+    agents = decided.events.agents[rows]
     lasts = np.append(agents[1:] != agents[:-1], True)[: len(agents)]
     end = np.append(start[1:], until)[: len(start)]
     end[lasts] = until
     shown = (end > start) | lasts
-    positions = changes.events.rows[rows[shown]]
+    positions = decided.events.rows[rows[shown]]
     return StatusIntervals(positions, agents[shown], status[shown], start[shown], end[shown])
 
 
-def merge_intervals(found: StatusIntervals) -> StatusIntervals:
-    """Return the intervals with neighbours of one agent and one status made one."""
-    if not len(found.rows):
-        return found
-    begins = np.ones(len(found.rows), np.bool_)
-    begins[1:] = (found.agents[1:] != found.agents[:-1]) | (found.status[1:] != found.status[:-1])
+def merge_intervals(intervals: StatusIntervals) -> StatusIntervals:
+    """Merge adjacent intervals with the same agent and status."""
+    rows, agents, status, start, end = intervals
+    if not len(rows):
+        return intervals
+    begins = np.ones(len(rows), np.bool_)
+    begins[1:] = (agents[1:] != agents[:-1]) | (status[1:] != status[:-1])
     ends = np.append(begins[1:], True)
-    firsts = (found.rows[begins], found.agents[begins], found.status[begins], found.start[begins])
-    return StatusIntervals(*firsts, found.end[ends])
+    return StatusIntervals(rows[begins], agents[begins], status[begins], start[begins], end[ends])

@@ -1,4 +1,4 @@
-"""What each session, feature and agent took: time, tools, tokens, dollars, errors."""
+"""Totals per session, feature and agent: time, tools, errors, tokens and dollars."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from .status_intervals import StatusIntervals, TimelineStatus, status_intervals
 
 
 def sessions(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
-    """Return what each session of each agent took.
+    """Return the totals of each session of each agent.
 
-    An event that names no session belongs to the one that its agent was in, as for the server.
+    An event without a session belongs to the last session of its agent, as in the server.
 
     Args:
-        df: events; needs agent_id, timestamp and event_type, and uses all other columns but host
+        df: events; needs agent_id, timestamp and event_type, and uses all other columns except host
             and project.
         prices: as for ``token_costs``.
 
     Returns:
-        One row a session of an agent, in the order of their begins: agent_id and session_id (as in
-        ``df``; a row without a session holds what came before the first), start and end
-        (datetime64[us]: first and last sign), wall (timedelta64[us]: from start to end), active,
+        One row per session of an agent, sorted by start: agent_id and session_id (as in ``df``;
+        missing for the events before an agent's first session), start and end (datetime64[us]:
+        first and last event of the agent itself), wall (timedelta64[us]: end minus start), active,
         waiting and idle (timedelta64[us], as in ``timeline``, up to the newest timestamp of
-        ``df``), tools, errors (tools and turns that ended in an error), features (how many were
-        worked on), tokens (int64), usd (float64; NaN where nothing has a price), unpriced_tokens
-        (int64). ``attrs`` as of ``token_costs``.
+        ``df``), tools, errors (tools and turns that ended in an error), features (number of
+        features worked on), tokens (int64), usd (float64; NaN if nothing has a price),
+        unpriced_tokens (int64). ``attrs`` as for ``token_costs``.
 
     Raises:
         InvalidEvent: a column is missing.
@@ -56,46 +56,46 @@ def sessions(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
     1   codex-1        s-2 0 days 00:03:00      2       1     600
     """
     require_columns(df, "sessions", *REQUIRED_COLUMNS)
-    named = df.assign(session_id=_present(df, "session_id"))
-    table = _took(df, named, named, ("agent_id", "session_id"), ("feature_id",), prices)
+    filled = df.assign(session_id=_fill_forward(df, "session_id"))
+    table = _totals(df, filled, filled, ("agent_id", "session_id"), ("feature_id",), prices)
     return table.sort_values("start", kind="stable", ignore_index=True)
 
 
 def features(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
-    """Return what the work on each feature took.
+    """Return the totals of the work on each feature.
 
-    Tools and tokens are those of the events that name the feature, times those in which it was the
-    last that an agent named.
+    Tools and tokens are those of the events that name the feature. Times are those in which it was
+    the last feature that an agent named.
 
     Args:
         df, prices: as for ``sessions``.
 
     Returns:
-        One row a feature, in the order of their names, the last one without a name for work on
-        none: feature_id (as in ``df``), agents, sessions (int64: how many worked on it), and start
-        to unpriced_tokens as in ``sessions`` without features.
+        One row per feature, sorted by name, and a last one for work without a feature: feature_id
+        (as in ``df``), agents, sessions (int64: number that worked on it), and start to
+        unpriced_tokens as in ``sessions`` without features.
 
     Raises:
-        InvalidEvent: a column is missing, feature_id too.
+        InvalidEvent: a column is missing, including feature_id.
 
     >>> features(example())[["feature_id", "agents", "active", "tools"]]
       feature_id  agents          active  tools
     0     feat-1       2 0 days 00:05:00      5
     """
     require_columns(df, "features", *REQUIRED_COLUMNS, "feature_id")
-    lived = df.assign(feature_id=_present(df, "feature_id"))
-    return _took(df, df, lived, ("feature_id",), ("agent_id", "session_id"), prices)
+    filled = df.assign(feature_id=_fill_forward(df, "feature_id"))
+    return _totals(df, df, filled, ("feature_id",), ("agent_id", "session_id"), prices)
 
 
 def agents(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
-    """Return what each agent did.
+    """Return the totals of each agent.
 
     Args:
         df, prices: as for ``sessions``.
 
     Returns:
-        One row an agent, in the order of their ids: agent_id (as in ``df``), sessions, features
-        (int64: how many), and start to unpriced_tokens as in ``sessions``.
+        One row per agent, sorted by id: agent_id (as in ``df``), sessions, features (int64: their
+        numbers), and start to unpriced_tokens as in ``sessions``.
 
     Raises:
         InvalidEvent: a column is missing.
@@ -106,63 +106,63 @@ def agents(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
     1   codex-1 0 days 00:03:00 0 days 00:00:00      2     600
     """
     require_columns(df, "agents", *REQUIRED_COLUMNS)
-    return _took(df, df, df, ("agent_id",), ("session_id", "feature_id"), prices)
+    return _totals(df, df, df, ("agent_id",), ("session_id", "feature_id"), prices)
 
 
-def _present(df: pd.DataFrame, column: str) -> pd.Series:
-    """Return for each row the last value of a column that its agent named up to then."""
+def _fill_forward(df: pd.DataFrame, column: str) -> pd.Series:
+    """Return the column with each missing value replaced by the last value of the same agent."""
     if column not in df.columns:
         return pd.Series(np.full(len(df), None, object), index=df.index)
-    codes, who = encode_column(df, column).codes, encode_column(df, "agent_id").codes
+    codes, agent_codes = encode_column(df, column).codes, encode_column(df, "agent_id").codes
     arrival = [df["seq"].to_numpy(dtype=np.int64)] if "seq" in df.columns else []
-    order = np.lexsort((*arrival, timestamp_micros(df), who))
-    here = np.arange(len(order))
+    order = np.lexsort((*arrival, timestamp_micros(df), agent_codes))
+    positions = np.arange(len(order))
     begins = np.ones(len(order), np.bool_)
-    begins[1:] = who[order][1:] != who[order][:-1]
-    start = np.maximum.accumulate(np.where(begins, here, -1))
-    last = np.maximum.accumulate(np.where((codes[order] >= 0) | begins, here, -1))
+    begins[1:] = agent_codes[order][1:] != agent_codes[order][:-1]
+    start = np.maximum.accumulate(np.where(begins, positions, -1))
+    last = np.maximum.accumulate(np.where((codes[order] >= 0) | begins, positions, -1))
     source = np.empty(len(order), np.int64)
     source[order] = order[np.maximum(last, start)]
     return df[column].take(source).set_axis(df.index)
 
 
-def _took(
+def _totals(
     df: pd.DataFrame,
-    named: pd.DataFrame,
-    lived: pd.DataFrame,
+    event_keys: pd.DataFrame,
+    time_keys: pd.DataFrame,
     keys: Sequence[str],
-    others: Sequence[str],
+    counted: Sequence[str],
     prices: Prices | None,
 ) -> pd.DataFrame:
-    """Return the table of one row a group of ``keys``.
+    """Return a table with one row per group of ``keys``.
 
     Args:
-        named: has the keys under which the events count.
-        lived: has the keys under which the time after them counts.
-        others: columns of which the distinct values are counted.
+        event_keys: has the columns ``keys`` by which the events are grouped.
+        time_keys: has the columns ``keys`` by which the time after each event is grouped.
+        counted: columns whose distinct values are counted.
     """
-    groups = group_rows(pd.concat([named[list(keys)], lived[list(keys)]]), keys)
+    groups = group_rows(pd.concat([event_keys[list(keys)], time_keys[list(keys)]]), keys)
     own = Groups(groups.keys, groups.ids[: len(df)])
-    clocked = column_isin(df, "source", "timer") | column_isin(
+    not_from_agent = column_isin(df, "source", "timer") | column_isin(
         df, "event_type", "offline", "forget"
     )
-    found = compute_spending(df, prices)
-    start, end = _ends(timestamp_micros(df), own, ~clocked)
+    spending = compute_spending(df, prices)
+    start, end = _ends(timestamp_micros(df), own, ~not_from_agent)
     zone = time_zone(df)
     table = own.with_columns(
-        **{_COUNTED[name]: _distinct(df, name, own) for name in others},
+        **{_COUNTED[name]: _distinct(df, name, own) for name in counted},
         start=to_datetimes(start, zone),
         end=to_datetimes(end, zone),
         wall=to_timedeltas(np.where(end == _NAT, _NAT, end - start)),
         **_times(status_intervals(df), Groups(groups.keys, groups.ids[len(df) :])),
         tools=own.count(tool_mask(df)),
         errors=own.count(error_mask(df)),
-        **spending_columns(found, own),
+        **spending_columns(spending, own),
     )
-    lasted = (table[["active", "waiting", "idle"]] > pd.Timedelta(0)).any(axis=1)
-    did = (table[["tools", "errors", "tokens"]] > 0).any(axis=1)
-    table = table[table["start"].notna() | lasted | did].reset_index(drop=True)
-    table.attrs.update(found.attrs())
+    has_time = (table[["active", "waiting", "idle"]] > pd.Timedelta(0)).any(axis=1)
+    has_counts = (table[["tools", "errors", "tokens"]] > 0).any(axis=1)
+    table = table[table["start"].notna() | has_time | has_counts].reset_index(drop=True)
+    table.attrs.update(spending.attrs())
     return table
 
 
@@ -170,35 +170,36 @@ _COUNTED = {"agent_id": "agents", "session_id": "sessions", "feature_id": "featu
 _NAT = np.iinfo(np.int64).min
 
 
-def _ends(moments: IntArray, groups: Groups, rows: BoolArray) -> tuple[IntArray, IntArray]:
-    """Return the first and the last moment of each group's selected rows; NaT where none is."""
+def _ends(micros: IntArray, groups: Groups, rows: BoolArray) -> tuple[IntArray, IntArray]:
+    """Return the first and the last time of each group's selected rows; NaT if it has none."""
     first = np.full(len(groups.keys), np.iinfo(np.int64).max)
     last = np.full(len(groups.keys), _NAT)
-    np.minimum.at(first, groups.ids[rows], moments[rows])
-    np.maximum.at(last, groups.ids[rows], moments[rows])
+    np.minimum.at(first, groups.ids[rows], micros[rows])
+    np.maximum.at(last, groups.ids[rows], micros[rows])
     return np.where(last == _NAT, _NAT, first), last
 
 
 def _distinct(df: pd.DataFrame, column: str, groups: Groups) -> IntArray:
-    """Return how many different names each group has in a column."""
+    """Return the number of distinct names in a column for each group."""
     codes, values = encode_column(df, column)
-    here = codes >= 0
+    has_name = codes >= 0
     size = max(len(values), 1)
-    pairs = pd.unique(groups.ids[here] * size + codes[here])
+    pairs = pd.unique(groups.ids[has_name] * size + codes[has_name])
     return np.bincount(pairs // size, minlength=len(groups.keys))
 
 
-def _times(found: StatusIntervals, groups: Groups) -> dict[str, Any]:
-    """Return the columns of the time that was spent in each status."""
-    ids, n = groups.ids[found.rows], len(groups.keys)
-    took = found.end - found.start
+def _times(intervals: StatusIntervals, groups: Groups) -> dict[str, Any]:
+    """Return the time spent in each status, one column per status."""
+    ids, n = groups.ids[intervals.rows], len(groups.keys)
+    durations = intervals.end - intervals.start
     columns = {}
     for name, status in (
         ("active", TimelineStatus.ACTIVE),
         ("waiting", TimelineStatus.WAITING),
         ("idle", TimelineStatus.IDLE),
     ):
-        these = found.status == status
+        selected = intervals.status == status
         # Weights are floats, and exact up to centuries of microseconds.
-        columns[name] = to_timedeltas(np.bincount(ids[these], weights=took[these], minlength=n))
+        total = np.bincount(ids[selected], weights=durations[selected], minlength=n)
+        columns[name] = to_timedeltas(total)
     return columns

@@ -15,7 +15,7 @@ from typing import Any
 from .model import AgentPresence
 from .timestamps import EPOCH, from_micros, to_micros
 
-SEEN, WORKED, SESSION_STARTED, ANSWERED, TOOL_ENDED, INTERRUPTED = (
+SEEN, WORKED, SESSION_STARTED, ANSWERED, TOOL_ENDED, TURN_BROKEN = (
     "life",
     "work",
     "start",
@@ -23,7 +23,10 @@ SEEN, WORKED, SESSION_STARTED, ANSWERED, TOOL_ENDED, INTERRUPTED = (
     "tool",
     "halt",
 )
-"""Kinds of signals; only the latest time of each is kept. The values are stored."""
+"""Kinds of signals; only the latest time of each is kept. TURN_BROKEN: an interrupt or an error.
+
+The values are stored in databases, so they stay as older versions wrote them.
+"""
 TASK_PREFIX = "task:"
 """Prefix of the keys of background tasks in ``children``; all other keys are subagents."""
 
@@ -42,15 +45,20 @@ class AgentState:
             same timestamp; None until the agent has sent an event itself.
         last_event: type and tool (or "") of the latest event that shows work, else of the latest.
         latest: kind of signal → its latest timestamp in the current session.
-        open_tools: key of the call (its id, else the tool name) → (tool name, start).
-        closed: id or name of a tool → its latest end, for starts that arrive late. Microseconds
-            since 1970, because many are kept and all are stored with each event.
-        asking: key of an open call that waits for a person → (kind of question, start).
-        children: id of a subagent or background task → start.
-        stopped: id of a subagent or background task → end.
-        questions: tool that needs an answer ("": unknown) → (kind, start); the kinds are
+        open_tools: tool calls without an end: key of the call (its id, else the tool name) →
+            (tool name, start).
+        tool_ends: ends of tool calls, for starts that arrive late: id of a call or name of a tool →
+            latest end. Microseconds since 1970, because many are kept and all are stored with each
+            event.
+        waiting_calls: those of ``open_tools`` that wait for a person: key of the call → (kind of
+            question, start).
+        questions: questions without a tool call of their own, from permission requests and
+            notifications: tool ("": unknown) → (kind, start). The kinds of all questions are
             "permission", "plan" (approval of a plan) and "input".
-        background: number of background tasks reported at the end of the last turn, and when.
+        children: subagents and background tasks without an end: id → start.
+        child_ends: ends of subagents and background tasks, for starts that arrive late: id → end.
+        background: number of background tasks that the agent reported at the end of its last turn,
+            and when; ``children`` may contain the same tasks.
         turn_end: how and when the last turn ended; later work cancels it.
         ended: how and when the session or its process ended; later signals cancel it.
     """
@@ -72,10 +80,10 @@ class AgentState:
     last_event: tuple[str, str] = ("", "")
     latest: dict[str, datetime] = field(default_factory=dict)
     open_tools: dict[str, Timed] = field(default_factory=dict)
-    closed: dict[str, int] = field(default_factory=dict)
+    tool_ends: dict[str, int] = field(default_factory=dict)
     children: dict[str, datetime] = field(default_factory=dict)
-    stopped: dict[str, datetime] = field(default_factory=dict)
-    asking: dict[str, Timed] = field(default_factory=dict)
+    child_ends: dict[str, datetime] = field(default_factory=dict)
+    waiting_calls: dict[str, Timed] = field(default_factory=dict)
     questions: dict[str, Timed] = field(default_factory=dict)
     background: tuple[int, datetime] | None = None
     turn_end: Timed | None = None
@@ -99,7 +107,7 @@ class AgentState:
 
     @property
     def n_background(self) -> int:
-        """Number of background tasks reported at the end of the last turn."""
+        """The number of ``background``; 0 if nothing was reported."""
         return 0 if self.background is None else self.background[0]
 
     @property
@@ -124,7 +132,7 @@ class AgentState:
     @property
     def waiting(self) -> tuple[str, str] | None:
         """Kind of the oldest open question and its tool (or ""); None if there is no question."""
-        if not self.questions and not self.asking:
+        if not self.questions and not self.waiting_calls:
             return None
         # A request for input after the end of a turn only means that the agent is at its prompt.
         in_turn = self.latest.get(WORKED, EPOCH) >= time_of(self.turn_end)
@@ -133,14 +141,14 @@ class AgentState:
             for tool, (kind, at) in self.questions.items()
             if in_turn or kind != "input"
         ]
-        waiting += [(at, kind, "") for kind, at in self.asking.values()]
+        waiting += [(at, kind, "") for kind, at in self.waiting_calls.values()]
         return min(waiting)[1:] if waiting else None
 
     def forget_session(self) -> None:
         """Remove the evidence of the previous session."""
-        self.latest, self.open_tools, self.closed = {}, {}, {}
-        self.children, self.stopped = {}, {}
-        self.asking, self.questions = {}, {}
+        self.latest, self.open_tools, self.tool_ends = {}, {}, {}
+        self.children, self.child_ends = {}, {}
+        self.waiting_calls, self.questions = {}, {}
         self.background = self.turn_end = self.ended = None
 
 
@@ -162,23 +170,23 @@ def to_json(state: AgentState) -> str:
     for name in _TIMED_FIELDS:
         if timed := fields[name]:
             parts.append(f'"{name}":{_timed_json(timed)}')
-    if state.closed:
-        closed = [f"{_quote(key)}:{micros}" for key, micros in state.closed.items()]
-        parts.append(f'"closed":{{{",".join(closed)}}}')
+    if state.tool_ends:
+        ends = [f"{_quote(key)}:{micros}" for key, micros in state.tool_ends.items()]
+        parts.append(f'"closed":{{{",".join(ends)}}}')
     # Most of these are the same object, so its conversion is reused.
     previous, micros = EPOCH, 0
-    for name in _TIME_BY_KEY_FIELDS:
+    for name, json_name in _TIME_BY_KEY_FIELDS.items():
         if times := fields[name]:
             items = []
             for key, at in times.items():
                 if at is not previous:
                     previous, micros = at, to_micros(at)
                 items.append(f"{_quote(key)}:{micros}")
-            parts.append(f'"{name}":{{{",".join(items)}}}')
-    for name in _TIMED_BY_KEY_FIELDS:
+            parts.append(f'"{json_name}":{{{",".join(items)}}}')
+    for name, json_name in _TIMED_BY_KEY_FIELDS.items():
         if timed_by_key := fields[name]:
             items = [f"{_quote(key)}:{_timed_json(timed)}" for key, timed in timed_by_key.items()]
-            parts.append(f'"{name}":{{{",".join(items)}}}')
+            parts.append(f'"{json_name}":{{{",".join(items)}}}')
     return f"{{{','.join(parts)}}}"
 
 
@@ -217,18 +225,24 @@ def from_json(presence: AgentPresence, text: str) -> AgentState:
         last_activity=presence.last_activity,
         last_signal_at=None if record.get("silent") else last_signal_at,
         last_event=(kind, tool),
-        closed={key: int(micros) for key, micros in record.get("closed", {}).items()},
+        tool_ends={key: int(micros) for key, micros in record.get("closed", {}).items()},
         **{name: _decode(record.get(name)) for name in _TIMED_FIELDS},
         **{
-            name: _decode(record.get(name, {}))
-            for name in (*_TIME_BY_KEY_FIELDS, *_TIMED_BY_KEY_FIELDS)
+            name: _decode(record.get(json_name, {}))
+            for fields in (_TIME_BY_KEY_FIELDS, _TIMED_BY_KEY_FIELDS)
+            for name, json_name in fields.items()
         },
     )
 
 
 _TIMED_FIELDS = ("background", "turn_end", "ended")
-_TIME_BY_KEY_FIELDS = ("latest", "children", "stopped")
-_TIMED_BY_KEY_FIELDS = ("open_tools", "asking", "questions")
+# Field → key in the stored JSON, which stays as older versions wrote it.
+_TIME_BY_KEY_FIELDS = {"latest": "latest", "children": "children", "child_ends": "stopped"}
+_TIMED_BY_KEY_FIELDS = {
+    "open_tools": "open_tools",
+    "waiting_calls": "asking",
+    "questions": "questions",
+}
 
 
 def _decode(value: Any) -> Any:

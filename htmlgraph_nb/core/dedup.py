@@ -24,6 +24,8 @@ METRIC_INTERVAL = timedelta(seconds=60)
 """Time covered by a data point of a metric: the usual export interval."""
 METRIC_ID_PREFIX = "metric:"
 """Prefix of the ids of completions that stand for the increase of a token counter."""
+COMPLETIONS, METRICS = "answers", "metrics"
+"""Kinds of a TokenSource. The values are stored, so they stay as older versions wrote them."""
 
 _TURN = frozenset({"prompt", "stop", "interrupt", "error"})
 _STOP_DETAILS = frozenset({"background_tasks", "question"})
@@ -167,7 +169,7 @@ def is_metric(event: Event) -> bool:
 def supersedes(new: Event, existing: Event) -> bool:
     """Return whether ``new`` replaces ``existing``, an event with the same ``event_id``.
 
-    Of the copies of one completion, the one with the most output tokens counts, and of equal ones
+    Of the copies of a completion, the copy with the most output tokens counts, and of equal copies
     the latest. A copy in a subagent's file counts only if the parent's file has none. The order of
     reading makes no difference.
     """
@@ -180,32 +182,32 @@ def _rank(completion: Event) -> tuple[bool, int, float]:
 
 
 class TokenSource(NamedTuple):
-    """The kind of events that counts the tokens of a session; only one kind may count.
+    """The kind of events that counts the tokens of a session; only one of the two kinds counts.
 
     Attributes:
         name: key of the session.
-        means: "answers" (completions) or "metrics".
+        kind: COMPLETIONS or METRICS.
         lookback: time before its timestamp for which an event counts tokens.
     """
 
     name: str
-    means: str
+    kind: str
     lookback: timedelta
 
 
 def token_source_of(event: Event, rules: DedupRules) -> TokenSource | None:
     """Return the token source that a completion belongs to; None for other events.
 
-    A token counter includes the tokens of all completions. Once one of the two has reported tokens
-    of a session, the other no longer counts.
+    A token counter includes the tokens of all completions. Once one kind has reported tokens of a
+    session, the other no longer counts.
     """
     if event.event_type != "completion" or event.session_id is None:
         return None
     if rules.source_kind(event.source) is None:
         return None
     if is_metric(event):
-        return TokenSource(f"{event.session_id}:tokens", "metrics", METRIC_INTERVAL)
-    return TokenSource(f"{event.session_id}:tokens", "answers", timedelta())
+        return TokenSource(f"{event.session_id}:tokens", METRICS, METRIC_INTERVAL)
+    return TokenSource(f"{event.session_id}:tokens", COMPLETIONS, timedelta())
 
 
 class AgentAliases:

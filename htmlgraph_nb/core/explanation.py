@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from .agent_state import (
     ANSWERED,
-    INTERRUPTED,
     SEEN,
     SESSION_STARTED,
     TASK_PREFIX,
     TOOL_ENDED,
+    TURN_BROKEN,
     WORKED,
     AgentState,
 )
@@ -25,7 +25,7 @@ _SIGNAL_NAMES = {
     SESSION_STARTED: "session began",
     ANSWERED: "last answer to a question",
     TOOL_ENDED: "last tool ended",
-    INTERRUPTED: "last interrupt or error",
+    TURN_BROKEN: "last interrupt or error",
 }
 _END_NAMES = {
     "stop": "turn ended",
@@ -65,7 +65,7 @@ def _evidence(state: AgentState) -> Iterator[EvidenceItem]:
         about = state.last_event[0] if signal == WORKED else None
         yield EvidenceItem(_SIGNAL_NAMES.get(signal, signal), about or None, at)
     for key, (tool, at) in state.open_tools.items():
-        question = state.asking.get(key)
+        question = state.waiting_calls.get(key)
         what = (
             "open tool call" if question is None else f"open call with a question ({question[0]})"
         )

@@ -17,11 +17,11 @@ from typing import TypeVar
 
 from .agent_state import (
     ANSWERED,
-    INTERRUPTED,
     SEEN,
     SESSION_STARTED,
     TASK_PREFIX,
     TOOL_ENDED,
+    TURN_BROKEN,
     WORKED,
     AgentState,
     Timed,
@@ -43,8 +43,8 @@ _SIGNALS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("subagent_start", "task_start", "feature_status"), _ACTIVITY),
     "session_start": (SEEN, SESSION_STARTED),
     "permission_request": (SEEN,),
-    "interrupt": (INTERRUPTED,),
-    "error": (INTERRUPTED,),
+    "interrupt": (TURN_BROKEN,),
+    "error": (TURN_BROKEN,),
     # Ends can arrive just after the end of their session, and must not revive it.
     **dict.fromkeys(("stop", "idle", "notification", "subagent_stop", "task_stop"), ()),
     **dict.fromkeys((*SESSION_END_TYPES, "forget"), ()),
@@ -60,19 +60,20 @@ PriceFunction = Callable[[Event], float | None]
 """Returns the cost of an event in US dollars; None: unknown."""
 
 TELEMETRY_LAG = timedelta(seconds=1)
-"""Delay of completions in telemetry, compared with the session file and the end of the turn."""
+"""Telemetry may date a completion up to this much after the end of its turn."""
 _MAX_OPEN = 64
-_MAX_CLOSED = 16
+_MAX_TOOL_ENDS = 16
 """Maximum number of ends that are kept; their starts arrive at most a second or two later."""
 _MICROSECOND = timedelta(microseconds=1)
-_Dated = TypeVar("_Dated", tuple[str, datetime], tuple[int, datetime])
+# Timed, or AgentState.background.
+_AnyTimed = TypeVar("_AnyTimed", Timed, tuple[int, datetime])
 _Value = TypeVar("_Value")
 
 
 def reduce(
     before: AgentState, event: Event, now: datetime, price: PriceFunction | None = None
 ) -> AgentState:
-    """Return the state after an event, except for its status.
+    """Return the state after an event; the status is not updated.
 
     Args:
         before: the state before the event; it is not modified.
@@ -107,8 +108,10 @@ def reduce(
     _update_signals(state, signals, signal_at, worked_at)
     _update_evidence(state, event, signal_at)
     from_agent = is_from_agent(event)
-    worked = state.latest.get(WORKED)
-    if worked == worked_at if WORKED in signals else from_agent and not late and worked is None:
+    latest_work_at = state.latest.get(WORKED)
+    is_latest_work = WORKED in signals and latest_work_at == worked_at
+    is_latest_before_work = latest_work_at is None and from_agent and not late
+    if is_latest_work or is_latest_before_work:
         state.last_event = (kind, event.tool_name or "")
     if from_agent and not late:
         state.last_activity, state.last_signal_at = at, signal_at
@@ -171,17 +174,23 @@ def _update_signals(
     if signals:
         latest = state.latest = dict(state.latest)
         for signal in signals:
-            date = worked_at if signal == WORKED else at
-            if date >= latest.get(signal, date):
-                latest[signal] = date
+            signal_at = worked_at if signal == WORKED else at
+            if signal_at >= latest.get(signal, signal_at):
+                latest[signal] = signal_at
 
 
 def _update_evidence(state: AgentState, event: Event, at: datetime) -> None:
-    learn = _HANDLERS.get(event.event_type)
-    if learn is not None:
-        learn(state, event, at)
-    if state.open_tools or state.asking or state.children or state.questions or state.background:
-        prune_closed(state)
+    handle = _HANDLERS.get(event.event_type)
+    if handle is not None:
+        handle(state, event, at)
+    if (
+        state.open_tools
+        or state.waiting_calls
+        or state.children
+        or state.questions
+        or state.background
+    ):
+        prune_ended(state)
 
 
 def _worked_at(event: Event, at: datetime) -> datetime:
@@ -190,7 +199,7 @@ def _worked_at(event: Event, at: datetime) -> datetime:
     return at - TELEMETRY_LAG if is_late else at
 
 
-def _latest(before: _Dated | None, new: _Dated) -> _Dated:
+def _latest(before: _AnyTimed | None, new: _AnyTimed) -> _AnyTimed:
     return new if before is None or new[1] >= before[1] else before
 
 
@@ -205,9 +214,9 @@ def _end_session(state: AgentState, event: Event, at: datetime) -> None:
 
 
 def _end_turn(state: AgentState, event: Event, at: datetime) -> None:
-    end = state.turn_end = _latest(state.turn_end, (_end_reason(event), at))
-    ended = to_micros(end[1])
-    state.closed = {key: closed for key, closed in state.closed.items() if closed > ended}
+    state.turn_end = _latest(state.turn_end, (_end_reason(event), at))
+    turn_end = to_micros(state.turn_end[1])
+    state.tool_ends = {key: end for key, end in state.tool_ends.items() if end > turn_end}
     state.background = _latest(state.background, (background_tasks(event), at))
 
 
@@ -230,13 +239,14 @@ def _prompt(state: AgentState, _event: Event, at: datetime) -> None:
     state.background = _latest(state.background, (0, at))
 
 
-def _open_tool(state: AgentState, event: Event, at: datetime) -> None:
+def _start_tool_call(state: AgentState, event: Event, at: datetime) -> None:
     key = event.tool_use_id or event.tool_name or "tool"
     timed = _latest(state.open_tools.get(key), (event.tool_name or "a tool", at))
     state.open_tools = _bounded({**state.open_tools, key: timed})
     kind = requested_input(event)
     if kind is not None:
-        state.asking = _bounded({**state.asking, key: _latest(state.asking.get(key), (kind, at))})
+        question = _latest(state.waiting_calls.get(key), (kind, at))
+        state.waiting_calls = _bounded({**state.waiting_calls, key: question})
 
 
 def requested_input(event: Event) -> str | None:
@@ -249,22 +259,22 @@ def requested_input(event: Event) -> str | None:
     return None
 
 
-def _close_tool(state: AgentState, event: Event, at: datetime) -> None:
+def _end_tool_call(state: AgentState, event: Event, at: datetime) -> None:
     name = event.tool_name or "tool"
     call, micros = event.tool_use_id, to_micros(at)
-    closed = dict(state.closed)
-    closed[name] = max(micros, closed.pop(name, micros))
+    ends = dict(state.tool_ends)
+    ends[name] = max(micros, ends.pop(name, micros))
     if call is not None:
-        closed[call] = max(micros, closed.pop(call, micros))
-    state.closed = _bounded(closed, _MAX_CLOSED)
+        ends[call] = max(micros, ends.pop(call, micros))
+    state.tool_ends = _bounded(ends, _MAX_TOOL_ENDS)
 
 
-def _close_call(state: AgentState, event: Event, at: datetime) -> None:
+def _deny_call(state: AgentState, event: Event, at: datetime) -> None:
     # A call that a person denied has no result event, so the denial is its end.
     call, micros = event.tool_use_id, to_micros(at)
     if call is not None:
-        closed_at = state.closed.get(call, micros)
-        state.closed = _bounded({**state.closed, call: max(micros, closed_at)}, _MAX_CLOSED)
+        end = max(micros, state.tool_ends.get(call, micros))
+        state.tool_ends = _bounded({**state.tool_ends, call: end}, _MAX_TOOL_ENDS)
 
 
 def task_key(event: Event) -> str:
@@ -277,16 +287,16 @@ def task_key(event: Event) -> str:
     return str(name)[:MAX_ID_CHARS]
 
 
-def _open_child(state: AgentState, event: Event, at: datetime) -> None:
+def _start_child(state: AgentState, event: Event, at: datetime) -> None:
     child = task_key(event)
     started = max(at, state.children.get(child, at))
     state.children = _bounded({**state.children, child: started})
 
 
-def _close_child(state: AgentState, event: Event, at: datetime) -> None:
+def _end_child(state: AgentState, event: Event, at: datetime) -> None:
     child = task_key(event)
-    stopped = max(at, state.stopped.get(child, at))
-    state.stopped = _bounded({**state.stopped, child: stopped})
+    ended = max(at, state.child_ends.get(child, at))
+    state.child_ends = _bounded({**state.child_ends, child: ended})
 
 
 def _request_permission(state: AgentState, event: Event, at: datetime) -> None:
@@ -311,33 +321,35 @@ def _notification(state: AgentState, event: Event, at: datetime) -> None:
 _HANDLERS: dict[str, Callable[[AgentState, Event, datetime], None]] = {
     **dict.fromkeys(SESSION_END_TYPES, _end_session),
     **dict.fromkeys(TURN_END_TYPES, _end_turn),
-    **dict.fromkeys(TOOL_END_TYPES, _close_tool),
-    "tool_start": _open_tool,
+    **dict.fromkeys(TOOL_END_TYPES, _end_tool_call),
+    "tool_start": _start_tool_call,
     "prompt": _prompt,
-    "answered": _close_call,
+    "answered": _deny_call,
     "permission_request": _request_permission,
     "notification": _notification,
-    **dict.fromkeys(("subagent_start", "task_start"), _open_child),
-    **dict.fromkeys(("subagent_stop", "task_stop"), _close_child),
+    **dict.fromkeys(("subagent_start", "task_start"), _start_child),
+    **dict.fromkeys(("subagent_stop", "task_stop"), _end_child),
 }
 
 
-def prune_closed(state: AgentState) -> None:
+def prune_ended(state: AgentState) -> None:
     """Remove the starts that have an end at the same time or later."""
     ended = time_of(state.ended)
     turn_end = max(ended, time_of(state.turn_end))
     if state.open_tools:
-        state.open_tools = _still_open(state.open_tools, turn_end, state.closed)
-    if state.asking:
-        # Compare their own times: the open call with the same id may be a later one.
-        asking = _still_open(state.asking, turn_end, state.closed)
-        state.asking = {key: timed for key, timed in asking.items() if key in state.open_tools}
+        state.open_tools = _still_open(state.open_tools, turn_end, state.tool_ends)
+    if state.waiting_calls:
+        # Compare their own times: the open call with the same id may be a later call.
+        waiting = _still_open(state.waiting_calls, turn_end, state.tool_ends)
+        state.waiting_calls = {
+            key: timed for key, timed in waiting.items() if key in state.open_tools
+        }
     if state.children:
-        interrupted = max(ended, state.latest.get(INTERRUPTED, EPOCH))
+        broken = max(ended, state.latest.get(TURN_BROKEN, EPOCH))
         state.children = {
             key: at
             for key, at in state.children.items()
-            if at > interrupted and at > state.stopped.get(key, EPOCH)
+            if at > broken and at > state.child_ends.get(key, EPOCH)
         }
     if state.questions:
         answered = max(turn_end, state.latest.get(ANSWERED, EPOCH))
@@ -351,12 +363,12 @@ def prune_closed(state: AgentState) -> None:
 
 
 def _still_open(
-    calls: Mapping[str, Timed], turn_end: datetime, closed: Mapping[str, int]
+    calls: Mapping[str, Timed], turn_end: datetime, tool_ends: Mapping[str, int]
 ) -> dict[str, Timed]:
     return {
         key: timed
         for key, timed in calls.items()
-        if timed[1] > turn_end and timed[1] > from_micros(closed.get(key, 0))
+        if timed[1] > turn_end and timed[1] > from_micros(tool_ends.get(key, 0))
     }
 
 
@@ -364,4 +376,6 @@ def _answered_by_work(state: AgentState, tool: str, kind: str) -> datetime:
     if kind == "input":
         return state.latest.get(WORKED, EPOCH)
     # The end of another call that ran in parallel does not answer the question.
-    return from_micros(state.closed.get(tool, 0)) if tool else state.latest.get(TOOL_ENDED, EPOCH)
+    if tool:
+        return from_micros(state.tool_ends.get(tool, 0))
+    return state.latest.get(TOOL_ENDED, EPOCH)

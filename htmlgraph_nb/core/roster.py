@@ -1,8 +1,9 @@
-"""The states of all agents, with transactions: a pure function (state, event, now) → state.
+"""All agents and their states; changes are staged and committed. Also: timers and implied ends.
 
 Evidence (open tool calls and children, questions, ends of turns and sessions, the latest signal) is
 kept apart from the status that a table of rules derives from it. So late and repeated events lead
-to the same status. There is no clock and no I/O here.
+to the same status. There is no clock and no I/O here: callers pass the time, and apply the timer
+events and implied ends that are due.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class Limits:
 
     Attributes:
         idle_timeout_s: seconds without an event until an active agent is idle; 0: never.
-        offline_timeout_s: seconds without an event until an idle agent is offline; 0: never.
+        offline_timeout_s: seconds without an event until an agent without open work is offline;
+            0: never.
         forget_after_s: seconds without an event until an agent is removed; 0: never.
         max_agents: maximum number of agents.
     """
@@ -81,7 +83,7 @@ class Roster:
         self.agents: dict[str, AgentState] = {}
         # agent_id → state in the running transaction; None: removed in it.
         self._staged: dict[str, AgentState | None] = {}
-        self._n_new = 0
+        self._n_added = 0
 
     def get(self, agent_id: str) -> AgentState | None:
         """Return the agent's state, staged changes included."""
@@ -95,10 +97,10 @@ class Roster:
         Raises:
             CapacityError: ``max_agents`` would be exceeded.
         """
-        fresh = {agent_id for agent_id in agent_ids if self.get(agent_id) is None}
-        if fresh and len(self.agents) + self._n_new + len(fresh) > self.limits.max_agents:
+        n_new = len({agent_id for agent_id in agent_ids if self.get(agent_id) is None})
+        if n_new and len(self.agents) + self._n_added + n_new > self.limits.max_agents:
             raise CapacityError(
-                f"agents: at most {self.limits.max_agents} allowed, no room for {len(fresh)} more; "
+                f"agents: at most {self.limits.max_agents} allowed, no room for {n_new} more; "
                 "raise --max-agents, or lower --forget-after to remove inactive agents sooner",
                 "too_many_agents",
             )
@@ -120,28 +122,29 @@ class Roster:
         self._stage(event.agent_id, state, existing)
         return Change(seq, event.agent_id, state, event, now)
 
-    def rename(self, agent_id: str, name: str) -> None:
-        """Stage the state of an agent under another id, ``name``, of the same agent.
+    def merge_into(self, agent_id: str, alias: str) -> None:
+        """Stage the state of an agent merged into that of ``alias``, another id of the same agent.
 
-        Totals of both are added up. If both are in the same session, the evidence of ``name`` wins.
+        The state of ``agent_id`` itself stays. Totals of both are added up. If both are in the same
+        session, the evidence of ``alias`` wins.
         """
-        state, existing = self.get(agent_id), self.get(name)
+        state, existing = self.get(agent_id), self.get(alias)
         if state is None:
             return
-        same = existing is not None and existing.session_id == state.session_id
-        merged = (existing if existing is not None and same else state).copy()
-        merged.presence = replace(merged.presence, agent_id=name)
+        same_session = existing is not None and existing.session_id == state.session_id
+        merged = (existing if existing is not None and same_session else state).copy()
+        merged.presence = replace(merged.presence, agent_id=alias)
         if existing is not None:
             merged.total_tokens = min(state.total_tokens + existing.total_tokens, MAX_INTEGER)
             costs = [cost for cost in (state.cost_usd, existing.cost_usd) if cost is not None]
             merged.cost_usd = sum(costs) if costs else None
-            if same:
+            if same_session:
                 merged.total_tools = state.total_tools + existing.total_tools
                 merged.total_errors = state.total_errors + existing.total_errors
-        self._stage(name, merged, existing)
+        self._stage(alias, merged, existing)
 
     def _stage(self, agent_id: str, state: AgentState | None, existing: AgentState | None) -> None:
-        self._n_new += (state is not None) - (existing is not None)
+        self._n_added += (state is not None) - (existing is not None)
         self._staged[agent_id] = state
 
     def staged(self) -> Iterator[tuple[str, AgentState | None]]:
@@ -157,7 +160,7 @@ class Roster:
     def rollback(self) -> None:
         """Discard the staged changes."""
         self._staged.clear()
-        self._n_new = 0
+        self._n_added = 0
 
     def put(self, agent_id: str, state: AgentState | None) -> None:
         """Set the state of an agent to the stored one; None removes the agent."""
@@ -166,7 +169,7 @@ class Roster:
         else:
             self.agents[agent_id] = state
 
-    def expired_timers(self, now: datetime, limits: Limits | None = None) -> list[Event]:
+    def timers_due(self, now: datetime, limits: Limits | None = None) -> list[Event]:
         """Return the timer events that are due at ``now``: idle, offline and forget.
 
         Staged changes count, so that activity in the running transaction resets a timer. Safe to
@@ -177,11 +180,9 @@ class Roster:
         """
         states = (self.agents | self._staged).values()
         timers = timer_table(limits or self.limits)
-        return [
-            event for state in states if state and (event := _expired_timer(state, now, timers))
-        ]
+        return [event for state in states if state and (event := _timer_due(state, now, timers))]
 
-    def overdue(
+    def timers_due_before(
         self, agent_id: str, until: datetime, limits: Limits | None = None
     ) -> Iterator[tuple[datetime, Event]]:
         """Yield the timer events and implied ends that were due before ``until``.
@@ -193,29 +194,30 @@ class Roster:
             limits: the timers; None: those of the roster.
         """
         timers = timer_table(limits or self.limits)
-        while first := self._first_overdue(agent_id, until, timers):
-            yield first
+        while due := self._first_due_before(agent_id, until, timers):
+            yield due
 
-    def _first_overdue(
+    def _first_due_before(
         self, agent_id: str, until: datetime, timers: TimerTable
     ) -> tuple[datetime, Event] | None:
         state = self.get(agent_id)
         if state is None:
             return None
         if not state.children and state.parent_agent_id is None:
-            # Most agents are alone, and this runs for each event of the past.
-            return _next_timer(state, until, timers)
+            # Most agents have no parent or subagents, and this runs for each event of the past.
+            return _timer_due_before(state, until, timers)
         due: list[tuple[datetime, Event]] = []
         for member in self._relatives_of(state):
             parent = self.get(member.parent_agent_id or "")
-            if parent is not None and (event := _orphan_end(member, self.get)):
+            if parent is not None and (event := _end_of_orphan(member, self.get)):
                 # It is dated by the parent's end, and implied once the parent is offline.
-                due.append((max(_time_of(event), parent.presence.since or EPOCH), event))
+                due.append((max(_event_time(event), parent.presence.since or EPOCH), event))
             if member.children:
-                due += ((_time_of(event), event) for event in _idle_children(member, self.get))
-            if timed := _next_timer(member, until, timers):
-                due.append(timed)
-        return min((one for one in due if one[0] < until), key=itemgetter(0), default=None)
+                due += ((_event_time(event), event) for event in _idle_children(member, self.get))
+            if timer := _timer_due_before(member, until, timers):
+                due.append(timer)
+        in_time = (entry for entry in due if entry[0] < until)
+        return min(in_time, key=itemgetter(0), default=None)
 
     def _relatives_of(self, agent: AgentState) -> list[AgentState]:
         """Return the agent, its parent, and its open subagents with their open subagents."""
@@ -240,7 +242,7 @@ class Roster:
         ends: list[Event] = []
         for state in states.values():
             if state is not None and state.parent_agent_id is not None:
-                event = _orphan_end(state, states.get)
+                event = _end_of_orphan(state, states.get)
                 ends += [] if event is None else [event]
             if state is not None and state.children:
                 ends += _idle_children(state, states.get)
@@ -286,7 +288,7 @@ def _timers_of_state(state: AgentState, timers: TimerTable) -> tuple[tuple[str, 
     return timers[presence.status, keeps_active(presence.status, presence.detail)]
 
 
-def _expired_timer(state: AgentState, now: datetime, timers: TimerTable) -> Event | None:
+def _timer_due(state: AgentState, now: datetime, timers: TimerTable) -> Event | None:
     presence = state.presence
     inactive_s = (now - presence.last_activity).total_seconds()
     for event_type, after_s in _timers_of_state(state, timers):
@@ -295,7 +297,7 @@ def _expired_timer(state: AgentState, now: datetime, timers: TimerTable) -> Even
     return None
 
 
-def _next_timer(
+def _timer_due_before(
     state: AgentState, until: datetime, timers: TimerTable
 ) -> tuple[datetime, Event] | None:
     """Return the event of the timer that expires first, if that is before ``until``, and when."""
@@ -307,14 +309,14 @@ def _next_timer(
     return (at, timer_event(state.agent_id, event_type, at, after_s)) if at < until else None
 
 
-def _time_of(event: Event) -> datetime:
+def _event_time(event: Event) -> datetime:
     return event.timestamp or EPOCH
 
 
 StateOf = Callable[[str], AgentState | None]
 
 
-def _orphan_end(state: AgentState, state_of: StateOf) -> Event | None:
+def _end_of_orphan(state: AgentState, state_of: StateOf) -> Event | None:
     """Return the end of a subagent whose parent ended without reporting it."""
     child = state.presence
     parent = state_of(state.parent_agent_id or "")
@@ -326,7 +328,7 @@ def _orphan_end(state: AgentState, state_of: StateOf) -> Event | None:
     if at < child.last_activity:
         # It has been active since.
         return None
-    return _cascade_event(child.agent_id, "session_end", at, {"parent_agent_id": parent.agent_id})
+    return _implied_event(child.agent_id, "session_end", at, {"parent_agent_id": parent.agent_id})
 
 
 def _idle_children(state: AgentState, state_of: StateOf) -> Iterator[Event]:
@@ -340,18 +342,18 @@ def _idle_children(state: AgentState, state_of: StateOf) -> Iterator[Event]:
             continue
         since = child.presence.since
         if child.presence.status is not PresenceStatus.ACTIVE and since and since >= started:
-            yield _cascade_event(state.agent_id, "subagent_stop", since, {"child_agent_id": name})
+            yield _implied_event(state.agent_id, "subagent_stop", since, {"child_agent_id": name})
 
 
-def _cascade_event(agent_id: str, event_type: str, at: datetime, extra: dict[str, str]) -> Event:
-    # "family" is the source of these events in databases and messages.
+def _implied_event(agent_id: str, event_type: str, at: datetime, extra: dict[str, str]) -> Event:
+    # The source of implied events is "family" in databases and messages.
     return Event(
         agent_id=agent_id, event_type=event_type, timestamp=at, source="family", extra=extra
     )
 
 
 def timer_event(agent_id: str, event_type: str, now: datetime, after_s: float) -> Event:
-    """Return an event that the clock causes, not the agent.
+    """Return an event that a timer causes, not the agent.
 
     Args:
         after_s: seconds of inactivity that expired.

@@ -1,6 +1,6 @@
 """From evidence to status: a table of rules, of which the first that matches decides.
 
-Pure functions. No other module decides whether an agent is active, idle or offline.
+Pure functions. No other module sets a status; ``roster`` adds the timer events.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def keeps_active(status: PresenceStatus, detail: str) -> bool:
 
 
 def _ended(state: AgentState) -> StatusDecision | None:
-    # Trap: a tool that was running when the process died, or a line of the session file that is
-    # read later, must not make a dead agent active. Only a later signal does.
+    # Prevents: a dead agent becomes active again, because a tool was running when its process died
+    # or because a line of the session file is read late. Only a later signal revives it.
     if state.ended is None or (ended := state.session_end_reason) is None:
         return None
     reasons = {
@@ -59,9 +59,9 @@ def _ended(state: AgentState) -> StatusDecision | None:
 
 
 def _waiting(state: AgentState) -> StatusDecision | None:
-    # Trap: a call that waits for a person is open like any other, so the agent looks busy. There is
-    # no hook for the answer either, so any later signal that implies one closes the question.
-    if not (state.questions or state.asking) or (waiting := state.waiting) is None:
+    # Prevents: an agent that waits for a person seems busy, as its call is open like any other. No
+    # hook reports the answer, so any later signal that implies an answer closes the question.
+    if not (state.questions or state.waiting_calls) or (waiting := state.waiting) is None:
         return None
     kind, tool = waiting
     if kind == "plan":
@@ -73,8 +73,8 @@ def _waiting(state: AgentState) -> StatusDecision | None:
 
 
 def _runs_tool(state: AgentState) -> StatusDecision | None:
-    # Trap: a test suite of ten minutes sends no events while it runs. An open call counts as work
-    # however long that takes.
+    # Prevents: an agent seems idle while a test suite runs for ten minutes without an event. An
+    # open call counts as work, however long it takes.
     if not state.open_tools:
         return None
     name, _ = max(state.open_tools.values(), key=itemgetter(1))
@@ -85,7 +85,8 @@ def _runs_tool(state: AgentState) -> StatusDecision | None:
 
 
 def _has_children(state: AgentState) -> StatusDecision | None:
-    # Trap: the turn of the parent can end while its subagents and background tasks continue.
+    # Prevents: a parent seems idle because its turn has ended, although its subagents and
+    # background tasks continue.
     if not state.children and not state.background:
         return None
     n_tasks = sum(key.startswith(TASK_PREFIX) for key in state.children)
@@ -100,8 +101,9 @@ def _has_children(state: AgentState) -> StatusDecision | None:
 
 
 def _turn_over(state: AgentState) -> StatusDecision | None:
-    # Trap: there is no hook for an interrupt or an error that ends a turn, and the open calls never
-    # get an end. So the end of a turn closes its calls and questions; only later work reopens it.
+    # Prevents: an agent seems busy after an interrupt or an error. No hook reports these, and the
+    # open calls never get an end. So the end of a turn closes its calls and questions; only later
+    # work reopens it.
     ended = state.turn_end_reason
     if ended is None:
         return None
@@ -133,8 +135,9 @@ _LAST_EVENTS = {
 
 
 def _working(state: AgentState) -> StatusDecision:
-    # Trap: between two tools no call is open while the model responds. Work after the last end of a
-    # turn lasts until a later end or until the idle timer expires.
+    # Prevents: an agent seems idle between two tools, when no call is open while the model
+    # responds. Work after the last end of a turn lasts until a later end or until the idle timer
+    # expires.
     kind, tool = state.last_event
     if kind in TOOL_END_TYPES:
         return StatusDecision(_ACTIVE, "working", f"used {tool}" if tool else "used a tool")

@@ -17,7 +17,7 @@ from ..core.ids import shorten_id
 from ..core.model import Event
 from ..presence import PresenceManager
 from ..storage.database import open_reader, sqlite_errors
-from .poller import MAX_BATCH_EVENTS, event_time, overdue_timers
+from .poller import MAX_BATCH_EVENTS, event_time, timers_due_since
 from .session_files import OnBytes, SessionFile
 from .session_origin import SessionOrigins
 from .session_tail import SessionTail
@@ -114,7 +114,7 @@ def import_events(
     counts.already_stored += len(uncovered) - len(fresh)
     for start in range(0, len(fresh), MAX_BATCH_EVENTS):
         batch = fresh[start : start + MAX_BATCH_EVENTS]
-        timers = overdue_timers(manager, batch, now)
+        timers = timers_due_since(manager, batch, now)
         n_stored_timers = len(stored_ids(manager.db_path, timers))
         result = manager.ingest([*batch, *timers])
         counts.accepted += result.accepted - len(timers) + n_stored_timers

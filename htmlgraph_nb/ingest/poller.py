@@ -12,8 +12,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from ..core.model import Event
-from ..core.roster import Limits, timer_event
+from ..core.model import Event, PresenceStatus
+from ..core.roster import Limits, timer_event, timers_of
 from ..core.timestamps import from_micros
 from ..errors import CapacityError
 from ..presence import PresenceManager
@@ -74,7 +74,7 @@ class PollingIngester:
             self._pending = list(split_batches(events, now, self._manager.limits)) if events else []
         while self._pending:
             batch = self._pending[0]
-            events = [*batch, *overdue_timers(self._manager, batch, now)]
+            events = [*batch, *timers_due_since(self._manager, batch, now)]
             try:
                 # Store from this thread: handing over to the writer thread takes longer.
                 self._manager.ingest(events)
@@ -101,46 +101,43 @@ def split_batches(events: Sequence[Event], now: datetime, limits: Limits) -> Ite
         start = end
 
 
-def overdue_timers(manager: PresenceManager, events: Iterable[Event], now: datetime) -> list[Event]:
+def timers_due_since(
+    manager: PresenceManager, events: Iterable[Event], now: datetime
+) -> list[Event]:
     """Return the timer events that a running server would have created after these events.
 
     Store them in the same transaction, so that an agent of the past is never shown as active.
+    Unlike ``Roster.timers_due_before``, they are dated from the newest of these events, and they
+    ignore open work.
     """
     newest: dict[str, Event] = {}
     for event in events:
         previous = newest.get(event.agent_id)
         if previous is None or event_time(event) >= event_time(previous):
             newest[event.agent_id] = event
-    shortest_s = min(filter(None, (after_s for _, after_s in _timers(manager.limits))), default=0.0)
-    silent = [
+    timers = timers_of(PresenceStatus.ACTIVE, False, manager.limits)
+    shortest_s = min((after_s for _, after_s in timers), default=0.0)
+    inactive = [
         event
         for event in newest.values()
         if shortest_s and (now - event_time(event)).total_seconds() >= shortest_s
     ]
-    if not silent:
+    if not inactive:
         return []
     presences = manager.snapshot()
-    timers = []
-    for last in silent:
+    due: list[Event] = []
+    for last in inactive:
         presence = presences.get(last.agent_id)
         if presence is None or presence.last_activity <= event_time(last):
-            timers += _overdue_timer(last, manager.limits, now)
-    return timers
+            due += _timer_due_since(last, timers, now)
+    return due
 
 
-def _timers(limits: Limits) -> tuple[tuple[str, float], ...]:
-    return (
-        ("forget", limits.forget_after_s),
-        ("offline", limits.offline_timeout_s),
-        ("idle", limits.idle_timeout_s),
-    )
-
-
-def _overdue_timer(last: Event, limits: Limits, now: datetime) -> list[Event]:
+def _timer_due_since(last: Event, timers: list[tuple[str, float]], now: datetime) -> list[Event]:
     at = event_time(last)
-    silent_s = (now - at).total_seconds()
-    for event_type, after_s in _timers(limits):
-        if after_s and silent_s >= after_s:
+    inactive_s = (now - at).total_seconds()
+    for event_type, after_s in timers:
+        if inactive_s >= after_s:
             due = at + timedelta(seconds=after_s)
             key = f"{last.agent_id[:160]}:{event_type}:{at.isoformat()}"
             return [replace(timer_event(last.agent_id, event_type, due, after_s), event_id=key)]

@@ -1,1 +1,1 @@
-"""What was known of every agent at any time of a stored history."""
+"""The state of every agent at any time of a stored history."""

@@ -1,8 +1,8 @@
-"""What the rows of a history frame say of their agents apart from the status: facts and totals.
+"""Facts and totals of the agents after each row of a history frame, that is, all but the status.
 
-Running sums and the last row with a value take the place of folding events. Which rows count as a
-tool or an error, and which belong to a session that is over, is asked of ``core.reducer`` and
-``analysis.agent_rows``.
+They are computed as running sums and last values of columns, without applying each event.
+``core.reducer`` defines which rows count as a tool or an error, and ``analysis.agent_rows`` which
+rows belong to a previous session.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FACTS = ("feature_id", "tool_name", "model", "project", "host", "parent_agent_id
 
 
 def check_frame(frame: pd.DataFrame) -> None:
-    """Raise InvalidEvent unless the frame has the columns of a history that a replay needs."""
+    """Raise InvalidEvent if a column that a replay needs is missing or has missing values."""
     for name in _REQUIRED:
         if name not in frame:
             raise InvalidEvent(
@@ -41,19 +41,19 @@ def check_frame(frame: pd.DataFrame) -> None:
 
 def last_marked_before(marked: Ints, row: int) -> int:
     """Return the last of these sorted rows up to ``row``; -1: none."""
-    # A number of another type would be searched for in a converted copy of the array.
+    # For a number of another type, numpy would search in a converted copy of the array.
     index = marked.searchsorted(np.int32(row), "right")
     return int(marked[index - 1]) if index else -1
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A column of which the last value of an agent holds.
+    """A column of which the last value of each agent counts.
 
     Attributes:
-        codes: of each row, -1 without a value.
-        values: what the codes stand for.
-        rows: the rows whose value replaces the one before.
+        codes: index into ``values`` for each row; -1: no value.
+        values: all different values.
+        rows: the rows whose value replaces the previous one.
     """
 
     codes: Ints
@@ -61,7 +61,7 @@ class Fact:
     rows: Ints
 
     def at(self, row: int, first: int) -> str | None:
-        """Return the value that holds after a row; None: there was none since ``first``."""
+        """Return the value after a row; None: there was no value since ``first``."""
         last = last_marked_before(self.rows, row)
         return self.values[int(self.codes[last])] if last >= first else None
 
@@ -70,15 +70,15 @@ class EventRows:
     """Facts and totals after each row, in the order of AgentRows.
 
     Args:
-        frame: of the history.
+        frame: the history.
         events: its rows.
 
     Attributes:
-        facts: by column.
-        tools, errors: of the present session.
-        tokens, costs: since the agent was last forgotten.
+        facts: the facts by column.
+        tools, errors: totals of the current session.
+        tokens, costs: totals since the agent was last removed.
         cost_rows: the rows with a cost.
-        failed: rows that are an error.
+        failed: whether a row is an error.
     """
 
     def __init__(self, frame: pd.DataFrame, events: AgentRows) -> None:
@@ -97,7 +97,7 @@ class EventRows:
         codes = codes[self._events.rows]
         known = (codes >= 0) & counts
         if (known & self._events.late).any():
-            # A late row fills a gap, and replaces nothing that is newer.
+            # A late row fills a gap, but does not replace a newer value.
             n_known, lives = np.cumsum(known), self._events.lives
             known &= ~self._events.late | (n_known - n_known[lives] + known[lives] == 1)
         return Fact(codes, [*map(str, values)], np.flatnonzero(known).astype(np.int32))
@@ -117,25 +117,25 @@ class EventRows:
         return np.minimum(since, MAX_INTEGER)
 
     def _capped(self, spent: Ints) -> Ints:
-        """Add up numbers whose sum would overflow, each life by itself."""
+        """Return running sums since the last removal, for numbers whose sum would overflow."""
         total = 0
-        out = np.empty(len(spent), dtype="int64")
+        sums = np.empty(len(spent), dtype="int64")
         lives = self._events.lives
         for row, tokens in enumerate(spent.tolist()):
             total = tokens if lives[row] == row else total + tokens
-            total = out[row] = min(total, MAX_INTEGER)
-        return out
+            total = sums[row] = min(total, MAX_INTEGER)
+        return sums
 
     def _cost_totals(self, frame: pd.DataFrame) -> tuple[npt.NDArray[np.float64], Ints]:
         events = self._events
-        paid = float_column(frame, "cost_usd")[events.rows]
-        known = ~np.isnan(paid) & ~events.forgets
-        amounts = np.where(known, paid, 0.0)
-        total = np.zeros(len(paid))
+        costs = float_column(frame, "cost_usd")[events.rows]
+        known = ~np.isnan(costs) & ~events.forgets
+        amounts = np.where(known, costs, 0.0)
+        total = np.zeros(len(costs))
         if known.any():
-            # Each life by itself: a difference of sums would not be the sum to the last digit.
-            starts = np.flatnonzero(events.lives == np.arange(len(paid)))
-            for start, end in pairwise([*starts.tolist(), len(paid)]):
+            # Summed up from each removal: a difference of running sums has rounding errors.
+            starts = np.flatnonzero(events.lives == np.arange(len(costs)))
+            for start, end in pairwise([*starts.tolist(), len(costs)]):
                 np.cumsum(amounts[start:end], out=total[start:end])
         return total, np.flatnonzero(known).astype(np.int32)
 
@@ -148,6 +148,7 @@ def _total_tokens(frame: pd.DataFrame) -> Ints:
             parts = np.minimum(parts + frame[name].fillna(0).to_numpy("int64"), MAX_INTEGER)
     if "cost_tokens" not in frame:
         return parts
-    given = frame["cost_tokens"]
-    found: Ints = np.where(given.notna().to_numpy("bool"), given.fillna(0).to_numpy("int64"), parts)
-    return found
+    stored = frame["cost_tokens"]
+    has_total = stored.notna().to_numpy("bool")
+    total: Ints = np.where(has_total, stored.fillna(0).to_numpy("int64"), parts)
+    return total

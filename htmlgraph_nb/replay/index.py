@@ -1,7 +1,7 @@
-"""What was known of every agent at any time of a stored history, found without folding it all.
+"""The state of every agent at any time of a stored history, without applying all earlier events.
 
-The status is what was decided after the agent's last event or by its silence since; facts and
-totals are the last values and running sums up to that event.
+The status is that of the agent's last decision, after an event or by a timer. Facts and totals are
+the last values and running sums up to the last event.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..analysis.columns import encode_column
-from ..analysis.status_intervals import StatusChanges, TimelineStatus, status_changes
+from ..analysis.status_intervals import StatusDecisions, TimelineStatus, status_decisions
 from ..core.activity import MINUTES
 from ..core.model import AgentPresence, PresenceStatus
 from ..core.roster import Limits
@@ -26,46 +26,46 @@ _MINUTE_US = 60_000_000
 
 @dataclass(frozen=True, slots=True)
 class ReplayState:
-    """A time of the history; agents are counted as in ``HistoryIndex.agents``.
+    """The state at a time of the history.
 
     Attributes:
-        micros: microseconds since 1970.
-        changes: index of each agent's last status change up to then; -1: none.
+        micros: the time, microseconds since 1970.
+        decisions: index of the last decision of each agent, in the order of
+            ``HistoryIndex.agents``; -1: none yet.
     """
 
     micros: int
-    changes: Ints
+    decisions: Ints
 
     def differs_from(self, other: ReplayState) -> Ints:
-        """Return the agents of which something else is known at the two times."""
-        return np.flatnonzero(self.changes != other.changes)
+        """Return the agents whose state differs, as indices into ``HistoryIndex.agents``."""
+        return np.flatnonzero(self.decisions != other.decisions)
 
 
 class HistoryIndex:
-    """An index of a history frame; ``at`` looks up a time, ``presence`` an agent of it.
+    """An index of a history frame: ``at`` returns a state, ``presence`` an agent in it.
 
-    Events count as ``analysis.agent_rows`` says: in the order of their seq, late ones from the
-    time of the event before. ``cost_usd`` is what agents reported, without the prices that a server
-    adds.
+    Events count in the order of ``analysis.agent_rows``. ``cost_usd`` contains only the costs that
+    agents reported, not those that a server computes from prices.
 
     Args:
         frame: as ``load_history`` returns it; timestamp, agent_id and event_type are needed.
-        limits: decide all statuses again with these timers; None: use the stored decisions.
+        limits: recompute all decisions with these timers. None: use the stored decisions.
 
     Attributes:
         frame: the history.
-        agents: names.
-        start, end: first and last time, microseconds since 1970; 0 where there is no event.
+        agents: ids of the agents.
+        start, end: first and last timestamp, microseconds since 1970; 0 without events.
 
     Raises:
-        InvalidEvent: a column is missing, has gaps or cannot be read.
+        InvalidEvent: a column is missing, has missing values or is invalid.
     """
 
     def __init__(self, frame: pd.DataFrame, limits: Limits | None = None) -> None:
         check_frame(frame)
         self.frame = frame
-        self._changes = changes = status_changes(frame, limits)
-        self._events = events = changes.events
+        self._decided = decided = status_decisions(frame, limits)
+        self._events = events = decided.events
         self._rows = EventRows(frame, events)
         self.start = int(events.timestamps.min()) if len(events) else 0
         self.end = int(events.timestamps.max()) if len(events) else 0
@@ -74,8 +74,8 @@ class HistoryIndex:
         self.agents = [str(names[code]) for code in events.agents[firsts].tolist()]
         self._numbers = {name: number for number, name in enumerate(self.agents)}
         self._row_edges = np.append(firsts, len(events))
-        self._edges = np.searchsorted(changes.rows, self._row_edges)
-        self._since = _since(changes, self._edges[:-1])
+        self._edges = np.searchsorted(decided.rows, self._row_edges)
+        self._since = _since(decided, self._edges[:-1])
         self._columns = {
             name: encode_column(frame, f"agent_{name}") for name in ("status", "detail", "reason")
         }
@@ -83,28 +83,28 @@ class HistoryIndex:
     # Times
 
     def at(self, micros: int) -> ReplayState:
-        """Return what holds at this time, events of that very microsecond included."""
-        return ReplayState(micros, _last_until(self._changes.at, self._edges, micros))
+        """Return the state at a time, including events with this timestamp."""
+        return ReplayState(micros, _last_until(self._decided.at, self._edges, micros))
 
     def presences(self, state: ReplayState) -> dict[str, AgentPresence]:
-        """Return the presence of each agent that is known at this time, by agent_id."""
-        agents = np.flatnonzero(state.changes >= 0).tolist()
-        found = ((self.agents[agent], self.presence(state, agent)) for agent in agents)
-        return {name: presence for name, presence in found if presence is not None}
+        """Return the presences of the agents that exist in this state, by agent_id."""
+        agents = np.flatnonzero(state.decisions >= 0).tolist()
+        presences = ((self.agents[agent], self.presence(state, agent)) for agent in agents)
+        return {name: presence for name, presence in presences if presence is not None}
 
     def presence(self, state: ReplayState, agent: int) -> AgentPresence | None:
-        """Return the presence of one agent (its index in ``agents``); None: not known then."""
-        change = int(state.changes[agent])
-        if change < 0:
+        """Return the presence of an agent (index in ``agents``); None: it does not exist."""
+        last = int(state.decisions[agent])
+        if last < 0:
             return None
-        decision = self._decision(change)
+        decision = self._decision(last)
         if decision.detail == FORGOTTEN.detail:
             return None
         events, rows = self._events, self._rows
-        row = int(self._changes.rows[change])
+        row = int(self._decided.rows[last])
         life, entered = int(events.lives[row]), int(events.entered[row])
         facts = {name: rows.facts[name].at(row, life) for name in FACTS}
-        paid = last_marked_before(rows.cost_rows, row) >= life
+        has_cost = last_marked_before(rows.cost_rows, row) >= life
         return AgentPresence(
             self.agents[agent],
             decision.status,
@@ -116,22 +116,22 @@ class HistoryIndex:
             None if entered < 0 else self._text("session_id", entered),
             decision.detail,
             decision.reason,
-            from_micros(int(self._changes.at[self._since[change]])),
+            from_micros(int(self._decided.at[self._since[last]])),
             decision.attention,
             facts["model"],
             facts["project"],
             facts["host"],
             facts["parent_agent_id"],
-            float(rows.costs[row]) if paid else None,
+            float(rows.costs[row]) if has_cost else None,
             int(rows.errors[row]),
             self._seq(row),
         )
 
-    def _decision(self, change: int) -> StatusDecision:
-        code = int(self._changes.codes[change])
+    def _decision(self, index: int) -> StatusDecision:
+        code = int(self._decided.codes[index])
         if code >= 0:
-            return self._changes.decisions[code]
-        row = int(self._events.rows[self._changes.rows[change]])
+            return self._decided.decisions[code]
+        row = int(self._events.rows[self._decided.rows[index]])
         status, detail, reason = (
             str(column.values[column.codes[row]]) for column in self._columns.values()
         )
@@ -145,10 +145,10 @@ class HistoryIndex:
         position = int(self._events.rows[row])
         return int(self.frame["seq"].iloc[position]) if "seq" in self.frame else position + 1
 
-    # What happened before
+    # Earlier events
 
     def activity(self, state: ReplayState) -> dict[str, Any]:
-        """Return the counts of the 15 minutes up to a time, as ``Activity.to_dict``."""
+        """Return the counts of the 15 minutes up to this state, as ``Activity.to_dict``."""
         events, edges = self._events, self._row_edges
         minute = state.micros // _MINUTE_US
         first = _last_until(events.at, edges, (minute - MINUTES + 1) * _MINUTE_US - 1) + 1
@@ -158,29 +158,29 @@ class HistoryIndex:
         offsets = np.arange(len(agents)) - np.repeat(np.cumsum(counts) - counts, counts)
         rows = np.repeat(first, counts) + offsets
         rows, agents = rows[events.signs[rows]], agents[events.signs[rows]]
-        places = agents * MINUTES + events.at[rows] // _MINUTE_US - minute + MINUTES - 1
+        buckets = agents * MINUTES + events.at[rows] // _MINUTE_US - minute + MINUTES - 1
         size = len(self.agents) * MINUTES
-        done = np.bincount(places, minlength=size).reshape(-1, MINUTES)
-        failed = np.bincount(places[self._rows.failed[rows]], minlength=size)
+        total = np.bincount(buckets, minlength=size).reshape(-1, MINUTES)
+        failed = np.bincount(buckets[self._rows.failed[rows]], minlength=size)
         failed = failed.reshape(-1, MINUTES)
         return {
             "at": to_rfc3339(from_micros(state.micros)),
             "minutes": MINUTES,
             "agents": {
                 self.agents[agent]: {
-                    "events": done[agent].tolist(),
+                    "events": total[agent].tolist(),
                     "errors": failed[agent].tolist(),
                 }
-                for agent in np.flatnonzero(done.any(axis=1)).tolist()
+                for agent in np.flatnonzero(total.any(axis=1)).tolist()
             },
         }
 
     def recent(self, state: ReplayState, agent_id: str, limit: int) -> pd.DataFrame:
-        """Return an agent's last events up to a time, the newest first."""
+        """Return an agent's last events up to this state, the newest first."""
         agent = self._numbers.get(agent_id)
-        if agent is None or state.changes[agent] < 0:
+        if agent is None or state.decisions[agent] < 0:
             return self.frame.iloc[:0]
-        row, start = int(self._changes.rows[state.changes[agent]]), int(self._row_edges[agent])
+        row, start = int(self._decided.rows[state.decisions[agent]]), int(self._row_edges[agent])
         first = max(start, row - limit + 1)
         return self.frame.iloc[self._events.rows[first : row + 1][::-1]]
 
@@ -195,19 +195,19 @@ def _last_until(at: Ints, edges: Ints, micros: int) -> Ints:
     while (low < high).any():
         middle = (low + high) // 2
         earlier = at[np.minimum(middle, len(at) - 1)] <= micros
-        open_ones = low < high
-        low = np.where(open_ones & earlier, middle + 1, low)
-        high = np.where(open_ones & ~earlier, middle, high)
+        unfinished = low < high
+        low = np.where(unfinished & earlier, middle + 1, low)
+        high = np.where(unfinished & ~earlier, middle, high)
     return np.where(low > edges[:-1], low - 1, -1)
 
 
-def _since(changes: StatusChanges, firsts: Ints) -> Ints:
-    """Return for each change the one with which its PresenceStatus began."""
-    status = changes.status.copy()
+def _since(decided: StatusDecisions, firsts: Ints) -> Ints:
+    """Return for each decision the index of the decision that started its PresenceStatus."""
+    status = decided.statuses.copy()
     status[status == TimelineStatus.WAITING] = TimelineStatus.ACTIVE
     begins = np.ones(len(status), np.bool_)
     begins[1:] = status[1:] != status[:-1]
     begins[firsts] = True
-    begins[1:] |= changes.events.forgets[changes.rows[:-1]] & (np.diff(changes.rows) > 0)
-    found: Ints = np.maximum.accumulate(np.where(begins, np.arange(len(status)), -1))
-    return found
+    begins[1:] |= decided.events.forgets[decided.rows[:-1]] & (np.diff(decided.rows) > 0)
+    started: Ints = np.maximum.accumulate(np.where(begins, np.arange(len(status)), -1))
+    return started

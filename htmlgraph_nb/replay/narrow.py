@@ -1,4 +1,4 @@
-"""Filters for a history frame, and one of its rows as the JSON object of an event."""
+"""Filter a history frame, and convert its rows to JSON objects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ When = str | datetime | pd.Timestamp | np.datetime64
 
 
 def parse_when(when: When, name: str = "when") -> datetime:
-    """Return a time as UTC; raise InvalidEvent if it cannot be read."""
+    """Return a time as UTC; raise InvalidEvent if it is invalid."""
     try:
         if isinstance(when, np.datetime64):
             when = pd.Timestamp(when, tz="UTC")
@@ -56,7 +56,7 @@ def filter_frame(
         **names: agents, sessions, tools, features, event_types: a name or several; None: all.
 
     Raises:
-        InvalidEvent: an unknown argument or column, or a time that cannot be read.
+        InvalidEvent: an unknown argument or column, or an invalid time.
     """
     keep = pd.Series(True, index=df.index)
     for name, wanted in names.items():
@@ -70,12 +70,12 @@ def filter_frame(
         keep &= df["timestamp"] >= parse_when(since, "since")
     if until is not None:
         keep &= df["timestamp"] < parse_when(until, "until")
-    found = df[keep].head(limit) if limit is not None else df[keep]
+    rows = df[keep].head(limit) if limit is not None else df[keep]
     missing = next((name for name in columns or () if name not in df), None)
     if missing is not None:
         known = ", ".join(map(str, df))
         raise InvalidEvent(f"unknown column {missing!r}, expected some of {known}", "columns")
-    return found[list(columns)] if columns is not None else found
+    return rows[list(columns)] if columns is not None else rows
 
 
 def event_json(row: dict[Any, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""Fills in the status decisions of events that an older version stored without them.
+"""Fill in the status decisions of events that an older version stored without them.
 
-A Roster takes in the stored events in the order of ``seq``, with its timers where the file has no
-timer events, and each event gets the decision after it. It runs in the process that seals history.
+A Roster applies the stored events in the order of ``seq``, with its timers where the file has no
+timer events, and each event gets the decision after it. This runs in the process that seals
+history.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def undecided_seq(db: sqlite3.Connection) -> int:
 
 
 def fill_decisions(db: sqlite3.Connection, step_rows: int = _STEP_ROWS) -> int:
-    """Store the decisions that are missing, and return the number of events that were read.
+    """Store the missing decisions, and return the number of events that were read.
 
     It can be interrupted at any time; the next call starts again and keeps what is stored.
 
@@ -76,8 +77,8 @@ def fill_decisions(db: sqlite3.Connection, step_rows: int = _STEP_ROWS) -> int:
 
 def _apply(roster: Roster, event: Event) -> StatusDecision:
     now = event.timestamp or EPOCH
-    for _, overdue in roster.overdue(event.agent_id, now):
-        roster.apply(overdue, 0, now)
+    for _, due in roster.timers_due_before(event.agent_id, now):
+        roster.apply(due, 0, now)
     return roster.apply(event, 0, now).decision
 
 
@@ -90,16 +91,16 @@ def _steps(db: sqlite3.Connection, last: int, step_rows: int) -> Iterator[list[t
 
 def _event(row: tuple[Any, ...]) -> Event:
     _, timestamp, extra, *fields = row
-    known = dict(zip(_FIELDS, fields, strict=True))
+    texts = dict(zip(_FIELDS, fields, strict=True))
     return Event(
         timestamp=from_micros(timestamp),
         extra=None if extra is None else json.loads(extra),
-        **known,
+        **texts,
     )
 
 
 def _stored_limits(db: sqlite3.Connection) -> Limits:
-    """Return the timers that the stored events of timers show, else the defaults."""
+    """Return the timers recorded in the stored timer events, else the defaults."""
     timers: dict[str, Any] = {}
     for event_type, setting in (("idle", "idle_timeout_s"), ("offline", "offline_timeout_s")):
         row = db.execute(_AFTER_S, (event_type,)).fetchone()

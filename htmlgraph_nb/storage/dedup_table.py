@@ -1,4 +1,4 @@
-"""Which source reported which fact, for deduplication; see ``core.dedup``."""
+"""The table of reports (observations) by dedup key and source; see ``core.dedup``."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _DELETE = (
 _KNOWN = "SELECT DISTINCT dedup_key FROM observations WHERE dedup_key IN ({})"
 _IDS_PER_QUERY = 500
 _FEW = 4
-"""Number of facts from which one query for all is faster than one query for each."""
+"""Number of reports from which one query for all is faster than one query for each."""
 _MAX_TOKEN_SOURCES = 10_000
 _ALWAYS = (-(2**63), 2**63 - 1)
 
 
 class TokenSourceCache:
-    """Which source counts each session's tokens since when, cached across transactions.
+    """Start of each kind of TokenSource in each session, cached across transactions.
 
     It is cleared when a transaction fails and when another process has written.
     """
@@ -46,7 +46,7 @@ class TokenSourceCache:
 
 
 class Deduplicator:
-    """The table of observations, inside a transaction.
+    """The table of reports, inside a transaction.
 
     Args:
         db: the connection.
@@ -59,13 +59,13 @@ class Deduplicator:
         self._pending: list[tuple[int, str, str, str | None]] = []
 
     def drop_duplicates(self, events: Sequence[Event], at: datetime) -> list[Event]:
-        """Record the events and return those that no other source has reported.
+        """Record the events and return those that are new.
 
         Args:
             at: the time of events without a timestamp, UTC.
         """
         if len(events) == 1 and events[0].source is None:
-            # An agent's own report: no other source reports the same.
+            # The agent itself sent the event, so no other source reports it.
             return [*events]
         keys = [dedup_key(event, DEDUP_RULES) for event in events]
         unseen = self._unseen([key.name for key in keys if key is not None])
@@ -101,10 +101,10 @@ class Deduplicator:
             unseen.discard(key.name)
             self._pending.append((ts, key.name, key.source, event.event_id))
             return True
-        return self._add_observation(key, event.event_id, ts)
+        return self._add_report(key, event.event_id, ts)
 
-    def _add_observation(self, key: DedupKey, event_id: str | None, ts: int) -> bool:
-        """Record one observation, and return whether it is more than other sources reported."""
+    def _add_report(self, key: DedupKey, event_id: str | None, ts: int) -> bool:
+        """Record a report, and return whether it is a new event."""
         start, end = _ALWAYS
         if key.tolerance is not None:
             tolerance = round(key.tolerance.total_seconds() * 1e6)
@@ -124,19 +124,19 @@ class Deduplicator:
         return own >= others or key.always_count or (key.latest_wins and ts > latest)
 
     def _counts_tokens(self, token_source: TokenSource, ts: int) -> bool:
-        """Return whether no other source counts the tokens of this time already."""
+        """Return whether the other kind does not count the tokens of this time already."""
         since = self._since(token_source.name)
-        if any(ts >= start for means, start in since.items() if means != token_source.means):
+        if any(ts >= start for kind, start in since.items() if kind != token_source.kind):
             return False
         start = ts - round(token_source.lookback.total_seconds() * 1e6)
-        own = since.get(token_source.means)
+        own = since.get(token_source.kind)
         if own is None or start < own:
-            since[token_source.means] = start
-            self._pending.append((start, token_source.name, token_source.means, None))
+            since[token_source.kind] = start
+            self._pending.append((start, token_source.name, token_source.kind, None))
         return True
 
     def _since(self, name: str) -> dict[str, int]:
-        """Return the first time of each source of these tokens."""
+        """Return the first time of each kind of these tokens."""
         cache = self._token_sources.since
         since = cache.get(name)
         if since is None:
@@ -152,6 +152,6 @@ class Deduplicator:
             self._pending.clear()
 
     def delete(self, before: datetime, limit: int) -> None:
-        """Delete observations older than ``before`` among the ``limit`` oldest rows."""
+        """Delete reports older than ``before`` among the ``limit`` oldest rows."""
         self._db.execute(_DELETE, (to_micros(before), limit))
         self._token_sources.clear()

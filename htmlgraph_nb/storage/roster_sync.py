@@ -84,34 +84,34 @@ class RosterSync:
         Raises:
             CapacityError: the roster has no room for the new agents.
         """
-        unknown = tx.filter_known(events)
-        renamed = self._aliases.add(unknown)
-        unknown_renamed = self._aliases.apply(unknown)
-        self.roster.check_capacity([event.agent_id for event in unknown_renamed])
+        new_events = tx.filter_known(events)
+        new_aliases = self._aliases.add(new_events)
+        aliased_events = self._aliases.apply(new_events)
+        self.roster.check_capacity([event.agent_id for event in aliased_events])
         now = self._clock()
-        for agent_id, alias in renamed:
+        for agent_id, alias in new_aliases:
             if self.roster.get(agent_id) is not None:
-                self.roster.rename(agent_id, alias)
+                self.roster.merge_into(agent_id, alias)
                 self._add(tx, Event(agent_id=agent_id, event_type="forget", source="rename"), now)
-        accepted = tx.drop_duplicates(unknown_renamed, now)
+        accepted = tx.drop_duplicates(aliased_events, now)
         past = now - self._shortest_timer
         for event in accepted:
             if event.timestamp is not None and event.timestamp < past:
-                self._apply_overdue(tx, event.agent_id, event.timestamp, now)
+                self._apply_timers_due_before(tx, event.agent_id, event.timestamp, now)
             self._add(tx, event, now)
         if accepted and self._received is None:
             self._received = received
         return len(accepted)
 
-    def _apply_overdue(
+    def _apply_timers_due_before(
         self, tx: Transaction, agent_id: str, until: datetime, now: datetime
     ) -> None:
-        """Apply timers that were due before an event of the past, when no server was running.
+        """Apply the timers that were due before an event of the past, as if a server had run.
 
-        The agent's own timers are not stored: the history has its event that follows, and readers
-        derive silence from the timestamps. Those of its parent and subagents are.
+        The timers of the agent itself are not stored: readers of the history derive them from the
+        timestamps. Timers of its parent and subagents, and implied ends, are stored.
         """
-        for _, due in self.roster.overdue(agent_id, until, self._timers):
+        for _, due in self.roster.timers_due_before(agent_id, until, self._timers):
             if due.source == "timer" and due.agent_id == agent_id:
                 self.roster.apply(due, tx.seq, now)
             else:

@@ -92,7 +92,7 @@ class Replay:
         heapq.heappush(self._agenda, (at, self._n_planned, act))
 
     def _tick(self, now: datetime) -> None:
-        self._feed(self._roster.expired_timers(now), now)
+        self._feed(self._roster.timers_due(now), now)
         self._feed(self._roster.implied_ends(), now)
 
     def _feed(self, events: Iterator[Event] | list[Event], now: datetime) -> None:

@@ -36,7 +36,7 @@ class TickedRoster:
 
     def _apply_first(self, edges: list[datetime]) -> bool:
         for edge in edges:
-            due = [*self.roster.implied_ends(), *self.roster.expired_timers(edge)]
+            due = [*self.roster.implied_ends(), *self.roster.timers_due(edge)]
             for event in due:
                 state = self.roster.get(event.agent_id)
                 self.roster.apply(event, state.presence.seq if state else 0, edge)

@@ -140,9 +140,9 @@ class ConvergenceMachine(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         """Agents become idle, offline or forgotten by timers, and the hub's timers run."""
         self.harness.loop.advance(seconds)
-        expired = self.harness.roster.expired_timers(self.harness.now)
-        if expired:
-            self.harness.publish(*expired)
+        due = self.harness.roster.timers_due(self.harness.now)
+        if due:
+            self.harness.publish(*due)
         self.harness.loop.advance(1)
 
     @rule(index=client_indexes, n_bytes=byte_counts)

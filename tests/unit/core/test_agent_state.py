@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,8 +20,8 @@ def test_session_end_closes_all(history: list[Event], kind: str) -> None:
     """If the end of the session is the latest event, nothing is open and the agent is offline."""
     end = Event(agent_id="claude-1", session_id="s1", event_type=kind, timestamp=END)
     state = fold([*history, end])
-    opened = (state.open_tools, state.asking, state.children, state.questions, state.background)
-    assert not any(opened)
+    calls = (state.open_tools, state.waiting_calls)
+    assert not any((*calls, state.children, state.questions, state.background))
     assert not has_open_work(state)
     assert state.presence.status is PresenceStatus.OFFLINE
     assert not state.presence.attention
@@ -37,6 +38,34 @@ def test_stored_state_round_trip(history: list[Event], after: list[Event], shift
     idle = timer_event("claude-1", "idle", END, 300.0)
     assert fold([idle], before=restored) == fold([idle], before=state)
     assert fold(after, before=restored) == fold(after, before=state)
+
+
+def test_stored_keys_are_those_of_older_versions() -> None:
+    """Databases of older versions have these keys, whatever the names of the fields are."""
+    asks = {"tool_name": "AskUserQuestion", "tool_use_id": "t1", "extra": {"asks": "input"}}
+    steps: list[tuple[str, dict[str, Any]]] = [
+        ("tool_execute", {"tool_name": "Bash", "tool_use_id": "t0"}),
+        ("subagent_stop", {"extra": {"child_agent_id": "c0"}}),
+        ("subagent_start", {"extra": {"child_agent_id": "c1"}}),
+        ("tool_start", asks),
+        ("permission_request", {"tool_name": "Edit"}),
+    ]
+    state = fold(
+        [
+            Event(agent_id="a", event_type=kind, timestamp=at(second), **fields)
+            for second, (kind, fields) in enumerate(steps)
+        ]
+    )
+    stored = json.loads(to_json(state))
+    names = ("closed", "stopped", "children", "open_tools", "asking", "questions")
+    assert [list(stored[name]) for name in names] == [
+        ["Bash", "t0"],
+        ["c0"],
+        ["c1"],
+        ["t1"],
+        ["t1"],
+        ["Edit"],
+    ]
 
 
 def test_new_state_has_no_open_work() -> None:

@@ -8,8 +8,10 @@ import pytest
 
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.dedup import (
+    COMPLETIONS,
     METRIC_ID_PREFIX,
     METRIC_INTERVAL,
+    METRICS,
     TOLERANCE,
     AgentAliases,
     DedupRules,
@@ -84,7 +86,7 @@ def test_token_source_of_separates_completions_and_metrics() -> None:
     assert completion is not None
     assert metric is not None
     assert completion.name == metric.name
-    assert (completion.means, metric.means) == ("answers", "metrics")
+    assert (completion.kind, metric.kind) == (COMPLETIONS, METRICS) == ("answers", "metrics")
     assert metric.lookback == METRIC_INTERVAL
     assert token_source_of(event("prompt"), RULES) is None
     assert token_source_of(event("completion", None), RULES) is None

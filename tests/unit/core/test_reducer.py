@@ -236,7 +236,8 @@ def test_open_work_is_bounded() -> None:
         for i in range(200)
     ]
     state = fold(history)
-    for entries in (state.open_tools, state.closed, state.children, state.stopped, state.questions):
+    ends = (state.tool_ends, state.child_ends)
+    for entries in (state.open_tools, state.children, state.questions, *ends):
         assert len(entries) <= 64
     assert len(to_json(state)) < 40_000
 
@@ -253,7 +254,7 @@ def test_question_ends_with_its_turn() -> None:
 def test_turn_end_clears_closed_calls() -> None:
     """Ends before the end of a turn are not kept, because it closes those calls anyway."""
     history = [event("tool_execute", i, tool_name="Bash", tool_use_id=f"t{i}") for i in range(9)]
-    assert list(fold([*history, event("stop", 7.5)]).closed) == ["Bash", "t8"]
+    assert list(fold([*history, event("stop", 7.5)]).tool_ends) == ["Bash", "t8"]
 
 
 def test_late_notification_does_not_reopen_a_session() -> None:

@@ -31,9 +31,9 @@ def roster_with(*kinds: str, limits: Limits = LIMITS) -> Roster:
     return roster
 
 
-def expired(roster: Roster, seconds: float) -> list[str]:
-    """Return the types of the expired timers."""
-    return [timed.event_type for timed in roster.expired_timers(at(seconds))]
+def types_due(roster: Roster, seconds: float) -> list[str]:
+    """Return the types of the timer events that are due."""
+    return [timed.event_type for timed in roster.timers_due(at(seconds))]
 
 
 def test_apply_returns_the_change() -> None:
@@ -178,9 +178,9 @@ def test_check_capacity_counts_staged_removals() -> None:
         (["subagent_start", "stop"], 3600, []),
     ],
 )
-def test_expired_timers(kinds: list[str], seconds: float, expected: list[str]) -> None:
+def test_timers_due(kinds: list[str], seconds: float, expected: list[str]) -> None:
     """Inactivity leads to idle, offline and forgotten; open work keeps an agent active."""
-    assert expired(roster_with(*kinds), seconds) == expected
+    assert types_due(roster_with(*kinds), seconds) == expected
 
 
 @pytest.mark.parametrize(
@@ -194,15 +194,15 @@ def test_expired_timers(kinds: list[str], seconds: float, expected: list[str]) -
         (Limits(idle_timeout_s=0.5), 0.5, ["idle"]),
     ],
 )
-def test_expired_timers_ignores_a_timer_of_zero(
+def test_timers_due_ignores_a_timer_of_zero(
     limits: Limits, seconds: float, expected: list[str]
 ) -> None:
     """A timer of 0 never expires, and the others still do."""
-    assert expired(roster_with("prompt", limits=limits), seconds) == expected
+    assert types_due(roster_with("prompt", limits=limits), seconds) == expected
 
 
 @given(st.lists(events, min_size=1, max_size=6), st.integers(0, 10**10))
-def test_expired_timers_settle(history: list[Event], seconds: int) -> None:
+def test_timers_due_settle(history: list[Event], seconds: int) -> None:
     """An applied timer does not expire again, and after two steps none is left."""
     roster = Roster(LIMITS)
     for seq, applied in enumerate(history):
@@ -210,28 +210,28 @@ def test_expired_timers_settle(history: list[Event], seconds: int) -> None:
     roster.commit()
     now = at(seconds)
     for _ in range(2):
-        for timed in roster.expired_timers(now):
+        for timed in roster.timers_due(now):
             assert timed.timestamp == now
             roster.apply(timed, 99, now)
-            assert timed not in roster.expired_timers(now)
+            assert timed not in roster.timers_due(now)
         roster.commit()
-    assert roster.expired_timers(now) == []
+    assert roster.timers_due(now) == []
 
 
-def test_expired_timers_sees_staged_changes() -> None:
+def test_timers_due_sees_staged_changes() -> None:
     """Activity in the running transaction resets a timer."""
     roster = roster_with("prompt")
     roster.apply(event("prompt"), 2, at(86_400))
-    assert expired(roster, 86_400) == []
+    assert types_due(roster, 86_400) == []
     roster.rollback()
-    assert expired(roster, 86_400) == ["forget"]
+    assert types_due(roster, 86_400) == ["forget"]
     roster.apply(event("forget"), 2, at(86_400))
-    assert expired(roster, 86_400) == []
+    assert types_due(roster, 86_400) == []
 
 
-def test_expired_timers_event_fields() -> None:
+def test_timers_due_event_fields() -> None:
     """A timer event has the source "timer" and the seconds after which it expired."""
-    (timed,) = roster_with("prompt").expired_timers(at(400))
+    (timed,) = roster_with("prompt").timers_due(at(400))
     assert (timed.agent_id, timed.event_type, timed.source) == ("a", "idle", "timer")
     assert timed.timestamp == at(400)
     assert timed.extra == {"after_s": 300}
@@ -241,7 +241,7 @@ def test_offline_timer_counts_from_the_last_activity() -> None:
     """Not from the time at which the agent became idle."""
     roster = roster_with("prompt")
     for seq, seconds in enumerate((300, 1799, 1800), 2):
-        for timed in roster.expired_timers(at(seconds)):
+        for timed in roster.timers_due(at(seconds)):
             roster.apply(timed, seq, at(seconds))
         roster.commit()
         status = roster.agents["a"].presence.status
@@ -319,18 +319,16 @@ def test_implied_ends_skips_subagents_without_prompt() -> None:
     assert roster.implied_ends() == []
 
 
-def test_expired_timers_with_other_limits() -> None:
+def test_timers_due_with_other_limits() -> None:
     """An agent that is due to go offline can be checked for idleness only."""
     roster = Roster(Limits(idle_timeout_s=60, offline_timeout_s=120, forget_after_s=600))
     roster.apply(Event(agent_id="a", event_type="prompt"), 1, T0)
     roster.commit()
     only_idle = Limits(idle_timeout_s=60, offline_timeout_s=0, forget_after_s=0)
-    assert [event.event_type for event in roster.expired_timers(at(59))] == []
+    assert [event.event_type for event in roster.timers_due(at(59))] == []
     for seconds, kind in ((60, "idle"), (120, "offline"), (600, "forget")):
-        assert [event.event_type for event in roster.expired_timers(at(seconds))] == [kind]
-        assert [event.event_type for event in roster.expired_timers(at(seconds), only_idle)] == [
-            "idle"
-        ]
+        assert [event.event_type for event in roster.timers_due(at(seconds))] == [kind]
+        assert [event.event_type for event in roster.timers_due(at(seconds), only_idle)] == ["idle"]
 
 
 def test_inactive_since_sees_staged_changes() -> None:
@@ -346,11 +344,11 @@ def test_inactive_since_sees_staged_changes() -> None:
     assert roster.inactive_since(["a", "unknown"], later, 3_600) == ["a"]
 
 
-def test_overdue_yields_timers_in_order() -> None:
+def test_timers_due_before_yields_timers_in_order() -> None:
     """Each timer comes with the time at which it was due, until the next event."""
     roster = roster_with("prompt")
     found = []
-    for due, timed in roster.overdue("a", at(5_000)):
+    for due, timed in roster.timers_due_before("a", at(5_000)):
         found.append((due, timed.event_type, timed.source))
         roster.apply(timed, 2, due)
     start = roster.agents["a"].presence.last_activity
@@ -358,5 +356,5 @@ def test_overdue_yields_timers_in_order() -> None:
         (start + timedelta(seconds=300), "idle", "timer"),
         (start + timedelta(seconds=1800), "offline", "timer"),
     ]
-    assert list(roster.overdue("a", at(100))) == []
-    assert list(roster.overdue("unknown", at(100))) == []
+    assert list(roster.timers_due_before("a", at(100))) == []
+    assert list(roster.timers_due_before("unknown", at(100))) == []

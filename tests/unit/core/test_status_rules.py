@@ -378,7 +378,7 @@ def test_open_call_prevents_timers() -> None:
     roster.apply(Event(agent_id="a", event_type="tool_start", timestamp=at(0), **BASH), 1, at(0))
     roster.commit()
     for minutes in (10, 60, 600):
-        assert roster.expired_timers(at(60 * minutes)) == []
+        assert roster.timers_due(at(60 * minutes)) == []
     assert roster.agents["a"].presence.status is ACTIVE
 
 

@@ -13,7 +13,7 @@ import pytest
 from htmlgraph_nb.core.model import Event, PresenceStatus
 from htmlgraph_nb.core.roster import Limits
 from htmlgraph_nb.errors import CapacityError, HtmlgraphError, StoreUnavailable
-from htmlgraph_nb.ingest.poller import PollingIngester, overdue_timers, split_batches
+from htmlgraph_nb.ingest.poller import PollingIngester, split_batches, timers_due_since
 from htmlgraph_nb.presence import PresenceManager
 
 NOW = datetime(2026, 5, 30, 17, 0, tzinfo=UTC)
@@ -112,19 +112,19 @@ def test_split_batches_keeps_old_events_together() -> None:
         (100_000, "forget", None),
     ],
 )
-def test_overdue_timers_give_status_of_running_server(
+def test_timers_due_since_give_status_of_running_server(
     manager: PresenceManager, age_s: float, event_type: str | None, status: PresenceStatus | None
 ) -> None:
     """The timer of the newest event leads to the status that a running server would show."""
     events = [prompt(age_s=age_s + 5), prompt(age_s=age_s)]
-    timers = overdue_timers(manager, events, NOW)
+    timers = timers_due_since(manager, events, NOW)
     assert [timer.event_type for timer in timers] == ([] if event_type is None else [event_type])
     manager.ingest([*events, *timers])
     presence = manager.agents.get("a")
     assert (presence and presence.status) == status
 
 
-def test_overdue_timers_ignore_agents_with_newer_activity(manager: PresenceManager) -> None:
+def test_timers_due_since_ignore_agents_with_newer_activity(manager: PresenceManager) -> None:
     """Old events of an agent that is active now do not change its status."""
     manager.ingest([prompt(age_s=1)])
-    assert overdue_timers(manager, [prompt(age_s=4_000)], NOW) == []
+    assert timers_due_since(manager, [prompt(age_s=4_000)], NOW) == []

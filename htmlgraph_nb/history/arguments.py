@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from operator import index
@@ -125,23 +126,48 @@ def select_columns(frame: pd.DataFrame, columns: NameFilter) -> pd.DataFrame:
     return frame if list(frame.columns) == names else frame[names]
 
 
-def loading_bar(progress: bool | None, unit: str, total: int | None, description: str) -> Any:
-    """Return a progress bar of tqdm, as a context manager.
+class LoadingBar:
+    """A progress bar of tqdm that is created only when it is shown; a context manager.
+
+    Most loads are faster than the delay. They neither import tqdm, nor create the widget that is
+    the bar in a notebook.
 
     Args:
         progress: True: show it at once and leave it on the screen. None: show it after one second.
             False: never show it.
         unit: unit of ``total``, as ``" rows"`` or ``"B"``.
         total: the value at the end; None: unknown.
+        description: text before the bar.
     """
-    from tqdm.auto import tqdm
 
-    return tqdm(
-        total=total,
-        unit=unit,
-        unit_scale=True,
-        desc=description,
-        delay=0.0 if progress else _PROGRESS_DELAY_S,
-        disable=progress is False,
-        leave=bool(progress),
-    )
+    def __init__(
+        self, progress: bool | None, unit: str, total: int | None, description: str
+    ) -> None:
+        self._progress = progress
+        self._options = {"unit": unit, "total": total, "desc": description}
+        self._started = time.monotonic()
+        self._done = 0
+        self._bar: Any = None
+
+    def __enter__(self) -> LoadingBar:
+        if self._progress:
+            self._show()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def update(self, n: int) -> None:
+        """Add ``n`` units to the value."""
+        self._done += n
+        if self._bar is not None:
+            self._bar.update(n)
+        elif self._progress is None and time.monotonic() - self._started >= _PROGRESS_DELAY_S:
+            self._show()
+
+    def _show(self) -> None:
+        from tqdm.auto import tqdm
+
+        leave = bool(self._progress)
+        self._bar = tqdm(initial=self._done, unit_scale=True, leave=leave, **self._options)

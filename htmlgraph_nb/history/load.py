@@ -18,10 +18,10 @@ from ..storage.database import open_reader, sqlite_errors
 from ..storage.schema import HISTORY_COLUMNS
 from ..storage.transaction import presence_from_row
 from .arguments import (
+    LoadingBar,
     NameFilter,
     TimeLike,
     build_query,
-    loading_bar,
     select_columns,
     to_integer,
 )
@@ -106,7 +106,7 @@ def load_history(
     result = query_source(location, token, query, _BATCH_ROWS)
     total = None if query.value_filters else result.max_rows
     builder = FrameBuilder(result.columns, total or 0)
-    with loading_bar(progress, " rows", total, "history") as bar:
+    with LoadingBar(progress, " rows", total, "history") as bar:
         for batch in result.batches:
             builder.add(batch)
             bar.update(len(batch))
@@ -158,7 +158,7 @@ def iter_history(
     left = query.limit
     builder = FrameBuilder(result.columns)
     total = None if query.value_filters else result.max_rows
-    with loading_bar(progress, " rows", total, "history") as bar:
+    with LoadingBar(progress, " rows", total, "history") as bar:
         for batch in result.batches:
             used = 0
             while used < len(batch) and left != 0:

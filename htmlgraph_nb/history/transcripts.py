@@ -17,7 +17,7 @@ from ..ingest.session_tail import SessionTail
 from ..storage.columnar.arrow_builder import ArrowBuilder
 from ..storage.columnar.arrow_schema import TIMESTAMP
 from ..storage.query import HistoryQuery
-from .arguments import NameFilter, TimeLike, build_query, loading_bar, select_columns
+from .arguments import LoadingBar, NameFilter, TimeLike, build_query, select_columns
 from .frame_builder import build_frame
 
 MAX_NAMED_LINES = 1_000
@@ -92,7 +92,7 @@ def _read(
     unfinished: list[str] = []
     skipped: list[str] = []
     n_broken = 0
-    with loading_bar(progress, "B", total_bytes(files), "session files") as bar:
+    with LoadingBar(progress, "B", total_bytes(files), "session files") as bar:
         for file in files:
             tail = SessionTail(file)
             try:

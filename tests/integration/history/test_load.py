@@ -16,6 +16,7 @@ from htmlgraph_nb.client.rest import Rest
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.errors import InvalidEvent, ServerNotFound, StoreDamaged, StoreUnavailable
 from htmlgraph_nb.history.load import HISTORY_DTYPES, PRESENCE_DTYPES, iter_history, presence_frame
+from tests.helpers.database_files import run_python
 from tests.helpers.server_process import Server
 from tests.helpers.wait import wait_until
 
@@ -222,6 +223,15 @@ def test_load_history_progress_bar(
     assert "60.0/60.0" in capsys.readouterr().err
     load_history(file, progress=False)
     assert capsys.readouterr().err == ""
+
+
+def test_load_history_does_not_import_tqdm_for_a_hidden_bar(file: str) -> None:
+    """A fast load does not pay for a progress bar that is never shown."""
+    code = (
+        "import sys, htmlgraph_nb as hg; hg.load_history(sys.argv[1]); print('tqdm' in sys.modules)"
+    )
+    done = run_python(code, file)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "False\n", "")
 
 
 def test_load_history_refuses_unknown_column(file: str) -> None:

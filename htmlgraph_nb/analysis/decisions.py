@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..core.model import Event, PresenceStatus, new_event
-from ..core.roster import Limits, Roster, timer_event, timers_of
+from ..core.roster import TIMER_SETTINGS, Limits, Roster, timer_event, timers_of
 from ..core.status_rules import FORGOTTEN, StatusDecision, keeps_active
 from ..core.timestamps import EPOCH, from_micros, to_micros
 from ..core.validation import shorten
@@ -225,20 +225,13 @@ def stored_limits(df: pd.DataFrame) -> Limits:
         return Limits()
     from_timer = column_isin(df, "source", "timer")
     settings: dict[str, Any] = {}
-    for event_type, setting in _SETTINGS.items():
+    for event_type, setting in TIMER_SETTINGS.items():
         rows = np.flatnonzero(from_timer & column_isin(df, "event_type", event_type))
         if len(rows):
             seconds = _after_s(df["extra"].iloc[rows[-1]])
             if seconds is not None:
                 settings[setting] = seconds
     return replace(Limits(), **settings)
-
-
-_SETTINGS = {
-    "idle": "idle_timeout_s",
-    "offline": "offline_timeout_s",
-    "forget": "forget_after_s",
-}
 
 
 def _after_s(extra: Any) -> float | None:

@@ -42,6 +42,14 @@ class Limits:
     max_agents: int = 10_000
 
 
+TIMER_SETTINGS = {
+    "idle": "idle_timeout_s",
+    "offline": "offline_timeout_s",
+    "forget": "forget_after_s",
+}
+"""Type of a timer event → the attribute of Limits that it expires by."""
+
+
 class Change(NamedTuple):
     """One numbered change of one agent.
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from ..core.model import Event
-from ..core.roster import Limits, Roster
+from ..core.roster import TIMER_SETTINGS, Limits, Roster
 from ..core.status_rules import StatusDecision
 from ..core.timestamps import EPOCH, from_micros
 from .schema import UNDECIDED_SEQ, select_history
-from .transaction import DecisionKey, decision_key, intern_decision
+from .transaction import DecisionKey, decision_id, decision_key
 
 _FIELDS = (
     *("agent_id", "event_type", "session_id", "tool_name", "tool_use_id"),
@@ -61,11 +62,9 @@ def fill_decisions(db: sqlite3.Connection, step_rows: int = _STEP_ROWS) -> int:
         n_events += len(rows)
         db.execute("BEGIN IMMEDIATE")
         try:
-            for key in {key for key, _ in keys} - ids.keys():
-                ids[key] = intern_decision(db, key)
             db.executemany(
                 "UPDATE events SET decision = ? WHERE id = ? AND decision IS NULL",
-                [(ids[key], seq) for key, seq in keys],
+                [(decision_id(db, ids, key), seq) for key, seq in keys],
             )
             db.execute("COMMIT")
         except BaseException:
@@ -102,8 +101,9 @@ def _event(row: tuple[Any, ...]) -> Event:
 def _stored_limits(db: sqlite3.Connection) -> Limits:
     """Return the timers recorded in the stored timer events, else the defaults."""
     timers: dict[str, Any] = {}
-    for event_type, setting in (("idle", "idle_timeout_s"), ("offline", "offline_timeout_s")):
+    for event_type, setting in TIMER_SETTINGS.items():
         row = db.execute(_AFTER_S, (event_type,)).fetchone()
         if row is not None and isinstance(row[0], int | float):
             timers[setting] = float(row[0])
-    return Limits(forget_after_s=0.0, **timers)
+    # An agent is removed by stored events only.
+    return replace(Limits(**timers), forget_after_s=0.0)

@@ -86,7 +86,7 @@ HISTORY_COLUMNS = (
 )
 """Columns of the view ``history`` in their order; ``timestamp`` is microseconds since 1970.
 
-The columns of DECISION are NULL in rows of older versions, until ``decide_stored`` has filled them.
+The columns of DECISION are NULL in rows of older versions until ``fill_decisions`` has run.
 """
 
 

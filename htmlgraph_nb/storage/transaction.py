@@ -55,10 +55,18 @@ def decision_key(decision: StatusDecision | AgentPresence) -> DecisionKey:
     return decision.status._value_, decision.detail, decision.reason or "", decision.attention
 
 
-def intern_decision(db: sqlite3.Connection, key: DecisionKey) -> int:
-    """Return the id of a decision, which is added if it is new."""
-    db.execute(_ADD_DECISION, key)
-    return int(db.execute(_GET_DECISION, key).fetchone()[0])
+def decision_id(db: sqlite3.Connection, ids: dict[DecisionKey, int], key: DecisionKey) -> int:
+    """Return the id of a decision, which is added if it is new.
+
+    Args:
+        ids: a cache of ids; it is filled, and cleared when it has become too large.
+    """
+    if key not in ids:
+        if len(ids) > _MAX_NAMES:
+            ids.clear()
+        db.execute(_ADD_DECISION, key)
+        ids[key] = int(db.execute(_GET_DECISION, key).fetchone()[0])
+    return ids[key]
 
 
 class StringIds:
@@ -168,16 +176,10 @@ class Transaction:
         extra = None if event.extra is None else encode_json(event.extra)
         ts = to_micros(event.timestamp or at)
         key = decision_key(decision)
-        decision_id = self._string_ids.decision_ids.get(key) or self._decision_id(key)
-        self._rows.append((self.seq, ts, *named, *plain, status, extra, decision_id))
+        decision_ids = self._string_ids.decision_ids
+        decided = decision_ids.get(key) or decision_id(self._db, decision_ids, key)
+        self._rows.append((self.seq, ts, *named, *plain, status, extra, decided))
         return self.seq
-
-    def _decision_id(self, key: DecisionKey) -> int:
-        ids = self._string_ids.decision_ids
-        if len(ids) > _MAX_NAMES:
-            ids.clear()
-        ids[key] = intern_decision(self._db, key)
-        return ids[key]
 
     def _intern(self, name: str) -> int:
         ids = self._string_ids.ids

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..analysis.agent_rows import last_marked
 from ..analysis.columns import encode_column
 from ..analysis.status_intervals import StatusDecisions, TimelineStatus, status_decisions
 from ..core.activity import MINUTES
@@ -209,5 +210,4 @@ def _since(decided: StatusDecisions, firsts: Ints) -> Ints:
     begins[1:] = status[1:] != status[:-1]
     begins[firsts] = True
     begins[1:] |= decided.events.forgets[decided.rows[:-1]] & (np.diff(decided.rows) > 0)
-    started: Ints = np.maximum.accumulate(np.where(begins, np.arange(len(status)), -1))
-    return started
+    return last_marked(begins)

@@ -14,7 +14,7 @@ from ..core.validation import parse_time
 from ..errors import ConfigError, InvalidEvent
 from ..history.load import load_history, presence_frame
 from ..replay.index import HistoryIndex
-from ..replay.narrow import When, parse_when
+from ..replay.narrow import When, filter_frame, parse_when
 from .base_grid import BaseGrid
 from .replay_source import ReplaySource, check_speed
 
@@ -145,10 +145,8 @@ class ReplayGrid(BaseGrid):
 def _frame_of(source: Any, since: Any, until: Any, token: str | None) -> pd.DataFrame:
     if isinstance(source, pd.DataFrame):
         frame = source
-        if "timestamp" in frame and since is not None:
-            frame = frame[frame["timestamp"] >= parse_when(since, "since")]
-        if "timestamp" in frame and until is not None:
-            frame = frame[frame["timestamp"] < parse_when(until, "until")]
+        if "timestamp" in frame and (since is not None or until is not None):
+            frame = filter_frame(frame, since=since, until=until)
     else:
         # A progress bar in a notebook is a widget, which would be left behind if the cell reruns.
         frame = load_history(source, since=since, until=until, progress=False, token=token)

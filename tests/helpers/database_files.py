@@ -7,17 +7,26 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 
 def history_rows(path: str, columns: str = "seq") -> list[tuple[Any, ...]]:
     """Return the rows of the history view, read with plain SQLite."""
-    db = sqlite3.connect(path)
-    try:
-        return db.execute(f"SELECT {columns} FROM history ORDER BY seq").fetchall()
-    finally:
-        db.close()
+    return query_rows(path, f"SELECT {columns} FROM history ORDER BY seq")
+
+
+def query_rows(path: str, text: str) -> list[tuple[Any, ...]]:
+    """Return the rows of a query, read with plain SQLite."""
+    with closing(sqlite3.connect(path)) as db:
+        return db.execute(text).fetchall()
+
+
+def stored_types(path: str) -> dict[str, int]:
+    """Return the number of stored events of each type, timer events excluded."""
+    text = "SELECT event_type, count(*) FROM history WHERE source <> 'timer' GROUP BY 1"
+    return dict(query_rows(path, text))
 
 
 def file_hashes(path: str) -> dict[str, str]:

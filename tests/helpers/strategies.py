@@ -90,28 +90,30 @@ presences = st.builds(
 )
 """Presences with any field set or absent."""
 
+STATUS_EXTRAS: list[dict[str, Any] | None] = [
+    None,
+    {"background_tasks": 2},
+    {"asks": "plan"},
+    {"asks": "input"},
+    {"question": True},
+    {"task_id": "b1"},
+    {"background_tasks": 0},
+    {"child_agent_id": "child-1"},
+    {"child_agent_id": "child-2"},
+    {"notification_type": "permission_prompt"},
+    {"notification_type": "idle_prompt"},
+    {"notification_type": "agent_needs_input"},
+    {"notification_type": "elicitation_dialog"},
+    {"notification_type": "auth_success"},
+]
+"""Values of ``extra`` that matter for a status, and one that does not."""
+
 _details = st.fixed_dictionaries(
     {
         "event_type": st.sampled_from([*sorted(KNOWN_TYPES - {"forget"}), "activity"]),
         "tool_name": st.sampled_from([None, "Bash", "Edit"]),
         "tool_use_id": st.sampled_from([None, "t1", "t2"]),
-        "extra": st.sampled_from(
-            [
-                None,
-                {"background_tasks": 2},
-                {"asks": "plan"},
-                {"asks": "input"},
-                {"question": True},
-                {"task_id": "b1"},
-                {"background_tasks": 0},
-                {"child_agent_id": "child-1"},
-                {"child_agent_id": "child-2"},
-                {"notification_type": "permission_prompt"},
-                {"notification_type": "idle_prompt"},
-                {"notification_type": "agent_needs_input"},
-                {"notification_type": "auth_success"},
-            ]
-        ),
+        "extra": st.sampled_from(STATUS_EXTRAS),
         "input_tokens": st.sampled_from([None, 7, 1000]),
         "cost_usd": st.sampled_from([None, 0.25, 1.5]),
     }

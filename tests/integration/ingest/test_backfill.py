@@ -19,6 +19,7 @@ from htmlgraph_nb.core.model import TOKEN_FIELDS, Event, PresenceStatus
 from htmlgraph_nb.ingest.backfill import ImportReport, import_sessions
 from htmlgraph_nb.ingest.session_files import find_sessions
 from htmlgraph_nb.presence import PresenceManager, Publication
+from tests.helpers.database_files import query_rows, stored_types
 from tests.helpers.session_lines import MAIN, PAYLOADS, SESSION, START, at, line
 from tests.integration.server.cli.test_cli import error_line, run
 
@@ -60,18 +61,6 @@ def import_folder(manager: PresenceManager, folder: Path, now: datetime = LATER)
     return import_sessions(manager, files, now)
 
 
-def query(manager: PresenceManager, text: str) -> list[tuple[Any, ...]]:
-    """Return the rows of a query to the database."""
-    with closing(sqlite3.connect(manager.db_path)) as db:
-        return db.execute(text).fetchall()
-
-
-def kinds(manager: PresenceManager) -> dict[str, int]:
-    """Return the number of stored events of each type, timer events excluded."""
-    text = "SELECT event_type, count(*) FROM history WHERE source <> 'timer' GROUP BY 1"
-    return dict(query(manager, text))
-
-
 def write(folder: Path, text: bytes, modified: datetime = START) -> Path:
     """Write the session file of SESSION."""
     folder.mkdir(exist_ok=True)
@@ -88,10 +77,10 @@ def test_backfill_totals_equal_load_transcripts(manager: PresenceManager, tmp_pa
     # The start of a subagent is in its own file and in that of its parent.
     assert (report.files, report.accepted, report.already_stored) == (16, len(frame), 1)
     names = ", ".join(f"sum({name})" for name in TOKEN_FIELDS)
-    (sums,) = query(manager, f"SELECT {names} FROM history")
+    (sums,) = query_rows(manager.db_path, f"SELECT {names} FROM history")
     assert sums == tuple(int(frame[name].sum()) for name in TOKEN_FIELDS)
     counted = frame["event_type"].value_counts().to_dict()
-    assert kinds(manager) == {name: n for name, n in counted.items() if n}
+    assert stored_types(manager.db_path) == {name: n for name, n in counted.items() if n}
 
 
 def test_backfill_of_same_files_adds_nothing(manager: PresenceManager) -> None:
@@ -112,9 +101,9 @@ def test_backfill_of_grown_file_adds_only_new_events(
     first = import_folder(manager, tmp_path / "s").accepted
     write(tmp_path / "s", session_lines(4))
     assert import_folder(manager, tmp_path / "s").accepted == 3
-    assert kinds(manager)["completion"] == 4
-    assert kinds(manager)["stop"] == 2
-    assert first + 3 == sum(kinds(manager).values())
+    assert stored_types(manager.db_path)["completion"] == 4
+    assert stored_types(manager.db_path)["stop"] == 2
+    assert first + 3 == sum(stored_types(manager.db_path).values())
 
 
 def test_backfill_of_session_resumed_days_later(manager: PresenceManager, tmp_path: Path) -> None:
@@ -123,8 +112,8 @@ def test_backfill_of_session_resumed_days_later(manager: PresenceManager, tmp_pa
     import_folder(manager, tmp_path / "s")
     write(tmp_path / "s", session_lines(2) + session_lines(3).replace(b"2026-05-30", b"2026-06-02"))
     import_folder(manager, tmp_path / "s")
-    assert kinds(manager)["prompt"] == 1
-    assert kinds(manager)["completion"] == 3
+    assert stored_types(manager.db_path)["prompt"] == 1
+    assert stored_types(manager.db_path)["completion"] == 3
 
 
 def test_backfill_counts_lines_without_ids_once(manager: PresenceManager, tmp_path: Path) -> None:
@@ -135,7 +124,7 @@ def test_backfill_counts_lines_without_ids_once(manager: PresenceManager, tmp_pa
     write(tmp_path / "s", bare * 3)
     import_folder(manager, tmp_path / "s")
     import_folder(manager, tmp_path / "s")
-    assert query(manager, "SELECT sum(output_tokens) FROM history") == [(15,)]
+    assert query_rows(manager.db_path, "SELECT sum(output_tokens) FROM history") == [(15,)]
 
 
 def test_backfill_waits_for_completion_that_may_grow(
@@ -144,9 +133,9 @@ def test_backfill_waits_for_completion_that_may_grow(
     """The last completion of a file that is still written is stored once it is final."""
     write(tmp_path / "s", session_lines(2), LATER)
     import_folder(manager, tmp_path / "s")
-    assert kinds(manager)["completion"] == 1
+    assert stored_types(manager.db_path)["completion"] == 1
     import_folder(manager, tmp_path / "s", LATER + timedelta(hours=1))
-    assert kinds(manager)["completion"] == 2
+    assert stored_types(manager.db_path)["completion"] == 2
 
 
 @pytest.mark.parametrize(
@@ -207,9 +196,14 @@ def test_backfill_counts_session_reported_by_hooks_once(
     write(tmp_path / "s", session_lines())
     report = import_folder(manager, tmp_path / "s")
     by_hooks = {"prompt": 1, "tool_start": 1, "tool_execute": 1}
-    assert kinds(manager) == {"session_start": 1, **by_hooks, "completion": 2, "stop": 1}
+    assert stored_types(manager.db_path) == {
+        "session_start": 1,
+        **by_hooks,
+        "completion": 2,
+        "stop": 1,
+    }
     assert (report.covered, report.already_stored, report.accepted) == (1, 2, 4)
-    assert [agent for (agent,) in query(manager, "SELECT DISTINCT agent_id FROM history")] == [MAIN]
+    assert query_rows(manager.db_path, "SELECT DISTINCT agent_id FROM history") == [(MAIN,)]
 
 
 def test_backfill_counts_completions_from_telemetry_once(
@@ -222,8 +216,8 @@ def test_backfill_counts_completions_from_telemetry_once(
         manager.ingest([Event(**event, source="otlp", event_id=name)])
     write(tmp_path / "s", session_lines())
     import_folder(manager, tmp_path / "s")
-    assert query(manager, "SELECT sum(output_tokens) FROM history") == [(10,)]
-    assert kinds(manager).get("tool_execute") == 1
+    assert query_rows(manager.db_path, "SELECT sum(output_tokens) FROM history") == [(10,)]
+    assert stored_types(manager.db_path).get("tool_execute") == 1
 
 
 def test_backfill_counts_calls_of_forked_session_once(
@@ -235,8 +229,8 @@ def test_backfill_counts_calls_of_forked_session_once(
     copy = path.with_name(f"{other}.jsonl")
     copy.write_bytes(path.read_bytes().replace(SESSION.encode(), other.encode()))
     import_folder(manager, tmp_path / "s", datetime(2030, 1, 1, tzinfo=UTC))
-    assert kinds(manager)["tool_execute"] == 1
-    assert kinds(manager)["completion"] == 2
+    assert stored_types(manager.db_path)["tool_execute"] == 1
+    assert stored_types(manager.db_path)["completion"] == 2
 
 
 def test_import_command_reports_new_events(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,6 +22,7 @@ from htmlgraph_nb.legacy_import.importer import LegacyImporter, LegacyImportRepo
 from htmlgraph_nb.legacy_import.readonly_db import ReadOnlyDatabase
 from htmlgraph_nb.legacy_import.tail import DatabaseTail
 from htmlgraph_nb.presence import PresenceManager
+from tests.helpers.database_files import query_rows, stored_types
 from tests.helpers.paths import ROOT
 from tests.helpers.server_process import Server, clean_environ
 from tests.helpers.wait import wait_until
@@ -70,18 +70,6 @@ def import_legacy(
     return importer.report
 
 
-def query(manager: PresenceManager, text: str) -> list[tuple[Any, ...]]:
-    """Return the rows of a query to this project's database."""
-    with closing(sqlite3.connect(manager.db_path)) as db:
-        return db.execute(text).fetchall()
-
-
-def kinds(manager: PresenceManager) -> dict[str, int]:
-    """Return the number of stored events of each type, timer events excluded."""
-    text = "SELECT event_type, count(*) FROM history WHERE source <> 'timer' GROUP BY 1"
-    return dict(query(manager, text))
-
-
 def contents(folder: Path) -> dict[str, bytes]:
     """Return the contents of all files of a folder."""
     return {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -93,7 +81,7 @@ def test_importer_imports_all_tables_once(manager: PresenceManager, tmp_path: Pa
     before = contents(path.parent)
     report = import_legacy(manager, path)
     assert (report.already_stored, report.covered, report.resources) == (0, 0, 3)
-    assert kinds(manager) == {
+    assert stored_types(manager.db_path) == {
         "prompt": 2,
         "tool_execute": 4,
         "tool_error": 2,
@@ -141,8 +129,8 @@ def test_importer_keeps_newest_feature_status(manager: PresenceManager, tmp_path
     import_legacy(manager, path)
     rows = {
         name: (kind, status, json.loads(payload)["title"])
-        for kind, name, status, payload in query(
-            manager, "SELECT resource_type, resource_id, status, payload FROM features"
+        for kind, name, status, payload in query_rows(
+            manager.db_path, "SELECT resource_type, resource_id, status, payload FROM features"
         )
     }
     assert rows == {
@@ -150,8 +138,9 @@ def test_importer_keeps_newest_feature_status(manager: PresenceManager, tmp_path
         "bug-5e6f7a8b": ("feature", "done", "Totals are off by one"),
         "spk-9c0d1e2f": ("spike", "todo", "Which payment service"),
     }
-    assert ("claude-7d0a9f52", "feat-1a2b3c4d") in query(
-        manager, "SELECT agent_id, feature_id FROM history WHERE event_type = 'feature_updated'"
+    assert ("claude-7d0a9f52", "feat-1a2b3c4d") in query_rows(
+        manager.db_path,
+        "SELECT agent_id, feature_id FROM history WHERE event_type = 'feature_updated'",
     )
     event = Event(
         agent_id="me",
@@ -160,8 +149,8 @@ def test_importer_keeps_newest_feature_status(manager: PresenceManager, tmp_path
     )
     manager.submit_resource(event, 0.0, "done", {}).result()
     import_legacy(manager, path)
-    assert ("done",) in query(
-        manager, "SELECT status FROM features WHERE resource_id = 'feat-1a2b3c4d'"
+    assert ("done",) in query_rows(
+        manager.db_path, "SELECT status FROM features WHERE resource_id = 'feat-1a2b3c4d'"
     )
 
 
@@ -183,7 +172,7 @@ def test_importer_reads_older_schemas(manager: PresenceManager, tmp_path: Path, 
     report = import_legacy(manager, make(tmp_path, name))
     assert report.accepted == 5
     events = "SELECT agent_id, event_type, tool_name FROM history WHERE source <> 'timer'"
-    assert query(manager, f"{events} ORDER BY timestamp") == [
+    assert query_rows(manager.db_path, f"{events} ORDER BY timestamp") == [
         ("claude-sess-0a1b2c3d", kind, tool)
         for kind, tool in (
             ("session_start", None),
@@ -203,8 +192,8 @@ def test_importer_skips_sessions_covered_by_hooks(manager: PresenceManager, tmp_
     report = import_legacy(manager, make(tmp_path))
     assert report.covered > 0
     imported = "SELECT count(*) FROM history WHERE session_id = '{}' AND source = 'htmlgraph'"
-    assert query(manager, imported.format(MAIN)) == [(0,)]
-    assert query(manager, imported.format(f"{MAIN}-explorer")) == [(2,)]
+    assert query_rows(manager.db_path, imported.format(MAIN)) == [(0,)]
+    assert query_rows(manager.db_path, imported.format(f"{MAIN}-explorer")) == [(2,)]
 
 
 def test_backfill_adds_only_completions_of_legacy_sessions(
@@ -234,10 +223,10 @@ def test_backfill_adds_only_completions_of_legacy_sessions(
     text = [json.dumps({**common, "uuid": f"u{n}", **record}) for n, record in enumerate(lines)]
     path.write_text("\n".join(text) + "\n")
     os.utime(path, (0, 0))
-    before = kinds(manager)
+    before = stored_types(manager.db_path)
     report = import_sessions(manager, find_sessions(path)[0], LATER)
     assert (report.accepted, report.covered) == (1, 4)
-    assert kinds(manager) == {**before, "completion": 1}
+    assert stored_types(manager.db_path) == {**before, "completion": 1}
 
 
 def test_importer_reports_broken_rows(manager: PresenceManager, tmp_path: Path) -> None:

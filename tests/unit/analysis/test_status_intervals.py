@@ -13,7 +13,7 @@ from htmlgraph_nb.analysis.intervals import timeline, waiting_time
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.reducer import KNOWN_TYPES
 from htmlgraph_nb.core.roster import Limits
-from tests.helpers.strategies import T0, at
+from tests.helpers.strategies import STATUS_EXTRAS, T0, at
 from tests.helpers.ticked_roster import TickedRoster
 
 MICROSECOND = timedelta(microseconds=1)
@@ -58,22 +58,6 @@ def seen(intervals: pd.DataFrame, agent_id: str, moment: datetime) -> str:
 
 
 kinds = st.sampled_from(sorted(KNOWN_TYPES | {"activity"}))
-extras: st.SearchStrategy[dict[str, Any] | None] = st.sampled_from(
-    [
-        None,
-        {"notification_type": "permission_prompt"},
-        {"notification_type": "idle_prompt"},
-        {"notification_type": "agent_needs_input"},
-        {"background_tasks": 2},
-        {"asks": "plan"},
-        {"asks": "input"},
-        {"question": True},
-        {"task_id": "b1"},
-        {"background_tasks": 0},
-        {"child_agent_id": "child-1"},
-        {"child_agent_id": "child-2"},
-    ]
-)
 steps = st.tuples(
     st.sampled_from(["a", "b"]),
     kinds,
@@ -81,7 +65,7 @@ steps = st.tuples(
     st.sampled_from([None, None, "s-1", "s-2"]),
     st.sampled_from([None, "Bash", "Read", "tool"]),
     st.sampled_from([None, "call-1", "call-2", "Bash"]),
-    extras,
+    st.sampled_from(STATUS_EXTRAS),
 )
 
 

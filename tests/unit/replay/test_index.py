@@ -20,7 +20,7 @@ from htmlgraph_nb.core.roster import Limits, Roster
 from htmlgraph_nb.core.timestamps import to_micros
 from htmlgraph_nb.core.validation import MAX_INTEGER
 from htmlgraph_nb.replay.index import HistoryIndex
-from tests.helpers.strategies import T0
+from tests.helpers.strategies import STATUS_EXTRAS, T0
 from tests.helpers.ticked_roster import TickedRoster
 
 LIMITS = Limits()
@@ -59,23 +59,6 @@ def decided(events: list[Event]) -> tuple[pd.DataFrame, list[AgentState | None]]
     return frame, states
 
 
-_EXTRAS = [
-    None,
-    None,
-    {"background_tasks": 2},
-    {"asks": "plan"},
-    {"asks": "input"},
-    {"question": True},
-    {"task_id": "b1"},
-    {"background_tasks": 0},
-    {"child_agent_id": "child-1"},
-    {"child_agent_id": "child-2"},
-    {"notification_type": "permission_prompt"},
-    {"notification_type": "idle_prompt"},
-    {"notification_type": "agent_needs_input"},
-    {"notification_type": "elicitation_dialog"},
-    {"notification_type": "auth_success"},
-]
 _events = st.fixed_dictionaries(
     {
         "agent_id": st.sampled_from(["a", "a", "a", "b"]),
@@ -88,7 +71,7 @@ _events = st.fixed_dictionaries(
         "project": st.sampled_from([None, None, "p"]),
         "parent_agent_id": st.sampled_from([None, None, "b"]),
         "status": st.sampled_from([None, "ok", "error"]),
-        "extra": st.sampled_from(_EXTRAS),
+        "extra": st.sampled_from([None, *STATUS_EXTRAS]),
         "input_tokens": st.sampled_from([None, 7, 1000]),
         "cost_tokens": st.sampled_from([None, None, 11, MAX_INTEGER]),
         "cost_usd": st.sampled_from([None, 0.1, 0.2, 1.7]),

@@ -25,9 +25,30 @@ HtmlgraphError
 
 from __future__ import annotations
 
+import linecache
+import traceback
+
+_LIBRARIES = frozenset(
+    "htmlgraph_nb htmlgraph_server anywidget traitlets ipywidgets IPython".split()
+)
+_MAX_CALLS = 3
+
 
 class HtmlgraphError(Exception):
     """Base class of all errors that this project raises deliberately."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return the lines that IPython prints: the message, and where the user's code caused it.
+
+        The frames of this package and of traitlets would hide both. ``%debug`` still has them.
+        """
+        calls = [
+            f"  line {line}: {source}"
+            for frame, line in traceback.walk_tb(self.__traceback__)
+            if frame.f_globals.get("__name__", "").partition(".")[0] not in _LIBRARIES
+            and (source := linecache.getline(frame.f_code.co_filename, line).strip())
+        ]
+        return [f"{type(self).__name__}: {self}", *calls[-_MAX_CALLS:]]
 
 
 class InvalidEvent(HtmlgraphError, ValueError):

@@ -27,6 +27,7 @@ from .settings import (
     check_columns,
     check_filter,
     check_group,
+    check_names,
     check_selected,
     check_sort,
     check_view,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 MAX_RATE = 60.0
+_ARGUMENTS = ("url", "token", "max_rate", "height")
 _CHECKS: dict[str, Callable[[object], Any]] = {
     "view": check_view,
     "filter": check_filter,
@@ -97,6 +99,7 @@ class BaseGrid(anywidget.AnyWidget):
             "columns": check_columns(columns),
             "view": check_view(view),
         }
+        check_names(kwargs, {*_ARGUMENTS, *self.class_trait_names()})
         if "selected" in kwargs:
             check_selected(kwargs["selected"])
         css_height = _css_length(height)

@@ -82,19 +82,19 @@ class ReplayGrid(BaseGrid):
     def speed(self, value: float) -> None:
         self._source.set_speed(check_speed(value))
 
-    def play(self) -> ReplayGrid:
-        """Play, from the start if it is at the end; return the grid."""
+    # The following return None: the last expression of a cell would draw a second grid.
+
+    def play(self) -> None:
+        """Play, from the start if it is at the end."""
         if self._stop is not None:
             self._source.play()
-        return self
 
-    def pause(self) -> ReplayGrid:
-        """Pause; return the grid."""
+    def pause(self) -> None:
+        """Pause."""
         self._source.pause()
-        return self
 
-    def at(self, when: When) -> ReplayGrid:
-        """Show a time and return the grid; a replay that plays continues from there.
+    def at(self, when: When) -> None:
+        """Show a time; a replay that plays continues from there.
 
         Args:
             when: ISO text as ``"2025-01-14 14:50"``, a datetime or a Timestamp; naive times are
@@ -110,7 +110,6 @@ class ReplayGrid(BaseGrid):
                 f"when: expected a time from {first} to {last}, got {when!s}", "when"
             )
         self._source.seek(micros)
-        return self
 
     def to_frame(self) -> pd.DataFrame:
         """Return the agents at the time shown, with the columns of load_presence."""

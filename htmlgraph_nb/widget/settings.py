@@ -7,7 +7,7 @@ rejects them.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ..core.validation import MAX_ID_CHARS, format_value
@@ -105,6 +105,14 @@ def check_filter(value: object) -> dict[str, Any]:
     return normalized
 
 
+def check_names(arguments: Iterable[str], known: Iterable[str]) -> None:
+    """Raise ConfigError if an argument is not known; traitlets would ignore it."""
+    known = {name for name in known if not name.startswith("_")}
+    for name in arguments:
+        if name not in known:
+            raise ConfigError(f"{name}: the grid has no such argument{_suggestion(name, known)}")
+
+
 def _search_text(value: object) -> str:
     if value is None:
         return ""
@@ -140,9 +148,9 @@ def _one_of(value: object, name: str, choices: tuple[str, ...], hint: str = "") 
     raise ConfigError(f"{name}: {expected}, got {format_value(value)}{_suggestion(value, choices)}")
 
 
-def _suggestion(value: object, choices: tuple[str, ...]) -> str:
+def _suggestion(value: object, choices: Collection[str]) -> str:
     matches = (
-        difflib.get_close_matches(value[:MAX_ID_CHARS], choices, n=1)
+        difflib.get_close_matches(value[:MAX_ID_CHARS], sorted(choices), n=1)
         if isinstance(value, str)
         else []
     )

@@ -61,7 +61,7 @@ def test_replay_grid_shows_any_time(events: pd.DataFrame) -> None:
     with RecordedReplay(events, speed=30) as grid:
         assert grid.status == "connected"
         assert grid.now == pd.Timestamp(TIMES[0])
-        assert grid.at("2025-01-14T14:50:35Z") is grid
+        assert grid.at("2025-01-14T14:50:35Z") is None, "a cell would show the grid twice"
         assert grid.agents["a"].attention
         assert list(grid.to_frame()["total_tools_executed"]) == [2]
         wait_until(lambda: "a" in grid.page.agents and grid.page.agents["a"].attention, "the page")
@@ -91,7 +91,8 @@ def test_replay_grid_plays_to_the_end(events: pd.DataFrame) -> None:
     waited: list[str] = []
     with RecordedReplay(events, speed=50, max_rate=30) as grid:
         grid.on_attention(lambda one: waited.append(one.agent_id))
-        assert grid.play().playing
+        assert grid.play() is None
+        assert grid.playing
         # The page is notified last.
         wait_until(lambda: grid._replay["playing"] is False, "the end")
         assert not grid.playing
@@ -102,7 +103,8 @@ def test_replay_grid_plays_to_the_end(events: pd.DataFrame) -> None:
         wait_until(lambda: "htmlgraph-replay" not in own_threads(), "the end of the thread")
     assert waited == ["a"]
     wait_until(lambda: not own_threads(), "the end of all threads")
-    assert grid.play().playing is False
+    grid.play()
+    assert grid.playing is False
 
 
 def test_replay_grid_obeys_page(events: pd.DataFrame) -> None:

@@ -139,7 +139,7 @@ def test_rerunning_cell_closes_playing_replay(kernel: Kernel, server: Server) ->
     kernel.run("from htmlgraph_nb import AgentGrid, load_history")
     # The progress bar of a slow load is a separate widget, and stays.
     kernel.run(f"events = load_history({server.url!r})")
-    show = "grid = AgentGrid.replay(events, speed=0.01).play()\ngrid"
+    show = "grid = AgentGrid.replay(events, speed=0.01)\ngrid.play()\ngrid"
     kernel.run(show, "cell-1")
     before = kernel.count(server)
     for _ in range(10):

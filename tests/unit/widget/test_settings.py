@@ -111,3 +111,18 @@ def test_settings_match_those_of_the_front_end():
     for name, expected in same.items():
         (listed,) = re.findall(rf"^export const {name} = \[([^\]]*)\];", text, re.M)
         assert tuple(re.findall(r'"([^"]+)"', listed)) == expected, name
+
+
+def test_check_names_rejects_an_unknown_argument():
+    """traitlets would silently ignore it."""
+    settings.check_names(["view", "layout"], ["view", "layout", "sort"])
+    with pytest.raises(ConfigError, match=r"^sorting: .* \(did you mean 'sort'\?\)$"):
+        settings.check_names(["sort", "sorting"], ["view", "layout", "sort"])
+
+
+def test_grids_reject_an_unknown_argument():
+    """Both kinds, before they connect or load anything."""
+    with pytest.raises(ConfigError, match=r"^group: .* 'group_by'"):
+        htmlgraph_nb.AgentGrid(group="status")
+    with pytest.raises(ConfigError, match=r"^column: .* 'columns'"):
+        htmlgraph_nb.AgentGrid.replay(None, column=["agent"])

@@ -11,6 +11,8 @@ import { createStore } from "../model/store.js";
 /** The kernel sends at least an empty batch every 5 s; after three missed ones the data is stale. */
 const KERNEL_SILENCE_MS = 15_000;
 const PING_EVERY_MS = 10_000;
+/** Set on the element of each view; its default size is in styles/base.css. */
+const VIEW_CLASS = "htmlgraph-view";
 const SLOW_HINT = "The kernel is busy. Stored events load when the running cell has finished.";
 
 /** @param {Model} model */
@@ -82,6 +84,7 @@ export default function createWidget() {
     /** @param {{model: Model, el: HTMLElement}} context */
     render({ model, el }) {
       const { store, settings, history, replay } = open(model);
+      el.classList.add(VIEW_CLASS);
       let replaying = replay.get() !== null;
       const mount = () => mountGrid(el, store, {
         settings, staleAfterMs: KERNEL_SILENCE_MS, loadHistory: history.load, slowHint: SLOW_HINT,

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from .broadcast_adapter import BroadcastAdapter
+from .core.agent_facts import WindowFunction
 from .core.agent_state import AgentState
 from .core.changes import ChangeBatch, IngestResult, Subscriber, coerce_event
 from .core.explanation import explain
@@ -54,6 +55,8 @@ class PresenceManager:
         clock: returns the current time, UTC.
         price: returns the cost in US dollars of an event that does not report it, such as
             ``price_list.price_of``; None: only reported costs count.
+        context_window: returns the context window of a model in tokens; None: only windows that
+            agents report are known.
 
     Raises:
         StoreUnavailable, StoreDamaged, StoreTooNew: the file cannot be used.
@@ -70,11 +73,12 @@ class PresenceManager:
         synchronous: str = "NORMAL",
         clock: Callable[[], datetime] = utc_now,
         price: PriceFunction | None = None,
+        context_window: WindowFunction | None = None,
     ) -> None:
         self.limits = limits or Limits(idle_timeout_s=idle_timeout_seconds)
         self.idle_timeout_seconds = self.limits.idle_timeout_s
         self._clock = clock
-        self._sync = RosterSync(self.limits, price, clock)
+        self._sync = RosterSync(self.limits, price, context_window, clock)
         self._roster = self._sync.roster
         self._broadcast = BroadcastAdapter()
         self._store = Store(str(db_path or default_db()), self._sync, synchronous=synchronous)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..core.model import Event
-from ..core.reducer import SESSION_END_TYPES, is_from_agent
+from ..core.reducer import NOT_FIRST_TYPES, SESSION_END_TYPES, is_from_agent
 from .columns import BoolArray, IntArray, column_isin, encode_column, map_names, timestamp_micros
 
 Rows = npt.NDArray[np.intp]
@@ -112,6 +112,21 @@ def agent_rows(df: pd.DataFrame, ordered: Rows) -> AgentRows:
     )
 
 
+def alive_rows(df: pd.DataFrame, events: AgentRows) -> BoolArray:
+    """Return whether the agent's process is known to be running after each row of AgentRows."""
+    starts = column_isin(df, "event_type", "process_start")[events.rows] & ~events.skipped
+    if not starts.any():
+        return starts
+    ends = column_isin(df, "event_type", *SESSION_END_TYPES) & ~column_isin(df, "source", "timer")
+    ends = ends[events.rows] & ~events.skipped
+    begins = events.parts == np.arange(len(events))
+    started, ended = (
+        running_max(np.where(marks, events.timestamps, _BEFORE), begins) for marks in (starts, ends)
+    )
+    alive: BoolArray = started > ended
+    return alive
+
+
 def last_marked(marks: BoolArray) -> IntArray:
     """Return for each row the last marked row up to it; -1: no row is marked so far."""
     rows = np.arange(len(marks))
@@ -155,7 +170,7 @@ def _sessions(
     named = codes >= 0
     n_named = np.cumsum(named)
     first = named & (n_named - n_named[lives] + named[lives] == 1)
-    ends = column_isin(df, "event_type", *SESSION_END_TYPES)[rows]
+    ends = column_isin(df, "event_type", *NOT_FIRST_TYPES)[rows]
     enters = named & (first | ~(ends | late))
     entered = last_marked(enters)
     entered = np.where(entered >= lives, entered, -1)

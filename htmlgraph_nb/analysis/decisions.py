@@ -157,12 +157,18 @@ def _object(value: Any) -> dict[str, Any] | None:
     return dict(value) if isinstance(value, dict) else None
 
 
-def silences_of(status: PresenceStatus, detail: str, limits: Limits) -> list[Silence]:
-    """Return the decisions that timers cause for an inactive agent with this status, by time."""
+def silences_of(
+    status: PresenceStatus, detail: str, limits: Limits, *, alive: bool = False
+) -> list[Silence]:
+    """Return the decisions that timers cause for an inactive agent with this status, by time.
+
+    Args:
+        alive: whether the agent's process is known to be running.
+    """
     silences: list[Silence] = []
     if detail == FORGOTTEN.detail:
         return silences
-    timers = timers_of(status, keeps_active(status, detail), limits)
+    timers = timers_of(status, keeps_active(status, detail), limits, alive=alive)
     strongest = len(timers)
     by_time = sorted(enumerate(timers), key=lambda entry: entry[1][1])
     for precedence, (event_type, after_s) in by_time:
@@ -182,7 +188,7 @@ def _after_timer(event_type: str) -> StatusDecision:
 
 def infer_silences(
     events: AgentRows,
-    statuses: Sequence[tuple[PresenceStatus, str]],
+    statuses: Sequence[tuple[PresenceStatus, str, bool]],
     codes: npt.NDArray[np.signedinteger],
     limits: Limits,
 ) -> tuple[list[StatusDecision], Inferred]:
@@ -192,13 +198,15 @@ def infer_silences(
     server, and for the end of a frame. They take effect as soon as a timer is due.
 
     Args:
-        statuses: pairs of status and detail.
+        statuses: each a status, its detail, and whether the agent's process is running.
         codes: index into ``statuses`` for each row; -1: the row is ignored.
 
     Returns:
         The different decisions, and the inferred ones as indices into them.
     """
-    silences = [silences_of(status, detail, limits) for status, detail in statuses]
+    silences = [
+        silences_of(status, detail, limits, alive=alive) for status, detail, alive in statuses
+    ]
     shortest = min((each.after_us for group in silences for each in group), default=0)
     code_of: dict[StatusDecision, int] = {}
     parts: list[tuple[Rows, IntArray, IntArray]] = []

@@ -13,7 +13,7 @@ import pandas as pd
 from ..core.model import PresenceStatus
 from ..core.roster import Limits
 from ..core.status_rules import StatusDecision
-from .agent_rows import AgentRows, Rows, agent_rows
+from .agent_rows import AgentRows, Rows, agent_rows, alive_rows
 from .columns import IntArray, column_isin, encode_column, map_names, timestamp_micros
 from .decisions import (
     Inferred,
@@ -118,15 +118,22 @@ def _stored_statuses(
     values = map_names(encode_column(df, "agent_status"), _presence_code, np.int16)
     detail = encode_column(df, "agent_detail")
     details = [*map(str, detail.values), ""]
-    # Each pair of a status and a detail has a code.
-    pairs = [(PresenceStatus(value), text) for value in _PRESENCE_VALUES for text in details]
-    pair_codes = values * len(details) + detail.codes % len(details)
-    pair_codes[values < 0] = -1
+    # Each combination of a status, a detail and ``alive`` has a code.
+    combinations = [
+        (PresenceStatus(value), text, alive)
+        for alive in (False, True)
+        for value in _PRESENCE_VALUES
+        for text in details
+    ]
+    codes = values * len(details) + detail.codes % len(details)
+    codes[values < 0] = -1
+    codes = codes[events.rows]
+    codes = np.where(codes >= 0, codes + alive_rows(df, events) * (len(combinations) // 2), codes)
     statuses = np.array([STATUS_NAMES.index(value) for value in _PRESENCE_VALUES], np.int8)[values]
     if "agent_attention" in df.columns:
         attention = df["agent_attention"].to_numpy(dtype=np.bool_, na_value=False)
         statuses[attention] = TimelineStatus.WAITING
-    decisions, inferred = infer_silences(events, pairs, pair_codes[events.rows], limits)
+    decisions, inferred = infer_silences(events, combinations, codes, limits)
     return statuses[events.rows], decisions, inferred
 
 

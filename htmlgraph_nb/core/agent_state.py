@@ -12,7 +12,7 @@ from datetime import datetime
 from json.encoder import encode_basestring_ascii as _quote
 from typing import Any
 
-from .model import AgentPresence
+from .model import LABELS, AgentPresence
 from .timestamps import EPOCH, from_micros, to_micros
 
 SEEN, WORKED, SESSION_STARTED, ANSWERED, TOOL_ENDED, TURN_BROKEN = (
@@ -29,6 +29,11 @@ The values are stored in databases, so they stay as older versions wrote them.
 """
 TASK_PREFIX = "task:"
 """Prefix of the keys of background tasks in ``children``; all other keys are subagents."""
+
+RETRYING = "retrying"
+"""The kind of ``AgentState.blocked`` while the agent repeats a failed request."""
+_OF_SESSION = frozenset({"title", "worktree", "pr"})
+"""Labels that another session of the agent does not share."""
 
 Timed = tuple[str, datetime]
 """An event type, a tool name or another detail, and its timestamp."""
@@ -61,6 +66,17 @@ class AgentState:
             and when; ``children`` may contain the same tasks.
         turn_end: how and when the last turn ended; later work cancels it.
         ended: how and when the session or its process ended; later signals cancel it.
+        labels: the fields LABELS of the events, the latest value of each.
+        context_tokens, context_window, context_source: see AgentPresence.
+        compacted_at: when the context of the session was last compacted.
+        blocked: why the agent cannot work and since when; later work cancels it.
+        blocked_until: when the agent can work again; None: not reported.
+        attempt: numbers of the current retry and of the last one, as "3 of 10"; "" if unknown.
+        to_view: end of the last turn, unless a person has looked at the agent since.
+        hooks: whether a hook reported this session; False: only its session file did.
+        process_at: since when the agent's process is known to be running; None: it is not.
+        session_tokens, session_cost_usd: totals of the current session.
+        unpriced_tokens: those of ``total_tokens`` whose price is unknown.
     """
 
     presence: AgentPresence
@@ -88,6 +104,20 @@ class AgentState:
     background: tuple[int, datetime] | None = None
     turn_end: Timed | None = None
     ended: Timed | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    context_tokens: int | None = None
+    context_window: int | None = None
+    context_source: str | None = None
+    compacted_at: datetime | None = None
+    blocked: Timed | None = None
+    blocked_until: datetime | None = None
+    attempt: str = ""
+    to_view: datetime | None = None
+    hooks: bool | None = None
+    process_at: datetime | None = None
+    session_tokens: int = 0
+    session_cost_usd: float | None = None
+    unpriced_tokens: int = 0
 
     @classmethod
     def new(cls, agent_id: str, now: datetime) -> AgentState:
@@ -116,6 +146,8 @@ class AgentState:
         if self.ended is None:
             return None
         reason, at = self.ended
+        if reason == "timer" and self.alive:
+            return None
         reported = reason in ("session_end", "process_exit")
         seen_at = self.latest.get(SEEN) if reported else self.last_activity
         return reason if seen_at is None or at >= seen_at else None
@@ -144,12 +176,44 @@ class AgentState:
         waiting += [(at, kind, "") for kind, at in self.waiting_calls.values()]
         return min(waiting)[1:] if waiting else None
 
+    @property
+    def alive(self) -> bool:
+        """Whether the agent's process is known to be running."""
+        return self.process_at is not None
+
+    @property
+    def cannot_work(self) -> str | None:
+        """Why the agent cannot work, such as "rate_limited"; None if it can."""
+        if self.blocked is None or self.blocked[1] < self.latest.get(WORKED, EPOCH):
+            return None
+        kind = self.blocked[0]
+        # A retry ends with its turn; a limit lasts until the agent works again.
+        return None if kind == RETRYING and self.turn_end_reason is not None else kind
+
+    def later_turn_end(self, end: Timed) -> Timed:
+        """Return ``turn_end`` or another end of a turn, of which one is later or was reported."""
+        before = self.turn_end
+        if before is None:
+            return end
+        if (before[0] == "timer") != (end[0] == "timer"):
+            # The idle timer says nothing new about a turn whose end was reported.
+            reported = before if end[0] == "timer" else end
+            if reported[1] >= self.latest.get(WORKED, EPOCH):
+                return reported
+        return end if end[1] >= before[1] else before
+
     def forget_session(self) -> None:
         """Remove the evidence of the previous session."""
         self.latest, self.open_tools, self.tool_ends = {}, {}, {}
         self.children, self.child_ends = {}, {}
         self.waiting_calls, self.questions = {}, {}
         self.background = self.turn_end = self.ended = None
+        self.blocked = self.blocked_until = self.to_view = None
+        self.attempt = ""
+        self.labels = {name: self.labels[name] for name in self.labels if name not in _OF_SESSION}
+        self.context_tokens = self.context_window = self.context_source = None
+        self.compacted_at = self.hooks = self.process_at = None
+        self.session_tokens, self.session_cost_usd = 0, None
 
 
 def time_of(timed: Timed | None) -> datetime:
@@ -187,6 +251,11 @@ def to_json(state: AgentState) -> str:
         if timed_by_key := fields[name]:
             items = [f"{_quote(key)}:{_timed_json(timed)}" for key, timed in timed_by_key.items()]
             parts.append(f'"{json_name}":{{{",".join(items)}}}')
+    for name in _TIME_FIELDS:
+        if at := fields[name]:
+            parts.append(f'"{name}":{to_micros(at)}')
+    if state.attempt:
+        parts.append(f'"attempt":{_quote(state.attempt)}')
     return f"{{{','.join(parts)}}}"
 
 
@@ -226,6 +295,18 @@ def from_json(presence: AgentPresence, text: str) -> AgentState:
         last_signal_at=None if record.get("silent") else last_signal_at,
         last_event=(kind, tool),
         tool_ends={key: int(micros) for key, micros in record.get("closed", {}).items()},
+        labels={name: value for name in LABELS if (value := getattr(presence, name)) is not None},
+        context_tokens=presence.context_tokens,
+        context_window=presence.context_window,
+        context_source=presence.context_source,
+        compacted_at=presence.compacted_at,
+        blocked_until=presence.detail_until,
+        attempt=record.get("attempt", ""),
+        hooks=presence.hooks,
+        session_tokens=presence.session_tokens,
+        session_cost_usd=presence.session_cost_usd,
+        unpriced_tokens=presence.unpriced_tokens,
+        **{name: _decode(record.get(name)) for name in _TIME_FIELDS},
         **{name: _decode(record.get(name)) for name in _TIMED_FIELDS},
         **{
             name: _decode(record.get(json_name, {}))
@@ -235,7 +316,8 @@ def from_json(presence: AgentPresence, text: str) -> AgentState:
     )
 
 
-_TIMED_FIELDS = ("background", "turn_end", "ended")
+_TIMED_FIELDS = ("background", "turn_end", "ended", "blocked")
+_TIME_FIELDS = ("to_view", "process_at")
 # Field → key in the stored JSON, which stays as older versions wrote it.
 _TIME_BY_KEY_FIELDS = {"latest": "latest", "children": "children", "child_ends": "stopped"}
 _TIMED_BY_KEY_FIELDS = {

@@ -79,6 +79,10 @@ def _evidence(state: AgentState) -> Iterator[EvidenceItem]:
     if state.background is not None and state.background[0]:
         n, at = state.background
         yield EvidenceItem("background tasks at the end of the turn", str(n), at)
+    if state.blocked is not None:
+        yield EvidenceItem("cannot work", state.blocked[0], state.blocked[1])
+    if state.process_at is not None:
+        yield EvidenceItem("process is running", None, state.process_at)
     for end in (state.turn_end, state.ended):
         if end is not None:
             yield EvidenceItem(_END_NAMES.get(end[0], end[0]), None, end[1])

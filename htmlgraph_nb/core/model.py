@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, make_dataclass
+from dataclasses import MISSING, dataclass, field, fields, make_dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 from operator import attrgetter
@@ -77,10 +77,12 @@ def _validate_type(value: object, name: str) -> str:
     return validate_string(value, name, MAX_TYPE_CHARS)
 
 
+LABELS = ("title", "branch", "cwd", "worktree", "agent_kind", "user", "pr")
+"""Fields that describe an agent for people; an event and a presence have the same."""
 _STRINGS = (
-    "event_id agent_id session_id tool_name tool_use_id feature_id model parent_agent_id project "
-    "host source"
-).split()
+    *("event_id", "agent_id", "session_id", "tool_name", "tool_use_id", "feature_id", "model"),
+    *("parent_agent_id", "project", "host", "source", *LABELS, "context_source"),
+)
 TOKEN_FIELDS = (
     "input_tokens",
     "cache_read_tokens",
@@ -88,7 +90,7 @@ TOKEN_FIELDS = (
     "cache_write_1h_tokens",
     "output_tokens",
 )
-_COUNTS = (*TOKEN_FIELDS, "cost_tokens", "duration_ms")
+_COUNTS = (*TOKEN_FIELDS, "cost_tokens", "duration_ms", "context_tokens", "context_window")
 token_counts: Callable[[object], tuple[int | None, ...]] = attrgetter(*TOKEN_FIELDS)
 """Return the five token counts of an event, in the order of TOKEN_FIELDS."""
 NO_COUNTS = (None,) * len(TOKEN_FIELDS)
@@ -119,6 +121,14 @@ class Event:
         cost_usd: cost in US dollars as reported by the agent.
         duration_ms: milliseconds.
         extra: a JSON object of at most 16 KiB and 64 levels.
+        title: what the session or subagent is called.
+        branch: git branch; worktree: name of the git worktree; pr: pull request, as its URL or #12.
+        cwd: full path of the working folder.
+        agent_kind: kind of coding agent, such as "claude"; None: derived from ``source``.
+        user: name of the account on the host that runs the agent.
+        context_tokens: tokens in the context of the model after this event.
+        context_window: maximum of context_tokens, as reported by the agent.
+        context_source: how the window is known; None: reported.
     """
 
     agent_id: str
@@ -144,6 +154,16 @@ class Event:
     host: str | None = None
     source: str | None = None
     extra: dict[str, Any] | None = None
+    title: str | None = None
+    branch: str | None = None
+    cwd: str | None = None
+    worktree: str | None = None
+    agent_kind: str | None = None
+    user: str | None = None
+    pr: str | None = None
+    context_tokens: int | None = None
+    context_window: int | None = None
+    context_source: str | None = None
 
     @property
     def total_tokens(self) -> int:
@@ -195,8 +215,7 @@ class Event:
         if agent_id is None and _is_valid(self):
             if self.extra is None:
                 return self
-            *others, extra = _event_values(self)
-            return new_event(*others, validate_extra(extra, "extra"))
+            return replace(self, extra=validate_extra(self.extra, "extra"))
         values = zip(_EVENT_FIELDS, _event_values(self), _EVENT_VALIDATORS, strict=True)
         checked = {name: check(value, name) for name, value, check in values if value is not None}
         if agent_id is not None:
@@ -266,6 +285,20 @@ class AgentPresence:
         cost_usd: known cost in US dollars; None if unknown.
         total_errors: tools and turns of the current session that ended in an error.
         seq: seq of the change that led to this state; 0: none.
+        title, branch, cwd, worktree, agent_kind, user, pr: as in Event, the latest of each.
+        context_tokens: tokens in the model's context after its last response; None if unknown.
+        context_window: maximum of ``context_tokens``; None if unknown.
+        context_source: how the window is known: "reported" by the agent, "table" of models,
+            "marked" in the name of the model, "raised" because the context was larger than the
+            table says; None: unknown.
+        compacted_at: when the context of this session was last compacted, UTC.
+        detail_since: since when status, detail and attention have been as they are, UTC.
+        detail_until: until when an agent that cannot work is blocked, UTC; None: not reported.
+        unseen: True if the turn ended and nobody has looked at the agent since.
+        hooks: whether hooks report this session; False: only its session file does; None: neither.
+        alive: True while the agent's process is known to be running.
+        session_tokens, session_cost_usd: tokens and known cost of the current session.
+        unpriced_tokens: those of ``total_cost_tokens`` whose price is unknown.
     """
 
     agent_id: str
@@ -287,30 +320,34 @@ class AgentPresence:
     cost_usd: float | None = None
     total_errors: int = 0
     seq: int = 0
+    title: str | None = None
+    branch: str | None = None
+    cwd: str | None = None
+    worktree: str | None = None
+    agent_kind: str | None = None
+    user: str | None = None
+    pr: str | None = None
+    context_tokens: int | None = None
+    context_window: int | None = None
+    context_source: str | None = None
+    compacted_at: datetime | None = None
+    detail_since: datetime | None = None
+    detail_until: datetime | None = None
+    unseen: bool = False
+    hooks: bool | None = None
+    alive: bool = False
+    session_tokens: int = 0
+    session_cost_usd: float | None = None
+    unpriced_tokens: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields as a JSON object, in order; timestamps are RFC 3339 strings."""
-        return {
-            "agent_id": self.agent_id,
-            "status": self.status.value,
-            "current_feature_id": self.current_feature_id,
-            "last_tool_name": self.last_tool_name,
-            "last_activity": to_rfc3339(self.last_activity),
-            "total_tools_executed": self.total_tools_executed,
-            "total_cost_tokens": self.total_cost_tokens,
-            "session_id": self.session_id,
-            "detail": self.detail,
-            "reason": self.reason,
-            "since": None if self.since is None else to_rfc3339(self.since),
-            "attention": self.attention,
-            "model": self.model,
-            "project": self.project,
-            "host": self.host,
-            "parent_agent_id": self.parent_agent_id,
-            "cost_usd": self.cost_usd,
-            "total_errors": self.total_errors,
-            "seq": self.seq,
-        }
+        values = dict(zip(_PRESENCE_FIELDS, _presence_values(self), strict=True))
+        values["status"] = self.status.value
+        for name in PRESENCE_TIMES:
+            if values[name] is not None:
+                values[name] = to_rfc3339(values[name])
+        return values
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> AgentPresence:
@@ -322,10 +359,10 @@ class AgentPresence:
         if not isinstance(data, Mapping) or not isinstance(data.get("agent_id"), str):
             raise InvalidEvent("agent_id: missing, expected a string", "agent_id")
         values = {name: data[name] for name in _PRESENCE_FIELDS if data.get(name) is not None}
-        for name in ("last_activity", "since"):
+        for name in PRESENCE_TIMES:
             if name in values:
                 values[name] = parse_time(values[name], name)
-        for name in ("seq", "total_tools_executed", "total_cost_tokens", "total_errors"):
+        for name in PRESENCE_COUNTS:
             if name in values:
                 values[name] = validate_count(values[name], name)
         if "status" in values:
@@ -343,5 +380,15 @@ class AgentPresence:
 new_presence = fast_constructor(AgentPresence)
 """Constructs an AgentPresence like its class, but faster."""
 _PRESENCE_FIELDS = tuple(f.name for f in fields(AgentPresence))
+_presence_values: Callable[[AgentPresence], tuple[Any, ...]] = attrgetter(*_PRESENCE_FIELDS)
+PRESENCE_TIMES = ("last_activity", "since", "compacted_at", "detail_since", "detail_until")
+"""Names of the presence fields that are timestamps."""
+PRESENCE_FLAGS = ("attention", "unseen", "hooks", "alive")
+"""Names of the presence fields that are booleans."""
+PRESENCE_COUNTS = (
+    *("seq", "total_tools_executed", "total_cost_tokens", "total_errors"),
+    *("context_tokens", "context_window", "session_tokens", "unpriced_tokens"),
+)
+"""Names of the presence fields that are counts."""
 PRESENCE_COLUMNS = _PRESENCE_FIELDS
 """Names of the presence fields, starting with the eight that every message contains."""

@@ -15,7 +15,14 @@ from operator import attrgetter
 from typing import Any
 
 from ..errors import InvalidEvent, MessageTooLarge, WireError
-from .model import PRESENCE_COLUMNS, AgentPresence
+from .model import (
+    LABELS,
+    PRESENCE_COLUMNS,
+    PRESENCE_COUNTS,
+    PRESENCE_FLAGS,
+    PRESENCE_TIMES,
+    AgentPresence,
+)
 from .timestamps import to_rfc3339
 from .validation import format_value, shorten, unknown_field, validate_string
 
@@ -80,6 +87,19 @@ _OPTIONAL_STRINGS = ("model", "project", "host", "parent_agent_id")
 _optional_strings: Callable[[AgentPresence], tuple[str | None, ...]] = attrgetter(
     *_OPTIONAL_STRINGS
 )
+_OMITTED_IF_EMPTY = frozenset(
+    {"attention", "unseen", "alive", "total_errors", "session_tokens", "unpriced_tokens"}
+)
+_ADDED_FIELDS = PRESENCE_COLUMNS[PRESENCE_COLUMNS.index("seq") + 1 :]
+_ADDED_ENCODERS: dict[str, Callable[[Any], str]] = {
+    **dict.fromkeys((*LABELS, "context_source"), _quote),
+    **{name: lambda at: f'"{to_rfc3339(at)}"' for name in PRESENCE_TIMES},
+    **{name: lambda flag: "true" if flag else "false" for name in PRESENCE_FLAGS},
+    **dict.fromkeys(PRESENCE_COUNTS, str),
+    "session_cost_usd": repr,
+}
+_added_encoders = [(name, _ADDED_ENCODERS[name]) for name in _ADDED_FIELDS]
+_added_values: Callable[[AgentPresence], tuple[Any, ...]] = attrgetter(*_ADDED_FIELDS)
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _ascii_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
@@ -97,17 +117,16 @@ def encode_json(message: Any) -> str:
 
 
 def presence_to_wire(presence: AgentPresence) -> dict[str, Any]:
-    """Return the presence as a wire object, without optional fields that are null, false or 0.
+    """Return the presence as a wire object, without optional fields that are null.
 
+    Flags that are false and totals that are 0 are omitted, too, but not ``hooks`` or the context.
     The eight required fields come first.
     """
     wire = presence.to_dict()
     for name in _OPTIONAL_FIELDS:
         value = wire[name]
-        if value is None or value is False:
+        if value is None or (not value and name in _OMITTED_IF_EMPTY):
             del wire[name]
-    if not wire["total_errors"]:
-        del wire["total_errors"]
     return wire
 
 
@@ -138,7 +157,11 @@ def presence_json(presence: AgentPresence) -> str:
         parts.append(f',"cost_usd":{p.cost_usd!r}')
     if p.total_errors:
         parts.append(f',"total_errors":{p.total_errors}')
-    parts.append(f',"seq":{p.seq}}}')
+    parts.append(f',"seq":{p.seq}')
+    for (name, encode), value in zip(_added_encoders, _added_values(p), strict=True):
+        if value is not None and (value or name not in _OMITTED_IF_EMPTY):
+            parts.append(f',"{name}":{encode(value)}')
+    parts.append("}")
     text = "".join(parts)
     return text if text.isascii() else encode_json(presence_to_wire(p))
 

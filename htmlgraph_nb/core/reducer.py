@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from operator import attrgetter
 from typing import TypeVar
 
+from . import agent_facts
+from .agent_facts import WindowFunction
 from .agent_state import (
     ANSWERED,
     SEEN,
@@ -35,26 +36,27 @@ TOOL_END_TYPES = frozenset({"tool_execute", "tool_call", "tool_result", "tool_er
 ERROR_TYPES = frozenset({"tool_error", "error"})
 TURN_END_TYPES = frozenset({"stop", "interrupt", "error", "idle"})
 SESSION_END_TYPES = frozenset({"session_end", "process_exit", "offline"})
+REPORT_TYPES = frozenset({"session_info", "viewed", "quota", "process_start"})
+"""Event types that report facts about an agent but are no activity of it."""
+NOT_FIRST_TYPES = SESSION_END_TYPES | REPORT_TYPES
+"""Event types that do not start another session of an agent."""
 
 _ACTIVITY = (SEEN, WORKED)
 _SIGNALS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(TOOL_END_TYPES, (SEEN, WORKED, TOOL_ENDED)),
     **dict.fromkeys(("prompt", "tool_start", "completion", "answered"), (SEEN, WORKED, ANSWERED)),
-    **dict.fromkeys(("subagent_start", "task_start", "feature_status"), _ACTIVITY),
+    **dict.fromkeys(("subagent_start", "task_start", "feature_status", "retry"), _ACTIVITY),
     "session_start": (SEEN, SESSION_STARTED),
     "permission_request": (SEEN,),
     "interrupt": (TURN_BROKEN,),
     "error": (TURN_BROKEN,),
     # Ends can arrive just after the end of their session, and must not revive it.
     **dict.fromkeys(("stop", "idle", "notification", "subagent_stop", "task_stop"), ()),
-    **dict.fromkeys((*SESSION_END_TYPES, "forget"), ()),
+    **dict.fromkeys((*SESSION_END_TYPES, *REPORT_TYPES, "forget"), ()),
 }
 """Event type → its signals; any other type is _ACTIVITY."""
 KNOWN_TYPES = frozenset(_SIGNALS)
 """Event types with a meaning of their own; all others only show activity."""
-
-_FACTS = ("feature_id", "tool_name", "model", "project", "host", "parent_agent_id")
-_facts_of: Callable[[Event], tuple[str | None, ...]] = attrgetter(*_FACTS)
 
 PriceFunction = Callable[[Event], float | None]
 """Returns the cost of an event in US dollars; None: unknown."""
@@ -71,7 +73,11 @@ _Value = TypeVar("_Value")
 
 
 def reduce(
-    before: AgentState, event: Event, now: datetime, price: PriceFunction | None = None
+    before: AgentState,
+    event: Event,
+    now: datetime,
+    price: PriceFunction | None = None,
+    window: WindowFunction | None = None,
 ) -> AgentState:
     """Return the state after an event; the status is not updated.
 
@@ -80,9 +86,9 @@ def reduce(
         event: a timestamp of None or in the future counts as ``now``.
         now: arrival time, UTC.
         price: returns the cost of events that do not report it; None: their cost stays unknown.
+        window: returns the context window of models; None: only reported windows are known.
     """
-    state = before.copy()
-    kind = event.event_type
+    state, kind = before.copy(), event.event_type
     at = now if event.timestamp is None else min(event.timestamp, now)
     late = state.last_signal_at is not None and at < (state.last_activity or at)
     if tokens := event.total_tokens:
@@ -92,16 +98,24 @@ def reduce(
         cost = price(event)
     if cost is not None:
         state.cost_usd = (state.cost_usd or 0.0) + cost
+    elif tokens:
+        state.unpriced_tokens = min(state.unpriced_tokens + tokens, MAX_INTEGER)
     if event.session_id not in (None, state.session_id):
-        if state.session_id is not None and (late or kind in SESSION_END_TYPES):
+        if state.session_id is not None and (late or kind in NOT_FIRST_TYPES):
             # An event of a previous session does not change the current one.
             return state
         _enter_session(state, event)
+    if tokens:
+        state.session_tokens = min(state.session_tokens + tokens, MAX_INTEGER)
+    if cost is not None:
+        state.session_cost_usd = (state.session_cost_usd or 0.0) + cost
     if counts_as_tool(event):
         state.total_tools = min(state.total_tools + 1, MAX_INTEGER)
     if is_error(event):
         state.total_errors = min(state.total_errors + 1, MAX_INTEGER)
-    _update_facts(state, event, late)
+    agent_facts.update_labels(state, event, late)
+    agent_facts.update_context(state, event, before.model, at, late, window)
+    agent_facts.update_viewable(state, event, at, now)
     signal_at = _signal_time(state, event, at, late)
     signals = signals_of(kind)
     worked_at = _worked_at(event, signal_at)
@@ -127,8 +141,9 @@ def signals_of(event_type: str) -> tuple[str, ...]:
 
 
 def is_from_agent(event: Event) -> bool:
-    """Return whether the agent itself sent the event, not a timer or a person."""
-    return event.source != "timer" and event.event_type != "offline"
+    """Return whether the event is an act of the agent, not of a timer, person or observer."""
+    kind = event.event_type
+    return event.source != "timer" and kind != "offline" and kind not in REPORT_TYPES
 
 
 def counts_as_tool(event: Event) -> bool:
@@ -149,13 +164,6 @@ def _enter_session(state: AgentState, event: Event) -> None:
         state.total_tools = state.total_errors = 0
         state.last_event = ("", "")
     state.session_id = event.session_id
-
-
-def _update_facts(state: AgentState, event: Event, late: bool) -> None:
-    facts = state.__dict__
-    for name, value in zip(_FACTS, _facts_of(event), strict=True):
-        if value is not None and (not late or facts[name] is None):
-            facts[name] = value
 
 
 def _signal_time(state: AgentState, event: Event, at: datetime, late: bool) -> datetime:
@@ -210,14 +218,19 @@ def _bounded(entries: dict[str, _Value], limit: int = _MAX_OPEN) -> dict[str, _V
 
 
 def _end_session(state: AgentState, event: Event, at: datetime) -> None:
-    state.ended = _latest(state.ended, (_end_reason(event), at))
+    reason = _end_reason(event)
+    state.ended = _latest(state.ended, (reason, at))
+    if reason != "timer" and state.process_at is not None and at >= state.process_at:
+        state.process_at = None
 
 
 def _end_turn(state: AgentState, event: Event, at: datetime) -> None:
-    state.turn_end = _latest(state.turn_end, (_end_reason(event), at))
+    state.turn_end = state.later_turn_end((_end_reason(event), at))
     turn_end = to_micros(state.turn_end[1])
     state.tool_ends = {key: end for key, end in state.tool_ends.items() if end > turn_end}
     state.background = _latest(state.background, (background_tasks(event), at))
+    if event.event_type == "error":
+        agent_facts.update_blocked(state, event, at)
 
 
 def background_tasks(event: Event) -> int:
@@ -323,6 +336,9 @@ _HANDLERS: dict[str, Callable[[AgentState, Event, datetime], None]] = {
     **dict.fromkeys(TURN_END_TYPES, _end_turn),
     **dict.fromkeys(TOOL_END_TYPES, _end_tool_call),
     "tool_start": _start_tool_call,
+    "retry": agent_facts.update_blocked,
+    "process_start": agent_facts.process_started,
+    "viewed": agent_facts.viewed,
     "prompt": _prompt,
     "answered": _deny_call,
     "permission_request": _request_permission,

@@ -16,6 +16,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from ..errors import CapacityError
+from .agent_facts import WindowFunction
 from .agent_state import AgentState
 from .model import AgentPresence, Event, PresenceStatus
 from .reducer import PriceFunction, reduce
@@ -84,9 +85,15 @@ class Roster:
     so that a failed transaction is never visible.
     """
 
-    def __init__(self, limits: Limits | None = None, price: PriceFunction | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        price: PriceFunction | None = None,
+        window: WindowFunction | None = None,
+    ) -> None:
         self.limits = limits or Limits()
         self._price = price
+        self._window = window
         # agent_id → state; only ``commit`` and ``put`` change it.
         self.agents: dict[str, AgentState] = {}
         # agent_id → state in the running transaction; None: removed in it.
@@ -125,7 +132,8 @@ class Roster:
         if event.event_type == "forget":
             self._stage(event.agent_id, None, existing)
             return Change(seq, event.agent_id, None, event, now)
-        state = reduce(existing or AgentState.new(event.agent_id, now), event, now, self._price)
+        before = existing or AgentState.new(event.agent_id, now)
+        state = reduce(before, event, now, self._price, self._window)
         state = update_presence(state, event, seq)
         self._stage(event.agent_id, state, existing)
         return Change(seq, event.agent_id, state, event, now)
@@ -146,9 +154,15 @@ class Roster:
             merged.total_tokens = min(state.total_tokens + existing.total_tokens, MAX_INTEGER)
             costs = [cost for cost in (state.cost_usd, existing.cost_usd) if cost is not None]
             merged.cost_usd = sum(costs) if costs else None
+            unpriced = state.unpriced_tokens + existing.unpriced_tokens
+            merged.unpriced_tokens = min(unpriced, MAX_INTEGER)
             if same_session:
                 merged.total_tools = state.total_tools + existing.total_tools
                 merged.total_errors = state.total_errors + existing.total_errors
+                tokens = state.session_tokens + existing.session_tokens
+                merged.session_tokens = min(tokens, MAX_INTEGER)
+                costs = [c for c in (state.session_cost_usd, existing.session_cost_usd) if c]
+                merged.session_cost_usd = sum(costs) if costs else None
         self._stage(alias, merged, existing)
 
     def _stage(self, agent_id: str, state: AgentState | None, existing: AgentState | None) -> None:
@@ -263,19 +277,23 @@ class Roster:
         return [s.agent_id for s in states if s and s.presence.last_activity <= cutoff]
 
 
-TimerTable = dict[tuple[PresenceStatus, bool], tuple[tuple[str, float], ...]]
-"""(status, whether open work keeps the agent active) → the timers of ``timers_of``."""
+TimerTable = dict[tuple[PresenceStatus, bool, bool], tuple[tuple[str, float], ...]]
+"""(status, whether open work keeps the agent active, alive) → the timers of ``timers_of``."""
 
 
-def timers_of(status: PresenceStatus, open_work: bool, limits: Limits) -> list[tuple[str, float]]:
+def timers_of(
+    status: PresenceStatus, open_work: bool, limits: Limits, *, alive: bool = False
+) -> list[tuple[str, float]]:
     """Return the timers of an inactive agent as (event type, seconds), in order of precedence.
 
     Args:
         open_work: whether open work keeps the agent active.
+        alive: whether the agent's process is known to be running.
     """
-    timers = [("forget", limits.forget_after_s)]
+    timers = [] if alive else [("forget", limits.forget_after_s)]
     if not open_work and status is not PresenceStatus.OFFLINE:
-        timers.append(("offline", limits.offline_timeout_s))
+        if not alive:
+            timers.append(("offline", limits.offline_timeout_s))
         if status is not PresenceStatus.IDLE:
             timers.append(("idle", limits.idle_timeout_s))
     return [(event_type, after_s) for event_type, after_s in timers if after_s]
@@ -285,15 +303,17 @@ def timers_of(status: PresenceStatus, open_work: bool, limits: Limits) -> list[t
 def timer_table(limits: Limits) -> TimerTable:
     """Return the timers of every status, so that each is computed only once."""
     return {
-        (status, open_work): tuple(timers_of(status, open_work, limits))
+        (status, open_work, alive): tuple(timers_of(status, open_work, limits, alive=alive))
         for status in PresenceStatus
         for open_work in (False, True)
+        for alive in (False, True)
     }
 
 
 def _timers_of_state(state: AgentState, timers: TimerTable) -> tuple[tuple[str, float], ...]:
     presence = state.presence
-    return timers[presence.status, keeps_active(presence.status, presence.detail)]
+    open_work = keeps_active(presence.status, presence.detail)
+    return timers[presence.status, open_work, presence.alive]
 
 
 def _timer_due(state: AgentState, now: datetime, timers: TimerTable) -> Event | None:

@@ -6,12 +6,14 @@ Pure functions. No other module sets a status; ``roster`` adds the timer events.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from operator import itemgetter
 from typing import NamedTuple
 
-from .agent_state import TASK_PREFIX, AgentState
-from .model import AgentPresence, Event, PresenceStatus, new_presence
+from .agent_state import RETRYING, TASK_PREFIX, WORKED, AgentState
+from .model import LABELS, AgentPresence, Event, PresenceStatus, new_presence
 from .reducer import TOOL_END_TYPES
+from .timestamps import EPOCH
 
 _ACTIVE, _IDLE, _OFFLINE = PresenceStatus.ACTIVE, PresenceStatus.IDLE, PresenceStatus.OFFLINE
 
@@ -70,6 +72,29 @@ def _waiting(state: AgentState) -> StatusDecision | None:
         about = f" to use {tool}" if tool else ""
         return StatusDecision(_ACTIVE, "waiting_permission", f"waits for permission{about}", True)
     return StatusDecision(_ACTIVE, "waiting_input", "waits for an answer", True)
+
+
+CANNOT_WORK = {
+    "retrying": "retries after an error of the API",
+    "rate_limited": "the rate limit is reached",
+    "usage_limited": "the usage limit is reached",
+    "signed_out": "its sign-in has expired",
+    "account_on_hold": "its account is on hold",
+    "overloaded": "the provider is overloaded or unavailable",
+}
+"""Details of agents that cannot work → reasons."""
+
+
+def _cannot_work(state: AgentState) -> StatusDecision | None:
+    # Prevents: an agent seems busy or done, although a limit or an error keeps it from working.
+    if state.blocked is None or (kind := state.cannot_work) is None:
+        return None
+    reason = CANNOT_WORK[kind]
+    if kind != RETRYING:
+        return StatusDecision(_IDLE, kind, reason)
+    if state.attempt:
+        reason += f" (attempt {state.attempt})"
+    return StatusDecision(_ACTIVE, kind, reason)
 
 
 def _runs_tool(state: AgentState) -> StatusDecision | None:
@@ -151,6 +176,7 @@ def _working(state: AgentState) -> StatusDecision:
 RULES: dict[str, Callable[[AgentState], StatusDecision | None]] = {
     "session is over": _ended,
     "waiting for a person": _waiting,
+    "cannot work": _cannot_work,
     "a tool is running": _runs_tool,
     "subagents or background tasks are running": _has_children,
     "turn is over": _turn_over,
@@ -178,12 +204,14 @@ def update_presence(state: AgentState, event: Event, seq: int) -> AgentState:
         seq: sequence number of the change.
     """
     before = state.presence
-    status, detail, reason, attention = decide(state)
+    status, detail, reason, attention = decision = decide(state)
     last_activity = state.last_activity or before.last_activity
     since = before.since
     if since is None or status is not before.status:
         timed = event.source == "timer" or event.event_type == "offline"
         since = event.timestamp if timed and event.timestamp else last_activity
+    cannot_work = detail in CANNOT_WORK
+    labels = state.labels
     state.presence = new_presence(
         before.agent_id,
         status,
@@ -204,5 +232,40 @@ def update_presence(state: AgentState, event: Event, seq: int) -> AgentState:
         state.cost_usd,
         state.total_errors,
         seq,
+        *[labels.get(name) for name in LABELS],
+        state.context_tokens,
+        state.context_window,
+        state.context_source,
+        state.compacted_at,
+        _detail_since(state, decision, since),
+        state.blocked_until if cannot_work else None,
+        _is_unseen(state, decision),
+        state.hooks,
+        state.alive,
+        state.session_tokens,
+        state.session_cost_usd,
+        state.unpriced_tokens,
     )
     return state
+
+
+def _detail_since(state: AgentState, decision: StatusDecision, since: datetime) -> datetime:
+    """Return since when status, detail and attention have been as they are."""
+    status, detail, _, attention = decision
+    if attention:
+        return min(at for _, at in (*state.questions.values(), *state.waiting_calls.values()))
+    if state.blocked is not None and detail in CANNOT_WORK:
+        return state.blocked[1]
+    before = state.presence
+    if (status, detail, attention) == (before.status, before.detail, before.attention):
+        return before.detail_since or since
+    if status is _IDLE and state.turn_end is not None and detail != "unknown":
+        return state.turn_end[1]
+    return since if status is not before.status else state.last_activity or since
+
+
+def _is_unseen(state: AgentState, decision: StatusDecision) -> bool:
+    """Return whether the turn ended and nobody has looked at the agent since."""
+    if state.to_view is None or state.parent_agent_id is not None:
+        return False
+    return decision.status is _IDLE and state.to_view >= state.latest.get(WORKED, EPOCH)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..client.discovery import candidates
 from ..client.rest import Rest
-from ..core.model import PRESENCE_COLUMNS, AgentPresence
+from ..core.model import LABELS, PRESENCE_COLUMNS, PRESENCE_TIMES, AgentPresence
 from ..storage.database import open_reader, sqlite_errors
 from ..storage.schema import HISTORY_COLUMNS
 from ..storage.transaction import presence_from_row
@@ -36,23 +36,33 @@ categories are the values that occur, sorted. Counts are ``Int64``, because each
 ``seq`` is ``int64``. ``cost_usd`` is ``float64``, NaN if missing. ``event_id``, ``tool_use_id`` and
 ``extra`` (JSON) are ``string`` backed by Arrow, which needs no Python object per value.
 ``agent_status``, ``agent_detail``, ``agent_reason`` (categoricals) and ``agent_attention``
-(``boolean``) are the agent's presence after the event; all are missing if it is not decided yet."""
+(``boolean``) are the agent's presence after the event; all are missing if it is not decided yet.
+``title``, ``branch``, ``cwd``, ``worktree``, ``agent_kind``, ``user``, ``pr`` and
+``context_source`` are categoricals, ``context_tokens`` and ``context_window`` ``Int64``; events
+without a label have that of their agent, and rows of older versions have none."""
 
 _PRESENCE_CATEGORIES = (
     *("session_id", "feature_id", "model", "parent_agent_id", "project", "host"),
-    *("current_feature_id", "last_tool_name", "detail"),
+    *("current_feature_id", "last_tool_name", "detail", *LABELS, "context_source"),
 )
 PRESENCE_DTYPES: dict[str, str] = {
     "agent_id": "string",
     "status": "category",
-    "last_activity": TIMESTAMP_DTYPE,
-    "since": TIMESTAMP_DTYPE,
+    **dict.fromkeys(PRESENCE_TIMES, TIMESTAMP_DTYPE),
     "total_tools_executed": "int64",
     "total_cost_tokens": "int64",
     "total_errors": "int64",
     "reason": "string",
     "attention": "bool",
+    "unseen": "bool",
+    "hooks": "boolean",
+    "alive": "bool",
     "cost_usd": "float64",
+    "session_cost_usd": "float64",
+    "session_tokens": "int64",
+    "unpriced_tokens": "int64",
+    "context_tokens": "Int64",
+    "context_window": "Int64",
     "seq": "int64",
     **{name: "category" for name in _PRESENCE_CATEGORIES if name in PRESENCE_COLUMNS},
 }

@@ -19,7 +19,7 @@ from ..paths import default_db, running_server
 from ..storage.columnar.arrow_schema import DICTIONARY, select_schema
 from ..storage.columnar.reader import max_row_count, read_batches
 from ..storage.query import HistoryQuery
-from ..storage.schema import DECISION, HISTORY_COLUMNS
+from ..storage.schema import HISTORY_COLUMNS, OPTIONAL_COLUMNS
 
 URL_SCHEMES = ("http://", "https://", "ws://", "wss://")
 """Prefixes of sources that are servers; all others are paths."""
@@ -133,7 +133,7 @@ def _query_files(path: str, kind: str, query: HistoryQuery, batch_rows: int) -> 
     missing = [
         name
         for name in HISTORY_COLUMNS
-        if name in needed - {*files.schema.names} and name not in DECISION
+        if name in needed - {*files.schema.names} and name not in OPTIONAL_COLUMNS
     ]
     if missing:
         raise StoreDamaged(
@@ -194,7 +194,7 @@ def conform_batch(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBat
     arrays = []
     for name in columns:
         kind = schema.field(name).type
-        if name in DECISION and name not in batch.schema.names:
+        if name in OPTIONAL_COLUMNS and name not in batch.schema.names:
             arrays.append(pa.nulls(len(batch), kind))
             continue
         array = batch.column(name)

@@ -7,7 +7,7 @@ rows belong to a previous session.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -17,15 +17,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..analysis.agent_rows import AgentRows
-from ..analysis.columns import encode_column, error_mask, float_column, tool_mask
-from ..core.model import TOKEN_FIELDS
+from ..analysis.columns import encode_column, error_mask, float_column, map_names, tool_mask
+from ..core.model import LABELS, TOKEN_FIELDS
 from ..core.validation import MAX_INTEGER
 from ..errors import InvalidEvent
 
 Ints = npt.NDArray[np.integer[Any]]
 Bools = npt.NDArray[np.bool_]
 _REQUIRED = ("timestamp", "agent_id", "event_type")
-FACTS = ("feature_id", "tool_name", "model", "project", "host", "parent_agent_id")
+FACTS = ("feature_id", "tool_name", "model", "project", "host", "parent_agent_id", *LABELS)
+COUNTS = ("context_tokens", "context_window")
 
 
 def check_frame(frame: pd.DataFrame) -> None:
@@ -66,6 +67,24 @@ class Fact:
         return self.values[int(self.codes[last])] if last >= first else None
 
 
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A column of numbers of which the last value of each agent counts.
+
+    Attributes:
+        values: the value of each row; 0 if it has none.
+        rows: the rows whose value replaces the previous one.
+    """
+
+    values: Ints
+    rows: Ints
+
+    def at(self, row: int, first: int) -> int | None:
+        """Return the value after a row; None: there was no value since ``first``."""
+        last = last_marked_before(self.rows, row)
+        return int(self.values[last]) if last >= first else None
+
+
 class EventRows:
     """Facts and totals after each row, in the order of AgentRows.
 
@@ -75,9 +94,11 @@ class EventRows:
 
     Attributes:
         facts: the facts by column.
+        counts: the columns COUNTS, of which the last value counts, too.
         tools, errors: totals of the current session.
-        tokens, costs: totals since the agent was last removed.
-        cost_rows: the rows with a cost.
+        tokens, costs, unpriced: totals since the agent was last removed.
+        session_tokens, session_costs: totals of the current session.
+        cost_rows, session_cost_rows: the rows with a cost that count in these.
         failed: whether a row is an error.
     """
 
@@ -86,11 +107,25 @@ class EventRows:
         order = events.rows
         counts = ~(events.skipped | events.forgets)
         self.facts = {name: self._fact(frame, name, counts) for name in FACTS}
+        self.counts = {name: self._count(frame, name, counts) for name in COUNTS}
         self.failed = error_mask(frame)[order]
         self.tools = self._since_part(tool_mask(frame)[order] & counts)
         self.errors = self._since_part(self.failed & counts)
-        self.tokens = self._token_totals(frame)
-        self.costs, self.cost_rows = self._cost_totals(frame)
+        spent = _total_tokens(frame)[order]
+        costs = float_column(frame, "cost_usd")[order]
+        alive, unpriced = ~events.forgets, np.isnan(costs)
+        self.tokens = self._totals(spent * alive, events.lives)
+        self.unpriced = self._totals(spent * (alive & unpriced), events.lives)
+        self.session_tokens = self._totals(spent * counts, events.parts)
+        self.cost_rows = np.flatnonzero(~unpriced & alive).astype(np.int32)
+        self.costs = _running_sums(np.where(~unpriced & alive, costs, 0.0), events.lives)
+        self.session_cost_rows = np.flatnonzero(~unpriced & counts).astype(np.int32)
+        self.session_costs = _running_sums(np.where(~unpriced & counts, costs, 0.0), events.parts)
+        sources = encode_column(frame, "source")
+        self._n_by_form = [
+            self._since_part(map_names(sources, _has_form(form), np.bool_)[order] & counts)
+            for form in ("-hook", "-session")
+        ]
 
     def _fact(self, frame: pd.DataFrame, name: str, counts: Bools) -> Fact:
         codes, values = encode_column(frame, name)
@@ -102,42 +137,54 @@ class EventRows:
             known &= ~self._events.late | (n_known - n_known[lives] + known[lives] == 1)
         return Fact(codes, [*map(str, values)], np.flatnonzero(known).astype(np.int32))
 
+    def _count(self, frame: pd.DataFrame, name: str, counts: Bools) -> Count:
+        order = self._events.rows
+        if name not in frame:
+            return Count(np.zeros(len(order), np.int64), np.zeros(0, np.int32))
+        known = frame[name].notna().to_numpy("bool")[order] & counts & ~self._events.late
+        values = frame[name].fillna(0).to_numpy("int64")[order]
+        return Count(values, np.flatnonzero(known).astype(np.int32))
+
+    def has_hooks(self, row: int) -> bool | None:
+        """Return whether hooks reported the session, as ``AgentPresence.hooks``."""
+        n_hooks, n_session = (int(n[row]) for n in self._n_by_form)
+        return True if n_hooks else (False if n_session else None)
+
     def _since_part(self, marks: Bools) -> Ints:
         total = np.cumsum(marks, dtype=np.int32)
         return total - total[self._events.parts] + marks[self._events.parts]
 
-    def _token_totals(self, frame: pd.DataFrame) -> Ints:
-        events = self._events
-        spent = _total_tokens(frame)[events.rows]
-        spent[events.forgets] = 0
+    def _totals(self, spent: Ints, starts: Ints) -> Ints:
+        """Return running sums since the row that ``starts`` gives for each row."""
         if len(spent) and np.cumsum(spent, dtype="float64")[-1] >= 2**62:
-            return self._capped(spent)
+            return self._capped(spent, starts)
         total = np.cumsum(spent)
-        since: Ints = total - total[events.lives] + spent[events.lives]
+        since: Ints = total - total[starts] + spent[starts]
         return np.minimum(since, MAX_INTEGER)
 
-    def _capped(self, spent: Ints) -> Ints:
-        """Return running sums since the last removal, for numbers whose sum would overflow."""
+    def _capped(self, spent: Ints, starts: Ints) -> Ints:
+        """Return running sums for numbers whose sum would overflow."""
         total = 0
         sums = np.empty(len(spent), dtype="int64")
-        lives = self._events.lives
         for row, tokens in enumerate(spent.tolist()):
-            total = tokens if lives[row] == row else total + tokens
+            total = tokens if starts[row] == row else total + tokens
             total = sums[row] = min(total, MAX_INTEGER)
         return sums
 
-    def _cost_totals(self, frame: pd.DataFrame) -> tuple[npt.NDArray[np.float64], Ints]:
-        events = self._events
-        costs = float_column(frame, "cost_usd")[events.rows]
-        known = ~np.isnan(costs) & ~events.forgets
-        amounts = np.where(known, costs, 0.0)
-        total = np.zeros(len(costs))
-        if known.any():
-            # Summed up from each removal: a difference of running sums has rounding errors.
-            starts = np.flatnonzero(events.lives == np.arange(len(costs)))
-            for start, end in pairwise([*starts.tolist(), len(costs)]):
-                np.cumsum(amounts[start:end], out=total[start:end])
-        return total, np.flatnonzero(known).astype(np.int32)
+
+def _has_form(form: str) -> Callable[[str | None], bool]:
+    return lambda source: source is not None and source.endswith(form) and source != form
+
+
+def _running_sums(amounts: npt.NDArray[np.float64], starts: Ints) -> npt.NDArray[np.float64]:
+    """Return running sums since the row that ``starts`` gives for each row."""
+    total = np.zeros(len(amounts))
+    if amounts.any():
+        # Summed up from each start: a difference of running sums has rounding errors.
+        edges = np.flatnonzero(starts == np.arange(len(amounts)))
+        for start, end in pairwise([*edges.tolist(), len(amounts)]):
+            np.cumsum(amounts[start:end], out=total[start:end])
+    return total
 
 
 def _total_tokens(frame: pd.DataFrame) -> Ints:

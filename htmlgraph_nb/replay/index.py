@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..analysis.agent_rows import last_marked
-from ..analysis.columns import encode_column
+from ..analysis.columns import CodedColumn, encode_column
 from ..analysis.status_intervals import StatusDecisions, TimelineStatus, status_decisions
 from ..core.activity import MINUTES
 from ..core.model import AgentPresence, PresenceStatus
@@ -76,10 +76,15 @@ class HistoryIndex:
         self._numbers = {name: number for number, name in enumerate(self.agents)}
         self._row_edges = np.append(firsts, len(events))
         self._edges = np.searchsorted(decided.rows, self._row_edges)
-        self._since = _since(decided, self._edges[:-1])
         self._columns = {
             name: encode_column(frame, f"agent_{name}") for name in ("status", "detail", "reason")
         }
+        status = decided.statuses.copy()
+        status[status == TimelineStatus.WAITING] = TimelineStatus.ACTIVE
+        self._since = _since(decided, self._edges[:-1], status)
+        details = _details(decided, self._columns["detail"])
+        keys = details * len(TimelineStatus) + decided.statuses
+        self._detail_since = _since(decided, self._edges[:-1], keys)
 
     # Times
 
@@ -105,6 +110,8 @@ class HistoryIndex:
         row = int(self._decided.rows[last])
         life, entered = int(events.lives[row]), int(events.entered[row])
         facts = {name: rows.facts[name].at(row, life) for name in FACTS}
+        part = int(events.parts[row])
+        has_session_cost = last_marked_before(rows.session_cost_rows, row) >= part
         has_cost = last_marked_before(rows.cost_rows, row) >= life
         return AgentPresence(
             self.agents[agent],
@@ -126,6 +133,20 @@ class HistoryIndex:
             float(rows.costs[row]) if has_cost else None,
             int(rows.errors[row]),
             self._seq(row),
+            title=facts["title"],
+            branch=facts["branch"],
+            cwd=facts["cwd"],
+            worktree=facts["worktree"],
+            agent_kind=facts["agent_kind"],
+            user=facts["user"],
+            pr=facts["pr"],
+            context_tokens=rows.counts["context_tokens"].at(row, max(entered, life)),
+            context_window=rows.counts["context_window"].at(row, max(entered, life)),
+            detail_since=from_micros(int(self._decided.at[self._detail_since[last]])),
+            hooks=rows.has_hooks(row),
+            session_tokens=int(rows.session_tokens[row]),
+            session_cost_usd=float(rows.session_costs[row]) if has_session_cost else None,
+            unpriced_tokens=int(rows.unpriced[row]),
         )
 
     def _decision(self, index: int) -> StatusDecision:
@@ -202,12 +223,21 @@ def _last_until(at: Ints, edges: Ints, micros: int) -> Ints:
     return np.where(low > edges[:-1], low - 1, -1)
 
 
-def _since(decided: StatusDecisions, firsts: Ints) -> Ints:
-    """Return for each decision the index of the decision that started its PresenceStatus."""
-    status = decided.statuses.copy()
-    status[status == TimelineStatus.WAITING] = TimelineStatus.ACTIVE
-    begins = np.ones(len(status), np.bool_)
-    begins[1:] = status[1:] != status[:-1]
+def _details(decided: StatusDecisions, stored: CodedColumn) -> Ints:
+    """Return a number for the detail of each decision; equal details have equal numbers."""
+    numbers: dict[str, int] = {}
+    names = [str(name) for name in stored.values], [d.detail for d in decided.decisions]
+    in_rows, inferred = (
+        np.array([*(numbers.setdefault(name, len(numbers)) for name in part), -1]) for part in names
+    )
+    rows = decided.events.rows[decided.rows]
+    return np.where(decided.codes >= 0, inferred[decided.codes], in_rows[stored.codes[rows]])
+
+
+def _since(decided: StatusDecisions, firsts: Ints, keys: Ints) -> Ints:
+    """Return for each decision the index of the first of the adjacent ones with the same key."""
+    begins = np.ones(len(keys), np.bool_)
+    begins[1:] = keys[1:] != keys[:-1]
     begins[firsts] = True
     begins[1:] |= decided.events.forgets[decided.rows[:-1]] & (np.diff(decided.rows) > 0)
     return last_marked(begins)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from ..core.agent_facts import WindowFunction
 from ..core.changes import ChangeBatch, Subscriber
 from ..core.dedup import AgentAliases
 from ..core.model import Event
@@ -31,6 +32,7 @@ class RosterSync:
     Args:
         limits: timers and limits of the roster.
         price: returns the cost of an event; None: only reported costs count.
+        window: returns the context window of a model; None: only reported windows are known.
         clock: returns the current time, UTC.
 
     Attributes:
@@ -39,9 +41,13 @@ class RosterSync:
     """
 
     def __init__(
-        self, limits: Limits, price: PriceFunction | None, clock: Callable[[], datetime]
+        self,
+        limits: Limits,
+        price: PriceFunction | None,
+        window: WindowFunction | None,
+        clock: Callable[[], datetime],
     ) -> None:
-        self.roster = Roster(limits, price)
+        self.roster = Roster(limits, price, window)
         self.forgotten_seq = 0
         self._clock = clock
         # Events of the past do not remove an agent, because its later events keep its totals.
@@ -120,6 +126,8 @@ class RosterSync:
     def _add(self, tx: Transaction, event: Event, now: datetime) -> None:
         change = self.roster.apply(event, tx.seq + 1, now)
         tx.add_event(event, now, change.presence or FORGOTTEN)
+        if event.event_type == "quota":
+            tx.put_quotas(event, now)
         self._changes.append(change)
 
     def begin(self, tx: Transaction, external: bool) -> None:

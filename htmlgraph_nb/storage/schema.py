@@ -6,6 +6,8 @@ refers to ``decisions``: the agent's status after the event, its detail, reason 
 ``agent_presence`` is the current state, with the evidence behind it as JSON. ``segments`` lists the
 columnar copies of history beside the file: range of ids, size, checksum, earliest and latest time.
 ``observations`` holds the dedup keys of events that several sources may report, one row a report.
+``quotas`` holds the last report of each usage window of an account (times in microseconds since
+1970), ``session_files`` the session files whose content was imported, as they were then.
 """
 
 from __future__ import annotations
@@ -30,6 +32,14 @@ NAMED = {
     "project": "project",
     "host": "host",
     "source": "source",
+    "title": "title",
+    "branch": "branch",
+    "cwd": "cwd",
+    "worktree": "worktree",
+    "kind": "agent_kind",
+    "user": "user",
+    "pr": "pr",
+    "context_source": "context_source",
 }
 """Columns of ``events`` that hold a number of ``names`` → the Event field that they stand for."""
 
@@ -44,6 +54,8 @@ PLAIN = (
     "cost_tokens",
     "cost_usd",
     "duration_ms",
+    "context_tokens",
+    "context_window",
 )
 """Columns of ``events`` that hold an Event field as it is."""
 
@@ -57,7 +69,7 @@ DECISION = {
 }
 """Columns of history that ``events.decision`` refers to → their columns in ``decisions``."""
 
-HISTORY_COLUMNS = (
+_HISTORY_COLUMNS_4 = (
     "seq",
     "timestamp",
     "agent_id",
@@ -84,6 +96,14 @@ HISTORY_COLUMNS = (
     "extra",
     *DECISION,
 )
+ADDED_COLUMNS = (
+    *("title", "branch", "cwd", "worktree", "agent_kind", "user", "pr", "context_source"),
+    *("context_tokens", "context_window"),
+)
+"""Columns of the view ``history`` since version 5 of the schema; NULL in older rows."""
+OPTIONAL_COLUMNS = (*DECISION, *ADDED_COLUMNS)
+"""Columns that files of older versions do not have."""
+HISTORY_COLUMNS = (*_HISTORY_COLUMNS_4, *ADDED_COLUMNS)
 """Columns of the view ``history`` in their order; ``timestamp`` is microseconds since 1970.
 
 The columns of DECISION are NULL in rows of older versions until ``fill_decisions`` has run.
@@ -278,14 +298,54 @@ _VERSION_4 = (
     "ALTER TABLE events ADD COLUMN decision INTEGER",
     f"INSERT INTO meta VALUES ('{UNDECIDED_SEQ}', (SELECT coalesce(max(id), 0) FROM events))",
     "DROP VIEW history",
-    f"CREATE VIEW history AS {select_history(HISTORY_COLUMNS)}",
+    f"CREATE VIEW history AS {select_history(_HISTORY_COLUMNS_4)}",
     "DROP INDEX tellings_fact",
     "ALTER TABLE tellings RENAME TO observations",
     "ALTER TABLE observations RENAME COLUMN fact TO dedup_key",
     "CREATE INDEX observations_dedup_key ON observations (dedup_key, ts)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
+_ADDED_EVENT_COLUMNS = (
+    "title branch cwd worktree kind user pr context_source context_tokens context_window"
+)
+_ADDED_PRESENCE_COLUMNS = """title TEXT, branch TEXT, cwd TEXT, worktree TEXT, agent_kind TEXT,
+    user TEXT, pr TEXT, context_tokens INTEGER, context_window INTEGER, context_source TEXT,
+    compacted_at INTEGER, detail_since INTEGER, detail_until INTEGER,
+    unseen INTEGER NOT NULL DEFAULT 0, hooks INTEGER, alive INTEGER NOT NULL DEFAULT 0,
+    session_tokens INTEGER NOT NULL DEFAULT 0, session_cost_usd REAL,
+    unpriced_tokens INTEGER NOT NULL DEFAULT 0"""
+
+_VERSION_5 = (
+    *(f"ALTER TABLE events ADD COLUMN {name} INTEGER" for name in _ADDED_EVENT_COLUMNS.split()),
+    *(
+        f"ALTER TABLE agent_presence ADD COLUMN {column.strip()}"
+        for column in _ADDED_PRESENCE_COLUMNS.split(",")
+    ),
+    "DROP VIEW history",
+    f"CREATE VIEW history AS {select_history(HISTORY_COLUMNS)}",
+    """CREATE TABLE quotas (
+        account TEXT NOT NULL,
+        window TEXT NOT NULL,
+        agent_kind TEXT,
+        plan TEXT,
+        minutes INTEGER,
+        used_percent REAL NOT NULL,
+        resets_at INTEGER,
+        reported_at INTEGER NOT NULL,
+        source TEXT,
+        official INTEGER NOT NULL,
+        PRIMARY KEY (account, window)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE session_files (
+        path TEXT PRIMARY KEY,
+        size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    *(_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5),
+)
 """Statements that lead from each version to the next; the newest version is their number."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -13,8 +13,11 @@ from typing import Any
 
 from ..core.agent_state import AgentState, from_json, to_json
 from ..core.model import (
+    LABELS,
     NO_COUNTS,
     PRESENCE_COLUMNS,
+    PRESENCE_FLAGS,
+    PRESENCE_TIMES,
     AgentPresence,
     Event,
     PresenceStatus,
@@ -25,11 +28,15 @@ from ..core.status_rules import StatusDecision
 from ..core.timestamps import from_micros, to_micros
 from ..errors import InvalidEvent
 from .dedup_table import Deduplicator, TokenSourceCache
+from .quota_table import put_quotas
 from .row_writer import RowWriter
 from .schema import EVENT_COLUMNS, NAMED, PLAIN
 
 _MAX_NAMES = 50_000
 _named_fields = attrgetter(*NAMED.values())
+_labels_of = attrgetter(*LABELS)
+_FIRST_LABEL = [*NAMED.values()].index(LABELS[0])
+_LABELS = slice(_FIRST_LABEL, _FIRST_LABEL + len(LABELS))
 _plain_fields = attrgetter(*PLAIN)
 _COST_TOKENS = PLAIN.index("cost_tokens")
 _PRESENCE_ROW = (*PRESENCE_COLUMNS, "evidence")
@@ -157,7 +164,8 @@ class Transaction:
 
         Args:
             at: the time of an event without a timestamp.
-            decision: the status of the agent after the event, or the presence that holds it.
+            decision: the status of the agent after the event, or the presence that holds it; its
+                labels are stored where the event has none.
         """
         self.seq += 1
         if event.event_id is not None:
@@ -166,10 +174,13 @@ class Transaction:
         if tokens is None and token_counts(event) != NO_COUNTS:
             tokens = event.total_tokens
         ids = self._string_ids.ids
-        named = [
-            None if name is None else ids.get(name) or self._intern(name)
-            for name in _named_fields(event)
-        ]
+        names = [*_named_fields(event)]
+        if isinstance(decision, AgentPresence) and event.session_id in (None, decision.session_id):
+            names[_LABELS] = [
+                own or known
+                for own, known in zip(names[_LABELS], _labels_of(decision), strict=True)
+            ]
+        named = [None if name is None else ids.get(name) or self._intern(name) for name in names]
         plain = [*_plain_fields(event)]
         plain[_COST_TOKENS] = tokens
         status = None if event.status is None else int(event.status == "error")
@@ -279,6 +290,10 @@ class Transaction:
             (resource_type, resource_id, status, json.dumps(payload), self.seq),
         )
 
+    def put_quotas(self, event: Event, at: datetime) -> None:
+        """Store the usage windows of an account that an event of the type ``quota`` reports."""
+        put_quotas(self._db, event, at)
+
     def delete_history(self, before: datetime, limit: int) -> int:
         """Delete events older than ``before`` among the ``limit`` oldest rows; return how many.
 
@@ -301,30 +316,18 @@ def _extra_of(text: str, seq: int) -> dict[str, Any]:
     return extra if isinstance(extra, dict) else {}
 
 
+_presence_values = attrgetter(*PRESENCE_COLUMNS)
+_TIMES = [PRESENCE_COLUMNS.index(name) for name in PRESENCE_TIMES]
+_STATUS = PRESENCE_COLUMNS.index("status")
+
+
 def _presence_row(state: AgentState) -> tuple[Any, ...]:
-    p = state.presence
-    return (
-        p.agent_id,
-        p.status._value_,
-        p.current_feature_id,
-        p.last_tool_name,
-        to_micros(p.last_activity),
-        p.total_tools_executed,
-        p.total_cost_tokens,
-        p.session_id,
-        p.detail,
-        p.reason,
-        None if p.since is None else to_micros(p.since),
-        int(p.attention),
-        p.model,
-        p.project,
-        p.host,
-        p.parent_agent_id,
-        p.cost_usd,
-        p.total_errors,
-        p.seq,
-        to_json(state),
-    )
+    row = [*_presence_values(state.presence), to_json(state)]
+    row[_STATUS] = state.presence.status._value_
+    for index in _TIMES:
+        if row[index] is not None:
+            row[index] = to_micros(row[index])
+    return tuple(row)
 
 
 def _state_from_row(row: Sequence[Any]) -> AgentState:
@@ -339,7 +342,10 @@ def presence_from_row(row: Sequence[Any]) -> AgentPresence:
     """Return the presence of a row of ``agent_presence`` (columns as PRESENCE_COLUMNS)."""
     values = dict(zip(PRESENCE_COLUMNS, row, strict=False))
     values["status"] = PresenceStatus(values["status"])
-    values["last_activity"] = from_micros(values["last_activity"])
-    values["since"] = None if values["since"] is None else from_micros(values["since"])
-    values["attention"] = bool(values["attention"])
+    for name in PRESENCE_TIMES:
+        if values[name] is not None:
+            values[name] = from_micros(values[name])
+    for name in PRESENCE_FLAGS:
+        if values[name] is not None:
+            values[name] = bool(values[name])
     return AgentPresence(**values)

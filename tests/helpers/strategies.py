@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from htmlgraph_nb.core.model import AgentPresence, Event, PresenceStatus
+from htmlgraph_nb.core.model import LABELS, AgentPresence, Event, PresenceStatus
 from htmlgraph_nb.core.reducer import KNOWN_TYPES
 from htmlgraph_nb.core.validation import MAX_INTEGER
 
@@ -55,13 +55,13 @@ events = st.builds(
     timestamp=_optional(timestamps),
     **dict.fromkeys(
         "event_id session_id tool_name tool_use_id feature_id model parent_agent_id project host "
-        "source".split(),
+        "source title branch cwd worktree agent_kind user pr context_source".split(),
         _optional(names),
     ),
     status=st.sampled_from([None, "ok", "error"]),
     **dict.fromkeys(
         "input_tokens cache_read_tokens cache_write_5m_tokens cache_write_1h_tokens output_tokens "
-        "cost_tokens duration_ms".split(),
+        "cost_tokens duration_ms context_tokens context_window".split(),
         _optional(counts),
     ),
     cost_usd=_optional(dollars),
@@ -87,6 +87,13 @@ presences = st.builds(
     cost_usd=_optional(dollars),
     total_errors=counts,
     seq=counts,
+    **dict.fromkeys((*LABELS, "context_source"), _optional(names)),
+    **dict.fromkeys(("context_tokens", "context_window"), _optional(counts)),
+    **dict.fromkeys(("compacted_at", "detail_since", "detail_until"), _optional(timestamps)),
+    **dict.fromkeys(("unseen", "alive"), st.booleans()),
+    **dict.fromkeys(("session_tokens", "unpriced_tokens"), counts),
+    hooks=_optional(st.booleans()),
+    session_cost_usd=_optional(dollars),
 )
 """Presences with any field set or absent."""
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ...core.agent_facts import agent_kind_of
 from ...core.dedup import supersedes
 from ...core.model import Event
 from ...core.timestamps import to_micros
@@ -32,6 +33,7 @@ def _fields(*kinds: Callable[[pa.DataType], bool]) -> tuple[str, ...]:
 
 _COUNTS = _fields(pa.types.is_int64)
 _NAMES = _fields(pa.types.is_dictionary)
+_KIND = _NAMES.index("agent_kind")
 _STRINGS = tuple(name for name in _fields(pa.types.is_string) if name != "extra")
 _counts_of: Callable[[Event], tuple[int | None, ...]] = attrgetter(*_COUNTS)
 _names_of: Callable[[Event], tuple[str | None, ...]] = attrgetter(*_NAMES)
@@ -91,6 +93,9 @@ class ArrowBuilder:
             counts[row] = _MISSING if value is None else value
         for names, codes, name in zip(self._names, self._codes, _names_of(event), strict=True):
             names[row] = codes.setdefault(name, len(codes) - 1)
+        if event.agent_kind is None:
+            kind, codes = agent_kind_of(event.source), self._codes[_KIND]
+            self._names[_KIND][row] = codes.setdefault(kind, len(codes) - 1)
         for strings, text in zip(self._strings, _strings_of(event), strict=True):
             strings[row] = text
         self._extra[row] = _to_json(event.extra)

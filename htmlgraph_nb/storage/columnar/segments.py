@@ -21,13 +21,19 @@ import pyarrow.compute as pc
 from ...core.timestamps import to_micros
 from ...errors import SegmentError
 from ..query import HistoryQuery
-from ..schema import DECISION
+from ..schema import ADDED_COLUMNS, OPTIONAL_COLUMNS
 from .arrow_schema import DICTIONARY, HISTORY_SCHEMA, TIMESTAMP, select_schema
 from .segment_index import PART, SUFFIX, Segment, segment_folder
 
 _EPOCH, _RANGE = b"htmlgraph.epoch", b"htmlgraph.range"
-_UNDECIDED_SCHEMA = pa.schema(field for field in HISTORY_SCHEMA if field.name not in DECISION)
-"""Schema of segments that were written before decisions were stored; its columns come first."""
+_SCHEMAS = [
+    HISTORY_SCHEMA,
+    *(
+        pa.schema(field for field in HISTORY_SCHEMA if field.name not in missing)
+        for missing in (ADDED_COLUMNS, OPTIONAL_COLUMNS)
+    ),
+]
+"""Schemas of segments, newest first; older ones lack the last columns."""
 
 
 def _metadata(epoch: str, first_id: int, last_id: int) -> dict[bytes, bytes]:
@@ -142,8 +148,7 @@ def read_verified(path: str, epoch: str, segment: Segment) -> pa.Buffer:
     try:
         with pa.ipc.open_file(buffer) as reader:
             metadata = reader.schema.metadata or {}
-            schema = reader.schema
-            matches = schema.equals(HISTORY_SCHEMA) or schema.equals(_UNDECIDED_SCHEMA)
+            matches = any(reader.schema.equals(schema) for schema in _SCHEMAS)
             matches = matches and reader.num_record_batches == 1
     except pa.ArrowException as error:
         raise SegmentError(f"not an Arrow file ({error})", damaged=True) from error

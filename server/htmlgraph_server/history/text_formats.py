@@ -40,6 +40,7 @@ _TEXTS = frozenset(
         *("agent_id", "event_type", "session_id", "tool_name", "tool_use_id", "feature_id"),
         *("model", "parent_agent_id", "project", "host", "source", "event_id", "extra"),
         *("agent_status", "agent_detail", "agent_reason"),
+        *("title", "branch", "cwd", "worktree", "agent_kind", "user", "pr", "context_source"),
     }
 )
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from htmlgraph_nb.core.agent_state import AgentState, to_json
 from htmlgraph_nb.core.model import Event, PresenceStatus
-from htmlgraph_nb.core.reducer import counts_as_tool, reduce
+from htmlgraph_nb.core.reducer import counts_as_tool, is_from_agent, reduce
 from htmlgraph_nb.core.roster import timer_event
 from htmlgraph_nb.core.status_rules import update_presence
 from htmlgraph_nb.core.validation import MAX_INTEGER
@@ -348,6 +348,6 @@ def test_last_activity_never_moves_back(history: list[Event], data: st.DataObjec
     for seq, event_ in enumerate(order, 1):
         state = update_presence(reduce(state, event_, END), event_, seq)
         seen = order[:seq]
-        signs = [each.timestamp for each in seen if each.event_type != "offline"]
+        signs = [each.timestamp for each in seen if is_from_agent(each)]
         expected = max(signs) if signs else min(each.timestamp for each in seen)
         assert state.presence.last_activity == expected

@@ -23,7 +23,7 @@ from htmlgraph_nb.storage.columnar.sealing import seal
 from htmlgraph_nb.storage.columnar.segment_index import list_segments, segment_folder
 from htmlgraph_nb.storage.database import open_reader
 from htmlgraph_nb.storage.query import HistoryQuery
-from htmlgraph_nb.storage.schema import DECISION, HISTORY_COLUMNS
+from htmlgraph_nb.storage.schema import ADDED_COLUMNS, DECISION, HISTORY_COLUMNS, OPTIONAL_COLUMNS
 from tests.helpers.sealed_history import (
     SEGMENT_ROWS,
     check_history,
@@ -215,12 +215,15 @@ def test_segment_is_arrow_file_of_one_batch(path: str) -> None:
         assert reader.get_batch(0).column("seq").to_pylist() == list(range(1, 21))
 
 
-def test_read_batches_reads_segment_without_decisions(path: str) -> None:
-    """A segment of a version that stored no decisions is read, with nulls in their place."""
+@pytest.mark.parametrize(("missing", "undecided"), [(ADDED_COLUMNS, 0), (OPTIONAL_COLUMNS, 20)])
+def test_read_batches_reads_segment_of_older_version(
+    path: str, missing: tuple[str, ...], undecided: int
+) -> None:
+    """A segment of a version that stored fewer columns is read, with nulls in their place."""
     file = sealed_files(path)[0]
     with pa.ipc.open_file(file.read_bytes()) as reader:
         batch, metadata = reader.get_batch(0), reader.schema.metadata
-    older = batch.drop_columns([*DECISION]).replace_schema_metadata(metadata)
+    older = batch.drop_columns([*missing]).replace_schema_metadata(metadata)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, older.schema) as writer:
         writer.write_batch(older)
@@ -232,6 +235,7 @@ def test_read_batches_reads_segment_without_decisions(path: str) -> None:
         batches = read_batches(path, HistoryQuery(columns=columns))
         rows = [row for batch in batches for row in batch.to_pylist()]
         assert len(rows) == 105
-        decided = [row[columns[-1]] is not None for row in rows]
-        assert decided == [False] * 20 + [True] * 85
+        decided = next(name for name in reversed(columns) if name in DECISION)
+        known = [row[decided] is not None for row in rows]
+        assert known == [False] * undecided + [True] * (105 - undecided)
     assert file.exists()

@@ -50,6 +50,19 @@ def spool_path() -> str:
     return os.path.join(data_dir(), "spool.jsonl")
 
 
+def waiting_file() -> str:
+    """Return the file in which the server of this machine lists the agents that wait for a person.
+
+    ``htmlgraph-statusline`` reads it.
+    """
+    return os.path.join(data_dir(), f"waiting-{_machine()}.json")
+
+
+def statusline_dir() -> str:
+    """Return the folder of what ``htmlgraph-statusline`` reported last, a file per session."""
+    return os.path.join(data_dir(), "statusline")
+
+
 def servers_dir() -> str:
     """Return the folder of the server files, one for each running server."""
     return os.path.join(data_dir(), "servers")

@@ -215,7 +215,7 @@ class EventSender:
         self._manager.ingest(events)
 
     def _write_to_spool(self, events: Sequence[Event]) -> None:
-        from ..hook.command import spool
+        from ..hook.spool_file import spool
         from ..ingest.spool import spool_line
         from ..paths import spool_path
 

@@ -24,6 +24,7 @@ class HookSettings:
         events: hook → whether the agent must wait until the hook has ended.
         handler: returns the entry of a hook from the command, the hook and whether the agent waits.
         has_http_hooks: whether the agent can POST hooks by itself.
+        has_statusline: whether a command can report the status line.
         note: instructions to the user after connecting; "": none.
     """
 
@@ -33,6 +34,7 @@ class HookSettings:
     events: Mapping[str, bool]
     handler: Callable[[str, str, bool], HandlerEntry]
     has_http_hooks: bool = False
+    has_statusline: bool = False
     note: str = ""
 
     def path(self, environ: Mapping[str, str], project: str | None) -> str:

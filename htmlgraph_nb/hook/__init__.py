@@ -1,3 +1,13 @@
-"""``htmlgraph-hook``, which coding agents run at their hooks; standard library only."""
+"""``htmlgraph-hook`` and ``htmlgraph-statusline``, which coding agents run; standard library only.
 
-from .command import main as main
+Nothing is imported before it is used: these processes start often.
+"""
+
+from __future__ import annotations
+
+
+def main() -> int:
+    """Run ``htmlgraph-hook``; see ``command``."""
+    from .command import main as run
+
+    return run()

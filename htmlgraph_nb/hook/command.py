@@ -36,6 +36,7 @@ from ..coding_agents.registry import AGENTS, DEFAULT_AGENT
 from ..errors import Unreachable
 from .delivery import HOOKS_PATH, Target, deliver, targets
 from .process_tree import ancestors
+from .spool_file import spool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +49,6 @@ READ_UNTIL_S = 0.6
 MAX_INPUT_BYTES = 8 << 20
 MAX_CONTENT_BYTES = 256 << 10
 MAX_EVENT_BYTES = 16 << 10
-MAX_SPOOL_BYTES = 16 << 20
 MAX_TEXT_CHARS = 256
 MAX_PATH_CHARS = 4_096
 
@@ -143,27 +143,6 @@ def sender_info(
         "project": project.rpartition("/")[2],
     }
     return {name: value[:MAX_TEXT_CHARS] for name, value in fields.items() if value}
-
-
-def spool(line: bytes, path: str) -> bool:
-    """Append ``line`` to the file at ``path`` in one write.
-
-    Returns:
-        False if the file is full.
-
-    Raises:
-        OSError: the file or its folder cannot be created or written.
-    """
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    binary: int = getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | binary, 0o600)
-    try:
-        if os.fstat(descriptor).st_size + len(line) + 1 > MAX_SPOOL_BYTES:
-            return False
-        os.write(descriptor, line + b"\n")
-        return True
-    finally:
-        os.close(descriptor)
 
 
 def _debug(message: str) -> None:

@@ -25,4 +25,7 @@ SETTINGS = HookSettings(
     },
     handler=_handler,
     has_http_hooks=True,
+    has_statusline=True,
+    note="For its usage limits and the size of the context: "
+    "htmlgraph-nb connect claude --statusline",
 )

@@ -16,14 +16,22 @@ from htmlgraph_nb.errors import ConfigError, InvalidJson, StoreError
 from htmlgraph_nb.paths import DEFAULT_URL, default_db, running_server
 from htmlgraph_nb.storage.database import open_reader, sqlite_errors
 
-from .connect.agent_hooks import hook_command, hook_groups, telemetry_variables
-from .connect.hook_entries import htmlgraph_groups
+from .connect.agent_hooks import (
+    hook_command,
+    hook_groups,
+    statusline_program,
+    telemetry_variables,
+)
+from .connect.command_check import own_programs, problem_of
 from .connect.settings_file import (
     BACKUP_SUFFIX,
+    OwnEntries,
     SettingsPlan,
     apply_plan,
+    own_command_of,
     plan_connect,
     plan_disconnect,
+    plan_statusline,
     read_settings,
 )
 from .options import Commands, Print
@@ -58,8 +66,14 @@ def add_connect_parser(commands: Commands, out: Print) -> argparse.ArgumentParse
     parser.add_argument(
         "--url", help="server address for --http and otel (default: the running server)"
     )
+    parser.add_argument(
+        "--statusline",
+        action="store_true",
+        help="report what Claude Code's status line knows (context, usage limits, pull request); "
+        "your own status line stays as it is",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show the change without writing it")
-    parser.add_argument("--undo", action="store_true", help="remove our hooks from the settings")
+    parser.add_argument("--undo", action="store_true", help="remove what connect added")
     parser.add_argument(
         "--check", action="store_true", help="show which agents are connected and last reported"
     )
@@ -69,9 +83,11 @@ def add_connect_parser(commands: Commands, out: Print) -> argparse.ArgumentParse
 
 def _connect(arguments: argparse.Namespace, environ: Mapping[str, str], out: Print) -> int:
     if arguments.check:
-        for line in _check_lines(environ, arguments.project):
-            out(line)
-        return 0
+        return _check(environ, arguments.project, out)
+    if arguments.agent is None and arguments.statusline:
+        arguments.agent = next(
+            name for name, agent in AGENTS.items() if agent.hook_settings().has_statusline
+        )
     if arguments.agent is None:
         choices = "|".join([*AGENTS, _TELEMETRY])
         raise ConfigError(f"agent: expected a name, got none; type htmlgraph-nb connect {choices}")
@@ -82,64 +98,99 @@ def _connect(arguments: argparse.Namespace, environ: Mapping[str, str], out: Pri
             out(f'export {name}="{value}"')
         return 0
     agent = AGENTS[arguments.agent]
-    path = agent.hook_settings().path(environ, arguments.project)
+    settings = agent.hook_settings()
+    path = settings.path(environ, arguments.project)
+    if arguments.statusline and not settings.has_statusline:
+        raise ConfigError(f"{agent.label} has no status line; omit --statusline")
     if arguments.undo:
-        plan = plan_disconnect(path)
+        plan = plan_disconnect(
+            path, hooks=not arguments.statusline, statusline=arguments.statusline
+        )
+    elif arguments.statusline:
+        is_user = arguments.project is None
+        inherited = "" if is_user else own_command_of(settings.path(environ, None))
+        plan = plan_statusline(path, statusline_program(), inherited)
     else:
         plan = plan_connect(
             path, hook_groups(agent, hook_command(agent), url if arguments.http else None)
         )
-    for line in _diff_lines(plan):
+    what = f"{agent.label}'s status line" if arguments.statusline else agent.label
+    for line in diff_lines(plan):
         out(line)
     if not plan.is_change:
         state = "is not connected" if arguments.undo else "is already connected"
-        out(f"{agent.label} {state}: {path}")
+        out(f"{what} {state}: {path}")
     elif arguments.dry_run:
         out(f"nothing written; {agent.label} reads {path}")
     else:
         apply_plan(plan)
-        out(_done_text(agent, plan, arguments.undo))
+        note = "" if arguments.statusline else settings.note
+        out(_done_text(what, note, plan, arguments.undo))
     return 0
 
 
-def _done_text(agent: CodingAgent, plan: SettingsPlan, undone: bool) -> str:
+def _done_text(what: str, note: str, plan: SettingsPlan, undone: bool) -> str:
     if undone:
-        return f"{agent.label} is disconnected: {plan.path}"
+        return f"{what} is disconnected: {plan.path}"
     backup = f" (backup: {plan.path}{BACKUP_SUFFIX})" if plan.backup else ""
-    note = agent.hook_settings().note
     note = f"\n{note}" if note else ""
     return (
-        f"{agent.label} is connected: {plan.path}{backup}{note}\n"
-        "Sessions that start from now on report."
+        f"{what} is connected: {plan.path}{backup}{note}\nSessions that start from now on report."
     )
 
 
-def _diff_lines(plan: SettingsPlan) -> list[str]:
+def diff_lines(plan: SettingsPlan) -> list[str]:
+    """Return the change as the lines of a unified diff."""
     before, after = ((text or "").splitlines() for text in (plan.before, plan.after))
     return list(difflib.unified_diff(before, after, plan.path, plan.path, lineterm="", n=2))
 
 
-def _check_lines(environ: Mapping[str, str], project: str | None) -> list[str]:
-    """Return a line for each agent: where it is connected, and when it last reported."""
+def settings_paths(agent: CodingAgent, environ: Mapping[str, str], project: str) -> list[str]:
+    """Return the paths of an agent's settings: those of the user, then those of a project."""
+    settings = agent.hook_settings()
+    return list(dict.fromkeys([settings.path(environ, None), settings.path(environ, project)]))
+
+
+def _check(environ: Mapping[str, str], project: str | None, out: Print) -> int:
+    """Print a line for each agent: where it is connected, and when it last reported.
+
+    Returns:
+        1 if a command in the settings does not run, else 0.
+    """
     last_reports = _last_reports()
-    lines = []
+    problems: list[str] = []
     for agent in AGENTS.values():
-        settings = agent.hook_settings()
-        paths = [settings.path(environ, None), settings.path(environ, project or ".")]
-        connected = [path for path in dict.fromkeys(paths) if _is_connected(path)]
+        paths = settings_paths(agent, environ, project or ".")
+        entries = {path: _entries_of(path) for path in paths}
+        connected = [path for path, own in entries.items() if own.groups]
         state = ", ".join(connected) or f"not connected; type htmlgraph-nb connect {agent.name}"
         last = last_reports.get(agent.hook_source)
-        when = "never reported" if last is None else f"last reported {last:%Y-%m-%d %H:%M:%S}"
-        lines.append(f"{agent.label:<12} {when:<33} {state}")
-    return lines
+        when = "never reported" if last is None else f"last reported {last:%Y-%m-%d %H:%M:%S %Z}"
+        out(f"{agent.label:<12} {when:<38} {state}")
+        lines = [path for path, own in entries.items() if own.statusline]
+        if lines:
+            out(f"{'':<12} {'status line':<38} {', '.join(lines)}")
+        problems += [
+            f"{path}: {problem}; type {_connect_again(agent, program, path == paths[0])}"
+            for path in dict.fromkeys([*connected, *lines])
+            for program in own_programs(read_settings(path) or "")
+            if (problem := problem_of(program))
+        ]
+    for problem in problems:
+        out(problem)
+    return 1 if problems else 0
 
 
-def _is_connected(path: str) -> bool:
-    text = read_settings(path)
+def _connect_again(agent: CodingAgent, program: str, is_user: bool) -> str:
+    option = " --statusline" if "htmlgraph-statusline" in program else ""
+    return f"htmlgraph-nb connect {agent.name}{option}{'' if is_user else ' --project'}"
+
+
+def _entries_of(path: str) -> OwnEntries:
     try:
-        return bool(text and text.strip() and htmlgraph_groups(text))
+        return OwnEntries.of(read_settings(path) or "")
     except InvalidJson:
-        return False
+        return OwnEntries()
 
 
 def _last_reports() -> dict[str, datetime]:

@@ -17,6 +17,7 @@ from .history_commands import add_history_parsers
 from .import_command import add_import_parser
 from .serve_command import add_serve_parsers
 from .status_command import add_status_parser
+from .statusline_command import add_statusline_parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,6 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
         *add_serve_parsers(commands, print),
         add_status_parser(commands, print),
         add_connect_parser(commands, print),
+        add_statusline_parser(commands),
         add_import_parser(commands, print),
         *add_history_parsers(commands, print),
         add_explain_parser(commands, print),

@@ -387,5 +387,6 @@ def test_hook_loads_the_standard_library_only(home: Path) -> None:
         ".hook.delivery",
         ".paths",
         ".hook.process_tree",
+        ".hook.spool_file",
     )
     assert own == {f"htmlgraph_nb{name}" for name in names}

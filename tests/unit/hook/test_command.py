@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from htmlgraph_nb.coding_agents.agent import CodingAgent
 from htmlgraph_nb.coding_agents.registry import AGENTS
-from htmlgraph_nb.hook import command
+from htmlgraph_nb.hook import command, spool_file
 
 CLAUDE = AGENTS["claude"]
 LONG = "x" * 300
@@ -129,8 +129,8 @@ def test_sender_info_reads_names_from_the_environment() -> None:
 def test_spool_appends_lines_to_a_private_file(tmp_path: Path) -> None:
     """Lines are appended to a file that only its user may read; the folder is created."""
     path = tmp_path / "new" / "spool.jsonl"
-    assert command.spool(b'{"n":1}', str(path))
-    assert command.spool(b'{"n":2}', str(path))
+    assert spool_file.spool(b'{"n":1}', str(path))
+    assert spool_file.spool(b'{"n":2}', str(path))
     assert [json.loads(line) for line in path.read_bytes().splitlines()] == [{"n": 1}, {"n": 2}]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -138,8 +138,7 @@ def test_spool_appends_lines_to_a_private_file(tmp_path: Path) -> None:
 def test_spool_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line that exceeds the limit of the file is dropped; one that just fits is kept."""
     path = tmp_path / "spool.jsonl"
-    monkeypatch.setattr(command, "MAX_SPOOL_BYTES", 16)
-    assert command.spool(b"1234567", str(path))
-    assert command.spool(b"1234567", str(path))
-    assert not command.spool(b"", str(path))
+    assert spool_file.spool(b"1234567", str(path), 16)
+    assert spool_file.spool(b"1234567", str(path), 16)
+    assert not spool_file.spool(b"", str(path), 16)
     assert path.stat().st_size == 16

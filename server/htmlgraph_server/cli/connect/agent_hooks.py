@@ -24,17 +24,28 @@ def hook_command(agent: CodingAgent) -> str:
     Raises:
         ConfigError: htmlgraph-hook is neither beside this program nor on the PATH.
     """
+    quoted = _quoted_program("htmlgraph-hook")
+    return quoted if agent is DEFAULT_AGENT else f"{quoted} {agent.name}"
+
+
+def statusline_program() -> str:
+    """Return the shell command of the status line with its full path.
+
+    Raises:
+        ConfigError: htmlgraph-statusline is neither beside this program nor on the PATH.
+    """
+    return _quoted_program("htmlgraph-statusline")
+
+
+def _quoted_program(name: str) -> str:
     folders = os.path.dirname(os.path.abspath(sys.argv[0])), os.path.dirname(sys.executable)
-    path = shutil.which("htmlgraph-hook", path=os.pathsep.join(folders)) or shutil.which(
-        "htmlgraph-hook"
-    )
+    path = shutil.which(name, path=os.pathsep.join(folders)) or shutil.which(name)
     if path is None:
         raise ConfigError(
-            "htmlgraph-hook is neither beside htmlgraph-nb nor on the PATH; reinstall the package: "
+            f"{name} is neither beside htmlgraph-nb nor on the PATH; reinstall the package: "
             "pip install --force-reinstall htmlgraph-nb"
         )
-    quoted = f'"{path}"' if os.name == "nt" else shlex.quote(path)
-    return quoted if agent is DEFAULT_AGENT else f"{quoted} {agent.name}"
+    return f'"{path}"' if os.name == "nt" else shlex.quote(path)
 
 
 def hook_groups(agent: CodingAgent, command: str, url: str | None) -> dict[str, HookGroup]:

@@ -172,6 +172,11 @@ def append_item(
     return f"{text[: container.start + 1]}{line_start}{item}{tail}{text[container.end - 1 :]}"
 
 
+def replace_value(text: str, node: JsonNode, value: Any) -> str:
+    """Return the text with another value, in one line, in place of ``node``."""
+    return f"{text[: node.start]}{json.dumps(value, ensure_ascii=False)}{text[node.end :]}"
+
+
 def remove_item(text: str, container: JsonNode, index: int) -> str:
     """Return the text without one item of an array or object, its comma and its line."""
     item = container.items[index]

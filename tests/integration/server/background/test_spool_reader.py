@@ -15,7 +15,7 @@ import pytest
 from htmlgraph_nb.core.roster import Limits
 from htmlgraph_nb.core.timestamps import to_rfc3339
 from htmlgraph_nb.errors import CapacityError
-from htmlgraph_nb.hook import command
+from htmlgraph_nb.hook import spool_file
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_server.background import spool_reader
 from htmlgraph_server.background.spool_reader import SPOOL_SETTLE_S, SpoolReader
@@ -79,7 +79,7 @@ def test_spool_is_read_once_no_hook_can_have_it_open(manager: PresenceManager, p
     spool = SpoolReader(manager, path, clock)
     assert spool.read() == 0
     for number in range(3):
-        assert command.spool(line(number), path)
+        assert spool_file.spool(line(number), path)
     with open(path, "ab") as open_file:
         assert spool.read() == 0
         assert not Path(path).exists()
@@ -98,10 +98,10 @@ def test_new_spool_is_read_after_the_renamed_one(manager: PresenceManager, path:
     """Two renamed files are both read, each after its own delay."""
     clock = Clock()
     spool = SpoolReader(manager, path, clock)
-    command.spool(line(0), path)
+    spool_file.spool(line(0), path)
     spool.read()
     clock.now += SPOOL_SETTLE_S / 2
-    command.spool(line(1), path)
+    spool_file.spool(line(1), path)
     spool.read()
     assert len(spool_files(path)) == 2
     clock.now += SPOOL_SETTLE_S / 2
@@ -117,7 +117,7 @@ def test_spool_read_again_after_a_crash_adds_no_duplicates(
     """The next server reads the renamed file again; its event ids are stored already."""
     clock = Clock()
     for number in range(20):
-        command.spool(line(number), path)
+        spool_file.spool(line(number), path)
     first = SpoolReader(manager, path, clock)
     first.read()
     (renamed,) = Path(path).parent.glob("spool*")
@@ -152,8 +152,8 @@ def test_invalid_spool_lines_are_skipped(
 def test_spool_is_kept_until_its_events_are_stored(tmp_path: Path, path: str) -> None:
     """The file is deleted only after the commit, here with a higher agent limit."""
     clock = Clock()
-    command.spool(line(0, "a"), path)
-    command.spool(line(0, "b"), path)
+    spool_file.spool(line(0, "a"), path)
+    spool_file.spool(line(0, "b"), path)
     with PresenceManager(str(tmp_path / "h.db"), limits=Limits(max_agents=1)) as manager:
         spool = SpoolReader(manager, path, clock)
         spool.read()
@@ -175,7 +175,7 @@ def test_spool_readers_on_one_folder_lose_nothing(manager: PresenceManager, path
     first, second = (SpoolReader(manager, path, clock) for _ in range(2))
     n_ingested = 0
     for number in range(10):
-        command.spool(line(number), path)
+        spool_file.spool(line(number), path)
         n_ingested += first.read() + second.read()
         clock.now += SPOOL_SETTLE_S * 0.7
         n_ingested += second.read()
@@ -195,7 +195,7 @@ def test_lines_appended_while_the_spool_is_read_are_not_lost(
 
     def write(writer: int) -> None:
         for number in range(n_each):
-            assert command.spool(line(number, f"w{writer}"), path)
+            assert spool_file.spool(line(number, f"w{writer}"), path)
 
     writers = [threading.Thread(target=write, args=(writer,)) for writer in range(n_writers)]
     spool = SpoolReader(manager, path)
@@ -224,7 +224,7 @@ def test_server_ingests_events_spooled_before_and_during_its_run(
     home = tmp_path / "home"
     spool_path = str(home / "spool.jsonl")
     for number in range(5):
-        command.spool(line(number), spool_path)
+        spool_file.spool(line(number), spool_path)
     server = serve(home=home)
 
     def executed(session: str) -> int:
@@ -232,8 +232,8 @@ def test_server_ingests_events_spooled_before_and_during_its_run(
         return 0 if agent is None else int(agent["total_tools_executed"])
 
     wait_until(lambda: executed("s1") == 5, "the spool from before the start")
-    command.spool(line(0, "s2"), spool_path)
-    command.spool(line(0, "s1"), spool_path)
+    spool_file.spool(line(0, "s2"), spool_path)
+    spool_file.spool(line(0, "s1"), spool_path)
     wait_until(lambda: executed("s2") == 1, "the spool written meanwhile")
     wait_until(lambda: spool_files(spool_path) == [], "its deletion")
     assert executed("s1") == 5

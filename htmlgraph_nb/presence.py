@@ -297,6 +297,31 @@ class PresenceManager:
             self._sync.apply(tx, [replace(event, timestamp=self._clock())], received)
         return True
 
+    def forget(self, agent_id: str, *, history: bool = False) -> bool:
+        """Remove an agent now; it returns with its next event.
+
+        Args:
+            history: also delete its stored events. The event of the removal itself may stay.
+
+        Returns:
+            False if the agent is unknown and, with ``history``, nothing of it is stored.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+
+        def job(tx: Transaction) -> bool:
+            known = self._roster.get(agent_id) is not None
+            if known:
+                event = Event(agent_id=agent_id, event_type="forget", source="user")
+                self._sync.apply(tx, [replace(event, timestamp=self._clock())], time.monotonic())
+            return known
+
+        found = self._store.write(job)
+        while history and self._store.write(lambda tx: tx.delete_agent(agent_id, 2_000)):
+            found = True
+        return found
+
     def cleanup_stale_agents(self, max_age_hours: float = 24) -> list[str]:
         """Remove agents that were inactive for ``max_age_hours``; their history is kept.
 

@@ -40,7 +40,8 @@ INTEGRATIONS = {
 ENTRY_POINTS = ("htmlgraph-nb", "htmlgraph-hook", "jupyter-htmlgraph")
 ROUTE_PATTERNS = r"""
 / /static/([^/]+) /ws/broadcasts /ws/events /api/events /api/presence /api/presence/([^/]+)
-/api/presence/([^/]+)/offline /api/history /api/activity /api/broadcast/features/([^/]+)
+/api/presence/([^/]+)/offline /api/presence/([^/]+)/viewed /api/history /api/activity
+/api/broadcast/features/([^/]+)
 /api/broadcast/features/([^/]+)/status /api/broadcast/features/([^/]+)/links
 /api/broadcast/tracks/([^/]+) /api/broadcast/spikes/([^/]+) /api/hooks/([^/]+) /v1/logs /v1/traces
 /v1/metrics /api/status /api/openapi\.json /metrics
@@ -52,17 +53,21 @@ retain synchronous watch seal
 """.split()
 LISTENER_SETTINGS = {"host", "port", "token", "allow_origins", "allow_hosts"}
 COMMANDS = {
-    "connect": "--check --dry-run --http --project --undo --url --user --verbose",
+    "connect": "--check --dry-run --http --project --statusline --undo --url --user --verbose",
     "demo": "--agents --no-browser --seed --speed --verbose",
     "explain": "--json --token --url --verbose",
     "export": (
         "--agent --columns --event-type --feature --from --limit --session --since --token --tool "
         "--until --verbose"
     ),
+    "forget": "--db --history --verbose",
     "import": "--db --verbose --watch",
+    "reset": "--db --verbose --yes",
     "seal": "--db --verbose --verify",
     "serve": "--stop-on-eof --verbose",
     "status": "--json --token --url --verbose",
+    "statusline": "--run --verbose",
+    "uninstall": "--dry-run --project --verbose",
     "why": "--json --token --url --verbose",
 }
 CLOSE_CODES = {

@@ -92,6 +92,10 @@ class PresenceClient(PresenceSubscription):
         """Mark an agent as offline and return the server's response."""
         return self._rest.mark_offline(agent_id)
 
+    def mark_viewed(self, agent_id: str) -> Any:
+        """Report that a person looked at an agent and return the server's response."""
+        return self._rest.mark_viewed(agent_id)
+
 
 def _filter_of(value: Filter | Mapping[str, Any] | None) -> Filter:
     if value is None:

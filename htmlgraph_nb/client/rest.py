@@ -236,6 +236,10 @@ class Rest:
         """Mark an agent as offline and return the server's response."""
         return self.call("POST", f"/api/presence/{quote(agent_id, safe='')}/offline")
 
+    def mark_viewed(self, agent_id: str) -> Any:
+        """Report that a person looked at an agent and return the server's response."""
+        return self.call("POST", f"/api/presence/{quote(agent_id, safe='')}/viewed")
+
 
 def _connection(address: Address, timeout_s: float) -> http.client.HTTPConnection:
     if not address.secure:

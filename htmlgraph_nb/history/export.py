@@ -9,6 +9,7 @@ from functools import partial
 
 import pyarrow as pa
 
+from ..core.validation import shorten
 from ..errors import ConfigError, StoreUnavailable
 from ..storage.columnar.arrow_schema import select_schema
 from ..storage.query import HistoryQuery
@@ -49,8 +50,9 @@ def export_history(
         in Arrow; times are timestamp[us, UTC], and RFC 3339 strings in CSV.
 
     Raises:
-        ConfigError: the folder has an export of another source or query, or other files; or the
-            source is neither a database nor a server.
+        ConfigError: the target ends in another suffix and is no folder yet; the folder has an
+            export of another source or query, or other files; or the source is neither a database
+            nor a server.
         StoreUnavailable: the target cannot be written.
         StoreError, ConnectError: the source cannot be read.
     """
@@ -78,10 +80,22 @@ def _batches(location: str, token: str | None, query: HistoryQuery) -> Iterator[
 
 
 def _writer_of(name: str) -> Writer | None:
-    """Return the writer for the suffix of a file name; None: it is a folder."""
+    """Return the writer for the suffix of a file name; None: it is a folder.
+
+    Raises:
+        ConfigError: it looks like the name of a file of another format.
+    """
     for suffix, writer in WRITERS.items():
         if name.lower().endswith(suffix):
             return writer
+    suffix = os.path.splitext(name)[1]
+    # A folder may have a dot in its name, such as that of a version.
+    is_suffix = suffix[1:].isalnum() and not suffix[1:].isdecimal()
+    if is_suffix and not name.endswith(("/", os.sep)) and not os.path.isdir(name):
+        raise ConfigError(
+            f"target: expected a name that ends in {', '.join(WRITERS)}, or a folder, "
+            f"got {shorten(name)}; for a new folder, end its name with /"
+        )
     return None
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import os
 import time
+from typing import TYPE_CHECKING
 
 from .. import paths
 from .spool_file import spool
 from .status_input import ACCOUNT, quota_windows, session_info, waiting_elsewhere
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any

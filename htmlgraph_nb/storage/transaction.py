@@ -307,6 +307,16 @@ class Transaction:
         )
         return deleted.rowcount
 
+    def delete_agent(self, agent_id: str, limit: int) -> int:
+        """Delete up to ``limit`` events of an agent; return how many. The newest row is kept."""
+        deleted = self._db.execute(
+            "DELETE FROM events WHERE id IN (SELECT id FROM events "
+            "WHERE agent = (SELECT id FROM names WHERE name = ?) "
+            "AND id < (SELECT max(id) FROM events) LIMIT ?)",
+            (agent_id, limit),
+        )
+        return deleted.rowcount
+
 
 def _extra_of(text: str, seq: int) -> dict[str, Any]:
     try:

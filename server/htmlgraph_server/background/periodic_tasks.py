@@ -6,6 +6,7 @@ task           interval    runs on            purpose
 sync           20 ms       every server       read events that other servers committed
 timers         1 s         the leader         mark silent agents idle or offline, then forget them
 spool          1 s         the leader         ingest events that hooks stored while no server ran
+waiting        1 s         the leader         list the waiting agents for status lines
 retention      60 s        the leader         delete old history, one step every 50 ms
 seal           60 s        the leader         start a process that seals history
 checkpoint     0.5 s       the leader         move the write-ahead log into the database file
@@ -32,6 +33,7 @@ from datetime import timedelta
 from htmlgraph_nb.core.timestamps import utc_now
 from htmlgraph_nb.errors import HtmlgraphError
 from htmlgraph_nb.ingest.poller import PolledSource, PollingIngester
+from htmlgraph_nb.paths import waiting_file
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.pricing.price_list import load as load_prices
 from htmlgraph_nb.storage.checkpoint import Checkpointer
@@ -41,12 +43,14 @@ from .leader_lock import LeaderLock
 from .local_agents import LocalAgents
 from .sealer import Sealer
 from .spool_reader import SpoolReader
+from .waiting_file import WaitingFile
 
 logger = logging.getLogger(__name__)
 
 SYNC_S = 0.02
 TIMERS_S = 1.0
 SPOOL_POLL_S = 1.0
+WAITING_S = 1.0
 RETENTION_S = 60.0
 RETENTION_STEP_S = 0.05
 SEAL_S = 60.0
@@ -151,6 +155,7 @@ class BackgroundTasks:
         manager: the open database.
         leader_lock: the lock of the database; ``stop`` releases it.
         spool: reads the hooks' spool; None: no spool.
+        waiting: lists the waiting agents; None: nothing does.
         retain_s: age in seconds at which history is deleted; 0: never.
         sealer: seals history; None: history is not sealed.
         checkpointer: moves the write-ahead log into the file; None: the writer does it.
@@ -163,6 +168,7 @@ class BackgroundTasks:
         leader_lock: LeaderLock,
         *,
         spool: SpoolReader | None = None,
+        waiting: WaitingFile | None = None,
         retain_s: float = 0.0,
         sealer: Sealer | None = None,
         checkpointer: Checkpointer | None = None,
@@ -170,6 +176,7 @@ class BackgroundTasks:
     ) -> None:
         self._leader_lock = leader_lock
         self._sealer = sealer
+        self._waiting = waiting
         always, leader = _always, leader_lock.acquire
         tasks = [
             PeriodicTask("sync", SYNC_S, manager.sync_external, always),
@@ -177,6 +184,8 @@ class BackgroundTasks:
         ]
         if spool is not None:
             tasks.append(PeriodicTask("spool", SPOOL_POLL_S, spool.read, leader))
+        if waiting is not None:
+            tasks.append(PeriodicTask("waiting", WAITING_S, waiting.update, leader))
         if retain_s:
             tasks.append(
                 PeriodicTask("retention", RETENTION_S, _retention(manager, retain_s), leader)
@@ -207,6 +216,8 @@ class BackgroundTasks:
             thread.stop()
         if self._sealer is not None:
             self._sealer.close()
+        if self._waiting is not None:
+            self._waiting.remove()
         self._leader_lock.release()
 
 
@@ -272,6 +283,8 @@ def make_background_tasks(
         manager,
         leader_lock,
         spool=None if spool_path is None else SpoolReader(manager, spool_path, on_hook=on_hook),
+        # The demo's agents wait for nobody.
+        waiting=None if spool_path is None else WaitingFile(manager, waiting_file()),
         retain_s=config.retain_s,
         sealer=Sealer(manager.db_path) if config.seal else None,
         checkpointer=Checkpointer(manager.db_path, lambda: manager.cursor.seq, config.synchronous),

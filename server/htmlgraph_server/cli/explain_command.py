@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
+from collections.abc import Sequence
 
 from htmlgraph_nb.core.explanation import format_lines
+from htmlgraph_nb.core.validation import shorten
+from htmlgraph_nb.errors import ConfigError, ServerRefused
 
 from .options import Commands, Print, add_server_options, rest_client
+
+_SHOWN_IDS = 5
 
 
 def add_explain_parser(commands: Commands, out: Print) -> argparse.ArgumentParser:
@@ -17,13 +23,39 @@ def add_explain_parser(commands: Commands, out: Print) -> argparse.ArgumentParse
     )
     # add_parser(aliases=…) would list the alias in the help.
     commands.choices["why"] = parser
-    parser.add_argument("agent", metavar="AGENT", help='agent id, such as "claude-1"')
+    parser.add_argument("agent", metavar="AGENT", help="agent id, or a part of one")
     add_server_options(parser)
     parser.set_defaults(run=lambda arguments: _explain(arguments, out))
     return parser
 
 
 def _explain(arguments: argparse.Namespace, out: Print) -> int:
-    response = rest_client(arguments).explanation(arguments.agent)
+    rest = rest_client(arguments)
+    try:
+        response = rest.explanation(arguments.agent)
+    except ServerRefused as error:
+        if error.code != "unknown_agent":
+            raise
+        response = rest.explanation(matching_agent(arguments.agent, list(rest.presence())))
     out(json.dumps(response, indent=2) if arguments.json else "\n".join(format_lines(response)))
     return 0
+
+
+def matching_agent(text: str, agent_ids: Sequence[str]) -> str:
+    """Return the only agent id that contains ``text``, in upper or lower case.
+
+    Raises:
+        ConfigError: there is none, or several; the message names similar ids, or some of them.
+    """
+    matches = [agent_id for agent_id in agent_ids if text.lower() in agent_id.lower()]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        more = f" and {len(matches) - _SHOWN_IDS} more" if len(matches) > _SHOWN_IDS else ""
+        shown = ", ".join(matches[:_SHOWN_IDS])
+        raise ConfigError(
+            f"agent: expected a part of one id, got {shorten(text)}, which is in {shown}{more}"
+        )
+    near = difflib.get_close_matches(text, agent_ids, _SHOWN_IDS, 0.4)
+    hint = f"; similar ids: {', '.join(near)}" if near else ""
+    raise ConfigError(f"unknown agent {shorten(text)}{hint}")

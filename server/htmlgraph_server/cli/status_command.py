@@ -7,6 +7,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from htmlgraph_nb.errors import ServerNotFound
+from htmlgraph_nb.paths import default_db
+
 from .options import Commands, Print, add_server_options, rest_client
 
 
@@ -19,7 +22,10 @@ def add_status_parser(commands: Commands, out: Print) -> argparse.ArgumentParser
 
 
 def _status(arguments: argparse.Namespace, out: Print) -> int:
-    report = rest_client(arguments).status_report()
+    try:
+        report = rest_client(arguments).status_report()
+    except ServerNotFound as error:
+        raise ServerNotFound(f"{error}\nStored data: {default_db()}") from error
     out(json.dumps(report, indent=2) if arguments.json else "\n".join(status_lines(report)))
     return 0
 

@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 
 from htmlgraph_nb.coding_agents.registry import AGENTS
+from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.validation import shorten, validate_string
 from htmlgraph_nb.errors import ApiError
 
@@ -80,6 +81,19 @@ class OfflineHandler(JsonHandler):
         )
         if not await committed(future):
             raise _unknown_agent(agent_id)
+        self.send_json({"success": True, "agent_id": agent_id})
+
+
+class ViewedHandler(JsonHandler):
+    """``POST /api/presence/{agent_id}/viewed``: a person looked at the agent."""
+
+    async def post(self, agent_id: str) -> None:
+        received = time.monotonic()
+        self.allow_parameters()
+        if validate_string(agent_id, "agent_id") not in self.service.hub.published.agents:
+            raise _unknown_agent(agent_id)
+        event = Event(agent_id=agent_id, event_type="viewed", source="person")
+        await committed(self.service.manager.submit([event], received))
         self.send_json({"success": True, "agent_id": agent_id})
 
 

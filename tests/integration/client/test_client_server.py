@@ -29,6 +29,7 @@ def test_client_http_calls(server):
         assert client.presence().keys() == {"a", "b"}
         assert client.agent("a").last_tool_name == "Bash"
         assert client.status_report()["cursor"] == response["cursor"]
+        assert client.mark_viewed("a") == {"success": True, "agent_id": "a"}
         client.mark_offline("a")
         offline = client.wait_for(
             lambda agents: "a" in agents and agents["a"].status == "offline" and agents["a"], 10

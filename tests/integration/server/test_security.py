@@ -26,6 +26,7 @@ ROUTES = [
     ("GET", "/api/presence"),
     ("GET", "/api/presence/a"),
     ("POST", "/api/presence/a/offline"),
+    ("POST", "/api/presence/a/viewed"),
     ("POST", "/api/events"),
     ("GET", "/api/history"),
     ("POST", "/api/broadcast/tracks/t"),
@@ -230,7 +231,12 @@ ORIGINS = [
 def test_foreign_origin_cannot_write_or_listen(server: Server, origin: str) -> None:
     """Reads are allowed because the page cannot see the response."""
     headers = {"Origin": origin}
-    for path in ("/api/events", "/api/presence/x/offline", "/api/hooks/claude"):
+    for path in (
+        "/api/events",
+        "/api/presence/x/offline",
+        "/api/presence/x/viewed",
+        "/api/hooks/claude",
+    ):
         response = server.request("POST", path, {}, headers)
         assert (response.status, response.error["code"]) == (403, "origin_refused")
     for path in ("/ws/broadcasts", "/ws/events"):

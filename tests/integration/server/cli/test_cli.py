@@ -96,7 +96,6 @@ def test_help_lists_every_setting(tmp_path: Path, command: str) -> None:
         (("demo", "--speed", "fast"), "--speed: expected a number > 0 and <= 1000, got 'fast'"),
         (("demo", "--seed", "x"), "--seed"),
         (("dance",), "dance"),
-        ((), "COMMAND"),
     ],
 )
 def test_invalid_arguments_are_reported_in_one_line(

@@ -165,11 +165,21 @@ def test_offline_agent_returns_with_activity(module_server: Server) -> None:
     assert module_server.get("/api/presence/back").json()["status"] == "active"
 
 
+def test_viewed_is_stored_as_the_act_of_a_person(module_server: Server) -> None:
+    """The event names who looked: a person."""
+    module_server.send("seen/1")
+    response = module_server.post("/api/presence/seen%2F1/viewed")
+    assert response.json() == {"success": True, "agent_id": "seen/1"}
+    event = history(module_server, agent="seen/1")[-1]
+    assert (event["event_type"], event["source"]) == ("viewed", "person")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "code"),
     [
         ("GET", "/api/presence/unknown", "unknown_agent"),
         ("POST", "/api/presence/unknown/offline", "unknown_agent"),
+        ("POST", "/api/presence/unknown/viewed", "unknown_agent"),
         ("GET", "/api/presence/a/b", "not_found"),
         ("GET", "/nowhere", "not_found"),
         ("POST", "/api/nowhere", "not_found"),
@@ -194,6 +204,7 @@ def test_missing_resources_return_404(
         ("POST", "/api/presence", {"GET", "HEAD"}),
         ("DELETE", "/api/presence/x", {"GET", "HEAD"}),
         ("GET", "/api/presence/x/offline", {"POST"}),
+        ("GET", "/api/presence/x/viewed", {"POST"}),
         ("POST", "/api/history", {"GET", "HEAD"}),
         ("PATCH", "/api/broadcast/features/f", {"POST"}),
         ("OPTIONS", "/api/status", {"GET", "HEAD"}),

@@ -173,8 +173,9 @@ def test_authorizer_may_forbid_writing(tmp_path: Path) -> None:
             pass
         for secret in (TOKEN, server.secret):
             headers = {"Authorization": f"token {secret}"}
-            response = server.request("POST", "/api/events", EVENT, headers, token=False)
-            assert (response.status, response.error["code"]) == (403, "not_authorized")
+            for path in ("/api/events", "/api/presence/a/viewed"):
+                response = server.request("POST", path, EVENT, headers, token=False)
+                assert (response.status, response.error["code"]) == (403, "not_authorized")
         with pytest.raises(InvalidStatus), connect(server.ws("/ws/events")):
             pass
 

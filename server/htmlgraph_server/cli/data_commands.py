@@ -1,0 +1,143 @@
+"""``htmlgraph-nb forget`` and ``htmlgraph-nb reset``: delete stored data."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+
+from htmlgraph_nb.core.validation import shorten
+from htmlgraph_nb.errors import ConfigError
+from htmlgraph_nb.paths import default_db, running_servers, spool_path, statusline_dir
+from htmlgraph_nb.presence import PresenceManager
+from htmlgraph_nb.storage.columnar.segment_index import segment_folder
+
+from ..background.leader_lock import LeaderLock
+from .explain_command import matching_agent
+from .options import Commands, Print, add_db_option, db_path
+
+_SUFFIXES = ("", "-wal", "-shm", "-journal", "-owner")
+
+
+def add_data_parsers(commands: Commands, out: Print) -> tuple[argparse.ArgumentParser, ...]:
+    """Add both commands to the parser and return theirs."""
+    return _add_forget(commands, out), _add_reset(commands, out)
+
+
+def _add_forget(commands: Commands, out: Print) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        "forget",
+        help="remove an agent",
+        description="Removes an agent from all dashboards. It returns with its next event.",
+    )
+    parser.add_argument("agent", metavar="AGENT", help="agent id, or a part of one")
+    parser.add_argument("--history", action="store_true", help="also delete its stored events")
+    add_db_option(parser)
+    parser.set_defaults(run=lambda arguments: _forget(arguments, out))
+    return parser
+
+
+def _forget(arguments: argparse.Namespace, out: Print) -> int:
+    path = db_path(arguments)
+    _check_exists(path)
+    manager = PresenceManager(path)
+    try:
+        agent_id = arguments.agent
+        if manager.get_agent_presence(agent_id) is None and not (
+            arguments.history and manager.forget(agent_id, history=True)
+        ):
+            agent_id = matching_agent(agent_id, list(manager.snapshot()))
+        manager.forget(agent_id, history=arguments.history)
+    finally:
+        manager.close()
+    what = "removed, with its stored events" if arguments.history else "removed; its history stays"
+    out(f"{agent_id} is {what}: {path}")
+    return 0
+
+
+def _add_reset(commands: Commands, out: Print) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        "reset",
+        help="delete all stored data",
+        description="Deletes the database with its columnar copies, and the reports that no server "
+        "has read yet. Settings of agents stay; see htmlgraph-nb uninstall.",
+    )
+    add_db_option(parser)
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.set_defaults(run=lambda arguments: _reset(arguments, out))
+    return parser
+
+
+def _reset(arguments: argparse.Namespace, out: Print) -> int:
+    # Not that of a running server: deleting it would be refused anyway.
+    path = os.path.realpath(arguments.db or default_db())
+    files = _stored_files(path, is_default=path == os.path.realpath(default_db()))
+    if not files:
+        out(f"nothing is stored: {path}")
+        return 0
+    _check_unused(path)
+    if not arguments.yes:
+        for name in files:
+            out(name)
+        if not _confirmed():
+            out("nothing was deleted")
+            return 1
+    lock = LeaderLock(path)
+    if not lock.acquire():
+        raise _in_use(path)
+    try:
+        # The lock may have just created its file.
+        for name in [*files, f"{path}-owner"]:
+            _delete(name)
+    finally:
+        lock.release()
+    out(f"deleted {len(files)} files and folders: {path}")
+    return 0
+
+
+def _stored_files(path: str, is_default: bool) -> list[str]:
+    files = [f"{path}{suffix}" for suffix in _SUFFIXES] + [segment_folder(path)]
+    if is_default:
+        # The spool belongs to the default database.
+        spool = spool_path()
+        files += [spool, *sorted(glob.glob(f"{glob.escape(spool)}.*")), statusline_dir()]
+    return [name for name in files if os.path.lexists(name)]
+
+
+def _delete(name: str) -> None:
+    try:
+        if os.path.isdir(name) and not os.path.islink(name):
+            shutil.rmtree(name)
+        else:
+            os.unlink(name)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigError(f"cannot delete {name}: {error.strerror}") from error
+
+
+def _check_exists(path: str) -> None:
+    if not os.path.exists(path):
+        raise ConfigError(f"--db: expected a database file, got {shorten(path)}: no such file")
+
+
+def _check_unused(path: str) -> None:
+    used: Sequence[str] = [server.get("db", "") for server in running_servers()]
+    if path in [os.path.realpath(name) for name in used if name]:
+        raise _in_use(path)
+
+
+def _in_use(path: str) -> ConfigError:
+    return ConfigError(f"a server uses {path}; stop it first (Ctrl-C in its terminal)")
+
+
+def _confirmed() -> bool:
+    if not sys.stdin.isatty():
+        raise ConfigError("expected a terminal to ask for confirmation; type --yes to delete")
+    try:
+        return input("Delete all of it? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False

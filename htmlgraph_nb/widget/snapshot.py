@@ -97,7 +97,7 @@ def html_table(
     body = "".join(_row(presence) for presence in shown)
     lines = "<br>".join(escape(line) for line in caption.split("\n"))
     return (
-        '<table style="border-collapse:collapse;font-variant-numeric:tabular-nums">'
+        '<table class="htmlgraph-snapshot" style="border-collapse:collapse;font-variant-numeric:tabular-nums">'
         f'<caption style="text-align:left;padding:3px 10px">{lines}</caption>'
         f'<thead><tr style="border-bottom:1px solid #808080">{head}</tr></thead>'
         f"<tbody>{body}</tbody></table>"

@@ -111,7 +111,7 @@ def open_notebook(open_page: OpenPage) -> Iterator[OpenNotebook]:
             n_cells = jupyter.write(name, *cells)
             watched = open_page(jupyter.address(name))
             watched.allowed.extend(jupyter.own_errors)
-            notebook = Notebook(watched.page, n_cells)
+            notebook = Notebook(watched, n_cells, jupyter.folder / name)
             stack.callback(notebook.shut_down)
             return notebook
 

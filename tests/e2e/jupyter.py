@@ -20,9 +20,10 @@ from typing import Any, Literal
 from urllib.request import urlopen
 
 import nbformat
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator
 
 import htmlgraph_server
+from tests.e2e.browser import Watched
 from tests.helpers.jupyter_folders import jupyter_environ
 from tests.helpers.wait import wait_until
 
@@ -62,7 +63,7 @@ _CLEAR = f"""(index) => {{{_PANEL}
   panel.content.widgets[index].model.clearExecution();
 }}"""
 _KERNEL = f"""(command) => {{{_PANEL}
-  const kernel = panel.sessionContext.session.kernel;
+  const kernel = panel.sessionContext.session?.kernel;
   return command === "interrupt" ? kernel.interrupt()
     : command === "restart" ? kernel.restart() : panel.sessionContext.shutdown();
 }}"""
@@ -119,12 +120,15 @@ class Notebook:
     """An open notebook.
 
     Args:
-        page: page that has opened :meth:`Jupyter.address`.
+        watched: page that has opened :meth:`Jupyter.address`.
         cells: number of cells.
+        path: the notebook's file.
     """
 
-    def __init__(self, page: Page, cells: int) -> None:
-        self.page = page
+    def __init__(self, watched: Watched, cells: int, path: Path) -> None:
+        self.watched = watched
+        self.page = watched.page
+        self.path = path
         self._cells = cells
         self.wait_ready()
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.conftest import OpenNotebook
-from tests.e2e.jupyter import Jupyter, Notebook
+from tests.e2e.jupyter import KINDS, Jupyter, Notebook
 from tests.helpers.server_process import Server
 
 IMPORT = "import ipywidgets\nfrom htmlgraph_nb import AgentGrid\nURL = {url!r}"
@@ -60,3 +60,29 @@ def test_grid_is_visible_in_every_box(
         assert all(box["x"] + box["width"] <= free["x"] + free["width"] + 1 for box in shown), name
         for left, right in pairwise(shown):
             assert left["x"] + left["width"] <= right["x"], f"{name}: the grids overlap"
+
+
+@pytest.mark.parametrize("jupyter", KINDS, indirect=True)
+def test_saved_grid_is_a_table_without_its_kernel(
+    jupyter: Jupyter, presence_server: Server, open_notebook: OpenNotebook
+) -> None:
+    """A reopened notebook shows the saved agents and no error; rerun, the live grid."""
+    name = f"saved-{jupyter.kind}"
+    presence_server.send(name, tool_name="Read", project="billing-api")
+    notebook = open_notebook(jupyter, f"{IMPORT}\nAgentGrid(URL)".format(url=presence_server.url))
+    notebook.run(0)
+    expect(notebook.card(name)).to_be_visible()
+    notebook.save()
+    notebook.shut_down()
+
+    saved = notebook.path
+    reopened = open_notebook(jupyter, saved)
+    reopened.watched.allowed.append("widget model not found")
+    output = reopened.output(0)
+    expect(output.get_by_role("rowheader", name=name)).to_be_visible()
+    expect(output).to_contain_text("Run the cell to see the agents live")
+    expect(output).not_to_contain_text("model not found")
+    expect(output).not_to_contain_text("Loading")
+    reopened.run(0)
+    expect(reopened.card(name)).to_be_visible()
+    expect(output.locator("table.htmlgraph-snapshot")).to_have_count(0)

@@ -1,10 +1,12 @@
 // @ts-check
 /**
- * The plugins for JupyterLab and Notebook 7: the tab "Agent monitor" and an item of the status bar.
+ * The plugins for JupyterLab and Notebook 7: the tab "Agent monitor", an item of the status bar, and
+ * the tables of saved grids.
  *
  * The grid is loaded on first use, so that it does not slow down the start.
  */
 
+import { showSavedTables } from "./lab_saved.js";
 import { createStatusItem } from "./lab_status.js";
 import { addStyles, createTab } from "./lab_tab.js";
 
@@ -26,6 +28,7 @@ const NEEDED = /** @type {const} */ ({
 const OPTIONAL = /** @type {const} */ ({
   launcher: "@jupyterlab/launcher",
   mainmenu: "@jupyterlab/mainmenu",
+  rendermime: "@jupyterlab/rendermime",
   statusbar: "@jupyterlab/statusbar",
 });
 
@@ -61,7 +64,7 @@ export async function makePlugins(use) {
   }
   const icon = await loadIcon(modules.components.LabIcon);
   addStyles(document);
-  return [tabPlugin(modules, icon), statusPlugin(modules)];
+  return [tabPlugin(modules, icon), statusPlugin(modules), savedPlugin(modules)];
 }
 
 /** @param {any} LabIcon */
@@ -165,5 +168,13 @@ function statusPlugin({ statusbar, widgets }) {
     const item = new widgets.Widget({ node });
     statusBar.registerStatusItem(`${NAMESPACE}:status`, { item, align: "left", rank: STATUS_RANK });
     liveStore(app).then(start, (error) => console.error("htmlgraph-nb: cannot show the agents in the status bar", error));
+  });
+}
+
+/** @param {Record<string, any>} modules */
+function savedPlugin({ rendermime }) {
+  const tokens = { registry: rendermime?.IRenderMimeRegistry };
+  return plugin("saved", "The saved table of a grid whose kernel has ended.", tokens, (_, { registry }) => {
+    if (registry) showSavedTables(registry);
   });
 }

@@ -3,39 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 
 from ..client.connection_state import ConnectionState
 from ..core.model import AgentPresence, PresenceStatus
+from ..core.status_rules import CANNOT_WORK
 from ..core.timestamps import to_rfc3339
 
 _MAX_ROWS = 200
 _ORDER = {PresenceStatus.ACTIVE: 1, PresenceStatus.IDLE: 2, PresenceStatus.OFFLINE: 3}
-_TEXT, _NUMBER = "text-align:left", "text-align:right"
-_COLUMNS = {
-    "Agent": _TEXT,
-    "Status": _TEXT,
-    "Reason": _TEXT,
-    "Last tool": _TEXT,
-    "Last activity": _TEXT,
-    "Tools": _NUMBER,
-    "Errors": _NUMBER,
-    "Tokens": _NUMBER,
-    "Cost (USD)": _NUMBER,
-    "Feature": _TEXT,
-    "Session": _TEXT,
-    "Model": _TEXT,
-}
+_TEXT = "text-align:left;white-space:nowrap"
+_LONG = "text-align:left;min-width:12em;overflow-wrap:anywhere"
+_NUMBER = "text-align:right;white-space:nowrap"
 # Legible on white and on black: viewers keep style attributes and remove style sheets.
 _COLOURS = {
     PresenceStatus.ACTIVE: "#1a7f4b",
-    PresenceStatus.IDLE: "#9a6700",
+    PresenceStatus.IDLE: "#6e7781",
     PresenceStatus.OFFLINE: "#808080",
 }
-_ATTENTION = "#d1453b"
+_ATTENTION, _BLOCKED = "#b36b00", "#d1453b"
 _SYMBOLS = {PresenceStatus.ACTIVE: "●", PresenceStatus.IDLE: "◐", PresenceStatus.OFFLINE: "○"}
 _CELL = "padding:3px 10px;vertical-align:top"
 
@@ -86,18 +75,24 @@ def html_table(
     """
     shown = sorted(agents.values(), key=_sort_key)[:_MAX_ROWS]
     n_omitted = len(agents) - len(shown)
-    caption = f"{summary_line(agents, connection)} at {to_rfc3339(at)[:19]}Z"
+    time = to_rfc3339(at)[:19].replace("T", " ")
+    caption = f"{summary_line(agents, connection)} at {time} UTC"
     if n_omitted:
         caption += f"; {n_omitted} agents are not shown"
     if connection.state != "connected" and connection.detail:
         caption += f"\n{connection.detail}"
+    columns = {name: column for name, column in _COLUMNS.items() if any(map(column.text, shown))}
     head = "".join(
-        f'<th scope="col" style="{_CELL};{style}">{name}</th>' for name, style in _COLUMNS.items()
+        f'<th scope="col" style="{_CELL};{column.style}">{name}</th>'
+        for name, column in columns.items()
     )
-    body = "".join(_row(presence) for presence in shown)
+    head = f'<th scope="col" style="{_CELL};{_TEXT}">Agent</th>{head}'
+    body = "".join(_row(presence, columns) for presence in shown)
     lines = "<br>".join(escape(line) for line in caption.split("\n"))
+    # Jupyter's style sheet gives all columns of a table the same width.
     return (
-        '<table class="htmlgraph-snapshot" style="border-collapse:collapse;font-variant-numeric:tabular-nums">'
+        '<table class="htmlgraph-snapshot" style="table-layout:auto;border-collapse:collapse;'
+        'font-variant-numeric:tabular-nums">'
         f'<caption style="text-align:left;padding:3px 10px">{lines}</caption>'
         f'<thead><tr style="border-bottom:1px solid #808080">{head}</tr></thead>'
         f"<tbody>{body}</tbody></table>"
@@ -109,30 +104,71 @@ def _sort_key(presence: AgentPresence) -> tuple[bool, int, float, str]:
     return not presence.attention, _ORDER[presence.status], newest_first, presence.agent_id
 
 
-def _row(presence: AgentPresence) -> str:
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """Returns the text of a cell, "" for none; a column without any text is omitted."""
+
+    text: Callable[[AgentPresence], str]
+    style: str = _TEXT
+
+
+def _status(presence: AgentPresence) -> str:
     status = f"{presence.status}, waits for you" if presence.attention else presence.status.value
-    texts = (
-        f"{_SYMBOLS[presence.status]} {status}",
-        presence.reason or "",
-        presence.last_tool_name or "",
-        to_rfc3339(presence.last_activity)[:19] + "Z",
-        f"{presence.total_tools_executed:,}",
-        f"{presence.total_errors:,}",
-        f"{presence.total_cost_tokens:,}",
-        "" if presence.cost_usd is None else f"{presence.cost_usd:,.4f}",
-        presence.current_feature_id or "",
-        presence.session_id or "",
-        presence.model or "",
-    )
-    name, *styles = _COLUMNS.values()
-    colour = _ATTENTION if presence.attention else _COLOURS[presence.status]
-    styles[0] += f";white-space:nowrap;color:{colour}"
-    if presence.attention:
-        styles[0] += ";font-weight:bold"
+    return f"{_SYMBOLS[presence.status]} {status}"
+
+
+def _count(name: str) -> _Column:
+    return _Column(lambda presence: f"{getattr(presence, name):,}", _NUMBER)
+
+
+def _label(name: str, style: str = _TEXT) -> _Column:
+    return _Column(lambda presence: getattr(presence, name) or "", style)
+
+
+def _cost(presence: AgentPresence) -> str:
+    return "" if presence.cost_usd is None else f"{presence.cost_usd:,.2f}"
+
+
+def _context(presence: AgentPresence) -> str:
+    if presence.context_tokens is None or not presence.context_window:
+        return ""
+    return f"{presence.context_tokens / presence.context_window:.0%}"
+
+
+_COLUMNS = {
+    "Status": _Column(_status),
+    "Cost (USD)": _Column(_cost, _NUMBER),
+    "Title": _label("title", _LONG),
+    "Project": _label("project"),
+    "Branch": _label("branch"),
+    "Reason": _label("reason", _LONG),
+    "Last tool": _label("last_tool_name"),
+    "Calls": _count("total_tools_executed"),
+    "Errors": _count("total_errors"),
+    "Tokens": _count("total_cost_tokens"),
+    "Context": _Column(_context, _NUMBER),
+    "Feature": _label("current_feature_id"),
+    "Model": _label("model"),
+    "Last activity (UTC)": _Column(
+        lambda presence: to_rfc3339(presence.last_activity)[:19].replace("T", " ")
+    ),
+}
+
+
+def _row(presence: AgentPresence, columns: Mapping[str, _Column]) -> str:
+    blocked = presence.detail in CANNOT_WORK
+    if presence.attention or blocked:
+        colour = _ATTENTION if presence.attention else _BLOCKED
+        status, border = f"color:{colour};font-weight:bold", colour
+    else:
+        status, border = f"color:{_COLOURS[presence.status]}", "transparent"
     cells = "".join(
-        f'<td style="{_CELL};{style}">{escape(text)}</td>'
-        for text, style in zip(texts, styles, strict=True)
+        f'<td style="{_CELL};{column.style}{f";{status}" if name == "Status" else ""}">'
+        f"{escape(column.text(presence))}</td>"
+        for name, column in columns.items()
     )
-    border = "border-left:3px solid " + (_ATTENTION if presence.attention else "transparent")
-    head = f'<th scope="row" style="{_CELL};{name};{border}">{escape(presence.agent_id)}</th>'
+    head = (
+        f'<th scope="row" style="{_CELL};{_TEXT};border-left:3px solid {border}">'
+        f"{escape(presence.agent_id)}</th>"
+    )
     return f"<tr>{head}{cells}</tr>"

@@ -50,7 +50,7 @@ def test_live_notebook_is_readable_without_a_kernel(demo: Server) -> None:
     (output,) = outputs_of(notebook, "live-frame")
     assert "total_errors" in output.data["text/html"]
     html, _ = HTMLExporter().from_notebook_node(notebook)
-    assert html.count("Last activity</th>") == 2
+    assert html.count("Last activity (UTC)</th>") == 2
     assert html.count('<th scope="row"') >= 12
     printed = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert not [output for output in printed if output.output_type in ("stream", "error")]
@@ -60,7 +60,7 @@ def test_snapshot_is_shown_with_saved_widgets(demo: Server) -> None:
     """With widget state in the file, the grid itself is only its live view."""
     notebook = run("01_live.ipynb", store_widget_state=True)
     html, _ = HTMLExporter().from_notebook_node(notebook)
-    assert html.count("Last activity</th>") == 1
+    assert html.count("Last activity (UTC)</th>") == 1
 
 
 def test_replay_notebook_runs(demo: Server) -> None:

@@ -81,7 +81,7 @@ def test_replay_grid_shows_any_time(events: pd.DataFrame) -> None:
         with pytest.raises(InvalidEvent, match="expected a time from 2025-01-14T14:50:00"):
             grid.at("2025-01-15")
         data, _ = grid._repr_mimebundle_()
-        assert "at 2025-01-14T14:50:05Z" in data["text/html"]
+        assert "at 2025-01-14 14:50:05 UTC" in data["text/html"]
         assert "replay of 7 events" in data["text/plain"]
         assert list(grid.history(agents="b")["agent_id"]) == ["b"]
 

@@ -96,6 +96,7 @@ function frontEnd(absent = []) {
     "@jupyterlab/ui-components": { LabIcon: class { constructor(options) { Object.assign(this, options); } } },
     "@jupyterlab/launcher": tokens("ILauncher"),
     "@jupyterlab/mainmenu": tokens("IMainMenu"),
+    "@jupyterlab/rendermime": tokens("IRenderMimeRegistry"),
     "@jupyterlab/statusbar": tokens("IStatusBar"),
     "@lumino/widgets": { Widget: class {} },
   };
@@ -118,13 +119,15 @@ function page(t) {
 
 test("plugins require no optional module", async (t) => {
   const links = page(t);
-  const plugins = await makePlugins(frontEnd(["@jupyterlab/launcher", "@jupyterlab/mainmenu", "@jupyterlab/statusbar"]));
+  const plugins = await makePlugins(frontEnd([
+    "@jupyterlab/launcher", "@jupyterlab/mainmenu", "@jupyterlab/rendermime", "@jupyterlab/statusbar",
+  ]));
   assert.deepEqual(plugins.map(({ id, autoStart }) => [id, autoStart]), [
-    ["htmlgraph-nb:tab", true], ["htmlgraph-nb:status", true],
+    ["htmlgraph-nb:tab", true], ["htmlgraph-nb:status", true], ["htmlgraph-nb:saved", true],
   ]);
   assert.equal(plugins.some(({ requires }) => requires?.length > 0), false);
   assert.deepEqual(plugins.map(({ optional }) => optional.map(({ name }) => name)), [
-    ["ILabShell", "ILayoutRestorer", "ICommandPalette"], [],
+    ["ILabShell", "ILayoutRestorer", "ICommandPalette"], [], [],
   ]);
   assert.deepEqual(links.map((href) => href.split("/").at(-1)), ["agent_grid.css", "lab.css"]);
   await assert.rejects(makePlugins(frontEnd(["@lumino/widgets"])), /does not provide @lumino\/widgets/);

@@ -49,10 +49,11 @@ def test_html_table_contains_every_agent_as_text():
         agent("b"),
     )
     html = plain(html_table(agents, CONNECTED, AT))
-    assert "<td>3</td><td>1,234,567</td><td>0.5000</td>" in html
-    assert "<td>0</td><td>0</td><td></td>" in html
+    assert "<td>● active, waits for you</td><td>0.50</td>" in html
+    assert "<td>3</td><td>1,234,567</td>" in html
+    assert "<td>● active</td><td></td>" in html
     assert "<td>● active, waits for you</td>" in html
-    assert "at 2025-01-14T14:50:30Z" in html
+    assert "at 2025-01-14 14:50:30 UTC" in html
     assert "style" not in html
 
 
@@ -84,13 +85,11 @@ def test_html_table_has_only_inline_styles():
 def test_html_table_escapes_all_text():
     """No name, tool or reason becomes markup."""
     evil = "<img src=x onerror=alert(1)>&\"'"
-    presence = agent(
-        evil, reason=evil, last_tool_name=evil, session_id=evil, current_feature_id=evil
-    )
-    presence = replace(presence, model=evil)
+    presence = agent(evil, reason=evil, last_tool_name=evil, current_feature_id=evil, project=evil)
+    presence = replace(presence, model=evil, title=evil, branch=evil)
     html = html_table(by_id(presence), ConnectionState("closed", None, evil), AT)
     assert "<img" not in html
-    assert html.count("&lt;img src=x onerror=alert(1)&gt;&amp;&quot;&#x27;") == 7
+    assert html.count("&lt;img src=x onerror=alert(1)&gt;&amp;&quot;&#x27;") == 9
 
 
 def test_html_table_is_limited_to_200_rows():
@@ -105,3 +104,30 @@ def test_html_table_shows_why_it_is_empty():
     """Without a server it shows what was tried and what to type."""
     html = html_table({}, ConnectionState("connecting", None, "tried\nhtmlgraph-nb serve"), AT)
     assert "tried<br>htmlgraph-nb serve" in html
+
+
+def test_html_table_omits_columns_without_values():
+    """A table of agents without titles and prices has no columns for them, and never sessions."""
+    plainly = html_table(by_id(agent("a", session_id="4a9c1ab2")), CONNECTED, AT)
+    for name in ("Title", "Cost (USD)", "Branch", "Context", "Model", "4a9c1ab2"):
+        assert name not in plainly
+    named = agent("b", cost_usd=1.0, project="shop")
+    named = replace(named, title="Fix the cart", branch="fix/cart", context_tokens=150_000)
+    named = replace(named, context_window=200_000)
+    html = plain(html_table(by_id(agent("a"), named), CONNECTED, AT))
+    head = re.findall(r'<th scope="col">([^<]*)<', html)
+    assert head[:6] == ["Agent", "Status", "Cost (USD)", "Title", "Project", "Branch"]
+    assert "<td>Fix the cart</td><td>shop</td><td>fix/cart</td>" in html
+    assert "<td>75%</td>" in html
+
+
+def test_html_table_colours_mean_what_they_mean_in_the_grid():
+    """Amber waits, red cannot work; an idle agent is neither."""
+    amber, red = "color:#b36b00", "color:#d1453b"
+    waiting = html_table(by_id(agent("a", attention=True)), CONNECTED, AT)
+    assert amber in waiting
+    blocked = html_table(by_id(agent("a", "idle", detail="usage_limited")), CONNECTED, AT)
+    assert red in blocked
+    idle = html_table(by_id(agent("a", "idle", detail="done")), CONNECTED, AT)
+    assert amber not in idle
+    assert red not in idle

@@ -33,6 +33,7 @@ _EXPORTS = {
     "iter_history": "history.load",
     "load_history": "history.load",
     "load_presence": "history.load",
+    "load_quotas": "history.quotas",
     "load_transcripts": "history.transcripts",
     "plot_concurrency": "analysis.plots",
     "plot_timeline": "analysis.plots",
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
     from .history.load import iter_history as iter_history
     from .history.load import load_history as load_history
     from .history.load import load_presence as load_presence
+    from .history.quotas import load_quotas as load_quotas
     from .history.transcripts import load_transcripts as load_transcripts
     from .integrations.tool_decorator import tool as tool
     from .presence import PresenceManager as PresenceManager

@@ -26,10 +26,10 @@ from tests.helpers.source import MODULES
 PUBLIC_NAMES = """
 AgentGrid AgentPresence ConfigError ConnectError Event HtmlgraphError InvalidEvent LocalServer
 PresenceClient PresenceManager PresenceStatus SDK __version__ agents burn_rate compare concurrency
-export_history features forecast_budget iter_history load_history load_presence load_transcripts
-plot_concurrency plot_timeline plot_token_costs plot_tool_counts plot_tool_transitions presence_at
-sessions start_server summary timeline token_costs tool tool_counts tool_durations tool_errors
-tool_transitions waiting_time
+export_history features forecast_budget iter_history load_history load_presence load_quotas
+load_transcripts plot_concurrency plot_timeline plot_token_costs plot_tool_counts
+plot_tool_transitions presence_at sessions start_server summary timeline token_costs tool
+tool_counts tool_durations tool_errors tool_transitions waiting_time
 """.split()
 PRESENCE_NAMES = "AgentPresence PresenceManager PresenceStatus Publication Receipt".split()
 INTEGRATIONS = {
@@ -40,7 +40,7 @@ INTEGRATIONS = {
 ENTRY_POINTS = ("htmlgraph-nb", "htmlgraph-hook", "jupyter-htmlgraph")
 ROUTE_PATTERNS = r"""
 / /static/([^/]+) /ws/broadcasts /ws/events /api/events /api/presence /api/presence/([^/]+)
-/api/presence/([^/]+)/offline /api/presence/([^/]+)/viewed /api/history /api/activity
+/api/presence/([^/]+)/offline /api/presence/([^/]+)/viewed /api/quotas /api/history /api/activity
 /api/broadcast/features/([^/]+)
 /api/broadcast/features/([^/]+)/status /api/broadcast/features/([^/]+)/links
 /api/broadcast/tracks/([^/]+) /api/broadcast/spikes/([^/]+) /api/hooks/([^/]+) /v1/logs /v1/traces

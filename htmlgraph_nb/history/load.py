@@ -223,12 +223,13 @@ def load_presence(
 def presence_frame(agents: Iterable[AgentPresence]) -> pd.DataFrame:
     """Return agents as a DataFrame with the dtypes of PRESENCE_DTYPES."""
     rows = [tuple(getattr(agent, name) for name in PRESENCE_COLUMNS) for agent in agents]
-    return _frame(rows, PRESENCE_COLUMNS, PRESENCE_DTYPES)
+    return typed_frame(rows, PRESENCE_COLUMNS, PRESENCE_DTYPES)
 
 
-def _frame(
+def typed_frame(
     rows: Sequence[tuple[Any, ...]], names: Sequence[str], dtypes: Mapping[str, str]
 ) -> pd.DataFrame:
+    """Return rows as a DataFrame with these columns and dtypes, also if there are no rows."""
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
     return pd.DataFrame(
         {name: _series(values, dtypes[name]) for name, values in zip(names, columns, strict=True)}

@@ -31,6 +31,7 @@ ROUTES: tuple[tuple[str, type[web.RequestHandler]], ...] = (
     (r"/api/presence/([^/]+)", event_handlers.PresenceHandler),
     (r"/api/presence/([^/]+)/offline", event_handlers.OfflineHandler),
     (r"/api/presence/([^/]+)/viewed", event_handlers.ViewedHandler),
+    (r"/api/quotas", history_handlers.QuotasHandler),
     (r"/api/history", history_handlers.HistoryHandler),
     (r"/api/activity", history_handlers.ActivityHandler),
     (r"/api/broadcast/features/([^/]+)", resource_handlers.FeatureHandler),

@@ -102,8 +102,11 @@ def _subscribe(service: Service, loop: asyncio.AbstractEventLoop) -> Callable[[]
     """
 
     def publish(batch: ChangeBatch) -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(service.hub.publish, batch)
+        if loop.is_closed():
+            return
+        loop.call_soon_threadsafe(service.hub.publish, batch)
+        if any(change.event.event_type == "quota" for change in batch.changes):
+            loop.call_soon_threadsafe(service.quotas.refresh_soon)
 
     return service.manager.subscribe(publish)
 

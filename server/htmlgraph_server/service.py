@@ -16,6 +16,7 @@ from .background.local_agents import LocalAgents
 from .config import Config
 from .history.activity_counts import ActivityCache
 from .history.history_reader import HistoryReader
+from .history.quota_reader import QuotaReader, stored_quotas
 from .history.worker_pool import ExportWorkerPool
 from .hub.hub import Hub, Scheduler
 from .hub.published_state import PublishedState
@@ -32,6 +33,7 @@ class Service:
         hub: sends changes to the connected dashboards.
         authenticator: checks token, Host and Origin; unused inside Jupyter Server.
         history: reads stored events.
+        quotas: the usage limits of the agents' accounts.
         activity: caches event counts of the last minutes.
         export_pool: worker processes for long history exports.
         token_counters: the state of the OTLP token metrics.
@@ -48,6 +50,7 @@ class Service:
     hub: Hub
     authenticator: Authenticator
     history: HistoryReader
+    quotas: QuotaReader
     activity: ActivityCache
     export_pool: ExportWorkerPool
     token_counters: TokenCounters
@@ -87,6 +90,7 @@ def make_service(
         Hub(state, config.hub, scheduler),
         Authenticator(config),
         history,
+        QuotaReader(history, stored_quotas(manager.db_path)),
         ActivityCache(history),
         ExportWorkerPool(),
         restore_token_counters(manager.db_path),

@@ -1,4 +1,4 @@
-"""Routes of the stored history: events, and recent activity."""
+"""Routes of the stored history: events, recent activity and usage limits."""
 
 from __future__ import annotations
 
@@ -192,5 +192,16 @@ class ActivityHandler(JsonHandler):
         body = await self.service.activity.response(minutes)
         self.set_header("Content-Type", HISTORY_FORMATS["json"])
         self.finish(body)
+
+    head = get
+
+
+class QuotasHandler(JsonHandler):
+    """``GET /api/quotas``: the last report of each usage window, with its forecast."""
+
+    async def get(self) -> None:
+        self.allow_parameters()
+        await self.service.quotas.refresh()
+        self.send_json({"quotas": self.service.quotas.rows()})
 
     head = get

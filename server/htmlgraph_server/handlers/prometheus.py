@@ -11,8 +11,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from htmlgraph_nb.core.timestamps import utc_now
+
+from ..history.quota_reader import is_window_open
 from ..service import Service
 from .status import agents_by_status, database_bytes
+
+MAX_QUOTA_SERIES = 50
+"""Most usage windows of one scrape, the latest reports."""
 
 
 class _ServiceCollector(Collector):
@@ -44,7 +50,22 @@ class _ServiceCollector(Collector):
         }
         for name, (text, total) in counters.items():
             yield CounterMetricFamily(name, text, value=total)
+        yield self._quotas()
         yield from self._latency()
+
+    def _quotas(self) -> Metric:
+        used = GaugeMetricFamily(
+            "htmlgraph_quota_used_percent",
+            "Used part of the current usage window, as last reported",
+            labels=["account", "window"],
+        )
+        now = utc_now()
+        current = [each for each in self._service.quotas.quotas if is_window_open(each, now)]
+        # Programs name accounts and windows freely, and each name is a time series.
+        current.sort(key=lambda each: each.reported_at, reverse=True)
+        for quota in current[:MAX_QUOTA_SERIES]:
+            used.add_metric([quota.account, quota.window], quota.used_percent)
+        return used
 
     def _latency(self) -> Iterator[Metric]:
         latency = GaugeMetricFamily(

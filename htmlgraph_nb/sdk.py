@@ -34,6 +34,8 @@ class SDK:
         token: the server's token; None: the token known for that server.
         db_path: the database file to use if no server answers; None: the default file.
         model, project: the agent's model and project; None: unknown.
+        branch, cwd: the git branch and the working folder; None: unknown.
+        agent_kind: the kind of agent, such as the name of its framework; None: unknown.
 
     Inside a ``with`` statement on the SDK or on a session of it, functions decorated with ``tool``
     and the integrations with agent frameworks report through it as well.
@@ -55,12 +57,19 @@ class SDK:
         db_path: str | None = None,
         model: str | None = None,
         project: str | None = None,
+        branch: str | None = None,
+        cwd: str | None = None,
+        agent_kind: str | None = None,
     ) -> None:
         self.agent_id = agent_id
+        self.url = url
         self.session_id: str | None = None
         self.feature_id: str | None = None
         self.model = model
         self.project = project
+        self.branch = branch
+        self.cwd = cwd
+        self.agent_kind = agent_kind
         self._previous: list[SDK | None] = []
         self._sender = EventSender(url, token, db_path)
         # Events queued by an SDK that is garbage collected are still delivered.
@@ -102,20 +111,46 @@ class SDK:
         return ToolCall(self, self._sender.enqueue(self._queued_event(event)), event)
 
     def completion(
-        self, tokens: int | Mapping[str, int], *, model: str | None = None, **fields: Any
+        self,
+        tokens: int | Mapping[str, int],
+        *,
+        model: str | None = None,
+        context_tokens: int | None = None,
+        context_window: int | None = None,
+        **fields: Any,
     ) -> None:
-        """Report a model's completion and the tokens it used; arguments as for ``tool``."""
-        event: dict[str, Any] = {"event_type": "completion", "model": model, **fields}
+        """Report a model's completion and the tokens it used; other arguments as for ``tool``.
+
+        Args:
+            context_tokens: tokens in the model's context after it; None: unchanged.
+            context_window: maximum of ``context_tokens``; None: that of the model, if it is known.
+        """
+        event: dict[str, Any] = {
+            "event_type": "completion",
+            "model": model,
+            "context_tokens": context_tokens,
+            "context_window": context_window,
+            **fields,
+        }
         _add_tokens(event, tokens)
         self._sender.enqueue(self._queued_event(event))
 
-    def session(self, session_id: str | None = None) -> SessionScope:
+    def session(
+        self,
+        session_id: str | None = None,
+        *,
+        title: str | None = None,
+        branch: str | None = None,
+    ) -> SessionScope:
         """Start a session. It ends with the ``with`` statement or with ``end()``.
 
         Args:
             session_id: its id; None: a new one.
+            title: what people see as its name; None: none.
+            branch: the git branch from here on; None: unchanged.
         """
-        return SessionScope(self, session_id or _new_id())
+        self.branch = branch or self.branch
+        return SessionScope(self, session_id or _new_id(), title)
 
     def feature(self, feature_id: str | None) -> FeatureScope:
         """Set the feature that the agent works on; leaving a ``with`` statement restores it.
@@ -153,6 +188,9 @@ class SDK:
                     "feature_id": self.feature_id,
                     "model": self.model,
                     "project": self.project,
+                    "branch": self.branch,
+                    "cwd": self.cwd,
+                    "agent_kind": self.agent_kind,
                     "source": "sdk",
                     **{name: value for name, value in fields.items() if value is not None},
                 },
@@ -211,12 +249,16 @@ class ToolCall:
 class SessionScope:
     """A started session; as a context manager it ends with the block."""
 
-    def __init__(self, sdk: SDK, session_id: str) -> None:
+    def __init__(self, sdk: SDK, session_id: str, title: str | None = None) -> None:
         self._sdk = sdk
         self._previous: SDK | None = None
         self.session_id = session_id
         sdk.session_id = session_id
-        sdk.report("session_start")
+        sdk.report("session_start", title=title)
+
+    def rename(self, title: str) -> None:
+        """Change what people see as the name of the session."""
+        self._sdk.report("session_info", session_id=self.session_id, title=title)
 
     def end(self) -> None:
         """End the session."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 TASK_ENDS = ("completed", "failed", "killed", "stopped")
 """Statuses of a background task that has ended."""
@@ -17,6 +18,7 @@ INTERRUPT_LINE = "[Request interrupted by user for tool use]"
 """Line in the error of a shell command that the user cancelled; ``is_interrupt`` is false there."""
 # ASCII, full width, and Arabic.
 _QUESTION_MARKS = ("?", "\uff1f", "\u061f")
+_FAILURE_TEXTS = ("last_assistant_message", "error_details")
 _AFTER_QUESTION = " \t\r\n*_`\"')\u201d\u2019\xbb"
 _TAIL_CHARS = 80
 
@@ -51,6 +53,24 @@ def tool_failed(payload: Mapping[str, Any]) -> bool:
         return True
     result = payload.get("tool_response")
     return isinstance(result, dict) and bool(result.get("error"))
+
+
+def limit_facts(payload: Mapping[str, Any], at: datetime) -> dict[str, Any]:
+    """Return whether a failed turn reached a usage limit, and until when, without its texts.
+
+    Args:
+        payload: a hook input with the texts, or one in which the hook has replaced them by these
+            facts.
+        at: when the turn failed.
+    """
+    texts = [payload.get(name) for name in _FAILURE_TEXTS]
+    given: dict[str, Any] = {}
+    if payload.get("usage_limited") is True or any(isinstance(text, str) for text in texts):
+        # The hook loads this on a failed turn only, as parsing times needs further modules.
+        from .failures import limit_of
+
+        given = limit_of(texts, payload.get("usage_limited"), payload.get("until"), at)
+    return given
 
 
 def is_at_rest(task: object) -> bool:

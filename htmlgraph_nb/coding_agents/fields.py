@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from ..core.ids import shorten_id
-from ..core.validation import MAX_ID_CHARS, MAX_INTEGER, parse_time
+from ..core.timestamps import EPOCH
+from ..core.validation import MAX_ID_CHARS, MAX_INTEGER, is_in_range, parse_time
 from ..errors import InvalidEvent
 
 _KEYWORD = re.compile(r"[\w.:/+-]{1,64}")
@@ -62,6 +63,16 @@ def timestamp(value: object) -> datetime | None:
         return None
 
 
+def timestamp_of_seconds(value: object) -> datetime | None:
+    """Return the UTC datetime of seconds since 1970; None if it is none of the years 2000-2199."""
+    seconds = amount(value)
+    try:
+        at = None if seconds is None else EPOCH + timedelta(seconds=seconds)
+    except OverflowError:
+        return None
+    return at if at is not None and is_in_range(at) else None
+
+
 def mapping(value: object) -> Mapping[str, Any]:
     """Return ``value`` if it is a JSON object, else an empty one."""
     return value if isinstance(value, Mapping) else _EMPTY
@@ -85,6 +96,32 @@ def base_name(path: object) -> str | None:
         return None
     separator = "/" if "/" in whole else "\\"
     return string(whole.rstrip(separator).rpartition(separator)[2])
+
+
+def label(value: object) -> str | None:
+    """Return a name that people read as one line; None if it is no string or blank."""
+    whole = string(value, None)
+    return None if whole is None else string(" ".join(whole.split()))
+
+
+def whole_path(value: object) -> str | None:
+    """Return a path; None if it is no string or too long, because the start is another path."""
+    whole = string(value, None)
+    return whole if whole is not None and len(whole) < MAX_ID_CHARS else None
+
+
+def branch_name(value: object) -> str | None:
+    """Return the name of a git branch; None if there is none, as with a detached HEAD."""
+    name = label(value)
+    return None if name == "HEAD" else name
+
+
+def pull_request(url: object, number: object) -> str | None:
+    """Return the URL of a pull request, else ``#`` and its number; None if neither is known."""
+    address, n = label(url), count(number)
+    if address is not None and address.startswith(("https://", "http://")):
+        return address
+    return f"#{n}" if n else None
 
 
 def without_none(**values: object) -> dict[str, Any] | None:

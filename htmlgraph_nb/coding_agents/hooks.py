@@ -20,8 +20,14 @@ from ..core.model import MAX_TYPE_CHARS, Event
 from ..core.timestamps import to_utc
 from ..core.validation import format_value, parse_time, validate_string
 from ..errors import InvalidEvent
-from .content_rules import ends_with_question, is_at_rest, question_extra, was_interrupted
-from .fields import base_name, count, safe_keyword, string, without_none
+from .content_rules import (
+    ends_with_question,
+    is_at_rest,
+    limit_facts,
+    question_extra,
+    was_interrupted,
+)
+from .fields import base_name, count, label, safe_keyword, string, whole_path, without_none
 
 _TOOL_HOOKS = frozenset(
     "PreToolUse PostToolUse PostToolUseFailure PermissionRequest PermissionDenied".split()
@@ -33,6 +39,8 @@ _STEPS = {
     "PostToolUseFailure": "PostToolUse",
     "PermissionDenied": "PermissionDenied",
 }
+_TITLE_HOOKS = frozenset({"SessionStart", "UserPromptSubmit"})
+_CONTEXT_HOOKS = frozenset({"SessionStart", "PostModelSwitch"})
 _FORM_CLOSED = ("elicitation_complete", "elicitation_response")
 _SENDER_FIELDS = ("event_id", "agent_id", "feature_id", "host", "project", "timestamp")
 
@@ -49,6 +57,7 @@ class HookFormat:
         ignored: hooks that are no evidence of the agent's work.
         extra_fields: hook → its fields that are kept in ``extra`` if they are keywords or counts.
         question_tools: tools that wait for the user → "input" or "plan".
+        cannot_work: error of a failed turn → why the agent cannot work.
         reports_failure: whether a failed tool call has a separate hook or a mark, so that a call
             that ends without it succeeded.
     """
@@ -58,6 +67,7 @@ class HookFormat:
     ignored: frozenset[str] = frozenset()
     extra_fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     question_tools: Mapping[str, str] = field(default_factory=dict)
+    cannot_work: Mapping[str, str] = field(default_factory=dict)
     reports_failure: bool = True
 
     @property
@@ -98,7 +108,7 @@ def events_from_payload(
     if hook in ("SubagentStart", "SubagentStop"):
         events = _subagent_events(hook_format, payload, hook, main)
     else:
-        events = _agent_events(hook_format, payload, hook, main)
+        events = _agent_events(hook_format, payload, hook, main, common["timestamp"])
     # Other sources report the same call, so an id derived from the call precedes the sender's.
     key = _derived_id(payload, hook, session) or sent.get("event_id")
     return [
@@ -140,6 +150,7 @@ def _common(
 ) -> _Fields:
     return {
         "timestamp": sent.get("timestamp") or to_utc(received_at),
+        "cwd": whole_path(payload.get("cwd")),
         "session_id": session,
         "feature_id": sent.get("feature_id"),
         "model": string(payload.get("model")),
@@ -182,13 +193,21 @@ def _subagent_events(
             "agent_id": child,
             "parent_agent_id": parent,
             "event_type": "prompt" if starts else "session_end",
-            "extra": extra,
+            **(_default_title(extra) if starts else {"extra": extra}),
         },
     ]
 
 
+def _default_title(extra: _Fields | None) -> _Fields:
+    """Return the type of a subagent as its title until another source reports a better one."""
+    title = label((extra or {}).get("agent_type"))
+    if title is None:
+        return {"extra": extra}
+    return {"title": title, "extra": {**(extra or {}), "title_default": True}}
+
+
 def _agent_events(
-    hook_format: HookFormat, payload: Mapping[str, Any], hook: str, main: str
+    hook_format: HookFormat, payload: Mapping[str, Any], hook: str, main: str, at: datetime
 ) -> list[_Fields]:
     """Return the event of the agent that ran the hook, the main agent or a subagent."""
     identifier = string(payload.get("agent_id"), None)
@@ -196,13 +215,20 @@ def _agent_events(
     if identifier is not None:
         agent = {"agent_id": agent_id_of(identifier, hook_format.agent), "parent_agent_id": main}
     event_type = _event_type(hook_format, payload, hook)
-    fields = {**agent, "event_type": event_type, "extra": _extra(hook_format, payload, hook)}
+    fields = {**agent, "event_type": event_type, "extra": _extra(hook_format, payload, hook, at)}
     if hook in _TOOL_HOOKS:
         fields["tool_name"] = string(payload.get("tool_name"))
         fields["tool_use_id"] = string(payload.get("tool_use_id"))
         fields["duration_ms"] = count(payload.get("duration_ms"))
     if hook == "PreToolUse":
         fields["extra"] = question_extra(fields["tool_name"], hook_format.question_tools)
+    if hook in _TITLE_HOOKS and identifier is None:
+        # The agent's own field is the title of the session, whoever chose it.
+        fields["title"] = label(payload.get("session_title"))
+        if fields["title"] is not None:
+            fields["extra"] = {**(fields["extra"] or {}), "title_generated": True}
+    if hook in _CONTEXT_HOOKS and identifier is None:
+        fields["context_tokens"] = count(payload.get("context_tokens")) or None
     if hook == "PostToolUse" and hook_format.reports_failure:
         fields["status"] = "ok"
     if hook != "PostToolUseFailure":
@@ -223,9 +249,13 @@ def _event_type(hook_format: HookFormat, payload: Mapping[str, Any], hook: str) 
     return hook_format.types.get(hook, "activity")
 
 
-def _extra(hook_format: HookFormat, payload: Mapping[str, Any], hook: str) -> _Fields | None:
+def _extra(
+    hook_format: HookFormat, payload: Mapping[str, Any], hook: str, at: datetime
+) -> _Fields | None:
     names = hook_format.extra_fields.get(hook, ())
     extra: _Fields = {name: _keyword_or_count(payload.get(name)) for name in names}
+    if hook == "PostCompact":
+        extra["compacted"] = True
     if hook == "SessionStart":
         extra["agent_type"] = string(payload.get("agent_type"), 128)
     elif hook == "PermissionDenied":
@@ -235,11 +265,26 @@ def _extra(hook_format: HookFormat, payload: Mapping[str, Any], hook: str) -> _F
         extra |= question_extra(tool, hook_format.question_tools) or {}
     elif hook == "Stop" and ends_with_question(payload):
         extra["question"] = True
+    elif hook == "StopFailure":
+        extra |= _cannot_work(hook_format, payload, at)
     elif hook == "Elicitation":
         extra["notification_type"] = "elicitation_dialog"
     if hook not in hook_format.types:
         extra["hook_event_name"] = hook[:MAX_TYPE_CHARS]
     return without_none(**extra)
+
+
+def _cannot_work(
+    hook_format: HookFormat, payload: Mapping[str, Any], at: datetime
+) -> dict[str, Any]:
+    """Return why the agent cannot work after a failed turn, and until when."""
+    kind = hook_format.cannot_work.get(safe_keyword(payload.get("error")) or "")
+    facts = limit_facts(payload, at)
+    if kind in (None, "rate_limited") and facts.get("usage_limited") is True:
+        kind = "usage_limited"
+    if kind is None:
+        return {}
+    return {"cannot_work": kind, "until": facts.get("until")}
 
 
 def _keyword_or_count(value: object) -> str | int | None:

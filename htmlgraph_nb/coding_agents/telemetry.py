@@ -5,10 +5,11 @@ Each agent has a module ``telemetry`` with an ``AgentTelemetry``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .failures import kind_of_status, retry_extra
 from .fields import count, identifier, safe_keyword, without_none
 
 EventFields = dict[str, Any]
@@ -83,6 +84,50 @@ def keyword_event(event_type: str, *keywords: str) -> LogTranslation:
     def translate(values: LogAttributes) -> EventFields:
         facts = {name.replace(".", "_"): safe_keyword(values.get(name)) for name in keywords}
         return {"event_type": event_type, "extra": without_none(**facts)}
+
+    return translate
+
+
+def failure_event(event_type: str, status: str = "status_code") -> LogTranslation:
+    """Return a translation of a failed request, with the reason why the agent cannot work.
+
+    Args:
+        event_type: type of the event: "error" if the turn has ended.
+        status: the attribute with the HTTP status.
+    """
+
+    def translate(values: LogAttributes) -> EventFields:
+        code = number(values.get(status))
+        kind = kind_of_status(code)
+        return {
+            "event_type": event_type,
+            "extra": without_none(
+                status_code=None if code is None else str(code), cannot_work=kind
+            ),
+        }
+
+    return translate
+
+
+def retry_event(
+    status: str = "status_code", attempt: str = "attempt", failed: Iterable[str] = ()
+) -> LogTranslation:
+    """Return a translation of a failed request that the agent repeats.
+
+    Args:
+        status, attempt: the attributes with the HTTP status and the number of the attempt.
+        failed: kinds of failures that end the turn, because the agent does not repeat the request.
+    """
+    ends = frozenset(failed)
+
+    def translate(values: LogAttributes) -> EventFields | None:
+        kind = kind_of_status(number(values.get(status)))
+        if kind is None:
+            return None
+        if kind in ends:
+            return {"event_type": "error", "extra": {"cannot_work": kind}}
+        extra = retry_extra(kind, number(values.get(attempt)), None, None)
+        return {"event_type": "retry", "extra": extra}
 
     return translate
 

@@ -11,6 +11,8 @@ Environment:
         machine, most recently started first, then http://127.0.0.1:8000.
     HTMLGRAPH_TOKEN: token for HTMLGRAPH_URL; it is not sent to any other address.
     HTMLGRAPH_AGENT, HTMLGRAPH_FEATURE: name of the agent, id of the feature it works on.
+    HTMLGRAPH_TITLES: 1 also sends the title of the session to a server on another machine; a model
+        may have written it from the prompts.
     HTMLGRAPH_CONTENT: 1 also sends prompts, tool inputs and results, for a receiver of your own;
         the htmlgraph-nb server does not store them, and they are never spooled.
     HTMLGRAPH_DEBUG: 1 prints errors to stderr.
@@ -29,6 +31,7 @@ from .. import paths
 from ..coding_agents.content_rules import (
     ends_with_question,
     is_at_rest,
+    limit_facts,
     tool_failed,
     was_interrupted,
 )
@@ -40,6 +43,7 @@ from .spool_file import spool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from ..coding_agents.agent import CodingAgent
 
@@ -60,6 +64,7 @@ _COMMON_FIELDS = (
     *("hook_event_name", "session_id", "cwd", "agent_id", "agent_type", "model"),
     *("tool_name", "tool_use_id", "duration_ms"),
 )
+_TITLE_HOOKS = ("SessionStart", "UserPromptSubmit")
 _PATH_FIELDS = ("transcript_path", "agent_transcript_path")
 _CONTENT_FIELDS = (
     *("prompt", "tool_input", "tool_response", "last_assistant_message", "message", "title"),
@@ -75,7 +80,8 @@ def redact(agent: CodingAgent, payload: Mapping[str, Any]) -> dict[str, Any]:
 
     Lists become their length (of background tasks only running ones count), strings are cut to 256
     characters, and other values are dropped. The line in an error that reports an interrupt becomes
-    ``is_interrupt``, a response that ends with a question ``ends_with_question``.
+    ``is_interrupt``, a response that ends with a question ``ends_with_question``, the message of a
+    usage limit ``usage_limited`` and the time at which it ends.
     """
     hook = payload.get("hook_event_name")
     names: tuple[str, ...] = _COMMON_FIELDS
@@ -96,7 +102,22 @@ def redact(agent: CodingAgent, payload: Mapping[str, Any]) -> dict[str, Any]:
         fields["is_error"] = True
     if hook in ("Stop", "AfterAgent") and ends_with_question(payload):
         fields["ends_with_question"] = True
+    if hook == "StopFailure":
+        fields |= limit_facts(payload, _now())
     return fields
+
+
+def session_title(payload: Mapping[str, Any]) -> dict[str, str]:
+    """Return the title of the session, which is not sent to other machines unless asked to."""
+    title = payload.get("session_title")
+    is_named = payload.get("hook_event_name") in _TITLE_HOOKS and isinstance(title, str)
+    return {"session_title": title[:MAX_TEXT_CHARS]} if is_named and title else {}
+
+
+def _now() -> datetime:
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC)
 
 
 def session_files(agent: CodingAgent, payload: Mapping[str, Any]) -> dict[str, str]:
@@ -230,23 +251,26 @@ class _HookCall:
         files = session_files(self._agent, payload)
         self._files = list(files.values())
         self._ended = payload.get("hook_event_name") == "SessionEnd"
-        line = _encode({**fields, **files})
+        title = session_title(payload)
+        line = _encode({**fields, **title, **files})
         if len(line) > MAX_EVENT_BYTES:
             raise ValueError(f"event: expected at most {MAX_EVENT_BYTES} bytes, got {len(line)}")
         self.line = line
-        self._post(fields, files, content(payload))
+        if os.environ.get("HTMLGRAPH_TITLES") == "1":
+            fields |= title
+        self._post(fields, {**title, **files}, content(payload))
 
     def _post(
         self,
         fields: Mapping[str, Any],
-        files: Mapping[str, str],
+        local_fields: Mapping[str, str],
         content_fields: Mapping[str, Any],
     ) -> None:
         from http.client import HTTPException
 
         try:
             for target in targets(os.environ, paths.running_servers()):
-                sent = {**fields, **files} if target.is_local else fields
+                sent = {**fields, **local_fields} if target.is_local else fields
                 if self._deliver(target, _body(sent, content_fields)):
                     return
             _debug("spooled: no server accepted the event")

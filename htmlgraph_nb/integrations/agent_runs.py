@@ -203,6 +203,7 @@ class AgentRuns:
             session_id=run.session_id,
             parent_agent_id=parent,
             source=self._source,
+            agent_kind=self._source,
             **fields,
         )
 

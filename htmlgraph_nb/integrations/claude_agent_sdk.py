@@ -2,16 +2,20 @@
 
 Written for ``HookEvent``, ``HookMatcher`` and the messages of claude-agent-sdk 0.2, whose hook
 inputs are Claude Code's. It reports names, ids, durations and counts, and no prompts, completions,
-tool inputs or results.
+tool inputs or results. The title of a session, which a model may have written from the prompts, is
+reported to servers on this machine; HTMLGRAPH_TITLES=1 reports it to any server.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
+from ..coding_agents.claude.constants import AGENT
 from ..coding_agents.claude.hooks import events_from_hook
+from ..errors import ConfigError
 from ..sdk import SDK
 from .claude_messages import SDK_SOURCE, MessageReader
 from .default_sdk import default_sdk
@@ -115,8 +119,23 @@ def _report_hook(sdk: SDK, agent_id: str | None, hook_input: Mapping[str, Any]) 
     fields = {"agent_id": agent_id, "feature_id": sdk.feature_id, "project": sdk.project}
     known = {name: value for name, value in fields.items() if value is not None}
     payload = {**hook_input, "htmlgraph": known}
+    if not _may_report_titles(sdk):
+        payload.pop("session_title", None)
     for event in events_from_hook(payload, received_at=datetime.now(UTC)):
-        sdk.report(**{**event.to_dict(), "source": SDK_SOURCE})
+        sdk.report(**{**event.to_dict(), "source": SDK_SOURCE, "agent_kind": AGENT})
+
+
+def _may_report_titles(sdk: SDK) -> bool:
+    from ..client.discovery import Address
+
+    url = sdk.url or os.environ.get("HTMLGRAPH_URL")
+    if os.environ.get("HTMLGRAPH_TITLES") == "1" or not url:
+        return True
+    try:
+        return Address.parse(url).loopback
+    except ConfigError:
+        # The sender logs the malformed URL.
+        return False
 
 
 @never_raises

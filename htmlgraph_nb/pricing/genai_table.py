@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -35,9 +35,10 @@ def model_price_of(model: str) -> ModelPrice | None:
         # A new snapshot each time: it caches every lookup, without a limit.
         lookup = DataSnapshot(providers=providers, from_auto_update=False)
         try:
-            return _to_model_price(*lookup.find_provider_model(name, None, provider_id, None))
+            found = lookup.find_provider_model(name, None, provider_id, None)
         except LookupError:
             continue
+        return replace(_to_model_price(*found), context_window=found[1].context_window)
     return None
 
 
@@ -68,7 +69,8 @@ def rows() -> Iterator[tuple[Any, ...]]:
             prices = repr(model.prices)
             if prices not in by_prices:
                 by_prices[prices] = _to_model_price(provider, model)
-            models.append((_clause(model.match), *astuple(by_prices[prices])))
+            price = replace(by_prices[prices], context_window=model.context_window)
+            models.append((_clause(model.match), *astuple(price)))
         rules = [rule and _clause(rule) for rule in (provider.provider_match, provider.model_match)]
         yield (provider.id, *rules, provider.fallback_model_providers or (), models)
 

@@ -27,12 +27,14 @@ class ModelPrice:
         sizes: numbers of input tokens above which other prices apply.
         rates: US dollars per request and per token of each kind, in the order of ``TOKEN_FIELDS``;
             one row for each combination of day, time of day and size, in this order.
+        context_window: tokens that the model can read at once; None: unknown.
     """
 
     days: tuple[int, ...]
     times: tuple[int, ...]
     sizes: tuple[int, ...]
     rates: tuple[tuple[float, ...], ...]
+    context_window: int | None = None
 
     def dollars(self, at: int, counts: Sequence[int]) -> float:
         """Return the cost of a completion in US dollars.
@@ -117,8 +119,10 @@ class PriceList:
         providers = []
         for name, provider_clause, model_clause, fallbacks, models in rows:
             prices = [
-                ModelPrice(tuple(days), tuple(times), tuple(sizes), tuple(map(tuple, rates)))
-                for _, days, times, sizes, rates in models
+                ModelPrice(
+                    tuple(days), tuple(times), tuple(sizes), tuple(map(tuple, rates)), window
+                )
+                for _, days, times, sizes, rates, window in models
             ]
             offered = [
                 (clause, shared.setdefault(price, price))

@@ -1,4 +1,4 @@
-"""Costs of events, without importing genai-prices into this process.
+"""Costs of events and context windows, without importing genai-prices into this process.
 
 The package would add 17 MB to the server, which it needs only once. So a short-lived child process
 imports it and prints the table.
@@ -41,6 +41,16 @@ def price_of(event: Event) -> float | None:
     if model_price is None:
         return None
     return model_price.dollars(to_micros(event.timestamp or utc_now()), counts)
+
+
+def context_window_of(model: str) -> int | None:
+    """Return the context window of a model in tokens, by its name.
+
+    Returns:
+        None if the model is not in the table, or the table does not say.
+    """
+    model_price = _find_price(model)
+    return None if model_price is None else model_price.context_window
 
 
 def load() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from ...errors import InvalidEvent
 from ..agent import CodingAgent, user_folder
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from ..session import SessionReader
 
+_MAX_META_BYTES = 65_536
 _SESSION_KEYS = frozenset({"sessionId", "leafUuid", "messageId", "uuid"})
 # Codex's lines have a payload, and the first line of Gemini CLI's files has the other two.
 _FOREIGN_KEYS = frozenset({"payload", "projectHash", "startTime"})
@@ -52,12 +54,27 @@ class ClaudeCode(CodingAgent):
         folder, name = os.path.split(path)
         stem = name.partition(".")[0]
         if stem.startswith("agent-"):
-            return ClaudeSession()
+            facts = os.path.join(folder, f"{stem}.meta.json")
+            return ClaudeSession(subagent=partial(_subagent_facts, facts))
         return ClaudeSession(stem, partial(_has_own_file, folder, stem))
 
 
 def _config_dir() -> str:
     return user_folder("CLAUDE_CONFIG_DIR", "~/.claude")
+
+
+def _subagent_facts(path: str) -> Mapping[str, Any]:
+    """Return the JSON object in a file beside a subagent's session; an empty one if there is none.
+
+    Seen in 2.1.90 and later; ``agentType``, and ``description`` as its parent's model wrote it.
+    """
+    from ..session import parse_record
+
+    try:
+        with open(path, "rb") as file:
+            return parse_record(file.read(_MAX_META_BYTES))
+    except (OSError, InvalidEvent):
+        return {}
 
 
 def _has_own_file(folder: str, session: str, subagent: str) -> bool:

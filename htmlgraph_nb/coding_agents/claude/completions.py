@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from ...core.model import Event
 from ..fields import amount, count, mapping, mappings, safe_keyword, string, without_none
-from .lines import LineContext, Record, message_key, tokens_of
+from .lines import LineContext, Record, context_tokens_of, message_key, tokens_of
 
 
 @dataclass(slots=True)
@@ -80,7 +80,9 @@ class Completions:
         usage = mapping(pending.message.get("usage"))
         stop_reason = safe_keyword(pending.message.get("stop_reason"))
         speed = usage.get("speed")
-        completion = pending.context.event(
+        context = pending.context
+        is_main = context.parent is None and not context.unnamed
+        completion = context.event(
             "completion",
             pending.key,
             model=string(pending.message.get("model")),
@@ -92,6 +94,7 @@ class Completions:
                 version=None if stop_reason else safe_keyword(pending.record.get("version")),
                 speed=None if speed in (None, "standard") else safe_keyword(speed),
             ),
+            context_tokens=context_tokens_of(usage) if is_main else None,
             **tokens_of(usage),
         )
         return [completion, *_advisor_completions(pending, usage)]

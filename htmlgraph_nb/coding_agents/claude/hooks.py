@@ -13,7 +13,7 @@ from typing import Any
 
 from ...core.model import Event
 from ..hooks import HookFormat, events_from_payload
-from .constants import AGENT, EXTRA_FIELDS, QUESTION_TOOLS
+from .constants import AGENT, CANNOT_WORK, EXTRA_FIELDS, QUESTION_TOOLS
 
 _TYPES = {
     "SessionStart": "session_start",
@@ -37,9 +37,10 @@ _TYPES = {
 # They run while the agent is idle, report on another agent, or repeat the events of a tool call.
 _IGNORED = frozenset(
     "Setup InstructionsLoaded ConfigChange CwdChanged DirectoryAdded FileChanged WorktreeCreate "
-    "WorktreeRemove MessageDisplay TaskCreated TaskCompleted TeammateIdle PreModelSwitch".split()
+    "WorktreeRemove MessageDisplay TaskCreated TaskCompleted TeammateIdle PreModelSwitch "
+    "PreSkillShellCommand".split()
 )
-HOOK_FORMAT = HookFormat(AGENT, _TYPES, _IGNORED, EXTRA_FIELDS, QUESTION_TOOLS)
+HOOK_FORMAT = HookFormat(AGENT, _TYPES, _IGNORED, EXTRA_FIELDS, QUESTION_TOOLS, CANNOT_WORK)
 
 
 def events_from_hook(payload: Mapping[str, Any], *, received_at: datetime) -> list[Event]:

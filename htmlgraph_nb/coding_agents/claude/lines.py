@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from ...core.ids import shorten_id
 from ...core.model import Event
+from ...core.validation import MAX_INTEGER
 from ..content_rules import is_question
 from ..fields import count, identifier, mapping, mappings, safe_keyword, without_none
 from .constants import AGENT, SESSION_SOURCE
@@ -47,11 +48,13 @@ class LineContext:
     at: datetime
     project: str | None = None
     unnamed: bool = False
+    branch: str | None = None
+    cwd: str | None = None
 
     def of_parent(self) -> LineContext:
         """Return the context of the parent, or of the agent itself if it has none."""
         parent = self.parent or self.agent_id
-        return LineContext(parent, None, self.session, self.at, self.project)
+        return replace(self, agent_id=parent, parent=None)
 
     def event(self, event_type: str, key: str | None, **fields: Any) -> Event:
         """Return an event of the agent.
@@ -66,6 +69,8 @@ class LineContext:
             session_id=self.session,
             event_id=None if key is None else shorten_id(key),
             project=self.project,
+            branch=self.branch,
+            cwd=self.cwd,
             source=SESSION_SOURCE,
             **{"agent_id": self.agent_id, "parent_agent_id": self.parent, **fields},
         )
@@ -84,6 +89,7 @@ def compaction(record: Record, context: LineContext) -> Event:
             trigger=trigger,
             hook_event_name="PostCompact",
             pre_tokens=count(metadata.get("preTokens")),
+            compacted=True,
         ),
     )
 
@@ -119,6 +125,13 @@ def tokens_of(usage: Record) -> dict[str, int | None]:
     }
 
 
+def context_tokens_of(usage: Record) -> int | None:
+    """Return the tokens that a request read: all input, cached or not; None if it is unknown."""
+    names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+    counts = [count(usage.get(name)) for name in names]
+    return min(sum(filter(None, counts)), MAX_INTEGER) or None
+
+
 def message_key(record: Record, message: Record) -> str | None:
     """Return the key of a completion, which copies in resumed and forked sessions share."""
     message_id = identifier(message.get("id")) or identifier(record.get("requestId"))
@@ -139,8 +152,8 @@ def was_rejected(record: Record, block: Record) -> bool:
     return isinstance(content, str) and content.startswith(_REJECTED)
 
 
-def user_text(record: Record) -> str | None:
-    """Return the text of a user message, which Claude Code may have written; None: no text."""
+def message_text(record: Record) -> str | None:
+    """Return the first text of a message, which Claude Code may have written; None: no text."""
     content = mapping(record.get("message")).get("content")
     if isinstance(content, str):
         return content

@@ -14,6 +14,7 @@ model ``<synthetic>``, which are not completions; API errors among them end the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, ClassVar
@@ -23,6 +24,7 @@ from ...core.model import Event
 from ..content_rules import question_extra
 from ..fields import (
     base_name,
+    branch_name,
     count,
     identifier,
     mapping,
@@ -31,6 +33,7 @@ from ..fields import (
     safe_keyword,
     string,
     timestamp,
+    whole_path,
     without_none,
 )
 from ..session import (
@@ -41,8 +44,10 @@ from ..session import (
     remember_call,
     type_matcher,
 )
+from .api_errors import failure_of, retry_of
 from .completions import Completions
 from .constants import AGENT, QUESTION_TOOLS
+from .facts import FACT_TYPES, Facts, subagent_title
 from .lines import (
     LineContext,
     Record,
@@ -53,7 +58,7 @@ from .lines import (
     is_notice,
     is_typed,
     message_key,
-    user_text,
+    message_text,
     uuid_key,
     was_rejected,
 )
@@ -65,11 +70,18 @@ TURN_QUIET_S = 0.1
 """Seconds of quiet after which a completion with a stop reason is complete: its lines follow each
 other faster."""
 _may_have_events = type_matcher(("assistant", "user", "system", "queue-operation"))
+_may_have_facts = type_matcher(FACT_TYPES)
+_MAX_FACT_BYTES = 4_096
+"""Lines with facts are short; longer ones, which take long to search, have none."""
 _MAX_SESSIONS = 1_000
 
 
 def _always(_: str) -> bool:
     return True
+
+
+def _nothing() -> Record:
+    return {}
 
 
 @dataclass(slots=True)
@@ -80,23 +92,29 @@ class ClaudeSession:
         session_id: the session of lines without a session id, taken from the name of the file.
         has_own_file: returns whether there is a file of the subagent with this id; ``finish``
             returns the events of subagents without one.
+        subagent: if this is the file of a subagent, returns its ``description`` and ``agentType``.
     """
 
     QUIET_THRESHOLDS_S: ClassVar[tuple[float, ...]] = (TURN_QUIET_S, GIVE_UP_AFTER_S)
 
     session_id: str | None = None
     has_own_file: HasOwnFile = _always
+    subagent: Callable[[], Record] = _nothing
     _at: datetime | None = None
     _project: str | None = None
+    _branch: str | None = None
+    _cwd: str | None = None
     _started: set[str] = field(default_factory=set)
     _calls: dict[str, OpenCall] = field(default_factory=dict)
-    _running: Running = field(default_factory=Running)
+    _facts: Facts = field(default_factory=Facts)
     _completions: Completions = field(default_factory=Completions)
     _turns: Turns = field(default_factory=Turns)
     _in_command: bool = False
+    _running: Running = field(init=False)
     _progress: Progress = field(init=False)
 
     def __post_init__(self) -> None:
+        self._running = Running(self.has_own_file)
         self._progress = Progress(self.has_own_file, ClaudeSession)
 
     def feed(self, line: bytes) -> list[Event]:
@@ -107,7 +125,8 @@ class ClaudeSession:
         Raises:
             InvalidEvent: the line is not a JSON object.
         """
-        if not _may_have_events(line):
+        is_short = len(line) <= _MAX_FACT_BYTES
+        if not _may_have_events(line) and not (is_short and _may_have_facts(line)):
             return []
         return self.read_record(parse_record(line))
 
@@ -119,11 +138,18 @@ class ClaudeSession:
             if session is not None:
                 self._progress.add(record, session)
             return []
+        if kind in FACT_TYPES:
+            self._facts.read(record, identifier(self.session_id))
+            # Before the first other line there is no agent yet, nor a time.
+            known = self._context(record)
+            is_known = known is not None and known.agent_id in self._started
+            return self._facts.changes(known) if known is not None and is_known else []
         reader = _READERS.get(kind) if isinstance(kind, str) else None
         context = self._context(record) if reader else None
         if reader is None or context is None:
             return []
-        return [*self._start(record, context), *reader(self, record, context)]
+        start = self._start(record, context)
+        return [*start, *self._facts.changes(context), *reader(self, record, context)]
 
     def on_quiet(self, quiet_s: float) -> list[Event]:
         """Return the completions with a stop reason, and the turns that they end."""
@@ -152,12 +178,24 @@ class ClaudeSession:
             return None
         if self._project is None:
             self._project = base_name(record.get("cwd"))
+        # Lines that lack them were written in the same place as the line before.
+        if "gitBranch" in record:
+            self._branch = branch_name(record.get("gitBranch"))
+        if "cwd" in record:
+            self._cwd = whole_path(record.get("cwd"))
         main = cached_agent_id(session, AGENT)
         is_sidechain = record.get("isSidechain") is True
         child = identifier(record.get("agentId")) if is_sidechain else None
-        if child is None:
-            return LineContext(main, None, session, at, self._project, is_sidechain)
-        return LineContext(cached_agent_id(child, AGENT), main, session, at, self._project)
+        return LineContext(
+            agent_id=main if child is None else cached_agent_id(child, AGENT),
+            parent=None if child is None else main,
+            session=session,
+            at=at,
+            project=self._project,
+            unnamed=is_sidechain and child is None,
+            branch=self._branch,
+            cwd=self._cwd,
+        )
 
     def _start(self, record: Record, context: LineContext) -> list[Event]:
         """Return the start of the session or subagent if this is its first line."""
@@ -165,7 +203,11 @@ class ClaudeSession:
             return []
         self._started.add(context.agent_id)
         if context.parent is not None:
-            return [child_start(context.agent_id, context.of_parent())]
+            parent, own = context.of_parent(), self.subagent()
+            titles = subagent_title(
+                context.agent_id, parent, own.get("description"), own.get("agentType")
+            )
+            return [child_start(context.agent_id, parent), *titles]
         extra = without_none(version=safe_keyword(record.get("version")))
         return [context.event("session_start", f"{context.session}:SessionStart", extra=extra)]
 
@@ -194,7 +236,7 @@ class ClaudeSession:
         if record.get("isApiErrorMessage") is not True:
             return []
         self._turns.discard(context.agent_id)
-        extra = without_none(error=safe_keyword(record.get("error")))
+        extra = failure_of(record, context.at) or None
         error = context.event("error", uuid_key(record), extra=extra)
         return [*self._completions.flush(context.agent_id), error]
 
@@ -204,6 +246,7 @@ class ClaudeSession:
             return []
         name = string(block.get("name"))
         remember_call(self._calls, call, (name, context.at))
+        self._running.on_call(call, name, mapping(block.get("input")))
         key = call_key(context.session, call, "PreToolUse")
         extra = question_extra(name, QUESTION_TOOLS)
         return [context.event("tool_start", key, tool_name=name, tool_use_id=call, extra=extra)]
@@ -221,7 +264,7 @@ class ClaudeSession:
         events = [
             event for block in results for event in self._tool_call_end(record, block, context)
         ]
-        message = user_text(record)
+        message = message_text(record)
         if message is not None and is_interrupt(message):
             self._turns.discard(context.agent_id)
             interrupt = context.event("interrupt", uuid_key(record))
@@ -273,7 +316,7 @@ class ClaudeSession:
             **fields,
         )
         started = replace(context, at=called_at or context.at)
-        return [end, *self._running.on_result(result, name, context, started)]
+        return [end, *self._running.on_result(result, call, name, context, started)]
 
     def _queued_notice(self, record: Record, context: LineContext) -> list[Event]:
         return self._running.on_notice(record.get("content"), context)
@@ -286,6 +329,9 @@ class ClaudeSession:
                 *self._completions.flush(context.agent_id),
                 *self._end_turn(context.agent_id, context, count(record.get("durationMs"))),
             ]
+        if kind == "api_error":
+            extra = retry_of(record, context.at)
+            return [context.event("retry", uuid_key(record), extra=extra)]
         if kind != "compact_boundary":
             return []
         return [*self._completions.flush(context.agent_id), compaction(record, context)]

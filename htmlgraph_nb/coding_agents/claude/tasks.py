@@ -11,10 +11,12 @@ from typing import Any
 
 from ...core.model import Event
 from ..content_rules import TASK_ENDS
-from ..fields import identifier, mapping, string, without_none
+from ..fields import identifier, label, mapping, string, without_none
 from ..session import cached_agent_id
-from .constants import AGENT
+from .constants import AGENT, SUBAGENT_TOOLS
+from .facts import subagent_title
 from .lines import LineContext, Record, ended_task
+from .progress import HasOwnFile
 
 MAX_RUNNING = 1_000
 """Maximum number of running subagents of a session, and of running tasks."""
@@ -23,22 +25,45 @@ _STOP_TOOLS = frozenset({"TaskStop", "KillShell", "KillBash"})
 
 @dataclass(slots=True)
 class Running:
-    """The ids of the running background agents, and of the other running background tasks."""
+    """The ids of the running background agents, and of the other running background tasks.
 
+    Args:
+        has_own_file: returns whether there is a file of the subagent with this id.
+
+    Attributes:
+        titles: id of a call that starts a subagent → name or description of the subagent.
+    """
+
+    has_own_file: HasOwnFile
     agents: set[str] = field(default_factory=set)
     tasks: set[str] = field(default_factory=set)
+    titles: dict[str, object] = field(default_factory=dict)
+
+    def on_call(self, call: str, tool: str | None, arguments: Record) -> None:
+        """Remember what the subagent is called that a tool call starts; never its prompt."""
+        if tool not in SUBAGENT_TOOLS:
+            return
+        self.titles[call] = label(arguments.get("name")) or label(arguments.get("description"))
+        while len(self.titles) > MAX_RUNNING:
+            del self.titles[next(iter(self.titles))]
 
     def on_result(
-        self, result: Record, tool: str | None, context: LineContext, started: LineContext
+        self,
+        result: Record,
+        call: str,
+        tool: str | None,
+        context: LineContext,
+        started: LineContext,
     ) -> list[Event]:
         """Return the starts and ends that the result of a tool call reports.
 
         Args:
+            call: id of the call.
             tool: name of the tool; None if it is unknown.
             context: the line with the result.
             started: the line with the call.
         """
-        events = self._subagent_events(result, context, started)
+        events = self._subagent_events(result, call, context, started)
         started_task, stopped_task = (
             self._started_task(result, tool),
             self._stopped_task(result, tool),
@@ -62,19 +87,23 @@ class Running:
         return [activity, *child_stop(cached_agent_id(name, AGENT), context)]
 
     def _subagent_events(
-        self, result: Record, context: LineContext, started: LineContext
+        self, result: Record, call: str, context: LineContext, started: LineContext
     ) -> list[Event]:
+        title = self.titles.pop(call, None)
         child, status = identifier(result.get("agentId")), result.get("status")
         if child is None or status not in ("completed", "async_launched"):
             return []
-        extra = without_none(agent_type=string(result.get("agentType"), 128))
+        agent_type = result.get("agentType")
+        extra = without_none(agent_type=string(agent_type, 128))
         name = cached_agent_id(child, AGENT)
         start = child_start(name, started, extra)
+        titles = subagent_title(name, started, title or result.get("description"), agent_type)
         if status == "completed":
-            return [start, *child_stop(name, context, extra)]
+            return [start, *titles, *child_stop(name, context, extra)]
         if len(self.agents) < MAX_RUNNING:
             self.agents.add(child)
-        return [start]
+        # A subagent without a file has no further events, and would seem idle.
+        return [start, *(titles if self.has_own_file(child) else [])]
 
     def _started_task(self, result: Record, tool: str | None) -> str | None:
         task = identifier(result.get("backgroundTaskId"))

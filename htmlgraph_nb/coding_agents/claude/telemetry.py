@@ -16,6 +16,7 @@ from ..telemetry import (
     TokenMetric,
     decision_event,
     dollars,
+    failure_event,
     keyword_event,
     number,
     tool_event,
@@ -54,6 +55,24 @@ def _completion(values: LogAttributes) -> EventFields:
     }
 
 
+def _api_error(values: LogAttributes) -> EventFields:
+    # It is sent once Claude Code gives up; after repeated requests api_retries_exhausted follows.
+    attempts = number(values.get("attempt"))
+    is_main = values.get("query_source") in (None, "main", "repl_main_thread")
+    failure = failure_event("error")(values) or {}
+    blocks = "cannot_work" in (failure.get("extra") or {})
+    if attempts is not None and attempts <= 1 and is_main and blocks:
+        return failure
+    return keyword_event("activity", "status_code")(values) or {}
+
+
+def _compaction(values: LogAttributes) -> EventFields:
+    fields = keyword_event("activity", "trigger")(values) or {}
+    if str(values.get("success")).lower() == "false":
+        return fields
+    return {**fields, "extra": {**(fields["extra"] or {}), "compacted": True}}
+
+
 TELEMETRY = AgentTelemetry(
     log_prefix="claude_code.",
     log_scope="com.anthropic.claude_code",
@@ -62,9 +81,9 @@ TELEMETRY = AgentTelemetry(
         "tool_result": tool_event(_tool_name, "tool_use_id"),
         "tool_decision": decision_event(_tool_name),
         "api_request": _completion,
-        "api_error": keyword_event("activity", "status_code"),
-        "api_retries_exhausted": keyword_event("error"),
-        "compaction": keyword_event("activity", "trigger"),
+        "api_error": _api_error,
+        "api_retries_exhausted": failure_event("error"),
+        "compaction": _compaction,
     },
     token_metrics={
         "claude_code.token.usage": TokenMetric(

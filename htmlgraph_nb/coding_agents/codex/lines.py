@@ -9,8 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ...core.timestamps import to_micros
-from ..fields import count, identifier, mapping, string
+from ..failures import kind_of_status
+from ..fields import count, identifier, label, mapping, safe_keyword, string
 from ..session import type_matcher
+from .constants import CANNOT_WORK
 
 _EXIT_STATUS = re.compile(r"^(?:Process exited with code|Exit code:) (-?\d{1,9})$", re.M)
 _HEAD_CHARS = 400
@@ -21,7 +23,7 @@ may_have_events = type_matcher(
         *("session_meta", "turn_context", "compacted", "token_count", "token_usage_record"),
         *("user_message", "item_completed", "task_started", "task_complete", "turn_aborted"),
         *("function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"),
-        *("local_shell_call", "web_search_call", "error"),
+        *("local_shell_call", "web_search_call", "error", "thread_name_updated"),
     )
 )
 """Return whether a line can have a type that is read; see ``type_matcher``."""
@@ -59,6 +61,29 @@ def parent_session(payload: Record) -> str | None:
     subagent = mapping(mapping(payload.get("source")).get("subagent"))
     spawn = mapping(subagent.get("thread_spawn"))
     return identifier(spawn.get("parent_thread_id")) or identifier(payload.get("parent_thread_id"))
+
+
+def subagent_name(payload: Record) -> str | None:
+    """Return what Codex calls a subagent: its nickname and role; None if it has neither."""
+    spawn = mapping(mapping(mapping(payload.get("source")).get("subagent")).get("thread_spawn"))
+    nickname, role = (
+        label(spawn.get(name)) or label(payload.get(name))
+        for name in ("agent_nickname", "agent_role")
+    )
+    return label(f"{nickname} [{role}]") if nickname and role else nickname or role
+
+
+def error_kind(info: object) -> tuple[str | None, str | None]:
+    """Return the keyword of a ``codex_error_info``, and why the agent cannot work.
+
+    It is a name, or an object whose only key is the name and which can hold an HTTP status.
+    """
+    if isinstance(info, Mapping):
+        name = safe_keyword(next(iter(info), None))
+        status = kind_of_status(count(mapping(info.get(name)).get("http_status_code")))
+        return name, status or CANNOT_WORK.get(name or "")
+    name = safe_keyword(info)
+    return name, CANNOT_WORK.get(name or "")
 
 
 def first_own_ordinal(payload: Record) -> int | None:

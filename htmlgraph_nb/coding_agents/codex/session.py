@@ -10,6 +10,9 @@ ignored. Input includes cached tokens, output includes reasoning. A forked sessi
 starts with a copy of its parent's history, written at the time of the fork; the copy does not count
 again. If the provider compacts the context, no ``token_count`` contains the tokens of that request,
 only the ``token_usage_record`` that the ``compacted`` line names.
+
+The name of a session is in ``thread_name_updated`` (seen in 0.100 to 0.140; later versions keep it
+in a database). A person or a model gave it. A subagent has a nickname and a role.
 """
 
 from __future__ import annotations
@@ -20,22 +23,28 @@ from typing import Any, ClassVar
 
 from ...core.ids import shorten_id
 from ...core.model import Event
+from ...core.timestamps import to_rfc3339
 from ..content_rules import is_question, question_extra
+from ..failures import failure_extra
 from ..fields import (
     base_name,
+    branch_name,
     count,
     identifier,
+    label,
     mapping,
     milliseconds,
     safe_keyword,
     string,
     timestamp,
+    whole_path,
     without_none,
 )
 from ..session import OpenCall, cached_agent_id, parse_record, remember_call
 from . import lines
 from .constants import AGENT, QUESTION_TOOLS, SESSION_SOURCE
 from .lines import Record, Usage
+from .usage_limits import UsageLimits
 
 
 @dataclass(slots=True)
@@ -49,6 +58,12 @@ class CodexSession:
     _parent: str | None = None
     _root: str | None = None
     _project: str | None = None
+    _cwd: str | None = None
+    _branch: str | None = None
+    _title: str | None = None
+    _zone: str | None = None
+    _context: int | None = None
+    _limits: UsageLimits = field(default_factory=UsageLimits)
     _model: str | None = None
     _at: datetime | None = None
     _total: Usage | None = None
@@ -93,6 +108,8 @@ class CodexSession:
         if kind == "turn_context":
             self._model = string(payload.get("model")) or self._model
             self._turn = identifier(payload.get("turn_id")) or self._turn
+            self._cwd = whole_path(payload.get("cwd")) or self._cwd
+            self._zone = string(payload.get("timezone"))
             return []
         if kind == "token_usage_record":
             response = identifier(payload.get("response_id"))
@@ -120,7 +137,13 @@ class CodexSession:
             event_id=shorten_id(f"{self._session}:{key}"),
             project=self._project,
             source=SESSION_SOURCE,
-            **{"agent_id": self._agent, "parent_agent_id": self._parent, **fields},
+            **{
+                "agent_id": self._agent,
+                "parent_agent_id": self._parent,
+                "branch": self._branch,
+                "cwd": self._cwd,
+                **fields,
+            },
         )
 
     def _start(self, payload: Record, at: datetime) -> list[Event]:
@@ -137,6 +160,10 @@ class CodexSession:
         self._parent = None if parent is None else cached_agent_id(parent, AGENT)
         self._root = session if parent is None else parent
         self._project = base_name(payload.get("cwd"))
+        self._cwd = whole_path(payload.get("cwd"))
+        self._branch = branch_name(mapping(payload.get("git")).get("branch"))
+        self._title = self._zone = self._context = None
+        self._limits = UsageLimits()
         self._model = self._turn = self._total = self._request = None
         self._planned = self._failed = False
         self._n_completions = 0
@@ -147,9 +174,10 @@ class CodexSession:
         if parent is None:
             extra = without_none(version=safe_keyword(payload.get("cli_version")))
             return [self._event("session_start", created, "SessionStart", extra=extra)]
-        fields = {"agent_id": self._parent, "parent_agent_id": None}
+        fields = {"agent_id": self._parent, "parent_agent_id": None, "branch": None, "cwd": None}
         extra = {"child_agent_id": self._agent}
-        return [self._event("subagent_start", created, "SubagentStart", extra=extra, **fields)]
+        start = self._event("subagent_start", created, "SubagentStart", extra=extra, **fields)
+        return [start, *self._set_title(lines.subagent_name(payload), created)]
 
     def _is_copy(
         self, record: Record, payload: Record, before: datetime | None, at: datetime
@@ -170,25 +198,60 @@ class CodexSession:
         return False
 
     def _token_count(self, payload: Record, at: datetime) -> list[Event]:
-        info = mapping(payload.get("info"))
+        return [*self._completions(mapping(payload.get("info")), at), *self._quota(payload, at)]
+
+    def _quota(self, payload: Record, at: datetime) -> list[Event]:
+        extra = self._limits.changes(mapping(payload.get("rate_limits")))
+        if extra is None:
+            return []
+        return [self._event("quota", at, f"quota:{extra['account']}:{at.isoformat()}", extra=extra)]
+
+    def _completions(self, info: Record, at: datetime) -> list[Event]:
+        """Return the completion that a ``token_count`` reports, if it is new."""
+        context = self._read_context(info)
         last_total = self._total
         total = lines.usage_of(info.get("total_token_usage"))
         used = lines.usage_of(info.get("last_token_usage"))
         if total is not None:
             self._total = total
             if total == last_total:
-                return []
+                return self._context_changed(context, at)
             if used is None:
                 used = lines.growth(total, last_total)
         if used is None or not any(used):
-            return []
+            return self._context_changed(context, at)
         if self._request is not None and self._request[1] == used:
             self._request = None
         self._n_completions += 1
         key = f"answer:{self._n_completions}"
-        return [self._completion(key, at, used, string(info.get("model")))]
+        return [self._completion(key, at, used, string(info.get("model")), context)]
 
-    def _completion(self, key: str, at: datetime, used: Usage, model: str | None = None) -> Event:
+    def _read_context(self, info: Record) -> dict[str, int]:
+        """Return the tokens in the context, and its window; nothing for a subagent."""
+        tokens = count(mapping(info.get("last_token_usage")).get("total_tokens"))
+        if tokens is None or self._parent is not None:
+            return {}
+        window = count(info.get("model_context_window"))
+        return {"context_tokens": tokens, **({"context_window": window} if window else {})}
+
+    def _context_changed(self, context: dict[str, int], at: datetime) -> list[Event]:
+        """Return the size of the context if it changed without a completion: by a compaction."""
+        tokens = context.get("context_tokens")
+        if tokens is None or tokens == self._context:
+            return []
+        self._context = tokens
+        return [self._event("session_info", at, f"context:{at.isoformat()}", **context)]
+
+    def _completion(
+        self,
+        key: str,
+        at: datetime,
+        used: Usage,
+        model: str | None = None,
+        context: dict[str, int] | None = None,
+    ) -> Event:
+        if context:
+            self._context = context["context_tokens"]
         total_input, cached, written, output, reasoning = used
         return self._event(
             "completion",
@@ -201,11 +264,12 @@ class CodexSession:
             cache_write_1h_tokens=0,
             output_tokens=output,
             extra=without_none(reasoning_tokens=reasoning or None, turn_id=self._turn),
+            **(context or {}),
         )
 
     def _compaction(self, payload: Record, at: datetime) -> list[Event]:
         """Return a compaction, and its request if no ``token_count`` contains it."""
-        extra = {"hook_event_name": "PostCompact"}
+        extra = {"hook_event_name": "PostCompact", "compacted": True}
         events = [self._event("activity", at, f"compacted:{at.isoformat()}", extra=extra)]
         request, self._request = self._request, None
         if request is None or request[0] != identifier(payload.get("compaction_response_id")):
@@ -276,6 +340,9 @@ class CodexSession:
         if self._failed and not aborted:
             # The error has ended the turn already.
             return []
+        if not aborted and (failure := mapping(payload.get("error"))):
+            # Later versions write the error of a turn only here.
+            return self._error(failure, at)
         turn = identifier(payload.get("turn_id")) or at.isoformat()
         asks = is_question(payload.get("last_agent_message"))
         end = self._event(
@@ -294,8 +361,27 @@ class CodexSession:
 
     def _error(self, payload: Record, at: datetime) -> list[Event]:
         self._failed = True
-        extra = without_none(error=safe_keyword(payload.get("codex_error_info")))
-        return [self._event("error", at, f"error:{at.isoformat()}", extra=extra)]
+        error, kind = lines.error_kind(payload.get("codex_error_info"))
+        extra = failure_extra(kind, payload.get("message"), at, self._zone)
+        if extra.get("cannot_work") == "usage_limited":
+            # The windows have an exact end; the text has only minutes.
+            until = self._limits.full_until()
+            extra |= {} if until is None else {"until": to_rfc3339(until)}
+        extra |= {} if error is None else {"error": error}
+        return [self._event("error", at, f"error:{at.isoformat()}", extra=extra or None)]
+
+    def _renamed(self, payload: Record, at: datetime) -> list[Event]:
+        return self._set_title(payload.get("thread_name"), at, {"title_generated": True})
+
+    def _set_title(
+        self, value: object, at: datetime, extra: dict[str, Any] | None = None
+    ) -> list[Event]:
+        title = label(value)
+        if title is None or title == self._title:
+            return []
+        self._title = title
+        key = f"title:{at.isoformat()}"
+        return [self._event("session_info", at, key, title=title, extra=extra)]
 
 
 _READERS = {
@@ -306,6 +392,7 @@ _READERS = {
     "event_msg/task_complete": CodexSession._turn_ended,
     "event_msg/turn_aborted": CodexSession._turn_ended,
     "event_msg/error": CodexSession._error,
+    "event_msg/thread_name_updated": CodexSession._renamed,
     "response_item/web_search_call": CodexSession._web_search,
     **{f"response_item/{kind}": CodexSession._tool_call_start for kind in lines.CALLS},
     **{f"response_item/{kind}": CodexSession._tool_call_end for kind in lines.OUTPUTS},

@@ -14,6 +14,7 @@ from ..telemetry import (
     decision_event,
     keyword_event,
     number,
+    retry_event,
     tool_event,
     uncached,
 )
@@ -46,6 +47,7 @@ TELEMETRY = AgentTelemetry(
         "tool_result": tool_event(_tool_name, "call_id"),
         "sse_event": _completion,
         "websocket_event": _completion,
+        "api_request": retry_event("http.response.status_code"),
     },
     token_metrics={
         "codex.turn.token_usage": TokenMetric(

@@ -55,16 +55,18 @@ class GeminiCli(CodingAgent):
             above, name = os.path.split(folder)
             if os.path.basename(above) == "chats":
                 folder, parent = above, name
-        return GeminiSession(_project(os.path.dirname(folder)), parent)
+        project, cwd = _project(os.path.dirname(folder))
+        return GeminiSession(project, parent, cwd)
 
 
-def _project(folder: str) -> str | None:
-    """Return the project of a folder that is named after the project or its hash."""
-    from ..fields import base_name
+def _project(folder: str) -> tuple[str | None, str | None]:
+    """Return project and working folder of a folder that is named after the project or its hash."""
+    from ..fields import base_name, whole_path
 
     try:
         with open(os.path.join(folder, ".project_root"), encoding="utf-8") as file:
-            return base_name(file.read(4096).strip())
+            path = file.read(4096).strip()
     except (OSError, UnicodeDecodeError):
         name = os.path.basename(folder)
-        return None if len(name) == _HASH_CHARS or name in ("", "tmp") else name
+        return None if len(name) == _HASH_CHARS or name in ("", "tmp") else name, None
+    return base_name(path), whole_path(path)

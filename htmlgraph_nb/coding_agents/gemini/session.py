@@ -8,6 +8,9 @@ A message is written again, whole and with the same id, when its tool calls end;
 counts. ``$set`` changes fields of the session and may contain messages. ``$rewindTo`` removes
 messages from the conversation, but their tokens stay used. Input includes cached tokens and
 excludes those of tool results; output excludes thoughts.
+
+``summary``, written by a model when the next session starts (seen in 0.20 to 0.61), is the title.
+Errors have no code, so their kind is derived from their text, which is not kept.
 """
 
 from __future__ import annotations
@@ -21,19 +24,22 @@ from ...core.ids import shorten_id
 from ...core.model import Event
 from ...core.validation import MAX_INTEGER
 from ..content_rules import is_question, question_extra
+from ..failures import failure_extra
 from ..fields import (
     base_name,
     count,
     identifier,
+    label,
     mapping,
     mappings,
     milliseconds,
     string,
     timestamp,
+    whole_path,
     without_none,
 )
 from ..session import GIVE_UP_AFTER_S, cached_agent_id, parse_record
-from .constants import AGENT, QUESTION_TOOLS, SESSION_SOURCE
+from .constants import AGENT, CANNOT_WORK, QUESTION_TOOLS, SESSION_SOURCE
 
 _NOT_TYPED = ("<session_context>", "I ran the following shell command:")
 _FINAL_STATUSES = ("success", "error", "cancelled")
@@ -54,13 +60,16 @@ class GeminiSession:
     Args:
         project: name of the project if the file contains none.
         parent_session: id of the parent's session if this is the session of a subagent.
+        cwd: full path of the working folder; None: unknown.
     """
 
     QUIET_THRESHOLDS_S: ClassVar[tuple[float, ...]] = (TURN_QUIET_S, GIVE_UP_AFTER_S)
 
     project: str | None = None
     parent_session: str | None = None
+    cwd: str | None = None
     _session: str | None = None
+    _title: str | None = None
     _agent: str = ""
     _at: datetime | None = None
     _message: Record | None = None
@@ -87,7 +96,15 @@ class GeminiSession:
             events += self._read_message(message)
         if "type" in record:
             events += self._read_message(record)
-        return events
+        return [*events, *self._set_title(patch.get("summary", record.get("summary")))]
+
+    def _set_title(self, value: object) -> list[Event]:
+        title = label(value)
+        if title is None or title == self._title or self._session is None or self._at is None:
+            return []
+        self._title = title
+        key, extra = f"Title:{self._at.isoformat()}", {"title_generated": True}
+        return [self._event("session_info", self._at, key, title=title, extra=extra)]
 
     def on_quiet(self, quiet_s: float) -> list[Event]:
         """Return the last completion, and the end of the turn if it called no tool."""
@@ -135,6 +152,7 @@ class GeminiSession:
             session_id=identifier(self.parent_session) or self._session,
             event_id=shorten_id(f"{self._session}:{key}" if event_type != "completion" else key),
             project=string(self.project),
+            cwd=whole_path(self.cwd),
             source=SESSION_SOURCE,
             **{"agent_id": self._agent, "parent_agent_id": self._parent, **fields},
         )
@@ -155,7 +173,8 @@ class GeminiSession:
             return [*events, self._event("interrupt", at, f"{name}:Interrupt")]
         if kind == "error":
             self._turn_end = None
-            return [*events, self._event("error", at, f"{name}:Error")]
+            extra = failure_extra(*_failure(message.get("content")), at) or None
+            return [*events, self._event("error", at, f"{name}:Error", extra=extra)]
         return events
 
     def _response(self, message: Record) -> list[Event]:
@@ -192,8 +211,10 @@ class GeminiSession:
             # Copies in files of resumed sessions have the same id.
             key = f"{AGENT}:{name}"
             counts = _completion_fields(message, tokens)
+            context = None if self._parent is not None else count(tokens.get("input")) or None
             if self._last_completion != (key, counts):
-                events.append(self._event("completion", at, key, extra=extra, **counts))
+                fields = {**counts, "context_tokens": context, "extra": extra}
+                events.append(self._event("completion", at, key, **fields))
             self._last_completion = key, counts
         is_last = not mappings(message.get("toolCalls"))
         asks = {"question": True} if is_question(message.get("content")) else None
@@ -245,6 +266,13 @@ def _calls_tool(message: Record) -> bool:
     return not content.strip() or output > len(content) / _CHARS_PER_TOKEN + _SPARE_TOKENS
 
 
+def _failure(content: object) -> tuple[str | None, str | None]:
+    """Return why an error keeps the agent from working, and its text."""
+    text = _first_text(content)
+    lower = (text or "").lower()
+    return next((kind for part, kind in CANNOT_WORK.items() if part in lower), None), text
+
+
 def _completion_fields(message: Record, tokens: Record) -> dict[str, Any]:
     total, cached = count(tokens.get("input")) or 0, count(tokens.get("cached")) or 0
     return {
@@ -263,9 +291,11 @@ def _sum(*values: object) -> int:
 
 def _is_prompt(content: object) -> bool:
     """Return whether a user message was typed, and is not the result of a tool."""
-    if isinstance(content, str):
-        first: object = content
-    else:
-        parts = mappings(content)
-        first = parts[0].get("text") if parts else None
-    return isinstance(first, str) and not first.lstrip().startswith(_NOT_TYPED)
+    first = _first_text(content)
+    return first is not None and not first.lstrip().startswith(_NOT_TYPED)
+
+
+def _first_text(content: object) -> str | None:
+    parts = mappings(content)
+    first = parts[0].get("text") if parts else content
+    return first if isinstance(first, str) else None

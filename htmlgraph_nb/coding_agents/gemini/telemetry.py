@@ -13,6 +13,7 @@ from ..telemetry import (
     TokenMetric,
     keyword_event,
     number,
+    retry_event,
     tool_event,
     uncached,
 )
@@ -37,6 +38,15 @@ def _completion(values: LogAttributes) -> EventFields:
     }
 
 
+def _api_error(values: LogAttributes) -> EventFields | None:
+    retry = retry_event(failed=("signed_out",))(values)
+    return retry or keyword_event("activity", "status_code")(values)
+
+
+def _compression(_values: LogAttributes) -> EventFields:
+    return {"event_type": "activity", "extra": {"compacted": True}}
+
+
 TELEMETRY = AgentTelemetry(
     log_prefix="gemini_cli.",
     logs={
@@ -44,9 +54,9 @@ TELEMETRY = AgentTelemetry(
         "user_prompt": keyword_event("prompt"),
         "tool_call": tool_event(_tool_name, None),
         "api_response": _completion,
-        "api_error": keyword_event("activity", "status_code"),
+        "api_error": _api_error,
         "conversation_finished": keyword_event("stop"),
-        "chat_compression": keyword_event("activity"),
+        "chat_compression": _compression,
     },
     token_metrics={
         "gemini_cli.token.usage": TokenMetric(

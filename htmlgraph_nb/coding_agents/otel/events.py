@@ -20,7 +20,7 @@ from hashlib import sha256
 from ...core.ids import call_key, shorten_id
 from ...core.model import Event, new_event
 from ...core.timestamps import from_micros
-from ..fields import base_name, identifier, string
+from ..fields import base_name, identifier, string, whole_path
 from ..registry import AGENTS
 from ..session import cached_agent_id
 from ..telemetry import EventFields, number, uncached
@@ -60,6 +60,7 @@ def events_from_log(record: LogRecord, *, received_at: datetime) -> list[Event]:
             session_id=session,
             event_id=_key(fields, session) or _content_key(session, name, record),
             source=SOURCE,
+            agent_kind=agent,
             **_common(record.resource, values),
             **fields,
         )
@@ -144,6 +145,7 @@ def _common(resource: Attributes, values: Attributes) -> EventFields:
         or string(values.get("gen_ai.request.model")),
         "host": string(resource.get("host.name")),
         "project": string(resource.get("project")) or base_name(folder),
+        "cwd": whole_path(folder),
         "feature_id": string(resource.get("feature.id")),
     }
 

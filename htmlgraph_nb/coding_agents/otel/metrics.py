@@ -166,5 +166,6 @@ def _event(total: _Sum, received_at: datetime) -> Event:
         model=total.model,
         host=string(total.point.resource.get("host.name")),
         source=SOURCE,
+        agent_kind=total.agent,
         **tokens,
     )

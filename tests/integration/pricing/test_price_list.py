@@ -16,7 +16,7 @@ from htmlgraph_nb.core.agent_state import AgentState
 from htmlgraph_nb.core.model import TOKEN_FIELDS, Event
 from htmlgraph_nb.core.reducer import reduce
 from htmlgraph_nb.pricing import price_list
-from htmlgraph_nb.pricing.price_list import price_of
+from htmlgraph_nb.pricing.price_list import context_window_of, price_of
 
 AT = datetime(2025, 11, 1, 12, tzinfo=UTC)
 
@@ -74,7 +74,7 @@ def test_reduce_prefers_reported_costs_to_the_table() -> None:
 _PRICE_ONE = """
 import json, sys
 from htmlgraph_nb.core.model import Event
-from htmlgraph_nb.pricing.price_list import price_of
+from htmlgraph_nb.pricing.price_list import context_window_of, price_of
 usd = price_of(Event(agent_id="a", model="claude-opus-4-5", output_tokens=1_000_000))
 heavy = {"genai_prices", "pydantic", "pydantic_core"} & set(sys.modules)
 print(json.dumps([usd, sorted(heavy)]))
@@ -127,3 +127,21 @@ def test_price_of_does_not_cache_unknown_names_forever(empty_caches: None) -> No
     for number in range(2_000):
         assert price_of(completion(f"no-such-model-{number}", [1, 0, 0, 0, 1])) is None
     assert price_list._find_price.cache_info().currsize < 2_000
+
+
+def test_context_window_of_known_model(empty_caches: None) -> None:
+    """The windows are those of the table; a model without one, or an unknown model, has none."""
+    assert context_window_of("claude-sonnet-4-5-20250929") == 200_000
+    assert context_window_of("us.anthropic.claude-sonnet-4-5-20250929-v1:0") == 200_000
+    assert context_window_of("gpt-5") == 400_000
+    assert context_window_of("no-such-model") is None
+    assert context_window_of("") is None
+
+
+def test_context_window_of_imports_the_package_if_the_child_fails(
+    empty_caches: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the child process the windows are the same."""
+    monkeypatch.setattr(price_list, "COMMAND", ("no-such-program",))
+    assert context_window_of("gpt-5") == 400_000
+    assert context_window_of("no-such-model") is None

@@ -67,7 +67,7 @@ def test_completion_of_claude_code_itself_is_ignored() -> None:
     error = completion("x", 4, 2, model="<synthetic>", isApiErrorMessage=True, error="rate_limit")
     events = read(ClaudeSession(), [completion("y", 4, 1, model="<synthetic>"), error])
     assert kinds(events) == ["session_start", "error"]
-    assert events[1].extra == {"error": "rate_limit"}
+    assert events[1].extra == {"error": "rate_limit", "cannot_work": "rate_limited"}
 
 
 def test_completions_without_an_id_each_count() -> None:

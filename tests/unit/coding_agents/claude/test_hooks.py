@@ -16,12 +16,13 @@ from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.model import Event, PresenceStatus
 from htmlgraph_nb.core.roster import Roster
 from htmlgraph_nb.errors import InvalidEvent
-from htmlgraph_nb.hook.command import redact
+from htmlgraph_nb.hook.command import redact, session_title
 from tests.helpers.paths import ROOT
 
 PAYLOADS = ROOT / "tests/payloads" / "claude_hooks"
 NAMES = sorted(path.stem for path in PAYLOADS.glob("*.json"))
 CONTENT = "never-keep-this"
+TITLE = "Fix the checkout"
 NOW = datetime(2025, 1, 14, 14, 50, 30, 123456, UTC)
 SESSION = "0b9d6f4e-3d52-4a7c-9f10-5a1c2e8b7d66"
 CALL = "toolu_01Xk9QmVb3nT7sRfLw2cYp4D"
@@ -30,6 +31,7 @@ COMMON = {
     "timestamp": "2025-01-14T14:50:30.123456Z",
     "session_id": SESSION,
     "project": "shop",
+    "cwd": "/home/dev/shop",
     "source": "claude-hook",
 }
 
@@ -67,7 +69,12 @@ CUT = [
 ]
 EXPECTED: dict[str, list[dict[str, Any]]] = {
     "session_start": [
-        own("session_start", model="claude-sonnet-5", extra={"source": "startup"}),
+        own(
+            "session_start",
+            model="claude-sonnet-5",
+            title=TITLE,
+            extra={"source": "startup", "title_generated": True},
+        ),
     ],
     "session_start_agent": [
         own(
@@ -77,7 +84,7 @@ EXPECTED: dict[str, list[dict[str, Any]]] = {
         ),
     ],
     "setup": [],
-    "user_prompt_submit": [own("prompt")],
+    "user_prompt_submit": [own("prompt", title=TITLE, extra={"title_generated": True})],
     "user_prompt_expansion": [activity("UserPromptExpansion")],
     "pre_tool_use": [call("tool_start", "PreToolUse")],
     "permission_request": [own("permission_request", tool_name="Bash")],
@@ -102,7 +109,12 @@ EXPECTED: dict[str, list[dict[str, Any]]] = {
     "message_display": [],
     "subagent_start": [
         own("subagent_start", extra=ABOUT_CHILD),
-        {**OF_CHILD, "event_type": "prompt", "extra": EXPLORE},
+        {
+            **OF_CHILD,
+            "event_type": "prompt",
+            "title": "Explore",
+            "extra": {**EXPLORE, "title_default": True},
+        },
     ],
     "subagent_pre_tool_use": [{**call("tool_start", "PreToolUse", "Grep"), **OF_CHILD}],
     "subagent_stop": [
@@ -111,7 +123,7 @@ EXPECTED: dict[str, list[dict[str, Any]]] = {
     ],
     "stop": [own("stop", extra={"background_tasks": 0, "session_crons": 0})],
     "stop_background": [own("stop", extra={"background_tasks": 1, "session_crons": 1})],
-    "stop_failure": [own("error", extra={"error": "rate_limit"})],
+    "stop_failure": [own("error", extra={"error": "rate_limit", "cannot_work": "rate_limited"})],
     "task_created": [],
     "teammate_idle": [],
     "config_change": [],
@@ -124,13 +136,21 @@ EXPECTED: dict[str, list[dict[str, Any]]] = {
     "worktree_remove": [],
     "pre_model_switch": [],
     "post_model_switch": [
-        own("notification", model="claude-opus-4-6", extra={"source": "command"}),
+        own(
+            "notification",
+            model="claude-opus-4-6",
+            context_tokens=31_200,
+            extra={"source": "command"},
+        ),
     ],
-    "pre_skill_shell_command": [activity("PreSkillShellCommand")],
+    "pre_skill_shell_command": [],
     "pre_compact": [activity("PreCompact", trigger="auto")],
-    "post_compact": [activity("PostCompact", trigger="auto")],
+    "post_compact": [activity("PostCompact", trigger="auto", compacted=True)],
     "post_compact_manual": [
-        own("idle", extra={"trigger": "manual", "hook_event_name": "PostCompact"})
+        own(
+            "idle",
+            extra={"trigger": "manual", "hook_event_name": "PostCompact", "compacted": True},
+        )
     ],
     "session_end": [own("session_end", extra={"reason": "prompt_input_exit"})],
 }
@@ -181,7 +201,8 @@ def test_hook_reports_its_events(name: str) -> None:
 def test_hook_redacted_input_reports_the_same_events(name: str) -> None:
     """The redacted input of htmlgraph-hook gives the same events as that of an http hook."""
     payload = load(name)
-    assert events(redact(AGENTS["claude"], payload)) == events(payload)
+    sent = {**redact(AGENTS["claude"], payload), **session_title(payload)}
+    assert events(sent) == events(payload)
 
 
 def test_hook_events_contain_no_content() -> None:
@@ -190,7 +211,7 @@ def test_hook_events_contain_no_content() -> None:
     assert sum(CONTENT in text for text in raw) > 20
     encoded = json.dumps([events(json.loads(text)) for text in raw])
     assert CONTENT not in encoded
-    assert "/home/dev" not in encoded
+    assert ".jsonl" not in encoded
 
 
 def test_hook_redacted_input_contains_no_content() -> None:
@@ -198,6 +219,7 @@ def test_hook_redacted_input_contains_no_content() -> None:
     sent = json.dumps([redact(AGENTS["claude"], load(name)) for name in NAMES])
     assert CONTENT not in sent
     assert ".jsonl" not in sent
+    assert TITLE not in sent
 
 
 def test_hook_sender_fields_take_precedence() -> None:
@@ -376,7 +398,7 @@ def statuses(*names: str) -> dict[str, tuple[PresenceStatus, str]]:
         (["user_prompt_submit", "stop"], "idle", "done"),
         (["user_prompt_submit", "stop", "config_change"], "idle", "done"),
         (["user_prompt_submit", "stop_background"], "active", "background"),
-        (["user_prompt_submit", "stop_failure"], "idle", "error"),
+        (["user_prompt_submit", "stop_failure"], "idle", "rate_limited"),
         (["stop", "pre_compact", "post_compact_manual"], "idle", "done"),
         (["user_prompt_submit", "session_end"], "offline", "done"),
     ],
@@ -458,3 +480,88 @@ def test_hook_turn_end_flags_a_question(fields: dict[str, Any], asks: bool) -> N
     """The end of a turn is flagged if its last text is a question; the text is dropped."""
     (event,) = events({"hook_event_name": "Stop", "session_id": "s", **fields})
     assert event.get("extra") == ({"question": True} if asks else None)
+
+
+LIMIT = "You've hit your session limit · resets 6:30pm (Europe/Dublin)"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ("rate_limit", "rate_limited"),
+        ("overloaded", "overloaded"),
+        ("server_error", "overloaded"),
+        ("authentication_failed", "signed_out"),
+        ("oauth_org_not_allowed", "signed_out"),
+        ("cloud_credential_error", "signed_out"),
+        ("billing_error", "account_on_hold"),
+        ("account_on_hold", "account_on_hold"),
+        ("verification_required", "account_on_hold"),
+        ("invalid_request", None),
+        ("max_output_tokens", None),
+        ("unknown", None),
+    ],
+)
+def test_hook_of_a_failed_turn_reports_why_it_cannot_work(error: str, kind: str | None) -> None:
+    """The error of StopFailure is one of a few kinds, or an ordinary failure."""
+    [event] = events_from_hook(load("stop_failure") | {"error": error}, received_at=NOW)
+    assert event.extra is not None
+    assert (event.extra["error"], event.extra.get("cannot_work")) == (error, kind)
+
+
+@pytest.mark.parametrize("field", ["last_assistant_message", "error_details"])
+def test_hook_of_a_usage_limit_reports_only_its_end(field: str) -> None:
+    """Of the message of a usage limit, only the kind and the time leave the hook."""
+    payload = load("stop_failure") | {field: f"{LIMIT} {CONTENT}"}
+    sent = redact(AGENTS["claude"], payload)
+    # The time of day is the next one after the failure, so the year depends on the clock.
+    assert sent.pop("until").endswith(("T17:30:00.000000Z", "T18:30:00.000000Z"))
+    assert sent == redact(AGENTS["claude"], load("stop_failure")) | {"usage_limited": True}
+    [event] = events_from_hook(payload, received_at=NOW)
+    assert event.extra == {
+        "error": "rate_limit",
+        "cannot_work": "usage_limited",
+        "until": "2025-01-14T18:30:00.000000Z",
+    }
+    [again] = events_from_hook(sent | {"until": "2025-01-14T18:30:00.000000Z"}, received_at=NOW)
+    assert again.extra == event.extra
+
+
+def test_hook_title_is_kept_on_this_machine() -> None:
+    """Titles are not among the fields for servers on other machines."""
+    for name in NAMES:
+        payload = load(name) | {"session_title": TITLE}
+        assert "session_title" not in redact(AGENTS["claude"], payload)
+    assert session_title(load("session_start")) == {"session_title": TITLE}
+    assert session_title(load("user_prompt_submit")) == {"session_title": TITLE}
+    assert session_title(load("stop") | {"session_title": TITLE}) == {}
+    assert session_title(load("session_start") | {"session_title": 7}) == {}
+
+
+_HOSTILE = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.text(max_size=400),
+    st.sampled_from(["\0", "\ud800", "x" * 5_000, LIMIT, "resets 99pm (..)", "HEAD", " \n"]),
+    st.lists(st.integers(), max_size=3),
+    st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3),
+)
+
+
+@settings(max_examples=300)
+@given(name=st.sampled_from(NAMES), values=st.lists(_HOSTILE, min_size=8, max_size=8))
+def test_hook_accepts_hostile_values_in_its_facts(name: str, values: list[Any]) -> None:
+    """Wrong types, huge numbers and control characters neither raise nor pass unchecked."""
+    fields = "session_title cwd context_tokens agent_type error usage_limited until error_details"
+    payload = load(name) | dict(zip(fields.split(), values, strict=True))
+    payload["last_assistant_message"] = CONTENT
+    sent = {**redact(AGENTS["claude"], payload), **session_title(payload)}
+    json.dumps(sent)
+    for event in [
+        *events_from_hook(payload, received_at=NOW),
+        *events_from_hook(sent, received_at=NOW),
+    ]:
+        assert event.checked() == event
+        assert CONTENT not in json.dumps(event.to_dict())

@@ -28,6 +28,7 @@ def test_compaction_by_the_user_ends_at_the_prompt() -> None:
         "trigger": "manual",
         "hook_event_name": "PostCompact",
         "pre_tokens": 20_965,
+        "compacted": True,
     }
     assert idle.duration_ms == 15_335
     assert kinds(events).count("prompt") == 2

@@ -219,8 +219,8 @@ def test_session_reports_compactions_searches_and_errors() -> None:
     ]
     events = read(CodexSession(), lines)
     assert kinds(events) == ["session_start", "activity", "tool_execute", "error"]
-    assert events[1].extra == {"hook_event_name": "PostCompact"}
-    assert events[3].extra == {"error": "usage_limit_exceeded"}
+    assert events[1].extra == {"hook_event_name": "PostCompact", "compacted": True}
+    assert events[3].extra == {"error": "usage_limit_exceeded", "cannot_work": "usage_limited"}
     check(events)
 
 

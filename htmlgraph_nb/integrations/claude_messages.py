@@ -175,7 +175,9 @@ class MessageReader:
                 last.tokens["output_tokens"] = (last.tokens["output_tokens"] or 0) + missing
         windows = mapping(getattr(message, "model_usage", None))
         window = (
-            None if last is None else count(mapping(windows.get(last.model)).get("contextWindow"))
+            None
+            if last is None
+            else count(mapping(windows.get(last.model or "")).get("contextWindow"))
         )
         events = [
             {**event, "context_window": window or None} if event.get("context_tokens") else event

@@ -16,7 +16,7 @@ from tornado.netutil import bind_sockets
 from htmlgraph_nb.core.changes import ChangeBatch
 from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.presence import PresenceManager
-from htmlgraph_nb.pricing.price_list import price_of
+from htmlgraph_nb.pricing.price_list import context_window_of, price_of
 
 from .app import make_app
 from .background.periodic_tasks import make_background_tasks
@@ -42,7 +42,11 @@ def open_manager(config: Config) -> PresenceManager:
         StoreUnavailable, StoreDamaged, StoreTooNew: the file cannot be used.
     """
     return PresenceManager(
-        config.db, limits=config.roster, synchronous=config.synchronous, price=price_of
+        config.db,
+        limits=config.roster,
+        synchronous=config.synchronous,
+        price=price_of,
+        context_window=context_window_of,
     )
 
 

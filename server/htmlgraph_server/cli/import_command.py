@@ -15,7 +15,7 @@ from htmlgraph_nb.ingest.session_files import find_sessions, total_bytes
 from htmlgraph_nb.legacy_import.importer import LegacyImporter, LegacyImportReport
 from htmlgraph_nb.legacy_import.tail import DEFAULT_PATH, DatabaseTail
 from htmlgraph_nb.presence import PresenceManager
-from htmlgraph_nb.pricing.price_list import price_of
+from htmlgraph_nb.pricing.price_list import context_window_of, price_of
 
 from .options import Commands, Print, add_db_option, db_path, progress_bar
 
@@ -52,7 +52,7 @@ def add_import_parser(commands: Commands, out: Print) -> argparse.ArgumentParser
 def _import(arguments: argparse.Namespace, out: Print) -> int:
     db = db_path(arguments)
     if arguments.agent == _LEGACY:
-        with PresenceManager(db, price=price_of) as manager:
+        with PresenceManager(db, price=price_of, context_window=context_window_of) as manager:
             _import_legacy(manager, arguments.path or DEFAULT_PATH, out, watch=arguments.watch)
         return 0
     if arguments.watch:
@@ -65,7 +65,7 @@ def _import(arguments: argparse.Namespace, out: Print) -> int:
     if not files:
         out(f"no sessions of {arguments.agent} in {path}")
         return 0
-    with PresenceManager(db, price=price_of) as manager:
+    with PresenceManager(db, price=price_of, context_window=context_window_of) as manager:
         with progress_bar("B", total_bytes(files)) as bar:
             report = import_sessions(manager, files, utc_now(), bar.update)
         for line in _session_lines(report, manager.db_path):

@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from ..core.timestamps import to_rfc3339
 from ..core.validation import is_in_range
@@ -29,7 +28,7 @@ _LIMIT = re.compile(
 _EPOCH = re.compile(r"\blimit reached\|(\d{10})\b")
 _CLOCK = re.compile(
     r"\b(?:resets?|try again)\s+(?:at\s+)?"
-    r"(?:(?P<month>[A-Z][a-z]{2})[a-z]*\s+(?P<day>\d{1,2})(?:st|nd|rd|th)?"
+    r"(?:(?P<month>[A-Z][a-z]{2})[a-z]*\s+(?P<day>\d{1,2})(?:[a-z]{2})?"
     r"(?:,?\s+(?P<year>20\d\d))?,?\s+(?:at\s+)?)?"
     r"(?P<hour>\d{1,2})(?::(?P<minute>[0-5]\d))?\s*(?P<half>[ap])\.?m\b"
     r"(?:\s*\((?P<zone>[\w+/-]{1,64})\))?",
@@ -146,6 +145,9 @@ def reset_time(text: object, at: datetime, zone: object = None) -> datetime | No
 def _next_time(match: re.Match[str], at: datetime, zone: object) -> datetime | None:
     if not isinstance(zone, str):
         return None
+    # It reads the configuration of Python when it is imported, so few programs need to.
+    from zoneinfo import ZoneInfo
+
     now = at.astimezone(ZoneInfo(zone))
     hour = int(match["hour"]) % 12 + (12 if match["half"].lower() == "p" else 0)
     if int(match["hour"]) > 12:

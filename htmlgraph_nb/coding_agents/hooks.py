@@ -223,7 +223,7 @@ def _agent_events(
     if hook == "PreToolUse":
         fields["extra"] = question_extra(fields["tool_name"], hook_format.question_tools)
     if hook in _TITLE_HOOKS and identifier is None:
-        # The agent's own field is the title of the session, whoever chose it.
+        # A person or a model chose it; the field does not say which.
         fields["title"] = label(payload.get("session_title"))
         if fields["title"] is not None:
             fields["extra"] = {**(fields["extra"] or {}), "title_generated": True}

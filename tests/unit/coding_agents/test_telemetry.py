@@ -7,8 +7,10 @@ import pytest
 from htmlgraph_nb.coding_agents.telemetry import (
     decision_event,
     dollars,
+    failure_event,
     keyword_event,
     number,
+    retry_event,
     tool_event,
     uncached,
 )
@@ -58,3 +60,28 @@ def test_decision_event(source: str, reported: bool) -> None:
     translate = decision_event(lambda _: "Bash")
     fields = translate({"source": source, "decision": "accept"})
     assert (fields is not None) is reported
+
+
+def test_failure_event_says_why_the_agent_cannot_work() -> None:
+    """The HTTP status decides; an unknown one is an ordinary error."""
+    translate = failure_event("error")
+    extra = {"status_code": "429", "cannot_work": "rate_limited"}
+    assert translate({"status_code": "429"}) == {"event_type": "error", "extra": extra}
+    assert translate({"status_code": 400, "error": "some words"}) == {
+        "event_type": "error",
+        "extra": {"status_code": "400"},
+    }
+    assert translate({}) == {"event_type": "error", "extra": None}
+
+
+def test_retry_event_is_a_retry_or_an_end() -> None:
+    """Some failures are not repeated; a successful request reports nothing."""
+    translate = retry_event("status", "try", failed=("signed_out",))
+    assert translate({"status": 529, "try": 3}) == {
+        "event_type": "retry",
+        "extra": {"cannot_work": "overloaded", "attempt": 3},
+    }
+    ended = {"event_type": "error", "extra": {"cannot_work": "signed_out"}}
+    assert translate({"status": "401"}) == ended
+    assert translate({"status": 200}) is None
+    assert translate({}) is None

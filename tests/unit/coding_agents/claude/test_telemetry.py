@@ -36,3 +36,41 @@ def test_telemetry_tools_of_mcp_servers_have_their_full_names(
     record = LogRecord({}, "com.anthropic.claude_code.events", "", values, 0)
     (event,) = events_from_log(record, received_at=NOW)
     assert event.tool_name == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "event_type", "extra"),
+    [
+        (
+            "api_error",
+            {"status_code": "401", "attempt": 1},
+            "error",
+            {"status_code": "401", "cannot_work": "signed_out"},
+        ),
+        # The exhausted retries follow.
+        ("api_error", {"status_code": "529", "attempt": 11}, "activity", {"status_code": "529"}),
+        ("api_error", {"status_code": "400", "attempt": 1}, "activity", {"status_code": "400"}),
+        (
+            "api_error",
+            {"status_code": "401", "attempt": 1, "query_source": "auxiliary"},
+            "activity",
+            {"status_code": "401"},
+        ),
+        (
+            "api_retries_exhausted",
+            {"status_code": "529"},
+            "error",
+            {"status_code": "529", "cannot_work": "overloaded"},
+        ),
+        ("compaction", {"trigger": "auto"}, "activity", {"trigger": "auto", "compacted": True}),
+        ("compaction", {"trigger": "auto", "success": "false"}, "activity", {"trigger": "auto"}),
+    ],
+)
+def test_telemetry_of_failures_and_compactions(
+    name: str, values: dict[str, object], event_type: str, extra: dict[str, object]
+) -> None:
+    """A request that is not repeated ends the turn; a failed compaction changes nothing."""
+    attributes = {"event.name": name, "session.id": "s", **values}
+    record = LogRecord({}, "com.anthropic.claude_code.events", "", attributes, 0)
+    (event,) = events_from_log(record, received_at=NOW)
+    assert (event.event_type, event.extra, event.agent_kind) == (event_type, extra, "claude")

@@ -366,3 +366,166 @@ def test_session_error_ends_its_turn() -> None:
     assert kinds(read(CodexSession(), lines)) == ["session_start", "error"]
     again = [*lines, turn("task_started", 4), turn("task_complete", 5)]
     assert kinds(read(CodexSession(), again)) == ["session_start", "error", "stop"]
+
+
+def context(total: int, last: int, at_s: float, window: Any = 258_400) -> bytes:
+    """Return a token_count with the size of the context."""
+    last_usage = {**used(last, 0, 0, 0), "total_tokens": last}
+    info = {"total_token_usage": used(total, 0, 0, 0), "last_token_usage": last_usage}
+    return message("token_count", at_s, info={**info, "model_context_window": window})
+
+
+def test_session_reports_the_size_of_the_context() -> None:
+    """Each completion has it, with the window as Codex knows it; a compaction changes only it."""
+    lines = [meta(), context(900, 900, 1), context(2_000, 1_100, 2), context(2_000, 300, 3)]
+    events = read(CodexSession(), [*lines, context(2_000, 300, 4)])
+    check(events)
+    sizes = [(e.event_type, e.context_tokens, e.context_window) for e in events[1:]]
+    assert sizes == [
+        ("completion", 900, 258_400),
+        ("completion", 1_100, 258_400),
+        ("session_info", 300, 258_400),
+    ]
+    without = read(CodexSession(), [meta(), context(900, 900, 1, None)])
+    assert (without[1].context_tokens, without[1].context_window) == (900, None)
+
+
+def test_session_of_a_subagent_has_no_size_of_the_context() -> None:
+    """Only the main conversation counts."""
+    source = {"subagent": {"thread_spawn": {"parent_thread_id": OTHER}}}
+    events = read(CodexSession(), [meta(source=source), context(900, 900, 60)])
+    assert [event.context_tokens for event in completions(events)] == [None]
+
+
+def test_session_has_branch_and_folder() -> None:
+    """The branch is that of the start; the folder can change with each turn."""
+    lines = [
+        meta(git={"branch": "main", "commit_hash": "a" * 40}),
+        message("user_message", 1, message=CONTENT),
+        entry("turn_context", 2, cwd="/home/user/shop/api", model="gpt-5"),
+        message("user_message", 3, message=CONTENT),
+    ]
+    events = read(CodexSession(), lines)
+    check(events)
+    assert {event.branch for event in events} == {"main"}
+    folders = ["/home/user/shop", "/home/user/shop", "/home/user/shop/api"]
+    assert [event.cwd for event in events] == folders
+    assert {event.project for event in events} == {"shop"}
+
+
+def test_session_title_is_its_name() -> None:
+    """A person or a model named it, so it counts as generated."""
+    names = ["Fix the cart", "Fix the cart", " Fix\nall ", "", 7]
+    lines = [message("thread_name_updated", n, thread_name=name) for n, name in enumerate(names)]
+    events = read(CodexSession(), [meta(), *lines])
+    titles = [(e.title, e.extra) for e in events if e.event_type == "session_info"]
+    generated = {"title_generated": True}
+    assert titles == [("Fix the cart", generated), ("Fix all", generated)]
+
+
+def test_session_title_of_a_subagent_is_its_nickname() -> None:
+    """Codex shows the nickname and the role of a subagent."""
+    spawn = {"parent_thread_id": OTHER, "agent_nickname": "Ada", "agent_role": "explorer"}
+    events = read(CodexSession(), [meta(source={"subagent": {"thread_spawn": spawn}})])
+    assert kinds(events) == ["subagent_start", "session_info"]
+    assert (events[1].agent_id, events[1].title) == (AGENT, "Ada [explorer]")
+    assert (events[0].branch, events[0].cwd) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("info", "error", "kind"),
+    [
+        ("usage_limit_exceeded", "usage_limit_exceeded", "usage_limited"),
+        ("session_budget_exceeded", "session_budget_exceeded", "usage_limited"),
+        ("unauthorized", "unauthorized", "signed_out"),
+        ("server_overloaded", "server_overloaded", "overloaded"),
+        ("context_window_exceeded", "context_window_exceeded", None),
+        (
+            {"http_connection_failed": {"http_status_code": None}},
+            "http_connection_failed",
+            "overloaded",
+        ),
+        (
+            {"response_too_many_failed_attempts": {"http_status_code": 429}},
+            "response_too_many_failed_attempts",
+            "rate_limited",
+        ),
+        (None, None, None),
+        ({}, None, None),
+        (["x"], None, None),
+    ],
+)
+@pytest.mark.parametrize("form", ["error", "task_complete"])
+def test_session_error_says_why_it_cannot_work(
+    info: Any, error: str | None, kind: str | None, form: str
+) -> None:
+    """Older versions write an error of its own, later ones only that of the turn."""
+    failure = {"message": CONTENT, "codex_error_info": info}
+    raw = (
+        message("error", 1, **failure)
+        if form == "error"
+        else message("task_complete", 1, turn_id="t1", error=failure)
+    )
+    events = read(CodexSession(), [meta(), raw])
+    check(events)
+    assert kinds(events) == ["session_start", "error"]
+    facts = {"error": error, "cannot_work": kind}
+    assert events[1].extra == ({k: v for k, v in facts.items() if v is not None} or None)
+
+
+def limits(used_percent: float, at_s: float, end: int = 1_780_200_000) -> bytes:
+    """Return a token_count with the usage windows only."""
+    primary = {"used_percent": used_percent, "window_minutes": 300, "resets_at": end}
+    return message("token_count", at_s, info=None, rate_limits={"primary": primary})
+
+
+def test_session_usage_limit_ends_with_its_window() -> None:
+    """The end of the full window is exact; without one the text tells the minute."""
+    text = f"You've hit your usage limit. {CONTENT} or try again at 8:16 PM."
+    failure = message("error", 3, message=text, codex_error_info="usage_limit_exceeded")
+    zone = entry("turn_context", 1, timezone="Europe/Berlin")
+    events = read(CodexSession(), [meta(), zone, limits(100, 2), failure])
+    check(events)
+    assert (events[-1].extra or {})["until"] == "2026-05-31T04:00:00.000000Z"
+    events = read(CodexSession(), [meta(), zone, limits(12, 2), failure])
+    assert (events[-1].extra or {})["until"] == "2026-05-30T18:16:00.000000Z"
+
+
+_HOSTILE = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False),
+    st.text(max_size=60),
+    st.sampled_from(["\0", "x" * 5_000, "HEAD"]),
+    st.lists(st.integers(), max_size=3),
+    st.dictionaries(
+        st.sampled_from("primary secondary used_percent window_minutes resets_at branch".split()),
+        st.one_of(st.none(), st.integers(-(2**70), 2**70), st.floats(), st.text(max_size=9)),
+    ),
+)
+
+
+@settings(max_examples=300)
+@given(values=st.lists(_HOSTILE, min_size=13, max_size=13))
+def test_session_accepts_hostile_values_in_its_facts(values: list[Any]) -> None:
+    """Wrong types, huge numbers and control characters neither raise nor pass unchecked."""
+    v = iter(values)
+    window = {"used_percent": next(v), "window_minutes": next(v), "resets_at": next(v)}
+    last = {**used(9, 0, 0, 0), "total_tokens": next(v)}
+    info = {"last_token_usage": last, "model_context_window": next(v)}
+    rates = {"primary": window, "secondary": next(v), "plan_type": next(v), "limit_id": next(v)}
+    try:
+        lines = [
+            meta(git=next(v), cwd=next(v)),
+            entry("turn_context", 1, timezone=next(v), cwd=CONTENT[:0]),
+            message("thread_name_updated", 2, thread_name=next(v)),
+            message("token_count", 3, info=info, rate_limits=rates),
+            message("error", 4, message=CONTENT, codex_error_info=next(v)),
+        ]
+    except UnicodeEncodeError:
+        return
+    reader = CodexSession()
+    for raw in lines:
+        with suppress(InvalidEvent):
+            check(reader.feed(raw))

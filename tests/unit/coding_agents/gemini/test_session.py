@@ -310,3 +310,98 @@ def test_session_turn_end_flags_a_question() -> None:
     """The end of a turn is flagged if its last text is a question; the text is dropped."""
     asks = {**response(), "content": "May I go on?"}
     assert read(GeminiSession(), lines(user("u", 0), asks))[-1].extra == {"question": True}
+
+
+def test_session_title_is_its_summary() -> None:
+    """A model writes the summary; it is reported when it changes."""
+    sets = [{"$set": {"summary": summary}} for summary in ("Fix the cart", "Fix the cart", "", 7)]
+    events = read(GeminiSession(), lines(user("u", 1), *sets, {"$set": {"summary": " Fix\nall"}}))
+    titles = [(e.title, e.extra) for e in events if e.event_type == "session_info"]
+    assert titles == [
+        ("Fix the cart", {"title_generated": True}),
+        ("Fix all", {"title_generated": True}),
+    ]
+    whole = line({**HEAD, "summary": "Fix the cart", "messages": [user("u", 1)]})
+    assert [e.title for e in read(GeminiSession(), [whole])][-1] == "Fix the cart"
+
+
+def test_session_reports_the_size_of_the_context() -> None:
+    """The input of the last request, cached tokens included; not for subagents."""
+    events = read(GeminiSession(cwd="/home/user/shop"), lines(response()))
+    (completion,) = [event for event in events if event.event_type == "completion"]
+    assert completion.context_tokens == 100
+    assert {event.cwd for event in events} == {"/home/user/shop"}
+    child = read(GeminiSession("shop", "parent"), lines(response()))
+    assert {event.context_tokens for event in child} == {None}
+
+
+@pytest.mark.parametrize(
+    ("text", "extra"),
+    [
+        (
+            "[API Error: You have exhausted your daily quota on this model.]",
+            {"cannot_work": "usage_limited"},
+        ),
+        (
+            "You have exhausted your capacity on this model. Your quota will reset after 1h0m2s.",
+            {"cannot_work": "usage_limited", "until": "2026-05-30T18:00:05.000000Z"},
+        ),
+        (
+            '[API Error: {"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}]',
+            {"cannot_work": "rate_limited"},
+        ),
+        (
+            '[API Error: {"error":{"code":503,"status":"UNAVAILABLE"}}]',
+            {"cannot_work": "overloaded"},
+        ),
+        (
+            '[API Error: {"error":{"code":401,"status":"UNAUTHENTICATED"}}]',
+            {"cannot_work": "signed_out"},
+        ),
+        ("A potential loop was detected.", None),
+        ("", None),
+    ],
+)
+def test_session_error_says_why_it_cannot_work(text: str, extra: dict[str, Any] | None) -> None:
+    """Errors have no code, so their text decides; it is not kept."""
+    for content in (f"{text} {CONTENT}", [{"text": f"{text} {CONTENT}"}]):
+        error = {"id": "e", "timestamp": at(3), "type": "error", "content": content}
+        events = read(GeminiSession(), lines(error))
+        check(events)
+        assert events[-1].extra == extra
+
+
+@settings(max_examples=200)
+@given(
+    values=st.lists(
+        st.one_of(
+            st.none(),
+            st.booleans(),
+            st.integers(-(2**70), 2**70),
+            st.floats(allow_nan=False),
+            st.text(max_size=60),
+            st.sampled_from(["\0", "x" * 5_000]),
+            st.lists(st.integers(), max_size=3),
+        ),
+        min_size=5,
+        max_size=5,
+    )
+)
+def test_session_accepts_hostile_values_in_its_facts(values: list[Any]) -> None:
+    """Wrong types, huge numbers and control characters neither raise nor pass unchecked."""
+    summary, tokens, content, cached, cwd = values
+    reader = GeminiSession(cwd=cwd)
+    counts = {"input": tokens, "output": 1, "cached": cached}
+    error = {
+        "id": "e",
+        "timestamp": at(3),
+        "type": "error",
+        "content": [content, {"text": content}],
+    }
+    try:
+        records = lines({"$set": {"summary": summary}}, response(counts=counts), error)
+    except UnicodeEncodeError:
+        return
+    for raw in records:
+        check(reader.feed(raw))
+    check(reader.finish())

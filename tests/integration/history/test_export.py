@@ -26,7 +26,7 @@ from htmlgraph_nb.history.export import export_history
 from htmlgraph_nb.history.load import iter_history
 from htmlgraph_nb.storage.columnar.sealing import seal
 from htmlgraph_nb.storage.query import HistoryQuery
-from htmlgraph_nb.storage.schema import DECISION, HISTORY_COLUMNS
+from htmlgraph_nb.storage.schema import ADDED_COLUMNS, HISTORY_COLUMNS, OPTIONAL_COLUMNS
 from tests.helpers.server_process import Server
 from tests.integration.history.test_load import START, calm, dtypes
 
@@ -146,10 +146,13 @@ def test_export_history_after_interruption_has_no_duplicates(
     assert not list(out.rglob("*.part"))
 
 
-def test_export_history_extends_folder_of_earlier_version(path: str, tmp_path: Path) -> None:
-    """A folder from before the columns of status decisions keeps its columns."""
+@pytest.mark.parametrize("missing", [ADDED_COLUMNS, OPTIONAL_COLUMNS])
+def test_export_history_extends_folder_of_earlier_version(
+    path: str, tmp_path: Path, missing: tuple[str, ...]
+) -> None:
+    """A folder from before some of the columns keeps its columns."""
     out = tmp_path / "out"
-    columns = tuple(name for name in HISTORY_COLUMNS if name not in DECISION)
+    columns = tuple(name for name in HISTORY_COLUMNS if name not in missing)
     export_history(out, path, query=HistoryQuery(columns=columns))
     fill(path, 40, 180)
     assert export_history(out, path).n_rows == 40

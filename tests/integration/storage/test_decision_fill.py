@@ -59,6 +59,7 @@ def test_fill_decisions_keeps_history(path: str) -> None:
     assert set(forgets["agent_detail"]) == {"forgotten"}
 
 
+@pytest.mark.parametrize("path", VERSIONS[:3], indirect=True)
 def test_fill_decisions_resumes(path: str) -> None:
     """A run that was interrupted leaves decisions that the next one keeps."""
     with closing(open_writer(path, "NORMAL", BUSY_TIMEOUT_S)) as db:

@@ -126,9 +126,15 @@ def _write_state(folder: str, path: str, state: Mapping[str, Any]) -> None:
 
 
 def _delete_oldest(folder: str) -> None:
+    files = []
     with os.scandir(folder) as entries:
-        files = sorted((entry.stat().st_mtime, entry.path) for entry in entries)
-    for _, path in files[: max(0, len(files) - MAX_SESSIONS + 1)]:
+        for entry in entries:
+            try:
+                files.append((entry.stat().st_mtime, entry.path))
+            except FileNotFoundError:
+                # Another status line has just replaced or deleted it.
+                continue
+    for _, path in sorted(files)[: max(0, len(files) - MAX_SESSIONS + 1)]:
         try:
             os.unlink(path)
         except FileNotFoundError:

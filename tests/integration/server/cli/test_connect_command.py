@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -252,7 +253,7 @@ def test_check_shows_which_agents_report(user: User, server: Server) -> None:
     done = user.run("connect", "--check", HTMLGRAPH_DB=server.db)
     assert done.returncode == 0, done.stderr
     claude, codex, gemini = sorted(done.stdout.splitlines())
-    assert "last reported 20" in claude
+    assert re.search(r"last reported 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d \S+  ", claude), "with a zone"
     assert str(user.settings("claude")) in claude
     assert "never reported" in codex
     assert "htmlgraph-nb connect codex" in codex

@@ -35,17 +35,18 @@ class AgentGrid(BaseGrid):
         url: the server; None looks for one, as :class:`PresenceClient` does.
         token: the server's token; None: the token known for that server.
         filter: which agents to show: a string to search for, or a dict of "text" and of lists of
-            values of status ("active", "idle", "offline", "waiting"), feature, session, project,
-            model, host, agent and parent. Values of one key are alternatives; "" matches agents
-            without a value.
-        sort: "attention" (agents waiting for a person first), "agent", "status", "activity",
-            "since", "feature", "session", "project", "model", "tool", "tools", "tokens", "cost" or
-            "errors"; a leading "-" reverses.
-        group_by: "status", "feature", "session", "project", "model", "host" or "parent"; None:
-            no groups.
-        columns: columns of the table, in order: agent, status, feature, tool, session, activity,
-            tools, tokens, cost, model, project, host, errors, sparkline, since, reason, parent;
-            None: the default columns.
+            values of status ("waiting", "cannot_work", "done", "active", "idle", "offline": each
+            agent has exactly one), feature, session, project, branch, model, kind, host, agent and
+            parent. Values of one key are alternatives; "" matches agents without a value.
+        sort: "attention" (the agent that has waited longest for a person first, then those that
+            cannot work), "agent", "status", "activity", "since", "feature", "session", "project",
+            "branch", "model", "tool", "tools", "tokens", "cost", "errors" or "context"; a leading
+            "-" reverses.
+        group_by: "status", "feature", "session", "project", "branch", "model", "kind", "host" or
+            "parent"; None: no groups.
+        columns: columns of the table, in order: status, agent, project, branch, model, context,
+            tools, tokens, cost, errors, activity, sparkline, since, reason, tool, feature,
+            session, kind, pr, host, user, parent; None: the default columns.
         view: "cards", "table" or "compact".
         max_rate: maximum updates of the page per second, greater than 0, at most 60.
         height: CSS length, or an int as pixels; None: the height of its content.

@@ -15,18 +15,19 @@ from ..errors import ConfigError
 
 _VIEWS = ("cards", "table", "compact")
 _SORTS = tuple(
-    "attention agent status activity since feature session project model tool tools tokens cost "
-    "errors".split()
+    "attention agent status activity since feature session project branch model tool tools tokens "
+    "cost errors context".split()
 )
 """Sort orders; a leading "-" reverses."""
-_GROUPS = ("status", "feature", "session", "project", "model", "host", "parent")
+_GROUPS = tuple("status feature session project branch model kind host parent".split())
 _COLUMNS = tuple(
-    "agent status feature tool session activity tools tokens cost model project host errors "
-    "sparkline since reason parent".split()
+    "status agent project branch model context tools tokens cost errors activity sparkline since "
+    "reason tool feature session kind pr host user parent".split()
 )
-_FILTERS = ("text", "status", "feature", "session", "project", "model", "host", "agent", "parent")
+_FILTERS = ("text", *_GROUPS[:-1], "agent", "parent")
 """Keys of a filter: "text" is a search string, the others are lists of values."""
-_STATUSES = ("active", "idle", "offline", "waiting")
+_STATUSES = ("waiting", "cannot_work", "done", "active", "idle", "offline")
+"""Statuses as the grid shows them; each agent has exactly one."""
 _MAX_VALUES = 256
 """Maximum values per key of a filter."""
 

@@ -1,17 +1,18 @@
 // @ts-check
-/** HTTP requests of the page: stored events, activity, and the reason of a refusal. */
+/** HTTP requests of the page: stored events, activity, viewed agents, and the reason of a refusal. */
 
 const TIMEOUT_MS = 15_000;
 
 /**
- * Send a GET request.
+ * Send a request.
  *
  * @param {string} base the page's own URL
  * @param {string} path with its query
+ * @param {"GET" | "POST"} [method]
  * @returns {Promise<any>} the decoded JSON body
  * @throws {Error} the reason of the failure, as text for the user
  */
-async function getJson(base, path) {
+async function getJson(base, path, method = "GET") {
   const page = new URL(base);
   const token = page.searchParams.get("token");
   /** @type {Record<string, string>} */
@@ -22,7 +23,7 @@ async function getJson(base, path) {
   if (xsrf !== null) headers["X-XSRFToken"] = decodeURIComponent(xsrf[1]);
   let response;
   try {
-    response = await fetch(new URL(path, page), { headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
+    response = await fetch(new URL(path, page), { method, headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
   } catch {
     throw new Error("no response from the server");
   }
@@ -45,6 +46,21 @@ export async function loadHistory(base, agentId, { limit }) {
   const { events } = await getJson(base, `api/history?${query}`);
   if (!Array.isArray(events)) throw new Error("the server's response has no events");
   return events;
+}
+
+/**
+ * Report that a person looked at an agent.
+ *
+ * @param {string} base the page's own URL
+ * @param {string} agentId
+ */
+export async function markViewed(base, agentId) {
+  try {
+    await getJson(base, `api/presence/${encodeURIComponent(agentId)}/viewed`, "POST");
+  } catch (error) {
+    // It is only a mark: the agent stays marked as new.
+    console.debug("htmlgraph-nb: cannot report that an agent was looked at:", error);
+  }
 }
 
 /**

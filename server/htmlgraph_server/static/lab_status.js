@@ -22,6 +22,7 @@ export function statusText(counts, state, formatTokens) {
   const tokens = formatTokens(counts.tokens).replace(/(?=[a-z]$)/i, NO_BREAK_SPACE);
   const parts = [`${counts.active} active`];
   if (counts.waiting > 0) parts.push(`${counts.waiting} waiting`);
+  if (counts.cannot_work > 0) parts.push(`${counts.cannot_work} cannot work`);
   if (counts.tokens > 0) parts.push(`${tokens} tokens`);
   return parts.join(SEPARATOR);
 }
@@ -35,8 +36,8 @@ export function statusText(counts, state, formatTokens) {
 export function statusTitle(counts, { state, detail }) {
   const opens = "Opens the agent monitor.";
   if (state === "connected") {
-    return `${counts.total} agents: ${counts.active} active, ${counts.idle} idle, ${counts.offline} offline; `
-      + `${counts.waiting} waiting for you. ${opens}`;
+    return `${counts.total} agents: ${counts.waiting} waiting for you, ${counts.cannot_work} cannot work, `
+      + `${counts.done} done, ${counts.active} active, ${counts.idle} idle, ${counts.offline} offline. ${opens}`;
   }
   const why = detail ? `: ${detail}` : "";
   return `${state === "connecting" ? "Connecting to" : "No connection to"} the agent server${why}. ${opens}`;

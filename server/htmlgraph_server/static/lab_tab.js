@@ -1,7 +1,7 @@
 // @ts-check
 /** The tab in JupyterLab. The grid is part of Lab's document, so that it uses Lab's theme. */
 
-import { loadHistory } from "./api.js";
+import { loadHistory, markViewed } from "./api.js";
 import { hashOfSettings, settingsFromHash } from "./url_settings.js";
 
 /** @typedef {import("./agent_grid.js").Store} Store */
@@ -9,7 +9,7 @@ import { hashOfSettings, settingsFromHash } from "./url_settings.js";
 const ID = "htmlgraph-nb-tab";
 const STYLES = ["agent_grid.css", "lab.css"];
 const SAVE_AFTER_MS = 500;
-const HINT = "To connect an agent, run htmlgraph-nb connect claude (or codex, gemini) in a terminal.";
+const HINT = "Commands are typed in a terminal.";
 
 /** Add the style sheets to the document, once. @param {Document} doc */
 export function addStyles(doc) {
@@ -56,7 +56,9 @@ export function createTab(Widget, { store, base, title, caption, icon, settings,
         const view = createSettings(settingsFromHash(settings));
         mountGrid(this.node, liveStore, {
           fill: true, hint: HINT, settings: view, signal: disposed.signal,
+          remembered: globalThis.localStorage,
           loadHistory: (agentId, options) => loadHistory(base, agentId, options),
+          markViewed: (agentId) => markViewed(base, agentId),
         });
         this.saveChanges(view);
       } catch (error) {

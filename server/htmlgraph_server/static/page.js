@@ -2,7 +2,7 @@
 /** The page at `/`: the agent grid connected to this server. */
 
 import { countAgents, createSettings, createStore, mountGrid } from "./agent_grid.js";
-import { loadHistory } from "./api.js";
+import { loadHistory, markViewed } from "./api.js";
 import { keepConnected } from "./connection.js";
 import { syncUrl, settingsFromHash } from "./url_settings.js";
 
@@ -20,6 +20,7 @@ export function windowTitle(counts, connected) {
   if (!connected) return `Not connected — ${NAME}`;
   const parts = [];
   if (counts.waiting > 0) parts.push(`${counts.waiting} waiting`);
+  if (counts.cannot_work > 0) parts.push(`${counts.cannot_work} cannot work`);
   if (counts.active > 0) parts.push(`${counts.active} active`);
   return parts.length > 0 ? `${parts.join(" · ")} — ${NAME}` : NAME;
 }
@@ -35,6 +36,15 @@ function keepTitle(store, doc) {
   store.subscribe(() => { timer ||= setTimeout(write, 500); });
 }
 
+/** Return the storage of the page; null if the browser blocks it. @param {Window} win */
+function storageOf(win) {
+  try {
+    return win.localStorage;
+  } catch {
+    return null;
+  }
+}
+
 /** @param {Window} win */
 function start(win) {
   const store = createStore();
@@ -42,10 +52,12 @@ function start(win) {
   const main = /** @type {HTMLElement} */ (win.document.getElementById("agents"));
   main.replaceChildren();
   const events = new URL("api/events", win.document.baseURI).href;
-  const hint = `Agents report to ${events}. To connect one, run htmlgraph-nb connect claude (or codex, gemini).`;
+  const hint = `Agents report to ${events}.`;
   const base = win.location.href;
   mountGrid(main, store, {
-    page: true, hint, settings, loadHistory: (agentId, options) => loadHistory(base, agentId, options),
+    page: true, hint, settings, logo: "static/favicon.svg", remembered: storageOf(win),
+    loadHistory: (agentId, options) => loadHistory(base, agentId, options),
+    markViewed: (agentId) => markViewed(base, agentId),
   });
   syncUrl(win, settings);
   keepTitle(store, win.document);

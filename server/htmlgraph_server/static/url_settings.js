@@ -3,7 +3,7 @@
 
 /** @typedef {import("./agent_grid.js").ViewSettings} ViewSettings */
 
-const LISTS = /** @type {const} */ (["status", "feature", "session", "project", "model", "host", "agent", "parent"]);
+const LISTS = /** @type {const} */ (["status", "kind", "feature", "session", "project", "branch", "model", "host", "agent", "parent"]);
 /** Values that the fragment omits. */
 const DEFAULTS = { view: "cards", sort: "attention" };
 

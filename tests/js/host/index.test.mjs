@@ -9,6 +9,7 @@ const {
   countAgents, describeAgent, formatAge, formatCount,
   formatDuration, formatTokens, formatUsd, readPresence, visibleText,
 } = grid;
+const { describeAge, describeState, formatCosts } = await import("../../../htmlgraph_nb/static/grid/view/elements/format.js");
 
 const agent = (id, more = {}) => readPresence({ agent_id: id, status: "active", ...more });
 
@@ -37,24 +38,68 @@ test("formatAge shows the future as just now and unknown times as a dash", () =>
   ]);
 });
 
-test("countAgents sums statuses, waiting agents, tokens and known costs", () => {
+test("countAgents counts each agent once and sums tokens and known costs", () => {
   const counts = countAgents([
     agent("a", { attention: true, total_cost_tokens: 10, cost_usd: 0.5 }),
-    agent("b", { status: "idle", total_cost_tokens: 5 }),
+    agent("b", { status: "idle", total_cost_tokens: 5, unpriced_tokens: 5 }),
     agent("c", { status: "offline", cost_usd: 0.25 }),
     agent("d", { status: "dancing" }),
+    agent("e", { status: "idle", detail: "done", unseen: true }),
+    agent("f", { status: "idle", detail: "usage_limited", unseen: true }),
+    agent("g", { detail: "retrying" }),
+    agent("h"),
   ]);
   assert.deepEqual(counts, {
-    total: 4, active: 1, idle: 1, offline: 1, waiting: 1, tokens: 15, cost: 0.75, unpriced: 1,
+    total: 8, waiting: 1, cannot_work: 2, done: 1, active: 1, idle: 1, offline: 1, tokens: 15, cost: 0.75, unpriced: 1,
   });
   assert.equal(countAgents([agent("a", { total_cost_tokens: 5 })]).cost, null);
 });
 
-test("describeAgent falls back from reason to detail to attention", () => {
-  assert.equal(describeAgent(agent("a", { reason: "apply_patch is running", detail: "tool" })), "apply_patch is running");
-  assert.equal(describeAgent(agent("a", { detail: "background" })), "works in the background");
-  assert.equal(describeAgent(agent("a", { attention: true })), "waits for an answer");
-  assert.equal(describeAgent(agent("a", { detail: "constructor" })), "");
+test("describeAgent says why in few words, the important one first", () => {
+  const text = (more) => describeAgent(agent("a", more));
+  assert.equal(text({ reason: "waits for permission to use Bash", attention: true }), "permission: Bash");
+  assert.equal(text({ reason: "waits for approval of its plan", attention: true }), "approval of its plan");
+  assert.equal(text({ reason: "apply_patch is running", detail: "tool" }), "runs apply_patch");
+  assert.equal(text({ reason: "Bash is running and 2 more", detail: "tool" }), "runs Bash +2");
+  assert.equal(text({ reason: "the usage limit is reached", detail: "usage_limited", status: "idle" }), "usage limit reached");
+  assert.equal(text({ reason: "retries after an error of the API (attempt 3 of 10)", detail: "retrying" }), "API error, attempt 3 of 10");
+  assert.equal(text({ reason: "the turn is over", detail: "done", status: "idle", unseen: true }), "the turn is over");
+  assert.equal(text({ reason: "the turn is over", detail: "done", status: "idle" }), "resting");
+  assert.equal(text({ detail: "background" }), "works in the background");
+  assert.equal(text({ attention: true }), "an answer");
+  assert.equal(text({ detail: "constructor" }), "");
+});
+
+test("describeState has a word for failed turns and for retries", () => {
+  const text = (more) => describeState(agent("a", more));
+  assert.deepEqual([
+    text({ attention: true }), text({ status: "idle", detail: "overloaded" }), text({ detail: "retrying" }),
+    text({ status: "idle", detail: "error" }), text({ status: "idle", detail: "error", unseen: true }),
+    text({ status: "idle", unseen: true }), text({ status: "idle" }), text({}), text({ status: "?" }),
+  ], ["Waits for you", "Cannot work", "Retrying", "Failed", "Failed", "Done", "Idle", "Active", "Unknown"]);
+});
+
+test("describeAge says how long an agent waits, cannot work, is done or rests", () => {
+  const now = new Date(2026, 4, 6, 12, 0).getTime();
+  const before = (minutes) => new Date(now - minutes * 60_000).toISOString();
+  const text = (minutes, more) => describeAge(agent("a", { detail_since: before(minutes), last_activity: before(0.2), ...more }), now);
+  assert.equal(text(4, { attention: true }), "waits 4 min");
+  assert.equal(text(12, { status: "idle", detail: "rate_limited" }), "for 12 min");
+  assert.equal(text(12, { status: "idle", detail: "rate_limited", detail_until: before(-40) }), "until 12:40");
+  assert.equal(text(4, { status: "idle", detail: "done", unseen: true }), "4 min ago");
+  assert.equal(text(30, { status: "idle", detail: "done" }), "since 11:30");
+  assert.equal(text(24 * 60, { status: "idle", detail: "done" }), "since yesterday");
+  assert.equal(text(2, { detail: "tool" }), "for 2 min");
+  assert.equal(text(2, {}), "12 s ago");
+  assert.equal(text(2, { last_activity: before(0) }), "just now");
+  assert.equal(text(180, { status: "offline" }), "3 h ago");
+  assert.equal(describeAge(agent("a", {}), now), "—");
+});
+
+test("formatCosts counts the agents it leaves out", () => {
+  assert.deepEqual([{ cost: 1.85, unpriced: 3 }, { cost: 2, unpriced: 0 }, { cost: null, unpriced: 1 }, { cost: null, unpriced: 0 }].map(formatCosts), [
+    "$1.85 + 3 unpriced", "$2.00", "1 unpriced", "",
+  ]);
 });
 
 test("visibleText replaces control and bidi characters and truncates", () => {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { createHistoryLoader, createReplayControl, settingsOf, syncSettings } from "../../../htmlgraph_nb/static/grid/host/kernel_bridge.js";
+import { createHistoryLoader, createReplayControl, sendViewed, settingsOf, syncSettings } from "../../../htmlgraph_nb/static/grid/host/kernel_bridge.js";
 import { createSettings } from "../../../htmlgraph_nb/static/grid/model/settings.js";
 
 const at = (second) => new Date(Date.UTC(2026, 0, 5, 12, 0, second)).toISOString();
@@ -86,4 +86,11 @@ test("createReplayControl reads the trait and sends controls to the kernel", () 
   ]);
   replay.stop();
   assert.equal(model.calls.size, 0);
+});
+
+test("sendViewed reports an agent to the kernel, if there is one", () => {
+  const model = modelOf({});
+  sendViewed(model, "claude-1");
+  assert.deepEqual(model.sent, [{ kind: "viewed", agent_id: "claude-1" }]);
+  sendViewed({ ...model, send() { throw new Error("closed"); } }, "claude-1");
 });

@@ -10,7 +10,7 @@ import { makePlugins, OPEN, serverBase } from "../../../server/htmlgraph_server/
 import { statusText, statusTitle } from "../../../server/htmlgraph_server/static/lab_status.js";
 
 const EXTENSION = new URL("../../../server/htmlgraph_server/labextension/", import.meta.url);
-const NONE = { total: 0, active: 0, idle: 0, offline: 0, waiting: 0, tokens: 0, cost: null, unpriced: 0 };
+const NONE = { total: 0, waiting: 0, cannot_work: 0, done: 0, active: 0, idle: 0, offline: 0, tokens: 0, cost: null, unpriced: 0 };
 
 test("statusText counts active agents, waiting agents and tokens", () => {
   const text = (counts, state = "connected") =>
@@ -26,8 +26,8 @@ test("statusText counts active agents, waiting agents and tokens", () => {
 });
 
 test("statusTitle explains the item", () => {
-  const counts = { ...NONE, total: 4, active: 2, idle: 1, offline: 1, waiting: 1 };
-  assert.match(statusTitle(counts, { state: "connected", detail: "" }), /^4 agents: 2 active, 1 idle, 1 offline; 1 waiting for you/);
+  const counts = { ...NONE, total: 5, active: 2, idle: 1, offline: 1, waiting: 1 };
+  assert.match(statusTitle(counts, { state: "connected", detail: "" }), /^5 agents: 1 waiting for you, 0 cannot work, 0 done, 2 active, 1 idle, 1 offline\./);
   assert.match(statusTitle(counts, { state: "reconnecting", detail: "server shutting down" }),
     /^No connection to the agent server: server shutting down\. Opens/);
 });

@@ -101,10 +101,10 @@ test("broadcastUrl keeps prefix, token and session of the page", () => {
   );
 });
 
-test("windowTitle counts waiting and active agents", () => {
-  const counts = { total: 9, active: 5, idle: 1, offline: 1, waiting: 2, tokens: 0, cost: null, unpriced: 0 };
-  assert.equal(windowTitle(counts, true), "2 waiting · 5 active — htmlgraph-nb");
-  assert.equal(windowTitle({ ...counts, waiting: 0, active: 0 }, true), "htmlgraph-nb");
+test("windowTitle counts agents that wait, cannot work or are active", () => {
+  const counts = { total: 9, waiting: 2, cannot_work: 1, done: 0, active: 5, idle: 1, offline: 0, tokens: 0, cost: null, unpriced: 0 };
+  assert.equal(windowTitle(counts, true), "2 waiting · 1 cannot work · 5 active — htmlgraph-nb");
+  assert.equal(windowTitle({ ...counts, waiting: 0, cannot_work: 0, active: 0 }, true), "htmlgraph-nb");
   assert.equal(windowTitle(counts, false), "Not connected — htmlgraph-nb");
 });
 
@@ -241,4 +241,23 @@ test("connection closes on pagehide and reopens on pageshow", (t) => {
   win.dispatchEvent(new Event("pageshow"));
   assert.equal(sockets.length, 2);
   assert.equal(last().url.searchParams.get("since"), "e1:4");
+});
+
+test("connection passes the server's report about itself to the store", (t) => {
+  const { store, last } = open(t);
+  last().deliver(STATE);
+  last().deliver({ type: "server_info", backfill: null, quotas: [{ account: "codex", window: "5h", used_percent: 12 }] });
+  assert.deepEqual(store.serverInfo.quotas.map(({ account, used }) => [account, used]), [["codex", 12]]);
+});
+
+test("markViewed posts the agent's id and does not fail", async (t) => {
+  const { markViewed } = await import("../../../server/htmlgraph_server/static/api.js");
+  const calls = mock.method(globalThis, "fetch", async () => new Response('{"success": true}'));
+  t.after(() => mock.restoreAll());
+  await markViewed("http://127.0.0.1:8000/?token=t", "claude#1/x");
+  const [url, { method, headers }] = calls.mock.calls[0].arguments;
+  assert.equal(String(url), "http://127.0.0.1:8000/api/presence/claude%231%2Fx/viewed");
+  assert.deepEqual([method, headers.Authorization], ["POST", "Bearer t"]);
+  calls.mock.mockImplementation(async () => { throw new TypeError("no network"); });
+  await markViewed("http://127.0.0.1:8000/", "claude-1");
 });

@@ -8,6 +8,10 @@ import { chosenIn, filterLabel, toggleFilter } from "../../../htmlgraph_nb/stati
 import { describeSpeed, replayTime } from "../../../htmlgraph_nb/static/grid/view/replay_bar.js";
 import { COLUMNS } from "../../../htmlgraph_nb/static/grid/model/settings.js";
 import { sparklinePaths, SPARK_HEIGHT } from "../../../htmlgraph_nb/static/grid/view/elements/sparkline.js";
+import { usedRows } from "../../../htmlgraph_nb/static/grid/view/cards.js";
+import { resumeCommand } from "../../../htmlgraph_nb/static/grid/view/details.js";
+import { readPresence } from "../../../htmlgraph_nb/static/grid/model/agent.js";
+import { describeContext } from "../../../htmlgraph_nb/static/grid/view/elements/context_bar.js";
 import { nextSort, TABLE_COLUMNS, tracksOf, widthOf } from "../../../htmlgraph_nb/static/grid/view/table.js";
 import { entryOfEvent, eventListOf } from "../../../htmlgraph_nb/static/grid/view/event_list.js";
 
@@ -40,8 +44,8 @@ test("sparklinePaths keeps single events visible at any scale", () => {
 
 test("every column of the settings has a table column", () => {
   assert.deepEqual(Object.keys(TABLE_COLUMNS).sort(), [...COLUMNS].sort());
-  assert.equal(tracksOf(["tools", "agent"]), "56px minmax(150px, 4fr)");
-  assert.equal(widthOf(["tools", "agent"]), 206);
+  assert.equal(tracksOf(["tools", "agent"]), "58px minmax(156px, 4fr)");
+  assert.equal(widthOf(["tools", "agent"]), 214);
 });
 
 test("nextSort starts with the column's sort, then reverses it", () => {
@@ -59,14 +63,15 @@ test("toggleFilter adds and removes a value", () => {
   assert.deepEqual(both, { text: "bash", feature: ["checkout", ""] });
   assert.deepEqual(toggleFilter(toggleFilter(both, "feature", ""), "feature", "checkout"), { text: "bash" });
   assert.deepEqual(chosenIn({ model: ["m"], status: ["idle"], text: "x" }), [["status", "idle"], ["model", "m"]]);
-  assert.deepEqual([filterLabel("status", "waiting"), filterLabel("feature", ""), filterLabel("model", "m")], [
-    "waiting for you", "no feature", "m",
-  ]);
+  assert.deepEqual([
+    filterLabel("status", "waiting"), filterLabel("feature", ""), filterLabel("model", "m"), filterLabel("kind", "gemini"),
+  ], ["waiting for you", "no feature", "m", "Gemini CLI"]);
 });
 
-test("announcementOf has connection and waiting agents", () => {
-  assert.deepEqual([0, 1, 2].map((n) => announcementOf(n, "Connected")), [
-    "Connected.", "Connected. 1 agent waits for you.", "Connected. 2 agents wait for you.",
+test("announcementOf has connection and agents that need a person", () => {
+  const text = (waiting, cannot_work = 0) => announcementOf({ waiting, cannot_work }, "Connected");
+  assert.deepEqual([text(0), text(1), text(2, 1)], [
+    "Connected.", "Connected. 1 agent waits for you.", "Connected. 2 agents wait for you. 1 agent cannot work.",
   ]);
 });
 
@@ -76,20 +81,70 @@ test("entryOfEvent shows tool or kind, and duration", () => {
     return [text, more, failed];
   };
   assert.deepEqual(shown({ event_type: "tool_execute", tool_name: "Bash", duration_ms: 1_250 }), ["Bash", "1.3 s", false]);
-  assert.deepEqual(shown({ event_type: "tool_execute", tool_name: "Bash", status: "error" }), ["Bash", "error", true]);
-  assert.deepEqual(shown({ event_type: "tool_error", tool_name: "Edit" }), ["Edit failed", "", true]);
+  assert.deepEqual(shown({ event_type: "tool_execute", tool_name: "Bash", status: "error" }), ["Bash", "failed", true]);
+  assert.deepEqual(shown({ event_type: "tool_error", tool_name: "Edit" }), ["Edit", "failed", true]);
   assert.deepEqual(shown({ event_type: "completion", cost_tokens: 12_400 }), ["model response", "12.4k tokens", false]);
   assert.deepEqual(shown({ event_type: "made_up\u202e", tool_name: null }), ["made up\ufffd", "", false]);
   assert.deepEqual(shown({}), ["event", "", false]);
 });
 
+const change = (second, reason, more = {}) => (
+  { at: at(second), status: "active", detail: "", tool: "", reason, tools: 1, tokens: 1, ...more });
+const listed = (recent, history) => eventListOf(recent, history).map(({ text, more }) => `${text} ${more}`.trim());
+
 test("eventListOf puts received changes before history without duplicates", () => {
-  const change = (second, reason) => ({ at: at(second), status: "active", detail: "", tool: "", reason, tools: 1, tokens: 1 });
-  const recent = [change(9, "runs Bash"), change(8, "runs Bash"), change(7, "thinks"), change(2, "old")];
+  const recent = [change(9, "thinks"), change(8, "thinks"), change(7, "got a prompt"), change(2, "old")];
   const stored = [{ timestamp: at(5), event_type: "prompt" }, { timestamp: at(1), event_type: "session_start" }];
-  assert.deepEqual(eventListOf(recent, stored).map(({ text }) => text), ["runs Bash", "thinks", "prompt", "session started"]);
-  assert.deepEqual(eventListOf(recent, null).map(({ text }) => text), ["runs Bash", "thinks", "old"]);
-  assert.deepEqual(eventListOf([], []), []);
+  assert.deepEqual(listed(recent, stored), ["thinks", "prompt", "prompt", "session started"]);
+  assert.deepEqual(listed(recent, null), ["thinks", "prompt", "old"]);
+  assert.deepEqual(listed([], []), []);
+});
+
+test("eventListOf uses the same words for received changes and stored events", () => {
+  const reasons = {
+    "got a prompt": "prompt", "the model answered": "completion", "the turn is over": "stop", "got an answer": "answered",
+    "the turn ended with an error": "error", "interrupted by the user": "interrupt", "started a subagent": "subagent_start",
+  };
+  for (const [reason, event_type] of Object.entries(reasons)) {
+    assert.deepEqual(listed([change(1, reason)], null)[0], entryOfEvent({ timestamp: at(1), event_type }).text);
+  }
+  assert.deepEqual(listed([change(1, "waits for permission to use Bash")], null), ["Bash permission requested"]);
+  assert.deepEqual(entryOfEvent({ event_type: "permission_request", tool_name: "Bash" }).text, "Bash permission requested");
+});
+
+test("eventListOf joins the start and the end of a call", () => {
+  const start = (second, id, tool) => ({ timestamp: at(second), event_type: "tool_start", tool_name: tool, tool_use_id: id });
+  const end = (second, id, tool) => ({ ...start(second, id, tool), event_type: "tool_execute", duration_ms: 2_000 });
+  assert.deepEqual(listed([], [end(9, "b", "Bash"), start(8, "a", "Read"), start(7, "b", "Bash")]), ["Bash 2.0 s", "Read running"]);
+  assert.deepEqual(listed([], [{ timestamp: at(9), event_type: "stop" }, start(8, "a", "Read")]), ["turn ended", "Read"]);
+  const live = [change(9, "used Bash", { tool: "Bash" }), change(8, "Bash is running")];
+  assert.deepEqual(listed(live, null), ["Bash"]);
+  assert.deepEqual(listed([change(8, "Bash is running and 2 more")], null), ["Bash running"]);
+  assert.deepEqual(listed([live[0]], [start(7, "b", "Bash"), end(6, "a", "Bash"), start(5, "a", "Bash")]), ["Bash", "Bash 2.0 s"]);
+});
+
+test("resumeCommand names the session of agents that can be resumed", () => {
+  const command = (kind, session, parent = "") => resumeCommand({ kind, session, parent });
+  assert.equal(command("claude", "4a9c1ab2-7d41"), "claude --resume 4a9c1ab2-7d41");
+  assert.equal(command("codex", "019e56a6"), "codex resume 019e56a6");
+  assert.deepEqual([command("gemini", "a"), command("claude", ""), command("claude", "a", "p"), command("claude", "-x")], ["", "", "", ""]);
+  assert.equal(command("claude", "a; rm -rf ~"), "");
+});
+
+test("usedRows leaves out rows that are empty on all cards", () => {
+  const used = { feature: 0, model: 2, contextWindow: 0 };
+  assert.deepEqual(usedRows({ used, host: new Map([["a", 2]]) }), ["tool", "model"]);
+  assert.deepEqual(usedRows({ used: { ...used, contextWindow: 1 }, host: new Map([["a", 2], ["b", 1]]) }),
+    ["tool", "context", "model", "host"]);
+});
+
+test("describeContext names the numbers and where the window is known from", () => {
+  const context = (more) => describeContext(readPresence({ agent_id: "a", context_tokens: 150_000, ...more }));
+  assert.equal(context({ context_window: 200_000, context_source: "table" }),
+    "150,000 of 200,000 tokens in the context (75 %); window from the table of models.");
+  assert.match(context({ context_window: 1_000_000, context_source: "marked" }), /15 %.*from the name of the model/);
+  assert.match(context({}), /150,000 tokens.*window of the model is unknown/);
+  assert.match(context({ context_tokens: null }), /unknown/);
 });
 
 test("replayTime advances with speed, stops at the end and is not extrapolated for long", () => {

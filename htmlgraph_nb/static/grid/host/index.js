@@ -9,13 +9,15 @@
  * Text supplied by agents enters the document only as text nodes and attribute values.
  *
  * Stable selectors for tests: `[data-view]`, `[data-connection]` and `[data-stale]` on
- * `.htmlgraph-grid`; `[data-stat="total|active|idle|offline|waiting|tokens|cost"]`; on each agent
- * `[data-agent-id]`, `[data-status]`, `[data-attention]`, `[aria-selected]`, in it
- * `[data-field="id|status|reason|feature|tool|session|activity|since|tools|tokens|cost|errors|
- * sparkline|model|project|host|parent|children"]`, numbers with their exact `data-value`;
- * `[data-control="search|filter|view|sort|group|columns|clear|play|time|speed"]`;
+ * `.htmlgraph-grid`;
+ * `[data-stat="total|waiting|cannot_work|done|active|idle|offline|tokens|cost"]`; on each agent
+ * `[data-agent-id]`, `[data-status]`, `[data-state]`, `[data-attention]`, `[aria-selected]`, in it
+ * `[data-field="name|place|id|kind|status|reason|age|feature|tool|session|activity|since|tools|tokens|
+ * cost|errors|context|sparkline|model|project|branch|host|parent|children"]`, numbers with their exact
+ * `data-value`; `[data-quota="account:window"]`;
+ * `[data-control="search|filter|view|sort|group|columns|clear|help|dismiss|play|time|speed"]`;
  * `button[data-filter="key:value"]`, `[data-chip="key:value"]`, `[data-sort="column"]`,
- * `[data-group="value"]`; `[data-panel="details"]` with `[data-event]` and `[data-copy]`.
+ * `[data-group="value"]` with `[data-toggle="value"]`; `[data-panel="details"]` with `[data-event]` and `[data-copy]`.
  * `.hg-empty` is shown when there are no agents, `.hg-none` when the filter hides all of them.
  */
 

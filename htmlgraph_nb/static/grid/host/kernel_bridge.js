@@ -116,6 +116,19 @@ export function createHistoryLoader(model) {
 }
 
 /**
+ * Report to the kernel that a person looked at an agent.
+ *
+ * @param {Model} model @param {string} agentId
+ */
+export function sendViewed(model, agentId) {
+  try {
+    model.send({ kind: "viewed", agent_id: agentId });
+  } catch (error) {
+    console.debug("htmlgraph-nb: cannot report that an agent was looked at, no kernel", error);
+  }
+}
+
+/**
  * Create the control of the replay described by the model's `replay` trait. `get` returns null until the trait is
  * set, and when the grid shows no replay.
  *

@@ -1,7 +1,7 @@
 // @ts-check
 /** The notebook widget (anywidget front-end module). */
 
-import { createHistoryLoader, createReplayControl, settingsOf, syncSettings } from "./kernel_bridge.js";
+import { createHistoryLoader, createReplayControl, sendViewed, settingsOf, syncSettings } from "./kernel_bridge.js";
 import { mountGrid } from "../view/mount.js";
 import { createSettings } from "../model/settings.js";
 import { createStore } from "../model/store.js";
@@ -88,6 +88,7 @@ export default function createWidget() {
       let replaying = replay.get() !== null;
       const mount = () => mountGrid(el, store, {
         settings, staleAfterMs: KERNEL_SILENCE_MS, loadHistory: history.load, slowHint: SLOW_HINT,
+        markViewed: (agentId) => sendViewed(model, agentId),
         replay: replaying ? /** @type {import("../view/replay_bar.js").Replay} */ (replay) : null,
       });
       let unmount = mount();

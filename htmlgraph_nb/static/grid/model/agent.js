@@ -5,12 +5,21 @@
  * Invalid values are ignored; no function throws.
  */
 
+import { nameAgent } from "./names.js";
+
 /**
  * @typedef {"active" | "idle" | "offline" | "unknown"} Status
  *
+ * @typedef {"waiting" | "cannot_work" | "done" | Status} State The status as shown: each agent has
+ *   exactly one. "waiting": it waits for a person. "cannot_work": a limit or an error stops it.
+ *   "done": its turn ended and nobody has looked at it since.
+ *
  * @typedef {object} Agent One agent's presence, checked and complete.
  * @property {string} id
+ * @property {string} name for people
+ * @property {string} place where it works, as far as the name does not say so; "" if unknown
  * @property {Status} status
+ * @property {State} state
  * @property {string} detail reason code of the status; "" if unknown
  * @property {string} reason one short sentence; "" if unknown
  * @property {boolean} attention the agent waits for a person
@@ -19,10 +28,30 @@
  * @property {string} session
  * @property {string} activity time of the last activity, RFC 3339
  * @property {string} since time when the status began, RFC 3339; "" if unknown
- * @property {number} tools
- * @property {number} tokens
- * @property {number} errors errors of the current session
- * @property {number | null} cost USD; null when the model's price is unknown
+ * @property {string} detailSince since when status, detail and attention are as they are, RFC 3339
+ * @property {string} detailUntil until when an agent that cannot work is blocked; "" if unknown
+ * @property {number} tools calls of tools in the current session
+ * @property {number} errors of the current session
+ * @property {number} tokens of the current session
+ * @property {number | null} cost USD of the current session; null when the price is unknown
+ * @property {number} totalTokens of all sessions
+ * @property {number | null} totalCost USD of all sessions; null when the price is unknown
+ * @property {number} unpriced tokens of all sessions whose price is unknown
+ * @property {number | null} contextTokens tokens in the context of the model; null if unknown
+ * @property {number | null} contextWindow most tokens that fit into it; null if unknown
+ * @property {number | null} context share of the window in use; null if unknown
+ * @property {string} contextSource how the window is known
+ * @property {string} compactedAt time of the last compaction, RFC 3339; "" if none
+ * @property {string} title
+ * @property {string} branch
+ * @property {string} cwd
+ * @property {string} worktree
+ * @property {string} kind kind of agent, such as "claude"
+ * @property {string} user
+ * @property {string} pr
+ * @property {boolean} unseen its turn ended and nobody has looked at it since
+ * @property {boolean | null} hooks whether hooks report it; null for other sources
+ * @property {boolean} alive its process is known to be running
  * @property {string} model
  * @property {string} project
  * @property {string} host
@@ -54,16 +83,22 @@
  *
  * @typedef {object} Counts
  * @property {number} total
+ * @property {number} waiting
+ * @property {number} cannot_work
+ * @property {number} done
  * @property {number} active
  * @property {number} idle
  * @property {number} offline
- * @property {number} waiting
- * @property {number} tokens
+ * @property {number} tokens of all sessions
  * @property {number | null} cost USD of the agents with known prices; null if there are none
  * @property {number} unpriced agents with tokens at an unknown price
  */
 
 const STATUSES = ["active", "idle", "offline"];
+/** Reason codes of agents that cannot work; the same as in core/status_rules.py. */
+const CANNOT_WORK = new Set([
+  "retrying", "rate_limited", "usage_limited", "signed_out", "account_on_hold", "overloaded",
+]);
 const CONNECTION_STATES = ["connecting", "connected", "reconnecting", "closed", "ended"];
 
 /** @param {unknown} value @returns {value is Record<string, any>} */
@@ -87,6 +122,19 @@ export function readTime(value) {
   return typeof time === "number" && isFinite(time) ? time : null;
 }
 
+/** @param {unknown} value @returns {number | null} */
+const readNumber = (value) => (typeof value === "number" && isFinite(value) ? value : null);
+
+/** @param {unknown} value @returns {number | null} a count; null if unknown */
+const readSize = (value) => (typeof value === "number" && value >= 0 ? readCount(value) : null);
+
+/** @param {Record<string, any>} presence @param {Status} status @returns {State} */
+function stateOf(presence, status) {
+  if (presence.attention === true) return "waiting";
+  if (CANNOT_WORK.has(presence.detail) && status !== "offline") return "cannot_work";
+  return status === "idle" && presence.unseen === true ? "done" : status;
+}
+
 /**
  * Return the agent of a presence object, or null if it has no id.
  *
@@ -96,10 +144,18 @@ export function readTime(value) {
  */
 export function readPresence(presence, seq) {
   if (!isRecord(presence) || !readText(presence.agent_id)) return null;
-  const cost = presence.cost_usd;
+  const status = STATUSES.includes(presence.status) ? presence.status : "unknown";
+  const id = presence.agent_id;
+  const title = readText(presence.title);
+  const project = readText(presence.project);
+  const branch = readText(presence.branch);
+  const parent = readText(presence.parent_agent_id);
+  const { name, place } = nameAgent({ id, title, project, branch, parent });
+  const contextTokens = readSize(presence.context_tokens);
+  const contextWindow = readSize(presence.context_window) || null;
   return {
-    id: presence.agent_id,
-    status: STATUSES.includes(presence.status) ? presence.status : "unknown",
+    id, name, place, status, title, project, branch, parent, contextTokens, contextWindow,
+    state: stateOf(presence, status),
     detail: readText(presence.detail),
     reason: readText(presence.reason),
     attention: presence.attention === true,
@@ -108,14 +164,28 @@ export function readPresence(presence, seq) {
     session: readText(presence.session_id),
     activity: readText(presence.last_activity),
     since: readText(presence.since),
+    detailSince: readText(presence.detail_since),
+    detailUntil: readText(presence.detail_until),
     tools: readCount(presence.total_tools_executed),
-    tokens: readCount(presence.total_cost_tokens),
     errors: readCount(presence.total_errors),
-    cost: typeof cost === "number" && isFinite(cost) ? cost : null,
+    tokens: readCount(presence.session_tokens),
+    cost: readNumber(presence.session_cost_usd),
+    totalTokens: readCount(presence.total_cost_tokens),
+    totalCost: readNumber(presence.cost_usd),
+    unpriced: readCount(presence.unpriced_tokens),
+    context: contextTokens === null || contextWindow === null ? null : Math.min(1, contextTokens / contextWindow),
+    contextSource: readText(presence.context_source),
+    compactedAt: readText(presence.compacted_at),
+    cwd: readText(presence.cwd),
+    worktree: readText(presence.worktree),
+    kind: readText(presence.agent_kind),
+    user: readText(presence.user),
+    pr: readText(presence.pr),
+    unseen: presence.unseen === true,
+    hooks: typeof presence.hooks === "boolean" ? presence.hooks : null,
+    alive: presence.alive === true,
     model: readText(presence.model),
-    project: readText(presence.project),
     host: readText(presence.host),
-    parent: readText(presence.parent_agent_id),
     seq: readSeq(presence.seq) ?? readSeq(seq),
   };
 }

@@ -5,66 +5,73 @@
 
 /** @typedef {import("./agent.js").Agent} Agent */
 
-const FACET_FIELDS = /** @type {const} */ (["status", "feature", "session", "project", "model"]);
+/** Facet → the field that it counts. */
+const FACET_FIELDS = /** @type {const} */ ({
+  status: "state", kind: "kind", project: "project", branch: "branch", feature: "feature", model: "model", host: "host",
+});
+const FACET_NAMES = /** @type {FacetName[]} */ (Object.keys(FACET_FIELDS));
 const FACET_MAX = 100;
+/** Fields of which the number of agents that have a value is counted. */
+const USED_FIELDS = /** @type {const} */ (["feature", "model", "contextWindow"]);
 
 /**
- * @typedef {object} Facets Value → number of agents, most frequent first, at most 100 per field; ""
- *   means no value. The status "waiting" counts agents that wait for a person.
- * @property {ReadonlyMap<string, number>} status
- * @property {ReadonlyMap<string, number>} feature
- * @property {ReadonlyMap<string, number>} session
- * @property {ReadonlyMap<string, number>} project
- * @property {ReadonlyMap<string, number>} model
+ * @typedef {keyof typeof FACET_FIELDS} FacetName
+ *
+ * @typedef {Record<FacetName, ReadonlyMap<string, number>>} FacetCounts Value → number of agents,
+ *   most frequent first, at most 100 per field; "" means no value.
+ *
+ * @typedef {object} MoreCounts
+ * @property {Readonly<Record<string, number>>} used number of agents that have a value, by field
+ * @property {ReadonlyMap<string, number>} withoutHooks kind → number of agents that only files report
+ *
+ * @typedef {FacetCounts & MoreCounts} Facets
  */
+
+/** Whether waits of this agent for permission cannot be seen. @param {Agent} agent */
+export const lacksHooks = ({ hooks, status }) => hooks === false && status !== "offline";
 
 /** Create the counts; they are updated per change and sorted only when read. */
 export function createFacets() {
-  const counts = new Map(FACET_FIELDS.map((field) => [field, /** @type {Map<string, number>} */ (new Map())]));
+  const counts = new Map(FACET_NAMES.map((name) => [name, /** @type {Map<string, number>} */ (new Map())]));
   /** @type {Map<string, ReadonlyMap<string, number>>} */
   const sorted = new Map();
+  /** @type {Record<string, number>} */
+  const used = Object.fromEntries(USED_FIELDS.map((field) => [field, 0]));
+  /** @type {Map<string, number>} */
+  const withoutHooks = new Map();
 
-  /** @param {string} field @param {string} value @param {number} by */
-  const add = (field, value, by) => {
-    const values = /** @type {Map<string, number>} */ (counts.get(/** @type {any} */ (field)));
+  /** @param {Map<string, number>} values @param {string} value @param {number} by */
+  const add = (values, value, by) => {
     const n = (values.get(value) ?? 0) + by;
     if (n > 0) values.set(value, n);
     else values.delete(value);
-    sorted.delete(field);
   };
-  /** @param {string} field */
-  const read = (field) => {
-    const cached = sorted.get(field);
+  /** @param {FacetName} name */
+  const read = (name) => {
+    const cached = sorted.get(name);
     if (cached !== undefined) return cached;
-    const facet = new Map(mostFrequent(counts.get(/** @type {any} */ (field)) ?? new Map()));
-    sorted.set(field, facet);
+    const facet = new Map(mostFrequent(counts.get(name) ?? new Map()));
+    sorted.set(name, facet);
     return facet;
   };
 
-  /** @type {Facets} */
-  const view = {
-    get status() { return read("status"); },
-    get feature() { return read("feature"); },
-    get session() { return read("session"); },
-    get project() { return read("project"); },
-    get model() { return read("model"); },
-  };
+  const view = /** @type {Facets} */ ({ used, withoutHooks });
+  for (const name of FACET_NAMES) Object.defineProperty(view, name, { get: () => read(name), enumerable: true });
   return {
     view,
     /** Move an agent from its old values to its new ones. @param {Agent | undefined} before @param {Agent | undefined} after */
     move(before, after) {
-      if (before !== undefined && after !== undefined && before.status === after.status
-        && before.attention === after.attention && before.feature === after.feature
-        && before.session === after.session && before.project === after.project
-        && before.model === after.model) return;
-      for (const field of FACET_FIELDS) {
+      for (const name of FACET_NAMES) {
+        const field = FACET_FIELDS[name];
         if (before !== undefined && after !== undefined && before[field] === after[field]) continue;
-        if (before !== undefined) add(field, before[field], -1);
-        if (after !== undefined) add(field, after[field], 1);
+        const values = /** @type {Map<string, number>} */ (counts.get(name));
+        if (before !== undefined) add(values, before[field], -1);
+        if (after !== undefined) add(values, after[field], 1);
+        sorted.delete(name);
       }
-      const waited = before?.attention === true;
-      const waits = after?.attention === true;
-      if (waited !== waits) add("status", "waiting", waits ? 1 : -1);
+      for (const field of USED_FIELDS) used[field] += Number(Boolean(after?.[field])) - Number(Boolean(before?.[field]));
+      if (before !== undefined && lacksHooks(before)) add(withoutHooks, before.kind, -1);
+      if (after !== undefined && lacksHooks(after)) add(withoutHooks, after.kind, 1);
     },
   };
 }

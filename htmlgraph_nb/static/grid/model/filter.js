@@ -9,8 +9,8 @@
 
 /** Agent field that a filter key is matched against. @type {Record<string, keyof Agent>} */
 const FILTER_FIELDS = {
-  feature: "feature", session: "session", project: "project", model: "model", host: "host",
-  agent: "id", parent: "parent",
+  status: "state", feature: "feature", session: "session", project: "project", branch: "branch", model: "model",
+  kind: "kind", host: "host", agent: "id", parent: "parent",
 };
 
 /**
@@ -22,10 +22,6 @@ const FILTER_FIELDS = {
 export function compileFilter(filter) {
   /** @type {((agent: Agent) => boolean)[]} */
   const tests = [];
-  if (filter.status !== undefined) {
-    const accepted = new Set(filter.status);
-    tests.push((agent) => accepted.has(agent.status) || (agent.attention && accepted.has("waiting")));
-  }
   for (const [key, field] of Object.entries(FILTER_FIELDS)) {
     const values = filter[/** @type {FilterKey} */ (key)];
     if (values === undefined) continue;
@@ -43,6 +39,6 @@ export function compileFilter(filter) {
 }
 
 /** @param {Agent} agent */
-function searchText({ id, feature, tool, session, project, model, reason }) {
-  return [id, feature, tool, session, project, model, reason].join("\n").toLowerCase();
+function searchText({ id, title, feature, tool, session, project, branch, model, kind, host, pr, reason }) {
+  return [id, title, feature, tool, session, project, branch, model, kind, host, pr, reason].join("\n").toLowerCase();
 }

@@ -4,7 +4,7 @@
  */
 
 import { createSortIndex } from "./sort_index.js";
-import { statusKey, textKey } from "./sort.js";
+import { stateKey, textKey } from "./sort.js";
 import { createTotals } from "./totals.js";
 
 /** @typedef {import("./settings.js").GroupKey} GroupKey */
@@ -13,8 +13,10 @@ import { createTotals } from "./totals.js";
  * @typedef {object} GroupRow
  * @property {"group"} kind
  * @property {string} key value of the field; "" if empty
+ * @property {GroupKey} field
  * @property {string} label
- * @property {number} n agents shown in it
+ * @property {boolean} open whether its agents are listed
+ * @property {number} n agents that belong to it
  * @property {number} waiting agents that wait for a person
  * @property {import("./agent.js").Counts} counts
  *
@@ -22,11 +24,16 @@ import { createTotals } from "./totals.js";
  * @property {import("./sort_index.js").Rank} rank
  * @property {ReturnType<typeof createTotals>} totals of the agents shown in it
  * @property {GroupRow | null} row cached row; null if the totals have changed
+ * @property {boolean} open
  */
 
-/** Create an empty set of groups by a field. @param {GroupKey} field */
-export function createGroups(field) {
-  const ranks = createSortIndex(field === "status" ? statusKey : textKey);
+/**
+ * Create an empty set of groups by a field.
+ *
+ * @param {GroupKey} field @param {ReadonlySet<string>} closed keys of the groups that are closed at first
+ */
+export function createGroups(field, closed) {
+  const ranks = createSortIndex(field === "status" ? stateKey : textKey);
   /** @type {Map<string, Group>} */
   const groups = new Map();
   return {
@@ -35,7 +42,7 @@ export function createGroups(field) {
       const added = new Set();
       for (const key of keys) if (!groups.has(key)) added.add(key);
       ranks.add(added);
-      for (const key of added) groups.set(key, { rank: ranks.of(key), totals: createTotals(), row: null });
+      for (const key of added) groups.set(key, { rank: ranks.of(key), totals: createTotals(), row: null, open: !closed.has(key) });
     },
 
     /** @param {string} key a key passed to `add` @returns {Group} */
@@ -54,7 +61,8 @@ export function createGroups(field) {
       const key = group.rank.value;
       const counts = group.totals.counts();
       group.row = {
-        kind: "group", key, label: key || `no ${field}`, n: counts.total, waiting: counts.waiting, counts,
+        kind: "group", field, key, label: key || `no ${field}`, open: group.open, n: counts.total,
+        waiting: counts.waiting, counts,
       };
       return group.row;
     },

@@ -3,14 +3,15 @@
  * Turns agents and settings into the rows to show: filters, sorts, nests, groups and counts.
  *
  * The layout is updated incrementally. An update processes the changed agents with their parents and
- * children; if rows change, it adds one pass over all rows.
+ * children; if rows change, it adds one pass over all rows. Between updates that may reorder rows,
+ * agents keep their positions; only urgent, new and removed agents move at once.
  */
 
 import { createFacets } from "./facets.js";
 import { compileFilter } from "./filter.js";
 import { createGroups } from "./groups.js";
 import { createSortIndex } from "./sort_index.js";
-import { readSort } from "./sort.js";
+import { isUrgent, readSort } from "./sort.js";
 import { createTotals } from "./totals.js";
 import { createTree } from "./tree.js";
 
@@ -27,7 +28,9 @@ import { createTree } from "./tree.js";
  * @property {"agent"} kind
  * @property {string} id
  * @property {number} depth 0 if not shown under its parent
- * @property {number} children number of agents shown under it
+ * @property {number} children number of subagents listed under it
+ * @property {number} ended number of ended subagents that are not listed unless it is open
+ * @property {boolean} open whether its ended subagents are listed
  *
  * @typedef {GroupRow | AgentRow} Row
  *
@@ -39,11 +42,13 @@ import { createTree } from "./tree.js";
  * @property {import("./facets.js").Facets} facets
  * @property {Set<string> | null} moved ids whose position may have changed; null if none
  * @property {boolean} changedStructure whether rows were added, removed or reordered
+ * @property {boolean} held whether agents keep positions that have changed
  *
  * @typedef {object} Entry State of one agent in the layout.
  * @property {Agent} agent
- * @property {Rank} id
+ * @property {Rank} id position of its name and id
  * @property {boolean} shown
+ * @property {boolean} ended whether it is a subagent that has ended
  * @property {Group | null} group
  * @property {number | null} number numeric sort value; null sorts last
  * @property {Rank | null} text sort value when sorting by text
@@ -55,6 +60,13 @@ import { createTree } from "./tree.js";
  * @property {boolean} needsLink its parent or children may have changed
  * @property {AgentRow} row
  */
+
+/** Sort value of an agent's name. @param {Agent} agent */
+const orderOf = ({ name, id }) => `${name}\u0000${id}`;
+
+/** Whether an agent is a subagent that has ended. @param {Agent} agent */
+const isEnded = ({ parent, status, detail, state }) =>
+  parent !== "" && (status === "offline" || (state === "idle" && detail === "done"));
 
 /** Create an empty layout. */
 export function createLayout() {
@@ -73,6 +85,14 @@ export function createLayout() {
   let matches = compileFilter({});
   /** @type {Layout | null} */
   let layout = null;
+  /** Agents that keep a position that has changed. @type {Set<string>} */
+  const heldIds = new Set();
+  /** Agents whose ended subagents are listed. @type {Set<string>} */
+  const opened = new Set();
+  /** Closed groups, by the field and the value. @type {Map<string, Set<string>>} */
+  const closedGroups = new Map();
+  /** Whether rows must be built again although no agent moved. */
+  let outdated = false;
 
   /** @param {Entry} a @param {Entry} b */
   const compare = (a, b) => {
@@ -89,7 +109,17 @@ export function createLayout() {
   const tree = createTree(entries, compare);
 
   /** @param {Agent} agent */
-  const groupKeyOf = (agent) => agent[/** @type {GroupKey} */ (settings?.groupBy)];
+  const groupKeyOf = (agent) => {
+    const field = /** @type {GroupKey} */ (settings?.groupBy);
+    return field === "status" ? agent.state : agent[field];
+  };
+
+  /** @param {GroupKey} field @returns {Set<string>} */
+  const closedIn = (field) => {
+    const closed = closedGroups.get(field) ?? new Set();
+    closedGroups.set(field, closed);
+    return closed;
+  };
 
   /** Apply settings. @param {ViewSettings} next @returns {boolean} whether all agents must be processed again */
   const applySettings = (next) => {
@@ -100,7 +130,7 @@ export function createLayout() {
     if (before !== null && before.sort === next.sort && before.groupBy === next.groupBy) return filtered;
     sorting = readSort(next.sort);
     texts = createSortIndex();
-    groups = next.groupBy === null ? null : createGroups(next.groupBy);
+    groups = next.groupBy === null ? null : createGroups(next.groupBy, closedIn(next.groupBy));
     shown = createTotals();
     tree.clear();
     for (const entry of entries.values()) entry.shown = false;
@@ -126,16 +156,22 @@ export function createLayout() {
   const createEntry = (agent) => {
     /** @type {Entry} */
     const entry = {
-      agent, id: ids.of(agent.id), shown: false, group: null, number: null, text: null, lead: null,
+      agent, id: ids.of(orderOf(agent)), shown: false, ended: false, group: null, number: null, text: null, lead: null,
       link: null, parent: null, children: [], pending: false, needsLink: true,
-      row: { kind: "agent", id: agent.id, depth: 0, children: 0 },
+      row: { kind: "agent", id: agent.id, depth: 0, children: 0, ended: 0, open: false },
     };
     entries.set(agent.id, entry);
     return entry;
   };
 
-  /** Update the entry of one agent. @param {Agent} agent @param {Entry | undefined} existing @returns {Entry | null} null if its position is unchanged */
-  const updateEntry = (agent, existing) => {
+  /**
+   * Update the entry of one agent.
+   *
+   * @param {Agent} agent @param {Entry | undefined} existing
+   * @param {boolean} hold whether it keeps its position
+   * @returns {Entry | null} null if its position is unchanged
+   */
+  const updateEntry = (agent, existing, hold) => {
     facets.move(existing?.agent, agent);
     if (existing !== undefined) {
       all.add(existing.agent, -1);
@@ -143,24 +179,30 @@ export function createLayout() {
     }
     all.add(agent, 1);
     const entry = existing ?? createEntry(agent);
+    const id = ids.of(orderOf(agent));
     const matched = matches === null || matches(agent);
     const group = groups?.of(groupKeyOf(agent)) ?? null;
     const number = sorting.number === null ? null : sorting.number(agent);
     const value = sorting.text === null ? "" : sorting.text(agent);
     const text = value === "" ? null : texts.of(value);
+    const ended = isEnded(agent);
     const parent = existing?.agent.parent ?? "";
     const needsLink = existing === undefined || entry.shown !== matched
       || (matched && (entry.group !== group || parent !== agent.parent));
-    if (needsLink) entry.needsLink = true;
-    const repositioned = needsLink || (matched && (entry.number !== number || entry.text !== text));
+    const repositioned = needsLink || (matched && (entry.number !== number || entry.text !== text
+      || entry.id !== id || entry.ended !== ended));
     tree.setParentId(entry, parent, agent.parent);
+    const urgent = isUrgent(agent) && agent.state !== existing?.agent.state;
     entry.agent = agent;
-    entry.shown = matched;
-    entry.group = group;
-    entry.number = number;
-    entry.text = text;
+    const held = hold && repositioned && existing !== undefined && parent === agent.parent && !urgent;
+    if (held) heldIds.add(agent.id);
+    else {
+      heldIds.delete(agent.id);
+      Object.assign(entry, { id, shown: matched, group, number, text, ended });
+      if (needsLink) entry.needsLink = true;
+    }
     count(entry, 1);
-    return repositioned ? entry : null;
+    return repositioned && !held ? entry : null;
   };
 
   /** @param {Entry} entry */
@@ -171,9 +213,14 @@ export function createLayout() {
     count(entry, -1);
     tree.setParentId(entry, agent.parent, "");
     entries.delete(agent.id);
+    heldIds.delete(agent.id);
+    opened.delete(agent.id);
     entry.shown = false;
     entry.needsLink = true;
   };
+
+  /** Whether an entry and all below it have ended. @param {Entry} entry @returns {boolean} */
+  const isFolded = (entry) => entry.ended && entry.children.every(isFolded);
 
   const buildRows = () => {
     /** @type {Row[]} */
@@ -182,9 +229,13 @@ export function createLayout() {
     const shownIds = [];
     /** @param {Entry} entry @param {number} depth */
     const append = (entry, depth) => {
-      const { children, row } = entry;
-      if (row.depth !== depth || row.children !== children.length) {
-        entry.row = { kind: "agent", id: row.id, depth, children: children.length };
+      const { row } = entry;
+      let { children } = entry;
+      const ended = children.length === 0 ? 0 : children.filter(isFolded).length;
+      const open = ended > 0 && opened.has(row.id);
+      if (ended > 0 && !open) children = children.filter((child) => !isFolded(child));
+      if (row.depth !== depth || row.children !== children.length || row.ended !== ended || row.open !== open) {
+        entry.row = { kind: "agent", id: row.id, depth, children: children.length, ended, open };
       }
       rows.push(entry.row);
       shownIds.push(row.id);
@@ -197,7 +248,7 @@ export function createLayout() {
         rows.push(groups.rowOf(entry.group));
         group = entry.group;
       }
-      append(entry, 0);
+      if (entry.group?.open !== false) append(entry, 0);
     }
     return { rows, shownIds };
   };
@@ -212,7 +263,7 @@ export function createLayout() {
   /** Bound the memory used by values that no agent has any more. */
   const prune = () => {
     const bound = 2 * entries.size + 1_000;
-    if (ids.size > bound) ids.keep(new Set(entries.keys()));
+    if (ids.size > bound) ids.keep(new Set([...entries.values()].map((entry) => entry.id.value)));
     if (texts.size > bound) texts.keep(new Set([...entries.values()].map((entry) => entry.text?.value ?? "")));
     groups?.prune(entries.size);
   };
@@ -220,7 +271,7 @@ export function createLayout() {
   /** @param {Layout} before @returns {Layout} */
   const recount = (before) => ({
     ...before, rows: updateGroupRows(before.rows), all: all.counts(), shown: shown.counts(),
-    moved: null, changedStructure: false,
+    moved: null, changedStructure: false, held: heldIds.size > 0,
   });
 
   /** @param {Entry[]} changed entries whose position may change @returns {Layout} */
@@ -232,7 +283,7 @@ export function createLayout() {
     prune();
     return {
       rows, ids: shownIds, all: all.counts(), shown: shown.counts(), facets: facets.view, moved,
-      changedStructure: true,
+      changedStructure: true, held: heldIds.size > 0,
     };
   };
 
@@ -243,11 +294,14 @@ export function createLayout() {
      * @param {ReadonlyMap<string, Agent>} agents
      * @param {Iterable<string>} changed ids; ignored when the settings require all agents to be processed
      * @param {ViewSettings} next
+     * @param {boolean} [hold] whether agents keep their positions, but for urgent, new and removed ones
      * @returns {Layout}
      */
-    update(agents, changed, next) {
+    update(agents, changed, next, hold = false) {
       const processAll = applySettings(next);
       const names = new Set(processAll ? [...agents.keys(), ...entries.keys()] : changed);
+      const keep = hold && !processAll;
+      if (!keep) for (const id of heldIds) names.add(id);
       /** @type {Agent[]} */
       const present = [];
       /** @type {(Entry | undefined)[]} */
@@ -265,14 +319,43 @@ export function createLayout() {
           repositioned.push(entry);
         }
       }
-      ids.add(present.filter((_, i) => existing[i] === undefined).map((agent) => agent.id));
+      ids.add(present.filter((agent, i) => existing[i]?.agent.name !== agent.name).map(orderOf));
       registerValues(present);
       for (let i = 0; i < present.length; i += 1) {
-        const entry = updateEntry(present[i], existing[i]);
+        const entry = updateEntry(present[i], existing[i], keep);
         if (entry !== null) repositioned.push(entry);
       }
-      layout = layout === null || processAll || repositioned.length > 0 ? rearrange(repositioned) : recount(layout);
+      const rebuild = layout === null || processAll || outdated || repositioned.length > 0;
+      outdated = false;
+      layout = rebuild ? rearrange(repositioned) : recount(/** @type {Layout} */ (layout));
       return layout;
+    },
+
+    /** Open or close a group; the next update applies it. @param {string} key value of the group's field */
+    toggleGroup(key) {
+      const group = groups?.of(key);
+      const field = settings?.groupBy;
+      if (group === undefined || !field) return;
+      group.open = !group.open;
+      group.row = null;
+      if (group.open) closedIn(field).delete(key);
+      else closedIn(field).add(key);
+      outdated = true;
+    },
+
+    /** List or hide the ended subagents of an agent; the next update applies it. @param {string} id */
+    toggleEnded(id) {
+      if (!opened.delete(id)) opened.add(id);
+      outdated = true;
+    },
+
+    /** List an agent, although it has ended or its group is closed; the next update applies it. @param {string} id */
+    open(id) {
+      const entry = entries.get(id);
+      if (entry === undefined) return;
+      for (let at = entry.parent; at !== null; at = at.parent) opened.add(at.agent.id);
+      if (entry.group?.open === false) this.toggleGroup(entry.group.rank.value);
+      outdated = true;
     },
   };
 }

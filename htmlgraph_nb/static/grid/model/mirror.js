@@ -14,6 +14,10 @@ import { isRecord, readPresence, readSeq, readText } from "./agent.js";
 /** Removals kept, so that a late change does not restore a removed agent. */
 const REMOVED_MAX = 10_000;
 
+/** The properties of an agent but its sequence number. */
+const COMPARED = /** @type {(keyof Agent)[]} */ (
+  Object.keys(/** @type {Agent} */ (readPresence({ agent_id: "any" }))).filter((name) => name !== "seq"));
+
 /** @returns {Roster} */
 export function createMirror() {
   return { epoch: null, seq: null, agents: new Map(), removed: new Map(), pending: null };
@@ -174,12 +178,9 @@ function put(roster, agent, changed) {
 
 /** Whether anything but the sequence number differs. @param {Agent} a @param {Agent} b */
 function differs(a, b) {
-  return a.tools !== b.tools || a.tokens !== b.tokens || a.activity !== b.activity
-    || a.status !== b.status || a.detail !== b.detail || a.reason !== b.reason
-    || a.attention !== b.attention || a.since !== b.since || a.tool !== b.tool
-    || a.feature !== b.feature || a.session !== b.session || a.errors !== b.errors
-    || a.cost !== b.cost || a.model !== b.model || a.project !== b.project || a.host !== b.host
-    || a.parent !== b.parent;
+  // What nearly every event changes is compared first.
+  return a.activity !== b.activity || a.tools !== b.tools
+    || COMPARED.some((name) => a[name] !== b[name]);
 }
 
 /** @param {Roster} roster @param {string} id @param {Set<string>} changed */

@@ -8,11 +8,11 @@
 import { isRecord } from "./agent.js";
 
 /**
- * @typedef {"status" | "feature" | "session" | "project" | "model" | "host" | "parent"} GroupKey
+ * @typedef {"status" | "feature" | "session" | "project" | "branch" | "model" | "kind" | "host" | "parent"} GroupKey
  *
  * @typedef {{text?: string} & Partial<Record<FilterKey, string[]>>} Filter An agent matches if it
  *   has one of the values of each key; "" means no value. Every word of `text` must occur.
- * @typedef {"status" | "feature" | "session" | "project" | "model" | "host" | "agent" | "parent"} FilterKey
+ * @typedef {GroupKey | "agent"} FilterKey
  *
  * @typedef {object} ViewSettings
  * @property {"cards" | "table" | "compact"} view
@@ -25,20 +25,19 @@ import { isRecord } from "./agent.js";
 
 export const VIEW_NAMES = ["cards", "table", "compact"];
 export const SORT_KEYS = [
-  "attention", "agent", "status", "activity", "since", "feature", "session", "project", "model",
-  "tool", "tools", "tokens", "cost", "errors",
+  "attention", "agent", "status", "activity", "since", "feature", "session", "project", "branch", "model",
+  "tool", "tools", "tokens", "cost", "errors", "context",
 ];
-export const GROUP_KEYS = ["status", "feature", "session", "project", "model", "host", "parent"];
+export const GROUP_KEYS = ["status", "feature", "session", "project", "branch", "model", "kind", "host", "parent"];
 export const FILTER_KEYS = [
-  "status", "feature", "session", "project", "model", "host", "agent", "parent",
+  "status", "feature", "session", "project", "branch", "model", "kind", "host", "agent", "parent",
 ];
 export const COLUMNS = [
-  "agent", "status", "feature", "tool", "session", "activity", "tools", "tokens", "cost", "model",
-  "project", "host", "errors", "sparkline", "since", "reason", "parent",
+  "status", "agent", "project", "branch", "model", "context", "tools", "tokens", "cost", "errors", "activity",
+  "sparkline", "since", "reason", "tool", "feature", "session", "kind", "pr", "host", "user", "parent",
 ];
 export const DEFAULT_COLUMNS = [
-  "agent", "status", "reason", "feature", "tool", "session", "sparkline", "activity", "tools",
-  "tokens", "cost", "errors",
+  "status", "agent", "project", "branch", "model", "context", "tools", "cost", "activity",
 ];
 
 /** @type {ViewSettings} */

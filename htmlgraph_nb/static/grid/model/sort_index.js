@@ -1,9 +1,7 @@
 // @ts-check
 /**
- * Positions of texts in sort order, so that agents are compared by numbers.
+ * Positions of texts in natural sort order, so that agents are compared by numbers.
  */
-
-import { naturalKey } from "./natural_sort.js";
 
 /**
  * @typedef {object} Rank
@@ -11,6 +9,22 @@ import { naturalKey } from "./natural_sort.js";
  * @property {string} key
  * @property {number} position changes when values are inserted before it
  */
+
+/**
+ * Return a sort key for natural order; compare keys with "<".
+ *
+ * Digits compare as numbers (agent-2 before agent-10), case is ignored. Comparing keys is about ten
+ * times as fast as Intl.Collator, which matters with thousands of agents.
+ *
+ * @param {string} text
+ */
+export function naturalKey(text) {
+  return text.toLowerCase().replace(/\d+/g, (digits) => {
+    const number = digits.replace(/^0+(?=\d)/, "");
+    // Prefix the number of digits as a character that sorts like a digit, before all letters.
+    return String.fromCharCode(48 + Math.min(number.length, 16)) + number;
+  });
+}
 
 /** @param {Rank} a @param {Rank} b */
 function compareEntries(a, b) {

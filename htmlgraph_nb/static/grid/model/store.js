@@ -7,6 +7,7 @@ import { createActivity } from "./activity.js";
 import { isRecord, readConnection, readSeq, readTime } from "./agent.js";
 import { createRecentChanges } from "./recent_changes.js";
 import { createMirror, applySnapshot, applyMessage } from "./mirror.js";
+import { readServerInfo } from "./server_info.js";
 
 /** @typedef {import("./agent.js").Agent} Agent */
 /** @typedef {import("./agent.js").Connection} Connection */
@@ -27,6 +28,8 @@ export function createStore({ now = Date.now } = {}) {
   const listeners = new Set();
   /** @type {Connection} */
   let connection = { state: "connecting", staleSince: null, detail: "", retryAt: null };
+  /** @type {import("./server_info.js").ServerInfo | null} */
+  let serverInfo = null;
   let lastMessageAt = now();
   let live = false;
   let incomplete = false;
@@ -72,6 +75,12 @@ export function createStore({ now = Date.now } = {}) {
     return before.state !== next.state || before.detail !== next.detail
       || before.staleSince !== next.staleSince || before.retryAt !== next.retryAt;
   };
+  /** @param {unknown} message @returns {boolean} whether it was valid */
+  const takeServerInfo = (message) => {
+    const info = readServerInfo(message);
+    serverInfo = info ?? serverInfo;
+    return info !== null;
+  };
   /** @param {Record<string, any>} state */
   const replace = (state) => {
     const changed = applySnapshot(roster, state);
@@ -79,6 +88,7 @@ export function createStore({ now = Date.now } = {}) {
     incomplete = false;
     asOf = readTime(state.at);
     activity.replace(state.activity);
+    takeServerInfo(state.server_info);
     notify(changed);
   };
 
@@ -86,6 +96,8 @@ export function createStore({ now = Date.now } = {}) {
     /** The agents by id; read-only. @returns {ReadonlyMap<string, Agent>} */
     get agents() { return roster.agents; },
     get connection() { return connection; },
+    /** The server's last report about itself; null before the first. */
+    get serverInfo() { return serverInfo; },
     /** Cursor to resume from, EPOCH:SEQ; null before the first complete state. */
     get cursor() {
       return roster.epoch === null || roster.seq === null ? null : `${roster.epoch}:${roster.seq}`;
@@ -117,6 +129,7 @@ export function createStore({ now = Date.now } = {}) {
     receive(message) {
       markAlive();
       if (isRecord(message) && message.type === "presence_state") compareClocks(message.timestamp);
+      if (isRecord(message) && message.type === "server_info" && takeServerInfo(message)) notify(new Set());
       const changed = applyMessage(roster, message);
       const happened = isRecord(message) && message.type === "presence_update";
       if (changed.size > 0) notify(changed, happened ? now() + clockOffset : null);
@@ -142,7 +155,8 @@ export function createStore({ now = Date.now } = {}) {
       for (const item of Array.isArray(message.messages) ? message.messages : []) {
         for (const id of applyMessage(roster, item)) changed.add(id);
       }
-      if (connect(message.connection) || changed.size > 0) {
+      const reported = takeServerInfo(message.server_info);
+      if (connect(message.connection) || changed.size > 0 || reported) {
         notify(changed, readTime(message.at) ?? now() + clockOffset);
       }
     },

@@ -17,9 +17,8 @@ const nanosOf = (usd) => Math.round(Math.min(Math.max(usd, -COST_MAX), COST_MAX)
 
 /** Create empty totals. */
 export function createTotals() {
-  const byStatus = { active: 0, idle: 0, offline: 0, unknown: 0 };
+  const byState = { waiting: 0, cannot_work: 0, done: 0, active: 0, idle: 0, offline: 0, unknown: 0 };
   let total = 0;
-  let waiting = 0;
   let tokens = 0;
   let nanos = 0;
   let priced = 0;
@@ -30,20 +29,19 @@ export function createTotals() {
     /** @param {Agent} agent @param {1 | -1} by 1 to add, -1 to remove */
     add(agent, by) {
       total += by;
-      byStatus[agent.status] += by;
-      if (agent.attention) waiting += by;
-      tokens += by * Math.min(agent.tokens, TOKENS_MAX);
-      if (agent.cost !== null) {
+      byState[agent.state] += by;
+      tokens += by * Math.min(agent.totalTokens, TOKENS_MAX);
+      if (agent.totalCost !== null) {
         priced += by;
-        nanos += by * nanosOf(agent.cost);
-      } else if (agent.tokens > 0) unpriced += by;
+        nanos += by * nanosOf(agent.totalCost);
+      }
+      if (agent.unpriced > 0) unpriced += by;
     },
 
     /** @returns {Counts} */
     counts() {
-      const { active, idle, offline } = byStatus;
-      const cost = priced === 0 ? null : nanos / NANOS;
-      return { total, active, idle, offline, waiting, tokens, cost, unpriced };
+      const { unknown, ...states } = byState;
+      return { total, ...states, tokens, cost: priced === 0 ? null : nanos / NANOS, unpriced };
     },
   };
 }

@@ -3,11 +3,11 @@
  * The tree of agents: parents, children and their order.
  *
  * An agent is shown under its parent if both are shown in the same group. Agents in a cycle or more
- * than 8 levels deep are shown at the top level. A waiting agent moves all its ancestors to the
+ * than 8 levels deep are shown at the top level. An urgent agent moves all its ancestors to the
  * front.
  */
 
-import { WAITING_FIRST } from "./sort.js";
+import { isUrgentNumber } from "./sort.js";
 
 /** @typedef {import("./layout.js").Entry} Entry */
 /** @typedef {import("./sort.js").Sorting} Sorting */
@@ -137,8 +137,9 @@ export function createTree(entries, compare) {
         for (const entry of level) {
           const arrived = (arriving.get(entry) ?? []).sort(compare);
           entry.children = mergeSorted(entry.children.filter((child) => !child.pending), arrived, compare);
-          const urgent = sorting.urgent && entry.children.length > 0 && entry.children[0].lead === WAITING_FIRST;
-          const lead = urgent ? WAITING_FIRST : entry.number;
+          const first = entry.children.length > 0 ? entry.children[0].lead : null;
+          const urgent = sorting.urgent && first !== null && isUrgentNumber(first);
+          const lead = urgent ? Math.min(first, entry.number ?? Infinity) : entry.number;
           if (entry.lead === lead) continue;
           entry.lead = lead;
           if (entry.pending || !entry.shown) continue;

@@ -2,21 +2,19 @@
 /** The compact view: one short line per agent, in as many columns as fit. */
 
 import { h } from "./elements/dom.js";
-import { fieldOf, shapeOf } from "./elements/fields.js";
+import { childrenOf, fieldOf, kindOf, shapeOf } from "./elements/fields.js";
 import { createSparkline } from "./elements/sparkline.js";
 
-const LINE_MIN_WIDTH = 264;
+const LINE_MIN_WIDTH = 420;
 const LINE_GAP = 8;
 const COMPACT_HEIGHT = 28;
 
 /** @param {Document} doc */
 function lineTemplate(doc) {
-  const activity = fieldOf(doc, "activity");
-  activity.setAttribute("data-short", "");
   const cell = h(doc, "div", { class: "hg-cell", role: "gridcell" }, [
-    shapeOf(doc), fieldOf(doc, "id"), fieldOf(doc, "children"), fieldOf(doc, "reason"),
+    shapeOf(doc), kindOf(doc), fieldOf(doc, "name"), childrenOf(doc), fieldOf(doc, "reason"),
     h(doc, "span", { class: "hg-hidden" }, [fieldOf(doc, "status")]),
-    createSparkline(doc), activity,
+    createSparkline(doc), fieldOf(doc, "age"),
   ]);
   return h(doc, "div", { class: "hg-line", role: "row", tabindex: "-1" }, [cell]);
 }

@@ -1,8 +1,8 @@
 // @ts-check
 /** The details panel of the selected agent: all values and its last events. */
 
-import { copyText, h, icon, setAttribute, setIcon, setText } from "./elements/dom.js";
-import { fieldOf, itemOf, shapeOf, writeAges, writeAgent, writeSparkline } from "./elements/fields.js";
+import { copyButton, h, icon, setAttribute, setText } from "./elements/dom.js";
+import { contextOf, fieldOf, filesOnlyOf, itemOf, kindOf, shapeOf, writeAges, writeAgent, writeSparkline } from "./elements/fields.js";
 import { visibleText } from "./elements/format.js";
 import { createSparkline } from "./elements/sparkline.js";
 import { drawEventList, eventListOf } from "./event_list.js";
@@ -12,30 +12,36 @@ import { drawEventList, eventListOf } from "./event_list.js";
 const HISTORY_LIMIT = 50;
 /** Show the hint if loading takes longer than this. */
 const SLOW_MS = 1_500;
-const COPIED_MS = 1_500;
-/** Fields with a copy button. */
-const COPIES = new Set(["feature", "session", "model", "project", "parent"]);
+/** Fields with a copy button, and the property that is copied. @type {Record<string, string>} */
+const COPIES = {
+  name: "name", id: "id", branch: "branch", cwd: "cwd", worktree: "worktree", pr: "pr", feature: "feature",
+  session: "session", model: "model", project: "project",
+};
 const FIELDS = /** @type {const} */ ([
-  ["feature", "Feature"], ["tool", "Last tool"], ["session", "Session"], ["activity", "Last activity"],
-  ["since", "In this state"], ["tools", "Tools executed"], ["errors", "Errors"], ["tokens", "Tokens"],
-  ["cost", "Cost"], ["model", "Model"], ["project", "Project"], ["host", "Host"], ["parent", "Parent"],
+  ["id", "Agent"], ["kindName", "Kind"], ["project", "Project"], ["branch", "Branch"], ["worktree", "Worktree"],
+  ["cwd", "Folder"], ["pr", "Pull request"], ["feature", "Feature"], ["model", "Model"], ["context", "Context"],
+  ["tool", "Last tool"], ["activity", "Last activity"], ["since", "In this status"], ["session", "Session"],
+  ["host", "Host"], ["user", "User"],
 ]);
+/** Fields that are listed even if they are empty. */
+const ALWAYS = new Set(["id", "activity", "since"]);
+/** Columns of the table of use, and its rows: name of the field for this session, and for all sessions. */
+const USES = /** @type {const} */ ([
+  ["Calls", "tools", ""], ["Errors", "errors", ""], ["Tokens", "tokens", "totalTokens"], ["Cost", "cost", "totalCost"],
+]);
+const MAX_CHILDREN = 50;
+/** Kinds of agents whose sessions can be resumed, and the command. */
+const RESUME = /** @type {Record<string, string>} */ ({ claude: "claude --resume", codex: "codex resume" });
 
-/** @param {Document} doc @param {string} name @param {() => string} text returns the text to copy */
-function copyButton(doc, name, text) {
-  const label = `Copy ${name}`;
-  const button = h(doc, "button", { type: "button", class: "hg-copy", "data-copy": name, "aria-label": label, title: label },
-    [icon(doc, "copy")]);
-  button.addEventListener("click", async () => {
-    if (!(await copyText(doc, text()))) return;
-    setIcon(button, "check");
-    setAttribute(button, "aria-label", "Copied");
-    setTimeout(() => {
-      setIcon(button, "copy");
-      setAttribute(button, "aria-label", label);
-    }, COPIED_MS);
-  });
-  return button;
+/**
+ * Return the command that resumes an agent's session; "" if there is none.
+ *
+ * @param {{kind: string, session: string, parent: string}} agent
+ */
+export function resumeCommand({ kind, session, parent }) {
+  // The id comes from the agent: anything but a plain word could be another command.
+  const command = Object.hasOwn(RESUME, kind) && parent === "" && /^\w[\w-]*$/.test(session);
+  return command ? `${RESUME[kind]} ${session}` : "";
 }
 
 /**
@@ -57,39 +63,69 @@ export function createDetails(host, { store, clock, loadHistory, slowHint, onClo
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let slow;
   let drawn = "";
+  let drawnFamily = "";
 
   const close = h(doc, "button", { type: "button", class: "hg-copy hg-close", "aria-label": "Close the details", title: "Close  Esc" },
     [icon(doc, "close")]);
   close.addEventListener("click", onClose);
+  /** @param {string} name */
+  const valueOf = (name) => String(/** @type {any} */ (store.agents.get(id))?.[name] ?? "");
   const rows = FIELDS.map(([name, label]) => {
-    const field = fieldOf(doc, name);
+    const field = name === "context" ? contextOf(doc) : fieldOf(doc, name);
     const parts = [h(doc, "span", { class: "hg-label" }, [label]), field];
-    if (COPIES.has(name)) {
-      parts.push(copyButton(doc, name, () => String(/** @type {any} */ (store.agents.get(id))?.[name] ?? "")));
-    }
+    if (COPIES[name] !== undefined) parts.push(copyButton(doc, name === "id" ? "agent" : name, () => valueOf(COPIES[name])));
     return h(doc, "div", { class: `hg-detail hg-detail-${name}` }, parts);
   });
-  const parentLink = h(doc, "button", { type: "button", class: "hg-more", "data-control": "parent" }, ["show"]);
-  parentLink.addEventListener("click", () => {
-    const parent = store.agents.get(id)?.parent;
-    if (parent) onSelect(parent);
-  });
-  rows[rows.length - 1].append(parentLink);
+  const family = h(doc, "div", { class: "hg-family" });
+  const resumeText = h(doc, "code", {}, [""]);
+  const resume = h(doc, "div", { class: "hg-detail hg-resume" }, [
+    h(doc, "span", { class: "hg-label" }, ["Resume"]), resumeText, copyButton(doc, "resume", () => resumeText.textContent ?? ""),
+  ]);
+  const uses = h(doc, "div", { class: "hg-uses" }, [
+    ...["", "This session", "All sessions"].map((text) => h(doc, "span", { class: "hg-label" }, [text])),
+    ...USES.flatMap(([label, session, total]) => [
+      h(doc, "span", { class: "hg-label" }, [label]), fieldOf(doc, session), total ? fieldOf(doc, total) : h(doc, "span", {}, [""]),
+    ]),
+  ]);
   const note = h(doc, "div", { class: "hg-note", role: "status" }, [""]);
   const retry = h(doc, "button", { type: "button", class: "hg-more", "data-control": "retry", hidden: "" }, ["Try again"]);
   const events = h(doc, "div", { class: "hg-events", role: "list", "aria-label": "Last events" });
   const removedNote = h(doc, "div", { class: "hg-note hg-removed" }, ["The server no longer lists this agent."]);
   const body = h(doc, "div", { class: "hg-details-body", tabindex: "0", role: "group", "aria-label": "Values and events" }, [
-    fieldOf(doc, "reason", "div"), createSparkline(doc), h(doc, "div", { class: "hg-details-fields" }, rows),
+    h(doc, "div", { class: "hg-details-now" }, [fieldOf(doc, "reason"), fieldOf(doc, "age"), filesOnlyOf(doc)]),
+    createSparkline(doc), uses, h(doc, "div", { class: "hg-details-fields" }, [...rows, resume]), family,
     h(doc, "div", { class: "hg-details-title" }, ["Last events", retry]), note, events,
   ]);
   const panel = h(doc, "section", { class: "hg-details", "data-panel": "details", "aria-label": "Details" }, [
     h(doc, "div", { class: "hg-details-head" }, [
-      shapeOf(doc), fieldOf(doc, "id"), copyButton(doc, "agent", () => id), fieldOf(doc, "status"), close,
+      shapeOf(doc), kindOf(doc), fieldOf(doc, "name"), fieldOf(doc, "status"), close,
     ]),
     removedNote, body,
   ]);
   let item = itemOf(panel);
+
+  /** @param {string} label @param {string} agentId */
+  const link = (label, agentId) => {
+    const button = h(doc, "button", { type: "button", class: "hg-more", "data-link": agentId }, [
+      visibleText(store.agents.get(agentId)?.name ?? agentId, 80),
+    ]);
+    button.addEventListener("click", () => onSelect(agentId));
+    return h(doc, "div", { class: "hg-detail" }, [h(doc, "span", { class: "hg-label" }, [label]), button]);
+  };
+
+  /** Draw links to the parent and the subagents. @param {import("../model/agent.js").Agent} agent */
+  const drawFamily = ({ parent }) => {
+    const children = [];
+    for (const other of store.agents.values()) {
+      if (other.parent === id && children.push(other.id) === MAX_CHILDREN) break;
+    }
+    const parents = store.agents.has(parent) ? [parent] : [];
+    const signature = [...parents, "", ...children].join("\n");
+    if (signature === drawnFamily) return;
+    drawnFamily = signature;
+    family.replaceChildren(...parents.map((other) => link("Parent", other)),
+      ...children.map((other, i) => link(i === 0 ? "Subagents" : "", other)));
+  };
 
   const drawEvents = () => {
     const recent = store.recent(id);
@@ -135,7 +171,8 @@ export function createDetails(host, { store, clock, loadHistory, slowHint, onClo
     events.replaceChildren();
     body.scrollTop = 0;
     setAttribute(panel, "data-of", id);
-    setText(item.fields.id, visibleText(id));
+    setText(item.fields.name, visibleText(id));
+    drawnFamily = "";
     host.append(panel);
     load();
   };
@@ -163,11 +200,14 @@ export function createDetails(host, { store, clock, loadHistory, slowHint, onClo
         writeAgent(item, agent);
         writeAges(item, agent, clock());
         writeSparkline(item, store.activity.counts(id, clock()));
-        for (const row of rows) {
-          const name = /** @type {keyof typeof agent} */ (/** @type {HTMLElement} */ (row.children[1]).dataset.field);
-          row.toggleAttribute("data-missing", agent[name] === "" || agent[name] === null);
+        for (const [i, [name]] of FIELDS.entries()) {
+          const value = name === "kindName" ? agent.kind : name === "context" ? agent.contextTokens : agent[name];
+          rows[i].hidden = !ALWAYS.has(name) && (value === "" || value === null);
         }
-        parentLink.hidden = !store.agents.has(agent.parent);
+        const command = resumeCommand(agent);
+        resume.hidden = command === "";
+        setText(resumeText, command);
+        drawFamily(agent);
       }
       drawEvents();
     },

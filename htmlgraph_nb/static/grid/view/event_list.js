@@ -4,7 +4,7 @@
 import { readTime } from "../model/agent.js";
 import { h } from "./elements/dom.js";
 import { describeTime } from "./elements/fields.js";
-import { describeAgent, formatTokens, visibleText } from "./elements/format.js";
+import { formatTokens, visibleText } from "./elements/format.js";
 
 /**
  * @typedef {Record<string, any>} HistoryEvent a row of the server's history
@@ -24,6 +24,8 @@ import { describeAgent, formatTokens, visibleText } from "./elements/format.js";
  * @property {string} text
  * @property {string} more
  * @property {boolean} failed
+ * @property {string} call id of the call of a tool; "" if unknown
+ * @property {boolean} open whether it is the start of a call
  */
 
 const ENTRIES_MAX = 60;
@@ -32,7 +34,16 @@ const EVENT_LABELS = /** @type {Record<string, string>} */ ({
   permission_request: "permission requested", answered: "answered", interrupt: "interrupted",
   notification: "notification", idle: "idle", stop: "turn ended", error: "error", subagent_start: "subagent started",
   subagent_stop: "subagent ended", task_start: "task started", task_stop: "task ended",
-  process_exit: "process ended", feature_status: "feature changed", offline: "offline", tool_start: "started", tool_error: "failed",
+  process_exit: "process ended", feature_status: "feature changed", offline: "offline", tool_start: "started", tool_error: "failed", retry: "retried", viewed: "looked at",
+});
+
+/** Reasons of a status and the events that lead to them, so that changes and stored events read alike. */
+const EVENTS_OF_REASONS = /** @type {Record<string, string>} */ ({
+  "got a prompt": "prompt", "the model answered": "completion", "got an answer": "answered",
+  "started a subagent": "subagent_start", "started a background task": "task_start", "the turn is over": "stop",
+  "interrupted by the user": "interrupt", "the session began, no prompt yet": "session_start",
+  "the turn ended with an error": "error", "the session ended": "session_end", "its process exited": "process_exit",
+  "no activity for a while": "idle", "no activity for too long": "offline", "waits at its prompt": "notification",
 });
 
 /** @param {unknown} value */
@@ -45,29 +56,46 @@ function formatElapsed(ms) {
   return ms < 60_000 ? `${(ms / 1_000).toFixed(1)} s` : `${(ms / 60_000).toFixed(1)} min`;
 }
 
+const STARTS = new Set(["tool_start"]);
+const ENDS = new Set(["tool_execute", "tool_call", "tool_result", "tool_error"]);
+/** Events after which no call of before is running. */
+const TURN_ENDS = new Set(["stop", "error", "interrupt", "session_end", "session_start", "process_exit", "offline", "idle"]);
+
 /** @param {HistoryEvent} event @returns {Entry} */
 export function entryOfEvent(event) {
   const kind = textOf(event.event_type) || "event";
   const tool = textOf(event.tool_name);
   const failed = event.status === "error" || kind === "tool_error" || kind === "error";
   const phrase = EVENT_LABELS[kind] ?? kind.replaceAll("_", " ");
-  const toolOnly = kind === "tool_execute" || kind === "tool_call" || kind === "tool_result";
-  const text = tool === "" ? phrase : toolOnly ? tool : `${tool} ${phrase}`;
+  const isCall = (STARTS.has(kind) || ENDS.has(kind)) && tool !== "";
+  const text = tool === "" ? phrase : isCall ? tool : `${tool} ${phrase}`;
   const tokens = typeof event.cost_tokens === "number" && event.cost_tokens > 0 ? `${formatTokens(event.cost_tokens)} tokens` : "";
-  const more = [failed && !text.includes("fail") && text !== "error" ? "error" : "", formatElapsed(event.duration_ms), tokens];
-  return { at: readTime(event.timestamp), kind, text: visibleText(text, 160), more: more.filter(Boolean).join(" · "), failed };
-}
-
-/** @param {Change} change @returns {Entry} */
-export function entryOfChange(change) {
-  const text = describeAgent(/** @type {any} */ (change)) || change.status;
+  const more = [failed && text !== "error" ? "failed" : "", formatElapsed(event.duration_ms), tokens];
   return {
-    at: readTime(change.at), kind: "change", text: visibleText(text, 160), more: "", failed: change.detail === "error",
+    at: readTime(event.timestamp), kind, text: visibleText(text, 160), more: more.filter(Boolean).join(" · "), failed,
+    call: textOf(event.tool_use_id), open: STARTS.has(kind),
   };
 }
 
+/** @param {Change} change @returns {Entry} */
+export function entryOfChange({ at, status, detail, tool, reason }) {
+  /** @param {string} kind @param {string} text */
+  const entry = (kind, text, open = false) => ({
+    at: readTime(at), kind: "change", text: visibleText(text, 160), more: "", failed: kind === "error", call: "", open,
+  });
+  const kind = EVENTS_OF_REASONS[reason];
+  if (kind !== undefined) return entry(kind, EVENT_LABELS[kind]);
+  const running = /^(.+) is running(?: and \d+ more)?$/.exec(reason);
+  if (running !== null) return entry("tool_start", running[1], true);
+  const used = /^used (.+)$/.exec(reason);
+  if (used !== null) return entry("tool_execute", tool || used[1]);
+  const permission = /^waits for permission to use (.+)$/.exec(reason);
+  if (permission !== null) return entry("permission_request", `${permission[1]} permission requested`);
+  return entry(detail, reason || detail.replaceAll("_", " ") || status);
+}
+
 /**
- * Return the entries to list: newer changes, then the history.
+ * Return the entries to list: newer changes, then the history; the start and the end of a call are one.
  *
  * @param {readonly Change[]} recent newest first
  * @param {readonly HistoryEvent[] | null} history newest first; null until loaded
@@ -76,16 +104,25 @@ export function entryOfChange(change) {
 export function eventListOf(recent, history) {
   const stored = (history ?? []).map(entryOfEvent);
   const newest = stored.length > 0 ? stored[0].at ?? -Infinity : -Infinity;
+  const newer = recent.map(entryOfChange).filter((entry) => (entry.at ?? 0) > newest);
   /** @type {Entry[]} */
-  const newer = [];
-  for (const change of recent) {
-    const entry = entryOfChange(change);
-    if ((entry.at ?? 0) <= newest) continue;
+  const entries = [];
+  /** Calls that have ended, by id, and by the tool if no id is known. */
+  const ended = new Set();
+  let turnOver = false;
+  for (const entry of [...newer, ...stored]) {
+    const key = entry.call || `\u0000${entry.text}`;
+    if (entry.open) {
+      if (ended.has(key) || (entry.call !== "" && ended.delete(`\u0000${entry.text}`))) continue;
+      entry.more ||= turnOver ? "" : "running";
+    } else if (entry.kind === "change" || entry.call !== "") ended.add(key);
+    turnOver ||= TURN_ENDS.has(entry.kind) || entry.text === EVENT_LABELS.stop;
     // Of consecutive changes with the same text keep the newest.
-    if (newer.length > 0 && newer[newer.length - 1].text === entry.text) continue;
-    newer.push(entry);
+    const last = entries[entries.length - 1];
+    if (entry.kind === "change" && last?.kind === "change" && last.text === entry.text) continue;
+    entries.push(entry);
   }
-  return [...newer, ...stored].slice(0, ENTRIES_MAX);
+  return entries.slice(0, ENTRIES_MAX);
 }
 
 const clockTime = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });

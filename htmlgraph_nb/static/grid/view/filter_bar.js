@@ -2,17 +2,16 @@
 /** The filter bar: a panel with the values of each field, and a chip per selected value. */
 
 import { h, icon, setAttribute, setText } from "./elements/dom.js";
-import { formatCount, visibleText } from "./elements/format.js";
+import { formatCount, STATE_NAMES, visibleText } from "./elements/format.js";
 import { createPopover } from "./elements/popover.js";
+import { kindLabel } from "../model/names.js";
 
 /** @typedef {import("../model/settings.js").Filter} Filter */
 /** @typedef {import("../model/layout.js").Layout} Layout */
 
-const FACETS = /** @type {const} */ (["feature", "session", "project", "model"]);
-const LABELS = { status: "Status", feature: "Feature", session: "Session", project: "Project", model: "Model",
-  host: "Host", agent: "Agent", parent: "Parent" };
-const STATUS_LABELS = /** @type {Record<string, string>} */ ({
-  waiting: "waiting for you", active: "active", idle: "idle", offline: "offline" });
+const FACETS = /** @type {const} */ (["status", "kind", "project", "branch", "feature", "model", "host"]);
+const LABELS = { status: "Status", kind: "Kind", project: "Project", branch: "Branch", feature: "Feature", session: "Session",
+  model: "Model", host: "Host", agent: "Agent", parent: "Parent" };
 const SHOWN_AT_ONCE = 8;
 const SHOWN_AT_MOST = 200;
 const CHIPS_AT_MOST = 12;
@@ -21,7 +20,8 @@ const CHIPS_AT_MOST = 12;
 
 /** @param {string} key @param {string} value */
 export function filterLabel(key, value) {
-  if (key === "status") return STATUS_LABELS[value] ?? value;
+  if (key === "status") return STATE_NAMES[value] ?? value;
+  if (key === "kind" && value !== "") return visibleText(kindLabel(value), 80);
   return value === "" ? `no ${LABELS[/** @type {FilterKey} */ (key)].toLowerCase()}` : visibleText(value, 80);
 }
 
@@ -78,7 +78,9 @@ export function createFilters(root, settings) {
     for (const value of settings.get().filter[key] ?? []) {
       if (!values.some(([listed]) => listed === value)) values.unshift([value, 0]);
     }
-    if (values.length === 0 || (values.length === 1 && values[0][0] === "")) return null;
+    // A single value of a field without choice filters nothing.
+    const isChosen = (settings.get().filter[key]?.length ?? 0) > 0;
+    if (!isChosen && (values.length === 0 || (values.length === 1 && (values[0][0] === "" || key === "host")))) return null;
     const chips = h(doc, "div", { class: "hg-chips" }, values.slice(0, SHOWN_AT_ONCE)
       .map(([value, n]) => option(key, value, n)));
     if (values.length > SHOWN_AT_ONCE) {
@@ -101,8 +103,15 @@ export function createFilters(root, settings) {
     name: "filter",
     build: (panel) => {
       const sections = FACETS.map(section).filter((item) => item !== null);
-      panel.replaceChildren(...(sections.length > 0
-        ? sections : [h(doc, "div", { class: "hg-nothing" }, ["No agent names a feature, session, project or model."])]));
+      const clear = h(doc, "button", { type: "button", class: "hg-more", "data-control": "clear-all" }, ["Clear all filters"]);
+      clear.hidden = chosenIn(settings.get().filter).length === 0;
+      clear.addEventListener("click", () => {
+        const { text } = settings.get().filter;
+        settings.set({ filter: text ? { text } : {} });
+        popover.close();
+        popover.button.focus();
+      });
+      panel.replaceChildren(...sections, clear);
     },
   });
 
@@ -110,8 +119,10 @@ export function createFilters(root, settings) {
 
   /** @param {Filter} filter */
   const drawChips = (filter) => {
-    // Statuses are selected by their tiles.
+    // The tiles show which statuses are selected.
     const chosen = chosenIn(filter).filter(([key]) => key !== "status");
+    const clear = root.querySelector('[data-control="clear-all"]');
+    if (clear !== null) /** @type {HTMLElement} */ (clear).hidden = chosenIn(filter).length === 0;
     chips.replaceChildren(...chosen.slice(0, CHIPS_AT_MOST).map(([key, value]) => {
       const name = `${LABELS[key]}: ${filterLabel(key, value)}`;
       const chip = h(doc, "button", {

@@ -1,14 +1,21 @@
 // @ts-check
 /** The header of a group: name and totals. */
 
-import { h, setAttribute, setText } from "./elements/dom.js";
-import { formatCount, formatTokens, formatUsd, visibleText } from "./elements/format.js";
+import { kindLabel } from "../model/names.js";
+import { h, icon, setAttribute, setText } from "./elements/dom.js";
+import { formatCosts, formatCount, formatTokens, STATE_NAMES, visibleText } from "./elements/format.js";
 
 /** @typedef {import("../model/groups.js").GroupRow} GroupRow */
 
 /** @typedef {{el: HTMLElement, parts: Record<string, HTMLElement>, signature: string}} GroupItem */
 
-const GROUP_COUNTS = /** @type {const} */ (["waiting", "active", "idle", "offline"]);
+const GROUP_COUNTS = /** @type {const} */ (["waiting", "cannot_work", "done", "active", "idle", "offline"]);
+
+/** Return the name of a group for people. @param {GroupRow} row */
+function describeGroup({ field, key, label }) {
+  if (field === "status") return STATE_NAMES[key] ?? label;
+  return field === "kind" && key !== "" ? kindLabel(key) : label;
+}
 
 /** @param {Document} doc @param {string} key @returns {GroupItem} */
 export function createGroup(doc, key) {
@@ -19,13 +26,14 @@ export function createGroup(doc, key) {
   const counts = GROUP_COUNTS.map((name) => {
     const shape = h(doc, "span", { class: "hg-shape", "aria-hidden": "true" });
     const box = h(doc, "span", { class: `hg-group-count hg-stat-${name}` }, [
-      shape, part(name), h(doc, "span", { class: "hg-hidden" }, [` ${name}`]),
+      shape, part(name), h(doc, "span", { class: "hg-hidden" }, [` ${STATE_NAMES[name]}`]),
     ]);
-    box.title = name;
+    box.title = STATE_NAMES[name];
     return box;
   });
+  const toggle = h(doc, "button", { type: "button", class: "hg-group-toggle", "data-toggle": key }, [icon(doc, "down"), part("label")]);
   const cell = h(doc, "div", { class: "hg-cell", role: "gridcell" }, [
-    part("label"), part("n"), h(doc, "span", { class: "hg-group-counts" }, counts), part("tokens"), part("cost"),
+    toggle, part("n"), h(doc, "span", { class: "hg-group-counts" }, counts), part("tokens"), part("cost"),
   ]);
   const el = h(doc, "div", { class: "hg-group", role: "row", "aria-level": "1", "data-group": key }, [cell]);
   return { el, parts, signature: "" };
@@ -34,12 +42,14 @@ export function createGroup(doc, key) {
 /** @param {GroupItem} group @param {GroupRow} row */
 export function writeGroup(group, row) {
   const { counts } = row;
-  const signature = `${row.n} ${counts.tokens} ${counts.cost} ${GROUP_COUNTS.map((name) => counts[name]).join()}`;
+  const signature = `${row.open} ${row.n} ${counts.tokens} ${counts.cost} ${counts.unpriced} ${GROUP_COUNTS.map((name) => counts[name]).join()}`;
   if (group.signature === signature) return;
   group.signature = signature;
   const { el, parts } = group;
-  setText(parts.label, visibleText(row.label, 120));
-  setAttribute(parts.label, "title", visibleText(row.label));
+  const label = describeGroup(row);
+  setText(parts.label, visibleText(label, 120));
+  setAttribute(parts.label, "title", visibleText(label));
+  setAttribute(/** @type {HTMLElement} */ (parts.label.parentElement), "aria-expanded", String(row.open));
   setText(parts.n, `${formatCount(row.n)} agent${row.n === 1 ? "" : "s"}`);
   for (const name of GROUP_COUNTS) {
     setText(parts[name], formatCount(counts[name]));
@@ -48,5 +58,5 @@ export function writeGroup(group, row) {
   el.toggleAttribute("data-waits", counts.waiting > 0);
   setText(parts.tokens, `${formatTokens(counts.tokens)} tokens`);
   setAttribute(parts.tokens, "title", `${formatCount(counts.tokens)} tokens`);
-  setText(parts.cost, formatUsd(counts.cost));
+  setText(parts.cost, formatCosts(counts));
 }

@@ -7,7 +7,7 @@
  */
 
 import { focusedIn, setAttribute, setStyle, setText } from "./elements/dom.js";
-import { itemOf, writeAges, writeAgent, writeSparkline } from "./elements/fields.js";
+import { itemOf, writeAges, writeAgent, writeChildren, writeSparkline } from "./elements/fields.js";
 import { createGroup, writeGroup } from "./group_header.js";
 import { boundsOfRow, measureRows, rowBeyond, rowsBetween } from "../model/virtual_rows.js";
 
@@ -58,7 +58,7 @@ function reorder(list, elements, moved) {
  * @param {ReturnType<typeof import("./skeleton.js").buildFrame>} frame
  * @param {ListOptions} options
  */
-export function createList({ root, tree, list, box }, options) {
+export function createList({ root, tree, list, box, main }, options) {
   const { store, now, clock } = options;
   const doc = root.ownerDocument;
   const win = /** @type {Window & typeof globalThis} */ (doc.defaultView);
@@ -89,6 +89,8 @@ export function createList({ root, tree, list, box }, options) {
   let width = box.clientWidth || root.clientWidth || 800;
   let height = box.clientHeight || 600;
   let scrollTop = 0;
+  /** Least width of the table, px. */
+  let tableWidth = 0;
 
   /** @param {Row & {kind: "agent"}} row */
   const makeItem = (row) => {
@@ -109,11 +111,7 @@ export function createList({ root, tree, list, box }, options) {
   const writePosition = (item, row) => {
     setAttribute(item.el, "aria-level", String(row.depth + (grouped ? 2 : 1)));
     setAttribute(item.el, "data-depth", String(Math.min(row.depth, 4)));
-    const { children } = item.fields;
-    if (children === undefined) return;
-    setText(children, row.children > 0 ? `+${row.children}` : "");
-    const noun = row.children === 1 ? "subagent" : "subagents";
-    setAttribute(children, "title", row.children > 0 ? `${row.children} ${noun}` : "");
+    writeChildren(item, row);
   };
 
   /** @param {Row} row @returns {HTMLElement} */
@@ -197,10 +195,10 @@ export function createList({ root, tree, list, box }, options) {
     groups.clear();
   };
 
-  /** Update the geometry for the current width. @param {{models: boolean, projects: boolean}} optional */
-  const updateGeometry = (optional) => {
+  /** Update the geometry for the current width. @param {number} cardRows */
+  const updateGeometry = (cardRows) => {
     if (view === null) return false;
-    const geometry = view.geometry(width, optional);
+    const geometry = view.geometry(width, cardRows);
     const key = JSON.stringify(geometry);
     const same = key === geometryKey;
     geometryKey = key;
@@ -259,10 +257,22 @@ export function createList({ root, tree, list, box }, options) {
     if (size.width === width && size.height === height) return;
     width = size.width || width;
     height = size.height || height;
+    markMoreColumns();
     options.onResize();
   });
+  let moreColumns = false;
+  let scrollLeft = 0;
+  /** Show whether columns are beyond the right edge. */
+  const markMoreColumns = () => {
+    const more = view?.hasHeader === true && scrollLeft + width < tableWidth - 2;
+    if (more === moreColumns) return;
+    moreColumns = more;
+    main.toggleAttribute("data-more-columns", more);
+  };
   box.addEventListener("scroll", () => {
     scrollTop = box.scrollTop;
+    scrollLeft = box.scrollLeft;
+    markMoreColumns();
     if (windowed) options.onResize();
   }, { passive: true });
   list.addEventListener("focusin", (event) => {
@@ -275,11 +285,13 @@ export function createList({ root, tree, list, box }, options) {
   return {
     get focusId() { return focusId; },
 
-    /** @param {import("./cards.js").View} next @param {readonly string[]} columns of a table */
-    setView(next, columns) {
+    /** @param {import("./cards.js").View} next @param {readonly string[]} columns of a table @param {number} least px */
+    setView(next, columns, least) {
+      tableWidth = least;
       const key = next.hasHeader ? columns.join() : "";
       if (view === next && templateKey === key) return;
       view = next;
+      markMoreColumns();
       templateKey = key;
       template = next.template(doc, columns);
       geometryKey = "";
@@ -288,14 +300,14 @@ export function createList({ root, tree, list, box }, options) {
 
     /**
      * @param {Layout} next @param {readonly string[]} changed ids
-     * @param {{models: boolean, projects: boolean}} optional
+     * @param {number} cardRows number of rows of a card
      */
-    draw(next, changed, optional) {
+    draw(next, changed, cardRows) {
       const reordered = layout === null || next.rows !== rows || next.changedStructure || next.moved !== null;
       layout = next;
       rows = next.rows;
       grouped = rows.length > 0 && rows[0].kind === "group";
-      const resizedNow = updateGeometry(optional);
+      const resizedNow = updateGeometry(cardRows);
       chooseMode();
       if (reordered || resizedNow) {
         extent = measureRows(rows, JSON.parse(geometryKey));

@@ -3,17 +3,20 @@
 
 import { createAnnouncer, announcementOf } from "./elements/announcer.js";
 import { createLayout } from "../model/layout.js";
-import { cardsView } from "./cards.js";
+import { cardsView, usedRows } from "./cards.js";
 import { compactView } from "./compact.js";
 import { createDetails } from "./details.js";
 import { createFrameScheduler, setAttribute, setStyle, setText } from "./elements/dom.js";
 import { explainAt } from "./elements/fields.js";
 import { describeConnection, visibleLines, visibleText } from "./elements/format.js";
+import { createHelp } from "./help.js";
 import { buildFrame, writeStats } from "./skeleton.js";
 import { bindKeyboard } from "./elements/keyboard.js";
 import { createList } from "./list.js";
 import { createReplayBar } from "./replay_bar.js";
-import { createSettings } from "../model/settings.js";
+import { createSettings, VIEW_NAMES } from "../model/settings.js";
+import { isUrgent } from "../model/sort.js";
+import { countAgents } from "../model/totals.js";
 import { drawHeader, nextSort, shownColumns, tableView, tracksOf, widthOf } from "./table.js";
 import { createToolbar } from "./toolbar.js";
 
@@ -21,9 +24,9 @@ import { createToolbar } from "./toolbar.js";
 
 const VIEW_OF = { cards: cardsView, table: tableView, compact: compactView };
 const TICK_MS = 1_000;
-/** Sort orders that change with every event: reorder rows at most once per interval. */
-const FREQUENTLY_CHANGING = /^-?(activity|since|tools|tokens|cost|errors|tool)$/;
-const REORDER_EVERY_MS = 1_000;
+const NO_AGENTS = countAgents([]);
+/** Agents change places at most once per interval, so that a card can be read and clicked. */
+const REORDER_EVERY_MS = 3_000;
 
 /**
  * @typedef {object} MountOptions
@@ -38,6 +41,9 @@ const REORDER_EVERY_MS = 1_000;
  * @property {ReturnType<typeof createSettings>} [settings] view, filter, sort; created if omitted
  * @property {import("./details.js").LoadHistory} [loadHistory] loads stored events of an agent, newest first
  * @property {string} [slowHint] why loadHistory may take long
+ * @property {(agentId: string) => void} [markViewed] reports that a person looked at an agent
+ * @property {string} [logo] URL of an image before the heading
+ * @property {import("./server_bar.js").Remembered | null} [remembered] keeps that the hint on hooks was dismissed
  * @property {import("./replay_bar.js").Replay | null} [replay] controls of a replay, if the grid shows history
  */
 
@@ -64,11 +70,11 @@ export function mountGrid(el, store, options = {}) {
   const dirty = new Set(store.agents.keys());
   /** @type {import("../model/layout.js").Layout | null} */
   let layout = null;
-  /** Ids changed since the last layout update. @type {Set<string>} */
-  const pendingIds = new Set();
   let layoutAt = -Infinity;
   let reorderTimer = 0;
   let timeOnly = false;
+  /** Agent and end of its turn that were last reported as viewed. */
+  let viewed = "";
   /** The settings of the last drawing. @type {import("../model/settings.js").ViewSettings | null} */
   let drawnFor = null;
 
@@ -80,6 +86,7 @@ export function mountGrid(el, store, options = {}) {
     onClose: () => select(null), onSelect: (id) => select(id),
   });
   const toolbar = createToolbar(root, settings, { onLeaveSearch: () => focusAgent(list.neighbor("here")) });
+  const help = createHelp(root, frame.help);
   frame.tiles.after(toolbar.bar);
   if (replayBar !== null) toolbar.bar.after(replayBar.bar);
   root.toggleAttribute("data-replay", replay !== null);
@@ -90,6 +97,31 @@ export function mountGrid(el, store, options = {}) {
     settings.set({ selected: id });
     // Do not lose the focus when the panel that has it is removed.
     if (id === null && before && details.panel.contains(doc.activeElement)) list.focus(before);
+  };
+  /** Report the selected agent as viewed, once for each turn. */
+  const reportViewed = () => {
+    const agent = store.agents.get(details.id);
+    if (agent === undefined || !agent.unseen || doc.hidden || options.markViewed === undefined) return;
+    const turn = `${agent.id} ${agent.detailSince}`;
+    if (turn === viewed) return;
+    viewed = turn;
+    options.markViewed(agent.id);
+  };
+  /** Select and focus the next agent that waits for a person, or cannot work. */
+  const nextWaiting = () => {
+    const ids = (layout?.ids ?? []).filter((id) => isUrgent(/** @type {import("../model/agent.js").Agent} */ (store.agents.get(id))));
+    if (ids.length === 0) return false;
+    const next = ids[(ids.indexOf(settings.get().selected ?? "") + 1) % ids.length];
+    settings.set({ selected: next });
+    return focusAgent(next);
+  };
+  /** List or hide the ended subagents of an agent. @param {string | null} id */
+  const toggleEnded = (id) => {
+    const row = layout?.rows.find((item) => item.kind === "agent" && item.id === id);
+    if (row === undefined || row.kind !== "agent" || row.ended === 0) return false;
+    layoutEngine.toggleEnded(row.id);
+    schedule();
+    return true;
   };
   /** @param {string | null} id */
   const focusAgent = (id) => {
@@ -104,11 +136,13 @@ export function mountGrid(el, store, options = {}) {
     setText(frame.text, visibleText(text));
     setText(frame.detail, visibleText(detail.replace(/\s*\n\s*/g, " · ")));
     setAttribute(frame.detail, "title", visibleLines(detail));
+    frame.server.draw(store.serverInfo, layout?.facets.withoutHooks ?? new Map(), clock());
+    const reading = store.serverInfo?.backfill?.state === "running";
+    setText(frame.emptyTitle, stale ? visibleText(text) : reading ? "Reading session files…" : "No agent is known yet.");
     // Without agents there is room for all hints.
-    const help = stale ? visibleLines(store.connection.detail) : "";
-    setText(frame.hint, help || (options.hint ?? ""));
+    setText(frame.hint, stale ? visibleLines(store.connection.detail) : (options.hint ?? ""));
     const status = stale ? text.replace(/ for \d+\w$/, "") : text;
-    announcer.announce(announcementOf(layout?.all.waiting ?? 0, status));
+    announcer.announce(announcementOf(layout?.all ?? NO_AGENTS, status));
   };
 
   /** Apply view and columns of the settings. */
@@ -116,7 +150,7 @@ export function mountGrid(el, store, options = {}) {
     const { view, columns: chosen, sort } = settings.get();
     const columns = shownColumns(chosen);
     setAttribute(root, "data-view", view);
-    list.setView(VIEW_OF[view], columns);
+    list.setView(VIEW_OF[view], columns, view === "table" ? widthOf(columns) + 24 : 0);
     if (view !== "table") return frame.header.remove();
     setStyle(root, "--hg-tracks", tracksOf(columns));
     setStyle(root, "--hg-table-width", `${widthOf(columns)}px`);
@@ -126,20 +160,16 @@ export function mountGrid(el, store, options = {}) {
 
   /** @param {readonly string[]} changed @param {import("../model/settings.js").ViewSettings} current */
   const updateLayout = (changed, current) => {
-    for (const id of changed) pendingIds.add(id);
     const elapsed = now() - layoutAt;
-    const keepOrder = layout !== null && current === drawnFor && FREQUENTLY_CHANGING.test(current.sort)
-      && elapsed >= 0 && elapsed < REORDER_EVERY_MS && changed.every((id) => store.agents.has(id));
-    if (layout !== null && keepOrder) {
+    const hold = layout !== null && current === drawnFor && elapsed >= 0 && elapsed < REORDER_EVERY_MS;
+    const next = layoutEngine.update(store.agents, changed, current, hold);
+    if (next.changedStructure && !hold) layoutAt = now();
+    if (next.held) {
       reorderTimer ||= win.setTimeout(() => {
         reorderTimer = 0;
         schedule();
       }, REORDER_EVERY_MS - elapsed);
-      return { ...layout, moved: null, changedStructure: false };
     }
-    layoutAt = now();
-    const next = layoutEngine.update(store.agents, pendingIds, current);
-    pendingIds.clear();
     return next;
   };
 
@@ -147,24 +177,28 @@ export function mountGrid(el, store, options = {}) {
     const changed = [...dirty];
     dirty.clear();
     const current = settings.get();
+    const opening = current.selected !== null && current.selected !== details.id;
     layout = updateLayout(changed, current);
+    if (opening && !layout.ids.includes(/** @type {string} */ (current.selected))) {
+      layoutEngine.open(/** @type {string} */ (current.selected));
+      layout = layoutEngine.update(store.agents, [], current);
+    }
     const { all, shown, facets } = layout;
     const settingsChanged = current !== drawnFor;
     drawnFor = current;
     if (settingsChanged) drawView();
     writeStats(frame, all, shown);
-    // Reserve lines for model and project only if some agent has one.
-    const optional = { models: hasNamed(facets.model), projects: hasNamed(facets.project) };
-    root.toggleAttribute("data-models", optional.models);
-    root.toggleAttribute("data-projects", optional.projects);
-    list.draw(layout, changed, optional);
+    // Rows that are empty on all cards take no room.
+    const rows = usedRows(facets);
+    setAttribute(root, "data-rows", rows.join(" "));
+    list.draw(layout, changed, rows.length);
     list.select(current.selected);
     toolbar.draw(layout, settingsChanged);
-    const opening = current.selected !== null && current.selected !== details.id;
     details.show(current.selected);
     root.toggleAttribute("data-details", current.selected !== null);
     if (opening) list.reveal(/** @type {string} */ (current.selected));
     if (opening || changed.includes(details.id)) details.draw();
+    reportViewed();
     if (timeOnly) list.tick();
     timeOnly = false;
     drawConnection();
@@ -176,6 +210,7 @@ export function mountGrid(el, store, options = {}) {
     list.tick();
     replayBar?.draw();
     details.draw();
+    reportViewed();
     drawConnection();
   };
 
@@ -205,13 +240,27 @@ export function mountGrid(el, store, options = {}) {
         toolbar.search();
         return true;
       },
+      waiting: nextWaiting,
+      fold: () => toggleEnded(list.neighbor("here")),
+      help: () => help.toggle(),
+      view: (n) => {
+        settings.set({ view: VIEW_NAMES[n - 1] });
+        return true;
+      },
     }, options.page === true),
   ];
   const timer = win.setInterval(tick, TICK_MS);
   const onVisible = () => { if (!doc.hidden) tick(); };
   doc.addEventListener("visibilitychange", onVisible);
   frame.list.addEventListener("click", (event) => {
-    const card = /** @type {Element} */ (event.target).closest("[data-agent-id]");
+    const target = /** @type {Element} */ (event.target);
+    const group = target.closest("[data-toggle]");
+    if (group !== null) {
+      layoutEngine.toggleGroup(/** @type {string} */ (group.getAttribute("data-toggle")));
+      return schedule();
+    }
+    const card = target.closest("[data-agent-id]");
+    if (card !== null && target.closest("[data-folds]") !== null) return void toggleEnded(card.getAttribute("data-agent-id"));
     // Selecting text with the mouse must not select the agent.
     if (card === null || win.getSelection()?.isCollapsed === false) return;
     const id = card.getAttribute("data-agent-id");
@@ -243,6 +292,3 @@ export function mountGrid(el, store, options = {}) {
   options.signal?.addEventListener("abort", unmount, { once: true });
   return unmount;
 }
-
-/** @param {ReadonlyMap<string, number>} facet */
-const hasNamed = (facet) => facet.size > (facet.has("") ? 1 : 0);

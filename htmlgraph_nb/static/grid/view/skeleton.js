@@ -2,13 +2,16 @@
 /** The elements of the grid that do not depend on agents. */
 
 import { h, setAttribute, setText } from "./elements/dom.js";
-import { formatCount, formatTokens, formatUsd } from "./elements/format.js";
+import { formatCosts, formatCount, formatTokens, formatUsd } from "./elements/format.js";
+import { createServerBar, nextSteps } from "./server_bar.js";
 
 /** @typedef {import("../model/agent.js").Counts} Counts */
 
-/** Status tiles, which are also filters: name, label. */
-const STATUS_TILES = /** @type {const} */ ([
+/** Tiles of the states, which are also filters: name, label. */
+const STATE_TILES = /** @type {const} */ ([
   ["waiting", "waiting for you"],
+  ["cannot_work", "cannot work"],
+  ["done", "done"],
   ["active", "active"],
   ["idle", "idle"],
   ["offline", "offline"],
@@ -20,7 +23,8 @@ const SUM_TILES = /** @type {const} */ ([
 
 /**
  * @param {Document} doc
- * @param {{title?: string, hint?: string, page?: boolean, fill?: boolean}} options
+ * @param {{title?: string, hint?: string, page?: boolean, fill?: boolean, logo?: string,
+ *   remembered?: import("./server_bar.js").Remembered | null}} options
  */
 export function buildFrame(doc, options) {
   /** @type {Record<string, HTMLElement>} */
@@ -30,19 +34,23 @@ export function buildFrame(doc, options) {
   /** @param {string} name @param {string} label @param {string} tag @param {Record<string, string>} more */
   const tile = (name, label, tag, more) =>
     h(doc, tag, { class: `hg-stat hg-stat-${name}`, ...more }, [
-      stat(name, "hg-count"),
+      h(doc, "span", { class: "hg-figure" }, [stat(name, "hg-count")]),
       h(doc, "span", { class: "hg-label" }, [h(doc, "span", { class: "hg-shape", "aria-hidden": "true" }), label]),
     ]);
   const tiles = h(doc, "div", { class: "hg-stats", role: "group", "aria-label": "Totals" }, [
-    ...STATUS_TILES.map(([name, label]) =>
+    ...STATE_TILES.map(([name, label]) =>
       tile(name, label, "button", { type: "button", "data-filter": `status:${name}`, "aria-pressed": "false" })),
     ...SUM_TILES.map(([name, label]) => tile(name, label, "div", {})),
   ]);
+  const unpriced = h(doc, "span", { class: "hg-unpriced", "data-stat": "unpriced" }, [""]);
+  stats.cost.after(unpriced);
   const text = h(doc, "span", { class: "hg-connection-text" }, [""]);
   const detail = h(doc, "span", { class: "hg-connection-detail" }, [""]);
   const shown = h(doc, "span", { class: "hg-shown" }, [""]);
   const hint = h(doc, "div", { class: "hg-hint" }, [options.hint ?? ""]);
-  const empty = h(doc, "div", { class: "hg-empty" }, [h(doc, "div", {}, ["Waiting for agent activity…"]), hint]);
+  const server = createServerBar(doc, options.remembered);
+  const emptyTitle = h(doc, "div", { class: "hg-empty-title" }, [""]);
+  const empty = h(doc, "div", { class: "hg-empty" }, [emptyTitle, server.found, hint, nextSteps(doc)]);
   const clear = h(doc, "button", { type: "button", class: "hg-button", "data-control": "clear" }, ["Clear the filter"]);
   const none = h(doc, "div", { class: "hg-none" }, [h(doc, "div", {}, ["No agent matches the filter."]), clear]);
   const header = h(doc, "div", { class: "hg-header", role: "row" });
@@ -51,17 +59,23 @@ export function buildFrame(doc, options) {
   const box = h(doc, "div", { class: "hg-box", tabindex: "-1" }, [tree, empty, none]);
   const announcement = h(doc, "div", { class: "hg-hidden hg-announcement", role: "status" }, [""]);
   const main = h(doc, "div", { class: "hg-main" }, [box]);
+  const help = h(doc, "button", {
+    type: "button", class: "hg-copy hg-help-button", "data-control": "help", "aria-label": "Keyboard shortcuts", title: "Keyboard shortcuts  ?",
+  }, ["?"]);
+  const logo = options.logo ? [h(doc, "img", { class: "hg-logo", src: options.logo, alt: "htmlgraph-nb", width: "18", height: "18" })] : [];
   const root = h(doc, "section", { class: "htmlgraph-grid", "aria-label": "Agent presence" }, [
     h(doc, "header", { class: "hg-head" }, [
-      h(doc, "div", { class: "hg-title" }, [options.title ?? "Agents", " ", stat("total", "hg-total"), shown]),
+      h(doc, options.page === true ? "h1" : "div", { class: "hg-title" }, [
+        ...logo, options.title ?? "Agents", " ", stat("total", "hg-total"), shown,
+      ]),
       h(doc, "div", { class: "hg-connection" }, [
-        h(doc, "span", { class: "hg-dot", "aria-hidden": "true" }), text, detail,
+        h(doc, "span", { class: "hg-dot", "aria-hidden": "true" }), text, detail, help,
       ]),
     ]),
-    tiles, announcement, main,
+    ...server.elements, tiles, announcement, main,
   ]);
   root.toggleAttribute("data-fill", options.page === true || options.fill === true);
-  return { root, tiles, text, detail, shown, stats, tree, header, list, hint, none, clear, box, main, announcement };
+  return { root, unpriced, server, emptyTitle, help, tiles, text, detail, shown, stats, tree, header, list, hint, none, clear, box, main, announcement };
 }
 
 /**
@@ -70,21 +84,24 @@ export function buildFrame(doc, options) {
  * @param {ReturnType<typeof buildFrame>} frame
  * @param {Counts} counts of all agents @param {Counts} shown of the agents that match the filter
  */
-export function writeStats({ root, stats, shown: label }, counts, shown) {
-  for (const name of /** @type {const} */ (["total", "active", "idle", "offline", "waiting"])) {
+export function writeStats({ root, stats, unpriced, shown: label }, counts, shown) {
+  for (const name of /** @type {const} */ (["total", "waiting", "cannot_work", "done", "active", "idle", "offline"])) {
     setText(stats[name], formatCount(counts[name]));
   }
   setText(stats.tokens, formatTokens(counts.tokens));
   setAttribute(stats.tokens, "title", `${formatCount(counts.tokens)} tokens`);
   setAttribute(stats.tokens, "data-value", String(counts.tokens));
   setText(stats.cost, formatUsd(counts.cost));
+  setText(unpriced, counts.unpriced > 0 ? formatCosts(counts).slice(formatUsd(counts.cost).length) : "");
   const note = counts.unpriced
-    ? `; the price of ${counts.unpriced} agent${counts.unpriced > 1 ? "s" : ""} is unknown` : "";
+    ? `; ${counts.unpriced} agent${counts.unpriced > 1 ? "s" : ""} used tokens whose price is unknown` : "";
   setAttribute(stats.cost, "title", `${formatUsd(counts.cost)}${note}`);
   setAttribute(stats.cost, "data-value", counts.cost === null ? "" : String(counts.cost));
   setText(label, shown.total === counts.total ? "" : `${formatCount(shown.total)} shown`);
   root.toggleAttribute("data-waiting", counts.waiting > 0);
-  root.toggleAttribute("data-priced", counts.cost !== null);
+  root.toggleAttribute("data-cannot-work", counts.cannot_work > 0);
+  root.toggleAttribute("data-done", counts.done > 0);
+  root.toggleAttribute("data-priced", counts.cost !== null || counts.unpriced > 0);
   root.toggleAttribute("data-empty", counts.total === 0);
   root.toggleAttribute("data-none", counts.total > 0 && shown.total === 0);
 }

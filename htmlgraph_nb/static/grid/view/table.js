@@ -2,7 +2,7 @@
 /** The table view: one line per agent, selectable columns, sortable headers. */
 
 import { h, setAttribute } from "./elements/dom.js";
-import { fieldOf, shapeOf } from "./elements/fields.js";
+import { childrenOf, contextOf, fieldOf, kindOf, shapeOf } from "./elements/fields.js";
 import { DEFAULT_COLUMNS } from "../model/settings.js";
 import { createSparkline } from "./elements/sparkline.js";
 
@@ -20,22 +20,27 @@ const TABLE_ROW_HEIGHT = 32;
 
 /** @type {Record<string, Column>} */
 export const TABLE_COLUMNS = {
-  agent: { label: "Agent", width: 150, grow: 4, sort: "agent" },
-  status: { label: "Status", width: 106, grow: 0, sort: "attention" },
-  reason: { label: "Doing", width: 110, grow: 4 },
-  feature: { label: "Feature", width: 100, grow: 3, code: true, sort: "feature" },
-  tool: { label: "Last tool", width: 76, grow: 1, code: true, sort: "tool" },
-  session: { label: "Session", width: 84, grow: 2, code: true, sort: "session" },
-  activity: { label: "Activity", width: 62, grow: 0, end: true, sort: "-activity" },
-  tools: { label: "Tools", width: 56, grow: 0, end: true, sort: "-tools" },
+  status: { label: "Status", width: 132, grow: 3, sort: "attention" },
+  agent: { label: "Agent", width: 156, grow: 4, sort: "agent" },
+  project: { label: "Project", width: 96, grow: 1, code: true, sort: "project" },
+  branch: { label: "Branch", width: 104, grow: 2, code: true, sort: "branch" },
+  model: { label: "Model", width: 132, grow: 1, code: true, sort: "model" },
+  context: { label: "Context", width: 104, grow: 0, sort: "-context" },
+  tools: { label: "Calls", width: 58, grow: 0, end: true, sort: "-tools" },
   tokens: { label: "Tokens", width: 66, grow: 0, end: true, sort: "-tokens" },
-  cost: { label: "Cost", width: 70, grow: 0, end: true, sort: "-cost" },
-  model: { label: "Model", width: 120, grow: 2, code: true, sort: "model" },
-  project: { label: "Project", width: 96, grow: 2, code: true, sort: "project" },
-  host: { label: "Host", width: 90, grow: 1, code: true },
-  errors: { label: "Errors", width: 56, grow: 0, end: true, sort: "-errors" },
+  cost: { label: "Cost", width: 72, grow: 0, end: true, sort: "-cost" },
+  errors: { label: "Errors", width: 58, grow: 0, end: true, sort: "-errors" },
+  activity: { label: "Activity", width: 118, grow: 0, end: true, sort: "-activity" },
   sparkline: { label: "15 minutes", width: 86, grow: 0 },
   since: { label: "Since", width: 60, grow: 0, end: true, sort: "-since" },
+  reason: { label: "Doing", width: 110, grow: 4 },
+  tool: { label: "Last tool", width: 76, grow: 1, code: true, sort: "tool" },
+  feature: { label: "Feature", width: 100, grow: 3, code: true, sort: "feature" },
+  session: { label: "Session", width: 84, grow: 2, code: true, sort: "session" },
+  kind: { label: "Kind", width: 92, grow: 0 },
+  pr: { label: "Pull request", width: 92, grow: 0 },
+  host: { label: "Host", width: 90, grow: 1, code: true },
+  user: { label: "User", width: 80, grow: 1, code: true },
   parent: { label: "Parent", width: 110, grow: 2, code: true },
 };
 
@@ -45,19 +50,29 @@ const classOf = (name) => {
   return `hg-td hg-td-${name}${end ? " hg-end" : ""}${code ? " hg-code" : ""}`;
 };
 
-/** @param {Document} doc @param {string} name @returns {Node[]} */
-function cellContent(doc, name) {
-  if (name === "agent") return [shapeOf(doc), fieldOf(doc, "id"), fieldOf(doc, "children")];
+/** @param {Document} doc @param {string} name @param {readonly string[]} columns @returns {Node[]} */
+function cellContent(doc, name, columns) {
+  if (name === "agent") {
+    const content = [h(doc, "span", { class: "hg-indent" }), kindOf(doc), fieldOf(doc, "name"), childrenOf(doc)];
+    return columns.includes("status") ? content : [shapeOf(doc), ...content];
+  }
+  if (name === "status") {
+    const content = [shapeOf(doc), fieldOf(doc, "status")];
+    return columns.includes("reason") ? content : [...content, fieldOf(doc, "reason")];
+  }
   if (name === "sparkline") return [createSparkline(doc)];
+  if (name === "context") return [contextOf(doc)];
+  if (name === "activity") return [fieldOf(doc, "age")];
+  if (name === "kind") return [fieldOf(doc, "kindName")];
   const field = fieldOf(doc, name);
-  if (name === "activity" || name === "since") field.setAttribute("data-short", "");
+  if (name === "since") field.setAttribute("data-short", "");
   return [field];
 }
 
 /** @param {Document} doc @param {readonly string[]} columns */
 function rowTemplate(doc, columns) {
   const cells = columns.map((name) =>
-    h(doc, "div", { class: classOf(name), role: "gridcell" }, cellContent(doc, name)));
+    h(doc, "div", { class: classOf(name), role: "gridcell" }, cellContent(doc, name, columns)));
   return h(doc, "div", { class: "hg-tr", role: "row", tabindex: "-1" }, cells);
 }
 

@@ -15,7 +15,8 @@ const SORTS = [
   ["agent", "Name"],
   ["-activity", "Latest activity"],
   ["-since", "Latest change"],
-  ["-tools", "Most tools"],
+  ["-context", "Fullest context"],
+  ["-tools", "Most calls"],
   ["-tokens", "Most tokens"],
   ["-cost", "Highest cost"],
   ["-errors", "Most errors"],
@@ -23,15 +24,18 @@ const SORTS = [
   ["feature", "Feature"],
   ["session", "Session"],
   ["project", "Project"],
+  ["branch", "Branch"],
   ["model", "Model"],
 ];
 const GROUPS = [
   ["", "No groups"],
   ["status", "By status"],
+  ["project", "By project"],
+  ["branch", "By branch"],
   ["feature", "By feature"],
   ["session", "By session"],
-  ["project", "By project"],
   ["model", "By model"],
+  ["kind", "By kind of agent"],
   ["host", "By host"],
   ["parent", "By parent"],
 ];
@@ -66,7 +70,7 @@ export function createToolbar(root, settings, { onLeaveSearch }) {
   const win = /** @type {Window} */ (doc.defaultView);
   const input = /** @type {HTMLInputElement} */ (h(doc, "input", {
     type: "search", class: "hg-search-input", "data-control": "search", placeholder: "Search", "aria-label": "Search agents",
-    title: "Every word must occur in the agent's name, feature, tool, session, project, model or reason.  /",
+    title: "Every word must occur in the agent's name, title, project, branch, feature, tool, session, model or reason.  /",
     spellcheck: "false", autocomplete: "off",
   }));
   const search = h(doc, "label", { class: "hg-search" }, [

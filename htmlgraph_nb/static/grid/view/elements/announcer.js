@@ -6,14 +6,16 @@ import { setText } from "./dom.js";
 const ANNOUNCE_EVERY_MS = 5_000;
 
 /**
- * Return the announcement: connection and number of waiting agents.
+ * Return the announcement: connection, and number of agents that need a person.
  *
- * @param {number} waiting number of agents that wait for a person
+ * @param {{waiting: number, cannot_work: number}} counts
  * @param {string} connection as text
  */
-export function announcementOf(waiting, connection) {
-  if (waiting === 0) return `${connection}.`;
-  return `${connection}. ${waiting} agent${waiting === 1 ? " waits" : "s wait"} for you.`;
+export function announcementOf({ waiting, cannot_work: stopped }, connection) {
+  const parts = [`${connection}.`];
+  if (waiting > 0) parts.push(`${waiting} agent${waiting === 1 ? " waits" : "s wait"} for you.`);
+  if (stopped > 0) parts.push(`${stopped} agent${stopped === 1 ? "" : "s"} cannot work.`);
+  return parts.join(" ");
 }
 
 /**

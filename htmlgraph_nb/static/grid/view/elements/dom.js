@@ -67,6 +67,10 @@ const ICONS = {
   play: "M5 3.2v9.6l8-4.8z",
   pause: "M5.5 3.5v9M10.5 3.5v9",
   columns: "M2.5 3h11v10h-11zM6.2 3v10M9.8 3v10",
+  agent: "M3 5.5h10v7h-10zM8 5.5v-3M6 8.5v1M10 8.5v1",
+  claude: "M8 2v12M2 8h12M3.8 3.8l8.4 8.4M12.2 3.8l-8.4 8.4",
+  codex: "M3 4.5 6.5 8 3 11.5M8.5 11.5h4.5",
+  gemini: "M8 1.8c.5 3.8 2.4 5.7 6.2 6.2-3.8.5-5.7 2.4-6.2 6.2-.5-3.8-2.4-5.7-6.2-6.2 3.8-.5 5.7-2.4 6.2-6.2z",
 };
 
 /** @param {Document} doc @param {keyof typeof ICONS} name */
@@ -131,4 +135,27 @@ export async function copyText(doc, text) {
     area.remove();
     return done;
   }
+}
+
+const COPIED_MS = 1_500;
+
+/**
+ * Return a button that copies a text.
+ *
+ * @param {Document} doc @param {string} name what is copied @param {() => string} text returns the text
+ */
+export function copyButton(doc, name, text) {
+  const label = `Copy ${name}`;
+  const button = h(doc, "button", { type: "button", class: "hg-copy", "data-copy": name, "aria-label": label, title: label },
+    [icon(doc, "copy")]);
+  button.addEventListener("click", async () => {
+    if (!(await copyText(doc, text()))) return;
+    setIcon(button, "check");
+    setAttribute(button, "aria-label", "Copied");
+    setTimeout(() => {
+      setIcon(button, "copy");
+      setAttribute(button, "aria-label", label);
+    }, COPIED_MS);
+  });
+  return button;
 }

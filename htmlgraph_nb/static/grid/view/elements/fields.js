@@ -7,9 +7,12 @@
  */
 
 import { readTime } from "../../model/agent.js";
-import { h, setAttribute, setText } from "./dom.js";
+import { lacksHooks } from "../../model/facets.js";
+import { kindLabel, shortId } from "../../model/names.js";
+import { createContextBar, drawContext, markCompaction } from "./context_bar.js";
+import { h, icon, setAttribute, setIcon, setText } from "./dom.js";
 import {
-  describeAgent, formatAge, formatCount, formatDuration, formatTokens, formatUsd, STATUS_TEXT, visibleText,
+  describeAge, describeAgent, describeState, formatAge, formatCount, formatDuration, formatTokens, formatUsd, visibleText,
 } from "./format.js";
 import { drawSparkline } from "./sparkline.js";
 
@@ -25,6 +28,8 @@ import { drawSparkline } from "./sparkline.js";
 
 /** Fields that flash when they change. */
 const FLASHING_FIELDS = new Set(["status", "tool", "tools"]);
+/** Fields that are empty if they have no value; the others show a dash. */
+const WITHOUT_DASH = new Set(["reason", "place", "pr"]);
 const EXACT_UP_TO = 100_000;
 
 const exactTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
@@ -44,11 +49,28 @@ const plain = (text) => {
 /** @param {Agent} agent */
 function titleOf(agent) {
   return [
-    visibleText(agent.id),
+    visibleText(agent.name),
+    agent.place && visibleText(agent.place),
+    agent.name !== agent.id && visibleText(agent.id),
     agent.parent && `subagent of ${visibleText(agent.parent)}`,
     agent.host && `on ${visibleText(agent.host)}`,
   ].filter(Boolean).join("\n");
 }
+
+/** @param {number | null} cost @param {number} unpriced tokens without a price @param {string} scope */
+function costOf(cost, unpriced, scope) {
+  const title = cost === null ? "the model's price is unknown" : `${cost} USD ${scope}`;
+  const more = unpriced > 0 ? `; the price of ${formatCount(unpriced)} tokens is unknown` : "";
+  const text = formatUsd(cost);
+  return { text: text && unpriced > 0 ? `${text}+` : text, title: cost === null ? title : `${title}${more}`, value: cost };
+}
+
+/** @param {number} tokens @param {string} scope */
+const tokensOf = (tokens, scope) => (
+  { text: formatTokens(tokens), title: `${formatCount(tokens)} tokens ${scope}`, value: tokens }
+);
+const IN_SESSION = "in this session";
+const IN_TOTAL = "in all sessions";
 
 /** @param {number} n */
 const shortCount = (n) => (n < EXACT_UP_TO ? formatCount(n) : formatTokens(n));
@@ -60,37 +82,54 @@ const shortCount = (n) => (n < EXACT_UP_TO ? formatCount(n) : formatTokens(n));
  *   render: (agent: Agent) => {text: string, title: string, value?: number | null}}>}
  */
 const FIELD_RENDERERS = {
-  id: { of: ["id", "parent", "host"], render: (agent) => ({ text: visibleText(agent.id), title: titleOf(agent) }) },
+  name: {
+    of: ["name", "place", "parent", "host"],
+    render: (agent) => ({ text: visibleText(agent.name), title: titleOf(agent) }),
+  },
+  place: {
+    of: ["place", "name"],
+    render: ({ id, name, place }) => plain(place || (shortId(id) === name ? "" : shortId(id))),
+  },
+  id: { of: ["id"], render: ({ id }) => ({ text: visibleText(shortId(id)), title: visibleText(id) }) },
   status: {
-    of: ["status", "attention", "since"],
+    of: ["state", "detail", "detailSince", "since"],
     render: (agent) => ({
-      text: agent.attention ? "Waits for you" : STATUS_TEXT[agent.status],
-      title: agent.since ? `since ${describeTime(agent.since)}` : "",
+      text: describeState(agent),
+      title: agent.detailSince || agent.since ? `since ${describeTime(agent.detailSince || agent.since)}` : "",
     }),
   },
-  reason: { of: ["reason", "detail", "attention"], render: (agent) => plain(describeAgent(agent)) },
+  reason: {
+    of: ["reason", "detail", "state"],
+    render: (agent) => ({ text: visibleText(describeAgent(agent)), title: visibleText(agent.reason) }),
+  },
   feature: { of: ["feature"], render: (agent) => plain(agent.feature) },
   tool: { of: ["tool"], render: (agent) => plain(agent.tool) },
   session: { of: ["session"], render: (agent) => plain(agent.session) },
   model: { of: ["model"], render: (agent) => plain(agent.model) },
   project: { of: ["project"], render: (agent) => plain(agent.project) },
+  branch: { of: ["branch"], render: (agent) => plain(agent.branch) },
+  cwd: { of: ["cwd"], render: (agent) => plain(agent.cwd) },
+  worktree: { of: ["worktree"], render: (agent) => plain(agent.worktree) },
+  user: { of: ["user"], render: (agent) => plain(agent.user) },
+  pr: {
+    of: ["pr"],
+    render: ({ pr }) => ({ text: visibleText(pr.replace(/^https?:\/\/.*\/pull\/(\d+)$/, "#$1")), title: visibleText(pr) }),
+  },
+  kindName: { of: ["kind"], render: (agent) => plain(kindLabel(agent.kind)) },
   host: { of: ["host"], render: (agent) => plain(agent.host) },
   parent: { of: ["parent"], render: (agent) => plain(agent.parent) },
   tools: {
     of: ["tools"],
     render: ({ tools }) => ({
-      text: shortCount(tools), title: `${formatCount(tools)} tools executed in this session`, value: tools,
+      text: shortCount(tools), title: `${formatCount(tools)} calls of tools ${IN_SESSION}`, value: tools,
     }),
   },
-  tokens: {
-    of: ["tokens"],
-    render: ({ tokens }) => ({ text: formatTokens(tokens), title: `${formatCount(tokens)} tokens`, value: tokens }),
-  },
-  cost: {
-    of: ["cost"],
-    render: ({ cost }) => ({
-      text: formatUsd(cost), title: cost === null ? "the model's price is unknown" : `${cost} USD`, value: cost,
-    }),
+  tokens: { of: ["tokens"], render: ({ tokens }) => tokensOf(tokens, IN_SESSION) },
+  cost: { of: ["cost", "unpriced"], render: ({ cost, unpriced }) => costOf(cost, unpriced, IN_SESSION) },
+  totalTokens: { of: ["totalTokens"], render: ({ totalTokens }) => tokensOf(totalTokens, IN_TOTAL) },
+  totalCost: {
+    of: ["totalCost", "unpriced"],
+    render: ({ totalCost, unpriced }) => costOf(totalCost, unpriced, IN_TOTAL),
   },
   errors: {
     of: ["errors"],
@@ -104,6 +143,46 @@ const WRITTEN = Object.entries(FIELD_RENDERERS);
 /** @param {Document} doc @param {string} name @param {string} [tag] */
 export function fieldOf(doc, name, tag = "span") {
   return h(doc, tag, { "data-field": name, class: `hg-${name}` }, [""]);
+}
+
+/** @param {Document} doc @returns {HTMLElement} the sign of the kind of agent, drawn by writeAgent */
+export function kindOf(doc) {
+  return h(doc, "span", { class: "hg-kind", "data-field": "kind", role: "img" }, [icon(doc, "agent")]);
+}
+
+/** @param {Document} doc @returns {HTMLElement} the context of the model, drawn by writeAgent */
+export const contextOf = (doc) => createContextBar(doc);
+
+/** @param {Document} doc @returns {HTMLElement} the button that lists ended subagents; drawn by writeChildren */
+export function childrenOf(doc) {
+  return h(doc, "button", { type: "button", class: "hg-children", "data-field": "children", tabindex: "-1", hidden: "" }, [""]);
+}
+
+/**
+ * Render the number of subagents.
+ *
+ * @param {Item} item @param {{children: number, ended: number, open: boolean}} row
+ */
+export function writeChildren({ fields: { children: field } }, { children, ended, open }) {
+  if (field === undefined) return;
+  const listed = open ? children - ended : children;
+  const parts = [listed > 0 ? `+${listed}` : "", ended > 0 ? `${listed > 0 ? "" : "+"}${ended} done` : ""].filter(Boolean);
+  setText(field, parts.join(" · "));
+  field.hidden = parts.length === 0;
+  field.toggleAttribute("data-folds", ended > 0);
+  if (ended > 0) setAttribute(field, "aria-expanded", String(open));
+  else field.removeAttribute("aria-expanded");
+  const noun = (/** @type {number} */ n) => (n === 1 ? "subagent" : "subagents");
+  const title = [
+    listed > 0 ? `${listed} ${noun(listed)}` : "", ended > 0 ? `${open ? "hide" : "show"} ${ended} ended ${noun(ended)}  o` : "",
+  ].filter(Boolean).join("; ");
+  setAttribute(field, "title", title);
+  setAttribute(field, "aria-label", title.replace(/ {2}o$/, ""));
+}
+
+/** @param {Document} doc @returns {HTMLElement} the sign of agents that only files report */
+export function filesOnlyOf(doc) {
+  return h(doc, "span", { class: "hg-files-only", title: "No hooks: waits for permission are not seen." }, ["no hooks"]);
 }
 
 /** @param {Document} doc @returns {HTMLElement} the shape that shows the status */
@@ -144,7 +223,7 @@ export function writeAgent(item, agent) {
     const field = item.fields[name];
     if (field === undefined || sameIn(before, agent, of)) continue;
     const { text, title, value } = render(agent);
-    const shown = text || (name === "reason" ? "" : "—");
+    const shown = text || (WITHOUT_DASH.has(name) ? "" : "—");
     if (field.firstChild?.nodeValue !== shown) {
       setText(field, shown);
       if (before !== null && FLASHING_FIELDS.has(name)) changed.push(field);
@@ -162,19 +241,37 @@ export function writeAgent(item, agent) {
 
 /** Set the attributes used by the style sheet. @param {Item} item @param {Agent} agent */
 function writeState({ el, fields, agent: before }, agent) {
-  if (!sameIn(before, agent, ["status", "attention", "detail", "parent"])) {
+  if (!sameIn(before, agent, ["state", "status", "attention", "detail", "parent", "hooks"])) {
     setAttribute(el, "data-status", agent.status);
+    setAttribute(el, "data-state", agent.state);
     el.toggleAttribute("data-attention", agent.attention);
     if (agent.detail) setAttribute(el, "data-detail", visibleText(agent.detail, 40));
     else el.removeAttribute("data-detail");
     el.toggleAttribute("data-child", agent.parent !== "");
+    el.toggleAttribute("data-files-only", lacksHooks(agent));
   }
+  if (fields.kind !== undefined && !sameIn(before, agent, ["kind"])) writeKind(fields.kind, agent.kind);
+  if (fields.context !== undefined && !sameIn(before, agent, CONTEXT_KEYS)) drawContext(fields.context, agent);
   if (!sameIn(before, agent, ["errors"])) {
     el.toggleAttribute("data-errors", agent.errors > 0);
     writeUnit(fields.errors, agent.errors, "error");
   }
-  if (!sameIn(before, agent, ["tools"])) writeUnit(fields.tools, agent.tools, "tool");
+  if (!sameIn(before, agent, ["tools"])) writeUnit(fields.tools, agent.tools, "call");
 }
+
+const CONTEXT_KEYS = /** @type {(keyof Agent)[]} */ (["contextTokens", "contextWindow", "contextSource", "compactedAt"]);
+
+/** @param {HTMLElement} field @param {string} kind */
+function writeKind(field, kind) {
+  const label = visibleText(kindLabel(kind), 40);
+  setIcon(field, KIND_ICONS[kind] ?? "agent");
+  field.hidden = kind === "";
+  setAttribute(field, "title", label);
+  setAttribute(field, "aria-label", label);
+}
+
+/** Signs of kinds of agents. @type {Record<string, "claude" | "codex" | "gemini">} */
+const KIND_ICONS = { claude: "claude", codex: "codex", gemini: "gemini" };
 
 /** @param {HTMLElement | undefined} field @param {number} n @param {string} noun */
 function writeUnit(field, n, noun) {
@@ -200,6 +297,8 @@ export function writeAges({ fields }, agent, clock) {
     const at = readTime(text);
     setText(field, field.hasAttribute("data-short") ? shortAge(at, clock) : formatAge(at, clock));
   }
+  if (fields.context !== undefined) markCompaction(fields.context, agent, clock);
+  if (fields.age !== undefined) setText(fields.age, describeAge(agent, clock));
 }
 
 /**
@@ -210,11 +309,15 @@ export function writeAges({ fields }, agent, clock) {
 export function explainAt(target, find) {
   const field = target.closest("[data-field]");
   const name = field?.getAttribute("data-field");
-  if (!field || (name !== "activity" && name !== "since" && name !== "sparkline")) return;
+  if (!field || !["activity", "age", "since", "sparkline"].includes(name ?? "")) return;
   if (name === "sparkline") return setAttribute(field, "title", field.getAttribute("aria-label") ?? "");
   const owner = field.closest("[data-agent-id], [data-of]");
   const agent = find(owner?.getAttribute("data-agent-id") ?? owner?.getAttribute("data-of") ?? "");
-  if (agent !== undefined) setAttribute(field, "title", describeTime(agent[name]));
+  if (agent === undefined) return;
+  const state = agent.detailSince || agent.since;
+  const last = `Last activity ${describeTime(agent.activity)}`;
+  if (name === "since") return setAttribute(field, "title", describeTime(agent.since));
+  setAttribute(field, "title", name === "age" && state ? `${describeState(agent)} since ${describeTime(state)}\n${last}` : last);
 }
 
 /** @param {Item} item @param {import("./sparkline.js").ActivityCounts} counts */

@@ -31,6 +31,16 @@ export function formatUsd(usd) {
   return `$${(usd < 10_000 ? CENTS : WHOLE_NUMBERS).format(usd)}`;
 }
 
+/**
+ * Return the cost of several agents, and how many of them it leaves out.
+ *
+ * @param {{cost: number | null, unpriced: number}} counts
+ */
+export function formatCosts({ cost, unpriced }) {
+  if (cost === null) return unpriced > 0 ? `${formatCount(unpriced)} unpriced` : "";
+  return unpriced > 0 ? `${formatUsd(cost)} + ${formatCount(unpriced)} unpriced` : formatUsd(cost);
+}
+
 /** Return a duration in its largest unit: 12s, 3m, 5h, 9d. @param {number} ms */
 export function formatDuration(ms) {
   const s = Math.max(0, Math.floor(ms / 1_000));
@@ -51,17 +61,104 @@ export function formatAge(at, now) {
   return now - at < 2_000 ? "just now" : `${formatDuration(now - at)} ago`;
 }
 
-export const WAITS = "waits for an answer";
+/** Return a duration in its largest unit, as words: 12 s, 4 min, 3 h, 2 d. @param {number} ms */
+export function formatSpan(ms) {
+  return formatDuration(ms).replace(/\D/, (unit) => ` ${unit === "m" ? "min" : unit}`);
+}
+
+const DAY_MS = 86_400_000;
+const timeOfDay = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const dayOfYear = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const midnight = (/** @type {number} */ at) => new Date(at).setHours(0, 0, 0, 0);
+
+/**
+ * Return a time by the clock, or a day that is not near.
+ *
+ * @param {number} at ms since 1970 @param {number} now ms since 1970
+ */
+export function formatMoment(at, now) {
+  const days = Math.round((midnight(at) - midnight(now)) / DAY_MS);
+  const time = timeOfDay.format(at);
+  if (days === 0) return time;
+  if (days === -1) return "yesterday";
+  if (days === 1) return `tomorrow ${time}`;
+  return dayOfYear.format(at);
+}
+
+/** Return a share as a percentage. @param {number} share */
+export const formatShare = (share) => `${Math.round(share * 100)} %`;
+
 const DETAILS = new Map([
   ["working", "works"],
   ["tool", "runs a tool"],
-  ["waiting_permission", "waits for permission"],
-  ["waiting_input", WAITS],
+  ["waiting_permission", "permission"],
+  ["waiting_input", "an answer"],
   ["background", "works in the background"],
-  ["error", "ended with an error"],
-  ["done", "done"],
+  ["error", "the turn ended with an error"],
+  ["done", "the turn is over"],
+  ["retrying", "API error"],
+  ["rate_limited", "rate limit reached"],
+  ["usage_limited", "usage limit reached"],
+  ["signed_out", "signed out"],
+  ["account_on_hold", "account on hold"],
+  ["overloaded", "provider overloaded"],
 ]);
-export const STATUS_TEXT = { active: "Active", idle: "Idle", offline: "Offline", unknown: "Unknown" };
+/** Patterns of reasons and their short forms: the word that matters comes first. @type {[RegExp, string][]} */
+const SHORT_REASONS = [
+  [/^waits for permission to use (.+)$/, "permission: $1"],
+  [/^waits for (.+)$/, "$1"],
+  [/^(.+) is running and (\d+) more$/, "runs $1 +$2"],
+  [/^(.+) is running$/, "runs $1"],
+];
+export const STATE_TEXT = {
+  waiting: "Waits for you", cannot_work: "Cannot work", done: "Done", active: "Active", idle: "Idle",
+  offline: "Offline", unknown: "Unknown",
+};
+/** States as counted in totals, groups and filters. */
+export const STATE_NAMES = /** @type {Record<string, string>} */ ({
+  waiting: "waiting for you", cannot_work: "cannot work", done: "done, not looked at", active: "active", idle: "idle",
+  offline: "offline", unknown: "unknown",
+});
+
+/** Return the status in one or two words. @param {Agent} agent */
+export function describeState({ state, detail }) {
+  if (detail === "error" && (state === "done" || state === "idle")) return "Failed";
+  return detail === "retrying" && state === "cannot_work" ? "Retrying" : STATE_TEXT[state];
+}
+
+/** Return why an agent has its status, in as few words as possible. @param {Agent} agent */
+export function describeAgent(agent) {
+  if (agent.state === "idle" && agent.detail === "done") return "resting";
+  if (agent.state === "cannot_work") {
+    const attempt = /attempt \d+(?: of \d+)?/.exec(agent.reason);
+    const text = DETAILS.get(agent.detail) ?? agent.reason;
+    return attempt === null ? text : `${text}, ${attempt[0]}`;
+  }
+  for (const [pattern, short] of SHORT_REASONS) {
+    if (pattern.test(agent.reason)) return agent.reason.replace(pattern, short);
+  }
+  return agent.reason || DETAILS.get(agent.detail) || (agent.attention ? "an answer" : "");
+}
+
+/**
+ * Return for how long an agent has been in its state; of one at work, when it was last active.
+ *
+ * @param {Agent} agent @param {number} now ms since 1970
+ */
+export function describeAge(agent, now) {
+  const at = Date.parse(agent.detailSince || agent.since || agent.activity);
+  if (Number.isNaN(at)) return formatAge(Date.parse(agent.activity), now);
+  const span = formatSpan(now - at);
+  if (agent.state === "waiting") return `waits ${span}`;
+  if (agent.state === "cannot_work") {
+    const until = Date.parse(agent.detailUntil);
+    return until > now ? `until ${formatMoment(until, now)}` : `for ${span}`;
+  }
+  if (agent.state === "idle" && now - at >= 60_000) return `since ${formatMoment(at, now)}`;
+  if (agent.state === "active" && agent.detail === "tool") return now - at < 2_000 ? "just now" : `for ${span}`;
+  const last = agent.state === "active" ? now - Date.parse(agent.activity) : now - at;
+  return last < 2_000 ? "just now" : `${formatSpan(last)} ago`;
+}
 const CONNECTION_TEXT = {
   connecting: "Connecting…",
   connected: "Connected",
@@ -69,11 +166,6 @@ const CONNECTION_TEXT = {
   closed: "Disconnected",
   ended: "Ended",
 };
-
-/** Return the description of an agent's status. @param {Agent} agent */
-export function describeAgent(agent) {
-  return agent.reason || DETAILS.get(agent.detail) || (agent.attention ? WAITS : "");
-}
 
 /**
  * Return the text with control and bidi characters made visible, truncated to `max` characters.

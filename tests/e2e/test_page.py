@@ -42,11 +42,13 @@ CONTRAST = """(element) => {
 }"""
 
 
-def test_page_empty_state_waits_for_agents(server: Server, open_page: OpenPage) -> None:
-    """Without agents the page is connected and shows where agents report to."""
+def test_page_empty_state_says_what_to_do(server: Server, open_page: OpenPage) -> None:
+    """Without agents the page shows where agents report to, and commands to begin with."""
     page = open_page(server.url).page
     expect_connection(page, "connected")
-    expect(page.get_by_text("Waiting for agent activity…")).to_be_visible()
+    expect(page.get_by_text("No agent is known yet.")).to_be_visible()
+    for command in ("htmlgraph-nb connect claude", "htmlgraph-nb demo"):
+        expect(page.locator(".hg-empty").get_by_text(command)).to_be_visible()
     expect(page.get_by_text(f"{server.url}/api/events")).to_be_visible()
     expect(page.get_by_text("Connected", exact=True)).to_be_visible()
     expect(cards(page)).to_have_count(0)
@@ -67,11 +69,10 @@ def test_page_events_become_cards(server: Server, open_page: OpenPage) -> None:
     server.send("codex-1", tool_name="Bash", cost_tokens=500)
     server.send("gemini-1", "stop")
     expect(cards(page)).to_have_count(3)
-    expect(page.get_by_text("Waiting for agent activity…")).to_be_hidden()
-    expect(field(page, "claude-1", "id")).to_have_text("claude-1")
+    expect(page.locator(".hg-empty")).to_be_hidden()
+    expect(field(page, "claude-1", "name")).to_have_text("claude-1")
     expect(field(page, "claude-1", "status")).to_have_text("Active")
     expect(field(page, "claude-1", "tool")).to_have_text("Read")
-    expect(field(page, "claude-1", "session")).to_have_text("s-1")
     expect(field(page, "claude-1", "feature")).to_have_text("feat-checkout")
     expect(field(page, "claude-1", "tools")).to_have_text("1")
     expect(field(page, "claude-1", "tokens")).to_have_text("1.5k")
@@ -80,7 +81,8 @@ def test_page_events_become_cards(server: Server, open_page: OpenPage) -> None:
     for name, text in {
         "total": "3",
         "active": "2",
-        "idle": "1",
+        "done": "1",
+        "idle": "0",
         "offline": "0",
         "tokens": "2k",
     }.items():
@@ -108,10 +110,15 @@ def test_page_shows_hostile_names_as_text(server: Server, open_page: OpenPage) -
         feature_id=HOSTILE,
         model=HOSTILE,
         project=HOSTILE,
+        title=HOSTILE,
+        branch=HOSTILE,
+        agent_kind=HOSTILE,
+        pr=HOSTILE,
     )
     expect(cards(page)).to_have_count(1)
-    for name in ("id", "tool", "session", "feature", "model", "project"):
+    for name in ("name", "tool", "feature", "model", "pr"):
         expect(page.locator(f'[data-field="{name}"]')).to_have_text(HOSTILE)
+    expect(field(page, HOSTILE, "place")).to_have_text(f"{HOSTILE} · {HOSTILE}")
     assert page.locator("img").count() == n_images
     assert page.locator("[onerror]").count() == 0
 
@@ -175,8 +182,8 @@ def test_page_ages_advance(server: Server, open_page: OpenPage) -> None:
     """The age of the last activity advances without events."""
     page = open_page(server.url).page
     server.send("claude-1", tool_name="Read")
-    expect(field(page, "claude-1", "activity")).to_have_text(re.compile(r"^(just now|\ds ago)$"))
-    expect(field(page, "claude-1", "activity")).to_have_text(re.compile(r"^[3-9]s ago$"))
+    expect(field(page, "claude-1", "age")).to_have_text(re.compile(r"^(just now|\d s ago)$"))
+    expect(field(page, "claude-1", "age")).to_have_text(re.compile(r"^[3-9] s ago$"))
 
 
 def test_page_two_hundred_agents(server: Server, open_page: OpenPage) -> None:

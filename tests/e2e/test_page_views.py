@@ -35,6 +35,7 @@ def _fill(server: Server) -> None:
     for name, (feature, model, project, tool, tokens) in AGENTS.items():
         server.send(
             name,
+            title=name,
             tool_name=tool,
             feature_id=feature or None,
             model=model,
@@ -99,15 +100,15 @@ def test_status_tiles_filter(server: Server, open_page: OpenPage) -> None:
     _fill(server)
     server.send("gemini-1", "stop")
     page = open_page(server.url).page
-    idle = page.locator('button[data-filter="status:idle"]')
-    idle.click()
-    expect(idle).to_have_attribute("aria-pressed", "true")
+    done = page.locator('button[data-filter="status:done"]')
+    done.click()
+    expect(done).to_have_attribute("aria-pressed", "true")
     expect(cards(page)).to_have_count(1)
     expect(card(page, "gemini-1")).to_be_visible()
     expect(statistic(page, "active")).to_have_text("3")
     page.locator('button[data-filter="status:active"]').click()
     expect(cards(page)).to_have_count(4)
-    idle.click()
+    done.click()
     expect(card(page, "gemini-1")).to_have_count(0)
 
 
@@ -150,7 +151,7 @@ def test_sort(server: Server, open_page: OpenPage) -> None:
     expect(cards(page)).to_have_count(4)
     control(page, "sort").select_option("-tokens")
     _expect_order(page, "claude-1", "codex-1", "gemini-1", "claude-2")
-    choose_view(page, "table")
+    page.evaluate("location.hash += '&view=table&columns=agent,status,tokens'")
     header = page.locator(".hg-td-tokens[role=columnheader]")
     expect(header).to_have_attribute("aria-sort", "descending")
     page.locator('[data-sort="tokens"]').click()
@@ -305,14 +306,14 @@ def test_columns(server: Server, open_page: OpenPage) -> None:
     """The table columns are selected from a menu."""
     _fill(server)
     page = open_page(f"{server.url}/#view=table").page
-    expect(page.locator("[role=columnheader]").first).to_have_text("Agent")
+    expect(page.locator("[role=columnheader]").first).to_have_text("Status")
     host = page.locator(".hg-td-host[role=columnheader]")
     expect(host).to_have_count(0)
     control(page, "columns").click()
     page.locator('[data-column="host"]').check()
     expect(host).to_be_visible()
-    page.locator('[data-column="feature"]').uncheck()
-    expect(page.locator(".hg-td-feature")).to_have_count(0)
+    page.locator('[data-column="branch"]').uncheck()
+    expect(page.locator(".hg-td-branch")).to_have_count(0)
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -320,7 +321,12 @@ def test_list_ten_thousand_agents(server: Server, open_page: OpenPage, view: str
     """Only visible ones of ten thousand agents have elements; End shows the last."""
     for first in range(1, 10_001, 2_500):
         events = [
-            {"agent_id": f"agent-{n}", "event_type": "prompt", "project": f"p-{n % 4}"}
+            {
+                "agent_id": f"agent-{n}",
+                "event_type": "prompt",
+                "project": f"p-{n % 4}",
+                "title": f"agent-{n}",
+            }
             for n in range(first, first + 2_500)
         ]
         assert server.post("/api/events", events).json()["accepted"] == 2_500
@@ -379,9 +385,7 @@ def test_layout_is_stable_when_numbers_change(
     for name in ("claude-1", "codex-1", "gemini-1"):
         server.send(name, tool_name="WebFetch", cost_tokens=123_456_789, status="error")
     expect(statistic(page, "waiting")).to_have_text("1")
-    expect(card(page, "gemini-1").locator('[data-field="activity"]')).to_have_text(
-        re.compile("now|ago|s$")
-    )
+    expect(card(page, "gemini-1").locator('[data-field="age"]')).to_have_text(re.compile("now|ago"))
     expect(statistic(page, "tokens")).to_have_text("370M")
     assert page.evaluate(boxes) == before
 

@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { readPresence } from "../../../htmlgraph_nb/static/grid/model/agent.js";
 import { createLayout } from "../../../htmlgraph_nb/static/grid/model/layout.js";
-import { naturalKey } from "../../../htmlgraph_nb/static/grid/model/sort_index.js";
+import { naturalKey } from "../../../htmlgraph_nb/static/grid/model/sort.js";
 import { GROUP_KEYS, SORT_KEYS, createSettings } from "../../../htmlgraph_nb/static/grid/model/settings.js";
 import { countAgents, createTotals } from "../../../htmlgraph_nb/static/grid/model/totals.js";
 

@@ -75,7 +75,11 @@ def test_settings_are_normalized(name, value, normalized):
         ("selected", 7, "expected an agent id or None"),
         ("filter", 5, "expected a string or a dict of"),
         ("filter", {"modle": "x"}, "did you mean 'model'"),
-        ("filter", {"status": ["busy"]}, "expected one of waiting, cannot_work, done, active, idle, offline"),
+        (
+            "filter",
+            {"status": ["busy"]},
+            "expected one of waiting, cannot_work, done, active, idle, offline",
+        ),
         ("filter", {"model": 5}, "expected a list"),
         ("filter", {"model": [5]}, "expected strings"),
         ("filter", {"model": ["x"] * 257}, "at most 256"),

@@ -3,8 +3,7 @@
  * Groups of agents and their totals.
  */
 
-import { createSortIndex } from "./sort_index.js";
-import { stateKey, textKey } from "./sort.js";
+import { createSortIndex, stateKey, textKey } from "./sort.js";
 import { createTotals } from "./totals.js";
 
 /** @typedef {import("./settings.js").GroupKey} GroupKey */
@@ -21,7 +20,7 @@ import { createTotals } from "./totals.js";
  * @property {import("./agent.js").Counts} counts
  *
  * @typedef {object} Group
- * @property {import("./sort_index.js").Rank} rank
+ * @property {import("./sort.js").Rank} rank
  * @property {ReturnType<typeof createTotals>} totals of the agents shown in it
  * @property {GroupRow | null} row cached row; null if the totals have changed
  * @property {boolean} open

@@ -10,8 +10,7 @@
 import { createFacets } from "./facets.js";
 import { compileFilter } from "./filter.js";
 import { createGroups } from "./groups.js";
-import { createSortIndex } from "./sort_index.js";
-import { isUrgent, readSort } from "./sort.js";
+import { createSortIndex, isUrgent, readSort } from "./sort.js";
 import { createTotals } from "./totals.js";
 import { createTree } from "./tree.js";
 
@@ -19,7 +18,7 @@ import { createTree } from "./tree.js";
 /** @typedef {import("./agent.js").Counts} Counts */
 /** @typedef {import("./groups.js").Group} Group */
 /** @typedef {import("./groups.js").GroupRow} GroupRow */
-/** @typedef {import("./sort_index.js").Rank} Rank */
+/** @typedef {import("./sort.js").Rank} Rank */
 /** @typedef {import("./settings.js").GroupKey} GroupKey */
 /** @typedef {import("./settings.js").ViewSettings} ViewSettings */
 

@@ -151,7 +151,7 @@ def test_sort(server: Server, open_page: OpenPage) -> None:
     expect(cards(page)).to_have_count(4)
     control(page, "sort").select_option("-tokens")
     _expect_order(page, "claude-1", "codex-1", "gemini-1", "claude-2")
-    page.evaluate("location.hash += '&view=table&columns=agent,status,tokens'")
+    page.evaluate("location.hash = 'view=table&sort=-tokens&columns=agent,status,tokens'")
     header = page.locator(".hg-td-tokens[role=columnheader]")
     expect(header).to_have_attribute("aria-sort", "descending")
     page.locator('[data-sort="tokens"]').click()

@@ -78,7 +78,7 @@ def test_settings_are_normalized(name, value, normalized):
         (
             "filter",
             {"status": ["busy"]},
-            "expected one of waiting, cannot_work, done, active, idle, offline",
+            "expected one of waiting, cannot_work, done",
         ),
         ("filter", {"model": 5}, "expected a list"),
         ("filter", {"model": [5]}, "expected strings"),

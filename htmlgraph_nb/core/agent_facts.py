@@ -13,7 +13,7 @@ from operator import attrgetter
 
 from ..errors import InvalidEvent
 from .agent_state import RETRYING, AgentState
-from .model import LABELS, Event
+from .model import LABELS, NO_LABELS, Event, labels_of
 from .validation import parse_time
 
 WindowFunction = Callable[[str], int | None]
@@ -23,8 +23,7 @@ VIEWABLE_FOR = timedelta(hours=1)
 """Age of the end of a turn, at its arrival, up to which somebody still has to look at it."""
 _FACTS = ("feature_id", "tool_name", "model", "project", "host", "parent_agent_id")
 _facts_of: Callable[[Event], tuple[str | None, ...]] = attrgetter(*_FACTS)
-_labels_of: Callable[[Event], tuple[str | None, ...]] = attrgetter(*LABELS)
-_NO_LABELS = (None,) * len(LABELS)
+_KIND = LABELS.index("agent_kind")
 CANNOT_WORK_KINDS = frozenset(
     {"rate_limited", "usage_limited", "signed_out", "account_on_hold", "overloaded"}
 )
@@ -51,15 +50,14 @@ def update_labels(state: AgentState, event: Event, late: bool) -> None:
         state.hooks = True
     elif form == "session" and state.hooks is None:
         state.hooks = False
-    values = _labels_of(event)
-    if values != _NO_LABELS or (kind is not None and "agent_kind" not in state.labels):
-        labels = dict(state.labels)
-        if kind is not None:
-            labels.setdefault("agent_kind", kind)
-        for name, value in zip(LABELS, values, strict=True):
-            if value is not None and (not late or name not in labels):
-                labels[name] = value
-        state.labels = labels
+    labels = labels_of(event)
+    if labels != NO_LABELS and labels != state.labels:
+        known = zip(labels, state.labels, strict=True)
+        state.labels = tuple(
+            [old if new is None or (late and old is not None) else new for new, old in known]
+        )
+    if kind is not None and state.labels[_KIND] is None:
+        state.labels = (*state.labels[:_KIND], kind, *state.labels[_KIND + 1 :])
 
 
 def agent_kind_of(source: str | None) -> str | None:

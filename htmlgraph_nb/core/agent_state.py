@@ -12,7 +12,7 @@ from datetime import datetime
 from json.encoder import encode_basestring_ascii as _quote
 from typing import Any
 
-from .model import LABELS, AgentPresence
+from .model import LABELS, NO_LABELS, AgentPresence, labels_of
 from .timestamps import EPOCH, from_micros, to_micros
 
 SEEN, WORKED, SESSION_STARTED, ANSWERED, TOOL_ENDED, TURN_BROKEN = (
@@ -66,7 +66,7 @@ class AgentState:
             and when; ``children`` may contain the same tasks.
         turn_end: how and when the last turn ended; later work cancels it.
         ended: how and when the session or its process ended; later signals cancel it.
-        labels: the fields LABELS of the events, the latest value of each.
+        labels: the fields LABELS of the events, in this order, the latest value of each.
         context_tokens, context_window, context_source: see AgentPresence.
         compacted_at: when the context of the session was last compacted.
         blocked: why the agent cannot work and since when; later work cancels it.
@@ -104,7 +104,7 @@ class AgentState:
     background: tuple[int, datetime] | None = None
     turn_end: Timed | None = None
     ended: Timed | None = None
-    labels: dict[str, str] = field(default_factory=dict)
+    labels: tuple[str | None, ...] = NO_LABELS
     context_tokens: int | None = None
     context_window: int | None = None
     context_source: str | None = None
@@ -210,7 +210,8 @@ class AgentState:
         self.background = self.turn_end = self.ended = None
         self.blocked = self.blocked_until = self.to_view = None
         self.attempt = ""
-        self.labels = {name: self.labels[name] for name in self.labels if name not in _OF_SESSION}
+        labels = zip(LABELS, self.labels, strict=True)
+        self.labels = tuple([None if name in _OF_SESSION else value for name, value in labels])
         self.context_tokens = self.context_window = self.context_source = None
         self.compacted_at = self.hooks = self.process_at = None
         self.session_tokens, self.session_cost_usd = 0, None
@@ -295,7 +296,7 @@ def from_json(presence: AgentPresence, text: str) -> AgentState:
         last_signal_at=None if record.get("silent") else last_signal_at,
         last_event=(kind, tool),
         tool_ends={key: int(micros) for key, micros in record.get("closed", {}).items()},
-        labels={name: value for name in LABELS if (value := getattr(presence, name)) is not None},
+        labels=labels_of(presence),
         context_tokens=presence.context_tokens,
         context_window=presence.context_window,
         context_source=presence.context_source,

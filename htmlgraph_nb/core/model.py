@@ -94,6 +94,9 @@ _COUNTS = (*TOKEN_FIELDS, "cost_tokens", "duration_ms", "context_tokens", "conte
 token_counts: Callable[[object], tuple[int | None, ...]] = attrgetter(*TOKEN_FIELDS)
 """Return the five token counts of an event, in the order of TOKEN_FIELDS."""
 NO_COUNTS = (None,) * len(TOKEN_FIELDS)
+labels_of: Callable[[object], tuple[str | None, ...]] = attrgetter(*LABELS)
+"""Return the labels of an event or presence, in the order of LABELS."""
+NO_LABELS: tuple[str | None, ...] = (None,) * len(LABELS)
 
 _VALIDATORS: dict[str, Any] = {
     **dict.fromkeys(_STRINGS, validate_string),

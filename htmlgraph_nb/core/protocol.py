@@ -10,19 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
+from functools import lru_cache
 from json.encoder import encode_basestring as _quote
 from operator import attrgetter
 from typing import Any
 
 from ..errors import InvalidEvent, MessageTooLarge, WireError
-from .model import (
-    LABELS,
-    PRESENCE_COLUMNS,
-    PRESENCE_COUNTS,
-    PRESENCE_FLAGS,
-    PRESENCE_TIMES,
-    AgentPresence,
-)
+from .model import LABELS, NO_LABELS, PRESENCE_COLUMNS, AgentPresence, labels_of
 from .timestamps import to_rfc3339
 from .validation import format_value, shorten, unknown_field, validate_string
 
@@ -90,16 +84,6 @@ _optional_strings: Callable[[AgentPresence], tuple[str | None, ...]] = attrgette
 _OMITTED_IF_EMPTY = frozenset(
     {"attention", "unseen", "alive", "total_errors", "session_tokens", "unpriced_tokens"}
 )
-_ADDED_FIELDS = PRESENCE_COLUMNS[PRESENCE_COLUMNS.index("seq") + 1 :]
-_ADDED_ENCODERS: dict[str, Callable[[Any], str]] = {
-    **dict.fromkeys((*LABELS, "context_source"), _quote),
-    **{name: lambda at: f'"{to_rfc3339(at)}"' for name in PRESENCE_TIMES},
-    **{name: lambda flag: "true" if flag else "false" for name in PRESENCE_FLAGS},
-    **dict.fromkeys(PRESENCE_COUNTS, str),
-    "session_cost_usd": repr,
-}
-_added_encoders = [(name, _ADDED_ENCODERS[name]) for name in _ADDED_FIELDS]
-_added_values: Callable[[AgentPresence], tuple[Any, ...]] = attrgetter(*_ADDED_FIELDS)
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _ascii_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
@@ -158,12 +142,44 @@ def presence_json(presence: AgentPresence) -> str:
     if p.total_errors:
         parts.append(f',"total_errors":{p.total_errors}')
     parts.append(f',"seq":{p.seq}')
-    for (name, encode), value in zip(_added_encoders, _added_values(p), strict=True):
-        if value is not None and (value or name not in _OMITTED_IF_EMPTY):
-            parts.append(f',"{name}":{encode(value)}')
+    labels = labels_of(p)
+    if labels != NO_LABELS:
+        parts.append(_labels_json(labels))
+    if p.context_tokens is not None:
+        parts.append(f',"context_tokens":{p.context_tokens}')
+    if p.context_window is not None:
+        parts.append(f',"context_window":{p.context_window}')
+    if p.context_source is not None:
+        parts.append(f',"context_source":{_quote(p.context_source)}')
+    for name, at in (
+        ("compacted_at", p.compacted_at),
+        ("detail_since", p.detail_since),
+        ("detail_until", p.detail_until),
+    ):
+        if at is not None:
+            parts.append(f',"{name}":"{to_rfc3339(at)}"')
+    if p.unseen:
+        parts.append(',"unseen":true')
+    if p.hooks is not None:
+        parts.append(',"hooks":true' if p.hooks else ',"hooks":false')
+    if p.alive:
+        parts.append(',"alive":true')
+    if p.session_tokens:
+        parts.append(f',"session_tokens":{p.session_tokens}')
+    if p.session_cost_usd is not None:
+        parts.append(f',"session_cost_usd":{p.session_cost_usd!r}')
+    if p.unpriced_tokens:
+        parts.append(f',"unpriced_tokens":{p.unpriced_tokens}')
     parts.append("}")
     text = "".join(parts)
     return text if text.isascii() else encode_json(presence_to_wire(p))
+
+
+@lru_cache(maxsize=1024)
+def _labels_json(labels: tuple[str | None, ...]) -> str:
+    """Return the members of LABELS; agents rarely change them, so they are cached."""
+    known = zip(LABELS, labels, strict=True)
+    return "".join([f',"{name}":{_quote(label)}' for name, label in known if label is not None])
 
 
 def presence_update(presence_json: str, agent_json: str, seq: int, at: str) -> str:

@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from .agent_state import RETRYING, TASK_PREFIX, WORKED, AgentState
-from .model import LABELS, AgentPresence, Event, PresenceStatus, new_presence
+from .model import AgentPresence, Event, PresenceStatus, new_presence
 from .reducer import TOOL_END_TYPES
 from .timestamps import EPOCH
 
@@ -210,8 +210,7 @@ def update_presence(state: AgentState, event: Event, seq: int) -> AgentState:
     if since is None or status is not before.status:
         timed = event.source == "timer" or event.event_type == "offline"
         since = event.timestamp if timed and event.timestamp else last_activity
-    cannot_work = detail in CANNOT_WORK
-    labels = state.labels
+    cannot_work = state.blocked is not None and detail in CANNOT_WORK
     state.presence = new_presence(
         before.agent_id,
         status,
@@ -232,14 +231,14 @@ def update_presence(state: AgentState, event: Event, seq: int) -> AgentState:
         state.cost_usd,
         state.total_errors,
         seq,
-        *[labels.get(name) for name in LABELS],
+        *state.labels,
         state.context_tokens,
         state.context_window,
         state.context_source,
         state.compacted_at,
         _detail_since(state, decision, since),
         state.blocked_until if cannot_work else None,
-        _is_unseen(state, decision),
+        state.to_view is not None and _is_unseen(state, decision),
         state.hooks,
         state.alive,
         state.session_tokens,
@@ -266,6 +265,6 @@ def _detail_since(state: AgentState, decision: StatusDecision, since: datetime) 
 
 def _is_unseen(state: AgentState, decision: StatusDecision) -> bool:
     """Return whether the turn ended and nobody has looked at the agent since."""
-    if state.to_view is None or state.parent_agent_id is not None:
+    if decision.status is not _IDLE or state.parent_agent_id is not None:
         return False
-    return decision.status is _IDLE and state.to_view >= state.latest.get(WORKED, EPOCH)
+    return state.to_view is not None and state.to_view >= state.latest.get(WORKED, EPOCH)

@@ -21,6 +21,7 @@ from ..core.model import (
     AgentPresence,
     Event,
     PresenceStatus,
+    labels_of,
     token_counts,
 )
 from ..core.protocol import encode_json
@@ -34,7 +35,6 @@ from .schema import EVENT_COLUMNS, NAMED, PLAIN
 
 _MAX_NAMES = 50_000
 _named_fields = attrgetter(*NAMED.values())
-_labels_of = attrgetter(*LABELS)
 _FIRST_LABEL = [*NAMED.values()].index(LABELS[0])
 _LABELS = slice(_FIRST_LABEL, _FIRST_LABEL + len(LABELS))
 _plain_fields = attrgetter(*PLAIN)
@@ -177,8 +177,7 @@ class Transaction:
         names = [*_named_fields(event)]
         if isinstance(decision, AgentPresence) and event.session_id in (None, decision.session_id):
             names[_LABELS] = [
-                own or known
-                for own, known in zip(names[_LABELS], _labels_of(decision), strict=True)
+                own or known for own, known in zip(names[_LABELS], labels_of(decision), strict=True)
             ]
         named = [None if name is None else ids.get(name) or self._intern(name) for name in names]
         plain = [*_plain_fields(event)]

@@ -351,3 +351,16 @@ def test_last_activity_never_moves_back(history: list[Event], data: st.DataObjec
         signs = [each.timestamp for each in seen if is_from_agent(each)]
         expected = max(signs) if signs else min(each.timestamp for each in seen)
         assert state.presence.last_activity == expected
+
+
+@given(st.permutations(range(4)))
+def test_turn_end_is_not_replaced_by_the_idle_timer(order: list[int]) -> None:
+    """A timer event that is stored after a reported end of the turn does not change its reason."""
+    history = [
+        event("prompt", 0),
+        event("completion", 1),
+        event("stop", 2),
+        event("idle", 302, source="timer"),
+    ]
+    state = fold([history[n] for n in order])
+    assert (state.presence.status, state.presence.detail) == (PresenceStatus.IDLE, "done")

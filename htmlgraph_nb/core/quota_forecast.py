@@ -50,8 +50,8 @@ def quota_forecast(
     """
     if not minutes or resets_at is None or now >= resets_at:
         return UNKNOWN
-    window = timedelta(minutes=minutes)
     try:
+        window = timedelta(minutes=minutes)
         elapsed = reported_at - (resets_at - window)
     except OverflowError:
         return UNKNOWN

@@ -174,6 +174,19 @@ def test_viewed_is_stored_as_the_act_of_a_person(module_server: Server) -> None:
     assert (event["event_type"], event["source"]) == ("viewed", "person")
 
 
+def test_viewed_agent_is_no_longer_unseen(module_server: Server) -> None:
+    """Looking at a finished agent changes nothing else of it."""
+    module_server.send("finished")
+    module_server.send("finished", event_type="stop")
+    before = module_server.get("/api/presence/finished").json()
+    assert before["unseen"] is True
+    module_server.post("/api/presence/finished/viewed")
+    after = module_server.get("/api/presence/finished").json()
+    assert after["unseen"] is False
+    for name in ("status", "detail", "last_activity", "total_tools_executed", "since"):
+        assert after[name] == before[name], name
+
+
 @pytest.mark.parametrize(
     ("method", "path", "code"),
     [

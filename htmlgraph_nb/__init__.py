@@ -35,12 +35,14 @@ _EXPORTS = {
     "load_presence": "history.load",
     "load_quotas": "history.quotas",
     "load_transcripts": "history.transcripts",
+    "local": "analysis.local_times",
     "plot_concurrency": "analysis.plots",
     "plot_timeline": "analysis.plots",
     "plot_token_costs": "analysis.plots",
     "plot_tool_counts": "analysis.plots",
     "plot_tool_transitions": "analysis.plots",
     "presence_at": "widget.replay_source",
+    "sample_history": "history.sample",
     "sessions": "analysis",
     "start_server": "client.local_server",
     "summary": "analysis",
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
     from .analysis import tool_errors as tool_errors
     from .analysis import tool_transitions as tool_transitions
     from .analysis import waiting_time as waiting_time
+    from .analysis.local_times import local as local
     from .analysis.plots import plot_concurrency as plot_concurrency
     from .analysis.plots import plot_timeline as plot_timeline
     from .analysis.plots import plot_token_costs as plot_token_costs
@@ -92,6 +95,7 @@ if TYPE_CHECKING:
     from .history.load import load_history as load_history
     from .history.load import load_presence as load_presence
     from .history.quotas import load_quotas as load_quotas
+    from .history.sample import sample_history as sample_history
     from .history.transcripts import load_transcripts as load_transcripts
     from .integrations.tool_decorator import tool as tool
     from .presence import PresenceManager as PresenceManager

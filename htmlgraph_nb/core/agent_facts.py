@@ -10,10 +10,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import lru_cache
 from operator import attrgetter
+from typing import Any
 
 from ..errors import InvalidEvent
-from .agent_state import RETRYING, AgentState
+from .agent_state import CONTEXT, RETRYING, AgentState
+from .ids import shorten_id
 from .model import LABELS, NO_LABELS, Event, labels_of
+from .timestamps import EPOCH
 from .validation import parse_time
 
 WindowFunction = Callable[[str], int | None]
@@ -23,7 +26,11 @@ VIEWABLE_FOR = timedelta(hours=1)
 """Age of the end of a turn, at its arrival, up to which somebody still has to look at it."""
 _FACTS = ("feature_id", "tool_name", "model", "project", "host", "parent_agent_id")
 _facts_of: Callable[[Event], tuple[str | None, ...]] = attrgetter(*_FACTS)
-_KIND = LABELS.index("agent_kind")
+_KIND, _TITLE = LABELS.index("agent_kind"), LABELS.index("title")
+_DATED = frozenset({"title", "branch", "cwd", "worktree", "pr"})
+"""Labels whose value can change; each has a time of its own in ``AgentState.facts_at``."""
+_CONTEXT_FIELDS = ("context_tokens", "context_window", "context_source")
+_TITLE_MARKS = ("title_generated", "title_default")
 CANNOT_WORK_KINDS = frozenset(
     {"rate_limited", "usage_limited", "signed_out", "account_on_hold", "overloaded"}
 )
@@ -34,12 +41,17 @@ _LARGE_WINDOW_MARK = "[1m]"
 """Part of a model's name if it uses the large window (Claude Code)."""
 
 
-def update_labels(state: AgentState, event: Event, late: bool) -> None:
+def update_labels(state: AgentState, event: Event, at: datetime, late: bool) -> None:
     """Set what the event says about the agent: tool, model, project, labels, and its source.
+
+    A title with ``extra.title_default`` only stands in for another one. ``extra.cleared`` of a
+    ``session_info`` names labels that the agent no longer has.
 
     Args:
         state: the new state; it is modified.
-        late: the event is older than the last activity, so it only fills gaps.
+        at: when the event happened.
+        late: the event is older than the last activity, so it only fills gaps in facts without a
+            time of their own.
     """
     facts = state.__dict__
     for name, value in zip(_FACTS, _facts_of(event), strict=True):
@@ -52,12 +64,85 @@ def update_labels(state: AgentState, event: Event, late: bool) -> None:
         state.hooks = False
     labels = labels_of(event)
     if labels != NO_LABELS and labels != state.labels:
-        known = zip(labels, state.labels, strict=True)
-        state.labels = tuple(
-            [old if new is None or (late and old is not None) else new for new, old in known]
-        )
+        _set_labels(state, event, labels, at, late)
     if kind is not None and state.labels[_KIND] is None:
         state.labels = (*state.labels[:_KIND], kind, *state.labels[_KIND + 1 :])
+    if event.event_type == "session_info" and (event.extra or {}).get("cleared"):
+        _clear_labels(state, event, at)
+
+
+def _set_labels(
+    state: AgentState, event: Event, values: tuple[str | None, ...], at: datetime, late: bool
+) -> None:
+    labels, facts_at = list(state.labels), state.facts_at
+    for index, (new, old) in enumerate(zip(values, state.labels, strict=True)):
+        if new is None or new == old:
+            continue
+        name = LABELS[index]
+        is_older = at < facts_at.get(name, EPOCH) if name in _DATED else late
+        if old is not None and is_older:
+            continue
+        if index == _TITLE and (event.extra or {}).get("title_default") is True:
+            labels[index] = old or new
+            continue
+        labels[index] = new
+        if name in _DATED:
+            facts_at = {**facts_at, name: at}
+    state.labels, state.facts_at = tuple(labels), facts_at
+
+
+def _clear_labels(state: AgentState, event: Event, at: datetime) -> None:
+    cleared = (event.extra or {}).get("cleared")
+    names = {name for name in cleared if isinstance(name, str)} if type(cleared) is list else set()
+    for index, name in enumerate(LABELS):
+        if name in names & _DATED and at >= state.facts_at.get(name, EPOCH):
+            state.labels = (*state.labels[:index], None, *state.labels[index + 1 :])
+            state.facts_at = {**state.facts_at, name: at}
+
+
+def facts_of_duplicate(state: AgentState, event: Event) -> Event | None:
+    """Return a ``session_info`` with what a duplicate event adds to the state; None: nothing.
+
+    The source that reports an event first may know less about the agent than a later one.
+
+    Args:
+        state: the state of the agent.
+        event: an event that another source has reported before.
+    """
+    at = event.timestamp
+    if at is None or event.session_id is None or event.session_id != state.session_id:
+        return None
+    fields: dict[str, Any] = {
+        name: new
+        for name, new, old in zip(LABELS, labels_of(event), state.labels, strict=True)
+        if new is not None and new != old and (old is None or at > state.facts_at.get(name, EPOCH))
+    }
+    extra = event.extra or {}
+    if extra.get("title_default") is True and state.labels[_TITLE] is not None:
+        fields.pop("title", None)
+    if _adds_context(state, event) and at > state.facts_at.get(CONTEXT, EPOCH):
+        fields |= {name: getattr(event, name) for name in _CONTEXT_FIELDS}
+    if not fields:
+        return None
+    marks = {name: True for name in _TITLE_MARKS if "title" in fields and extra.get(name) is True}
+    return Event(
+        agent_id=event.agent_id,
+        parent_agent_id=event.parent_agent_id,
+        event_type="session_info",
+        timestamp=at,
+        event_id=None if event.event_id is None else shorten_id(f"{event.event_id}:Facts"),
+        session_id=event.session_id,
+        source=event.source,
+        extra=marks or None,
+        **fields,
+    )
+
+
+def _adds_context(state: AgentState, event: Event) -> bool:
+    window = event.context_window
+    if window is not None and window != state.context_window:
+        return True
+    return event.context_tokens not in (None, state.context_tokens)
 
 
 def agent_kind_of(source: str | None) -> str | None:
@@ -77,7 +162,6 @@ def update_context(
     event: Event,
     previous_model: str | None,
     at: datetime,
-    late: bool,
     window: WindowFunction | None,
 ) -> None:
     """Set the tokens in the context, its window, and the time of a compaction.
@@ -86,7 +170,6 @@ def update_context(
         state: the new state, model included; it is modified.
         previous_model: the model before the event; another one may have another window.
         at: when the event happened.
-        late: the event is older than the last activity, so it only fills gaps.
         window: returns the context window of models; None: only reported windows are known.
     """
     if event.extra is not None and event.extra.get("compacted") is True:
@@ -94,8 +177,9 @@ def update_context(
     tokens = event.context_tokens
     if tokens is None and event.context_window is None:
         return
-    if late and state.context_tokens is not None:
+    if at < state.facts_at.get(CONTEXT, at):
         return
+    state.facts_at = {**state.facts_at, CONTEXT: at}
     if tokens is not None:
         state.context_tokens = tokens
     if event.context_window is not None:

@@ -35,6 +35,9 @@ RETRYING = "retrying"
 _OF_SESSION = frozenset({"title", "worktree", "pr"})
 """Labels that another session of the agent does not share."""
 
+CONTEXT = "context"
+"""Key of the tokens in the context in ``facts_at``."""
+
 Timed = tuple[str, datetime]
 """An event type, a tool name or another detail, and its timestamp."""
 
@@ -67,6 +70,8 @@ class AgentState:
         turn_end: how and when the last turn ended; later work cancels it.
         ended: how and when the session or its process ended; later signals cancel it.
         labels: the fields LABELS of the events, in this order, the latest value of each.
+        facts_at: name of a label that can change, or CONTEXT for the tokens in the context → time
+            of the event with its value. Sources report late, so each fact has a time of its own.
         context_tokens, context_window, context_source: see AgentPresence.
         compacted_at: when the context of the session was last compacted.
         blocked: why the agent cannot work and since when; later work cancels it.
@@ -105,6 +110,7 @@ class AgentState:
     turn_end: Timed | None = None
     ended: Timed | None = None
     labels: tuple[str | None, ...] = NO_LABELS
+    facts_at: dict[str, datetime] = field(default_factory=dict)
     context_tokens: int | None = None
     context_window: int | None = None
     context_source: str | None = None
@@ -212,6 +218,8 @@ class AgentState:
         self.attempt = ""
         labels = zip(LABELS, self.labels, strict=True)
         self.labels = tuple([None if name in _OF_SESSION else value for name, value in labels])
+        dropped = (*_OF_SESSION, CONTEXT)
+        self.facts_at = {name: at for name, at in self.facts_at.items() if name not in dropped}
         self.context_tokens = self.context_window = self.context_source = None
         self.compacted_at = self.hooks = self.process_at = None
         self.session_tokens, self.session_cost_usd = 0, None
@@ -320,7 +328,12 @@ def from_json(presence: AgentPresence, text: str) -> AgentState:
 _TIMED_FIELDS = ("background", "turn_end", "ended", "blocked")
 _TIME_FIELDS = ("to_view", "process_at")
 # Field → key in the stored JSON, which stays as older versions wrote it.
-_TIME_BY_KEY_FIELDS = {"latest": "latest", "children": "children", "child_ends": "stopped"}
+_TIME_BY_KEY_FIELDS = {
+    "latest": "latest",
+    "children": "children",
+    "child_ends": "stopped",
+    "facts_at": "facts_at",
+}
 _TIMED_BY_KEY_FIELDS = {
     "open_tools": "open_tools",
     "waiting_calls": "asking",

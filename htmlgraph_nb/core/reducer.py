@@ -113,8 +113,8 @@ def reduce(
         state.total_tools = min(state.total_tools + 1, MAX_INTEGER)
     if is_error(event):
         state.total_errors = min(state.total_errors + 1, MAX_INTEGER)
-    agent_facts.update_labels(state, event, late)
-    agent_facts.update_context(state, event, before.model, at, late, window)
+    agent_facts.update_labels(state, event, at, late)
+    agent_facts.update_context(state, event, before.model, at, window)
     agent_facts.update_viewable(state, event, at, now)
     signal_at = _signal_time(state, event, at, late)
     signals = signals_of(kind)

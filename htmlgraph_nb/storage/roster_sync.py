@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from ..core.agent_facts import WindowFunction
+from ..core.agent_facts import WindowFunction, facts_of_duplicate
 from ..core.changes import ChangeBatch, Subscriber
 from ..core.dedup import AgentAliases
 from ..core.model import Event
@@ -105,9 +105,23 @@ class RosterSync:
             if event.timestamp is not None and event.timestamp < past:
                 self._apply_timers_due_before(tx, event.agent_id, event.timestamp, now)
             self._add(tx, event, now)
+        if len(accepted) < len(events):
+            self._add_facts(tx, events, accepted, now)
         if accepted and self._received is None:
             self._received = received
         return len(accepted)
+
+    def _add_facts(
+        self, tx: Transaction, events: Sequence[Event], accepted: Sequence[Event], now: datetime
+    ) -> None:
+        """Apply what the duplicates among the events say about their agents."""
+        known = {event.event_id for event in accepted}
+        for event in self._aliases.apply([e for e in events if e.event_id not in known]):
+            state = self.roster.get(event.agent_id)
+            facts = None if state is None else facts_of_duplicate(state, event)
+            for fact in [] if facts is None else tx.filter_known([facts]):
+                self._add(tx, fact, now)
+                self._received = self._received or time.monotonic()
 
     def _apply_timers_due_before(
         self, tx: Transaction, agent_id: str, until: datetime, now: datetime

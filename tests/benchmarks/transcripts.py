@@ -58,7 +58,7 @@ print(json.dumps({"rows": total}))
 import json, sys
 from htmlgraph_nb import load_transcripts
 frame = load_transcripts(sys.argv[1], progress=False)
-kinds = [n for n in frame if n.endswith("_tokens") and n != "cost_tokens"]
+kinds = [n for n in frame if n.endswith("_tokens") and n not in ("cost_tokens", "context_tokens")]
 print(json.dumps({"rows": len(frame), "tokens": int(frame[kinds].sum().sum())}))
 """,
 }

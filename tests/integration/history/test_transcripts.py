@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from htmlgraph_nb import load_transcripts
+from htmlgraph_nb.core.model import TOKEN_FIELDS
 from htmlgraph_nb.errors import InvalidEvent
 from htmlgraph_nb.history.load import HISTORY_DTYPES
 from htmlgraph_nb.ingest.session_files import (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from htmlgraph_nb.core.agent_facts import VIEWABLE_FOR, agent_kind_of
+from htmlgraph_nb.core.agent_facts import VIEWABLE_FOR, agent_kind_of, facts_of_duplicate
 from htmlgraph_nb.core.agent_state import AgentState, from_json, to_json
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.reducer import reduce
@@ -238,3 +238,66 @@ def test_state_is_restored_from_its_json() -> None:
         NOW,
     )
     assert from_json(state.presence, to_json(state)) == state
+
+
+def test_labels_have_times_of_their_own() -> None:
+    """Sources report late: a newer title counts even if other events are newer still."""
+    history = [
+        event(1, "prompt", title="One", branch="main"),
+        event(9, "tool_start", tool_name="Bash"),
+        event(5, "session_info", title="Two", branch="feat"),
+        event(3, "session_info", title="Late", branch="old"),
+    ]
+    presence = fold(history, NOW).presence
+    assert (presence.title, presence.branch) == ("Two", "feat")
+
+
+def test_labels_default_title_stands_in() -> None:
+    """The type of a subagent is its title until a source reports a better one, even a late one."""
+    default = event(5, "prompt", title="Explore", extra={"title_default": True})
+    own = event(4, "session_info", title="Count the tests")
+    assert fold([default], NOW).presence.title == "Explore"
+    assert fold([default, own], NOW).presence.title == "Count the tests"
+    assert fold([own, default], NOW).presence.title == "Count the tests"
+
+
+def test_labels_are_cleared() -> None:
+    """An agent that leaves its worktree has none, unless it has entered another one since."""
+    history = [event(1, "session_info", worktree="cart", pr="#1")]
+    leave = event(5, "session_info", extra={"cleared": ["worktree", "nonsense", 7]})
+    presence = fold([*history, leave], NOW).presence
+    assert (presence.worktree, presence.pr) == (None, "#1")
+    again = event(6, "session_info", worktree="pay")
+    assert fold([*history, again, leave], NOW).presence.worktree == "pay"
+    for other in ("worktree", {"worktree": 1}, 7):
+        odd = event(5, "session_info", extra={"cleared": other})
+        assert fold([*history, odd], NOW).presence.worktree == "cart"
+
+
+def test_context_has_a_time_of_its_own() -> None:
+    """The size of the context is read from files, often after a hook reported later events."""
+    history = [
+        event(1, "completion", context_tokens=10),
+        event(9, "stop"),
+        event(5, "completion", context_tokens=50),
+        event(3, "completion", context_tokens=30),
+    ]
+    assert fold(history, NOW).presence.context_tokens == 50
+
+
+def test_facts_of_duplicate_are_what_is_new() -> None:
+    """Equal, older and unrelated facts add nothing."""
+    state = fold([event(5, "completion", title="One", branch="main", context_tokens=7)], NOW)
+    same = event(6, "completion", title="One", branch="main", context_tokens=7)
+    assert facts_of_duplicate(state, same) is None
+    assert facts_of_duplicate(state, event(5, "completion", branch="feat")) is None
+    assert facts_of_duplicate(state, event(6, "completion")) is None
+    stands_in = event(6, "prompt", title="Explore", extra={"title_default": True})
+    assert facts_of_duplicate(state, stands_in) is None
+    extra = {"title_generated": True, "request_id": "r"}
+    new = event(6, "completion", title="Two", branch="main", context_tokens=9, extra=extra)
+    fact = facts_of_duplicate(state, new)
+    assert fact is not None
+    assert (fact.event_type, fact.title, fact.branch) == ("session_info", "Two", None)
+    assert (fact.context_tokens, fact.extra) == (9, {"title_generated": True})
+    assert (fact.total_tokens, fact.checked()) == (0, fact)

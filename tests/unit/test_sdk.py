@@ -206,3 +206,35 @@ def test_sdk_tool_start_has_the_fields_of_its_end(delivered: list[Event]) -> Non
         start, end = flushed(sdk, delivered)
     assert (start.agent_id, start.parent_agent_id) == (end.agent_id, end.parent_agent_id)
     assert start.cost_tokens is None
+
+
+def test_sdk_session_has_title_branch_and_folder(delivered: list[Event]) -> None:
+    """The title belongs to the session, the branch to all later events."""
+    with SDK("a", branch="main", cwd="/work/shop", agent_kind="mine") as sdk:
+        with sdk.session("s1", title="Fix the cart", branch="feat/cart") as session:
+            session.rename("Fix all")
+            sdk.completion(5, context_tokens=900, context_window=1_000)
+        start, info, completion, end = flushed(sdk, delivered)
+    assert (start.event_type, start.title, start.branch) == (
+        "session_start",
+        "Fix the cart",
+        "feat/cart",
+    )
+    assert (info.event_type, info.title, info.session_id) == ("session_info", "Fix all", "s1")
+    assert (completion.context_tokens, completion.context_window) == (900, 1_000)
+    assert {event.branch for event in delivered} == {"feat/cart"}
+    assert {(event.cwd, event.agent_kind) for event in delivered} == {("/work/shop", "mine")}
+    assert end.title is None
+
+
+def test_sdk_drops_events_with_invalid_facts(
+    delivered: list[Event], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The caller gets no exception, and the log says which field was wrong."""
+    with SDK("a", branch="x" * 300) as sdk:
+        sdk.completion(5)
+        sdk.branch = None
+        sdk.completion(5, context_tokens=-1)
+        assert flushed(sdk, delivered) == []
+    assert "branch: expected 1 to 256 characters" in caplog.text
+    assert "context_tokens: expected an integer" in caplog.text

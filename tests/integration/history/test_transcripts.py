@@ -68,7 +68,7 @@ def test_load_transcripts_totals_equal_ccusage(agent: str) -> None:
         for model, extra in reported.itertuples(index=False):
             result[model][1] -= json.loads(extra).get("reasoning_tokens", 0)
     assert result == expected["models"]
-    kinds = [name for name in HISTORY_DTYPES if name.endswith("_tokens") and name != "cost_tokens"]
+    kinds = list(TOKEN_FIELDS)
     assert int(frame[kinds].sum().sum()) == expected["total"]
 
 

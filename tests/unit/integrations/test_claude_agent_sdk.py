@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient, HookMatcher, ResultMessage, query
+from claude_agent_sdk.types import RateLimitEvent, RateLimitInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -322,3 +323,124 @@ def test_reporting_never_raises(payload: Any, messages: list[tuple[str, dict[str
         return [message async for message in htmlgraph_messages(source(), sdk=sdk)]
 
     assert asyncio.run(run()) == objects
+
+
+def rate_limit(utilization: Any, **info: Any) -> RateLimitEvent:
+    """Return a message about a usage window."""
+    fields = {"status": "allowed", "resets_at": 1_780_200_000, "rate_limit_type": "five_hour"}
+    limits = RateLimitInfo(**{**fields, "utilization": utilization, **info})
+    return RateLimitEvent(limits, "u1", SESSION)
+
+
+def test_reader_reports_usage_windows_when_they_change() -> None:
+    """Each message is about one window; the limits of single models are separate."""
+    reader = MessageReader()
+    (quota,) = reader.feed(rate_limit(0.25))
+    assert quota["event_type"] == "quota"
+    assert quota["extra"] == {
+        "account": "claude",
+        "official": True,
+        "windows": [
+            {
+                "window": "5h",
+                "minutes": 300,
+                "used_percent": 25.0,
+                "resets_at": "2026-05-31T04:00:00.000000Z",
+            }
+        ],
+    }
+    assert reader.feed(rate_limit(0.25)) == []
+    (week,) = reader.feed(rate_limit(0.5, rate_limit_type="seven_day_opus"))
+    assert (week["extra"]["account"], week["extra"]["windows"][0]["window"]) == (
+        "claude-opus",
+        "weekly",
+    )
+    for odd in (rate_limit(None), rate_limit("x"), rate_limit(0.1, rate_limit_type="overage")):
+        assert reader.feed(odd) == []
+
+
+def test_query_reports_a_usage_limit_with_its_end(sdk: RecordingSDK) -> None:
+    """The result of the turn fails; the message before it says until when."""
+    limit = {
+        "type": "rate_limit_event",
+        "rate_limit_info": {
+            "status": "rejected",
+            "resetsAt": 1_780_200_000,
+            "rateLimitType": "five_hour",
+        },
+        "uuid": "u1",
+        "session_id": SESSION,
+    }
+    result = {**result_message(usage(0, 0, 0, 0)), "is_error": True, "api_error_status": 429}
+    run_query([init_message(), limit, result], sdk)
+    (quota,) = sdk.of("quota")
+    assert (quota.extra or {})["windows"][0]["used_percent"] == 100.0
+    (error,) = sdk.of("error")
+    assert error.extra == {
+        "error": "success",
+        "cannot_work": "usage_limited",
+        "until": "2026-05-31T04:00:00.000000Z",
+    }
+    assert {event.agent_kind for event in sdk.events} == {"claude"}
+
+
+def test_query_reports_retries_and_compactions(sdk: RecordingSDK) -> None:
+    """A repeated request is work; a compaction is a fact."""
+    system = {"type": "system", "session_id": SESSION, "uuid": "u1"}
+    retry = {"attempt": 3, "max_retries": 10, "retry_delay_ms": 500, "error_status": 529}
+    script = [
+        init_message(),
+        {**system, "subtype": "api_retry", "error": "overloaded", **retry},
+        {**system, "subtype": "compact_boundary", "compact_metadata": {"trigger": "auto"}},
+        result_message(usage(0, 0, 0, 0)),
+    ]
+    run_query(script, sdk)
+    (event,) = sdk.of("retry")
+    extra = event.extra or {}
+    assert extra.pop("until") > "2026"
+    assert extra == {"cannot_work": "overloaded", "attempt": 3, "max_attempts": 10}
+    assert [info.extra for info in sdk.of("session_info")] == [{"compacted": True}]
+
+
+def test_query_reports_the_size_of_the_context(sdk: RecordingSDK) -> None:
+    """The input of the main conversation's last request; the result contains the window."""
+    window = {"claude-sonnet-5": {"contextWindow": 1_000_000}}
+    script = [
+        init_message(),
+        assistant_message("msg_sub", usage(1, 2, 3, 4), parent="toolu_0"),
+        assistant_message("msg_main", usage(10, 40, 5, 5)),
+        {**result_message(usage(10, 40, 5, 5)), "modelUsage": window},
+    ]
+    run_query(script, sdk)
+    sizes = {e.event_id: (e.context_tokens, e.context_window) for e in sdk.of("completion")}
+    assert sizes == {"claude:msg_sub": (None, None), "claude:msg_main": (55, 1_000_000)}
+
+
+@pytest.mark.parametrize(
+    ("url", "titles", "expected"),
+    [
+        (None, None, "Fix the cart"),
+        ("http://127.0.0.1:8000", None, "Fix the cart"),
+        ("https://monitor.example", None, None),
+        ("https://monitor.example", "1", "Fix the cart"),
+        ("nonsense", None, None),
+    ],
+)
+def test_hooks_report_titles_to_this_machine(
+    sdk: RecordingSDK,
+    monkeypatch: pytest.MonkeyPatch,
+    url: str | None,
+    titles: str | None,
+    expected: str | None,
+) -> None:
+    """A model may have written the title from the prompts."""
+    monkeypatch.delenv("HTMLGRAPH_URL", raising=False)
+    monkeypatch.delenv("HTMLGRAPH_TITLES", raising=False)
+    if titles is not None:
+        monkeypatch.setenv("HTMLGRAPH_TITLES", titles)
+    sdk.url = url
+    _report_hook(
+        sdk, None, hook_input("UserPromptSubmit", prompt="secret", session_title="Fix the cart")
+    )
+    (prompt,) = sdk.of("prompt")
+    assert prompt.title == expected

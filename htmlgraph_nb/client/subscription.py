@@ -55,6 +55,7 @@ class PresenceSubscription:
         # Guards the copy, and wakes threads that wait for a change of it.
         self._changed = threading.Condition()
         self._version = 0
+        self._server_info: dict[str, Any] | None = None
         self._stop = threading.Event()
         self._websocket = WebSocketSession(self._receive)
         self._thread: threading.Thread | None = None
@@ -117,6 +118,11 @@ class PresenceSubscription:
     def stale_since(self) -> datetime | None:
         """Time since which the agents may be out of date (UTC); None while they are current."""
         return self._connection.stale_since
+
+    @property
+    def server_info(self) -> dict[str, Any] | None:
+        """The server's last report about itself (PROTOCOL.md: server_info); None before it."""
+        return self._server_info
 
     def snapshot(self) -> tuple[Agents, Cursor | None, ConnectionState]:
         """Return a consistent copy of agents, cursor and connection."""
@@ -303,6 +309,8 @@ class PresenceSubscription:
         try:
             with self._changed:
                 for message in messages:
+                    if message["type"] == "server_info":
+                        self._server_info = message
                     changed |= self._mirror.apply(message)
                     complete |= _completes_state(message)
         finally:

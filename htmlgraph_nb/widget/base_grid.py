@@ -22,7 +22,7 @@ from .alerts import Action, Alert, Condition
 from .bundle import agent_grid_module, agent_grid_styles
 from .cell_tracker import cell_tracker, cell_watch, parent_message
 from .data_source import DataSource
-from .requests import handle_history_request
+from .requests import handle_history_request, handle_viewed_request
 from .settings import (
     check_columns,
     check_filter,
@@ -290,6 +290,8 @@ class BaseGrid(anywidget.AnyWidget):
             _sync_thread.update(self._sink, lambda scheduler: scheduler.on_ping(now))
         elif kind == "history":
             handle_history_request(content, self._source.recent, self.send)
+        elif kind == "viewed":
+            handle_viewed_request(content, self._source.mark_viewed)
 
     # The sync thread calls the following methods.
 

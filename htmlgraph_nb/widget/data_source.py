@@ -37,6 +37,9 @@ class DataSource(Protocol):
     def recent(self, agent_id: str, limit: int) -> list[dict[str, Any]]:
         """Return an agent's last events, newest first; may block."""
 
+    def mark_viewed(self, agent_id: str) -> None:
+        """Note that a person looked at an agent; may block. History stays as it is."""
+
     def history(self, **filters: Any) -> DataFrame:
         """Return stored events, filtered as by ``load_history``."""
 

@@ -189,6 +189,9 @@ class ReplaySource:
         events = self.index.recent(self.shown_state, agent_id, limit)
         return [event_json(row) for row in events.to_dict("records")]
 
+    def mark_viewed(self, agent_id: str) -> None:
+        """Do nothing: looking at the past changes nothing."""
+
     def history(self, **filters: Any) -> pd.DataFrame:
         """Return the events of the replay, filtered as by ``load_history``."""
         return filter_frame(self.index.frame, **filters)

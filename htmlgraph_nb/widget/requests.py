@@ -99,6 +99,23 @@ def handle_history_request(
         respond([], f"{MAX_PENDING_JOBS} requests are pending; select the agent again later")
 
 
+def handle_viewed_request(content: dict[str, Any], mark_viewed: Callable[[str], object]) -> None:
+    """Report in the background that a person looked at an agent; there is no response.
+
+    Args:
+        content: the page's message with ``agent_id``.
+        mark_viewed: reports it; may block. Its errors are logged, because it is only a mark.
+    """
+
+    def report() -> None:
+        try:
+            mark_viewed(validate_string(content.get("agent_id"), "agent_id"))
+        except HtmlgraphError as error:
+            logger.info("an agent could not be marked as viewed: %s", error)
+
+    background_worker.submit(report)
+
+
 def _event_limit(value: object) -> int:
     if type(value) is not int:
         return _DEFAULT_EVENTS

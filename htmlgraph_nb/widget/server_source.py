@@ -70,7 +70,14 @@ class ServerSource:
     def view(self) -> View:
         """Return the current data."""
         agents, cursor, connection = self.client.snapshot()
-        return View(agents, cursor, connection, utc_now(), self._current_activity)
+        return View(
+            agents,
+            cursor,
+            connection,
+            utc_now(),
+            self._current_activity,
+            server_info=self.client.server_info,
+        )
 
     def on_change(self, callback: Callable[[set[str], Any], object]) -> Callable[[], None]:
         """Call back after each change of agents, as PresenceClient does."""
@@ -87,6 +94,10 @@ class ServerSource:
     def recent(self, agent_id: str, limit: int) -> list[dict[str, Any]]:
         """Return an agent's last events from the server, newest first. Blocks."""
         return self.client.recent_events(agent_id, limit)
+
+    def mark_viewed(self, agent_id: str) -> None:
+        """Report to the server that a person looked at an agent. Blocks."""
+        self.client.mark_viewed(agent_id)
 
     def history(self, **filters: Any) -> DataFrame:
         """Return stored events of the server, as ``load_history``.

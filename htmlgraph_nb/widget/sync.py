@@ -45,6 +45,7 @@ class View:
         at: time of the copy, UTC; in a replay, the displayed time.
         activity: returns the counts of the last minutes, as ``Activity.to_dict``; None: unknown.
         replaying: ``at`` is not the present, so every message must contain it.
+        server_info: the server's last report about itself; None: none yet, or no server.
     """
 
     agents: Mapping[str, AgentPresence]
@@ -53,6 +54,7 @@ class View:
     at: datetime
     activity: Callable[[], dict[str, Any]] | None = None
     replaying: bool = False
+    server_info: Mapping[str, Any] | None = None
 
     def to_state(self) -> dict[str, Any]:
         """Return the widget's ``state``: all that a page needs without a kernel."""
@@ -65,6 +67,8 @@ class View:
         }
         if self.activity is not None:
             state["activity"] = self.activity()
+        if self.server_info is not None:
+            state["server_info"] = self.server_info
         return state
 
     def messages(self, agent_ids: Iterable[str]) -> list[dict[str, Any]]:
@@ -100,7 +104,7 @@ class UpdateScheduler:
     per second; after 5 s without changes an empty one is sent as a heartbeat. A snapshot contains
     everything. It is sent at once when the server or its database is replaced, and otherwise every
     5 s if anything changed, which repairs a lost batch. With more than 1,000 agents the interval
-    grows in proportion.
+    grows in proportion. A new report of the server about itself is sent with the next message.
 
     The page pings every 10 s while it shows the widget. After 60 s without a ping, only a snapshot
     every 30 s is sent, and after ten minutes nothing: Jupyter Server buffers messages that a closed
@@ -124,6 +128,7 @@ class UpdateScheduler:
         self._sent_size = 0
         self._snapshot_interval_s = SNAPSHOT_INTERVAL_S
         self._sent_cursor: Cursor | None = None
+        self._sent_info: Mapping[str, Any] | None = None
         self._n_sent = 0
 
     @property
@@ -190,6 +195,7 @@ class UpdateScheduler:
         self._connection_changed = False
         self._sent_at = now
         self._sent_cursor = view.cursor
+        self._sent_info = view.server_info
         return message
 
     def _was_reset(self, cursor: Cursor | None) -> bool:
@@ -216,6 +222,8 @@ class UpdateScheduler:
         }
         if view.replaying:
             batch["at"] = to_rfc3339(view.at)
+        if view.server_info is not None and view.server_info is not self._sent_info:
+            batch["server_info"] = view.server_info
         return batch
 
 

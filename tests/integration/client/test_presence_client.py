@@ -66,6 +66,16 @@ def test_client_follows_and_resumes_from_its_cursor(home):
         assert server.paths == ["/ws/broadcasts", "/ws/broadcasts?since=e1%3A6"]
 
 
+def test_client_keeps_the_server_info(home):
+    """The server's last report about itself; it is not a change of agents."""
+    reports = [{"type": "server_info", "quotas": [], "backfill": None}, {"type": "server_info"}]
+    steps = [state("e1", 1, presence("a", 1)), *map(send, reports), update("a", 2), stay]
+    with FakeWebSocketServer(steps) as server, PresenceClient(server.url) as client:
+        assert client.server_info is None
+        client.wait_for(lambda agents: agents.get("a") and agents["a"].seq == 2, 10)
+        assert client.server_info == reports[-1]
+
+
 def test_client_reconnects_after_three_seconds(home):
     """Without a new server file."""
     scripts = [[state("e", 1), close(4408, "stalled reader")], [state("e", 1), stay]]

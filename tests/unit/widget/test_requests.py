@@ -7,7 +7,11 @@ import threading
 import pytest
 
 from htmlgraph_nb.errors import ServerNotFound
-from htmlgraph_nb.widget.requests import BackgroundWorker, handle_history_request
+from htmlgraph_nb.widget.requests import (
+    BackgroundWorker,
+    handle_history_request,
+    handle_viewed_request,
+)
 from tests.helpers.wait import wait_until
 
 
@@ -90,3 +94,28 @@ def test_background_worker_limits_jobs_and_ends_when_idle(caplog):
     assert "no response" in caplog.text
     assert worker.submit(lambda: done.append(2))
     wait_until(lambda: done == [1, 1, 2], "the next job")
+
+
+def test_viewed_request_reports_the_agent_in_the_background():
+    """The source may block, so it is called in another thread."""
+    calls = []
+    handle_viewed_request(
+        {"kind": "viewed", "agent_id": "a"},
+        lambda agent_id: calls.append((agent_id, threading.current_thread().name)),
+    )
+    wait_until(lambda: calls, "the report")
+    assert calls == [("a", "htmlgraph-requests")]
+
+
+def test_viewed_request_errors_are_logged(caplog):
+    """An invalid id, or a server that cannot be reached."""
+    caplog.set_level("INFO", logger="htmlgraph_nb.widget.requests")
+
+    def fail(_: str) -> None:
+        raise ServerNotFound("no server")
+
+    handle_viewed_request({"kind": "viewed", "agent_id": 5}, pytest.fail)
+    handle_viewed_request({"kind": "viewed", "agent_id": "a"}, fail)
+    wait_until(lambda: len(caplog.records) == 2, "both log messages")
+    assert "agent_id" in caplog.messages[0]
+    assert "no server" in caplog.messages[1]

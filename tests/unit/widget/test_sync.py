@@ -368,3 +368,17 @@ def test_sync_thread_sends_nothing_for_a_collected_widget():
     for sink in (collected, working):
         thread.remove(sink)
     wait_until(lambda: thread._thread is None, "the end of the thread")
+
+
+def test_scheduler_sends_a_report_of_the_server_once():
+    """With the next batch or heartbeat, and in each snapshot."""
+    scheduler = started()
+    info = {"type": "server_info", "quotas": [], "backfill": None}
+    shown = replace(view(), server_info=info)
+    messages = [message for _, message in drive(scheduler, 11.0, shown)]
+    assert [message.get("server_info") for message in messages] == [info, None]
+    newer = replace(shown, server_info={**info, "backfill": {"state": "running"}})
+    ((_, message),) = drive(scheduler, 16.0, newer, start=11.0)
+    assert message["server_info"] == newer.server_info
+    assert newer.to_state()["server_info"] == newer.server_info
+    assert "server_info" not in view().to_state()

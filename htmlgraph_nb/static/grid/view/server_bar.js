@@ -105,7 +105,7 @@ export function createServerBar(doc, remembered = null) {
     if (key !== kinds) {
       kinds = key;
       const labels = shown.map(kindLabel).join(", ");
-      setText(text, `${labels}: known from session files only. That an agent waits for permission is seen with hooks:`);
+      setText(text, `${labels}: known from session files only. Waits for permission are seen with hooks:`);
       commands.replaceChildren(...shown.map((kind) => commandOf(doc, `htmlgraph-nb connect ${kind}`)));
     }
     const isDismissed = shown.every((kind) => dismissed.split(",").includes(kind));

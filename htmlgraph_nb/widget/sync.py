@@ -58,7 +58,7 @@ class View:
 
     def to_state(self) -> dict[str, Any]:
         """Return the widget's ``state``: all that a page needs without a kernel."""
-        state = {
+        state: dict[str, Any] = {
             "epoch": None if self.cursor is None else self.cursor.epoch,
             "seq": 0 if self.cursor is None else self.cursor.seq,
             "agents": [presence_to_wire(presence) for presence in self.agents.values()],

@@ -74,7 +74,10 @@ def test_replay_grid_shows_any_time(events: pd.DataFrame) -> None:
             "at": "2025-01-14T14:50:35.000000Z",
             "playing": False,
             "speed": 30.0,
+            "waits": state["replay"]["waits"],
+            "errors": [],
         }
+        assert state["replay"]["waits"], "the wait of a is marked"
         assert "_replay" not in state
         grid.at("2025-01-14T14:50:05Z")
         wait_until(lambda: grid.page.agents["a"].total_tools_executed == 0, "the page to go back")

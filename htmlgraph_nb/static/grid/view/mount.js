@@ -133,7 +133,7 @@ export function mountGrid(el, store, options = {}) {
     const { state, text, detail, stale } = describeConnection(store, now(), staleAfterMs);
     setAttribute(root, "data-connection", state);
     setAttribute(root, "data-stale", String(stale));
-    setText(frame.text, visibleText(text));
+    setText(frame.text, replay !== null && state === "connected" ? "Replay" : visibleText(text));
     setText(frame.detail, visibleText(detail.replace(/\s*\n\s*/g, " · ")));
     setAttribute(frame.detail, "title", visibleLines(detail));
     frame.server.draw(store.serverInfo, layout?.facets.withoutHooks ?? new Map(), clock());

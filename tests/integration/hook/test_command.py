@@ -390,3 +390,41 @@ def test_hook_loads_the_standard_library_only(home: Path) -> None:
         ".hook.spool_file",
     )
     assert own == {f"htmlgraph_nb{name}" for name in names}
+
+
+@pytest.mark.parametrize(
+    ("host", "titles", "sent"),
+    [("127.0.0.1", "", True), ("0.0.0.0", "", False), ("0.0.0.0", "1", True)],
+)
+def test_hook_sends_titles_to_this_machine(home: Path, host: str, titles: str, sent: bool) -> None:
+    """A model may have written the title from the prompts; other machines get it on request."""
+    with receiver() as server:
+        url = server.url.replace("127.0.0.1", host)
+        done = run(home, payload("session_start"), HTMLGRAPH_URL=url, HTMLGRAPH_TITLES=titles)
+    assert_silent(done)
+    [request] = server.requests
+    assert (b"Fix the checkout" in request.body) is sent
+    [event] = events_from_hook(json.loads(request.body), received_at=NOW)
+    assert event.title == ("Fix the checkout" if sent else None)
+
+
+def test_hook_spools_titles_for_the_server_on_this_machine(home: Path) -> None:
+    """The spool never leaves the machine."""
+    assert_silent(run(home, payload("session_start"), HTMLGRAPH_URL=unused_url()))
+    [line] = spooled(home)
+    assert line["session_title"] == "Fix the checkout"
+
+
+def test_hook_sends_the_end_of_a_usage_limit_without_its_text(home: Path) -> None:
+    """Times are read in the hook, so that the message stays in it."""
+    text = "You've hit your session limit · resets 6:30pm (Europe/Dublin)"
+    failure = json.loads(payload("stop_failure")) | {"last_assistant_message": text}
+    with receiver() as server:
+        done = run(home, json.dumps(failure).encode(), HTMLGRAPH_URL=server.url)
+    assert_silent(done)
+    [request] = server.requests
+    assert b"resets" not in request.body
+    [event] = events_from_hook(json.loads(request.body), received_at=NOW)
+    assert event.extra is not None
+    assert event.extra["cannot_work"] == "usage_limited"
+    assert event.extra["until"].endswith(("T17:30:00.000000Z", "T18:30:00.000000Z"))

@@ -331,3 +331,48 @@ def test_status_command_lists_the_watched_folders(serve: Serve, tmp_path: Path) 
         timeout=60,
     )
     assert f"0 of 0 session files in {folder.resolve()}" in done.stdout
+
+
+def test_session_facts_are_shown_while_it_is_written(server: Server) -> None:
+    """Title, branch, worktree, pull request and context of a live session are in its presence."""
+    now = datetime.now(UTC)
+    common = {
+        "sessionId": CLAUDE,
+        "timestamp": now.isoformat(),
+        "cwd": "/home/user/shop",
+        "gitBranch": "feat/cart",
+    }
+    usage = {"input_tokens": 3, "cache_read_input_tokens": 900, "output_tokens": 9}
+    message = {"id": "msg_1", "model": "claude-sonnet-4-5", "stop_reason": "end_turn"}
+    text = [{"type": "text", "text": "Done."}]
+    records: list[dict[str, Any]] = [
+        {"type": "user", "uuid": "u1", "message": {"content": "Fix it"}, **common},
+        {"type": "ai-title", "aiTitle": "Fix the cart", "sessionId": CLAUDE},
+        {"type": "worktree-state", "worktreeSession": {"worktreeName": "cart"}},
+        {"type": "pr-link", "prNumber": 12, **common},
+        {
+            "type": "assistant",
+            "uuid": "a1",
+            "message": {**message, "content": text, "usage": usage},
+            **common,
+        },
+    ]
+    path = session_path(server.home, "claude", f"{CLAUDE}.jsonl")
+
+    def facts() -> list[dict[str, Any]]:
+        agents: list[dict[str, Any]] = server.get("/api/presence").json()["agents"]
+        names = "title branch cwd worktree pr agent_kind context_tokens context_window".split()
+        return [{name: agent[name] for name in names} for agent in agents]
+
+    expected = {
+        "title": "Fix the cart",
+        "branch": "feat/cart",
+        "cwd": "/home/user/shop",
+        "worktree": "cart",
+        "pr": "#12",
+        "agent_kind": "claude",
+        "context_tokens": 903,
+        "context_window": 200_000,
+    }
+    with writing(path, [json_line(record) for record in records]):
+        wait_until(lambda: facts() == [expected], f"the facts, got {facts()}")

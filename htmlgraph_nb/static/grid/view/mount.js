@@ -101,7 +101,9 @@ export function mountGrid(el, store, options = {}) {
   /** Report the selected agent as viewed, once for each turn. */
   const reportViewed = () => {
     const agent = store.agents.get(details.id);
-    if (agent === undefined || !agent.unseen || doc.hidden || options.markViewed === undefined) return;
+    if (agent === undefined || !agent.unseen || options.markViewed === undefined) return;
+    // A panel that was left open shows the end of a turn to nobody.
+    if (doc.hidden || !doc.hasFocus()) return;
     const turn = `${agent.id} ${agent.detailSince}`;
     if (turn === viewed) return;
     viewed = turn;

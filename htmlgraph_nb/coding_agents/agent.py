@@ -41,7 +41,6 @@ class CodingAgent(ABC):
             there is none.
         shares_call_ids: whether its hooks, session files and telemetry use the same tool call ids.
         subagents_are_sessions: whether telemetry reports each subagent as a separate session.
-        demo_models: models that ``htmlgraph-nb demo`` simulates.
     """
 
     name: str
@@ -50,7 +49,6 @@ class CodingAgent(ABC):
     project_variable: str = ""
     shares_call_ids: bool = True
     subagents_are_sessions: bool = False
-    demo_models: tuple[str, ...]
 
     @property
     def hook_source(self) -> str:

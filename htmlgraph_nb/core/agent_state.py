@@ -32,7 +32,7 @@ TASK_PREFIX = "task:"
 
 RETRYING = "retrying"
 """The kind of ``AgentState.blocked`` while the agent repeats a failed request."""
-_OF_SESSION = frozenset({"title", "worktree", "pr"})
+OF_SESSION = frozenset({"title", "worktree", "pr"})
 """Labels that another session of the agent does not share."""
 
 CONTEXT = "context"
@@ -217,8 +217,8 @@ class AgentState:
         self.blocked = self.blocked_until = self.to_view = None
         self.attempt = ""
         labels = zip(LABELS, self.labels, strict=True)
-        self.labels = tuple([None if name in _OF_SESSION else value for name, value in labels])
-        dropped = (*_OF_SESSION, CONTEXT)
+        self.labels = tuple([None if name in OF_SESSION else value for name, value in labels])
+        dropped = (*OF_SESSION, CONTEXT)
         self.facts_at = {name: at for name, at in self.facts_at.items() if name not in dropped}
         self.context_tokens = self.context_window = self.context_source = None
         self.compacted_at = self.hooks = self.process_at = None

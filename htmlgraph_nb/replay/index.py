@@ -16,6 +16,7 @@ from ..analysis.agent_rows import last_marked
 from ..analysis.columns import CodedColumn, encode_column
 from ..analysis.status_intervals import StatusDecisions, TimelineStatus, status_decisions
 from ..core.activity import MINUTES
+from ..core.agent_state import OF_SESSION
 from ..core.model import AgentPresence, PresenceStatus
 from ..core.roster import Limits
 from ..core.status_rules import FORGOTTEN, StatusDecision
@@ -109,8 +110,10 @@ class HistoryIndex:
         events, rows = self._events, self._rows
         row = int(self._decided.rows[last])
         life, entered = int(events.lives[row]), int(events.entered[row])
-        facts = {name: rows.facts[name].at(row, life) for name in FACTS}
         part = int(events.parts[row])
+        facts = {
+            name: rows.facts[name].at(row, part if name in OF_SESSION else life) for name in FACTS
+        }
         has_session_cost = last_marked_before(rows.session_cost_rows, row) >= part
         has_cost = last_marked_before(rows.cost_rows, row) >= life
         return AgentPresence(
@@ -140,8 +143,8 @@ class HistoryIndex:
             agent_kind=facts["agent_kind"],
             user=facts["user"],
             pr=facts["pr"],
-            context_tokens=rows.counts["context_tokens"].at(row, max(entered, life)),
-            context_window=rows.counts["context_window"].at(row, max(entered, life)),
+            context_tokens=rows.counts["context_tokens"].at(row, part),
+            context_window=rows.counts["context_window"].at(row, part),
             detail_since=from_micros(int(self._decided.at[self._detail_since[last]])),
             hooks=rows.has_hooks(row),
             session_tokens=int(rows.session_tokens[row]),

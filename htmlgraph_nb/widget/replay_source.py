@@ -7,12 +7,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import pandas as pd
 
-from ..analysis.columns import error_mask
 from ..client.connection_state import ConnectionState
 from ..core.model import AgentPresence
 from ..core.protocol import Cursor
@@ -27,8 +25,6 @@ from .sync import View
 STEP_S = 0.1
 """Seconds between two steps while a replay plays."""
 NOTIFY_INTERVAL_S = 1.0
-MARKS = 200
-"""Parts of a history in which waits and errors are marked; view/replay_bar.js has the same."""
 MAX_SPEED = 86_400.0
 
 
@@ -141,7 +137,6 @@ class ReplaySource:
         self._on_change: list[Callable[[set[str], Any], object]] = []
         self._on_reset: list[Callable[[], None]] = []
         self._on_playback: list[Callable[[], None]] = []
-        self._marks = _marks_of(index)
         noun = "event" if len(index.frame) == 1 else "events"
         self.connection = ConnectionState(
             "connected", None, f"replay of {len(index.frame):,} {noun}"
@@ -245,7 +240,6 @@ class ReplaySource:
             "at": to_rfc3339(from_micros(playback.at(self._clock()))),
             "playing": playback.playing,
             "speed": playback.speed,
-            **self._marks,
         }
 
     def close(self) -> None:
@@ -309,26 +303,3 @@ class ReplaySource:
                 agents[presence.agent_id] = replace(presence, seq=seq)
         self._shown = _Shown(state, agents, Cursor(before.cursor.epoch, seq))
         return {self.index.agents[agent] for agent in changed}
-
-
-def _marks_of(index: HistoryIndex) -> dict[str, list[int]]:
-    """Return the parts of the history, 0 to MARKS - 1, with a waiting agent and with an error."""
-    frame, span = index.frame, max(1, index.end - index.start)
-    micros = frame["timestamp"].astype("int64") // (1000 if _is_nanos(frame["timestamp"]) else 1)
-    parts = ((micros - index.start) * (MARKS - 1) // span).to_numpy()
-    waits: set[int] = set()
-    if "agent_attention" in frame:
-        waiting = frame["agent_attention"].fillna(False).to_numpy(bool)
-        for rows in frame.groupby("agent_id", observed=True).indices.values():
-            for row, following in pairwise([*map(int, rows), None]):
-                if waiting[row]:
-                    end = MARKS if following is None else parts[following] + 1
-                    waits.update(range(int(parts[row]), int(end)))
-    return {
-        "waits": sorted(waits),
-        "errors": sorted(set(parts[error_mask(frame)].tolist())),
-    }
-
-
-def _is_nanos(times: pd.Series) -> bool:
-    return bool(times.dt.unit == "ns")

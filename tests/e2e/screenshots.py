@@ -10,7 +10,6 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
@@ -20,7 +19,6 @@ from tests.helpers.server_process import Server, running
 from tests.helpers.wait import wait_until
 
 WIDE = {"width": 1_280, "height": 800}
-LARGE = {"width": 1_400, "height": 900}
 NARROW = {"width": 390, "height": 780}
 SIDEBAR = {"width": 300, "height": 780}
 README = {"width": 920, "height": 868}
@@ -77,7 +75,7 @@ def _demo(
     def take(browser: Browser, home: Path, path: Path, scheme: str) -> None:
         flags = ("--agents", str(n_agents), "--no-browser", "--speed", "8")
         with running(home, *flags, command="demo") as server:
-            wait_until(lambda: len(server.presence()) == n_agents, "the agents", 60)
+            wait_until(lambda: len(server.presence()) >= n_agents, "the agents", 60)
             wait_until(lambda: _has_waiting_agent(server), "a waiting agent", 60)
             page = _open(browser, f"{server.url}/#{settings}", scheme, viewport)
             expect(page.locator("[data-agent-id]").first).to_be_visible()
@@ -99,87 +97,6 @@ def _select_first(page: Page) -> None:
 def _open_filter(page: Page) -> None:
     page.locator('[data-control="filter"]').click()
     expect(page.locator("[data-facet]").first).to_be_visible()
-
-
-def _states(settings: str, viewport: dict[str, int]) -> _Take:
-    """Return a function that takes a screenshot of agents in each state, with real names."""
-
-    def take(browser: Browser, home: Path, path: Path, scheme: str) -> None:
-        with running(home) as server:
-            assert server.post("/api/events", _events_of_states()).status == 200
-            page = _open(browser, f"{server.url}/#{settings}", scheme, viewport)
-            expect(page.locator("[data-agent-id]").first).to_be_visible()
-            _shoot(page, path)
-
-    return take
-
-
-def _events_of_states() -> list[dict[str, object]]:
-    now = datetime.now(UTC)
-
-    def event(
-        agent: str, event_type: str, minutes: float, title: str, branch: str, **fields: object
-    ) -> dict[str, object]:
-        kind = agent.partition("-")[0]
-        return {
-            "agent_id": agent,
-            "event_type": event_type,
-            "timestamp": (now - timedelta(minutes=minutes)).isoformat(),
-            "title": title,
-            "project": "storefront",
-            "branch": branch,
-            "agent_kind": kind,
-            "model": "gpt-5.2-codex" if kind == "codex" else "claude-opus-4-5",
-            "session_id": f"session-of-{agent}",
-            **fields,
-        }
-
-    login = ("Fix the login redirect after SSO", "fix/login-redirect")
-    importer = ("Port the importer to Arrow", "feat/arrow-import")
-    tests = ("Speed up the checkout tests", "perf/checkout-tests")
-    limit = {"cannot_work": "usage_limited", "until": (now + timedelta(hours=1)).isoformat()}
-    context = {"context_tokens": 183_000, "context_window": 200_000, "input_tokens": 9_000}
-    subagents = [f"claude-sub{n}" for n in range(1, 4)]
-    return [
-        event("claude-4a9c1ab2", "completion", 5, *login, **context),
-        event("claude-4a9c1ab2", "permission_request", 4, *login, tool_name="Bash"),
-        event(
-            "claude-77aa01bc", "permission_request", 1, "Write the docs", "main", tool_name="Edit"
-        ),
-        event("codex-f4a1d899", "tool_execute", 23, *importer, tool_name="shell"),
-        event("codex-f4a1d899", "error", 22, *importer, extra=limit),
-        event("claude-e6026fa8", "tool_start", 2, *tests, tool_name="Bash", tool_use_id="t-1"),
-        *(
-            event(
-                sub,
-                "tool_execute",
-                3,
-                "Review a module",
-                "main",
-                tool_name="Read",
-                parent_agent_id="claude-e6026fa8",
-            )
-            for sub in subagents
-        ),
-        *(
-            event(
-                sub, "session_end", 2, "Review a module", "main", parent_agent_id="claude-e6026fa8"
-            )
-            for sub in subagents[1:]
-        ),
-        event("claude-12ab34cd", "prompt", 9, "Summarise the release notes", "main"),
-        event("claude-12ab34cd", "stop", 4, "Summarise the release notes", "main"),
-        event("claude-9e0ffee1", "error", 9, "Migrate CI to uv", "ci/uv"),
-        event(
-            "claude-1a2b3c4d",
-            "prompt",
-            200,
-            "Refactor the price tables",
-            "refactor/prices",
-            source="claude-session",
-        ),
-        event("claude-1a2b3c4d", "stop", 199, "Refactor the price tables", "refactor/prices"),
-    ]
 
 
 def _many(settings: str) -> _Take:
@@ -263,10 +180,6 @@ _VIEWS: dict[str, _Take] = {
     "two-hundred": _demo(200, WIDE),
     "two-hundred-table": _demo(200, WIDE, "view=table"),
     "two-hundred-compact": _demo(200, WIDE, "view=compact"),
-    "states": _states("", LARGE),
-    "states-table": _states("view=table", LARGE),
-    "states-compact": _states("view=compact", NARROW),
-    "states-details": _states("selected=claude-4a9c1ab2", LARGE),
     "many": _many(""),
     "many-table": _many("view=table&sort=-tokens"),
     "many-compact": _many("view=compact&group=project"),

@@ -72,8 +72,7 @@ def test_lab_launcher_tile_opens_live_tab(
     expect(status(page)).to_have_text(re.compile(r"^\d+ active"))
     hook(presence_server, "permission_request", session)
     expect(card(page, agent)).to_have_attribute("data-attention", "")
-    expect(status(page)).to_have_text(re.compile(r"^\d+ waiting · \d+ active"))
-    expect(tabs(page)).to_have_text(re.compile(r"Agent monitor \(\d+\)"))
+    expect(status(page)).to_have_text(re.compile(r"^\d+ active · \d+ waiting"))
     presence_server.send(agent, "completion", cost_tokens=1_234_567)
     expect(status(page)).to_have_text(re.compile(r" · [\d.]+\sM tokens$"))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from itertools import pairwise
 from typing import Any
 
@@ -87,20 +86,3 @@ def test_saved_grid_is_a_table_without_its_kernel(
     reopened.run(0)
     expect(reopened.card(name)).to_be_visible()
     expect(output.locator("table.htmlgraph-snapshot")).to_have_count(0)
-
-
-def test_replay_says_so_and_marks_waits(jupyter: Jupyter, open_notebook: OpenNotebook) -> None:
-    """The header is not that of a live grid; the slider has its times, waits and errors."""
-    notebook = open_notebook(
-        jupyter,
-        "import htmlgraph_nb as hg\ngrid = hg.AgentGrid.replay(hg.sample_history())\ngrid",
-        "grid.at('2026-03-02T09:00:00Z')",
-    )
-    notebook.run(0)
-    notebook.run(1)
-    expect(notebook.grid).to_have_count(1)
-    expect(notebook.grid.locator(".hg-connection-text")).to_have_text("Replay")
-    expect(notebook.grid.locator(".hg-timeline span").first).to_have_text(re.compile(r"\d:02"))
-    for name in ("waits", "errors"):
-        marks = notebook.grid.locator(f'[data-marks="{name}"]')
-        expect(marks).to_have_attribute("d", re.compile("^M[0-9.]+ 0v4M"))

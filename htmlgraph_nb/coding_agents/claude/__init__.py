@@ -26,7 +26,6 @@ class ClaudeCode(CodingAgent):
     label = "Claude Code"
     aliases = ("claude-code",)
     project_variable = "CLAUDE_PROJECT_DIR"
-    demo_models = ("claude-opus-4-5", "claude-sonnet-4-5")
 
     def sessions_dir(self) -> str:
         """Return ``projects`` in ``CLAUDE_CONFIG_DIR`` or ``~/.claude``."""

@@ -19,7 +19,6 @@ class Codex(CodingAgent):
     name = "codex"
     label = "Codex"
     subagents_are_sessions = True
-    demo_models = ("gpt-5.2-codex",)
 
     def sessions_dir(self) -> str:
         """Return ``CODEX_HOME`` or ``~/.codex``."""

@@ -23,7 +23,6 @@ class GeminiCli(CodingAgent):
     aliases = ("gemini-cli",)
     project_variable = "GEMINI_PROJECT_DIR"
     shares_call_ids = False
-    demo_models = ("gemini-3-pro",)
 
     def sessions_dir(self) -> str:
         """Return ``~/.gemini/tmp``."""

@@ -5,26 +5,24 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import logging
 import os
 import sys
+import tempfile
 import threading
-import time
 import webbrowser
 from collections.abc import Callable
 
 from htmlgraph_nb import __version__
+from htmlgraph_nb.core.timestamps import utc_now
 from htmlgraph_nb.core.validation import shorten
-from htmlgraph_nb.errors import HtmlgraphError
-from htmlgraph_nb.paths import data_dir, spool_path
+from htmlgraph_nb.errors import ConfigError, HtmlgraphError
+from htmlgraph_nb.paths import spool_path
 
 from ..config import SETTINGS, Config, Setting, make_config
 from ..server import listen, open_manager, run_server, tune_gc
 from ..service import Service
-from .demo import SimulatedAgent, simulated_agents
+from .demo import DemoThread, demo_events
 from .options import Commands, Print
-
-logger = logging.getLogger(__name__)
 
 _OnReady = Callable[[Service, str], None]
 """Called with the service and its URL once the server accepts requests."""
@@ -127,23 +125,34 @@ def _serve(arguments: argparse.Namespace, out: Print) -> int:
 
 
 def _demo(arguments: argparse.Namespace, out: Print) -> int:
-    # A database of its own, so that simulated agents never mix with the history of real ones. For
-    # the same reason the spool of real agents is not read.
-    config = _config(arguments, db=os.path.join(data_dir(), "demo.db"), watch="off")
-    agents = simulated_agents(arguments.agents, arguments.seed)
-    asyncio.run(_run_demo(config, agents, arguments.speed, not arguments.no_browser, out))
+    # A new database each time, so that simulated agents never mix with the history of real ones or
+    # of an earlier demo. For the same reason the spool of real agents is not read.
+    with tempfile.TemporaryDirectory(
+        prefix="htmlgraph-demo-", ignore_cleanup_errors=True
+    ) as folder:
+        own = arguments.setting_db
+        if own is not None and os.path.exists(own):
+            raise ConfigError(
+                f"--db: expected a new file for the demo, got {own}, which exists; delete it, or "
+                "omit --db to use a temporary file"
+            )
+        config = _config(arguments, db=os.path.join(folder, "demo.db"), watch="off")
+        kept = "" if own is None else f", its events stay in {own}"
+        asyncio.run(_run_demo(config, arguments, kept, out))
     return 0
 
 
-async def _run_demo(
-    config: Config, agents: list[SimulatedAgent], speed: float, browser: bool, out: Print
-) -> None:
-    tasks: list[asyncio.Task[None]] = []
+async def _run_demo(config: Config, arguments: argparse.Namespace, kept: str, out: Print) -> None:
+    simulation: list[DemoThread] = []
 
     def on_ready(service: Service, url: str) -> None:
         _print_ready(service, url, out)
-        tasks.extend(asyncio.create_task(_simulate(service, agent, speed)) for agent in agents)
-        if browser and _has_display():
+        count = arguments.agents
+        _print_line(out, f"{count} simulated agents; Ctrl-C ends the demo{kept}")
+        events = demo_events(count, arguments.seed, arguments.speed, utc_now())
+        simulation.append(DemoThread(service.manager, events))
+        simulation[0].start()
+        if not arguments.no_browser and _has_display():
             page = f"{url}/?token={config.token}" if config.token else url
             # A browser that runs in the terminal blocks its caller.
             threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
@@ -151,8 +160,8 @@ async def _run_demo(
     try:
         await _run(config, on_ready, asyncio.Event(), None)
     finally:
-        for task in tasks:
-            task.cancel()
+        for thread in simulation:
+            thread.stop()
 
 
 async def _run(config: Config, on_ready: _OnReady, stop: asyncio.Event, spool: str | None) -> None:
@@ -171,7 +180,11 @@ async def _run(config: Config, on_ready: _OnReady, stop: asyncio.Event, spool: s
 
 def _print_ready(service: Service, url: str, out: Print) -> None:
     tune_gc()
-    out(f"htmlgraph-nb {__version__} at {url}  (database: {service.manager.db_path})")
+    _print_line(out, f"htmlgraph-nb {__version__} at {url}  (database: {service.manager.db_path})")
+
+
+def _print_line(out: Print, line: str) -> None:
+    out(line)
     sys.stdout.flush()
 
 
@@ -185,15 +198,6 @@ def _stop_on_eof(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
             loop.call_soon_threadsafe(stop.set)
 
     threading.Thread(target=wait, name="htmlgraph-stdin", daemon=True).start()
-
-
-async def _simulate(service: Service, agent: SimulatedAgent, speed: float) -> None:
-    for pause_s, event in agent.steps():
-        await asyncio.sleep(pause_s / speed)
-        try:
-            await asyncio.wrap_future(service.manager.submit([event], time.monotonic()))
-        except HtmlgraphError as error:
-            logger.warning("%s", error)
 
 
 def _has_display() -> bool:

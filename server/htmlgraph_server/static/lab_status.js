@@ -20,8 +20,8 @@ export function statusText(counts, state, formatTokens) {
   if (state !== "connected") return "Agents: not connected";
   if (counts.total === 0) return "No agents";
   const tokens = formatTokens(counts.tokens).replace(/(?=[a-z]$)/i, NO_BREAK_SPACE);
-  const parts = counts.waiting > 0 ? [`${counts.waiting} waiting`] : [];
-  parts.push(`${counts.active} active`);
+  const parts = [`${counts.active} active`];
+  if (counts.waiting > 0) parts.push(`${counts.waiting} waiting`);
   if (counts.cannot_work > 0) parts.push(`${counts.cannot_work} cannot work`);
   if (counts.tokens > 0) parts.push(`${tokens} tokens`);
   return parts.join(SEPARATOR);
@@ -80,7 +80,6 @@ export function createStatusItem(doc, onOpen) {
         const counts = countAgents(store.agents.values());
         const { state, detail } = store.connection;
         show(statusText(counts, state, formatTokens), visibleText(statusTitle(counts, { state, detail })));
-        button.toggleAttribute("data-active", state === "connected" && counts.active > 0);
         button.toggleAttribute("data-waiting", state === "connected" && counts.waiting > 0);
         button.toggleAttribute("data-stale", state !== "connected");
       };

@@ -61,7 +61,6 @@ export function createTab(Widget, { store, base, title, caption, icon, settings,
           markViewed: (agentId) => markViewed(base, agentId),
         });
         this.saveChanges(view);
-        this.countWaiting(liveStore);
       } catch (error) {
         this.node.textContent = `The agent monitor could not be loaded: ${error}. Reload the page to try again.`;
       }
@@ -77,21 +76,6 @@ export function createTab(Widget, { store, base, title, caption, icon, settings,
         onSettings(this);
       };
       view.subscribe(() => { timer ||= setTimeout(save, SAVE_AFTER_MS); });
-    }
-
-    /** Show the number of waiting agents in the title. @param {Store} liveStore */
-    async countWaiting(liveStore) {
-      const { countAgents } = await import("./agent_grid.js");
-      let timer = 0;
-      const show = () => {
-        timer = 0;
-        if (this.isDisposed) return;
-        const { waiting } = countAgents(liveStore.agents.values());
-        this.title.label = waiting > 0 ? `${title} (${waiting})` : title;
-      };
-      const unsubscribe = liveStore.subscribe(() => { timer ||= setTimeout(show, SAVE_AFTER_MS); });
-      disposed.signal.addEventListener("abort", unsubscribe);
-      show();
     }
 
     onActivateRequest() {

@@ -46,8 +46,9 @@ def test_replay_end_equals_presence(serve: Serve) -> None:
     before = load_presence(server.db)
     frame = load_history(server.db)
     found = presence_at(frame, frame["timestamp"].max())
-    # The server prices completions itself; the history has only reported costs.
-    apart = ["since", "seq", "cost_usd"]
+    # The server knows prices and windows of models; the history has only what agents reported.
+    apart = ["since", "seq", "cost_usd", "session_cost_usd", "unpriced_tokens"]
+    apart += ["context_window", "context_source"]
     pd.testing.assert_frame_equal(
         found.drop(columns=apart).astype({"status": "string", "detail": "string"}),
         before.drop(columns=apart).astype({"status": "string", "detail": "string"}),
@@ -74,10 +75,7 @@ def test_replay_grid_shows_any_time(events: pd.DataFrame) -> None:
             "at": "2025-01-14T14:50:35.000000Z",
             "playing": False,
             "speed": 30.0,
-            "waits": state["replay"]["waits"],
-            "errors": [],
         }
-        assert state["replay"]["waits"], "the wait of a is marked"
         assert "_replay" not in state
         grid.at("2025-01-14T14:50:05Z")
         wait_until(lambda: grid.page.agents["a"].total_tools_executed == 0, "the page to go back")

@@ -15,7 +15,7 @@ const NONE = { total: 0, waiting: 0, cannot_work: 0, done: 0, active: 0, idle: 0
 test("statusText counts active agents, waiting agents and tokens", () => {
   const text = (counts, state = "connected") =>
     statusText({ ...NONE, ...counts }, state, formatTokens).replace(/\u00a0/g, " ");
-  assert.equal(text({ total: 8, active: 5, waiting: 1, tokens: 1_200_000 }), "1 waiting · 5 active · 1.2 M tokens");
+  assert.equal(text({ total: 8, active: 5, waiting: 1, tokens: 1_200_000 }), "5 active · 1 waiting · 1.2 M tokens");
   assert.equal(text({ total: 8, active: 5, tokens: 950 }), "5 active · 950 tokens");
   assert.equal(text({ total: 2, idle: 2 }), "0 active");
   assert.equal(text({}), "No agents");

@@ -20,7 +20,6 @@ def test_agent_is_named_like_its_folder(agent: str) -> None:
     assert chosen.name == agent
     assert (ROOT / "htmlgraph_nb/coding_agents" / agent / "__init__.py").exists()
     assert chosen.label
-    assert chosen.demo_models
     assert chosen.hook_source == f"{agent}-hook"
     assert chosen.session_source == f"{agent}-session"
     assert chosen.hooks_after_write <= set(chosen.hook_settings().events)

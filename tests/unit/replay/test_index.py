@@ -153,6 +153,33 @@ def replayed(presence: AgentPresence) -> AgentPresence:
     )
 
 
+def test_index_keeps_context_and_title_within_a_session() -> None:
+    """Both last until the next session, in which nothing of the previous one is left."""
+    events = [
+        Event(agent_id="a", event_type=kind, timestamp=T0 + timedelta(seconds=n), **fields)
+        for n, (kind, fields) in enumerate(
+            (
+                ("completion", {"session_id": "s1", "title": "t", "branch": "b"}),
+                ("completion", {"session_id": "s1", "context_tokens": 7}),
+                ("stop", {"session_id": "s1"}),
+                ("prompt", {"session_id": "s2"}),
+            )
+        )
+    ]
+    frame, states = decided(events)
+    names = ("title", "branch", "context_tokens")
+    for name in names:
+        values = [getattr(event, name) for event in events]
+        frame[name] = pd.array(values, dtype="Int64") if name == "context_tokens" else values
+    index = HistoryIndex(frame)
+    for event, state in zip(events, states, strict=True):
+        assert state is not None
+        found = index.presences(index.at(to_micros(event.timestamp)))["a"]
+        assert [getattr(found, name) for name in names] == [
+            getattr(state.presence, name) for name in names
+        ]
+
+
 @settings(max_examples=40)
 @given(events=histories(), limits=st.sampled_from([Limits(300, 1800, 0), Limits(0, 0, 0)]))
 def test_index_decides_undecided_frame(events: list[Event], limits: Limits) -> None:

@@ -118,8 +118,6 @@ def test_replay_source_jump_requests_snapshot():
         "at": "2025-01-14T14:50:35.000000Z",
         "playing": False,
         "speed": 60,
-        "waits": [],
-        "errors": [14],
     }
 
 

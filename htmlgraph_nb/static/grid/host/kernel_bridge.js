@@ -144,8 +144,6 @@ export function createReplayControl(model) {
     return {
       start, end, at: readTime(value.at) ?? start, playing: value.playing === true,
       speed: typeof value.speed === "number" && value.speed > 0 ? value.speed : 1,
-      waits: Array.isArray(value.waits) ? value.waits : [],
-      errors: Array.isArray(value.errors) ? value.errors : [],
     };
   };
   let state = read();

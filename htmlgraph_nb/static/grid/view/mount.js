@@ -101,9 +101,7 @@ export function mountGrid(el, store, options = {}) {
   /** Report the selected agent as viewed, once for each turn. */
   const reportViewed = () => {
     const agent = store.agents.get(details.id);
-    if (agent === undefined || !agent.unseen || options.markViewed === undefined) return;
-    // A panel that was left open shows the end of a turn to nobody.
-    if (doc.hidden || !doc.hasFocus()) return;
+    if (agent === undefined || !agent.unseen || doc.hidden || options.markViewed === undefined) return;
     const turn = `${agent.id} ${agent.detailSince}`;
     if (turn === viewed) return;
     viewed = turn;
@@ -135,7 +133,7 @@ export function mountGrid(el, store, options = {}) {
     const { state, text, detail, stale } = describeConnection(store, now(), staleAfterMs);
     setAttribute(root, "data-connection", state);
     setAttribute(root, "data-stale", String(stale));
-    setText(frame.text, replay !== null && state === "connected" ? "Replay" : visibleText(text));
+    setText(frame.text, visibleText(text));
     setText(frame.detail, visibleText(detail.replace(/\s*\n\s*/g, " · ")));
     setAttribute(frame.detail, "title", visibleLines(detail));
     frame.server.draw(store.serverInfo, layout?.facets.withoutHooks ?? new Map(), clock());

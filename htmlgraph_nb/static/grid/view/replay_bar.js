@@ -10,8 +10,6 @@ import { h, icon, setAttribute, setIcon, setText } from "./elements/dom.js";
  * @property {number} at
  * @property {boolean} playing
  * @property {number} speed seconds of history per second
- * @property {number[]} [waits] parts of the history, of MARKS, in which an agent waited for a person
- * @property {number[]} [errors] those in which an error happened
  *
  * @typedef {object} Replay
  * @property {() => ReplayState} get
@@ -23,8 +21,6 @@ import { h, icon, setAttribute, setIcon, setText } from "./elements/dom.js";
 
 const SPEEDS = [1, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600];
 const SLIDER_STEPS = 1_000;
-/** Number of parts of the history that are marked; replay_source.py has the same. */
-const MARKS = 200;
 /** Minimum ms between seek requests while the slider moves. */
 const SEEK_EVERY_MS = 120;
 /** The kernel sends its time about once a second; extrapolate no longer than this. */
@@ -46,19 +42,6 @@ export function describeSpeed(speed) {
   return `${Number(speed.toPrecision(3))}×`;
 }
 
-/** Return the path of a vertical line for each marked part. @param {number[]} [parts] */
-export const pathOfMarks = (parts = []) => parts.map((part) => `M${part + 0.5} 0v4`).join("");
-
-/** @param {Document} doc @param {string} tag @param {Record<string, string>} attributes */
-function createSvg(doc, tag, attributes) {
-  const node = doc.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  return node;
-}
-
-/** @param {Document} doc @param {string} name */
-const createMarks = (doc, name) => createSvg(doc, "path", { class: name, "data-marks": name.slice(3) });
-
 /**
  * @param {Document} doc
  * @param {Replay} replay
@@ -67,7 +50,6 @@ const createMarks = (doc, name) => createSvg(doc, "path", { class: name, "data-m
 export function createReplayBar(doc, replay, now) {
   const win = /** @type {Window} */ (doc.defaultView);
   const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
-  const short = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "short" });
   const play = h(doc, "button", { type: "button", class: "hg-button hg-play", "data-control": "play" }, [icon(doc, "play")]);
   const slider = /** @type {HTMLInputElement} */ (h(doc, "input", {
     type: "range", class: "hg-time", min: "0", max: String(SLIDER_STEPS), step: "1", "data-control": "time", "aria-label": "Time",
@@ -76,14 +58,7 @@ export function createReplayBar(doc, replay, now) {
   const speed = /** @type {HTMLSelectElement} */ (h(doc, "select", {
     class: "hg-select", "data-control": "speed", "aria-label": "Speed", title: "Seconds of history per second",
   }, SPEEDS.map((value) => h(doc, "option", { value: String(value) }, [describeSpeed(value)]))));
-  const first = h(doc, "span", {}, [""]);
-  const last = h(doc, "span", {}, [""]);
-  const [waits, errors] = [createMarks(doc, "hg-waits"), createMarks(doc, "hg-errors")];
-  const marks = createSvg(doc, "svg", { class: "hg-marks", viewBox: `0 0 ${MARKS} 4`, preserveAspectRatio: "none", "aria-hidden": "true" });
-  marks.append(waits, errors);
-  const timeline = h(doc, "div", { class: "hg-timeline", title: "Amber: an agent waited for you. Red: an error." }, [slider, first, last]);
-  timeline.prepend(marks);
-  const bar = h(doc, "div", { class: "hg-replay", role: "group", "aria-label": "Replay" }, [play, timeline, time, speed]);
+  const bar = h(doc, "div", { class: "hg-replay", role: "group", "aria-label": "Replay" }, [play, slider, time, speed]);
 
   let reportedAt = now();
   let reported = replay.get();
@@ -108,10 +83,6 @@ export function createReplayBar(doc, replay, now) {
     const text = format.format(at);
     setText(time, text);
     setAttribute(slider, "aria-valuetext", text);
-    setText(first, short.format(reported.start));
-    setText(last, short.format(reported.end));
-    setAttribute(waits, "d", pathOfMarks(reported.waits));
-    setAttribute(errors, "d", pathOfMarks(reported.errors));
     const value = String(reported.speed);
     if (speed.value !== value) {
       if (!SPEEDS.includes(reported.speed)) speed.append(h(doc, "option", { value }, [describeSpeed(reported.speed)]));

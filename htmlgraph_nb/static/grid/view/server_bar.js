@@ -13,8 +13,6 @@ import { kindLabel } from "../model/names.js";
 /** Kinds of agents that `htmlgraph-nb connect` can connect. */
 const CONNECTABLE = ["claude", "codex", "gemini"];
 const DISMISSED = "htmlgraph-nb.hooks-banner";
-/** Texts change with the time, but not with each event. */
-const REDRAW_EVERY_MS = 900;
 const SDK_LINE = 'import htmlgraph_nb as hg; hg.SDK("my-agent").tool("Read")';
 
 /**
@@ -90,9 +88,6 @@ export function createServerBar(doc, remembered = null) {
   };
   let dismissed = readRemembered();
   let kinds = "";
-  /** @type {ServerInfo | null} */
-  let drawnInfo = null;
-  let drawnAt = -Infinity;
   dismiss.addEventListener("click", () => {
     dismissed = kinds;
     banner.hidden = true;
@@ -128,9 +123,6 @@ export function createServerBar(doc, remembered = null) {
      */
     draw(info, withoutHooks, now) {
       drawBanner(withoutHooks);
-      if (info === drawnInfo && Math.abs(now - drawnAt) < REDRAW_EVERY_MS) return;
-      drawnInfo = info;
-      drawnAt = now;
       const list = info?.quotas ?? [];
       while (quotas.children.length > list.length) quotas.lastElementChild?.remove();
       while (quotas.children.length < list.length) quotas.append(quotaOf(doc));

@@ -262,3 +262,12 @@ def test_module_runs_the_command(tmp_path: Path) -> None:
     )
     assert done.stdout == f"{__version__}\n"
     assert os.access(COMMAND, os.X_OK)
+
+
+def test_demo_refuses_an_existing_database(tmp_path: Path) -> None:
+    """Agents of the user are not mixed with simulated ones, and no file is deleted."""
+    own = tmp_path / "own.db"
+    own.write_bytes(b"mine")
+    line = error_line(run(tmp_path, "demo", "--no-browser", "--port", "0", "--db", str(own)))
+    assert f"--db: expected a new file for the demo, got {own}" in line
+    assert own.read_bytes() == b"mine"

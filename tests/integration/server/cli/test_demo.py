@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +17,13 @@ from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve
 
 TOKEN = "a-token-for-tests"
+
+
+def database_of(server: Server) -> Path:
+    """Return the file that the demo says it uses."""
+    match = re.search(r"\(database: (.*)\)", server.log())
+    assert match
+    return Path(match[1])
 
 
 @contextmanager
@@ -29,25 +39,74 @@ def demo(home: Path, *flags: str, **environ: str) -> Iterator[Server]:
     server.check_log()
 
 
-def test_demo_agents_use_tools_and_tokens(serve: Serve) -> None:
-    """The requested number of agents appears, and each has tool calls and tokens."""
-    server = serve("--agents", "4", "--speed", "50", "--no-browser", command="demo")
-    agents = wait_until(
+def main_agents(server: Server) -> dict[str, dict[str, Any]]:
+    """Return the agents that are no subagents."""
+    return {
+        agent_id: agent
+        for agent_id, agent in server.presence().items()
+        if agent.get("parent_agent_id") is None
+    }
+
+
+def wait_for_agents(server: Server, count: int) -> dict[str, dict[str, Any]]:
+    """Return the agents once there are so many, all with tool calls."""
+    return wait_until(
         lambda: (
             agents
-            if len(agents := server.presence()) == 4
+            if len(agents := main_agents(server)) == count
             and all(agent["total_tools_executed"] for agent in agents.values())
             else {}
         ),
-        "four busy agents",
+        f"{count} busy agents",
         60,
     )
-    assert sorted(agents) == ["claude-1", "claude-2", "codex-1", "gemini-1"]
+
+
+def test_demo_agents_use_tools_and_tokens(serve: Serve) -> None:
+    """The requested number of agents appears, and each has calls, tokens, a price and labels."""
+    server = serve("--agents", "4", "--no-browser", command="demo")
+    agents = wait_for_agents(server, 4)
+    kinds = sorted(agent_id.partition("-")[0] for agent_id in agents)
+    assert kinds == ["claude", "claude", "codex", "gemini"]
     for agent in agents.values():
         assert agent["total_cost_tokens"] > 0
-        assert agent["session_id"]
-        assert agent["project"]
-        assert agent["model"]
+        assert agent["cost_usd"] > 0
+        assert not agent.get("unpriced_tokens")
+        assert agent["context_tokens"] > 0
+        for label in ("session_id", "project", "branch", "cwd", "model", "user", "agent_kind"):
+            assert agent[label], label
+
+
+def test_demo_shows_what_needs_a_person(serve: Serve) -> None:
+    """At once an agent has waited for minutes, one is over its limit, one retries."""
+    server = serve("--no-browser", command="demo")
+    agents = wait_for_agents(server, 9)
+    details = {agent["detail"] for agent in agents.values()}
+    assert {"waiting_permission", "usage_limited", "retrying"} <= details
+    assert [agent for agent in agents.values() if agent.get("hooks") is False]
+
+
+def test_demo_begins_with_an_empty_database(tmp_path: Path) -> None:
+    """Neither a larger demo nor one that was interrupted leaves agents for the next one."""
+    with demo(tmp_path, "--no-browser", "--agents", "30") as server:
+        wait_for_agents(server, 30)
+        folder = database_of(server).parent
+    assert not folder.exists()
+    with demo(tmp_path, "--no-browser", "--agents", "3") as server:
+        wait_for_agents(server, 3)
+        assert server.stop(signal.SIGINT) == 0
+    with demo(tmp_path, "--no-browser", "--agents", "2") as server:
+        wait_for_agents(server, 2)
+
+
+def test_demo_runs_twice_at_once(tmp_path: Path) -> None:
+    """Each demo has its own agents."""
+    with (
+        demo(tmp_path / "1", "--no-browser", "--agents", "3") as first,
+        demo(tmp_path / "2", "--no-browser", "--agents", "2") as second,
+    ):
+        wait_for_agents(first, 3)
+        wait_for_agents(second, 2)
 
 
 def test_demo_shows_every_status(serve: Serve) -> None:
@@ -74,8 +133,8 @@ def test_demo_events_are_stored(serve: Serve) -> None:
         return [event for event in events if event["event_type"] == "completion"]
 
     events = wait_until(completions, "a completion", 60)
-    assert all(event["source"] == "demo" for event in events)
     assert all(event["output_tokens"] for event in events)
+    assert all(event["branch"] for event in events)
 
 
 @pytest.mark.parametrize("environ", [{}, {"HTMLGRAPH_DB": "own.db"}])
@@ -84,10 +143,12 @@ def test_demo_uses_its_own_database(tmp_path: Path, environ: dict[str, str]) -> 
     environ = {name: str(tmp_path / file) for name, file in environ.items()}
     with demo(tmp_path, "--no-browser", "--speed", "50", **environ) as server:
         wait_until(server.presence, "an agent", 30)
-        assert f"(database: {tmp_path / 'demo.db'})" in server.log()
-    assert (tmp_path / "demo.db").exists()
-    assert not (tmp_path / "htmlgraph.db").exists()
-    assert not (tmp_path / "own.db").exists()
+        database = database_of(server)
+        assert database.exists()
+        assert tmp_path not in database.parents
+        assert "9 simulated agents; Ctrl-C ends the demo" in server.log()
+    assert not database.parent.exists()
+    assert not list(tmp_path.glob("*.db*"))
 
 
 def test_demo_does_not_read_the_spool(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ const FIELD_RENDERERS = {
   user: { of: ["user"], render: (agent) => plain(agent.user) },
   pr: {
     of: ["pr"],
-    render: ({ pr }) => ({ text: visibleText(pr.replace(/^https?:\/\/.*\/(?:pull|merge_requests)\/(\d+)$/, "#$1")), title: visibleText(pr) }),
+    render: ({ pr }) => ({ text: visibleText(pr.replace(/^https?:\/\/.*\/pull\/(\d+)$/, "#$1")), title: visibleText(pr) }),
   },
   kindName: { of: ["kind"], render: (agent) => plain(kindLabel(agent.kind)) },
   host: { of: ["host"], render: (agent) => plain(agent.host) },

@@ -48,7 +48,9 @@ class HistoryIndex:
     """An index of a history frame: ``at`` returns a state, ``presence`` an agent in it.
 
     Events count in the order of ``analysis.agent_rows``. ``cost_usd`` contains only the costs that
-    agents reported, not those that a server computes from prices.
+    agents reported, not those that a server computes from prices. ``context_source``,
+    ``compacted_at``, ``detail_until``, ``unseen`` and ``alive`` keep their defaults: a history does
+    not contain them.
 
     Args:
         frame: as ``load_history`` returns it; timestamp, agent_id and event_type are needed.

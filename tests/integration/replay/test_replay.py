@@ -48,7 +48,8 @@ def test_replay_end_equals_presence(serve: Serve) -> None:
     found = presence_at(frame, frame["timestamp"].max())
     # The server knows prices and windows of models; the history has only what agents reported.
     apart = ["since", "seq", "cost_usd", "session_cost_usd", "unpriced_tokens"]
-    apart += ["context_window", "context_source"]
+    apart += ["context_window", "context_source", "compacted_at", "detail_since"]
+    apart += ["detail_until", "unseen", "alive"]
     pd.testing.assert_frame_equal(
         found.drop(columns=apart).astype({"status": "string", "detail": "string"}),
         before.drop(columns=apart).astype({"status": "string", "detail": "string"}),

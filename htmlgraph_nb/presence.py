@@ -16,7 +16,7 @@ from typing import Any
 from .broadcast_adapter import BroadcastAdapter
 from .core.agent_facts import WindowFunction
 from .core.agent_state import AgentState
-from .core.changes import ChangeBatch, IngestResult, Subscriber, coerce_event
+from .core.changes import ChangeBatch, ImportResult, IngestResult, Subscriber, coerce_event
 from .core.explanation import explain
 from .core.model import AgentPresence, Event, PresenceStatus
 from .core.protocol import Cursor, presence_message
@@ -24,7 +24,7 @@ from .core.reducer import PriceFunction
 from .core.roster import Limits
 from .core.timestamps import utc_now
 from .paths import default_db
-from .storage.roster_sync import RosterSync
+from .storage.roster_sync import EndOfFile, RosterSync
 from .storage.store import Store
 from .storage.transaction import Transaction
 
@@ -187,6 +187,45 @@ class PresenceManager:
         received = time.monotonic()
         events = [event.checked() for event in events]
         return self._store.write(lambda tx: self._ingest(tx, events, received))
+
+    def import_events(
+        self,
+        events: Sequence[Event],
+        end: EndOfFile | None = None,
+        file: tuple[str, int, int] | None = None,
+    ) -> ImportResult:
+        """Ingest a part of a session file of the past, all or none.
+
+        The agents of the file are stored, and visible to others, with its last part. Until then do
+        nothing else with this manager.
+
+        Args:
+            end: for the last part: called inside the transaction with the agents of the file,
+                returns further events; None: more parts follow.
+            file: path, size and mtime_ns of the file, to be stored as imported; None: not stored.
+
+        Raises:
+            InvalidEvent, CapacityError, StoreError: as in ``update_presence``; call it again, or
+                ``discard_import``.
+        """
+        received = time.monotonic()
+        events = [event.checked() for event in events]
+
+        def job(tx: Transaction) -> ImportResult:
+            result = self._sync.import_events(tx, events, end, received)
+            if file is not None:
+                tx.put_session_file(*file)
+            return result
+
+        return self._store.write(job)
+
+    def discard_import(self) -> None:
+        """Give up the import of a file: its agents stay as they were before, its events stored."""
+        self._store.write(lambda _: self._sync.discard_import())
+
+    def forget_files(self, paths: Sequence[str]) -> None:
+        """Delete the records that these session files were imported."""
+        self._store.write(lambda tx: tx.delete_session_files(paths))
 
     def submit(self, events: Sequence[Event], received: float) -> Future[IngestResult]:
         """Queue events for the writer thread; the Future is done when they are durable.

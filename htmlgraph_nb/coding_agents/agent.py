@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .telemetry import AgentTelemetry
 
 
+_MAX_SETTINGS_CHARS = 1 << 20
+
+
 class CodingAgent(ABC):
     """One kind of coding agent.
 
@@ -41,6 +44,8 @@ class CodingAgent(ABC):
             there is none.
         shares_call_ids: whether its hooks, session files and telemetry use the same tool call ids.
         subagents_are_sessions: whether telemetry reports each subagent as a separate session.
+        commands: names of its program, by which its processes are recognized.
+        package: name of its npm package, whose scripts run it as well.
     """
 
     name: str
@@ -49,6 +54,8 @@ class CodingAgent(ABC):
     project_variable: str = ""
     shares_call_ids: bool = True
     subagents_are_sessions: bool = False
+    commands: tuple[str, ...]
+    package: str
 
     @property
     def hook_source(self) -> str:
@@ -92,6 +99,14 @@ class CodingAgent(ABC):
         """Return the folder with a status file for each running process; None: there is none."""
         return None
 
+    def kept_days(self) -> int | None:
+        """Return the days after which it deletes its session files; None: it keeps them."""
+        return None
+
+    @abstractmethod
+    def session_place(self, record: Mapping[str, Any]) -> tuple[str | None, str | None]:
+        """Return the session id and the working folder that a line of a session file names."""
+
     @abstractmethod
     def is_session_record(self, record: Mapping[str, Any]) -> bool:
         """Return whether a JSON object is a line of its session files, and of no other agent's."""
@@ -118,3 +133,15 @@ class CodingAgent(ABC):
 def user_folder(variable: str, default: str) -> str:
     """Return the folder that an environment variable names, or ``default``; ``~`` is expanded."""
     return os.path.expanduser(os.environ.get(variable) or default)
+
+
+def json_settings(path: str) -> Mapping[str, Any]:
+    """Return the JSON object in an agent's settings file; {} if there is none or it is invalid."""
+    import json
+
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            settings = json.loads(file.read(_MAX_SETTINGS_CHARS))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return settings if isinstance(settings, dict) else {}

@@ -29,6 +29,21 @@ class IngestResult:
 
 
 @dataclass(frozen=True, slots=True)
+class ImportResult:
+    """Result of a committed part of an import.
+
+    Attributes:
+        accepted: number of new events.
+        already_stored: number of events that were in the database before.
+        duplicates: number of events that another source had reported.
+    """
+
+    accepted: int
+    already_stored: int
+    duplicates: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeBatch:
     """The changes of one transaction.
 

@@ -37,6 +37,7 @@ def load_transcripts(
     columns: NameFilter = None,
     limit: int | None = None,
     progress: bool | None = None,
+    titles: bool = True,
 ) -> pd.DataFrame:
     """Return the events in session files of coding agents, oldest first; no server is needed.
 
@@ -74,7 +75,7 @@ def load_transcripts(
     since_s = 0.0 if query.since is None else query.since.timestamp()
     # A file last written before ``since`` has no later event.
     files = [file for file in files if file.modified >= since_s]
-    builder, attrs = _read(files, progress)
+    builder, attrs = _read(files, progress, titles)
     attrs["skipped"] = sorted([*skipped, *attrs["skipped"]])
     selected = _select(builder.to_arrow(), query)
     frame = build_frame(selected.to_batches(), query.columns, len(selected))
@@ -84,7 +85,7 @@ def load_transcripts(
 
 
 def _read(
-    files: Sequence[SessionFile], progress: bool | None
+    files: Sequence[SessionFile], progress: bool | None, titles: bool
 ) -> tuple[ArrowBuilder, dict[str, Any]]:
     """Return the events of the files, and the ``attrs`` of the frame."""
     builder = ArrowBuilder()
@@ -94,12 +95,12 @@ def _read(
     n_broken = 0
     with LoadingBar(progress, "B", total_bytes(files), "session files") as bar:
         for file in files:
-            tail = SessionTail(file)
+            tail = SessionTail(file, titles=titles)
             try:
                 builder.extend(tail.read(final=True, on_bytes=bar.update))
             except OSError:
                 skipped.append(file.path)
-            n_broken += len(tail.broken)
+            n_broken += tail.n_broken
             names = [f"{file.path}:{line}" for line in tail.broken[:MAX_NAMED_LINES]]
             broken += names[: MAX_NAMED_LINES - len(broken)]
             if tail.unfinished:

@@ -1,28 +1,47 @@
 """Import past sessions of coding agents from their session files, each event once.
 
-Imported events are history: they add to the totals and never make a past agent look active.
+Imported events are history: they add to the totals and never make a past agent look active. A file
+is read and stored in small parts, so that memory and transactions stay small for files of any size.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from ..coding_agents.session import GIVE_UP_AFTER_S
-from ..core.dedup import supersedes
-from ..core.ids import shorten_id
-from ..core.model import Event
+from ..core.changes import ImportResult
+from ..core.model import AgentPresence, Event
+from ..errors import StoreUnavailable
 from ..presence import PresenceManager
 from ..storage.database import open_reader, sqlite_errors
-from .poller import MAX_BATCH_EVENTS, event_time, timers_due_since
+from .event_buffer import EventBuffer
+from .file_facts import FileFacts
+from .live_processes import LiveSessions
+from .poller import MAX_BATCH_EVENTS, timers_due_since
+from .session_end import closing_events
 from .session_files import OnBytes, SessionFile
 from .session_origin import SessionOrigins
 from .session_tail import SessionTail
 
+logger = logging.getLogger(__name__)
+
+READ_BYTES = 1 << 20
+"""Bytes of a file that are read at once."""
+MAX_UNREADABLE = 1_000
 _IDS_PER_QUERY = 500
+_TRANSACTION_S = 0.005
+"""Time for which a transaction should keep other writers waiting."""
+_MIN_PART, _MAX_PART = 20, 1_000
+_RETRY_S = 1.0
+
+Pause = Callable[[float], object]
+"""Called after each transaction with its duration in seconds."""
 
 
 @dataclass(slots=True)
@@ -46,11 +65,13 @@ class ImportReport(ImportCounts):
 
     Attributes:
         files: number of session files that were read.
-        unreadable: paths of the session files that could not be read.
-        broken: lines that are not JSON objects, as ``path:line``.
+        n_broken: number of lines that are not JSON objects.
+        broken: the first of them in each file, as ``path:line``; at most MAX_UNREADABLE.
+        unreadable: paths of the session files that could not be read; at most MAX_UNREADABLE.
     """
 
     files: int = 0
+    n_broken: int = 0
     broken: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 
@@ -61,37 +82,124 @@ class SessionImporter:
     Sessions that the older project's database has reported are not read from their files again.
 
     Args:
-        manager: the open database.
+        manager: the open database; used for nothing else meanwhile.
         now: the current time, UTC.
+        live: which sessions have a process; None: unknown.
+        titles: keep generated titles.
+        pause: called after each transaction, so that it can let others write; None: no pause.
 
     Attributes:
         report: the result so far.
     """
 
-    def __init__(self, manager: PresenceManager, now: datetime) -> None:
+    def __init__(
+        self,
+        manager: PresenceManager,
+        now: datetime,
+        *,
+        live: LiveSessions | None = None,
+        titles: bool = True,
+        pause: Pause | None = None,
+    ) -> None:
         self._manager = manager
         self._now = now
+        self._live = live or LiveSessions()
+        self._titles = titles
+        self._pause = pause
+        self._part = _MIN_PART
         self._legacy_sessions = SessionOrigins(manager.db_path, legacy=True)
         self.report = ImportReport()
 
     def import_file(self, file: SessionFile, on_bytes: OnBytes | None = None) -> None:
-        """Import one file.
+        """Import one file, up to the size that it has in ``file`` if it still grows.
 
         Raises:
             CapacityError, StoreError: the database cannot store the events; the rest of the file is
                 not imported.
         """
-        tail = SessionTail(file)
+        tail = SessionTail(file, titles=self._titles)
         is_quiet = self._now.timestamp() - file.modified >= GIVE_UP_AFTER_S
-        report = self.report
+        facts = FileFacts.of(file)
+        buffer = EventBuffer()
+        done = False
         try:
-            events = final_events(tail.read(final=is_quiet, on_bytes=on_bytes))
+            for event in _read(tail, file.size, on_bytes):
+                buffer.add(facts.add_to(event))
+                if events := buffer.ready():
+                    self._store(self._uncovered(events))
+            for event in tail.finish() if is_quiet else ():
+                buffer.add(facts.add_to(event))
+            self._store_last(buffer.finish(), file, is_quiet)
+            done = True
         except OSError:
-            report.unreadable.append(file.path)
+            if len(self.report.unreadable) < MAX_UNREADABLE:
+                self.report.unreadable.append(file.path)
             return
-        report.files += 1
-        report.broken += [f"{file.path}:{line}" for line in tail.broken]
-        import_events(self._manager, self._legacy_sessions, events, self._now, report)
+        finally:
+            if not done:
+                self._manager.discard_import()
+        self.report.files += 1
+        self.report.n_broken += tail.n_broken
+        lines = [f"{file.path}:{line}" for line in tail.broken]
+        self.report.broken += lines[: MAX_UNREADABLE - len(self.report.broken)]
+
+    def _store(self, events: Sequence[Event]) -> None:
+        start = 0
+        while start < len(events):
+            part = events[start : start + self._part]
+            self._write(partial(self._manager.import_events, part))
+            start += len(part)
+
+    def _store_last(self, events: Sequence[Event], file: SessionFile, is_final: bool) -> None:
+        uncovered = self._uncovered(events)
+        n_last = min(self._part, len(uncovered))
+        self._store(uncovered[: len(uncovered) - n_last])
+
+        def end(presences: Sequence[AgentPresence]) -> list[Event]:
+            return closing_events(presences, file.path, self._live, self._manager.limits, self._now)
+
+        stamp = (file.path, file.size, file.mtime_ns) if is_final and file.mtime_ns else None
+        last = uncovered[len(uncovered) - n_last :]
+        self._write(partial(self._manager.import_events, last, end, stamp))
+
+    def _write(self, write: Callable[[], ImportResult]) -> None:
+        while True:
+            start = time.monotonic()
+            try:
+                result = write()
+                break
+            except StoreUnavailable as error:
+                # Locked by another process, or the disk is full: both may last for hours.
+                if self._pause is None:
+                    raise
+                logger.debug("waiting for the database: %s", error)
+                self._pause(_RETRY_S)
+        elapsed_s = time.monotonic() - start
+        self.report.accepted += result.accepted
+        self.report.already_stored += result.already_stored
+        self.report.covered += result.duplicates
+        if self._pause is None:
+            self._part = _MAX_PART
+            return
+        growth = 2.0 if elapsed_s < _TRANSACTION_S / 2 else _TRANSACTION_S / elapsed_s
+        self._part = min(max(round(self._part * min(growth, 1.5)), _MIN_PART), _MAX_PART)
+        self._pause(elapsed_s)
+
+    def _uncovered(self, events: Sequence[Event]) -> list[Event]:
+        uncovered = self._legacy_sessions.not_covered(events)
+        self.report.covered += len(events) - len(uncovered)
+        return uncovered
+
+
+def _read(tail: SessionTail, size: int, on_bytes: OnBytes | None) -> Iterator[Event]:
+    """Yield the events of a file up to ``size``, so that an endless file comes to an end."""
+    if tail.is_document:
+        yield from tail.read(on_bytes=on_bytes)
+        return
+    for _ in range(size // READ_BYTES + 1):
+        yield from tail.read(on_bytes=on_bytes, max_bytes=READ_BYTES)
+        if not tail.behind:
+            return
 
 
 def import_events(
@@ -126,41 +234,14 @@ def import_sessions(
     files: Sequence[SessionFile],
     now: datetime,
     on_bytes: Callable[[int], object] | None = None,
+    *,
+    titles: bool = True,
 ) -> ImportReport:
     """Import session files in the given order and return the result; raises as SessionImporter."""
-    importer = SessionImporter(manager, now)
+    importer = SessionImporter(manager, now, titles=titles)
     for file in files:
         importer.import_file(file, on_bytes)
     return importer.report
-
-
-def final_events(events: Iterable[Event]) -> list[Event]:
-    """Return each event of a file once, completions with their final counts, sorted by time.
-
-    Events without an id get an id that is the same each time the file is read.
-    """
-    final: dict[str, Event] = {}
-    ids = EventIds()
-    for event in map(ids.with_id, events):
-        key = str(event.event_id)
-        if key not in final or supersedes(event, final[key]):
-            final[key] = event
-    return sorted(final.values(), key=event_time)
-
-
-class EventIds:
-    """Assigns ids to the events of one file that have no id."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-
-    def with_id(self, event: Event) -> Event:
-        """Return the event with an id that is the same each time the file is read."""
-        if event.event_id is not None:
-            return event
-        name = f"{event.agent_id}:{event.event_type}:{event_time(event).isoformat()}"
-        self._counts[name] += 1
-        return replace(event, event_id=shorten_id(f"{name}:{self._counts[name]}"))
 
 
 def stored_ids(path: str, events: Sequence[Event]) -> set[str | None]:

@@ -14,9 +14,9 @@ from typing import Protocol
 
 from ..core.model import Event, PresenceStatus
 from ..core.roster import Limits, timer_event, timers_of
-from ..core.timestamps import from_micros
 from ..errors import CapacityError
 from ..presence import PresenceManager
+from .event_buffer import event_time
 
 logger = logging.getLogger(__name__)
 
@@ -142,8 +142,3 @@ def _timer_due_since(last: Event, timers: list[tuple[str, float]], now: datetime
             key = f"{last.agent_id[:160]}:{event_type}:{at.isoformat()}"
             return [replace(timer_event(last.agent_id, event_type, due, after_s), event_id=key)]
     return []
-
-
-def event_time(event: Event) -> datetime:
-    """Return the event's timestamp; 1970 if it has none."""
-    return event.timestamp or from_micros(0)

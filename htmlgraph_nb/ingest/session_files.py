@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -28,12 +30,36 @@ class SessionFile:
     Attributes:
         agent: one of AGENTS.
         size: in bytes; modified: seconds since 1970.
+        mtime_ns: ``modified`` in exact nanoseconds; 0: not known.
     """
 
     path: str
     agent: str
     size: int
     modified: float
+    mtime_ns: int = 0
+
+
+def session_file(path: str, agent: str, state: os.stat_result) -> SessionFile:
+    """Return the session file at ``path`` with the size and time in ``state``."""
+    return SessionFile(path, agent, state.st_size, state.st_mtime, state.st_mtime_ns)
+
+
+def open_regular(path: str, buffering: int = -1) -> BinaryIO:
+    """Open a regular file for reading; never blocks on a FIFO or a device.
+
+    Raises:
+        OSError: it cannot be opened, or is not a regular file.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        return open(descriptor, "rb", buffering=buffering)
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def coding_agent(name: str) -> CodingAgent:
@@ -81,8 +107,8 @@ def find_sessions(
         if file_agent is None:
             others.append(file_path)
         elif agent in (None, file_agent):
-            sessions.append(SessionFile(file_path, file_agent, state.st_size, state.st_mtime))
-    sessions.sort(key=lambda file: (_is_of_subagent(file.path), file.modified, file.path))
+            sessions.append(session_file(file_path, file_agent, state))
+    sessions.sort(key=lambda file: (is_of_subagent(file.path), file.modified, file.path))
     return sessions, sorted(others)
 
 
@@ -97,7 +123,8 @@ def _candidates(root: str) -> Iterator[str]:
                 yield os.path.join(folder, name)
 
 
-def _is_of_subagent(path: str) -> bool:
+def is_of_subagent(path: str) -> bool:
+    """Return whether a session file is that of a subagent, by its path."""
     return "subagents" in path.split(os.sep) or os.path.basename(path).startswith("agent-")
 
 
@@ -107,7 +134,7 @@ def agent_of(path: str) -> str | None:
     Raises:
         OSError: it cannot be read.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         for _ in range(_SNIFFED_LINES):
             line = file.readline(MAX_RECORD_BYTES)
             if not line:
@@ -122,6 +149,27 @@ def agent_of(path: str) -> str | None:
                 if agent.is_session_record(record):
                     return agent.name
     return None
+
+
+def session_place(path: str, agent: str) -> tuple[str | None, str | None]:
+    """Return the session id and the folder in which a session began, by its first lines."""
+    session: str | None = None
+    folder: str | None = None
+    try:
+        with open_regular(path) as file:
+            for _ in range(_SNIFFED_LINES):
+                line = file.readline(MAX_RECORD_BYTES) if path.endswith(".jsonl") else _whole(file)
+                if not line or (session and folder):
+                    break
+                try:
+                    names = AGENTS[agent].session_place(parse_record(line))
+                except InvalidEvent:
+                    continue
+                session, folder = session or names[0], folder or names[1]
+    except OSError:
+        # Deleted meanwhile: as good as a file that names neither.
+        return None, None
+    return session, folder
 
 
 def _whole(file: BinaryIO) -> bytes:

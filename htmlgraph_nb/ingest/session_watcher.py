@@ -22,7 +22,8 @@ from ..coding_agents.hook_hints import HookHints
 from ..coding_agents.session import SessionRoot
 from ..core.model import Event
 from ..storage.database import open_reader, sqlite_errors
-from .backfill import EventIds, final_events
+from .event_buffer import EventBuffer, EventIds
+from .file_facts import FileFacts
 from .session_files import SessionFile
 from .session_scanner import SessionScanner, root_of
 from .session_tail import SessionTail
@@ -52,6 +53,9 @@ SLICE_BYTES = 256 << 10
 SLICE_S = 0.02
 MAX_DOWNTIME_S = 86_400.0
 """Longest time without a server whose sessions are read; older sessions are left to ``import``."""
+MAX_FIRST_READ = 10_000
+"""Events of a file that are collected until its end is reached. Those of a longer file are reported
+earlier, so that memory is bounded."""
 MAX_ACTIVE = 2_000
 MAX_DORMANT = 1_000
 MAX_HINTS = 10_000
@@ -67,7 +71,8 @@ class _ActiveFile:
     Attributes:
         changed_at: when it last changed.
         completions_only: ignore all events but completions.
-        first_read: the events so far while the file is read for the first time; None: afterwards.
+        facts: the owner and the machine of the file.
+        first_read: the newest events while the file is read for the first time; None: afterwards.
         stamp: inode, size and timestamp at the last read.
         n_passed: number of the reader's quiet thresholds that have passed.
         next_quiet_check: when the next quiet threshold passes, or the file becomes dormant.
@@ -80,8 +85,9 @@ class _ActiveFile:
     tail: SessionTail
     changed_at: float
     completions_only: bool
+    facts: FileFacts
     ids: EventIds = field(default_factory=EventIds)
-    first_read: list[Event] | None = field(default_factory=list)
+    first_read: EventBuffer | None = None
     stamp: tuple[int, int, int] | None = None
     n_passed: int = 0
     next_quiet_check: float = 0.0
@@ -98,6 +104,7 @@ class SessionWatcher:
         since: seconds since 1970; files last changed before it are ignored until they change.
         watch: follow all files in the folders; False: read only the files that hooks report, and
             only their completions.
+        titles: keep generated titles.
         monotonic: the clock; returns seconds.
     """
 
@@ -107,10 +114,12 @@ class SessionWatcher:
         since: float,
         *,
         watch: bool = True,
+        titles: bool = True,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._roots = tuple(roots)
         self._monotonic = monotonic
+        self._titles = titles
         self._scanner = SessionScanner(roots, since) if watch else None
         self._scan_due = 0.0
         self._active: OrderedDict[str, _ActiveFile] = OrderedDict()
@@ -179,8 +188,10 @@ class SessionWatcher:
         if file is None and (file := self._dormant.pop(path, None)) is not None:
             file.due = 0.0
         if file is None:
-            tail = SessionTail(SessionFile(path, agent, 0, 0.0))
-            file = _ActiveFile(tail, monotonic_s, completions_only)
+            session = SessionFile(path, agent, 0, 0.0)
+            tail = SessionTail(session, titles=self._titles)
+            file = _ActiveFile(tail, monotonic_s, completions_only, FileFacts.of(session))
+            file.first_read = EventBuffer(file.ids, MAX_FIRST_READ)
             if path.endswith(".json"):
                 file.reported = set()
         self._active[path] = file
@@ -235,11 +246,12 @@ class SessionWatcher:
             file.due = 0.0
         if file.first_read is None:
             return self._new_events(file, events)
-        file.first_read += events
+        # Of the copies of a completion, only the final one counts.
+        for event in events:
+            file.first_read.add(event)
         if file.tail.behind:
-            return []
-        # The file was read to its end: of the copies of a completion, only the final one counts.
-        first, file.first_read = final_events(map(file.ids.with_id, file.first_read)), None
+            return self._new_events(file, file.first_read.ready())
+        first, file.first_read = file.first_read.finish(), None
         return self._new_events(file, first)
 
     def _next_due(self, file: _ActiveFile, monotonic_s: float) -> float:
@@ -267,7 +279,7 @@ class SessionWatcher:
         """Assign ids to events, and return those that are to be reported and are new."""
         if file.completions_only:
             events = [event for event in events if event.event_type == "completion"]
-        events = [file.ids.with_id(event) for event in events]
+        events = [file.facts.add_to(file.ids.with_id(event)) for event in events]
         if file.reported is not None:
             events = [event for event in events if event.event_id not in file.reported]
             file.reported.update(event.event_id for event in events)

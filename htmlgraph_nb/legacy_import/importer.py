@@ -12,7 +12,7 @@ from ..core.ids import shorten_id
 from ..core.model import Event
 from ..core.roster import timer_event
 from ..ingest.backfill import ImportCounts, import_events, stored_ids
-from ..ingest.poller import event_time
+from ..ingest.event_buffer import event_time
 from ..ingest.session_origin import SessionOrigins
 from ..presence import PresenceManager
 from .resources import LegacyResource

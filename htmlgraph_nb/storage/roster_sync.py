@@ -9,18 +9,22 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ..core.agent_facts import WindowFunction, facts_of_duplicate
-from ..core.changes import ChangeBatch, Subscriber
+from ..core.changes import ChangeBatch, ImportResult, Subscriber
 from ..core.dedup import AgentAliases
-from ..core.model import Event
+from ..core.model import AgentPresence, Event
 from ..core.reducer import PriceFunction
 from ..core.roster import Change, Limits, Roster
 from ..core.status_rules import FORGOTTEN
 from .dedup_table import DEDUP_RULES
+from .held_agents import HeldAgents
 from .transaction import ExternalEvent, Transaction
 
 logger = logging.getLogger(__name__)
 
 _NEVER_S = 1e9
+
+EndOfFile = Callable[[Sequence[AgentPresence]], Sequence[Event]]
+"""Called with the agents of an imported file; returns the events that follow from its end."""
 
 
 class RosterSync:
@@ -58,6 +62,7 @@ class RosterSync:
         self._aliases = AgentAliases(DEDUP_RULES)
         self._subscribers: tuple[Subscriber, ...] = ()
         self._loaded = False
+        self._held = HeldAgents()
         # Changes of the running transaction, and when the oldest of their events arrived.
         self._changes: list[Change] = []
         self._received: float | None = None
@@ -123,6 +128,57 @@ class RosterSync:
                 self._add(tx, fact, now)
                 self._received = self._received or time.monotonic()
 
+    def import_events(
+        self, tx: Transaction, events: Sequence[Event], end: EndOfFile | None, received: float
+    ) -> ImportResult:
+        """Stage past events of a session file; its agents are stored with the last of them.
+
+        Args:
+            end: None: more events of the file follow; else called after the last ones.
+            received: ``time.monotonic()`` of the arrival of the events.
+
+        Raises:
+            CapacityError: the roster has no room for the new agents.
+        """
+        aliased_events = self._aliases.apply(events)
+        self.roster.check_capacity([event.agent_id for event in aliased_events])
+        now = self._clock()
+        unknown = tx.filter_known(aliased_events)
+        accepted = {id(event) for event in tx.drop_duplicates(unknown, now)}
+        past = now - self._shortest_timer
+        for event in aliased_events:
+            name = event.agent_id
+            self._held.hold(name, self.roster.get(name))
+            if id(event) in accepted:
+                if event.timestamp is not None and event.timestamp < past:
+                    self._apply_timers_due_before(tx, name, event.timestamp, now)
+                self._add(tx, event, now)
+            elif self._held.rebuilds(name):
+                self.roster.apply(event, tx.seq, now)
+        if end is not None:
+            self._end_import(tx, end, now)
+        if self._received is None:
+            self._received = received
+        known = len(events) - len(unknown)
+        return ImportResult(len(accepted), known, len(unknown) - len(accepted))
+
+    def _end_import(self, tx: Transaction, end: EndOfFile, now: datetime) -> None:
+        names = self._held.names()
+        states = [state for name in names if (state := self.roster.get(name)) is not None]
+        closing = end([state.presence for state in states])
+        unknown = {id(event) for event in tx.filter_known(closing)}
+        for event in closing:
+            if id(event) in unknown:
+                self._add(tx, event, now)
+            else:
+                self.roster.apply(event, tx.seq, now)
+        self._held.release({name for name in names if self.roster.get(name) is None})
+
+    def discard_import(self) -> None:
+        """Drop the agents of a file whose import has failed; their stored states stay."""
+        for name, state in self._held.discard().items():
+            self.roster.put(name, state)
+
     def _apply_timers_due_before(
         self, tx: Transaction, agent_id: str, until: datetime, now: datetime
     ) -> None:
@@ -155,7 +211,10 @@ class RosterSync:
         last_seqs = {event.agent_id: event.seq for event in events}
         states = tx.load_presence(list(last_seqs))
         for agent_id in last_seqs:
-            self.roster.put(agent_id, states.get(agent_id))
+            state, own = states.get(agent_id), self.roster.get(agent_id)
+            if own is not None and self._held.hides(agent_id):
+                state = self._held.absorb(agent_id, own, state)
+            self.roster.put(agent_id, state)
         now = self._clock()
         self._received = time.monotonic()
         # Only the final state of each agent is stored, so earlier changes of it are skipped.
@@ -167,7 +226,14 @@ class RosterSync:
 
     def flush(self, tx: Transaction) -> None:
         """Store the final state of each agent changed in this transaction."""
-        staged = dict(self.roster.staged())
+        staged = {
+            agent_id: state
+            for agent_id, state in self.roster.staged()
+            if not self._held.hides(agent_id)
+        }
+        for agent_id in self._held.released:
+            if (state := self.roster.get(agent_id)) is not None:
+                staged.setdefault(agent_id, state)
         if staged:
             tx.put_presence([state for state in staged.values() if state is not None])
         removed = [agent_id for agent_id, state in staged.items() if state is None]
@@ -177,6 +243,7 @@ class RosterSync:
     def committed(self, tx: Transaction) -> None:
         """Commit the staged states to the roster, and notify the subscribers."""
         self.roster.commit()
+        self._held.commit()
         changes, received = self._changes, self._received
         self._changes, self._received = [], None
         for change in changes:
@@ -190,6 +257,7 @@ class RosterSync:
     def rolled_back(self) -> None:
         """Discard the staged states and changes."""
         self.roster.rollback()
+        self._held.rollback()
         self._changes, self._received = [], None
 
     def _notify(self, subscriber: Subscriber, batch: ChangeBatch) -> None:

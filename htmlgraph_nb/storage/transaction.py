@@ -29,6 +29,7 @@ from ..core.status_rules import StatusDecision
 from ..core.timestamps import from_micros, to_micros
 from ..errors import InvalidEvent
 from .dedup_table import Deduplicator, TokenSourceCache
+from .file_table import delete_session_files, put_session_file
 from .quota_table import put_quotas
 from .row_writer import RowWriter
 from .schema import EVENT_COLUMNS, NAMED, PLAIN
@@ -292,6 +293,14 @@ class Transaction:
     def put_quotas(self, event: Event, at: datetime) -> None:
         """Store the usage windows of an account that an event of the type ``quota`` reports."""
         put_quotas(self._db, event, at)
+
+    def put_session_file(self, path: str, size: int, mtime_ns: int) -> None:
+        """Store that a session file is imported; see ``file_table``."""
+        put_session_file(self._db, path, size, mtime_ns)
+
+    def delete_session_files(self, paths: Sequence[str]) -> None:
+        """Delete the entries of session files."""
+        delete_session_files(self._db, paths)
 
     def delete_history(self, before: datetime, limit: int) -> int:
         """Delete events older than ``before`` among the ``limit`` oldest rows; return how many.

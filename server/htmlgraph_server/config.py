@@ -7,6 +7,7 @@ Each setting has a flag of ``htmlgraph-nb serve`` (``--max-clients``), an enviro
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from htmlgraph_nb.paths import DEFAULT_HOST, DEFAULT_PORT, default_db
 from htmlgraph_nb.storage.database import SYNCHRONOUS_MODES
 
 _MAX_DURATION_S = 36_500 * 86_400
+BACKFILL_S = 30 * 86_400.0
+"""Age of session files that are imported by default."""
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 
 
@@ -63,6 +66,16 @@ def _parse_switch(text: str) -> bool:
     if text.lower() not in ("on", "off"):
         raise ValueError("expected on or off")
     return text.lower() == "on"
+
+
+def _parse_backfill(text: str) -> float:
+    """Return seconds; 0 for "off", infinity for "all"."""
+    if text.strip().lower() in ("off", "all"):
+        return 0.0 if text.strip().lower() == "off" else math.inf
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, or all or off") from None
 
 
 def _parse_names(text: str) -> tuple[str, ...]:
@@ -157,6 +170,16 @@ SETTINGS: tuple[Setting, ...] = (
         "watch", _parse_switch, None, "follow session files of agents on this machine: on or off"
     ),
     Setting(
+        "backfill",
+        _parse_backfill,
+        None,
+        "age of session files to import at the start: a duration, all or off; default: 30d, but "
+        "off without --watch",
+    ),
+    Setting(
+        "titles", _parse_switch, True, "keep titles that agents generate for sessions: on or off"
+    ),
+    Setting(
         "seal", _parse_switch, True, "keep a columnar copy of history for fast loading: on or off"
     ),
 )
@@ -200,6 +223,8 @@ class Config:
     synchronous: str = "NORMAL"
     seal: bool = True
     watch: bool = False
+    backfill_s: float = 0.0
+    titles: bool = True
 
     def __post_init__(self) -> None:
         if not self.token and not is_loopback(self.host):
@@ -248,6 +273,11 @@ def make_config(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> 
 
 def config_from_values(values: Mapping[str, Any]) -> Config:
     """Return the Config for the parsed values of all settings."""
+    # A server for other machines does not read the session files of its user by default.
+    watch = is_loopback(values["host"]) if values["watch"] is None else values["watch"]
+    backfill_s = values["backfill"]
+    if backfill_s is None:
+        backfill_s = BACKFILL_S if watch else 0.0
     return Config(
         host=values["host"],
         port=values["port"],
@@ -272,6 +302,7 @@ def config_from_values(values: Mapping[str, Any]) -> Config:
         retain_s=values["retain"],
         synchronous=values["synchronous"],
         seal=values["seal"],
-        # A server for other machines does not read the session files of its user by default.
-        watch=is_loopback(values["host"]) if values["watch"] is None else values["watch"],
+        watch=watch,
+        backfill_s=backfill_s,
+        titles=values["titles"],
     )

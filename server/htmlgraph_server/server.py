@@ -75,8 +75,23 @@ class Lifecycle:
         self.service = service
         self._unsubscribe = _subscribe(service, loop)
         self._background = make_background_tasks(
-            config, manager, service.leader_lock, service.local_agents, spool
+            config,
+            manager,
+            service.leader_lock,
+            service.local_agents,
+            spool,
+            service.backfiller,
         )
+        info = service.hub.info
+        info.provide("backfill", service.backfiller.status)
+
+        def report() -> None:
+            with contextlib.suppress(RuntimeError):
+                # The loop may just have been closed.
+                loop.call_soon_threadsafe(info.changed)
+
+        service.backfiller.on_report = report
+        info.update()
 
     def start(self) -> None:
         """Start the background tasks."""

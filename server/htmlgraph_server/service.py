@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import os
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from htmlgraph_nb.coding_agents.otel.metrics import TokenCounters
+from htmlgraph_nb.ingest.backfill_process import BackfillOptions
 from htmlgraph_nb.presence import PresenceManager
 
 from .auth import Authenticator
+from .background.backfiller import Backfiller
 from .background.leader_lock import LeaderLock
 from .background.local_agents import LocalAgents
 from .config import Config
@@ -39,6 +43,7 @@ class Service:
         token_counters: the state of the OTLP token metrics.
         leader_lock: elects one of the servers that share the database.
         local_agents: finds agents on this machine; None in demo mode.
+        backfiller: imports past sessions.
         otlp_lock: held while an OTLP export is decoded.
         body_bytes: bytes of request bodies currently in memory.
         started_at: start time, UTC.
@@ -55,6 +60,7 @@ class Service:
     export_pool: ExportWorkerPool
     token_counters: TokenCounters
     leader_lock: LeaderLock
+    backfiller: Backfiller
     local_agents: LocalAgents | None = None
     otlp_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     body_bytes: int = 0
@@ -82,6 +88,8 @@ def make_service(
         StoreError: the database cannot be read.
     """
     manager.sync_external()
+    local_agents = LocalAgents(config, manager) if follows_agents else None
+    backfiller = Backfiller(_backfill_options(config, manager, local_agents))
     state = PublishedState(manager.cursor, manager.snapshot().values(), manager.forgotten_seq)
     history = HistoryReader(manager.db_path)
     return Service(
@@ -95,5 +103,24 @@ def make_service(
         ExportWorkerPool(),
         restore_token_counters(manager.db_path),
         LeaderLock(manager.db_path),
-        LocalAgents(config, manager) if follows_agents else None,
+        backfiller,
+        local_agents,
+    )
+
+
+def _backfill_options(
+    config: Config, manager: PresenceManager, local_agents: LocalAgents | None
+) -> BackfillOptions | None:
+    if local_agents is None or not config.backfill_s:
+        return None
+    # Older history would be deleted at once.
+    seconds = min(config.backfill_s, config.retain_s or config.backfill_s)
+    return BackfillOptions(
+        manager.db_path,
+        days=None if math.isinf(seconds) else seconds / 86_400,
+        followed_since=local_agents.followed_since if config.watch else math.inf,
+        titles=config.titles,
+        synchronous=config.synchronous,
+        limits=config.roster,
+        parent=os.getpid(),
     )

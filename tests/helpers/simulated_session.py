@@ -16,7 +16,7 @@ from htmlgraph_nb.coding_agents.otel.events import events_from_log
 from htmlgraph_nb.coding_agents.otel.signals import LogRecord
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.model import Event
-from htmlgraph_nb.ingest.backfill import final_events
+from htmlgraph_nb.ingest.event_buffer import final_events
 from tests.helpers.growing_session import json_line
 
 SESSION = "0b9d6f4e-3d52-4a7c-9f10-5a1c2e8b7d66"

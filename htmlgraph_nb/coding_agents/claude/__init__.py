@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InvalidEvent
-from ..agent import CodingAgent, user_folder
+from ..agent import CodingAgent, json_settings, user_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +17,8 @@ _MAX_META_BYTES = 65_536
 _SESSION_KEYS = frozenset({"sessionId", "leafUuid", "messageId", "uuid"})
 # Codex's lines have a payload, and the first line of Gemini CLI's files has the other two.
 _FOREIGN_KEYS = frozenset({"payload", "projectHash", "startTime"})
+_KEPT_DAYS = 30
+"""Days after which Claude Code deletes session files if its settings name no other number."""
 
 
 class ClaudeCode(CodingAgent):
@@ -26,6 +28,8 @@ class ClaudeCode(CodingAgent):
     label = "Claude Code"
     aliases = ("claude-code",)
     project_variable = "CLAUDE_PROJECT_DIR"
+    commands = ("claude",)
+    package = "@anthropic-ai/claude-code"
 
     def sessions_dir(self) -> str:
         """Return ``projects`` in ``CLAUDE_CONFIG_DIR`` or ``~/.claude``."""
@@ -34,6 +38,17 @@ class ClaudeCode(CodingAgent):
     def status_dir(self) -> str:
         """Return the folder with ``<pid>.json`` of each running session."""
         return os.path.join(_config_dir(), "sessions")
+
+    def kept_days(self) -> int | None:
+        """Return ``cleanupPeriodDays`` of its settings.json, 30 if it is not set."""
+        days = json_settings(os.path.join(_config_dir(), "settings.json")).get("cleanupPeriodDays")
+        return days if type(days) is int and days >= 0 else _KEPT_DAYS
+
+    def session_place(self, record: Mapping[str, Any]) -> tuple[str | None, str | None]:
+        """Return the fields ``sessionId`` and ``cwd``."""
+        from ..fields import string
+
+        return string(record.get("sessionId")), string(record.get("cwd"), None)
 
     def is_session_record(self, record: Mapping[str, Any]) -> bool:
         """Return whether a JSON object is a line of Claude Code's session files."""

@@ -19,6 +19,8 @@ class Codex(CodingAgent):
     name = "codex"
     label = "Codex"
     subagents_are_sessions = True
+    commands = ("codex",)
+    package = "@openai/codex"
 
     def sessions_dir(self) -> str:
         """Return ``CODEX_HOME`` or ``~/.codex``."""
@@ -31,6 +33,15 @@ class Codex(CodingAgent):
         home = self.sessions_dir()
         names = ("sessions", "archived_sessions")
         return [SessionRoot(self.name, os.path.join(home, name)) for name in names]
+
+    def session_place(self, record: Mapping[str, Any]) -> tuple[str | None, str | None]:
+        """Return the id and the folder in the line ``session_meta``."""
+        from ..fields import mapping, string
+
+        if record.get("type") != "session_meta":
+            return None, None
+        payload = mapping(record.get("payload"))
+        return string(payload.get("id")), string(payload.get("cwd"), None)
 
     def is_session_record(self, record: Mapping[str, Any]) -> bool:
         """Return whether a JSON object is a line of Codex's session files."""

@@ -23,6 +23,8 @@ class GeminiCli(CodingAgent):
     aliases = ("gemini-cli",)
     project_variable = "GEMINI_PROJECT_DIR"
     shares_call_ids = False
+    commands = ("gemini",)
+    package = "@google/gemini-cli"
 
     def sessions_dir(self) -> str:
         """Return ``~/.gemini/tmp``."""
@@ -33,6 +35,14 @@ class GeminiCli(CodingAgent):
         from ..session import SessionRoot
 
         return [SessionRoot(self.name, self.sessions_dir(), "chats")]
+
+    def session_place(self, record: Mapping[str, Any]) -> tuple[str | None, str | None]:
+        """Return the session id and the first of the folders in the first line."""
+        from ..fields import string
+
+        folders = record.get("directories")
+        folder = folders[0] if isinstance(folders, list) and folders else None
+        return string(record.get("sessionId")), string(folder, None)
 
     def is_session_record(self, record: Mapping[str, Any]) -> bool:
         """Return whether a JSON object is the first line, or the whole, of a session file."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from htmlgraph_nb.coding_agents.hook_hints import hook_hints_of
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.timestamps import utc_now
 from htmlgraph_nb.ingest.poller import PolledSource
-from htmlgraph_nb.ingest.process_monitor import ProcessMonitor
+from htmlgraph_nb.ingest.process_monitor import ProcessMonitor, read_process_starts
 from htmlgraph_nb.ingest.session_scanner import default_roots
-from htmlgraph_nb.ingest.session_watcher import SessionWatcher, resume_time
+from htmlgraph_nb.ingest.session_watcher import ACTIVE_FOR_S, SessionWatcher, resume_time
 from htmlgraph_nb.presence import PresenceManager
 
 from ..config import Config, is_loopback
@@ -28,17 +29,28 @@ class LocalAgents:
 
     Attributes:
         files: reads session files.
-        processes: notices the end of agent processes.
+        followed_since: seconds since 1970; ``files`` reads the files that changed since.
+        processes: notices the start and end of agent processes.
         has_reports: whether a hook reported a session on this machine.
         on_report: called after each such report.
     """
 
     def __init__(self, config: Config, manager: PresenceManager) -> None:
-        since = resume_time(manager.db_path, utc_now())
-        self.files = SessionWatcher(default_roots(), since, watch=config.watch)
+        now = utc_now()
+        # With a backfill, the files at rest are read by its process.
+        self.followed_since = (
+            now.timestamp() - ACTIVE_FOR_S
+            if config.backfill_s
+            else resume_time(manager.db_path, now)
+        )
+        self.files = SessionWatcher(
+            default_roots(), self.followed_since, watch=config.watch, titles=config.titles
+        )
         agents = AGENTS.values() if config.watch else ()
         status_dirs = {agent.name: path for agent in agents if (path := agent.status_dir())}
-        self.processes = ProcessMonitor(manager.snapshot, status_dirs)
+        self.processes = ProcessMonitor(
+            manager.snapshot, status_dirs, partial(read_process_starts, manager.db_path)
+        )
         self.has_reports = False
         self.on_report: Callable[[], object] = lambda: None
 

@@ -9,6 +9,7 @@ spool          1 s         the leader         ingest events that hooks stored wh
 waiting        1 s         the leader         list the waiting agents for status lines
 retention      60 s        the leader         delete old history, one step every 50 ms
 seal           60 s        the leader         start a process that seals history
+backfill       1 s         the leader         start a process that imports past sessions, once
 checkpoint     0.5 s       the leader         move the write-ahead log into the database file
 session files  variable    the leader, hooks  read new lines of the agents' session files
 processes      variable    the leader, hooks  notice agents whose process has ended
@@ -39,6 +40,7 @@ from htmlgraph_nb.pricing.price_list import load as load_prices
 from htmlgraph_nb.storage.checkpoint import Checkpointer
 
 from ..config import Config
+from .backfiller import Backfiller
 from .leader_lock import LeaderLock
 from .local_agents import LocalAgents
 from .sealer import Sealer
@@ -54,6 +56,7 @@ WAITING_S = 1.0
 RETENTION_S = 60.0
 RETENTION_STEP_S = 0.05
 SEAL_S = 60.0
+BACKFILL_CHECK_S = 1.0
 CHECKPOINT_S = 0.5
 SOURCE_RETRY_S = 1.0
 """Interval of a source that failed, or that this server does not read."""
@@ -160,6 +163,7 @@ class BackgroundTasks:
         sealer: seals history; None: history is not sealed.
         checkpointer: moves the write-ahead log into the file; None: the writer does it.
         local_agents: finds agents on this machine; None: nothing does.
+        backfiller: imports past sessions; None: nothing does.
     """
 
     def __init__(
@@ -173,10 +177,12 @@ class BackgroundTasks:
         sealer: Sealer | None = None,
         checkpointer: Checkpointer | None = None,
         local_agents: LocalAgents | None = None,
+        backfiller: Backfiller | None = None,
     ) -> None:
         self._leader_lock = leader_lock
         self._sealer = sealer
         self._waiting = waiting
+        self._backfiller = backfiller
         always, leader = _always, leader_lock.acquire
         tasks = [
             PeriodicTask("sync", SYNC_S, manager.sync_external, always),
@@ -192,6 +198,8 @@ class BackgroundTasks:
             )
         if sealer is not None:
             tasks.append(PeriodicTask("seal", SEAL_S, sealer.check, leader))
+        if backfiller is not None:
+            tasks.append(PeriodicTask("backfill", BACKFILL_CHECK_S, backfiller.check, leader))
         self._threads = [TaskThread("htmlgraph-tasks", tasks)]
         if checkpointer is not None:
             checkpoint = PeriodicTask("checkpoint", CHECKPOINT_S, checkpointer.check, leader)
@@ -218,6 +226,8 @@ class BackgroundTasks:
             self._sealer.close()
         if self._waiting is not None:
             self._waiting.remove()
+        if self._backfiller is not None:
+            self._backfiller.close()
         self._leader_lock.release()
 
 
@@ -268,6 +278,7 @@ def make_background_tasks(
     leader_lock: LeaderLock,
     local_agents: LocalAgents | None,
     spool_path: str | None,
+    backfiller: Backfiller | None = None,
 ) -> BackgroundTasks:
     """Create the background tasks of a server.
 
@@ -277,16 +288,20 @@ def make_background_tasks(
         leader_lock: the lock of the database.
         local_agents: finds agents on this machine, with hints from the spooled hooks; or None.
         spool_path: the file in which hooks leave events while no server runs; None in demo mode.
+        backfiller: imports past sessions; or None.
     """
     on_hook = None if local_agents is None else local_agents.on_hook
     return BackgroundTasks(
         manager,
         leader_lock,
-        spool=None if spool_path is None else SpoolReader(manager, spool_path, on_hook=on_hook),
         # The demo's agents wait for nobody.
         waiting=None if spool_path is None else WaitingFile(manager, waiting_file()),
+        spool=None
+        if spool_path is None
+        else SpoolReader(manager, spool_path, on_hook=on_hook, titles=config.titles),
         retain_s=config.retain_s,
         sealer=Sealer(manager.db_path) if config.seal else None,
         checkpointer=Checkpointer(manager.db_path, lambda: manager.cursor.seq, config.synchronous),
         local_agents=local_agents,
+        backfiller=backfiller,
     )

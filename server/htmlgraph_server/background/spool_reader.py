@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from htmlgraph_nb.coding_agents.titles import without_generated_titles
 from htmlgraph_nb.ingest.spool import OnHook, events_from_spool
 from htmlgraph_nb.presence import PresenceManager
 
@@ -32,6 +33,7 @@ class SpoolReader:
         path: the file to which hooks append.
         monotonic: clock in seconds that never runs backwards.
         on_hook: called with the kind of agent and the input of each hook; None: no callback.
+        titles: keep generated titles.
     """
 
     def __init__(
@@ -40,7 +42,10 @@ class SpoolReader:
         path: str,
         monotonic: Callable[[], float] = time.monotonic,
         on_hook: OnHook | None = None,
+        *,
+        titles: bool = True,
     ) -> None:
+        self._titles = titles
         self._on_hook = on_hook
         self._manager = manager
         self._path = path
@@ -78,6 +83,8 @@ class SpoolReader:
         try:
             with open(path, "rb") as file:
                 events, n_broken = events_from_spool(file.read(), datetime.now(UTC), self._on_hook)
+            if not self._titles:
+                events = without_generated_titles(events)
             n_new = 0
             for start in range(0, len(events), _BATCH_EVENTS):
                 n_new += self._manager.ingest(events[start : start + _BATCH_EVENTS]).accepted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import time
 from collections.abc import Sequence
 
@@ -11,12 +12,13 @@ from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.timestamps import utc_now
 from htmlgraph_nb.errors import ConfigError, StoreUnavailable
 from htmlgraph_nb.ingest.backfill import ImportReport, import_sessions
-from htmlgraph_nb.ingest.session_files import find_sessions, total_bytes
+from htmlgraph_nb.ingest.session_files import SessionFile, find_sessions, total_bytes
 from htmlgraph_nb.legacy_import.importer import LegacyImporter, LegacyImportReport
 from htmlgraph_nb.legacy_import.tail import DEFAULT_PATH, DatabaseTail
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.pricing.price_list import context_window_of, price_of
 
+from ..config import make_config
 from .options import Commands, Print, add_db_option, db_path, progress_bar
 
 _LEGACY = "htmlgraph"
@@ -34,7 +36,12 @@ def add_import_parser(commands: Commands, out: Print) -> argparse.ArgumentParser
         "project (htmlgraph), into the database. Events that exist already are not imported "
         "again, so the command can be repeated.",
     )
-    parser.add_argument("agent", choices=(*AGENTS, _LEGACY), help="agent to import from")
+    parser.add_argument(
+        "agent",
+        nargs="?",
+        choices=(*AGENTS, _LEGACY),
+        help=f"agent to import from (default: {', '.join(AGENTS)})",
+    )
     parser.add_argument(
         "path",
         nargs="?",
@@ -44,6 +51,11 @@ def add_import_parser(commands: Commands, out: Print) -> argparse.ArgumentParser
     add_db_option(parser)
     parser.add_argument(
         "--watch", action="store_true", help="keep importing new rows of htmlgraph until Ctrl-C"
+    )
+    parser.add_argument(
+        "--titles",
+        metavar="on|off",
+        help="keep titles that agents generate for sessions (default: on); also HTMLGRAPH_TITLES",
     )
     parser.set_defaults(run=lambda arguments: _import(arguments, out))
     return parser
@@ -60,17 +72,38 @@ def _import(arguments: argparse.Namespace, out: Print) -> int:
             f"--watch is only for htmlgraph; to follow sessions of {arguments.agent}, run: "
             "htmlgraph-nb serve"
         )
-    path = arguments.path or AGENTS[arguments.agent].sessions_dir()
-    files, _ = find_sessions(path, arguments.agent)
+    titles = make_config({"titles": arguments.titles}, os.environ).titles
+    files = _find_files(arguments.agent, arguments.path, out)
     if not files:
-        out(f"no sessions of {arguments.agent} in {path}")
         return 0
     with PresenceManager(db, price=price_of, context_window=context_window_of) as manager:
         with progress_bar("B", total_bytes(files)) as bar:
-            report = import_sessions(manager, files, utc_now(), bar.update)
+            report = import_sessions(manager, files, utc_now(), bar.update, titles=titles)
         for line in _session_lines(report, manager.db_path):
             out(line)
     return 0
+
+
+def _find_files(agent: str | None, path: str | None, out: Print) -> list[SessionFile]:
+    """Return the session files to import; prints which agents have none.
+
+    Args:
+        agent: None: all agents.
+        path: a folder or file; None: the folder of each agent.
+    """
+    files: list[SessionFile] = []
+    for name in AGENTS if agent is None else [agent]:
+        folder = path or AGENTS[name].sessions_dir()
+        if agent is None and not os.path.exists(folder):
+            continue
+        found, _ = find_sessions(folder, name)
+        if not found and agent is not None:
+            out(f"no sessions of {name} in {folder}")
+        files += found
+    if not files and agent is None:
+        folders = ", ".join(AGENTS[name].sessions_dir() for name in AGENTS)
+        out(f"no sessions in {path or folders}")
+    return files
 
 
 def _session_lines(report: ImportReport, db: str) -> list[str]:
@@ -80,12 +113,12 @@ def _session_lines(report: ImportReport, db: str) -> list[str]:
     ]
     if report.covered:
         lines.append(f"skipped {report.covered:,} events that hooks or telemetry had reported")
-    for noun, paths in (
-        ("broken lines", report.broken),
-        ("unreadable files", report.unreadable),
+    for noun, n, paths in (
+        ("broken lines", report.n_broken, report.broken),
+        ("unreadable files", len(report.unreadable), report.unreadable),
     ):
-        if paths:
-            lines.append(f"skipped {len(paths):,} {noun}: {_examples(paths, ', ')}")
+        if n:
+            lines.append(f"skipped {n:,} {noun}: {_examples(paths, ', ')}")
     return lines
 
 

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import webbrowser
 from collections.abc import Callable
+from functools import partial
 
 from htmlgraph_nb import __version__
 from htmlgraph_nb.core.timestamps import utc_now
@@ -117,6 +118,7 @@ def _serve(arguments: argparse.Namespace, out: Print) -> int:
 
     def on_ready(service: Service, url: str) -> None:
         _print_ready(service, url, out)
+        service.backfiller.on_line = partial(_print_line, out)
         if arguments.stop_on_eof:
             _stop_on_eof(asyncio.get_running_loop(), stop)
 
@@ -181,6 +183,11 @@ async def _run(config: Config, on_ready: _OnReady, stop: asyncio.Event, spool: s
 def _print_ready(service: Service, url: str, out: Print) -> None:
     tune_gc()
     _print_line(out, f"htmlgraph-nb {__version__} at {url}  (database: {service.manager.db_path})")
+
+
+def _print_line(out: Print, line: str) -> None:
+    out(line)
+    sys.stdout.flush()
 
 
 def _print_line(out: Print, line: str) -> None:

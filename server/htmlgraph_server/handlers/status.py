@@ -64,6 +64,7 @@ def status_report(service: Service) -> dict[str, Any]:
         },
         "queue": {"bytes": hub.queue_bytes(), "writes": service.manager.n_queued},
         "watching": _watching(service),
+        "backfill": service.backfiller.status(),
         "database": {
             "path": service.manager.db_path,
             "bytes": database_bytes(service.manager.db_path),

@@ -29,12 +29,22 @@ class Client:
     Attributes:
         cursor: position of the last frame handed to the transport; None before the first.
         legacy_state: send states as presence_update messages.
+        info_version: version of the last server_info message handed to the transport.
         unsent: number of bytes that may have been unsent after the last write.
         slow_since: when the unsent bytes passed the limit, in monotonic seconds; None: they did
             not.
     """
 
-    __slots__ = ("cursor", "group", "legacy_state", "session", "slow_since", "transport", "unsent")
+    __slots__ = (
+        "cursor",
+        "group",
+        "info_version",
+        "legacy_state",
+        "session",
+        "slow_since",
+        "transport",
+        "unsent",
+    )
 
     def __init__(
         self, transport: Transport, session: str | None, cursor: Cursor | None, legacy_state: bool
@@ -43,6 +53,7 @@ class Client:
         self.session = session
         self.cursor = cursor
         self.legacy_state = legacy_state
+        self.info_version = 0
         self.unsent = 0
         self.slow_since: float | None = None
         self.group: FilterGroup | None = None

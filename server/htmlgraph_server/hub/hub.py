@@ -35,6 +35,7 @@ from ..config import HubLimits
 from .broadcast_messages import broadcast_event
 from .clients import Client, FilterGroup, Transport
 from .published_state import PublishedState
+from .server_info import INTERVAL_S, ServerInfo
 from .stats import HubStats
 
 logger = logging.getLogger(__name__)
@@ -79,6 +80,8 @@ class Hub:
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.published = published
+        self.info = ServerInfo()
+        self.info.on_change = self._schedule_info
         self.limits = limits
         self.stats = HubStats()
         self.clients: dict[Client, None] = {}
@@ -96,6 +99,9 @@ class Hub:
         self._next_flush = 0.0
         self._flush_scheduled = False
         self._check_scheduled = False
+        self._info_scheduled = False
+        self._next_info = 0.0
+        self._info_frame: tuple[int, bytes] = (0, b"")
         self._closed = False
 
     # Clients
@@ -293,6 +299,38 @@ class Hub:
         data = self._state_frames(messages)
         client.unsent = client.transport.write(data)
         self.stats.count_frames(len(messages), len(data))
+        if not client.legacy_state:
+            self._send_info(client)
+
+    # Facts about the server
+
+    def _schedule_info(self) -> None:
+        if not self._info_scheduled and not self._closed:
+            self._info_scheduled = True
+            delay = max(0.0, self._next_info - self._monotonic())
+            self._scheduler.call_later(delay, self.send_info)
+
+    def send_info(self) -> None:
+        """Send the server_info message to all clients that keep up, if it has changed."""
+        self._info_scheduled = False
+        self._next_info = self._monotonic() + INTERVAL_S
+        if self._closed or not self.info.update():
+            return
+        for client in list(self.clients):
+            has_state = client.group is not None and client in client.group.clients
+            if has_state and not client.legacy_state:
+                self._send_info(client)
+
+    def _send_info(self, client: Client) -> None:
+        version = self.info.version
+        if client.info_version == version:
+            return
+        if self._info_frame[0] != version:
+            self._info_frame = (version, encode_frame(self.info.message))
+        data = self._info_frame[1]
+        client.info_version = version
+        client.unsent = client.transport.write(data)
+        self.stats.count_frames(1, len(data))
 
     def _mark_slow(self, client: Client) -> None:
         if client.group is not None:

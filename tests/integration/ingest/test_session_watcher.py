@@ -17,7 +17,7 @@ from htmlgraph_nb.coding_agents.hook_hints import HookHints
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.coding_agents.session import SessionRoot
 from htmlgraph_nb.core.model import Event
-from htmlgraph_nb.ingest.backfill import final_events
+from htmlgraph_nb.ingest.event_buffer import final_events
 from htmlgraph_nb.ingest.session_files import SessionFile
 from htmlgraph_nb.ingest.session_scanner import default_roots, root_of
 from htmlgraph_nb.ingest.session_tail import SessionTail

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,6 +75,8 @@ VALUES = {
     "synchronous": "full",
     "seal": "OFF",
     "watch": "off",
+    "backfill": "7d",
+    "titles": "off",
 }
 
 
@@ -90,6 +94,7 @@ def test_make_config_uses_every_flag_and_variable() -> None:
     assert (roster.idle_timeout_s, roster.offline_timeout_s) == (18, 1_140)
     assert (roster.forget_after_s, by_flag.retain_s) == (72_000, 1_814_400)
     assert (by_flag.synchronous, by_flag.seal, by_flag.watch) == ("FULL", False, False)
+    assert (by_flag.backfill_s, by_flag.titles) == (604_800, False)
     variables = {setting.variable: VALUES[setting.name] for setting in SETTINGS}
     assert make_config(NOTHING, variables) == by_flag
     assert make_config({"port": "7"}, variables).port == 7
@@ -158,6 +163,21 @@ def test_config_needs_a_token_beyond_loopback(host: str, expected: bool) -> None
         with pytest.raises(ConfigError, match="HTMLGRAPH_TOKEN"):
             Config(host=host, db="x")
         assert Config(host=host, db="x", token="long-enough").host == host
+
+
+@pytest.mark.parametrize(
+    ("flags", "seconds"),
+    [
+        ({}, 30 * 86_400),
+        ({"watch": "off"}, 0),
+        ({"watch": "off", "backfill": "12h"}, 43_200),
+        ({"backfill": "off"}, 0),
+        ({"backfill": "ALL"}, math.inf),
+    ],
+)
+def test_config_backfills_where_it_watches(flags: dict[str, str], seconds: float) -> None:
+    """The default is 30 days on a server that follows session files, else nothing."""
+    assert make_config(flags, {}).backfill_s == seconds
 
 
 @given(st.sampled_from([setting.name for setting in SETTINGS]), st.text(max_size=40))

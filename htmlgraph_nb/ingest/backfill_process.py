@@ -1,0 +1,333 @@
+"""Import the session files of the last days: the child process that a server starts.
+
+It prints BackfillReport objects, one JSON object a line. It writes to the database in short
+transactions with pauses, so that the server and its agents are never kept waiting; it waits while
+the database is locked, and ends with the process that started it.
+
+Files are remembered once they are imported completely, so that a later start reads only new and
+changed ones. If the process is killed, the next one repeats the file; the ids of events keep them
+from being counted twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import platform
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache, partial
+from typing import TypeVar
+
+from ..core.model import AgentPresence, PresenceStatus
+from ..core.roster import Limits
+from ..core.timestamps import utc_now
+from ..errors import CapacityError, HtmlgraphError, StoreUnavailable
+from ..presence import PresenceManager
+from ..pricing.price_list import price_of
+from ..storage.database import open_reader, sqlite_errors
+from ..storage.file_table import read_session_files
+from .backfill import SessionImporter
+from .backfill_report import BackfillReport, recent_cost
+from .import_order import count_sessions, import_order, not_imported
+from .live_processes import (
+    LiveSessions,
+    LocalSession,
+    find_live,
+    read_processes,
+    read_status_files,
+)
+from .session_end import process_exit, process_start
+from .session_files import SessionFile, is_of_subagent, session_file, session_place
+from .session_scanner import SessionScanner, default_roots
+
+logger = logging.getLogger(__name__)
+
+PARENT_CHECK_S = 0.5
+RETRY_S = 1.0
+REPORT_S = 0.25
+PAUSE_FACTOR = 1.0
+"""Length of the pause after a transaction, in units of its duration."""
+_MIN_PAUSE_S = 0.002
+QUIET_S = 60.0
+"""Seconds without a change after which a session without any process counts as ended."""
+_DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillOptions:
+    """What to import, as JSON on the command line.
+
+    Attributes:
+        db: the database.
+        days: age in days up to which session files are read; None: all of them.
+        followed_since: seconds since 1970; files changed since are followed by the server, which
+            reads them itself.
+        titles: keep generated titles.
+        synchronous: SQLite's setting.
+        limits: timers and limits, as those of the server.
+        parent: id of the process with which to end; 0: none.
+    """
+
+    db: str
+    days: float | None = 30.0
+    followed_since: float = float("inf")
+    titles: bool = True
+    synchronous: str = "NORMAL"
+    limits: Limits = field(default_factory=Limits)
+    parent: int = 0
+
+    def to_json(self) -> str:
+        """Return the argument of the command line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> BackfillOptions:
+        """Return the options in the argument of the command line."""
+        values = json.loads(text)
+        return cls(**{**values, "limits": Limits(**values["limits"])})
+
+
+_Result = TypeVar("_Result")
+OnReport = Callable[[BackfillReport], object]
+
+
+def run_backfill(options: BackfillOptions, on_report: OnReport) -> BackfillReport:
+    """Import the session files that are new or have changed; return the final report.
+
+    Args:
+        on_report: called with the report when the files are found, about every REPORT_S seconds,
+            and at the end.
+
+    Raises:
+        StoreDamaged, StoreTooNew, StoreClosed: the database cannot be used.
+    """
+    now = utc_now().timestamp()
+    found = find_files(0.0 if options.days is None else now - options.days * _DAY_S)
+    manager = patiently(partial(_open, options))
+    with manager:
+        imported = patiently(lambda: _imported(options.db))
+        waiting = not_imported(found, imported)
+        unfollowed = [file for file in waiting if file.modified < options.followed_since]
+        files = import_order(unfollowed, now)
+        report = BackfillReport(
+            days=whole(options.days),
+            files=len(files),
+            bytes=sum(file.size for file in files),
+            sessions=count_sessions(found),
+            sessions_read=sum(count_sessions(files).values()),
+            first=not imported,
+        )
+        on_report(report)
+        live = find_live_sessions(found)
+        _import(manager, files, live, options, report, on_report)
+        _report_processes(manager, found, live)
+        gone = [path for path in imported if not os.path.exists(path)]
+        if gone:
+            patiently(lambda: manager.forget_files(gone))
+    cost, unpriced = patiently(lambda: recent_cost(options.db, utc_now(), price_of))
+    report = replace(report, state="done", cost_7d_usd=cost, unpriced_7d_tokens=unpriced)
+    on_report(report)
+    return report
+
+
+def whole(number: float | None) -> float | None:
+    """Return a whole number as an int, so that it is 30 and not 30.0 in JSON."""
+    return int(number) if number is not None and number == int(number) else number
+
+
+def patiently(run: Callable[[], _Result]) -> _Result:
+    """Return the result of ``run``, which is repeated while the database is locked."""
+    while True:
+        try:
+            return run()
+        except StoreUnavailable as error:
+            logger.debug("waiting for the database: %s", error)
+            time.sleep(RETRY_S)
+
+
+def _open(options: BackfillOptions) -> PresenceManager:
+    return PresenceManager(
+        options.db,
+        limits=options.limits,
+        synchronous=options.synchronous,
+        price=price_of,
+    )
+
+
+def _imported(path: str) -> dict[str, tuple[int, int]]:
+    with closing(open_reader(path)) as db, sqlite_errors(path):
+        return read_session_files(db)
+
+
+def find_files(since: float) -> list[SessionFile]:
+    """Return the session files of all agents that changed since a time.
+
+    Args:
+        since: seconds since 1970.
+    """
+    scanner = SessionScanner(default_roots(), since)
+    changed = scanner.poll(0.0)
+    while scanner.behind:
+        changed += scanner.poll(0.0)
+    files = []
+    for path, root in changed:
+        try:
+            files.append(session_file(path, root.agent, os.stat(path, follow_symlinks=False)))
+        except OSError:
+            # Deleted or moved meanwhile.
+            continue
+    return files
+
+
+def find_live_sessions(files: Iterable[SessionFile]) -> LiveSessions:
+    """Return which of the sessions have a process."""
+    statuses = read_status_files()
+    pids = [status.pid for agent in statuses.values() for status in agent]
+    processes = read_processes(default_roots(), pids)
+    sessions = [
+        LocalSession(
+            file.path, file.agent, file.modified, cache(partial(_folder, file.path, file.agent))
+        )
+        for file in files
+        if not is_of_subagent(file.path)
+    ]
+    return find_live(sessions, processes, statuses)
+
+
+def _folder(path: str, agent: str) -> str | None:
+    folder = session_place(path, agent)[1]
+    return None if folder is None else os.path.realpath(folder)
+
+
+def _import(
+    manager: PresenceManager,
+    files: Sequence[SessionFile],
+    live: LiveSessions,
+    options: BackfillOptions,
+    report: BackfillReport,
+    on_report: OnReport,
+) -> None:
+    """Import the files and keep the report up to date."""
+    reported_at = time.monotonic()
+
+    def on_bytes(n_bytes: int) -> None:
+        nonlocal reported_at
+        report.bytes_done += n_bytes
+        if time.monotonic() - reported_at >= REPORT_S:
+            reported_at = time.monotonic()
+            report.events = importer.report.accepted
+            on_report(report)
+
+    importer = SessionImporter(manager, utc_now(), live=live, titles=options.titles, pause=_pause)
+    bytes_before = 0
+    for file in files:
+        try:
+            importer.import_file(file, on_bytes)
+        except CapacityError as error:
+            # One file must not keep out the others.
+            logger.warning("%s: %s", file.path, error)
+        bytes_before += file.size
+        report.bytes_done = bytes_before
+        report.files_done += 1
+        report.events = importer.report.accepted
+    for path in importer.report.unreadable:
+        logger.warning("cannot read %s", path)
+
+
+def _pause(transaction_s: float) -> None:
+    time.sleep(max(_MIN_PAUSE_S, PAUSE_FACTOR * transaction_s))
+
+
+def _report_processes(
+    manager: PresenceManager,
+    files: Sequence[SessionFile],
+    live: LiveSessions,
+) -> None:
+    """Store the processes of sessions whose files this process does not read, and their ends.
+
+    These are sessions that the server follows, and those that were imported at an earlier start.
+    """
+    by_session: dict[str | None, AgentPresence] = {}
+    for presence in patiently(lambda: manager.agents).values():
+        if presence.parent_agent_id is None:
+            by_session[presence.session_id] = presence
+    now = utc_now()
+    events = []
+    kinds = live.agents
+    for file in files:
+        is_decided = file.path in live.running or file.path in live.gone
+        if is_of_subagent(file.path) or (
+            not is_decided and now.timestamp() - file.modified >= _DAY_S
+        ):
+            continue
+        session = session_place(file.path, file.agent)[0]
+        known = None if session is None else by_session.get(session)
+        if known is None or known.host not in (None, platform.node()):
+            continue
+        process = live.running.get(file.path)
+        is_over = file.path in live.gone or (
+            file.agent not in kinds and now.timestamp() - file.modified >= QUIET_S
+        )
+        if process is not None:
+            if not known.alive:
+                events.append(process_start(known, process.pid, process.started_at, now))
+        elif is_over and known.status is PresenceStatus.ACTIVE and not known.alive:
+            events.append(process_exit(known))
+    if events:
+        patiently(lambda: manager.ingest(events))
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent has ended, however that happened."""
+    import psutil
+
+    process = psutil.Process(parent)
+
+    def watch() -> None:
+        # On POSIX the parent changes, even while the old one is a zombie.
+        while process.is_running() and (os.name == "nt" or os.getppid() == parent):
+            time.sleep(PARENT_CHECK_S)
+        os._exit(0)
+
+    threading.Thread(target=watch, name="htmlgraph-parent", daemon=True).start()
+
+
+def _print(report: BackfillReport) -> None:
+    sys.stdout.write(json.dumps(report.to_dict()) + "\n")
+    sys.stdout.flush()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Import as a background process; return 0, or 1 on failure."""
+    parser = argparse.ArgumentParser(description="Import session files into a database.")
+    parser.add_argument("options", help="BackfillOptions as JSON")
+    parser.add_argument("--nice", type=int, default=0, help="added to the niceness")
+    arguments = parser.parse_args(argv)
+    options = BackfillOptions.from_json(arguments.options)
+    if arguments.nice and hasattr(os, "nice"):
+        os.nice(arguments.nice)
+    # Ctrl-C in a terminal reaches the children of the server as well; the server stops them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if options.parent:
+        _end_with(options.parent)
+    logging.basicConfig(format="%(levelname)s backfill: %(message)s")
+    try:
+        run_backfill(options, _print)
+    except HtmlgraphError as error:
+        logger.error("%s", error)
+        return 1
+    except BrokenPipeError:
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

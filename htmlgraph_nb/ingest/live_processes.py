@@ -1,0 +1,280 @@
+"""Find the running process of each session: by status files, open files and working folders.
+
+``find_live`` decides from facts and is pure; the other functions read them. Only processes of this
+user are looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..coding_agents.registry import AGENTS
+from ..coding_agents.session import SessionRoot
+from .session_files import open_regular
+from .session_scanner import is_session_name
+
+if TYPE_CHECKING:
+    import psutil
+
+logger = logging.getLogger(__name__)
+
+START_TIME_TOLERANCE_S = 2.0
+"""Seconds by which two readings of a process's start time can differ."""
+MAX_STATUS_FILES = 1_000
+_MAX_STATUS_BYTES = 65_536
+_INTERPRETERS = frozenset({"node", "bun", "deno"})
+_WRITE_MODES = frozenset({"w", "a", "r+", "a+"})
+
+
+class StatusFile(NamedTuple):
+    """A status file that an agent keeps while its process runs.
+
+    Attributes:
+        started_at: when the session began in the process, in seconds since 1970.
+    """
+
+    pid: int
+    session_id: str
+    started_at: float
+
+
+class AgentProcess(NamedTuple):
+    """A running process of this user that can be an agent's.
+
+    Attributes:
+        started_at: in seconds since 1970.
+        agent: kind of the agent by the name of the command; None: another program.
+        folder: its working folder; None: unknown.
+        files: session files that it holds open for writing.
+    """
+
+    pid: int
+    started_at: float
+    agent: str | None = None
+    folder: str | None = None
+    files: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSession:
+    """A session file whose process is looked for.
+
+    Attributes:
+        modified: last change of the file, in seconds since 1970.
+        folder: returns the folder in which the session began; None: unknown. Called only if needed.
+    """
+
+    path: str
+    agent: str
+    modified: float
+    folder: Callable[[], str | None]
+
+    def is_of(self, session_id: str) -> bool:
+        """Return whether the name of the file contains the id of the session."""
+        return session_id in os.path.basename(self.path)
+
+
+class LiveSessions(NamedTuple):
+    """Which sessions have a process.
+
+    Attributes:
+        running: path of a session file → its process.
+        gone: paths of the session files whose process is known to have ended.
+        agents: the kinds of agents that have any process.
+    """
+
+    running: Mapping[str, AgentProcess] = {}
+    gone: frozenset[str] = frozenset()
+    agents: frozenset[str] = frozenset()
+
+
+def find_live(
+    sessions: Sequence[LocalSession],
+    processes: Sequence[AgentProcess],
+    status_files: Mapping[str, Sequence[StatusFile]],
+) -> LiveSessions:
+    """Return the process of each session that has one.
+
+    A status file names the process, alive or not. Else it is the process that holds the session
+    file open for writing. Else it is a process of that agent in the folder of the session that
+    started before the last change of the file; in each folder the newest sessions are assigned
+    first, and each process to one session.
+
+    Args:
+        status_files: agent → its status files.
+    """
+    running: dict[str, AgentProcess] = {}
+    gone: set[str] = set()
+    by_pid = {process.pid: process for process in processes}
+    newest_first = sorted(sessions, key=lambda session: session.modified, reverse=True)
+    for session in newest_first:
+        for status in status_files.get(session.agent, ()):
+            if session.is_of(status.session_id):
+                process = by_pid.get(status.pid)
+                if process is not None and is_same_process(process.started_at, status):
+                    running[session.path] = process
+                elif session.path not in running:
+                    gone.add(session.path)
+    gone -= running.keys()
+    holders = {path: process for process in processes for path in process.files}
+    for session in newest_first:
+        if session.path in holders:
+            running.setdefault(session.path, holders[session.path])
+            gone.discard(session.path)
+    taken = {process.pid for process in running.values()}
+    for process in sorted(processes, key=lambda process: process.started_at, reverse=True):
+        if process.agent is None or process.folder is None or process.pid in taken:
+            continue
+        for session in newest_first:
+            if (
+                session.agent == process.agent
+                and session.path not in running
+                and session.path not in gone
+                and process.started_at <= session.modified
+                and session.folder() == process.folder
+            ):
+                running[session.path] = process
+                break
+    agents = {process.agent for process in processes if process.agent is not None}
+    agents.update(session.agent for session in sessions if session.path in running)
+    return LiveSessions(running, frozenset(gone), frozenset(agents))
+
+
+def is_same_process(started_at: float, status: StatusFile) -> bool:
+    """Return whether a process with the pid of a status file is the one that wrote it.
+
+    A process that started later has reused the pid.
+    """
+    return started_at <= status.started_at + START_TIME_TOLERANCE_S
+
+
+def read_status_file(path: str) -> StatusFile | None:
+    """Return the content of a status file; None: it has another form.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open_regular(path) as file:
+        content = file.read(_MAX_STATUS_BYTES)
+    try:
+        status = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(status, dict):
+        return None
+    pid, session, started_ms = (status.get(key) for key in ("pid", "sessionId", "startedAt"))
+    if type(pid) is not int or not isinstance(session, str) or not session:
+        return None
+    if isinstance(started_ms, bool) or not isinstance(started_ms, int | float):
+        return None
+    return StatusFile(pid, session, started_ms / 1_000)
+
+
+def read_status_files() -> dict[str, list[StatusFile]]:
+    """Return the status files of each agent that writes some."""
+    found: dict[str, list[StatusFile]] = {}
+    for agent in AGENTS.values():
+        folder = agent.status_dir()
+        if folder is None:
+            continue
+        try:
+            names = [name for name in os.listdir(folder) if name.endswith(".json")]
+        except OSError:
+            # The agent never ran here, or its version writes no status files.
+            continue
+        for name in names[:MAX_STATUS_FILES]:
+            path = os.path.join(folder, name)
+            try:
+                status = read_status_file(path)
+            except OSError as error:
+                logger.debug("cannot read status file %s: %s", path, error)
+                continue
+            if status is not None:
+                found.setdefault(agent.name, []).append(status)
+    return found
+
+
+def agent_of_command(name: str, arguments: Sequence[str]) -> str | None:
+    """Return the kind of agent that a command line starts; None: another program.
+
+    Args:
+        name: name of the process.
+        arguments: its arguments, the program first.
+    """
+    words = [name, *arguments[:1]]
+    is_script = bool(arguments) and _stem(arguments[0]) in _INTERPRETERS
+    scripts = [word for word in arguments[1:4] if not word.startswith("-")] if is_script else []
+    for agent in AGENTS.values():
+        if any(_stem(word) in agent.commands for word in (*words, *scripts[:1])):
+            return agent.name
+        if any(f"/{agent.package}/" in script.replace(os.sep, "/") for script in scripts[:1]):
+            return agent.name
+    return None
+
+
+def _stem(path: str) -> str:
+    name = os.path.basename(path.replace("\\", "/"))
+    return name.removesuffix(".exe").removesuffix(".js").removesuffix(".mjs")
+
+
+def read_processes(roots: Iterable[SessionRoot], pids: Iterable[int] = ()) -> list[AgentProcess]:
+    """Return the running processes of this user that are agents or hold session files open.
+
+    Args:
+        roots: the folders of session files.
+        pids: ids of further processes to return if they run, as those of status files.
+    """
+    import psutil
+
+    folders = tuple(root.path + os.sep for root in roots)
+    wanted = set(pids)
+    own = psutil.Process()
+    user = own.uids().real if hasattr(own, "uids") else own.username()
+    found = []
+    for process in psutil.process_iter():
+        try:
+            owner = process.uids().real if hasattr(process, "uids") else process.username()
+            if owner != user or process.pid == own.pid:
+                continue
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            agent = agent_of_command(process.name(), process.cmdline())
+            files = _written_files(process, folders)
+            if agent is not None or files or process.pid in wanted:
+                folder = _folder(process)
+                found.append(AgentProcess(process.pid, process.create_time(), agent, folder, files))
+        except psutil.Error:
+            # It ended, or belongs to the system.
+            continue
+    return found
+
+
+def _written_files(process: psutil.Process, folders: tuple[str, ...]) -> frozenset[str]:
+    import psutil
+
+    try:
+        files = process.open_files()
+    except (psutil.Error, OSError):
+        return frozenset()
+    return frozenset(
+        file.path
+        for file in files
+        if file.path.startswith(folders)
+        and is_session_name(os.path.basename(file.path))
+        # A reader such as ``tail -f`` is not the agent. Only Linux knows the mode.
+        and getattr(file, "mode", "a") in _WRITE_MODES
+    )
+
+
+def _folder(process: psutil.Process) -> str | None:
+    import psutil
+
+    try:
+        return os.path.realpath(process.cwd())
+    except (psutil.Error, OSError):
+        return None

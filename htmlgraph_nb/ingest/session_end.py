@@ -1,0 +1,110 @@
+"""What follows for the agents of a past session from the time and from its process. Pure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from ..core.ids import shorten_id
+from ..core.model import AgentPresence, Event, PresenceStatus
+from ..core.roster import Limits, timer_event, timers_of
+from ..core.status_rules import keeps_active
+from .live_processes import AgentProcess, LiveSessions
+
+PROCESS_SOURCE = "process"
+"""The ``source`` of events about processes."""
+
+
+def closing_events(
+    presences: Sequence[AgentPresence],
+    path: str,
+    live: LiveSessions,
+    limits: Limits,
+    now: datetime,
+) -> list[Event]:
+    """Return the events that follow from the end of a session file.
+
+    While the process of the session runs, open calls and questions keep its agents active and they
+    are never removed. Otherwise the timers that have expired since apply even to agents with open
+    work, as nobody will finish it.
+
+    Args:
+        presences: the agents after the events of the file.
+        path: the file.
+        now: the current time, UTC.
+    """
+    process = process_of(path, live)
+    events = []
+    for after in presences:
+        presence = after
+        is_main = presence.parent_agent_id is None
+        if process is not None and is_main and not presence.alive:
+            events.append(process_start(presence, process.pid, process.started_at, now))
+        elif process is None and is_main and path in live.gone:
+            if presence.status is not PresenceStatus.OFFLINE:
+                events.append(process_exit(presence))
+            presence = replace(presence, status=PresenceStatus.OFFLINE)
+        events += _timer_since(presence, limits, now, alive=process is not None)
+    return events
+
+
+def process_of(path: str, live: LiveSessions) -> AgentProcess | None:
+    """Return the process of a session file, or that of the parent if it is a subagent's."""
+    process = live.running.get(path)
+    parent, _, rest = path.partition(f"{os.sep}subagents{os.sep}")
+    return live.running.get(f"{parent}.jsonl") if process is None and rest else process
+
+
+def process_start(presence: AgentPresence, pid: int, started_at: float, now: datetime) -> Event:
+    """Return the event that an agent's process is known to be running.
+
+    Args:
+        started_at: start of the process, in seconds since 1970.
+    """
+    started = round(started_at, 2)
+    key = f"{start_ids(presence.agent_id)[0]}{presence.session_id}:{pid}:{started:.2f}"
+    return Event(
+        agent_id=presence.agent_id,
+        event_type="process_start",
+        timestamp=now,
+        session_id=presence.session_id,
+        event_id=shorten_id(key),
+        source=PROCESS_SOURCE,
+        extra={"pid": pid, "started_at": started},
+    )
+
+
+def start_ids(agent_id: str) -> tuple[str, str]:
+    """Return two strings between which are the ids of all ``process_start`` events of an agent."""
+    return f"start:{agent_id}:", f"start:{agent_id};"
+
+
+def process_exit(presence: AgentPresence) -> Event:
+    """Return the exit of a process that ended while no server ran; its time is not known."""
+    at = presence.last_activity
+    return Event(
+        agent_id=presence.agent_id,
+        event_type="process_exit",
+        timestamp=at,
+        session_id=presence.session_id,
+        event_id=shorten_id(f"exit:{at.isoformat()}:{presence.agent_id}"),
+        source=PROCESS_SOURCE,
+    )
+
+
+def _timer_since(
+    presence: AgentPresence, limits: Limits, now: datetime, *, alive: bool
+) -> list[Event]:
+    """Return the first timer event that is due since the last activity of an agent."""
+    at = presence.last_activity
+    open_work = alive and keeps_active(presence.status, presence.detail)
+    for event_type, after_s in timers_of(presence.status, open_work, limits, alive=alive):
+        if (now - at).total_seconds() >= after_s:
+            event = timer_event(
+                presence.agent_id, event_type, at + timedelta(seconds=after_s), after_s
+            )
+            key = f"{presence.agent_id[:160]}:{event_type}:{at.isoformat()}"
+            return [replace(event, event_id=key)]
+    return []

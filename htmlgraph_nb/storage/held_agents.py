@@ -1,0 +1,131 @@
+"""Agents of a session file that is being imported: applied to the roster, but not stored yet.
+
+A file is imported in many short transactions. In between, an agent of the past would look active,
+and the timers of a server would remove it together with its totals. So its state is stored once,
+with the last transaction of the file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from ..core.agent_state import AgentState
+from ..core.timestamps import EPOCH
+from ..core.validation import MAX_INTEGER
+
+_TOTALS = {"total_tokens": "total_cost_tokens", "unpriced_tokens": "unpriced_tokens"}
+_SESSION_TOTALS = {
+    "total_tools": "total_tools_executed",
+    "total_errors": "total_errors",
+    "session_tokens": "session_tokens",
+}
+"""Attribute of AgentState → the one of AgentPresence."""
+
+
+class HeldAgents:
+    """The held agents, and their states as stored before (None: not stored).
+
+    Changes are staged until ``commit``; ``rollback`` discards them.
+
+    Attributes:
+        released: agents that are no longer held and to be stored by the running transaction.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[str, AgentState | None] = {}
+        self._staged: dict[str, AgentState | None] = {}
+        self._dropped: set[str] = set()
+        self.released: list[str] = []
+
+    def hold(self, agent_id: str, stored: AgentState | None) -> None:
+        """Stage that an agent is held, unless it is already."""
+        self._staged.setdefault(agent_id, stored)
+
+    def rebuilds(self, agent_id: str) -> bool:
+        """Return whether an agent is held that is not stored.
+
+        Its state consists of all events of the file, also of those that are stored already.
+        """
+        return agent_id in self._staged and self._staged[agent_id] is None
+
+    def names(self) -> list[str]:
+        """Return the ids of the held agents."""
+        return [*self._staged]
+
+    def release(self, removed: set[str]) -> None:
+        """Stage that no agent is held any more.
+
+        Args:
+            removed: held agents that the roster no longer has.
+        """
+        self._dropped = {name for name in removed if self._staged.get(name) is None}
+        self.released = self.names()
+        self._staged = {}
+
+    def hides(self, agent_id: str) -> bool:
+        """Return whether the running transaction must not store the state of an agent."""
+        return agent_id in self._staged or agent_id in self._dropped
+
+    def absorb(self, agent_id: str, own: AgentState, stored: AgentState | None) -> AgentState:
+        """Return the state of a held agent after another process has changed the stored one."""
+        base = self._staged.get(agent_id)
+        self._held[agent_id] = self._staged[agent_id] = stored
+        return own if stored is None else merge_states(own, stored, base)
+
+    def commit(self) -> None:
+        """Accept the staged changes."""
+        self._held, self._dropped, self.released = dict(self._staged), set(), []
+
+    def rollback(self) -> None:
+        """Discard the staged changes."""
+        self._staged, self._dropped, self.released = dict(self._held), set(), []
+
+    def discard(self) -> dict[str, AgentState | None]:
+        """Hold no agent any more; return the states to restore."""
+        held, self._held, self._staged = self._held, {}, {}
+        return held
+
+
+def merge_states(own: AgentState, stored: AgentState, base: AgentState | None) -> AgentState:
+    """Return a state with the events of two states that continue the same one.
+
+    The totals are exact. The evidence is that of the state with the later activity.
+
+    Args:
+        base: the state that both continue; None: they have no events in common.
+    """
+    later = own if _active_at(own) > _active_at(stored) else stored
+    merged = later.copy()
+    names = dict(_TOTALS)
+    has_base = base is not None
+    if own.session_id == stored.session_id:
+        names |= _SESSION_TOTALS
+        has_base = base is not None and base.session_id == own.session_id
+        merged.session_cost_usd = _sum_costs(
+            own.session_cost_usd,
+            stored.session_cost_usd,
+            base.session_cost_usd if base is not None and has_base else None,
+        )
+    merged.cost_usd = _sum_costs(
+        own.cost_usd, stored.cost_usd, None if base is None else base.cost_usd
+    )
+    fields = {"cost_usd": merged.cost_usd, "session_cost_usd": merged.session_cost_usd}
+    for name, presence_name in names.items():
+        counted = base is not None and (name in _TOTALS or has_base)
+        common = getattr(base, name) if counted else 0
+        total = getattr(own, name) + getattr(stored, name) - common
+        fields[presence_name] = total = min(max(total, 0), MAX_INTEGER)
+        setattr(merged, name, total)
+    merged.presence = replace(merged.presence, **fields)  # type: ignore[arg-type]
+    return merged
+
+
+def _active_at(state: AgentState) -> datetime:
+    return state.last_activity or EPOCH
+
+
+def _sum_costs(own: float | None, stored: float | None, common: float | None) -> float | None:
+    if own is None and stored is None:
+        return None
+    return max(0.0, (own or 0.0) + (stored or 0.0) - (common or 0.0))

@@ -62,7 +62,7 @@ def test_not_imported_leaves_out_unchanged_files() -> None:
 
 def test_not_imported_knows_names_that_are_not_utf_8() -> None:
     """A path with any bytes is found again."""
-    file = session("caf\udce9", HOUR)
+    file = session("name\udce9", HOUR)
     stored = {file.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")}
     assert not_imported([file], dict.fromkeys(stored, stamp_of(file))) == []
 

@@ -17,7 +17,7 @@ def test_session_files_are_stored_with_the_last_stamp() -> None:
     """A file has one entry; its path may contain any bytes."""
     db = sqlite3.connect(":memory:", isolation_level=None)
     migrate(db, ":memory:")
-    odd = "/p/caf\udce9.jsonl"
+    odd = "/p/name\udce9.jsonl"
     put_session_file(db, "/p/a.jsonl", 1, 2)
     put_session_file(db, "/p/a.jsonl", 3, 4)
     put_session_file(db, odd, 5, 2**62)

@@ -16,7 +16,7 @@ TITLE_GENERATED = "title_generated"
 """Key of ``extra``: true if a model, and not a person, wrote the title of the event."""
 
 
-def without_generated_titles(events: Iterable[Event]) -> list[Event]:
+def drop_generated_titles(events: Iterable[Event]) -> list[Event]:
     """Return the events without the titles that a model generated.
 
     An event of the type ``session_info`` that reports nothing else is left out.

@@ -31,12 +31,12 @@ from ..core.roster import Limits
 from ..core.timestamps import utc_now
 from ..errors import CapacityError, HtmlgraphError, StoreUnavailable
 from ..presence import PresenceManager
-from ..pricing.price_list import price_of
+from ..pricing.price_list import context_window_of, price_of
 from ..storage.database import open_reader, sqlite_errors
 from ..storage.file_table import read_session_files
 from .backfill import SessionImporter
 from .backfill_report import BackfillReport, recent_cost
-from .import_order import count_sessions, import_order, not_imported
+from .import_order import changed_files, count_sessions, import_order
 from .live_processes import (
     LiveSessions,
     LocalSession,
@@ -114,7 +114,7 @@ def run_backfill(options: BackfillOptions, on_report: OnReport) -> BackfillRepor
     manager = patiently(partial(_open, options))
     with manager:
         imported = patiently(lambda: _imported(options.db))
-        waiting = not_imported(found, imported)
+        waiting = changed_files(found, imported)
         unfollowed = [file for file in waiting if file.modified < options.followed_since]
         files = import_order(unfollowed, now)
         report = BackfillReport(
@@ -159,6 +159,7 @@ def _open(options: BackfillOptions) -> PresenceManager:
         limits=options.limits,
         synchronous=options.synchronous,
         price=price_of,
+        context_window=context_window_of,
     )
 
 

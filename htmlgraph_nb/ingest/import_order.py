@@ -37,7 +37,7 @@ def import_order(files: Iterable[SessionFile], now: float) -> list[SessionFile]:
     return sorted(files, key=sort_key)
 
 
-def not_imported(
+def changed_files(
     files: Iterable[SessionFile], imported: Mapping[str, FileStamp]
 ) -> list[SessionFile]:
     """Return the files that are new or changed since their import.

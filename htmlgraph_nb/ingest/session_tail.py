@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from ..coding_agents.registry import AGENTS
 from ..coding_agents.session import SessionReader, parse_record
-from ..coding_agents.titles import without_generated_titles
+from ..coding_agents.titles import drop_generated_titles
 from ..core.model import Event
 from ..errors import InvalidEvent
 from .session_files import MAX_RECORD_BYTES, OnBytes, SessionFile, open_regular
@@ -90,7 +90,7 @@ class SessionTail:
             yield from self._filtered(reader.finish())
 
     def _filtered(self, events: list[Event]) -> list[Event]:
-        return events if self.titles else without_generated_titles(events)
+        return events if self.titles else drop_generated_titles(events)
 
     def _is_continued(self, file: BinaryIO) -> bool:
         """Return whether the bytes before the last position are unchanged."""

@@ -84,11 +84,14 @@ class Lifecycle:
         )
         info = service.hub.info
         info.provide("backfill", service.backfiller.status)
+        info.provide("quotas", service.quotas.rows)
+        service.quotas.on_change = info.changed
 
         def report() -> None:
             with contextlib.suppress(RuntimeError):
                 # The loop may just have been closed.
                 loop.call_soon_threadsafe(info.changed)
+                loop.call_soon_threadsafe(service.quotas.refresh_soon)
 
         service.backfiller.on_report = report
         info.update()

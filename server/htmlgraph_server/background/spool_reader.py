@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from htmlgraph_nb.coding_agents.titles import without_generated_titles
+from htmlgraph_nb.coding_agents.titles import drop_generated_titles
 from htmlgraph_nb.ingest.spool import OnHook, events_from_spool
 from htmlgraph_nb.presence import PresenceManager
 
@@ -84,7 +84,7 @@ class SpoolReader:
             with open(path, "rb") as file:
                 events, n_broken = events_from_spool(file.read(), datetime.now(UTC), self._on_hook)
             if not self._titles:
-                events = without_generated_titles(events)
+                events = drop_generated_titles(events)
             n_new = 0
             for start in range(0, len(events), _BATCH_EVENTS):
                 n_new += self._manager.ingest(events[start : start + _BATCH_EVENTS]).accepted

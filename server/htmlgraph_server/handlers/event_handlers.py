@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 
 from htmlgraph_nb.coding_agents.registry import AGENTS
-from htmlgraph_nb.coding_agents.titles import without_generated_titles
+from htmlgraph_nb.coding_agents.titles import drop_generated_titles
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.validation import shorten, validate_string
 from htmlgraph_nb.errors import ApiError
@@ -117,7 +117,7 @@ class AgentHookHandler(JsonHandler):
         payload = self.json_object()
         events = coding_agent.events_from_hook(payload, received_at=datetime.now(UTC))
         if not self.service.config.titles:
-            events = without_generated_titles(events)
+            events = drop_generated_titles(events)
         if events:
             await committed(self.service.manager.submit(events, received))
         if self.service.local_agents is not None:

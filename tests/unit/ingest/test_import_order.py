@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from htmlgraph_nb.ingest.import_order import (
+    changed_files,
     count_sessions,
     import_order,
-    not_imported,
     stamp_of,
 )
 from htmlgraph_nb.ingest.session_files import SessionFile
@@ -49,7 +49,7 @@ def test_import_order_starts_with_the_last_24_hours() -> None:
     ]
 
 
-def test_not_imported_leaves_out_unchanged_files() -> None:
+def test_changed_files_leaves_out_unchanged_files() -> None:
     """A file is read again if its size or its time has changed."""
     same, grown, touched, new = (session(name, HOUR) for name in ("a", "b", "c", "d"))
     imported = {
@@ -57,14 +57,14 @@ def test_not_imported_leaves_out_unchanged_files() -> None:
         grown.path: (grown.size - 1, grown.mtime_ns),
         touched.path: (touched.size, touched.mtime_ns - 1),
     }
-    assert names(not_imported([same, grown, touched, new], imported)) == ["b", "c", "d"]
+    assert names(changed_files([same, grown, touched, new], imported)) == ["b", "c", "d"]
 
 
-def test_not_imported_knows_names_that_are_not_utf_8() -> None:
+def test_changed_files_knows_names_that_are_not_utf_8() -> None:
     """A path with any bytes is found again."""
     file = session("name\udce9", HOUR)
     stored = {file.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")}
-    assert not_imported([file], dict.fromkeys(stored, stamp_of(file))) == []
+    assert changed_files([file], dict.fromkeys(stored, stamp_of(file))) == []
 
 
 def test_count_sessions_counts_no_subagents() -> None:

@@ -329,7 +329,7 @@ def test_follower_continues_during_a_backfill(serve: Serve, home: SessionHome) -
     finished(server)
 
 
-def test_only_the_leader_imports(serve: Serve, home: SessionHome) -> None:
+def test_leader_alone_imports(serve: Serve, home: SessionHome) -> None:
     """Of two servers on a database one imports, and both show the sessions."""
     home.add("claude", timedelta(hours=2))
     leader = serve(environ=home.environ)

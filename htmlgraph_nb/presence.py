@@ -24,6 +24,7 @@ from .core.reducer import PriceFunction
 from .core.roster import Limits
 from .core.timestamps import utc_now
 from .paths import default_db
+from .storage.file_table import FileStamp
 from .storage.roster_sync import EndOfFile, RosterSync
 from .storage.store import Store
 from .storage.transaction import Transaction
@@ -50,8 +51,7 @@ class PresenceManager:
         idle_timeout_seconds: seconds without an event until ``mark_idle`` marks an agent as idle;
             0: never.
         limits: all timers and limits; replaces ``idle_timeout_seconds``.
-        synchronous: SQLite setting: with "NORMAL" commits survive a crash of the process, with
-            "FULL" also a power failure.
+        synchronous: "NORMAL": commits survive a crash of the process; "FULL": a power failure.
         clock: returns the current time, UTC.
         price: returns the cost in US dollars of an event that does not report it, such as
             ``price_list.price_of``; None: only reported costs count.
@@ -192,40 +192,22 @@ class PresenceManager:
         self,
         events: Sequence[Event],
         end: EndOfFile | None = None,
-        file: tuple[str, int, int] | None = None,
+        files: Mapping[str, FileStamp | None] | None = None,
     ) -> ImportResult:
-        """Ingest a part of a session file of the past, all or none.
-
-        The agents of the file are stored, and visible to others, with its last part. Until then do
-        nothing else with this manager.
+        """Ingest a part of a session file; others see its agents with the last part.
 
         Args:
-            end: for the last part: called inside the transaction with the agents of the file,
-                returns further events; None: more parts follow.
-            file: path, size and mtime_ns of the file, to be stored as imported; None: not stored.
+            end: returns the events after the last part; None: more parts follow.
+            files: session files to store as imported; None: to remove.
 
-        Raises:
-            InvalidEvent, CapacityError, StoreError: as in ``update_presence``; call it again, or
-                ``discard_import``.
+        It raises as ``ingest``; then repeat it, or call ``discard_import``.
         """
-        received = time.monotonic()
         events = [event.checked() for event in events]
-
-        def job(tx: Transaction) -> ImportResult:
-            result = self._sync.import_events(tx, events, end, received)
-            if file is not None:
-                tx.put_session_file(*file)
-            return result
-
-        return self._store.write(job)
+        return self._store.write(lambda tx: self._sync.import_events(tx, events, end, files or {}))
 
     def discard_import(self) -> None:
-        """Give up the import of a file: its agents stay as they were before, its events stored."""
+        """Give up the import of a file: its agents stay as they were, its events stored."""
         self._store.write(lambda _: self._sync.discard_import())
-
-    def forget_files(self, paths: Sequence[str]) -> None:
-        """Delete the records that these session files were imported."""
-        self._store.write(lambda tx: tx.delete_session_files(paths))
 
     def submit(self, events: Sequence[Event], received: float) -> Future[IngestResult]:
         """Queue events for the writer thread; the Future is done when they are durable.

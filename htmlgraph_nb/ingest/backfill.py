@@ -158,9 +158,10 @@ class SessionImporter:
         def end(presences: Sequence[AgentPresence]) -> list[Event]:
             return closing_events(presences, file.path, self._live, self._manager.limits, self._now)
 
-        stamp = (file.path, file.size, file.mtime_ns) if is_final and file.mtime_ns else None
+        is_known = is_final and file.mtime_ns
+        files = {file.path: (file.size, file.mtime_ns)} if is_known else None
         last = uncovered[len(uncovered) - n_last :]
-        self._write(partial(self._manager.import_events, last, end, stamp))
+        self._write(partial(self._manager.import_events, last, end, files))
 
     def _write(self, write: Callable[[], ImportResult]) -> None:
         while True:

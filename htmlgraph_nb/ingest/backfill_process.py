@@ -129,9 +129,9 @@ def run_backfill(options: BackfillOptions, on_report: OnReport) -> BackfillRepor
         live = find_live_sessions(found)
         _import(manager, files, live, options, report, on_report)
         _report_processes(manager, found, live)
-        gone = [path for path in imported if not os.path.exists(path)]
+        gone = dict.fromkeys(path for path in imported if not os.path.exists(path))
         if gone:
-            patiently(lambda: manager.forget_files(gone))
+            patiently(lambda: manager.import_events([], files=gone))
     cost, unpriced = patiently(lambda: recent_cost(options.db, utc_now(), price_of))
     report = replace(report, state="done", cost_7d_usd=cost, unpriced_7d_tokens=unpriced)
     on_report(report)

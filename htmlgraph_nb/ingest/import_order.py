@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from ..storage.file_table import stored_path
+from ..coding_agents.registry import AGENTS
+from ..storage.file_table import FileStamp, stored_path
 from .session_files import SessionFile, is_of_subagent
 
 DAY_S = 86_400.0
-
-FileStamp = tuple[int, int]
-"""Size of a file in bytes and its modification time in nanoseconds."""
 
 
 def stamp_of(file: SessionFile) -> FileStamp:
@@ -51,4 +49,4 @@ def changed_files(
 def count_sessions(files: Iterable[SessionFile]) -> dict[str, int]:
     """Return the number of sessions of each agent, without those of subagents, the most first."""
     counts = Counter(file.agent for file in files if not is_of_subagent(file.path))
-    return dict(counts.most_common())
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], [*AGENTS].index(item[0]))))

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Mapping
 from contextlib import closing
 
+FileStamp = tuple[int, int]
+"""Size of a file in bytes and its modification time in nanoseconds since 1970."""
+
 _PUT = "INSERT OR REPLACE INTO session_files (path, size, mtime_ns) VALUES (?, ?, ?)"
+_DELETE = "DELETE FROM session_files WHERE path = ?"
 
 
-def put_session_file(db: sqlite3.Connection, path: str, size: int, mtime_ns: int) -> None:
-    """Store that a file is imported.
+def put_session_files(db: sqlite3.Connection, files: Mapping[str, FileStamp | None]) -> None:
+    """Store which files are imported.
 
     Args:
-        size: in bytes.
-        mtime_ns: when it last changed, in nanoseconds since 1970.
+        files: path → its stamp; None: remove the entry, as of a file that no longer exists.
     """
-    db.execute(_PUT, (stored_path(path), size, mtime_ns))
+    for path, stamp in files.items():
+        if stamp is None:
+            db.execute(_DELETE, (stored_path(path),))
+        else:
+            db.execute(_PUT, (stored_path(path), *stamp))
 
 
-def read_session_files(db: sqlite3.Connection) -> dict[str, tuple[int, int]]:
-    """Return stored path → (size, mtime_ns) of the imported files."""
+def read_session_files(db: sqlite3.Connection) -> dict[str, FileStamp]:
+    """Return stored path → stamp of the imported files."""
     with closing(db.execute("SELECT path, size, mtime_ns FROM session_files")) as rows:
         return {path: (size, mtime_ns) for path, size, mtime_ns in rows}
-
-
-def delete_session_files(db: sqlite3.Connection, paths: Iterable[str]) -> None:
-    """Delete the entries of files, as of files that no longer exist."""
-    db.executemany(
-        "DELETE FROM session_files WHERE path = ?", [(stored_path(path),) for path in paths]
-    )
 
 
 def stored_path(path: str) -> str:

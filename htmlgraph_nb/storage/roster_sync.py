@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -16,6 +16,7 @@ from ..core.reducer import PriceFunction
 from ..core.roster import Change, Limits, Roster
 from ..core.status_rules import FORGOTTEN
 from .dedup_table import DEDUP_RULES
+from .file_table import FileStamp
 from .held_agents import HeldAgents
 from .transaction import ExternalEvent, Transaction
 
@@ -129,13 +130,17 @@ class RosterSync:
                 self._received = self._received or time.monotonic()
 
     def import_events(
-        self, tx: Transaction, events: Sequence[Event], end: EndOfFile | None, received: float
+        self,
+        tx: Transaction,
+        events: Sequence[Event],
+        end: EndOfFile | None,
+        files: Mapping[str, FileStamp | None],
     ) -> ImportResult:
         """Stage past events of a session file; its agents are stored with the last of them.
 
         Args:
             end: None: more events of the file follow; else called after the last ones.
-            received: ``time.monotonic()`` of the arrival of the events.
+            files: session files to store as imported; see ``file_table.put_session_files``.
 
         Raises:
             CapacityError: the roster has no room for the new agents.
@@ -157,8 +162,7 @@ class RosterSync:
                 self.roster.apply(event, tx.seq, now)
         if end is not None:
             self._end_import(tx, end, now)
-        if self._received is None:
-            self._received = received
+        tx.put_session_files(files)
         known = len(events) - len(unknown)
         return ImportResult(len(accepted), known, len(unknown) - len(accepted))
 

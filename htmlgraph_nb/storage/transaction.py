@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,7 +29,7 @@ from ..core.status_rules import StatusDecision
 from ..core.timestamps import from_micros, to_micros
 from ..errors import InvalidEvent
 from .dedup_table import Deduplicator, TokenSourceCache
-from .file_table import delete_session_files, put_session_file
+from .file_table import FileStamp, put_session_files
 from .quota_table import put_quotas
 from .row_writer import RowWriter
 from .schema import EVENT_COLUMNS, NAMED, PLAIN
@@ -294,13 +294,9 @@ class Transaction:
         """Store the usage windows of an account that an event of the type ``quota`` reports."""
         put_quotas(self._db, event, at)
 
-    def put_session_file(self, path: str, size: int, mtime_ns: int) -> None:
-        """Store that a session file is imported; see ``file_table``."""
-        put_session_file(self._db, path, size, mtime_ns)
-
-    def delete_session_files(self, paths: Sequence[str]) -> None:
-        """Delete the entries of session files."""
-        delete_session_files(self._db, paths)
+    def put_session_files(self, files: Mapping[str, FileStamp | None]) -> None:
+        """Store which session files are imported; see ``file_table``."""
+        put_session_files(self._db, files)
 
     def delete_history(self, before: datetime, limit: int) -> int:
         """Delete events older than ``before`` among the ``limit`` oldest rows; return how many.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from htmlgraph_nb.storage.file_table import (
-    delete_session_files,
-    put_session_file,
+    put_session_files,
     read_session_files,
     stored_path,
 )
@@ -18,9 +17,8 @@ def test_session_files_are_stored_with_the_last_stamp() -> None:
     db = sqlite3.connect(":memory:", isolation_level=None)
     migrate(db, ":memory:")
     odd = "/p/name\udce9.jsonl"
-    put_session_file(db, "/p/a.jsonl", 1, 2)
-    put_session_file(db, "/p/a.jsonl", 3, 4)
-    put_session_file(db, odd, 5, 2**62)
+    put_session_files(db, {"/p/a.jsonl": (1, 2)})
+    put_session_files(db, {"/p/a.jsonl": (3, 4), odd: (5, 2**62)})
     assert read_session_files(db) == {"/p/a.jsonl": (3, 4), stored_path(odd): (5, 2**62)}
-    delete_session_files(db, ["/p/a.jsonl", odd, "/p/unknown.jsonl"])
+    put_session_files(db, dict.fromkeys(["/p/a.jsonl", odd, "/p/unknown.jsonl"]))
     assert read_session_files(db) == {}

@@ -170,6 +170,9 @@ SETTINGS: tuple[Setting, ...] = (
         "watch", _parse_switch, None, "follow session files of agents on this machine: on or off"
     ),
     Setting(
+        "seal", _parse_switch, True, "keep a columnar copy of history for fast loading: on or off"
+    ),
+    Setting(
         "backfill",
         _parse_backfill,
         None,
@@ -178,9 +181,6 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "titles", _parse_switch, True, "keep titles that agents generate for sessions: on or off"
-    ),
-    Setting(
-        "seal", _parse_switch, True, "keep a columnar copy of history for fast loading: on or off"
     ),
 )
 

@@ -151,6 +151,7 @@ class RosterSync:
         unknown = tx.filter_known(aliased_events)
         accepted = {id(event) for event in tx.drop_duplicates(unknown, now)}
         past = now - self._shortest_timer
+        duplicates = []
         for event in aliased_events:
             name = event.agent_id
             self._held.hold(name, self.roster.get(name))
@@ -160,6 +161,9 @@ class RosterSync:
                 self._add(tx, event, now)
             elif self._held.rebuilds(name):
                 self.roster.apply(event, tx.seq, now)
+            else:
+                duplicates.append(event)
+        self._add_facts(tx, duplicates, (), now)
         if end is not None:
             self._end_import(tx, end, now)
         tx.put_session_files(files)

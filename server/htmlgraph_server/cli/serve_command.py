@@ -190,11 +190,6 @@ def _print_line(out: Print, line: str) -> None:
     sys.stdout.flush()
 
 
-def _print_line(out: Print, line: str) -> None:
-    out(line)
-    sys.stdout.flush()
-
-
 def _stop_on_eof(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     def wait() -> None:
         # Not sys.stdin: Python cannot exit while a thread reads from it.

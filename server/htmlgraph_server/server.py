@@ -83,7 +83,7 @@ class Lifecycle:
             service.backfiller,
         )
         info = service.hub.info
-        info.provide("backfill", service.backfiller.status)
+        info.provide("backfill", service.backfiller.progress)
         info.provide("quotas", service.quotas.rows)
         service.quotas.on_change = info.changed
 

@@ -124,6 +124,10 @@ class Backfiller:
         """Return the last report for dashboards; None: nothing was found or imported here."""
         return self._report
 
+    def progress(self) -> dict[str, Any] | None:
+        """Return the last report; None also if nothing is to be imported."""
+        return None if self._options is None else self._report
+
     def close(self) -> None:
         """Terminate the process if one is running; the next one repeats its unfinished work."""
         self._done = True

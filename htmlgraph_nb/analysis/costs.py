@@ -67,6 +67,10 @@ class Spending(NamedTuple):
             "unpriced_tokens": np.rint(unpriced).astype(np.int64),
         }
 
+    def unpriced_tokens(self) -> FloatArray:
+        """Return the tokens without a price of each row of ``tokens``."""
+        return np.where(np.isnan(self.priced.usd), self.tokens.total, 0).astype(np.float64)
+
     def attrs(self) -> dict[str, Any]:
         """Return the price table and models without a price, for ``DataFrame.attrs``."""
         return {"prices": self.priced.source, "unknown_models": self.priced.unknown_models}
@@ -165,15 +169,16 @@ def burn_rate(
 
     Returns:
         One row per timestamp with tokens or dollars, and one for the newest timestamp of the frame:
-        timestamp (in the time zone of ``df``), tokens_per_hour, usd_per_hour (float64; without
-        tokens that have no price). ``attrs`` as for ``token_costs``.
+        timestamp (in the time zone of ``df``), tokens_per_hour, usd_per_hour,
+        unpriced_tokens_per_hour (float64: tokens whose price is unknown, not in usd_per_hour).
+        ``attrs`` as for ``token_costs``.
 
     Raises:
         InvalidEvent: a column is missing, or ``window`` is invalid.
 
-    >>> burn_rate(example(), "1h").tail(1)[["tokens_per_hour", "usd_per_hour"]]
-       tokens_per_hour  usd_per_hour
-    1           5800.0         0.012
+    >>> burn_rate(example(), "1h").tail(1).drop(columns="timestamp")
+       tokens_per_hour  usd_per_hour  unpriced_tokens_per_hour
+    1           5800.0         0.012                     600.0
     """
     require_columns(df, "burn_rate", *COST_COLUMNS)
     window_us = _window_micros(window)
@@ -188,6 +193,7 @@ def burn_rate(
         for name, values in (
             ("tokens_per_hour", spending.tokens.total.astype(np.float64)),
             ("usd_per_hour", np.nan_to_num(spending.priced.usd)),
+            ("unpriced_tokens_per_hour", spending.unpriced_tokens()),
         )
     }
     table = pd.DataFrame({"timestamp": to_datetimes(steps, time_zone(df)), **rates})
@@ -261,7 +267,7 @@ def forecast_budget(
     exhausted = now + left / rate if rate else np.inf
     if left < 0:
         exhausted = _time_exceeded(micros[spending.rows], spending.priced.usd, budget)
-    unpriced = int(spending.tokens.total[np.isnan(spending.priced.usd)].sum())
+    unpriced = int(spending.unpriced_tokens().sum())
     projected = usd + rate * max(end - now, 0)
     nat = np.iinfo(np.int64).min
     exhausted_at = np.array([exhausted if exhausted < _MAX_TIME else nat]).astype(np.int64)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..errors import InvalidEvent
 from ..pricing.prices import Prices
+from .agent_labels import context_columns
 from .columns import (
     ColumnNames,
     as_tuple,
@@ -22,11 +23,11 @@ from .columns import (
     tool_mask,
 )
 from .costs import compute_spending, spending_columns
-from .grouping import group_rows
+from .grouping import Groups, group_rows
 from .intervals import REQUIRED_COLUMNS
 from .status_intervals import TimelineStatus, status_intervals
 
-MEASURES = ("events", "tools", "errors", "tokens", "usd")
+MEASURES = ("events", "tools", "errors", "tokens", "usd", "unpriced_tokens")
 
 
 def summary(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
@@ -37,9 +38,12 @@ def summary(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
 
     Returns:
         One row: start and end (datetime64[us], in the time zone of ``df``; NaT without events),
-        agents, sessions, features (int64: their numbers), active, waiting (timedelta64[us]: sums
-        over all agents), events, tools, errors, tokens (int64), usd (float64; NaN if nothing has a
-        price), unpriced_tokens (int64). ``attrs`` as for ``token_costs``.
+        agents, sessions, features, projects, branches (int64: their numbers; a branch counts in
+        each project), active, waiting (timedelta64[us]: sums over all agents), events, tools,
+        errors, tokens (int64), usd (float64; NaN if nothing has a price), unpriced_tokens (int64:
+        tokens whose price is unknown, not in usd), peak_context_tokens (Int64: highest number of
+        tokens in the context of a model; missing if not reported). ``attrs`` as for
+        ``token_costs``.
 
     Raises:
         InvalidEvent: a column is missing.
@@ -63,20 +67,37 @@ def summary(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
                 for name, column in _COUNTED.items()
                 for codes in [encode_column(df, column).codes]
             },
+            "branches": [_count_branches(df)],
             "active": to_timedeltas([statuses.durations(TimelineStatus.ACTIVE).sum()]),
             "waiting": to_timedeltas([statuses.durations(TimelineStatus.WAITING).sum()]),
         }
     )
     if measures.empty:
-        zeros = dict.fromkeys((*MEASURES, "unpriced_tokens"), 0)
+        zeros = dict.fromkeys(MEASURES, 0)
         measures = pd.DataFrame({**zeros, "usd": np.nan}, index=[0])
+    peak = context_columns(df, Groups(measures.iloc[:, :0], np.zeros(len(df), np.int64)))
     table = pd.concat([row, measures], axis=1)
+    table["peak_context_tokens"] = peak["peak_context_tokens"]
     table.attrs.update(attrs)
     return table
 
 
 _NAT = np.iinfo(np.int64).min
-_COUNTED = {"agents": "agent_id", "sessions": "session_id", "features": "feature_id"}
+_COUNTED = {
+    "agents": "agent_id",
+    "sessions": "session_id",
+    "features": "feature_id",
+    "projects": "project",
+}
+
+
+def _count_branches(df: pd.DataFrame) -> int:
+    """Return the number of different pairs of a project and a branch."""
+    branches, projects = encode_column(df, "branch"), encode_column(df, "project")
+    named = branches.codes >= 0
+    size = len(projects.values) + 1
+    pairs = branches.codes[named].astype(np.int64) * size + projects.codes[named]
+    return len(np.unique(pairs))
 
 
 def compare(
@@ -94,10 +115,11 @@ def compare(
         prices: as for ``token_costs``.
 
     Returns:
-        One row per group of either history and measure (events, tools, errors, tokens, usd), sorted
-        by the keys: the columns of ``by`` (with the categories of both), measure (category), a and
-        b (float64; 0 if the history lacks the group, NaN for unknown usd), change (float64: b - a),
-        ratio (float64: b / a; NaN if a is 0).
+        One row per group of either history and measure (events, tools, errors, tokens, usd,
+        unpriced_tokens: tokens whose price is unknown, not in usd), sorted by the keys: the columns
+        of ``by`` (with the categories of both), measure (category), a and b (float64; 0 if the
+        history lacks the group, NaN for unknown usd), change (float64: b - a), ratio (float64:
+        b / a; NaN if a is 0).
 
     Raises:
         InvalidEvent: a column is missing.

@@ -6,6 +6,7 @@ sheet. Nothing is shown or saved: a notebook displays the returned Axes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import pandas as pd
 from ..core.roster import Limits
 from ..pricing.prices import Prices
 from . import concurrency, timeline, token_costs, tool_counts, tool_transitions
+from .agent_labels import agent_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 STATUS_COLORS = {"active": "#2f9e5f", "waiting": "#e8930c", "idle": "#8a94a6"}
 _MAX_SERIES = 9
 _MAX_LABELS = 40
+_MAX_LABEL_CHARS = 56
 _OTHERS = "others"
 _FREQS = ("1s", "5s", "15s", "1min", "5min", "15min", "1h", "3h", "6h", "D", "W-MON")
 
@@ -36,7 +39,8 @@ def plot_timeline(df: pd.DataFrame, ax: Axes | None = None, limits: Limits | Non
         limits: as for ``timeline``.
 
     Returns:
-        The Axes. With many agents only some are labelled.
+        The Axes. Agents are labelled by their title, else project and branch, else id; with many
+        agents only some are.
 
     Raises:
         InvalidEvent: as ``timeline``.
@@ -45,6 +49,7 @@ def plot_timeline(df: pd.DataFrame, ax: Axes | None = None, limits: Limits | Non
     agents = intervals.groupby("agent_id", observed=True)["start"].min().sort_values(kind="stable")
     ax = ax or _new_axes(10, min(2 + 0.3 * len(agents), 14))
     rows = pd.Series(np.arange(len(agents)), index=agents.index.astype(str))
+    labels = agent_labels(df)
     position = intervals["agent_id"].astype(str).map(rows).to_numpy()
     start, end = _date_numbers(intervals["start"]), _date_numbers(intervals["end"])
     height = 0.8 if len(agents) <= _MAX_LABELS else 1.0
@@ -55,7 +60,7 @@ def plot_timeline(df: pd.DataFrame, ax: Axes | None = None, limits: Limits | Non
     ax.set_ylim(max(len(agents), 1) - 0.5, -0.5)
     if len(intervals):
         ax.set_xlim(start.min(), max(end.max(), start.min() + 1e-6))
-    _label_some(ax.yaxis, rows.index)
+    _label_some(ax.yaxis, [labels.get(name, name) for name in rows.index])
     _time_axis(ax, intervals["start"])
     _legend(ax)
     ax.set_title("Agents")
@@ -73,7 +78,8 @@ def plot_tool_counts(
     Args:
         df: as for ``tool_counts``.
         freq: length of a period. None: one that gives some dozens of periods.
-        by: the column; its rarest values are combined as "others".
+        by: the column; its rarest values are combined as "others". Agents are labelled as in
+            ``plot_timeline``.
         ax: Axes to draw into. None: a new figure.
 
     Raises:
@@ -81,9 +87,9 @@ def plot_tool_counts(
     """
     freq = freq or _choose_freq(df)
     counts = tool_counts(df, by, freq)
-    ax = _plot_stacked(counts, by, "count", freq, ax)
-    ax.set_ylabel(f"tools in {freq}")
-    ax.set_title("Tools")
+    ax = _plot_stacked(counts, by, "count", freq, ax, _names_of(df, by))
+    ax.set_ylabel(f"calls in {freq}")
+    ax.set_title("Tool calls")
     return ax
 
 
@@ -108,11 +114,12 @@ def plot_token_costs(
     """
     freq = freq or _choose_freq(df)
     costs = token_costs(df, by, freq, prices=prices)
-    ax = _plot_stacked(costs, by, measure, freq, ax)
+    ax = _plot_stacked(costs, by, measure, freq, ax, _names_of(df, by))
     unit = "US dollars" if measure == "usd" else f"{measure} tokens"
     ax.set_ylabel(f"{unit} in {freq}")
     unknown = costs.attrs["unknown_models"] if measure == "usd" else []
-    ax.set_title("Costs" + (f" without {', '.join(unknown[:3])}" if unknown else ""))
+    names = ", ".join(map(_label, unknown[:3]))
+    ax.set_title("Costs" + (f" without {names}" if unknown else ""))
     return ax
 
 
@@ -175,6 +182,7 @@ def plot_tool_transitions(df: pd.DataFrame, ax: Axes | None = None) -> Axes:
         .add(transitions.groupby("next_tool_name")["count"].sum(), fill_value=0)
     )
     tools = sorted(totals.nlargest(25).index)
+    labels = list(map(_label, tools))
     shares = transitions.pivot(index="tool_name", columns="next_tool_name", values="share")
     table = shares.reindex(index=tools, columns=tools).fillna(0.0).to_numpy()
     side = 3 + 0.4 * len(tools)
@@ -183,8 +191,8 @@ def plot_tool_transitions(df: pd.DataFrame, ax: Axes | None = None) -> Axes:
         table = np.zeros((1, 1))
     highest = float(table.max()) or 1.0
     image = ax.imshow(table, cmap=_heat_colors(), vmin=0, vmax=highest, aspect="equal")
-    ax.set_xticks(range(len(tools)), tools, rotation=90 if len(tools) > 6 else 0)
-    ax.set_yticks(range(len(tools)), tools)
+    ax.set_xticks(range(len(tools)), labels, rotation=90 if len(tools) > 6 else 0)
+    ax.set_yticks(range(len(tools)), labels)
     ax.grid(visible=False)
     if len(tools) <= 12:
         for row, column in np.argwhere(table >= 0.005):
@@ -242,7 +250,19 @@ def _choose_freq(df: pd.DataFrame) -> str:
     return next(candidates, "MS")
 
 
-def _plot_stacked(table: pd.DataFrame, by: str, measure: str, freq: str, ax: Axes | None) -> Axes:
+def _names_of(df: pd.DataFrame, by: str) -> Mapping[str, str]:
+    """Return the names to show for values of a column, unless these are shown themselves."""
+    return agent_labels(df) if by == "agent_id" else {}
+
+
+def _plot_stacked(
+    table: pd.DataFrame,
+    by: str,
+    measure: str,
+    freq: str,
+    ax: Axes | None,
+    shown_names: Mapping[str, str],
+) -> Axes:
     from matplotlib import colormaps
 
     ax = ax or _new_axes(10, 4)
@@ -260,7 +280,8 @@ def _plot_stacked(table: pd.DataFrame, by: str, measure: str, freq: str, ax: Axe
     colors: Any = colormaps["tab10"]
     for number, name in enumerate(shown):
         height, color = wide[name].to_numpy(), colors(number)
-        ax.bar(starts, height, width * 0.9, below, align="edge", color=color, label=name)
+        label = _label(shown_names.get(name, name))
+        ax.bar(starts, height, width * 0.9, below, align="edge", color=color, label=label)
         below = below + height
     if len(starts):
         ax.set_xlim(starts.min() - width / 2, starts.max() + 1.5 * width)
@@ -273,6 +294,15 @@ def _plot_stacked(table: pd.DataFrame, by: str, measure: str, freq: str, ax: Axe
 
 def _as_text(names: pd.Series) -> pd.Series:
     return names.astype(object).where(names.notna(), "not named").astype(str)
+
+
+def _label(name: str) -> str:
+    """Return a name as a label: short, on one line, and without a meaning to matplotlib."""
+    line = " ".join(name.split())
+    if len(line) > _MAX_LABEL_CHARS:
+        line = line[: _MAX_LABEL_CHARS - 1].rstrip() + "…"
+    # A dollar sign starts a formula; a legend leaves out names that begin with an underscore.
+    return ("\u200a" if line.startswith("_") else "") + line.replace("$", r"\$")
 
 
 def _short_number(value: float, _position: object) -> str:
@@ -299,12 +329,12 @@ def _rectangles(
     ax.add_collection(PolyCollection(list(shapes), facecolor=color, linewidth=0))
 
 
-def _label_some(axis: Any, names: pd.Index) -> None:
+def _label_some(axis: Any, names: Sequence[str]) -> None:
     """Label the agents on an axis; if they do not fit, every second, fifth, tenth and so on."""
     steps = (1, 2, 5, 10, 20, 50, len(names) + 1)
     step = next(step for step in steps if len(names) <= _MAX_LABELS * step)
     positions = range(0, len(names), step)
-    axis.set_ticks(list(positions), [str(names[position]) for position in positions])
+    axis.set_ticks(list(positions), [_label(names[position]) for position in positions])
 
 
 def _time_axis(ax: Axes, times: pd.Series) -> None:
@@ -319,4 +349,4 @@ def _time_axis(ax: Axes, times: pd.Series) -> None:
 
 def _legend(ax: Axes) -> None:
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize="small")

@@ -35,7 +35,8 @@ def tool_counts(
     Args:
         df: events; needs event_type, tool_name, the columns of ``by`` and, with ``freq``,
             timestamp.
-        by: columns to group by; rows with a missing name form a group of their own.
+        by: columns to group by, such as ``"branch"`` or ``("agent_kind", "project")``; rows with a
+            missing name form a group of their own.
         freq: length of a period as ``"15min"``, ``"1h"``, ``"D"`` or ``"W-MON"``. None: no periods.
         normalize: return the share of all tools, within each period if there are periods.
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..pricing.prices import Prices
+from .agent_labels import context_columns, last_labels
 from .columns import (
     BoolArray,
     IntArray,
@@ -34,18 +35,21 @@ def sessions(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
     An event without a session belongs to the last session of its agent, as in the server.
 
     Args:
-        df: events; needs agent_id, timestamp and event_type, and uses all other columns except host
-            and project.
+        df: events; needs agent_id, timestamp and event_type, and uses all other columns except
+            host, cwd, worktree, user and pr.
         prices: as for ``token_costs``.
 
     Returns:
         One row per session of an agent, sorted by start: agent_id and session_id (as in ``df``;
-        missing for the events before an agent's first session), start and end (datetime64[us]:
-        first and last event of the agent itself), wall (timedelta64[us]: end minus start), active,
-        waiting and idle (timedelta64[us], as in ``timeline``, up to the newest timestamp of
-        ``df``), tools, errors (tools and turns that ended in an error), features (number of
-        features worked on), tokens (int64), usd (float64; NaN if nothing has a price),
-        unpriced_tokens (int64). ``attrs`` as for ``token_costs``.
+        missing for the events before an agent's first session), title, agent_kind, project and
+        branch (as in ``df``: the last known of each), features (int64: number of features worked
+        on), start and end (datetime64[us]: first and last event of the agent itself), wall
+        (timedelta64[us]: end minus start), active, waiting and idle (timedelta64[us], as in
+        ``timeline``, up to the newest timestamp of ``df``), tools, errors (int64: calls, and calls
+        and turns that ended in an error), tokens (int64), usd (float64; NaN if nothing has a
+        price), unpriced_tokens (int64: tokens whose price is unknown, not in usd), context_tokens
+        and peak_context_tokens (Int64: last and highest number of tokens in the context of the
+        model; missing if not reported). ``attrs`` as for ``token_costs``.
 
     Raises:
         InvalidEvent: a column is missing.
@@ -73,7 +77,7 @@ def features(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
     Returns:
         One row per feature, sorted by name, and a last one for work without a feature: feature_id
         (as in ``df``), agents, sessions (int64: number that worked on it), and start to
-        unpriced_tokens as in ``sessions`` without features.
+        unpriced_tokens as in ``sessions``.
 
     Raises:
         InvalidEvent: a column is missing, including feature_id.
@@ -94,8 +98,9 @@ def agents(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
         df, prices: as for ``sessions``.
 
     Returns:
-        One row per agent, sorted by id: agent_id (as in ``df``), sessions, features (int64: their
-        numbers), and start to unpriced_tokens as in ``sessions``.
+        One row per agent, sorted by id: agent_id (as in ``df``), title, agent_kind, project and
+        branch (as in ``df``: the last known of each), sessions, features (int64: their numbers),
+        and start to peak_context_tokens as in ``sessions``.
 
     Raises:
         InvalidEvent: a column is missing.
@@ -147,9 +152,11 @@ def _totals(
         df, "event_type", "offline", "forget"
     )
     spending = compute_spending(df, prices)
+    of_agents = "agent_id" in keys
     start, end = _ends(timestamp_micros(df), own, ~not_from_agent)
     zone = time_zone(df)
     table = own.with_columns(
+        **(last_labels(df, _LABELS, own) if of_agents else {}),
         **{_COUNTED[name]: _distinct(df, name, own) for name in counted},
         start=to_datetimes(start, zone),
         end=to_datetimes(end, zone),
@@ -158,6 +165,7 @@ def _totals(
         tools=own.count(tool_mask(df)),
         errors=own.count(error_mask(df)),
         **spending_columns(spending, own),
+        **(context_columns(df, own) if of_agents else {}),
     )
     has_time = (table[["active", "waiting", "idle"]] > pd.Timedelta(0)).any(axis=1)
     has_counts = (table[["tools", "errors", "tokens"]] > 0).any(axis=1)
@@ -167,6 +175,7 @@ def _totals(
 
 
 _COUNTED = {"agent_id": "agents", "session_id": "sessions", "feature_id": "features"}
+_LABELS = ("title", "agent_kind", "project", "branch")
 _NAT = np.iinfo(np.int64).min
 
 

@@ -73,6 +73,42 @@ def test_plot_timeline_labels_some_agents() -> None:
     assert len(plots.plot_timeline(history(20_000)).get_yticklabels()) == 40
 
 
+def labelled() -> pd.DataFrame:
+    """Return the example, in which one agent has a title and the other a project and branch."""
+    frame = example()
+    is_claude = frame["agent_id"] == "claude-1"
+    title, other = "Price in $x_ and ${y\n" + "long " * 20, "_private"
+    return frame.assign(
+        title=pd.Categorical(np.where(is_claude, title, None)),
+        project=pd.Categorical(np.where(is_claude, "shop", other)),
+        branch=pd.Categorical(["main"] * len(frame)),
+    )
+
+
+def test_plot_labels_agents_by_title_or_branch() -> None:
+    """On the axis and in the legend; long names and signs of formulas do no harm."""
+    expected = [r"Price in \$x_ and \${y long long long…", "\u200a_private · main"]
+    ax = plots.plot_timeline(labelled())
+    assert [text.get_text() for text in ax.get_yticklabels()] == expected
+    ax.figure.canvas.draw()
+    for ax in (
+        plots.plot_tool_counts(labelled(), by="agent_id"),
+        plots.plot_token_costs(labelled(), by="agent_id", measure="total"),
+    ):
+        assert sorted(ax.get_legend_handles_labels()[1]) == sorted(expected)
+        legend = ax.get_legend()
+        assert legend is not None
+        assert len(legend.get_texts()) == 2
+        ax.figure.canvas.draw()
+
+
+def test_plot_stacks_by_labels() -> None:
+    """Costs can be stacked by branch, calls by the title."""
+    labels = plots.plot_token_costs(labelled(), by="branch").get_legend_handles_labels()[1]
+    assert labels == ["main"]
+    assert len(plots.plot_tool_counts(labelled(), by="title").get_legend_handles_labels()[1]) == 2
+
+
 def test_plot_token_costs_title_lists_unknown_models() -> None:
     """The title lists models without a price."""
     assert plots.plot_token_costs(example()).get_title() == "Costs without my-model"

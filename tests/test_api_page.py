@@ -39,6 +39,6 @@ def test_page_describes_arguments_and_examples() -> None:
     entry = re.search(r"^### tool_counts\n.*?(?=^### )", page(), re.M | re.S)
     assert entry is not None
     assert "    by: ColumnNames = ('agent_id',),\n" in entry[0]
-    assert "\nReturn the number of executed tools" in entry[0]
+    assert "\nReturn the number of tool calls" in entry[0]
     assert "- `normalize`: return the share" in entry[0]
     assert '>>> tool_counts(example(), by="tool_name")' in entry[0]

@@ -155,7 +155,7 @@ def count_column(df: pd.DataFrame, column: str) -> IntArray:
 
 
 def tool_mask(df: pd.DataFrame) -> BoolArray:
-    """Return a mask of executed tools, by ``core.reducer.counts_as_tool``."""
+    """Return a mask of tool calls that ended, by ``core.reducer.counts_as_tool``."""
     types = encode_column(df, "event_type")
     named = encode_column(df, "tool_name").codes >= 0
     without_tool = map_names(types, lambda name: counts_as_tool(_event(name)), np.bool_)
@@ -164,7 +164,7 @@ def tool_mask(df: pd.DataFrame) -> BoolArray:
 
 
 def error_mask(df: pd.DataFrame) -> BoolArray:
-    """Return a mask of tools and turns that ended in an error, by ``core.reducer.is_error``."""
+    """Return a mask of calls and turns that ended in an error, by ``core.reducer.is_error``."""
     by_type = map_names(
         encode_column(df, "event_type"), lambda name: is_error(_event(name)), np.bool_
     )

@@ -73,7 +73,7 @@ def plot_tool_counts(
     by: str = "tool_name",
     ax: Axes | None = None,
 ) -> Axes:
-    """Plot the number of executed tools in each period, stacked by a column.
+    """Plot the number of tool calls in each period, stacked by a column.
 
     Args:
         df: as for ``tool_counts``.

@@ -30,7 +30,7 @@ def tool_counts(
     freq: str | None = None,
     normalize: bool = False,
 ) -> pd.DataFrame:
-    """Return the number of executed tools, counted like the totals of the server.
+    """Return the number of tool calls, counted like the totals of the server.
 
     Args:
         df: events; needs event_type, tool_name, the columns of ``by`` and, with ``freq``,
@@ -38,10 +38,10 @@ def tool_counts(
         by: columns to group by, such as ``"branch"`` or ``("agent_kind", "project")``; rows with a
             missing name form a group of their own.
         freq: length of a period as ``"15min"``, ``"1h"``, ``"D"`` or ``"W-MON"``. None: no periods.
-        normalize: return the share of all tools, within each period if there are periods.
+        normalize: return the share of all calls, within each period if there are periods.
 
     Returns:
-        One row per group with at least one tool, sorted by the keys: timestamp (start of the
+        One row per group with at least one call, sorted by the keys: timestamp (start of the
         period, in the time zone of ``df``) if ``freq`` is given, the columns of ``by`` (as in
         ``df``), count (int64) or share (float64).
 
@@ -69,7 +69,7 @@ def tool_counts(
 def tool_errors(
     df: pd.DataFrame, by: ColumnNames = ("tool_name",), freq: str | None = None
 ) -> pd.DataFrame:
-    """Return the number of executed tools that failed.
+    """Return the number of tool calls that failed.
 
     Args:
         df: events; needs event_type, tool_name, status, the columns of ``by`` and, with ``freq``,
@@ -77,7 +77,7 @@ def tool_errors(
         by, freq: as for ``tool_counts``.
 
     Returns:
-        One row per group with at least one tool, sorted by the keys: timestamp if ``freq`` is
+        One row per group with at least one call, sorted by the keys: timestamp if ``freq`` is
         given, the columns of ``by``, count and errors (int64), error_rate (float64: errors divided
         by count).
 
@@ -103,7 +103,7 @@ def tool_durations(
     by: ColumnNames = ("tool_name",),
     quantiles: Sequence[float] = (0.5, 0.9, 0.99),
 ) -> pd.DataFrame:
-    """Return statistics of the durations of executed tools, where agents report them.
+    """Return statistics of the durations of tool calls, where agents report them.
 
     Args:
         df: events; needs event_type, tool_name, duration_ms and the columns of ``by``.
@@ -111,8 +111,8 @@ def tool_durations(
         quantiles: from 0 to 1, interpolated linearly.
 
     Returns:
-        One row per group with at least one tool, sorted by the keys: the columns of ``by``, count
-        (int64: tools), timed (int64: tools with a duration), total_ms, mean_ms, min_ms, max_ms and
+        One row per group with at least one call, sorted by the keys: the columns of ``by``, count
+        (int64: calls), timed (int64: calls with a duration), total_ms, mean_ms, min_ms, max_ms and
         one column per quantile, as p50_ms (float64; NaN if there are no durations).
 
     Raises:

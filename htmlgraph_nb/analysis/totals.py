@@ -1,4 +1,4 @@
-"""Totals per session, feature and agent: time, tools, errors, tokens and dollars."""
+"""Totals per session, feature and agent: time, tool calls, errors, tokens and dollars."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def sessions(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
 def features(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
     """Return the totals of the work on each feature.
 
-    Tools and tokens are those of the events that name the feature. Times are those in which it was
+    Calls and tokens are those of the events that name the feature. Times are those in which it was
     the last feature that an agent named.
 
     Args:

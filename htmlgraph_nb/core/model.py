@@ -282,11 +282,11 @@ class AgentPresence:
     Attributes:
         status: current status, with ``detail``, ``reason`` (for people) and ``since`` (UTC).
         last_activity: time of the latest event of the agent, UTC.
-        total_tools_executed: tools executed in the current session.
+        total_tools_executed: tool calls that ended in the current session.
         total_cost_tokens: all tokens used by the agent.
         attention: True while the agent waits for a person.
         cost_usd: known cost in US dollars; None if unknown.
-        total_errors: tools and turns of the current session that ended in an error.
+        total_errors: tool calls and turns of the current session that ended in an error.
         seq: seq of the change that led to this state; 0: none.
         title, branch, cwd, worktree, agent_kind, user, pr: as in Event, the latest of each.
         context_tokens: tokens in the model's context after its last response; None if unknown.

@@ -147,7 +147,7 @@ def is_from_agent(event: Event) -> bool:
 
 
 def counts_as_tool(event: Event) -> bool:
-    """Return whether the event counts as an executed tool."""
+    """Return whether the event counts as a tool call."""
     if event.event_type in TOOL_END_TYPES:
         return True
     return event.tool_name is not None and event.event_type not in KNOWN_TYPES

@@ -39,11 +39,11 @@ def summary(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
     Returns:
         One row: start and end (datetime64[us], in the time zone of ``df``; NaT without events),
         agents, sessions, features, projects, branches (int64: their numbers; a branch counts in
-        each project), active, waiting (timedelta64[us]: sums over all agents), events, tools
-        (calls), errors, tokens (int64), usd (float64; NaN if nothing has a price), unpriced_tokens (int64:
-        tokens whose price is unknown, not in usd), peak_context_tokens (Int64: highest number of
-        tokens in the context of a model; missing if not reported). ``attrs`` as for
-        ``token_costs``.
+        each project), active, waiting (timedelta64[us]: sums over all agents), events, tools (calls
+        of tools), errors, tokens (int64), usd (float64; NaN if nothing has a price),
+        unpriced_tokens (int64: tokens whose price is unknown, not in usd), peak_context_tokens
+        (Int64: highest number of tokens in the context of a model; missing if not reported).
+        ``attrs`` as for ``token_costs``.
 
     Raises:
         InvalidEvent: a column is missing.

@@ -34,12 +34,14 @@ class SimulatedQuota(NamedTuple):
         account, plan: as in an event of the type ``quota``.
         starts_s: when a window of five hours starts, in simulated seconds.
         full_after_s: seconds after the start of a window at which it is used up.
+        week: share of the week that has passed, and of its quota that is used, at 0 s.
     """
 
     account: str
     plan: str
     starts_s: float
     full_after_s: float
+    week: float
 
     def window_of(self, now_s: float) -> float:
         """Return the start of the current window of five hours."""
@@ -53,8 +55,8 @@ class SimulatedQuota(NamedTuple):
 
 _FIVE_HOURS_S = 18_000.0
 _WEEK_S = 604_800.0
-CLAUDE_QUOTA = SimulatedQuota("claude", "max", -10_100.0, 16_400.0)
-CODEX_QUOTA = SimulatedQuota("codex", "plus", -15_600.0, 15_080.0)
+CLAUDE_QUOTA = SimulatedQuota("claude", "max", -10_100.0, 16_400.0, 0.35)
+CODEX_QUOTA = SimulatedQuota("codex", "plus", -15_600.0, 15_080.0, 0.72)
 """Reaches 100 % at -520 s, and starts again at 2,400 s."""
 
 
@@ -107,7 +109,7 @@ def simulated_agent(number: int, seed: int, time_of: TimeOf, warm_up_s: float = 
     role = _CAST[number] if first else rng.choices(_OTHERS, _WEIGHTS)[0]
     kind, task = role.kind, TASKS[number] if first else rng.choice(TASKS)
     session = random_session_id(rng, kind)
-    user, host = PLACES[0] if number % 4 != 1 else PLACES[1]
+    user, host = PLACES[number % 5 == 1]
     agent = ScriptedAgent(
         agent_id_of(session, kind),
         kind,
@@ -223,7 +225,7 @@ def _report_quota(agent: ScriptedAgent, quota: SimulatedQuota, reported: float) 
     if used == reported:
         return reported
     resets_in = quota.window_of(agent.now_s) + _FIVE_HOURS_S - agent.now_s
-    week_s = (agent.now_s + 0.35 * _WEEK_S) % _WEEK_S
+    week_s = (agent.now_s + quota.week * _WEEK_S) % _WEEK_S
     windows = [
         {
             "window": "5h",
@@ -330,7 +332,7 @@ _CAST = (
     _Role("codex", _work, 0.8),
     _Role("claude", _wait_for_permission, 0.3),
     _Role("gemini", _work, 0.6),
-    _Role("claude", _work_from_file, 0.7),
+    _Role("claude", _work_from_file, 0.45),
     _Role("codex", _reach_usage_limit, 0.9),
     _Role("claude", _repeat_a_failing_call, 0.5),
     _Role("gemini", _retry, 0.1),

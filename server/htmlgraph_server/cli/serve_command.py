@@ -138,7 +138,7 @@ def _demo(arguments: argparse.Namespace, out: Print) -> int:
                 f"--db: expected a new file for the demo, got {own}, which exists; delete it, or "
                 "omit --db to use a temporary file"
             )
-        config = _config(arguments, db=os.path.join(folder, "demo.db"), watch="off")
+        config = _config(arguments, db=os.path.join(folder, "demo.db"), watch="off", backfill="off")
         kept = "" if own is None else f", its events stay in {own}"
         asyncio.run(_run_demo(config, arguments, kept, out))
     return 0

@@ -147,6 +147,9 @@ def test_simulated_agents_have_labels(first_view: dict[str, AgentPresence]) -> N
     assert any(agent.pr for agent in main)
     assert any(agent.worktree for agent in main)
     assert [agent.agent_id for agent in main if agent.hooks is False] == [agent_id_at(4)]
+    assert first_view[agent_id_at(4)].status.value != "offline"
+    # The limit of one account does not stop the agents of another.
+    assert first_view[agent_id_at(1)].user != first_view[agent_id_at(5)].user
     assert all(agent.total_cost_tokens for agent in main)
 
 
@@ -178,7 +181,7 @@ def test_simulated_quotas_of_two_accounts() -> None:
     assert codex is not None
     five_hours, week = codex["windows"]
     assert (five_hours["window"], five_hours["used_percent"]) == ("5h", 100)
-    assert week["window"] == "weekly"
+    assert (week["window"], week["used_percent"]) == ("weekly", 71)
 
 
 def test_quota_rises_to_its_limit_and_starts_again() -> None:

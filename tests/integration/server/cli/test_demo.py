@@ -137,6 +137,14 @@ def test_demo_events_are_stored(serve: Serve) -> None:
     assert all(event["branch"] for event in events)
 
 
+def test_demo_imports_no_real_sessions(tmp_path: Path) -> None:
+    """Not even if the environment asks a server to import past sessions."""
+    with demo(tmp_path, "--no-browser", HTMLGRAPH_BACKFILL="all", HTMLGRAPH_WATCH="on") as server:
+        wait_for_agents(server, 9)
+        status = server.get("/api/status").json()
+        assert (status["backfill"] or {"state": "off"})["state"] == "off"
+
+
 @pytest.mark.parametrize("environ", [{}, {"HTMLGRAPH_DB": "own.db"}])
 def test_demo_uses_its_own_database(tmp_path: Path, environ: dict[str, str]) -> None:
     """Simulated agents never get into the user's database, not even by HTMLGRAPH_DB."""

@@ -96,15 +96,25 @@ class BackfillOptions:
 
 
 _Result = TypeVar("_Result")
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
 OnReport = Callable[[BackfillReport], object]
 
 
-def run_backfill(options: BackfillOptions, on_report: OnReport) -> BackfillReport:
+def run_backfill(
+    options: BackfillOptions, on_report: OnReport, before_older: Callable[[], object] = _nothing
+) -> BackfillReport:
     """Import the session files that are new or have changed; return the final report.
 
     Args:
         on_report: called with the report when the files are found, about every REPORT_S seconds,
             and at the end.
+        before_older: called once before the first file that is older than 24 hours: dashboards
+            show no session of it, so there is no hurry.
 
     Raises:
         StoreDamaged, StoreTooNew, StoreClosed: the database cannot be used.
@@ -127,7 +137,11 @@ def run_backfill(options: BackfillOptions, on_report: OnReport) -> BackfillRepor
         )
         on_report(report)
         live = find_live_sessions(found)
-        _import(manager, files, live, options, report, on_report)
+        n_recent = sum(now - file.modified < _DAY_S for file in files)
+        importer = _Importer(manager, live, options, report, on_report)
+        importer.run(files[:n_recent])
+        before_older()
+        importer.run(files[n_recent:])
         _report_processes(manager, found, live)
         gone = dict.fromkeys(path for path in imported if not os.path.exists(path))
         if gone:
@@ -208,39 +222,47 @@ def _folder(path: str, agent: str) -> str | None:
     return None if folder is None else os.path.realpath(folder)
 
 
-def _import(
-    manager: PresenceManager,
-    files: Sequence[SessionFile],
-    live: LiveSessions,
-    options: BackfillOptions,
-    report: BackfillReport,
-    on_report: OnReport,
-) -> None:
-    """Import the files and keep the report up to date."""
-    reported_at = time.monotonic()
+class _Importer:
+    """Imports files and keeps the report up to date."""
 
-    def on_bytes(n_bytes: int) -> None:
-        nonlocal reported_at
-        report.bytes_done += n_bytes
-        if time.monotonic() - reported_at >= REPORT_S:
-            reported_at = time.monotonic()
+    def __init__(
+        self,
+        manager: PresenceManager,
+        live: LiveSessions,
+        options: BackfillOptions,
+        report: BackfillReport,
+        on_report: OnReport,
+    ) -> None:
+        self._importer = SessionImporter(
+            manager, utc_now(), live=live, titles=options.titles, pause=_pause
+        )
+        self._report = report
+        self._on_report = on_report
+        self._reported_at = time.monotonic()
+
+    def run(self, files: Sequence[SessionFile]) -> None:
+        """Import the files in this order."""
+        report, importer = self._report, self._importer
+        for file in files:
+            bytes_before = report.bytes_done
+            try:
+                importer.import_file(file, self._on_bytes)
+            except CapacityError as error:
+                # One file must not keep out the others.
+                logger.warning("%s: %s", file.path, error)
+            report.bytes_done = bytes_before + file.size
+            report.files_done += 1
             report.events = importer.report.accepted
-            on_report(report)
+        for path in importer.report.unreadable:
+            logger.warning("cannot read %s", path)
+        importer.report.unreadable.clear()
 
-    importer = SessionImporter(manager, utc_now(), live=live, titles=options.titles, pause=_pause)
-    bytes_before = 0
-    for file in files:
-        try:
-            importer.import_file(file, on_bytes)
-        except CapacityError as error:
-            # One file must not keep out the others.
-            logger.warning("%s: %s", file.path, error)
-        bytes_before += file.size
-        report.bytes_done = bytes_before
-        report.files_done += 1
-        report.events = importer.report.accepted
-    for path in importer.report.unreadable:
-        logger.warning("cannot read %s", path)
+    def _on_bytes(self, n_bytes: int) -> None:
+        self._report.bytes_done += n_bytes
+        if time.monotonic() - self._reported_at >= REPORT_S:
+            self._reported_at = time.monotonic()
+            self._report.events = self._importer.report.accepted
+            self._on_report(self._report)
 
 
 def _pause(transaction_s: float) -> None:
@@ -306,22 +328,25 @@ def _print(report: BackfillReport) -> None:
     sys.stdout.flush()
 
 
+def _lower_priority(increment: int) -> None:
+    if increment and hasattr(os, "nice"):
+        os.nice(increment)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Import as a background process; return 0, or 1 on failure."""
     parser = argparse.ArgumentParser(description="Import session files into a database.")
     parser.add_argument("options", help="BackfillOptions as JSON")
-    parser.add_argument("--nice", type=int, default=0, help="added to the niceness")
+    parser.add_argument("--nice", type=int, default=0, help="added to the niceness for old files")
     arguments = parser.parse_args(argv)
     options = BackfillOptions.from_json(arguments.options)
-    if arguments.nice and hasattr(os, "nice"):
-        os.nice(arguments.nice)
     # Ctrl-C in a terminal reaches the children of the server as well; the server stops them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if options.parent:
         _end_with(options.parent)
     logging.basicConfig(format="%(levelname)s backfill: %(message)s")
     try:
-        run_backfill(options, _print)
+        run_backfill(options, _print, lambda: _lower_priority(arguments.nice))
     except HtmlgraphError as error:
         logger.error("%s", error)
         return 1

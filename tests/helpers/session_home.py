@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,8 @@ RECORDED = {
     "codex": PAYLOADS / "codex" / "rollout-model-switch.jsonl",
     "gemini": PAYLOADS / "gemini" / "shop" / "chats" / "session-task-list.jsonl",
 }
+
+_UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 def recorded_id(agent: str, path: Path) -> bytes:
@@ -62,7 +65,14 @@ class SessionHome:
         at = datetime.now(UTC) - age
         text = b"".join(recorded_lines(source, at))
         text = text.replace(recorded_id(agent, source), session.encode())
-        # The ids of messages and calls are unique, as those of any two sessions.
+        # The ids of lines, messages and calls are unique, as those of any two sessions.
+        space = uuid.uuid5(uuid.NAMESPACE_OID, session)
+
+        def renew(match: re.Match[bytes]) -> bytes:
+            known = match[0].decode()
+            return (known if known == session else str(uuid.uuid5(space, known))).encode()
+
+        text = _UUID.sub(renew, text)
         for marker in (b"msg_", b"toolu_", b"call_"):
             text = text.replace(marker, marker + session[:8].encode())
         return self.write(self.file_of(agent, session), text, at)

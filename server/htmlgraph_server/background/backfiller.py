@@ -1,4 +1,4 @@
-"""Imports past sessions in a child process of low priority, once after the start of a server.
+"""Imports past sessions in a child process, once after the start of a server.
 
 It is a process and not a thread because reading session files would block the server's interpreter.
 The process writes to the database itself; the ``sync`` task publishes what it stored.

@@ -23,6 +23,7 @@ from .core.protocol import Cursor, presence_message
 from .core.reducer import PriceFunction
 from .core.roster import Limits
 from .core.timestamps import utc_now
+from .html_card import manager_card
 from .paths import default_db
 from .storage.file_table import FileStamp
 from .storage.roster_sync import EndOfFile, RosterSync
@@ -398,3 +399,6 @@ class PresenceManager:
 
     def __repr__(self) -> str:
         return f"PresenceManager({self.db_path!r}, {len(self._roster.agents)} agents)"
+
+    def _repr_html_(self) -> str:
+        return manager_card(self.db_path, [agent.to_dict() for agent in self.snapshot().values()])

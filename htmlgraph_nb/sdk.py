@@ -20,7 +20,7 @@ from typing import Any
 
 from .client.event_sender import CLOSE_TIMEOUT_S, EventSender, QueuedEvent
 from .core.model import TOKEN_FIELDS, Event
-from .errors import InvalidEvent
+from .errors import ConfigError, InvalidEvent
 
 logger = logging.getLogger(__name__)
 
@@ -211,6 +211,31 @@ class SDK:
 
     def __repr__(self) -> str:
         return f"SDK({self.agent_id!r})"
+
+    def _repr_html_(self) -> str:
+        from .html_card import html_card
+
+        facts = [
+            ("Server", self._server_text()),
+            ("Kind", self.agent_kind or ""),
+            ("Model", self.model or ""),
+            ("Project", self.project or ""),
+            ("Branch", self.branch or ""),
+            ("Feature", self.feature_id or ""),
+            ("Session", self.session_id or "none started"),
+            ("Waiting for delivery", f"{self._sender.n_pending:,} events"),
+        ]
+        return html_card(f"SDK of {self.agent_id}", facts)
+
+    def _server_text(self) -> str:
+        from .client.discovery import Address
+
+        if self.url is None:
+            return "the one that AgentGrid() finds, else the database file"
+        try:
+            return Address.parse(self.url).url
+        except ConfigError as error:
+            return str(error)
 
 
 class ToolCall:

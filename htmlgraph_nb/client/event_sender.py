@@ -75,6 +75,11 @@ class EventSender:
         self._retry_server_at = 0.0
         self._logged: set[str] = set()
 
+    @property
+    def n_pending(self) -> int:
+        """Number of events that are not delivered yet."""
+        return 0 if self._pid != os.getpid() else len(self._queue) + len(self._in_delivery)
+
     def enqueue(self, queued: QueuedEvent | None) -> QueuedEvent | None:
         """Queue an event and return it; ignore None."""
         if queued is None:

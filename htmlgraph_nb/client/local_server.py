@@ -18,6 +18,7 @@ from types import TracebackType
 
 from ..core.validation import format_value
 from ..errors import ConfigError, ConnectError
+from ..html_card import html_card
 
 _SERVER = "htmlgraph_server"
 _URL_VARIABLE = "HTMLGRAPH_URL"
@@ -104,6 +105,13 @@ class LocalServer:
 
     def __repr__(self) -> str:
         return f"<htmlgraph-nb server at {self.url}, {'running' if self.running else 'stopped'}>"
+
+    def _repr_html_(self) -> str:
+        facts = [
+            ("State", f"running, process {self.pid}" if self.running else "stopped"),
+            ("Database", self.db),
+        ]
+        return html_card(f"htmlgraph-nb server at {self.url}", facts)
 
     def _read(self) -> None:
         """Read the process's output, so that it never blocks on a full pipe."""

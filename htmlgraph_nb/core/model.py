@@ -373,11 +373,14 @@ class AgentPresence:
                 values["status"] = PresenceStatus(values["status"])
             except ValueError:
                 status = format_value(values["status"])
-                raise InvalidEvent(
-                    f"status: expected active, idle or offline, got {status}",
-                    "status",
-                ) from None
+                expected = f"status: expected active, idle or offline, got {status}"
+                raise InvalidEvent(expected, "status") from None
         return cls(**values)
+
+    def _repr_html_(self) -> str:
+        from ..html_card import presence_card
+
+        return presence_card(self.to_dict())
 
 
 new_presence = fast_constructor(AgentPresence)

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 MAX_RATE = 60.0
 _ARGUMENTS = ("url", "token", "max_rate", "height")
+_INHERITED = {"layout", "observe", "unobserve"}
+"""Inherited names that users of a grid need."""
 _CHECKS: dict[str, Callable[[object], Any]] = {
     "view": check_view,
     "filter": check_filter,
@@ -137,6 +139,13 @@ class BaseGrid(anywidget.AnyWidget):
     def __repr__(self) -> str:
         view = self._view()
         return snapshot.summary_line(view.agents, view.connection)
+
+    def __dir__(self) -> list[str]:
+        """List the names of the grid for completion, without the inherited ones of all widgets."""
+        own = {
+            name for cls in type(self).__mro__ if issubclass(cls, BaseGrid) for name in vars(cls)
+        }
+        return [name for name in super().__dir__() if name[0] == "_" or name in own | _INHERITED]
 
     @property
     def agents(self) -> dict[str, AgentPresence]:

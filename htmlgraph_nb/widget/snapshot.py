@@ -12,20 +12,14 @@ from ..client.connection_state import ConnectionState
 from ..core.model import AgentPresence, PresenceStatus
 from ..core.status_rules import CANNOT_WORK
 from ..core.timestamps import to_rfc3339
+from ..html_card import ATTENTION_COLOUR, COLOURS, SYMBOLS
 
 _MAX_ROWS = 200
 _ORDER = {PresenceStatus.ACTIVE: 1, PresenceStatus.IDLE: 2, PresenceStatus.OFFLINE: 3}
 _TEXT = "text-align:left;white-space:nowrap"
 _LONG = "text-align:left;min-width:12em;overflow-wrap:anywhere"
 _NUMBER = "text-align:right;white-space:nowrap"
-# Legible on white and on black: viewers keep style attributes and remove style sheets.
-_COLOURS = {
-    PresenceStatus.ACTIVE: "#1a7f4b",
-    PresenceStatus.IDLE: "#6e7781",
-    PresenceStatus.OFFLINE: "#808080",
-}
-_ATTENTION, _BLOCKED = "#b36b00", "#d1453b"
-_SYMBOLS = {PresenceStatus.ACTIVE: "●", PresenceStatus.IDLE: "◐", PresenceStatus.OFFLINE: "○"}
+_BLOCKED_COLOUR = "#d1453b"
 _CELL = "padding:3px 10px;vertical-align:top"
 
 
@@ -114,7 +108,7 @@ class _Column:
 
 def _status(presence: AgentPresence) -> str:
     status = f"{presence.status}, waits for you" if presence.attention else presence.status.value
-    return f"{_SYMBOLS[presence.status]} {status}"
+    return f"{SYMBOLS[presence.status]} {status}"
 
 
 def _count(name: str) -> _Column:
@@ -158,10 +152,10 @@ _COLUMNS = {
 def _row(presence: AgentPresence, columns: Mapping[str, _Column]) -> str:
     blocked = presence.detail in CANNOT_WORK
     if presence.attention or blocked:
-        colour = _ATTENTION if presence.attention else _BLOCKED
+        colour = ATTENTION_COLOUR if presence.attention else _BLOCKED_COLOUR
         status, border = f"color:{colour};font-weight:bold", colour
     else:
-        status, border = f"color:{_COLOURS[presence.status]}", "transparent"
+        status, border = f"color:{COLOURS[presence.status]}", "transparent"
     cells = "".join(
         f'<td style="{_CELL};{column.style}{f";{status}" if name == "Status" else ""}">'
         f"{escape(column.text(presence))}</td>"

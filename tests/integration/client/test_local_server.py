@@ -56,6 +56,7 @@ def test_start_server_is_found_without_an_address(tmp_path: Path) -> None:
     with hg.start_server() as server:
         assert server.running
         assert server.url.startswith("http://127.0.0.1:")
+        assert f"running, process {server.pid}<" in server._repr_html_()
         assert server.db == str(tmp_path / "htmlgraph.db")
         sdk = hg.SDK("started-here")
         sdk.tool("Bash")
@@ -68,6 +69,7 @@ def test_start_server_is_found_without_an_address(tmp_path: Path) -> None:
     assert not server.running
     assert ended(server.pid)
     assert repr(server) == f"<htmlgraph-nb server at {server.url}, stopped>"
+    assert ">stopped<" in server._repr_html_()
     assert list(hg.load_history(server.db)["tool_name"]) == ["Bash"]
 
 

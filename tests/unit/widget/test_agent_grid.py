@@ -24,6 +24,22 @@ def test_agent_grid_rejects_invalid_height(height):
         AgentGrid("http://127.0.0.1:1", height=height)
 
 
+def test_agent_grid_dir_lists_its_own_names():
+    """Completion shows no names that all widgets have; traitlets and private names still work."""
+    with AgentGrid("http://127.0.0.1:1") as grid:
+        names = dir(grid)
+        public = {name for name in names if name[0] != "_"}
+        assert {"agents", "filter", "history", "layout", "observe", "replay", "selected"} <= public
+        assert not public & {"add_traits", "class_traits", "comm", "keys", "send", "tooltip"}
+        assert "__class__" in names
+        seen = []
+        grid.observe(seen.append, "view")
+        grid.view = "table"
+        assert [change["new"] for change in seen] == ["table"]
+        assert {"comm", "view"} <= set(grid.trait_names())
+        assert "tabbable" in grid.get_state()
+
+
 def test_agent_grid_front_end_is_text():
     """A path instead would keep every closed widget alive."""
     assert type(AgentGrid._esm) is str

@@ -30,13 +30,7 @@ from .storage.roster_sync import EndOfFile, RosterSync
 from .storage.store import Store
 from .storage.transaction import Transaction
 
-__all__ = [
-    "AgentPresence",
-    "PresenceManager",
-    "PresenceStatus",
-    "Publication",
-    "Receipt",
-]
+__all__ = ["AgentPresence", "PresenceManager", "PresenceStatus", "Publication", "Receipt"]
 
 Publication = ChangeBatch
 """Former name of ChangeBatch."""

@@ -29,7 +29,7 @@ from tests.benchmarks.grid_load import BATCHES_PER_S, Changes
 from tests.benchmarks.grid_peers import LARGEST, PEERS, START_CELLS, cell
 from tests.benchmarks.main_thread import MainThread
 from tests.benchmarks.table import print_table, quantile
-from tests.e2e.browser import chromium
+from tests.e2e.browser import Watched, chromium
 from tests.e2e.jupyter import Jupyter, Notebook, running_jupyter
 from tests.helpers.server_process import Server, running
 
@@ -96,7 +96,7 @@ def _notebook(jupyter: Jupyter, browser: Browser, *cells: str) -> Iterator[Noteb
         name = f"{time.time_ns()}.ipynb"
         n_cells = jupyter.write(name, *cells)
         page.goto(jupyter.address(name))
-        notebook = Notebook(page, n_cells)
+        notebook = Notebook(Watched(page), n_cells, jupyter.folder / name)
         yield notebook
         notebook.shut_down()
     finally:

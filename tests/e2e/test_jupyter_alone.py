@@ -74,7 +74,7 @@ def test_live_notebook_needs_only_jupyter(open_page: OpenPage, tmp_path: Path, a
         watched = open_page("about:blank")
         watched.allowed.extend(jupyter.own_errors)
         come_in(watched.page, access, jupyter.address("live.ipynb"))
-        notebook = Notebook(watched.page, n_cells)
+        notebook = Notebook(watched, n_cells, jupyter.folder / "live.ipynb")
         notebook.run(FIRST_GRID)
         expect(notebook.grid).to_have_attribute("data-connection", "connected")
         report(tmp_path)

@@ -59,7 +59,7 @@ def test_agent_grid_settings_by_arguments_and_traits(server):
         ("view", "grid", "expected one of cards, table, compact"),
         ("sort", "size", "expected one of attention"),
         ("group_by", "tool", "expected one of status"),
-        ("columns", ["size"], "expected one of agent"),
+        ("columns", ["size"], "expected one of status"),
         ("filter", {"size": 1}, "expected one of text, status"),
         ("selected", 3, "expected an agent id or None"),
     ],

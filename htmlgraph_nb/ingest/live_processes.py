@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..coding_agents.registry import AGENTS
 from ..coding_agents.session import SessionRoot
+from ..core.validation import validate_number
+from ..errors import InvalidEvent
 from .session_files import open_regular
 from .session_scanner import is_session_name
 
@@ -75,8 +77,10 @@ class LocalSession:
     folder: Callable[[], str | None]
 
     def is_of(self, session_id: str) -> bool:
-        """Return whether the name of the file contains the id of the session."""
-        return session_id in os.path.basename(self.path)
+        """Return whether the name of the file ends in the id of the session."""
+        name = os.path.splitext(os.path.basename(self.path))[0]
+        # A part of an id would name many sessions.
+        return name == session_id or name.endswith(f"-{session_id}")
 
 
 class LiveSessions(NamedTuple):
@@ -170,9 +174,10 @@ def read_status_file(path: str) -> StatusFile | None:
     pid, session, started_ms = (status.get(key) for key in ("pid", "sessionId", "startedAt"))
     if type(pid) is not int or not isinstance(session, str) or not session:
         return None
-    if isinstance(started_ms, bool) or not isinstance(started_ms, int | float):
+    try:
+        return StatusFile(pid, session, validate_number(started_ms, "startedAt") / 1_000)
+    except InvalidEvent:
         return None
-    return StatusFile(pid, session, started_ms / 1_000)
 
 
 def read_status_files() -> dict[str, list[StatusFile]]:

@@ -61,6 +61,13 @@ def test_find_live_by_stale_status_file(processes: list[AgentProcess]) -> None:
     assert (live.running, live.gone) == ({}, {f"/p/{S1}.jsonl"})
 
 
+@pytest.mark.parametrize("name", ["1", "-", "b7d66", "jsonl", S1[:-1]])
+def test_find_live_ignores_parts_of_ids(name: str) -> None:
+    """A status file with a part of an id names no session."""
+    live = find_live([session(S1), session(S2)], [], {"claude": [StatusFile(7, name, 600.0)]})
+    assert not live.gone
+
+
 def test_find_live_by_two_status_files() -> None:
     """A session that was resumed in another process lives."""
     statuses = [StatusFile(7, S1, 600.0), StatusFile(9, S1, 100.0)]
@@ -121,7 +128,18 @@ def test_agent_of_command(arguments: list[str], agent: str | None) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"{}", b'{"pid": true, "sessionId": "x", "startedAt": 1}', b"[" * 9_999],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"pid": true, "sessionId": "x", "startedAt": 1}',
+        b"[" * 9_999,
+        *(
+            b'{"pid": 7, "sessionId": "x", "startedAt": %s}' % time
+            for time in (b"true", b'"1"', b"-1", b"NaN", b"Infinity", b"1" * 400)
+        ),
+    ],
 )
 def test_read_status_file_ignores_other_forms(tmp_path: Path, content: bytes) -> None:
     """Files of another form name no process."""

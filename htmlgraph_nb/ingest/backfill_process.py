@@ -312,7 +312,10 @@ def _end_with(parent: int) -> None:
     """End this process soon after its parent has ended, however that happened."""
     import psutil
 
-    process = psutil.Process(parent)
+    try:
+        process = psutil.Process(parent)
+    except psutil.NoSuchProcess:
+        os._exit(0)
 
     def watch() -> None:
         # On POSIX the parent changes, even while the old one is a zombie.

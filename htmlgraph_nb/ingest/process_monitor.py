@@ -235,7 +235,8 @@ def _process(pid: int) -> psutil.Process | None:
 
     try:
         return psutil.Process(pid)
-    except psutil.Error:
+    except (psutil.Error, ValueError, OverflowError):
+        # It ended, or a program reported a number that is no pid.
         return None
 
 

@@ -16,12 +16,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.ingest.backfill_process import BackfillOptions
 from htmlgraph_nb.ingest.backfill_report import BackfillReport
 from htmlgraph_nb.ingest.session_scanner import default_roots
 
 from .backfill_lines import done_line, found_line, kept_lines
-from .sealer import NICENESS
+from .sealer import NICENESS, end_process
 
 logger = logging.getLogger(__name__)
 
@@ -90,11 +91,20 @@ class Backfiller:
         self._reader.start()
 
     def _read(self, process: subprocess.Popen[bytes]) -> None:
-        for number, text in enumerate(process.stdout or ()):
-            report = json.loads(text)
-            self._report = _public(report)
+        is_first = True
+        for text in process.stdout or ():
+            try:
+                report = json.loads(text)
+                self._report = _public(report)
+            except (ValueError, AttributeError):
+                # Python's startup files can print, too.
+                logger.warning(
+                    "the import of past sessions printed %s", shorten(text.decode(errors="replace"))
+                )
+                continue
             self.on_report()
-            lines = [found_line(report)] if number == 0 else []
+            lines = [found_line(report)] if is_first else []
+            is_first = False
             if report["state"] == "done":
                 lines += [done_line(report)]
                 lines += kept_lines(report) if report["first"] and report["events"] else []
@@ -132,8 +142,7 @@ class Backfiller:
         """Terminate the process if one is running; the next one repeats its unfinished work."""
         self._done = True
         if self._process is not None:
-            self._process.terminate()
-            self._process.wait()
+            end_process(self._process)
             self._close_pipe()
 
     def _close_pipe(self) -> None:

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 NICENESS = 19
 _RETRY_S = 600.0
 _MAX_RETRY_S = 86_400.0
+_END_S = 3.0
 
 
 class Sealer:
@@ -86,6 +87,21 @@ class Sealer:
     def close(self) -> None:
         """Terminate the process if one is running; the next one repeats its unfinished work."""
         if self._process is not None:
-            self._process.terminate()
-            self._process.wait()
+            end_process(self._process)
             self._process = None
+
+
+def end_process(process: subprocess.Popen[bytes]) -> None:
+    """Terminate a child process and wait for its end; kill it if it does not end soon.
+
+    A process that is stopped (Ctrl-Z) or waits for a disk does not notice that it is terminated.
+    """
+    process.terminate()
+    try:
+        process.wait(_END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        try:
+            process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            logger.warning("the child process %d does not end", process.pid)

@@ -138,6 +138,13 @@ def test_monitor_waits_for_unknown_agent(tmp_path: Path, process: subprocess.Pop
         assert poll(monitor) == []
 
 
+@pytest.mark.parametrize("pid", [-1, 2**31, 2**62])
+def test_monitor_treats_an_impossible_pid_as_an_exit(manager: PresenceManager, pid: int) -> None:
+    """Any program can send a ``process_start`` with any number."""
+    start_elsewhere(manager, pid, 0.0)
+    assert [event.event_type for event in poll(restarted(manager))] == ["process_exit"]
+
+
 @pytest.mark.parametrize("offset_s", [None, -5.0])
 def test_monitor_reports_exit_while_no_server_ran(
     manager: PresenceManager, process: subprocess.Popen[bytes], offset_s: float | None

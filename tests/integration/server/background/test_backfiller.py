@@ -315,6 +315,51 @@ def test_backfill_is_repeated_after_its_process_was_killed(
     assert len(load_history(str(tmp_path / "h.db"))["session_id"].dropna().unique()) == 30
 
 
+def test_backfiller_ends_a_stopped_process(tmp_path: Path, home: SessionHome) -> None:
+    """A process that Ctrl-Z has stopped does not keep the server from ending."""
+    home.add("claude", timedelta(hours=1))
+    command = (sys.executable, "-c", "import time; time.sleep(600)")
+    backfiller = Backfiller(BackfillOptions(str(tmp_path / "h.db")), command)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in home.environ.items():
+            patch.setenv(name, value)
+        backfiller.check()
+    process = backfiller._process
+    assert process is not None
+    psutil.Process(process.pid).suspend()
+    backfiller.close()
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_backfiller_ignores_other_lines(tmp_path: Path, home: SessionHome) -> None:
+    """What the startup files of a user's Python print is no report."""
+    home.add("claude", timedelta(hours=1))
+    customize = tmp_path / "site" / "sitecustomize.py"
+    customize.parent.mkdir()
+    customize.write_text("print('hello')\nprint([])\n")
+    backfiller = Backfiller(BackfillOptions(str(tmp_path / "h.db")))
+    lines: list[str] = []
+    backfiller.on_line = lines.append
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in home.environ.items():
+            patch.setenv(name, value)
+        patch.setenv("PYTHONPATH", str(customize.parent))
+        backfiller.check()
+    wait_until(lambda: (backfiller.status() or {}).get("state") == "done", "the end", 60)
+    backfiller.close()
+    assert lines[0].startswith("found 1 session: Claude Code 1")
+
+
+def test_backfill_process_ends_if_its_parent_has_ended(tmp_path: Path) -> None:
+    """The server was killed while its child started."""
+    parent = subprocess.Popen([sys.executable, "-c", ""])
+    parent.wait()
+    options = BackfillOptions(str(tmp_path / "h.db"), parent=parent.pid).to_json()
+    command = [sys.executable, "-m", "htmlgraph_nb.ingest.backfill_process", options]
+    run = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    assert (run.returncode, run.stdout, run.stderr) == (0, b"", b"")
+
+
 def test_follower_continues_during_a_backfill(serve: Serve, home: SessionHome) -> None:
     """Lines that are written meanwhile are shown at once."""
     big_home(home)

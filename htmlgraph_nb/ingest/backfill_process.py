@@ -32,6 +32,7 @@ from ..core.timestamps import utc_now
 from ..errors import CapacityError, HtmlgraphError, StoreUnavailable
 from ..presence import PresenceManager
 from ..pricing.price_list import context_window_of, price_of
+from ..pricing.price_list import load as load_prices
 from ..storage.database import open_reader, sqlite_errors
 from ..storage.file_table import read_session_files
 from .backfill import SessionImporter
@@ -53,7 +54,7 @@ logger = logging.getLogger(__name__)
 PARENT_CHECK_S = 0.5
 RETRY_S = 1.0
 REPORT_S = 0.25
-PAUSE_FACTOR = 1.0
+PAUSE_FACTOR = 0.25
 """Length of the pause after a transaction, in units of its duration."""
 _MIN_PAUSE_S = 0.002
 QUIET_S = 60.0
@@ -119,6 +120,8 @@ def run_backfill(
     Raises:
         StoreDamaged, StoreTooNew, StoreClosed: the database cannot be used.
     """
+    # The table of prices takes longer to load than the files take to find.
+    threading.Thread(target=load_prices, name="htmlgraph-prices", daemon=True).start()
     now = utc_now().timestamp()
     found = find_files(0.0 if options.days is None else now - options.days * _DAY_S)
     manager = patiently(partial(_open, options))

@@ -1,7 +1,7 @@
 """The import of past sessions at the start of a server: its speed, memory and effect on latency.
 
     python -m tests.benchmarks.backfill [--bytes 200M] [--clients 5] [--updates 200] [--json]
-        [--quick]
+        [--source FILE] [--quick]
 
 Two servers run one after the other under the same load of updates and dashboards: ``without``
 imports nothing, ``during`` imports a folder of session files. These are copies of the recorded
@@ -73,14 +73,19 @@ def size_of(text: str) -> int:
     return int(match[1]) * {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}[match[2]]
 
 
-def make_sessions(home: SessionHome, n_bytes: int) -> int:
-    """Write copies of the recorded sessions, an hour apart and more; return their size."""
+def make_sessions(home: SessionHome, n_bytes: int, source: Path | None) -> int:
+    """Write copies of the recorded sessions, an hour apart and more; return their size.
+
+    Args:
+        source: a session file of Claude Code to copy; None: the recorded ones of three agents.
+    """
     written = number = 0
     agents = [*RECORDED]
     while written < n_bytes:
         # Between an hour and 29 days old.
         age = timedelta(hours=1 + number % 690, seconds=number % 3_000)
-        written += home.add(agents[number % len(agents)], age).stat().st_size
+        agent = agents[number % len(agents)] if source is None else "claude"
+        written += home.add(agent, age, source=source).stat().st_size
         number += 1
     return written
 
@@ -104,8 +109,9 @@ def dashboards(server: Running, n_clients: int, latencies_ms: list[float]) -> It
                 now = time.time()
                 message = json.loads(frame)
                 presence = message.get("presence", {})
-                # Imported agents have a host; those of the poster have none.
-                if message["type"] == "presence_update" and "host" not in presence:
+                # Only the poster's agents are updated now; the others are imported.
+                is_posted = presence.get("agent_id", "").startswith("agent-")
+                if message["type"] == "presence_update" and is_posted:
                     at = datetime.fromisoformat(presence["last_activity"]).timestamp()
                     latencies_ms.append((now - at) * 1_000)
 
@@ -168,7 +174,8 @@ def read_by_peer(name: str, home: SessionHome, size: int) -> Figures | None:
     program = shutil.which(PEERS[name][0])
     if program is None:
         return None
-    environ = {**os.environ, **home.environ}
+    # agentsview would start a server that stays.
+    environ = {**os.environ, **home.environ, "AGENTSVIEW_NO_DAEMON": "1"}
     started = time.monotonic()
     subprocess.run(
         [program, *PEERS[name][1:]],
@@ -193,6 +200,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--bytes", type=size_of, default=size_of("200M"), help="session files")
+    parser.add_argument("--source", type=Path, help="a session file of Claude Code to copy")
     parser.add_argument("--clients", type=int, default=5, help="dashboards")
     parser.add_argument("--updates", type=float, default=200, help="updates a second")
     parser.add_argument("--seconds", type=float, default=10, help="time without an import")
@@ -206,7 +214,7 @@ def main() -> None:
     pin(*loading)
     with tempfile.TemporaryDirectory(prefix="htmlgraph-bench-") as folder:
         home = SessionHome(Path(folder) / "user")
-        size = make_sessions(home, options.bytes)
+        size = make_sessions(home, options.bytes, options.source)
         cores = [*serving, *loading]
         results = [serve(home, size, imports, options, cores) for imports in (False, True)]
         peers = [read_by_peer(name, home, size) for name in PEERS]

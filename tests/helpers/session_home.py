@@ -73,7 +73,7 @@ class SessionHome:
             return (known if known == session else str(uuid.uuid5(space, known))).encode()
 
         text = _UUID.sub(renew, text)
-        for marker in (b"msg_", b"toolu_", b"call_"):
+        for marker in (b"msg_", b"req_", b"toolu_", b"call_"):
             text = text.replace(marker, marker + session[:8].encode())
         return self.write(self.file_of(agent, session), text, at)
 

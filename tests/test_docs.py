@@ -29,6 +29,10 @@ from tests.helpers.source import PACKAGES
 PROTOCOL = (ROOT / "server" / "PROTOCOL.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SETTINGS_PAGE = (ROOT / "server" / "SETTINGS.md").read_text(encoding="utf-8")
+PAGES = sorted(
+    path for folder in (ROOT, ROOT / "notebooks", ROOT / "server") for path in folder.glob("*.md")
+)
 
 
 def blocks(kind: str) -> list[str]:
@@ -206,12 +210,12 @@ def test_protocol_limits() -> None:
     assert f"Version {protocol.PROTOCOL_VERSION}." in PROTOCOL
 
 
-# README.md
+# README.md, SETTINGS.md and the other pages
 
 
-def test_readme_settings_table() -> None:
+def test_settings_table() -> None:
     """The table lists all settings with flag, variable, default and description."""
-    table = re.search(r"<!-- settings -->\n(.*?)<!-- /settings -->", README, re.DOTALL)
+    table = re.search(r"<!-- settings -->\n(.*?)<!-- /settings -->", SETTINGS_PAGE, re.DOTALL)
     assert table
     assert rows(table[1]) == [
         [
@@ -242,7 +246,7 @@ def test_readme_commands_exist() -> None:
     for module in re.findall(r"-m ((?:tests|htmlgraph_\w+)[\w.]*)", README):
         path = ROOT.joinpath(*module.split("."))
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
-    for command in set(re.findall(r"htmlgraph-nb (\w+)", README)):
+    for command in set(re.findall(r"(?:^|`)htmlgraph-nb ([a-z]\w*)", README, re.M)):
         with pytest.raises(SystemExit) as exit_info:
             main([command, "--help"])
         assert exit_info.value.code == 0, command
@@ -262,9 +266,18 @@ def test_contributing_module_map_is_complete() -> None:
         assert any(path.as_posix().endswith(f"/{name.rstrip('/')}") for path in matches), name
 
 
-def test_document_links_exist() -> None:
-    """Files linked from the documents exist."""
-    documents = ((README, ROOT), (CONTRIBUTING, ROOT), (PROTOCOL, ROOT / "server"))
-    for text, folder in documents:
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
-            assert (folder / target).exists(), target
+def anchors(path: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub forms them."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_page_links_exist(page: Path) -> None:
+    """Files and headings that a page links to exist."""
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        name, _, anchor = target.partition("#")
+        path = page.parent / name if name else page
+        assert path.exists(), target
+        if anchor and path.suffix == ".md":
+            assert anchor in anchors(path), target

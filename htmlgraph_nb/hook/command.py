@@ -11,7 +11,7 @@ Environment:
         machine, most recently started first, then http://127.0.0.1:8000.
     HTMLGRAPH_TOKEN: token for HTMLGRAPH_URL; it is not sent to any other address.
     HTMLGRAPH_AGENT, HTMLGRAPH_FEATURE: name of the agent, id of the feature it works on.
-    HTMLGRAPH_TITLES: 1 also sends the title of the session to a server on another machine; a model
+    HTMLGRAPH_TITLES: on also sends the title of the session to a server on another machine; a model
         may have written it from the prompts.
     HTMLGRAPH_CONTENT: 1 also sends prompts, tool inputs and results, for a receiver of your own;
         the htmlgraph-nb server does not store them, and they are never spooled.
@@ -256,7 +256,7 @@ class _HookCall:
         if len(line) > MAX_EVENT_BYTES:
             raise ValueError(f"event: expected at most {MAX_EVENT_BYTES} bytes, got {len(line)}")
         self.line = line
-        if os.environ.get("HTMLGRAPH_TITLES") == "1":
+        if os.environ.get("HTMLGRAPH_TITLES") == "on":
             fields |= title
         self._post(fields, {**title, **files}, content(payload))
 

@@ -3,7 +3,7 @@
 Written for ``HookEvent``, ``HookMatcher`` and the messages of claude-agent-sdk 0.2, whose hook
 inputs are Claude Code's. It reports names, ids, durations and counts, and no prompts, completions,
 tool inputs or results. The title of a session, which a model may have written from the prompts, is
-reported to servers on this machine; HTMLGRAPH_TITLES=1 reports it to any server.
+reported to servers on this machine; HTMLGRAPH_TITLES=on reports it to any server.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _may_report_titles(sdk: SDK) -> bool:
     from ..client.discovery import Address
 
     url = sdk.url or os.environ.get("HTMLGRAPH_URL")
-    if os.environ.get("HTMLGRAPH_TITLES") == "1" or not url:
+    if os.environ.get("HTMLGRAPH_TITLES") == "on" or not url:
         return True
     try:
         return Address.parse(url).loopback

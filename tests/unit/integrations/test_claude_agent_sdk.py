@@ -422,7 +422,7 @@ def test_query_reports_the_size_of_the_context(sdk: RecordingSDK) -> None:
         (None, None, "Fix the cart"),
         ("http://127.0.0.1:8000", None, "Fix the cart"),
         ("https://monitor.example", None, None),
-        ("https://monitor.example", "1", "Fix the cart"),
+        ("https://monitor.example", "on", "Fix the cart"),
         ("nonsense", None, None),
     ],
 )

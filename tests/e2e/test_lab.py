@@ -144,6 +144,44 @@ def test_lab_status_bar_shows_lost_connection(
     assert len(sockets) == 2
 
 
+def run_from_palette(page: Page, text: str) -> None:
+    """Run a command of the palette by its label."""
+    page.keyboard.press("Control+Shift+C")
+    page.locator(".lm-CommandPalette-input").fill(text)
+    expect(page.locator(".lm-CommandPalette-item")).to_have_count(1)
+    page.keyboard.press("Enter")
+
+
+def test_lab_command_selects_next_waiting_agent(
+    jupyter: Jupyter, presence_server: Server, open_page: OpenPage
+) -> None:
+    """It opens the tab; further uses go round the waiting agents and skip others."""
+    before = presence_server.presence()
+    for name, agent in before.items():
+        if agent["attention"]:
+            presence_server.send(name, "answered")
+    waiting = {f"waits-{n}" for n in (1, 2)}
+    presence_server.send("works", tool_name="Read")
+    page = open_lab(jupyter, open_page)
+    run_from_palette(page, "Agent monitor: next waiting")
+    expect(page.get_by_text("No agent is waiting for you.")).to_be_visible()
+    expect(tabs(page)).to_have_count(1)
+    for name in waiting:
+        presence_server.send(name, "permission_request", tool_name="Bash")
+        expect(card(page, name)).to_have_attribute("data-attention", "")
+    tabs(page).locator(".lm-TabBar-tabCloseIcon").click()
+    seen = []
+    selected = grid(page).locator('[data-agent-id][aria-selected="true"]')
+    for _ in range(3):
+        run_from_palette(page, "Agent monitor: next waiting")
+        expect(selected).to_have_count(1)
+        if seen:
+            expect(selected).not_to_have_attribute("data-agent-id", seen[-1])
+        seen.append(selected.get_attribute("data-agent-id") or "")
+    assert set(seen) == waiting
+    assert seen[0] == seen[2]
+
+
 @pytest.mark.parametrize("jupyter", ["notebook"], indirect=True)
 def test_notebook_7_menu_opens_the_page(
     jupyter: Jupyter, presence_server: Server, open_page: OpenPage

@@ -69,9 +69,12 @@ def test_saved_grid_is_a_table_without_its_kernel(
     """A reopened notebook shows the saved agents and no error; rerun, the live grid."""
     name = f"saved-{jupyter.kind}"
     presence_server.send(name, tool_name="Read", project="billing-api")
-    notebook = open_notebook(jupyter, f"{IMPORT}\nAgentGrid(URL)".format(url=presence_server.url))
-    notebook.run(0)
-    expect(notebook.card(name)).to_be_visible()
+    source = f"{IMPORT}\nAgentGrid(URL)".format(url=presence_server.url)
+    box = "ipywidgets.HBox([AgentGrid(URL)])"
+    notebook = open_notebook(jupyter, source, box, "ipywidgets.HBox()")
+    for index in range(3):
+        notebook.run(index)
+    expect(notebook.card(name)).to_have_count(2)
     notebook.save()
     notebook.shut_down()
 
@@ -83,6 +86,10 @@ def test_saved_grid_is_a_table_without_its_kernel(
     expect(output).to_contain_text("Run the cell to see the agents live")
     expect(output).not_to_contain_text("model not found")
     expect(output).not_to_contain_text("Loading")
+    boxed = reopened.output(1)
+    expect(boxed).to_contain_text("or show grid.snapshot() in a cell")
+    expect(boxed).not_to_contain_text("model not found")
+    expect(reopened.output(2)).to_contain_text("model not found")
     reopened.run(0)
     expect(reopened.card(name)).to_be_visible()
     expect(output.locator("table.htmlgraph-snapshot")).to_have_count(0)

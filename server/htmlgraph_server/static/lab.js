@@ -11,12 +11,15 @@ import { createStatusItem } from "./lab_status.js";
 import { addStyles, createTab } from "./lab_tab.js";
 
 export const OPEN = "htmlgraph-nb:open";
+export const NEXT_WAITING = "htmlgraph-nb:next-waiting";
 const TITLE = "Agent monitor";
 const CAPTION = "Live status of coding agents";
 const ICON_NAME = "htmlgraph-nb:agents";
 const NAMESPACE = "htmlgraph-nb";
 const STATUS_RANK = 20;
 const MENU_RANK = 60;
+const NONE_WAITS = "No agent is waiting for you.";
+const NOTICE_MS = 4_000;
 
 /** Modules of the front end that the plugins use. */
 const NEEDED = /** @type {const} */ ({
@@ -142,13 +145,25 @@ function tabPlugin({ application, apputils, launcher, mainmenu, widgets }, icon)
       app.shell.activateById(tab.id);
     };
     app.commands.addCommand(OPEN, {
-      label: TITLE,
+      label: ({ isPalette }) => (isPalette ? `${TITLE}: open` : TITLE),
       caption: CAPTION,
       icon,
       // Notebook 7 shows one document per page: open a new page.
       execute: services.shell ? openTab : () => { window.open(PAGE, NAMESPACE); },
     });
-    services.palette?.addItem({ command: OPEN, category: "Other" });
+    services.palette?.addItem({ command: OPEN, category: "Other", args: { isPalette: true } });
+    if (services.shell) {
+      app.commands.addCommand(NEXT_WAITING, {
+        label: `${TITLE}: next waiting agent`,
+        caption: "Opens the agent monitor and selects the next agent that needs you",
+        icon,
+        execute: async () => {
+          openTab({});
+          if (!await tab.nextWaiting()) apputils.Notification?.info(NONE_WAITS, { autoClose: NOTICE_MS });
+        },
+      });
+      services.palette?.addItem({ command: NEXT_WAITING, category: "Other" });
+    }
     services.launcher?.add({ command: OPEN, category: "Other", rank: 1 });
     services.menu?.viewMenu.addGroup([{ command: OPEN }], MENU_RANK);
     services.restorer?.restore(tracker, {

@@ -46,6 +46,8 @@ export function createTab(Widget, { store, base, title, caption, icon, settings,
       Object.assign(this.title, { label: title, caption, icon, closable: true });
       this.addClass(ID);
       this.node.tabIndex = -1;
+      /** The function that mountGrid returned. @type {ReturnType<typeof import("./agent_grid.js").mountGrid> | null} */
+      this.grid = null;
       this.ready = this.fill();
     }
 
@@ -54,7 +56,7 @@ export function createTab(Widget, { store, base, title, caption, icon, settings,
         const [{ createSettings, mountGrid }, liveStore] = await Promise.all([import("./agent_grid.js"), store()]);
         if (disposed.signal.aborted) return;
         const view = createSettings(settingsFromHash(settings));
-        mountGrid(this.node, liveStore, {
+        this.grid = mountGrid(this.node, liveStore, {
           fill: true, hint: HINT, settings: view, signal: disposed.signal,
           remembered: globalThis.localStorage,
           loadHistory: (agentId, options) => loadHistory(base, agentId, options),
@@ -64,6 +66,19 @@ export function createTab(Widget, { store, base, title, caption, icon, settings,
       } catch (error) {
         this.node.textContent = `The agent monitor could not be loaded: ${error}. Reload the page to try again.`;
       }
+    }
+
+    /** Select the next agent that needs a person, when the agents are known. @returns {Promise<boolean>} false if none does */
+    async nextWaiting() {
+      await this.ready;
+      const liveStore = await store();
+      await new Promise((resolve) => {
+        const check = () => { if (liveStore.connection.state !== "connecting") resolve(null); };
+        disposed.signal.addEventListener("abort", liveStore.subscribe(check));
+        disposed.signal.addEventListener("abort", resolve);
+        check();
+      });
+      return !this.isDisposed && this.grid !== null && this.grid.nextWaiting();
     }
 
     /** Save changed settings, so that a reload restores them. @param {ReturnType<typeof import("./agent_grid.js").createSettings>} view */

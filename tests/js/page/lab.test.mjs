@@ -145,7 +145,8 @@ test("open command opens the page if there is no shell", async (t) => {
   const services = tab.optional.map(({ name }) => (name === "ICommandPalette" ? { addItem: (item) => palette.push(item) } : null));
   tab.activate(app, ...services);
   assert.deepEqual(palette.map(({ command }) => command), [OPEN]);
-  assert.equal(commands.get(OPEN).label, "Agent monitor");
+  assert.equal(commands.get(OPEN).label({}), "Agent monitor");
+  assert.equal(commands.get(OPEN).label(palette[0].args), "Agent monitor: open");
   assert.match(commands.get(OPEN).icon.svgstr, /^<svg/);
   commands.get(OPEN).execute({});
   assert.deepEqual(opened, [["htmlgraph_server", "htmlgraph-nb"]]);

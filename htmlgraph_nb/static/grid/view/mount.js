@@ -53,7 +53,8 @@ const REORDER_EVERY_MS = 3_000;
  * @param {HTMLElement} el
  * @param {Store} store
  * @param {MountOptions} [options]
- * @returns {() => void} unmounts the grid
+ * @returns {(() => void) & {nextWaiting: () => boolean}} unmounts the grid; its `nextWaiting` selects
+ *   the next agent that needs a person, as the key w does, and returns false if there is none
  */
 export function mountGrid(el, store, options = {}) {
   const { staleAfterMs = 0, windowAbove = 400, now = Date.now, replay = null } = options;
@@ -109,6 +110,7 @@ export function mountGrid(el, store, options = {}) {
   };
   /** Select and focus the next agent that waits for a person, or cannot work. */
   const nextWaiting = () => {
+    if (dirty.size > 0) draw();
     const ids = (layout?.ids ?? []).filter((id) => isUrgent(/** @type {import("../model/agent.js").Agent} */ (store.agents.get(id))));
     if (ids.length === 0) return false;
     const next = ids[(ids.indexOf(settings.get().selected ?? "") + 1) % ids.length];
@@ -290,5 +292,5 @@ export function mountGrid(el, store, options = {}) {
     root.remove();
   };
   options.signal?.addEventListener("abort", unmount, { once: true });
-  return unmount;
+  return Object.assign(unmount, { nextWaiting });
 }

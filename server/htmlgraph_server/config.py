@@ -96,7 +96,7 @@ class Setting:
         name: in Python form, such as ``max_clients``.
         parse: turns the text of a flag or variable into the value, or raises ValueError.
         default: the value if neither is given.
-        help: one phrase for ``--help`` and the README.
+        help: one phrase for ``--help`` and SETTINGS.md.
     """
 
     name: str

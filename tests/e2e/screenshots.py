@@ -1,7 +1,7 @@
 """Takes screenshots of the page: ``python -m tests.e2e.screenshots FOLDER``.
 
-Most show the agents of ``htmlgraph-nb demo``. ``readme.png`` is the picture in README.md
-(``--only readme``).
+Most show the agents of ``htmlgraph-nb demo``; ``readme.png`` shows each status. The picture in
+README.md shows recorded sessions of real agents, with other names.
 """
 
 from __future__ import annotations

@@ -102,15 +102,14 @@ def manager_card(db_path: str, presences: Sequence[Mapping[str, Any]]) -> str:
 
 
 def status_phrase(presence: Mapping[str, Any]) -> str:
-    """Return the status of an agent for people, as ``● active, waits for you: asks for Bash``.
+    """Return the status of an agent for people, as ``● active: waits for permission to use Bash``.
 
     Args:
         presence: the JSON object of an AgentPresence.
     """
     status = str(presence["status"])
-    waits = ", waits for you" if presence["attention"] else ""
-    reason = f": {presence['reason']}" if presence["reason"] else ""
-    return f"{SYMBOLS[status]} {status}{waits}{reason}"
+    reason = presence["reason"] or ("waits for you" if presence["attention"] else "")
+    return f"{SYMBOLS[status]} {status}{': ' if reason else ''}{reason}"
 
 
 def _time(text: str) -> str:

@@ -67,6 +67,13 @@ PRESENCE_DTYPES: dict[str, str] = {
     **{name: "category" for name in _PRESENCE_CATEGORIES if name in PRESENCE_COLUMNS},
 }
 """dtype of each column of ``load_presence``."""
+_FIRST_COLUMNS = (
+    *("agent_id", "status", "attention", "reason", "title", "project", "branch", "model"),
+    *("cost_usd", "total_cost_tokens", "context_tokens", "context_window", "last_tool_name"),
+    *("total_tools_executed", "total_errors", "last_activity"),
+)
+_PRESENCE_ORDER = (*_FIRST_COLUMNS, *(n for n in PRESENCE_COLUMNS if n not in _FIRST_COLUMNS))
+"""Columns of ``load_presence``: those that a person looks for first."""
 
 _BATCH_ROWS = 131_072
 
@@ -222,8 +229,8 @@ def load_presence(
 
 def presence_frame(agents: Iterable[AgentPresence]) -> pd.DataFrame:
     """Return agents as a DataFrame with the dtypes of PRESENCE_DTYPES."""
-    rows = [tuple(getattr(agent, name) for name in PRESENCE_COLUMNS) for agent in agents]
-    return typed_frame(rows, PRESENCE_COLUMNS, PRESENCE_DTYPES)
+    rows = [tuple(getattr(agent, name) for name in _PRESENCE_ORDER) for agent in agents]
+    return typed_frame(rows, _PRESENCE_ORDER, PRESENCE_DTYPES)
 
 
 def typed_frame(

@@ -51,7 +51,7 @@ def test_agent_presence_card_shows_what_is_known() -> None:
     html = AGENT._repr_html_()
     card = shown(html)
     assert "Repair &lt;the&gt; importer (claude-1)</caption>" in html
-    assert card["Status"] == "● active, waits for you: asks for Bash"
+    assert card["Status"] == "● active: asks for Bash"
     assert card["Since"] == "2025-01-14 14:45:30 UTC"
     assert card["Context"] == "25% (50,000 of 200,000 tokens)"
     assert (card["Tokens"], card["Cost"], card["Host"]) == ("1,234,567", "$0.50", "ann@build-3")

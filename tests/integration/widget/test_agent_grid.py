@@ -11,6 +11,7 @@ import ipywidgets
 import pytest
 
 from htmlgraph_nb.core.mirror import Mirror
+from htmlgraph_nb.core.model import PRESENCE_COLUMNS
 from htmlgraph_nb.core.protocol import Cursor
 from htmlgraph_nb.widget.agent_grid import AgentGrid
 from tests.helpers.fake_websocket_server import announce
@@ -215,4 +216,6 @@ def test_agent_grid_to_frame(server):
         frame = grid.to_frame()
     assert list(frame["agent_id"]) == ["a", "b"]
     assert list(frame["status"]) == ["active", "idle"]
+    assert list(frame.columns[:5]) == ["agent_id", "status", "attention", "reason", "title"]
+    assert set(frame.columns) == set(PRESENCE_COLUMNS)
     assert str(frame["last_activity"].dtype) == "datetime64[us, UTC]"

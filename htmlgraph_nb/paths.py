@@ -138,6 +138,9 @@ def is_alive(pid: int) -> bool:
     """Return whether a process has this id; always True on Windows, where os.kill() ends it."""
     if sys.platform == "win32":
         return True
+    if pid <= 0:
+        # For os.kill() these are groups of processes.
+        return False
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

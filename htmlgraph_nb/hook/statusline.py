@@ -116,6 +116,8 @@ class _OwnCommand:
             if not part:
                 return
             self.output += part
+        # It would wait for a reader until its time is up.
+        self.end()
 
     def wait(self, until: float) -> bool:
         """Wait for the end; return whether it succeeded. A command that takes too long is ended.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from htmlgraph_nb.paths import jupyterhub_server
+from htmlgraph_nb.paths import is_alive, jupyterhub_server
 
 HUB = {"JUPYTERHUB_API_TOKEN": "t", "JUPYTERHUB_SERVICE_PREFIX": "/user/ada/"}
 
@@ -29,3 +31,10 @@ def test_jupyterhub_server_needs_all_variables(missing: str) -> None:
     environ = {**HUB, "JUPYTERHUB_SERVICE_URL": "http://:8888/"}
     del environ[missing]
     assert jupyterhub_server(environ) == {}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it is always True there")
+@pytest.mark.parametrize("pid", [0, -1, 2**31, 10**30])
+def test_is_alive_of_no_pid(pid: int) -> None:
+    """For os.kill() these are groups of processes, or no numbers of processes at all."""
+    assert not is_alive(pid)

@@ -5,20 +5,25 @@ from __future__ import annotations
 import argparse
 import glob
 import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
 
 from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.errors import ConfigError
-from htmlgraph_nb.paths import default_db, running_servers, spool_path, statusline_dir
+from htmlgraph_nb.ingest.session_files import open_regular
+from htmlgraph_nb.paths import data_dir, default_db, running_servers, spool_path, statusline_dir
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.storage.columnar.segment_index import segment_folder
+from htmlgraph_nb.storage.schema import APPLICATION_ID
 
 from ..background.leader_lock import LeaderLock
 from .explain_command import matching_agent
 from .options import Commands, Print, add_db_option, db_path
 
+_HEADER_BYTES = 100
+_LOG_BYTES = 1 << 20
 _SUFFIXES = ("", "-wal", "-shm", "-journal", "-owner")
 
 
@@ -74,6 +79,7 @@ def _add_reset(commands: Commands, out: Print) -> argparse.ArgumentParser:
 def _reset(arguments: argparse.Namespace, out: Print) -> int:
     # Not that of a running server: deleting it would be refused anyway.
     path = os.path.realpath(arguments.db or default_db())
+    _check_ours(path)
     files = _stored_files(path, is_default=path == os.path.realpath(default_db()))
     if not files:
         out(f"nothing is stored: {path}")
@@ -122,6 +128,40 @@ def _delete(name: str) -> None:
 def _check_exists(path: str) -> None:
     if not os.path.exists(path):
         raise ConfigError(f"--db: expected a database file, got {shorten(path)}: no such file")
+
+
+def _check_ours(path: str) -> None:
+    """Raise an error if a path is anything but a database of this program.
+
+    A typo after --db must not delete a folder, a device or the file of another program.
+    """
+    if not os.path.lexists(path):
+        return
+    expected = f"--db: expected a database of htmlgraph-nb, got {shorten(path)}"
+    if not os.path.isfile(path):
+        kind = "a folder" if os.path.isdir(path) else "no regular file"
+        raise ConfigError(f"{expected}, which is {kind}; nothing was deleted")
+    if path == os.path.realpath(os.path.join(data_dir(), "htmlgraph.db")):
+        # It is ours by its name, even if it is damaged.
+        return
+    # SQLite would change files beside it while it opens them. After a crash the id can be in the
+    # write-ahead log only.
+    if not (_names_us(path, _HEADER_BYTES) or _names_us(f"{path}-wal", _LOG_BYTES)):
+        raise ConfigError(f"{expected}, which is another file; nothing was deleted")
+
+
+def _names_us(name: str, n_bytes: int) -> bool:
+    """Return whether a database or its log begins with a header that contains our id."""
+    try:
+        with open_regular(name) as file:
+            data = file.read(n_bytes)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ConfigError(f"cannot read {name}: {error.strerror}") from error
+    mark = APPLICATION_ID.to_bytes(4, "big")
+    headers = (match.start() for match in re.finditer(b"SQLite format 3\0", data))
+    return any(data[start + 68 : start + 72] == mark for start in headers)
 
 
 def _check_unused(path: str) -> None:

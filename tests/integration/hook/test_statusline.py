@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -75,6 +76,14 @@ def test_statusline_prints_the_output_of_the_own_command_unchanged(
     folder = tmp_path_factory.mktemp("line")
     (folder / "output").write_bytes(output)
     assert run(folder / "home", FULL, statusline.RUN, f"cat '{folder / 'output'}'") == output
+
+
+def test_own_command_is_ended_if_it_prints_without_end() -> None:
+    """Its output is cut, and nobody waits until its time is up."""
+    own = statusline._OwnCommand("yes", b"")
+    with own._process:
+        assert not own.wait(math.inf)
+    assert len(own.output) >= statusline.MAX_OUTPUT_BYTES
 
 
 def test_statusline_passes_input_and_environment_on(home: Path) -> None:

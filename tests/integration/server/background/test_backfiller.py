@@ -315,18 +315,20 @@ def test_backfill_is_repeated_after_its_process_was_killed(
     assert len(load_history(str(tmp_path / "h.db"))["session_id"].dropna().unique()) == 30
 
 
-def test_backfiller_ends_a_stopped_process(tmp_path: Path, home: SessionHome) -> None:
-    """A process that Ctrl-Z has stopped does not keep the server from ending."""
+def test_backfiller_kills_a_process_that_does_not_end(
+    tmp_path: Path, home: SessionHome, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A process that waits for a disk does not keep the server from ending."""
     home.add("claude", timedelta(hours=1))
-    command = (sys.executable, "-c", "import time; time.sleep(600)")
-    backfiller = Backfiller(BackfillOptions(str(tmp_path / "h.db")), command)
+    code = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1); time.sleep(600)"
+    backfiller = Backfiller(BackfillOptions(str(tmp_path / "h.db")), (sys.executable, "-uc", code))
     with pytest.MonkeyPatch.context() as patch:
         for name, value in home.environ.items():
             patch.setenv(name, value)
         backfiller.check()
     process = backfiller._process
     assert process is not None
-    psutil.Process(process.pid).suspend()
+    wait_until(lambda: "printed '1" in caplog.text, "the process to ignore SIGTERM")
     backfiller.close()
     assert process.returncode == -signal.SIGKILL
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import subprocess
+import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -142,6 +145,55 @@ def test_reset_deletes_the_data(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert os.listdir(tmp_path) == ["mine.txt"]
     assert "nothing is stored" in run(tmp_path, "reset", "--yes").stdout
+
+
+@pytest.mark.parametrize("variable", [False, True])
+@pytest.mark.parametrize("kind", ["folder", "fifo", "text", "empty", "sqlite", "link"])
+def test_reset_refuses_what_is_no_database_of_ours(
+    tmp_path: Path, kind: str, variable: bool
+) -> None:
+    """A typo after --db deletes no folder, device or file of another program."""
+    path = target = tmp_path / "mine ü?#%41"
+    if kind == "link":
+        target = tmp_path / "target.txt"
+        path.symlink_to(target)
+    if kind == "folder":
+        path.mkdir()
+        (path / "precious.txt").write_text("keep")
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "sqlite":
+        with closing(sqlite3.connect(path)) as db:
+            db.execute("CREATE TABLE t (a)")
+    else:
+        target.write_text("" if kind == "empty" else "precious")
+    (tmp_path / f"{path.name}-wal").write_text("keep")
+    before = sorted(tmp_path.rglob("*"))
+    environ = {**environ_of(tmp_path), **({"HTMLGRAPH_DB": str(path)} if variable else {})}
+    arguments = [] if variable else ["--db", str(path)]
+    done = subprocess.run(
+        [COMMAND, "reset", "--yes", *arguments],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2, done
+    assert "expected a database of htmlgraph-nb" in error_line(done)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_reset_deletes_a_damaged_database(tmp_path: Path) -> None:
+    """In the data folder, where the name says whose it is; elsewhere also after a crash."""
+    (tmp_path / "htmlgraph.db").write_text("damaged")
+    other = tmp_path / "other ü?#%41.db"
+    killed = "from htmlgraph_nb.presence import PresenceManager as P; import os, sys; "
+    killed += "P(sys.argv[1]).update_presence('claude-ada', 'prompt'); os._exit(0)"
+    subprocess.run([sys.executable, "-c", killed, str(other)], check=True, timeout=60)
+    assert run(tmp_path, "reset", "--yes").returncode == 0
+    assert run(tmp_path, "reset", "--yes", "--db", str(other)).returncode == 0
+    assert os.listdir(tmp_path) == []
 
 
 def test_reset_refuses_while_a_server_runs(serve: Serve) -> None:

@@ -81,7 +81,9 @@ def load_quotas(
             )
             for quota in quotas_of(event, now)
         ]
+    # Rows are read in the order of their storage: imports add past sessions after newer ones.
     frame = typed_frame(rows, tuple(QUOTA_DTYPES), QUOTA_DTYPES)
+    frame = frame.sort_values("timestamp", kind="stable", ignore_index=True)
     frame.attrs["source"] = events.attrs["source"]
     return frame
 

@@ -44,17 +44,28 @@ def _explain(arguments: argparse.Namespace, out: Print) -> int:
 def matching_agent(text: str, agent_ids: Sequence[str]) -> str:
     """Return the only agent id that contains ``text``, in upper or lower case.
 
+    If none does, ``text`` may be a short name as the page shows it: the start and the end of the
+    id, as in ``codex-16df6486`` for ``codex-019eec26-793d-7ed6-f1cf-d99216df6486``.
+
     Raises:
         ConfigError: there is none, or several; the message names similar ids, or some of them.
     """
-    matches = [agent_id for agent_id in agent_ids if text.lower() in agent_id.lower()]
+    part = text.lower()
+    start, _, end = part.rpartition("-")
+    matches = [agent_id for agent_id in agent_ids if part in agent_id.lower()]
+    if not matches and start and end:
+        matches = [
+            agent_id
+            for agent_id in agent_ids
+            if agent_id.lower().startswith(f"{start}-") and agent_id.lower().endswith(end)
+        ]
     if len(matches) == 1:
         return matches[0]
     if matches:
         more = f" and {len(matches) - _SHOWN_IDS} more" if len(matches) > _SHOWN_IDS else ""
         shown = ", ".join(matches[:_SHOWN_IDS])
         raise ConfigError(
-            f"agent: expected a part of one id, got {shorten(text)}, which is in {shown}{more}"
+            f"agent: {shorten(text)} is in {len(matches)} ids, type more of one: {shown}{more}"
         )
     near = difflib.get_close_matches(text, agent_ids, _SHOWN_IDS, 0.4)
     hint = f"; similar ids: {', '.join(near)}" if near else ""

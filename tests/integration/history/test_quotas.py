@@ -125,3 +125,15 @@ def test_load_quotas_returns_every_report(server: Server) -> None:
     later = hg.load_quotas(server.db, since=pd.Timestamp.now(tz="UTC") + pd.Timedelta("1h"))
     assert later.empty
     assert {name: str(dtype) for name, dtype in later.dtypes.items()} == QUOTA_DTYPES
+
+
+def test_load_quotas_sorts_imported_reports(server: Server) -> None:
+    """A past session that is imported after a newer one does not become the last row."""
+    now = datetime.now(UTC)
+    past = {**quota_event(10), "timestamp": to_rfc3339(now - timedelta(days=2))}
+    server.post("/api/events", [{**quota_event(70), "timestamp": to_rfc3339(now)}])
+    server.post("/api/events", [past])
+    frame = hg.load_quotas(server.db)
+    assert frame["used_percent"].tolist() == [10, 70]
+    assert frame.index.tolist() == [0, 1]
+    assert frame.attrs["source"] == str(server.db)

@@ -105,7 +105,7 @@ export function createServerBar(doc, remembered = null) {
     if (key !== kinds) {
       kinds = key;
       const labels = shown.map(kindLabel).join(", ");
-      setText(text, `${labels}: known from session files only. Waits for permission are seen with hooks:`);
+      setText(text, `${labels}: session files do not show who waits for your permission. Hooks do:`);
       commands.replaceChildren(...shown.map((kind) => commandOf(doc, `htmlgraph-nb connect ${kind}`)));
     }
     const isDismissed = shown.every((kind) => dismissed.split(",").includes(kind));

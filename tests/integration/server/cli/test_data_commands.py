@@ -106,6 +106,16 @@ def test_matching_agent_prefers_nothing() -> None:
         matching_agent("a", [f"a{n}" for n in range(7)])
 
 
+def test_matching_agent_accepts_the_short_name_of_the_page() -> None:
+    """The page shows the kind and the last eight characters of a long id."""
+    ids = ["codex-019eec26-793d-7ed6-f1cf-d99216df6486", "claude-019eec26-16df6486"]
+    assert matching_agent("codex-16df6486", ids) == ids[0]
+    with pytest.raises(ConfigError, match=r"'019eec26' is in 2 ids, type more of one: codex-019e"):
+        matching_agent("019eec26", ids)
+    with pytest.raises(ConfigError, match="unknown agent 'codex-zzz'"):
+        matching_agent("codex-zzz", ids)
+
+
 def test_forget_removes_an_agent_and_its_history(tmp_path: Path) -> None:
     """Without --history the events stay."""
     db = stored(tmp_path / "htmlgraph.db")

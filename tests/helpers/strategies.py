@@ -112,6 +112,12 @@ STATUS_EXTRAS: list[dict[str, Any] | None] = [
     {"notification_type": "agent_needs_input"},
     {"notification_type": "elicitation_dialog"},
     {"notification_type": "auth_success"},
+    {"cannot_work": "rate_limited", "until": "2025-01-14T15:00:00Z"},
+    {"cannot_work": "signed_out"},
+    {"attempt": 3, "max_attempts": 10},
+    {"compacted": True},
+    {"title_default": True},
+    {"cleared": ["title", "branch"]},
 ]
 """Values of ``extra`` that matter for a status, and one that does not."""
 
@@ -123,6 +129,10 @@ _details = st.fixed_dictionaries(
         "extra": st.sampled_from(STATUS_EXTRAS),
         "input_tokens": st.sampled_from([None, 7, 1000]),
         "cost_usd": st.sampled_from([None, 0.25, 1.5]),
+        "title": st.sampled_from([None, "Fix it", "Ship it"]),
+        "branch": st.sampled_from([None, "main", "fix"]),
+        "context_tokens": st.sampled_from([None, 7, 250_000]),
+        "context_window": st.sampled_from([None, 200_000]),
     }
 )
 

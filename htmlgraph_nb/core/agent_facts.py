@@ -80,7 +80,8 @@ def _set_labels(
             continue
         name = LABELS[index]
         is_older = at < facts_at.get(name, EPOCH) if name in _DATED else late
-        if old is not None and is_older:
+        # A label without a value may have been cleared by a later event.
+        if is_older and (old is not None or name in _DATED):
             continue
         if index == _TITLE and (event.extra or {}).get("title_default") is True:
             labels[index] = old or new

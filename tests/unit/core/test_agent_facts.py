@@ -9,7 +9,7 @@ import pytest
 
 from htmlgraph_nb.core.agent_facts import VIEWABLE_FOR, agent_kind_of, facts_of_duplicate
 from htmlgraph_nb.core.agent_state import AgentState, from_json, to_json
-from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.core.model import NO_LABELS, Event
 from htmlgraph_nb.core.reducer import reduce
 from htmlgraph_nb.core.roster import Limits, Roster
 from htmlgraph_nb.core.status_rules import CANNOT_WORK, update_presence
@@ -301,3 +301,15 @@ def test_facts_of_duplicate_are_what_is_new() -> None:
     assert (fact.event_type, fact.title, fact.branch) == ("session_info", "Two", None)
     assert (fact.context_tokens, fact.extra) == (9, {"title_generated": True})
     assert (fact.total_tokens, fact.checked()) == (0, fact)
+
+
+@pytest.mark.parametrize("late_clear", [False, True])
+def test_update_labels_clears_in_any_order(late_clear: bool) -> None:
+    """An older title that arrives later does not bring back what a later event cleared."""
+    common: dict[str, Any] = {"agent_id": "a", "event_type": "session_info", "session_id": "s"}
+    named = Event(**common, timestamp=at(1), title="A", branch="m")
+    cleared = Event(**common, timestamp=at(2), extra={"cleared": ["title", "branch"]})
+    state = AgentState.new("a", at(0))
+    for event in (named, cleared) if late_clear else (cleared, named):
+        state = reduce(state, event, at(3))
+    assert state.labels == NO_LABELS

@@ -65,6 +65,10 @@ test("describeAgent says why in few words, the important one first", () => {
   assert.equal(text({ reason: "retries after an error of the API (attempt 3 of 10)", detail: "retrying" }), "API error, attempt 3 of 10");
   assert.equal(text({ reason: "the turn is over", detail: "done", status: "idle", unseen: true }), "the turn is over");
   assert.equal(text({ reason: "the turn is over", detail: "done", status: "idle" }), "resting");
+  const question = { reason: "the turn ended with a question", detail: "waiting_input", status: "idle" };
+  assert.equal(text({ ...question, unseen: true }), "its turn ended with a question");
+  assert.equal(text(question), "the turn ended with a question");
+  assert.equal(text({ reason: "no activity for too long", detail: "done", status: "offline" }), "no activity");
   assert.equal(text({ detail: "background" }), "works in the background");
   assert.equal(text({ attention: true }), "an answer");
   assert.equal(text({ detail: "constructor" }), "");
@@ -76,7 +80,10 @@ test("describeState has a word for failed turns and for retries", () => {
     text({ attention: true }), text({ status: "idle", detail: "overloaded" }), text({ detail: "retrying" }),
     text({ status: "idle", detail: "error" }), text({ status: "idle", detail: "error", unseen: true }),
     text({ status: "idle", unseen: true }), text({ status: "idle" }), text({}), text({ status: "?" }),
-  ], ["Waits for you", "Cannot work", "Retrying", "Failed", "Failed", "Done", "Idle", "Active", "Unknown"]);
+    text({ status: "idle", detail: "waiting_input", unseen: true }), text({ status: "idle", detail: "waiting_input" }),
+    text({ detail: "waiting_input", attention: true }),
+  ], ["Waits for you", "Cannot work", "Retrying", "Failed", "Failed", "Done", "Idle", "Active", "Unknown",
+    "Asks you", "Idle", "Waits for you"]);
 });
 
 test("describeAge says how long an agent waits, cannot work, is done or rests", () => {
@@ -93,6 +100,9 @@ test("describeAge says how long an agent waits, cannot work, is done or rests", 
   assert.equal(text(2, {}), "12 s ago");
   assert.equal(text(2, { last_activity: before(0) }), "just now");
   assert.equal(text(180, { status: "offline" }), "3 h ago");
+  const timedOut = { status: "offline", reason: "no activity for too long" };
+  assert.equal(text(1, { ...timedOut, last_activity: before(24 * 60) }), "since yesterday");
+  assert.equal(text(180, { ...timedOut, last_activity: null }), "3 h ago");
   assert.equal(describeAge(agent("a", {}), now), "—");
 });
 

@@ -16,6 +16,17 @@ const laidOut = (agents, patch = {}) =>
 const shown = ({ rows }) => rows.map((row) =>
   row.kind === "group" ? `[${row.label} ${row.n}]` : `${">".repeat(row.depth)}${row.id}`);
 
+test("layout sorts unseen questions before other unseen turns, the longest first", () => {
+  const asks = (id, minute, more = {}) => agent(id, {
+    status: "idle", detail: "waiting_input", unseen: true, detail_since: `2026-05-06T12:0${minute}:00Z`, ...more,
+  });
+  const agents = mapOf(
+    asks("b", 2), asks("c", 1), asks("a", 0, { unseen: false }), agent("done", { status: "idle", detail: "done", unseen: true }),
+    agent("z", { attention: true }), agent("y", { status: "idle", detail: "signed_out" }), agent("works"),
+  );
+  assert.deepEqual(shown(laidOut(agents)), ["z", "y", "c", "b", "done", "works", "a"]);
+});
+
 test("layout sorts waiting agents first, then by status, ids in natural order", () => {
   const agents = mapOf(
     agent("a10"), agent("a2"), agent("off", { status: "offline" }), agent("idle", { status: "idle" }),

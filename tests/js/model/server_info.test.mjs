@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { readServerInfo } from "../../../htmlgraph_nb/static/grid/model/server_info.js";
 import { createStore } from "../../../htmlgraph_nb/static/grid/model/store.js";
-import { describeBackfill, describeQuota, explainQuota, nameQuota } from "../../../htmlgraph_nb/static/grid/view/elements/server_text.js";
+import { describeBackfill, describeQuota, explainQuota, isReset, isShown, nameQuota } from "../../../htmlgraph_nb/static/grid/view/elements/server_text.js";
 
 const NOW = new Date(2026, 4, 6, 12, 0).getTime();
 const after = (minutes) => new Date(NOW + minutes * 60_000).toISOString();
@@ -43,9 +43,19 @@ test("describeQuota has reset, forecast, age and whether it is an estimate", () 
   assert.deepEqual(describeQuota(quotaOf({}), NOW), { facts: "resets 13:00", warning: "at this pace full at 12:40" });
   assert.deepEqual(describeQuota(quotaOf({ official: false, reported_at: after(-30), forecast: { full_at: null } }), NOW),
     { facts: "resets 13:00 · 30 min old · estimated", warning: "" });
-  assert.equal(describeQuota(quotaOf({ resets_at: after(-1) }), NOW).facts, "has been reset since");
   assert.equal(explainQuota(quotaOf({}), NOW),
     "Codex 5h (plus): 62 % used; resets 13:00; at this pace full at 12:40; reported 2 min ago; as reported by the provider");
+});
+
+test("isReset and isShown: a quota after its reset warns of nothing, and is left out after a day", () => {
+  const reset = quotaOf({ used_percent: 97, resets_at: after(-1), reported_at: after(-200) });
+  assert.deepEqual(describeQuota(reset, NOW), { facts: "reset since", warning: "" });
+  assert.equal(explainQuota(reset, NOW),
+    "Codex 5h (plus): 97 % used before its reset; reported 3 h ago; as reported by the provider");
+  const states = [1, 0, -1, -24 * 60 + 1, -24 * 60].map((minutes) => quotaOf({ resets_at: after(minutes) }));
+  assert.deepEqual(states.map((quota) => isReset(quota, NOW)), [false, true, true, true, true]);
+  assert.deepEqual(states.map((quota) => isShown(quota, NOW)), [true, true, true, true, false]);
+  assert.deepEqual([isReset, isShown].map((of) => of(quotaOf({ resets_at: null }), NOW)), [false, true]);
 });
 
 test("store keeps the report of the server or of the kernel, and notifies", () => {

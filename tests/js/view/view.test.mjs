@@ -8,7 +8,7 @@ import { chosenIn, filterLabel, toggleFilter } from "../../../htmlgraph_nb/stati
 import { describeSpeed, replayTime } from "../../../htmlgraph_nb/static/grid/view/replay_bar.js";
 import { COLUMNS } from "../../../htmlgraph_nb/static/grid/model/settings.js";
 import { sparklinePaths, SPARK_HEIGHT } from "../../../htmlgraph_nb/static/grid/view/elements/sparkline.js";
-import { usedRows } from "../../../htmlgraph_nb/static/grid/view/cards.js";
+import { cardsView, usedRows } from "../../../htmlgraph_nb/static/grid/view/cards.js";
 import { resumeCommand } from "../../../htmlgraph_nb/static/grid/view/details.js";
 import { readPresence } from "../../../htmlgraph_nb/static/grid/model/agent.js";
 import { describeContext } from "../../../htmlgraph_nb/static/grid/view/elements/context_bar.js";
@@ -17,6 +17,11 @@ import { entryOfEvent, eventListOf } from "../../../htmlgraph_nb/static/grid/vie
 
 const zeros = () => Array.from({ length: 15 }, () => 0);
 const at = (second) => new Date(Date.UTC(2026, 0, 5, 12, 0, second)).toISOString();
+
+test("cardsView makes cards at least 320 px wide where the page is wide", () => {
+  const columns = [300, 343, 900, 1_352, 2_512].map((width) => cardsView.geometry(width, 3).columns);
+  assert.deepEqual(columns, [1, 1, 3, 4, 7]);
+});
 
 test("sparklinePaths draws a bar per minute with events and its errors", () => {
   const events = zeros();

@@ -135,6 +135,9 @@ function stateOf(presence, status) {
   return status === "idle" && presence.unseen === true ? "done" : status;
 }
 
+/** Whether the turn of an agent ended with a question that nobody has looked at. @param {Pick<Agent, "state" | "detail">} agent */
+export const isAsking = ({ state, detail }) => state === "done" && detail === "waiting_input";
+
 /**
  * Return the agent of a presence object, or null if it has no id.
  *

@@ -3,7 +3,7 @@
  * Sort orders of agents, and positions of texts in natural order, so that agents are compared by numbers.
  */
 
-import { readTime } from "./agent.js";
+import { isAsking, readTime } from "./agent.js";
 
 /** @typedef {import("./agent.js").Agent} Agent */
 
@@ -20,6 +20,8 @@ import { readTime } from "./agent.js";
 const STATE_ORDER = { waiting: 0, cannot_work: 1, done: 2, active: 3, idle: 4, offline: 5, unknown: 6 };
 /** More than any time in ms, so that the state decides before the time. */
 const STATE_STEP = 1e14;
+/** Within a state: agents sorted by time come before the others. */
+const WITHOUT_TIME = STATE_STEP / 2;
 
 /** Whether an agent needs a person now. @param {Agent} agent */
 export const isUrgent = ({ state }) => state === "waiting" || state === "cannot_work";
@@ -27,10 +29,16 @@ export const isUrgent = ({ state }) => state === "waiting" || state === "cannot_
 /** Whether a value of the sort order "attention" is that of an urgent agent. @param {number | null} number */
 export const isUrgentNumber = (number) => number !== null && number < STATE_ORDER.done * STATE_STEP;
 
-/** The state; agents that need a person by time, the longest first. @param {Agent} agent */
-function attentionNumber(agent) {
-  const time = isUrgent(agent) ? readTime(agent.detailSince || agent.since) : null;
-  return STATE_ORDER[agent.state] * STATE_STEP + Math.max(0, time ?? 0);
+/**
+ * The state; agents that need or ask a person by time, the longest first. Those that ask precede the others of
+ * their state.
+ *
+ * @param {Agent} agent
+ */
+export function attentionNumber(agent) {
+  const state = STATE_ORDER[agent.state] * STATE_STEP;
+  if (!isUrgent(agent) && !isAsking(agent)) return state + WITHOUT_TIME;
+  return state + Math.max(0, readTime(agent.detailSince || agent.since) ?? 0);
 }
 
 /** @type {Record<string, (agent: Agent) => number | null>} */

@@ -6,6 +6,9 @@ import { childrenOf, contextOf, fieldOf, filesOnlyOf, kindOf, shapeOf } from "./
 import { createSparkline } from "./elements/sparkline.js";
 
 const CARD_MIN_WIDTH = 288;
+/** Least width of a card in a list of at least WIDE px. */
+const CARD_WIDE_MIN_WIDTH = 320;
+const WIDE = 1_200;
 const CARD_GAP = 10;
 const CARD_HEIGHT = 119;
 const CARD_ROW_HEIGHT = 19;
@@ -72,7 +75,7 @@ export const cardsView = {
   hasHeader: false,
   template: cardTemplate,
   geometry: (width, rows) => ({
-    columns: Math.max(1, Math.floor((width + CARD_GAP) / (CARD_MIN_WIDTH + CARD_GAP))),
+    columns: Math.max(1, Math.floor((width + CARD_GAP) / ((width < WIDE ? CARD_MIN_WIDTH : CARD_WIDE_MIN_WIDTH) + CARD_GAP))),
     itemHeight: CARD_HEIGHT + CARD_ROW_HEIGHT * rows,
     gap: CARD_GAP,
     groupHeight: 30,

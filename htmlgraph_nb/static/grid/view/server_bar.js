@@ -3,7 +3,7 @@
 
 import { copyButton, h, icon, setAttribute, setStyle, setText } from "./elements/dom.js";
 import { visibleText } from "./elements/format.js";
-import { describeBackfill, describeQuota, explainQuota, nameQuota } from "./elements/server_text.js";
+import { describeBackfill, describeQuota, explainQuota, isReset, isShown, nameQuota } from "./elements/server_text.js";
 import { kindLabel } from "../model/names.js";
 
 /** @typedef {import("../model/server_info.js").Quota} Quota */
@@ -60,7 +60,9 @@ function drawQuota(el, quota, now) {
   setText(used, `${Math.round(quota.used)} %`);
   setText(facts, text.facts);
   setText(warning, text.warning);
-  el.toggleAttribute("data-warns", text.warning !== "" || quota.used >= 90);
+  const reset = isReset(quota, now);
+  el.toggleAttribute("data-reset", reset);
+  el.toggleAttribute("data-warns", !reset && (text.warning !== "" || quota.used >= 90));
   setAttribute(el, "title", visibleText(explainQuota(quota, now)));
 }
 
@@ -123,7 +125,7 @@ export function createServerBar(doc, remembered = null) {
      */
     draw(info, withoutHooks, now) {
       drawBanner(withoutHooks);
-      const list = info?.quotas ?? [];
+      const list = (info?.quotas ?? []).filter((quota) => isShown(quota, now));
       while (quotas.children.length > list.length) quotas.lastElementChild?.remove();
       while (quotas.children.length < list.length) quotas.append(quotaOf(doc));
       for (const [i, quota] of list.entries()) drawQuota(/** @type {HTMLElement} */ (quotas.children[i]), quota, now);

@@ -3,6 +3,8 @@
  * Formats numbers, times and texts for display.
  */
 
+import { isAsking } from "../../model/agent.js";
+
 /** @typedef {import("../../model/agent.js").Agent} Agent */
 /** @typedef {import("../../model/store.js").Store} Store */
 
@@ -123,12 +125,18 @@ export const STATE_NAMES = /** @type {Record<string, string>} */ ({
 /** Return the status in one or two words. @param {Agent} agent */
 export function describeState({ state, detail }) {
   if (detail === "error" && (state === "done" || state === "idle")) return "Failed";
+  if (isAsking({ state, detail })) return "Asks you";
   return detail === "retrying" && state === "cannot_work" ? "Retrying" : STATE_TEXT[state];
 }
+
+/** Whether a timer marked an agent offline; only its last activity is of interest then. @param {Agent} agent */
+const isTimedOut = ({ state, reason }) => state === "offline" && reason.startsWith("no activity for too long");
 
 /** Return why an agent has its status, in as few words as possible. @param {Agent} agent */
 export function describeAgent(agent) {
   if (agent.state === "idle" && agent.detail === "done") return "resting";
+  if (isAsking(agent)) return "its turn ended with a question";
+  if (isTimedOut(agent)) return "no activity";
   if (agent.state === "cannot_work") {
     const attempt = /attempt \d+(?: of \d+)?/.exec(agent.reason);
     const text = DETAILS.get(agent.detail) ?? agent.reason;
@@ -146,6 +154,9 @@ export function describeAgent(agent) {
  * @param {Agent} agent @param {number} now ms since 1970
  */
 export function describeAge(agent, now) {
+  if (isTimedOut(agent) && !Number.isNaN(Date.parse(agent.activity))) {
+    return `since ${formatMoment(Date.parse(agent.activity), now)}`;
+  }
   const at = Date.parse(agent.detailSince || agent.since || agent.activity);
   if (Number.isNaN(at)) return formatAge(Date.parse(agent.activity), now);
   const span = formatSpan(now - at);

@@ -9,6 +9,7 @@ import { formatCount, formatMoment, formatShare, formatSpan, formatTokens, forma
 
 /** A report older than this shows its age. */
 const OLD_MS = 10 * 60_000;
+const SHOWN_AFTER_RESET_MS = 24 * 3_600_000;
 
 /**
  * Return which sessions were found, their cost and the progress of the import; "" if nothing was found.
@@ -36,16 +37,23 @@ export function nameQuota({ account, kind, window }) {
   return `${label || "Quota"} ${window}`;
 }
 
+/** Whether a quota was reset since its report, so that its use is unknown. @param {Quota} quota @param {number} now ms since 1970 */
+export const isReset = ({ resetsAt }, now) => resetsAt !== null && resetsAt <= now;
+
+/** Whether a quota is shown: until a day after its reset. @param {Quota} quota @param {number} now ms since 1970 */
+export const isShown = ({ resetsAt }, now) => resetsAt === null || now - resetsAt < SHOWN_AFTER_RESET_MS;
+
 /**
  * Return what is known of a quota besides its name and use.
  *
  * @param {Quota} quota @param {number} now ms since 1970
  * @returns {{facts: string, warning: string}} `warning`: when it is full, if that is before its reset
  */
-export function describeQuota({ resetsAt, reportedAt, official, fullAt }, now) {
+export function describeQuota(quota, now) {
+  if (isReset(quota, now)) return { facts: "reset since", warning: "" };
+  const { resetsAt, reportedAt, official, fullAt } = quota;
   const facts = [];
-  if (resetsAt !== null && resetsAt > now) facts.push(`resets ${formatMoment(resetsAt, now)}`);
-  if (resetsAt !== null && resetsAt <= now) facts.push("has been reset since");
+  if (resetsAt !== null) facts.push(`resets ${formatMoment(resetsAt, now)}`);
   if (reportedAt !== null && now - reportedAt > OLD_MS) facts.push(`${formatSpan(now - reportedAt)} old`);
   if (!official) facts.push("estimated");
   const warning = fullAt !== null && fullAt > now ? `at this pace full at ${formatMoment(fullAt, now)}` : "";
@@ -58,6 +66,7 @@ export function explainQuota(quota, now) {
   const plan = quota.plan ? ` (${quota.plan})` : "";
   const age = quota.reportedAt === null ? "" : `reported ${formatSpan(now - quota.reportedAt)} ago`;
   const source = quota.official ? "as reported by the provider" : "";
-  const parts = [`${nameQuota(quota)}${plan}: ${Math.round(quota.used)} % used`, facts, warning, age, source];
+  const before = isReset(quota, now) ? " before its reset" : "";
+  const parts = [`${nameQuota(quota)}${plan}: ${Math.round(quota.used)} % used${before}`, before ? "" : facts, warning, age, source];
   return parts.filter(Boolean).join("; ");
 }

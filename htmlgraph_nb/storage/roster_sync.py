@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ..core.agent_facts import WindowFunction, facts_of_duplicate
+from ..core.agent_state import AgentState
 from ..core.changes import ChangeBatch, ImportResult, Subscriber
 from ..core.dedup import AgentAliases
 from ..core.model import AgentPresence, Event
@@ -180,6 +181,11 @@ class RosterSync:
                 self._add(tx, event, now)
             else:
                 self.roster.apply(event, tx.seq, now)
+        changed = {change.agent_id for change in self._changes}
+        for state in states:
+            # Other processes read the agents of new events, so each agent needs one here.
+            if state.agent_id not in changed and self.roster.get(state.agent_id) is not None:
+                self._add(tx, _imported(state), now)
         self._held.release({name for name in names if self.roster.get(name) is None})
 
     def discard_import(self) -> None:
@@ -274,6 +280,16 @@ class RosterSync:
         except Exception:
             # The events are committed, so a failing subscriber must not fail the write.
             logger.exception("subscriber %r failed", subscriber)
+
+
+def _imported(state: AgentState) -> Event:
+    return Event(
+        agent_id=state.agent_id,
+        event_type="session_info",
+        timestamp=state.last_activity,
+        session_id=state.session_id,
+        source="import",
+    )
 
 
 def _external_event(event: ExternalEvent) -> Event:

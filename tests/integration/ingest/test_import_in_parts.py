@@ -115,6 +115,23 @@ def test_import_shows_agents_with_the_last_part(
         assert (presence.status, presence.detail) == ("offline", "done")
 
 
+def test_import_shows_agents_that_ended_in_an_earlier_part(
+    manager: PresenceManager, other: PresenceManager
+) -> None:
+    """Others see also the subagents whose last event is not in the last transaction."""
+    fields = {"session_id": SESSION, "timestamp": NOW - timedelta(minutes=5)}
+    child = Event(agent_id="child", parent_agent_id="parent", event_type="session_end", **fields)
+    parents = [Event(agent_id="parent", event_type=kind, **fields) for kind in ("prompt", "stop")]
+    manager.import_events([parents[0], child], None, {})
+    other.sync_external()
+    assert other.snapshot() == {}
+    manager.import_events([parents[1]], lambda _: [], {})
+    other.sync_external()
+    assert set(other.snapshot()) == {"parent", "child"}
+    assert other.snapshot() == manager.snapshot()
+    assert manager.snapshot()["child"].last_activity == fields["timestamp"]
+
+
 def interrupted_import(
     manager: PresenceManager, file: SessionFile, n_parts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,7 +106,7 @@ def test_server_imports_sessions_of_all_agents(serve: Serve, home: SessionHome) 
         for path in (home.path / ".claude", home.path / ".codex", home.path / ".gemini")
     ]
     history = load_history(str(server.db))
-    stored = history[~history["source"].isin(["timer", "process"])]
+    stored = history[~history["source"].isin(["timer", "process", "import"])]
     assert len(stored) == sum(map(len, frames)) == report["events"]
     costs = token_costs(history, freq="D")
     expected = sum(token_costs(frame)["usd"].sum() for frame in frames)
@@ -277,7 +277,7 @@ def test_backfill_ends_with_a_killed_server(serve: Serve, home: SessionHome) -> 
         for name in (".claude", ".codex", ".gemini")
     )
     history = load_history(str(server.db))
-    stored = history[~history["source"].isin(["timer", "process"])]
+    stored = history[~history["source"].isin(["timer", "process", "import"])]
     assert len(stored) == expected
     assert len(again.presence()) == 60
     with closing(open_reader(str(server.db))) as db:

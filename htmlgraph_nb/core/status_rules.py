@@ -164,6 +164,9 @@ def _working(state: AgentState) -> StatusDecision:
     # responds. Work after the last end of a turn lasts until a later end or until the idle timer
     # expires.
     kind, tool = state.last_event
+    if not kind and not state.latest:
+        # Only facts about it were reported, such as its title.
+        return StatusDecision(_IDLE, "unknown", "no activity yet")
     if kind in TOOL_END_TYPES:
         return StatusDecision(_ACTIVE, "working", f"used {tool}" if tool else "used a tool")
     if kind in _LAST_EVENTS:

@@ -72,6 +72,9 @@ def _parse_backfill(text: str) -> float:
     """Return seconds; 0 for "off", infinity for "all"."""
     if text.strip().lower() in ("off", "all"):
         return 0.0 if text.strip().lower() == "off" else math.inf
+    if text.strip().isdecimal() and int(text) > 0:
+        # Seconds, as of other durations, would import nothing.
+        raise ValueError("expected a unit, such as 30d, or all or off")
     try:
         return parse_duration(text)
     except ValueError as error:

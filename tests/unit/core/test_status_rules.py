@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from htmlgraph_nb.core.model import AgentPresence, Event, PresenceStatus
+from htmlgraph_nb.core.reducer import REPORT_TYPES
 from htmlgraph_nb.core.roster import Roster, timer_event
 from htmlgraph_nb.core.status_rules import decide
+from tests.helpers.states import fold
 from tests.helpers.strategies import at
 
 ACTIVE, IDLE, OFFLINE = PresenceStatus.ACTIVE, PresenceStatus.IDLE, PresenceStatus.OFFLINE
@@ -436,3 +438,11 @@ def test_decide_without_evidence() -> None:
     state = roster.get("a")
     assert state is not None
     assert decide(state)[:2] == (ACTIVE, "unknown")
+
+
+@pytest.mark.parametrize("kind", sorted(REPORT_TYPES))
+def test_working_needs_activity(kind: str) -> None:
+    """Facts about an agent that has done nothing yet do not show it as active."""
+    event = Event(agent_id="a", event_type=kind, timestamp=at(1), session_id="s")
+    decision = decide(fold([event]))
+    assert (decision.status, decision.reason) == (PresenceStatus.IDLE, "no activity yet")

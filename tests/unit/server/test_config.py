@@ -201,3 +201,9 @@ def test_watch_is_on_by_default_only_on_loopback() -> None:
     assert not make_config(beyond, {}).watch
     assert make_config(beyond, {"HTMLGRAPH_WATCH": "on"}).watch
     assert not make_config(NOTHING, {"HTMLGRAPH_WATCH": "off"}).watch
+
+
+def test_config_backfill_needs_a_unit() -> None:
+    """A number alone would be seconds, which nobody means here."""
+    with pytest.raises(ConfigError, match="expected a unit, such as 30d"):
+        make_config({"backfill": "30"}, {})

@@ -13,7 +13,7 @@ import { resumeCommand } from "../../../htmlgraph_nb/static/grid/view/details.js
 import { readPresence } from "../../../htmlgraph_nb/static/grid/model/agent.js";
 import { describeContext } from "../../../htmlgraph_nb/static/grid/view/elements/context_bar.js";
 import { nextSort, TABLE_COLUMNS, tracksOf, widthOf } from "../../../htmlgraph_nb/static/grid/view/table.js";
-import { entryOfEvent, eventListOf } from "../../../htmlgraph_nb/static/grid/view/event_list.js";
+import { entryOfChange, entryOfEvent, eventListOf } from "../../../htmlgraph_nb/static/grid/view/event_list.js";
 
 const zeros = () => Array.from({ length: 15 }, () => 0);
 const at = (second) => new Date(Date.UTC(2026, 0, 5, 12, 0, second)).toISOString();
@@ -159,4 +159,19 @@ test("replayTime advances with speed, stops at the end and is not extrapolated f
   assert.equal(replayTime(state, 60_000), 30_000);
   assert.equal(replayTime({ ...state, speed: 1_000 }, 1_000), 100_000);
   assert.deepEqual([0.5, 60, 3_600].map(describeSpeed), ["0.5×", "60×", "3600×"]);
+});
+
+test("entryOfChange uses the words of the stored event", () => {
+  const at = "2025-01-14T14:50:30Z";
+  const change = (reason) => entryOfChange({ at, status: "active", detail: "working", tool: "", reason, tools: 0, tokens: 0 });
+  const pairs = [
+    ["the turn ended with a question", "stop"], ["marked offline", "offline"], ["reported itself idle", "idle"],
+    ["retries after an error of the API (attempt 3 of 10)", "retry"], ["waits for approval of its plan", "permission_request"],
+  ];
+  for (const [reason, kind] of pairs) {
+    assert.equal(change(reason).text, entryOfEvent({ timestamp: at, event_type: kind }).text, reason);
+  }
+  for (const kind of ["session_info", "quota", "process_start", "forget"]) {
+    assert.notEqual(entryOfEvent({ timestamp: at, event_type: kind }).text, kind.replaceAll("_", " "), kind);
+  }
 });

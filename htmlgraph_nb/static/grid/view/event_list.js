@@ -35,6 +35,7 @@ const EVENT_LABELS = /** @type {Record<string, string>} */ ({
   notification: "notification", idle: "idle", stop: "turn ended", error: "error", subagent_start: "subagent started",
   subagent_stop: "subagent ended", task_start: "task started", task_stop: "task ended",
   process_exit: "process ended", feature_status: "feature changed", offline: "offline", tool_start: "started", tool_error: "failed", retry: "retried", viewed: "looked at",
+  session_info: "details changed", quota: "quota reported", process_start: "process is running", forget: "removed",
 });
 
 /** Reasons of a status and the events that lead to them, so that changes and stored events read alike. */
@@ -44,7 +45,12 @@ const EVENTS_OF_REASONS = /** @type {Record<string, string>} */ ({
   "interrupted by the user": "interrupt", "the session began, no prompt yet": "session_start",
   "the turn ended with an error": "error", "the session ended": "session_end", "its process exited": "process_exit",
   "no activity for a while": "idle", "no activity for too long": "offline", "waits at its prompt": "notification",
+  "started a tool": "tool_start", "used a tool": "tool_execute", "reported itself idle": "idle",
+  "the turn ended with a question": "stop", "marked offline": "offline", "left the roster": "forget",
+  "waits for an answer": "notification", "waits for approval of its plan": "permission_request",
 });
+/** A reason while the agent repeats a request; the number of the attempt follows. */
+const RETRIES = "retries after an error of the API";
 
 /** @param {unknown} value */
 const textOf = (value) => (typeof value === "string" ? value : "");
@@ -83,7 +89,7 @@ export function entryOfChange({ at, status, detail, tool, reason }) {
   const entry = (kind, text, open = false) => ({
     at: readTime(at), kind: "change", text: visibleText(text, 160), more: "", failed: kind === "error", call: "", open,
   });
-  const kind = EVENTS_OF_REASONS[reason];
+  const kind = reason.startsWith(RETRIES) ? "retry" : EVENTS_OF_REASONS[reason];
   if (kind !== undefined) return entry(kind, EVENT_LABELS[kind]);
   const running = /^(.+) is running(?: and \d+ more)?$/.exec(reason);
   if (running !== null) return entry("tool_start", running[1], true);

@@ -87,11 +87,11 @@ def _common_fields(session: str, environ: Mapping[str, str]) -> dict[str, Any]:
     host = os.uname().nodename if hasattr(os, "uname") else environ.get("COMPUTERNAME", "")
     session = shorten_id(session)
     fields = {
-        "agent_id": environ.get("HTMLGRAPH_AGENT", "")[:256] or agent_id_of(session, "claude"),
+        "agent_id": environ.get("HTMLGRAPH_AGENT", "")[:256] or agent_id_of(session, ACCOUNT),
         "session_id": session,
         "timestamp": f"{clock}.{rest // 1000:06d}Z",
         "source": SOURCE,
-        "agent_kind": "claude",
+        "agent_kind": ACCOUNT,
         "host": host[:256],
     }
     return {name: value for name, value in fields.items() if value}

@@ -173,7 +173,8 @@ def test_group(server: Server, open_page: OpenPage, view: str) -> None:
     expect(header).to_contain_text("2 agents")
     expect(header).to_contain_text("4k tokens")
     expect(page.locator("[data-group]")).to_have_count(2)
-    server.send("codex-2", tool_name="Read", project="billing", cost_tokens=6_000)
+    fields = {"title": "codex-2", "project": "billing", "cost_tokens": 6_000}
+    server.send("codex-2", tool_name="Read", **fields)
     expect(header).to_contain_text("3 agents")
     expect(header).to_contain_text("10k tokens")
     order = page.locator("[data-group], [data-agent-id]").evaluate_all(

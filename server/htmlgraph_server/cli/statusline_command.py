@@ -16,7 +16,7 @@ def add_statusline_parser(commands: Commands) -> argparse.ArgumentParser:
         help="print a status line for Claude Code's JSON on stdin",
         description="Reports what Claude Code passes to status lines to the server of this "
         "machine, and prints a status line. Claude Code runs htmlgraph-statusline instead, which "
-        "starts faster; htmlgraph-nb connect claude --statusline adds it to its settings.",
+        "starts faster; htmlgraph-nb connect with --statusline adds it to its settings.",
     )
     parser.add_argument(
         RUN,

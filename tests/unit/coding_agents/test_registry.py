@@ -19,10 +19,15 @@ USERS_OF_CLAUDE = {"claude_messages.py", "claude_agent_sdk.py", "token_usage.py"
 
 
 def modules_outside(agent: str) -> Iterator[Path]:
-    """Yield the modules of the product outside of the folder of an agent and the registry."""
+    """Yield the modules of the product outside of the folder of an agent and the registry.
+
+    Modules that simulate agents name those that they simulate.
+    """
     for folder in FOLDERS:
         for path in sorted(folder.rglob("*.py")):
-            if CODING_AGENTS / agent not in path.parents and path.stem != "registry":
+            simulates = path.parent.name == "simulation" or path.stem == "sample"
+            is_own = CODING_AGENTS / agent in path.parents or path.stem == "registry"
+            if not is_own and not simulates:
                 yield path
 
 

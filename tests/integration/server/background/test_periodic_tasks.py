@@ -17,6 +17,7 @@ from htmlgraph_nb.core.roster import Limits
 from htmlgraph_nb.errors import StoreUnavailable
 from htmlgraph_nb.presence import PresenceManager, PresenceStatus
 from htmlgraph_server.background import periodic_tasks
+from htmlgraph_server.background.backfiller import Backfiller
 from htmlgraph_server.background.leader_lock import LeaderLock
 from htmlgraph_server.background.local_agents import LocalAgents
 from htmlgraph_server.background.periodic_tasks import (
@@ -142,7 +143,9 @@ def test_background_tasks_are_listed_in_the_documentation(manager: PresenceManag
     config = Config(db=manager.db_path, retain_s=60.0, seal=True)
     lock = LeaderLock(manager.db_path)
     local_agents = LocalAgents(config, manager)
-    server = make_background_tasks(config, manager, lock, local_agents, "spool.jsonl")
+    server = make_background_tasks(
+        config, manager, lock, local_agents, "spool.jsonl", Backfiller(None)
+    )
     tasks = {task.name: task for thread in server._threads for task in thread._tasks}
     table = (periodic_tasks.__doc__ or "").split("\n=")[2].splitlines()[1:]
     rows = {row[:15].strip(): row[15:27].strip() for row in table}

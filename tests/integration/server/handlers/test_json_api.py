@@ -7,6 +7,7 @@ import http.client
 import io
 import json
 import sqlite3
+from itertools import islice
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -302,8 +303,9 @@ def broadcast(server: Server, path: str, body: Any) -> tuple[Response, list[dict
     with connect(server.ws("/ws/broadcasts")) as dashboard:
         dashboard.recv(timeout=10)
         response = server.post(f"/api/broadcast/{path}", body, **AS_AGENT)
-        messages = [json.loads(dashboard.recv(timeout=10)) for _ in range(2)]
-    return response, messages
+        received = (json.loads(dashboard.recv(timeout=10)) for _ in range(3))
+        changes = (message for message in received if message["type"] != "server_info")
+        return response, list(islice(changes, 2))
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,10 @@ def test_programs_of_the_user_need_no_password(tmp_path: Path) -> None:
         run([sys.executable, "-m", "htmlgraph_nb.hook"], environ, payload())
         status = run([sys.executable, "-m", "htmlgraph_server.cli", "status"], environ)
         assert b"1 active" in status
-        code = "import htmlgraph_nb as hg; print(len(hg.load_history()), len(hg.load_presence()))"
+        code = (
+            "import htmlgraph_nb as hg; events = hg.load_history(event_types='tool_execute')"
+            "; print(len(events), len(hg.load_presence()))"
+        )
         assert run([sys.executable, "-c", code], environ).split() == [b"1", b"1"]
         follow = (
             "from htmlgraph_nb import PresenceClient\n"
@@ -319,7 +322,9 @@ def test_extension_imports_little() -> None:
         "htmlgraph_nb.paths",
         "htmlgraph_nb.core.model",
         "htmlgraph_nb.core.roster",
+        "htmlgraph_nb.core.agent_facts",
         "htmlgraph_nb.core.agent_state",
+        "htmlgraph_nb.core.ids",
         "htmlgraph_nb.storage",
         "htmlgraph_nb.storage.database",
         "htmlgraph_nb.storage.row_writer",

@@ -37,7 +37,7 @@ INTEGRATIONS = {
     "openai_agents": "HtmlgraphTracingProcessor",
     "claude_agent_sdk": "htmlgraph_hooks htmlgraph_messages",
 }
-ENTRY_POINTS = ("htmlgraph-nb", "htmlgraph-hook", "jupyter-htmlgraph")
+ENTRY_POINTS = ("htmlgraph-nb", "htmlgraph-hook", "htmlgraph-statusline", "jupyter-htmlgraph")
 ROUTE_PATTERNS = r"""
 / /static/([^/]+) /ws/broadcasts /ws/events /api/events /api/presence /api/presence/([^/]+)
 /api/presence/([^/]+)/offline /api/presence/([^/]+)/viewed /api/quotas /api/history /api/activity

@@ -109,7 +109,8 @@ def load_history(
 
     Returns:
         One row per event with the dtypes of HISTORY_DTYPES, also if there are no rows.
-        ``attrs["source"]`` is the path or URL of the source.
+        ``attrs["source"]`` is the path or URL of the source. ``cost_usd`` has only the costs that
+        agents reported themselves; ``token_costs`` computes the others from prices.
 
     Raises:
         InvalidEvent: an invalid time, column or number.

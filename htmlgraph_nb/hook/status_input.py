@@ -9,13 +9,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ..coding_agents.registry import DEFAULT_AGENT
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-ACCOUNT = DEFAULT_AGENT.name
+ACCOUNT = "claude"
 WINDOWS = (("five_hour", "5h", 300), ("seven_day", "weekly", 10_080))
 """Field, name and minutes of each usage window."""
 _USAGE = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")

@@ -32,6 +32,14 @@ _NAMES = {
 }
 
 
+_COLUMNS = (
+    *("id", "ts", "agent", "type", "session", "tool", "feature", "model", "parent", "project"),
+    *("host", "source", "event_id", "tool_use_id", "input_tokens", "cache_read_tokens"),
+    *("cache_write_5m_tokens", "cache_write_1h_tokens", "output_tokens", "cost_tokens"),
+    *("cost_usd", "duration_ms", "status", "extra", "decision"),
+)
+
+
 def _row(first: dict[str, int]) -> str:
     """Return the SELECT terms of a row; ``n`` is its number, ``h`` a hash of it."""
     name = {field: f"{first[field]} + {{}} % {len(texts)}" for field, texts in _NAMES.items()}
@@ -84,7 +92,7 @@ def fill(path: str, n_rows: int, on_rows: Callable[[int], object] = lambda _: No
         for start in range(1, n_rows + 1, _ROWS_PER_INSERT):
             end = min(start + _ROWS_PER_INSERT - 1, n_rows)
             db.execute(
-                f"INSERT INTO events WITH RECURSIVE numbers (n) AS "
+                f"INSERT INTO events ({', '.join(_COLUMNS)}) WITH RECURSIVE numbers (n) AS "
                 f"(SELECT {start} UNION ALL SELECT n + 1 FROM numbers WHERE n < {end}), "
                 f"hashed (n, h) AS (SELECT n, (n * 2654435761 >> 7) & 0x3FFFFFF FROM numbers) "
                 f"SELECT {_row(first)} FROM hashed"

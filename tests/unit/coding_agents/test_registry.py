@@ -21,13 +21,14 @@ USERS_OF_CLAUDE = {"claude_messages.py", "claude_agent_sdk.py", "token_usage.py"
 def modules_outside(agent: str) -> Iterator[Path]:
     """Yield the modules of the product outside of the folder of an agent and the registry.
 
-    Modules that simulate agents name those that they simulate.
+    Modules that simulate agents name those that they simulate. The one that reads the input of
+    Claude Code's status line imports no registry, because it starts with each line.
     """
     for folder in FOLDERS:
         for path in sorted(folder.rglob("*.py")):
-            simulates = path.parent.name == "simulation" or path.stem == "sample"
+            is_exempt = path.parent.name == "simulation" or path.stem in ("sample", "status_input")
             is_own = CODING_AGENTS / agent in path.parents or path.stem == "registry"
-            if not is_own and not simulates:
+            if not is_own and not is_exempt:
                 yield path
 
 

@@ -30,7 +30,7 @@ def test_page_reconnects(serve: Serve, open_page: OpenPage) -> None:
     first.stop()
     expect_connection(page, "reconnecting")
     expect(grid(page)).to_have_attribute("data-stale", "true")
-    expect(page.get_by_text("Reconnecting…")).to_be_visible()
+    expect(page.locator(".hg-connection-text")).to_have_text("Reconnecting…")
     expect(page).to_have_title(re.compile("^Not connected"))
     expect(card(page, "claude-1")).to_be_visible()
     second = serve("--port", str(first.port), home=first.home)

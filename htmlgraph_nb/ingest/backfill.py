@@ -35,7 +35,7 @@ READ_BYTES = 1 << 20
 """Bytes of a file that are read at once."""
 MAX_UNREADABLE = 1_000
 _IDS_PER_QUERY = 500
-_TRANSACTION_S = 0.010
+_TRANSACTION_S = 0.004
 """Time for which a transaction should keep other writers waiting."""
 _MIN_PART, _MAX_PART = 20, 1_000
 _RETRY_S = 1.0

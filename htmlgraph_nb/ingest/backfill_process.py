@@ -54,7 +54,7 @@ logger = logging.getLogger(__name__)
 PARENT_CHECK_S = 0.5
 RETRY_S = 1.0
 REPORT_S = 0.25
-PAUSE_FACTOR = 0.25
+PAUSE_FACTOR = 0.5
 """Length of the pause after a transaction, in units of its duration."""
 _MIN_PAUSE_S = 0.002
 QUIET_S = 60.0

@@ -22,7 +22,7 @@ from htmlgraph_nb.ingest.backfill_report import BackfillReport
 from htmlgraph_nb.ingest.session_scanner import default_roots
 
 from .backfill_lines import done_line, found_line, kept_lines
-from .sealer import NICENESS, end_process
+from .child_process import NICENESS, ChildProcess
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +32,11 @@ _PRIVATE = ("sessions_read", "first")
 _COMMAND = (sys.executable or "python", "-m", "htmlgraph_nb.ingest.backfill_process")
 
 
-class Backfiller:
+class Backfiller(ChildProcess):
     """Starts ``htmlgraph_nb.ingest.backfill_process`` and keeps its last report.
 
-    After a failure it waits a minute. Each further failure doubles the delay, up to one hour.
+    After a failure it waits a minute. Each further failure doubles the delay, up to one hour. After
+    a success it starts no other process.
 
     Args:
         options: what to import; None: nothing.
@@ -53,42 +54,29 @@ class Backfiller:
         command: Sequence[str] = _COMMAND,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        if options is not None:
+            command = [*command, "--nice", str(NICENESS), options.to_json()]
+        super().__init__("importing past sessions", command, _RETRY_S, _MAX_RETRY_S, clock)
         self._options = options
-        self._command = command
-        self._clock = clock
-        self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
         self._report = None if options else _public(BackfillReport(state="off").to_dict())
         self._done = options is None
-        self._retry_s = _RETRY_S
-        self._not_before = clock()
         self.on_report: Callable[[], object] = lambda: None
         self.on_line: Callable[[str], object] = logger.info
 
-    def check(self) -> None:
-        """Start the process if it has not succeeded yet; called periodically.
-
-        Raises:
-            OSError: the process cannot be started.
-        """
-        if self._options is None or self._is_running():
-            return
-        if self._done or self._clock() < self._not_before:
-            return
-        if not any(os.path.isdir(root.path) for root in default_roots()):
+    def _has_work(self) -> bool:
+        if not self._done and not any(os.path.isdir(root.path) for root in default_roots()):
             # No agent has run here; those that run later are followed.
             self._done = True
-            return
-        options = self._options.to_json()
-        self._process = subprocess.Popen(  # noqa: S603 - this project's own module
-            [*self._command, "--nice", str(NICENESS), options],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-        )
+        return not self._done
+
+    def _start(self, stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
+        process = super()._start(stdout)
         self._reader = threading.Thread(
-            target=self._read, args=(self._process,), name="htmlgraph-backfill", daemon=True
+            target=self._read, args=(process,), name="htmlgraph-backfill", daemon=True
         )
         self._reader.start()
+        return process
 
     def _read(self, process: subprocess.Popen[bytes]) -> None:
         is_first = True
@@ -111,25 +99,6 @@ class Backfiller:
             for line in lines:
                 self.on_line(line)
 
-    def _is_running(self) -> bool:
-        if self._process is None:
-            return False
-        status = self._process.poll()
-        if status is None:
-            return True
-        self._close_pipe()
-        if status:
-            logger.warning(
-                "importing past sessions failed with status %d; next attempt in %.0f minutes",
-                status,
-                self._retry_s / 60,
-            )
-            self._not_before = self._clock() + self._retry_s
-            self._retry_s = min(2 * self._retry_s, _MAX_RETRY_S)
-        else:
-            self._done = True
-        return False
-
     def status(self) -> dict[str, Any] | None:
         """Return the last report for dashboards; None: nothing was found or imported here."""
         return self._report
@@ -141,15 +110,13 @@ class Backfiller:
     def close(self) -> None:
         """Terminate the process if one is running; the next one repeats its unfinished work."""
         self._done = True
-        if self._process is not None:
-            end_process(self._process)
-            self._close_pipe()
+        super().close()
 
-    def _close_pipe(self) -> None:
-        process, self._process = self._process, None
+    def _on_end(self, process: subprocess.Popen[bytes]) -> None:
+        self._done = self._done or process.returncode == 0
         if self._reader is not None:
             self._reader.join()
-        if process is not None and process.stdout is not None:
+        if process.stdout is not None:
             process.stdout.close()
 
 

@@ -18,7 +18,8 @@ from htmlgraph_nb import PresenceManager, load_history
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.storage.columnar.segment_index import SEGMENT_ROWS, list_segments, needs_sealing
 from htmlgraph_nb.storage.database import open_reader
-from htmlgraph_server.background.sealer import NICENESS, Sealer
+from htmlgraph_server.background.child_process import NICENESS
+from htmlgraph_server.background.sealer import Sealer
 from tests.helpers.sealed_history import execute, n_segments, sealed_files
 from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve

@@ -173,7 +173,7 @@ def _check(environ: Mapping[str, str], project: str | None, out: Print) -> int:
         problems += [
             f"{path}: {problem}; type {_connect_again(agent, program, path == paths[0])}"
             for path in dict.fromkeys([*connected, *lines])
-            for program in own_programs(read_settings(path) or "")
+            for program in own_programs(entries[path])
             if (problem := problem_of(program))
         ]
     for problem in problems:

@@ -7,32 +7,23 @@ import shlex
 import shutil
 import subprocess
 
-from .hook_entries import htmlgraph_groups
-from .statusline_entry import program_of, statusline_command
+from .settings_file import OwnEntries
 
 _TIMEOUT_S = 20.0
 """Seconds that a cold start on a slow disk may take."""
 
 
-def own_programs(text: str) -> list[str]:
-    """Return the programs of htmlgraph-nb that the settings run, each once, without arguments.
-
-    Raises:
-        InvalidJson: the text is not JSON, or its hooks have another form.
-    """
-    if not text.strip():
-        return []
+def own_programs(entries: OwnEntries) -> list[str]:
+    """Return the programs that the entries in the settings run, each once, without arguments."""
     commands = [
         handler["command"]
-        for group in htmlgraph_groups(text).values()
+        for group in entries.groups.values()
         for handler in group["hooks"]
         if isinstance(handler.get("command"), str) and "htmlgraph-hook" in handler["command"]
     ]
-    programs = [_first_word(command) for command in commands]
-    line = statusline_command(text)
-    if line is not None and program_of(line):
-        programs.append(_first_word(program_of(line)))
-    return list(dict.fromkeys(programs))
+    if entries.statusline:
+        commands.append(entries.statusline)
+    return list(dict.fromkeys(map(_first_word, commands)))
 
 
 def _first_word(command: str) -> str:

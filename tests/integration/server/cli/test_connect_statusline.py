@@ -117,6 +117,8 @@ def test_connect_statusline_reports_invalid_settings_and_agents(user: User) -> N
     assert path.read_bytes() == b'{"statusLine": "mine"}'
     assert "Codex has no status line" in user.run("connect", "codex", "--statusline").stderr
     assert user.run("connect", "claude").returncode == 0, "the hooks do not need it"
+    checked = user.run("connect", "--check")
+    assert (checked.returncode, checked.stderr) == (0, ""), "neither does the check of the hooks"
 
 
 def test_check_says_that_a_command_does_not_run(user: User) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ..coding_agents.agent import CodingAgent
 from ..coding_agents.registry import AGENTS
@@ -134,20 +134,10 @@ def agent_of(path: str) -> str | None:
     Raises:
         OSError: it cannot be read.
     """
-    with open_regular(path) as file:
-        for _ in range(_SNIFFED_LINES):
-            line = file.readline(MAX_RECORD_BYTES)
-            if not line:
-                return None
-            try:
-                record = (
-                    parse_record(line) if path.endswith(".jsonl") else parse_record(_whole(file))
-                )
-            except InvalidEvent:
-                continue
-            for agent in AGENTS.values():
-                if agent.is_session_record(record):
-                    return agent.name
+    for record in _first_records(path):
+        for agent in AGENTS.values():
+            if agent.is_session_record(record):
+                return agent.name
     return None
 
 
@@ -156,25 +146,31 @@ def session_place(path: str, agent: str) -> tuple[str | None, str | None]:
     session: str | None = None
     folder: str | None = None
     try:
-        with open_regular(path) as file:
-            for _ in range(_SNIFFED_LINES):
-                line = file.readline(MAX_RECORD_BYTES) if path.endswith(".jsonl") else _whole(file)
-                if not line or (session and folder):
-                    break
-                try:
-                    names = AGENTS[agent].session_place(parse_record(line))
-                except InvalidEvent:
-                    continue
-                session, folder = session or names[0], folder or names[1]
+        for record in _first_records(path):
+            names = AGENTS[agent].session_place(record)
+            session, folder = session or names[0], folder or names[1]
+            if session and folder:
+                break
     except OSError:
         # Deleted meanwhile: as good as a file that names neither.
         return None, None
     return session, folder
 
 
-def _whole(file: BinaryIO) -> bytes:
-    file.seek(0)
-    return file.read(MAX_RECORD_BYTES)
+def _first_records(path: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the JSON objects of the first lines of a session file, or of its only document."""
+    is_lines = path.endswith(".jsonl")
+    with open_regular(path) as file:
+        for _ in range(_SNIFFED_LINES if is_lines else 1):
+            line = file.readline(MAX_RECORD_BYTES) if is_lines else file.read(MAX_RECORD_BYTES)
+            if not line:
+                return
+            try:
+                record = parse_record(line)
+            except InvalidEvent:
+                # Other lines may be readable.
+                continue
+            yield record
 
 
 def total_bytes(files: Sequence[SessionFile]) -> int:

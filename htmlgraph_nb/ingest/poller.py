@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from ..core.model import Event, PresenceStatus
-from ..core.roster import Limits, timer_event, timers_of
+from ..core.roster import Limits, timers_of
 from ..errors import CapacityError
 from ..presence import PresenceManager
 from .event_buffer import event_time
+from .session_end import timer_due_since
 
 logger = logging.getLogger(__name__)
 
@@ -129,16 +129,5 @@ def timers_due_since(
     for last in inactive:
         presence = presences.get(last.agent_id)
         if presence is None or presence.last_activity <= event_time(last):
-            due += _timer_due_since(last, timers, now)
+            due += timer_due_since(last.agent_id, event_time(last), timers, now)
     return due
-
-
-def _timer_due_since(last: Event, timers: list[tuple[str, float]], now: datetime) -> list[Event]:
-    at = event_time(last)
-    inactive_s = (now - at).total_seconds()
-    for event_type, after_s in timers:
-        if inactive_s >= after_s:
-            due = at + timedelta(seconds=after_s)
-            key = f"{last.agent_id[:160]}:{event_type}:{at.isoformat()}"
-            return [replace(timer_event(last.agent_id, event_type, due, after_s), event_id=key)]
-    return []

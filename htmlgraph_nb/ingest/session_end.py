@@ -98,13 +98,24 @@ def _timer_since(
     presence: AgentPresence, limits: Limits, now: datetime, *, alive: bool
 ) -> list[Event]:
     """Return the first timer event that is due since the last activity of an agent."""
-    at = presence.last_activity
     open_work = alive and keeps_active(presence.status, presence.detail)
-    for event_type, after_s in timers_of(presence.status, open_work, limits, alive=alive):
+    timers = timers_of(presence.status, open_work, limits, alive=alive)
+    return timer_due_since(presence.agent_id, presence.last_activity, timers, now)
+
+
+def timer_due_since(
+    agent_id: str, at: datetime, timers: Sequence[tuple[str, float]], now: datetime
+) -> list[Event]:
+    """Return the event of the first timer that has expired, with an id that is always the same.
+
+    Args:
+        at: the last activity of the agent.
+        timers: as of ``timers_of``.
+        now: the current time, UTC.
+    """
+    for event_type, after_s in timers:
         if (now - at).total_seconds() >= after_s:
-            event = timer_event(
-                presence.agent_id, event_type, at + timedelta(seconds=after_s), after_s
-            )
-            key = f"{presence.agent_id[:160]}:{event_type}:{at.isoformat()}"
-            return [replace(event, event_id=key)]
+            due = at + timedelta(seconds=after_s)
+            key = f"{agent_id[:160]}:{event_type}:{at.isoformat()}"
+            return [replace(timer_event(agent_id, event_type, due, after_s), event_id=key)]
     return []

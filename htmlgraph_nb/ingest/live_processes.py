@@ -122,7 +122,7 @@ def find_live(
                 process = by_pid.get(status.pid)
                 if process is not None and is_same_process(process.started_at, status):
                     running[session.path] = process
-                elif session.path not in running:
+                else:
                     gone.add(session.path)
     gone -= running.keys()
     holders = {path: process for process in processes for path in process.files}
@@ -180,6 +180,16 @@ def read_status_file(path: str) -> StatusFile | None:
         return None
 
 
+def status_paths(folder: str) -> list[str]:
+    """Return the paths of the first MAX_STATUS_FILES status files in a folder."""
+    try:
+        names = [name for name in os.listdir(folder) if name.endswith(".json")]
+    except OSError:
+        # The agent never ran here, or its version writes no status files.
+        return []
+    return [os.path.join(folder, name) for name in names[:MAX_STATUS_FILES]]
+
+
 def read_status_files() -> dict[str, list[StatusFile]]:
     """Return the status files of each agent that writes some."""
     found: dict[str, list[StatusFile]] = {}
@@ -187,13 +197,7 @@ def read_status_files() -> dict[str, list[StatusFile]]:
         folder = agent.status_dir()
         if folder is None:
             continue
-        try:
-            names = [name for name in os.listdir(folder) if name.endswith(".json")]
-        except OSError:
-            # The agent never ran here, or its version writes no status files.
-            continue
-        for name in names[:MAX_STATUS_FILES]:
-            path = os.path.join(folder, name)
+        for path in status_paths(folder):
             try:
                 status = read_status_file(path)
             except OSError as error:

@@ -24,10 +24,10 @@ from ..core.ids import agent_id_of
 from ..core.model import AgentPresence, Event, PresenceStatus
 from ..storage.database import open_reader, sqlite_errors
 from .live_processes import (
-    MAX_STATUS_FILES,
     START_TIME_TOLERANCE_S,
     is_same_process,
     read_status_file,
+    status_paths,
 )
 from .session_end import PROCESS_SOURCE, process_start, start_ids
 
@@ -187,13 +187,7 @@ class ProcessMonitor:
     def _read_status_files(self) -> None:
         mtimes: dict[str, int] = {}
         for agent, folder in self._status_dirs.items():
-            try:
-                names = [name for name in os.listdir(folder) if name.endswith(".json")]
-            except OSError:
-                # The agent never ran here, or its version writes no status files.
-                continue
-            for name in names[:MAX_STATUS_FILES]:
-                path = os.path.join(folder, name)
+            for path in status_paths(folder):
                 try:
                     state = os.lstat(path)
                     mtime = mtimes[path] = state.st_mtime_ns

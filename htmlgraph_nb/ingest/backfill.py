@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -19,11 +18,10 @@ from ..core.changes import ImportResult
 from ..core.model import AgentPresence, Event
 from ..errors import StoreUnavailable
 from ..presence import PresenceManager
-from ..storage.database import open_reader, sqlite_errors
 from .event_buffer import EventBuffer
 from .file_facts import FileFacts
+from .import_order import stamp_of
 from .live_processes import LiveSessions
-from .poller import MAX_BATCH_EVENTS, timers_due_since
 from .session_end import closing_events
 from .session_files import OnBytes, SessionFile
 from .session_origin import SessionOrigins
@@ -34,7 +32,6 @@ logger = logging.getLogger(__name__)
 READ_BYTES = 1 << 20
 """Bytes of a file that are read at once."""
 MAX_UNREADABLE = 1_000
-_IDS_PER_QUERY = 500
 _TRANSACTION_S = 0.004
 """Time for which a transaction should keep other writers waiting."""
 _MIN_PART, _MAX_PART = 20, 1_000
@@ -159,7 +156,7 @@ class SessionImporter:
             return closing_events(presences, file.path, self._live, self._manager.limits, self._now)
 
         is_known = is_final and file.mtime_ns
-        files = {file.path: (file.size, file.mtime_ns)} if is_known else None
+        files = {file.path: stamp_of(file)} if is_known else None
         last = uncovered[len(uncovered) - n_last :]
         self._write(partial(self._manager.import_events, last, end, files))
 
@@ -203,33 +200,6 @@ def _read(tail: SessionTail, size: int, on_bytes: OnBytes | None) -> Iterator[Ev
             return
 
 
-def import_events(
-    manager: PresenceManager,
-    origins: SessionOrigins,
-    events: Sequence[Event],
-    now: datetime,
-    counts: ImportCounts,
-) -> None:
-    """Store past events, except those already stored or covered, and add to the counts.
-
-    Args:
-        origins: the sessions of which another source has reported events; they are left out.
-        now: the current time, UTC.
-    """
-    uncovered = origins.not_covered(events)
-    counts.covered += len(events) - len(uncovered)
-    stored = stored_ids(manager.db_path, uncovered)
-    fresh = [event for event in uncovered if event.event_id not in stored]
-    counts.already_stored += len(uncovered) - len(fresh)
-    for start in range(0, len(fresh), MAX_BATCH_EVENTS):
-        batch = fresh[start : start + MAX_BATCH_EVENTS]
-        timers = timers_due_since(manager, batch, now)
-        n_stored_timers = len(stored_ids(manager.db_path, timers))
-        result = manager.ingest([*batch, *timers])
-        counts.accepted += result.accepted - len(timers) + n_stored_timers
-        counts.covered += result.duplicates - n_stored_timers
-
-
 def import_sessions(
     manager: PresenceManager,
     files: Sequence[SessionFile],
@@ -243,16 +213,3 @@ def import_sessions(
     for file in files:
         importer.import_file(file, on_bytes)
     return importer.report
-
-
-def stored_ids(path: str, events: Sequence[Event]) -> set[str | None]:
-    """Return the ids of the events that are in the database at ``path``."""
-    ids = [event.event_id for event in events if event.event_id is not None]
-    stored: set[str | None] = set()
-    with closing(open_reader(path)) as db, sqlite_errors(path):
-        for start in range(0, len(ids), _IDS_PER_QUERY):
-            batch = ids[start : start + _IDS_PER_QUERY]
-            marks = ", ".join("?" * len(batch))
-            query = f"SELECT event_id FROM events WHERE event_id IN ({marks})"
-            stored.update(event_id for (event_id,) in db.execute(query, batch))
-    return stored

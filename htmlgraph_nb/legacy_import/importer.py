@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -11,14 +12,17 @@ from itertools import islice
 from ..core.ids import shorten_id
 from ..core.model import Event
 from ..core.roster import timer_event
-from ..ingest.backfill import ImportCounts, import_events, stored_ids
+from ..ingest.backfill import ImportCounts
 from ..ingest.event_buffer import event_time
+from ..ingest.poller import timers_due_since
 from ..ingest.session_origin import SessionOrigins
 from ..presence import PresenceManager
+from ..storage.database import open_reader, sqlite_errors
 from .resources import LegacyResource
 from .tail import DatabaseTail, OnRows
 
 _BATCH_SIZE = 5_000
+_IDS_PER_QUERY = 500
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -72,10 +76,20 @@ class LegacyImporter:
     def _import_events(self, events: list[Event], now: datetime) -> None:
         # A delegation and its end marker both report the end. Keep the first event of each id.
         events = list({event.event_id: event for event in reversed(events)}.values())[::-1]
-        import_events(self._manager, self._other_sessions, events, now, self.report)
+        uncovered = self._other_sessions.not_covered(events)
+        self.report.covered += len(events) - len(uncovered)
+        stored = self._stored_ids(uncovered)
+        fresh = [event for event in uncovered if event.event_id not in stored]
+        self.report.already_stored += len(uncovered) - len(fresh)
+        if fresh:
+            timers = timers_due_since(self._manager, fresh, now)
+            n_stored_timers = len(self._stored_ids(timers))
+            result = self._manager.ingest([*fresh, *timers])
+            self.report.accepted += result.accepted - len(timers) + n_stored_timers
+            self.report.covered += result.duplicates - n_stored_timers
 
     def _import_resources(self, resources: Sequence[LegacyResource]) -> None:
-        stored = stored_ids(self._manager.db_path, [resource.event for resource in resources])
+        stored = self._stored_ids([resource.event for resource in resources])
         for event, status, payload in resources:
             if event.event_id in stored:
                 self.report.already_stored += 1
@@ -85,6 +99,19 @@ class LegacyImporter:
                 dated.checked(), time.monotonic(), status, payload, cleanup
             ).result()
             self.report.resources += 1
+
+    def _stored_ids(self, events: Sequence[Event]) -> set[str | None]:
+        """Return the ids of the events that are in the database."""
+        path = self._manager.db_path
+        ids = [event.event_id for event in events if event.event_id is not None]
+        stored: set[str | None] = set()
+        with closing(open_reader(path)) as db, sqlite_errors(path):
+            for start in range(0, len(ids), _IDS_PER_QUERY):
+                batch = ids[start : start + _IDS_PER_QUERY]
+                marks = ", ".join("?" * len(batch))
+                query = f"SELECT event_id FROM events WHERE event_id IN ({marks})"
+                stored.update(event_id for (event_id,) in db.execute(query, batch))
+        return stored
 
     def _without_activity(self, event: Event) -> list[Event]:
         """Return events that store a change without making its agent look active.

@@ -37,7 +37,7 @@ from ..storage.database import open_reader, sqlite_errors
 from ..storage.file_table import read_session_files
 from .backfill import SessionImporter
 from .backfill_report import BackfillReport, recent_cost
-from .import_order import changed_files, count_sessions, import_order
+from .import_order import DAY_S, changed_files, count_sessions, import_order
 from .live_processes import (
     LiveSessions,
     LocalSession,
@@ -59,7 +59,6 @@ PAUSE_FACTOR = 0.5
 _MIN_PAUSE_S = 0.002
 QUIET_S = 60.0
 """Seconds without a change after which a session without any process counts as ended."""
-_DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +122,7 @@ def run_backfill(
     # The table of prices takes longer to load than the files take to find.
     threading.Thread(target=load_prices, name="htmlgraph-prices", daemon=True).start()
     now = utc_now().timestamp()
-    found = find_files(0.0 if options.days is None else now - options.days * _DAY_S)
+    found = find_files(0.0 if options.days is None else now - options.days * DAY_S)
     manager = patiently(partial(_open, options))
     with manager:
         imported = patiently(lambda: _imported(options.db))
@@ -140,7 +139,7 @@ def run_backfill(
         )
         on_report(report)
         live = find_live_sessions(found)
-        n_recent = sum(now - file.modified < _DAY_S for file in files)
+        n_recent = sum(now - file.modified < DAY_S for file in files)
         importer = _Importer(manager, live, options, report, on_report)
         importer.run(files[:n_recent])
         before_older()
@@ -291,7 +290,7 @@ def _report_processes(
     for file in files:
         is_decided = file.path in live.running or file.path in live.gone
         if is_of_subagent(file.path) or (
-            not is_decided and now.timestamp() - file.modified >= _DAY_S
+            not is_decided and now.timestamp() - file.modified >= DAY_S
         ):
             continue
         session = session_place(file.path, file.agent)[0]

@@ -58,11 +58,8 @@ def short_number(number: int) -> str:
     for unit, suffix in _UNITS:
         if number >= unit:
             scaled = math.floor(number / unit * 10) / 10
-            return (
-                f"{scaled:.1f}".removesuffix(".0") + suffix
-                if scaled < 10
-                else (f"{scaled:.0f}{suffix}")
-            )
+            text = f"{scaled:.1f}".removesuffix(".0") if scaled < 10 else f"{scaled:.0f}"
+            return text + suffix
     return str(number)
 
 
@@ -71,8 +68,5 @@ def _period(days: float | None) -> str:
 
 
 def _count(number: float, noun: str) -> str:
-    return (
-        f"{number:,g} {noun}{'' if number == 1 else 's'}"
-        if isinstance(number, float)
-        else (f"{number:,} {noun}{'' if number == 1 else 's'}")
-    )
+    text = f"{number:,g}" if isinstance(number, float) else f"{number:,}"
+    return f"{text} {noun}{'' if number == 1 else 's'}"

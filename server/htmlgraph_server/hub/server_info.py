@@ -6,13 +6,10 @@ change often; dashboards get at most one message per INTERVAL_S.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
 from htmlgraph_nb.core.protocol import encode_json
-
-logger = logging.getLogger(__name__)
 
 INTERVAL_S = 1.0
 PARTS = ("backfill", "quotas")

@@ -25,9 +25,6 @@ HtmlgraphError
 
 from __future__ import annotations
 
-import linecache
-import traceback
-
 _LIBRARIES = frozenset(
     "htmlgraph_nb htmlgraph_server anywidget traitlets ipywidgets IPython".split()
 )
@@ -42,6 +39,10 @@ class HtmlgraphError(Exception):
 
         The frames of this package and of traitlets would hide both. ``%debug`` still has them.
         """
+        # The hook, which starts often, loads this module but never prints a traceback.
+        import linecache
+        import traceback
+
         calls = [
             f"  line {line}: {source}"
             for frame, line in traceback.walk_tb(self.__traceback__)

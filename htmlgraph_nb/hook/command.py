@@ -39,7 +39,6 @@ from ..coding_agents.registry import AGENTS, DEFAULT_AGENT
 from ..errors import Unreachable
 from .delivery import HOOKS_PATH, Target, deliver, targets
 from .process_tree import ancestors
-from .spool_file import spool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -227,6 +226,8 @@ class _HookCall:
         self._spool()
 
     def _spool(self) -> None:
+        from .spool_file import spool
+
         # The server may have received it all the same; its event id makes the copy harmless.
         try:
             if self.line and not spool(self.line, paths.spool_path()):

@@ -362,6 +362,7 @@ def test_hook_loads_the_standard_library_only(home: Path) -> None:
     loaded = set(done.stdout.decode().split())
     assert "http.client" in loaded
     assert not loaded & {"asyncio", "importlib.metadata", "uuid", "urllib.request", "logging"}
+    assert not loaded & {"traceback", "linecache"}
     bare = subprocess.run(
         [sys.executable, "-c", "import sys; print(*sys.modules)"],
         capture_output=True,

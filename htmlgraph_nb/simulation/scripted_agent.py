@@ -93,7 +93,7 @@ class ScriptedAgent:
         self.now_s, self.context = now_s, context
         self._window, self._growth = window, growth
         self.source = f"{kind}-hook"
-        self._facts = {**facts, "agent_id": agent_id}
+        self._facts = facts
         self._n_calls = 0
         self._events: list[Event] = []
 
@@ -106,9 +106,9 @@ class ScriptedAgent:
     def report(self, event_type: str, after_s: float = 0.05, **fields: Any) -> None:
         """Append an event ``after_s`` seconds later; ``fields`` replace those of all events."""
         self.now_s += after_s
+        own = {"agent_id": self.agent_id, "source": self.source}
         of_event = {"event_type": event_type, "timestamp": self.time_of(self.now_s)}
-        values = {**self._facts, "source": self.source, **of_event, **fields}
-        self._events.append(new_event(**values))
+        self._events.append(new_event(**{**self._facts, **own, **of_event, **fields}))
 
     def time_in(self, seconds: float) -> str:
         """Return the time in ``seconds`` in RFC 3339, for ``extra``."""
@@ -215,14 +215,9 @@ class ScriptedAgent:
             self.end_call(tool, call, 0.1)
 
     def _new_child(self, title: str, model: str) -> ScriptedAgent:
-        facts = {
-            **self._facts,
-            "parent_agent_id": self.agent_id,
-            "title": title,
-            "model": model,
-        }
+        of_child = {"parent_agent_id": self.agent_id, "title": title, "model": model}
+        facts = {**self._facts, **of_child}
         agent_id = agent_id_of(f"{self.rng.getrandbits(68):017x}", self.kind)
-        del facts["agent_id"]
         child = ScriptedAgent(
             agent_id, self.kind, self.rng, self.time_of, self.now_s, context=9_000, **facts
         )

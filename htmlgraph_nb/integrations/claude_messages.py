@@ -63,6 +63,7 @@ class _Completion:
     model: str | None
     tokens: TokenCounts
     context_tokens: int | None = None
+    context_window: int | None = None
 
 
 @dataclass(slots=True)
@@ -173,16 +174,11 @@ class MessageReader:
             same_input = all((total[name] or 0) == (counted.get(name) or 0) for name in _INPUT)
             if missing > 0 and same_input:
                 last.tokens["output_tokens"] = (last.tokens["output_tokens"] or 0) + missing
-        windows = mapping(getattr(message, "model_usage", None))
-        window = (
-            None
-            if last is None
-            else count(mapping(windows.get(last.model or "")).get("contextWindow"))
-        )
-        events = [
-            {**event, "context_window": window or None} if event.get("context_tokens") else event
-            for event in self._report_all()
-        ]
+        if last is not None and last.context_tokens is not None:
+            windows = mapping(getattr(message, "model_usage", None))
+            window = mapping(windows.get(last.model or "")).get("contextWindow")
+            last.context_window = count(window) or None
+        events = self._report_all()
         self._turn_tokens = {}
         if self._session is None:
             return events
@@ -197,14 +193,11 @@ class MessageReader:
         """Return the ``extra`` of a failed turn: its keyword, and why the agent cannot work."""
         status = count(getattr(message, "api_error_status", None))
         kind = CANNOT_WORK.get(self._error or "") or kind_of_status(status)
-        until = self._limited_until
-        if until is not None and kind in (None, "rate_limited"):
-            kind = "usage_limited"
-        is_limit = kind == "usage_limited" and until is not None
+        until = self._limited_until if kind in (None, "rate_limited") else None
         return without_none(
             error=self._error or safe_keyword(message.subtype),
-            cannot_work=kind,
-            until=to_rfc3339(until) if is_limit and until is not None else None,
+            cannot_work=kind if until is None else "usage_limited",
+            until=None if until is None else to_rfc3339(until),
         )
 
     def _on_rate_limit(self, message: Any) -> list[_Fields]:
@@ -239,14 +232,15 @@ class MessageReader:
         if parent is None:
             self._turn_tokens = _add(self._turn_tokens, completion.tokens)
         event = self._event(
-            completion.session_id, "completion", event_id=completion.key, model=completion.model
+            completion.session_id,
+            "completion",
+            event_id=completion.key,
+            model=completion.model,
+            context_tokens=completion.context_tokens,
+            context_window=completion.context_window,
+            **completion.tokens,
         )
-        context = (
-            {}
-            if completion.context_tokens is None
-            else {"context_tokens": completion.context_tokens}
-        )
-        return [{**event, **completion.tokens, **context}]
+        return [event]
 
     def _event(self, session: str, event_type: str, **fields: Any) -> _Fields:
         return {

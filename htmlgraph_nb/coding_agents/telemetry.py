@@ -88,16 +88,15 @@ def keyword_event(event_type: str, *keywords: str) -> LogTranslation:
     return translate
 
 
-def failure_event(event_type: str, status: str = "status_code") -> LogTranslation:
+def failure_event(event_type: str) -> LogTranslation:
     """Return a translation of a failed request, with the reason why the agent cannot work.
 
     Args:
         event_type: type of the event: "error" if the turn has ended.
-        status: the attribute with the HTTP status.
     """
 
     def translate(values: LogAttributes) -> EventFields:
-        code = number(values.get(status))
+        code = number(values.get("status_code"))
         kind = kind_of_status(code)
         return {
             "event_type": event_type,
@@ -109,13 +108,11 @@ def failure_event(event_type: str, status: str = "status_code") -> LogTranslatio
     return translate
 
 
-def retry_event(
-    status: str = "status_code", attempt: str = "attempt", failed: Iterable[str] = ()
-) -> LogTranslation:
+def retry_event(status: str = "status_code", failed: Iterable[str] = ()) -> LogTranslation:
     """Return a translation of a failed request that the agent repeats.
 
     Args:
-        status, attempt: the attributes with the HTTP status and the number of the attempt.
+        status: the attribute with the HTTP status.
         failed: kinds of failures that end the turn, because the agent does not repeat the request.
     """
     ends = frozenset(failed)
@@ -126,7 +123,7 @@ def retry_event(
             return None
         if kind in ends:
             return {"event_type": "error", "extra": {"cannot_work": kind}}
-        extra = retry_extra(kind, number(values.get(attempt)), None, None)
+        extra = retry_extra(kind, number(values.get("attempt")), None, None)
         return {"event_type": "retry", "extra": extra}
 
     return translate

@@ -76,8 +76,8 @@ def test_failure_event_says_why_the_agent_cannot_work() -> None:
 
 def test_retry_event_is_a_retry_or_an_end() -> None:
     """Some failures are not repeated; a successful request reports nothing."""
-    translate = retry_event("status", "try", failed=("signed_out",))
-    assert translate({"status": 529, "try": 3}) == {
+    translate = retry_event("status", failed=("signed_out",))
+    assert translate({"status": 529, "attempt": 3}) == {
         "event_type": "retry",
         "extra": {"cannot_work": "overloaded", "attempt": 3},
     }

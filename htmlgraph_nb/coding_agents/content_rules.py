@@ -64,13 +64,13 @@ def limit_facts(payload: Mapping[str, Any], at: datetime) -> dict[str, Any]:
         at: when the turn failed.
     """
     texts = [payload.get(name) for name in _FAILURE_TEXTS]
-    given: dict[str, Any] = {}
-    if payload.get("usage_limited") is True or any(isinstance(text, str) for text in texts):
-        # The hook loads this on a failed turn only, as parsing times needs further modules.
-        from .failures import limit_of
+    reported = payload.get("usage_limited")
+    if reported is not True and not any(isinstance(text, str) for text in texts):
+        return {}
+    # The hook loads this on a failed turn only, as parsing times needs further modules.
+    from .failures import limit_of
 
-        given = limit_of(texts, payload.get("usage_limited"), payload.get("until"), at)
-    return given
+    return limit_of(texts, reported, payload.get("until"), at)
 
 
 def is_at_rest(task: object) -> bool:

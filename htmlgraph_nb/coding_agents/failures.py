@@ -14,8 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..core.timestamps import to_rfc3339
-from ..core.validation import is_in_range
-from .fields import amount, count, timestamp, timestamp_of_seconds
+from .fields import count, time_after, timestamp, timestamp_of_seconds, without_none
 
 _MAX_CHARS = 2_000
 """Limit messages are short; what follows in a longer text is something else."""
@@ -63,10 +62,8 @@ def failure_extra(
     """
     if kind in (None, "rate_limited") and reports_limit(text):
         kind = "usage_limited"
-    if kind is None:
-        return {}
     until = reset_time(text, at, zone) if kind in ("usage_limited", "rate_limited") else None
-    return {"cannot_work": kind, **({} if until is None else {"until": to_rfc3339(until)})}
+    return without_none(cannot_work=kind, until=_text_of(until)) or {}
 
 
 def retry_extra(
@@ -78,10 +75,13 @@ def retry_extra(
         kind: why the request failed; None: the provider cannot be reached.
         until: when the agent repeats the request; None: unknown.
     """
-    numbers = {"attempt": count(attempt), "max_attempts": count(max_attempts)}
-    known = {name: number for name, number in numbers.items() if number is not None}
-    end = {} if until is None else {"until": to_rfc3339(until)}
-    return {"cannot_work": kind or "overloaded", **known, **end}
+    facts = without_none(
+        cannot_work=kind or "overloaded",
+        attempt=count(attempt),
+        max_attempts=count(max_attempts),
+        until=_text_of(until),
+    )
+    return facts or {}
 
 
 def limit_of(
@@ -99,17 +99,12 @@ def limit_of(
     if limit is None and reported is not True:
         return {}
     end = timestamp(until) if limit is None else reset_time(limit, at)
-    return {"usage_limited": True, **({} if end is None else {"until": to_rfc3339(end)})}
+    return without_none(usage_limited=True, until=_text_of(end)) or {}
 
 
 def after_ms(at: datetime, delay_ms: object) -> datetime | None:
     """Return the time ``delay_ms`` milliseconds after ``at``; None if it is no such number."""
-    delay = amount(delay_ms)
-    try:
-        end = None if delay is None else at + timedelta(milliseconds=delay)
-    except OverflowError:
-        return None
-    return end if end is not None and is_in_range(end) else None
+    return time_after(at, milliseconds=delay_ms)
 
 
 def reports_limit(text: object) -> bool:
@@ -134,12 +129,15 @@ def reset_time(text: object, at: datetime, zone: object = None) -> datetime | No
             return _next_time(match, at, match["zone"] or zone)
         if match := _DURATION.search(text):
             parts = {name: int(value) for name, value in match.groupdict().items() if value}
-            end = at + timedelta(**parts)
-            return end if parts and is_in_range(end) else None
+            return time_after(at, **parts) if parts else None
     except (ValueError, OverflowError, KeyError, OSError):
         # No such day or time zone: ZoneInfo raises all of these.
         return None
     return None
+
+
+def _text_of(at: datetime | None) -> str | None:
+    return None if at is None else to_rfc3339(at)
 
 
 def _next_time(match: re.Match[str], at: datetime, zone: object) -> datetime | None:

@@ -65,12 +65,21 @@ def timestamp(value: object) -> datetime | None:
 
 def timestamp_of_seconds(value: object) -> datetime | None:
     """Return the UTC datetime of seconds since 1970; None if it is none of the years 2000-2199."""
-    seconds = amount(value)
+    return time_after(EPOCH, seconds=value)
+
+
+def time_after(start: datetime, **parts: object) -> datetime | None:
+    """Return ``start + timedelta(**parts)``; None if it is none of the years 2000-2199.
+
+    Args:
+        parts: values of a file; one that is no number, or negative, makes the time unknown.
+    """
+    numbers = {unit: amount(value) for unit, value in parts.items()}
     try:
-        at = None if seconds is None else EPOCH + timedelta(seconds=seconds)
+        at = start + timedelta(**{unit: n for unit, n in numbers.items() if n is not None})
     except OverflowError:
         return None
-    return at if at is not None and is_in_range(at) else None
+    return at if None not in numbers.values() and is_in_range(at) else None
 
 
 def mapping(value: object) -> Mapping[str, Any]:

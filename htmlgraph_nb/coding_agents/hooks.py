@@ -280,10 +280,8 @@ def _cannot_work(
     """Return why the agent cannot work after a failed turn, and until when."""
     kind = hook_format.cannot_work.get(safe_keyword(payload.get("error")) or "")
     facts = limit_facts(payload, at)
-    if kind in (None, "rate_limited") and facts.get("usage_limited") is True:
+    if kind in (None, "rate_limited") and facts:
         kind = "usage_limited"
-    if kind is None:
-        return {}
     return {"cannot_work": kind, "until": facts.get("until")}
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from ..failures import after_ms, failure_extra, kind_of_status, retry_extra
-from ..fields import count, mapping, safe_keyword
+from ..fields import count, mapping, safe_keyword, without_none
 from .constants import CANNOT_WORK
 from .lines import Record, message_text
 
@@ -25,10 +25,10 @@ def retry_of(record: Record, at: datetime) -> dict[str, Any]:
     return retry_extra(kind, record.get("retryAttempt"), record.get("maxRetries"), until)
 
 
-def failure_of(record: Record, at: datetime) -> dict[str, Any]:
+def failure_of(record: Record, at: datetime) -> dict[str, Any] | None:
     """Return the ``extra`` of a failed turn, which an API error line reports."""
     error, text = safe_keyword(record.get("error")), message_text(record)
     kind = CANNOT_WORK.get(error or "")
     if kind is None and (match := _STATUS.match(text or "")):
         kind = kind_of_status(int(match[1]))
-    return {**({} if error is None else {"error": error}), **failure_extra(kind, text, at)}
+    return without_none(error=error, **failure_extra(kind, text, at))

@@ -141,9 +141,10 @@ class ClaudeSession:
         if kind in FACT_TYPES:
             self._facts.read(record, identifier(self.session_id))
             # Before the first other line there is no agent yet, nor a time.
-            known = self._context(record)
-            is_known = known is not None and known.agent_id in self._started
-            return self._facts.changes(known) if known is not None and is_known else []
+            context = self._context(record)
+            if context is None or context.agent_id not in self._started:
+                return []
+            return self._facts.changes(context)
         reader = _READERS.get(kind) if isinstance(kind, str) else None
         context = self._context(record) if reader else None
         if reader is None or context is None:
@@ -236,7 +237,7 @@ class ClaudeSession:
         if record.get("isApiErrorMessage") is not True:
             return []
         self._turns.discard(context.agent_id)
-        extra = failure_of(record, context.at) or None
+        extra = failure_of(record, context.at)
         error = context.event("error", uuid_key(record), extra=extra)
         return [*self._completions.flush(context.agent_id), error]
 

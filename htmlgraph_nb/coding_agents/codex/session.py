@@ -362,13 +362,13 @@ class CodexSession:
     def _error(self, payload: Record, at: datetime) -> list[Event]:
         self._failed = True
         error, kind = lines.error_kind(payload.get("codex_error_info"))
-        extra = failure_extra(kind, payload.get("message"), at, self._zone)
-        if extra.get("cannot_work") == "usage_limited":
+        failure = failure_extra(kind, payload.get("message"), at, self._zone)
+        if failure.get("cannot_work") == "usage_limited":
             # The windows have an exact end; the text has only minutes.
             until = self._limits.full_until()
-            extra |= {} if until is None else {"until": to_rfc3339(until)}
-        extra |= {} if error is None else {"error": error}
-        return [self._event("error", at, f"error:{at.isoformat()}", extra=extra or None)]
+            failure |= {} if until is None else {"until": to_rfc3339(until)}
+        extra = without_none(**failure, error=error)
+        return [self._event("error", at, f"error:{at.isoformat()}", extra=extra)]
 
     def _renamed(self, payload: Record, at: datetime) -> list[Event]:
         return self._set_title(payload.get("thread_name"), at, {"title_generated": True})

@@ -10,18 +10,13 @@ does, ``module`` is ``python -m``; ``empty`` is Python alone.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import socket
-import statistics
-import subprocess
 import sys
 import tempfile
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests.benchmarks.process_times import Case, parse_options, print_ratios, time_process
 from tests.helpers.paths import ROOT
 
 PAYLOAD = ROOT / "tests/payloads" / "claude_hooks" / "post_tool_use.json"
@@ -41,20 +36,9 @@ class _AcceptAll(BaseHTTPRequestHandler):
         """Suppress the log."""
 
 
-def time_once(arguments: list[str], url: str, home: str, stdin: bytes) -> float:
-    """Return the seconds that a process takes."""
-    environ = {**os.environ, "HTMLGRAPH_URL": url, "HTMLGRAPH_HOME": home}
-    start = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], input=stdin, env=environ, check=True)
-    return time.perf_counter() - start
-
-
-def measure(runs: int) -> dict[str, float]:
-    """Return the median milliseconds of each case.
-
-    Args:
-        runs: processes per case, after one for warm-up.
-    """
+def main() -> None:
+    """Measure and print."""
+    options = parse_options(__doc__)
     stdin = PAYLOAD.read_bytes()
     with (
         ThreadingHTTPServer(("127.0.0.1", 0), _AcceptAll) as server,
@@ -65,36 +49,20 @@ def measure(runs: int) -> dict[str, float]:
         up = f"http://127.0.0.1:{server.server_address[1]}"
         down = f"http://127.0.0.1:{closed.getsockname()[1]}"
         closed.close()
+
+        def case(arguments: list[str], url: str) -> Case:
+            environ = {"HTMLGRAPH_URL": url, "HTMLGRAPH_HOME": home}
+            return lambda _: time_process([sys.executable, *arguments], stdin, environ)
+
         cases = {
-            "empty": (EMPTY, up),
-            "bare": (BARE, up),
-            "sent (script)": (SCRIPT, up),
-            "spooled (script)": (SCRIPT, down),
-            "sent (module)": (MODULE, up),
+            "empty": case(EMPTY, up),
+            "bare": case(BARE, up),
+            "sent (script)": case(SCRIPT, up),
+            "spooled (script)": case(SCRIPT, down),
+            "sent (module)": case(MODULE, up),
         }
-        times: dict[str, list[float]] = {name: [] for name in cases}
-        for run in range(runs + 1):
-            for name, (arguments, url) in cases.items():
-                seconds = time_once(arguments, url, home, stdin)
-                if run:
-                    times[name].append(seconds * 1000)
+        print_ratios(cases, "bare", options)
         server.shutdown()
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--runs", type=int, default=40, help="processes per case (default 40)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args()
-    medians = measure(options.runs)
-    ratios = {name: value / medians["bare"] for name, value in medians.items()}
-    if options.json:
-        print(json.dumps({"runs": options.runs, "median_ms": medians, "ratio": ratios}))
-        return
-    for name, value in medians.items():
-        print(f"{name:18} {value:7.1f} ms  {ratios[name]:5.2f} × bare")
 
 
 if __name__ == "__main__":

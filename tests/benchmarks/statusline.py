@@ -10,18 +10,18 @@ of the user, which ``command`` runs alone.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from typing import Any
 
+from tests.benchmarks.process_times import Case, parse_options, print_ratios, time_process
 from tests.helpers.paths import ROOT
 
-STATUS = ROOT / "tests/payloads" / "claude_statusline" / "full.json"
+STATUS: dict[str, Any] = json.loads(
+    (ROOT / "tests/payloads" / "claude_statusline" / "full.json").read_bytes()
+)
 COMMAND = "cat > /dev/null; printf 'my line'"
 SCRIPT = [
     sys.executable,
@@ -37,54 +37,28 @@ CASES = {
 }
 
 
-def time_command(arguments: list[str], home: str, stdin: bytes) -> float:
-    """Return the seconds that a process takes."""
-    environ = {**os.environ, "HTMLGRAPH_HOME": home}
-    start = time.perf_counter()
-    subprocess.run(arguments, input=stdin, env=environ, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - start
-
-
-def medians_of(runs: int) -> dict[str, float]:
-    """Return the median milliseconds of each case.
-
-    Args:
-        runs: processes per case, after one for warm-up.
-    """
-    status = json.loads(STATUS.read_bytes())
-    times: dict[str, list[float]] = {name: [] for name in CASES}
-    with tempfile.TemporaryDirectory() as home:
-        for run in range(runs + 1):
-            for name, arguments in CASES.items():
-                if name == "news":
-                    usage = status["context_window"]["current_usage"]
-                    own = {**status, "session_id": "news"}
-                    own["context_window"] = {
-                        **status["context_window"],
-                        "current_usage": {**usage, "input_tokens": run},
-                    }
-                    stdin = json.dumps(own).encode()
-                else:
-                    stdin = json.dumps(status).encode()
-                seconds = time_command(arguments, home, stdin)
-                if run:
-                    times[name].append(seconds * 1000)
-    return {name: statistics.median(values) for name, values in times.items()}
+def news(run: int) -> dict[str, Any]:
+    """Return a status whose context differs in each run."""
+    window = STATUS["context_window"]
+    usage = {**window["current_usage"], "input_tokens": run}
+    context = {**window, "current_usage": usage}
+    return {**STATUS, "session_id": "news", "context_window": context}
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--runs", type=int, default=40, help="processes per case (default 40)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args()
-    medians = medians_of(options.runs)
-    ratios = {name: value / medians["empty"] for name, value in medians.items()}
-    if options.json:
-        print(json.dumps({"runs": options.runs, "median_ms": medians, "ratio": ratios}))
-        return
-    for name, value in medians.items():
-        print(f"{name:10} {value:7.1f} ms  {ratios[name]:5.2f} × empty")
+    options = parse_options(__doc__)
+    with tempfile.TemporaryDirectory() as home:
+
+        def case(name: str) -> Case:
+            def run_once(run: int) -> float:
+                stdin = json.dumps(news(run) if name == "news" else STATUS).encode()
+                environ = {"HTMLGRAPH_HOME": home}
+                return time_process(CASES[name], stdin, environ, subprocess.DEVNULL)
+
+            return run_once
+
+        print_ratios({name: case(name) for name in CASES}, "empty", options)
 
 
 if __name__ == "__main__":

@@ -70,16 +70,8 @@ def run_python(page: str, server: Server, script: Path) -> str:
     """Run the Python blocks of a page in order; return what they print."""
     code = "\n".join(block for block in blocks("python", page) if not block.startswith("c."))
     script.write_text(code, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(script)],
-        env=clean_environ(server.home, {"HTMLGRAPH_DB": str(server.db)}),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    environ = clean_environ(server.home, {"HTMLGRAPH_DB": str(server.db)})
+    return output_of([sys.executable, "-W", "error", str(script)], environ, script.parent)
 
 
 def test_readme_python_blocks_run(serve: Serve, tmp_path: Path) -> None:
@@ -183,13 +175,19 @@ def test_readme_connect_commands_connect(tmp_path: Path) -> None:
     assert not claude.exists()
 
 
-def run(line: str, home: Path) -> str:
-    """Run a command in a home folder of its own; return what it prints."""
+def run(line: str, home: Path) -> None:
+    """Run a command in a home folder of its own."""
     words = shlex.split(line)
+    environ = {"HOME": str(home), "PATH": f"{home / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    output_of([os.path.join(SCRIPTS, words[0]), *words[1:]], environ, home)
+
+
+def output_of(command: list[str], environ: dict[str, str], folder: Path) -> str:
+    """Run a command in a folder; return what it prints."""
     done = subprocess.run(
-        [os.path.join(SCRIPTS, words[0]), *words[1:]],
-        env={"HOME": str(home), "PATH": f"{home / 'bin'}{os.pathsep}{os.environ['PATH']}"},
-        cwd=home,
+        command,
+        env=environ,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=60,

@@ -18,6 +18,7 @@ import pandas as pd
 from ..core.model import Event, new_event
 from ..core.timestamps import to_rfc3339
 from ..presence import PresenceManager
+from ..simulation.scripted_agent import timestamp_of
 from .load import load_history
 
 SAMPLE_START = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -51,7 +52,7 @@ def sample_history() -> pd.DataFrame:
     Returns:
         One row per event, as ``load_history`` returns them, with the stored statuses.
     """
-    events = sorted(_morning(), key=lambda event: event.timestamp or SAMPLE_START)
+    events = sorted(_morning(), key=timestamp_of)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sample.db"
         with PresenceManager(str(path)) as manager:
@@ -164,11 +165,7 @@ class _Agent:
 def _morning() -> list[Event]:
     agents = [_fixer(), *_migrator(), _stuck(), _limited(), *_writer(), _reviewer()]
     end = SAMPLE_START + timedelta(hours=_HOURS)
-    return [event for agent in agents for event in agent.events if _at(event) <= end]
-
-
-def _at(event: Event) -> datetime:
-    return event.timestamp or SAMPLE_START
+    return [event for agent in agents for event in agent.events if timestamp_of(event) <= end]
 
 
 def _fixer() -> _Agent:

@@ -150,10 +150,14 @@ def is_alive(pid: int) -> bool:
     return True
 
 
+def host_name() -> str:
+    """Return the name of this machine; "" if it is unknown."""
+    return os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
+
+
 def _machine() -> str:
     """Return the name of this machine, because home directories can be shared between machines."""
-    name = os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
-    return "".join(char if char.isalnum() else "_" for char in name)[:100]
+    return "".join(char if char.isalnum() else "_" for char in host_name())[:100]
 
 
 def _read(path: str) -> dict[str, str]:

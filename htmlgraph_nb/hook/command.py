@@ -182,10 +182,6 @@ def _read_input() -> bytes:
     raise ValueError(f"input: expected at most {MAX_INPUT_BYTES} bytes, got more")
 
 
-def _host() -> str:
-    return os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
-
-
 def _encode(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
@@ -247,7 +243,8 @@ class _HookCall:
         payload = json.loads(_read_input())
         if not isinstance(payload, dict) or not isinstance(payload.get("session_id"), str):
             raise ValueError("input: expected a JSON object with a session_id")
-        added = sender_info(os.environ, self._agent, time.time_ns(), os.urandom(16).hex(), _host())
+        event_id, host = os.urandom(16).hex(), paths.host_name()
+        added = sender_info(os.environ, self._agent, time.time_ns(), event_id, host)
         fields = {**redact(self._agent, payload), "htmlgraph": {**added, "ancestors": ancestors()}}
         files = session_files(self._agent, payload)
         self._files = list(files.values())

@@ -84,7 +84,6 @@ def _common_fields(session: str, environ: Mapping[str, str]) -> dict[str, Any]:
 
     seconds, rest = divmod(time.time_ns(), 1_000_000_000)
     clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    host = os.uname().nodename if hasattr(os, "uname") else environ.get("COMPUTERNAME", "")
     session = shorten_id(session)
     fields = {
         "agent_id": environ.get("HTMLGRAPH_AGENT", "")[:256] or agent_id_of(session, ACCOUNT),
@@ -92,7 +91,7 @@ def _common_fields(session: str, environ: Mapping[str, str]) -> dict[str, Any]:
         "timestamp": f"{clock}.{rest // 1000:06d}Z",
         "source": SOURCE,
         "agent_kind": ACCOUNT,
-        "host": host[:256],
+        "host": paths.host_name()[:256],
     }
     return {name: value for name, value in fields.items() if value}
 

@@ -31,6 +31,29 @@ json_values = st.recursive(
 )
 """Values that a JSON parser can return, including lone surrogates, NaN and huge numbers."""
 
+
+def hostile_values(
+    *texts: str, nested: st.SearchStrategy[Any] | None = None
+) -> st.SearchStrategy[Any]:
+    """Return values of a field that an agent's file or hook may contain, but should not.
+
+    Args:
+        texts: strings that have a meaning in this format.
+        nested: objects; None: objects of short texts.
+    """
+    short = st.text(max_size=5)
+    return st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(2**70), 2**70),
+        st.floats(),
+        st.text(max_size=400),
+        st.sampled_from(["\0", "\ud800", "x" * 5_000, *texts]),
+        st.lists(st.integers(), max_size=3),
+        st.dictionaries(short, short, max_size=3) if nested is None else nested,
+    )
+
+
 storable = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 _ascii = st.characters(codec="ascii", exclude_characters="\0")
 names = st.text(_ascii, min_size=1, max_size=20) | st.text(storable, min_size=1, max_size=20)

@@ -13,6 +13,7 @@ from htmlgraph_nb.coding_agents.claude.session import ClaudeSession
 from htmlgraph_nb.errors import InvalidEvent
 from tests.helpers.claude_lines import completion, only, record
 from tests.helpers.session_lines import CONTENT, PAYLOADS, check, kinds, lines_of, read
+from tests.helpers.strategies import hostile_values
 
 
 def failed(text: str = CONTENT, seconds: float = 1, **fields: Any) -> bytes:
@@ -97,15 +98,9 @@ def test_failure_of_an_older_version_has_its_status_in_the_text() -> None:
     assert extra_of(failed(f"API Error: {CONTENT}")) is None
 
 
-_HOSTILE = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-(2**70), 2**70),
-    st.floats(allow_nan=False),
-    st.text(max_size=60),
-    st.sampled_from(["\0", "x" * 5_000, "rate_limit"]),
-    st.lists(st.integers(), max_size=3),
-    st.dictionaries(
+_HOSTILE = hostile_values(
+    "rate_limit",
+    nested=st.dictionaries(
         st.sampled_from(["status", "type", "error"]),
         st.one_of(st.integers(), st.text(max_size=9), st.dictionaries(st.just("error"), st.text())),
     ),

@@ -29,6 +29,7 @@ from tests.helpers.session_lines import (
     lines_of,
     read,
 )
+from tests.helpers.strategies import hostile_values
 
 GENERATED = {"title_generated": True}
 
@@ -221,16 +222,7 @@ def test_subagent_title_is_in_the_file_beside_its_session(tmp_path: Path) -> Non
         assert titles() == []
 
 
-_HOSTILE = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-(2**70), 2**70),
-    st.floats(allow_nan=False),
-    st.text(max_size=300),
-    st.sampled_from(["\0", "\ud800", "x" * 5_000, "HEAD", " \n", "https://"]),
-    st.lists(st.integers(), max_size=3),
-    st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3),
-)
+_HOSTILE = hostile_values("HEAD", " \n", "https://")
 _NAMES = "aiTitle customTitle agentName worktreeSession prUrl prNumber gitBranch cwd sessionId"
 
 

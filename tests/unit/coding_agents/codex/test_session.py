@@ -39,6 +39,7 @@ from tests.helpers.session_lines import (
     read,
     tokens,
 )
+from tests.helpers.strategies import hostile_values
 
 FILES = sorted((PAYLOADS / "codex").glob("*.jsonl"))
 
@@ -492,15 +493,9 @@ def test_session_usage_limit_ends_with_its_window() -> None:
     assert (events[-1].extra or {})["until"] == "2026-05-30T18:16:00.000000Z"
 
 
-_HOSTILE = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-(2**70), 2**70),
-    st.floats(allow_nan=False),
-    st.text(max_size=60),
-    st.sampled_from(["\0", "x" * 5_000, "HEAD"]),
-    st.lists(st.integers(), max_size=3),
-    st.dictionaries(
+_HOSTILE = hostile_values(
+    "HEAD",
+    nested=st.dictionaries(
         st.sampled_from("primary secondary used_percent window_minutes resets_at branch".split()),
         st.one_of(st.none(), st.integers(-(2**70), 2**70), st.floats(), st.text(max_size=9)),
     ),

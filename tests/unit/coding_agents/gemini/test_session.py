@@ -27,6 +27,7 @@ from tests.helpers.session_lines import (
     read,
 )
 from tests.helpers.session_lines import tokens as totals
+from tests.helpers.strategies import hostile_values
 
 FILES = sorted((PAYLOADS / "gemini").rglob("*.jsonl"))
 
@@ -372,21 +373,7 @@ def test_session_error_says_why_it_cannot_work(text: str, extra: dict[str, Any] 
 
 
 @settings(max_examples=200)
-@given(
-    values=st.lists(
-        st.one_of(
-            st.none(),
-            st.booleans(),
-            st.integers(-(2**70), 2**70),
-            st.floats(allow_nan=False),
-            st.text(max_size=60),
-            st.sampled_from(["\0", "x" * 5_000]),
-            st.lists(st.integers(), max_size=3),
-        ),
-        min_size=5,
-        max_size=5,
-    )
-)
+@given(values=st.lists(hostile_values(), min_size=5, max_size=5))
 def test_session_accepts_hostile_values_in_its_facts(values: list[Any]) -> None:
     """Wrong types, huge numbers and control characters neither raise nor pass unchecked."""
     summary, tokens, content, cached, cwd = values

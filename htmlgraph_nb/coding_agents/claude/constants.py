@@ -27,15 +27,20 @@ QUESTION_TOOLS = {"AskUserQuestion": "input", "ExitPlanMode": "plan"}
 SUBAGENT_TOOLS = frozenset({"Agent", "Task"})
 """Tools that start a subagent: ``Task`` in older versions."""
 CANNOT_WORK = {
-    **dict.fromkeys(("rate_limit", "rate_limit_error"), "rate_limited"),
-    **dict.fromkeys(
-        ("authentication_failed", "authentication_error", "oauth_org_not_allowed"), "signed_out"
-    ),
-    **dict.fromkeys(("permission_error", "cloud_credential_error"), "signed_out"),
-    **dict.fromkeys(
-        ("billing_error", "account_on_hold", "verification_required"), "account_on_hold"
-    ),
-    **dict.fromkeys(("overloaded", "overloaded_error", "server_error"), "overloaded"),
-    **dict.fromkeys(("api_error", "timeout_error"), "overloaded"),
+    "rate_limit": "rate_limited",
+    "rate_limit_error": "rate_limited",
+    "authentication_failed": "signed_out",
+    "authentication_error": "signed_out",
+    "oauth_org_not_allowed": "signed_out",
+    "permission_error": "signed_out",
+    "cloud_credential_error": "signed_out",
+    "billing_error": "account_on_hold",
+    "account_on_hold": "account_on_hold",
+    "verification_required": "account_on_hold",
+    "overloaded": "overloaded",
+    "overloaded_error": "overloaded",
+    "server_error": "overloaded",
+    "api_error": "overloaded",
+    "timeout_error": "overloaded",
 }
 """Error of StopFailure, of an API error line or of Anthropic's API → why the agent cannot work."""

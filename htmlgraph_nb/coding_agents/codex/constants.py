@@ -15,15 +15,14 @@ HOOKS_AFTER_WRITE = frozenset({"Stop", "SubagentStop", "SessionEnd", "Interrupt"
 QUESTION_TOOLS = {"request_user_input": "input"}
 """Tools that wait for the user → the kind of their request."""
 CANNOT_WORK = {
-    **dict.fromkeys(("usage_limit_exceeded", "session_budget_exceeded"), "usage_limited"),
+    "usage_limit_exceeded": "usage_limited",
+    "session_budget_exceeded": "usage_limited",
     "unauthorized": "signed_out",
-    **dict.fromkeys(
-        (
-            *("server_overloaded", "internal_server_error", "http_connection_failed"),
-            *("response_stream_connection_failed", "response_stream_disconnected"),
-            "response_too_many_failed_attempts",
-        ),
-        "overloaded",
-    ),
+    "server_overloaded": "overloaded",
+    "internal_server_error": "overloaded",
+    "http_connection_failed": "overloaded",
+    "response_stream_connection_failed": "overloaded",
+    "response_stream_disconnected": "overloaded",
+    "response_too_many_failed_attempts": "overloaded",
 }
 """Name in ``codex_error_info`` → why the agent cannot work, unless an HTTP status says more."""

@@ -14,23 +14,24 @@ HOOKS_AFTER_WRITE = frozenset({"AfterAgent", "SessionEnd"})
 QUESTION_TOOLS = {"ask_user": "input", "exit_plan_mode": "plan"}
 """Tools that wait for the user → the kind of their request."""
 CANNOT_WORK = {
-    **dict.fromkeys(
-        ("quota", "exhausted your capacity", "usage limit", "daily limit"), "usage_limited"
-    ),
-    **dict.fromkeys(("rate limit", "resource_exhausted", "code 429", '"code":429'), "rate_limited"),
-    **dict.fromkeys(
-        (
-            "unauthenticated",
-            "api key not valid",
-            "invalid api key",
-            "please log in",
-            "sign in again",
-        ),
-        "signed_out",
-    ),
-    **dict.fromkeys(
-        ("overloaded", '"unavailable"', '"code":503', "code 503", "high demand", "fetch failed"),
-        "overloaded",
-    ),
+    "quota": "usage_limited",
+    "exhausted your capacity": "usage_limited",
+    "usage limit": "usage_limited",
+    "daily limit": "usage_limited",
+    "rate limit": "rate_limited",
+    "resource_exhausted": "rate_limited",
+    "code 429": "rate_limited",
+    '"code":429': "rate_limited",
+    "unauthenticated": "signed_out",
+    "api key not valid": "signed_out",
+    "invalid api key": "signed_out",
+    "please log in": "signed_out",
+    "sign in again": "signed_out",
+    "overloaded": "overloaded",
+    '"unavailable"': "overloaded",
+    '"code":503': "overloaded",
+    "code 503": "overloaded",
+    "high demand": "overloaded",
+    "fetch failed": "overloaded",
 }
 """Part of the text of an error, lower case → why the agent cannot work; the first one counts."""

@@ -31,10 +31,15 @@ _DATED = frozenset({"title", "branch", "cwd", "worktree", "pr"})
 """Labels whose value can change; each has a time of its own in ``AgentState.facts_at``."""
 _CONTEXT_FIELDS = ("context_tokens", "context_window", "context_source")
 _TITLE_MARKS = ("title_generated", "title_default")
-CANNOT_WORK_KINDS = frozenset(
-    {"rate_limited", "usage_limited", "signed_out", "account_on_hold", "overloaded"}
-)
-"""Values of ``extra.cannot_work``: why an agent cannot work."""
+CANNOT_WORK = {
+    RETRYING: "retries after an error of the API",
+    "rate_limited": "the rate limit is reached",
+    "usage_limited": "the usage limit is reached",
+    "signed_out": "its sign-in has expired",
+    "account_on_hold": "its account is on hold",
+    "overloaded": "the provider is overloaded or unavailable",
+}
+"""Why an agent cannot work: RETRYING, or a value of ``extra.cannot_work`` → reason for people."""
 _MAX_ATTEMPTS = 1_000
 _LARGE_WINDOW = 1_000_000
 _LARGE_WINDOW_MARK = "[1m]"
@@ -213,7 +218,7 @@ def update_blocked(state: AgentState, event: Event, at: datetime) -> None:
     """
     extra = event.extra or {}
     kind = RETRYING if event.event_type == "retry" else extra.get("cannot_work")
-    if not isinstance(kind, str) or kind not in (RETRYING, *CANNOT_WORK_KINDS):
+    if not isinstance(kind, str) or kind not in CANNOT_WORK:
         return
     if state.blocked is not None and state.blocked[1] > at:
         return

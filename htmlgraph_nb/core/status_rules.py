@@ -10,6 +10,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import NamedTuple
 
+from .agent_facts import CANNOT_WORK
 from .agent_state import RETRYING, TASK_PREFIX, WORKED, AgentState
 from .model import AgentPresence, Event, PresenceStatus, new_presence
 from .reducer import TOOL_END_TYPES
@@ -72,17 +73,6 @@ def _waiting(state: AgentState) -> StatusDecision | None:
         about = f" to use {tool}" if tool else ""
         return StatusDecision(_ACTIVE, "waiting_permission", f"waits for permission{about}", True)
     return StatusDecision(_ACTIVE, "waiting_input", "waits for an answer", True)
-
-
-CANNOT_WORK = {
-    "retrying": "retries after an error of the API",
-    "rate_limited": "the rate limit is reached",
-    "usage_limited": "the usage limit is reached",
-    "signed_out": "its sign-in has expired",
-    "account_on_hold": "its account is on hold",
-    "overloaded": "the provider is overloaded or unavailable",
-}
-"""Details of agents that cannot work → reasons."""
 
 
 def _cannot_work(state: AgentState) -> StatusDecision | None:

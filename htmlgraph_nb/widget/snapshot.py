@@ -9,8 +9,8 @@ from datetime import datetime
 from html import escape
 
 from ..client.connection_state import ConnectionState
+from ..core.agent_facts import CANNOT_WORK
 from ..core.model import AgentPresence, PresenceStatus
-from ..core.status_rules import CANNOT_WORK
 from ..core.timestamps import to_rfc3339
 from ..html_card import ATTENTION_COLOUR, COLOURS, SYMBOLS
 

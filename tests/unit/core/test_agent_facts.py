@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 
-from htmlgraph_nb.core.agent_facts import VIEWABLE_FOR, agent_kind_of, facts_of_duplicate
+from htmlgraph_nb.core.agent_facts import (
+    CANNOT_WORK,
+    VIEWABLE_FOR,
+    agent_kind_of,
+    facts_of_duplicate,
+)
 from htmlgraph_nb.core.agent_state import AgentState, from_json, to_json
 from htmlgraph_nb.core.model import NO_LABELS, Event
 from htmlgraph_nb.core.reducer import reduce
 from htmlgraph_nb.core.roster import Limits, Roster
-from htmlgraph_nb.core.status_rules import CANNOT_WORK, update_presence
+from htmlgraph_nb.core.status_rules import update_presence
 from tests.helpers.states import fold
 from tests.helpers.strategies import at
 

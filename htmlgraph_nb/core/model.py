@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, make_dataclass, replace
+from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from operator import attrgetter
@@ -218,7 +218,8 @@ class Event:
         if agent_id is None and _is_valid(self):
             if self.extra is None:
                 return self
-            return replace(self, extra=validate_extra(self.extra, "extra"))
+            same, extra = _event_values(self), validate_extra(self.extra, "extra")
+            return new_event(*same[:_EXTRA], extra, *same[_EXTRA + 1 :])
         values = zip(_EVENT_FIELDS, _event_values(self), _EVENT_VALIDATORS, strict=True)
         checked = {name: check(value, name) for name, value, check in values if value is not None}
         if agent_id is not None:
@@ -269,6 +270,7 @@ def _missing_agent_id() -> InvalidEvent:
 new_event = fast_constructor(Event)
 """Constructs an Event like its class, but faster and also with positional arguments."""
 _EVENT_FIELDS = tuple(f.name for f in fields(Event))
+_EXTRA = _EVENT_FIELDS.index("extra")
 _EVENT_VALIDATORS = tuple(_VALIDATORS[name] for name in _EVENT_FIELDS)
 _event_values: Callable[[Event], tuple[Any, ...]] = attrgetter(*_EVENT_FIELDS)
 _event_strings: Callable[[Event], tuple[Any, ...]] = attrgetter("event_type", *_STRINGS)
@@ -345,7 +347,7 @@ class AgentPresence:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields as a JSON object, in order; timestamps are RFC 3339 strings."""
-        values = dict(zip(_PRESENCE_FIELDS, _presence_values(self), strict=True))
+        values = dict(zip(PRESENCE_COLUMNS, _presence_values(self), strict=True))
         values["status"] = self.status.value
         for name in PRESENCE_TIMES:
             if values[name] is not None:
@@ -361,11 +363,11 @@ class AgentPresence:
         """
         if not isinstance(data, Mapping) or not isinstance(data.get("agent_id"), str):
             raise InvalidEvent("agent_id: missing, expected a string", "agent_id")
-        values = {name: data[name] for name in _PRESENCE_FIELDS if data.get(name) is not None}
+        values = {name: data[name] for name in PRESENCE_COLUMNS if data.get(name) is not None}
         for name in PRESENCE_TIMES:
             if name in values:
                 values[name] = parse_time(values[name], name)
-        for name in PRESENCE_COUNTS:
+        for name in _PRESENCE_COUNTS:
             if name in values:
                 values[name] = validate_count(values[name], name)
         if "status" in values:
@@ -385,16 +387,14 @@ class AgentPresence:
 
 new_presence = fast_constructor(AgentPresence)
 """Constructs an AgentPresence like its class, but faster."""
-_PRESENCE_FIELDS = tuple(f.name for f in fields(AgentPresence))
-_presence_values: Callable[[AgentPresence], tuple[Any, ...]] = attrgetter(*_PRESENCE_FIELDS)
+PRESENCE_COLUMNS = tuple(f.name for f in fields(AgentPresence))
+"""Names of the presence fields, starting with the eight that every message contains."""
+_presence_values: Callable[[AgentPresence], tuple[Any, ...]] = attrgetter(*PRESENCE_COLUMNS)
 PRESENCE_TIMES = ("last_activity", "since", "compacted_at", "detail_since", "detail_until")
 """Names of the presence fields that are timestamps."""
 PRESENCE_FLAGS = ("attention", "unseen", "hooks", "alive")
 """Names of the presence fields that are booleans."""
-PRESENCE_COUNTS = (
+_PRESENCE_COUNTS = (
     *("seq", "total_tools_executed", "total_cost_tokens", "total_errors"),
     *("context_tokens", "context_window", "session_tokens", "unpriced_tokens"),
 )
-"""Names of the presence fields that are counts."""
-PRESENCE_COLUMNS = _PRESENCE_FIELDS
-"""Names of the presence fields, starting with the eight that every message contains."""

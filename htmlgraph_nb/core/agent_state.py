@@ -14,6 +14,7 @@ from typing import Any
 
 from .model import LABELS, NO_LABELS, AgentPresence, labels_of
 from .timestamps import EPOCH, from_micros, to_micros
+from .validation import MAX_INTEGER
 
 SEEN, WORKED, SESSION_STARTED, ANSWERED, TOOL_ENDED, TURN_BROKEN = (
     "life",
@@ -37,6 +38,10 @@ OF_SESSION = frozenset({"title", "worktree", "pr"})
 
 CONTEXT = "context"
 """Key of the tokens in the context in ``facts_at``."""
+
+# The names of counts, and that of a cost.
+_TOTALS = ("total_tokens", "unpriced_tokens"), "cost_usd"
+_SESSION_TOTALS = ("total_tools", "total_errors", "session_tokens"), "session_cost_usd"
 
 Timed = tuple[str, datetime]
 """An event type, a tool name or another detail, and its timestamp."""
@@ -207,6 +212,38 @@ class AgentState:
             if reported[1] >= self.latest.get(WORKED, EPOCH):
                 return reported
         return end if end[1] >= before[1] else before
+
+    def add_totals(
+        self, own: AgentState, other: AgentState, common: AgentState | None = None
+    ) -> None:
+        """Set the totals to those of two states of the agent, of which this one is a copy.
+
+        The totals of a session are added up only if both are in the same one.
+
+        Args:
+            common: the state that both continue, so that its totals count once; None: there is
+                none.
+        """
+        self._add(own, other, common, *_TOTALS)
+        if own.session_id == other.session_id:
+            in_session = common is not None and common.session_id == own.session_id
+            self._add(own, other, common if in_session else None, *_SESSION_TOTALS)
+
+    def _add(
+        self,
+        own: AgentState,
+        other: AgentState,
+        common: AgentState | None,
+        counts: tuple[str, ...],
+        cost: str,
+    ) -> None:
+        for name in counts:
+            total = getattr(own, name) + getattr(other, name) - getattr(common, name, 0)
+            setattr(self, name, min(max(total, 0), MAX_INTEGER))
+        costs = getattr(own, cost), getattr(other, cost)
+        if costs != (None, None):
+            spent = sum(filter(None, costs), 0.0) - (getattr(common, cost, None) or 0.0)
+            setattr(self, cost, max(0.0, spent))
 
     def forget_session(self) -> None:
         """Remove the evidence of the previous session."""

@@ -22,7 +22,6 @@ from .model import AgentPresence, Event, PresenceStatus
 from .reducer import PriceFunction, reduce
 from .status_rules import FORGOTTEN, StatusDecision, decision_of, keeps_active, update_presence
 from .timestamps import EPOCH
-from .validation import MAX_INTEGER
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,18 +150,7 @@ class Roster:
         merged = (existing if existing is not None and same_session else state).copy()
         merged.presence = replace(merged.presence, agent_id=alias)
         if existing is not None:
-            merged.total_tokens = min(state.total_tokens + existing.total_tokens, MAX_INTEGER)
-            costs = [cost for cost in (state.cost_usd, existing.cost_usd) if cost is not None]
-            merged.cost_usd = sum(costs) if costs else None
-            unpriced = state.unpriced_tokens + existing.unpriced_tokens
-            merged.unpriced_tokens = min(unpriced, MAX_INTEGER)
-            if same_session:
-                merged.total_tools = state.total_tools + existing.total_tools
-                merged.total_errors = state.total_errors + existing.total_errors
-                tokens = state.session_tokens + existing.session_tokens
-                merged.session_tokens = min(tokens, MAX_INTEGER)
-                costs = [c for c in (state.session_cost_usd, existing.session_cost_usd) if c]
-                merged.session_cost_usd = sum(costs) if costs else None
+            merged.add_totals(state, existing)
         self._stage(alias, merged, existing)
 
     def _stage(self, agent_id: str, state: AgentState | None, existing: AgentState | None) -> None:

@@ -12,15 +12,6 @@ from datetime import datetime
 
 from ..core.agent_state import AgentState
 from ..core.timestamps import EPOCH
-from ..core.validation import MAX_INTEGER
-
-_TOTALS = {"total_tokens": "total_cost_tokens", "unpriced_tokens": "unpriced_tokens"}
-_SESSION_TOTALS = {
-    "total_tools": "total_tools_executed",
-    "total_errors": "total_errors",
-    "session_tokens": "session_tokens",
-}
-"""Attribute of AgentState → the one of AgentPresence."""
 
 
 class HeldAgents:
@@ -97,35 +88,19 @@ def merge_states(own: AgentState, stored: AgentState, base: AgentState | None) -
     """
     later = own if _active_at(own) > _active_at(stored) else stored
     merged = later.copy()
-    names = dict(_TOTALS)
-    has_base = base is not None
-    if own.session_id == stored.session_id:
-        names |= _SESSION_TOTALS
-        has_base = base is not None and base.session_id == own.session_id
-        merged.session_cost_usd = _sum_costs(
-            own.session_cost_usd,
-            stored.session_cost_usd,
-            base.session_cost_usd if base is not None and has_base else None,
-        )
-    merged.cost_usd = _sum_costs(
-        own.cost_usd, stored.cost_usd, None if base is None else base.cost_usd
+    merged.add_totals(own, stored, base)
+    merged.presence = replace(
+        merged.presence,
+        total_tools_executed=merged.total_tools,
+        total_errors=merged.total_errors,
+        total_cost_tokens=merged.total_tokens,
+        cost_usd=merged.cost_usd,
+        session_tokens=merged.session_tokens,
+        session_cost_usd=merged.session_cost_usd,
+        unpriced_tokens=merged.unpriced_tokens,
     )
-    fields = {"cost_usd": merged.cost_usd, "session_cost_usd": merged.session_cost_usd}
-    for name, presence_name in names.items():
-        counted = base is not None and (name in _TOTALS or has_base)
-        common = getattr(base, name) if counted else 0
-        total = getattr(own, name) + getattr(stored, name) - common
-        fields[presence_name] = total = min(max(total, 0), MAX_INTEGER)
-        setattr(merged, name, total)
-    merged.presence = replace(merged.presence, **fields)  # type: ignore[arg-type]
     return merged
 
 
 def _active_at(state: AgentState) -> datetime:
     return state.last_activity or EPOCH
-
-
-def _sum_costs(own: float | None, stored: float | None, common: float | None) -> float | None:
-    if own is None and stored is None:
-        return None
-    return max(0.0, (own or 0.0) + (stored or 0.0) - (common or 0.0))

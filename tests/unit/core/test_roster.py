@@ -358,3 +358,18 @@ def test_timers_due_before_yields_timers_in_order() -> None:
     ]
     assert list(roster.timers_due_before("a", at(100))) == []
     assert list(roster.timers_due_before("unknown", at(100))) == []
+
+
+def test_merge_into_adds_up_the_totals_of_a_session() -> None:
+    """A known cost of nothing stays known."""
+    roster = Roster(LIMITS)
+    for agent_id in ("a", "b"):
+        completion = event(
+            "completion", agent_id, session_id="s", output_tokens=3, cost_usd=0.0, timestamp=at(0)
+        )
+        roster.apply(completion, 1, at(0))
+    roster.merge_into("a", "b")
+    merged = roster.get("b")
+    assert merged is not None
+    assert (merged.total_tokens, merged.session_tokens, merged.unpriced_tokens) == (6, 6, 0)
+    assert (merged.cost_usd, merged.session_cost_usd) == (0.0, 0.0)

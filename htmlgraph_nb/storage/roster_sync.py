@@ -113,17 +113,16 @@ class RosterSync:
                 self._apply_timers_due_before(tx, event.agent_id, event.timestamp, now)
             self._add(tx, event, now)
         if len(accepted) < len(events):
-            self._add_facts(tx, events, accepted, now)
+            known = {event.event_id for event in accepted}
+            duplicates = [event for event in events if event.event_id not in known]
+            self._add_facts(tx, self._aliases.apply(duplicates), now)
         if accepted and self._received is None:
             self._received = received
         return len(accepted)
 
-    def _add_facts(
-        self, tx: Transaction, events: Sequence[Event], accepted: Sequence[Event], now: datetime
-    ) -> None:
-        """Apply what the duplicates among the events say about their agents."""
-        known = {event.event_id for event in accepted}
-        for event in self._aliases.apply([e for e in events if e.event_id not in known]):
+    def _add_facts(self, tx: Transaction, duplicates: Sequence[Event], now: datetime) -> None:
+        """Apply what duplicates, whose aliases are applied, say about their agents."""
+        for event in duplicates:
             state = self.roster.get(event.agent_id)
             facts = None if state is None else facts_of_duplicate(state, event)
             for fact in [] if facts is None else tx.filter_known([facts]):
@@ -164,7 +163,7 @@ class RosterSync:
                 self.roster.apply(event, tx.seq, now)
             else:
                 duplicates.append(event)
-        self._add_facts(tx, duplicates, (), now)
+        self._add_facts(tx, duplicates, now)
         if end is not None:
             self._end_import(tx, end, now)
         tx.put_session_files(files)

@@ -65,22 +65,18 @@ def load_quotas(
     )
     now = datetime.now(UTC)
     rows: list[tuple[Any, ...]] = []
-    for timestamp, agent_id, name, kind, extra in events.itertuples(index=False, name=None):
+    for timestamp, agent_id, reporter, kind, extra in events.itertuples(index=False, name=None):
         event = Event(
             agent_id=agent_id,
             event_type="quota",
             timestamp=timestamp.to_pydatetime(),
-            source=_known(name),
+            source=_known(reporter),
             agent_kind=_known(kind),
             extra=json.loads(extra) if isinstance(extra, str) else None,
         )
-        rows += [
-            tuple(
-                {**quota._asdict(), "timestamp": event.timestamp, "agent_id": agent_id}[column]
-                for column in QUOTA_DTYPES
-            )
-            for quota in quotas_of(event, now)
-        ]
+        for quota in quotas_of(event, now):
+            row = {**quota._asdict(), "timestamp": event.timestamp, "agent_id": agent_id}
+            rows.append(tuple(row[name] for name in QUOTA_DTYPES))
     # Rows are read in the order of their storage: imports add past sessions after newer ones.
     frame = typed_frame(rows, tuple(QUOTA_DTYPES), QUOTA_DTYPES)
     frame = frame.sort_values("timestamp", kind="stable", ignore_index=True)

@@ -122,7 +122,7 @@ def read_quotas(db: sqlite3.Connection) -> list[Quota]:
 
 
 def _from_row(row: Any) -> Quota:
-    return Quota(*row)._replace(
+    return row._replace(  # type: ignore[no-any-return]
         resets_at=None if row.resets_at is None else from_micros(row.resets_at),
         reported_at=from_micros(row.reported_at),
         official=bool(row.official),

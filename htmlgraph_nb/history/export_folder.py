@@ -22,17 +22,12 @@ from ..core.timestamps import to_rfc3339
 from ..core.validation import shorten
 from ..errors import ConfigError, StoreDamaged
 from ..storage.query import HistoryQuery
-from ..storage.schema import ADDED_COLUMNS, HISTORY_COLUMNS, OPTIONAL_COLUMNS
+from ..storage.schema import EARLIER_COLUMNS, HISTORY_COLUMNS
 from .export_writers import group_batches
 from .sources import URL_SCHEMES
 
 PROGRESS_FILE = "_progress.json"
 """Readers of Parquet folders ignore names that start with ``_``."""
-_OLD_COLUMNS = [
-    tuple(name for name in HISTORY_COLUMNS if name not in missing)
-    for missing in (ADDED_COLUMNS, OPTIONAL_COLUMNS)
-]
-"""All columns in earlier versions, the newest of these first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +115,7 @@ class ParquetFolder:
         except (ValueError, KeyError, TypeError) as error:
             raise StoreDamaged(f"{path}: not readable ({error}); export to a new folder") from error
         old_columns = tuple(old_settings["columns"])
-        if settings["columns"] == [*HISTORY_COLUMNS] and old_columns in _OLD_COLUMNS:
+        if settings["columns"] == [*HISTORY_COLUMNS] and old_columns in EARLIER_COLUMNS:
             # All columns of an earlier version: the new files get the same.
             settings = {**settings, "columns": old_settings["columns"]}
             self._query = replace(self._query, columns=old_columns)

@@ -69,33 +69,16 @@ DECISION = {
 }
 """Columns of history that ``events.decision`` refers to → their columns in ``decisions``."""
 
-_HISTORY_COLUMNS_4 = (
-    "seq",
-    "timestamp",
-    "agent_id",
-    "event_type",
-    "session_id",
-    "tool_name",
-    "tool_use_id",
-    "feature_id",
-    "model",
-    "status",
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "output_tokens",
-    "cost_tokens",
-    "cost_usd",
-    "duration_ms",
-    "parent_agent_id",
-    "project",
-    "host",
-    "source",
-    "event_id",
+_HISTORY_COLUMNS_3 = (
+    *("seq", "timestamp", "agent_id", "event_type", "session_id", "tool_name", "tool_use_id"),
+    *("feature_id", "model", "status", "input_tokens", "cache_read_tokens"),
+    *("cache_write_5m_tokens", "cache_write_1h_tokens", "output_tokens", "cost_tokens"),
+    *("cost_usd", "duration_ms", "parent_agent_id", "project", "host", "source", "event_id"),
     "extra",
-    *DECISION,
 )
+_HISTORY_COLUMNS_4 = (*_HISTORY_COLUMNS_3, *DECISION)
+EARLIER_COLUMNS = (_HISTORY_COLUMNS_4, _HISTORY_COLUMNS_3)
+"""All columns of history in files of earlier versions, the newest version first."""
 ADDED_COLUMNS = (
     *("title", "branch", "cwd", "worktree", "agent_kind", "user", "pr", "context_source"),
     *("context_tokens", "context_window"),

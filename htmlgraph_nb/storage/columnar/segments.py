@@ -21,18 +21,12 @@ import pyarrow.compute as pc
 from ...core.timestamps import to_micros
 from ...errors import SegmentError
 from ..query import HistoryQuery
-from ..schema import ADDED_COLUMNS, OPTIONAL_COLUMNS
+from ..schema import EARLIER_COLUMNS, HISTORY_COLUMNS
 from .arrow_schema import DICTIONARY, HISTORY_SCHEMA, TIMESTAMP, select_schema
 from .segment_index import PART, SUFFIX, Segment, segment_folder
 
 _EPOCH, _RANGE = b"htmlgraph.epoch", b"htmlgraph.range"
-_SCHEMAS = [
-    HISTORY_SCHEMA,
-    *(
-        pa.schema(field for field in HISTORY_SCHEMA if field.name not in missing)
-        for missing in (ADDED_COLUMNS, OPTIONAL_COLUMNS)
-    ),
-]
+_SCHEMAS = [select_schema(columns) for columns in (HISTORY_COLUMNS, *EARLIER_COLUMNS)]
 """Schemas of segments, newest first; older ones lack the last columns."""
 
 

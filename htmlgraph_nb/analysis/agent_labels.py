@@ -17,14 +17,16 @@ _MAX_ID_CHARS = 16
 _END_CHARS = 8
 
 
-def last_labels(df: pd.DataFrame, columns: Sequence[str], groups: Groups) -> dict[str, Any]:
-    """Return columns of names with the last known name of each group, in order of time.
+def last_labels(
+    df: pd.DataFrame, columns: Sequence[str], groups: Groups, order: IntArray
+) -> dict[str, Any]:
+    """Return columns of names with the last known name of each group.
 
     Args:
         columns: columns of names; one that the frame lacks is missing in each group.
         groups: groups of all rows of ``df``.
+        order: as ``time_order`` returns it.
     """
-    order = time_order(df)
     labels: dict[str, Any] = {}
     for column in columns:
         codes = encode_column(df, column).codes
@@ -37,13 +39,13 @@ def last_labels(df: pd.DataFrame, columns: Sequence[str], groups: Groups) -> dic
     return labels
 
 
-def context_columns(df: pd.DataFrame, groups: Groups) -> dict[str, Any]:
+def context_columns(df: pd.DataFrame, groups: Groups, order: IntArray) -> dict[str, Any]:
     """Return context_tokens, the last of each group, and peak_context_tokens; both Int64.
 
     Args:
-        groups: groups of all rows of ``df``.
+        groups, order: as for ``last_labels``.
     """
-    tokens, order = float_column(df, "context_tokens"), time_order(df)
+    tokens = float_column(df, "context_tokens")
     known = ~np.isnan(tokens)
     rows = _last_rows(groups, order[known[order]])
     peaks = np.full(len(groups.keys), np.nan)
@@ -79,7 +81,8 @@ def agent_labels(df: pd.DataFrame) -> dict[str, str]:
     Agents with the same name get their id, or the end of a long one, too.
     """
     groups = group_rows(df, ("agent_id",))
-    table = groups.with_columns(**last_labels(df, ("title", "project", "branch"), groups))
+    labels = last_labels(df, ("title", "project", "branch"), groups, time_order(df))
+    table = groups.with_columns(**labels)
     names: dict[str, str] = {}
     columns = ("agent_id", "title", "project", "branch")
     texts = [table[name].astype(object).where(table[name].notna(), "") for name in columns]

@@ -9,12 +9,12 @@ import pandas as pd
 
 from ..errors import InvalidEvent
 from ..pricing.prices import Prices
-from .agent_labels import context_columns
 from .columns import (
     ColumnNames,
     as_tuple,
     encode_column,
     error_mask,
+    float_column,
     require_columns,
     time_zone,
     timestamp_micros,
@@ -23,7 +23,7 @@ from .columns import (
     tool_mask,
 )
 from .costs import compute_spending, spending_columns
-from .grouping import Groups, group_rows
+from .grouping import group_rows
 from .intervals import REQUIRED_COLUMNS
 from .status_intervals import TimelineStatus, status_intervals
 
@@ -75,9 +75,9 @@ def summary(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
     if measures.empty:
         zeros = dict.fromkeys(MEASURES, 0)
         measures = pd.DataFrame({**zeros, "usd": np.nan}, index=[0])
-    peak = context_columns(df, Groups(measures.iloc[:, :0], np.zeros(len(df), np.int64)))
     table = pd.concat([row, measures], axis=1)
-    table["peak_context_tokens"] = peak["peak_context_tokens"]
+    peak = np.fmax.reduce(float_column(df, "context_tokens"), initial=np.nan)
+    table["peak_context_tokens"] = pd.array([peak], dtype="Int64")
     table.attrs.update(attrs)
     return table
 

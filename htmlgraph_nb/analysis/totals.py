@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..pricing.prices import Prices
-from .agent_labels import context_columns, last_labels
+from .agent_labels import context_columns, last_labels, time_order
 from .columns import (
     BoolArray,
     IntArray,
@@ -152,11 +152,15 @@ def _totals(
         df, "event_type", "offline", "forget"
     )
     spending = compute_spending(df, prices)
-    of_agents = "agent_id" in keys
+    labels: dict[str, Any] = {}
+    context: dict[str, Any] = {}
+    if "agent_id" in keys:
+        order = time_order(df)
+        labels, context = last_labels(df, _LABELS, own, order), context_columns(df, own, order)
     start, end = _ends(timestamp_micros(df), own, ~not_from_agent)
     zone = time_zone(df)
     table = own.with_columns(
-        **(last_labels(df, _LABELS, own) if of_agents else {}),
+        **labels,
         **{_COUNTED[name]: _distinct(df, name, own) for name in counted},
         start=to_datetimes(start, zone),
         end=to_datetimes(end, zone),
@@ -165,7 +169,7 @@ def _totals(
         tools=own.count(tool_mask(df)),
         errors=own.count(error_mask(df)),
         **spending_columns(spending, own),
-        **(context_columns(df, own) if of_agents else {}),
+        **context,
     )
     has_time = (table[["active", "waiting", "idle"]] > pd.Timedelta(0)).any(axis=1)
     has_counts = (table[["tools", "errors", "tokens"]] > 0).any(axis=1)

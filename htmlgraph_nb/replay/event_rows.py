@@ -17,7 +17,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..analysis.agent_rows import AgentRows
-from ..analysis.columns import encode_column, error_mask, float_column, map_names, tool_mask
+from ..analysis.columns import (
+    count_column,
+    encode_column,
+    error_mask,
+    float_column,
+    map_names,
+    tool_mask,
+)
 from ..core.model import LABELS, TOKEN_FIELDS
 from ..core.validation import MAX_INTEGER
 from ..errors import InvalidEvent
@@ -85,6 +92,24 @@ class Count:
         return int(self.values[last]) if last >= first else None
 
 
+@dataclass(frozen=True, slots=True)
+class RunningCost:
+    """Costs added up from a first row on.
+
+    Attributes:
+        sums: the sum after each row.
+        rows: the rows with a cost.
+    """
+
+    sums: npt.NDArray[np.float64]
+    rows: Ints
+
+    def at(self, row: int, first: int) -> float | None:
+        """Return the sum after a row; None: there was no cost since ``first``."""
+        is_known = last_marked_before(self.rows, row) >= first
+        return float(self.sums[row]) if is_known else None
+
+
 class EventRows:
     """Facts and totals after each row, in the order of AgentRows.
 
@@ -98,7 +123,6 @@ class EventRows:
         tools, errors: totals of the current session.
         tokens, costs, unpriced: totals since the agent was last removed.
         session_tokens, session_costs: totals of the current session.
-        cost_rows, session_cost_rows: the rows with a cost that count in these.
         failed: whether a row is an error.
     """
 
@@ -117,10 +141,8 @@ class EventRows:
         self.tokens = self._totals(spent * alive, events.lives)
         self.unpriced = self._totals(spent * (alive & unpriced), events.lives)
         self.session_tokens = self._totals(spent * counts, events.parts)
-        self.cost_rows = np.flatnonzero(~unpriced & alive).astype(np.int32)
-        self.costs = _running_sums(np.where(~unpriced & alive, costs, 0.0), events.lives)
-        self.session_cost_rows = np.flatnonzero(~unpriced & counts).astype(np.int32)
-        self.session_costs = _running_sums(np.where(~unpriced & counts, costs, 0.0), events.parts)
+        self.costs = _running_cost(costs, alive, events.lives)
+        self.session_costs = _running_cost(costs, counts, events.parts)
         sources = encode_column(frame, "source")
         self._n_by_form = [
             self._since_part(map_names(sources, _has_form(form), np.bool_)[order] & counts)
@@ -139,11 +161,8 @@ class EventRows:
 
     def _count(self, frame: pd.DataFrame, name: str, counts: Bools) -> Count:
         order = self._events.rows
-        if name not in frame:
-            return Count(np.zeros(len(order), np.int64), np.zeros(0, np.int32))
-        known = frame[name].notna().to_numpy("bool")[order] & counts & ~self._events.late
-        values = frame[name].fillna(0).to_numpy("int64")[order]
-        return Count(values, np.flatnonzero(known).astype(np.int32))
+        known = ~np.isnan(float_column(frame, name))[order] & counts & ~self._events.late
+        return Count(count_column(frame, name)[order], np.flatnonzero(known).astype(np.int32))
 
     def has_hooks(self, row: int) -> bool | None:
         """Return whether hooks reported the session, as ``AgentPresence.hooks``."""
@@ -176,15 +195,17 @@ def _has_form(form: str) -> Callable[[str | None], bool]:
     return lambda source: source is not None and source.endswith(form) and source != form
 
 
-def _running_sums(amounts: npt.NDArray[np.float64], starts: Ints) -> npt.NDArray[np.float64]:
-    """Return running sums since the row that ``starts`` gives for each row."""
-    total = np.zeros(len(amounts))
-    if amounts.any():
+def _running_cost(costs: npt.NDArray[np.float64], counted: Bools, starts: Ints) -> RunningCost:
+    """Return the sums of known costs since the row that ``starts`` gives for each row."""
+    known = ~np.isnan(costs) & counted
+    sums = np.zeros(len(costs))
+    if known.any():
+        amounts = np.where(known, costs, 0.0)
         # Summed up from each start: a difference of running sums has rounding errors.
-        edges = np.flatnonzero(starts == np.arange(len(amounts)))
-        for start, end in pairwise([*edges.tolist(), len(amounts)]):
-            np.cumsum(amounts[start:end], out=total[start:end])
-    return total
+        edges = np.flatnonzero(starts == np.arange(len(costs)))
+        for start, end in pairwise([*edges.tolist(), len(costs)]):
+            np.cumsum(amounts[start:end], out=sums[start:end])
+    return RunningCost(sums, np.flatnonzero(known).astype(np.int32))
 
 
 def _total_tokens(frame: pd.DataFrame) -> Ints:

@@ -21,7 +21,7 @@ from ..core.model import AgentPresence, PresenceStatus
 from ..core.roster import Limits
 from ..core.status_rules import FORGOTTEN, StatusDecision
 from ..core.timestamps import from_micros, to_rfc3339
-from .event_rows import FACTS, EventRows, Ints, check_frame, last_marked_before
+from .event_rows import FACTS, EventRows, Ints, check_frame
 
 _MINUTE_US = 60_000_000
 
@@ -116,8 +116,6 @@ class HistoryIndex:
         facts = {
             name: rows.facts[name].at(row, part if name in OF_SESSION else life) for name in FACTS
         }
-        has_session_cost = last_marked_before(rows.session_cost_rows, row) >= part
-        has_cost = last_marked_before(rows.cost_rows, row) >= life
         return AgentPresence(
             self.agents[agent],
             decision.status,
@@ -135,7 +133,7 @@ class HistoryIndex:
             facts["project"],
             facts["host"],
             facts["parent_agent_id"],
-            float(rows.costs[row]) if has_cost else None,
+            rows.costs.at(row, life),
             int(rows.errors[row]),
             self._seq(row),
             title=facts["title"],
@@ -150,7 +148,7 @@ class HistoryIndex:
             detail_since=from_micros(int(self._decided.at[self._detail_since[last]])),
             hooks=rows.has_hooks(row),
             session_tokens=int(rows.session_tokens[row]),
-            session_cost_usd=float(rows.session_costs[row]) if has_session_cost else None,
+            session_cost_usd=rows.session_costs.at(row, part),
             unpriced_tokens=int(rows.unpriced[row]),
         )
 

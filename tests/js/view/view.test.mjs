@@ -167,6 +167,7 @@ test("entryOfChange uses the words of the stored event", () => {
   const pairs = [
     ["the turn ended with a question", "stop"], ["marked offline", "offline"], ["reported itself idle", "idle"],
     ["retries after an error of the API (attempt 3 of 10)", "retry"], ["waits for approval of its plan", "permission_request"],
+    ["used a tool", "tool_execute"],
   ];
   for (const [reason, kind] of pairs) {
     assert.equal(change(reason).text, entryOfEvent({ timestamp: at, event_type: kind }).text, reason);

@@ -1,7 +1,7 @@
 // @ts-check
 /** The last events of an agent, newest first: changes received since, then stored history. */
 
-import { readTime } from "../model/agent.js";
+import { readText, readTime } from "../model/agent.js";
 import { h } from "./elements/dom.js";
 import { describeTime } from "./elements/fields.js";
 import { formatTokens, visibleText } from "./elements/format.js";
@@ -52,8 +52,8 @@ const EVENTS_OF_REASONS = /** @type {Record<string, string>} */ ({
 /** A reason while the agent repeats a request; the number of the attempt follows. */
 const RETRIES = "retries after an error of the API";
 
-/** @param {unknown} value */
-const textOf = (value) => (typeof value === "string" ? value : "");
+/** @param {string} kind type of an event */
+const eventLabel = (kind) => (Object.hasOwn(EVENT_LABELS, kind) ? EVENT_LABELS[kind] : kind.replaceAll("_", " "));
 
 /** @param {unknown} ms */
 function formatElapsed(ms) {
@@ -69,17 +69,17 @@ const TURN_ENDS = new Set(["stop", "error", "interrupt", "session_end", "session
 
 /** @param {HistoryEvent} event @returns {Entry} */
 export function entryOfEvent(event) {
-  const kind = textOf(event.event_type) || "event";
-  const tool = textOf(event.tool_name);
+  const kind = readText(event.event_type) || "event";
+  const tool = readText(event.tool_name);
   const failed = event.status === "error" || kind === "tool_error" || kind === "error";
-  const phrase = EVENT_LABELS[kind] ?? kind.replaceAll("_", " ");
+  const phrase = eventLabel(kind);
   const isCall = (STARTS.has(kind) || ENDS.has(kind)) && tool !== "";
   const text = tool === "" ? phrase : isCall ? tool : `${tool} ${phrase}`;
   const tokens = typeof event.cost_tokens === "number" && event.cost_tokens > 0 ? `${formatTokens(event.cost_tokens)} tokens` : "";
   const more = [failed && text !== "error" ? "failed" : "", formatElapsed(event.duration_ms), tokens];
   return {
     at: readTime(event.timestamp), kind, text: visibleText(text, 160), more: more.filter(Boolean).join(" · "), failed,
-    call: textOf(event.tool_use_id), open: STARTS.has(kind),
+    call: readText(event.tool_use_id), open: STARTS.has(kind),
   };
 }
 
@@ -90,7 +90,7 @@ export function entryOfChange({ at, status, detail, tool, reason }) {
     at: readTime(at), kind: "change", text: visibleText(text, 160), more: "", failed: kind === "error", call: "", open,
   });
   const kind = reason.startsWith(RETRIES) ? "retry" : EVENTS_OF_REASONS[reason];
-  if (kind !== undefined) return entry(kind, EVENT_LABELS[kind]);
+  if (kind !== undefined) return entry(kind, eventLabel(kind));
   const running = /^(.+) is running(?: and \d+ more)?$/.exec(reason);
   if (running !== null) return entry("tool_start", running[1], true);
   const used = /^used (.+)$/.exec(reason);

@@ -313,3 +313,15 @@ test("layout holds positions, but not of agents that need a person", () => {
   const released = layout.update(agents, [], settings);
   assert.deepEqual([released.ids, released.held], [["c", "d", "a"], false]);
 });
+
+test("layout keeps the place of a renamed agent that is held while old names are dropped", () => {
+  const layout = createLayout();
+  const settings = createSettings().get();
+  const agents = new Map();
+  for (let n = 0; n < 600; n += 1) {
+    agents.delete(`other-${n - 1}`);
+    agents.set("renamed", agent("renamed", { title: `title ${n}` })).set(`other-${n}`, agent(`other-${n}`));
+    layout.update(agents, ["renamed", `other-${n - 1}`, `other-${n}`], settings, true);
+    assert.deepEqual(layout.update(agents, [], settings).ids, [`other-${n}`, "renamed"]);
+  }
+});

@@ -262,7 +262,8 @@ export function createLayout() {
   /** Bound the memory used by values that no agent has any more. */
   const prune = () => {
     const bound = 2 * entries.size + 1_000;
-    if (ids.size > bound) ids.keep(new Set([...entries.values()].map((entry) => entry.id.value)));
+    // A held agent keeps the place of its old name, and gets that of its new one later.
+    if (ids.size > bound) ids.keep(new Set([...entries.values()].flatMap(({ id, agent }) => [id.value, orderOf(agent)])));
     if (texts.size > bound) texts.keep(new Set([...entries.values()].map((entry) => entry.text?.value ?? "")));
     groups?.prune(entries.size);
   };

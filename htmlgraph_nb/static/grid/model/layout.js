@@ -229,10 +229,10 @@ export function createLayout() {
     /** @param {Entry} entry @param {number} depth */
     const append = (entry, depth) => {
       const { row } = entry;
-      let { children } = entry;
-      const ended = children.length === 0 ? 0 : children.filter(isFolded).length;
+      const unfolded = entry.children.length === 0 ? entry.children : entry.children.filter((child) => !isFolded(child));
+      const ended = entry.children.length - unfolded.length;
       const open = ended > 0 && opened.has(row.id);
-      if (ended > 0 && !open) children = children.filter((child) => !isFolded(child));
+      const children = open ? entry.children : unfolded;
       if (row.depth !== depth || row.children !== children.length || row.ended !== ended || row.open !== open) {
         entry.row = { kind: "agent", id: row.id, depth, children: children.length, ended, open };
       }

@@ -11,7 +11,7 @@ import { createStatusItem } from "./lab_status.js";
 import { addStyles, createTab } from "./lab_tab.js";
 
 export const OPEN = "htmlgraph-nb:open";
-export const NEXT_WAITING = "htmlgraph-nb:next-waiting";
+const NEXT_WAITING = "htmlgraph-nb:next-waiting";
 const TITLE = "Agent monitor";
 const CAPTION = "Live status of coding agents";
 const ICON_NAME = "htmlgraph-nb:agents";

@@ -51,7 +51,6 @@ import { nameAgent } from "./names.js";
  * @property {string} pr
  * @property {boolean} unseen its turn ended and nobody has looked at it since
  * @property {boolean | null} hooks whether hooks report it; null for other sources
- * @property {boolean} alive its process is known to be running
  * @property {string} model
  * @property {string} project
  * @property {string} host
@@ -186,7 +185,6 @@ export function readPresence(presence, seq) {
     pr: readText(presence.pr),
     unseen: presence.unseen === true,
     hooks: typeof presence.hooks === "boolean" ? presence.hooks : null,
-    alive: presence.alive === true,
     model: readText(presence.model),
     host: readText(presence.host),
     seq: readSeq(presence.seq) ?? readSeq(seq),

@@ -35,7 +35,7 @@ export const isUrgentNumber = (number) => number !== null && number < STATE_ORDE
  *
  * @param {Agent} agent
  */
-export function attentionNumber(agent) {
+function attentionNumber(agent) {
   const state = STATE_ORDER[agent.state] * STATE_STEP;
   if (!isUrgent(agent) && !isAsking(agent)) return state + WITHOUT_TIME;
   return state + Math.max(0, readTime(agent.detailSince || agent.since) ?? 0);

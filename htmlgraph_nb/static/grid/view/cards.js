@@ -1,8 +1,9 @@
 // @ts-check
 /** The card view: the main values of an agent on one card. */
 
+import { createContextBar } from "./elements/context_bar.js";
 import { h } from "./elements/dom.js";
-import { childrenOf, contextOf, fieldOf, filesOnlyOf, kindOf, shapeOf } from "./elements/fields.js";
+import { childrenOf, fieldOf, filesOnlyOf, kindOf, shapeOf } from "./elements/fields.js";
 import { createSparkline } from "./elements/sparkline.js";
 
 const CARD_MIN_WIDTH = 288;
@@ -42,7 +43,7 @@ function cardTemplate(doc) {
     h(doc, "div", { class: "hg-card-place" }, [kindOf(doc), fieldOf(doc, "place"), fieldOf(doc, "pr"), filesOnlyOf(doc)]),
     h(doc, "div", { class: "hg-card-now" }, [fieldOf(doc, "reason"), fieldOf(doc, "age")]),
     h(doc, "div", { class: "hg-rows" }, [
-      cardRow(doc, "context", "Context", [contextOf(doc)]),
+      cardRow(doc, "context", "Context", [createContextBar(doc)]),
       cardRow(doc, "tool", "Last tool", [fieldOf(doc, "tool"), createSparkline(doc)]),
       cardRow(doc, "model", "Model", [fieldOf(doc, "model")]),
       cardRow(doc, "feature", "Feature", [fieldOf(doc, "feature")]),

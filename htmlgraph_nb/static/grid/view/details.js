@@ -1,8 +1,9 @@
 // @ts-check
 /** The details panel of the selected agent: all values and its last events. */
 
+import { createContextBar } from "./elements/context_bar.js";
 import { copyButton, h, icon, setAttribute, setText } from "./elements/dom.js";
-import { contextOf, fieldOf, filesOnlyOf, itemOf, kindOf, shapeOf, writeAges, writeAgent, writeSparkline } from "./elements/fields.js";
+import { fieldOf, filesOnlyOf, itemOf, kindOf, shapeOf, writeAges, writeAgent, writeSparkline } from "./elements/fields.js";
 import { visibleText } from "./elements/format.js";
 import { createSparkline } from "./elements/sparkline.js";
 import { drawEventList, eventListOf } from "./event_list.js";
@@ -65,13 +66,13 @@ export function createDetails(host, { store, clock, loadHistory, slowHint, onClo
   let drawn = "";
   let drawnFamily = "";
 
-  const close = h(doc, "button", { type: "button", class: "hg-copy hg-close", "aria-label": "Close the details", title: "Close  Esc" },
+  const close = h(doc, "button", { type: "button", class: "hg-copy", "aria-label": "Close the details", title: "Close  Esc" },
     [icon(doc, "close")]);
   close.addEventListener("click", onClose);
   /** @param {string} name */
   const valueOf = (name) => String(/** @type {any} */ (store.agents.get(id))?.[name] ?? "");
   const rows = FIELDS.map(([name, label]) => {
-    const field = name === "context" ? contextOf(doc) : fieldOf(doc, name);
+    const field = name === "context" ? createContextBar(doc) : fieldOf(doc, name);
     const parts = [h(doc, "span", { class: "hg-label" }, [label]), field];
     if (COPIES[name] !== undefined) parts.push(copyButton(doc, name === "id" ? "agent" : name, () => valueOf(COPIES[name])));
     return h(doc, "div", { class: `hg-detail hg-detail-${name}` }, parts);
@@ -93,7 +94,7 @@ export function createDetails(host, { store, clock, loadHistory, slowHint, onClo
   const removedNote = h(doc, "div", { class: "hg-note hg-removed" }, ["The server no longer lists this agent."]);
   const body = h(doc, "div", { class: "hg-details-body", tabindex: "0", role: "group", "aria-label": "Values and events" }, [
     h(doc, "div", { class: "hg-details-now" }, [fieldOf(doc, "reason"), fieldOf(doc, "age"), filesOnlyOf(doc)]),
-    createSparkline(doc), uses, h(doc, "div", { class: "hg-details-fields" }, [...rows, resume]), family,
+    createSparkline(doc), uses, ...rows, resume, family,
     h(doc, "div", { class: "hg-details-title" }, ["Last events", retry]), note, events,
   ]);
   const panel = h(doc, "section", { class: "hg-details", "data-panel": "details", "aria-label": "Details" }, [

@@ -45,7 +45,7 @@ export function writeGroup(group, row) {
   const signature = `${row.open} ${row.n} ${counts.tokens} ${counts.cost} ${counts.unpriced} ${GROUP_COUNTS.map((name) => counts[name]).join()}`;
   if (group.signature === signature) return;
   group.signature = signature;
-  const { el, parts } = group;
+  const { parts } = group;
   const label = describeGroup(row);
   setText(parts.label, visibleText(label, 120));
   setAttribute(parts.label, "title", visibleText(label));
@@ -55,7 +55,6 @@ export function writeGroup(group, row) {
     setText(parts[name], formatCount(counts[name]));
     /** @type {HTMLElement} */ (parts[name].parentElement).toggleAttribute("data-zero", counts[name] === 0);
   }
-  el.toggleAttribute("data-waits", counts.waiting > 0);
   setText(parts.tokens, `${formatTokens(counts.tokens)} tokens`);
   setAttribute(parts.tokens, "title", `${formatCount(counts.tokens)} tokens`);
   setText(parts.cost, formatCosts(counts));

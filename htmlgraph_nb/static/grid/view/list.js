@@ -214,7 +214,6 @@ export function createList({ root, tree, list, box, main }, options) {
     const next = rows.length > options.windowAbove;
     if (next === windowed) return;
     windowed = next;
-    root.toggleAttribute("data-windowed", windowed);
     if (!windowed) for (const name of ["height", "padding-top"]) list.style.removeProperty(name);
     clear();
   };

@@ -90,7 +90,6 @@ export function mountGrid(el, store, options = {}) {
   const help = createHelp(root, frame.help);
   frame.tiles.after(toolbar.bar);
   if (replayBar !== null) toolbar.bar.after(replayBar.bar);
-  root.toggleAttribute("data-replay", replay !== null);
 
   /** @param {string | null} id */
   const select = (id) => {

@@ -1,8 +1,9 @@
 // @ts-check
 /** The table view: one line per agent, selectable columns, sortable headers. */
 
+import { createContextBar } from "./elements/context_bar.js";
 import { h, setAttribute } from "./elements/dom.js";
-import { childrenOf, contextOf, fieldOf, kindOf, shapeOf } from "./elements/fields.js";
+import { childrenOf, fieldOf, kindOf, shapeOf } from "./elements/fields.js";
 import { DEFAULT_COLUMNS } from "../model/settings.js";
 import { createSparkline } from "./elements/sparkline.js";
 
@@ -61,7 +62,7 @@ function cellContent(doc, name, columns) {
     return columns.includes("reason") ? content : [...content, fieldOf(doc, "reason")];
   }
   if (name === "sparkline") return [createSparkline(doc)];
-  if (name === "context") return [contextOf(doc)];
+  if (name === "context") return [createContextBar(doc)];
   if (name === "activity") return [fieldOf(doc, "age")];
   if (name === "kind") return [fieldOf(doc, "kindName")];
   const field = fieldOf(doc, name);

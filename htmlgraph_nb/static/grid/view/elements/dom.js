@@ -119,7 +119,7 @@ export function createFrameScheduler(win, work) {
 }
 
 /** Put text on the clipboard. @param {Document} doc @param {string} text @returns {Promise<boolean>} */
-export async function copyText(doc, text) {
+async function copyText(doc, text) {
   const win = /** @type {Window} */ (doc.defaultView);
   try {
     await win.navigator.clipboard.writeText(text);

@@ -9,7 +9,7 @@
 import { readTime } from "../../model/agent.js";
 import { lacksHooks } from "../../model/facets.js";
 import { kindLabel, shortId } from "../../model/names.js";
-import { createContextBar, drawContext, markCompaction } from "./context_bar.js";
+import { drawContext, markCompaction } from "./context_bar.js";
 import { h, icon, setAttribute, setIcon, setText } from "./dom.js";
 import {
   describeAge, describeAgent, describeState, formatAge, formatCount, formatDuration, formatTokens, formatUsd, visibleText,
@@ -149,9 +149,6 @@ export function fieldOf(doc, name, tag = "span") {
 export function kindOf(doc) {
   return h(doc, "span", { class: "hg-kind", "data-field": "kind", role: "img" }, [icon(doc, "agent")]);
 }
-
-/** @param {Document} doc @returns {HTMLElement} the context of the model, drawn by writeAgent */
-export const contextOf = (doc) => createContextBar(doc);
 
 /** @param {Document} doc @returns {HTMLElement} the button that lists ended subagents; drawn by writeChildren */
 export function childrenOf(doc) {

@@ -112,7 +112,7 @@ const SHORT_REASONS = [
   [/^(.+) is running and (\d+) more$/, "runs $1 +$2"],
   [/^(.+) is running$/, "runs $1"],
 ];
-export const STATE_TEXT = {
+const STATE_TEXT = {
   waiting: "Waits for you", cannot_work: "Cannot work", done: "Done", active: "Active", idle: "Idle",
   offline: "Offline", unknown: "Unknown",
 };

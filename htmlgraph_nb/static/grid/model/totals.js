@@ -6,6 +6,9 @@
 /** @typedef {import("./agent.js").Agent} Agent */
 /** @typedef {import("./agent.js").Counts} Counts */
 
+/** The states that are counted, in order. */
+export const COUNTED_STATES = /** @type {const} */ (["waiting", "cannot_work", "done", "active", "idle", "offline"]);
+
 /** US dollars are summed as integer billionths, so that adding and removing an amount gives exactly 0. */
 const NANOS = 1e9;
 /** Upper bounds per agent, so that sums stay exact integers. */

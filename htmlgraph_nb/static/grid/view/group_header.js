@@ -2,14 +2,13 @@
 /** The header of a group: name and totals. */
 
 import { kindLabel } from "../model/names.js";
+import { COUNTED_STATES } from "../model/totals.js";
 import { h, icon, setAttribute, setText } from "./elements/dom.js";
 import { formatCosts, formatCount, formatTokens, STATE_NAMES, visibleText } from "./elements/format.js";
 
 /** @typedef {import("../model/groups.js").GroupRow} GroupRow */
 
 /** @typedef {{el: HTMLElement, parts: Record<string, HTMLElement>, signature: string}} GroupItem */
-
-const GROUP_COUNTS = /** @type {const} */ (["waiting", "cannot_work", "done", "active", "idle", "offline"]);
 
 /** Return the name of a group for people. @param {GroupRow} row */
 function describeGroup({ field, key, label }) {
@@ -23,7 +22,7 @@ export function createGroup(doc, key) {
   const parts = {};
   /** @param {string} name */
   const part = (name) => (parts[name] = h(doc, "span", { class: `hg-group-${name}` }, [""]));
-  const counts = GROUP_COUNTS.map((name) => {
+  const counts = COUNTED_STATES.map((name) => {
     const shape = h(doc, "span", { class: "hg-shape", "aria-hidden": "true" });
     const box = h(doc, "span", { class: `hg-group-count hg-stat-${name}` }, [
       shape, part(name), h(doc, "span", { class: "hg-hidden" }, [` ${STATE_NAMES[name]}`]),
@@ -42,7 +41,7 @@ export function createGroup(doc, key) {
 /** @param {GroupItem} group @param {GroupRow} row */
 export function writeGroup(group, row) {
   const { counts } = row;
-  const signature = `${row.open} ${row.n} ${counts.tokens} ${counts.cost} ${counts.unpriced} ${GROUP_COUNTS.map((name) => counts[name]).join()}`;
+  const signature = `${row.open} ${row.n} ${counts.tokens} ${counts.cost} ${counts.unpriced} ${COUNTED_STATES.map((name) => counts[name]).join()}`;
   if (group.signature === signature) return;
   group.signature = signature;
   const { parts } = group;
@@ -51,7 +50,7 @@ export function writeGroup(group, row) {
   setAttribute(parts.label, "title", visibleText(label));
   setAttribute(/** @type {HTMLElement} */ (parts.label.parentElement), "aria-expanded", String(row.open));
   setText(parts.n, `${formatCount(row.n)} agent${row.n === 1 ? "" : "s"}`);
-  for (const name of GROUP_COUNTS) {
+  for (const name of COUNTED_STATES) {
     setText(parts[name], formatCount(counts[name]));
     /** @type {HTMLElement} */ (parts[name].parentElement).toggleAttribute("data-zero", counts[name] === 0);
   }

@@ -2,20 +2,14 @@
 /** The elements of the grid that do not depend on agents. */
 
 import { h, setAttribute, setText } from "./elements/dom.js";
-import { formatCosts, formatCount, formatTokens, formatUsd } from "./elements/format.js";
+import { formatCosts, formatCount, formatTokens, formatUsd, STATE_NAMES } from "./elements/format.js";
+import { COUNTED_STATES } from "../model/totals.js";
 import { createServerBar, nextSteps } from "./server_bar.js";
 
 /** @typedef {import("../model/agent.js").Counts} Counts */
 
-/** Tiles of the states, which are also filters: name, label. */
-const STATE_TILES = /** @type {const} */ ([
-  ["waiting", "waiting for you"],
-  ["cannot_work", "cannot work"],
-  ["done", "done"],
-  ["active", "active"],
-  ["idle", "idle"],
-  ["offline", "offline"],
-]);
+/** Labels of the tiles of the states, which are also filters. */
+const TILE_LABELS = { ...STATE_NAMES, done: "done" };
 const SUM_TILES = /** @type {const} */ ([
   ["tokens", "total tokens"],
   ["cost", "total cost"],
@@ -38,8 +32,8 @@ export function buildFrame(doc, options) {
       h(doc, "span", { class: "hg-label" }, [h(doc, "span", { class: "hg-shape", "aria-hidden": "true" }), label]),
     ]);
   const tiles = h(doc, "div", { class: "hg-stats", role: "group", "aria-label": "Totals" }, [
-    ...STATE_TILES.map(([name, label]) =>
-      tile(name, label, "button", { type: "button", "data-filter": `status:${name}`, "aria-pressed": "false" })),
+    ...COUNTED_STATES.map((name) =>
+      tile(name, TILE_LABELS[name], "button", { type: "button", "data-filter": `status:${name}`, "aria-pressed": "false" })),
     ...SUM_TILES.map(([name, label]) => tile(name, label, "div", {})),
   ]);
   const unpriced = h(doc, "span", { class: "hg-unpriced", "data-stat": "unpriced" }, [""]);
@@ -85,9 +79,7 @@ export function buildFrame(doc, options) {
  * @param {Counts} counts of all agents @param {Counts} shown of the agents that match the filter
  */
 export function writeStats({ root, stats, unpriced, shown: label }, counts, shown) {
-  for (const name of /** @type {const} */ (["total", "waiting", "cannot_work", "done", "active", "idle", "offline"])) {
-    setText(stats[name], formatCount(counts[name]));
-  }
+  for (const name of /** @type {const} */ (["total", ...COUNTED_STATES])) setText(stats[name], formatCount(counts[name]));
   setText(stats.tokens, formatTokens(counts.tokens));
   setAttribute(stats.tokens, "title", `${formatCount(counts.tokens)} tokens`);
   setAttribute(stats.tokens, "data-value", String(counts.tokens));

@@ -3,7 +3,7 @@
  * Formats numbers, times and texts for display.
  */
 
-import { isAsking } from "../../model/agent.js";
+import { isAsking, readTime } from "../../model/agent.js";
 
 /** @typedef {import("../../model/agent.js").Agent} Agent */
 /** @typedef {import("../../model/store.js").Store} Store */
@@ -154,22 +154,22 @@ export function describeAgent(agent) {
  * @param {Agent} agent @param {number} now ms since 1970
  */
 export function describeAge(agent, now) {
-  if (isTimedOut(agent) && !Number.isNaN(Date.parse(agent.activity))) {
-    return `since ${formatMoment(Date.parse(agent.activity), now)}`;
-  }
-  const at = Date.parse(agent.detailSince || agent.since || agent.activity);
-  if (Number.isNaN(at)) return formatAge(Date.parse(agent.activity), now);
+  const activity = readTime(agent.activity);
+  if (isTimedOut(agent) && activity !== null) return `since ${formatMoment(activity, now)}`;
+  const at = readTime(agent.detailSince || agent.since || agent.activity);
+  if (at === null) return formatAge(activity, now);
   const span = formatSpan(now - at);
   if (agent.state === "waiting") return `waits ${span}`;
   if (agent.state === "cannot_work") {
-    const until = Date.parse(agent.detailUntil);
-    return until > now ? `until ${formatMoment(until, now)}` : `for ${span}`;
+    const until = readTime(agent.detailUntil);
+    return until !== null && until > now ? `until ${formatMoment(until, now)}` : `for ${span}`;
   }
   if (agent.state === "idle" && now - at >= 60_000) return `since ${formatMoment(at, now)}`;
   if (agent.state === "active" && agent.detail === "tool") return now - at < 2_000 ? "just now" : `for ${span}`;
-  const last = agent.state === "active" ? now - Date.parse(agent.activity) : now - at;
+  const last = now - (agent.state === "active" ? activity ?? at : at);
   return last < 2_000 ? "just now" : `${formatSpan(last)} ago`;
 }
+
 const CONNECTION_TEXT = {
   connecting: "Connecting…",
   connected: "Connected",

@@ -116,17 +116,24 @@ export function createHistoryLoader(model) {
 }
 
 /**
+ * Send a message to the kernel. It is lost if the widget is closed or the kernel has exited.
+ *
+ * @param {Model} model @param {{kind: string} & Record<string, unknown>} content
+ */
+export function sendToKernel(model, content) {
+  try {
+    model.send(content);
+  } catch (error) {
+    console.debug(`htmlgraph-nb: no kernel receives the message "${content.kind}"`, error);
+  }
+}
+
+/**
  * Report to the kernel that a person looked at an agent.
  *
  * @param {Model} model @param {string} agentId
  */
-export function sendViewed(model, agentId) {
-  try {
-    model.send({ kind: "viewed", agent_id: agentId });
-  } catch (error) {
-    console.debug("htmlgraph-nb: cannot report that an agent was looked at, no kernel", error);
-  }
-}
+export const sendViewed = (model, agentId) => sendToKernel(model, { kind: "viewed", agent_id: agentId });
 
 /**
  * Create the control of the replay described by the model's `replay` trait. `get` returns null until the trait is
@@ -157,13 +164,7 @@ export function createReplayControl(model) {
   const onTrait = () => update(read() ?? state);
   model.on("change:replay", onTrait);
   /** @param {Record<string, unknown>} content */
-  const send = (content) => {
-    try {
-      model.send({ kind: "replay", ...content });
-    } catch (error) {
-      console.debug("htmlgraph-nb: cannot control the replay, no kernel", error);
-    }
-  };
+  const send = (content) => sendToKernel(model, { kind: "replay", ...content });
   return {
     get: () => state,
     /** @param {() => void} listener */

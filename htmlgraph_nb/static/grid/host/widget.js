@@ -1,7 +1,7 @@
 // @ts-check
 /** The notebook widget (anywidget front-end module). */
 
-import { createHistoryLoader, createReplayControl, sendViewed, settingsOf, syncSettings } from "./kernel_bridge.js";
+import { createHistoryLoader, createReplayControl, sendToKernel, sendViewed, settingsOf, syncSettings } from "./kernel_bridge.js";
 import { mountGrid } from "../view/mount.js";
 import { createSettings } from "../model/settings.js";
 import { createStore } from "../model/store.js";
@@ -62,13 +62,7 @@ export default function createWidget() {
 
   /** @param {Model} model */
   const ping = (model) => {
-    if (globalThis.document?.hidden) return;
-    try {
-      model.send({ kind: "ping" });
-    } catch (error) {
-      // The widget is closed or the kernel has exited.
-      console.debug("htmlgraph-nb: no kernel to ping", error);
-    }
+    if (!globalThis.document?.hidden) sendToKernel(model, { kind: "ping" });
   };
 
   return {

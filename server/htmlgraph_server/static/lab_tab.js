@@ -57,8 +57,7 @@ export function createTab(Widget, { store, base, title, caption, icon, settings,
         if (disposed.signal.aborted) return;
         const view = createSettings(settingsFromHash(settings));
         this.grid = mountGrid(this.node, liveStore, {
-          fill: true, hint: HINT, settings: view, signal: disposed.signal,
-          remembered: globalThis.localStorage,
+          fill: true, hint: HINT, settings: view, signal: disposed.signal, remember: true,
           loadHistory: (agentId, options) => loadHistory(base, agentId, options),
           markViewed: (agentId) => markViewed(base, agentId),
         });

@@ -36,15 +36,6 @@ function keepTitle(store, doc) {
   store.subscribe(() => { timer ||= setTimeout(write, 500); });
 }
 
-/** Return the storage of the page; null if the browser blocks it. @param {Window} win */
-function storageOf(win) {
-  try {
-    return win.localStorage;
-  } catch {
-    return null;
-  }
-}
-
 /** @param {Window} win */
 function start(win) {
   const store = createStore();
@@ -55,7 +46,7 @@ function start(win) {
   const hint = `Agents report to ${events}.`;
   const base = win.location.href;
   mountGrid(main, store, {
-    page: true, hint, settings, logo: "static/favicon.svg", remembered: storageOf(win),
+    page: true, hint, settings, logo: "static/favicon.svg", remember: true,
     loadHistory: (agentId, options) => loadHistory(base, agentId, options),
     markViewed: (agentId) => markViewed(base, agentId),
   });

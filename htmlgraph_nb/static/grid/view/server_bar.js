@@ -8,7 +8,6 @@ import { kindLabel } from "../model/names.js";
 
 /** @typedef {import("../model/server_info.js").Quota} Quota */
 /** @typedef {import("../model/server_info.js").ServerInfo} ServerInfo */
-/** @typedef {Pick<Storage, "getItem" | "setItem">} Remembered */
 
 /** Kinds of agents that `htmlgraph-nb connect` can connect. */
 const CONNECTABLE = ["claude", "codex", "gemini"];
@@ -68,9 +67,9 @@ function drawQuota(el, quota, now) {
 
 /**
  * @param {Document} doc
- * @param {Remembered | null} [remembered] keeps that the banner was dismissed; null: until the view is closed
+ * @param {boolean} [remember] whether the browser keeps that the banner was dismissed; else until the view is closed
  */
-export function createServerBar(doc, remembered = null) {
+export function createServerBar(doc, remember = false) {
   const quotas = h(doc, "div", { class: "hg-quotas", role: "group", "aria-label": "Quotas", hidden: "" });
   const backfill = h(doc, "div", { class: "hg-backfill", hidden: "" }, [
     h(doc, "span", { class: "hg-backfill-text" }, [""]), h(doc, "span", { class: "hg-quota-bar" }, [h(doc, "span", { class: "hg-quota-fill" })]),
@@ -80,24 +79,22 @@ export function createServerBar(doc, remembered = null) {
   const dismiss = h(doc, "button", { type: "button", class: "hg-copy", "data-control": "dismiss", "aria-label": "Dismiss", title: "Dismiss" }, [icon(doc, "close")]);
   const banner = h(doc, "div", { class: "hg-banner", role: "note", hidden: "" }, [text, commands, dismiss]);
   const found = h(doc, "div", { class: "hg-found", hidden: "" }, [""]);
-  const readRemembered = () => {
+  /** Read or write what is kept. @template T @param {(storage: Storage) => T} use @returns {T | null} */
+  const withStorage = (use) => {
+    if (!remember) return null;
     try {
-      return remembered?.getItem(DISMISSED) ?? "";
-    } catch {
-      // The browser blocks the storage of this page.
-      return "";
+      return use(/** @type {Window} */ (doc.defaultView).localStorage);
+    } catch (error) {
+      console.debug("htmlgraph-nb: the browser blocks the storage of this page", error);
+      return null;
     }
   };
-  let dismissed = readRemembered();
+  let dismissed = withStorage((storage) => storage.getItem(DISMISSED)) ?? "";
   let kinds = "";
   dismiss.addEventListener("click", () => {
     dismissed = kinds;
     banner.hidden = true;
-    try {
-      remembered?.setItem(DISMISSED, kinds);
-    } catch (error) {
-      console.debug("htmlgraph-nb: cannot remember that the banner was dismissed", error);
-    }
+    withStorage((storage) => storage.setItem(DISMISSED, kinds));
   });
 
   /** @param {ReadonlyMap<string, number>} withoutHooks */

@@ -17,8 +17,7 @@ const SUM_TILES = /** @type {const} */ ([
 
 /**
  * @param {Document} doc
- * @param {{title?: string, hint?: string, page?: boolean, fill?: boolean, logo?: string,
- *   remembered?: import("./server_bar.js").Remembered | null}} options
+ * @param {{title?: string, hint?: string, page?: boolean, fill?: boolean, logo?: string, remember?: boolean}} options
  */
 export function buildFrame(doc, options) {
   /** @type {Record<string, HTMLElement>} */
@@ -42,7 +41,7 @@ export function buildFrame(doc, options) {
   const detail = h(doc, "span", { class: "hg-connection-detail" }, [""]);
   const shown = h(doc, "span", { class: "hg-shown" }, [""]);
   const hint = h(doc, "div", { class: "hg-hint" }, [options.hint ?? ""]);
-  const server = createServerBar(doc, options.remembered);
+  const server = createServerBar(doc, options.remember);
   const emptyTitle = h(doc, "div", { class: "hg-empty-title" }, [""]);
   const empty = h(doc, "div", { class: "hg-empty" }, [emptyTitle, server.found, hint, nextSteps(doc)]);
   const clear = h(doc, "button", { type: "button", class: "hg-button", "data-control": "clear" }, ["Clear the filter"]);

@@ -2,6 +2,7 @@
 /** The list of keyboard shortcuts. */
 
 import { h } from "./elements/dom.js";
+import { attachPopover } from "./elements/popover.js";
 
 const KEYS = /** @type {const} */ ([
   ["w", "next agent that waits for you or cannot work"],
@@ -22,21 +23,9 @@ const KEYS = /** @type {const} */ ([
  */
 export function createHelp(root, button) {
   const doc = root.ownerDocument;
-  const panel = h(doc, "div", { class: "hg-popover hg-help", popover: "auto", role: "dialog", "aria-label": "Keyboard shortcuts" },
-    KEYS.map(([key, text]) => h(doc, "div", { class: "hg-shortcut" }, [h(doc, "kbd", {}, [key]), h(doc, "span", {}, [text])])));
-  const toggle = () => {
-    panel.togglePopover();
-    if (!panel.matches(":popover-open")) return true;
-    const at = button.getBoundingClientRect();
-    const { width } = panel.getBoundingClientRect();
-    panel.style.left = `${Math.max(8, at.right - width)}px`;
-    panel.style.top = `${at.bottom + 4}px`;
-    return true;
-  };
-  button.setAttribute("aria-haspopup", "dialog");
-  button.addEventListener("click", toggle);
-  // pointerdown on the button would close the panel, and the click would open it again.
-  button.addEventListener("pointerdown", (event) => { if (panel.matches(":popover-open")) event.preventDefault(); });
-  root.append(panel);
+  const { panel, toggle } = attachPopover(root, button, { label: "Keyboard shortcuts", atEnd: true });
+  panel.classList.add("hg-help");
+  panel.append(...KEYS.map(([key, text]) =>
+    h(doc, "div", { class: "hg-shortcut" }, [h(doc, "kbd", {}, [key]), h(doc, "span", {}, [text])])));
   return { toggle };
 }

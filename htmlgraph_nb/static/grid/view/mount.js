@@ -243,7 +243,10 @@ export function mountGrid(el, store, options = {}) {
       },
       waiting: nextWaiting,
       fold: () => toggleEnded(list.neighbor("here")),
-      help: () => help.toggle(),
+      help: () => {
+        help.toggle();
+        return true;
+      },
       view: (n) => {
         settings.set({ view: VIEW_NAMES[n - 1] });
         return true;

@@ -124,7 +124,7 @@ export function createToolbar(root, settings, { onLeaveSearch }) {
     /** Close an open panel or clear the search box; return false if there is neither. */
     leave() {
       // An open panel closes by itself.
-      if (filters.popover.isOpen() || columns.isOpen()) return null;
+      if (root.querySelector(":popover-open") !== null) return null;
       if (root.ownerDocument.activeElement !== input && /** @type {Document} */ (root.getRootNode()).activeElement !== input) return false;
       if (input.value === "") return onLeaveSearch(), true;
       input.value = "";

@@ -6,17 +6,10 @@ import { h } from "./elements/dom.js";
 import { describeTime } from "./elements/fields.js";
 import { formatTokens, visibleText } from "./elements/format.js";
 
+/** @typedef {import("../model/recent_changes.js").RecentChange} Change */
+
 /**
  * @typedef {Record<string, any>} HistoryEvent a row of the server's history
- *
- * @typedef {object} Change One change of an agent received by this client.
- * @property {string | number} at
- * @property {string} status
- * @property {string} detail
- * @property {string} tool
- * @property {string} reason
- * @property {number} tools
- * @property {number} tokens
  *
  * @typedef {object} Entry
  * @property {number | null} at ms since 1970
@@ -34,8 +27,9 @@ const EVENT_LABELS = /** @type {Record<string, string>} */ ({
   permission_request: "permission requested", answered: "answered", interrupt: "interrupted",
   notification: "notification", idle: "idle", stop: "turn ended", error: "error", subagent_start: "subagent started",
   subagent_stop: "subagent ended", task_start: "task started", task_stop: "task ended",
-  process_exit: "process ended", feature_status: "feature changed", offline: "offline", tool_start: "started", tool_error: "failed", retry: "retried", viewed: "looked at",
-  session_info: "details changed", quota: "quota reported", process_start: "process is running", forget: "removed",
+  process_exit: "process ended", feature_status: "feature changed", offline: "offline",
+  tool_start: "started", tool_error: "failed", retry: "retried", viewed: "looked at", session_info: "details changed",
+  quota: "quota reported", process_start: "process is running", forget: "removed",
 });
 
 /** Reasons of a status and the events that lead to them, so that changes and stored events read alike. */
@@ -62,8 +56,7 @@ function formatElapsed(ms) {
   return ms < 60_000 ? `${(ms / 1_000).toFixed(1)} s` : `${(ms / 60_000).toFixed(1)} min`;
 }
 
-const STARTS = new Set(["tool_start"]);
-const ENDS = new Set(["tool_execute", "tool_call", "tool_result", "tool_error"]);
+const CALL_ENDS = new Set(["tool_execute", "tool_call", "tool_result", "tool_error"]);
 /** Events after which no call of before is running. */
 const TURN_ENDS = new Set(["stop", "error", "interrupt", "session_end", "session_start", "process_exit", "offline", "idle"]);
 
@@ -73,13 +66,14 @@ export function entryOfEvent(event) {
   const tool = readText(event.tool_name);
   const failed = event.status === "error" || kind === "tool_error" || kind === "error";
   const phrase = eventLabel(kind);
-  const isCall = (STARTS.has(kind) || ENDS.has(kind)) && tool !== "";
+  const open = kind === "tool_start";
+  const isCall = (open || CALL_ENDS.has(kind)) && tool !== "";
   const text = tool === "" ? phrase : isCall ? tool : `${tool} ${phrase}`;
   const tokens = typeof event.cost_tokens === "number" && event.cost_tokens > 0 ? `${formatTokens(event.cost_tokens)} tokens` : "";
   const more = [failed && text !== "error" ? "failed" : "", formatElapsed(event.duration_ms), tokens];
   return {
     at: readTime(event.timestamp), kind, text: visibleText(text, 160), more: more.filter(Boolean).join(" · "), failed,
-    call: readText(event.tool_use_id), open: STARTS.has(kind),
+    call: readText(event.tool_use_id), open,
   };
 }
 

@@ -98,19 +98,18 @@ export function createFilters(root, settings) {
     ]);
   };
 
+  const clear = h(doc, "button", { type: "button", class: "hg-more", "data-control": "clear-all" }, ["Clear all filters"]);
+  clear.addEventListener("click", () => {
+    const { text } = settings.get().filter;
+    settings.set({ filter: text ? { text } : {} });
+    popover.close();
+    popover.button.focus();
+  });
   const popover = createPopover(root, {
     label: "Filter",
     name: "filter",
     build: (panel) => {
       const sections = FACETS.map(section).filter((item) => item !== null);
-      const clear = h(doc, "button", { type: "button", class: "hg-more", "data-control": "clear-all" }, ["Clear all filters"]);
-      clear.hidden = chosenIn(settings.get().filter).length === 0;
-      clear.addEventListener("click", () => {
-        const { text } = settings.get().filter;
-        settings.set({ filter: text ? { text } : {} });
-        popover.close();
-        popover.button.focus();
-      });
       panel.replaceChildren(...sections, clear);
     },
   });
@@ -120,9 +119,9 @@ export function createFilters(root, settings) {
   /** @param {Filter} filter */
   const drawChips = (filter) => {
     // The tiles show which statuses are selected.
-    const chosen = chosenIn(filter).filter(([key]) => key !== "status");
-    const clear = root.querySelector('[data-control="clear-all"]');
-    if (clear !== null) /** @type {HTMLElement} */ (clear).hidden = chosenIn(filter).length === 0;
+    const all = chosenIn(filter);
+    const chosen = all.filter(([key]) => key !== "status");
+    clear.hidden = all.length === 0;
     chips.replaceChildren(...chosen.slice(0, CHIPS_AT_MOST).map(([key, value]) => {
       const name = `${LABELS[key]}: ${filterLabel(key, value)}`;
       const chip = h(doc, "button", {

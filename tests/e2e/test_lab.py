@@ -7,11 +7,19 @@ import uuid
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, WebSocketRoute, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.conftest import OpenPage
 from tests.e2e.jupyter import START_S, Jupyter
-from tests.e2e.page import card, choose_view, expect_connection, field, grid
+from tests.e2e.page import (
+    card,
+    choose_view,
+    details,
+    expect_connection,
+    field,
+    grid,
+    routed_sockets,
+)
 from tests.e2e.test_notebook_live import hook
 from tests.helpers.server_process import Server
 from tests.helpers.wait import wait_until
@@ -77,7 +85,7 @@ def test_lab_launcher_tile_opens_live_tab(
     expect(status(page)).to_have_text(re.compile(r" · [\d.]+\sM tokens$"))
 
     card(page, agent).click()
-    expect(page.locator('[data-panel="details"] [data-event]').first).to_be_visible()
+    expect(details(page).locator("[data-event]").first).to_be_visible()
     page.evaluate(OPEN)
     tabs(page).locator(".lm-TabBar-tabCloseIcon").click()
     expect(grid(page)).to_have_count(0)
@@ -128,13 +136,7 @@ def test_lab_status_bar_shows_lost_connection(
     hook(presence_server, "post_tool_use", str(uuid.uuid4()))
     watched = open_page("about:blank")
     page = watched.page
-    sockets: list[WebSocketRoute] = []
-
-    def route(socket: WebSocketRoute) -> None:
-        socket.connect_to_server()
-        sockets.append(socket)
-
-    page.route_web_socket(re.compile("/htmlgraph/ws/broadcasts"), route)
+    sockets = routed_sockets(page, "/htmlgraph/ws/broadcasts")
     page.goto(f"{jupyter.url}lab?reset")
     expect(status(page)).to_have_text(re.compile(r"\d active"), timeout=START_S * 1000)
     sockets[0].close(code=1001, reason="a test closes it")

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import OpenPage, Serve
-from tests.e2e.page import card, cards, choose_view, control, grid
+from tests.e2e.page import card, cards, choose_view, control, details, grid
 from tests.helpers.server_process import Server
 
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
@@ -60,7 +60,7 @@ def test_accessibility_of_views(
     control(page, "group").select_option("status")
     expect(page.locator("[data-group]").first).to_be_visible()
     card(page, "claude-1").click()
-    expect(page.locator("[data-panel=details] [data-event]").first).to_be_visible()
+    expect(details(page).locator("[data-event]").first).to_be_visible()
     page.locator('button[data-filter="status:active"]').click()
     expect(card(page, "gemini-3")).to_have_count(0)
     _check(page)

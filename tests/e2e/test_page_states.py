@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from playwright.sync_api import Page, WebSocketRoute, expect
+from playwright.sync_api import expect
 
 from tests.e2e.conftest import OpenPage
-from tests.e2e.page import card, cards, choose_view, control, expect_connection, field, statistic
+from tests.e2e.page import (
+    card,
+    cards,
+    choose_view,
+    control,
+    details,
+    expect_connection,
+    expect_order,
+    field,
+    routed_sockets,
+    statistic,
+)
 from tests.helpers.server_process import Server
 from tests.helpers.wait import wait_until
 
-PANEL = "[data-panel=details]"
 QUOTA = {
     "account": "codex",
     "agent_kind": "codex",
@@ -37,24 +46,6 @@ BACKFILL = {
 
 def _time(**offset: float) -> str:
     return (datetime.now(UTC) + timedelta(**offset)).isoformat()
-
-
-def _order(page: Page) -> list[str | None]:
-    return [item.get_attribute("data-agent-id") for item in cards(page).all()]
-
-
-def _inject(page: Page) -> Callable[[dict[str, Any]], None]:
-    """Return a function that sends messages to the page beside those of the server."""
-    routes: list[WebSocketRoute] = []
-
-    def on_socket(route: WebSocketRoute) -> None:
-        route.connect_to_server()
-        routes.append(route)
-
-    page.route_web_socket("**/ws/broadcasts*", on_socket)
-    page.reload()
-    expect_connection(page, "connected")
-    return lambda message: routes[-1].send(json.dumps(message))
 
 
 def test_card_is_headed_by_title_project_and_branch(server: Server, open_page: OpenPage) -> None:
@@ -95,8 +86,7 @@ def test_waiting_agents_are_listed_longest_first(server: Server, open_page: Open
     server.send("b-long", "permission_request", tool_name="Edit", timestamp=_time(minutes=-4.5))
     server.send("c-works", tool_name="Read")
     page = open_page(server.url).page
-    expect(cards(page)).to_have_count(3)
-    assert _order(page) == ["b-long", "a-late", "c-works"]
+    expect_order(page, "b-long", "a-late", "c-works")
     expect(field(page, "b-long", "reason")).to_have_text("permission: Edit")
     expect(field(page, "b-long", "age")).to_have_text("waits 4 min")
     expect(statistic(page, "waiting")).to_have_text("2")
@@ -158,15 +148,15 @@ def test_ended_subagents_fold_into_their_parent(server: Server, open_page: OpenP
     children.click()
     expect(cards(page)).to_have_count(4)
     expect(children).to_have_attribute("aria-expanded", "true")
-    expect(page.locator(PANEL)).to_be_hidden()
+    expect(details(page)).to_be_hidden()
     card(page, "parent").focus()
     page.keyboard.press("o")
     expect(cards(page)).to_have_count(2)
     page.evaluate("location.hash = 'selected=sub-1'")
     expect(card(page, "sub-1")).to_be_visible()
-    page.locator(f'{PANEL} [data-link="parent"]').click()
-    expect(page.locator(f"{PANEL} [data-field=id]")).to_have_text("parent")
-    expect(page.locator(f"{PANEL} [data-link]")).to_have_count(3)
+    details(page).locator('[data-link="parent"]').click()
+    expect(details(page).locator("[data-field=id]")).to_have_text("parent")
+    expect(details(page).locator("[data-link]")).to_have_count(3)
 
 
 def test_groups_can_be_closed(server: Server, open_page: OpenPage) -> None:
@@ -206,7 +196,13 @@ def test_banner_offers_hooks_for_agents_known_from_files(
 def test_server_info_shows_quotas_and_import(server: Server, open_page: OpenPage) -> None:
     """Quotas in the header; what the import found where there are no agents."""
     page = open_page(server.url).page
-    send = _inject(page)
+    sockets = routed_sockets(page)
+    page.reload()
+    expect_connection(page, "connected")
+
+    def send(message: dict[str, Any]) -> None:
+        sockets[-1].send(json.dumps(message))
+
     quota = {
         **QUOTA,
         "resets_at": _time(hours=3),
@@ -235,7 +231,7 @@ def test_details_list_calls_once_and_how_to_resume(server: Server, open_page: Op
     )
     page = open_page(server.url, permissions=["clipboard-read", "clipboard-write"]).page
     card(page, "claude-1").click()
-    panel = page.locator(PANEL)
+    panel = details(page)
     expect(panel.locator("[data-event]")).to_have_count(1)
     expect(panel.locator("[data-event]")).to_contain_text("1.2 s")
     expect(panel.locator('[data-field="cwd"]')).to_have_text("/home/ada/shop")
@@ -262,7 +258,7 @@ def test_help_lists_the_keys(server: Server, open_page: OpenPage) -> None:
     expect(page.locator(".hg-help")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator(".hg-help")).to_be_hidden()
-    expect(page.locator(PANEL)).to_be_visible()
+    expect(details(page)).to_be_visible()
     page.keyboard.press("2")
     expect(page.locator(".htmlgraph-grid")).to_have_attribute("data-view", "table")
     card(page, "agent-1").focus()

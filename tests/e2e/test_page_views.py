@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from tests.e2e.conftest import OpenPage
 from tests.e2e.page import (
@@ -13,7 +13,9 @@ from tests.e2e.page import (
     cards,
     choose_view,
     control,
+    details,
     expect_connection,
+    expect_order,
     field,
     grid,
     statistic,
@@ -43,12 +45,6 @@ def _fill(server: Server) -> None:
             session_id=f"session-of-{name}",
             cost_tokens=tokens,
         )
-
-
-def _expect_order(page: Page, *names: str) -> None:
-    expect(cards(page)).to_have_count(len(names))
-    for index, name in enumerate(names):
-        expect(cards(page).nth(index)).to_have_attribute("data-agent-id", name)
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -150,7 +146,7 @@ def test_sort(server: Server, open_page: OpenPage) -> None:
     page = open_page(server.url).page
     expect(cards(page)).to_have_count(4)
     control(page, "sort").select_option("-tokens")
-    _expect_order(page, "claude-1", "codex-1", "gemini-1", "claude-2")
+    expect_order(page, "claude-1", "codex-1", "gemini-1", "claude-2")
     page.evaluate("location.hash = 'view=table&sort=-tokens&columns=agent,status,tokens'")
     header = page.locator(".hg-td-tokens[role=columnheader]")
     expect(header).to_have_attribute("aria-sort", "descending")
@@ -191,11 +187,11 @@ def test_tree_subagents_follow_their_parent(server: Server, open_page: OpenPage)
         server.send(name, tool_name="Read")
     server.send("z-sub", tool_name="Read", parent_agent_id="b-agent")
     page = open_page(server.url).page
-    _expect_order(page, "a-agent", "b-agent", "z-sub")
+    expect_order(page, "a-agent", "b-agent", "z-sub")
     expect(card(page, "z-sub")).to_have_attribute("aria-level", "2")
     expect(field(page, "b-agent", "children")).to_have_text("+1")
     server.send("z-sub", "permission_request", tool_name="Bash")
-    _expect_order(page, "b-agent", "z-sub", "a-agent")
+    expect_order(page, "b-agent", "z-sub", "a-agent")
 
 
 def test_details_panel(server: Server, open_page: OpenPage) -> None:
@@ -204,7 +200,7 @@ def test_details_panel(server: Server, open_page: OpenPage) -> None:
     server.send("claude-1", tool_name="Read", session_id="s-1", duration_ms=1_200)
     server.send("claude-1", tool_name="Bash", session_id="s-1", status="error")
     page = open_page(server.url).page
-    panel = page.locator("[data-panel=details]")
+    panel = details(page)
     expect(panel).to_be_hidden()
     card(page, "claude-1").click()
     expect(panel).to_be_visible()
@@ -234,7 +230,7 @@ def test_details_history_error_can_be_retried(server: Server, open_page: OpenPag
         lambda route: route.fulfill(status=503, body=refusal, content_type="application/json"),
     )
     card(page, "claude-1").click()
-    panel = page.locator("[data-panel=details]")
+    panel = details(page)
     expect(panel).to_contain_text("could not be loaded: the store is closed")
     page.unroute("**/api/history?**")
     panel.get_by_role("button", name="Try again").click()
@@ -267,7 +263,7 @@ def test_keyboard_controls_everything(server: Server, open_page: OpenPage, view:
     page.keyboard.press("Home")
     expect(card(page, "claude-1")).to_be_focused()
     page.keyboard.press("Enter")
-    panel = page.locator("[data-panel=details]")
+    panel = details(page)
     expect(panel.locator('[data-field="id"]')).to_have_text("claude-1")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
@@ -296,7 +292,7 @@ def test_settings_survive_reload(server: Server, open_page: OpenPage) -> None:
     expect(control(page, "search")).to_have_value("storefront")
     expect(control(page, "sort")).to_have_value("-tools")
     expect(control(page, "group")).to_have_value("feature")
-    expect(page.locator("[data-panel=details] [data-field=id]")).to_have_text("codex-1")
+    expect(details(page).locator("[data-field=id]")).to_have_text("codex-1")
     page.evaluate("location.hash = 'view=compact&q=gemini'")
     expect(grid(page)).to_have_attribute("data-view", "compact")
     expect(card(page, "gemini-1")).to_be_visible()
@@ -364,7 +360,7 @@ def test_layout_in_narrow_sidebar(server: Server, open_page: OpenPage, view: str
     expect(page.locator('button[data-filter="project:billing"]')).to_be_in_viewport(ratio=1)
     page.keyboard.press("Escape")
     card(page, "claude-1").click(position={"x": 60, "y": 12})
-    expect(page.locator("[data-panel=details]")).to_be_visible()
+    expect(details(page)).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 300
 
 

@@ -69,8 +69,7 @@ def html_table(
     """
     shown = sorted(agents.values(), key=_sort_key)[:_MAX_ROWS]
     n_omitted = len(agents) - len(shown)
-    time = to_rfc3339(at)[:19].replace("T", " ")
-    caption = f"{summary_line(agents, connection)} at {time} UTC"
+    caption = f"{summary_line(agents, connection)} at {_utc_text(at)} UTC"
     if n_omitted:
         caption += f"; {n_omitted} agents are not shown"
     if connection.state != "connected" and connection.detail:
@@ -119,6 +118,10 @@ def _label(name: str, style: str = _TEXT) -> _Column:
     return _Column(lambda presence: getattr(presence, name) or "", style)
 
 
+def _utc_text(time: datetime) -> str:
+    return to_rfc3339(time)[:19].replace("T", " ")
+
+
 def _cost(presence: AgentPresence) -> str:
     return "" if presence.cost_usd is None else f"{presence.cost_usd:,.2f}"
 
@@ -143,9 +146,7 @@ _COLUMNS = {
     "Context": _Column(_context, _NUMBER),
     "Feature": _label("current_feature_id"),
     "Model": _label("model"),
-    "Last activity (UTC)": _Column(
-        lambda presence: to_rfc3339(presence.last_activity)[:19].replace("T", " ")
-    ),
+    "Last activity (UTC)": _Column(lambda presence: _utc_text(presence.last_activity)),
 }
 
 

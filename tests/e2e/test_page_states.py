@@ -65,6 +65,17 @@ def test_card_is_headed_by_title_project_and_branch(server: Server, open_page: O
     expect(page.locator(".hg-row-feature").first).to_be_visible()
 
 
+def test_card_has_the_general_sign_for_other_kinds(server: Server, open_page: OpenPage) -> None:
+    """Also if the kind is called like a property of every object of JavaScript."""
+    for kind in ("my-kind", "constructor"):
+        server.send(kind, agent_kind=kind)
+    page = open_page(server.url).page
+    for kind in ("my-kind", "constructor"):
+        expect(field(page, kind, "kind")).to_have_attribute("aria-label", kind)
+        path = field(page, kind, "kind").locator("path")
+        expect(path).to_have_attribute("d", re.compile("^M3 5.5h10"))
+
+
 def test_context_bar_shows_share_and_origin(server: Server, open_page: OpenPage) -> None:
     """Without a known window there is no bar."""
     server.send("claude-1", "completion", context_tokens=190_000, context_window=200_000)

@@ -261,14 +261,14 @@ const CONTEXT_KEYS = /** @type {(keyof Agent)[]} */ (["contextTokens", "contextW
 /** @param {HTMLElement} field @param {string} kind */
 function writeKind(field, kind) {
   const label = visibleText(kindLabel(kind), 40);
-  setIcon(field, KIND_ICONS[kind] ?? "agent");
+  setIcon(field, KIND_ICONS.find((name) => name === kind) ?? "agent");
   field.hidden = kind === "";
   setAttribute(field, "title", label);
   setAttribute(field, "aria-label", label);
 }
 
-/** Signs of kinds of agents. @type {Record<string, "claude" | "codex" | "gemini">} */
-const KIND_ICONS = { claude: "claude", codex: "codex", gemini: "gemini" };
+/** Kinds of agents that have a sign of their own. */
+const KIND_ICONS = /** @type {const} */ (["claude", "codex", "gemini"]);
 
 /** @param {HTMLElement | undefined} field @param {number} n @param {string} noun */
 function writeUnit(field, n, noun) {

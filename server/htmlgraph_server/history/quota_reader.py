@@ -67,7 +67,8 @@ class QuotaReader:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the reports as JSON objects with their forecasts."""
-        return quota_rows(self.quotas, utc_now())
+        now = utc_now()
+        return [_row(quota, now) for quota in self.quotas]
 
 
 def stored_quotas(path: str) -> list[Quota]:
@@ -83,15 +84,6 @@ def stored_quotas(path: str) -> list[Quota]:
 def is_window_open(quota: Quota, now: datetime) -> bool:
     """Return whether the window of a report is not over yet, as far as known."""
     return quota.resets_at is None or quota.resets_at > now
-
-
-def quota_rows(quotas: Sequence[Quota], now: datetime) -> list[dict[str, Any]]:
-    """Return quotas as JSON objects with their forecasts.
-
-    Args:
-        now: the current time, UTC.
-    """
-    return [_row(quota, now) for quota in quotas]
 
 
 def _row(quota: Quota, now: datetime) -> dict[str, Any]:

@@ -231,7 +231,7 @@ def update_presence(state: AgentState, event: Event, seq: int) -> AgentState:
         state.compacted_at,
         _detail_since(state, decision, since),
         state.blocked_until if cannot_work else None,
-        state.to_view is not None and _is_unseen(state, decision),
+        _is_unseen(state, decision),
         state.hooks,
         state.alive,
         state.session_tokens,
@@ -258,6 +258,6 @@ def _detail_since(state: AgentState, decision: StatusDecision, since: datetime) 
 
 def _is_unseen(state: AgentState, decision: StatusDecision) -> bool:
     """Return whether the turn ended and nobody has looked at the agent since."""
-    if decision.status is not _IDLE or state.parent_agent_id is not None:
+    if state.to_view is None or state.to_view < state.latest.get(WORKED, EPOCH):
         return False
-    return state.to_view is not None and state.to_view >= state.latest.get(WORKED, EPOCH)
+    return decision.status is _IDLE and state.parent_agent_id is None

@@ -8,7 +8,7 @@ import logging
 import os
 import re
 
-from htmlgraph_nb.paths import is_alive, server_file, servers_dir
+from htmlgraph_nb.paths import is_alive, server_file
 
 logger = logging.getLogger(__name__)
 
@@ -19,19 +19,28 @@ def write_server_file(url: str, token: str, db: str) -> None:
     A failure is logged; the server runs without the file.
     """
     path = server_file(os.getpid())
-    temporary = f"{path}.new"
     try:
-        os.makedirs(servers_dir(), mode=0o700, exist_ok=True)
+        write_private_json(path, {"url": url, "token": token, "db": db, "pid": os.getpid()})
         _remove_stale(path)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        # O_EXCL: opening an existing file would keep its mode.
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump({"url": url, "token": token, "db": db, "pid": os.getpid()}, file)
-        os.replace(temporary, path)
     except OSError as error:
         logger.warning("cannot write %s: %s", path, error.strerror)
+
+
+def write_private_json(path: str, value: object) -> None:
+    """Replace a JSON file by one that only this user can read, and create its folder.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    temporary = f"{path}.{os.getpid()}"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)
+    # O_EXCL: opening an existing file would keep its mode.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        json.dump(value, file)
+    os.replace(temporary, path)
 
 
 def remove_server_file() -> None:

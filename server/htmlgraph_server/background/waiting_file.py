@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from typing import Any
 
 from htmlgraph_nb.core.model import AgentPresence
 from htmlgraph_nb.presence import PresenceManager
+
+from ..server_file import write_private_json
 
 MAX_WAITING = 100
 """Most agents in the file."""
@@ -42,7 +43,8 @@ class WaitingFile:
             return
         agents = [_entry(presence) for presence in self._waiting()]
         if agents != self._written:
-            self._write(agents)
+            # Titles may come from a conversation, so only this user may read them.
+            write_private_json(self._path, {"pid": os.getpid(), "agents": agents})
         self._seq, self._written = seq, agents
 
     def remove(self) -> None:
@@ -56,17 +58,6 @@ class WaitingFile:
         waiting = [each for each in self._manager.snapshot().values() if each.attention]
         waiting.sort(key=lambda each: (each.since or each.last_activity, each.agent_id))
         return waiting[:MAX_WAITING]
-
-    def _write(self, agents: list[dict[str, Any]]) -> None:
-        os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
-        temporary = f"{self._path}.{os.getpid()}"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        # Titles may come from a conversation, so only this user may read them.
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump({"pid": os.getpid(), "agents": agents}, file)
-        os.replace(temporary, self._path)
 
 
 def _entry(presence: AgentPresence) -> dict[str, Any]:

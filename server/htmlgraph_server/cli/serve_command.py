@@ -22,7 +22,6 @@ from htmlgraph_nb.paths import spool_path
 from ..config import SETTINGS, Config, Setting, make_config
 from ..server import listen, open_manager, run_server, tune_gc
 from ..service import Service
-from .demo import DemoThread, demo_events
 from .options import Commands, Print
 
 _OnReady = Callable[[Service, str], None]
@@ -145,6 +144,9 @@ def _demo(arguments: argparse.Namespace, out: Print) -> int:
 
 
 async def _run_demo(config: Config, arguments: argparse.Namespace, kept: str, out: Print) -> None:
+    # Imported here: no other command needs the simulation.
+    from .demo import DemoThread, demo_events
+
     simulation: list[DemoThread] = []
 
     def on_ready(service: Service, url: str) -> None:

@@ -257,21 +257,37 @@ def make_config(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> 
     Raises:
         ConfigError: a value is invalid; the message names its flag or variable.
     """
-    values: dict[str, Any] = {}
-    for setting in SETTINGS:
-        text, origin = flags.get(setting.name), setting.flag
-        if text is None:
-            text, origin = environ.get(setting.variable), setting.variable
-        if text is None:
-            values[setting.name] = setting.default
-            continue
-        try:
-            values[setting.name] = setting.parse(text)
-        except ValueError as error:
-            # Never show a secret, not even an invalid one.
-            got = "" if setting.name == "token" else f", got {text[:60]!r}"
-            raise ConfigError(f"{origin}: {error}{got}") from None
-    return config_from_values(values)
+    return config_from_values(
+        {
+            setting.name: setting_value(setting.name, flags.get(setting.name), environ)
+            for setting in SETTINGS
+        }
+    )
+
+
+def setting_value(name: str, flag: str | None, environ: Mapping[str, str]) -> Any:
+    """Return the parsed value of one setting.
+
+    Args:
+        name: name of the setting.
+        flag: the text of its flag; None: not given.
+        environ: environment variables.
+
+    Raises:
+        ConfigError: the value is invalid; the message names the flag or variable.
+    """
+    setting = next(each for each in SETTINGS if each.name == name)
+    text, origin = flag, setting.flag
+    if text is None:
+        text, origin = environ.get(setting.variable), setting.variable
+    if text is None:
+        return setting.default
+    try:
+        return setting.parse(text)
+    except ValueError as error:
+        # Never show a secret, not even an invalid one.
+        got = "" if name == "token" else f", got {text[:60]!r}"
+        raise ConfigError(f"{origin}: {error}{got}") from None
 
 
 def config_from_values(values: Mapping[str, Any]) -> Config:

@@ -18,7 +18,7 @@ from htmlgraph_nb.legacy_import.tail import DEFAULT_PATH, DatabaseTail
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.pricing.price_list import context_window_of, price_of
 
-from ..config import make_config
+from ..config import setting_value
 from .options import Commands, Print, add_db_option, db_path, progress_bar
 
 _LEGACY = "htmlgraph"
@@ -69,10 +69,10 @@ def _import(arguments: argparse.Namespace, out: Print) -> int:
         return 0
     if arguments.watch:
         raise ConfigError(
-            f"--watch is only for htmlgraph; to follow sessions of {arguments.agent}, run: "
-            "htmlgraph-nb serve"
+            "--watch is only for htmlgraph; to follow sessions of "
+            f"{arguments.agent or 'all agents'}, run: htmlgraph-nb serve"
         )
-    titles = make_config({"titles": arguments.titles}, os.environ).titles
+    titles = setting_value("titles", arguments.titles, os.environ)
     files = _find_files(arguments.agent, arguments.path, out)
     if not files:
         return 0
@@ -102,7 +102,7 @@ def _find_files(agent: str | None, path: str | None, out: Print) -> list[Session
         files += found
     if not files and agent is None:
         folders = ", ".join(AGENTS[name].sessions_dir() for name in AGENTS)
-        out(f"no sessions in {path or folders}")
+        out(f"no sessions in {folders}")
     return files
 
 

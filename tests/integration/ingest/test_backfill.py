@@ -264,6 +264,15 @@ def test_import_command_reports_unreadable_input(tmp_path: Path) -> None:
     )
 
 
+def test_import_command_reads_no_settings_of_a_server(tmp_path: Path) -> None:
+    """A wrong setting of a server is not its business; a wrong one of titles is."""
+    words = "import", "claude", str(write(tmp_path / "s", session_lines()))
+    done = run(tmp_path, *words, environ={"HTMLGRAPH_HOST": "0.0.0.0"})
+    assert "of 1 session files" in done.stdout
+    refused = error_line(run(tmp_path, *words, environ={"HTMLGRAPH_TITLES": "few"}))
+    assert "HTMLGRAPH_TITLES: expected" in refused
+
+
 CHILD = "afb92ff"
 
 

@@ -325,6 +325,7 @@ def test_import_command_errors_are_one_line(tmp_path: Path) -> None:
         run(home, "import", "htmlgraph", str(tmp_path / "other.db"))
     )
     assert "--watch is only for htmlgraph" in error_line(run(home, "import", "claude", "--watch"))
+    assert "follow sessions of all agents, run" in error_line(run(home, "import", "--watch"))
 
 
 def test_import_command_with_watch_updates_server(server: Server, tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ export function readTime(value) {
 }
 
 /** @param {unknown} value @returns {number | null} */
-const readNumber = (value) => (typeof value === "number" && isFinite(value) ? value : null);
+export const readNumber = (value) => (typeof value === "number" && isFinite(value) ? value : null);
 
 /** @param {unknown} value @returns {number | null} a count; null if unknown */
 const readSize = (value) => (typeof value === "number" && value >= 0 ? readCount(value) : null);

@@ -5,7 +5,7 @@
  * Invalid values are ignored.
  */
 
-import { isRecord, readCount, readText, readTime } from "./agent.js";
+import { isRecord, readCount, readNumber, readText, readTime } from "./agent.js";
 
 /**
  * @typedef {object} Quota One window of an account's quota. Times are ms since 1970.
@@ -36,18 +36,18 @@ import { isRecord, readCount, readText, readTime } from "./agent.js";
 const STATES = ["running", "done", "off"];
 const QUOTAS_MAX = 16;
 
-/** @param {unknown} value @returns {value is number} */
-const isNumber = (value) => typeof value === "number" && isFinite(value);
-
 /** @param {unknown} value @returns {Quota | null} */
 function readQuota(value) {
-  if (!isRecord(value) || !readText(value.window) || !isNumber(value.used_percent)) return null;
+  if (!isRecord(value)) return null;
+  const window = readText(value.window);
+  const used = readNumber(value.used_percent);
+  if (window === "" || used === null) return null;
   return {
     account: readText(value.account),
     kind: readText(value.agent_kind) || readText(value.account),
     plan: readText(value.plan),
-    window: readText(value.window),
-    used: Math.max(0, value.used_percent),
+    window,
+    used: Math.max(0, used),
     resetsAt: readTime(value.resets_at),
     reportedAt: readTime(value.reported_at),
     official: value.official === true,
@@ -68,7 +68,7 @@ function readBackfill(value) {
   const share = bytes > 0 ? readCount(value.bytes_done) / bytes : files > 0 ? filesDone / files : 0;
   return {
     state: value.state, files, filesDone, share: Math.min(1, share), sessions,
-    cost: isNumber(value.cost_7d_usd) ? value.cost_7d_usd : null,
+    cost: readNumber(value.cost_7d_usd),
     unpriced: readCount(value.unpriced_7d_tokens),
   };
 }

@@ -1,4 +1,4 @@
-"""Work of the server in a child process of the lowest priority, repeated after a failure."""
+"""Work of the server in a child process, repeated after a failure."""
 
 from __future__ import annotations
 

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.helpers.environ import AGENT_VARIABLES, HOME_VARIABLES
+
 # No deadlines: a slow machine must not fail a property test.
 settings.register_profile("fixed", deadline=None, print_blob=True, derandomize=True)
 settings.register_profile("explore", deadline=None, print_blob=True, derandomize=False)
 settings.load_profile("fixed")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Hide the session files and settings of the user who runs the tests."""
+    home = tmp_path_factory.mktemp("empty-home")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name in AGENT_VARIABLES:
+            monkeypatch.delenv(name, raising=False)
+        for name in HOME_VARIABLES:
+            monkeypatch.setenv(name, str(home))
+        yield home
 
 
 @pytest.fixture(autouse=True)

@@ -103,7 +103,8 @@ def htmlgraph(cores: Sequence[int], *flags: str, **environ: str) -> Iterator[Run
     with tempfile.TemporaryDirectory(prefix="htmlgraph-bench-") as home:
         arguments = ["htmlgraph_server.cli", "serve", "--port", "0", "--db", f"{home}/bench.db"]
         arguments += ["--max-clients", str(MAX_CLIENTS), "--no-watch", *flags]
-        with running(arguments, cores, HTMLGRAPH_HOME=home, **environ) as server:
+        own = {"HTMLGRAPH_HOME": home, "HOME": home, "USERPROFILE": home}
+        with running(arguments, cores, **{**own, **environ}) as server:
             yield server
 
 

@@ -24,7 +24,7 @@ from playwright.sync_api import Locator
 
 import htmlgraph_server
 from tests.e2e.browser import Watched
-from tests.helpers.jupyter_folders import jupyter_environ
+from tests.helpers.environ import jupyter_environ
 from tests.helpers.wait import wait_until
 
 START_S = 60.0

@@ -10,8 +10,9 @@ from playwright.sync_api import expect
 
 from htmlgraph_nb import PresenceClient, load_history
 from tests.e2e.conftest import OpenPage
+from tests.helpers.environ import clean_environ
 from tests.helpers.paths import ROOT
-from tests.helpers.server_process import Server, clean_environ
+from tests.helpers.server_process import Server
 from tests.helpers.wait import wait_until
 
 PAYLOADS = ROOT / "tests/payloads" / "claude_hooks"

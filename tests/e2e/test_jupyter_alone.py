@@ -17,7 +17,7 @@ from tests.e2e.conftest import OpenPage
 from tests.e2e.jupyter import Jupyter, Notebook, running_jupyter
 from tests.e2e.test_notebook import NOTEBOOKS
 from tests.e2e.test_notebook_live import PAYLOADS
-from tests.helpers.server_process import clean_environ
+from tests.helpers.environ import clean_environ
 
 TOKEN = "lab-token"
 SESSION = "a10ea10e-3d52-4a7c-9f10-5a1c2e8b7d66"

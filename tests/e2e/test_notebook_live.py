@@ -16,8 +16,9 @@ from playwright.sync_api import expect
 
 from tests.e2e.conftest import OpenNotebook, Serve
 from tests.e2e.jupyter import KINDS, Jupyter, Notebook
+from tests.helpers.environ import clean_environ
 from tests.helpers.paths import ROOT
-from tests.helpers.server_process import Server, clean_environ
+from tests.helpers.server_process import Server
 
 PAYLOADS = ROOT / "tests/payloads" / "claude_hooks"
 RECONNECT_MS = 30_000

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.helpers.jupyter_folders import jupyter_environ
+from tests.helpers.environ import jupyter_environ
 from tests.helpers.server_files import server_file_path
 from tests.helpers.server_process import Server
 

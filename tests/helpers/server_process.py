@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.helpers.environ import clean_environ
 from tests.helpers.wait import wait_until
 
 START_S = 60.0
@@ -235,19 +236,6 @@ class Server:
 
 def _header_names(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in headers.items()}
-
-
-def clean_environ(home: Path, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return an environment for a process that uses no files outside ``home``."""
-    removed = ("CLAUDE_CONFIG_DIR", "CODEX_HOME")
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("HTMLGRAPH_") and name not in removed
-    }
-    # Hides the session files of the user who runs the tests.
-    own = {"HTMLGRAPH_HOME": str(home), "HOME": str(home), "USERPROFILE": str(home)}
-    return {**kept, **own, "PYTHONUNBUFFERED": "1", **(environ or {})}
 
 
 @contextmanager

@@ -19,9 +19,10 @@ from htmlgraph_server.cli.connect.hook_entries import htmlgraph_groups
 from htmlgraph_server.cli.parser import make_parser
 from htmlgraph_server.config import SETTINGS
 from htmlgraph_server.jupyter.extension import HtmlgraphExtension
+from tests.helpers.environ import clean_environ
 from tests.helpers.jupyter_server import running_jupyter_server
 from tests.helpers.paths import ROOT
-from tests.helpers.server_process import Server, clean_environ
+from tests.helpers.server_process import Server
 from tests.integration.conftest import Serve
 
 README = "README.md"

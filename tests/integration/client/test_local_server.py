@@ -20,8 +20,8 @@ from jupyter_client.manager import KernelManager
 
 import htmlgraph_nb as hg
 from htmlgraph_nb.client import local_server
+from tests.helpers.environ import clean_environ
 from tests.helpers.server_files import server_files_in
-from tests.helpers.server_process import clean_environ
 from tests.helpers.wait import wait_until
 from tests.integration.widget.test_grid_kernel import Kernel
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.environ import clean_environ
 from tests.helpers.paths import ROOT
-from tests.helpers.server_process import Server, clean_environ
+from tests.helpers.server_process import Server
 from tests.helpers.wait import wait_until
 
 LANGGRAPH = """

@@ -11,7 +11,8 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from tests.helpers.server_process import Server, clean_environ
+from tests.helpers.environ import clean_environ
+from tests.helpers.server_process import Server
 from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve
 

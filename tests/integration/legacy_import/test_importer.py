@@ -23,8 +23,9 @@ from htmlgraph_nb.legacy_import.readonly_db import ReadOnlyDatabase
 from htmlgraph_nb.legacy_import.tail import DatabaseTail
 from htmlgraph_nb.presence import PresenceManager
 from tests.helpers.database_files import query_rows, stored_types
+from tests.helpers.environ import clean_environ
 from tests.helpers.paths import ROOT
-from tests.helpers.server_process import Server, clean_environ
+from tests.helpers.server_process import Server
 from tests.helpers.wait import wait_until
 from tests.integration.server.cli.test_cli import COMMAND, error_line, run
 

@@ -14,8 +14,9 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from tests.helpers.environ import clean_environ
 from tests.helpers.server_files import server_files_in
-from tests.helpers.server_process import Server, clean_environ
+from tests.helpers.server_process import Server
 from tests.integration.conftest import Serve
 
 TOKEN = "correct-horse-battery-staple"

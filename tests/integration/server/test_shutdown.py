@@ -20,8 +20,9 @@ from htmlgraph_nb.core.mirror import Mirror
 from htmlgraph_nb.core.protocol import CloseCode, decode
 from htmlgraph_nb.presence import PresenceManager
 from tests.helpers.database_files import history_rows
+from tests.helpers.environ import clean_environ
 from tests.helpers.server_files import server_file_path, server_files_in
-from tests.helpers.server_process import Server, clean_environ
+from tests.helpers.server_process import Server
 from tests.integration.conftest import Serve
 
 

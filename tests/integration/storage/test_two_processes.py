@@ -19,7 +19,7 @@ from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.protocol import decode
 from htmlgraph_nb.presence import PresenceManager, Publication
 from tests.helpers.database_files import history_rows
-from tests.helpers.server_process import clean_environ
+from tests.helpers.environ import clean_environ
 from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve
 

@@ -12,7 +12,8 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
-from tests.helpers.server_process import Server, clean_environ
+from tests.helpers.environ import clean_environ
+from tests.helpers.server_process import Server
 
 RERUNS = 50
 COUNT = """

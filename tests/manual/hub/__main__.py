@@ -29,7 +29,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from tests.e2e.browser import chromium, watched_page
-from tests.helpers.jupyter_folders import jupyter_environ
+from tests.helpers.environ import jupyter_environ
 from tests.helpers.wait import wait_until
 from tests.integration.hook.test_command import payload
 

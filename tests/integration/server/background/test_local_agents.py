@@ -20,8 +20,9 @@ import pytest
 
 from htmlgraph_nb import load_transcripts
 from htmlgraph_nb.core.model import TOKEN_FIELDS
+from tests.helpers.environ import clean_environ
 from tests.helpers.growing_session import json_line, recorded_lines, timestamp_from_now
-from tests.helpers.server_process import Server, clean_environ
+from tests.helpers.server_process import Server
 from tests.helpers.session_lines import PAYLOADS
 from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve

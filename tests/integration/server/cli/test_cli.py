@@ -16,8 +16,8 @@ import pytest
 
 from htmlgraph_nb import __version__
 from htmlgraph_server.config import SETTINGS
+from tests.helpers.environ import clean_environ
 from tests.helpers.server_files import server_files_in
-from tests.helpers.server_process import clean_environ
 from tests.integration.conftest import Serve
 
 COMMAND = str(Path(sys.executable).with_name("htmlgraph-nb"))

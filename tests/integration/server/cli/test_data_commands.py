@@ -16,7 +16,8 @@ import pytest
 from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_server.cli.explain_command import matching_agent
-from tests.helpers.server_process import Server, clean_environ
+from tests.helpers.environ import clean_environ
+from tests.helpers.server_process import Server
 from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve
 from tests.integration.server.cli.test_cli import COMMAND, error_line, run

@@ -20,8 +20,8 @@ from websockets.sync.client import connect
 from htmlgraph_server.app import ROUTES
 from htmlgraph_server.config import SETTINGS
 from htmlgraph_server.jupyter.extension import HtmlgraphExtension, SettingTrait
+from tests.helpers.environ import clean_environ
 from tests.helpers.jupyter_server import BASE_URL, TOKEN, JupyterServer, running_jupyter_server
-from tests.helpers.server_process import clean_environ
 from tests.helpers.wait import wait_until
 from tests.integration.hook.test_command import payload
 

@@ -14,7 +14,7 @@ from ..core.model import AgentPresence, Event
 from ..core.protocol import decode_json, encode_json
 from ..core.timestamps import to_rfc3339
 from ..errors import ConnectError, ServerNotFound, ServerRefused, WireError
-from ..storage.query import HistoryQuery
+from ..storage.query import NAME_FILTERS, HistoryQuery
 from .connection_state import connect_error_text, parse_error_body
 from .discovery import Address, Candidate, not_found_text
 
@@ -35,14 +35,11 @@ def history_parameters(query: HistoryQuery) -> list[tuple[str, str]]:
     """
     if query.after_seq or query.seq_range is not None:
         raise ValueError("after_seq and seq_range are not supported by servers")
-    lists: dict[str, Sequence[str] | None] = {
-        "agent": query.agents,
-        "session": query.sessions,
-        "tool": query.tools,
-        "feature": query.features,
-        "event_type": query.event_types,
-    }
-    parameters = [(name, value) for name, values in lists.items() for value in values or ()]
+    parameters = [
+        (parameter, value)
+        for parameter, (name, _) in NAME_FILTERS.items()
+        for value in getattr(query, name) or ()
+    ]
     for name, timestamp in (("since", query.since), ("until", query.until)):
         if timestamp is not None:
             parameters.append((name, to_rfc3339(timestamp)))

@@ -9,15 +9,18 @@ from datetime import UTC, date, datetime, timedelta
 from operator import index
 from typing import Any, SupportsIndex
 
+import numpy as np
 import pandas as pd
 
-from ..core.validation import format_value, shorten
+from ..core.validation import format_value
 from ..errors import InvalidEvent
 from ..storage.query import HistoryQuery
 from ..storage.schema import HISTORY_COLUMNS
 
 NameFilter = str | Sequence[str] | None
-TimeLike = str | datetime | pd.Timestamp | pd.Timedelta | None
+TimeLike = (
+    str | datetime | date | timedelta | pd.Timestamp | pd.Timedelta | np.datetime64 | np.timedelta64
+) | None
 
 _PROGRESS_DELAY_S = 1.0
 
@@ -30,48 +33,70 @@ def as_list(value: NameFilter) -> list[str] | None:
 
 
 def resolve_time(value: TimeLike, name: str) -> datetime | None:
-    """Return a datetime, an ISO string or a time ago (``"2h"``, ``"yesterday"``) as UTC.
+    """Return a point in time, or a time ago such as ``"2h"`` or a timedelta, as UTC.
 
     Args:
-        value: naive times are local; None: no bound.
+        value: a datetime, Timestamp, datetime64, date (its midnight), timedelta, Timedelta or
+            timedelta64 (that long ago), or a string. Times and dates without a zone are local.
+            None: no bound.
         name: name of the parameter, for the error message.
 
     Raises:
-        InvalidEvent: the string is none of these.
+        InvalidEvent: the value is none of these, NaT, or out of range.
     """
     if value is None:
         return None
-    if isinstance(value, str):
-        value = _parse_time_string(value, name)
+    try:
+        point = _parse_time_string(value) if isinstance(value, str) else _plain_time(value)
+        if isinstance(point, timedelta):
+            return datetime.now(UTC) - point
+        if point is not None:
+            # Local midnight of a date, also if the UTC offset changed in between.
+            return point.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise InvalidEvent(
+        f"{name}: expected an ISO time such as 2025-01-14T14:50, a time ago such as 2h or 3d, "
+        f"today, yesterday, a date, datetime or timedelta, got {format_value(value)}",
+        name,
+    )
+
+
+def _plain_time(value: Any) -> datetime | timedelta | None:
+    """Return a point in time or a time ago as a type of the standard library; None: neither."""
+    if isinstance(value, np.datetime64):
+        value = pd.Timestamp(value)
+    elif isinstance(value, np.timedelta64):
+        value = pd.Timedelta(value)
+    if value is pd.NaT:
+        return None
     if isinstance(value, pd.Timedelta):
-        value = datetime.now(UTC) - value.to_pytimedelta()
-    plain = value.to_pydatetime(warn=False) if isinstance(value, pd.Timestamp) else value
-    return plain.astimezone(UTC)
+        return value.to_pytimedelta()
+    if isinstance(value, pd.Timestamp):
+        return value.to_pydatetime(warn=False)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return datetime(value.year, value.month, value.day)
+    return value if isinstance(value, datetime | timedelta) else None
 
 
-def _parse_time_string(text: str, name: str) -> datetime | pd.Timedelta:
+def _parse_time_string(text: str) -> datetime | timedelta | None:
     if text in ("today", "yesterday"):
         day = date.today() - timedelta(days=1 if text == "yesterday" else 0)
-        # Local midnight, also if the UTC offset changed in between.
-        return datetime(day.year, day.month, day.day).astimezone()
+        return datetime(day.year, day.month, day.day)
     try:
         return datetime.fromisoformat(text)
     except ValueError:
-        pass
+        # pandas reads a number as nanoseconds.
+        if text.strip().lstrip("+-").replace(".", "", 1).isdecimal():
+            return None
     try:
         # pandas deprecates lower-case units for days and weeks.
         ago: Any = pd.Timedelta(
             re.sub(r"(?<=[\d ])[dw](?![a-z])", lambda unit: unit[0].upper(), text)
         )
     except ValueError:
-        ago = pd.NaT
-    if isinstance(ago, pd.Timedelta):
-        return ago
-    raise InvalidEvent(
-        f"{name}: expected an ISO time such as 2025-01-14T14:50, a time ago such as 2h or 3d, "
-        f"today or yesterday, got {shorten(text)}",
-        name,
-    )
+        return None
+    return _plain_time(ago)
 
 
 def to_integer(value: Any, name: str, minimum: int) -> int | None:
@@ -92,31 +117,24 @@ def to_integer(value: Any, name: str, minimum: int) -> int | None:
 def build_query(
     since: TimeLike,
     until: TimeLike,
-    agents: NameFilter,
-    sessions: NameFilter,
-    tools: NameFilter,
-    features: NameFilter,
-    event_types: NameFilter,
     columns: NameFilter,
     limit: int | None,
+    **names: NameFilter,
 ) -> HistoryQuery:
-    """Return the query of the arguments of ``load_history``.
+    """Return the query of the arguments of ``load_history``; ``names`` are its filters by name.
 
     Raises:
         InvalidEvent: a time, a column or the limit is invalid.
     """
-    names = as_list(columns)
+    selected = as_list(columns)
+    filters: dict[str, Any] = {name: as_list(values) for name, values in names.items()}
     return HistoryQuery(
         since=resolve_time(since, "since"),
         until=resolve_time(until, "until"),
-        agents=as_list(agents),
-        sessions=as_list(sessions),
-        tools=as_list(tools),
-        features=as_list(features),
-        event_types=as_list(event_types),
         # One column at least, so that rows can be counted.
-        columns=HISTORY_COLUMNS if names is None else tuple(dict.fromkeys(names)) or ("seq",),
+        columns=HISTORY_COLUMNS if selected is None else tuple(dict.fromkeys(selected)) or ("seq",),
         limit=to_integer(limit, "limit", 0),
+        **filters,
     )
 
 

@@ -88,6 +88,10 @@ def load_history(
     tools: NameFilter = None,
     features: NameFilter = None,
     event_types: NameFilter = None,
+    models: NameFilter = None,
+    projects: NameFilter = None,
+    hosts: NameFilter = None,
+    branches: NameFilter = None,
     columns: NameFilter = None,
     limit: int | None = None,
     progress: bool | None = None,
@@ -99,9 +103,11 @@ def load_history(
         source: a database file, the URL of a server, a Parquet or Arrow file, or a folder of them
             written by ``export_history``. None: ``HTMLGRAPH_URL``, else the database of the server
             running on this machine, else the default database.
-        since, until: first time, and time after the last one: an ISO string, a datetime, or a time
-            ago as ``"2h"`` or a Timedelta. Naive times are local. None: no bound.
-        agents, sessions, tools, features, event_types: one name or several to keep. None: all.
+        since, until: first time, and time after the last one: an ISO string, a datetime, Timestamp,
+            datetime64 or date (its midnight), or a time ago: ``"2h"``, a timedelta, Timedelta or
+            timedelta64. Times without a zone are local. None: no bound.
+        agents, sessions, tools, features, event_types, models, projects, hosts, branches: one name
+            or several to keep. None: all.
         columns: names of HISTORY_DTYPES. None: all.
         limit: most rows. None: all.
         progress: whether to show a progress bar. None: after one second.
@@ -118,7 +124,16 @@ def load_history(
         ConnectError: the server is not reachable or refuses the request.
     """
     query = build_query(
-        since, until, agents, sessions, tools, features, event_types, columns, limit
+        *(since, until, columns, limit),
+        agents=agents,
+        sessions=sessions,
+        tools=tools,
+        features=features,
+        event_types=event_types,
+        models=models,
+        projects=projects,
+        hosts=hosts,
+        branches=branches,
     )
     location = resolve_source(source)
     result = query_source(location, token, query, _BATCH_ROWS)
@@ -150,6 +165,10 @@ def iter_history(
     tools: NameFilter = None,
     features: NameFilter = None,
     event_types: NameFilter = None,
+    models: NameFilter = None,
+    projects: NameFilter = None,
+    hosts: NameFilter = None,
+    branches: NameFilter = None,
     columns: NameFilter = None,
     limit: int | None = None,
     progress: bool | None = None,
@@ -169,7 +188,16 @@ def iter_history(
     """
     chunk_rows = to_integer(chunk_rows, "chunk_rows", 1) or 1
     query = build_query(
-        since, until, agents, sessions, tools, features, event_types, columns, limit
+        *(since, until, columns, limit),
+        agents=agents,
+        sessions=sessions,
+        tools=tools,
+        features=features,
+        event_types=event_types,
+        models=models,
+        projects=projects,
+        hosts=hosts,
+        branches=branches,
     )
     location = resolve_source(source)
     result = query_source(location, token, query, min(_BATCH_ROWS, chunk_rows))

@@ -68,7 +68,13 @@ def load_transcripts(
     Raises:
         InvalidEvent: ``path`` does not exist, or an argument is invalid.
     """
-    query = build_query(since, until, agents, sessions, tools, None, event_types, columns, limit)
+    query = build_query(
+        *(since, until, columns, limit),
+        agents=agents,
+        sessions=sessions,
+        tools=tools,
+        event_types=event_types,
+    )
     if path is None:
         path = coding_agent(agent or DEFAULT_AGENT.name).sessions_dir()
     files, skipped = find_sessions(path, agent)

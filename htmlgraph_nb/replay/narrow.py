@@ -12,6 +12,7 @@ import pandas as pd
 from ..core.timestamps import to_rfc3339, to_utc
 from ..core.validation import format_value, unknown_field
 from ..errors import InvalidEvent
+from ..storage.query import NAME_FILTERS
 
 When = str | datetime | pd.Timestamp | np.datetime64
 
@@ -32,13 +33,7 @@ def parse_when(when: When, name: str = "when") -> datetime:
         ) from None
 
 
-_NAMED = {
-    "agents": "agent_id",
-    "sessions": "session_id",
-    "tools": "tool_name",
-    "features": "feature_id",
-    "event_types": "event_type",
-}
+_NAMED = dict(NAME_FILTERS.values())
 
 
 def filter_frame(
@@ -53,7 +48,8 @@ def filter_frame(
     """Return the rows and columns of a history that ``load_history`` would load.
 
     Args:
-        **names: agents, sessions, tools, features, event_types: a name or several; None: all.
+        **names: agents, sessions, tools, features, event_types, models, projects, hosts,
+            branches: a name or several; None: all.
 
     Raises:
         InvalidEvent: an unknown argument or column, or an invalid time.

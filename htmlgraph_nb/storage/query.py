@@ -15,6 +15,18 @@ from ..core.validation import shorten
 from ..errors import InvalidEvent
 from .schema import HISTORY_COLUMNS, named_in, select_history
 
+NAME_FILTERS = {
+    "agent": ("agents", "agent_id"),
+    "session": ("sessions", "session_id"),
+    "tool": ("tools", "tool_name"),
+    "feature": ("features", "feature_id"),
+    "event_type": ("event_types", "event_type"),
+    "model": ("models", "model"),
+    "project": ("projects", "project"),
+    "host": ("hosts", "host"),
+    "branch": ("branches", "branch"),
+}
+"""Parameter of ``GET /api/history`` → attribute of a query, and the column that it filters."""
 MAX_QUERY_NAMES = 30_000
 """Most names in all filters together; SQLite allows 32,766 parameters."""
 
@@ -25,7 +37,8 @@ class HistoryQuery:
 
     Attributes:
         since, until: times, UTC; ``until`` is excluded. None: no bound.
-        agents, sessions, tools, features, event_types: names to keep. None: all.
+        agents, sessions, tools, features, event_types, models, projects, hosts, branches: names to
+            keep. None: all.
         columns: names of HISTORY_COLUMNS, in the order of the result.
         after_seq: only rows after this seq in the order of the query. 0: from the first row.
         limit: most rows. None: all.
@@ -40,6 +53,10 @@ class HistoryQuery:
     tools: Sequence[str] | None = None
     features: Sequence[str] | None = None
     event_types: Sequence[str] | None = None
+    models: Sequence[str] | None = None
+    projects: Sequence[str] | None = None
+    hosts: Sequence[str] | None = None
+    branches: Sequence[str] | None = None
     columns: Sequence[str] = HISTORY_COLUMNS
     after_seq: int = 0
     limit: int | None = None
@@ -68,14 +85,8 @@ class HistoryQuery:
     @property
     def value_filters(self) -> dict[str, Sequence[str]]:
         """The names to keep, by column; without the columns that are not filtered."""
-        filters = {
-            "agent_id": self.agents,
-            "session_id": self.sessions,
-            "tool_name": self.tools,
-            "feature_id": self.features,
-            "event_type": self.event_types,
-        }
-        return {field: values for field, values in filters.items() if values is not None}
+        filters = {column: getattr(self, name) for name, column in NAME_FILTERS.values()}
+        return {column: values for column, values in filters.items() if values is not None}
 
     def conditions(self) -> tuple[str, list[Any]]:
         """Return the WHERE clause of a SELECT from ``events e``, and its parameters.

@@ -171,7 +171,7 @@ class BaseGrid(anywidget.AnyWidget):
 
         Args:
             **filters: as for ``load_history``: since, until, agents, sessions, tools, features,
-                event_types, columns, limit.
+                event_types, models, projects, hosts, branches, columns, limit.
 
         Raises:
             ServerNotFound: no server has been found so far.

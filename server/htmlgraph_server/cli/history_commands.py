@@ -6,12 +6,10 @@ import argparse
 
 from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.errors import ConfigError
-from htmlgraph_nb.storage.query import HistoryQuery
+from htmlgraph_nb.storage.query import NAME_FILTERS, HistoryQuery
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 
 from .options import Commands, Print, add_db_option, db_path, progress_bar
-
-_FILTERS = ("agent", "session", "tool", "feature", "event_type")
 
 
 def add_history_parsers(commands: Commands, out: Print) -> tuple[argparse.ArgumentParser, ...]:
@@ -74,7 +72,7 @@ def _add_export(commands: Commands, out: Print) -> argparse.ArgumentParser:
         "--since", help="first time to include, such as 2025-01-14T14:50, 2h, 3d or yesterday"
     )
     parser.add_argument("--until", help="first time to exclude, in the same form")
-    for name in _FILTERS:
+    for name in NAME_FILTERS:
         noun = name.replace("_", " ")
         parser.add_argument(
             f"--{name.replace('_', '-')}",
@@ -105,13 +103,9 @@ def _export(arguments: argparse.Namespace, out: Print) -> int:
     query = HistoryQuery(
         since=resolve_time(arguments.since, "--since"),
         until=resolve_time(arguments.until, "--until"),
-        agents=arguments.agent,
-        sessions=arguments.session,
-        tools=arguments.tool,
-        features=arguments.feature,
-        event_types=arguments.event_type,
         columns=columns,
         limit=arguments.limit,
+        **{name: getattr(arguments, option) for option, (name, _) in NAME_FILTERS.items()},
     )
     source = resolve_source(arguments.source)
     if not arguments.target.strip():

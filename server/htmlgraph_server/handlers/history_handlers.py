@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
+from typing import Any
 
 from tornado.iostream import StreamClosedError
 
 from htmlgraph_nb.core.protocol import Cursor, encode_json
 from htmlgraph_nb.errors import ApiError, HtmlgraphError
-from htmlgraph_nb.storage.query import HistoryQuery
+from htmlgraph_nb.storage.query import NAME_FILTERS, HistoryQuery
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 
 from ..history.activity_counts import MAX_ACTIVITY_MINUTES
@@ -75,25 +76,24 @@ class HistoryHandler(JsonHandler):
 
     def _query(self) -> HistoryQuery:
         self.allow_parameters(
-            *("since", "until", "agent", "session", "tool", "feature", "event_type"),
-            *("columns", "limit", "cursor", "order", "format", "compression"),
+            *("since", "until", "columns", "limit", "cursor", "order", "format", "compression"),
+            *NAME_FILTERS,
         )
         columns = self.string_parameter("columns")
         cursor = self.string_parameter("cursor")
         limit = self.int_parameter("limit", 0, 1, 2**53 - 1)
+        filters: dict[str, Any] = {
+            name: self.list_parameter(key) for key, (name, _) in NAME_FILTERS.items()
+        }
         return HistoryQuery(
             since=self.time_parameter("since"),
             until=self.time_parameter("until"),
-            agents=self.list_parameter("agent"),
-            sessions=self.list_parameter("session"),
-            tools=self.list_parameter("tool"),
-            features=self.list_parameter("feature"),
-            event_types=self.list_parameter("event_type"),
             # A repeated name is one column.
             columns=tuple(dict.fromkeys(columns.split(","))) if columns else HISTORY_COLUMNS,
             after_seq=self._after_seq(cursor) if cursor else 0,
             limit=limit or None,
             newest_first=self.choice_parameter("order", HISTORY_ORDERS, "asc") == "desc",
+            **filters,
         )
 
     def _after_seq(self, text: str) -> int:

@@ -45,6 +45,9 @@ def example_events() -> list[Event]:
             output_tokens=number * 2 if number % 5 else None,
             cost_usd=0.25 if number % 10 == 0 else None,
             duration_ms=number * 10 if number % 2 else None,
+            project=f"shop-{number % 2}",
+            host="laptop" if number < 20 else "server",
+            branch="main" if number % 3 == 0 else None,
             extra={"n": number, "text": "ä<b>\u2028"} if number % 6 == 0 else None,
         )
         for number in range(60)
@@ -97,6 +100,12 @@ def test_load_history_returns_sent_values(file: str) -> None:
         ({"tools": ["Bash"]}, lambda e: e.tool_name == "Bash"),
         ({"sessions": "s-0", "event_types": "completion"}, lambda e: e.session_id == "s-0"),
         ({"features": "feat-1"}, lambda e: e.feature_id == "feat-1"),
+        ({"models": "claude-opus-4-5"}, lambda e: True),
+        (
+            {"projects": ["shop-1"], "hosts": "laptop"},
+            lambda e: e.project[-1] == "1" and e.host == "laptop",
+        ),
+        ({"branches": ["main", "other"]}, lambda e: e.agent_id == "agent-0"),
         ({"since": "2026-01-14T15:00:00Z"}, lambda e: e.timestamp >= START + timedelta(minutes=10)),
         (
             {"until": START + timedelta(minutes=10)},

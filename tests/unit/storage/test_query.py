@@ -37,6 +37,10 @@ def make_event(n: int) -> Event:
         status=(None, "ok", "error")[n % 3],
         input_tokens=n,
         cost_usd=n / 8,
+        model=f"m{n % 2}" if n % 3 else None,
+        project=f"p{n % 4}",
+        host="h0" if n % 2 else "h1",
+        branch=f"b{n % 3}" if n % 5 else None,
         extra={"n": n} if n % 6 == 0 else None,
     )
 
@@ -78,6 +82,10 @@ queries = st.builds(
     tools=_some(["Bash", "Edit"]),
     features=_some(["f1", "f2"]),
     event_types=_some(["prompt", "stop"]),
+    models=_some(["m0", "m1"]),
+    projects=_some(["p0", "p1"]),
+    hosts=_some(["h0"]),
+    branches=_some(["b0", "b1"]),
     columns=st.just(("seq", "agent_id")),
     after_seq=st.integers(0, N_ROWS + 1),
     limit=st.none() | st.integers(0, N_ROWS),
@@ -95,6 +103,10 @@ def matches(query: HistoryQuery, seq: int, event: Event) -> bool:
         (query.tools, event.tool_name),
         (query.features, event.feature_id),
         (query.event_types, event.event_type),
+        (query.models, event.model),
+        (query.projects, event.project),
+        (query.hosts, event.host),
+        (query.branches, event.branch),
     )
     beyond = seq < (query.after_seq or seq + 1) if query.newest_first else seq > query.after_seq
     return (
@@ -150,7 +162,7 @@ def test_to_sql_returns_stored_values(db: sqlite3.Connection) -> None:
     for name in ("agent_id", "event_type", "session_id", "tool_name", "feature_id", "event_id"):
         assert row[name] == getattr(event, name)
     assert (row["status"], row["input_tokens"], row["cost_tokens"]) == ("error", 8, 8)
-    assert (row["cost_usd"], row["extra"], row["model"]) == (1.0, None, None)
+    assert (row["cost_usd"], row["extra"], row["duration_ms"]) == (1.0, None, None)
     assert rows(db, HistoryQuery(columns=["extra"], limit=1)) == [(1, '{"n":0}')]
 
 

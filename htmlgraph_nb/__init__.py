@@ -18,6 +18,7 @@ _EXPORTS = {
     "Event": "core.model",
     "HtmlgraphError": "errors",
     "InvalidEvent": "errors",
+    "Limits": "core.roster",
     "LocalServer": "client.local_server",
     "PresenceClient": "client.presence_client",
     "PresenceManager": "presence",
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
     from .core.model import AgentPresence as AgentPresence
     from .core.model import Event as Event
     from .core.model import PresenceStatus as PresenceStatus
+    from .core.roster import Limits as Limits
     from .errors import ConfigError as ConfigError
     from .errors import ConnectError as ConnectError
     from .errors import HtmlgraphError as HtmlgraphError

@@ -28,7 +28,7 @@ GROUPS = {
     ),
     "Analyze": (
         "summary agents sessions features compare timeline waiting_time concurrency tool_counts "
-        "tool_durations tool_errors tool_transitions token_costs burn_rate forecast_budget"
+        "tool_durations tool_errors tool_transitions token_costs burn_rate forecast_budget Limits"
     ),
     "Plots": (
         "plot_timeline plot_concurrency plot_tool_counts plot_tool_transitions plot_token_costs"

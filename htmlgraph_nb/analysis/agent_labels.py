@@ -1,4 +1,4 @@
-"""What agents are called: the last known labels of groups of rows, and names for plots."""
+"""What agents are called: the last known labels of rows and groups, and names for plots."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .columns import IntArray, encode_column, float_column, timestamp_micros
+from ..core.reducer import NOT_FIRST_TYPES
+from .columns import (
+    IntArray,
+    column_isin,
+    encode_column,
+    float_column,
+    timestamp_micros,
+    topmost,
+    with_roots,
+)
 from .grouping import Groups, group_rows
 
 _MAX_CHARS = 36
@@ -60,11 +69,74 @@ def context_columns(df: pd.DataFrame, groups: Groups, order: IntArray) -> dict[s
 def time_order(df: pd.DataFrame) -> IntArray:
     """Return the positions of the rows by time, and by order of arrival at the same time."""
     micros = timestamp_micros(df)
-    if "seq" in df.columns:
-        order = np.lexsort((df["seq"].to_numpy(dtype=np.int64), micros))
+    seq = df["seq"].to_numpy(dtype=np.int64) if "seq" in df.columns else np.arange(len(df))
+    rises = micros[1:] > micros[:-1]
+    if (rises | ((micros[1:] == micros[:-1]) & (seq[1:] >= seq[:-1]))).all():
+        return np.arange(len(df))
+    return np.lexsort((seq, micros)).astype(np.int64, copy=False)
+
+
+def agent_order(df: pd.DataFrame) -> IntArray:
+    """Return the positions of the rows by agent, in the order of ``time_order`` for each."""
+    codes = encode_column(df, "agent_id").codes
+    if codes.dtype.itemsize > 2 and codes.max(initial=0) < np.iinfo(np.int16).max:
+        # Sorted by radix, in a fifth of the time.
+        codes = codes.astype(np.int16)
+    order = time_order(df)
+    return order[np.argsort(codes[order], kind="stable")]
+
+
+def root_codes(df: pd.DataFrame) -> IntArray:
+    """Return the code of each row's topmost agent in the column ``agent_id``.
+
+    All rows of an agent have the same: that of its last row with another topmost agent, as an
+    agent's parent may be unknown at first. It is the agent itself if there is none, or if the
+    frame has no event of the topmost one.
+    """
+    agents, roots = encode_column(df, "agent_id"), encode_column(with_roots(df), "root_agent_id")
+    names = pd.Index(agents.values).astype(object)
+    codes = np.append(names.get_indexer(pd.Index(roots.values).astype(object)), -1)
+    row_codes = codes[roots.codes]
+    own = agents.codes.astype(np.int64)
+    other = np.flatnonzero((row_codes >= 0) & (own >= 0) & (row_codes != own))
+    if not len(other):
+        return own
+    root_of = np.arange(len(names))
+    occurs = np.bincount(own[own >= 0], minlength=len(names)) > 0
+    other = other[occurs[row_codes[other]]]
+    root_of[own[other]] = row_codes[other]
+    return np.append(topmost(root_of), -1)[own]
+
+
+def fill_forward(df: pd.DataFrame, column: str) -> pd.Series:
+    """Return a column with each missing value replaced by the last value of the same agent.
+
+    An event of ``session_id`` that only ends or describes a session, such as a late session_end,
+    does not make it the agent's session.
+    """
+    if column not in df.columns:
+        return pd.Series(np.full(len(df), None, object), index=df.index)
+    codes = encode_column(df, column).codes
+    if len(codes) and codes.min() >= 0:
+        return df[column]
+    order = agent_order(df)
+    agents = encode_column(df, "agent_id").codes[order]
+    begins = np.ones(len(order), np.bool_)
+    begins[1:] = agents[1:] != agents[:-1]
+    rows = np.arange(len(order))
+    starts = np.maximum.accumulate(np.where(begins, rows, -1))
+    named = codes[order] >= 0
+    if column == "session_id":
+        passive = column_isin(df, "event_type", *NOT_FIRST_TYPES)[order]
+        n_named = np.cumsum(named)
+        first = named & (n_named - n_named[starts] + named[starts] == 1)
+        enters = named & (first | ~passive)
     else:
-        order = np.argsort(micros, kind="stable")
-    return order.astype(np.int64, copy=False)
+        enters = named
+    last = np.maximum.accumulate(np.where(enters | begins, rows, -1))
+    source = np.empty(len(order), np.int64)
+    source[order] = order[np.where(named, rows, np.maximum(last, starts))]
+    return df[column].take(source).set_axis(df.index)
 
 
 def _last_rows(groups: Groups, ordered: IntArray) -> IntArray:

@@ -134,6 +134,24 @@ def last_marked(marks: BoolArray) -> IntArray:
     return last
 
 
+def last_until(at: IntArray, firsts: IntArray, ends: IntArray, times: IntArray | int) -> IntArray:
+    """Return the last index of each range of ``at`` whose time is not after ``times``; -1: none.
+
+    Args:
+        at: times, which do not decrease within a range.
+        firsts, ends: first index of each range, and the index after its last one.
+        times: the time for each range, or one for all.
+    """
+    low, high = firsts.copy(), ends.copy()
+    while (low < high).any():
+        middle = (low + high) // 2
+        earlier = at[np.minimum(middle, len(at) - 1)] <= times
+        unfinished = low < high
+        low = np.where(unfinished & earlier, middle + 1, low)
+        high = np.where(unfinished & ~earlier, middle, high)
+    return np.where(low > firsts, low - 1, -1)
+
+
 def running_max(values: IntArray, begins: BoolArray) -> IntArray:
     """Return the largest value so far in each group of adjacent rows.
 

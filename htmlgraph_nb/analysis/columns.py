@@ -42,6 +42,8 @@ class CodedColumn(NamedTuple):
 def require_columns(df: object, function: str, *columns: str) -> pd.DataFrame:
     """Return ``df`` if it is a DataFrame with these columns.
 
+    ``root_agent_id`` is added if it is one of them and missing in some rows or all.
+
     Args:
         function: name of the calling function, for the error message.
 
@@ -52,6 +54,8 @@ def require_columns(df: object, function: str, *columns: str) -> pd.DataFrame:
         raise InvalidEvent(
             f"{function}: expected a DataFrame from load_history(), got {type(df).__name__}"
         )
+    if "root_agent_id" in columns and "agent_id" in df.columns:
+        df = with_roots(df)
     for column in columns:
         if column not in df.columns:
             raise InvalidEvent(
@@ -60,6 +64,52 @@ def require_columns(df: object, function: str, *columns: str) -> pd.DataFrame:
                 column,
             )
     return df
+
+
+def with_roots(df: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with ``root_agent_id``, the topmost ancestor of each row's agent.
+
+    Rows without one, such as those of older versions, get the topmost ancestor that
+    ``parent_agent_id`` of any row names, else the agent itself.
+    """
+    stored = df["root_agent_id"] if "root_agent_id" in df.columns else None
+    if stored is not None and stored.notna().all():
+        return df
+    roots = _derived_roots(df)
+    if stored is not None:
+        known = encode_column(df, "root_agent_id")
+        names = pd.Index(roots.categories).union(pd.Index(known.values).astype(object))
+        codes = names.get_indexer(roots.categories)[roots.codes]
+        stored_codes = np.append(names.get_indexer(known.values), -1)[known.codes]
+        codes = np.where(stored_codes >= 0, stored_codes, codes)
+        roots = pd.Categorical.from_codes(codes, categories=names)
+    return df.assign(root_agent_id=roots)
+
+
+def _derived_roots(df: pd.DataFrame) -> pd.Categorical:
+    """Return the topmost known ancestor of each row's agent, by the parents of all rows."""
+    agents, parents = encode_column(df, "agent_id"), encode_column(df, "parent_agent_id")
+    names = pd.Index(agents.values).astype(object)
+    names = names.append(pd.Index(parents.values).astype(object).difference(names))
+    parent_of = np.arange(len(names))
+    named = np.flatnonzero((parents.codes >= 0) & (agents.codes >= 0))
+    if len(named):
+        # Of the parents of one agent, numpy keeps the one assigned last.
+        parent_of[agents.codes[named]] = names.get_indexer(parents.values)[parents.codes[named]]
+    roots = topmost(parent_of)
+    ordered = pd.Index(sorted(names[np.unique(roots)]))
+    codes = np.append(ordered.get_indexer(names[roots]), -1)[agents.codes]
+    return pd.Categorical.from_codes(codes, categories=ordered).remove_unused_categories()
+
+
+def topmost(parent_of: IntArray) -> IntArray:
+    """Return the topmost ancestor of each agent, by the code of its parent or its own."""
+    roots = parent_of
+    for _ in range(len(parent_of).bit_length()):
+        # Each step doubles the number of generations.
+        roots = roots[roots]
+    # In a circle of parents there is no topmost one.
+    return np.where(parent_of[roots] == roots, roots, np.arange(len(parent_of)))
 
 
 def as_tuple(by: ColumnNames) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -117,8 +118,10 @@ def token_costs(
         One row per group with tokens or dollars, sorted by the keys: timestamp if ``freq`` is
         given, the columns of ``by``, answers (int64: events with tokens or dollars), input
         (uncached), cache_read, cache_write_5m, cache_write_1h, output and total (int64; total is
-        cost_tokens, or else the sum of the kinds), usd (float64; NaN if nothing has a price),
-        unpriced_tokens (int64: tokens of total without a price). ``attrs["unknown_models"]`` lists
+        cost_tokens, or else the sum of the kinds), cache_hit_rate (float64: share of the tokens
+        sent to the model that were read from its cache; NaN without any), usd (float64; NaN if
+        nothing has a price), unpriced_tokens (int64: tokens of total without a price).
+        ``attrs["unknown_models"]`` lists
         the models without a price; ``attrs["prices"]`` has source, version and date of the price
         table.
 
@@ -134,7 +137,7 @@ def token_costs(
     ['my-model']
     """
     by = as_tuple(by)
-    require_columns(df, "token_costs", *COST_COLUMNS, *by)
+    df = require_columns(df, "token_costs", *COST_COLUMNS, *by)
     if currency.upper() != "USD":
         raise InvalidEvent(
             f"currency: expected 'USD', got {shorten(currency)}; multiply the column usd by a rate",
@@ -150,10 +153,22 @@ def token_costs(
         answers=groups.count(),
         **kinds,
         total=groups.total_count(spending.tokens.total),
+        cache_hit_rate=cache_hit_rate(kinds),
         **spending.dollars(groups),
     )
     table.attrs.update(spending.attrs())
     return table
+
+
+def cache_hit_rate(kinds: Mapping[str, IntArray]) -> FloatArray:
+    """Return the share of cached tokens of all tokens sent to the model; NaN if none were sent.
+
+    Args:
+        kinds: counts by kind of TOKEN_KINDS.
+    """
+    sent = np.sum([kinds[kind] for kind in TOKEN_KINDS if kind != "output"], axis=0)
+    rate: FloatArray = np.where(sent > 0, kinds["cache_read"] / np.maximum(sent, 1), np.nan)
+    return rate
 
 
 def burn_rate(

@@ -7,16 +7,17 @@ import pandas as pd
 
 from ..core.roster import Limits
 from .columns import (
+    ColumnNames,
     FloatArray,
     IntArray,
-    encode_column,
+    as_tuple,
     require_columns,
     time_zone,
     timestamp_micros,
     to_datetimes,
     to_timedeltas,
 )
-from .grouping import assign_periods, period_edges
+from .grouping import assign_periods, group_rows, period_edges
 from .status_intervals import (
     STATUS_NAMES,
     StatusIntervals,
@@ -73,12 +74,13 @@ def timeline(df: pd.DataFrame, limits: Limits | None = None) -> pd.DataFrame:
     )
 
 
-def concurrency(df: pd.DataFrame, freq: str) -> pd.DataFrame:
+def concurrency(df: pd.DataFrame, freq: str, limits: Limits | None = None) -> pd.DataFrame:
     """Return the number of agents that were active, waiting and idle in each period.
 
     Args:
         df: as for ``timeline``.
         freq: length of a period as ``"15min"``, ``"1h"`` or ``"D"``.
+        limits: as for ``timeline``.
 
     Returns:
         One row per period, including periods without agents: timestamp (start of the period,
@@ -94,7 +96,7 @@ def concurrency(df: pd.DataFrame, freq: str) -> pd.DataFrame:
     0     0.5      0.2   0.1     2
     """
     require_columns(df, "concurrency", *REQUIRED_COLUMNS)
-    intervals = status_intervals(df)
+    intervals = status_intervals(df, limits)
     zone = time_zone(df)
     if len(intervals.rows):
         first, last = int(intervals.start.min()), int(intervals.end.max())
@@ -142,16 +144,21 @@ def _peak(intervals: StatusIntervals, edges: IntArray) -> IntArray:
     return np.maximum.reduceat(level, begins)
 
 
-def waiting_time(df: pd.DataFrame) -> pd.DataFrame:
+def waiting_time(
+    df: pd.DataFrame, by: ColumnNames = ("agent_id",), limits: Limits | None = None
+) -> pd.DataFrame:
     """Return how long agents waited for a person, for permission or for an answer.
 
     Args:
-        df: as for ``timeline``.
+        df: as for ``timeline``, and the columns of ``by``.
+        by: columns to group by, such as ``"tool_name"`` (the call that waited), ``"project"`` or
+            ``()``: those of the event with which the wait began.
+        limits: as for ``timeline``.
 
     Returns:
-        One row per agent that waited, sorted by descending total: agent_id (as in ``df``), waits
-        (int64), total, median and longest (timedelta64[us]), waiting_now (bool: at the newest
-        timestamp of the frame).
+        One row per group that waited, sorted by descending total: the columns of ``by`` (as in
+        ``df``), waits (int64), total, median and longest (timedelta64[us]), waiting_now (bool: at
+        the newest timestamp of the frame).
 
     Raises:
         InvalidEvent: a column is missing.
@@ -159,20 +166,26 @@ def waiting_time(df: pd.DataFrame) -> pd.DataFrame:
     >>> waiting_time(example())
        agent_id  waits           total          median         longest  waiting_now
     0  claude-1      1 0 days 00:02:00 0 days 00:02:00 0 days 00:02:00        False
+    >>> waiting_time(example(), by="tool_name")[["tool_name", "waits", "total"]]
+      tool_name  waits           total
+    0      Bash      1 0 days 00:02:00
     """
-    require_columns(df, "waiting_time", *REQUIRED_COLUMNS)
-    intervals = timeline(df)
-    agents = encode_column(intervals, "agent_id").codes
-    is_newest = np.append(agents[1:] != agents[:-1], True)[: len(agents)]
-    waits = intervals.assign(waiting_now=is_newest)[intervals["status"] == "waiting"]
-    by_agent = waits.groupby("agent_id", observed=True, sort=False)
-    table = by_agent.agg(
-        waits=("duration", "size"),
-        total=("duration", "sum"),
-        median=("duration", "median"),
-        longest=("duration", "max"),
-        waiting_now=("waiting_now", "any"),
+    by = as_tuple(by)
+    df = require_columns(df, "waiting_time", *REQUIRED_COLUMNS, *by)
+    merged = merge_intervals(status_intervals(df, limits))
+    lasts = np.append(merged.agents[1:] != merged.agents[:-1], True)[: len(merged.agents)]
+    waits = np.flatnonzero(merged.status == TimelineStatus.WAITING)
+    groups = group_rows(df, by, None, merged.rows[waits])
+    n = groups.count()
+    durations = (merged.end - merged.start)[waits]
+    ordered = durations[np.lexsort((durations, groups.ids))]
+    ends = np.cumsum(n)
+    middle = ordered[ends - n + (n - 1) // 2] + ordered[ends - n + n // 2]
+    table = groups.with_columns(
+        waits=n,
+        total=to_timedeltas(groups.total_count(durations)),
+        median=to_timedeltas(middle // 2),
+        longest=to_timedeltas(ordered[ends - 1]),
+        waiting_now=groups.count(lasts[waits]) > 0,
     )
-    durations = dict.fromkeys(("total", "median", "longest"), "timedelta64[us]")
-    table = table.sort_values("total", ascending=False, kind="stable").reset_index()
-    return table.astype({**durations, "waits": "int64", "waiting_now": "bool"})
+    return table.sort_values("total", ascending=False, kind="stable", ignore_index=True)

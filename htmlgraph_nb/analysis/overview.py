@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..core.roster import Limits
 from ..errors import InvalidEvent
 from ..pricing.prices import Prices
 from .columns import (
@@ -30,11 +31,13 @@ from .status_intervals import TimelineStatus, status_intervals
 MEASURES = ("events", "tools", "errors", "tokens", "usd", "unpriced_tokens")
 
 
-def summary(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
+def summary(
+    df: pd.DataFrame, prices: Prices | None = None, limits: Limits | None = None
+) -> pd.DataFrame:
     """Return the totals of a history in one row; ``summary(df).T`` is easier to read.
 
     Args:
-        df, prices: as for ``sessions``.
+        df, prices, limits: as for ``sessions``.
 
     Returns:
         One row: start and end (datetime64[us], in the time zone of ``df``; NaT without events),
@@ -56,7 +59,7 @@ def summary(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
     micros = timestamp_micros(df)
     ends = np.array([micros.min(), micros.max()] if len(df) else [_NAT, _NAT])
     bounds = to_datetimes(ends, time_zone(df))
-    statuses = status_intervals(df)
+    statuses = status_intervals(df, limits)
     measures, attrs = _measures(df, (), prices)
     row = pd.DataFrame(
         {
@@ -132,8 +135,9 @@ def compare(
     2  errors   1.0  1.0     0.0
     """
     by = as_tuple(by)
-    for df in (df_a, df_b):
-        require_columns(df, "compare", "event_type", "timestamp", *by)
+    df_a, df_b = (
+        require_columns(df, "compare", "event_type", "timestamp", *by) for df in (df_a, df_b)
+    )
     for column in by:
         if column == "measure":
             raise InvalidEvent("by has 'measure', which is a column of the result", "by")

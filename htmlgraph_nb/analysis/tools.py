@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InvalidEvent
+from .agent_labels import fill_forward
 from .columns import (
     ColumnNames,
     IntArray,
@@ -55,7 +56,7 @@ def tool_counts(
     2      Read      2
     """
     by = as_tuple(by)
-    require_columns(df, "tool_counts", *_TOOL, *by, *(["timestamp"] if freq else []))
+    df = require_columns(df, "tool_counts", *_TOOL, *by, *(["timestamp"] if freq else []))
     rows = np.flatnonzero(tool_mask(df))
     groups = group_rows(df, by, freq, rows)
     n = groups.count()
@@ -78,24 +79,26 @@ def tool_errors(
 
     Returns:
         One row per group with at least one call, sorted by the keys: timestamp if ``freq`` is
-        given, the columns of ``by``, count and errors (int64), error_rate (float64: errors divided
-        by count).
+        given, the columns of ``by``, count and errors (int64), error_rate and success_rate
+        (float64: the shares of calls that failed and that did not).
 
     Raises:
         InvalidEvent: a column is missing, or ``freq`` is invalid.
 
     >>> tool_errors(example())
-      tool_name  count  errors  error_rate
-    0      Bash      2       1         0.5
-    1      Edit      1       0         0.0
-    2      Read      2       0         0.0
+      tool_name  count  errors  error_rate  success_rate
+    0      Bash      2       1         0.5           0.5
+    1      Edit      1       0         0.0           1.0
+    2      Read      2       0         0.0           1.0
     """
     by = as_tuple(by)
-    require_columns(df, "tool_errors", *_TOOL, "status", *by, *(["timestamp"] if freq else []))
+    df = require_columns(df, "tool_errors", *_TOOL, "status", *by, *(["timestamp"] if freq else []))
     rows = np.flatnonzero(tool_mask(df))
     groups = group_rows(df, by, freq, rows)
     n, failed = groups.count(), groups.count(error_mask(df)[rows])
-    return groups.with_columns(count=n, errors=failed, error_rate=failed / n)
+    return groups.with_columns(
+        count=n, errors=failed, error_rate=failed / n, success_rate=(n - failed) / n
+    )
 
 
 def tool_durations(
@@ -125,7 +128,7 @@ def tool_durations(
     2      Read      1    200.0    200.0
     """
     by = as_tuple(by)
-    require_columns(df, "tool_durations", *_TOOL, "duration_ms", *by)
+    df = require_columns(df, "tool_durations", *_TOOL, "duration_ms", *by)
     for q in quantiles:
         if not 0 <= q <= 1:
             raise InvalidEvent(f"quantiles: expected numbers from 0 to 1, got {q}", "quantiles")
@@ -171,6 +174,8 @@ def _quantile(ordered: np.ndarray, start: IntArray, n: IntArray, q: float) -> np
 def tool_transitions(df: pd.DataFrame) -> pd.DataFrame:
     """Return how often one tool followed another within a session of an agent.
 
+    An event without a session belongs to the last session of its agent, as in ``sessions``.
+
     Args:
         df: events; needs event_type, tool_name, agent_id and timestamp, and uses session_id and
             seq.
@@ -189,8 +194,9 @@ def tool_transitions(df: pd.DataFrame) -> pd.DataFrame:
     """
     require_columns(df, "tool_transitions", *_TOOL, "agent_id", "timestamp")
     rows = np.flatnonzero(tool_mask(df))
-    present = [name for name in ("agent_id", "session_id", "seq") if name in df.columns]
+    present = [name for name in ("agent_id", "seq") if name in df.columns]
     tools = df[[*present, "tool_name", "timestamp"]].take(rows)
+    tools["session_id"] = fill_forward(df, "session_id").take(rows).array
     agents = encode_column(tools, "agent_id").codes
     sessions = encode_column(tools, "session_id").codes
     arrival = [tools["seq"].to_numpy(dtype=np.int64)] if "seq" in present else []

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
+from ..core.roster import Limits
+from ..core.validation import format_value
+from ..errors import InvalidEvent
 from ..pricing.prices import Prices
-from .agent_labels import context_columns, last_labels, time_order
+from .agent_labels import (
+    agent_order,
+    context_columns,
+    fill_forward,
+    last_labels,
+    root_codes,
+    time_order,
+)
+from .agent_rows import last_until
 from .columns import (
     BoolArray,
     IntArray,
@@ -28,8 +39,16 @@ from .grouping import Groups, group_rows
 from .intervals import REQUIRED_COLUMNS
 from .status_intervals import StatusIntervals, TimelineStatus, status_intervals
 
+Subagents = Literal["separate", "include"]
+"""Whether subagents have rows of their own or count to the agent that started them."""
 
-def sessions(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
+
+def sessions(
+    df: pd.DataFrame,
+    prices: Prices | None = None,
+    subagents: Subagents = "separate",
+    limits: Limits | None = None,
+) -> pd.DataFrame:
     """Return the totals of each session of each agent.
 
     An event without a session belongs to the last session of its agent, as in the server.
@@ -38,6 +57,11 @@ def sessions(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
         df: events; needs agent_id, timestamp and event_type, and uses all other columns except
             host, cwd, worktree, user and pr.
         prices: as for ``token_costs``.
+        subagents: "separate": each subagent has rows of its own. "include": the calls, errors,
+            tokens, dollars and features of all its subagents count to the session in which the
+            topmost agent was at that time; times and context are those of the topmost agent. A
+            subagent whose topmost agent has no event in ``df`` keeps rows of its own.
+        limits: as for ``timeline``.
 
     Returns:
         One row per session of an agent, sorted by start: agent_id and session_id (as in ``df``;
@@ -49,10 +73,11 @@ def sessions(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
         and turns that ended in an error), tokens (int64), usd (float64; NaN if nothing has a
         price), unpriced_tokens (int64: tokens whose price is unknown, not in usd), context_tokens
         and peak_context_tokens (Int64: last and highest number of tokens in the context of the
-        model; missing if not reported). ``attrs`` as for ``token_costs``.
+        model; missing if not reported). With ``subagents="include"`` also subagents (int64: their
+        number). ``attrs`` as for ``token_costs``.
 
     Raises:
-        InvalidEvent: a column is missing.
+        InvalidEvent: a column is missing, or ``subagents`` is neither of the two.
 
     >>> sessions(example())[["agent_id", "session_id", "wall", "tools", "errors", "tokens"]]
        agent_id session_id            wall  tools  errors  tokens
@@ -60,19 +85,23 @@ def sessions(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
     1   codex-1        s-2 0 days 00:03:00      2       1     600
     """
     require_columns(df, "sessions", *REQUIRED_COLUMNS)
-    filled = df.assign(session_id=_fill_forward(df, "session_id"))
-    table = _totals(df, filled, filled, ("agent_id", "session_id"), ("feature_id",), prices)
+    filled = df.assign(session_id=fill_forward(df, "session_id"))
+    keys = ("agent_id", "session_id")
+    rolled_up = _rolled_up(filled, subagents)
+    table = _totals(df, filled, filled, keys, ("feature_id",), prices, limits, rolled_up)
     return table.sort_values("start", kind="stable", ignore_index=True)
 
 
-def features(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
+def features(
+    df: pd.DataFrame, prices: Prices | None = None, limits: Limits | None = None
+) -> pd.DataFrame:
     """Return the totals of the work on each feature.
 
     Calls and tokens are those of the events that name the feature. Times are those in which it was
     the last feature that an agent named.
 
     Args:
-        df, prices: as for ``sessions``.
+        df, prices, limits: as for ``sessions``.
 
     Returns:
         One row per feature, sorted by name, and a last one for work without a feature: feature_id
@@ -87,23 +116,31 @@ def features(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
     0     feat-1       2 0 days 00:05:00      5
     """
     require_columns(df, "features", *REQUIRED_COLUMNS, "feature_id")
-    filled = df.assign(feature_id=_fill_forward(df, "feature_id"))
-    return _totals(df, df, filled, ("feature_id",), ("agent_id", "session_id"), prices)
+    filled = df.assign(feature_id=fill_forward(df, "feature_id"))
+    return _totals(df, df, filled, ("feature_id",), ("agent_id", "session_id"), prices, limits)
 
 
-def agents(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
+def agents(
+    df: pd.DataFrame,
+    prices: Prices | None = None,
+    subagents: Subagents = "separate",
+    limits: Limits | None = None,
+) -> pd.DataFrame:
     """Return the totals of each agent.
 
     Args:
-        df, prices: as for ``sessions``.
+        df, prices, limits: as for ``sessions``.
+        subagents: "separate": each subagent has a row of its own. "include": as for ``sessions``,
+            it counts to the topmost agent.
 
     Returns:
         One row per agent, sorted by id: agent_id (as in ``df``), title, agent_kind, project and
         branch (as in ``df``: the last known of each), sessions, features (int64: their numbers),
-        and start to peak_context_tokens as in ``sessions``.
+        and start to peak_context_tokens (with ``subagents="include"``: to subagents) as in
+        ``sessions``.
 
     Raises:
-        InvalidEvent: a column is missing.
+        InvalidEvent: a column is missing, or ``subagents`` is neither of the two.
 
     >>> agents(example())[["agent_id", "active", "waiting", "tools", "tokens"]]
        agent_id          active         waiting  tools  tokens
@@ -111,24 +148,39 @@ def agents(df: pd.DataFrame, prices: Prices | None = None) -> pd.DataFrame:
     1   codex-1 0 days 00:03:00 0 days 00:00:00      2     600
     """
     require_columns(df, "agents", *REQUIRED_COLUMNS)
-    return _totals(df, df, df, ("agent_id",), ("session_id", "feature_id"), prices)
+    counted = ("session_id", "feature_id")
+    rolled_up = _rolled_up(df, subagents)
+    return _totals(df, df, df, ("agent_id",), counted, prices, limits, rolled_up)
 
 
-def _fill_forward(df: pd.DataFrame, column: str) -> pd.Series:
-    """Return the column with each missing value replaced by the last value of the same agent."""
-    if column not in df.columns:
-        return pd.Series(np.full(len(df), None, object), index=df.index)
-    codes, agent_codes = encode_column(df, column).codes, encode_column(df, "agent_id").codes
-    arrival = [df["seq"].to_numpy(dtype=np.int64)] if "seq" in df.columns else []
-    order = np.lexsort((*arrival, timestamp_micros(df), agent_codes))
-    positions = np.arange(len(order))
-    begins = np.ones(len(order), np.bool_)
-    begins[1:] = agent_codes[order][1:] != agent_codes[order][:-1]
-    start = np.maximum.accumulate(np.where(begins, positions, -1))
-    last = np.maximum.accumulate(np.where((codes[order] >= 0) | begins, positions, -1))
-    source = np.empty(len(order), np.int64)
-    source[order] = order[np.maximum(last, start)]
-    return df[column].take(source).set_axis(df.index)
+def _rolled_up(df: pd.DataFrame, subagents: str) -> IntArray | None:
+    """Return for each row the position of a row in whose session it counts; None: its own.
+
+    That of a subagent's row is the last row of its topmost agent up to then, else its first row.
+    """
+    if check_subagents(subagents) == "separate":
+        return None
+    source = np.arange(len(df))
+    roots, agents = root_codes(df), encode_column(df, "agent_id").codes
+    moved = np.flatnonzero(roots != agents)
+    order, micros = agent_order(df), timestamp_micros(df)
+    firsts, ends = (
+        np.searchsorted(agents[order], roots[moved], side).astype(np.int64)
+        for side in ("left", "right")
+    )
+    last = last_until(micros[order], firsts, ends, micros[moved])
+    source[moved] = order[np.where(last < 0, firsts, last)]
+    return source
+
+
+def check_subagents(subagents: str) -> str:
+    """Return the argument, else raise InvalidEvent."""
+    if subagents not in get_args(Subagents):
+        raise InvalidEvent(
+            f'subagents: expected "separate" or "include", got {format_value(subagents)}',
+            "subagents",
+        )
+    return subagents
 
 
 def _totals(
@@ -138,6 +190,8 @@ def _totals(
     keys: Sequence[str],
     counted: Sequence[str],
     prices: Prices | None,
+    limits: Limits | None,
+    rolled_up: IntArray | None = None,
 ) -> pd.DataFrame:
     """Return a table with one row per group of ``keys``.
 
@@ -145,9 +199,12 @@ def _totals(
         event_keys: has the columns ``keys`` by which the events are grouped.
         time_keys: has the columns ``keys`` by which the time after each event is grouped.
         counted: columns whose distinct values are counted.
+        rolled_up: for each row, the position of the row with whose group its calls, errors,
+            tokens and dollars count. None: with its own.
     """
     groups = group_rows(pd.concat([event_keys[list(keys)], time_keys[list(keys)]]), keys)
     own = Groups(groups.keys, groups.ids[: len(df)])
+    spent = own if rolled_up is None else Groups(own.keys, own.ids[rolled_up])
     not_from_agent = column_isin(df, "source", "timer") | column_isin(
         df, "event_type", "offline", "forget"
     )
@@ -161,19 +218,27 @@ def _totals(
     zone = time_zone(df)
     table = own.with_columns(
         **labels,
-        **{_COUNTED[name]: _distinct(df, name, own) for name in counted},
+        **{
+            _COUNTED[name]: _distinct(df, name, spent if name == "feature_id" else own)
+            for name in counted
+        },
         start=to_datetimes(start, zone),
         end=to_datetimes(end, zone),
         wall=to_timedeltas(np.where(end == _NAT, _NAT, end - start)),
-        **_times(status_intervals(df), Groups(groups.keys, groups.ids[len(df) :])),
-        tools=own.count(tool_mask(df)),
-        errors=own.count(error_mask(df)),
-        **spending_columns(spending, own),
+        **_times(status_intervals(df, limits), Groups(groups.keys, groups.ids[len(df) :])),
+        tools=spent.count(tool_mask(df)),
+        errors=spent.count(error_mask(df)),
+        **spending_columns(spending, spent),
         **context,
     )
     has_time = (table[["active", "waiting", "idle"]] > pd.Timedelta(0)).any(axis=1)
     has_counts = (table[["tools", "errors", "tokens"]] > 0).any(axis=1)
-    table = table[table["start"].notna() | has_time | has_counts].reset_index(drop=True)
+    kept = table["start"].notna() | has_time | has_counts
+    if rolled_up is not None:
+        moved = np.flatnonzero(rolled_up != np.arange(len(df)))
+        table["subagents"] = _distinct(df, "agent_id", spent, moved)
+        kept &= spent.count() > 0
+    table = table[kept].reset_index(drop=True)
     table.attrs.update(spending.attrs())
     return table
 
@@ -192,12 +257,17 @@ def _ends(micros: IntArray, groups: Groups, rows: BoolArray) -> tuple[IntArray, 
     return np.where(last == _NAT, _NAT, first), last
 
 
-def _distinct(df: pd.DataFrame, column: str, groups: Groups) -> IntArray:
-    """Return the number of distinct names in a column for each group."""
+def _distinct(
+    df: pd.DataFrame, column: str, groups: Groups, rows: IntArray | None = None
+) -> IntArray:
+    """Return the number of distinct names in a column for each group, of all rows or some."""
     codes, values = encode_column(df, column)
+    ids = groups.ids
+    if rows is not None:
+        codes, ids = codes[rows], ids[rows]
     has_name = codes >= 0
     size = max(len(values), 1)
-    pairs = pd.unique(groups.ids[has_name] * size + codes[has_name])
+    pairs = pd.unique(ids[has_name] * size + codes[has_name])
     return np.bincount(pairs // size, minlength=len(groups.keys))
 
 

@@ -25,9 +25,11 @@ from ..analysis.columns import (
     map_names,
     tool_mask,
 )
+from ..analysis.costs import compute_spending
 from ..core.model import LABELS, TOKEN_FIELDS
 from ..core.validation import MAX_INTEGER
 from ..errors import InvalidEvent
+from ..pricing.prices import Prices
 
 Ints = npt.NDArray[np.integer[Any]]
 Bools = npt.NDArray[np.bool_]
@@ -116,6 +118,7 @@ class EventRows:
     Args:
         frame: the history.
         events: its rows.
+        prices: as for ``token_costs``.
 
     Attributes:
         facts: the facts by column.
@@ -126,7 +129,9 @@ class EventRows:
         failed: whether a row is an error.
     """
 
-    def __init__(self, frame: pd.DataFrame, events: AgentRows) -> None:
+    def __init__(
+        self, frame: pd.DataFrame, events: AgentRows, prices: Prices | None = None
+    ) -> None:
         self._events = events
         order = events.rows
         counts = ~(events.skipped | events.forgets)
@@ -136,7 +141,7 @@ class EventRows:
         self.tools = self._since_part(tool_mask(frame)[order] & counts)
         self.errors = self._since_part(self.failed & counts)
         spent = _total_tokens(frame)[order]
-        costs = float_column(frame, "cost_usd")[order]
+        costs = _costs(frame, prices)[order]
         alive, unpriced = ~events.forgets, np.isnan(costs)
         self.tokens = self._totals(spent * alive, events.lives)
         self.unpriced = self._totals(spent * (alive & unpriced), events.lives)
@@ -206,6 +211,14 @@ def _running_cost(costs: npt.NDArray[np.float64], counted: Bools, starts: Ints) 
         for start, end in pairwise([*edges.tolist(), len(costs)]):
             np.cumsum(amounts[start:end], out=sums[start:end])
     return RunningCost(sums, np.flatnonzero(known).astype(np.int32))
+
+
+def _costs(frame: pd.DataFrame, prices: Prices | None) -> npt.NDArray[np.float64]:
+    """Return the cost of each row in US dollars, as the server computes it; NaN if unknown."""
+    spending = compute_spending(frame, prices)
+    costs = np.full(len(frame), np.nan)
+    costs[spending.rows] = spending.priced.usd
+    return costs
 
 
 def _total_tokens(frame: pd.DataFrame) -> Ints:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..analysis.agent_rows import last_marked
+from ..analysis.agent_rows import last_marked, last_until
 from ..analysis.columns import CodedColumn, encode_column
 from ..analysis.status_intervals import StatusDecisions, TimelineStatus, status_decisions
 from ..core.activity import MINUTES
@@ -21,6 +21,7 @@ from ..core.model import AgentPresence, PresenceStatus
 from ..core.roster import Limits
 from ..core.status_rules import FORGOTTEN, StatusDecision
 from ..core.timestamps import from_micros, to_rfc3339
+from ..pricing.prices import Prices
 from .event_rows import FACTS, EventRows, Ints, check_frame
 
 _MINUTE_US = 60_000_000
@@ -47,14 +48,13 @@ class ReplayState:
 class HistoryIndex:
     """An index of a history frame: ``at`` returns a state, ``presence`` an agent in it.
 
-    Events count in the order of ``analysis.agent_rows``. ``cost_usd`` contains only the costs that
-    agents reported, not those that a server computes from prices. ``context_source``,
-    ``compacted_at``, ``detail_until``, ``unseen`` and ``alive`` keep their defaults: a history does
-    not contain them.
+    Events count in the order of ``analysis.agent_rows``. ``context_source``, ``compacted_at``,
+    ``detail_until``, ``unseen`` and ``alive`` keep their defaults: a history does not contain them.
 
     Args:
         frame: as ``load_history`` returns it; timestamp, agent_id and event_type are needed.
         limits: recompute all decisions with these timers. None: use the stored decisions.
+        prices: as for ``token_costs``; costs that agents reported take precedence.
 
     Attributes:
         frame: the history.
@@ -65,12 +65,14 @@ class HistoryIndex:
         InvalidEvent: a column is missing, has missing values or is invalid.
     """
 
-    def __init__(self, frame: pd.DataFrame, limits: Limits | None = None) -> None:
+    def __init__(
+        self, frame: pd.DataFrame, limits: Limits | None = None, prices: Prices | None = None
+    ) -> None:
         check_frame(frame)
         self.frame = frame
         self._decided = decided = status_decisions(frame, limits)
         self._events = events = decided.events
-        self._rows = EventRows(frame, events)
+        self._rows = EventRows(frame, events, prices)
         self.start = int(events.timestamps.min()) if len(events) else 0
         self.end = int(events.timestamps.max()) if len(events) else 0
         names = encode_column(frame, "agent_id").values
@@ -93,7 +95,9 @@ class HistoryIndex:
 
     def at(self, micros: int) -> ReplayState:
         """Return the state at a time, including events with this timestamp."""
-        return ReplayState(micros, _last_until(self._decided.at, self._edges, micros))
+        return ReplayState(
+            micros, last_until(self._decided.at, self._edges[:-1], self._edges[1:], micros)
+        )
 
     def presences(self, state: ReplayState) -> dict[str, AgentPresence]:
         """Return the presences of the agents that exist in this state, by agent_id."""
@@ -174,11 +178,11 @@ class HistoryIndex:
 
     def activity(self, state: ReplayState) -> dict[str, Any]:
         """Return the counts of the 15 minutes up to this state, as ``Activity.to_dict``."""
-        events, edges = self._events, self._row_edges
+        events, starts, ends = self._events, self._row_edges[:-1], self._row_edges[1:]
         minute = state.micros // _MINUTE_US
-        first = _last_until(events.at, edges, (minute - MINUTES + 1) * _MINUTE_US - 1) + 1
-        first = np.where(first > 0, first, edges[:-1])
-        counts = np.maximum(_last_until(events.at, edges, state.micros) + 1 - first, 0)
+        first = last_until(events.at, starts, ends, (minute - MINUTES + 1) * _MINUTE_US - 1) + 1
+        first = np.where(first > 0, first, starts)
+        counts = np.maximum(last_until(events.at, starts, ends, state.micros) + 1 - first, 0)
         agents = np.repeat(np.arange(len(self.agents)), counts)
         offsets = np.arange(len(agents)) - np.repeat(np.cumsum(counts) - counts, counts)
         rows = np.repeat(first, counts) + offsets
@@ -208,22 +212,6 @@ class HistoryIndex:
         row, start = int(self._decided.rows[state.decisions[agent]]), int(self._row_edges[agent])
         first = max(start, row - limit + 1)
         return self.frame.iloc[self._events.rows[first : row + 1][::-1]]
-
-
-def _last_until(at: Ints, edges: Ints, micros: int) -> Ints:
-    """Return the last index of each agent whose time is not after ``micros``; -1: none.
-
-    Args:
-        edges: first index of each agent, and the end; times do not decrease in between.
-    """
-    low, high = edges[:-1].copy(), edges[1:].copy()
-    while (low < high).any():
-        middle = (low + high) // 2
-        earlier = at[np.minimum(middle, len(at) - 1)] <= micros
-        unfinished = low < high
-        low = np.where(unfinished & earlier, middle + 1, low)
-        high = np.where(unfinished & ~earlier, middle, high)
-    return np.where(low > edges[:-1], low - 1, -1)
 
 
 def _details(decided: StatusDecisions, stored: CodedColumn) -> Ints:

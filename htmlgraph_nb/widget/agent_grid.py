@@ -107,7 +107,7 @@ class AgentGrid(BaseGrid):
                 accepts: a database file, a server's URL, or None to look for a server.
             speed: seconds of history per second, greater than 0, at most 86400.
             token: the server's token.
-            **kwargs: arguments of ReplayGrid: since, until, limits, and those of AgentGrid.
+            **kwargs: arguments of ReplayGrid: since, until, limits, prices, and those of AgentGrid.
 
         Raises:
             InvalidEvent: the history is empty or lacks a column.

@@ -13,6 +13,7 @@ from ..core.timestamps import from_micros, to_micros, to_rfc3339
 from ..core.validation import parse_time
 from ..errors import ConfigError, InvalidEvent
 from ..history.load import load_history, presence_frame
+from ..pricing.prices import Prices
 from ..replay.index import HistoryIndex
 from ..replay.narrow import When, filter_frame, parse_when
 from .base_grid import BaseGrid
@@ -32,6 +33,7 @@ class ReplayGrid(BaseGrid):
         since, until: as for ``load_history``; they also filter a DataFrame.
         token: of a server.
         limits: decide all statuses again with these timers; None: use the stored decisions.
+        prices: as for ``token_costs``.
         filter, sort, group_by, columns, view, max_rate, height, **kwargs: as for AgentGrid.
 
     Raises:
@@ -51,13 +53,14 @@ class ReplayGrid(BaseGrid):
         until: Any = None,
         token: str | None = None,
         limits: Limits | None = None,
+        prices: Prices | None = None,
         **kwargs: Any,
     ) -> None:
         checked = check_speed(speed)
 
         def stored() -> ReplaySource:
             frame = _frame_of(source, since, until, token)
-            return ReplaySource(HistoryIndex(frame, limits), checked)
+            return ReplaySource(HistoryIndex(frame, limits, prices), checked)
 
         super().__init__(stored, **kwargs)
         self._source.on_playback(_weak_callback(self._show_playback))

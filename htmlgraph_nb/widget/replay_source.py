@@ -18,6 +18,7 @@ from ..core.roster import Limits
 from ..core.timestamps import from_micros, to_micros, to_rfc3339
 from ..errors import ConfigError
 from ..history.load import presence_frame
+from ..pricing.prices import Prices
 from ..replay.index import HistoryIndex, ReplayState
 from ..replay.narrow import When, event_json, filter_frame, parse_when
 from .sync import View
@@ -28,7 +29,9 @@ NOTIFY_INTERVAL_S = 1.0
 MAX_SPEED = 86_400.0
 
 
-def presence_at(df: pd.DataFrame, when: When, limits: Limits | None = None) -> pd.DataFrame:
+def presence_at(
+    df: pd.DataFrame, when: When, limits: Limits | None = None, prices: Prices | None = None
+) -> pd.DataFrame:
     """Return the presence of every agent at a time of a history.
 
     Args:
@@ -37,14 +40,17 @@ def presence_at(df: pd.DataFrame, when: When, limits: Limits | None = None) -> p
             local.
         limits: decide all statuses again with these timers; None: use the stored decisions, and
             the timers of the server that stored them.
+        prices: as for ``token_costs``. Without them costs are those of ``load_presence``.
 
     Returns:
-        One row per agent, as ``load_presence``; see HistoryIndex for the differences.
+        One row per agent, as ``load_presence``. context_source, compacted_at, detail_until, unseen
+        and alive keep their defaults, because a history does not contain them, and context_window
+        is missing unless the agent reported it.
 
     Raises:
-        InvalidEvent: the frame or the time cannot be read.
+        InvalidEvent: the frame, the time or the prices cannot be read.
     """
-    index = HistoryIndex(df, limits)
+    index = HistoryIndex(df, limits, prices)
     return presence_frame(index.presences(index.at(to_micros(parse_when(when)))).values())
 
 

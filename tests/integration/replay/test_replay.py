@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from htmlgraph_nb import AgentGrid, load_history, load_presence, presence_at
+from htmlgraph_nb import AgentGrid, load_history, load_presence, presence_at, token_costs
 from htmlgraph_nb.errors import ConfigError, InvalidEvent
 from htmlgraph_nb.widget.replay_grid import ReplayGrid
 from tests.helpers.server_process import Server
@@ -46,8 +46,8 @@ def test_replay_end_equals_presence(serve: Serve) -> None:
     before = load_presence(server.db)
     frame = load_history(server.db)
     found = presence_at(frame, frame["timestamp"].max())
-    # The server knows prices and windows of models; the history has only what agents reported.
-    apart = ["since", "seq", "cost_usd", "session_cost_usd", "unpriced_tokens"]
+    # The server knows windows of models; the history has only what agents reported.
+    apart = ["since", "seq"]
     apart += ["context_window", "context_source", "compacted_at", "detail_since"]
     apart += ["detail_until", "unseen", "alive"]
     pd.testing.assert_frame_equal(
@@ -56,6 +56,15 @@ def test_replay_end_equals_presence(serve: Serve) -> None:
         check_categorical=False,
     )
     assert list(found["seq"]) == list(before["seq"])
+    assert before["cost_usd"].notna().any()
+    ours = {model: {"input": 1e6, "output": 0.0} for model in frame["model"].cat.categories}
+    priced = presence_at(frame, frame["timestamp"].max(), prices=ours)
+    assert priced["cost_usd"].sum() == pytest.approx(
+        token_costs(frame, by="agent_id", prices=ours)["usd"].sum()
+    )
+    with AgentGrid.replay(frame, prices=ours) as grid:
+        grid.at(frame["timestamp"].max())
+        pd.testing.assert_series_equal(grid.to_frame()["cost_usd"], priced["cost_usd"])
 
 
 def test_replay_grid_shows_any_time(events: pd.DataFrame) -> None:

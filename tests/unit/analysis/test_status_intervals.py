@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from htmlgraph_nb.analysis.intervals import timeline, waiting_time
+from htmlgraph_nb.analysis.intervals import concurrency, timeline, waiting_time
+from htmlgraph_nb.analysis.overview import summary
+from htmlgraph_nb.analysis.totals import agents, features, sessions
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.reducer import KNOWN_TYPES
 from htmlgraph_nb.core.roster import Limits
@@ -155,6 +160,27 @@ def test_timeline_ends_lost_subagent_where_it_rests() -> None:
     assert active_s(intervals, "child") == 89
     assert active_s(intervals, "parent") == 110
     assert active_s(timeline(frame_of(lost_subagent_stop()), LIMITS), "parent") == 110
+
+
+@pytest.mark.parametrize("source", ["list", "csv", "numpy"])
+def test_status_functions_end_lost_subagent_where_it_rests(source: str) -> None:
+    """All functions that show statuses apply the rules for subagents to undecided events."""
+    frame = frame_of(lost_subagent_stop())
+    if source == "csv":
+        frame["extra"] = frame["extra"].map(lambda extra: extra and json.dumps(extra))
+        text = io.StringIO(frame.drop(columns=["seq", "source"]).to_csv(index=False))
+        frame = pd.read_csv(text)
+    elif source == "numpy":
+        frame["timestamp"] = frame["timestamp"].dt.tz_localize(None)
+        frame[["agent_status", "agent_attention"]] = None
+    active = pd.Timedelta(seconds=110)
+    assert agents(frame).set_index("agent_id")["active"]["parent"] == active
+    by_session = sessions(frame).set_index("agent_id")["active"]
+    assert by_session["parent"] == active
+    both = active + pd.Timedelta(seconds=89)
+    assert summary(frame)["active"].sum() == both
+    assert features(frame.assign(feature_id="f"))["active"].sum() == both
+    assert concurrency(frame, "1h")["active"].sum() * 3600 == pytest.approx(199)
 
 
 def test_waiting_now_is_false_after_answer() -> None:

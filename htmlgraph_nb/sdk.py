@@ -124,6 +124,8 @@ class SDK:
         Args:
             context_tokens: tokens in the model's context after it; None: unchanged.
             context_window: maximum of ``context_tokens``; None: that of the model, if it is known.
+            fields: further fields of Event, such as ``speed``, ``service_tier`` or
+                ``web_searches``, which the price depends on.
         """
         event: dict[str, Any] = {
             "event_type": "completion",

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from ..core.ids import agent_id_of, call_key, shorten_id
-from ..core.model import MAX_TYPE_CHARS, Event
+from ..core.model import MAX_TERM_CHARS, Event
 from ..core.timestamps import to_utc
 from ..core.validation import format_value, parse_time, validate_string
 from ..errors import InvalidEvent
@@ -270,7 +270,7 @@ def _extra(
     elif hook == "Elicitation":
         extra["notification_type"] = "elicitation_dialog"
     if hook not in hook_format.types:
-        extra["hook_event_name"] = hook[:MAX_TYPE_CHARS]
+        extra["hook_event_name"] = hook[:MAX_TERM_CHARS]
     return without_none(**extra)
 
 

@@ -1,8 +1,9 @@
-"""Ids of agents and events that every source derives in the same way."""
+"""Ids of agents and events that every source derives in the same way, and ids of ancestors."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from hashlib import sha256
 
 from .validation import MAX_ID_CHARS
@@ -11,6 +12,7 @@ _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-
 _HEX = re.compile(r"[0-9a-f]{12,}", re.I)
 _PREFIX_CHARS = 8
 _DIGEST_CHARS = 16
+_MAX_ANCESTORS = 64
 
 
 def shorten_id(identifier: str, limit: int = MAX_ID_CHARS) -> str:
@@ -53,3 +55,24 @@ def call_key(session: str, call: str, step: str) -> str:
         step: "PreToolUse", "PostToolUse" (success or failure) or "PermissionDenied".
     """
     return shorten_id(f"{call}:{step}" if call.startswith("toolu_") else f"{session}:{call}:{step}")
+
+
+def topmost_ancestor(
+    agent_id: str, parent: str | None, parent_of: Callable[[str], str | None]
+) -> str:
+    """Return the id of the topmost known ancestor of an agent; without a parent its own id.
+
+    An agent whose ancestors form a loop is its own ancestor. At most 64 levels are followed.
+
+    Args:
+        parent: id of its parent; None: it has none.
+        parent_of: returns the id of the parent of another agent; None: it has none, or is unknown.
+    """
+    known = {agent_id}
+    topmost = agent_id
+    while parent is not None and len(known) <= _MAX_ANCESTORS:
+        if parent in known:
+            return agent_id
+        known.add(parent)
+        topmost, parent = parent, parent_of(parent)
+    return topmost

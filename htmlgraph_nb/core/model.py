@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, make_dataclass
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from enum import Enum
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any
 
 from ..errors import InvalidEvent
+from .fast_records import fast_constructor
 from .timestamps import to_rfc3339, utc_now
 from .validation import (
     MAX_ID_CHARS,
@@ -26,40 +27,7 @@ from .validation import (
     validate_string,
 )
 
-MAX_TYPE_CHARS = 64
-
-_Dataclass = TypeVar("_Dataclass")
-
-
-def fast_constructor(record: type[_Dataclass]) -> Callable[..., _Dataclass]:
-    """Return a function that constructs a frozen dataclass, three times as fast as the class.
-
-    It takes the fields by name or position, even if the class is keyword-only.
-
-    Args:
-        record: a frozen dataclass with slots and without ``__post_init__``.
-
-    A frozen dataclass sets each field with ``object.__setattr__``. This function fills an instance
-    of a mutable class with the same slots, then changes its class.
-    """
-    twin = make_dataclass(
-        f"_Open{record.__name__}",
-        [(f.name, f.type, _same_default(f)) for f in fields(record)],  # type: ignore[arg-type]
-        slots=True,
-    )
-
-    def make(*args: Any, **kwargs: Any) -> _Dataclass:
-        made = twin(*args, **kwargs)
-        made.__class__ = record
-        return made  # type: ignore[no-any-return]
-
-    return make
-
-
-def _same_default(of: Any) -> Any:
-    if of.default_factory is not MISSING:
-        return field(default_factory=of.default_factory)
-    return field(default=of.default)
+MAX_TERM_CHARS = 64
 
 
 class PresenceStatus(str, Enum):
@@ -73,8 +41,8 @@ class PresenceStatus(str, Enum):
         return self.value
 
 
-def _validate_type(value: object, name: str) -> str:
-    return validate_string(value, name, MAX_TYPE_CHARS)
+def _validate_term(value: object, name: str) -> str:
+    return validate_string(value, name, MAX_TERM_CHARS)
 
 
 LABELS = ("title", "branch", "cwd", "worktree", "agent_kind", "user", "pr")
@@ -83,6 +51,8 @@ _STRINGS = (
     *("event_id", "agent_id", "session_id", "tool_name", "tool_use_id", "feature_id", "model"),
     *("parent_agent_id", "project", "host", "source", *LABELS, "context_source"),
 )
+TARIFF_FIELDS = ("speed", "service_tier", "inference_geo")
+"""Fields of a completion that its price depends on, besides model and counts."""
 TOKEN_FIELDS = (
     "input_tokens",
     "cache_read_tokens",
@@ -90,7 +60,10 @@ TOKEN_FIELDS = (
     "cache_write_1h_tokens",
     "output_tokens",
 )
-_COUNTS = (*TOKEN_FIELDS, "cost_tokens", "duration_ms", "context_tokens", "context_window")
+_COUNTS = (
+    *(*TOKEN_FIELDS, "cost_tokens", "duration_ms", "context_tokens", "context_window"),
+    *("web_searches", "input_hash"),
+)
 token_counts: Callable[[object], tuple[int | None, ...]] = attrgetter(*TOKEN_FIELDS)
 """Return the five token counts of an event, in the order of TOKEN_FIELDS."""
 NO_COUNTS = (None,) * len(TOKEN_FIELDS)
@@ -102,7 +75,7 @@ _VALIDATORS: dict[str, Any] = {
     **dict.fromkeys(_STRINGS, validate_string),
     **dict.fromkeys(_COUNTS, validate_count),
     "timestamp": parse_time,
-    "event_type": _validate_type,
+    **dict.fromkeys(("event_type", *TARIFF_FIELDS), _validate_term),
     "status": validate_outcome,
     "cost_usd": validate_number,
     "extra": validate_extra,
@@ -132,6 +105,11 @@ class Event:
         context_tokens: tokens in the context of the model after this event.
         context_window: maximum of context_tokens, as reported by the agent.
         context_source: how the window is known; None: reported.
+        speed: "fast"; None: standard.
+        service_tier: "priority", "flex", "batch" or as the agent reports it; None: the default.
+        inference_geo: where the model ran, such as "us"; None: anywhere, or unknown.
+        web_searches: web searches of a completion that are billed.
+        input_hash: keyed hash of a tool call's input, the same for equal inputs.
     """
 
     agent_id: str
@@ -167,6 +145,11 @@ class Event:
     context_tokens: int | None = None
     context_window: int | None = None
     context_source: str | None = None
+    speed: str | None = None
+    service_tier: str | None = None
+    inference_geo: str | None = None
+    web_searches: int | None = None
+    input_hash: int | None = None
 
     @property
     def total_tokens(self) -> int:
@@ -249,6 +232,9 @@ def _is_valid(event: Event) -> bool:
             and "\0" not in text
         ):
             return False
+    for term in _event_terms(event):
+        if term is not None and len(term) > MAX_TERM_CHARS:
+            return False
     for number in _event_counts(event):
         if number is not None and not (type(number) is int and 0 <= number <= MAX_INTEGER):
             return False
@@ -256,7 +242,6 @@ def _is_valid(event: Event) -> bool:
     return (
         event.agent_id is not None
         and type(kind) is str
-        and len(kind) <= MAX_TYPE_CHARS
         and event.status in (None, "ok", "error")
         and (at is None or (type(at) is datetime and at.tzinfo is UTC and is_in_range(at)))
         and (cost is None or (type(cost) is float and 0 <= cost <= MAX_INTEGER))
@@ -273,7 +258,10 @@ _EVENT_FIELDS = tuple(f.name for f in fields(Event))
 _EXTRA = _EVENT_FIELDS.index("extra")
 _EVENT_VALIDATORS = tuple(_VALIDATORS[name] for name in _EVENT_FIELDS)
 _event_values: Callable[[Event], tuple[Any, ...]] = attrgetter(*_EVENT_FIELDS)
-_event_strings: Callable[[Event], tuple[Any, ...]] = attrgetter("event_type", *_STRINGS)
+_event_strings: Callable[[Event], tuple[Any, ...]] = attrgetter(
+    *("event_type", *TARIFF_FIELDS, *_STRINGS)
+)
+_event_terms: Callable[[Event], tuple[Any, ...]] = attrgetter("event_type", *TARIFF_FIELDS)
 _event_counts: Callable[[Event], tuple[Any, ...]] = attrgetter(*_COUNTS)
 
 

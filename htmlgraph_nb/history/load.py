@@ -39,7 +39,10 @@ categories are the values that occur, sorted. Counts are ``Int64``, because each
 (``boolean``) are the agent's presence after the event; all are missing if it is not decided yet.
 ``title``, ``branch``, ``cwd``, ``worktree``, ``agent_kind``, ``user``, ``pr`` and
 ``context_source`` are categoricals, ``context_tokens`` and ``context_window`` ``Int64``; events
-without a label have that of their agent, and rows of older versions have none."""
+without a label have that of their agent, and rows of older versions have none. ``speed``,
+``service_tier``, ``inference_geo`` and ``root_agent_id`` are categoricals, ``web_searches`` and
+``input_hash`` ``Int64``. ``root_agent_id`` is the topmost ancestor of the agent, without a parent
+the agent itself; in rows of older versions it is the parent."""
 
 _PRESENCE_CATEGORIES = (
     *("session_id", "feature_id", "model", "parent_agent_id", "project", "host"),

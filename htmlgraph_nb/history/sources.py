@@ -16,10 +16,15 @@ from ..client.discovery import candidates
 from ..client.rest import Rest
 from ..errors import StoreDamaged, StoreUnavailable
 from ..paths import default_db, running_server
-from ..storage.columnar.arrow_schema import DICTIONARY, select_schema
+from ..storage.columnar.arrow_schema import (
+    DICTIONARY,
+    SOURCES_OF_ROOT,
+    missing_column,
+    select_schema,
+)
 from ..storage.columnar.reader import max_row_count, read_batches
 from ..storage.query import HistoryQuery
-from ..storage.schema import HISTORY_COLUMNS, OPTIONAL_COLUMNS
+from ..storage.schema import HISTORY_COLUMNS, OPTIONAL_COLUMNS, ROOT
 
 URL_SCHEMES = ("http://", "https://", "ws://", "wss://")
 """Prefixes of sources that are servers; all others are paths."""
@@ -147,9 +152,13 @@ def _query_files(path: str, kind: str, query: HistoryQuery, batch_rows: int) -> 
 def _file_batches(
     path: str, files: Any, query: HistoryQuery, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
+    stored = files.schema.names
+    needed = dict.fromkeys(query.columns)
+    if ROOT in needed and ROOT not in stored:
+        needed |= dict.fromkeys(SOURCES_OF_ROOT)
     try:
         batches = files.to_batches(
-            columns=[name for name in query.columns if name in files.schema.names],
+            columns=[name for name in needed if name in stored],
             filter=_expression(query, files.schema),
             batch_size=batch_rows,
             batch_readahead=2,
@@ -195,7 +204,7 @@ def conform_batch(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBat
     for name in columns:
         kind = schema.field(name).type
         if name in OPTIONAL_COLUMNS and name not in batch.schema.names:
-            arrays.append(pa.nulls(len(batch), kind))
+            arrays.append(missing_column(name, batch))
             continue
         array = batch.column(name)
         if kind == DICTIONARY and not pa.types.is_dictionary(array.type):

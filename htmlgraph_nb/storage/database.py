@@ -8,8 +8,8 @@ import time
 from urllib.parse import quote
 
 from ..errors import StoreDamaged, StoreUnavailable
+from .migrations import SCHEMA_VERSION, check_version, migrate
 from .row_writer import MAX_NULL_PATTERNS
-from .schema import SCHEMA_VERSION, check_version, migrate
 
 SYNCHRONOUS_MODES = ("OFF", "NORMAL", "FULL", "EXTRA")
 BUSY_TIMEOUT_S = 5.0

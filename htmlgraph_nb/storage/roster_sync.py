@@ -12,6 +12,7 @@ from ..core.agent_facts import WindowFunction, facts_of_duplicate
 from ..core.agent_state import AgentState
 from ..core.changes import ChangeBatch, ImportResult, Subscriber
 from ..core.dedup import AgentAliases
+from ..core.ids import topmost_ancestor
 from ..core.model import AgentPresence, Event
 from ..core.reducer import PriceFunction
 from ..core.roster import Change, Limits, Roster
@@ -207,11 +208,20 @@ class RosterSync:
                 self._add(tx, due, now)
 
     def _add(self, tx: Transaction, event: Event, now: datetime) -> None:
+        before = self.roster.get(event.agent_id)
         change = self.roster.apply(event, tx.seq + 1, now)
-        tx.add_event(event, now, change.presence or FORGOTTEN)
+        state = change.state or before
+        root = None
+        if state is not None and state.parent_agent_id is not None:
+            root = topmost_ancestor(event.agent_id, state.parent_agent_id, self._parent_of)
+        tx.add_event(event, now, change.presence or FORGOTTEN, root)
         if event.event_type == "quota":
             tx.put_quotas(event, now)
         self._changes.append(change)
+
+    def _parent_of(self, agent_id: str) -> str | None:
+        state = self.roster.get(agent_id)
+        return None if state is None else state.parent_agent_id
 
     def begin(self, tx: Transaction, external: bool) -> None:
         """Apply what other processes committed before this transaction."""

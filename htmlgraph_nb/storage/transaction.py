@@ -159,7 +159,11 @@ class Transaction:
         return known
 
     def add_event(
-        self, event: Event, at: datetime, decision: StatusDecision | AgentPresence
+        self,
+        event: Event,
+        at: datetime,
+        decision: StatusDecision | AgentPresence,
+        root: str | None = None,
     ) -> int:
         """Append one event to the history and return its seq.
 
@@ -167,6 +171,7 @@ class Transaction:
             at: the time of an event without a timestamp.
             decision: the status of the agent after the event, or the presence that holds it; its
                 labels are stored where the event has none.
+            root: topmost ancestor of the agent; None: the event's parent, else the agent itself.
         """
         self.seq += 1
         if event.event_id is not None:
@@ -189,7 +194,11 @@ class Transaction:
         key = decision_key(decision)
         decision_ids = self._string_ids.decision_ids
         decided = decision_ids.get(key) or decision_id(self._db, decision_ids, key)
-        self._rows.append((self.seq, ts, *named, *plain, status, extra, decided))
+        if root is not None and root != (event.parent_agent_id or event.agent_id):
+            root_id = ids.get(root) or self._intern(root)
+        else:
+            root_id = None
+        self._rows.append((self.seq, ts, *named, *plain, status, extra, decided, root_id))
         return self.seq
 
     def _intern(self, name: str) -> int:

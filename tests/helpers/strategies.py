@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from htmlgraph_nb.core.model import LABELS, AgentPresence, Event, PresenceStatus
+from htmlgraph_nb.core.model import LABELS, TARIFF_FIELDS, AgentPresence, Event, PresenceStatus
 from htmlgraph_nb.core.reducer import KNOWN_TYPES
 from htmlgraph_nb.core.validation import MAX_INTEGER
 
@@ -57,6 +57,7 @@ def hostile_values(
 storable = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 _ascii = st.characters(codec="ascii", exclude_characters="\0")
 names = st.text(_ascii, min_size=1, max_size=20) | st.text(storable, min_size=1, max_size=20)
+terms = st.text(_ascii, min_size=1, max_size=64)
 counts = st.integers(0, MAX_INTEGER)
 dollars = st.floats(0, 1e6)
 timestamps = st.datetimes(datetime(2000, 1, 2), datetime(2199, 12, 30), timezones=st.just(UTC))
@@ -84,9 +85,10 @@ events = st.builds(
     status=st.sampled_from([None, "ok", "error"]),
     **dict.fromkeys(
         "input_tokens cache_read_tokens cache_write_5m_tokens cache_write_1h_tokens output_tokens "
-        "cost_tokens duration_ms context_tokens context_window".split(),
+        "cost_tokens duration_ms context_tokens context_window web_searches input_hash".split(),
         _optional(counts),
     ),
+    **dict.fromkeys(TARIFF_FIELDS, _optional(terms)),
     cost_usd=_optional(dollars),
     extra=_optional(extras),
 )

@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 
 from ...core.agent_facts import agent_kind_of
 from ...core.dedup import supersedes
+from ...core.ids import topmost_ancestor
 from ...core.model import Event
 from ...core.timestamps import to_micros
-from ..schema import DECISION
-from .arrow_schema import HISTORY_SCHEMA
+from ..schema import DECISION, ROOT
+from .arrow_schema import DICTIONARY, HISTORY_SCHEMA
 
 _MISSING = -1
 """Stands for a missing count or name; neither is ever negative."""
@@ -27,13 +28,15 @@ def _fields(*kinds: Callable[[pa.DataType], bool]) -> tuple[str, ...]:
     return tuple(
         field.name
         for field in HISTORY_SCHEMA
-        if field.name not in ("seq", *DECISION) and any(is_kind(field.type) for is_kind in kinds)
+        if field.name not in ("seq", *DECISION, ROOT)
+        and any(is_kind(field.type) for is_kind in kinds)
     )
 
 
 _COUNTS = _fields(pa.types.is_int64)
 _NAMES = _fields(pa.types.is_dictionary)
 _KIND = _NAMES.index("agent_kind")
+_AGENT, _PARENT = _NAMES.index("agent_id"), _NAMES.index("parent_agent_id")
 _STRINGS = tuple(name for name in _fields(pa.types.is_string) if name != "extra")
 _counts_of: Callable[[Event], tuple[int | None, ...]] = attrgetter(*_COUNTS)
 _names_of: Callable[[Event], tuple[str | None, ...]] = attrgetter(*_NAMES)
@@ -118,6 +121,7 @@ class ArrowBuilder:
             known = pa.array([text for text in texts if text is not None], pa.string())
             numbers = _nullable(np.array(codes, np.int32))
             columns[name] = pa.DictionaryArray.from_arrays(numbers, known)
+        columns[ROOT] = self._roots()
         columns = {name: column.take(order) for name, column in columns.items()}
         columns["seq"] = pa.array(np.arange(1, len(self) + 1))
         for name in DECISION:
@@ -126,6 +130,22 @@ class ArrowBuilder:
             [columns[field.name].cast(field.type) for field in HISTORY_SCHEMA],
             schema=HISTORY_SCHEMA,
         )
+
+    def _roots(self) -> pa.Array:
+        """Return the topmost ancestor of the agent of each row."""
+        agents, parents = (np.array(self._names[i], np.int32) for i in (_AGENT, _PARENT))
+        # The first name stands for a missing one.
+        agent_ids, parent_ids = ([*map(str, self._codes[i])][1:] for i in (_AGENT, _PARENT))
+        known = parents != _MISSING
+        # The last row of each agent that names its parent.
+        pairs = dict(zip(agents[known].tolist(), parents[known].tolist(), strict=True))
+        parent_of = {agent_ids[agent]: parent_ids[parent] for agent, parent in pairs.items()}
+        roots = [
+            topmost_ancestor(agent_id, parent_of.get(agent_id), parent_of.get)
+            for agent_id in agent_ids
+        ]
+        codes = pa.array(roots, pa.string()).dictionary_encode()
+        return codes.take(pa.array(agents)).cast(DICTIONARY)
 
 
 def _to_json(extra: dict[str, Any] | None) -> str | None:

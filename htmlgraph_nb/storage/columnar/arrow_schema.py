@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..schema import DECISION, HISTORY_COLUMNS, NAMED
+from ..schema import DECISION, HISTORY_COLUMNS, NAMED, ROOT, raw_name
 
 DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 TIMESTAMP = pa.timestamp("us", tz="UTC")
@@ -27,7 +27,7 @@ _TYPES = {
     "tool_use_id": pa.string(),
     "extra": pa.string(),
     "cost_usd": pa.float64(),
-    **dict.fromkeys((*NAMED.values(), *DECISION), DICTIONARY),
+    **dict.fromkeys((*NAMED.values(), *DECISION, ROOT), DICTIONARY),
     "agent_attention": pa.bool_(),
 }
 HISTORY_SCHEMA = pa.schema(
@@ -43,6 +43,26 @@ counts int64 with nulls, ``cost_usd`` float64 with nulls. Of the agent's status 
 def select_schema(columns: Sequence[str]) -> pa.Schema:
     """Return HISTORY_SCHEMA with only these columns, in this order."""
     return pa.schema([HISTORY_SCHEMA.field(name) for name in columns])
+
+
+SOURCES_OF_ROOT = ("parent_agent_id", "agent_id")
+"""Columns that replace ROOT in files of older versions: the first that has a value."""
+
+
+def missing_column(name: str, batch: pa.RecordBatch) -> pa.Array:
+    """Return a column that a file of an older version does not have.
+
+    Args:
+        batch: rows of the file.
+
+    Returns:
+        Nulls; for ROOT the parent, else the agent itself, as far as ``batch`` has these columns.
+    """
+    known = [column for column in SOURCES_OF_ROOT if column in batch.schema.names]
+    if name != ROOT or not known:
+        return pa.nulls(len(batch), HISTORY_SCHEMA.field(name).type)
+    texts = [batch.column(column).cast(pa.string()) for column in known]
+    return pc.coalesce(*texts).dictionary_encode().cast(DICTIONARY)
 
 
 LookUp = Callable[[Sequence[int]], Mapping[int, str]]
@@ -87,19 +107,6 @@ class GrowingDictionary:
             self._codes[string_id] = code
         if len(self._array) != len(known):
             self._array = pa.array([*known], pa.string())
-
-
-_RAW_NAMES = {
-    "seq": "id",
-    "timestamp": "ts",
-    **{field: column for column, field in NAMED.items()},
-    **dict.fromkeys(DECISION, "decision"),
-}
-
-
-def raw_name(name: str) -> str:
-    """Return the column of ``events`` behind a column of history."""
-    return _RAW_NAMES.get(name, name)
 
 
 def raw_schema(columns: Sequence[str]) -> pa.Schema:

@@ -22,6 +22,7 @@ from typing import IO, Any
 import pyarrow as pa
 
 from ..query import HistoryQuery
+from ..schema import raw_term
 from .arrow_schema import raw_schema
 
 logger = logging.getLogger(__name__)
@@ -76,12 +77,12 @@ def _process(
     path: str, query: HistoryQuery, ranges: Sequence[tuple[int, int]], log: IO[bytes]
 ) -> Iterator[IO[bytes] | None]:
     """Start a process that reads ``ranges``, and return its output; kill it at the end."""
-    columns = raw_schema(query.columns).names
+    terms = ", ".join(f"{raw_term(name)} AS {name}" for name in raw_schema(query.columns).names)
     conditions, params = replace(query, seq_range=None).conditions()
     request = {
         "uri": f"{Path(path).absolute().as_uri()}?mode=ro",
         "columns": list(query.columns),
-        "text": f"SELECT {', '.join(f'e.{name}' for name in columns)} FROM events e "
+        "text": f"SELECT {terms} FROM events e "
         f"{conditions or 'WHERE true'} AND e.id BETWEEN ? AND ? ORDER BY e.id {query.order}",
         "params": params,
         "ranges": ranges,

@@ -13,7 +13,8 @@ import pyarrow as pa
 from ...errors import StoreDamaged
 from ..database import sqlite_errors
 from ..query import HistoryQuery
-from .arrow_schema import DecisionRow, Encoder, raw_name, raw_schema, select_schema
+from ..schema import raw_name, raw_term
+from .arrow_schema import DecisionRow, Encoder, raw_schema, select_schema
 
 _IDS_PER_QUERY = 500
 _FETCH_ROWS = 4_096
@@ -45,7 +46,7 @@ class Scanner:
             StoreUnavailable: the file cannot be read.
             StoreDamaged: a value does not have the type of its column.
         """
-        terms = ", ".join(f"e.{name}" for name in ("id", *self._raw_schema.names))
+        terms = ", ".join(map(raw_term, ("id", *self._raw_schema.names)))
         left, after = query.limit, query.after_seq
         while left is None or left > 0:
             size = batch_rows if left is None else min(batch_rows, left)

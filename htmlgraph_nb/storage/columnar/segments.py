@@ -21,8 +21,15 @@ import pyarrow.compute as pc
 from ...core.timestamps import to_micros
 from ...errors import SegmentError
 from ..query import HistoryQuery
-from ..schema import EARLIER_COLUMNS, HISTORY_COLUMNS
-from .arrow_schema import DICTIONARY, HISTORY_SCHEMA, TIMESTAMP, select_schema
+from ..schema import EARLIER_COLUMNS, HISTORY_COLUMNS, ROOT
+from .arrow_schema import (
+    DICTIONARY,
+    HISTORY_SCHEMA,
+    SOURCES_OF_ROOT,
+    TIMESTAMP,
+    missing_column,
+    select_schema,
+)
 from .segment_index import PART, SUFFIX, Segment, segment_folder
 
 _EPOCH, _RANGE = b"htmlgraph.epoch", b"htmlgraph.range"
@@ -155,14 +162,15 @@ def read_verified(path: str, epoch: str, segment: Segment) -> pa.Buffer:
 def _read_columns(body: pa.Buffer, columns: Sequence[str]) -> pa.RecordBatch:
     with pa.ipc.open_file(body) as reader:
         stored = reader.schema.names
+    needed = {*columns, *(SOURCES_OF_ROOT if ROOT in columns and ROOT not in stored else ())}
     # One column at least: without any a batch has no rows.
-    included = {name for name in columns if name in stored} or {"seq"}
+    included = needed.intersection(stored) or {"seq"}
     options = pa.ipc.IpcReadOptions(included_fields=sorted(map(stored.index, included)))
     with pa.ipc.open_file(body, options=options) as reader:
         batch = reader.get_batch(0)
     schema = select_schema(columns)
     arrays = [
-        batch.column(field.name) if field.name in stored else pa.nulls(len(batch), field.type)
+        batch.column(field.name) if field.name in stored else missing_column(field.name, batch)
         for field in schema
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

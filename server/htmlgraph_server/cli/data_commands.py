@@ -16,7 +16,7 @@ from htmlgraph_nb.ingest.session_files import open_regular
 from htmlgraph_nb.paths import data_dir, default_db, running_servers, spool_path, statusline_dir
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.storage.columnar.segment_index import segment_folder
-from htmlgraph_nb.storage.schema import APPLICATION_ID
+from htmlgraph_nb.storage.migrations import APPLICATION_ID
 
 from ..background.leader_lock import LeaderLock
 from .explain_command import matching_agent

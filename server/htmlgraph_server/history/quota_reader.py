@@ -9,13 +9,13 @@ from contextlib import closing
 from datetime import datetime
 from typing import Any
 
-from htmlgraph_nb.core.quota_forecast import quota_forecast
 from htmlgraph_nb.core.timestamps import to_rfc3339, utc_now
 from htmlgraph_nb.errors import StoreError
 from htmlgraph_nb.storage.database import open_reader, sqlite_errors
 from htmlgraph_nb.storage.quota_table import Quota, read_quotas
 
 from .history_reader import HistoryReader
+from .quota_forecast import quota_forecast
 
 logger = logging.getLogger(__name__)
 

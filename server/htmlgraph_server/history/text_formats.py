@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from htmlgraph_nb.storage.query import HistoryQuery
+from htmlgraph_nb.storage.schema import NAMED, ROOT
 
 CHUNK_ROWS = 1_000
 """Maximum number of events in one chunk; with the longest ``extra`` that is 16 MB."""
@@ -37,10 +38,8 @@ _UNQUOTED = {
 }
 _TEXTS = frozenset(
     {
-        *("agent_id", "event_type", "session_id", "tool_name", "tool_use_id", "feature_id"),
-        *("model", "parent_agent_id", "project", "host", "source", "event_id", "extra"),
+        *(*NAMED.values(), ROOT, "tool_use_id", "event_id", "extra"),
         *("agent_status", "agent_detail", "agent_reason"),
-        *("title", "branch", "cwd", "worktree", "agent_kind", "user", "pr", "context_source"),
     }
 )
 

@@ -26,7 +26,7 @@ from htmlgraph_nb.history.export import export_history
 from htmlgraph_nb.history.load import iter_history
 from htmlgraph_nb.storage.columnar.sealing import seal
 from htmlgraph_nb.storage.query import HistoryQuery
-from htmlgraph_nb.storage.schema import ADDED_COLUMNS, HISTORY_COLUMNS, OPTIONAL_COLUMNS
+from htmlgraph_nb.storage.schema import columns_of_version
 from tests.helpers.server_process import Server
 from tests.integration.history.test_load import START, calm, dtypes
 
@@ -146,13 +146,13 @@ def test_export_history_after_interruption_has_no_duplicates(
     assert not list(out.rglob("*.part"))
 
 
-@pytest.mark.parametrize("missing", [ADDED_COLUMNS, OPTIONAL_COLUMNS])
+@pytest.mark.parametrize("version", [5, 4, 3])
 def test_export_history_extends_folder_of_earlier_version(
-    path: str, tmp_path: Path, missing: tuple[str, ...]
+    path: str, tmp_path: Path, version: int
 ) -> None:
     """A folder from before some of the columns keeps its columns."""
     out = tmp_path / "out"
-    columns = tuple(name for name in HISTORY_COLUMNS if name not in missing)
+    columns = columns_of_version(version)
     export_history(out, path, query=HistoryQuery(columns=columns))
     fill(path, 40, 180)
     assert export_history(out, path).n_rows == 40
@@ -161,6 +161,9 @@ def test_export_history_extends_folder_of_earlier_version(
     saved = json.loads((out / "_progress.json").read_text())["asked"]
     assert saved["seqs"] is None
     assert saved["columns"] == [*columns]
+    loaded = load_history(out)
+    assert loaded[["speed", "input_hash"]].isna().all(axis=None)
+    assert loaded["root_agent_id"].astype("str").equals(loaded["agent_id"].astype("str"))
 
 
 def test_export_history_refuses_folder_of_another_query(path: str, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from htmlgraph_nb.errors import HtmlgraphError, StoreDamaged, StoreTooNew, StoreUnavailable
 from htmlgraph_nb.presence import PresenceManager
-from htmlgraph_nb.storage.schema import SCHEMA_VERSION
+from htmlgraph_nb.storage.migrations import SCHEMA_VERSION
 from tests.helpers.database_files import file_hashes, history_rows, run_python
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htmlgraph_nb.core.ids import agent_id_of, call_key, shorten_id
+from htmlgraph_nb.core.ids import agent_id_of, call_key, shorten_id, topmost_ancestor
 from htmlgraph_nb.core.validation import MAX_ID_CHARS
 
 
@@ -49,3 +49,33 @@ def test_agent_id_of_respects_the_limit() -> None:
 def test_call_key_includes_the_session_of_local_ids(call: str, key: str) -> None:
     """Ids of Anthropic's API are unique, all others are unique in their session only."""
     assert call_key("s-1", call, "PostToolUse") == key
+
+
+@pytest.mark.parametrize(
+    ("agent_id", "topmost"),
+    [("a", "a"), ("b", "a"), ("c", "a"), ("x", "unknown"), ("other", "other")],
+)
+def test_topmost_ancestor_of_subagents(agent_id: str, topmost: str) -> None:
+    """Subagents of subagents have the same ancestor; an unknown parent is an ancestor too."""
+    parents = {"b": "a", "c": "b", "x": "unknown"}
+    assert topmost_ancestor(agent_id, parents.get(agent_id), parents.get) == topmost
+
+
+@pytest.mark.parametrize("agent_id", ["a", "b", "own", "below"])
+def test_topmost_ancestor_of_loop_is_the_agent(agent_id: str) -> None:
+    """Any program can report a loop of parents."""
+    parents = {"a": "b", "b": "a", "own": "own", "below": "a"}
+    assert topmost_ancestor(agent_id, parents.get(agent_id), parents.get) == agent_id
+
+
+def test_topmost_ancestor_follows_a_limited_number_of_levels() -> None:
+    """A long chain of parents does not slow down each event of its end."""
+    n_calls = 0
+
+    def parent_of(agent_id: str) -> str:
+        nonlocal n_calls
+        n_calls += 1
+        return str(int(agent_id) + 1)
+
+    assert topmost_ancestor("0", "1", parent_of) == "64"
+    assert n_calls == 64

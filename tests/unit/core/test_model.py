@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,8 +17,6 @@ from htmlgraph_nb.core.model import (
     AgentPresence,
     Event,
     PresenceStatus,
-    new_event,
-    new_presence,
 )
 from htmlgraph_nb.core.timestamps import to_rfc3339
 from htmlgraph_nb.core.validation import MAX_EXTRA_BYTES, MAX_INTEGER
@@ -95,6 +92,30 @@ def test_invalid_event_within_prefixes_the_field() -> None:
     """An error in an array of events contains the index and the field."""
     assert InvalidEvent("wrong", "agent_id").within("[3]").field == "[3].agent_id"
     assert InvalidEvent("wrong").within("[3]").field == "[3]"
+
+
+@pytest.mark.parametrize("field", ["speed", "service_tier", "inference_geo", "event_type"])
+def test_terms_have_at_most_64_characters(field: str) -> None:
+    """Terms are shorter than names, in an object as in an instance."""
+    longest = "x" * 64
+    assert getattr(Event.from_dict({"agent_id": "a", field: longest}), field) == longest
+    assert Event(agent_id="a", **{field: longest}).checked()
+    for make in (
+        lambda: Event.from_dict({"agent_id": "a", field: longest + "x"}),
+        lambda: Event(agent_id="a", **{field: longest + "x"}).checked(),
+    ):
+        with pytest.raises(InvalidEvent, match=f"{field}: expected 1 to 64 characters, got 65"):
+            make()
+
+
+@pytest.mark.parametrize("field", ["web_searches", "input_hash"])
+def test_counts_are_exact_in_javascript(field: str) -> None:
+    """The largest count is 2^53-1; a negative one is rejected."""
+    event = Event.from_dict({"agent_id": "a", field: MAX_INTEGER})
+    assert event.checked().to_dict()[field] == MAX_INTEGER
+    for value in (-1, MAX_INTEGER + 1, "7", True):
+        with pytest.raises(InvalidEvent, match=f"{field}: expected an integer"):
+            Event.from_dict({"agent_id": "a", field: value})
 
 
 @given(json_values)
@@ -221,31 +242,3 @@ def test_presence_status_is_a_string() -> None:
     assert str(PresenceStatus.ACTIVE) == "active"
     assert PresenceStatus.ACTIVE == "active"
     assert json.dumps(PresenceStatus.IDLE) == '"idle"'
-
-
-@given(events)
-def test_fast_constructor_equals_the_class(event: Event) -> None:
-    """Fields, equality and repr are those of an instance of the class."""
-    values = {f.name: getattr(event, f.name) for f in fields(Event)}
-    built = new_event(**values)
-    assert type(built) is Event
-    assert built == event == Event(**values)
-    assert repr(built) == repr(event)
-
-
-def test_fast_constructor_applies_defaults() -> None:
-    """Default factories are called for each instance."""
-    assert new_event(agent_id="a") == Event(agent_id="a")
-    first, second = new_presence("a"), AgentPresence("a")
-    assert (first.status, first.detail, first.seq) == (second.status, second.detail, second.seq)
-    assert first.last_activity <= second.last_activity
-
-
-def test_fast_constructor_keeps_the_class_frozen() -> None:
-    """Instances are immutable; missing and unknown fields raise TypeError."""
-    with pytest.raises(FrozenInstanceError):
-        new_event(agent_id="a").agent_id = "b"  # type: ignore[misc]
-    with pytest.raises(TypeError, match="agent_id"):
-        new_event()
-    with pytest.raises(TypeError, match="no_field"):
-        new_presence("a", no_field=1)

@@ -9,7 +9,7 @@ from htmlgraph_nb.storage.file_table import (
     read_session_files,
     stored_path,
 )
-from htmlgraph_nb.storage.schema import migrate
+from htmlgraph_nb.storage.migrations import migrate
 
 
 def test_session_files_are_stored_with_the_last_stamp() -> None:

@@ -16,8 +16,9 @@ from htmlgraph_nb.core.status_rules import FORGOTTEN
 from htmlgraph_nb.core.timestamps import from_micros
 from htmlgraph_nb.errors import InvalidEvent
 from htmlgraph_nb.storage.dedup_table import TokenSourceCache
+from htmlgraph_nb.storage.migrations import migrate
 from htmlgraph_nb.storage.query import HistoryQuery
-from htmlgraph_nb.storage.schema import HISTORY_COLUMNS, migrate
+from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 from htmlgraph_nb.storage.transaction import StringIds, Transaction
 from tests.helpers.strategies import T0
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 
 from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.storage.migrations import migrate
 from htmlgraph_nb.storage.quota_table import (
     MAX_QUOTAS,
     MAX_WINDOWS,
@@ -18,7 +19,6 @@ from htmlgraph_nb.storage.quota_table import (
     quotas_of,
     read_quotas,
 )
-from htmlgraph_nb.storage.schema import migrate
 from tests.helpers.strategies import at, json_values
 
 

@@ -11,7 +11,7 @@ import pytest
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.status_rules import FORGOTTEN
 from htmlgraph_nb.storage.dedup_table import TokenSourceCache
-from htmlgraph_nb.storage.schema import migrate
+from htmlgraph_nb.storage.migrations import migrate
 from htmlgraph_nb.storage.transaction import StringIds, Transaction
 
 NOW = datetime(2026, 1, 14, tzinfo=UTC)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from htmlgraph_nb import __version__
 from htmlgraph_nb.coding_agents.registry import AGENTS
-from htmlgraph_nb.core.model import MAX_TYPE_CHARS, AgentPresence, Event, PresenceStatus
+from htmlgraph_nb.core.model import MAX_TERM_CHARS, AgentPresence, Event, PresenceStatus
 from htmlgraph_nb.core.protocol import MAX_FILTER_VALUES
 from htmlgraph_nb.core.validation import MAX_EXTRA_BYTES, MAX_ID_CHARS, MAX_INTEGER
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
@@ -116,7 +116,7 @@ def test_openapi_limits_are_those_of_the_code() -> None:
     assert SCHEMAS["HeaderName"]["maxLength"] == MAX_ID_CHARS
     assert SCHEMAS["Count"]["maximum"] == SCHEMAS["NullableCount"]["maximum"] == MAX_INTEGER
     event = SCHEMAS["Event"]["properties"]
-    assert event["event_type"]["maxLength"] == MAX_TYPE_CHARS
+    assert event["event_type"]["maxLength"] == MAX_TERM_CHARS
     assert event["cost_usd"]["maximum"] == MAX_INTEGER
     assert f"at most {MAX_EXTRA_BYTES} bytes" in event["extra"]["description"]
     presence = SCHEMAS["AgentPresence"]["properties"]

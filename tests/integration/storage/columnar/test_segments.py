@@ -23,7 +23,7 @@ from htmlgraph_nb.storage.columnar.sealing import seal
 from htmlgraph_nb.storage.columnar.segment_index import list_segments, segment_folder
 from htmlgraph_nb.storage.database import open_reader
 from htmlgraph_nb.storage.query import HistoryQuery
-from htmlgraph_nb.storage.schema import ADDED_COLUMNS, DECISION, HISTORY_COLUMNS, OPTIONAL_COLUMNS
+from htmlgraph_nb.storage.schema import DECISION, HISTORY_COLUMNS, columns_of_version
 from tests.helpers.sealed_history import (
     SEGMENT_ROWS,
     check_history,
@@ -215,15 +215,15 @@ def test_segment_is_arrow_file_of_one_batch(path: str) -> None:
         assert reader.get_batch(0).column("seq").to_pylist() == list(range(1, 21))
 
 
-@pytest.mark.parametrize(("missing", "undecided"), [(ADDED_COLUMNS, 0), (OPTIONAL_COLUMNS, 20)])
+@pytest.mark.parametrize(("version", "undecided"), [(5, 0), (4, 0), (3, 20)])
 def test_read_batches_reads_segment_of_older_version(
-    path: str, missing: tuple[str, ...], undecided: int
+    path: str, version: int, undecided: int
 ) -> None:
     """A segment of a version that stored fewer columns is read, with nulls in their place."""
     file = sealed_files(path)[0]
     with pa.ipc.open_file(file.read_bytes()) as reader:
         batch, metadata = reader.get_batch(0), reader.schema.metadata
-    older = batch.drop_columns([*missing]).replace_schema_metadata(metadata)
+    older = batch.select([*columns_of_version(version)]).replace_schema_metadata(metadata)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, older.schema) as writer:
         writer.write_batch(older)
@@ -238,4 +238,9 @@ def test_read_batches_reads_segment_of_older_version(
         decided = next(name for name in reversed(columns) if name in DECISION)
         known = [row[decided] is not None for row in rows]
         assert known == [False] * undecided + [True] * (105 - undecided)
+    batches = read_batches(path, HistoryQuery(columns=("seq", "root_agent_id", "input_hash")))
+    rows = [row for batch in batches for row in batch.to_pylist()]
+    with closing(open_reader(path)) as db:
+        text = "SELECT seq, root_agent_id, input_hash FROM history ORDER BY seq"
+        assert [tuple(row.values()) for row in rows] == db.execute(text).fetchall()
     assert file.exists()

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from htmlgraph_nb.core.timestamps import to_micros
-from htmlgraph_nb.storage.schema import MIGRATIONS
+from htmlgraph_nb.storage.migrations import MIGRATIONS
 from htmlgraph_server.history import activity_counts
 from htmlgraph_server.history.activity_counts import ActivityCache, ActivityCounts
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -60,13 +61,44 @@ def test_to_arrow_has_every_field() -> None:
         host="h",
         source="x",
         extra={"ä": [1]},
+        title="Fix it",
+        branch="main",
+        cwd="/work",
+        worktree="w",
+        agent_kind="claude",
+        user="u",
+        pr="#1",
+        context_tokens=7,
+        context_window=8,
+        context_source="table",
+        speed="fast",
+        service_tier="flex",
+        inference_geo="us",
+        web_searches=9,
+        input_hash=2**53 - 1,
     )
+    assert all(getattr(event, field.name) is not None for field in fields(Event))
     full, bare = rows(event, Event(agent_id="b", timestamp=START))
     values = {**event.to_dict(), "timestamp": START, "seq": 1, "extra": '{"ä":[1]}'}
+    values["root_agent_id"] = "p"
     expected = {**dict.fromkeys(HISTORY_SCHEMA.names), **values}
     assert full == expected
     values = {"agent_id": "b", "event_type": "activity", "timestamp": START, "seq": 2}
+    values["root_agent_id"] = "b"
     assert bare == {**dict.fromkeys(HISTORY_SCHEMA.names), **values}
+
+
+def test_to_arrow_finds_root_of_subagents() -> None:
+    """All rows of an agent have its root, also those before a row that names its parent."""
+    found = rows(
+        completion("1", 1, 1, agent_id="grandchild"),
+        completion("2", 1, 2, agent_id="grandchild", parent_agent_id="child"),
+        completion("3", 1, 3, agent_id="child", parent_agent_id="main"),
+        completion("4", 1, 4, agent_id="loop", parent_agent_id="loop"),
+        completion("5", 1, 5, agent_id="main"),
+    )
+    roots = [row["root_agent_id"] for row in found]
+    assert roots == ["main", "main", "main", "loop", "main"]
 
 
 def test_to_arrow_without_events() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htmlgraph_nb.core.quota_forecast import UNKNOWN, QuotaForecast, quota_forecast
+from htmlgraph_server.history.quota_forecast import UNKNOWN, QuotaForecast, quota_forecast
 
 RESET = datetime(2026, 11, 30, 15, tzinfo=UTC)
 """The window of 5 h began at 10:00."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from htmlgraph_nb.history.load import load_presence
+from htmlgraph_nb.history.load import load_history, load_presence
 from htmlgraph_nb.presence import PresenceManager
+from htmlgraph_nb.storage.columnar.sealing import seal
+from htmlgraph_nb.storage.schema import DECISION
 from tests.helpers.databases import VERSIONS, restore
 
 
@@ -34,6 +37,32 @@ def test_migrate_keeps_presence_of_older_file(path: str, version: int, write_fir
         "claude-1": "active" if write_first else "idle",
         "codex-1": "idle",
     }
+
+
+ADDED = ["speed", "service_tier", "inference_geo", "web_searches", "input_hash"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("sealed", [False, True])
+def test_migrate_keeps_history_of_older_file(path: str, version: int, sealed: bool) -> None:
+    """Later columns are null in older rows; their root is the parent, else the agent."""
+    restore(version, path)
+    with closing(sqlite3.connect(path)) as db:
+        columns = [row[1] for row in db.execute("PRAGMA table_info(history)")]
+        before = db.execute("SELECT * FROM history ORDER BY seq").fetchall()
+    PresenceManager(path).close()
+    if sealed:
+        seal(path, segment_rows=5)
+    with closing(sqlite3.connect(path)) as db:
+        known = [name for name in columns if name not in DECISION]
+        indices = [columns.index(name) for name in known]
+        rows = db.execute(f"SELECT {', '.join(known)} FROM history ORDER BY seq").fetchall()
+        assert rows == [tuple(row[index] for index in indices) for row in before]
+    frame = load_history(path)
+    assert frame[ADDED].isna().all(axis=None)
+    expected = frame["parent_agent_id"].astype("str").fillna(frame["agent_id"].astype("str"))
+    assert frame["root_agent_id"].astype("str").tolist() == expected.tolist()
+    assert (frame["root_agent_id"] != frame["agent_id"].astype("str")).any()
 
 
 def test_triggers_remove_segment_of_changed_row_or_name(path: str) -> None:

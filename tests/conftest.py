@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,9 +20,12 @@ settings.load_profile("fixed")
 
 @pytest.fixture(autouse=True, scope="session")
 def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Hide the session files and settings of the user who runs the tests."""
+    """Hide the session files, settings and time zone of the user who runs the tests."""
     home = tmp_path_factory.mktemp("empty-home")
     with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("TZ", "UTC")
+        if hasattr(time, "tzset"):
+            time.tzset()
         for name in AGENT_VARIABLES:
             monkeypatch.delenv(name, raising=False)
         for name in HOME_VARIABLES:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import tzinfo
-
 import pandas as pd
-from dateutil.tz import tzlocal
 
-from ..core.validation import format_value
-from ..errors import InvalidEvent
+from ..local_zone import Zone, resolve_zone
 
 
-def local(df: pd.DataFrame, tz: str | tzinfo | None = None) -> pd.DataFrame:
+def local(df: pd.DataFrame, tz: Zone = None) -> pd.DataFrame:
     """Return a copy with times in local time, and times and durations in whole seconds.
 
     It is meant for display: ``local(hg.summary(events)).T``. Other columns are unchanged.
@@ -27,19 +23,14 @@ def local(df: pd.DataFrame, tz: str | tzinfo | None = None) -> pd.DataFrame:
     Raises:
         InvalidEvent: there is no such time zone.
     """
-    zone = tzlocal() if tz is None else tz
+    zone = resolve_zone(tz)
     shown = df.copy(deep=False)
-    try:
-        for name in shown.columns:
-            column = shown[name]
-            if isinstance(column.dtype, pd.DatetimeTZDtype):
-                shown[name] = column.dt.floor("s").dt.tz_convert(zone)
-            elif column.dtype.kind == "m":
-                shown[name] = column.dt.round("s")
-        if isinstance(shown.index, pd.DatetimeIndex) and shown.index.tz is not None:
-            shown.index = shown.index.tz_convert(zone)
-    except (KeyError, ValueError, TypeError) as error:
-        raise InvalidEvent(
-            f'tz: expected a time zone such as "Europe/Paris", got {format_value(tz)}', "tz"
-        ) from error
+    for name in shown.columns:
+        column = shown[name]
+        if isinstance(column.dtype, pd.DatetimeTZDtype):
+            shown[name] = column.dt.tz_convert("UTC").dt.floor("s").dt.tz_convert(zone)
+        elif column.dtype.kind == "m":
+            shown[name] = column.dt.round("s")
+    if isinstance(shown.index, pd.DatetimeIndex) and shown.index.tz is not None:
+        shown.index = shown.index.tz_convert(zone)
     return shown

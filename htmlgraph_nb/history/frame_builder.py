@@ -6,6 +6,7 @@ Fixed-width columns are copied out of each batch, so that it can be freed; strin
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import tzinfo
 from typing import Any
 
 import numpy as np
@@ -41,10 +42,13 @@ class FrameBuilder:
     Args:
         columns: names of HISTORY_SCHEMA, in the order of the batches.
         expected_rows: number of rows to allocate at first.
+        zone: time zone of ``timestamp``.
     """
 
-    def __init__(self, columns: Sequence[str], expected_rows: int = 0) -> None:
-        self._columns = {name: _column(name, expected_rows) for name in columns}
+    def __init__(
+        self, columns: Sequence[str], expected_rows: int = 0, zone: str | tzinfo = "UTC"
+    ) -> None:
+        self._columns = {name: _column(name, expected_rows, zone) for name in columns}
         self.n_rows = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -63,14 +67,16 @@ class FrameBuilder:
         return pd.DataFrame(series, index=index, copy=False)
 
 
-def _column(name: str, n_rows: int) -> _Numbers | _Counts | _Strings | _Categories:
+def _column(
+    name: str, n_rows: int, zone: str | tzinfo
+) -> _Numbers | _Counts | _Strings | _Categories:
     dtype = dtype_of(name)
     if dtype == "category":
         return _Categories(n_rows)
     if dtype == "string":
         return _Strings()
     if dtype == TIMESTAMP_DTYPE:
-        return _Times("int64", n_rows)
+        return _Times(n_rows, zone)
     if dtype == "boolean":
         return _Flags(n_rows)
     return _Counts(n_rows) if dtype == "Int64" else _Numbers(dtype, n_rows)
@@ -121,13 +127,16 @@ class _Numbers:
 
 
 class _Times(_Numbers):
+    def __init__(self, n_rows: int, zone: str | tzinfo) -> None:
+        super().__init__("int64", n_rows)
+        self._zone = zone
+
     def add(self, array: pa.Array) -> None:
         super().add(array.cast(pa.int64()))
 
     def values(self) -> Any:
-        return pd.DatetimeIndex(super().values().view("datetime64[us]"), copy=False).tz_localize(
-            "UTC"
-        )
+        times = pd.DatetimeIndex(super().values().view("datetime64[us]"), copy=False)
+        return times.tz_localize("UTC").tz_convert(self._zone)
 
 
 class _Counts:
@@ -245,10 +254,13 @@ def _narrowest(n_names: int) -> np.dtype[Any]:
 
 
 def build_frame(
-    batches: Iterable[pa.RecordBatch], columns: Sequence[str], expected_rows: int = 0
+    batches: Iterable[pa.RecordBatch],
+    columns: Sequence[str],
+    expected_rows: int = 0,
+    zone: str | tzinfo = "UTC",
 ) -> pd.DataFrame:
     """Return the rows of batches as a DataFrame; arguments as for FrameBuilder."""
-    builder = FrameBuilder(columns, expected_rows)
+    builder = FrameBuilder(columns, expected_rows, zone)
     for batch in batches:
         builder.add(batch)
     return builder.frame()

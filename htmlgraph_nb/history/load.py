@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import tzinfo
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ import pandas as pd
 from ..client.discovery import candidates
 from ..client.rest import Rest
 from ..core.model import LABELS, PRESENCE_COLUMNS, PRESENCE_TIMES, AgentPresence
+from ..local_zone import Zone, resolve_zone
 from ..storage.database import open_reader, sqlite_errors
 from ..storage.schema import HISTORY_COLUMNS
 from ..storage.transaction import presence_from_row
@@ -31,8 +33,9 @@ from .sources import URL_SCHEMES, query_source, resolve_source
 HISTORY_DTYPES: dict[str, str] = {name: dtype_of(name) for name in HISTORY_COLUMNS}
 """dtype of each column of ``load_history``.
 
-``timestamp`` is ``datetime64[us, UTC]``. Ids, names, models and ``status`` are categoricals; their
-categories are the values that occur, sorted. Counts are ``Int64``, because each can be missing, and
+``timestamp`` is ``datetime64[us]``, in the time zone of the parameter ``tz`` instead of UTC. Ids,
+names, models and ``status`` are categoricals; their categories are the values that occur, sorted.
+Counts are ``Int64``, because each can be missing, and
 ``seq`` is ``int64``. ``cost_usd`` is ``float64``, NaN if missing. ``event_id``, ``tool_use_id`` and
 ``extra`` (JSON) are ``string`` backed by Arrow, which needs no Python object per value.
 ``agent_status``, ``agent_detail``, ``agent_reason`` (categoricals) and ``agent_attention``
@@ -99,6 +102,7 @@ def load_history(
     limit: int | None = None,
     progress: bool | None = None,
     token: str | None = None,
+    tz: Zone = None,
 ) -> pd.DataFrame:
     """Return stored events as a DataFrame, oldest first.
 
@@ -115,6 +119,8 @@ def load_history(
         limit: most rows. None: all.
         progress: whether to show a progress bar. None: after one second.
         token: secret of the server. None: look it up.
+        tz: time zone of ``timestamp``: an IANA name such as ``"Europe/Paris"`` or a tzinfo. None:
+            that of this machine. Functions with ``freq`` cut days and weeks in it.
 
     Returns:
         One row per event with the dtypes of HISTORY_DTYPES, also if there are no rows.
@@ -122,7 +128,7 @@ def load_history(
         agents reported themselves; ``token_costs`` computes the others from prices.
 
     Raises:
-        InvalidEvent: an invalid time, column or number.
+        InvalidEvent: an invalid time, time zone, column or number.
         StoreError: the file is missing, damaged or too new.
         ConnectError: the server is not reachable or refuses the request.
     """
@@ -138,10 +144,11 @@ def load_history(
         hosts=hosts,
         branches=branches,
     )
+    zone = resolve_zone(tz)
     location = resolve_source(source)
     result = query_source(location, token, query, _BATCH_ROWS)
     total = None if query.value_filters else result.max_rows
-    builder = FrameBuilder(result.columns, total or 0)
+    builder = FrameBuilder(result.columns, total or 0, zone)
     with LoadingBar(progress, " rows", total, "history") as bar:
         for batch in result.batches:
             builder.add(batch)
@@ -176,6 +183,7 @@ def iter_history(
     limit: int | None = None,
     progress: bool | None = None,
     token: str | None = None,
+    tz: Zone = None,
 ) -> Iterator[pd.DataFrame]:
     """Yield stored events as DataFrames of ``chunk_rows`` rows, for history larger than memory.
 
@@ -202,10 +210,11 @@ def iter_history(
         hosts=hosts,
         branches=branches,
     )
+    zone = resolve_zone(tz)
     location = resolve_source(source)
     result = query_source(location, token, query, min(_BATCH_ROWS, chunk_rows))
     left = query.limit
-    builder = FrameBuilder(result.columns)
+    builder = FrameBuilder(result.columns, zone=zone)
     total = None if query.value_filters else result.max_rows
     with LoadingBar(progress, " rows", total, "history") as bar:
         for batch in result.batches:
@@ -219,7 +228,7 @@ def iter_history(
                 bar.update(len(part))
                 if builder.n_rows == chunk_rows:
                     yield _chunk(builder, columns, location)
-                    builder = FrameBuilder(result.columns)
+                    builder = FrameBuilder(result.columns, zone=zone)
             if left == 0:
                 break
     if builder.n_rows:
@@ -240,44 +249,64 @@ def _drop_unused_categories(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def load_presence(
-    source: str | os.PathLike[str] | None = None, *, token: str | None = None
+    source: str | os.PathLike[str] | None = None, *, token: str | None = None, tz: Zone = None
 ) -> pd.DataFrame:
     """Return the current state of every agent; arguments and errors as for ``load_history``.
 
+    Totals such as ``total_cost_tokens`` and ``cost_usd`` count from when the server last removed
+    the agent, by default after 24 hours without an event; the history has all events.
+
     Returns:
-        One row per agent with the dtypes of PRESENCE_DTYPES.
+        One row per agent with the dtypes of PRESENCE_DTYPES; times are in the time zone ``tz``.
     """
+    tz = resolve_zone(tz)
     location = resolve_source(source)
     if location.startswith(URL_SCHEMES):
-        return presence_frame(Rest(lambda: candidates(location, token)).presence().values())
+        agents = Rest(lambda: candidates(location, token)).presence().values()
+        return presence_frame(agents, tz)
     db = open_reader(location)
     try:
         with sqlite_errors(location):
             text = f"SELECT {', '.join(PRESENCE_COLUMNS)} FROM agent_presence ORDER BY agent_id"
-            return presence_frame([presence_from_row(row) for row in db.execute(text)])
+            return presence_frame([presence_from_row(row) for row in db.execute(text)], tz)
     finally:
         db.close()
 
 
-def presence_frame(agents: Iterable[AgentPresence]) -> pd.DataFrame:
-    """Return agents as a DataFrame with the dtypes of PRESENCE_DTYPES."""
+def presence_frame(agents: Iterable[AgentPresence], tz: Zone = None) -> pd.DataFrame:
+    """Return agents as a DataFrame with the dtypes of PRESENCE_DTYPES.
+
+    Args:
+        tz: time zone of the times, as for ``load_history``.
+    """
     rows = [tuple(getattr(agent, name) for name in _PRESENCE_ORDER) for agent in agents]
-    return typed_frame(rows, _PRESENCE_ORDER, PRESENCE_DTYPES)
+    return typed_frame(rows, _PRESENCE_ORDER, PRESENCE_DTYPES, resolve_zone(tz))
 
 
 def typed_frame(
-    rows: Sequence[tuple[Any, ...]], names: Sequence[str], dtypes: Mapping[str, str]
+    rows: Sequence[tuple[Any, ...]],
+    names: Sequence[str],
+    dtypes: Mapping[str, str],
+    zone: str | tzinfo = "UTC",
 ) -> pd.DataFrame:
-    """Return rows as a DataFrame with these columns and dtypes, also if there are no rows."""
+    """Return rows as a DataFrame with these columns and dtypes, also if there are no rows.
+
+    Args:
+        zone: time zone of all times, instead of that of their dtype.
+    """
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
     return pd.DataFrame(
-        {name: _series(values, dtypes[name]) for name, values in zip(names, columns, strict=True)}
+        {
+            name: _series(values, dtypes[name], zone)
+            for name, values in zip(names, columns, strict=True)
+        }
     )
 
 
-def _series(values: Sequence[Any], dtype: Any) -> Any:
+def _series(values: Sequence[Any], dtype: Any, zone: str | tzinfo) -> Any:
     if dtype == TIMESTAMP_DTYPE:
-        return pd.Series(pd.to_datetime(list(values), utc=True)).astype(dtype)
+        times = pd.Series(pd.to_datetime(list(values), utc=True)).astype(dtype)
+        return times.dt.tz_convert(zone)
     if dtype == "category":
         return pd.Series(list(values), dtype="string").astype("category")
     return pd.Series(list(values), dtype=dtype)

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ..core.model import Event
+from ..local_zone import Zone, resolve_zone
 from ..storage.quota_table import quotas_of
 from .arguments import TimeLike
 from .frame_builder import TIMESTAMP_DTYPE
@@ -39,11 +40,12 @@ def load_quotas(
     since: TimeLike = None,
     until: TimeLike = None,
     token: str | None = None,
+    tz: Zone = None,
 ) -> pd.DataFrame:
     """Return every stored report of a usage limit, one row per report and window, oldest first.
 
     Args:
-        source, since, until, token: as for ``load_history``.
+        source, since, until, token, tz: as for ``load_history``.
 
     Returns:
         The columns of QUOTA_DTYPES. ``account`` is "claude", "codex" …; ``window`` its name ("5h",
@@ -54,6 +56,7 @@ def load_quotas(
     Raises:
         InvalidEvent: an invalid time. Other errors as for ``load_history``.
     """
+    zone = resolve_zone(tz)
     events = load_history(
         source,
         since=since,
@@ -62,6 +65,7 @@ def load_quotas(
         columns=_EVENT_COLUMNS,
         token=token,
         progress=False,
+        tz=UTC,
     )
     now = datetime.now(UTC)
     rows: list[tuple[Any, ...]] = []
@@ -78,7 +82,7 @@ def load_quotas(
             row = {**quota._asdict(), "timestamp": event.timestamp, "agent_id": agent_id}
             rows.append(tuple(row[name] for name in QUOTA_DTYPES))
     # Rows are read in the order of their storage: imports add past sessions after newer ones.
-    frame = typed_frame(rows, tuple(QUOTA_DTYPES), QUOTA_DTYPES)
+    frame = typed_frame(rows, tuple(QUOTA_DTYPES), QUOTA_DTYPES, zone)
     frame = frame.sort_values("timestamp", kind="stable", ignore_index=True)
     frame.attrs["source"] = events.attrs["source"]
     return frame

@@ -17,6 +17,7 @@ import pandas as pd
 
 from ..core.model import Event, new_event
 from ..core.timestamps import to_rfc3339
+from ..local_zone import Zone
 from ..presence import PresenceManager
 from ..simulation.scripted_agent import timestamp_of
 from .load import load_history
@@ -35,7 +36,7 @@ _SECONDS = {
 }
 
 
-def sample_history() -> pd.DataFrame:
+def sample_history(tz: Zone = None) -> pd.DataFrame:
     """Return a morning of six coding agents and their subagents, to try analysis and replay with.
 
     The frame is the same on each call: 2,300 events from 08:02 to 09:47 UTC of 2026-03-02.
@@ -49,6 +50,9 @@ def sample_history() -> pd.DataFrame:
     - ``gemini-c2d94e18`` edits documentation in two short sessions and asks a question.
     - ``claude-e6026fa8`` reviews: it only reads, and ends early.
 
+    Args:
+        tz: as for ``load_history``.
+
     Returns:
         One row per event, as ``load_history`` returns them, with the stored statuses.
     """
@@ -57,7 +61,7 @@ def sample_history() -> pd.DataFrame:
         path = Path(folder) / "sample.db"
         with PresenceManager(str(path)) as manager:
             manager.ingest(events)
-        return load_history(path, progress=False)
+        return load_history(path, progress=False, tz=tz)
 
 
 class _Agent:

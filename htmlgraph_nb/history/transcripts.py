@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from ..coding_agents.registry import DEFAULT_AGENT
 from ..ingest.session_files import SessionFile, coding_agent, find_sessions, total_bytes
 from ..ingest.session_tail import SessionTail
+from ..local_zone import Zone, resolve_zone
 from ..storage.columnar.arrow_builder import ArrowBuilder
 from ..storage.columnar.arrow_schema import TIMESTAMP
 from ..storage.query import HistoryQuery
@@ -38,6 +39,7 @@ def load_transcripts(
     limit: int | None = None,
     progress: bool | None = None,
     titles: bool = True,
+    tz: Zone = None,
 ) -> pd.DataFrame:
     """Return the events in session files of coding agents, oldest first; no server is needed.
 
@@ -50,7 +52,7 @@ def load_transcripts(
             its sessions, for Claude Code ``~/.claude/projects``.
         agent: only sessions of "claude", "codex" or "gemini". None: detect the agent by the content
             of each file.
-        since, until, agents, sessions, tools, event_types, columns, limit, progress: as for
+        since, until, agents, sessions, tools, event_types, columns, limit, progress, tz: as for
             ``load_history``.
 
     Returns:
@@ -75,6 +77,7 @@ def load_transcripts(
         tools=tools,
         event_types=event_types,
     )
+    zone = resolve_zone(tz)
     if path is None:
         path = coding_agent(agent or DEFAULT_AGENT.name).sessions_dir()
     files, skipped = find_sessions(path, agent)
@@ -84,7 +87,7 @@ def load_transcripts(
     builder, attrs = _read(files, progress, titles)
     attrs["skipped"] = sorted([*skipped, *attrs["skipped"]])
     selected = _select(builder.to_arrow(), query)
-    frame = build_frame(selected.to_batches(), query.columns, len(selected))
+    frame = build_frame(selected.to_batches(), query.columns, len(selected), zone)
     frame = select_columns(frame, columns)
     frame.attrs.update(attrs)
     return frame

@@ -18,6 +18,7 @@ from ..core.roster import Limits
 from ..core.timestamps import from_micros, to_micros, to_rfc3339
 from ..errors import ConfigError
 from ..history.load import presence_frame
+from ..local_zone import Zone
 from ..pricing.prices import Prices
 from ..replay.index import HistoryIndex, ReplayState
 from ..replay.narrow import When, event_json, filter_frame, parse_when
@@ -30,7 +31,11 @@ MAX_SPEED = 86_400.0
 
 
 def presence_at(
-    df: pd.DataFrame, when: When, limits: Limits | None = None, prices: Prices | None = None
+    df: pd.DataFrame,
+    when: When,
+    limits: Limits | None = None,
+    prices: Prices | None = None,
+    tz: Zone = None,
 ) -> pd.DataFrame:
     """Return the presence of every agent at a time of a history.
 
@@ -41,6 +46,7 @@ def presence_at(
         limits: decide all statuses again with these timers; None: use the stored decisions, and
             the timers of the server that stored them.
         prices: as for ``token_costs``. Without them costs are those of ``load_presence``.
+        tz: time zone of the times in the result, as for ``load_history``.
 
     Returns:
         One row per agent, as ``load_presence``. context_source, compacted_at, detail_until, unseen
@@ -51,7 +57,7 @@ def presence_at(
         InvalidEvent: the frame, the time or the prices cannot be read.
     """
     index = HistoryIndex(df, limits, prices)
-    return presence_frame(index.presences(index.at(to_micros(parse_when(when)))).values())
+    return presence_frame(index.presences(index.at(to_micros(parse_when(when)))).values(), tz)
 
 
 def check_speed(value: object) -> float:

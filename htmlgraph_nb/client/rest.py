@@ -62,6 +62,18 @@ class Rest:
     ) -> None:
         self._candidates = candidates
         self._timeout_s = timeout_s
+        self._server: Candidate | None = None
+
+    @property
+    def server(self) -> Candidate:
+        """The server that responded last.
+
+        Raises:
+            ServerNotFound: none has responded.
+        """
+        if self._server is None:
+            raise ServerNotFound(not_found_text([]))
+        return self._server
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Return the JSON value of a route's response.
@@ -98,6 +110,7 @@ class Rest:
             try:
                 response = self._request(connection, candidate, method, path, body, accept)
                 if response.status < 300:
+                    self._server = candidate
                     yield candidate, response
                     return
                 code, message = parse_error_body(_read_all(response, candidate, path))

@@ -36,7 +36,7 @@ from ..pricing.price_list import load as load_prices
 from ..storage.database import open_reader, sqlite_errors
 from ..storage.file_table import read_session_files
 from .backfill import SessionImporter
-from .backfill_report import BackfillReport, recent_cost
+from .backfill_report import RECENT, BackfillReport, known_cost
 from .import_order import DAY_S, changed_files, count_sessions, import_order
 from .live_processes import (
     LiveSessions,
@@ -148,7 +148,7 @@ def run_backfill(
         gone = dict.fromkeys(path for path in imported if not os.path.exists(path))
         if gone:
             patiently(lambda: manager.import_events([], files=gone))
-    cost, unpriced = patiently(lambda: recent_cost(options.db, utc_now(), price_of))
+    cost, unpriced = patiently(lambda: known_cost(options.db, utc_now() - RECENT, price_of))
     report = replace(report, state="done", cost_7d_usd=cost, unpriced_7d_tokens=unpriced)
     on_report(report)
     return report

@@ -54,12 +54,12 @@ class BackfillReport:
         return asdict(self)
 
 
-def recent_cost(path: str, now: datetime, price: PriceFunction) -> tuple[float, int]:
-    """Return the known cost of the last seven days, and the tokens without a known price.
+def known_cost(path: str, since: datetime, price: PriceFunction) -> tuple[float, int]:
+    """Return the known cost since a time, and the tokens without a known price.
 
     Args:
         path: the database.
-        now: the current time, UTC.
+        since: a time with a time zone.
         price: returns the cost of events that report none.
 
     Raises:
@@ -67,9 +67,7 @@ def recent_cost(path: str, now: datetime, price: PriceFunction) -> tuple[float, 
     """
     cost, unpriced = 0.0, 0
     with closing(open_reader(path)) as db, sqlite_errors(path):
-        for micros, model, *counts, tokens, reported in db.execute(
-            _SELECT, (to_micros(now - RECENT),)
-        ):
+        for micros, model, *counts, tokens, reported in db.execute(_SELECT, (to_micros(since),)):
             fields = dict(zip(TOKEN_FIELDS, counts, strict=True))
             event = Event(agent_id="", timestamp=from_micros(micros), model=model, **fields)
             known = price(event) if reported is None else reported

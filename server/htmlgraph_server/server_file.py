@@ -27,7 +27,12 @@ def write_server_file(url: str, token: str, db: str) -> None:
 
 
 def write_private_json(path: str, value: object) -> None:
-    """Replace a JSON file by one that only this user can read, and create its folder.
+    """Replace a JSON file by one that only this user can read; as write_private_text."""
+    write_private_text(path, json.dumps(value))
+
+
+def write_private_text(path: str, text: str) -> None:
+    """Replace a file by one that only this user can read, and create its folder.
 
     Raises:
         OSError: the file cannot be written.
@@ -39,7 +44,7 @@ def write_private_json(path: str, value: object) -> None:
     # O_EXCL: opening an existing file would keep its mode.
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:
-        json.dump(value, file)
+        file.write(text)
     os.replace(temporary, path)
 
 

@@ -34,19 +34,17 @@ from .connect.settings_file import (
     plan_statusline,
     read_settings,
 )
-from .options import Commands, Print
+from .options import Print
 
 _TELEMETRY = "otel"
 """The argument that prints variables for OpenTelemetry instead of editing settings."""
 
 
-def add_connect_parser(commands: Commands, out: Print) -> argparse.ArgumentParser:
-    """Add the command to the parser and return its own."""
-    parser = commands.add_parser(
-        "connect",
-        help="add reporting hooks to the settings of a coding agent",
-        description="Adds htmlgraph-hook to an agent's own settings and changes nothing else in "
-        "them. otel prints environment variables that send OpenTelemetry to the server.",
+def configure_connect(parser: argparse.ArgumentParser, out: Print) -> None:
+    """Add the arguments of ``connect``."""
+    parser.description = (
+        "Adds htmlgraph-hook to an agent's own settings and changes nothing else in them. otel "
+        "prints environment variables that send OpenTelemetry to the server."
     )
     parser.add_argument("agent", nargs="?", choices=[*AGENTS, _TELEMETRY], help="agent to connect")
     scope = parser.add_mutually_exclusive_group()
@@ -78,7 +76,6 @@ def add_connect_parser(commands: Commands, out: Print) -> argparse.ArgumentParse
         "--check", action="store_true", help="show which agents are connected and last reported"
     )
     parser.set_defaults(run=lambda arguments: _connect(arguments, os.environ, out))
-    return parser
 
 
 def _connect(arguments: argparse.Namespace, environ: Mapping[str, str], out: Print) -> int:

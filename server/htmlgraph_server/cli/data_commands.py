@@ -19,30 +19,21 @@ from htmlgraph_nb.storage.columnar.segment_index import segment_folder
 from htmlgraph_nb.storage.migrations import APPLICATION_ID
 
 from ..background.leader_lock import LeaderLock
-from .explain_command import matching_agent
-from .options import Commands, Print, add_db_option, db_path
+from .agent_match import add_agent_argument, matching_agent
+from .options import Print, add_db_option, db_path
 
 _HEADER_BYTES = 100
 _LOG_BYTES = 1 << 20
 _SUFFIXES = ("", "-wal", "-shm", "-journal", "-owner")
 
 
-def add_data_parsers(commands: Commands, out: Print) -> tuple[argparse.ArgumentParser, ...]:
-    """Add both commands to the parser and return theirs."""
-    return _add_forget(commands, out), _add_reset(commands, out)
-
-
-def _add_forget(commands: Commands, out: Print) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        "forget",
-        help="remove an agent",
-        description="Removes an agent from all dashboards. It returns with its next event.",
-    )
-    parser.add_argument("agent", metavar="AGENT", help="agent id, or a part of one")
+def configure_forget(parser: argparse.ArgumentParser, out: Print) -> None:
+    """Add the arguments of ``forget``."""
+    parser.description = "Removes an agent from all dashboards. It returns with its next event."
+    add_agent_argument(parser)
     parser.add_argument("--history", action="store_true", help="also delete its stored events")
     add_db_option(parser)
     parser.set_defaults(run=lambda arguments: _forget(arguments, out))
-    return parser
 
 
 def _forget(arguments: argparse.Namespace, out: Print) -> int:
@@ -54,7 +45,7 @@ def _forget(arguments: argparse.Namespace, out: Print) -> int:
         if manager.get_agent_presence(agent_id) is None and not (
             arguments.history and manager.forget(agent_id, history=True)
         ):
-            agent_id = matching_agent(agent_id, list(manager.snapshot()))
+            agent_id = matching_agent(agent_id, manager.snapshot().values())
         manager.forget(agent_id, history=arguments.history)
     finally:
         manager.close()
@@ -63,17 +54,15 @@ def _forget(arguments: argparse.Namespace, out: Print) -> int:
     return 0
 
 
-def _add_reset(commands: Commands, out: Print) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        "reset",
-        help="delete all stored data",
-        description="Deletes the database with its columnar copies, and the reports that no server "
-        "has read yet. Settings of agents stay; see htmlgraph-nb uninstall.",
+def configure_reset(parser: argparse.ArgumentParser, out: Print) -> None:
+    """Add the arguments of ``reset``."""
+    parser.description = (
+        "Deletes the database with its columnar copies, and the reports that no server has read "
+        "yet. Settings of agents stay; see htmlgraph-nb uninstall."
     )
     add_db_option(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.set_defaults(run=lambda arguments: _reset(arguments, out))
-    return parser
 
 
 def _reset(arguments: argparse.Namespace, out: Print) -> int:

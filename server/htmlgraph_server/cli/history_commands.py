@@ -9,27 +9,20 @@ from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.storage.query import NAME_FILTERS, HistoryQuery
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 
-from .options import Commands, Print, add_db_option, db_path, progress_bar
+from .options import Print, add_db_option, db_path, progress_bar
 
 
-def add_history_parsers(commands: Commands, out: Print) -> tuple[argparse.ArgumentParser, ...]:
-    """Add both commands to the parser and return theirs."""
-    return _add_seal(commands, out), _add_export(commands, out)
-
-
-def _add_seal(commands: Commands, out: Print) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        "seal",
-        help="update the columnar copy of history",
-        description="Writes sealed segments beside the database, from which history loads fast. "
-        "The server does this in the background. The segments can be deleted at any time.",
+def configure_seal(parser: argparse.ArgumentParser, out: Print) -> None:
+    """Add the arguments of ``seal``."""
+    parser.description = (
+        "Writes sealed segments beside the database, from which history loads fast. The server "
+        "does this in the background. The segments can be deleted at any time."
     )
     add_db_option(parser)
     parser.add_argument(
         "--verify", action="store_true", help="read every segment and verify its checksum"
     )
     parser.set_defaults(run=lambda arguments: _seal(arguments, out))
-    return parser
 
 
 def _seal(arguments: argparse.Namespace, out: Print) -> int:
@@ -52,13 +45,12 @@ def _seal(arguments: argparse.Namespace, out: Print) -> int:
     return 0
 
 
-def _add_export(commands: Commands, out: Print) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        "export",
-        help="write history to files",
-        description="Writes a file that ends in .parquet, .arrow, .csv or .csv.gz, or a folder of "
-        "Parquet files by day (day=2025-01-14/part-….parquet). Run it again to continue a folder "
-        "after an interruption, or to add new events.",
+def configure_export(parser: argparse.ArgumentParser, out: Print) -> None:
+    """Add the arguments of ``export``."""
+    parser.description = (
+        "Writes a file that ends in .parquet, .arrow, .csv or .csv.gz, or a folder of Parquet "
+        "files by day (day=2025-01-14/part-….parquet). Run it again to continue a folder after "
+        "an interruption, or to add new events."
     )
     parser.add_argument("target", help="file or folder to write")
     parser.add_argument(
@@ -83,7 +75,6 @@ def _add_export(commands: Commands, out: Print) -> argparse.ArgumentParser:
     parser.add_argument("--columns", help="comma-separated columns to write (default: all)")
     parser.add_argument("--limit", type=_row_count, help="maximum number of events")
     parser.set_defaults(run=lambda arguments: _export(arguments, out))
-    return parser
 
 
 def _row_count(text: str) -> int:

@@ -19,7 +19,7 @@ from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.pricing.price_list import context_window_of, price_of
 
 from ..config import setting_value
-from .options import Commands, Print, add_db_option, db_path, progress_bar
+from .options import Print, add_db_option, db_path, progress_bar
 
 _LEGACY = "htmlgraph"
 """The agent name that means the older project's database."""
@@ -27,14 +27,12 @@ _POLL_S = 0.25
 _MAX_EXAMPLES = 5
 
 
-def add_import_parser(commands: Commands, out: Print) -> argparse.ArgumentParser:
-    """Add the command to the parser and return its own."""
-    parser = commands.add_parser(
-        "import",
-        help="import past sessions of a coding agent",
-        description="Reads an agent's own session files, or the database of the older HtmlGraph "
-        "project (htmlgraph), into the database. Events that exist already are not imported "
-        "again, so the command can be repeated.",
+def configure_import(parser: argparse.ArgumentParser, out: Print) -> None:
+    """Add the arguments of ``import``."""
+    parser.description = (
+        "Reads an agent's own session files, or the database of the older HtmlGraph project "
+        "(htmlgraph), into the database. Without a name it reads those of all agents. Events that "
+        "exist already are not imported again, so the command can be repeated."
     )
     parser.add_argument(
         "agent",
@@ -58,7 +56,6 @@ def add_import_parser(commands: Commands, out: Print) -> argparse.ArgumentParser
         help="keep titles that agents generate for sessions (default: on); also HTMLGRAPH_TITLES",
     )
     parser.set_defaults(run=lambda arguments: _import(arguments, out))
-    return parser
 
 
 def _import(arguments: argparse.Namespace, out: Print) -> int:

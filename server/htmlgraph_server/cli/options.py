@@ -5,23 +5,27 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from htmlgraph_nb.client.discovery import candidates
-from htmlgraph_nb.client.rest import Rest
 from htmlgraph_nb.paths import default_db, running_server
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-"""The commands of a parser, to which each command module adds its own."""
+if TYPE_CHECKING:
+    from htmlgraph_nb.client.rest import Rest
+
 Print = Callable[[str], object]
 """Prints text for the user."""
 
 
-def add_server_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a command that queries a server."""
+def add_server_options(parser: argparse.ArgumentParser, json_help: str = "print JSON") -> None:
+    """Add the options of a command that queries a server.
+
+    Args:
+        json_help: describes ``--json``; "": the command has no such option.
+    """
     parser.add_argument("--url", help="address of the server (default: this user's running server)")
     parser.add_argument("--token", help="token of the server; also HTMLGRAPH_TOKEN")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    if json_help:
+        parser.add_argument("--json", action="store_true", help=json_help)
 
 
 def add_db_option(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +40,10 @@ def db_path(arguments: argparse.Namespace) -> str:
 
 def rest_client(arguments: argparse.Namespace) -> Rest:
     """Return a client of the server that the options name."""
+    # Imported here: most commands need no connection.
+    from htmlgraph_nb.client.discovery import candidates
+    from htmlgraph_nb.client.rest import Rest
+
     return Rest(lambda: candidates(arguments.url, arguments.token))
 
 

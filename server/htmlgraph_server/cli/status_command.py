@@ -1,24 +1,37 @@
-"""``htmlgraph-nb status``: the state of the running server."""
+"""``htmlgraph-nb status``: the state of the running server, and the short form of it."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from htmlgraph_nb.errors import ServerNotFound
+from htmlgraph_nb.client.agent_view import (
+    STATE_LABELS,
+    compact_count,
+    count_states,
+    sort_agents,
+    state_of,
+    visible_text,
+)
+from htmlgraph_nb.core.timestamps import utc_now
+from htmlgraph_nb.errors import HtmlgraphError, ServerNotFound
 from htmlgraph_nb.paths import default_db
 
-from .options import Commands, Print, add_server_options, rest_client
+from .agent_table import agent_lines
+from .options import Print, add_server_options, rest_client
+from .text_table import dollar_text, pair_lines, plural, terminal_width
+
+_MAX_LISTED = 10
 
 
-def add_status_parser(commands: Commands, out: Print) -> argparse.ArgumentParser:
-    """Add the command to the parser and return its own."""
-    parser = commands.add_parser("status", help="show the state of the running server")
-    add_server_options(parser)
+def configure_status(parser: argparse.ArgumentParser, out: Print) -> None:
+    """Add the arguments of ``status``."""
+    add_server_options(parser, "print the whole report as JSON")
     parser.set_defaults(run=lambda arguments: _status(arguments, out))
-    return parser
 
 
 def _status(arguments: argparse.Namespace, out: Print) -> int:
@@ -52,10 +65,14 @@ def _ms(value: float | None) -> str:
 
 
 def _watching(watching: Mapping[str, Any]) -> str:
+    """Return how many session files are read; all are, though few change at a time."""
     if not watching["folders"]:
         return "no session files"
-    folders = ", ".join(watching["folders"])
-    return f"{watching['followed']} of {watching['files']} session files in {folders}"
+    folders = ", ".join(map(visible_text, watching["folders"]))
+    return (
+        f"{plural(watching['files'], 'session file')} for changes, "
+        f"{watching['followed']:,} changed recently ({folders})"
+    )
 
 
 def status_lines(report: Mapping[str, Any]) -> list[str]:
@@ -63,20 +80,66 @@ def status_lines(report: Mapping[str, Any]) -> list[str]:
     agents, clients = report["agents"], report["clients"]
     latency, frames = report["latency_ms"], report["frames"]
     slow = f", {clients['lagging']} slow" if clients["lagging"] else ""
+    return pair_lines(
+        [
+            ("version", report["version"]),
+            ("uptime", _duration(report["uptime_s"])),
+            ("agents", ", ".join(f"{n} {status}" for status, n in agents.items())),
+            ("clients", f"{clients['total']}{slow}"),
+            (
+                "updates",
+                f"{report['updates']['per_second']:.1f}/s, {report['updates']['total']} in total",
+            ),
+            ("frames", f"{frames['per_second']:.1f}/s, {frames['total']} in total"),
+            ("latency", f"p50 {_ms(latency['p50'])}, p99 {_ms(latency['p99'])}"),
+            ("queue", f"{_size(report['queue']['bytes'])}, {report['queue']['writes']} writes"),
+            ("watching", _watching(report["watching"])),
+            ("database", f"{report['database']['path']} ({_size(report['database']['bytes'])})"),
+        ]
+    )
+
+
+def overview_lines() -> Sequence[str]:
+    """Return what runs here: server, agents, those that need a person, and the cost of today.
+
+    Returns:
+        No lines if no server runs.
+
+    Raises:
+        ConnectError: the server refuses the request, or the connection was lost.
+    """
+    rest = rest_client(argparse.Namespace(url=None, token=None))
+    try:
+        report = rest.status_report()
+    except ServerNotFound:
+        return []
+    agents = list(rest.presence().values())
+    counts = [f"{n:,} {STATE_LABELS[state]}" for state, n in count_states(agents).items()]
     rows = [
-        ("version", report["version"]),
-        ("uptime", _duration(report["uptime_s"])),
-        ("agents", ", ".join(f"{n} {status}" for status, n in agents.items())),
-        ("clients", f"{clients['total']}{slow}"),
-        (
-            "updates",
-            f"{report['updates']['per_second']:.1f}/s, {report['updates']['total']} in total",
-        ),
-        ("frames", f"{frames['per_second']:.1f}/s, {frames['total']} in total"),
-        ("latency", f"p50 {_ms(latency['p50'])}, p99 {_ms(latency['p99'])}"),
-        ("queue", f"{_size(report['queue']['bytes'])}, {report['queue']['writes']} writes"),
-        ("watching", _watching(report["watching"])),
-        ("database", f"{report['database']['path']} ({_size(report['database']['bytes'])})"),
+        ("server", f"htmlgraph-nb {report['version']} at {rest.server.address.url}"),
+        ("agents", ", ".join(counts) or "none yet; htmlgraph-nb doctor says what is read"),
+        ("today", _cost_today(report["database"]["path"])),
+        ("more", "htmlgraph-nb top, ls, costs, open; all commands: htmlgraph-nb --help"),
     ]
-    width = max(len(name) for name, _ in rows)
-    return [f"{name:<{width}}  {value}" for name, value in rows]
+    lines = pair_lines([(name, value) for name, value in rows if value])
+    urgent = [agent for agent in agents if state_of(agent) in ("waiting", "cannot_work")]
+    table = agent_lines(sort_agents(urgent)[:_MAX_LISTED], utc_now(), terminal_width())
+    hidden = len(urgent) - _MAX_LISTED
+    more = [f"and {hidden:,} more; htmlgraph-nb ls lists them"] if hidden > 0 else []
+    return [*lines, *(["", *table, *more] if table else [])]
+
+
+def _cost_today(path: str) -> str:
+    """Return the dollars since midnight; "" if the database is on another machine."""
+    if not os.path.exists(path):
+        return ""
+    from htmlgraph_nb.ingest.backfill_report import known_cost
+    from htmlgraph_nb.pricing.price_list import price_of
+
+    midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    try:
+        usd, unpriced = known_cost(path, midnight, price_of)
+    except HtmlgraphError as error:
+        return f"cost unknown: {error}"
+    names = f", and {compact_count(unpriced)} tokens without a known price" if unpriced else ""
+    return f"{dollar_text(usd)} since midnight{names}"

@@ -6,17 +6,15 @@ import argparse
 
 from htmlgraph_nb.hook.statusline import RUN, run_statusline
 
-from .options import Commands
+from .options import Print
 
 
-def add_statusline_parser(commands: Commands) -> argparse.ArgumentParser:
-    """Add the command to the parser and return its own."""
-    parser = commands.add_parser(
-        "statusline",
-        help="print a status line for Claude Code's JSON on stdin",
-        description="Reports what Claude Code passes to status lines to the server of this "
-        "machine, and prints a status line. Claude Code runs htmlgraph-statusline instead, which "
-        "starts faster; htmlgraph-nb connect with --statusline adds it to its settings.",
+def configure_statusline(parser: argparse.ArgumentParser, _out: Print) -> None:
+    """Add the arguments of ``statusline``."""
+    parser.description = (
+        "Reports what Claude Code passes to status lines to the server of this machine, and "
+        "prints a status line. Claude Code runs htmlgraph-statusline instead, which starts "
+        "faster; htmlgraph-nb connect with --statusline adds it to its settings."
     )
     parser.add_argument(
         RUN,
@@ -26,7 +24,6 @@ def add_statusline_parser(commands: Commands) -> argparse.ArgumentParser:
         help="print the output of this shell command instead",
     )
     parser.set_defaults(run=_statusline)
-    return parser
 
 
 def _statusline(arguments: argparse.Namespace) -> int:

@@ -12,16 +12,14 @@ from htmlgraph_nb.paths import data_dir, default_db
 
 from .connect.settings_file import apply_plan, plan_disconnect
 from .connect_command import diff_lines, settings_paths
-from .options import Commands, Print
+from .options import Print
 
 
-def add_uninstall_parser(commands: Commands, out: Print) -> argparse.ArgumentParser:
-    """Add the command to the parser and return its own."""
-    parser = commands.add_parser(
-        "uninstall",
-        help="remove hooks and status line from the settings of all agents",
-        description="Undoes every htmlgraph-nb connect: in the settings of the user and of the "
-        "current project, hooks and status line, for all agents. The data stays.",
+def configure_uninstall(parser: argparse.ArgumentParser, out: Print) -> None:
+    """Add the arguments of ``uninstall``."""
+    parser.description = (
+        "Undoes every htmlgraph-nb connect: in the settings of the user and of the current "
+        "project, hooks and status line, for all agents. The data stays."
     )
     parser.add_argument("--dry-run", action="store_true", help="show the changes without writing")
     parser.add_argument(
@@ -31,7 +29,6 @@ def add_uninstall_parser(commands: Commands, out: Print) -> argparse.ArgumentPar
         help="project whose settings are cleaned, too (default: the current folder)",
     )
     parser.set_defaults(run=lambda arguments: _uninstall(arguments, os.environ, out))
-    return parser
 
 
 def _uninstall(arguments: argparse.Namespace, environ: Mapping[str, str], out: Print) -> int:

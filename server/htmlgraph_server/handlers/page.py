@@ -51,9 +51,12 @@ class PageHandler(BaseHandler):
                     httponly=True,
                     samesite="Strict",
                 )
-            # Remove the token from the address bar and the browser history.
-            self.redirect("./")
-            return
+            if self.request.headers.get("Sec-Fetch-Site") != "cross-site":
+                # Remove the token from the address bar and the browser history.
+                self.redirect("./")
+                return
+            # Browsers do not send a Strict cookie to the target of a redirect that began with a
+            # link on another site or in a file. The page itself removes the token.
         _send_file(self, "index.html")
 
     head = get

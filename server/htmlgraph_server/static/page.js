@@ -36,8 +36,18 @@ function keepTitle(store, doc) {
   store.subscribe(() => { timer ||= setTimeout(write, 500); });
 }
 
+/** Remove the token from the address bar and the browser history. @param {Window} win */
+function dropToken({ location, history }) {
+  const parameters = new URLSearchParams(location.search);
+  if (!parameters.has("token")) return;
+  parameters.delete("token");
+  const search = parameters.size > 0 ? `?${parameters}` : "";
+  history.replaceState(null, "", `${location.pathname}${search}${location.hash}`);
+}
+
 /** @param {Window} win */
 function start(win) {
+  dropToken(win);
   const store = createStore();
   const settings = createSettings(settingsFromHash(win.location.hash));
   const main = /** @type {HTMLElement} */ (win.document.getElementById("agents"));

@@ -13,9 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.presence import PresenceManager
-from htmlgraph_server.cli.explain_command import matching_agent
 from tests.helpers.environ import clean_environ
 from tests.helpers.server_process import Server
 from tests.helpers.wait import wait_until
@@ -96,25 +94,6 @@ def test_explain_accepts_a_part_of_an_id(server: Server, tmp_path: Path) -> None
     assert "claude-4a9c1ab2, codex-4a9c9999" in line
     line = error_line(run(tmp_path, "explain", "claud-e6026aab", "--url", server.url))
     assert "similar ids: claude-e6026aaa" in line
-
-
-def test_matching_agent_prefers_nothing() -> None:
-    """Without any similar id the error says what else to type."""
-    assert matching_agent("B", ["a-b", "a-c"]) == "a-b"
-    with pytest.raises(ConfigError, match=r"unknown agent 'zzz'$"):
-        matching_agent("zzz", ["a-b"])
-    with pytest.raises(ConfigError, match="and 2 more"):
-        matching_agent("a", [f"a{n}" for n in range(7)])
-
-
-def test_matching_agent_accepts_the_short_name_of_the_page() -> None:
-    """The page shows the kind and the last eight characters of a long id."""
-    ids = ["codex-019eec26-793d-7ed6-f1cf-d99216df6486", "claude-019eec26-16df6486"]
-    assert matching_agent("codex-16df6486", ids) == ids[0]
-    with pytest.raises(ConfigError, match=r"'019eec26' is in 2 ids, type more of one: codex-019e"):
-        matching_agent("019eec26", ids)
-    with pytest.raises(ConfigError, match="unknown agent 'codex-zzz'"):
-        matching_agent("codex-zzz", ids)
 
 
 def test_forget_removes_an_agent_and_its_history(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_status_lines_are_two_aligned_columns() -> None:
         ("frames", "3.0/s, 120 in total"),
         ("latency", "p50 0.4 ms, p99 2.1 ms"),
         ("queue", "0 B, 0 writes"),
-        ("watching", "3 of 90 session files in /a, /b"),
+        ("watching", "90 session files for changes, 3 changed recently (/a, /b)"),
         ("database", "/data/h.db (45.1 kB)"),
     ],
 )

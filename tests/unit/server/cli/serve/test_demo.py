@@ -6,7 +6,7 @@ import itertools
 from datetime import UTC, datetime, timedelta
 
 from htmlgraph_nb.core.model import Event
-from htmlgraph_server.cli.demo import demo_events
+from htmlgraph_server.cli.serve.demo import demo_events
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 

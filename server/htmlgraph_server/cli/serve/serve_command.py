@@ -9,9 +9,7 @@ import os
 import sys
 import tempfile
 import threading
-import webbrowser
 from collections.abc import Callable
-from functools import partial
 
 from htmlgraph_nb import __version__
 from htmlgraph_nb.core.timestamps import utc_now
@@ -19,22 +17,18 @@ from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.errors import ConfigError, HtmlgraphError
 from htmlgraph_nb.paths import spool_path
 
-from ..config import SETTINGS, Config, Setting, make_config
-from ..server import listen, open_manager, run_server, tune_gc
-from ..service import Service
-from .options import Commands, Print
+from ...config import SETTINGS, Config, Setting, make_config
+from ...server import listen, open_manager, run_server, tune_gc
+from ...service import Service
+from ..browser import has_display, open_page
+from ..options import Print
 
 _OnReady = Callable[[Service, str], None]
 """Called with the service and its URL once the server accepts requests."""
 
 
-def add_serve_parsers(commands: Commands, out: Print) -> tuple[argparse.ArgumentParser, ...]:
-    """Add both commands to the parser and return theirs."""
-    return _add_serve(commands, out), _add_demo(commands, out)
-
-
-def _add_serve(commands: Commands, out: Print) -> argparse.ArgumentParser:
-    parser = commands.add_parser("serve", help="run the server")
+def configure_serve(parser: argparse.ArgumentParser, out: Print) -> None:
+    """Add the arguments of ``serve``."""
     parser.add_argument(
         "--stop-on-eof",
         action="store_true",
@@ -42,11 +36,10 @@ def _add_serve(commands: Commands, out: Print) -> argparse.ArgumentParser:
     )
     _add_settings(parser)
     parser.set_defaults(run=lambda arguments: _serve(arguments, out))
-    return parser
 
 
-def _add_demo(commands: Commands, out: Print) -> argparse.ArgumentParser:
-    parser = commands.add_parser("demo", help="run the server with simulated agents")
+def configure_demo(parser: argparse.ArgumentParser, out: Print) -> None:
+    """Add the arguments of ``demo``."""
     parser.add_argument(
         "--agents", type=_agent_count, default=9, help="number of simulated agents (default: 9)"
     )
@@ -61,7 +54,6 @@ def _add_demo(commands: Commands, out: Print) -> argparse.ArgumentParser:
     )
     _add_settings(parser)
     parser.set_defaults(run=lambda arguments: _demo(arguments, out))
-    return parser
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -116,8 +108,9 @@ def _serve(arguments: argparse.Namespace, out: Print) -> int:
     stop = asyncio.Event()
 
     def on_ready(service: Service, url: str) -> None:
-        _print_ready(service, url, out)
-        service.backfiller.on_line = partial(_print_line, out)
+        print_line = _line_printer(out, stop)
+        _print_ready(service, url, print_line)
+        service.backfiller.on_line = print_line
         if arguments.stop_on_eof:
             _stop_on_eof(asyncio.get_running_loop(), stop)
 
@@ -148,21 +141,23 @@ async def _run_demo(config: Config, arguments: argparse.Namespace, kept: str, ou
     from .demo import DemoThread, demo_events
 
     simulation: list[DemoThread] = []
+    stop = asyncio.Event()
 
     def on_ready(service: Service, url: str) -> None:
-        _print_ready(service, url, out)
+        print_line = _line_printer(out, stop)
+        _print_ready(service, url, print_line)
         count = arguments.agents
-        _print_line(out, f"{count} simulated agents; Ctrl-C ends the demo{kept}")
+        print_line(f"{count} simulated agents; Ctrl-C ends the demo{kept}")
         events = demo_events(count, arguments.seed, arguments.speed, utc_now())
         simulation.append(DemoThread(service.manager, events))
         simulation[0].start()
-        if not arguments.no_browser and _has_display():
-            page = f"{url}/?token={config.token}" if config.token else url
+        if not arguments.no_browser and has_display():
             # A browser that runs in the terminal blocks its caller.
-            threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
+            page = (url, config.token)
+            threading.Thread(target=open_page, args=page, daemon=True).start()
 
     try:
-        await _run(config, on_ready, asyncio.Event(), None)
+        await _run(config, on_ready, stop, None)
     finally:
         for thread in simulation:
             thread.stop()
@@ -182,14 +177,27 @@ async def _run(config: Config, on_ready: _OnReady, stop: asyncio.Event, spool: s
         manager.close()
 
 
-def _print_ready(service: Service, url: str, out: Print) -> None:
+def _print_ready(service: Service, url: str, print_line: Print) -> None:
     tune_gc()
-    _print_line(out, f"htmlgraph-nb {__version__} at {url}  (database: {service.manager.db_path})")
+    print_line(f"htmlgraph-nb {__version__} at {url}  (database: {service.manager.db_path})")
 
 
-def _print_line(out: Print, line: str) -> None:
-    out(line)
-    sys.stdout.flush()
+def _line_printer(out: Print, stop: asyncio.Event) -> Print:
+    """Return a function that prints a line at once; without a reader it stops the server.
+
+    It may be called in any thread.
+    """
+    loop = asyncio.get_running_loop()
+
+    def print_line(line: str) -> None:
+        try:
+            out(line)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # The line stays in the buffer, so that main() meets the error again.
+            loop.call_soon_threadsafe(stop.set)
+
+    return print_line
 
 
 def _stop_on_eof(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
@@ -202,9 +210,3 @@ def _stop_on_eof(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
             loop.call_soon_threadsafe(stop.set)
 
     threading.Thread(target=wait, name="htmlgraph-stdin", daemon=True).start()
-
-
-def _has_display() -> bool:
-    if sys.platform in ("darwin", "win32"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,0 +1,107 @@
+"""All commands of ``htmlgraph-nb``, by purpose. Their modules are loaded when they are needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command.
+
+    Attributes:
+        name: what the user types.
+        group: heading in the help; "": not listed.
+        help: what it does, in one phrase.
+        module: the module below ``htmlgraph_server.cli``.
+        function: its function that adds the arguments to a parser and sets ``run``.
+    """
+
+    name: str
+    group: str
+    help: str
+    module: str
+    function: str
+
+
+_AGENTS = "See what agents do"
+_HISTORY = "Costs and history"
+_SERVER = "Run the server"
+_CONNECT = "Connect coding agents"
+_OTHER = "Check and clean up"
+
+COMMANDS: tuple[Command, ...] = (
+    Command("ls", _AGENTS, "list the agents", "live.ls_command", "configure_ls"),
+    Command(
+        "tail", _AGENTS, "print events as they are reported", "live.tail_command", "configure_tail"
+    ),
+    Command(
+        "explain",
+        _AGENTS,
+        "show the evidence and the rule behind an agent's status",
+        "live.explain_command",
+        "configure_explain",
+    ),
+    Command("why", "", "the former name of explain", "live.explain_command", "configure_explain"),
+    Command("open", _AGENTS, "open the page in a browser", "live.open_command", "configure_open"),
+    Command(
+        "import",
+        _HISTORY,
+        "import past sessions of coding agents",
+        "import_command",
+        "configure_import",
+    ),
+    Command("export", _HISTORY, "write history to files", "history_commands", "configure_export"),
+    Command(
+        "seal",
+        _HISTORY,
+        "update the columnar copy of history",
+        "history_commands",
+        "configure_seal",
+    ),
+    Command("serve", _SERVER, "run the server", "serve.serve_command", "configure_serve"),
+    Command(
+        "demo",
+        _SERVER,
+        "run the server with simulated agents",
+        "serve.serve_command",
+        "configure_demo",
+    ),
+    Command(
+        "status",
+        _SERVER,
+        "show the state of the running server",
+        "status_command",
+        "configure_status",
+    ),
+    Command(
+        "connect",
+        _CONNECT,
+        "add reporting hooks to the settings of a coding agent",
+        "connect_command",
+        "configure_connect",
+    ),
+    Command(
+        "statusline",
+        _CONNECT,
+        "print a status line for Claude Code's JSON on stdin",
+        "statusline_command",
+        "configure_statusline",
+    ),
+    Command(
+        "uninstall",
+        _CONNECT,
+        "remove hooks and status line from the settings of all agents",
+        "uninstall_command",
+        "configure_uninstall",
+    ),
+    Command("forget", _OTHER, "remove an agent", "data_commands", "configure_forget"),
+    Command("reset", _OTHER, "delete all stored data", "data_commands", "configure_reset"),
+    Command(
+        "completion",
+        _OTHER,
+        "print the completion script of a shell",
+        "completion_command",
+        "configure_completion",
+    ),
+)

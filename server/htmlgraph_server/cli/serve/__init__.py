@@ -1,0 +1,1 @@
+"""``htmlgraph-nb serve`` and ``htmlgraph-nb demo``."""

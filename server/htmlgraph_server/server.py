@@ -113,6 +113,7 @@ class Lifecycle:
     def close(self) -> None:
         """Stop the processes and connections that read history."""
         self.service.export_pool.close()
+        self.service.reports.close()
         self.service.history.close()
 
 

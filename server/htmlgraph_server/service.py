@@ -21,6 +21,7 @@ from .config import Config
 from .history.activity_counts import ActivityCache
 from .history.history_reader import HistoryReader
 from .history.quota_reader import QuotaReader, stored_quotas
+from .history.report_process import ReportProcess
 from .history.worker_pool import ExportWorkerPool
 from .hub.hub import Hub, Scheduler
 from .hub.published_state import PublishedState
@@ -40,6 +41,7 @@ class Service:
         quotas: the usage limits of the agents' accounts.
         activity: caches event counts of the last minutes.
         export_pool: worker processes for long history exports.
+        reports: the worker process of reports on costs and sessions.
         token_counters: the state of the OTLP token metrics.
         leader_lock: elects one of the servers that share the database.
         local_agents: finds agents on this machine; None in demo mode.
@@ -58,6 +60,7 @@ class Service:
     quotas: QuotaReader
     activity: ActivityCache
     export_pool: ExportWorkerPool
+    reports: ReportProcess
     token_counters: TokenCounters
     leader_lock: LeaderLock
     backfiller: Backfiller
@@ -101,6 +104,7 @@ def make_service(
         QuotaReader(history, stored_quotas(manager.db_path)),
         ActivityCache(history),
         ExportWorkerPool(),
+        ReportProcess(),
         restore_token_counters(manager.db_path),
         LeaderLock(manager.db_path),
         backfiller,

@@ -107,7 +107,8 @@ def _export(request: dict[str, Any], out: BinaryIO) -> None:
     out.write(prefix)
 
 
-def _set_up_process() -> None:
+def set_up_process() -> None:
+    """Give this process, a worker of a server, a low priority; it ignores Ctrl-C."""
     # Ctrl-C in the server's terminal reaches this process too; the server stops its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     nice: Callable[[int], int] | None = getattr(os, "nice", None)
@@ -123,7 +124,7 @@ def _set_up_process() -> None:
 
 def main() -> int:
     """Export the request of standard input; return 0, or 1 if the export is incomplete."""
-    _set_up_process()
+    set_up_process()
     # Its own logger is named __main__ in this process.
     logging.basicConfig(format="%(asctime)s %(levelname)s history export worker: %(message)s")
     try:

@@ -74,7 +74,7 @@ class ExportWorker:
         if not self._out.at_eof():
             self._out.feed_eof()
         if self._process.returncode is None:
-            _kill(self._process)
+            kill_worker(self._process)
 
     async def terminate(self) -> None:
         """Kill the process if it runs, and wait until it has exited."""
@@ -82,7 +82,8 @@ class ExportWorker:
         await self._wait()
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+def kill_worker(process: subprocess.Popen[bytes]) -> None:
+    """Kill a worker and its children."""
     with contextlib.suppress(ProcessLookupError):
         if hasattr(os, "killpg"):
             os.killpg(process.pid, signal.SIGKILL)
@@ -166,7 +167,7 @@ class ExportWorkerPool:
                 lambda: asyncio.StreamReaderProtocol(out), process.stdout
             )
         except BaseException:
-            _kill(process)
+            kill_worker(process)
             raise
         return ExportWorker(process, out, pipe)
 

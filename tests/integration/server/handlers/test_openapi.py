@@ -19,6 +19,13 @@ from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.model import MAX_TERM_CHARS, AgentPresence, Event, PresenceStatus
 from htmlgraph_nb.core.protocol import MAX_FILTER_VALUES
 from htmlgraph_nb.core.validation import MAX_EXTRA_BYTES, MAX_ID_CHARS, MAX_INTEGER
+from htmlgraph_nb.reports.report_arguments import (
+    COST_KEYS,
+    FREQS,
+    MAX_COST_KEYS,
+    SESSION_COLUMNS,
+    SESSION_FILTERS,
+)
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 from htmlgraph_server.app import ROUTES
 from htmlgraph_server.handlers.history_handlers import (
@@ -29,6 +36,14 @@ from htmlgraph_server.handlers.history_handlers import (
     MAX_PAGE_EVENTS,
 )
 from htmlgraph_server.handlers.parsing import MAX_REQUEST_EVENTS
+from htmlgraph_server.handlers.report_handlers import (
+    DAY,
+    DEFAULT_GROUPS,
+    DEFAULT_SESSIONS,
+    MAX_GROUPS,
+    MAX_SEARCH_CHARS,
+    MAX_SESSIONS,
+)
 from htmlgraph_server.handlers.server_handlers import openapi_document
 from htmlgraph_server.history.activity_counts import MAX_ACTIVITY_AGENTS, MAX_ACTIVITY_MINUTES
 from htmlgraph_server.history.export_worker import COMPRESSIONS
@@ -46,6 +61,9 @@ schemathesis.openapi.format(
     st.datetimes(datetime(2000, 1, 2), datetime(2199, 12, 30), timezones=st.just(UTC)).map(
         lambda timestamp: timestamp.isoformat().replace("+00:00", "Z")
     ),
+)
+schemathesis.openapi.format(
+    "time-zone", st.sampled_from(("UTC", "Europe/Paris", "Asia/Kolkata", "America/St_Johns"))
 )
 schema = schemathesis.openapi.from_dict(DOCUMENT)
 
@@ -153,6 +171,25 @@ def test_openapi_parameters_are_those_of_the_code() -> None:
     for name in ("agent", "session", "tool", "feature", "event_type"):
         assert history[name]["schema"] == {"$ref": "#/components/schemas/NameList"}
         assert f"up to {MAX_FILTER_VALUES} times" in history[name]["description"]
+    costs = {p["name"]: p for p in parameters_of("/api/costs") if "name" in p}
+    assert costs["by"]["schema"]["items"]["enum"] == [*COST_KEYS, DAY]
+    assert costs["by"]["schema"]["maxItems"] == MAX_COST_KEYS
+    assert costs["freq"]["schema"]["enum"] == list(FREQS)
+    assert (costs["limit"]["schema"]["maximum"], costs["limit"]["schema"]["default"]) == (
+        MAX_GROUPS,
+        DEFAULT_GROUPS,
+    )
+    sessions = {p["name"]: p for p in parameters_of("/api/sessions") if "name" in p}
+    assert set(SESSION_FILTERS) < set(sessions)
+    assert sessions["search"]["schema"]["maxLength"] == MAX_SEARCH_CHARS
+    assert sessions["sort"]["schema"]["enum"] == [
+        *SESSION_COLUMNS,
+        *(f"-{name}" for name in SESSION_COLUMNS),
+    ]
+    assert (sessions["limit"]["schema"]["maximum"], sessions["limit"]["schema"]["default"]) == (
+        MAX_SESSIONS,
+        DEFAULT_SESSIONS,
+    )
     content = DOCUMENT["paths"]["/api/history"]["get"]["responses"]["200"]["content"]
     assert list(content) == [mime.split(";")[0] for mime in HISTORY_FORMATS.values()]
 

@@ -1,0 +1,176 @@
+"""The sessions that worked in a range of time: search, filters, order."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+
+from ..analysis.agent_labels import fill_forward, last_labels, time_order
+from ..analysis.columns import column_isin
+from ..analysis.grouping import group_rows
+from ..analysis.totals import sessions
+from ..history.load import load_history, load_presence
+from ..storage.query import MAX_QUERY_NAMES
+from ..storage.schema import HISTORY_COLUMNS
+from .report_arguments import SESSION_COLUMNS, SESSION_FILTERS, SessionSelection, check_sort
+
+SEARCHED = ("title", "agent_id", "session_id", "agent_kind", "project", "branch", "model")
+"""Columns that the search reads."""
+MAX_FACET_VALUES = 50
+ENDED = "ended"
+"""Status of a session whose agent has another session now, or was removed."""
+_UNUSED = frozenset({"event_id", "tool_use_id", "worktree", "user", "pr"})
+_LABELS = ("model", "cwd", "host", "parent_agent_id")
+
+
+def load_sessions(
+    path: str, since: datetime | None, until: datetime | None, zone: str
+) -> pd.DataFrame:
+    """Return the sessions with an event in a range of time, each with all of its events.
+
+    Args:
+        path: the database file.
+        since, until: first time, and time after the last one; None: no bound.
+        zone: name of the time zone of start and end.
+
+    Returns:
+        One row per session with the columns SESSION_COLUMNS: those of ``sessions``, which include
+        subagents, model, cwd,
+        host and parent_agent_id (the last of the session; missing if not reported), turns (int64:
+        its prompts), and status (of the agent now: ``waiting``, ``active``, ``idle`` or
+        ``offline``; ENDED if the agent has another session or was removed).
+
+    Raises:
+        StoreError: the file cannot be read.
+    """
+    agents, first = _families(path, since, until)
+    columns = [name for name in HISTORY_COLUMNS if name not in _UNUSED]
+    events = load_history(path, since=first, agents=agents, columns=columns, progress=False)
+    events = events.assign(timestamp=events["timestamp"].dt.tz_convert(zone))
+    table = session_table(events, load_presence(path))
+    keep = np.ones(len(table), np.bool_)
+    if since is not None:
+        keep &= ~(table["end"] < since)
+    if until is not None:
+        keep &= ~(table["start"] >= until)
+    selected = table[keep].reset_index(drop=True)
+    selected.attrs.update(table.attrs)
+    return selected
+
+
+def _families(
+    path: str, since: datetime | None, until: datetime | None
+) -> tuple[list[str] | None, datetime | None]:
+    """Return the agents of the sessions of a range, and the time of their first event.
+
+    These are the agents with an event in the range, their topmost agents, and all subagents of
+    those; None: all agents.
+    """
+    if since is None and until is None:
+        return None, None
+    keys = ["agent_id", "root_agent_id"]
+    found = load_history(path, since=since, until=until, columns=keys, progress=False)
+    roots = [str(name) for name in found["root_agent_id"].dropna().unique()]
+    if not 0 < len(roots) <= MAX_QUERY_NAMES:
+        return roots or None if not roots else None, None
+    times = load_history(path, agents=roots, columns=["timestamp"], progress=False)["timestamp"]
+    first = min(times.min(), since or times.min())
+    agents = load_history(path, since=first, columns=keys, progress=False)
+    family = agents.loc[agents["root_agent_id"].isin(roots), "agent_id"].unique()
+    names = sorted({*map(str, family), *roots})
+    return (names if len(names) <= MAX_QUERY_NAMES else None), first
+
+
+def session_table(df: pd.DataFrame, presence: pd.DataFrame) -> pd.DataFrame:
+    """Return the sessions of a frame with the columns SESSION_COLUMNS.
+
+    Args:
+        df: events, as for ``sessions``.
+        presence: the agents now, as ``load_presence`` returns them.
+    """
+    table = sessions(df, subagents="include")
+    keys = ["agent_id", "session_id"]
+    filled = df.assign(session_id=fill_forward(df, "session_id"))
+    groups = group_rows(filled, keys)
+    more = groups.with_columns(
+        **last_labels(df, _LABELS, groups, time_order(df)),
+        turns=groups.count(column_isin(df, "event_type", "prompt")),
+    )
+    known = {
+        agent_id: (session_id, "waiting" if attention else status)
+        for agent_id, session_id, status, attention in zip(
+            presence["agent_id"].astype(str),
+            presence["session_id"].astype(object).where(presence["session_id"].notna(), ""),
+            presence["status"].astype(str),
+            presence["attention"],
+            strict=True,
+        )
+    }
+    merged = table.merge(more, on=keys, how="left")
+    merged["status"] = [
+        status if session_id == current else ENDED
+        for (current, status), session_id in zip(
+            (known.get(agent_id, (None, "")) for agent_id in merged["agent_id"].astype(str)),
+            merged["session_id"].astype(object).where(merged["session_id"].notna(), ""),
+            strict=True,
+        )
+    ]
+    merged = merged[list(SESSION_COLUMNS)]
+    merged.attrs.update(table.attrs)
+    return merged
+
+
+def select_sessions(table: pd.DataFrame, selection: SessionSelection) -> pd.DataFrame:
+    """Return the selected rows of ``load_sessions``, all of them, in order.
+
+    Missing values come last in each order.
+
+    Raises:
+        InvalidEvent: ``sort`` names no column.
+    """
+    check_sort(selection.sort)
+    keep = np.ones(len(table), np.bool_)
+    if selection.sessions is not None:
+        keep &= table["session_id"].isin(list(selection.sessions)).to_numpy()
+    for column, values in selection.filters.items():
+        keep &= texts_of(table, column).isin(list(values)).to_numpy()
+    words = selection.search.casefold().split()
+    if words:
+        lines = texts_of(table, SEARCHED[0])
+        for column in SEARCHED[1:]:
+            lines = lines + "\n" + texts_of(table, column)
+        lines = lines.str.casefold()
+        for word in words:
+            keep &= lines.str.contains(word, regex=False).to_numpy(np.bool_)
+    found = table[keep]
+    column = selection.sort.removeprefix("-")
+    key = found[column]
+    if key.dtype.name in ("category", "object", "string", "str"):
+        key = texts_of(found, column).str.casefold()
+        key = key.mask(key == "")
+    order = key.reset_index(drop=True).sort_values(
+        ascending=not selection.sort.startswith("-"), kind="stable", na_position="last"
+    )
+    return found.take(order.index.to_numpy()).reset_index(drop=True)
+
+
+def facets_of(table: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Return the values of the columns SESSION_FILTERS and their number of sessions.
+
+    The values are sorted by number, at most MAX_FACET_VALUES of each column; "" is a missing one.
+    """
+    return {
+        column: {
+            str(name): int(n)
+            for name, n in texts_of(table, column).value_counts().head(MAX_FACET_VALUES).items()
+        }
+        for column in SESSION_FILTERS
+    }
+
+
+def texts_of(table: pd.DataFrame, column: str) -> pd.Series:
+    """Return a column of names as text, "" where one is missing."""
+    values = table[column].astype(object)
+    return values.where(values.notna(), "").astype(str)

@@ -45,9 +45,9 @@ def load_sessions(
     Raises:
         StoreError: the file cannot be read.
     """
-    agents, first = _families(path, since, until)
+    agents = _families(path, since, until)
     columns = [name for name in HISTORY_COLUMNS if name not in _UNUSED]
-    events = load_history(path, since=first, agents=agents, columns=columns, progress=False)
+    events = load_history(path, agents=agents, columns=columns, progress=False)
     events = events.assign(timestamp=events["timestamp"].dt.tz_convert(zone))
     table = session_table(events, load_presence(path))
     keep = np.ones(len(table), np.bool_)
@@ -60,27 +60,30 @@ def load_sessions(
     return selected
 
 
-def _families(
-    path: str, since: datetime | None, until: datetime | None
-) -> tuple[list[str] | None, datetime | None]:
-    """Return the agents of the sessions of a range, and the time of their first event.
+def _families(path: str, since: datetime | None, until: datetime | None) -> list[str] | None:
+    """Return the agents of the sessions of a range.
 
     These are the agents with an event in the range, their topmost agents, and all subagents of
     those; None: all agents.
     """
     if since is None and until is None:
-        return None, None
-    keys = ["agent_id", "root_agent_id"]
-    found = load_history(path, since=since, until=until, columns=keys, progress=False)
-    roots = [str(name) for name in found["root_agent_id"].dropna().unique()]
-    if not 0 < len(roots) <= MAX_QUERY_NAMES:
-        return roots or None if not roots else None, None
-    times = load_history(path, agents=roots, columns=["timestamp"], progress=False)["timestamp"]
-    first = min(times.min(), since or times.min())
-    agents = load_history(path, since=first, columns=keys, progress=False)
-    family = agents.loc[agents["root_agent_id"].isin(roots), "agent_id"].unique()
+        return None
+    found = load_history(path, since=since, until=until, columns=["root_agent_id"], progress=False)
+    roots = {str(name) for name in found["root_agent_id"].dropna().unique()}
+    if not roots:
+        return []
+    if len(roots) >= MAX_QUERY_NAMES:
+        return None
+    times = load_history(path, agents=sorted(roots), columns=["timestamp"], progress=False)
+    oldest = times["timestamp"].min()
+    first = since if pd.isna(oldest) else min(oldest, since or oldest)
+    columns = ["timestamp", "agent_id", "root_agent_id"]
+    later = load_history(path, since=first, columns=columns, progress=False)
+    # An agent without later events counts as active or idle up to the newest event of all.
+    roots.add(str(later["root_agent_id"].iloc[int(later["timestamp"].to_numpy().argmax())]))
+    family = later.loc[later["root_agent_id"].isin(list(roots)), "agent_id"].unique()
     names = sorted({*map(str, family), *roots})
-    return (names if len(names) <= MAX_QUERY_NAMES else None), first
+    return names if len(names) <= MAX_QUERY_NAMES else None
 
 
 def session_table(df: pd.DataFrame, presence: pd.DataFrame) -> pd.DataFrame:

@@ -237,6 +237,32 @@ def test_sessions_of_a_range_have_all_their_events(server: Server) -> None:
     assert found["turns"] > 1
 
 
+def test_sessions_of_a_range_include_subagents(server: Server) -> None:
+    """Subagents count to the session of their topmost agent, also those that worked earlier."""
+    start = datetime(2026, 2, 1, tzinfo=UTC)
+    names = (("top", None), ("top/a", "top"), ("top/a/b", "top/a"), ("top", None))
+    events = [
+        {
+            "agent_id": name,
+            "parent_agent_id": parent,
+            "session_id": "s-top",
+            "event_type": "completion",
+            "model": "claude-opus-4-5",
+            "output_tokens": 10**number,
+            "timestamp": to_rfc3339(start + timedelta(hours=number)),
+        }
+        for number, (name, parent) in enumerate(names)
+    ]
+    assert server.post("/api/events", events).json()["accepted"] == 4
+    since = to_rfc3339(start + timedelta(hours=2.5))
+    found = get(server, "/api/sessions", since=since, until=UNTIL).json()["sessions"]
+    (row,) = [row for row in found if row["session_id"] == "s-top"]
+    assert (row["agent_id"], row["tokens"], row["subagents"]) == ("top", 1_111, 2)
+    (same,) = get(server, "/api/sessions", search="s-top").json()["sessions"]
+    # Its agent is removed at any time: it has been silent for too long.
+    assert row | {"status": ""} == same | {"status": ""}
+
+
 def test_reports_include_every_reported_event(server: Server) -> None:
     """A report follows the history at once, or with a cursor that says so."""
     before = get(server, "/api/costs").json()
@@ -296,7 +322,7 @@ def test_reports_run_in_one_child_process(serve: Serve) -> None:
     assert workers() == [worker]
     worker.kill()
     wait_until(lambda: workers() == [], "the end of the worker")
-    assert get(server, "/api/costs").status == 200
+    wait_until(lambda: get(server, "/api/costs").status == 200, "a new worker")
     (worker,) = workers()
     server.stop()
     wait_until(lambda: not worker.is_running(), "the end of the worker")

@@ -54,6 +54,7 @@ _EXPORTS = {
     "tool_durations": "analysis",
     "tool_errors": "analysis",
     "tool_transitions": "analysis",
+    "turns": "analysis",
     "waiting_time": "analysis",
 }
 
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from .analysis import tool_durations as tool_durations
     from .analysis import tool_errors as tool_errors
     from .analysis import tool_transitions as tool_transitions
+    from .analysis import turns as turns
     from .analysis import waiting_time as waiting_time
     from .analysis.local_times import local as local
     from .analysis.plots import plot_concurrency as plot_concurrency

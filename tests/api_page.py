@@ -27,8 +27,9 @@ GROUPS = {
         "export_history presence_at local"
     ),
     "Analyze": (
-        "summary agents sessions features compare timeline waiting_time concurrency tool_counts "
-        "tool_durations tool_errors tool_transitions token_costs burn_rate forecast_budget Limits"
+        "summary agents sessions turns features compare timeline waiting_time concurrency "
+        "tool_counts tool_durations tool_errors tool_transitions token_costs burn_rate "
+        "forecast_budget Limits"
     ),
     "Plots": (
         "plot_timeline plot_concurrency plot_tool_counts plot_tool_transitions plot_token_costs"

@@ -10,6 +10,7 @@ from .intervals import concurrency, timeline, waiting_time
 from .overview import compare, summary
 from .tools import tool_counts, tool_durations, tool_errors, tool_transitions
 from .totals import agents, features, sessions
+from .turns import turns
 
 __all__ = [
     "agents",
@@ -26,5 +27,6 @@ __all__ = [
     "tool_durations",
     "tool_errors",
     "tool_transitions",
+    "turns",
     "waiting_time",
 ]

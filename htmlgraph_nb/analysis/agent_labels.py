@@ -40,9 +40,11 @@ def last_labels(
     for column in columns:
         codes = encode_column(df, column).codes
         rows = _last_rows(groups, order[codes[order] >= 0])
-        if column in df.columns:
+        if column in df.columns and len(df):
             values = df[column].take(np.maximum(rows, 0)).reset_index(drop=True)
             labels[column] = values.mask(rows < 0)
+        elif column in df.columns:
+            labels[column] = df[column].reset_index(drop=True).reindex(range(len(rows)))
         else:
             labels[column] = pd.Categorical([None] * len(rows), categories=pd.Index([], dtype=str))
     return labels

@@ -84,7 +84,7 @@ def agent_rows(df: pd.DataFrame, ordered: Rows) -> AgentRows:
     begins = firsts.copy()
     begins[1:] |= forgets[:-1]
     lives = last_marked(begins)
-    signs = _signs(df)[rows] & ~forgets
+    signs = agent_signs(df)[rows] & ~forgets
     while True:
         newest = last_marked(signs)
         activity = running_max(timestamps[np.where(newest >= lives, newest, lives)], begins)
@@ -170,7 +170,8 @@ def running_max(values: IntArray, begins: BoolArray) -> IntArray:
     return values
 
 
-def _signs(df: pd.DataFrame) -> BoolArray:
+def agent_signs(df: pd.DataFrame) -> BoolArray:
+    """Return a mask of the rows that an agent itself caused, by ``core.reducer.is_from_agent``."""
     types, sources = encode_column(df, "event_type"), encode_column(df, "source")
     by_type = map_names(types, lambda name: is_from_agent(_event(event_type=name)), np.bool_)
     return by_type & map_names(sources, lambda name: is_from_agent(_event(source=name)), np.bool_)

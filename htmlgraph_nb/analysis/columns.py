@@ -5,6 +5,7 @@ The rules for tools and errors are those of ``core.reducer``, which the server u
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
@@ -223,6 +224,22 @@ def error_mask(df: pd.DataFrame) -> BoolArray:
 
 def _event(event_type: str | None, tool_name: str | None = None) -> Event:
     return Event(agent_id="any", event_type=event_type or "activity", tool_name=tool_name)
+
+
+def parse_extra(value: Any) -> dict[str, Any] | None:
+    """Return a value of ``extra``, JSON or a dict; None if it has no fields.
+
+    Raises:
+        InvalidEvent: the text is not JSON.
+    """
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise InvalidEvent(
+                f"extra: expected a JSON object, got {shorten(value)}", "extra"
+            ) from None
+    return dict(value) if isinstance(value, dict) else None
 
 
 class TokenRows(NamedTuple):

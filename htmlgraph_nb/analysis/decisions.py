@@ -21,10 +21,15 @@ from ..core.model import Event, PresenceStatus, new_event
 from ..core.roster import TIMER_SETTINGS, Limits, Roster, timer_event, timers_of
 from ..core.status_rules import FORGOTTEN, StatusDecision, keeps_active
 from ..core.timestamps import EPOCH, from_micros, to_micros
-from ..core.validation import shorten
-from ..errors import InvalidEvent
 from .agent_rows import AgentRows, Rows
-from .columns import BoolArray, IntArray, column_isin, encode_column, timestamp_micros
+from .columns import (
+    BoolArray,
+    IntArray,
+    column_isin,
+    encode_column,
+    parse_extra,
+    timestamp_micros,
+)
 
 _COLUMNS = ("event_type", "session_id", "tool_name", "tool_use_id", "parent_agent_id", "source")
 _END = datetime.max.replace(tzinfo=UTC)
@@ -135,7 +140,7 @@ def _events(df: pd.DataFrame, rows: Rows) -> Iterator[tuple[int, Event]]:
                 tool_use_id=call,
                 parent_agent_id=parent,
                 source=source,
-                extra=_object(extra),
+                extra=parse_extra(extra),
             ),
         )
 
@@ -144,17 +149,6 @@ def _texts(df: pd.DataFrame, column: str) -> list[str | None]:
     codes, values = encode_column(df, column)
     texts = np.array([*map(str, values), None], object)
     return texts[codes].tolist()  # type: ignore[no-any-return]
-
-
-def _object(value: Any) -> dict[str, Any] | None:
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            raise InvalidEvent(
-                f"extra: expected a JSON object, got {shorten(value)}", "extra"
-            ) from None
-    return dict(value) if isinstance(value, dict) else None
 
 
 def silences_of(

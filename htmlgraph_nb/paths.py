@@ -50,6 +50,11 @@ def spool_path() -> str:
     return os.path.join(data_dir(), "spool.jsonl")
 
 
+def input_key_file() -> str:
+    """Return the file (mode 600) with the key of the hashes of tool inputs."""
+    return os.path.join(data_dir(), "input-key")
+
+
 def waiting_file() -> str:
     """Return the file in which the server of this machine lists the agents that wait for a person.
 

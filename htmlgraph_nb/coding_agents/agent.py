@@ -11,12 +11,15 @@ from abc import ABC, abstractmethod
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .input_hash import no_hash
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
     from ..core.model import Event
     from .hook_settings import HookSettings
+    from .input_hash import HashInput
     from .session import SessionReader, SessionRoot
     from .telemetry import AgentTelemetry
 
@@ -112,8 +115,12 @@ class CodingAgent(ABC):
         """Return whether a JSON object is a line of its session files, and of no other agent's."""
 
     @abstractmethod
-    def session_reader(self, path: str) -> SessionReader:
-        """Return a new reader for the session file at ``path``."""
+    def session_reader(self, path: str, hash_input: HashInput = no_hash) -> SessionReader:
+        """Return a new reader for the session file at ``path``.
+
+        Args:
+            hash_input: returns the ``input_hash`` of tool calls.
+        """
 
     def telemetry(self) -> AgentTelemetry:
         """Return how its OpenTelemetry logs and metrics are read."""

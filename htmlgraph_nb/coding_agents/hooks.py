@@ -10,7 +10,7 @@ results, messages and error texts never become part of an event.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from ..core.ids import agent_id_of, call_key, shorten_id
 from ..core.model import MAX_TERM_CHARS, Event
 from ..core.timestamps import to_utc
-from ..core.validation import format_value, parse_time, validate_string
+from ..core.validation import format_value, parse_time, validate_count, validate_string
 from ..errors import InvalidEvent
 from .content_rules import (
     ends_with_question,
@@ -39,10 +39,15 @@ _STEPS = {
     "PostToolUseFailure": "PostToolUse",
     "PermissionDenied": "PermissionDenied",
 }
+_CALL_STEPS = ("PreToolUse", "PostToolUse")
 _TITLE_HOOKS = frozenset({"SessionStart", "UserPromptSubmit"})
 _CONTEXT_HOOKS = frozenset({"SessionStart", "PostModelSwitch"})
 _FORM_CLOSED = ("elicitation_complete", "elicitation_response")
-_SENDER_FIELDS = ("event_id", "agent_id", "feature_id", "host", "project", "timestamp")
+_SENDER_FIELDS: dict[str, Callable[[object, str], Any]] = {
+    **dict.fromkeys(("event_id", "agent_id", "feature_id", "host", "project"), validate_string),
+    "timestamp": parse_time,
+    "input_hash": validate_count,
+}
 
 _Fields = dict[str, Any]
 
@@ -89,7 +94,7 @@ def events_from_payload(
     Args:
         payload: the JSON object that the hook received, in the common form. The sender may add
             ``event_id``, ``timestamp``, ``host``, ``agent_id`` (name of the main agent),
-            ``feature_id`` and ``project`` under ``htmlgraph``.
+            ``feature_id``, ``project`` and ``input_hash`` (of the tool call) under ``htmlgraph``.
         received_at: the timestamp of the events if the sender added none.
 
     Raises:
@@ -109,6 +114,8 @@ def events_from_payload(
         events = _subagent_events(hook_format, payload, hook, main)
     else:
         events = _agent_events(hook_format, payload, hook, main, common["timestamp"])
+        if _STEPS.get(hook) in _CALL_STEPS:
+            events[0]["input_hash"] = sent.get("input_hash")
     # Other sources report the same call, so an id derived from the call precedes the sender's.
     key = _derived_id(payload, hook, session) or sent.get("event_id")
     return [
@@ -133,10 +140,9 @@ def _sender_fields(payload: Mapping[str, Any]) -> _Fields:
     if not isinstance(added, Mapping):
         raise InvalidEvent(f"htmlgraph: expected an object, got {format_value(added)}", "htmlgraph")
     fields: _Fields = {}
-    for name in _SENDER_FIELDS:
+    for name, validate in _SENDER_FIELDS.items():
         value = added.get(name)
         if value is not None:
-            validate = parse_time if name == "timestamp" else validate_string
             fields[name] = validate(value, f"htmlgraph.{name}")
     return fields
 

@@ -26,8 +26,22 @@ MAX_OPEN_CALLS = 10_000
 GIVE_UP_AFTER_S = 600.0
 """Seconds without a new line after which the last completion of a file counts as complete."""
 
-OpenCall = tuple[str | None, datetime | None]
-"""Name of a tool and when its call started."""
+
+class OpenCall(NamedTuple):
+    """A tool call that waits for its end.
+
+    Attributes:
+        name: the tool.
+        at: when the call started.
+        input_hash: see ``Event``.
+    """
+
+    name: str | None = None
+    at: datetime | None = None
+    input_hash: int | None = None
+
+
+UNKNOWN_CALL = OpenCall()
 
 
 class SessionRoot(NamedTuple):

@@ -64,6 +64,7 @@ _COMMON_FIELDS = (
     *("tool_name", "tool_use_id", "duration_ms"),
 )
 _TITLE_HOOKS = ("SessionStart", "UserPromptSubmit")
+_CALL_HOOKS = ("PreToolUse", "PostToolUse", "PostToolUseFailure", "BeforeTool", "AfterTool")
 _PATH_FIELDS = ("transcript_path", "agent_transcript_path")
 _CONTENT_FIELDS = (
     *("prompt", "tool_input", "tool_response", "last_assistant_message", "message", "title"),
@@ -104,6 +105,20 @@ def redact(agent: CodingAgent, payload: Mapping[str, Any]) -> dict[str, Any]:
     if hook == "StopFailure":
         fields |= limit_facts(payload, _now())
     return fields
+
+
+def call_hash(payload: Mapping[str, Any]) -> int | None:
+    """Return the ``input_hash`` of the tool call that the hook reports; None: it reports none.
+
+    Raises:
+        OSError, ValueError: the key can be neither read nor created.
+    """
+    if payload.get("hook_event_name") not in _CALL_HOOKS or payload.get("tool_input") is None:
+        return None
+    from ..coding_agents.input_hash import input_hash
+    from ..coding_agents.input_key import load_key
+
+    return input_hash(payload["tool_input"], load_key(paths.input_key_file()))
 
 
 def session_title(payload: Mapping[str, Any]) -> dict[str, str]:
@@ -245,7 +260,15 @@ class _HookCall:
             raise ValueError("input: expected a JSON object with a session_id")
         event_id, host = os.urandom(16).hex(), paths.host_name()
         added = sender_info(os.environ, self._agent, time.time_ns(), event_id, host)
-        fields = {**redact(self._agent, payload), "htmlgraph": {**added, "ancestors": ancestors()}}
+        own: dict[str, Any] = {**added, "ancestors": ancestors()}
+        try:
+            hashed = call_hash(payload)
+        except (OSError, ValueError) as error:
+            hashed = None
+            _debug(f"no input_hash: {error}")
+        if hashed is not None:
+            own["input_hash"] = hashed
+        fields = {**redact(self._agent, payload), "htmlgraph": own}
         files = session_files(self._agent, payload)
         self._files = list(files.values())
         self._ended = payload.get("hook_event_name") == "SessionEnd"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from ..coding_agents.input_key import hash_input
 from ..coding_agents.registry import AGENTS
 from ..coding_agents.session import SessionReader, parse_record
 from ..coding_agents.titles import drop_generated_titles
@@ -69,7 +70,9 @@ class SessionTail:
         with open_regular(self.file.path, 1 << (20 if max_bytes is None else 16)) as file:
             reader = self._reader
             if reader is None or self.is_document or not self._is_continued(file):
-                reader = self._reader = AGENTS[self.file.agent].session_reader(self.file.path)
+                reader = self._reader = AGENTS[self.file.agent].session_reader(
+                    self.file.path, hash_input
+                )
                 self.offset = self.n_lines = self.n_broken = 0
                 self.broken = []
             file.seek(self.offset)

@@ -10,12 +10,17 @@ from functools import wraps
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, overload
 
+from ..coding_agents.input_key import hash_input
 from ..sdk import SDK
 from .default_sdk import default_sdk
 from .guard import never_raises
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+"""Positional and named arguments of a call."""
+_NewCall = Callable[[_Arguments], "_Call"]
 
 
 @overload
@@ -40,7 +45,8 @@ def tool(
 
     Functions, coroutine functions and both kinds of generators keep their signature and docstring.
     An exception is reported by its class and raised again. The call of a generator lasts from its
-    first item to its end.
+    first item to its end. Arguments are not reported, only ``input_hash``, a keyed hash of them if
+    they are JSON values, which shows repeated calls.
 
     Args:
         function: the decorated function, if the decorator is used without arguments.
@@ -72,8 +78,10 @@ def _reporting(
         )
     tool_name = name or getattr(function, "__name__", None) or type(function).__name__
 
-    def call() -> _Call:
-        return _Call(tool_name, agent, sdk)
+    parameters = _parameters(function)
+
+    def call(arguments: _Arguments) -> _Call:
+        return _Call(tool_name, agent, sdk, parameters, arguments)
 
     # The kind of a callable object is that of its __call__.
     body = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
@@ -86,34 +94,34 @@ def _reporting(
 
     @wraps(function)
     def reported(*args: Any, **kwargs: Any) -> Any:
-        with call():
+        with call((args, kwargs)):
             return function(*args, **kwargs)
 
     return reported
 
 
-def _coroutine(function: Callable[..., Any], call: Callable[[], _Call]) -> Callable[..., Any]:
+def _coroutine(function: Callable[..., Any], call: _NewCall) -> Callable[..., Any]:
     @wraps(function)
     async def reported(*args: Any, **kwargs: Any) -> Any:
-        with call():
+        with call((args, kwargs)):
             return await function(*args, **kwargs)
 
     return reported
 
 
-def _generator(function: Callable[..., Any], call: Callable[[], _Call]) -> Callable[..., Any]:
+def _generator(function: Callable[..., Any], call: _NewCall) -> Callable[..., Any]:
     @wraps(function)
     def reported(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        with call():
+        with call((args, kwargs)):
             return (yield from function(*args, **kwargs))
 
     return reported
 
 
-def _async_generator(function: Callable[..., Any], call: Callable[[], _Call]) -> Callable[..., Any]:
+def _async_generator(function: Callable[..., Any], call: _NewCall) -> Callable[..., Any]:
     @wraps(function)
     async def reported(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        with call():
+        with call((args, kwargs)):
             source = function(*args, **kwargs)
             step = source.__anext__()
             try:
@@ -136,20 +144,60 @@ def _async_generator(function: Callable[..., Any], call: Callable[[], _Call]) ->
     return reported
 
 
+def _parameters(function: Callable[..., Any]) -> inspect.Signature | None:
+    """Return the signature of a function; None if it is unknown, as of some built-in functions."""
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+
+
 class _Call:
     """Reports one call; its own errors never reach the function."""
 
-    def __init__(self, name: str, agent: str | None, sdk: SDK | None) -> None:
-        self._fields = {"tool_name": name, "tool_use_id": os.urandom(16).hex(), "agent_id": agent}
+    def __init__(
+        self,
+        name: str,
+        agent: str | None,
+        sdk: SDK | None,
+        parameters: inspect.Signature | None,
+        arguments: _Arguments,
+    ) -> None:
+        self._fields: dict[str, Any] = {
+            "tool_name": name,
+            "tool_use_id": os.urandom(16).hex(),
+            "agent_id": agent,
+        }
         self._sdk = sdk
+        self._parameters = parameters
+        self._arguments = arguments
         self._started_at = 0.0
 
     @never_raises
     def __enter__(self) -> None:
         if self._sdk is None:
             self._sdk = default_sdk()
+        self._fields["input_hash"] = hash_input(self._named_arguments())
         self._sdk.report("tool_start", **self._fields)
         self._started_at = time.perf_counter()
+
+    def _named_arguments(self) -> dict[str, Any] | None:
+        """Return the arguments by parameter; None if the function does not accept them."""
+        args, kwargs = self._arguments
+        if self._parameters is None:
+            return {"args": args, "kwargs": kwargs}
+        try:
+            bound = self._parameters.bind(*args, **kwargs)
+        except TypeError:
+            # The function raises it as well.
+            return None
+        bound.apply_defaults()
+        named = dict(bound.arguments)
+        for own in ("self", "cls"):
+            # The object of a method is no input.
+            if next(iter(named), None) == own:
+                del named[own]
+        return named
 
     @never_raises
     def __exit__(

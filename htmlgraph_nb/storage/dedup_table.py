@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from ..coding_agents.registry import AGENTS
-from ..core.dedup import DedupKey, DedupRules, TokenSource, dedup_key, token_source_of
+from ..core.dedup import TOLERANCE, DedupKey, DedupRules, TokenSource, dedup_key, token_source_of
 from ..core.model import Event
 from ..core.timestamps import to_micros
 
@@ -23,6 +23,12 @@ _DELETE = (
     "DELETE FROM observations WHERE ts < ? "
     "AND id IN (SELECT id FROM observations ORDER BY id LIMIT ?)"
 )
+_ADD_HASH = (
+    "UPDATE events SET input_hash = ? WHERE event_id = (SELECT o.event_id FROM observations o "
+    "JOIN events e ON e.event_id = o.event_id WHERE o.dedup_key = ? AND o.source <> ? "
+    "AND o.ts BETWEEN ? AND ? AND e.input_hash IS NULL ORDER BY abs(o.ts - ?) LIMIT 1)"
+)
+_HASH_TOLERANCE = round(TOLERANCE.total_seconds() * 1e6)
 _KNOWN = "SELECT DISTINCT dedup_key FROM observations WHERE dedup_key IN ({})"
 _IDS_PER_QUERY = 500
 _FEW = 4
@@ -57,6 +63,8 @@ class Deduplicator:
         self._db = db
         self._token_sources = token_sources
         self._pending: list[tuple[int, str, str, str | None]] = []
+        # Hashes that duplicates add to the event of another source, and where to find it.
+        self._late_hashes: list[tuple[int, str, str, int, int, int]] = []
 
     def drop_duplicates(self, events: Sequence[Event], at: datetime) -> list[Event]:
         """Record the events and return those that are new.
@@ -101,7 +109,11 @@ class Deduplicator:
             unseen.discard(key.name)
             self._pending.append((ts, key.name, key.source, event.event_id))
             return True
-        return self._add_report(key, event.event_id, ts)
+        is_new = self._add_report(key, event.event_id, ts)
+        if not is_new and event.input_hash is not None:
+            around = ts - _HASH_TOLERANCE, ts + _HASH_TOLERANCE
+            self._late_hashes.append((event.input_hash, key.name, key.source, *around, ts))
+        return is_new
 
     def _add_report(self, key: DedupKey, event_id: str | None, ts: int) -> bool:
         """Record a report, and return whether it is a new event."""
@@ -122,6 +134,12 @@ class Deduplicator:
                 others = max(others, n)
         self._pending.append((ts, key.name, key.source, event_id))
         return own >= others or key.always_count or (key.latest_wins and ts > latest)
+
+    def add_hashes(self) -> None:
+        """Store the input hashes of duplicates whose event has none, by its nearest report."""
+        if self._late_hashes:
+            self._db.executemany(_ADD_HASH, self._late_hashes)
+            self._late_hashes.clear()
 
     def _counts_tokens(self, token_source: TokenSource, ts: int) -> bool:
         """Return whether the other kind does not count the tokens of this time already."""

@@ -47,6 +47,7 @@ _IDS_PER_QUERY = 500
 _ADD_DECISION = (
     "INSERT OR IGNORE INTO decisions (status, detail, reason, attention) VALUES (?, ?, ?, ?)"
 )
+_ADD_HASH = "UPDATE events SET input_hash = ? WHERE event_id = ? AND input_hash IS NULL"
 _GET_DECISION = "SELECT id FROM decisions WHERE (status, detail, reason, attention) = (?, ?, ?, ?)"
 
 
@@ -125,8 +126,10 @@ class Transaction:
         self.seen_seq = seen_seq
         self._rows: list[tuple[Any, ...]] = []
         self._deduplicator = Deduplicator(db, token_sources)
-        # Ids of events of this transaction that are not inserted yet.
-        self._pending_ids: set[str] = set()
+        # Events of this transaction that are not inserted yet: id → whether it has no input_hash.
+        self._pending_ids: dict[str, bool] = {}
+        # Hashes that duplicates add to events: hash and id of the event.
+        self._late_hashes: list[tuple[int, str]] = []
 
     def _fetch(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
         # Close the cursor: an open statement, as in a traceback, keeps the file open.
@@ -141,21 +144,28 @@ class Transaction:
         seen = self._known_ids(ids)
         fresh = []
         for event in events:
-            if event.event_id is not None:
-                if event.event_id in seen:
+            key = event.event_id
+            if key is not None:
+                if key in seen:
+                    if seen[key] and event.input_hash is not None:
+                        seen[key] = False
+                        self._late_hashes.append((event.input_hash, key))
                     continue
-                seen.add(event.event_id)
+                seen[key] = event.input_hash is None
             fresh.append(event)
         return fresh
 
-    def _known_ids(self, event_ids: Sequence[str]) -> set[str]:
-        """Return the event ids that are stored already."""
-        known = self._pending_ids.intersection(event_ids)
+    def _known_ids(self, event_ids: Sequence[str]) -> dict[str, bool]:
+        """Return the event ids that are stored already, and whether they have no input_hash."""
+        pending = self._pending_ids
+        known = {event_id: pending[event_id] for event_id in event_ids if event_id in pending}
         for start in range(0, len(event_ids), _IDS_PER_QUERY):
             part = event_ids[start : start + _IDS_PER_QUERY]
             marks = ", ".join("?" * len(part))
-            rows = self._fetch(f"SELECT event_id FROM events WHERE event_id IN ({marks})", part)
-            known.update(row[0] for row in rows)
+            rows = self._fetch(
+                f"SELECT event_id, input_hash IS NULL FROM events WHERE event_id IN ({marks})", part
+            )
+            known.update(rows)
         return known
 
     def add_event(
@@ -175,7 +185,7 @@ class Transaction:
         """
         self.seq += 1
         if event.event_id is not None:
-            self._pending_ids.add(event.event_id)
+            self._pending_ids[event.event_id] = event.input_hash is None
         tokens = event.cost_tokens
         if tokens is None and token_counts(event) != NO_COUNTS:
             tokens = event.total_tokens
@@ -211,9 +221,12 @@ class Transaction:
         return string_id
 
     def flush(self) -> None:
-        """Insert the added events."""
+        """Insert the added events, and add the hashes of their duplicates."""
         if self._rows:
             _events.write(self._db, self._rows)
+        if self._late_hashes:
+            self._db.executemany(_ADD_HASH, self._late_hashes)
+        self._deduplicator.add_hashes()
 
     def put_presence(self, states: Iterable[AgentState]) -> None:
         """Store the states of agents."""

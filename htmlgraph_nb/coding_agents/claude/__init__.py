@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import InvalidEvent
 from ..agent import CodingAgent, json_settings, user_folder
+from ..input_hash import no_hash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..input_hash import HashInput
     from ..session import SessionReader
 
 _MAX_META_BYTES = 65_536
@@ -56,7 +58,7 @@ class ClaudeCode(CodingAgent):
         is_typed = isinstance(record.get("type"), str)
         return is_typed and bool(keys & _SESSION_KEYS) and not keys & _FOREIGN_KEYS
 
-    def session_reader(self, path: str) -> SessionReader:
+    def session_reader(self, path: str, hash_input: HashInput = no_hash) -> SessionReader:
         """Return a new reader for the session file at ``path``.
 
         A session's file is named after its id, a subagent's is ``agent-<id>.jsonl``.
@@ -69,8 +71,8 @@ class ClaudeCode(CodingAgent):
         stem = name.partition(".")[0]
         if stem.startswith("agent-"):
             facts = os.path.join(folder, f"{stem}.meta.json")
-            return ClaudeSession(subagent=partial(_subagent_facts, facts))
-        return ClaudeSession(stem, partial(_has_own_file, folder, stem))
+            return ClaudeSession(subagent=partial(_subagent_facts, facts), hash_input=hash_input)
+        return ClaudeSession(stem, partial(_has_own_file, folder, stem), hash_input=hash_input)
 
 
 def _config_dir() -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar
 
 from ...core.ids import call_key
@@ -36,8 +37,10 @@ from ..fields import (
     whole_path,
     without_none,
 )
+from ..input_hash import HashInput, no_hash
 from ..session import (
     GIVE_UP_AFTER_S,
+    UNKNOWN_CALL,
     OpenCall,
     cached_agent_id,
     parse_record,
@@ -93,6 +96,7 @@ class ClaudeSession:
         has_own_file: returns whether there is a file of the subagent with this id; ``finish``
             returns the events of subagents without one.
         subagent: if this is the file of a subagent, returns its ``description`` and ``agentType``.
+        hash_input: returns the ``input_hash`` of tool calls.
     """
 
     QUIET_THRESHOLDS_S: ClassVar[tuple[float, ...]] = (TURN_QUIET_S, GIVE_UP_AFTER_S)
@@ -100,6 +104,7 @@ class ClaudeSession:
     session_id: str | None = None
     has_own_file: HasOwnFile = _always
     subagent: Callable[[], Record] = _nothing
+    hash_input: HashInput = no_hash
     _at: datetime | None = None
     _project: str | None = None
     _branch: str | None = None
@@ -115,7 +120,8 @@ class ClaudeSession:
 
     def __post_init__(self) -> None:
         self._running = Running(self.has_own_file)
-        self._progress = Progress(self.has_own_file, ClaudeSession)
+        new_reader = partial(ClaudeSession, hash_input=self.hash_input)
+        self._progress = Progress(self.has_own_file, new_reader)
 
     def feed(self, line: bytes) -> list[Event]:
         """Return the events that this line completes.
@@ -246,11 +252,13 @@ class ClaudeSession:
         if call is None or call in self._calls:
             return []
         name = string(block.get("name"))
-        remember_call(self._calls, call, (name, context.at))
+        hashed = self.hash_input(block.get("input"))
+        remember_call(self._calls, call, OpenCall(name, context.at, hashed))
         self._running.on_call(call, name, mapping(block.get("input")))
         key = call_key(context.session, call, "PreToolUse")
         extra = question_extra(name, QUESTION_TOOLS)
-        return [context.event("tool_start", key, tool_name=name, tool_use_id=call, extra=extra)]
+        fields = {"tool_name": name, "tool_use_id": call, "input_hash": hashed, "extra": extra}
+        return [context.event("tool_start", key, **fields)]
 
     def _start_unprompted_turn(self, record: Record, context: LineContext) -> list[Event]:
         self._turns.start(context.agent_id)
@@ -301,7 +309,7 @@ class ClaudeSession:
         call = identifier(block.get("tool_use_id"))
         if call is None:
             return []
-        name, called_at = self._calls.pop(call, (None, None))
+        name, called_at, hashed = self._calls.pop(call, UNKNOWN_CALL)
         fields: dict[str, Any] = {"tool_name": name, "tool_use_id": call}
         failed = block.get("is_error") is True
         if failed and was_rejected(record, block):
@@ -313,6 +321,7 @@ class ClaudeSession:
             call_key(context.session, call, "PostToolUse"),
             status="error" if failed else "ok",
             duration_ms=milliseconds(called_at, context.at),
+            input_hash=hashed,
             extra={"is_interrupt": True} if result.get("interrupted") is True else None,
             **fields,
         )

@@ -6,10 +6,12 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ..agent import CodingAgent, user_folder
+from ..input_hash import no_hash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..input_hash import HashInput
     from ..session import SessionReader, SessionRoot
 
 
@@ -47,8 +49,8 @@ class Codex(CodingAgent):
         """Return whether a JSON object is a line of Codex's session files."""
         return isinstance(record.get("payload"), dict) and "type" in record
 
-    def session_reader(self, path: str) -> SessionReader:
+    def session_reader(self, path: str, hash_input: HashInput = no_hash) -> SessionReader:
         """Return a new reader; the path of the file says nothing about the session."""
         from .session import CodexSession
 
-        return CodexSession()
+        return CodexSession(hash_input)

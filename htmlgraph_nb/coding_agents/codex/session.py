@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 from ...core.ids import shorten_id
 from ...core.model import Event
 from ...core.timestamps import to_rfc3339
-from ..content_rules import is_question, question_extra
+from ..content_rules import is_question
 from ..failures import failure_extra
 from ..fields import (
     base_name,
@@ -33,26 +33,32 @@ from ..fields import (
     identifier,
     label,
     mapping,
-    milliseconds,
     safe_keyword,
     string,
     timestamp,
     whole_path,
     without_none,
 )
-from ..session import OpenCall, cached_agent_id, parse_record, remember_call
+from ..input_hash import HashInput, no_hash
+from ..session import cached_agent_id, parse_record
 from . import lines
-from .constants import AGENT, QUESTION_TOOLS, SESSION_SOURCE
+from .calls import Calls
+from .constants import AGENT, SESSION_SOURCE
 from .lines import Record, Usage
 from .usage_limits import UsageLimits
 
 
 @dataclass(slots=True)
 class CodexSession:
-    """Reader of one session file of Codex; see ``session.SessionReader``."""
+    """Reader of one session file of Codex; see ``session.SessionReader``.
+
+    Args:
+        hash_input: returns the ``input_hash`` of tool calls.
+    """
 
     QUIET_THRESHOLDS_S: ClassVar[tuple[float, ...]] = ()
 
+    hash_input: HashInput = no_hash
     _session: str | None = None
     _agent: str = ""
     _parent: str | None = None
@@ -72,12 +78,14 @@ class CodexSession:
     _turn: str | None = None
     _planned: bool = False
     _failed: bool = False
-    _calls: dict[str, OpenCall] = field(default_factory=dict)
-    _failed_calls: set[str] = field(default_factory=set)
+    _calls: Calls = field(init=False)
     _prompt_form: object = None
     _forked_at: datetime | None = None
     _copied_turns: bool = False
     _first_own_ordinal: int | None = None
+
+    def __post_init__(self) -> None:
+        self._calls = Calls(self.hash_input)
 
     def feed(self, line: bytes) -> list[Event]:
         """Return the events that this line completes.
@@ -167,7 +175,7 @@ class CodexSession:
         self._model = self._turn = self._total = self._request = None
         self._planned = self._failed = False
         self._n_completions = 0
-        self._calls = {}
+        self._calls = Calls(self.hash_input)
         self._prompt_form = None
         self._forked_at, self._copied_turns = created if is_fork else None, False
         self._first_own_ordinal = lines.first_own_ordinal(payload)
@@ -277,34 +285,18 @@ class CodexSession:
         return [self._completion(f"compaction:{request[0]}", at, request[1]), *events]
 
     def _tool_call_start(self, payload: Record, at: datetime) -> list[Event]:
-        call = identifier(payload.get("call_id"))
-        if call is None:
+        fields = self._calls.start(payload, at)
+        if fields is None:
             return []
-        own_name = string(payload.get("name")) or safe_keyword(payload.get("type"))
-        name = lines.tool_name(own_name, payload.get("namespace"))
-        remember_call(self._calls, call, (name, at))
         self._failed = False
-        extra = question_extra(name, QUESTION_TOOLS)
-        fields = {"tool_name": name, "tool_use_id": call, "extra": extra}
-        return [self._event("tool_start", at, f"{call}:PreToolUse", **fields)]
+        return [self._event("tool_start", at, f"{fields['tool_use_id']}:PreToolUse", **fields)]
 
     def _tool_call_end(self, payload: Record, at: datetime) -> list[Event]:
-        call = identifier(payload.get("call_id"))
-        if call is None:
+        fields = self._calls.end(payload, at)
+        if fields is None:
             return []
-        name, called_at = self._calls.pop(call, (None, None))
-        failed = lines.has_failed(payload.get("output")) or call in self._failed_calls
-        return [
-            self._event(
-                "tool_error" if failed else "tool_execute",
-                at,
-                f"{call}:PostToolUse",
-                tool_name=name,
-                tool_use_id=call,
-                status="error" if failed else "ok",
-                duration_ms=milliseconds(called_at, at),
-            )
-        ]
+        kind = "tool_error" if fields["status"] == "error" else "tool_execute"
+        return [self._event(kind, at, f"{fields['tool_use_id']}:PostToolUse", **fields)]
 
     def _web_search(self, payload: Record, at: datetime) -> list[Event]:
         call = identifier(payload.get("id")) or f"web_search:{at.isoformat()}"
@@ -314,7 +306,7 @@ class CodexSession:
     def _turn_started(self, payload: Record, at: datetime) -> list[Event]:
         self._turn = identifier(payload.get("turn_id"))
         self._planned = self._failed = False
-        self._failed_calls.clear()
+        self._calls.failed.clear()
         return []
 
     def _item(self, payload: Record, at: datetime) -> list[Event]:
@@ -324,7 +316,7 @@ class CodexSession:
         call = identifier(item.get("id"))
         if kind == "McpToolCall" and item.get("status") == "failed" and call is not None:
             # The next line, its output, contains only the text of the error.
-            self._failed_calls.add(call)
+            self._calls.failed.add(call)
         return self._prompt(payload, at) if kind == "UserMessage" else []
 
     def _prompt(self, payload: Record, at: datetime) -> list[Event]:

@@ -6,10 +6,12 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ..agent import CodingAgent
+from ..input_hash import no_hash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..input_hash import HashInput
     from ..session import SessionReader, SessionRoot
 
 _HASH_CHARS = 64
@@ -52,7 +54,7 @@ class GeminiCli(CodingAgent):
             and not isinstance(record.get("payload"), dict)
         )
 
-    def session_reader(self, path: str) -> SessionReader:
+    def session_reader(self, path: str, hash_input: HashInput = no_hash) -> SessionReader:
         """Return a new reader for the session file at ``path``.
 
         Files are in ``<project>/chats``, a subagent's in ``<project>/chats/<parent session>``.
@@ -65,7 +67,7 @@ class GeminiCli(CodingAgent):
             if os.path.basename(above) == "chats":
                 folder, parent = above, name
         project, cwd = _project(os.path.dirname(folder))
-        return GeminiSession(project, parent, cwd)
+        return GeminiSession(project, parent, cwd, hash_input)
 
 
 def _project(folder: str) -> tuple[str | None, str | None]:

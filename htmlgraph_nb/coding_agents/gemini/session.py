@@ -38,6 +38,7 @@ from ..fields import (
     whole_path,
     without_none,
 )
+from ..input_hash import HashInput, no_hash
 from ..session import GIVE_UP_AFTER_S, cached_agent_id, parse_record
 from .constants import AGENT, CANNOT_WORK, QUESTION_TOOLS, SESSION_SOURCE
 
@@ -61,6 +62,7 @@ class GeminiSession:
         project: name of the project if the file contains none.
         parent_session: id of the parent's session if this is the session of a subagent.
         cwd: full path of the working folder; None: unknown.
+        hash_input: returns the ``input_hash`` of tool calls.
     """
 
     QUIET_THRESHOLDS_S: ClassVar[tuple[float, ...]] = (TURN_QUIET_S, GIVE_UP_AFTER_S)
@@ -68,6 +70,7 @@ class GeminiSession:
     project: str | None = None
     parent_session: str | None = None
     cwd: str | None = None
+    hash_input: HashInput = no_hash
     _session: str | None = None
     _title: str | None = None
     _agent: str = ""
@@ -228,8 +231,10 @@ class GeminiSession:
             return []
         name = string(call.get("name"))
         tool: dict[str, Any] = {"tool_name": name, "tool_use_id": key}
+        hashed = {"input_hash": self.hash_input(call.get("args"))}
         extra = question_extra(name, QUESTION_TOOLS)
-        start = self._event("tool_start", started_at, f"{key}:BeforeTool", extra=extra, **tool)
+        fields = {**tool, **hashed, "extra": extra}
+        start = self._event("tool_start", started_at, f"{key}:BeforeTool", **fields)
         end = timestamp(call.get("timestamp")) or started_at
         if status in _FINAL_STATUSES and len(self._done_calls) < _MAX_CALLS:
             self._done_calls.add(key)
@@ -246,6 +251,7 @@ class GeminiSession:
             status="error" if failed else "ok",
             duration_ms=milliseconds(started_at, end),
             **tool,
+            **hashed,
         )
         return [start, done]
 

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from htmlgraph_nb.coding_agents.claude.hooks import events_from_hook
+from htmlgraph_nb.coding_agents.input_hash import input_hash
+from htmlgraph_nb.coding_agents.input_key import load_key
 from htmlgraph_nb.ingest.spool import events_from_spool
 from tests.helpers.paths import ROOT
 from tests.helpers.server_files import announced_server
@@ -147,6 +149,41 @@ def test_hook_posts_the_event(home: Path) -> None:
     assert abs(event.timestamp - datetime.now(UTC)) < timedelta(minutes=5)
     assert event.event_id == "toolu_01Xk9QmVb3nT7sRfLw2cYp4D:PostToolUse"
     assert not (home / "spool.jsonl").exists()
+
+
+@pytest.mark.parametrize("name", ["pre_tool_use", "post_tool_use", "post_tool_use_failure"])
+def test_hook_sends_the_hash_of_a_call_and_not_its_input(home: Path, name: str) -> None:
+    """The first call creates the key; every report of the same input has the same hash."""
+    sent = json.loads(payload(name))
+    other = json.dumps({**sent, "tool_input": {"command": "ls"}}).encode()
+    with receiver() as server:
+        for stdin in (payload(name), other, payload(name)):
+            assert_silent(run(home, stdin, HTMLGRAPH_URL=server.url))
+    assert not any(CONTENT.encode() in request.body for request in server.requests)
+    first, second, again = (json.loads(r.body)["htmlgraph"]["input_hash"] for r in server.requests)
+    assert first == again == input_hash(sent["tool_input"], load_key(str(home / "input-key")))
+    assert second not in (first, None)
+    assert (home / "input-key").read_bytes() not in b"".join(r.body for r in server.requests)
+
+
+@pytest.mark.parametrize("name", ["stop", "session_start", "permission_request"])
+def test_hook_sends_no_hash_of_anything_else(home: Path, name: str) -> None:
+    """No key is created."""
+    with receiver() as server:
+        assert_silent(run(home, payload(name), HTMLGRAPH_URL=server.url))
+    assert "input_hash" not in json.loads(server.requests[0].body)["htmlgraph"]
+    assert not (home / "input-key").exists()
+
+
+def test_hook_reports_a_call_without_a_key(home: Path) -> None:
+    """A damaged key file loses the hash and not the event."""
+    home.mkdir()
+    (home / "input-key").write_bytes(b"short")
+    with receiver() as server:
+        assert_silent(run(home, payload(), HTMLGRAPH_URL=server.url))
+        done = run(home, payload(), HTMLGRAPH_URL=server.url, HTMLGRAPH_DEBUG="1")
+    assert b"delete this file" in done.stderr
+    assert ["input_hash" in r.body.decode() for r in server.requests] == [False, False]
 
 
 def test_hook_gives_each_call_its_own_event_id(home: Path) -> None:
@@ -381,6 +418,8 @@ def test_hook_loads_the_standard_library_only(home: Path) -> None:
         ".coding_agents.codex",
         ".coding_agents.content_rules",
         ".coding_agents.gemini",
+        ".coding_agents.input_hash",
+        ".coding_agents.input_key",
         ".coding_agents.registry",
         ".errors",
         ".hook",

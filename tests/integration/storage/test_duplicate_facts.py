@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from htmlgraph_nb.core.model import AgentPresence, Event
+from htmlgraph_nb.history.load import load_history
 from htmlgraph_nb.presence import PresenceManager
+from htmlgraph_nb.storage.columnar.sealing import seal
 
 SESSION = "0b9d6f4e-3d52-4a7c-9f10-5a1c2e8b7d66"
 AGENT = "claude-0b9d6f4e"
@@ -100,3 +106,56 @@ def test_duplicate_of_an_earlier_session_adds_nothing(manager: PresenceManager) 
     )
     manager.ingest([FROM_FILE])
     assert presence(manager).context_tokens is None
+
+
+def tool(source: str, hashed: int | None = None, **fields: object) -> Event:
+    """Return the end of a tool call, of which all sources have the same event id."""
+    own = {"event_id": "toolu_1:PostToolUse", "tool_use_id": "toolu_1", "tool_name": "Bash"}
+    return event(5, "tool_execute", source, input_hash=hashed, **{**own, **fields})
+
+
+def hashes(manager: PresenceManager) -> list[int | None]:
+    """Return the stored hashes of tool calls, as SQL and frames show them."""
+    with closing(sqlite3.connect(manager.db_path)) as db:
+        rows = db.execute("SELECT input_hash FROM history WHERE tool_name = 'Bash' ORDER BY seq")
+        found = [row[0] for row in rows]
+    frame = load_history(manager.db_path, tools="Bash", columns=["input_hash"])
+    assert [None if pd.isna(value) else value for value in frame["input_hash"]] == found
+    return found
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("order", list(permutations((None, 7, 7))))
+def test_duplicate_tool_call_keeps_its_hash(
+    manager: PresenceManager, order: tuple[int | None, ...], together: bool
+) -> None:
+    """Telemetry has no hash; the first report that has one sets it."""
+    calls = [tool(f"source-{n}", hashed) for n, hashed in enumerate(order)]
+    for batch in [calls] if together else [[each] for each in calls]:
+        manager.ingest(batch)
+    assert hashes(manager) == [7]
+    manager.ingest([tool("claude-hook", 8)])
+    assert hashes(manager) == [7]
+
+
+def test_duplicate_tool_call_of_sealed_history_keeps_its_hash(manager: PresenceManager) -> None:
+    """A segment without the hash is replaced."""
+    manager.ingest([tool("otlp"), *(event(n, "prompt", "sdk") for n in range(20))])
+    seal(manager.db_path, segment_rows=5)
+    manager.import_events([tool("claude-session", 7)], end=lambda _: [])
+    assert hashes(manager) == [7]
+    seal(manager.db_path, segment_rows=5)
+    assert hashes(manager) == [7]
+
+
+def test_duplicate_without_call_id_adds_its_hash_to_the_nearest_call(
+    manager: PresenceManager,
+) -> None:
+    """Gemini CLI's sources have no common ids, so calls are counted."""
+    own = {"tool_name": "Bash"}
+    for n in (1, 2, 3):
+        manager.ingest([event(n * 10, "tool_execute", "otlp", event_id=f"o{n}", **own)])
+    for n in (2, 1):
+        hook = event(n * 10 + 0.2, "tool_execute", "gemini-hook", event_id=f"h{n}", **own)
+        manager.ingest([replace(hook, input_hash=n)])
+    assert hashes(manager) == [1, 2, None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,3 +63,31 @@ def test_hooks_raise_only_invalid_event(agent: str, payload: Any) -> None:
         return
     for event in events:
         event.checked()
+
+
+CALL_HOOKS = {
+    "claude": ("PreToolUse", "PostToolUse", "PostToolUseFailure"),
+    "codex": ("PreToolUse", "PostToolUse"),
+    "gemini": ("BeforeTool", "AfterTool"),
+}
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_hooks_report_the_hash_of_a_call(agent: str) -> None:
+    """The sender computes it; only the events of the call itself have it."""
+    for hook in (*CALL_HOOKS[agent], "PermissionRequest", "SessionStart", "Stop"):
+        payload = {"session_id": "s", "hook_event_name": hook, "tool_use_id": "t"}
+        payload["htmlgraph"] = {"input_hash": 7}
+        for event in AGENTS[agent].events_from_hook(payload, received_at=NOW):
+            assert event.input_hash == (7 if hook in CALL_HOOKS[agent] else None), hook
+
+
+@pytest.mark.parametrize("value", ["7", -1, 2**53, 1.5, True, {"command": "ls"}])
+def test_hooks_reject_another_hash(value: Any) -> None:
+    """The error names the field."""
+    payload = {"session_id": "s", "hook_event_name": "PreToolUse"}
+    with pytest.raises(InvalidEvent) as caught:
+        AGENTS["claude"].events_from_hook(
+            {**payload, "htmlgraph": {"input_hash": value}}, received_at=NOW
+        )
+    assert caught.value.field == "htmlgraph.input_hash"

@@ -48,6 +48,42 @@ def test_tool_without_arguments_uses_function_name(sdk: RecordingSDK) -> None:
     assert str(inspect.signature(add)) == "(a: 'int', b: 'int' = 2) -> 'int'"
 
 
+def test_tool_reports_the_hash_of_its_arguments(sdk: RecordingSDK) -> None:
+    """Start and end have it; the way in which arguments are passed makes no difference."""
+
+    class Shelf:
+        @tool
+        def find(self, words: str, limit: float = 10, *tags: str, **rest: Any) -> None: ...
+
+    shelf = Shelf()
+    shelf.find("never-keep-this")
+    shelf.find(limit=10.0, words="never-keep-this")
+    Shelf().find("never-keep-this", 10)
+    shelf.find("other")
+    shelf.find("never-keep-this", 10, "x")
+    shelf.find("never-keep-this", more=1)
+    shelf.find("never-keep-this", more=object())
+    starts = [event.input_hash for event in sdk.of("tool_start")]
+    assert starts[0] is not None
+    assert starts[0] == starts[1] == starts[2]
+    assert len({*starts}) == 5
+    assert starts[-1] is None
+    assert [event.input_hash for event in sdk.of("tool_execute")] == starts
+    assert "never-keep-this" not in str([event.to_dict() for event in sdk.events])
+
+
+def test_tool_with_wrong_arguments_raises_what_the_function_raises(sdk: RecordingSDK) -> None:
+    """The call is reported without a hash."""
+
+    @tool
+    def find(words: str) -> None: ...
+
+    with pytest.raises(TypeError, match="unexpected keyword argument 'nope'"):
+        find(nope=1)  # type: ignore[call-arg]
+    _, end = single_call(sdk)
+    assert (end.event_type, end.input_hash) == ("tool_error", None)
+
+
 def test_tool_with_name_and_agent(sdk: RecordingSDK) -> None:
     """The arguments replace the names of the function and the agent."""
 

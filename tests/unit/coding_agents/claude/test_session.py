@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from htmlgraph_nb.coding_agents.claude.hooks import events_from_hook
 from htmlgraph_nb.coding_agents.claude.session import ClaudeSession
+from htmlgraph_nb.coding_agents.input_hash import input_hash
 from htmlgraph_nb.errors import InvalidEvent
 from tests.helpers.claude_lines import (
     CALL,
@@ -69,6 +70,24 @@ def test_session_of_a_subagent_names_its_parent() -> None:
     assert {event.agent_id for event in rest} == {"claude-a2898e3"}
     assert {event.parent_agent_id for event in rest} == {"claude-4d5611e5"}
     assert {event.session_id for event in events} == {"4d5611e5-241a-462a-8d15-5122611a9569"}
+
+
+def test_session_tool_events_have_the_hash_of_their_input() -> None:
+    """Start and end of a call have it, and the calls of subagents without a file, too."""
+
+    def hashed(value: object) -> int | None:
+        return input_hash(value, bytes(32))
+
+    events = read(ClaudeSession(hash_input=hashed), [call(0), result(1.5)])
+    block = json.loads(call(0))["message"]["content"][0]
+    hashes = [e.input_hash for e in events if e.event_type in ("tool_start", "tool_execute")]
+    assert hashes == [hashed(block["input"])] * 2
+    assert hashes[0] is not None
+    for path in FILES:
+        for event in read(ClaudeSession(hash_input=hashed), lines_of(path)):
+            if event.event_type == "tool_start":
+                assert event.input_hash is not None
+            assert event.event_type.startswith("tool_") or event.input_hash is None
 
 
 def test_session_tool_events_have_the_ids_of_hooks() -> None:

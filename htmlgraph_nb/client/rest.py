@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from ..core.model import AgentPresence, Event
-from ..core.protocol import decode_json, encode_json
+from ..core.protocol import COLUMNS_TYPE, decode_json, encode_json
 from ..core.timestamps import to_rfc3339
 from ..errors import ConnectError, ServerNotFound, ServerRefused, WireError
 from ..storage.query import NAME_FILTERS, HistoryQuery
@@ -205,7 +205,8 @@ class Rest:
     def history_batches(self, query: HistoryQuery) -> Iterator[pa.RecordBatch]:
         """Yield stored events as Arrow batches, as the server sends them; needs pyarrow.
 
-        Batches are read on demand. Closing the generator ends the request.
+        Batches are read on demand. Closing the generator ends the request. The server sends few
+        rows as JSON, which it makes faster than Arrow.
 
         Args:
             query: rows, columns, order and limit.
@@ -222,16 +223,23 @@ class Rest:
         # Optional dependency, and slow to import.
         import pyarrow as pa
 
+        from ..storage.columnar.arrow_schema import batch_of_lists
+
         parameters = [*history_parameters(query), ("format", "arrow"), ("compression", "zstd")]
         path = f"/api/history?{urlencode(parameters)}"
-        with self._open("GET", path, None, _ARROW) as (candidate, response):
+        with self._open("GET", path, None, f"{_ARROW}, {COLUMNS_TYPE}") as (candidate, response):
             try:
+                if response.headers.get_content_type() == COLUMNS_TYPE:
+                    parts = [decode_json(line, "response") for line in response.read().splitlines()]
+                    if parts:
+                        yield batch_of_lists(query.columns, parts)
+                    return
                 with pa.ipc.open_stream(io.BufferedReader(response, _READ_BYTES)) as reader:
                     for batch in reader:
                         yield batch.select(list(query.columns))
                 # Read the last chunk: without it the response is incomplete.
                 response.read()
-            except (pa.ArrowException, OSError, http.client.HTTPException) as error:
+            except (pa.ArrowException, OSError, http.client.HTTPException, WireError) as error:
                 reason = str(error) or type(error).__name__
                 raise ConnectError(
                     f"{candidate.address.url}/api/history: incomplete response ({reason}); "

@@ -27,6 +27,8 @@ MAX_CLIENT_FRAME_BYTES = 65_536
 """Maximum size of a message from a dashboard."""
 MAX_FILTER_VALUES = 256
 """Maximum number of values in one list of a subscription."""
+COLUMNS_TYPE = "application/vnd.htmlgraph.columns+json"
+"""Content-Type of few rows of history as JSON lines, each with lists of the columns' values."""
 
 
 class CloseCode(IntEnum):

@@ -1,12 +1,14 @@
 """Export history to a folder of Parquet files by day, step by step.
 
-At its end a step renames its files and then ``_progress.json``, which holds the last seq of the
-export. The next step removes files of an interrupted one. So an export can be interrupted at any
-time and continued later, and never has a row twice.
+At its end a step renames its files and then PROGRESS_FILE, which holds the last seq of the export.
+The next step removes files of an interrupted one. So an export can be interrupted at any time and
+continued later, and never has a row twice. The file is Parquet without rows, and holds the progress
+as metadata, because polars reads all files of a folder and refuses other formats.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -21,13 +23,17 @@ import pyarrow.parquet as pq
 from ..core.timestamps import to_rfc3339
 from ..core.validation import shorten
 from ..errors import ConfigError, StoreDamaged
+from ..storage.columnar.arrow_schema import select_schema
 from ..storage.query import HistoryQuery
 from ..storage.schema import EARLIER_COLUMNS, HISTORY_COLUMNS
 from .export_writers import group_batches
 from .sources import URL_SCHEMES
 
-PROGRESS_FILE = "_progress.json"
-"""Readers of Parquet folders ignore names that start with ``_``."""
+PROGRESS_FILE = os.path.join("day=__HIVE_DEFAULT_PARTITION__", "_progress.parquet")
+"""The partition is that of no day (Hive's name for null), so that each file has one."""
+EARLIER_PROGRESS_FILE = "_progress.json"
+"""Progress of folders of earlier versions; replaced by the next export."""
+_PROGRESS = b"htmlgraph.export"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +103,13 @@ class ParquetFolder:
         settings, since = self._settings, self._since
         path = os.path.join(self._folder, PROGRESS_FILE)
         try:
-            with open(path, encoding="utf-8") as file:
-                progress: dict[str, Any] = json.load(file)
+            progress = self._load(path)
             after = int(progress["last_seq"])
             old_settings, old_since = progress["asked"], progress["since"]
             progress["n_rows"] = int(progress["n_rows"])
         except FileNotFoundError:
-            if set(os.listdir(self._folder)) - {f"{PROGRESS_FILE}.part"}:
+            names = set(os.listdir(self._folder)) - {os.path.dirname(PROGRESS_FILE)}
+            if names - {f"{EARLIER_PROGRESS_FILE}.part"}:
                 raise ConfigError(
                     f"target: expected a new folder or one with an export, got {self._folder}; "
                     "pass another folder, or a file that ends in .parquet, .arrow or .csv"
@@ -112,7 +118,7 @@ class ParquetFolder:
             # Save it before the first file, so that the folder belongs to this export.
             self._save(progress)
             return progress
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
             raise StoreDamaged(f"{path}: not readable ({error}); export to a new folder") from error
         old_columns = tuple(old_settings["columns"])
         if settings["columns"] == [*HISTORY_COLUMNS] and old_columns in EARLIER_COLUMNS:
@@ -130,13 +136,28 @@ class ParquetFolder:
                 os.unlink(name)
         return progress
 
+    def _load(self, path: str) -> dict[str, Any]:
+        earlier = os.path.join(self._folder, EARLIER_PROGRESS_FILE)
+        if os.path.exists(path):
+            text = pq.read_schema(path).metadata[_PROGRESS]
+        else:
+            with open(earlier, "rb") as file:
+                text = file.read()
+        progress: dict[str, Any] = json.loads(text)
+        return progress
+
     def _save(self, progress: dict[str, Any]) -> None:
         path = os.path.join(self._folder, PROGRESS_FILE)
-        with open(f"{path}.part", "w", encoding="utf-8") as file:
-            json.dump(progress, file)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        metadata = {_PROGRESS: json.dumps(progress).encode()}
+        schema = select_schema(self._query.columns).with_metadata(metadata)
+        with open(f"{path}.part", "wb") as file:
+            pq.write_table(schema.empty_table(), file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(f"{path}.part", path)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(self._folder, EARLIER_PROGRESS_FILE))
 
     def _parts(self) -> Iterator[tuple[str, int]]:
         """Yield the path of each file with the first seq of its step."""

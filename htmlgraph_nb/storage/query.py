@@ -27,6 +27,8 @@ NAME_FILTERS = {
     "branch": ("branches", "branch"),
 }
 """Parameter of ``GET /api/history`` → attribute of a query, and the column that it filters."""
+MAX_SEQ = 2**63 - 1
+"""No row has a larger seq."""
 MAX_QUERY_NAMES = 30_000
 """Most names in all filters together; SQLite allows 32,766 parameters."""
 
@@ -88,6 +90,11 @@ class HistoryQuery:
         filters = {column: getattr(self, name) for name, column in NAME_FILTERS.values()}
         return {column: values for column, values in filters.items() if values is not None}
 
+    @property
+    def is_filtered(self) -> bool:
+        """Whether times or names select the rows."""
+        return bool(self.value_filters) or self.since is not None or self.until is not None
+
     def conditions(self) -> tuple[str, list[Any]]:
         """Return the WHERE clause of a SELECT from ``events e``, and its parameters.
 
@@ -95,12 +102,18 @@ class HistoryQuery:
         """
         where: list[str] = []
         params: list[Any] = []
-        if self.after_seq or not self.newest_first:
-            where.append("e.id < ?" if self.newest_first else "e.id > ?")
-            params.append(self.after_seq)
-        if self.seq_range is not None:
-            where.append("e.id BETWEEN ? AND ?")
-            params.extend(self.seq_range)
+        # One bound at each end and none that all rows meet: SQLite compares each row with it.
+        first, last = self.seq_range or (-MAX_SEQ, MAX_SEQ)
+        if not self.newest_first:
+            first = max(first, self.after_seq + 1)
+        elif self.after_seq:
+            last = min(last, self.after_seq - 1)
+        if first > -MAX_SEQ:
+            where.append("e.id >= ?")
+            params.append(first)
+        if last < MAX_SEQ:
+            where.append("e.id <= ?")
+            params.append(last)
         if self.since is not None:
             where.append("e.ts >= ?")
             params.append(to_micros(self.since))

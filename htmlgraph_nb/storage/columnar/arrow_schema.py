@@ -65,6 +65,34 @@ def missing_column(name: str, batch: pa.RecordBatch) -> pa.Array:
     return pc.coalesce(*texts).dictionary_encode().cast(DICTIONARY)
 
 
+def batch_of_lists(
+    columns: Sequence[str], parts: Sequence[Mapping[str, Sequence[Any]]]
+) -> pa.RecordBatch:
+    """Return a batch of ``select_schema(columns)``.
+
+    Args:
+        columns: names of HISTORY_COLUMNS.
+        parts: consecutive rows as the values of each column; times as microseconds since 1970,
+            flags as 0 and 1.
+
+    Raises:
+        pyarrow.ArrowException: a value does not have the type of its column, or one is missing.
+        KeyError: a part lacks a column.
+    """
+    schema = select_schema(columns)
+    arrays = []
+    for name in columns:
+        kind = schema.field(name).type
+        values = [value for part in parts for value in part[name]]
+        if kind == DICTIONARY:
+            arrays.append(pa.array(values, pa.string()).dictionary_encode())
+        elif kind in (TIMESTAMP, pa.bool_()):
+            arrays.append(pa.array(values, pa.int64()).cast(kind))
+        else:
+            arrays.append(pa.array(values, kind))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
 LookUp = Callable[[Sequence[int]], Mapping[int, str]]
 """Returns strings by id; ids without a string may be missing."""
 DecisionRow = tuple[int, str, str, str, int]

@@ -5,25 +5,25 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 
 import pyarrow as pa
 
-from ...core.timestamps import to_micros
 from ...errors import SegmentError
 from ..database import open_reader, sqlite_errors
-from ..query import HistoryQuery
+from ..query import MAX_SEQ, HistoryQuery
 from .parallel_scan import PARALLEL_ROWS, scan_ranges
 from .scan import Scanner
 from .segment_index import (
     Segment,
-    find_gaps,
+    clip_range,
     is_current,
     last_seq,
     list_segments,
+    plan_pieces,
     read_epoch,
     seq_bounds,
 )
@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 BATCH_ROWS = 65_536
 """Most rows of a batch by default."""
+_FEW_ROWS = 8_192
+"""Rows that are read before the others are counted."""
 _MAX_GAP_ROWS = 10_000_000
 _READ_AHEAD = 2
 """Segments that are read while the caller uses the previous one."""
@@ -81,12 +83,12 @@ def max_row_count(path: str, query: HistoryQuery) -> int:
         StoreUnavailable, StoreDamaged, StoreTooNew: the file cannot be read.
     """
     with closing(open_reader(path)) as db, sqlite_errors(path):
-        segments, bounds = list_segments(db), seq_bounds(db, -(2**63), 2**63 - 1)
+        segments, bounds = list_segments(db), seq_bounds(db, -MAX_SEQ, MAX_SEQ)
         if bounds is None:
             return 0
         first, last = bounds
         count = 0
-        for piece in _plan(segments, query, last):
+        for piece in plan_pieces(segments, query, last):
             if isinstance(piece, Segment):
                 count += piece.n_rows
             else:
@@ -102,21 +104,24 @@ def _read_pieces(
     with sqlite_errors(path):
         segments, epoch, last = list_segments(db), read_epoch(db), last_seq(db)
     scanner = Scanner(db, path, query.columns)
-    pieces = _plan(segments, query, last)
+    pieces = plan_pieces(segments, query, last)
     upcoming = (piece for piece in pieces if isinstance(piece, Segment))
     with ThreadPoolExecutor(_READ_AHEAD, "htmlgraph-segments") as pool:
         pending: deque[Future[pa.RecordBatch]] = deque()
         try:
             for piece in pieces:
                 if not isinstance(piece, Segment):
-                    unsealed = replace(query, seq_range=piece)
+                    first_id, last_id = piece
+                    # Rows that are stored meanwhile may be read as well.
+                    seq_range = (first_id, MAX_SEQ if last_id == last else last_id)
+                    unsealed = replace(query, seq_range=seq_range)
                     yield from _scan(db, path, scanner, unsealed, batch_rows)
                     continue
                 while len(pending) <= _READ_AHEAD and (segment := next(upcoming, None)):
                     pending.append(pool.submit(read_segment, path, epoch, segment, query))
                 batch = _segment_rows(db, path, piece, pending.popleft())
                 if batch is None:
-                    seq_range = _clip((piece.first_id, piece.last_id), query)
+                    seq_range = clip_range((piece.first_id, piece.last_id), query)
                     yield from scanner.batches(replace(query, seq_range=seq_range), batch_rows)
                 elif len(batch):
                     yield batch
@@ -128,6 +133,18 @@ def _scan(
     db: sqlite3.Connection, path: str, scanner: Scanner, query: HistoryQuery, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
     """Yield unsealed rows from SQLite; several processes read them if there are many."""
+    if query.is_filtered:
+        # The first rows tell whether they are few: counting would search all rows once more.
+        size = min(_FEW_ROWS, batch_rows)
+        size = size if query.limit is None else min(size, query.limit)
+        n_rows = 0
+        for batch in scanner.batches(replace(query, limit=size), size):
+            n_rows += len(batch)
+            yield batch
+        if n_rows < size or n_rows == query.limit:
+            return
+        limit = None if query.limit is None else query.limit - n_rows
+        query = replace(query, after_seq=scanner.last_seq, limit=limit)
     bounds = _many_rows(db, path, query)
     if bounds is None:
         yield from scanner.batches(query, batch_rows)
@@ -151,7 +168,7 @@ def _many_rows(db: sqlite3.Connection, path: str, query: HistoryQuery) -> tuple[
         return None
     conditions, params = query.conditions()
     with sqlite_errors(path):
-        bounds = seq_bounds(db, *(query.seq_range or (-(2**63), 2**63 - 1)))
+        bounds = seq_bounds(db, *clip_range((-MAX_SEQ, MAX_SEQ), query))
         if bounds is None or bounds[1] - bounds[0] + 1 < PARALLEL_ROWS:
             return None
         rows = f"SELECT 1 FROM events e {conditions} LIMIT {PARALLEL_ROWS}"
@@ -181,39 +198,3 @@ def _segment_rows(
         return None
     with sqlite_errors(path):
         return batch if is_current(db, segment) else None
-
-
-def _plan(
-    segments: Sequence[Segment], query: HistoryQuery, last: int
-) -> list[Segment | tuple[int, int]]:
-    """Return the segments and the ranges of seq between them to read, in order of the query."""
-    pieces: list[Segment | tuple[int, int]] = []
-    lowest, highest = _clip((-(2**63), last), query)
-    for gap in find_gaps(segments, lowest, highest):
-        pieces.append((gap.first_id, gap.last_id))
-    for segment in segments:
-        if segment.last_id >= lowest and segment.first_id <= highest and _in_time(segment, query):
-            pieces.append(segment)
-    pieces.sort(key=lambda piece: piece.first_id if isinstance(piece, Segment) else piece[0])
-    if query.newest_first:
-        pieces.reverse()
-    return pieces
-
-
-def _clip(seq_range: tuple[int, int], query: HistoryQuery) -> tuple[int, int]:
-    """Return the part of a range of seq that the query selects."""
-    first, last = seq_range
-    if not query.newest_first:
-        first = max(first, query.after_seq + 1)
-    elif query.after_seq:
-        last = min(last, query.after_seq - 1)
-    if query.seq_range is not None:
-        first, last = max(first, query.seq_range[0]), min(last, query.seq_range[1])
-    return first, last
-
-
-def _in_time(segment: Segment, query: HistoryQuery) -> bool:
-    """Return whether the time range of the segment overlaps that of the query."""
-    return (query.since is None or to_micros(query.since) <= segment.last_ts) and (
-        query.until is None or to_micros(query.until) > segment.first_ts
-    )

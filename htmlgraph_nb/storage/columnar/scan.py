@@ -36,6 +36,8 @@ class Scanner:
         self._schema = select_schema(columns)
         self._raw_schema = raw_schema(columns)
         self._encoder = Encoder(columns, self._read_strings, self._read_decisions)
+        self.last_seq = 0
+        """Seq of the last row of the last batch."""
 
     def batches(self, query: HistoryQuery, batch_rows: int) -> Iterator[pa.RecordBatch]:
         """Yield the rows of ``query``, ``batch_rows`` at a time; its columns are ignored.
@@ -61,6 +63,7 @@ class Scanner:
                     parts.append(self._to_arrays(rows))
                     n_rows, after = n_rows + len(rows), rows[-1][0]
             if parts:
+                self.last_seq = after
                 columns = [pa.concat_arrays(column) for column in zip(*parts, strict=True)]
                 yield self.encode(pa.record_batch(columns, schema=self._raw_schema))
             if n_rows < size:

@@ -11,9 +11,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ...core.timestamps import to_micros
 from ..decision_fill import undecided_seq
+from ..query import MAX_SEQ, HistoryQuery
 
 SEGMENT_ROWS = 100_000
 """Rows of a segment."""
@@ -108,6 +110,71 @@ def find_gaps(segments: Sequence[Segment], first: int, last: int) -> Iterator[Ga
         start, seen = max(start, segment.last_id + 1), True
     if start <= last:
         yield Gap(start, last, False)
+
+
+def plan_pieces(
+    segments: Sequence[Segment], query: HistoryQuery, last: int
+) -> list[Segment | tuple[int, int]]:
+    """Return the segments and the ranges of seq between them to read, in order of the query.
+
+    Segments without a row in the time range of the query are left out.
+    """
+    pieces: list[Segment | tuple[int, int]] = []
+    lowest, highest = clip_range((-MAX_SEQ, last), query)
+    for gap in find_gaps(segments, lowest, highest):
+        pieces.append((gap.first_id, gap.last_id))
+    for segment in segments:
+        if segment.last_id >= lowest and segment.first_id <= highest and _in_time(segment, query):
+            pieces.append(segment)
+    pieces.sort(key=lambda piece: piece.first_id if isinstance(piece, Segment) else piece[0])
+    if query.newest_first:
+        pieces.reverse()
+    return pieces
+
+
+def clip_range(seq_range: tuple[int, int], query: HistoryQuery) -> tuple[int, int]:
+    """Return the part of a range of seq that the query selects."""
+    first, last = seq_range
+    if not query.newest_first:
+        first = max(first, query.after_seq + 1)
+    elif query.after_seq:
+        last = min(last, query.after_seq - 1)
+    if query.seq_range is not None:
+        first, last = max(first, query.seq_range[0]), min(last, query.seq_range[1])
+    return first, last
+
+
+def _in_time(segment: Segment, query: HistoryQuery) -> bool:
+    """Return whether the time range of the segment overlaps that of the query."""
+    return (query.since is None or to_micros(query.since) <= segment.last_ts) and (
+        query.until is None or to_micros(query.until) > segment.first_ts
+    )
+
+
+def searched_range(db: sqlite3.Connection, query: HistoryQuery) -> tuple[int, int]:
+    """Return the range of seq that can have rows of the query, both ends included.
+
+    Segments know their times, so SQLite need not search every row for those of the last hour.
+    """
+    bounds = seq_bounds(db, -MAX_SEQ, MAX_SEQ)
+    if bounds is None:
+        return 1, 0
+    first, last = clip_range(bounds, query)
+    clipped = replace(query, seq_range=(first, last))
+    pieces = plan_pieces(list_segments(db), clipped, last)
+    ends = [
+        end
+        for piece in pieces
+        for end in ((piece.first_id, piece.last_id) if isinstance(piece, Segment) else piece)
+    ]
+    return (max(min(ends), first), min(max(ends), last)) if ends else (last + 1, last)
+
+
+def narrow_query(db: sqlite3.Connection, query: HistoryQuery) -> HistoryQuery:
+    """Return the query limited to its ``searched_range``, if it has a time."""
+    if query.since is None and query.until is None:
+        return query
+    return replace(query, seq_range=searched_range(db, query))
 
 
 def unsealed_ranges(

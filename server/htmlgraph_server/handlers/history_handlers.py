@@ -9,7 +9,7 @@ from typing import Any
 
 from tornado.iostream import StreamClosedError
 
-from htmlgraph_nb.core.protocol import Cursor, encode_json
+from htmlgraph_nb.core.protocol import COLUMNS_TYPE, Cursor, encode_json
 from htmlgraph_nb.errors import ApiError, HtmlgraphError
 from htmlgraph_nb.storage.query import NAME_FILTERS, HistoryQuery
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
@@ -149,6 +149,13 @@ class HistoryHandler(JsonHandler):
         self.finish()
 
     async def _send_arrow(self, query: HistoryQuery) -> None:
+        """Send few rows as columns if the client accepts them: starting a worker takes longer."""
+        if COLUMNS_TYPE in self.request.headers.get("Accept", ""):
+            body = await self._reader.small_result(query)
+            if body is not None:
+                self.set_header("Content-Type", COLUMNS_TYPE)
+                self.finish(body)
+                return
         compression = self.choice_parameter("compression", COMPRESSIONS, "none")
         await self._send_export(encode_request(self._reader.path, query, "arrow", compression))
         self.finish()

@@ -17,11 +17,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from htmlgraph_nb.errors import StoreClosed
+from htmlgraph_nb.storage.columnar.segment_index import searched_range
 from htmlgraph_nb.storage.database import open_reader, sqlite_errors
 from htmlgraph_nb.storage.query import HistoryQuery
 
-from .text_formats import TextChunk, read_chunk, remaining_query
+from .text_formats import TextChunk, read_chunk, remaining_query, text_chunks
 
+SMALL_ROWS = 5_000
+"""Most rows of a result that the server's own process makes as columns."""
+_SMALL_BYTES = 8_000_000
+_MAX_SCANNED_ROWS = 2_000_000
 _THREADS = 2
 _NICENESS = 10
 
@@ -74,12 +79,37 @@ class HistoryReader:
             if chunk.n_rows:
                 yield chunk
 
+    async def small_result(self, query: HistoryQuery) -> bytes | None:
+        """Return all rows of a query in the format ``columns`` of ``read_chunk``; see ``run``.
+
+        Returns:
+            None if they are more than SMALL_ROWS, or if too many rows would have to be searched.
+        """
+        return await self.run(lambda db: _small_result(db, query))
+
     def close(self) -> None:
         """Wait for running queries and close the connections."""
         self._closed = True
         self._pool.shutdown()
         for db in self._opened:
             db.close()
+
+
+def _small_result(db: sqlite3.Connection, query: HistoryQuery) -> bytes | None:
+    first, last = searched_range(db, query)
+    n_searched = last - first + 1
+    if n_searched > _MAX_SCANNED_ROWS:
+        return None
+    if not query.is_filtered and min(n_searched, query.limit or n_searched) > SMALL_ROWS:
+        return None
+    bodies: list[bytes] = []
+    n_rows = n_bytes = 0
+    for chunk in text_chunks(db, query, "columns"):
+        n_rows, n_bytes = n_rows + chunk.n_rows, n_bytes + len(chunk.body)
+        if n_rows > SMALL_ROWS or n_bytes > _SMALL_BYTES:
+            return None
+        bodies.append(chunk.body)
+    return b"".join(bodies)
 
 
 def _lower_priority() -> None:

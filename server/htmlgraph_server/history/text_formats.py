@@ -7,15 +7,16 @@ thread does not block the event loop.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from htmlgraph_nb.storage.columnar.segment_index import narrow_query
 from htmlgraph_nb.storage.query import HistoryQuery
 from htmlgraph_nb.storage.schema import NAMED, ROOT
 
 CHUNK_ROWS = 1_000
 """Maximum number of events in one chunk; with the longest ``extra`` that is 16 MB."""
-TEXT_FORMATS = ("json", "ndjson", "csv")
+TEXT_FORMATS = ("json", "ndjson", "csv", "columns")
 
 _TIME = (
     "strftime('%Y-%m-%dT%H:%M:%S', h.timestamp / 1000000, 'unixepoch') "
@@ -52,7 +53,8 @@ class TextChunk:
         n_rows: number of events.
         last_seq: seq of the last event; 0 if there is none.
         body: UTF-8 text: whole lines for ``ndjson`` and ``csv``, comma-separated objects for
-            ``json``.
+            ``json``, and for ``columns`` one line: an object with the list of values of each column
+            as stored, so times are microseconds since 1970 and ``extra`` is a string.
     """
 
     n_rows: int
@@ -72,16 +74,14 @@ def read_chunk(db: sqlite3.Connection, query: HistoryQuery, format_: str) -> Tex
         sqlite3.Error: the file cannot be read.
     """
     size = CHUNK_ROWS if query.limit is None else min(CHUNK_ROWS, query.limit)
-    rows, params = replace(query, limit=size).to_sql()
-    names = query.row_columns
-    line, comma = _LINES[format_](names), "','" if format_ == "json" else "''"
+    rows, params = replace(narrow_query(db, query), limit=size).to_sql()
+    body = _BODIES[format_](query.row_columns)
     # An aggregate reads the rows in the order of its subquery.
     n_rows, min_seq, max_seq, text = db.execute(
-        f"SELECT count(*), min(h.seq), max(h.seq), group_concat({line}, {comma}) FROM ({rows}) h",
-        params,
+        f"SELECT count(*), min(h.seq), max(h.seq), {body} FROM ({rows}) h", params
     ).fetchone()
     last_seq = min_seq if query.newest_first else max_seq
-    return TextChunk(n_rows, last_seq or 0, (text or "").encode())
+    return TextChunk(n_rows, last_seq or 0, (text or "").encode() if n_rows else b"")
 
 
 def text_chunks(db: sqlite3.Connection, query: HistoryQuery, format_: str) -> Iterator[TextChunk]:
@@ -122,4 +122,16 @@ def _csv_field(name: str) -> str:
     return _UNQUOTED.get(name, f"ifnull(h.{name}, '')")
 
 
-_LINES = {"json": _json_line, "ndjson": _ndjson_line, "csv": _csv_line}
+def _columns(names: Sequence[str]) -> str:
+    values = {"cost_usd": f"json({_USD})"}
+    lists = (f"'{name}', json_group_array({values.get(name, 'h.' + name)})" for name in names)
+    return f"json_object({', '.join(lists)}) || char(10)"
+
+
+_BODIES: dict[str, Callable[[Sequence[str]], str]] = {
+    "json": lambda names: f"group_concat({_json_line(names)}, ',')",
+    "ndjson": lambda names: f"group_concat({_ndjson_line(names)}, '')",
+    "csv": lambda names: f"group_concat({_csv_line(names)}, '')",
+    "columns": _columns,
+}
+"""SQL expressions of the text of all rows of ``h``, by format."""

@@ -9,11 +9,14 @@ import os
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from unittest.mock import DEFAULT, Mock, patch
 
+import duckdb
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -158,12 +161,46 @@ def test_export_history_extends_folder_of_earlier_version(
     assert export_history(out, path).n_rows == 40
     expected = load_history(path, columns=columns)
     pd.testing.assert_frame_equal(load_history(out, columns=columns), expected)
-    saved = json.loads((out / "_progress.json").read_text())["asked"]
+    saved = progress_of(out)["asked"]
     assert saved["seqs"] is None
     assert saved["columns"] == [*columns]
     loaded = load_history(out)
     assert loaded[["speed", "input_hash"]].isna().all(axis=None)
     assert loaded["root_agent_id"].astype("str").equals(loaded["agent_id"].astype("str"))
+
+
+def progress_of(out: Path) -> dict[str, Any]:
+    """Return the progress of an export to a folder."""
+    text = pq.read_schema(out / folder_module.PROGRESS_FILE).metadata[b"htmlgraph.export"]
+    progress: dict[str, Any] = json.loads(text)
+    return progress
+
+
+def test_export_history_continues_folder_with_progress_as_json(path: str, tmp_path: Path) -> None:
+    """Earlier versions kept it in a JSON file, with which polars cannot read the folder."""
+    out = tmp_path / "out"
+    export_history(out, path)
+    (out / "_progress.json").write_text(json.dumps(progress_of(out)))
+    (out / folder_module.PROGRESS_FILE).unlink()
+    assert export_history(out, path).n_rows == 0
+    fill(path, 40, 180)
+    assert export_history(out, path).n_rows == 40
+    assert not (out / "_progress.json").exists()
+    pd.testing.assert_frame_equal(load_history(out), load_history(path))
+
+
+def test_export_history_folder_is_read_by_other_programs(path: str, tmp_path: Path) -> None:
+    """polars, DuckDB and pandas read the folder as it is, with the day as a date."""
+    out = tmp_path / "out"
+    export_history(out, path, step_rows=70)
+    seqs = list(range(1, 181))
+    frame = pl.scan_parquet(out).sort("seq").collect()
+    assert frame["seq"].to_list() == seqs
+    assert frame.schema["day"] == pl.Date
+    assert sorted(pd.read_parquet(out)["seq"]) == seqs
+    rows = duckdb.sql(f"SELECT seq, day FROM read_parquet('{out}/**/*.parquet') ORDER BY seq")
+    assert [row[0] for row in rows.fetchall()] == seqs
+    assert rows.types[1] == "DATE"
 
 
 def test_export_history_refuses_folder_of_another_query(path: str, tmp_path: Path) -> None:
@@ -207,8 +244,8 @@ def test_export_history_refuses_invalid_targets(path: str, tmp_path: Path) -> No
         export_history(tmp_path / "b.parquet", tmp_path / "a.parquet")
     out = tmp_path / "out"
     export_history(out, path)
-    (out / "_progress.json").write_text("{")
-    with pytest.raises(StoreDamaged, match="json: not readable"):
+    (out / folder_module.PROGRESS_FILE).write_text("{")
+    with pytest.raises(StoreDamaged, match="not readable"):
         export_history(out, path)
 
 

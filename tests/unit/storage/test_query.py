@@ -187,4 +187,4 @@ def test_to_sql_joins_selected_columns_only(db: sqlite3.Connection) -> None:
     """Only selected columns are joined."""
     text, parameters = HistoryQuery(agents=["a"], columns=["tool_name"], limit=3).to_sql()
     assert text.count("JOIN") == 1
-    assert parameters == [0, "a", 3]
+    assert parameters == [1, "a", 3]

@@ -159,8 +159,7 @@ def test_seal_and_export_commands(home: Path, tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(load_history(target), load_history(path, limit=120))
     columns = ("--columns", "agent_id,seq", "--agent", "a", "--agent", "b")
     assert command("export", str(tmp_path / "out"), "--from", path, *columns).returncode == 0
-    names = [file.name for file in (tmp_path / "out").iterdir()]
-    assert "_progress.json" in names
+    assert list(load_history(tmp_path / "out", columns=["seq", "agent_id"])) == ["seq", "agent_id"]
 
 
 @pytest.mark.parametrize(

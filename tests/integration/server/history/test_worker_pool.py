@@ -14,10 +14,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+import polars as pl
 import psutil
 import pyarrow as pa
 import pytest
@@ -28,7 +30,8 @@ from htmlgraph_nb import PresenceManager
 from htmlgraph_nb.client.discovery import candidates
 from htmlgraph_nb.client.rest import Rest, history_parameters
 from htmlgraph_nb.core.model import Event
-from htmlgraph_nb.core.timestamps import to_rfc3339
+from htmlgraph_nb.core.protocol import COLUMNS_TYPE
+from htmlgraph_nb.core.timestamps import from_micros, to_rfc3339
 from htmlgraph_nb.errors import ConnectError, ServerRefused
 from htmlgraph_nb.storage.columnar.arrow_schema import select_schema
 from htmlgraph_nb.storage.columnar.reader import read_batches
@@ -80,7 +83,12 @@ def rest(server: Server) -> Rest:
 
 def rows_of_file(server: Server, query: HistoryQuery) -> list[dict[str, Any]]:
     """Return the rows of the file in the form of the JSON response."""
-    rows = [row for batch in read_batches(str(server.db), query) for row in batch.to_pylist()]
+    batches = read_batches(str(server.db), query)
+    return as_json([row for batch in batches for row in batch.to_pylist()])
+
+
+def as_json(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Convert rows of Arrow batches to the form of the JSON response."""
     for row in rows:
         if "timestamp" in row:
             row["timestamp"] = to_rfc3339(row["timestamp"])
@@ -138,16 +146,22 @@ def csv_rows(server: Server, query: HistoryQuery) -> list[dict[str, Any]]:
 
 def arrow_rows(server: Server, query: HistoryQuery) -> list[dict[str, Any]]:
     """Return the rows of the Arrow stream in the form of the JSON response."""
-    rows = [row for batch in rest(server).history_batches(query) for row in batch.to_pylist()]
-    for row in rows:
-        if "timestamp" in row:
-            row["timestamp"] = to_rfc3339(row["timestamp"])
-        if row.get("extra") is not None:
-            row["extra"] = json.loads(row["extra"])
-    return rows
+    with pa.ipc.open_stream(server.get(path_of(query, "arrow")).body) as reader:
+        return as_json([row for batch in reader for row in batch.to_pylist()])
 
 
-READERS = {"json": json_rows, "ndjson": ndjson_rows, "csv": csv_rows, "arrow": arrow_rows}
+def client_rows(server: Server, query: HistoryQuery) -> list[dict[str, Any]]:
+    """Return the rows that the Rest client gets, in the form of the JSON response."""
+    return as_json([row for b in rest(server).history_batches(query) for row in b.to_pylist()])
+
+
+READERS = {
+    "json": json_rows,
+    "ndjson": ndjson_rows,
+    "csv": csv_rows,
+    "arrow": arrow_rows,
+    "client": client_rows,
+}
 
 some_agents = st.none() | st.lists(st.sampled_from([f"agent-{n}" for n in range(9)]), min_size=1)
 some_time = st.none() | st.integers(-10, 600).map(lambda s: START + timedelta(seconds=s))
@@ -199,6 +213,45 @@ def test_arrow_stream_has_documented_schema(filled: Server, compression: str) ->
         with pa.ipc.open_stream(response.body) as reader:
             assert reader.schema.equals(select_schema(HISTORY_COLUMNS))
             assert reader.read_all().num_rows == n_rows
+
+
+def test_arrow_stream_is_read_by_polars(serve: Serve) -> None:
+    """Also names that first appear after many rows, as in every history that is not sealed."""
+    server = serve("--seal", "off")
+    with PresenceManager(str(server.db)) as manager:
+        manager.ingest([Event(agent_id=f"agent-{n // 500}", timestamp=START) for n in range(9_500)])
+    body = server.get(path_of(HistoryQuery(until=UNTIL), "arrow")).body
+    frame = pl.read_ipc_stream(io.BytesIO(body))
+    names = frame["agent_id"].cast(pl.String).to_list()
+    assert names == [f"agent-{n // 500}" for n in range(9_500)]
+
+
+def test_few_rows_need_no_worker(filled: Server) -> None:
+    """Rows come as columns if the client accepts them, in order and up to the limit."""
+    query = HistoryQuery(until=UNTIL, columns=("extra", "timestamp"), limit=2, newest_first=True)
+    response = filled.get(path_of(query, "arrow"), Accept=f"x/y, {COLUMNS_TYPE}")
+    assert response.headers["content-type"] == COLUMNS_TYPE
+    [line] = response.text.splitlines()
+    rows = rows_of_file(filled, replace(query, columns=("seq", "timestamp", "extra")))
+    values = json.loads(line)
+    assert values["seq"] == [row["seq"] for row in rows] == [N_ROWS, N_ROWS - 1]
+    assert [from_micros(n) for n in values["timestamp"]] == [
+        datetime.fromisoformat(row["timestamp"]) for row in rows
+    ]
+    assert [json.loads(text) for text in values["extra"] if text] == [
+        row["extra"] for row in rows if row["extra"]
+    ]
+    none = filled.get(path_of(HistoryQuery(agents=["x"]), "arrow"), Accept=COLUMNS_TYPE)
+    assert (none.status, none.body) == (200, b"")
+
+
+@pytest.mark.parametrize("query", [HistoryQuery(), HistoryQuery(agents=["a", "b"])])
+def test_many_rows_come_as_arrow(long: Server, query: HistoryQuery) -> None:
+    """More than 5,000 rows come from a worker, also if only the filters could tell."""
+    response = long.get(path_of(query, "arrow"), Accept=COLUMNS_TYPE)
+    assert response.headers["content-type"] == "application/vnd.apache.arrow.stream"
+    rows = rest(long).history_batches(replace(query, limit=5_001, columns=("seq",)))
+    assert sum(map(len, rows)) == 5_001
 
 
 def test_accept_header_selects_the_format(filled: Server) -> None:

@@ -30,6 +30,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     for module in ("reader", "sealing"):
         monkeypatch.setattr(f"htmlgraph_nb.storage.columnar.{module}.PARALLEL_ROWS", 100)
     monkeypatch.setattr("htmlgraph_nb.storage.columnar.reader.BATCH_ROWS", 64)
+    monkeypatch.setattr("htmlgraph_nb.storage.columnar.reader._FEW_ROWS", 7)
     name = str(tmp_path / "h é?#%.db")
     fill(name, 500)
     execute(

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from htmlgraph_nb import PresenceManager
 from htmlgraph_nb.storage.columnar.sealing import seal
-from htmlgraph_nb.storage.columnar.segment_index import needs_sealing, segment_folder
+from htmlgraph_nb.storage.columnar.segment_index import (
+    needs_sealing,
+    searched_range,
+    segment_folder,
+)
 from htmlgraph_nb.storage.database import open_reader
+from htmlgraph_nb.storage.query import HistoryQuery
 from tests.helpers.sealed_history import (
     SEGMENT_ROWS,
     check_history,
+    event,
     execute,
+    fill,
     n_segments,
     sealed_files,
 )
+from tests.integration.history.test_load import START
 
 
 @pytest.mark.parametrize("name", ["../h.db", "/etc/passwd", "x", "", None])
@@ -59,3 +70,52 @@ def test_needs_sealing(path: str) -> None:
         assert not needs_sealing(path, db)
         sealed_files(path)[0].unlink()
         assert needs_sealing(path, db)
+
+
+@pytest.mark.parametrize(
+    ("since_s", "until_s", "options", "expected"),
+    [
+        (None, None, {}, (1, 105)),
+        (50, None, {}, (41, 105)),
+        (50, 70, {}, (41, 105)),
+        (None, 19, {}, (1, 105)),
+        (50, None, {"after_seq": 90}, (91, 105)),
+        (50, None, {"after_seq": 90, "newest_first": True}, (41, 89)),
+        (None, 19, {"seq_range": (10, 30)}, (10, 20)),
+        (1_000, None, {"seq_range": (10, 30)}, (31, 30)),
+    ],
+)
+def test_searched_range_has_all_rows_of_the_time(
+    path: str,
+    since_s: int | None,
+    until_s: int | None,
+    options: dict[str, Any],
+    expected: tuple[int, int],
+) -> None:
+    """Segments outside the time are skipped at both ends; rows without a segment are not."""
+    query = HistoryQuery(
+        since=None if since_s is None else START + timedelta(seconds=since_s),
+        until=None if until_s is None else START + timedelta(seconds=until_s),
+        **options,
+    )
+    with closing(open_reader(path)) as db:
+        assert searched_range(db, query) == expected
+        rows = db.execute(*query.to_sql()).fetchall()
+        assert all(expected[0] <= row[0] <= expected[1] for row in rows)
+
+
+def test_searched_range_of_late_and_missing_rows(tmp_path: Path) -> None:
+    """Late rows widen the range; an empty file has none."""
+    name = str(tmp_path / "late.db")
+    fill(name, 40)
+    with PresenceManager(name) as manager:
+        manager.ingest([event(number, -10_000) for number in range(40, 60)])
+    fill(name, 40, 60)
+    seal(name, segment_rows=SEGMENT_ROWS)
+    before = START - timedelta(seconds=5_000)
+    with closing(open_reader(name)) as db:
+        assert searched_range(db, HistoryQuery(until=before)) == (41, 60)
+        assert searched_range(db, HistoryQuery(since=before)) == (1, 100)
+    execute(name, "DELETE FROM events")
+    with closing(open_reader(name)) as db:
+        assert searched_range(db, HistoryQuery(since=before)) == (1, 0)

@@ -25,6 +25,7 @@ _EXPORTS = {
     "PresenceStatus": "core.model",
     "SDK": "sdk",
     "agents": "analysis",
+    "blocks": "analysis",
     "burn_rate": "analysis",
     "compare": "analysis",
     "concurrency": "analysis",
@@ -62,6 +63,7 @@ __all__ = ["__version__", *sorted(_EXPORTS)]  # noqa: PLE0604
 
 if TYPE_CHECKING:
     from .analysis import agents as agents
+    from .analysis import blocks as blocks
     from .analysis import burn_rate as burn_rate
     from .analysis import compare as compare
     from .analysis import concurrency as concurrency

@@ -28,7 +28,7 @@ GROUPS = {
     ),
     "Analyze": (
         "summary agents sessions turns features compare timeline waiting_time concurrency "
-        "tool_counts tool_durations tool_errors tool_transitions token_costs burn_rate "
+        "tool_counts tool_durations tool_errors tool_transitions token_costs blocks burn_rate "
         "forecast_budget Limits"
     ),
     "Plots": (

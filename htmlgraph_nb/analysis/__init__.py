@@ -5,6 +5,7 @@ The input needs only the columns that a function documents, with the dtypes of `
 compatible ones.
 """
 
+from .blocks import blocks
 from .costs import burn_rate, forecast_budget, token_costs
 from .intervals import concurrency, timeline, waiting_time
 from .overview import compare, summary
@@ -14,6 +15,7 @@ from .turns import turns
 
 __all__ = [
     "agents",
+    "blocks",
     "burn_rate",
     "compare",
     "concurrency",

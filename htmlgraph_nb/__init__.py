@@ -23,6 +23,7 @@ _EXPORTS = {
     "PresenceClient": "client.presence_client",
     "PresenceManager": "presence",
     "PresenceStatus": "core.model",
+    "PriceWarning": "errors",
     "SDK": "sdk",
     "agents": "analysis",
     "blocks": "analysis",
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     from .errors import ConnectError as ConnectError
     from .errors import HtmlgraphError as HtmlgraphError
     from .errors import InvalidEvent as InvalidEvent
+    from .errors import PriceWarning as PriceWarning
     from .history.export import export_history as export_history
     from .history.load import iter_history as iter_history
     from .history.load import load_history as load_history

@@ -21,6 +21,8 @@ HtmlgraphError
     ├── ApiError                   server: HTTP error response
     ├── JoinRefused                server: a dashboard may not connect
     └── ExportAborted              server: child process of a history export
+
+PriceWarning (UserWarning)         prices that may be out of date
 """
 
 from __future__ import annotations
@@ -133,6 +135,10 @@ class ServerRefused(ConnectError):
         super().__init__(message)
         self.status = status
         self.code = code
+
+
+class PriceWarning(UserWarning):
+    """Costs may be wrong because the installed price table is old or does not know a model."""
 
 
 class ConfigError(HtmlgraphError, ValueError):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from ..core.timestamps import to_micros
+from ..core.timestamps import from_micros, to_micros
 from ..core.validation import shorten
-from ..errors import InvalidEvent
-from ..pricing.prices import PricedCompletions, Prices, price_completions
+from ..errors import InvalidEvent, PriceWarning
+from ..pricing.price_age import age_note, guess_note
+from ..pricing.prices import PricedCompletions, Prices, Requests, price_completions
 from .columns import (
     TOKEN_KINDS,
     ColumnNames,
@@ -20,6 +23,7 @@ from .columns import (
     IntArray,
     TokenRows,
     as_tuple,
+    count_column,
     encode_column,
     float_column,
     parse_micros,
@@ -32,6 +36,10 @@ from .columns import (
 from .grouping import Groups, RowIndices, group_rows
 
 COST_COLUMNS = ("timestamp", "model", "input_tokens", "output_tokens")
+_PRICE_COLUMNS = (
+    *("model", "timestamp", "cost_usd"),
+    *("speed", "service_tier", "inference_geo", "web_searches"),
+)
 _HOUR = 3_600_000_000
 _MAX_TIME = to_micros(datetime(9999, 1, 1, tzinfo=UTC))
 
@@ -73,15 +81,18 @@ class Spending(NamedTuple):
         return np.where(np.isnan(self.priced.usd), self.tokens.total, 0).astype(np.float64)
 
     def attrs(self) -> dict[str, Any]:
-        """Return the price table and models without a price, for ``DataFrame.attrs``."""
-        return {"prices": self.priced.source, "unknown_models": self.priced.unknown_models}
+        """Return the price table and models without a sure price, for ``DataFrame.attrs``."""
+        return {
+            "prices": self.priced.source,
+            "unknown_models": self.priced.unknown_models,
+            "guessed_models": self.priced.guessed_models,
+        }
 
 
 def compute_spending(df: pd.DataFrame, prices: Prices | None = None) -> Spending:
     """Return the tokens and costs of a frame; stored rows have no duplicates."""
     tokens = token_rows(df)
-    part = df[[name for name in ("model", "timestamp", "cost_usd") if name in df.columns]]
-    part = part.take(tokens.rows)
+    part = df[[name for name in _PRICE_COLUMNS if name in df.columns]].take(tokens.rows)
     models = encode_column(part, "model")
     priced = price_completions(
         [str(name) for name in models.values],
@@ -90,8 +101,36 @@ def compute_spending(df: pd.DataFrame, prices: Prices | None = None) -> Spending
         tokens.kinds,
         float_column(part, "cost_usd"),
         prices,
+        Requests.from_columns(
+            encode_column(part, "speed"),
+            encode_column(part, "service_tier"),
+            encode_column(part, "inference_geo"),
+            count_column(part, "web_searches"),
+        ),
     )
+    _warn(priced)
     return Spending(tokens, priced)
+
+
+def _warn(priced: PricedCompletions) -> None:
+    """Warn about prices that may be wrong, at the line that called this package."""
+    notes = [guess_note(priced.guessed_models)]
+    if priced.newest is not None:
+        version, changed = str(priced.source["version"]), str(priced.source["date"])
+        newest = from_micros(priced.newest).date()
+        notes.append(age_note(version, date.fromisoformat(changed), newest))
+    for note in notes:
+        if note is not None:
+            warnings.warn(note, PriceWarning, stacklevel=_calls_of_package())
+
+
+def _calls_of_package() -> int:
+    """Return the ``stacklevel`` of the first caller outside of this package."""
+    package = __name__.partition(".")[0] + "."
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(package):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def token_costs(
@@ -121,9 +160,10 @@ def token_costs(
         cost_tokens, or else the sum of the kinds), cache_hit_rate (float64: share of the tokens
         sent to the model that were read from its cache; NaN without any), usd (float64; NaN if
         nothing has a price), unpriced_tokens (int64: tokens of total without a price).
-        ``attrs["unknown_models"]`` lists
-        the models without a price; ``attrs["prices"]`` has source, version and date of the price
-        table.
+        ``attrs["unknown_models"]`` lists the models without a price, with the terms of the requests
+        if only these have none; ``attrs["guessed_models"]`` those priced by a model whose name
+        begins the same; ``attrs["prices"]`` has source, version, date of the latest change and
+        age_days of the price table.
 
     Raises:
         InvalidEvent: a column is missing, or ``freq``, ``currency`` or ``prices`` is invalid.

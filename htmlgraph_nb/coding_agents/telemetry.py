@@ -11,6 +11,7 @@ from typing import Any
 
 from .failures import kind_of_status, retry_extra
 from .fields import count, identifier, safe_keyword, without_none
+from .request_terms import inference_geo_of, service_tier_of, speed_of, web_searches_of
 
 EventFields = dict[str, Any]
 """Fields of an event."""
@@ -76,6 +77,51 @@ def dollars(value: object) -> float | None:
 def uncached(total: int | None, cached: int | None) -> int | None:
     """Return the input tokens without the cached tokens, for vendors that count them together."""
     return None if total is None else max(0, total - (cached or 0))
+
+
+_TERMS = {
+    "speed": (speed_of, ("speed", "gen_ai.request.speed", "anthropic.speed")),
+    "service_tier": (
+        service_tier_of,
+        (
+            # What served the request, before what it asked for.
+            "openai.response.service_tier",
+            "gen_ai.openai.response.service_tier",
+            "gen_ai.response.service_tier",
+            "service_tier",
+            "traffic_type",
+            "openai.request.service_tier",
+            "gen_ai.openai.request.service_tier",
+            "gen_ai.request.service_tier",
+        ),
+    ),
+    "inference_geo": (
+        inference_geo_of,
+        ("inference_geo", "anthropic.inference_geo", "gen_ai.response.inference_geo"),
+    ),
+}
+"""Field of an event → its reader, and the attributes that contain it; the first that exists counts.
+
+Sources: the "Monitoring" page of the Claude Code documentation, and the OpenTelemetry semantic
+conventions for generative AI, current (``openai.…``) and earlier (``gen_ai.openai.…``). The
+conventions have none for Anthropic's API, so its own names count.
+"""
+_WEB_SEARCHES = (
+    "web_search_requests",
+    "gen_ai.usage.web_search_requests",
+    "gen_ai.usage.server_tool_use.web_search_requests",
+    "gen_ai.usage.details.web_search_requests",
+)
+
+
+def terms_of_attributes(values: LogAttributes) -> EventFields:
+    """Return the fields of a completion, besides model and tokens, that its price depends on."""
+    fields: EventFields = {
+        field: read(next((values[name] for name in names if name in values), None))
+        for field, (read, names) in _TERMS.items()
+    }
+    searches = next((values[name] for name in _WEB_SEARCHES if name in values), None)
+    return {**fields, "web_searches": web_searches_of(number(searches))}
 
 
 def keyword_event(event_type: str, *keywords: str) -> LogTranslation:

@@ -8,39 +8,51 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from datetime import date
 from functools import cache, lru_cache
-from itertools import chain
+from importlib import metadata
+from typing import Any, NamedTuple
 
 from ..core.model import Event, token_counts
 from ..core.timestamps import to_micros, utc_now
-from .model_price import ModelPrice, PriceList
+from .model_price import PriceList
+from .price_age import age_note, guess_note
+from .price_rules import STANDARD, Lookup, Priced, Terms, find_price, terms_of
 
 logger = logging.getLogger(__name__)
 
 COMMAND = (sys.executable or "python", "-P", "-m", f"{__package__}.genai_table")
 """The child process. -P keeps files in the current folder from shadowing modules."""
 _TIMEOUT_S = 30.0
+_MAX_GUESSED = 100
 _loading = threading.Lock()
 
 
 def price_of(event: Event) -> float | None:
-    """Return the cost of a completion in US dollars, by its model and tokens.
+    """Return the cost of a completion in US dollars, by its model, tokens and terms.
 
     Returns:
-        None if the model is not in the table, or the event has no token counts.
+        None if the price of the model under these terms is unknown, or the event has no counts.
     """
     counts = [count or 0 for count in token_counts(event)]
-    if event.model is None or not any(counts):
+    searches = event.web_searches or 0
+    if event.model is None or not (searches or any(counts)):
         return None
-    model_price = _find_price(event.model)
-    if model_price is None:
+    terms = terms_of(event.speed, event.service_tier, event.inference_geo)
+    priced = _find_price(event.model, terms)
+    if priced is None:
         return None
-    return model_price.dollars(to_micros(event.timestamp or utc_now()), counts)
+    dollars = priced.price.dollars(to_micros(event.timestamp or utc_now()), counts, searches)
+    if math.isnan(dollars):
+        return None
+    if priced.is_guess and len(_guessed) < _MAX_GUESSED:
+        _guessed.add(event.model)
+    return dollars
 
 
 def context_window_of(model: str) -> int | None:
@@ -49,33 +61,66 @@ def context_window_of(model: str) -> int | None:
     Returns:
         None if the model is not in the table, or the table does not say.
     """
-    model_price = _find_price(model)
-    return None if model_price is None else model_price.context_window
+    priced = _find_price(model, STANDARD)
+    return None if priced is None else priced.price.context_window
 
 
 def load() -> None:
     """Load the table in advance, so that the first event does not wait for it."""
     # Concurrent callers wait for one child process.
     with _loading:
-        _lookup()
+        table = _table()
+    _loaded.append(table)
+    del _loaded[:-1]
+
+
+def table_status(today: date) -> dict[str, Any] | None:
+    """Return the version and age of the table, and notes about it; None: it is not loaded yet.
+
+    Args:
+        today: the current date, UTC.
+
+    Returns:
+        ``version``, ``date`` (of its latest change) and ``notes``, a list of sentences.
+    """
+    if not _loaded:
+        return None
+    changed = _loaded[0].changed
+    version = metadata.version("genai-prices")
+    notes = [age_note(version, changed, today), guess_note(sorted(_guessed))]
+    return {
+        "version": version,
+        "date": changed.isoformat(),
+        "notes": [note for note in notes if note is not None],
+    }
+
+
+class _Table(NamedTuple):
+    find: Lookup
+    changed: date
+
+
+_loaded: list[_Table] = []
+_guessed: set[str] = set()
 
 
 @lru_cache(maxsize=1024)
-def _find_price(model: str) -> ModelPrice | None:
+def _find_price(model: str, terms: Terms) -> Priced | None:
     load()
-    return _lookup()(model)
+    return find_price(model, terms, _table().find)
 
 
 @cache
-def _lookup() -> Callable[[str], ModelPrice | None]:
-    """Return the lookup function: that of the table, else that of the package itself."""
+def _table() -> _Table:
+    """Return the table of a child process, else that of the package itself."""
     try:
-        return read_list(COMMAND).find
+        table = read_list(COMMAND)
     except (OSError, subprocess.SubprocessError, TypeError, ValueError) as error:
         logger.warning("importing genai-prices here, as the child process failed: %s", error)
-        from .genai_table import model_price_of
+        from .genai_table import find_listing, newest_change
 
-        return model_price_of
+        return _Table(find_listing, newest_change(utc_now().date()))
+    return _Table(table.find, table.changed)
 
 
 def read_list(command: tuple[str, ...]) -> PriceList:
@@ -105,7 +150,7 @@ def read_list(command: tuple[str, ...]) -> PriceList:
             last_line = log.read().decode(errors="replace").strip().rpartition("\n")[2]
             raise subprocess.SubprocessError(f"exit status {status}: {last_line}")
         rows = map(json.loads, output)
-        first = next(rows, None)
-        if first is None:
+        changed = next(rows, None)
+        if changed is None:
             raise ValueError("no output")
-        return PriceList.from_rows(chain((first,), rows))
+        return PriceList.from_rows(rows, date.fromisoformat(changed))

@@ -2,11 +2,13 @@
 
 The table is that of the installed package genai-prices; nothing is downloaded. Its prices are dated
 and depend on the size of the request and, for some models, on the time of day. A completion costs
-the price at its time (https://github.com/pydantic/genai-prices).
+the price at its time (https://github.com/pydantic/genai-prices). ``price_rules`` adds what else the
+price of a request depends on.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -21,14 +23,18 @@ from ..core.validation import shorten
 from ..errors import InvalidEvent
 from .genai_table import model_price_of, newest_change
 from .model_price import DAY_MICROS, ModelPrice
+from .price_rules import STANDARD, Terms, terms_of
 
 Prices = Mapping[str, Mapping[str, float]]
 """Custom prices: model → kind of tokens → US dollars per million tokens."""
 
 KINDS = tuple(name.removesuffix("_tokens") for name in TOKEN_FIELDS)
 _MILLION = 1_000_000
+_MAX_COUNTED = 1 << 20
+"""Largest number of possible keys that are counted; of more, the keys are sorted."""
 _Ints = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float64]
+_Coded = tuple[npt.NDArray[np.integer[Any]], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +43,70 @@ class PricedCompletions:
 
     Attributes:
         usd: cost of each completion; NaN if unknown.
-        unknown_models: sorted names of models without a price.
+        unknown_models: sorted names of models without a price, with the terms that have none, as in
+            "gpt-5-nano (priority)".
+        guessed_models: sorted names of models for which the table only has one whose name begins
+            the same.
         source: result of ``price_table``.
+        newest: time of the last completion that was priced by the table, microseconds since 1970
+            UTC; None: there is none.
     """
 
     usd: _Floats
     unknown_models: list[str]
-    source: dict[str, str]
+    guessed_models: list[str]
+    source: dict[str, str | int]
+    newest: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """What else than model, time and tokens the price of each completion depends on.
+
+    Attributes:
+        terms: the different terms.
+        codes: for each completion, the index of its terms in ``terms``.
+        web_searches: numbers of billed web searches.
+    """
+
+    terms: Sequence[Terms]
+    codes: npt.NDArray[np.integer[Any]]
+    web_searches: _Ints
+
+    @classmethod
+    def standard(cls, n: int) -> Requests:
+        """Return ``n`` standard requests without web searches."""
+        return cls((STANDARD,), np.zeros(n, np.int8), np.zeros(n, np.int64))
+
+    @classmethod
+    def from_columns(
+        cls,
+        speed: _Coded,
+        service_tier: _Coded,
+        inference_geo: _Coded,
+        web_searches: _Ints,
+    ) -> Requests:
+        """Return the requests of events.
+
+        Args:
+            speed, service_tier, inference_geo: the fields of the events, as pairs of codes and
+                names; code -1: none.
+            web_searches: the same field; 0: none.
+        """
+        columns = (speed, service_tier, inference_geo)
+        sizes = [len(names) + 1 for _, names in columns]
+        keys = np.zeros(len(web_searches), np.int64)
+        for (codes, _), size in zip(columns, sizes, strict=True):
+            keys = keys * size + codes + 1
+        used, codes_of_terms = _unique(keys, math.prod(sizes))
+        parts = np.unravel_index(used, sizes)
+        names = [
+            [None if code == 0 else str(values[code - 1]) for code in part.tolist()]
+            for part, (_, values) in zip(parts, columns, strict=True)
+        ]
+        return cls(
+            [terms_of(*each) for each in zip(*names, strict=True)], codes_of_terms, web_searches
+        )
 
 
 def price_completions(
@@ -53,6 +116,7 @@ def price_completions(
     kinds: _Ints,
     reported: _Floats,
     prices: Prices | None = None,
+    requests: Requests | None = None,
 ) -> PricedCompletions:
     """Return the costs of completions.
 
@@ -62,42 +126,92 @@ def price_completions(
         timestamps: times of the completions, microseconds since 1970 UTC.
         kinds: token counts; one row for each of KINDS, one column for each completion.
         reported: reported costs, which take precedence; NaN if there is none.
-        prices: custom prices, which take precedence over the table. ``input`` and ``output`` are
-            required; a missing kind of cache costs the same as input.
+        prices: custom prices, which take precedence over the table, whatever the terms of a
+            request. ``input`` and ``output`` are required; a missing kind of cache costs the same
+            as input; web searches cost nothing.
+        requests: terms and web searches of the completions; None: standard requests without them.
 
     Raises:
         InvalidEvent: ``prices`` are invalid.
     """
     custom = {model: _custom_rates(model, given) for model, given in (prices or {}).items()}
-    unpriced = np.isnan(reported) & (kinds.sum(axis=0) > 0)
-    used = np.flatnonzero(np.bincount(codes[unpriced].astype(np.int64) + 1, minlength=1)[1:])
+    requests = requests or Requests.standard(len(codes))
+    searches = requests.web_searches
+    unpriced = np.isnan(reported) & ((kinds.sum(axis=0) > 0) | (searches > 0))
+    # Pairs of a model and terms; the last ones for completions without a model.
+    n_terms = len(requests.terms)
+    with_model = np.where(codes < 0, len(models), codes).astype(np.int64)
+    used, positions = _unique(
+        (with_model * n_terms + requests.codes)[unpriced], (len(models) + 1) * n_terms
+    )
+    pairs = [
+        (models[pair // n_terms], requests.terms[pair % n_terms])
+        for pair in used.tolist()
+        if pair < len(models) * n_terms
+    ]
+    order = np.argsort(positions, kind="stable")
+    edges = np.cumsum(np.bincount(positions, minlength=len(used)))[:-1]
+    rows_of_pairs = np.split(np.flatnonzero(unpriced)[order], edges)
     # One column for each set of rates, the first for models without a price.
-    rates = [np.full((len(KINDS) + 1, 1), np.nan)]
-    first = np.zeros(len(models) + 1, np.int64)
-    unknown, by_row = [], []
-    for code in used.tolist():
-        model = models[code]
-        price = None if model in custom else model_price_of(model)
-        first[code] = sum(part.shape[1] for part in rates)
+    rates = [np.full((len(KINDS) + 2, 1), np.nan)]
+    columns = np.zeros(len(codes), np.int64)
+    guessed, from_table = set(), np.zeros(len(codes), np.bool_)
+    n_columns = 1
+    for (model, terms), own in zip(pairs, rows_of_pairs, strict=False):
         if model in custom:
-            rates.append(np.append(0.0, custom[model] / _MILLION)[:, np.newaxis])
-        elif price is None:
-            first[code] = 0
-            unknown.append(model)
+            part = np.concatenate(([0.0], custom[model] / _MILLION, [0.0]))[:, np.newaxis]
+            columns[own] = n_columns
         else:
-            rates.append(np.array(price.rates).T)
-            if len(price.rates) > 1:
-                rows = np.flatnonzero(codes == code)
-                cells = _rate_rows(price, timestamps[rows], kinds[:-1, rows].sum(axis=0))
-                by_row.append((rows, cells))
-    columns = first[codes]
-    for rows, cells in by_row:
-        columns[rows] += cells
+            priced = model_price_of(model, terms)
+            if priced is None:
+                continue
+            if priced.is_guess:
+                guessed.add(model)
+            part = np.array(priced.price.rates).T
+            cells = _rate_rows(priced.price, timestamps[own], kinds[:-1, own].sum(axis=0))
+            columns[own] = n_columns + cells
+            from_table[own] = True
+        rates.append(part)
+        n_columns += part.shape[1]
     table = np.concatenate(rates, axis=1)
     usd = table[0, columns]
-    for kind, rate in zip(kinds, table[1:], strict=True):
+    for kind, rate in zip(kinds, table[1:-1], strict=True):
         usd += kind * rate[columns]
-    return PricedCompletions(np.where(unpriced, usd, reported), sorted(unknown), price_table())
+    is_known = ~np.isnan(usd)
+    if searches.any():
+        usd += np.where(searches > 0, searches * table[-1, columns], 0.0)
+    missing = set()
+    for (model, terms), own in zip(pairs, rows_of_pairs, strict=False):
+        unknown = np.isnan(usd[own])
+        if (unknown & ~is_known[own]).any():
+            missing.add(terms.label(model))
+        if (unknown & is_known[own]).any():
+            missing.add(f"{terms.label(model)} (web search)")
+    from_table &= ~np.isnan(usd)
+    return PricedCompletions(
+        np.where(unpriced, usd, reported),
+        sorted(missing),
+        sorted(guessed),
+        price_table(),
+        int(timestamps[from_table].max()) if from_table.any() else None,
+    )
+
+
+def _unique(keys: _Ints, size: int) -> tuple[_Ints, npt.NDArray[np.integer[Any]]]:
+    """Return the sorted different keys, and the position of each key among them.
+
+    Args:
+        keys: from 0 to ``size`` - 1.
+    """
+    if size > _MAX_COUNTED:
+        used, positions = np.unique(keys, return_inverse=True)
+        return used, positions.astype(np.int64)
+    used = np.flatnonzero(np.bincount(keys, minlength=size)).astype(np.int64)
+    table: npt.NDArray[np.integer[Any]] = np.zeros(
+        size, np.int16 if len(used) < 2**15 else np.int32
+    )
+    table[used] = np.arange(len(used))
+    return used, table[keys]
 
 
 def _custom_rates(model: str, given: Mapping[str, float]) -> _Floats:
@@ -118,14 +232,19 @@ def _custom_rates(model: str, given: Mapping[str, float]) -> _Floats:
     return rates.astype(np.float64)
 
 
-def price_table() -> dict[str, str]:
-    """Return the ``source``, ``version`` and ``date`` of the price table.
+def price_table() -> dict[str, str | int]:
+    """Return the ``source``, ``version``, ``date`` and ``age_days`` of the price table.
 
-    The date is that of its latest price change, as an ISO string.
+    The date is that of its latest price change, as an ISO string, and the age the days since.
     """
-    version = metadata.version("genai-prices")
-    newest = newest_change(utc_now().date()).isoformat()
-    return {"source": "genai-prices", "version": version, "date": newest}
+    today = utc_now().date()
+    newest = newest_change(today)
+    return {
+        "source": "genai-prices",
+        "version": metadata.version("genai-prices"),
+        "date": newest.isoformat(),
+        "age_days": (today - newest).days,
+    }
 
 
 def _rate_rows(price: ModelPrice, timestamps: _Ints, inputs: _Ints) -> _Ints:

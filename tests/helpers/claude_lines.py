@@ -55,7 +55,7 @@ def completion(
     message = {
         "id": key,
         "model": model,
-        "content": content or [{"type": "text", "text": CONTENT}],
+        "content": [{"type": "text", "text": CONTENT}] if content is None else content,
         "stop_reason": stop_reason,
         "usage": {
             "input_tokens": 3,

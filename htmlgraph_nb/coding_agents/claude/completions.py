@@ -10,7 +10,12 @@ from dataclasses import dataclass, field
 
 from ...core.model import Event
 from ..fields import amount, count, mapping, mappings, safe_keyword, string, without_none
+from ..request_terms import terms_of_usage, web_searches_of
+from .iterations import split_usage
 from .lines import LineContext, Record, context_tokens_of, message_key, tokens_of
+
+_NO_CONTENT = ("text", "fallback")
+"""Types of blocks that are no output of a model unless they have a text."""
 
 
 @dataclass(slots=True)
@@ -22,6 +27,7 @@ class _Pending:
         context: the context of the latest line up to the first tool call. Later lines may be
             written while the user is asked to allow the call, and must not date the completion
             after that.
+        has_content: whether a line has text or a tool call.
     """
 
     key: str | None
@@ -29,6 +35,7 @@ class _Pending:
     context: LineContext
     record: Record
     calls_tool: bool
+    has_content: bool
 
     @property
     def message(self) -> Record:
@@ -59,10 +66,10 @@ class Completions:
         key = message_key(record, message)
         pending = self._pending.get(context.agent_id)
         output_tokens = count(usage.get("output_tokens")) or 0
-        calls_tool = _calls_tool(message)
+        calls_tool, has_content = _calls_tool(message), _has_content(message)
         if pending is None or key is None or pending.key != key:
             events = self.flush(context.agent_id)
-            new = _Pending(key, output_tokens, context, record, calls_tool)
+            new = _Pending(key, output_tokens, context, record, calls_tool, has_content)
             self._pending[context.agent_id] = new
             return events
         if output_tokens >= pending.output_tokens:
@@ -70,48 +77,72 @@ class Completions:
                 pending.context = context
             pending.output_tokens, pending.record = output_tokens, record
         pending.calls_tool = pending.calls_tool or calls_tool
+        pending.has_content = pending.has_content or has_content
         return []
 
     def flush(self, agent: str) -> list[Event]:
-        """Remove the agent's pending completion and return its events."""
+        """Remove the agent's pending completion and return its events, one for each answer."""
         pending = self._pending.pop(agent, None)
         if pending is None:
             return []
         usage = mapping(pending.message.get("usage"))
-        stop_reason = safe_keyword(pending.message.get("stop_reason"))
-        speed = usage.get("speed")
-        context = pending.context
-        is_main = context.parent is None and not context.unnamed
-        completion = context.event(
-            "completion",
-            pending.key,
-            model=string(pending.message.get("model")),
-            # Only older versions write the cost.
-            cost_usd=amount(pending.record.get("costUSD")),
-            extra=without_none(
-                request_id=safe_keyword(pending.record.get("requestId")),
-                stop_reason=stop_reason,
-                version=None if stop_reason else safe_keyword(pending.record.get("version")),
-                speed=None if speed in (None, "standard") else safe_keyword(speed),
-            ),
-            context_tokens=context_tokens_of(usage) if is_main else None,
-            **tokens_of(usage),
-        )
-        return [completion, *_advisor_completions(pending, usage)]
+        parts = split_usage(usage)
+        before = [
+            _part_event(pending, f"iteration:{part.position}", part.counts, usage)
+            for part in parts.earlier
+        ]
+        advice = [
+            _part_event(pending, f"advisor:{part.position}", part.counts, {**usage, "speed": None})
+            for part in parts.advisors
+        ]
+        return [*before, _last_event(pending, usage, parts.last), *advice]
 
 
-def _advisor_completions(pending: _Pending, usage: Record) -> list[Event]:
-    """Return the completions of a second model that advised the first; no other count has them."""
-    return [
-        pending.context.event(
-            "completion",
-            None if pending.key is None else f"{pending.key}:advisor:{index}",
-            model=string(advice.get("model")),
-            **tokens_of(advice),
-        )
-        for index, advice in enumerate(mappings(usage.get("iterations")))
-        if advice.get("type") == "advisor_message"
-    ]
+def _last_event(pending: _Pending, usage: Record, last: Record) -> Event:
+    """Return the completion of the last model that answered, with all that the message reports."""
+    stop_reason = safe_keyword(pending.message.get("stop_reason"))
+    context = pending.context
+    is_main = context.parent is None and not context.unnamed
+    # A model that declines before its first output is not billed
+    # (https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback).
+    is_free = stop_reason == "refusal" and not (
+        pending.has_content and count(last.get("output_tokens"))
+    )
+    cost = amount(pending.record.get("costUSD"))
+    return context.event(
+        "completion",
+        pending.key,
+        model=string(last.get("model")) or string(pending.message.get("model")),
+        # Only older versions write the cost.
+        cost_usd=0.0 if cost is None and is_free else cost,
+        extra=without_none(
+            request_id=safe_keyword(pending.record.get("requestId")),
+            stop_reason=stop_reason,
+            version=None if stop_reason else safe_keyword(pending.record.get("version")),
+        ),
+        context_tokens=context_tokens_of(last) if is_main else None,
+        web_searches=web_searches_of(
+            mapping(usage.get("server_tool_use")).get("web_search_requests")
+        ),
+        **terms_of_usage({**usage, **last}),
+        **tokens_of(last),
+    )
+
+
+def _part_event(pending: _Pending, name: str, counts: Record, usage: Record) -> Event:
+    """Return a completion whose tokens no other one of the message has."""
+    return pending.context.event(
+        "completion",
+        None if pending.key is None else f"{pending.key}:{name}",
+        model=string(counts.get("model")) or string(pending.message.get("model")),
+        **terms_of_usage({**usage, **counts}),
+        **tokens_of(counts),
+    )
+
+
+def _has_content(message: Record) -> bool:
+    blocks = mappings(message.get("content"))
+    return any(block.get("text") or block.get("type") not in _NO_CONTENT for block in blocks)
 
 
 def _calls_tool(message: Record) -> bool:

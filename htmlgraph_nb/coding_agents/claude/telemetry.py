@@ -19,6 +19,7 @@ from ..telemetry import (
     failure_event,
     keyword_event,
     number,
+    terms_of_attributes,
     tool_event,
 )
 
@@ -52,6 +53,7 @@ def _completion(values: LogAttributes) -> EventFields:
         "cost_usd": dollars(values.get("cost_usd")),
         "duration_ms": number(values.get("duration_ms")),
         "extra": without_none(request_id=safe_keyword(values.get("request_id"))),
+        **terms_of_attributes(values),
     }
 
 

@@ -24,6 +24,7 @@ may_have_events = type_matcher(
         *("user_message", "item_completed", "task_started", "task_complete", "turn_aborted"),
         *("function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"),
         *("local_shell_call", "web_search_call", "error", "thread_name_updated"),
+        "thread_settings_applied",
     )
 )
 """Return whether a line can have a type that is read; see ``type_matcher``."""

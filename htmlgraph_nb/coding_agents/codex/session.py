@@ -45,6 +45,7 @@ from . import lines
 from .calls import Calls
 from .constants import AGENT, SESSION_SOURCE
 from .lines import Record, Usage
+from .service_tier import ServiceTier
 from .usage_limits import UsageLimits
 
 
@@ -70,6 +71,7 @@ class CodexSession:
     _zone: str | None = None
     _context: int | None = None
     _limits: UsageLimits = field(default_factory=UsageLimits)
+    _tier: ServiceTier = field(default_factory=ServiceTier)
     _model: str | None = None
     _at: datetime | None = None
     _total: Usage | None = None
@@ -113,6 +115,7 @@ class CodexSession:
             copied = lines.usage_of(mapping(payload.get("info")).get("total_token_usage"))
             self._total = copied or self._total
             return []
+        self._tier.read(kind, payload)
         if kind == "turn_context":
             self._model = string(payload.get("model")) or self._model
             self._turn = identifier(payload.get("turn_id")) or self._turn
@@ -170,13 +173,11 @@ class CodexSession:
         self._project = base_name(payload.get("cwd"))
         self._cwd = whole_path(payload.get("cwd"))
         self._branch = branch_name(mapping(payload.get("git")).get("branch"))
-        self._title = self._zone = self._context = None
-        self._limits = UsageLimits()
+        self._title = self._zone = self._context = self._prompt_form = None
+        self._limits, self._tier = UsageLimits(), ServiceTier()
         self._model = self._turn = self._total = self._request = None
         self._planned = self._failed = False
-        self._n_completions = 0
-        self._calls = Calls(self.hash_input)
-        self._prompt_form = None
+        self._n_completions, self._calls = 0, Calls(self.hash_input)
         self._forked_at, self._copied_turns = created if is_fork else None, False
         self._first_own_ordinal = lines.first_own_ordinal(payload)
         if parent is None:
@@ -266,6 +267,7 @@ class CodexSession:
             at,
             key,
             model=model or self._model,
+            service_tier=self._tier.of_completion(),
             input_tokens=max(0, total_input - cached - written),
             cache_read_tokens=min(cached, total_input),
             cache_write_5m_tokens=written,
@@ -372,8 +374,9 @@ class CodexSession:
         if title is None or title == self._title:
             return []
         self._title = title
-        key = f"title:{at.isoformat()}"
-        return [self._event("session_info", at, key, title=title, extra=extra)]
+        return [
+            self._event("session_info", at, f"title:{at.isoformat()}", title=title, extra=extra)
+        ]
 
 
 _READERS = {

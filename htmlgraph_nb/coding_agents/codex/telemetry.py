@@ -15,6 +15,7 @@ from ..telemetry import (
     keyword_event,
     number,
     retry_event,
+    terms_of_attributes,
     tool_event,
     uncached,
 )
@@ -35,6 +36,7 @@ def _completion(values: LogAttributes) -> EventFields | None:
         "input_tokens": uncached(number(values.get("input_token_count")), cached),
         "cache_read_tokens": cached,
         "output_tokens": number(values.get("output_token_count")),
+        **terms_of_attributes(values),
     }
 
 

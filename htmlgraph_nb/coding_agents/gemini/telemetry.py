@@ -14,6 +14,7 @@ from ..telemetry import (
     keyword_event,
     number,
     retry_event,
+    terms_of_attributes,
     tool_event,
     uncached,
 )
@@ -35,6 +36,7 @@ def _completion(values: LogAttributes) -> EventFields:
         "cache_read_tokens": cached,
         "output_tokens": None if outputs == [None, None] else sum(filter(None, outputs)),
         "duration_ms": number(values.get("duration_ms")),
+        **terms_of_attributes(values),
     }
 
 

@@ -23,7 +23,7 @@ from ...core.timestamps import from_micros
 from ..fields import base_name, identifier, string, whole_path
 from ..registry import AGENTS
 from ..session import cached_agent_id
-from ..telemetry import EventFields, number, uncached
+from ..telemetry import EventFields, number, terms_of_attributes, uncached
 from .signals import Attributes, LogRecord, Span
 
 SOURCE = "otlp"
@@ -181,6 +181,7 @@ def _completion_span(span: Span) -> list[_SpanEvent]:
         "cache_write_5m_tokens": written,
         "output_tokens": number(values.get("gen_ai.usage.output_tokens")),
         "status": "error" if span.failed else "ok",
+        **terms_of_attributes(values),
     }
     return [("completion", False, fields)]
 

@@ -20,7 +20,7 @@ from ...core.ids import agent_id_of
 from ...core.model import Event
 from ..fields import identifier, string
 from ..registry import AGENTS
-from ..telemetry import TokenMetric, uncached
+from ..telemetry import EventFields, TokenMetric, terms_of_attributes, uncached
 from .events import SOURCE, time_from_ns
 from .signals import Point
 
@@ -45,13 +45,14 @@ class _LastPoint(NamedTuple):
 
 @dataclass(slots=True)
 class _Sum:
-    """Tokens that one export adds to one model of one session."""
+    """Tokens that one export adds to one model of one session, on the same terms."""
 
     agent: str
     metric: TokenMetric
     session: str
     model: str | None
     point: Point
+    terms: EventFields
     tokens: dict[str, int] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
 
@@ -83,7 +84,7 @@ class TokenCounters:
             self._logged.popitem(last=False)
 
     def stage(self, points: Iterable[Point], *, received_at: datetime) -> list[Event]:
-        """Stage one export and return the tokens that it adds: an event per session and model."""
+        """Stage one export and return the tokens it adds, by session, model and terms."""
         sums: dict[Hashable, _Sum] = {}
         for point in points:
             metric, session = _METRICS.get(point.metric), _session(point)
@@ -123,7 +124,9 @@ class TokenCounters:
         if name is None or tokens <= 0:
             return
         model = string(values.get("model"))
-        total = sums.setdefault((session, model), _Sum(agent, metric, session, model, point))
+        terms = terms_of_attributes(values)
+        key = (session, model, *terms.values())
+        total = sums.setdefault(key, _Sum(agent, metric, session, model, point, terms))
         total.tokens[name] = total.tokens.get(name, 0) + tokens
         total.keys.append(repr((series, point.start_ns, point.at_ns)))
 
@@ -167,5 +170,6 @@ def _event(total: _Sum, received_at: datetime) -> Event:
         host=string(total.point.resource.get("host.name")),
         source=SOURCE,
         agent_kind=total.agent,
+        **total.terms,
         **tokens,
     )

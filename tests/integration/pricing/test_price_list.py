@@ -38,7 +38,7 @@ def empty_caches() -> Iterator[None]:
     """Clear the cached prices before and after the test."""
 
     def clear() -> None:
-        price_list._lookup.cache_clear()
+        price_list._table.cache_clear()
         price_list._find_price.cache_clear()
 
     clear()
@@ -102,7 +102,7 @@ def test_price_of_does_not_import_the_package(tmp_path: Path) -> None:
         (("no-such-program",), "No such file"),
         ((sys.executable, "-c", "raise KeyError('x')"), "exit status 1: KeyError: 'x'"),
         ((sys.executable, "-c", "print('hello')"), "Expecting value"),
-        ((sys.executable, "-c", "print(7)"), "int"),
+        ((sys.executable, "-c", "print(7)"), "must be str"),
         ((sys.executable, "-c", ""), "no output"),
     ],
 )

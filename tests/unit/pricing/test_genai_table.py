@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -15,19 +16,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from htmlgraph_nb.core.timestamps import from_micros, to_micros
-from htmlgraph_nb.pricing.genai_table import model_price_of, newest_change, rows
-from htmlgraph_nb.pricing.model_price import ModelPrice, PriceList, Provider, matches
+from htmlgraph_nb.pricing.genai_table import find_listing, model_price_of, newest_change, rows
+from htmlgraph_nb.pricing.model_price import (
+    Listing,
+    ModelPrice,
+    PriceList,
+    Provider,
+    matches,
+    unmatched_end,
+)
+from htmlgraph_nb.pricing.price_rules import STANDARD, Terms, find_price
 from tests.helpers.package_prices import genai_prices_cost
 
-LIST = PriceList.from_rows(json.loads(json.dumps(row)) for row in rows())
+LIST = PriceList.from_rows((json.loads(json.dumps(row)) for row in rows()), date(2026, 1, 1))
 MODELS = [
     (provider.id, model.id) for provider in get_snapshot().providers for model in provider.models
 ]
 PREFIXES = ["", "azure/", "bedrock/", "litellm/", "litellm/openai/", "us.anthropic.", "Google/"]
 SUFFIXES = ["", "-latest", ":free", "-20251211", "-20251311:batch", "@20250929", "-v1:0", "-x"]
 DASHED = re.compile(r"-(20\d\d)-(\d\d)-(\d\d)")
-FLAT = ModelPrice((), (), (), ((0.0, 1.0, 2.0, 3.0, 4.0, 5.0),))
-EXPENSIVE = ModelPrice((), (), (), ((0.5, 1.0, 2.0, 3.0, 4.0, 5.0),))
+FLAT = ModelPrice((), (), (), ((0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0),))
+EXPENSIVE = ModelPrice((), (), (), ((0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0),))
+MODES = [None, "fast", "priority", "flex", "batch", "scale"]
+
+
+def same(own: Listing | None, other: Listing | None) -> bool:
+    """Return whether two entries are equal; unknown prices are NaN, which equals nothing."""
+    return repr(own) == repr(other)
 
 
 SPELLINGS: dict[str, Callable[[str, str], str]] = {
@@ -46,8 +61,13 @@ def test_price_list_finds_every_model_of_the_package(spelling: str) -> None:
     """Each common spelling of a name has the same price as in the package."""
     names = [SPELLINGS[spelling](provider, model) for provider, model in MODELS]
     assert len(set(names)) > 1_500
-    assert {name for name in names if LIST.find(name) != model_price_of(name)} == set()
-    assert sum(LIST.find(name) is not None for name in names) > 500
+    found = [find_price(name, STANDARD, LIST.find) for name in names]
+    assert {
+        name
+        for name, price in zip(names, found, strict=True)
+        if repr(price) != repr(model_price_of(name))
+    } == set()
+    assert sum(price is not None for price in found) > 500
 
 
 @given(st.sampled_from(PREFIXES), st.sampled_from(MODELS), st.sampled_from(SUFFIXES), st.data())
@@ -60,13 +80,29 @@ def test_price_list_matches_other_names_like_the_package(
     index = data.draw(st.integers(0, len(name)))
     typo = data.draw(st.sampled_from(["", "", "-", " ", "7", "İ"]))
     name = name[:index] + typo + name[index:]
-    assert LIST.find(name) == model_price_of(name)
+    provider = data.draw(st.sampled_from([None, model[0], model[0].upper(), "litellm", "nobody"]))
+    assert same(LIST.find(name, provider), find_listing(name, provider))
+
+
+@given(
+    st.sampled_from(PREFIXES),
+    st.sampled_from(MODELS),
+    st.sampled_from(SUFFIXES),
+    st.builds(Terms, st.sampled_from(MODES), st.sampled_from([None, "us", "eu"])),
+)
+def test_price_list_has_the_prices_of_the_package_for_any_terms(
+    prefix: str, model: tuple[str, str], suffix: str, terms: Terms
+) -> None:
+    """The server's list and the package itself give one price, also of other requests."""
+    name = prefix + model[1] + suffix
+    assert repr(find_price(name, terms, LIST.find)) == repr(model_price_of(name, terms))
 
 
 @pytest.mark.parametrize("name", ["", "/", "/gpt-5", "litellm/", "litellm//x", "-20251211", "\0"])
 def test_price_list_handles_malformed_names(name: str) -> None:
     """Names without a model or provider match nothing."""
-    assert LIST.find(name) == model_price_of(name)
+    assert same(LIST.find(name), find_listing(name, None))
+    assert find_price(name, STANDARD, LIST.find) is None or name == "/gpt-5"
 
 
 @pytest.mark.parametrize(
@@ -87,20 +123,40 @@ def test_matches_supports_every_operator(clause: Any, match: str, other: str) ->
     assert not matches(clause, other)
 
 
+@pytest.mark.parametrize(
+    ("clause", "end"),
+    [
+        ("=gpt-5-mini", ""),
+        ("^gpt-5", "-mini"),
+        ("*5", ""),
+        (["^gpt-", "^gpt-5"], "-mini"),
+        (["^gpt-5", "=gpt-5-mini"], ""),
+        ({"all": ["^gpt", "*mini"]}, ""),
+        ({"all": ["^gpt", "^gpt-5"]}, "-mini"),
+        ("^claude", None),
+    ],
+)
+def test_unmatched_end_is_what_no_clause_says(clause: Any, end: str | None) -> None:
+    """Only a clause about the start of a name leaves its end open."""
+    assert unmatched_end(clause, "gpt-5-mini") == end
+
+
 def test_price_list_falls_back_to_models_of_other_providers() -> None:
     """A provider's own models come first; fallbacks of fallbacks do not count."""
-    far = Provider("far", None, None, (), (("=far", FLAT),))
-    near = Provider("near", None, None, ("far",), (("=x", FLAT), ("=near", FLAT)))
-    shop = Provider("shop", None, None, ("removed", "near"), (("=x", EXPENSIVE),))
-    prices = PriceList([far, near, shop])
-    names = ("shop/x", "shop/near", "shop/far", "near/far")
-    assert [prices.find(name) for name in names] == [EXPENSIVE, FLAT, None, FLAT]
+    far = Provider("far", None, None, (), (("=far", "far", FLAT),))
+    near = Provider("near", None, None, ("far",), (("=x", "x", FLAT), ("=near", "near", FLAT)))
+    shop = Provider("shop", None, None, ("removed", "near"), (("=x", "x", EXPENSIVE),))
+    prices = PriceList([far, near, shop], date(2026, 1, 1))
+    assert prices.find("x", "shop") == Listing("shop", "x", EXPENSIVE, "")
+    assert prices.find("near", "shop") == Listing("shop", "near", FLAT, "", is_own=False)
+    assert prices.find("far", "shop") is None
+    assert prices.find("far", "near") == Listing("near", "far", FLAT, "", is_own=False)
 
 
 KINDS_OF_PRICE = {
     (len(price.days) > 0, len(price.times) > 0, len(price.sizes) > 0): (model, price)
     for _, model in MODELS
-    if (price := LIST.find(model)) is not None
+    if (found := LIST.find(model)) is not None and (price := found.price)
 }
 
 
@@ -117,6 +173,14 @@ def test_model_price_equals_the_cost_computed_by_the_package(kind: tuple[bool, .
                 genai_prices_cost(model, from_micros(at), counts), rel=1e-9, abs=1e-12
             )
             assert price.dollars(at, counts) == expected
+
+
+def test_model_price_adds_web_searches() -> None:
+    """Each costs the same; without searches their price may be unknown."""
+    assert FLAT.dollars(0, (1, 0, 0, 0, 0), 2) == 13.0
+    unknown = ModelPrice((), (), (), ((0.0, 1.0, 2.0, 3.0, 4.0, 5.0, math.nan),))
+    assert unknown.dollars(0, (1, 0, 0, 0, 0)) == 1.0
+    assert math.isnan(unknown.dollars(0, (1, 0, 0, 0, 0), 1))
 
 
 def test_sample_covers_every_kind_of_price() -> None:

@@ -122,13 +122,16 @@ class AgentRuns:
             extra = {"notification_type": "agent_needs_input"}
             self._report(run, "notification", extra=extra, event_id=key)
 
-    def tool_start(self, run: AgentRun, key: str, call_id: str, name: str) -> None:
-        """Report the start of a tool call."""
+    def tool_start(
+        self, run: AgentRun, key: str, call_id: str, name: str, input_hash: int | None = None
+    ) -> None:
+        """Report the start of a tool call; ``input_hash``: as in Event, None: not known yet."""
         self._report(
             run,
             "tool_start",
             tool_name=string(name) or "tool",
             tool_use_id=shorten_id(call_id),
+            input_hash=input_hash,
             event_id=shorten_id(f"{self._source}:{key}:tool_start"),
         )
 
@@ -140,6 +143,7 @@ class AgentRuns:
         name: str,
         seconds: float,
         error: str | None = None,
+        input_hash: int | None = None,
     ) -> None:
         """Report the end of a tool call; ``error``: the type of its error, None: it succeeded."""
         self._report(
@@ -149,6 +153,7 @@ class AgentRuns:
             tool_use_id=shorten_id(call_id),
             status="ok" if error is None else "error",
             duration_ms=_milliseconds(seconds),
+            input_hash=input_hash,
             extra=None if error is None else {"error": error[:64]},
             event_id=shorten_id(f"{self._source}:{key}:tool_end"),
         )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from ..coding_agents.claude.constants import AGENT
 from ..coding_agents.claude.hooks import events_from_hook
+from ..coding_agents.input_key import hash_input
 from ..errors import ConfigError
 from ..sdk import SDK
 from .claude_messages import SDK_SOURCE, MessageReader
@@ -116,7 +117,8 @@ def _hook_events() -> list[HookEvent]:
 
 @never_raises
 def _report_hook(sdk: SDK, agent_id: str | None, hook_input: Mapping[str, Any]) -> None:
-    fields = {"agent_id": agent_id, "feature_id": sdk.feature_id, "project": sdk.project}
+    fields: dict[str, Any] = {"agent_id": agent_id, "feature_id": sdk.feature_id}
+    fields |= {"project": sdk.project, "input_hash": hash_input(hook_input.get("tool_input"))}
     known = {name: value for name, value in fields.items() if value is not None}
     payload = {**hook_input, "htmlgraph": known}
     if not _may_report_titles(sdk):

@@ -76,7 +76,9 @@ class HtmlgraphCallbackHandler(_Base):
     @never_raises
     def on_tool_start(self, serialized: Any, input_str: Any, **info: Any) -> None:
         """Handle the start of a tool."""
-        self._start("tool", serialized, info, call_id=info.get("tool_call_id"))
+        inputs = info.get("inputs")
+        given = input_str if inputs is None else inputs
+        self._start("tool", serialized, info, call_id=info.get("tool_call_id"), inputs=given)
 
     @never_raises
     def on_tool_end(self, output: Any, **info: Any) -> None:
@@ -91,7 +93,7 @@ class HtmlgraphCallbackHandler(_Base):
     @never_raises
     def on_retriever_start(self, serialized: Any, query: Any, **info: Any) -> None:
         """Handle the start of a retriever."""
-        self._start("retriever", serialized, info)
+        self._start("retriever", serialized, info, inputs=query)
 
     @never_raises
     def on_retriever_end(self, documents: Any, **info: Any) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..coding_agents.fields import identifier, mapping, string
+from ..coding_agents.input_key import hash_input
 from ..sdk import SDK
 from .agent_runs import AgentRun, AgentRuns
 from .token_usage import TokenCounts
@@ -48,6 +49,7 @@ class _Run:
     call_id: str | None = None
     is_turn: bool = False
     in_tool: bool = False
+    input_hash: int | None = None
 
 
 class LangChainRuns:
@@ -88,7 +90,8 @@ class LangChainRuns:
         Args:
             kind: "chain", "tool", "retriever" or "model".
             call_id: the model's id of a tool call; None: use the run's id.
-            inputs: the input of a chain, which shows whether it resumes a graph.
+            inputs: the input of a chain, which shows whether it resumes a graph, or of a tool or
+                retriever, of which a hash is reported.
         """
         with self._lock:
             key, values = str(run_id), mapping(metadata)
@@ -110,7 +113,8 @@ class LangChainRuns:
             self._runs[key] = run
             # A retriever inside a tool is part of the tool.
             if kind == "tool" or (kind == "retriever" and not in_tool):
-                self._agents.tool_start(agent, key, run.call_id, name)
+                run.input_hash = hash_input(inputs)
+                self._agents.tool_start(agent, key, run.call_id, name, run.input_hash)
 
     def end_chain(self, run_id: object, error: BaseException | None = None) -> None:
         """Handle the end of a chain or graph."""
@@ -225,7 +229,9 @@ class LangChainRuns:
             error_type = "ToolError"
         seconds = self._clock() - run.started_at
         call_id = run.call_id or run.key
-        self._agents.tool_end(run.agent, run.key, call_id, run.name, seconds, error_type)
+        self._agents.tool_end(
+            run.agent, run.key, call_id, run.name, seconds, error_type, run.input_hash
+        )
 
     def _record_requests(self, run: _Run, error: BaseException | None) -> None:
         """Record the requests of an interrupt, once, although it ends all runs that contain it."""

@@ -17,12 +17,14 @@ from collections.abc import Callable
 from typing import Any
 
 from ..coding_agents.fields import identifier, string
+from ..coding_agents.input_key import hash_input
 from ..sdk import SDK
 from .agent_runs import AgentRun, AgentRuns
 from .openai_spans import (
     SpanState,
     TraceState,
     ancestors_by_name,
+    call_input,
     error_type,
     has_no_output,
     was_denied,
@@ -192,6 +194,7 @@ class OpenAIRuns:
 
     def _end_call(self, key: str, span: SpanState, data: Any, error: Any) -> None:
         name, seconds = str(data.name), self._clock() - span.started_at
+        span.input_hash = hash_input(call_input(data))
         if error is None and span.turn is not None and has_no_output(data):
             span.turn.held_calls.append((key, span, name, seconds))
         elif was_denied(error):
@@ -199,7 +202,9 @@ class OpenAIRuns:
         else:
             error_name = None if error is None else error_type(error)
             owner = self._owner(span)
-            self._agents.tool_end(owner, key, span.call_id, name, seconds, error_name)
+            self._agents.tool_end(
+                owner, key, span.call_id, name, seconds, error_name, span.input_hash
+            )
 
     def _release_held_calls(self, span: SpanState) -> None:
         """Report that the held calls have run, because their agent's loop continues."""
@@ -207,7 +212,8 @@ class OpenAIRuns:
         if turn is None or turn.agent is None:
             return
         for key, call, name, seconds in turn.held_calls:
-            self._agents.tool_end(turn.agent, key, call.call_id, name, seconds)
+            hashed = call.input_hash
+            self._agents.tool_end(turn.agent, key, call.call_id, name, seconds, input_hash=hashed)
         turn.held_calls.clear()
 
     def _report_activity(self, key: str, span: SpanState, data: Any, error: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +64,7 @@ class SpanState:
         failure: of a turn: the error with which its loop stopped.
         held_calls: of a turn: (key, span, name, seconds) of each tool call without a result, which
             may wait for approval.
+        input_hash: of a tool call that has ended; see Event.
     """
 
     trace: TraceState
@@ -73,6 +75,7 @@ class SpanState:
     failure: Any = None
     held_calls: list[tuple[str, SpanState, str, float]] = field(default_factory=list)
     turn: SpanState | None = None
+    input_hash: int | None = None
 
 
 def ancestors_by_name(run: AgentRun) -> dict[str, AgentRun]:
@@ -91,6 +94,15 @@ def has_no_output(data: Any) -> bool:
     Its function returned None, or it waits for a person's approval.
     """
     return getattr(data, "input", None) is not None and getattr(data, "output", None) is None
+
+
+def call_input(data: Any) -> object:
+    """Return the input of a call, which is known at its end; None: it is not traced."""
+    text = getattr(data, "input", None)
+    try:
+        return json.loads(text) if isinstance(text, str) else text
+    except (ValueError, RecursionError):
+        return text
 
 
 def error_type(error: Any) -> str:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htmlgraph_nb.coding_agents.claude.session import ClaudeSession
+from htmlgraph_nb.coding_agents.input_key import hash_input
 from htmlgraph_nb.integrations.claude_agent_sdk import (
     _report_hook,
     htmlgraph_hooks,
@@ -86,6 +87,8 @@ def test_query_reports_turn_with_two_tools(sdk: RecordingSDK) -> None:
     assert (first.input_tokens, first.cache_read_tokens, first.cache_write_5m_tokens) == (10, 40, 5)
     assert (first.model, first.event_id) == ("claude-sonnet-5", "claude:msg_1")
     assert sdk.of("tool_execute")[0].duration_ms == 7
+    hashes = [event.input_hash for event in sdk.of("tool_start", "tool_execute", "tool_error")]
+    assert hashes == [hash_input({"command": "secret"}), None, hash_input({}), None]
     assert sdk.of("prompt")[0].project == "shop"
     assert "secret" not in str(sdk.events)
     assert all(answer["response"] == {} for answer in cli.answers)

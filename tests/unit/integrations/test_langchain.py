@@ -23,6 +23,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 
+from htmlgraph_nb.coding_agents.input_key import hash_input
 from htmlgraph_nb.integrations.langchain import HtmlgraphCallbackHandler
 from tests.helpers.recording_sdk import RecordingSDK
 
@@ -108,6 +109,9 @@ def test_handler_reports_turn_with_two_tools(sdk: RecordingSDK) -> None:
     assert len({event.session_id for event in sdk.events}) == 1
     tools = sdk.of("tool_execute")
     assert {event.tool_use_id for event in tools} == {"call-add-0", "call-add-1"}
+    hashes = {hash_input({"a": 1, "b": 2}), hash_input({"a": 3, "b": 4})}
+    for kind in ("tool_start", "tool_execute"):
+        assert {event.input_hash for event in sdk.of(kind)} == hashes
     assert all(event.tool_name == "add" and event.duration_ms is not None for event in tools)
     answer = sdk.of("completion")[0]
     assert (answer.input_tokens, answer.cache_read_tokens, answer.output_tokens) == (50, 40, 7)

@@ -34,6 +34,7 @@ from openai.types.responses import (
     ResponseOutputText,
 )
 
+from htmlgraph_nb.coding_agents.input_key import hash_input
 from htmlgraph_nb.integrations.openai_agents import HtmlgraphTracingProcessor
 from tests.helpers.recording_sdk import RecordingSDK
 
@@ -138,6 +139,8 @@ def test_processor_reports_turn_with_two_tools(sdk: RecordingSDK) -> None:
     assert sorted(kinds[3:7]) == ["tool_execute", "tool_execute", "tool_start", "tool_start"]
     assert kinds[7:] == ["completion", "stop", "session_end"]
     assert len({event.tool_use_id for event in sdk.of("tool_execute")}) == 2
+    hashes = [hash_input({"a": 1, "b": 2}), hash_input({"a": 3, "b": 4})]
+    assert {event.input_hash for event in sdk.of("tool_execute")} == {*hashes}
     assert all(event.duration_ms is not None for event in sdk.of("tool_execute"))
     answer = sdk.of("completion")[0]
     assert (answer.input_tokens, answer.cache_read_tokens, answer.output_tokens) == (60, 40, 7)

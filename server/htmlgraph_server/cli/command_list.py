@@ -31,6 +31,9 @@ _CONNECT = "Connect coding agents"
 _OTHER = "Check and clean up"
 
 COMMANDS: tuple[Command, ...] = (
+    Command(
+        "top", _AGENTS, "show agents live in the terminal", "live.top_command", "configure_top"
+    ),
     Command("ls", _AGENTS, "list the agents", "live.ls_command", "configure_ls"),
     Command(
         "tail", _AGENTS, "print events as they are reported", "live.tail_command", "configure_tail"

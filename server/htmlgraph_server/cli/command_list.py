@@ -48,6 +48,13 @@ COMMANDS: tuple[Command, ...] = (
     Command("why", "", "the former name of explain", "live.explain_command", "configure_explain"),
     Command("open", _AGENTS, "open the page in a browser", "live.open_command", "configure_open"),
     Command(
+        "costs",
+        _HISTORY,
+        "show tokens and dollars by day, project, model, …",
+        "costs_command",
+        "configure_costs",
+    ),
+    Command(
         "import",
         _HISTORY,
         "import past sessions of coding agents",

@@ -27,8 +27,6 @@ def test_top_follows_the_server(serve: Serve) -> None:
         again = serve(home=server.home)
         again.send("claude-3", tool_name="Read", title="Third agent")
         top.wait_for("Third agent")
-        top.type("/shop\r")
-        top.wait_for("filter: shop")
         top.type("q")
         assert top.process.wait(30) == 0
         assert "Traceback" not in top.text()

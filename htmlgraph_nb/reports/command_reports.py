@@ -1,0 +1,179 @@
+"""Costs and sessions as plain values for ``htmlgraph-nb costs``, from a database or session files.
+
+The command itself does not import pandas.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from ..analysis.totals import sessions
+from ..coding_agents.registry import AGENTS
+from ..core.timestamps import to_rfc3339, utc_now
+from ..errors import InvalidEvent
+from ..history.arguments import resolve_time
+from ..history.load import load_history
+from ..history.sources import URL_SCHEMES, resolve_source
+from ..history.transcripts import load_transcripts
+from ..local_zone import local_zone_name, resolve_zone
+from ..storage.schema import HISTORY_COLUMNS
+from .cost_report import cost_report
+from .report_text import json_costs, json_rows
+
+_UNUSED = frozenset({"event_id", "tool_use_id", "worktree", "pr"})
+_ALL_GROUPS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class CostSource:
+    """Where the events come from, and which.
+
+    Attributes:
+        source: a database file, the URL of a server, or a Parquet or Arrow file. None: the database
+            of this user; session files, if it does not exist.
+        folder: read the session files below this folder instead. "": those of all agents of this
+            user. None: no session files.
+        token: secret of the server.
+        since, until: times as the user typed them. None: no bound.
+        tz: time zone of days, and of times without one. None: that of this machine.
+    """
+
+    source: str | None = None
+    folder: str | None = None
+    token: str | None = None
+    since: str | None = None
+    until: str | None = None
+    tz: str | None = None
+
+    def zone_name(self) -> str:
+        """Return the name of the time zone.
+
+        Raises:
+            InvalidEvent: there is no such time zone.
+        """
+        return str(resolve_zone(self.tz or local_zone_name()))
+
+
+def command_costs(source: CostSource, by: Sequence[str], freq: str | None) -> dict[str, Any]:
+    """Return costs in the form of ``GET /api/costs``, with all groups.
+
+    Args:
+        by, freq: as for ``load_cost_report``.
+
+    Raises:
+        InvalidEvent: an argument is invalid.
+        StoreError, ConnectError: the source cannot be read.
+    """
+    df, head, bounds = _load(source)
+    report = cost_report(df, *bounds, tuple(by), freq, utc_now())
+    return {**head, "by": list(by), "freq": freq, **json_costs(report, _ALL_GROUPS)}
+
+
+def command_sessions(source: CostSource) -> dict[str, Any]:
+    """Return sessions with those of their subagents, in the form of ``GET /api/sessions``.
+
+    Raises: as ``command_costs``.
+    """
+    df, head, bounds = _load(source)
+    return _with_costs(partial(sessions, subagents="include"), "sessions", df, head, bounds)
+
+
+def _with_costs(
+    function: Callable[[pd.DataFrame], pd.DataFrame],
+    name: str,
+    df: pd.DataFrame,
+    head: Mapping[str, Any],
+    bounds: tuple[datetime | None, datetime | None],
+) -> dict[str, Any]:
+    """Return the rows of a function, and of ``json_costs`` what is not about groups."""
+    costs = json_costs(cost_report(df, *bounds, (), None, utc_now()), _ALL_GROUPS)
+    kept = ("total", "unpriced", "uncovered", "prices")
+    return {**head, name: json_rows(function(df)), **{key: costs[key] for key in kept}}
+
+
+def _load(
+    source: CostSource,
+) -> tuple[pd.DataFrame, dict[str, Any], tuple[datetime | None, datetime | None]]:
+    """Return the events, what describes them, and the range of time."""
+    zone = source.zone_name()
+    since = _time_of(source.since, "--since", source.tz)
+    until = _time_of(source.until, "--until", source.tz)
+    columns = [name for name in HISTORY_COLUMNS if name not in _UNUSED]
+    folder, location = source.folder, ""
+    if folder is None:
+        location = resolve_source(source.source)
+        is_missing = not location.startswith(URL_SCHEMES) and not os.path.exists(location)
+        if source.source is None and is_missing:
+            folder = ""
+    if folder is None:
+        df = load_history(
+            location, token=source.token, since=since, until=until, columns=columns, tz=zone
+        )
+    else:
+        folders = {folder: None} if folder else session_folders()
+        location = ", ".join(folders)
+        df = _session_files(folders, columns, since, until, zone)
+    head = {
+        "source": location,
+        "session_files": df.attrs.get("files"),
+        "broken_lines": df.attrs.get("broken_lines", 0),
+        "tz": zone,
+        "since": None if since is None else to_rfc3339(since),
+        "until": None if until is None else to_rfc3339(until),
+    }
+    return df, head, (since, until)
+
+
+def session_folders() -> dict[str, str | None]:
+    """Return the existing folders of session files of this user, and their agents."""
+    folders = {agent.sessions_dir(): name for name, agent in AGENTS.items()}
+    return {path: name for path, name in folders.items() if os.path.isdir(path)}
+
+
+def _session_files(
+    folders: Mapping[str, str | None],
+    columns: Sequence[str],
+    since: datetime | None,
+    until: datetime | None,
+    zone: str,
+) -> pd.DataFrame:
+    frames = [
+        load_transcripts(path, agent=agent, since=since, until=until, columns=columns, tz=zone)
+        for path, agent in folders.items()
+    ]
+    if not frames:
+        names = ", ".join(agent.sessions_dir() for agent in AGENTS.values())
+        raise InvalidEvent(f"there are no session files: none of {names} exists; name a folder")
+    attrs = {name: sum(frame.attrs[name] for frame in frames) for name in ("files", "broken_lines")}
+    # Dtypes of columns without any value would change those of the others.
+    filled = [frame for frame in frames if len(frame)] or frames[:1]
+    for frame in filled:
+        frame.attrs.clear()
+    df = filled[0] if len(filled) == 1 else pd.concat(filled, ignore_index=True)
+    df.attrs.update(attrs)
+    return df
+
+
+def _time_of(text: str | None, name: str, tz: str | None) -> datetime | None:
+    """Return the time that a user typed; dates and times without a zone are in ``tz``."""
+    if text is not None and tz is not None:
+        zone = resolve_zone(tz)
+        try:
+            if text in ("today", "yesterday"):
+                point = pd.Timestamp.now(zone).normalize() - pd.Timedelta(
+                    days=1 if text == "yesterday" else 0
+                )
+                return resolve_time(point.normalize(), name)
+            if datetime.fromisoformat(text).tzinfo is None:
+                return resolve_time(pd.Timestamp(text).tz_localize(zone), name)
+        except ValueError:
+            # resolve_time reports it, if it is not a time ago.
+            pass
+    return resolve_time(text, name)

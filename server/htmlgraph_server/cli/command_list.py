@@ -105,6 +105,13 @@ COMMANDS: tuple[Command, ...] = (
         "uninstall_command",
         "configure_uninstall",
     ),
+    Command(
+        "doctor",
+        _OTHER,
+        "check the installation, and say what is not seen and why",
+        "doctor.doctor_command",
+        "configure_doctor",
+    ),
     Command("forget", _OTHER, "remove an agent", "data_commands", "configure_forget"),
     Command("reset", _OTHER, "delete all stored data", "data_commands", "configure_reset"),
     Command(

@@ -154,14 +154,14 @@ def _check(environ: Mapping[str, str], project: str | None, out: Print) -> int:
     Returns:
         1 if a command in the settings does not run, else 0.
     """
-    last_reports = _last_reports()
+    reports = last_reports()
     problems: list[str] = []
     for agent in AGENTS.values():
         paths = settings_paths(agent, environ, project or ".")
-        entries = {path: _entries_of(path) for path in paths}
+        entries = {path: entries_of(path) for path in paths}
         connected = [path for path, own in entries.items() if own.groups]
         state = ", ".join(connected) or f"not connected; type htmlgraph-nb connect {agent.name}"
-        last = last_reports.get(agent.hook_source)
+        last = reports.get(agent.hook_source)
         when = "never reported" if last is None else f"last reported {last:%Y-%m-%d %H:%M:%S %Z}"
         out(f"{agent.label:<12} {when:<38} {state}")
         lines = [path for path, own in entries.items() if own.statusline]
@@ -183,14 +183,15 @@ def _connect_again(agent: CodingAgent, program: str, is_user: bool) -> str:
     return f"htmlgraph-nb connect {agent.name}{option}{'' if is_user else ' --project'}"
 
 
-def _entries_of(path: str) -> OwnEntries:
+def entries_of(path: str) -> OwnEntries:
+    """Return what connect added to a settings file; nothing if the file is missing or broken."""
     try:
         return OwnEntries.of(read_settings(path) or "")
     except InvalidJson:
         return OwnEntries()
 
 
-def _last_reports() -> dict[str, datetime]:
+def last_reports() -> dict[str, datetime]:
     """Return the local time of the newest stored event by source."""
     path = running_server().get("db") or default_db()
     if not os.path.exists(path):

@@ -231,8 +231,8 @@ def _note_lines(report: Mapping[str, Any], period: str | None = "daily") -> list
     """Return the source, the time zone, the prices, and what has no price or no tokens."""
     lines = [""]
     files = report["session_files"]
-    if files is not None:
-        lines.append(f"{plural(files, 'session file')} read: {report['source']}")
+    read = "" if files is None else f"{plural(files, 'session file')} of "
+    lines.append(f"source: {read}{report['source']}")
     if report["broken_lines"]:
         lines.append(f"{plural(report['broken_lines'], 'broken line')} skipped")
     prices = report["prices"] or {}

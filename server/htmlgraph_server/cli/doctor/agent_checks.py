@@ -1,0 +1,127 @@
+"""Checks of the coding agents: their session files, their hooks, and what is not seen of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from datetime import datetime
+
+from htmlgraph_nb.client.agent_view import span_text
+from htmlgraph_nb.coding_agents.agent import CodingAgent
+from htmlgraph_nb.coding_agents.registry import AGENTS
+from htmlgraph_nb.errors import HtmlgraphError
+from htmlgraph_nb.ingest.session_files import find_sessions
+
+from ..connect.command_check import own_programs, problem_of
+from ..connect_command import entries_of, last_reports, settings_paths
+from ..text_table import plural
+from .finding import Finding
+
+
+def check_agents(environ: Mapping[str, str], now: datetime) -> list[Finding]:
+    """Return the findings about all agents.
+
+    Args:
+        environ: environment variables.
+        now: the current time.
+    """
+    findings: list[Finding] = []
+    try:
+        reports = last_reports()
+    except HtmlgraphError as error:
+        findings.append(Finding("hooks", "problem", str(error)))
+        reports = {}
+    for agent in AGENTS.values():
+        found = _check_files(agent, now)
+        findings.append(found)
+        is_used = found.level != "note" or _is_installed(agent)
+        findings += _check_hooks(agent, environ, reports.get(agent.hook_source), is_used, now)
+    return findings
+
+
+def _is_installed(agent: CodingAgent) -> bool:
+    return any(shutil.which(name) for name in agent.commands)
+
+
+def _check_files(agent: CodingAgent, now: datetime) -> Finding:
+    area, folder = agent.name, agent.sessions_dir()
+    if not os.path.isdir(folder):
+        installed = "is installed, but " if _is_installed(agent) else ""
+        return Finding(
+            area, "note", f"{agent.label}: {installed}no session files, as there is no {folder}"
+        )
+    try:
+        files, _ = find_sessions(folder, agent.name)
+    except (HtmlgraphError, OSError) as error:
+        return Finding(area, "problem", f"{agent.label}: cannot read {folder}: {error}")
+    if not files:
+        return Finding(area, "note", f"{agent.label}: no session files in {folder}")
+    unreadable = [file.path for file in files if not os.access(file.path, os.R_OK)]
+    if unreadable:
+        return Finding(
+            area,
+            "problem",
+            f"{agent.label}: {plural(len(unreadable), 'session file')} cannot be read: "
+            f"{unreadable[0]}",
+            "give this user the permission to read them",
+        )
+    newest = max(file.modified for file in files)
+    age = span_text(max(0.0, now.timestamp() - newest))
+    size = sum(file.size for file in files) / 1e6
+    return Finding(
+        area,
+        "ok",
+        f"{agent.label}: {plural(len(files), 'session file')} ({size:,.1f} MB) in {folder}, "
+        f"last changed {age} ago",
+    )
+
+
+def _check_hooks(
+    agent: CodingAgent,
+    environ: Mapping[str, str],
+    last: datetime | None,
+    is_used: bool,
+    now: datetime,
+) -> list[Finding]:
+    paths = settings_paths(agent, environ, ".")
+    entries = {path: entries_of(path) for path in paths}
+    connected = [path for path, own in entries.items() if own.groups]
+    if not connected:
+        if not is_used:
+            return []
+        return [
+            Finding(
+                agent.name,
+                "note",
+                f"{agent.label}: no hooks, so waits for your permission and ends of sessions are "
+                "not seen",
+                f"htmlgraph-nb connect {agent.name}",
+            )
+        ]
+    problems = [
+        Finding(
+            agent.name,
+            "problem",
+            f"{agent.label}: {path}: {problem}",
+            f"htmlgraph-nb connect {agent.name}{'' if path == paths[0] else ' --project'}",
+        )
+        for path in connected
+        for program in own_programs(entries[path])
+        if (problem := problem_of(program))
+    ]
+    if problems:
+        return problems
+    where = ", ".join(connected)
+    if last is None:
+        note = f" {agent.hook_settings().note}" if agent.hook_settings().note else ""
+        return [
+            Finding(
+                agent.name,
+                "note",
+                f"{agent.label}: hooks in {where} have never reported",
+                f"start a new session.{note}",
+            )
+        ]
+    age = span_text(max(0.0, (now - last).total_seconds()))
+    return [Finding(agent.name, "ok", f"{agent.label}: hooks in {where}, last report {age} ago")]

@@ -39,6 +39,7 @@ _EXPORTS = {
     "load_quotas": "history.quotas",
     "load_transcripts": "history.transcripts",
     "local": "analysis.local_times",
+    "loops": "analysis",
     "plot_concurrency": "analysis.plots",
     "plot_timeline": "analysis.plots",
     "plot_token_costs": "analysis.plots",
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from .analysis import concurrency as concurrency
     from .analysis import features as features
     from .analysis import forecast_budget as forecast_budget
+    from .analysis import loops as loops
     from .analysis import sessions as sessions
     from .analysis import summary as summary
     from .analysis import timeline as timeline

@@ -28,8 +28,8 @@ GROUPS = {
     ),
     "Analyze": (
         "summary agents sessions turns features compare timeline waiting_time concurrency "
-        "tool_counts tool_durations tool_errors tool_transitions token_costs blocks burn_rate "
-        "forecast_budget Limits"
+        "tool_counts tool_durations tool_errors tool_transitions loops token_costs blocks "
+        "burn_rate forecast_budget Limits"
     ),
     "Plots": (
         "plot_timeline plot_concurrency plot_tool_counts plot_tool_transitions plot_token_costs"

@@ -8,6 +8,7 @@ compatible ones.
 from .blocks import blocks
 from .costs import burn_rate, forecast_budget, token_costs
 from .intervals import concurrency, timeline, waiting_time
+from .loops import loops
 from .overview import compare, summary
 from .tools import tool_counts, tool_durations, tool_errors, tool_transitions
 from .totals import agents, features, sessions
@@ -21,6 +22,7 @@ __all__ = [
     "concurrency",
     "features",
     "forecast_budget",
+    "loops",
     "sessions",
     "summary",
     "timeline",

@@ -89,7 +89,7 @@ def blocks(
     """
     by = as_tuple(by)
     df = require_columns(df, "blocks", *COST_COLUMNS, *by)
-    length_us = _length_micros(length)
+    length_us = length_micros(length, "length")
     micros = timestamp_micros(df)
     until = int(micros.max(initial=0)) if now is None else parse_micros(now, "now")
     spending = compute_spending(df, prices)
@@ -142,7 +142,8 @@ def blocks(
     return table
 
 
-def _length_micros(length: object) -> int:
+def length_micros(length: object, name: str) -> int:
+    """Return a length of time in microseconds, else raise InvalidEvent."""
     if isinstance(length, str) and length.endswith("d"):
         # The unit of since="7d".
         length = f"{length[:-1]}D"
@@ -152,8 +153,9 @@ def _length_micros(length: object) -> int:
         micros = 0
     if isinstance(length, int | float) or not micros >= 1:
         raise InvalidEvent(
-            f"length: expected a length of time such as 5h or 7d, got {shorten(str(length))}",
-            "length",
+            f"{name}: expected a length of time such as 10min, 5h or 7d, "
+            f"got {shorten(str(length))}",
+            name,
         )
     return micros
 

@@ -130,7 +130,7 @@ def test_blocks_refuse_what_is_no_length_or_time() -> None:
     """Errors name the argument and an example."""
     frame = answers_at(0)
     for length in (5, "5 apples", "-1h", None):
-        with pytest.raises(InvalidEvent, match="length: expected a length of time such as 5h"):
+        with pytest.raises(InvalidEvent, match="length: expected a length of time such as 10min"):
             analysis.blocks(frame, length, by=())  # type: ignore[arg-type]
     with pytest.raises(InvalidEvent, match="resets_at: expected an ISO time"):
         analysis.blocks(frame, by=(), resets_at="Thursday")

@@ -94,7 +94,9 @@ class _Agent:
         self._calls = 0
         kind = agent_id.partition("-")[0]
         self._facts = {"agent_id": agent_id, "session_id": session_id, **facts}
-        self._facts.update(source=f"{kind}-hook", host="workstation")
+        self._facts.update(source=f"{kind}-hook", host="workstation", user="kim")
+        self._inputs = random.Random(f"{_SEED} {agent_id} {minute} inputs")  # noqa: S311 - no secret
+        self._command_hash = self._inputs.getrandbits(53)
         self._window = window
         self.report("session_start")
 
@@ -129,19 +131,26 @@ class _Agent:
         )
 
     def use(self, tool: str, *, failed: bool = False, wait_s: float = 0.0) -> None:
-        """Call a tool, after a person has given permission if ``wait_s`` is above 0."""
+        """Call a tool, after a person has given permission if ``wait_s`` is above 0.
+
+        An agent runs always the same command.
+        """
         self._calls += 1
-        call = f"{self._facts['session_id']}-{self._calls}"
-        self.report("tool_start", tool_name=tool, tool_use_id=call)
+        new_hash = self._inputs.getrandbits(53)
+        call: dict[str, Any] = {
+            "tool_name": tool,
+            "tool_use_id": f"{self._facts['session_id']}-{self._calls}",
+            "input_hash": self._command_hash if tool == "Bash" else new_hash,
+        }
+        self.report("tool_start", **call)
         if wait_s:
-            self.report("permission_request", tool_name=tool, tool_use_id=call)
+            self.report("permission_request", **call)
             self.report("answered", wait_s)
         seconds = self._rng.uniform(*_SECONDS[tool])
         self.report(
             "tool_error" if failed else "tool_execute",
             seconds,
-            tool_name=tool,
-            tool_use_id=call,
+            **call,
             status="error" if failed else "ok",
             duration_ms=round(seconds * 1000),
         )
@@ -201,6 +210,7 @@ def _migrator() -> list[_Agent]:
     facts: dict[str, Any] = {
         "project": "storefront",
         "branch": "feat/checkout-v2",
+        "pr": "#128",
         "feature_id": "feat-checkout-flow",
     }
     agent = _Agent(

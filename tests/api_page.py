@@ -35,7 +35,7 @@ GROUPS = {
         "plot_timeline plot_concurrency plot_tool_counts plot_tool_transitions plot_token_costs"
     ),
     "Server": "start_server LocalServer",
-    "Errors": "HtmlgraphError ConfigError ConnectError InvalidEvent",
+    "Errors": "HtmlgraphError ConfigError ConnectError InvalidEvent PriceWarning",
 }
 """Heading → the names below it; together these are the public names of htmlgraph_nb."""
 INTEGRATIONS = {

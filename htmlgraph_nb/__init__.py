@@ -33,7 +33,7 @@ _EXPORTS = {
     "export_history": "history.export",
     "features": "analysis",
     "forecast_budget": "analysis",
-    "iter_history": "history.load",
+    "iter_history": "history.iterate",
     "load_history": "history.load",
     "load_presence": "history.load",
     "load_quotas": "history.quotas",
@@ -101,7 +101,7 @@ if TYPE_CHECKING:
     from .errors import InvalidEvent as InvalidEvent
     from .errors import PriceWarning as PriceWarning
     from .history.export import export_history as export_history
-    from .history.load import iter_history as iter_history
+    from .history.iterate import iter_history as iter_history
     from .history.load import load_history as load_history
     from .history.load import load_presence as load_presence
     from .history.quotas import load_quotas as load_quotas

@@ -54,8 +54,8 @@ class Address:
             )
         if parts.username or parts.password or "token" in parse_qs(parts.query):
             raise ConfigError(
-                "url: must not contain a secret; pass it separately: "
-                'PresenceClient("http://host:port", token="…")'
+                "url: must not contain a secret; pass it separately, as in "
+                'load_history("http://host:port", token="…") or PresenceClient(…, token="…")'
             )
         secure = _SCHEMES[parts.scheme]
         base = parts.path.rstrip("/").removesuffix(_WEBSOCKET_PATH)

@@ -122,6 +122,8 @@ class Rest:
                 tried.append((candidate, reason))
                 continue
             text = message or f"{candidate.address.url} refused (HTTP {status}); pass its token="
+            if status == 401:
+                text = _token_text(candidate)
             if status not in (401, 403):
                 raise ServerRefused(text, status, code)
             tried.append((candidate, f"refused: HTTP {status} {text}"))
@@ -257,6 +259,13 @@ class Rest:
     def mark_viewed(self, agent_id: str) -> Any:
         """Report that a person looked at an agent and return the server's response."""
         return self.call("POST", f"/api/presence/{quote(agent_id, safe='')}/viewed")
+
+
+def _token_text(candidate: Candidate) -> str:
+    url = candidate.address.url
+    if candidate.token is None:
+        return f'{url} needs its token: pass token="…", or set HTMLGRAPH_TOKEN'
+    return f"{url} refused the token: it is not the one with which the server was started"
 
 
 def _connection(address: Address, timeout_s: float) -> http.client.HTTPConnection:

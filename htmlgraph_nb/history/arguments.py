@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from difflib import get_close_matches
+from functools import wraps
+from inspect import signature
 from operator import index
-from typing import Any, SupportsIndex
+from typing import Any, ParamSpec, SupportsIndex, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from ..core.validation import format_value
 from ..errors import InvalidEvent
-from ..storage.query import HistoryQuery
+from ..storage.query import NAME_FILTERS, HistoryQuery
 from ..storage.schema import HISTORY_COLUMNS
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 NameFilter = str | Sequence[str] | None
 TimeLike = (
@@ -23,6 +29,24 @@ TimeLike = (
 ) | None
 
 _PROGRESS_DELAY_S = 1.0
+
+
+def suggest_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """Return the function with a TypeError for unknown arguments that names the nearest one."""
+    known = [*signature(function).parameters]
+    plurals = {
+        name: plural for key, (plural, column) in NAME_FILTERS.items() for name in (key, column)
+    }
+
+    @wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name in kwargs.keys() - {*known}:
+            near = [plurals[name]] if plurals.get(name) in known else get_close_matches(name, known)
+            hint = f"did you mean {near[0]}=?" if near else f"expected some of {', '.join(known)}"
+            raise TypeError(f"{function.__name__}() has no argument {name!r}; {hint}")
+        return function(*args, **kwargs)
+
+    return checked
 
 
 def as_list(value: NameFilter) -> list[str] | None:
@@ -138,9 +162,13 @@ def build_query(
     )
 
 
-def select_columns(frame: pd.DataFrame, columns: NameFilter) -> pd.DataFrame:
-    """Return the columns of the argument ``columns``, in its order and with its duplicates."""
-    names = [*HISTORY_COLUMNS] if columns is None else as_list(columns) or []
+def select_columns(frame: pd.DataFrame, columns: NameFilter, *more: str) -> pd.DataFrame:
+    """Return the columns of the argument ``columns``, in its order and with its duplicates.
+
+    Args:
+        more: further columns, which follow.
+    """
+    names = [*([*HISTORY_COLUMNS] if columns is None else as_list(columns) or []), *more]
     return frame if list(frame.columns) == names else frame[names]
 
 

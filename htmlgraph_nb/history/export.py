@@ -13,6 +13,7 @@ from ..core.validation import shorten
 from ..errors import ConfigError, StoreUnavailable
 from ..storage.columnar.arrow_schema import select_schema
 from ..storage.query import HistoryQuery
+from .arguments import suggest_arguments
 from .export_folder import ExportResult, ParquetFolder
 from .export_writers import WRITERS, Writer
 from .sources import query_source, resolve_source
@@ -22,6 +23,7 @@ STEP_ROWS = 500_000
 _BATCH_ROWS = 65_536
 
 
+@suggest_arguments
 def export_history(
     target: str | os.PathLike[str],
     source: str | os.PathLike[str] | None = None,

@@ -207,7 +207,7 @@ class _Categories:
         self._occurs = np.zeros(1, bool)
 
     def add(self, array: pa.DictionaryArray) -> None:
-        if self._dictionary is not array.dictionary:
+        if self._dictionary is None or not array.dictionary.equals(self._dictionary):
             self._add_dictionary(array.dictionary)
         indices = array.indices
         if indices.null_count:

@@ -5,16 +5,17 @@ A database file, a server, and Parquet or Arrow files give the same columns and 
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
-from typing import Any
+from typing import Any, Literal, overload
 
 import pandas as pd
 
 from ..client.discovery import candidates
 from ..client.rest import Rest
 from ..core.model import LABELS, PRESENCE_COLUMNS, PRESENCE_TIMES, AgentPresence
+from ..core.validation import format_value
+from ..errors import InvalidEvent
 from ..local_zone import Zone, resolve_zone
 from ..storage.database import open_reader, sqlite_errors
 from ..storage.schema import HISTORY_COLUMNS
@@ -25,10 +26,19 @@ from .arguments import (
     TimeLike,
     build_query,
     select_columns,
-    to_integer,
+    suggest_arguments,
 )
 from .frame_builder import TIMESTAMP_DTYPE, FrameBuilder, dtype_of
-from .sources import URL_SCHEMES, query_source, resolve_source
+from .sources import URL_SCHEMES, Sources, list_sources, query_source
+from .tables import (
+    BATCH_ROWS,
+    SOURCE_NAME,
+    frame_of_table,
+    load_table,
+    polars_of_table,
+    source_column,
+    table_in_zone,
+)
 
 HISTORY_DTYPES: dict[str, str] = {name: dtype_of(name) for name in HISTORY_COLUMNS}
 """dtype of each column of ``load_history``.
@@ -81,11 +91,12 @@ _FIRST_COLUMNS = (
 _PRESENCE_ORDER = (*_FIRST_COLUMNS, *(n for n in PRESENCE_COLUMNS if n not in _FIRST_COLUMNS))
 """Columns of ``load_presence``: those that a person looks for first."""
 
-_BATCH_ROWS = 131_072
+_RESULTS = ("pandas", "arrow", "polars")
 
 
+@overload
 def load_history(
-    source: str | os.PathLike[str] | None = None,
+    source: Sources = None,
     *,
     since: TimeLike = None,
     until: TimeLike = None,
@@ -100,15 +111,65 @@ def load_history(
     branches: NameFilter = None,
     columns: NameFilter = None,
     limit: int | None = None,
+    to: Literal["pandas"] = "pandas",
     progress: bool | None = None,
     token: str | None = None,
     tz: Zone = None,
-) -> pd.DataFrame:
+) -> pd.DataFrame: ...
+
+
+@overload
+def load_history(
+    source: Sources = None,
+    *,
+    since: TimeLike = None,
+    until: TimeLike = None,
+    agents: NameFilter = None,
+    sessions: NameFilter = None,
+    tools: NameFilter = None,
+    features: NameFilter = None,
+    event_types: NameFilter = None,
+    models: NameFilter = None,
+    projects: NameFilter = None,
+    hosts: NameFilter = None,
+    branches: NameFilter = None,
+    columns: NameFilter = None,
+    limit: int | None = None,
+    to: Literal["arrow", "polars"],
+    progress: bool | None = None,
+    token: str | None = None,
+    tz: Zone = None,
+) -> Any: ...
+
+
+@suggest_arguments
+def load_history(
+    source: Sources = None,
+    *,
+    since: TimeLike = None,
+    until: TimeLike = None,
+    agents: NameFilter = None,
+    sessions: NameFilter = None,
+    tools: NameFilter = None,
+    features: NameFilter = None,
+    event_types: NameFilter = None,
+    models: NameFilter = None,
+    projects: NameFilter = None,
+    hosts: NameFilter = None,
+    branches: NameFilter = None,
+    columns: NameFilter = None,
+    limit: int | None = None,
+    to: str = "pandas",
+    progress: bool | None = None,
+    token: str | None = None,
+    tz: Zone = None,
+) -> Any:
     """Return stored events as a DataFrame, oldest first.
 
     Args:
-        source: a database file, the URL of a server, a Parquet or Arrow file, or a folder of them
-            written by ``export_history``. None: ``HTMLGRAPH_URL``, else the database of the server
+        source: a database file, the URL of a server, a Parquet, Arrow or CSV file, or a folder of
+            them written by ``export_history``. Several: a list of these, a dict of them by name, or
+            a pattern such as ``"*.db"``. None: ``HTMLGRAPH_URL``, else the database of the server
             running on this machine, else the default database.
         since, until: first time, and time after the last one: an ISO string, a datetime, Timestamp,
             datetime64 or date (its midnight), or a time ago: ``"2h"``, a timedelta, Timedelta or
@@ -117,6 +178,7 @@ def load_history(
             or several to keep. None: all.
         columns: names of HISTORY_DTYPES. None: all.
         limit: most rows. None: all.
+        to: "pandas", "arrow" for a pyarrow.Table, or "polars" for a polars.DataFrame.
         progress: whether to show a progress bar. None: after one second.
         token: secret of the server. None: look it up.
         tz: time zone of ``timestamp``: an IANA name such as ``"Europe/Paris"`` or a tzinfo. None:
@@ -124,12 +186,18 @@ def load_history(
 
     Returns:
         One row per event with the dtypes of HISTORY_DTYPES, also if there are no rows.
-        ``attrs["source"]`` is the path or URL of the source. ``cost_usd`` has only the costs that
-        agents reported themselves; ``token_costs`` computes the others from prices.
+        ``attrs["source"]`` is the path or URL of the source. Rows are sorted by ``seq``, the order
+        in which they were stored. Of several sources they are sorted by time; the categorical
+        ``source_name`` says which one a row is from: its path or URL, or its name in the dict; and
+        each event is there once, from the first source that has it. Events are the same if they
+        have the same ``event_id``; without one, if all of seq, time, agent, type, session, tool,
+        call, host and source are equal, as in two copies of a database. ``cost_usd`` has only the
+        costs that agents reported themselves; ``token_costs`` computes the others from prices.
 
     Raises:
-        InvalidEvent: an invalid time, time zone, column or number.
-        StoreError: the file is missing, damaged or too new.
+        InvalidEvent: an invalid source, time, time zone, column or number, or polars is missing.
+        TypeError: an unknown argument.
+        StoreError: the file is missing, damaged or too new, or no file matches the pattern.
         ConnectError: the server is not reachable or refuses the request.
     """
     query = build_query(
@@ -145,8 +213,20 @@ def load_history(
         branches=branches,
     )
     zone = resolve_zone(tz)
-    location = resolve_source(source)
-    result = query_source(location, token, query, _BATCH_ROWS)
+    if to not in _RESULTS:
+        raise InvalidEvent(f"to: expected {', '.join(_RESULTS)}, got {format_value(to)}", "to")
+    named, several = list_sources(source)
+    if several or to != "pandas":
+        table = load_table(named, several, token, query, progress)
+        if to != "pandas":
+            table = table_in_zone(table, zone)
+            return table if to == "arrow" else polars_of_table(table)
+        frame = frame_of_table(table, zone)
+        frame = select_columns(frame, columns, SOURCE_NAME)
+        frame.attrs["source"] = [*named.values()]
+        return frame
+    [location] = named.values()
+    result = query_source(location, token, query, BATCH_ROWS)
     total = None if query.value_filters else result.max_rows
     builder = FrameBuilder(result.columns, total or 0, zone)
     with LoadingBar(progress, " rows", total, "history") as bar:
@@ -155,88 +235,11 @@ def load_history(
             bar.update(len(batch))
     frame = builder.frame()
     if not result.in_order:
-        if not frame["seq"].is_monotonic_increasing:
-            frame = frame.sort_values("seq", kind="stable", ignore_index=True)
+        if result.order_by and not frame[result.order_by].is_monotonic_increasing:
+            frame = frame.sort_values(result.order_by, kind="stable", ignore_index=True)
         if query.limit is not None and len(frame) > query.limit:
             frame = _drop_unused_categories(frame.head(query.limit).copy())
     frame = select_columns(frame, columns)
-    frame.attrs["source"] = location
-    return frame
-
-
-def iter_history(
-    source: str | os.PathLike[str] | None = None,
-    *,
-    chunk_rows: int = 500_000,
-    since: TimeLike = None,
-    until: TimeLike = None,
-    agents: NameFilter = None,
-    sessions: NameFilter = None,
-    tools: NameFilter = None,
-    features: NameFilter = None,
-    event_types: NameFilter = None,
-    models: NameFilter = None,
-    projects: NameFilter = None,
-    hosts: NameFilter = None,
-    branches: NameFilter = None,
-    columns: NameFilter = None,
-    limit: int | None = None,
-    progress: bool | None = None,
-    token: str | None = None,
-    tz: Zone = None,
-) -> Iterator[pd.DataFrame]:
-    """Yield stored events as DataFrames of ``chunk_rows`` rows, for history larger than memory.
-
-    Nothing is read before the first chunk is requested. Other arguments and errors are those of
-    ``load_history``.
-
-    Args:
-        chunk_rows: rows of each chunk except the last. Memory holds about two chunks.
-
-    Returns:
-        DataFrames as from ``load_history``, each with its own categories. They are in order of
-        ``seq``, or in order of the files for a folder of files.
-    """
-    chunk_rows = to_integer(chunk_rows, "chunk_rows", 1) or 1
-    query = build_query(
-        *(since, until, columns, limit),
-        agents=agents,
-        sessions=sessions,
-        tools=tools,
-        features=features,
-        event_types=event_types,
-        models=models,
-        projects=projects,
-        hosts=hosts,
-        branches=branches,
-    )
-    zone = resolve_zone(tz)
-    location = resolve_source(source)
-    result = query_source(location, token, query, min(_BATCH_ROWS, chunk_rows))
-    left = query.limit
-    builder = FrameBuilder(result.columns, zone=zone)
-    total = None if query.value_filters else result.max_rows
-    with LoadingBar(progress, " rows", total, "history") as bar:
-        for batch in result.batches:
-            used = 0
-            while used < len(batch) and left != 0:
-                room = chunk_rows - builder.n_rows
-                part = batch.slice(used, room if left is None else min(room, left))
-                used += len(part)
-                left = None if left is None else left - len(part)
-                builder.add(part)
-                bar.update(len(part))
-                if builder.n_rows == chunk_rows:
-                    yield _chunk(builder, columns, location)
-                    builder = FrameBuilder(result.columns, zone=zone)
-            if left == 0:
-                break
-    if builder.n_rows:
-        yield _chunk(builder, columns, location)
-
-
-def _chunk(builder: FrameBuilder, columns: NameFilter, location: str) -> pd.DataFrame:
-    frame = select_columns(builder.frame(), columns)
     frame.attrs["source"] = location
     return frame
 
@@ -248,8 +251,9 @@ def _drop_unused_categories(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
+@suggest_arguments
 def load_presence(
-    source: str | os.PathLike[str] | None = None, *, token: str | None = None, tz: Zone = None
+    source: Sources = None, *, token: str | None = None, tz: Zone = None
 ) -> pd.DataFrame:
     """Return the current state of every agent; arguments and errors as for ``load_history``.
 
@@ -257,18 +261,26 @@ def load_presence(
     the agent, by default after 24 hours without an event; the history has all events.
 
     Returns:
-        One row per agent with the dtypes of PRESENCE_DTYPES; times are in the time zone ``tz``.
+        One row per agent with the dtypes of PRESENCE_DTYPES; times are in the time zone ``tz``. Of
+        several sources, one row per agent and source, and the column ``source_name``.
     """
-    tz = resolve_zone(tz)
-    location = resolve_source(source)
+    zone = resolve_zone(tz)
+    named, several = list_sources(source)
+    agents = {name: _present_agents(location, token) for name, location in named.items()}
+    frame = presence_frame([agent for present in agents.values() for agent in present], zone)
+    if several:
+        frame[SOURCE_NAME] = source_column([(name, len(there)) for name, there in agents.items()])
+    return frame
+
+
+def _present_agents(location: str, token: str | None) -> list[AgentPresence]:
     if location.startswith(URL_SCHEMES):
-        agents = Rest(lambda: candidates(location, token)).presence().values()
-        return presence_frame(agents, tz)
+        return [*Rest(lambda: candidates(location, token)).presence().values()]
     db = open_reader(location)
     try:
         with sqlite_errors(location):
             text = f"SELECT {', '.join(PRESENCE_COLUMNS)} FROM agent_presence ORDER BY agent_id"
-            return presence_frame([presence_from_row(row) for row in db.execute(text)], tz)
+            return [presence_from_row(row) for row in db.execute(text)]
     finally:
         db.close()
 

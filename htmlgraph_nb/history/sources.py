@@ -1,35 +1,31 @@
-"""Sources of history: a database, a server, and Parquet or Arrow files, all as Arrow batches."""
+"""Sources of history: databases, servers and files, all as Arrow batches."""
 
 from __future__ import annotations
 
+import glob
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import and_
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..client.discovery import candidates
 from ..client.rest import Rest
-from ..errors import StoreDamaged, StoreUnavailable
+from ..core.validation import format_value, shorten
+from ..errors import InvalidEvent, StoreUnavailable
 from ..paths import default_db, running_server
-from ..storage.columnar.arrow_schema import (
-    DICTIONARY,
-    SOURCES_OF_ROOT,
-    missing_column,
-    select_schema,
-)
 from ..storage.columnar.reader import max_row_count, read_batches
 from ..storage.query import HistoryQuery
-from ..storage.schema import HISTORY_COLUMNS, OPTIONAL_COLUMNS, ROOT
+from .file_sources import HistoryFiles, file_format
+
+Source = str | os.PathLike[str]
+Sources = Source | Sequence[Source] | Mapping[str, Source] | None
 
 URL_SCHEMES = ("http://", "https://", "ws://", "wss://")
 """Prefixes of sources that are servers; all others are paths."""
-_FORMATS = {b"PAR1": "parquet", b"ARRO": "feather"}
-_SUFFIXES = {".parquet": "parquet", ".arrow": "feather", ".feather": "feather"}
+_HOST_AND_PORT = re.compile(r"(localhost|[\w-]+(\.[\w-]+)+|\[[\da-fA-F:]+\]|[\w-]+):\d{1,5}(/.*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +34,95 @@ class HistoryResult:
 
     Attributes:
         batches: batches of ``select_schema(columns)``.
-        columns: the columns of the query, and ``seq`` if ``in_order`` is false.
+        columns: the columns of the query, and ``order_by``.
         in_order: whether the rows are sorted and limited as in the query; otherwise the caller has
             to do so.
+        order_by: the column to sort by, if ``in_order`` is false; None: there is none.
         max_rows: upper bound of the number of rows; None: unknown.
     """
 
     batches: Iterator[pa.RecordBatch]
     columns: tuple[str, ...]
     in_order: bool = True
+    order_by: str | None = None
     max_rows: int | None = None
 
 
-def resolve_source(source: str | os.PathLike[str] | None) -> str:
+def resolve_source(source: object) -> str:
     """Return the path or URL of a source.
 
     Args:
         source: a path or URL. None: ``HTMLGRAPH_URL``, else the database of the server running on
             this machine, else the default database.
+
+    Raises:
+        InvalidEvent: another type.
+        StoreUnavailable: the path does not exist, and looks like a URL without its scheme.
     """
-    if source is not None:
-        return os.fspath(source)
-    if os.environ.get("HTMLGRAPH_URL"):
-        return os.environ["HTMLGRAPH_URL"]
-    path = running_server().get("db", "")
-    return path if path and os.path.exists(path) else default_db()
+    if source is None:
+        if os.environ.get("HTMLGRAPH_URL"):
+            return os.environ["HTMLGRAPH_URL"]
+        path = running_server().get("db", "")
+        return path if path and os.path.exists(path) else default_db()
+    if not isinstance(source, str | os.PathLike):
+        raise InvalidEvent(_type_error(source), "source")
+    location = os.fspath(source)
+    if not isinstance(location, str):
+        location = os.fsdecode(location)
+    if _HOST_AND_PORT.fullmatch(location) and not os.path.exists(location):
+        raise StoreUnavailable(
+            f"no database at {location}; did you mean the server http://{location}?"
+        )
+    return location
+
+
+def _type_error(source: object) -> str:
+    expected = "source: expected a path or URL, a list of them, or a dict of them by name"
+    kind = type(source).__name__
+    if kind == "DataFrame":
+        return f"{expected}, got a DataFrame; pass it to the analysis functions as it is"
+    if kind == "Connection":
+        return f"{expected}, got a connection; pass the path of its file"
+    return f"{expected}, got {format_value(source)}"
+
+
+def list_sources(source: object) -> tuple[dict[str, str], bool]:
+    """Return the sources of the argument of ``load_history``.
+
+    Args:
+        source: a path, a URL, or None, as for ``resolve_source``; a pattern of paths such as
+            ``"*.db"``; a list of these; or a dict of them by name.
+
+    Returns:
+        Paths and URLs by name, which is the path or URL itself unless the source is a dict; and
+        whether it names several sources, even if only one was found.
+
+    Raises:
+        InvalidEvent: another type, or no source at all.
+        StoreUnavailable: no file matches a pattern. Otherwise as for ``resolve_source``.
+    """
+    if isinstance(source, Mapping):
+        named = {str(name): resolve_source(one) for name, one in source.items()}
+    elif isinstance(source, Sequence) and not isinstance(source, str | bytes):
+        named = {path: path for one in source for path in _matching(resolve_source(one))}
+    else:
+        location = resolve_source(source)
+        paths = _matching(location)
+        return {path: path for path in paths}, paths != [location]
+    if not named:
+        raise InvalidEvent("source: expected at least one path or URL, got none", "source")
+    return named, True
+
+
+def _matching(location: str) -> list[str]:
+    """Return the files that match a pattern; a path or URL is itself."""
+    is_path = not glob.has_magic(location) or os.path.exists(location)
+    if location.startswith(URL_SCHEMES) or is_path:
+        return [location]
+    paths = sorted(glob.glob(os.path.expanduser(location), recursive=True))
+    if not paths:
+        raise StoreUnavailable(f"no file matches {shorten(location)}")
+    return paths
 
 
 def query_source(
@@ -82,9 +142,11 @@ def query_source(
     if location.startswith(URL_SCHEMES):
         rest = Rest(lambda: candidates(location, token))
         return HistoryResult(_server_batches(rest, query), tuple(query.columns))
-    kind = _columnar_format(location)
+    kind = file_format(location)
     if kind is not None:
-        return _query_files(location, kind, query, batch_rows)
+        files = HistoryFiles(location, kind, query)
+        batches = files.batches(batch_rows)
+        return HistoryResult(batches, files.columns, False, files.order_by, files.max_rows)
     max_rows = max_row_count(location, query)
     batches = read_batches(location, query, batch_rows=batch_rows)
     return HistoryResult(batches, tuple(query.columns), max_rows=max_rows)
@@ -104,110 +166,3 @@ def _server_batches(rest: Rest, query: HistoryQuery) -> Iterator[pa.RecordBatch]
             yield part
         if left == 0:
             return
-
-
-def _columnar_format(path: str) -> str | None:
-    """Return the format of a file or of the files in a folder; None: a database or no file."""
-    if os.path.isdir(path):
-        for _, _, names in os.walk(path):
-            for name in names:
-                if os.path.splitext(name)[1] in _SUFFIXES:
-                    return _SUFFIXES[os.path.splitext(name)[1]]
-        raise StoreUnavailable(
-            f"{path} is a folder without .parquet or .arrow files; pass a database file, or a "
-            "folder written by htmlgraph-nb export"
-        )
-    try:
-        with open(path, "rb") as file:
-            return _FORMATS.get(file.read(4))
-    except OSError:
-        # Opening it as a database reports the error.
-        return None
-
-
-def _query_files(path: str, kind: str, query: HistoryQuery, batch_rows: int) -> HistoryResult:
-    # Imported here because it is slow to load.
-    import pyarrow.dataset as ds
-
-    try:
-        files = ds.dataset(path, format=kind, partitioning="hive")
-    except (pa.ArrowException, OSError) as error:
-        raise _not_history(path, error) from error
-    columns = (*query.columns, *(("seq",) if "seq" not in query.columns else ()))
-    needed = {*columns, *query.value_filters, "timestamp"}
-    missing = [
-        name
-        for name in HISTORY_COLUMNS
-        if name in needed - {*files.schema.names} and name not in OPTIONAL_COLUMNS
-    ]
-    if missing:
-        raise StoreDamaged(
-            f"{path}: expected the columns of history, missing {', '.join(missing)}; it has "
-            f"{', '.join(files.schema.names)[:200]}"
-        )
-    batches = _file_batches(path, files, replace(query, columns=columns), batch_rows)
-    return HistoryResult(batches, columns, in_order=False)
-
-
-def _file_batches(
-    path: str, files: Any, query: HistoryQuery, batch_rows: int
-) -> Iterator[pa.RecordBatch]:
-    stored = files.schema.names
-    needed = dict.fromkeys(query.columns)
-    if ROOT in needed and ROOT not in stored:
-        needed |= dict.fromkeys(SOURCES_OF_ROOT)
-    try:
-        batches = files.to_batches(
-            columns=[name for name in needed if name in stored],
-            filter=_expression(query, files.schema),
-            batch_size=batch_rows,
-            batch_readahead=2,
-            fragment_readahead=1,
-            # Each thread keeps the memory that it allocated; one thread bounds the use.
-            use_threads=False,
-        )
-        for batch in batches:
-            if len(batch):
-                yield conform_batch(batch, query.columns)
-    except (pa.ArrowException, OSError) as error:
-        raise _not_history(path, error) from error
-
-
-def _not_history(path: str, error: Exception) -> StoreDamaged:
-    return StoreDamaged(f"{path}: cannot read it as Parquet or Arrow files of history: {error}")
-
-
-def _expression(query: HistoryQuery, schema: pa.Schema) -> Any:
-    """Return the filters of a query as an expression of Arrow datasets; None: all rows."""
-    parts = []
-    time = pc.field("timestamp")
-    if query.since is not None:
-        parts.append(time >= pa.scalar(query.since, schema.field("timestamp").type))
-    if query.until is not None:
-        parts.append(time < pa.scalar(query.until, schema.field("timestamp").type))
-    for name, values in query.value_filters.items():
-        kind, field = schema.field(name).type, pc.field(name)
-        if pa.types.is_dictionary(kind):
-            kind, field = kind.value_type, field.cast(kind.value_type)
-        parts.append(field.isin(pa.array(list(values), kind)))
-    return reduce(and_, parts) if parts else None
-
-
-def conform_batch(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
-    """Return the columns of a batch, cast to the types of HISTORY_SCHEMA.
-
-    Raises:
-        pyarrow.ArrowException: a value cannot be cast to the type of its column.
-    """
-    schema = select_schema(columns)
-    arrays = []
-    for name in columns:
-        kind = schema.field(name).type
-        if name in OPTIONAL_COLUMNS and name not in batch.schema.names:
-            arrays.append(missing_column(name, batch))
-            continue
-        array = batch.column(name)
-        if kind == DICTIONARY and not pa.types.is_dictionary(array.type):
-            array = array.cast(pa.string()).dictionary_encode()
-        arrays.append(array if array.type == kind else array.cast(kind))
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -18,13 +18,21 @@ from ..local_zone import Zone, resolve_zone
 from ..storage.columnar.arrow_builder import ArrowBuilder
 from ..storage.columnar.arrow_schema import TIMESTAMP
 from ..storage.query import HistoryQuery
-from .arguments import LoadingBar, NameFilter, TimeLike, build_query, select_columns
+from .arguments import (
+    LoadingBar,
+    NameFilter,
+    TimeLike,
+    build_query,
+    select_columns,
+    suggest_arguments,
+)
 from .frame_builder import build_frame
 
 MAX_NAMED_LINES = 1_000
 """Most broken lines that are listed; all are counted."""
 
 
+@suggest_arguments
 def load_transcripts(
     path: str | os.PathLike[str] | None = None,
     *,

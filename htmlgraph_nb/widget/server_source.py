@@ -110,7 +110,8 @@ class ServerSource:
         connection = self.connection
         if not connection.url:
             raise ServerNotFound(connection.detail or "no server has been found yet")
-        return load_history(connection.url, token=self._token, **filters)
+        frame: DataFrame = load_history(connection.url, token=self._token, **filters)
+        return frame
 
     def close(self) -> None:
         """Release the client. Idempotent."""

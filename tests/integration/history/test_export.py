@@ -26,7 +26,7 @@ from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.errors import ConfigError, StoreDamaged, StoreUnavailable
 from htmlgraph_nb.history import export_folder as folder_module
 from htmlgraph_nb.history.export import export_history
-from htmlgraph_nb.history.load import iter_history
+from htmlgraph_nb.history.iterate import iter_history
 from htmlgraph_nb.storage.columnar.sealing import seal
 from htmlgraph_nb.storage.query import HistoryQuery
 from htmlgraph_nb.storage.schema import columns_of_version
@@ -258,7 +258,7 @@ def test_load_history_refuses_other_files(tmp_path: Path) -> None:
     with pytest.raises(StoreDamaged, match="cannot read it as Parquet"):
         load_history(tmp_path / "b.parquet")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(StoreUnavailable, match=r"without \.parquet or \.arrow files"):
+    with pytest.raises(StoreUnavailable, match=r"without \.parquet, \.arrow or \.csv files"):
         load_history(tmp_path / "empty")
 
 

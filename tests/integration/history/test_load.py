@@ -15,7 +15,8 @@ from htmlgraph_nb.client.discovery import candidates
 from htmlgraph_nb.client.rest import Rest
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.errors import InvalidEvent, ServerNotFound, StoreDamaged, StoreUnavailable
-from htmlgraph_nb.history.load import HISTORY_DTYPES, PRESENCE_DTYPES, iter_history, presence_frame
+from htmlgraph_nb.history.iterate import iter_history
+from htmlgraph_nb.history.load import HISTORY_DTYPES, PRESENCE_DTYPES, presence_frame
 from tests.helpers.database_files import run_python
 from tests.helpers.server_process import Server
 from tests.helpers.wait import wait_until

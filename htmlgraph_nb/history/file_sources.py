@@ -1,0 +1,216 @@
+"""Parquet, Arrow and CSV files of history, as Arrow batches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import reduce
+from operator import and_
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import StoreDamaged, StoreUnavailable
+from ..storage.columnar.arrow_schema import (
+    DICTIONARY,
+    HISTORY_SCHEMA,
+    SOURCES_OF_ROOT,
+    missing_column,
+    select_schema,
+)
+from ..storage.query import HistoryQuery
+from ..storage.schema import HISTORY_COLUMNS, OPTIONAL_COLUMNS, ROOT
+
+_MAGIC = {b"PAR1": "parquet", b"ARRO": "feather"}
+_SUFFIXES = {
+    ".parquet": "parquet",
+    ".arrow": "feather",
+    ".feather": "feather",
+    ".csv": "csv",
+    ".csv.gz": "csv",
+}
+_DATABASE_MAGIC = b"SQLi"
+_DATABASE_SUFFIXES = ("", ".db", ".db3", ".sqlite", ".sqlite3")
+_READABLE = "a database, or a file that ends in .parquet, .arrow, .feather, .csv or .csv.gz"
+
+
+def file_format(path: str) -> str | None:
+    """Return the format of a file or of the files in a folder; None: a database or no file.
+
+    Raises:
+        StoreUnavailable: a folder without such files.
+        StoreDamaged: a file of another format.
+    """
+    if os.path.isdir(path):
+        names = [name for _, _, names in os.walk(path) for name in names]
+        formats = [kind for name in names if (kind := _format_of_name(name)) is not None]
+        if formats:
+            return formats[0]
+        raise StoreUnavailable(
+            f"{path} is a folder without .parquet, .arrow or .csv files; pass a database file, or "
+            "a folder written by htmlgraph-nb export"
+        )
+    try:
+        with open(path, "rb") as file:
+            magic = file.read(4)
+    except OSError:
+        # Opening it as a database reports the error.
+        return None
+    kind = _MAGIC.get(magic) or _format_of_name(path)
+    suffix = os.path.splitext(path)[1].lower()
+    if kind is None and magic not in (b"", _DATABASE_MAGIC) and suffix not in _DATABASE_SUFFIXES:
+        raise StoreDamaged(
+            f"{path}: expected {_READABLE}; for a session file of a coding agent use "
+            "load_transcripts"
+        )
+    # A database keeps its format, whatever its name.
+    return None if magic == _DATABASE_MAGIC else kind
+
+
+def _format_of_name(name: str) -> str | None:
+    kinds = (kind for suffix, kind in _SUFFIXES.items() if name.lower().endswith(suffix))
+    return next(kinds, None)
+
+
+class HistoryFiles:
+    """A file, or the files in a folder, opened for one query.
+
+    Args:
+        path: the file or folder.
+        kind: as ``file_format`` returns it.
+        query: filters and columns; the order and limit are left to the caller.
+
+    Raises:
+        StoreDamaged: a column is missing, or the files cannot be read.
+    """
+
+    def __init__(self, path: str, kind: str, query: HistoryQuery) -> None:
+        # Imported here because it is slow to load.
+        import pyarrow.dataset as ds
+
+        self._path = path
+        try:
+            self._files = ds.dataset(
+                path, format=_csv_format() if kind == "csv" else kind, partitioning="hive"
+            )
+        except (pa.ArrowException, OSError) as error:
+            raise self._unreadable(error) from error
+        stored = self._files.schema.names
+        order = [name for name in ("seq", "timestamp") if name in stored]
+        self.order_by = order[0] if order else None
+        """The column by which rows are to be sorted; None: the files have no order."""
+        self.columns = tuple(dict.fromkeys([*query.columns, *order[:1]]))
+        """The columns of the query, and ``order_by``."""
+        self._query = replace(query, columns=self.columns)
+        self._check_columns(stored)
+
+    def _check_columns(self, stored: Sequence[str]) -> None:
+        query = self._query
+        times = ("timestamp",) if query.since is not None or query.until is not None else ()
+        needed = {*query.columns, *query.value_filters, *times}
+        missing = [
+            name
+            for name in HISTORY_COLUMNS
+            if name in needed - {*stored} and name not in OPTIONAL_COLUMNS
+        ]
+        if missing:
+            known = [name for name in stored if name in HISTORY_COLUMNS]
+            hint = f"; select those that it has with columns={known}" if known else ""
+            raise StoreDamaged(
+                f"{self._path}: expected the columns of history, missing {', '.join(missing)}; it "
+                f"has {', '.join(stored)[:200]}{hint}"
+            )
+
+    @property
+    def max_rows(self) -> int | None:
+        """Number of rows; None: only reading tells."""
+        return None if self._query.is_filtered else int(self._files.count_rows())
+
+    def batches(self, batch_rows: int) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of the query, at most ``batch_rows`` at a time, in order of the files.
+
+        Raises:
+            StoreDamaged: the files cannot be read.
+        """
+        stored = self._files.schema.names
+        needed = dict.fromkeys(self.columns)
+        if ROOT in needed and ROOT not in stored:
+            needed |= dict.fromkeys(SOURCES_OF_ROOT)
+        try:
+            batches = self._files.to_batches(
+                columns=[name for name in needed if name in stored],
+                filter=self._expression(),
+                batch_size=batch_rows,
+                # Threads decode these while the caller uses the previous one.
+                batch_readahead=2,
+                fragment_readahead=1,
+            )
+            for batch in batches:
+                if len(batch):
+                    yield conform_batch(batch, self.columns)
+        except (pa.ArrowException, OSError) as error:
+            raise self._unreadable(error) from error
+
+    def _expression(self) -> Any:
+        """Return the filters of the query as an expression of Arrow datasets; None: all rows."""
+        query, schema = self._query, self._files.schema
+        parts = []
+        time = pc.field("timestamp")
+        if query.since is not None:
+            parts.append(time >= pa.scalar(query.since, schema.field("timestamp").type))
+        if query.until is not None:
+            parts.append(time < pa.scalar(query.until, schema.field("timestamp").type))
+        for name, values in query.value_filters.items():
+            if name not in schema.names:
+                # A column that files of older versions do not have is null in all rows.
+                parts.append(pc.scalar(False))
+                continue
+            kind, field = schema.field(name).type, pc.field(name)
+            if pa.types.is_dictionary(kind):
+                kind, field = kind.value_type, field.cast(kind.value_type)
+            parts.append(field.isin(pa.array(list(values), kind)))
+        return reduce(and_, parts) if parts else None
+
+    def _unreadable(self, error: Exception) -> StoreDamaged:
+        return StoreDamaged(
+            f"{self._path}: cannot read it as Parquet, Arrow or CSV files of history: {error}"
+        )
+
+
+def _csv_format() -> Any:
+    """Return the format of CSV as ``export_history`` and pandas write it."""
+    import pyarrow.csv as pacsv
+    import pyarrow.dataset as ds
+
+    types = {
+        field.name: pa.string() if field.type == DICTIONARY else field.type
+        for field in HISTORY_SCHEMA
+    }
+    return ds.CsvFileFormat(
+        parse_options=pacsv.ParseOptions(newlines_in_values=True),
+        convert_options=pacsv.ConvertOptions(
+            column_types=types, strings_can_be_null=True, quoted_strings_can_be_null=False
+        ),
+    )
+
+
+def conform_batch(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
+    """Return the columns of a batch, cast to the types of HISTORY_SCHEMA.
+
+    Raises:
+        pyarrow.ArrowException: a value cannot be cast to the type of its column.
+    """
+    schema = select_schema(columns)
+    arrays = []
+    for name in columns:
+        kind = schema.field(name).type
+        if name in OPTIONAL_COLUMNS and name not in batch.schema.names:
+            arrays.append(missing_column(name, batch))
+            continue
+        array = batch.column(name)
+        if kind == DICTIONARY and not pa.types.is_dictionary(array.type):
+            array = array.cast(pa.string()).dictionary_encode()
+        arrays.append(array if array.type == kind else array.cast(kind))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

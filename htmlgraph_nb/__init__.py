@@ -16,6 +16,7 @@ _EXPORTS = {
     "ConfigError": "errors",
     "ConnectError": "errors",
     "Event": "core.model",
+    "HistoryWarning": "errors",
     "HtmlgraphError": "errors",
     "InvalidEvent": "errors",
     "Limits": "core.roster",
@@ -97,6 +98,7 @@ if TYPE_CHECKING:
     from .core.roster import Limits as Limits
     from .errors import ConfigError as ConfigError
     from .errors import ConnectError as ConnectError
+    from .errors import HistoryWarning as HistoryWarning
     from .errors import HtmlgraphError as HtmlgraphError
     from .errors import InvalidEvent as InvalidEvent
     from .errors import PriceWarning as PriceWarning

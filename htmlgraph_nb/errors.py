@@ -23,9 +23,12 @@ HtmlgraphError
     └── ExportAborted              server: child process of a history export
 
 PriceWarning (UserWarning)         prices that may be out of date
+HistoryWarning (UserWarning)       a history that lacks what a result depends on
 """
 
 from __future__ import annotations
+
+import sys
 
 _LIBRARIES = frozenset(
     "htmlgraph_nb htmlgraph_server anywidget traitlets ipywidgets IPython".split()
@@ -217,3 +220,16 @@ class JoinRefused(HtmlgraphError):
 
 class ExportAborted(HtmlgraphError):
     """An export worker ended before its output was complete."""
+
+
+class HistoryWarning(UserWarning):
+    """A history lacks columns or events on which the statuses of agents depend."""
+
+
+def level_of_caller() -> int:
+    """Return the ``stacklevel`` of a warning for the first caller outside of this package."""
+    package = __name__.partition(".")[0] + "."
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(package):
+        frame, level = frame.f_back, level + 1
+    return level

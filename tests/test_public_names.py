@@ -24,10 +24,10 @@ from htmlgraph_server.jupyter.extension import HtmlgraphExtension
 from tests.helpers.source import MODULES
 
 PUBLIC_NAMES = """
-AgentGrid AgentPresence ConfigError ConnectError Event HtmlgraphError InvalidEvent Limits
-LocalServer PresenceClient PresenceManager PresenceStatus PriceWarning SDK __version__ agents blocks
-burn_rate compare concurrency export_history features forecast_budget iter_history load_history
-load_presence load_quotas load_transcripts local loops plot_concurrency plot_timeline
+AgentGrid AgentPresence ConfigError ConnectError Event HistoryWarning HtmlgraphError InvalidEvent
+Limits LocalServer PresenceClient PresenceManager PresenceStatus PriceWarning SDK __version__ agents
+blocks burn_rate compare concurrency export_history features forecast_budget iter_history
+load_history load_presence load_quotas load_transcripts local loops plot_concurrency plot_timeline
 plot_token_costs plot_tool_counts plot_tool_transitions presence_at sample_history sessions
 start_server summary timeline token_costs tool tool_counts tool_durations tool_errors
 tool_transitions turns waiting_time

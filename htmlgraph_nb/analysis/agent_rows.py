@@ -16,7 +16,15 @@ import pandas as pd
 
 from ..core.model import Event
 from ..core.reducer import NOT_FIRST_TYPES, SESSION_END_TYPES, is_from_agent
-from .columns import BoolArray, IntArray, column_isin, encode_column, map_names, timestamp_micros
+from .columns import (
+    BoolArray,
+    IntArray,
+    column_isin,
+    encode_column,
+    map_names,
+    name_ranks,
+    timestamp_micros,
+)
 
 Rows = npt.NDArray[np.intp]
 _BEFORE = np.iinfo(np.int64).min
@@ -71,11 +79,13 @@ def agent_rows(df: pd.DataFrame, ordered: Rows) -> AgentRows:
     Args:
         ordered: positions in the frame, in the order in which the events count.
     """
-    codes = encode_column(df, "agent_id").codes
-    if codes.dtype.itemsize > 2 and codes.max(initial=0) < np.iinfo(np.int16).max:
+    names = encode_column(df, "agent_id")
+    codes = names.codes
+    ranks = name_ranks(names, df["agent_id"].dtype)
+    if len(ranks) < np.iinfo(np.int16).max:
         # Sorted by radix, in a fifth of the time.
-        codes = codes.astype(np.int16)
-    rows = ordered[np.argsort(codes[ordered], kind="stable")]
+        codes, ranks = codes.astype(np.int16), ranks.astype(np.int16)
+    rows = ordered[np.argsort(ranks[codes[ordered]], kind="stable")]
     agents = codes[rows]
     timestamps = timestamp_micros(df)[rows]
     firsts = np.ones(len(rows), np.bool_)

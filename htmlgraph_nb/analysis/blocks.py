@@ -201,7 +201,7 @@ def _reports(
     quotas: pd.DataFrame, keys: pd.DataFrame, starts: IntArray, length_us: int
 ) -> tuple[FloatArray, IntArray]:
     """Return the last reported use in each window, NaN without a report, and when it was."""
-    require_columns(quotas, "blocks", *_QUOTA_COLUMNS)
+    quotas = require_columns(quotas, "blocks", *_QUOTA_COLUMNS)
     same = np.flatnonzero(float_column(quotas, "minutes") * 60_000_000 == length_us)
     part = quotas.take(same)
     accounts = encode_column(part, "account")

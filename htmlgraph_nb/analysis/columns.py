@@ -5,6 +5,7 @@ The rules for tools and errors are those of ``core.reducer``, which the server u
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -13,12 +14,14 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from ..core.model import TOKEN_FIELDS, Event
 from ..core.reducer import counts_as_tool, is_error
 from ..core.timestamps import to_micros
 from ..core.validation import shorten
 from ..errors import InvalidEvent
+from ..storage.schema import HISTORY_COLUMNS
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -41,7 +44,7 @@ class CodedColumn(NamedTuple):
 
 
 def require_columns(df: object, function: str, *columns: str) -> pd.DataFrame:
-    """Return ``df`` if it is a DataFrame with these columns.
+    """Return ``df`` as ``plain_frame`` does, if it is a DataFrame with these columns.
 
     ``root_agent_id`` is added if it is one of them and missing in some rows or all.
 
@@ -55,16 +58,50 @@ def require_columns(df: object, function: str, *columns: str) -> pd.DataFrame:
         raise InvalidEvent(
             f"{function}: expected a DataFrame from load_history(), got {type(df).__name__}"
         )
+    df = plain_frame(df)
     if "root_agent_id" in columns and "agent_id" in df.columns:
         df = with_roots(df)
     for column in columns:
         if column not in df.columns:
-            raise InvalidEvent(
-                f"{function}: the frame has no column {shorten(column)}; "
-                "load_history() without columns= returns all",
-                column,
-            )
+            raise _missing_column(df, function, column)
+    if not df.columns.is_unique:
+        for column in columns:
+            if np.sum(df.columns == column) > 1:
+                raise InvalidEvent(
+                    f"{function}: the frame has the column {shorten(column)} more than once; keep "
+                    "one of them",
+                    column,
+                )
     return df
+
+
+def _missing_column(df: pd.DataFrame, function: str, column: str) -> InvalidEvent:
+    """Return the error for a missing column, with the most similar name that exists."""
+    names = [name for name in df.columns if isinstance(name, str)]
+    similar = [name for name in names if column in name.split("_")]
+    similar = similar or difflib.get_close_matches(column, names, n=1)
+    hint = "load_history() without columns= returns all"
+    if column not in HISTORY_COLUMNS:
+        hint = f"did you mean {similar[0]!r}?" if similar else "add it with df.assign()"
+    return InvalidEvent(f"{function}: the frame has no column {shorten(column)}; {hint}", column)
+
+
+def plain_frame(df: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with categories for Arrow's dictionaries, and ``timestamp`` of numpy.
+
+    ``dtype_backend="pyarrow"`` of pandas creates these; few functions of pandas support them.
+    """
+    columns: dict[str, Any] = {}
+    for position, dtype in enumerate(df.dtypes):
+        if isinstance(dtype, pd.ArrowDtype):
+            kind, series = dtype.pyarrow_dtype, df.iloc[:, position]
+            if pa.types.is_dictionary(kind):
+                array = pa.chunked_array(pa.array(series.array))
+                columns[df.columns[position]] = array.to_pandas().array
+            elif pa.types.is_timestamp(kind) and df.columns[position] == "timestamp":
+                unit: Any = f"datetime64[us, {kind.tz}]" if kind.tz else "datetime64[us]"
+                columns["timestamp"] = series.astype(unit)
+    return df.assign(**columns) if columns else df
 
 
 def with_roots(df: pd.DataFrame) -> pd.DataFrame:
@@ -113,20 +150,68 @@ def topmost(parent_of: IntArray) -> IntArray:
     return np.where(parent_of[roots] == roots, roots, np.arange(len(parent_of)))
 
 
-def as_tuple(by: ColumnNames) -> tuple[str, ...]:
-    """Return one or several column names as a tuple."""
-    return (by,) if isinstance(by, str) else tuple(by)
+def as_tuple(by: ColumnNames | None) -> tuple[str, ...]:
+    """Return one or several column names as a tuple; None: no column.
+
+    Raises:
+        InvalidEvent: another type, or a name twice.
+    """
+    if by is None or isinstance(by, str):
+        return () if by is None else (by,)
+    values: Any = by
+    names = tuple(values) if isinstance(values, list | tuple | pd.Index | np.ndarray) else (values,)
+    for name in names:
+        if not isinstance(name, str):
+            raise InvalidEvent(
+                f"by: expected the name of a column or a list of names, got {type(name).__name__}; "
+                "to group by something else, add it as a column: df.assign(key=…), by='key'",
+                "by",
+            )
+    if len(set(names)) < len(names):
+        raise InvalidEvent(f"by: expected different columns, got {', '.join(names)}", "by")
+    return names
 
 
 def encode_column(df: pd.DataFrame, column: str) -> CodedColumn:
-    """Return the codes and names of a column; all codes are -1 if the frame does not have it."""
+    """Return the codes and names of a column; all codes are -1 if the frame does not have it.
+
+    Raises:
+        InvalidEvent: its values cannot be compared, such as lists.
+    """
     if column not in df.columns:
         return CodedColumn(np.full(len(df), -1, np.int8), pd.Index([], dtype=object))
     series = df[column]
     if isinstance(series.dtype, pd.CategoricalDtype):
         return CodedColumn(series.cat.codes.to_numpy(), series.cat.categories)
-    codes, values = pd.factorize(series)
+    try:
+        codes, values = pd.factorize(series)
+    except TypeError as error:
+        raise InvalidEvent(
+            f"{column}: expected values such as names and numbers in the column ({error})", column
+        ) from None
     return CodedColumn(codes, pd.Index(values))
+
+
+def name_ranks(names: CodedColumn, dtype: object) -> IntArray:
+    """Return the rank of each name, and last that of a missing name.
+
+    Args:
+        dtype: dtype of the column; an ordered category has its own order.
+    """
+    values = names.values
+    ranks = np.arange(len(values) + 1)
+    if isinstance(dtype, pd.CategoricalDtype) and dtype.ordered:
+        return ranks
+    # Periods are sorted already; sorting millions of them would create an object for each.
+    if not values.is_monotonic_increasing:
+        plain = values.to_numpy()
+        try:
+            order = np.argsort(plain, kind="stable")
+        except TypeError:
+            # Values of different types.
+            order = np.argsort(np.array(list(map(str, plain))), kind="stable")
+        ranks[order] = np.arange(len(values))
+    return ranks
 
 
 def map_names(
@@ -148,17 +233,9 @@ def timestamp_micros(df: pd.DataFrame) -> IntArray:
     """Return ``timestamp`` as microseconds since 1970 UTC; naive times are UTC.
 
     Raises:
-        InvalidEvent: a timestamp is missing or cannot be parsed.
+        InvalidEvent: a timestamp is missing, cannot be parsed, or is a number without a unit.
     """
-    series = df["timestamp"]
-    if not pd.api.types.is_datetime64_any_dtype(series.dtype):
-        try:
-            series = pd.to_datetime(series, utc=True)
-        except (ValueError, TypeError) as error:
-            raise InvalidEvent(
-                f"timestamp: expected times, got {series.dtype} ({error})", "timestamp"
-            ) from None
-    timestamps = series.to_numpy(dtype="datetime64[us]")
+    timestamps = _as_times(df["timestamp"]).to_numpy(dtype="datetime64[us]")
     if np.isnat(timestamps).any():
         n = int(np.isnat(timestamps).sum())
         raise InvalidEvent(
@@ -169,10 +246,40 @@ def timestamp_micros(df: pd.DataFrame) -> IntArray:
     return timestamps.view(np.int64)
 
 
+def _as_times(series: pd.Series) -> pd.Series:
+    if pd.api.types.is_datetime64_any_dtype(series.dtype):
+        return series
+    if pd.api.types.infer_dtype(series, skipna=True) in _NUMBER_TYPES:
+        raise InvalidEvent(
+            f"timestamp: expected times, got numbers{_unit_hint(series)}", "timestamp"
+        )
+    try:
+        return pd.to_datetime(series, utc=True)
+    except (ValueError, TypeError) as error:
+        raise InvalidEvent(
+            f"timestamp: expected times, got {series.dtype} ({error})", "timestamp"
+        ) from None
+
+
+_NUMBER_TYPES = {"integer", "floating", "mixed-integer-float", "decimal", "boolean", "complex"}
+
+
+def _unit_hint(series: pd.Series) -> str:
+    """Return how to convert numbers, if they are times since 1970 in some unit."""
+    highest = pd.to_numeric(series, errors="coerce").abs().max()
+    for unit, per_second in (("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)):
+        # From 2000 to 2200: no number fits two units.
+        if 946_684_800 * per_second <= highest < 7_258_118_400 * per_second:
+            return (
+                f'; convert them: df.assign(timestamp=pd.to_datetime(df["timestamp"], '
+                f'unit="{unit}", utc=True))'
+            )
+    return ""
+
+
 def time_zone(df: pd.DataFrame) -> Any:
     """Return the time zone of ``timestamp``; UTC for naive times."""
-    dtype: Any = df["timestamp"].dtype
-    return getattr(getattr(dtype, "pyarrow_dtype", dtype), "tz", None) or "UTC"
+    return getattr(df["timestamp"].dtype, "tz", None) or "UTC"
 
 
 def to_datetimes(micros: IntArray, zone: Any = "UTC") -> pd.DatetimeIndex:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,8 @@ import pandas as pd
 
 from ..core.timestamps import from_micros, to_micros
 from ..core.validation import shorten
-from ..errors import InvalidEvent, PriceWarning
+from ..errors import InvalidEvent, PriceWarning, level_of_caller
+from ..local_zone import Zone
 from ..pricing.price_age import age_note, guess_note
 from ..pricing.prices import PricedCompletions, Prices, Requests, price_completions
 from .columns import (
@@ -34,6 +36,7 @@ from .columns import (
     token_rows,
 )
 from .grouping import Groups, RowIndices, group_rows
+from .periods import Length, parse_length
 
 COST_COLUMNS = ("timestamp", "model", "input_tokens", "output_tokens")
 _PRICE_COLUMNS = (
@@ -121,16 +124,7 @@ def _warn(priced: PricedCompletions) -> None:
         notes.append(age_note(version, date.fromisoformat(changed), newest))
     for note in notes:
         if note is not None:
-            warnings.warn(note, PriceWarning, stacklevel=_calls_of_package())
-
-
-def _calls_of_package() -> int:
-    """Return the ``stacklevel`` of the first caller outside of this package."""
-    package = __name__.partition(".")[0] + "."
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(package):
-        frame, level = frame.f_back, level + 1
-    return level
+            warnings.warn(note, PriceWarning, stacklevel=level_of_caller())
 
 
 def token_costs(
@@ -139,6 +133,8 @@ def token_costs(
     freq: str | None = None,
     currency: str = "USD",
     prices: Prices | None = None,
+    tz: Zone = None,
+    offset: Length | None = None,
 ) -> pd.DataFrame:
     """Return token counts and their cost.
 
@@ -148,7 +144,7 @@ def token_costs(
     Args:
         df: events; needs timestamp, model, input_tokens, output_tokens and the columns of ``by``,
             and uses the other kinds of tokens, cost_tokens and cost_usd.
-        by, freq: as for ``tool_counts``.
+        by, freq, tz, offset: as for ``tool_counts``.
         currency: only ``"USD"``, the currency of the prices.
         prices: your own prices, as ``{"my-model": {"input": 3.0, "output": 15.0, "cache_read": 0.3,
             "cache_write_5m": 3.75, "cache_write_1h": 6.0}}`` in US dollars per million tokens.
@@ -184,7 +180,7 @@ def token_costs(
             "currency",
         )
     spending = compute_spending(df, prices)
-    groups = group_rows(df, by, freq, spending.rows)
+    groups = group_rows(df, by, freq, spending.rows, tz, offset)
     kinds = {
         kind: groups.total_count(counts)
         for kind, counts in zip(TOKEN_KINDS, spending.tokens.kinds, strict=True)
@@ -211,15 +207,13 @@ def cache_hit_rate(kinds: Mapping[str, IntArray]) -> FloatArray:
     return rate
 
 
-def burn_rate(
-    df: pd.DataFrame, window: str | pd.Timedelta, prices: Prices | None = None
-) -> pd.DataFrame:
+def burn_rate(df: pd.DataFrame, window: Length, prices: Prices | None = None) -> pd.DataFrame:
     """Return the rate of tokens and dollars over a sliding window.
 
     Args:
         df: as for ``token_costs``.
-        window: length of the window that ends at each timestamp, as ``"1h"``. Time before the first
-            event counts as zero.
+        window: length of the window that ends at each timestamp, as ``"1h"``, ``"7d"`` or a
+            timedelta. Time before the first event counts as zero.
         prices: as for ``token_costs``.
 
     Returns:
@@ -235,8 +229,10 @@ def burn_rate(
        tokens_per_hour  usd_per_hour  unpriced_tokens_per_hour
     1           5800.0         0.012                     600.0
     """
-    require_columns(df, "burn_rate", *COST_COLUMNS)
-    window_us = _window_micros(window)
+    df = require_columns(df, "burn_rate", *COST_COLUMNS)
+    window_us = parse_length(window, "window")
+    if window_us < 1:
+        raise InvalidEvent(f"window: expected a positive length, got {window}", "window")
     spending = compute_spending(df, prices)
     micros = timestamp_micros(df)
     times = micros[spending.rows]
@@ -262,19 +258,6 @@ def _rate(times: IntArray, values: FloatArray, steps: IntArray, window_us: int) 
     first = np.searchsorted(times, steps - window_us, side="right")
     rate: FloatArray = (sums[last] - sums[first]) * (_HOUR / window_us)
     return rate
-
-
-def _window_micros(window: str | pd.Timedelta) -> int:
-    try:
-        micros = pd.Timedelta(window) // timedelta(microseconds=1)
-    except (ValueError, TypeError):
-        micros = 0
-    if micros < 1:
-        raise InvalidEvent(
-            f"window: expected a length of time such as 30min or 1h, got {shorten(str(window))}",
-            "window",
-        )
-    return micros
 
 
 def forecast_budget(
@@ -307,11 +290,8 @@ def forecast_budget(
        spent  usd_per_hour  projected  within_budget
     0  0.012         0.144       1.32          False
     """
-    require_columns(df, "forecast_budget", *COST_COLUMNS)
-    if isinstance(budget, bool) or not isinstance(budget, int | float) or not budget >= 0:
-        raise InvalidEvent(
-            f"budget: expected US dollars >= 0, got {shorten(str(budget))}", "budget"
-        )
+    df = require_columns(df, "forecast_budget", *COST_COLUMNS)
+    budget = _check_budget(budget)
     end = parse_micros(until, "until")
     spending = compute_spending(df, prices)
     micros = timestamp_micros(df)
@@ -328,7 +308,7 @@ def forecast_budget(
     exhausted_at = np.array([exhausted if exhausted < _MAX_TIME else nat]).astype(np.int64)
     table = pd.DataFrame(
         {
-            "budget": [float(budget)],
+            "budget": [budget],
             "spent": [usd],
             "remaining": [left],
             "usd_per_hour": [rate * _HOUR],
@@ -340,6 +320,15 @@ def forecast_budget(
     )
     table.attrs.update(spending.attrs())
     return table
+
+
+def _check_budget(budget: Any) -> float:
+    is_number = isinstance(budget, Real | Decimal) and not isinstance(budget, bool)
+    if not is_number or not float(budget) >= 0:
+        raise InvalidEvent(
+            f"budget: expected US dollars >= 0, got {shorten(str(budget))}", "budget"
+        )
+    return float(budget)
 
 
 def _time_exceeded(times: IntArray, usd: FloatArray, budget: float) -> int:

@@ -8,6 +8,7 @@ the order of their times, with its timers and its rules for parents and subagent
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,9 +19,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..core.model import Event, PresenceStatus, new_event
+from ..core.reducer import SESSION_END_TYPES, TURN_END_TYPES
 from ..core.roster import TIMER_SETTINGS, Limits, Roster, timer_event, timers_of
 from ..core.status_rules import FORGOTTEN, StatusDecision, keeps_active
 from ..core.timestamps import EPOCH, from_micros, to_micros
+from ..errors import HistoryWarning, level_of_caller
 from .agent_rows import AgentRows, Rows
 from .columns import (
     BoolArray,
@@ -81,6 +84,37 @@ def undecided_rows(df: pd.DataFrame) -> BoolArray:
     """Return a mask of the rows without a decision."""
     missing: BoolArray = encode_column(df, "agent_status").codes < 0
     return missing
+
+
+def warn_incomplete(df: pd.DataFrame, undecided: BoolArray) -> None:
+    """Warn if part of a loaded history is missing on which the statuses of agents depend.
+
+    Args:
+        df: a frame; only those of ``load_history`` and ``load_transcripts`` are checked, as other
+            programs may have no such columns.
+        undecided: the rows whose decisions are made here.
+    """
+    if not len(df) or not _LOADED_ATTRS & set(df.attrs):
+        return
+    needed = [*_STORED_COLUMNS, *((*_COLUMNS, "extra") if undecided.any() else ())]
+    missing = [name for name in dict.fromkeys(needed) if name not in df.columns]
+    if missing:
+        text = f"lacks the columns {', '.join(missing)}; load it without columns="
+    elif not column_isin(df, "event_type", *_END_TYPES).any() and _hours(df) > 1:
+        text = "has no event that ends a turn; load it without event_types= and tools="
+    else:
+        return
+    message = f"the times of active, waiting and idle agents can be wrong: the history {text}"
+    warnings.warn(message, HistoryWarning, stacklevel=level_of_caller())
+
+
+_LOADED_ATTRS = {"source", "files"}
+_STORED_COLUMNS = ("session_id", "source")
+_END_TYPES = TURN_END_TYPES | SESSION_END_TYPES
+
+
+def _hours(df: pd.DataFrame) -> float:
+    return float(np.ptp(timestamp_micros(df))) / 3_600e6
 
 
 def decide_rows(df: pd.DataFrame, rows: Rows, limits: Limits) -> RowDecisions:

@@ -12,20 +12,21 @@ import pandas as pd
 
 from ..core.validation import shorten
 from ..errors import InvalidEvent
+from ..local_zone import Zone, resolve_zone
 from .columns import (
     CodedColumn,
     FloatArray,
     IntArray,
     encode_column,
+    name_ranks,
     time_zone,
     timestamp_micros,
-    to_datetimes,
 )
+from .periods import Length, assign_periods, parse_freq
 
 RowIndices = npt.NDArray[np.intp]
 Selection = npt.NDArray[np.bool_] | RowIndices
 _MAX_DENSE = 1 << 22
-_FEW_PERIODS = 1 << 16
 _MAX_CELLS = 1 << 50
 
 
@@ -57,29 +58,57 @@ class Groups:
         return np.rint(self.total(values, selection)).astype(np.int64)
 
     def with_columns(self, **columns: Any) -> pd.DataFrame:
-        """Return the keys with more columns."""
+        """Return the keys with more columns.
+
+        Raises:
+            InvalidEvent: a key has the name of one of them.
+        """
+        for name in self.keys.columns:
+            if name in columns:
+                raise InvalidEvent(
+                    f"by: {shorten(name)} is also a column of the result; rename yours: "
+                    f'df.rename(columns={{"{name}": "my_{name}"}})',
+                    "by",
+                )
         return self.keys.assign(**columns)
 
 
 def group_rows(
-    df: pd.DataFrame, by: Sequence[str], freq: str | None = None, rows: RowIndices | None = None
+    df: pd.DataFrame,
+    by: Sequence[str],
+    freq: str | None = None,
+    rows: RowIndices | None = None,
+    tz: Zone = None,
+    offset: Length | None = None,
 ) -> Groups:
     """Group the rows of a frame by columns and periods.
 
     Args:
-        freq: length of a period as ``"15min"``, ``"1h"``, ``"D"``, ``"W-MON"`` or ``"MS"``, in the
-            time zone of ``timestamp``. None: no periods.
+        freq, offset: as for ``parse_freq``. None: no periods.
         rows: positions of the rows. None: all.
+        tz: time zone of the periods. None: that of ``timestamp``.
 
     Raises:
-        InvalidEvent: ``freq`` is invalid, or too many groups are possible.
+        InvalidEvent: ``freq``, ``tz`` or ``offset`` is invalid, ``by`` has the name of the periods,
+            or too many groups are possible.
     """
+    zone = period_zone(df, tz) if freq is not None or tz is not None else "UTC"
+    if freq is None and offset is not None:
+        raise InvalidEvent(
+            "offset: it shifts the begin of periods, expected freq= with it", "offset"
+        )
+    if freq is not None and "timestamp" in by:
+        raise InvalidEvent(
+            "by: with freq= the result has a column timestamp, the start of the period; omit "
+            "'timestamp' in by, or freq",
+            "by",
+        )
     keys = [encode_column(df, name) for name in by]
     codes = [key.codes if rows is None else key.codes[rows] for key in keys]
     if freq is not None:
         micros = timestamp_micros(df)
         micros = micros if rows is None else micros[rows]
-        period_ids, starts = assign_periods(micros, freq, time_zone(df))
+        period_ids, starts = assign_periods(micros, parse_freq(freq, offset), zone)
         keys.insert(0, CodedColumn(period_ids, starts))
         codes.insert(0, period_ids)
     n_rows = len(df) if rows is None else len(rows)
@@ -94,10 +123,23 @@ def group_rows(
     labels = [*(["timestamp"] if freq is not None else []), *by]
     for name, key, size in reversed(list(zip(labels, keys, sizes, strict=True))):
         occupied, index = np.divmod(occupied, size)
-        columns[name] = _take_names(key, index - 1, None if name == "timestamp" else df[name])
-        ranks.append(_ranks(key)[index - 1])
+        is_period = freq is not None and name == "timestamp"
+        if is_period:
+            columns[name] = key.values.take(index - 1)
+        else:
+            columns[name] = _take_names(df[name], key, index - 1)
+        ranks.append(name_ranks(key, None if is_period else df[name].dtype)[index - 1])
     key_columns = pd.DataFrame(dict(reversed(columns.items())), index=range(n_groups))
     return _sort_groups(key_columns, ids, ranks)
+
+
+def period_zone(df: pd.DataFrame, tz: Zone = None) -> Any:
+    """Return the time zone in which the timestamps of a frame are cut into periods.
+
+    Raises:
+        InvalidEvent: there is no such time zone.
+    """
+    return time_zone(df) if tz is None else resolve_zone(tz)
 
 
 def _compact(cells: IntArray, sizes: Sequence[int]) -> tuple[IntArray, IntArray]:
@@ -119,22 +161,16 @@ def _compact(cells: IntArray, sizes: Sequence[int]) -> tuple[IntArray, IntArray]
     return (np.cumsum(occurs) - 1)[cells], np.flatnonzero(occurs)
 
 
-def _take_names(key: CodedColumn, codes: IntArray, like: pd.Series | None) -> Any:
-    if like is None:
-        return key.values.take(codes)
-    if isinstance(like.dtype, pd.CategoricalDtype):
-        return pd.Categorical.from_codes(codes, dtype=like.dtype)
-    names = key.values.take(codes, allow_fill=True, fill_value=None) if len(key.values) else None
-    return pd.Series(names, index=range(len(codes)), dtype=like.dtype)
-
-
-def _ranks(key: CodedColumn) -> IntArray:
-    """Return the rank of each value, and last that of a missing value."""
-    ranks = np.arange(len(key.values) + 1)
-    # Periods are sorted already; sorting millions of them would create an object for each.
-    if not key.values.is_monotonic_increasing:
-        ranks[np.argsort(key.values.to_numpy(), kind="stable")] = np.arange(len(key.values))
-    return ranks
+def _take_names(series: pd.Series, key: CodedColumn, codes: IntArray) -> Any:
+    """Return names as they are in a column of the frame, with its dtype."""
+    dtype = series.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        names = pd.Categorical.from_codes(codes, dtype=dtype)
+        return names if dtype.ordered else names.remove_unused_categories()
+    # The first row of each name; the last element is that of a missing name.
+    rows = np.zeros(len(key.values) + 1, np.intp)
+    rows[key.codes[::-1]] = np.arange(len(series))[::-1]
+    return series.take(rows[codes]).reset_index(drop=True)
 
 
 def _sort_groups(keys: pd.DataFrame, ids: IntArray, ranks: Sequence[IntArray]) -> Groups:
@@ -146,95 +182,3 @@ def _sort_groups(keys: pd.DataFrame, ids: IntArray, ranks: Sequence[IntArray]) -
     if (rank == np.arange(len(order))).all():
         return Groups(keys, ids)
     return Groups(keys.iloc[order].reset_index(drop=True), rank[ids])
-
-
-def assign_periods(
-    micros: IntArray, freq: str, zone: Any = "UTC"
-) -> tuple[IntArray, pd.DatetimeIndex]:
-    """Return the period index of each timestamp, and the start of each period.
-
-    Periods without a timestamp are included unless there are too many.
-
-    Args:
-        micros: microseconds since 1970 UTC.
-        freq: as for ``group_rows``.
-    """
-    offset = _offset(freq)
-    if not len(micros):
-        return np.empty(0, np.int64), to_datetimes(np.empty(0, np.int64), zone)
-    first, last = int(micros.min()), int(micros.max())
-    step = _fixed_step(offset, zone)
-    if step:
-        period_ids = micros // step - first // step
-        if last // step - first // step < max(_FEW_PERIODS, len(micros)):
-            return period_ids, _period_starts(first, last, offset, zone)
-        period_ids, occupied = pd.factorize(period_ids, sort=True)
-        starts = (first // step + np.asarray(occupied)) * step
-        return period_ids.astype(np.int64), to_datetimes(starts, zone)
-    edges = _period_starts(first, last, offset, zone)
-    utc = edges.tz_convert("UTC").tz_localize(None)
-    edge_micros = utc.to_numpy(dtype="datetime64[us]").view(np.int64)
-    return np.searchsorted(edge_micros, micros, side="right") - 1, edges
-
-
-def period_edges(first: int, last: int, freq: str, zone: Any = "UTC") -> pd.DatetimeIndex:
-    """Return the start of every period from ``first`` to ``last``, and the end of the last one.
-
-    Args:
-        first, last: microseconds since 1970 UTC.
-
-    Raises:
-        InvalidEvent: ``freq`` is invalid, or there are millions of periods.
-    """
-    offset = _offset(freq)
-    step = _fixed_step(offset, zone)
-    if step and (last - first) // step > _MAX_DENSE:
-        raise InvalidEvent(
-            f"freq: expected at most {_MAX_DENSE} periods, got {(last - first) // step} of "
-            f"{shorten(freq)}; use longer ones",
-            "freq",
-        )
-    starts = _period_starts(first, last, offset, zone)
-    last_end = pd.DatetimeIndex([starts[-1] + offset])
-    return pd.DatetimeIndex(starts.append(last_end)).as_unit("us")
-
-
-def _period_starts(first: int, last: int, offset: Any, zone: Any) -> pd.DatetimeIndex:
-    """Return the start of every period from that of ``first`` to that of ``last``."""
-    step = _fixed_step(offset, zone)
-    if step:
-        return to_datetimes(np.arange(first // step * step, last + 1, step), zone)
-    edges = to_datetimes(np.array([first, last]), zone)
-    return pd.date_range(_floor(edges[0], offset), edges[1], freq=offset).as_unit("us")
-
-
-def _offset(freq: str) -> Any:
-    try:
-        offset: Any = pd.tseries.frequencies.to_offset(freq)
-    except (ValueError, TypeError):
-        offset = None
-    if offset is None or offset.n < 1 or isinstance(offset, pd.offsets.Nano):
-        raise InvalidEvent(
-            "freq: expected the length of a period such as 15min, 1h, D, W or MS, "
-            f"got {shorten(str(freq))}",
-            "freq",
-        )
-    return offset
-
-
-def _fixed_step(offset: Any, zone: Any) -> int:
-    """Return the length of a period in microseconds; 0 if it varies."""
-    if isinstance(offset, pd.offsets.Tick):
-        nanos = int(offset.nanos)
-        step = nanos // 1_000
-        return step if str(zone) == "UTC" or 900_000_000 % step == 0 else 0
-    day = isinstance(offset, pd.offsets.Day) and str(zone) == "UTC"
-    return offset.n * 86_400_000_000 if day else 0
-
-
-def _floor(first: pd.Timestamp, offset: Any) -> pd.Timestamp:
-    midnight = first.normalize()
-    if isinstance(offset, pd.offsets.Tick | pd.offsets.Day):
-        return midnight
-    start: pd.Timestamp = offset.rollback(midnight)
-    return start

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ..core.roster import Limits
+from ..local_zone import Zone
 from .columns import (
     ColumnNames,
     FloatArray,
@@ -13,11 +17,11 @@ from .columns import (
     as_tuple,
     require_columns,
     time_zone,
-    timestamp_micros,
     to_datetimes,
     to_timedeltas,
 )
-from .grouping import assign_periods, group_rows, period_edges
+from .grouping import group_rows, period_zone
+from .periods import Length, parse_freq, period_starts
 from .status_intervals import (
     STATUS_NAMES,
     StatusIntervals,
@@ -46,9 +50,9 @@ def timeline(df: pd.DataFrame, limits: Limits | None = None) -> pd.DataFrame:
             timers recorded in the stored timer events, else the defaults of ``Limits``.
 
     Returns:
-        One row per interval, sorted by agent and time, without gaps from the agent's first event to
-        the newest timestamp of the frame: agent_id (as in ``df``), status (category: active,
-        waiting, idle, offline), start and end (datetime64[us], in the time zone of ``df``),
+        One row per interval, sorted by the agents' ids and time, without gaps from the agent's
+        first event to the newest timestamp of the frame: agent_id (as in ``df``), status (category:
+        active, waiting, idle, offline), start and end (datetime64[us], in the time zone of ``df``),
         duration (timedelta64[us]). A status that starts at the newest timestamp has the duration 0.
 
     Raises:
@@ -60,12 +64,15 @@ def timeline(df: pd.DataFrame, limits: Limits | None = None) -> pd.DataFrame:
     1  claude-1  waiting 0 days 00:02:00
     2  claude-1   active 0 days 00:01:00
     """
-    require_columns(df, "timeline", *REQUIRED_COLUMNS)
+    df = require_columns(df, "timeline", *REQUIRED_COLUMNS)
     intervals = merge_intervals(status_intervals(df, limits))
     zone = time_zone(df)
+    agents = df["agent_id"].take(intervals.rows).reset_index(drop=True)
+    if isinstance(agents.dtype, pd.CategoricalDtype) and not agents.dtype.ordered:
+        agents = agents.cat.remove_unused_categories()
     return pd.DataFrame(
         {
-            "agent_id": df["agent_id"].take(intervals.rows).reset_index(drop=True),
+            "agent_id": agents,
             "status": pd.Categorical.from_codes(intervals.status, dtype=STATUS_DTYPE),
             "start": to_datetimes(intervals.start, zone),
             "end": to_datetimes(intervals.end, zone),
@@ -74,49 +81,61 @@ def timeline(df: pd.DataFrame, limits: Limits | None = None) -> pd.DataFrame:
     )
 
 
-def concurrency(df: pd.DataFrame, freq: str, limits: Limits | None = None) -> pd.DataFrame:
+def concurrency(
+    df: pd.DataFrame,
+    freq: str,
+    limits: Limits | None = None,
+    tz: Zone = None,
+    offset: Length | None = None,
+) -> pd.DataFrame:
     """Return the number of agents that were active, waiting and idle in each period.
 
     Args:
         df: as for ``timeline``.
-        freq: length of a period as ``"15min"``, ``"1h"`` or ``"D"``.
+        freq, tz, offset: as for ``tool_counts``.
         limits: as for ``timeline``.
 
     Returns:
-        One row per period, including periods without agents: timestamp (start of the period,
-        datetime64[us] in the time zone of ``df``), active, waiting, idle (float64: number of
-        agents, averaged over the whole period), peak (int64: maximum number of agents that were
-        active or waiting at the same time).
+        One row per period from that of the first event to that of the newest timestamp, including
+        periods without agents: timestamp (start of the period, datetime64[us] in the time zone of
+        the periods), active, waiting, idle (float64: number of agents, averaged over the period; of
+        the last one over the part up to the newest timestamp, or at that time if it begins there),
+        peak (int64: maximum number of agents that were active or waiting at the same time).
 
     Raises:
-        InvalidEvent: a column is missing, or ``freq`` is invalid.
+        InvalidEvent: a column is missing, or ``freq``, ``tz`` or ``offset`` is invalid.
 
     >>> concurrency(example(), "10min")[["active", "waiting", "idle", "peak"]]
        active  waiting  idle  peak
-    0     0.5      0.2   0.1     2
+    0     1.0      0.4   0.2     2
     """
-    require_columns(df, "concurrency", *REQUIRED_COLUMNS)
+    df = require_columns(df, "concurrency", *REQUIRED_COLUMNS)
+    periods, zone = parse_freq(freq, offset), period_zone(df, tz)
     intervals = status_intervals(df, limits)
-    zone = time_zone(df)
+    starts = edges = np.empty(0, np.int64)
     if len(intervals.rows):
-        first, last = int(intervals.start.min()), int(intervals.end.max())
-        bounds = period_edges(first, last, freq, zone)
-    else:
-        bounds = assign_periods(intervals.start, freq, zone)[1]
-    edges = timestamp_micros(bounds.to_frame(name="timestamp"))
-    means = {
+        until = int(intervals.end.max())
+        starts = period_starts(int(intervals.start.min()), until, periods, zone)
+        edges = np.append(starts, until)
+    counts: dict[str, npt.NDArray[Any]] = {
         STATUS_NAMES[status]: _mean(intervals, status, edges)
         for status in (TimelineStatus.ACTIVE, TimelineStatus.WAITING, TimelineStatus.IDLE)
     }
-    return pd.DataFrame({"timestamp": bounds[:-1], **means, "peak": _peak(intervals, edges)})
+    counts["peak"] = _peak(intervals, edges)
+    if len(starts) and starts[-1] == edges[-1]:
+        now = intervals.status[intervals.lasts]
+        for name, values in counts.items():
+            busy = np.isin(now, (TimelineStatus.ACTIVE, TimelineStatus.WAITING))
+            values[-1] = np.sum(busy if name == "peak" else now == STATUS_NAMES.index(name))
+    return pd.DataFrame({"timestamp": to_datetimes(starts, zone), **counts})
 
 
 def _mean(intervals: StatusIntervals, status: int, edges: IntArray) -> FloatArray:
     """Return the average number of agents with a status between adjacent edges."""
     selected = intervals.status == status
     start, end = intervals.start[selected], intervals.end[selected]
-    total = _total_until(start, edges) - _total_until(end, edges)
-    means: FloatArray = np.diff(total) / np.diff(edges)
+    total, lengths = _total_until(start, edges) - _total_until(end, edges), np.diff(edges)
+    means: FloatArray = np.diff(total) / np.maximum(lengths, 1)
     return means
 
 
@@ -173,7 +192,6 @@ def waiting_time(
     by = as_tuple(by)
     df = require_columns(df, "waiting_time", *REQUIRED_COLUMNS, *by)
     merged = merge_intervals(status_intervals(df, limits))
-    lasts = np.append(merged.agents[1:] != merged.agents[:-1], True)[: len(merged.agents)]
     waits = np.flatnonzero(merged.status == TimelineStatus.WAITING)
     groups = group_rows(df, by, None, merged.rows[waits])
     n = groups.count()
@@ -186,6 +204,6 @@ def waiting_time(
         total=to_timedeltas(groups.total_count(durations)),
         median=to_timedeltas(middle // 2),
         longest=to_timedeltas(ordered[ends - 1]),
-        waiting_now=groups.count(lasts[waits]) > 0,
+        waiting_now=groups.count(merged.lasts[waits]) > 0,
     )
     return table.sort_values("total", ascending=False, kind="stable", ignore_index=True)

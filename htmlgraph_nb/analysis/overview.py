@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 
 from ..core.roster import Limits
+from ..core.validation import shorten
 from ..errors import InvalidEvent
 from ..pricing.prices import Prices
 from .columns import (
     ColumnNames,
     as_tuple,
+    column_isin,
     encode_column,
     error_mask,
     float_column,
@@ -24,10 +26,12 @@ from .columns import (
     tool_mask,
 )
 from .costs import compute_spending, spending_columns
-from .grouping import group_rows
+from .grouping import Groups, group_rows
 from .intervals import REQUIRED_COLUMNS
 from .status_intervals import TimelineStatus, status_intervals
 
+_SERVER_SOURCES = ("timer", "family")
+"""Sources of the events that the server adds: timers, and ends that follow from a parent's."""
 MEASURES = ("events", "tools", "errors", "tokens", "usd", "unpriced_tokens")
 
 
@@ -42,10 +46,11 @@ def summary(
     Returns:
         One row: start and end (datetime64[us], in the time zone of ``df``; NaT without events),
         agents, sessions, features, projects, branches (int64: their numbers; a branch counts in
-        each project), active, waiting (timedelta64[us]: sums over all agents), events, tools (calls
-        of tools), errors, tokens (int64), usd (float64; NaN if nothing has a price),
-        unpriced_tokens (int64: tokens whose price is unknown, not in usd), peak_context_tokens
-        (Int64: highest number of tokens in the context of a model; missing if not reported).
+        each project), active, waiting (timedelta64[us]: sums over all agents), events (without
+        those that the server adds: timers, and ends that follow from a parent's), tools (calls of
+        tools), errors, tokens (int64), usd (float64; NaN if nothing has a price), unpriced_tokens
+        (int64: tokens whose price is unknown, not in usd), peak_context_tokens (Int64: highest
+        number of tokens in the context of a model; missing if not reported).
         ``attrs`` as for ``token_costs``.
 
     Raises:
@@ -55,12 +60,12 @@ def summary(
        agents          active         waiting  tools  errors  tokens    usd
     0       2 0 days 00:05:00 0 days 00:02:00      5       1    5800  0.012
     """
-    require_columns(df, "summary", *REQUIRED_COLUMNS)
+    df = require_columns(df, "summary", *REQUIRED_COLUMNS)
     micros = timestamp_micros(df)
     ends = np.array([micros.min(), micros.max()] if len(df) else [_NAT, _NAT])
     bounds = to_datetimes(ends, time_zone(df))
     statuses = status_intervals(df, limits)
-    measures, attrs = _measures(df, (), prices)
+    measures, attrs = _measures(df, group_rows(df, ()), prices)
     row = pd.DataFrame(
         {
             "start": bounds[:1],
@@ -118,8 +123,8 @@ def compare(
         prices: as for ``token_costs``.
 
     Returns:
-        One row per group of either history and measure (events, tools, errors, tokens, usd,
-        unpriced_tokens: tokens whose price is unknown, not in usd), sorted by the keys: the columns
+        One row per group of either history and measure (events, tools, errors, tokens, usd and
+        unpriced_tokens, as in ``summary``), sorted by the keys: the columns
         of ``by`` (with the categories of both), measure (category), a and b (float64; 0 if the
         history lacks the group, NaN for unknown usd), change (float64: b - a), ratio (float64:
         b / a; NaN if a is 0).
@@ -139,27 +144,38 @@ def compare(
         require_columns(df, "compare", "event_type", "timestamp", *by) for df in (df_a, df_b)
     )
     for column in by:
-        if column == "measure":
-            raise InvalidEvent("by has 'measure', which is a column of the result", "by")
-    tables = [_measures(df, by, prices)[0] for df in (df_a, df_b)]
+        if column in _COMPARED:
+            raise InvalidEvent(
+                f"by: {shorten(column)} is also a column of the result; rename yours: "
+                f'df.rename(columns={{"{column}": "my_{column}"}})',
+                "by",
+            )
     dtypes = {name: _common_dtype(df_a[name], df_b[name]) for name in by}
-    sides = [
-        table.astype(dict.fromkeys(by, object)).melt(
-            id_vars=list(by), value_vars=list(MEASURES), var_name="measure", value_name=side
-        )
-        for table, side in zip(tables, ("a", "b"), strict=True)
-    ]
-    compared = sides[0].merge(sides[1], how="outer", on=[*by, "measure"])
-    # A missing group counts as 0.
-    for side, table in zip(("a", "b"), sides, strict=True):
-        keys = compared[[*by, "measure"]]
-        exists = keys.merge(table, how="left", indicator=True)["_merge"] == "both"
-        compared[side] = compared[side].astype("float64").where(exists.to_numpy(), 0.0)
+    keys = pd.concat([df[list(by)].astype(dtypes) for df in (df_a, df_b)], ignore_index=True)
+    groups = group_rows(keys, by)
+    table = groups.keys
+    sides = {}
+    for side, df, ids in (
+        ("a", df_a, groups.ids[: len(df_a)]),
+        ("b", df_b, groups.ids[len(df_a) :]),
+    ):
+        own = Groups(table, ids)
+        measures = _measures(df, own, prices)[0][list(MEASURES)].to_numpy(np.float64)
+        # A missing group counts as 0.
+        measures[own.count() == 0] = 0.0
+        sides[side] = measures.ravel()
+    rows = np.repeat(np.arange(len(table)), len(MEASURES))
     measure_dtype = pd.CategoricalDtype(list(MEASURES), ordered=True)
-    compared = compared.astype({**dtypes, "measure": measure_dtype})
-    compared = compared.sort_values([*by, "measure"], kind="stable", ignore_index=True)
-    ratio = compared["b"] / compared["a"].where(compared["a"] != 0)
-    return compared.assign(change=compared["b"] - compared["a"], ratio=ratio)
+    measure = pd.Categorical.from_codes(
+        np.tile(np.arange(len(MEASURES)), len(table)), dtype=measure_dtype
+    )
+    change = sides["b"] - sides["a"]
+    ratio = np.divide(sides["b"], sides["a"], out=np.full(len(rows), np.nan), where=sides["a"] != 0)
+    compared = table.take(rows).reset_index(drop=True)
+    return compared.assign(measure=measure, **sides, change=change, ratio=ratio)
+
+
+_COMPARED = ("measure", "a", "b", "change", "ratio")
 
 
 def _common_dtype(a: pd.Series, b: pd.Series) -> Any:
@@ -168,16 +184,17 @@ def _common_dtype(a: pd.Series, b: pd.Series) -> Any:
         return a.dtype
     if not isinstance(a.dtype, pd.CategoricalDtype | pd.StringDtype | np.dtypes.ObjectDType):
         return a.dtype
-    return pd.CategoricalDtype(sorted({*a.dropna().unique(), *b.dropna().unique()}))
+    return pd.CategoricalDtype(sorted({*a.dropna().unique(), *b.dropna().unique()}, key=str))
 
 
 def _measures(
-    df: pd.DataFrame, by: tuple[str, ...], prices: Prices | None
+    df: pd.DataFrame, groups: Groups, prices: Prices | None
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    groups = group_rows(df, by)
     spending = compute_spending(df, prices)
+    # Timers and implied ends are no events of agents.
+    by_server = column_isin(df, "source", *_SERVER_SOURCES)
     table = groups.with_columns(
-        events=groups.count(),
+        events=groups.count(~by_server),
         tools=groups.count(tool_mask(df)),
         errors=groups.count(error_mask(df)),
         **spending_columns(spending, groups),

@@ -21,6 +21,7 @@ from .decisions import (
     infer_silences,
     stored_limits,
     undecided_rows,
+    warn_incomplete,
 )
 
 
@@ -71,9 +72,11 @@ def status_decisions(df: pd.DataFrame, limits: Limits | None = None) -> StatusDe
             timers of the server that stored the events, else the defaults.
     """
     undecided = undecided_rows(df)
-    rows = np.arange(len(df))
     if limits is not None:
         undecided[:] = True
+    warn_incomplete(df, undecided)
+    rows = np.arange(len(df))
+    if limits is not None:
         # Stored timer events are ignored: they belong to other limits.
         rows = rows[~column_isin(df, "source", "timer")]
     events = agent_rows(df, _in_order(df, rows, by_time=bool(undecided.all())))
@@ -193,6 +196,11 @@ class StatusIntervals(NamedTuple):
     status: StatusArray
     start: IntArray
     end: IntArray
+
+    @property
+    def lasts(self) -> npt.NDArray[np.bool_]:
+        """Whether an interval is the last of its agent."""
+        return np.append(self.agents[1:] != self.agents[:-1], True)[: len(self.agents)]
 
     def durations(self, *statuses: int) -> IntArray:
         """Return the length of each interval; 0 if it has another status."""

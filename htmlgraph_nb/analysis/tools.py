@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ..core.validation import format_value
 from ..errors import InvalidEvent
+from ..local_zone import Zone
 from .agent_labels import fill_forward
 from .columns import (
     ColumnNames,
@@ -21,6 +25,7 @@ from .columns import (
     tool_mask,
 )
 from .grouping import group_rows
+from .periods import Length
 
 _TOOL = ("event_type", "tool_name")
 
@@ -30,6 +35,8 @@ def tool_counts(
     by: ColumnNames = ("agent_id",),
     freq: str | None = None,
     normalize: bool = False,
+    tz: Zone = None,
+    offset: Length | None = None,
 ) -> pd.DataFrame:
     """Return the number of tool calls, counted like the totals of the server.
 
@@ -37,17 +44,26 @@ def tool_counts(
         df: events; needs event_type, tool_name, the columns of ``by`` and, with ``freq``,
             timestamp.
         by: columns to group by, such as ``"branch"`` or ``("agent_kind", "project")``; rows with a
-            missing name form a group of their own.
-        freq: length of a period as ``"15min"``, ``"1h"``, ``"D"`` or ``"W-MON"``. None: no periods.
+            missing name form a group of their own. ``()`` or None: no columns.
+        freq: length of a period: ``"15min"``, ``"5h"``, ``"D"``; ``"W-MON"`` for weeks that begin
+            on Monday, ``"W"`` on Sunday; ``"MS"``, ``"QS"``, ``"YS"`` for calendar months, quarters
+            and years. Multiples such as ``"5h"`` or ``"2D"`` are counted from 1970-01-01 00:00 of
+            the time zone. A day without midnight begins when the clock changes, one with two
+            midnights with the first. None: no periods.
         normalize: return the share of all calls, within each period if there are periods.
+        tz: time zone of the periods, such as ``"Europe/Paris"``. None: that of ``timestamp``, UTC
+            if it has none.
+        offset: what to shift the begin of periods by, as ``"17h"`` or a timedelta: weeks that begin
+            Thursday 17:00 are ``freq="W-THU", offset="17h"``.
 
     Returns:
         One row per group with at least one call, sorted by the keys: timestamp (start of the
-        period, in the time zone of ``df``) if ``freq`` is given, the columns of ``by`` (as in
-        ``df``), count (int64) or share (float64).
+        period, datetime64[us] in the time zone of the periods) if ``freq`` is given, the columns of
+        ``by`` (as in ``df``; categories only those that occur), count (int64) or share (float64).
 
     Raises:
-        InvalidEvent: a column is missing, or ``freq`` is invalid.
+        InvalidEvent: a column is missing, or is also a column of the result; or ``freq``, ``tz`` or
+            ``offset`` is invalid.
 
     >>> tool_counts(example(), by="tool_name")
       tool_name  count
@@ -58,7 +74,7 @@ def tool_counts(
     by = as_tuple(by)
     df = require_columns(df, "tool_counts", *_TOOL, *by, *(["timestamp"] if freq else []))
     rows = np.flatnonzero(tool_mask(df))
-    groups = group_rows(df, by, freq, rows)
+    groups = group_rows(df, by, freq, rows, tz, offset)
     n = groups.count()
     if not normalize:
         return groups.with_columns(count=n)
@@ -68,14 +84,18 @@ def tool_counts(
 
 
 def tool_errors(
-    df: pd.DataFrame, by: ColumnNames = ("tool_name",), freq: str | None = None
+    df: pd.DataFrame,
+    by: ColumnNames = ("tool_name",),
+    freq: str | None = None,
+    tz: Zone = None,
+    offset: Length | None = None,
 ) -> pd.DataFrame:
     """Return the number of tool calls that failed.
 
     Args:
         df: events; needs event_type, tool_name, status, the columns of ``by`` and, with ``freq``,
             timestamp.
-        by, freq: as for ``tool_counts``.
+        by, freq, tz, offset: as for ``tool_counts``.
 
     Returns:
         One row per group with at least one call, sorted by the keys: timestamp if ``freq`` is
@@ -83,7 +103,7 @@ def tool_errors(
         (float64: the shares of calls that failed and that did not).
 
     Raises:
-        InvalidEvent: a column is missing, or ``freq`` is invalid.
+        InvalidEvent: as for ``tool_counts``.
 
     >>> tool_errors(example())
       tool_name  count  errors  error_rate  success_rate
@@ -94,7 +114,7 @@ def tool_errors(
     by = as_tuple(by)
     df = require_columns(df, "tool_errors", *_TOOL, "status", *by, *(["timestamp"] if freq else []))
     rows = np.flatnonzero(tool_mask(df))
-    groups = group_rows(df, by, freq, rows)
+    groups = group_rows(df, by, freq, rows, tz, offset)
     n, failed = groups.count(), groups.count(error_mask(df)[rows])
     return groups.with_columns(
         count=n, errors=failed, error_rate=failed / n, success_rate=(n - failed) / n
@@ -104,14 +124,14 @@ def tool_errors(
 def tool_durations(
     df: pd.DataFrame,
     by: ColumnNames = ("tool_name",),
-    quantiles: Sequence[float] = (0.5, 0.9, 0.99),
+    quantiles: float | Sequence[float] = (0.5, 0.9, 0.99),
 ) -> pd.DataFrame:
     """Return statistics of the durations of tool calls, where agents report them.
 
     Args:
         df: events; needs event_type, tool_name, duration_ms and the columns of ``by``.
         by: as for ``tool_counts``.
-        quantiles: from 0 to 1, interpolated linearly.
+        quantiles: one or several from 0 to 1, interpolated linearly.
 
     Returns:
         One row per group with at least one call, sorted by the keys: the columns of ``by``, count
@@ -129,9 +149,7 @@ def tool_durations(
     """
     by = as_tuple(by)
     df = require_columns(df, "tool_durations", *_TOOL, "duration_ms", *by)
-    for q in quantiles:
-        if not 0 <= q <= 1:
-            raise InvalidEvent(f"quantiles: expected numbers from 0 to 1, got {q}", "quantiles")
+    levels = _check_quantiles(quantiles)
     rows = np.flatnonzero(tool_mask(df))
     groups = group_rows(df, by, None, rows)
     durations = float_column(df, "duration_ms")[rows]
@@ -142,10 +160,20 @@ def tool_durations(
     total = np.where(n, groups.total(durations[timed], timed), np.nan)
     with np.errstate(invalid="ignore"):
         measures = {"total_ms": total, "mean_ms": total / np.maximum(n, 1)}
-    statistics = {"min_ms": 0.0, "max_ms": 1.0, **{f"p{q * 100:g}_ms": q for q in quantiles}}
+    statistics = {"min_ms": 0.0, "max_ms": 1.0, **{f"p{q * 100:g}_ms": q for q in levels}}
     for name, q in statistics.items():
         measures[name] = _quantile(ordered, ends - n, n, q)
     return groups.with_columns(count=groups.count(), timed=n, **measures)
+
+
+def _check_quantiles(quantiles: Any) -> list[float]:
+    levels: list[Any] = list(quantiles) if pd.api.types.is_list_like(quantiles) else [quantiles]
+    for q in levels:
+        if isinstance(q, bool) or not isinstance(q, Real) or not 0 <= float(q) <= 1:
+            raise InvalidEvent(
+                f"quantiles: expected numbers from 0 to 1, got {format_value(q)}", "quantiles"
+            )
+    return [float(q) for q in levels]
 
 
 def _sort_in_groups(ids: IntArray, values: np.ndarray) -> np.ndarray:
@@ -192,7 +220,7 @@ def tool_transitions(df: pd.DataFrame) -> pd.DataFrame:
     0      Bash           Edit      1    1.0
     1      Read           Bash      2    1.0
     """
-    require_columns(df, "tool_transitions", *_TOOL, "agent_id", "timestamp")
+    df = require_columns(df, "tool_transitions", *_TOOL, "agent_id", "timestamp")
     rows = np.flatnonzero(tool_mask(df))
     present = [name for name in ("agent_id", "seq") if name in df.columns]
     tools = df[[*present, "tool_name", "timestamp"]].take(rows)

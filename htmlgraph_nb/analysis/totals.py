@@ -84,7 +84,7 @@ def sessions(
     0  claude-1        s-1 0 days 00:05:00      3       0    5200
     1   codex-1        s-2 0 days 00:03:00      2       1     600
     """
-    require_columns(df, "sessions", *REQUIRED_COLUMNS)
+    df = require_columns(df, "sessions", *REQUIRED_COLUMNS)
     filled = df.assign(session_id=fill_forward(df, "session_id"))
     keys = ("agent_id", "session_id")
     rolled_up = _rolled_up(filled, subagents)
@@ -115,7 +115,7 @@ def features(
       feature_id  agents          active  tools
     0     feat-1       2 0 days 00:05:00      5
     """
-    require_columns(df, "features", *REQUIRED_COLUMNS, "feature_id")
+    df = require_columns(df, "features", *REQUIRED_COLUMNS, "feature_id")
     filled = df.assign(feature_id=fill_forward(df, "feature_id"))
     return _totals(df, df, filled, ("feature_id",), ("agent_id", "session_id"), prices, limits)
 
@@ -147,7 +147,7 @@ def agents(
     0  claude-1 0 days 00:02:00 0 days 00:02:00      3    5200
     1   codex-1 0 days 00:03:00 0 days 00:00:00      2     600
     """
-    require_columns(df, "agents", *REQUIRED_COLUMNS)
+    df = require_columns(df, "agents", *REQUIRED_COLUMNS)
     counted = ("session_id", "feature_id")
     rolled_up = _rolled_up(df, subagents)
     return _totals(df, df, df, ("agent_id",), counted, prices, limits, rolled_up)

@@ -101,7 +101,7 @@ def turns(
     1   codex-1 0 days 00:03:00    done        1      2    NaN
     """
     labels = as_tuple(labels)
-    require_columns(df, "turns", "agent_id", "timestamp", "event_type")
+    df = require_columns(df, "turns", "agent_id", "timestamp", "event_type")
     check_subagents(subagents)
     found = _find_turns(df)
     n, zone = len(found.rows), time_zone(df)

@@ -23,6 +23,10 @@ from ..analysis.columns import (
     error_mask,
     float_column,
     map_names,
+    require_columns,
+    time_zone,
+    timestamp_micros,
+    to_datetimes,
     tool_mask,
 )
 from ..analysis.costs import compute_spending
@@ -38,15 +42,21 @@ FACTS = ("feature_id", "tool_name", "model", "project", "host", "parent_agent_id
 COUNTS = ("context_tokens", "context_window")
 
 
-def check_frame(frame: pd.DataFrame) -> None:
-    """Raise InvalidEvent if a column that a replay needs is missing or has missing values."""
+def replay_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with the dtypes that a replay needs; naive times are UTC.
+
+    Raises:
+        InvalidEvent: it is no DataFrame, a column that a replay needs is missing or has missing
+            values, or ``timestamp`` has no times.
+    """
+    frame = require_columns(frame, "presence_at", *_REQUIRED)
     for name in _REQUIRED:
-        if name not in frame:
-            raise InvalidEvent(
-                f"{name}: expected this column in the frame, as load_history() returns it", name
-            )
         if frame[name].isna().any():
             raise InvalidEvent(f"{name}: expected a value in each row, some have none", name)
+    if not isinstance(frame["timestamp"].dtype, pd.DatetimeTZDtype):
+        times = to_datetimes(timestamp_micros(frame), time_zone(frame))
+        frame = frame.assign(timestamp=times)
+    return frame
 
 
 def last_marked_before(marked: Ints, row: int) -> int:
@@ -225,11 +235,9 @@ def _total_tokens(frame: pd.DataFrame) -> Ints:
     """Return all tokens of each row: ``cost_tokens``, else the sum of the five kinds."""
     parts: Ints = np.zeros(len(frame), dtype="int64")
     for name in TOKEN_FIELDS:
-        if name in frame:
-            parts = np.minimum(parts + frame[name].fillna(0).to_numpy("int64"), MAX_INTEGER)
+        parts = np.minimum(parts + count_column(frame, name), MAX_INTEGER)
     if "cost_tokens" not in frame:
         return parts
-    stored = frame["cost_tokens"]
-    has_total = stored.notna().to_numpy("bool")
-    total: Ints = np.where(has_total, stored.fillna(0).to_numpy("int64"), parts)
+    has_total = frame["cost_tokens"].notna().to_numpy("bool")
+    total: Ints = np.where(has_total, count_column(frame, "cost_tokens"), parts)
     return total

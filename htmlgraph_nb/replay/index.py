@@ -22,7 +22,7 @@ from ..core.roster import Limits
 from ..core.status_rules import FORGOTTEN, StatusDecision
 from ..core.timestamps import from_micros, to_rfc3339
 from ..pricing.prices import Prices
-from .event_rows import FACTS, EventRows, Ints, check_frame
+from .event_rows import FACTS, EventRows, Ints, replay_frame
 
 _MINUTE_US = 60_000_000
 
@@ -68,8 +68,7 @@ class HistoryIndex:
     def __init__(
         self, frame: pd.DataFrame, limits: Limits | None = None, prices: Prices | None = None
     ) -> None:
-        check_frame(frame)
-        self.frame = frame
+        self.frame = frame = replay_frame(frame)
         self._decided = decided = status_decisions(frame, limits)
         self._events = events = decided.events
         self._rows = EventRows(frame, events, prices)

@@ -8,9 +8,16 @@ from typing import Any
 
 import pandas as pd
 
-from ..analysis.columns import column_isin, error_mask, timestamp_micros, tool_mask
+from ..analysis.columns import (
+    column_isin,
+    error_mask,
+    timestamp_micros,
+    to_datetimes,
+    tool_mask,
+)
 from ..analysis.costs import compute_spending, token_costs
-from ..analysis.grouping import group_rows, period_edges
+from ..analysis.grouping import group_rows
+from ..analysis.periods import parse_freq, period_starts
 from ..core.reducer import TURN_END_TYPES
 from ..core.timestamps import to_micros, utc_now
 from ..errors import InvalidEvent
@@ -74,8 +81,7 @@ def load_cost_report(
         StoreError: the file cannot be read.
     """
     columns = [name for name in HISTORY_COLUMNS if name not in _UNUSED]
-    events = load_history(path, since=since, until=until, columns=columns, progress=False)
-    events = events.assign(timestamp=events["timestamp"].dt.tz_convert(zone))
+    events = load_history(path, since=since, until=until, columns=columns, progress=False, tz=zone)
     return cost_report(events, since, until, by, freq, utc_now())
 
 
@@ -136,7 +142,8 @@ def _starts(
     last = newest if until is None else to_micros(until) - 1
     if last - first > MAX_COST_PERIODS * FREQS[freq] * 1_000_000:
         return none
-    return period_edges(first, max(first, last), freq, zone)[:-1]
+    starts = period_starts(first, max(first, last), parse_freq(freq), zone)
+    return to_datetimes(starts, zone)
 
 
 def uncovered_agents(df: pd.DataFrame) -> pd.DataFrame:

@@ -21,7 +21,7 @@ SEARCHED = ("title", "agent_id", "session_id", "agent_kind", "project", "branch"
 MAX_FACET_VALUES = 50
 ENDED = "ended"
 """Status of a session whose agent has another session now, or was removed."""
-_UNUSED = frozenset({"event_id", "tool_use_id", "worktree", "user", "pr"})
+_UNUSED = frozenset({"event_id", "worktree", "user", "pr"})
 _LABELS = ("model", "cwd", "host", "parent_agent_id")
 
 

@@ -293,7 +293,8 @@ def _end_outcomes(df: pd.DataFrame, rows: RowIndices) -> IntArray:
         np.int64,
     )
     errors = np.flatnonzero(outcomes == OUTCOMES.index("error"))
-    blocked = ["cannot_work" in (extra or {}) for extra in _extras(part, errors)]
+    extras = _extras(part, errors)
+    blocked = [(extra or {}).get("cannot_work") is not None for extra in extras]
     outcomes[errors[np.array(blocked, np.bool_)]] = OUTCOMES.index("cannot_work")
     # A subagent has one turn, which ends with its session, unless its parent ended first.
     agents = encode_column(df, "agent_id").codes

@@ -20,8 +20,8 @@ from ..errors import InvalidEvent
 from ..storage.query import NAME_FILTERS, HistoryQuery
 from ..storage.schema import HISTORY_COLUMNS
 
-P = ParamSpec("P")
-R = TypeVar("R")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 NameFilter = str | Sequence[str] | None
 TimeLike = (
@@ -31,7 +31,7 @@ TimeLike = (
 _PROGRESS_DELAY_S = 1.0
 
 
-def suggest_arguments(function: Callable[P, R]) -> Callable[P, R]:
+def suggest_arguments(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Return the function with a TypeError for unknown arguments that names the nearest one."""
     known = [*signature(function).parameters]
     plurals = {
@@ -39,7 +39,7 @@ def suggest_arguments(function: Callable[P, R]) -> Callable[P, R]:
     }
 
     @wraps(function)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+    def checked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         for name in kwargs.keys() - {*known}:
             near = [plurals[name]] if plurals.get(name) in known else get_close_matches(name, known)
             hint = f"did you mean {near[0]}=?" if near else f"expected some of {', '.join(known)}"

@@ -90,13 +90,17 @@ class _Buffer:
         self._used = 0
 
     def append(self, values: npt.ArrayLike, n_values: int) -> None:
-        end = self._used + n_values
+        self.room(n_values)[:] = values
+
+    def room(self, n_values: int) -> npt.NDArray[Any]:
+        """Return the next values, which the caller sets."""
+        start, end = self._used, self._used + n_values
         if end > len(self._array):
             self._array = np.concatenate(
                 [self._array[: self._used], np.empty(max(end, n_values), self._array.dtype)]
             )
-        self._array[self._used : end] = values
         self._used = end
+        return self._array[start:end]
 
     def widen(self, dtype: npt.DTypeLike) -> None:
         wider = np.empty(len(self._array), dtype)
@@ -203,18 +207,22 @@ class _Categories:
         self._codes = _Buffer(np.int8, n_rows)
         self._dictionary: pa.Array | None = None
         # The last element of these two stands for null.
-        self._code_of = np.array([-1], np.int32)
+        self._code_of = np.array([-1], np.int8)
         self._occurs = np.zeros(1, bool)
 
     def add(self, array: pa.DictionaryArray) -> None:
+        if array.null_count == len(array):
+            self._codes.append(-1, len(array))
+            return
         if self._dictionary is None or not array.dictionary.equals(self._dictionary):
             self._add_dictionary(array.dictionary)
         indices = array.indices
         if indices.null_count:
             indices = indices.fill_null(len(self._code_of) - 1)
-        codes = self._code_of[indices.to_numpy()]
+        codes = self._codes.room(len(indices))
+        # The indices are valid; other modes copy the result once more.
+        np.take(self._code_of, indices.to_numpy(), out=codes, mode="clip")
         self._occurs[codes] = True
-        self._codes.append(codes, len(codes))
 
     def _add_dictionary(self, dictionary: pa.Array) -> None:
         known = self._names
@@ -222,13 +230,13 @@ class _Categories:
             -1 if name is None else known.setdefault(name, len(known))
             for name in dictionary.to_pylist()
         ]
-        self._code_of = np.array([*codes, -1], np.int32)
         self._dictionary = dictionary
         occurs = np.zeros(len(known) + 1, bool)
         occurs[: len(self._occurs) - 1] = self._occurs[:-1]
         self._occurs = occurs
         if _narrowest(len(known)) != self._codes.dtype:
             self._codes.widen(_narrowest(len(known)))
+        self._code_of = np.array([*codes, -1], self._codes.dtype)
 
     def values(self) -> Any:
         codes = self._codes.used()
@@ -236,7 +244,8 @@ class _Categories:
         final = np.full(len(self._names) + 1, -1, _narrowest(len(order)))
         final[[code for _, code in order]] = np.arange(len(order), dtype=final.dtype)
         sorted_codes = codes if codes.dtype == final.dtype else np.empty(len(codes), final.dtype)
-        for start in range(0, len(codes), _STEP):
+        is_sorted = np.array_equal(final[:-1], np.arange(len(final) - 1))
+        for start in range(0, 0 if is_sorted else len(codes), _STEP):
             # In steps that fit into the CPU cache.
             sorted_codes[start : start + _STEP] = final[codes[start : start + _STEP]]
         categories = pd.Index([name for name, _ in order], dtype=_CATEGORY_DTYPE)

@@ -18,7 +18,7 @@ from .arguments import (
 )
 from .frame_builder import FrameBuilder
 from .sources import Sources, list_sources, query_source
-from .tables import BATCH_ROWS, SOURCE_NAME, query_several, source_column
+from .tables import READ_ROWS, SOURCE_NAME, query_several, source_column
 
 
 @suggest_arguments
@@ -72,7 +72,7 @@ def iter_history(
     zone = resolve_zone(tz)
     named, several = list_sources(source)
     left, total = query.limit, None
-    batch_rows = min(BATCH_ROWS, chunk_rows)
+    batch_rows = min(READ_ROWS, chunk_rows)
     if several:
         names = tuple(query.columns)
         parts = query_several(named, token, query, batch_rows)

@@ -31,7 +31,7 @@ from .arguments import (
 from .frame_builder import TIMESTAMP_DTYPE, FrameBuilder, dtype_of
 from .sources import URL_SCHEMES, Sources, list_sources, query_source
 from .tables import (
-    BATCH_ROWS,
+    READ_ROWS,
     SOURCE_NAME,
     frame_of_table,
     load_table,
@@ -226,7 +226,7 @@ def load_history(
         frame.attrs["source"] = [*named.values()]
         return frame
     [location] = named.values()
-    result = query_source(location, token, query, BATCH_ROWS)
+    result = query_source(location, token, query, READ_ROWS)
     total = None if query.value_filters else result.max_rows
     builder = FrameBuilder(result.columns, total or 0, zone)
     with LoadingBar(progress, " rows", total, "history") as bar:

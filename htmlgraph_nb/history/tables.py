@@ -28,7 +28,7 @@ _IDENTITY = (
 )
 """Columns that identify a row without ``event_id``: one database has one row of a seq, and two
 databases do not have equal rows of one seq and microsecond unless one is a copy of the other."""
-BATCH_ROWS = 131_072
+READ_ROWS = 131_072
 """Most rows of a batch that is read."""
 
 
@@ -98,10 +98,10 @@ def load_table(
     columns = tuple(query.columns)
     with LoadingBar(progress, " rows", None, "history") as bar:
         if several:
-            parts = query_several(named, token, query, BATCH_ROWS)
+            parts = query_several(named, token, query, READ_ROWS)
         else:
             [(name, location)] = named.items()
-            result = query_source(location, token, query, BATCH_ROWS)
+            result = query_source(location, token, query, READ_ROWS)
             order_by, columns = None if result.in_order else result.order_by, result.columns
             parts = ((name, batch) for batch in result.batches)
         for name, batch in parts:

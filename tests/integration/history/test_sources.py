@@ -242,7 +242,7 @@ def test_load_history_says_what_to_pass_instead(folder: Path) -> None:
         (iter_history, "branch", "did you mean branches=?"),
         (load_presence, "xyz", "expected some of source, token, tz"),
         (load_transcripts, "tool", "did you mean tools=?"),
-        (export_history, "querry", "did you mean query=?"),
+        (export_history, "quer", "did you mean query=?"),
     ],
 )
 def test_load_functions_name_the_argument_that_was_meant(

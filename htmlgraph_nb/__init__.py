@@ -47,6 +47,7 @@ _EXPORTS = {
     "plot_tool_counts": "analysis.plots",
     "plot_tool_transitions": "analysis.plots",
     "presence_at": "widget.replay_source",
+    "readable": "analysis.local_times",
     "sample_history": "history.sample",
     "sessions": "analysis",
     "start_server": "client.local_server",
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
     from .analysis import turns as turns
     from .analysis import waiting_time as waiting_time
     from .analysis.local_times import local as local
+    from .analysis.local_times import readable as readable
     from .analysis.plots import plot_concurrency as plot_concurrency
     from .analysis.plots import plot_timeline as plot_timeline
     from .analysis.plots import plot_token_costs as plot_token_costs
@@ -126,7 +128,7 @@ def __getattr__(name: str) -> Any:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Add ``%%agent`` and ``%agent`` to a notebook; ``%load_ext htmlgraph_nb`` calls this."""
+    """Add the magics to a notebook; ``%load_ext htmlgraph_nb`` calls this."""
     import_module(".integrations.magics", __name__).load_magics(shell)
 
 

@@ -24,7 +24,7 @@ GROUPS = {
     "Report": "SDK tool Event PresenceManager",
     "Load": (
         "load_history iter_history load_presence load_quotas load_transcripts sample_history "
-        "export_history presence_at local"
+        "export_history presence_at local readable"
     ),
     "Analyze": (
         "summary agents sessions turns features compare timeline waiting_time concurrency "

@@ -28,8 +28,8 @@ AgentGrid AgentPresence ConfigError ConnectError Event HistoryWarning HtmlgraphE
 Limits LocalServer PresenceClient PresenceManager PresenceStatus PriceWarning SDK __version__ agents
 blocks burn_rate compare concurrency export_history features forecast_budget iter_history
 load_history load_presence load_quotas load_transcripts local loops plot_concurrency plot_timeline
-plot_token_costs plot_tool_counts plot_tool_transitions presence_at sample_history sessions
-start_server summary timeline token_costs tool tool_counts tool_durations tool_errors
+plot_token_costs plot_tool_counts plot_tool_transitions presence_at readable sample_history
+sessions start_server summary timeline token_costs tool tool_counts tool_durations tool_errors
 tool_transitions turns waiting_time
 """.split()
 PRESENCE_NAMES = "AgentPresence PresenceManager PresenceStatus Publication Receipt".split()
@@ -54,7 +54,13 @@ retain synchronous watch seal
 """.split()
 LISTENER_SETTINGS = {"host", "port", "token", "allow_origins", "allow_hosts"}
 COMMANDS = {
+    "completion": "--verbose --words",
+    "costs": (
+        "--blocks --by --daily --files --from --hourly --json --monthly --sessions --since --token "
+        "--tz --until --verbose --week-start --weekly --yearly"
+    ),
     "connect": "--check --dry-run --http --project --statusline --undo --url --user --verbose",
+    "doctor": "--json --token --url --verbose",
     "demo": "--agents --no-browser --seed --speed --verbose",
     "explain": "--json --token --url --verbose",
     "export": (
@@ -63,11 +69,18 @@ COMMANDS = {
     ),
     "forget": "--db --history --verbose",
     "import": "--db --verbose --watch",
+    "ls": "--all --json --reverse --sort --state --token --url --verbose",
+    "open": "--print --token --url --verbose",
     "reset": "--db --verbose --yes",
     "seal": "--db --verbose --verify",
     "serve": "--stop-on-eof --verbose",
     "status": "--json --token --url --verbose",
     "statusline": "--run --verbose",
+    "tail": (
+        "--errors --event-type --json --lines --no-follow --project --token --tool --type --url "
+        "--verbose"
+    ),
+    "top": "--all --group --reverse --sort --token --url --verbose",
     "uninstall": "--dry-run --project --verbose",
     "why": "--json --token --url --verbose",
 }

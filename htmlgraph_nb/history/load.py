@@ -266,14 +266,20 @@ def load_presence(
     """
     zone = resolve_zone(tz)
     named, several = list_sources(source)
-    agents = {name: _present_agents(location, token) for name, location in named.items()}
+    agents = {name: load_agents(location, token) for name, location in named.items()}
     frame = presence_frame([agent for present in agents.values() for agent in present], zone)
     if several:
         frame[SOURCE_NAME] = source_column([(name, len(there)) for name, there in agents.items()])
     return frame
 
 
-def _present_agents(location: str, token: str | None) -> list[AgentPresence]:
+def load_agents(location: str, token: str | None = None) -> list[AgentPresence]:
+    """Return the current state of every agent of one source; errors as for ``load_history``.
+
+    Args:
+        location: a database file, or the URL of a server.
+        token: secret of the server; None: look it up.
+    """
     if location.startswith(URL_SCHEMES):
         return [*Rest(lambda: candidates(location, token)).presence().values()]
     db = open_reader(location)

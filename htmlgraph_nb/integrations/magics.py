@@ -1,4 +1,4 @@
-"""``%%agent`` and ``%agent``: report the cells of a notebook as the activity of an agent.
+"""Magics: ``%%agent`` reports cells as the work of an agent, ``%agents`` and ``%agent_costs`` show.
 
 The shell runs a cell with ``%%agent`` like any other cell: an input transformer comments out the
 magic's line, and the shell's own events report the start and the end. So output, errors and
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import atexit
 from argparse import Namespace
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_cell_magic, magics_class
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from ..errors import HtmlgraphError
@@ -61,6 +62,37 @@ class AgentMagics(Magics):
         turn = self._start_turn(arguments)
         turn.end(_error_of(self.shell.run_cell(cell)))
         return None
+
+    @magic_arguments()
+    @argument("words", nargs="*", help="words that an agent must have, such as a project")
+    @argument("--all", "-a", action="store_true", help="also agents that are offline")
+    @line_magic
+    def agents(self, line: str) -> pd.DataFrame:
+        """Show the agents now, those that wait for you first: ``%agents``.
+
+        The table is for reading; ``htmlgraph_nb.load_presence()`` has the data, and ``AgentGrid()``
+        follows it.
+        """
+        from .magic_tables import agents_table
+
+        arguments = parse_argstring(self.agents, line)
+        return _shown(lambda: agents_table(" ".join(arguments.words), offline=arguments.all))
+
+    @magic_arguments()
+    @argument("since", nargs="?", default="7d", help="first time to include (default: 7d)")
+    @argument("--by", "-b", default="", help="columns, such as project,model (default: model)")
+    @argument("--daily", "-d", action="store_true", help="a row per day")
+    @line_magic
+    def agent_costs(self, line: str) -> pd.DataFrame:
+        """Show tokens and dollars: ``%agent_costs 7d --by project``.
+
+        The table is for reading; ``htmlgraph_nb.token_costs`` has the numbers.
+        """
+        from .magic_tables import costs_table
+
+        arguments = parse_argstring(self.agent_costs, line)
+        by = tuple(name.strip() for name in arguments.by.split(",") if name.strip())
+        return _shown(lambda: costs_table(arguments.since, by, daily=arguments.daily))
 
     def without_magic(self, lines: list[str]) -> list[str]:
         """Return the lines of a cell with the magic commented out, so that line numbers stay."""
@@ -115,6 +147,14 @@ class AgentMagics(Magics):
         return presence.loc[presence["agent_id"].isin(names), _COLUMNS].reset_index(drop=True)
 
 
+def _shown(table: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """Return a table, or report why there is none in one line."""
+    try:
+        return table()
+    except HtmlgraphError as error:
+        raise UsageError(str(error)) from None
+
+
 _loaded: WeakKeyDictionary[Any, AgentMagics] = WeakKeyDictionary()
 
 
@@ -138,7 +178,8 @@ def unload_magics(shell: Any) -> None:
     shell.events.unregister("post_run_cell", magics.on_cell_end)
     shell.input_transformers_cleanup.remove(magics.without_magic)
     for kind in ("line", "cell"):
-        shell.magics_manager.magics[kind].pop("agent", None)
+        for name in ("agent", "agents", "agent_costs"):
+            shell.magics_manager.magics[kind].pop(name, None)
     atexit.unregister(magics.end)
     magics.end()
 

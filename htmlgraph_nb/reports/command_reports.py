@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..analysis.blocks import blocks
 from ..analysis.totals import sessions
 from ..coding_agents.registry import AGENTS
 from ..core.timestamps import to_rfc3339, utc_now
@@ -83,6 +84,21 @@ def command_sessions(source: CostSource) -> dict[str, Any]:
     """
     df, head, bounds = _load(source)
     return _with_costs(partial(sessions, subagents="include"), "sessions", df, head, bounds)
+
+
+def command_blocks(source: CostSource, length: str, by: Sequence[str]) -> dict[str, Any]:
+    """Return the windows of usage limits as ``blocks`` computes them, up to the current time.
+
+    Args:
+        length: length of a window, such as ``"5h"``.
+        by: columns whose values have windows of their own.
+
+    Raises: as ``command_costs``.
+    """
+    df, head, bounds = _load(source)
+    windows = partial(blocks, length=length, by=tuple(by), now=utc_now())
+    report = _with_costs(windows, "blocks", df, head, bounds)
+    return {**report, "by": list(by), "length": length}
 
 
 def _with_costs(

@@ -28,7 +28,7 @@ from tests.integration.conftest import Serve
 README = "README.md"
 CONNECT = "notebooks/CONNECT.md"
 DEPLOYMENT = "server/DEPLOYMENT.md"
-PAGES = (README, CONNECT, DEPLOYMENT, "server/SETTINGS.md", "SECURITY.md")
+PAGES = (README, CONNECT, DEPLOYMENT, "server/COMMANDS.md", "server/SETTINGS.md", "SECURITY.md")
 SCRIPTS = str(Path(sys.executable).parent)
 
 

@@ -13,7 +13,10 @@ from htmlgraph_nb.paths import data_dir
 
 from ..server_file import write_private_text
 
-_SIGN_IN_FILE = "sign-in.html"
+
+def sign_in_path() -> str:
+    """Return the file that signs a browser in; it may not exist."""
+    return os.path.join(data_dir(), "sign-in.html")
 
 
 def has_display() -> bool:
@@ -46,7 +49,7 @@ def open_page(url: str, token: str, fragment: str = "") -> bool:
     """
     page = page_address(url, token, fragment)
     if token:
-        path = os.path.join(data_dir(), _SIGN_IN_FILE)
+        path = sign_in_path()
         target = escape(page, quote=True)
         write_private_text(
             path,

@@ -51,7 +51,7 @@ COMMANDS: tuple[Command, ...] = (
         "costs",
         _HISTORY,
         "show tokens and dollars by day, project, model, …",
-        "costs_command",
+        "costs.costs_command",
         "configure_costs",
     ),
     Command(

@@ -20,6 +20,7 @@ from htmlgraph_nb.storage.migrations import APPLICATION_ID
 
 from ..background.leader_lock import LeaderLock
 from .agent_match import add_agent_argument, matching_agent
+from .browser import sign_in_path
 from .options import Print, add_db_option, db_path
 
 _HEADER_BYTES = 100
@@ -99,6 +100,7 @@ def _stored_files(path: str, is_default: bool) -> list[str]:
         # The spool belongs to the default database.
         spool = spool_path()
         files += [spool, *sorted(glob.glob(f"{glob.escape(spool)}.*")), statusline_dir()]
+        files.append(sign_in_path())
     return [name for name in files if os.path.lexists(name)]
 
 

@@ -167,9 +167,47 @@ def test_agent_line_magic_shows_agents(served: Notebook) -> None:
     assert "idle" in text
 
 
+def test_agents_line_magic_lists_agents(served: Notebook) -> None:
+    """A table for people, with those that wait first; words and --all choose the rows."""
+    send = served.server.send
+    send("list-1", event_type="prompt", project="magic", title="<b>Checkout</b>\x1b[2J")
+    send("list-2", event_type="permission_request", tool_name="Bash", project="magic")
+    send("list-3", tool_name="Read", project="magic")
+    assert served.server.post("/api/presence/list-3/offline").status == 200
+    (output,) = served.run("%agents magic")
+    html = output.data["text/html"]
+    assert html.index("list-2") < html.index("list-1")
+    assert "list-3" not in html
+    assert "&lt;b&gt;Checkout&lt;/b&gt;" in html
+    assert "\x1b" not in html
+    text = output.data["text/plain"]
+    assert "waits " in text
+    assert "permission: Bash" in text
+    (output,) = served.run("frame = %agents magic --all\nlist(frame.agent)")
+    assert output.data["text/plain"] == "['list-2', 'list-1', 'list-3']"
+
+
+def test_agent_costs_line_magic_shows_dollars(served: Notebook) -> None:
+    """By model unless named otherwise; what has no price is not free."""
+    fields = {"input_tokens": 1_000_000, "event_type": "completion", "project": "costly"}
+    served.server.send("cost-1", model="claude-haiku-4-5", **fields)
+    served.server.send("cost-2", model="my-model", **fields)
+    (output,) = served.run("%agent_costs")
+    rows = output.data["text/plain"].splitlines()
+    assert "$1.00" in next(row for row in rows if "claude-haiku-4-5" in row)
+    assert next(row for row in rows if "my-model" in row).endswith("1,000,000")
+    (output,) = served.run("frame = %agent_costs 2h --by project,kind --daily\nlist(frame)[:3]")
+    assert output.data["text/plain"] == "['timestamp', 'project', 'agent_kind']"
+    (output,) = served.run("frame.usd[frame.project == 'costly'].tolist()")
+    assert output.data["text/plain"] == "['$1.00']"
+
+
 @pytest.mark.parametrize(
     ("code", "advice"),
     [
+        ("%agent_costs soon", "since: expected an ISO time"),
+        ("%agent_costs --by colour", "the frame has no column 'colour'"),
+        ("%agents --colour", "unrecognized arguments: --colour"),
         ("%%agent\n1 / 0", "%%agent: the name of the agent is missing; write %%agent my-agent"),
         ("%%agent a --colour red\n1 / 0", "unrecognized arguments: --colour red"),
         ("%agent a --feature f", "are options of %%agent"),
@@ -194,8 +232,9 @@ def test_load_ext_twice_and_unload(serve: Serve, tmp_path: Path) -> None:
         assert kinds(notebook.wait_for("a", "stop")).count("prompt") == 1
         notebook.run("%unload_ext htmlgraph_nb")
         notebook.wait_for("a", "session_end")
-        with pytest.raises(CellExecutionError, match="UsageError"):
-            notebook.run("%%agent a\n1")
+        for code in ("%%agent a\n1", "%agents", "%agent_costs"):
+            with pytest.raises(CellExecutionError, match="UsageError"):
+                notebook.run(code)
     finally:
         notebook.close()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from htmlgraph_server.cli.costs.cost_lines import cost_lines
 from tests.helpers.ccusage import agent_home, ccusage_days, differences, our_days
 from tests.helpers.session_lines import PAYLOADS
 from tests.integration.conftest import Serve
@@ -124,8 +125,6 @@ def test_costs_name_what_has_no_price(tmp_path: Path) -> None:
 
 def test_costs_fit_a_terminal_with_numbers_in_short(tmp_path: Path) -> None:
     """Without a terminal nothing is cut."""
-    from htmlgraph_server.cli.costs_command import cost_lines
-
     write_claude(tmp_path, ["2026-03-01T00:30:00Z"], tokens=1_234_567_890)
     report = costs(tmp_path, "--by", "project", "--daily")
     assert "1,234,567,890" in cost_lines(report, "daily")[1]
@@ -142,6 +141,23 @@ def test_costs_sessions(home: Path) -> None:
     assert sum(row["tokens"] for row in report["sessions"]) == report["total"]["total"]
     done = run(home, "costs", "--sessions")
     assert f"{len(starts)} sessions" in done.stdout
+
+
+def test_costs_blocks(tmp_path: Path) -> None:
+    """A row per window with answers; one that is open has a forecast."""
+    now = datetime.now(UTC)
+    ages = (timedelta(days=3), timedelta(minutes=90), timedelta(minutes=80))
+    write_claude(tmp_path, [(now - age).isoformat() for age in ages], tokens=1_000_000)
+    report = costs(tmp_path, "--blocks")
+    assert [row["answers"] for row in report["blocks"]] == [1, 2]
+    assert [row["open"] for row in report["blocks"]] == [False, True]
+    done = run(tmp_path, "costs", "--blocks", "--tz", "UTC")
+    lines = done.stdout.splitlines()
+    assert lines[0].split()[-1] == "FORECAST"
+    assert f"{(now - ages[0]):%Y-%m-%d}" in lines[1]
+    assert lines[2].count("$") == 3
+    assert len(costs(tmp_path, "--blocks", "30min")["blocks"]) == 2
+    assert "length" in error_line(run(tmp_path, "costs", "--blocks", "soon"))
 
 
 def test_costs_of_a_server(serve: Serve, tmp_path: Path) -> None:

@@ -1,24 +1,15 @@
-"""``htmlgraph-nb costs``: tokens and dollars by period and group, as a table or JSON."""
+"""Tables of costs for a terminal, from the plain values of ``htmlgraph_nb.reports``."""
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from htmlgraph_nb.client.agent_view import compact_count, short_agent_id, visible_text
-from htmlgraph_nb.errors import ConfigError
-from htmlgraph_nb.reports.report_arguments import COST_KEYS, MAX_COST_KEYS
 
-from .options import Print
-from .text_table import Column, dollar_text, plural, table_lines, terminal_width
+from ..text_table import Column, dollar_text, plural, table_lines
 
-if TYPE_CHECKING:
-    from htmlgraph_nb.reports.command_reports import CostSource
-
-_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_PERIODS = {
+COST_PERIODS = {
     "hourly": ("h", "HOUR", 16),
     "daily": ("D", "DAY", 10),
     "weekly": ("", "WEEK OF", 10),
@@ -26,15 +17,6 @@ _PERIODS = {
     "yearly": ("YS", "YEAR", 4),
 }
 """Option → freq, head of its column, characters of the start of a period to show."""
-_ALIASES = {
-    "agent": "agent_id",
-    "session": "session_id",
-    "feature": "feature_id",
-    "kind": "agent_kind",
-    "tier": "service_tier",
-    "geo": "inference_geo",
-    "root": "root_agent_id",
-}
 _TOKENS = ("input", "output", "cache_write", "cache_read", "total")
 _TOKEN_COLUMNS = (
     Column("INPUT", right=True),
@@ -45,114 +27,6 @@ _TOKEN_COLUMNS = (
     Column("COST", right=True),
 )
 _MAX_NAMED = 5
-
-
-def configure_costs(parser: argparse.ArgumentParser, out: Print) -> None:
-    """Add the arguments of ``costs``."""
-    parser.description = (
-        "Shows tokens and dollars of the stored history, by day unless you choose otherwise; "
-        "without a database, of the session files of your coding agents. Dollars are computed "
-        "from list prices; tokens of models without a known price are named."
-    )
-    periods = parser.add_mutually_exclusive_group()
-    for name in _PERIODS:
-        periods.add_argument(
-            f"--{name}",
-            dest="period",
-            action="store_const",
-            const=name,
-            help=f"a row per {_PERIODS[name][1].lower().removesuffix(' of')}",
-        )
-    periods.add_argument(
-        "--sessions",
-        dest="period",
-        action="store_const",
-        const="sessions",
-        help="a row per session, with those of its subagents, the newest first",
-    )
-    parser.add_argument(
-        "--by",
-        type=_keys,
-        default=(),
-        metavar="KEY",
-        help="a row per model, project, branch, kind, agent, session, feature, user, host, root, "
-        "speed, tier or geo; several with commas. Without a period: the highest cost first",
-    )
-    parser.add_argument(
-        "--since",
-        metavar="TIME",
-        help="first time to include: a date, 2026-01-14T14:50, 2h, 7d, today or yesterday",
-    )
-    parser.add_argument("--until", metavar="TIME", help="first time to exclude, in the same form")
-    parser.add_argument(
-        "--tz", metavar="ZONE", help="time zone of the days, such as Europe/Paris (default: local)"
-    )
-    parser.add_argument(
-        "--week-start", choices=_DAYS, default="monday", help="first day of weeks (default: monday)"
-    )
-    sources = parser.add_mutually_exclusive_group()
-    sources.add_argument(
-        "--files",
-        nargs="?",
-        const="",
-        metavar="FOLDER",
-        help="read session files, not a database: those in FOLDER, or of all agents",
-    )
-    sources.add_argument(
-        "--from",
-        dest="source",
-        metavar="SOURCE",
-        help="database file, server URL, or Parquet or Arrow file to read (default: the database "
-        "of this user's server)",
-    )
-    parser.add_argument("--token", help="token of the server; also HTMLGRAPH_TOKEN")
-    parser.add_argument(
-        "--json", action="store_true", help="print JSON, as GET /api/costs returns it"
-    )
-    parser.set_defaults(run=lambda arguments: _costs(arguments, out))
-
-
-def _keys(text: str) -> tuple[str, ...]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    keys = tuple(dict.fromkeys(_ALIASES.get(name, name) for name in names))
-    unknown = [name for name in names if _ALIASES.get(name, name) not in COST_KEYS]
-    if unknown or not 1 <= len(keys) <= MAX_COST_KEYS:
-        known = ", ".join(dict.fromkeys([*_ALIASES, *COST_KEYS]))
-        raise argparse.ArgumentTypeError(
-            f"expected 1 to {MAX_COST_KEYS} of {known}, got {(unknown or [text])[0]!r}"
-        )
-    return keys
-
-
-def _costs(arguments: argparse.Namespace, out: Print) -> int:
-    # Imported here, with pandas.
-    from htmlgraph_nb.reports.command_reports import CostSource
-
-    source = CostSource(
-        source=arguments.source,
-        folder=arguments.files,
-        token=arguments.token,
-        since=arguments.since,
-        until=arguments.until,
-        tz=arguments.tz,
-    )
-    if arguments.period == "sessions":
-        return _sessions(source, arguments, out)
-    from htmlgraph_nb.reports.command_reports import command_costs
-
-    period = arguments.period or (None if arguments.by else "daily")
-    freq = None if period is None else _freq(period, arguments.week_start)
-    report = command_costs(source, arguments.by, freq)
-    if arguments.json:
-        out(json.dumps(report, indent=2))
-        return 0
-    for line in cost_lines(report, period, terminal_width()):
-        out(line)
-    return 0
-
-
-def _freq(period: str, week_start: str) -> str:
-    return f"W-{week_start[:3].upper()}" if period == "weekly" else _PERIODS[period][0]
 
 
 def cost_lines(
@@ -172,7 +46,7 @@ def cost_lines(
     texts = [[_key_text(row[name], name) for name in report["by"]] for row in rows]
     total = [""] * len(columns)
     if period is not None:
-        _, head, size = _PERIODS[period]
+        _, head, size = COST_PERIODS[period]
         columns.insert(0, Column(head))
         starts = [str(row["timestamp"])[:size].replace("T", " ") for row in rows]
         # A repeated period is shown once.
@@ -228,7 +102,12 @@ def _empty_text(report: Mapping[str, Any]) -> str:
 
 
 def _note_lines(report: Mapping[str, Any], period: str | None = "daily") -> list[str]:
-    """Return the source, the time zone, the prices, and what has no price or no tokens."""
+    """Return the source, the time zone, the prices, and what has no price or no tokens.
+
+    Args:
+        report: a result of the functions of command_reports.
+        period: None: the table has no times.
+    """
     lines = [""]
     files = report["session_files"]
     read = "" if files is None else f"{plural(files, 'session file')} of "
@@ -272,21 +151,6 @@ _SESSION_COLUMNS = (
 )
 
 
-def _sessions(source: CostSource, arguments: argparse.Namespace, out: Print) -> int:
-    from htmlgraph_nb.reports.command_reports import command_sessions
-
-    if arguments.by:
-        raise ConfigError("--by: not with --sessions; for a row per session use --by session")
-    report = command_sessions(source)
-    report["sessions"].sort(key=lambda row: str(row["start"]), reverse=True)
-    if arguments.json:
-        out(json.dumps(report, indent=2))
-        return 0
-    for line in session_lines(report, terminal_width()):
-        out(line)
-    return 0
-
-
 def session_lines(report: Mapping[str, Any], width: int | None = None) -> list[str]:
     """Return sessions as the lines of a table; arguments as for ``cost_lines``."""
     rows = report["sessions"]
@@ -317,3 +181,36 @@ def _span(milliseconds: int | None) -> str:
     minutes = 0 if milliseconds is None else milliseconds // 60_000
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"
+
+
+_BLOCK_COLUMNS = (
+    Column("START"),
+    Column("END"),
+    Column("LEFT", right=True),
+    Column("TOTAL", right=True),
+    Column("COST", right=True),
+    Column("COST/H", right=True),
+    Column("FORECAST", right=True),
+)
+
+
+def block_lines(report: Mapping[str, Any], width: int | None = None) -> list[str]:
+    """Return windows of usage limits as the lines of a table; arguments as for ``cost_lines``."""
+    rows = report["blocks"]
+    if not rows:
+        return [_empty_text(report), *_note_lines(report)]
+    keys = [Column(_head(name), shrinks=True) for name in report["by"]]
+    texts = [
+        [
+            *(_key_text(row[name], name) for name in report["by"]),
+            *(str(row[name])[:16].replace("T", " ") for name in ("start", "end")),
+            _span(row["remaining_ms"]) if row["open"] else "",
+            f"{row['tokens']:,}",
+            dollar_text(row["usd"], row["unpriced_tokens"]),
+            dollar_text(row["usd_per_hour"]),
+            dollar_text(row["forecast_usd"]) if row["open"] else "",
+        ]
+        for row in rows
+    ]
+    colours = ["active" if row["open"] else "" for row in rows]
+    return [*table_lines([*keys, *_BLOCK_COLUMNS], texts, width, colours), *_note_lines(report)]

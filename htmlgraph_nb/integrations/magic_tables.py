@@ -1,0 +1,87 @@
+"""The tables of the magics ``%agents`` and ``%agent_costs``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import pandas as pd
+
+from ..analysis.costs import token_costs
+from ..analysis.local_times import readable
+from ..client.agent_view import (
+    compact_count,
+    context_share,
+    matches_text,
+    reason_text,
+    short_agent_id,
+    sort_agents,
+    state_of,
+    state_text,
+    visible_text,
+)
+from ..core.model import AgentPresence
+from ..core.timestamps import utc_now
+from ..history.load import load_agents, load_history
+from ..history.sources import resolve_source
+from ..storage.schema import HISTORY_COLUMNS
+
+COST_ALIASES = {"agent": "agent_id", "session": "session_id", "kind": "agent_kind"}
+"""Short names of columns by which costs can be grouped."""
+_UNUSED = frozenset({"event_id", "tool_use_id", "extra", "cwd", "pr"})
+_COLUMNS = ("state", "agent", "title", "project", "branch", "why", "context", "tokens", "cost")
+
+
+def agents_table(text: str = "", *, offline: bool = False) -> pd.DataFrame:
+    """Return the agents now as text for people, those that wait for a person first.
+
+    Args:
+        text: words that an agent must have.
+        offline: also agents that are offline.
+
+    Raises: as ``load_history``.
+    """
+    now = utc_now()
+    shown = sort_agents(
+        agent
+        for agent in load_agents(resolve_source(None))
+        if (offline or state_of(agent) != "offline") and matches_text(agent, text)
+    )
+    rows = [[visible_text(cell) for cell in _cells(agent, now)] for agent in shown]
+    return pd.DataFrame(rows, columns=list(_COLUMNS))
+
+
+def _cells(agent: AgentPresence, now: datetime) -> list[str]:
+    context = context_share(agent)
+    short = short_agent_id(agent.agent_id)
+    unpriced = " + ?" if agent.unpriced_tokens else ""
+    return [
+        state_text(agent, now),
+        f"↳ {short}" if agent.parent_agent_id else short,
+        agent.title or "",
+        agent.project or "",
+        agent.branch or "",
+        reason_text(agent),
+        "" if context is None else f"{context:.0%}",
+        compact_count(agent.total_cost_tokens),
+        ("" if agent.cost_usd is None else f"${agent.cost_usd:,.2f}") + unpriced,
+    ]
+
+
+def costs_table(since: str, by: Sequence[str] = (), *, daily: bool = False) -> pd.DataFrame:
+    """Return ``token_costs`` of the recent history as text for people, the highest cost first.
+
+    Args:
+        since: first time to include, as for ``load_history``.
+        by: columns, or names of COST_ALIASES; (): the model, or only the day with ``daily``.
+        daily: a row per day, in order of time.
+
+    Raises: as ``load_history`` and ``token_costs``.
+    """
+    columns = [name for name in HISTORY_COLUMNS if name not in _UNUSED]
+    events = load_history(since=since, columns=columns)
+    keys = [COST_ALIASES.get(name, name) for name in by] or ([] if daily else ["model"])
+    costs = token_costs(events, by=keys, freq="D" if daily else None)
+    if not daily:
+        costs = costs.sort_values(["usd", "total"], ascending=False, ignore_index=True)
+    return readable(costs)

@@ -1,0 +1,1 @@
+"""``htmlgraph-nb costs``: tokens and dollars as tables or JSON."""

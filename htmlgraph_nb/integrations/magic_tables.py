@@ -29,7 +29,8 @@ from ..storage.schema import HISTORY_COLUMNS
 COST_ALIASES = {"agent": "agent_id", "session": "session_id", "kind": "agent_kind"}
 """Short names of columns by which costs can be grouped."""
 _UNUSED = frozenset({"event_id", "tool_use_id", "extra", "cwd", "pr"})
-_COLUMNS = ("state", "agent", "title", "project", "branch", "why", "context", "tokens", "cost")
+_COST_COLUMNS = "input output cache_write cache_read total usd unpriced_tokens".split()
+_COLUMNS = "state agent title project branch why context tokens cost".split()
 
 
 def agents_table(text: str = "", *, offline: bool = False) -> pd.DataFrame:
@@ -48,7 +49,7 @@ def agents_table(text: str = "", *, offline: bool = False) -> pd.DataFrame:
         if (offline or state_of(agent) != "offline") and matches_text(agent, text)
     )
     rows = [[visible_text(cell) for cell in _cells(agent, now)] for agent in shown]
-    return pd.DataFrame(rows, columns=list(_COLUMNS))
+    return pd.DataFrame(rows, columns=_COLUMNS)
 
 
 def _cells(agent: AgentPresence, now: datetime) -> list[str]:
@@ -69,7 +70,7 @@ def _cells(agent: AgentPresence, now: datetime) -> list[str]:
 
 
 def costs_table(since: str, by: Sequence[str] = (), *, daily: bool = False) -> pd.DataFrame:
-    """Return ``token_costs`` of the recent history as text for people, the highest cost first.
+    """Return the costs of the recent history as text for people, the highest cost first.
 
     Args:
         since: first time to include, as for ``load_history``.
@@ -84,4 +85,6 @@ def costs_table(since: str, by: Sequence[str] = (), *, daily: bool = False) -> p
     costs = token_costs(events, by=keys, freq="D" if daily else None)
     if not daily:
         costs = costs.sort_values(["usd", "total"], ascending=False, ignore_index=True)
-    return readable(costs)
+    costs["cache_write"] = costs["cache_write_5m"] + costs["cache_write_1h"]
+    first = ["timestamp"] if daily else []
+    return readable(costs[[*first, *keys, *_COST_COLUMNS]])

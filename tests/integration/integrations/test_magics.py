@@ -193,9 +193,11 @@ def test_agent_costs_line_magic_shows_dollars(served: Notebook) -> None:
     served.server.send("cost-1", model="claude-haiku-4-5", **fields)
     served.server.send("cost-2", model="my-model", **fields)
     (output,) = served.run("%agent_costs")
-    rows = output.data["text/plain"].splitlines()
-    assert "$1.00" in next(row for row in rows if "claude-haiku-4-5" in row)
-    assert next(row for row in rows if "my-model" in row).endswith("1,000,000")
+    rows = output.data["text/html"].split("<tr>")
+    assert "<td>$1.00</td>" in next(row for row in rows if "claude-haiku-4-5" in row)
+    unpriced = next(row for row in rows if "my-model" in row)
+    assert "$" not in unpriced
+    assert unpriced.count("<td>1,000,000</td>") == 3
     (output,) = served.run("frame = %agent_costs 2h --by project,kind --daily\nlist(frame)[:3]")
     assert output.data["text/plain"] == "['timestamp', 'project', 'agent_kind']"
     (output,) = served.run("frame.usd[frame.project == 'costly'].tolist()")

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ..core.model import TARIFF_FIELDS
 from ..core.timestamps import from_micros, to_micros
 from ..core.validation import shorten
 from ..errors import InvalidEvent, PriceWarning, level_of_caller
@@ -39,10 +40,7 @@ from .grouping import Groups, RowIndices, group_rows
 from .periods import Length, parse_length
 
 COST_COLUMNS = ("timestamp", "model", "input_tokens", "output_tokens")
-_PRICE_COLUMNS = (
-    *("model", "timestamp", "cost_usd"),
-    *("speed", "service_tier", "inference_geo", "web_searches"),
-)
+_PRICE_COLUMNS = ("model", "timestamp", "cost_usd", *TARIFF_FIELDS, "web_searches")
 _HOUR = 3_600_000_000
 _MAX_TIME = to_micros(datetime(9999, 1, 1, tzinfo=UTC))
 
@@ -143,7 +141,8 @@ def token_costs(
 
     Args:
         df: events; needs timestamp, model, input_tokens, output_tokens and the columns of ``by``,
-            and uses the other kinds of tokens, cost_tokens and cost_usd.
+            and uses the other kinds of tokens, cost_tokens, cost_usd, speed, service_tier,
+            inference_geo and web_searches.
         by, freq, tz, offset: as for ``tool_counts``.
         currency: only ``"USD"``, the currency of the prices.
         prices: your own prices, as ``{"my-model": {"input": 3.0, "output": 15.0, "cache_read": 0.3,

@@ -7,15 +7,16 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..core.model import TOKEN_FIELDS, Event
+from ..core.model import TARIFF_FIELDS, TOKEN_FIELDS, Event
 from ..core.reducer import PriceFunction
 from ..core.timestamps import from_micros, to_micros
 from ..storage.database import open_reader, sqlite_errors
 
 RECENT = timedelta(days=7)
-_COUNTED = ("timestamp", "model", *TOKEN_FIELDS, "cost_tokens", "cost_usd")
+_PRICED = ("model", *TOKEN_FIELDS, *TARIFF_FIELDS, "web_searches")
 _SELECT = (
-    f"SELECT {', '.join(_COUNTED)} FROM history WHERE timestamp >= ? "
+    f"SELECT timestamp, cost_tokens, cost_usd, {', '.join(_PRICED)} FROM history "
+    "WHERE timestamp >= ? "
     "AND (cost_tokens IS NOT NULL OR cost_usd IS NOT NULL)"
 )
 
@@ -67,9 +68,9 @@ def known_cost(path: str, since: datetime, price: PriceFunction) -> tuple[float,
     """
     cost, unpriced = 0.0, 0
     with closing(open_reader(path)) as db, sqlite_errors(path):
-        for micros, model, *counts, tokens, reported in db.execute(_SELECT, (to_micros(since),)):
-            fields = dict(zip(TOKEN_FIELDS, counts, strict=True))
-            event = Event(agent_id="", timestamp=from_micros(micros), model=model, **fields)
+        for micros, tokens, reported, *values in db.execute(_SELECT, (to_micros(since),)):
+            fields = dict(zip(_PRICED, values, strict=True))
+            event = Event(agent_id="", timestamp=from_micros(micros), **fields)
             known = price(event) if reported is None else reported
             if known is None:
                 unpriced += tokens or 0

@@ -6,6 +6,7 @@ two handlers report counts once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -170,15 +171,26 @@ class AgentRuns:
         )
 
     def completion(
-        self, run: AgentRun, key: str, model: object, tokens: TokenCounts, seconds: float
+        self,
+        run: AgentRun,
+        key: str,
+        model: object,
+        tokens: TokenCounts,
+        seconds: float,
+        terms: Mapping[str, Any] | None = None,
     ) -> None:
-        """Report a completion of a model."""
+        """Report a completion of a model.
+
+        Args:
+            terms: what else its price depends on, see ``request_terms``; None: nothing is known.
+        """
         self._report(
             run,
             "completion",
             model=string(model),
             duration_ms=_milliseconds(seconds),
             event_id=shorten_id(f"{self._source}:{key}:answer"),
+            **(terms or {}),
             **tokens,
         )
 

@@ -37,7 +37,7 @@ from ..coding_agents.fields import (
 from ..coding_agents.usage_windows import WEEK_MINUTES, quota_extra, usage_window
 from ..core.ids import agent_id_of, shorten_id
 from ..core.timestamps import to_rfc3339, utc_now
-from .token_usage import TokenCounts
+from .token_usage import TokenCounts, usage_terms
 
 SDK_SOURCE = "claude-agent-sdk"
 _INPUT = ("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
@@ -62,6 +62,7 @@ class _Completion:
     session_id: str
     model: str | None
     tokens: TokenCounts
+    terms: _Fields
     context_tokens: int | None = None
     context_window: int | None = None
 
@@ -142,13 +143,13 @@ class MessageReader:
         current = self._open.get(parent)
         if current is not None and current.key == key:
             if (tokens["output_tokens"] or 0) > (current.tokens["output_tokens"] or 0):
-                current.tokens = tokens
+                current.tokens, current.terms = tokens, usage_terms(usage)
             return []
         events = self._report(parent)
         if key not in self._reported:
             context = context_tokens_of(usage) if parent is None else None
             self._open[parent] = _Completion(
-                key, self._session, string(message.model), tokens, context
+                key, self._session, string(message.model), tokens, usage_terms(usage), context
             )
         return events
 
@@ -238,6 +239,7 @@ class MessageReader:
             model=completion.model,
             context_tokens=completion.context_tokens,
             context_window=completion.context_window,
+            **completion.terms,
             **completion.tokens,
         )
         return [event]

@@ -24,7 +24,7 @@ from ..sdk import SDK
 from .default_sdk import default_sdk
 from .guard import never_raises
 from .langchain_runs import LangChainRuns
-from .token_usage import TokenCounts, langchain_tokens, model_output_tokens
+from .token_usage import TokenCounts, langchain_terms, langchain_tokens, model_output_tokens
 
 if TYPE_CHECKING:
     _Base = BaseCallbackHandler
@@ -141,8 +141,8 @@ class HtmlgraphCallbackHandler(_Base):
         )
 
     def _end_model(self, run_id: object, response: Any, error: BaseException | None = None) -> None:
-        model, tokens = _model_and_tokens(response)
-        self._runs.end_model(run_id, model, tokens, error)
+        model, tokens, terms = _model_and_tokens(response)
+        self._runs.end_model(run_id, model, tokens, error, terms)
 
 
 def _run_name(serialized: Any, info: Mapping[str, Any]) -> str:
@@ -153,8 +153,8 @@ def _run_name(serialized: Any, info: Mapping[str, Any]) -> str:
     return str(info.get("name") or fields.get("name") or last or "agent")
 
 
-def _model_and_tokens(response: Any) -> tuple[object, TokenCounts]:
-    """Return the model and the tokens of an LLMResult.
+def _model_and_tokens(response: Any) -> tuple[object, TokenCounts, dict[str, Any]]:
+    """Return the model, the tokens and what else the price depends on of an LLMResult.
 
     If a request has several completions, each repeats the tokens of all: only the first is read.
     """
@@ -167,5 +167,5 @@ def _model_and_tokens(response: Any) -> tuple[object, TokenCounts]:
             model = metadata.get("model_name") or metadata.get("model") or model
             usage = getattr(message, "usage_metadata", None)
             if usage is not None:
-                return model, langchain_tokens(usage)
-    return model, model_output_tokens(output)
+                return model, langchain_tokens(usage), langchain_terms(metadata)
+    return model, model_output_tokens(output), {}

@@ -156,6 +156,7 @@ class LangChainRuns:
         model: object,
         tokens: TokenCounts,
         error: BaseException | None = None,
+        terms: Mapping[str, Any] | None = None,
     ) -> None:
         """Handle a completion, or the error and the tokens of a failed one."""
         with self._lock:
@@ -164,7 +165,7 @@ class LangChainRuns:
                 return
             if error is None or tokens:
                 seconds = self._clock() - run.started_at
-                self._agents.completion(run.agent, run.key, model, tokens, seconds)
+                self._agents.completion(run.agent, run.key, model, tokens, seconds, terms)
             if error is not None:
                 self._agents.activity(run.agent, run.key, error=type(error).__name__)
             if run.is_turn:

@@ -29,7 +29,7 @@ from .openai_spans import (
     has_no_output,
     was_denied,
 )
-from .token_usage import openai_tokens
+from .token_usage import openai_terms, openai_tokens
 
 _SOURCE = "openai-agents"
 MAX_SPANS = 10_000
@@ -188,7 +188,8 @@ class OpenAIRuns:
         tokens = openai_tokens(usage)
         owner, seconds = self._owner(span), self._clock() - span.started_at
         if error is None or tokens:
-            self._agents.completion(owner, key, model, tokens, seconds)
+            terms = openai_terms(response)
+            self._agents.completion(owner, key, model, tokens, seconds, terms)
         if error is not None:
             self._agents.activity(owner, key, error=error_type(error))
 

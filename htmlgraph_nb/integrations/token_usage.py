@@ -12,6 +12,7 @@ from typing import Any
 
 from ..coding_agents.claude.lines import tokens_of
 from ..coding_agents.fields import count, mapping
+from ..coding_agents.request_terms import terms_of_usage, web_searches_of
 
 TokenCounts = dict[str, int | None]
 
@@ -55,6 +56,25 @@ def openai_tokens(usage: object) -> TokenCounts:
         (count(_first(details, "cache_write_tokens")) or 0, 0),
         _first(usage, "output_tokens", "completion_tokens"),
     )
+
+
+def langchain_terms(metadata: object) -> dict[str, Any]:
+    """Return what else a price depends on, of an AIMessage's ``response_metadata``."""
+    fields = mapping(metadata)
+    usage = mapping(fields.get("usage"))
+    own = {"service_tier": fields["service_tier"]} if "service_tier" in fields else {}
+    return usage_terms({**usage, **own})
+
+
+def usage_terms(usage: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what else a price depends on, of a usage object of Anthropic's API."""
+    searches = mapping(usage.get("server_tool_use")).get("web_search_requests")
+    return {**terms_of_usage(usage), "web_searches": web_searches_of(searches)}
+
+
+def openai_terms(response: object) -> dict[str, Any]:
+    """Return what else a price depends on, of a response of OpenAI's APIs."""
+    return terms_of_usage({"service_tier": _first(response, "service_tier")})
 
 
 def _counts(total_input: Any, read: Any, written: tuple[int, int], output: Any) -> TokenCounts:

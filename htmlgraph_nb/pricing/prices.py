@@ -80,11 +80,7 @@ class Requests:
 
     @classmethod
     def from_columns(
-        cls,
-        speed: _Coded,
-        service_tier: _Coded,
-        inference_geo: _Coded,
-        web_searches: _Ints,
+        cls, speed: _Coded, service_tier: _Coded, inference_geo: _Coded, web_searches: _Ints
     ) -> Requests:
         """Return the requests of events.
 

@@ -20,7 +20,8 @@ names = st.sampled_from(
     "tool_namespace call_id duration_ms request_id input_tokens output_tokens cost_usd source "
     "decision type tool_parameters "
     "input_token_count cached_token_count gen_ai.operation.name gen_ai.agent.name "
-    "gen_ai.usage.input_tokens gen_ai.tool.name service.name cwd".split()
+    "gen_ai.usage.input_tokens gen_ai.tool.name service.name cwd speed service_tier inference_geo "
+    "openai.response.service_tier web_search_requests".split()
 )
 
 

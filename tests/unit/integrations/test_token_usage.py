@@ -13,9 +13,12 @@ from htmlgraph_nb.integrations import run_ids
 from htmlgraph_nb.integrations.run_ids import RunIds
 from htmlgraph_nb.integrations.token_usage import (
     TokenCounts,
+    langchain_terms,
     langchain_tokens,
     model_output_tokens,
+    openai_terms,
     openai_tokens,
+    usage_terms,
 )
 
 COUNTS = st.integers(0, 10**9)
@@ -111,6 +114,20 @@ def test_run_ids_are_unique_among_running(steps: list[tuple[str, str, bool, bool
         assert agent_id not in running
         assert has_waited == (waiting.pop(agent_id, None) is not None)
         running[agent_id] = session
+
+
+def test_terms_are_those_of_the_response() -> None:
+    """Each vendor reports them in its own place; a standard request has none."""
+    standard = {"speed": None, "service_tier": None, "inference_geo": None}
+    usage = {"speed": "fast", "inference_geo": "us", "server_tool_use": {"web_search_requests": 2}}
+    fast = {**standard, "speed": "fast", "inference_geo": "us", "web_searches": 2}
+    assert usage_terms(usage) == fast
+    assert langchain_terms({"usage": usage}) == fast
+    assert langchain_terms({"service_tier": "flex"})["service_tier"] == "flex"
+    assert langchain_terms(None) == {**standard, "web_searches": None}
+    assert openai_terms(SimpleNamespace(service_tier="priority"))["service_tier"] == "priority"
+    assert openai_terms(SimpleNamespace(service_tier="default")) == standard
+    assert openai_terms(None) == standard
 
 
 def test_run_ids_return_id_to_waiting_session() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,17 @@ from genai_prices.data_snapshot import get_snapshot
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htmlgraph_nb.core.timestamps import to_micros
+from htmlgraph_nb.core.model import TOKEN_FIELDS, Event
+from htmlgraph_nb.core.timestamps import to_micros, utc_now
 from htmlgraph_nb.errors import InvalidEvent
-from htmlgraph_nb.pricing.prices import KINDS, PricedCompletions, price_completions, price_table
+from htmlgraph_nb.pricing.price_list import price_of
+from htmlgraph_nb.pricing.prices import (
+    KINDS,
+    PricedCompletions,
+    Requests,
+    price_completions,
+    price_table,
+)
 from tests.helpers.package_prices import genai_prices_cost
 
 NOON = datetime(2026, 2, 3, 12, tzinfo=UTC)
@@ -151,9 +159,152 @@ def test_price_completions_supports_names_with_provider(name: str) -> None:
     assert result.usd == pytest.approx([5.0], rel=0.11)
 
 
-def test_price_table_has_source_version_and_date() -> None:
+NAMES = [
+    *("claude-opus-4-6", "claude-opus-4-8", "claude-opus-5-5-fast", "claude-sonnet-4-5[1m]"),
+    *("us.anthropic.claude-opus-4-8-v1:0", "openrouter/anthropic/claude-haiku-4.5"),
+    *("gpt-5.5", "gpt-5.6-sol", "gpt-5-nano", "azure/gpt-5.4", "gpt-5.1-codex-mini"),
+    *("gemini-2.5-pro", "gemini-3-flash-preview", "deepseek-chat", "my-model", "x/y"),
+]
+
+
+def codes_of(values: list[str | None]) -> tuple[Any, list[str]]:
+    """Return the codes of names, and the names in an order of their own."""
+    names = sorted({value for value in values if value is not None}, reverse=True)
+    codes = [-1 if value is None else names.index(value) for value in values]
+    return np.array(codes, np.int64), names
+
+
+events = st.builds(
+    lambda kinds, **fields: Event(
+        agent_id="a", **dict(zip(TOKEN_FIELDS, kinds, strict=True)), **fields
+    ),
+    st.tuples(*[st.integers(0, 300_000)] * len(KINDS)),
+    model=st.sampled_from([*NAMES, None]),
+    timestamp=timestamps,
+    speed=st.sampled_from([None, None, "fast", "standard", "slow"]),
+    service_tier=st.sampled_from([None, None, "priority", "flex", "batch", "default", "scale"]),
+    inference_geo=st.sampled_from([None, None, "us", "global", "eu"]),
+    web_searches=st.sampled_from([None, 0, 1, 5]),
+    cost_usd=st.sampled_from([None, None, None, 0.0, 0.5]),
+)
+
+
+@given(st.lists(events, max_size=20))
+def test_price_completions_equals_the_price_of_each_event(rows: list[Event]) -> None:
+    """The server prices one event after another by its own list: each gets the same price."""
+    models = codes_of([row.model for row in rows])
+    result = price_completions(
+        models[1],
+        models[0],
+        np.array([to_micros(row.timestamp or NOON) for row in rows], np.int64),
+        np.array([[getattr(row, name) or 0 for name in TOKEN_FIELDS] for row in rows], np.int64)
+        .reshape(-1, len(KINDS))
+        .T,
+        np.array([np.nan if row.cost_usd is None else row.cost_usd for row in rows], np.float64),
+        requests=Requests.from_columns(
+            codes_of([row.speed for row in rows]),
+            codes_of([row.service_tier for row in rows]),
+            codes_of([row.inference_geo for row in rows]),
+            np.array([row.web_searches or 0 for row in rows], np.int64),
+        ),
+    )
+    known = [price_of(row) if row.cost_usd is None else row.cost_usd for row in rows]
+    expected = np.array([np.nan if usd is None else usd for usd in known], np.float64)
+    np.testing.assert_allclose(result.usd, expected, rtol=1e-9, atol=1e-15)
+    unpriced = {
+        row.model
+        for row, usd in zip(rows, known, strict=True)
+        if usd is None and row.model and (row.total_tokens or row.web_searches)
+    }
+    assert {name.partition(" (")[0] for name in result.unknown_models} == unpriced
+
+
+def test_price_completions_supports_many_terms() -> None:
+    """Strangers can send any words; each pair of a model and terms has a price of its own."""
+    n = 1_500
+    words = [f"tier-{number}" for number in range(n)]
+    columns = [(np.arange(n), words)] * 3
+    result = price_completions(
+        ["gpt-5"],
+        np.zeros(n, np.int64),
+        np.full(n, to_micros(NOON)),
+        np.ones((len(KINDS), n), np.int64),
+        np.full(n, np.nan),
+        requests=Requests.from_columns(*columns, np.zeros(n, np.int64)),
+    )
+    assert np.isnan(result.usd).all()
+    assert len(result.unknown_models) == n
+
+
+def test_price_completions_names_what_has_no_price() -> None:
+    """With its terms if only these have no price, or the web search."""
+    models = ["gpt-5-nano", "gpt-5.1-codex-mini", "my-model"]
+    result = price_completions(
+        models,
+        np.array([0, 0, 1, 1, 2]),
+        np.full(5, to_micros(NOON)),
+        np.ones((len(KINDS), 5), np.int64),
+        np.full(5, np.nan),
+        requests=Requests.from_columns(
+            codes_of([None] * 5),
+            codes_of([None, "priority", None, None, None]),
+            codes_of([None] * 5),
+            np.array([0, 0, 0, 1, 0]),
+        ),
+    )
+    assert result.unknown_models == [
+        "gpt-5-nano (priority)",
+        "gpt-5.1-codex-mini (web search)",
+        "my-model",
+    ]
+    assert np.isnan(result.usd).tolist() == [False, True, False, True, True]
+
+
+def test_price_completions_names_guessed_models() -> None:
+    """The table only knows a model whose name begins the same."""
+    tokens = (100, 0, 0, 0, 10)
+    result = priced([("claude-opus-4-8-turbo", NOON, tokens, None)])
+    assert result.guessed_models == ["claude-opus-4-8-turbo"]
+    assert result.unknown_models == []
+    assert priced([("claude-opus-4-8", NOON, tokens, None)]).guessed_models == []
+
+
+def test_price_completions_returns_the_newest_time_priced_by_the_table() -> None:
+    """Reported costs, custom prices and unknown models say nothing about the table."""
+    later = NOON + timedelta(days=400)
+    tokens = (100, 0, 0, 0, 10)
+    rows: list[Completion] = [
+        ("claude-opus-4-8", NOON, tokens, None),
+        ("claude-opus-4-8", later, tokens, 0.5),
+        ("own", later, tokens, None),
+        ("my-model", later, tokens, None),
+    ]
+    result = priced(rows, {"own": {"input": 1, "output": 1}})
+    assert result.newest == to_micros(NOON)
+    assert priced(rows[1:], {"own": {"input": 1, "output": 1}}).newest is None
+
+
+def test_price_completions_prefers_custom_prices_for_any_terms() -> None:
+    """They are what the user pays, and include no web searches."""
+    result = price_completions(
+        ["gpt-5-nano"],
+        np.array([0]),
+        np.array([to_micros(NOON)]),
+        np.full((len(KINDS), 1), 1_000_000),
+        np.array([np.nan]),
+        {"gpt-5-nano": {"input": 1, "output": 2}},
+        Requests.from_columns(
+            codes_of([None]), codes_of(["priority"]), codes_of([None]), np.array([3])
+        ),
+    )
+    assert result.usd.tolist() == [6.0]
+
+
+def test_price_table_has_source_version_date_and_age() -> None:
     """The source is the package, the date that of the latest price change."""
     table = price_table()
     assert table["source"] == "genai-prices"
-    assert table["version"].count(".") >= 1
-    assert datetime.fromisoformat(table["date"]).year >= 2026
+    assert str(table["version"]).count(".") >= 1
+    changed = datetime.fromisoformat(str(table["date"])).replace(tzinfo=UTC)
+    assert changed.year >= 2026
+    assert table["age_days"] == (utc_now() - changed).days

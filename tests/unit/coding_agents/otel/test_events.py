@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 
 from htmlgraph_nb.coding_agents.otel.events import events_from_log, events_from_span
@@ -28,3 +29,50 @@ def test_events_from_span_accept_any_span(span: Span) -> None:
     events = events_from_span(span, received_at=NOW)
     check(events)
     assert events_from_span(span, received_at=NOW) == events
+
+
+def span_of(**attributes: object) -> Span:
+    """Return the span of a completion with these attributes; "__" stands for a dot."""
+    values = {name.replace("__", "."): value for name, value in attributes.items()}
+    common = {"gen_ai.operation.name": "chat", "gen_ai.response.model": "gpt-5.4"}
+    return Span({}, "", "chat", {**common, **values}, 1, 2, "1" * 32, "2" * 16, False)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "tier"),
+    [
+        ({"openai__response__service_tier": "priority"}, "priority"),
+        ({"gen_ai__openai__response__service_tier": "flex"}, "flex"),
+        ({"openai__request__service_tier": "priority"}, "priority"),
+        (
+            {"openai__request__service_tier": "priority", "openai__response__service_tier": "auto"},
+            None,
+        ),
+        ({"openai__response__service_tier": ["priority"]}, None),
+        ({}, None),
+    ],
+)
+def test_events_from_span_have_the_service_tier(
+    attributes: dict[str, object], tier: str | None
+) -> None:
+    """The tier that served the request counts before the one that it asked for."""
+    (event,) = events_from_span(span_of(**attributes), received_at=NOW)
+    assert event.service_tier == tier
+
+
+def test_events_from_log_have_speed_place_and_searches() -> None:
+    """As Claude Code sends the speed, and with the names of Anthropic's API for the rest."""
+    values = {
+        "session.id": "s",
+        "input_tokens": "10",
+        "output_tokens": "5",
+        "speed": "fast",
+        "inference_geo": "us",
+        "web_search_requests": "2",
+    }
+    record = LogRecord({}, "", "claude_code.api_request", values, 1)
+    (event,) = events_from_log(record, received_at=NOW)
+    assert (event.speed, event.inference_geo, event.web_searches) == ("fast", "us", 2)
+    normal = LogRecord({}, "", "claude_code.api_request", {**values, "speed": "normal"}, 1)
+    (event,) = events_from_log(normal, received_at=NOW)
+    assert event.speed is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -126,3 +127,12 @@ def test_counters_accept_an_iterator() -> None:
 
     (event,) = TokenCounters().stage(stream(), received_at=NOW)
     assert (event.input_tokens, event.output_tokens) == (5, 7)
+
+
+def test_counters_separate_fast_from_standard_requests() -> None:
+    """Their prices differ, so they are two events of one export."""
+    standard = point(100, 2, delta=True)
+    fast = replace(standard, attributes={**standard.attributes, "speed": "fast"}, value=7.0)
+    events = TokenCounters().stage([standard, fast], received_at=NOW)
+    assert [(event.speed, event.input_tokens) for event in events] == [(None, 100), ("fast", 7)]
+    assert len({event.event_id for event in events}) == 2

@@ -80,6 +80,9 @@ PRICE_RULES = (
     # https://developers.openai.com/api/docs/guides/batch
     # https://learn.microsoft.com/azure/ai-foundry/openai/how-to/batch
     _rule("batch", "^(openai|azure)$", r"^(gpt-|o\d)", 0.5),
+    # Flex requests of Gemini 2 and 3; later models do not offer it.
+    # https://ai.google.dev/gemini-api/docs/flex-inference
+    _rule("flex", "^google$", r"^gemini-[23]", 0.5),
     # Inference in the US only: Claude Opus 4.6, Sonnet 4.6 and later. Earlier models refuse the
     # parameter. Names of Bedrock say their region themselves, and the table has its price.
     # https://platform.claude.com/docs/en/manage-claude/data-residency

@@ -79,6 +79,7 @@ def test_fast_mode_of_early_long_contexts() -> None:
         ("claude-opus-4-1", "batch", [7.5, 0.75, 37.5]),
         ("us.anthropic.claude-opus-4-8-v1:0", "batch", [2.75, 0.275, 13.75]),
         ("gemini-2.5-pro", "batch", [0.625, 0.125, 5]),
+        ("gemini-2.5-pro", "flex", [0.625, 0.0625, 5]),
     ],
 )
 def test_service_tiers_have_their_own_prices(model: str, mode: str, expected: list[float]) -> None:
@@ -117,6 +118,7 @@ def test_priority_of_a_long_context_has_no_price() -> None:
         ("gpt-4.1", Terms("flex")),
         ("azure/gpt-5.4", Terms("priority")),
         ("gemini-2.5-pro", Terms("priority")),
+        ("gemini-4-argon", Terms("flex")),
         ("grok-4", Terms("batch")),
         ("claude-opus-4-8", Terms("fast, batch")),
     ],

@@ -70,8 +70,12 @@ def load() -> None:
     # Concurrent callers wait for one child process.
     with _loading:
         table = _table()
-    _loaded.append(table)
-    del _loaded[:-1]
+        if _loaded and _loaded[0] is table:
+            return
+        _loaded[:] = [table]
+    version, today = metadata.version("genai-prices"), utc_now().date()
+    if (note := age_note(version, table.changed, today)) is not None:
+        logger.warning("%s", note)
 
 
 def table_status(today: date) -> dict[str, Any] | None:

@@ -75,6 +75,14 @@ def _watching(watching: Mapping[str, Any]) -> str:
     )
 
 
+def _prices(prices: Mapping[str, Any] | None) -> list[str]:
+    """Return the version of the price table, and why costs may be wrong."""
+    if prices is None:
+        return ["not loaded yet"]
+    notes = [visible_text(note) for note in prices["notes"]]
+    return [f"genai-prices {prices['version']}, last changed {prices['date']}", *notes]
+
+
 def status_lines(report: Mapping[str, Any]) -> list[str]:
     """Return a status report as the lines of a two-column table."""
     agents, clients = report["agents"], report["clients"]
@@ -94,6 +102,7 @@ def status_lines(report: Mapping[str, Any]) -> list[str]:
             ("latency", f"p50 {_ms(latency['p50'])}, p99 {_ms(latency['p99'])}"),
             ("queue", f"{_size(report['queue']['bytes'])}, {report['queue']['writes']} writes"),
             ("watching", _watching(report["watching"])),
+            *(("prices", line) for line in _prices(report.get("prices"))),
             ("database", f"{report['database']['path']} ({_size(report['database']['bytes'])})"),
         ]
     )

@@ -8,7 +8,8 @@ from collections import Counter
 from typing import Any
 
 from htmlgraph_nb import __version__
-from htmlgraph_nb.core.timestamps import to_rfc3339
+from htmlgraph_nb.core.timestamps import to_rfc3339, utc_now
+from htmlgraph_nb.pricing.price_list import table_status
 
 from ..service import Service
 
@@ -65,6 +66,7 @@ def status_report(service: Service) -> dict[str, Any]:
         "queue": {"bytes": hub.queue_bytes(), "writes": service.manager.n_queued},
         "watching": _watching(service),
         "backfill": service.backfiller.status(),
+        "prices": table_status(utc_now().date()),
         "database": {
             "path": service.manager.db_path,
             "bytes": database_bytes(service.manager.db_path),

@@ -7,6 +7,8 @@ import http.client
 import io
 import json
 import sqlite3
+from datetime import date
+from importlib import metadata
 from itertools import islice
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -603,6 +605,26 @@ def test_status_reports_counts(server: Server) -> None:
     assert status["database"]["bytes"] > 0
     assert status["uptime_s"] > 0
     assert status["version"]
+
+
+def test_status_has_the_price_table(server: Server) -> None:
+    """Once a completion was priced; a model that is only known by its start is named."""
+    tokens = {"event_type": "completion", "input_tokens": 1_000, "output_tokens": 0}
+    server.post("/api/events", {"agent_id": "a", "model": "claude-opus-4-8-turbo", **tokens})
+    prices = server.get("/api/status").json()["prices"]
+    assert prices["version"] == metadata.version("genai-prices")
+    assert date.fromisoformat(prices["date"]).year >= 2026
+    assert "claude-opus-4-8-turbo" in " ".join(prices["notes"])
+
+
+def test_completion_cost_depends_on_the_terms_of_the_request(server: Server) -> None:
+    """Fast mode and web searches cost more; an unknown tier has no price."""
+    tokens = {"event_type": "completion", "model": "claude-opus-4-8", "output_tokens": 1_000_000}
+    server.post("/api/events", {"agent_id": "fast", "speed": "fast", "web_searches": 5, **tokens})
+    server.post("/api/events", {"agent_id": "tier", "service_tier": "priority", **tokens})
+    agents = server.presence()
+    assert agents["fast"]["cost_usd"] == pytest.approx(50.05)
+    assert (agents["tier"]["cost_usd"], agents["tier"]["unpriced_tokens"]) == (None, 1_000_000)
 
 
 def test_metrics_are_valid_prometheus_text(server: Server) -> None:

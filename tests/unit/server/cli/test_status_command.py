@@ -21,6 +21,7 @@ def make_report(**changes: Any) -> dict[str, Any]:
         "latency_ms": {"p50": 0.44, "p99": 2.06},
         "queue": {"bytes": 0, "writes": 0},
         "watching": {"folders": ["/a", "/b"], "files": 90, "followed": 3, "processes": 1},
+        "prices": {"version": "0.2.3", "date": "2026-11-09", "notes": []},
         "database": {"path": "/data/h.db", "bytes": 45_056},
         **changes,
     }
@@ -50,6 +51,7 @@ def test_status_lines_are_two_aligned_columns() -> None:
         ("latency", "p50 0.4 ms, p99 2.1 ms"),
         ("queue", "0 B, 0 writes"),
         ("watching", "90 session files for changes, 3 changed recently (/a, /b)"),
+        ("prices", "genai-prices 0.2.3, last changed 2026-11-09"),
         ("database", "/data/h.db (45.1 kB)"),
     ],
 )
@@ -61,6 +63,18 @@ def test_status_lines_show_each_value(name: str, expected: str) -> None:
 def test_status_lines_count_slow_clients() -> None:
     """Clients that do not keep up are counted."""
     assert value_of("clients", clients={"total": 3, "lagging": 2}) == "3, 2 slow"
+
+
+def test_status_lines_show_notes_about_prices() -> None:
+    """Each on a line of its own; an older server reports no prices."""
+    notes = {"version": "0.1.4", "date": "2026-08-21", "notes": ["old \x1b[2J", "guessed"]}
+    lines = [line for line in status_lines(make_report(prices=notes)) if "prices  " in line]
+    assert [line.split(maxsplit=1)[1] for line in lines] == [
+        "genai-prices 0.1.4, last changed 2026-08-21",
+        "old \ufffd[2J",
+        "guessed",
+    ]
+    assert value_of("prices", prices=None) == "not loaded yet"
 
 
 def test_status_lines_show_a_dash_without_latency() -> None:

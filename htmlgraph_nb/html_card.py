@@ -73,7 +73,7 @@ def presence_card(presence: Mapping[str, Any]) -> str:
         ("Calls", f"{presence['total_tools_executed']:,}"),
         ("Errors", f"{presence['total_errors']:,}"),
         ("Tokens", f"{presence['total_cost_tokens']:,}"),
-        ("Cost", _dollars(presence["cost_usd"])),
+        ("Cost", _dollars(presence["cost_usd"], presence["unpriced_tokens"])),
         ("Parent", text["parent_agent_id"]),
         ("Session", text["session_id"]),
         ("Host", host),
@@ -116,8 +116,10 @@ def _time(text: str) -> str:
     return f"{text[:19].replace('T', ' ')} UTC" if text else ""
 
 
-def _dollars(cost: float | None) -> str:
-    return "" if cost is None else f"${cost:,.2f}"
+def _dollars(cost: float | None, unpriced_tokens: int) -> str:
+    known = "" if cost is None else f"${cost:,.2f}"
+    unknown = f"{unpriced_tokens:,} tokens without a price" if unpriced_tokens else ""
+    return " + ".join(filter(None, (known, unknown)))
 
 
 def _context(presence: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MAGIC = "%%agent"
 _COLUMNS = (
     "agent_id status detail reason current_feature_id model total_tools_executed total_errors "
-    "total_cost_tokens cost_usd last_activity"
+    "total_cost_tokens cost_usd unpriced_tokens last_activity"
 ).split()
 
 

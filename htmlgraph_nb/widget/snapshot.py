@@ -123,7 +123,11 @@ def _utc_text(time: datetime) -> str:
 
 
 def _cost(presence: AgentPresence) -> str:
-    return "" if presence.cost_usd is None else f"{presence.cost_usd:,.2f}"
+    known = "" if presence.cost_usd is None else f"{presence.cost_usd:,.2f}"
+    if not presence.unpriced_tokens:
+        return known
+    # As in the grid, where more tokens cost an unknown amount.
+    return f"{known}+" if known else "?"
 
 
 def _context(presence: AgentPresence) -> str:

@@ -58,6 +58,22 @@ def test_agent_presence_card_shows_what_is_known() -> None:
     assert "Model" not in card
 
 
+@pytest.mark.parametrize(
+    ("cost_usd", "unpriced", "text"),
+    [
+        (0.5, 1_200, "$0.50 + 1,200 tokens without a price"),
+        (None, 1_200, "1,200 tokens without a price"),
+        (0.5, 0, "$0.50"),
+    ],
+)
+def test_agent_presence_card_says_what_has_no_price(
+    cost_usd: float | None, unpriced: int, text: str
+) -> None:
+    """A sum of dollars never hides that some tokens are not in it."""
+    agent = replace(AGENT, cost_usd=cost_usd, unpriced_tokens=unpriced)
+    assert shown(agent._repr_html_())["Cost"] == text
+
+
 @pytest.mark.parametrize("status", PresenceStatus)
 def test_agent_presence_card_of_new_agent(status: PresenceStatus) -> None:
     """Without any field but the id the card is short."""

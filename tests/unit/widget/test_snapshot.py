@@ -57,6 +57,15 @@ def test_html_table_contains_every_agent_as_text():
     assert "style" not in html
 
 
+def test_html_table_marks_costs_that_are_not_all():
+    """As in the grid: "+" beside the known part, "?" without one."""
+    agents = by_id(
+        agent("a", cost_usd=0.5, unpriced_tokens=9), agent("b", unpriced_tokens=9), agent("c")
+    )
+    html = plain(html_table(agents, CONNECTED, AT))
+    assert all(f"<td>{cost}</td>" in html for cost in ("0.50+", "?", ""))
+
+
 def test_html_table_lists_waiting_agents_first():
     """Then active, idle, offline; among those the latest activity first, then by name."""
     earlier = parse_time("2025-01-14T14:00:00Z")

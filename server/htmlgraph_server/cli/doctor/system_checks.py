@@ -14,6 +14,7 @@ from datetime import date
 from importlib import metadata
 
 from htmlgraph_nb import __version__
+from htmlgraph_nb.client.agent_view import visible_text
 from htmlgraph_nb.client.rest import Rest
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.errors import HtmlgraphError, ServerNotFound
@@ -157,6 +158,9 @@ def check_server(rest: Rest) -> list[Finding]:
     elif watching["folders"]:
         text = f"it follows {plural(watching['files'], 'session file')}"
         findings.append(Finding("server", "ok", text))
+    # An older server reports no prices.
+    notes = (report.get("prices") or {}).get("notes", ())
+    findings += [Finding("prices", "note", visible_text(note)) for note in notes]
     return [*findings, *_check_prices_of(rest)]
 
 

@@ -78,7 +78,7 @@ def check_freq(freq: str | None) -> None:
         raise InvalidEvent(f"freq: expected one of {', '.join(FREQS)}, got {shorten(freq)}", "freq")
 
 
-def check_sort(sort: str) -> None:
+def check_session_sort(sort: str) -> None:
     """Check the order of sessions.
 
     Raises:

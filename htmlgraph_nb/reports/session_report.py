@@ -14,7 +14,7 @@ from ..analysis.totals import sessions
 from ..history.load import load_history, load_presence
 from ..storage.query import MAX_QUERY_NAMES
 from ..storage.schema import HISTORY_COLUMNS
-from .report_arguments import SESSION_COLUMNS, SESSION_FILTERS, SessionSelection, check_sort
+from .report_arguments import SESSION_COLUMNS, SESSION_FILTERS, SessionSelection, check_session_sort
 
 SEARCHED = ("title", "agent_id", "session_id", "agent_kind", "project", "branch", "model")
 """Columns that the search reads."""
@@ -133,7 +133,7 @@ def select_sessions(table: pd.DataFrame, selection: SessionSelection) -> pd.Data
     Raises:
         InvalidEvent: ``sort`` names no column.
     """
-    check_sort(selection.sort)
+    check_session_sort(selection.sort)
     keep = np.ones(len(table), np.bool_)
     if selection.sessions is not None:
         keep &= table["session_id"].isin(list(selection.sessions)).to_numpy()

@@ -11,7 +11,7 @@ from htmlgraph_nb.reports.report_arguments import (
     SESSION_FILTERS,
     check_cost_keys,
     check_freq,
-    check_sort,
+    check_session_sort,
 )
 
 from ..history.report_process import ReportRequest
@@ -19,8 +19,8 @@ from .json_api import JsonHandler
 
 DEFAULT_GROUPS = 100
 MAX_GROUPS = 1_000
-DEFAULT_SESSIONS = 200
-MAX_SESSIONS = 5_000
+DEFAULT_SESSION_ROWS = 200
+MAX_SESSION_ROWS = 5_000
 REPORT_FORMATS = {
     "json": "application/json; charset=utf-8",
     "csv": "text/csv; charset=utf-8",
@@ -146,7 +146,7 @@ class SessionsHandler(ReportHandler):
             *("sort", "tz", "limit", "format"),
         )
         sort = self.string_parameter("sort") or "-start"
-        check_sort(sort)
+        check_session_sort(sort)
         filters = {name: self._values(name) for name in SESSION_FILTERS}
         return ReportRequest(
             report=self.report,
@@ -156,7 +156,7 @@ class SessionsHandler(ReportHandler):
             until=self.micros_parameter("until"),
             zone=self.zone_parameter(),
             format=self.format_parameter(),
-            limit=self.int_parameter("limit", DEFAULT_SESSIONS, 1, MAX_SESSIONS),
+            limit=self.int_parameter("limit", DEFAULT_SESSION_ROWS, 1, MAX_SESSION_ROWS),
             search=self.text_parameter("search", MAX_SEARCH_CHARS) or "",
             filters={name: values for name, values in filters.items() if values is not None},
             sessions=self.list_parameter("session"),

@@ -39,10 +39,10 @@ from htmlgraph_server.handlers.parsing import MAX_REQUEST_EVENTS
 from htmlgraph_server.handlers.report_handlers import (
     DAY,
     DEFAULT_GROUPS,
-    DEFAULT_SESSIONS,
+    DEFAULT_SESSION_ROWS,
     MAX_GROUPS,
     MAX_SEARCH_CHARS,
-    MAX_SESSIONS,
+    MAX_SESSION_ROWS,
 )
 from htmlgraph_server.handlers.server_handlers import openapi_document
 from htmlgraph_server.history.activity_counts import MAX_ACTIVITY_AGENTS, MAX_ACTIVITY_MINUTES
@@ -187,8 +187,8 @@ def test_openapi_parameters_are_those_of_the_code() -> None:
         *(f"-{name}" for name in SESSION_COLUMNS),
     ]
     assert (sessions["limit"]["schema"]["maximum"], sessions["limit"]["schema"]["default"]) == (
-        MAX_SESSIONS,
-        DEFAULT_SESSIONS,
+        MAX_SESSION_ROWS,
+        DEFAULT_SESSION_ROWS,
     )
     content = DOCUMENT["paths"]["/api/history"]["get"]["responses"]["200"]["content"]
     assert list(content) == [mime.split(";")[0] for mime in HISTORY_FORMATS.values()]

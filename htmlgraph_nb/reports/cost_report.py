@@ -8,17 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from ..analysis.columns import (
-    column_isin,
-    error_mask,
-    timestamp_micros,
-    to_datetimes,
-    tool_mask,
-)
+from ..analysis.columns import column_isin, timestamp_micros, to_datetimes, tool_mask
 from ..analysis.costs import compute_spending, token_costs
 from ..analysis.grouping import group_rows
 from ..analysis.periods import parse_freq, period_starts
-from ..core.reducer import TURN_END_TYPES
 from ..core.timestamps import to_micros, utc_now
 from ..errors import InvalidEvent
 from ..history.load import load_history
@@ -162,8 +155,8 @@ def uncovered_agents(df: pd.DataFrame) -> pd.DataFrame:
     groups = group_rows(df, ("agent_id",))
     covered = groups.count(compute_spending(df).rows) > 0
     calls = tool_mask(df)
-    ends = column_isin(df, "event_type", *TURN_END_TYPES) & ~column_isin(df, "source", "timer")
-    work = (calls | ends | error_mask(df)) & ~covered[groups.ids]
+    # A turn that failed or was interrupted may have had no answer.
+    work = (calls | column_isin(df, "event_type", "stop")) & ~covered[groups.ids]
     part = df.take(work.nonzero()[0])
     part = pd.DataFrame(
         {

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 ROUTES: tuple[tuple[str, type[web.RequestHandler]], ...] = (
     (r"/", page.PageHandler),
     (r"/static/([^/]+)", page.StaticFileHandler),
+    (r"/static/([^/]+)/([^/]+)", page.StaticFileHandler),
     (r"/ws/broadcasts", websockets.BroadcastWebSocket),
     (r"/ws/events", websockets.EventWebSocket),
     (r"/api/events", event_handlers.EventsHandler),

@@ -19,16 +19,19 @@ _MEDIA_TYPES = {
 }
 
 _files: dict[str, tuple[str, bytes]] = {}
-"""File name → media type, content; filled on the first request."""
+"""Path below ``/static/`` → media type, content; filled on the first request."""
 
 
 def _load_files() -> dict[str, tuple[str, bytes]]:
     files: dict[str, tuple[str, bytes]] = {}
-    for name in sorted(os.listdir(_PAGE_FOLDER)):
-        mime = _MEDIA_TYPES.get(os.path.splitext(name)[1])
-        if mime is not None:
-            with open(os.path.join(_PAGE_FOLDER, name), "rb") as file:
-                files[name] = (f"{mime}; charset=utf-8", file.read())
+    for folder, _, names in os.walk(_PAGE_FOLDER):
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            mime = _MEDIA_TYPES.get(os.path.splitext(name)[1])
+            if mime is not None:
+                with open(path, "rb") as file:
+                    key = os.path.relpath(path, _PAGE_FOLDER).replace(os.sep, "/")
+                    files[key] = (f"{mime}; charset=utf-8", file.read())
     return files | {
         "agent_grid.js": ("text/javascript; charset=utf-8", agent_grid_module().encode()),
         "agent_grid.css": ("text/css; charset=utf-8", agent_grid_styles().encode()),
@@ -68,8 +71,8 @@ class StaticFileHandler(BaseHandler):
     async def authenticate(self) -> None:
         """Allow every request."""
 
-    def get(self, name: str) -> None:
-        _send_file(self, name)
+    def get(self, *path: str) -> None:
+        _send_file(self, "/".join(path))
 
     head = get
 

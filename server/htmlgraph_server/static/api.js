@@ -2,17 +2,19 @@
 /** HTTP requests of the page: stored events, activity, viewed agents, and the reason of a refusal. */
 
 const TIMEOUT_MS = 15_000;
+/** Longer than the server's own limit. */
+const REPORT_TIMEOUT_MS = 150_000;
 
 /**
  * Send a request.
  *
  * @param {string} base the page's own URL
  * @param {string} path with its query
- * @param {"GET" | "POST"} [method]
- * @returns {Promise<any>} the decoded JSON body
- * @throws {Error} the reason of the failure, as text for the user
+ * @param {{method?: "GET" | "POST", timeout?: number, signal?: AbortSignal}} [options] `timeout` in ms; `signal` cancels it
+ * @returns {Promise<Response>}
+ * @throws {Error} the reason of the failure, as text for the user; that of the signal if it was cancelled
  */
-async function getJson(base, path, method = "GET") {
+async function send(base, path, { method = "GET", timeout = TIMEOUT_MS, signal } = {}) {
   const page = new URL(base);
   const token = page.searchParams.get("token");
   /** @type {Record<string, string>} */
@@ -21,16 +23,58 @@ async function getJson(base, path, method = "GET") {
   // JupyterHub ignores the cookie without this header, even for GET.
   const xsrf = /(?:^|; )_xsrf=([^;]*)/.exec(globalThis.document?.cookie ?? "");
   if (xsrf !== null) headers["X-XSRFToken"] = decodeURIComponent(xsrf[1]);
+  const ends = [AbortSignal.timeout(timeout), ...(signal === undefined ? [] : [signal])];
   let response;
   try {
-    response = await fetch(new URL(path, page), { method, headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
+    response = await fetch(new URL(path, page), { method, headers, signal: AbortSignal.any(ends) });
   } catch {
+    signal?.throwIfAborted();
     throw new Error("no response from the server");
   }
+  if (response.ok) return response;
   const body = await response.json().catch(() => null);
-  if (!response.ok) throw new Error(body?.error?.message ?? `the server responded with HTTP ${response.status}`);
+  throw new Error(body?.error?.message ?? `the server responded with HTTP ${response.status}`);
+}
+
+/**
+ * Send a request and return the decoded JSON body; see `send`.
+ *
+ * @param {string} base
+ * @param {string} path
+ * @param {Parameters<typeof send>[2]} [options]
+ * @returns {Promise<any>}
+ */
+async function getJson(base, path, options) {
+  const response = await send(base, path, options);
+  const body = await response.json().catch(() => null);
+  options?.signal?.throwIfAborted();
   if (body === null) throw new Error("the server's response is not JSON");
   return body;
+}
+
+/**
+ * Return a report of the history.
+ *
+ * @param {string} base the page's own URL
+ * @param {"costs" | "sessions"} name
+ * @param {URLSearchParams} query
+ * @param {AbortSignal} [signal] cancels the request
+ * @returns {Promise<any>}
+ */
+export const loadReport = (base, name, query, signal) =>
+  getJson(base, `api/${name}?${query}`, { timeout: REPORT_TIMEOUT_MS, signal });
+
+/**
+ * Return a report as CSV; see `loadReport`.
+ *
+ * @param {string} base
+ * @param {"costs" | "sessions"} name
+ * @param {URLSearchParams} query
+ * @returns {Promise<Blob>}
+ */
+export async function loadCsv(base, name, query) {
+  const response = await send(base, `api/${name}?${query}&format=csv`, { timeout: REPORT_TIMEOUT_MS });
+  return response.blob();
 }
 
 /**
@@ -56,7 +100,7 @@ export async function loadHistory(base, agentId, { limit }) {
  */
 export async function markViewed(base, agentId) {
   try {
-    await getJson(base, `api/presence/${encodeURIComponent(agentId)}/viewed`, "POST");
+    await getJson(base, `api/presence/${encodeURIComponent(agentId)}/viewed`, { method: "POST" });
   } catch (error) {
     // It is only a mark: the agent stays marked as new.
     console.debug("htmlgraph-nb: cannot report that an agent was looked at:", error);

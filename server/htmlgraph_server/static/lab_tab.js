@@ -1,13 +1,12 @@
 // @ts-check
-/** The tab in JupyterLab. The grid is part of Lab's document, so that it uses Lab's theme. */
+/** The tab in JupyterLab: agents, costs and sessions. They are part of Lab's document, so that it uses Lab's theme. */
 
 import { loadHistory, markViewed } from "./api.js";
-import { hashOfSettings, settingsFromHash } from "./url_settings.js";
 
 /** @typedef {import("./agent_grid.js").Store} Store */
 
 const ID = "htmlgraph-nb-tab";
-const STYLES = ["agent_grid.css", "lab.css"];
+const STYLES = ["agent_grid.css", "pages.css", "lab.css"];
 const SAVE_AFTER_MS = 500;
 const HINT = "Commands are typed in a terminal.";
 
@@ -32,11 +31,13 @@ export function addStyles(doc) {
  * @param {string} options.title
  * @param {string} options.caption
  * @param {any} options.icon
- * @param {string} options.settings settings of the grid, as a URL fragment
+ * @param {string} options.settings the page shown and its settings, as a URL fragment
  * @param {(tab: any) => void} options.onSettings called when they change
+ * @param {(row: Record<string, any>) => void} [options.onReplay] opens the replay of a session
  */
-export function createTab(Widget, { store, base, title, caption, icon, settings, onSettings }) {
+export function createTab(Widget, { store, base, title, caption, icon, settings, onSettings, onReplay }) {
   const disposed = new AbortController();
+  let saveTimer = 0;
 
   class Tab extends Widget {
     constructor() {
@@ -46,22 +47,24 @@ export function createTab(Widget, { store, base, title, caption, icon, settings,
       Object.assign(this.title, { label: title, caption, icon, closable: true });
       this.addClass(ID);
       this.node.tabIndex = -1;
-      /** The function that mountGrid returned. @type {ReturnType<typeof import("./agent_grid.js").mountGrid> | null} */
-      this.grid = null;
+      /** What mountPages returned. @type {ReturnType<typeof import("./pages/shell.js").mountPages> | null} */
+      this.pages = null;
       this.ready = this.fill();
     }
 
     async fill() {
       try {
-        const [{ createSettings, mountGrid }, liveStore] = await Promise.all([import("./agent_grid.js"), store()]);
+        const [{ mountPages }, liveStore] = await Promise.all([import("./pages/shell.js"), store()]);
         if (disposed.signal.aborted) return;
-        const view = createSettings(settingsFromHash(settings));
-        this.grid = mountGrid(this.node, liveStore, {
-          fill: true, hint: HINT, settings: view, signal: disposed.signal, remember: true,
-          loadHistory: (agentId, options) => loadHistory(base, agentId, options),
-          markViewed: (agentId) => markViewed(base, agentId),
+        this.pages = mountPages(this.node, {
+          store: liveStore, base, hash: settings, signal: disposed.signal, onReplay,
+          onHash: (hash) => this.save(hash),
+          grid: {
+            fill: true, hint: HINT, remember: true,
+            loadHistory: (agentId, options) => loadHistory(base, agentId, options),
+            markViewed: (agentId) => markViewed(base, agentId),
+          },
         });
-        this.saveChanges(view);
       } catch (error) {
         this.node.textContent = `The agent monitor could not be loaded: ${error}. Reload the page to try again.`;
       }
@@ -77,19 +80,16 @@ export function createTab(Widget, { store, base, title, caption, icon, settings,
         disposed.signal.addEventListener("abort", resolve);
         check();
       });
-      return !this.isDisposed && this.grid !== null && this.grid.nextWaiting();
+      return !this.isDisposed && this.pages !== null && this.pages.nextWaiting();
     }
 
-    /** Save changed settings, so that a reload restores them. @param {ReturnType<typeof import("./agent_grid.js").createSettings>} view */
-    saveChanges(view) {
-      let timer = 0;
-      const save = () => {
-        timer = 0;
-        if (this.isDisposed) return;
-        this.settings = hashOfSettings(view.get());
-        onSettings(this);
-      };
-      view.subscribe(() => { timer ||= setTimeout(save, SAVE_AFTER_MS); });
+    /** Save the settings, so that a reload restores them. @param {string} hash */
+    save(hash) {
+      this.settings = hash;
+      saveTimer ||= setTimeout(() => {
+        saveTimer = 0;
+        if (!this.isDisposed) onSettings(this);
+      }, SAVE_AFTER_MS);
     }
 
     onActivateRequest() {

@@ -1,10 +1,10 @@
 // @ts-check
-/** The page at `/`: the agent grid connected to this server. */
+/** The page at `/`: agents, costs and sessions of this server. */
 
-import { countAgents, createSettings, createStore, mountGrid } from "./agent_grid.js";
+import { countAgents, createStore } from "./agent_grid.js";
 import { loadHistory, markViewed } from "./api.js";
 import { keepConnected } from "./connection.js";
-import { syncUrl, settingsFromHash } from "./url_settings.js";
+import { mountPages } from "./pages/shell.js";
 
 /** @typedef {import("./agent_grid.js").Store} Store */
 
@@ -49,18 +49,27 @@ function dropToken({ location, history }) {
 function start(win) {
   dropToken(win);
   const store = createStore();
-  const settings = createSettings(settingsFromHash(win.location.hash));
   const main = /** @type {HTMLElement} */ (win.document.getElementById("agents"));
   main.replaceChildren();
   const events = new URL("api/events", win.document.baseURI).href;
-  const hint = `Agents report to ${events}.`;
   const base = win.location.href;
-  mountGrid(main, store, {
-    page: true, hint, settings, logo: "static/favicon.svg", remember: true,
-    loadHistory: (agentId, options) => loadHistory(base, agentId, options),
-    markViewed: (agentId) => markViewed(base, agentId),
+  const pages = mountPages(main, {
+    store, base, hash: win.location.hash, page: true, logo: "static/favicon.svg",
+    onHash: (hash, isStep) => {
+      const { pathname, search } = win.location;
+      const url = `${pathname}${search}${hash ? `#${hash}` : ""}`;
+      if (isStep) win.history.pushState(null, "", url);
+      else win.history.replaceState(null, "", url);
+    },
+    grid: {
+      hint: `Agents report to ${events}.`, remember: true,
+      loadHistory: (agentId, options) => loadHistory(base, agentId, options),
+      markViewed: (agentId) => markViewed(base, agentId),
+    },
   });
-  syncUrl(win, settings);
+  // The back button, and an edited address.
+  win.addEventListener("popstate", () => pages.show(win.location.hash));
+  win.addEventListener("hashchange", () => pages.show(win.location.hash));
   keepTitle(store, win.document);
   keepConnected(store, win, base);
 }

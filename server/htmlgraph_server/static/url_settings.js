@@ -49,23 +49,3 @@ export function hashOfSettings({ view, filter, sort, groupBy, columns, selected 
   if (selected !== null) parameters.set("selected", selected);
   return parameters.toString();
 }
-
-/**
- * Keep the settings and the URL fragment in sync.
- *
- * @param {Window} win
- * @param {{get: () => ViewSettings, set: (patch: Partial<ViewSettings>) => void,
- *   subscribe: (listener: () => void) => () => void}} settings
- */
-export function syncUrl(win, settings) {
-  let timer = 0;
-  const write = () => {
-    timer = 0;
-    const hash = hashOfSettings(settings.get());
-    const { pathname, search } = win.location;
-    // Browsers limit replaceState calls, and typing must not add an entry per letter to the history.
-    win.history.replaceState(null, "", `${pathname}${search}${hash ? `#${hash}` : ""}`);
-  };
-  settings.subscribe(() => { timer ||= win.setTimeout(write, 200); });
-  win.addEventListener("hashchange", () => settings.set(settingsFromHash(win.location.hash)));
-}

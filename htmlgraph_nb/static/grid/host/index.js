@@ -22,7 +22,12 @@
  */
 
 export { readPresence, readConnection } from "../model/agent.js";
-export { describeConnection, describeAgent, formatAge, formatCount, formatDuration, formatTokens, formatUsd, visibleText } from "../view/elements/format.js";
+export { copyButton, createFrameScheduler, h, icon, setAttribute, setStyle, setText } from "../view/elements/dom.js";
+export { describeConnection, describeAgent, formatAge, formatCount, formatDuration, formatShare, formatSpan, formatTokens, formatUsd, visibleText, STATE_NAMES } from "../view/elements/format.js";
+export { createHead } from "../view/elements/page_head.js";
+export { attachPopover, createPopover } from "../view/elements/popover.js";
+export { kindLabel, nameAgent, shortId } from "../model/names.js";
+export { resumeCommand } from "../view/details.js";
 export { mountGrid } from "../view/mount.js";
 export { createMirror, applyMessage, applySnapshot } from "../model/mirror.js";
 export { createSettings } from "../model/settings.js";

@@ -32,7 +32,7 @@ const USES = /** @type {const} */ ([
 ]);
 const MAX_CHILDREN = 50;
 /** Kinds of agents whose sessions can be resumed, and the command. */
-const RESUME = /** @type {Record<string, string>} */ ({ claude: "claude --resume", codex: "codex resume" });
+const RESUME = /** @type {Record<string, string>} */ ({ claude: "claude --resume", codex: "codex resume", gemini: "gemini --resume" });
 
 /**
  * Return the command that resumes an agent's session; "" if there is none.

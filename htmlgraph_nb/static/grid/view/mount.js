@@ -43,6 +43,7 @@ const REORDER_EVERY_MS = 3_000;
  * @property {string} [slowHint] why loadHistory may take long
  * @property {(agentId: string) => void} [markViewed] reports that a person looked at an agent
  * @property {string} [logo] URL of an image before the heading
+ * @property {import("./elements/page_head.js").Navigation} [nav] links to other pages, in place of the heading
  * @property {boolean} [remember] whether the browser keeps that the hint on hooks was dismissed
  * @property {import("./replay_bar.js").Replay | null} [replay] controls of a replay, if the grid shows history
  */

@@ -4,6 +4,7 @@
 import { h, setAttribute, setText } from "./elements/dom.js";
 import { formatCosts, formatCount, formatTokens, formatUsd, STATE_NAMES } from "./elements/format.js";
 import { COUNTED_STATES } from "../model/totals.js";
+import { createHead } from "./elements/page_head.js";
 import { createServerBar, nextSteps } from "./server_bar.js";
 
 /** @typedef {import("../model/agent.js").Counts} Counts */
@@ -17,7 +18,8 @@ const SUM_TILES = /** @type {const} */ ([
 
 /**
  * @param {Document} doc
- * @param {{title?: string, hint?: string, page?: boolean, fill?: boolean, logo?: string, remember?: boolean}} options
+ * @param {{title?: string, hint?: string, page?: boolean, fill?: boolean, logo?: string, remember?: boolean,
+ *   nav?: import("./elements/page_head.js").Navigation}} options
  */
 export function buildFrame(doc, options) {
   /** @type {Record<string, HTMLElement>} */
@@ -37,8 +39,6 @@ export function buildFrame(doc, options) {
   ]);
   const unpriced = h(doc, "span", { class: "hg-unpriced", "data-stat": "unpriced" }, [""]);
   stats.cost.after(unpriced);
-  const text = h(doc, "span", { class: "hg-connection-text" }, [""]);
-  const detail = h(doc, "span", { class: "hg-connection-detail" }, [""]);
   const shown = h(doc, "span", { class: "hg-shown" }, [""]);
   const hint = h(doc, "div", { class: "hg-hint" }, [options.hint ?? ""]);
   const server = createServerBar(doc, options.remember);
@@ -55,16 +55,11 @@ export function buildFrame(doc, options) {
   const help = h(doc, "button", {
     type: "button", class: "hg-copy hg-help-button", "data-control": "help", "aria-label": "Keyboard shortcuts", title: "Keyboard shortcuts  ?",
   }, ["?"]);
-  const logo = options.logo ? [h(doc, "img", { class: "hg-logo", src: options.logo, alt: "htmlgraph-nb", width: "18", height: "18" })] : [];
+  const { head, text, detail } = createHead(doc, {
+    title: options.title ?? "Agents", page: options.page, nav: options.nav, logo: options.logo, beside: [stat("total", "hg-total"), shown], end: [help],
+  });
   const root = h(doc, "section", { class: "htmlgraph-grid", "aria-label": "Agent presence" }, [
-    h(doc, "header", { class: "hg-head" }, [
-      h(doc, options.page === true ? "h1" : "div", { class: "hg-title" }, [
-        ...logo, options.title ?? "Agents", " ", stat("total", "hg-total"), shown,
-      ]),
-      h(doc, "div", { class: "hg-connection" }, [
-        h(doc, "span", { class: "hg-dot", "aria-hidden": "true" }), text, detail, help,
-      ]),
-    ]),
+    head,
     ...server.elements, tiles, announcement, main,
   ]);
   root.toggleAttribute("data-fill", options.page === true || options.fill === true);

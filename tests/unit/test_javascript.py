@@ -1,7 +1,11 @@
-"""Runs the unit tests of the front end, tests/js, in the Node.js bundled with playwright."""
+"""Runs the unit tests of the front end, tests/js, in the Node.js bundled with playwright.
+
+It also checks that vendored files are those of their packages.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 
@@ -12,6 +16,11 @@ from tests.helpers.paths import ROOT
 
 FOLDER = ROOT / "tests/js"
 TESTS = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.test.mjs"))
+
+VENDORED = {
+    "chart.umd.min.js": "87364cc2b2a76a6684929e7d6b80b18a897794db38400caff1fcf1791c6925d2",
+}
+"""SHA-256 of each file as its package has it; see static/vendor/README.md."""
 
 
 @pytest.fixture(scope="module")
@@ -35,3 +44,14 @@ def test_javascript(node: str, name: str) -> None:
     assert passed, done.stdout
     assert int(passed[1]) > 0, done.stdout
     assert re.search(r"^# skipped 0$", done.stdout, re.MULTILINE), done.stdout
+
+
+def test_vendored_files_are_unchanged() -> None:
+    """Each has the hash of the file in its package, a licence beside it and a line in README."""
+    folder = ROOT / "server/htmlgraph_server/static/vendor"
+    assert {path.name for path in folder.glob("*.min.js")} == set(VENDORED)
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    for name, digest in VENDORED.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
+        assert name in readme
+        assert (folder / f"{name.partition('.')[0]}.LICENSE.md").exists()

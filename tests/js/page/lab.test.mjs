@@ -129,7 +129,7 @@ test("plugins require no optional module", async (t) => {
   assert.deepEqual(plugins.map(({ optional }) => optional.map(({ name }) => name)), [
     ["ILabShell", "ILayoutRestorer", "ICommandPalette"], [], [],
   ]);
-  assert.deepEqual(links.map((href) => href.split("/").at(-1)), ["agent_grid.css", "lab.css"]);
+  assert.deepEqual(links.map((href) => href.split("/").at(-1)), ["agent_grid.css", "pages.css", "lab.css"]);
   await assert.rejects(makePlugins(frontEnd(["@lumino/widgets"])), /does not provide @lumino\/widgets/);
 });
 

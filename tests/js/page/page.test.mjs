@@ -11,7 +11,7 @@ import { broadcastUrl, reconnectDelay } from "../../../server/htmlgraph_server/s
 // The server serves both static directories under one URL.
 const gridUrl = new URL("../../../htmlgraph_nb/static/grid/host/index.js", import.meta.url).href;
 register(`data:text/javascript,${encodeURIComponent(`export const resolve = (name, context, next) =>
-  next(name === "./agent_grid.js" ? ${JSON.stringify(gridUrl)} : name, context);`)}`);
+  next(name.endsWith("/agent_grid.js") ? ${JSON.stringify(gridUrl)} : name, context);`)}`);
 const { windowTitle } = await import("../../../server/htmlgraph_server/static/page.js");
 
 class FakeSocket {

@@ -132,7 +132,8 @@ test("resumeCommand names the session of agents that can be resumed", () => {
   const command = (kind, session, parent = "") => resumeCommand({ kind, session, parent });
   assert.equal(command("claude", "4a9c1ab2-7d41"), "claude --resume 4a9c1ab2-7d41");
   assert.equal(command("codex", "019e56a6"), "codex resume 019e56a6");
-  assert.deepEqual([command("gemini", "a"), command("claude", ""), command("claude", "a", "p"), command("claude", "-x")], ["", "", "", ""]);
+  assert.equal(command("gemini", "a-1"), "gemini --resume a-1");
+  assert.deepEqual([command("copilot", "a"), command("claude", ""), command("claude", "a", "p"), command("claude", "-x")], ["", "", "", ""]);
   assert.equal(command("claude", "a; rm -rf ~"), "");
 });
 

@@ -71,6 +71,7 @@ export function createSessionDetails(doc, { store, onClose, liveHref, onReplay }
           stateElement(doc, state), h(doc, "span", { class: "hg-age" }, [`last event ${ageOfSession(row, now)}`]),
         ]),
         ...(isLive ? [h(doc, "div", { class: "hg-detail" }, [h(doc, "a", { class: "hg-link", href: liveHref(row), "data-control": "live" }, ["Show the agent"])])] : []),
+        ...(command === "" ? [] : [h(doc, "div", { class: "hg-details-title" }, ["Resume"]), codeOf(doc, "resume", command)]),
         ...line("Agent", row.agent_id, true),
         ...line("Session", row.session_id, true),
         ...line("Kind", row.agent_kind === null ? null : kindLabel(row.agent_kind)),
@@ -82,7 +83,6 @@ export function createSessionDetails(doc, { store, onClose, liveHref, onReplay }
         ...line("Subagents", row.subagents > 0 ? formatCount(row.subagents) : null),
         ...line("Tokens", formatTokens(row.tokens)), ...line("Cost", row.tokens === 0 && row.usd === null ? "no tokens were reported" : formatCost(row)),
         ...line("Largest context", row.peak_context_tokens === null ? null : `${formatTokens(row.peak_context_tokens)} tokens`),
-        ...(command === "" ? [] : [h(doc, "div", { class: "hg-details-title" }, ["Resume"]), codeOf(doc, "resume", command)]),
         h(doc, "div", { class: "hg-details-title" }, ["Replay in a notebook"]), codeOf(doc, "replay", code), ...(onReplay === null ? [] : [replay]),
       ]);
       panel.setAttribute("data-of", row.session_id ?? "");

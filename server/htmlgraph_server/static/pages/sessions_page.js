@@ -12,6 +12,7 @@ import { drawSessionTable, drawStates, facetLabel, keyOfSession } from "./sessio
 
 /** @typedef {import("./page_settings.js").SessionSettings} SessionSettings */
 /** @typedef {import("./page_settings.js").FacetName} FacetName */
+/** @typedef {import("./sessions_table.js").SessionRow} SessionRow */
 
 const PAGE_ROWS = 200;
 const MAX_ROWS = 5_000;
@@ -50,7 +51,7 @@ export function mountSessions(el, { store, base, nav, logo, page, settings: init
   const win = /** @type {Window} */ (doc.defaultView);
   let settings = initial;
   let limit = PAGE_ROWS;
-  /** A selected session that is not among the rows. @type {Record<string, any> | null} */
+  /** A selected session that is not among the rows. @type {SessionRow | null} */
   let selectedRow = null;
   let requested = "";
   /** @param {Partial<SessionSettings>} changes @param {boolean} [isStep] whether the back button undoes it */
@@ -162,20 +163,20 @@ export function mountSessions(el, { store, base, nav, logo, page, settings: init
       return;
     }
     const key = `${settings.agent}\n${settings.selected}`;
-    const rows = /** @type {Record<string, any>[]} */ (loader.state.report?.sessions ?? []);
-    const matches = (/** @type {Record<string, any>} */ row) => (settings.agent === "" ? (row.session_id ?? "") === settings.selected : keyOfSession(row) === key);
+    const rows = /** @type {SessionRow[]} */ (loader.state.report?.sessions ?? []);
+    const matches = (/** @type {SessionRow} */ row) => (settings.agent === "" ? (row.session_id ?? "") === settings.selected : keyOfSession(row) === key);
     const row = rows.find(matches) ?? (selectedRow !== null && matches(selectedRow) ? selectedRow : null);
     if (row === null) return loadSelected(key, matches);
     selectedRow = row;
     const isNew = !details.panel.isConnected || details.panel.getAttribute("data-key") !== key;
     details.panel.setAttribute("data-key", key);
-    // Do not draw again what a person is reading or copying from.
+    // Do not replace what has the focus.
     if (isNew || !details.panel.contains(doc.activeElement)) details.draw(row, Date.now());
     if (!details.panel.isConnected) main.append(details.panel);
     frame.root.setAttribute("data-details", "");
     return undefined;
   };
-  /** Load a session of a link that is not in the list. @param {string} key @param {(row: Record<string, any>) => boolean} matches */
+  /** Load a session of a link that is not in the list. @param {string} key @param {(row: SessionRow) => boolean} matches */
   const loadSelected = async (key, matches) => {
     if (requested === key || settings.selected === "") return;
     requested = key;

@@ -4,7 +4,7 @@
 import { formatAge, formatCount, formatSpan, formatTokens, h, icon, kindLabel, nameAgent, setAttribute, shortId, STATE_NAMES, visibleText } from "../agent_grid.js";
 import { formatCost } from "./costs_table.js";
 
-/** @typedef {Record<string, any>} SessionRow as /api/sessions returns it */
+/** @typedef {Record<string, any> & {usd: number | null, unpriced_tokens: number}} SessionRow as /api/sessions returns it */
 
 const KIND_ICONS = /** @type {Record<string, "claude" | "codex" | "gemini">} */ ({ claude: "claude", codex: "codex", gemini: "gemini" });
 const SESSION_STATES = /** @type {Record<string, string>} */ ({ ...STATE_NAMES, ended: "ended" });

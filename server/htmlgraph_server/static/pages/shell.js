@@ -20,7 +20,7 @@ const WRITE_AFTER_MS = 200;
  * @property {T} settings
  * @property {(settings: T, isStep: boolean) => void} onSettings called after the person changed them; `isStep`: the back button undoes it
  * @property {(hash: string) => string} hrefOf returns the link of a fragment
- * @property {((row: Record<string, any>) => void) | null} [onReplay] opens the replay of a session
+ * @property {((row: import("./sessions_table.js").SessionRow) => void) | null} [onReplay] opens the replay of a session
  */
 
 /**
@@ -35,7 +35,7 @@ const WRITE_AFTER_MS = 200;
  * @param {boolean} [options.page] whether it is the whole document
  * @param {string} [options.logo]
  * @param {Partial<import("../../../../htmlgraph_nb/static/grid/view/mount.js").MountOptions>} options.grid options of the grid
- * @param {((row: Record<string, any>) => void) | null} [options.onReplay] opens the replay of a session
+ * @param {((row: import("./sessions_table.js").SessionRow) => void) | null} [options.onReplay] opens the replay of a session
  * @param {AbortSignal} [options.signal] removes the page
  */
 export function mountPages(el, { store, base, hash: first, onHash, page = false, logo, grid, onReplay, signal }) {
@@ -133,7 +133,8 @@ export function mountPages(el, { store, base, hash: first, onHash, page = false,
       shown?.show(text);
       return;
     }
-    const hadFocus = el.contains(el.ownerDocument.activeElement);
+    const focused = el.ownerDocument.activeElement;
+    const hadFocus = focused !== el && el.contains(focused);
     current = name;
     visit += 1;
     const number = visit;

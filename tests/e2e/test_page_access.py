@@ -15,7 +15,8 @@ AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8"
 VIEWS = ("cards", "table", "compact")
 
 
-def _check(page: Page) -> None:
+def check_accessibility(page: Page) -> None:
+    """Fail if axe finds a serious violation."""
     page.evaluate(AXE)
     violations = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
     grave = [
@@ -56,17 +57,17 @@ def test_accessibility_of_views(
     page = open_page(server.url, color_scheme=scheme, reduced_motion="reduce").page
     choose_view(page, view)
     expect(cards(page)).to_have_count(7)
-    _check(page)
+    check_accessibility(page)
     control(page, "group").select_option("status")
     expect(page.locator("[data-group]").first).to_be_visible()
     card(page, "claude-1").click()
     expect(details(page).locator("[data-event]").first).to_be_visible()
     page.locator('button[data-filter="status:active"]').click()
     expect(card(page, "gemini-3")).to_have_count(0)
-    _check(page)
+    check_accessibility(page)
     control(page, "filter").click()
     expect(page.locator('button[data-filter="feature:f-1"]')).to_be_visible()
-    _check(page)
+    check_accessibility(page)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -84,11 +85,11 @@ def test_accessibility_empty_narrow_and_disconnected(
     watched.allowed.append("net::ERR_CONNECTION_REFUSED")
     page = watched.page
     expect(page.locator(".hg-empty")).to_be_visible()
-    _check(page)
+    check_accessibility(page)
     _fill(server)
     expect(cards(page)).to_have_count(7)
     card(page, "gemini-1").click()
-    _check(page)
+    check_accessibility(page)
     server.stop()
     expect(grid(page)).to_have_attribute("data-stale", "true")
-    _check(page)
+    check_accessibility(page)

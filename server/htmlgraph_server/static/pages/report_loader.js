@@ -5,8 +5,8 @@
 
 /** Shortest time between an answer and the next request that no one asked for. */
 export const REFRESH_AFTER_MS = 5_000;
-/** The same as a multiple of the time that the answer took: at most a fifth of the time is spent on reports. */
-export const REFRESH_FACTOR = 5;
+/** The same as a multiple of the time that the answer took: at most a quarter of the time is spent on reports. */
+export const REFRESH_FACTOR = 3;
 const RETRY_AFTER_MS = 20_000;
 
 /**

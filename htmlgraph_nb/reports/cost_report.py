@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,7 @@ from ..analysis.costs import compute_spending, token_costs
 from ..analysis.grouping import group_rows
 from ..analysis.periods import parse_freq, period_starts
 from ..core.timestamps import to_micros, utc_now
-from ..errors import InvalidEvent
+from ..errors import InvalidEvent, PriceWarning
 from ..history.load import load_history
 from ..storage.schema import HISTORY_COLUMNS
 from .report_arguments import FREQS, check_cost_keys, check_freq
@@ -41,6 +42,7 @@ class CostReport:
         uncovered: agent_kind, agents and calls (int64), days and agent_ids (lists, at most 20) of
             the agents that worked in the range without a report of tokens.
         prices: source, version and date of the price table.
+        notes: sentences about prices that may be wrong; see PriceWarning.
     """
 
     total: pd.DataFrame
@@ -51,6 +53,7 @@ class CostReport:
     unpriced: pd.DataFrame
     uncovered: pd.DataFrame
     prices: Any
+    notes: list[str]
 
 
 def load_cost_report(
@@ -94,27 +97,33 @@ def cost_report(
     """
     check_cost_keys(by)
     check_freq(freq)
-    spent = df.take(compute_spending(df).rows)
-    starts = _starts(df, since, until, freq, now)
-    groups = token_costs(spent, by)
-    rows = groups if freq is None else token_costs(spent, by, freq)
+    # A report has no caller whose line a warning could name.
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", PriceWarning)
+        spent = df.take(compute_spending(df).rows)
+        groups = token_costs(spent, by)
+        rows = groups if freq is None else token_costs(spent, by, freq)
+        periods = rows.head(0) if freq is None else token_costs(spent, (), freq)
+        models = token_costs(spent, "model")
+        total = token_costs(spent, ())
+        uncovered = uncovered_agents(df)
     if len(rows) > MAX_COST_ROWS:
         raise InvalidEvent(
             f"freq: expected at most {MAX_COST_ROWS} rows, got {len(rows)}; use longer periods, "
             "a shorter range or fewer groups",
             "freq",
         )
-    models = token_costs(spent, "model")
     unpriced = models.loc[models["unpriced_tokens"] > 0, ["model", "unpriced_tokens"]]
     return CostReport(
-        total=token_costs(spent, ()),
-        periods=token_costs(spent.head(0), ()) if freq is None else token_costs(spent, (), freq),
+        total=total,
+        periods=periods,
         groups=groups.sort_values(["usd", "total"], ascending=False, ignore_index=True),
         rows=rows,
-        starts=starts,
+        starts=_starts(df, since, until, freq, now),
         unpriced=unpriced.sort_values("unpriced_tokens", ascending=False, ignore_index=True),
-        uncovered=uncovered_agents(df),
+        uncovered=uncovered,
         prices=groups.attrs["prices"],
+        notes=list(dict.fromkeys(str(item.message) for item in caught)),
     )
 
 

@@ -52,6 +52,7 @@ def json_costs(report: CostReport, limit: int) -> dict[str, Any]:
         "unpriced": json_rows(report.unpriced),
         "uncovered": json_rows(report.uncovered),
         "prices": report.prices,
+        "notes": report.notes,
     }
 
 

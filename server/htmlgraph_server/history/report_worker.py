@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import time
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, BinaryIO
@@ -136,6 +137,8 @@ def main() -> int:
     """Answer the requests of standard input until it ends; return 0."""
     set_up_process()
     logging.basicConfig(format="%(asctime)s %(levelname)s report worker: %(message)s")
+    # They name lines of a notebook; what concerns a report is in its notes.
+    warnings.simplefilter("ignore")
     # Whatever a library prints must not end up between the answers.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

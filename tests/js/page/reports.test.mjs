@@ -150,10 +150,12 @@ test("gapsOf names models without a price and agents without token counts", () =
   const gaps = gapsOf({
     unpriced: [{ model: "house", unpriced_tokens: 1_500 }, { model: null, unpriced_tokens: 1 }],
     uncovered: [{ agent_kind: "gemini", agents: 1, calls: 12, days: ["2026-03-01"], agent_ids: ["g"] }],
+    notes: ["prices of gpt-9 are guessed"],
   });
   assert.match(gaps[0], /^No price is known: house \(1\.5k tokens\), no model \(1 tokens\)\./);
   assert.equal(gaps[1], "Not covered: Gemini CLI, 1 agent with 12 calls and no token counts, on 2026-03-01.");
-  assert.deepEqual(gapsOf({ unpriced: [], uncovered: [] }), []);
+  assert.equal(gaps[2], "Prices of gpt-9 are guessed.");
+  assert.deepEqual(gapsOf({ unpriced: [], uncovered: [], notes: [] }), []);
 });
 
 test("toggleFacet adds and removes values", () => {

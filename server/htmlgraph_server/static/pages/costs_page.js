@@ -51,6 +51,7 @@ export function gapsOf(report) {
     const work = calls > 0 ? ` with ${plural(calls, "call")}` : "";
     gaps.push(`Not covered: ${visibleText(who, 60)}, ${plural(agents, "agent")}${work} and no token counts, on ${listNames(days)}.`);
   }
+  for (const note of report.notes) gaps.push(visibleText(`${note[0].toUpperCase()}${note.slice(1)}${/[.!?]$/.test(note) ? "" : "."}`));
   return gaps;
 }
 

@@ -57,6 +57,7 @@ def server(module_server: Server) -> Server:
                             **{f"{name}_tokens": 100 * (n + i) for i, name in enumerate(KINDS)},
                         },
                     ),
+                    ("stop", {}),
                 ]
             )
         ]
@@ -258,7 +259,8 @@ def test_sessions_of_a_range_include_subagents(server: Server) -> None:
     found = get(server, "/api/sessions", since=since, until=UNTIL).json()["sessions"]
     (row,) = [row for row in found if row["session_id"] == "s-top"]
     assert (row["agent_id"], row["tokens"], row["subagents"]) == ("top", 1_111, 2)
-    (same,) = get(server, "/api/sessions", search="s-top").json()["sessions"]
+    earlier = to_rfc3339(start - timedelta(days=1))
+    (same,) = get(server, "/api/sessions", search="s-top", since=earlier).json()["sessions"]
     # Its agent is removed at any time: it has been silent for too long.
     assert row | {"status": ""} == same | {"status": ""}
 

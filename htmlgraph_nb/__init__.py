@@ -41,10 +41,15 @@ _EXPORTS = {
     "load_transcripts": "history.transcripts",
     "local": "analysis.local_times",
     "loops": "analysis",
+    "plot_activity_heatmap": "analysis.plots",
     "plot_concurrency": "analysis.plots",
+    "plot_context": "analysis.plots",
+    "plot_cumulative_cost": "analysis.plots",
+    "plot_session": "analysis.plots",
     "plot_timeline": "analysis.plots",
     "plot_token_costs": "analysis.plots",
     "plot_tool_counts": "analysis.plots",
+    "plot_tool_durations": "analysis.plots",
     "plot_tool_transitions": "analysis.plots",
     "presence_at": "widget.replay_source",
     "readable": "analysis.local_times",
@@ -86,10 +91,15 @@ if TYPE_CHECKING:
     from .analysis import waiting_time as waiting_time
     from .analysis.local_times import local as local
     from .analysis.local_times import readable as readable
+    from .analysis.plots import plot_activity_heatmap as plot_activity_heatmap
     from .analysis.plots import plot_concurrency as plot_concurrency
+    from .analysis.plots import plot_context as plot_context
+    from .analysis.plots import plot_cumulative_cost as plot_cumulative_cost
+    from .analysis.plots import plot_session as plot_session
     from .analysis.plots import plot_timeline as plot_timeline
     from .analysis.plots import plot_token_costs as plot_token_costs
     from .analysis.plots import plot_tool_counts as plot_tool_counts
+    from .analysis.plots import plot_tool_durations as plot_tool_durations
     from .analysis.plots import plot_tool_transitions as plot_tool_transitions
     from .client.local_server import LocalServer as LocalServer
     from .client.local_server import start_server as start_server

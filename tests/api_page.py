@@ -32,7 +32,8 @@ GROUPS = {
         "burn_rate forecast_budget Limits"
     ),
     "Plots": (
-        "plot_timeline plot_concurrency plot_tool_counts plot_tool_transitions plot_token_costs"
+        "plot_timeline plot_concurrency plot_activity_heatmap plot_tool_counts plot_tool_durations "
+        "plot_tool_transitions plot_token_costs plot_cumulative_cost plot_context plot_session"
     ),
     "Server": "start_server LocalServer",
     "Errors": "HtmlgraphError ConfigError ConnectError InvalidEvent PriceWarning",

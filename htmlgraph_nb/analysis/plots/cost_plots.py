@@ -1,0 +1,287 @@
+"""Plot of the dollars spent so far, with a budget and the use of usage limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ...local_zone import Zone
+from ...pricing.prices import Prices
+from ..columns import FloatArray, IntArray, require_columns, time_zone, timestamp_micros, with_roots
+from ..costs import COST_COLUMNS, Spending, compute_spending, forecast_budget
+from .charts.chart import (
+    AxisSpec,
+    Chart,
+    Layer,
+    LineLayer,
+    PointLayer,
+    RuleLayer,
+    SeriesStyle,
+    as_floats,
+)
+from .charts.number_text import usd_text
+from .charts.palette import COLORS, ERROR_COLOR, OTHERS, series_styles
+from .charts.time_axis import date_text, facts_of_period, hover_times, index_micros, time_range
+from .drawing import (
+    Backend,
+    Theme,
+    as_text,
+    checked_top,
+    column_word,
+    draw_chart,
+    in_time_zone,
+    names_of,
+    single_column,
+)
+from .stacked_bars import MAX_NAMED, unpriced_fact
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MAX_POINTS = 1_500
+_MAX_TOP = 30
+_QUOTA_COLUMNS = ("timestamp", "account", "window", "used_percent", "resets_at")
+_DASHED, _DOTTED = 1, 2
+
+
+def plot_cumulative_cost(
+    df: pd.DataFrame,
+    budget: float | None = None,
+    by: str | None = None,
+    ax: Axes | None = None,
+    *,
+    until: str | datetime | pd.Timestamp | None = None,
+    quotas: pd.DataFrame | None = None,
+    prices: Prices | None = None,
+    top: int | None = None,
+    colors: Mapping[str, str] | None = None,
+    tz: Zone = None,
+    backend: Backend = "matplotlib",
+    theme: Theme = None,
+) -> Any:
+    """Plot the dollars spent since the begin of the frame.
+
+    Args:
+        df, prices: as for ``token_costs``.
+        budget: US dollars; drawn as a line, with a mark where it is exceeded.
+        by: a column that the dollars are divided by, such as ``"model"``. None: only the sum.
+        until: end of the budget, as for ``forecast_budget``; the average rate is continued until
+            then as a dashed line. None: no forecast.
+        quotas: as ``load_quotas`` returns it; the used percent of each usage limit is drawn on the
+            right axis.
+        top: as for ``plot_tool_counts``, with ``by``.
+        ax, colors, tz, backend, theme: as for ``plot_tool_counts``.
+
+    Returns:
+        As ``plot_tool_counts``. The line below the title names the tokens without a price.
+
+    Raises:
+        InvalidEvent: an argument is invalid, or as ``token_costs`` and ``forecast_budget``.
+    """
+    columns = () if by is None else (single_column(by, "plot_cumulative_cost"),)
+    require_columns(df, "plot_cumulative_cost", *COST_COLUMNS, *columns)
+    n_named = checked_top(top, MAX_NAMED, _MAX_TOP)
+    df = in_time_zone(df, "plot_cumulative_cost", tz)
+    zone = time_zone(df)
+    spending = compute_spending(df, prices)
+    parts = _parts(df, spending, by, n_named)
+    times = _grid(df)
+    layers, spent = _spent_layers(df, parts, times, by, colors)
+    facts = [usd_text(float(spent[-1]) if len(spent) else 0.0), _unpriced(spending)]
+    facts += [*facts_of_period(df, zone)]
+    low, high = time_range(as_floats(times))
+    top_usd = float(spent[-1]) if len(spent) else 0.0
+    if budget is not None:
+        more, fact = _budget_layers(df, budget, until, times, spent, prices)
+        layers += more
+        facts.insert(1, fact)
+    elif until is not None:
+        layers += _forecast_layers(df, 0.0, until, times, spent, prices)[0]
+    for layer in layers:
+        if isinstance(layer, LineLayer) and len(layer.x):
+            high, top_usd = max(high, float(layer.x.max())), max(top_usd, float(layer.y.max()))
+    secondary = None
+    if quotas is not None:
+        limits = _quota_layers(quotas, low, high, zone)
+        used = max((float(layer.y.max()) for layer in limits if len(layer.y)), default=0.0)
+        secondary = AxisSpec("number", "used of the usage limit", 0.0, max(105.0, used), "percent")
+        layers += [*limits, _limit_rule()]
+    chart = Chart(
+        title="Spent so far" + (f" by {column_word(by)}" if by else ""),
+        facts=facts,
+        x=AxisSpec("time", "", low, high, zone=zone),
+        y=AxisSpec(
+            "number", "US dollars", 0.0, 1.08 * max(top_usd, float(budget or 0.0)) or 1.0, "usd"
+        ),
+        layers=layers,
+        legend=column_word(by) if by else "spent",
+        secondary=secondary,
+    )
+    return draw_chart(chart, ax, backend, theme)
+
+
+def _unpriced(spending: Spending) -> str:
+    table = pd.DataFrame({"unpriced_tokens": spending.unpriced_tokens()})
+    table.attrs.update(spending.attrs())
+    return unpriced_fact(table)
+
+
+def _parts(
+    df: pd.DataFrame, spending: Spending, by: str | None, top: int
+) -> dict[str, tuple[IntArray, FloatArray]]:
+    """Return times and dollars by name, the largest first; "" is the sum."""
+    times = timestamp_micros(df)[spending.rows]
+    usd = np.nan_to_num(spending.priced.usd)
+    order = np.argsort(times, kind="stable")
+    times, usd = times[order], usd[order]
+    if by is None:
+        return {"": (times, usd)}
+    keyed = with_roots(df) if by == "root_agent_id" else df
+    names = as_text(keyed[by].take(spending.rows)).to_numpy()[order]
+    totals = pd.Series(usd).groupby(names).sum().sort_values(ascending=False, kind="stable")
+    shown = [str(name) for name in totals.index[:top]]
+    parts = {name: (times[names == name], usd[names == name]) for name in shown}
+    if len(totals) > top:
+        rest = ~np.isin(names, shown)
+        parts[OTHERS] = (times[rest], usd[rest])
+    return parts
+
+
+def _grid(df: pd.DataFrame) -> IntArray:
+    """Return the times at which the sums are drawn: each event, or enough for a smooth line."""
+    micros = np.unique(timestamp_micros(df))
+    if len(micros) > _MAX_POINTS:
+        return np.linspace(micros[0], micros[-1], _MAX_POINTS).astype(np.int64)
+    return micros
+
+
+def _spent_layers(
+    df: pd.DataFrame,
+    parts: Mapping[str, tuple[IntArray, FloatArray]],
+    times: IntArray,
+    by: str | None,
+    colors: Mapping[str, str] | None,
+) -> tuple[list[Layer], FloatArray]:
+    """Return the areas, and the sum at each time."""
+    zone, labels = time_zone(df), names_of(df, by or "")
+    styles = {"": SeriesStyle(COLORS[5])} if by is None else series_styles(by, [*parts], colors)
+    low = np.zeros(len(times))
+    layers: list[Layer] = []
+    for name, (at, usd) in parts.items():
+        sums = np.append(0.0, np.cumsum(usd))[np.searchsorted(at, times, side="right")]
+        label = labels.get(name, name) or "US dollars"
+
+        def hover(label: str = label, sums: FloatArray = sums) -> list[str]:
+            return [
+                f"{label}\n{time}\n{usd_text(value)}"
+                for time, value in zip(hover_times(times, zone), sums.tolist(), strict=True)
+            ]
+
+        area = None if by is None else low
+        width = 2.2 if by is None else 1.6
+        layers.append(
+            LineLayer(
+                *(label, styles[name], as_floats(times), low + sums, hover, area),
+                steps=True,
+                width=width,
+            )
+        )
+        low = low + sums
+    return layers, low
+
+
+def _budget_layers(
+    df: pd.DataFrame,
+    budget: float,
+    until: str | datetime | pd.Timestamp | None,
+    times: IntArray,
+    spent: FloatArray,
+    prices: Prices | None,
+) -> tuple[list[Layer], str]:
+    """Return the line of the budget and the forecast, and what they say in words."""
+    newest = df["timestamp"].max() if len(df) else pd.Timestamp(0, tz="UTC")
+    layers, forecast = _forecast_layers(df, budget, until or newest, times, spent, prices)
+    layers = layers if until is not None else []
+    layers.append(
+        RuleLayer(f"budget {usd_text(budget)}", "y", budget, SeriesStyle(ERROR_COLOR, _DASHED))
+    )
+    exceeded = forecast["exhausted_at"]
+    if len(spent) and float(spent[-1]) > budget:
+        at = float(index_micros(pd.DatetimeIndex([exceeded]))[0])
+        text = f"budget exceeded {date_text(exceeded)} {exceeded:%H:%M}"
+        style = SeriesStyle(ERROR_COLOR)
+        place = np.array([at]), np.array([float(budget)])
+        layers.append(PointLayer("budget exceeded", style, *place, "diamond", lambda: [text]))
+        return layers, text
+    if until is None:
+        return layers, f"{usd_text(float(forecast['remaining']))} of {usd_text(budget)} left"
+    kept = "within" if forecast["within_budget"] else "over"
+    return layers, f"forecast {usd_text(float(forecast['projected']))}, {kept} the budget"
+
+
+def _forecast_layers(
+    df: pd.DataFrame,
+    budget: float,
+    until: str | datetime | pd.Timestamp,
+    times: IntArray,
+    spent: FloatArray,
+    prices: Prices | None,
+) -> tuple[list[Layer], pd.Series]:
+    forecast = forecast_budget(df, budget, until, prices).iloc[0]
+    end = pd.Timestamp(until)
+    end = end.tz_localize(time_zone(df)) if end.tzinfo is None else end
+    at = float(index_micros(pd.DatetimeIndex([end]))[0])
+    if not len(times) or at <= times[-1]:
+        return [], forecast
+    x = np.array([float(times[-1]), at])
+    y = np.array([float(spent[-1]), float(forecast["projected"])])
+    texts = [f"forecast\n{usd_text(value)}" for value in y.tolist()]
+    style = SeriesStyle(COLORS[5], _DASHED)
+    return [LineLayer("forecast at the average rate", style, x, y, lambda: texts)], forecast
+
+
+def _quota_layers(quotas: pd.DataFrame, low: float, high: float, zone: Any) -> list[LineLayer]:
+    """Return the used percent of each usage limit; it drops to 0 when the limit is reset."""
+    require_columns(quotas, "plot_cumulative_cost: quotas", *_QUOTA_COLUMNS)
+    named = quotas.assign(
+        limit=quotas["account"].astype(str) + " " + quotas["window"].astype(str) + " limit"
+    )
+    layers = []
+    limits = sorted(named["limit"].unique())
+    styles = series_styles("limit", limits)
+    for limit in limits:
+        rows = named[named["limit"] == limit].sort_values("timestamp", kind="stable")
+        at = as_floats(timestamp_micros(rows))
+        resets = _micros_or_nan(rows["resets_at"])
+        used = rows["used_percent"].to_numpy(np.float64)
+        following = np.append(at[1:], max(high, at[-1]))
+        was_reset = (resets > at) & (resets <= following) & (used > 0)
+        x = np.concatenate([at, resets[was_reset]])
+        y = np.concatenate([used, np.zeros(int(was_reset.sum()))])
+        order = np.argsort(x, kind="stable")
+        x, y = x[order], y[order]
+        inside = (x >= low) & (x <= high)
+        x, y = x[inside], y[inside]
+
+        def hover(limit: str = limit, x: FloatArray = x, y: FloatArray = y) -> list[str]:
+            return [
+                f"{limit}\n{time}\n{value:.0f} % used"
+                for time, value in zip(hover_times(x, zone), y.tolist(), strict=True)
+            ]
+
+        style = SeriesStyle(styles[limit].color, _DOTTED)
+        layers.append(LineLayer(limit, style, x, y, hover, steps=True, width=1.8, secondary=True))
+    return layers
+
+
+def _micros_or_nan(times: pd.Series) -> FloatArray:
+    micros = index_micros(pd.DatetimeIndex(times))
+    return np.where(times.isna(), np.nan, micros)
+
+
+def _limit_rule() -> RuleLayer:
+    return RuleLayer("usage limit", "y", 100.0, SeriesStyle("", _DOTTED), secondary=True)

@@ -65,8 +65,8 @@ COMMANDS = {
     "demo": "--agents --no-browser --seed --speed --verbose",
     "explain": "--json --token --url --verbose",
     "export": (
-        "--agent --branch --columns --event-type --feature --from --host --limit --model --project "
-        "--session --since --token --tool --until --verbose"
+        "--agent --branch --columns --db --event-type --feature --from --host --limit --model "
+        "--project --session --since --token --tool --until --verbose"
     ),
     "forget": "--db --history --verbose",
     "import": "--db --verbose --watch",

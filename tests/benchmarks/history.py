@@ -1,13 +1,15 @@
-"""Loading history into a typed DataFrame, compared with pandas, polars and sqlite3.
+"""Loading history into a typed DataFrame, compared with pandas, polars, DuckDB and sqlite3.
 
     python -m tests.benchmarks.history [--rows 1000000] [--rounds 3] [--json] [--quick]
 
 Measures seconds and memory of each way; each run is a process, and figures are those of the fastest
 round. The parts are all columns of all rows, four columns of all rows (timestamp, agent_id,
 tool_name, cost_tokens), and all columns of the last hour. ``sealed`` reads segments, ``SQLite
-only`` reads the same rows without segments. The peer is ``pandas.read_sql_query``: the last column
-is the ratio to it. The lower bound of everything that reads SQLite is the ``sqlite3`` program,
-which must be installed and discards the rows.
+only`` reads the same rows without segments, ``Parquet`` an export to one file. The peer of the
+ways that read Parquet is ``pandas.read_parquet``, of the others ``pandas.read_sql_query``: the last
+column is the ratio to it. The last hour is loaded several times in each process, as a notebook
+reloads it, and the fastest counts. The lower bound of everything that reads SQLite is the
+``sqlite3`` program, which must be installed and discards the rows.
 
 Peak memory excludes the loaded libraries; ``child`` is the peak of the largest child process.
 """
@@ -31,6 +33,7 @@ from tests.benchmarks.simulated import fill, last_hour
 from tests.benchmarks.table import print_figures
 
 PEER = "pandas.read_sql_query"
+PARQUET_PEER = "pandas.read_parquet"
 
 
 @dataclass
@@ -39,7 +42,7 @@ class Figures:
 
     Attributes:
         of: the part.
-        times_faster: ratio of the seconds of pandas.read_sql_query, on the same part, to its own.
+        times_faster: ratio of the seconds of its peer, on the same part, to its own.
     """
 
     way: str
@@ -70,7 +73,7 @@ def measured(way: str, source: str, part: str) -> dict[str, Any]:
     return figures
 
 
-def ways(plain: str, sealed: str, url: str) -> Iterator[tuple[str, str, str]]:
+def ways(plain: str, sealed: str, url: str, parquet: str) -> Iterator[tuple[str, str, str]]:
     """Yield the name of each way, its function in history_ways and its source."""
     yield "load_history, sealed", "load_history", sealed
     yield "load_history, SQLite only", "load_history", plain
@@ -78,6 +81,10 @@ def ways(plain: str, sealed: str, url: str) -> Iterator[tuple[str, str, str]]:
     yield PEER, "read_sql_query", plain
     yield "pandas.read_json of the URL", "read_json", url
     yield "polars.read_database", "polars", plain
+    yield "load_history, Parquet", "load_history", parquet
+    yield PARQUET_PEER, "read_parquet", parquet
+    yield "polars.scan_parquet", "polars_parquet", parquet
+    yield "DuckDB, Parquet", "duckdb_parquet", parquet
     if shutil.which("sqlite3"):
         yield "sqlite3 program, to nowhere", "sqlite_shell", plain
 
@@ -91,6 +98,8 @@ def measure(
     fill(plain, n_rows)
     shutil.copy(plain, sealed)
     measured("seal", sealed, "all")
+    parquet = f"{sealed}.parquet"
+    measured("export_file", sealed, "all")
     since = last_hour(plain).isoformat()
     flags = [
         "htmlgraph_server.cli",
@@ -107,7 +116,7 @@ def measure(
     best: dict[tuple[str, str], Figures] = {}
     with running(flags, cores(), HTMLGRAPH_HOME=str(folder)) as server:
         for _ in range(rounds):
-            for name, way, source in ways(plain, sealed, server.url):
+            for name, way, source in ways(plain, sealed, server.url, parquet):
                 for of, part in (("all", "all"), ("4 columns", "four"), ("last hour", since)):
                     report(f"{name}, {of}")
                     figures = Figures(name, of, **measured(way, source, part))
@@ -120,7 +129,9 @@ def measure(
     if any(len(counts) != 1 for counts in rows.values()):
         raise RuntimeError(f"the ways loaded different numbers of rows: {rows}")
     for figures in best.values():
-        figures.times_faster = best[PEER, figures.of].seconds / figures.seconds
+        reads_parquet = "arquet" in figures.way
+        peer = PARQUET_PEER if reads_parquet else PEER
+        figures.times_faster = best[peer, figures.of].seconds / figures.seconds
         yield figures
 
 
@@ -147,7 +158,7 @@ def main() -> None:
         print("no lower bound: the sqlite3 program is not installed\n")
     print_figures(
         sorted(figures, key=lambda row: ("all", "4 columns", "last hour").index(row.of)),
-        ["way", "of", "rows", "s", "peak MB", "child MB", "× read_sql"],
+        ["way", "of", "rows", "s", "peak MB", "child MB", "× pandas"],
         lambda f: [f.way, f.of, f.rows, f.seconds, f.peak_mb, f.child_mb, f.times_faster],
         as_json=options.json,
     )

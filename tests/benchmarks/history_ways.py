@@ -75,6 +75,42 @@ def export(source: str, part: str) -> int:
     return export_history(f"{source}-export", source).n_rows
 
 
+def export_file(source: str, part: str) -> int:
+    """Export to one Parquet file beside the database."""
+    from htmlgraph_nb import export_history
+
+    return export_history(f"{source}.parquet", source).n_rows
+
+
+def read_parquet(source: str, part: str) -> int:
+    """Load the Parquet file with pandas; it has the same dtypes but for nullable integers."""
+    import pandas as pd
+
+    since = since_of(part)
+    filters = [("timestamp", ">=", datetime.fromisoformat(since))] if since else None
+    return len(pd.read_parquet(source, columns=list(columns_of(part)), filters=filters))
+
+
+def polars_parquet(source: str, part: str) -> int:
+    """Load the Parquet file with polars."""
+    import polars as pl
+
+    frame, since = pl.scan_parquet(source), since_of(part)
+    if since:
+        frame = frame.filter(pl.col("timestamp") >= datetime.fromisoformat(since))
+    return frame.select(columns_of(part)).collect().height
+
+
+def duckdb_parquet(source: str, part: str) -> int:
+    """Load the Parquet file with DuckDB into a pandas DataFrame."""
+    import duckdb
+
+    since = since_of(part)
+    where = f"WHERE timestamp >= TIMESTAMPTZ '{since}'" if since else ""
+    columns = ", ".join(f'"{name}"' for name in columns_of(part))
+    return len(duckdb.sql(f"SELECT {columns} FROM read_parquet('{source}') {where}").df())
+
+
 def read_sql_query(source: str, part: str) -> int:
     """Load with pandas and convert to the same dtypes."""
     import pandas as pd
@@ -118,6 +154,7 @@ def polars(source: str, part: str) -> int:
         "cost_usd": pl.Float64,
         "duration_ms": pl.Int64,
         **{name: pl.Int64 for name in HISTORY_COLUMNS if name.endswith("_tokens")},
+        **dict.fromkeys(("context_window", "web_searches", "input_hash"), pl.Int64),
     }
     types = {name: numbers.get(name, pl.String) for name in columns_of(part)}
     with closing(sqlite3.connect(source)) as db:
@@ -148,18 +185,25 @@ def sqlite_shell(source: str, part: str) -> Callable[[], int]:
 WAYS: dict[str, Callable[[str, str], int | Callable[[], int]]] = {
     way.__name__: way
     for way in (
-        *(load_history, iter_history, seal, export),
+        *(load_history, iter_history, seal, export, export_file),
         *(read_sql_query, read_json, polars, sqlite_shell),
+        *(read_parquet, polars_parquet, duckdb_parquet),
     )
 }
+_RELOADS = 5
+"""Loads of the last hour, of which the fastest counts."""
 _LIBRARIES = {
-    "load_history": ("htmlgraph_nb.history.load",),
+    "load_history": ("htmlgraph_nb.history.load", "pyarrow.dataset"),
     "iter_history": ("htmlgraph_nb.history.load",),
     "seal": ("htmlgraph_nb.storage.columnar.sealing",),
     "export": ("htmlgraph_nb.history.export",),
+    "export_file": ("htmlgraph_nb.history.export",),
     "read_sql_query": ("pandas", "pyarrow", "htmlgraph_nb.history.load"),
     "read_json": ("pandas", "pyarrow", "htmlgraph_nb.history.load"),
     "polars": ("polars",),
+    "read_parquet": ("pandas", "pyarrow.parquet", "pyarrow.dataset"),
+    "polars_parquet": ("polars",),
+    "duckdb_parquet": ("duckdb", "pandas"),
     "sqlite_shell": (),
 }
 
@@ -182,9 +226,11 @@ def main() -> None:
     for name in _LIBRARIES[way]:
         __import__(name)
     base = peak_mb()
-    start = time.perf_counter()
-    result = WAYS[way](source, part)
-    seconds = time.perf_counter() - start
+    seconds = float("inf")
+    for _ in range(_RELOADS if since_of(part) else 1):
+        start = time.perf_counter()
+        result = WAYS[way](source, part)
+        seconds = min(seconds, time.perf_counter() - start)
     peak = peak_mb() - base
     n_rows = result if isinstance(result, int) else result()
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1_024 / 1e6

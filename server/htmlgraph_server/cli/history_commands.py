@@ -54,6 +54,7 @@ def configure_export(parser: argparse.ArgumentParser, out: Print) -> None:
     )
     parser.add_argument("target", help="file or folder to write")
     parser.add_argument(
+        "--db",
         "--from",
         dest="source",
         metavar="SOURCE",

@@ -8,6 +8,7 @@ and does not change the agent's last activity. So a decision holds until the age
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,11 @@ Rows = npt.NDArray[np.intp]
 _BEFORE = np.iinfo(np.int64).min
 
 
-@dataclass(frozen=True, slots=True)
+_FORGETS, _NOT_FIRST, _FROM_AGENT, _NAMED = (np.uint8(1 << bit) for bit in range(4))
+"""Bits that describe an event: its type, its source, and whether it names a session."""
+
+
+@dataclass(frozen=True)
 class AgentRows:
     """Rows of a frame, by agent and order; arrays of the same length.
 
@@ -41,13 +46,13 @@ class AgentRows:
         at: time from which the row counts: the latest timestamp of the agent up to the row.
         firsts: whether it is the agent's first row.
         forgets: whether the row removes the agent.
-        lives: index of the first row since the agent was last removed.
-        entered: index of the row that started the current session; -1: no session yet.
-        parts: index of the first row since the agent was removed or changed its session.
+        begins: whether it is the agent's first row, or the first one after its removal.
+        enters: whether the row enters a session, or confirms the current one.
         late: whether the timestamp lies before the agent's last activity.
         skipped: whether the row belongs to a previous session and so does not change the agent.
         signs: whether the agent itself caused the row, not a timer or a person.
         last_activity: timestamp of the agent's newest row in ``signs``, else of its first row.
+        session_codes: code of the session of each row of the frame.
     """
 
     rows: Rows
@@ -56,13 +61,13 @@ class AgentRows:
     at: IntArray
     firsts: BoolArray
     forgets: BoolArray
-    lives: IntArray
-    entered: IntArray
-    parts: IntArray
+    begins: BoolArray
+    enters: BoolArray
     late: BoolArray
     skipped: BoolArray
     signs: BoolArray
     last_activity: IntArray
+    session_codes: npt.NDArray[np.integer[Any]]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -72,35 +77,77 @@ class AgentRows:
         """Whether a row is the last of its agent."""
         return np.append(self.firsts[1:], True)[: len(self)]
 
+    @cached_property
+    def lives(self) -> IntArray:
+        """Index of the first row since the agent was last removed."""
+        return last_marked(self.begins)
 
-def agent_rows(df: pd.DataFrame, ordered: Rows) -> AgentRows:
-    """Return rows of a frame by agent.
+    @cached_property
+    def entered(self) -> IntArray:
+        """Index of the row that entered the current session; -1: no session yet."""
+        entered = last_marked(self.enters)
+        return np.where(entered >= self.lives, entered, -1)
+
+    @cached_property
+    def part_begins(self) -> BoolArray:
+        """Whether the row is the first since the agent was removed or changed its session."""
+        entering = np.flatnonzero(self.enters)
+        codes = self.session_codes[self.rows[entering]]
+        begins = self.begins.copy()
+        changes = entering[1:][codes[1:] != codes[:-1]]
+        before = entering[:-1][codes[1:] != codes[:-1]]
+        begins[changes[before >= self.lives[changes]]] = True
+        return begins
+
+    @cached_property
+    def parts(self) -> IntArray:
+        """Index of the first row since the agent was removed or changed its session."""
+        return last_marked(self.part_begins)
+
+
+def by_agent(df: pd.DataFrame, ordered: Rows | None) -> Rows | None:
+    """Return positions in the frame by name of the agent; those of an agent stay in their order.
 
     Args:
-        ordered: positions in the frame, in the order in which the events count.
+        ordered: positions. None: all, in the order of the frame; also as the result.
     """
     names = encode_column(df, "agent_id")
-    codes = names.codes
     ranks = name_ranks(names, df["agent_id"].dtype)
     if len(ranks) < np.iinfo(np.int16).max:
         # Sorted by radix, in a fifth of the time.
-        codes, ranks = codes.astype(np.int16), ranks.astype(np.int16)
-    rows = ordered[np.argsort(ranks[codes[ordered]], kind="stable")]
-    agents = codes[rows]
-    timestamps = timestamp_micros(df)[rows]
+        ranks = ranks.astype(np.int16)
+    agents = ranks[names.codes if ordered is None else names.codes[ordered]]
+    if (agents[1:] >= agents[:-1]).all():
+        return ordered
+    rows = np.argsort(agents, kind="stable")
+    return rows if ordered is None else ordered[rows]
+
+
+def agent_rows(df: pd.DataFrame, ordered: Rows | None) -> AgentRows:
+    """Return rows of a frame by agent.
+
+    Args:
+        ordered: positions in the frame, in the order in which the events count. None: all, in the
+            order of the frame.
+    """
+    rows = by_agent(df, ordered)
+    agents, timestamps, bits = encode_column(df, "agent_id").codes, timestamp_micros(df), _bits(df)
+    if rows is None:
+        rows = np.arange(len(df))
+    else:
+        agents, timestamps, bits = agents[rows], timestamps[rows], bits[rows]
     firsts = np.ones(len(rows), np.bool_)
     firsts[1:] = agents[1:] != agents[:-1]
-    forgets = column_isin(df, "event_type", "forget")[rows]
+    forgets = bits & _FORGETS > 0
     begins = firsts.copy()
     begins[1:] |= forgets[:-1]
-    lives = last_marked(begins)
-    signs = agent_signs(df)[rows] & ~forgets
+    starts = np.flatnonzero(begins)
+    named, not_first = bits & _NAMED > 0, bits & _NOT_FIRST > 0
+    signs = (bits & _FROM_AGENT > 0) & ~forgets
+    codes = encode_column(df, "session_id").codes
     while True:
-        newest = last_marked(signs)
-        activity = running_max(timestamps[np.where(newest >= lives, newest, lives)], begins)
-        late = np.zeros(len(rows), np.bool_)
-        late[1:] = (timestamps[1:] < activity[:-1]) & (newest[:-1] >= lives[1:])
-        entered, parts, skipped = _sessions(df, rows, begins, lives, late | forgets)
+        activity, late = _activity(timestamps, begins, starts, signs)
+        enters, skipped = _sessions(codes, rows, starts, named, not_first | late | forgets)
         if not (skipped & signs & ~late).any():
             break
         # A row of a previous session shows no activity, so fewer rows are late.
@@ -112,29 +159,32 @@ def agent_rows(df: pd.DataFrame, ordered: Rows) -> AgentRows:
         running_max(timestamps, firsts),
         firsts,
         forgets,
-        lives,
-        entered,
-        parts,
+        begins,
+        enters,
         late,
         skipped,
         signs & ~skipped,
         activity,
+        codes,
     )
 
 
 def alive_rows(df: pd.DataFrame, events: AgentRows) -> BoolArray:
     """Return whether the agent's process is known to be running after each row of AgentRows."""
-    starts = column_isin(df, "event_type", "process_start")[events.rows] & ~events.skipped
-    if not starts.any():
-        return starts
-    ends = column_isin(df, "event_type", *SESSION_END_TYPES) & ~column_isin(df, "source", "timer")
-    ends = ends[events.rows] & ~events.skipped
-    begins = events.parts == np.arange(len(events))
+    is_start = column_isin(df, "event_type", "process_start")
+    if not is_start.any():
+        return np.zeros(len(events), np.bool_)
+    is_end = column_isin(df, "event_type", *SESSION_END_TYPES)
+    is_end &= ~column_isin(df, "source", "timer")
+    starts, ends = (marks[events.rows] & ~events.skipped for marks in (is_start, is_end))
+    begins = events.part_begins
+    # Between these rows nothing changes.
+    changes = np.flatnonzero(starts | ends | begins)
     started, ended = (
-        running_max(np.where(marks, events.timestamps, _BEFORE), begins) for marks in (starts, ends)
+        running_max(np.where(marks[changes], events.timestamps[changes], _BEFORE), begins[changes])
+        for marks in (starts, ends)
     )
-    alive: BoolArray = started > ended
-    return alive
+    return np.repeat(started > ended, np.diff(np.append(changes, len(events))))
 
 
 def last_marked(marks: BoolArray) -> IntArray:
@@ -191,19 +241,64 @@ def _event(event_type: str | None = None, source: str | None = None) -> Event:
     return Event(agent_id="any", event_type=event_type or "activity", source=source)
 
 
+def _bits(df: pd.DataFrame) -> npt.NDArray[np.uint8]:
+    """Return for each row of the frame the bits that describe it."""
+
+    def of_type(name: str | None) -> int:
+        return int(_FORGETS * (name == "forget") | _NOT_FIRST * (name in NOT_FIRST_TYPES))
+
+    bits = map_names(encode_column(df, "event_type"), of_type, np.uint8)
+    bits |= _FROM_AGENT * agent_signs(df)
+    bits |= _NAMED * (encode_column(df, "session_id").codes >= 0)
+    return bits
+
+
+def _activity(
+    timestamps: IntArray, begins: BoolArray, starts: Rows, signs: BoolArray
+) -> tuple[IntArray, BoolArray]:
+    """Return ``last_activity`` and ``late`` of AgentRows; ``starts`` are the rows in ``begins``."""
+    shown = timestamps
+    sign_rows = np.flatnonzero(signs)
+    others = np.flatnonzero(~signs)
+    if len(others):
+        newest = _last_of(sign_rows, others)
+        first = _last_of(starts, others)
+        shown = timestamps.copy()
+        shown[others] = timestamps[np.maximum(newest, first)]
+    activity = running_max(shown, begins)
+    late = np.zeros(len(timestamps), np.bool_)
+    rows = 1 + np.flatnonzero(timestamps[1:] < activity[:-1])
+    late[rows] = _last_of(sign_rows, rows - 1) >= _last_of(starts, rows)
+    return activity, late
+
+
+def _last_of(marked: Rows, rows: Rows) -> Rows:
+    """Return the last of the marked rows up to each row; -1: there is none."""
+    index = np.searchsorted(marked, rows, side="right")
+    return np.append(marked, -1)[index - 1]
+
+
 def _sessions(
-    df: pd.DataFrame, rows: Rows, begins: BoolArray, lives: IntArray, late: BoolArray
-) -> tuple[IntArray, IntArray, BoolArray]:
-    """Return ``entered``, ``parts`` and ``skipped`` of AgentRows."""
-    codes = encode_column(df, "session_id").codes[rows]
-    named = codes >= 0
-    n_named = np.cumsum(named)
-    first = named & (n_named - n_named[lives] + named[lives] == 1)
-    ends = column_isin(df, "event_type", *NOT_FIRST_TYPES)[rows]
-    enters = named & (first | ~(ends | late))
-    entered = last_marked(enters)
-    entered = np.where(entered >= lives, entered, -1)
-    skipped = named & ~enters & (codes != codes[entered])
-    before = np.append(-1, entered)[: len(rows)]
-    changes = enters & (before >= lives) & (codes != codes[before])
-    return entered, last_marked(begins | changes), skipped
+    codes: npt.NDArray[np.integer[Any]],
+    rows: Rows,
+    starts: Rows,
+    named: BoolArray,
+    passive: BoolArray,
+) -> tuple[BoolArray, BoolArray]:
+    """Return ``enters`` and ``skipped`` of AgentRows.
+
+    Args:
+        codes: code of the session of each row of the frame.
+        named: whether the row names a session.
+        passive: whether it does not enter it, unless it is the first that names one.
+    """
+    enters = named.copy()
+    candidates = np.flatnonzero(named & passive)
+    named_rows = np.flatnonzero(named)
+    before = _last_of(named_rows, candidates - 1)
+    enters[candidates[before >= _last_of(starts, candidates)]] = False
+    others = candidates[~enters[candidates]]
+    entered = _last_of(np.flatnonzero(enters), others)
+    skipped = np.zeros(len(rows), np.bool_)
+    skipped[others] = codes[rows[others]] != codes[rows[entered]]
+    return enters, skipped

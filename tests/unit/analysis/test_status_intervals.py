@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,12 +13,20 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from htmlgraph_nb.analysis import status_intervals as status_intervals_module
+from htmlgraph_nb.analysis.columns import encode_column, timestamp_micros
 from htmlgraph_nb.analysis.intervals import concurrency, timeline, waiting_time
 from htmlgraph_nb.analysis.overview import summary
+from htmlgraph_nb.analysis.status_intervals import (
+    StatusDecisions,
+    StatusIntervals,
+    status_decisions,
+    status_intervals,
+)
 from htmlgraph_nb.analysis.totals import agents, features, sessions
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.reducer import KNOWN_TYPES
-from htmlgraph_nb.core.roster import Limits
+from htmlgraph_nb.core.roster import Limits, Roster
 from tests.helpers.strategies import STATUS_EXTRAS, T0, at
 from tests.helpers.ticked_roster import TickedRoster
 
@@ -191,3 +200,72 @@ def test_waiting_now_is_false_after_answer() -> None:
     ]
     assert waiting_time(frame_of(events))["waiting_now"].tolist() == [False]
     assert waiting_time(frame_of(events[:1]))["waiting_now"].tolist() == [True]
+
+
+def stored_frame(events: list[Event]) -> pd.DataFrame:
+    """Return events as a frame with the decisions of a Roster, in the order of their arrival."""
+    roster = Roster(LIMITS)
+    decisions = [roster.apply(event, 1, event.timestamp or T0).decision for event in events]
+    return frame_of(events).assign(
+        agent_status=[decision.status.value for decision in decisions],
+        agent_detail=[decision.detail for decision in decisions],
+        agent_attention=[decision.attention for decision in decisions],
+    )
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(steps, st.sampled_from([0, 0, 0, 400, 5_000])), min_size=1, max_size=30),
+    st.sampled_from([1, 7, 1_000]),
+    st.booleans(),
+)
+def test_status_intervals_equal_decisions_of_each_row(
+    drawn: list[tuple[tuple[Any, ...], int]], part_rows: int, shuffle: bool
+) -> None:
+    """Also with late events and sessions, and if only a few agents are computed at a time."""
+    events = [
+        replace(event, timestamp=event.timestamp and event.timestamp - timedelta(seconds=late))
+        for event, (_, late) in zip(events_of([step for step, _ in drawn]), drawn, strict=True)
+    ]
+    df = stored_frame(events)
+    df = df.sample(frac=1, random_state=1) if shuffle else df
+    decided = status_decisions(df)
+    groups = encode_column(df, "session_id").codes.astype("int64")
+    until = int(timestamp_micros(df).max())
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(status_intervals_module, "_PART_ROWS", part_rows)
+        for ids in (None, groups):
+            found = status_intervals(df, groups=ids)
+            assert durations(found, ids) == expected_durations(decided, until, ids)
+
+
+def durations(found: StatusIntervals, groups: Any) -> list[tuple[int, int, int, int, int]]:
+    """Return agent, group, status, start and end of each interval, by agent and time."""
+    ids = [0] * len(found.rows) if groups is None else groups[found.rows].tolist()
+    columns = (part.tolist() for part in (found.agents, found.status, found.start, found.end))
+    agents, status, start, end = columns
+    return sorted(zip(agents, ids, status, start, end, strict=True), key=lambda i: (i[0], i[3:]))
+
+
+def expected_durations(
+    decided: StatusDecisions, until: int, groups: Any
+) -> list[tuple[int, int, int, int, int]]:
+    """Return the same by a loop over all decisions."""
+    events = decided.events
+    rows = decided.rows.tolist()
+    found: list[list[int]] = []
+    for index, row in enumerate(rows):
+        start = int(decided.at[index])
+        following = rows[index + 1] if index + 1 < len(rows) else None
+        is_last = following is None or events.agents[following] != events.agents[row]
+        end = until if is_last or decided.at[index + 1] > until else int(decided.at[index + 1])
+        is_last = is_last or decided.at[index + 1] > until
+        if start > until or (end <= start and not is_last):
+            continue
+        group = 0 if groups is None else int(groups[events.rows[row]])
+        key = [int(events.agents[row]), group, int(decided.statuses[index])]
+        if found and found[-1][:3] == key:
+            found[-1][4] = end
+        else:
+            found.append([*key, start, end])
+    return sorted(((a, b, c, d, e) for a, b, c, d, e in found), key=lambda i: (i[0], i[3:]))

@@ -27,6 +27,7 @@ from tests.integration.conftest import Serve
 
 README = "README.md"
 CONNECT = "notebooks/CONNECT.md"
+SQL = "notebooks/SQL.md"
 DEPLOYMENT = "server/DEPLOYMENT.md"
 PAGES = (README, CONNECT, DEPLOYMENT, "server/COMMANDS.md", "server/SETTINGS.md", "SECURITY.md")
 SCRIPTS = str(Path(sys.executable).parent)
@@ -84,6 +85,31 @@ def test_readme_python_blocks_run(serve: Serve, tmp_path: Path) -> None:
     assert (agent["model"], agent["title"]) == ("my-model", "Checkout")
     events = server.get("/api/history?agent=my-agent").json()["events"]
     assert {event["feature_id"] for event in events} >= {"feat-checkout"}
+
+
+def test_sql_page_python_blocks_run(serve: Serve, tmp_path: Path) -> None:
+    """SQLite, DuckDB and polars read a history; the functions take DuckDB's result."""
+    server = serve()
+    server.send("a", tool_name="Bash", duration_ms=40, project="shop")
+    tokens = {"input_tokens": 90, "output_tokens": 10}
+    server.send("a", event_type="completion", model="claude-opus-4-5", project="shop", **tokens)
+    server.send("a", tool_name="Bash", duration_ms=60, branch="other")
+    code = "\n".join(blocks("python", SQL)).replace("http://127.0.0.1:8000", server.url)
+    code += """
+print(tools[["tool_name", "calls", "ms"]].values.tolist(), tools["last"].dtype)
+print(tokens["tokens"].max(), costs["output"].tolist())
+print(days[["events", "agents"]].values.tolist(), frame.height, by_model["cost_tokens"].sum())
+print(calls["tool_name"].to_list())
+"""
+    (tmp_path / "sql.py").write_text(code, encoding="utf-8")
+    environ = clean_environ(server.home, {"HTMLGRAPH_DB": str(server.db)})
+    printed = output_of([sys.executable, "-W", "error", "sql.py"], environ, tmp_path)
+    assert printed.splitlines() == [
+        "[['Bash', 2, 50.0]] datetime64[us, UTC]",
+        "100.0 [10]",
+        "[[3, 1]] 3 100",
+        "['Bash', 'Bash']",
+    ]
 
 
 def test_connect_page_python_blocks_run(serve: Serve, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -109,17 +109,22 @@ def explain(state: AgentState) -> dict[str, Any]:
     }
 
 
-def format_lines(presence: Mapping[str, Any]) -> list[str]:
+def format_lines(
+    presence: Mapping[str, Any], time_text: Callable[[str], str] = str, zone: str = "UTC"
+) -> list[str]:
     """Return a presence with its explanation as lines for a terminal.
 
     Args:
         presence: response of ``GET /api/presence/{agent_id}?explain=1``.
+        time_text: returns a time, RFC 3339 in UTC, as people read it.
+        zone: name of the time zone of ``time_text``.
     """
     explanation = presence["explanation"]
     waiting = ", waiting for a person" if presence["attention"] else ""
+    since = time_text(presence["since"]) if presence["since"] else "an unknown time"
     lines = [
         f"{presence['agent_id']} is {presence['status']} ({presence['detail']}{waiting}) "
-        f"since {presence['since'] or 'unknown'}: {presence['reason'] or 'no events yet'}",
+        f"since {since}: {presence['reason'] or 'no events yet'}",
         "",
         "rules, in order of precedence",
         *(
@@ -127,9 +132,10 @@ def format_lines(presence: Mapping[str, Any]) -> list[str]:
             for entry in explanation["rules"]
         ),
         "",
-        "evidence, newest first",
+        f"evidence, newest first, times in {zone}",
     ]
     width = max((len(entry["what"]) for entry in explanation["evidence"]), default=0)
     for entry in explanation["evidence"]:
-        lines.append(f"  {entry['at']}  {entry['what']:<{width}}  {entry['about'] or ''}".rstrip())
+        what = f"{entry['what']:<{width}}  {entry['about'] or ''}"
+        lines.append(f"  {time_text(entry['at'])}  {what}".rstrip())
     return lines

@@ -82,3 +82,14 @@ def test_format_lines_shows_status_rules_and_evidence() -> None:
     assert "  no   session is over" in lines
     assert "  yes  waiting for a person" in lines
     assert any("open call with a question (plan)" in line for line in lines)
+    assert "evidence, newest first, times in UTC" in lines
+
+
+def test_format_lines_shows_times_as_asked() -> None:
+    """In the zone that is named."""
+    state = state_after((1, "prompt", {}))
+    response = {**state.presence.to_dict(), "explanation": explain(state)}
+    lines = format_lines(response, lambda time: f"<{time[11:16]}>", "Asia/Tokyo")
+    assert " since <" in lines[0]
+    assert "evidence, newest first, times in Asia/Tokyo" in lines
+    assert lines[-1].startswith("  <")

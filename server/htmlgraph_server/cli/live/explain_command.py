@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from datetime import datetime
 
 from htmlgraph_nb.client.agent_view import visible_text
 from htmlgraph_nb.core.explanation import format_lines
 from htmlgraph_nb.errors import ServerRefused
+from htmlgraph_nb.local_zone import local_zone_name
 
 from ..agent_match import add_agent_argument, matching_agent
 from ..options import Print, add_server_options, rest_client
@@ -31,5 +33,10 @@ def _explain(arguments: argparse.Namespace, out: Print) -> int:
     if arguments.json:
         out(json.dumps(response, indent=2))
     else:
-        out("\n".join(map(visible_text, format_lines(response))))
+        for line in format_lines(response, _local_text, local_zone_name()):
+            out(visible_text(line))
     return 0
+
+
+def _local_text(timestamp: str) -> str:
+    return f"{datetime.fromisoformat(timestamp).astimezone():%Y-%m-%d %H:%M:%S}"

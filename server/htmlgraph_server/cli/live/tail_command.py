@@ -18,6 +18,7 @@ from htmlgraph_nb.core.model import TOKEN_FIELDS
 from htmlgraph_nb.core.protocol import Cursor
 from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.errors import ConnectError, ServerRefused
+from htmlgraph_nb.local_zone import local_zone_name
 
 from ..agent_match import matching_agent
 from ..options import Print, add_server_options, rest_client
@@ -87,7 +88,7 @@ def _tail(arguments: argparse.Namespace, out: Print) -> int:
             at = _local(event)
             if at is not None and f"{at:%Y-%m-%d}" != day:
                 day = f"{at:%Y-%m-%d}"
-                out(paint(f"{day}, times in {at.tzname()}", "dim"))
+                out(paint(f"{day}, times in {local_zone_name()}", "dim"))
             out(event_line(event, at))
         sys.stdout.flush()
     return 0

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.presence import PresenceManager
 from tests.helpers.environ import clean_environ
 from tests.helpers.server_process import Server
@@ -112,6 +113,33 @@ def test_forget_removes_an_agent_and_its_history(tmp_path: Path) -> None:
         run(tmp_path, "forget", "claude-ada", "--db", str(db))
     )
     assert "no such file" in error_line(run(tmp_path, "forget", "x", "--db", str(db) + "x"))
+
+
+def test_forget_includes_subagents(tmp_path: Path) -> None:
+    """Those of subagents as well; with --history also those that only the history knows."""
+    db = tmp_path / "htmlgraph.db"
+    manager = PresenceManager(db)
+    for agent_id, parent in (("a", None), ("a/b", "a"), ("a/b/c", "a/b"), ("other", None)):
+        manager.ingest(
+            [
+                Event(
+                    agent_id=agent_id,
+                    event_type="prompt",
+                    parent_agent_id=parent,
+                    title=f"Do {agent_id}",
+                )
+            ]
+        )
+    manager.forget("a/b/c")
+    manager.close()
+    done = run(tmp_path, "forget", "do a", "--db", str(db))
+    assert "fits 2 agents: a (Do a), a/b (Do a/b)" in error_line(done)
+    done = run(tmp_path, "forget", "a", "--db", str(db))
+    assert done.stdout.startswith("a and 1 subagent are removed; their history stays: ")
+    done = run(tmp_path, "forget", "a", "--history", "--db", str(db))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("a and 2 subagents are removed, with their stored events: ")
+    assert set(history_counts(db)) <= {"other", "a"}
 
 
 def test_forget_is_seen_by_a_running_server(server: Server, tmp_path: Path) -> None:

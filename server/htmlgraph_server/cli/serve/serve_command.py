@@ -23,6 +23,16 @@ from ...service import Service
 from ..browser import has_display, open_page
 from ..options import Print
 
+_SETTING_GROUPS = {
+    "address and access": ("host", "port", "token", "allow_origins", "allow_hosts"),
+    "stored data": ("db", "retain", "synchronous", "seal", "titles"),
+    "session files": ("watch", "backfill"),
+    "when agents count as idle, offline or gone": (
+        *("idle_timeout", "offline_timeout", "forget_after"),
+    ),
+}
+_OTHERS = "limits"
+"""Title of the settings that are in no group."""
 _OnReady = Callable[[Service, str], None]
 """Called with the service and its URL once the server accepts requests."""
 
@@ -57,11 +67,13 @@ def configure_demo(parser: argparse.ArgumentParser, out: Print) -> None:
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
+    groups = {title: parser.add_argument_group(title) for title in (*_SETTING_GROUPS, _OTHERS)}
     for setting in SETTINGS:
-        _add_setting(parser, setting)
+        titles = [title for title, names in _SETTING_GROUPS.items() if setting.name in names]
+        _add_setting(groups[titles[0] if titles else _OTHERS], setting)
 
 
-def _add_setting(parser: argparse.ArgumentParser, setting: Setting) -> None:
+def _add_setting(parser: argparse._ArgumentGroup, setting: Setting) -> None:
     default = f" (default: {setting.default_text})" if setting.default_text else ""
     dest = f"setting_{setting.name}"
     parser.add_argument(

@@ -108,7 +108,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "doctor",
         _OTHER,
-        "check the installation, and say what is not seen and why",
+        "check the installation, and say what is not seen",
         "doctor.doctor_command",
         "configure_doctor",
     ),

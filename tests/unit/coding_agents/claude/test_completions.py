@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from htmlgraph_nb.coding_agents.claude.session import TURN_QUIET_S, ClaudeSession
 from htmlgraph_nb.coding_agents.session import GIVE_UP_AFTER_S
+from htmlgraph_nb.pricing.price_list import price_of
 from tests.helpers.claude_lines import (
     call,
     completion,
@@ -91,6 +93,54 @@ def test_completion_of_an_advisor_is_separate() -> None:
     events = read(ClaudeSession(), [completion("msg_1", 4, usage=usage)])
     models = {event.model: event.output_tokens for event in events if event.model}
     assert models == {"claude-opus-4-8": 4, "claude-haiku": 50}
+
+
+def test_completion_in_fast_mode_costs_more() -> None:
+    """Twice as much for Opus 4.8, with the multipliers of the cache (platform.claude.com)."""
+    usage = {
+        "input_tokens": 1_000,
+        "cache_creation_input_tokens": 1_000,
+        "cache_read_input_tokens": 100_000,
+        "output_tokens": 1_000,
+        "service_tier": "standard",
+        "cache_creation": {"ephemeral_5m_input_tokens": 1_000, "ephemeral_1h_input_tokens": 0},
+    }
+    lines = [
+        completion("msg_1", 1_000, 0, usage={**usage, "speed": "fast"}),
+        completion("msg_2", 1_000, 1, usage={**usage, "speed": "standard"}),
+    ]
+    events = [e for e in read(ClaudeSession(), lines) if e.event_type == "completion"]
+    assert [event.speed for event in events] == ["fast", None]
+    assert [price_of(event) for event in events] == [
+        pytest.approx(0.1725),
+        pytest.approx(0.08625),
+    ]
+
+
+def test_completion_with_web_searches_costs_their_fee() -> None:
+    """A cent each; fetches are free (platform.claude.com, pricing)."""
+    usage = {
+        "input_tokens": 1_000,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": 0,
+        "cache_creation": None,
+        "server_tool_use": {"web_search_requests": 5, "web_fetch_requests": 3},
+    }
+    event = only(read(ClaudeSession(), [completion("msg_1", 1_000, usage=usage)]), "completion")
+    assert event.web_searches == 5
+    assert price_of(event) == pytest.approx(0.08)
+
+
+def test_completion_in_the_us_costs_more() -> None:
+    """Claude models from 4.6 on cost 1.1 times as much; "global" is the standard."""
+    usage = {"input_tokens": 1_000, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
+    lines = [
+        completion("msg_1", 1_000, 0, usage={**usage, "inference_geo": "us"}),
+        completion("msg_2", 1_000, 1, usage={**usage, "inference_geo": "global"}),
+    ]
+    events = [e for e in read(ClaudeSession(), lines) if e.event_type == "completion"]
+    assert [event.inference_geo for event in events] == ["us", None]
+    assert [price_of(event) for event in events] == [pytest.approx(0.033), pytest.approx(0.03)]
 
 
 def test_completion_without_stop_reason_has_the_version() -> None:

@@ -10,10 +10,10 @@ from functools import partial
 import pyarrow as pa
 
 from ..core.validation import shorten
-from ..errors import ConfigError, StoreUnavailable
+from ..errors import ConfigError, InvalidEvent, StoreUnavailable
 from ..storage.columnar.arrow_schema import select_schema
 from ..storage.query import HistoryQuery
-from .arguments import suggest_arguments
+from .arguments import NameFilter, TimeLike, build_query, suggest_arguments
 from .export_folder import ExportResult, ParquetFolder
 from .export_writers import WRITERS, Writer
 from .sources import query_source, resolve_source
@@ -28,6 +28,19 @@ def export_history(
     target: str | os.PathLike[str],
     source: str | os.PathLike[str] | None = None,
     *,
+    since: TimeLike = None,
+    until: TimeLike = None,
+    agents: NameFilter = None,
+    sessions: NameFilter = None,
+    tools: NameFilter = None,
+    features: NameFilter = None,
+    event_types: NameFilter = None,
+    models: NameFilter = None,
+    projects: NameFilter = None,
+    hosts: NameFilter = None,
+    branches: NameFilter = None,
+    columns: NameFilter = None,
+    limit: int | None = None,
     query: HistoryQuery | None = None,
     token: str | None = None,
     step_rows: int = STEP_ROWS,
@@ -41,8 +54,11 @@ def export_history(
             ``day=2025-01-14/part-000000000000001.parquet``, by the UTC day of the event and the
             first seq of the step. An existing export is extended by the rows after its last seq.
         source: a database file or the URL of a server. None: as for ``load_history``.
-        query: rows and columns to write. None: all. A folder always has ``seq`` and ``timestamp``.
-            To extend it, pass the same query; a later ``since`` has no effect.
+        since, until, agents, sessions, tools, features, event_types, models, projects, hosts,
+            branches, columns, limit: rows and columns to write, as for ``load_history``. A folder
+            always has ``seq`` and ``timestamp``. To extend it, pass the same; a later ``since``
+            has no effect.
+        query: the same as one object, instead of these arguments. None: these arguments.
         token: secret of the server. None: look it up.
         step_rows: rows of each step of a folder export.
         on_rows: called with the number of rows written since the last call.
@@ -52,6 +68,7 @@ def export_history(
         in Arrow; times are timestamp[us, UTC], and RFC 3339 strings in CSV.
 
     Raises:
+        InvalidEvent: an invalid time, column or number, or both a query and these arguments.
         ConfigError: the target ends in another suffix and is no folder yet; the folder has an
             export of another source or query, or other files; or the source is neither a database
             nor a server.
@@ -59,7 +76,21 @@ def export_history(
         StoreError, ConnectError: the source cannot be read.
     """
     location, name = resolve_source(source), os.fspath(target)
-    query = query or HistoryQuery()
+    asked = build_query(
+        *(since, until, columns, limit),
+        agents=agents,
+        sessions=sessions,
+        tools=tools,
+        features=features,
+        event_types=event_types,
+        models=models,
+        projects=projects,
+        hosts=hosts,
+        branches=branches,
+    )
+    if query is not None and asked != HistoryQuery():
+        raise InvalidEvent("query: expected it or the other filters, got both", "query")
+    query = query or asked
     write = _writer_of(name)
     try:
         if write is not None:

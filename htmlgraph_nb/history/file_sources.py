@@ -69,6 +69,11 @@ def file_format(path: str) -> str | None:
     return None if magic == _DATABASE_MAGIC else kind
 
 
+def _files_below(folder: str) -> list[str]:
+    paths = (os.path.join(part, name) for part, _, names in os.walk(folder) for name in names)
+    return sorted(path for path in paths if _format_of_name(path) is not None)
+
+
 def _format_of_name(name: str) -> str | None:
     kinds = (kind for suffix, kind in _SUFFIXES.items() if name.lower().endswith(suffix))
     return next(kinds, None)
@@ -92,9 +97,11 @@ class HistoryFiles:
 
         self._path = path
         try:
-            self._files = ds.dataset(
-                path, format=_csv_format() if kind == "csv" else kind, partitioning="hive"
-            )
+            format_ = _csv_format() if kind == "csv" else kind
+            self._files = ds.dataset(path, format=format_, partitioning="hive")
+            if not self._files.schema.names and os.path.isdir(path):
+                # Datasets ignore names that begin with _, such as that of an export without rows.
+                self._files = ds.dataset(_files_below(path), format=format_)
         except (pa.ArrowException, OSError) as error:
             raise self._unreadable(error) from error
         stored = self._files.schema.names

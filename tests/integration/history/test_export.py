@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from htmlgraph_nb import PresenceManager, load_history
 from htmlgraph_nb.core.model import Event
-from htmlgraph_nb.errors import ConfigError, StoreDamaged, StoreUnavailable
+from htmlgraph_nb.errors import ConfigError, InvalidEvent, StoreDamaged, StoreUnavailable
 from htmlgraph_nb.history import export_folder as folder_module
 from htmlgraph_nb.history.export import export_history
 from htmlgraph_nb.history.iterate import iter_history
@@ -327,3 +327,31 @@ def test_load_history_of_arrow_file_with_many_batches(tmp_path: Path) -> None:
     with pa.ipc.open_file(str(tmp_path / "a.arrow")) as reader:
         assert reader.num_record_batches == 6
     assert load_history(tmp_path / "a.arrow")["agent_id"].nunique() == 60
+
+
+def test_export_history_takes_the_filters_of_load_history(path: str, tmp_path: Path) -> None:
+    """To a file and to a folder; together with a query they are refused."""
+    filters: dict[str, Any] = {
+        "since": START + timedelta(days=2),
+        "agents": "agent-1",
+        "tools": ["Edit"],
+        "columns": ["seq", "timestamp", "tool_name"],
+        "limit": 7,
+    }
+    for target in (tmp_path / "a.parquet", tmp_path / "a.csv", tmp_path / "out"):
+        assert export_history(target, path, **filters).n_rows == 7
+        loaded = load_history(target, columns=filters["columns"])
+        pd.testing.assert_frame_equal(loaded, load_history(path, **filters))
+    with pytest.raises(InvalidEvent, match="query: expected it or the other filters, got both"):
+        export_history(tmp_path / "b.csv", path, query=HistoryQuery(), agents="agent-1")
+    with pytest.raises(InvalidEvent, match="until: expected an ISO time"):
+        export_history(tmp_path / "b.csv", path, until=7)  # type: ignore[arg-type]
+
+
+def test_export_history_folder_without_rows_loads_as_empty_frame(tmp_path: Path) -> None:
+    """The folder has only its progress, from which the columns are known."""
+    path = str(tmp_path / "h.db")
+    PresenceManager(path).close()
+    export_history(tmp_path / "out", path)
+    pd.testing.assert_frame_equal(load_history(tmp_path / "out"), load_history(path))
+    assert pl.scan_parquet(tmp_path / "out").collect().is_empty()

@@ -15,8 +15,8 @@ CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
 )
-TYPES = ("mypy",)
-"""Takes a CPU minute, so it runs in parallel with the first tests and reports after them."""
+BESIDE = (("mypy",), ("tests.lowest",))
+"""Checks that run in parallel with the first tests, and report after them."""
 RUNS = (
     ("--ignore=tests/e2e", "--numprocesses=3", "--dist=worksteal"),
     ("tests/e2e", "--numprocesses=2", "--dist=loadfile"),
@@ -38,12 +38,11 @@ def main(arguments: Sequence[str]) -> int:
     except (EnvironmentFailed, SystemIncomplete) as error:
         print(f"tests: {error}", file=sys.stderr)
         return 1
-    types = start([str(python), "-m", *TYPES])
+    beside = [(check, start([str(python), "-m", *check])) for check in BESIDE]
     failed = [check for check in CHECKS if run([str(python), "-m", *check]) != 0]
     first, *rest = RUNS
     statuses = [run([str(python), "-m", "pytest", *first])]
-    if types() != 0:
-        failed.append(TYPES)
+    failed += [check for check, wait in beside if wait() != 0]
     statuses += [run([str(python), "-m", "pytest", *options]) for options in rest]
     status = next(filter(None, statuses), 0)
     for check in failed:

@@ -1,4 +1,4 @@
-"""Creates the virtual environment of the tests; standard library only."""
+"""Creates the virtual environments of the tests; standard library only."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".venv-tests"
-_STAMP = FOLDER / "installed.txt"
 _NO_VENV = (
     "cannot create a virtual environment: this Python has no ensurepip, and pip could not install "
     "virtualenv; on Debian and Ubuntu run: apt-get install python3-venv"
@@ -36,16 +35,34 @@ def prepare() -> Path:
     Raises:
         EnvironmentFailed: it could not be created.
     """
-    python = _python_of(FOLDER)
-    stamp = _fingerprint()
-    if python.exists() and _STAMP.exists() and _STAMP.read_text() == stamp:
+    project = (ROOT / "pyproject.toml").read_bytes()
+    installs = (
+        ("--upgrade", "pip>=25.1"),
+        ("--editable", ".", "--group", "test", *_WITHOUT_AGENT),
+    )
+    return create(FOLDER, hashlib.sha256(project).hexdigest(), *installs)
+
+
+def create(folder: Path, contents: str, *installs: Sequence[str]) -> Path:
+    """Return the Python of a virtual environment, which is created again if its contents changed.
+
+    Args:
+        contents: identifies what is installed.
+        installs: the arguments of each ``pip install``.
+
+    Raises:
+        EnvironmentFailed: it could not be created.
+    """
+    python, stamp = _python_of(folder), folder / "installed.txt"
+    fingerprint = f"{sys.version}\n{sys.base_prefix}\n{ROOT}\n{contents}\n"
+    if python.exists() and stamp.exists() and stamp.read_text() == fingerprint:
         return python
-    if FOLDER.exists():
-        shutil.rmtree(FOLDER)
-    _create()
-    _pip(python, "--upgrade", "pip>=25.1")
-    _pip(python, "--editable", ".", "--group", "test", *_WITHOUT_AGENT)
-    _STAMP.write_text(stamp)
+    if folder.exists():
+        shutil.rmtree(folder)
+    _create(folder)
+    for arguments in installs:
+        _pip(python, *arguments)
+    stamp.write_text(fingerprint)
     return python
 
 
@@ -57,14 +74,16 @@ def run(command: list[str], **variables: str) -> int:
 
 def start(command: list[str]) -> Callable[[], int]:
     """Start a command in the background; return a function that waits and shows its output."""
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    # A file: the command would wait for a reader when a pipe is full.
+    output = tempfile.TemporaryFile()  # noqa: SIM115  (closed by wait)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
 
     def wait() -> int:
-        output, _ = process.communicate()
+        process.wait()
         print("$", *command, flush=True)
-        print(output, end="", flush=True)
+        with output:
+            output.seek(0)
+            print(output.read().decode(errors="replace"), end="", flush=True)
         return process.returncode
 
     return wait
@@ -74,20 +93,15 @@ def _python_of(folder: Path) -> Path:
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def _fingerprint() -> str:
-    project = (ROOT / "pyproject.toml").read_bytes()
-    return f"{sys.version}\n{sys.base_prefix}\n{ROOT}\n{hashlib.sha256(project).hexdigest()}\n"
-
-
-def _create() -> None:
-    if run([sys.executable, "-m", "venv", str(FOLDER)]) == 0:
+def _create(folder: Path) -> None:
+    if run([sys.executable, "-m", "venv", str(folder)]) == 0:
         return
     # Debian has ensurepip in a separate package; virtualenv from pip does not need it.
-    shutil.rmtree(FOLDER, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
     with tempfile.TemporaryDirectory() as target:
         pip = [sys.executable, "-m", "pip", "install", "--target", target, "virtualenv"]
         if run(pip, PIP_USER="0") == 0:
-            status = run([sys.executable, "-m", "virtualenv", str(FOLDER)], PYTHONPATH=target)
+            status = run([sys.executable, "-m", "virtualenv", str(folder)], PYTHONPATH=target)
             if status == 0:
                 return
     raise EnvironmentFailed(_NO_VENV)

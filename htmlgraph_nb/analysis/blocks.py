@@ -21,7 +21,6 @@ from .columns import (
     as_tuple,
     encode_column,
     float_column,
-    parse_micros,
     require_columns,
     time_zone,
     timestamp_micros,
@@ -30,6 +29,7 @@ from .columns import (
 )
 from .costs import COST_COLUMNS, compute_spending
 from .grouping import Groups, group_rows
+from .local_times import parse_micros
 
 _HOUR = 3_600_000_000
 _NAT = np.iinfo(np.int64).min

@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -18,7 +17,6 @@ import pyarrow as pa
 
 from ..core.model import TOKEN_FIELDS, Event
 from ..core.reducer import counts_as_tool, is_error
-from ..core.timestamps import to_micros
 from ..core.validation import shorten
 from ..errors import InvalidEvent
 from ..storage.schema import HISTORY_COLUMNS
@@ -377,24 +375,3 @@ def token_rows(df: pd.DataFrame) -> TokenRows:
             stored, count_column(part, "cost_tokens"), np.minimum(total, _MAX_EXACT - 1)
         )
     return TokenRows(rows, kinds, total)
-
-
-def parse_micros(value: object, name: str) -> int:
-    """Return an ISO string or a datetime as microseconds since 1970; naive times are local.
-
-    Raises:
-        InvalidEvent: another type, or a string that is not an ISO time.
-    """
-    try:
-        timestamp = datetime.fromisoformat(value) if isinstance(value, str) else value
-    except ValueError:
-        timestamp = None
-    if not isinstance(timestamp, datetime) or pd.isna(timestamp):
-        raise InvalidEvent(
-            f"{name}: expected an ISO time such as 2025-01-14T14:50 or a datetime, "
-            f"got {shorten(str(value))}",
-            name,
-        )
-    if isinstance(timestamp, pd.Timestamp):
-        timestamp = timestamp.to_pydatetime(warn=False)
-    return to_micros(timestamp.astimezone(UTC))

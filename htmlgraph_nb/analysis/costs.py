@@ -29,7 +29,6 @@ from .columns import (
     count_column,
     encode_column,
     float_column,
-    parse_micros,
     require_columns,
     time_zone,
     timestamp_micros,
@@ -37,6 +36,7 @@ from .columns import (
     token_rows,
 )
 from .grouping import Groups, RowIndices, group_rows
+from .local_times import parse_micros
 from .periods import Length, parse_length
 
 COST_COLUMNS = ("timestamp", "model", "input_tokens", "output_tokens")
@@ -264,7 +264,7 @@ def _rate(times: IntArray, values: FloatArray, steps: IntArray, window_us: int) 
 def forecast_budget(
     df: pd.DataFrame,
     budget: float,
-    until: str | datetime | pd.Timestamp,
+    until: str | date | np.datetime64,
     prices: Prices | None = None,
 ) -> pd.DataFrame:
     """Return whether a budget lasts if spending continues at the average rate of the frame.
@@ -274,7 +274,7 @@ def forecast_budget(
     Args:
         df: as for ``token_costs``; all its costs count against the budget.
         budget: US dollars.
-        until: end of the budget: an ISO string or a datetime; naive times are local.
+        until: end of the budget: an ISO string, datetime or date; without a zone it is local.
         prices: as for ``token_costs``.
 
     Returns:

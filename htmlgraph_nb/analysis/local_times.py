@@ -1,12 +1,17 @@
-"""Times and durations of a frame in the form that people read."""
+"""Times in the form that people read and write."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from ..core.timestamps import to_micros
+from ..core.validation import shorten
+from ..errors import InvalidEvent
 from ..local_zone import Zone, resolve_zone
 
 
@@ -107,3 +112,29 @@ def _number_format(name: str, dtype: Any) -> Callable[[Any], str]:
     if pd.api.types.is_integer_dtype(dtype):
         return lambda value: f"{value:,}"
     return lambda value: f"{value:,.4g}"
+
+
+def parse_micros(value: object, name: str) -> int:
+    """Return a point in time as microseconds since 1970; times and dates without zone are local.
+
+    Args:
+        value: an ISO string, a datetime, date or datetime64.
+
+    Raises:
+        InvalidEvent: another type, or a string that is not an ISO time.
+    """
+    try:
+        timestamp: Any = datetime.fromisoformat(value) if isinstance(value, str) else value
+        timestamp = pd.Timestamp(timestamp) if isinstance(timestamp, _TIMES) else pd.NaT
+    except ValueError:
+        timestamp = pd.NaT
+    if timestamp is pd.NaT:
+        raise InvalidEvent(
+            f"{name}: expected an ISO time such as 2025-01-14T14:50 or a datetime, "
+            f"got {shorten(str(value))}",
+            name,
+        )
+    return to_micros(timestamp.to_pydatetime(warn=False).astimezone(UTC))
+
+
+_TIMES = (date, np.datetime64)

@@ -35,6 +35,7 @@ RUNNERS: dict[str, Callable[..., AbstractContextManager[Server]]] = {
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
     """Start servers, which are stopped after the test."""
+    pytest.importorskip("tornado", reason="the server is not installed")
     numbers = itertools.count(1)
     with ExitStack() as stack:
 

@@ -281,6 +281,18 @@ def test_forecast_budget_accepts_all_numbers() -> None:
             analysis.forecast_budget(df, budget, "2027-01-01")  # type: ignore[arg-type]
 
 
+def test_forecast_budget_accepts_all_times() -> None:
+    """Dates and times without a zone are local."""
+    df = example()
+    expected = analysis.forecast_budget(df, 100, "2026-02-01T00:00Z")
+    times: list[Any] = [datetime.date(2026, 2, 1), np.datetime64("2026-02-01"), "2026-02-01"]
+    for until in (*times, pd.Timestamp("2026-02-01", tz="UTC"), datetime.datetime(2026, 2, 1)):
+        pd.testing.assert_frame_equal(analysis.forecast_budget(df, 100, until), expected)
+    for until in (pd.NaT, np.datetime64("NaT"), 7, None, "soon"):
+        with pytest.raises(InvalidEvent, match="until: expected an ISO time"):
+            analysis.forecast_budget(df, 100, until)  # type: ignore[arg-type]
+
+
 def test_waiting_time_is_over_when_the_newest_event_ends_it() -> None:
     """The answer is the newest event: nobody waits now."""
     df = example().iloc[:6]

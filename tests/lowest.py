@@ -17,7 +17,7 @@ from tests.environment import ROOT, EnvironmentFailed, create, run
 FOLDER = ROOT / ".venv-lowest"
 LIBRARIES = (
     *("pandas", "numpy", "pyarrow", "adbc-driver-sqlite", "adbc-driver-manager"),
-    *("genai-prices", "matplotlib", "tqdm"),
+    *("genai-prices", "matplotlib", "tqdm", "jupyter-core"),
 )
 """Dependencies of which the lowest version is installed: what load, analyse and plot a history."""
 TOOLS = ("pytest", "pytest-timeout", "hypothesis")
@@ -29,6 +29,8 @@ PATHS = (
     "tests/integration/history/test_transcripts.py",
 )
 """Tests without a server; those of these files that need one are skipped."""
+SELECTED = ("-m", "not hypothesis")
+"""Property tests take minutes, and what they test does not depend on versions."""
 
 
 def requirements(project: dict[str, Any]) -> list[str]:
@@ -69,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
     except EnvironmentFailed as error:
         print(f"tests: {error}", file=sys.stderr)
         return 1
-    command = [str(python), "-m", "pytest", "-p", "no:cacheprovider", *(arguments or PATHS)]
+    command = [str(python), "-m", "pytest", "-p", "no:cacheprovider", *(arguments or (*SELECTED, *PATHS))]
     return run(command, PYTHONPATH=str(ROOT))
 
 

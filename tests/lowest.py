@@ -71,7 +71,14 @@ def main(arguments: Sequence[str]) -> int:
     except EnvironmentFailed as error:
         print(f"tests: {error}", file=sys.stderr)
         return 1
-    command = [str(python), "-m", "pytest", "-p", "no:cacheprovider", *(arguments or (*SELECTED, *PATHS))]
+    command = [
+        str(python),
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        *(arguments or (*SELECTED, *PATHS)),
+    ]
     return run(command, PYTHONPATH=str(ROOT))
 
 

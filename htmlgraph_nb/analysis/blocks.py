@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..core.validation import shorten
-from ..errors import InvalidEvent
 from ..pricing.prices import Prices
 from .agent_rows import last_until
 from .columns import (
@@ -30,6 +28,7 @@ from .columns import (
 from .costs import COST_COLUMNS, compute_spending
 from .grouping import Groups, group_rows
 from .local_times import parse_micros
+from .periods import positive_length
 
 _HOUR = 3_600_000_000
 _NAT = np.iinfo(np.int64).min
@@ -89,7 +88,7 @@ def blocks(
     """
     by = as_tuple(by)
     df = require_columns(df, "blocks", *COST_COLUMNS, *by)
-    length_us = length_micros(length, "length")
+    length_us = positive_length(length, "length")
     micros = timestamp_micros(df)
     until = int(micros.max(initial=0)) if now is None else parse_micros(now, "now")
     spending = compute_spending(df, prices)
@@ -140,24 +139,6 @@ def blocks(
         table["forecast_percent"] = table["used_percent"] + np.where(is_open, more, 0.0)
     table.attrs.update(spending.attrs())
     return table
-
-
-def length_micros(length: object, name: str) -> int:
-    """Return a length of time in microseconds, else raise InvalidEvent."""
-    if isinstance(length, str) and length.endswith("d"):
-        # The unit of since="7d".
-        length = f"{length[:-1]}D"
-    try:
-        micros = pd.Timedelta(length) // timedelta(microseconds=1)  # type: ignore[arg-type]
-    except (ValueError, TypeError):
-        micros = 0
-    if isinstance(length, int | float) or not micros >= 1:
-        raise InvalidEvent(
-            f"{name}: expected a length of time such as 10min, 5h or 7d, "
-            f"got {shorten(str(length))}",
-            name,
-        )
-    return micros
 
 
 def _from_answers(

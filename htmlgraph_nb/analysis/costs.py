@@ -37,7 +37,7 @@ from .columns import (
 )
 from .grouping import Groups, RowIndices, group_rows
 from .local_times import parse_micros
-from .periods import Length, parse_length
+from .periods import Length, positive_length
 
 COST_COLUMNS = ("timestamp", "model", "input_tokens", "output_tokens")
 _PRICE_COLUMNS = ("model", "timestamp", "cost_usd", *TARIFF_FIELDS, "web_searches")
@@ -229,9 +229,7 @@ def burn_rate(df: pd.DataFrame, window: Length, prices: Prices | None = None) ->
     1           5800.0         0.012                     600.0
     """
     df = require_columns(df, "burn_rate", *COST_COLUMNS)
-    window_us = parse_length(window, "window")
-    if window_us < 1:
-        raise InvalidEvent(f"window: expected a positive length, got {window}", "window")
+    window_us = positive_length(window, "window")
     spending = compute_spending(df, prices)
     micros = timestamp_micros(df)
     times = micros[spending.rows]

@@ -14,7 +14,6 @@ from ..errors import InvalidEvent
 from ..pricing.prices import Prices
 from .agent_labels import agent_order
 from .agent_rows import last_until
-from .blocks import length_micros
 from .columns import (
     BoolArray,
     FloatArray,
@@ -30,6 +29,7 @@ from .columns import (
 )
 from .costs import Spending, compute_spending
 from .grouping import RowIndices
+from .periods import positive_length
 
 _KINDS = pd.CategoricalDtype(["repeat", "ping_pong"])
 
@@ -76,7 +76,7 @@ def loops(
     df = require_columns(df, "loops", "agent_id", "timestamp", "event_type", "tool_name")
     _check_count(min_count, "min_count", 2)
     _check_count(apart, "apart", 0)
-    window_us = length_micros(window, "window")
+    window_us = positive_length(window, "window")
     calls = _calls(df)
     kinds = (_repeats(calls, window_us, min_count, apart), _ping_pongs(calls, window_us, min_count))
     first, last = (np.concatenate([kind[n] for kind in kinds]) for n in (0, 1))

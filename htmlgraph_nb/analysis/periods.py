@@ -121,12 +121,24 @@ def parse_length(value: object, name: str) -> int:
         with contextlib.suppress(ValueError, OverflowError):
             length = pd.Timedelta(value)
     if length is pd.NaT:
-        raise InvalidEvent(
-            f"{name}: expected a length of time such as 30min or 1h, or a timedelta, "
-            f"got {format_value(value)}",
-            name,
-        )
+        raise _invalid_length(value, name)
     return int(length // _MICROSECOND)
+
+
+def positive_length(value: object, name: str) -> int:
+    """Return a length of time in microseconds, as ``parse_length`` does, but at least one."""
+    micros = parse_length(value, name)
+    if micros < 1:
+        raise _invalid_length(value, name)
+    return micros
+
+
+def _invalid_length(value: object, name: str) -> InvalidEvent:
+    return InvalidEvent(
+        f"{name}: expected a length of time such as 10min, 5h or 7d, or a timedelta, "
+        f"got {format_value(value)}",
+        name,
+    )
 
 
 def assign_periods(

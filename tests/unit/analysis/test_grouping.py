@@ -170,7 +170,12 @@ _DICTIONARY = pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string()))
 @pytest.mark.parametrize("name", sorted(set(analysis.__all__)))
 def test_analysis_accepts_other_dtypes(name: str, kind: str) -> None:
     """Objects, strings, Arrow, floats, any index and other units give the same results."""
-    more = {"concurrency": ("5min",), "burn_rate": ("1h",), "forecast_budget": (1, "2027-01-01")}
+    more: dict[str, tuple[Any, ...]] = {
+        "concurrency": ("5min",),
+        "burn_rate": ("1h",),
+        "blocks": ("5h", ()),
+        "forecast_budget": (1, "2027-01-01"),
+    }
     typed, loose = example(), LOOSE[kind](example())
     function = getattr(analysis, name)
     if name == "compare":

@@ -216,7 +216,7 @@ def test_parse_length_accepts_lengths_with_a_unit(value: Any, micros: int) -> No
 )
 def test_parse_length_refuses_numbers_without_a_unit(value: Any) -> None:
     """pandas would take 3600 as nanoseconds."""
-    with pytest.raises(InvalidEvent, match="window: expected a length of time such as 30min"):
+    with pytest.raises(InvalidEvent, match="window: expected a length of time such as 10min"):
         parse_length(value, "window")
 
 

@@ -14,6 +14,7 @@ from tests.e2e.jupyter import START_S, Jupyter
 from tests.e2e.page import (
     card,
     choose_view,
+    control,
     details,
     expect_connection,
     field,
@@ -182,6 +183,62 @@ def test_lab_command_selects_next_waiting_agent(
         seen.append(selected.get_attribute("data-agent-id") or "")
     assert set(seen) == waiting
     assert seen[0] == seen[2]
+
+
+def test_lab_tab_shows_costs_and_sessions(
+    jupyter: Jupyter, presence_server: Server, open_page: OpenPage
+) -> None:
+    """The tab has the pages of the server; a reload restores them, and Lab's URL stays."""
+    name = f"claude-{uuid.uuid4()}"
+    presence_server.send(
+        name,
+        "completion",
+        session_id=f"s-{name}",
+        project=f"project-of-{name}",
+        model="claude-opus-4-5",
+        input_tokens=1_000_000,
+    )
+    page = open_lab(jupyter, open_page)
+    page.evaluate(OPEN)
+    page.locator('[data-page-link="costs"]').click()
+    control(page, "by").select_option("project")
+    row = page.locator(f'tr[data-group="project-of-{name}"]')
+    expect(row.locator("[data-field=total]")).to_have_attribute("data-value", "1000000")
+    expect(page.locator("canvas[data-drawn]")).to_be_visible()
+    assert "#" not in page.url
+    saved = ["htmlgraph-nb:agents", "page=costs&by=project"]
+    wait_until(lambda: page.evaluate(SAVED, saved), "the saved window", START_S, interval_s=0.1)
+    page.goto(f"{jupyter.url}lab")
+    expect(row).to_be_visible(timeout=START_S * 1000)
+    expect(tabs(page)).to_have_count(1)
+    link = row.get_by_role("link")
+    expect(link).to_have_attribute("href", re.compile(r"/htmlgraph/#page=sessions&"))
+    page.locator('[data-page-link="sessions"]').click()
+    control(page, "search").fill(name)
+    expect(page.locator("tr[data-key]")).to_have_count(1)
+    presence_server.send(name, "permission_request", session_id=f"s-{name}", tool_name="Bash")
+    expect(page.locator("tr[data-key] [data-field=status]")).to_have_text("waiting for you")
+    run_from_palette(page, "Agent monitor: next waiting")
+    expect(grid(page).locator('[data-agent-id][aria-selected="true"]')).to_have_count(1)
+    presence_server.send(name, "answered")
+
+
+def test_lab_opens_replay_of_a_session(
+    jupyter: Jupyter, presence_server: Server, open_page: OpenPage
+) -> None:
+    """The details open a notebook that replays the session."""
+    name = f"claude-{uuid.uuid4()}"
+    presence_server.send(name, session_id=f"s-{name}", tool_name="Read", agent_kind="claude")
+    page = open_lab(jupyter, open_page)
+    page.evaluate(OPEN)
+    page.locator('[data-page-link="sessions"]').click()
+    control(page, "search").fill(name)
+    page.locator("tr[data-key]").click()
+    page.locator("[data-control=replay]").click()
+    notebook = page.locator(".jp-NotebookPanel")
+    expect(notebook).to_contain_text(f's-{name}"', timeout=START_S * 1000)
+    replay = notebook.locator(".htmlgraph-grid [data-agent-id]")
+    expect(replay).to_have_attribute("data-agent-id", name, timeout=START_S * 1000)
 
 
 @pytest.mark.parametrize("jupyter", ["notebook"], indirect=True)

@@ -8,6 +8,7 @@
 
 import { showSavedTables } from "./lab_saved.js";
 import { createStatusItem } from "./lab_status.js";
+import { openReplay } from "./lab_replay.js";
 import { addStyles, createTab } from "./lab_tab.js";
 
 export const OPEN = "htmlgraph-nb:open";
@@ -138,6 +139,9 @@ function tabPlugin({ application, apputils, launcher, mainmenu, widgets }, icon)
           title: TITLE, caption: CAPTION, icon,
           settings: typeof settings === "string" ? settings : "",
           onSettings: (changed) => tracker.save(changed),
+          onReplay: (code) => openReplay(app, code).catch((error) => {
+            apputils.Notification?.error(`The notebook could not be opened: ${error}`, { autoClose: NOTICE_MS });
+          }),
         });
         tracker.add(tab);
       }

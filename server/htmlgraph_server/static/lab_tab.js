@@ -33,7 +33,7 @@ export function addStyles(doc) {
  * @param {any} options.icon
  * @param {string} options.settings the page shown and its settings, as a URL fragment
  * @param {(tab: any) => void} options.onSettings called when they change
- * @param {(row: import("./pages/sessions_table.js").SessionRow) => void} [options.onReplay] opens the replay of a session
+ * @param {(code: string) => void} [options.onReplay] opens a notebook with the code of a replay
  */
 export function createTab(Widget, { store, base, title, caption, icon, settings, onSettings, onReplay }) {
   const disposed = new AbortController();

@@ -37,7 +37,7 @@ export function resumeLine(row) {
  * @param {import("../agent_grid.js").Store} options.store
  * @param {() => void} options.onClose
  * @param {(row: SessionRow) => string} options.liveHref link to the agent in the page of agents
- * @param {((row: SessionRow) => void) | null} options.onReplay opens a notebook; null: the code is shown only
+ * @param {((code: string) => void) | null} options.onReplay opens a notebook with this code; null: the code is shown only
  */
 export function createSessionDetails(doc, { store, onClose, liveHref, onReplay }) {
   const close = h(doc, "button", { type: "button", class: "hg-copy", "data-control": "close", "aria-label": "Close", title: "Close  Esc" }, [icon(doc, "close")]);
@@ -65,7 +65,7 @@ export function createSessionDetails(doc, { store, onClose, liveHref, onReplay }
       const code = replayCode(row);
       const isLive = store.agents.has(row.agent_id);
       const replay = h(doc, "button", { type: "button", class: "hg-button", "data-control": "replay" }, ["Open in a notebook"]);
-      replay.addEventListener("click", () => onReplay?.(row));
+      replay.addEventListener("click", () => onReplay?.(code));
       const body = h(doc, "div", { class: "hg-details-body", tabindex: "0", role: "group", "aria-label": "Values" }, [
         h(doc, "div", { class: "hg-details-now" }, [
           stateElement(doc, state), h(doc, "span", { class: "hg-age" }, [`last event ${ageOfSession(row, now)}`]),

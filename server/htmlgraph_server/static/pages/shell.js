@@ -20,7 +20,7 @@ const WRITE_AFTER_MS = 200;
  * @property {T} settings
  * @property {(settings: T, isStep: boolean) => void} onSettings called after the person changed them; `isStep`: the back button undoes it
  * @property {(hash: string) => string} hrefOf returns the link of a fragment
- * @property {((row: import("./sessions_table.js").SessionRow) => void) | null} [onReplay] opens the replay of a session
+ * @property {((code: string) => void) | null} [onReplay] opens a notebook with the code of a replay
  */
 
 /**
@@ -35,7 +35,7 @@ const WRITE_AFTER_MS = 200;
  * @param {boolean} [options.page] whether it is the whole document
  * @param {string} [options.logo]
  * @param {Partial<import("../../../../htmlgraph_nb/static/grid/view/mount.js").MountOptions>} options.grid options of the grid
- * @param {((row: import("./sessions_table.js").SessionRow) => void) | null} [options.onReplay] opens the replay of a session
+ * @param {((code: string) => void) | null} [options.onReplay] opens a notebook with the code of a replay
  * @param {AbortSignal} [options.signal] removes the page
  */
 export function mountPages(el, { store, base, hash: first, onHash, page = false, logo, grid, onReplay, signal }) {
@@ -60,11 +60,6 @@ export function mountPages(el, { store, base, hash: first, onHash, page = false,
   const navOf = (name) => ({
     current: name,
     pages: /** @type {PageName[]} */ (Object.keys(PAGES)).map((other) => ({ name: other, label: PAGES[other], href: hrefOf(hashes[other]) })),
-    onPage: (/** @type {string} */ other, /** @type {MouseEvent} */ event) => {
-      if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
-      event.preventDefault();
-      go(hashes[/** @type {PageName} */ (other)], true);
-    },
   });
 
   /** @param {PageName} name @param {string} hash @param {boolean} isStep */
@@ -163,6 +158,14 @@ export function mountPages(el, { store, base, hash: first, onHash, page = false,
     show(hash);
   };
 
+  // In JupyterLab a link to another page would replace the whole window.
+  el.addEventListener("click", (event) => {
+    const link = /** @type {HTMLAnchorElement | null} */ (/** @type {Element} */ (event.target).closest("a[href]"));
+    const [address, hash = ""] = (link?.href ?? "").split("#");
+    if (link === null || address !== hrefOf("") || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+    event.preventDefault();
+    go(hash, true);
+  }, { signal });
   signal?.addEventListener("abort", () => shown?.stop(), { once: true });
   show(first);
 

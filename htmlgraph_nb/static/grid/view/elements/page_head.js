@@ -7,7 +7,6 @@ import { h } from "./dom.js";
  * @typedef {object} Navigation Links to the pages of the server.
  * @property {{name: string, label: string, href: string}[]} pages
  * @property {string} current name of the page shown
- * @property {(name: string, event: MouseEvent) => void} onPage called on a click; it may prevent the link
  */
 
 /**
@@ -37,12 +36,10 @@ export function createHead(doc, { title, page = false, nav, logo, beside = [], e
 }
 
 /** @param {Document} doc @param {Navigation} nav @param {HTMLElement[]} beside */
-function createNav(doc, { pages, current, onPage }, beside) {
+function createNav(doc, { pages, current }, beside) {
   return h(doc, "nav", { class: "hg-nav", "aria-label": "Pages" }, pages.map(({ name, label, href }) => {
     const isCurrent = name === current;
-    const link = h(doc, "a", { class: "hg-page-link", href, "data-page-link": name, ...(isCurrent ? { "aria-current": "page" } : {}) },
+    return h(doc, "a", { class: "hg-page-link", href, "data-page-link": name, ...(isCurrent ? { "aria-current": "page" } : {}) },
       isCurrent && beside.length > 0 ? [label, " ", ...beside] : [label]);
-    link.addEventListener("click", (event) => onPage(name, event));
-    return link;
   }));
 }

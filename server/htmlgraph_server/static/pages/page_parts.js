@@ -60,11 +60,14 @@ export function createPageFrame(el, { title, name, store, nav, logo, page, tools
       root.toggleAttribute("data-loading", false);
       retry.hidden = state.status !== "failed";
       if (state.status === "failed") return setText(status, `The report could not be loaded: ${visibleText(state.error)}.`);
-      if (state.status === "ready" && state.current) return setText(status, ready);
+      const isPartial = store.serverInfo?.backfill?.state === "running";
+      if (state.status === "ready" && state.current) {
+        return setText(status, [ready, isPartial ? "Session files are still being read: the figures are not complete." : ""].filter(Boolean).join(" "));
+      }
       const show = () => {
         // An answer to another query must not look like one to this.
         root.toggleAttribute("data-loading", !state.current);
-        if (!state.current) setText(status, state.report === null ? "Loading… the first report starts a process." : "Loading…");
+        if (!state.current) setText(status, "Reading the history…");
       };
       if (state.report === null) return show();
       loadingTimer = win.setTimeout(show, SHOW_LOADING_AFTER_MS);

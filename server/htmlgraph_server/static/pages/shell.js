@@ -47,6 +47,8 @@ export function mountPages(el, { store, base, hash: first, onHash, page = false,
   /** @typedef {{show: (hash: string) => void, stop: () => void, nextWaiting?: () => boolean}} Shown */
   /** @type {Shown | null} */
   let shown = null;
+  /** @type {PageName | null} */
+  let shownName = null;
   let visit = 0;
   let ready = Promise.resolve();
 
@@ -125,7 +127,8 @@ export function mountPages(el, { store, base, hash: first, onHash, page = false,
     const name = pageOfHash(text);
     hashes[name] = text;
     if (name === current) {
-      shown?.show(text);
+      // Else its modules are still loading, and the fragment is read afterwards.
+      if (shownName === name) shown?.show(text);
       return;
     }
     const focused = el.ownerDocument.activeElement;
@@ -140,13 +143,14 @@ export function mountPages(el, { store, base, hash: first, onHash, page = false,
         if (number !== visit || signal?.aborted) return;
         shown?.stop();
         shown = mount();
+        shownName = name;
         // The fragment may have changed meanwhile.
         if (hashes[name] !== text) shown.show(hashes[name]);
         if (hadFocus) /** @type {HTMLElement | null} */ (el.querySelector("[data-page-link][aria-current]"))?.focus({ preventScroll: true });
       } catch (error) {
         if (number !== visit) return;
         shown?.stop();
-        shown = null;
+        shown = shownName = current = null;
         el.textContent = `This page could not be loaded: ${error}. Reload to try again.`;
       }
     })();

@@ -233,7 +233,7 @@ def test_lab_opens_replay_of_a_session(
     page.evaluate(OPEN)
     page.locator('[data-page-link="sessions"]').click()
     control(page, "search").fill(name)
-    page.locator("tr[data-key]").click()
+    page.locator(f'tr[data-agent="{name}"]').click()
     page.locator("[data-control=replay]").click()
     notebook = page.locator(".jp-NotebookPanel")
     expect(notebook).to_contain_text(f's-{name}"', timeout=START_S * 1000)

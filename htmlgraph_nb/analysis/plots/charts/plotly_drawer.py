@@ -35,6 +35,7 @@ _SYMBOLS = {"down": "triangle-down", "cross": "x-thin", "dot": "circle", "diamon
 _PALE = 0.45
 _PIXELS_PER_INCH = 96
 _TITLE_PIXELS = 50
+_MIN_PIXELS = 300
 _TEMPLATES = {"light": "plotly_white", "dark": "plotly_dark"}
 _HOVER = "%{hovertext}<extra></extra>"
 
@@ -80,7 +81,7 @@ class _PlotlyDrawing:
             "legend": {"title": {"text": escape_text(chart.legend)}},
             "barmode": "stack" if _has(chart, BarLayer) else "overlay",
             "hovermode": "closest",
-            "height": round(chart.height * _PIXELS_PER_INCH) + _TITLE_PIXELS,
+            "height": max(round(chart.height * _PIXELS_PER_INCH) + _TITLE_PIXELS, _MIN_PIXELS),
             "margin": {"t": 90, "r": 30, "b": 60, "l": 60},
         }
         if chart.square:

@@ -60,7 +60,9 @@ COMMANDS = {
         "--blocks --by --daily --files --from --hourly --json --monthly --sessions --since --token "
         "--tz --until --verbose --week-start --weekly --yearly"
     ),
-    "connect": "--check --dry-run --http --project --statusline --undo --url --user --verbose",
+    "connect": (
+        "--check --dry-run --http --json --project --statusline --undo --url --user --verbose"
+    ),
     "doctor": "--json --token --url --verbose",
     "demo": "--agents --no-browser --seed --speed --verbose",
     "explain": "--json --token --url --verbose",

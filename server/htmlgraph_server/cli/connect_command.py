@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import json
 import os
 from collections.abc import Mapping
 from contextlib import closing
 from datetime import datetime
+from typing import Any
 
 from htmlgraph_nb.coding_agents.agent import CodingAgent
 from htmlgraph_nb.coding_agents.registry import AGENTS
@@ -75,12 +77,15 @@ def configure_connect(parser: argparse.ArgumentParser, out: Print) -> None:
     parser.add_argument(
         "--check", action="store_true", help="show which agents are connected and last reported"
     )
+    parser.add_argument("--json", action="store_true", help="print the result of --check as JSON")
     parser.set_defaults(run=lambda arguments: _connect(arguments, os.environ, out))
 
 
 def _connect(arguments: argparse.Namespace, environ: Mapping[str, str], out: Print) -> int:
     if arguments.check:
-        return _check(environ, arguments.project, out)
+        return _check(environ, arguments.project, out, arguments.json)
+    if arguments.json:
+        raise ConfigError("--json: expected with --check only")
     if arguments.agent is None and arguments.statusline:
         arguments.agent = next(
             name for name, agent in AGENTS.items() if agent.hook_settings().has_statusline
@@ -148,34 +153,58 @@ def settings_paths(agent: CodingAgent, environ: Mapping[str, str], project: str)
     return list(dict.fromkeys([settings.path(environ, None), settings.path(environ, project)]))
 
 
-def _check(environ: Mapping[str, str], project: str | None, out: Print) -> int:
-    """Print a line for each agent: where it is connected, and when it last reported.
+def _check(environ: Mapping[str, str], project: str | None, out: Print, as_json: bool) -> int:
+    """Print for each agent where it is connected and when it last reported.
 
     Returns:
         1 if a command in the settings does not run, else 0.
     """
     reports = last_reports()
-    problems: list[str] = []
-    for agent in AGENTS.values():
-        paths = settings_paths(agent, environ, project or ".")
-        entries = {path: entries_of(path) for path in paths}
-        connected = [path for path, own in entries.items() if own.groups]
-        state = ", ".join(connected) or f"not connected; type htmlgraph-nb connect {agent.name}"
-        last = reports.get(agent.hook_source)
-        when = "never reported" if last is None else f"last reported {last:%Y-%m-%d %H:%M:%S %Z}"
-        out(f"{agent.label:<12} {when:<38} {state}")
-        lines = [path for path, own in entries.items() if own.statusline]
-        if lines:
-            out(f"{'':<12} {'status line':<38} {', '.join(lines)}")
-        problems += [
+    rows = [
+        _connection(agent, environ, project or ".", reports.get(agent.hook_source))
+        for agent in AGENTS.values()
+    ]
+    problems = [problem for row in rows for problem in row["problems"]]
+    if as_json:
+        out(json.dumps(rows, indent=2))
+        return 1 if problems else 0
+    for row in rows:
+        where = (
+            ", ".join(row["hooks"]) or f"not connected; type htmlgraph-nb connect {row['agent']}"
+        )
+        last = row["last_report"]
+        when = "never reported"
+        if last is not None:
+            when = f"last reported {datetime.fromisoformat(last).astimezone():%Y-%m-%d %H:%M:%S %Z}"
+        out(f"{row['label']:<12} {when:<38} {where}")
+        if row["statusline"]:
+            out(f"{'':<12} {'status line':<38} {', '.join(row['statusline'])}")
+    for problem in problems:
+        out(problem)
+    return 1 if problems else 0
+
+
+def _connection(
+    agent: CodingAgent, environ: Mapping[str, str], project: str, last: datetime | None
+) -> dict[str, Any]:
+    """Return how an agent is connected, as a JSON object."""
+    paths = settings_paths(agent, environ, project)
+    entries = {path: entries_of(path) for path in paths}
+    connected = [path for path, own in entries.items() if own.groups]
+    lines = [path for path, own in entries.items() if own.statusline]
+    return {
+        "agent": agent.name,
+        "label": agent.label,
+        "hooks": connected,
+        "statusline": lines,
+        "last_report": None if last is None else last.isoformat(),
+        "problems": [
             f"{path}: {problem}; type {_connect_again(agent, program, path == paths[0])}"
             for path in dict.fromkeys([*connected, *lines])
             for program in own_programs(entries[path])
             if (problem := problem_of(program))
-        ]
-    for problem in problems:
-        out(problem)
-    return 1 if problems else 0
+        ],
+    }
 
 
 def _connect_again(agent: CodingAgent, program: str, is_user: bool) -> str:

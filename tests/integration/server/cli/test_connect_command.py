@@ -258,3 +258,17 @@ def test_check_shows_which_agents_report(user: User, server: Server) -> None:
     assert "never reported" in codex
     assert "htmlgraph-nb connect codex" in codex
     assert "never reported" in gemini
+    done = user.run("connect", "--check", "--json", HTMLGRAPH_DB=server.db)
+    rows = {row["agent"]: row for row in json.loads(done.stdout)}
+    assert rows["claude"]["hooks"] == [str(user.settings("claude"))]
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT.*[+-]\d\d:\d\d", rows["claude"]["last_report"])
+    assert rows["codex"] == {
+        "agent": "codex",
+        "label": "Codex",
+        "hooks": [],
+        "statusline": [],
+        "last_report": None,
+        "problems": [],
+    }
+    done = user.run("connect", "claude", "--json")
+    assert "--json: expected with --check only" in done.stderr

@@ -115,7 +115,8 @@ def state_text(agent: AgentPresence, now: datetime) -> str:
         return f"asks you {span}"
     if state in ("done", "idle") and agent.detail == "error":
         return f"failed {span}"
-    return f"{STATE_LABELS[state]} {span}"
+    # "cannot work" would be too long for a column.
+    return f"{'blocked' if state == 'cannot_work' else STATE_LABELS[state]} {span}"
 
 
 def state_since(agent: AgentPresence) -> datetime:

@@ -87,6 +87,7 @@ def test_agent_name_is_title_or_place(fields: dict[str, Any], name: str) -> None
         ),
         ({"status": "idle", "detail": "error", "since": NOW - timedelta(hours=3)}, "failed 3 h"),
         ({"since": NOW - timedelta(days=2)}, "active 2 d"),
+        ({"detail": "overloaded", "detail_since": NOW - timedelta(seconds=9)}, "blocked 9 s"),
         ({}, "active 1 min"),
     ],
 )

@@ -184,7 +184,8 @@ def head_lines(
     """
     labels = {"waiting": "waiting for you", "cannot_work": "cannot work"}
     counts = " · ".join(f"{n} {labels.get(s, s)}" for s, n in count_states(agents).items())
-    state = connection.state
+    # In front, where a narrow terminal cuts nothing.
+    state = "" if connection.state == "connected" else connection.state
     if connection.stale_since is not None:
         state += f", as of {connection.stale_since.astimezone():%H:%M:%S %Z}"
     direction = " reversed" if settings.descending else ""
@@ -193,7 +194,7 @@ def head_lines(
     chosen += [f"filter: {visible_text(settings.text, 40)}"] if settings.text else []
     hidden = len(agents) - min(shown, MAX_TOP_ROWS)
     chosen += [f"{hidden} not shown"] if hidden else []
-    first = f"{counts or 'no agents'}  ({state}, {connection.url})"
+    first = f"{state}{': ' if state else ''}{counts or 'no agents'}  ({connection.url})"
     return first, f"{total_text(agents)}  ({', '.join(chosen)})"
 
 

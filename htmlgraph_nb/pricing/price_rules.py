@@ -166,7 +166,20 @@ def find_price(model: str, terms: Terms, lookup: Lookup) -> Priced | None:
     if rates is None:
         return None
     is_guess = _SAME_MODEL.fullmatch(listing.end) is None
-    return Priced(replace(price, rates=rates, modes=()), is_guess)
+    return Priced(_without_repetition(replace(price, rates=rates, modes=())), is_guess)
+
+
+def _without_repetition(price: ModelPrice) -> ModelPrice:
+    """Return the same prices without the days on which only those of other modes change."""
+    n_cells = (len(price.times) + 1) * (len(price.sizes) + 1)
+    blocks = [price.rates[i : i + n_cells] for i in range(0, len(price.rates), n_cells)]
+    days, rates = [], [blocks[0]]
+    for day, block in zip(price.days, blocks[1:], strict=True):
+        # Unknown prices are NaN, which equals nothing.
+        if repr(block) != repr(rates[-1]):
+            days.append(day)
+            rates.append(block)
+    return replace(price, days=tuple(days), rates=tuple(row for block in rates for row in block))
 
 
 def _listing(name: str, lookup: Lookup) -> Listing | None:

@@ -93,7 +93,9 @@ class Requests:
         sizes = [len(names) + 1 for _, names in columns]
         keys = np.zeros(len(web_searches), np.int64)
         for (codes, _), size in zip(columns, sizes, strict=True):
-            keys = keys * size + codes + 1
+            # Without names all codes are -1.
+            if size > 1:
+                keys = keys * size + codes + 1
         used, codes_of_terms = _unique(keys, math.prod(sizes))
         parts = np.unravel_index(used, sizes)
         names = [
@@ -135,61 +137,65 @@ def price_completions(
     searches = requests.web_searches
     unpriced = np.isnan(reported) & ((kinds.sum(axis=0) > 0) | (searches > 0))
     # Pairs of a model and terms; the last ones for completions without a model.
+    rows = np.flatnonzero(unpriced)
     n_terms = len(requests.terms)
     with_model = np.where(codes < 0, len(models), codes).astype(np.int64)
     used, positions = _unique(
-        (with_model * n_terms + requests.codes)[unpriced], (len(models) + 1) * n_terms
+        (with_model * n_terms + requests.codes)[rows], (len(models) + 1) * n_terms
     )
     pairs = [
         (models[pair // n_terms], requests.terms[pair % n_terms])
         for pair in used.tolist()
         if pair < len(models) * n_terms
     ]
-    order = np.argsort(positions, kind="stable")
-    edges = np.cumsum(np.bincount(positions, minlength=len(used)))[:-1]
-    rows_of_pairs = np.split(np.flatnonzero(unpriced)[order], edges)
-    # One column for each set of rates, the first for models without a price.
+    # One column for each set of rates, the first for pairs without a price.
     rates = [np.full((len(KINDS) + 2, 1), np.nan)]
-    columns = np.zeros(len(codes), np.int64)
-    guessed, from_table = set(), np.zeros(len(codes), np.bool_)
-    n_columns = 1
-    for (model, terms), own in zip(pairs, rows_of_pairs, strict=False):
+    first = np.zeros(len(used), np.int64)
+    guessed, in_table, changing = set(), np.zeros(len(used), np.bool_), []
+    for position, (model, terms) in enumerate(pairs):
+        priced = None if model in custom else model_price_of(model, terms)
+        n_columns = sum(part.shape[1] for part in rates)
         if model in custom:
-            part = np.concatenate(([0.0], custom[model] / _MILLION, [0.0]))[:, np.newaxis]
-            columns[own] = n_columns
-        else:
-            priced = model_price_of(model, terms)
-            if priced is None:
-                continue
+            first[position] = n_columns
+            rates.append(np.concatenate(([0.0], custom[model] / _MILLION, [0.0]))[:, np.newaxis])
+        elif priced is not None:
+            first[position], in_table[position] = n_columns, True
+            rates.append(np.array(priced.price.rates).T)
             if priced.is_guess:
                 guessed.add(model)
-            part = np.array(priced.price.rates).T
-            cells = _rate_rows(priced.price, timestamps[own], kinds[:-1, own].sum(axis=0))
-            columns[own] = n_columns + cells
-            from_table[own] = True
-        rates.append(part)
-        n_columns += part.shape[1]
+            if len(priced.price.rates) > 1:
+                changing.append((position, priced.price))
+    columns = np.zeros(len(codes), np.int64)
+    columns[rows] = first[positions]
+    for position, price in changing:
+        own = rows[positions == position]
+        columns[own] += _rate_rows(price, timestamps[own], kinds[:-1, own].sum(axis=0))
     table = np.concatenate(rates, axis=1)
     usd = table[0, columns]
     for kind, rate in zip(kinds, table[1:-1], strict=True):
         usd += kind * rate[columns]
-    is_known = ~np.isnan(usd)
+    has_rates = ~np.isnan(usd[rows])
     if searches.any():
         usd += np.where(searches > 0, searches * table[-1, columns], 0.0)
-    missing = set()
-    for (model, terms), own in zip(pairs, rows_of_pairs, strict=False):
-        unknown = np.isnan(usd[own])
-        if (unknown & ~is_known[own]).any():
-            missing.add(terms.label(model))
-        if (unknown & is_known[own]).any():
-            missing.add(f"{terms.label(model)} (web search)")
-    from_table &= ~np.isnan(usd)
+    is_unknown = np.isnan(usd[rows])
+    missing = {
+        f"{terms.label(model)}{note}"
+        for note, unknown in (
+            ("", is_unknown & ~has_rates),
+            (" (web search)", is_unknown & has_rates),
+        )
+        for (model, terms), n in zip(
+            pairs, np.bincount(positions[unknown], minlength=len(used)).tolist(), strict=False
+        )
+        if n
+    }
+    from_table = rows[in_table[positions] & ~is_unknown]
     return PricedCompletions(
         np.where(unpriced, usd, reported),
         sorted(missing),
         sorted(guessed),
         price_table(),
-        int(timestamps[from_table].max()) if from_table.any() else None,
+        int(timestamps[from_table].max()) if len(from_table) else None,
     )
 
 

@@ -204,18 +204,26 @@ class Roster:
             limits: the timers; None: those of the roster.
         """
         timers = timer_table(limits or self.limits)
-        while due := self._first_due_before(agent_id, until, timers):
+        # An event that changes nothing, as for an agent that never sent one itself, stays due.
+        applied: set[tuple[datetime, str, str]] = set()
+        while due := self._first_due_before(agent_id, until, timers, applied):
+            applied.add(_due_key(due))
             yield due
 
     def _first_due_before(
-        self, agent_id: str, until: datetime, timers: TimerTable
+        self,
+        agent_id: str,
+        until: datetime,
+        timers: TimerTable,
+        applied: set[tuple[datetime, str, str]],
     ) -> tuple[datetime, Event] | None:
         state = self.get(agent_id)
         if state is None:
             return None
         if not state.children and state.parent_agent_id is None:
             # Most agents have no parent or subagents, and this runs for each event of the past.
-            return _timer_due_before(state, until, timers)
+            only = _timer_due_before(state, until, timers)
+            return None if only is None or _due_key(only) in applied else only
         due: list[tuple[datetime, Event]] = []
         for member in self._relatives_of(state):
             parent = self.get(member.parent_agent_id or "")
@@ -226,7 +234,7 @@ class Roster:
                 due += ((_event_time(event), event) for event in _idle_children(member, self.get))
             if timer := _timer_due_before(member, until, timers):
                 due.append(timer)
-        in_time = (entry for entry in due if entry[0] < until)
+        in_time = (one for one in due if one[0] < until and _due_key(one) not in applied)
         return min(in_time, key=itemgetter(0), default=None)
 
     def _relatives_of(self, agent: AgentState) -> list[AgentState]:
@@ -323,6 +331,10 @@ def _timer_due_before(
     event_type, after_s = min(running, key=itemgetter(1))
     at = state.presence.last_activity + timedelta(seconds=after_s)
     return (at, timer_event(state.agent_id, event_type, at, after_s)) if at < until else None
+
+
+def _due_key(due: tuple[datetime, Event]) -> tuple[datetime, str, str]:
+    return due[0], due[1].agent_id, due[1].event_type
 
 
 def _event_time(event: Event) -> datetime:

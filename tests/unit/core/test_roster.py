@@ -360,6 +360,20 @@ def test_timers_due_before_yields_timers_in_order() -> None:
     assert list(roster.timers_due_before("unknown", at(100))) == []
 
 
+def test_timers_due_before_ends_if_a_timer_changes_nothing() -> None:
+    """An agent of which only others' timers report work is yielded each timer once."""
+    roster = Roster()
+    for seconds in (0, 400):
+        event = Event(agent_id="a", event_type="lint", timestamp=at(seconds), source="timer")
+        roster.apply(event, 1, at(seconds))
+    seen = []
+    for due_at, event in roster.timers_due_before("a", at(4000)):
+        roster.apply(event, 2, due_at)
+        seen.append((due_at, event.event_type))
+        assert len(seen) < 10
+    assert len(set(seen)) == len(seen) > 0
+
+
 def test_merge_into_adds_up_the_totals_of_a_session() -> None:
     """A known cost of nothing stays known."""
     roster = Roster(LIMITS)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ..local_zone import Zone
 from ..pricing.prices import Prices
 from .agent_rows import last_until
 from .columns import (
@@ -20,15 +21,14 @@ from .columns import (
     encode_column,
     float_column,
     require_columns,
-    time_zone,
     timestamp_micros,
     to_datetimes,
     to_timedeltas,
 )
 from .costs import COST_COLUMNS, compute_spending
-from .grouping import Groups, group_rows
+from .grouping import Groups, group_rows, period_zone
 from .local_times import parse_micros
-from .periods import positive_length
+from .periods import Length, positive_length
 
 _HOUR = 3_600_000_000
 _NAT = np.iinfo(np.int64).min
@@ -37,7 +37,7 @@ _QUOTA_COLUMNS = ("account", "minutes", "used_percent", "timestamp")
 
 def blocks(
     df: pd.DataFrame,
-    length: str | timedelta = "5h",
+    length: Length = "5h",
     by: ColumnNames = ("agent_kind",),
     prices: Prices | None = None,
     *,
@@ -45,6 +45,7 @@ def blocks(
     exact: bool = False,
     quotas: pd.DataFrame | None = None,
     now: str | datetime | None = None,
+    tz: Zone = None,
 ) -> pd.DataFrame:
     """Return tokens and dollars in the windows in which plans limit the use of an account.
 
@@ -64,10 +65,11 @@ def blocks(
         quotas: reports of limits, as ``load_quotas`` returns them; those of the same length, and of
             the account that equals ``agent_kind`` if that is in ``by``, are shown.
         now: time of the forecast; naive times are local. None: the newest timestamp of ``df``.
+        tz: time zone of the times in the result. None: that of ``timestamp``.
 
     Returns:
         One row per window with answers, sorted by the keys and start: the columns of ``by`` (as in
-        ``df``), start and end (datetime64[us], in the time zone of ``df``; an answer at ``end`` is
+        ``df``), start and end (datetime64[us], in the zone of ``tz``; an answer at ``end`` is
         in the next window), first and last (datetime64[us]: its first and last answer), open (bool:
         ``now`` is before its end), remaining (timedelta64[us]: from ``now`` to its end), answers
         (int64: events with tokens or dollars), input, cache_read, cache_write_5m, cache_write_1h,
@@ -88,6 +90,7 @@ def blocks(
     """
     by = as_tuple(by)
     df = require_columns(df, "blocks", *COST_COLUMNS, *by)
+    zone = period_zone(df, tz)
     length_us = positive_length(length, "length")
     micros = timestamp_micros(df)
     until = int(micros.max(initial=0)) if now is None else parse_micros(now, "now")
@@ -110,7 +113,6 @@ def blocks(
     lasts = np.append(rows[1:], len(at))[: len(rows)] - 1
     first, last = at[rows], at[lasts]
     is_open = (starts <= until) & (until < ends)
-    zone = time_zone(df)
     kinds = zip(TOKEN_KINDS, spending.tokens.kinds, strict=True)
     table = windows.with_columns(
         start=to_datetimes(starts, zone),

@@ -16,6 +16,7 @@ from ..core.reducer import (
     TURN_END_TYPES,
     signals_of,
 )
+from ..errors import InvalidEvent
 from ..pricing.prices import Prices
 from .agent_labels import agent_order, fill_forward, last_labels, root_codes, time_order
 from .agent_rows import agent_signs, last_marked, last_until
@@ -93,7 +94,8 @@ def turns(
         ``attrs`` as for ``token_costs``.
 
     Raises:
-        InvalidEvent: a column is missing, or ``subagents`` is neither of the two.
+        InvalidEvent: a column is missing, a label is a column of the result, or ``subagents`` is
+            neither of the two.
 
     >>> turns(example())[["agent_id", "duration", "outcome", "answers", "tools", "usd"]]
        agent_id        duration outcome  answers  tools    usd
@@ -126,7 +128,6 @@ def turns(
     names = {name: source[name].take(found.rows) for name, source in sources.items()}
     columns = {
         **{name: values.reset_index(drop=True) for name, values in names.items()},
-        **{name: values[:n] for name, values in last_labels(df, labels, own, order).items()},
         "prompted": found.prompted,
         "start": to_datetimes(found.start, zone),
         "first_answer": to_datetimes(_first_answers(df, own, order, spending.rows)[:n], zone),
@@ -142,7 +143,11 @@ def turns(
         **{name: values[:n] for name, values in spending.dollars(answers).items()},
         "context_tokens": _last_context(df, own, order)[:n],
     }
-    table = pd.DataFrame(columns)
+    shown = last_labels(df, labels, own, order)
+    if taken := [name for name in labels if name in columns]:
+        raise InvalidEvent(f"labels: {taken[0]} is a column of the result already", "labels")
+    table = pd.DataFrame({**columns, **{name: values[:n] for name, values in shown.items()}})
+    table = table[[*names, *labels, *(name for name in columns if name not in names)]]
     by_start = np.flatnonzero(kept)
     by_start = by_start[np.argsort(found.start[by_start], kind="stable")]
     table = table.take(by_start).reset_index(drop=True)
@@ -223,15 +228,15 @@ def _session_parts(df: pd.DataFrame) -> tuple[pd.DataFrame, RowIndices, IntArray
     agents, sessions = encode_column(df, "agent_id").codes, encode_column(filled, "session_id")
     order = agent_order(df)
     codes = sessions.codes[order].astype(np.int64)
-    if (codes < 0).any() and len(sessions.values):
-        rows = np.arange(len(order))
-        following = np.minimum.accumulate(np.where(codes >= 0, rows, len(rows))[::-1])[::-1]
-        known = following < len(rows)
-        known[known] = agents[order][following[known]] == agents[order][known]
+    leading, named = np.flatnonzero(codes < 0), np.flatnonzero(codes >= 0)
+    if len(leading) and len(named):
+        following = named[np.minimum(np.searchsorted(named, leading), len(named) - 1)]
+        known = agents[order[following]] == agents[order[leading]]
+        leading, following = leading[known], following[known]
         source = np.arange(len(df))
-        source[order[known]] = order[following[known]]
+        source[order[leading]] = order[following]
         filled = filled.take(source)
-        codes[known] = codes[following[known]]
+        codes[leading] = codes[following]
     parts = agents[order].astype(np.int64) * (len(sessions.values) + 1) + codes + 1
     # A late event that only ends or describes a session does not make it the current one.
     enters = (agent_signs(df) & ~column_isin(df, "event_type", *NOT_FIRST_TYPES))[order]

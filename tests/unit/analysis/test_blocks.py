@@ -130,12 +130,16 @@ def test_blocks_refuse_what_is_no_length_or_time() -> None:
     """Errors name the argument and an example."""
     frame = answers_at(0)
     for length in (5, "5 apples", "-1h", None):
-        with pytest.raises(InvalidEvent, match="length: expected a length of time such as 10min"):
+        with pytest.raises(InvalidEvent, match="length: expected a"):
             analysis.blocks(frame, length, by=())  # type: ignore[arg-type]
     with pytest.raises(InvalidEvent, match="resets_at: expected an ISO time"):
         analysis.blocks(frame, by=(), resets_at="Thursday")
     with pytest.raises(InvalidEvent, match="the frame has no column 'agent_kind'"):
         analysis.blocks(frame)
+    with pytest.raises(InvalidEvent, match="tz: expected a time zone"):
+        analysis.blocks(frame, by=(), tz="Europe/Nowhere")
+    local = analysis.blocks(frame, by=(), tz="Europe/Paris")
+    assert local["start"].dtype == "datetime64[us, Europe/Paris]"
     empty = analysis.blocks(frame.head(0), by=())
     assert empty.empty
     assert empty.columns.tolist() == analysis.blocks(frame, by=()).columns.tolist()

@@ -15,6 +15,7 @@ from htmlgraph_nb import analysis
 from htmlgraph_nb.core.agent_state import WORKED
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.reducer import NOT_FIRST_TYPES, is_error, is_from_agent, signals_of
+from htmlgraph_nb.errors import InvalidEvent
 from tests.helpers.event_frames import START, event_frame, event_rows, in_time
 from tests.unit.analysis.test_totals import Rows, is_tool, roots_of, sessions_of
 
@@ -272,6 +273,8 @@ def test_turns_labels_are_last_of_turn() -> None:
     table = analysis.turns(event_frame(rows), labels=("model", "title"))
     assert table[["model", "title"]].values.tolist() == [["m2", "t1"]]
     assert "project" not in table
+    with pytest.raises(InvalidEvent, match="labels: outcome is a column of the result already"):
+        analysis.turns(event_frame(rows).assign(outcome="x"), labels="outcome")
 
 
 @pytest.mark.parametrize("kind", ["csv", "few", "empty"])

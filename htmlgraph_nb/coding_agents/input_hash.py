@@ -16,6 +16,8 @@ _HASH_BITS = 53
 """The largest integer that JavaScript represents exactly has as many."""
 _EXACT = 2**_HASH_BITS
 
+_to_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
 HashInput = Callable[[object], int | None]
 """Returns the hash of the input of a tool call; None: it has none."""
 
@@ -43,7 +45,7 @@ def input_hash(value: object, key: bytes) -> int | None:
     from hashlib import blake2b
 
     try:
-        text = json.dumps(_comparable(value, 0), sort_keys=True, separators=(",", ":"))
+        text = _to_json(_comparable(value, 0))
     except (TypeError, ValueError, OverflowError, RecursionError):
         return None
     digest = blake2b(text.encode("ascii"), key=key, digest_size=8).digest()
@@ -64,5 +66,5 @@ def _comparable(value: object, depth: int) -> Any:
         return {key: _comparable(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_comparable(item, depth + 1) for item in value]
-    # json.dumps rejects it.
+    # The encoder rejects it.
     return value

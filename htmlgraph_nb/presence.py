@@ -276,8 +276,10 @@ class PresenceManager:
         """
 
         def due() -> list[Event]:
-            timers = self._roster.timers_due(self._clock(), self.limits)
-            return [*timers, *self._roster.implied_ends()]
+            events = self._roster.timers_due(self._clock(), self.limits)
+            events += self._roster.implied_ends()
+            early = self._sync.still_arriving() if events else ()
+            return [event for event in events if event.agent_id not in early]
 
         return self._apply_due(due)
 

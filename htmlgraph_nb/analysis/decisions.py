@@ -30,11 +30,17 @@ from .columns import (
     IntArray,
     column_isin,
     encode_column,
+    map_names,
     parse_extra,
     timestamp_micros,
+    topmost,
 )
 
 _COLUMNS = ("event_type", "session_id", "tool_name", "tool_use_id", "parent_agent_id", "source")
+_WAITS_FOR_OTHERS = "background"
+"""Detail of an agent that waits for subagents or background tasks."""
+_MARGIN_US = 60_000_000
+"""Delay with which a running server may apply a timer, or receive an event."""
 _END = datetime.max.replace(tzinfo=UTC)
 
 
@@ -115,6 +121,84 @@ _END_TYPES = TURN_END_TYPES | SESSION_END_TYPES
 
 def _hours(df: pd.DataFrame) -> float:
     return float(np.ptp(timestamp_micros(df))) / 3_600e6
+
+
+def silent_families(df: pd.DataFrame, limits: Limits) -> BoolArray:
+    """Return a mask of the rows of families whose stored decisions say that silent agents work.
+
+    A server applies the rules for parents and subagents as time passes. Where no server ran, or
+    where the events of a parent arrived before those of its subagents, a parent waits for
+    subagents that have been silent for longer than the idle timeout. Its family is decided again.
+    """
+    mask = np.zeros(len(df), np.bool_)
+    roots = _family_of_agents(df)
+    has_columns = all(name in df.columns for name in (*_COLUMNS, "extra"))
+    if roots is None or not limits.idle_timeout_s or not has_columns:
+        return mask
+    agents = encode_column(df, "agent_id").codes
+    is_member = (np.bincount(roots, minlength=len(roots))[roots] > 1)[agents]
+    rows = np.flatnonzero(is_member)
+    times = timestamp_micros(df)
+    by_agent_and_time = rows[np.lexsort((times[rows], agents[rows]))]
+    families = roots[agents[by_agent_and_time]]
+    # Of each family by time, rows of one time by agent.
+    order = np.lexsort((times[by_agent_and_time], families))
+    rows, families = by_agent_and_time[order], families[order]
+    ends = np.append(families[1:] != families[:-1], True)
+    until = np.where(ends, times.max(initial=0), np.append(times[rows][1:], 0))
+    active = column_isin(df, "agent_status", PresenceStatus.ACTIVE.value)
+    detail = encode_column(df, "agent_detail")
+    n_waiting, n_working = (
+        _members_with(
+            (active & map_names(detail, has_it, np.bool_))[by_agent_and_time],
+            agents[by_agent_and_time],
+            order,
+            families,
+        )
+        for has_it in (_waits_for_others, _has_own_work)
+    )
+    idle_us = round(limits.idle_timeout_s * 1e6) + _MARGIN_US
+    silent = (until - times[rows] > idle_us) & (n_waiting > 0) & (n_working == 0)
+    if silent.any():
+        mask = is_member & np.isin(roots, families[silent])[agents]
+    return mask
+
+
+def _family_of_agents(df: pd.DataFrame) -> IntArray | None:
+    """Return the topmost ancestor of each agent of a frame; None: no row names a parent."""
+    parents, agents = encode_column(df, "parent_agent_id"), encode_column(df, "agent_id")
+    named = np.flatnonzero(parents.codes >= 0)
+    if not len(named):
+        return None
+    parent_of = np.arange(len(agents.values))
+    codes = pd.Index(agents.values).get_indexer(parents.values)[parents.codes[named]]
+    known = codes >= 0
+    parent_of[agents.codes[named[known]]] = codes[known]
+    return topmost(parent_of)
+
+
+def _waits_for_others(detail: str | None) -> bool:
+    return detail == _WAITS_FOR_OTHERS
+
+
+def _has_own_work(detail: str | None) -> bool:
+    return detail != _WAITS_FOR_OTHERS and keeps_active(PresenceStatus.ACTIVE, detail or "")
+
+
+def _members_with(flags: BoolArray, agents: IntArray, order: Rows, families: IntArray) -> IntArray:
+    """Return how many agents of a family have a flag after each row.
+
+    Args:
+        flags, agents: by rows, which are sorted by agent and time.
+        order: those rows by family and time.
+        families: the family of each row in ``order``.
+    """
+    before = np.append(False, flags[:-1]) & np.append(False, agents[1:] == agents[:-1])
+    total = np.cumsum((flags.astype(np.int64) - before)[order])
+    starts = np.flatnonzero(np.append(True, families[1:] != families[:-1]))
+    base = np.append(0, total)[starts]
+    counts: IntArray = total - np.repeat(base, np.diff(np.append(starts, len(families))))
+    return counts
 
 
 def decide_rows(df: pd.DataFrame, rows: Rows, limits: Limits) -> RowDecisions:

@@ -17,11 +17,12 @@ from ..core.model import PresenceStatus
 from ..core.roster import Limits
 from ..core.status_rules import StatusDecision
 from .agent_rows import AgentRows, Rows, agent_rows, alive_rows, by_agent
-from .columns import IntArray, column_isin, encode_column, map_names, timestamp_micros
+from .columns import BoolArray, IntArray, column_isin, encode_column, map_names, timestamp_micros
 from .decisions import (
     Inferred,
     decide_rows,
     infer_silences,
+    silent_families,
     stored_limits,
     undecided_rows,
     warn_incomplete,
@@ -71,31 +72,35 @@ def status_decisions(df: pd.DataFrame, limits: Limits | None = None) -> StatusDe
     """Return the decisions after the rows of a frame, and those caused by timers between rows.
 
     Args:
-        limits: recompute all decisions with these timers. None: use stored decisions, and the
-            timers of the server that stored the events, else the defaults.
+        limits: recompute all decisions with these timers. None: use stored decisions, except those
+            of ``silent_families``, and the timers of the server that stored the events, else the
+            defaults.
     """
     undecided = undecided_rows(df)
     if limits is not None:
         undecided[:] = True
     warn_incomplete(df, undecided)
+    timers, by_time = limits or stored_limits(df), bool(undecided.all())
     if not undecided.any():
-        return _stored_decisions(df, limits or stored_limits(df))
+        undecided, by_time = silent_families(df, timers), True
+    if not undecided.any():
+        return _stored_decisions(df, timers)
     rows = np.arange(len(df))
     if limits is not None:
         # Stored timer events are ignored: they belong to other limits.
         rows = rows[~column_isin(df, "source", "timer")]
     events = agent_rows(df, _in_order(df, rows, by_time=bool(undecided.all())))
-    timers = limits or stored_limits(df)
     statuses = np.full(len(events), TimelineStatus.OFFLINE, np.int8)
     codes = np.full(len(events), -1)
     inferred: list[Inferred] = []
     decisions: list[StatusDecision] = []
     if not undecided.all():
-        statuses, decisions, inferred_by_timers = _stored_statuses(df, events, timers)
+        stored = _stored_statuses(df, events, timers, ~undecided)
+        statuses, decisions, inferred_by_timers = stored
         inferred.append(inferred_by_timers)
     if undecided.any():
         left = rows[undecided[rows]]
-        ordered = _in_order(df, left, by_time=bool(undecided.all()))
+        ordered = _in_order(df, left, by_time=by_time)
         decided = decide_rows(df, left if ordered is None else ordered, timers)
         codes = decided.codes[events.rows]
         codes = np.where(codes >= 0, codes + len(decisions), -1)
@@ -134,9 +139,13 @@ def _in_order(df: pd.DataFrame, rows: Rows | None, *, by_time: bool) -> Rows | N
 
 
 def _stored_statuses(
-    df: pd.DataFrame, events: AgentRows, limits: Limits
+    df: pd.DataFrame, events: AgentRows, limits: Limits, used: BoolArray | None = None
 ) -> tuple[StatusArray, list[StatusDecision], Inferred]:
-    """Return the stored status after each row, and the decisions caused by timers between rows."""
+    """Return the stored status after each row, and the decisions caused by timers between rows.
+
+    Args:
+        used: mask of the rows of the frame whose stored decision counts. None: all.
+    """
     values = map_names(encode_column(df, "agent_status"), _presence_code, np.int16)
     detail = encode_column(df, "agent_detail")
     details = [*map(str, detail.values), ""]
@@ -148,7 +157,7 @@ def _stored_statuses(
         for text in details
     ]
     codes = values * np.int32(len(details)) + (detail.codes.astype(np.int32) % len(details))
-    codes[values < 0] = -1
+    codes[(values < 0) if used is None else (values < 0) | ~used] = -1
     codes = codes[events.rows]
     alive = alive_rows(df, events)
     if alive.any():
@@ -247,7 +256,7 @@ def status_intervals(
     """
     until = int(timestamp_micros(df).max(initial=0))
     undecided = undecided_rows(df)
-    if limits is not None or undecided.any():
+    if limits is not None or undecided.any() or silent_families(df, stored_limits(df)).any():
         decided = status_decisions(df, limits)
         found = _intervals(decided.events, decided.rows, decided.at, decided.statuses, until)
         return _merge_intervals(found, groups)

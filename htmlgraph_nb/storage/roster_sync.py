@@ -25,6 +25,8 @@ from .transaction import ExternalEvent, Transaction
 logger = logging.getLogger(__name__)
 
 _NEVER_S = 1e9
+_SETTLE = timedelta(seconds=10)
+"""Time after the last event of the past of an agent until timers of the present apply to it."""
 
 EndOfFile = Callable[[Sequence[AgentPresence]], Sequence[Event]]
 """Called with the agents of an imported file; returns the events that follow from its end."""
@@ -62,6 +64,8 @@ class RosterSync:
         self._shortest_timer = timedelta(
             seconds=min(limits.idle_timeout_s or _NEVER_S, limits.offline_timeout_s or _NEVER_S)
         )
+        # Agent → when events of its past arrived last.
+        self._past_arrivals: dict[str, datetime] = {}
         self._aliases = AgentAliases(DEDUP_RULES)
         self._subscribers: tuple[Subscriber, ...] = ()
         self._loaded = False
@@ -112,6 +116,7 @@ class RosterSync:
         for event in accepted:
             if event.timestamp is not None and event.timestamp < past:
                 self._apply_timers_due_before(tx, event.agent_id, event.timestamp, now)
+                self._past_arrivals[event.agent_id] = now
             self._add(tx, event, now)
         if len(accepted) < len(events):
             known = {event.event_id for event in accepted}
@@ -222,6 +227,19 @@ class RosterSync:
     def _parent_of(self, agent_id: str) -> str | None:
         state = self.roster.get(agent_id)
         return None if state is None else state.parent_agent_id
+
+    def still_arriving(self) -> set[str]:
+        """Return the agents whose past is being reported, so that it is too early for timers.
+
+        A program may send a history in several requests. Timers of the present between two of them
+        would come before the events of the second, and remove the agent.
+        """
+        now = self._clock()
+        arrivals = list(self._past_arrivals.items())
+        for agent_id, at in arrivals:
+            if not timedelta() <= now - at < _SETTLE:
+                self._past_arrivals.pop(agent_id, None)
+        return set(self._past_arrivals)
 
     def begin(self, tx: Transaction, external: bool) -> None:
         """Apply what other processes committed before this transaction."""

@@ -185,7 +185,9 @@ def _has_own_work(detail: str | None) -> bool:
     return detail != _WAITS_FOR_OTHERS and keeps_active(PresenceStatus.ACTIVE, detail or "")
 
 
-def _members_with(flags: BoolArray, agents: IntArray, order: Rows, families: IntArray) -> IntArray:
+def _members_with(
+    flags: BoolArray, agents: npt.NDArray[np.integer[Any]], order: Rows, families: IntArray
+) -> IntArray:
     """Return how many agents of a family have a flag after each row.
 
     Args:

@@ -68,6 +68,7 @@ def test_timeline_ends_lost_subagent_of_stored_history(tmp_path: Path, ingest) -
     assert "subagent_stop" in set(frame["event_type"])
 
 
+@pytest.mark.filterwarnings("ignore::htmlgraph_nb.errors.HistoryWarning")
 def test_timeline_of_past_events_applies_timers(tmp_path: Path) -> None:
     """Between distant events of the past the agent was idle, then offline; no row is added."""
     path = str(tmp_path / "history.db")
@@ -134,7 +135,8 @@ def lost_work(resumes: bool) -> list[Event]:
         event("child", "prompt", 10, parent_agent_id="parent"),
         event("child", "tool_execute", 20, parent_agent_id="parent", tool_name="Read"),
     ]
-    return [*parent, *child, event("other", "prompt", 40 * 3600)]
+    other = [event("other", "prompt", 40 * 3600), event("other", "stop", 40 * 3600)]
+    return [*parent, *child, *other]
 
 
 def by_time(events: list[Event]) -> list[Event]:

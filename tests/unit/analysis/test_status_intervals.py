@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from htmlgraph_nb.analysis import status_intervals as status_intervals_module
 from htmlgraph_nb.analysis.columns import encode_column, timestamp_micros
+from htmlgraph_nb.analysis.decisions import silent_families
 from htmlgraph_nb.analysis.intervals import concurrency, timeline, waiting_time
 from htmlgraph_nb.analysis.overview import summary
 from htmlgraph_nb.analysis.status_intervals import (
@@ -269,3 +270,43 @@ def expected_durations(
         else:
             found.append([*key, start, end])
     return sorted(((a, b, c, d, e) for a, b, c, d, e in found), key=lambda i: (i[0], i[3:]))
+
+
+@pytest.mark.parametrize(
+    ("details", "silent"),
+    [
+        # After the last row of the child, nobody of the family is heard of for an hour.
+        (("background", "working"), True),
+        (("background", "done"), True),
+        (("background", "tool"), False),
+        (("background", "waiting_permission"), False),
+        (("working", "working"), False),
+    ],
+)
+def test_silent_families_are_those_that_wait_for_silent_subagents(
+    details: tuple[str, str], silent: bool
+) -> None:
+    """An open call of a subagent is work, however long it takes; other agents do not matter."""
+    parent, child = details
+    rows = [
+        ("parent", None, 0, "working"),
+        ("other", None, 5, "background"),
+        ("parent", None, 10, parent),
+        ("child", "parent", 20, child),
+        ("other", None, 3_000, "working"),
+        ("parent", None, 3_600, "done"),
+    ]
+    frame = frame_of(
+        [
+            Event(agent_id=agent, parent_agent_id=above, timestamp=at(seconds), session_id="s")
+            for agent, above, seconds, _ in rows
+        ]
+    )
+    frame["agent_detail"] = [detail for *_, detail in rows]
+    frame["agent_status"] = ["idle" if row[3] == "done" else "active" for row in rows]
+    mask = silent_families(frame, Limits())
+    assert [*mask] == [silent and agent != "other" for agent, *_ in rows]
+    assert not silent_families(frame, Limits(idle_timeout_s=0)).any()
+    assert not silent_families(frame, Limits(idle_timeout_s=3_600)).any()
+    assert not silent_families(frame.drop(columns="extra"), Limits()).any()
+    assert not silent_families(frame.head(0), Limits()).any()

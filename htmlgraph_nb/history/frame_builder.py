@@ -143,6 +143,17 @@ class _Times(_Numbers):
         return times.tz_localize("UTC").tz_convert(self._zone)
 
 
+def _is_null(array: pa.Array) -> npt.NDArray[np.bool_]:
+    flags: npt.NDArray[np.bool_] = array.is_null().to_numpy(zero_copy_only=False)
+    return flags
+
+
+def _raw_values(array: pa.Array, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return the values of an integer array without a copy; any value may be behind a null."""
+    values = np.frombuffer(array.buffers()[1], dtype)
+    return values[array.offset : array.offset + len(array)]
+
+
 class _Counts:
     """Nullable counts, as Int64."""
 
@@ -156,12 +167,13 @@ class _Counts:
             self._values.append(array.to_numpy(), n_values)
             self._missing.append(False, n_values)
             return
-        self._missing.append(array.is_null().to_numpy(zero_copy_only=False), n_values)
+        missing = _is_null(array)
+        self._missing.append(missing, n_values)
         # The value behind a null is the same for all sources.
         if array.null_count == n_values:
             self._values.append(0, n_values)
         else:
-            self._values.append(array.fill_null(0).to_numpy(), n_values)
+            np.multiply(_raw_values(array, np.int64), ~missing, out=self._values.room(n_values))
 
     def values(self) -> Any:
         return pd.arrays.IntegerArray(self._values.used(), self._missing.used())
@@ -217,11 +229,11 @@ class _Categories:
         if self._dictionary is None or not array.dictionary.equals(self._dictionary):
             self._add_dictionary(array.dictionary)
         indices = array.indices
-        if indices.null_count:
-            indices = indices.fill_null(len(self._code_of) - 1)
         codes = self._codes.room(len(indices))
-        # The indices are valid; other modes copy the result once more.
-        np.take(self._code_of, indices.to_numpy(), out=codes, mode="clip")
+        # Only indices behind nulls can be out of range. Other modes copy the result once more.
+        np.take(self._code_of, _raw_values(indices, np.int32), out=codes, mode="clip")
+        if indices.null_count:
+            np.copyto(codes, -1, where=_is_null(indices))
         self._occurs[codes] = True
 
     def _add_dictionary(self, dictionary: pa.Array) -> None:

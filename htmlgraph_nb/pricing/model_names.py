@@ -61,6 +61,7 @@ _LOCATION = re.compile(r"^projects/[^/]+/locations/(?:global/|[^/]+/(?=publisher
 _VERTEX_DATE = re.compile(r"@(\d{8})(?=$|:)")
 _VERTEX_LATEST = re.compile(r"@(?:default|latest)$")
 _CLAUDE = re.compile(r"claude-.")
+_NUMBER_FIRST = re.compile(r"^claude-([4-9](?:-\d)?)-([a-z]+)")
 _DOTTED = re.compile(r"(?<=\d)\.(?=\d)")
 
 # Mythos 5 and 5.1 cost the same as Fable 5 and 5.1, and the table lacks them
@@ -119,7 +120,9 @@ def _plain(text: str, provider: str | None) -> Iterator[tuple[str, str | None]]:
     """Yield a name, and the same with dates and versions as its maker writes them."""
     dated = _VERTEX_LATEST.sub("", _VERTEX_DATE.sub(r"-\1", text))
     dashed = _DOTTED.sub("-", dated) if _CLAUDE.match(dated) else dated
-    for form in dict.fromkeys((text, dated, dashed, _ALIAS.sub(r"claude-fable-\1", dashed))):
+    ordered = _NUMBER_FIRST.sub(r"claude-\2-\1", dashed)
+    alias = _ALIAS.sub(r"claude-fable-\1", ordered)
+    for form in dict.fromkeys((text, dated, dashed, ordered, alias)):
         yield form, provider
         if provider in _MAKERS:
             yield form, None

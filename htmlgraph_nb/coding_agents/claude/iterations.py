@@ -68,10 +68,17 @@ def _has_split(answers: list[tuple[int, Record]]) -> bool:
 
 
 def _with_lifetime(iteration: Record, usage: Record) -> Record:
-    """Return an iteration with the lifetime of its cache writes, if all of the message share it."""
+    """Return an iteration with the lifetimes of its cache writes, if those of the message are its.
+
+    They are if they have as many tokens, or if the message names only one lifetime.
+    """
     written = count(iteration.get("cache_creation_input_tokens"))
-    split = mapping(usage.get("cache_creation"))
-    used = [name for name in _LIFETIMES if count(split.get(name))]
-    if mapping(iteration.get("cache_creation")) or not written or len(used) != 1:
+    if mapping(iteration.get("cache_creation")) or not written:
         return iteration
-    return {**iteration, "cache_creation": {used[0]: written}}
+    split = {name: count(mapping(usage.get("cache_creation")).get(name)) for name in _LIFETIMES}
+    used = {name: tokens for name, tokens in split.items() if tokens}
+    if sum(used.values()) == written:
+        return {**iteration, "cache_creation": used}
+    if len(used) == 1:
+        return {**iteration, "cache_creation": dict.fromkeys(used, written)}
+    return iteration

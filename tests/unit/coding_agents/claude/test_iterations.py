@@ -162,6 +162,21 @@ def test_iteration_without_a_split_has_the_lifetime_of_the_message() -> None:
     assert written == [(0, 1_000), (0, 300)]
 
 
+def test_last_iteration_without_a_split_has_that_of_the_message() -> None:
+    """The counts beside the list are those of the last one."""
+    usage = {
+        "output_tokens": 2,
+        "cache_creation_input_tokens": 300,
+        "cache_creation": {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 200},
+        "iterations": [
+            counts("compaction", 1, 1, cache_creation_input_tokens=1_000),
+            counts("message", 1, 2, cache_creation_input_tokens=300),
+        ],
+    }
+    written = [(e.cache_write_5m_tokens, e.cache_write_1h_tokens) for e in answers(usage)]
+    assert written == [(1_000, 0), (100, 200)]
+
+
 def test_single_iteration_with_a_split_corrects_that_of_the_message() -> None:
     """The split beside the list can be that of other requests."""
     usage = {

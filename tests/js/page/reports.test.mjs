@@ -12,7 +12,7 @@ register(`data:text/javascript,${encodeURIComponent(`export const resolve = (nam
 const PAGES = "../../../server/htmlgraph_server/static/pages/";
 const { boundsOf, formatDay, formatPeriod, parseDay } = await import(`${PAGES}ranges.js`);
 const settings = await import(`${PAGES}page_settings.js`);
-const { formatCost, hitRate, sortRows } = await import(`${PAGES}costs_table.js`);
+const { formatCost, sortRows } = await import(`${PAGES}costs_table.js`);
 const { colorFunction, COLORS, describeChart, OTHER_COLOR, seriesOf, tickOfUsd } = await import(`${PAGES}costs_chart.js`);
 const { costQuery, gapsOf } = await import(`${PAGES}costs_page.js`);
 const { sessionQuery, toggleFacet } = await import(`${PAGES}sessions_page.js`);
@@ -95,11 +95,6 @@ test("formatCost names the tokens without a price", () => {
   assert.equal(formatCost(row({ usd: 1.5, unpriced_tokens: 2_000 })), "$1.50 + 2k tokens unpriced");
   assert.equal(formatCost(row({ unpriced_tokens: 2_000 })), "2k tokens unpriced");
   assert.equal(formatCost(row({})), "—");
-});
-
-test("hitRate is the share of the input from the cache", () => {
-  assert.equal(hitRate(row({ input: 1, cache_read: 6, cache_write_5m: 2, cache_write_1h: 1, output: 90 })), 0.6);
-  assert.equal(hitRate(row({ output: 5 })), null);
 });
 
 test("sortRows puts groups without a price last", () => {

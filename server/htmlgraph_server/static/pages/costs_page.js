@@ -4,7 +4,7 @@
 import { formatCount, formatShare, formatTokens, formatUsd, h, kindLabel, setText, visibleText } from "../agent_grid.js";
 import { loadCsv, loadReport } from "../api.js";
 import { colorFunction, createCostChart, seriesOf } from "./costs_chart.js";
-import { drawCostTable, formatCost, hitRate } from "./costs_table.js";
+import { drawCostTable, formatCost } from "./costs_table.js";
 import { createChoice, createDownload, createMenu, createPageFrame, createRange } from "./page_parts.js";
 import { GROUPS, hashOfSessions, MEASURES, SESSION_DEFAULTS } from "./page_settings.js";
 import { boundsOf, localZone } from "./ranges.js";
@@ -127,8 +127,7 @@ export function mountCosts(el, { store, base, nav, logo, page, settings: initial
     setText(figures.total, formatTokens(total.total));
     figures.total.setAttribute("data-value", String(total.total));
     setText(figures.output, formatTokens(total.output));
-    const rate = hitRate(total);
-    setText(figures.hit, rate === null ? "—" : formatShare(rate));
+    setText(figures.hit, total.cache_hit_rate === null ? "—" : formatShare(total.cache_hit_rate));
     setText(figures.answers, formatCount(total.answers));
     const rows = settings.by === "day" ? report.periods : report.groups;
     drawCostTable(table, {

@@ -7,7 +7,7 @@ import { GROUPS } from "./page_settings.js";
 
 /**
  * @typedef {Record<string, any> & {answers: number, input: number, cache_read: number, cache_write_5m: number,
- *   cache_write_1h: number, output: number, total: number, usd: number | null, unpriced_tokens: number}} CostRow
+ *   cache_write_1h: number, output: number, total: number, cache_hit_rate: number | null, usd: number | null, unpriced_tokens: number}} CostRow
  */
 
 /** Columns of numbers: label, title, value. @type {Record<string, [string, string, (row: CostRow) => number | null]>} */
@@ -18,15 +18,9 @@ export const COST_COLUMNS = {
   cache_read: ["Cache read", "Input tokens read from the cache", (row) => row.cache_read],
   cache_write: ["Cache write", "Input tokens written to the cache, for 5 minutes or an hour", (row) => row.cache_write_5m + row.cache_write_1h],
   output: ["Output", "Output tokens, with reasoning", (row) => row.output],
-  hit: ["Cache hits", "Share of the input tokens that were read from the cache", (row) => hitRate(row)],
+  hit: ["Cache hits", "Share of the input tokens that were read from the cache", (row) => row.cache_hit_rate],
   answers: ["Answers", "Answers of models", (row) => row.answers],
 };
-
-/** Return the share of the input that came from the cache; null without input. @param {CostRow} row */
-export function hitRate({ input, cache_read: read, cache_write_5m: short, cache_write_1h: long }) {
-  const all = input + read + short + long;
-  return all > 0 ? read / all : null;
-}
 
 /** Return dollars, and the tokens they leave out. @param {{usd: number | null, unpriced_tokens: number}} row */
 export function formatCost({ usd, unpriced_tokens: unpriced }) {

@@ -65,9 +65,9 @@ export function facetLabel(facet, value, label) {
  * @type {{sort: string, label: string, title: string, end?: boolean, draw: (row: SessionRow, doc: Document, now: number) => (Node | string)[]}[]}
  */
 const COLUMNS = [
-  { sort: "start", label: "Start", title: "First event", draw: (row, _, now) => [
-    row.start === null ? "—" : `${timeOfStart.format(new Date(row.start))}`,
-    ...(row.start !== null && now - Date.parse(row.start) < HOUR_MS ? [` (${formatAge(Date.parse(row.start), now)})`] : [])] },
+  { sort: "start", label: "Start", title: "First event", draw: (row, doc, now) => [
+    row.start === null ? "—" : timeOfStart.format(new Date(row.start)),
+    ...(row.start !== null && now - Date.parse(row.start) < HOUR_MS ? [h(doc, "span", { class: "hg-start-age" }, [` (${formatAge(Date.parse(row.start), now)})`])] : [])] },
   { sort: "wall", label: "Length", title: "From the first to the last event", end: true, draw: (row) => [formatLength(row.wall_ms)] },
   { sort: "turns", label: "Turns", title: "Prompts", end: true, draw: (row) => [formatCount(row.turns)] },
   { sort: "tools", label: "Calls", title: "Tool calls, with those of subagents", end: true, draw: (row) => [formatCount(row.tools)] },

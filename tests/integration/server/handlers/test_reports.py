@@ -112,6 +112,23 @@ def test_costs_are_those_of_token_costs(server: Server, by: list[str]) -> None:
     assert {row["timestamp"] for row in costs["periods"]} <= set(costs["starts"])
 
 
+def test_reports_fit_the_document(server: Server) -> None:
+    """The rows of a report with costs and sessions have the fields of openapi.yaml."""
+    costs = get(server, "/api/costs", freq="D", by=["model", "host"]).json()
+    document = server.get("/api/openapi.json").json()["components"]["schemas"]
+    required = set(document["CostRow"]["required"])
+    for name, keys in (
+        ("groups", {"model", "host"}),
+        ("rows", {"timestamp", "model", "host"}),
+        ("periods", {"timestamp"}),
+    ):
+        assert set(costs[name][0]) == required | keys, name
+    assert set(costs) == set(document["Costs"]["required"])
+    found = get(server, "/api/sessions").json()
+    assert list(found["sessions"][0]) == document["SessionRow"]["required"]
+    assert set(found) == set(document["Sessions"]["required"])
+
+
 def test_costs_of_a_range(server: Server) -> None:
     """Only events from since to before until count; by=day means freq=D."""
     since, until = START + timedelta(hours=5), START + timedelta(hours=9)

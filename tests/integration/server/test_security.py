@@ -126,6 +126,17 @@ def test_token_in_query_opens_page_and_websockets(module_server: Server) -> None
         assert response.status == 401
 
 
+def test_page_is_sent_at_once_for_a_link_on_another_site(module_server: Server) -> None:
+    """Browsers send no Strict cookie along a redirect that such a link began; page.js drops it."""
+    link = {"Sec-Fetch-Site": "cross-site"}
+    path = f"/?token={TOKEN}"
+    response = module_server.request("GET", path, headers=link, token=False)
+    assert response.status == 200
+    assert response.headers["referrer-policy"] == "no-referrer"
+    assert "; SameSite=Strict" in response.cookies[0]
+    assert module_server.request("GET", "/?token=no", headers=link, token=False).status == 401
+
+
 def test_page_replaces_query_token_by_cookie(module_server: Server) -> None:
     """Scripts and other sites cannot use the cookie, and the token leaves the URL."""
     response = module_server.request("GET", f"/?token={TOKEN}", token=False)

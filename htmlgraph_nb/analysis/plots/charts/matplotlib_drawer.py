@@ -34,6 +34,7 @@ _HATCHES = ("", "///", "...", "\\\\\\", "xxx", "---", "|||", "+++", "ooo")
 _DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)), (0, (3, 3)))
 _MARKERS = {"down": "v", "cross": "x", "dot": "o", "diamond": "D"}
 _PALE = 0.45
+_CHARS_PER_INCH = 13
 _MIN_FONT = 4.5
 _CHAR_POINTS = 6.5
 _STYLES = {"light": "default", "dark": "dark_background"}
@@ -314,8 +315,11 @@ class _MatplotlibDrawing:
 
         place = rcParams["axes.titlelocation"]
         at = {"left": 0.0, "center": 0.5, "right": 1.0}[place]
-        width = max(40, int(13 * self.ax.figure.get_size_inches()[0]))
-        lines = textwrap.wrap(self.chart.subtitle, width)
+        inches = self.ax.figure.get_size_inches()[0]
+        if len(self.ax.figure.axes) > 1 + (self.right is not None) + _has_colorbar(self.chart):
+            # Lines that are wider than the Axes would run into those of its neighbour.
+            inches *= 1.15 * self.ax.get_position().width
+        lines = textwrap.wrap(self.chart.subtitle, max(30, int(_CHARS_PER_INCH * inches)))
         self.ax.set_title(_plain(self.chart.title), pad=10 + 11 * len(lines))
         self.ax.annotate(
             _plain("\n".join(lines), whole=True),
@@ -350,6 +354,10 @@ class _MatplotlibDrawing:
                 alignment="left",
             )
             legend.set_in_layout(True)
+
+
+def _has_colorbar(chart: Chart) -> bool:
+    return any(isinstance(layer, CellLayer) for layer in chart.layers)
 
 
 def _scaled(spec: AxisSpec, values: FloatArray) -> FloatArray:

@@ -10,7 +10,7 @@ from .chart import NumberUnit
 from .number_text import tick_text
 from .time_axis import DAY_US, TimeTick, duration_ticks, hover_times, time_ticks
 
-_TICK_INCHES = 0.7
+_TICK_INCHES = 0.6
 
 
 class LocalTimeLocator(Locator):

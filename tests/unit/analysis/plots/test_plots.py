@@ -128,6 +128,18 @@ def test_plot_without_plotly_says_how_to_install(monkeypatch: pytest.MonkeyPatch
         plots.plot_timeline(example(), backend="plotly")
 
 
+def test_plot_fits_into_a_grid_of_axes() -> None:
+    """The line below the title is wrapped to the width of its Axes."""
+    figure, grid = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for ax in grid:
+        plots.plot_timeline(example(), ax=ax, tz=NEW_YORK)
+    figure.canvas.draw()
+    left, right = (ax.texts[0].get_window_extent() for ax in grid)
+    assert left.x1 < right.x0
+    (alone,) = plots.plot_timeline(example(), tz=NEW_YORK).texts
+    assert "\n" not in alone.get_text()
+
+
 def test_plot_refuses_axes_with_plotly_or_theme() -> None:
     """Axes belong to matplotlib and have a theme already."""
     ax = plt.subplots()[1]

@@ -291,11 +291,18 @@ def test_timeline_waiting_time_and_concurrency(server: Server, df: pd.DataFrame)
     assert dict(rows(waited, "agent_id", "total")) == waits
     assert waited["waits"].tolist() == [2, 2, 2]
     level = analysis.concurrency(df, "5min")
+    # The last period is averaged up to the newest timestamp.
+    newest = df["timestamp"].max()
+    begins = level["timestamp"].tolist()
+    lengths = [
+        (end - start) / pd.Timedelta("1us")
+        for start, end in zip(begins, [*begins[1:], newest], strict=True)
+    ]
     for status in ("active", "waiting", "idle"):
         total = sum(
             end - start for _, interval_status, start, end in cut if interval_status == status
         )
-        assert math.isclose(level[status].sum() * 300e6, total, rel_tol=1e-9)
+        assert math.isclose((level[status] * lengths).sum(), total, rel_tol=1e-9)
 
 
 def test_compare(server: Server, df: pd.DataFrame) -> None:

@@ -167,7 +167,7 @@ def test_replay_grid_refuses_bad_arguments(events: pd.DataFrame) -> None:
     """Before a grid is made, and nothing is left behind."""
     with pytest.raises(InvalidEvent, match="the history is empty"):
         AgentGrid.replay(events.iloc[:0])
-    with pytest.raises(InvalidEvent, match="event_type: expected this column"):
+    with pytest.raises(InvalidEvent, match="the frame has no column 'event_type'"):
         AgentGrid.replay(events[["timestamp", "agent_id"]])
     with pytest.raises(ConfigError, match="up to 86400"):
         AgentGrid.replay(events, speed=0)

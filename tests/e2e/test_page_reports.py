@@ -15,6 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 import htmlgraph_nb as hg
 from htmlgraph_nb.core.timestamps import to_rfc3339
 from tests.e2e.conftest import OpenPage, Serve
+from tests.e2e.jupyter import running_jupyter
 from tests.e2e.page import card, control, details, expect_connection, grid, statistic
 from tests.e2e.test_page import CONTRAST, HOSTILE
 from tests.e2e.test_page_access import check_accessibility
@@ -230,6 +231,28 @@ def test_pages_open_by_a_link_with_token(server: Server, open_page: OpenPage) ->
     page = open_page(f"{server.url}/?token={server.token}#page=costs&by=agent_kind").page
     expect(group(page, "codex")).to_be_visible()
     assert "token" not in page.url
+
+
+def test_pages_open_below_a_base_url_of_jupyter(
+    serve: Serve, open_page: OpenPage, tmp_path: Path
+) -> None:
+    """A link with Jupyter's token leads to the page; its links, requests and files work."""
+    server = serve()
+    fill(server)
+    environ = {"HTMLGRAPH_HOME": str(server.home), "HTMLGRAPH_DB": str(server.db)}
+    access = ("--ServerApp.base_url=/user/ada/", "--IdentityProvider.token=t0ken")
+    with running_jupyter("lab", tmp_path / "lab", environ, access) as jupyter:
+        assert jupyter.url.endswith("/user/ada/")
+        address = f"{jupyter.url}htmlgraph/"
+        page = open_page(f"{address}?token=t0ken#page=costs&by=agent_kind").page
+        group(page, "codex").get_by_role("link").click()
+        expect(sessions(page)).to_have_count(4)
+        expect(page).to_have_url(re.compile(re.escape(address)))
+        with page.expect_download() as download:
+            control(page, "csv").click()
+        assert "5e55-1" in download.value.path().read_text(encoding="utf-8")
+        page.go_back()
+        expect_drawn(page)
 
 
 def test_costs_as_csv(server: Server, open_page: OpenPage, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import { drawSessionTable, drawStates, facetLabel, keyOfSession } from "./sessio
 const PAGE_ROWS = 200;
 const MAX_ROWS = 5_000;
 const SEARCH_AFTER_MS = 250;
+const STATES_AFTER_MS = 300;
 const RANGE_NAMES = /** @type {const} */ (["today", "7d", "30d", "month", "all", "custom"]);
 const FACET_NAMES = /** @type {FacetName[]} */ (Object.keys(FACETS));
 
@@ -212,9 +213,14 @@ export function mountSessions(el, { store, base, nav, logo, page, settings: init
   const loader = createLoader({
     store, win, onChange: draw, load: (query, signal) => loadReport(base, "sessions", query, signal),
   });
+  let stateTimer = 0;
   const unsubscribe = store.subscribe(() => {
-    const { report, current } = loader.state;
-    if (report !== null && current) drawStates(table, report.sessions, store);
+    // Busy agents change many times a second.
+    stateTimer ||= win.setTimeout(() => {
+      stateTimer = 0;
+      const { report, current } = loader.state;
+      if (report !== null && current) drawStates(table, report.sessions, store);
+    }, STATES_AFTER_MS);
   });
   const apply = () => {
     range.draw(settings);
@@ -242,6 +248,7 @@ export function mountSessions(el, { store, base, nav, logo, page, settings: init
     },
     stop() {
       win.clearTimeout(searchTimer);
+      win.clearTimeout(stateTimer);
       win.clearInterval(timer);
       unsubscribe();
       loader.stop();

@@ -162,8 +162,8 @@ export function drawStates(table, rows, store) {
   for (const [i, tr] of [...(table.tBodies[0]?.rows ?? [])].entries()) {
     const shown = tr.querySelector("[data-field=status]");
     if (shown === null || rows[i] === undefined) continue;
-    const next = stateElement(table.ownerDocument, stateOfSession(rows[i], store));
-    if (shown.textContent !== next.textContent) shown.replaceWith(next);
+    const state = stateOfSession(rows[i], store);
+    if (shown.textContent !== describeSessionState(state)) shown.replaceWith(stateElement(table.ownerDocument, state));
   }
 }
 

@@ -17,10 +17,11 @@ from tests.environment import ROOT, EnvironmentFailed, create, run
 FOLDER = ROOT / ".venv-lowest"
 LIBRARIES = (
     *("pandas", "numpy", "pyarrow", "adbc-driver-sqlite", "adbc-driver-manager"),
-    *("genai-prices", "matplotlib", "tqdm", "jupyter-core"),
+    *("genai-prices", "matplotlib", "tqdm"),
 )
 """Dependencies of which the lowest version is installed: what load, analyse and plot a history."""
-TOOLS = ("pytest", "pytest-timeout", "hypothesis")
+OTHERS = ("jupyter-core", "pytest", "pytest-timeout", "hypothesis")
+"""Of these the newest version is installed."""
 OF_THEIR_TIME = ("pyparsing<3.3",)
 """Versions of others' dependencies: matplotlib 3.9 uses names that pyparsing 3.3 deprecates."""
 PATHS = (
@@ -52,8 +53,9 @@ def requirements(project: dict[str, Any]) -> list[str]:
         raise EnvironmentFailed(
             f"pyproject.toml: expected a lowest version as >=1.2 of {', '.join(missing)}"
         )
-    tools = [one for one in project["dependency-groups"]["test"] if one.partition(">=")[0] in TOOLS]
-    return [*(f"{name}=={lowest[name]}" for name in names), *tools, *OF_THEIR_TIME]
+    newest = [*project["project"]["dependencies"], *project["dependency-groups"]["test"]]
+    others = [one for one in newest if one.partition(">=")[0] in OTHERS]
+    return [*(f"{name}=={lowest[name]}" for name in names), *others, *OF_THEIR_TIME]
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -32,7 +32,7 @@ COMPRESSIONS = ("none", "lz4", "zstd")
 OK, FAILED = b"+", b"-"
 _NICENESS = 10
 _PIPE_BYTES = 1 << 20
-_BATCH_ROWS = 4_096
+_BATCH_ROWS = 8_192
 _TIMES = ("since", "until")
 
 

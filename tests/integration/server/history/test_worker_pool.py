@@ -308,13 +308,13 @@ def long(serve: Serve) -> Server:
     # No compression makes it fit.
     source = random.Random(1)
     with PresenceManager(str(server.db)) as manager:
-        for start in range(0, 9_000, 1_000):
+        for start in range(0, 18_000, 1_000):
             manager.ingest(
                 [
                     Event(
                         agent_id="a",
                         timestamp=START,
-                        extra={"n": n, "text": source.randbytes(5_000).hex()},
+                        extra={"n": n, "text": source.randbytes(2_500).hex()},
                     )
                     for n in range(start, start + 1_000)
                 ]

@@ -24,7 +24,7 @@ from .charts.chart import (
     as_floats,
 )
 from .charts.number_text import usd_text
-from .charts.palette import COLORS, ERROR_COLOR, OTHERS, series_styles
+from .charts.palette import COLORS, ERROR_COLOR, OTHERS, color_of, series_styles
 from .charts.time_axis import date_text, facts_of_period, hover_times, index_micros, time_range
 from .drawing import (
     Backend,
@@ -106,7 +106,7 @@ def plot_cumulative_cost(
             high, top_usd = max(high, float(layer.x.max())), max(top_usd, float(layer.y.max()))
     secondary = None
     if quotas is not None:
-        limits = _quota_layers(quotas, low, high, zone)
+        limits = _quota_layers(quotas, low, max(low, float(times.max(initial=0))), zone)
         used = max((float(layer.y.max()) for layer in limits if len(layer.y)), default=0.0)
         secondary = AxisSpec("number", "used of the usage limit", 0.0, max(105.0, used), "percent")
         layers += [*limits, _limit_rule()]
@@ -245,16 +245,18 @@ def _forecast_layers(
 
 
 def _quota_layers(quotas: pd.DataFrame, low: float, high: float, zone: Any) -> list[LineLayer]:
-    """Return the used percent of each usage limit; it drops to 0 when the limit is reset."""
+    """Return the used percent of each usage limit; it drops to 0 when the limit is reset.
+
+    A limit has the color of its account; those of one account differ in their dashes.
+    """
     require_columns(quotas, "plot_cumulative_cost: quotas", *_QUOTA_COLUMNS)
-    named = quotas.assign(
-        limit=quotas["account"].astype(str) + " " + quotas["window"].astype(str) + " limit"
-    )
-    layers = []
-    limits = sorted(named["limit"].unique())
-    styles = series_styles("limit", limits)
-    for limit in limits:
-        rows = named[named["limit"] == limit].sort_values("timestamp", kind="stable")
+    layers: list[LineLayer] = []
+    accounts, windows = quotas["account"].astype(str), quotas["window"].astype(str)
+    names = sorted({*zip(accounts, windows, strict=True)})
+    for number, (account, window) in enumerate(names):
+        limit = f"{account} {window} limit"
+        of_limit = (accounts == account) & (windows == window)
+        rows = quotas[of_limit].sort_values("timestamp", kind="stable")
         at = as_floats(timestamp_micros(rows))
         resets = _micros_or_nan(rows["resets_at"])
         used = rows["used_percent"].to_numpy(np.float64)
@@ -273,7 +275,8 @@ def _quota_layers(quotas: pd.DataFrame, low: float, high: float, zone: Any) -> l
                 for time, value in zip(hover_times(x, zone), y.tolist(), strict=True)
             ]
 
-        style = SeriesStyle(styles[limit].color, _DOTTED)
+        before = sum(other == account for other, _ in names[:number])
+        style = SeriesStyle(color_of("agent_kind", account), _DOTTED + before)
         layers.append(LineLayer(limit, style, x, y, hover, steps=True, width=1.8, secondary=True))
     return layers
 

@@ -201,6 +201,35 @@ def test_cumulative_cost_draws_usage_limits(sample: pd.DataFrame, backend: str) 
         plots.plot_cumulative_cost(sample, quotas=quotas.drop(columns="account"))
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_cumulative_cost_separates_usage_limits(sample: pd.DataFrame, backend: str) -> None:
+    """A limit has the color of its account; the windows of one account differ in their dashes."""
+    reported = pd.Timestamp("2026-03-02T08:30Z")
+    quotas = pd.DataFrame(
+        {
+            "timestamp": reported,
+            "account": pd.Categorical(["claude", "claude", "codex"]),
+            "window": pd.Categorical(["5h", "weekly", "5h"]),
+            "used_percent": [40.0, 95.0, 10.0],
+            "resets_at": pd.Series([pd.NaT] * 3, dtype="datetime64[us, UTC]"),
+        }
+    )
+    drawn = plots.plot_cumulative_cost(
+        sample, quotas=quotas, until="2026-03-03T00:00Z", backend=backend
+    )
+    if backend == "plotly":
+        limits = [trace for trace in drawn.data if trace.yaxis == "y2"]
+        looks = {trace.name: (trace.line.color, trace.line.dash) for trace in limits}
+    else:
+        (right,) = (axes for axes in drawn.figure.axes if axes is not drawn)
+        lines = [line for line in right.lines if line.get_label().endswith(" limit")]
+        looks = {line.get_label(): (line.get_color(), line.get_linestyle()) for line in lines}
+    assert list(looks) == ["claude 5h limit", "claude weekly limit", "codex 5h limit"]
+    assert len(set(looks.values())) == 3
+    for name, (color, _) in looks.items():
+        assert color == color_of("agent_kind", name.split()[0])
+
+
 # Context
 
 

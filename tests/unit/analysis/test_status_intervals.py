@@ -275,7 +275,7 @@ def expected_durations(
 @pytest.mark.parametrize(
     ("details", "silent"),
     [
-        # After the last row of the child, nobody of the family is heard of for an hour.
+        # After the last row of the child, no member of the family reports for an hour.
         (("background", "working"), True),
         (("background", "done"), True),
         (("background", "tool"), False),

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from htmlgraph_nb import __version__
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.model import MAX_TERM_CHARS, AgentPresence, Event, PresenceStatus
-from htmlgraph_nb.core.protocol import MAX_FILTER_VALUES
+from htmlgraph_nb.core.protocol import COLUMNS_TYPE, MAX_FILTER_VALUES
 from htmlgraph_nb.core.validation import MAX_EXTRA_BYTES, MAX_ID_CHARS, MAX_INTEGER
 from htmlgraph_nb.reports.report_arguments import (
     COST_KEYS,
@@ -191,7 +191,8 @@ def test_openapi_parameters_are_those_of_the_code() -> None:
         DEFAULT_SESSION_ROWS,
     )
     content = DOCUMENT["paths"]["/api/history"]["get"]["responses"]["200"]["content"]
-    assert list(content) == [mime.split(";")[0] for mime in HISTORY_FORMATS.values()]
+    formats = [mime.split(";")[0] for mime in HISTORY_FORMATS.values()]
+    assert list(content) == [*formats, COLUMNS_TYPE]
 
 
 def parameters_of(path: str, method: str = "get") -> list[dict[str, Any]]:

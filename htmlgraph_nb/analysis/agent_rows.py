@@ -265,6 +265,12 @@ def _activity(
         first = _last_of(starts, others)
         shown = timestamps.copy()
         shown[others] = timestamps[np.maximum(newest, first)]
+        # The time of a first row that shows no activity counts until the first one that does.
+        quiet = starts[~signs[starts]]
+        first_signs = np.append(sign_rows, -1)[np.searchsorted(sign_rows, quiet)]
+        same_life = _last_of(starts, first_signs) == quiet
+        begins = begins.copy()
+        begins[first_signs[same_life]] = True
     activity = running_max(shown, begins)
     late = np.zeros(len(timestamps), np.bool_)
     rows = 1 + np.flatnonzero(timestamps[1:] < activity[:-1])

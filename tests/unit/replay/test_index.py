@@ -121,6 +121,8 @@ def test_index_shows_stored_decisions(events: list[Event]) -> None:
     frame, states = decided(events)
     # Those families are decided again, by the times of their events.
     assume(not silent_families(frame, stored_limits(frame)).any())
+    # After a retry, the stored decision does not say what else is open.
+    assume(not any(state and hides_open_work(state) for state in states))
     index = HistoryIndex(frame)
     for when in moments_of(events):
         found = index.presences(index.at(to_micros(when)))
@@ -143,6 +145,15 @@ def test_index_shows_stored_decisions(events: list[Event]) -> None:
         assert found == expected, when
 
 
+def hides_open_work(state: AgentState) -> bool:
+    """Return whether an agent that retries stays active when the retry is over."""
+    if state.presence.detail != "retrying":
+        return False
+    ticked = TickedRoster(LIMITS, state)
+    ticked.pass_time(state.presence.last_activity + timedelta(seconds=301))
+    return ticked.status(state.agent_id) != "idle"
+
+
 def replayed(presence: AgentPresence) -> AgentPresence:
     """Return the presence without the fields that only a server knows."""
     return replace(
@@ -154,6 +165,20 @@ def replayed(presence: AgentPresence) -> AgentPresence:
         unseen=False,
         alive=False,
     )
+
+
+def test_index_counts_activity_from_first_sign() -> None:
+    """A first event that is no activity, and later than the agent's own, does not count."""
+    kinds = (("session_info", 120), ("tool_execute", 60))
+    events = [
+        Event(agent_id="a", event_type=kind, session_id="s1", timestamp=T0 + timedelta(seconds=s))
+        for kind, s in kinds
+    ]
+    frame, states = decided(events)
+    index = HistoryIndex(frame)
+    found = index.presences(index.at(to_micros(T0 + timedelta(seconds=130))))
+    assert states[-1] is not None
+    assert found["a"].last_activity == states[-1].presence.last_activity == events[1].timestamp
 
 
 def test_index_keeps_context_and_title_within_a_session() -> None:

@@ -4,8 +4,9 @@
 
 Measures the seconds of each function (median of the rounds) on a frame with the dtypes of
 ``load_history``: 200 agents, 2,000 sessions, 30 tools and 10 models; a third of the rows has
-tokens, a third is an executed tool. The peer, ``pandas groupby of the same``, computes
-``tool_counts by agent and tool`` with plain pandas on categoricals: compare these two rows.
+tokens, a third is an executed tool. The peers compute ``tool_counts by agent and tool``: pandas on
+categoricals, polars and DuckDB on their own copies of the columns; compare these four rows. ``MB``
+is the highest memory of the process above that before the query (10^6 bytes; Linux only).
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
+import polars
 
 from htmlgraph_nb import analysis
 from htmlgraph_nb.core.reducer import TOOL_END_TYPES
@@ -33,11 +37,12 @@ _MODELS = ("claude-opus-4-5", "claude-sonnet-4-5", "gpt-5.2", "claude-haiku-4-5"
 
 @dataclass(frozen=True)
 class Figure:
-    """Seconds of one query on a frame with ``rows`` rows."""
+    """Seconds and memory of one query on a frame with ``rows`` rows."""
 
     question: str
     rows: int
     seconds: float
+    mb: float | None
 
 
 def history(n: int, seed: int = 1) -> pd.DataFrame:
@@ -93,9 +98,31 @@ def by_pandas(df: pd.DataFrame) -> pd.Series:
     )
 
 
+_CALLS = """
+    SELECT agent_id, tool_name, count(*) FROM calls
+    WHERE event_type IN ('tool_execute', 'tool_error') GROUP BY ALL
+"""
+
+
+def peers(df: pd.DataFrame) -> dict[str, Callable[[pd.DataFrame], object]]:
+    """Return the same question to polars and DuckDB, on columns that they hold already."""
+    columns = df[["agent_id", "tool_name", "event_type"]]
+    frame = polars.from_pandas(columns)
+    called = polars.col("event_type").is_in(["tool_execute", "tool_error"])
+    database = duckdb.connect()
+    database.register("columns", columns)
+    database.execute("CREATE TABLE calls AS SELECT * FROM columns")
+    return {
+        "pandas groupby of the same": by_pandas,
+        "polars group_by of the same": lambda _: (
+            frame.lazy().filter(called).group_by("agent_id", "tool_name").len().collect()
+        ),
+        "DuckDB GROUP BY of the same": lambda _: database.sql(_CALLS).to_arrow_table(),
+    }
+
+
 GROUPINGS: dict[str, Callable[[pd.DataFrame], object]] = {
     "tool_counts by agent and tool": lambda df: analysis.tool_counts(df, ("agent_id", "tool_name")),
-    "pandas groupby of the same": by_pandas,
     "tool_counts by agent, an hour": lambda df: analysis.tool_counts(df, "agent_id", "1h"),
     "tool_errors by tool": lambda df: analysis.tool_errors(df),
     "tool_durations by tool": lambda df: analysis.tool_durations(df),
@@ -117,18 +144,37 @@ OTHERS: dict[str, Callable[[pd.DataFrame], object]] = {
 
 
 def measure(n: int, rounds: int, *, groupings_only: bool) -> list[Figure]:
-    """Return the median seconds of each query."""
+    """Return the median seconds and the memory of each query."""
     df = history(n)
-    queries = GROUPINGS if groupings_only else {**GROUPINGS, **OTHERS}
+    queries = {**GROUPINGS, **peers(df)}
     figures = []
-    for name, query in queries.items():
+    for name, query in (queries if groupings_only else {**queries, **OTHERS}).items():
         times = []
+        before = reset_peak()
         for _ in range(rounds):
             start = time.perf_counter()
             query(df)
             times.append(time.perf_counter() - start)
-        figures.append(Figure(name, n, statistics.median(times)))
+        peak = None if before is None else (memory("VmHWM") - before) / 1e6
+        figures.append(Figure(name, n, statistics.median(times), peak))
     return figures
+
+
+def reset_peak() -> float | None:
+    """Forget the highest memory of this process and return its present one; None: not on Linux."""
+    try:
+        # proc(5): writing 5 resets VmHWM.
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return None
+    return memory("VmRSS")
+
+
+def memory(name: str) -> float:
+    """Return a figure of /proc/self/status in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    values = dict(line.split(":", 1) for line in lines)
+    return int(values[name].split()[0]) * 1_024
 
 
 def main() -> None:
@@ -149,9 +195,12 @@ def main() -> None:
     if options.quick:
         options.rows, options.rounds = 10_000, 1
     figures = measure(options.rows, options.rounds, groupings_only=options.groupings)
-    heads = ["question", "rows", "s"]
+    heads = ["question", "rows", "s", "MB"]
     print_figures(
-        figures, heads, lambda row: [row.question, row.rows, row.seconds], as_json=options.json
+        figures,
+        heads,
+        lambda row: [row.question, row.rows, row.seconds, row.mb],
+        as_json=options.json,
     )
 
 

@@ -22,11 +22,13 @@ def modules_outside(agent: str) -> Iterator[Path]:
     """Yield the modules of the product outside of the folder of an agent and the registry.
 
     Modules that simulate agents name those that they simulate. The one that reads the input of
-    Claude Code's status line imports no registry, because it starts with each line.
+    Claude Code's status line imports no registry, because it starts with each line. The palette
+    has colors of many kinds, also of those that have no reader here.
     """
     for folder in FOLDERS:
         for path in sorted(folder.rglob("*.py")):
-            is_exempt = path.parent.name == "simulation" or path.stem in ("sample", "status_input")
+            exempt = ("sample", "status_input", "palette")
+            is_exempt = path.parent.name == "simulation" or path.stem in exempt
             is_own = CODING_AGENTS / agent in path.parents or path.stem == "registry"
             if not is_own and not is_exempt:
                 yield path

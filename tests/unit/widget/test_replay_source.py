@@ -239,7 +239,7 @@ def test_narrowed_equals_load_history():
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (lambda frame: frame.drop(columns="event_type"), "event_type: expected this column"),
+        (lambda frame: frame.drop(columns="event_type"), "the frame has no column 'event_type'"),
         (lambda frame: frame.assign(agent_id=None), "agent_id: expected a value in each row"),
         (lambda frame: frame.assign(timestamp=pd.NaT), "timestamp: expected a value"),
         (lambda frame: frame.assign(event_type="stop", extra="{"), "extra: expected a JSON object"),

@@ -331,4 +331,4 @@ def test_status_command_lists_the_watched_folders(serve: Serve, tmp_path: Path) 
         check=True,
         timeout=60,
     )
-    assert f"0 of 0 session files in {folder.resolve()}" in done.stdout
+    assert f"0 session files for changes, 0 changed recently ({folder.resolve()})" in done.stdout

@@ -194,9 +194,9 @@ from tests.helpers.wait import wait_until
 
 with PresenceManager(sys.argv[1]) as manager:
     tasks = BackgroundTasks(manager, LeaderLock(manager.db_path))
-    assert not price_list._lookup.cache_info().currsize
+    assert not price_list._table.cache_info().currsize
     tasks.start()
-    wait_until(lambda: price_list._lookup.cache_info().currsize, "the prices")
+    wait_until(lambda: price_list._table.cache_info().currsize, "the prices")
     tasks.stop()
     assert "genai_prices" not in sys.modules
 """

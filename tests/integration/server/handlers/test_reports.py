@@ -66,6 +66,7 @@ def server(module_server: Server) -> Server:
     events.append({**silent, "event_type": "tool_execute"})
     response = module_server.post("/api/events", events)
     assert response.json()["accepted"] == len(events)
+    wait_until(lambda: not module_server.presence(), "the removal of the silent agents")
     return module_server
 
 

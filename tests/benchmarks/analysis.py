@@ -19,10 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pandas as pd
-import polars
 
 from htmlgraph_nb import analysis
 from htmlgraph_nb.core.reducer import TOOL_END_TYPES
@@ -106,6 +104,10 @@ _CALLS = """
 
 def peers(df: pd.DataFrame) -> dict[str, Callable[[pd.DataFrame], object]]:
     """Return the same question to polars and DuckDB, on columns that they hold already."""
+    # Not at the top: tests of grouping use ``history`` where neither is installed.
+    import duckdb
+    import polars
+
     columns = df[["agent_id", "tool_name", "event_type"]]
     frame = polars.from_pandas(columns)
     called = polars.col("event_type").is_in(["tool_execute", "tool_error"])

@@ -26,12 +26,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with the recorded sessions of three agents, and no database."""
     folder = tmp_path_factory.mktemp("home")
     for agent in ("claude", "codex", "gemini"):
-        for number, path in enumerate(sorted((PAYLOADS / agent).rglob("*.jsonl"))):
+        for path in sorted((PAYLOADS / agent).rglob("*.jsonl")):
             if "subagents" not in path.parts:
-                copy = agent_home(folder, agent, path.stem, path)
-                # The last answer of a file that still grows is not imported yet. Different times
-                # keep the order of the import the same on every file system.
-                os.utime(copy, (LAST_WRITTEN + number, LAST_WRITTEN + number))
+                agent_home(folder, agent, path.stem, path)
+    for path in folder.rglob("*.jsonl"):
+        # The last answer of a file that still grows is not imported yet, also of a subagent's.
+        os.utime(path, (LAST_WRITTEN, LAST_WRITTEN))
     return folder
 
 

@@ -25,6 +25,7 @@ from htmlgraph_server.history.worker_pool import MAX_EXPORT_WORKERS, MAX_WAITING
 from tests.helpers.paths import ROOT
 from tests.helpers.server_process import Server, running
 from tests.helpers.source import PACKAGES
+from tests.helpers.wait import wait_until
 
 PROTOCOL = (ROOT / "server" / "PROTOCOL.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -98,6 +99,7 @@ def test_protocol_http_examples(server: Server) -> None:
     """Each request, in order, gets a response of the documented shape."""
     examples = re.findall(r"^```http\n(.*?)^```\n(?:\n```json\n(.*?)^```$)?", PROTOCOL, re.M | re.S)
     assert len(examples) == len(blocks("http")) > 10
+    wait_until(lambda: server.get("/api/status").json()["prices"], "the prices")
     for text, expected in examples:
         head, _, body = text.partition("\n\n")
         line, *header_lines = head.strip().splitlines()

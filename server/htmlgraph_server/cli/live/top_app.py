@@ -113,6 +113,9 @@ class TopApp(App[None]):
 
     def update_screen(self) -> None:
         """Show the current agents with the current settings."""
+        if not self.query("#head"):
+            # The timer can fire while the app closes, after its widgets were removed.
+            return
         agents, _, connection = self._source.snapshot()
         self._agents = agents
         now = utc_now()

@@ -138,6 +138,16 @@ def test_top_app_keys_sort_group_and_show_offline() -> None:
     drive(some_agents(), steps)
 
 
+def test_top_app_ignores_a_timer_while_it_closes() -> None:
+    """Its widgets are removed before its timers end."""
+
+    async def steps(pilot: Pilot[None], app: TopApp) -> None:
+        await app.query("#head").remove()
+        app.update_screen()
+
+    drive(some_agents(), steps)
+
+
 def test_top_app_filters_while_typing() -> None:
     """Enter keeps the filter, Esc removes it."""
 

@@ -95,6 +95,16 @@ class HistoryQuery:
         """Whether times or names select the rows."""
         return bool(self.value_filters) or self.since is not None or self.until is not None
 
+    def clip(self, first: int, last: int) -> tuple[int, int]:
+        """Return the part of a range of seq that ``after_seq`` and ``seq_range`` select."""
+        if not self.newest_first:
+            first = max(first, self.after_seq + 1)
+        elif self.after_seq:
+            last = min(last, self.after_seq - 1)
+        if self.seq_range is not None:
+            first, last = max(first, self.seq_range[0]), min(last, self.seq_range[1])
+        return first, last
+
     def conditions(self) -> tuple[str, list[Any]]:
         """Return the WHERE clause of a SELECT from ``events e``, and its parameters.
 
@@ -103,11 +113,7 @@ class HistoryQuery:
         where: list[str] = []
         params: list[Any] = []
         # One bound at each end and none that all rows meet: SQLite compares each row with it.
-        first, last = self.seq_range or (-MAX_SEQ, MAX_SEQ)
-        if not self.newest_first:
-            first = max(first, self.after_seq + 1)
-        elif self.after_seq:
-            last = min(last, self.after_seq - 1)
+        first, last = self.clip(-MAX_SEQ, MAX_SEQ)
         if first > -MAX_SEQ:
             where.append("e.id >= ?")
             params.append(first)

@@ -19,7 +19,6 @@ from .parallel_scan import PARALLEL_ROWS, scan_ranges
 from .scan import Scanner
 from .segment_index import (
     Segment,
-    clip_range,
     is_current,
     last_seq,
     list_segments,
@@ -121,7 +120,7 @@ def _read_pieces(
                     pending.append(pool.submit(read_segment, path, epoch, segment, query))
                 batch = _segment_rows(db, path, piece, pending.popleft())
                 if batch is None:
-                    seq_range = clip_range((piece.first_id, piece.last_id), query)
+                    seq_range = query.clip(piece.first_id, piece.last_id)
                     yield from scanner.batches(replace(query, seq_range=seq_range), batch_rows)
                 elif len(batch):
                     yield batch
@@ -168,7 +167,7 @@ def _many_rows(db: sqlite3.Connection, path: str, query: HistoryQuery) -> tuple[
         return None
     conditions, params = query.conditions()
     with sqlite_errors(path):
-        bounds = seq_bounds(db, *clip_range((-MAX_SEQ, MAX_SEQ), query))
+        bounds = seq_bounds(db, *query.clip(-MAX_SEQ, MAX_SEQ))
         if bounds is None or bounds[1] - bounds[0] + 1 < PARALLEL_ROWS:
             return None
         rows = f"SELECT 1 FROM events e {conditions} LIMIT {PARALLEL_ROWS}"

@@ -120,7 +120,7 @@ def plan_pieces(
     Segments without a row in the time range of the query are left out.
     """
     pieces: list[Segment | tuple[int, int]] = []
-    lowest, highest = clip_range((-MAX_SEQ, last), query)
+    lowest, highest = query.clip(-MAX_SEQ, last)
     for gap in find_gaps(segments, lowest, highest):
         pieces.append((gap.first_id, gap.last_id))
     for segment in segments:
@@ -130,18 +130,6 @@ def plan_pieces(
     if query.newest_first:
         pieces.reverse()
     return pieces
-
-
-def clip_range(seq_range: tuple[int, int], query: HistoryQuery) -> tuple[int, int]:
-    """Return the part of a range of seq that the query selects."""
-    first, last = seq_range
-    if not query.newest_first:
-        first = max(first, query.after_seq + 1)
-    elif query.after_seq:
-        last = min(last, query.after_seq - 1)
-    if query.seq_range is not None:
-        first, last = max(first, query.seq_range[0]), min(last, query.seq_range[1])
-    return first, last
 
 
 def _in_time(segment: Segment, query: HistoryQuery) -> bool:
@@ -159,7 +147,7 @@ def searched_range(db: sqlite3.Connection, query: HistoryQuery) -> tuple[int, in
     bounds = seq_bounds(db, -MAX_SEQ, MAX_SEQ)
     if bounds is None:
         return 1, 0
-    first, last = clip_range(bounds, query)
+    first, last = query.clip(*bounds)
     clipped = replace(query, seq_range=(first, last))
     pieces = plan_pieces(list_segments(db), clipped, last)
     ends = [

@@ -30,7 +30,7 @@ from .model_price import (
 from .price_rules import STANDARD, Priced, Terms, find_price, is_claude
 
 if TYPE_CHECKING:
-    from genai_prices.types import ModelInfo, Provider
+    from genai_prices.types import ModelInfo
 
 _LONG_WRITE_FACTOR = 2
 """Price of a cache write for one hour of Claude, relative to input. Most entries of OpenRouter and
@@ -63,7 +63,7 @@ def find_listing(name: str, provider_id: str | None) -> Listing | None:
         provider, model = lookup.find_provider_model(name, None, provider_id, None)
     except LookupError:
         return None
-    price = replace(_to_model_price(provider, model), context_window=model.context_window)
+    price = replace(_to_model_price(model), context_window=model.context_window)
     clause, lower = _clause(model.match), name.lower()
     # A name of LiteLLM is matched without the provider in front.
     forms = (lower, lower.partition("/")[2]) if provider_id == "litellm" else (lower,)
@@ -99,7 +99,7 @@ def rows() -> Iterator[tuple[Any, ...]]:
             # Half of the models share their prices with another one, and computing them is slow.
             prices = repr((model.prices, model.price_variants, is_claude(model.id)))
             if prices not in by_prices:
-                by_prices[prices] = _to_model_price(provider, model)
+                by_prices[prices] = _to_model_price(model)
             price = replace(by_prices[prices], context_window=model.context_window)
             models.append((_clause(model.match), model.id, *astuple(price)))
         rules = [rule and _clause(rule) for rule in (provider.provider_match, provider.model_match)]
@@ -131,7 +131,7 @@ def _constraints(model: ModelInfo) -> list[Any]:
     return [change.constraint for change in changes if change.constraint is not None]
 
 
-def _to_model_price(provider: Provider, model: ModelInfo) -> ModelPrice:
+def _to_model_price(model: ModelInfo) -> ModelPrice:
     constraints = _constraints(model)
     starts = [c.start_date for c in constraints if hasattr(c, "start_date")]
     days = _sorted(to_micros(datetime.combine(day, time(), UTC)) for day in starts)
@@ -154,9 +154,7 @@ def _to_model_price(provider: Provider, model: ModelInfo) -> ModelPrice:
         for size in (1, *(size + 1 for size in sizes))
     ]
     rates = [_rates(model, at, size) for at, size in cells]
-    # The package knows other prices of its own models only.
-    is_own = any(model is own for own in provider.models)
-    whens = [variant.when for variant in _variants(model)] if is_own else []
+    whens = [variant.when for variant in _variants(model)]
     modes = []
     for mode, context in _MODE_CONTEXTS.items():
         if context in whens:

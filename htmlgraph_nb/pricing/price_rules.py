@@ -220,6 +220,7 @@ def _with_search(row: tuple[float, ...]) -> tuple[float, ...]:
 def _rates_of_mode(listing: Listing, price: ModelPrice, mode: str | None) -> Rates | None:
     if mode is None:
         return price.rates
+    # The table knows such prices of the maker of the model only.
     modes = dict(price.modes) if listing.is_own else {}
     # OpenAI renamed its priority processing to fast mode (https://openai.com/api-fast-mode/).
     renamed = mode == "fast" and not is_claude(listing.model)

@@ -98,6 +98,15 @@ def test_price_list_has_the_prices_of_the_package_for_any_terms(
     assert repr(find_price(name, terms, LIST.find)) == repr(model_price_of(name, terms))
 
 
+@pytest.mark.parametrize("name", ["gpt-5.4", "gpt-5.5", "gpt-4.1"])
+def test_price_list_has_models_of_other_providers_like_the_package(name: str) -> None:
+    """Azure offers OpenAI's models, at the same standard prices."""
+    own, other = LIST.find(name, "azure"), find_listing(name, "azure")
+    assert own is not None
+    assert not own.is_own
+    assert same(own, other)
+
+
 @pytest.mark.parametrize("name", ["", "/", "/gpt-5", "litellm/", "litellm//x", "-20251211", "\0"])
 def test_price_list_handles_malformed_names(name: str) -> None:
     """Names without a model or provider match nothing."""

@@ -69,13 +69,7 @@ def load() -> None:
     """Load the table in advance, so that the first event does not wait for it."""
     # Concurrent callers wait for one child process.
     with _loading:
-        table = _table()
-        if _loaded and _loaded[0] is table:
-            return
-        _loaded[:] = [table]
-    version, today = metadata.version("genai-prices"), utc_now().date()
-    if (note := age_note(version, table.changed, today)) is not None:
-        logger.warning("%s", note)
+        _table()
 
 
 def table_status(today: date) -> dict[str, Any] | None:
@@ -87,24 +81,23 @@ def table_status(today: date) -> dict[str, Any] | None:
     Returns:
         ``version``, ``date`` (of its latest change) and ``notes``, a list of sentences.
     """
-    if not _loaded:
+    if not _table.cache_info().currsize:
         return None
-    changed = _loaded[0].changed
-    version = metadata.version("genai-prices")
-    notes = [age_note(version, changed, today), guess_note(sorted(_guessed))]
+    table = _table()
+    notes = [age_note(table.version, table.changed, today), guess_note(sorted(_guessed))]
     return {
-        "version": version,
-        "date": changed.isoformat(),
+        "version": table.version,
+        "date": table.changed.isoformat(),
         "notes": [note for note in notes if note is not None],
     }
 
 
 class _Table(NamedTuple):
     find: Lookup
+    version: str
     changed: date
 
 
-_loaded: list[_Table] = []
 _guessed: set[str] = set()
 
 
@@ -116,15 +109,19 @@ def _find_price(model: str, terms: Terms) -> Priced | None:
 
 @cache
 def _table() -> _Table:
-    """Return the table of a child process, else that of the package itself."""
+    """Return the table of a child process, else that of the package itself; warn if it is old."""
+    version, today = metadata.version("genai-prices"), utc_now().date()
     try:
-        table = read_list(COMMAND)
+        prices = read_list(COMMAND)
+        table = _Table(prices.find, version, prices.changed)
     except (OSError, subprocess.SubprocessError, TypeError, ValueError) as error:
         logger.warning("importing genai-prices here, as the child process failed: %s", error)
         from .genai_table import find_listing, newest_change
 
-        return _Table(find_listing, newest_change(utc_now().date()))
-    return _Table(table.find, table.changed)
+        table = _Table(find_listing, version, newest_change(today))
+    if (note := age_note(version, table.changed, today)) is not None:
+        logger.warning("%s", note)
+    return table
 
 
 def read_list(command: tuple[str, ...]) -> PriceList:

@@ -22,7 +22,7 @@ from ..core.model import Event, token_counts
 from ..core.timestamps import to_micros, utc_now
 from .model_price import PriceList
 from .price_age import age_note, guess_note
-from .price_rules import STANDARD, Lookup, Priced, Terms, find_price, terms_of
+from .price_rules import Lookup, Priced, find_price, terms_of
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +43,7 @@ def price_of(event: Event) -> float | None:
     searches = event.web_searches or 0
     if event.model is None or not (searches or any(counts)):
         return None
-    terms = terms_of(event.speed, event.service_tier, event.inference_geo)
-    priced = _find_price(event.model, terms)
+    priced = _find_price(event.model, event.speed, event.service_tier, event.inference_geo)
     if priced is None:
         return None
     dollars = priced.price.dollars(to_micros(event.timestamp or utc_now()), counts, searches)
@@ -61,7 +60,7 @@ def context_window_of(model: str) -> int | None:
     Returns:
         None if the model is not in the table, or the table does not say.
     """
-    priced = _find_price(model, STANDARD)
+    priced = _find_price(model)
     return None if priced is None else priced.price.context_window
 
 
@@ -102,9 +101,14 @@ _guessed: set[str] = set()
 
 
 @lru_cache(maxsize=1024)
-def _find_price(model: str, terms: Terms) -> Priced | None:
+def _find_price(
+    model: str,
+    speed: str | None = None,
+    service_tier: str | None = None,
+    inference_geo: str | None = None,
+) -> Priced | None:
     load()
-    return find_price(model, terms, _table().find)
+    return find_price(model, terms_of(speed, service_tier, inference_geo), _table().find)
 
 
 @cache

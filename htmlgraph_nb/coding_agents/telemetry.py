@@ -79,7 +79,7 @@ def uncached(total: int | None, cached: int | None) -> int | None:
     return None if total is None else max(0, total - (cached or 0))
 
 
-_TERMS = {
+_TERMS: dict[str, tuple[Callable[[object], str | int | None], tuple[str, ...]]] = {
     "speed": (speed_of, ("speed", "gen_ai.request.speed", "anthropic.speed")),
     "service_tier": (
         service_tier_of,
@@ -99,6 +99,15 @@ _TERMS = {
         inference_geo_of,
         ("inference_geo", "anthropic.inference_geo", "gen_ai.response.inference_geo"),
     ),
+    "web_searches": (
+        lambda value: web_searches_of(number(value)),
+        (
+            "web_search_requests",
+            "gen_ai.usage.web_search_requests",
+            "gen_ai.usage.server_tool_use.web_search_requests",
+            "gen_ai.usage.details.web_search_requests",
+        ),
+    ),
 }
 """Field of an event → its reader, and the attributes that contain it; the first that exists counts.
 
@@ -106,22 +115,14 @@ Sources: the "Monitoring" page of the Claude Code documentation, and the OpenTel
 conventions for generative AI, current (``openai.…``) and earlier (``gen_ai.openai.…``). The
 conventions have none for Anthropic's API, so its own names count.
 """
-_WEB_SEARCHES = (
-    "web_search_requests",
-    "gen_ai.usage.web_search_requests",
-    "gen_ai.usage.server_tool_use.web_search_requests",
-    "gen_ai.usage.details.web_search_requests",
-)
 
 
 def terms_of_attributes(values: LogAttributes) -> EventFields:
     """Return the fields of a completion, besides model and tokens, that its price depends on."""
-    fields: EventFields = {
+    return {
         field: read(next((values[name] for name in names if name in values), None))
         for field, (read, names) in _TERMS.items()
     }
-    searches = next((values[name] for name in _WEB_SEARCHES if name in values), None)
-    return {**fields, "web_searches": web_searches_of(number(searches))}
 
 
 def keyword_event(event_type: str, *keywords: str) -> LogTranslation:

@@ -10,29 +10,7 @@ import pytest
 from htmlgraph_nb.core.timestamps import to_micros
 from htmlgraph_nb.pricing.genai_table import model_price_of
 from htmlgraph_nb.pricing.price_rules import STANDARD, Terms, terms_of
-
-NOON = to_micros(datetime(2026, 9, 1, 12, tzinfo=UTC))
-KINDS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output")
-
-
-def per_million(
-    model: str, terms: Terms = STANDARD, at: int = NOON, context: int = 0
-) -> list[float]:
-    """Return the price of each kind of tokens, in US dollars per million.
-
-    Args:
-        context: input tokens of the request besides those that are measured.
-    """
-    priced = model_price_of(model, terms)
-    assert priced is not None, model
-    counts = [
-        (context + 1_000 * (kind == n) if n == 0 else 1_000 * (kind == n))
-        for kind in range(5)
-        for n in range(5)
-    ]
-    rows = [counts[i : i + 5] for i in range(0, 25, 5)]
-    base = priced.price.dollars(at, [context, 0, 0, 0, 0])
-    return [round((priced.price.dollars(at, row) - base) * 1_000, 6) for row in rows]
+from tests.helpers.package_prices import NOON, per_million
 
 
 @pytest.mark.parametrize(

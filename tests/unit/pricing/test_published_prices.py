@@ -16,6 +16,7 @@ import pytest
 from htmlgraph_nb.core.timestamps import to_micros
 from htmlgraph_nb.pricing.genai_table import model_price_of
 from htmlgraph_nb.pricing.price_rules import Terms
+from tests.helpers.package_prices import per_million
 from tests.helpers.paths import ROOT
 
 AT = to_micros(datetime(2026, 11, 1, 12, tzinfo=UTC))
@@ -63,31 +64,24 @@ OTHER = {
 }
 
 
-def per_million(model: str, terms: Terms, context: int = 0) -> list[float]:
-    """Return the price of each kind of tokens, in US dollars per million."""
+def prices_of(model: str, terms: Terms, context: int = 0) -> list[float]:
+    """Return the price of each kind of tokens, in US dollars per million, of a known model."""
     priced = model_price_of(model, terms)
     assert priced is not None, model
     assert not priced.is_guess, model
-    without = [context, 0, 0, 0, 0]
-    base = priced.price.dollars(AT, without)
-    prices = []
-    for kind in range(5):
-        counts = list(without)
-        counts[kind] += 1_000
-        prices.append(round((priced.price.dollars(AT, counts) - base) * 1_000, 6))
-    return prices
+    return per_million(model, terms, AT, context)
 
 
 @pytest.mark.parametrize("model", PUBLISHED)
 def test_published_prices_of_standard_requests(model: str) -> None:
     """Each kind of tokens."""
-    assert per_million(model, Terms()) == list(PUBLISHED[model])
+    assert prices_of(model, Terms()) == list(PUBLISHED[model])
 
 
 @pytest.mark.parametrize(("model", "mode"), OTHER)
 def test_published_prices_of_other_requests(model: str, mode: str) -> None:
     """Input and output."""
-    prices = per_million(model, Terms(mode))
+    prices = prices_of(model, Terms(mode))
     assert (prices[0], prices[4]) == OTHER[model, mode]
 
 
@@ -106,7 +100,7 @@ def test_published_prices_of_long_contexts(
     model: str, context: int, expected: tuple[float, float]
 ) -> None:
     """Input and output above the size at which the price changes."""
-    prices = per_million(model, Terms(), context)
+    prices = prices_of(model, Terms(), context)
     assert (prices[0], prices[4]) == expected
 
 

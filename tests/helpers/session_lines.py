@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from htmlgraph_nb.coding_agents.input_hash import KEY_BYTES, input_hash
 from htmlgraph_nb.coding_agents.session import SessionReader
 from htmlgraph_nb.core.dedup import supersedes
 from htmlgraph_nb.core.model import TOKEN_FIELDS, Event
@@ -40,6 +41,11 @@ def read(reader: SessionReader, lines: Iterable[bytes]) -> list[Event]:
     """Return all events of a file."""
     events = [event for each in lines for event in reader.feed(each)]
     return events + reader.finish()
+
+
+def hashed(value: object) -> int | None:
+    """Return the ``input_hash`` of an input under a fixed key."""
+    return input_hash(value, bytes(KEY_BYTES))
 
 
 def once(events: Iterable[Event]) -> list[Event]:

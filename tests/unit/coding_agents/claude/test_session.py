@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from htmlgraph_nb.coding_agents.claude.hooks import events_from_hook
 from htmlgraph_nb.coding_agents.claude.session import ClaudeSession
-from htmlgraph_nb.coding_agents.input_hash import input_hash
 from htmlgraph_nb.errors import InvalidEvent
 from tests.helpers.claude_lines import (
     CALL,
@@ -30,6 +29,7 @@ from tests.helpers.session_lines import (
     START,
     at,
     check,
+    hashed,
     kinds,
     lines_of,
     read,
@@ -74,10 +74,6 @@ def test_session_of_a_subagent_names_its_parent() -> None:
 
 def test_session_tool_events_have_the_hash_of_their_input() -> None:
     """Start and end of a call have it, and the calls of subagents without a file, too."""
-
-    def hashed(value: object) -> int | None:
-        return input_hash(value, bytes(32))
-
     events = read(ClaudeSession(hash_input=hashed), [call(0), result(1.5)])
     block = json.loads(call(0))["message"]["content"][0]
     hashes = [e.input_hash for e in events if e.event_type in ("tool_start", "tool_execute")]

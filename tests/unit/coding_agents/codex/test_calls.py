@@ -10,17 +10,10 @@ import pytest
 from htmlgraph_nb.coding_agents.codex.calls import Calls, hook_input
 from htmlgraph_nb.coding_agents.codex.hooks import events_from_hook
 from htmlgraph_nb.coding_agents.codex.session import CodexSession
-from htmlgraph_nb.coding_agents.input_hash import input_hash
 from tests.helpers.codex_lines import item, meta
-from tests.helpers.session_lines import START, read
+from tests.helpers.session_lines import START, hashed, read
 
 PATCH = "*** Begin Patch\n*** Add File: a.py\n+x = 1\n*** End Patch\n"
-KEY = bytes(32)
-
-
-def hashed(value: object) -> int | None:
-    """Return the hash under a fixed key."""
-    return input_hash(value, KEY)
 
 
 def call(**payload: Any) -> dict[str, Any]:

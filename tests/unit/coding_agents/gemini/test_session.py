@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htmlgraph_nb.coding_agents.gemini.session import TURN_QUIET_S, GeminiSession
-from htmlgraph_nb.coding_agents.input_hash import input_hash
 from htmlgraph_nb.coding_agents.session import GIVE_UP_AFTER_S
 from htmlgraph_nb.errors import InvalidEvent
 from tests.helpers.session_lines import (
@@ -21,6 +20,7 @@ from tests.helpers.session_lines import (
     START,
     at,
     check,
+    hashed,
     kinds,
     line,
     lines_of,
@@ -397,10 +397,6 @@ def test_session_accepts_hostile_values_in_its_facts(values: list[Any]) -> None:
 
 def test_session_tool_events_have_the_hash_of_their_input() -> None:
     """Start and end of each recorded call have it."""
-
-    def hashed(value: object) -> int | None:
-        return input_hash(value, bytes(32))
-
     n_calls = 0
     for path in FILES:
         for event in read(GeminiSession(hash_input=hashed), lines_of(path)):

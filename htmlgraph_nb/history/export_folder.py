@@ -105,7 +105,9 @@ class ParquetFolder:
         try:
             progress = self._load(path)
             after = int(progress["last_seq"])
-            old_settings, old_since = progress["asked"], progress["since"]
+            # Earlier versions have fewer filters; those that they lack select all rows.
+            old_settings = {**dict.fromkeys(settings), **progress["asked"]}
+            old_since = progress["since"]
             progress["n_rows"] = int(progress["n_rows"])
         except FileNotFoundError:
             names = set(os.listdir(self._folder)) - {os.path.dirname(PROGRESS_FILE)}

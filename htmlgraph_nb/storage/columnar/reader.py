@@ -111,8 +111,8 @@ def _read_pieces(
             for piece in pieces:
                 if not isinstance(piece, Segment):
                     first_id, last_id = piece
-                    # Rows that are stored meanwhile may be read as well.
-                    seq_range = (first_id, MAX_SEQ if last_id == last else last_id)
+                    # Rows that are stored meanwhile may be read as well, if the query has them.
+                    seq_range = query.clip(first_id, MAX_SEQ if last_id == last else last_id)
                     unsealed = replace(query, seq_range=seq_range)
                     yield from _scan(db, path, scanner, unsealed, batch_rows)
                     continue

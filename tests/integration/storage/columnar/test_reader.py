@@ -11,7 +11,7 @@ from htmlgraph_nb.storage.columnar.arrow_schema import HISTORY_SCHEMA
 from htmlgraph_nb.storage.columnar.reader import read_batches
 from htmlgraph_nb.storage.query import HistoryQuery
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
-from tests.helpers.sealed_history import rows_of_batches, sql_rows
+from tests.helpers.sealed_history import fill, rows_of_batches, sql_rows
 
 
 @pytest.mark.parametrize("batch_rows", [1, 7, 60, 65_536])
@@ -40,6 +40,18 @@ def test_read_batches_can_be_closed_early(example_path: str) -> None:
     assert len(next(batches)) == 8
     batches.close()  # type: ignore[attr-defined]
     assert next(batches, None) is None
+
+
+def test_read_batches_keeps_to_the_range_of_the_query(tmp_path: Path) -> None:
+    """Rows that are stored while others are read come after it."""
+    path = str(tmp_path / "h.db")
+    fill(path, 20)
+    query = HistoryQuery(columns=("seq",), seq_range=(3, 20))
+    batches = read_batches(path, query, batch_rows=5)
+    found = [next(batches)]
+    fill(path, 20, 20)
+    found += batches
+    assert [row[0] for row in rows_of_batches(found, ("seq",))] == list(range(3, 21))
 
 
 def test_read_batches_has_the_history_schema(example_path: str) -> None:

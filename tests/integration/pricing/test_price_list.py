@@ -7,7 +7,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -73,8 +73,11 @@ def test_reduce_prefers_reported_costs_to_the_table() -> None:
 
 _PRICE_ONE = """
 import json, sys
+from datetime import UTC, date, datetime
 from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.pricing import price_list
 from htmlgraph_nb.pricing.price_list import context_window_of, price_of
+price_list.utc_now = lambda: datetime(2025, 11, 1, tzinfo=UTC)
 usd = price_of(Event(agent_id="a", model="claude-opus-4-5", output_tokens=1_000_000))
 heavy = {"genai_prices", "pydantic", "pydantic_core"} & set(sys.modules)
 print(json.dumps([usd, sorted(heavy)]))
@@ -115,11 +118,28 @@ def test_price_of_imports_the_package_if_the_child_fails(
 ) -> None:
     """The reason is logged once, and all prices are available."""
     monkeypatch.setattr(price_list, "COMMAND", command)
+    monkeypatch.setattr(price_list, "utc_now", lambda: AT)
     with caplog.at_level(logging.WARNING, "htmlgraph_nb.pricing.price_list"):
         assert price_of(OPUS) == pytest.approx(OPUS_USD)
         assert price_of(completion("gpt-5", [1, 0, 0, 0, 1])) is not None
     (record,) = caplog.records
     assert reason in record.getMessage()
+
+
+def test_load_warns_once_of_an_old_table(
+    empty_caches: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The table says nothing about prices of the last months."""
+    assert price_list.table_status(AT.date()) is None
+    monkeypatch.setattr(price_list, "utc_now", lambda: datetime(2099, 1, 1, tzinfo=UTC))
+    with caplog.at_level(logging.WARNING, "htmlgraph_nb.pricing.price_list"):
+        price_list.load()
+        assert price_of(OPUS) == pytest.approx(OPUS_USD)
+    (record,) = caplog.records
+    assert "prices may have changed since" in record.getMessage()
+    status = price_list.table_status(date(2099, 1, 1))
+    assert status is not None
+    assert record.getMessage() in status["notes"]
 
 
 def test_price_of_does_not_cache_unknown_names_forever(empty_caches: None) -> None:

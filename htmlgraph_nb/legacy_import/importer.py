@@ -17,12 +17,11 @@ from ..ingest.event_buffer import event_time
 from ..ingest.poller import timers_due_since
 from ..ingest.session_origin import SessionOrigins
 from ..presence import PresenceManager
-from ..storage.database import open_reader, sqlite_errors
+from ..storage.database import open_reader, select_in, sqlite_errors
 from .resources import LegacyResource
 from .tail import DatabaseTail, OnRows
 
 _BATCH_SIZE = 5_000
-_IDS_PER_QUERY = 500
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -104,14 +103,9 @@ class LegacyImporter:
         """Return the ids of the events that are in the database."""
         path = self._manager.db_path
         ids = [event.event_id for event in events if event.event_id is not None]
-        stored: set[str | None] = set()
+        query = "SELECT event_id FROM events WHERE event_id IN ({})"
         with closing(open_reader(path)) as db, sqlite_errors(path):
-            for start in range(0, len(ids), _IDS_PER_QUERY):
-                batch = ids[start : start + _IDS_PER_QUERY]
-                marks = ", ".join("?" * len(batch))
-                query = f"SELECT event_id FROM events WHERE event_id IN ({marks})"
-                stored.update(event_id for (event_id,) in db.execute(query, batch))
-        return stored
+            return {row[0] for row in select_in(db, query, ids)}
 
     def _without_activity(self, event: Event) -> list[Event]:
         """Return events that store a change without making its agent look active.

@@ -1,10 +1,13 @@
-"""Open a database file for writing or reading, and translate SQLite errors."""
+"""Open a database file for writing or reading, look up rows, and translate SQLite errors."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 import time
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
 from urllib.parse import quote
 
 from ..errors import StoreDamaged, StoreUnavailable
@@ -21,6 +24,7 @@ CHECKPOINT_PAGES = 8_000
 """Log size, in pages, at which a commit checkpoints and waits for the disk. SQLite's default of
 1,000 does so in every 300th small commit."""
 _RETRY_S = 0.01
+_VALUES_PER_QUERY = 500
 
 
 def open_writer(path: str, synchronous: str, busy_timeout_s: float) -> sqlite3.Connection:
@@ -141,6 +145,22 @@ def open_reader(path: str) -> sqlite3.Connection:
             db.close()
             raise
     return db
+
+
+def select_in(db: sqlite3.Connection, query: str, values: Sequence[object]) -> list[Any]:
+    """Return the rows of any number of values, of which SQLite allows some thousand in a query.
+
+    Args:
+        query: a SELECT with ``{}`` in place of the values, as in ``WHERE id IN ({})``.
+        values: the values to look up; without any there are no rows.
+    """
+    rows: list[Any] = []
+    for start in range(0, len(values), _VALUES_PER_QUERY):
+        part = values[start : start + _VALUES_PER_QUERY]
+        # Close the cursor: an open statement, as in a traceback, keeps the file open.
+        with closing(db.execute(query.format(", ".join("?" * len(part))), part)) as cursor:
+            rows += cursor.fetchall()
+    return rows
 
 
 class sqlite_errors:  # noqa: N801  (used as a statement: ``with sqlite_errors(path):``)

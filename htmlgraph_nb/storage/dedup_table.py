@@ -10,6 +10,7 @@ from ..coding_agents.registry import AGENTS
 from ..core.dedup import TOLERANCE, DedupKey, DedupRules, TokenSource, dedup_key, token_source_of
 from ..core.model import Event
 from ..core.timestamps import to_micros
+from .database import select_in
 
 DEDUP_RULES = DedupRules(AGENTS.values())
 
@@ -30,7 +31,6 @@ _ADD_HASH = (
 )
 _HASH_TOLERANCE = round(TOLERANCE.total_seconds() * 1e6)
 _KNOWN = "SELECT DISTINCT dedup_key FROM observations WHERE dedup_key IN ({})"
-_IDS_PER_QUERY = 500
 _FEW = 4
 """Number of reports from which one query for all is faster than one query for each."""
 _MAX_TOKEN_SOURCES = 10_000
@@ -90,10 +90,7 @@ class Deduplicator:
         unseen = set(names)
         if len(unseen) < _FEW:
             return set()
-        for start in range(0, len(names), _IDS_PER_QUERY):
-            part = names[start : start + _IDS_PER_QUERY]
-            query = _KNOWN.format(", ".join("?" * len(part)))
-            unseen.difference_update(row[0] for row in self._db.execute(query, part).fetchall())
+        unseen.difference_update(row[0] for row in select_in(self._db, _KNOWN, names))
         return unseen
 
     def _is_new(self, event: Event, key: DedupKey | None, unseen: set[str], at: datetime) -> bool:

@@ -28,6 +28,7 @@ from ..core.protocol import encode_json
 from ..core.status_rules import StatusDecision
 from ..core.timestamps import from_micros, to_micros
 from ..errors import InvalidEvent
+from .database import select_in
 from .dedup_table import Deduplicator, TokenSourceCache
 from .file_table import FileStamp, put_session_files
 from .quota_table import put_quotas
@@ -43,7 +44,7 @@ _COST_TOKENS = PLAIN.index("cost_tokens")
 _PRESENCE_ROW = (*PRESENCE_COLUMNS, "evidence")
 _events = RowWriter("INSERT", "events", EVENT_COLUMNS)
 _presences = RowWriter("INSERT OR REPLACE", "agent_presence", _PRESENCE_ROW)
-_IDS_PER_QUERY = 500
+_KNOWN_IDS = "SELECT event_id, input_hash IS NULL FROM events WHERE event_id IN ({})"
 _ADD_DECISION = (
     "INSERT OR IGNORE INTO decisions (status, detail, reason, attention) VALUES (?, ?, ?, ?)"
 )
@@ -159,13 +160,7 @@ class Transaction:
         """Return the event ids that are stored already, and whether they have no input_hash."""
         pending = self._pending_ids
         known = {event_id: pending[event_id] for event_id in event_ids if event_id in pending}
-        for start in range(0, len(event_ids), _IDS_PER_QUERY):
-            part = event_ids[start : start + _IDS_PER_QUERY]
-            marks = ", ".join("?" * len(part))
-            rows = self._fetch(
-                f"SELECT event_id, input_hash IS NULL FROM events WHERE event_id IN ({marks})", part
-            )
-            known.update(rows)
+        known.update(select_in(self._db, _KNOWN_IDS, event_ids))
         return known
 
     def add_event(
@@ -257,13 +252,8 @@ class Transaction:
         query = f"SELECT {', '.join(_PRESENCE_ROW)} FROM agent_presence"
         if agent_ids is None:
             return {row[0]: _state_from_row(row) for row in self._fetch(query)}
-        states: dict[str, AgentState] = {}
-        for start in range(0, len(agent_ids), _IDS_PER_QUERY):
-            part = agent_ids[start : start + _IDS_PER_QUERY]
-            marks = ", ".join("?" * len(part))
-            rows = self._fetch(f"{query} WHERE agent_id IN ({marks})", part)
-            states.update((row[0], _state_from_row(row)) for row in rows)
-        return states
+        rows = select_in(self._db, f"{query} WHERE agent_id IN ({{}})", agent_ids)
+        return {row[0]: _state_from_row(row) for row in rows}
 
     def external_events(self) -> list[ExternalEvent]:
         """Return events that other processes added since the last transaction, in order of seq."""

@@ -11,12 +11,11 @@ from typing import Any
 import pyarrow as pa
 
 from ...errors import StoreDamaged
-from ..database import sqlite_errors
+from ..database import select_in, sqlite_errors
 from ..query import HistoryQuery
 from ..schema import raw_name, raw_term
 from .arrow_schema import DecisionRow, Encoder, raw_schema, select_schema
 
-_IDS_PER_QUERY = 500
 _FETCH_ROWS = 4_096
 """Rows that exist as Python objects at a time. More are slower: they do not fit the caches."""
 
@@ -97,10 +96,5 @@ class Scanner:
         return self._look_up("id, status, detail, reason, attention FROM decisions", ids)
 
     def _look_up(self, terms: str, ids: Sequence[int]) -> list[Any]:
-        rows: list[Any] = []
-        for start in range(0, len(ids), _IDS_PER_QUERY):
-            part = ids[start : start + _IDS_PER_QUERY]
-            text = f"SELECT {terms} WHERE id IN ({', '.join('?' * len(part))})"
-            with sqlite_errors(self._path):
-                rows += self._db.execute(text, part).fetchall()
-        return rows
+        with sqlite_errors(self._path):
+            return select_in(self._db, f"SELECT {terms} WHERE id IN ({{}})", ids)

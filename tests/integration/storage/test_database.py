@@ -15,6 +15,7 @@ import pytest
 
 from htmlgraph_nb.errors import HtmlgraphError, StoreDamaged, StoreTooNew, StoreUnavailable
 from htmlgraph_nb.presence import PresenceManager
+from htmlgraph_nb.storage.database import select_in
 from htmlgraph_nb.storage.migrations import SCHEMA_VERSION
 from tests.helpers.database_files import file_hashes, history_rows, run_python
 
@@ -39,6 +40,16 @@ def test_open_writer_initializes_empty_file(path: str) -> None:
         db.close()
         assert history_rows(name, "seq, agent_id, tool_name, session_id") == [(1, "a", "Bash", "s")]
         assert file_hashes(name).keys() == {name}, "the log was checkpointed and removed"
+
+
+@pytest.mark.parametrize("n", [0, 1, 500, 501, 1_700])
+def test_select_in_looks_up_any_number_of_values(n: int) -> None:
+    """Values without a row are left out."""
+    db = sqlite3.connect(":memory:")
+    db.execute("CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT)")
+    db.executemany("INSERT INTO names VALUES (?, ?)", [(i, f"n{i}") for i in range(0, n, 2)])
+    rows = select_in(db, "SELECT id, name FROM names WHERE id IN ({})", range(n))
+    assert sorted(rows) == [(i, f"n{i}") for i in range(0, n, 2)]
 
 
 def _make_newer(path: str) -> None:

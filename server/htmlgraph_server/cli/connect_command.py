@@ -14,27 +14,25 @@ from typing import Any
 from htmlgraph_nb.coding_agents.agent import CodingAgent
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.timestamps import from_micros
-from htmlgraph_nb.errors import ConfigError, InvalidJson, StoreError
+from htmlgraph_nb.errors import ConfigError, StoreError
 from htmlgraph_nb.paths import DEFAULT_URL, default_db, running_server
 from htmlgraph_nb.storage.database import open_reader, sqlite_errors
 
+from .connect.agent_connection import connection_of
 from .connect.agent_hooks import (
     hook_command,
     hook_groups,
     statusline_program,
     telemetry_variables,
 )
-from .connect.command_check import own_programs, problem_of
 from .connect.settings_file import (
     BACKUP_SUFFIX,
-    OwnEntries,
     SettingsPlan,
     apply_plan,
     own_command_of,
     plan_connect,
     plan_disconnect,
     plan_statusline,
-    read_settings,
 )
 from .options import Print
 
@@ -147,12 +145,6 @@ def diff_lines(plan: SettingsPlan) -> list[str]:
     return list(difflib.unified_diff(before, after, plan.path, plan.path, lineterm="", n=2))
 
 
-def settings_paths(agent: CodingAgent, environ: Mapping[str, str], project: str) -> list[str]:
-    """Return the paths of an agent's settings: those of the user, then those of a project."""
-    settings = agent.hook_settings()
-    return list(dict.fromkeys([settings.path(environ, None), settings.path(environ, project)]))
-
-
 def _check(environ: Mapping[str, str], project: str | None, out: Print, as_json: bool) -> int:
     """Print for each agent where it is connected and when it last reported.
 
@@ -161,7 +153,7 @@ def _check(environ: Mapping[str, str], project: str | None, out: Print, as_json:
     """
     reports = last_reports()
     rows = [
-        _connection(agent, environ, project or ".", reports.get(agent.hook_source))
+        _connection_row(agent, environ, project or ".", reports.get(agent.hook_source))
         for agent in AGENTS.values()
     ]
     problems = [problem for row in rows for problem in row["problems"]]
@@ -184,40 +176,19 @@ def _check(environ: Mapping[str, str], project: str | None, out: Print, as_json:
     return 1 if problems else 0
 
 
-def _connection(
+def _connection_row(
     agent: CodingAgent, environ: Mapping[str, str], project: str, last: datetime | None
 ) -> dict[str, Any]:
     """Return how an agent is connected, as a JSON object."""
-    paths = settings_paths(agent, environ, project)
-    entries = {path: entries_of(path) for path in paths}
-    connected = [path for path, own in entries.items() if own.groups]
-    lines = [path for path, own in entries.items() if own.statusline]
+    connection = connection_of(agent, environ, project)
     return {
         "agent": agent.name,
         "label": agent.label,
-        "hooks": connected,
-        "statusline": lines,
+        "hooks": connection.hooks,
+        "statusline": connection.statusline,
         "last_report": None if last is None else last.isoformat(),
-        "problems": [
-            f"{path}: {problem}; type {_connect_again(agent, program, path == paths[0])}"
-            for path in dict.fromkeys([*connected, *lines])
-            for program in own_programs(entries[path])
-            if (problem := problem_of(program))
-        ],
+        "problems": [f"{each.text}; type {each.remedy}" for each in connection.problems],
     }
-
-
-def _connect_again(agent: CodingAgent, program: str, is_user: bool) -> str:
-    option = " --statusline" if "htmlgraph-statusline" in program else ""
-    return f"htmlgraph-nb connect {agent.name}{option}{'' if is_user else ' --project'}"
-
-
-def entries_of(path: str) -> OwnEntries:
-    """Return what connect added to a settings file; nothing if the file is missing or broken."""
-    try:
-        return OwnEntries.of(read_settings(path) or "")
-    except InvalidJson:
-        return OwnEntries()
 
 
 def last_reports() -> dict[str, datetime]:

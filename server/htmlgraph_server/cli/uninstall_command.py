@@ -10,8 +10,9 @@ from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.paths import data_dir, default_db
 
+from .connect.agent_connection import settings_paths
 from .connect.settings_file import apply_plan, plan_disconnect
-from .connect_command import diff_lines, settings_paths
+from .connect_command import diff_lines
 from .options import Print
 
 

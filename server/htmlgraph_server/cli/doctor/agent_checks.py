@@ -13,8 +13,8 @@ from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.errors import HtmlgraphError
 from htmlgraph_nb.ingest.session_files import find_sessions
 
-from ..connect.command_check import own_programs, problem_of
-from ..connect_command import entries_of, last_reports, settings_paths
+from ..connect.agent_connection import connection_of
+from ..connect_command import last_reports
 from ..text_table import plural
 from .finding import Finding
 
@@ -84,13 +84,16 @@ def _check_hooks(
     is_used: bool,
     now: datetime,
 ) -> list[Finding]:
-    paths = settings_paths(agent, environ, ".")
-    entries = {path: entries_of(path) for path in paths}
-    connected = [path for path, own in entries.items() if own.groups]
-    if not connected:
-        if not is_used:
-            return []
-        return [
+    try:
+        connection = connection_of(agent, environ, ".")
+    except HtmlgraphError as error:
+        return [Finding(agent.name, "problem", f"{agent.label}: {error}")]
+    findings = [
+        Finding(agent.name, "problem", f"{agent.label}: {problem.text}", problem.remedy)
+        for problem in connection.problems
+    ]
+    if not connection.hooks and is_used:
+        findings.append(
             Finding(
                 agent.name,
                 "note",
@@ -98,21 +101,10 @@ def _check_hooks(
                 "not seen",
                 f"htmlgraph-nb connect {agent.name}",
             )
-        ]
-    problems = [
-        Finding(
-            agent.name,
-            "problem",
-            f"{agent.label}: {path}: {problem}",
-            f"htmlgraph-nb connect {agent.name}{'' if path == paths[0] else ' --project'}",
         )
-        for path in connected
-        for program in own_programs(entries[path])
-        if (problem := problem_of(program))
-    ]
-    if problems:
-        return problems
-    where = ", ".join(connected)
+    if findings or not connection.hooks:
+        return findings
+    where = ", ".join(connection.hooks)
     if last is None:
         note = f" {agent.hook_settings().note}" if agent.hook_settings().note else ""
         return [

@@ -76,6 +76,30 @@ def test_doctor_says_what_is_not_seen_of_an_agent(tmp_path: Path) -> None:
     assert "/gone/htmlgraph-hook does not exist | htmlgraph-nb connect claude" in problem
 
 
+def test_doctor_finds_a_status_line_that_does_not_run(tmp_path: Path) -> None:
+    """Also without hooks. What to type writes the status line again, and not the hooks."""
+    settings = tmp_path / ".claude" / "settings.json"
+    settings.parent.mkdir()
+    entry = {"type": "command", "command": "/gone/htmlgraph-statusline"}
+    settings.write_text(json.dumps({"statusLine": entry}))
+    (problem,) = texts(findings(tmp_path, **NO_SERVER), "claude", "problem")
+    assert problem == (
+        f"Claude Code: {settings}: /gone/htmlgraph-statusline does not exist | "
+        "htmlgraph-nb connect claude --statusline"
+    )
+
+
+def test_doctor_finds_settings_that_cannot_be_read(tmp_path: Path) -> None:
+    """The other findings are reported all the same."""
+    settings = tmp_path / ".claude" / "settings.json"
+    settings.parent.mkdir()
+    settings.write_bytes(b"\xff")
+    found = findings(tmp_path, **NO_SERVER)
+    (problem,) = texts(found, "claude", "problem")
+    assert problem.startswith(f"Claude Code: {settings} is not UTF-8 on line 1")
+    assert texts(found, "codex", "note")
+
+
 def test_doctor_with_a_server(serve: Serve) -> None:
     """Its version, what it reads, and models without a price; the token is not shown."""
     server = serve("--token", TOKEN)

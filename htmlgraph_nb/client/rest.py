@@ -185,17 +185,22 @@ class Rest:
         return self.call("POST", "/api/events", body)
 
     def history(
-        self, parameters: Iterable[tuple[str, str]], limit: int | None = None
+        self,
+        parameters: Iterable[tuple[str, str]],
+        limit: int | None = None,
+        page_events: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Yield stored events, loading pages on demand; errors as for :meth:`call`.
 
         Args:
             parameters: the parameters of ``GET /api/history`` except ``cursor`` and ``limit``.
             limit: maximum number of events; None: all.
+            page_events: most events of a page; None: 10,000, the maximum.
         """
         fixed, cursor = list(parameters), None
+        page_events = page_events or _PAGE_EVENTS
         while limit is None or limit > 0:
-            size = _PAGE_EVENTS if limit is None else min(limit, _PAGE_EVENTS)
+            size = page_events if limit is None else min(limit, page_events)
             paging = [("limit", str(size)), *([("cursor", cursor)] if cursor else [])]
             page = self.call("GET", f"/api/history?{urlencode([*fixed, *paging])}")
             yield from page["events"]

@@ -80,8 +80,6 @@ def _tail(arguments: argparse.Namespace, out: Print) -> int:
     filters = _filters(arguments, rest)
     day = ""
     for event in _events(rest, filters, arguments):
-        if not _is_wanted(event, arguments):
-            continue
         if arguments.json:
             out(json.dumps(event))
         else:
@@ -105,7 +103,7 @@ def _filters(arguments: argparse.Namespace, rest: Rest) -> list[tuple[str, str]]
 
 
 def _is_wanted(event: Mapping[str, Any], arguments: argparse.Namespace) -> bool:
-    """Return whether an event passes the filters that the route does not have."""
+    """Return whether an event passes the filters that are not sent to the server."""
     if arguments.project and event.get("project") not in arguments.project:
         return False
     is_error = event.get("status") == "error" or event.get("event_type") in _ERROR_TYPES
@@ -115,11 +113,11 @@ def _is_wanted(event: Mapping[str, Any], arguments: argparse.Namespace) -> bool:
 def _events(
     rest: Rest, filters: list[tuple[str, str]], arguments: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
-    """Yield past events, the oldest first, then new ones."""
+    """Yield the past events that are wanted, the oldest first, then new ones."""
     cursor = Cursor.parse(rest.status_report()["cursor"])
     past = []
     if arguments.lines:
-        for event in rest.history([*filters, ("order", "desc")], _MAX_LINES):
+        for event in rest.history([*filters, ("order", "desc")], _MAX_LINES, _PAGE):
             if event["seq"] <= cursor.seq and _is_wanted(event, arguments):
                 past.append(event)
             if len(past) == arguments.lines:
@@ -137,7 +135,7 @@ def _events(
         except ConnectError:
             _wait_for_server(rest)
         else:
-            yield from page["events"]
+            yield from (event for event in page["events"] if _is_wanted(event, arguments))
             cursor = Cursor.parse(page["cursor"])
             if not page["more"]:
                 _wait_for_reader(_POLL_S)

@@ -26,6 +26,11 @@ SORT_KEYS = ("attention", "agent", "project", "context", "tokens", "cost", "acti
 """Orders of ``sort_agents``."""
 GROUP_KEYS = ("state", "project", "branch", "model", "kind")
 """Keys of ``group_of``."""
+AGENT_CELLS = (
+    *("state", "agent", "title", "project", "branch"),
+    *("why", "context", "tokens", "cost"),
+)
+"""Columns of ``agent_cells``."""
 
 _UUID = re.compile(
     r"(.*?)([0-9a-f]{8})-[0-9a-f]{4}-([0-9a-f])[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{4}([0-9a-f]{8})",
@@ -119,6 +124,27 @@ def state_text(agent: AgentPresence, now: datetime) -> str:
     return f"{'blocked' if state == 'cannot_work' else STATE_LABELS[state]} {span}"
 
 
+def agent_cells(agent: AgentPresence, now: datetime) -> dict[str, str]:
+    """Return an agent as texts for a table, a text for each of AGENT_CELLS; "" for what is unknown.
+
+    Args:
+        now: the current time, with a time zone.
+    """
+    short = short_agent_id(agent.agent_id)
+    context = context_share(agent)
+    return {
+        "state": state_text(agent, now),
+        "agent": f"↳ {short}" if agent.parent_agent_id else short,
+        "title": agent.title or "",
+        "project": agent.project or "",
+        "branch": agent.branch or "",
+        "why": reason_text(agent),
+        "context": "" if context is None else f"{context:.0%}",
+        "tokens": compact_count(agent.total_cost_tokens) if agent.total_cost_tokens else "",
+        "cost": dollar_text(agent.cost_usd, agent.unpriced_tokens),
+    }
+
+
 def state_since(agent: AgentPresence) -> datetime:
     """Return since when an agent has been in its state; of one at work, since its status began."""
     if state_of(agent) in ("active", "offline"):
@@ -204,3 +230,15 @@ def compact_count(count: float) -> str:
         if count >= size * 0.9995:
             return f"{count / size:.3g}{unit}"
     return f"{count:.0f}"
+
+
+def dollar_text(usd: float | None, unpriced_tokens: int = 0) -> str:
+    """Return dollars for people, as ``$1.85``; with tokens whose price is unknown, ``$1.85 + ?``.
+
+    Args:
+        usd: NaN and None are unknown.
+    """
+    known = "" if usd is None or usd != usd else f"${usd:,.2f}"
+    if not unpriced_tokens:
+        return known
+    return f"{known} + ?" if known else "?"

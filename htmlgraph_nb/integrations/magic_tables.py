@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 import pandas as pd
 
 from ..analysis.costs import token_costs
 from ..analysis.local_times import readable
 from ..client.agent_view import (
-    compact_count,
-    context_share,
+    AGENT_CELLS,
+    agent_cells,
     matches_text,
-    reason_text,
-    short_agent_id,
     sort_agents,
     state_of,
-    state_text,
     visible_text,
 )
-from ..core.model import AgentPresence
 from ..core.timestamps import utc_now
 from ..history.load import load_agents, load_history
 from ..history.sources import resolve_source
@@ -30,7 +25,6 @@ COST_ALIASES = {"agent": "agent_id", "session": "session_id", "kind": "agent_kin
 """Short names of columns by which costs can be grouped."""
 _UNUSED = frozenset({"event_id", "tool_use_id", "extra", "cwd", "pr"})
 _COST_COLUMNS = "input output cache_write cache_read total usd unpriced_tokens".split()
-_COLUMNS = "state agent title project branch why context tokens cost".split()
 
 
 def agents_table(text: str = "", *, offline: bool = False) -> pd.DataFrame:
@@ -48,25 +42,8 @@ def agents_table(text: str = "", *, offline: bool = False) -> pd.DataFrame:
         for agent in load_agents(resolve_source(None))
         if (offline or state_of(agent) != "offline") and matches_text(agent, text)
     )
-    rows = [[visible_text(cell) for cell in _cells(agent, now)] for agent in shown]
-    return pd.DataFrame(rows, columns=_COLUMNS)
-
-
-def _cells(agent: AgentPresence, now: datetime) -> list[str]:
-    context = context_share(agent)
-    short = short_agent_id(agent.agent_id)
-    unpriced = " + ?" if agent.unpriced_tokens else ""
-    return [
-        state_text(agent, now),
-        f"↳ {short}" if agent.parent_agent_id else short,
-        agent.title or "",
-        agent.project or "",
-        agent.branch or "",
-        reason_text(agent),
-        "" if context is None else f"{context:.0%}",
-        compact_count(agent.total_cost_tokens),
-        ("" if agent.cost_usd is None else f"${agent.cost_usd:,.2f}") + unpriced,
-    ]
+    rows = [list(map(visible_text, agent_cells(agent, now).values())) for agent in shown]
+    return pd.DataFrame(rows, columns=list(AGENT_CELLS))
 
 
 def costs_table(since: str, by: Sequence[str] = (), *, daily: bool = False) -> pd.DataFrame:

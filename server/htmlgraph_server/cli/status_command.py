@@ -13,6 +13,7 @@ from htmlgraph_nb.client.agent_view import (
     STATE_LABELS,
     compact_count,
     count_states,
+    dollar_text,
     sort_agents,
     state_of,
     visible_text,
@@ -23,7 +24,7 @@ from htmlgraph_nb.paths import default_db
 
 from .agent_table import agent_lines
 from .options import Print, add_server_options, rest_client
-from .text_table import dollar_text, pair_lines, plural, terminal_width
+from .text_table import pair_lines, plural, terminal_width
 
 _MAX_LISTED = 10
 

@@ -148,15 +148,3 @@ def pair_lines(rows: Sequence[tuple[str, str]]) -> list[str]:
 def plural(n: int, noun: str) -> str:
     """Return a count with its noun, as ``1 agent`` or ``2,000 agents``."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
-
-
-def dollar_text(usd: float | None, unpriced_tokens: int = 0) -> str:
-    """Return dollars for people, as ``$1.85``; with tokens whose price is unknown, ``$1.85 + ?``.
-
-    Args:
-        usd: NaN and None are unknown.
-    """
-    known = "" if usd is None or usd != usd else f"${usd:,.2f}"
-    if not unpriced_tokens:
-        return known
-    return f"{known} + ?" if known else "?"

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from htmlgraph_nb.client.agent_view import (
+    AGENT_CELLS,
+    agent_cells,
     agent_name,
     compact_count,
     context_share,
     count_states,
+    dollar_text,
     group_of,
     matches_text,
     reason_text,
@@ -203,3 +206,34 @@ def test_visible_text_replaces_what_a_terminal_obeys() -> None:
     )
     assert visible_text("é日🙂") == "é日🙂"
     assert visible_text("abcdef", 3) == "abc…"
+
+
+@pytest.mark.parametrize(
+    ("usd", "unpriced", "expected"),
+    [(1.854, 0, "$1.85"), (None, 0, ""), (float("nan"), 5, "?"), (1.0, 5, "$1.00 + ?")],
+)
+def test_dollar_text_shows_what_is_unknown(usd: float, unpriced: int, expected: str) -> None:
+    """Tokens without a price are not free."""
+    assert dollar_text(usd, unpriced) == expected
+
+
+def test_agent_cells_are_the_same_for_all_tables() -> None:
+    """What is unknown is empty; a subagent has an arrow, tokens without a price a question mark."""
+    full = agent(
+        "codex-019eec26-793d-7ed6-f1cf-d99216df6486",
+        parent_agent_id="codex-1",
+        title="Checkout",
+        project="shop",
+        branch="main",
+        reason="waits for permission to use Bash",
+        attention=True,
+        context_tokens=50,
+        context_window=200,
+        total_cost_tokens=1_500,
+        unpriced_tokens=500,
+    )
+    assert tuple(agent_cells(full, NOW)) == AGENT_CELLS
+    assert "|".join(agent_cells(full, NOW).values()) == (
+        "waits 1 min|↳ codex-16df6486|Checkout|shop|main|permission: Bash|25%|1.5k|?"
+    )
+    assert "|".join(agent_cells(agent(), NOW).values()) == "active 1 min|claude-1|||||||"

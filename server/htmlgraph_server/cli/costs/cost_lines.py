@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from htmlgraph_nb.client.agent_view import compact_count, short_agent_id, visible_text
+from htmlgraph_nb.client.agent_view import (
+    compact_count,
+    dollar_text,
+    short_agent_id,
+    visible_text,
+)
 
-from ..text_table import Column, dollar_text, plural, table_lines
+from ..text_table import Column, plural, table_lines
 
 COST_PERIODS = {
     "hourly": ("h", "HOUR", 16),

@@ -9,22 +9,22 @@ from datetime import datetime
 from htmlgraph_nb.client.agent_view import (
     GROUP_KEYS,
     SORT_KEYS,
+    agent_cells,
     agent_name,
     compact_count,
-    context_share,
     count_states,
+    dollar_text,
     group_of,
     matches_text,
     reason_text,
     sort_agents,
     state_of,
-    state_text,
     visible_text,
 )
 from htmlgraph_nb.client.connection_state import ConnectionState
 from htmlgraph_nb.core.model import AgentPresence
 
-from ..text_table import dollar_text, plural
+from ..text_table import plural
 
 MAX_TOP_ROWS = 500
 """Agents in the table; a filter reaches the others."""
@@ -32,6 +32,8 @@ _COLUMNS = ("State", "Agent", "Project", "Branch", "Why", "Ctx", "Tokens", "Cost
 _FIXED = {"State": 14, "Ctx": 4, "Tokens": 6, "Cost": 10}
 _SHARES = {"Agent": 3, "Project": 2, "Branch": 2, "Why": 3}
 _RIGHT = ("Ctx", "Tokens", "Cost")
+_CELLS = {"Ctx": "context"}
+"""Column → name of its cells, where it is another."""
 _WHY_FROM = 100
 """Narrower terminals have no column "Why"; the line below the table says it."""
 
@@ -134,8 +136,7 @@ def top_rows(
             group = name
             members = [each for each in agents if group_of(each, settings.group) == name]
             rows.append(TopRow(f"\0{name}", (_group_text(name, settings.group, members),)))
-        cells = _cells(agent, now)
-        rows.append(TopRow(agent.agent_id, tuple(cells[name] for name in names), state_of(agent)))
+        rows.append(_agent_row(agent, names, now))
     return rows
 
 
@@ -144,19 +145,13 @@ def _group_text(name: str, key: str, members: Sequence[AgentPresence]) -> str:
     return f"▾ {title} ({plural(len(members), 'agent')}, {total_text(members)})"
 
 
-def _cells(agent: AgentPresence, now: datetime) -> dict[str, str]:
-    context = context_share(agent)
+def _agent_row(agent: AgentPresence, names: Sequence[str], now: datetime) -> TopRow:
+    # There is no column for titles, so that the name has the title.
     name = agent_name(agent)
-    return {
-        "State": state_text(agent, now),
-        "Agent": f"↳ {name}" if agent.parent_agent_id else name,
-        "Project": agent.project or "",
-        "Branch": agent.branch or "",
-        "Why": reason_text(agent),
-        "Ctx": "" if context is None else f"{context:.0%}",
-        "Tokens": compact_count(agent.total_cost_tokens) if agent.total_cost_tokens else "",
-        "Cost": dollar_text(agent.cost_usd, agent.unpriced_tokens),
-    }
+    cells = agent_cells(agent, now)
+    cells["agent"] = f"↳ {name}" if agent.parent_agent_id else name
+    texts = tuple(cells[_CELLS.get(column, column.lower())] for column in names)
+    return TopRow(agent.agent_id, texts, state_of(agent))
 
 
 def total_text(agents: Iterable[AgentPresence]) -> str:

@@ -9,7 +9,6 @@ import pytest
 from htmlgraph_server.cli.text_table import (
     Column,
     cell_width,
-    dollar_text,
     fit,
     has_colour,
     table_lines,
@@ -76,12 +75,3 @@ def test_table_lines_replace_control_characters() -> None:
     """Text of agents moves neither the cursor nor the lines."""
     lines = table_lines(COLUMNS, [("\x1b[31mred\nnext\u202e", "1", "\x07")])
     assert lines[1:] == ["\ufffd[31mred\ufffdnext\ufffd  1  \ufffd"]
-
-
-@pytest.mark.parametrize(
-    ("usd", "unpriced", "expected"),
-    [(1.854, 0, "$1.85"), (None, 0, ""), (float("nan"), 5, "?"), (1.0, 5, "$1.00 + ?")],
-)
-def test_dollar_text_shows_what_is_unknown(usd: float, unpriced: int, expected: str) -> None:
-    """Tokens without a price are not free."""
-    assert dollar_text(usd, unpriced) == expected

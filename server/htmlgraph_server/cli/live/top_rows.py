@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import groupby
 
 from htmlgraph_nb.client.agent_view import (
     GROUP_KEYS,
@@ -129,14 +130,16 @@ def top_rows(
         names: the columns.
         now: the current time.
     """
+    key, left = settings.group, MAX_TOP_ROWS
     rows: list[TopRow] = []
-    group = None
-    for agent in agents[:MAX_TOP_ROWS]:
-        if settings.group and (name := group_of(agent, settings.group)) != group:
-            group = name
-            members = [each for each in agents if group_of(each, settings.group) == name]
-            rows.append(TopRow(f"\0{name}", (_group_text(name, settings.group, members),)))
-        rows.append(_agent_row(agent, names, now))
+    for name, group in groupby(agents, lambda agent: group_of(agent, key) if key else ""):
+        members = list(group)
+        if key:
+            rows.append(TopRow(f"\0{name}", (_group_text(name, key, members),)))
+        rows += [_agent_row(agent, names, now) for agent in members[:left]]
+        left -= len(members)
+        if left <= 0:
+            break
     return rows
 
 

@@ -87,6 +87,9 @@ def test_top_rows_are_bounded() -> None:
     """Thousands of agents do not slow the terminal down."""
     many = [agent(f"a{n}") for n in range(MAX_TOP_ROWS + 5)]
     assert len(top_rows(many, TopSettings(), ["Agent"], NOW)) == MAX_TOP_ROWS
+    grouped = top_rows(many, TopSettings(group="project"), ["Agent"], NOW)
+    assert len(grouped) == 1 + MAX_TOP_ROWS
+    assert grouped[0].cells[0].startswith(f"▾ no project ({MAX_TOP_ROWS + 5} agents, ")
     head = head_lines(many, len(many), TopSettings(), ConnectionState("connected"))
     assert "5 not shown" in head[1]
 

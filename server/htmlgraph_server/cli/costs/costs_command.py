@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.reports.report_arguments import COST_KEYS, MAX_COST_KEYS
@@ -12,9 +14,6 @@ from htmlgraph_nb.reports.report_arguments import COST_KEYS, MAX_COST_KEYS
 from ..options import Print
 from ..text_table import terminal_width
 from .cost_lines import COST_PERIODS, block_lines, cost_lines, session_lines
-
-if TYPE_CHECKING:
-    from htmlgraph_nb.reports.command_reports import CostSource
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _ALIASES = {
@@ -114,8 +113,28 @@ def _keys(text: str) -> tuple[str, ...]:
 
 
 def _costs(arguments: argparse.Namespace, out: Print) -> int:
+    report, to_lines = _report(arguments)
+    if arguments.json:
+        out(json.dumps(report, indent=2))
+        return 0
+    for line in to_lines(report, width=terminal_width()):
+        out(line)
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> tuple[dict[str, Any], Callable[..., list[str]]]:
+    """Return the report that the arguments ask for, and the function that makes its lines.
+
+    Raises:
+        ConfigError: an option is not for this report.
+    """
     # Imported here, with pandas.
-    from htmlgraph_nb.reports.command_reports import CostSource
+    from htmlgraph_nb.reports.command_reports import (
+        CostSource,
+        command_blocks,
+        command_costs,
+        command_sessions,
+    )
 
     source = CostSource(
         source=arguments.source,
@@ -126,48 +145,18 @@ def _costs(arguments: argparse.Namespace, out: Print) -> int:
         tz=arguments.tz,
     )
     if arguments.period == "sessions":
-        return _sessions(source, arguments, out)
+        if arguments.by:
+            raise ConfigError("--by: not with --sessions; for a row per session use --by session")
+        report = command_sessions(source)
+        report["sessions"].sort(key=lambda row: str(row["start"]), reverse=True)
+        return report, session_lines
     if arguments.blocks is not None:
-        return _blocks(source, arguments, out)
-    from htmlgraph_nb.reports.command_reports import command_costs
-
+        keys = arguments.by or ("agent_kind",)
+        return command_blocks(source, arguments.blocks, keys), block_lines
     period = arguments.period or (None if arguments.by else "daily")
     freq = None if period is None else _freq(period, arguments.week_start)
-    report = command_costs(source, arguments.by, freq)
-    if arguments.json:
-        out(json.dumps(report, indent=2))
-        return 0
-    for line in cost_lines(report, period, terminal_width()):
-        out(line)
-    return 0
+    return command_costs(source, arguments.by, freq), partial(cost_lines, period=period)
 
 
 def _freq(period: str, week_start: str) -> str:
     return f"W-{week_start[:3].upper()}" if period == "weekly" else COST_PERIODS[period][0]
-
-
-def _sessions(source: CostSource, arguments: argparse.Namespace, out: Print) -> int:
-    from htmlgraph_nb.reports.command_reports import command_sessions
-
-    if arguments.by:
-        raise ConfigError("--by: not with --sessions; for a row per session use --by session")
-    report = command_sessions(source)
-    report["sessions"].sort(key=lambda row: str(row["start"]), reverse=True)
-    if arguments.json:
-        out(json.dumps(report, indent=2))
-        return 0
-    for line in session_lines(report, terminal_width()):
-        out(line)
-    return 0
-
-
-def _blocks(source: CostSource, arguments: argparse.Namespace, out: Print) -> int:
-    from htmlgraph_nb.reports.command_reports import command_blocks
-
-    report = command_blocks(source, arguments.blocks, arguments.by or ("agent_kind",))
-    if arguments.json:
-        out(json.dumps(report, indent=2))
-        return 0
-    for line in block_lines(report, terminal_width()):
-        out(line)
-    return 0

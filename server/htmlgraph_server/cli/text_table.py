@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import unicodedata
@@ -13,6 +14,7 @@ from typing import TextIO
 from htmlgraph_nb.client.agent_view import visible_text
 
 _COLOURS = {"waiting": "1;33", "cannot_work": "31", "done": "36", "active": "32", "dim": "2"}
+_PAINT = re.compile(r"\x1b\[[0-9;]*m")
 _GAP = "  "
 _MIN_WIDTH = 8
 _ELLIPSIS = "…"
@@ -55,7 +57,9 @@ def paint(text: str, name: str) -> str:
 
 
 def cell_width(text: str) -> int:
-    """Return the number of cells that a terminal uses for a text."""
+    """Return the number of cells that a terminal uses for a text; none for colours of ``paint``."""
+    if "\x1b" in text:
+        text = _PAINT.sub("", text)
     if text.isascii():
         return len(text)
     return sum(map(_char_width, text))

@@ -12,7 +12,7 @@ from htmlgraph_nb.client.agent_view import (
     visible_text,
 )
 
-from ..text_table import Column, plural, table_lines
+from ..text_table import Column, cell_width, plural, table_lines
 
 COST_PERIODS = {
     "hourly": ("h", "HOUR", 16),
@@ -53,13 +53,13 @@ def cost_lines(
     if period is not None:
         _, head, size = COST_PERIODS[period]
         columns.insert(0, Column(head))
-        starts = [str(row["timestamp"])[:size].replace("T", " ") for row in rows]
+        starts = [_time_text(row["timestamp"], size) for row in rows]
         # A repeated period is shown once.
         for i, start in enumerate(starts):
             texts[i].insert(0, "" if i and starts[i - 1] == start else start)
         total.insert(0, "")
     total[0] = "all"
-    lines = _fitting(columns, texts, rows, [*total], report["total"], width)
+    lines = _fitting(columns, texts, rows, total, report["total"], width)
     return [*lines, *_note_lines(report, period)]
 
 
@@ -80,7 +80,7 @@ def _fitting(
             width,
             foot=[*foot, *_numbers(total, short)],
         )
-        if width is None or max(map(len, lines)) <= width:
+        if width is None or max(map(cell_width, lines)) <= width:
             break
     return lines
 
@@ -99,6 +99,11 @@ def _key_text(value: Any, name: str) -> str:
     if value is None:
         return "–"
     return short_agent_id(str(value)) if name.endswith("_id") else str(value)
+
+
+def _time_text(value: Any, size: int = 16) -> str:
+    """Return the start of an ISO time: 16 characters end with the minutes."""
+    return str(value)[:size].replace("T", " ")
 
 
 def _empty_text(report: Mapping[str, Any]) -> str:
@@ -168,7 +173,7 @@ def session_lines(report: Mapping[str, Any], width: int | None = None) -> list[s
     ]
     texts = [
         [
-            str(row["start"])[:16].replace("T", " "),
+            _time_text(row["start"]),
             short_agent_id(str(row["agent_id"])),
             row["title"] or "",
             row["project"] or "",
@@ -208,7 +213,7 @@ def block_lines(report: Mapping[str, Any], width: int | None = None) -> list[str
     texts = [
         [
             *(_key_text(row[name], name) for name in report["by"]),
-            *(str(row[name])[:16].replace("T", " ") for name in ("start", "end")),
+            *(_time_text(row[name]) for name in ("start", "end")),
             _span(row["remaining_ms"]) if row["open"] else "",
             f"{row['tokens']:,}",
             dollar_text(row["usd"], row["unpriced_tokens"]),

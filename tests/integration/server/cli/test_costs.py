@@ -134,6 +134,18 @@ def test_costs_fit_a_terminal_with_numbers_in_short(tmp_path: Path) -> None:
     assert max(map(len, lines[:4])) <= 79
 
 
+def test_cost_lines_in_colour_use_the_whole_width(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal shows no cell for the codes of a colour: full numbers that fit stay."""
+    write_claude(tmp_path, ["2026-03-01T00:30:00Z"], tokens=1_234_567_890)
+    report = costs(tmp_path, "--daily")
+    width = max(map(len, cost_lines(report, "daily")[:4]))
+    monkeypatch.setattr("htmlgraph_server.cli.text_table.has_colour", lambda *_: True)
+    assert "1,234,567,890" in cost_lines(report, "daily", width)[1]
+    assert "1.23G" in cost_lines(report, "daily", width - 1)[1]
+
+
 def test_costs_sessions(home: Path) -> None:
     """A row per session with its subagents, the newest first."""
     report = costs(home, "--sessions", "--tz", "UTC")

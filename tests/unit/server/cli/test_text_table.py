@@ -36,10 +36,11 @@ def test_has_colour_respects_no_color(environ: dict[str, str], expected: bool) -
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("abc", 3), ("日本", 4), ("e\u0301", 1), ("a…", 2), ("", 0)]
+    ("text", "expected"),
+    [("abc", 3), ("日本", 4), ("e\u0301", 1), ("a…", 2), ("", 0), ("\x1b[1;33mab\x1b[0m", 2)],
 )
 def test_cell_width_counts_cells(text: str, expected: int) -> None:
-    """Wide characters use two cells, combining ones none."""
+    """Wide characters use two cells, combining ones and colours none."""
     assert cell_width(text) == expected
 
 

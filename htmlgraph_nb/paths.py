@@ -110,6 +110,11 @@ def running_server() -> dict[str, str]:
     return next(iter(running_servers(parent_pid(os.environ))), {})
 
 
+def current_db() -> str:
+    """Return the database of this user's running server, else the default one."""
+    return running_server().get("db") or default_db()
+
+
 def parent_pid(env: Mapping[str, str]) -> int:
     """Return the process id of the server that started this process, if it is a kernel.
 

@@ -15,7 +15,7 @@ from htmlgraph_nb.coding_agents.agent import CodingAgent
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.timestamps import from_micros
 from htmlgraph_nb.errors import ConfigError, StoreError
-from htmlgraph_nb.paths import DEFAULT_URL, default_db, running_server
+from htmlgraph_nb.paths import DEFAULT_URL, current_db, running_server
 from htmlgraph_nb.storage.database import open_reader, sqlite_errors
 
 from .connect.agent_connection import connection_of
@@ -193,7 +193,7 @@ def _connection_row(
 
 def last_reports() -> dict[str, datetime]:
     """Return the local time of the newest stored event by source."""
-    path = running_server().get("db") or default_db()
+    path = current_db()
     if not os.path.exists(path):
         return {}
     try:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from htmlgraph_nb.paths import default_db, running_server
+from htmlgraph_nb.paths import current_db
 
 if TYPE_CHECKING:
     from htmlgraph_nb.client.rest import Rest
@@ -35,7 +35,7 @@ def add_db_option(parser: argparse.ArgumentParser) -> None:
 
 def db_path(arguments: argparse.Namespace) -> str:
     """Return the database of ``--db``, of the running server, or of this user."""
-    return str(arguments.db or running_server().get("db") or default_db())
+    return str(arguments.db or current_db())
 
 
 def rest_client(arguments: argparse.Namespace) -> Rest:

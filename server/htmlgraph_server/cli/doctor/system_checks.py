@@ -21,9 +21,8 @@ from htmlgraph_nb.errors import HtmlgraphError, ServerNotFound
 from htmlgraph_nb.paths import (
     DEFAULT_HOST,
     DEFAULT_PORT,
+    current_db,
     data_dir,
-    default_db,
-    running_server,
     spool_path,
 )
 from htmlgraph_nb.storage.database import open_reader, sqlite_errors
@@ -53,7 +52,7 @@ def check_environment(environ: Mapping[str, str]) -> list[Finding]:
 
 def check_data() -> list[Finding]:
     """Return the findings about the data folder, the database and waiting reports of hooks."""
-    folder, path = data_dir(), running_server().get("db") or default_db()
+    folder, path = data_dir(), current_db()
     findings = []
     if os.path.isdir(folder) and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         findings.append(

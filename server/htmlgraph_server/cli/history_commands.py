@@ -10,6 +10,7 @@ from htmlgraph_nb.storage.query import NAME_FILTERS, HistoryQuery
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 
 from .options import Print, add_db_option, db_path, progress_bar
+from .text_table import plural
 
 
 def configure_seal(parser: argparse.ArgumentParser, out: Print) -> None:
@@ -108,6 +109,6 @@ def _export(arguments: argparse.Namespace, out: Print) -> int:
         )
     out(
         f"exported {report.n_rows:,} events of {source} to {arguments.target} "
-        f"({report.n_files:,} file{'' if report.n_files == 1 else 's'})"
+        f"({plural(report.n_files, 'file')})"
     )
     return 0

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.paths import current_db
 
 if TYPE_CHECKING:
@@ -31,6 +32,24 @@ def add_server_options(parser: argparse.ArgumentParser, json_help: str = "print 
 def add_db_option(parser: argparse.ArgumentParser) -> None:
     """Add the option of a command that works on a database."""
     parser.add_argument("--db", help="database file (default: that of this user's running server)")
+
+
+def count_type(minimum: int, maximum: int) -> Callable[[str], int]:
+    """Return the ``type`` of an argument that is a whole number.
+
+    Args:
+        minimum, maximum: the first and the last number that is valid.
+    """
+
+    def parse(text: str) -> int:
+        is_number = text.isascii() and text.isdecimal() and len(text) < 10
+        if not (is_number and minimum <= int(text) <= maximum):
+            raise argparse.ArgumentTypeError(
+                f"expected {minimum} to {maximum}, got {shorten(text)}"
+            )
+        return int(text)
+
+    return parse
 
 
 def db_path(arguments: argparse.Namespace) -> str:

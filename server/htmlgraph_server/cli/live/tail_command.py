@@ -16,12 +16,11 @@ from htmlgraph_nb.client.agent_view import compact_count, short_agent_id, visibl
 from htmlgraph_nb.client.rest import Rest
 from htmlgraph_nb.core.model import TOKEN_FIELDS
 from htmlgraph_nb.core.protocol import Cursor
-from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.errors import ConnectError, ServerRefused
 from htmlgraph_nb.local_zone import local_zone_name
 
 from ..agent_match import matching_agent
-from ..options import Print, add_server_options, rest_client
+from ..options import Print, add_server_options, count_type, rest_client
 from ..text_table import fit, paint
 
 _POLL_S = 0.5
@@ -43,7 +42,7 @@ def configure_tail(parser: argparse.ArgumentParser, out: Print) -> None:
     )
     parser.add_argument(
         *("-n", "--lines"),
-        type=_line_count,
+        type=count_type(0, _MAX_LINES),
         default=10,
         metavar="N",
         help=f"past events to begin with, up to {_MAX_LINES} (default: 10)",
@@ -67,12 +66,6 @@ def configure_tail(parser: argparse.ArgumentParser, out: Print) -> None:
     parser.add_argument("--errors", action="store_true", help="only errors")
     add_server_options(parser, "print each event as a line of JSON, with all its fields")
     parser.set_defaults(run=lambda arguments: _tail(arguments, out))
-
-
-def _line_count(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text[:9]) <= _MAX_LINES):
-        raise argparse.ArgumentTypeError(f"expected 0 to {_MAX_LINES}, got {shorten(text)}")
-    return int(text)
 
 
 def _tail(arguments: argparse.Namespace, out: Print) -> int:

@@ -21,7 +21,7 @@ from ...config import SETTINGS, Config, Setting, make_config
 from ...server import listen, open_manager, run_server, tune_gc
 from ...service import Service
 from ..browser import has_display, open_page
-from ..options import Print
+from ..options import Print, count_type
 
 _SETTING_GROUPS = {
     "address and access": ("host", "port", "token", "allow_origins", "allow_hosts"),
@@ -51,7 +51,10 @@ def configure_serve(parser: argparse.ArgumentParser, out: Print) -> None:
 def configure_demo(parser: argparse.ArgumentParser, out: Print) -> None:
     """Add the arguments of ``demo``."""
     parser.add_argument(
-        "--agents", type=_agent_count, default=9, help="number of simulated agents (default: 9)"
+        "--agents",
+        type=count_type(1, 5_000),
+        default=9,
+        help="number of simulated agents (default: 9)",
     )
     parser.add_argument(
         "--seed", type=int, default=1, help="seed of the simulated behavior (default: 1)"
@@ -89,12 +92,6 @@ def _add_setting(parser: argparse._ArgumentGroup, setting: Setting) -> None:
         parser.add_argument(
             flag, dest=dest, action="store_const", const="off", help=argparse.SUPPRESS
         )
-
-
-def _agent_count(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= 5_000):
-        raise argparse.ArgumentTypeError(f"expected 1 to 5000, got {shorten(text)}")
-    return int(text)
 
 
 def _speed(text: str) -> float:

@@ -93,6 +93,8 @@ def test_help_lists_every_setting(tmp_path: Path, command: str) -> None:
         (("serve", "--nope"), "--nope"),
         (("demo", "--agents", "0"), "--agents: expected 1 to 5000, got '0'"),
         (("demo", "--agents", "many"), "--agents: expected 1 to 5000, got 'many'"),
+        (("demo", "--agents", "0000009999"), "--agents: expected 1 to 5000, got '0000009999'"),
+        (("tail", "-n", "10001"), "expected 0 to 10000, got '10001'"),
         (("demo", "--speed", "fast"), "--speed: expected a number > 0 and <= 1000, got 'fast'"),
         (("demo", "--seed", "x"), "--seed"),
         (("dance",), "dance"),

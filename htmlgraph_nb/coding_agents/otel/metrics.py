@@ -2,18 +2,17 @@
 
 A token counter reports the same tokens as the logs, but not the completions that used them. A
 session with completions in its logs is therefore counted by those alone, and metrics count only
-where there are none. Both delta and cumulative counters are supported; a point that is sent again
-counts once.
+where there are none. ``streams`` computes how much each point adds.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...core.dedup import METRIC_ID_PREFIX
 from ...core.ids import agent_id_of
@@ -23,9 +22,7 @@ from ..registry import AGENTS
 from ..telemetry import EventFields, TokenMetric, terms_of_attributes, uncached
 from .events import SOURCE, time_from_ns
 from .signals import Point
-
-MAX_SERIES = 20_000
-MAX_SESSIONS = 10_000
+from .streams import MAX_SESSIONS, CounterStreams, series_of
 
 _METRICS = {
     name: (agent.name, metric)
@@ -33,14 +30,6 @@ _METRICS = {
     for name, metric in agent.telemetry().token_metrics.items()
 }
 """Name of a metric → its agent, and how it counts."""
-
-
-class _LastPoint(NamedTuple):
-    """The last point of a series."""
-
-    start_ns: int
-    at_ns: int
-    value: float
 
 
 @dataclass(slots=True)
@@ -53,28 +42,27 @@ class _Sum:
     model: str | None
     point: Point
     terms: EventFields
+    at_ns: int = 0
     tokens: dict[str, int] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
 
 
 class TokenCounters:
-    """The state of the token counters: the last value of each series, and the logged sessions.
+    """The state of the token counters: their streams, and the logged sessions.
 
     ``stage`` adds the points of an export, ``commit`` keeps them and ``rollback`` drops them, so an
-    export that could not be stored counts when it is sent again. All state is bounded; a series
-    that was evicted starts again with its next point.
+    export that could not be stored counts when it is sent again. All state is bounded.
 
     Args:
         logged: sessions whose completions were in logs received earlier.
-        metered: sessions whose counters were read earlier, up to an unknown value: for a cumulative
-            counter only the growth after its first point counts.
+        read_until: see ``CounterStreams``.
     """
 
-    def __init__(self, logged: Iterable[str] = (), metered: Iterable[str] = ()) -> None:
-        self._last: OrderedDict[Hashable, _LastPoint] = OrderedDict()
-        self._staged: dict[Hashable, _LastPoint] = {}
+    def __init__(
+        self, logged: Iterable[str] = (), read_until: Mapping[str, int] | None = None
+    ) -> None:
+        self._streams = CounterStreams(read_until or {})
         self._logged: OrderedDict[str, None] = OrderedDict.fromkeys(logged)
-        self._metered = frozenset(metered)
 
     def on_logged_completion(self, session: str) -> None:
         """Record that the logs contain a completion of this session."""
@@ -98,16 +86,11 @@ class TokenCounters:
 
     def commit(self) -> None:
         """Keep the staged points, which are stored now."""
-        for series, last in self._staged.items():
-            self._last[series] = last
-            self._last.move_to_end(series)
-        self._staged.clear()
-        while len(self._last) > MAX_SERIES:
-            self._last.popitem(last=False)
+        self._streams.commit()
 
     def rollback(self) -> None:
         """Drop the staged points, which could not be stored."""
-        self._staged.clear()
+        self._streams.rollback()
 
     def _add(
         self,
@@ -119,30 +102,18 @@ class TokenCounters:
     ) -> None:
         values = point.attributes
         name = metric.fields.get(str(values.get("type") or values.get("token_type") or ""))
-        series = (point.metric, session, *sorted((k, str(v)) for k, v in values.items()))
-        tokens = self._stage_point(series, point, session)
+        series = series_of(point)
+        tokens = self._streams.stage(point, session, series)
         if name is None or tokens <= 0:
             return
         model = string(values.get("model"))
         terms = terms_of_attributes(values)
         key = (session, model, *terms.values())
         total = sums.setdefault(key, _Sum(agent, metric, session, model, point, terms))
+        # The latest point, so that after a restart no stream of this sum seems to be later.
+        total.at_ns = max(total.at_ns, point.at_ns)
         total.tokens[name] = total.tokens.get(name, 0) + tokens
-        total.keys.append(repr((series, point.start_ns, point.at_ns)))
-
-    def _stage_point(self, series: Hashable, point: Point, session: str) -> int:
-        """Stage a point and return how much it adds to its series."""
-        last = self._staged.get(series) or self._last.get(series)
-        if not 0 <= point.value < 1e15 or (last is not None and point.at_ns <= last.at_ns):
-            return 0
-        self._staged[series] = _LastPoint(point.start_ns, point.at_ns, point.value)
-        if point.delta:
-            return round(point.value)
-        if last is None:
-            return 0 if session in self._metered else round(point.value)
-        # A counter that was reset counts from 0 again.
-        was_reset = point.start_ns != last.start_ns or point.value < last.value
-        return round(point.value - (0.0 if was_reset else last.value))
+        total.keys.append(repr((series, point.start_ns, point.at_ns, point.value)))
 
 
 def _session(point: Point) -> str | None:
@@ -163,7 +134,7 @@ def _event(total: _Sum, received_at: datetime) -> Event:
     return Event(
         agent_id=agent_id_of(total.session, total.agent),
         event_type="completion",
-        timestamp=time_from_ns(total.point.at_ns, received_at),
+        timestamp=time_from_ns(total.at_ns, received_at),
         session_id=total.session,
         event_id=f"{METRIC_ID_PREFIX}{key}",
         model=total.model,

@@ -9,6 +9,8 @@ from htmlgraph_nb.coding_agents.otel.signals import LogRecord, Point, Span
 
 MAX_ATTRIBUTE_DEPTH = 16
 """Values nested deeper than this are read as None."""
+NO_RECORDED_VALUE = 1
+"""Flag of a point that marks a gap; its value must be ignored."""
 
 
 class OtlpCodec(Protocol):

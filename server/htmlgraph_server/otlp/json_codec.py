@@ -18,7 +18,7 @@ from htmlgraph_nb.core.protocol import decode_json, encode_json
 from htmlgraph_nb.core.validation import format_value
 from htmlgraph_nb.errors import InvalidEvent
 
-from .codec import MAX_ATTRIBUTE_DEPTH
+from .codec import MAX_ATTRIBUTE_DEPTH, NO_RECORDED_VALUE
 
 _DELTA = (1, "AGGREGATION_TEMPORALITY_DELTA")
 _ERROR = (2, "STATUS_CODE_ERROR")
@@ -153,6 +153,8 @@ def _timestamp_ns(value: Any) -> int:
 
 def _point_value(point: _Object) -> float:
     """Return the value of a point; -1, which is ignored later, if there is none."""
+    if (_integer(point.get("flags")) or 0) & NO_RECORDED_VALUE:
+        return -1.0
     for name in ("asInt", "asDouble", "sum"):
         value = point.get(name)
         if isinstance(value, str | int | float) and not isinstance(value, bool):

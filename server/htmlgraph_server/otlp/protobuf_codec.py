@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_pb
 from htmlgraph_nb.coding_agents.otel.signals import Attributes, LogRecord, Point, Span
 from htmlgraph_nb.errors import InvalidEvent
 
-from .codec import MAX_ATTRIBUTE_DEPTH
+from .codec import MAX_ATTRIBUTE_DEPTH, NO_RECORDED_VALUE
 
 _DELTA = 1
 _ERROR = 2
@@ -78,7 +78,7 @@ class ProtobufCodec:
                             scoped.scope.name,
                             metric.name,
                             _attributes(point.attributes),
-                            point.sum if data_type == "histogram" else _number(point),
+                            _point_value(point, data_type),
                             point.start_time_unix_nano,
                             point.time_unix_nano,
                             data.aggregation_temporality == _DELTA,
@@ -126,5 +126,11 @@ def _value(value: Any, depth: int = 0) -> Any:
     return inner.hex() if field == "bytes_value" else inner
 
 
-def _number(point: Any) -> float:
-    return float(point.as_int if point.WhichOneof("value") == "as_int" else point.as_double)
+def _point_value(point: Any, data_type: str) -> float:
+    """Return the value of a point; -1, which is ignored later, if there is none."""
+    if point.flags & NO_RECORDED_VALUE:
+        return -1.0
+    if data_type == "histogram":
+        return float(point.sum) if point.HasField("sum") else -1.0
+    field = point.WhichOneof("value")
+    return -1.0 if field is None else float(getattr(point, field))

@@ -13,11 +13,12 @@ MAX_RESTORED_ROWS = 50_000
 """Number of latest events to read; sessions that still report are among them."""
 
 _SESSIONS = f"""
-SELECT DISTINCT session.name, e.event_id LIKE '{METRIC_ID_PREFIX}%'
+SELECT session.name, e.event_id LIKE '{METRIC_ID_PREFIX}%' AS is_metric, max(e.ts)
     FROM (SELECT * FROM events ORDER BY id DESC LIMIT {MAX_RESTORED_ROWS}) e
     JOIN names session ON session.id = e.session
     JOIN names type ON type.id = e.type AND type.name = 'completion'
     JOIN names source ON source.id = e.source AND source.name = '{SOURCE}'
+    GROUP BY session.name, is_metric
 """
 
 
@@ -29,5 +30,7 @@ def restore_token_counters(path: str) -> TokenCounters:
     """
     with closing(open_reader(path)) as db, sqlite_errors(path):
         rows = db.execute(_SESSIONS).fetchall()
-    by_metrics = {session for session, is_metric in rows if is_metric}
-    return TokenCounters({session for session, is_metric in rows if not is_metric}, by_metrics)
+    logged = [session for session, is_metric, _ in rows if not is_metric]
+    # Events have microseconds, points nanoseconds.
+    read_until = {session: (ts + 1) * 1_000 for session, is_metric, ts in rows if is_metric}
+    return TokenCounters(logged, read_until)

@@ -252,12 +252,39 @@ def test_cumulative_counters_continue_after_restart(serve: Serve) -> None:
     assert counted(second, 60, at=3) == 45
 
 
-def counted(server: Server, value: int, at: int) -> int:
-    """Send a point of a cumulative counter twice; return the tokens of its session."""
+def test_cumulative_counters_of_two_processes_add_up(serve: Serve) -> None:
+    """The processes of one session have counters with the same labels and other start times."""
+    server = serve(*FLAGS)
+    totals = [
+        counted(server, value, at, start)
+        for value, at, start in (
+            (100, 60, 0),
+            (40, 130, 100),
+            (150, 150, 0),
+            (60, 190, 100),
+            (150, 210, 0),
+            (60, 250, 100),
+        )
+    ]
+    assert totals == [100, 140, 190, 210, 210, 210]
+    assert server.stop() == 0
+    again = serve(*FLAGS, home=server.home)
+    assert counted(again, 60, at=310, start=100) == 210, "known from before the restart"
+    assert counted(again, 7, at=320, start=300) == 217, "a process that started since"
+    assert counted(again, 65, at=370, start=100) == 222
+
+
+def counted(server: Server, value: int, at: int, start: int = 0) -> int:
+    """Send a point of a cumulative counter twice; return the tokens of its session.
+
+    Args:
+        at, start: seconds.
+    """
+    zero = 1_736_866_230
     point = {
         "asInt": str(value),
-        "startTimeUnixNano": "1736866230000000000",
-        "timeUnixNano": str(1_736_866_230_000_000_000 + at * 10**9),
+        "startTimeUnixNano": str((zero + start) * 10**9),
+        "timeUnixNano": str((zero + at) * 10**9),
         "attributes": [
             {"key": "session.id", "value": {"stringValue": "s-1"}},
             {"key": "type", "value": {"stringValue": "input"}},

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htmlgraph_nb.coding_agents.otel import metrics
 from htmlgraph_nb.coding_agents.otel.metrics import TokenCounters
 from htmlgraph_nb.coding_agents.otel.signals import Point
 from tests.helpers.otlp_signals import (
@@ -57,32 +55,23 @@ def test_counters_rollback_counts_a_repeated_export(
 
 
 def test_counters_after_a_restart_count_only_growth() -> None:
-    """The last values before a restart are unknown: only growth and deltas count."""
+    """The last values of streams that were read before a restart are unknown."""
     cumulative = [[point(50, 2, delta=False)], [point(70, 3, delta=False)]]
-    assert totals(TokenCounters(metered=["s"]), cumulative) == 20
-    assert totals(TokenCounters(metered=["other"]), cumulative) == 70
-    assert totals(TokenCounters(metered=["s"]), [[point(50, 2, delta=True)]]) == 50
+    assert totals(TokenCounters(read_until={"s": 1}), cumulative) == 20
+    assert totals(TokenCounters(read_until={"other": 1}), cumulative) == 70
+    assert totals(TokenCounters(read_until={"s": 0}), cumulative) == 70, "it started later"
+    assert totals(TokenCounters(read_until={"s": 1}), [[point(50, 2, delta=True)]]) == 50
     assert totals(TokenCounters(logged=["s"]), cumulative) == 0
 
 
-def test_counters_evict_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The least recently used series and sessions are evicted."""
-    monkeypatch.setattr(metrics, "MAX_SERIES", 2)
-    counters = TokenCounters()
-    for kind in ("input", "output", "cacheRead"):
-        totals(counters, [[point(5, 2, delta=False, kind=kind)]])
-    assert totals(counters, [[point(5, 3, delta=False, kind="input")]]) == 5, (
-        "the series starts again"
-    )
-    assert totals(counters, [[point(5, 3, delta=False, kind="cacheRead")]]) == 0
-
-
-def test_counters_detect_a_reset() -> None:
-    """A restarted program has another start time or a smaller value."""
-    restarted = [[point(50, 2, delta=False)], [point(20, 3, start=3, delta=False)]]
-    assert totals(TokenCounters(), restarted) == 70
-    smaller = [[point(50, 2, delta=False)], [point(20, 3, delta=False)]]
-    assert totals(TokenCounters(), smaller) == 70
+def test_counters_date_a_sum_by_its_latest_point() -> None:
+    """After a restart, none of its streams may seem to have started later."""
+    points = [point(5, 2_000_000_000_000_000_000, delta=False)]
+    points.append(point(7, 1_900_000_000_000_000_000, delta=False, kind="output"))
+    for sent in (points, points[::-1]):
+        (event,) = TokenCounters().stage(sent, received_at=NOW)
+        assert event.timestamp is not None
+        assert event.timestamp.timestamp() == 2_000_000_000
 
 
 def test_counters_ignore_sessions_with_completions() -> None:

@@ -92,7 +92,11 @@ def test_decode_points_is_equal_in_both_encodings(
     add_attributes(point, values)
     total.sum.aggregation_temporality = temporality  # type: ignore[assignment]
     total.sum.data_points.add(as_double=value / 2)
+    total.sum.data_points.add(as_int=value, flags=1)
+    total.sum.data_points.add()
     histogram.histogram.data_points.add(sum=value)
+    histogram.histogram.data_points.add(sum=value, flags=1)
+    histogram.histogram.data_points.add()
     other.gauge.data_points.add(as_int=1)
     from_protobuf = list(ProtobufCodec().decode_points(request.SerializeToString()))
     from_json = list(JsonCodec().decode_points(MessageToJson(request).encode()))
@@ -100,6 +104,10 @@ def test_decode_points_is_equal_in_both_encodings(
     assert [(point.metric, point.value) for point in from_json] == [
         ("a", value),
         ("a", value / 2),
+        ("a", -1),
+        ("a", -1),
         ("b", value),
-    ]
+        ("b", -1),
+        ("b", -1),
+    ], "a point without a value, or marked as a gap, has none"
     assert from_json[0].delta == (temporality == 1)

@@ -10,7 +10,7 @@ Rules of https://opentelemetry.io/docs/specs/otel/metrics/data-model/ ("Resets a
   growth counts.
 - A delta point adds its value. Its interval is part of its identity, so it counts once, also if it
   arrives late.
-- Streams without a start time cannot be told apart; they count as one.
+- Streams that all lack a start time cannot be distinguished; they count as one.
 
 Points that are repeated or older than the last point of a cumulative stream add nothing.
 """

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ...local_zone import Zone
 from ...pricing.prices import Prices
-from ..columns import FloatArray, column_isin, require_columns, time_zone, timestamp_micros
+from ..columns import FloatArray, column_isin, time_zone, timestamp_micros
 from ..costs import token_costs
 from ..grouping import group_rows
 from ..intervals import REQUIRED_COLUMNS, concurrency
@@ -71,8 +71,7 @@ def plot_activity_heatmap(
         InvalidEvent: an argument is invalid, or as the function of the measure.
     """
     measure = choice(measure, "measure", _MEASURES)
-    require_columns(df, "plot_activity_heatmap", *REQUIRED_COLUMNS)
-    df = in_time_zone(df, "plot_activity_heatmap", tz)
+    df = in_time_zone(df, "plot_activity_heatmap", tz, *REQUIRED_COLUMNS)
     df, left_out = of_busiest_agents(df, checked_top(top, 0) or None)
     first, last = _days_of(df)
     n_days = (last - first).days + 1

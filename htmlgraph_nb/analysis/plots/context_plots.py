@@ -14,7 +14,6 @@ from ..columns import (
     encode_column,
     float_column,
     parse_extra,
-    require_columns,
     time_zone,
     timestamp_micros,
 )
@@ -69,9 +68,8 @@ def plot_context(
     Raises:
         InvalidEvent: an argument is invalid, or a column is missing.
     """
-    require_columns(df, "plot_context", "agent_id", "timestamp", "context_tokens")
+    df = in_time_zone(df, "plot_context", tz, "agent_id", "context_tokens")
     n_shown = checked_top(top, _MOST_AGENTS, _MAX_TOP)
-    df = in_time_zone(df, "plot_context", tz)
     events = _contexts(df, relative=relative)
     peaks = events.groupby("agent")["used"].max().sort_values(ascending=False, kind="stable")
     agents = [str(name) for name in peaks.index[:n_shown]]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ...local_zone import Zone
 from ...pricing.prices import Prices
-from ..columns import FloatArray, IntArray, require_columns, time_zone, timestamp_micros, with_roots
+from ..columns import FloatArray, IntArray, require_columns, time_zone, timestamp_micros
 from ..costs import COST_COLUMNS, Spending, compute_spending, forecast_budget
 from .charts.chart import (
     AxisSpec,
@@ -83,9 +83,8 @@ def plot_cumulative_cost(
         InvalidEvent: an argument is invalid, or as ``token_costs`` and ``forecast_budget``.
     """
     columns = () if by is None else (single_column(by, "plot_cumulative_cost"),)
-    require_columns(df, "plot_cumulative_cost", *COST_COLUMNS, *columns)
+    df = in_time_zone(df, "plot_cumulative_cost", tz, *COST_COLUMNS, *columns)
     n_named = checked_top(top, MAX_NAMED, _MAX_TOP)
-    df = in_time_zone(df, "plot_cumulative_cost", tz)
     zone = time_zone(df)
     spending = compute_spending(df, prices)
     parts = _parts(df, spending, by, n_named)
@@ -140,8 +139,7 @@ def _parts(
     times, usd = times[order], usd[order]
     if by is None:
         return {"": (times, usd)}
-    keyed = with_roots(df) if by == "root_agent_id" else df
-    names = as_text(keyed[by].take(spending.rows)).to_numpy()[order]
+    names = as_text(df[by].take(spending.rows)).to_numpy()[order]
     totals = pd.Series(usd).groupby(names).sum().sort_values(ascending=False, kind="stable")
     shown = [str(name) for name in totals.index[:top]]
     parts = {name: (times[names == name], usd[names == name]) for name in shown}
@@ -249,7 +247,7 @@ def _quota_layers(quotas: pd.DataFrame, low: float, high: float, zone: Any) -> l
 
     A limit has the color of its account; those of one account differ in their dashes.
     """
-    require_columns(quotas, "plot_cumulative_cost: quotas", *_QUOTA_COLUMNS)
+    quotas = require_columns(quotas, "plot_cumulative_cost: quotas", *_QUOTA_COLUMNS)
     layers: list[LineLayer] = []
     accounts, windows = quotas["account"].astype(str), quotas["window"].astype(str)
     names = sorted({*zip(accounts, windows, strict=True)})

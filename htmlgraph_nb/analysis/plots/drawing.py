@@ -83,17 +83,18 @@ def draw_chart(chart: Chart, ax: Axes | None, backend: Backend, theme: Theme) ->
     return draw_plotly(chart, theme)
 
 
-def in_time_zone(df: pd.DataFrame, function: str, tz: Zone) -> pd.DataFrame:
-    """Return a frame with its ``timestamp`` in a time zone.
+def in_time_zone(df: pd.DataFrame, function: str, tz: Zone, *columns: str) -> pd.DataFrame:
+    """Return a frame as ``require_columns`` does, with its ``timestamp`` in a time zone.
 
     Args:
         function: name of the calling function, for error messages.
         tz: name of a zone, or a tzinfo. None: the zone of ``timestamp``; naive times are UTC.
+        columns: what the function needs besides ``timestamp``.
 
     Raises:
-        InvalidEvent: no frame, no timestamps, or an unknown zone.
+        InvalidEvent: no frame, a missing column, or an unknown zone.
     """
-    require_columns(df, function, "timestamp")
+    df = require_columns(df, function, "timestamp", *columns)
     zone = time_zone(df) if tz is None else resolve_zone(tz)
     is_aware = isinstance(df["timestamp"].dtype, pd.DatetimeTZDtype)
     if is_aware and str(zone) == str(time_zone(df)):

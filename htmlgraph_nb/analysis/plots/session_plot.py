@@ -20,7 +20,6 @@ from ..columns import (
     encode_column,
     error_mask,
     float_column,
-    require_columns,
     time_zone,
     timestamp_micros,
     tool_mask,
@@ -86,9 +85,8 @@ def plot_session(
         InvalidEvent: an argument is invalid, a column is missing, the session is not in the frame,
             or the frame has several sessions and ``session`` is None.
     """
-    require_columns(df, "plot_session", *REQUIRED_COLUMNS, "tool_name")
+    df = in_time_zone(df, "plot_session", tz, *REQUIRED_COLUMNS, "tool_name")
     n_tools = checked_top(top, _MOST_TOOLS)
-    df = in_time_zone(df, "plot_session", tz)
     picked = _pick(df, session)
     chart = _SessionChart(picked, n_tools, colors, prices).chart()
     return draw_chart(chart, ax, backend, theme)

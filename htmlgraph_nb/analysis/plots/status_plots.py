@@ -13,7 +13,7 @@ import pandas as pd
 from ...core.roster import Limits
 from ...local_zone import Zone
 from ..agent_labels import agent_labels
-from ..columns import FloatArray, require_columns, time_zone, timestamp_micros
+from ..columns import FloatArray, time_zone, timestamp_micros
 from ..intervals import REQUIRED_COLUMNS, concurrency, timeline
 from ..periods import Length
 from .charts.chart import AxisSpec, Chart, HoverTexts, LineLayer, SeriesStyle, SpanLayer, as_floats
@@ -73,8 +73,7 @@ def plot_timeline(
     Raises:
         InvalidEvent: an argument is invalid, or as ``timeline``.
     """
-    require_columns(df, "plot_timeline", *REQUIRED_COLUMNS)
-    df = in_time_zone(df, "plot_timeline", tz)
+    df = in_time_zone(df, "plot_timeline", tz, *REQUIRED_COLUMNS)
     intervals = timeline(df, limits)
     rows, left_out = _rows(df, intervals, checked_top(top, 0), subagents=subagents)
     chart = _timeline_chart(df, intervals, rows, left_out)
@@ -233,8 +232,7 @@ def plot_concurrency(
     Raises:
         InvalidEvent: an argument is invalid, or as ``concurrency``.
     """
-    require_columns(df, "plot_concurrency", *REQUIRED_COLUMNS)
-    df = in_time_zone(df, "plot_concurrency", tz)
+    df = in_time_zone(df, "plot_concurrency", tz, *REQUIRED_COLUMNS)
     df, left_out = of_busiest_agents(df, checked_top(top, 0) or None)
     freq = freq or choose_freq(df)
     table = concurrency(df, freq, offset=offset)

@@ -13,10 +13,8 @@ from ..columns import (
     FloatArray,
     encode_column,
     float_column,
-    require_columns,
     time_zone,
     tool_mask,
-    with_roots,
 )
 from ..tools import tool_durations, tool_transitions
 from .charts.chart import AxisSpec, BoxLayer, CellLayer, Chart, LineLayer, as_floats
@@ -161,8 +159,8 @@ def plot_tool_durations(
     by = single_column(by, "plot_tool_durations")
     kind = choice(kind, "kind", _KINDS)
     n_shown = checked_top(top, _MOST_BOXES if kind == "box" else _MOST_LINES)
-    require_columns(df, "plot_tool_durations", "event_type", "tool_name", "duration_ms", by)
-    df = in_time_zone(df, "plot_tool_durations", tz)
+    needed = ("event_type", "tool_name", "duration_ms", by)
+    df = in_time_zone(df, "plot_tool_durations", tz, *needed)
     table = tool_durations(df, by, _QUANTILES)
     timed = table[table["timed"] > 0].sort_values("total_ms", ascending=False, kind="stable")
     shown = timed.iloc[:n_shown]
@@ -261,7 +259,7 @@ def _durations(df: pd.DataFrame, by: str) -> tuple[FloatArray, Any]:
     """Return the durations of tool calls, and the value of ``by`` of each."""
     milliseconds = float_column(df, "duration_ms")
     rows = np.flatnonzero(tool_mask(df) & ~np.isnan(milliseconds))
-    column = encode_column(with_roots(df) if by == "root_agent_id" else df, by)
+    column = encode_column(df, by)
     names = np.array([*map(str, column.values), NOT_NAMED], dtype=object)
     return milliseconds[rows], names[column.codes[rows]]
 

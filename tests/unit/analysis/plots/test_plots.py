@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+import pyarrow as pa
 import pytest
 from matplotlib.colors import to_hex
 
@@ -26,6 +27,8 @@ from tests.unit.analysis.test_examples import example
 
 Plot = Callable[..., Any]
 MANY = history(3_000)
+PERIOD = "14 Jan 2026, 09:50–09:55 · America/New_York"
+"""The period of the example."""
 PLOTS: dict[str, Plot] = {
     "timeline": plots.plot_timeline,
     "tool_counts": plots.plot_tool_counts,
@@ -88,10 +91,19 @@ def test_plot_draws_any_frame(name: str, frame: pd.DataFrame) -> None:
 def test_plot_names_period_and_zone(name: str) -> None:
     """The line below the title has the period and the time zone, with both libraries."""
     ax = PLOTS[name](example(), tz=NEW_YORK)
-    expected = "14 Jan 2026, 09:50–09:55 · America/New_York"
-    assert expected in " ".join(text.get_text() for text in ax.texts).replace("\n", " ")
+    assert PERIOD in " ".join(text.get_text() for text in ax.texts).replace("\n", " ")
     figure = PLOTS[name](example(), tz=NEW_YORK, backend="plotly")
-    assert expected in figure.layout.title.subtitle.text
+    assert PERIOD in figure.layout.title.subtitle.text
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_plot_keeps_the_zone_of_arrow_dtypes(name: str) -> None:
+    """A frame of ``dtype_backend="pyarrow"`` is drawn as any other."""
+    frame = example()
+    frame["timestamp"] = frame["timestamp"].dt.tz_convert(NEW_YORK)
+    arrow = pa.Table.from_pandas(frame).to_pandas(types_mapper=pd.ArrowDtype)
+    figure = PLOTS[name](arrow, backend="plotly")
+    assert PERIOD in figure.layout.title.subtitle.text
 
 
 @pytest.mark.parametrize("name", PLOTS)

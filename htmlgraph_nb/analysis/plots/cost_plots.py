@@ -13,6 +13,7 @@ from ...local_zone import Zone
 from ...pricing.prices import Prices
 from ..columns import FloatArray, IntArray, require_columns, time_zone, timestamp_micros
 from ..costs import COST_COLUMNS, Spending, compute_spending, forecast_budget
+from ..local_times import parse_micros
 from .charts.chart import (
     AxisSpec,
     Chart,
@@ -230,12 +231,10 @@ def _forecast_layers(
     prices: Prices | None,
 ) -> tuple[list[Layer], pd.Series]:
     forecast = forecast_budget(df, budget, until, prices).iloc[0]
-    end = pd.Timestamp(until)
-    end = end.tz_localize(time_zone(df)) if end.tzinfo is None else end
-    at = float(index_micros(pd.DatetimeIndex([end]))[0])
+    at = parse_micros(until, "until")
     if not len(times) or at <= times[-1]:
         return [], forecast
-    x = np.array([float(times[-1]), at])
+    x = as_floats([times[-1], at])
     y = np.array([float(spent[-1]), float(forecast["projected"])])
     texts = [f"forecast\n{usd_text(value)}" for value in y.tolist()]
     style = SeriesStyle(COLORS[5], _DASHED)

@@ -165,6 +165,15 @@ def test_cumulative_cost_draws_the_forecast(sample: pd.DataFrame, backend: str) 
     assert dollars[-1] == pytest.approx(forecast["projected"])
 
 
+def test_cumulative_cost_forecasts_up_to_until(sample: pd.DataFrame) -> None:
+    """A time without a zone is local, as for forecast_budget, also if the plot has another zone."""
+    ax = plots.plot_cumulative_cost(sample, until="2026-03-02T12:00", tz=NEW_YORK)
+    x, dollars = line_named(ax, "forecast at the average rate")
+    forecast = analysis.forecast_budget(sample, 0, "2026-03-02T12:00").loc[0]
+    assert x[-1] == pytest.approx(pd.Timestamp("2026-03-02T12:00Z").timestamp() / 86_400)
+    assert dollars[-1] == pytest.approx(forecast["projected"])
+
+
 def test_cumulative_cost_names_unpriced_tokens() -> None:
     """Dollars that lack tokens say so."""
     text = "without 600 tokens that have no price: my-model"

@@ -290,9 +290,20 @@ def forecast_budget(
     0  0.012         0.144       1.32          False
     """
     df = require_columns(df, "forecast_budget", *COST_COLUMNS)
-    budget = _check_budget(budget)
+    budget = check_budget(budget)
     end = parse_micros(until, "until")
-    spending = compute_spending(df, prices)
+    return forecast_spending(df, compute_spending(df, prices), budget, end)
+
+
+def forecast_spending(
+    df: pd.DataFrame, spending: Spending, budget: float, end: int
+) -> pd.DataFrame:
+    """Return the forecast of ``forecast_budget`` for costs that are computed already.
+
+    Args:
+        spending: the costs of ``df``.
+        end: end of the budget, microseconds since 1970 UTC.
+    """
     micros = timestamp_micros(df)
     usd = float(np.nansum(spending.priced.usd))
     first, now = (int(micros.min()), int(micros.max())) if len(micros) else (0, 0)
@@ -321,7 +332,12 @@ def forecast_budget(
     return table
 
 
-def _check_budget(budget: Any) -> float:
+def check_budget(budget: Any) -> float:
+    """Return a budget in US dollars.
+
+    Raises:
+        InvalidEvent: no number, or a negative one.
+    """
     is_number = isinstance(budget, Real | Decimal) and not isinstance(budget, bool)
     if not is_number or not float(budget) >= 0:
         raise InvalidEvent(

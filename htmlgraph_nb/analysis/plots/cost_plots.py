@@ -12,7 +12,7 @@ import pandas as pd
 from ...local_zone import Zone
 from ...pricing.prices import Prices
 from ..columns import FloatArray, IntArray, require_columns, time_zone, timestamp_micros
-from ..costs import COST_COLUMNS, Spending, compute_spending, forecast_budget
+from ..costs import COST_COLUMNS, Spending, check_budget, compute_spending, forecast_spending
 from ..local_times import parse_micros
 from .charts.chart import (
     AxisSpec,
@@ -91,16 +91,17 @@ def plot_cumulative_cost(
     parts = _parts(df, spending, by, n_named)
     times = _grid(df)
     layers, spent = _spent_layers(df, parts, times, by, colors)
-    facts = [usd_text(float(spent[-1]) if len(spent) else 0.0), _unpriced(spending)]
-    facts += [*facts_of_period(df, zone)]
     low, high = time_range(as_floats(times))
     top_usd = float(spent[-1]) if len(spent) else 0.0
+    end = int(high) if until is None else parse_micros(until, "until")
+    limit = 0.0 if budget is None else check_budget(budget)
+    forecast = forecast_spending(df, spending, limit, end).iloc[0]
+    if until is not None and len(times) and end > times[-1]:
+        layers.append(_forecast_line(int(times[-1]), end, top_usd, float(forecast["projected"])))
+    facts = [usd_text(top_usd), "", _unpriced(spending), *facts_of_period(df, zone)]
     if budget is not None:
-        more, fact = _budget_layers(df, budget, until, times, spent, prices)
+        more, facts[1] = _budget_layers(forecast, has_end=until is not None)
         layers += more
-        facts.insert(1, fact)
-    elif until is not None:
-        layers += _forecast_layers(df, 0.0, until, times, spent, prices)[0]
     for layer in layers:
         if isinstance(layer, LineLayer) and len(layer.x):
             high, top_usd = max(high, float(layer.x.max())), max(top_usd, float(layer.y.max()))
@@ -114,9 +115,7 @@ def plot_cumulative_cost(
         title="Spent so far" + (f" by {column_word(by)}" if by else ""),
         facts=facts,
         x=AxisSpec("time", "", low, high, zone=zone),
-        y=AxisSpec(
-            "number", "US dollars", 0.0, 1.08 * max(top_usd, float(budget or 0.0)) or 1.0, "usd"
-        ),
+        y=AxisSpec("number", "US dollars", 0.0, 1.08 * max(top_usd, limit) or 1.0, "usd"),
         layers=layers,
         legend=column_word(by) if by else "spent",
         secondary=secondary,
@@ -193,52 +192,33 @@ def _spent_layers(
     return layers, low
 
 
-def _budget_layers(
-    df: pd.DataFrame,
-    budget: float,
-    until: str | datetime | pd.Timestamp | None,
-    times: IntArray,
-    spent: FloatArray,
-    prices: Prices | None,
-) -> tuple[list[Layer], str]:
-    """Return the line of the budget and the forecast, and what they say in words."""
-    newest = df["timestamp"].max() if len(df) else pd.Timestamp(0, tz="UTC")
-    layers, forecast = _forecast_layers(df, budget, until or newest, times, spent, prices)
-    layers = layers if until is not None else []
-    layers.append(
-        RuleLayer(f"budget {usd_text(budget)}", "y", budget, SeriesStyle(ERROR_COLOR, _DASHED))
-    )
-    exceeded = forecast["exhausted_at"]
-    if len(spent) and float(spent[-1]) > budget:
-        at = float(index_micros(pd.DatetimeIndex([exceeded]))[0])
+def _budget_layers(forecast: pd.Series, *, has_end: bool) -> tuple[list[Layer], str]:
+    """Return the line of the budget, a mark where it is exceeded, and this in words.
+
+    Args:
+        forecast: the row of ``forecast_budget``.
+        has_end: the caller named the end of the budget.
+    """
+    budget = float(forecast["budget"])
+    rule = RuleLayer(f"budget {usd_text(budget)}", "y", budget, SeriesStyle(ERROR_COLOR, _DASHED))
+    if forecast["remaining"] < 0:
+        exceeded = forecast["exhausted_at"]
         text = f"budget exceeded {date_text(exceeded)} {exceeded:%H:%M}"
+        place = as_floats(index_micros(pd.DatetimeIndex([exceeded]))), as_floats([budget])
         style = SeriesStyle(ERROR_COLOR)
-        place = np.array([at]), np.array([float(budget)])
-        layers.append(PointLayer("budget exceeded", style, *place, "diamond", lambda: [text]))
-        return layers, text
-    if until is None:
-        return layers, f"{usd_text(float(forecast['remaining']))} of {usd_text(budget)} left"
+        mark = PointLayer("budget exceeded", style, *place, "diamond", lambda: [text])
+        return [rule, mark], text
+    if not has_end:
+        return [rule], f"{usd_text(float(forecast['remaining']))} of {usd_text(budget)} left"
     kept = "within" if forecast["within_budget"] else "over"
-    return layers, f"forecast {usd_text(float(forecast['projected']))}, {kept} the budget"
+    return [rule], f"forecast {usd_text(float(forecast['projected']))}, {kept} the budget"
 
 
-def _forecast_layers(
-    df: pd.DataFrame,
-    budget: float,
-    until: str | datetime | pd.Timestamp,
-    times: IntArray,
-    spent: FloatArray,
-    prices: Prices | None,
-) -> tuple[list[Layer], pd.Series]:
-    forecast = forecast_budget(df, budget, until, prices).iloc[0]
-    at = parse_micros(until, "until")
-    if not len(times) or at <= times[-1]:
-        return [], forecast
-    x = as_floats([times[-1], at])
-    y = np.array([float(spent[-1]), float(forecast["projected"])])
+def _forecast_line(now: int, end: int, spent: float, projected: float) -> LineLayer:
+    x, y = as_floats([now, end]), as_floats([spent, projected])
     texts = [f"forecast\n{usd_text(value)}" for value in y.tolist()]
     style = SeriesStyle(COLORS[5], _DASHED)
-    return [LineLayer("forecast at the average rate", style, x, y, lambda: texts)], forecast
+    return LineLayer("forecast at the average rate", style, x, y, lambda: texts)
 
 
 def _quota_layers(quotas: pd.DataFrame, low: float, high: float, zone: Any) -> list[LineLayer]:

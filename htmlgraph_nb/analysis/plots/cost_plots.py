@@ -95,10 +95,11 @@ def plot_cumulative_cost(
     top_usd = float(spent[-1]) if len(spent) else 0.0
     end = int(high) if until is None else parse_micros(until, "until")
     limit = 0.0 if budget is None else check_budget(budget)
-    forecast = forecast_spending(df, spending, limit, end).iloc[0]
+    table = forecast_spending(df, spending, limit, end)
+    forecast = table.iloc[0]
     if until is not None and len(times) and end > times[-1]:
         layers.append(_forecast_line(int(times[-1]), end, top_usd, float(forecast["projected"])))
-    facts = [usd_text(top_usd), "", _unpriced(spending), *facts_of_period(df, zone)]
+    facts = [usd_text(top_usd), "", unpriced_fact(table), *facts_of_period(df, zone)]
     if budget is not None:
         more, facts[1] = _budget_layers(forecast, has_end=until is not None)
         layers += more
@@ -121,12 +122,6 @@ def plot_cumulative_cost(
         secondary=secondary,
     )
     return draw_chart(chart, ax, backend, theme)
-
-
-def _unpriced(spending: Spending) -> str:
-    table = pd.DataFrame({"unpriced_tokens": spending.unpriced_tokens()})
-    table.attrs.update(spending.attrs())
-    return unpriced_fact(table)
 
 
 def _parts(

@@ -199,7 +199,7 @@ def _budget_layers(forecast: pd.Series, *, has_end: bool) -> tuple[list[Layer], 
     if forecast["remaining"] < 0:
         exceeded = forecast["exhausted_at"]
         text = f"budget exceeded {date_text(exceeded)} {exceeded:%H:%M}"
-        place = as_floats(index_micros(pd.DatetimeIndex([exceeded]))), as_floats([budget])
+        place = as_floats(index_micros([exceeded])), as_floats([budget])
         style = SeriesStyle(ERROR_COLOR)
         mark = PointLayer("budget exceeded", style, *place, "diamond", lambda: [text])
         return [rule, mark], text
@@ -254,8 +254,7 @@ def _quota_layers(quotas: pd.DataFrame, low: float, high: float, zone: Any) -> l
 
 
 def _micros_or_nan(times: pd.Series) -> FloatArray:
-    micros = index_micros(pd.DatetimeIndex(times))
-    return np.where(times.isna(), np.nan, micros)
+    return np.where(times.isna(), np.nan, index_micros(times))
 
 
 def _limit_rule() -> RuleLayer:

@@ -69,7 +69,7 @@ def plotted_periods(
     """
     periods, zone = parse_freq(freq, offset), time_zone(df)
     text = freq_text(periods)
-    start = index_micros(pd.DatetimeIndex(starts))
+    start = index_micros(starts)
     if not len(start):
         return PlottedPeriods(start, start, np.zeros(0, bool), False, text, "")
     longest = periods.step_us + 2 * DAY_US + 32 * DAY_US * periods.months

@@ -237,10 +237,8 @@ class _SessionChart:
         ):
             part = table[chosen]
             if len(part):
-                start, end = (
-                    as_floats(index_micros(pd.DatetimeIndex(part[name])))
-                    for name in ("start", "end")
-                )
+                start = as_floats(index_micros(part["start"]))
+                end = as_floats(index_micros(part["end"]))
                 style = SeriesStyle(OTHERS_COLOR, pattern)
                 rows = np.full(len(part), row)
                 hover = self._turn_hover(part)
@@ -256,7 +254,7 @@ class _SessionChart:
 
     def _turn_hover(self, table: pd.DataFrame) -> HoverTexts:
         def texts() -> list[str]:
-            micros = index_micros(pd.DatetimeIndex(table["start"]))
+            micros = index_micros(table["start"])
             columns = ("outcome", "tools", "tool_errors", "usd")
             lengths = 1e6 * table["duration"].dt.total_seconds()
             return [
@@ -291,8 +289,8 @@ class _SessionChart:
     def _add_intervals(
         self, intervals: pd.DataFrame, rows: Mapping[str | None, float], *, in_legend: bool
     ) -> None:
-        start = as_floats(index_micros(pd.DatetimeIndex(intervals["start"])))
-        end = as_floats(index_micros(pd.DatetimeIndex(intervals["end"])))
+        start = as_floats(index_micros(intervals["start"]))
+        end = as_floats(index_micros(intervals["end"]))
         agents = intervals["agent_id"].astype(str)
         row = agents.map(lambda name: rows.get(name, rows.get(None, np.nan))).to_numpy(np.float64)
         for status in ("idle", "active", "waiting"):

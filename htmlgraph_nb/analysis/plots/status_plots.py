@@ -98,8 +98,8 @@ def _timeline_chart(
     df: pd.DataFrame, intervals: pd.DataFrame, rows: list[FamilyRow], left_out: int
 ) -> Chart:
     zone = time_zone(df)
-    start = as_floats(index_micros(pd.DatetimeIndex(intervals["start"])))
-    end = as_floats(index_micros(pd.DatetimeIndex(intervals["end"])))
+    start = as_floats(index_micros(intervals["start"]))
+    end = as_floats(index_micros(intervals["end"]))
     labels = agent_labels(df)
     agents = intervals["agent_id"].astype(str).to_numpy()
     # An agent that is offline needs no room.

@@ -192,10 +192,10 @@ def _is_uniform(periods: Periods, zone: Any) -> bool:
 
 def _edges(first: int, last: int, periods: Periods, zone: Any) -> IntArray:
     """Return the starts of periods in UTC, of which one or none is before ``first``."""
-    low, high = _on_clock(np.array([first, last]), zone).tolist()
+    low, high = on_clock(np.array([first, last]), zone).tolist()
     # Around a change of the clocks the first period can begin before its time on the clock.
     starts = periods.starts(low - 2 * _DAY, high + 2 * _DAY)
-    moments, repeated = _from_clock(starts, zone)
+    moments, repeated = from_clock(starts, zone)
     if periods.step_us:
         moments = np.append(moments, repeated[repeated - moments >= periods.step_us])
     moments = np.unique(moments)
@@ -203,22 +203,22 @@ def _edges(first: int, last: int, periods: Periods, zone: Any) -> IntArray:
     return moments[begin : np.searchsorted(moments, last, side="right")]
 
 
-def _on_clock(micros: IntArray, zone: Any) -> IntArray:
+def on_clock(micros: IntArray, zone: Any) -> IntArray:
     """Return what the clock of a zone shows, as microseconds since 1970-01-01 00:00."""
     local = to_datetimes(micros, zone).tz_localize(None)
     return local.to_numpy(dtype="datetime64[us]").view(np.int64)
 
 
-def _from_clock(clock: IntArray, zone: Any) -> tuple[IntArray, IntArray]:
+def from_clock(clock: IntArray, zone: Any) -> tuple[IntArray, IntArray]:
     """Return the first and the last moment at which the clock of a zone shows these times.
 
     If the clock skips a time, both are the moment of the change. tz_localize() of pandas finds
     another one where the clock skips half an hour or a whole day.
     """
     before, after = (
-        clock - (_on_clock(clock + shift, zone) - (clock + shift)) for shift in (-_DAY, _DAY)
+        clock - (on_clock(clock + shift, zone) - (clock + shift)) for shift in (-_DAY, _DAY)
     )
-    shown_before, shown_after = (_on_clock(moments, zone) == clock for moments in (before, after))
+    shown_before, shown_after = (on_clock(moments, zone) == clock for moments in (before, after))
     first = np.where(shown_before, before, after)
     last = np.where(shown_after, after, before)
     skipped = np.flatnonzero(~shown_before & ~shown_after)
@@ -237,7 +237,7 @@ def _change(clock: IntArray, low: IntArray, high: IntArray, zone: Any) -> IntArr
     """
     while (high - low > 1).any():
         middle = (low + high) // 2
-        is_later = _on_clock(middle, zone) > clock
+        is_later = on_clock(middle, zone) > clock
         low, high = np.where(is_later, low, middle), np.where(is_later, middle, high)
     return high
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from ..columns import BoolArray, FloatArray, IntArray, time_zone, timestamp_micros
-from ..periods import Length, Periods, parse_freq, period_starts
+from ..periods import Length, Periods, on_clock, parse_freq, period_starts
 from .charts.chart import as_floats
-from .charts.time_axis import DAY_US, HOUR_US, MINUTE_US, WEEKDAY_NAMES, index_micros, wall_micros
+from .charts.time_axis import DAY_US, HOUR_US, MINUTE_US, WEEKDAY_NAMES, index_micros
 
 _FREQS = {
     **{f"{count}s": count * 1_000_000 for count in (1, 5, 15)},
@@ -76,9 +76,7 @@ def plotted_periods(
     edges = period_starts(int(start[0]), int(start[-1]) + longest, periods, zone)
     end = edges[np.searchsorted(edges, start, side="right")]
     newest = int(timestamp_micros(df).max())
-    days = bool(
-        (wall_micros(start, zone) % DAY_US == 0).all() and (end - start > DAY_US // 2).all()
-    )
+    days = bool((on_clock(start, zone) % DAY_US == 0).all() and (end - start > DAY_US // 2).all())
     # A frame of whole days ends a moment before midnight.
     cut_off = (start <= newest) & (newest < end - (end - start) // 100)
     fact = ""

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from ...columns import FloatArray
+from ...periods import on_clock
 from .chart import AxisSpec, HoverTexts, NumberUnit
 from .number_text import short_label, tick_text
-from .time_axis import clocks_change, duration_ticks, time_ticks, wall_micros
+from .time_axis import clocks_change, duration_ticks, time_ticks
 
 _FEW = 6
 _MANY = 40
@@ -45,7 +46,7 @@ class PlotlyX:
         if self.spec.kind != "time":
             return values
         micros = np.rint(values).astype(np.int64)
-        shown = micros if self.in_utc else wall_micros(micros, self.spec.zone)
+        shown = micros if self.in_utc else on_clock(micros, self.spec.zone)
         return shown.view("datetime64[us]")
 
     def lengths(self, values: FloatArray) -> FloatArray:

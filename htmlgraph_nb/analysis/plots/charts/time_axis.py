@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ...columns import FloatArray, IntArray, timestamp_micros, to_datetimes
+from ...periods import from_clock, on_clock
 
 MINUTE_US = 60_000_000
 HOUR_US = 60 * MINUTE_US
@@ -67,8 +68,7 @@ def time_ticks(low: float, high: float, zone: Any, most: int = _MAX_TICKS) -> li
         moments = _ticks_within_days(low, high, step, zone)
     else:
         moments = _ticks_of_days(low, high, span, most, zone)
-    times = to_datetimes(moments, zone)
-    return _label_ticks(moments, times, step, days_shown=bool(step) or span < 400 * DAY_US)
+    return _label_ticks(moments, zone, step, days_shown=bool(step) or span < 400 * DAY_US)
 
 
 def _ticks_within_days(low: float, high: float, step: int, zone: Any) -> IntArray:
@@ -76,7 +76,7 @@ def _ticks_within_days(low: float, high: float, step: int, zone: Any) -> IntArra
     grid = min(step, 15 * MINUTE_US)
     first = -int(-low // grid) * grid
     moments = np.arange(first, high + 1, grid, dtype=np.float64).astype(np.int64)
-    shown: IntArray = moments[wall_micros(moments, zone) % step == 0]
+    shown: IntArray = moments[on_clock(moments, zone) % step == 0]
     return shown
 
 
@@ -94,21 +94,10 @@ def _ticks_of_days(low: float, high: float, span: float, most: int, zone: Any) -
         months = next((step for step in _MONTH_STEPS if span / (step * 30.4 * DAY_US) <= most), 120)
         dates = pd.date_range(_naive_day(first).replace(day=1), _naive_day(last), freq="MS")
         dates = dates[(dates.year * 12 + dates.month - 1) % months == 0]
-    moments = day_starts(dates, zone)
+    # Midnight may not exist or be twice.
+    moments = from_clock(dates.to_numpy(dtype="datetime64[us]").view(np.int64), zone)[0]
     shown: IntArray = moments[(moments >= low) & (moments <= high)]
     return shown
-
-
-def day_starts(dates: pd.DatetimeIndex, zone: Any) -> IntArray:
-    """Return the first instant of each day in a zone, where midnight may not exist or be twice.
-
-    Args:
-        dates: naive midnights.
-    """
-    local = dates.tz_localize(
-        zone, ambiguous=np.ones(len(dates), bool), nonexistent="shift_forward"
-    )
-    return index_micros(local)
 
 
 def _naive_day(time: pd.Timestamp) -> pd.Timestamp:
@@ -121,26 +110,18 @@ def index_micros(times: pd.DatetimeIndex | pd.Series | Sequence[pd.Timestamp]) -
     return utc.to_numpy(dtype="datetime64[us]").view(np.int64)
 
 
-def wall_micros(moments: IntArray, zone: Any) -> IntArray:
-    """Return the local times of instants, as microseconds since 1970 without a zone."""
-    local = to_datetimes(moments, zone).tz_localize(None)
-    return local.to_numpy(dtype="datetime64[us]").view(np.int64)
-
-
 def clocks_change(low: float, high: float, zone: Any) -> bool:
     """Return whether the clocks of a zone change between two instants."""
     moments = np.arange(int(low), int(high) + 15 * DAY_US, 15 * DAY_US)
     moments[-1] = int(high)
-    return len(np.unique(wall_micros(moments, zone) - moments)) > 1
+    return len(np.unique(on_clock(moments, zone) - moments)) > 1
 
 
-def _label_ticks(
-    moments: IntArray, times: pd.DatetimeIndex, step: int, *, days_shown: bool
-) -> list[TimeTick]:
+def _label_ticks(moments: IntArray, zone: Any, step: int, *, days_shown: bool) -> list[TimeTick]:
     ticks = []
     last_context = last_offset = None
-    wall = times.tz_localize(None).to_numpy(dtype="datetime64[us]").view(np.int64)
-    for at, time, offset in zip(moments.tolist(), times, (wall - moments).tolist(), strict=True):
+    times, offsets = to_datetimes(moments, zone), on_clock(moments, zone) - moments
+    for at, time, offset in zip(moments.tolist(), times, offsets.tolist(), strict=True):
         if step:
             text = f"{time:%H:%M:%S}" if step < MINUTE_US else f"{time:%H:%M}"
             context = date_text(time)

@@ -89,7 +89,7 @@ def plot_context(
     )  # fmt: skip
     for window in shown_windows:
         text = "window" if relative else f"window {si_number(window)}"
-        layers.append(RuleLayer(text, "y", window, SeriesStyle("", _DASHED)))
+        layers.append(RuleLayer(text, window, SeriesStyle("", _DASHED)))
     low, high = time_range(as_floats(events["at"]))
     facts = [
         f"at most {highest:.0f} % full" if relative else f"at most {si_number(highest)} tokens",

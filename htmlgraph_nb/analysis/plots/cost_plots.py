@@ -195,7 +195,7 @@ def _budget_layers(forecast: pd.Series, *, has_end: bool) -> tuple[list[Layer], 
         has_end: the caller named the end of the budget.
     """
     budget = float(forecast["budget"])
-    rule = RuleLayer(f"budget {usd_text(budget)}", "y", budget, SeriesStyle(ERROR_COLOR, _DASHED))
+    rule = RuleLayer(f"budget {usd_text(budget)}", budget, SeriesStyle(ERROR_COLOR, _DASHED))
     if forecast["remaining"] < 0:
         exceeded = forecast["exhausted_at"]
         text = f"budget exceeded {date_text(exceeded)} {exceeded:%H:%M}"
@@ -258,4 +258,4 @@ def _micros_or_nan(times: pd.Series) -> FloatArray:
 
 
 def _limit_rule() -> RuleLayer:
-    return RuleLayer("usage limit", "y", 100.0, SeriesStyle("", _DOTTED), secondary=True)
+    return RuleLayer("usage limit", 100.0, SeriesStyle("", _DOTTED), secondary=True)

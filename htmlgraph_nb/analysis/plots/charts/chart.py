@@ -122,7 +122,6 @@ class LineLayer:
     steps: bool = False
     width: float = 1.6
     secondary: bool = False
-    in_legend: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,7 @@ class PointLayer:
     style: SeriesStyle
     x: FloatArray
     y: FloatArray
-    symbol: Literal["down", "cross", "dot", "diamond"]
+    symbol: Literal["down", "cross", "diamond"]
     hover: HoverTexts
     size: float = 7.0
 
@@ -173,14 +172,14 @@ class BoxLayer:
 
 @dataclass(frozen=True, slots=True)
 class RuleLayer:
-    """A straight line across the plot, with a label.
+    """A horizontal line across the plot, with a label.
 
     Attributes:
-        at: value on the axis ``across``.
+        at: value on the y axis.
+        secondary: on the right y axis.
     """
 
     label: str
-    across: Literal["x", "y"]
     at: float
     style: SeriesStyle
     secondary: bool = False
@@ -218,11 +217,6 @@ class Chart:
     def subtitle(self) -> str:
         """The facts on one line."""
         return " · ".join(fact for fact in self.facts if fact)
-
-
-def no_hover() -> Sequence[str]:
-    """Return no hover texts."""
-    return ()
 
 
 def as_floats(values: Any) -> FloatArray:

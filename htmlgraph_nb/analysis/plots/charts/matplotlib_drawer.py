@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _HATCHES = ("", "///", "...", "\\\\\\", "xxx", "---", "|||", "+++", "ooo")
 _DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)), (0, (3, 3)))
-_MARKERS = {"down": "v", "cross": "x", "dot": "o", "diamond": "D"}
+_MARKERS = {"down": "v", "cross": "x", "diamond": "D"}
 _PALE = 0.45
 _CHARS_PER_INCH = 13
 _MIN_FONT = 4.5
@@ -138,8 +138,7 @@ class _MatplotlibDrawing:
 
     def _line(self, layer: LineLayer) -> None:
         ax = self.right if layer.secondary else self.ax
-        x, color = self._x(layer.x), self._color(layer.style)
-        label = _plain(layer.name) if layer.in_legend else "_"
+        x, color, label = self._x(layer.x), self._color(layer.style), _plain(layer.name)
         if layer.low is not None:
             step = "post" if layer.steps else None
             hatch = _HATCHES[layer.style.pattern % len(_HATCHES)] or None
@@ -172,7 +171,7 @@ class _MatplotlibDrawing:
             color=self._color(layer.style),
             markeredgecolor=self._color(layer.style) if marker == "x" else self.ax.get_facecolor(),
             markeredgewidth=1.4 if marker == "x" else 0.6,
-            label=_plain(layer.name) if layer.name else "_",
+            label=_plain(layer.name),
             clip_on=False,
             zorder=4,
         )
@@ -232,25 +231,16 @@ class _MatplotlibDrawing:
         color = self._color(layer.style)
         ax = self.right if layer.secondary else self.ax
         dash = _DASHES[layer.style.pattern % len(_DASHES)]
-        if layer.across == "y":
-            ax.axhline(layer.at, color=color, linestyle=dash, linewidth=1)
-            at, place = (0.005, layer.at), ax.get_yaxis_transform()
-            offset, turned = (2, 3), 0
-        else:
-            value = float(self._x(np.array([layer.at]))[0])
-            ax.axvline(value, color=color, linestyle=dash, linewidth=1)
-            at, place = (value, 0.98), ax.get_xaxis_transform()
-            offset, turned = (3, 0), 90
+        ax.axhline(layer.at, color=color, linestyle=dash, linewidth=1)
         ax.annotate(
             _plain(layer.label),
-            at,
-            offset,
-            xycoords=place,
+            (0.005, layer.at),
+            (2, 3),
+            xycoords=ax.get_yaxis_transform(),
             textcoords="offset points",
             color=color,
             fontsize="small",
-            rotation=turned,
-            va="top" if turned else "bottom",
+            va="bottom",
         )
 
     def _x(self, values: FloatArray) -> FloatArray:

@@ -31,7 +31,7 @@ from .plotly_axes import (
 
 _PATTERNS = ("", "/", ".", "\\", "x", "-", "|", "+")
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "2px,6px", "12px,3px")
-_SYMBOLS = {"down": "triangle-down", "cross": "x-thin", "dot": "circle", "diamond": "diamond"}
+_SYMBOLS = {"down": "triangle-down", "cross": "x-thin", "diamond": "diamond"}
 _PALE = 0.45
 _PIXELS_PER_INCH = 96
 _TITLE_PIXELS = 50
@@ -191,7 +191,7 @@ class _PlotlyDrawing:
                 },
                 hovertext=hover_lines(layer.hover),
                 hovertemplate=_HOVER,
-                showlegend=layer.in_legend,
+                showlegend=True,
                 legendgroup=escape_text(layer.name),
                 yaxis="y2" if layer.secondary else "y",
                 **area,
@@ -218,7 +218,7 @@ class _PlotlyDrawing:
                 },
                 hovertext=hover_lines(layer.hover),
                 hovertemplate=_HOVER,
-                showlegend=bool(layer.name),
+                showlegend=True,
                 cliponaxis=False,
             )
         )
@@ -294,36 +294,18 @@ class _PlotlyDrawing:
         )
 
     def _rule(self, layer: RuleLayer) -> None:
-        line = {
-            "color": self._color(layer.style),
-            "width": 1.2,
-            "dash": _DASHES[layer.style.pattern % len(_DASHES)],
-        }
-        text = {
-            "annotation_text": escape_text(layer.label),
-            "annotation_font_color": self._color(layer.style),
-        }
-        if layer.across == "y":
-            axis = "y2" if layer.secondary else "y"
-            self.figure.add_hline(
-                *(layer.at,), line=line, yref=axis, annotation_position="top left", **text
-            )
-            return
-        # add_vline() places its annotation by arithmetic that dates do not have.
-        at = self.x.positions(np.array([layer.at]))[0]
-        self.figure.add_shape(
-            type="line", x0=at, x1=at, y0=0, y1=1, yref="paper", line=line, layer="above"
-        )
-        self.figure.add_annotation(
-            x=at,
-            y=1,
-            yref="paper",
-            text=text["annotation_text"],
-            font={"color": line["color"]},
-            showarrow=False,
-            textangle=-90,
-            xanchor="left",
-            yanchor="top",
+        color = self._color(layer.style)
+        self.figure.add_hline(
+            layer.at,
+            line={
+                "color": color,
+                "width": 1.2,
+                "dash": _DASHES[layer.style.pattern % len(_DASHES)],
+            },
+            yref="y2" if layer.secondary else "y",
+            annotation_text=escape_text(layer.label),
+            annotation_position="top left",
+            annotation_font_color=color,
         )
 
 

@@ -167,14 +167,9 @@ def range_text(low: int, high: int, zone: Any) -> str:
 def facts_of_period(df: pd.DataFrame, zone: Any) -> list[str]:
     """Return period and time zone of a frame, for the line below a title."""
     if not len(df):
-        return ["no events", zone_name(zone)]
+        return ["no events", str(zone)]
     micros = timestamp_micros(df)
-    return [range_text(int(micros.min()), int(micros.max()), zone), zone_name(zone)]
-
-
-def zone_name(zone: Any) -> str:
-    """Return the name of a time zone."""
-    return str(zone)
+    return [range_text(int(micros.min()), int(micros.max()), zone), str(zone)]
 
 
 def duration_text(micros: float) -> str:

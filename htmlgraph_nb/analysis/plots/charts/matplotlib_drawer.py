@@ -1,12 +1,17 @@
-"""Draw a chart with matplotlib."""
+"""Draw a chart with matplotlib, which is imported with this module."""
 
 from __future__ import annotations
 
 import textwrap
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib import pyplot, rcParams
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import ListedColormap, LogNorm, Normalize, to_rgb
+from matplotlib.ticker import NullFormatter, NullLocator
 
 from ...columns import FloatArray
 from .chart import (
@@ -17,18 +22,15 @@ from .chart import (
     Chart,
     Layer,
     LineLayer,
-    NumberUnit,
     PointLayer,
     RuleLayer,
     SeriesStyle,
     SpanLayer,
 )
+from .matplotlib_ticks import DurationLocator, UnitFormatter, use_local_time
 from .number_text import short_label
 from .palette import heat_color, is_dark
 from .time_axis import DAY_US
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _HATCHES = ("", "///", "...", "\\\\\\", "xxx", "---", "|||", "+++", "ooo")
 _DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)), (0, (3, 3)))
@@ -42,8 +44,6 @@ _STYLES = {"light": "default", "dark": "dark_background"}
 
 def draw_matplotlib(chart: Chart, ax: Axes | None, theme: str | None) -> Axes:
     """Draw a chart into an Axes, or a new figure, and return the Axes."""
-    from matplotlib import pyplot
-
     context: AbstractContextManager[Any] = nullcontext()
     if theme is not None:
         context = pyplot.style.context(_STYLES[theme])
@@ -115,15 +115,13 @@ class _MatplotlibDrawing:
             bars[index].set_alpha(_PALE)
 
     def _spans(self, layer: SpanLayer) -> None:
-        # One collection is fast for 100,000 spans.
-        from matplotlib.collections import PolyCollection
-
         start, end = self._x(layer.start), self._x(layer.end)
         low, high = layer.row - layer.thickness / 2, layer.row + layer.thickness / 2
         corners = [(start, low), (start, high), (end, high), (end, low)]
         shapes = np.stack([np.stack(corner, axis=1) for corner in corners], axis=1)
         color = self._color(layer.style)
         pattern = _HATCHES[layer.style.pattern % len(_HATCHES)]
+        # One collection is fast for 100,000 spans.
         self.ax.add_collection(
             PolyCollection(
                 list(shapes),
@@ -177,9 +175,7 @@ class _MatplotlibDrawing:
         )
 
     def _cells(self, layer: CellLayer) -> None:
-        from matplotlib.colors import ListedColormap, LogNorm, Normalize
-
-        dark = not is_dark(_rgb(self.text))
+        dark = not is_dark(to_rgb(self.text))
         colors = ListedColormap([heat_color(step / 255, dark=dark) for step in range(256)])
         values = np.ma.masked_invalid(layer.values)
         highest = float(values.max()) if values.count() else 0.0
@@ -211,7 +207,7 @@ class _MatplotlibDrawing:
         bar = self.ax.figure.colorbar(mesh, ax=self.ax, fraction=0.046, pad=0.02, aspect=25)
         bar.set_label(layer.label)
         bar.outline.set_visible(False)
-        bar.ax.yaxis.set_major_formatter(_unit_formatter(layer.unit))
+        bar.ax.yaxis.set_major_formatter(UnitFormatter(layer.unit))
 
     def _boxes(self, layer: BoxLayer) -> None:
         low, lower, median, upper, high = layer.quantiles.T
@@ -258,17 +254,11 @@ class _MatplotlibDrawing:
         if spec.label:
             axis.set_label_text(_plain(spec.label))
         if spec.kind == "time":
-            from .matplotlib_ticks import use_local_time
-
             use_local_time(axis, spec.zone)
         elif spec.kind == "names":
             self._names(axis, spec)
         else:
             if spec.kind == "log":
-                from matplotlib.ticker import NullFormatter, NullLocator
-
-                from .matplotlib_ticks import DurationLocator
-
                 (ax.set_yscale if vertical else ax.set_xscale)("log")
                 axis.set_minor_formatter(NullFormatter())
                 if spec.unit == "ms":
@@ -276,7 +266,7 @@ class _MatplotlibDrawing:
                     axis.set_minor_locator(NullLocator())
             elif spec.whole_numbers:
                 axis.get_major_locator().set_params(integer=True)
-            axis.set_major_formatter(_unit_formatter(spec.unit))
+            axis.set_major_formatter(UnitFormatter(spec.unit))
 
     def _names(self, axis: Any, spec: AxisSpec) -> None:
         vertical = axis.axis_name == "y"
@@ -301,8 +291,6 @@ class _MatplotlibDrawing:
         axis.set_tick_params(length=0)
 
     def _titles(self) -> None:
-        from matplotlib import rcParams
-
         place = rcParams["axes.titlelocation"]
         at = {"left": 0.0, "center": 0.5, "right": 1.0}[place]
         inches = self.ax.figure.get_size_inches()[0]
@@ -353,18 +341,6 @@ def _has_colorbar(chart: Chart) -> bool:
 def _scaled(spec: AxisSpec, values: FloatArray) -> FloatArray:
     """Return values as matplotlib needs them: times in days since 1970 UTC."""
     return values / DAY_US if spec.kind == "time" else values
-
-
-def _unit_formatter(unit: NumberUnit) -> Any:
-    from .matplotlib_ticks import UnitFormatter
-
-    return UnitFormatter(unit)
-
-
-def _rgb(color: Any) -> tuple[float, float, float]:
-    from matplotlib.colors import to_rgb
-
-    return to_rgb(color)
 
 
 def _plain(text: str, *, whole: bool = False) -> str:

@@ -1,10 +1,11 @@
-"""Draw a chart with plotly."""
+"""Draw a chart with plotly, which is imported with this module."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from plotly import graph_objects, io
 
 from .chart import (
     BarLayer,
@@ -42,8 +43,6 @@ _HOVER = "%{hovertext}<extra></extra>"
 
 def draw_plotly(chart: Chart, theme: str | None) -> Any:
     """Return a chart as a plotly figure."""
-    from plotly import graph_objects, io
-
     template = io.templates.default if theme is None else _TEMPLATES[theme]
     figure = graph_objects.Figure(layout={"template": template})
     _PlotlyDrawing(chart, figure).draw()
@@ -54,11 +53,8 @@ class _PlotlyDrawing:
     """A chart in a figure."""
 
     def __init__(self, chart: Chart, figure: Any) -> None:
-        from plotly import graph_objects
-
         self.chart = chart
         self.figure = figure
-        self.traces: Any = graph_objects
         layout = figure.layout.template.layout
         self.ground = layout.plot_bgcolor or "white"
         self.text = layout.font.color or "#2a3f5f"
@@ -128,7 +124,7 @@ class _PlotlyDrawing:
         marker = self._marker(layer.style)
         marker["opacity"] = np.where(layer.pale, _PALE, 1.0)
         self.figure.add_trace(
-            self.traces.Bar(
+            graph_objects.Bar(
                 x=self.x.positions(layer.left),
                 y=layer.height,
                 width=self.x.lengths(layer.width),
@@ -146,7 +142,7 @@ class _PlotlyDrawing:
         color = self._color(layer.style)
         marker["line"] = {"width": 1.5 if layer.outlined else 0, "color": color}
         self.figure.add_trace(
-            self.traces.Bar(
+            graph_objects.Bar(
                 orientation="h",
                 base=self.x.positions(layer.start),
                 x=self.x.lengths(layer.end - layer.start),
@@ -178,7 +174,7 @@ class _PlotlyDrawing:
                     "solidity": 0.2,
                 }
         self.figure.add_trace(
-            self.traces.Scatter(
+            graph_objects.Scatter(
                 x=self.x.positions(layer.x),
                 y=layer.y if layer.low is None else layer.y - layer.low,
                 mode="lines",
@@ -202,7 +198,7 @@ class _PlotlyDrawing:
         color = self._color(layer.style)
         thin = layer.symbol == "cross"
         self.figure.add_trace(
-            self.traces.Scatter(
+            graph_objects.Scatter(
                 x=self.x.positions(layer.x),
                 y=layer.y,
                 mode="markers",
@@ -243,7 +239,7 @@ class _PlotlyDrawing:
             texts = {"text": [list(row) for row in layer.texts], "texttemplate": "%{text}"}
         rows, columns = values.shape
         self.figure.add_trace(
-            self.traces.Heatmap(
+            graph_objects.Heatmap(
                 z=values,
                 x=np.arange(columns),
                 y=np.arange(rows),
@@ -266,7 +262,7 @@ class _PlotlyDrawing:
             low, lower, median, upper, high = ([value] for value in values.tolist())
             color = self._color(style)
             self.figure.add_trace(
-                self.traces.Box(
+                graph_objects.Box(
                     orientation="h",
                     y=[row],
                     lowerfence=low,
@@ -282,7 +278,7 @@ class _PlotlyDrawing:
                 )
             )
         self.figure.add_trace(
-            self.traces.Scatter(
+            graph_objects.Scatter(
                 x=layer.quantiles[:, 2],
                 y=np.arange(len(layer.quantiles)),
                 mode="markers",

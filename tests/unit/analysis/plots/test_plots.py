@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +24,7 @@ from htmlgraph_nb.analysis.plots import drawing
 from htmlgraph_nb.analysis.plots.charts.palette import OTHERS_COLOR, STATUS_COLORS, color_of
 from htmlgraph_nb.errors import InvalidEvent
 from tests.benchmarks.analysis import history
+from tests.helpers.paths import ROOT
 from tests.unit.analysis.plots.frames import NEW_YORK, events, labelled, repeated_hour
 from tests.unit.analysis.test_examples import example
 
@@ -161,10 +164,20 @@ def test_plot_refuses_axes_with_plotly_or_theme() -> None:
         plots.plot_timeline(example(), ax=ax, theme="dark")
 
 
-def test_plot_with_matplotlib_does_not_import_plotly() -> None:
-    """It is an optional dependency."""
-    assert "plotly" not in vars(drawing)
-    assert "plotly" in sys.modules  # by this test
+@pytest.mark.parametrize(("backend", "other"), [("matplotlib", "plotly"), ("plotly", "matplotlib")])
+def test_plot_imports_only_its_library(backend: str, other: str) -> None:
+    """plotly is an optional dependency, and either is slow to import."""
+    code = f"""
+import sys
+from htmlgraph_nb import plot_timeline
+from tests.unit.analysis.test_examples import example
+assert not {{"matplotlib", "plotly"}} & set(sys.modules)
+plot_timeline(example(), backend="{backend}")
+assert "{backend}" in sys.modules
+assert "{other}" not in sys.modules
+"""
+    environ = {**os.environ, "MPLBACKEND": "Agg"}
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=environ)
 
 
 def test_plot_dark_theme_has_light_text() -> None:

@@ -15,7 +15,6 @@ from ...pricing.prices import Prices
 from ..agent_labels import agent_labels
 from ..columns import (
     BoolArray,
-    FloatArray,
     column_isin,
     encode_column,
     error_mask,
@@ -38,12 +37,13 @@ from .charts.chart import (
     as_floats,
 )
 from .charts.number_text import count_text, shown_value, usd_text
-from .charts.palette import ERROR_COLOR, OTHERS, OTHERS_COLOR, STATUS_COLORS, series_styles
+from .charts.palette import ERROR_COLOR, OTHERS, OTHERS_COLOR, series_styles
 from .charts.time_axis import duration_text, facts_of_period, hover_times, index_micros, time_range
 from .context_plots import compaction_mask
 from .drawing import Backend, Theme, as_text, checked_top, draw_chart, in_time_zone
 from .families import family_rows, parents_of
 from .stacked_bars import unpriced_fact
+from .status_plots import status_layers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +53,7 @@ _MOST_SUBAGENTS = 40
 _MAX_LISTED = 5
 _NOT_DONE = ("error", "interrupted", "cannot_work")
 _US_PER_MS = 1000.0
-_THICKNESS = {"active": 0.7, "waiting": 0.7, "idle": 0.26}
+_THICKNESS = 0.7
 
 
 def plot_session(
@@ -290,34 +290,23 @@ class _SessionChart:
         self, intervals: pd.DataFrame, rows: Mapping[str | None, float], *, in_legend: bool
     ) -> None:
         start = as_floats(index_micros(intervals["start"]))
-        end = as_floats(index_micros(intervals["end"]))
+        length = intervals["duration"].dt.total_seconds().to_numpy()
         agents = intervals["agent_id"].astype(str)
         row = agents.map(lambda name: rows.get(name, rows.get(None, np.nan))).to_numpy(np.float64)
-        for status in ("idle", "active", "waiting"):
-            chosen = (intervals["status"] == status).to_numpy() & (end > start) & ~np.isnan(row)
-            first, last = start[chosen], end[chosen]
 
-            def hover(
-                status: str = status,
-                first: FloatArray = first,
-                last: FloatArray = last,
-                names: list[str] = list(agents[chosen]),  # noqa: B006 - bound in the loop
-            ) -> list[str]:
+        def hover(status: str, chosen: BoolArray) -> HoverTexts:
+            def texts() -> list[str]:
+                times = hover_times(start[chosen], self.zone)
                 return [
-                    f"{status} {duration_text(after - before)}\n{time}\n{name}"
-                    for before, after, time, name in zip(
-                        first, last, hover_times(first, self.zone), names, strict=True
+                    f"{status} {duration_text(1e6 * seconds)}\n{time}\n{name}"
+                    for seconds, time, name in zip(
+                        length[chosen], times, agents[chosen], strict=True
                     )
                 ]
 
-            self.layers.append(
-                SpanLayer(
-                    *(status, SeriesStyle(STATUS_COLORS[status]), first, last, row[chosen]),
-                    *(_THICKNESS[status], hover),
-                    outlined=status == "waiting",
-                    in_legend=in_legend,
-                )
-            )
+            return texts
+
+        self.layers += status_layers(intervals, row, _THICKNESS, hover, in_legend=in_legend)
 
     def _add_tools(self) -> int:
         calls = tool_spans(self.events)
@@ -374,8 +363,9 @@ def tool_spans(df: pd.DataFrame) -> pd.DataFrame:
     micros = timestamp_micros(df)
     rows = np.flatnonzero(tool_mask(df))
     end = micros[rows]
-    start = end - np.rint(_US_PER_MS * np.nan_to_num(float_column(df, "duration_ms")[rows]))
-    untimed = np.isnan(float_column(df, "duration_ms")[rows])
+    milliseconds = float_column(df, "duration_ms")[rows]
+    start = end - np.rint(_US_PER_MS * np.nan_to_num(milliseconds))
+    untimed = np.isnan(milliseconds)
     if "tool_use_id" in df.columns and untimed.any():
         starts = np.flatnonzero(column_isin(df, "event_type", "tool_start"))
         column = encode_column(df, "tool_use_id").codes

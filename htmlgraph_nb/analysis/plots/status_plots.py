@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,13 +13,14 @@ import pandas as pd
 from ...core.roster import Limits
 from ...local_zone import Zone
 from ..agent_labels import agent_labels
-from ..columns import FloatArray, time_zone, timestamp_micros
+from ..columns import BoolArray, FloatArray, time_zone, timestamp_micros
 from ..intervals import REQUIRED_COLUMNS, concurrency, timeline
 from ..periods import Length
 from .charts.chart import AxisSpec, Chart, HoverTexts, LineLayer, SeriesStyle, SpanLayer, as_floats
 from .charts.number_text import count_text
 from .charts.palette import STATUS_COLORS
 from .charts.time_axis import (
+    HOUR_US,
     duration_text,
     facts_of_period,
     hover_times,
@@ -33,12 +34,12 @@ from .period_axis import PlottedPeriods, choose_freq, plotted_periods
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_THICKNESS = {"active": 0.8, "waiting": 0.8, "idle": 0.26}
+_THICKNESS = 0.8
+_IDLE_THICKNESS = 0.26
 _ROW_INCHES = 0.3
 _MANY_ROW_INCHES = 0.13
 _MANY = 40
 _MAX_INCHES = 50.0
-_HOUR_US = 3.6e9
 
 
 def plot_timeline(
@@ -107,23 +108,10 @@ def _timeline_chart(
     position, row_labels = _positions(rows, agents[there], start[there], end[there], labels)
     row_of = as_floats([position.get(agent, np.nan) for agent in agents])
     names = np.array([labels.get(agent, agent) for agent in agents], dtype=object)
-    layers = []
-    # Waits are in front, so that their edges are visible.
-    for status in ("idle", "active", "waiting"):
-        is_status = (intervals["status"] == status).to_numpy()
-        selected = is_status & (end > start) & ~np.isnan(row_of)
-        layers.append(
-            SpanLayer(
-                status,
-                SeriesStyle(STATUS_COLORS[status]),
-                start[selected],
-                end[selected],
-                row_of[selected],
-                _THICKNESS[status],
-                _interval_hover(names[selected], status, start[selected], end[selected], zone),
-                outlined=status == "waiting",
-            )
-        )
+
+    def hover(status: str, chosen: BoolArray) -> HoverTexts:
+        return _interval_hover(names[chosen], status, start[chosen], end[chosen], zone)
+
     low, high = time_range(start, end)
     n_roots = sum(row.depth == 0 for row in rows)
     facts = [count_text(n_roots, "agent")]
@@ -140,10 +128,46 @@ def _timeline_chart(
         facts=[*facts, *facts_of_period(df, zone)],
         x=AxisSpec("time", "", low, high, zone=zone),
         y=AxisSpec("names", "", names=row_labels, first_at_top=True),
-        layers=layers,
+        layers=status_layers(intervals, row_of, _THICKNESS, hover),
         legend="status",
         height=min(height, _MAX_INCHES),
     )
+
+
+def status_layers(
+    intervals: pd.DataFrame,
+    row_of: FloatArray,
+    thickness: float,
+    hover: Callable[[str, BoolArray], HoverTexts],
+    *,
+    in_legend: bool = True,
+) -> list[SpanLayer]:
+    """Return when agents were idle, active and waiting, in the colors of the page.
+
+    Args:
+        intervals: as ``timeline`` returns them.
+        row_of: the row of each interval; NaN: it is not shown.
+        thickness: of active and waiting, as a share of a row.
+        hover: returns the hover texts of the intervals of a status that a mask selects.
+    """
+    start = as_floats(index_micros(intervals["start"]))
+    end = as_floats(index_micros(intervals["end"]))
+    layers = []
+    # Waits are in front, so that their edges are visible.
+    for status in ("idle", "active", "waiting"):
+        is_status = (intervals["status"] == status).to_numpy()
+        chosen = is_status & (end > start) & ~np.isnan(row_of)
+        layers.append(
+            SpanLayer(
+                *(status, SeriesStyle(STATUS_COLORS[status])),
+                *(start[chosen], end[chosen], row_of[chosen]),
+                _IDLE_THICKNESS if status == "idle" else thickness,
+                hover(status, chosen),
+                outlined=status == "waiting",
+                in_legend=in_legend,
+            )
+        )
+    return layers
 
 
 def _positions(
@@ -268,7 +292,7 @@ def plot_concurrency(
             width=1.1,
         )
     )
-    hours = float((table["active"].to_numpy() * periods.width).sum()) / _HOUR_US
+    hours = float((table["active"].to_numpy() * periods.width).sum()) / HOUR_US
     facts = [
         f"at most {int(peak.max(initial=0))} at once",
         f"{hours:,.1f} agent-hours active",

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ...local_zone import Zone
 from ...pricing.prices import Prices
-from ..columns import FloatArray, column_isin, time_zone, timestamp_micros
+from ..columns import BoolArray, FloatArray, IntArray, column_isin, time_zone, timestamp_micros
 from ..costs import token_costs
 from ..grouping import group_rows
 from ..intervals import REQUIRED_COLUMNS, concurrency
@@ -72,7 +72,7 @@ def plot_activity_heatmap(
     """
     measure = choice(measure, "measure", _MEASURES)
     df = in_time_zone(df, "plot_activity_heatmap", tz, *REQUIRED_COLUMNS)
-    df, left_out = of_busiest_agents(df, checked_top(top, 0) or None)
+    df, left_out = of_busiest_agents(df, checked_top(top, None))
     first, last = _days_of(df)
     n_days = (last - first).days + 1
     if layout is None:
@@ -91,7 +91,7 @@ def plot_activity_heatmap(
     facts = [
         text,
         fact,
-        *([f"{count_text(left_out, 'agent')} not counted"] if left_out else []),
+        f"{count_text(left_out, 'agent')} not counted" if left_out else "",
         *facts_of_period(df, time_zone(df)),
     ]
     chart = draw[layout](_table(df, hourly, days), days, measure, unit, facts)
@@ -110,10 +110,8 @@ def _hourly(df: pd.DataFrame, measure: str, prices: Prices | None) -> tuple[pd.S
     """Return the measure by hour, and what the sum lacks."""
     if measure == "active":
         table = concurrency(df, "1h")
-        periods, newest = (
-            plotted_periods(df, table["timestamp"], "1h"),
-            timestamp_micros(df).max(initial=0),
-        )
+        periods = plotted_periods(df, table["timestamp"], "1h")
+        newest = timestamp_micros(df).max(initial=0)
         # The last average is that of the part up to the newest timestamp.
         hours = (np.minimum(periods.end, newest) - periods.start) / HOUR_US
         return pd.Series(table["active"].to_numpy() * hours, index=table["timestamp"]), ""
@@ -144,17 +142,18 @@ def _table(df: pd.DataFrame, hourly: pd.Series, days: pd.DatetimeIndex) -> Float
         pd.Timestamp(int(micros.max()), unit="us", tz="UTC"),
         freq="15min",
     ).tz_convert(zone)
-    for times, values in ((covered, 0.0), (pd.DatetimeIndex(hourly.index), hourly.to_numpy())):
-        local = times.tz_localize(None)
-        column = (local.normalize() - days[0]).days.to_numpy()
-        row = local.hour.to_numpy()
-        inside = (column >= 0) & (column < len(days))
-        place = (row[inside], column[inside])
-        if isinstance(values, float):
-            table[place] = values
-        else:
-            np.add.at(table, place, values[inside])
+    row, column, inside = _place(covered, days)
+    table[row[inside], column[inside]] = 0.0
+    row, column, inside = _place(pd.DatetimeIndex(hourly.index), days)
+    np.add.at(table, (row[inside], column[inside]), hourly.to_numpy()[inside])
     return table
+
+
+def _place(times: pd.DatetimeIndex, days: pd.DatetimeIndex) -> tuple[IntArray, IntArray, BoolArray]:
+    """Return the hour and the number of the day of each time, and whether it is on a day."""
+    local = times.tz_localize(None)
+    column = (local.normalize() - days[0]).days.to_numpy()
+    return local.hour.to_numpy(), column, (column >= 0) & (column < len(days))
 
 
 def _day_chart(

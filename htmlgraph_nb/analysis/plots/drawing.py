@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Backend = Literal["matplotlib", "plotly"]
 Theme = Literal["light", "dark"] | None
+Default = TypeVar("Default", int, None)
 
 _BACKENDS = ("matplotlib", "plotly")
 _THEMES = ("light", "dark")
@@ -121,7 +122,7 @@ def single_column(by: object, function: str) -> str:
     )
 
 
-def checked_top(top: Any, default: int, most: int = _MAX_TOP) -> int:
+def checked_top(top: Any, default: Default, most: int = _MAX_TOP) -> int | Default:
     """Return ``top``, or the default for None.
 
     Raises:

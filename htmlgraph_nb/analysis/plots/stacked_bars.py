@@ -19,10 +19,7 @@ from ..tools import tool_counts
 from .charts.chart import AxisSpec, BarLayer, Chart, HoverTexts, NumberUnit, SeriesStyle, as_floats
 from .charts.number_text import count_text, shown_value, si_number, unit_text, usd_text
 from .charts.palette import OTHERS, series_styles
-from .charts.time_axis import (
-    facts_of_period,
-    hover_times,
-)
+from .charts.time_axis import facts_of_period, hover_times
 from .drawing import (
     Backend,
     Theme,
@@ -191,11 +188,7 @@ class _Stack:
         low, high = _limits(periods)
         return Chart(
             title=title,
-            facts=[
-                *facts,
-                *facts_of_period(self.df, zone),
-                periods.cut_off_fact,
-            ],
+            facts=[*facts, *facts_of_period(self.df, zone), periods.cut_off_fact],
             x=AxisSpec("time", "", low, high, zone=zone, whole_days=periods.whole_days),
             y=AxisSpec(
                 "number",
@@ -255,13 +248,13 @@ class _Stack:
         self, label: str, periods: PlottedPeriods, height: FloatArray, used: BoolArray
     ) -> HoverTexts:
         zone = time_zone(self.df)
-        unit = "" if self.unit == "usd" else f" {'calls' if self.measure == 'count' else ''}"
+        unit = " calls" if self.measure == "count" else ""
 
         def texts() -> list[str]:
             starts = hover_times(periods.start[used], zone)
             ends = hover_times(periods.end[used], zone)
             return [
-                f"{label}\n{start} to\n{end}\n{unit_text(value, self.unit)}{unit}".rstrip()
+                f"{label}\n{start} to\n{end}\n{unit_text(value, self.unit)}{unit}"
                 for start, end, value in zip(starts, ends, height[used].tolist(), strict=True)
             ]
 

@@ -76,19 +76,19 @@ def plot_timeline(
     """
     df = in_time_zone(df, "plot_timeline", tz, *REQUIRED_COLUMNS)
     intervals = timeline(df, limits)
-    rows, left_out = _rows(df, intervals, checked_top(top, 0), subagents=subagents)
+    rows, left_out = _rows(df, intervals, checked_top(top, None), subagents=subagents)
     chart = _timeline_chart(df, intervals, rows, left_out)
     return draw_chart(chart, ax, backend, theme)
 
 
 def _rows(
-    df: pd.DataFrame, intervals: pd.DataFrame, top: int, *, subagents: bool
+    df: pd.DataFrame, intervals: pd.DataFrame, top: int | None, *, subagents: bool
 ) -> tuple[list[FamilyRow], int]:
     """Return the agents that are shown, and how many are left out."""
     agents = intervals["agent_id"].astype(str)
     starts = intervals["start"].groupby(agents).min().sort_values(kind="stable")
     rows = family_rows({str(name): None for name in starts.index}, parents_of(df))
-    kept = most_active(intervals, {row.agent_id: row.root for row in rows}, top or None)
+    kept = most_active(intervals, {row.agent_id: row.root for row in rows}, top)
     shown = [
         row for row in rows if (kept is None or row.root in kept) and (subagents or row.depth == 0)
     ]
@@ -257,7 +257,7 @@ def plot_concurrency(
         InvalidEvent: an argument is invalid, or as ``concurrency``.
     """
     df = in_time_zone(df, "plot_concurrency", tz, *REQUIRED_COLUMNS)
-    df, left_out = of_busiest_agents(df, checked_top(top, 0) or None)
+    df, left_out = of_busiest_agents(df, checked_top(top, None))
     freq = freq or choose_freq(df)
     table = concurrency(df, freq, offset=offset)
     zone = time_zone(df)
@@ -296,7 +296,7 @@ def plot_concurrency(
     facts = [
         f"at most {int(peak.max(initial=0))} at once",
         f"{hours:,.1f} agent-hours active",
-        *([f"{count_text(left_out, 'agent')} not counted"] if left_out else []),
+        f"{count_text(left_out, 'agent')} not counted" if left_out else "",
         *facts_of_period(df, zone),
         periods.cut_off_fact,
     ]

@@ -109,7 +109,7 @@ def plot_tool_transitions(
         title="Which tool follows which",
         facts=[
             f"{int(pairs['count'].sum()):,} pairs",
-            *([f"{left_out} rarer tools not shown"] if left_out else []),
+            f"{left_out} rarer tools not shown" if left_out else "",
             "numbers: share of the row" if texts else "",
             *facts_of_period(df, time_zone(df)),
         ],

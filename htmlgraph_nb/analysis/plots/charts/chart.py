@@ -213,6 +213,10 @@ class Chart:
     secondary: AxisSpec | None = None
     square: bool = False
 
+    def has(self, kind: type[Layer]) -> bool:
+        """Return whether a layer is of this kind."""
+        return any(isinstance(layer, kind) for layer in self.layers)
+
     @property
     def subtitle(self) -> str:
         """The facts on one line."""

@@ -294,7 +294,7 @@ class _MatplotlibDrawing:
         place = rcParams["axes.titlelocation"]
         at = {"left": 0.0, "center": 0.5, "right": 1.0}[place]
         inches = self.ax.figure.get_size_inches()[0]
-        if len(self.ax.figure.axes) > 1 + (self.right is not None) + _has_colorbar(self.chart):
+        if len(self.ax.figure.axes) > 1 + (self.right is not None) + self.chart.has(CellLayer):
             # Lines that are wider than the Axes would run into those of its neighbour.
             inches *= 1.15 * self.ax.get_position().width
         lines = textwrap.wrap(self.chart.subtitle, max(30, int(_CHARS_PER_INCH * inches)))
@@ -332,10 +332,6 @@ class _MatplotlibDrawing:
                 alignment="left",
             )
             legend.set_in_layout(True)
-
-
-def _has_colorbar(chart: Chart) -> bool:
-    return any(isinstance(layer, CellLayer) for layer in chart.layers)
 
 
 def _scaled(spec: AxisSpec, values: FloatArray) -> FloatArray:

@@ -42,12 +42,11 @@ def unit_text(value: float, unit: NumberUnit) -> str:
 
 def tick_text(value: float, unit: NumberUnit) -> str:
     """Return the label of a tick."""
-    if unit == "usd" and value:
-        sign = "$" if abs(value) >= 1e6 or abs(value) < 0.01 else ""
-        return f"${si_number(value)}" if sign else f"${value:,.2f}".removesuffix(".00")
-    if unit == "usd":
-        return "$0"
-    return unit_text(value, unit)
+    if unit != "usd":
+        return unit_text(value, unit)
+    if value and not 0.01 <= abs(value) < 1e6:
+        return f"${si_number(value)}"
+    return f"${value or 0:,.2f}".removesuffix(".00")
 
 
 def count_text(count: int, noun: str) -> str:

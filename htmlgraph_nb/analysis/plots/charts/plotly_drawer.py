@@ -75,7 +75,7 @@ class _PlotlyDrawing:
             "yaxis": axis_layout(chart.y, vertical=True),
             "showlegend": bool(chart.legend),
             "legend": {"title": {"text": escape_text(chart.legend)}},
-            "barmode": "stack" if _has(chart, BarLayer) else "overlay",
+            "barmode": "stack" if chart.has(BarLayer) else "overlay",
             "hovermode": "closest",
             "height": max(round(chart.height * _PIXELS_PER_INCH) + _TITLE_PIXELS, _MIN_PIXELS),
             "margin": {"t": 90, "r": 30, "b": 60, "l": 60},
@@ -303,10 +303,6 @@ class _PlotlyDrawing:
             annotation_position="top left",
             annotation_font_color=color,
         )
-
-
-def _has(chart: Chart, kind: type) -> bool:
-    return any(isinstance(layer, kind) for layer in chart.layers)
 
 
 def _css(rgb: tuple[float, float, float]) -> str:

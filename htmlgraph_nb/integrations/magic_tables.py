@@ -19,10 +19,9 @@ from ..client.agent_view import (
 from ..core.timestamps import utc_now
 from ..history.load import load_agents, load_history
 from ..history.sources import resolve_source
+from ..reports.report_arguments import COST_ALIASES
 from ..storage.schema import HISTORY_COLUMNS
 
-COST_ALIASES = {"agent": "agent_id", "session": "session_id", "kind": "agent_kind"}
-"""Short names of columns by which costs can be grouped."""
 _UNUSED = frozenset({"event_id", "tool_use_id", "extra", "cwd", "pr"})
 _COST_COLUMNS = "input output cache_write cache_read total usd unpriced_tokens".split()
 
@@ -56,9 +55,9 @@ def costs_table(since: str, by: Sequence[str] = (), *, daily: bool = False) -> p
 
     Raises: as ``load_history`` and ``token_costs``.
     """
-    columns = [name for name in HISTORY_COLUMNS if name not in _UNUSED]
-    events = load_history(since=since, columns=columns)
     keys = [COST_ALIASES.get(name, name) for name in by] or ([] if daily else ["model"])
+    columns = [name for name in HISTORY_COLUMNS if name in keys or name not in _UNUSED]
+    events = load_history(since=since, columns=columns)
     costs = token_costs(events, by=keys, freq="D" if daily else None)
     if not daily:
         costs = costs.sort_values(["usd", "total"], ascending=False, ignore_index=True)

@@ -33,7 +33,7 @@ _COLUMNS = (
 
 @magics_class
 class AgentMagics(Magics):
-    """The two magics of one shell, and the agents of its cells."""
+    """The magics of one shell, and the agents of its cells."""
 
     shell: Any
 

@@ -13,6 +13,16 @@ COST_KEYS = (
     *("feature_id", "user", "host", "speed", "service_tier", "inference_geo"),
 )
 """Columns by which costs can be grouped."""
+COST_ALIASES = {
+    "agent": "agent_id",
+    "session": "session_id",
+    "feature": "feature_id",
+    "kind": "agent_kind",
+    "tier": "service_tier",
+    "geo": "inference_geo",
+    "root": "root_agent_id",
+}
+"""Short names of some of COST_KEYS."""
 MAX_COST_KEYS = 3
 SESSION_FILTERS = ("agent_kind", "project", "branch", "model", "status")
 """Columns by which sessions can be filtered."""

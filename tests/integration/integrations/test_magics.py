@@ -190,6 +190,7 @@ def test_agents_line_magic_lists_agents(served: Notebook) -> None:
 def test_agent_costs_line_magic_shows_dollars(served: Notebook) -> None:
     """By model unless named otherwise; what has no price is not free."""
     fields = {"input_tokens": 1_000_000, "event_type": "completion", "project": "costly"}
+    fields |= {"pr": "#128", "feature_id": "checkout"}
     served.server.send("cost-1", model="claude-haiku-4-5", **fields)
     served.server.send("cost-2", model="my-model", **fields)
     (output,) = served.run("%agent_costs")
@@ -202,6 +203,8 @@ def test_agent_costs_line_magic_shows_dollars(served: Notebook) -> None:
     assert output.data["text/plain"] == "['timestamp', 'project', 'agent_kind']"
     (output,) = served.run("frame.usd[frame.project == 'costly'].tolist()")
     assert output.data["text/plain"] == "['$1.00']"
+    (output,) = served.run("frame = %agent_costs --by pr,feature\nframe.iloc[0].tolist()[:2]")
+    assert output.data["text/plain"] == "['#128', 'checkout']"
 
 
 @pytest.mark.parametrize(

@@ -9,22 +9,13 @@ from functools import partial
 from typing import Any
 
 from htmlgraph_nb.errors import ConfigError
-from htmlgraph_nb.reports.report_arguments import COST_KEYS, MAX_COST_KEYS
+from htmlgraph_nb.reports.report_arguments import COST_ALIASES, COST_KEYS, MAX_COST_KEYS
 
 from ..options import Print
 from ..text_table import terminal_width
 from .cost_lines import COST_PERIODS, block_lines, cost_lines, session_lines
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_ALIASES = {
-    "agent": "agent_id",
-    "session": "session_id",
-    "feature": "feature_id",
-    "kind": "agent_kind",
-    "tier": "service_tier",
-    "geo": "inference_geo",
-    "root": "root_agent_id",
-}
 
 
 def configure_costs(parser: argparse.ArgumentParser, out: Print) -> None:
@@ -102,10 +93,10 @@ def configure_costs(parser: argparse.ArgumentParser, out: Print) -> None:
 
 def _keys(text: str) -> tuple[str, ...]:
     names = [name.strip() for name in text.split(",") if name.strip()]
-    keys = tuple(dict.fromkeys(_ALIASES.get(name, name) for name in names))
-    unknown = [name for name in names if _ALIASES.get(name, name) not in COST_KEYS]
+    keys = tuple(dict.fromkeys(COST_ALIASES.get(name, name) for name in names))
+    unknown = [name for name in names if COST_ALIASES.get(name, name) not in COST_KEYS]
     if unknown or not 1 <= len(keys) <= MAX_COST_KEYS:
-        known = ", ".join(dict.fromkeys([*_ALIASES, *COST_KEYS]))
+        known = ", ".join(dict.fromkeys([*COST_ALIASES, *COST_KEYS]))
         raise argparse.ArgumentTypeError(
             f"expected 1 to {MAX_COST_KEYS} of {known}, got {(unknown or [text])[0]!r}"
         )

@@ -18,6 +18,7 @@ from ..columns import (
     timestamp_micros,
 )
 from .charts.chart import (
+    DASHED,
     AxisSpec,
     Chart,
     Layer,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 _MOST_AGENTS = 6
 _MAX_TOP = 30
-_DASHED = 1
 _SHOWN_WINDOW = 2.5
 """A window is drawn if it is at most so many times as large as the largest context."""
 
@@ -89,7 +89,7 @@ def plot_context(
     )  # fmt: skip
     for window in shown_windows:
         text = "window" if relative else f"window {si_number(window)}"
-        layers.append(RuleLayer(text, window, SeriesStyle("", _DASHED)))
+        layers.append(RuleLayer(text, window, SeriesStyle("", DASHED)))
     low, high = time_range(as_floats(events["at"]))
     facts = [
         f"at most {highest:.0f} % full" if relative else f"at most {si_number(highest)} tokens",

@@ -15,6 +15,8 @@ from ..columns import FloatArray, IntArray, require_columns, time_zone, timestam
 from ..costs import COST_COLUMNS, Spending, check_budget, compute_spending, forecast_spending
 from ..local_times import parse_micros
 from .charts.chart import (
+    DASHED,
+    DOTTED,
     AxisSpec,
     Chart,
     Layer,
@@ -46,7 +48,6 @@ if TYPE_CHECKING:
 _MAX_POINTS = 1_500
 _MAX_TOP = 30
 _QUOTA_COLUMNS = ("timestamp", "account", "window", "used_percent", "resets_at")
-_DASHED, _DOTTED = 1, 2
 
 
 def plot_cumulative_cost(
@@ -195,7 +196,7 @@ def _budget_layers(forecast: pd.Series, *, has_end: bool) -> tuple[list[Layer], 
         has_end: the caller named the end of the budget.
     """
     budget = float(forecast["budget"])
-    rule = RuleLayer(f"budget {usd_text(budget)}", budget, SeriesStyle(ERROR_COLOR, _DASHED))
+    rule = RuleLayer(f"budget {usd_text(budget)}", budget, SeriesStyle(ERROR_COLOR, DASHED))
     if forecast["remaining"] < 0:
         exceeded = forecast["exhausted_at"]
         text = f"budget exceeded {date_text(exceeded)} {exceeded:%H:%M}"
@@ -212,7 +213,7 @@ def _budget_layers(forecast: pd.Series, *, has_end: bool) -> tuple[list[Layer], 
 def _forecast_line(now: int, end: int, spent: float, projected: float) -> LineLayer:
     x, y = as_floats([now, end]), as_floats([spent, projected])
     texts = [f"forecast\n{usd_text(value)}" for value in y.tolist()]
-    style = SeriesStyle(COLORS[5], _DASHED)
+    style = SeriesStyle(COLORS[5], DASHED)
     return LineLayer("forecast at the average rate", style, x, y, lambda: texts)
 
 
@@ -248,7 +249,7 @@ def _quota_layers(quotas: pd.DataFrame, low: float, high: float, zone: Any) -> l
             ]
 
         before = sum(other == account for other, _ in names[:number])
-        style = SeriesStyle(color_of("agent_kind", account), _DOTTED + before)
+        style = SeriesStyle(color_of("agent_kind", account), DOTTED + before)
         layers.append(LineLayer(limit, style, x, y, hover, steps=True, width=1.8, secondary=True))
     return layers
 
@@ -258,4 +259,4 @@ def _micros_or_nan(times: pd.Series) -> FloatArray:
 
 
 def _limit_rule() -> RuleLayer:
-    return RuleLayer("usage limit", 100.0, SeriesStyle("", _DOTTED), secondary=True)
+    return RuleLayer("usage limit", 100.0, SeriesStyle("", DOTTED), secondary=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Backend = Literal["matplotlib", "plotly"]
 Theme = Literal["light", "dark"] | None
-Default = TypeVar("Default", int, None)
+_Default = TypeVar("_Default", int, None)
 
 _BACKENDS = ("matplotlib", "plotly")
 _THEMES = ("light", "dark")
@@ -122,7 +122,7 @@ def single_column(by: object, function: str) -> str:
     )
 
 
-def checked_top(top: Any, default: Default, most: int = _MAX_TOP) -> int | Default:
+def checked_top(top: Any, default: _Default, most: int = _MAX_TOP) -> int | _Default:
     """Return ``top``, or the default for None.
 
     Raises:

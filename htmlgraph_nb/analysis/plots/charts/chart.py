@@ -15,6 +15,8 @@ import numpy as np
 
 from ...columns import BoolArray, FloatArray
 
+DASHED, DOTTED = 1, 2
+"""Patterns of lines, as SeriesStyle has them."""
 HoverTexts = Callable[[], Sequence[str]]
 AxisKind = Literal["time", "number", "log", "names"]
 NumberUnit = Literal["count", "usd", "percent", "ms"]

@@ -171,6 +171,7 @@ def test_agents_line_magic_lists_agents(served: Notebook) -> None:
     """A table for people, with those that wait first; words and --all choose the rows."""
     send = served.server.send
     send("list-1", event_type="prompt", project="magic", title="<b>Checkout</b>\x1b[2J")
+    send("list-1", event_type="completion", model="other-model", input_tokens=5)
     send("list-2", event_type="permission_request", tool_name="Bash", project="magic")
     send("list-3", tool_name="Read", project="magic")
     assert served.server.post("/api/presence/list-3/offline").status == 200
@@ -185,6 +186,8 @@ def test_agents_line_magic_lists_agents(served: Notebook) -> None:
     assert "permission: Bash" in text
     (output,) = served.run("frame = %agents magic --all\nlist(frame.agent)")
     assert output.data["text/plain"] == "['list-2', 'list-1', 'list-3']"
+    (output,) = served.run("list(frame.cost)")
+    assert output.data["text/plain"] == "['', '?', '']"
 
 
 def test_agent_costs_line_magic_shows_dollars(served: Notebook) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,7 +103,7 @@ def _naive_day(time: pd.Timestamp) -> pd.Timestamp:
     return time.tz_localize(None).normalize()
 
 
-def index_micros(times: pd.DatetimeIndex | pd.Series | Sequence[pd.Timestamp]) -> IntArray:
+def index_micros(times: pd.DatetimeIndex | pd.Series | list[pd.Timestamp]) -> IntArray:
     """Return aware times as microseconds since 1970 UTC."""
     utc = pd.DatetimeIndex(times).tz_convert("UTC").tz_localize(None)
     return utc.to_numpy(dtype="datetime64[us]").view(np.int64)

@@ -19,6 +19,7 @@ from ..core.validation import format_value
 from ..errors import InvalidEvent
 from ..storage.query import NAME_FILTERS, HistoryQuery
 from ..storage.schema import HISTORY_COLUMNS
+from .frame_builder import SOURCE_NAME
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -162,13 +163,13 @@ def build_query(
     )
 
 
-def select_columns(frame: pd.DataFrame, columns: NameFilter, *more: str) -> pd.DataFrame:
+def select_columns(frame: pd.DataFrame, columns: NameFilter) -> pd.DataFrame:
     """Return the columns of the argument ``columns``, in its order and with its duplicates.
 
-    Args:
-        more: further columns, which follow.
+    SOURCE_NAME follows them if the frame has it.
     """
-    names = [*([*HISTORY_COLUMNS] if columns is None else as_list(columns) or []), *more]
+    names = [*HISTORY_COLUMNS] if columns is None else as_list(columns) or []
+    names += [SOURCE_NAME] if SOURCE_NAME in frame.columns else []
     return frame if list(frame.columns) == names else frame[names]
 
 

@@ -17,12 +17,14 @@ import pyarrow as pa
 from ..storage.columnar.arrow_schema import DICTIONARY, HISTORY_SCHEMA, TIMESTAMP
 
 TIMESTAMP_DTYPE = "datetime64[us, UTC]"
+SOURCE_NAME = "source_name"
+"""Column of rows of several sources: which of them the row is from."""
 _REQUIRED = tuple(field.name for field in HISTORY_SCHEMA if not field.nullable)
 
 
 def dtype_of(name: str) -> str:
-    """Return the pandas dtype of a column of HISTORY_SCHEMA."""
-    kind = HISTORY_SCHEMA.field(name).type
+    """Return the pandas dtype of a column of HISTORY_SCHEMA, or SOURCE_NAME."""
+    kind = DICTIONARY if name == SOURCE_NAME else HISTORY_SCHEMA.field(name).type
     if kind == DICTIONARY:
         return "category"
     if kind == TIMESTAMP:
@@ -40,7 +42,7 @@ class FrameBuilder:
     """Collect batches into a DataFrame.
 
     Args:
-        columns: names of HISTORY_SCHEMA, in the order of the batches.
+        columns: names of HISTORY_SCHEMA, and SOURCE_NAME.
         expected_rows: number of rows to allocate at first.
         zone: time zone of ``timestamp``.
     """
@@ -187,8 +189,7 @@ class _Flags(_Counts):
         self._missing = _Buffer("bool", n_rows)
 
     def add(self, array: pa.Array) -> None:
-        missing = array.is_null().to_numpy(zero_copy_only=False)
-        self._missing.append(missing, len(array))
+        self._missing.append(_is_null(array), len(array))
         self._values.append(array.fill_null(False).to_numpy(zero_copy_only=False), len(array))
 
     def values(self) -> Any:

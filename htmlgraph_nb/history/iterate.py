@@ -8,7 +8,6 @@ import pandas as pd
 
 from ..local_zone import Zone, resolve_zone
 from .arguments import (
-    LoadingBar,
     NameFilter,
     TimeLike,
     build_query,
@@ -17,8 +16,8 @@ from .arguments import (
     to_integer,
 )
 from .frame_builder import FrameBuilder
-from .sources import Sources, list_sources, query_source
-from .tables import READ_ROWS, SOURCE_NAME, query_several, source_column
+from .sources import Sources
+from .tables import READ_ROWS, query_sources, read_rows, wanted_columns
 
 
 @suggest_arguments
@@ -70,41 +69,23 @@ def iter_history(
         branches=branches,
     )
     zone = resolve_zone(tz)
-    named, several = list_sources(source)
-    left, total = query.limit, None
-    batch_rows = min(READ_ROWS, chunk_rows)
-    if several:
-        names = tuple(query.columns)
-        parts = query_several(named, token, query, batch_rows)
-    else:
-        [(name, location)] = named.items()
-        result = query_source(location, token, query, batch_rows)
-        names, total = result.columns, None if query.value_filters else result.max_rows
-        parts = ((name, batch) for batch in result.batches)
+    result, attribute = query_sources(source, token, query, min(READ_ROWS, chunk_rows))
+    names = wanted_columns(result, query)
+    builder = FrameBuilder(names, zone=zone)
 
     def chunk() -> pd.DataFrame:
         frame = select_columns(builder.frame(), columns)
-        if several:
-            frame[SOURCE_NAME] = source_column(sizes)
-        frame.attrs["source"] = [*named.values()] if several else location
+        frame.attrs["source"] = attribute
         return frame
 
-    builder, sizes = FrameBuilder(names, zone=zone), list[tuple[str, int]]()
-    with LoadingBar(progress, " rows", total, "history") as bar:
-        for name, batch in parts:
-            used = 0
-            while used < len(batch) and left != 0:
-                room = chunk_rows - builder.n_rows
-                part = batch.slice(used, room if left is None else min(room, left))
-                used += len(part)
-                left = None if left is None else left - len(part)
-                builder.add(part)
-                sizes.append((name, len(part)))
-                bar.update(len(part))
-                if builder.n_rows == chunk_rows:
-                    yield chunk()
-                    builder, sizes = FrameBuilder(names, zone=zone), []
-            if left == 0:
-                break
+    for batch in read_rows(result, query.limit, progress):
+        used = 0
+        while used < len(batch):
+            part = batch.slice(used, chunk_rows - builder.n_rows)
+            used += len(part)
+            builder.add(part)
+            if builder.n_rows == chunk_rows:
+                yield chunk()
+                builder = FrameBuilder(names, zone=zone)
     if builder.n_rows:
         yield chunk()

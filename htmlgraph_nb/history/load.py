@@ -21,22 +21,20 @@ from ..storage.database import open_reader, sqlite_errors
 from ..storage.schema import HISTORY_COLUMNS
 from ..storage.transaction import presence_from_row
 from .arguments import (
-    LoadingBar,
     NameFilter,
     TimeLike,
     build_query,
     select_columns,
     suggest_arguments,
 )
-from .frame_builder import TIMESTAMP_DTYPE, FrameBuilder, dtype_of
-from .sources import URL_SCHEMES, Sources, list_sources, query_source
+from .frame_builder import SOURCE_NAME, TIMESTAMP_DTYPE, dtype_of
+from .sources import URL_SCHEMES, Sources, list_sources
 from .tables import (
     READ_ROWS,
-    SOURCE_NAME,
-    frame_of_table,
+    load_frame,
     load_table,
     polars_of_table,
-    source_column,
+    query_sources,
     table_in_zone,
 )
 
@@ -215,39 +213,12 @@ def load_history(
     zone = resolve_zone(tz)
     if to not in _RESULTS:
         raise InvalidEvent(f"to: expected {', '.join(_RESULTS)}, got {format_value(to)}", "to")
-    named, several = list_sources(source)
-    if several or to != "pandas":
-        table = load_table(named, several, token, query, progress)
-        if to != "pandas":
-            table = table_in_zone(table, zone)
-            return table if to == "arrow" else polars_of_table(table)
-        frame = frame_of_table(table, zone)
-        frame = select_columns(frame, columns, SOURCE_NAME)
-        frame.attrs["source"] = [*named.values()]
-        return frame
-    [location] = named.values()
-    result = query_source(location, token, query, READ_ROWS)
-    total = None if query.value_filters else result.max_rows
-    builder = FrameBuilder(result.columns, total or 0, zone)
-    with LoadingBar(progress, " rows", total, "history") as bar:
-        for batch in result.batches:
-            builder.add(batch)
-            bar.update(len(batch))
-    frame = builder.frame()
-    if not result.in_order:
-        if result.order_by and not frame[result.order_by].is_monotonic_increasing:
-            frame = frame.sort_values(result.order_by, kind="stable", ignore_index=True)
-        if query.limit is not None and len(frame) > query.limit:
-            frame = _drop_unused_categories(frame.head(query.limit).copy())
-    frame = select_columns(frame, columns)
-    frame.attrs["source"] = location
-    return frame
-
-
-def _drop_unused_categories(frame: pd.DataFrame) -> pd.DataFrame:
-    for name in frame.columns:
-        if HISTORY_DTYPES[name] == "category":
-            frame[name] = frame[name].cat.remove_unused_categories()
+    result, attribute = query_sources(source, token, query, READ_ROWS)
+    if to != "pandas":
+        table = table_in_zone(load_table(result, query, progress), zone)
+        return table if to == "arrow" else polars_of_table(table)
+    frame = select_columns(load_frame(result, query, zone, progress), columns)
+    frame.attrs["source"] = attribute
     return frame
 
 
@@ -269,7 +240,8 @@ def load_presence(
     agents = {name: load_agents(location, token) for name, location in named.items()}
     frame = presence_frame([agent for present in agents.values() for agent in present], zone)
     if several:
-        frame[SOURCE_NAME] = source_column([(name, len(there)) for name, there in agents.items()])
+        names = [name for name, present in agents.items() for _ in present]
+        frame[SOURCE_NAME] = _series(names, "category", zone)
     return frame
 
 

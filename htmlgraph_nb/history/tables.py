@@ -1,8 +1,8 @@
-"""History as an Arrow table, from one source or several, each event once."""
+"""History of one source or several, each event once, as a table or DataFrame."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import tzinfo
 from typing import Any
@@ -14,14 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import InvalidEvent
-from ..storage.columnar.arrow_schema import select_schema
+from ..storage.columnar.arrow_schema import DICTIONARY, HISTORY_SCHEMA
 from ..storage.query import HistoryQuery
 from .arguments import LoadingBar
-from .frame_builder import FrameBuilder
-from .sources import query_source
+from .frame_builder import SOURCE_NAME, build_frame, dtype_of
+from .sources import HistoryResult, Sources, list_sources, query_source
 
-SOURCE_NAME = "source_name"
-"""Column of frames of several sources: which of them the row is from."""
 _IDENTITY = (
     *("seq", "timestamp", "agent_id", "event_type", "session_id", "tool_name", "tool_use_id"),
     *("host", "source"),
@@ -32,19 +30,41 @@ READ_ROWS = 131_072
 """Most rows of a batch that is read."""
 
 
-def query_several(
-    named: Mapping[str, str], token: str | None, query: HistoryQuery, batch_rows: int
-) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """Yield the rows of several sources with the name of their source, one source after the other.
+def query_sources(
+    source: Sources, token: str | None, query: HistoryQuery, batch_rows: int
+) -> tuple[HistoryResult, str | list[str]]:
+    """Run a query on the sources of ``load_history``, one after the other.
 
-    A row whose ``event_id`` came before is a duplicate; of rows without one, those whose
-    identifying columns are all equal. The first one is kept. The limit of the query is ignored.
-    Batches have the columns of the query and those that identify rows.
+    Of several sources each event is there once: a row whose ``event_id`` came before is a
+    duplicate; of rows without one, those whose identifying columns are all equal. The first one is
+    kept, and SOURCE_NAME says where it is from.
 
-    Errors are those of ``query_source``.
+    Args:
+        source, token: as for ``load_history``.
+        batch_rows: most rows of a batch, except from a server.
+
+    Returns:
+        The result, and ``attrs["source"]`` of its DataFrame. Of several sources the result is not
+        limited, and also has the columns that identify rows, and SOURCE_NAME.
+
+    Errors are those of ``list_sources`` and ``query_source``.
     """
+    named, several = list_sources(source)
+    if not several:
+        [location] = named.values()
+        result = query_source(location, token, query, batch_rows)
+        # With name filters the bound is much too high.
+        return replace(result, max_rows=None) if query.value_filters else result, location
     columns = tuple(dict.fromkeys((*query.columns, "event_id", *_IDENTITY)))
     query = replace(query, columns=columns, limit=None)
+    batches = _query_several(named, token, query, batch_rows)
+    result = HistoryResult(batches, (*columns, SOURCE_NAME), False, "timestamp")
+    return result, [*named.values()]
+
+
+def _query_several(
+    named: Mapping[str, str], token: str | None, query: HistoryQuery, batch_rows: int
+) -> Iterator[pa.RecordBatch]:
     seen = np.empty(0, np.uint64)
     for name, location in named.items():
         for batch in query_source(location, token, query, batch_rows).batches:
@@ -56,7 +76,9 @@ def query_several(
             seen = np.concatenate([seen, keys[is_new]])
             rows = batch if is_new.all() else batch.filter(pa.array(is_new))
             if len(rows):
-                yield name, rows
+                codes = np.zeros(len(rows), np.int32)
+                names = pa.DictionaryArray.from_arrays(codes, pa.array([name], pa.string()))
+                yield rows.append_column(SOURCE_NAME, names)
 
 
 def _row_keys(batch: pa.RecordBatch) -> npt.NDArray[np.uint64]:
@@ -76,53 +98,80 @@ def _row_keys(batch: pa.RecordBatch) -> npt.NDArray[np.uint64]:
     return keys
 
 
-def load_table(
-    named: Mapping[str, str],
-    several: bool,
-    token: str | None,
-    query: HistoryQuery,
-    progress: bool | None,
-) -> pa.Table:
-    """Return the rows of a query as a table of ``select_schema(query.columns)``.
+def wanted_columns(result: HistoryResult, query: HistoryQuery) -> list[str]:
+    """Return the columns of the query, and SOURCE_NAME if the result has it."""
+    return [name for name in result.columns if name in query.columns or name == SOURCE_NAME]
+
+
+def read_rows(
+    result: HistoryResult, limit: int | None, progress: bool | None
+) -> Iterator[pa.RecordBatch]:
+    """Yield the first rows of a result as it has them, with a progress bar.
 
     Args:
-        named: paths and URLs by name.
-        several: whether to drop duplicates, sort by time and add SOURCE_NAME.
-        token, progress: as for ``load_history``.
-
-    Errors are those of ``query_source``.
+        limit: most rows. None: all.
+        progress: as for ``load_history``.
     """
-    sizes: list[tuple[str, int]] = []
-    batches: list[pa.RecordBatch] = []
-    order_by: str | None = "timestamp" if several else None
-    columns = tuple(query.columns)
-    with LoadingBar(progress, " rows", None, "history") as bar:
-        if several:
-            parts = query_several(named, token, query, READ_ROWS)
-        else:
-            [(name, location)] = named.items()
-            result = query_source(location, token, query, READ_ROWS)
-            order_by, columns = None if result.in_order else result.order_by, result.columns
-            parts = ((name, batch) for batch in result.batches)
-        for name, batch in parts:
-            columns = tuple(batch.schema.names)
-            batches.append(batch)
-            sizes.append((name, len(batch)))
-            bar.update(len(batch))
-    table = pa.Table.from_batches(batches, select_schema(columns)).unify_dictionaries()
-    if several:
-        names = [name for name, _ in sizes]
-        codes = np.repeat(np.arange(len(sizes), dtype=np.int32), [n for _, n in sizes])
-        known = list(dict.fromkeys(names))
-        place = np.array([known.index(name) for name in names], np.int32)
-        codes = place[codes] if len(codes) else codes
-        column = pa.DictionaryArray.from_arrays(codes, pa.array(known, pa.string()))
-        table = table.append_column(SOURCE_NAME, column)
-    if order_by is not None and order_by in table.column_names:
-        table = table.take(pc.sort_indices(table, [(order_by, "ascending")]))
+    left = limit
+    with LoadingBar(progress, " rows", result.max_rows, "history") as bar:
+        for batch in result.batches:
+            part = batch.slice(0, left)
+            yield part
+            bar.update(len(part))
+            left = None if left is None else left - len(part)
+            if left == 0:
+                return
+
+
+def load_table(result: HistoryResult, query: HistoryQuery, progress: bool | None) -> pa.Table:
+    """Return the rows of ``query_sources`` as a table, sorted and limited as in the query.
+
+    Args:
+        progress: as for ``load_history``.
+
+    Returns:
+        A table of ``select_schema(query.columns)``; of several sources SOURCE_NAME follows.
+    """
+    is_sorted = result.order_by is None
+    schema = pa.schema(
+        pa.field(SOURCE_NAME, DICTIONARY) if name == SOURCE_NAME else HISTORY_SCHEMA.field(name)
+        for name in result.columns
+    )
+    batches = read_rows(result, query.limit if is_sorted else None, progress)
+    table = pa.Table.from_batches(batches, schema).unify_dictionaries()
+    if not is_sorted:
+        table = table.take(pc.sort_indices(table, [(result.order_by, "ascending")]))
     if query.limit is not None:
         table = table.slice(0, query.limit)
-    return table.select([*query.columns, *((SOURCE_NAME,) if several else ())])
+    return table.select(wanted_columns(result, query))
+
+
+def load_frame(
+    result: HistoryResult, query: HistoryQuery, zone: str | tzinfo, progress: bool | None
+) -> pd.DataFrame:
+    """Return the rows of ``query_sources`` as a DataFrame, sorted and limited as in the query.
+
+    Args:
+        zone: time zone of ``timestamp``.
+        progress: as for ``load_history``.
+
+    Returns:
+        The columns of ``wanted_columns``, and that by which the rows were sorted.
+    """
+    order_by, limit = result.order_by, query.limit
+    columns = wanted_columns(result, query)
+    if order_by is not None and order_by not in columns:
+        columns.append(order_by)
+    batches = read_rows(result, limit if order_by is None else None, progress)
+    frame = build_frame(batches, columns, result.max_rows or 0, zone)
+    if order_by is not None and not frame[order_by].is_monotonic_increasing:
+        frame = frame.sort_values(order_by, kind="stable", ignore_index=True)
+    if limit is not None and len(frame) > limit:
+        frame = frame.head(limit).copy()
+        for name in frame.columns:
+            if dtype_of(name) == "category":
+                frame[name] = frame[name].cat.remove_unused_categories()
+    return frame
 
 
 def table_in_zone(table: pa.Table, zone: str | tzinfo) -> pa.Table:
@@ -132,25 +181,6 @@ def table_in_zone(table: pa.Table, zone: str | tzinfo) -> pa.Table:
     index = table.column_names.index("timestamp")
     times = table.column(index).cast(pa.timestamp("us", tz=zone))
     return table.set_column(index, "timestamp", times)
-
-
-def frame_of_table(table: pa.Table, zone: str | tzinfo) -> pd.DataFrame:
-    """Return a table of ``load_table`` as a DataFrame with the dtypes of ``load_history``."""
-    names = [name for name in table.column_names if name != SOURCE_NAME]
-    builder = FrameBuilder(names, len(table), zone)
-    for batch in table.select(names).to_batches():
-        builder.add(batch)
-    frame = builder.frame()
-    if SOURCE_NAME in table.column_names:
-        column = table.column(SOURCE_NAME).combine_chunks()
-        frame[SOURCE_NAME] = pd.Series(column.cast(pa.string()).to_numpy(False), dtype="category")
-    return frame
-
-
-def source_column(sizes: Sequence[tuple[str, int]]) -> Any:
-    """Return SOURCE_NAME of consecutive rows, given the source and number of each run of rows."""
-    names = np.repeat([name for name, _ in sizes] or [""], [n for _, n in sizes] or [0])
-    return pd.Series(names, dtype="string").astype("category").array
 
 
 def polars_of_table(table: pa.Table) -> Any:

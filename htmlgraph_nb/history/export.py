@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from ..core.validation import shorten
 from ..errors import ConfigError, InvalidEvent, StoreUnavailable
-from ..storage.columnar.arrow_schema import select_schema
 from ..storage.query import HistoryQuery
 from .arguments import NameFilter, TimeLike, build_query, suggest_arguments
 from .export_folder import ExportResult, ParquetFolder
@@ -154,7 +153,7 @@ def _write_one(
     os.makedirs(folder, exist_ok=True)
     part = os.path.join(folder, f".{os.path.basename(target)}.part")
     try:
-        write(part, select_schema(query.columns), counted())
+        write(part, query, counted())
         os.replace(part, target)
     finally:
         with contextlib.suppress(FileNotFoundError):

@@ -26,7 +26,7 @@ from ..errors import ConfigError, StoreDamaged
 from ..storage.columnar.arrow_schema import select_schema
 from ..storage.query import HistoryQuery
 from ..storage.schema import EARLIER_COLUMNS, HISTORY_COLUMNS
-from .export_writers import group_batches
+from .export_writers import group_batches, parquet_options
 from .sources import URL_SCHEMES
 
 PROGRESS_FILE = os.path.join("day=__HIVE_DEFAULT_PARTITION__", "_progress.parquet")
@@ -182,7 +182,7 @@ class ParquetFolder:
             name = os.path.join(self._folder, f"day={day}", f"part-{first:015d}.parquet")
             os.makedirs(os.path.dirname(name), exist_ok=True)
             rows = table.filter(pc.equal(days.indices, code))
-            pq.write_table(rows, f"{name}.part", compression="zstd")
+            pq.write_table(rows, f"{name}.part", **parquet_options(self._query))
             names.append(name)
         for name in names:
             os.replace(f"{name}.part", name)

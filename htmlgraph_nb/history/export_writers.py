@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from ..storage.columnar.arrow_schema import DICTIONARY, TIMESTAMP
+from ..storage.columnar.arrow_schema import DICTIONARY, TIMESTAMP, select_schema
+from ..storage.query import HistoryQuery
 
-Writer = Callable[[str, pa.Schema, Iterator[pa.RecordBatch]], None]
+Writer = Callable[[str, HistoryQuery, Iterator[pa.RecordBatch]], None]
 
 _GROUP_ROWS = 262_144
 """Rows of a row group, the unit that readers of Parquet skip by its statistics."""
@@ -31,34 +32,51 @@ def group_batches(batches: Iterator[pa.RecordBatch], n_rows: int) -> Iterator[li
         yield group
 
 
-def _write_parquet(path: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+def parquet_options(query: HistoryQuery) -> dict[str, Any]:
+    """Return the options of a Parquet writer for the rows of a query.
+
+    The files declare their order (``sorting_columns``), so that a reader need not sort the rows.
+    """
+    schema, order = (
+        select_schema(query.columns),
+        "descending" if query.newest_first else "ascending",
+    )
+    by_seq = [("seq", order)] if "seq" in query.columns else []
+    sorting = pq.SortingColumn.from_ordering(schema, by_seq)
+    return {"compression": "zstd", "sorting_columns": sorting or None}
+
+
+def _write_parquet(path: str, query: HistoryQuery, batches: Iterator[pa.RecordBatch]) -> None:
+    schema = select_schema(query.columns)
+    with pq.ParquetWriter(path, schema, **parquet_options(query)) as writer:
         for group in group_batches(batches, _GROUP_ROWS):
             writer.write_table(pa.Table.from_batches(group).unify_dictionaries())
 
 
-def _write_arrow(path: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+def _write_arrow(path: str, query: HistoryQuery, batches: Iterator[pa.RecordBatch]) -> None:
     # An Arrow IPC file has one dictionary per column, and not all readers support deltas. Plain
     # strings are as small after compression.
-    flat = _replace_types(schema, {DICTIONARY: pa.string()})
+    flat = _replace_types(select_schema(query.columns), {DICTIONARY: pa.string()})
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with pa.ipc.new_file(path, flat, options=options) as writer:
         for batch in batches:
             writer.write_batch(batch.cast(flat))
 
 
-def _write_csv(path: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+def _write_csv(path: str, query: HistoryQuery, batches: Iterator[pa.RecordBatch]) -> None:
     with open(path, "wb") as file:
-        _write_rows(file, schema, batches)
+        _write_rows(file, query, batches)
 
 
-def _write_csv_gz(path: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+def _write_csv_gz(path: str, query: HistoryQuery, batches: Iterator[pa.RecordBatch]) -> None:
     with gzip.open(path, "wb", 6) as file:
-        _write_rows(file, schema, batches)
+        _write_rows(file, query, batches)
 
 
-def _write_rows(file: Any, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
-    flat = _replace_types(schema, {DICTIONARY: pa.string(), TIMESTAMP: pa.string()})
+def _write_rows(file: Any, query: HistoryQuery, batches: Iterator[pa.RecordBatch]) -> None:
+    flat = _replace_types(
+        select_schema(query.columns), {DICTIONARY: pa.string(), TIMESTAMP: pa.string()}
+    )
     with pacsv.CSVWriter(file, flat) as writer:
         for batch in batches:
             columns = [

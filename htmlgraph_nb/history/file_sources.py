@@ -102,16 +102,40 @@ class HistoryFiles:
             if not self._files.schema.names and os.path.isdir(path):
                 # Datasets ignore names that begin with _, such as that of an export without rows.
                 self._files = ds.dataset(_files_below(path), format=format_)
+            stored = self._files.schema.names
+            order = next((name for name in ("seq", "timestamp") if name in stored), None)
+            is_sorted = order is None or (kind == "parquet" and self._are_sorted_by(order))
         except (pa.ArrowException, OSError) as error:
             raise self._unreadable(error) from error
-        stored = self._files.schema.names
-        order = [name for name in ("seq", "timestamp") if name in stored]
-        self.order_by = order[0] if order else None
-        """The column by which rows are to be sorted; None: the files have no order."""
-        self.columns = tuple(dict.fromkeys([*query.columns, *order[:1]]))
+        self.order_by = None if is_sorted else order
+        """The column by which rows are to be sorted; None: they are, or the files have no order."""
+        added = () if self.order_by is None else (self.order_by,)
+        self.columns = tuple(dict.fromkeys((*query.columns, *added)))
         """The columns of the query, and ``order_by``."""
         self._query = replace(query, columns=self.columns)
         self._check_columns(stored)
+
+    def _are_sorted_by(self, column: str) -> bool:
+        """Return whether the metadata of Parquet files says that all rows are sorted by a column.
+
+        ``sorting_columns`` is the order in each row group, and the statistics that of the groups
+        (https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift).
+        """
+        last = None
+        for fragment in self._files.get_fragments():
+            names = fragment.metadata.schema.names
+            for number in range(fragment.metadata.num_row_groups):
+                group = fragment.metadata.row_group(number)
+                first_order = next(iter(group.sorting_columns), None)
+                if first_order is None or names[first_order.column_index] != column:
+                    return False
+                bounds = group.column(first_order.column_index).statistics
+                if first_order.descending or bounds is None or not bounds.has_min_max:
+                    return False
+                if last is not None and bounds.min < last:
+                    return False
+                last = bounds.max
+        return True
 
     def _check_columns(self, stored: Sequence[str]) -> None:
         query = self._query

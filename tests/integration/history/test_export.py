@@ -27,6 +27,7 @@ from htmlgraph_nb.errors import ConfigError, InvalidEvent, StoreDamaged, StoreUn
 from htmlgraph_nb.history import export_folder as folder_module
 from htmlgraph_nb.history.export import export_history
 from htmlgraph_nb.history.iterate import iter_history
+from htmlgraph_nb.history.sources import query_source
 from htmlgraph_nb.storage.columnar.sealing import seal
 from htmlgraph_nb.storage.query import HistoryQuery
 from htmlgraph_nb.storage.schema import columns_of_version
@@ -98,6 +99,41 @@ def test_export_history_partitions_folder_by_day(path: str, tmp_path: Path) -> N
     days = frame["timestamp"].dt.strftime("%Y-%m-%d")
     assert (days == frame["day"].cast(pl.String)).all()
     assert frame.schema["timestamp"] == pl.Datetime("us", "UTC")
+
+
+def test_load_history_reads_seq_only_to_sort(path: str, tmp_path: Path) -> None:
+    """Parquet exports declare their order; days of events that came later are not in it."""
+    export_history(tmp_path / "a.parquet", path)
+    export_history(tmp_path / "out", path, step_rows=70)
+    export_history(tmp_path / "newest.parquet", path, query=HistoryQuery(newest_first=True))
+    load_history(path).to_parquet(tmp_path / "pandas.parquet")
+    query = HistoryQuery(columns=("agent_id",))
+    columns = {
+        name: query_source(str(tmp_path / name), None, query, 10).columns
+        for name in ("a.parquet", "out", "newest.parquet", "pandas.parquet")
+    }
+    assert columns.pop("a.parquet") == ("agent_id",)
+    assert {*columns.values()} == {("agent_id", "seq")}
+    expected = load_history(path, columns="agent_id", limit=60)
+    for name in ("a.parquet", *columns):
+        loaded = load_history(tmp_path / name, columns="agent_id", limit=60)
+        pd.testing.assert_frame_equal(loaded, expected)
+
+
+def test_load_history_of_a_folder_in_order(tmp_path: Path) -> None:
+    """Its days need no sorting; a damaged one is an error."""
+    path, out = str(tmp_path / "h.db"), tmp_path / "out"
+    fill(path, 16, 1)
+    export_history(out, path)
+    query = HistoryQuery(columns=("timestamp", "tool_name"))
+    assert query_source(str(out), None, query, 10).columns == query.columns
+    expected = load_history(path, columns=query.columns, limit=13)
+    loaded = load_history(out, columns=query.columns, limit=13)
+    pd.testing.assert_frame_equal(loaded, expected)
+    last = out / parts(out)[1]
+    last.write_bytes(last.read_bytes()[:-1])
+    with pytest.raises(StoreDamaged, match="cannot read it as Parquet"):
+        load_history(out, columns=query.columns)
 
 
 def test_export_history_writes_files_for_other_programs(path: str, tmp_path: Path) -> None:

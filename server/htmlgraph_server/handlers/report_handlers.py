@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zoneinfo
+from dataclasses import replace
 
 from htmlgraph_nb.core.timestamps import to_micros
 from htmlgraph_nb.core.validation import shorten
@@ -101,10 +102,23 @@ class ReportHandler(JsonHandler):
         time = self.time_parameter(name)
         return None if time is None else to_micros(time)
 
-    @property
-    def cursor(self) -> str:
-        """The current state of the database."""
-        return str(self.service.hub.published.cursor)
+    def common_request(self, n_rows: int, max_rows: int) -> ReportRequest:
+        """Return the request of the parameters that all reports have.
+
+        Args:
+            n_rows: default of ``limit``.
+            max_rows: largest ``limit``.
+        """
+        return ReportRequest(
+            report=self.report,
+            path=self.service.history.path,
+            cursor=str(self.service.hub.published.cursor),
+            since=self.micros_parameter("since"),
+            until=self.micros_parameter("until"),
+            zone=self.zone_parameter(),
+            format=self.format_parameter(),
+            limit=self.int_parameter("limit", n_rows, 1, max_rows),
+        )
 
 
 class CostsHandler(ReportHandler):
@@ -120,18 +134,7 @@ class CostsHandler(ReportHandler):
         freq = self.string_parameter("freq") or ("D" if len(by) < len(names) else None)
         check_cost_keys(by)
         check_freq(freq)
-        return ReportRequest(
-            report=self.report,
-            path=self.service.history.path,
-            cursor=self.cursor,
-            since=self.micros_parameter("since"),
-            until=self.micros_parameter("until"),
-            zone=self.zone_parameter(),
-            format=self.format_parameter(),
-            limit=self.int_parameter("limit", DEFAULT_GROUPS, 1, MAX_GROUPS),
-            by=by,
-            freq=freq,
-        )
+        return replace(self.common_request(DEFAULT_GROUPS, MAX_GROUPS), by=by, freq=freq)
 
 
 class SessionsHandler(ReportHandler):
@@ -148,15 +151,8 @@ class SessionsHandler(ReportHandler):
         sort = self.string_parameter("sort") or "-start"
         check_session_sort(sort)
         filters = {name: self._values(name) for name in SESSION_FILTERS}
-        return ReportRequest(
-            report=self.report,
-            path=self.service.history.path,
-            cursor=self.cursor,
-            since=self.micros_parameter("since"),
-            until=self.micros_parameter("until"),
-            zone=self.zone_parameter(),
-            format=self.format_parameter(),
-            limit=self.int_parameter("limit", DEFAULT_SESSION_ROWS, 1, MAX_SESSION_ROWS),
+        return replace(
+            self.common_request(DEFAULT_SESSION_ROWS, MAX_SESSION_ROWS),
             search=self.text_parameter("search", MAX_SEARCH_CHARS) or "",
             filters={name: values for name, values in filters.items() if values is not None},
             sessions=self.list_parameter("session"),

@@ -1,7 +1,8 @@
 // @ts-check
 /** The table of costs by group, its order, and the numbers of the page. */
 
-import { formatCount, formatShare, formatTokens, formatUsd, h, kindLabel, setAttribute, setStyle, visibleText } from "../agent_grid.js";
+import { formatCount, formatShare, formatTokens, formatUsd, h, kindLabel, setStyle, visibleText } from "../agent_grid.js";
+import { createSorter } from "./page_parts.js";
 import { formatPeriod, PERIOD_NAMES } from "./ranges.js";
 import { GROUPS } from "./page_settings.js";
 
@@ -87,20 +88,12 @@ export function drawCostTable(table, { rows, total, by, freq, sort, more, colorO
   const doc = table.ownerDocument;
   const first = by === "day" ? "time" : "name";
   const columns = Object.keys(COST_COLUMNS);
-  const chosen = sort.replace(/^-/, "");
   /** @param {string} name @param {string} label @param {string} title */
-  const header = (name, label, title) => {
-    const button = h(doc, "button", { type: "button", class: "hg-sorter", "data-sort": name, title }, [label]);
-    button.addEventListener("click", () => {
-      const initial = name === "name" ? name : `-${name}`;
-      const reverse = sort.startsWith("-") ? name : `-${name}`;
-      onSort(chosen === name ? reverse : initial);
+  const header = (name, label, title) =>
+    createSorter(doc, { name, label, title, classes: name === first ? "hg-first" : "hg-end", ascending: name === "name" }, sort, (next) => {
+      onSort(next);
       /** @type {HTMLElement | null} */ (table.querySelector(`[data-sort="${name}"]`))?.focus();
     });
-    const th = h(doc, "th", { scope: "col", class: name === first ? "hg-first" : "hg-end" }, [button]);
-    if (chosen === name) setAttribute(th, "aria-sort", sort.startsWith("-") ? "descending" : "ascending");
-    return th;
-  };
   /** @param {CostRow} row @param {number} highest */
   const cells = (row, highest) => columns.map((name) => {
     const cell = h(doc, "td", { class: `hg-end hg-cost-${name}`, "data-field": name, "data-value": String(COST_COLUMNS[name][2](row) ?? "") },

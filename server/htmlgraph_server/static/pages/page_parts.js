@@ -121,6 +121,29 @@ export function createChoice(doc, name, label, choices, onChoice) {
 }
 
 /**
+ * Create the header of a column, which sorts the table.
+ *
+ * @param {Document} doc
+ * @param {object} column
+ * @param {string} column.name its value in `sort`
+ * @param {string} column.label
+ * @param {string} column.title
+ * @param {string} column.classes
+ * @param {boolean} column.ascending whether its first order is ascending
+ * @param {string} sort order of the table: the name of a column, with - before it for descending order
+ * @param {(sort: string) => void} onSort
+ */
+export function createSorter(doc, { name, label, title, classes, ascending }, sort, onSort) {
+  const isChosen = sort.replace(/^-/, "") === name;
+  const isDescending = sort.startsWith("-");
+  const button = h(doc, "button", { type: "button", class: "hg-sorter", "data-sort": name, title }, [label]);
+  button.addEventListener("click", () => onSort((isChosen ? isDescending : ascending) ? name : `-${name}`));
+  const th = h(doc, "th", { scope: "col", class: classes }, [button]);
+  if (isChosen) setAttribute(th, "aria-sort", isDescending ? "descending" : "ascending");
+  return th;
+}
+
+/**
  * Create the choice of a range of time, with two days if it is "custom".
  *
  * @param {Document} doc

@@ -1,8 +1,9 @@
 // @ts-check
 /** The table of sessions. */
 
-import { formatAge, formatCount, formatSpan, formatTokens, h, icon, kindLabel, nameAgent, setAttribute, shortId, STATE_NAMES, visibleText } from "../agent_grid.js";
+import { formatAge, formatCount, formatSpan, formatTokens, h, icon, kindLabel, nameAgent, shortId, STATE_NAMES, visibleText } from "../agent_grid.js";
 import { formatCost } from "./costs_table.js";
+import { createSorter } from "./page_parts.js";
 
 /** @typedef {Record<string, any> & {usd: number | null, unpriced_tokens: number}} SessionRow as /api/sessions returns it */
 
@@ -109,18 +110,13 @@ export const keyOfSession = (row) => `${row.agent_id}\n${row.session_id ?? ""}`;
  */
 export function drawSessionTable(table, { rows, sort, selected, store, now, onSelect, onSort }) {
   const doc = table.ownerDocument;
-  const chosen = sort.replace(/^-/, "");
   const focused = /** @type {HTMLElement | null} */ (table.contains(doc.activeElement) ? doc.activeElement : null);
   const focusKey = focused?.dataset.sort ?? focused?.closest("tr")?.dataset.key;
   /** @param {{sort: string, label: string, title: string, end?: boolean}} column */
-  const header = ({ sort: name, label, title, end }) => {
-    const button = h(doc, "button", { type: "button", class: "hg-sorter", "data-sort": name, title }, [label]);
-    const ascending = ["title", "agent_kind", "status"].includes(name);
-    button.addEventListener("click", () => onSort(chosen !== name ? (ascending ? name : `-${name}`) : sort.startsWith("-") ? name : `-${name}`));
-    const th = h(doc, "th", { scope: "col", class: `hg-session-${name}${end ? " hg-end" : ""}${name === "title" ? " hg-first" : ""}` }, [button]);
-    if (chosen === name) setAttribute(th, "aria-sort", sort.startsWith("-") ? "descending" : "ascending");
-    return th;
-  };
+  const header = ({ sort: name, label, title, end }) => createSorter(doc, {
+    name, label, title, classes: `hg-session-${name}${end ? " hg-end" : ""}${name === "title" ? " hg-first" : ""}`,
+    ascending: ["title", "agent_kind", "status"].includes(name),
+  }, sort, onSort);
   const body = rows.map((row) => {
     const { name, place } = nameSession(row);
     const key = keyOfSession(row);

@@ -7,7 +7,7 @@ import { colorFunction, createCostChart, seriesOf } from "./costs_chart.js";
 import { drawCostTable, formatCost } from "./costs_table.js";
 import { createChoice, createDownload, createMenu, createPageFrame, createRange } from "./page_parts.js";
 import { GROUPS, hashOfSessions, MEASURES, SESSION_DEFAULTS } from "./page_settings.js";
-import { boundsOf, localZone } from "./ranges.js";
+import { boundsOf, rangeParameters } from "./ranges.js";
 import { createLoader } from "./report_loader.js";
 
 /** @typedef {import("./page_settings.js").CostSettings} CostSettings */
@@ -18,10 +18,10 @@ const RANGE_NAMES = /** @type {const} */ (["today", "7d", "30d", "month", "12m",
 
 /** Return the query of the report. @param {CostSettings} settings @param {Date} now */
 export function costQuery(settings, now) {
-  const { since, until, freq } = boundsOf(settings, now);
-  const query = new URLSearchParams({ by: settings.by, freq, tz: localZone(), limit: String(MAX_GROUPS) });
-  if (since !== null) query.set("since", since.toISOString());
-  if (until !== null) query.set("until", until.toISOString());
+  const query = rangeParameters(settings, now);
+  query.set("by", settings.by);
+  query.set("freq", boundsOf(settings, now).freq);
+  query.set("limit", String(MAX_GROUPS));
   return query;
 }
 
@@ -123,7 +123,7 @@ export function mountCosts(el, { store, base, nav, logo, page, settings: initial
     if (total === null) return;
     setText(figures.usd, total.usd === null ? "—" : formatUsd(total.usd));
     figures.usd.setAttribute("data-value", String(total.usd ?? ""));
-    setText(unpriced, total.unpriced_tokens > 0 ? formatCost({ usd: null, unpriced_tokens: total.unpriced_tokens }).replace(/^/, " + ") : "");
+    setText(unpriced, total.unpriced_tokens > 0 ? ` + ${formatCost({ usd: null, unpriced_tokens: total.unpriced_tokens })}` : "");
     setText(figures.total, formatTokens(total.total));
     figures.total.setAttribute("data-value", String(total.total));
     setText(figures.output, formatTokens(total.output));

@@ -59,6 +59,19 @@ function customBounds(first, last, now) {
   return { since: first, until, freq: days <= 2.1 ? "h" : days <= 92 ? "D" : days <= 730 ? "W-MON" : "MS" };
 }
 
+/**
+ * Return the parameters of a range in a request for a report.
+ *
+ * @param {Range} range @param {Date} now
+ */
+export function rangeParameters(range, now) {
+  const { since, until } = boundsOf(range, now);
+  const parameters = new URLSearchParams({ tz: localZone() });
+  if (since !== null) parameters.set("since", since.toISOString());
+  if (until !== null) parameters.set("until", until.toISOString());
+  return parameters;
+}
+
 const PERIOD_FORMATS = {
   h: new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: "UTC" }),
   D: new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short", timeZone: "UTC" }),

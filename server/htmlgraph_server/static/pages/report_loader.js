@@ -15,7 +15,6 @@ const RETRY_AFTER_MS = 20_000;
  * @property {any} report the last answer; null before the first
  * @property {boolean} current whether the answer is that of the last query
  * @property {string} error
- * @property {number} since when loading began, ms since 1970
  */
 
 /**
@@ -30,7 +29,7 @@ const RETRY_AFTER_MS = 20_000;
  */
 export function createLoader({ store, win, load, onChange, now = Date.now }) {
   /** @type {ReportState} */
-  let state = { status: "loading", report: null, current: false, error: "", since: now() };
+  let state = { status: "loading", report: null, current: false, error: "" };
   /** @type {URLSearchParams | null} */
   let query = null;
   /** @type {AbortController | null} */
@@ -53,7 +52,7 @@ export function createLoader({ store, win, load, onChange, now = Date.now }) {
     const control = new AbortController();
     running = control;
     const started = now();
-    update({ status: "loading", since: started });
+    update({ status: "loading" });
     try {
       const report = await load(query, control.signal);
       if (running !== control) return;
@@ -85,7 +84,6 @@ export function createLoader({ store, win, load, onChange, now = Date.now }) {
 
   return {
     get state() { return state; },
-    get query() { return query; },
 
     /** Load the report of a query, unless it is the current one. @param {URLSearchParams} next */
     show(next) {

@@ -5,7 +5,7 @@ import { createPopover, formatCount, h, icon, setText } from "../agent_grid.js";
 import { loadCsv, loadReport } from "../api.js";
 import { createDownload, createPageFrame, createRange } from "./page_parts.js";
 import { FACETS } from "./page_settings.js";
-import { boundsOf, localZone } from "./ranges.js";
+import { localZone, rangeParameters } from "./ranges.js";
 import { createLoader } from "./report_loader.js";
 import { createSessionDetails } from "./session_details.js";
 import { drawSessionTable, drawStates, facetLabel, keyOfSession } from "./sessions_table.js";
@@ -23,10 +23,9 @@ const FACET_NAMES = /** @type {FacetName[]} */ (Object.keys(FACETS));
 
 /** Return the query of the report. @param {SessionSettings} settings @param {number} limit @param {Date} now */
 export function sessionQuery(settings, limit, now) {
-  const { since, until } = boundsOf(settings, now);
-  const query = new URLSearchParams({ sort: settings.sort, tz: localZone(), limit: String(limit) });
-  if (since !== null) query.set("since", since.toISOString());
-  if (until !== null) query.set("until", until.toISOString());
+  const query = rangeParameters(settings, now);
+  query.set("sort", settings.sort);
+  query.set("limit", String(limit));
   const search = settings.search.trim().slice(0, 200);
   if (search) query.set("search", search);
   for (const name of FACET_NAMES) for (const value of settings.filter[name] ?? []) query.append(name, value);

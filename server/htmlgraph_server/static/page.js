@@ -68,7 +68,6 @@ function start(win) {
     },
   });
   // The back button, and an edited address.
-  win.addEventListener("popstate", () => pages.show(win.location.hash));
   win.addEventListener("hashchange", () => pages.show(win.location.hash));
   keepTitle(store, win.document);
   keepConnected(store, win, base);

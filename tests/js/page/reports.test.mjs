@@ -16,7 +16,8 @@ const { formatCost, sortRows } = await import(`${PAGES}costs_table.js`);
 const { colorFunction, COLORS, describeChart, OTHER_COLOR, seriesOf, tickOfUsd } = await import(`${PAGES}costs_chart.js`);
 const { costQuery, gapsOf } = await import(`${PAGES}costs_page.js`);
 const { sessionQuery, toggleFacet } = await import(`${PAGES}sessions_page.js`);
-const { formatLength, nameSession, stateOfSession } = await import(`${PAGES}sessions_table.js`);
+const { iconOfKind } = await import(gridUrl);
+const { facetLabel, formatLength, nameSession, stateOfSession } = await import(`${PAGES}sessions_table.js`);
 const { replayCode, resumeLine } = await import(`${PAGES}session_details.js`);
 const { createLoader, isBehind, REFRESH_AFTER_MS } = await import(`${PAGES}report_loader.js`);
 
@@ -167,6 +168,11 @@ test("formatLength uses two units", () => {
 const session = (more) => ({
   agent_id: "claude-4a9c1ab2", session_id: "4a9c1ab2-7d41", title: null, agent_kind: "claude", project: "shop", branch: null, cwd: "/home/user/shop",
   parent_agent_id: null, status: "ended", ...more,
+});
+
+test("kinds and states with the name of an object's property are text", () => {
+  assert.deepEqual(["codex", "constructor", null].map(iconOfKind), ["codex", "agent", "agent"]);
+  assert.deepEqual(["ended", "toString"].map((state) => facetLabel("status", state, "Status")), ["ended", "toString"]);
 });
 
 test("nameSession shows an id where title and branch are missing", () => {

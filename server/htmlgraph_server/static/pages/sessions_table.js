@@ -1,13 +1,12 @@
 // @ts-check
 /** The table of sessions. */
 
-import { formatAge, formatCount, formatSpan, formatTokens, h, icon, kindLabel, nameAgent, shortId, STATE_NAMES, visibleText } from "../agent_grid.js";
+import { formatAge, formatCount, formatSpan, formatTokens, h, icon, iconOfKind, kindLabel, nameAgent, shortId, STATE_NAMES, visibleText } from "../agent_grid.js";
 import { formatCost } from "./costs_table.js";
 import { createSorter } from "./page_parts.js";
 
 /** @typedef {Record<string, any> & {usd: number | null, unpriced_tokens: number}} SessionRow as /api/sessions returns it */
 
-const KIND_ICONS = /** @type {Record<string, "claude" | "codex" | "gemini">} */ ({ claude: "claude", codex: "codex", gemini: "gemini" });
 const SESSION_STATES = /** @type {Record<string, string>} */ ({ ...STATE_NAMES, ended: "ended" });
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -51,7 +50,7 @@ export function stateOfSession(row, store) {
 }
 
 /** Return the text of a state. @param {string} state */
-export const describeSessionState = (state) => SESSION_STATES[state] ?? visibleText(state, 40);
+export const describeSessionState = (state) => (Object.hasOwn(SESSION_STATES, state) ? SESSION_STATES[state] : visibleText(state, 40));
 
 /** Return the label of a value of a facet. @param {string} facet @param {string} value @param {string} label */
 export function facetLabel(facet, value, label) {
@@ -81,7 +80,7 @@ const COLUMNS = [
 export function kindElement(doc, kind) {
   const label = kind === null ? "—" : visibleText(kindLabel(kind), 40);
   return h(doc, "span", { class: "hg-session-kind", title: label }, [
-    icon(doc, KIND_ICONS[kind ?? ""] ?? "agent"), h(doc, "span", { class: "hg-kind-text" }, [label]),
+    icon(doc, iconOfKind(kind)), h(doc, "span", { class: "hg-kind-text" }, [label]),
   ]);
 }
 

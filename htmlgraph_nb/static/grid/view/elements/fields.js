@@ -261,7 +261,7 @@ const CONTEXT_KEYS = /** @type {(keyof Agent)[]} */ (["contextTokens", "contextW
 /** @param {HTMLElement} field @param {string} kind */
 function writeKind(field, kind) {
   const label = visibleText(kindLabel(kind), 40);
-  setIcon(field, KIND_ICONS.find((name) => name === kind) ?? "agent");
+  setIcon(field, iconOfKind(kind));
   field.hidden = kind === "";
   setAttribute(field, "title", label);
   setAttribute(field, "aria-label", label);
@@ -269,6 +269,9 @@ function writeKind(field, kind) {
 
 /** Kinds of agents that have a sign of their own. */
 const KIND_ICONS = /** @type {const} */ (["claude", "codex", "gemini"]);
+
+/** Return the name of the icon of a kind of agent. @param {string | null} kind */
+export const iconOfKind = (kind) => KIND_ICONS.find((name) => name === kind) ?? "agent";
 
 /** @param {HTMLElement | undefined} field @param {number} n @param {string} noun */
 function writeUnit(field, n, noun) {

@@ -7,14 +7,13 @@ import contextlib
 import json
 import logging
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from htmlgraph_nb.errors import CapacityError, InvalidEvent, StoreClosed, StoreUnavailable
 
-from .worker_pool import kill_worker
+from .worker_pool import kill_worker, start_worker
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +23,7 @@ REPORT_TIMEOUT_S = 120.0
 """How long one report may take."""
 WORKER_IDLE_S = 300.0
 """How long the worker lives without a request; its memory is free afterwards."""
-_COMMAND = (sys.executable, "-m", "htmlgraph_server.history.report_worker")
+_MODULE = "htmlgraph_server.history.report_worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +153,7 @@ class ReportProcess:
         process = self._process
         if process is None or process.poll() is not None:
             self._kill()
-            process = self._process = subprocess.Popen(  # noqa: S603 - this project's own module
-                _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-            )
+            process = self._process = start_worker(_MODULE)
             if self._closed:
                 # ``close`` has not seen it.
                 self._kill()

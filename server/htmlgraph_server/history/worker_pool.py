@@ -21,7 +21,7 @@ EXPORT_WAIT_S = 60.0
 EXPORT_LIFETIME_S = 3_600.0
 """How long one export may take."""
 _PIECE_BYTES = 1 << 18
-_COMMAND = (sys.executable, "-m", "htmlgraph_server.history.export_worker")
+_MODULE = "htmlgraph_server.history.export_worker"
 
 
 class ExportWorker:
@@ -82,8 +82,20 @@ class ExportWorker:
         await self._wait()
 
 
+def start_worker(module: str) -> subprocess.Popen[bytes]:
+    """Start a worker with pipes, in a session of its own.
+
+    Raises:
+        OSError: no process can be started.
+    """
+    command = (sys.executable, "-m", module)
+    return subprocess.Popen(  # noqa: S603 - this project's own module
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+
+
 def kill_worker(process: subprocess.Popen[bytes]) -> None:
-    """Kill a worker and its children."""
+    """Kill a worker of ``start_worker`` and its children."""
     with contextlib.suppress(ProcessLookupError):
         if hasattr(os, "killpg"):
             os.killpg(process.pid, signal.SIGKILL)
@@ -92,9 +104,7 @@ def kill_worker(process: subprocess.Popen[bytes]) -> None:
 
 
 def _popen(request: bytes) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(  # noqa: S603 - this project's own module
-        _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-    )
+    process = start_worker(_MODULE)
     if process.stdin is not None:
         # If it exited at once, its output never starts.
         with contextlib.suppress(BrokenPipeError), process.stdin:

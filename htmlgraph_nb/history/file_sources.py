@@ -172,7 +172,7 @@ class HistoryFiles:
         try:
             batches = self._files.to_batches(
                 columns=[name for name in needed if name in stored],
-                filter=self._expression(),
+                filter=filter_of(self._query, self._files.schema),
                 batch_size=batch_rows,
                 # Threads decode these while the caller uses the previous one.
                 batch_readahead=2,
@@ -184,30 +184,30 @@ class HistoryFiles:
         except (pa.ArrowException, OSError) as error:
             raise self._unreadable(error) from error
 
-    def _expression(self) -> Any:
-        """Return the filters of the query as an expression of Arrow datasets; None: all rows."""
-        query, schema = self._query, self._files.schema
-        parts = []
-        time = pc.field("timestamp")
-        if query.since is not None:
-            parts.append(time >= pa.scalar(query.since, schema.field("timestamp").type))
-        if query.until is not None:
-            parts.append(time < pa.scalar(query.until, schema.field("timestamp").type))
-        for name, values in query.value_filters.items():
-            if name not in schema.names:
-                # A column that files of older versions do not have is null in all rows.
-                parts.append(pc.scalar(False))
-                continue
-            kind, field = schema.field(name).type, pc.field(name)
-            if pa.types.is_dictionary(kind):
-                kind, field = kind.value_type, field.cast(kind.value_type)
-            parts.append(field.isin(pa.array(list(values), kind)))
-        return reduce(and_, parts) if parts else None
-
     def _unreadable(self, error: Exception) -> StoreDamaged:
         return StoreDamaged(
             f"{self._path}: cannot read it as Parquet, Arrow or CSV files of history: {error}"
         )
+
+
+def filter_of(query: HistoryQuery, schema: pa.Schema) -> pc.Expression | None:
+    """Return the times and names of a query as a filter of rows of a schema; None: all rows."""
+    parts = []
+    time = pc.field("timestamp")
+    if query.since is not None:
+        parts.append(time >= pa.scalar(query.since, schema.field("timestamp").type))
+    if query.until is not None:
+        parts.append(time < pa.scalar(query.until, schema.field("timestamp").type))
+    for name, values in query.value_filters.items():
+        if name not in schema.names:
+            # A column that files of older versions do not have is null in all rows.
+            parts.append(pc.scalar(False))
+            continue
+        kind, field = schema.field(name).type, pc.field(name)
+        if pa.types.is_dictionary(kind):
+            kind, field = kind.value_type, field.cast(kind.value_type)
+        parts.append(field.isin(pa.array(list(values), kind)))
+    return reduce(and_, parts) if parts else None
 
 
 def _csv_format() -> Any:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..coding_agents.registry import DEFAULT_AGENT
 from ..ingest.session_files import SessionFile, coding_agent, find_sessions, total_bytes
 from ..ingest.session_tail import SessionTail
 from ..local_zone import Zone, resolve_zone
 from ..storage.columnar.arrow_builder import ArrowBuilder
-from ..storage.columnar.arrow_schema import TIMESTAMP
 from ..storage.query import HistoryQuery
 from .arguments import (
     LoadingBar,
@@ -26,6 +23,7 @@ from .arguments import (
     select_columns,
     suggest_arguments,
 )
+from .file_sources import filter_of
 from .frame_builder import build_frame
 
 MAX_NAMED_LINES = 1_000
@@ -133,16 +131,8 @@ def _read(
 
 def _select(table: pa.Table, query: HistoryQuery) -> pa.Table:
     """Return the rows and columns that the query selects."""
-    conditions = [pc.field(name).isin(values) for name, values in query.value_filters.items()]
-    if query.since is not None:
-        conditions.append(pc.field("timestamp") >= _scalar(query.since))
-    if query.until is not None:
-        conditions.append(pc.field("timestamp") < _scalar(query.until))
-    for condition in conditions:
+    condition = filter_of(query, table.schema)
+    if condition is not None:
         table = table.filter(condition)
     table = table.select(list(query.columns))
     return table if query.limit is None else table.slice(0, query.limit)
-
-
-def _scalar(timestamp: datetime) -> pa.Scalar:
-    return pa.scalar(timestamp, TIMESTAMP)

@@ -345,10 +345,11 @@ def stored_limits(df: pd.DataFrame) -> Limits:
     """Return the timers recorded in the frame's timer events, else the defaults."""
     if not {"source", "extra", "event_type"} <= set(df.columns):
         return Limits()
-    from_timer = column_isin(df, "source", "timer")
+    from_timer = np.flatnonzero(column_isin(df, "source", "timer"))
+    types = df[["event_type"]].take(from_timer)
     settings: dict[str, Any] = {}
     for event_type, setting in TIMER_SETTINGS.items():
-        rows = np.flatnonzero(from_timer & column_isin(df, "event_type", event_type))
+        rows = from_timer[column_isin(types, "event_type", event_type)]
         if len(rows):
             seconds = _after_s(df["extra"].iloc[rows[-1]])
             if seconds is not None:

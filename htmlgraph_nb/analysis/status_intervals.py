@@ -76,18 +76,47 @@ def status_decisions(df: pd.DataFrame, limits: Limits | None = None) -> StatusDe
             of ``silent_families``, and the timers of the server that stored the events, else the
             defaults.
     """
+    missing = _missing_decisions(df, limits)
+    if not missing.rows.any():
+        return _stored_decisions(df, missing.timers)
+    return _made_decisions(df, missing, ignore_timers=limits is not None)
+
+
+class _Missing(NamedTuple):
+    """The decisions of a frame that have to be made.
+
+    Attributes:
+        rows: mask of their rows.
+        by_time: whether they are made in the order of the times of the events, not of ``seq``.
+        timers: the timers with which to make them.
+    """
+
+    rows: BoolArray
+    by_time: bool
+    timers: Limits
+
+
+def _missing_decisions(df: pd.DataFrame, limits: Limits | None) -> _Missing:
+    """Return the decisions that are not stored, or not right: those of ``silent_families``."""
     undecided = undecided_rows(df)
     if limits is not None:
         undecided[:] = True
     warn_incomplete(df, undecided)
-    timers, by_time = limits or stored_limits(df), bool(undecided.all())
-    if not undecided.any():
-        undecided, by_time = silent_families(df, timers), True
-    if not undecided.any():
-        return _stored_decisions(df, timers)
+    timers = limits or stored_limits(df)
+    if undecided.any():
+        return _Missing(undecided, bool(undecided.all()), timers)
+    return _Missing(silent_families(df, timers), True, timers)
+
+
+def _made_decisions(df: pd.DataFrame, missing: _Missing, *, ignore_timers: bool) -> StatusDecisions:
+    """Return the decisions of a frame of which at least one has to be made.
+
+    Args:
+        ignore_timers: leave out stored timer events, which belong to other limits.
+    """
+    undecided, by_time, timers = missing
     rows = np.arange(len(df))
-    if limits is not None:
-        # Stored timer events are ignored: they belong to other limits.
+    if ignore_timers:
         rows = rows[~column_isin(df, "source", "timer")]
     events = agent_rows(df, _in_order(df, rows, by_time=bool(undecided.all())))
     statuses = np.full(len(events), TimelineStatus.OFFLINE, np.int8)
@@ -98,20 +127,19 @@ def status_decisions(df: pd.DataFrame, limits: Limits | None = None) -> StatusDe
         stored = _stored_statuses(df, events, timers, ~undecided)
         statuses, decisions, inferred_by_timers = stored
         inferred.append(inferred_by_timers)
-    if undecided.any():
-        left = rows[undecided[rows]]
-        ordered = _in_order(df, left, by_time=by_time)
-        decided = decide_rows(df, left if ordered is None else ordered, timers)
-        codes = decided.codes[events.rows]
-        codes = np.where(codes >= 0, codes + len(decisions), -1)
-        row_of_position = np.empty(len(df), np.int64)
-        row_of_position[events.rows] = np.arange(len(events))
-        between = decided.inferred
-        inferred.append(
-            Inferred(row_of_position[between.rows], between.at, between.codes + len(decisions))
-        )
-        decisions = [*decisions, *decided.decisions]
-        statuses = np.where(codes >= 0, _status_codes(decisions)[codes], statuses)
+    left = rows[undecided[rows]]
+    ordered = _in_order(df, left, by_time=by_time)
+    decided = decide_rows(df, left if ordered is None else ordered, timers)
+    codes = decided.codes[events.rows]
+    codes = np.where(codes >= 0, codes + len(decisions), -1)
+    row_of_position = np.empty(len(df), np.int64)
+    row_of_position[events.rows] = np.arange(len(events))
+    between = decided.inferred
+    inferred.append(
+        Inferred(row_of_position[between.rows], between.at, between.codes + len(decisions))
+    )
+    decisions = [*decisions, *decided.decisions]
+    statuses = np.where(codes >= 0, _status_codes(decisions)[codes], statuses)
     return _insert_inferred(events, statuses, codes, inferred, decisions)
 
 
@@ -255,20 +283,17 @@ def status_intervals(
         groups: the group of each row of the frame. None: all are in one.
     """
     until = int(timestamp_micros(df).max(initial=0))
-    undecided = undecided_rows(df)
-    if limits is not None or undecided.any() or silent_families(df, stored_limits(df)).any():
-        decided = status_decisions(df, limits)
+    missing = _missing_decisions(df, limits)
+    if missing.rows.any():
+        decided = _made_decisions(df, missing, ignore_timers=limits is not None)
         found = _intervals(decided.events, decided.rows, decided.at, decided.statuses, until)
         return _merge_intervals(found, groups)
-    warn_incomplete(df, undecided)
-    timers = stored_limits(df)
     used = df[[name for name in _STORED_COLUMNS if name in df.columns]]
-
     agents = encode_column(df, "agent_id").codes
 
     def part_of(rows: Rows) -> StatusIntervals:
         ids = None if groups is None else groups[rows]
-        found = _stored_intervals(used.take(rows), timers, until, ids)
+        found = _stored_intervals(used.take(rows), missing.timers, until, ids)
         positions = rows[found.rows]
         return found._replace(rows=positions, agents=agents[positions])
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.reducer import NOT_FIRST_TYPES
+from .agent_rows import last_marked
 from .columns import (
     IntArray,
     column_isin,
@@ -125,8 +126,7 @@ def fill_forward(df: pd.DataFrame, column: str) -> pd.Series:
     agents = encode_column(df, "agent_id").codes[order]
     begins = np.ones(len(order), np.bool_)
     begins[1:] = agents[1:] != agents[:-1]
-    rows = np.arange(len(order))
-    starts = np.maximum.accumulate(np.where(begins, rows, -1))
+    starts = last_marked(begins)
     named = codes[order] >= 0
     if column == "session_id":
         passive = column_isin(df, "event_type", *NOT_FIRST_TYPES)[order]
@@ -135,9 +135,9 @@ def fill_forward(df: pd.DataFrame, column: str) -> pd.Series:
         enters = named & (first | ~passive)
     else:
         enters = named
-    last = np.maximum.accumulate(np.where(enters | begins, rows, -1))
+    last = np.where(named, np.arange(len(order)), last_marked(enters | begins))
     source = np.empty(len(order), np.int64)
-    source[order] = order[np.where(named, rows, np.maximum(last, starts))]
+    source[order] = order[last]
     return df[column].take(source).set_axis(df.index)
 
 

@@ -217,7 +217,7 @@ def _totals(
     if "agent_id" in keys:
         order = time_order(df)
         labels, context = last_labels(df, _LABELS, own, order), context_columns(df, own, order)
-    start, end = _ends(timestamp_micros(df), own, ~not_from_agent)
+    start, end = time_bounds(timestamp_micros(df), own, ~not_from_agent)
     zone = time_zone(df)
     table = own.with_columns(
         **labels,
@@ -251,12 +251,13 @@ _LABELS = ("title", "agent_kind", "project", "branch")
 _NAT = np.iinfo(np.int64).min
 
 
-def _ends(micros: IntArray, groups: Groups, rows: BoolArray) -> tuple[IntArray, IntArray]:
+def time_bounds(micros: IntArray, groups: Groups, rows: BoolArray) -> tuple[IntArray, IntArray]:
     """Return the first and the last time of each group's selected rows; NaT if it has none."""
     first = np.full(len(groups.keys), np.iinfo(np.int64).max)
     last = np.full(len(groups.keys), _NAT)
-    np.minimum.at(first, groups.ids[rows], micros[rows])
-    np.maximum.at(last, groups.ids[rows], micros[rows])
+    ids, times = groups.ids[rows], micros[rows]
+    np.minimum.at(first, ids, times)
+    np.maximum.at(last, ids, times)
     return np.where(last == _NAT, _NAT, first), last
 
 

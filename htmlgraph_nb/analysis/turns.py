@@ -18,7 +18,14 @@ from ..core.reducer import (
 )
 from ..errors import InvalidEvent
 from ..pricing.prices import Prices
-from .agent_labels import agent_order, fill_forward, last_labels, root_codes, time_order
+from .agent_labels import (
+    agent_order,
+    context_columns,
+    fill_forward,
+    last_labels,
+    root_codes,
+    time_order,
+)
 from .agent_rows import agent_signs, last_marked, last_until
 from .columns import (
     TOKEN_KINDS,
@@ -29,7 +36,6 @@ from .columns import (
     column_isin,
     encode_column,
     error_mask,
-    float_column,
     map_names,
     parse_extra,
     require_columns,
@@ -43,12 +49,11 @@ from .columns import (
 )
 from .costs import compute_spending
 from .grouping import Groups, RowIndices
-from .totals import Subagents, check_subagents
+from .totals import Subagents, check_subagents, time_bounds
 
 OUTCOMES = ("done", "error", "cannot_work", "interrupted", "continued", "ended", "open")
 _OUTCOME_DTYPE = pd.CategoricalDtype(list(OUTCOMES))
 _LAG_US = int(TELEMETRY_LAG.total_seconds() * 1e6)
-_NAT = np.iinfo(np.int64).min
 
 
 def turns(
@@ -120,6 +125,9 @@ def turns(
     spending = compute_spending(df, prices)
     answers = Groups(keys, spent_ids[spending.rows])
     tools, failed = tool_mask(df), error_mask(df)
+    is_answer = column_isin(df, "event_type", "completion")
+    is_answer[spending.rows] = True
+    first_answers, _ = time_bounds(timestamp_micros(df), own, is_answer)
     kinds = zip(TOKEN_KINDS, spending.tokens.kinds, strict=True)
     agents = encode_column(df, "agent_id").codes
     moved = np.flatnonzero(started_in != np.arange(n))
@@ -130,7 +138,7 @@ def turns(
         **{name: values.reset_index(drop=True) for name, values in names.items()},
         "prompted": found.prompted,
         "start": to_datetimes(found.start, zone),
-        "first_answer": to_datetimes(_first_answers(df, own, order, spending.rows)[:n], zone),
+        "first_answer": to_datetimes(first_answers[:n], zone),
         "end": to_datetimes(found.end, zone),
         "duration": to_timedeltas(found.end - found.start),
         "outcome": pd.Categorical.from_codes(found.outcomes, dtype=_OUTCOME_DTYPE),
@@ -141,7 +149,7 @@ def turns(
         "tokens": answers.total_count(spending.tokens.total)[:n],
         **{kind: answers.total_count(counts)[:n] for kind, counts in kinds},
         **{name: values[:n] for name, values in spending.dollars(answers).items()},
-        "context_tokens": _last_context(df, own, order)[:n],
+        "context_tokens": context_columns(df, own, order)["context_tokens"][:n],
     }
     shown = last_labels(df, labels, own, order)
     if taken := [name for name in labels if name in columns]:
@@ -331,21 +339,3 @@ def _starting_turns(df: pd.DataFrame, found: _Turns) -> IntArray:
         last = last_until(found.start[order], firsts, ends, found.start[moved])
         started_in[moved] = np.where(last < 0, moved, order[last])
     return started_in
-
-
-def _first_answers(df: pd.DataFrame, own: Groups, order: IntArray, priced: RowIndices) -> IntArray:
-    """Return the time of the first answer of each turn; NaT if there is none."""
-    answers = column_isin(df, "event_type", "completion")
-    answers[priced] = True
-    first = np.full(len(own.keys), _NAT)
-    backwards = order[answers[order]][::-1]
-    first[own.ids[backwards]] = timestamp_micros(df)[backwards]
-    return first
-
-
-def _last_context(df: pd.DataFrame, own: Groups, order: IntArray) -> Any:
-    tokens = float_column(df, "context_tokens")
-    known = order[~np.isnan(tokens)[order]]
-    last = np.full(len(own.keys), np.nan)
-    last[own.ids[known]] = tokens[known]
-    return pd.array(last, dtype="Int64")

@@ -30,7 +30,7 @@ from ..analysis.columns import (
     tool_mask,
 )
 from ..analysis.costs import compute_spending
-from ..core.model import LABELS, TOKEN_FIELDS
+from ..core.model import LABELS
 from ..core.validation import MAX_INTEGER
 from ..errors import InvalidEvent
 from ..pricing.prices import Prices
@@ -150,8 +150,7 @@ class EventRows:
         self.failed = error_mask(frame)[order]
         self.tools = self._since_part(tool_mask(frame)[order] & counts)
         self.errors = self._since_part(self.failed & counts)
-        spent = _total_tokens(frame)[order]
-        costs = _costs(frame, prices)[order]
+        spent, costs = (column[order] for column in _spending(frame, prices))
         alive, unpriced = ~events.forgets, np.isnan(costs)
         self.tokens = self._totals(spent * alive, events.lives)
         self.unpriced = self._totals(spent * (alive & unpriced), events.lives)
@@ -223,21 +222,11 @@ def _running_cost(costs: npt.NDArray[np.float64], counted: Bools, starts: Ints) 
     return RunningCost(sums, np.flatnonzero(known).astype(np.int32))
 
 
-def _costs(frame: pd.DataFrame, prices: Prices | None) -> npt.NDArray[np.float64]:
-    """Return the cost of each row in US dollars, as the server computes it; NaN if unknown."""
+def _spending(frame: pd.DataFrame, prices: Prices | None) -> tuple[Ints, npt.NDArray[np.float64]]:
+    """Return the tokens of each row, and its cost in US dollars, NaN if unknown."""
     spending = compute_spending(frame, prices)
+    tokens = np.zeros(len(frame), np.int64)
+    tokens[spending.rows] = spending.tokens.total
     costs = np.full(len(frame), np.nan)
     costs[spending.rows] = spending.priced.usd
-    return costs
-
-
-def _total_tokens(frame: pd.DataFrame) -> Ints:
-    """Return all tokens of each row: ``cost_tokens``, else the sum of the five kinds."""
-    parts: Ints = np.zeros(len(frame), dtype="int64")
-    for name in TOKEN_FIELDS:
-        parts = np.minimum(parts + count_column(frame, name), MAX_INTEGER)
-    if "cost_tokens" not in frame:
-        return parts
-    has_total = frame["cost_tokens"].notna().to_numpy("bool")
-    total: Ints = np.where(has_total, count_column(frame, "cost_tokens"), parts)
-    return total
+    return tokens, costs

@@ -212,6 +212,18 @@ def last_until(at: IntArray, firsts: IntArray, ends: IntArray, times: IntArray |
     return np.where(low > firsts, low - 1, -1)
 
 
+def ranges_of(
+    values: npt.NDArray[np.integer[Any]], wanted: npt.NDArray[np.integer[Any]]
+) -> tuple[IntArray, IntArray]:
+    """Return the first index of each wanted value, and the index after its last one.
+
+    Args:
+        values: sorted.
+    """
+    first, end = (np.searchsorted(values, wanted, side) for side in ("left", "right"))
+    return first.astype(np.int64, copy=False), end.astype(np.int64, copy=False)
+
+
 def running_max(values: IntArray, begins: BoolArray) -> IntArray:
     """Return the largest value so far in each group of adjacent rows.
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..local_zone import Zone
 from ..pricing.prices import Prices
-from .agent_rows import last_until
+from .agent_rows import last_until, ranges_of
 from .columns import (
     TOKEN_KINDS,
     BoolArray,
@@ -197,8 +197,7 @@ def _reports(
         wanted, codes = found[kinds.codes], accounts.codes.astype(np.int64)
     micros = timestamp_micros(part)
     order = np.lexsort((micros, codes))
-    firsts, ends = (np.searchsorted(codes[order], wanted, side) for side in ("left", "right"))
-    last = last_until(micros[order], firsts, ends, starts + length_us - 1)
+    last = last_until(micros[order], *ranges_of(codes[order], wanted), starts + length_us - 1)
     known = (last >= 0) & (wanted >= 0)
     source = order[np.where(known, last, 0)] if len(order) else np.zeros(len(keys), np.int64)
     at = np.full(len(keys), _NAT)

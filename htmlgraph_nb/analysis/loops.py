@@ -13,7 +13,7 @@ from ..core.validation import format_value
 from ..errors import InvalidEvent
 from ..pricing.prices import Prices
 from .agent_labels import agent_order
-from .agent_rows import last_until
+from .agent_rows import last_until, ranges_of
 from .columns import (
     BoolArray,
     FloatArray,
@@ -200,9 +200,7 @@ def _spent(
     agents, micros = encode_column(df, "agent_id").codes, timestamp_micros(df)
     order = np.lexsort((micros[spending.rows], agents[spending.rows]))
     rows = spending.rows[order]
-    starts, ends = (
-        np.searchsorted(agents[rows], agents[first], side) for side in ("left", "right")
-    )
+    starts, ends = ranges_of(agents[rows], agents[first])
     low, high = (
         np.where(found < 0, starts, found + 1)
         for found in (

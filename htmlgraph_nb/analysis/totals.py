@@ -20,7 +20,7 @@ from .agent_labels import (
     root_codes,
     time_order,
 )
-from .agent_rows import last_until
+from .agent_rows import last_until, ranges_of
 from .columns import (
     BoolArray,
     IntArray,
@@ -164,10 +164,7 @@ def _rolled_up(df: pd.DataFrame, subagents: str) -> IntArray | None:
     roots, agents = root_codes(df), encode_column(df, "agent_id").codes
     moved = np.flatnonzero(roots != agents)
     order, micros = agent_order(df), timestamp_micros(df)
-    firsts, ends = (
-        np.searchsorted(agents[order], roots[moved], side).astype(np.int64)
-        for side in ("left", "right")
-    )
+    firsts, ends = ranges_of(agents[order], roots[moved])
     last = last_until(micros[order], firsts, ends, micros[moved])
     source[moved] = order[np.where(last < 0, firsts, last)]
     return source

@@ -26,7 +26,7 @@ from .agent_labels import (
     root_codes,
     time_order,
 )
-from .agent_rows import agent_signs, last_marked, last_until
+from .agent_rows import agent_signs, last_marked, last_until, ranges_of
 from .columns import (
     TOKEN_KINDS,
     BoolArray,
@@ -332,10 +332,7 @@ def _starting_turns(df: pd.DataFrame, found: _Turns) -> IntArray:
     moved = np.flatnonzero(roots != agents)
     if len(moved):
         order = np.lexsort((found.start, agents))
-        firsts, ends = (
-            np.searchsorted(agents[order], roots[moved], side).astype(np.int64)
-            for side in ("left", "right")
-        )
-        last = last_until(found.start[order], firsts, ends, found.start[moved])
+        ranges = ranges_of(agents[order], roots[moved])
+        last = last_until(found.start[order], *ranges, found.start[moved])
         started_in[moved] = np.where(last < 0, moved, order[last])
     return started_in

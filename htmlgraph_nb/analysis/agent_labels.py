@@ -38,16 +38,17 @@ def last_labels(
         order: as ``time_order`` returns it.
     """
     labels: dict[str, Any] = {}
+    n = len(groups.keys)
     for column in columns:
-        codes = encode_column(df, column).codes
-        rows = _last_rows(groups, order[codes[order] >= 0])
-        if column in df.columns and len(df):
+        if column not in df.columns:
+            labels[column] = pd.Categorical([None] * n, categories=pd.Index([], dtype=str))
+        elif len(df):
+            codes = encode_column(df, column).codes
+            rows = _last_rows(groups, order[codes[order] >= 0])
             values = df[column].take(np.maximum(rows, 0)).reset_index(drop=True)
             labels[column] = values.mask(rows < 0)
-        elif column in df.columns:
-            labels[column] = df[column].reset_index(drop=True).reindex(range(len(rows)))
         else:
-            labels[column] = pd.Categorical([None] * len(rows), categories=pd.Index([], dtype=str))
+            labels[column] = df[column].reset_index(drop=True).reindex(range(n))
     return labels
 
 

@@ -363,8 +363,11 @@ class TokenRows(NamedTuple):
 
 def token_rows(df: pd.DataFrame) -> TokenRows:
     """Return the rows with tokens or dollars; stored rows have no duplicates."""
-    filled = [df[name].notna().to_numpy() for name in _COST_FIELDS if name in df.columns]
-    rows = np.flatnonzero(np.logical_or.reduce(filled)) if filled else np.empty(0, np.intp)
+    filled = np.zeros(len(df), np.bool_)
+    for name in _COST_FIELDS:
+        if name in df.columns:
+            filled |= df[name].notna().to_numpy()
+    rows = np.flatnonzero(filled)
     present = [name for name in (*TOKEN_FIELDS, "cost_tokens") if name in df.columns]
     part = df[present].take(rows)
     kinds = np.stack([count_column(part, name) for name in TOKEN_FIELDS])

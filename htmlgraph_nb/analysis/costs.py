@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from numbers import Real
@@ -178,7 +178,23 @@ def token_costs(
             f"currency: expected 'USD', got {shorten(currency)}; multiply the column usd by a rate",
             "currency",
         )
-    spending = compute_spending(df, prices)
+    return cost_table(df, compute_spending(df, prices), by, freq, tz, offset)
+
+
+def cost_table(
+    df: pd.DataFrame,
+    spending: Spending,
+    by: Sequence[str],
+    freq: str | None = None,
+    tz: Zone = None,
+    offset: Length | None = None,
+) -> pd.DataFrame:
+    """Return the result of ``token_costs`` for the costs of a frame.
+
+    Args:
+        spending: what ``compute_spending`` returned for ``df``.
+        by, freq, tz, offset: as for ``group_rows``.
+    """
     groups = group_rows(df, by, freq, spending.rows, tz, offset)
     kinds = {
         kind: groups.total_count(counts)

@@ -114,8 +114,10 @@ def group_rows(
     n_rows = len(df) if rows is None else len(rows)
     cells = np.zeros(n_rows, np.int64)
     sizes = [len(key.values) + 1 for key in keys]
-    for number, (part, size) in enumerate(zip(codes, sizes, strict=True)):
-        cells = part.astype(np.int64) + 1 if not number else cells * size + part + 1
+    for part, size in zip(codes, sizes, strict=True):
+        cells *= size
+        cells += part
+        cells += 1
     ids, occupied = _compact(cells, sizes)
     n_groups = len(occupied)
     columns: dict[str, Any] = {}
@@ -140,6 +142,13 @@ def period_zone(df: pd.DataFrame, tz: Zone = None) -> Any:
         InvalidEvent: there is no such time zone.
     """
     return time_zone(df) if tz is None else resolve_zone(tz)
+
+
+def distinct_codes(codes: npt.NDArray[np.integer[Any]], size: int) -> IntArray:
+    """Return the different ones of these codes, which are from 0 to ``size`` - 1."""
+    if size > max(_MAX_DENSE, len(codes)):
+        return np.asarray(pd.unique(codes), np.int64)
+    return np.flatnonzero(np.bincount(codes, minlength=size)).astype(np.int64, copy=False)
 
 
 def _compact(cells: IntArray, sizes: Sequence[int]) -> tuple[IntArray, IntArray]:

@@ -12,6 +12,7 @@ from ..core.validation import shorten
 from ..errors import InvalidEvent
 from ..pricing.prices import Prices
 from .columns import (
+    CodedColumn,
     ColumnNames,
     as_tuple,
     column_isin,
@@ -26,7 +27,7 @@ from .columns import (
     tool_mask,
 )
 from .costs import compute_spending, spending_columns
-from .grouping import Groups, group_rows
+from .grouping import Groups, distinct_codes, group_rows
 from .intervals import REQUIRED_COLUMNS
 from .status_intervals import TimelineStatus, status_intervals
 
@@ -71,9 +72,7 @@ def summary(
             "start": bounds[:1],
             "end": bounds[1:],
             **{
-                name: [len(np.unique(codes[codes >= 0]))]
-                for name, column in _COUNTED.items()
-                for codes in [encode_column(df, column).codes]
+                name: [_count_names(encode_column(df, column))] for name, column in _COUNTED.items()
             },
             "branches": [_count_branches(df)],
             "active": to_timedeltas([statuses.durations(TimelineStatus.ACTIVE).sum()]),
@@ -99,13 +98,18 @@ _COUNTED = {
 }
 
 
+def _count_names(names: CodedColumn) -> int:
+    """Return the number of names that occur."""
+    return len(distinct_codes(names.codes[names.codes >= 0], len(names.values)))
+
+
 def _count_branches(df: pd.DataFrame) -> int:
     """Return the number of different pairs of a project and a branch."""
     branches, projects = encode_column(df, "branch"), encode_column(df, "project")
     named = branches.codes >= 0
     size = len(projects.values) + 1
-    pairs = branches.codes[named].astype(np.int64) * size + projects.codes[named]
-    return len(np.unique(pairs))
+    pairs = branches.codes[named].astype(np.int64) * size + projects.codes[named] + 1
+    return len(distinct_codes(pairs, len(branches.values) * size))
 
 
 def compare(

@@ -35,7 +35,7 @@ from .columns import (
     tool_mask,
 )
 from .costs import compute_spending, spending_columns
-from .grouping import Groups, group_rows
+from .grouping import Groups, distinct_codes, group_rows
 from .intervals import REQUIRED_COLUMNS
 from .status_intervals import TimelineStatus, status_intervals
 
@@ -263,13 +263,17 @@ def _distinct(
 ) -> IntArray:
     """Return the number of distinct names in a column for each group, of all rows or some."""
     codes, values = encode_column(df, column)
-    ids = groups.ids
+    ids, n_groups, size = groups.ids, len(groups.keys), len(values) + 1
+    if size == 1:
+        return np.zeros(n_groups, np.int64)
     if rows is not None:
         codes, ids = codes[rows], ids[rows]
-    has_name = codes >= 0
-    size = max(len(values), 1)
-    pairs = pd.unique(ids[has_name] * size + codes[has_name])
-    return np.bincount(pairs // size, minlength=len(groups.keys))
+    pairs = ids * size
+    pairs += codes
+    # A missing name is the first of its group.
+    pairs += 1
+    pairs = distinct_codes(pairs, n_groups * size)
+    return np.bincount(pairs[pairs % size > 0] // size, minlength=n_groups)
 
 
 def _times(df: pd.DataFrame, limits: Limits | None, groups: Groups) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from difflib import get_close_matches
 from functools import wraps
 from inspect import signature
@@ -17,6 +17,7 @@ import pandas as pd
 
 from ..core.validation import format_value
 from ..errors import InvalidEvent
+from ..local_zone import Zone, resolve_zone
 from ..storage.query import NAME_FILTERS, HistoryQuery
 from ..storage.schema import HISTORY_COLUMNS
 from .frame_builder import SOURCE_NAME
@@ -57,24 +58,29 @@ def as_list(value: NameFilter) -> list[str] | None:
     return [value] if isinstance(value, str) else [str(name) for name in value]
 
 
-def resolve_time(value: TimeLike, name: str) -> datetime | None:
+def resolve_time(value: TimeLike, name: str, tz: Zone = None) -> datetime | None:
     """Return a point in time, or a time ago such as ``"2h"`` or a timedelta, as UTC.
 
     Args:
         value: a datetime, Timestamp, datetime64, date (its midnight), timedelta, Timedelta or
-            timedelta64 (that long ago), or a string. Times and dates without a zone are local.
-            None: no bound.
+            timedelta64 (that long ago), or a string. None: no bound.
         name: name of the parameter, for the error message.
+        tz: time zone of times and dates without one. None: that of this machine.
 
     Raises:
-        InvalidEvent: the value is none of these, NaT, or out of range.
+        InvalidEvent: the value is none of these, NaT, or out of range, or there is no such zone.
     """
     if value is None:
         return None
+    zone = None if tz is None else resolve_zone(tz)
     try:
-        point = _parse_time_string(value) if isinstance(value, str) else _plain_time(value)
+        point = _parse_time_string(value, zone) if isinstance(value, str) else _plain_time(value)
         if isinstance(point, timedelta):
             return datetime.now(UTC) - point
+        if point is not None and point.tzinfo is None and zone is not None:
+            # The first of two such times, and the change of the clock for one that it skips.
+            moment = pd.Timestamp(point).tz_localize(zone, True, "shift_forward")
+            return moment.to_pydatetime(warn=False).astimezone(UTC)
         if point is not None:
             # Local midnight of a date, also if the UTC offset changed in between.
             return point.astimezone(UTC)
@@ -104,9 +110,10 @@ def _plain_time(value: Any) -> datetime | timedelta | None:
     return value if isinstance(value, datetime | timedelta) else None
 
 
-def _parse_time_string(text: str) -> datetime | timedelta | None:
+def _parse_time_string(text: str, zone: str | tzinfo | None) -> datetime | timedelta | None:
     if text in ("today", "yesterday"):
-        day = date.today() - timedelta(days=1 if text == "yesterday" else 0)
+        today = date.today() if zone is None else pd.Timestamp.now(zone).date()
+        day = today - timedelta(days=1 if text == "yesterday" else 0)
         return datetime(day.year, day.month, day.day)
     try:
         return datetime.fromisoformat(text)

@@ -150,7 +150,8 @@ class EventRows:
         self.failed = error_mask(frame)[order]
         self.tools = self._since_part(tool_mask(frame)[order] & counts)
         self.errors = self._since_part(self.failed & counts)
-        spent, costs = (column[order] for column in _spending(frame, prices))
+        spent, costs = _spending(frame, prices)
+        spent, costs = spent[order], costs[order]
         alive, unpriced = ~events.forgets, np.isnan(costs)
         self.tokens = self._totals(spent * alive, events.lives)
         self.unpriced = self._totals(spent * (alive & unpriced), events.lives)

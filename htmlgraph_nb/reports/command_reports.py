@@ -23,7 +23,7 @@ from ..history.arguments import resolve_time
 from ..history.load import load_history
 from ..history.sources import URL_SCHEMES, resolve_source
 from ..history.transcripts import load_transcripts
-from ..local_zone import local_zone_name, resolve_zone
+from ..local_zone import resolve_zone
 from ..storage.schema import HISTORY_COLUMNS
 from .cost_report import cost_report
 from .report_text import json_costs, json_rows
@@ -59,7 +59,7 @@ class CostSource:
         Raises:
             InvalidEvent: there is no such time zone.
         """
-        return str(resolve_zone(self.tz or local_zone_name()))
+        return str(resolve_zone(self.tz or None))
 
 
 def command_costs(source: CostSource, by: Sequence[str], freq: str | None) -> dict[str, Any]:
@@ -119,8 +119,8 @@ def _load(
 ) -> tuple[pd.DataFrame, dict[str, Any], tuple[datetime | None, datetime | None]]:
     """Return the events, what describes them, and the range of time."""
     zone = source.zone_name()
-    since = _time_of(source.since, "--since", source.tz)
-    until = _time_of(source.until, "--until", source.tz)
+    since = resolve_time(source.since, "--since", source.tz)
+    until = resolve_time(source.until, "--until", source.tz)
     columns = [name for name in HISTORY_COLUMNS if name not in _UNUSED]
     folder, location = source.folder, ""
     if folder is None:
@@ -175,21 +175,3 @@ def _session_files(
     df = filled[0] if len(filled) == 1 else pd.concat(filled, ignore_index=True)
     df.attrs.update(attrs)
     return df
-
-
-def _time_of(text: str | None, name: str, tz: str | None) -> datetime | None:
-    """Return the time that a user typed; dates and times without a zone are in ``tz``."""
-    if text is not None and tz is not None:
-        zone = resolve_zone(tz)
-        try:
-            if text in ("today", "yesterday"):
-                point = pd.Timestamp.now(zone).normalize() - pd.Timedelta(
-                    days=1 if text == "yesterday" else 0
-                )
-                return resolve_time(point.normalize(), name)
-            if datetime.fromisoformat(text).tzinfo is None:
-                return resolve_time(pd.Timestamp(text).tz_localize(zone), name)
-        except ValueError:
-            # resolve_time reports it, if it is not a time ago.
-            pass
-    return resolve_time(text, name)

@@ -9,9 +9,16 @@ from typing import Any
 
 import pandas as pd
 
-from ..analysis.columns import column_isin, timestamp_micros, to_datetimes, tool_mask
-from ..analysis.costs import compute_spending, token_costs
-from ..analysis.grouping import group_rows
+from ..analysis.columns import (
+    as_tuple,
+    column_isin,
+    require_columns,
+    timestamp_micros,
+    to_datetimes,
+    tool_mask,
+)
+from ..analysis.costs import COST_COLUMNS, compute_spending, cost_table
+from ..analysis.grouping import RowIndices, group_rows
 from ..analysis.periods import parse_freq, period_starts
 from ..core.timestamps import to_micros, utc_now
 from ..errors import InvalidEvent, PriceWarning
@@ -97,16 +104,16 @@ def cost_report(
     """
     check_cost_keys(by)
     check_freq(freq)
+    by = as_tuple(by)
+    df = require_columns(df, "token_costs", *COST_COLUMNS, *by)
     # A report has no caller whose line a warning could name.
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", PriceWarning)
-        spent = df.take(compute_spending(df).rows)
-        groups = token_costs(spent, by)
-        rows = groups if freq is None else token_costs(spent, by, freq)
-        periods = rows.head(0) if freq is None else token_costs(spent, (), freq)
-        models = token_costs(spent, "model")
-        total = token_costs(spent, ())
-        uncovered = uncovered_agents(df)
+        spending = compute_spending(df)
+    groups = cost_table(df, spending, by)
+    rows = groups if freq is None else cost_table(df, spending, by, freq)
+    periods = rows.head(0) if freq is None else cost_table(df, spending, (), freq)
+    models = cost_table(df, spending, ("model",))
     if len(rows) > MAX_COST_ROWS:
         raise InvalidEvent(
             f"freq: expected at most {MAX_COST_ROWS} rows, got {len(rows)}; use longer periods, "
@@ -115,13 +122,13 @@ def cost_report(
         )
     unpriced = models.loc[models["unpriced_tokens"] > 0, ["model", "unpriced_tokens"]]
     return CostReport(
-        total=total,
+        total=cost_table(df, spending, ()),
         periods=periods,
         groups=groups.sort_values(["usd", "total"], ascending=False, ignore_index=True),
         rows=rows,
         starts=_starts(df, since, until, freq, now),
         unpriced=unpriced.sort_values("unpriced_tokens", ascending=False, ignore_index=True),
-        uncovered=uncovered,
+        uncovered=_uncovered_agents(df, spending.rows),
         prices=groups.attrs["prices"],
         notes=list(dict.fromkeys(str(item.message) for item in caught)),
     )
@@ -148,12 +155,12 @@ def _starts(
     return to_datetimes(starts, zone)
 
 
-def uncovered_agents(df: pd.DataFrame) -> pd.DataFrame:
+def _uncovered_agents(df: pd.DataFrame, answers: RowIndices) -> pd.DataFrame:
     """Return the agents whose work has no report of tokens, so that no cost can be known.
 
     Args:
-        df: events; needs agent_id, timestamp and event_type, and uses agent_kind, tool_name and the
-            kinds of tokens.
+        df: events; needs agent_id, timestamp and event_type, and uses agent_kind and tool_name.
+        answers: positions of the rows with tokens or dollars.
 
     Returns:
         One row per kind of agent, sorted by it: agent_kind (as in ``df``), agents (int64: agents
@@ -162,7 +169,7 @@ def uncovered_agents(df: pd.DataFrame) -> pd.DataFrame:
         most 20 of each.
     """
     groups = group_rows(df, ("agent_id",))
-    covered = groups.count(compute_spending(df).rows) > 0
+    covered = groups.count(answers) > 0
     calls = tool_mask(df)
     # A turn that failed or was interrupted may have had no answer.
     work = (calls | column_isin(df, "event_type", "stop")) & ~covered[groups.ids]

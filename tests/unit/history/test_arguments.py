@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -61,6 +62,32 @@ def test_resolve_time_takes_days_by_name() -> None:
     yesterday = date.today() - timedelta(days=1)
     assert resolve_time("yesterday", "until") == datetime.combine(yesterday, time()).astimezone()
     assert resolve_time(None, "since") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("2026-01-14", "2026-01-13T23:00Z"),
+        (date(2026, 1, 14), "2026-01-13T23:00Z"),
+        ("2026-01-14T12:00+05:00", "2026-01-14T07:00Z"),
+        # These times come twice, and not at all.
+        ("2026-10-25T02:30", "2026-10-25T00:30Z"),
+        ("2026-03-29T02:30", "2026-03-29T01:00Z"),
+    ],
+)
+def test_resolve_time_takes_times_without_a_zone_in_tz(value: Any, expected: str) -> None:
+    """Also where the clock of the zone changes; the zone of the machine does not matter."""
+    assert resolve_time(value, "since", "Europe/Paris") == datetime.fromisoformat(expected)
+
+
+def test_resolve_time_takes_days_of_tz_by_name() -> None:
+    """The day of another zone, which may not be that of this machine."""
+    zone = ZoneInfo("Pacific/Kiritimati")
+    today = resolve_time("today", "since", str(zone))
+    assert today == datetime.combine(datetime.now(zone).date(), time(), zone)
+    assert resolve_time("2h", "since", zone) is not None
+    with pytest.raises(InvalidEvent, match="tz: expected a time zone"):
+        resolve_time("today", "since", "Mars/Base")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from htmlgraph_nb.errors import InvalidEvent
 from htmlgraph_nb.reports.cost_report import cost_report
 from htmlgraph_nb.reports.report_text import json_costs
+from tests.helpers.event_frames import event_frame
 from tests.unit.analysis.test_examples import example
 
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
@@ -73,6 +74,16 @@ def test_cost_report_names_agents_without_tokens() -> None:
     report = cost_report(both.reset_index(drop=True), None, None, (), None, NOW)
     (row,) = report.uncovered.to_dict("records")
     assert (row["agents"], row["calls"], row["agent_ids"]) == (1, 1, ["quiet"])
+
+
+def test_cost_report_finds_the_topmost_agent_by_all_events() -> None:
+    """Also if only events without tokens name the parent, as in files of earlier versions."""
+    rows = [
+        {"agent_id": "a/1", "event_type": "prompt", "at": 0, "parent_agent_id": "a"},
+        {"agent_id": "a/1", "event_type": "completion", "at": 1, "input_tokens": 5, "model": "m"},
+    ]
+    report = cost_report(event_frame(rows), None, None, ("root_agent_id",), None, NOW)
+    assert report.groups["root_agent_id"].tolist() == ["a"]
 
 
 def test_cost_report_refuses_unknown_columns() -> None:

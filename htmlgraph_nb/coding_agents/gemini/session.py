@@ -5,7 +5,9 @@ format: ConversationRecord in packages/core/src/services/chatRecordingTypes.ts o
 google-gemini/gemini-cli, as of version 0.61. Unknown records and fields are ignored.
 
 A message is written again, whole and with the same id, when its tool calls end; the last form
-counts. ``$set`` changes fields of the session and may contain messages. ``$rewindTo`` removes
+counts. ``$set`` changes fields of the session. If it contains messages, the conversation was
+resumed, compressed, rewound or, if the last prompt is missing, its request has failed: the list
+repeats messages or replaces them, and only a prompt at its end is new. ``$rewindTo`` removes
 messages from the conversation, but their tokens stay used. Input includes cached tokens and
 excludes those of tool results; output excludes thoughts.
 
@@ -40,18 +42,24 @@ from ..fields import (
 )
 from ..input_hash import HashInput, no_hash
 from ..session import GIVE_UP_AFTER_S, cached_agent_id, parse_record
-from .constants import AGENT, CANNOT_WORK, QUESTION_TOOLS, SESSION_SOURCE
+from .constants import AGENT, QUESTION_TOOLS, SESSION_SOURCE
+from .messages import (
+    Record,
+    continues_turn,
+    failure_kind,
+    first_text,
+    is_prompt,
+    is_synthetic,
+    is_thought,
+    turn_end_of,
+)
 
-_NOT_TYPED = ("<session_context>", "I ran the following shell command:")
 _FINAL_STATUSES = ("success", "error", "cancelled")
 _MAX_CALLS = 10_000
 TURN_QUIET_S = 2.0
 """Seconds of quiet after which a response without tool calls counts as the last of its turn."""
 _CHARS_PER_TOKEN = 2
 _SPARE_TOKENS = 8
-
-Record = Mapping[str, Any]
-"""JSON object of a line, or a message in it."""
 
 
 @dataclass(slots=True)
@@ -78,6 +86,8 @@ class GeminiSession:
     _message: Record | None = None
     _last_completion: tuple[str, Record] | None = None
     _turn_end: Event | None = None
+    _prompt: tuple[str, datetime] | None = None
+    _broken_at: datetime | None = None
     _running: str | None = None
     _done_calls: set[str] = field(default_factory=set)
 
@@ -95,8 +105,10 @@ class GeminiSession:
         if "sessionId" in record:
             events += self._start(record)
         patch = mapping(record.get("$set"))
-        for message in mappings(record.get("messages")) + mappings(patch.get("messages")):
+        for message in mappings(record.get("messages")):
             events += self._read_message(message)
+        if "messages" in patch:
+            events += self._read_history(mappings(patch["messages"]), patch)
         if "type" in record:
             events += self._read_message(record)
         return [*events, *self._set_title(patch.get("summary", record.get("summary")))]
@@ -169,19 +181,54 @@ class GeminiSession:
         if kind == "gemini":
             return [*events, *self._response({**message, "id": name, "timestamp": at})]
         events += self._flush()
-        if kind == "user" and _is_prompt(message.get("content")):
-            return [*events, *self._end_turn(), self._event("prompt", at, f"{name}:BeforeAgent")]
-        if kind == "info" and message.get("content") == "Request cancelled.":
-            self._turn_end = None
+        content = message.get("content")
+        if kind == "user":
+            return [*events, *self._user(name, content, at)]
+        end = turn_end_of(kind, content)
+        if end is None:
+            return events
+        self._turn_end = self._prompt = None
+        if end == "stop":
+            return [*events, self._event("stop", at, f"{name}:AfterAgent")]
+        self._broken_at = at
+        if end == "interrupt":
             return [*events, self._event("interrupt", at, f"{name}:Interrupt")]
-        if kind == "error":
+        text = first_text(content) or ""
+        extra = failure_extra(failure_kind(text), text, at) or None
+        return [*events, self._event("error", at, f"{name}:Error", extra=extra)]
+
+    def _user(self, name: str, content: object, at: datetime) -> list[Event]:
+        if not is_prompt(content):
+            return []
+        if self._turn_end is not None and continues_turn(content):
             self._turn_end = None
-            extra = failure_extra(*_failure(message.get("content")), at) or None
-            return [*events, self._event("error", at, f"{name}:Error", extra=extra)]
+            return []
+        end = self._end_turn()
+        self._prompt, self._broken_at = (name, at), None
+        return [*end, self._event("prompt", at, f"{name}:BeforeAgent")]
+
+    def _read_history(self, messages: list[Record], patch: Record) -> list[Event]:
+        """Return the events of a list that replaces all messages of the conversation."""
+        last = messages[-1] if messages else {}
+        known = [{**each, "timestamp": timestamp(each.get("timestamp"))} for each in messages]
+        times = [each["timestamp"] for each in known if each["timestamp"] is not None]
+        before, prompt = self._at, self._prompt
+        if times and last.get("type") == "user" and (before is None or times[-1] > before):
+            return self._read_message(last)
+        events = self._flush()
+        for each in known:
+            if self._session is not None and each["timestamp"] and identifier(each.get("id")):
+                events += self._completion(each)
+        if prompt is not None and not any(at >= prompt[1] for at in times):
+            # Its request failed. Most often the next line says why; if none does, the turn is over.
+            at = timestamp(patch.get("lastUpdated")) or prompt[1]
+            self._turn_end = self._event("stop", at, f"{prompt[0]}:AfterAgent")
         return events
 
     def _response(self, message: Record) -> list[Event]:
         """Add a response; return the completion before it, and the tool calls of this response."""
+        if is_synthetic(message) and is_thought(message):
+            return []
         last = self._message
         is_repeated = last is not None and last.get("id") == message["id"]
         events = [] if is_repeated else self._flush()
@@ -206,24 +253,28 @@ class GeminiSession:
         if message is None:
             return []
         at, name = message["timestamp"], message["id"]
-        events = []
-        tokens = message.get("tokens")
-        if isinstance(tokens, Mapping):
-            thoughts, tool = count(tokens.get("thoughts")), count(tokens.get("tool"))
-            extra = without_none(reasoning_tokens=thoughts or None, tool_tokens=tool or None)
-            # Copies in files of resumed sessions have the same id.
-            key = f"{AGENT}:{name}"
-            counts = _completion_fields(message, tokens)
-            context = None if self._parent is not None else count(tokens.get("input")) or None
-            if self._last_completion != (key, counts):
-                fields = {**counts, "context_tokens": context, "extra": extra}
-                events.append(self._event("completion", at, key, **fields))
-            self._last_completion = key, counts
         is_last = not mappings(message.get("toolCalls"))
         asks = {"question": True} if is_question(message.get("content")) else None
         end = self._event("stop", at, f"{name}:AfterAgent", extra=asks)
         self._turn_end = end if is_last else None
-        return events
+        return self._completion(message)
+
+    def _completion(self, message: Record) -> list[Event]:
+        """Return the completion that a response reports, unless it is the last one again."""
+        tokens = message.get("tokens")
+        if not isinstance(tokens, Mapping):
+            return []
+        thoughts, tool = count(tokens.get("thoughts")), count(tokens.get("tool"))
+        extra = without_none(reasoning_tokens=thoughts or None, tool_tokens=tool or None)
+        # Copies in files of resumed sessions have the same id.
+        key = f"{AGENT}:{message['id']}"
+        counts = _completion_fields(message, tokens)
+        if self._last_completion == (key, counts):
+            return []
+        self._last_completion = key, counts
+        context = None if self._parent is not None else count(tokens.get("input")) or None
+        fields = {**counts, "context_tokens": context, "extra": extra}
+        return [self._event("completion", message["timestamp"], key, **fields)]
 
     def _tool_call_events(self, call: Record, started_at: datetime) -> list[Event]:
         key, status = identifier(call.get("id")), call.get("status")
@@ -236,6 +287,9 @@ class GeminiSession:
         fields = {**tool, **hashed, "extra": extra}
         start = self._event("tool_start", started_at, f"{key}:BeforeTool", **fields)
         end = timestamp(call.get("timestamp")) or started_at
+        if self._broken_at is not None and started_at < self._broken_at:
+            # The interrupt ended it; its result, which is written later, is no work.
+            end = started_at
         if status in _FINAL_STATUSES and len(self._done_calls) < _MAX_CALLS:
             self._done_calls.add(key)
         if status == "cancelled":
@@ -257,7 +311,10 @@ class GeminiSession:
 
     def _end_turn(self) -> list[Event]:
         end, self._turn_end = self._turn_end, None
-        return [] if end is None else [end]
+        if end is None:
+            return []
+        self._prompt = None
+        return [end]
 
 
 def _calls_tool(message: Record) -> bool:
@@ -270,13 +327,6 @@ def _calls_tool(message: Record) -> bool:
         return False
     output = count(mapping(message.get("tokens")).get("output")) or 0
     return not content.strip() or output > len(content) / _CHARS_PER_TOKEN + _SPARE_TOKENS
-
-
-def _failure(content: object) -> tuple[str | None, str | None]:
-    """Return why an error keeps the agent from working, and its text."""
-    text = _first_text(content)
-    lower = (text or "").lower()
-    return next((kind for part, kind in CANNOT_WORK.items() if part in lower), None), text
 
 
 def _completion_fields(message: Record, tokens: Record) -> dict[str, Any]:
@@ -293,15 +343,3 @@ def _completion_fields(message: Record, tokens: Record) -> dict[str, Any]:
 
 def _sum(*values: object) -> int:
     return min(sum(count(value) or 0 for value in values), MAX_INTEGER)
-
-
-def _is_prompt(content: object) -> bool:
-    """Return whether a user message was typed, and is not the result of a tool."""
-    first = _first_text(content)
-    return first is not None and not first.lstrip().startswith(_NOT_TYPED)
-
-
-def _first_text(content: object) -> str | None:
-    parts = mappings(content)
-    first = parts[0].get("text") if parts else content
-    return first if isinstance(first, str) else None

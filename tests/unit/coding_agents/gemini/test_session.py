@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -168,6 +169,10 @@ def test_session_turn_ends_with_a_response_without_tools() -> None:
     [
         [{"text": "<session_context>x"}],
         "I ran the following shell command:\nls",
+        [{"text": "User has manually exited Plan Mode. Switching to Default mode."}],
+        "Here is the user's editor context as a JSON object.",
+        "- **Workspace Directories:**\n  - /x",
+        "<hook_context>x</hook_context>",
         [{"functionResponse": {}}],
         None,
     ],
@@ -178,7 +183,7 @@ def test_session_ignores_user_messages_that_are_not_typed(content: Any) -> None:
 
 
 def test_session_reads_messages_of_a_patch() -> None:
-    """Messages in ``$set`` count; those with a known id do not count again."""
+    """The tokens of messages in ``$set`` count; those with a known id do not count again."""
     records = [
         response(),
         {"$set": {"messages": [response(), response("m2", 3)], "lastUpdated": at(4)}},
@@ -193,10 +198,162 @@ def test_session_reads_an_older_file_as_one_object() -> None:
     assert read(GeminiSession(), [document]) == read(GeminiSession(), lines(*records))
 
 
-def test_session_error_ends_the_turn() -> None:
-    """An error message is an error, and no stop follows."""
-    error = {"id": "e", "timestamp": at(2), "type": "error", "content": CONTENT}
-    assert kinds(read(GeminiSession(), lines(user("u", 1), error)))[-1] == "error"
+def shown(kind: str, text: str, seconds: float, key: str = "shown") -> dict[str, Any]:
+    """Return a message that Gemini CLI shows to the user."""
+    return {"id": key, "timestamp": at(seconds), "type": kind, "content": text}
+
+
+def history(seconds: float, *messages: dict[str, Any]) -> dict[str, Any]:
+    """Return the line that replaces the messages of the conversation."""
+    return {"$set": {"messages": list(messages), "lastUpdated": at(seconds)}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "end"),
+    [
+        ("error", "[API Error: x (Status: INTERNAL)]", "error"),
+        ("error", "The model response was blocked due to safety settings.", "error"),
+        ("error", "The model returned an empty response with no text or thoughts.", "error"),
+        ("error", "Model response was truncated because it exceeded the token limit.", "error"),
+        ("error", "Model stream ended without a finish reason.", "error"),
+        ("info", "Request cancelled.", "interrupt"),
+        ("info", "User cancelled the request.", "interrupt"),
+        ("info", "Agent execution stopped: x", "stop"),
+        ("info", "A potential loop was detected. This can happen due to repetitive x.", "stop"),
+        ("info", "The session has reached the maximum number of turns: 3. x", "stop"),
+        ("info", "Sending this message (9 tokens) might exceed the context window limit", "stop"),
+    ],
+)
+def test_session_turn_ends_without_a_response(kind: str, text: str, end: str) -> None:
+    """Each end has its type, and no other end follows."""
+    running = [user("u", 1), response(calls=[call("success", 2)])]
+    events = read(GeminiSession(), lines(*running, shown(kind, text, 3)))
+    assert kinds(events)[-1] == end
+    assert len({"stop", "error", "interrupt"}.intersection(kinds(events))) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("error", f"MCP ERROR (files): {CONTENT}"),
+        ("error", f"Unknown command: /{CONTENT}"),
+        ("error", f"Error refreshing memory: {CONTENT}"),
+        ("warning", "Agent execution blocked: x"),
+        ("info", "Switched to fallback model gemini-3.5-flash"),
+        ("info", "Loop detection has been disabled for this session. Retrying request..."),
+        ("info", "Context compressed from 80% to 20%."),
+        ("info", "This request failed. Press F12 for diagnostics"),
+        ("info", ""),
+    ],
+)
+def test_session_other_messages_do_not_end_the_turn(kind: str, text: str) -> None:
+    """Commands, servers and files fail while the model works."""
+    events = read(GeminiSession(), lines(user("u", 1), shown(kind, text, 2)))
+    assert kinds(events) == ["session_start", "prompt"]
+
+
+@pytest.mark.parametrize("status", ["cancelled", "success", "error"])
+def test_session_interrupt_of_a_tool_lasts(status: str) -> None:
+    """The result of the interrupted call is written after the interrupt."""
+    records = [
+        user("u", 1),
+        response(seconds=2),
+        shown("info", "Request cancelled.", 4),
+        response(seconds=2, calls=[call(status, 5)]),
+        user("r", 5.1, [{"functionResponse": {}}]),
+    ]
+    events = read(GeminiSession(), lines(*records))
+    (interrupt,) = [event for event in events if event.event_type == "interrupt"]
+    assert interrupt.timestamp is not None
+    assert all(e.timestamp and e.timestamp <= interrupt.timestamp for e in events)
+    after = read(GeminiSession(), lines(*records, user("v", 9), response("m2", 10)))
+    assert kinds(after)[-3:] == ["prompt", "completion", "stop"]
+
+
+def test_session_failed_request_removes_its_prompt() -> None:
+    """The prompt is missing in the new history; if no message says why, the turn is over."""
+    before = [user("u", 1), response(seconds=2)]
+    failed = [*before, user("v", 10), history(12, *before)]
+    events = once(read(GeminiSession(), lines(*failed)))
+    assert kinds(events)[-2:] == ["prompt", "stop"]
+    assert events[-1].timestamp == START + timedelta(seconds=12)
+    error = shown("error", "[API Error: You have exhausted your capacity on this model.]", 12.1)
+    events = once(read(GeminiSession(), lines(*failed, error, user("w", 20))))
+    assert kinds(events)[-3:] == ["prompt", "error", "prompt"]
+    cancelled = [*before, user("v", 10), shown("info", "Request cancelled.", 11)]
+    events = once(read(GeminiSession(), lines(*cancelled, history(12, *before))))
+    assert kinds(events)[-2:] == ["prompt", "interrupt"]
+
+
+def test_session_compression_in_a_turn_does_not_end_it() -> None:
+    """The prompt is missing in the new history, too, but that has a new message."""
+    summary = [user("s", 3, "<state_snapshot>"), synthetic("k", 3)]
+    records = [user("u", 1), response(seconds=2, calls=[call("success", 2.5)])]
+    events = once(read(GeminiSession(), lines(*records, history(3, *summary))))
+    assert kinds(events)[-1] == "tool_execute"
+
+
+def test_session_resume_repeats_no_event() -> None:
+    """A resumed session writes its history again, in some versions with new ids."""
+    first = [user("u", 1), response(seconds=2)]
+    resumed = [user("<", 60, "<session_context>"), *first, user("r", 60, [{"functionResponse": 1}])]
+    start = {"$set": {"sessionId": SESSION}}
+    for again in (resumed, [user("u2", 60), synthetic("m2", 60)]):
+        records = [*first, start, history(60, *again)]
+        events = once(read(GeminiSession(), lines(*records)))
+        assert kinds(events) == ["session_start", "prompt", "completion", "stop"]
+        events = once(read(GeminiSession(), lines(*records, user("v", 70), response("m3", 71))))
+        assert kinds(events)[4:] == ["prompt", "completion", "stop"]
+
+
+def test_session_prompt_can_be_in_the_history_only() -> None:
+    """With context management a prompt is written as the last message of a new history."""
+    first = [user("u", 1), response(seconds=2)]
+    records = [*first, history(60, *first, user("v", 60)), response("m2", 61)]
+    events = once(read(GeminiSession(), lines(*records)))
+    assert kinds(events)[4:] == ["prompt", "completion", "stop"]
+
+
+@pytest.mark.parametrize(
+    "text", ["Please continue.", "System: Potential loop detected. Details: x"]
+)
+def test_session_turn_continues_after_a_message_of_the_program(text: str) -> None:
+    """It makes the model continue, so the response before it is not the last one."""
+    records = [user("u", 1), response(seconds=2), user("c", 2.1, text), response("m2", 5)]
+    events = read(GeminiSession(), lines(*records))
+    assert kinds(events)[1:] == ["prompt", "completion", "completion", "stop"]
+    typed = read(GeminiSession(), lines(user("u", 1, text)))
+    assert kinds(typed) == ["session_start", "prompt"]
+
+
+def test_session_image_of_a_tool_does_not_end_the_turn() -> None:
+    """Gemini CLI writes a response of its own between the result and the image."""
+    thought = [{"text": "Binary content received. Proceeding with analysis.", "thought": True}]
+    records = [
+        user("u", 1),
+        response(seconds=2, calls=[call("success", 3)]),
+        user("r", 3, [{"functionResponse": {}}]),
+        {**synthetic("b", 3), "content": thought},
+        shown("info", "", 3, "i"),
+    ]
+    reader = GeminiSession()
+    for each in lines(*records):
+        reader.feed(each)
+    assert reader.on_quiet(TURN_QUIET_S) == []
+
+
+def test_session_queued_prompt_follows_its_turn() -> None:
+    """Prompts that were typed during a turn start the next one."""
+    records = [user("u", 1), response(seconds=5), user("q", 5.01), response("m2", 9)]
+    events = read(GeminiSession(), lines(*records))
+    turn = ["prompt", "completion", "stop"]
+    assert kinds(events)[1:] == [*turn, *turn]
+
+
+def synthetic(key: str, seconds: float) -> dict[str, Any]:
+    """Return a response that Gemini CLI wrote itself."""
+    content = [{"text": f"Got it. {CONTENT}"}]
+    return {"id": key, "timestamp": at(seconds), "type": "gemini", "content": content}
 
 
 def test_session_of_a_subagent_names_its_parent() -> None:
@@ -360,8 +517,7 @@ def test_session_reports_the_size_of_the_context() -> None:
             '[API Error: {"error":{"code":401,"status":"UNAUTHENTICATED"}}]',
             {"cannot_work": "signed_out"},
         ),
-        ("A potential loop was detected.", None),
-        ("", None),
+        ("[API Error: An unknown error occurred.]", None),
     ],
 )
 def test_session_error_says_why_it_cannot_work(text: str, extra: dict[str, Any] | None) -> None:

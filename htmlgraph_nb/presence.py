@@ -16,7 +16,14 @@ from typing import Any
 from .broadcast_adapter import BroadcastAdapter
 from .core.agent_facts import WindowFunction
 from .core.agent_state import AgentState
-from .core.changes import ChangeBatch, ImportResult, IngestResult, Subscriber, coerce_event
+from .core.changes import (
+    ChangeBatch,
+    ImportResult,
+    IngestResult,
+    LivePresence,
+    Subscriber,
+    coerce_event,
+)
 from .core.explanation import explain
 from .core.model import AgentPresence, Event, PresenceStatus
 from .core.protocol import Cursor, presence_message
@@ -105,23 +112,32 @@ class PresenceManager:
 
     @property
     def agents(self) -> dict[str, AgentPresence]:
-        """All agents by id, as currently stored in the file; a copy."""
+        """All agents by id, as currently stored in the file; a dict of LivePresence objects.
+
+        The dict is a copy; the objects show the current values, and their fields can be assigned.
+        """
         self._store.sync_external()
-        return self.snapshot()
+        return {agent_id: self._live(presence) for agent_id, presence in self.snapshot().items()}
+
+    def _live(self, presence: AgentPresence) -> AgentPresence:
+        return LivePresence(presence, self._roster.agents, self._assign)
+
+    def _assign(self, event: Event) -> None:
+        self._store.write(lambda tx: self._sync.assign(tx, event))
 
     def snapshot(self) -> dict[str, AgentPresence]:
-        """Return all agents by id as last seen by this process, without reading the file."""
+        """Return all agents by id as last seen by this process, as fixed AgentPresence objects."""
         return {agent_id: state.presence for agent_id, state in dict(self._roster.agents).items()}
 
     def get_all_presence(self) -> list[AgentPresence]:
-        """Return the presence of every agent, as currently stored in the file."""
+        """Return the presence of every agent, as ``agents`` has it."""
         return list(self.agents.values())
 
     def get_agent_presence(self, agent_id: str) -> AgentPresence | None:
-        """Return the presence of an agent, as currently stored in the file; None: unknown agent."""
+        """Return the presence of an agent, as ``agents`` has it; None: unknown agent."""
         self._store.sync_external()
         state = self._roster.agents.get(agent_id)
-        return None if state is None else state.presence
+        return None if state is None else self._live(state.presence)
 
     def explain(self, agent_id: str) -> dict[str, Any] | None:
         """Return the presence of an agent with its ``explanation``; None: unknown agent.
@@ -129,9 +145,7 @@ class PresenceManager:
         The state is the one last seen by this process; the file is not read.
         """
         state = self._roster.agents.get(agent_id)
-        if state is None:
-            return None
-        return {**state.presence.to_dict(), "explanation": explain(state)}
+        return {**state.presence.to_dict(), "explanation": explain(state)} if state else None
 
     def update_presence(
         self,
@@ -149,7 +163,7 @@ class PresenceManager:
                 is called with the presence_update message. Its exceptions are logged.
 
         Returns:
-            The presence of the agent after the event.
+            The presence of the agent after the event; it shows no later one, but can be assigned.
 
         Raises:
             InvalidEvent: the event is invalid.
@@ -158,9 +172,8 @@ class PresenceManager:
         """
         presence = self._write_one(coerce_event(agent_id, event))
         if websocket_manager is not None:
-            message = presence_message(presence, self._clock())
-            self._broadcast.send(websocket_manager, message)
-        return presence
+            self._broadcast.send(websocket_manager, presence_message(presence, self._clock()))
+        return LivePresence(presence, {}, self._assign)
 
     def _write_one(self, event: Event) -> AgentPresence:
         received = time.monotonic()
@@ -179,8 +192,7 @@ class PresenceManager:
         Raises:
             InvalidEvent, CapacityError, StoreError: as in ``update_presence``.
         """
-        received = time.monotonic()
-        events = [event.checked() for event in events]
+        events, received = [event.checked() for event in events], time.monotonic()
         return self._store.write(lambda tx: self._ingest(tx, events, received))
 
     def import_events(
@@ -240,16 +252,9 @@ class PresenceManager:
 
         The Future raises InvalidEvent if the merged fields exceed MAX_RESOURCE_BYTES.
         """
-        extra = event.extra or {}
-        resource = str(extra["resource_type"]), str(extra["resource_id"])
-
-        def job(tx: Transaction) -> str | None:
-            previous, merged = tx.merged_resource(*resource, payload)
-            self._sync.apply(tx, [event, *after], received)
-            tx.put_resource(*resource, status or previous, merged)
-            return previous
-
-        return self._store.submit(job)
+        return self._store.submit(
+            lambda tx: self._sync.put_resource(tx, event, received, status, payload, after)
+        )
 
     def mark_idle(self, agent_id: str | None = None) -> list[str]:
         """Mark agents as idle that were inactive for ``idle_timeout_seconds``.
@@ -284,7 +289,6 @@ class PresenceManager:
         return self._apply_due(due)
 
     def _apply_due(self, due: Callable[[], list[Event]]) -> list[str]:
-
         def job(tx: Transaction) -> list[str]:
             events = due()
             self._sync.apply(tx, events, time.monotonic())
@@ -311,9 +315,11 @@ class PresenceManager:
         if state is None:
             return False
         if state.presence.status is not PresenceStatus.OFFLINE:
-            event = Event(agent_id=agent_id, event_type="offline", source="user")
-            self._sync.apply(tx, [replace(event, timestamp=self._clock())], received)
+            self._sync.apply(tx, [self._by_user(agent_id, "offline")], received)
         return True
+
+    def _by_user(self, agent_id: str, kind: str) -> Event:
+        return Event(agent_id=agent_id, event_type=kind, source="user", timestamp=self._clock())
 
     def forget(self, agent_id: str, *, history: bool = False) -> bool:
         """Remove an agent now; it returns with its next event.
@@ -331,8 +337,7 @@ class PresenceManager:
         def job(tx: Transaction) -> bool:
             known = self._roster.get(agent_id) is not None
             if known:
-                event = Event(agent_id=agent_id, event_type="forget", source="user")
-                self._sync.apply(tx, [replace(event, timestamp=self._clock())], time.monotonic())
+                self._sync.apply(tx, [self._by_user(agent_id, "forget")], time.monotonic())
             return known
 
         found = self._store.write(job)
@@ -348,14 +353,9 @@ class PresenceManager:
         """
 
         def job(tx: Transaction) -> list[str]:
-            now = self._clock()
             agents = list(self._roster.agents)
-            stale = self._roster.inactive_since(agents, now, max_age_hours * 3600)
-            events = [
-                Event(agent_id=agent_id, event_type="forget", source="user", timestamp=now)
-                for agent_id in stale
-            ]
-            self._sync.apply(tx, events, time.monotonic())
+            stale = self._roster.inactive_since(agents, self._clock(), max_age_hours * 3600)
+            self._sync.apply(tx, [self._by_user(one, "forget") for one in stale], time.monotonic())
             return stale
 
         return self._store.write(job)

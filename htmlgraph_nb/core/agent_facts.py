@@ -13,11 +13,11 @@ from operator import attrgetter
 from typing import Any
 
 from ..errors import InvalidEvent
-from .agent_state import CONTEXT, RETRYING, AgentState
+from .agent_state import CONTEXT, RETRYING, SEEN, WORKED, AgentState
 from .ids import shorten_id
-from .model import LABELS, NO_LABELS, Event, labels_of
-from .timestamps import EPOCH
-from .validation import parse_time
+from .model import LABELS, NO_LABELS, Event, PresenceStatus, labels_of
+from .timestamps import EPOCH, to_rfc3339
+from .validation import parse_time, validate_count, validate_string
 
 WindowFunction = Callable[[str], int | None]
 """Returns the context window of a model in tokens; None: unknown."""
@@ -40,7 +40,10 @@ CANNOT_WORK = {
     "overloaded": "the provider is overloaded or unavailable",
 }
 """Why an agent cannot work: RETRYING, or a value of ``extra.cannot_work`` → reason for people."""
+ASSIGNED = "assigned"
+"""Key in ``extra`` of a ``session_info``: fields of the presence that a program assigned."""
 _MAX_ATTEMPTS = 1_000
+_MICROSECOND = timedelta(microseconds=1)
 _LARGE_WINDOW = 1_000_000
 _LARGE_WINDOW_MARK = "[1m]"
 """Part of a model's name if it uses the large window (Claude Code)."""
@@ -72,8 +75,12 @@ def update_labels(state: AgentState, event: Event, at: datetime, late: bool) -> 
         _set_labels(state, event, labels, at, late)
     if kind is not None and state.labels[_KIND] is None:
         state.labels = (*state.labels[:_KIND], kind, *state.labels[_KIND + 1 :])
-    if event.event_type == "session_info" and (event.extra or {}).get("cleared"):
-        _clear_labels(state, event, at)
+    if event.event_type == "session_info" and event.extra is not None:
+        if event.extra.get("cleared"):
+            _clear_labels(state, event, at)
+        if isinstance(assigned := event.extra.get(ASSIGNED), dict):
+            for name, value in assigned.items():
+                _assign(state, str(name), value, at)
 
 
 def _set_labels(
@@ -249,3 +256,98 @@ def viewed(state: AgentState, _event: Event, at: datetime) -> None:
     """Note that somebody looked at the agent."""
     if state.to_view is not None and state.to_view <= at:
         state.to_view = None
+
+
+def _status_of(value: object, name: str) -> str:
+    try:
+        return PresenceStatus(value).value
+    except ValueError:
+        raise InvalidEvent(
+            f"{name}: expected active, idle or offline, got {value!r:.60}", name
+        ) from None
+
+
+def _optional_string(value: object, name: str) -> str | None:
+    return None if value is None else validate_string(value, name)
+
+
+ASSIGNABLE: dict[str, Callable[[object, str], Any]] = {
+    "status": _status_of,
+    "current_feature_id": _optional_string,
+    "last_tool_name": _optional_string,
+    "last_activity": parse_time,
+    "total_tools_executed": validate_count,
+    "total_cost_tokens": validate_count,
+    "session_id": _optional_string,
+}
+"""Fields of a presence that can be assigned → the check of their values."""
+_ASSIGNED_FACTS = {
+    "current_feature_id": "feature_id",
+    "last_tool_name": "tool_name",
+    "total_tools_executed": "total_tools",
+    "total_cost_tokens": "total_tokens",
+    "session_id": "session_id",
+}
+"""Field of a presence → that of AgentState that it shows, if nothing depends on it."""
+
+
+def assignment(agent_id: str, name: str, value: object) -> Event:
+    """Return the event that assigns a field of an agent's presence.
+
+    Raises:
+        AttributeError: the field cannot be assigned.
+        InvalidEvent: an invalid value.
+    """
+    if name not in ASSIGNABLE:
+        raise AttributeError(
+            f"{name}: cannot be assigned, expected one of {', '.join(ASSIGNABLE)}; report other "
+            "changes with update_presence"
+        )
+    checked = ASSIGNABLE[name](value, name)
+    if isinstance(checked, datetime):
+        checked = to_rfc3339(checked)
+    return Event(
+        agent_id=agent_id,
+        event_type="session_info",
+        source="user",
+        extra={ASSIGNED: {name: checked}},
+    )
+
+
+def _assign(state: AgentState, name: str, value: object, now: datetime) -> None:
+    """Set a field of the presence; the agent's next events change it as usual."""
+    try:
+        checked = ASSIGNABLE[name](value, name)
+    except (KeyError, InvalidEvent):
+        # Any program can send an event with other values.
+        return
+    if name in _ASSIGNED_FACTS:
+        setattr(state, _ASSIGNED_FACTS[name], checked)
+    elif name == "last_activity":
+        _assign_activity(state, min(checked, now))
+    else:
+        _assign_status(state, PresenceStatus(checked), now)
+
+
+def _assign_activity(state: AgentState, at: datetime) -> None:
+    # The end of a session counts if it is not before the last activity; which one must not change.
+    if state.ended is not None:
+        reason, ended = state.ended
+        is_over = state.session_end_reason is not None
+        state.ended = reason, max(at, ended) if is_over else min(at - _MICROSECOND, ended)
+    state.last_activity = at
+
+
+def _assign_status(state: AgentState, status: PresenceStatus, now: datetime) -> None:
+    """Replace the evidence by that of the status, until the agent's next event."""
+    at = max(state.last_signal_at or now, state.last_activity or EPOCH, *state.latest.values())
+    if status is PresenceStatus.OFFLINE:
+        state.ended, state.process_at = ("offline", at), None
+        return
+    state.ended = state.turn_end = state.background = None
+    state.open_tools, state.waiting_calls, state.questions, state.children = {}, {}, {}, {}
+    state.blocked = state.blocked_until = None
+    if status is PresenceStatus.IDLE:
+        state.turn_end = "idle", at
+    else:
+        state.latest = {**state.latest, SEEN: at, WORKED: at}

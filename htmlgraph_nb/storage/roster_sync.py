@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from ..core.agent_facts import WindowFunction, facts_of_duplicate
 from ..core.agent_state import AgentState
@@ -125,6 +126,28 @@ class RosterSync:
         if accepted and self._received is None:
             self._received = received
         return len(accepted)
+
+    def assign(self, tx: Transaction, event: Event) -> None:
+        """Stage an event that assigns a field of an agent, unless it was removed."""
+        if self.roster.get(event.agent_id) is not None:
+            self.apply(tx, [event], time.monotonic())
+
+    def put_resource(
+        self,
+        tx: Transaction,
+        event: Event,
+        received: float,
+        status: str | None,
+        payload: dict[str, Any],
+        after: Sequence[Event],
+    ) -> str | None:
+        """Stage the change of a resource; see ``PresenceManager.submit_resource``."""
+        extra = event.extra or {}
+        resource = str(extra["resource_type"]), str(extra["resource_id"])
+        previous, merged = tx.merged_resource(*resource, payload)
+        self.apply(tx, [event, *after], received)
+        tx.put_resource(*resource, status or previous, merged)
+        return previous
 
     def _add_facts(self, tx: Transaction, duplicates: Sequence[Event], now: datetime) -> None:
         """Apply what duplicates, whose aliases are applied, say about their agents."""

@@ -312,7 +312,7 @@ def test_state_survives_a_restart(manager: PresenceManager, clock: Clock) -> Non
     """Presence and evidence: an open call still prevents timers."""
     manager.update_presence("a", {"event_type": "tool_start", "tool_name": "Bash"})
     manager.update_presence("b", {"tool_name": "Edit", "cost_usd": 0.5, "model": "m"})
-    before = manager.agents
+    before = manager.snapshot()
     manager.close()
     with PresenceManager(manager.db_path, clock=clock) as manager:
         assert manager.agents == before

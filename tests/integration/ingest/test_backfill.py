@@ -173,10 +173,10 @@ def test_backfill_never_shows_agent_as_more_active(
 def test_backfill_keeps_status_of_live_agent(manager: PresenceManager, tmp_path: Path) -> None:
     """The past of an active agent changes its totals and nothing else."""
     manager.ingest([Event(agent_id=MAIN, session_id=SESSION, event_type="prompt")])
-    before = manager.get_agent_presence(MAIN)
+    before = manager.snapshot().get(MAIN)
     write(tmp_path / "s", session_lines())
     import_folder(manager, tmp_path / "s")
-    after = manager.get_agent_presence(MAIN)
+    after = manager.snapshot().get(MAIN)
     assert before is not None
     assert after is not None
     assert (after.status, after.detail) == (before.status, before.detail)

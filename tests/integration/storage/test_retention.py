@@ -53,10 +53,10 @@ def test_delete_history_deletes_in_steps(manager: PresenceManager, path: str) ->
     """No step exceeds its size; newer rows and totals stay."""
     fill(manager, 25, 10 * DAY)
     fill(manager, 7, 2 * DAY)
-    before = manager.agents
+    before = manager.snapshot()
     assert delete_all(manager, 5 * DAY, 10) == [10, 10, 5]
     assert [row[0] for row in history_rows(path)] == list(range(26, 33))
-    assert manager.agents == before
+    assert manager.snapshot() == before
     assert manager.agents["a"].total_cost_tokens == 64
     assert delete_all(manager, 5 * DAY, 10) == []
 

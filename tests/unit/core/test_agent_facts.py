@@ -11,6 +11,7 @@ from htmlgraph_nb.core.agent_facts import (
     CANNOT_WORK,
     VIEWABLE_FOR,
     agent_kind_of,
+    assignment,
     facts_of_duplicate,
 )
 from htmlgraph_nb.core.agent_state import AgentState, from_json, to_json
@@ -318,3 +319,28 @@ def test_update_labels_clears_in_any_order(late_clear: bool) -> None:
     for event in (named, cleared) if late_clear else (cleared, named):
         state = reduce(state, event, at(3))
     assert state.labels == NO_LABELS
+
+
+def test_assignment_replaces_the_evidence() -> None:
+    """An agent that is assigned idle has no open call, question or subagent left."""
+    events = [
+        event(1, "tool_start", tool_name="Bash", tool_use_id="t1"),
+        event(2, "permission_request", tool_name="Bash"),
+        event(3, "subagent_start", extra={"child_agent_id": "child"}),
+    ]
+    state = fold(events)
+    assert state.presence.status == "active"
+    assigned = assignment("claude-1", "status", "idle")
+    after = update_presence(reduce(state, assigned, NOW), assigned, 4)
+    assert (after.presence.status, after.presence.attention) == ("idle", False)
+    assert (after.open_tools, after.questions, after.children) == ({}, {}, {})
+    assert after.last_activity == state.last_activity
+
+
+def test_assignment_survives_the_stored_form() -> None:
+    """A time before the last signal, too."""
+    state = fold([event(50, "prompt")])
+    assigned = assignment("claude-1", "last_activity", at(10))
+    after = update_presence(reduce(state, assigned, NOW), assigned, 2)
+    assert (after.last_activity, after.last_signal_at) == (at(10), at(50))
+    assert from_json(after.presence, to_json(after)) == after

@@ -35,6 +35,7 @@ SHELL = "Bash"
 _SHELLS = frozenset(
     "exec_command shell shell_command local_shell local_shell_call container.exec".split()
 )
+_NO_FAILURES = frozenset({"thread_rollback_failed", "active_turn_not_steerable"})
 _SERVER_PREFIX = "mcp__"
 """Prefix of the namespaces of tools of MCP servers."""
 BURST = timedelta(seconds=1)
@@ -85,6 +86,11 @@ def error_kind(info: object) -> tuple[str | None, str | None]:
         return name, status or CANNOT_WORK.get(name or "")
     name = safe_keyword(info)
     return name, CANNOT_WORK.get(name or "")
+
+
+def ends_turn(error: str | None) -> bool:
+    """Return whether an error with this keyword ends the turn, as Codex itself decides it."""
+    return error not in _NO_FAILURES
 
 
 def first_own_ordinal(payload: Record) -> int | None:

@@ -44,9 +44,15 @@ from ..session import cached_agent_id, parse_record
 from . import lines
 from .calls import Calls
 from .constants import AGENT, SESSION_SOURCE
+from .forks import Fork
 from .lines import Record, Usage
 from .service_tier import ServiceTier
+from .turns import Turns, abort_event_type
 from .usage_limits import UsageLimits
+
+START_QUIET_S = 5.0
+"""Seconds of quiet after which a turn has started without a prompt. The line of a prompt comes up
+to 3 s after the start of its turn; a command that the user runs with ``!`` often ends sooner."""
 
 
 @dataclass(slots=True)
@@ -57,7 +63,7 @@ class CodexSession:
         hash_input: returns the ``input_hash`` of tool calls.
     """
 
-    QUIET_THRESHOLDS_S: ClassVar[tuple[float, ...]] = ()
+    QUIET_THRESHOLDS_S: ClassVar[tuple[float, ...]] = (START_QUIET_S,)
 
     hash_input: HashInput = no_hash
     _session: str | None = None
@@ -77,14 +83,10 @@ class CodexSession:
     _total: Usage | None = None
     _n_completions: int = 0
     _request: tuple[str, Usage] | None = None
-    _turn: str | None = None
-    _planned: bool = False
-    _failed: bool = False
+    _turns: Turns = field(default_factory=Turns)
     _calls: Calls = field(init=False)
     _prompt_form: object = None
-    _forked_at: datetime | None = None
-    _copied_turns: bool = False
-    _first_own_ordinal: int | None = None
+    _fork: Fork = field(default_factory=Fork)
 
     def __post_init__(self) -> None:
         self._calls = Calls(self.hash_input)
@@ -111,14 +113,14 @@ class CodexSession:
             return self._start(payload, at)
         if self._session is None:
             return []
-        if self._forked_at is not None and self._is_copy(record, payload, before, at):
+        if self._fork.copied(record, payload, before, at):
             copied = lines.usage_of(mapping(payload.get("info")).get("total_token_usage"))
             self._total = copied or self._total
             return []
         self._tier.read(kind, payload)
         if kind == "turn_context":
             self._model = string(payload.get("model")) or self._model
-            self._turn = identifier(payload.get("turn_id")) or self._turn
+            self._turns.current = identifier(payload.get("turn_id")) or self._turns.current
             self._cwd = whole_path(payload.get("cwd")) or self._cwd
             self._zone = string(payload.get("timezone"))
             return []
@@ -127,18 +129,23 @@ class CodexSession:
             used = lines.usage_of(payload.get("usage"))
             self._request = None if response is None or used is None else (response, used)
             return []
-        if kind == "compacted":
-            return self._compaction(payload, at)
-        reader = _READERS.get(f"{kind}/{payload.get('type')}")
-        return [] if reader is None else reader(self, payload, at)
+        reader = _READERS.get(kind if kind == "compacted" else f"{kind}/{payload.get('type')}")
+        events = [] if reader is None else reader(self, payload, at)
+        return [*self._start_unprompted_turn(), *events] if events else []
 
     def on_quiet(self, quiet_s: float) -> list[Event]:
-        """Return nothing, like ``finish``."""
-        return []
+        """Return the start of a turn without a prompt."""
+        return [] if quiet_s < START_QUIET_S else self._start_unprompted_turn()
 
     def finish(self) -> list[Event]:
-        """Return nothing: each event of this format is complete with its line."""
-        return []
+        """Return the start of a turn without a prompt."""
+        return self._start_unprompted_turn()
+
+    def _start_unprompted_turn(self) -> list[Event]:
+        at = self._turns.pop_unprompted()
+        if at is None:
+            return []
+        return [self._event("activity", at, f"{self._turns.current or at.isoformat()}:Start")]
 
     def _event(self, event_type: str, at: datetime, key: str, **fields: Any) -> Event:
         return Event(
@@ -162,7 +169,7 @@ class CodexSession:
         created = timestamp(payload.get("timestamp")) or at
         if session is None or session == self._session:
             return []
-        if self._forked_at is not None and created <= self._forked_at:
+        if self._fork.forked_at is not None and created <= self._fork.forked_at:
             # The copied history starts with the first line of the original session.
             return []
         parent = lines.parent_session(payload)
@@ -175,11 +182,10 @@ class CodexSession:
         self._branch = branch_name(mapping(payload.get("git")).get("branch"))
         self._title = self._zone = self._context = self._prompt_form = None
         self._limits, self._tier = UsageLimits(), ServiceTier()
-        self._model = self._turn = self._total = self._request = None
-        self._planned = self._failed = False
+        self._model = self._total = self._request = None
+        self._turns = Turns()
         self._n_completions, self._calls = 0, Calls(self.hash_input)
-        self._forked_at, self._copied_turns = created if is_fork else None, False
-        self._first_own_ordinal = lines.first_own_ordinal(payload)
+        self._fork = Fork.of_meta(payload, created if is_fork else None)
         if parent is None:
             extra = without_none(version=safe_keyword(payload.get("cli_version")))
             return [self._event("session_start", created, "SessionStart", extra=extra)]
@@ -188,26 +194,12 @@ class CodexSession:
         start = self._event("subagent_start", created, "SubagentStart", extra=extra, **fields)
         return [start, *self._set_title(lines.subagent_name(payload), created)]
 
-    def _is_copy(
-        self, record: Record, payload: Record, before: datetime | None, at: datetime
-    ) -> bool:
-        """Return whether a line of a forked session was copied from its parent's history."""
-        ordinal = count(record.get("ordinal"))
-        if self._first_own_ordinal is not None and ordinal is not None:
-            return ordinal < self._first_own_ordinal
-        forked_at = self._forked_at or at
-        copied = lines.started_before(payload, forked_at)
-        if copied is not None:
-            if copied:
-                self._copied_turns = True
-                return True
-        elif self._copied_turns or before is None or at - before <= lines.BURST:
-            return True
-        self._forked_at = None
-        return False
-
     def _token_count(self, payload: Record, at: datetime) -> list[Event]:
-        return [*self._completions(mapping(payload.get("info")), at), *self._quota(payload, at)]
+        events = self._completions(mapping(payload.get("info")), at)
+        quota = self._quota(payload, at)
+        is_completed = any(event.event_type == "completion" for event in events)
+        self._turns.limited = not is_completed and self._limits.full_until() is not None
+        return [*events, *quota]
 
     def _quota(self, payload: Record, at: datetime) -> list[Event]:
         extra = self._limits.changes(mapping(payload.get("rate_limits")))
@@ -273,7 +265,7 @@ class CodexSession:
             cache_write_5m_tokens=written,
             cache_write_1h_tokens=0,
             output_tokens=output,
-            extra=without_none(reasoning_tokens=reasoning or None, turn_id=self._turn),
+            extra=without_none(reasoning_tokens=reasoning or None, turn_id=self._turns.current),
             **(context or {}),
         )
 
@@ -290,7 +282,7 @@ class CodexSession:
         fields = self._calls.start(payload, at)
         if fields is None:
             return []
-        self._failed = False
+        self._turns.failed = False
         return [self._event("tool_start", at, f"{fields['tool_use_id']}:PreToolUse", **fields)]
 
     def _tool_call_end(self, payload: Record, at: datetime) -> list[Event]:
@@ -306,15 +298,14 @@ class CodexSession:
         return [self._event("tool_execute", at, f"{call}:PostToolUse", **fields)]
 
     def _turn_started(self, payload: Record, at: datetime) -> list[Event]:
-        self._turn = identifier(payload.get("turn_id"))
-        self._planned = self._failed = False
+        self._turns.start(payload, at)
         self._calls.failed.clear()
         return []
 
     def _item(self, payload: Record, at: datetime) -> list[Event]:
         item = mapping(payload.get("item"))
         kind = item.get("type")
-        self._planned = self._planned or kind == "Plan"
+        self._turns.planned = self._turns.planned or kind == "Plan"
         call = identifier(item.get("id"))
         if kind == "McpToolCall" and item.get("status") == "failed" and call is not None:
             # The next line, its output, contains only the text of the error.
@@ -327,35 +318,49 @@ class CodexSession:
         self._prompt_form = self._prompt_form or form
         if form != self._prompt_form:
             return []
+        self._turns.on_prompt()
         return [self._event("prompt", at, f"prompt:{at.isoformat()}")]
 
     def _turn_ended(self, payload: Record, at: datetime) -> list[Event]:
-        aborted = payload.get("type") == "turn_aborted"
-        if self._failed and not aborted:
+        turns, reason = self._turns, payload.get("reason")
+        if not turns.end(payload):
+            return []
+        planned, turns.planned = turns.planned, False
+        turn = identifier(payload.get("turn_id")) or at.isoformat()
+        fields = {"duration_ms": count(payload.get("duration_ms"))}
+        if payload.get("type") == "turn_aborted":
+            kind, extra = abort_event_type(reason), without_none(reason=safe_keyword(reason))
+            key = f"{turn}:{'Interrupt' if kind == 'interrupt' else 'Stop'}"
+            end = self._event(kind, at, key, extra=extra, **fields)
+            # The turn that replaces it starts at once.
+            return (
+                [end, self._event("activity", at, f"{turn}:Next")]
+                if reason == "replaced"
+                else [end]
+            )
+        if turns.failed:
             # The error has ended the turn already.
             return []
-        if not aborted and (failure := mapping(payload.get("error"))):
+        message = payload.get("last_agent_message")
+        if failure := mapping(payload.get("error")):
             # Later versions write the error of a turn only here.
             return self._error(failure, at)
-        turn = identifier(payload.get("turn_id")) or at.isoformat()
-        asks = is_question(payload.get("last_agent_message"))
-        end = self._event(
-            "interrupt" if aborted else "stop",
-            at,
-            f"{turn}:{'Interrupt' if aborted else 'Stop'}",
-            duration_ms=count(payload.get("duration_ms")),
-            extra=without_none(reason=safe_keyword(payload.get("reason")), question=asks or None),
-        )
-        planned, self._planned = self._planned, False
-        if aborted or not planned:
+        if message is None and turns.limited:
+            # Some versions write no error at all.
+            return self._error({"codex_error_info": "usage_limit_exceeded"}, at)
+        extra = {"question": True} if is_question(message) else None
+        end = self._event("stop", at, f"{turn}:Stop", extra=extra, **fields)
+        if not planned:
             return [end]
         # After a turn that made a plan, Codex asks whether to carry it out.
         extra = {"asks": "plan"}
         return [end, self._event("permission_request", at, f"{turn}:Plan", extra=extra)]
 
     def _error(self, payload: Record, at: datetime) -> list[Event]:
-        self._failed = True
         error, kind = lines.error_kind(payload.get("codex_error_info"))
+        if not lines.ends_turn(error):
+            return []
+        self._turns.failed = True
         failure = failure_extra(kind, payload.get("message"), at, self._zone)
         if failure.get("cannot_work") == "usage_limited":
             # The windows have an exact end; the text has only minutes.
@@ -380,6 +385,7 @@ class CodexSession:
 
 
 _READERS = {
+    "compacted": CodexSession._compaction,
     "event_msg/token_count": CodexSession._token_count,
     "event_msg/user_message": CodexSession._prompt,
     "event_msg/item_completed": CodexSession._item,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htmlgraph_nb.coding_agents.codex.hooks import events_from_hook
-from htmlgraph_nb.coding_agents.codex.session import CodexSession
+from htmlgraph_nb.coding_agents.codex.session import START_QUIET_S, CodexSession
 from htmlgraph_nb.errors import InvalidEvent
 from tests.helpers.codex_lines import (
     AGENT,
@@ -336,14 +337,14 @@ def test_session_plan_waits_for_approval() -> None:
     """A turn that made a plan ends with the question whether to carry it out."""
     lines = [meta(), turn("task_started", 1), planned(2), turn("task_complete", 3)]
     events = read(CodexSession(), [*lines, turn("task_started", 9), turn("task_complete", 10)])
-    assert kinds(events) == ["session_start", "stop", "permission_request", "stop"]
-    assert events[2].extra == {"asks": "plan"}
+    assert kinds(events)[1:] == ["activity", "stop", "permission_request", "activity", "stop"]
+    assert events[3].extra == {"asks": "plan"}
 
 
 def test_session_plan_of_an_aborted_turn_does_not_wait() -> None:
     """After an interrupt Codex does not ask about the plan."""
     lines = [meta(), turn("task_started", 1), planned(2), turn("turn_aborted", 3)]
-    assert kinds(read(CodexSession(), lines)) == ["session_start", "interrupt"]
+    assert kinds(read(CodexSession(), lines)) == ["session_start", "activity", "interrupt"]
 
 
 @pytest.mark.parametrize(("text", "asks"), [("May I go on?", True), ("Done.", False)])
@@ -361,13 +362,86 @@ def test_session_flags_tools_that_wait_for_the_user() -> None:
     assert read(CodexSession(), [meta(), asked])[-1].extra == {"asks": "input"}
 
 
+def prompted(seconds: float, key: str = "t1") -> list[bytes]:
+    """Return the start of a turn and its prompt."""
+    start = message("task_started", seconds, turn_id=key)
+    return [start, message("user_message", seconds, message=CONTENT)]
+
+
 def test_session_error_ends_its_turn() -> None:
     """No stop follows an error."""
     error = message("error", 2, message=CONTENT, codex_error_info="usage_limit_exceeded")
-    lines = [meta(), turn("task_started", 1), error, turn("task_complete", 3)]
-    assert kinds(read(CodexSession(), lines)) == ["session_start", "error"]
-    again = [*lines, turn("task_started", 4), turn("task_complete", 5)]
-    assert kinds(read(CodexSession(), again)) == ["session_start", "error", "stop"]
+    lines = [meta(), *prompted(1), error, turn("task_complete", 3)]
+    assert kinds(read(CodexSession(), lines)) == ["session_start", "prompt", "error"]
+    again = [*lines, *prompted(4), turn("task_complete", 5)]
+    assert kinds(read(CodexSession(), again))[2:] == ["error", "prompt", "stop"]
+
+
+@pytest.mark.parametrize(
+    "info", ["thread_rollback_failed", {"active_turn_not_steerable": {"turn_kind": "review"}}]
+)
+def test_session_error_of_a_request_does_not_end_the_turn(info: Any) -> None:
+    """Codex could not go back or steer; the turn continues."""
+    error = message("error", 2, message=CONTENT, codex_error_info=info)
+    lines = [meta(), *prompted(1), error]
+    assert kinds(read(CodexSession(), lines)) == ["session_start", "prompt"]
+    ended = read(CodexSession(), [*lines, turn("task_complete", 3)])
+    assert kinds(ended)[-1] == "stop"
+
+
+@pytest.mark.parametrize(
+    ("reason", "ends"),
+    [
+        ("interrupted", ["interrupt"]),
+        ("replaced", ["interrupt", "activity"]),
+        ("review_ended", ["stop"]),
+        ("budget_limited", ["stop"]),
+        (None, ["interrupt"]),
+    ],
+)
+def test_session_aborted_turn_says_why(reason: str | None, ends: list[str]) -> None:
+    """Only the user interrupts; a turn that replaces another one starts at once."""
+    events = read(CodexSession(), [meta(), *prompted(1), turn("turn_aborted", 5, reason=reason)])
+    check(events)
+    assert kinds(events)[2:] == ends
+    assert events[2].extra == (None if reason is None else {"reason": reason})
+    assert {event.timestamp for event in events[2:]} == {START + timedelta(seconds=5)}
+
+
+def test_session_turn_without_a_prompt_is_work() -> None:
+    """The user's own command, a compaction or a goal starts a turn; it is seen after a moment."""
+    reader = CodexSession()
+    reader.feed(meta())
+    assert reader.feed(turn("task_started", 1)) == []
+    assert reader.on_quiet(START_QUIET_S / 2) == []
+    (start,) = reader.on_quiet(START_QUIET_S)
+    check([start])
+    assert (start.event_type, start.timestamp) == ("activity", START + timedelta(seconds=1))
+    assert reader.on_quiet(START_QUIET_S) == reader.finish() == []
+    assert kinds(reader.feed(turn("task_complete", 9))) == ["stop"]
+    in_one = read(CodexSession(), [meta(), turn("task_started", 1), turn("task_complete", 9)])
+    assert kinds(in_one) == ["session_start", "activity", "stop"]
+    running = read(CodexSession(), [meta(), turn("task_started", 1)])
+    assert kinds(running) == ["session_start", "activity"]
+
+
+def test_session_turn_with_a_prompt_starts_once() -> None:
+    """Some versions write the prompt before the start of its turn."""
+    prompt = message("user_message", 1, message=CONTENT)
+    for start in ([turn("task_started", 1), prompt], [prompt, turn("task_started", 1)]):
+        events = read(CodexSession(), [meta(), *start, turn("task_complete", 9)])
+        assert kinds(events) == ["session_start", "prompt", "stop"]
+
+
+def test_session_ignores_the_late_end_of_an_earlier_turn() -> None:
+    """It must not end the turn that has started since."""
+    lines = [meta(), *prompted(1, "a"), *prompted(5, "b")]
+    for kind in ("task_complete", "turn_aborted"):
+        late = message(kind, 6, turn_id="a")
+        events = read(CodexSession(), [*lines, late])
+        assert kinds(events) == ["session_start", "prompt", "prompt"]
+        events = read(CodexSession(), [*lines, late, message(kind, 7, turn_id="b")])
+        assert kinds(events)[3:] == ["stop" if kind == "task_complete" else "interrupt"]
 
 
 def context(total: int, last: int, at_s: float, window: Any = 258_400) -> bytes:
@@ -491,6 +565,22 @@ def test_session_usage_limit_ends_with_its_window() -> None:
     assert (events[-1].extra or {})["until"] == "2026-05-31T04:00:00.000000Z"
     events = read(CodexSession(), [meta(), zone, limits(12, 2), failure])
     assert (events[-1].extra or {})["until"] == "2026-05-30T18:16:00.000000Z"
+
+
+def test_session_usage_limit_can_have_no_error() -> None:
+    """Versions around 0.130 write only the full window and an end without a message."""
+    end = turn("task_complete", 4, last_agent_message=None)
+    events = read(CodexSession(), [meta(), *prompted(1), limits(100, 2), end])
+    assert kinds(events) == ["session_start", "prompt", "quota", "error"]
+    assert events[-1].extra == {
+        "error": "usage_limit_exceeded",
+        "cannot_work": "usage_limited",
+        "until": "2026-05-31T04:00:00.000000Z",
+    }
+    answered = [limits(100, 2), count((10, 0, 1), (10, 0, 1), 3)]
+    assert kinds(read(CodexSession(), [meta(), *prompted(1), *answered, end]))[-1] == "stop"
+    said = turn("task_complete", 4, last_agent_message="Done.")
+    assert kinds(read(CodexSession(), [meta(), *prompted(1), limits(100, 2), said]))[-1] == "stop"
 
 
 _HOSTILE = hostile_values(

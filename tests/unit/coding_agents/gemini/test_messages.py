@@ -1,0 +1,83 @@
+"""What Gemini CLI shows and writes itself is distinguished by its text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from htmlgraph_nb.coding_agents.gemini.messages import (
+    continues_turn,
+    failure_kind,
+    first_text,
+    is_prompt,
+    is_synthetic,
+    is_thought,
+    turn_end_of,
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [("a", "a"), ([{"text": "a"}, {"text": "b"}], "a"), ([{"inlineData": 1}], None), (None, None)],
+)
+def test_first_text_is_that_of_the_first_part(content: Any, text: str | None) -> None:
+    """Content is a string or a list of parts."""
+    assert first_text(content) == text
+
+
+@pytest.mark.parametrize(
+    ("content", "asks"),
+    [("Fix it", True), ("  <session_context>", False), ([{"functionResponse": {}}], False)],
+)
+def test_is_prompt_asks_the_model(content: Any, asks: bool) -> None:
+    """Context and results of tools do not."""
+    assert is_prompt(content) is asks
+
+
+def test_continues_turn_reads_the_start() -> None:
+    """The rest of such a message varies."""
+    assert continues_turn("System: Potential loop detected. Details: x")
+    assert not continues_turn("The system: it hangs")
+    assert not continues_turn(None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "end"),
+    [
+        ("info", "Request cancelled.", "interrupt"),
+        ("info", "Request cancelled. Really", None),
+        ("error", "Request cancelled.", None),
+        ("warning", "A potential loop was detected. x", "stop"),
+        ("error", "[API Error: x]", "error"),
+        ("info", "[API Error: x]", None),
+        ("error", "MCP ERROR (x): fetch failed", None),
+        ("error", "You have exhausted your capacity on this model.", "error"),
+        ("user", "x", None),
+    ],
+)
+def test_turn_end_of_depends_on_type_and_text(kind: str, text: str, end: str | None) -> None:
+    """The same text can have another meaning in another type."""
+    assert turn_end_of(kind, text) == end
+    assert turn_end_of(kind, [{"text": text}]) == end
+
+
+def test_failure_kind_is_that_of_the_first_part_that_fits() -> None:
+    """Upper and lower case do not matter."""
+    assert failure_kind("QUOTA: code 429") == "usage_limited"
+    assert failure_kind("x") is None
+
+
+def test_is_synthetic_has_neither_model_nor_tokens() -> None:
+    """A response of a model has at least one of them, or tool calls."""
+    assert is_synthetic({"content": "x", "tokens": None})
+    for field in ({"model": "m"}, {"tokens": {"input": 1}}, {"toolCalls": [{}]}):
+        assert not is_synthetic(field)
+
+
+def test_is_thought_needs_thoughts_only() -> None:
+    """A response without parts is none."""
+    thought = {"text": "x", "thought": True}
+    assert is_thought({"content": [thought, thought]})
+    assert not is_thought({"content": [thought, {"text": "y"}]})
+    assert not is_thought({"content": "x"})

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -26,12 +28,18 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 ColumnNames = str | Sequence[str]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
+_Part = TypeVar("_Part")
+_Result = TypeVar("_Result")
+
+PART_ROWS = 1 << 19
+"""Rows that ``map_parts`` handles at once, so that temporary arrays stay small."""
 
 TOKEN_KINDS = tuple(name.removesuffix("_tokens") for name in TOKEN_FIELDS)
 """Kinds of tokens: input (uncached), cache_read, cache_write_5m, cache_write_1h, output."""
 
 _MAX_EXACT = 2**53
-_COST_FIELDS = (*TOKEN_FIELDS, "cost_tokens", "cost_usd")
+COST_FIELDS = (*TOKEN_FIELDS, "cost_tokens", "cost_usd")
+"""Columns of which one has a value in each row with tokens or dollars."""
 
 
 class CodedColumn(NamedTuple):
@@ -364,7 +372,7 @@ class TokenRows(NamedTuple):
 def token_rows(df: pd.DataFrame) -> TokenRows:
     """Return the rows with tokens or dollars; stored rows have no duplicates."""
     filled = np.zeros(len(df), np.bool_)
-    for name in _COST_FIELDS:
+    for name in COST_FIELDS:
         if name in df.columns:
             filled |= df[name].notna().to_numpy()
     rows = np.flatnonzero(filled)
@@ -378,3 +386,10 @@ def token_rows(df: pd.DataFrame) -> TokenRows:
             stored, count_column(part, "cost_tokens"), np.minimum(total, _MAX_EXACT - 1)
         )
     return TokenRows(rows, kinds, total)
+
+
+def map_parts(function: Callable[[_Part], _Result], parts: Iterable[_Part]) -> list[_Result]:
+    """Return the result of a function for each part of a frame, computed in threads."""
+    # numpy runs without the interpreter's lock.
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        return [*pool.map(function, parts)]

@@ -20,6 +20,8 @@ from ..local_zone import Zone
 from ..pricing.price_age import age_note, guess_note
 from ..pricing.prices import PricedCompletions, Prices, Requests, price_completions
 from .columns import (
+    COST_FIELDS,
+    PART_ROWS,
     TOKEN_KINDS,
     ColumnNames,
     FloatArray,
@@ -29,6 +31,7 @@ from .columns import (
     count_column,
     encode_column,
     float_column,
+    map_parts,
     require_columns,
     time_zone,
     timestamp_micros,
@@ -92,6 +95,24 @@ class Spending(NamedTuple):
 
 def compute_spending(df: pd.DataFrame, prices: Prices | None = None) -> Spending:
     """Return the tokens and costs of a frame; stored rows have no duplicates."""
+    used = df[[name for name in {*_PRICE_COLUMNS, *COST_FIELDS} if name in df.columns]]
+    starts = range(0, max(len(df), 1), PART_ROWS)
+    parts = map_parts(lambda start: _spending(used.iloc[start : start + PART_ROWS], prices), starts)
+    tokens, priced = zip(*parts, strict=True)
+    found = Spending(
+        TokenRows(
+            np.concatenate([part.rows + start for start, part in zip(starts, tokens, strict=True)]),
+            np.concatenate([part.kinds for part in tokens], axis=1),
+            np.concatenate([part.total for part in tokens]),
+        ),
+        PricedCompletions.joined(priced),
+    )
+    _warn(found.priced)
+    return found
+
+
+def _spending(df: pd.DataFrame, prices: Prices | None) -> Spending:
+    """Return the tokens and costs of a part of a frame."""
     tokens = token_rows(df)
     part = df[[name for name in _PRICE_COLUMNS if name in df.columns]].take(tokens.rows)
     models = encode_column(part, "model")
@@ -109,7 +130,6 @@ def compute_spending(df: pd.DataFrame, prices: Prices | None = None) -> Spending
             count_column(part, "web_searches"),
         ),
     )
-    _warn(priced)
     return Spending(tokens, priced)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -17,7 +15,16 @@ from ..core.model import PresenceStatus
 from ..core.roster import Limits
 from ..core.status_rules import StatusDecision
 from .agent_rows import AgentRows, Rows, agent_rows, alive_rows, by_agent
-from .columns import BoolArray, IntArray, column_isin, encode_column, map_names, timestamp_micros
+from .columns import (
+    PART_ROWS,
+    BoolArray,
+    IntArray,
+    column_isin,
+    encode_column,
+    map_names,
+    map_parts,
+    timestamp_micros,
+)
 from .decisions import (
     Inferred,
     decide_rows,
@@ -297,9 +304,7 @@ def status_intervals(
         positions = rows[found.rows]
         return found._replace(rows=positions, agents=agents[positions])
 
-    # numpy runs without the interpreter's lock.
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        parts = [*pool.map(part_of, _agent_parts(df))]
+    parts = map_parts(part_of, _agent_parts(df))
     return StatusIntervals(*map(np.concatenate, zip(*parts, strict=True)))
 
 
@@ -307,8 +312,6 @@ _STORED_COLUMNS = (
     *("timestamp", "agent_id", "session_id", "event_type", "source"),
     *("agent_status", "agent_detail", "agent_attention"),
 )
-_PART_ROWS = 1 << 19
-"""Rows of which statuses are computed at once, so that temporary arrays stay small."""
 
 
 def _agent_parts(df: pd.DataFrame) -> Iterator[Rows]:
@@ -319,7 +322,7 @@ def _agent_parts(df: pd.DataFrame) -> Iterator[Rows]:
     begins = np.append(0, 1 + np.flatnonzero(agents[1:] != agents[:-1]))
     start = 0
     while start < len(rows):
-        later = begins[np.searchsorted(begins, start + _PART_ROWS) :]
+        later = begins[np.searchsorted(begins, start + PART_ROWS) :]
         end = int(later[0]) if len(later) else len(rows)
         yield rows[start:end]
         start = end

@@ -58,6 +58,17 @@ class PricedCompletions:
     source: dict[str, str | int]
     newest: int | None
 
+    @classmethod
+    def joined(cls, parts: Sequence[PricedCompletions]) -> PricedCompletions:
+        """Return the costs of the completions of all parts, at least one, in their order."""
+        return cls(
+            np.concatenate([part.usd for part in parts]),
+            sorted({model for part in parts for model in part.unknown_models}),
+            sorted({model for part in parts for model in part.guessed_models}),
+            parts[0].source,
+            max((part.newest for part in parts if part.newest is not None), default=None),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Requests:

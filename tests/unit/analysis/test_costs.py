@@ -6,11 +6,15 @@ import warnings
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from htmlgraph_nb import PriceWarning, agents, burn_rate, summary, token_costs
+from htmlgraph_nb.analysis import costs as costs_module
+from htmlgraph_nb.analysis.costs import compute_spending
 from htmlgraph_nb.pricing import prices
+from tests.helpers.event_frames import event_frame
 
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
 
@@ -91,3 +95,34 @@ def test_costs_do_not_warn_without_use_of_the_table() -> None:
         warnings.simplefilter("error")
         costs = token_costs(df, (), prices={"mine": {"input": 1, "output": 2}})
     assert costs["usd"].tolist() == [2.5]
+
+
+@pytest.mark.parametrize("part_rows", [1, 3, 100])
+def test_compute_spending_is_the_same_in_parts(
+    part_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Costs, and the names of models without a price or with a guessed one; also of no rows."""
+    models = ["claude-opus-4-5", None, "my-model", "gpt-5", "gpt-5-new", "my-model", "o3", "gpt-5"]
+    rows = [
+        {
+            "agent_id": "a",
+            "event_type": "completion" if n % 3 else "prompt",
+            "at": n,
+            "model": models[n % len(models)],
+            **({"input_tokens": n, "output_tokens": 5} if n % 3 else {}),
+            **({"cost_usd": 0.5} if n % 7 == 1 else {}),
+        }
+        for n in range(40)
+    ]
+    for df in (event_frame(rows), event_frame(rows).head(0)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PriceWarning)
+            whole = compute_spending(df)
+            monkeypatch.setattr(costs_module, "PART_ROWS", part_rows)
+            parts = compute_spending(df)
+        assert parts.attrs() == whole.attrs()
+        assert parts.priced.newest == whole.priced.newest
+        assert np.array_equal(parts.priced.usd, whole.priced.usd, equal_nan=True)
+        assert all(map(np.array_equal, parts.tokens, whole.tokens))
+        assert len(whole.rows) == (28 if len(df) else 0)
+        monkeypatch.undo()

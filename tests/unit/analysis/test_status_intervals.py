@@ -234,7 +234,7 @@ def test_status_intervals_equal_decisions_of_each_row(
     groups = encode_column(df, "session_id").codes.astype("int64")
     until = int(timestamp_micros(df).max())
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(status_intervals_module, "_PART_ROWS", part_rows)
+        monkeypatch.setattr(status_intervals_module, "PART_ROWS", part_rows)
         for ids in (None, groups):
             found = status_intervals(df, groups=ids)
             assert durations(found, ids) == expected_durations(decided, until, ids)

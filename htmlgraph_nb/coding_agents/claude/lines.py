@@ -21,6 +21,12 @@ _NOT_TYPED = (
     *("<command-name>", "<local-command-", "<bash-input>", "<bash-stdout>", "<bash-stderr>"),
     *("<task-notification>", "<system-reminder>", "<teammate-message"),
 )
+_CONTINUED = (
+    "Stop hook feedback:",
+    "SubagentStop hook feedback:",
+    "Output token limit hit.",
+)
+"""Starts of messages by which Claude Code makes the model work on without a prompt."""
 _INTERRUPT = "[Request interrupted by user"
 _REJECTED = "The user doesn't want to"
 _COMMAND = re.compile(r"<command-name>(/[\w:.-]{1,64})</command-name>")
@@ -166,6 +172,11 @@ def message_text(record: Record) -> str | None:
 def is_interrupt(text: str) -> bool:
     """Return whether a user message marks a turn that the user interrupted."""
     return text.startswith(_INTERRUPT)
+
+
+def continues_turn(text: str) -> bool:
+    """Return whether a user message of Claude Code's own makes the model work on."""
+    return text.startswith(_CONTINUED)
 
 
 def command_of(text: str) -> str | None:

@@ -56,6 +56,7 @@ from .lines import (
     Record,
     command_of,
     compaction,
+    continues_turn,
     exit_events,
     is_interrupt,
     is_notice,
@@ -232,7 +233,7 @@ class ClaudeSession:
             for event in self._tool_call_start(block, context)
         ]
         if calls:
-            self._turns.start(context.agent_id)
+            calls = [*self._start_turn(context), *calls]
         elif is_unprompted:
             # The user typed no prompt: a command, a notice or a hook made the model continue.
             calls = self._start_unprompted_turn(record, context)
@@ -260,10 +261,16 @@ class ClaudeSession:
         fields = {"tool_name": name, "tool_use_id": call, "input_hash": hashed, "extra": extra}
         return [context.event("tool_start", key, **fields)]
 
+    def _start_turn(self, context: LineContext) -> list[Event]:
+        """Record that a turn runs; return the start of a subagent that had ended before."""
+        run = self._turns.start(context.agent_id)
+        if not run or context.parent is None:
+            return []
+        return [child_start(context.agent_id, context.of_parent(), run=run)]
+
     def _start_unprompted_turn(self, record: Record, context: LineContext) -> list[Event]:
-        self._turns.start(context.agent_id)
-        key = uuid_key(record)
-        return [context.event("activity", None if key is None else f"{key}:Work")]
+        start, key = self._start_turn(context), uuid_key(record)
+        return [*start, context.event("activity", None if key is None else f"{key}:Work")]
 
     def _user(self, record: Record, context: LineContext) -> list[Event]:
         blocks = mappings(mapping(record.get("message")).get("content"))
@@ -288,6 +295,10 @@ class ClaudeSession:
             return []
         # The line after that of a command contains the prompt that the command expands to.
         is_meta = record.get("isMeta") is True and not (self._in_command and is_typed(message))
+        if is_meta and continues_turn(message):
+            self._turns.resume(context.agent_id)
+            completed = self._completions.flush(context.agent_id)
+            return [*completed, *self._start_unprompted_turn(record, context)]
         if is_meta or record.get("isCompactSummary") is True:
             return []
         before = [
@@ -302,8 +313,8 @@ class ClaudeSession:
             self._in_command = self._in_command or command is not None
             return [*before, *exit_events(command, record, context)]
         self._in_command = False
-        self._turns.start(context.agent_id)
-        return [*before, context.event("prompt", uuid_key(record))]
+        start = self._start_turn(context)
+        return [*before, *start, context.event("prompt", uuid_key(record))]
 
     def _tool_call_end(self, record: Record, block: Record, context: LineContext) -> list[Event]:
         call = identifier(block.get("tool_use_id"))
@@ -353,8 +364,8 @@ class ClaudeSession:
         if end is None:
             return []
         if end.context.parent is not None:
-            # A subagent has one turn, whose last completion ends the subagent.
-            return child_stop(agent, end.context.of_parent())
+            # The last completion of its turn ends a subagent; another prompt can resume it.
+            return child_stop(agent, end.context.of_parent(), run=self._turns.n_ended(agent))
         extra = {"question": True} if end.asks else None
         at_end = context or end.context
         return [at_end.event("stop", end.key, duration_ms=duration_ms, extra=extra)]

@@ -26,11 +26,24 @@ class Turns:
     _running: set[str] = field(default_factory=set)
     _ends: dict[str, TurnEnd] = field(default_factory=dict)
     _last_keys: dict[str, str | None] = field(default_factory=dict)
+    _n_ended: dict[str, int] = field(default_factory=dict)
 
-    def start(self, agent: str) -> None:
-        """Record that a turn runs."""
-        if len(self._running) < MAX_AGENTS:
-            self._running.add(agent)
+    def start(self, agent: str) -> int:
+        """Record that a turn runs.
+
+        Returns:
+            the number of the turn if another one has ended before; 0 if it is the first one or runs
+            already.
+        """
+        if agent in self._running or len(self._running) >= MAX_AGENTS:
+            return 0
+        self._running.add(agent)
+        n_ended = self._n_ended.get(agent, 0)
+        return n_ended + 1 if n_ended else 0
+
+    def resume(self, agent: str) -> None:
+        """Record that the turn goes on after its last completion."""
+        self._ends.pop(agent, None)
 
     def discard(self, agent: str) -> None:
         """Record that the turn ended by an error or interrupt, which another event reports."""
@@ -70,4 +83,10 @@ class Turns:
         end = self._ends.pop(agent, None)
         if end is not None:
             self._running.discard(agent)
+            if agent in self._n_ended or len(self._n_ended) < MAX_AGENTS:
+                self._n_ended[agent] = self._n_ended.get(agent, 0) + 1
         return end
+
+    def n_ended(self, agent: str) -> int:
+        """Return how many turns of an agent have ended, without errors and interrupts."""
+        return self._n_ended.get(agent, 0)

@@ -18,6 +18,7 @@ from tests.helpers.claude_lines import (
 )
 from tests.helpers.session_lines import (
     MAIN,
+    SESSION,
     START,
     kinds,
     read,
@@ -97,6 +98,21 @@ def test_turn_without_a_prompt_starts_with_activity() -> None:
     assert kinds(reader.feed(final(3, key="msg_more"))) == ["activity"]
 
 
+@pytest.mark.parametrize(
+    "text", ["Stop hook feedback:\n[x]: not done", "Output token limit hit. Resume directly."]
+)
+def test_turn_goes_on_at_once_when_claude_code_continues_it(text: str) -> None:
+    """The model is asked again; its response can take long."""
+    reader = ClaudeSession()
+    reader.feed(user("x", 0))
+    reader.feed(final(1))
+    assert kinds(reader.feed(user(text, 1.05, isMeta=True))) == ["completion", "activity"]
+    assert reader.on_quiet(TURN_QUIET_S) == []
+    reader.feed(final(9, key="msg_2"))
+    assert kinds(reader.on_quiet(TURN_QUIET_S)) == ["completion", "stop"]
+    assert kinds(reader.feed(user(text, 9.5, isMeta=True))) == ["activity"], "it was over"
+
+
 def test_turn_starts_with_the_prompt_of_a_command() -> None:
     """The prompt that a command expands to is a prompt; its output is none."""
     lines = [
@@ -120,6 +136,27 @@ def test_turn_end_of_a_subagent_ends_the_subagent() -> None:
         *("subagent_start", "prompt", "completion", "subagent_stop", "session_end"),
     ]
     assert [event.agent_id for event in events[-2:]] == [MAIN, CHILD]
+
+
+def test_turn_after_the_end_of_a_subagent_is_another_run() -> None:
+    """A message resumes it; each run starts and ends with ids of its own."""
+    sidechain = {"isSidechain": True, "agentId": CHILD_ID}
+    end = {"stop_reason": "end_turn", **sidechain}
+    lines = [
+        *(user("x", 0, **sidechain), completion("msg_1", 5, 1, **end)),
+        *(user("y", 60, **sidechain), completion("msg_2", 5, 61, **sidechain)),
+        *(completion("msg_3", 5, 62, **end), completion("msg_4", 5, 90, **end)),
+    ]
+    reader = ClaudeSession()
+    events = []
+    for each in lines:
+        events += [*reader.feed(each), *reader.on_quiet(TURN_QUIET_S)]
+    runs = [event for event in events if event.event_type.startswith("subagent")]
+    assert kinds(runs) == ["subagent_start", "subagent_stop"] * 3
+    assert {event.agent_id for event in runs} == {MAIN}
+    assert {(event.extra or {})["child_agent_id"] for event in runs} == {CHILD}
+    assert len({event.event_id for event in events}) == len(events)
+    assert runs[0].event_id == f"{SESSION}:{CHILD}:SubagentStart", "as its parent's file reports it"
 
 
 def test_turn_ignores_subagent_lines_without_an_id() -> None:

@@ -10,12 +10,13 @@ order of arrival, and counts survive a restart.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple, Protocol
 
-from .ids import agent_id_of
+from .ids import agent_id_of, is_issued_id
 from .model import Event
 
 TOLERANCE = timedelta(seconds=5)
@@ -36,6 +37,8 @@ _TOOL = {
     "tool_execute": "end",
     "tool_error": "end",
 }
+_REPEATABLE = re.compile(r"(.+)@(\d+):([^:]*)(:.*)?", re.DOTALL)
+"""Event id of an answer whose own id may be repeated: that id, time and line of its first line."""
 _UUID_CHARS = 36
 _MAX_ALIASES = 50_000
 
@@ -148,22 +151,55 @@ def _completion_key(event: Event, rules: DedupRules) -> str | None:
         return None
     request = (event.extra or {}).get("request_id")
     if isinstance(request, str):
-        return f"answer:{request}"
+        is_unique = is_issued_id(request)
+        return f"answer:{request}" if is_unique else f"{event.session_id}:answer:{request}"
     # Without a request id, sources agree only on the numbers of input and output tokens.
     is_session = event.agent_id.startswith(rules.session_prefixes)
     owner = event.agent_id if is_session else event.session_id
+    return f"{owner}:answer:{input_total(event)}:{event.output_tokens or 0}"
+
+
+def is_metric(event: Event) -> bool:
+    """Return whether a completion stands for the increase of a token counter."""
+    return event.event_id is not None and event.event_id.startswith(METRIC_ID_PREFIX)
+
+
+class AnswerAliases(NamedTuple):
+    """Other names of an answer whose id may be repeated, so it is not identified by it alone.
+
+    Attributes:
+        plain_id: the event id that it would have if its id were unique.
+        names: one name for its time and input, and one for its line if that has an id. An answer
+            that shares one of them is a copy.
+    """
+
+    plain_id: str
+    names: tuple[str, ...]
+
+
+def answer_aliases(event: Event) -> AnswerAliases | None:
+    """Return the other names of an answer; None if its event id alone identifies it."""
+    event_id = event.event_id
+    if event.event_type != "completion" or event_id is None or "@" not in event_id:
+        return None
+    match = _REPEATABLE.fullmatch(event_id)
+    if match is None:
+        return None
+    answer, micros, line, part = match.groups(default="")
+    plain_id = f"{answer}{part}"
+    by_time = f"{plain_id}@{micros}={input_total(event)}"
+    return AnswerAliases(plain_id, (by_time, f"{plain_id}#{line}") if line else (by_time,))
+
+
+def input_total(event: Event) -> int:
+    """Return the input tokens of a completion, cached or not."""
     counts = (
         event.input_tokens,
         event.cache_read_tokens,
         event.cache_write_5m_tokens,
         event.cache_write_1h_tokens,
     )
-    return f"{owner}:answer:{sum(filter(None, counts))}:{event.output_tokens or 0}"
-
-
-def is_metric(event: Event) -> bool:
-    """Return whether a completion stands for the increase of a token counter."""
-    return event.event_id is not None and event.event_id.startswith(METRIC_ID_PREFIX)
+    return sum(filter(None, counts))
 
 
 def supersedes(new: Event, existing: Event) -> bool:

@@ -10,7 +10,10 @@ from .validation import MAX_ID_CHARS
 
 _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.I)
 _HEX = re.compile(r"[0-9a-f]{12,}", re.I)
+_ISSUED = re.compile(r"(?:msg|req|toolu)_(?:bdrk_|vrtx_)?([0-9A-Za-z]{20,})")
+"""Ids of Anthropic's API, also on Amazon Bedrock and Google's Vertex AI."""
 _PREFIX_CHARS = 8
+_MIN_DISTINCT_CHARS = 6
 _DIGEST_CHARS = 16
 _MAX_ANCESTORS = 64
 
@@ -44,17 +47,27 @@ def agent_id_of(identifier: str, agent: str) -> str:
     return f"{agent}-{shorten_id(identifier, MAX_ID_CHARS - len(agent) - 1)}"
 
 
+def is_issued_id(identifier: str) -> bool:
+    """Return whether Anthropic's API issued the id of an answer, request or tool call.
+
+    Such ids are globally unique. Gateways, relays and other models repeat theirs (``Bash:0``,
+    ``msg_proxy_stream``), so they identify nothing outside of their session.
+    """
+    match = _ISSUED.fullmatch(identifier)
+    return match is not None and len(set(match[1])) >= _MIN_DISTINCT_CHARS
+
+
 def call_key(session: str, call: str, step: str) -> str:
     """Return the event id of a step of a tool call; every source of the event derives the same id.
 
-    Ids of Anthropic's API are globally unique, and a forked session repeats the calls of the
-    original under its own session id, so the session is not part of their keys.
+    A forked session repeats the calls of the original under its own session id, so the session is
+    not part of the key if the id of the call is globally unique.
 
     Args:
         call: id of the call.
         step: "PreToolUse", "PostToolUse" (success or failure) or "PermissionDenied".
     """
-    return shorten_id(f"{call}:{step}" if call.startswith("toolu_") else f"{session}:{call}:{step}")
+    return shorten_id(f"{call}:{step}" if is_issued_id(call) else f"{session}:{call}:{step}")
 
 
 def topmost_ancestor(

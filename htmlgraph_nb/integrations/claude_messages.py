@@ -7,7 +7,8 @@ one starts, and the last one of a turn with the output that is missing from the 
 the inputs show that the sum is about the same completions. With partial messages each completion
 reports its own output.
 
-The id of a completion is the same as in session files, so both count once.
+The id of a completion is the same as in session files, or has the same id of a line, so both count
+once.
 
 Besides completions, these are read: retries of failed requests (``api_retry``), compactions, and
 ``RateLimitEvent``, which reports the use of one usage window.
@@ -20,8 +21,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from ..coding_agents.claude.answers import Answers
 from ..coding_agents.claude.constants import AGENT, CANNOT_WORK
-from ..coding_agents.claude.lines import context_tokens_of, tokens_of
+from ..coding_agents.claude.lines import LineContext, context_tokens_of, tokens_of
 from ..coding_agents.failures import after_ms, kind_of_status, retry_extra
 from ..coding_agents.fields import (
     amount,
@@ -59,6 +61,7 @@ class _Completion:
     """A completion that may be incomplete."""
 
     key: str
+    message_id: str
     session_id: str
     model: str | None
     tokens: TokenCounts
@@ -83,6 +86,7 @@ class MessageReader:
     _open: dict[str | None, _Completion] = field(default_factory=dict)
     _streaming: dict[str | None, str] = field(default_factory=dict)
     _reported: dict[str, None] = field(default_factory=dict)
+    _answers: Answers = field(default_factory=Answers)
     _turn_tokens: TokenCounts = field(default_factory=dict)
     _error: str | None = None
     _limited_until: datetime | None = None
@@ -99,6 +103,8 @@ class MessageReader:
             return []
         if kind == "AssistantMessage":
             return self._on_assistant(message)
+        if kind == "UserMessage":
+            self._answers.on_user_line(message.parent_tool_use_id or "", False)
         if kind == "RateLimitEvent":
             return self._on_rate_limit(message)
         return self._on_result(message) if kind == "ResultMessage" else []
@@ -138,7 +144,7 @@ class MessageReader:
         message_id = identifier(message.message_id) or identifier(message.uuid)
         if not isinstance(usage, Mapping) or message_id is None or self._session is None:
             return []
-        key = shorten_id(f"{AGENT}:{message_id}")
+        key = self._key(message, message_id)
         tokens: TokenCounts = {name: value or None for name, value in tokens_of(usage).items()}
         current = self._open.get(parent)
         if current is not None and current.key == key:
@@ -149,23 +155,35 @@ class MessageReader:
         if key not in self._reported:
             context = context_tokens_of(usage) if parent is None else None
             self._open[parent] = _Completion(
-                key, self._session, string(message.model), tokens, usage_terms(usage), context
+                *(key, message_id, self._session, string(message.model)),
+                *(tokens, usage_terms(usage), context),
             )
         return events
+
+    def _key(self, message: Any, message_id: str) -> str:
+        """Return the event id of a completion."""
+        agent, uuid = message.parent_tool_use_id or "", identifier(message.uuid)
+        if uuid is None:
+            return shorten_id(f"{AGENT}:{message_id}")
+        context = LineContext(agent, None, "", self.now())
+        part = {"id": message_id, "usage": message.usage}
+        answer = self._answers.answer_of({"uuid": uuid}, part, context)
+        return answer.key or shorten_id(f"{AGENT}:{message_id}")
 
     def _on_stream_event(self, message: Any) -> None:
         """Update the output count at the end of a streamed completion."""
         event, parent = mapping(message.event), message.parent_tool_use_id
         message_id = identifier(mapping(event.get("message")).get("id"))
         if event.get("type") == "message_start" and message_id is not None:
-            self._streaming[parent] = shorten_id(f"{AGENT}:{message_id}")
+            self._streaming[parent] = message_id
         output = count(mapping(event.get("usage")).get("output_tokens"))
         current = self._open.get(parent)
         ended = event.get("type") == "message_delta" and output is not None
-        if ended and current is not None and current.key == self._streaming.get(parent):
+        if ended and current is not None and current.message_id == self._streaming.get(parent):
             current.tokens["output_tokens"] = output
 
     def _on_result(self, message: Any) -> list[_Fields]:
+        self._answers.on_user_line("", True)
         last = self._open.get(None)
         usage = message.usage
         if last is not None and isinstance(usage, Mapping):

@@ -15,7 +15,7 @@ from .database import select_in
 DEDUP_RULES = DedupRules(AGENTS.values())
 
 _COUNT = (
-    "SELECT source, count(*), max(event_id = ?), max(ts) FROM observations "
+    "SELECT source, count(*), max(event_id = ? OR (? AND ts = ?)), max(ts) FROM observations "
     "WHERE dedup_key = ? AND ts BETWEEN ? AND ? GROUP BY source"
 )
 _TOKEN_SOURCES = "SELECT source, min(ts) FROM observations WHERE dedup_key = ? GROUP BY source"
@@ -120,7 +120,10 @@ class Deduplicator:
             start, end = ts - tolerance, ts + tolerance
         self._write()
         own = others = latest = 0
-        rows = self._db.execute(_COUNT, (event_id, key.name, start, end)).fetchall()
+        # A source reports an end of a turn once, whatever id an older version gave it.
+        is_turn = key.latest_wins or key.always_count
+        values = (event_id, is_turn, ts, key.name, start, end)
+        rows = self._db.execute(_COUNT, values).fetchall()
         for source, n, same_id, last_ts in rows:
             latest = max(latest, last_ts)
             if source == key.source:

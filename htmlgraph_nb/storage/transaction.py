@@ -31,6 +31,7 @@ from ..errors import InvalidEvent
 from .database import select_in
 from .dedup_table import Deduplicator, TokenSourceCache
 from .file_table import FileStamp, put_session_files
+from .identity_table import Identities
 from .quota_table import put_quotas
 from .row_writer import RowWriter
 from .schema import EVENT_COLUMNS, NAMED, PLAIN
@@ -127,6 +128,7 @@ class Transaction:
         self.seen_seq = seen_seq
         self._rows: list[tuple[Any, ...]] = []
         self._deduplicator = Deduplicator(db, token_sources)
+        self._identities = Identities(db)
         # Events of this transaction that are not inserted yet: id → whether it has no input_hash.
         self._pending_ids: dict[str, bool] = {}
         # Hashes that duplicates add to events: hash and id of the event.
@@ -147,6 +149,8 @@ class Transaction:
         for event in events:
             key = event.event_id
             if key is not None:
+                if "@" in key and key not in seen and self._identities.is_copy(event):
+                    continue
                 if key in seen:
                     if seen[key] and event.input_hash is not None:
                         seen[key] = False

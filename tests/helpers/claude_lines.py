@@ -19,6 +19,9 @@ FILES = sorted((PAYLOADS / "claude").rglob("*.jsonl"))
 CALL = "toolu_01Xk9QmVb3nT7sRfLw2cYp4D"
 
 
+ANSWER = "msg_01Rk4vT8sXw2LbQ9mYp7cHd3"
+
+
 CHILD_ID = "ae04f393030f3393b"
 
 

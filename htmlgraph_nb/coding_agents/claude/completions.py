@@ -12,7 +12,7 @@ from ...core.model import Event
 from ..fields import amount, count, mapping, mappings, safe_keyword, string, without_none
 from ..request_terms import terms_of_usage, web_searches_of
 from .iterations import split_usage
-from .lines import LineContext, Record, context_tokens_of, message_key, tokens_of
+from .lines import LineContext, Record, context_tokens_of, tokens_of
 
 _NO_CONTENT = ("text", "fallback")
 """Types of blocks that are no output of a model unless they have a text."""
@@ -58,12 +58,17 @@ class Completions:
             agent for agent, pending in self._pending.items() if pending.message.get("stop_reason")
         ]
 
-    def add(self, record: Record, message: Record, context: LineContext) -> list[Event]:
-        """Add a line of a completion; return the previous completion if the line starts another."""
+    def add(
+        self, record: Record, message: Record, context: LineContext, key: str | None
+    ) -> list[Event]:
+        """Add a line of a completion; return the previous completion if the line starts another.
+
+        Args:
+            key: the key of the completion; None: each line is one of its own.
+        """
         usage = message.get("usage")
         if not isinstance(usage, Mapping):
             return []
-        key = message_key(record, message)
         pending = self._pending.get(context.agent_id)
         output_tokens = count(usage.get("output_tokens")) or 0
         calls_tool, has_content = _calls_tool(message), _has_content(message)

@@ -138,15 +138,15 @@ def context_tokens_of(usage: Record) -> int | None:
     return min(sum(filter(None, counts)), MAX_INTEGER) or None
 
 
-def message_key(record: Record, message: Record) -> str | None:
-    """Return the key of a completion, which copies in resumed and forked sessions share."""
-    message_id = identifier(message.get("id")) or identifier(record.get("requestId"))
-    return uuid_key(record) if message_id is None else shorten_id(f"{AGENT}:{message_id}")
+def line_uuid(record: Record) -> str | None:
+    """Return the id of a line, of a copy in a forked session that of the original line."""
+    original = mapping(record.get("forkedFrom")).get("messageUuid")
+    return identifier(original) or identifier(record.get("uuid"))
 
 
 def uuid_key(record: Record) -> str | None:
-    """Return the key of a line; None if the line has no id."""
-    uuid = identifier(record.get("uuid"))
+    """Return the key of a line, which its copies share; None if the line has no id."""
+    uuid = line_uuid(record)
     return None if uuid is None else f"{AGENT}:{uuid}"
 
 

@@ -5,11 +5,11 @@ subagents. The format is undocumented ("internal, changes between versions"). Th
 written against files of the versions 2.1.38 to 2.1.240; unknown lines and fields are ignored.
 
 A completion is written as several lines, one for each block of its content, all with the same
-``message.id``. Each repeats the usage, whose counts grow while the completion streams. The line
-with the most output tokens counts, of equal lines the last. Claude Code itself writes lines of the
-model ``<synthetic>``, which are not completions; API errors among them end the turn. Before version
-2.1.98 the output count of a completion can be a placeholder: if no line has a stop reason,
-``extra`` contains the version.
+``message.id`` (see ``answers``). Each repeats the usage, whose counts grow while the completion
+streams. The line with the most output tokens counts, of equal lines the last. Claude Code itself
+writes lines of the model ``<synthetic>``, which are not completions; API errors among them end the
+turn. Before version 2.1.98 the output count of a completion can be a placeholder: if no line has a
+stop reason, ``extra`` contains the version.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ from ..session import (
     remember_call,
     type_matcher,
 )
+from .answers import Answers
 from .api_errors import failure_of, retry_of
 from .completions import Completions
 from .constants import AGENT, QUESTION_TOOLS
@@ -61,7 +62,6 @@ from .lines import (
     is_interrupt,
     is_notice,
     is_typed,
-    message_key,
     message_text,
     uuid_key,
     was_rejected,
@@ -113,6 +113,7 @@ class ClaudeSession:
     _started: set[str] = field(default_factory=set)
     _calls: dict[str, OpenCall] = field(default_factory=dict)
     _facts: Facts = field(default_factory=Facts)
+    _answers: Answers = field(default_factory=Answers)
     _completions: Completions = field(default_factory=Completions)
     _turns: Turns = field(default_factory=Turns)
     _in_command: bool = False
@@ -224,9 +225,9 @@ class ClaudeSession:
         if message.get("model") == "<synthetic>":
             return self._synthetic(record, context)
         self._in_command = False
-        events = self._completions.add(record, message, context)
-        key = message_key(record, message)
-        is_unprompted = self._turns.starts_unprompted_turn(context.agent_id, key)
+        answer = self._answers.answer_of(record, message, context)
+        events = self._completions.add(record, message, context, answer.key)
+        is_unprompted = self._turns.starts_unprompted_turn(context.agent_id, answer.key)
         calls = [
             event
             for block in mappings(message.get("content"))
@@ -237,7 +238,7 @@ class ClaudeSession:
         elif is_unprompted:
             # The user typed no prompt: a command, a notice or a hook made the model continue.
             calls = self._start_unprompted_turn(record, context)
-        self._turns.on_completion(context, record, message)
+        self._turns.on_completion(context, message, answer.line_key or answer.key)
         return [*events, *calls]
 
     def _synthetic(self, record: Record, context: LineContext) -> list[Event]:
@@ -281,6 +282,8 @@ class ClaudeSession:
             event for block in results for event in self._tool_call_end(record, block, context)
         ]
         message = message_text(record)
+        is_note = bool(results) or message is None or context.unnamed or _is_written(record)
+        self._answers.on_user_line(context.agent_id, not is_note)
         if message is not None and is_interrupt(message):
             self._turns.discard(context.agent_id)
             interrupt = context.event("interrupt", uuid_key(record))
@@ -369,6 +372,11 @@ class ClaudeSession:
         extra = {"question": True} if end.asks else None
         at_end = context or end.context
         return [at_end.event("stop", end.key, duration_ms=duration_ms, extra=extra)]
+
+
+def _is_written(record: Record) -> bool:
+    """Return whether Claude Code wrote a user message itself."""
+    return record.get("isMeta") is True or record.get("isCompactSummary") is True
 
 
 _READERS = {

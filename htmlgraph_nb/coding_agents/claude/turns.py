@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .lines import FINAL_REASONS, LineContext, Record, ends_with_question_text, message_key
+from .lines import FINAL_REASONS, LineContext, Record, ends_with_question_text
 
 MAX_AGENTS = 1_000
 """Maximum number of agents of a file whose turns are tracked."""
@@ -59,12 +59,15 @@ class Turns:
         last_key, self._last_keys[agent] = self._last_keys.get(agent), key
         return agent not in self._running and (key is None or key != last_key)
 
-    def on_completion(self, context: LineContext, record: Record, message: Record) -> None:
-        """Record whether a line of a completion ends the turn; it cancels an earlier end."""
+    def on_completion(self, context: LineContext, message: Record, key: str | None) -> None:
+        """Record whether a line of a completion ends the turn; it cancels an earlier end.
+
+        Args:
+            key: key of the first line of the completion.
+        """
         self._ends.pop(context.agent_id, None)
         is_last = message.get("stop_reason") in FINAL_REASONS and not context.unnamed
         if is_last and context.agent_id in self._running:
-            key = message_key(record, message)
             own_key = None if key is None else f"{key}:Stop"
             asks = ends_with_question_text(message)
             self._ends[context.agent_id] = TurnEnd(context, own_key, asks)

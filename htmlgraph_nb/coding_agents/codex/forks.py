@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..fields import count
-from .lines import BURST, Record, first_own_ordinal, started_before
+from .lines import Record, first_own_ordinal, pause_before, started_before
 
 
 @dataclass(slots=True)
@@ -43,11 +43,16 @@ class Fork:
         ordinal = count(record.get("ordinal"))
         if self._first_own_ordinal is not None and ordinal is not None:
             return ordinal < self._first_own_ordinal
+        if at < self.forked_at:
+            # Some copies keep the times of the original.
+            return True
         is_old = started_before(payload, self.forked_at)
         if is_old:
             self._copied_turns = True
             return True
-        if is_old is None and (self._copied_turns or before is None or at - before <= BURST):
+        if is_old is None and (
+            self._copied_turns or before is None or at - before <= pause_before(record)
+        ):
             return True
         self.forked_at = None
         return False

@@ -30,6 +30,8 @@ may_have_events = type_matcher(
 """Return whether a line can have a type that is read; see ``type_matcher``."""
 CALLS = frozenset({"function_call", "custom_tool_call", "local_shell_call"})
 OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
+_INSIDE_TURN = CALLS | OUTPUTS | {"token_count", "token_usage_record", "compacted"}
+_INSIDE_TURN |= {"task_complete", "turn_aborted", "web_search_call"}
 SHELL = "Bash"
 """Name that hooks give every tool that runs a command (https://developers.openai.com/codex/hooks)."""
 _SHELLS = frozenset(
@@ -38,8 +40,7 @@ _SHELLS = frozenset(
 _NO_FAILURES = frozenset({"thread_rollback_failed", "active_turn_not_steerable"})
 _SERVER_PREFIX = "mcp__"
 """Prefix of the namespaces of tools of MCP servers."""
-BURST = timedelta(seconds=1)
-"""Longest interval between lines of a copied history; a forked session's first turn comes later."""
+_BURST, _PAUSE = timedelta(seconds=1), timedelta(seconds=10)
 
 Record = Mapping[str, Any]
 """JSON object of a line, or its payload."""
@@ -110,6 +111,19 @@ def started_before(payload: Record, forked_at: datetime) -> bool | None:
         return int(match[1] + match[2], 16) * 1000 < to_micros(forked_at)
     started_at = count(payload.get("started_at"))
     return None if started_at is None else started_at < to_micros(forked_at) // 1_000_000
+
+
+def pause_before(record: Record) -> timedelta:
+    """Return the longest time between a line of a copied history and the one before it.
+
+    It is short for a line that can be the first of the session's own, which starts a turn.
+    """
+    payload = mapping(record.get("payload"))
+    kind = payload.get("type")
+    inside = kind in _INSIDE_TURN or record.get("type") in _INSIDE_TURN
+    if kind == "item_completed":
+        inside = mapping(payload.get("item")).get("type") != "UserMessage"
+    return _PAUSE if inside else _BURST
 
 
 def usage_of(value: object) -> Usage | None:

@@ -7,9 +7,9 @@ lines and fields are ignored.
 Each ``token_count`` contains the tokens of the last request and those of the session so far. The
 former are summed, because the latter can restart from 0; a line that repeats the previous total is
 ignored. Input includes cached tokens, output includes reasoning. A forked session
-starts with a copy of its parent's history, written at the time of the fork; the copy does not count
-again. If the provider compacts the context, no ``token_count`` contains the tokens of that request,
-only the ``token_usage_record`` that the ``compacted`` line names.
+starts with a copy of its parent's history, whose lines have the time of the fork or their own; the
+copy does not count again. If the provider compacts the context, no ``token_count`` contains the
+tokens of that request, only the ``token_usage_record`` that the ``compacted`` line names.
 
 The name of a session is in ``thread_name_updated`` (seen in 0.100 to 0.140; later versions keep it
 in a database). A person or a model gave it. A subagent has a nickname and a role.

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...core.agent_facts import agent_kind_of
-from ...core.dedup import supersedes
+from ...core.dedup import answer_aliases, supersedes
 from ...core.ids import topmost_ancestor
 from ...core.model import Event
 from ...core.timestamps import to_micros
@@ -60,6 +60,8 @@ class ArrowBuilder:
         self._rows: dict[str, int] = {}
         # Only completions can be repeated with other counts.
         self._completions: dict[str, Event] = {}
+        # Other name of an answer whose id may be repeated → its event id.
+        self._aliases: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self._times)
@@ -70,6 +72,8 @@ class ArrowBuilder:
             if event.timestamp is None:
                 continue
             key = event.event_id
+            if key is not None and "@" in key:
+                key = self._known_answer(event) or key
             row = None if key is None else self._rows.get(key)
             if row is None:
                 row = len(self)
@@ -81,6 +85,16 @@ class ArrowBuilder:
                 if event.event_type == "completion":
                     self._completions[key] = event
             self._put(row, event, to_micros(event.timestamp))
+
+    def _known_answer(self, event: Event) -> str | None:
+        """Return the event id of the answer of which a completion is a copy; None: of none."""
+        aliases = answer_aliases(event)
+        if aliases is None or event.event_id in self._rows:
+            return None
+        known = next(filter(None, map(self._aliases.get, aliases.names)), None)
+        for name in aliases.names:
+            self._aliases.setdefault(name, known or str(event.event_id))
+        return known
 
     def _add_row(self) -> None:
         self._times.append(0)

@@ -239,7 +239,7 @@ def test_session_tail_restarts_on_rewritten_file(tmp_path: Path) -> None:
     list(tail.read(final=True))
     path.write_bytes(completion("m3", 4))
     events = [event for event in tail.read(final=True) if event.event_type == "completion"]
-    assert [event.event_id for event in events] == ["claude:m3"]
+    assert [event.event_id for event in events] == ["claude:m3@1780160400000000:"]
 
 
 def test_load_transcripts_reads_old_gemini_format(tmp_path: Path) -> None:

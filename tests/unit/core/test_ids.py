@@ -6,8 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htmlgraph_nb.core.ids import agent_id_of, call_key, shorten_id, topmost_ancestor
+from htmlgraph_nb.core.ids import (
+    agent_id_of,
+    call_key,
+    is_issued_id,
+    shorten_id,
+    topmost_ancestor,
+)
 from htmlgraph_nb.core.validation import MAX_ID_CHARS
+from tests.helpers.claude_lines import ANSWER, CALL
 
 
 @given(st.text(max_size=600), st.text(max_size=600), st.integers(20, 300))
@@ -43,8 +50,31 @@ def test_agent_id_of_respects_the_limit() -> None:
 
 
 @pytest.mark.parametrize(
+    ("identifier", "is_issued"),
+    [
+        (ANSWER, True),
+        (CALL, True),
+        ("toolu_vrtx_01Xk9QmVb3nT7sRfLw2cYp4D", True),
+        ("req_011CTqGZ3kXw9vB2nM5sRfLp", True),
+        ("msg_proxy_stream", False),
+        ("[REDACTED_MESSAGE_ID]", False),
+        ("toolu_000000000000000000000000", False),
+        ("Bash:0", False),
+        ("call_00_CAP1Xvd0zfBqf5YxrE6k2T0Q", False),
+    ],
+)
+def test_is_issued_id_by_its_form(identifier: str, is_issued: bool) -> None:
+    """Only ids with the form and the variety of those of Anthropic's API are globally unique."""
+    assert is_issued_id(identifier) == is_issued
+
+
+@pytest.mark.parametrize(
     ("call", "key"),
-    [("toolu_1", "toolu_1:PostToolUse"), ("call_1", "s-1:call_1:PostToolUse")],
+    [
+        (CALL, f"{CALL}:PostToolUse"),
+        ("toolu_1", "s-1:toolu_1:PostToolUse"),
+        ("call_1", "s-1:call_1:PostToolUse"),
+    ],
 )
 def test_call_key_includes_the_session_of_local_ids(call: str, key: str) -> None:
     """Ids of Anthropic's API are unique, all others are unique in their session only."""

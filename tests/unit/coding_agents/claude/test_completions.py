@@ -13,6 +13,7 @@ from htmlgraph_nb.coding_agents.claude.session import TURN_QUIET_S, ClaudeSessio
 from htmlgraph_nb.coding_agents.session import GIVE_UP_AFTER_S
 from htmlgraph_nb.pricing.price_list import price_of
 from tests.helpers.claude_lines import (
+    ANSWER,
     call,
     completion,
     final,
@@ -31,10 +32,10 @@ from tests.helpers.session_lines import (
 def test_completion_is_the_line_with_the_most_output() -> None:
     """Of the lines of a completion the one with the most output counts, of equal ones the last."""
     lines = [
-        completion("msg_1", 2, 0, cache_read=100),
-        completion("msg_1", 40, 1, cache_read=200),
-        completion("msg_1", 40, 2, cache_read=300),
-        completion("msg_1", 1, 3, cache_read=999),
+        completion(ANSWER, 2, 0, cache_read=100),
+        completion(ANSWER, 40, 1, cache_read=200),
+        completion(ANSWER, 40, 2, cache_read=300),
+        completion(ANSWER, 1, 3, cache_read=999),
         user("next", 4),
     ]
     events = read(ClaudeSession(), lines)
@@ -42,8 +43,8 @@ def test_completion_is_the_line_with_the_most_output() -> None:
     assert (event.cache_read_tokens, event.output_tokens) == (300, 40)
     assert event.timestamp is not None
     assert (event.timestamp - START).total_seconds() == 2
-    assert event.event_id == "claude:msg_1"
-    assert event.extra == {"request_id": "req_msg_1", "stop_reason": "tool_use"}
+    assert event.event_id == f"claude:{ANSWER}"
+    assert event.extra == {"request_id": f"req_{ANSWER}", "stop_reason": "tool_use"}
 
 
 def test_completion_line_after_another_completion_counts() -> None:

@@ -9,7 +9,7 @@ import pytest
 from htmlgraph_nb.coding_agents.claude.iterations import split_usage
 from htmlgraph_nb.coding_agents.claude.session import ClaudeSession
 from htmlgraph_nb.pricing.price_list import price_of
-from tests.helpers.claude_lines import completion
+from tests.helpers.claude_lines import ANSWER, completion
 from tests.helpers.session_lines import read
 
 
@@ -20,7 +20,7 @@ def counts(kind: str, read: int, output: int, **more: Any) -> dict[str, Any]:
 
 def answers(usage: dict[str, Any], **fields: Any) -> list[Any]:
     """Return the completions of one message with this usage."""
-    lines = [completion("msg_1", usage.get("output_tokens", 0), usage=usage, **fields)]
+    lines = [completion(ANSWER, usage.get("output_tokens", 0), usage=usage, **fields)]
     return [e for e in read(ClaudeSession(), lines) if e.event_type == "completion"]
 
 
@@ -53,7 +53,10 @@ def test_compaction_is_an_answer_of_its_own() -> None:
         ("claude-opus-4-8", 180_000, 3_500),
         ("claude-opus-4-8", 23_000, 1_000),
     ]
-    assert [event.event_id for event in events] == ["claude:msg_1:iteration:0", "claude:msg_1"]
+    assert [event.event_id for event in events] == [
+        f"claude:{ANSWER}:iteration:0",
+        f"claude:{ANSWER}",
+    ]
     assert [event.context_tokens for event in events] == [None, 23_000]
     assert sum(price_of(event) or 0 for event in events) == pytest.approx(1.1275)
 
@@ -206,4 +209,4 @@ def test_advisor_has_no_fast_mode() -> None:
     main, advice = answers(usage)
     assert (main.speed, main.service_tier, main.inference_geo) == ("fast", "batch", "us")
     assert (advice.speed, advice.service_tier, advice.inference_geo) == (None, "batch", "us")
-    assert advice.event_id == "claude:msg_1:advisor:1"
+    assert advice.event_id == f"claude:{ANSWER}:advisor:1"

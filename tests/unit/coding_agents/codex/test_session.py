@@ -135,6 +135,38 @@ def test_session_fork_without_turn_ids_is_recognized_by_a_pause() -> None:
     assert tokens(read(CodexSession(), lines)) == (20, 0, 0, 0, 2)
 
 
+@pytest.mark.parametrize("parent", [{"forked_from_id": ID}, {"parent_thread_id": ID}])
+def test_session_fork_may_keep_the_times_of_its_history(parent: dict[str, Any]) -> None:
+    """Lines older than the session are copies, in forks and subagents; they may name no turn."""
+    lines = [
+        meta(OTHER, 100, **parent),
+        meta(ID, 0),
+        message("user_message", 1, message=CONTENT),
+        count((10, 0, 1), (10, 0, 1), 2),
+        message("user_message", 50, message=CONTENT),
+        count((30, 0, 3), (20, 0, 2), 51),
+        message("user_message", 130, message=CONTENT),
+        count((35, 0, 4), (5, 0, 1), 140),
+    ]
+    events = read(CodexSession(), lines)
+    assert kinds(events)[1:] == ["prompt", "completion"]
+    assert tokens(events) == (5, 0, 0, 0, 1)
+
+
+def test_session_fork_copied_with_a_pause() -> None:
+    """Only the first line of a turn can be the first of a fork's own."""
+    lines = [
+        meta(OTHER, 100, forked_from_id=ID),
+        meta(ID, 100.1, timestamp=at(0)),
+        message("user_message", 100.2, message=CONTENT),
+        count((10, 0, 1), (10, 0, 1), 101.9),
+        count((30, 0, 3), (20, 0, 2), 103.2),
+        message("user_message", 130, message=CONTENT),
+        count((35, 0, 4), (5, 0, 1), 140),
+    ]
+    assert tokens(read(CodexSession(), lines)) == (5, 0, 0, 0, 1)
+
+
 def test_session_fork_ignores_the_copied_total() -> None:
     """A fork that repeats the copied total has used no tokens yet."""
     lines = [

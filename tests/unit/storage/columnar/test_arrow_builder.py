@@ -14,6 +14,7 @@ from htmlgraph_nb.core.ids import call_key
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.storage.columnar.arrow_builder import ArrowBuilder
 from htmlgraph_nb.storage.columnar.arrow_schema import HISTORY_SCHEMA
+from tests.helpers.claude_lines import CALL
 
 START = datetime(2026, 5, 30, tzinfo=UTC)
 
@@ -145,6 +146,19 @@ def test_extend_keeps_first_event_of_id() -> None:
     assert len(rows(nameless, nameless)) == 2
 
 
+def test_extend_finds_copies_of_answers_with_repeated_ids() -> None:
+    """A copy has the time and input of the original, or the id of its line."""
+
+    def answer(key: str, **fields: Any) -> Event:
+        return completion(f"claude:relay@{key}", 1, **{"input_tokens": 10, **fields})
+
+    first, second = answer("1000:aaaa"), answer("2000:bbbb")
+    copies = [answer("1000:cccc"), answer("3000:bbbb"), answer("1000:dddd:iteration:0")]
+    others = [answer("1000:eeee", input_tokens=11), answer("4000:")]
+    assert len(rows(first, second, *copies[:2])) == 2
+    assert len(rows(first, second, *copies, *others)) == 5
+
+
 def test_extend_counts_call_of_forked_session_once() -> None:
     """A forked Claude session repeats the calls of its parent under its own id."""
     calls = [
@@ -152,8 +166,8 @@ def test_extend_counts_call_of_forked_session_once() -> None:
             agent_id=f"claude-{session}",
             session_id=session,
             event_type="tool_execute",
-            tool_use_id="toolu_1",
-            event_id=call_key(session, "toolu_1", "PostToolUse"),
+            tool_use_id=CALL,
+            event_id=call_key(session, CALL, "PostToolUse"),
             timestamp=START,
         )
         for session in ("one", "two")

@@ -88,6 +88,13 @@ class CodingAgent(ABC):
         events: list[Event] = translate(payload, received_at=received_at)
         return events
 
+    def hook_session(self, payload: Mapping[str, Any]) -> str | None:
+        """Return the session of a hook input if it names another one by mistake; None: it does not.
+
+        It can read the session file that the input names.
+        """
+        return None
+
     @abstractmethod
     def sessions_dir(self) -> str:
         """Return the folder of its session files; it may not exist."""

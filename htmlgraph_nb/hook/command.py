@@ -258,6 +258,7 @@ class _HookCall:
         payload = json.loads(_read_input())
         if not isinstance(payload, dict) or not isinstance(payload.get("session_id"), str):
             raise ValueError("input: expected a JSON object with a session_id")
+        payload["session_id"] = self._agent.hook_session(payload) or payload["session_id"]
         event_id, host = os.urandom(16).hex(), paths.host_name()
         added = sender_info(os.environ, self._agent, time.time_ns(), event_id, host)
         own: dict[str, Any] = {**added, "ancestors": ancestors()}

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from ..session import SessionReader, SessionRoot
 
 _HASH_CHARS = 64
+_NAMED_CHARS = 8
+"""Number of characters of the session id in the name of a session file."""
+_MAX_HEAD_BYTES = 8_192
 
 
 class GeminiCli(CodingAgent):
@@ -27,6 +30,29 @@ class GeminiCli(CodingAgent):
     shares_call_ids = False
     commands = ("gemini",)
     package = "@google/gemini-cli"
+
+    def hook_session(self, payload: Mapping[str, Any]) -> str | None:
+        """Return the session of the file that the input names.
+
+        When it changes to another model, as for a used up quota, Gemini CLI gives hooks a new
+        session id (from 0.54 on) but goes on with the session in the same file.
+        """
+        path, session = payload.get("transcript_path"), payload.get("session_id")
+        if not (isinstance(path, str) and isinstance(session, str)):
+            return None
+        stem = os.path.basename(path).rpartition(".")[0]
+        if not stem.startswith("session-") or stem.endswith(session[:_NAMED_CHARS]):
+            return None
+        import json
+
+        try:
+            with open(path, "rb") as file:
+                record = json.loads(file.readline(_MAX_HEAD_BYTES))
+        except (OSError, ValueError, RecursionError):
+            return None
+        own = record.get("sessionId") if isinstance(record, dict) else None
+        is_named = isinstance(own, str) and own and stem.endswith(own[:_NAMED_CHARS])
+        return str(own) if is_named else None
 
     def sessions_dir(self) -> str:
         """Return ``~/.gemini/tmp``."""

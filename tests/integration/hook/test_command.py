@@ -23,6 +23,7 @@ from htmlgraph_nb.coding_agents.input_key import load_key
 from htmlgraph_nb.ingest.spool import events_from_spool
 from tests.helpers.paths import ROOT
 from tests.helpers.server_files import announced_server
+from tests.helpers.session_lines import SESSION
 
 PAYLOADS = ROOT / "tests/payloads" / "claude_hooks"
 CONTENT = "never-keep-this"
@@ -122,6 +123,31 @@ def unused_url() -> str:
     """Return an address that refuses connections."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         return f"http://127.0.0.1:{closed.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "renamed"),
+    [
+        ("session-2026-08-01T10-00-0b9d6f4e.jsonl", {"sessionId": SESSION}, True),
+        ("session-2026-08-01T10-00-1c94066b.jsonl", {"sessionId": SESSION}, False),
+        ("session-2026-08-01T10-00-aaaabbbb.jsonl", {"sessionId": SESSION}, False),
+        ("session-2026-08-01T10-00-0b9d6f4e.jsonl", {"sessionId": 7}, False),
+        ("session-2026-08-01T10-00-0b9d6f4e.jsonl", None, False),
+        ("notes-0b9d6f4e.jsonl", {"sessionId": SESSION}, False),
+    ],
+)
+def test_hook_of_gemini_reports_the_session_of_its_file(
+    home: Path, tmp_path: Path, name: str, head: dict[str, Any] | None, renamed: bool
+) -> None:
+    """After a change of the model its input has a new session id."""
+    path = tmp_path / name
+    if head is not None:
+        path.write_text(json.dumps(head) + "\n{}\n")
+    sent = "1c94066b-eb13-47d9-b34e-c16170440ff4"
+    hook = {"hook_event_name": "BeforeAgent", "session_id": sent, "transcript_path": str(path)}
+    assert_silent(run(home, json.dumps(hook).encode(), "gemini", HTMLGRAPH_URL=unused_url()))
+    [event] = spooled(home)
+    assert event["session_id"] == (SESSION if renamed else sent)
 
 
 def test_hook_posts_the_event(home: Path) -> None:

@@ -98,7 +98,7 @@ class GeminiCli(CodingAgent):
 
 def _project(folder: str) -> tuple[str | None, str | None]:
     """Return project and working folder of a folder that is named after the project or its hash."""
-    from ..fields import base_name, whole_path
+    from ..fields import project_name, whole_path
 
     try:
         with open(os.path.join(folder, ".project_root"), encoding="utf-8") as file:
@@ -106,4 +106,4 @@ def _project(folder: str) -> tuple[str | None, str | None]:
     except (OSError, UnicodeDecodeError):
         name = os.path.basename(folder)
         return None if len(name) == _HASH_CHARS or name in ("", "tmp") else name, None
-    return base_name(path), whole_path(path)
+    return project_name(path), whole_path(path)

@@ -28,13 +28,13 @@ from ...core.validation import MAX_INTEGER
 from ..content_rules import is_question, question_extra
 from ..failures import failure_extra
 from ..fields import (
-    base_name,
     count,
     identifier,
     label,
     mapping,
     mappings,
     milliseconds,
+    project_name,
     string,
     timestamp,
     whole_path,
@@ -145,7 +145,7 @@ class GeminiSession:
         at = self._at = timestamp(record.get("startTime")) or self._at
         directories = record.get("directories")
         if isinstance(directories, list) and directories:
-            self.project = base_name(directories[0]) or self.project
+            self.project = project_name(directories[0]) or self.project
         if session is None or session == self._session or at is None:
             return []
         events = self.finish()

@@ -20,7 +20,7 @@ from hashlib import sha256
 from ...core.ids import call_key, shorten_id
 from ...core.model import Event, new_event
 from ...core.timestamps import from_micros
-from ..fields import base_name, identifier, string, whole_path
+from ..fields import identifier, project_name, string, whole_path
 from ..registry import AGENTS
 from ..session import cached_agent_id
 from ..telemetry import EventFields, number, terms_of_attributes, uncached
@@ -144,7 +144,7 @@ def _common(resource: Attributes, values: Attributes) -> EventFields:
         "model": string(values.get("model") or values.get("gen_ai.response.model"))
         or string(values.get("gen_ai.request.model")),
         "host": string(resource.get("host.name")),
-        "project": string(resource.get("project")) or base_name(folder),
+        "project": project_name(folder, string(resource.get("project"))),
         "cwd": whole_path(folder),
         "feature_id": string(resource.get("feature.id")),
     }

@@ -47,6 +47,7 @@ class CodingAgent(ABC):
             there is none.
         shares_call_ids: whether its hooks, session files and telemetry use the same tool call ids.
         subagents_are_sessions: whether telemetry reports each subagent as a separate session.
+        session_pattern: regular expression of the end of a session file's path below its folder.
         commands: names of its program, by which its processes are recognized.
         package: name of its npm package, whose scripts run it as well.
     """
@@ -57,6 +58,7 @@ class CodingAgent(ABC):
     project_variable: str = ""
     shares_call_ids: bool = True
     subagents_are_sessions: bool = False
+    session_pattern: str
     commands: tuple[str, ...]
     package: str
 
@@ -88,22 +90,17 @@ class CodingAgent(ABC):
         events: list[Event] = translate(payload, received_at=received_at)
         return events
 
-    def hook_session(self, payload: Mapping[str, Any]) -> str | None:
-        """Return the session of a hook input if it names another one by mistake; None: it does not.
-
-        It can read the session file that the input names.
-        """
-        return None
+    def homes(self) -> list[str]:
+        """Return its folders, which may not exist; the first is the one that it uses itself."""
+        return self.hook_settings().homes(os.environ)
 
     @abstractmethod
-    def sessions_dir(self) -> str:
-        """Return the folder of its session files; it may not exist."""
+    def roots_in(self, home: str) -> list[SessionRoot]:
+        """Return the folders of session files in one of its folders; they may not exist."""
 
     def session_roots(self) -> list[SessionRoot]:
-        """Return the folders to watch for session files."""
-        from .session import SessionRoot
-
-        return [SessionRoot(self.name, self.sessions_dir())]
+        """Return the folders of session files in all of its folders; they may not exist."""
+        return [root for home in self.homes() for root in self.roots_in(home)]
 
     def status_dir(self) -> str | None:
         """Return the folder with a status file for each running process; None: there is none."""
@@ -142,11 +139,6 @@ class CodingAgent(ABC):
     def _load(self, module: str, name: str) -> Any:
         """Return a name that a module in the agent's folder defines."""
         return getattr(import_module(f"{__package__}.{self.name}.{module}"), name)
-
-
-def user_folder(variable: str, default: str) -> str:
-    """Return the folder that an environment variable names, or ``default``; ``~`` is expanded."""
-    return os.path.expanduser(os.environ.get(variable) or default)
 
 
 def json_settings(path: str) -> Mapping[str, Any]:

@@ -28,6 +28,7 @@ class HookHints(NamedTuple):
         ended: whether the session is over.
         ancestors: ids of the hook's ancestor processes, the parent first, and their start times in
             seconds since 1970; None if unknown.
+        agent: name of the kind of agent; "": unknown.
     """
 
     agent_id: str
@@ -36,6 +37,7 @@ class HookHints(NamedTuple):
     files: tuple[str, ...]
     ended: bool
     ancestors: tuple[tuple[int, float | None], ...]
+    agent: str = ""
 
 
 def hook_hints_of(agent: CodingAgent, payload: Mapping[str, Any]) -> HookHints | None:
@@ -57,7 +59,8 @@ def hook_hints_of(agent: CodingAgent, payload: Mapping[str, Any]) -> HookHints |
     session = shorten_id(session)
     agent_id = string(added.get("agent_id")) or agent_id_of(session, agent.name)
     host = string(added.get("host"))
-    return HookHints(agent_id, session, host, files, hook == "SessionEnd", ancestors)
+    ended = hook == "SessionEnd"
+    return HookHints(agent_id, session, host, files, ended, ancestors, agent.name)
 
 
 def _ancestors(value: object) -> tuple[tuple[int, float | None], ...]:

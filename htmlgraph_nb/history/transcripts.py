@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ..coding_agents.registry import DEFAULT_AGENT
-from ..ingest.session_files import SessionFile, coding_agent, find_sessions, total_bytes
+from ..ingest.session_files import SessionFile, find_own_sessions, find_sessions, total_bytes
 from ..ingest.session_tail import SessionTail
 from ..local_zone import Zone, resolve_zone
 from ..storage.columnar.arrow_builder import ArrowBuilder
@@ -28,6 +28,7 @@ from .frame_builder import build_frame
 
 MAX_NAMED_LINES = 1_000
 """Most broken lines that are listed; all are counted."""
+_PART_BYTES = 64 << 20
 
 
 @suggest_arguments
@@ -54,8 +55,8 @@ def load_transcripts(
     in files of subagents.
 
     Args:
-        path: a folder, searched recursively, or one file. None: the folder in which ``agent`` keeps
-            its sessions, for Claude Code ``~/.claude/projects``.
+        path: a folder, searched recursively, or one file. None: the folders in which ``agent``
+            keeps its sessions, for Claude Code ``~/.claude/projects``.
         agent: only sessions of "claude", "codex" or "gemini". None: detect the agent by the content
             of each file.
         since, until, agents, sessions, tools, event_types, columns, limit, progress, tz: as for
@@ -71,7 +72,8 @@ def load_transcripts(
         - ``broken_lines``: number of lines that are not JSON objects; ``broken``: the first
           MAX_NAMED_LINES of them as ``path:line``.
         - ``unfinished``: files that end in an incomplete line, such as one being written.
-        - ``skipped``: ``.jsonl`` files that are not session files or cannot be read.
+        - ``skipped``: files that look like session files and are none, or cannot be read
+          completely; ``skip_reasons``: path → why.
 
     Raises:
         InvalidEvent: ``path`` does not exist, or an argument is invalid.
@@ -85,13 +87,15 @@ def load_transcripts(
     )
     zone = resolve_zone(tz)
     if path is None:
-        path = coding_agent(agent or DEFAULT_AGENT.name).sessions_dir()
-    files, skipped = find_sessions(path, agent)
+        files, skipped = find_own_sessions(agent or DEFAULT_AGENT.name)
+    else:
+        files, skipped = find_sessions(path, agent)
     since_s = 0.0 if query.since is None else query.since.timestamp()
     # A file last written before ``since`` has no later event.
     files = [file for file in files if file.modified >= since_s]
     builder, attrs = _read(files, progress, titles)
-    attrs["skipped"] = sorted([*skipped, *attrs["skipped"]])
+    reasons = {**skipped, **attrs["skip_reasons"]}
+    attrs |= {"skipped": sorted(reasons), "skip_reasons": dict(sorted(reasons.items()))}
     selected = _select(builder.to_arrow(), query)
     frame = build_frame(selected.to_batches(), query.columns, len(selected), zone)
     frame = select_columns(frame, columns)
@@ -106,15 +110,19 @@ def _read(
     builder = ArrowBuilder()
     broken: list[str] = []
     unfinished: list[str] = []
-    skipped: list[str] = []
+    reasons: dict[str, str] = {}
     n_broken = 0
     with LoadingBar(progress, "B", total_bytes(files), "session files") as bar:
         for file in files:
             tail = SessionTail(file, titles=titles)
             try:
-                builder.extend(tail.read(final=True, on_bytes=bar.update))
-            except OSError:
-                skipped.append(file.path)
+                events = tail.read_to(file.size, part_bytes=_PART_BYTES, on_bytes=bar.update)
+                builder.extend(events)
+                builder.extend(tail.finish())
+            except OSError as error:
+                tail.problem = error.strerror or str(error)
+            if tail.problem is not None:
+                reasons[file.path] = tail.problem
             n_broken += tail.n_broken
             names = [f"{file.path}:{line}" for line in tail.broken[:MAX_NAMED_LINES]]
             broken += names[: MAX_NAMED_LINES - len(broken)]
@@ -125,7 +133,7 @@ def _read(
         "broken_lines": n_broken,
         "broken": broken,
         "unfinished": unfinished,
-        "skipped": skipped,
+        "skip_reasons": reasons,
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -25,7 +25,7 @@ from .live_processes import LiveSessions
 from .session_end import closing_events
 from .session_files import OnBytes, SessionFile
 from .session_origin import SessionOrigins
-from .session_tail import SessionTail
+from .session_tail import SessionTail, why_no_session
 
 logger = logging.getLogger(__name__)
 
@@ -64,13 +64,14 @@ class ImportReport(ImportCounts):
         files: number of session files that were read.
         n_broken: number of lines that are not JSON objects.
         broken: the first of them in each file, as ``path:line``; at most MAX_UNREADABLE.
-        unreadable: paths of the session files that could not be read; at most MAX_UNREADABLE.
+        unreadable: path → reason of the session files that could not be read, or only in part; at
+            most MAX_UNREADABLE.
     """
 
     files: int = 0
     n_broken: int = 0
     broken: list[str] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
 
 
 class SessionImporter:
@@ -118,9 +119,10 @@ class SessionImporter:
         is_quiet = self._now.timestamp() - file.modified >= GIVE_UP_AFTER_S
         facts = FileFacts.of(file)
         buffer = EventBuffer()
-        done = False
+        done = has_events = False
         try:
-            for event in _read(tail, file.size, on_bytes):
+            for event in tail.read_to(file.size, part_bytes=READ_BYTES, on_bytes=on_bytes):
+                has_events = True
                 buffer.add(facts.add_to(event))
                 if events := buffer.ready():
                     self._store(self._uncovered(events))
@@ -128,9 +130,10 @@ class SessionImporter:
                 buffer.add(facts.add_to(event))
             self._store_last(buffer.finish(), file, is_quiet)
             done = True
-        except OSError:
-            if len(self.report.unreadable) < MAX_UNREADABLE:
-                self.report.unreadable.append(file.path)
+            if problem := tail.problem or (None if has_events else why_no_session(tail)):
+                self._add_unreadable(file, problem)
+        except OSError as error:
+            self._add_unreadable(file, error.strerror or str(error))
             return
         finally:
             if not done:
@@ -139,6 +142,10 @@ class SessionImporter:
         self.report.n_broken += tail.n_broken
         lines = [f"{file.path}:{line}" for line in tail.broken]
         self.report.broken += lines[: MAX_UNREADABLE - len(self.report.broken)]
+
+    def _add_unreadable(self, file: SessionFile, reason: str) -> None:
+        if len(self.report.unreadable) < MAX_UNREADABLE:
+            self.report.unreadable[file.path] = reason
 
     def _store(self, events: Sequence[Event]) -> None:
         start = 0
@@ -187,17 +194,6 @@ class SessionImporter:
         uncovered = self._legacy_sessions.not_covered(events)
         self.report.covered += len(events) - len(uncovered)
         return uncovered
-
-
-def _read(tail: SessionTail, size: int, on_bytes: OnBytes | None) -> Iterator[Event]:
-    """Yield the events of a file up to ``size``, so that an endless file comes to an end."""
-    if tail.is_document:
-        yield from tail.read(on_bytes=on_bytes)
-        return
-    for _ in range(size // READ_BYTES + 1):
-        yield from tail.read(on_bytes=on_bytes, max_bytes=READ_BYTES)
-        if not tail.behind:
-            return
 
 
 def import_sessions(

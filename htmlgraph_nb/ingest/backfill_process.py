@@ -20,12 +20,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from typing import TypeVar
 
+from ..coding_agents.session import SessionRoot
 from ..core.model import AgentPresence, PresenceStatus
 from ..core.roster import Limits
 from ..core.timestamps import utc_now
@@ -37,6 +38,7 @@ from ..storage.database import open_reader, sqlite_errors
 from ..storage.file_table import read_session_files
 from .backfill import SessionImporter
 from .backfill_report import RECENT, BackfillReport, known_cost
+from .files.session_roots import SessionFolder, default_roots, is_below
 from .import_order import DAY_S, changed_files, count_sessions, import_order
 from .live_processes import (
     LiveSessions,
@@ -47,7 +49,7 @@ from .live_processes import (
 )
 from .session_end import process_exit, process_start
 from .session_files import SessionFile, is_of_subagent, session_file, session_place
-from .session_scanner import SessionScanner, default_roots
+from .session_scanner import SessionScanner
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +76,7 @@ class BackfillOptions:
         synchronous: SQLite's setting.
         limits: timers and limits, as those of the server.
         parent: id of the process with which to end; 0: none.
+        session_folder: further folders of session files.
     """
 
     db: str
@@ -83,6 +86,7 @@ class BackfillOptions:
     synchronous: str = "NORMAL"
     limits: Limits = field(default_factory=Limits)
     parent: int = 0
+    session_folder: tuple[SessionFolder, ...] = ()
 
     def to_json(self) -> str:
         """Return the argument of the command line."""
@@ -92,7 +96,9 @@ class BackfillOptions:
     def from_json(cls, text: str) -> BackfillOptions:
         """Return the options in the argument of the command line."""
         values = json.loads(text)
-        return cls(**{**values, "limits": Limits(**values["limits"])})
+        folders = tuple((agent, path) for agent, path in values.pop("session_folder"))
+        limits = Limits(**values.pop("limits"))
+        return cls(**values, limits=limits, session_folder=folders)
 
 
 _Result = TypeVar("_Result")
@@ -122,7 +128,8 @@ def run_backfill(
     # The table of prices takes longer to load than the files take to find.
     threading.Thread(target=load_prices, name="htmlgraph-prices", daemon=True).start()
     now = utc_now().timestamp()
-    found = find_files(0.0 if options.days is None else now - options.days * DAY_S)
+    roots = default_roots(options.session_folder)
+    found = find_files(0.0 if options.days is None else now - options.days * DAY_S, roots)
     manager = patiently(partial(_open, options))
     with manager:
         imported = patiently(lambda: _imported(options.db))
@@ -138,7 +145,7 @@ def run_backfill(
             first=not imported,
         )
         on_report(report)
-        live = find_live_sessions(found)
+        live = find_live_sessions(found, roots)
         n_recent = sum(now - file.modified < DAY_S for file in files)
         importer = _Importer(manager, live, options, report, on_report)
         importer.run(files[:n_recent])
@@ -184,13 +191,14 @@ def _imported(path: str) -> dict[str, tuple[int, int]]:
         return read_session_files(db)
 
 
-def find_files(since: float) -> list[SessionFile]:
+def find_files(since: float, roots: Sequence[SessionRoot]) -> list[SessionFile]:
     """Return the session files of all agents that changed since a time.
 
     Args:
         since: seconds since 1970.
+        roots: the folders of session files.
     """
-    scanner = SessionScanner(default_roots(), since)
+    scanner = SessionScanner(roots, since)
     changed = scanner.poll(0.0)
     while scanner.behind:
         changed += scanner.poll(0.0)
@@ -204,11 +212,18 @@ def find_files(since: float) -> list[SessionFile]:
     return files
 
 
-def find_live_sessions(files: Iterable[SessionFile]) -> LiveSessions:
-    """Return which of the sessions have a process."""
+def find_live_sessions(files: Sequence[SessionFile], roots: Sequence[SessionRoot]) -> LiveSessions:
+    """Return which of the sessions, found in these roots, have a process."""
     statuses = read_status_files()
     pids = [status.pid for agent in statuses.values() for status in agent]
-    processes = read_processes(default_roots(), pids)
+    # What a symbolic link leads to is outside the roots.
+    folders = {os.path.dirname(file.path): file.agent for file in files}
+    linked = [
+        SessionRoot(agent, folder)
+        for folder, agent in folders.items()
+        if not any(is_below(folder, root.path) for root in roots)
+    ]
+    processes = read_processes([*roots, *linked], pids)
     sessions = [
         LocalSession(
             file.path, file.agent, file.modified, cache(partial(_folder, file.path, file.agent))
@@ -255,8 +270,8 @@ class _Importer:
             report.bytes_done = bytes_before + file.size
             report.files_done += 1
             report.events = importer.report.accepted
-        for path in importer.report.unreadable:
-            logger.warning("cannot read %s", path)
+        for path, reason in importer.report.unreadable.items():
+            logger.warning("session file %r is not read: %s", path, reason)
         importer.report.unreadable.clear()
 
     def _on_bytes(self, n_bytes: int) -> None:

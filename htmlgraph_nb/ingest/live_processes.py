@@ -17,8 +17,8 @@ from ..coding_agents.registry import AGENTS
 from ..coding_agents.session import SessionRoot
 from ..core.validation import validate_number
 from ..errors import InvalidEvent
+from .files.session_names import is_session_name
 from .session_files import open_regular
-from .session_scanner import is_session_name
 
 if TYPE_CHECKING:
     import psutil

@@ -14,10 +14,16 @@ from ..coding_agents.registry import AGENTS
 from ..coding_agents.session import parse_record
 from ..core.validation import shorten
 from ..errors import InvalidEvent
+from .files.decompression import DecompressedStream
+from .files.session_names import compression_of, plain_path
+from .files.session_roots import folder_names, own_folders
+from .files.session_walk import walk_sessions
 
 MAX_RECORD_BYTES = 64 << 20
 """Longer lines are skipped as broken; images in a session make lines of a few MiB."""
 _SNIFFED_LINES = 20
+_MAX_SPARSE_RATIO = 1_000
+"""Size of a file in units of what the disk stores of it from which it is not read."""
 
 OnBytes = Callable[[int], object]
 """Called with the number of bytes read since the last call."""
@@ -45,13 +51,18 @@ def session_file(path: str, agent: str, state: os.stat_result) -> SessionFile:
     return SessionFile(path, agent, state.st_size, state.st_mtime, state.st_mtime_ns)
 
 
-def open_regular(path: str, buffering: int = -1) -> BinaryIO:
+def open_regular(path: str, buffering: int = -1, *, follow: bool = True) -> BinaryIO:
     """Open a regular file for reading; never blocks on a FIFO or a device.
+
+    Args:
+        follow: follow ``path`` if it is a symbolic link.
 
     Raises:
         OSError: it cannot be opened, or is not a regular file.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    if not follow:
+        flags |= getattr(os, "O_NOFOLLOW", 0)
     descriptor = os.open(path, flags)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -60,6 +71,18 @@ def open_regular(path: str, buffering: int = -1) -> BinaryIO:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def sparse_problem(file: BinaryIO) -> str | None:
+    """Return why a file is not read of which nearly all is a hole; None: it is not such a file."""
+    state = os.fstat(file.fileno())
+    size, stored = state.st_size, getattr(state, "st_blocks", state.st_size) * 512
+    if size <= MAX_RECORD_BYTES or size <= stored * _MAX_SPARSE_RATIO:
+        return None
+    # Some file systems do not say what they store; on those no file has holes.
+    if os.lseek(file.fileno(), 0, os.SEEK_HOLE) >= size:
+        return None
+    return f"it is sparse: of {size:,} bytes only {stored:,} are stored"
 
 
 def coding_agent(name: str) -> CodingAgent:
@@ -74,11 +97,11 @@ def coding_agent(name: str) -> CodingAgent:
 
 def find_sessions(
     path: str | os.PathLike[str], agent: str | None = None
-) -> tuple[list[SessionFile], list[str]]:
-    """Return the session files below a folder, and the files that are not sessions.
+) -> tuple[list[SessionFile], dict[str, str]]:
+    """Return the session files below a folder, and path → reason of the files that are not read.
 
     Subagents' files come last and older files first, so that an event that several files repeat is
-    read from the file that was written first.
+    read from the file that was written first. A file that symbolic links lead to counts once.
 
     Args:
         path: a folder, searched to any depth, or one file; ``~`` is the home folder.
@@ -96,31 +119,47 @@ def find_sessions(
             "as ~/.claude/projects or ~/.codex/sessions",
             "path",
         )
-    sessions, others = [], []
-    for file_path in _candidates(root):
+    skipped: dict[str, str] = {}
+    sessions = []
+    for file_path in walk_sessions(root, skipped):
         try:
             file_agent = agent_of(file_path)
             state = os.stat(file_path)
-        except OSError:
-            others.append(file_path)
+        except OSError as error:
+            skipped[file_path] = error.strerror or str(error)
             continue
         if file_agent is None:
-            others.append(file_path)
+            skipped[file_path] = "its first lines are not those of a session of a known agent"
         elif agent in (None, file_agent):
             sessions.append(session_file(file_path, file_agent, state))
-    sessions.sort(key=lambda file: (is_of_subagent(file.path), file.modified, file.path))
-    return sessions, sorted(others)
+    return sorted(sessions, key=_reading_order), skipped
 
 
-def _candidates(root: str) -> Iterator[str]:
-    if os.path.isfile(root):
-        yield root
-        return
-    for folder, _, names in os.walk(root):
-        for name in names:
-            is_old_gemini = name.startswith("session-") and name.endswith(".json")
-            if name.endswith(".jsonl") or is_old_gemini:
-                yield os.path.join(folder, name)
+def find_own_sessions(agent: str) -> tuple[list[SessionFile], dict[str, str]]:
+    """Return what ``find_sessions`` finds in the folders in which an agent keeps its sessions.
+
+    Raises:
+        InvalidEvent: none of them exists, or ``agent`` is unknown.
+    """
+    coding_agent(agent)
+    folders = own_folders(agent)
+    if not folders:
+        raise InvalidEvent(
+            f"{folder_names(agent)} does not exist; pass the path of a folder", "path"
+        )
+    sessions: list[SessionFile] = []
+    skipped: dict[str, str] = {}
+    for folder in folders:
+        found, others = find_sessions(folder, agent)
+        sessions += found
+        skipped |= others
+    # A symbolic link in one can lead to another.
+    sessions = list({file.path: file for file in sessions}.values())
+    return sorted(sessions, key=_reading_order), skipped
+
+
+def _reading_order(file: SessionFile) -> tuple[bool, float, str]:
+    return is_of_subagent(file.path), file.modified, file.path
 
 
 def is_of_subagent(path: str) -> bool:
@@ -159,11 +198,21 @@ def session_place(path: str, agent: str) -> tuple[str | None, str | None]:
 
 def _first_records(path: str) -> Iterator[Mapping[str, Any]]:
     """Yield the JSON objects of the first lines of a session file, or of its only document."""
-    is_lines = path.endswith(".jsonl")
-    with open_regular(path) as file:
-        for _ in range(_SNIFFED_LINES if is_lines else 1):
+    is_lines = plain_path(path).endswith(".jsonl")
+    suffix = compression_of(path)
+    stream = None if suffix is None else DecompressedStream(suffix)
+    with open_regular(path, follow=False) as raw:
+        file: BinaryIO | DecompressedStream = raw
+        if stream is not None:
+            stream.attach(raw)
+            file = stream
+        if (problem := sparse_problem(raw)) is not None:
+            raise OSError(errno.EFBIG, problem, path)
+        for number in range(_SNIFFED_LINES if is_lines else 1):
             line = file.readline(MAX_RECORD_BYTES) if is_lines else file.read(MAX_RECORD_BYTES)
             if not line:
+                if stream is not None and stream.problem is not None and not number:
+                    raise OSError(errno.EINVAL, stream.problem, path)
                 return
             try:
                 record = parse_record(line)

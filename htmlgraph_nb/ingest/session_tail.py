@@ -1,6 +1,7 @@
 """Read a session file line by line, in bounded memory, each time from the last position.
 
-The readers in ``coding_agents`` convert the lines to events.
+The readers in ``coding_agents`` convert the lines to events. A compressed file is decompressed
+while it is read, and read from its start when it changes.
 """
 
 from __future__ import annotations
@@ -16,9 +17,21 @@ from ..coding_agents.session import SessionReader, parse_record
 from ..coding_agents.titles import drop_generated_titles
 from ..core.model import Event
 from ..errors import InvalidEvent
-from .session_files import MAX_RECORD_BYTES, OnBytes, SessionFile, open_regular
+from .files.decompression import MAX_RATIO, DecompressedStream
+from .files.session_names import compression_of, plain_path
+from .session_files import (
+    MAX_RECORD_BYTES,
+    OnBytes,
+    SessionFile,
+    agent_of,
+    open_regular,
+    sparse_problem,
+)
 
 MAX_BROKEN = 1_000
+MAX_SKIPPED_BYTES = 1 << 30
+"""Length of a line from which the rest of its file is not read."""
+_SKIP_BYTES = 1 << 20
 _FINGERPRINT_BYTES = 64
 _TOO_LONG = b"\0"
 """Stands for a line that is longer than MAX_RECORD_BYTES; no reader accepts it."""
@@ -39,6 +52,7 @@ class SessionTail:
         broken: the numbers, from 1, of the first MAX_BROKEN of them.
         unfinished: whether the file ends in a partial line, which is read once it is complete.
         behind: whether the last call stopped before the end of the file.
+        problem: why the last call could not read the rest of the file; None: it could.
     """
 
     file: SessionFile
@@ -49,8 +63,11 @@ class SessionTail:
     broken: list[int] = field(default_factory=list)
     unfinished: bool = False
     behind: bool = False
+    problem: str | None = None
     _reader: SessionReader | None = None
     _fingerprint: bytes = b""
+    _stream: DecompressedStream | None = None
+    _stamp: tuple[int, ...] = ()
 
     def read(
         self, *, final: bool = False, on_bytes: OnBytes | None = None, max_bytes: int | None = None
@@ -67,16 +84,12 @@ class SessionTail:
         Raises:
             OSError: the file cannot be read.
         """
-        with open_regular(self.file.path, 1 << (20 if max_bytes is None else 16)) as file:
-            reader = self._reader
-            if reader is None or self.is_document or not self._is_continued(file):
-                reader = self._reader = AGENTS[self.file.agent].session_reader(
-                    self.file.path, hash_input
-                )
-                self.offset = self.n_lines = self.n_broken = 0
-                self.broken = []
-            file.seek(self.offset)
+        buffering = min(max_bytes or 1 << 20, 1 << 20)
+        with open_regular(self.file.path, buffering, follow=False) as raw:
             self.unfinished = self.behind = False
+            self.problem = sparse_problem(raw)
+            file = self._positioned(raw)
+            reader = self._reader = self._reader or self._new_reader()
             end = None if max_bytes is None else self.offset + max_bytes
             for line in self._lines(file, on_bytes):
                 self.n_lines += 1
@@ -89,8 +102,58 @@ class SessionTail:
                 if end is not None and self.offset >= end:
                     self.behind = True
                     break
+            if self._stream is not None and not self.behind:
+                self.problem = self.problem or self._stream.problem
+                self._stream = None
         if final:
             yield from self._filtered(reader.finish())
+
+    def read_to(
+        self, size: int, *, part_bytes: int, on_bytes: OnBytes | None = None
+    ) -> Iterator[Event]:
+        """Yield the events of the first ``size`` bytes, so that a file that grows has an end.
+
+        Args:
+            size: in bytes, of a compressed file those before decompression.
+            part_bytes: number of bytes after which the file is opened again.
+            on_bytes: as for ``read``.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        if self.is_document:
+            yield from self.read(on_bytes=on_bytes)
+            return
+        is_plain = compression_of(self.file.path) is None
+        most = size if is_plain else MAX_RATIO * (size + part_bytes)
+        for _ in range(most // part_bytes + 1):
+            yield from self.read(on_bytes=on_bytes, max_bytes=part_bytes)
+            if not self.behind or (is_plain and self.offset >= size):
+                return
+
+    def _positioned(self, raw: BinaryIO) -> BinaryIO | DecompressedStream:
+        """Return what to read the next lines from."""
+        suffix = compression_of(self.file.path)
+        if suffix is None:
+            if self._reader is None or self.is_document or not self._is_continued(raw):
+                self._restart()
+            raw.seek(self.offset)
+            return raw
+        state = os.fstat(raw.fileno())
+        stamp = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+        if self._stream is None or stamp != self._stamp:
+            self._restart()
+            self._stream, self._stamp = DecompressedStream(suffix), stamp
+        self._stream.attach(raw)
+        return self._stream
+
+    def _restart(self) -> None:
+        self._reader = self._new_reader()
+        self.offset = self.n_lines = self.n_broken = 0
+        self.broken = []
+
+    def _new_reader(self) -> SessionReader:
+        return AGENTS[self.file.agent].session_reader(self.file.path, hash_input)
 
     def _filtered(self, events: list[Event]) -> list[Event]:
         return events if self.titles else drop_generated_titles(events)
@@ -118,27 +181,53 @@ class SessionTail:
     @property
     def is_document(self) -> bool:
         """Whether the file is one JSON document, which is rewritten with each change."""
-        return self.file.path.endswith(".json")
+        return plain_path(self.file.path).endswith(".json")
 
-    def _lines(self, file: BinaryIO, on_bytes: OnBytes | None) -> Iterator[bytes]:
+    @property
+    def is_rewritten(self) -> bool:
+        """Whether a changed file is read from its start."""
+        return self.is_document or compression_of(self.file.path) is not None
+
+    def _lines(
+        self, file: BinaryIO | DecompressedStream, on_bytes: OnBytes | None
+    ) -> Iterator[bytes]:
         """Yield the complete lines without their line ends."""
         read = file.read if self.is_document else file.readline
-        while raw := read(MAX_RECORD_BYTES):
+        stored = self._stream.position if self._stream is not None else 0
+        while self.problem is None and (raw := read(MAX_RECORD_BYTES)):
             n_bytes = len(raw)
-            last = b""
             too_long = n_bytes == MAX_RECORD_BYTES and not raw.endswith(b"\n")
-            while too_long and (last := read(MAX_RECORD_BYTES)):
-                n_bytes += len(last)
-                if last.endswith(b"\n") and not self.is_document:
-                    break
-            if not too_long and not raw.endswith(b"\n") and not _is_complete(raw):
+            if too_long:
+                raw = raw[-_FINGERPRINT_BYTES:]
+                while part := read(_SKIP_BYTES):
+                    n_bytes += len(part)
+                    raw = part[-_FINGERPRINT_BYTES:]
+                    if part.endswith(b"\n") and not self.is_document:
+                        break
+                    if n_bytes > MAX_SKIPPED_BYTES:
+                        self.problem = f"line {self.n_lines + 1:,} is longer than 1 GiB"
+                        return
+            elif not raw.endswith(b"\n") and not _is_complete(raw):
                 self.unfinished = True
                 return
             self.offset += n_bytes
-            self._fingerprint = (last if too_long and last else raw)[-_FINGERPRINT_BYTES:]
+            self._fingerprint = raw[-_FINGERPRINT_BYTES:]
+            if self._stream is not None:
+                n_bytes, stored = self._stream.position - stored, self._stream.position
             if on_bytes is not None:
                 on_bytes(n_bytes)
             yield _TOO_LONG if too_long else raw.strip()
+
+
+def why_no_session(tail: SessionTail) -> str | None:
+    """Return why a file that was read is not a session; None: it is one, or has no lines yet.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if not tail.n_lines or agent_of(tail.file.path) is not None:
+        return None
+    return "its first lines are not those of a session of a known agent"
 
 
 def _is_complete(line: bytes) -> bool:

@@ -4,6 +4,8 @@ Files are compared by size and timestamp, often while they change and rarely whi
 unchanged, and only added bytes are read. A file is read from its start when it is first seen, and
 again after a restart of the server. The ids of the events make that harmless, so no read position
 is stored. Files last changed before ``since`` are not opened until they change.
+
+Above MAX_ACTIVE files, the others wait until the first ones have been read.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
+from heapq import heappop, heappush, nsmallest
+from itertools import islice
 from typing import Any
 
 from ..coding_agents.hook_hints import HookHints
@@ -24,9 +28,12 @@ from ..core.model import Event
 from ..storage.database import open_reader, sqlite_errors
 from .event_buffer import EventBuffer, EventIds
 from .file_facts import FileFacts
+from .files.session_names import compression_of
+from .files.session_roots import named_file
+from .files.skipped_files import SkippedFiles
 from .session_files import SessionFile
-from .session_scanner import SessionScanner, root_of
-from .session_tail import SessionTail
+from .session_scanner import SessionScanner, subagents_last
+from .session_tail import SessionTail, why_no_session
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +64,11 @@ MAX_FIRST_READ = 10_000
 """Events of a file that are collected until its end is reached. Those of a longer file are reported
 earlier, so that memory is bounded."""
 MAX_ACTIVE = 2_000
+_MAX_REPLACED = 200
+"""Files of those MAX_ACTIVE that make room for waiting ones in one poll."""
 MAX_DORMANT = 1_000
+MAX_RESTING = 10_000
+"""Dormant files from which no others make room; about 7 KB each."""
 MAX_HINTS = 10_000
 _CHECK_TOLERANCE_S = 0.02
 _NEVER = float("inf")
@@ -80,6 +91,7 @@ class _ActiveFile:
         reported: ids of reported events of a file that is rewritten with each change; None: the
             file is only appended to.
         ended: whether a hook reported the end of its session.
+        has_events: whether it had any event.
     """
 
     tail: SessionTail
@@ -94,6 +106,18 @@ class _ActiveFile:
     due: float = 0.0
     reported: set[str | None] | None = None
     ended: bool = False
+    has_events: bool = False
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no more silence completes an event."""
+        return self.n_passed >= len(self.tail.quiet_thresholds_s)
+
+    @property
+    def can_rest(self) -> bool:
+        """Whether it has been read, and is silent for long enough that its turn is over."""
+        is_read = self.first_read is None and not self.tail.behind
+        return is_read and (self.n_passed > 0 or self.is_settled)
 
 
 class SessionWatcher:
@@ -120,10 +144,17 @@ class SessionWatcher:
         self._roots = tuple(roots)
         self._monotonic = monotonic
         self._titles = titles
-        self._scanner = SessionScanner(roots, since) if watch else None
+        self._skipped = SkippedFiles()
+        self._scanner = SessionScanner(roots, since, self._skipped) if watch else None
         self._scan_due = 0.0
         self._active: OrderedDict[str, _ActiveFile] = OrderedDict()
         self._dormant: OrderedDict[str, _ActiveFile] = OrderedDict()
+        # Path → agent of the files that are to be read as soon as there is room.
+        self._waiting: OrderedDict[str, str] = OrderedDict()
+        # When the next silence of a file passes that had to make room for another.
+        self._resting: list[tuple[float, str]] = []
+        # The compressed file that is being read: each takes the memory of a decompressor.
+        self._decompressing: str | None = None
         self._hints: deque[HookHints] = deque(maxlen=MAX_HINTS)
         self._interval_s = SLOW_INTERVAL_S
 
@@ -138,12 +169,14 @@ class SessionWatcher:
             self._hints.append(hints)
 
     def report(self) -> dict[str, Any]:
-        """Return the watched folders and numbers of files, for ``/api/status``."""
+        """Return folders, numbers of files, and those not read: a part of ``/api/status``."""
         folders = [] if self._scanner is None else [root.path for root in self._roots]
         return {
             "folders": [path for path in folders if os.path.isdir(path)],
             "files": 0 if self._scanner is None else self._scanner.n_files,
             "followed": len(self._active),
+            "waiting": len(self._waiting),
+            **self._skipped.report(),
         }
 
     def poll(self, now: datetime) -> list[Event]:
@@ -152,7 +185,7 @@ class SessionWatcher:
         while self._hints:
             hints = self._hints.popleft()
             for path in hints.files:
-                self._follow_hinted_file(path, hints.ended, monotonic_s)
+                self._follow_named_file(path, hints, monotonic_s)
         if self._scanner is not None and self._scan_due <= monotonic_s:
             changed = self._scanner.poll(monotonic_s)
             self._scan_due = (
@@ -160,23 +193,36 @@ class SessionWatcher:
                 if self._scanner.behind
                 else _next_check_time(monotonic_s, SLOW_INTERVAL_S)
             )
-            for path, root in _subagents_last(changed):
-                self._activate(path, root.agent, monotonic_s, completions_only=False)
+            for path, root in subagents_last(changed):
+                if path in self._active:
+                    self._activate(path, root.agent, monotonic_s, completions_only=False)
+                else:
+                    self._waiting[path] = root.agent
+        while self._waiting and len(self._active) < MAX_ACTIVE:
+            path, agent = self._waiting.popitem(last=False)
+            self._activate(path, agent, monotonic_s, completions_only=False)
         events, behind = self._read_due(monotonic_s, now.timestamp())
+        events += self._check_resting(monotonic_s)
         self._trim()
+        if self._scanner is None or not self._scanner.behind:
+            self._skipped.log()
         self._interval_s = BEHIND_INTERVAL_S if behind else self._seconds_until_due(monotonic_s)
         return events
 
-    def _follow_hinted_file(self, path: str, ended: bool, monotonic_s: float) -> None:
-        root = root_of(path, self._roots)
-        if root is None:
-            logger.debug("ignored a file reported by a hook: not a session file of a known agent")
-            return
+    def _follow_named_file(self, path: str, hints: HookHints, monotonic_s: float) -> None:
         hints_only = self._scanner is None
-        file = self._activate(
-            os.path.realpath(path), root.agent, monotonic_s, completions_only=hints_only
-        )
-        file.ended = ended
+        find_root = None if self._scanner is None else self._scanner.root_at
+        try:
+            named = named_file(path, hints.agent, self._roots, find_root)
+        except ValueError as error:
+            self._skipped.add(path, f"a hook named it, but {error}")
+            return
+        self._skipped.remove(path)
+        if named.home is not None and not hints_only:
+            self._skipped.add_home(named.agent, named.home)
+        self._waiting.pop(named.path, None)
+        file = self._activate(named.path, named.agent, monotonic_s, completions_only=hints_only)
+        file.ended = hints.ended
         file.due = 0.0
         if hints_only:
             file.changed_at = max(file.changed_at, monotonic_s)
@@ -192,7 +238,7 @@ class SessionWatcher:
             tail = SessionTail(session, titles=self._titles)
             file = _ActiveFile(tail, monotonic_s, completions_only, FileFacts.of(session))
             file.first_read = EventBuffer(file.ids, MAX_FIRST_READ)
-            if path.endswith(".json"):
+            if tail.is_rewritten:
                 file.reported = set()
         self._active[path] = file
         return file
@@ -211,17 +257,23 @@ class SessionWatcher:
                 # The files that were not reached come first in the next poll.
                 return events, True
             file = self._active[path]
+            is_compressed = file.reported is not None and compression_of(path) is not None
+            if is_compressed and self._decompressing not in (None, path):
+                continue
             try:
                 events += self._read_changes(file, monotonic_s, wall_s)
             except FileNotFoundError:
                 # Deleted or moved; if moved, the scanner finds it again.
                 events += self._new_events(file, file.tail.finish())
                 del self._active[path]
+                self._skipped.remove(path)
             except OSError as error:
-                logger.debug("cannot read %s: %s", path, error)
+                self._skipped.add(path, error.strerror or str(error))
                 file.due = monotonic_s + 1.0
             else:
                 self._active.move_to_end(path)
+            if is_compressed:
+                self._decompressing = path if file.tail.behind and path in self._active else None
         return events, any(file.tail.behind for file in self._active.values())
 
     def _read_changes(self, file: _ActiveFile, monotonic_s: float, wall_s: float) -> list[Event]:
@@ -244,6 +296,10 @@ class SessionWatcher:
         events = list(file.tail.read(max_bytes=SLICE_BYTES))
         if file.tail.behind:
             file.due = 0.0
+        elif file.tail.problem is not None:
+            self._skipped.add(file.tail.file.path, file.tail.problem)
+        elif file.tail.file.path in self._skipped:
+            self._skipped.remove(file.tail.file.path)
         if file.first_read is None:
             return self._new_events(file, events)
         # Of the copies of a completion, only the final one counts.
@@ -273,10 +329,13 @@ class SessionWatcher:
         file.next_quiet_check = file.changed_at + min([dormant_s, *thresholds[file.n_passed :]])
         if quiet_s >= dormant_s:
             file.due = _NEVER
+            if not file.has_events and (reason := why_no_session(file.tail)) is not None:
+                self._skipped.add(file.tail.file.path, reason)
         return self._new_events(file, events)
 
     def _new_events(self, file: _ActiveFile, events: list[Event]) -> list[Event]:
         """Assign ids to events, and return those that are to be reported and are new."""
+        file.has_events = file.has_events or bool(events)
         if file.completions_only:
             events = [event for event in events if event.event_type == "completion"]
         events = [file.facts.add_to(file.ids.with_id(event)) for event in events]
@@ -289,11 +348,28 @@ class SessionWatcher:
         """Move quiet files, and above MAX_ACTIVE the longest unchanged, to the dormant files."""
         for path in [path for path, file in self._active.items() if file.due == _NEVER]:
             self._dormant[path] = self._active.pop(path)
-        while len(self._active) > MAX_ACTIVE:
-            path = min(self._active, key=lambda path: self._active[path].changed_at)
-            self._dormant[path] = self._active.pop(path)
-        while len(self._dormant) > MAX_DORMANT:
-            self._dormant.popitem(last=False)
+        n_excess = len(self._active) - MAX_ACTIVE + min(len(self._waiting), _MAX_REPLACED)
+        if n_excess > 0 and len(self._dormant) < MAX_RESTING:
+            read = [path for path, file in self._active.items() if file.can_rest]
+            for path in nsmallest(n_excess, read, key=lambda path: self._active[path].changed_at):
+                file = self._dormant[path] = self._active.pop(path)
+                if not file.is_settled:
+                    heappush(self._resting, (file.next_quiet_check, path))
+        if len(self._dormant) > MAX_DORMANT:
+            settled = (path for path, file in self._dormant.items() if file.is_settled)
+            for path in list(islice(settled, len(self._dormant) - MAX_DORMANT)):
+                del self._dormant[path]
+
+    def _check_resting(self, monotonic_s: float) -> list[Event]:
+        """Return the events that dormant files complete by their silence."""
+        events: list[Event] = []
+        while self._resting and self._resting[0][0] <= monotonic_s:
+            _, path = heappop(self._resting)
+            if (file := self._dormant.get(path)) is not None:
+                events += self._check_quiet(file, monotonic_s)
+                if not file.is_settled:
+                    heappush(self._resting, (file.next_quiet_check, path))
+        return events
 
     def _seconds_until_due(self, monotonic_s: float) -> float:
         due = [file.due for file in self._active.values()]
@@ -320,15 +396,3 @@ def resume_time(path: str, now: datetime) -> float:
     if row is not None:
         last = min(last, max(row[0] / 1e6, last - MAX_DOWNTIME_S))
     return last - ACTIVE_FOR_S
-
-
-def _subagents_last(files: list[tuple[str, SessionRoot]]) -> list[tuple[str, SessionRoot]]:
-    """Return the files of subagents last and older files first, as ``find_sessions`` does."""
-
-    def sort_key(file: tuple[str, SessionRoot]) -> tuple[bool, float]:
-        try:
-            return "subagents" in file[0].split(os.sep), os.stat(file[0]).st_mtime
-        except OSError:
-            return True, 0.0
-
-    return sorted(files, key=sort_key)

@@ -16,13 +16,13 @@ import pandas as pd
 
 from ..analysis.blocks import blocks
 from ..analysis.totals import sessions
-from ..coding_agents.registry import AGENTS
 from ..core.timestamps import to_rfc3339, utc_now
 from ..errors import InvalidEvent
 from ..history.arguments import resolve_time
 from ..history.load import load_history
 from ..history.sources import URL_SCHEMES, resolve_source
 from ..history.transcripts import load_transcripts
+from ..ingest.files.session_roots import folder_names, own_folders
 from ..local_zone import resolve_zone
 from ..storage.schema import HISTORY_COLUMNS
 from .cost_report import cost_report
@@ -133,13 +133,16 @@ def _load(
             location, token=source.token, since=since, until=until, columns=columns, tz=zone
         )
     else:
-        folders = {folder: None} if folder else session_folders()
-        location = ", ".join(folders)
-        df = _session_files(folders, columns, since, until, zone)
+        own = own_folders() if not folder else {}
+        location = folder or ", ".join(own)
+        # An agent's folders are read together, as a session can be in several of them.
+        agents = [None] if folder else list(dict.fromkeys(own.values()))
+        df = _session_files(folder or None, agents, columns, since, until, zone)
     head = {
         "source": location,
         "session_files": df.attrs.get("files"),
         "broken_lines": df.attrs.get("broken_lines", 0),
+        "skipped_files": len(df.attrs.get("skipped", ())),
         "tz": zone,
         "since": None if since is None else to_rfc3339(since),
         "until": None if until is None else to_rfc3339(until),
@@ -147,27 +150,24 @@ def _load(
     return df, head, (since, until)
 
 
-def session_folders() -> dict[str, str | None]:
-    """Return the existing folders of session files of this user, and their agents."""
-    folders = {agent.sessions_dir(): name for name, agent in AGENTS.items()}
-    return {path: name for path, name in folders.items() if os.path.isdir(path)}
-
-
 def _session_files(
-    folders: Mapping[str, str | None],
+    folder: str | None,
+    agents: Sequence[str | None],
     columns: Sequence[str],
     since: datetime | None,
     until: datetime | None,
     zone: str,
 ) -> pd.DataFrame:
     frames = [
-        load_transcripts(path, agent=agent, since=since, until=until, columns=columns, tz=zone)
-        for path, agent in folders.items()
+        load_transcripts(folder, agent=agent, since=since, until=until, columns=columns, tz=zone)
+        for agent in agents
     ]
     if not frames:
-        names = ", ".join(agent.sessions_dir() for agent in AGENTS.values())
-        raise InvalidEvent(f"there are no session files: none of {names} exists; name a folder")
+        raise InvalidEvent(
+            f"there are no session files: none of {folder_names()} exists; name a folder"
+        )
     attrs = {name: sum(frame.attrs[name] for frame in frames) for name in ("files", "broken_lines")}
+    attrs["skipped"] = [path for frame in frames for path in frame.attrs["skipped"]]
     # Dtypes of columns without any value would change those of the others.
     filled = [frame for frame in frames if len(frame)] or frames[:1]
     for frame in filled:

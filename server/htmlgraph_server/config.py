@@ -85,6 +85,13 @@ def _parse_names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def _parse_folders(text: str) -> tuple[tuple[str, str], ...]:
+    # Jupyter Server imports this module at every start.
+    from htmlgraph_nb.ingest.files.session_roots import parse_folders
+
+    return parse_folders(text)
+
+
 def _parse_token(text: str) -> str:
     if text and not re.fullmatch(r"[A-Za-z0-9._~-]{8,256}", text):
         raise ValueError("expected 8 to 256 letters, digits or . _ ~ -")
@@ -125,6 +132,11 @@ class Setting:
     def is_switch(self) -> bool:
         """Whether the value is on or off: the flag needs no value and has a ``--no-`` form."""
         return self.parse is _parse_switch
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the flag can be given several times, each time with one item of the list."""
+        return self.parse is _parse_folders
 
     @property
     def variable(self) -> str:
@@ -185,6 +197,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "titles", _parse_switch, True, "keep titles that agents generate for sessions: on or off"
     ),
+    Setting(
+        "session_folder",
+        _parse_folders,
+        (),
+        "further folder with session files, as claude=FOLDER; repeatable, in the variable "
+        "comma-separated",
+    ),
 )
 
 
@@ -226,6 +245,7 @@ class Config:
     synchronous: str = "NORMAL"
     seal: bool = True
     watch: bool = False
+    session_folder: tuple[tuple[str, str], ...] = ()
     backfill_s: float = 0.0
     titles: bool = True
 
@@ -322,6 +342,7 @@ def config_from_values(values: Mapping[str, Any]) -> Config:
         synchronous=values["synchronous"],
         seal=values["seal"],
         watch=watch,
+        session_folder=values["session_folder"],
         backfill_s=backfill_s,
         titles=values["titles"],
     )

@@ -127,4 +127,5 @@ def _backfill_options(
         synchronous=config.synchronous,
         limits=config.roster,
         parent=os.getpid(),
+        session_folder=config.session_folder,
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 HOME_VARIABLES = ("HOME", "USERPROFILE")
-AGENT_VARIABLES = ("CLAUDE_CONFIG_DIR", "CODEX_HOME")
+AGENT_VARIABLES = ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME", "XDG_CONFIG_HOME")
 """Where coding agents keep their files, if not in the home folder."""
 _JUPYTER_FOLDERS = {
     "JUPYTER_CONFIG_DIR": "config",

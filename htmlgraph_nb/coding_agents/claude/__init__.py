@@ -6,14 +6,14 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InvalidEvent
-from ..agent import CodingAgent, json_settings, user_folder
+from ..agent import CodingAgent, json_settings
 from ..input_hash import no_hash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..input_hash import HashInput
-    from ..session import SessionReader
+    from ..session import SessionReader, SessionRoot
 
 _MAX_META_BYTES = 65_536
 _SESSION_KEYS = frozenset({"sessionId", "leafUuid", "messageId", "uuid"})
@@ -30,20 +30,37 @@ class ClaudeCode(CodingAgent):
     label = "Claude Code"
     aliases = ("claude-code",)
     project_variable = "CLAUDE_PROJECT_DIR"
+    session_pattern = (
+        r"projects/[^/]+/"
+        r"([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|([^/]+/subagents/(.+/)?)?agent-[^/]+)"
+        r"\.jsonl"
+    )
     commands = ("claude",)
     package = "@anthropic-ai/claude-code"
 
-    def sessions_dir(self) -> str:
-        """Return ``projects`` in ``CLAUDE_CONFIG_DIR`` or ``~/.claude``."""
-        return os.path.join(_config_dir(), "projects")
+    def homes(self) -> list[str]:
+        """Return its folders; unless they are named, also that of some versions in 2025."""
+        homes = super().homes()
+        if os.environ.get(self.hook_settings().home_variable):
+            return homes
+        config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+        return [*homes, os.path.join(config, "claude")]
+
+    def roots_in(self, home: str) -> list[SessionRoot]:
+        """Return ``projects``."""
+        from ..session import SessionRoot
+
+        return [SessionRoot(self.name, os.path.join(home, "projects"))]
 
     def status_dir(self) -> str:
         """Return the folder with ``<pid>.json`` of each running session."""
-        return os.path.join(_config_dir(), "sessions")
+        return os.path.join(self.homes()[0], "sessions")
 
     def kept_days(self) -> int | None:
         """Return ``cleanupPeriodDays`` of its settings.json, 30 if it is not set."""
-        days = json_settings(os.path.join(_config_dir(), "settings.json")).get("cleanupPeriodDays")
+        days = json_settings(os.path.join(self.homes()[0], "settings.json")).get(
+            "cleanupPeriodDays"
+        )
         return days if type(days) is int and days >= 0 else _KEPT_DAYS
 
     def session_place(self, record: Mapping[str, Any]) -> tuple[str | None, str | None]:
@@ -73,10 +90,6 @@ class ClaudeCode(CodingAgent):
             facts = os.path.join(folder, f"{stem}.meta.json")
             return ClaudeSession(subagent=partial(_subagent_facts, facts), hash_input=hash_input)
         return ClaudeSession(stem, partial(_has_own_file, folder, stem), hash_input=hash_input)
-
-
-def _config_dir() -> str:
-    return user_folder("CLAUDE_CONFIG_DIR", "~/.claude")
 
 
 def _subagent_facts(path: str) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from ..agent import CodingAgent, user_folder
+from ..agent import CodingAgent
 from ..input_hash import no_hash
 
 if TYPE_CHECKING:
@@ -21,18 +21,14 @@ class Codex(CodingAgent):
     name = "codex"
     label = "Codex"
     subagents_are_sessions = True
+    session_pattern = r"(sessions/\d{4}/\d\d/\d\d|archived_sessions)/rollout-[^/]+\.jsonl"
     commands = ("codex",)
     package = "@openai/codex"
 
-    def sessions_dir(self) -> str:
-        """Return ``CODEX_HOME`` or ``~/.codex``."""
-        return user_folder("CODEX_HOME", "~/.codex")
-
-    def session_roots(self) -> list[SessionRoot]:
+    def roots_in(self, home: str) -> list[SessionRoot]:
         """Return the folders of current and of archived sessions."""
         from ..session import SessionRoot
 
-        home = self.sessions_dir()
         names = ("sessions", "archived_sessions")
         return [SessionRoot(self.name, os.path.join(home, name)) for name in names]
 

@@ -12,7 +12,7 @@ def _handler(command: str, hook: str, waits: bool) -> HandlerEntry:
 
 
 SETTINGS = HookSettings(
-    home_variable="",
+    home_variable="GEMINI_CLI_HOME",
     folder=".gemini",
     file="settings.json",
     # BeforeModel, AfterModel and PreCompress are left out: they run for each request or chunk.
@@ -21,4 +21,5 @@ SETTINGS = HookSettings(
         True,
     ),
     handler=_handler,
+    home_is_parent=True,
 )

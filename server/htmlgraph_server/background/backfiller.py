@@ -19,7 +19,7 @@ from typing import Any
 from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.ingest.backfill_process import BackfillOptions
 from htmlgraph_nb.ingest.backfill_report import BackfillReport
-from htmlgraph_nb.ingest.session_scanner import default_roots
+from htmlgraph_nb.ingest.files.session_roots import default_roots
 
 from .backfill_lines import done_line, found_line, kept_lines
 from .child_process import NICENESS, ChildProcess
@@ -65,9 +65,10 @@ class Backfiller(ChildProcess):
         self.on_line: Callable[[str], object] = logger.info
 
     def _has_work(self) -> bool:
-        if not self._done and not any(os.path.isdir(root.path) for root in default_roots()):
-            # No agent has run here; those that run later are followed.
-            self._done = True
+        if not self._done and self._options is not None:
+            roots = default_roots(self._options.session_folder)
+            # Without them no agent has run here; those that run later are followed.
+            self._done = not any(os.path.isdir(root.path) for root in roots)
         return not self._done
 
     def _start(self, stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:

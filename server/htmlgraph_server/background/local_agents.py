@@ -10,9 +10,9 @@ from typing import Any
 from htmlgraph_nb.coding_agents.hook_hints import hook_hints_of
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.timestamps import utc_now
+from htmlgraph_nb.ingest.files.session_roots import default_roots
 from htmlgraph_nb.ingest.poller import PolledSource
 from htmlgraph_nb.ingest.process_monitor import ProcessMonitor, read_process_starts
-from htmlgraph_nb.ingest.session_scanner import default_roots
 from htmlgraph_nb.ingest.session_watcher import ACTIVE_FOR_S, SessionWatcher, resume_time
 from htmlgraph_nb.presence import PresenceManager
 
@@ -44,7 +44,10 @@ class LocalAgents:
             else resume_time(manager.db_path, now)
         )
         self.files = SessionWatcher(
-            default_roots(), self.followed_since, watch=config.watch, titles=config.titles
+            default_roots(config.session_folder),
+            self.followed_since,
+            watch=config.watch,
+            titles=config.titles,
         )
         agents = AGENTS.values() if config.watch else ()
         status_dirs = {agent.name: path for agent in agents if (path := agent.status_dir())}

@@ -99,34 +99,44 @@ def _connect(arguments: argparse.Namespace, environ: Mapping[str, str], out: Pri
         return 0
     agent = AGENTS[arguments.agent]
     settings = agent.hook_settings()
-    path = settings.path(environ, arguments.project)
     if arguments.statusline and not settings.has_statusline:
         raise ConfigError(f"{agent.label} has no status line; omit --statusline")
-    if arguments.undo:
-        plan = plan_disconnect(
-            path, hooks=not arguments.statusline, statusline=arguments.statusline
-        )
-    elif arguments.statusline:
-        is_user = arguments.project is None
-        inherited = "" if is_user else own_command_of(settings.path(environ, None))
-        plan = plan_statusline(path, statusline_program(), inherited)
-    else:
-        plan = plan_connect(
-            path, hook_groups(agent, hook_command(agent), url if arguments.http else None)
-        )
+    hooks = (
+        {}
+        if arguments.undo
+        else hook_groups(agent, hook_command(agent), url if arguments.http else None)
+    )
+    for path in settings.paths(environ, arguments.project):
+        if arguments.undo:
+            plan = plan_disconnect(
+                path, hooks=not arguments.statusline, statusline=arguments.statusline
+            )
+        elif arguments.statusline:
+            is_user = arguments.project is None
+            inherited = "" if is_user else own_command_of(settings.paths(environ, None)[0])
+            plan = plan_statusline(path, statusline_program(), inherited)
+        else:
+            plan = plan_connect(path, hooks)
+        _carry_out(plan, agent, arguments, out)
+    return 0
+
+
+def _carry_out(
+    plan: SettingsPlan, agent: CodingAgent, arguments: argparse.Namespace, out: Print
+) -> None:
+    """Print a change and, unless only that is asked for, write it."""
     what = f"{agent.label}'s status line" if arguments.statusline else agent.label
     for line in diff_lines(plan):
         out(line)
     if not plan.is_change:
         state = "is not connected" if arguments.undo else "is already connected"
-        out(f"{what} {state}: {path}")
+        out(f"{what} {state}: {plan.path}")
     elif arguments.dry_run:
-        out(f"nothing written; {agent.label} reads {path}")
+        out(f"nothing written; {agent.label} reads {plan.path}")
     else:
         apply_plan(plan)
-        note = "" if arguments.statusline else settings.note
+        note = "" if arguments.statusline else agent.hook_settings().note
         out(_done_text(what, note, plan, arguments.undo))
-    return 0
 
 
 def _done_text(what: str, note: str, plan: SettingsPlan, undone: bool) -> str:

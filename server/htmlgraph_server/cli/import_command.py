@@ -6,12 +6,13 @@ import argparse
 import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.timestamps import utc_now
 from htmlgraph_nb.errors import ConfigError, StoreUnavailable
 from htmlgraph_nb.ingest.backfill import ImportReport, import_sessions
+from htmlgraph_nb.ingest.files.session_roots import folder_names, own_folders
 from htmlgraph_nb.ingest.session_files import SessionFile, find_sessions, total_bytes
 from htmlgraph_nb.legacy_import.importer import LegacyImporter, LegacyImportReport
 from htmlgraph_nb.legacy_import.tail import DEFAULT_PATH, DatabaseTail
@@ -20,6 +21,7 @@ from htmlgraph_nb.pricing.price_list import context_window_of, price_of
 
 from ..config import setting_value
 from .options import Print, add_db_option, db_path, progress_bar
+from .text_table import plural
 
 _LEGACY = "htmlgraph"
 """The agent name that means the older project's database."""
@@ -70,53 +72,65 @@ def _import(arguments: argparse.Namespace, out: Print) -> int:
             f"{arguments.agent or 'all agents'}, run: htmlgraph-nb serve"
         )
     titles = setting_value("titles", arguments.titles, os.environ)
-    files = _find_files(arguments.agent, arguments.path, out)
+    files, skipped = _find_files(arguments.agent, arguments.path, out)
     if not files:
+        for line in _skipped_lines(skipped):
+            out(line)
         return 0
     with PresenceManager(db, price=price_of, context_window=context_window_of) as manager:
         with progress_bar("B", total_bytes(files)) as bar:
             report = import_sessions(manager, files, utc_now(), bar.update, titles=titles)
-        for line in _session_lines(report, manager.db_path):
+        for line in _session_lines(report, skipped, manager.db_path):
             out(line)
     return 0
 
 
-def _find_files(agent: str | None, path: str | None, out: Print) -> list[SessionFile]:
-    """Return the session files to import; prints which agents have none.
+def _find_files(
+    agent: str | None, path: str | None, out: Print
+) -> tuple[list[SessionFile], dict[str, str]]:
+    """Return the files to import, and path → reason of those that look like sessions only.
+
+    Prints which agents have none.
 
     Args:
         agent: None: all agents.
-        path: a folder or file; None: the folder of each agent.
+        path: a folder or file; None: the folders of each agent.
     """
-    files: list[SessionFile] = []
+    files: dict[str, SessionFile] = {}
+    skipped: dict[str, str] = {}
     for name in AGENTS if agent is None else [agent]:
-        folder = path or AGENTS[name].sessions_dir()
-        if agent is None and not os.path.exists(folder):
-            continue
-        found, _ = find_sessions(folder, name)
-        if not found and agent is not None:
-            out(f"no sessions of {name} in {folder}")
-        files += found
+        folders = [path] if path else list(own_folders(name))
+        names = path or folder_names(name)
+        n_before = len(files)
+        for folder in folders:
+            found, others = find_sessions(folder, name)
+            files |= {file.path: file for file in found}
+            skipped |= others
+        if len(files) == n_before and agent is not None:
+            out(f"no sessions of {name} in {names}")
     if not files and agent is None:
-        folders = ", ".join(AGENTS[name].sessions_dir() for name in AGENTS)
-        out(f"no sessions in {folders}")
-    return files
+        out(f"no sessions in {path or folder_names()}")
+    return list(files.values()), skipped
 
 
-def _session_lines(report: ImportReport, db: str) -> list[str]:
+def _session_lines(report: ImportReport, skipped: Mapping[str, str], db: str) -> list[str]:
     lines = [
         f"imported {report.accepted:,} events of {report.files:,} session files into {db}; "
         f"{report.already_stored:,} existed already"
     ]
     if report.covered:
         lines.append(f"skipped {report.covered:,} events that hooks or telemetry had reported")
-    for noun, n, paths in (
-        ("broken lines", report.n_broken, report.broken),
-        ("unreadable files", len(report.unreadable), report.unreadable),
-    ):
-        if n:
-            lines.append(f"skipped {n:,} {noun}: {_examples(paths, ', ')}")
-    return lines
+    if report.n_broken:
+        lines.append(f"skipped {report.n_broken:,} broken lines: {_examples(report.broken, ', ')}")
+    return [*lines, *_skipped_lines({**skipped, **report.unreadable})]
+
+
+def _skipped_lines(reasons: Mapping[str, str]) -> list[str]:
+    """Return the line that names the files that are not imported, or only in part."""
+    if not reasons:
+        return []
+    examples = [f"{path} ({reason})" for path, reason in reasons.items()]
+    return [f"could not read {plural(len(reasons), 'file')}: {_examples(examples, '; ')}"]
 
 
 def _examples(items: Sequence[str], separator: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from htmlgraph_nb import __version__
 from htmlgraph_nb.core.timestamps import to_rfc3339, utc_now
+from htmlgraph_nb.ingest.files.skipped_files import SkippedFiles
 from htmlgraph_nb.pricing.price_list import table_status
 
 from ..service import Service
@@ -77,5 +78,6 @@ def status_report(service: Service) -> dict[str, Any]:
 
 def _watching(service: Service) -> dict[str, Any]:
     if service.local_agents is None:
-        return {"folders": [], "files": 0, "followed": 0, "processes": 0}
+        nothing = {"folders": [], "files": 0, "followed": 0, "waiting": 0, "processes": 0}
+        return {**nothing, **SkippedFiles().report()}
     return service.local_agents.status()

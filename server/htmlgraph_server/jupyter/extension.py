@@ -59,6 +59,8 @@ class SettingTrait(TraitType[Any, Any]):
     def validate(self, obj: Any, value: Any) -> Any:
         """Return the parsed value; raise TraitError if it is invalid."""
         text = ("on" if value else "off") if isinstance(value, bool) else str(value)
+        if isinstance(value, list | tuple):
+            text = ",".join(map(str, value))
         try:
             return self._setting.parse(text)
         except ValueError as error:

@@ -310,7 +310,7 @@ def test_load_transcripts_lists_vanished_file(
     """A file deleted before reading is listed as skipped."""
     vanished = SessionFile(str(tmp_path / "gone.jsonl"), "claude", 3, START.timestamp())
     monkeypatch.setattr(
-        "htmlgraph_nb.history.transcripts.find_sessions", lambda *_: ([vanished], [])
+        "htmlgraph_nb.history.transcripts.find_sessions", lambda *_: ([vanished], {})
     )
     assert load(tmp_path).attrs["skipped"] == [vanished.path]
 

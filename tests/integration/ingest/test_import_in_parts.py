@@ -298,7 +298,10 @@ def test_import_reads_no_special_files(manager: PresenceManager, tmp_path: Path)
     each = importer(manager)
     for file in [*files, long_session(tmp_path / f"{SESSION}.jsonl", 2, NOW - timedelta(hours=3))]:
         each.import_file(file)
-    assert each.report.unreadable == [file.path for file in files]
+    assert each.report.unreadable == {
+        files[0].path: "not a regular file",
+        files[1].path: "No such file or directory",
+    }
     assert stored_types(manager.db_path)["completion"] == 2
 
 

@@ -19,7 +19,6 @@ from htmlgraph_nb.coding_agents.session import SessionRoot
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.ingest.event_buffer import final_events
 from htmlgraph_nb.ingest.session_files import SessionFile
-from htmlgraph_nb.ingest.session_scanner import default_roots, root_of
 from htmlgraph_nb.ingest.session_tail import SessionTail
 from htmlgraph_nb.ingest.session_watcher import ACTIVE_FOR_S, SLICE_BYTES, SessionWatcher
 from tests.helpers.simulated_session import SESSION, simulate_session
@@ -208,47 +207,6 @@ def test_watcher_without_watch_reads_only_completions_of_hinted_files(tmp_path: 
     assert scene.poll(10) == []
     scene.report_hook(ended=True)
     assert scene.poll(10) == []
-
-
-def test_root_of_accepts_only_session_files_in_agent_folders(tmp_path: Path) -> None:
-    """Files outside, symbolic links to outside, pipes and folders are rejected."""
-    scene = Scene(tmp_path)
-    shop = scene.folder / "shop"
-    secret = tmp_path / "secret.jsonl"
-    secret.write_bytes(b"{}")
-    good = shop / "good.jsonl"
-    good.write_bytes(b"{}")
-    (shop / "link.jsonl").symlink_to(secret)
-    (shop / "inner.jsonl").symlink_to(good)
-    (shop / "folder.jsonl").mkdir()
-    os.mkfifo(shop / "pipe.jsonl")
-    (shop / "note.txt").write_bytes(b"")
-    allowed = {
-        name: root_of(str(shop / name), [scene.root]) is not None
-        for name in ("good.jsonl", "inner.jsonl", "link.jsonl", "folder.jsonl", "pipe.jsonl")
-    }
-    assert allowed == {
-        "good.jsonl": True,
-        "inner.jsonl": True,
-        "link.jsonl": False,
-        "folder.jsonl": False,
-        "pipe.jsonl": False,
-    }
-    outside = f"{shop}/../../secret.jsonl"
-    for bad in (str(secret), outside, "good.jsonl", "\0", "", f"{shop}/absent.jsonl"):
-        assert root_of(bad, [scene.root]) is None, bad
-    assert root_of(f"{shop}/../shop/good.jsonl", [scene.root]) == scene.root
-
-
-def test_default_roots_honor_agent_environment_variables(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """``CLAUDE_CONFIG_DIR`` and ``CODEX_HOME`` are honored; Codex's archive is a root, too."""
-    monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(tmp_path / "c"))
-    monkeypatch.setenv("CODEX_HOME", str(tmp_path / "x"))
-    paths = {root.path for root in default_roots()}
-    base = tmp_path.resolve()
-    assert {f"{base}/c/projects", f"{base}/x/sessions", f"{base}/x/archived_sessions"} <= paths
 
 
 def test_watcher_misses_nothing_in_many_random_files(tmp_path: Path) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import re
 
 import pytest
 
-from htmlgraph_nb.coding_agents.agent import user_folder
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from tests.helpers.paths import ROOT
 from tests.helpers.simulated_session import simulate_session
@@ -24,7 +23,7 @@ def test_agent_is_named_like_its_folder(agent: str) -> None:
     assert chosen.session_source == f"{agent}-session"
     assert chosen.hooks_after_write <= set(chosen.hook_settings().events)
     assert all(root.agent == agent for root in chosen.session_roots())
-    assert all(root.path.startswith(chosen.sessions_dir()) for root in chosen.session_roots())
+    assert all(root.path.startswith(tuple(chosen.homes())) for root in chosen.session_roots())
 
 
 @pytest.mark.parametrize("agent", AGENTS)
@@ -60,11 +59,35 @@ def test_agent_telemetry_names_differ() -> None:
     assert len(metrics) == len(set(metrics))
 
 
-def test_user_folder_prefers_the_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An empty or missing variable means the default, whose ``~`` is expanded."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    monkeypatch.setenv("SOME_HOME", "")
-    assert user_folder("SOME_HOME", "~/.some") == str(tmp_path / ".some")
-    monkeypatch.setenv("SOME_HOME", "/elsewhere")
-    assert user_folder("SOME_HOME", "~/.some") == "/elsewhere"
+@pytest.mark.parametrize(
+    ("agent", "path"),
+    [
+        ("claude", "projects/-home-shop/4d5611e5-241a-462a-8d15-5122611a9569.jsonl"),
+        ("claude", "projects/-home-shop/agent-a1b2.jsonl"),
+        ("claude", "projects/-home-shop/4d5611e5/subagents/workflows/wf_1/agent-a1b2.jsonl"),
+        ("codex", "sessions/2026/09/01/rollout-2026-09-01T10-00-00-0199.jsonl"),
+        ("codex", "archived_sessions/rollout-2026-09-01T10-00-00-0199.jsonl"),
+        ("gemini", ".gemini/tmp/shop/chats/session-2026.jsonl"),
+        ("gemini", ".gemini/tmp/shop/chats/parent/session-2026.json"),
+    ],
+)
+def test_agent_session_pattern_is_that_of_one_agent(agent: str, path: str) -> None:
+    """Where an agent writes a session file, no other agent writes one."""
+    owners = [each.name for each in AGENTS.values() if re.fullmatch(each.session_pattern, path)]
+    assert owners == [agent]
+
+
+@pytest.mark.parametrize(
+    ("agent", "path"),
+    [
+        ("claude", "projects/-home-shop/notes.jsonl"),
+        ("claude", "projects/4d5611e5-241a-462a-8d15-5122611a9569.jsonl"),
+        ("codex", "sessions/2026/rollout-0199.jsonl"),
+        ("codex", "archived_sessions/history.jsonl"),
+        ("gemini", "tmp/shop/chats/session-2026.jsonl"),
+        ("gemini", ".gemini/tmp/shop/logs.json"),
+    ],
+)
+def test_agent_session_pattern_excludes_other_files(agent: str, path: str) -> None:
+    """Other files in an agent's folder, and lookalikes elsewhere, do not match."""
+    assert re.fullmatch(AGENTS[agent].session_pattern, path) is None

@@ -55,6 +55,7 @@ def test_make_config_uses_defaults() -> None:
 
 
 VALUES = {
+    "session_folder": "claude=/a,b, gemini=/g",
     "host": "127.0.0.2",
     "port": "0",
     "db": "/tmp/other.db",
@@ -95,6 +96,7 @@ def test_make_config_uses_every_flag_and_variable() -> None:
     assert (roster.forget_after_s, by_flag.retain_s) == (72_000, 1_814_400)
     assert (by_flag.synchronous, by_flag.seal, by_flag.watch) == ("FULL", False, False)
     assert (by_flag.backfill_s, by_flag.titles) == (604_800, False)
+    assert by_flag.session_folder == (("claude", "/a,b"), ("gemini", "/g"))
     variables = {setting.variable: VALUES[setting.name] for setting in SETTINGS}
     assert make_config(NOTHING, variables) == by_flag
     assert make_config({"port": "7"}, variables).port == 7
@@ -115,6 +117,9 @@ def test_make_config_uses_every_flag_and_variable() -> None:
         ("retain", "forever"),
         ("synchronous", "SOMETIMES"),
         ("seal", "1"),
+        ("session_folder", "/tmp/claude"),
+        ("session_folder", "claude="),
+        ("session_folder", "cursor=/tmp"),
     ],
 )
 def test_make_config_refuses_invalid_values(name: str, text: str) -> None:

@@ -51,7 +51,7 @@ class AgentConnection:
 def settings_paths(agent: CodingAgent, environ: Mapping[str, str], project: str) -> list[str]:
     """Return the paths of an agent's settings: those of the user, then those of a project."""
     settings = agent.hook_settings()
-    return list(dict.fromkeys([settings.path(environ, None), settings.path(environ, project)]))
+    return list(dict.fromkeys([*settings.paths(environ, None), *settings.paths(environ, project)]))
 
 
 def connection_of(agent: CodingAgent, environ: Mapping[str, str], project: str) -> AgentConnection:
@@ -61,11 +61,12 @@ def connection_of(agent: CodingAgent, environ: Mapping[str, str], project: str) 
         ConfigError: a settings file cannot be read.
     """
     paths = settings_paths(agent, environ, project)
+    user_paths = agent.hook_settings().paths(environ, None)
     entries = {path: _entries_of(path) for path in paths}
     hooks = [path for path, own in entries.items() if own.groups]
     lines = [path for path, own in entries.items() if own.statusline]
     problems = [
-        CommandProblem(f"{path}: {problem}", _connect_again(agent, program, path == paths[0]))
+        CommandProblem(f"{path}: {problem}", _connect_again(agent, program, path in user_paths))
         for path in dict.fromkeys([*hooks, *lines])
         for program in _own_programs(entries[path])
         if (problem := _problem_of(program))

@@ -124,6 +124,9 @@ def _note_lines(report: Mapping[str, Any], period: str | None = "daily") -> list
     lines.append(f"source: {read}{report['source']}")
     if report["broken_lines"]:
         lines.append(f"{plural(report['broken_lines'], 'broken line')} skipped")
+    if report["skipped_files"]:
+        files = plural(report["skipped_files"], "file")
+        lines.append(f"{files} not read; htmlgraph-nb doctor says which, and why")
     prices = report["prices"] or {}
     named = " ".join(str(prices[key]) for key in ("source", "version") if prices.get(key))
     dated = f" of {prices['date']}" if prices.get("date") else ""

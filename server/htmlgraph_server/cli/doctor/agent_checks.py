@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Mapping
@@ -11,17 +12,15 @@ from htmlgraph_nb.client.agent_view import span_text, visible_text
 from htmlgraph_nb.coding_agents.agent import CodingAgent
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.errors import HtmlgraphError
-from htmlgraph_nb.hook.hook_problem import read_note
-from htmlgraph_nb.ingest.session_files import find_sessions
-from htmlgraph_nb.paths import hook_problem_file
+from htmlgraph_nb.ingest.files.session_roots import folder_names, own_folders
+from htmlgraph_nb.ingest.session_files import find_own_sessions
 
 from ..connect.agent_connection import connection_of
 from ..connect_command import last_reports
 from ..text_table import plural
 from .finding import Finding
 
-_NOTE_DAYS = 7
-"""Age up to which the problem of a hook is shown."""
+_MAX_REASONS = 10
 
 
 def check_agents(environ: Mapping[str, str], now: datetime) -> list[Finding]:
@@ -39,61 +38,57 @@ def check_agents(environ: Mapping[str, str], now: datetime) -> list[Finding]:
         reports = {}
     for agent in AGENTS.values():
         found = _check_files(agent, now)
-        findings.append(found)
-        is_used = found.level != "note" or _is_installed(agent)
+        findings += found
+        is_used = found[0].level != "note" or _is_installed(agent)
         findings += _check_hooks(agent, environ, reports.get(agent.hook_source), is_used, now)
-    return [*findings, *_hook_problem(now)]
-
-
-def _hook_problem(now: datetime) -> list[Finding]:
-    """Return the last input of a hook that could not be read as it was, if it is not long ago."""
-    note = read_note(hook_problem_file())
-    if note is None or now.timestamp() - note["at"] > _NOTE_DAYS * 86_400:
-        return []
-    age = span_text(max(0.0, now.timestamp() - note["at"]))
-    hook = " ".join(str(note[name]) for name in ("agent", "hook") if name in note)
-    return [
-        Finding(
-            "hooks", "note", visible_text(f"htmlgraph-hook, {age} ago ({hook}): {note['message']}")
-        )
-    ]
+    return findings
 
 
 def _is_installed(agent: CodingAgent) -> bool:
     return any(shutil.which(name) for name in agent.commands)
 
 
-def _check_files(agent: CodingAgent, now: datetime) -> Finding:
-    area, folder = agent.name, agent.sessions_dir()
-    if not os.path.isdir(folder):
-        installed = "is installed, but " if _is_installed(agent) else ""
-        return Finding(
-            area, "note", f"{agent.label}: {installed}no session files, as there is no {folder}"
-        )
+def _check_files(agent: CodingAgent, now: datetime) -> list[Finding]:
+    """Return what is found in the folders of an agent, then what of it is not read."""
+    area = agent.name
     try:
-        files, _ = find_sessions(folder, agent.name)
+        folders = list(own_folders(agent.name))
+        if not folders:
+            installed = "is installed, but " if _is_installed(agent) else ""
+            text = f"{installed}no session files, as there is no {folder_names(agent.name)}"
+            return [Finding(area, "note", f"{agent.label}: {text}")]
+        files, skipped = find_own_sessions(agent.name)
     except (HtmlgraphError, OSError) as error:
-        return Finding(area, "problem", f"{agent.label}: cannot read {folder}: {error}")
-    if not files:
-        return Finding(area, "note", f"{agent.label}: no session files in {folder}")
-    unreadable = [file.path for file in files if not os.access(file.path, os.R_OK)]
-    if unreadable:
-        return Finding(
-            area,
-            "problem",
-            f"{agent.label}: {plural(len(unreadable), 'session file')} cannot be read: "
-            f"{unreadable[0]}",
-            "give this user the permission to read them",
+        return [Finding(area, "problem", f"{agent.label}: {error}")]
+    names = ", ".join(folders)
+    if not files and not skipped:
+        return [Finding(area, "note", f"{agent.label}: no session files in {names}")]
+    found = Finding(area, "note", f"{agent.label}: no session files in {names}")
+    if files:
+        newest = max(file.modified for file in files)
+        age = span_text(max(0.0, now.timestamp() - newest))
+        size = sum(file.size for file in files) / 1e6
+        text = f"{plural(len(files), 'session file')} ({size:,.1f} MB) in {names}"
+        found = Finding(area, "ok", f"{agent.label}: {text}, last changed {age} ago")
+    return [found, *_check_skipped(agent, skipped)]
+
+
+def _check_skipped(agent: CodingAgent, skipped: Mapping[str, str]) -> list[Finding]:
+    """Return a finding for each reason for which files are not read, with an example."""
+    by_reason: dict[str, list[str]] = {}
+    for path, reason in sorted(skipped.items()):
+        by_reason.setdefault(reason, []).append(path)
+    denied = os.strerror(errno.EACCES)
+    return [
+        Finding(
+            agent.name,
+            "problem" if denied in reason else "note",
+            f"{agent.label}: {plural(len(paths), 'file')} cannot be read: {visible_text(paths[0])}"
+            f"{' and more' if len(paths) > 1 else ''}: {visible_text(reason)}",
+            "give this user the permission to read them" if denied in reason else "",
         )
-    newest = max(file.modified for file in files)
-    age = span_text(max(0.0, now.timestamp() - newest))
-    size = sum(file.size for file in files) / 1e6
-    return Finding(
-        area,
-        "ok",
-        f"{agent.label}: {plural(len(files), 'session file')} ({size:,.1f} MB) in {folder}, "
-        f"last changed {age} ago",
-    )
+        for reason, paths in list(by_reason.items())[:_MAX_REASONS]
+    ]
 
 
 def _check_hooks(

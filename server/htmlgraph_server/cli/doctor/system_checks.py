@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import date
 from importlib import metadata
+from typing import Any
 
 from htmlgraph_nb import __version__
 from htmlgraph_nb.client.agent_view import visible_text
 from htmlgraph_nb.client.rest import Rest
-from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.errors import HtmlgraphError, ServerNotFound
+from htmlgraph_nb.ingest.files.session_roots import own_folders
 from htmlgraph_nb.paths import (
     DEFAULT_HOST,
     DEFAULT_PORT,
@@ -32,6 +33,7 @@ from .finding import Finding
 
 _OLD_PRICES_DAYS = 60
 _SECRETS = ("HTMLGRAPH_TOKEN",)
+_MAX_SKIPPED = 5
 
 
 def check_versions() -> list[Finding]:
@@ -144,8 +146,7 @@ def check_server(rest: Rest) -> list[Finding]:
             )
         )
     watching = report["watching"]
-    has_files = any(os.path.isdir(agent.sessions_dir()) for agent in AGENTS.values())
-    if has_files and not watching["folders"]:
+    if own_folders() and not watching["folders"]:
         findings.append(
             Finding(
                 "server",
@@ -157,10 +158,39 @@ def check_server(rest: Rest) -> list[Finding]:
     elif watching["folders"]:
         text = f"it follows {plural(watching['files'], 'session file')}"
         findings.append(Finding("server", "ok", text))
+    findings += _check_skipped_by_server(watching)
     # An older server reports no prices.
     notes = (report.get("prices") or {}).get("notes", ())
     findings += [Finding("prices", "note", visible_text(note)) for note in notes]
     return [*findings, *_check_prices_of(rest)]
+
+
+def _check_skipped_by_server(watching: Mapping[str, Any]) -> list[Finding]:
+    """Return what the server does not read; an older server does not report it."""
+    findings = [
+        Finding(
+            "server",
+            "note",
+            f"of {visible_text(folder.partition('=')[2])} it reads only the session files that "
+            "hooks name",
+            f"start it with --session-folder {visible_text(folder)}",
+        )
+        for folder in watching.get("unfollowed", ())
+    ]
+    skipped = watching.get("skipped", {"count": 0, "files": []})
+    named = skipped["files"][:_MAX_SKIPPED]
+    findings += [
+        Finding(
+            "server",
+            "note",
+            f"it does not read {visible_text(file['path'])}: {visible_text(file['reason'])}",
+        )
+        for file in named
+    ]
+    if (n_more := skipped["count"] - len(named)) > 0:
+        text = f"it does not read {plural(n_more, 'more file')}; see /api/status"
+        findings.append(Finding("server", "note", text))
+    return findings
 
 
 def _check_prices_of(rest: Rest) -> list[Finding]:

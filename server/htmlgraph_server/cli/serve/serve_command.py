@@ -84,6 +84,7 @@ def _add_setting(parser: argparse._ArgumentGroup, setting: Setting) -> None:
         dest=dest,
         metavar=setting.name.split("_")[-1].upper(),
         help=f"{setting.help}{default}; also {setting.variable}",
+        action="append" if setting.is_repeatable else "store",
         nargs="?" if setting.is_switch else None,
         const="on" if setting.is_switch else None,
     )
@@ -106,6 +107,7 @@ def _speed(text: str) -> float:
 
 def _config(arguments: argparse.Namespace, **defaults: str) -> Config:
     flags = {setting.name: getattr(arguments, f"setting_{setting.name}") for setting in SETTINGS}
+    flags = {name: ",".join(v) if isinstance(v, list) else v for name, v in flags.items()}
     for name, value in defaults.items():
         if flags[name] is None:
             flags[name] = value

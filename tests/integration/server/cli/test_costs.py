@@ -61,7 +61,7 @@ def test_costs_without_a_database_read_session_files(home: Path) -> None:
     assert row[5] == f"{total['total']:,}"
     assert row[6].startswith(f"${total['usd']:,.2f}")
     assert "source: 16 session files of " in done.stdout
-    assert f"{home}/.claude/projects, {home}/.codex, {home}/.gemini/tmp" in done.stdout
+    assert f"{home}/.claude/projects, {home}/.codex/sessions, {home}/.gemini/tmp" in done.stdout
     assert "times in Europe/Paris; list prices: genai-prices " in done.stdout
 
 

@@ -1,0 +1,1 @@
+"""Where session files are and how they are opened, whatever is found in their place."""

@@ -144,6 +144,28 @@ def jupyterhub_server(environ: Mapping[str, str]) -> dict[str, str]:
     return {"url": f"{scheme}//{rest}", "token": token}
 
 
+def make_private_folder(path: str) -> None:
+    """Create a folder and the missing ones above it with mode 700; ``umask`` cannot widen it.
+
+    Raises:
+        OSError: a folder cannot be created, or a file has its name.
+    """
+    if not path or os.path.isdir(path):
+        return
+    make_private_folder(os.path.dirname(path))
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        # Another process was faster.
+        if not os.path.isdir(path):
+            raise
+
+
+def open_private(path: str, flags: int) -> int:
+    """Open a file, which is created with mode 600; an ``opener`` of ``open()``."""
+    return os.open(path, flags, 0o600)
+
+
 def is_alive(pid: int) -> bool:
     """Return whether a process has this id; always True on Windows, where os.kill() ends it."""
     if sys.platform == "win32":

@@ -52,7 +52,7 @@ def load_key(path: str) -> bytes:
     """
     with contextlib.suppress(FileNotFoundError):
         return _read_key(path)
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    paths.make_private_folder(os.path.dirname(path))
     part = f"{path}.{os.getpid()}-{os.urandom(4).hex()}.part"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:

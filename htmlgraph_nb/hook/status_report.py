@@ -114,12 +114,12 @@ def _read_object(path: str) -> dict[str, Any]:
 
 
 def _write_state(folder: str, path: str, state: Mapping[str, Any]) -> None:
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    paths.make_private_folder(folder)
     if not os.path.exists(path):
         _delete_oldest(folder)
     # Replaced in one step: Claude Code may end this process at any time.
     temporary = f"{path}.{os.getpid()}"
-    with open(temporary, "w", encoding="utf-8") as file:
+    with open(temporary, "w", encoding="utf-8", opener=paths.open_private) as file:
         json.dump(state, file)
     os.replace(temporary, path)
 

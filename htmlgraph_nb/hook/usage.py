@@ -16,6 +16,7 @@ from hashlib import sha256
 from ..coding_agents.agent import CodingAgent
 from ..core.model import Event
 from ..errors import InvalidEvent
+from ..paths import make_private_folder, open_private
 
 MAX_USAGE_EVENTS = 2_000
 """Most completions that one call sends; the next call sends the rest."""
@@ -97,8 +98,8 @@ class UsageReader:
         Raises:
             OSError: the file cannot be written.
         """
-        os.makedirs(self._folder, mode=0o700, exist_ok=True)
-        with open(self._state_path, "w", encoding="utf-8") as file:
+        make_private_folder(self._folder)
+        with open(self._state_path, "w", encoding="utf-8", opener=open_private) as file:
             json.dump(self._n_sent, file)
 
     def forget(self) -> None:

@@ -20,8 +20,8 @@ OnHook = Callable[[str, Mapping[str, Any]], object]
 
 def events_from_spool(
     text: bytes, received_at: datetime, on_hook: OnHook | None = None
-) -> tuple[list[Event], int]:
-    """Return the events of a spool file and the number of broken lines.
+) -> tuple[list[Event], list[int]]:
+    """Return the events of a spool file and the numbers of the broken lines, from 1.
 
     A line is the JSON object that the hook would have sent, or an event of the SDK. A truncated
     line, as after a full disk, does not affect the others. Reading a line twice is harmless, as it
@@ -33,8 +33,8 @@ def events_from_spool(
         on_hook: called for each line that holds a hook call.
     """
     events: list[Event] = []
-    n_broken = 0
-    for line in text.split(b"\n"):
+    broken: list[int] = []
+    for number, line in enumerate(text.split(b"\n"), 1):
         if not line.strip():
             continue
         try:
@@ -45,11 +45,11 @@ def events_from_spool(
             agent = _agent_of_hook(payload)
             events += AGENTS[agent].events_from_hook(payload, received_at=received_at)
         except (InvalidEvent, ValueError, RecursionError):
-            n_broken += 1
+            broken.append(number)
         else:
             if on_hook is not None:
                 on_hook(agent, payload)
-    return events, n_broken
+    return events, broken
 
 
 def spool_line(event: Event) -> bytes:

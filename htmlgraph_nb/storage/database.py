@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -11,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import StoreDamaged, StoreUnavailable
+from ..paths import make_private_folder
 from .migrations import SCHEMA_VERSION, check_version, migrate
 from .row_writer import MAX_NULL_PATTERNS
 
@@ -25,6 +27,7 @@ CHECKPOINT_PAGES = 8_000
 1,000 does so in every 300th small commit."""
 _RETRY_S = 0.01
 _VALUES_PER_QUERY = 500
+_creating = threading.Lock()
 
 
 def open_writer(path: str, synchronous: str, busy_timeout_s: float) -> sqlite3.Connection:
@@ -44,9 +47,10 @@ def open_writer(path: str, synchronous: str, busy_timeout_s: float) -> sqlite3.C
             f"synchronous: expected one of {', '.join(SYNCHRONOUS_MODES)}, got {synchronous!r}"
         )
     try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        make_private_folder(os.path.dirname(path))
     except OSError as error:
         raise StoreUnavailable(f"cannot create the folder of {path}: {error.strerror}") from error
+    _create_file(path)
     with sqlite_errors(path):
         _check_existing(path)
         db = sqlite3.connect(
@@ -68,6 +72,18 @@ def open_writer(path: str, synchronous: str, busy_timeout_s: float) -> sqlite3.C
             db.close()
             raise
     return db
+
+
+def _create_file(path: str) -> None:
+    """Create a missing file with mode 600, which SQLite uses for its log as well."""
+    try:
+        # Under a lock: closing a file releases the locks that SQLite has on it in this process.
+        with _creating:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise StoreUnavailable(f"cannot create {path}: {error.strerror}") from error
 
 
 def _check_existing(path: str) -> None:

@@ -68,7 +68,9 @@ def fill_decisions(db: sqlite3.Connection, step_rows: int = _STEP_ROWS) -> int:
             )
             db.execute("COMMIT")
         except BaseException:
-            db.execute("ROLLBACK")
+            if db.in_transaction:
+                # SQLite has rolled back on its own if the disk is full.
+                db.execute("ROLLBACK")
             raise
     db.execute("UPDATE meta SET value = 0 WHERE key = ?", (UNDECIDED_SEQ,))
     return n_events

@@ -243,7 +243,9 @@ def migrate(db: sqlite3.Connection, path: str) -> None:
         db.execute("INSERT OR IGNORE INTO meta VALUES ('forgotten_seq', 0)")
         db.execute("COMMIT")
     except BaseException:
-        db.execute("ROLLBACK")
+        if db.in_transaction:
+            # SQLite has rolled back on its own if the disk is full.
+            db.execute("ROLLBACK")
         raise
 
 

@@ -8,7 +8,7 @@ import logging
 import os
 import re
 
-from htmlgraph_nb.paths import is_alive, server_file
+from htmlgraph_nb.paths import is_alive, make_private_folder, server_file
 
 logger = logging.getLogger(__name__)
 
@@ -37,15 +37,20 @@ def write_private_text(path: str, text: str) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    make_private_folder(os.path.dirname(path))
     temporary = f"{path}.{os.getpid()}"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)
     # O_EXCL: opening an existing file would keep its mode.
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(temporary, path)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except OSError:
+        # The disk is full: leave no part of the file.
+        os.unlink(temporary)
+        raise
 
 
 def remove_server_file() -> None:

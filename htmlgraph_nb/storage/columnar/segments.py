@@ -74,10 +74,15 @@ def write_part(
     folder = segment_folder(path)
     os.makedirs(folder, mode=mode | (mode & 0o444) >> 2, exist_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    with open(os.open(os.path.join(folder, name), flags, mode), "wb") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
+    part = os.path.join(folder, name)
+    try:
+        with open(os.open(part, flags, mode), "wb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        remove_segment_file(path, name)
+        raise
     crc32 = zlib.crc32(body)
     first_id, last_id = seq_range
     return Segment(

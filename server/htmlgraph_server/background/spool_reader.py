@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 SPOOL_SETTLE_S = 2.0
 """Seconds between renaming and reading; a hook never runs longer than this."""
 _BATCH_EVENTS = 1_000
+_MAX_NAMED_LINES = 10
 
 
 class SpoolReader:
@@ -82,7 +83,7 @@ class SpoolReader:
     def _ingest(self, path: str) -> int:
         try:
             with open(path, "rb") as file:
-                events, n_broken = events_from_spool(file.read(), datetime.now(UTC), self._on_hook)
+                events, broken = events_from_spool(file.read(), datetime.now(UTC), self._on_hook)
             if not self._titles:
                 events = drop_generated_titles(events)
             n_new = 0
@@ -92,7 +93,13 @@ class SpoolReader:
         except FileNotFoundError:
             # Another server on this folder was faster.
             return 0
-        if n_broken:
-            logger.warning("spool: skipped %d invalid lines", n_broken)
+        if broken:
+            numbers = ", ".join(map(str, broken[:_MAX_NAMED_LINES]))
+            logger.warning(
+                "spool: skipped %d lines that are invalid or were cut off by a full disk (%s%s)",
+                len(broken),
+                f"line {numbers}",
+                ", …" if len(broken) > _MAX_NAMED_LINES else "",
+            )
         logger.info("spool: ingested %d events", n_new)
         return n_new

@@ -283,3 +283,27 @@ def test_open_writer_from_many_processes(tmp_path: Path) -> None:
         failures = [process.communicate(timeout=60)[1] for process in processes]
         assert failures == [""] * 5
         assert [row[0] for row in history_rows(path)] == list(range(1, 101))
+
+
+_START_ON_FULL_DISK = """
+import resource, signal, sys
+from htmlgraph_nb.errors import StoreError
+from htmlgraph_nb.presence import PresenceManager
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+try:
+    PresenceManager(sys.argv[1]).close()
+except StoreError as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize("n_bytes", [0, 1_000, 4_000, 16_000, 24_000, 40_000])
+def test_open_writer_reports_full_disk_at_first_start(path: str, n_bytes: int) -> None:
+    """The error is that of the disk, and with space again the same file opens."""
+    done = run_python(_START_ON_FULL_DISK, path, str(n_bytes))
+    assert done.stdout.startswith(f"StoreUnavailable {path}"), (done.stdout, done.stderr)
+    assert "disk" in done.stdout
+    with PresenceManager(path) as manager:
+        manager.update_presence("a", "prompt")
+    assert history_rows(path, "agent_id") == [("a",)]

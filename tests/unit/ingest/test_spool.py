@@ -22,8 +22,8 @@ def test_spool_line_names_its_agent() -> None:
         b'{"session_id":"s","hook_event_name":"Stop"}',
         b'{"session_id":"s","hook_event_name":"Stop","htmlgraph":{"hook":[]}}',
     ]
-    events, n_broken = events_from_spool(b"\n".join(lines), NOW)
-    assert n_broken == 0
+    events, broken = events_from_spool(b"\n".join(lines), NOW)
+    assert broken == []
     assert [(event.agent_id, event.event_type) for event in events] == [
         ("codex-s", "interrupt"),
         ("gemini-s", "stop"),
@@ -31,18 +31,18 @@ def test_spool_line_names_its_agent() -> None:
     ]
 
 
-def test_spool_counts_broken_lines() -> None:
-    """Complete lines become events, broken lines are counted, empty lines are not."""
+def test_spool_names_broken_lines() -> None:
+    """Complete lines become events, broken lines are named, empty lines are not."""
     stop = json.dumps({"session_id": "s", "hook_event_name": "Stop"}).encode()
     lines = [stop, b"", stop[:20], b"[]", b"[" * 9000, b'{"session_id":"x"}', b"\xff", stop]
-    events, n_broken = events_from_spool(b"\n".join(lines), NOW)
+    events, broken = events_from_spool(b"\n".join(lines), NOW)
     assert [event.event_type for event in events] == ["stop", "stop"]
-    assert n_broken == 5
+    assert broken == [3, 4, 5, 6, 7]
 
 
 def test_spool_may_be_empty() -> None:
     """An empty file has no events and no broken lines."""
-    assert events_from_spool(b"", NOW) == ([], 0)
+    assert events_from_spool(b"", NOW) == ([], [])
 
 
 def test_spool_line_of_sdk_event_is_read_unchanged() -> None:
@@ -51,6 +51,6 @@ def test_spool_line_of_sdk_event_is_read_unchanged() -> None:
     hook = b'{"session_id":"s","hook_event_name":"Stop"}'
     calls: list[tuple[str, Mapping[str, Any]]] = []
     text = b"\n".join([spool_line(event), hook])
-    events, n_broken = events_from_spool(text, NOW, lambda *call: calls.append(call))
-    assert (events[0], n_broken) == (event, 0)
+    events, broken = events_from_spool(text, NOW, lambda *call: calls.append(call))
+    assert (events[0], broken) == (event, [])
     assert calls == [("claude", json.loads(hook))]

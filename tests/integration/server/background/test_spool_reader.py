@@ -136,7 +136,7 @@ def test_spool_read_again_after_a_crash_adds_no_duplicates(
 def test_invalid_spool_lines_are_skipped(
     manager: PresenceManager, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Truncated, not JSON, not an object, not a hook, not UTF-8: one warning has their count."""
+    """Truncated, not JSON, not an object, not a hook, not UTF-8: one warning names them."""
     clock = Clock()
     bad = [line(1)[:40], b"not json", b"[]", b"{}", b"\xff\xfe", b'{"session_id":7}', b"[" * 9_999]
     Path(path).write_bytes(b"\n".join([line(0), *bad, b"", line(2), line(3)[:-5]]))
@@ -146,7 +146,10 @@ def test_invalid_spool_lines_are_skipped(
     with caplog.at_level(logging.WARNING, spool_reader.__name__):
         assert spool.read() == 2
     assert event_ids(manager) == ["s1-0", "s1-2"]
-    assert [record.getMessage() for record in caplog.records] == ["spool: skipped 8 invalid lines"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "spool: skipped 8 lines that are invalid or were cut off by a full disk "
+        "(line 2, 3, 4, 5, 6, 7, 8, 11)"
+    ]
 
 
 def test_spool_is_kept_until_its_events_are_stored(tmp_path: Path, path: str) -> None:

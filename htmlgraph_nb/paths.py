@@ -55,6 +55,11 @@ def input_key_file() -> str:
     return os.path.join(data_dir(), "input-key")
 
 
+def hook_problem_file() -> str:
+    """Return the file (mode 600) in which the hook notes the last input that it could not read."""
+    return os.path.join(data_dir(), "hook-problem.json")
+
+
 def waiting_file() -> str:
     """Return the file in which the server of this machine lists the agents that wait for a person.
 

@@ -23,9 +23,9 @@ from .columns import (
     column_isin,
     encode_column,
     map_names,
-    name_ranks,
     timestamp_micros,
 )
+from .grouping import name_ranks
 
 Rows = npt.NDArray[np.intp]
 _BEFORE = np.iinfo(np.int64).min

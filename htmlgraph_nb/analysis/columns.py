@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from ..core.ids import project_folder, project_labels, share_names
 from ..core.model import TOKEN_FIELDS, Event
 from ..core.reducer import counts_as_tool, is_error
 from ..core.validation import shorten
@@ -52,7 +53,8 @@ class CodedColumn(NamedTuple):
 def require_columns(df: object, function: str, *columns: str) -> pd.DataFrame:
     """Return ``df`` as ``plain_frame`` does, if it is a DataFrame with these columns.
 
-    ``root_agent_id`` is added if it is one of them and missing in some rows or all.
+    ``root_agent_id`` is added if it is one of them and missing in some rows or all. Projects are
+    called as ``with_projects`` does.
 
     Args:
         function: name of the calling function, for the error message.
@@ -64,7 +66,7 @@ def require_columns(df: object, function: str, *columns: str) -> pd.DataFrame:
         raise InvalidEvent(
             f"{function}: expected a DataFrame from load_history(), got {type(df).__name__}"
         )
-    df = plain_frame(df)
+    df = with_projects(plain_frame(df))
     if "root_agent_id" in columns and "agent_id" in df.columns:
         df = with_roots(df)
     for column in columns:
@@ -108,6 +110,42 @@ def plain_frame(df: pd.DataFrame) -> pd.DataFrame:
                 unit: Any = f"datetime64[us, {kind.tz}]" if kind.tz else "datetime64[us]"
                 columns["timestamp"] = series.astype(unit)
     return df.assign(**columns) if columns else df
+
+
+def with_projects(df: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with names in ``project`` that tell folders of the same name apart.
+
+    A row whose ``cwd`` is not in its project's folder is in that of the agent's rows around it.
+    """
+    if not {"project", "cwd", "agent_id"} <= set(df.columns):
+        return df
+    projects, folders = encode_column(df, "project"), encode_column(df, "cwd")
+    texts_only = all(isinstance(name, str) for name in (*projects.values, *folders.values))
+    if not texts_only or not share_names(projects.values, folders.values):
+        return df
+    n = len(folders.values) + 1
+    pairs = projects.codes.astype(np.int64) * n + folders.codes + 1
+    found, index = np.unique(np.where(projects.codes >= 0, pairs, -1), return_inverse=True)
+    names = [None if pair < 0 else str(projects.values[pair // n]) for pair in found]
+    places = [
+        None if name is None or not pair % n else project_folder(name, folders.values[pair % n - 1])
+        for name, pair in zip(names, found, strict=True)
+    ]
+    known = np.array([place is not None for place in places])[index]
+    rows = pd.Series(index).where(known)
+    by = [encode_column(df, "agent_id").codes, projects.codes]
+    filled = rows.groupby(by).ffill().fillna(rows.groupby(by).bfill()).fillna(pd.Series(index))
+    labels = project_labels(
+        (name, place) for name, place in zip(names, places, strict=True) if name is not None
+    )
+    texts = [
+        None if name is None else labels[name, place]
+        for name, place in zip(names, places, strict=True)
+    ]
+    categories = sorted({text for text in texts if text is not None})
+    codes = pd.Index(categories).get_indexer(pd.Index(texts, dtype=object))
+    final = codes[filled.to_numpy(np.int64)]
+    return df.assign(project=pd.Categorical.from_codes(final, categories=pd.Index(categories)))
 
 
 def with_roots(df: pd.DataFrame) -> pd.DataFrame:
@@ -196,28 +234,6 @@ def encode_column(df: pd.DataFrame, column: str) -> CodedColumn:
             f"{column}: expected values such as names and numbers in the column ({error})", column
         ) from None
     return CodedColumn(codes, pd.Index(values))
-
-
-def name_ranks(names: CodedColumn, dtype: object) -> IntArray:
-    """Return the rank of each name, and last that of a missing name.
-
-    Args:
-        dtype: dtype of the column; an ordered category has its own order.
-    """
-    values = names.values
-    ranks = np.arange(len(values) + 1)
-    if isinstance(dtype, pd.CategoricalDtype) and dtype.ordered:
-        return ranks
-    # Periods are sorted already; sorting millions of them would create an object for each.
-    if not values.is_monotonic_increasing:
-        plain = values.to_numpy()
-        try:
-            order = np.argsort(plain, kind="stable")
-        except TypeError:
-            # Values of different types.
-            order = np.argsort(np.array(list(map(str, plain))), kind="stable")
-        ranks[order] = np.arange(len(values))
-    return ranks
 
 
 def map_names(

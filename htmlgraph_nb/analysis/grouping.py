@@ -18,7 +18,6 @@ from .columns import (
     FloatArray,
     IntArray,
     encode_column,
-    name_ranks,
     time_zone,
     timestamp_micros,
 )
@@ -142,6 +141,28 @@ def period_zone(df: pd.DataFrame, tz: Zone = None) -> Any:
         InvalidEvent: there is no such time zone.
     """
     return time_zone(df) if tz is None else resolve_zone(tz)
+
+
+def name_ranks(names: CodedColumn, dtype: object) -> IntArray:
+    """Return the rank of each name, and last that of a missing name.
+
+    Args:
+        dtype: dtype of the column; an ordered category has its own order.
+    """
+    values = names.values
+    ranks = np.arange(len(values) + 1)
+    if isinstance(dtype, pd.CategoricalDtype) and dtype.ordered:
+        return ranks
+    # Periods are sorted already; sorting millions of them would create an object for each.
+    if not values.is_monotonic_increasing:
+        plain = values.to_numpy()
+        try:
+            order = np.argsort(plain, kind="stable")
+        except TypeError:
+            # Values of different types.
+            order = np.argsort(np.array(list(map(str, plain))), kind="stable")
+        ranks[order] = np.arange(len(values))
+    return ranks
 
 
 def distinct_codes(codes: npt.NDArray[np.integer[Any]], size: int) -> IntArray:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from ..core.agent_facts import CANNOT_WORK
+from ..core.ids import Place, project_folder, project_labels, share_names
 from ..core.model import AgentPresence, PresenceStatus
 
 AGENT_STATES = ("waiting", "cannot_work", "done", "active", "idle", "offline")
@@ -157,6 +159,26 @@ def context_share(agent: AgentPresence) -> float | None:
     if agent.context_tokens is None or not agent.context_window:
         return None
     return min(1.0, agent.context_tokens / agent.context_window)
+
+
+def label_projects(agents: Iterable[AgentPresence]) -> list[AgentPresence]:
+    """Return the agents with names in ``project`` that tell folders of the same name apart."""
+    agents = list(agents)
+    named = [agent for agent in agents if agent.project]
+    names = {agent.project for agent in named if agent.project}
+    if not share_names(names, (agent.cwd for agent in named if agent.cwd)):
+        return agents
+    places = {agent.agent_id: _place_of(agent) for agent in named}
+    labels = project_labels(places.values())
+    return [
+        replace(agent, project=labels[places[agent.agent_id]]) if agent.project else agent
+        for agent in agents
+    ]
+
+
+def _place_of(agent: AgentPresence) -> Place:
+    project = agent.project or ""
+    return project, None if agent.cwd is None else project_folder(project, agent.cwd)
 
 
 def sort_agents(

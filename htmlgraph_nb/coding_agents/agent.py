@@ -90,6 +90,13 @@ class CodingAgent(ABC):
         events: list[Event] = translate(payload, received_at=received_at)
         return events
 
+    def hook_session(self, payload: Mapping[str, Any]) -> str | None:
+        """Return the session of a hook input if it names another one by mistake; None: it does not.
+
+        It can read the session file that the input names.
+        """
+        return None
+
     def homes(self) -> list[str]:
         """Return its folders, which may not exist; the first is the one that it uses itself."""
         return self.hook_settings().homes(os.environ)

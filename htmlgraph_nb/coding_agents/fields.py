@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..core.ids import shorten_id
+from ..core.ids import repository_name, shorten_id
 from ..core.timestamps import EPOCH
 from ..core.validation import MAX_ID_CHARS, MAX_INTEGER, is_in_range, parse_time
 from ..errors import InvalidEvent
@@ -105,6 +105,16 @@ def base_name(path: object) -> str | None:
         return None
     separator = "/" if "/" in whole else "\\"
     return string(whole.rstrip(separator).rpartition(separator)[2])
+
+
+def project_name(cwd: object, name: str | None = None) -> str | None:
+    """Return the name of the project in a working folder; None if there is none.
+
+    Args:
+        name: as the source reports it; None: the last name of the path.
+    """
+    name = name or base_name(cwd)
+    return name if name is None or not isinstance(cwd, str) else repository_name(name, cwd)
 
 
 def label(value: object) -> str | None:

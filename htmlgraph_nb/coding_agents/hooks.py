@@ -27,7 +27,15 @@ from .content_rules import (
     question_extra,
     was_interrupted,
 )
-from .fields import base_name, count, label, safe_keyword, string, whole_path, without_none
+from .fields import (
+    count,
+    label,
+    project_name,
+    safe_keyword,
+    string,
+    whole_path,
+    without_none,
+)
 
 _TOOL_HOOKS = frozenset(
     "PreToolUse PostToolUse PostToolUseFailure PermissionRequest PermissionDenied".split()
@@ -160,7 +168,7 @@ def _common(
         "session_id": session,
         "feature_id": sent.get("feature_id"),
         "model": string(payload.get("model")),
-        "project": sent.get("project") or base_name(payload.get("cwd")),
+        "project": project_name(payload.get("cwd"), sent.get("project")),
         "host": sent.get("host"),
         "source": hook_format.source,
     }

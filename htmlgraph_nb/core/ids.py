@@ -1,9 +1,17 @@
-"""Ids of agents and events that every source derives in the same way, and ids of ancestors."""
+"""Ids of agents and events that every source derives in the same way, and names of projects.
+
+A project is stored under the name of its folder, such as ``api``. Two folders of that name are two
+projects: the folder above tells them apart, so they are shown as ``acme/api`` and ``beta/api``
+where both occur. A project is the same on all machines and for all accounts if its path is, without
+the home folder.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from hashlib import sha256
 
 from .validation import MAX_ID_CHARS
@@ -16,6 +24,21 @@ _PREFIX_CHARS = 8
 _MIN_DISTINCT_CHARS = 6
 _DIGEST_CHARS = 16
 _MAX_ANCESTORS = 64
+
+Place = tuple[str, str | None]
+"""The name of a project, and its folder; None: unknown."""
+_HOME = re.compile(
+    r"^(?:/mnt/[a-z]|[A-Za-z]:|//wsl(?:\$|\.localhost)/[^/]+)?/(?:var/)?(?:home|[Uu]sers)/[^/]+(?=/|$)"
+    r"|^/root(?=/|$)"
+)
+_SEPARATORS = re.compile(r"[/\\]")
+_DRIVE = re.compile(r"^[A-Za-z]:")
+# Agents and containers put any repository there, so these folders do not tell projects apart.
+_SHARED = re.compile(r"^~/(?:\.codex|\.cursor)/worktrees/|^~/conductor/workspaces/|^/workspaces?/")
+_WORKTREE = re.compile(
+    r"/([^/]+)/\.(?:claude/)?worktrees/([^/]+)(?=/|$)"
+    r"|/(?:\.cursor/worktrees|conductor/workspaces)/([^/]+)/([^/]+)(?=/|$)"
+)
 
 
 def shorten_id(identifier: str, limit: int = MAX_ID_CHARS) -> str:
@@ -89,3 +112,91 @@ def topmost_ancestor(
         known.add(parent)
         topmost, parent = parent, parent_of(parent)
     return topmost
+
+
+def _slashes(path: str) -> str:
+    is_windows = "\\" in path and (not path.startswith("/") or path.startswith("//"))
+    return path.replace("\\", "/") if is_windows else path
+
+
+def repository_name(name: str, cwd: str) -> str:
+    """Return the name of a repository if ``name`` is that of a worktree of it, else ``name``.
+
+    It knows the folders in which coding agents create worktrees, inside the repository (such as
+    ``api/.claude/worktrees/fix``) or in the user's home.
+
+    Args:
+        cwd: the working folder.
+    """
+    for match in _WORKTREE.finditer(_slashes(cwd)):
+        repository, worktree = match[1] or match[3], match[2] or match[4]
+        if worktree == name:
+            return repository
+    return name
+
+
+@lru_cache(maxsize=8192)
+def project_folder(project: str, cwd: str) -> str | None:
+    """Return the folder of a project with slashes and ``~`` for the home folder.
+
+    Args:
+        cwd: the working folder, which is the project's folder or below it.
+
+    Returns:
+        None if the working folder does not tell it.
+    """
+    path = _HOME.sub("~", _slashes(cwd).rstrip("/"))
+    if _SHARED.match(path):
+        return None
+    parts = _DRIVE.sub(lambda drive: drive[0].upper(), path).split("/")
+    return "/".join(parts[: parts.index(project) + 1]) if project in parts[1:] else None
+
+
+def project_labels(places: Iterable[Place]) -> dict[Place, str]:
+    """Return what the projects of a set are called: as short as it tells them apart.
+
+    A project whose folder is unknown keeps its name.
+    """
+    folders: defaultdict[str, set[str]] = defaultdict(set)
+    places = list(places)
+    for name, folder in places:
+        if folder is not None:
+            folders[name].add(folder)
+    ends: dict[str, Counter[str]] = {
+        name: Counter(end for folder in group for end in _ends(folder))
+        for name, group in folders.items()
+        if len(group) > 1
+    }
+    return {
+        (name, folder): name
+        if folder is None or name not in ends
+        else next((end for end in _ends(folder) if ends[name][end] == 1), folder)
+        for name, folder in places
+    }
+
+
+def share_names(names: Iterable[str], folders: Iterable[str]) -> bool:
+    """Return whether two of these working folders can be in different projects of one name."""
+    known, places = set(names), dict[str, str]()
+    for folder in folders:
+        for name in known.intersection(_SEPARATORS.split(folder)):
+            place = project_folder(name, folder)
+            if place is not None and places.setdefault(name, place) != place:
+                return True
+    return False
+
+
+def _ends(folder: str) -> list[str]:
+    """Return the last two and more parts of a folder, the shortest first."""
+    parts = folder.split("/")
+    return ["/".join(parts[-n:]) for n in range(2, len(parts) + 1)]
+
+
+def is_in_project(wanted: str, project: str | None, cwd: str | None) -> bool:
+    """Return whether a name selects a project: its own, or with folders above, as ``acme/api``."""
+    if project is None or wanted == project:
+        return wanted == project
+    if cwd is None or not wanted.endswith(f"/{project}"):
+        return False
+    folder = project_folder(project, cwd)
+    return folder is not None and (folder == wanted or folder.endswith(f"/{wanted}"))

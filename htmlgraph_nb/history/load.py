@@ -173,7 +173,8 @@ def load_history(
             datetime64 or date (its midnight), or a time ago: ``"2h"``, a timedelta, Timedelta or
             timedelta64. Times without a zone are local. None: no bound.
         agents, sessions, tools, features, event_types, models, projects, hosts, branches: one name
-            or several to keep. None: all.
+            or several to keep. None: all. A project's name selects all folders of that name, with
+            the folder above (``"acme/api"``) only that one.
         columns: names of HISTORY_DTYPES. None: all.
         limit: most rows. None: all.
         to: "pandas", "arrow" for a pyarrow.Table, or "polars" for a polars.DataFrame.

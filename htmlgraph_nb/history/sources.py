@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from ..client.discovery import candidates
 from ..client.rest import Rest
+from ..core.ids import is_in_project, project_folder
 from ..core.validation import format_value, shorten
 from ..errors import InvalidEvent, StoreUnavailable
 from ..paths import default_db, running_server
@@ -133,12 +134,53 @@ def query_source(
     Args:
         location: path or URL of the source.
         token: secret of the server; None: look it up.
+        query: ``projects`` can have names with folders, such as ``acme/api``.
         batch_rows: most rows of a batch, except from a server.
 
     Raises:
         StoreUnavailable: the file does not exist or cannot be read.
         StoreDamaged, StoreTooNew: the file has no history, or a newer version wrote it.
     """
+    wanted = tuple(query.projects or ())
+    if not any("/" in name for name in wanted):
+        return _query_names(location, token, query, batch_rows)
+    stored = {part for name in wanted for part in (name, name.rpartition("/")[2]) if part}
+    columns = tuple(dict.fromkeys((*query.columns, "agent_id", "project", "cwd")))
+    wider = replace(query, projects=sorted(stored), columns=columns, limit=None)
+    result = _query_names(location, token, wider, batch_rows)
+    kept = [c for c in result.columns if c in query.columns or c == result.order_by]
+    batches = _in_projects(result.batches, wanted, kept, query.limit if result.in_order else None)
+    return replace(result, batches=batches, columns=tuple(kept), max_rows=None)
+
+
+def _in_projects(
+    batches: Iterator[pa.RecordBatch],
+    wanted: Sequence[str],
+    columns: Sequence[str],
+    limit: int | None,
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of these projects; of an unknown folder, that of the agent so far counts."""
+    last: dict[tuple[str, str], bool] = {}
+    left = limit
+    for batch in batches:
+        names = (batch.column(name).to_pylist() for name in ("agent_id", "project", "cwd"))
+        mask = []
+        for agent, project, cwd in zip(*names, strict=True):
+            is_in = any(is_in_project(name, project, cwd) for name in wanted)
+            if is_in or (cwd and project_folder(project, cwd)):
+                last[agent, project] = is_in
+            mask.append(is_in or last.get((agent, project), False))
+        part = batch.filter(pa.array(mask, pa.bool_())).select(list(columns)).slice(0, left)
+        left = None if left is None else left - len(part)
+        if len(part):
+            yield part
+        if left == 0:
+            return
+
+
+def _query_names(
+    location: str, token: str | None, query: HistoryQuery, batch_rows: int
+) -> HistoryResult:
     if location.startswith(URL_SCHEMES):
         rest = Rest(lambda: candidates(location, token))
         return HistoryResult(_server_batches(rest, query), tuple(query.columns))

@@ -50,6 +50,8 @@ BUDGET_S = 1.0
 READ_UNTIL_S = 0.6
 """Seconds after the start at which reading a session file stops."""
 MAX_INPUT_BYTES = 8 << 20
+_MAX_DRAINED_BYTES = 256 << 20
+"""Bytes of a longer input that are read and dropped, so that the agent can write them."""
 MAX_CONTENT_BYTES = 256 << 10
 MAX_EVENT_BYTES = 16 << 10
 MAX_TEXT_CHARS = 256
@@ -185,16 +187,24 @@ def _debug(message: str) -> None:
         print(f"htmlgraph-hook: {message}", file=sys.stderr, flush=True)
 
 
-def _read_input() -> bytes:
+def _read_input() -> tuple[bytes, bytes]:
+    """Return the input and b""; of one that is too long its start and its end."""
     parts: list[bytes] = []
     size = 0
     while size <= MAX_INPUT_BYTES:
         part = os.read(0, 1 << 20)
         if not part:
-            return b"".join(parts)
+            return b"".join(parts), b""
         parts.append(part)
         size += len(part)
-    raise ValueError(f"input: expected at most {MAX_INPUT_BYTES} bytes, got more")
+    from .hook_problem import TAIL_BYTES
+
+    data = b"".join(parts)
+    tail = data[MAX_INPUT_BYTES:]
+    while size < _MAX_DRAINED_BYTES and (part := os.read(0, 1 << 20)):
+        tail = (tail + part)[-TAIL_BYTES:]
+        size += len(part)
+    return data[:MAX_INPUT_BYTES], tail
 
 
 def _encode(value: object) -> bytes:
@@ -251,13 +261,38 @@ class _HookCall:
             self._send()
         except Exception as error:  # noqa: BLE001  errors of the monitor must not reach the agent
             _debug(f"{type(error).__name__}: {error}")
+            if isinstance(error, ValueError | RecursionError):
+                self._note(f"an event is lost: {error}", None)
         finally:
             self._finished.release()
 
+    def _note(self, message: str, hook: object) -> None:
+        from .hook_problem import write_note
+
+        try:
+            write_note(paths.hook_problem_file(), self._agent.name, hook, message)
+        except OSError as error:
+            _debug(f"no note: {error}")
+
+    def _payload(self) -> Any:
+        data, tail = _read_input()
+        try:
+            if not tail:
+                return json.loads(data)
+        except UnicodeDecodeError:
+            # Some shells of Windows convert the input to another encoding.
+            tail = b""
+        from .hook_problem import recover
+
+        payload, problem = recover(data, tail)
+        self._note(problem, payload.get("hook_event_name"))
+        return payload
+
     def _send(self) -> None:
-        payload = json.loads(_read_input())
+        payload = self._payload()
         if not isinstance(payload, dict) or not isinstance(payload.get("session_id"), str):
             raise ValueError("input: expected a JSON object with a session_id")
+        payload["session_id"] = self._agent.hook_session(payload) or payload["session_id"]
         event_id, host = os.urandom(16).hex(), paths.host_name()
         added = sender_info(os.environ, self._agent, time.time_ns(), event_id, host)
         own: dict[str, Any] = {**added, "ancestors": ancestors()}

@@ -11,6 +11,7 @@ from ..analysis.local_times import readable
 from ..client.agent_view import (
     AGENT_CELLS,
     agent_cells,
+    label_projects,
     matches_text,
     sort_agents,
     state_of,
@@ -22,7 +23,7 @@ from ..history.sources import resolve_source
 from ..reports.report_arguments import COST_ALIASES
 from ..storage.schema import HISTORY_COLUMNS
 
-_UNUSED = frozenset({"event_id", "tool_use_id", "extra", "cwd", "pr"})
+_UNUSED = frozenset({"event_id", "tool_use_id", "extra", "pr"})
 _COST_COLUMNS = "input output cache_write cache_read total usd unpriced_tokens".split()
 
 
@@ -38,7 +39,7 @@ def agents_table(text: str = "", *, offline: bool = False) -> pd.DataFrame:
     now = utc_now()
     shown = sort_agents(
         agent
-        for agent in load_agents(resolve_source(None))
+        for agent in label_projects(load_agents(resolve_source(None)))
         if (offline or state_of(agent) != "offline") and matches_text(agent, text)
     )
     rows = [list(map(visible_text, agent_cells(agent, now).values())) for agent in shown]

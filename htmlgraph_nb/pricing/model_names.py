@@ -16,7 +16,8 @@ class ModelName(NamedTuple):
     """The name of a model, and what the name says about the request.
 
     Attributes:
-        text: the name without ``[1m]``, ``-fast`` and suffixes such as ``:batch``.
+        text: the name without ``[1m]``, ``-fast`` and suffixes such as ``:batch``, that of a Claude
+            model also without ``-thinking`` and the like, which cost the same.
         mode: "fast", "priority", "flex" or "batch" as in the name; None: it says nothing.
     """
 
@@ -24,7 +25,8 @@ class ModelName(NamedTuple):
     mode: str | None
 
 
-_MARKS = re.compile(r"(?:\[[^\]]{0,16}\])+$")
+_MARKS = re.compile(r"\[[^\]]{0,16}\]")
+_SAME_PRICE = re.compile(r"(?i)((?:^|[/:.])claude-[\w.@-]*?)(?:[-:](?:thinking|thought)|:beta)$")
 _FAST = re.compile(r"(?i)((?:^|[/:.])(?:claude|gpt)-[\w.@-]*?)-fast(?=$|[-@]\d{8}$)")
 _MODE_SUFFIX = re.compile(r"(?i):(batch|flex|priority|fast)$")
 
@@ -55,6 +57,8 @@ _PROVIDERS = {
 """Form of a prefix → id of the provider in the table."""
 _MAKERS = frozenset({"anthropic", "openai", "google"})
 """Providers whose API others offer, too, so that it also serves models of others."""
+_ROUTE = re.compile(r":(free|online|nitro|floor|exacto)$")
+"""OpenRouter's suffixes of a model for a route with a price of its own, or none in advance."""
 _PREFIX = re.compile(r"([a-z0-9_.-]+)[/:](?=.)")
 # Claude models cost more at a location of Google Cloud than globally; Google's own do not.
 _LOCATION = re.compile(r"^projects/[^/]+/locations/(?:global/|[^/]+/(?=publishers/google/))")
@@ -75,7 +79,7 @@ def parse_name(model: str) -> ModelName:
     mode = None
     if match := _MODE_SUFFIX.search(text):
         text, mode = text[: match.start()], match[1].lower()
-    text, n = _FAST.subn(r"\1", text)
+    text, n = _FAST.subn(r"\1", _SAME_PRICE.sub(r"\1", text))
     return ModelName(text, "fast" if n else mode)
 
 
@@ -89,9 +93,12 @@ def references(name: str) -> Iterator[tuple[str, str | None]]:
     A prefix that is not known is taken for a provider, never dropped: a name behind it can be that
     of another model, or another price.
     """
-    yield name, None
     text = _LOCATION.sub("", name.lower())
     first, slash, offered = text.partition("/")
+    if _ROUTE.search(text):
+        yield text.removeprefix("openrouter/"), "openrouter"
+        return
+    yield name, None
     if slash and first not in _OWN_PRICES_LAST:
         yield offered, first
     if "anthropic." in text:

@@ -29,7 +29,7 @@ from .report_arguments import FREQS, check_cost_keys, check_freq
 MAX_COST_PERIODS = 2_000
 """Most periods of which all starts are listed, also of those without costs."""
 MAX_COST_ROWS = 50_000
-_UNUSED = frozenset({"event_id", "tool_use_id", "extra", "title", "cwd", "worktree", "pr"})
+_UNUSED = frozenset({"event_id", "tool_use_id", "extra", "title", "worktree", "pr"})
 _MAX_NAMES = 20
 
 

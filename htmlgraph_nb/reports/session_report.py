@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ..analysis.agent_labels import fill_forward, last_labels, time_order
 from ..analysis.columns import column_isin
 from ..analysis.grouping import group_rows
 from ..analysis.totals import sessions
+from ..core.ids import is_in_project
 from ..history.load import load_history, load_presence
 from ..storage.query import MAX_QUERY_NAMES
 from ..storage.schema import HISTORY_COLUMNS
@@ -138,7 +141,9 @@ def select_sessions(table: pd.DataFrame, selection: SessionSelection) -> pd.Data
     if selection.sessions is not None:
         keep &= table["session_id"].isin(list(selection.sessions)).to_numpy()
     for column, values in selection.filters.items():
-        keep &= texts_of(table, column).isin(list(values)).to_numpy()
+        keep &= texts_of(table, column).isin(list(values)).to_numpy() | (
+            _in_projects(table, values) if column == "project" else False
+        )
     words = selection.search.casefold().split()
     if words:
         lines = texts_of(table, SEARCHED[0])
@@ -157,6 +162,19 @@ def select_sessions(table: pd.DataFrame, selection: SessionSelection) -> pd.Data
         ascending=not selection.sort.startswith("-"), kind="stable", na_position="last"
     )
     return found.take(order.index.to_numpy()).reset_index(drop=True)
+
+
+def _in_projects(table: pd.DataFrame, wanted: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Return whether a project is one of these, however its name is shown now."""
+    names = texts_of(table, "project").str.rpartition("/")[2]
+    folders = texts_of(table, "cwd")
+    return np.array(
+        [
+            any(is_in_project(one, name or None, cwd or None) for one in wanted)
+            for name, cwd in zip(names, folders, strict=True)
+        ],
+        np.bool_,
+    )
 
 
 def facets_of(table: pd.DataFrame) -> dict[str, dict[str, int]]:

@@ -113,12 +113,12 @@ def _last_event(pending: _Pending, usage: Record, last: Record) -> Event:
     is_free = stop_reason == "refusal" and not (
         pending.has_content and count(last.get("output_tokens"))
     )
-    cost = amount(pending.record.get("costUSD"))
+    # Only older versions write the cost; 0 if they did not know the price of the model.
+    cost = amount(pending.record.get("costUSD")) or None
     return context.event(
         "completion",
         pending.key,
         model=string(last.get("model")) or string(pending.message.get("model")),
-        # Only older versions write the cost.
         cost_usd=0.0 if cost is None and is_free else cost,
         extra=without_none(
             request_id=safe_keyword(pending.record.get("requestId")),

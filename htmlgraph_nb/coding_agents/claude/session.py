@@ -24,13 +24,13 @@ from ...core.ids import call_key
 from ...core.model import Event
 from ..content_rules import question_extra
 from ..fields import (
-    base_name,
     branch_name,
     count,
     identifier,
     mapping,
     mappings,
     milliseconds,
+    project_name,
     safe_keyword,
     string,
     timestamp,
@@ -186,7 +186,7 @@ class ClaudeSession:
         if session is None or at is None:
             return None
         if self._project is None:
-            self._project = base_name(record.get("cwd"))
+            self._project = project_name(record.get("cwd"))
         # Lines that lack them were written in the same place as the line before.
         if "gitBranch" in record:
             self._branch = branch_name(record.get("gitBranch"))

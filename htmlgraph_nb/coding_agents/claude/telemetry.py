@@ -50,7 +50,8 @@ def _completion(values: LogAttributes) -> EventFields:
         "cache_read_tokens": number(values.get("cache_read_tokens")),
         "cache_write_5m_tokens": number(values.get("cache_creation_tokens")),
         "output_tokens": number(values.get("output_tokens")),
-        "cost_usd": dollars(values.get("cost_usd")),
+        # As in session files, 0 only says that the price is unknown.
+        "cost_usd": dollars(values.get("cost_usd")) or None,
         "duration_ms": number(values.get("duration_ms")),
         "extra": without_none(request_id=safe_keyword(values.get("request_id"))),
         **terms_of_attributes(values),

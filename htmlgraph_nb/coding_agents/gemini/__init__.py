@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from ..session import SessionReader, SessionRoot
 
 _HASH_CHARS = 64
+_NAMED_CHARS = 8
+"""Number of characters of the session id in the name of a session file."""
+_MAX_HEAD_BYTES = 8_192
 
 
 class GeminiCli(CodingAgent):
@@ -28,6 +31,29 @@ class GeminiCli(CodingAgent):
     session_pattern = r"\.gemini/tmp/[^/]+/chats/([^/]+/)?[^/]+\.jsonl?"
     commands = ("gemini",)
     package = "@google/gemini-cli"
+
+    def hook_session(self, payload: Mapping[str, Any]) -> str | None:
+        """Return the session of the file that the input names.
+
+        When it changes to another model, as for a used up quota, Gemini CLI gives hooks a new
+        session id (from 0.54 on) but goes on with the session in the same file.
+        """
+        path, session = payload.get("transcript_path"), payload.get("session_id")
+        if not (isinstance(path, str) and isinstance(session, str)):
+            return None
+        stem = os.path.basename(path).rpartition(".")[0]
+        if not stem.startswith("session-") or stem.endswith(session[:_NAMED_CHARS]):
+            return None
+        import json
+
+        try:
+            with open(path, "rb") as file:
+                record = json.loads(file.readline(_MAX_HEAD_BYTES))
+        except (OSError, ValueError, RecursionError):
+            return None
+        own = record.get("sessionId") if isinstance(record, dict) else None
+        is_named = isinstance(own, str) and own and stem.endswith(own[:_NAMED_CHARS])
+        return str(own) if is_named else None
 
     def roots_in(self, home: str) -> list[SessionRoot]:
         """Return the folder whose subfolders, one for each project, hold ``chats``."""
@@ -69,7 +95,7 @@ class GeminiCli(CodingAgent):
 
 def _project(folder: str) -> tuple[str | None, str | None]:
     """Return project and working folder of a folder that is named after the project or its hash."""
-    from ..fields import base_name, whole_path
+    from ..fields import project_name, whole_path
 
     try:
         with open(os.path.join(folder, ".project_root"), encoding="utf-8") as file:
@@ -77,4 +103,4 @@ def _project(folder: str) -> tuple[str | None, str | None]:
     except (OSError, UnicodeDecodeError):
         name = os.path.basename(folder)
         return None if len(name) == _HASH_CHARS or name in ("", "tmp") else name, None
-    return base_name(path), whole_path(path)
+    return project_name(path), whole_path(path)

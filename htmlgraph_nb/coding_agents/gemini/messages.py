@@ -94,9 +94,3 @@ def failure_kind(text: str) -> str | None:
 def is_synthetic(message: Record) -> bool:
     """Return whether a response was written by Gemini CLI itself: it has no model and no tokens."""
     return not (message.get("model") or message.get("tokens") or message.get("toolCalls"))
-
-
-def is_thought(message: Record) -> bool:
-    """Return whether a response consists of thoughts, so that the turn continues."""
-    parts = mappings(message.get("content"))
-    return bool(parts) and all(part.get("thought") is True for part in parts)

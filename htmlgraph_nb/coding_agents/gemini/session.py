@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from ...core.ids import shorten_id
@@ -28,13 +28,13 @@ from ...core.validation import MAX_INTEGER
 from ..content_rules import is_question, question_extra
 from ..failures import failure_extra
 from ..fields import (
-    base_name,
     count,
     identifier,
     label,
     mapping,
     mappings,
     milliseconds,
+    project_name,
     string,
     timestamp,
     whole_path,
@@ -50,7 +50,6 @@ from .messages import (
     first_text,
     is_prompt,
     is_synthetic,
-    is_thought,
     turn_end_of,
 )
 
@@ -58,6 +57,7 @@ _FINAL_STATUSES = ("success", "error", "cancelled")
 _MAX_CALLS = 10_000
 TURN_QUIET_S = 2.0
 """Seconds of quiet after which a response without tool calls counts as the last of its turn."""
+_BURST = timedelta(milliseconds=100)
 _CHARS_PER_TOKEN = 2
 _SPARE_TOKENS = 8
 
@@ -90,6 +90,7 @@ class GeminiSession:
     _broken_at: datetime | None = None
     _running: str | None = None
     _done_calls: set[str] = field(default_factory=set)
+    _prompts: set[int] = field(default_factory=set)
 
     def feed(self, line: bytes) -> list[Event]:
         """Return the events that this line, or an older file as a whole, completes.
@@ -144,7 +145,7 @@ class GeminiSession:
         at = self._at = timestamp(record.get("startTime")) or self._at
         directories = record.get("directories")
         if isinstance(directories, list) and directories:
-            self.project = base_name(directories[0]) or self.project
+            self.project = project_name(directories[0]) or self.project
         if session is None or session == self._session or at is None:
             return []
         events = self.finish()
@@ -203,6 +204,12 @@ class GeminiSession:
         if self._turn_end is not None and continues_turn(content):
             self._turn_end = None
             return []
+        text = hash(first_text(content))
+        if self._prompt is not None and self._turn_end is None and text in self._prompts:
+            # The history is written again, by which Gemini CLI cuts results of tools in a turn.
+            return []
+        if len(self._prompts) < _MAX_CALLS:
+            self._prompts.add(text)
         end = self._end_turn()
         self._prompt, self._broken_at = (name, at), None
         return [*end, self._event("prompt", at, f"{name}:BeforeAgent")]
@@ -227,7 +234,8 @@ class GeminiSession:
 
     def _response(self, message: Record) -> list[Event]:
         """Add a response; return the completion before it, and the tool calls of this response."""
-        if is_synthetic(message) and is_thought(message):
+        if is_synthetic(message) and not self._follows_prompt(message["timestamp"]):
+            # Written around an image, or with the whole history when results of tools are cut.
             return []
         last = self._message
         is_repeated = last is not None and last.get("id") == message["id"]
@@ -239,6 +247,10 @@ class GeminiSession:
             events += self._flush()
         at = message["timestamp"]
         return events + [event for call in calls for event in self._tool_call_events(call, at)]
+
+    def _follows_prompt(self, at: datetime) -> bool:
+        """Return whether a message follows a prompt too soon for a model: both were loaded."""
+        return self._prompt is not None and at - self._prompt[1] < _BURST
 
     def _end_open_call(self, at: datetime) -> list[Event]:
         """Return the end of the call that ``on_quiet`` has reported; any later line ends it."""

@@ -17,10 +17,10 @@ from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
 
-from ...core.ids import call_key, shorten_id
+from ...core.ids import call_key, is_issued_id, shorten_id
 from ...core.model import Event, new_event
 from ...core.timestamps import from_micros
-from ..fields import base_name, identifier, string, whole_path
+from ..fields import identifier, project_name, string, whole_path
 from ..registry import AGENTS
 from ..session import cached_agent_id
 from ..telemetry import EventFields, number, terms_of_attributes, uncached
@@ -58,7 +58,7 @@ def events_from_log(record: LogRecord, *, received_at: datetime) -> list[Event]:
             agent_id=cached_agent_id(session, agent),
             timestamp=time_from_ns(record.at_ns, received_at),
             session_id=session,
-            event_id=_key(fields, session) or _content_key(session, name, record),
+            event_id=_key(fields, session, record.at_ns) or _content_key(session, name, record),
             source=SOURCE,
             agent_kind=agent,
             **_common(record.resource, values),
@@ -144,19 +144,23 @@ def _common(resource: Attributes, values: Attributes) -> EventFields:
         "model": string(values.get("model") or values.get("gen_ai.response.model"))
         or string(values.get("gen_ai.request.model")),
         "host": string(resource.get("host.name")),
-        "project": string(resource.get("project")) or base_name(folder),
+        "project": project_name(folder, string(resource.get("project"))),
         "cwd": whole_path(folder),
         "feature_id": string(resource.get("feature.id")),
     }
 
 
-def _key(fields: EventFields, session: str) -> str | None:
-    """Return the event id that other sources derive, too; None if the event has no such id."""
+def _key(fields: EventFields, session: str, at_ns: int) -> str | None:
+    """Return the event id that a repetition has, too; None if the event has no id of its own."""
     call = fields.get("tool_use_id")
     if call is not None and fields["event_type"] in ("tool_execute", "tool_error"):
         return call_key(session, call, "PostToolUse")
     request = (fields.get("extra") or {}).get("request_id")
-    return None if request is None else shorten_id(f"{session}:answer:{request}")
+    if request is None:
+        return None
+    # Gateways give several answers one id, also those of two processes of a session.
+    time = "" if is_issued_id(request) else f":{at_ns}"
+    return shorten_id(f"{session}:answer:{request}{time}")
 
 
 def _content_key(session: str, name: str, record: LogRecord) -> str:

@@ -14,6 +14,7 @@ from htmlgraph_nb.client.agent_view import (
     compact_count,
     count_states,
     dollar_text,
+    label_projects,
     sort_agents,
     state_of,
     visible_text,
@@ -133,6 +134,7 @@ def overview_lines() -> Sequence[str]:
     ]
     lines = pair_lines([(name, value) for name, value in rows if value])
     urgent = [agent for agent in agents if state_of(agent) in ("waiting", "cannot_work")]
+    urgent = label_projects(urgent)
     table = agent_lines(sort_agents(urgent)[:_MAX_LISTED], utc_now(), terminal_width())
     hidden = len(urgent) - _MAX_LISTED
     more = [f"and {hidden:,} more; htmlgraph-nb ls lists them"] if hidden > 0 else []

@@ -20,9 +20,11 @@ import pytest
 from htmlgraph_nb.coding_agents.claude.hooks import events_from_hook
 from htmlgraph_nb.coding_agents.input_hash import input_hash
 from htmlgraph_nb.coding_agents.input_key import load_key
+from htmlgraph_nb.hook.hook_problem import read_note
 from htmlgraph_nb.ingest.spool import events_from_spool
 from tests.helpers.paths import ROOT
 from tests.helpers.server_files import announced_server
+from tests.helpers.session_lines import SESSION
 
 PAYLOADS = ROOT / "tests/payloads" / "claude_hooks"
 CONTENT = "never-keep-this"
@@ -122,6 +124,31 @@ def unused_url() -> str:
     """Return an address that refuses connections."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         return f"http://127.0.0.1:{closed.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "renamed"),
+    [
+        ("session-2026-08-01T10-00-0b9d6f4e.jsonl", {"sessionId": SESSION}, True),
+        ("session-2026-08-01T10-00-1c94066b.jsonl", {"sessionId": SESSION}, False),
+        ("session-2026-08-01T10-00-aaaabbbb.jsonl", {"sessionId": SESSION}, False),
+        ("session-2026-08-01T10-00-0b9d6f4e.jsonl", {"sessionId": 7}, False),
+        ("session-2026-08-01T10-00-0b9d6f4e.jsonl", None, False),
+        ("notes-0b9d6f4e.jsonl", {"sessionId": SESSION}, False),
+    ],
+)
+def test_hook_of_gemini_reports_the_session_of_its_file(
+    home: Path, tmp_path: Path, name: str, head: dict[str, Any] | None, renamed: bool
+) -> None:
+    """After a change of the model its input has a new session id."""
+    path = tmp_path / name
+    if head is not None:
+        path.write_text(json.dumps(head) + "\n{}\n")
+    sent = "1c94066b-eb13-47d9-b34e-c16170440ff4"
+    hook = {"hook_event_name": "BeforeAgent", "session_id": sent, "transcript_path": str(path)}
+    assert_silent(run(home, json.dumps(hook).encode(), "gemini", HTMLGRAPH_URL=unused_url()))
+    [event] = spooled(home)
+    assert event["session_id"] == (SESSION if renamed else sent)
 
 
 def test_hook_posts_the_event(home: Path) -> None:
@@ -338,13 +365,66 @@ def test_hook_ignores_invalid_input(home: Path, stdin: bytes) -> None:
         assert_silent(run(home, stdin, HTMLGRAPH_URL=server.url))
     assert server.requests == []
     assert spooled(home) == []
+    note = read_note(str(home / "hook-problem.json"))
+    assert note is not None
+    assert note["message"].startswith("an event is lost: ")
 
 
-def test_hook_ignores_input_that_is_too_long(home: Path) -> None:
-    """The hook reads at most 8 MiB."""
+def test_hook_ignores_white_space_that_is_too_long(home: Path) -> None:
+    """It reads the rest, so that the agent is not interrupted in writing it."""
     with receiver() as server:
         assert_silent(run(home, b" " * (9 << 20), HTMLGRAPH_URL=server.url))
     assert server.requests == []
+
+
+LONG = json.dumps({"content": "x" * (9 << 20), "quote": '"tool_use_id":"toolu_other"'})
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept"),
+    [
+        (f'"tool_input":{{"command":"ls"}},"tool_response":{LONG},"tool_use_id":"toolu_1"', 3),
+        (f'"tool_use_id":"toolu_1","tool_input":{LONG},"tool_response":{{}}', 3),
+        (f'"tool_input":{LONG}', 2),
+    ],
+)
+def test_hook_keeps_the_fields_of_an_input_that_is_too_long(
+    home: Path, fields: str, kept: int
+) -> None:
+    """Those before the long one, and the id of the call; a note says so."""
+    start = '{"hook_event_name":"PostToolUse","session_id":"s-1","cwd":"/w/api","tool_name":"Write"'
+    with receiver() as server:
+        assert_silent(run(home, f"{start},{fields}}}".encode(), HTMLGRAPH_URL=server.url))
+    [request] = server.requests
+    body = json.loads(request.body)
+    sent = {"tool_name": "Write", "cwd": "/w/api", "tool_use_id": "toolu_1"}
+    assert {name: body[name] for name in sent if name in body} == dict(list(sent.items())[:kept])
+    note = read_note(str(home / "hook-problem.json"))
+    assert note is not None
+    assert note["hook"] == "PostToolUse"
+    assert note["message"] == "an input was longer than 8 MiB, so only its start was read"
+    assert (home / "hook-problem.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_hook_replaces_characters_of_other_encodings(home: Path) -> None:
+    """The event is sent, and a note says so without a part of the input."""
+    hook = (
+        '{"hook_event_name":"UserPromptSubmit","session_id":"s-1","cwd":"C:\\\\Zoë","prompt":"é"}'
+    )
+    with receiver() as server:
+        assert_silent(run(home, hook.encode("cp1252"), HTMLGRAPH_URL=server.url))
+    [request] = server.requests
+    assert json.loads(request.body)["cwd"] == "C:\\Zo\ufffd"
+    note = read_note(str(home / "hook-problem.json"))
+    assert note is not None
+    assert note["message"] == "an input was not UTF-8, so some characters were replaced"
+
+
+def test_hook_writes_no_note_without_a_problem(home: Path) -> None:
+    """Most events have none."""
+    with receiver() as server:
+        run(home, payload(), HTMLGRAPH_URL=server.url)
+    assert read_note(str(home / "hook-problem.json")) is None
 
 
 def test_hook_survives_a_spool_that_cannot_be_written(home: Path) -> None:

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import {
   createMirror, createStore, describeConnection, applyMessage,
 } from "../../../htmlgraph_nb/static/grid/host/index.js";
+import { compileFilter } from "../../../htmlgraph_nb/static/grid/model/filter.js";
 
 const presence = (id, more = {}) => ({
   agent_id: id,
@@ -333,4 +334,24 @@ test("kept removals are bounded", () => {
   for (let seq = 2; seq < 10_100; seq += 1) applyMessage(roster, removal(`agent-${seq}`, seq));
   assert.equal(roster.removed.size, 10_000);
   assert.ok(roster.removed.has("agent-10099"));
+});
+
+test("projects of the same name are called differently while there are two", () => {
+  const at = (cwd) => ({ project: "api", branch: "main", cwd });
+  const roster = rosterOf(state(1, [numbered("a", 1, at("/home/u/acme/api"))]));
+  const projects = () => [...roster.agents.values()].map((agent) => agent.project);
+  assert.deepEqual(projects(), ["api"]);
+  const changed = applyMessage(roster, update("b", 2, at("/home/u/beta/api")));
+  assert.deepEqual([...changed].sort(), ["a", "b"]);
+  assert.deepEqual(projects(), ["acme/api", "beta/api"]);
+  assert.equal(roster.agents.get("a").name, "acme/api · main");
+  const selected = (project) => [...roster.agents.values()].filter(compileFilter({ project })).map((agent) => agent.id);
+  assert.deepEqual(
+    [["api"], ["acme/api"], ["~/beta/api"], ["me/api"]].map(selected), [["a", "b"], ["a"], ["b"], []]);
+  assert.deepEqual([...applyMessage(roster, update("a", 3, { ...at("/home/u/acme/api"), title: "T" }))], ["a"]);
+  assert.deepEqual(projects(), ["acme/api", "beta/api"]);
+  assert.deepEqual([...applyMessage(roster, removal("b", 4))].sort(), ["a", "b"]);
+  assert.deepEqual(projects(), ["api"]);
+  applyMessage(roster, state(9, [numbered("c", 9, at("/home/u/x/api"))], { epoch: "e2" }));
+  assert.deepEqual(projects(), ["api"]);
 });

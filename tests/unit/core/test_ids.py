@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,12 +11,21 @@ from hypothesis import strategies as st
 from htmlgraph_nb.core.ids import (
     agent_id_of,
     call_key,
+    is_in_project,
     is_issued_id,
+    project_folder,
+    project_labels,
+    repository_name,
+    share_names,
     shorten_id,
     topmost_ancestor,
 )
 from htmlgraph_nb.core.validation import MAX_ID_CHARS
 from tests.helpers.claude_lines import ANSWER, CALL
+from tests.helpers.paths import ROOT
+
+PROJECTS = json.loads((ROOT / "tests/payloads/project_folders.json").read_text("utf-8"))
+"""What the JavaScript tests check, too."""
 
 
 @given(st.text(max_size=600), st.text(max_size=600), st.integers(20, 300))
@@ -109,3 +120,89 @@ def test_topmost_ancestor_follows_a_limited_number_of_levels() -> None:
 
     assert topmost_ancestor("0", "1", parent_of) == "64"
     assert n_calls == 64
+
+
+@pytest.mark.parametrize(("project", "cwd", "folder"), PROJECTS["folders"])
+def test_project_folder_is_without_home(project: str, cwd: str, folder: str | None) -> None:
+    """The same on all machines and for all accounts; None: the path does not tell it."""
+    assert project_folder(project, cwd) == folder
+
+
+@pytest.mark.parametrize(("places", "labels"), PROJECTS["labels"])
+def test_project_labels_are_as_short_as_possible(
+    places: list[tuple[str, str | None]], labels: list[str]
+) -> None:
+    """Folders appear only where two projects have one name."""
+    known = project_labels([(name, folder) for name, folder in places])
+    assert [known[name, folder] for name, folder in places] == labels
+
+
+@given(st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=5), max_size=30))
+def test_project_labels_differ(paths: list[list[str]]) -> None:
+    """Different folders never share a label, and each label selects only its own."""
+    folders = {"/".join(["~", *path, "api"]) for path in paths}
+    labels = project_labels([("api", folder) for folder in folders])
+    assert len(set(labels.values())) == len(folders)
+    for (_, own), label in labels.items():
+        if len(folders) > 1:
+            cwds = [folder.replace("~", "/home/u") for folder in folders]
+            selected = [cwd for cwd in cwds if is_in_project(label, "api", cwd)]
+            assert selected == [own.replace("~", "/home/u")] if own else False
+
+
+def test_project_labels_of_many_folders() -> None:
+    """Tests run agents in thousands of temporary folders of one name."""
+    places = [("cwd", f"/tmp/run-{n}/cwd") for n in range(20_000)]
+    assert project_labels(places)["cwd", "/tmp/run-7/cwd"] == "run-7/cwd"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "is_in"),
+    [
+        ("api", True),
+        ("acme/api", True),
+        ("clients/acme/api", True),
+        ("~/clients/acme/api", True),
+        ("beta/api", False),
+        ("cme/api", False),
+        ("acme", False),
+        ("/api", False),
+        ("", False),
+    ],
+)
+def test_is_in_project_matches_a_name_and_folders(wanted: str, is_in: bool) -> None:
+    """A short name selects all projects of that name."""
+    assert is_in_project(wanted, "api", "/home/dev/clients/acme/api/src") is is_in
+
+
+def test_is_in_project_knows_names_with_slashes() -> None:
+    """Programs can report any name."""
+    assert is_in_project("org/repo", "org/repo", None)
+    assert not is_in_project("acme/api", "api", None)
+    assert not is_in_project("api", None, "/home/dev/api")
+
+
+@pytest.mark.parametrize(
+    ("name", "cwd", "repository"),
+    [
+        ("fix", "/home/dev/api/.claude/worktrees/fix", "api"),
+        ("fix", "/home/dev/api/.worktrees/fix/src", "api"),
+        ("fix", "C:\\src\\api\\.claude\\worktrees\\fix", "api"),
+        ("5f3a", "/home/dev/.cursor/worktrees/api/5f3a", "api"),
+        ("tokyo", "/Users/m/conductor/workspaces/api/tokyo", "api"),
+        ("api", "/home/dev/.codex/worktrees/5f3a/api", "api"),
+        ("src", "/home/dev/api/.worktrees/fix/src", "src"),
+        ("worktrees", "/home/dev/worktrees", "worktrees"),
+        ("api", "/home/dev/api", "api"),
+    ],
+)
+def test_repository_name_of_worktrees(name: str, cwd: str, repository: str) -> None:
+    """A worktree is the same project as its repository."""
+    assert repository_name(name, cwd) == repository
+
+
+def test_share_names_is_true_only_for_two_folders_of_one_name() -> None:
+    """Then the analysis has to look at each row."""
+    assert not share_names(["api"], ["/home/a/acme/api", "/home/b/acme/api/src", "/tmp"])
+    assert not share_names(["api", "web"], ["/home/a/x/api", "/home/a/y/web"])
+    assert share_names(["api"], ["/home/a/acme/api", "/home/a/beta/api"])

@@ -31,6 +31,11 @@ def costs_of(name: str) -> list[float] | None:
         ("anthropic/claude-opus-5-fast-20260723", "anthropic/claude-opus-5-20260723", "fast"),
         ("GPT-5.5-FAST", "GPT-5.5", "fast"),
         ("anthropic/claude-opus-4.8:batch", "anthropic/claude-opus-4.8", "batch"),
+        ("claude-opus-4-8[1m]-fast", "claude-opus-4-8", "fast"),
+        ("claude-opus-5-thinking", "claude-opus-5", None),
+        ("anthropic/claude-opus-5:beta", "anthropic/claude-opus-5", None),
+        ("claude-3.7-sonnet-thought", "claude-3.7-sonnet", None),
+        ("kimi-k2-thinking", "kimi-k2-thinking", None),
         ("grok-4-fast", "grok-4-fast", None),
         ("claude-fast-1", "claude-fast-1", None),
         ("", "", None),
@@ -87,6 +92,8 @@ def test_parse_name_removes_marks(name: str, text: str, mode: str | None) -> Non
         ("anthropic/claude-4.8-opus-20260528", "claude-opus-4-8"),
         ("Claude-Opus-5[1M]", "claude-opus-5"),
         ("us.anthropic.claude-opus-5-5[1m]", "us.anthropic.claude-opus-5-5"),
+        ("claude-opus-5-thinking[1m]", "claude-opus-5"),
+        ("anthropic/claude-opus-5:thinking", "claude-opus-5"),
         ("claude-mythos-5", "claude-fable-5"),
         ("claude-mythos-5-1", "claude-fable-5-1"),
     ],
@@ -114,6 +121,10 @@ def test_references_find_the_plain_name(name: str, plain: str) -> None:
         "claude-haiku-4-5-fast",
         "claude-opus-4-8:flex",
         "together_ai/deepseek-v3-unknown",
+        "gemini-2.5-pro:free",
+        "claude-opus-5:free",
+        "anthropic/claude-sonnet-4.5:online",
+        "deepseek-chat:nitro",
     ],
 )
 def test_references_of_other_models_find_nothing(name: str) -> None:
@@ -136,3 +147,12 @@ def test_references_of_bedrock_stay_there() -> None:
         ("us.anthropic.claude-opus-4-8-v1:0", None),
         ("us.anthropic.claude-opus-4-8-v1:0", "aws"),
     ]
+
+
+@pytest.mark.parametrize("prefix", ["", "openrouter/"])
+def test_references_find_free_models_of_openrouter(prefix: str) -> None:
+    """They cost nothing, unlike the model of the same name of its maker."""
+    priced = model_price_of(f"{prefix}deepseek/deepseek-r1:free")
+    assert priced is not None
+    at = to_micros(datetime(2026, 7, 20, tzinfo=UTC))
+    assert priced.price.dollars(at, (1_000, 2_000, 0, 0, 5_000), 0) == 0.0

@@ -52,7 +52,9 @@ import { nameAgent } from "./names.js";
  * @property {boolean} unseen its turn ended and nobody has looked at it since
  * @property {boolean | null} hooks whether hooks report it; null for other sources
  * @property {string} model
- * @property {string} project
+ * @property {string} project what it is called; "acme/api" if another folder is called "api", too
+ * @property {string} projectName its stored name
+ * @property {string} folder its folder with "~" for the home folder; "" if unknown
  * @property {string} host
  * @property {string} parent
  * @property {number | null} seq sequence number of the change; null if unnumbered
@@ -79,6 +81,7 @@ import { nameAgent } from "./names.js";
  * @property {Map<string, Agent>} agents
  * @property {Map<string, number>} removed seq of the removal, by agent
  * @property {PendingState | null} pending
+ * @property {ReturnType<typeof import("./names.js").createProjects>} projects
  *
  * @typedef {object} Counts
  * @property {number} total
@@ -157,6 +160,8 @@ export function readPresence(presence, seq) {
   const contextWindow = readSize(presence.context_window) || null;
   return {
     id, name, place, status, title, project, branch, parent, contextTokens, contextWindow,
+    projectName: project,
+    folder: "",
     state: stateOf(presence, status),
     detail: readText(presence.detail),
     reason: readText(presence.reason),

@@ -3,6 +3,8 @@
  * Matches agents against a filter.
  */
 
+import { selectsProject } from "./names.js";
+
 /** @typedef {import("./agent.js").Agent} Agent */
 /** @typedef {import("./settings.js").Filter} Filter */
 /** @typedef {import("./settings.js").FilterKey} FilterKey */
@@ -26,6 +28,11 @@ export function compileFilter(filter) {
     const values = filter[/** @type {FilterKey} */ (key)];
     if (values === undefined) continue;
     const accepted = new Set(values);
+    if (key === "project") {
+      tests.push((agent) => accepted.has(agent.project)
+        || values.some((value) => selectsProject(value, agent.projectName, agent.folder)));
+      continue;
+    }
     tests.push((agent) => accepted.has(/** @type {string} */ (agent[field])));
   }
   const words = (filter.text ?? "").toLowerCase().split(/\s+/).filter(Boolean);

@@ -6,6 +6,7 @@
  */
 
 import { isRecord, readPresence, readSeq, readText } from "./agent.js";
+import { createProjects, nameAgent } from "./names.js";
 
 /** @typedef {import("./agent.js").Agent} Agent */
 /** @typedef {import("./agent.js").Roster} Roster */
@@ -20,7 +21,7 @@ const COMPARED = /** @type {(keyof Agent)[]} */ (
 
 /** @returns {Roster} */
 export function createMirror() {
-  return { epoch: null, seq: null, agents: new Map(), removed: new Map(), pending: null };
+  return { epoch: null, seq: null, agents: new Map(), removed: new Map(), pending: null, projects: createProjects() };
 }
 
 /**
@@ -171,9 +172,31 @@ function advance(roster, seq) {
 /** @param {Roster} roster @param {Agent} agent @param {Set<string>} changed */
 function put(roster, agent, changed) {
   const before = roster.agents.get(agent.id);
+  const renamed = roster.projects.place(agent.id, agent.projectName, agent.cwd);
+  label(roster, agent);
   roster.agents.set(agent.id, agent);
   roster.removed.delete(agent.id);
   if (before === undefined || differs(before, agent)) changed.add(agent.id);
+  if (renamed.length > 0) relabel(roster, renamed, changed);
+}
+
+/** Set what the project of an agent is called. @param {Roster} roster @param {Agent} agent */
+function label(roster, agent) {
+  agent.folder = roster.projects.folder(agent.id);
+  const project = roster.projects.label(agent.id);
+  if (project !== agent.project) Object.assign(agent, { project, ...nameAgent({ ...agent, project }) });
+}
+
+/** @param {Roster} roster @param {string[]} names of projects @param {Set<string>} changed */
+function relabel(roster, names, changed) {
+  for (const id of names.flatMap((name) => roster.projects.agents(name))) {
+    const agent = roster.agents.get(id);
+    if (agent === undefined || agent.project === roster.projects.label(id)) continue;
+    const next = { ...agent };
+    label(roster, next);
+    roster.agents.set(id, next);
+    changed.add(id);
+  }
 }
 
 /** Whether anything but the sequence number differs. @param {Agent} a @param {Agent} b */
@@ -185,7 +208,9 @@ function differs(a, b) {
 
 /** @param {Roster} roster @param {string} id @param {Set<string>} changed */
 function drop(roster, id, changed) {
-  if (roster.agents.delete(id)) changed.add(id);
+  if (!roster.agents.delete(id)) return;
+  changed.add(id);
+  relabel(roster, roster.projects.place(id), changed);
 }
 
 /** @param {Roster} roster @param {string} id @param {number | null} seq */
@@ -202,6 +227,7 @@ function rememberRemoval(roster, id, seq) {
 function forget(roster, changed) {
   for (const id of roster.agents.keys()) changed.add(id);
   roster.agents.clear();
+  roster.projects = createProjects();
   roster.removed.clear();
   roster.pending = null;
   roster.seq = null;

@@ -12,8 +12,10 @@ from htmlgraph_nb.client.agent_view import span_text, visible_text
 from htmlgraph_nb.coding_agents.agent import CodingAgent
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.errors import HtmlgraphError
+from htmlgraph_nb.hook.hook_problem import read_note
 from htmlgraph_nb.ingest.files.session_roots import folder_names, own_folders
 from htmlgraph_nb.ingest.session_files import find_own_sessions
+from htmlgraph_nb.paths import hook_problem_file
 
 from ..connect.agent_connection import connection_of
 from ..connect_command import last_reports
@@ -21,6 +23,8 @@ from ..text_table import plural
 from .finding import Finding
 
 _MAX_REASONS = 10
+_NOTE_DAYS = 7
+"""Age up to which the problem of a hook is shown."""
 
 
 def check_agents(environ: Mapping[str, str], now: datetime) -> list[Finding]:
@@ -41,7 +45,21 @@ def check_agents(environ: Mapping[str, str], now: datetime) -> list[Finding]:
         findings += found
         is_used = found[0].level != "note" or _is_installed(agent)
         findings += _check_hooks(agent, environ, reports.get(agent.hook_source), is_used, now)
-    return findings
+    return [*findings, *_hook_problem(now)]
+
+
+def _hook_problem(now: datetime) -> list[Finding]:
+    """Return the last input of a hook that could not be read as it was, if it is not long ago."""
+    note = read_note(hook_problem_file())
+    if note is None or now.timestamp() - note["at"] > _NOTE_DAYS * 86_400:
+        return []
+    age = span_text(max(0.0, now.timestamp() - note["at"]))
+    hook = " ".join(str(note[name]) for name in ("agent", "hook") if name in note)
+    return [
+        Finding(
+            "hooks", "note", visible_text(f"htmlgraph-hook, {age} ago ({hook}): {note['message']}")
+        )
+    ]
 
 
 def _is_installed(agent: CodingAgent) -> bool:

@@ -10,6 +10,7 @@ from htmlgraph_nb.client.agent_view import (
     SORT_KEYS,
     STATE_LABELS,
     count_states,
+    label_projects,
     matches_text,
     sort_agents,
     state_of,
@@ -43,6 +44,7 @@ def configure_ls(parser: argparse.ArgumentParser, out: Print) -> None:
 
 def _ls(arguments: argparse.Namespace, out: Print) -> int:
     agents = list(rest_client(arguments).presence().values())
+    agents = agents if arguments.json else label_projects(agents)
     found = [agent for agent in agents if matches_text(agent, " ".join(arguments.words))]
     states = arguments.state or [s for s in AGENT_STATES if arguments.all or s != "offline"]
     shown = sort_agents(

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from htmlgraph_nb.client.agent_view import compact_count, short_agent_id, visible_text
 from htmlgraph_nb.client.rest import Rest
+from htmlgraph_nb.core.ids import is_in_project
 from htmlgraph_nb.core.model import TOKEN_FIELDS
 from htmlgraph_nb.core.protocol import Cursor
 from htmlgraph_nb.errors import ConnectError, ServerRefused
@@ -97,7 +98,10 @@ def _filters(arguments: argparse.Namespace, rest: Rest) -> list[tuple[str, str]]
 
 def _is_wanted(event: Mapping[str, Any], arguments: argparse.Namespace) -> bool:
     """Return whether an event passes the filters that are not sent to the server."""
-    if arguments.project and event.get("project") not in arguments.project:
+    project, cwd = event.get("project"), event.get("cwd")
+    if arguments.project and not any(
+        is_in_project(name, project, cwd) for name in arguments.project
+    ):
         return False
     is_error = event.get("status") == "error" or event.get("event_type") in _ERROR_TYPES
     return is_error or not arguments.errors

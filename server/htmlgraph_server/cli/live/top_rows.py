@@ -16,6 +16,7 @@ from htmlgraph_nb.client.agent_view import (
     count_states,
     dollar_text,
     group_of,
+    label_projects,
     matches_text,
     reason_text,
     sort_agents,
@@ -107,7 +108,7 @@ def top_agents(agents: Iterable[AgentPresence], settings: TopSettings) -> list[A
     """Return the agents that the settings select, in their order, groups together."""
     found = [
         agent
-        for agent in agents
+        for agent in label_projects(agents)
         if (settings.show_offline or state_of(agent) != "offline")
         and matches_text(agent, settings.text)
     ]

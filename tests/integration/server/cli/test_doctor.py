@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from htmlgraph_nb.hook.hook_problem import write_note
 from htmlgraph_server.cli.doctor.system_checks import check_prices
 from tests.helpers.server_process import Server
 from tests.integration.conftest import Serve
@@ -158,3 +159,16 @@ def test_check_prices_reports_an_old_table() -> None:
     assert new.area == old.area == "prices"
     assert old.level == "note"
     assert old.remedy == "pip install -U genai-prices"
+
+
+def test_doctor_shows_the_last_problem_of_the_hook(tmp_path: Path) -> None:
+    """For a week."""
+    note = str(tmp_path / "hook-problem.json")
+    write_note(note, "claude", "PostToolUse", "an input was longer than 8 MiB")
+    (text,) = texts(findings(tmp_path, **NO_SERVER), "hooks", "note")
+    assert re.match(
+        r"htmlgraph-hook, \d+ s ago \(claude PostToolUse\): an input was longer than 8 MiB", text
+    )
+    old = json.loads(Path(note).read_text()) | {"at": 1.0}
+    Path(note).write_text(json.dumps(old))
+    assert texts(findings(tmp_path, **NO_SERVER), "hooks", "note") == []

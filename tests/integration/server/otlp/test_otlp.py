@@ -274,6 +274,37 @@ def test_cumulative_counters_of_two_processes_add_up(serve: Serve) -> None:
     assert counted(again, 65, at=370, start=100) == 222
 
 
+def answered(server: Server, request_id: str, process: int, at: int) -> None:
+    """Send the log of an answer of one process, twice."""
+    values = {"session.id": "s-1", "input_tokens": "10", "request_id": request_id}
+    pairs = [{"key": key, "value": {"stringValue": value}} for key, value in values.items()]
+    record = {
+        "timeUnixNano": str((1_736_866_230 + at) * 10**9),
+        "body": {"stringValue": "claude_code.api_request"},
+        "attributes": pairs,
+    }
+    resource = {"attributes": [{"key": "process.pid", "value": {"intValue": str(process)}}]}
+    scoped = {"resource": resource, "scopeLogs": [{"logRecords": [record]}]}
+    body = json.dumps({"resourceLogs": [scoped]}).encode()
+    for _ in range(2):
+        assert server.request("POST", "/v1/logs", body, {"Content-Type": JSON}).status == 200
+
+
+def test_logs_of_two_processes_count_each_answer_once(server: Server) -> None:
+    """Their gateway gives all answers one id; a repeated export adds nothing."""
+    for request_id, process, at in (
+        ("req_proxy", 1, 1),
+        ("req_proxy", 2, 2),
+        ("req_proxy", 1, 3),
+        ("req_011CUuXYZabcdefghijklmno", 1, 4),
+        ("req_011CUuXYZabcdefghijklmnp", 2, 4),
+    ):
+        answered(server, request_id, process, at)
+    assert event_types(server) == {"completion": 5}
+    assert tokens(server) == (50, 0, 0)
+    assert counted(server, 999, at=60) == 50, "the counters contain the same tokens"
+
+
 def counted(server: Server, value: int, at: int, start: int = 0) -> int:
     """Send a point of a cumulative counter twice; return the tokens of its session.
 
@@ -295,7 +326,7 @@ def counted(server: Server, value: int, at: int, start: int = 0) -> int:
     body = json.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]}).encode()
     for _ in range(2):
         assert server.request("POST", "/v1/metrics", body, {"Content-Type": JSON}).status == 200
-    return int(server.presence()["gemini-s-1"]["total_cost_tokens"])
+    return sum(int(a["total_cost_tokens"]) for a in server.presence().values())
 
 
 def test_large_export_is_stored_completely(server: Server) -> None:

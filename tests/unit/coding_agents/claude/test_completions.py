@@ -151,10 +151,11 @@ def test_completion_without_stop_reason_has_the_version() -> None:
 
 
 def test_completion_keeps_the_cost_of_older_versions() -> None:
-    """The cost is kept if the line contains it."""
-    lines = [completion("m1", 4, costUSD=0.25), completion("m2", 4, costUSD="much")]
+    """The cost is kept if the line contains it; 0 beside tokens is no price."""
+    costs = [0.25, "much", 0]
+    lines = [completion(f"m{i}", 4, costUSD=cost) for i, cost in enumerate(costs)]
     completions = [e for e in read(ClaudeSession(), lines) if e.event_type == "completion"]
-    assert [event.cost_usd for event in completions] == [0.25, None]
+    assert [event.cost_usd for event in completions] == [0.25, None, None]
 
 
 COMPLETIONS = st.lists(

@@ -12,7 +12,6 @@ from htmlgraph_nb.coding_agents.gemini.messages import (
     first_text,
     is_prompt,
     is_synthetic,
-    is_thought,
     turn_end_of,
 )
 
@@ -73,11 +72,3 @@ def test_is_synthetic_has_neither_model_nor_tokens() -> None:
     assert is_synthetic({"content": "x", "tokens": None})
     for field in ({"model": "m"}, {"tokens": {"input": 1}}, {"toolCalls": [{}]}):
         assert not is_synthetic(field)
-
-
-def test_is_thought_needs_thoughts_only() -> None:
-    """A response without parts is none."""
-    thought = {"text": "x", "thought": True}
-    assert is_thought({"content": [thought, thought]})
-    assert not is_thought({"content": [thought, {"text": "y"}]})
-    assert not is_thought({"content": "x"})

@@ -342,6 +342,30 @@ def test_session_image_of_a_tool_does_not_end_the_turn() -> None:
     assert reader.on_quiet(TURN_QUIET_S) == []
 
 
+def test_session_history_written_again_in_a_turn_is_no_work() -> None:
+    """To cut long results of tools, Gemini CLI writes all messages with new ids."""
+    calls = {**synthetic("s2", 4), "content": [{"functionCall": {}}]}
+    again = [user("s1", 4, "Fix it"), calls, user("s3", 4, [{"functionResponse": {}}])]
+    records = [user("u", 1, "Fix it"), response(seconds=2, calls=[call("success", 3)]), *again]
+    reader = GeminiSession()
+    events = [event for each in lines(*records) for event in reader.feed(each)]
+    assert kinds(events) == ["session_start", "prompt", "completion", "tool_start", "tool_execute"]
+    assert reader.on_quiet(TURN_QUIET_S) == []
+    events = [event for each in lines(response("m2", 9)) for event in reader.feed(each)]
+    assert kinds(reader.on_quiet(TURN_QUIET_S)) == ["completion", "stop"]
+    repeated = reader.feed(line(user("v", 20, "Fix it")))
+    assert kinds(repeated) == ["prompt"], "the user typed it again"
+
+
+def test_session_loaded_conversation_is_over_at_once() -> None:
+    """A conversation that was saved is written as prompts and responses without a model."""
+    loaded = [user("a", 1, "One"), synthetic("b", 1), user("c", 1, "Two"), synthetic("d", 1)]
+    reader = GeminiSession()
+    for each in lines(*loaded):
+        reader.feed(each)
+    assert kinds(reader.on_quiet(TURN_QUIET_S)) == ["stop"]
+
+
 def test_session_queued_prompt_follows_its_turn() -> None:
     """Prompts that were typed during a turn start the next one."""
     records = [user("u", 1), response(seconds=5), user("q", 5.01), response("m2", 9)]

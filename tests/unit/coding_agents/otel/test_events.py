@@ -76,3 +76,17 @@ def test_events_from_log_have_speed_place_and_searches() -> None:
     normal = LogRecord({}, "", "claude_code.api_request", {**values, "speed": "normal"}, 1)
     (event,) = events_from_log(normal, received_at=NOW)
     assert event.speed is None
+
+
+@pytest.mark.parametrize(
+    ("request_id", "n_ids"), [("req_proxy", 2), ("req_011CUuXYZabcdefghijklmno", 1)]
+)
+def test_events_from_log_count_answers_whose_request_id_is_repeated(
+    request_id: str, n_ids: int
+) -> None:
+    """A gateway gives it to answers of several times; Anthropic's API gives it to one."""
+    values = {"session.id": "s", "input_tokens": 1, "request_id": request_id}
+    records = [LogRecord({}, "", "claude_code.api_request", values, at) for at in (1, 2, 1)]
+    events = [events_from_log(record, received_at=NOW)[0] for record in records]
+    check(events)
+    assert len({event.event_id for event in events}) == n_ids

@@ -22,7 +22,10 @@ from .model import Event
 TOLERANCE = timedelta(seconds=5)
 """Maximum difference between the timestamps that two sources give to the same event."""
 METRIC_INTERVAL = timedelta(seconds=60)
-"""Time covered by a data point of a metric: the usual export interval."""
+"""Time covered by a data point of a metric that does not say it: the usual export interval."""
+METRIC_INTERVAL_FIELD = "interval_s"
+"""Name in ``extra`` of the seconds that the increase of a token counter covers."""
+_MAX_INTERVAL_S = 10**9
 METRIC_ID_PREFIX = "metric:"
 """Prefix of the ids of completions that stand for the increase of a token counter."""
 COMPLETIONS, METRICS = "answers", "metrics"
@@ -242,8 +245,15 @@ def token_source_of(event: Event, rules: DedupRules) -> TokenSource | None:
     if rules.source_kind(event.source) is None:
         return None
     if is_metric(event):
-        return TokenSource(f"{event.session_id}:tokens", METRICS, METRIC_INTERVAL)
+        return TokenSource(f"{event.session_id}:tokens", METRICS, _interval_of(event))
     return TokenSource(f"{event.session_id}:tokens", COMPLETIONS, timedelta())
+
+
+def _interval_of(metric: Event) -> timedelta:
+    seconds = (metric.extra or {}).get(METRIC_INTERVAL_FIELD)
+    if type(seconds) is not int or not 0 <= seconds <= _MAX_INTERVAL_S:
+        return METRIC_INTERVAL
+    return timedelta(seconds=seconds)
 
 
 class AgentAliases:

@@ -14,7 +14,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from ...core.dedup import METRIC_ID_PREFIX
+from ...core.dedup import METRIC_ID_PREFIX, METRIC_INTERVAL_FIELD
 from ...core.ids import agent_id_of
 from ...core.model import Event
 from ..fields import identifier, string
@@ -43,6 +43,7 @@ class _Sum:
     point: Point
     terms: EventFields
     at_ns: int = 0
+    since_ns: list[int] = field(default_factory=list)
     tokens: dict[str, int] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
 
@@ -103,7 +104,7 @@ class TokenCounters:
         values = point.attributes
         name = metric.fields.get(str(values.get("type") or values.get("token_type") or ""))
         series = series_of(point)
-        tokens = self._streams.stage(point, session, series)
+        tokens, since_ns = self._streams.stage(point, session, series)
         if name is None or tokens <= 0:
             return
         model = string(values.get("model"))
@@ -112,6 +113,7 @@ class TokenCounters:
         total = sums.setdefault(key, _Sum(agent, metric, session, model, point, terms))
         # The latest point, so that after a restart no stream of this sum seems to be later.
         total.at_ns = max(total.at_ns, point.at_ns)
+        total.since_ns.append(since_ns)
         total.tokens[name] = total.tokens.get(name, 0) + tokens
         total.keys.append(repr((series, point.start_ns, point.at_ns, point.value)))
 
@@ -131,6 +133,9 @@ def _event(total: _Sum, received_at: datetime) -> Event:
         cached = total.tokens.get("cache_read_tokens")
         tokens["input_tokens"] = uncached(total.tokens.get("input_tokens"), cached)
     key = sha256("\n".join(sorted(total.keys)).encode("utf-8", "replace")).hexdigest()[:32]
+    since_ns = min(total.since_ns)
+    interval_s = -((since_ns - total.at_ns) // 10**9)
+    is_known = since_ns > 0 and interval_s >= 0
     return Event(
         agent_id=agent_id_of(total.session, total.agent),
         event_type="completion",
@@ -141,6 +146,7 @@ def _event(total: _Sum, received_at: datetime) -> Event:
         host=string(total.point.resource.get("host.name")),
         source=SOURCE,
         agent_kind=total.agent,
+        extra={METRIC_INTERVAL_FIELD: interval_s} if is_known else None,
         **total.terms,
         **tokens,
     )

@@ -44,6 +44,20 @@ class _Key(NamedTuple):
     interval: tuple[float, ...]
 
 
+class Growth(NamedTuple):
+    """How much a point adds.
+
+    Attributes:
+        since_ns: when the time begins that it covers, in nanoseconds since 1970; 0: unknown.
+    """
+
+    value: int
+    since_ns: int = 0
+
+
+_NONE = Growth(0)
+
+
 class _LastPoint(NamedTuple):
     """The last point of a cumulative stream."""
 
@@ -71,27 +85,28 @@ class CounterStreams:
         self._staged_deltas: dict[_Key, None] = {}
         self._read_until = OrderedDict(read_until)
 
-    def stage(self, point: Point, session: str, series: bytes) -> int:
+    def stage(self, point: Point, session: str, series: bytes) -> Growth:
         """Stage a point and return how much it adds.
 
         Args:
             series: ``series_of(point)``.
         """
         if not 0 <= point.value < _MAX_VALUE:
-            return 0
+            return _NONE
         if point.delta:
             return self._stage_delta(point, session, series)
         key = _Key(session, series, (point.start_ns,))
         last = self._staged.get(key) or self._last.get(key)
         if last is not None and point.at_ns <= last.at_ns:
-            return 0
+            return _NONE
         self._staged[key] = _LastPoint(point.at_ns, point.value)
         if last is None:
             is_continued = point.start_ns == point.at_ns
             was_read = point.start_ns <= self._read_until.get(session, -1)
-            return 0 if is_continued or was_read else round(point.value)
+            is_new = not (is_continued or was_read)
+            return Growth(round(point.value), point.start_ns) if is_new else _NONE
         was_reset = point.value < last.value
-        return round(point.value - (0.0 if was_reset else last.value))
+        return Growth(round(point.value - (0.0 if was_reset else last.value)), last.at_ns)
 
     def commit(self) -> None:
         """Keep the staged points."""
@@ -107,12 +122,12 @@ class CounterStreams:
         self._staged.clear()
         self._staged_deltas.clear()
 
-    def _stage_delta(self, point: Point, session: str, series: bytes) -> int:
+    def _stage_delta(self, point: Point, session: str, series: bytes) -> Growth:
         key = _Key(session, series, (point.start_ns, point.at_ns, point.value))
         if not point.value or key in self._staged_deltas or key in self._deltas:
-            return 0
+            return _NONE
         self._staged_deltas[key] = None
-        return round(point.value)
+        return Growth(round(point.value), point.start_ns)
 
     def _set_read_until(self, session: str, at_ns: int) -> None:
         self._read_until[session] = max(at_ns, self._read_until.get(session, 0))

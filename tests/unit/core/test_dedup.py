@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -88,6 +89,11 @@ def test_token_source_of_separates_completions_and_metrics() -> None:
     assert completion.name == metric.name
     assert (completion.kind, metric.kind) == (COMPLETIONS, METRICS) == ("answers", "metrics")
     assert metric.lookback == METRIC_INTERVAL
+    for seconds, lookback in ((7_200, timedelta(hours=2)), (0, timedelta()), (-1, METRIC_INTERVAL)):
+        counted = event("completion", "otlp", event_id="metric:1", extra={"interval_s": seconds})
+        metric = token_source_of(counted, RULES)
+        assert metric is not None
+        assert metric.lookback == lookback
     assert token_source_of(event("prompt"), RULES) is None
     assert token_source_of(event("completion", None), RULES) is None
 

@@ -125,3 +125,19 @@ def test_counters_separate_fast_from_standard_requests() -> None:
     events = TokenCounters().stage([standard, fast], received_at=NOW)
     assert [(event.speed, event.input_tokens) for event in events] == [(None, 100), ("fast", 7)]
     assert len({event.event_id for event in events}) == 2
+
+
+def test_counters_report_the_time_that_an_increase_covers() -> None:
+    """Completions of that time, also of long before the first export, are in the increase."""
+    second = 10**9
+    zero = 1_748_000_000 * second
+    counters = TokenCounters()
+    covered = []
+    for at, delta in ((7_200, False), (7_260, False), (7_270, True)):
+        points = [point(at, zero + at * second, start=zero, delta=delta)]
+        (event,) = counters.stage(points, received_at=NOW)
+        counters.commit()
+        covered.append(event.extra)
+    assert covered == [{"interval_s": 7_200}, {"interval_s": 60}, {"interval_s": 7_270}]
+    (event,) = TokenCounters().stage([point(5, zero, start=0, delta=True)], received_at=NOW)
+    assert event.extra is None

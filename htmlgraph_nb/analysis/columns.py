@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -29,11 +27,6 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 ColumnNames = str | Sequence[str]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
-_Part = TypeVar("_Part")
-_Result = TypeVar("_Result")
-
-PART_ROWS = 1 << 19
-"""Rows that ``map_parts`` handles at once, so that temporary arrays stay small."""
 
 TOKEN_KINDS = tuple(name.removesuffix("_tokens") for name in TOKEN_FIELDS)
 """Kinds of tokens: input (uncached), cache_read, cache_write_5m, cache_write_1h, output."""
@@ -125,16 +118,18 @@ def with_projects(df: pd.DataFrame) -> pd.DataFrame:
         return df
     n = len(folders.values) + 1
     pairs = projects.codes.astype(np.int64) * n + folders.codes + 1
-    found, index = np.unique(np.where(projects.codes >= 0, pairs, -1), return_inverse=True)
+    index, found = pd.factorize(np.where(projects.codes >= 0, pairs, -1))
     names = [None if pair < 0 else str(projects.values[pair // n]) for pair in found]
     places = [
         None if name is None or not pair % n else project_folder(name, folders.values[pair % n - 1])
         for name, pair in zip(names, found, strict=True)
     ]
     known = np.array([place is not None for place in places])[index]
-    rows = pd.Series(index).where(known)
-    by = [encode_column(df, "agent_id").codes, projects.codes]
-    filled = rows.groupby(by).ffill().fillna(rows.groupby(by).bfill()).fillna(pd.Series(index))
+    if not known[projects.codes >= 0].all():
+        rows = pd.Series(index).where(known)
+        by = [encode_column(df, "agent_id").codes, projects.codes]
+        rows = rows.groupby(by).ffill().fillna(rows.groupby(by).bfill()).fillna(pd.Series(index))
+        index = rows.to_numpy(np.int64)
     labels = project_labels(
         (name, place) for name, place in zip(names, places, strict=True) if name is not None
     )
@@ -144,8 +139,9 @@ def with_projects(df: pd.DataFrame) -> pd.DataFrame:
     ]
     categories = sorted({text for text in texts if text is not None})
     codes = pd.Index(categories).get_indexer(pd.Index(texts, dtype=object))
-    final = codes[filled.to_numpy(np.int64)]
-    return df.assign(project=pd.Categorical.from_codes(final, categories=pd.Index(categories)))
+    return df.assign(
+        project=pd.Categorical.from_codes(codes[index], categories=pd.Index(categories))
+    )
 
 
 def with_roots(df: pd.DataFrame) -> pd.DataFrame:
@@ -402,10 +398,3 @@ def token_rows(df: pd.DataFrame) -> TokenRows:
             stored, count_column(part, "cost_tokens"), np.minimum(total, _MAX_EXACT - 1)
         )
     return TokenRows(rows, kinds, total)
-
-
-def map_parts(function: Callable[[_Part], _Result], parts: Iterable[_Part]) -> list[_Result]:
-    """Return the result of a function for each part of a frame, computed in threads."""
-    # numpy runs without the interpreter's lock.
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        return [*pool.map(function, parts)]

@@ -21,7 +21,6 @@ from ..pricing.price_age import age_note, guess_note
 from ..pricing.prices import PricedCompletions, Prices, Requests, price_completions
 from .columns import (
     COST_FIELDS,
-    PART_ROWS,
     TOKEN_KINDS,
     ColumnNames,
     FloatArray,
@@ -31,14 +30,13 @@ from .columns import (
     count_column,
     encode_column,
     float_column,
-    map_parts,
     require_columns,
     time_zone,
     timestamp_micros,
     to_datetimes,
     token_rows,
 )
-from .grouping import Groups, RowIndices, group_rows
+from .grouping import PART_ROWS, Groups, RowIndices, group_rows, map_parts
 from .local_times import parse_micros
 from .periods import Length, positive_length
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +27,11 @@ from .periods import Length, assign_periods, parse_freq
 
 RowIndices = npt.NDArray[np.intp]
 Selection = npt.NDArray[np.bool_] | RowIndices
+_Part = TypeVar("_Part")
+_Result = TypeVar("_Result")
+
+PART_ROWS = 1 << 19
+"""Rows that ``map_parts`` handles at once, so that temporary arrays stay small."""
 _MAX_DENSE = 1 << 22
 _MAX_CELLS = 1 << 50
 
@@ -212,3 +219,10 @@ def _sort_groups(keys: pd.DataFrame, ids: IntArray, ranks: Sequence[IntArray]) -
     if (rank == np.arange(len(order))).all():
         return Groups(keys, ids)
     return Groups(keys.iloc[order].reset_index(drop=True), rank[ids])
+
+
+def map_parts(function: Callable[[_Part], _Result], parts: Iterable[_Part]) -> list[_Result]:
+    """Return the result of a function for each part of a frame, computed in threads."""
+    # numpy runs without the interpreter's lock.
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        return [*pool.map(function, parts)]

@@ -16,13 +16,11 @@ from ..core.roster import Limits
 from ..core.status_rules import StatusDecision
 from .agent_rows import AgentRows, Rows, agent_rows, alive_rows, by_agent
 from .columns import (
-    PART_ROWS,
     BoolArray,
     IntArray,
     column_isin,
     encode_column,
     map_names,
-    map_parts,
     timestamp_micros,
 )
 from .decisions import (
@@ -34,6 +32,7 @@ from .decisions import (
     undecided_rows,
     warn_incomplete,
 )
+from .grouping import PART_ROWS, map_parts
 
 
 class TimelineStatus(IntEnum):

@@ -73,6 +73,10 @@ from .turns import Turns
 TURN_QUIET_S = 0.1
 """Seconds of quiet after which a completion with a stop reason is complete: its lines follow each
 other faster."""
+SUBAGENT_QUIET_S = 1.0
+"""The same for the end of a subagent. Its parent's file reports it sooner, with the work that
+follows from it; else the parent would be idle for a moment."""
+_THRESHOLDS = TURN_QUIET_S, SUBAGENT_QUIET_S, GIVE_UP_AFTER_S
 _may_have_events = type_matcher(("assistant", "user", "system", "queue-operation"))
 _may_have_facts = type_matcher(FACT_TYPES)
 _MAX_FACT_BYTES = 4_096
@@ -100,7 +104,7 @@ class ClaudeSession:
         hash_input: returns the ``input_hash`` of tool calls.
     """
 
-    QUIET_THRESHOLDS_S: ClassVar[tuple[float, ...]] = (TURN_QUIET_S, GIVE_UP_AFTER_S)
+    QUIET_THRESHOLDS_S: ClassVar[tuple[float, ...]] = _THRESHOLDS
 
     session_id: str | None = None
     has_own_file: HasOwnFile = _always
@@ -166,16 +170,20 @@ class ClaudeSession:
             return self.finish()
         if quiet_s < TURN_QUIET_S:
             return []
-        return self._end(self._completions.stopped_agents())
+        return self._end(self._completions.stopped_agents(), quiet_s >= SUBAGENT_QUIET_S)
 
     def finish(self) -> list[Event]:
         """Return the completions and ends of turns that wait for a line that may never come."""
         return [*self._end(self._completions.agents()), *self._progress.finish()]
 
-    def _end(self, agents: list[str]) -> list[Event]:
-        """Return the pending completions of these agents, and the ends of all ended turns."""
+    def _end(self, agents: list[str], subagents: bool = True) -> list[Event]:
+        """Return the pending completions of these agents, and the ends of all ended turns.
+
+        Args:
+            subagents: whether those of subagents are among them.
+        """
         events = [event for agent in agents for event in self._completions.flush(agent)]
-        for agent in self._turns.ended_agents():
+        for agent in self._turns.ended_agents(subagents):
             events += self._end_turn(agent)
         return events
 

@@ -77,9 +77,9 @@ class Turns:
         if context.agent_id in self._running and context.agent_id not in self._ends:
             self._ends[context.agent_id] = TurnEnd(context, key, False)
 
-    def ended_agents(self) -> list[str]:
-        """Return the agents whose last completion ended their turn."""
-        return list(self._ends)
+    def ended_agents(self, subagents: bool = True) -> list[str]:
+        """Return the agents whose last completion ended their turn, with or without subagents."""
+        return [a for a, end in self._ends.items() if subagents or end.context.parent is None]
 
     def pop_end(self, agent: str) -> TurnEnd | None:
         """Remove and return the end of the agent's turn; None if the turn has not ended."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from htmlgraph_nb.coding_agents.claude.session import TURN_QUIET_S, ClaudeSession
+from htmlgraph_nb.coding_agents.claude.session import SUBAGENT_QUIET_S, TURN_QUIET_S, ClaudeSession
 from tests.helpers.claude_lines import (
     CALL,
     CHILD,
@@ -138,6 +138,17 @@ def test_turn_end_of_a_subagent_ends_the_subagent() -> None:
     assert [event.agent_id for event in events[-2:]] == [MAIN, CHILD]
 
 
+def test_turn_end_of_a_subagent_waits_for_its_parent() -> None:
+    """The parent's file reports the end first, together with the parent's next work."""
+    sidechain = {"isSidechain": True, "agentId": CHILD_ID}
+    reader = ClaudeSession()
+    reader.feed(user("x", 0, **sidechain))
+    reader.feed(completion("msg_1", 5, 1, stop_reason="end_turn", **sidechain))
+    assert kinds(reader.on_quiet(TURN_QUIET_S)) == ["completion"]
+    assert reader.on_quiet(TURN_QUIET_S) == []
+    assert kinds(reader.on_quiet(SUBAGENT_QUIET_S)) == ["subagent_stop", "session_end"]
+
+
 def test_turn_after_the_end_of_a_subagent_is_another_run() -> None:
     """A message resumes it; each run starts and ends with ids of its own."""
     sidechain = {"isSidechain": True, "agentId": CHILD_ID}
@@ -150,7 +161,7 @@ def test_turn_after_the_end_of_a_subagent_is_another_run() -> None:
     reader = ClaudeSession()
     events = []
     for each in lines:
-        events += [*reader.feed(each), *reader.on_quiet(TURN_QUIET_S)]
+        events += [*reader.feed(each), *reader.on_quiet(SUBAGENT_QUIET_S)]
     runs = [event for event in events if event.event_type.startswith("subagent")]
     assert kinds(runs) == ["subagent_start", "subagent_stop"] * 3
     assert {event.agent_id for event in runs} == {MAIN}

@@ -257,13 +257,10 @@ class PresenceManager:
         )
 
     def mark_idle(self, agent_id: str | None = None) -> list[str]:
-        """Mark agents as idle that were inactive for ``idle_timeout_seconds``.
+        """Mark agents as idle that were inactive for ``idle_timeout_seconds``; return their ids.
 
         Args:
             agent_id: only this agent; None: all agents.
-
-        Returns:
-            The ids of the agents that became idle.
         """
         limits = replace(self.limits, offline_timeout_s=0.0, forget_after_s=0.0)
 
@@ -273,14 +270,16 @@ class PresenceManager:
 
         return self._apply_due(due)
 
-    def tick(self) -> list[str]:
+    def tick(self, *, resumed: bool = False) -> list[str]:
         """Apply all timers (idle, offline, forget) and implied ends; return the changed agents.
 
-        An implied end is that of a subagent that is idle or whose parent has ended. The server's
-        timers task calls this each second.
+        An implied end is that of a subagent that is idle or whose parent has ended. ``resumed``:
+        instead make silence count from now, as the machine or this process was paused.
         """
 
         def due() -> list[Event]:
+            if resumed:
+                return self._roster.resumptions(self._clock())
             events = self._roster.timers_due(self._clock(), self.limits)
             events += self._roster.implied_ends()
             early = self._sync.still_arriving() if events else ()

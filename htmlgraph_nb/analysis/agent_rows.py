@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..core.model import Event
-from ..core.reducer import NOT_FIRST_TYPES, SESSION_END_TYPES, is_from_agent
+from ..core.reducer import NOT_FIRST_TYPES, SESSION_END_TYPES, TURN_END_TYPES, is_from_agent
 from .columns import (
     BoolArray,
     IntArray,
@@ -52,6 +52,7 @@ class AgentRows:
         skipped: whether the row belongs to a previous session and so does not change the agent.
         signs: whether the agent itself caused the row, not a timer or a person.
         last_activity: timestamp of the agent's newest row in ``signs``, else of its first row.
+        silent_since: the same, or the later time at which its server resumed after a pause.
         session_codes: code of the session of each row of the frame.
     """
 
@@ -67,6 +68,7 @@ class AgentRows:
     skipped: BoolArray
     signs: BoolArray
     last_activity: IntArray
+    silent_since: IntArray
     session_codes: npt.NDArray[np.integer[Any]]
 
     def __len__(self) -> int:
@@ -165,17 +167,45 @@ def agent_rows(df: pd.DataFrame, ordered: Rows | None) -> AgentRows:
         skipped,
         signs & ~skipped,
         activity,
+        _silent_since(df, rows, timestamps, activity, begins),
         codes,
     )
+
+
+def _silent_since(
+    df: pd.DataFrame, rows: Rows, timestamps: IntArray, activity: IntArray, begins: BoolArray
+) -> IntArray:
+    """Return ``silent_since`` of AgentRows."""
+    resumed = column_isin(df, "event_type", "resumed")
+    if not resumed.any():
+        return activity
+    times = np.where(resumed[rows], timestamps, _BEFORE)
+    return np.maximum(activity, running_max(times, begins))
 
 
 def alive_rows(df: pd.DataFrame, events: AgentRows) -> BoolArray:
     """Return whether the agent's process is known to be running after each row of AgentRows."""
     is_start = column_isin(df, "event_type", "process_start")
-    if not is_start.any():
-        return np.zeros(len(events), np.bool_)
     is_end = column_isin(df, "event_type", *SESSION_END_TYPES)
     is_end &= ~column_isin(df, "source", "timer")
+    is_end |= column_isin(df, "event_type", "process_lost")
+    return _started(events, is_start, is_end)
+
+
+def busy_rows(df: pd.DataFrame, events: AgentRows) -> BoolArray:
+    """Return whether the agent's process reports that it works, after each row of AgentRows."""
+    is_start = column_isin(df, "event_type", "process_busy")
+    return _started(events, is_start, column_isin(df, "event_type", *TURN_END_TYPES))
+
+
+def _started(events: AgentRows, is_start: BoolArray, is_end: BoolArray) -> BoolArray:
+    """Return whether the last start is later than the last end, after each row of AgentRows.
+
+    Args:
+        is_start, is_end: masks of the rows of the frame.
+    """
+    if not is_start.any():
+        return np.zeros(len(events), np.bool_)
     starts, ends = (marks[events.rows] & ~events.skipped for marks in (is_start, is_end))
     begins = events.part_begins
     # Between these rows nothing changes.

@@ -272,17 +272,19 @@ def _texts(df: pd.DataFrame, column: str) -> list[str | None]:
 
 
 def silences_of(
-    status: PresenceStatus, detail: str, limits: Limits, *, alive: bool = False
+    status: PresenceStatus, detail: str, limits: Limits, *, alive: bool = False, busy: bool = False
 ) -> list[Silence]:
     """Return the decisions that timers cause for an inactive agent with this status, by time.
 
     Args:
         alive: whether the agent's process is known to be running.
+        busy: whether that process reports that it works.
     """
     silences: list[Silence] = []
     if detail == FORGOTTEN.detail:
         return silences
-    timers = timers_of(status, keeps_active(status, detail), limits, alive=alive)
+    open_work = keeps_active(status, detail) or (busy and status is PresenceStatus.ACTIVE)
+    timers = timers_of(status, open_work, limits, alive=alive)
     strongest = len(timers)
     by_time = sorted(enumerate(timers), key=lambda entry: entry[1][1])
     for precedence, (event_type, after_s) in by_time:
@@ -302,24 +304,26 @@ def _after_timer(event_type: str) -> StatusDecision:
 
 def infer_silences(
     events: AgentRows,
-    statuses: Sequence[tuple[PresenceStatus, str, bool]],
+    statuses: Sequence[tuple[PresenceStatus, str, bool, bool]],
     codes: npt.NDArray[np.signedinteger],
     limits: Limits,
 ) -> tuple[list[StatusDecision], Inferred]:
     """Return the decisions that timers cause after rows whose decisions are stored.
 
     A running server stores the events of its timers. These decisions are for the time without a
-    server, and for the end of a frame. They take effect as soon as a timer is due.
+    server, and for the end of a frame. They take effect as soon as a timer is due. That of open
+    work is not inferred, as it depends on the agent's family.
 
     Args:
-        statuses: each a status, its detail, and whether the agent's process is running.
+        statuses: each a status, its detail, and whether the agent's process is running and busy.
         codes: index into ``statuses`` for each row; -1: the row is ignored.
 
     Returns:
         The different decisions, and the inferred ones as indices into them.
     """
     silences = [
-        silences_of(status, detail, limits, alive=alive) for status, detail, alive in statuses
+        silences_of(status, detail, limits, alive=alive, busy=busy)
+        for status, detail, alive, busy in statuses
     ]
     shortest = min((each.after_us for group in silences for each in group), default=0)
     code_of: dict[StatusDecision, int] = {}
@@ -327,13 +331,13 @@ def infer_silences(
     if shortest:
         lasts = events.lasts
         quiet = np.ones(len(events), np.bool_)
-        quiet[:-1] = lasts[:-1] | (events.at[1:] - events.last_activity[:-1] > shortest)
+        quiet[:-1] = lasts[:-1] | (events.at[1:] - events.silent_since[:-1] > shortest)
         rows = np.flatnonzero(quiet & (codes >= 0))
         for code in np.unique(codes[rows]).tolist():
             with_code = rows[codes[rows] == code]
             for silence in silences[code]:
                 at = np.maximum(
-                    events.last_activity[with_code] + silence.after_us, events.at[with_code]
+                    events.silent_since[with_code] + silence.after_us, events.at[with_code]
                 )
                 inferred_code = code_of.setdefault(silence.decision, len(code_of))
                 parts.append((with_code, at, np.full(len(at), inferred_code)))

@@ -14,7 +14,7 @@ import pandas as pd
 from ..core.model import PresenceStatus
 from ..core.roster import Limits
 from ..core.status_rules import StatusDecision
-from .agent_rows import AgentRows, Rows, agent_rows, alive_rows, by_agent
+from .agent_rows import AgentRows, Rows, agent_rows, alive_rows, busy_rows, by_agent
 from .columns import (
     BoolArray,
     IntArray,
@@ -183,10 +183,10 @@ def _stored_statuses(
     values = map_names(encode_column(df, "agent_status"), _presence_code, np.int16)
     detail = encode_column(df, "agent_detail")
     details = [*map(str, detail.values), ""]
-    # Each combination of a status, a detail and ``alive`` has a code.
+    # Each combination of a status, a detail and what is known about the process has a code.
     combinations = [
-        (PresenceStatus(value), text, alive)
-        for alive in (False, True)
+        (PresenceStatus(value), text, alive, busy)
+        for alive, busy in ((False, False), (True, False), (True, True))
         for value in _PRESENCE_VALUES
         for text in details
     ]
@@ -195,7 +195,8 @@ def _stored_statuses(
     codes = codes[events.rows]
     alive = alive_rows(df, events)
     if alive.any():
-        codes[alive & (codes >= 0)] += len(combinations) // 2
+        codes[alive & (codes >= 0)] += len(combinations) // 3
+        codes[alive & (codes >= 0) & busy_rows(df, events)] += len(combinations) // 3
     statuses = np.array([STATUS_NAMES.index(value) for value in _PRESENCE_VALUES], np.int8)[values]
     if "agent_attention" in df.columns:
         attention = df["agent_attention"].to_numpy(dtype=np.bool_, na_value=False)

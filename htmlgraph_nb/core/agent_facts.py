@@ -246,6 +246,22 @@ def process_started(state: AgentState, _event: Event, at: datetime) -> None:
         state.process_at = max(at, state.process_at or at)
 
 
+def process_unseen(state: AgentState, _event: Event, at: datetime) -> None:
+    """Note that nothing shows any more whether the agent's process is running."""
+    if state.process_at is not None and state.process_at <= at:
+        state.process_at = None
+
+
+def process_works(state: AgentState, _event: Event, at: datetime) -> None:
+    """Note that the agent's process reports that it works."""
+    state.busy_at = max(at, state.busy_at or at)
+
+
+def resumed(state: AgentState, _event: Event, at: datetime) -> None:
+    """Note that the server continued after a pause, in which no event could arrive."""
+    state.resumed_at = max(at, state.resumed_at or at)
+
+
 def update_viewable(state: AgentState, event: Event, at: datetime, now: datetime) -> None:
     """Note that a turn ended at ``at``, so that somebody has to look at the agent."""
     if event.event_type in ("stop", "error") and now - at < VIEWABLE_FOR:
@@ -351,3 +367,14 @@ def _assign_status(state: AgentState, status: PresenceStatus, now: datetime) -> 
         state.turn_end = "idle", at
     else:
         state.latest = {**state.latest, SEEN: at, WORKED: at}
+
+
+HANDLERS: dict[str, Callable[[AgentState, Event, datetime], None]] = {
+    "retry": update_blocked,
+    "process_start": process_started,
+    "process_lost": process_unseen,
+    "process_busy": process_works,
+    "resumed": resumed,
+    "viewed": viewed,
+}
+"""Event type → what it changes."""

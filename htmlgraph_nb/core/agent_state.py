@@ -85,6 +85,8 @@ class AgentState:
         to_view: end of the last turn, unless a person has looked at the agent since.
         hooks: whether a hook reported this session; False: only its session file did.
         process_at: since when the agent's process is known to be running; None: it is not.
+        busy_at: when that process last reported that it works; None: it did not.
+        resumed_at: when the server last resumed after a pause, from which silence counts.
         session_tokens, session_cost_usd: totals of the current session.
         unpriced_tokens: those of ``total_tokens`` whose price is unknown.
     """
@@ -126,6 +128,8 @@ class AgentState:
     to_view: datetime | None = None
     hooks: bool | None = None
     process_at: datetime | None = None
+    busy_at: datetime | None = None
+    resumed_at: datetime | None = None
     session_tokens: int = 0
     session_cost_usd: float | None = None
     unpriced_tokens: int = 0
@@ -193,6 +197,16 @@ class AgentState:
         return self.process_at is not None
 
     @property
+    def busy(self) -> bool:
+        """Whether a running process reports that the agent works, however long it is silent."""
+        return self.alive and (self.busy_at or EPOCH) > time_of(self.turn_end)
+
+    @property
+    def silent_since(self) -> datetime:
+        """Start of the silence that the timers measure."""
+        return max(self.presence.last_activity, self.resumed_at or EPOCH)
+
+    @property
     def cannot_work(self) -> str | None:
         """Why the agent cannot work, such as "rate_limited"; None if it can."""
         if self.blocked is None or self.blocked[1] < self.latest.get(WORKED, EPOCH):
@@ -258,7 +272,7 @@ class AgentState:
         dropped = (*OF_SESSION, CONTEXT)
         self.facts_at = {name: at for name, at in self.facts_at.items() if name not in dropped}
         self.context_tokens = self.context_window = self.context_source = None
-        self.compacted_at = self.hooks = self.process_at = None
+        self.compacted_at = self.hooks = self.process_at = self.busy_at = None
         self.session_tokens, self.session_cost_usd = 0, None
 
 
@@ -363,7 +377,7 @@ def from_json(presence: AgentPresence, text: str) -> AgentState:
 
 
 _TIMED_FIELDS = ("background", "turn_end", "ended", "blocked")
-_TIME_FIELDS = ("to_view", "process_at")
+_TIME_FIELDS = ("to_view", "process_at", "busy_at", "resumed_at")
 # Field → key in the stored JSON, which stays as older versions wrote it.
 _TIME_BY_KEY_FIELDS = {
     "latest": "latest",

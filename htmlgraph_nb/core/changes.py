@@ -12,7 +12,7 @@ from .agent_facts import ASSIGNABLE, assignment
 from .agent_state import AgentState
 from .model import PRESENCE_COLUMNS, AgentPresence, Event, PresenceStatus
 from .protocol import Cursor
-from .roster import Change
+from .status_rules import Change
 from .validation import format_value, is_mapping, validate_string
 
 

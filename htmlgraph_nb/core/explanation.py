@@ -34,6 +34,8 @@ _END_NAMES = {
     "error": "turn ended with an error",
     "idle": "reported itself idle",
     "notification": "waited at its prompt",
+    "process_idle": "process was at its prompt",
+    "shell": "process was at its prompt, with a background shell",
     "timer": "inactive for too long",
     "session_end": "session ended",
     "process_exit": "process exited",
@@ -83,6 +85,10 @@ def _evidence(state: AgentState) -> Iterator[EvidenceItem]:
         yield EvidenceItem("cannot work", state.blocked[0], state.blocked[1])
     if state.process_at is not None:
         yield EvidenceItem("process is running", None, state.process_at)
+    if state.busy_at is not None:
+        yield EvidenceItem("process was busy", None, state.busy_at)
+    if state.resumed_at is not None:
+        yield EvidenceItem("silence counts from here", None, state.resumed_at)
     for end in (state.turn_end, state.ended):
         if end is not None:
             yield EvidenceItem(_END_NAMES.get(end[0], end[0]), None, end[1])

@@ -34,9 +34,9 @@ from .validation import MAX_ID_CHARS, MAX_INTEGER
 
 TOOL_END_TYPES = frozenset({"tool_execute", "tool_call", "tool_result", "tool_error"})
 ERROR_TYPES = frozenset({"tool_error", "error"})
-TURN_END_TYPES = frozenset({"stop", "interrupt", "error", "idle"})
+TURN_END_TYPES = frozenset({"stop", "interrupt", "error", "idle", "process_idle"})
 SESSION_END_TYPES = frozenset({"session_end", "process_exit", "offline"})
-REPORT_TYPES = frozenset({"session_info", "viewed", "quota", "process_start"})
+REPORT_TYPES = frozenset("session_info viewed quota process_start process_lost resumed".split())
 """Event types that report facts about an agent but are no activity of it."""
 NOT_FIRST_TYPES = SESSION_END_TYPES | REPORT_TYPES
 """Event types that do not start another session of an agent."""
@@ -45,13 +45,15 @@ _ACTIVITY = (SEEN, WORKED)
 _SIGNALS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(TOOL_END_TYPES, (SEEN, WORKED, TOOL_ENDED)),
     **dict.fromkeys(("prompt", "tool_start", "completion", "answered"), (SEEN, WORKED, ANSWERED)),
+    "process_busy": (SEEN, WORKED, ANSWERED),
     **dict.fromkeys(("subagent_start", "task_start", "feature_status", "retry"), _ACTIVITY),
     "session_start": (SEEN, SESSION_STARTED),
     "permission_request": (SEEN,),
     "interrupt": (TURN_BROKEN,),
     "error": (TURN_BROKEN,),
     # Ends can arrive just after the end of their session, and must not revive it.
-    **dict.fromkeys(("stop", "idle", "notification", "subagent_stop", "task_stop"), ()),
+    **dict.fromkeys(("stop", "idle", "process_idle", "notification"), ()),
+    **dict.fromkeys(("subagent_stop", "task_stop"), ()),
     **dict.fromkeys((*SESSION_END_TYPES, *REPORT_TYPES, "forget"), ()),
 }
 """Event type → its signals; any other type is _ACTIVITY."""
@@ -244,8 +246,10 @@ def background_tasks(event: Event) -> int:
 def _end_reason(event: Event) -> str:
     if event.source == "timer":
         return "timer"
-    is_question = event.event_type == "stop" and (event.extra or {}).get("question") is True
-    return "question" if is_question else event.event_type
+    extra, kind = event.extra or {}, event.event_type
+    if kind == "stop" and extra.get("question") is True:
+        return "question"
+    return "shell" if kind == "process_idle" and extra.get("background_shell") is True else kind
 
 
 def _prompt(state: AgentState, _event: Event, at: datetime) -> None:
@@ -335,10 +339,8 @@ _HANDLERS: dict[str, Callable[[AgentState, Event, datetime], None]] = {
     **dict.fromkeys(SESSION_END_TYPES, _end_session),
     **dict.fromkeys(TURN_END_TYPES, _end_turn),
     **dict.fromkeys(TOOL_END_TYPES, _end_tool_call),
+    **agent_facts.HANDLERS,
     "tool_start": _start_tool_call,
-    "retry": agent_facts.update_blocked,
-    "process_start": agent_facts.process_started,
-    "viewed": agent_facts.viewed,
     "prompt": _prompt,
     "answered": _deny_call,
     "permission_request": _request_permission,

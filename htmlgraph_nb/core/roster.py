@@ -8,19 +8,26 @@ events and implied ends that are due.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import product
 from operator import itemgetter
-from typing import NamedTuple
 
 from ..errors import CapacityError
 from .agent_facts import WindowFunction
 from .agent_state import AgentState
-from .model import AgentPresence, Event, PresenceStatus
+from .model import Event, PresenceStatus
 from .reducer import PriceFunction, reduce
-from .status_rules import FORGOTTEN, StatusDecision, decision_of, keeps_active, update_presence
+from .status_rules import (
+    Change,
+    end_of_orphan,
+    idle_children,
+    is_bounded,
+    keeps_active,
+    update_presence,
+)
 from .timestamps import EPOCH
 
 
@@ -32,6 +39,8 @@ class Limits:
         idle_timeout_s: seconds without an event until an active agent is idle; 0: never.
         offline_timeout_s: seconds without an event until an agent without open work is offline;
             0: never.
+        open_work_timeout_s: the same for an agent with an open call, subagent or background task
+            whose process is unknown; 0, or if offline_timeout_s is 0: never.
         forget_after_s: seconds without an event until an agent is removed; 0: never.
         max_agents: maximum number of agents.
     """
@@ -39,6 +48,7 @@ class Limits:
     idle_timeout_s: float = 300.0
     offline_timeout_s: float = 1800.0
     forget_after_s: float = 86_400.0
+    open_work_timeout_s: float = 14_400.0
     max_agents: int = 10_000
 
 
@@ -48,33 +58,8 @@ TIMER_SETTINGS = {
     "forget": "forget_after_s",
 }
 """Type of a timer event → the attribute of Limits that it expires by."""
-
-
-class Change(NamedTuple):
-    """One numbered change of one agent.
-
-    Attributes:
-        seq: sequence number from the store.
-        state: the new state; None: the agent was removed.
-        event: the event that caused the change.
-        at: when the event was ingested, UTC.
-    """
-
-    seq: int
-    agent_id: str
-    state: AgentState | None
-    event: Event
-    at: datetime
-
-    @property
-    def presence(self) -> AgentPresence | None:
-        """The new presence; None: the agent was removed."""
-        return None if self.state is None else self.state.presence
-
-    @property
-    def decision(self) -> StatusDecision:
-        """The agent's status after the change."""
-        return FORGOTTEN if self.state is None else decision_of(self.state.presence)
+OPEN_WORK = "open_work_after_s"
+"""Key in ``extra`` of the timer event of an agent with open work → seconds of inactivity."""
 
 
 class Roster:
@@ -190,7 +175,28 @@ class Roster:
         """
         states = (self.agents | self._staged).values()
         timers = timer_table(limits or self.limits)
-        return [event for state in states if state and (event := _timer_due(state, now, timers))]
+        due = (event for state in states if state and (event := _timer_due(state, now, timers)))
+        return [event for event in due if self._counts(event)]
+
+    def resumptions(self, now: datetime) -> list[Event]:
+        """Return the events that make silence count from ``now``, for all agents with a timer."""
+        timers = timer_table(self.limits)
+        return [
+            Event(agent_id=agent_id, event_type="resumed", timestamp=now, source="server")
+            for agent_id, state in (self.agents | self._staged).items()
+            if state is not None and state.presence.status is not PresenceStatus.OFFLINE
+            if _timers_of_state(state, timers)
+        ]
+
+    def _counts(self, event: Event) -> bool:
+        """Return whether a timer counts: that of open work waits for subagents that work."""
+        state = self.get(event.agent_id)
+        if state is None or OPEN_WORK not in (event.extra or {}):
+            return True
+        parent = self.get(state.parent_agent_id or "")
+        children = (child for name in state.children if (child := self.get(name)) is not None)
+        works = any(child.presence.status is PresenceStatus.ACTIVE for child in children)
+        return not works and not (parent is not None and parent.alive)
 
     def timers_due_before(
         self, agent_id: str, until: datetime, limits: Limits | None = None
@@ -227,12 +233,13 @@ class Roster:
         due: list[tuple[datetime, Event]] = []
         for member in self._relatives_of(state):
             parent = self.get(member.parent_agent_id or "")
-            if parent is not None and (event := _end_of_orphan(member, self.get)):
+            if parent is not None and (event := end_of_orphan(member, self.get)):
                 # It is dated by the parent's end, and implied once the parent is offline.
                 due.append((max(_event_time(event), parent.presence.since or EPOCH), event))
             if member.children:
-                due += ((_event_time(event), event) for event in _idle_children(member, self.get))
-            if timer := _timer_due_before(member, until, timers):
+                due += ((_event_time(event), event) for event in idle_children(member, self.get))
+            timer = _timer_due_before(member, until, timers)
+            if timer is not None and self._counts(timer[1]):
                 due.append(timer)
         in_time = (one for one in due if one[0] < until and _due_key(one) not in applied)
         return min(in_time, key=itemgetter(0), default=None)
@@ -260,10 +267,10 @@ class Roster:
         ends: list[Event] = []
         for state in states.values():
             if state is not None and state.parent_agent_id is not None:
-                event = _end_of_orphan(state, states.get)
+                event = end_of_orphan(state, states.get)
                 ends += [] if event is None else [event]
             if state is not None and state.children:
-                ends += _idle_children(state, states.get)
+                ends += idle_children(state, states.get)
         return ends
 
     def inactive_since(self, agent_ids: Iterable[str], now: datetime, seconds: float) -> list[str]:
@@ -273,21 +280,30 @@ class Roster:
         return [s.agent_id for s in states if s and s.presence.last_activity <= cutoff]
 
 
-TimerTable = dict[tuple[PresenceStatus, bool, bool], tuple[tuple[str, float], ...]]
-"""(status, whether open work keeps the agent active, alive) → the timers of ``timers_of``."""
+TimerTable = dict[tuple[PresenceStatus, bool, bool, bool], tuple[tuple[str, float], ...]]
+"""(status, open work, alive, bounded) → the timers of ``timers_of``."""
 
 
 def timers_of(
-    status: PresenceStatus, open_work: bool, limits: Limits, *, alive: bool = False
+    status: PresenceStatus,
+    open_work: bool,
+    limits: Limits,
+    *,
+    alive: bool = False,
+    bounded: bool = False,
 ) -> list[tuple[str, float]]:
     """Return the timers of an inactive agent as (event type, seconds), in order of precedence.
 
     Args:
         open_work: whether open work keeps the agent active.
         alive: whether the agent's process is known to be running.
+        bounded: whether the open work ends by a timer, unless the process is known to be running.
     """
     timers = [] if alive else [("forget", limits.forget_after_s)]
-    if not open_work and status is not PresenceStatus.OFFLINE:
+    if open_work:
+        if bounded and not alive and limits.offline_timeout_s:
+            timers.append(("offline", limits.open_work_timeout_s))
+    elif status is not PresenceStatus.OFFLINE:
         if not alive:
             timers.append(("offline", limits.offline_timeout_s))
         if status is not PresenceStatus.IDLE:
@@ -298,26 +314,33 @@ def timers_of(
 @lru_cache(maxsize=16)
 def timer_table(limits: Limits) -> TimerTable:
     """Return the timers of every status, so that each is computed only once."""
+    flags = (False, True)
     return {
-        (status, open_work, alive): tuple(timers_of(status, open_work, limits, alive=alive))
-        for status in PresenceStatus
-        for open_work in (False, True)
-        for alive in (False, True)
+        (status, open_work, alive, bounded): tuple(
+            timers_of(status, open_work, limits, alive=alive, bounded=bounded)
+        )
+        for status, open_work, alive, bounded in product(PresenceStatus, flags, flags, flags)
     }
 
 
 def _timers_of_state(state: AgentState, timers: TimerTable) -> tuple[tuple[str, float], ...]:
     presence = state.presence
-    open_work = keeps_active(presence.status, presence.detail)
-    return timers[presence.status, open_work, presence.alive]
+    bounded = is_bounded(presence.status, presence.detail)
+    return timers[presence.status, _has_open_work(state), presence.alive, bounded]
+
+
+def _has_open_work(state: AgentState) -> bool:
+    presence = state.presence
+    if keeps_active(presence.status, presence.detail):
+        return True
+    return state.busy_at is not None and presence.status is PresenceStatus.ACTIVE and state.busy
 
 
 def _timer_due(state: AgentState, now: datetime, timers: TimerTable) -> Event | None:
-    presence = state.presence
-    inactive_s = (now - presence.last_activity).total_seconds()
+    inactive_s = (now - state.silent_since).total_seconds()
     for event_type, after_s in _timers_of_state(state, timers):
         if inactive_s >= after_s:
-            return timer_event(presence.agent_id, event_type, now, after_s)
+            return _event_of_timer(state, event_type, now, after_s)
     return None
 
 
@@ -329,8 +352,16 @@ def _timer_due_before(
     if not running:
         return None
     event_type, after_s = min(running, key=itemgetter(1))
-    at = state.presence.last_activity + timedelta(seconds=after_s)
-    return (at, timer_event(state.agent_id, event_type, at, after_s)) if at < until else None
+    at = state.silent_since + timedelta(seconds=after_s)
+    return (at, _event_of_timer(state, event_type, at, after_s)) if at < until else None
+
+
+def _event_of_timer(state: AgentState, event_type: str, at: datetime, after_s: float) -> Event:
+    event = timer_event(state.agent_id, event_type, at, after_s)
+    if event_type == "offline" and _has_open_work(state):
+        # Readers of the history take ``after_s`` of the others for the setting of this timer.
+        return replace(event, extra={OPEN_WORK: after_s})
+    return event
 
 
 def _due_key(due: tuple[datetime, Event]) -> tuple[datetime, str, str]:
@@ -339,45 +370,6 @@ def _due_key(due: tuple[datetime, Event]) -> tuple[datetime, str, str]:
 
 def _event_time(event: Event) -> datetime:
     return event.timestamp or EPOCH
-
-
-StateOf = Callable[[str], AgentState | None]
-
-
-def _end_of_orphan(state: AgentState, state_of: StateOf) -> Event | None:
-    """Return the end of a subagent whose parent ended without reporting it."""
-    child = state.presence
-    parent = state_of(state.parent_agent_id or "")
-    if parent is None or child.status is PresenceStatus.OFFLINE or parent.ended is None:
-        return None
-    if parent.presence.status is not PresenceStatus.OFFLINE:
-        return None
-    at = parent.ended[1]
-    if at < child.last_activity:
-        # It has been active since.
-        return None
-    return _implied_event(child.agent_id, "session_end", at, {"parent_agent_id": parent.agent_id})
-
-
-def _idle_children(state: AgentState, state_of: StateOf) -> Iterator[Event]:
-    """Yield ends for the subagents that have become idle since they started."""
-    for name, started in state.children.items():
-        child = state_of(name)
-        if child is None or child.parent_agent_id != state.agent_id:
-            continue
-        if child.turn_end_reason == "session_start":
-            # Started, but no prompt yet.
-            continue
-        since = child.presence.since
-        if child.presence.status is not PresenceStatus.ACTIVE and since and since >= started:
-            yield _implied_event(state.agent_id, "subagent_stop", since, {"child_agent_id": name})
-
-
-def _implied_event(agent_id: str, event_type: str, at: datetime, extra: dict[str, str]) -> Event:
-    # The source of implied events is "family" in databases and messages.
-    return Event(
-        agent_id=agent_id, event_type=event_type, timestamp=at, source="family", extra=extra
-    )
 
 
 def timer_event(agent_id: str, event_type: str, now: datetime, after_s: float) -> Event:

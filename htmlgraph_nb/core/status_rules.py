@@ -1,11 +1,12 @@
 """From evidence to status: a table of rules, of which the first that matches decides.
 
-Pure functions. No other module sets a status; ``roster`` adds the timer events.
+Also the ends implied by parents and children. Pure functions. No other module sets a status;
+``roster`` adds the timer events.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from operator import itemgetter
 from typing import NamedTuple
@@ -38,13 +39,56 @@ def decision_of(presence: AgentPresence) -> StatusDecision:
     return StatusDecision(p.status, p.detail, p.reason or "", p.attention)
 
 
+class Change(NamedTuple):
+    """One numbered change of one agent.
+
+    Attributes:
+        seq: sequence number from the store.
+        state: the new state; None: the agent was removed.
+        event: the event that caused the change.
+        at: when the event was ingested, UTC.
+    """
+
+    seq: int
+    agent_id: str
+    state: AgentState | None
+    event: Event
+    at: datetime
+
+    @property
+    def presence(self) -> AgentPresence | None:
+        """The new presence; None: the agent was removed."""
+        return None if self.state is None else self.state.presence
+
+    @property
+    def decision(self) -> StatusDecision:
+        """The agent's status after the change."""
+        return FORGOTTEN if self.state is None else decision_of(self.state.presence)
+
+
 _OPEN_WORK = frozenset({"tool", "background", "waiting_permission", "waiting_input"})
 """Details of active agents with an open call, child or question."""
 
 
 def keeps_active(status: PresenceStatus, detail: str) -> bool:
-    """Return whether open work keeps an agent active, however long there is no event."""
+    """Return whether open work keeps an agent active in silence; see also ``is_bounded``."""
     return status is _ACTIVE and detail in _OPEN_WORK
+
+
+_TIMED_OUT = "no activity for too long"
+
+
+def ended_by_timer(presence: AgentPresence) -> bool:
+    """Return whether an agent is offline only because it was silent for too long."""
+    return presence.status is _OFFLINE and presence.reason == _TIMED_OUT
+
+
+def is_bounded(status: PresenceStatus, detail: str) -> bool:
+    """Return whether open work keeps an agent active only until a timer expires.
+
+    A question stays open until a person responds, or the agent is removed.
+    """
+    return status is _ACTIVE and detail in ("tool", "background")
 
 
 def _ended(state: AgentState) -> StatusDecision | None:
@@ -53,7 +97,7 @@ def _ended(state: AgentState) -> StatusDecision | None:
     if state.ended is None or (ended := state.session_end_reason) is None:
         return None
     reasons = {
-        "timer": "no activity for too long",
+        "timer": _TIMED_OUT,
         "process_exit": "its process exited",
         "session_end": "the session ended",
         "offline": "marked offline",
@@ -99,6 +143,13 @@ def _runs_tool(state: AgentState) -> StatusDecision | None:
     )
 
 
+_AT_PROMPT = {
+    "process_idle": "is at its prompt",
+    "shell": "is at its prompt, a background shell runs",
+}
+"""How the status file of the agent's process ended its turn → reason."""
+
+
 def _has_children(state: AgentState) -> StatusDecision | None:
     # Prevents: a parent seems idle because its turn has ended, although its subagents and
     # background tasks continue.
@@ -108,6 +159,9 @@ def _has_children(state: AgentState) -> StatusDecision | None:
     n = len(state.children) - n_tasks
     if n:
         return StatusDecision(_ACTIVE, "background", f"{n} subagent{'s' if n > 1 else ''} at work")
+    if state.turn_end_reason in _AT_PROMPT:
+        # The agent itself reports that it is at its prompt, as beside a server that never ends.
+        return None
     # Both may count the same tasks.
     n = max(n_tasks, state.n_background)
     if n:
@@ -135,6 +189,7 @@ def _turn_over(state: AgentState) -> StatusDecision | None:
         "interrupt": "interrupted by the user",
         "session_start": "the session began, no prompt yet",
         "notification": "waits at its prompt",
+        **_AT_PROMPT,
     }
     return StatusDecision(_IDLE, "done", reasons.get(ended, "reported itself idle"))
 
@@ -146,6 +201,7 @@ _LAST_EVENTS = {
     "tool_start": "started a tool",
     "subagent_start": "started a subagent",
     "task_start": "started a background task",
+    "process_busy": "its process is busy",
 }
 
 
@@ -261,3 +317,43 @@ def _is_unseen(state: AgentState, decision: StatusDecision) -> bool:
     if state.to_view is None or state.to_view < state.latest.get(WORKED, EPOCH):
         return False
     return decision.status is _IDLE and state.parent_agent_id is None
+
+
+StateOf = Callable[[str], AgentState | None]
+"""Returns the state of an agent; None: it is unknown."""
+
+
+def end_of_orphan(state: AgentState, state_of: StateOf) -> Event | None:
+    """Return the end of a subagent whose parent ended without reporting it."""
+    child = state.presence
+    parent = state_of(state.parent_agent_id or "")
+    if parent is None or child.status is _OFFLINE or parent.ended is None:
+        return None
+    if parent.presence.status is not _OFFLINE:
+        return None
+    at = parent.ended[1]
+    if at < child.last_activity:
+        # It has been active since.
+        return None
+    return _implied_event(child.agent_id, "session_end", at, {"parent_agent_id": parent.agent_id})
+
+
+def idle_children(state: AgentState, state_of: StateOf) -> Iterator[Event]:
+    """Yield ends for the subagents that have become idle since they started."""
+    for name, started in state.children.items():
+        child = state_of(name)
+        if child is None or child.parent_agent_id != state.agent_id:
+            continue
+        if child.turn_end_reason == "session_start":
+            # Started, but no prompt yet.
+            continue
+        since = child.presence.since
+        if child.presence.status is not _ACTIVE and since and since >= started:
+            yield _implied_event(state.agent_id, "subagent_stop", since, {"child_agent_id": name})
+
+
+def _implied_event(agent_id: str, event_type: str, at: datetime, extra: dict[str, str]) -> Event:
+    # The source of implied events is "family" in databases and messages.
+    return Event(
+        agent_id=agent_id, event_type=event_type, timestamp=at, source="family", extra=extra
+    )

@@ -16,8 +16,8 @@ from ..core.dedup import AgentAliases
 from ..core.ids import topmost_ancestor
 from ..core.model import AgentPresence, Event
 from ..core.reducer import PriceFunction
-from ..core.roster import Change, Limits, Roster
-from ..core.status_rules import FORGOTTEN
+from ..core.roster import Limits, Roster
+from ..core.status_rules import FORGOTTEN, Change
 from .dedup_table import DEDUP_RULES
 from .file_table import FileStamp
 from .held_agents import HeldAgents

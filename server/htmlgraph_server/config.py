@@ -204,6 +204,12 @@ SETTINGS: tuple[Setting, ...] = (
         "further folder with session files, as claude=FOLDER; repeatable, in the variable "
         "comma-separated",
     ),
+    Setting(
+        "open_work_timeout",
+        parse_duration,
+        14_400.0,
+        "silence after which an agent with open work and an unknown process goes offline; 0: never",
+    ),
 )
 
 
@@ -336,6 +342,7 @@ def config_from_values(values: Mapping[str, Any]) -> Config:
             idle_timeout_s=values["idle_timeout"],
             offline_timeout_s=values["offline_timeout"],
             forget_after_s=values["forget_after"],
+            open_work_timeout_s=values["open_work_timeout"],
             max_agents=values["max_agents"],
         ),
         retain_s=values["retain"],

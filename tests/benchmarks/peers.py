@@ -28,7 +28,8 @@ from websockets.asyncio import server as websockets_server
 
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.protocol import encode_json, presence_to_wire, presence_update
-from htmlgraph_nb.core.roster import Change, Roster
+from htmlgraph_nb.core.roster import Roster
+from htmlgraph_nb.core.status_rules import Change
 from htmlgraph_nb.core.timestamps import to_rfc3339
 from htmlgraph_nb.presence import PresenceManager, Publication
 from htmlgraph_server.app import make_app

@@ -47,9 +47,12 @@ class TickedRoster:
 
     def _edges(self) -> list[datetime]:
         limits = self.roster.limits
-        timers = (limits.idle_timeout_s, limits.offline_timeout_s, limits.forget_after_s)
+        timers = (
+            *(limits.idle_timeout_s, limits.offline_timeout_s, limits.forget_after_s),
+            limits.open_work_timeout_s,
+        )
         return [
-            state.presence.last_activity + timedelta(seconds=after_s)
+            state.silent_since + timedelta(seconds=after_s)
             for state in self.roster.agents.values()
             for after_s in timers
             if after_s

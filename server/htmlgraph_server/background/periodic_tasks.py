@@ -51,6 +51,8 @@ logger = logging.getLogger(__name__)
 
 SYNC_S = 0.02
 TIMERS_S = 1.0
+PAUSE_S = 5.0
+"""Delay of the timers from which the machine or the server must have been paused."""
 SPOOL_POLL_S = 1.0
 WAITING_S = 1.0
 RETENTION_S = 60.0
@@ -151,6 +153,31 @@ class TaskThread:
                 self._wakeup.wait(min(max(0.0, next_due - time.monotonic()), _MAX_WAIT_S))
 
 
+class Timers:
+    """The timers task, which notices pauses: no event can arrive while the machine sleeps.
+
+    A pause is a longer time on the clock between two runs than the interval explains, so that a
+    clock that was set forward counts as well.
+
+    Args:
+        manager: the open database.
+        clock: returns seconds since 1970.
+    """
+
+    def __init__(self, manager: PresenceManager, clock: Callable[[], float] = time.time) -> None:
+        self._manager = manager
+        self._clock = clock
+        self._last_run: float | None = None
+
+    def run(self) -> None:
+        """Apply the timers that are due; after a pause they start again."""
+        now, last = self._clock(), self._last_run
+        resumed = last is not None and now - last > TIMERS_S + PAUSE_S
+        self._manager.tick(resumed=resumed)
+        # After the work: a slow disk is no pause.
+        self._last_run = self._clock()
+
+
 class BackgroundTasks:
     """The background tasks of one server; the module's docstring lists them.
 
@@ -186,7 +213,7 @@ class BackgroundTasks:
         always, leader = _always, leader_lock.acquire
         tasks = [
             PeriodicTask("sync", SYNC_S, manager.sync_external, always),
-            PeriodicTask("timers", TIMERS_S, manager.tick, leader),
+            PeriodicTask("timers", TIMERS_S, Timers(manager).run, leader),
         ]
         if spool is not None:
             tasks.append(PeriodicTask("spool", SPOOL_POLL_S, spool.read, leader))

@@ -6,7 +6,7 @@ from typing import Any
 
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.protocol import encode_json
-from htmlgraph_nb.core.roster import Change
+from htmlgraph_nb.core.status_rules import Change
 from htmlgraph_nb.core.timestamps import to_rfc3339
 from htmlgraph_nb.errors import InvalidEvent
 

@@ -27,7 +27,7 @@ from htmlgraph_nb.core.protocol import (
     presence_removed,
     presence_update,
 )
-from htmlgraph_nb.core.roster import Change
+from htmlgraph_nb.core.status_rules import Change
 from htmlgraph_nb.core.timestamps import to_rfc3339, utc_now
 from htmlgraph_nb.errors import JoinRefused
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -172,15 +173,79 @@ def test_check_capacity_counts_staged_removals() -> None:
         (["prompt", "stop"], 1800, ["offline"]),
         (["session_end"], 1800, []),
         (["session_end"], 86_400, ["forget"]),
-        (["tool_start"], 86_399, []),
+        (["tool_start"], 14_399, []),
+        (["tool_start"], 14_400, ["offline"]),
         (["tool_start"], 86_400, ["forget"]),
-        (["permission_request"], 3600, []),
+        (["subagent_start", "stop"], 14_400, ["offline"]),
+        (["permission_request"], 86_399, []),
+        (["permission_request"], 86_400, ["forget"]),
+        (["tool_start", "process_start"], 10_000_000, []),
+        (["tool_start", "process_start", "process_lost"], 14_400, ["offline"]),
+        (["prompt", "process_start"], 10_000_000, ["idle"]),
+        (["prompt", "process_start", "process_busy"], 10_000_000, []),
+        (["prompt", "process_start", "process_busy", "process_lost"], 300, ["idle"]),
+        (["prompt", "process_busy"], 300, ["idle"]),
+        (["prompt", "process_start", "process_busy", "stop", "prompt"], 300, ["idle"]),
+        (["prompt", "process_start", "process_busy", "process_idle"], 10_000_000, []),
+        (["prompt", "process_start", "stop", "process_busy"], 10_000_000, []),
         (["subagent_start", "stop"], 3600, []),
     ],
 )
 def test_timers_due(kinds: list[str], seconds: float, expected: list[str]) -> None:
-    """Inactivity leads to idle, offline and forgotten; open work keeps an agent active."""
+    """Inactivity leads to idle, offline and forgotten; work keeps an agent active.
+
+    It does so while its process is known to run, else for a few hours.
+    """
     assert types_due(roster_with(*kinds), seconds) == expected
+
+
+def test_timers_due_start_again_after_a_pause() -> None:
+    """Silence counts from the end of a pause, in the same way for each of the timers."""
+    roster = roster_with("prompt")
+    for seq, resumption in enumerate(roster.resumptions(at(5_000)), 10):
+        assert (resumption.event_type, resumption.checked().source) == ("resumed", "server")
+        roster.apply(resumption, seq, at(5_000))
+    roster.commit()
+    before = at(0)
+    assert roster.agents["a"].presence.last_activity == before
+    assert types_due(roster, 5_299) == []
+    assert types_due(roster, 5_300) == ["idle"]
+    assert types_due(roster, 6_800) == ["offline"]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        (["prompt"], 1),
+        (["prompt", "stop"], 1),
+        (["tool_start"], 1),
+        (["session_end"], 0),
+        (["stop", "process_start"], 0),
+        (["tool_start", "process_start"], 0),
+    ],
+)
+def test_resumptions_concern_running_timers(kinds: list[str], expected: int) -> None:
+    """An agent that is offline or whose process runs has no timer to start again."""
+    assert len(roster_with(*kinds).resumptions(at(5_000))) == expected
+
+
+def test_timer_of_open_work_waits_for_subagents() -> None:
+    """A subagent that works keeps its parent active, and a parent that runs its subagents."""
+    roster = Roster(Limits(forget_after_s=0))
+    events = [
+        Event(agent_id="p", event_type="subagent_start", extra={"child_agent_id": "c"}),
+        Event(agent_id="c", event_type="tool_start", tool_use_id="x", parent_agent_id="p"),
+    ]
+    for seq, one in enumerate(events, 1):
+        roster.apply(replace(one, timestamp=at(seq * 1_000)), seq, at(seq * 1_000))
+    roster.commit()
+    # The parent is due first, but its subagent still has a call.
+    assert [one.agent_id for one in roster.timers_due(at(15_500))] == []
+    assert [one.agent_id for one in roster.timers_due(at(16_400))] == ["c"]
+    start = Event(agent_id="p", event_type="process_start", timestamp=at(3_000))
+    roster.apply(start, 3, at(3_000))
+    roster.commit()
+    assert roster.timers_due(at(1_000_000)) == []
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,7 @@ VALUES = {
     "watch": "off",
     "backfill": "7d",
     "titles": "off",
+    "open_work_timeout": "8h",
 }
 
 
@@ -97,6 +98,7 @@ def test_make_config_uses_every_flag_and_variable() -> None:
     assert (by_flag.synchronous, by_flag.seal, by_flag.watch) == ("FULL", False, False)
     assert (by_flag.backfill_s, by_flag.titles) == (604_800, False)
     assert by_flag.session_folder == (("claude", "/a,b"), ("gemini", "/g"))
+    assert roster.open_work_timeout_s == 28_800
     variables = {setting.variable: VALUES[setting.name] for setting in SETTINGS}
     assert make_config(NOTHING, variables) == by_flag
     assert make_config({"port": "7"}, variables).port == 7

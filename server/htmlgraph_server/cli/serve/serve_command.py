@@ -28,7 +28,7 @@ _SETTING_GROUPS = {
     "stored data": ("db", "retain", "synchronous", "seal", "titles"),
     "session files": ("watch", "backfill"),
     "when agents count as idle, offline or gone": (
-        *("idle_timeout", "offline_timeout", "forget_after"),
+        *("idle_timeout", "offline_timeout", "open_work_timeout", "forget_after"),
     ),
 }
 _OTHERS = "limits"

@@ -24,6 +24,7 @@ from htmlgraph_server.background.periodic_tasks import (
     BackgroundTasks,
     PeriodicTask,
     TaskThread,
+    Timers,
     make_background_tasks,
 )
 from htmlgraph_server.background.spool_reader import SpoolReader
@@ -207,3 +208,28 @@ def test_background_tasks_load_prices_before_the_first_event(tmp_path: Path) -> 
     command = [sys.executable, "-c", _LOADS_PRICES, str(tmp_path / "h.db")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_timers_start_again_after_the_machine_slept(tmp_path: Path) -> None:
+    """On waking no agent is idle at once; then silence counts as usual. A slow tick is no pause."""
+    now = datetime(2025, 1, 14, tzinfo=UTC)
+    with PresenceManager(str(tmp_path / "s.db"), clock=lambda: now) as manager:
+        timers = Timers(manager, lambda: now.timestamp())
+
+        def status_after(seconds: float) -> str:
+            nonlocal now
+            now += timedelta(seconds=seconds)
+            timers.run()
+            return manager.agents["a"].status.value
+
+        timers.run()
+        manager.ingest([Event(agent_id="a", event_type="prompt", timestamp=now)])
+        for _ in range(100):
+            assert status_after(periodic_tasks.TIMERS_S) == "active"
+        assert status_after(100_000) == "active"
+        for _ in range(59):
+            assert status_after(5) == "active"
+        assert status_after(5) == "idle"
+        assert status_after(100_000) == "idle"
+        types = [kind for (kind,) in history_rows(manager.db_path, "event_type")]
+        assert types == ["prompt", "resumed", "idle", "resumed"]

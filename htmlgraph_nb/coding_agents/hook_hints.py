@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..core.ids import agent_id_of, shorten_id
+from ..core.validation import parse_time
+from ..errors import InvalidEvent
 from .agent import CodingAgent
 from .fields import mapping, string
 
@@ -29,6 +31,7 @@ class HookHints(NamedTuple):
         ancestors: ids of the hook's ancestor processes, the parent first, and their start times in
             seconds since 1970; None if unknown.
         agent: name of the kind of agent; "": unknown.
+        at: when the hook ran, in seconds since 1970; None if unknown.
     """
 
     agent_id: str
@@ -38,6 +41,7 @@ class HookHints(NamedTuple):
     ended: bool
     ancestors: tuple[tuple[int, float | None], ...]
     agent: str = ""
+    at: float | None = None
 
 
 def hook_hints_of(agent: CodingAgent, payload: Mapping[str, Any]) -> HookHints | None:
@@ -59,8 +63,18 @@ def hook_hints_of(agent: CodingAgent, payload: Mapping[str, Any]) -> HookHints |
     session = shorten_id(session)
     agent_id = string(added.get("agent_id")) or agent_id_of(session, agent.name)
     host = string(added.get("host"))
+    at = _time(added.get("timestamp")) if ancestors else None
     ended = hook == "SessionEnd"
-    return HookHints(agent_id, session, host, files, ended, ancestors, agent.name)
+    return HookHints(agent_id, session, host, files, ended, ancestors, agent.name, at)
+
+
+def _time(value: object) -> float | None:
+    try:
+        at = parse_time(value, "timestamp")
+    except InvalidEvent:
+        # Any program can send a hook input; the time is optional.
+        return None
+    return None if at is None else at.timestamp()
 
 
 def _ancestors(value: object) -> tuple[tuple[int, float | None], ...]:

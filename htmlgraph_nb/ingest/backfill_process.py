@@ -47,7 +47,7 @@ from .live_processes import (
     read_processes,
     read_status_files,
 )
-from .session_end import process_exit, process_start
+from .processes.process_events import process_exit, process_start
 from .session_files import SessionFile, is_of_subagent, session_file, session_place
 from .session_scanner import SessionScanner
 
@@ -318,7 +318,7 @@ def _report_processes(
         )
         if process is not None:
             if not known.alive:
-                events.append(process_start(known, process.pid, process.started_at, now))
+                events.append(process_start(known, process.identity, now))
         elif is_over and known.status is PresenceStatus.ACTIVE and not known.alive:
             events.append(process_exit(known))
     if events:

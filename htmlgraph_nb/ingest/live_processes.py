@@ -2,6 +2,11 @@
 
 ``find_live`` decides from facts and is pure; the other functions read them. Only processes of this
 user are looked at.
+
+The status files are those of Claude Code (2.1.332), which documents them nowhere. ``status`` is
+``busy`` during a turn, ``waiting`` while a dialog is open, ``idle`` at the prompt and ``shell`` at
+the prompt while a background shell runs; sessions without a terminal have none. ``procStart`` is on
+Linux the start in clock ticks since boot, ``pidDomain`` names the machine and the PID namespace.
 """
 
 from __future__ import annotations
@@ -18,6 +23,14 @@ from ..coding_agents.session import SessionRoot
 from ..core.validation import validate_number
 from ..errors import InvalidEvent
 from .files.session_names import is_session_name
+from .processes.process_events import StatusFile
+from .processes.process_ids import (
+    START_TIME_TOLERANCE_S,
+    ProcessId,
+    is_local_domain,
+    place_of_processes,
+    start_ticks,
+)
 from .session_files import open_regular
 
 if TYPE_CHECKING:
@@ -25,24 +38,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-START_TIME_TOLERANCE_S = 2.0
-"""Seconds by which two readings of a process's start time can differ."""
 MAX_STATUS_FILES = 1_000
 _MAX_STATUS_BYTES = 65_536
+_STATUS_WORDS = frozenset({"busy", "waiting", "idle", "shell"})
 _INTERPRETERS = frozenset({"node", "bun", "deno"})
 _WRITE_MODES = frozenset({"w", "a", "r+", "a+"})
-
-
-class StatusFile(NamedTuple):
-    """A status file that an agent keeps while its process runs.
-
-    Attributes:
-        started_at: when the session began in the process, in seconds since 1970.
-    """
-
-    pid: int
-    session_id: str
-    started_at: float
 
 
 class AgentProcess(NamedTuple):
@@ -53,6 +53,7 @@ class AgentProcess(NamedTuple):
         agent: kind of the agent by the name of the command; None: another program.
         folder: its working folder; None: unknown.
         files: session files that it holds open for writing.
+        ticks: start in clock ticks since boot; None: unknown.
     """
 
     pid: int
@@ -60,6 +61,12 @@ class AgentProcess(NamedTuple):
     agent: str | None = None
     folder: str | None = None
     files: frozenset[str] = frozenset()
+    ticks: int | None = None
+
+    @property
+    def identity(self) -> ProcessId:
+        """Which process it is."""
+        return ProcessId(self.pid, self.started_at, self.ticks, place_of_processes())
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +125,9 @@ def find_live(
     newest_first = sorted(sessions, key=lambda session: session.modified, reverse=True)
     for session in newest_first:
         for status in status_files.get(session.agent, ()):
-            if session.is_of(status.session_id):
+            if status.is_local and session.is_of(status.session_id):
                 process = by_pid.get(status.pid)
-                if process is not None and is_same_process(process.started_at, status):
+                if process is not None and is_same_process(process, status):
                     running[session.path] = process
                 else:
                     gone.add(session.path)
@@ -149,12 +156,16 @@ def find_live(
     return LiveSessions(running, frozenset(gone), frozenset(agents))
 
 
-def is_same_process(started_at: float, status: StatusFile) -> bool:
+def is_same_process(process: AgentProcess | ProcessId, status: StatusFile) -> bool:
     """Return whether a process with the pid of a status file is the one that wrote it.
 
-    A process that started later has reused the pid.
+    A process that started after the last change of the file has reused the pid. The change counts,
+    because Linux computes start times from the current clock, which may have been set meanwhile.
     """
-    return started_at <= status.started_at + START_TIME_TOLERANCE_S
+    if process.ticks is not None and status.ticks is not None:
+        return process.ticks == status.ticks
+    latest = max(status.started_at, status.written_at)
+    return process.started_at <= latest + START_TIME_TOLERANCE_S
 
 
 def read_status_file(path: str) -> StatusFile | None:
@@ -165,17 +176,42 @@ def read_status_file(path: str) -> StatusFile | None:
     """
     with open_regular(path) as file:
         content = file.read(_MAX_STATUS_BYTES)
+        written_at = os.fstat(file.fileno()).st_mtime
     try:
         status = json.loads(content)
     except (ValueError, RecursionError):
         return None
     if not isinstance(status, dict):
         return None
-    pid, session, started_ms = (status.get(key) for key in ("pid", "sessionId", "startedAt"))
+    pid, session = status.get("pid"), status.get("sessionId")
     if type(pid) is not int or not isinstance(session, str) or not session:
         return None
+    started_at = _seconds(status.get("startedAt"))
+    if started_at is None:
+        return None
+    ticks, domain, word = (status.get(key) for key in ("procStart", "pidDomain", "status"))
+    return StatusFile(
+        pid,
+        session,
+        started_at,
+        _ticks(ticks),
+        word if isinstance(word, str) and word in _STATUS_WORDS else "",
+        _seconds(status.get("statusUpdatedAt")) or 0.0,
+        written_at,
+        not isinstance(domain, str) or is_local_domain(domain),
+    )
+
+
+def _ticks(text: object) -> int | None:
+    """Return the start of a process as Linux counts it; None: another form, as on macOS."""
+    if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 19:
+        return int(text)
+    return None
+
+
+def _seconds(millis: object) -> float | None:
     try:
-        return StatusFile(pid, session, validate_number(started_ms, "startedAt") / 1_000)
+        return validate_number(millis, "time") / 1_000
     except InvalidEvent:
         return None
 
@@ -256,7 +292,8 @@ def read_processes(roots: Iterable[SessionRoot], pids: Iterable[int] = ()) -> li
             files = _written_files(process, folders)
             if agent is not None or files or process.pid in wanted:
                 folder = _folder(process)
-                found.append(AgentProcess(process.pid, process.create_time(), agent, folder, files))
+                started_at, ticks = process.create_time(), start_ticks(process.pid)
+                found.append(AgentProcess(process.pid, started_at, agent, folder, files, ticks))
         except psutil.Error:
             # It ended, or belongs to the system.
             continue

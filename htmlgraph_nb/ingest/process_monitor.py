@@ -1,10 +1,15 @@
-"""Watch the processes of agents: a polled source that reports their starts and exits.
+"""Watch the processes of agents: a polled source that reports their starts, exits and statuses.
 
 Process ids come from hooks, from the agents' own status files, and from the events of earlier
 starts, so that a process that ended while no server ran is noticed as well. A shell or launcher
 often starts a hook and ends with it, so a hook reports all processes above itself. The agent's
 process is the nearest of them that two hook calls have in common or that started well before the
-hook. The start time shows whether a process id has been reused.
+hook, else the nearest that still runs a few seconds later. The start time shows whether a process
+id has been reused.
+
+A process that cannot be seen here, as in another container, is not reported as ended. If it was
+reported as running, ``process_lost`` cancels that, and silence counts as for any agent whose
+process is unknown; a server that sees the process reports it again.
 """
 
 from __future__ import annotations
@@ -15,55 +20,94 @@ import stat
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from ..coding_agents.hook_hints import HookHints
 from ..core.ids import agent_id_of
 from ..core.model import AgentPresence, Event, PresenceStatus
+from ..core.status_rules import ended_by_timer
+from ..core.timestamps import from_micros
 from ..storage.database import open_reader, sqlite_errors
-from .live_processes import (
-    START_TIME_TOLERANCE_S,
-    is_same_process,
-    read_status_file,
-    status_paths,
+from .live_processes import is_same_process, read_status_file, status_paths
+from .processes.process_events import (
+    StatusFile,
+    process_exit,
+    process_lost,
+    process_start,
+    start_ids,
+    status_event,
 )
-from .session_end import PROCESS_SOURCE, process_start, start_ids
-
-if TYPE_CHECKING:
-    import psutil
+from .processes.process_ids import (
+    IS_RUNNING,
+    IS_UNSEEN,
+    START_TIME_TOLERANCE_S,
+    ProcessId,
+    find_process,
+    process_state,
+)
 
 logger = logging.getLogger(__name__)
 
 CHECK_INTERVAL_S = 1.0
 _ALIVE_CHECKS = 5
 """Polls between two looks at the agents that other processes reported as running."""
+_MAX_WAIT_POLLS = 60
+"""Polls for which an ended process waits for the first event of its agent."""
 LONG_LIVED_S = 10.0
-"""Age in seconds from which a process above a hook counts as not started for the hook."""
+"""Age in seconds, when a hook ran, from which a process above it did not start for it."""
+OUTLIVES_S = 3.0
+"""Seconds after a hook from which a process above it that still runs did not start for it."""
 MAX_PROCESSES = 2_000
 MAX_SIGHTINGS = 10_000
 _LAST_START = """
-SELECT json_extract(extra, '$.pid'), json_extract(extra, '$.started_at') FROM events
+SELECT json_extract(extra, '$.pid'), json_extract(extra, '$.started_at'),
+    json_extract(extra, '$.ticks'), json_extract(extra, '$.place'), ts FROM events
 WHERE event_id > ? AND event_id < ? ORDER BY id DESC LIMIT 1
 """
 
-ProcessStarts = Callable[[Iterable[str]], Mapping[str, tuple[int, float]]]
-"""Returns, for each of these agents, id and start time of the process last reported."""
-
 
 @dataclass(frozen=True, slots=True)
-class _Tracked:
-    """An agent's process, None if it has ended, and the session that runs in it."""
+class ReportedProcess:
+    """A process that was reported as running, and when."""
 
-    process: psutil.Process | None
+    process: ProcessId
+    at: datetime
+
+
+ProcessStarts = Callable[[Iterable[str]], Mapping[str, ReportedProcess]]
+"""Returns, for each of these agents, the process last reported."""
+
+
+@dataclass(slots=True)
+class _Tracked:
+    """The process of an agent.
+
+    Attributes:
+        session_id: the session that runs in it.
+        reported_at: when it was last reported as running; None: it was not.
+        is_reported: whether it has been reported as running by this process or an earlier one.
+        seen: whether this process has seen it running.
+        n_waits: polls since its end for which its agent has been unknown.
+        status: what its status file says; None: it has none.
+        last_id: id of the last event that followed from ``status``.
+    """
+
+    process: ProcessId
     session_id: str | None
-    pid: int
-    started_at: float
+    reported_at: datetime | None = None
+    is_reported: bool = False
+    seen: bool = False
+    n_waits: int = 0
+    status: StatusFile | None = None
+    last_id: str | None = None
 
 
 class ProcessMonitor:
-    """Returns ``process_start`` and ``process_exit`` once for each agent; see PolledSource.
+    """Returns the events about the processes of agents, each once; see PolledSource.
+
+    These are ``process_start``, ``process_exit`` and ``process_lost``, and ``process_busy`` and
+    ``process_idle`` where a status file shows what no other source reported.
 
     Args:
         presences: returns the known agents by id.
@@ -71,6 +115,7 @@ class ProcessMonitor:
             session.
         process_starts: returns the processes that were reported before, as by an earlier server;
             None: there are none.
+        idle_timeout_s: the idle timer; 0: there is none.
     """
 
     def __init__(
@@ -78,17 +123,24 @@ class ProcessMonitor:
         presences: Callable[[], Mapping[str, AgentPresence]],
         status_dirs: Mapping[str, str] | None = None,
         process_starts: ProcessStarts | None = None,
+        idle_timeout_s: float = 0.0,
     ) -> None:
         self._process_starts = process_starts
+        self._idle_timeout_s = idle_timeout_s
         self._n_polls = 0
-        # Agents to report as running, once they are known.
-        self._unreported: set[str] = set()
         self._presences = presences
         self._status_dirs = status_dirs or {}
+        # Path of each status file → when it was changed, and the agent that it names.
         self._status_mtimes: dict[str, int] = {}
+        self._status_agents: dict[str, str] = {}
         self._hints: deque[HookHints] = deque(maxlen=MAX_SIGHTINGS)
-        self._sightings: OrderedDict[tuple[int, float], int] = OrderedDict()
+        # Hooks whose agent's process is not decided yet, by agent.
+        self._undecided: OrderedDict[str, HookHints] = OrderedDict()
+        # Process id → start time, and number of hooks below that process.
+        self._sightings: OrderedDict[int, tuple[float, int]] = OrderedDict()
         self._tracked: OrderedDict[str, _Tracked] = OrderedDict()
+        # Agents whose process cannot be seen → that process.
+        self._lost: OrderedDict[str, ProcessId | None] = OrderedDict()
 
     @property
     def interval_s(self) -> float:
@@ -98,7 +150,7 @@ class ProcessMonitor:
     @property
     def n_watched(self) -> int:
         """Number of agents whose process is watched."""
-        return len(self._tracked)
+        return sum(tracked.n_waits == 0 for tracked in self._tracked.values())
 
     def on_hook(self, hints: HookHints) -> None:
         """Record the processes above a hook on this machine. Thread-safe."""
@@ -106,40 +158,51 @@ class ProcessMonitor:
             self._hints.append(hints)
 
     def poll(self, now: datetime) -> list[Event]:
-        """Return the starts and exits since the last call."""
+        """Return the events since the last call."""
+        events = []
+        if self._process_starts is not None and self._n_polls % _ALIVE_CHECKS == 0:
+            events += self._track_alive(self._process_starts, now)
+        self._n_polls += 1
+        undecided, self._undecided = self._undecided, OrderedDict()
+        for hints in undecided.values():
+            self._read_hints(hints, now.timestamp(), again=True)
         while self._hints:
             self._read_hints(self._hints.popleft(), now.timestamp())
         self._read_status_files()
-        if self._process_starts is not None and self._n_polls % _ALIVE_CHECKS == 0:
-            self._track_alive(self._process_starts)
-        self._n_polls += 1
-        exited = [
-            agent_id
-            for agent_id, tracked in self._tracked.items()
-            if tracked.process is None or not _is_alive(tracked.process)
-        ]
-        if not exited and not self._unreported:
-            return []
-        presences = self._presences()
-        events = []
-        for agent_id in exited:
-            tracked = self._tracked.pop(agent_id)
+        presences = self._presences() if self._tracked else {}
+        for agent_id, tracked in [*self._tracked.items()]:
+            state = process_state(tracked.process)
+            if state == IS_UNSEEN:
+                continue
             presence = presences.get(agent_id)
-            self._unreported.discard(agent_id)
-            if presence is not None and (
-                presence.alive or presence.status is not PresenceStatus.OFFLINE
-            ):
-                events.append(_exit_event(agent_id, tracked, now))
-        for agent_id in [*self._unreported]:
-            presence = presences.get(agent_id)
-            if presence is not None:
-                self._unreported.discard(agent_id)
-                tracked = self._tracked[agent_id]
-                if not presence.alive:
-                    events.append(process_start(presence, tracked.pid, tracked.started_at, now))
+            if state == IS_RUNNING:
+                tracked.seen = True
+                if presence is not None and presence.session_id == tracked.session_id:
+                    events += self._follow(tracked, presence, now)
+            elif presence is not None or tracked.n_waits >= _MAX_WAIT_POLLS:
+                del self._tracked[agent_id]
+                if presence is not None and _is_over(presence, tracked):
+                    events.append(_exit_event(presence, tracked, now))
+            else:
+                tracked.n_waits += 1
         return events
 
-    def _track_alive(self, process_starts: ProcessStarts) -> None:
+    def _follow(self, tracked: _Tracked, presence: AgentPresence, now: datetime) -> list[Event]:
+        """Return the events that make a presence agree with its running process."""
+        is_over = presence.status is PresenceStatus.OFFLINE and not ended_by_timer(presence)
+        if not tracked.is_reported or not (presence.alive or is_over):
+            again = tracked.is_reported and not presence.alive
+            tracked.is_reported, tracked.reported_at = True, now
+            return [process_start(presence, tracked.process, now, again=again)]
+        if tracked.status is None:
+            return []
+        event = status_event(presence, tracked.status, self._idle_timeout_s, now)
+        if event is None or event.event_id == tracked.last_id:
+            return []
+        tracked.last_id = event.event_id
+        return [event]
+
+    def _track_alive(self, process_starts: ProcessStarts, now: datetime) -> list[Event]:
         """Track the processes of agents that were reported as running by another process."""
         presences = self._presences()
         names = [
@@ -147,42 +210,74 @@ class ProcessMonitor:
             for agent_id, presence in presences.items()
             if presence.alive and agent_id not in self._tracked
         ]
-        for agent_id, (pid, started_at) in process_starts(names).items() if names else ():
-            process = _process(pid)
-            created = None if process is None else _start_time(process)
-            if created is None or abs(created - started_at) > START_TIME_TOLERANCE_S:
-                process = None
-            session = presences[agent_id].session_id
-            self._track(agent_id, _Tracked(process, session, pid, started_at))
-            self._unreported.discard(agent_id)
+        events = []
+        reported = process_starts(names) if names else {}
+        for agent_id in names:
+            presence, start = presences[agent_id], reported.get(agent_id)
+            process = None if start is None else start.process
+            if start is not None and process_state(start.process) != IS_UNSEEN:
+                tracked = _Tracked(start.process, presence.session_id, start.at, is_reported=True)
+                self._track(agent_id, tracked)
+            elif agent_id not in self._lost or self._lost[agent_id] != process:
+                # Only once: another server, which sees it, may report it again.
+                self._lost[agent_id] = process
+                if len(self._lost) > MAX_PROCESSES:
+                    self._lost.popitem(last=False)
+                events.append(process_lost(presence, process, now))
+        return events
 
-    def _read_hints(self, hints: HookHints, now: float) -> None:
+    def _read_hints(self, hints: HookHints, now: float, *, again: bool = False) -> None:
+        """Track the agent's process among those above a hook.
+
+        Args:
+            again: the processes were counted before, as the choice has to wait.
+        """
+        ran_at = hints.at or now
         for pid, started_at in hints.ancestors:
-            process = _process(pid)
-            if process is None:
+            try:
+                process = find_process(pid)
+            except PermissionError:
                 continue
-            created = _start_time(process)
-            if created is None:
-                continue
-            if started_at is not None and abs(created - started_at) > START_TIME_TOLERANCE_S:
-                continue
-            key = pid, created
-            n_sightings = self._sightings[key] = self._sightings.pop(key, 0) + 1
-            if len(self._sightings) > MAX_SIGHTINGS:
-                self._sightings.popitem(last=False)
-            if n_sightings > 1 or now - created >= LONG_LIVED_S:
-                self._track(hints.agent_id, _Tracked(process, hints.session_id, pid, created))
+            is_running = process is not None and (
+                started_at is None or abs(process.started_at - started_at) <= START_TIME_TOLERANCE_S
+            )
+            if process is None or not is_running:
+                if started_at is None:
+                    continue
+                # It has ended, which matters if it was the agent's.
+                process = ProcessId(pid, started_at)
+            is_shared = self._count(process, again=again) > 1
+            is_old = ran_at - process.started_at >= LONG_LIVED_S
+            if is_shared or is_old or (is_running and now - ran_at >= OUTLIVES_S):
+                self._track(hints.agent_id, _Tracked(process, hints.session_id))
                 return
+            if is_running:
+                # The agent just began, or this is a shell that started the hook.
+                self._undecided[hints.agent_id] = hints
+                if len(self._undecided) > MAX_PROCESSES:
+                    self._undecided.popitem(last=False)
+                return
+
+    def _count(self, process: ProcessId, *, again: bool) -> int:
+        """Return how many hooks have run below a process, the current one included."""
+        started_at, count = self._sightings.pop(process.pid, (process.started_at, 0))
+        if abs(started_at - process.started_at) > START_TIME_TOLERANCE_S:
+            started_at, count = process.started_at, 0
+        count += not again or not count
+        self._sightings[process.pid] = started_at, count
+        if len(self._sightings) > MAX_SIGHTINGS:
+            self._sightings.popitem(last=False)
+        return count
 
     def _track(self, agent_id: str, tracked: _Tracked) -> None:
         before = self._tracked.get(agent_id)
-        if before is None or (before.pid, before.session_id) != (tracked.pid, tracked.session_id):
-            self._unreported.add(agent_id)
-        self._tracked[agent_id] = tracked
+        if before is not None and _continues(before, tracked):
+            before.status = tracked.status or before.status
+        else:
+            self._tracked[agent_id] = tracked
         self._tracked.move_to_end(agent_id)
         if len(self._tracked) > MAX_PROCESSES:
-            oldest, _ = self._tracked.popitem(last=False)
-            self._unreported.discard(oldest)
+            self._tracked.popitem(last=False)
 
     def _read_status_files(self) -> None:
         mtimes: dict[str, int] = {}
@@ -195,78 +290,77 @@ class ProcessMonitor:
                         self._read_status_file(agent, path)
                 except (OSError, ValueError) as error:
                     logger.debug("cannot read status file %s: %s", path, error)
+        for path in self._status_mtimes.keys() - mtimes.keys():
+            # Its process has ended, or another program deleted it.
+            tracked = self._tracked.get(self._status_agents.pop(path, ""))
+            if tracked is not None:
+                tracked.status = None
         self._status_mtimes = mtimes
 
     def _read_status_file(self, agent: str, path: str) -> None:
         status = read_status_file(path)
-        process = None if status is None else _process(status.pid)
-        created = None if process is None else _start_time(process)
-        # The file may be stale.
-        if status is None or created is None or not is_same_process(created, status):
+        if status is None or not status.is_local:
             return
+        process = find_process(status.pid)
+        if process is None or not is_same_process(process, status):
+            # It has ended: its own start time is not known.
+            process = ProcessId(status.pid, status.started_at, status.ticks or 0)
         session = status.session_id
         agent_id = agent_id_of(session, agent)
         for presence in self._presences().values():
             if presence.session_id == session and presence.parent_agent_id is None:
                 agent_id = presence.agent_id
-        self._track(agent_id, _Tracked(process, session, status.pid, created))
+        before = self._tracked.get(agent_id)
+        if process.place is None and before is not None and before.process.pid != status.pid:
+            # The session continues in another process.
+            return
+        self._status_agents[path] = agent_id
+        self._track(agent_id, _Tracked(process, session, status=status))
 
 
-def _exit_event(agent_id: str, tracked: _Tracked, now: datetime) -> Event:
-    return Event(
-        agent_id=agent_id,
-        event_type="process_exit",
-        timestamp=now,
-        session_id=tracked.session_id,
-        event_id=f"exit:{tracked.pid}:{tracked.started_at:.2f}:{agent_id}"[:256],
-        source=PROCESS_SOURCE,
-    )
-
-
-def _process(pid: int) -> psutil.Process | None:
-    # Imported with the first reported process: many servers never need it.
-    import psutil
-
-    try:
-        return psutil.Process(pid)
-    except (psutil.Error, ValueError, OverflowError):
-        # It ended, or a program reported a number that is no pid.
-        return None
-
-
-def _start_time(process: psutil.Process) -> float | None:
-    import psutil
-
-    try:
-        return process.create_time()
-    except psutil.Error:
-        return None
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    import psutil
-
-    try:
-        # Treat a zombie as exited.
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+def _continues(before: _Tracked, tracked: _Tracked) -> bool:
+    """Return whether two reports are of one process and session."""
+    if (before.process.pid, before.session_id) != (tracked.process.pid, tracked.session_id):
         return False
-    except psutil.Error:
-        return True
+    return abs(before.process.started_at - tracked.process.started_at) <= START_TIME_TOLERANCE_S
 
 
-def read_process_starts(path: str, agent_ids: Iterable[str]) -> dict[str, tuple[int, float]]:
-    """Return id and start time of the last reported process of each agent, from a database.
+def _is_over(presence: AgentPresence, tracked: _Tracked) -> bool:
+    """Return whether the end of a process changes its agent."""
+    if presence.session_id != tracked.session_id:
+        return False
+    return presence.alive or presence.status is not PresenceStatus.OFFLINE
+
+
+def _exit_event(presence: AgentPresence, tracked: _Tracked, now: datetime) -> Event:
+    exit_ = process_exit(presence, tracked.reported_at)
+    if not tracked.seen:
+        return exit_
+    process = tracked.process
+    key = f"exit:{process.pid}:{process.started_at:.2f}:{presence.agent_id}"[:256]
+    return replace(exit_, timestamp=now, event_id=key)
+
+
+def read_process_starts(path: str, agent_ids: Iterable[str]) -> dict[str, ReportedProcess]:
+    """Return the last reported process of each agent, from a database.
 
     Agents without such an event are left out.
 
     Raises:
         StoreError: the database cannot be read.
     """
-    found: dict[str, tuple[int, float]] = {}
+    found: dict[str, ReportedProcess] = {}
     with closing(open_reader(path)) as db, sqlite_errors(path):
         for agent_id in agent_ids:
             row = db.execute(_LAST_START, start_ids(agent_id)).fetchone()
-            if row is not None and type(row[0]) is int and isinstance(row[1], int | float):
-                found[agent_id] = (row[0], float(row[1]))
+            if row is None or type(row[0]) is not int or not isinstance(row[1], int | float):
+                continue
+            pid, started_at, ticks, place, micros = row
+            process = ProcessId(
+                pid,
+                float(started_at),
+                ticks if type(ticks) is int else None,
+                place if isinstance(place, str) else None,
+            )
+            found[agent_id] = ReportedProcess(process, from_micros(micros))
     return found

@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from ..core.ids import shorten_id
 from ..core.model import AgentPresence, Event, PresenceStatus
 from ..core.roster import Limits, timer_event, timers_of
 from ..core.status_rules import keeps_active
 from .live_processes import AgentProcess, LiveSessions
-
-PROCESS_SOURCE = "process"
-"""The ``source`` of events about processes."""
+from .processes.process_events import process_exit, process_start
 
 
 def closing_events(
@@ -41,7 +38,7 @@ def closing_events(
         presence = after
         is_main = presence.parent_agent_id is None
         if process is not None and is_main and not presence.alive:
-            events.append(process_start(presence, process.pid, process.started_at, now))
+            events.append(process_start(presence, process.identity, now))
         elif process is None and is_main and path in live.gone:
             if presence.status is not PresenceStatus.OFFLINE:
                 events.append(process_exit(presence))
@@ -55,43 +52,6 @@ def process_of(path: str, live: LiveSessions) -> AgentProcess | None:
     process = live.running.get(path)
     parent, _, rest = path.partition(f"{os.sep}subagents{os.sep}")
     return live.running.get(f"{parent}.jsonl") if process is None and rest else process
-
-
-def process_start(presence: AgentPresence, pid: int, started_at: float, now: datetime) -> Event:
-    """Return the event that an agent's process is known to be running.
-
-    Args:
-        started_at: start of the process, in seconds since 1970.
-    """
-    started = round(started_at, 2)
-    key = f"{start_ids(presence.agent_id)[0]}{presence.session_id}:{pid}:{started:.2f}"
-    return Event(
-        agent_id=presence.agent_id,
-        event_type="process_start",
-        timestamp=now,
-        session_id=presence.session_id,
-        event_id=shorten_id(key),
-        source=PROCESS_SOURCE,
-        extra={"pid": pid, "started_at": started},
-    )
-
-
-def start_ids(agent_id: str) -> tuple[str, str]:
-    """Return two strings between which are the ids of all ``process_start`` events of an agent."""
-    return f"start:{agent_id}:", f"start:{agent_id};"
-
-
-def process_exit(presence: AgentPresence) -> Event:
-    """Return the exit of a process that ended while no server ran; its time is not known."""
-    at = presence.last_activity
-    return Event(
-        agent_id=presence.agent_id,
-        event_type="process_exit",
-        timestamp=at,
-        session_id=presence.session_id,
-        event_id=shorten_id(f"exit:{at.isoformat()}:{presence.agent_id}"),
-        source=PROCESS_SOURCE,
-    )
 
 
 def _timer_since(

@@ -52,7 +52,10 @@ class LocalAgents:
         agents = AGENTS.values() if config.watch else ()
         status_dirs = {agent.name: path for agent in agents if (path := agent.status_dir())}
         self.processes = ProcessMonitor(
-            manager.snapshot, status_dirs, partial(read_process_starts, manager.db_path)
+            manager.snapshot,
+            status_dirs,
+            partial(read_process_starts, manager.db_path),
+            manager.limits.idle_timeout_s,
         )
         self.has_reports = False
         self.on_report: Callable[[], object] = lambda: None

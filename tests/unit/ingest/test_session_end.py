@@ -10,7 +10,9 @@ import pytest
 from htmlgraph_nb.core.model import AgentPresence, PresenceStatus
 from htmlgraph_nb.core.roster import Limits
 from htmlgraph_nb.ingest.live_processes import AgentProcess, LiveSessions
-from htmlgraph_nb.ingest.session_end import closing_events, process_of, start_ids
+from htmlgraph_nb.ingest.processes.process_events import start_ids
+from htmlgraph_nb.ingest.processes.process_ids import place_of_processes
+from htmlgraph_nb.ingest.session_end import closing_events, process_of
 from tests.helpers.strategies import T0
 
 PATH = "/p/s.jsonl"
@@ -89,7 +91,8 @@ def test_closing_events_have_the_same_ids_each_time() -> None:
     again = closing_events([agent("working")], PATH, ALIVE, Limits(), now + timedelta(hours=1))
     assert [event.event_id for event in first] == [event.event_id for event in again]
     start = first[0]
-    assert start.extra == {"pid": 7, "started_at": 123.46}
+    place = place_of_processes()
+    assert start.extra == {"pid": 7, "started_at": 123.46, "place": place}
     low, high = start_ids("a")
     assert low < str(start.event_id) < high
     assert not low < "start:ab:s:7:123.46" < high

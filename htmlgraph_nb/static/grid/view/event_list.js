@@ -29,7 +29,8 @@ const EVENT_LABELS = /** @type {Record<string, string>} */ ({
   subagent_stop: "subagent ended", task_start: "task started", task_stop: "task ended",
   process_exit: "process ended", feature_status: "feature changed", offline: "offline",
   tool_start: "started", tool_error: "failed", retry: "retried", viewed: "looked at", session_info: "details changed",
-  quota: "quota reported", process_start: "process is running", forget: "removed",
+  quota: "quota reported", process_start: "process is running", forget: "removed", process_busy: "process is busy",
+  process_idle: "at its prompt", process_lost: "process not visible", resumed: "timers started again",
 });
 
 /** Reasons of a status and the events that lead to them, so that changes and stored events read alike. */
@@ -41,6 +42,8 @@ const EVENTS_OF_REASONS = /** @type {Record<string, string>} */ ({
   "no activity for a while": "idle", "no activity for too long": "offline", "waits at its prompt": "notification",
   "started a tool": "tool_start", "used a tool": "tool_execute", "reported itself idle": "idle",
   "the turn ended with a question": "stop", "marked offline": "offline", "left the roster": "forget",
+  "its process is busy": "process_busy", "is at its prompt": "process_idle",
+  "is at its prompt, a background shell runs": "process_idle",
   "waits for an answer": "notification", "waits for approval of its plan": "permission_request",
 });
 /** A reason while the agent repeats a request; the number of the attempt follows. */
@@ -58,7 +61,7 @@ function formatElapsed(ms) {
 
 const CALL_ENDS = new Set(["tool_execute", "tool_call", "tool_result", "tool_error"]);
 /** Events after which no call of before is running. */
-const TURN_ENDS = new Set(["stop", "error", "interrupt", "session_end", "session_start", "process_exit", "offline", "idle"]);
+const TURN_ENDS = new Set(["stop", "error", "interrupt", "session_end", "session_start", "process_exit", "offline", "idle", "process_idle"]);
 
 /** @param {HistoryEvent} event @returns {Entry} */
 export function entryOfEvent(event) {

@@ -1,0 +1,1 @@
+"""Processes of agents: their identity, and the events that follow from them."""

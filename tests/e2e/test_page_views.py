@@ -424,3 +424,19 @@ def test_announcer_is_quiet(server: Server, open_page: OpenPage) -> None:
     waits = "Connected. 1 agent waits for you."
     expect(line).to_have_text(waits, timeout=PATIENCE_MS)
     assert page.evaluate("announced") == [waits]
+
+
+def test_projects_of_the_same_name_are_two_groups(server: Server, open_page: OpenPage) -> None:
+    """The folder above appears and goes with the second one; a link selects one or both."""
+    server.send("a", project="api", cwd="/home/dev/acme/api", branch="main")
+    page = open_page(f"{server.url}/#group=project").page
+    expect(page.locator('[data-group="api"]')).to_be_visible()
+    server.send("b", project="api", cwd="/home/dev/beta/api", branch="main")
+    expect(page.locator('[data-group="acme/api"]')).to_be_visible()
+    expect(page.locator('[data-group="beta/api"]')).to_be_visible()
+    expect(card(page, "a")).to_contain_text("acme/api")
+    for wanted, shown in (("api", 2), ("beta/api", 1)):
+        page.goto(f"{server.url}/#project={wanted}")
+        expect(cards(page)).to_have_count(shown)
+    server.send("a", "forget")
+    expect(card(page, "b")).to_contain_text("api · main")

@@ -72,7 +72,7 @@ function endsOf(folder) {
 export function createProjects() {
   /** Name → folder → ids of its agents. @type {Map<string, Map<string, Set<string>>>} */
   const known = new Map();
-  /** Agent → its project. @type {Map<string, {name: string, folder: string}>} */
+  /** Agent → its project. @type {Map<string, {name: string, cwd: string, folder: string}>} */
   const placeOf = new Map();
 
   /** @param {string} id @param {{name: string, folder: string}} place @returns {boolean} whether it was the first of its folder */
@@ -106,15 +106,16 @@ export function createProjects() {
      */
     place(id, name = "", cwd = "") {
       const before = placeOf.get(id);
+      if (before?.name === name && before.cwd === cwd) return [];
       if (name === "") {
         placeOf.delete(id);
         return before !== undefined && remove(id, before) ? [before.name] : [];
       }
       // An agent that left the folder of its project still works on it.
       const folder = projectFolder(name, cwd) || (before?.name === name ? before.folder : "");
-      if (before?.name === name && before.folder === folder) return [];
-      const place = { name, folder };
+      const place = { name, cwd, folder };
       placeOf.set(id, place);
+      if (before?.name === name && before.folder === folder) return [];
       const gone = before !== undefined && remove(id, before) ? [before.name] : [];
       return add(id, place) ? [...gone, name] : gone;
     },

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..fields import mappings
+from ..fields import count, mapping, mappings
 from .constants import CANNOT_WORK
 
 _CONTEXT = (
@@ -46,6 +46,8 @@ _FAILURES = (
 """Starts of errors that end a turn; other errors are those of commands, MCP servers and files."""
 _OF_ACCOUNT = ("usage_limited", "rate_limited", "signed_out")
 """Failures that only requests to the model have, whatever their text starts with."""
+
+_SPARE_TOKENS = 8
 
 Record = Mapping[str, Any]
 """JSON object of a message."""
@@ -94,3 +96,24 @@ def failure_kind(text: str) -> str | None:
 def is_synthetic(message: Record) -> bool:
     """Return whether a response was written by Gemini CLI itself: it has no model and no tokens."""
     return not (message.get("model") or message.get("tokens") or message.get("toolCalls"))
+
+
+def calls_tool(message: Record) -> bool:
+    """Return whether a response called tools that are not written yet.
+
+    Such a response has no text, or more output tokens than its text can have.
+    """
+    text = message.get("content")
+    if not isinstance(text, str):
+        return False
+    output = count(mapping(message.get("tokens")).get("output")) or 0
+    return not text.strip() or output > _most_tokens(text)
+
+
+def _most_tokens(text: str) -> float:
+    """Return more tokens than a text has: words have long tokens, digits and other scripts not."""
+    n_ascii = len(text.encode("ascii", "ignore"))
+    n_digits = sum(map(text.count, "0123456789"))
+    n_rare = len(text.encode("utf-16-le", "surrogatepass")) // 2 - len(text)
+    others = 1.25 * (len(text) - n_ascii)
+    return (n_ascii - n_digits) / 2 + n_digits + others + 2 * n_rare + _SPARE_TOKENS

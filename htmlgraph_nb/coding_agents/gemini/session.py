@@ -45,6 +45,7 @@ from ..session import GIVE_UP_AFTER_S, cached_agent_id, parse_record
 from .constants import AGENT, QUESTION_TOOLS, SESSION_SOURCE
 from .messages import (
     Record,
+    calls_tool,
     continues_turn,
     failure_kind,
     first_text,
@@ -58,8 +59,6 @@ _MAX_CALLS = 10_000
 TURN_QUIET_S = 2.0
 """Seconds of quiet after which a response without tool calls counts as the last of its turn."""
 _BURST = timedelta(milliseconds=100)
-_CHARS_PER_TOKEN = 2
-_SPARE_TOKENS = 8
 
 
 @dataclass(slots=True)
@@ -89,6 +88,7 @@ class GeminiSession:
     _prompt: tuple[str, datetime] | None = None
     _broken_at: datetime | None = None
     _running: str | None = None
+    _is_opened: bool = False
     _done_calls: set[str] = field(default_factory=set)
     _prompts: set[int] = field(default_factory=set)
 
@@ -106,6 +106,7 @@ class GeminiSession:
         if "sessionId" in record:
             events += self._start(record)
         patch = mapping(record.get("$set"))
+        self._is_opened = self._is_opened or "sessionId" in patch
         for message in mappings(record.get("messages")):
             events += self._read_message(message)
         if "messages" in patch:
@@ -127,7 +128,7 @@ class GeminiSession:
         if quiet_s < TURN_QUIET_S:
             return []
         message = self._message
-        if message is None or not _calls_tool(message) or quiet_s >= GIVE_UP_AFTER_S:
+        if message is None or not calls_tool(message) or quiet_s >= GIVE_UP_AFTER_S:
             return self.finish()
         if self._running is not None:
             return []
@@ -219,18 +220,28 @@ class GeminiSession:
         last = messages[-1] if messages else {}
         known = [{**each, "timestamp": timestamp(each.get("timestamp"))} for each in messages]
         times = [each["timestamp"] for each in known if each["timestamp"] is not None]
-        before, prompt = self._at, self._prompt
+        before, updated_at = self._at, timestamp(patch.get("lastUpdated"))
+        events = [*self._flush(), *self._start_again(updated_at)]
         if times and last.get("type") == "user" and (before is None or times[-1] > before):
-            return self._read_message(last)
-        events = self._flush()
+            return [*events, *self._read_message(last)]
+        prompt = self._prompt
         for each in known:
             if self._session is not None and each["timestamp"] and identifier(each.get("id")):
                 events += self._completion(each)
         if prompt is not None and not any(at >= prompt[1] for at in times):
             # Its request failed. Most often the next line says why; if none does, the turn is over.
-            at = timestamp(patch.get("lastUpdated")) or prompt[1]
+            at = updated_at or prompt[1]
             self._turn_end = self._event("stop", at, f"{prompt[0]}:AfterAgent")
         return events
+
+    def _start_again(self, at: datetime | None) -> list[Event]:
+        """Return the start of a session that was resumed, after the end of its last turn."""
+        is_opened, self._is_opened = self._is_opened, False
+        is_running = self._prompt is not None and self._turn_end is None
+        if not is_opened or is_running or at is None or self._session is None or self._parent:
+            return []
+        key, extra = f"Resume:{at.isoformat()}", {"source": "resume"}
+        return [*self._end_turn(), self._event("session_start", at, key, extra=extra)]
 
     def _response(self, message: Record) -> list[Event]:
         """Add a response; return the completion before it, and the tool calls of this response."""
@@ -327,18 +338,6 @@ class GeminiSession:
             return []
         self._prompt = None
         return [end]
-
-
-def _calls_tool(message: Record) -> bool:
-    """Return whether a response called tools that are not written yet.
-
-    Such a response has no text, or more output tokens than its text can have.
-    """
-    content = message.get("content")
-    if not isinstance(content, str):
-        return False
-    output = count(mapping(message.get("tokens")).get("output")) or 0
-    return not content.strip() or output > len(content) / _CHARS_PER_TOKEN + _SPARE_TOKENS
 
 
 def _completion_fields(message: Record, tokens: Record) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from htmlgraph_nb.coding_agents.gemini.messages import (
+    calls_tool,
     continues_turn,
     failure_kind,
     first_text,
@@ -72,3 +73,24 @@ def test_is_synthetic_has_neither_model_nor_tokens() -> None:
     assert is_synthetic({"content": "x", "tokens": None})
     for field in ({"model": "m"}, {"tokens": {"input": 1}}, {"toolCalls": [{}]}):
         assert not is_synthetic(field)
+
+
+@pytest.mark.parametrize(
+    ("text", "output", "calls"),
+    [
+        ("", 1, True),
+        ("I run the tests.", 40, True),
+        ("I will run the command `echo hello` using the shell.", 45, True),
+        ("done", 1, False),
+        ("3.14159265358979323846", 23, False),
+        ("\u4fee\u590d\u4e86\u767b\u5f55\u95ee\u9898" * 10, 70, False),
+        ("\U0001f389" * 10, 25, False),
+        ("\ud800", 1, False),
+    ],
+)
+def test_calls_tool_knows_how_many_tokens_a_text_can_have(
+    text: str, output: int, calls: bool
+) -> None:
+    """Digits, other scripts and emojis have more of them than words."""
+    assert calls_tool({"content": text, "tokens": {"output": output}}) is calls
+    assert not calls_tool({"content": [{"text": text}], "tokens": {"output": output}})

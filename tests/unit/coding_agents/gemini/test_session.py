@@ -301,9 +301,29 @@ def test_session_resume_repeats_no_event() -> None:
     for again in (resumed, [user("u2", 60), synthetic("m2", 60)]):
         records = [*first, start, history(60, *again)]
         events = once(read(GeminiSession(), lines(*records)))
-        assert kinds(events) == ["session_start", "prompt", "completion", "stop"]
+        opened = ["session_start", "prompt", "completion", "stop", "session_start"]
+        assert kinds(events) == opened
         events = once(read(GeminiSession(), lines(*records, user("v", 70), response("m3", 71))))
-        assert kinds(events)[4:] == ["prompt", "completion", "stop"]
+        assert kinds(events)[5:] == ["prompt", "completion", "stop"]
+
+
+def test_session_resume_is_another_start() -> None:
+    """The session waits at its prompt again; a compression in a turn is no start."""
+    first, start = [user("u", 1), response(seconds=2)], {"$set": {"sessionId": SESSION}}
+    reader = GeminiSession()
+    for each in lines(*first):
+        reader.feed(each)
+    reader.on_quiet(TURN_QUIET_S)
+    assert reader.feed(line(start)) == []
+    (again,) = [
+        event
+        for event in reader.feed(line(history(60, *first)))
+        if event.event_type == "session_start"
+    ]
+    check([again])
+    assert (again.timestamp, again.extra) == (START + timedelta(seconds=60), {"source": "resume"})
+    running = [*first, user("v", 70), start, history(71, user("s", 71, "x"), synthetic("k", 71))]
+    assert kinds(read(GeminiSession(), lines(*running))).count("session_start") == 1
 
 
 def test_session_prompt_can_be_in_the_history_only() -> None:

@@ -125,7 +125,7 @@ def events_from_payload(
         if _STEPS.get(hook) in _CALL_STEPS:
             events[0]["input_hash"] = sent.get("input_hash")
     # Other sources report the same call, so an id derived from the call precedes the sender's.
-    key = _derived_id(payload, hook, session) or sent.get("event_id")
+    key = _derived_id(hook_format, payload, hook, session) or sent.get("event_id")
     return [
         Event(**common, **fields, event_id=_numbered(key, index))
         for index, fields in enumerate(events)
@@ -174,9 +174,15 @@ def _common(
     }
 
 
-def _derived_id(payload: Mapping[str, Any], hook: str, session: str) -> str | None:
+def _derived_id(
+    hook_format: HookFormat, payload: Mapping[str, Any], hook: str, session: str
+) -> str | None:
     call, step = string(payload.get("tool_use_id")), _STEPS.get(hook)
-    return call_key(session, call, step) if call and step else None
+    if not call or not step:
+        return None
+    identifier = string(payload.get("agent_id"), None)
+    child = None if identifier is None else agent_id_of(identifier, hook_format.agent)
+    return call_key(session, call, step, child)
 
 
 def _numbered(key: str | None, index: int) -> str | None:

@@ -11,13 +11,15 @@ prompts, responses, tool inputs or tool results.
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-from ..core.ids import agent_id_of
+from ..core.ids import agent_id_of, repeated_call
 from ..core.model import Event
+from ..core.timestamps import to_micros
 from ..core.validation import format_value
 from ..errors import InvalidEvent
 
@@ -34,11 +36,13 @@ class OpenCall(NamedTuple):
         name: the tool.
         at: when the call started.
         input_hash: see ``Event``.
+        key: name of the call in event ids, its id unless an earlier call had the same.
     """
 
     name: str | None = None
     at: datetime | None = None
     input_hash: int | None = None
+    key: str | None = None
 
 
 UNKNOWN_CALL = OpenCall()
@@ -124,6 +128,29 @@ def parse_record(line: bytes) -> Mapping[str, Any]:
     if not isinstance(record, dict):
         raise InvalidEvent(f"line: expected an object, got {format_value(record)}")
     return record
+
+
+class CallKeys:
+    """Names the tool calls of one file, of which several may have the same id.
+
+    Gateways and some models number the calls of each answer from 0 (``Bash:0``). A call with the id
+    of an earlier one also has the time of its start in its name; copies have the same time.
+    """
+
+    def __init__(self) -> None:
+        self._first: OrderedDict[str, datetime] = OrderedDict()
+
+    def key_of(self, call: str, at: datetime) -> str:
+        """Return the name of a call in event ids.
+
+        Args:
+            call: its id.
+            at: when it started.
+        """
+        first = self._first.setdefault(call, at)
+        if len(self._first) > MAX_OPEN_CALLS:
+            self._first.popitem(last=False)
+        return call if first == at else repeated_call(call, to_micros(at))
 
 
 def remember_call(calls: dict[str, OpenCall], key: str, call: OpenCall) -> None:

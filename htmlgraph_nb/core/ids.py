@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from hashlib import sha256
+from typing import NamedTuple
 
 from .validation import MAX_ID_CHARS
 
@@ -20,6 +21,9 @@ _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-
 _HEX = re.compile(r"[0-9a-f]{12,}", re.I)
 _ISSUED = re.compile(r"(?:msg|req|toolu)_(?:bdrk_|vrtx_)?([0-9A-Za-z]{20,})")
 """Ids of Anthropic's API, also on Amazon Bedrock and Google's Vertex AI."""
+CALL_STEPS = ("PreToolUse", "PostToolUse", "PermissionDenied")
+"""Steps of a tool call: its start, its end (success or failure), and a denial."""
+_MICROS_DIGITS = 16
 _PREFIX_CHARS = 8
 _MIN_DISTINCT_CHARS = 6
 _DIGEST_CHARS = 16
@@ -80,17 +84,60 @@ def is_issued_id(identifier: str) -> bool:
     return match is not None and len(set(match[1])) >= _MIN_DISTINCT_CHARS
 
 
-def call_key(session: str, call: str, step: str) -> str:
+def call_key(session: str, call: str, step: str, child: str | None = None) -> str:
     """Return the event id of a step of a tool call; every source of the event derives the same id.
+
+    A source that knows an earlier call with the same id in the session adds when the call started;
+    see ``repeated_call``. For all others the store decides which of the calls it is.
 
     A forked session repeats the calls of the original under its own session id, so the session is
     not part of the key if the id of the call is globally unique.
 
     Args:
         call: id of the call.
-        step: "PreToolUse", "PostToolUse" (success or failure) or "PermissionDenied".
+        step: one of CALL_STEPS.
+        child: id of the subagent that made the call; None: the main agent, or unknown.
     """
-    return shorten_id(f"{call}:{step}" if is_issued_id(call) else f"{session}:{call}:{step}")
+    if is_issued_id(call.partition("@")[0]):
+        return shorten_id(f"{call}:{step}")
+    name, at, time = call.rpartition("@")
+    owner = "" if child is None else f"~{child}"
+    is_repeated = at != "" and len(time) == _MICROS_DIGITS and time.isdecimal()
+    call = f"{name}{owner}@{time}" if is_repeated else f"{call}{owner}"
+    return shorten_id(f"{session}:{call}:{step}")
+
+
+def repeated_call(call: str, started_us: int) -> str:
+    """Return the name of a call whose id an earlier call of the session had.
+
+    Args:
+        started_us: when it started, microseconds since 1970.
+    """
+    return f"{call}@{started_us:0{_MICROS_DIGITS}}"
+
+
+class CallName(NamedTuple):
+    """A call in an event id.
+
+    Attributes:
+        plain: session, id of the call and subagent.
+        name: the same, and when the call started if an earlier one had the same id.
+        step: one of CALL_STEPS.
+    """
+
+    plain: str
+    name: str
+    step: str
+
+
+def call_name(event_id: str) -> CallName | None:
+    """Return the call in an event id that ``call_key`` has made; None: it is another event id."""
+    name, _, step = event_id.rpartition(":")
+    if step not in CALL_STEPS or not name:
+        return None
+    plain, at, time = name.rpartition("@")
+    is_repeated = at != "" and len(time) == _MICROS_DIGITS and time.isdecimal()
+    return CallName(plain if is_repeated else name, name, step)
 
 
 def topmost_ancestor(

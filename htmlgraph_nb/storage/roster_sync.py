@@ -103,7 +103,7 @@ class RosterSync:
         Raises:
             CapacityError: the roster has no room for the new agents.
         """
-        new_events = tx.filter_known(events)
+        events, new_events = tx.identify(events)
         new_aliases = self._aliases.add(new_events)
         aliased_events = self._aliases.apply(new_events)
         self.roster.check_capacity([event.agent_id for event in aliased_events])
@@ -174,10 +174,9 @@ class RosterSync:
         Raises:
             CapacityError: the roster has no room for the new agents.
         """
-        aliased_events = self._aliases.apply(events)
-        self.roster.check_capacity([event.agent_id for event in aliased_events])
+        self.roster.check_capacity([e.agent_id for e in self._aliases.apply(events)])
         now = self._clock()
-        unknown = tx.filter_known(aliased_events)
+        aliased_events, unknown = tx.identify(self._aliases.apply(events))
         accepted = {id(event) for event in tx.drop_duplicates(unknown, now)}
         past = now - self._shortest_timer
         duplicates = []

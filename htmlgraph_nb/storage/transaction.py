@@ -31,7 +31,7 @@ from ..errors import InvalidEvent
 from .database import select_in
 from .dedup_table import Deduplicator, TokenSourceCache
 from .file_table import FileStamp, put_session_files
-from .identity_table import Identities
+from .identity_table import Identities, KnownEvent, related_ids
 from .quota_table import put_quotas
 from .row_writer import RowWriter
 from .schema import EVENT_COLUMNS, NAMED, PLAIN
@@ -45,7 +45,7 @@ _COST_TOKENS = PLAIN.index("cost_tokens")
 _PRESENCE_ROW = (*PRESENCE_COLUMNS, "evidence")
 _events = RowWriter("INSERT", "events", EVENT_COLUMNS)
 _presences = RowWriter("INSERT OR REPLACE", "agent_presence", _PRESENCE_ROW)
-_KNOWN_IDS = "SELECT event_id, input_hash IS NULL FROM events WHERE event_id IN ({})"
+_KNOWN_IDS = "SELECT event_id, input_hash IS NULL, ts FROM events WHERE event_id IN ({})"
 _ADD_DECISION = (
     "INSERT OR IGNORE INTO decisions (status, detail, reason, attention) VALUES (?, ?, ?, ?)"
 )
@@ -129,8 +129,8 @@ class Transaction:
         self._rows: list[tuple[Any, ...]] = []
         self._deduplicator = Deduplicator(db, token_sources)
         self._identities = Identities(db)
-        # Events of this transaction that are not inserted yet: id → whether it has no input_hash.
-        self._pending_ids: dict[str, bool] = {}
+        # Events of this transaction that are not inserted yet.
+        self._pending_ids: dict[str, KnownEvent] = {}
         # Hashes that duplicates add to events: hash and id of the event.
         self._late_hashes: list[tuple[int, str]] = []
 
@@ -139,32 +139,48 @@ class Transaction:
         with closing(self._db.execute(query, parameters)) as cursor:
             return cursor.fetchall()
 
+    def identify(self, events: Sequence[Event]) -> tuple[list[Event], list[Event]]:
+        """Return the events with the ids under which they are stored, and those that are new.
+
+        Ids of answers and calls may be repeated; see ``identity_table``.
+        """
+        seen = self._known_ids([event.event_id for event in events if event.event_id is not None])
+        if seen and (related := related_ids(seen)):
+            seen.update(self._known_ids(related))
+        named = self._identities.identify(events, seen)
+        renamed = [
+            str(new.event_id)
+            for old, new in zip(events, named, strict=True)
+            if new is not old and new.event_id not in seen
+        ]
+        seen.update(self._known_ids(renamed))
+        return named, self._unknown(named, seen)
+
     def filter_known(self, events: Sequence[Event]) -> list[Event]:
         """Return the events that are not stored yet, each ``event_id`` once."""
         ids = [event.event_id for event in events if event.event_id is not None]
-        if not ids:
-            return [*events]
-        seen = self._known_ids(ids)
+        return self._unknown(events, self._known_ids(ids))
+
+    def _unknown(self, events: Sequence[Event], seen: dict[str, KnownEvent]) -> list[Event]:
         fresh = []
         for event in events:
             key = event.event_id
             if key is not None:
-                if "@" in key and key not in seen and self._identities.is_copy(event):
-                    continue
-                if key in seen:
-                    if seen[key] and event.input_hash is not None:
-                        seen[key] = False
+                if (known := seen.get(key)) is not None:
+                    if known.lacks_hash and event.input_hash is not None:
+                        seen[key] = known._replace(lacks_hash=False)
                         self._late_hashes.append((event.input_hash, key))
                     continue
-                seen[key] = event.input_hash is None
+                seen[key] = KnownEvent(event.input_hash is None, 0)
             fresh.append(event)
         return fresh
 
-    def _known_ids(self, event_ids: Sequence[str]) -> dict[str, bool]:
-        """Return the event ids that are stored already, and whether they have no input_hash."""
+    def _known_ids(self, event_ids: Sequence[str]) -> dict[str, KnownEvent]:
+        """Return what is known of the events that are stored already, by id."""
         pending = self._pending_ids
         known = {event_id: pending[event_id] for event_id in event_ids if event_id in pending}
-        known.update(select_in(self._db, _KNOWN_IDS, event_ids))
+        for event_id, lacks_hash, ts in select_in(self._db, _KNOWN_IDS, event_ids):
+            known[event_id] = KnownEvent(bool(lacks_hash), ts)
         return known
 
     def add_event(
@@ -184,7 +200,8 @@ class Transaction:
         """
         self.seq += 1
         if event.event_id is not None:
-            self._pending_ids[event.event_id] = event.input_hash is None
+            ts = to_micros(event.timestamp or at)
+            self._pending_ids[event.event_id] = KnownEvent(event.input_hash is None, ts)
         tokens = event.cost_tokens
         if tokens is None and token_counts(event) != NO_COUNTS:
             tokens = event.total_tokens

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -60,15 +60,23 @@ class SimulatedSession:
 
 
 def simulate_session(
-    agent: str, turns: Sequence[Turn], *, same_counts: bool, ended: bool
+    agent: str,
+    turns: Sequence[Turn],
+    *,
+    same_counts: bool,
+    ended: bool,
+    ids: Sequence[str] = (),
 ) -> SimulatedSession:
     """Return a session with these turns.
 
     Args:
+        ids: the ids of its answers and tool calls, in turn, as of a relay that repeats them; none:
+            each has an id of its own.
         same_counts: whether all completions use the same numbers of tokens.
         ended: whether the session has ended, which only hooks report.
     """
     simulator = _SIMULATORS[agent](same_counts)
+    simulator.ids = itertools.cycle(ids) if ids else None
     simulator.run(turns, ended)
     session, reader = simulator.session, AGENTS[agent].session_reader(f"{SESSION}.jsonl")
     events = [event for each in session.lines for event in reader.feed(each.strip())]
@@ -95,6 +103,7 @@ class _Simulator(ABC):
         self.same_counts = same_counts
         self.now = START
         self.numbers = itertools.count(1)
+        self.ids: Iterator[str] | None = None
 
     @abstractmethod
     def result_hook(self, failed: bool) -> tuple[str, dict[str, Any]]:
@@ -149,7 +158,8 @@ class _Simulator(ABC):
 
     def call_tool(self, failed: bool) -> None:
         """Simulate a completion that calls a tool, and the tool."""
-        call = f"{self.call_prefix}_{next(self.numbers)}"
+        number = next(self.numbers)
+        call = f"{self.call_prefix}_{number}" if self.ids is None else next(self.ids)
         self.complete(call)
         tool = {"tool_name": "Bash", **self.hook_call_fields(call)}
         self.hook(self.call_hook, delay_s=0.3, **tool)
@@ -230,7 +240,7 @@ class _ClaudeSimulator(_Simulator):
         fresh, cached, output = counts
         number = self.session.n_answers
         message = {
-            "id": f"msg_{number}",
+            "id": f"msg_{number}" if self.ids is None else next(self.ids),
             "model": "claude-sonnet-5",
             "content": [{"type": "tool_use", "id": call, "name": "Bash"}] if call else [],
             "stop_reason": "tool_use" if call else "end_turn",
@@ -240,7 +250,8 @@ class _ClaudeSimulator(_Simulator):
                 "output_tokens": output,
             },
         }
-        self.write_message("assistant", message, requestId=f"req_{number}")
+        request = f"req_{number}" if self.ids is None else None
+        self.write_message("assistant", message, requestId=request)
 
     def write_message(self, kind: str, message: dict[str, Any], **fields: Any) -> None:
         """Write a message of the user or the assistant."""
@@ -251,7 +262,7 @@ class _ClaudeSimulator(_Simulator):
         fresh, cached, output = counts
         self.log(
             "api_request",
-            request_id=f"req_{self.session.n_answers}",
+            **({"request_id": f"req_{self.session.n_answers}"} if self.ids is None else {}),
             input_tokens=fresh,
             cache_read_tokens=cached,
             output_tokens=output,

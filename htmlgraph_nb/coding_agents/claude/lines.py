@@ -44,6 +44,7 @@ class LineContext:
 
     Attributes:
         parent: agent id of the parent if the agent is a subagent.
+        origin: the session that the line was copied from, else the session.
         unnamed: whether the line belongs to a subagent but lacks its id; the context is then that
             of the main agent.
     """
@@ -56,6 +57,12 @@ class LineContext:
     unnamed: bool = False
     branch: str | None = None
     cwd: str | None = None
+    origin: str = ""
+
+    @property
+    def child(self) -> str | None:
+        """The id of the agent if it is a subagent."""
+        return None if self.parent is None else self.agent_id
 
     def of_parent(self) -> LineContext:
         """Return the context of the parent, or of the agent itself if it has none."""

@@ -41,6 +41,7 @@ from ..input_hash import HashInput, no_hash
 from ..session import (
     GIVE_UP_AFTER_S,
     UNKNOWN_CALL,
+    CallKeys,
     OpenCall,
     cached_agent_id,
     parse_record,
@@ -116,6 +117,7 @@ class ClaudeSession:
     _cwd: str | None = None
     _started: set[str] = field(default_factory=set)
     _calls: dict[str, OpenCall] = field(default_factory=dict)
+    _call_keys: CallKeys = field(default_factory=CallKeys)
     _facts: Facts = field(default_factory=Facts)
     _answers: Answers = field(default_factory=Answers)
     _completions: Completions = field(default_factory=Completions)
@@ -207,6 +209,7 @@ class ClaudeSession:
             agent_id=main if child is None else cached_agent_id(child, AGENT),
             parent=None if child is None else main,
             session=session,
+            origin=identifier(mapping(record.get("forkedFrom")).get("sessionId")) or session,
             at=at,
             project=self._project,
             unnamed=is_sidechain and child is None,
@@ -263,9 +266,10 @@ class ClaudeSession:
             return []
         name = string(block.get("name"))
         hashed = self.hash_input(block.get("input"))
-        remember_call(self._calls, call, OpenCall(name, context.at, hashed))
+        key = self._call_keys.key_of(call, context.at)
+        remember_call(self._calls, call, OpenCall(name, context.at, hashed, key))
         self._running.on_call(call, name, mapping(block.get("input")))
-        key = call_key(context.session, call, "PreToolUse")
+        key = call_key(context.origin, key, "PreToolUse", context.child)
         extra = question_extra(name, QUESTION_TOOLS)
         fields = {"tool_name": name, "tool_use_id": call, "input_hash": hashed, "extra": extra}
         return [context.event("tool_start", key, **fields)]
@@ -331,16 +335,17 @@ class ClaudeSession:
         call = identifier(block.get("tool_use_id"))
         if call is None:
             return []
-        name, called_at, hashed = self._calls.pop(call, UNKNOWN_CALL)
+        name, called_at, hashed, key = self._calls.pop(call, UNKNOWN_CALL)
+        named = context.origin, key or call
         fields: dict[str, Any] = {"tool_name": name, "tool_use_id": call}
         failed = block.get("is_error") is True
         if failed and was_rejected(record, block):
-            key = call_key(context.session, call, "PermissionDenied")
+            key = call_key(*named, "PermissionDenied", context.child)
             return [context.event("answered", key, extra={"decision": "denied"}, **fields)]
         result = mapping(record.get("toolUseResult"))
         end = context.event(
             "tool_error" if failed else "tool_execute",
-            call_key(context.session, call, "PostToolUse"),
+            call_key(*named, "PostToolUse", context.child),
             status="error" if failed else "ok",
             duration_ms=milliseconds(called_at, context.at),
             input_hash=hashed,

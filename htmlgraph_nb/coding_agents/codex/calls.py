@@ -11,7 +11,7 @@ from typing import Any
 from ..content_rules import question_extra
 from ..fields import identifier, mapping, milliseconds, safe_keyword, string
 from ..input_hash import HashInput
-from ..session import UNKNOWN_CALL, OpenCall, remember_call
+from ..session import UNKNOWN_CALL, CallKeys, OpenCall, remember_call
 from .constants import QUESTION_TOOLS
 from .lines import SHELL, Record, has_failed, tool_name
 
@@ -24,33 +24,36 @@ class Calls:
         hash_input: returns the ``input_hash`` of calls.
 
     Attributes:
+        keys: names the calls.
         failed: ids of calls that failed although their output does not say so.
     """
 
     hash_input: HashInput
     failed: set[str] = field(default_factory=set)
+    keys: CallKeys = field(default_factory=CallKeys)
     _open: dict[str, OpenCall] = field(default_factory=dict)
 
-    def start(self, payload: Record, at: datetime) -> dict[str, Any] | None:
-        """Return the fields of the event of a call's start; None if it has no id."""
+    def start(self, payload: Record, at: datetime) -> tuple[str, dict[str, Any]] | None:
+        """Return the name of a call and the fields of the event of its start; None: no id."""
         call = identifier(payload.get("call_id"))
         if call is None:
             return None
         own_name = string(payload.get("name")) or safe_keyword(payload.get("type"))
         name = tool_name(own_name, payload.get("namespace"))
         hashed = self.hash_input(hook_input(name, payload))
-        remember_call(self._open, call, OpenCall(name, at, hashed))
+        key = self._open.get(call, UNKNOWN_CALL).key or self.keys.key_of(call, at)
+        remember_call(self._open, call, OpenCall(name, at, hashed, key))
         extra = question_extra(name, QUESTION_TOOLS)
-        return {"tool_name": name, "tool_use_id": call, "input_hash": hashed, "extra": extra}
+        return key, {"tool_name": name, "tool_use_id": call, "input_hash": hashed, "extra": extra}
 
-    def end(self, payload: Record, at: datetime) -> dict[str, Any] | None:
-        """Return the fields of the event of a call's end; None if it has no id."""
+    def end(self, payload: Record, at: datetime) -> tuple[str, dict[str, Any]] | None:
+        """Return the name of a call and the fields of the event of its end; None: no id."""
         call = identifier(payload.get("call_id"))
         if call is None:
             return None
-        name, called_at, hashed = self._open.pop(call, UNKNOWN_CALL)
+        name, called_at, hashed, key = self._open.pop(call, UNKNOWN_CALL)
         is_error = has_failed(payload.get("output")) or call in self.failed
-        return {
+        return key or call, {
             "tool_name": name,
             "tool_use_id": call,
             "status": "error" if is_error else "ok",

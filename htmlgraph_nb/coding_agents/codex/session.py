@@ -276,26 +276,26 @@ class CodexSession:
         request, self._request = self._request, None
         if request is None or request[0] != identifier(payload.get("compaction_response_id")):
             return events
-        return [self._completion(f"compaction:{request[0]}", at, request[1]), *events]
+        key = self._calls.keys.key_of(f"compaction:{request[0]}", at)
+        return [self._completion(key, at, request[1]), *events]
 
     def _tool_call_start(self, payload: Record, at: datetime) -> list[Event]:
-        fields = self._calls.start(payload, at)
-        if fields is None:
+        if (call := self._calls.start(payload, at)) is None:
             return []
         self._turns.failed = False
-        return [self._event("tool_start", at, f"{fields['tool_use_id']}:PreToolUse", **fields)]
+        return [self._event("tool_start", at, f"{call[0]}:PreToolUse", **call[1])]
 
     def _tool_call_end(self, payload: Record, at: datetime) -> list[Event]:
-        fields = self._calls.end(payload, at)
-        if fields is None:
+        if (call := self._calls.end(payload, at)) is None:
             return []
-        kind = "tool_error" if fields["status"] == "error" else "tool_execute"
-        return [self._event(kind, at, f"{fields['tool_use_id']}:PostToolUse", **fields)]
+        kind = "tool_error" if call[1]["status"] == "error" else "tool_execute"
+        return [self._event(kind, at, f"{call[0]}:PostToolUse", **call[1])]
 
     def _web_search(self, payload: Record, at: datetime) -> list[Event]:
         call = identifier(payload.get("id")) or f"web_search:{at.isoformat()}"
         fields = {"tool_name": "web_search", "tool_use_id": call}
-        return [self._event("tool_execute", at, f"{call}:PostToolUse", **fields)]
+        key = self._calls.keys.key_of(call, at)
+        return [self._event("tool_execute", at, f"{key}:PostToolUse", **fields)]
 
     def _turn_started(self, payload: Record, at: datetime) -> list[Event]:
         self._turns.start(payload, at)

@@ -41,7 +41,7 @@ from ..fields import (
     without_none,
 )
 from ..input_hash import HashInput, no_hash
-from ..session import GIVE_UP_AFTER_S, cached_agent_id, parse_record
+from ..session import GIVE_UP_AFTER_S, CallKeys, cached_agent_id, parse_record
 from .constants import AGENT, QUESTION_TOOLS, SESSION_SOURCE
 from .messages import (
     Record,
@@ -91,6 +91,8 @@ class GeminiSession:
     _is_opened: bool = False
     _done_calls: set[str] = field(default_factory=set)
     _prompts: set[int] = field(default_factory=set)
+    _call_keys: CallKeys = field(default_factory=CallKeys)
+    _call_times: dict[tuple[str, str], datetime] = field(default_factory=dict)
 
     def feed(self, line: bytes) -> list[Event]:
         """Return the events that this line, or an older file as a whole, completes.
@@ -257,7 +259,9 @@ class GeminiSession:
             # Tool calls are added to a message that is complete.
             events += self._flush()
         at = message["timestamp"]
-        return events + [event for call in calls for event in self._tool_call_events(call, at)]
+        return events + [
+            event for call in calls for event in self._tool_call_events(message["id"], call, at)
+        ]
 
     def _follows_prompt(self, at: datetime) -> bool:
         """Return whether a message follows a prompt too soon for a model: both were loaded."""
@@ -299,12 +303,19 @@ class GeminiSession:
         fields = {**counts, "context_tokens": context, "extra": extra}
         return [self._event("completion", message["timestamp"], key, **fields)]
 
-    def _tool_call_events(self, call: Record, started_at: datetime) -> list[Event]:
-        key, status = identifier(call.get("id")), call.get("status")
-        if key is None or key in self._done_calls:
+    def _tool_call_events(self, message: str, call: Record, started_at: datetime) -> list[Event]:
+        call_id, status = identifier(call.get("id")), call.get("status")
+        if call_id is None:
+            return []
+        # A message is written again; only one with another id can repeat the id of a call.
+        seen_at = self._call_times.setdefault((message, call_id), started_at)
+        if len(self._call_times) > _MAX_CALLS:
+            del self._call_times[next(iter(self._call_times))]
+        key = self._call_keys.key_of(call_id, seen_at)
+        if key in self._done_calls:
             return []
         name = string(call.get("name"))
-        tool: dict[str, Any] = {"tool_name": name, "tool_use_id": key}
+        tool: dict[str, Any] = {"tool_name": name, "tool_use_id": call_id}
         hashed = {"input_hash": self.hash_input(call.get("args"))}
         extra = question_extra(name, QUESTION_TOOLS)
         fields = {**tool, **hashed, "extra": extra}

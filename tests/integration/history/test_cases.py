@@ -61,9 +61,10 @@ def test_import_counts_each_case(name: str, tmp_path: Path) -> None:
     for path in folder.rglob("*.*"):
         # The end of a file that was just written is not imported yet.
         os.utime(path, (0, 0))
-    [agent] = {file.agent for file in find_sessions(folder)[0]}
+    agents = {file.agent for file in find_sessions(folder)[0]}
     for _ in range(2):
-        assert main(["import", agent, str(folder), "--db", db]) == 0
+        for agent in agents:
+            assert main(["import", agent, str(folder), "--db", db]) == 0
         assert counts_of(load_history(db), list(expected)) == expected
 
 

@@ -59,11 +59,11 @@ def test_calls_end_has_the_hash_of_the_start() -> None:
     end = calls.end({"call_id": "c", "output": "x"}, START)
     assert start is not None
     assert end is not None
-    assert start["input_hash"] == end["input_hash"] == hashed({"command": "ls"})
+    assert start[1]["input_hash"] == end[1]["input_hash"] == hashed({"command": "ls"})
     assert calls.start({}, START) is calls.end({}, START) is None
     unknown = calls.end({"call_id": "other"}, START)
     assert unknown is not None
-    assert unknown["input_hash"] is None
+    assert unknown == ("other", {**unknown[1], "input_hash": None})
 
 
 def test_calls_have_the_hashes_of_hooks() -> None:

@@ -305,6 +305,30 @@ def test_logs_of_two_processes_count_each_answer_once(server: Server) -> None:
     assert counted(server, 999, at=60) == 50, "the counters contain the same tokens"
 
 
+def called(server: Server, process: int, at: int) -> None:
+    """Send the log of a tool call of one process, twice; all calls have the same id."""
+    call = {"tool_name": "Bash", "tool_use_id": "Bash:0", "duration_ms": "500", "success": "true"}
+    values = {"session.id": "s-1", **call}
+    pairs = [{"key": key, "value": {"stringValue": value}} for key, value in values.items()]
+    record = {
+        "timeUnixNano": str((1_736_866_230 + at) * 10**9),
+        "body": {"stringValue": "claude_code.tool_result"},
+        "attributes": pairs,
+    }
+    resource = {"attributes": [{"key": "process.pid", "value": {"intValue": str(process)}}]}
+    scoped = {"resource": resource, "scopeLogs": [{"logRecords": [record]}]}
+    body = json.dumps({"resourceLogs": [scoped]}).encode()
+    for _ in range(2):
+        assert server.request("POST", "/v1/logs", body, {"Content-Type": JSON}).status == 200
+
+
+def test_logs_of_two_processes_count_each_call_once(server: Server) -> None:
+    """Their model numbers the calls of each answer from 0; a repeated export adds nothing."""
+    for process, at in ((1, 10), (2, 20), (1, 30), (2, 10)):
+        called(server, process, at)
+    assert event_types(server) == {"tool_execute": 3}
+
+
 def counted(server: Server, value: int, at: int, start: int = 0) -> int:
     """Send a point of a cumulative counter twice; return the tokens of its session.
 

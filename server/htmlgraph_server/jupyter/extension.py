@@ -60,7 +60,8 @@ class SettingTrait(TraitType[Any, Any]):
         """Return the parsed value; raise TraitError if it is invalid."""
         text = ("on" if value else "off") if isinstance(value, bool) else str(value)
         if isinstance(value, list | tuple):
-            text = ",".join(map(str, value))
+            # A parsed value is validated again.
+            text = ",".join("=".join(v) if isinstance(v, tuple) else str(v) for v in value)
         try:
             return self._setting.parse(text)
         except ValueError as error:

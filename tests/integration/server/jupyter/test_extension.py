@@ -285,11 +285,16 @@ def test_traits_accept_values_and_texts(tmp_path: Path) -> None:
     )
     assert extension(seal=False).seal is extension(seal="off").seal is False
     assert extension(max_clients=7).server_config.hub.max_clients == 7
+    folders = (("claude", "/a"), ("codex", "/b"))
+    for value in ("claude=/a,codex=/b", ["claude=/a", "codex=/b"], folders):
+        assert extension(session_folder=value).server_config.session_folder == folders
     assert extension(db_path="x.db").server_config.db == "x.db"
     with pytest.raises(TraitError, match="max_clients"):
         extension(max_clients=0)
     with pytest.raises(TraitError, match="a duration such as 300, 90s, 5m"):
         extension(idle_timeout="soon")
+    with pytest.raises(TraitError, match="AGENT=FOLDER"):
+        extension(session_folder="/a")
 
 
 def test_traits_take_precedence_over_the_environment(tmp_path: Path) -> None:

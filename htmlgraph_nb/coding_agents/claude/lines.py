@@ -15,7 +15,9 @@ from ..content_rules import is_question
 from ..fields import count, identifier, mapping, mappings, safe_keyword, without_none
 from .constants import AGENT, SESSION_SOURCE
 
-FINAL_REASONS = frozenset({"end_turn", "stop_sequence", "max_tokens", "refusal"})
+FINAL_REASONS = frozenset(
+    {"end_turn", "stop_sequence", "max_tokens", "refusal", "model_context_window_exceeded"}
+)
 """Values of ``stop_reason`` that end a turn."""
 _NOT_TYPED = (
     *("<command-name>", "<local-command-", "<bash-input>", "<bash-stdout>", "<bash-stderr>"),

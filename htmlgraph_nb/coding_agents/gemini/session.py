@@ -58,6 +58,7 @@ _FINAL_STATUSES = ("success", "error", "cancelled")
 _MAX_CALLS = 10_000
 TURN_QUIET_S = 2.0
 """Seconds of quiet after which a response without tool calls counts as the last of its turn."""
+_MOMENT = timedelta(milliseconds=1)
 _BURST = timedelta(milliseconds=100)
 
 
@@ -250,6 +251,10 @@ class GeminiSession:
         if is_synthetic(message) and not self._follows_prompt(message["timestamp"]):
             # Written around an image, or with the whole history when results of tools are cut.
             return []
+        if self._broken_at is not None:
+            # What is written after an interrupt, also as a new message, is no work.
+            at = min(message["timestamp"], self._broken_at - _MOMENT)
+            message = {**message, "timestamp": at}
         last = self._message
         is_repeated = last is not None and last.get("id") == message["id"]
         events = [] if is_repeated else self._flush()
@@ -283,7 +288,7 @@ class GeminiSession:
         is_last = not mappings(message.get("toolCalls"))
         asks = {"question": True} if is_question(message.get("content")) else None
         end = self._event("stop", at, f"{name}:AfterAgent", extra=asks)
-        self._turn_end = end if is_last else None
+        self._turn_end = end if is_last and self._broken_at is None else None
         return self._completion(message)
 
     def _completion(self, message: Record) -> list[Event]:
@@ -314,16 +319,14 @@ class GeminiSession:
         key = self._call_keys.key_of(call_id, seen_at)
         if key in self._done_calls:
             return []
+        is_broken = self._broken_at is not None
+        end = started_at if is_broken else timestamp(call.get("timestamp")) or started_at
         name = string(call.get("name"))
         tool: dict[str, Any] = {"tool_name": name, "tool_use_id": call_id}
         hashed = {"input_hash": self.hash_input(call.get("args"))}
         extra = question_extra(name, QUESTION_TOOLS)
         fields = {**tool, **hashed, "extra": extra}
         start = self._event("tool_start", started_at, f"{key}:BeforeTool", **fields)
-        end = timestamp(call.get("timestamp")) or started_at
-        if self._broken_at is not None and started_at < self._broken_at:
-            # The interrupt ended it; its result, which is written later, is no work.
-            end = started_at
         if status in _FINAL_STATUSES and len(self._done_calls) < _MAX_CALLS:
             self._done_calls.add(key)
         if status == "cancelled":
@@ -337,7 +340,7 @@ class GeminiSession:
             end,
             f"{key}:AfterTool",
             status="error" if failed else "ok",
-            duration_ms=milliseconds(started_at, end),
+            duration_ms=None if is_broken else milliseconds(started_at, end),
             **tool,
             **hashed,
         )

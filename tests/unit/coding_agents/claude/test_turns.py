@@ -54,6 +54,22 @@ def test_turn_ends_once() -> None:
     assert len({event.event_id for event in stops}) == 3
 
 
+@pytest.mark.parametrize(
+    ("reason", "ends"),
+    [
+        *((reason, True) for reason in ("end_turn", "stop_sequence", "max_tokens", "refusal")),
+        ("model_context_window_exceeded", True),
+        ("tool_use", False),
+        ("pause_turn", False),
+        (None, False),
+    ],
+)
+def test_turn_ends_by_the_stop_reason(reason: str | None, ends: bool) -> None:
+    """The stop reasons of Anthropic's API: two of them let the turn go on."""
+    events = read(ClaudeSession(), [user("a", 0), completion("m1", 4, 1, stop_reason=reason)])
+    assert ("stop" in kinds(events)) is ends
+
+
 def test_turn_continues_after_a_stop_hook() -> None:
     """A turn goes on if a hook makes the agent continue after its last completion."""
     lines = [

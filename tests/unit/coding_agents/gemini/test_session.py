@@ -252,14 +252,15 @@ def test_session_other_messages_do_not_end_the_turn(kind: str, text: str) -> Non
     assert kinds(events) == ["session_start", "prompt"]
 
 
-@pytest.mark.parametrize("status", ["cancelled", "success", "error"])
-def test_session_interrupt_of_a_tool_lasts(status: str) -> None:
-    """The result of the interrupted call is written after the interrupt."""
+@pytest.mark.parametrize("key", ["m1", "new"])
+@pytest.mark.parametrize("status", ["cancelled", "success", "error", "executing"])
+def test_session_interrupt_of_a_tool_lasts(status: str, key: str) -> None:
+    """The result of the interrupted call is written after the interrupt, in either message."""
     records = [
         user("u", 1),
         response(seconds=2),
         shown("info", "Request cancelled.", 4),
-        response(seconds=2, calls=[call(status, 5)]),
+        response(key, 2 if key == "m1" else 5, calls=[call(status, 5)]),
         user("r", 5.1, [{"functionResponse": {}}]),
     ]
     events = read(GeminiSession(), lines(*records))

@@ -14,6 +14,7 @@ from ..core.ids import repository_name, shorten_id
 from ..core.timestamps import EPOCH
 from ..core.validation import MAX_ID_CHARS, MAX_INTEGER, is_in_range, parse_time
 from ..errors import InvalidEvent
+from .git_worktree import repository_folder
 
 _KEYWORD = re.compile(r"[\w.:/+-]{1,64}")
 _EMPTY: Mapping[str, Any] = {}
@@ -115,6 +116,18 @@ def project_name(cwd: object, name: str | None = None) -> str | None:
     """
     name = name or base_name(cwd)
     return name if name is None or not isinstance(cwd, str) else repository_name(name, cwd)
+
+
+def local_project_name(cwd: object) -> str | None:
+    """Return the name of the project in a working folder of this machine, also of a git worktree.
+
+    None if there is none.
+    """
+    whole = string(cwd, None)
+    if whole is None:
+        return None
+    folder = repository_folder(whole)
+    return project_name(cwd) if folder == whole else base_name(folder)
 
 
 def label(value: object) -> str | None:

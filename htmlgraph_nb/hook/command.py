@@ -35,6 +35,7 @@ from ..coding_agents.content_rules import (
     tool_failed,
     was_interrupted,
 )
+from ..coding_agents.git_worktree import repository_folder
 from ..coding_agents.registry import AGENTS, DEFAULT_AGENT
 from ..errors import Unreachable
 from .delivery import HOOKS_PATH, Target, deliver, targets
@@ -154,6 +155,11 @@ def content(payload: Mapping[str, Any]) -> dict[str, Any]:
     return {name: payload[name] for name in _CONTENT_FIELDS if name in payload}
 
 
+def _project(folder: str) -> str:
+    """Return the name of the project in a folder of this machine."""
+    return repository_folder(folder).rstrip("/\\").replace("\\", "/").rpartition("/")[2]
+
+
 def sender_info(
     environ: Mapping[str, str], agent: CodingAgent, now_ns: int, event_id: str, host: str
 ) -> dict[str, str]:
@@ -169,7 +175,6 @@ def sender_info(
     # An agent that runs inside another inherits the other's variable.
     variables = [each.project_variable for each in AGENTS.values()]
     folder = next((environ[name] for name in variables if environ.get(name)), "")
-    project = folder.rstrip("/\\").replace("\\", "/")
     fields = {
         "hook": agent.name,
         "event_id": event_id,
@@ -177,7 +182,7 @@ def sender_info(
         "host": host,
         "agent_id": environ.get("HTMLGRAPH_AGENT", ""),
         "feature_id": environ.get("HTMLGRAPH_FEATURE", ""),
-        "project": project.rpartition("/")[2],
+        "project": _project(folder) if folder else "",
     }
     return {name: value[:MAX_TEXT_CHARS] for name, value in fields.items() if value}
 
@@ -295,6 +300,9 @@ class _HookCall:
         payload["session_id"] = self._agent.hook_session(payload) or payload["session_id"]
         event_id, host = os.urandom(16).hex(), paths.host_name()
         added = sender_info(os.environ, self._agent, time.time_ns(), event_id, host)
+        cwd = payload.get("cwd")
+        if "project" not in added and isinstance(cwd, str) and repository_folder(cwd) != cwd:
+            added["project"] = _project(cwd)[:MAX_TEXT_CHARS]
         own: dict[str, Any] = {**added, "ancestors": ancestors()}
         try:
             hashed = call_hash(payload)

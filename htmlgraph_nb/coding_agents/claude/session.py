@@ -27,10 +27,10 @@ from ..fields import (
     branch_name,
     count,
     identifier,
+    local_project_name,
     mapping,
     mappings,
     milliseconds,
-    project_name,
     safe_keyword,
     string,
     timestamp,
@@ -196,7 +196,7 @@ class ClaudeSession:
         if session is None or at is None:
             return None
         if self._project is None:
-            self._project = project_name(record.get("cwd"))
+            self._project = local_project_name(record.get("cwd"))
         # Lines that lack them were written in the same place as the line before.
         if "gitBranch" in record:
             self._branch = branch_name(record.get("gitBranch"))

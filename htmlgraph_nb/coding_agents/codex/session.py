@@ -31,8 +31,8 @@ from ..fields import (
     count,
     identifier,
     label,
+    local_project_name,
     mapping,
-    project_name,
     safe_keyword,
     string,
     timestamp,
@@ -177,7 +177,7 @@ class CodexSession:
         self._session, self._agent = session, cached_agent_id(session, AGENT)
         self._parent = None if parent is None else cached_agent_id(parent, AGENT)
         self._root = session if parent is None else parent
-        self._project = project_name(payload.get("cwd"))
+        self._project = local_project_name(payload.get("cwd"))
         self._cwd = whole_path(payload.get("cwd"))
         self._branch = branch_name(mapping(payload.get("git")).get("branch"))
         self._title = self._zone = self._context = self._prompt_form = None

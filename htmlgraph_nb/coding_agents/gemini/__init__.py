@@ -95,7 +95,7 @@ class GeminiCli(CodingAgent):
 
 def _project(folder: str) -> tuple[str | None, str | None]:
     """Return project and working folder of a folder that is named after the project or its hash."""
-    from ..fields import project_name, whole_path
+    from ..fields import local_project_name, whole_path
 
     try:
         with open(os.path.join(folder, ".project_root"), encoding="utf-8") as file:
@@ -103,4 +103,4 @@ def _project(folder: str) -> tuple[str | None, str | None]:
     except (OSError, UnicodeDecodeError):
         name = os.path.basename(folder)
         return None if len(name) == _HASH_CHARS or name in ("", "tmp") else name, None
-    return project_name(path), whole_path(path)
+    return local_project_name(path), whole_path(path)

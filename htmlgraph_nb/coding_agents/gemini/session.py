@@ -31,10 +31,10 @@ from ..fields import (
     count,
     identifier,
     label,
+    local_project_name,
     mapping,
     mappings,
     milliseconds,
-    project_name,
     string,
     timestamp,
     whole_path,
@@ -149,7 +149,7 @@ class GeminiSession:
         at = self._at = timestamp(record.get("startTime")) or self._at
         directories = record.get("directories")
         if isinstance(directories, list) and directories:
-            self.project = project_name(directories[0]) or self.project
+            self.project = local_project_name(directories[0]) or self.project
         if session is None or session == self._session or at is None:
             return []
         events = self.finish()

@@ -498,6 +498,7 @@ def test_hook_loads_the_standard_library_only(home: Path) -> None:
         ".coding_agents.codex",
         ".coding_agents.content_rules",
         ".coding_agents.gemini",
+        ".coding_agents.git_worktree",
         ".coding_agents.input_hash",
         ".coding_agents.input_key",
         ".coding_agents.registry",
@@ -510,3 +511,19 @@ def test_hook_loads_the_standard_library_only(home: Path) -> None:
         ".hook.spool_file",
     )
     assert own == {f"htmlgraph_nb{name}" for name in names}
+
+
+@pytest.mark.parametrize("variable", [True, False])
+def test_hook_reports_the_repository_of_a_worktree(
+    home: Path, tmp_path: Path, variable: bool
+) -> None:
+    """As the project, whether or not the agent names its folder."""
+    folder = tmp_path / "api-fix"
+    folder.mkdir()
+    (folder / ".git").write_text("gitdir: /src/api/.git/worktrees/api-fix\n")
+    hook = {"hook_event_name": "Stop", "session_id": "s-1", "cwd": str(folder)}
+    environ = {"CLAUDE_PROJECT_DIR": str(folder)} if variable else {}
+    with receiver() as server:
+        assert_silent(run(home, json.dumps(hook).encode(), HTMLGRAPH_URL=server.url, **environ))
+    [request] = server.requests
+    assert json.loads(request.body)["htmlgraph"]["project"] == "api"

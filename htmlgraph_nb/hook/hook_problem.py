@@ -59,6 +59,9 @@ def _leading_fields(text: str) -> dict[str, Any]:
         while True:
             name, at = decoder.raw_decode(text, _end(_SPACE, text, at))
             value, at = decoder.raw_decode(text, _end(_COLON, text, at))
+            if at == len(text):
+                # A number can go on after the cut.
+                return fields
             at = _end(_COMMA, text, at)
             if isinstance(name, str):
                 fields[name] = value

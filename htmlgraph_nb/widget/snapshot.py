@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 
+from ..client.agent_view import label_projects
 from ..client.connection_state import ConnectionState
 from ..core.agent_facts import CANNOT_WORK
 from ..core.model import AgentPresence, PresenceStatus
@@ -67,7 +68,7 @@ def html_table(
     Args:
         at: time of the snapshot, UTC; shown in the caption.
     """
-    shown = sorted(agents.values(), key=_sort_key)[:_MAX_ROWS]
+    shown = sorted(label_projects(agents.values()), key=_sort_key)[:_MAX_ROWS]
     n_omitted = len(agents) - len(shown)
     caption = f"{summary_line(agents, connection)} at {_utc_text(at)} UTC"
     if n_omitted:

@@ -140,6 +140,10 @@ class CallKeys:
     def __init__(self) -> None:
         self._first: OrderedDict[str, datetime] = OrderedDict()
 
+    def knows(self, call: str) -> bool:
+        """Return whether a call with this id has started."""
+        return call in self._first
+
     def key_of(self, call: str, at: datetime) -> str:
         """Return the name of a call in event ids.
 

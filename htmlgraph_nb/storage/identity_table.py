@@ -14,7 +14,7 @@ from __future__ import annotations
 import sqlite3
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -34,17 +34,17 @@ _PLAIN = (
     "+ coalesce(e.cache_write_1h_tokens, 0) = ?"
 )
 _START, _END, _DENIED = CALL_STEPS
-_CALL = "SELECT event_id, ts FROM events WHERE event_id IN ({})"
+_SELECT = (
+    "SELECT e.event_id, e.ts, s.name, o.name FROM events e LEFT JOIN names s ON s.id = e.session "
+    "LEFT JOIN names o ON o.id = e.source WHERE "
+)
+_CALL = _SELECT + "e.event_id IN ({})"
 _MAX_QUEUED_US = 60_000_000
 _NEIGHBORS = 8
-_BEFORE = (
-    "SELECT event_id, ts FROM events WHERE event_id > ? AND event_id < ? "
-    f"ORDER BY event_id DESC LIMIT {_NEIGHBORS}"
-)
-_AFTER = (
-    "SELECT event_id, ts FROM events WHERE event_id >= ? AND event_id < ? "
-    f"ORDER BY event_id LIMIT {_NEIGHBORS}"
-)
+_BEFORE = _SELECT + f"e.event_id > ? AND e.event_id < ? ORDER BY e.event_id DESC LIMIT {_NEIGHBORS}"
+_AFTER = _SELECT + f"e.event_id >= ? AND e.event_id < ? ORDER BY e.event_id LIMIT {_NEIGHBORS}"
+_TWICE_US = 2_000_000
+"""Two hooks of one kind can report the same step, at most this far apart."""
 
 
 class KnownEvent(NamedTuple):
@@ -69,6 +69,8 @@ class _Report(NamedTuple):
     name: str
     step: str
     ts: int
+    session: str | None = None
+    source: str | None = None
 
 
 class Identities:
@@ -111,7 +113,8 @@ class Identities:
         stored_id = f"{name}:{call.step}"
         if stored_id not in seen:
             seen[stored_id] = KnownEvent(False, ts)
-            self._reports[call.plain].append(_Report(name, call.step, ts))
+            report = _Report(name, call.step, ts, event.session_id, event.source)
+            self._reports[call.plain].append(report)
         return event if name == call.name else replace(event, event_id=stored_id)
 
     def _identify_answer(self, event: Event) -> Event:
@@ -141,14 +144,22 @@ class Identities:
 
     def _place(self, event: Event, call: CallName, ts: int) -> str:
         """Return the name of the call that an event is about, a new name if it is another one."""
-        reports = {*self._stored(call.plain, ts), *self._reports[call.plain]}
+        reports = [*self._stored(call.plain, ts), *self._reports[call.plain]]
+        others: set[str] = set()
+        if not is_issued_id(call.plain):
+            # A source reports a step of a call once.
+            own = [r for r in reports if r.step == call.step and r.source == event.source]
+            others = {r.name for r in own if abs(r.ts - ts) > _TWICE_US}
+        elif copies := [r.name for r in reports if r.session != event.session_id]:
+            # The session is a copy of the one with the call.
+            return copies[0]
         starts, ends = self._times_in_batch(call.plain)
         starts = [*starts, *(r.ts for r in reports if r.step == _START)]
         ends = [*ends, *(r.ts for r in reports if r.step != _START)]
         name = (
-            _place_start(ts, reports, sorted(ends))
+            _place_start(ts, reports, sorted(ends), others)
             if call.step == _START
-            else _place_end(call.step, ts, started_at(event, ts), reports, sorted(starts))
+            else _place_end(call.step, ts, started_at(event, ts), reports, sorted(starts), others)
         )
         if name is not None:
             return name
@@ -166,8 +177,8 @@ class Identities:
         rows = select_in(self._db, _CALL, [f"{plain}:{step}" for step in CALL_STEPS])
         rows += self._db.execute(_BEFORE, (least, at)).fetchall()
         rows += self._db.execute(_AFTER, (at, f"{most}:~")).fetchall()
-        named = [(call_name(event_id), row_ts) for event_id, row_ts in rows]
-        return [_Report(call.name, call.step, row_ts) for call, row_ts in named if call is not None]
+        named = [(call_name(event_id), *values) for event_id, *values in rows]
+        return [_Report(call.name, call.step, *values) for call, *values in named if call]
 
     def _times_in_batch(self, plain: str) -> tuple[list[int], list[int]]:
         if self._batch_times is None:
@@ -191,11 +202,14 @@ def _is_same_step(
     event: Event, call: CallName, ts: int, known: KnownEvent, seen: Mapping[str, KnownEvent]
 ) -> bool:
     """Return whether an event is certain to be the known one with its id, without more queries."""
+    is_issued = is_issued_id(call.name)
+    if not is_issued and abs(ts - known.ts) > _TWICE_US:
+        return False
     if call.step == _START:
         ends = (seen.get(f"{call.name}:{step}") for step in (_END, _DENIED))
         is_open = all(end is None or ts <= end.ts for end in ends)
         # A file has the time of the answer, a hook that of the execution.
-        is_near = ts >= known.ts or (is_issued_id(call.name) and known.ts - ts < _MAX_QUEUED_US)
+        is_near = ts >= known.ts or (is_issued and known.ts - ts < _MAX_QUEUED_US)
         return is_open and is_near
     if ts == known.ts:
         return True
@@ -212,8 +226,14 @@ def _any_between(times: Sequence[int], after: int, until: int) -> bool:
     return index < len(times) and times[index] <= until
 
 
-def _place_start(ts: int, reports: Iterable[_Report], ends: Sequence[int]) -> str | None:
-    """Return the name of the call that starts at ``ts``; None: a new one."""
+def _place_start(
+    ts: int, reports: Iterable[_Report], ends: Sequence[int], others: Set[str]
+) -> str | None:
+    """Return the name of the call that starts at ``ts``; None: a new one.
+
+    Args:
+        others: names of calls that it is not.
+    """
     ended: dict[str, int] = {}
     started = set()
     for report in reports:
@@ -223,7 +243,7 @@ def _place_start(ts: int, reports: Iterable[_Report], ends: Sequence[int]) -> st
         started.add(report.name)
         # An end at the time of the earlier one is that of a call of no duration.
         earlier, later = sorted((ts, report.ts))
-        if not _any_between(ends, earlier - 1, later - 1):
+        if report.name not in others and not _any_between(ends, earlier - 1, later - 1):
             return report.name
     waiting = [(end, name) for name, end in ended.items() if name not in started and end >= ts]
     if not waiting:
@@ -233,9 +253,18 @@ def _place_start(ts: int, reports: Iterable[_Report], ends: Sequence[int]) -> st
 
 
 def _place_end(
-    step: str, ts: int, started: int | None, reports: Iterable[_Report], starts: Sequence[int]
+    step: str,
+    ts: int,
+    started: int | None,
+    reports: Iterable[_Report],
+    starts: Sequence[int],
+    others: Set[str],
 ) -> str | None:
-    """Return the name of the call that ends at ``ts``; None: a new one."""
+    """Return the name of the call that ends at ``ts``; None: a new one.
+
+    Args:
+        others: names of calls that it is not.
+    """
     ended = set()
     open_starts: list[tuple[int, str]] = []
     for report in reports:
@@ -245,8 +274,8 @@ def _place_end(
             continue
         ended.add(report.name)
         earlier, later = sorted((ts, report.ts))
-        is_later = started is not None and started > report.ts
-        if not is_later and not _any_between(starts, earlier, later):
+        is_other = report.name in others or (started is not None and started > report.ts)
+        if not is_other and not _any_between(starts, earlier, later):
             return report.name
     open_calls = [(at, name) for at, name in open_starts if at <= ts and name not in ended]
     if not open_calls:

@@ -172,6 +172,7 @@ class _Simulator(ABC):
             success=str(not failed).lower(),
             tool_name=self.result_log_tool,
             function_name="Bash",
+            duration_ms=str(int(STEP_S * 1000) - 500),
             **self.log_call_fields(call),
         )
         self.session.n_calls += 1

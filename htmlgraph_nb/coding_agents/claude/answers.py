@@ -20,7 +20,7 @@ from hashlib import sha256
 
 from ...core.ids import is_issued_id, shorten_id
 from ...core.timestamps import to_micros
-from ..fields import identifier, mapping
+from ..fields import identifier, mapping, safe_keyword
 from .constants import AGENT
 from .lines import LineContext, Record, context_tokens_of, line_uuid, uuid_key
 
@@ -41,6 +41,7 @@ class Answer:
         used: its input tokens, cached or not; None: unknown.
         origin_at: time of the first line of the first answer with this id.
         breaks: number of messages and of results before its last line; see ``Answers``.
+        stop_reason: why it ended; None: unknown.
     """
 
     key: str | None
@@ -51,13 +52,15 @@ class Answer:
     used: int | None
     origin_at: datetime
     breaks: tuple[int, int]
+    stop_reason: str | None = None
 
-    def has_line(self, line: Answer, is_issued: bool) -> bool:
+    def has_line(self, line: Answer, is_issued: bool, repeats_call: bool) -> bool:
         """Return whether a line with the same id belongs to this answer.
 
         Args:
             line: the line, as if it were an answer of its own.
             is_issued: whether the id is globally unique.
+            repeats_call: whether the line calls a tool with the id of a call that has ended.
         """
         same_input = self.used is not None and self.used == line.used
         # The placeholder at the start of a streamed answer has no counts.
@@ -74,6 +77,9 @@ class Answer:
         if line.breaks[0] != messages:
             return is_issued and (same_request or same_input)
         if line.breaks[1] != results:
+            ends = {self.stop_reason, line.stop_reason}
+            if repeats_call or (None not in ends and len(ends) > 1):
+                return False
             return may_be_same or (is_issued and same_request)
         return True
 
@@ -97,21 +103,25 @@ class Answers:
         if len(self._breaks) > _MAX_ANSWERS:
             del self._breaks[next(iter(self._breaks))]
 
-    def answer_of(self, record: Record, message: Record, context: LineContext) -> Answer:
-        """Return the answer that a line belongs to."""
+    def answer_of(
+        self, record: Record, message: Record, context: LineContext, repeats_call: bool = False
+    ) -> Answer:
+        """Return the answer that a line belongs to; ``repeats_call``: see ``Answer.has_line``."""
         request = identifier(record.get("requestId"))
         name = identifier(message.get("id")) or request
         agent, at = context.agent_id, context.at
         line_key = uuid_key(record)
         used = context_tokens_of(mapping(message.get("usage")))
         breaks = self._breaks.get(agent, (0, 0))
-        line = Answer(line_key, line_key, at, at, request, used, at, breaks)
+        stop_reason = safe_keyword(message.get("stop_reason"))
+        line = Answer(line_key, line_key, at, at, request, used, at, breaks, stop_reason)
         if name is None:
             return line
         known, is_issued = self._answers.get((agent, name)), is_issued_id(name)
-        if known is not None and known.has_line(line, is_issued):
+        if known is not None and known.has_line(line, is_issued, repeats_call):
             known.last_at, known.breaks = max(known.last_at, at), breaks
             known.used, known.request = used or known.used, request or known.request
+            known.stop_reason = stop_reason or known.stop_reason
             return known
         if known is not None:
             line.origin_at = known.origin_at

@@ -206,6 +206,11 @@ def ends_with_question_text(message: Record) -> bool:
     return bool(texts) and is_question(texts[-1])
 
 
+def is_written(record: Record) -> bool:
+    """Return whether Claude Code itself wrote a user message: a note or a summary."""
+    return record.get("isMeta") is True or record.get("isCompactSummary") is True
+
+
 def is_typed(text: str) -> bool:
     """Return whether the user typed a message; commands and Claude Code write messages, too."""
     return not text.lstrip().startswith(_NOT_TYPED)

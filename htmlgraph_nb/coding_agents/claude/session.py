@@ -63,6 +63,7 @@ from .lines import (
     is_interrupt,
     is_notice,
     is_typed,
+    is_written,
     message_text,
     uuid_key,
     was_rejected,
@@ -236,14 +237,12 @@ class ClaudeSession:
         if message.get("model") == "<synthetic>":
             return self._synthetic(record, context)
         self._in_command = False
-        answer = self._answers.answer_of(record, message, context)
+        blocks = mappings(message.get("content"))
+        repeats_call = any(self._has_ended(block) for block in blocks)
+        answer = self._answers.answer_of(record, message, context, repeats_call)
         events = self._completions.add(record, message, context, answer.key)
         is_unprompted = self._turns.starts_unprompted_turn(context.agent_id, answer.key)
-        calls = [
-            event
-            for block in mappings(message.get("content"))
-            for event in self._tool_call_start(block, context)
-        ]
+        calls = [event for block in blocks for event in self._tool_call_start(block, context)]
         if calls:
             calls = [*self._start_turn(context), *calls]
         elif is_unprompted:
@@ -251,6 +250,10 @@ class ClaudeSession:
             calls = self._start_unprompted_turn(record, context)
         self._turns.on_completion(context, message, answer.line_key or answer.key)
         return [*events, *calls]
+
+    def _has_ended(self, block: Record) -> bool:
+        call = identifier(block.get("id")) if block.get("type") == "tool_use" else None
+        return call is not None and call not in self._calls and self._call_keys.knows(call)
 
     def _synthetic(self, record: Record, context: LineContext) -> list[Event]:
         if record.get("isApiErrorMessage") is not True:
@@ -294,7 +297,7 @@ class ClaudeSession:
             event for block in results for event in self._tool_call_end(record, block, context)
         ]
         message = message_text(record)
-        is_note = bool(results) or message is None or context.unnamed or _is_written(record)
+        is_note = bool(results) or message is None or context.unnamed or is_written(record)
         self._answers.on_user_line(context.agent_id, not is_note)
         if message is not None and is_interrupt(message):
             self._turns.discard(context.agent_id)
@@ -385,11 +388,6 @@ class ClaudeSession:
         extra = {"question": True} if end.asks else None
         at_end = context or end.context
         return [at_end.event("stop", end.key, duration_ms=duration_ms, extra=extra)]
-
-
-def _is_written(record: Record) -> bool:
-    """Return whether Claude Code wrote a user message itself."""
-    return record.get("isMeta") is True or record.get("isCompactSummary") is True
 
 
 _READERS = {

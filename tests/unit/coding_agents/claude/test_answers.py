@@ -83,6 +83,15 @@ def test_answer_starts_with_a_placeholder() -> None:
     assert [event.output_tokens for event in answers(lines)] == [40]
 
 
+def test_answer_after_a_result_is_new_if_it_ends_otherwise() -> None:
+    """With the same counts: an answer has one stop reason, and no call twice."""
+    lines = [user("go"), relay(5, 1), result(2), relay(5, 3, stop_reason="end_turn")]
+    assert len(answers(lines)) == 2
+    block = {"type": "tool_use", "id": "Bash:0", "name": "Bash", "input": {}}
+    first, again = (relay(5, second, content=[block]) for second in (1, 3))
+    assert len(answers([user("go"), first, result(2, key="Bash:0"), again])) == 2
+
+
 def test_answer_with_another_request_is_new() -> None:
     """A relay with constant ids of answers that hands the ids of requests on."""
     lines = [relay(5, 1, requestId="req_a"), relay(5, 2, requestId="req_b")]
@@ -99,7 +108,7 @@ def test_answer_of_a_replayed_history_counts_once(name: str, request_id: str | N
         fields = {"usage": usage, "requestId": request_id and f"{request_id}{turn}"}
         lines += [
             user("go", 10 * turn),
-            completion(name, 2, 10 * turn + 1, **fields),
+            completion(name, 2, 10 * turn + 1, **{**fields, "stop_reason": None}),
             result(10 * turn + 2),
             completion(name, 9, 10 * turn + 3, **{**fields, "stop_reason": "end_turn"}),
         ]

@@ -109,8 +109,11 @@ class CodingAgent(ABC):
         """Return the folders of session files in all of its folders; they may not exist."""
         return [root for home in self.homes() for root in self.roots_in(home)]
 
-    def status_dir(self) -> str | None:
-        """Return the folder with a status file for each running process; None: there is none."""
+    def status_dir(self, home: str) -> str | None:
+        """Return the folder with a status file for each running process, in one of its folders.
+
+        None: it writes none.
+        """
         return None
 
     def kept_days(self) -> int | None:

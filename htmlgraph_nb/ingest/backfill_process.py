@@ -20,7 +20,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
@@ -38,7 +38,7 @@ from ..storage.database import open_reader, sqlite_errors
 from ..storage.file_table import read_session_files
 from .backfill import SessionImporter
 from .backfill_report import RECENT, BackfillReport, known_cost
-from .files.session_roots import SessionFolder, default_roots, is_below
+from .files.session_roots import SessionFolder, default_roots, is_below, status_folders
 from .import_order import DAY_S, changed_files, count_sessions, import_order
 from .live_processes import (
     LiveSessions,
@@ -47,7 +47,7 @@ from .live_processes import (
     read_processes,
     read_status_files,
 )
-from .processes.process_events import process_exit, process_start
+from .processes.process_events import StatusFile, process_exit, process_start
 from .session_files import SessionFile, is_of_subagent, session_file, session_place
 from .session_scanner import SessionScanner
 
@@ -145,7 +145,8 @@ def run_backfill(
             first=not imported,
         )
         on_report(report)
-        live = find_live_sessions(found, roots)
+        statuses = read_status_files(status_folders(options.session_folder))
+        live = find_live_sessions(found, roots, statuses)
         n_recent = sum(now - file.modified < DAY_S for file in files)
         importer = _Importer(manager, live, options, report, on_report)
         importer.run(files[:n_recent])
@@ -212,9 +213,12 @@ def find_files(since: float, roots: Sequence[SessionRoot]) -> list[SessionFile]:
     return files
 
 
-def find_live_sessions(files: Sequence[SessionFile], roots: Sequence[SessionRoot]) -> LiveSessions:
+def find_live_sessions(
+    files: Sequence[SessionFile],
+    roots: Sequence[SessionRoot],
+    statuses: Mapping[str, Sequence[StatusFile]],
+) -> LiveSessions:
     """Return which of the sessions, found in these roots, have a process."""
-    statuses = read_status_files()
     pids = [status.pid for agent in statuses.values() for status in agent]
     # What a symbolic link leads to is outside the roots.
     folders = {os.path.dirname(file.path): file.agent for file in files}

@@ -226,13 +226,14 @@ def status_paths(folder: str) -> list[str]:
     return [os.path.join(folder, name) for name in names[:MAX_STATUS_FILES]]
 
 
-def read_status_files() -> dict[str, list[StatusFile]]:
-    """Return the status files of each agent that writes some."""
+def read_status_files(folders: Mapping[str, str]) -> dict[str, list[StatusFile]]:
+    """Return the status files of each agent that writes some.
+
+    Args:
+        folders: folder of status files → agent.
+    """
     found: dict[str, list[StatusFile]] = {}
-    for agent in AGENTS.values():
-        folder = agent.status_dir()
-        if folder is None:
-            continue
+    for folder, agent in folders.items():
         for path in status_paths(folder):
             try:
                 status = read_status_file(path)
@@ -240,7 +241,7 @@ def read_status_files() -> dict[str, list[StatusFile]]:
                 logger.debug("cannot read status file %s: %s", path, error)
                 continue
             if status is not None:
-                found.setdefault(agent.name, []).append(status)
+                found.setdefault(agent, []).append(status)
     return found
 
 

@@ -111,8 +111,8 @@ class ProcessMonitor:
 
     Args:
         presences: returns the known agents by id.
-        status_dirs: agent → the folder in which it writes a ``<pid>.json`` for each running
-            session.
+        status_dirs: folder in which an agent writes a ``<pid>.json`` for each running session → the
+            agent.
         process_starts: returns the processes that were reported before, as by an earlier server;
             None: there are none.
         idle_timeout_s: the idle timer; 0: there is none.
@@ -281,7 +281,7 @@ class ProcessMonitor:
 
     def _read_status_files(self) -> None:
         mtimes: dict[str, int] = {}
-        for agent, folder in self._status_dirs.items():
+        for folder, agent in self._status_dirs.items():
             for path in status_paths(folder):
                 try:
                     state = os.lstat(path)

@@ -52,9 +52,9 @@ class ClaudeCode(CodingAgent):
 
         return [SessionRoot(self.name, os.path.join(home, "projects"))]
 
-    def status_dir(self) -> str:
+    def status_dir(self, home: str) -> str:
         """Return the folder with ``<pid>.json`` of each running session."""
-        return os.path.join(self.homes()[0], "sessions")
+        return os.path.join(home, "sessions")
 
     def kept_days(self) -> int | None:
         """Return ``cleanupPeriodDays`` of its settings.json, 30 if it is not set."""

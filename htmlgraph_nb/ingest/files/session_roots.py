@@ -78,6 +78,22 @@ def default_roots(further: Iterable[SessionFolder] | None = None) -> list[Sessio
     return list(found.values())
 
 
+def status_folders(further: Iterable[SessionFolder] | None = None) -> dict[str, str]:
+    """Return path → agent of the folders of status files, existing or not.
+
+    Args:
+        further: as for ``default_roots``.
+
+    Raises:
+        InvalidEvent: as ``default_roots``.
+    """
+    homes = [(agent, home) for agent in AGENTS.values() for home in agent.homes()]
+    for name, path in folders_of_environ() if further is None else further:
+        homes.append((AGENTS[name], _home_in(AGENTS[name], path)))
+    folders = ((agent.status_dir(home), agent.name) for agent, home in homes)
+    return {os.path.realpath(folder): agent for folder, agent in folders if folder is not None}
+
+
 def own_folders(agent: str | None = None) -> dict[str, str]:
     """Return path → agent of the existing folders in which this user's agents store sessions.
 
@@ -99,9 +115,7 @@ def folder_names(agent: str | None = None) -> str:
 
 def roots_at(agent: CodingAgent, path: str) -> list[SessionRoot]:
     """Return the folders of session files that a user means by a folder of an agent."""
-    settings = agent.hook_settings()
-    if os.path.isdir(os.path.join(path, settings.folder)):
-        path = os.path.join(path, settings.folder)
+    path = _home_in(agent, path)
     roots = agent.roots_in(path)
     name = os.path.basename(os.path.normpath(path))
     for root in roots:
@@ -110,6 +124,12 @@ def roots_at(agent: CodingAgent, path: str) -> list[SessionRoot]:
     files = (os.path.join(path, file) for file in _SETTINGS_FILES)
     is_home = any(os.path.isdir(root.path) for root in roots) or any(map(os.path.isfile, files))
     return roots if is_home or not os.path.isdir(path) else [SessionRoot(agent.name, path)]
+
+
+def _home_in(agent: CodingAgent, path: str) -> str:
+    """Return the folder of an agent if a user names the home folder that contains it."""
+    below = os.path.join(path, agent.hook_settings().folder)
+    return below if os.path.isdir(below) else path
 
 
 def is_below(path: str, folder: str) -> bool:

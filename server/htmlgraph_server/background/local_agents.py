@@ -10,7 +10,7 @@ from typing import Any
 from htmlgraph_nb.coding_agents.hook_hints import hook_hints_of
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.timestamps import utc_now
-from htmlgraph_nb.ingest.files.session_roots import default_roots
+from htmlgraph_nb.ingest.files.session_roots import default_roots, status_folders
 from htmlgraph_nb.ingest.poller import PolledSource
 from htmlgraph_nb.ingest.process_monitor import ProcessMonitor, read_process_starts
 from htmlgraph_nb.ingest.session_watcher import ACTIVE_FOR_S, SessionWatcher, resume_time
@@ -49,8 +49,7 @@ class LocalAgents:
             watch=config.watch,
             titles=config.titles,
         )
-        agents = AGENTS.values() if config.watch else ()
-        status_dirs = {agent.name: path for agent in agents if (path := agent.status_dir())}
+        status_dirs = status_folders(config.session_folder) if config.watch else {}
         self.processes = ProcessMonitor(
             manager.snapshot,
             status_dirs,

@@ -171,7 +171,7 @@ def test_monitor_reads_status_files(manager: PresenceManager, tmp_path: Path) ->
     folder = tmp_path / "sessions"
     folder.mkdir()
     status = {"pid": os.getpid(), "sessionId": SESSION, "startedAt": time.time() * 1_000}
-    monitor = ProcessMonitor(manager.snapshot, {"claude": str(folder)})
+    monitor = ProcessMonitor(manager.snapshot, {str(folder): "claude"})
     for content in ("{", "[]", "{}", json.dumps({**status, "startedAt": True})):
         (folder / "1.json").write_text(content)
         assert (poll(monitor), monitor.n_watched) == ([], 0)
@@ -298,7 +298,7 @@ class StatusFolder:
         folder.mkdir()
         self.path = folder / "1.json"
         self.manager = manager
-        self.monitor = ProcessMonitor(manager.snapshot, {"claude": str(folder)}, None, 300.0)
+        self.monitor = ProcessMonitor(manager.snapshot, {str(folder): "claude"}, None, 300.0)
 
     def write(self, process: ProcessId, status: str, age_s: float = 60.0, **fields: object) -> None:
         """Write the file as Claude Code does; ``age_s``: since when it has the status."""

@@ -70,6 +70,15 @@ def test_default_roots_count_a_folder_once(home: Path, monkeypatch: pytest.Monke
         default_roots()
 
 
+def test_status_folders_are_in_all_folders_of_the_agent(home: Path) -> None:
+    """Of Claude Code, which writes a status file for each process, also in further folders."""
+    (home / "person/.claude").mkdir(parents=True)
+    further = [("claude", str(home / "w")), ("claude", str(home / "person")), ("codex", "/x")]
+    assert [os.path.relpath(path, home) for path in session_roots.status_folders(further)] == [
+        *(".claude/sessions", ".config/claude/sessions", "w/sessions", "person/.claude/sessions"),
+    ]
+
+
 def test_parse_folders_splits_at_agents_only(home: Path) -> None:
     """A comma can be part of a path; ``~`` is the home folder."""
     assert parse_folders("claude=/a,b, codex=~/x,claude=/c=d") == (

@@ -25,6 +25,7 @@ from ..errors import InvalidEvent
 
 MAX_OPEN_CALLS = 10_000
 """Maximum number of tool calls of a session that wait for their end."""
+_DECODER = json.JSONDecoder()
 GIVE_UP_AFTER_S = 600.0
 """Seconds without a new line after which the last completion of a file counts as complete."""
 
@@ -128,6 +129,32 @@ def parse_record(line: bytes) -> Mapping[str, Any]:
     if not isinstance(record, dict):
         raise InvalidEvent(f"line: expected an object, got {format_value(record)}")
     return record
+
+
+def split_records(line: bytes) -> tuple[list[bytes], bool]:
+    """Return the JSON objects at the start of a line, and whether there is nothing else.
+
+    Some programs lose the line end between two records.
+    """
+    records: list[bytes] = []
+    try:
+        text = line.decode().strip()
+        start = 0
+        while start < len(text):
+            record, end = _DECODER.raw_decode(text, start)
+            if not isinstance(record, dict):
+                return records, False
+            records.append(text[start:end].encode())
+            start = len(text) - len(text[end:].lstrip())
+    except (ValueError, RecursionError):
+        return records, False
+    return records, bool(records)
+
+
+def feed_parts(reader: SessionReader, line: bytes) -> tuple[list[Event], bool]:
+    """Return the events of a line that ``feed`` did not accept, and whether all of it was read."""
+    records, is_whole = split_records(line)
+    return [event for record in records for event in reader.feed(record)], is_whole
 
 
 class CallKeys:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 
 from ..coding_agents.agent import CodingAgent
+from ..coding_agents.session import feed_parts
 from ..core.model import Event
 from ..errors import InvalidEvent
 from ..paths import make_private_folder, open_private
@@ -80,7 +81,7 @@ class UsageReader:
             try:
                 yield from reader.feed(line.strip()) if len(line) < MAX_SESSION_LINE_BYTES else []
             except InvalidEvent:
-                continue
+                yield from feed_parts(reader, line)[0]
         # The turn has ended, so a completion with a stop reason is complete.
         yield from reader.on_quiet(_TURN_ENDED_S)
 

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from ..coding_agents.agent import CodingAgent
 from ..coding_agents.registry import AGENTS
-from ..coding_agents.session import parse_record
+from ..coding_agents.session import parse_record, split_records
 from ..core.validation import shorten
 from ..errors import InvalidEvent
 from .files.decompression import DecompressedStream
@@ -218,6 +218,7 @@ def _first_records(path: str) -> Iterator[Mapping[str, Any]]:
                 record = parse_record(line)
             except InvalidEvent:
                 # Other lines may be readable.
+                yield from map(parse_record, split_records(line)[0])
                 continue
             yield record
 

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from ..coding_agents.input_key import hash_input
 from ..coding_agents.registry import AGENTS
-from ..coding_agents.session import SessionReader, parse_record
+from ..coding_agents.session import SessionReader, feed_parts, split_records
 from ..coding_agents.titles import drop_generated_titles
 from ..core.model import Event
 from ..errors import InvalidEvent
@@ -48,7 +48,8 @@ class SessionTail:
     Attributes:
         offset: number of bytes read so far.
         n_lines: number of complete lines in them.
-        n_broken: number of lines that are not JSON objects or are longer than MAX_RECORD_BYTES.
+        n_broken: number of lines with text that is no JSON object, or longer than
+            MAX_RECORD_BYTES.
         broken: the numbers, from 1, of the first MAX_BROKEN of them.
         unfinished: whether the file ends in a partial line, which is read once it is complete.
         behind: whether the last call stopped before the end of the file.
@@ -96,8 +97,10 @@ class SessionTail:
                 try:
                     yield from self._filtered(reader.feed(line)) if line else ()
                 except InvalidEvent:
-                    self.n_broken += 1
-                    if self.n_broken <= MAX_BROKEN:
+                    events, is_whole = feed_parts(reader, line)
+                    yield from self._filtered(events)
+                    self.n_broken += not is_whole
+                    if not is_whole and self.n_broken <= MAX_BROKEN:
                         self.broken.append(self.n_lines)
                 if end is not None and self.offset >= end:
                     self.behind = True
@@ -232,8 +235,4 @@ def why_no_session(tail: SessionTail) -> str | None:
 
 def _is_complete(line: bytes) -> bool:
     """Return whether the last line of a file, which has no line end, is complete."""
-    try:
-        parse_record(line)
-    except InvalidEvent:
-        return False
-    return True
+    return split_records(line)[1]

@@ -335,3 +335,18 @@ def test_load_transcripts_never_fails_on_file_content(tmp_path: Path, parts: lis
     frame = load_transcripts(tmp_path, agent="claude", progress=False)
     whole = completion("m1", 3) in parts and frame.attrs["files"] == 1
     assert int(frame["output_tokens"].sum()) in ((3,) if whole else (0, 3))
+
+
+def test_load_transcripts_reads_two_records_on_a_line(tmp_path: Path) -> None:
+    """All that is not JSON is still named."""
+    lines = [
+        completion("m1", 3) + completion("m2", 3, 1),
+        completion("m3", 3, 2) + b"}" + completion("m4", 3, 3),
+        completion("m5", 3, 4) + completion("m6", 3, 5),
+    ]
+    lines = [line.replace(b"\n", b"") for line in lines]
+    (tmp_path / f"{SESSION}.jsonl").write_bytes(b"\n".join(lines))
+    frame = load(tmp_path)
+    assert (frame["event_type"] == "completion").sum() == 5
+    assert [name.rpartition(":")[2] for name in frame.attrs["broken"]] == ["2"]
+    assert frame.attrs["unfinished"] == []

@@ -181,18 +181,21 @@ class CodexSession:
         self._cwd = whole_path(payload.get("cwd"))
         self._branch = branch_name(mapping(payload.get("git")).get("branch"))
         self._title = self._zone = self._context = self._prompt_form = None
-        self._limits, self._tier = UsageLimits(), ServiceTier()
+        self._limits, self._tier, self._turns = UsageLimits(), ServiceTier(), Turns()
         self._model = self._total = self._request = None
-        self._turns = Turns()
         self._n_completions, self._calls = 0, Calls(self.hash_input)
         self._fork = Fork.of_meta(payload, created if is_fork else None)
         if parent is None:
             extra = without_none(version=safe_keyword(payload.get("cli_version")))
             return [self._event("session_start", created, "SessionStart", extra=extra)]
+        return [self._child_start(created), *self._set_title(lines.subagent_name(payload), created)]
+
+    def _child_start(self, at: datetime, run: int = 1) -> Event:
+        """Return the start of a run of this subagent, as an event of its parent."""
         fields = {"agent_id": self._parent, "parent_agent_id": None, "branch": None, "cwd": None}
-        extra = {"child_agent_id": self._agent}
-        start = self._event("subagent_start", created, "SubagentStart", extra=extra, **fields)
-        return [start, *self._set_title(lines.subagent_name(payload), created)]
+        extra, key = {"child_agent_id": self._agent}, "SubagentStart"
+        key += "" if run == 1 else f"@{run}"
+        return self._event("subagent_start", at, key, extra=extra, **fields)
 
     def _token_count(self, payload: Record, at: datetime) -> list[Event]:
         events = self._completions(mapping(payload.get("info")), at)
@@ -298,9 +301,9 @@ class CodexSession:
         return [self._event("tool_execute", at, f"{key}:PostToolUse", **fields)]
 
     def _turn_started(self, payload: Record, at: datetime) -> list[Event]:
-        self._turns.start(payload, at)
+        run = self._turns.start(payload, at)
         self._calls.failed.clear()
-        return []
+        return [] if self._parent is None or run == 1 else [self._child_start(at, run)]
 
     def _item(self, payload: Record, at: datetime) -> list[Event]:
         item = mapping(payload.get("item"))
@@ -331,13 +334,10 @@ class CodexSession:
         if payload.get("type") == "turn_aborted":
             kind, extra = abort_event_type(reason), without_none(reason=safe_keyword(reason))
             key = f"{turn}:{'Interrupt' if kind == 'interrupt' else 'Stop'}"
-            end = self._event(kind, at, key, extra=extra, **fields)
-            # The turn that replaces it starts at once.
-            return (
-                [end, self._event("activity", at, f"{turn}:Next")]
-                if reason == "replaced"
-                else [end]
-            )
+            ends = [self._event(kind, at, key, extra=extra, **fields)]
+            if reason == "replaced":
+                ends.append(self._event("activity", at, f"{turn}:Next"))
+            return ends
         if turns.failed:
             # The error has ended the turn already.
             return []
@@ -349,12 +349,12 @@ class CodexSession:
             # Some versions write no error at all.
             return self._error({"codex_error_info": "usage_limit_exceeded"}, at)
         extra = {"question": True} if is_question(message) else None
-        end = self._event("stop", at, f"{turn}:Stop", extra=extra, **fields)
-        if not planned:
-            return [end]
-        # After a turn that made a plan, Codex asks whether to carry it out.
-        extra = {"asks": "plan"}
-        return [end, self._event("permission_request", at, f"{turn}:Plan", extra=extra)]
+        ends = [self._event("stop", at, f"{turn}:Stop", extra=extra, **fields)]
+        if planned:
+            # After a turn that made a plan, Codex asks whether to carry it out.
+            asks = {"asks": "plan"}
+            ends.append(self._event("permission_request", at, f"{turn}:Plan", extra=asks))
+        return ends
 
     def _error(self, payload: Record, at: datetime) -> list[Event]:
         error, kind = lines.error_kind(payload.get("codex_error_info"))

@@ -31,16 +31,19 @@ class Turns:
     planned: bool = False
     failed: bool = False
     limited: bool = False
+    _n_started: int = 0
     _prompted: bool = False
     _unprompted_at: datetime | None = None
     _finished: dict[str, None] = field(default_factory=dict)
 
-    def start(self, payload: Record, at: datetime) -> None:
-        """Record the start of a turn, which finishes the one before."""
+    def start(self, payload: Record, at: datetime) -> int:
+        """Record the start of a turn, which finishes the one before; return its number, from 1."""
+        self._n_started += 1
         self._finish(self.current)
         self.current = identifier(payload.get("turn_id"))
         self.planned = self.failed = self.limited = False
         self._unprompted_at = None if self._prompted else at
+        return self._n_started
 
     def on_prompt(self) -> None:
         """Record a prompt."""
@@ -72,7 +75,7 @@ def abort_event_type(reason: object) -> str:
     """Return the event type of an aborted turn.
 
     Args:
-        reason: "interrupted" by the user, "replaced" by another turn, "review_ended" or
-            "budget_limited"; the last two are ends that nobody interrupted.
+        reason: "interrupted" by the user, "replaced" by another turn, which starts at once,
+            "review_ended" or "budget_limited"; the last two are ends that nobody interrupted.
     """
     return "stop" if reason in ("review_ended", "budget_limited") else "interrupt"

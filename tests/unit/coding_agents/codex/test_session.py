@@ -465,6 +465,24 @@ def test_session_turn_with_a_prompt_starts_once() -> None:
         assert kinds(events) == ["session_start", "prompt", "stop"]
 
 
+def test_session_of_a_subagent_that_works_again_starts_again() -> None:
+    """A message to a subagent that was done starts another turn; its parent has work again."""
+    source = {"subagent": {"thread_spawn": {"parent_thread_id": ID, "depth": 1}}}
+    own = int(START.timestamp())
+    lines = [meta(OTHER, 10, source=source)]
+    for number, seconds in enumerate((12, 60), 1):
+        turn_id, started = f"t{number}", own + seconds
+        lines.append(message("task_started", seconds, turn_id=turn_id, started_at=started))
+        lines.append(message("user_message", seconds, message=CONTENT))
+        lines.append(message("task_complete", seconds + 9, turn_id=turn_id))
+    events = read(CodexSession(), lines)
+    starts = [event for event in events if event.event_type == "subagent_start"]
+    assert [event.timestamp for event in starts] == [START + timedelta(seconds=s) for s in (10, 60)]
+    assert {event.agent_id for event in starts} == {AGENT}
+    assert len({event.event_id for event in events}) == len(events)
+    assert kinds(events).count("stop") == 2
+
+
 def test_session_ignores_the_late_end_of_an_earlier_turn() -> None:
     """It must not end the turn that has started since."""
     lines = [meta(), *prompted(1, "a"), *prompted(5, "b")]

@@ -27,8 +27,7 @@ def test_turns_without_a_prompt_are_reported_once() -> None:
 def test_turns_ignore_the_late_end_of_a_finished_turn() -> None:
     """The next turn finishes the one before; an unknown turn or none is the current one."""
     turns = Turns()
-    for turn in ("a", "b"):
-        turns.start({"turn_id": turn}, START)
+    assert [turns.start({"turn_id": turn}, START) for turn in ("a", "b")] == [1, 2]
     assert [turns.end({"turn_id": turn}) for turn in ("a", "x", "b")] == [False, True, True]
     assert turns.end({})
 

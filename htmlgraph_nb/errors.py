@@ -7,6 +7,7 @@ HtmlgraphError
 │   └── MessageTooLarge
 ├── StoreError
 │   ├── StoreUnavailable           the file cannot be opened or written
+│   │   └── StoreReplaced          the open file was deleted, moved, replaced or overwritten
 │   ├── StoreDamaged               the file is not a valid database
 │   ├── StoreTooNew                the file was written by a newer version
 │   └── StoreClosed
@@ -103,6 +104,10 @@ class StoreError(HtmlgraphError):
 
 class StoreUnavailable(StoreError):
     """The file cannot be opened or written: missing folder, permissions, lock or full disk."""
+
+
+class StoreReplaced(StoreUnavailable):
+    """The open file was deleted, moved, replaced or overwritten; nothing is written to it."""
 
 
 class StoreDamaged(StoreError):

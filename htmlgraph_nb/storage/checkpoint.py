@@ -14,6 +14,7 @@ from contextlib import closing
 
 from ..errors import StoreUnavailable
 from .database import sqlite_errors
+from .file_guard import check_guarded
 
 MIN_CHECKPOINT_EVENTS = 500
 """New events that make a checkpoint worth its two waits for the disk."""
@@ -44,6 +45,7 @@ class Checkpointer:
         seq = self._seq()
         if seq - self._checkpointed_seq < MIN_CHECKPOINT_EVENTS:
             return False
+        check_guarded(self._path)
         if not os.path.exists(self._path):
             # Connecting would create an empty file.
             raise StoreUnavailable(f"{self._path} was deleted; events written since are lost")

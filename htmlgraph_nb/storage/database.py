@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from ..errors import StoreDamaged, StoreUnavailable
 from ..paths import make_private_folder
+from .file_guard import check_guarded
 from .migrations import SCHEMA_VERSION, check_version, migrate
 from .row_writer import MAX_NULL_PATTERNS
 
@@ -142,6 +143,7 @@ def open_reader(path: str) -> sqlite3.Connection:
         StoreDamaged: the file is empty or not a valid database of this program.
         StoreTooNew: a newer version wrote the file.
     """
+    check_guarded(path)
     if not os.path.exists(path):
         raise StoreUnavailable(f"no database at {path}; create one with: htmlgraph-nb serve")
     with sqlite_errors(path):

@@ -25,6 +25,7 @@ from ..errors import (
 )
 from .database import BUSY_TIMEOUT_S, open_writer, sqlite_errors
 from .dedup_table import TokenSourceCache
+from .file_guard import FileGuard
 from .transaction import StringIds, Transaction
 
 _T = TypeVar("_T")
@@ -127,6 +128,7 @@ class Store:
             with sqlite_errors(self.path):
                 self.epoch = str(self._meta("epoch"))
                 self.seq = _last_seq(self._db)
+                self._guard = FileGuard(self.path, self._db, self.epoch)
         except BaseException:
             self._db.close()
             raise
@@ -202,7 +204,10 @@ class Store:
         """Load what other processes committed, and return whether there was anything."""
         self._check_open()
         with self._lock, sqlite_errors(self.path):
-            if self._closed or self._data_version() == self._seen_version:
+            if self._closed:
+                return False
+            self._guard.check()
+            if self._data_version() == self._seen_version:
                 return False
             self._transact([], read_only=True)
             return True
@@ -271,6 +276,7 @@ class Store:
 
     def _transact(self, group: list[_WriteRequest[Any]], read_only: bool = False) -> None:
         db, listener, before = self._db, self._listener, self.seq
+        self._guard.check_before()
         self._cursor.execute("BEGIN" if read_only else "BEGIN IMMEDIATE")
         try:
             version = self._data_version()
@@ -285,6 +291,8 @@ class Store:
             listener.flush(tx)
             tx.flush()
             self._cursor.execute("COMMIT")
+            # Before the commit is acknowledged: it may be in a file that nobody finds any more.
+            self._guard.check()
             self._seen_version, self.seq = version, tx.seq
             listener.committed(tx)
         except BaseException:
@@ -311,7 +319,9 @@ class Store:
         with self._lock:
             while self._queue:
                 self._commit_group()
+            self._guard.prepare_close()
             self._db.close()
+            self._guard.close()
 
 
 def _last_seq(db: sqlite3.Connection) -> int:

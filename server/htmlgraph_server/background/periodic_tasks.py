@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from htmlgraph_nb.core.timestamps import utc_now
-from htmlgraph_nb.errors import HtmlgraphError
+from htmlgraph_nb.errors import HtmlgraphError, StoreReplaced
 from htmlgraph_nb.ingest.poller import PolledSource, PollingIngester
 from htmlgraph_nb.paths import waiting_file
 from htmlgraph_nb.presence import PresenceManager
@@ -94,6 +94,9 @@ class PeriodicTask:
         """
         try:
             result = self.run() if self.enabled() else None
+        except StoreReplaced:
+            # Logged by the store, once for all tasks.
+            return self.interval_s
         except (HtmlgraphError, OSError) as error:
             if not self.failing:
                 logger.warning("%s: %s", self.name, error)
@@ -299,6 +302,12 @@ def _poller(manager: PresenceManager, source: PolledSource) -> Callable[[], floa
     return lambda: ingester.run(utc_now())
 
 
+def _checked_seq(manager: PresenceManager) -> int:
+    """Return the newest seq, once the file is known to be the one that was opened."""
+    manager.sync_external()
+    return manager.cursor.seq
+
+
 def make_background_tasks(
     config: Config,
     manager: PresenceManager,
@@ -328,7 +337,9 @@ def make_background_tasks(
         else SpoolReader(manager, spool_path, on_hook=on_hook, titles=config.titles),
         retain_s=config.retain_s,
         sealer=Sealer(manager.db_path) if config.seal else None,
-        checkpointer=Checkpointer(manager.db_path, lambda: manager.cursor.seq, config.synchronous),
+        checkpointer=Checkpointer(
+            manager.db_path, lambda: _checked_seq(manager), config.synchronous
+        ),
         local_agents=local_agents,
         backfiller=backfiller,
     )

@@ -106,6 +106,7 @@ def status_lines(report: Mapping[str, Any]) -> list[str]:
             ("watching", _watching(report["watching"])),
             *(("prices", line) for line in _prices(report.get("prices"))),
             ("database", f"{report['database']['path']} ({_size(report['database']['bytes'])})"),
+            *(("", visible_text(error)) for error in [report["database"].get("error")] if error),
         ]
     )
 

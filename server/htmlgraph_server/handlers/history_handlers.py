@@ -11,6 +11,7 @@ from tornado.iostream import StreamClosedError
 
 from htmlgraph_nb.core.protocol import COLUMNS_TYPE, Cursor, encode_json
 from htmlgraph_nb.errors import ApiError, HtmlgraphError
+from htmlgraph_nb.storage.file_guard import check_guarded
 from htmlgraph_nb.storage.query import NAME_FILTERS, HistoryQuery
 from htmlgraph_nb.storage.schema import HISTORY_COLUMNS
 
@@ -161,6 +162,7 @@ class HistoryHandler(JsonHandler):
         self.finish()
 
     async def _send_export(self, request: bytes) -> None:
+        check_guarded(self._reader.path)
         async with self.service.export_pool.open(request) as worker:
             self._worker = worker
             # The client may have disconnected while this waited for a worker.

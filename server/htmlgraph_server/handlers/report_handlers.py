@@ -14,6 +14,7 @@ from htmlgraph_nb.reports.report_arguments import (
     check_freq,
     check_session_sort,
 )
+from htmlgraph_nb.storage.file_guard import check_guarded
 
 from ..history.report_process import ReportRequest
 from .json_api import JsonHandler
@@ -43,7 +44,9 @@ class ReportHandler(JsonHandler):
         self._set_type()
 
     async def get(self) -> None:
-        body = await self.service.reports.answer(self.report_request())
+        request = self.report_request()
+        check_guarded(self.service.manager.db_path)
+        body = await self.service.reports.answer(request)
         self._set_type()
         self.finish(body)
 

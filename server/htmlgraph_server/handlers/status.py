@@ -11,6 +11,7 @@ from htmlgraph_nb import __version__
 from htmlgraph_nb.core.timestamps import to_rfc3339, utc_now
 from htmlgraph_nb.ingest.files.skipped_files import SkippedFiles
 from htmlgraph_nb.pricing.price_list import table_status
+from htmlgraph_nb.storage.file_guard import guard_problem
 
 from ..service import Service
 
@@ -72,6 +73,7 @@ def status_report(service: Service) -> dict[str, Any]:
             "path": service.manager.db_path,
             "bytes": database_bytes(service.manager.db_path),
             "owner_pid": service.leader_lock.leader_pid(),
+            "error": guard_problem(service.manager.db_path),
         },
     }
 

@@ -19,6 +19,7 @@ from typing import TypeVar
 from htmlgraph_nb.errors import StoreClosed
 from htmlgraph_nb.storage.columnar.segment_index import searched_range
 from htmlgraph_nb.storage.database import open_reader, sqlite_errors
+from htmlgraph_nb.storage.file_guard import check_guarded
 from htmlgraph_nb.storage.query import HistoryQuery
 
 from .text_formats import TextChunk, read_chunk, remaining_query, text_chunks
@@ -59,6 +60,7 @@ class HistoryReader:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, query)
 
     def _run(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        check_guarded(self.path)
         db: sqlite3.Connection | None = getattr(self._local, "db", None)
         if db is None:
             db = self._local.db = open_reader(self.path)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..core.ids import agent_id_of, shorten_id
-from ..core.validation import parse_time
+from ..core.validation import MAX_INTEGER, parse_time
 from ..errors import InvalidEvent
 from .agent import CodingAgent
 from .fields import mapping, string
@@ -18,6 +18,10 @@ _MAX_PATH_CHARS = 4_096
 _MAX_ANCESTORS = 6
 _MAX_TIME_S = 7_258_118_400.0
 """The year 2200."""
+
+
+Ancestor = tuple[int, float | None, int | None]
+"""Id of a process, its start time, and its start in clock ticks since boot."""
 
 
 class HookHints(NamedTuple):
@@ -29,7 +33,7 @@ class HookHints(NamedTuple):
         files: paths of session files with new lines.
         ended: whether the session is over.
         ancestors: ids of the hook's ancestor processes, the parent first, and their start times in
-            seconds since 1970; None if unknown.
+            seconds since 1970 and in clock ticks since boot; None if unknown.
         agent: name of the kind of agent; "": unknown.
         at: when the hook ran, in seconds since 1970; None if unknown.
     """
@@ -39,7 +43,7 @@ class HookHints(NamedTuple):
     host: str | None
     files: tuple[str, ...]
     ended: bool
-    ancestors: tuple[tuple[int, float | None], ...]
+    ancestors: tuple[Ancestor, ...]
     agent: str = ""
     at: float | None = None
 
@@ -77,17 +81,19 @@ def _time(value: object) -> float | None:
     return None if at is None else at.timestamp()
 
 
-def _ancestors(value: object) -> tuple[tuple[int, float | None], ...]:
-    """Parse ``[[pid, start_time], …]``; invalid items are skipped."""
+def _ancestors(value: object) -> tuple[Ancestor, ...]:
+    """Parse ``[[pid, start_time, ticks], …]``, ticks optional; invalid items are skipped."""
     if not isinstance(value, list):
         return ()
-    ancestors = []
+    ancestors: list[Ancestor] = []
     for item in value[:_MAX_ANCESTORS]:
-        if not isinstance(item, list) or len(item) != 2 or type(item[0]) is not int:
+        if not isinstance(item, list) or len(item) not in (2, 3) or type(item[0]) is not int:
             continue
-        pid, start_time = item
+        pid, start_time, ticks = (*item, None)[:3]
         if 1 < pid < 2**31 and (start_time is None or _is_time(start_time)):
-            ancestors.append((pid, None if start_time is None else float(start_time)))
+            is_count = type(ticks) is int and 0 <= ticks <= MAX_INTEGER
+            started_at = None if start_time is None else float(start_time)
+            ancestors.append((pid, started_at, ticks if is_count else None))
     return tuple(ancestors)
 
 

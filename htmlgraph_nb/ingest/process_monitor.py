@@ -41,9 +41,9 @@ from .processes.process_events import (
 from .processes.process_ids import (
     IS_RUNNING,
     IS_UNSEEN,
-    START_TIME_TOLERANCE_S,
     ProcessId,
     find_process,
+    is_same,
     process_state,
 )
 
@@ -85,6 +85,7 @@ class _Tracked:
 
     Attributes:
         session_id: the session that runs in it.
+        is_certain: whether a status file or two hooks name it; else it is a guess.
         reported_at: when it was last reported as running; None: it was not.
         is_reported: whether it has been reported as running by this process or an earlier one.
         seen: whether this process has seen it running.
@@ -95,6 +96,7 @@ class _Tracked:
 
     process: ProcessId
     session_id: str | None
+    is_certain: bool = False
     reported_at: datetime | None = None
     is_reported: bool = False
     seen: bool = False
@@ -136,8 +138,8 @@ class ProcessMonitor:
         self._hints: deque[HookHints] = deque(maxlen=MAX_SIGHTINGS)
         # Hooks whose agent's process is not decided yet, by agent.
         self._undecided: OrderedDict[str, HookHints] = OrderedDict()
-        # Process id → start time, and number of hooks below that process.
-        self._sightings: OrderedDict[int, tuple[float, int]] = OrderedDict()
+        # Process id → the process, and the number of hooks below it.
+        self._sightings: OrderedDict[int, tuple[ProcessId, int]] = OrderedDict()
         self._tracked: OrderedDict[str, _Tracked] = OrderedDict()
         # Agents whose process cannot be seen → that process.
         self._lost: OrderedDict[str, ProcessId | None] = OrderedDict()
@@ -163,12 +165,12 @@ class ProcessMonitor:
         if self._process_starts is not None and self._n_polls % _ALIVE_CHECKS == 0:
             events += self._track_alive(self._process_starts, now)
         self._n_polls += 1
+        self._read_status_files()
         undecided, self._undecided = self._undecided, OrderedDict()
         for hints in undecided.values():
             self._read_hints(hints, now.timestamp(), again=True)
         while self._hints:
             self._read_hints(self._hints.popleft(), now.timestamp())
-        self._read_status_files()
         presences = self._presences() if self._tracked else {}
         for agent_id, tracked in [*self._tracked.items()]:
             state = process_state(tracked.process)
@@ -216,7 +218,8 @@ class ProcessMonitor:
             presence, start = presences[agent_id], reported.get(agent_id)
             process = None if start is None else start.process
             if start is not None and process_state(start.process) != IS_UNSEEN:
-                tracked = _Tracked(start.process, presence.session_id, start.at, is_reported=True)
+                tracked = _Tracked(start.process, presence.session_id)
+                tracked.reported_at, tracked.is_reported = start.at, True
                 self._track(agent_id, tracked)
             elif agent_id not in self._lost or self._lost[agent_id] != process:
                 # Only once: another server, which sees it, may report it again.
@@ -232,24 +235,28 @@ class ProcessMonitor:
         Args:
             again: the processes were counted before, as the choice has to wait.
         """
+        tracked = self._tracked.get(hints.agent_id)
+        if tracked is not None and tracked.is_certain and _is_below(hints, tracked):
+            return
         ran_at = hints.at or now
-        for pid, started_at in hints.ancestors:
+        for pid, started_at, ticks in hints.ancestors:
             try:
                 process = find_process(pid)
             except PermissionError:
                 continue
-            is_running = process is not None and (
-                started_at is None or abs(process.started_at - started_at) <= START_TIME_TOLERANCE_S
-            )
-            if process is None or not is_running:
-                if started_at is None:
-                    continue
+            reported = None if started_at is None else ProcessId(pid, started_at, ticks)
+            is_running = process is not None and (reported is None or is_same(process, reported))
+            if not is_running:
                 # It has ended, which matters if it was the agent's.
-                process = ProcessId(pid, started_at)
+                process = reported
+            if process is None:
+                continue
             is_shared = self._count(process, again=again) > 1
-            is_old = ran_at - process.started_at >= LONG_LIVED_S
+            is_old = ran_at - (started_at or process.started_at) >= LONG_LIVED_S
             if is_shared or is_old or (is_running and now - ran_at >= OUTLIVES_S):
-                self._track(hints.agent_id, _Tracked(process, hints.session_id))
+                self._track(
+                    hints.agent_id, _Tracked(process, hints.session_id, is_certain=is_shared)
+                )
                 return
             if is_running:
                 # The agent just began, or this is a shell that started the hook.
@@ -260,11 +267,11 @@ class ProcessMonitor:
 
     def _count(self, process: ProcessId, *, again: bool) -> int:
         """Return how many hooks have run below a process, the current one included."""
-        started_at, count = self._sightings.pop(process.pid, (process.started_at, 0))
-        if abs(started_at - process.started_at) > START_TIME_TOLERANCE_S:
-            started_at, count = process.started_at, 0
+        known, count = self._sightings.pop(process.pid, (process, 0))
+        if not is_same(known, process):
+            known, count = process, 0
         count += not again or not count
-        self._sightings[process.pid] = started_at, count
+        self._sightings[process.pid] = known, count
         if len(self._sightings) > MAX_SIGHTINGS:
             self._sightings.popitem(last=False)
         return count
@@ -273,6 +280,7 @@ class ProcessMonitor:
         before = self._tracked.get(agent_id)
         if before is not None and _continues(before, tracked):
             before.status = tracked.status or before.status
+            before.is_certain |= tracked.is_certain
         else:
             self._tracked[agent_id] = tracked
         self._tracked.move_to_end(agent_id)
@@ -291,16 +299,21 @@ class ProcessMonitor:
                 except (OSError, ValueError) as error:
                     logger.debug("cannot read status file %s: %s", path, error)
         for path in self._status_mtimes.keys() - mtimes.keys():
-            # Its process has ended, or another program deleted it.
-            tracked = self._tracked.get(self._status_agents.pop(path, ""))
-            if tracked is not None:
-                tracked.status = None
+            self._drop_status(path)
         self._status_mtimes = mtimes
+
+    def _drop_status(self, path: str) -> None:
+        # Its process has ended, or another program deleted it.
+        tracked = self._tracked.get(self._status_agents.pop(path, ""))
+        if tracked is not None:
+            tracked.status = None
 
     def _read_status_file(self, agent: str, path: str) -> None:
         status = read_status_file(path)
-        if status is None or not status.is_local:
-            return
+        if status is not None and status.is_local:
+            self._take_status(agent, path, status)
+
+    def _take_status(self, agent: str, path: str, status: StatusFile) -> None:
         process = find_process(status.pid)
         if process is None or not is_same_process(process, status):
             # It has ended: its own start time is not known.
@@ -311,18 +324,28 @@ class ProcessMonitor:
             if presence.session_id == session and presence.parent_agent_id is None:
                 agent_id = presence.agent_id
         before = self._tracked.get(agent_id)
-        if process.place is None and before is not None and before.process.pid != status.pid:
+        is_elsewhere = before is not None and before.process.pid != status.pid
+        if process.place is None and before is not None and before.is_certain and is_elsewhere:
             # The session continues in another process.
             return
         self._status_agents[path] = agent_id
-        self._track(agent_id, _Tracked(process, session, status=status))
+        self._track(agent_id, _Tracked(process, session, is_certain=True, status=status))
 
 
 def _continues(before: _Tracked, tracked: _Tracked) -> bool:
     """Return whether two reports are of one process and session."""
     if (before.process.pid, before.session_id) != (tracked.process.pid, tracked.session_id):
         return False
-    return abs(before.process.started_at - tracked.process.started_at) <= START_TIME_TOLERANCE_S
+    return is_same(before.process, tracked.process)
+
+
+def _is_below(hints: HookHints, tracked: _Tracked) -> bool:
+    """Return whether a hook ran below a process."""
+    return hints.session_id == tracked.session_id and any(
+        pid == tracked.process.pid
+        and (started_at is None or is_same(ProcessId(pid, started_at, ticks), tracked.process))
+        for pid, started_at, ticks in hints.ancestors
+    )
 
 
 def _is_over(presence: AgentPresence, tracked: _Tracked) -> bool:

@@ -31,9 +31,12 @@ def test_hook_hints_name_files_after_each_write(agent: str) -> None:
 @pytest.mark.parametrize(
     ("ancestors", "expected"),
     [
-        ([[7, 1.5], [8, None]], ((7, 1.5), (8, None))),
+        ([[7, 1.5], [8, None]], ((7, 1.5, None), (8, None, None))),
+        ([[7, 1.5, 90], [8, None, None]], ((7, 1.5, 90), (8, None, None))),
+        ([[7, 1.5, -1], [8, None, True]], ((7, 1.5, None), (8, None, None))),
+        ([[7, 1.5, 90, 1]], ()),
         ([[1, 1.5], [True, 1.5], ["7", 1.5], [7], 7, [9, -1], [10, True]], ()),
-        ([[n, None] for n in range(2, 20)], tuple((n, None) for n in range(2, 8))),
+        ([[n, None] for n in range(2, 20)], tuple((n, None, None) for n in range(2, 8))),
         ({"7": 1}, ()),
     ],
 )

@@ -53,7 +53,7 @@ def types(events: list[Event]) -> list[str]:
 
 def hints(pid: int, started_at: float | None = None) -> HookHints:
     """Return the hints of a hook below a process."""
-    return HookHints(AGENT, SESSION, None, (), False, ((pid, started_at),))
+    return HookHints(AGENT, SESSION, None, (), False, ((pid, started_at, None),))
 
 
 def poll(monitor: ProcessMonitor, seconds: float = 0.0) -> list[Event]:
@@ -116,14 +116,14 @@ def test_monitor_chooses_no_shell_of_a_single_hook(
 ) -> None:
     """Of the processes above a hook that just began, the agent is the first that stays."""
     started_at = psutil.Process(process.pid).create_time()
-    shell = (2**22 - 1, started_at)
+    shell = (2**22 - 1, started_at, None)
     one = HookHints(
         AGENT,
         SESSION,
         None,
         (),
         False,
-        (shell, (process.pid, started_at), (os.getpid(), None)),
+        (shell, (process.pid, started_at, None), (os.getpid(), None, None)),
         at=started_at + 1,
     )
     monitor = ProcessMonitor(manager.snapshot)
@@ -143,7 +143,8 @@ def test_monitor_reports_exit_of_a_process_known_by_hooks_only(
     process.wait()
     monitor = ProcessMonitor(manager.snapshot)
     for seconds in (1, 2):
-        chain = ((2**22 - seconds, started_at + seconds), (process.pid, started_at))
+        shell = (2**22 - seconds, started_at + seconds, None)
+        chain = (shell, (process.pid, started_at, None))
         at = started_at + seconds
         monitor.on_hook(HookHints(AGENT, SESSION, None, (), False, chain, at=at))
     assert types(manager_poll(manager, monitor)) == ["process_exit"]

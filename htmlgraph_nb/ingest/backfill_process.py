@@ -318,7 +318,9 @@ def _report_processes(
             continue
         process = live.running.get(file.path)
         is_over = file.path in live.gone or (
-            file.agent not in kinds and now.timestamp() - file.modified >= QUIET_S
+            file.agent not in kinds
+            and file.path not in live.elsewhere
+            and now.timestamp() - file.modified >= QUIET_S
         )
         if process is not None:
             if not known.alive:

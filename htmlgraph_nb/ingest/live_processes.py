@@ -96,11 +96,13 @@ class LiveSessions(NamedTuple):
     Attributes:
         running: path of a session file → its process.
         gone: paths of the session files whose process is known to have ended.
+        elsewhere: paths of those whose process cannot be seen, as in another container.
         agents: the kinds of agents that have any process.
     """
 
     running: Mapping[str, AgentProcess] = {}
     gone: frozenset[str] = frozenset()
+    elsewhere: frozenset[str] = frozenset()
     agents: frozenset[str] = frozenset()
 
 
@@ -121,17 +123,22 @@ def find_live(
     """
     running: dict[str, AgentProcess] = {}
     gone: set[str] = set()
+    elsewhere: set[str] = set()
     by_pid = {process.pid: process for process in processes}
     newest_first = sorted(sessions, key=lambda session: session.modified, reverse=True)
     for session in newest_first:
         for status in status_files.get(session.agent, ()):
-            if status.is_local and session.is_of(status.session_id):
+            if not session.is_of(status.session_id):
+                continue
+            if not status.is_local:
+                elsewhere.add(session.path)
+            else:
                 process = by_pid.get(status.pid)
                 if process is not None and is_same_process(process, status):
                     running[session.path] = process
                 else:
                     gone.add(session.path)
-    gone -= running.keys()
+    gone -= running.keys() | elsewhere
     holders = {path: process for process in processes for path in process.files}
     for session in newest_first:
         if session.path in holders:
@@ -146,6 +153,7 @@ def find_live(
                 session.agent == process.agent
                 and session.path not in running
                 and session.path not in gone
+                and session.path not in elsewhere
                 and process.started_at <= session.modified
                 and session.folder() == process.folder
             ):
@@ -153,7 +161,7 @@ def find_live(
                 break
     agents = {process.agent for process in processes if process.agent is not None}
     agents.update(session.agent for session in sessions if session.path in running)
-    return LiveSessions(running, frozenset(gone), frozenset(agents))
+    return LiveSessions(running, frozenset(gone), frozenset(elsewhere), frozenset(agents))
 
 
 def is_same_process(process: AgentProcess | ProcessId, status: StatusFile) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from htmlgraph_nb.ingest.live_processes import (
     StatusFile,
     agent_of_command,
     find_live,
+    is_same_process,
     read_processes,
     read_status_file,
 )
@@ -59,6 +61,35 @@ def test_find_live_by_stale_status_file(processes: list[AgentProcess]) -> None:
     """A session whose process has ended, or whose pid is reused, is over."""
     live = find_live([session(S1)], processes, {"claude": [StatusFile(7, S1, 600.0)]})
     assert (live.running, live.gone) == ({}, {f"/p/{S1}.jsonl"})
+
+
+@pytest.mark.parametrize("processes", [[], [process(7)]])
+def test_find_live_by_status_file_of_another_container(processes: list[AgentProcess]) -> None:
+    """Its process cannot be seen: it has not ended, and is none of those that can be seen."""
+    status = StatusFile(7, S1, 600.0, is_local=False)
+    live = find_live([session(S1)], processes, {"claude": [status]})
+    assert (live.running, live.gone, live.elsewhere) == ({}, set(), {f"/p/{S1}.jsonl"})
+
+
+@pytest.mark.parametrize(
+    ("status", "ticks", "started_at", "expected"),
+    [
+        (StatusFile(7, S1, 600.0, 90), 90, 500.0, True),
+        # The clock was set forward since.
+        (StatusFile(7, S1, 600.0, 90), 90, 9_000.0, True),
+        (StatusFile(7, S1, 600.0, 90), 91, 500.0, False),
+        (StatusFile(7, S1, 600.0), 91, 500.0, True),
+        (StatusFile(7, S1, 600.0, 90), None, 500.0, True),
+        (StatusFile(7, S1, 600.0), None, 603.0, False),
+        (StatusFile(7, S1, 600.0, written_at=9_000.0), None, 8_000.0, True),
+    ],
+)
+def test_is_same_process_compares_starts(
+    status: StatusFile, ticks: int | None, started_at: float, expected: bool
+) -> None:
+    """Ticks decide if both are known; else the process is not younger than its file."""
+    found = AgentProcess(7, started_at, ticks=ticks)
+    assert is_same_process(found, status) == expected
 
 
 @pytest.mark.parametrize("name", ["1", "-", "b7d66", "jsonl", S1[:-1]])
@@ -146,6 +177,32 @@ def test_read_status_file_ignores_other_forms(tmp_path: Path, content: bytes) ->
     path = tmp_path / "1.json"
     path.write_bytes(content)
     assert read_status_file(str(path)) is None
+
+
+def test_read_status_file_of_a_current_version(tmp_path: Path) -> None:
+    """The fields are those of Claude Code; a start that is no number of ticks is left out."""
+    path = tmp_path / "7.json"
+    record = {
+        "pid": 7,
+        "sessionId": S1,
+        "cwd": "/shop",
+        "startedAt": 600_000,
+        "procStart": "90",
+        "version": "2.1.332",
+        "kind": "interactive",
+        "pidDomain": "linux:another-machine:pid:[1]",
+        "status": "busy",
+        "statusUpdatedAt": 700_500,
+    }
+    path.write_text(json.dumps(record))
+    written_at = path.stat().st_mtime
+    expected = StatusFile(7, S1, 600.0, 90, "busy", 700.5, written_at, is_local=False)
+    assert read_status_file(str(path)) == expected
+    for start, status in (("Mon Nov 30 14:05:51 2026", "new"), (None, None), ("9" * 40, ["idle"])):
+        path.write_text(json.dumps({**record, "procStart": start, "status": status}))
+        found = read_status_file(str(path))
+        assert found is not None
+        assert (found.ticks, found.status) == (None, "")
 
 
 def test_read_status_file_does_not_block_on_a_fifo(tmp_path: Path) -> None:

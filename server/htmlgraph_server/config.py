@@ -156,6 +156,12 @@ SETTINGS: tuple[Setting, ...] = (
         "max_clients_per_session", _parse_positive, 10, "maximum dashboards with the same ?session="
     ),
     Setting("max_agents", _parse_positive, 10_000, "maximum number of agents in the roster"),
+    Setting(
+        "max_filter_values",
+        _parse_positive,
+        100_000,
+        "maximum number of values in the filters of all dashboards together",
+    ),
     Setting("max_queue_bytes", _parse_positive, 1_048_576, "maximum unsent bytes per dashboard"),
     Setting("max_body_bytes", _parse_positive, 8_388_608, "maximum size of a request body"),
     Setting("tick_ms", _parse_milliseconds, 20, "interval between messages under load, in ms"),
@@ -220,6 +226,7 @@ class HubLimits:
     Attributes:
         max_clients: maximum number of dashboards.
         max_clients_per_session: maximum number of dashboards that name the same session.
+        max_filter_values: maximum number of values in all different filters together.
         max_queue_bytes: a dashboard with more unsent bytes is slow and receives no more messages.
         stall_timeout_s: seconds after which a slow dashboard is closed.
         tick_s: seconds between two messages under load; changes in between are merged.
@@ -228,6 +235,7 @@ class HubLimits:
 
     max_clients: int = 5_000
     max_clients_per_session: int = 10
+    max_filter_values: int = 100_000
     max_queue_bytes: int = 1_048_576
     stall_timeout_s: float = 30.0
     tick_s: float = 0.02
@@ -334,6 +342,7 @@ def config_from_values(values: Mapping[str, Any]) -> Config:
         hub=HubLimits(
             max_clients=values["max_clients"],
             max_clients_per_session=values["max_clients_per_session"],
+            max_filter_values=values["max_filter_values"],
             max_queue_bytes=values["max_queue_bytes"],
             stall_timeout_s=values["stall_timeout"],
             tick_s=values["tick_ms"] / 1_000,

@@ -23,7 +23,8 @@ from .history.history_reader import HistoryReader
 from .history.quota_reader import QuotaReader, stored_quotas
 from .history.report_process import ReportProcess
 from .history.worker_pool import ExportWorkerPool
-from .hub.hub import Hub, Scheduler
+from .hub.clients import Scheduler
+from .hub.hub import Hub
 from .hub.published_state import PublishedState
 from .otlp.restore import restore_token_counters
 

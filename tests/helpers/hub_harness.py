@@ -59,6 +59,9 @@ class FakeDashboard:
         writes: each bytes object that the hub wrote.
         messages: the messages read, in order.
         peak: maximum number of unsent bytes.
+        calls_until_reset: number of calls of the hub after which the connection is reset, and each
+            further call fails; None: it is not.
+        in_part: whether the call that finds the reset has sent a part of its bytes.
     """
 
     def __init__(self, reading: bool = True, mirror: Mirror | None = None) -> None:
@@ -71,10 +74,32 @@ class FakeDashboard:
         self.closed: tuple[int, str] | None = None
         self.aborted = False
         self.on_write: Callable[[], Any] | None = None
+        self.calls_until_reset: int | None = None
+        self.in_part = False
         self._received = bytearray()
+
+    @property
+    def is_reset(self) -> bool:
+        """Whether the connection was reset."""
+        return self.calls_until_reset is not None and self.calls_until_reset < 0
+
+    def _count_call(self) -> None:
+        if self.calls_until_reset is None:
+            return
+        self.calls_until_reset -= 1
+        if self.calls_until_reset < 0:
+            raise ConnectionResetError("reset by the peer")
 
     def write(self, data: bytes) -> int:
         """See clients.Transport."""
+        try:
+            self._count_call()
+        except ConnectionResetError:
+            if self.in_part:
+                self._received += self.unsent + data[: len(data) // 2]
+                self._apply()
+                self.unsent.clear()
+            raise
         self.writes.append(data)
         self.unsent += data
         if self.reading:
@@ -86,22 +111,28 @@ class FakeDashboard:
 
     def pending(self) -> int:
         """See clients.Transport."""
+        self._count_call()
         return len(self.unsent)
 
     def close(self, code: int, reason: str) -> None:
         """See clients.Transport."""
+        self._count_call()
         self.closed = (code, reason)
 
     def abort(self) -> None:
         """See clients.Transport."""
         self.aborted = True
         self.unsent.clear()
+        self._count_call()
 
     def read(self, n_bytes: int | None = None) -> None:
         """Read some bytes (None: all) and apply the frames that are complete by then."""
         n_bytes = len(self.unsent) if n_bytes is None else n_bytes
         self._received += self.unsent[:n_bytes]
         del self.unsent[:n_bytes]
+        self._apply()
+
+    def _apply(self) -> None:
         while (frame := _pop_frame(self._received)) is not None:
             message = decode(frame)
             self.messages.append(message)

@@ -23,7 +23,14 @@ from htmlgraph_nb.core.protocol import (
     error_object,
 )
 from htmlgraph_nb.core.validation import shorten, validate_string
-from htmlgraph_nb.errors import ApiError, HtmlgraphError, InvalidEvent, JoinRefused, WireError
+from htmlgraph_nb.errors import (
+    ApiError,
+    CapacityError,
+    HtmlgraphError,
+    InvalidEvent,
+    JoinRefused,
+    WireError,
+)
 
 from ..hub.clients import Client
 from ..hub.transport import SEND_BUFFER_BYTES, StreamTransport
@@ -172,6 +179,8 @@ class BroadcastWebSocket(WebSocketBase):
             await self.send(error_message("invalid", error.message, error.field))
         except WireError as error:
             await self.send(error_message("invalid_message", str(error)))
+        except CapacityError as error:
+            await self.send(error_message(error.code, str(error)))
 
     async def _respond(self, message: dict[str, Any]) -> None:
         message_type = message["type"]
@@ -179,6 +188,7 @@ class BroadcastWebSocket(WebSocketBase):
             await self.send('{"type":"pong"}')
         elif message_type == "subscribe" and self.client is not None:
             filter_ = Filter.from_dict(message)
+            self.service.hub.groups.check_room(filter_)
             lists = {name: sorted(getattr(filter_, name)) for name in Filter.__slots__}
             await self.send(
                 encode_json({"type": "subscribed", **{k: v for k, v in lists.items() if v}})

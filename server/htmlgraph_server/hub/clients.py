@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from htmlgraph_nb.core.protocol import Cursor, Filter
 
 
+class Scheduler(Protocol):
+    """The part of an event loop that the hub uses; asyncio's loops fit."""
+
+    def call_later(self, delay: float, callback: Callable[[], Any]) -> Any:
+        """Call back after ``delay`` seconds."""
+
+
 class Transport(Protocol):
-    """The connection to one client."""
+    """The connection to one client.
+
+    An exception of any method means that the connection failed; the hub then removes the client.
+    """
 
     def write(self, data: bytes) -> int:
         """Take whole frames without blocking; return the number of bytes that may be unsent."""
@@ -60,12 +71,17 @@ class Client:
 
 
 class FilterGroup:
-    """Clients with equal filters, and the frames queued for the next flush."""
+    """Clients with equal filters, and the frames queued for the next flush.
 
-    __slots__ = ("clients", "filter", "frames")
+    Attributes:
+        clients: those that get every flush; a dict used as an ordered set.
+        n_members: number of all clients, with those that wait for a state.
+    """
+
+    __slots__ = ("clients", "filter", "frames", "n_members")
 
     def __init__(self, filter_: Filter) -> None:
         self.filter = filter_
-        # Clients that get every flush; a dict used as an ordered set.
         self.clients: dict[Client, None] = {}
+        self.n_members = 0
         self.frames: list[bytes] = []

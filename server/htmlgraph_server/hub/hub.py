@@ -4,7 +4,7 @@ Each change is encoded once. A change is sent at once if nothing was sent during
 otherwise the frames of a tick are joined into one bytes object per filter, and each client gets
 that object in one write. A client whose unsent bytes pass the limit is skipped until it has
 drained, and then gets the state since its cursor. So memory is bounded, and no client delays
-another.
+another. A client whose connection fails is removed, and the others do not notice.
 
 The hub is independent of the web framework: a transport takes bytes, a scheduler calls back.
 """
@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Protocol
+from functools import partial
 
 from htmlgraph_nb.core.changes import ChangeBatch
 from htmlgraph_nb.core.protocol import (
@@ -33,30 +33,14 @@ from htmlgraph_nb.errors import JoinRefused
 
 from ..config import HubLimits
 from .broadcast_messages import broadcast_event
-from .clients import Client, FilterGroup, Transport
+from .clients import Client, FilterGroup, Scheduler, Transport
+from .filter_groups import FilterGroups
+from .frames import encode_frame
 from .published_state import PublishedState
 from .server_info import INTERVAL_S, ServerInfo
 from .stats import HubStats
 
 logger = logging.getLogger(__name__)
-
-
-class Scheduler(Protocol):
-    """The part of an event loop that the hub uses; asyncio's loops fit."""
-
-    def call_later(self, delay: float, callback: Callable[[], Any]) -> Any:
-        """Call back after ``delay`` seconds."""
-
-
-def encode_frame(text: str) -> bytes:
-    """Return an unmasked, final text frame (RFC 6455 section 5.2)."""
-    payload = text.encode()
-    size = len(payload)
-    if size < 126:
-        return bytes((0x81, size)) + payload
-    if size < 65_536:
-        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
-    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
 
 
 class Hub:
@@ -86,9 +70,9 @@ class Hub:
         self.stats = HubStats()
         self.clients: dict[Client, None] = {}
         self.sessions: Counter[str] = Counter()
-        self._groups: dict[Filter, FilterGroup] = {MATCH_ALL: FilterGroup(MATCH_ALL)}
+        self.groups = FilterGroups(limits.max_filter_values)
         # Clients without a state yet: those waiting for the next flush, and slow ones.
-        self._awaiting_state: list[Client] = []
+        self._awaiting_state: dict[Client, None] = {}
         self._slow: dict[Client, None] = {}
         self._scheduler = scheduler
         self._monotonic = monotonic
@@ -101,7 +85,6 @@ class Hub:
         self._check_scheduled = False
         self._info_scheduled = False
         self._next_info = 0.0
-        self._info_frame: tuple[int, bytes] = (0, b"")
         self._closed = False
 
     # Clients
@@ -139,7 +122,11 @@ class Hub:
         self.clients[client] = None
         if session is not None:
             self.sessions[session] += 1
-        self._join_group(client, MATCH_ALL)
+        try:
+            self._join_group(client, MATCH_ALL)
+        except BaseException:
+            self.leave(client)
+            raise
         return client
 
     def leave(self, client: Client) -> None:
@@ -148,9 +135,8 @@ class Hub:
             return
         del self.clients[client]
         self._slow.pop(client, None)
-        if client in self._awaiting_state:
-            self._awaiting_state.remove(client)
-        self._leave_group(client)
+        self._awaiting_state.pop(client, None)
+        self.groups.leave(client)
         if client.session is not None:
             self.sessions[client.session] -= 1
             if not self.sessions[client.session]:
@@ -160,35 +146,48 @@ class Hub:
         """Replace a client's filter and send it the full state inside the new one."""
         if client not in self.clients:
             return
-        self._leave_group(client)
+        self.groups.leave(client)
         client.cursor, client.legacy_state = None, False
         self._join_group(client, filter_)
 
     def _join_group(self, client: Client, filter_: Filter) -> None:
-        group = self._groups.get(filter_)
-        if group is None:
-            group = self._groups[filter_] = FilterGroup(filter_)
-        client.group = group
+        group = self.groups.join(client, filter_)
         if client in self._slow or client in self._awaiting_state:
             return
-        if client.transport.pending() > self.limits.max_queue_bytes:
+        if self._pending(client) > self.limits.max_queue_bytes:
             # It subscribes repeatedly without reading: send one state once it has drained.
             self._mark_slow(client)
         elif group.frames:
             # A state sent now would be newer than the queued frames: send it after them.
-            self._awaiting_state.append(client)
+            self._awaiting_state[client] = None
         else:
             self._send_state(client)
 
-    def _leave_group(self, client: Client) -> None:
-        group, client.group = client.group, None
-        if group is None:
-            return
-        group.clients.pop(client, None)
-        if not group.clients and group.filter != MATCH_ALL:
-            in_use = any(other.group is group for other in (*self._awaiting_state, *self._slow))
-            if not in_use:
-                self._groups.pop(group.filter, None)
+    def _write(self, client: Client, data: bytes) -> None:
+        try:
+            client.unsent = client.transport.write(data)
+        except Exception as error:  # noqa: BLE001 - see Transport
+            self._fail(client, error)
+
+    def _pending(self, client: Client) -> int:
+        try:
+            return client.transport.pending()
+        except Exception as error:  # noqa: BLE001 - see Transport
+            self._fail(client, error)
+            return 0
+
+    def _fail(self, client: Client, error: Exception) -> None:
+        """Remove a client whose connection failed, so that the others do not notice."""
+        logger.debug("a dashboard's connection failed: %r", error)
+        self._remove(client, client.transport.abort)
+
+    def _remove(self, client: Client, end: Callable[[], object]) -> None:
+        """Remove a client and end its connection, whatever state that is in."""
+        self.leave(client)
+        try:
+            end()
+        except Exception as error:  # noqa: BLE001 - see Transport
+            logger.debug("a dashboard's connection could not be ended: %r", error)
 
     # Changes
 
@@ -224,7 +223,7 @@ class Hub:
             )
         removed: bytes | None = None
         broadcast = broadcast_event(change)
-        for group in self._groups.values():
+        for group in self.groups.concerned(before and before.presence, presence):
             filter_ = group.filter
             inside = presence is not None and filter_.matches(presence)
             if update is not None and inside:
@@ -246,11 +245,11 @@ class Hub:
         self._flush_scheduled = False
         start = self._monotonic()
         cursor = self.published.cursor
-        for group in list(self._groups.values()):
+        for group in self.groups:
             if group.frames:
                 self._send_group(group, cursor)
         if self._awaiting_state:
-            waiting, self._awaiting_state = self._awaiting_state, []
+            waiting, self._awaiting_state = self._awaiting_state, {}
             for client in waiting:
                 self._send_state(client)
         end = self._monotonic()
@@ -269,11 +268,14 @@ class Hub:
         slow: list[Client] = []
         # Iterate over a copy: a failing transport may remove its client at once.
         for client in list(group.clients):
-            if client.unsent and client.transport.pending() + size > limit:
-                slow.append(client)
-                continue
-            client.unsent = client.transport.write(data)
-            client.cursor = cursor
+            try:
+                if client.unsent and client.transport.pending() + size > limit:
+                    slow.append(client)
+                    continue
+                client.unsent = client.transport.write(data)
+                client.cursor = cursor
+            except Exception as error:  # noqa: BLE001 - see Transport
+                self._fail(client, error)
         for client in slow:
             self._mark_slow(client)
         self.stats.count_frames(n_frames * len(group.clients), size * len(group.clients))
@@ -297,9 +299,9 @@ class Hub:
         client.slow_since = None
         client.group.clients[client] = None
         data = self._state_frames(messages)
-        client.unsent = client.transport.write(data)
+        self._write(client, data)
         self.stats.count_frames(len(messages), len(data))
-        if not client.legacy_state:
+        if client.group is not None and not client.legacy_state:
             self._send_info(client)
 
     # Facts about the server
@@ -325,18 +327,19 @@ class Hub:
         version = self.info.version
         if client.info_version == version:
             return
-        if self._info_frame[0] != version:
-            self._info_frame = (version, encode_frame(self.info.message))
-        data = self._info_frame[1]
+        data = self.info.frame
         client.info_version = version
-        client.unsent = client.transport.write(data)
+        self._write(client, data)
         self.stats.count_frames(1, len(data))
 
     def _mark_slow(self, client: Client) -> None:
-        if client.group is not None:
-            client.group.clients.pop(client, None)
+        pending = self._pending(client)
+        if client.group is None:
+            # It left, or its connection failed just now.
+            return
+        client.group.clients.pop(client, None)
         client.slow_since = self._monotonic()
-        client.unsent = client.transport.pending()
+        client.unsent = pending
         self._slow[client] = None
         self.stats.n_slow_total += 1
         self._schedule_check()
@@ -351,25 +354,30 @@ class Hub:
         self._check_scheduled = False
         now = self._monotonic()
         for client in list(self._slow):
-            pending = client.transport.pending()
-            if not pending:
+            pending = self._pending(client)
+            if client.group is None:
+                # Its connection failed, or another client's end was its end, too.
+                self._slow.pop(client, None)
+            elif not pending:
                 self._resume_drained(client)
-                continue
-            if pending < client.unsent:
-                # Slow, but reading: a large state may need longer than the timeout.
-                client.unsent, client.slow_since = pending, now
-            since = now if client.slow_since is None else client.slow_since
-            if now - since > self.limits.stall_timeout_s:
-                logger.info("dropping a client that has not read for %.0f s", now - since)
-                self.leave(client)
-                client.transport.abort()
+            else:
+                self._check_progress(client, pending, now)
         if self._slow:
             self._schedule_check()
+
+    def _check_progress(self, client: Client, pending: int, now: float) -> None:
+        if pending < client.unsent:
+            # Slow, but reading: a large state may need longer than the timeout.
+            client.unsent, client.slow_since = pending, now
+        since = now if client.slow_since is None else client.slow_since
+        if now - since > self.limits.stall_timeout_s:
+            logger.info("dropping a client that has not read for %.0f s", now - since)
+            self._remove(client, client.transport.abort)
 
     def _resume_drained(self, client: Client) -> None:
         self._slow.pop(client, None)
         if client.group is not None and client.group.frames:
-            self._awaiting_state.append(client)
+            self._awaiting_state[client] = None
         else:
             self._send_state(client)
 
@@ -380,12 +388,12 @@ class Hub:
 
     def queue_bytes(self) -> int:
         """Return the number of bytes that may be waiting for clients."""
-        return sum(client.transport.pending() for client in self.clients)
+        return sum(self._pending(client) for client in list(self.clients))
 
     def close(self) -> None:
         """Flush, close every client and refuse new ones."""
         self._closed = True
         self.flush()
         for client in list(self.clients):
-            self.leave(client)
-            client.transport.close(CloseCode.GOING_AWAY, "server shutting down")
+            close = partial(client.transport.close, CloseCode.GOING_AWAY, "server shutting down")
+            self._remove(client, close)

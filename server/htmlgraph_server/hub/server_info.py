@@ -11,6 +11,8 @@ from typing import Any
 
 from htmlgraph_nb.core.protocol import encode_json
 
+from .frames import encode_frame
+
 INTERVAL_S = 1.0
 PARTS = ("backfill", "quotas")
 InfoProvider = Callable[[], Any]
@@ -27,7 +29,7 @@ class ServerInfo:
         self.version = 0
         self._providers: dict[str, InfoProvider] = {}
         self._content: dict[str, Any] = {"backfill": None, "quotas": []}
-        self._text = ""
+        self._frame = b""
         self.on_change: Callable[[], object] = lambda: None
 
     def provide(self, part: str, provider: InfoProvider) -> None:
@@ -53,11 +55,11 @@ class ServerInfo:
         if content == self._content:
             return False
         self._content = content
-        self._text = encode_json({"type": "server_info", **content})
+        self._frame = encode_frame(encode_json({"type": "server_info", **content}))
         self.version += 1
         return True
 
     @property
-    def message(self) -> str:
-        """The message as of the last ``update``."""
-        return self._text
+    def frame(self) -> bytes:
+        """The message as of the last ``update``, as a WebSocket frame."""
+        return self._frame

@@ -7,7 +7,7 @@ import ssl
 from asyncio import Future
 from functools import partial
 
-from tornado.iostream import IOStream, SSLIOStream
+from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from tornado.websocket import WebSocketHandler
 
 SEND_BUFFER_BYTES = 131_072
@@ -43,15 +43,21 @@ class StreamTransport:
                 sent = self._socket.send(data)
             except BlockingIOError:
                 sent = 0
-            except OSError:
-                # The reading side gets the same error and ends the connection.
+            except OSError as error:
+                self._end(error)
                 return 0
             if sent == len(data):
                 return 0
-        if stream.closed():
+        try:
+            self._write_buffered(memoryview(data)[sent:])
+        except StreamClosedError:
+            # Closed before, or by the error of a piece.
             return 0
-        self._write_buffered(memoryview(data)[sent:])
         return self._unsent
+
+    def _end(self, error: OSError) -> None:
+        # Closing wakes the reading side, which reports the end of the connection.
+        self._stream.close(exc_info=(type(error), error, error.__traceback__))
 
     def _write_buffered(self, rest: memoryview) -> None:
         # In pieces, so that progress is visible while a large state is being sent.

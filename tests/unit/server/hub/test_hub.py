@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from htmlgraph_nb.core.protocol import MATCH_ALL, CloseCode, Cursor, Filter
-from htmlgraph_nb.errors import JoinRefused
+from htmlgraph_nb.errors import CapacityError, JoinRefused
 from htmlgraph_server.hub import published_state
-from htmlgraph_server.hub.hub import encode_frame
+from htmlgraph_server.hub.frames import encode_frame
 from tests.helpers.hub_harness import EPOCH, FakeDashboard, HubHarness
 
 TICK = 0.02
@@ -115,6 +115,82 @@ def test_join_shares_state_bytes_until_a_change() -> None:
     third, _ = harness.join()
     assert third.writes[0] is not first.writes[0]
     assert third.mirror.agents == harness.presences
+
+
+@pytest.mark.parametrize("n_calls", range(4))
+@pytest.mark.parametrize("in_part", [False, True])
+def test_reset_client_does_not_affect_the_others(n_calls: int, in_part: bool) -> None:
+    """The clients before and after the one that is reset while a tick goes out get all of it."""
+    harness = HubHarness(tick_s=TICK)
+    others = [harness.join()[0]]
+    reset, _ = harness.join(session="s")
+    others.append(harness.join()[0])
+    reset.calls_until_reset, reset.in_part = n_calls, in_part
+    for _ in range(5):
+        harness.report("a", "b", "c")
+        harness.loop.advance(TICK)
+    assert reset.aborted
+    for other in others:
+        assert len(other.messages) == 1 + 15
+        assert other.mirror.agents == harness.presences
+    assert (len(harness.hub.clients), harness.hub.sessions) == (2, {})
+
+
+@pytest.mark.parametrize("reading", [False, True])
+def test_join_of_a_reset_client_keeps_no_slot(reading: bool) -> None:
+    """A dashboard that leaves before its first state does not count for the limits."""
+    harness = HubHarness(start=["a"], max_clients=2, max_clients_per_session=1)
+    for _ in range(5):
+        dashboard = FakeDashboard(reading)
+        dashboard.calls_until_reset = 0
+        harness.join(dashboard, session="s")
+        assert (harness.hub.clients, harness.hub.sessions) == ({}, {})
+    dashboard, _ = harness.join(session="s")
+    assert dashboard.mirror.agents == harness.presences
+
+
+def test_filter_values_of_all_dashboards_are_limited() -> None:
+    """Equal filters count once, and a filter counts until its last dashboard has left."""
+    harness = HubHarness(start=["a"], max_filter_values=3)
+    (_, first), (_, second) = harness.join(), harness.join()
+    groups = harness.hub.groups
+    three = Filter(agents=frozenset("abc"))
+    for client in (first, second):
+        groups.check_room(three)
+        harness.hub.subscribe(client, three)
+    with pytest.raises(CapacityError, match="--max-filter-values"):
+        groups.check_room(A_ONLY)
+    harness.hub.leave(first)
+    with pytest.raises(CapacityError, match="3 values"):
+        groups.check_room(A_ONLY)
+    harness.hub.subscribe(second, MATCH_ALL)
+    groups.check_room(A_ONLY)
+
+
+def test_filters_of_other_agents_are_not_examined() -> None:
+    """A change concerns the filters of its agent, session and feature before and after it."""
+    harness = HubHarness(tick_s=0)
+    named = {}
+    for filter_ in (
+        A_ONLY,
+        Filter(agents=frozenset("b")),
+        Filter(sessions=frozenset({"old"})),
+        Filter(sessions=frozenset({"new"}), statuses=frozenset({"active"})),
+        Filter(features=frozenset({"f"})),
+        Filter(statuses=frozenset({"active"})),
+    ):
+        dashboard, client = harness.join()
+        harness.hub.subscribe(client, filter_)
+        named[filter_] = dashboard
+    harness.report("a", session_id="old")
+    before = harness.presences["a"]
+    harness.report("a", session_id="new", feature_id="f")
+    concerned = harness.hub.groups.concerned(before, harness.presences["a"])
+    assert {group.filter for group in concerned} == {*named, MATCH_ALL} - {
+        Filter(agents=frozenset("b"))
+    }
+    for filter_, dashboard in named.items():
+        assert dashboard.mirror.agents == harness.expected(filter_)
 
 
 def test_slow_client_is_skipped_until_drained() -> None:

@@ -1,4 +1,7 @@
-"""State machine of the hub: clients converge to their filter's agents, within bounded memory."""
+"""State machine of the hub: clients converge to their filter's agents, within bounded memory.
+
+Connections are reset at any call of the hub; the other clients must not notice.
+"""
 
 from __future__ import annotations
 
@@ -102,6 +105,29 @@ class HubMachine(RuleBasedStateMachine):
             self.filters_of[dashboard] = filter_
             self.harness.hub.subscribe(self.clients[dashboard], filter_)
 
+    @rule(dashboard=dashboards, n_calls=st.integers(0, 6), in_part=st.booleans())
+    def reset_later(self, dashboard: FakeDashboard, n_calls: int, in_part: bool) -> None:
+        """A connection is reset; the hub finds out in one of its next calls."""
+        if dashboard in self.clients and dashboard.calls_until_reset is None:
+            dashboard.calls_until_reset, dashboard.in_part = n_calls, in_part
+
+    @rule(
+        reading=st.booleans(),
+        session=st.sampled_from([None, "s"]),
+        n_calls=st.integers(0, 3),
+        in_part=st.booleans(),
+    )
+    def join_and_reset(
+        self, reading: bool, session: str | None, n_calls: int, in_part: bool
+    ) -> None:
+        """A dashboard connects, and is reset before or soon after its first state."""
+        dashboard = FakeDashboard(reading)
+        dashboard.calls_until_reset, dashboard.in_part = n_calls, in_part
+        try:
+            self.clients[dashboard] = self.harness.hub.join(dashboard, session=session)
+        except JoinRefused:
+            assert len(self.harness.hub.clients) == 6
+
     @rule(dashboard=dashboards)
     def stop_reading(self, dashboard: FakeDashboard) -> None:
         """A dashboard stops reading."""
@@ -138,7 +164,7 @@ class HubMachine(RuleBasedStateMachine):
 
     @invariant()
     def dropped_clients_are_removed(self) -> None:
-        """A client that the hub aborted is no longer a client."""
+        """A client that the hub aborted, or whose connection failed, is no longer a client."""
         for dashboard, client in self.clients.items():
             assert dashboard.aborted == (client not in self.harness.hub.clients)
 
@@ -150,6 +176,7 @@ class HubMachine(RuleBasedStateMachine):
         self.harness.loop.advance(3.0)
         self.harness.report("a")
         self.harness.loop.advance(3.0)
+        assert not any(dashboard.is_reset and not dashboard.aborted for dashboard in self.clients)
         assert (hub.n_slow, hub.queue_bytes(), self.harness.loop.n_calls) == (0, 0, 0)
         for dashboard, client in list(self.clients.items()):
             if not dashboard.aborted:
@@ -157,8 +184,9 @@ class HubMachine(RuleBasedStateMachine):
                 assert dashboard.mirror.agents == self.harness.expected(filter_)
             hub.leave(client)
         assert (hub.clients, hub.sessions) == ({}, {})
-        assert list(hub._groups) == [MATCH_ALL]
-        assert hub._awaiting_state == []
+        assert hub.groups.filters == [MATCH_ALL]
+        assert (hub._awaiting_state, hub._slow) == ({}, {})
+        assert all(group.n_members == 0 for group in hub.groups)
 
 
 @pytest.mark.state_machine

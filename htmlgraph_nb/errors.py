@@ -223,6 +223,20 @@ class JoinRefused(HtmlgraphError):
         self.code = code
 
 
+class ProtocolViolation(HtmlgraphError):
+    """A client broke a rule of the WebSocket protocol, or a limit.
+
+    Args:
+        code: the WebSocket close code.
+        reason: the reason in the close frame.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
 class ExportAborted(HtmlgraphError):
     """An export worker ended before its output was complete."""
 

@@ -50,7 +50,8 @@ ROUTE_PATTERNS = r"""
 """.split()
 SETTING_NAMES = """
 host port db token allow_origins allow_hosts max_clients max_clients_per_session max_agents
-max_filter_values max_queue_bytes max_body_bytes tick_ms stall_timeout idle_timeout offline_timeout
+max_filter_values max_queue_bytes max_body_bytes max_buffered_bytes tick_ms
+stall_timeout idle_timeout offline_timeout
 forget_after retain synchronous watch seal
 """.split()
 LISTENER_SETTINGS = {"host", "port", "token", "allow_origins", "allow_hosts"}

@@ -40,6 +40,8 @@ class CloseCode(IntEnum):
     """Limit reached, or token or Origin rejected; see the reason. Reconnect late or not at all."""
     TOO_BIG = 1009
     """A message from the client is too large: do not send it again."""
+    TRY_LATER = 1013
+    """The messages of all connections are too large together: reconnect later."""
     BAD_PARAMETERS = 4400
     """Invalid query parameter: do not reconnect with the same URL."""
     STALLED = 4408
@@ -48,7 +50,7 @@ class CloseCode(IntEnum):
     @property
     def reconnect(self) -> bool:
         """Whether a client should reconnect automatically after this close code."""
-        return self in (CloseCode.GOING_AWAY, CloseCode.STALLED)
+        return self in (CloseCode.GOING_AWAY, CloseCode.TRY_LATER, CloseCode.STALLED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,9 +164,15 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("max_queue_bytes", _parse_positive, 1_048_576, "maximum unsent bytes per dashboard"),
     Setting("max_body_bytes", _parse_positive, 8_388_608, "maximum size of a request body"),
+    Setting(
+        "max_buffered_bytes",
+        _parse_positive,
+        268_435_456,
+        "maximum unfinished bodies, messages and responses of all connections together, in bytes",
+    ),
     Setting("tick_ms", _parse_milliseconds, 20, "interval between messages under load, in ms"),
     Setting(
-        "stall_timeout", parse_duration, 30.0, "time until a dashboard that stops reading is closed"
+        "stall_timeout", parse_duration, 30.0, "time until a client that stops reading is closed"
     ),
     Setting(
         "idle_timeout", parse_duration, 300.0, "silence after which an agent becomes idle; 0: never"
@@ -253,6 +259,7 @@ class Config:
     allow_origins: tuple[str, ...] = ()
     allow_hosts: tuple[str, ...] = ()
     max_body_bytes: int = 8_388_608
+    max_buffered_bytes: int = 268_435_456
     hub: HubLimits = field(default_factory=HubLimits)
     roster: Limits = field(default_factory=Limits)
     retain_s: float = 0.0
@@ -339,6 +346,7 @@ def config_from_values(values: Mapping[str, Any]) -> Config:
         allow_origins=values["allow_origins"],
         allow_hosts=values["allow_hosts"],
         max_body_bytes=values["max_body_bytes"],
+        max_buffered_bytes=values["max_buffered_bytes"],
         hub=HubLimits(
             max_clients=values["max_clients"],
             max_clients_per_session=values["max_clients_per_session"],

@@ -18,6 +18,7 @@ from .background.backfiller import Backfiller
 from .background.leader_lock import LeaderLock
 from .background.local_agents import LocalAgents
 from .config import Config
+from .connections.byte_budget import ByteBudget
 from .history.activity_counts import ActivityCache
 from .history.history_reader import HistoryReader
 from .history.quota_reader import QuotaReader, stored_quotas
@@ -48,7 +49,7 @@ class Service:
         local_agents: finds agents on this machine; None in demo mode.
         backfiller: imports past sessions.
         otlp_lock: held while an OTLP export is decoded.
-        body_bytes: bytes of request bodies currently in memory.
+        budget: the budget of the bytes of all connections.
         started_at: start time, UTC.
         started_s: start time in monotonic seconds.
     """
@@ -65,9 +66,9 @@ class Service:
     token_counters: TokenCounters
     leader_lock: LeaderLock
     backfiller: Backfiller
+    budget: ByteBudget
     local_agents: LocalAgents | None = None
     otlp_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    body_bytes: int = 0
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started_s: float = field(default_factory=time.monotonic)
 
@@ -109,6 +110,7 @@ def make_service(
         restore_token_counters(manager.db_path),
         LeaderLock(manager.db_path),
         backfiller,
+        ByteBudget(config.max_buffered_bytes),
         local_agents,
     )
 

@@ -34,7 +34,7 @@ from htmlgraph_nb.core.timestamps import to_rfc3339
 from htmlgraph_nb.presence import PresenceManager, Publication
 from htmlgraph_server.app import make_app
 from htmlgraph_server.config import Config, HubLimits
-from htmlgraph_server.hub.frames import encode_frame
+from htmlgraph_server.connections.frames import encode_frame
 from htmlgraph_server.hub.published_state import PublishedState
 from htmlgraph_server.service import make_service
 from tests.benchmarks.machine import allow_open_files

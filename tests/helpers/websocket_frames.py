@@ -63,11 +63,15 @@ class RawSocket:
     Args:
         server: has the attribute ``port``.
         path: path and query of the route.
+
+    Attributes:
+        was_reset: whether the server reset the connection instead of closing it.
     """
 
     def __init__(self, server: Any, path: str) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=15)
+        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=10)
         self.socket.sendall(handshake(server.port, path))
+        self.was_reset = False
         self._buffer = b""
         while b"\r\n\r\n" not in self._buffer:
             self._buffer += self.socket.recv(4_096)
@@ -79,6 +83,7 @@ class RawSocket:
             try:
                 data = self.socket.recv(1 << 20)
             except ConnectionResetError:
+                self.was_reset = True
                 return None
             if not data:
                 return None

@@ -13,13 +13,12 @@ from htmlgraph_nb.core.protocol import decode_json
 from htmlgraph_nb.core.validation import MAX_ID_CHARS, parse_time, shorten, validate_string
 from htmlgraph_nb.errors import ApiError
 
+from ..connections.byte_budget import ByteAccount
 from .base import BaseHandler
 
 DRAIN_FACTOR = 16
 """A body of up to this many times the limit is read and discarded before it is refused: a sender
 whose connection closes while it sends may never see the response."""
-BODY_BUDGET_FACTOR = 32
-"""The buffered bodies of all requests together hold at most this many times the limit."""
 _MAX_LIST_VALUES = 256
 
 
@@ -30,6 +29,7 @@ class JsonHandler(BaseHandler):
     def initialize(self) -> None:
         self._chunks: list[bytes] = []
         self._n_bytes = 0
+        self._account: ByteAccount | None = None
         self._over_budget = False
         self._reads_body = False
 
@@ -73,19 +73,22 @@ class JsonHandler(BaseHandler):
             self.send_error(error.status, exc_info=(ApiError, error, None))
 
     def _buffer(self, chunk: bytes) -> None:
-        service = self.service
-        budget = service.config.max_body_bytes * BODY_BUDGET_FACTOR
-        if self._over_budget or service.body_bytes + len(chunk) > budget:
-            self._over_budget = True
-            self._release_body()
+        if self._over_budget:
             return
-        service.body_bytes += len(chunk)
+        if self._account is None:
+            self._account = self.service.budget.open(self._give_up_body)
         self._chunks.append(chunk)
+        self._account.add(len(chunk))
+
+    def _give_up_body(self) -> None:
+        # Called by the budget. The rest of the body is read and discarded, then refused.
+        self._over_budget = True
+        self._chunks.clear()
 
     def _release_body(self) -> None:
-        if self._chunks:
-            self.service.body_bytes -= sum(map(len, self._chunks))
-            self._chunks.clear()
+        self._chunks.clear()
+        if self._account is not None:
+            self._account.clear()
 
     def on_finish(self) -> None:
         self._release_body()
@@ -106,7 +109,9 @@ class JsonHandler(BaseHandler):
             raise self._body_too_large()
         if self._over_budget:
             raise ApiError(503, "busy", "too many request bodies in progress; retry later")
-        return b"".join(self._chunks)
+        if self._account is not None:
+            self._account.is_pinned = True
+        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
     def json_body(self) -> Any:
         """Return the value of the request's JSON body.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
 import socket
 import time
 from typing import Any
 
 from tornado.httputil import HTTPHeaders
-from tornado.iostream import IOStream
-from tornado.websocket import WebSocketClosedError, WebSocketHandler
+from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol13
 
 from htmlgraph_nb.core.protocol import (
     MAX_CLIENT_FRAME_BYTES,
@@ -32,6 +32,7 @@ from htmlgraph_nb.errors import (
     WireError,
 )
 
+from ..connections.websocket_protocol import BoundedWebSocket
 from ..hub.clients import Client
 from ..hub.transport import SEND_BUFFER_BYTES, StreamTransport
 from .base import BaseHandler, committed, to_api_error
@@ -92,13 +93,36 @@ class WebSocketBase(BaseHandler, WebSocketHandler):
         if "upgrade" not in (option.strip().lower() for option in connection.split(",")):
             shown = shorten(connection, 40)
             raise ApiError(400, "invalid", f"Connection: expected Upgrade, got {shown}")
-        if not headers.get("Sec-WebSocket-Key"):
+        key = headers.get("Sec-WebSocket-Key")
+        if not key:
             raise ApiError(400, "invalid", "missing header Sec-WebSocket-Key")
+        if not re.fullmatch(r"[A-Za-z0-9+/]{22}==", key):
+            raise ApiError(400, "invalid", "Sec-WebSocket-Key: expected 16 bytes in Base64")
 
     def drop_request_headers(self) -> None:
         """Free the headers of the handshake: a connection may stay open for days."""
         self.request.headers = HTTPHeaders()
         self._headers = HTTPHeaders()
+
+    def get_websocket_protocol(self) -> BoundedWebSocket | None:
+        """Return the protocol with this project's limits, instead of Tornado's own."""
+        own = super().get_websocket_protocol()
+        if not isinstance(own, WebSocketProtocol13):
+            return None
+        service = self.service
+        stall_timeout_s = service.config.hub.stall_timeout_s
+        return BoundedWebSocket(self, own.params, service.budget, stall_timeout_s, self.on_closing)
+
+    @property
+    def protocol(self) -> BoundedWebSocket:
+        """The open connection.
+
+        Raises:
+            WebSocketClosedError: it is closed.
+        """
+        if not isinstance(self.ws_connection, BoundedWebSocket):
+            raise WebSocketClosedError
+        return self.ws_connection
 
     async def send(self, text: str) -> None:
         """Send one message and wait until the kernel has it; ignore a closed connection.
@@ -107,9 +131,12 @@ class WebSocketBase(BaseHandler, WebSocketHandler):
         and never reads cannot fill the memory.
         """
         try:
-            await self.write_message(text)
+            await self.protocol.send_text(text)
         except WebSocketClosedError:
             logger.debug("a client disconnected before its response")
+
+    def on_closing(self) -> None:
+        """Called when the closing handshake begins: nothing may be sent any more."""
 
 
 class BroadcastWebSocket(WebSocketBase):
@@ -123,7 +150,7 @@ class BroadcastWebSocket(WebSocketBase):
 
     def open(self, *args: str, **kwargs: str) -> None:
         self.drop_request_headers()
-        stream = self._stream()
+        stream = self.protocol.stream
         if stream.closed():
             # The client disconnected during the handshake.
             return
@@ -134,7 +161,7 @@ class BroadcastWebSocket(WebSocketBase):
             return
         self.set_nodelay(True)
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        transport = StreamTransport(self, stream)
+        transport = StreamTransport(self, stream, self.protocol.account)
         try:
             self.client = self.service.hub.join(
                 transport, session=session, cursor=cursor, legacy_state=legacy_state
@@ -142,13 +169,6 @@ class BroadcastWebSocket(WebSocketBase):
         except JoinRefused as error:
             logger.info("dashboard refused: %s", error.reason)
             self.close(error.code, _close_reason(error.reason))
-
-    def _stream(self) -> IOStream:
-        connection = self.ws_connection
-        stream: IOStream | None = None if connection is None else connection.stream
-        if stream is None:
-            raise WebSocketClosedError
-        return stream
 
     def _parameters(self) -> tuple[str | None, Cursor | None, bool]:
         session = self._optional_parameter("session")
@@ -199,6 +219,10 @@ class BroadcastWebSocket(WebSocketBase):
             raise InvalidEvent(
                 f"type: expected ping or subscribe, got {message_type[:40]!r}", "type"
             )
+
+    def on_closing(self) -> None:
+        """See WebSocketBase."""
+        self.on_close()
 
     def on_close(self) -> None:
         if self.client is not None:

@@ -32,10 +32,10 @@ from htmlgraph_nb.core.timestamps import to_rfc3339, utc_now
 from htmlgraph_nb.errors import JoinRefused
 
 from ..config import HubLimits
+from ..connections.frames import encode_frame
 from .broadcast_messages import broadcast_event
 from .clients import Client, FilterGroup, Scheduler, Transport
 from .filter_groups import FilterGroups
-from .frames import encode_frame
 from .published_state import PublishedState
 from .server_info import INTERVAL_S, ServerInfo
 from .stats import HubStats

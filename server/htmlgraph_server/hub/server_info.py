@@ -11,7 +11,7 @@ from typing import Any
 
 from htmlgraph_nb.core.protocol import encode_json
 
-from .frames import encode_frame
+from ..connections.frames import encode_frame
 
 INTERVAL_S = 1.0
 PARTS = ("backfill", "quotas")

@@ -10,6 +10,8 @@ from functools import partial
 from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from tornado.websocket import WebSocketHandler
 
+from ..connections.byte_budget import ByteAccount
+
 SEND_BUFFER_BYTES = 131_072
 """Kernel send buffer of one client; a larger one would hide a client that stopped reading."""
 PROGRESS_BYTES = 65_536
@@ -22,11 +24,13 @@ class StreamTransport:
     Args:
         handler: an open WebSocketHandler.
         stream: its stream.
+        account: the account of the connection.
     """
 
-    __slots__ = ("_handler", "_plain", "_socket", "_stream", "_unsent")
+    __slots__ = ("_account", "_handler", "_plain", "_socket", "_stream", "_unsent")
 
-    def __init__(self, handler: WebSocketHandler, stream: IOStream) -> None:
+    def __init__(self, handler: WebSocketHandler, stream: IOStream, account: ByteAccount) -> None:
+        self._account = account
         self._handler = handler
         self._stream = stream
         self._plain = not isinstance(stream, SSLIOStream)
@@ -49,9 +53,10 @@ class StreamTransport:
             if sent == len(data):
                 return 0
         try:
-            self._write_buffered(memoryview(data)[sent:])
+            self._write_buffered(data, sent)
         except StreamClosedError:
             # Closed before, or by the error of a piece.
+            self._account.release(data)
             return 0
         return self._unsent
 
@@ -59,15 +64,22 @@ class StreamTransport:
         # Closing wakes the reading side, which reports the end of the connection.
         self._stream.close(exc_info=(type(error), error, error.__traceback__))
 
-    def _write_buffered(self, rest: memoryview) -> None:
+    def _write_buffered(self, data: bytes, sent: int) -> None:
+        rest = memoryview(data)[sent:]
+        self._account.hold(data)
         # In pieces, so that progress is visible while a large state is being sent.
         for start in range(0, len(rest), PROGRESS_BYTES):
             piece = rest[start : start + PROGRESS_BYTES]
             self._unsent += len(piece)
-            self._stream.write(piece).add_done_callback(partial(self._on_sent, len(piece)))
+            done = self._stream.write(piece)
+            done.add_done_callback(partial(self._on_sent, len(piece)))
+        done.add_done_callback(partial(self._release, data))
 
     def _on_sent(self, n_bytes: int, _done: Future[None]) -> None:
         self._unsent -= n_bytes
+
+    def _release(self, data: bytes, _done: Future[None]) -> None:
+        self._account.release(data)
 
     def pending(self) -> int:
         """See clients.Transport."""

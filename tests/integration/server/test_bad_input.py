@@ -20,8 +20,9 @@ import pytest
 from websockets.sync.client import connect
 
 from htmlgraph_server.handlers.json_api import DRAIN_FACTOR
-from tests.helpers.server_process import Response, Server
+from tests.helpers.server_process import Server
 from tests.helpers.wait import wait_until
+from tests.helpers.websocket_frames import RawSocket, client_frame
 from tests.integration.conftest import Serve
 from tests.integration.server.handlers.test_websockets import handshake
 
@@ -278,33 +279,75 @@ def test_large_bodies_in_parallel_are_accepted(module_server: Server) -> None:
         assert {job.result().status for job in jobs} == {400}
 
 
-def test_unfinished_bodies_share_a_budget(serve: Serve) -> None:
-    """Many unfinished bodies make the server refuse further ones until they are closed."""
-    size, count = 100_000, 32
-    server = serve("--max-body-bytes", str(size))
+BUDGET = ("--max-body-bytes", "1000000", "--max-buffered-bytes", "4000000")
+
+
+@pytest.mark.parametrize("server", [BUDGET], indirect=True)
+def test_unfinished_bodies_share_a_budget(server: Server) -> None:
+    """The largest unfinished bodies are given up; small ones are never refused because of them."""
+    size = 1_000_000
     head = f"POST /api/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n"
     with ExitStack() as stack:
-
-        def send() -> None:
-            connection = stack.enter_context(raw_connection(server))
+        waiting = [stack.enter_context(raw_connection(server)) for _ in range(12)]
+        for connection in waiting:
             connection.sendall(head.encode() + b" " * (size - 1))
+            assert server.send("small").status == 200
+        wait_until(lambda: metric(server, "htmlgraph_evicted_connections_total"), "one is given up")
+        assert 0 < metric(server, "htmlgraph_buffered_bytes") <= 4_000_000
+        responses = []
+        for connection in waiting:
+            connection.sendall(b" ")
+            responses.append(connection.recv(65_536))
+        refused = [response for response in responses if b" 503 " in response]
+        assert len(refused) >= 8
+        assert all(b'"code":"busy"' in r and b"Retry-After: 1" in r for r in refused)
+        # The others held their bytes: their body is complete, and no JSON.
+        assert all(b" 400 " in r for r in responses if r not in refused)
+    wait_until(lambda: metric(server, "htmlgraph_buffered_bytes") == 0, "the budget is free again")
 
-        def probe() -> Response | None:
-            response = server.post("/api/events", big)
-            if response.status == 503:
-                return response
-            # It arrived before the last of the others and may have displaced it.
-            send()
-            return None
 
-        for _ in range(count):
-            send()
-        big = f'{{"agent_id":"a","extra":{{"text":"{"x" * 10_000}"}}}}'.encode()
-        refused = wait_until(probe, "a body that is crowded out")
-        assert refused.error["code"] == "busy"
-        assert refused.headers["retry-after"] == "1"
-        assert server.get("/api/status").status == 200
-    wait_until(lambda: server.post("/api/events", big).status == 200, "the budget is free again")
+@pytest.mark.parametrize("server", [BUDGET], indirect=True)
+@pytest.mark.parametrize("n_frames", [1, 4])
+def test_unfinished_messages_share_a_budget(server: Server, n_frames: int) -> None:
+    """Clients that never finish a message, and answer pings meanwhile, are closed with 1013."""
+    parts = [b"x" * (900_000 // n_frames)] * n_frames
+    frames = [client_frame(0x0 if n else 0x1, part, fin=False) for n, part in enumerate(parts)]
+    if n_frames == 1:
+        # One frame whose last bytes are withheld.
+        frames = [client_frame(0x1, parts[0])[:-1]]
+    with ExitStack() as stack:
+        small = RawSocket(server, "/ws/events")
+        stack.callback(small.close)
+        waiting = []
+        for _ in range(20):
+            connection = RawSocket(server, "/ws/events")
+            stack.callback(connection.close)
+            connection.socket.sendall(b"".join(frames))
+            waiting.append(connection)
+            small.socket.sendall(client_frame(0x1, GOOD.encode()))
+            ack = small.next_frame()
+            assert ack is not None
+            assert json.loads(ack.payload)["type"] == "ack"
+        wait_until(
+            lambda: metric(server, "htmlgraph_evicted_connections_total") >= 16, "they are given up"
+        )
+        assert metric(server, "htmlgraph_buffered_bytes") <= 4_000_000
+        given_up = 0
+        for connection in waiting:
+            connection.socket.settimeout(0.2)
+            with suppress(TimeoutError):
+                frame = connection.next_frame()
+                assert frame is not None
+                assert (frame.opcode, frame.payload[:2]) == (0x8, (1013).to_bytes(2, "big"))
+                given_up += 1
+        assert given_up >= 16
+    wait_until(lambda: metric(server, "htmlgraph_buffered_bytes") == 0, "the budget is free again")
+
+
+def metric(server: Server, name: str) -> float:
+    """Return the value of a metric."""
+    lines = server.get("/metrics").text.splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 
 
 def test_feature_fields_are_bounded(module_server: Server) -> None:

@@ -68,6 +68,7 @@ VALUES = {
     "max_filter_values": "24",
     "max_queue_bytes": "14",
     "max_body_bytes": "15",
+    "max_buffered_bytes": "25",
     "tick_ms": "16",
     "stall_timeout": "17s",
     "idle_timeout": "18",
@@ -94,6 +95,7 @@ def test_make_config_uses_every_flag_and_variable() -> None:
     assert (hub.max_clients, hub.max_clients_per_session, hub.max_queue_bytes) == (11, 12, 14)
     assert (hub.tick_s, hub.stall_timeout_s, hub.max_filter_values) == (0.016, 17, 24)
     assert (roster.max_agents, by_flag.max_body_bytes) == (13, 15)
+    assert by_flag.max_buffered_bytes == 25
     assert (roster.idle_timeout_s, roster.offline_timeout_s) == (18, 1_140)
     assert (roster.forget_after_s, by_flag.retain_s) == (72_000, 1_814_400)
     assert (by_flag.synchronous, by_flag.seal, by_flag.watch) == ("FULL", False, False)

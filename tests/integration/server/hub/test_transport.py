@@ -9,6 +9,7 @@ from typing import cast
 from tornado.iostream import IOStream
 from tornado.websocket import WebSocketHandler
 
+from htmlgraph_server.connections.byte_budget import ByteBudget
 from htmlgraph_server.hub.transport import SEND_BUFFER_BYTES, StreamTransport
 
 DATA = bytes(range(256)) * 8_192  # 2 MiB: more than any kernel buffer here
@@ -27,7 +28,8 @@ def transport_to(writer: socket.socket) -> tuple[StreamTransport, IOStream]:
     """Return a transport over one end of a socket pair."""
     writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     stream = IOStream(writer)
-    return StreamTransport(cast(WebSocketHandler, None), stream), stream
+    account = ByteBudget(1 << 30).open(stream.close)
+    return StreamTransport(cast(WebSocketHandler, None), stream, account), stream
 
 
 def test_pending_decreases_as_a_slow_client_reads() -> None:

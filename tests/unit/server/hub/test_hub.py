@@ -6,8 +6,8 @@ import pytest
 
 from htmlgraph_nb.core.protocol import MATCH_ALL, CloseCode, Cursor, Filter
 from htmlgraph_nb.errors import CapacityError, JoinRefused
+from htmlgraph_server.connections.frames import encode_frame
 from htmlgraph_server.hub import published_state
-from htmlgraph_server.hub.frames import encode_frame
 from tests.helpers.hub_harness import EPOCH, FakeDashboard, HubHarness
 
 TICK = 0.02

@@ -36,6 +36,10 @@ class CloseCode(IntEnum):
 
     GOING_AWAY = 1001
     """The server is shutting down: reconnect."""
+    PROTOCOL_ERROR = 1002
+    """The client broke a rule of the protocol: do not reconnect."""
+    INVALID_TEXT = 1007
+    """Text from the client is not UTF-8: do not send it again."""
     POLICY = 1008
     """Limit reached, or token or Origin rejected; see the reason. Reconnect late or not at all."""
     TOO_BIG = 1009

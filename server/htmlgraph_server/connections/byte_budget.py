@@ -3,7 +3,7 @@
 These are bodies and messages that have not arrived completely, and responses that clients have not
 read. Each connection has an account. When all accounts together pass the limit, the connections
 with the most bytes are given up until an eighth of the budget is free, as Redis does with
-``maxmemory-clients``: whoever sends or reads little is never refused because of others.
+``maxmemory-clients``: clients with few bytes are not refused because of others.
 """
 
 from __future__ import annotations

@@ -31,7 +31,6 @@ CHUNK_BYTES = 65_536
 MESSAGE_S = 300
 """How long receiving one message may take."""
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
-_PROTOCOL_ERROR, _INVALID_TEXT = 1002, 1007
 _BUSY = "the server holds too many unfinished messages; retry later"
 _YIELD_BYTES = 262_144
 _FRAME_COST_BYTES = 1_024
@@ -54,7 +53,7 @@ class BoundedWebSocket(WebSocketProtocol13):
         stall_timeout_s: seconds after which a client that stopped sending within a message is
             closed, noticed when it answers the next ping; and after which one that does not read a
             response is.
-        on_closing: called once the closing handshake has begun: nothing may be sent any more.
+        on_closing: called when the closing handshake begins: nothing may be sent any more.
     """
 
     def __init__(
@@ -281,11 +280,11 @@ class BoundedWebSocket(WebSocketProtocol13):
 
 
 def _violate(reason: str) -> NoReturn:
-    raise ProtocolViolation(_PROTOCOL_ERROR, reason)
+    raise ProtocolViolation(CloseCode.PROTOCOL_ERROR, reason)
 
 
 def _invalid_text() -> ProtocolViolation:
-    return ProtocolViolation(_INVALID_TEXT, "text must be UTF-8")
+    return ProtocolViolation(CloseCode.INVALID_TEXT, "text must be UTF-8")
 
 
 def _is_close_code(code: int) -> bool:

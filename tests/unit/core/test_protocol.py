@@ -351,5 +351,8 @@ def test_filter_matches_type() -> None:
 def test_close_codes_say_whether_to_reconnect() -> None:
     """A client reconnects after a restart or a stall, but not after a rejection."""
     reconnecting = {code for code in CloseCode if code.reconnect}
-    assert reconnecting == {CloseCode.GOING_AWAY, CloseCode.STALLED}
-    assert {int(code) for code in CloseCode} == {1001, 1008, 1009, 4400, 4408}
+    assert reconnecting == {CloseCode.GOING_AWAY, CloseCode.TRY_LATER, CloseCode.STALLED}
+    assert {int(code) for code in CloseCode} == {
+        *(1001, 1002, 1007, 1008, 1009, 1013),
+        *(4400, 4408),
+    }

@@ -41,10 +41,11 @@ REPORT_TYPES = frozenset("session_info viewed quota process_start process_lost r
 NOT_FIRST_TYPES = SESSION_END_TYPES | REPORT_TYPES
 """Event types that do not start another session of an agent."""
 
-_ACTIVITY = (SEEN, WORKED)
+_ACTIVITY, CALLED = (SEEN, WORKED), "call"
 _SIGNALS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(TOOL_END_TYPES, (SEEN, WORKED, TOOL_ENDED)),
-    **dict.fromkeys(("prompt", "tool_start", "completion", "answered"), (SEEN, WORKED, ANSWERED)),
+    **dict.fromkeys(("prompt", "completion", "answered"), (SEEN, WORKED, ANSWERED)),
+    "tool_start": (SEEN, WORKED, ANSWERED, CALLED),
     "process_busy": (SEEN, WORKED, ANSWERED),
     **dict.fromkeys(("subagent_start", "task_start", "feature_status", "retry"), _ACTIVITY),
     "session_start": (SEEN, SESSION_STARTED),

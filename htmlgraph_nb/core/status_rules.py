@@ -7,14 +7,14 @@ Also the ends implied by parents and children. Pure functions. No other module s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import NamedTuple
 
 from .agent_facts import CANNOT_WORK
-from .agent_state import RETRYING, TASK_PREFIX, WORKED, AgentState
+from .agent_state import RETRYING, TASK_PREFIX, WORKED, AgentState, Timed
 from .model import AgentPresence, Event, PresenceStatus, new_presence
-from .reducer import TOOL_END_TYPES
+from .reducer import CALLED, TOOL_END_TYPES
 from .timestamps import EPOCH
 
 _ACTIVE, _IDLE, _OFFLINE = PresenceStatus.ACTIVE, PresenceStatus.IDLE, PresenceStatus.OFFLINE
@@ -66,6 +66,8 @@ class Change(NamedTuple):
         return FORGOTTEN if self.state is None else decision_of(self.state.presence)
 
 
+_SAME_ANSWER = timedelta(seconds=5)
+"""Calls that run at the same time start within this time, as they are in one answer."""
 _OPEN_WORK = frozenset({"tool", "background", "waiting_permission", "waiting_input"})
 """Details of active agents with an open call, child or question."""
 
@@ -131,13 +133,24 @@ def _cannot_work(state: AgentState) -> StatusDecision | None:
     return StatusDecision(_ACTIVE, kind, reason)
 
 
+def _running_calls(state: AgentState) -> list[Timed]:
+    """Return the open calls without those that were denied, as the next answer calls others."""
+    calls = [*state.open_tools.values()]
+    if not state.hooks or state.children:
+        return calls
+    since = state.latest.get(CALLED, EPOCH) - _SAME_ANSWER
+    return [call for call in calls if call[1] > since]
+
+
 def _runs_tool(state: AgentState) -> StatusDecision | None:
     # Prevents: an agent seems idle while a test suite runs for ten minutes without an event. An
     # open call counts as work, however long it takes.
-    if not state.open_tools:
+    # A call that a hook of another program denied has no end, and does not count beside later ones.
+    calls = _running_calls(state) if state.open_tools else []
+    if not calls:
         return None
-    name, _ = max(state.open_tools.values(), key=itemgetter(1))
-    more = len(state.open_tools) - 1
+    name, _ = max(calls, key=itemgetter(1))
+    more = len(calls) - 1
     return StatusDecision(
         _ACTIVE, "tool", f"{name} is running" + (f" and {more} more" if more else "")
     )

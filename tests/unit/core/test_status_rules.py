@@ -61,6 +61,26 @@ RULES: dict[str, tuple[tuple[Step, ...], PresenceStatus, str, str]] = {
         "tool",
         "Edit is running and 1 more",
     ),
+    "tool denied by a hook of another program": (
+        (
+            step(1, "tool_start", source="claude-hook", **BASH),
+            step(9, "tool_start", source="claude-hook", tool_name="Edit", tool_use_id="t2"),
+            step(12, "tool_execute", source="claude-hook", tool_name="Edit", tool_use_id="t2"),
+        ),
+        ACTIVE,
+        "working",
+        "used Edit",
+    ),
+    "tools run at the same time": (
+        (
+            step(1, "tool_start", source="claude-hook", **BASH),
+            step(4, "tool_start", source="claude-hook", tool_name="Edit", tool_use_id="t2"),
+            step(12, "tool_execute", source="claude-hook", tool_name="Edit", tool_use_id="t2"),
+        ),
+        ACTIVE,
+        "tool",
+        "Bash is running",
+    ),
     "tool used": ((step(1, "tool_execute", **BASH),), ACTIVE, "working", "used Bash"),
     "nameless tool used": ((step(1, "tool_result"),), ACTIVE, "working", "used a tool"),
     "own type with a tool": ((step(1, "mine", **BASH),), ACTIVE, "working", "used Bash"),

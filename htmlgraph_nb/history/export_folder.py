@@ -153,11 +153,16 @@ class ParquetFolder:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         metadata = {_PROGRESS: json.dumps(progress).encode()}
         schema = select_schema(self._query.columns).with_metadata(metadata)
-        with open(f"{path}.part", "wb") as file:
-            pq.write_table(schema.empty_table(), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(f"{path}.part", path)
+        try:
+            with open(f"{path}.part", "wb") as file:
+                pq.write_table(schema.empty_table(), file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(f"{path}.part", path)
+        finally:
+            # Left if the disk is full.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{path}.part")
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(self._folder, EARLIER_PROGRESS_FILE))
 

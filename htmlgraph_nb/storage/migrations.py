@@ -212,6 +212,13 @@ _VERSION_6 = (
     ),
     "DROP VIEW history",
     f"CREATE VIEW history AS {select_history(columns_of_version(6))}",
+    # Segments hold the texts of these, too. This program only adds names above all others.
+    "CREATE TRIGGER decisions_deleted AFTER DELETE ON decisions BEGIN DELETE FROM segments; END",
+    "CREATE TRIGGER decisions_updated AFTER UPDATE ON decisions BEGIN DELETE FROM segments; END",
+    """CREATE TRIGGER decisions_inserted AFTER INSERT ON decisions
+    WHEN NEW.id < (SELECT max(id) FROM decisions) BEGIN DELETE FROM segments; END""",
+    """CREATE TRIGGER names_inserted AFTER INSERT ON names
+    WHEN NEW.id < (SELECT max(id) FROM names) BEGIN DELETE FROM segments; END""",
 )
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (

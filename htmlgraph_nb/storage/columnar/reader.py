@@ -89,7 +89,9 @@ def max_row_count(path: str, query: HistoryQuery) -> int:
         count = 0
         for piece in plan_pieces(segments, query, last):
             if isinstance(piece, Segment):
-                count += piece.n_rows
+                # The index may say anything; as for a gap, bounded.
+                span = min(piece.last_id, last) - max(piece.first_id, first) + 1
+                count += min(piece.n_rows, max(span, 0), _MAX_GAP_ROWS)
             else:
                 span = piece[1] - max(piece[0], first) + 1
                 count += min(max(span, 0), _MAX_GAP_ROWS)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 from ...core.timestamps import to_micros
 from ..decision_fill import undecided_seq
@@ -21,6 +21,8 @@ SEGMENT_ROWS = 100_000
 """Rows of a segment."""
 SUFFIX = ".arrow"
 PART = ".part"
+MAX_SEGMENT_BYTES = 2 << 30
+"""Largest file that is read; Arrow's texts of one batch have the same limit."""
 
 _COLUMNS = "first_id, last_id, n_rows, n_bytes, crc32, first_ts, last_ts, file"
 
@@ -58,10 +60,21 @@ def list_segments(db: sqlite3.Connection) -> list[Segment]:
     rows = db.execute(f"SELECT {_COLUMNS} FROM segments ORDER BY first_id").fetchall()
     for row in rows:
         segment = Segment(*row)
-        disjoint = not segments or segment.first_id > segments[-1].last_id
-        if disjoint and segment.last_id >= segment.first_id and is_segment_name(segment.file):
+        if _is_plausible(segment) and (not segments or segment.first_id > segments[-1].last_id):
             segments.append(segment)
     return segments
+
+
+def _is_plausible(segment: Segment) -> bool:
+    """Return whether a row can be that of a finished segment; SQLite stores any type."""
+    *numbers, name = astuple(segment)
+    return (
+        all(type(number) is int for number in numbers)
+        and 0 < segment.n_rows <= segment.last_id - segment.first_id + 1
+        and 0 < segment.n_bytes <= MAX_SEGMENT_BYTES
+        and segment.first_ts <= segment.last_ts
+        and is_segment_name(name)
+    )
 
 
 def is_segment_name(name: object) -> bool:

@@ -35,6 +35,8 @@ from .segment_index import PART, SUFFIX, Segment, segment_folder
 _EPOCH, _RANGE = b"htmlgraph.epoch", b"htmlgraph.range"
 _SCHEMAS = [select_schema(columns) for columns in (HISTORY_COLUMNS, *EARLIER_COLUMNS)]
 """Schemas of segments, newest first; older ones lack the last columns."""
+_UNREADABLE = (pa.ArrowException, OSError, LookupError, ValueError, MemoryError)
+"""What pyarrow raises for a file whose metadata, lengths or texts are broken."""
 
 
 def _metadata(epoch: str, first_id: int, last_id: int) -> dict[bytes, bytes]:
@@ -122,11 +124,11 @@ def read_segment(path: str, epoch: str, segment: Segment, query: HistoryQuery) -
     try:
         mask = _mask(body, segment, query)
         if mask is not None and not pc.any(mask).as_py():
-            return _read_columns(body, query.columns).slice(0, 0)
-        batch = _read_columns(body, query.columns)
+            return _read_columns(body, segment, query.columns).slice(0, 0)
+        batch = _read_columns(body, segment, query.columns)
         if mask is not None:
             batch = batch.filter(mask)
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except _UNREADABLE as error:
         # The checksum matches, so the file was written like this.
         raise SegmentError(f"not readable ({error})", damaged=True) from error
     if query.newest_first:
@@ -140,14 +142,7 @@ def read_verified(path: str, epoch: str, segment: Segment) -> pa.Buffer:
     Raises:
         SegmentError: the file is missing, damaged, or of another range or database.
     """
-    try:
-        # Not memory-mapped: truncating a mapped file crashes the process.
-        with open(os.path.join(segment_folder(path), segment.file), "rb") as file:
-            body = file.read(segment.n_bytes + 1)
-    except OSError as error:
-        raise SegmentError(error.strerror or str(error), damaged=False) from error
-    if len(body) != segment.n_bytes:
-        raise SegmentError(f"expected {segment.n_bytes} bytes, got another size", damaged=True)
+    body = _read_file(os.path.join(segment_folder(path), segment.file), segment.n_bytes)
     if zlib.crc32(body) != segment.crc32:
         raise SegmentError("wrong checksum", damaged=True)
     buffer = pa.py_buffer(body)
@@ -156,7 +151,7 @@ def read_verified(path: str, epoch: str, segment: Segment) -> pa.Buffer:
             metadata = reader.schema.metadata or {}
             matches = any(reader.schema.equals(schema) for schema in _SCHEMAS)
             matches = matches and reader.num_record_batches == 1
-    except pa.ArrowException as error:
+    except _UNREADABLE as error:
         raise SegmentError(f"not an Arrow file ({error})", damaged=True) from error
     expected = _metadata(epoch, segment.first_id, segment.last_id)
     if not matches or any(metadata.get(key) != value for key, value in expected.items()):
@@ -164,7 +159,27 @@ def read_verified(path: str, epoch: str, segment: Segment) -> pa.Buffer:
     return buffer
 
 
-def _read_columns(body: pa.Buffer, columns: Sequence[str]) -> pa.RecordBatch:
+def _read_file(path: str, n_bytes: int) -> bytes:
+    """Return the content of a regular file of exactly this size."""
+    # A named pipe in its place would wait for a writer, and a link could lead anywhere.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        # Not memory-mapped: truncating a mapped file crashes the process.
+        with open(os.open(path, flags | getattr(os, "O_BINARY", 0)), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise SegmentError("not a regular file", damaged=True)
+            if status.st_size != n_bytes:
+                raise SegmentError(f"expected {n_bytes} bytes, got {status.st_size}", damaged=True)
+            body = file.read(n_bytes)
+    except OSError as error:
+        raise SegmentError(error.strerror or str(error), damaged=False) from error
+    if len(body) != n_bytes:
+        raise SegmentError(f"expected {n_bytes} bytes, got {len(body)}", damaged=True)
+    return body
+
+
+def _read_columns(body: pa.Buffer, segment: Segment, columns: Sequence[str]) -> pa.RecordBatch:
     with pa.ipc.open_file(body) as reader:
         stored = reader.schema.names
     needed = {*columns, *(SOURCES_OF_ROOT if ROOT in columns and ROOT not in stored else ())}
@@ -173,6 +188,10 @@ def _read_columns(body: pa.Buffer, columns: Sequence[str]) -> pa.RecordBatch:
     options = pa.ipc.IpcReadOptions(included_fields=sorted(map(stored.index, included)))
     with pa.ipc.open_file(body, options=options) as reader:
         batch = reader.get_batch(0)
+    # The checksum may be as false as the file, whose numbers may point beyond its buffers.
+    batch.validate(full=True)
+    if len(batch) != segment.n_rows:
+        raise SegmentError(f"expected {segment.n_rows} rows, got {len(batch)}", damaged=True)
     schema = select_schema(columns)
     arrays = [
         batch.column(field.name) if field.name in stored else missing_column(field.name, batch)
@@ -188,7 +207,7 @@ def _mask(body: pa.Buffer, segment: Segment, query: HistoryQuery) -> pa.Array | 
     names = [*bounds, *value_filters]
     if not names:
         return None
-    batch = _read_columns(body, names)
+    batch = _read_columns(body, segment, names)
     for name, comparisons in bounds.items():
         column = batch.column(name)
         values = column.cast(pa.int64()) if column.type == TIMESTAMP else column

@@ -46,6 +46,10 @@ def test_read_batches_ignores_paths_in_index(path: str, name: str | None) -> Non
         "UPDATE events SET id = 1000 WHERE id = 60",
         "UPDATE names SET name = 'renamed' WHERE name = 'agent-1'",
         "DELETE FROM names WHERE name = 'Bash'",
+        "INSERT OR REPLACE INTO names VALUES (1, 'other')",
+        "UPDATE decisions SET detail = 'other'",
+        "DELETE FROM decisions",
+        "INSERT OR REPLACE INTO decisions VALUES (1, 'idle', 'other', '', 0)",
         "INSERT OR REPLACE INTO events (id, ts, agent, type) VALUES (50, 1736866230000000, 1, 2)",
     ],
 )

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from htmlgraph_nb import PresenceManager
-from htmlgraph_nb.storage.columnar.reader import read_batches
+from htmlgraph_nb.storage.columnar.reader import max_row_count, read_batches
 from htmlgraph_nb.storage.columnar.sealing import seal
 from htmlgraph_nb.storage.columnar.segment_index import list_segments, segment_folder
 from htmlgraph_nb.storage.database import open_reader
@@ -68,7 +68,31 @@ def _folder(file: Path) -> None:
     file.mkdir()
 
 
-@pytest.mark.parametrize("damage", [_shorten, flip_byte, _empty, Path.unlink, _folder])
+def _pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+def _link(file: Path) -> None:
+    copy = file.rename(file.parent.parent / "copy")
+    file.symlink_to(copy)
+
+
+def _endless_link(file: Path) -> None:
+    file.unlink()
+    file.symlink_to("/dev/zero")
+
+
+def _huge(file: Path) -> None:
+    os.truncate(file, 1 << 40)
+
+
+DAMAGES = [_shorten, flip_byte, _empty, Path.unlink, _folder, _huge]
+if hasattr(os, "mkfifo"):
+    DAMAGES += [_pipe, _link, _endless_link]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_read_batches_falls_back_on_damaged_segment(
     path: str, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -103,6 +127,79 @@ def test_read_batches_rejects_segment_of_another_database(path: str, tmp_path: P
         f"UPDATE segments SET n_bytes = {other_segment.n_bytes}, crc32 = {other_segment.crc32}, "
         f"file = '{other_segment.file}' WHERE first_id = 1",
     )
+    check_history(path)
+
+
+LIES = {
+    "9 TB": "n_bytes = 9000000000000",
+    "negative size": "n_bytes = -5",
+    "negative rows": "n_rows = -1",
+    "too many rows": "n_rows = 9000000000000",
+    "other rows": "n_rows = n_rows - 1",
+    "text for numbers": "n_bytes = 'many', n_rows = 'some', crc32 = 'x', first_ts = 'y'",
+    "bytes for numbers": "n_bytes = x'00ff', last_ts = x'00'",
+    "fractions": "n_rows = 1.5, crc32 = 0.5",
+    "range of everything": "last_id = 9223372036854775807, n_rows = 9223372036854775806",
+    "range of text": "last_id = 'z'",
+    "times in reverse": "first_ts = 5, last_ts = 4",
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_read_batches_believes_no_number_of_the_index(path: str, lie: str) -> None:
+    """Sizes, counts and ranges are checked against the file: rows come from SQLite if in doubt."""
+    execute(path, f"UPDATE segments SET {LIES[lie]} WHERE first_id = 41")
+    check_history(path)
+    check_history(path, HistoryQuery(since=START + timedelta(seconds=30), newest_first=True))
+    assert max_row_count(path, HistoryQuery()) < 20_000_000
+    seal(path, segment_rows=SEGMENT_ROWS, verify=True)
+    check_history(path)
+    assert n_segments(path) == 5
+
+
+def _replace_segment(path: str, body: bytes) -> None:
+    """Put another file in the place of the first segment, as a program can that may write both."""
+    file = sealed_files(path)[0]
+    file.write_bytes(body)
+    changes = f"n_bytes = {len(body)}, crc32 = {zlib.crc32(body)}"
+    execute(path, f"UPDATE segments SET {changes} WHERE file = '{file.name}'")
+
+
+def _with_column(path: str, name: str, column: pa.Array) -> bytes:
+    with pa.ipc.open_file(sealed_files(path)[0].read_bytes()) as reader:
+        batch, schema = reader.get_batch(0), reader.schema
+    arrays = [column if field.name == name else batch.column(field.name) for field in schema]
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, schema) as writer:
+        writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+    return sink.getvalue().to_pybytes()
+
+
+def test_read_batches_rejects_numbers_beyond_the_buffers(path: str) -> None:
+    """Indices outside of the dictionary, and offsets outside of the text."""
+    indices = pa.array([10**9] * 20, pa.int32())
+    agents = pa.DictionaryArray.from_arrays(indices, pa.array(["a"]), safe=False)
+    offsets = pa.array([0, *[10**9] * 19, 1], pa.int32()).buffers()[1]
+    ids = pa.Array.from_buffers(pa.string(), 20, [None, offsets, pa.py_buffer(b"x")])
+    for name, column in (("agent_id", agents), ("event_id", ids)):
+        _replace_segment(path, _with_column(path, name, column))
+        check_history(path)
+        seal(path, segment_rows=SEGMENT_ROWS)
+
+
+def test_read_batches_rejects_lengths_of_terabytes(path: str) -> None:
+    """A compressed buffer that claims to hold 2**50 bytes, and any other broken number."""
+    body = sealed_files(path)[0].read_bytes()
+    dice = random.Random(3)
+    for _ in range(30):
+        changed = bytearray(body)
+        at = dice.randrange(8, len(body) - 8) & ~7
+        changed[at : at + 8] = (1 << 50).to_bytes(8, "little")
+        _replace_segment(path, bytes(changed))
+        # The number may be a value of a column, which only the checksum guards.
+        assert sum(map(len, read_batches(path, HistoryQuery()))) == 105
+        _replace_segment(path, b"")
+        seal(path, segment_rows=SEGMENT_ROWS)
     check_history(path)
 
 
@@ -168,6 +265,33 @@ class SealedHistory(RuleBasedStateMachine):
             f"UPDATE events SET input_tokens = {tokens}, ts = ts + 1 WHERE id >= {first} "
             f"AND id < {first + 2}",
         )
+
+    @rule(
+        first=st.integers(1, 150), kind=st.sampled_from(["INSERT OR REPLACE", "INSERT OR IGNORE"])
+    )
+    def insert_late(self, first: int, kind: str) -> None:
+        """Insert a row into the past through another connection."""
+        execute(
+            self.path,
+            f"{kind} INTO events (id, ts, agent, type) VALUES ({first}, {first}000000, 1, 2)",
+        )
+
+    @rule(
+        statement=st.sampled_from(
+            [
+                "UPDATE names SET name = name || '-' WHERE id = {}",
+                "DELETE FROM names WHERE id = {}",
+                "INSERT OR REPLACE INTO names VALUES ({}, 'name-' || {})",
+                "UPDATE decisions SET detail = detail || '+' WHERE id = {}",
+                "DELETE FROM decisions WHERE id = {}",
+                "INSERT OR REPLACE INTO decisions VALUES ({}, 'idle', 'detail-' || {}, '', 0)",
+            ]
+        ),
+        number=st.integers(1, 12),
+    )
+    def change_texts(self, statement: str, number: int) -> None:
+        """Change the texts that rows refer to through another connection."""
+        execute(self.path, statement.format(number, number))
 
     @rule(seconds=st.integers(0, 100))
     def retain(self, seconds: int) -> None:

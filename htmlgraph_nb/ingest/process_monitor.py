@@ -53,7 +53,7 @@ CHECK_INTERVAL_S = 1.0
 _ALIVE_CHECKS = 5
 """Polls between two looks at the agents that other processes reported as running."""
 _MAX_WAIT_POLLS = 60
-"""Polls for which an ended process waits for the first event of its agent."""
+"""Polls for which an ended process waits for events of its agent from before its end."""
 LONG_LIVED_S = 10.0
 """Age in seconds, when a hook ran, from which a process above it did not start for it."""
 OUTLIVES_S = 3.0
@@ -89,7 +89,8 @@ class _Tracked:
         reported_at: when it was last reported as running; None: it was not.
         is_reported: whether it has been reported as running by this process or an earlier one.
         seen: whether this process has seen it running.
-        n_waits: polls since its end for which its agent has been unknown.
+        ended_at: when this process first saw that it has ended; None: it runs.
+        n_waits: polls since then.
         status: what its status file says; None: it has none.
         last_id: id of the last event that followed from ``status``.
     """
@@ -100,6 +101,7 @@ class _Tracked:
     reported_at: datetime | None = None
     is_reported: bool = False
     seen: bool = False
+    ended_at: datetime | None = None
     n_waits: int = 0
     status: StatusFile | None = None
     last_id: str | None = None
@@ -181,12 +183,13 @@ class ProcessMonitor:
                 tracked.seen = True
                 if presence is not None and presence.session_id == tracked.session_id:
                     events += self._follow(tracked, presence, now)
-            elif presence is not None or tracked.n_waits >= _MAX_WAIT_POLLS:
+                continue
+            tracked.ended_at = tracked.ended_at or now
+            tracked.n_waits += 1
+            if presence is not None and _is_over(presence, tracked):
+                events.append(_exit_event(presence, tracked, now))
+            if tracked.n_waits > _MAX_WAIT_POLLS or (presence is not None and tracked.seen):
                 del self._tracked[agent_id]
-                if presence is not None and _is_over(presence, tracked):
-                    events.append(_exit_event(presence, tracked, now))
-            else:
-                tracked.n_waits += 1
         return events
 
     def _follow(self, tracked: _Tracked, presence: AgentPresence, now: datetime) -> list[Event]:
@@ -210,7 +213,8 @@ class ProcessMonitor:
         names = [
             agent_id
             for agent_id, presence in presences.items()
-            if presence.alive and agent_id not in self._tracked
+            if presence.alive
+            and ((tracked := self._tracked.get(agent_id)) is None or tracked.ended_at is not None)
         ]
         events = []
         reported = process_starts(names) if names else {}
@@ -351,6 +355,9 @@ def _is_below(hints: HookHints, tracked: _Tracked) -> bool:
 def _is_over(presence: AgentPresence, tracked: _Tracked) -> bool:
     """Return whether the end of a process changes its agent."""
     if presence.session_id != tracked.session_id:
+        return False
+    if tracked.ended_at is not None and presence.last_activity > tracked.ended_at:
+        # It goes on in a process that is not known yet.
         return False
     return presence.alive or presence.status is not PresenceStatus.OFFLINE
 

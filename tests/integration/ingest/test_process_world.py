@@ -127,8 +127,9 @@ class World:
         self.hints.clear()
         if resumed:
             self.manager.tick(resumed=True)
-        self.manager.ingest(self.pending)
-        self.pending.clear()
+        # A session file is read in parts.
+        part, self.pending = self.pending[:2], self.pending[2:]
+        self.manager.ingest(part)
         self.manager.ingest(self.monitor.poll(self.now))
         self.manager.tick()
 

@@ -345,9 +345,30 @@ def test_status_file_of_a_dead_process_waits_for_its_agent(
     with PresenceManager(str(tmp_path / "n.db")) as manager:
         folder = StatusFolder(manager, tmp_path / "sessions")
         folder.write(known, "busy")
+        prompt = Event(agent_id=AGENT, session_id=SESSION, event_type="prompt")
+        prompt = replace(prompt, timestamp=datetime.now(UTC))
         assert (folder.poll(), folder.monitor.n_watched) == ([], 0)
-        manager.ingest([Event(agent_id=AGENT, session_id=SESSION, event_type="prompt")])
+        manager.ingest([prompt])
         assert folder.poll() == ["process_exit"]
+
+
+def test_status_file_of_a_dead_process_outlasts_late_events(
+    folder: StatusFolder, process: subprocess.Popen[bytes], manager: PresenceManager
+) -> None:
+    """Lines from before the end are read after it; an event of now is of another process."""
+    known = identity(process)
+    process.kill()
+    process.wait()
+    folder.write(known, "busy")
+    before = datetime.now(UTC)
+    assert folder.poll() == ["process_exit"]
+    late = Event(agent_id=AGENT, session_id=SESSION, event_type="tool_start", tool_name="Bash")
+    manager.ingest([replace(late, timestamp=before)])
+    assert folder.presence.status is PresenceStatus.ACTIVE
+    assert folder.poll(1) == ["process_exit"]
+    assert folder.presence.status is PresenceStatus.OFFLINE
+    manager.ingest([Event(agent_id=AGENT, session_id=SESSION, event_type="prompt")])
+    assert folder.poll(2) == []
 
 
 def test_status_file_survives_a_step_of_the_clock(

@@ -167,19 +167,24 @@ def agent_rows(df: pd.DataFrame, ordered: Rows | None) -> AgentRows:
         skipped,
         signs & ~skipped,
         activity,
-        _silent_since(df, rows, timestamps, activity, begins),
+        _silent_since(df, rows, timestamps, activity, begins, skipped),
         codes,
     )
 
 
 def _silent_since(
-    df: pd.DataFrame, rows: Rows, timestamps: IntArray, activity: IntArray, begins: BoolArray
+    df: pd.DataFrame,
+    rows: Rows,
+    timestamps: IntArray,
+    activity: IntArray,
+    begins: BoolArray,
+    skipped: BoolArray,
 ) -> IntArray:
     """Return ``silent_since`` of AgentRows."""
     resumed = column_isin(df, "event_type", "resumed")
     if not resumed.any():
         return activity
-    times = np.where(resumed[rows], timestamps, _BEFORE)
+    times = np.where(resumed[rows] & ~skipped, timestamps, _BEFORE)
     return np.maximum(activity, running_max(times, begins))
 
 

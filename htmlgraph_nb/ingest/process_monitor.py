@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ..coding_agents.hook_hints import HookHints
-from ..core.ids import agent_id_of
+from ..core.ids import agent_id_of, shorten_id
 from ..core.model import AgentPresence, Event, PresenceStatus
 from ..core.status_rules import ended_by_timer
 from ..core.timestamps import from_micros
@@ -363,12 +363,12 @@ def _is_over(presence: AgentPresence, tracked: _Tracked) -> bool:
 
 
 def _exit_event(presence: AgentPresence, tracked: _Tracked, now: datetime) -> Event:
-    exit_ = process_exit(presence, tracked.reported_at)
+    exit_, process = process_exit(presence, tracked.reported_at), tracked.process
+    key = f"exit:{process.pid}:{process.started_at:.2f}:{presence.agent_id}"
     if not tracked.seen:
-        return exit_
-    process = tracked.process
-    key = f"exit:{process.pid}:{process.started_at:.2f}:{presence.agent_id}"[:256]
-    return replace(exit_, timestamp=now, event_id=key)
+        # Events from before the end may follow, also several at once, and need another exit.
+        return replace(exit_, event_id=shorten_id(f"{key}:{presence.seq}"))
+    return replace(exit_, timestamp=now, event_id=shorten_id(key))
 
 
 def read_process_starts(path: str, agent_ids: Iterable[str]) -> dict[str, ReportedProcess]:

@@ -11,6 +11,7 @@ is no start. All other reports are about another call, which gets another name.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from bisect import bisect_right
 from collections import defaultdict
@@ -40,6 +41,7 @@ _SELECT = (
 )
 _CALL = _SELECT + "e.event_id IN ({})"
 _MAX_QUEUED_US = 60_000_000
+_RANDOM = re.compile(r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[0-9A-Za-z]{16,}")
 _NEIGHBORS = 8
 _BEFORE = _SELECT + f"e.event_id > ? AND e.event_id < ? ORDER BY e.event_id DESC LIMIT {_NEIGHBORS}"
 _AFTER = _SELECT + f"e.event_id >= ? AND e.event_id < ? ORDER BY e.event_id LIMIT {_NEIGHBORS}"
@@ -59,10 +61,27 @@ class KnownEvent(NamedTuple):
     ts: int
 
 
-def related_ids(event_ids: Iterable[str]) -> list[str]:
-    """Return the ids of the other steps of the calls that these events are about."""
-    calls = filter(None, map(call_name, event_ids))
-    return [f"{call.name}:{step}" for call in calls for step in CALL_STEPS if step != call.step]
+def related_ids(events: Iterable[Event], known: Mapping[str, KnownEvent]) -> list[str]:
+    """Return the ids of the other steps of calls of which a step may be known or be another's."""
+    related: list[str] = []
+    for event in events:
+        same = None if event.event_id is None else known.get(event.event_id)
+        if same is None or event.timestamp is None or _is_near(event, same):
+            continue
+        if (call := call_name(str(event.event_id))) is not None:
+            related += [f"{call.name}:{step}" for step in CALL_STEPS if step != call.step]
+    return related
+
+
+def _is_near(event: Event, known: KnownEvent) -> bool:
+    """Return whether an event is the known one with its id by its time and the form of its id.
+
+    An id that looks random is not used again so soon.
+    """
+    apart = 0 if event.timestamp is None else abs(to_micros(event.timestamp) - known.ts)
+    if apart == 0:
+        return True
+    return apart < _MAX_QUEUED_US and _RANDOM.search(event.tool_use_id or "") is not None
 
 
 class _Report(NamedTuple):
@@ -202,17 +221,13 @@ def _is_same_step(
     event: Event, call: CallName, ts: int, known: KnownEvent, seen: Mapping[str, KnownEvent]
 ) -> bool:
     """Return whether an event is certain to be the known one with its id, without more queries."""
-    is_issued = is_issued_id(call.name)
-    if not is_issued and abs(ts - known.ts) > _TWICE_US:
+    if _is_near(event, known):
+        return True
+    if abs(ts - known.ts) > _TWICE_US:
         return False
     if call.step == _START:
         ends = (seen.get(f"{call.name}:{step}") for step in (_END, _DENIED))
-        is_open = all(end is None or ts <= end.ts for end in ends)
-        # A file has the time of the answer, a hook that of the execution.
-        is_near = ts >= known.ts or (is_issued and known.ts - ts < _MAX_QUEUED_US)
-        return is_open and is_near
-    if ts == known.ts:
-        return True
+        return ts >= known.ts and all(end is None or ts <= end.ts for end in ends)
     start = seen.get(f"{call.name}:{_START}")
     if ts < known.ts:
         return start is not None and start.ts <= ts

@@ -145,7 +145,7 @@ class Transaction:
         Ids of answers and calls may be repeated; see ``identity_table``.
         """
         seen = self._known_ids([event.event_id for event in events if event.event_id is not None])
-        if seen and (related := related_ids(seen)):
+        if seen and (related := related_ids(events, seen)):
             seen.update(self._known_ids(related))
         named = self._identities.identify(events, seen)
         renamed = [

@@ -6,6 +6,7 @@ PROTOCOL.md describes the messages and has an example of each.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +26,8 @@ STATE_PART_AGENTS = 500
 """Maximum number of agents in one presence_state message."""
 MAX_CLIENT_FRAME_BYTES = 65_536
 """Maximum size of a message from a dashboard."""
+MAX_JSON_VALUES = 500_000
+"""Maximum number of values in one JSON text."""
 MAX_FILTER_VALUES = 256
 """Maximum number of values in one list of a subscription."""
 COLUMNS_TYPE = "application/vnd.htmlgraph.columns+json"
@@ -84,6 +87,9 @@ class Cursor:
         return cls(epoch, int(seq))
 
 
+_UNCOUNTED_CHARS = 65_536
+# Possessive, and an open string ends at the end: the time is linear in any text.
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _OPTIONAL_FIELDS = PRESENCE_COLUMNS[8:]
 _OPTIONAL_STRINGS = ("model", "project", "host", "parent_agent_id")
 _optional_strings: Callable[[AgentPresence], tuple[str | None, ...]] = attrgetter(
@@ -256,6 +262,16 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not allowed")
 
 
+def _has_too_many_values(text: str) -> bool:
+    """Return whether parsing a text would take long: time depends on values, not on characters."""
+
+    def n_values(part: str) -> int:
+        return part.count(",") + part.count("[") + part.count("{")
+
+    # Counting outside of strings takes longer, and few texts need it.
+    return n_values(text) > MAX_JSON_VALUES and n_values(_STRING.sub("", text)) > MAX_JSON_VALUES
+
+
 def decode_json(text: str | bytes, what: str = "message") -> Any:
     """Return the value of a JSON text.
 
@@ -263,11 +279,14 @@ def decode_json(text: str | bytes, what: str = "message") -> Any:
         what: name of the text in error messages.
 
     Raises:
-        WireError: invalid JSON (NaN and Infinity included) or UTF-8, or nested too deeply.
+        WireError: invalid JSON (NaN and Infinity included) or UTF-8, nested too deeply, or more
+            than MAX_JSON_VALUES.
     """
     try:
         # json.loads would also accept UTF-16 and UTF-32.
         decoded = text if isinstance(text, str) else text.decode("utf-8-sig")
+        if len(decoded) > _UNCOUNTED_CHARS and _has_too_many_values(decoded):
+            raise WireError(f"{what}: at most {MAX_JSON_VALUES} values and keys allowed")
         return json.loads(decoded, parse_constant=_refuse_constant)
     except RecursionError:
         raise WireError(f"{what}: nested too deeply") from None

@@ -8,6 +8,7 @@ import gc
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 
 from tornado.httpserver import HTTPServer
@@ -27,6 +28,8 @@ from .service import Service, make_service
 
 logger = logging.getLogger(__name__)
 
+MAX_DIGITS = 640
+"""Python's smallest limit; no number of a report has so many digits."""
 CLOSE_GRACE_S = 3.0
 """How long open connections may take to close at shutdown."""
 IDLE_CONNECTION_S = 120
@@ -173,6 +176,11 @@ def tune_gc() -> None:
     gc.set_threshold(10_000, 20, 20)
 
 
+def limit_digits() -> None:
+    """Refuse longer integers in text: converting them takes time quadratic in their length."""
+    sys.set_int_max_str_digits(MAX_DIGITS)
+
+
 async def run_server(
     config: Config,
     sockets: list[socket.socket],
@@ -192,6 +200,7 @@ async def run_server(
         spool: as for ``Lifecycle``.
     """
     loop = asyncio.get_running_loop()
+    limit_digits()
     lifecycle = Lifecycle(config, manager, loop, spool)
     service = lifecycle.service
     raise_fd_limit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from concurrent.futures import Future
 from http.client import responses
@@ -10,13 +11,14 @@ from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from tornado import web
-from tornado.iostream import StreamClosedError
+from tornado.iostream import IOStream, StreamClosedError
 
 from htmlgraph_nb.core.protocol import encode_json, error_object
 from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.errors import ApiError, CapacityError, InvalidEvent, StoreError, WireError
 
 from ..auth import Credentials
+from ..connections.unread_response import UnreadResponse
 from ..service import Service
 
 logger = logging.getLogger(__name__)
@@ -184,6 +186,34 @@ class BaseHandler(web.RequestHandler):
         if not text:
             raise ApiError(400, "invalid", f"{name}: expected a value, got an empty string", name)
         return text
+
+    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> asyncio.Future[None]:
+        """Finish the response; a client that does not read it is disconnected."""
+        stream: IOStream | None = getattr(self.request.connection, "stream", None)
+        sent = super().finish(chunk)
+        if stream is not None and not sent.done() and not stream.closed():
+            # In Jupyter Server, static files are sent before the service is open.
+            with contextlib.suppress(RuntimeError):
+                service = self.service
+                UnreadResponse(stream, sent, service.budget, service.config.hub.stall_timeout_s)
+        return sent
+
+    async def flush_read(self) -> None:
+        """Send what was written, and wait until the client has read most of it.
+
+        Raises:
+            StreamClosedError: the client disconnected, or stopped reading.
+        """
+        stream: IOStream | None = getattr(self.request.connection, "stream", None)
+        sent = self.flush()
+        if not sent.done():
+            done, _ = await asyncio.wait({sent}, timeout=self.service.config.hub.stall_timeout_s)
+            if not done and stream is not None:
+                stream.close()
+        if stream is not None and stream.closed():
+            raise StreamClosedError
+        # Other connections get their turn also if the client reads at once.
+        await asyncio.sleep(0)
 
     def send_json(self, value: Any) -> None:
         """Finish the response with a JSON body."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
+
+from tornado.iostream import StreamClosedError
 
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.coding_agents.titles import drop_generated_titles
 from htmlgraph_nb.core.model import Event
+from htmlgraph_nb.core.protocol import encode_json
 from htmlgraph_nb.core.validation import shorten, validate_string
 from htmlgraph_nb.errors import ApiError
 
@@ -16,6 +20,10 @@ from .json_api import JsonHandler
 from .parsing import parse_events, parse_ndjson
 
 _NDJSON = ("application/x-ndjson", "application/jsonl", "application/ndjson")
+
+
+SLICE_AGENTS = 200
+"""Number of agents to encode and send before other connections get their turn."""
 
 
 class EventsHandler(JsonHandler):
@@ -42,15 +50,22 @@ class EventsHandler(JsonHandler):
 class PresenceListHandler(JsonHandler):
     """``GET /api/presence``: all agents."""
 
-    def get(self) -> None:
+    async def get(self) -> None:
         self.allow_parameters()
         published = self.service.hub.published
-        self.send_json(
-            {
-                "cursor": str(published.cursor),
-                "agents": [entry.presence.to_dict() for entry in published.agents.values()],
-            }
-        )
+        # One position, although changes arrive while this is sent.
+        cursor, agents = str(published.cursor), list(published.agents.values())
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.write(f'{{"cursor":{encode_json(cursor)},"agents":[')
+        # Once a part was sent, a client that is gone cannot be sent an error.
+        with suppress(StreamClosedError):
+            for start in range(0, len(agents), SLICE_AGENTS):
+                if start:
+                    await self.flush_read()
+                    self.write(",")
+                piece = agents[start : start + SLICE_AGENTS]
+                self.write(",".join([entry.all_fields_json for entry in piece]))
+            self.finish("]}\n")
 
     head = get
 

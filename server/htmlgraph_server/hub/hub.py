@@ -223,7 +223,7 @@ class Hub:
             )
         removed: bytes | None = None
         broadcast = broadcast_event(change)
-        for group in self.groups.concerned(before and before.presence, presence):
+        for group in self.groups.concerned(before.presence if before else None, presence):
             filter_ = group.filter
             inside = presence is not None and filter_.matches(presence)
             if update is not None and inside:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from operator import itemgetter
-from typing import NamedTuple
 
 from htmlgraph_nb.core.model import AgentPresence
 from htmlgraph_nb.core.protocol import (
@@ -28,12 +27,26 @@ MAX_TOMBSTONES = 10_000
 """Maximum number of removed agents kept for clients that resume."""
 
 
-class PublishedAgent(NamedTuple):
+class PublishedAgent:
     """One agent as published: its presence, and presence and id as JSON text."""
 
-    presence: AgentPresence
-    presence_json: str
-    id_json: str
+    __slots__ = ("_all_fields_json", "id_json", "presence", "presence_json")
+
+    def __init__(self, presence: AgentPresence, presence_json: str, id_json: str) -> None:
+        self.presence = presence
+        self.presence_json = presence_json
+        self.id_json = id_json
+        self._all_fields_json: str | None = None
+
+    @property
+    def all_fields_json(self) -> str:
+        """The presence as JSON text with the fields that are null, as ``GET /api/presence`` has it.
+
+        It is encoded once, when it is first asked for.
+        """
+        if self._all_fields_json is None:
+            self._all_fields_json = encode_json(self.presence.to_dict())
+        return self._all_fields_json
 
 
 class PublishedState:

@@ -6,11 +6,30 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from htmlgraph_nb.coding_agents.otel.signals import LogRecord, Point, Span
+from htmlgraph_nb.errors import InvalidEvent
 
 MAX_ATTRIBUTE_DEPTH = 16
 """Values nested deeper than this are read as None."""
 NO_RECORDED_VALUE = 1
 """Flag of a point that marks a gap; its value must be ignored."""
+
+
+MAX_GROUPS = 10_000
+"""Maximum number of groups by resource and scope; exporters send few, and empty ones cost time."""
+MAX_ATTRIBUTES = 1_000
+"""Attributes and list items beyond this number are ignored; SDKs send at most 128 by default."""
+
+
+def check_groups(n_groups: int) -> None:
+    """Check the number of groups of an export.
+
+    Raises:
+        InvalidEvent: there are too many.
+    """
+    if n_groups > MAX_GROUPS:
+        raise InvalidEvent(
+            f"body: at most {MAX_GROUPS} groups by resource and scope allowed, got {n_groups}"
+        )
 
 
 class OtlpCodec(Protocol):

@@ -18,7 +18,7 @@ from htmlgraph_nb.core.protocol import decode_json, encode_json
 from htmlgraph_nb.core.validation import format_value
 from htmlgraph_nb.errors import InvalidEvent
 
-from .codec import MAX_ATTRIBUTE_DEPTH, NO_RECORDED_VALUE
+from .codec import MAX_ATTRIBUTE_DEPTH, MAX_ATTRIBUTES, NO_RECORDED_VALUE, check_groups
 
 _DELTA = (1, "AGGREGATION_TEMPORALITY_DELTA")
 _ERROR = (2, "STATUS_CODE_ERROR")
@@ -103,6 +103,7 @@ def _parse(body: bytes, field: str) -> list[_Object]:
 
 
 def _scopes(groups: list[_Object], field: str) -> Iterator[tuple[Attributes, str, _Object]]:
+    check_groups(len(groups) + sum(len(_objects(group.get(field))) for group in groups))
     for group in groups:
         resource = _attributes(_object(group.get("resource")).get("attributes"))
         for scoped in _objects(group.get(field)):
@@ -118,7 +119,8 @@ def _objects(value: Any) -> list[_Object]:
 
 
 def _attributes(pairs: Any) -> Attributes:
-    return {str(pair.get("key") or ""): _value(pair.get("value")) for pair in _objects(pairs)}
+    first = _objects(pairs)[:MAX_ATTRIBUTES]
+    return {str(pair.get("key") or ""): _value(pair.get("value")) for pair in first}
 
 
 def _value(value: Any, depth: int = 0) -> Any:

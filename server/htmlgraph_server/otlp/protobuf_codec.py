@@ -7,6 +7,7 @@ https://github.com/open-telemetry/opentelemetry-proto.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
@@ -17,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_pb
 from htmlgraph_nb.coding_agents.otel.signals import Attributes, LogRecord, Point, Span
 from htmlgraph_nb.errors import InvalidEvent
 
-from .codec import MAX_ATTRIBUTE_DEPTH, NO_RECORDED_VALUE
+from .codec import MAX_ATTRIBUTE_DEPTH, MAX_ATTRIBUTES, NO_RECORDED_VALUE, check_groups
 
 _DELTA = 1
 _ERROR = 2
@@ -33,7 +34,9 @@ class ProtobufCodec:
 
     def decode_logs(self, body: bytes) -> Iterator[LogRecord]:
         """See codec.OtlpCodec."""
-        for group in _parse(logs_pb2.ExportLogsServiceRequest(), body).resource_logs:
+        for group in _groups(
+            _parse(logs_pb2.ExportLogsServiceRequest(), body).resource_logs, "scope_logs"
+        ):
             resource = _attributes(group.resource.attributes)
             for scoped in group.scope_logs:
                 for record in scoped.log_records:
@@ -46,7 +49,9 @@ class ProtobufCodec:
 
     def decode_spans(self, body: bytes) -> Iterator[Span]:
         """See codec.OtlpCodec."""
-        for group in _parse(trace_pb2.ExportTraceServiceRequest(), body).resource_spans:
+        for group in _groups(
+            _parse(trace_pb2.ExportTraceServiceRequest(), body).resource_spans, "scope_spans"
+        ):
             resource = _attributes(group.resource.attributes)
             for scoped in group.scope_spans:
                 for span in scoped.spans:
@@ -64,7 +69,10 @@ class ProtobufCodec:
 
     def decode_points(self, body: bytes) -> Iterator[Point]:
         """See codec.OtlpCodec."""
-        for group in _parse(metrics_pb2.ExportMetricsServiceRequest(), body).resource_metrics:
+        for group in _groups(
+            _parse(metrics_pb2.ExportMetricsServiceRequest(), body).resource_metrics,
+            "scope_metrics",
+        ):
             resource = _attributes(group.resource.attributes)
             for scoped in group.scope_metrics:
                 for metric in scoped.metrics:
@@ -103,6 +111,13 @@ def _parse(request: Any, body: bytes) -> Any:
     return request
 
 
+def _groups(groups: Any, field: str) -> Any:
+    """Return the groups of an export, after a check of their number."""
+    check_groups(len(groups))
+    check_groups(len(groups) + sum(len(getattr(group, field)) for group in groups))
+    return groups
+
+
 def _attributes(pairs: Iterable[Any]) -> Attributes:
     # Nearly all values are strings or numbers, and testing them is faster than WhichOneof.
     return {
@@ -110,7 +125,7 @@ def _attributes(pairs: Iterable[Any]) -> Attributes:
         or value.int_value
         or value.double_value
         or _value(value)
-        for pair in pairs
+        for pair in islice(pairs, MAX_ATTRIBUTES)
     }
 
 
@@ -120,9 +135,11 @@ def _value(value: Any, depth: int = 0) -> Any:
         return None
     inner = getattr(value, field)
     if field == "array_value":
-        return [_value(item, depth + 1) for item in inner.values]
+        return [_value(item, depth + 1) for item in islice(inner.values, MAX_ATTRIBUTES)]
     if field == "kvlist_value":
-        return {pair.key: _value(pair.value, depth + 1) for pair in inner.values}
+        return {
+            pair.key: _value(pair.value, depth + 1) for pair in islice(inner.values, MAX_ATTRIBUTES)
+        }
     return inner.hex() if field == "bytes_value" else inner
 
 

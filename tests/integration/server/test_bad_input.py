@@ -344,6 +344,29 @@ def test_unfinished_messages_share_a_budget(server: Server, n_frames: int) -> No
     wait_until(lambda: metric(server, "htmlgraph_buffered_bytes") == 0, "the budget is free again")
 
 
+@pytest.mark.parametrize("server", [("--stall-timeout", "1s")], indirect=True)
+@pytest.mark.parametrize("path", ["/api/presence", "/api/history?limit=5000", "/api/openapi.json"])
+def test_unread_responses_end(server: Server, path: str) -> None:
+    """A client that does not read its response is disconnected; one that reads gets all of it."""
+    agents = [{"agent_id": f"agent-{n}", "extra": {"x": "y" * 600}} for n in range(3_000)]
+    assert server.post("/api/events", agents).status == 200
+    whole = server.get(path).body
+    process = psutil.Process(server.pid)
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    with ExitStack() as stack:
+        before = process.num_fds()
+        for _ in range(10):
+            connection = stack.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            connection.connect(("127.0.0.1", server.port))
+            # Pipelined responses fill the kernel's buffers, whatever their size.
+            connection.sendall(request * 60)
+        wait_until(lambda: process.num_fds() > before, "they are connected")
+        wait_until(lambda: process.num_fds() <= before, "they are disconnected")
+        assert server.get(path).body == whole
+    assert metric(server, "htmlgraph_buffered_bytes") == 0
+
+
 def metric(server: Server, name: str) -> float:
     """Return the value of a metric."""
     lines = server.get("/metrics").text.splitlines()

@@ -13,6 +13,7 @@ from htmlgraph_nb.core.model import AgentPresence
 from htmlgraph_nb.core.protocol import (
     MATCH_ALL,
     MAX_FILTER_VALUES,
+    MAX_JSON_VALUES,
     STATE_PART_AGENTS,
     CloseCode,
     Cursor,
@@ -346,6 +347,36 @@ def test_filter_matches_type() -> None:
     only = Filter.from_dict({"event_types": ["status_changed"]})
     assert only.matches_type("status_changed")
     assert not only.matches_type("link_added")
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["{}", "[]", "1", '""', "[[]]", '{"a":1}'],
+)
+def test_decode_json_bounds_values(unit: str) -> None:
+    """The number of values counts, wherever they are; text in strings does not."""
+    unit_values = unit.count("[") + unit.count("{") + 1
+    few = MAX_JSON_VALUES // unit_values - 1
+    assert len(decode_json("[" + ",".join([unit] * few) + "]")) == few
+    with pytest.raises(WireError, match="at most 500000 values"):
+        decode_json("[" + ",".join([unit] * (MAX_JSON_VALUES + 1)) + "]")
+
+
+@pytest.mark.parametrize(
+    "text", ["1,2;" * 300_000, "\\" * 600_000 + "," * 600_000, '"[{,' * 200_000]
+)
+def test_decode_json_does_not_count_text_in_strings(text: str) -> None:
+    """A file with many commas may be the result of a tool call."""
+    assert decode_json(json.dumps({"result": text})) == {"result": text}
+
+
+@pytest.mark.parametrize(
+    "text", ['["' + '\\"' * 1_000_000 + "," * 600_000, '"' * 1_000_001 + "," * 600_000]
+)
+def test_decode_json_counts_in_linear_time(text: str) -> None:
+    """Strings without an end are an error, not a long search."""
+    with pytest.raises(WireError):
+        decode_json(text)
 
 
 def test_close_codes_say_whether_to_reconnect() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from google.protobuf.json_format import MessageToJson
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from htmlgraph_nb.errors import InvalidEvent
+from htmlgraph_server.otlp.codec import MAX_ATTRIBUTES, MAX_GROUPS
 from htmlgraph_server.otlp.json_codec import JsonCodec
 from htmlgraph_server.otlp.protobuf_codec import ProtobufCodec
 
@@ -111,3 +114,51 @@ def test_decode_points_is_equal_in_both_encodings(
         ("b", -1),
     ], "a point without a value, or marked as a gap, has none"
     assert from_json[0].delta == (temporality == 1)
+
+
+@pytest.mark.parametrize("signal", ["logs", "spans", "metrics"])
+@pytest.mark.parametrize("level", ["resource", "scope"])
+def test_decode_limits_empty_groups(signal: str, level: str) -> None:
+    """Groups without records are counted before they are examined."""
+    decode = "points" if signal == "metrics" else signal
+    name = signal[0].upper() + signal[1:]
+    empty = b"\x0a\x00" if level == "resource" else b"\x12\x00"
+    for n_groups, is_allowed in ((MAX_GROUPS // 2, True), (MAX_GROUPS + 1, False)):
+        if level == "resource":
+            protobuf, groups = empty * n_groups, [{}] * n_groups
+        else:
+            body = empty * n_groups
+            protobuf = b"\x0a" + varint(len(body)) + body
+            groups = [{f"scope{name}": [{}] * n_groups}]
+        json_body = json.dumps({f"resource{name}": groups}).encode()
+        for codec, body in ((ProtobufCodec(), protobuf), (JsonCodec(), json_body)):
+            records = getattr(codec, f"decode_{decode}")(body)
+            if is_allowed:
+                assert list(records) == []
+            else:
+                with pytest.raises(InvalidEvent, match=f"at most {MAX_GROUPS} groups"):
+                    list(records)
+
+
+def test_decode_ignores_attributes_beyond_the_limit() -> None:
+    """One record with a million attributes does not hold the event loop."""
+    attributes = [{"key": f"k{n}", "value": {"intValue": n}} for n in range(MAX_ATTRIBUTES + 5)]
+    body = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"attributes": attributes}]}]}]}
+    request = ExportLogsServiceRequest()
+    record = request.resource_logs.add().scope_logs.add().log_records.add()
+    for item in attributes:
+        pair = record.attributes.add()
+        pair.key, pair.value.int_value = item["key"], item["value"]["intValue"]
+    (from_json,) = JsonCodec().decode_logs(json.dumps(body).encode())
+    (from_protobuf,) = ProtobufCodec().decode_logs(request.SerializeToString())
+    assert len(from_json.attributes) == MAX_ATTRIBUTES
+    assert from_json.attributes == from_protobuf.attributes
+
+
+def varint(number: int) -> bytes:
+    """Return a number as protobuf writes lengths."""
+    parts = []
+    while number > 127:
+        parts.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*parts, number])

@@ -154,6 +154,7 @@ class SessionTail:
         self._reader = self._new_reader()
         self.offset = self.n_lines = self.n_broken = 0
         self.broken = []
+        self._fingerprint = b""
 
     def _new_reader(self) -> SessionReader:
         return AGENTS[self.file.agent].session_reader(self.file.path, hash_input)

@@ -171,6 +171,21 @@ def test_watcher_rereads_replaced_file_from_start(
     assert after[0].event_type == "session_start"
 
 
+def test_watcher_goes_on_after_a_file_was_cut_within_its_first_line(scene: Scene) -> None:
+    """A file that holds half a line for a while is read when it is complete again."""
+    all_lines = lines(3)
+    scene.add(b"".join(all_lines[:-2]))
+    before = scene.poll()
+    truncate(scene, all_lines[0][:20])
+    scene.add(b"")
+    scene.poll(5)
+    truncate(scene, b"".join(all_lines))
+    scene.add(b"")
+    after = scene.poll(30, 30)
+    assert sorted({*ids(before), *ids(after)}, key=str) == complete_ids(scene)
+    assert scene.watcher.report()["skipped"]["count"] == 0
+
+
 def test_watcher_reports_pending_completion_of_deleted_file(scene: Scene) -> None:
     """A completion that waited for another line is reported when the file is deleted."""
     scene.add(b"".join(lines(1)[:2]))

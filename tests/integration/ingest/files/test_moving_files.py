@@ -209,6 +209,7 @@ def test_watcher_counts_each_token_once(
     seen = [event for event in once(disk.events) if event.event_type == "completion"]
     assert sum(event.total_tokens for event in seen) == disk.total
     assert len(seen) == len(disk.tokens)
+    assert disk.watcher.report()["skipped"] == {"count": 0, "files": []}
     frame = load_transcripts(disk.home, progress=False)
     left = {line for path in disk.files for line in disk.lines[path]}
     expected = sum(disk.tokens.get(line, 0) for line in left)

@@ -71,9 +71,13 @@ def _watching(watching: Mapping[str, Any]) -> str:
     if not watching["folders"]:
         return "no session files"
     folders = ", ".join(map(visible_text, watching["folders"]))
+    # An older server does not report the last two.
+    waiting = f", {watching['waiting']:,} wait to be read" if watching.get("waiting") else ""
+    n_skipped = watching.get("skipped", {}).get("count", 0)
+    skipped = f"; {n_skipped:,} not read, see htmlgraph-nb doctor" if n_skipped else ""
     return (
         f"{plural(watching['files'], 'session file')} for changes, "
-        f"{watching['followed']:,} changed recently ({folders})"
+        f"{watching['followed']:,} changed recently{waiting} ({folders}){skipped}"
     )
 
 

@@ -17,6 +17,7 @@ import pytest
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_server.cli.connect.hook_entries import htmlgraph_groups
 from htmlgraph_server.cli.parser import main
+from tests.helpers.environ import AGENT_VARIABLES
 from tests.helpers.paths import ROOT
 from tests.helpers.server_process import Server
 
@@ -67,7 +68,7 @@ class UserInProcess(User):
         out, err = io.StringIO(), io.StringIO()
         own = {"HOME": str(self.home), "USERPROFILE": str(self.home), **environ}
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-            for name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME"):
+            for name in AGENT_VARIABLES:
                 patch.delenv(name, raising=False)
             for name, value in own.items():
                 patch.setenv(name, value)
@@ -206,6 +207,23 @@ def test_connect_edits_projects_links_and_configured_folders(user: User) -> None
     elsewhere = user.home / "config"
     assert user.run("connect", "claude", CLAUDE_CONFIG_DIR=str(elsewhere)).returncode == 0
     assert (elsewhere / "settings.json").exists()
+
+
+def test_connect_edits_the_settings_in_all_folders_of_an_agent(user: User) -> None:
+    """Those that CLAUDE_CONFIG_DIR lists, and ``.gemini`` in GEMINI_CLI_HOME; undone the same."""
+    a, b, gemini = (user.home / name for name in ("a", "b", "g"))
+    environ = {"CLAUDE_CONFIG_DIR": f"{a},{b}", "GEMINI_CLI_HOME": str(gemini)}
+    paths = [a / "settings.json", b / "settings.json", gemini / ".gemini/settings.json"]
+    for agent in ("claude", "gemini"):
+        done = user.run("connect", agent, **environ)
+        assert done.returncode == 0, done.stderr
+    assert all(htmlgraph_groups(path.read_text()) for path in paths)
+    checked = user.run("connect", "--check", **environ)
+    assert all(str(path) in checked.stdout for path in paths)
+    for agent in ("claude", "gemini"):
+        assert user.run("connect", agent, "--undo", **environ).returncode == 0
+    assert not any(path.exists() for path in paths)
+    assert not (user.home / ".gemini").exists()
 
 
 def test_connect_otel_prints_variables(user: User) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -91,3 +93,11 @@ def test_agent_session_pattern_is_that_of_one_agent(agent: str, path: str) -> No
 def test_agent_session_pattern_excludes_other_files(agent: str, path: str) -> None:
     """Other files in an agent's folder, and lookalikes elsewhere, do not match."""
     assert re.fullmatch(AGENTS[agent].session_pattern, path) is None
+
+
+def test_agent_hook_session_does_not_wait_for_a_fifo(tmp_path: Path) -> None:
+    """A path that is no file names no session, and the hook goes on."""
+    path = tmp_path / "session-2026-aaaaaaaa.jsonl"
+    os.mkfifo(path)
+    payload = {"transcript_path": str(path), "session_id": "bbbbbbbb-1"}
+    assert AGENTS["gemini"].hook_session(payload) is None

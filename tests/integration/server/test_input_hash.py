@@ -22,7 +22,12 @@ from tests.integration.conftest import Serve
 SECRET = "Xq7-secret-command"
 SESSION = "1b9d6f4e-3d52-4a7c-9f10-5a1c2e8b7d66"
 INPUT = {"command": f"echo '{SECRET}'", "timeout": 1000, "tags": ["ä", "\ud800"]}
-CALLS = ("toolu_telemetry", "toolu_hook", "toolu_file", "toolu_spool")
+TELEMETRY, HOOK, FILE, SPOOL = CALLS = (
+    "toolu_01Xk9QmVb3nT7sRfLw2cYp4D",
+    "toolu_01Bq5RtWc8zK2mNfXv7hLs3J",
+    "toolu_01Hd6YpMx4gQ9wTbZk1nVr8C",
+    "toolu_01Ns2FvJb7cR5xLqWm9tGk6P",
+)
 
 
 def records(call: str) -> list[dict[str, Any]]:
@@ -65,7 +70,7 @@ def test_input_hash_is_the_same_from_all_sources(
     user, home = SessionHome(tmp_path / "user"), tmp_path / "home"
     lines = [prompt(SECRET), *(record for call in CALLS for record in records(call))]
     path = user.add_claude(SESSION, timedelta(seconds=0), lines)
-    run_hook(home, "http://127.0.0.1:9", "toolu_spool")
+    run_hook(home, "http://127.0.0.1:9", SPOOL)
     assert (home / "spool.jsonl").stat().st_size
     spooled = (home / "spool.jsonl").read_bytes()
     assert SECRET.encode() not in spooled
@@ -73,10 +78,10 @@ def test_input_hash_is_the_same_from_all_sources(
     server = serve(*flags, environ=user.environ, home=home)
     wait_until(lambda: len(hashes(server)) == 2, "the spooled events")
     early = {"session_id": SESSION, "source": "otlp", "tool_name": "Bash"}
-    key = "toolu_telemetry:PostToolUse"
-    server.send("claude-1b9d6f4e", event_id=key, tool_use_id="toolu_telemetry", **early)
-    run_hook(home, server.url, "toolu_hook")
-    run_hook(home, server.url, "toolu_telemetry")
+    key = f"{TELEMETRY}:PostToolUse"
+    server.send("claude-1b9d6f4e", event_id=key, tool_use_id=TELEMETRY, **early)
+    run_hook(home, server.url, HOOK)
+    run_hook(home, server.url, TELEMETRY)
     assert len(hashes(server)) == 6
     server.stop()
 

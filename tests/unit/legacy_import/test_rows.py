@@ -20,6 +20,7 @@ from htmlgraph_nb.legacy_import.rows import (
     events_from_session,
 )
 from htmlgraph_nb.legacy_import.tail import project_of
+from tests.helpers.claude_lines import CALL
 from tests.helpers.strategies import json_values
 
 SESSION = "7d0a9f52-4c11-4b8e-9b0e-0c1d2e3f4a5b"
@@ -171,14 +172,14 @@ def test_events_from_row_fields() -> None:
             model="Opus 4.6",
             feature_id="feat-1",
             execution_duration_seconds=1.25,
-            claude_task_id="toolu_01",
+            claude_task_id=CALL,
             cost_tokens=12,
         ),
         project="shop",
     )
     assert (event.model, event.feature_id, event.project) == ("claude-opus-4-6", "feat-1", "shop")
     assert (event.duration_ms, event.cost_tokens) == (1250, 12)
-    assert (event.event_id, event.tool_use_id) == ("toolu_01:PostToolUse", "toolu_01")
+    assert (event.event_id, event.tool_use_id) == (f"{CALL}:PostToolUse", CALL)
 
 
 def test_events_from_row_delegation_and_marker_share_stop_id() -> None:

@@ -166,7 +166,8 @@ def select_sessions(table: pd.DataFrame, selection: SessionSelection) -> pd.Data
 
 def _in_projects(table: pd.DataFrame, wanted: Sequence[str]) -> npt.NDArray[np.bool_]:
     """Return whether a project is one of these, however its name is shown now."""
-    names = texts_of(table, "project").str.rpartition("/")[2]
+    # ``.str.rpartition`` has no third column without rows.
+    names = [text.rpartition("/")[2] for text in texts_of(table, "project")]
     folders = texts_of(table, "cwd")
     return np.array(
         [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 MASK = b"\x37\xfa\x21\x3d"
 """The mask of the example in RFC 6455 section 5.7."""
@@ -61,7 +62,7 @@ class RawSocket:
     """An open WebSocket whose bytes the test sends itself.
 
     Args:
-        server: has the attribute ``port``.
+        server: has the attribute ``port`` and the method ``ws``.
         path: path and query of the route.
 
     Attributes:
@@ -70,7 +71,8 @@ class RawSocket:
 
     def __init__(self, server: Any, path: str) -> None:
         self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=10)
-        self.socket.sendall(handshake(server.port, path))
+        url = urlsplit(server.ws(path))
+        self.socket.sendall(handshake(server.port, f"{url.path}?{url.query}"))
         self.was_reset = False
         self._buffer = b""
         while b"\r\n\r\n" not in self._buffer:

@@ -22,7 +22,7 @@ from htmlgraph_server.config import SETTINGS
 from htmlgraph_server.handlers.parsing import MAX_NDJSON_LINES, MAX_REQUEST_EVENTS
 from htmlgraph_server.handlers.server_handlers import openapi_document as document
 from htmlgraph_server.history.worker_pool import MAX_EXPORT_WORKERS, MAX_WAITING_EXPORTS
-from htmlgraph_server.otlp.codec import MAX_GROUPS
+from htmlgraph_server.otlp.codec import MAX_RESOURCE_GROUPS
 from tests.helpers.paths import ROOT
 from tests.helpers.server_process import Server, running
 from tests.helpers.source import PACKAGES
@@ -207,7 +207,7 @@ def test_protocol_limits() -> None:
         protocol.MAX_CLIENT_FRAME_BYTES,
         protocol.MAX_FILTER_VALUES,
         protocol.MAX_JSON_VALUES,
-        MAX_GROUPS,
+        MAX_RESOURCE_GROUPS,
         protocol.STATE_PART_AGENTS,
         MAX_EXPORT_WORKERS,
         MAX_WAITING_EXPORTS,

@@ -14,7 +14,7 @@ NO_RECORDED_VALUE = 1
 """Flag of a point that marks a gap; its value must be ignored."""
 
 
-MAX_GROUPS = 10_000
+MAX_RESOURCE_GROUPS = 10_000
 """Maximum number of groups by resource and scope; exporters send few, and empty ones cost time."""
 MAX_ATTRIBUTES = 1_000
 """Attributes and list items beyond this number are ignored; SDKs send at most 128 by default."""
@@ -26,9 +26,9 @@ def check_groups(n_groups: int) -> None:
     Raises:
         InvalidEvent: there are too many.
     """
-    if n_groups > MAX_GROUPS:
+    if n_groups > MAX_RESOURCE_GROUPS:
         raise InvalidEvent(
-            f"body: at most {MAX_GROUPS} groups by resource and scope allowed, got {n_groups}"
+            f"body: at most {MAX_RESOURCE_GROUPS} groups by resource and scope allowed, got {n_groups}"
         )
 
 

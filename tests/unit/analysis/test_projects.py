@@ -54,7 +54,7 @@ def expected_labels(rows: list[Row]) -> list[str | None]:
     st.sampled_from(["category", "object", "string"]),
     st.booleans(),
 )
-def test_with_projects_names_each_row(rows: list[Row], dtype: str, shuffled: bool) -> None:
+def test_projects_are_named_in_each_row(rows: list[Row], dtype: str, shuffled: bool) -> None:
     """With any dtype and index; nothing else of the frame changes."""
     frame = pd.DataFrame(rows, columns=["agent_id", "project", "cwd"]).astype(dtype)
     if shuffled:
@@ -71,14 +71,14 @@ def test_with_projects_names_each_row(rows: list[Row], dtype: str, shuffled: boo
 
 
 @pytest.mark.parametrize("missing", ["agent_id", "project", "cwd"])
-def test_with_projects_needs_three_columns(missing: str) -> None:
+def test_projects_need_three_columns(missing: str) -> None:
     """Without them the frame stays as it is."""
     rows = [("a", "api", "/home/u/acme/api"), ("b", "api", "/home/u/beta/api")]
     frame = pd.DataFrame(rows, columns=["agent_id", "project", "cwd"]).drop(columns=missing)
     assert with_projects(frame) is frame
 
 
-def test_with_projects_leaves_other_values() -> None:
+def test_projects_of_other_types_stay() -> None:
     """A column can have numbers, or names of the user's own."""
     frame = pd.DataFrame({"agent_id": ["a"], "project": [7], "cwd": ["/home/u/7"]})
     assert with_projects(frame) is frame

@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from htmlgraph_nb.errors import InvalidEvent
-from htmlgraph_server.otlp.codec import MAX_ATTRIBUTES, MAX_GROUPS
+from htmlgraph_server.otlp.codec import MAX_ATTRIBUTES, MAX_RESOURCE_GROUPS
 from htmlgraph_server.otlp.json_codec import JsonCodec
 from htmlgraph_server.otlp.protobuf_codec import ProtobufCodec
 
@@ -123,7 +123,10 @@ def test_decode_limits_empty_groups(signal: str, level: str) -> None:
     decode = "points" if signal == "metrics" else signal
     name = signal[0].upper() + signal[1:]
     empty = b"\x0a\x00" if level == "resource" else b"\x12\x00"
-    for n_groups, is_allowed in ((MAX_GROUPS // 2, True), (MAX_GROUPS + 1, False)):
+    for n_groups, is_allowed in (
+        (MAX_RESOURCE_GROUPS // 2, True),
+        (MAX_RESOURCE_GROUPS + 1, False),
+    ):
         if level == "resource":
             protobuf, groups = empty * n_groups, [{}] * n_groups
         else:
@@ -136,7 +139,7 @@ def test_decode_limits_empty_groups(signal: str, level: str) -> None:
             if is_allowed:
                 assert list(records) == []
             else:
-                with pytest.raises(InvalidEvent, match=f"at most {MAX_GROUPS} groups"):
+                with pytest.raises(InvalidEvent, match=f"at most {MAX_RESOURCE_GROUPS} groups"):
                     list(records)
 
 

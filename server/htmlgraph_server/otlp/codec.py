@@ -28,7 +28,8 @@ def check_groups(n_groups: int) -> None:
     """
     if n_groups > MAX_RESOURCE_GROUPS:
         raise InvalidEvent(
-            f"body: at most {MAX_RESOURCE_GROUPS} groups by resource and scope allowed, got {n_groups}"
+            f"body: at most {MAX_RESOURCE_GROUPS} groups by resource and scope allowed, "
+            f"got {n_groups}"
         )
 
 

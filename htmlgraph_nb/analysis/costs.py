@@ -92,21 +92,20 @@ class Spending(NamedTuple):
 
 
 def compute_spending(df: pd.DataFrame, prices: Prices | None = None) -> Spending:
+    """Return the tokens and costs of a frame, and warn about prices that may be wrong."""
+    return with_warnings(price_rows(df, prices))
+
+
+def price_rows(df: pd.DataFrame, prices: Prices | None = None) -> Spending:
     """Return the tokens and costs of a frame; stored rows have no duplicates."""
     used = df[[name for name in {*_PRICE_COLUMNS, *COST_FIELDS} if name in df.columns]]
     starts = range(0, max(len(df), 1), PART_ROWS)
     parts = map_parts(lambda start: _spending(used.iloc[start : start + PART_ROWS], prices), starts)
     tokens, priced = zip(*parts, strict=True)
-    found = Spending(
-        TokenRows(
-            np.concatenate([part.rows + start for start, part in zip(starts, tokens, strict=True)]),
-            np.concatenate([part.kinds for part in tokens], axis=1),
-            np.concatenate([part.total for part in tokens]),
-        ),
-        PricedCompletions.joined(priced),
-    )
-    _warn(found.priced)
-    return found
+    rows = [part.rows + start for start, part in zip(starts, tokens, strict=True)]
+    kinds = np.concatenate([part.kinds for part in tokens], axis=1)
+    total = np.concatenate([part.total for part in tokens])
+    return Spending(TokenRows(np.concatenate(rows), kinds, total), PricedCompletions.joined(priced))
 
 
 def _spending(df: pd.DataFrame, prices: Prices | None) -> Spending:
@@ -131,8 +130,9 @@ def _spending(df: pd.DataFrame, prices: Prices | None) -> Spending:
     return Spending(tokens, priced)
 
 
-def _warn(priced: PricedCompletions) -> None:
-    """Warn about prices that may be wrong, at the line that called this package."""
+def with_warnings(spending: Spending) -> Spending:
+    """Return the costs; warn about prices that may be wrong, at the line that called us."""
+    priced = spending.priced
     notes = [guess_note(priced.guessed_models)]
     if priced.newest is not None:
         version, changed = str(priced.source["version"]), str(priced.source["date"])
@@ -141,6 +141,7 @@ def _warn(priced: PricedCompletions) -> None:
     for note in notes:
         if note is not None:
             warnings.warn(note, PriceWarning, stacklevel=level_of_caller())
+    return spending
 
 
 def token_costs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -34,7 +35,7 @@ from .columns import (
     to_timedeltas,
     tool_mask,
 )
-from .costs import compute_spending, spending_columns
+from .costs import price_rows, spending_columns, with_warnings
 from .grouping import Groups, distinct_codes, group_rows
 from .intervals import REQUIRED_COLUMNS
 from .status_intervals import TimelineStatus, status_intervals
@@ -208,26 +209,31 @@ def _totals(
     not_from_agent = column_isin(df, "source", "timer") | column_isin(
         df, "event_type", "offline", "forget"
     )
-    spending = compute_spending(df, prices)
     labels: dict[str, Any] = {}
     context: dict[str, Any] = {}
     if "agent_id" in keys:
         order = time_order(df)
         labels, context = last_labels(df, _LABELS, own, order), context_columns(df, own, order)
-    start, end = time_bounds(timestamp_micros(df), own, ~not_from_agent)
+    # Prices and times are independent of each other, and numpy uses one core.
+    with ThreadPoolExecutor(1) as pool:
+        priced = pool.submit(price_rows, df, prices)
+        start, end = time_bounds(timestamp_micros(df), own, ~not_from_agent)
+        times = _times(df, limits, timed)
+        names = {
+            _COUNTED[name]: _distinct(df, name, spent if name == "feature_id" else own)
+            for name in counted
+        }
+        counts = {"tools": spent.count(tool_mask(df)), "errors": spent.count(error_mask(df))}
+        spending = with_warnings(priced.result())
     zone = time_zone(df)
     table = own.with_columns(
         **labels,
-        **{
-            _COUNTED[name]: _distinct(df, name, spent if name == "feature_id" else own)
-            for name in counted
-        },
+        **names,
         start=to_datetimes(start, zone),
         end=to_datetimes(end, zone),
         wall=to_timedeltas(np.where(end == _NAT, _NAT, end - start)),
-        **_times(df, limits, timed),
-        tools=spent.count(tool_mask(df)),
-        errors=spent.count(error_mask(df)),
+        **times,
+        **counts,
         **spending_columns(spending, spent),
         **context,
     )

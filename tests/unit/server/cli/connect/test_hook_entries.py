@@ -25,7 +25,8 @@ CLAUDE = hook_groups(AGENTS["claude"], "/opt/bin/htmlgraph-hook", None)
 OTHER = {"type": "command", "command": "~/bin/notify.sh"}
 
 groups = st.lists(st.just({"matcher": "Bash", "hooks": [OTHER]}), max_size=2)
-settings = st.dictionaries(st.text(max_size=6), values, max_size=4).flatmap(
+names = st.text(max_size=6).filter(lambda name: name != "hooks")
+settings = st.dictionaries(names, values, max_size=4).flatmap(
     lambda base: st.fixed_dictionaries(
         {},
         optional={

@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 
 from .ids import agent_id_of, is_issued_id
 from .model import Event
+from .timestamps import to_micros
 
 TOLERANCE = timedelta(seconds=5)
 """Maximum difference between the timestamps that two sources give to the same event."""
@@ -192,6 +193,45 @@ def answer_aliases(event: Event) -> AnswerAliases | None:
     plain_id = f"{answer}{part}"
     by_time = f"{plain_id}@{micros}={input_total(event)}"
     return AnswerAliases(plain_id, (by_time, f"{plain_id}#{line}") if line else (by_time,))
+
+
+class AnswerFacts(NamedTuple):
+    """What a copy of an answer has in common with it.
+
+    Attributes:
+        ts: time, microseconds since 1970.
+        session: id of the session; a fork has another one.
+        used: input tokens, cached or not; 0: unknown.
+    """
+
+    ts: int
+    session: str | None
+    used: int
+
+    def is_copy_of(self, other: AnswerFacts) -> bool:
+        """Return whether this can be the other answer, or a copy of it, if their ids are equal.
+
+        Lines of one answer have the same input, and its copies the same time. A relay can give the
+        answers of several sessions one id in the form that Anthropic's API issues.
+        """
+        if self.session == other.session or self.ts == other.ts or 0 in (self.used, other.used):
+            return True
+        return self.used == other.used
+
+
+def answer_facts(event: Event) -> AnswerFacts | None:
+    """Return the facts of an answer whose event id is an issued id alone; None for other events."""
+    event_id = event.event_id
+    if event.event_type != "completion" or event_id is None or event.timestamp is None:
+        return None
+    if "@" in event_id or not is_issued_id(event_id.partition(":")[2].partition(":")[0]):
+        return None
+    return AnswerFacts(to_micros(event.timestamp), event.session_id, input_total(event))
+
+
+def repeated_answer(event_id: str, ts: int) -> str:
+    """Return the event id of another answer with the id of an earlier one, by its time."""
+    return f"{event_id}@{ts}:"
 
 
 def input_total(event: Event) -> int:

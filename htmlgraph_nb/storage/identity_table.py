@@ -19,7 +19,14 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import NamedTuple
 
-from ..core.dedup import AnswerAliases, answer_aliases, input_total
+from ..core.dedup import (
+    AnswerAliases,
+    AnswerFacts,
+    answer_aliases,
+    answer_facts,
+    input_total,
+    repeated_answer,
+)
 from ..core.ids import CALL_STEPS, CallName, call_name, is_issued_id, repeated_call
 from ..core.model import Event
 from ..core.timestamps import to_micros
@@ -28,11 +35,18 @@ from .database import select_in
 _ALIAS = "alias"
 _KNOWN = "SELECT dedup_key, event_id FROM observations WHERE dedup_key IN ({})"
 _ADD = "INSERT INTO observations (ts, dedup_key, source, event_id) VALUES (?, ?, ?, ?)"
+_INPUT = (
+    "coalesce(e.input_tokens, 0) + coalesce(e.cache_read_tokens, 0) "
+    "+ coalesce(e.cache_write_5m_tokens, 0) + coalesce(e.cache_write_1h_tokens, 0)"
+)
 _PLAIN = (
     "SELECT 1 FROM events e LEFT JOIN names s ON s.id = e.session WHERE e.event_id = ? "
-    "AND (e.ts = ? OR s.name = ?) AND coalesce(e.input_tokens, 0) "
-    "+ coalesce(e.cache_read_tokens, 0) + coalesce(e.cache_write_5m_tokens, 0) "
-    "+ coalesce(e.cache_write_1h_tokens, 0) = ?"
+    f"AND (e.ts = ? OR s.name = ?) AND {_INPUT} = ?"
+)
+_ANSWERS = (
+    f"SELECT e.event_id, e.ts, s.name, {_INPUT} FROM events e "
+    "LEFT JOIN names s ON s.id = e.session "
+    "WHERE e.event_id = ? OR (e.event_id > ? AND e.event_id < ?) ORDER BY e.event_id"
 )
 _START, _END, _DENIED = CALL_STEPS
 _SELECT = (
@@ -102,6 +116,8 @@ class Identities:
         self._batch_times: dict[str, tuple[list[int], list[int]]] | None = None
         # Of this transaction: name of a call without its time → its events.
         self._reports: defaultdict[str, list[_Report]] = defaultdict(list)
+        # Of this transaction: issued id of an answer → the answers that have it, and their ids.
+        self._answers: defaultdict[str, dict[str, AnswerFacts]] = defaultdict(dict)
 
     def identify(self, events: Sequence[Event], known: Mapping[str, KnownEvent]) -> list[Event]:
         """Return the events with the ids under which they are stored or to be stored.
@@ -120,8 +136,9 @@ class Identities:
     def _identify(self, event: Event, event_id: str, seen: dict[str, KnownEvent]) -> Event:
         call = call_name(event_id)
         if call is None or event.timestamp is None:
-            is_known = event_id in seen or "@" not in event_id
-            return event if is_known else self._identify_answer(event)
+            if "@" not in event_id:
+                return self._identify_issued(event, event_id, seen)
+            return event if event_id in seen else self._identify_answer(event)
         ts = to_micros(event.timestamp)
         known = seen.get(event_id)
         if known is not None and _is_same_step(event, call, ts, known, seen):
@@ -135,6 +152,27 @@ class Identities:
             report = _Report(name, call.step, ts, event.session_id, event.source)
             self._reports[call.plain].append(report)
         return event if name == call.name else replace(event, event_id=stored_id)
+
+    def _identify_issued(
+        self, event: Event, event_id: str, seen: Mapping[str, KnownEvent]
+    ) -> Event:
+        """Return an event; an answer of another session that only repeats an id, with a new one."""
+        facts = answer_facts(event)
+        if facts is None:
+            return event
+        batch, known = self._answers[event_id], seen.get(event_id)
+        if known is None and not batch:
+            batch[event_id] = facts
+        elif known is None or known.ts != facts.ts:
+            values = (event_id, f"{event_id}@", f"{event_id}A")
+            stored = self._db.execute(_ANSWERS, values).fetchall()
+            answers = {name: AnswerFacts(*known_facts) for name, *known_facts in stored} | batch
+            copies = (name for name, other in answers.items() if facts.is_copy_of(other))
+            stored_id = next(copies, repeated_answer(event_id, facts.ts))
+            batch.setdefault(stored_id, facts)
+            if stored_id != event_id:
+                return replace(event, event_id=stored_id)
+        return event
 
     def _identify_answer(self, event: Event) -> Event:
         """Return a completion with the id of the answer of which it is a copy, if there is one.

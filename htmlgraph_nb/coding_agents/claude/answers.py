@@ -6,9 +6,10 @@ answers (``msg_proxy_stream``), often without a ``requestId``. So an id that com
 answer if the user or a tool has written in between and the line is no copy: a copy has the time of
 the original, and lines of one answer have the same input.
 
-The key of an answer with an id that Anthropic's API issued is its id. All others, and answers that
-repeat an id within a file, also have the time and the ``uuid`` of their first line in their key;
-``dedup`` finds their copies in other files by either.
+The key of an answer with an id that Anthropic's API issued is its id; ``dedup`` recognizes answers
+of other sessions that repeat it by their time and input. All others, and answers that repeat an id
+within a file, also have the time and the ``uuid`` of their first line in their key; ``dedup`` finds
+their copies in other files by either.
 """
 
 from __future__ import annotations

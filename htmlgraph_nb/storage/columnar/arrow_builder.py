@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...core.agent_facts import agent_kind_of
-from ...core.dedup import answer_aliases, supersedes
+from ...core.dedup import AnswerFacts, answer_aliases, answer_facts, repeated_answer, supersedes
 from ...core.ids import topmost_ancestor
 from ...core.model import Event
 from ...core.timestamps import to_micros
@@ -62,6 +62,8 @@ class ArrowBuilder:
         self._completions: dict[str, Event] = {}
         # Other name of an answer whose id may be repeated → its event id.
         self._aliases: dict[str, str] = {}
+        # Issued id that several answers have → those after the first, and their event ids.
+        self._repeated: dict[str, list[tuple[AnswerFacts, str]]] = {}
 
     def __len__(self) -> int:
         return len(self._times)
@@ -74,6 +76,8 @@ class ArrowBuilder:
             key = event.event_id
             if key is not None and "@" in key:
                 key = self._known_answer(event) or key
+            elif key in self._completions:
+                key = self._answer_with_id(event, key)
             row = None if key is None else self._rows.get(key)
             if row is None:
                 row = len(self)
@@ -95,6 +99,22 @@ class ArrowBuilder:
         for name in aliases.names:
             self._aliases.setdefault(name, known or str(event.event_id))
         return known
+
+    def _answer_with_id(self, event: Event, key: str) -> str:
+        """Return the event id of the answer that a completion belongs to.
+
+        Args:
+            key: the id of the event, which an answer has.
+        """
+        facts, first = answer_facts(event), answer_facts(self._completions[key])
+        if facts is None or first is None or facts.is_copy_of(first):
+            return key
+        others = self._repeated.setdefault(key, [])
+        for other, event_id in others:
+            if facts.is_copy_of(other):
+                return event_id
+        others.append((facts, repeated_answer(key, facts.ts)))
+        return others[-1][1]
 
     def _add_row(self) -> None:
         self._times.append(0)

@@ -55,9 +55,34 @@ def test_load_transcripts_counts_each_case(name: str) -> None:
 @pytest.mark.parametrize("name", EXPECTED)
 def test_import_counts_each_case(name: str, tmp_path: Path) -> None:
     """The database has the same, also after a second import."""
-    expected = {key: value for key, value in EXPECTED[name].items() if key != "broken_lines"}
-    db, folder = str(tmp_path / "h.db"), tmp_path / name
+    folder = tmp_path / name
     shutil.copytree(CASES / name, folder)
+    expected = {key: value for key, value in EXPECTED[name].items() if key != "broken_lines"}
+    check_import(folder, expected, str(tmp_path / "h.db"))
+
+
+@pytest.mark.parametrize("forks", [0, 2])
+def test_cases_count_answers_of_sessions_that_repeat_an_issued_id(
+    forks: int, tmp_path: Path
+) -> None:
+    """A relay can give all answers an id as Anthropic's API issues it; forks are copies."""
+    folder = tmp_path / "gateway"
+    shutil.copytree(CASES / "gateway_same_message_id", folder)
+    for number, path in enumerate(sorted(folder.rglob("*.jsonl"))):
+        text = path.read_text().replace('"ocgo"', '"msg_013Zva2CMHLNnXjNJJKqJ2EF"')
+        path.write_text(text)
+        for fork in range(forks):
+            session = f"{number}{fork}000000-0000-4000-8000-000000000000"
+            path.with_stem(session).write_text(text.replace(path.stem, session))
+    expected = EXPECTED["gateway_same_message_id"]
+    names = [*expected.keys() & {"input", "output", "total", "answers"}]
+    expected = {name: expected[name] for name in names}
+    assert counts_of(load_transcripts(folder, progress=False), names) == expected
+    check_import(folder, expected, str(tmp_path / "h.db"))
+
+
+def check_import(folder: Path, expected: dict[str, Any], db: str) -> None:
+    """Import a folder twice; each time the database has these counts."""
     for path in folder.rglob("*.*"):
         # The end of a file that was just written is not imported yet.
         os.utime(path, (0, 0))

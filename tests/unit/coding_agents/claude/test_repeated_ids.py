@@ -15,6 +15,7 @@ from tests.helpers.claude_lines import ANSWER, CALL, record
 from tests.helpers.session_lines import read
 
 IDS = st.sampled_from(["ocgo", "Bash:0", "call_0", "[REDACTED_MESSAGE_ID]", "toolu_1"])
+ANSWER_IDS = IDS | st.just(ANSWER)
 STEP_S = 3.0
 
 
@@ -78,11 +79,12 @@ class Relay:
 def relays(draw: st.DrawFn) -> list[Relay]:
     """Return some sessions, one after the other."""
     found = []
-    calls = st.lists(st.tuples(IDS, IDS, st.booleans()), max_size=3)
+    calls = st.lists(st.tuples(ANSWER_IDS, IDS, st.booleans()), max_size=3)
     for number in range(draw(st.integers(1, 3))):
-        relay = Relay(f"session-{number}", 10_000.0 * number)
+        # Answers of two sessions with one issued id and equal inputs are copies.
+        relay = Relay(f"session-{number}", 10_000.0 * number, used=100 + 1_000 * number)
         for _ in range(draw(st.integers(1, 3))):
-            relay.turn(draw(calls), draw(IDS), draw(st.integers(1, 2)))
+            relay.turn(draw(calls), draw(ANSWER_IDS), draw(st.integers(1, 2)))
         found.append(relay)
     return found
 

@@ -333,6 +333,7 @@ def test_extension_imports_little() -> None:
         "htmlgraph_nb.core.ids",
         "htmlgraph_nb.storage",
         "htmlgraph_nb.storage.database",
+        "htmlgraph_nb.storage.file_guard",
         "htmlgraph_nb.storage.migrations",
         "htmlgraph_nb.storage.row_writer",
         "htmlgraph_nb.storage.schema",

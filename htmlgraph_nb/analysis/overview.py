@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from .columns import (
     to_timedeltas,
     tool_mask,
 )
-from .costs import compute_spending, spending_columns
+from .costs import Spending, compute_spending, price_rows, spending_columns, with_warnings
 from .grouping import Groups, distinct_codes, group_rows
 from .intervals import REQUIRED_COLUMNS
 from .status_intervals import TimelineStatus, status_intervals
@@ -65,8 +66,12 @@ def summary(
     micros = timestamp_micros(df)
     ends = np.array([micros.min(), micros.max()] if len(df) else [_NAT, _NAT])
     bounds = to_datetimes(ends, time_zone(df))
-    statuses = status_intervals(df, limits)
-    measures, attrs = _measures(df, group_rows(df, ()), prices)
+    # Prices and statuses are independent of each other, and numpy uses one core.
+    with ThreadPoolExecutor(1) as pool:
+        priced = pool.submit(price_rows, df, prices)
+        statuses = status_intervals(df, limits)
+        spending = with_warnings(priced.result())
+    measures = _measures(df, group_rows(df, ()), spending)
     row = pd.DataFrame(
         {
             "start": bounds[:1],
@@ -85,7 +90,7 @@ def summary(
     table = pd.concat([row, measures], axis=1)
     peak = np.fmax.reduce(float_column(df, "context_tokens"), initial=np.nan)
     table["peak_context_tokens"] = pd.array([peak], dtype="Int64")
-    table.attrs.update(attrs)
+    table.attrs.update(spending.attrs())
     return table
 
 
@@ -164,7 +169,8 @@ def compare(
         ("b", df_b, groups.ids[len(df_a) :]),
     ):
         own = Groups(table, ids)
-        measures = _measures(df, own, prices)[0][list(MEASURES)].to_numpy(np.float64)
+        spending = compute_spending(df, prices)
+        measures = _measures(df, own, spending)[list(MEASURES)].to_numpy(np.float64)
         # A missing group counts as 0.
         measures[own.count() == 0] = 0.0
         sides[side] = measures.ravel()
@@ -191,10 +197,7 @@ def _common_dtype(a: pd.Series, b: pd.Series) -> Any:
     return pd.CategoricalDtype(sorted({*a.dropna().unique(), *b.dropna().unique()}, key=str))
 
 
-def _measures(
-    df: pd.DataFrame, groups: Groups, prices: Prices | None
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    spending = compute_spending(df, prices)
+def _measures(df: pd.DataFrame, groups: Groups, spending: Spending) -> pd.DataFrame:
     # Timers and implied ends are no events of agents.
     by_server = column_isin(df, "source", *_SERVER_SOURCES)
     table = groups.with_columns(
@@ -204,4 +207,4 @@ def _measures(
         **spending_columns(spending, groups),
     )
     without_tokens = (table["tokens"] == 0) & table["usd"].isna()
-    return table.assign(usd=table["usd"].mask(without_tokens, 0.0)), spending.attrs()
+    return table.assign(usd=table["usd"].mask(without_tokens, 0.0))

@@ -154,6 +154,24 @@ def test_server_leaves_file_that_was_moved_over_its_database(tmp_path: Path) -> 
     assert integrity(server.db) == "ok"
 
 
+def wait_for_checkpoint(server: Server, ids: set[str]) -> None:
+    """Wait until the file has these events without its log, and the server has seen that."""
+    wait_until(lambda: event_ids_in_file(server.db) >= ids, "a checkpoint")
+    # The server looks at the file before each transaction.
+    assert send(server, 900, 1) == [200]
+
+
+def event_ids_in_file(db: Path) -> set[str]:
+    """Return the events in the file without its log."""
+    copy = Path(f"{db}.checkpointed")
+    shutil.copyfile(db, copy)
+    try:
+        return event_ids(copy)
+    except sqlite3.DatabaseError:
+        # In the middle of a checkpoint.
+        return set()
+
+
 def copy_of(db: Path) -> bytes:
     """Return a sound copy of a database that is in use."""
     copy = Path(f"{db}.copy")
@@ -192,7 +210,7 @@ def test_server_leaves_content_that_was_written_to_its_database(tmp_path: Path, 
         assert send(server, 0, 30) == [200] * 30
         bulk = [{"agent_id": f"a{k % 50}", "event_id": f"b{k}"} for k in range(1_000)]
         assert server.post("/api/events", bulk).status == 200
-        wait_until(lambda: server.db.stat().st_size > 60_000, "a checkpoint")
+        wait_for_checkpoint(server, {f"b{k}" for k in range(1_000)})
         write(server.db, other)
         assert send(server, 30, 10) == [503] * 10
         check_refuses(server, text)
@@ -213,7 +231,7 @@ def test_server_refuses_events_after_older_copy_was_written_over(tmp_path: Path)
         for part in range(3):
             bulk = [{"agent_id": f"a{k}", "event_id": f"b{part}-{k}"} for k in range(700)]
             assert server.post("/api/events", bulk).status == 200
-        wait_until(lambda: server.db.stat().st_size > 2 * len(older), "a checkpoint")
+        wait_for_checkpoint(server, {f"b{part}-{k}" for part in range(3) for k in range(700)})
         overwrite(server.db, older)
         assert send(server, 30, 10) == [503] * 10
         check_refuses(server, "with an older copy")
@@ -249,24 +267,13 @@ def test_server_refuses_events_after_its_log_was_overwritten(tmp_path: Path) -> 
     with running(tmp_path / "home") as server:
         bulk = [{"agent_id": f"a{k}", "event_id": f"b{k}"} for k in range(1_000)]
         assert server.post("/api/events", bulk).status == 200
-        wait_until(lambda: len(event_ids_in_file(server.db)) == 1_000, "a checkpoint")
+        wait_for_checkpoint(server, {f"b{k}" for k in range(1_000)})
         assert send(server, 0, 20) == [200] * 20
         os.truncate(f"{server.db}-wal", 0)
         assert send(server, 20, 40)[-20:] == [503] * 20
         check_refuses(server, "-wal was overwritten")
     assert event_ids(server.db) >= {f"b{k}" for k in range(1_000)}
     assert integrity(server.db) == "ok"
-
-
-def event_ids_in_file(db: Path) -> set[str]:
-    """Return the events in the file without its log."""
-    copy = Path(f"{db}.checkpointed")
-    shutil.copyfile(db, copy)
-    try:
-        return event_ids(copy)
-    except sqlite3.DatabaseError:
-        # In the middle of a checkpoint.
-        return set()
 
 
 def test_server_ignores_changed_modes(tmp_path: Path) -> None:
@@ -297,5 +304,5 @@ def test_hook_keeps_its_events_while_the_database_is_gone(tmp_path: Path) -> Non
                 check=True,
             )
         os.rename(f"{db}.moved", db)
-        wait_until(lambda: "claude-s" in server.presence(), "the spooled events", 30)
-    assert query_rows(str(db), "SELECT count(*) FROM history WHERE agent_id = 'claude-s'") == [(3,)]
+        count = "SELECT count(*) FROM history WHERE event_type = 'stop'"
+        wait_until(lambda: query_rows(str(db), count) == [(3,)], "the spooled events", 30)

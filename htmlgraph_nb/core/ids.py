@@ -100,11 +100,9 @@ def call_key(session: str, call: str, step: str, child: str | None = None) -> st
     """
     if is_issued_id(call.partition("@")[0]):
         return shorten_id(f"{call}:{step}")
-    name, at, time = call.rpartition("@")
+    plain = _plain_call(call)
     owner = "" if child is None else f"~{child}"
-    is_repeated = at != "" and len(time) == _MICROS_DIGITS and time.isdecimal()
-    call = f"{name}{owner}@{time}" if is_repeated else f"{call}{owner}"
-    return shorten_id(f"{session}:{call}:{step}")
+    return shorten_id(f"{session}:{plain}{owner}{call[len(plain) :]}:{step}")
 
 
 def repeated_call(call: str, started_us: int) -> str:
@@ -135,9 +133,14 @@ def call_name(event_id: str) -> CallName | None:
     name, _, step = event_id.rpartition(":")
     if step not in CALL_STEPS or not name:
         return None
+    return CallName(_plain_call(name), name, step)
+
+
+def _plain_call(name: str) -> str:
+    """Return the name of a call without the time that ``repeated_call`` has added."""
     plain, at, time = name.rpartition("@")
     is_repeated = at != "" and len(time) == _MICROS_DIGITS and time.isdecimal()
-    return CallName(plain if is_repeated else name, name, step)
+    return plain if is_repeated else name
 
 
 def topmost_ancestor(

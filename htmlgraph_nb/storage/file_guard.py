@@ -112,8 +112,7 @@ class FileGuard:
         self._is_final = False
         # The file behind a link: SQLite puts the log beside that one.
         self._logs = [os.path.realpath(path) + suffix for suffix in ("-wal", "-shm")]
-        status = os.stat(path)
-        self._id = status.st_dev, status.st_ino
+        self._id = _id(os.stat(path))
         self._log_ids = [_id_of(log) for log in self._logs]
         self._log_stamp: tuple[int, int] | None = None
         self._next_full = 0.0
@@ -155,7 +154,7 @@ class FileGuard:
             status = os.stat(self.path)
         except OSError as error:
             self._moved(f"cannot be found ({error.strerror}); move it back, or {_RESTART}")
-        if (status.st_dev, status.st_ino) != self._id:
+        if _id(status) != self._id:
             self._moved(f"was replaced by another file; {_RESTART} to use that file")
         if (status.st_size, status.st_mtime_ns) != self._stamp:
             self._check_content((status.st_size, status.st_mtime_ns))
@@ -174,7 +173,7 @@ class FileGuard:
                 status = os.stat(self.path)
             except OSError as error:
                 return f"{self.path} cannot be found ({error.strerror})"
-            if (status.st_dev, status.st_ino) != self._id:
+            if _id(status) != self._id:
                 return f"{self.path} was replaced by another file"
         return self._problem
 

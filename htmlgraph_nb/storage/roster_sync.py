@@ -174,9 +174,10 @@ class RosterSync:
         Raises:
             CapacityError: the roster has no room for the new agents.
         """
-        self.roster.check_capacity([e.agent_id for e in self._aliases.apply(events)])
+        aliased_events = self._aliases.apply(events)
+        self.roster.check_capacity([event.agent_id for event in aliased_events])
         now = self._clock()
-        aliased_events, unknown = tx.identify(self._aliases.apply(events))
+        aliased_events, unknown = tx.identify(aliased_events)
         accepted = {id(event) for event in tx.drop_duplicates(unknown, now)}
         past = now - self._shortest_timer
         duplicates = []

@@ -274,20 +274,22 @@ def test_cumulative_counters_of_two_processes_add_up(serve: Serve) -> None:
     assert counted(again, 65, at=370, start=100) == 222
 
 
-def answered(server: Server, request_id: str, process: int, at: int) -> None:
-    """Send the log of an answer of one process, twice."""
-    values = {"session.id": "s-1", "input_tokens": "10", "request_id": request_id}
-    pairs = [{"key": key, "value": {"stringValue": value}} for key, value in values.items()]
+def send_log(server: Server, body: str, process: int, at: int, **values: str) -> None:
+    """Send a log of one process, twice."""
+    values = {"session.id": "s-1", **values}
+    pairs = [{"key": key, "value": {"stringValue": text}} for key, text in values.items()]
     record = {
         "timeUnixNano": str((1_736_866_230 + at) * 10**9),
-        "body": {"stringValue": "claude_code.api_request"},
-        "attributes": pairs,
+        "body": {"stringValue": body},
+        "attributes": [
+            {"key": key, "value": {"stringValue": text}} for key, text in values.items()
+        ],
     }
     resource = {"attributes": [{"key": "process.pid", "value": {"intValue": str(process)}}]}
     scoped = {"resource": resource, "scopeLogs": [{"logRecords": [record]}]}
-    body = json.dumps({"resourceLogs": [scoped]}).encode()
+    sent = json.dumps({"resourceLogs": [scoped]}).encode()
     for _ in range(2):
-        assert server.request("POST", "/v1/logs", body, {"Content-Type": JSON}).status == 200
+        assert server.request("POST", "/v1/logs", sent, {"Content-Type": JSON}).status == 200
 
 
 def test_logs_of_two_processes_count_each_answer_once(server: Server) -> None:
@@ -299,33 +301,18 @@ def test_logs_of_two_processes_count_each_answer_once(server: Server) -> None:
         ("req_011CUuXYZabcdefghijklmno", 1, 4),
         ("req_011CUuXYZabcdefghijklmnp", 2, 4),
     ):
-        answered(server, request_id, process, at)
+        fields = {"input_tokens": "10", "request_id": request_id}
+        send_log(server, "claude_code.api_request", process, at, **fields)
     assert event_types(server) == {"completion": 5}
     assert tokens(server) == (50, 0, 0)
     assert counted(server, 999, at=60) == 50, "the counters contain the same tokens"
 
 
-def called(server: Server, process: int, at: int) -> None:
-    """Send the log of a tool call of one process, twice; all calls have the same id."""
-    call = {"tool_name": "Bash", "tool_use_id": "Bash:0", "duration_ms": "500", "success": "true"}
-    values = {"session.id": "s-1", **call}
-    pairs = [{"key": key, "value": {"stringValue": value}} for key, value in values.items()]
-    record = {
-        "timeUnixNano": str((1_736_866_230 + at) * 10**9),
-        "body": {"stringValue": "claude_code.tool_result"},
-        "attributes": pairs,
-    }
-    resource = {"attributes": [{"key": "process.pid", "value": {"intValue": str(process)}}]}
-    scoped = {"resource": resource, "scopeLogs": [{"logRecords": [record]}]}
-    body = json.dumps({"resourceLogs": [scoped]}).encode()
-    for _ in range(2):
-        assert server.request("POST", "/v1/logs", body, {"Content-Type": JSON}).status == 200
-
-
 def test_logs_of_two_processes_count_each_call_once(server: Server) -> None:
     """Their model numbers the calls of each answer from 0; a repeated export adds nothing."""
+    call = {"tool_name": "Bash", "tool_use_id": "Bash:0", "duration_ms": "500", "success": "true"}
     for process, at in ((1, 10), (2, 20), (1, 30), (2, 10)):
-        called(server, process, at)
+        send_log(server, "claude_code.tool_result", process, at, **call)
     assert event_types(server) == {"tool_execute": 3}
 
 

@@ -1,17 +1,21 @@
-"""Paths of the user's files: database, spool, and the files of the running servers.
+"""Paths of the user's files, and how private files are written and regular ones opened.
 
-Only the server files are opened.
+The paths are those of the database, the spool, and the files of the running servers.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+import stat
 import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import BinaryIO
 
 APP = "htmlgraph-nb"
 DEFAULT_HOST = "127.0.0.1"
@@ -169,6 +173,55 @@ def make_private_folder(path: str) -> None:
 def open_private(path: str, flags: int) -> int:
     """Open a file, which is created with mode 600; an ``opener`` of ``open()``."""
     return os.open(path, flags, 0o600)
+
+
+def write_private_json(path: str, value: object) -> None:
+    """Replace a JSON file by one that only this user can read; as write_private_text."""
+    write_private_text(path, json.dumps(value))
+
+
+def write_private_text(path: str, text: str) -> None:
+    """Replace a file by one that only this user can read, and create its folder.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    make_private_folder(os.path.dirname(path))
+    temporary = f"{path}.{os.getpid()}"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)
+    # O_EXCL: opening an existing file would keep its mode.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except OSError:
+        # The disk is full: leave no part of the file.
+        os.unlink(temporary)
+        raise
+
+
+def open_regular(path: str, buffering: int = -1, *, follow: bool = True) -> BinaryIO:
+    """Open a regular file for reading; never blocks on a FIFO or a device.
+
+    Args:
+        follow: follow ``path`` if it is a symbolic link.
+
+    Raises:
+        OSError: it cannot be opened, or is not a regular file (EINVAL).
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    if not follow:
+        flags |= getattr(os, "O_NOFOLLOW", 0)
+    descriptor = os.open(path, flags)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        return open(descriptor, "rb", buffering=buffering)
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def is_alive(pid: int) -> bool:

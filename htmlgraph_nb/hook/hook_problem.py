@@ -7,10 +7,11 @@ the data folder, which ``htmlgraph-nb doctor`` shows.
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 from typing import Any
+
+from ..paths import write_private_json
 
 MAX_NOTE_CHARS = 300
 TAIL_BYTES = 4 << 10
@@ -91,12 +92,7 @@ def write_note(path: str, agent: str, hook: object, message: str) -> None:
     note = {"at": time.time(), "agent": agent, "message": message[:MAX_NOTE_CHARS]}
     if isinstance(hook, str):
         note["hook"] = hook[:64]
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    temporary = f"{path}.{os.getpid()}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(note, file)
-    os.replace(temporary, path)
+    write_private_json(path, note)
 
 
 def read_note(path: str) -> dict[str, Any] | None:

@@ -118,10 +118,7 @@ def _write_state(folder: str, path: str, state: Mapping[str, Any]) -> None:
     if not os.path.exists(path):
         _delete_oldest(folder)
     # Replaced in one step: Claude Code may end this process at any time.
-    temporary = f"{path}.{os.getpid()}"
-    with open(temporary, "w", encoding="utf-8", opener=paths.open_private) as file:
-        json.dump(state, file)
-    os.replace(temporary, path)
+    paths.write_private_json(path, state)
 
 
 def _delete_oldest(folder: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import time
 from collections.abc import Iterator
 from hashlib import sha256
@@ -17,7 +16,7 @@ from ..coding_agents.agent import CodingAgent
 from ..coding_agents.session import feed_parts
 from ..core.model import Event
 from ..errors import InvalidEvent
-from ..paths import make_private_folder, open_private
+from ..paths import make_private_folder, open_private, open_regular
 
 MAX_USAGE_EVENTS = 2_000
 """Most completions that one call sends; the next call sends the rest."""
@@ -52,12 +51,7 @@ class UsageReader:
         Raises:
             OSError: the file cannot be read, or is no regular file.
         """
-        # Open without blocking, in case the path is a pipe.
-        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        descriptor = os.open(self._path, flags)
-        with open(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(f"{self._path} is not a regular file")
+        with open_regular(self._path) as file:
             # A .json file is one object, not one per line.
             is_object = self._path.endswith(".json")
             lines = iter([file.read(MAX_SESSION_LINE_BYTES)]) if is_object else file

@@ -22,6 +22,7 @@ from ..coding_agents.registry import AGENTS
 from ..coding_agents.session import SessionRoot
 from ..core.validation import validate_number
 from ..errors import InvalidEvent
+from ..paths import open_regular
 from .files.session_names import is_session_name
 from .processes.process_events import StatusFile
 from .processes.process_ids import (
@@ -31,7 +32,6 @@ from .processes.process_ids import (
     place_of_processes,
     start_ticks,
 )
-from .session_files import open_regular
 
 if TYPE_CHECKING:
     import psutil

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -14,6 +13,7 @@ from ..coding_agents.registry import AGENTS
 from ..coding_agents.session import parse_record, split_records
 from ..core.validation import shorten
 from ..errors import InvalidEvent
+from ..paths import open_regular
 from .files.decompression import DecompressedStream
 from .files.session_names import compression_of, plain_path
 from .files.session_roots import folder_names, own_folders
@@ -49,28 +49,6 @@ class SessionFile:
 def session_file(path: str, agent: str, state: os.stat_result) -> SessionFile:
     """Return the session file at ``path`` with the size and time in ``state``."""
     return SessionFile(path, agent, state.st_size, state.st_mtime, state.st_mtime_ns)
-
-
-def open_regular(path: str, buffering: int = -1, *, follow: bool = True) -> BinaryIO:
-    """Open a regular file for reading; never blocks on a FIFO or a device.
-
-    Args:
-        follow: follow ``path`` if it is a symbolic link.
-
-    Raises:
-        OSError: it cannot be opened, or is not a regular file.
-    """
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    if not follow:
-        flags |= getattr(os, "O_NOFOLLOW", 0)
-    descriptor = os.open(path, flags)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", path)
-        return open(descriptor, "rb", buffering=buffering)
-    except BaseException:
-        os.close(descriptor)
-        raise
 
 
 def sparse_problem(file: BinaryIO) -> str | None:

@@ -17,6 +17,7 @@ from ..coding_agents.session import SessionReader, feed_parts, split_records
 from ..coding_agents.titles import drop_generated_titles
 from ..core.model import Event
 from ..errors import InvalidEvent
+from ..paths import open_regular
 from .files.decompression import MAX_RATIO, DecompressedStream
 from .files.session_names import compression_of, plain_path
 from .session_files import (
@@ -24,7 +25,6 @@ from .session_files import (
     OnBytes,
     SessionFile,
     agent_of,
-    open_regular,
     sparse_problem,
 )
 

@@ -46,8 +46,10 @@ class GeminiCli(CodingAgent):
             return None
         import json
 
+        from ...paths import open_regular
+
         try:
-            with open(path, "rb", opener=_open_without_waiting) as file:
+            with open_regular(path) as file:
                 record = json.loads(file.readline(_MAX_HEAD_BYTES))
         except (OSError, ValueError, RecursionError):
             return None
@@ -91,11 +93,6 @@ class GeminiCli(CodingAgent):
                 folder, parent = above, name
         project, cwd = _project(os.path.dirname(folder))
         return GeminiSession(project, parent, cwd, hash_input)
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    """Open a file; a FIFO without a writer is empty then."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _project(folder: str) -> tuple[str | None, str | None]:

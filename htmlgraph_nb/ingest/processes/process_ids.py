@@ -15,6 +15,8 @@ import time
 from functools import cache
 from typing import NamedTuple
 
+from ...paths import is_alive
+
 START_TIME_TOLERANCE_S = 2.0
 """Seconds by which two readings of a process's start time can differ."""
 IS_RUNNING, HAS_ENDED, IS_UNSEEN = "running", "ended", "unseen"
@@ -56,7 +58,7 @@ def _find_by_proc(pid: int) -> ProcessId | None:
     try:
         fields = _stat_fields(pid)
     except (FileNotFoundError, ProcessLookupError):
-        if _exists(pid):
+        if is_alive(pid):
             # Hidden from this user, by the mount option hidepid.
             raise PermissionError(f"process {pid} is hidden") from None
         return None
@@ -82,16 +84,6 @@ def _find_by_psutil(pid: int) -> ProcessId | None:
         raise PermissionError(f"process {pid} is hidden") from error
     except (psutil.Error, ValueError, OverflowError):
         return None
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except OSError:
-        return False
-    return True
 
 
 def _stat_fields(pid: int) -> list[bytes]:

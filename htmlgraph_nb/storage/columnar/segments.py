@@ -10,6 +10,7 @@ takes much longer than decompression, so zstd halves the disk space at little co
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import zlib
@@ -20,6 +21,7 @@ import pyarrow.compute as pc
 
 from ...core.timestamps import to_micros
 from ...errors import SegmentError
+from ...paths import open_regular
 from ..query import HistoryQuery
 from ..schema import EARLIER_COLUMNS, HISTORY_COLUMNS, ROOT
 from .arrow_schema import (
@@ -161,19 +163,17 @@ def read_verified(path: str, epoch: str, segment: Segment) -> pa.Buffer:
 
 def _read_file(path: str, n_bytes: int) -> bytes:
     """Return the content of a regular file of exactly this size."""
-    # A named pipe in its place would wait for a writer, and a link could lead anywhere.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
     try:
-        # Not memory-mapped: truncating a mapped file crashes the process.
-        with open(os.open(path, flags | getattr(os, "O_BINARY", 0)), "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise SegmentError("not a regular file", damaged=True)
-            if status.st_size != n_bytes:
-                raise SegmentError(f"expected {n_bytes} bytes, got {status.st_size}", damaged=True)
+        # Not memory-mapped: truncating a mapped file crashes the process. A link in its place could
+        # lead anywhere.
+        with open_regular(path, follow=False) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size != n_bytes:
+                raise SegmentError(f"expected {n_bytes} bytes, got {size}", damaged=True)
             body = file.read(n_bytes)
     except OSError as error:
-        raise SegmentError(error.strerror or str(error), damaged=False) from error
+        is_irregular = error.errno == errno.EINVAL
+        raise SegmentError(error.strerror or str(error), damaged=is_irregular) from error
     if len(body) != n_bytes:
         raise SegmentError(f"expected {n_bytes} bytes, got {len(body)}", damaged=True)
     return body

@@ -7,9 +7,8 @@ import os
 from typing import Any
 
 from htmlgraph_nb.core.model import AgentPresence
+from htmlgraph_nb.paths import write_private_json
 from htmlgraph_nb.presence import PresenceManager
-
-from ..server_file import write_private_json
 
 MAX_WAITING = 100
 """Most agents in the file."""

@@ -9,9 +9,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import urlencode
 
-from htmlgraph_nb.paths import data_dir
-
-from ..server_file import write_private_text
+from htmlgraph_nb.paths import data_dir, write_private_text
 
 
 def sign_in_path() -> str:

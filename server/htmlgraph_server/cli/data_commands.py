@@ -14,8 +14,14 @@ from contextlib import closing
 from htmlgraph_nb.core.model import AgentPresence
 from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.errors import ConfigError
-from htmlgraph_nb.ingest.session_files import open_regular
-from htmlgraph_nb.paths import data_dir, default_db, running_servers, spool_path, statusline_dir
+from htmlgraph_nb.paths import (
+    data_dir,
+    default_db,
+    open_regular,
+    running_servers,
+    spool_path,
+    statusline_dir,
+)
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.storage.columnar.segment_index import segment_folder
 from htmlgraph_nb.storage.database import open_reader, sqlite_errors

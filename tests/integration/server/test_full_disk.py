@@ -100,7 +100,7 @@ def test_export_on_full_disk_leaves_nothing(tmp_path: Path, name: str) -> None:
 
 
 _PRIVATE_FILE = """
-from htmlgraph_server.server_file import write_private_json
+from htmlgraph_nb.paths import write_private_json
 try:
     write_private_json(sys.argv[1], "x" * 9_000)
 except OSError as error:

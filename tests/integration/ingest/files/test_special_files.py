@@ -17,8 +17,9 @@ from htmlgraph_nb import load_transcripts
 from htmlgraph_nb.coding_agents.hook_hints import HookHints
 from htmlgraph_nb.coding_agents.session import SessionRoot
 from htmlgraph_nb.core.model import TOKEN_FIELDS, Event
-from htmlgraph_nb.ingest import session_files, session_tail, session_watcher
+from htmlgraph_nb.ingest import session_tail, session_watcher
 from htmlgraph_nb.ingest.session_watcher import ACTIVE_FOR_S, SessionWatcher
+from htmlgraph_nb.paths import open_regular
 from tests.helpers.paths import ROOT
 from tests.helpers.session_oracle import COMPRESS, claude_session_line, session_id
 from tests.integration.server.cli.test_cli import run
@@ -199,10 +200,10 @@ def test_open_regular_follows_no_swapped_link(tmp_path: Path) -> None:
     """A file that became a link after it was found is not read."""
     (tmp_path / "target").write_bytes(b"x")
     (tmp_path / "link").symlink_to(tmp_path / "target")
-    with session_files.open_regular(str(tmp_path / "link")) as file:
+    with open_regular(str(tmp_path / "link")) as file:
         assert file.read() == b"x"
     with pytest.raises(OSError, match="symbolic links"):
-        session_files.open_regular(str(tmp_path / "link"), follow=False)
+        open_regular(str(tmp_path / "link"), follow=False)
 
 
 def test_watcher_survives_paths_that_hooks_make_up(tmp_path: Path) -> None:

@@ -60,6 +60,15 @@ class Notebook:
 
         return wait_until(arrived, f"{last} of {agent}", 30)
 
+    def wait_for_presence(self, agent: str, status: str) -> dict[str, Any]:
+        """Return an agent's presence once it has a status; the file shows events before."""
+
+        def arrived() -> dict[str, Any]:
+            presence = self.server.presence().get(agent, {})
+            return presence if presence.get("status") == status else {}
+
+        return wait_until(arrived, f"{agent} is {status}", 30)
+
     def close(self) -> None:
         """Shut the kernel down as a front end does."""
         self.client._cleanup_kernel()
@@ -91,8 +100,8 @@ def test_agent_magic_reports_cell_as_turn(served: Notebook) -> None:
     assert (done["tool_name"], done["feature_id"], done["model"]) == ("cell", "feat-1", "m-1")
     assert done["duration_ms"] is not None
     assert done["project"].startswith("shop")
-    presence = served.server.presence()["analyst"]
-    assert (presence["status"], presence["total_tools_executed"]) == ("idle", 1)
+    presence = served.wait_for_presence("analyst", "idle")
+    assert presence["total_tools_executed"] == 1
 
 
 def test_agent_magic_keeps_tracebacks_and_stops_notebook(served: Notebook) -> None:
@@ -106,7 +115,7 @@ def test_agent_magic_keeps_tracebacks_and_stops_notebook(served: Notebook) -> No
     events = served.wait_for("broken", "stop")
     assert kinds(events)[-2:] == ["tool_error", "stop"]
     assert events[-2]["extra"] == {"error": "ZeroDivisionError"}
-    assert served.server.presence()["broken"]["total_errors"] == 1
+    assert served.wait_for_presence("broken", "idle")["total_errors"] == 1
 
 
 def test_agent_magic_reports_syntax_error(served: Notebook) -> None:
@@ -257,4 +266,4 @@ def test_kernel_shutdown_ends_sessions(serve: Serve, tmp_path: Path) -> None:
     finally:
         notebook.close()
     notebook.wait_for("a", "session_end")
-    assert notebook.server.presence()["a"]["status"] == "offline"
+    notebook.wait_for_presence("a", "offline")

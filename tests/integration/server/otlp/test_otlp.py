@@ -277,7 +277,6 @@ def test_cumulative_counters_of_two_processes_add_up(serve: Serve) -> None:
 def send_log(server: Server, body: str, process: int, at: int, **values: str) -> None:
     """Send a log of one process, twice."""
     values = {"session.id": "s-1", **values}
-    pairs = [{"key": key, "value": {"stringValue": text}} for key, text in values.items()]
     record = {
         "timeUnixNano": str((1_736_866_230 + at) * 10**9),
         "body": {"stringValue": body},

@@ -1,0 +1,1 @@
+"""Alerts: rules, what fired, and the channels on which a person is notified."""

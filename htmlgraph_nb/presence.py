@@ -295,7 +295,7 @@ class PresenceManager:
 
         # Check without the lock first; usually nothing is due.
         self._store.sync_external()
-        return self._store.write(job) if due() else []
+        return self._store.write(job) if due() or self._sync.is_ahead else []
 
     def mark_offline(self, agent_id: str) -> bool:
         """Mark an agent as offline now.

@@ -7,6 +7,7 @@ process is running, and whether somebody has looked at it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from operator import attrgetter
@@ -16,7 +17,7 @@ from ..errors import InvalidEvent
 from .agent_state import CONTEXT, RETRYING, SEEN, WORKED, AgentState
 from .ids import shorten_id
 from .model import LABELS, NO_LABELS, Event, PresenceStatus, labels_of
-from .timestamps import EPOCH, to_rfc3339
+from .timestamps import EPOCH, from_micros, set_back, to_micros, to_rfc3339
 from .validation import parse_time, validate_count, validate_string
 
 WindowFunction = Callable[[str], int | None]
@@ -40,6 +41,8 @@ CANNOT_WORK = {
     "overloaded": "the provider is overloaded or unavailable",
 }
 """Why an agent cannot work: RETRYING, or a value of ``extra.cannot_work`` → reason for people."""
+CLOCK_SET_BACK = "clock_set_back"
+"""Key in ``extra`` of a ``resumed`` event: whether the clock was ahead before."""
 ASSIGNED = "assigned"
 """Key in ``extra`` of a ``session_info``: fields of the presence that a program assigned."""
 _MAX_ATTEMPTS = 1_000
@@ -257,9 +260,25 @@ def process_works(state: AgentState, _event: Event, at: datetime) -> None:
     state.busy_at = max(at, state.busy_at or at)
 
 
-def resumed(state: AgentState, _event: Event, at: datetime) -> None:
-    """Note that the server continued after a pause, in which no event could arrive."""
+def resumed(state: AgentState, event: Event, at: datetime) -> None:
+    """Note that the server continued after a pause, in which no event could arrive.
+
+    With ``extra.clock_set_back``, times after ``at`` are from a clock that was ahead. They would
+    outlast all later events, so they are set back.
+    """
     state.resumed_at = max(at, state.resumed_at or at)
+    if (event.extra or {}).get(CLOCK_SET_BACK) is not True:
+        return
+    values = {name: value for name, value in vars(state).items() if name != "blocked_until"}
+    values["tool_ends"] = {key: from_micros(end) for key, end in state.tool_ends.items()}
+    values["presence"] = state.presence.since, state.presence.detail_since
+    changed = set_back(values, at)
+    if "presence" in changed:
+        since, detail_since = changed["presence"]
+        changed["presence"] = replace(state.presence, since=since, detail_since=detail_since)
+    if "tool_ends" in changed:
+        changed["tool_ends"] = {key: to_micros(end) for key, end in changed["tool_ends"].items()}
+    vars(state).update(changed)
 
 
 def update_viewable(state: AgentState, event: Event, at: datetime, now: datetime) -> None:

@@ -28,7 +28,7 @@ from .status_rules import (
     keeps_active,
     update_presence,
 )
-from .timestamps import EPOCH
+from .timestamps import EPOCH, latest_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +188,11 @@ class Roster:
             if _timers_of_state(state, timers)
         ]
 
+    def ahead_of(self, now: datetime) -> list[str]:
+        """Return the agents whose states have times after ``now``."""
+        states = (self.agents | self._staged).values()
+        return [state.agent_id for state in states if state and latest_time(state) > now]
+
     def _counts(self, event: Event) -> bool:
         """Return whether a timer counts: that of open work waits for subagents that work."""
         state = self.get(event.agent_id)
@@ -334,6 +339,11 @@ def _has_open_work(state: AgentState) -> bool:
     if keeps_active(presence.status, presence.detail):
         return True
     return state.busy_at is not None and presence.status is PresenceStatus.ACTIVE and state.busy
+
+
+def latest_time(state: AgentState) -> datetime:
+    """Return the latest time of what has happened in a state."""
+    return latest_in(vars(state) | {"blocked_until": None})
 
 
 def _timer_due(state: AgentState, now: datetime, timers: TimerTable) -> Event | None:

@@ -9,15 +9,16 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..core.agent_facts import WindowFunction, facts_of_duplicate
+from ..core.agent_facts import CLOCK_SET_BACK, WindowFunction, facts_of_duplicate
 from ..core.agent_state import AgentState
 from ..core.changes import ChangeBatch, ImportResult, Subscriber
 from ..core.dedup import AgentAliases
 from ..core.ids import topmost_ancestor
 from ..core.model import AgentPresence, Event
 from ..core.reducer import PriceFunction
-from ..core.roster import Limits, Roster
+from ..core.roster import Limits, Roster, latest_time
 from ..core.status_rules import FORGOTTEN, Change
+from ..core.timestamps import EPOCH, to_rfc3339
 from .dedup_table import DEDUP_RULES
 from .file_table import FileStamp
 from .held_agents import HeldAgents
@@ -28,6 +29,9 @@ logger = logging.getLogger(__name__)
 _NEVER_S = 1e9
 _SETTLE = timedelta(seconds=10)
 """Time after the last event of the past of an agent until timers of the present apply to it."""
+
+CLOCK_TOLERANCE = timedelta(seconds=2)
+"""A clock that goes back by less was not set back, but differs between processes."""
 
 EndOfFile = Callable[[Sequence[AgentPresence]], Sequence[Event]]
 """Called with the agents of an imported file; returns the events that follow from its end."""
@@ -67,6 +71,8 @@ class RosterSync:
         )
         # Agent → when events of its past arrived last.
         self._past_arrivals: dict[str, datetime] = {}
+        # The latest time of a state or on the clock, and its value after the transaction.
+        self._latest, self._next_latest = EPOCH, EPOCH
         self._aliases = AgentAliases(DEDUP_RULES)
         self._subscribers: tuple[Subscriber, ...] = ()
         self._loaded = False
@@ -81,6 +87,7 @@ class RosterSync:
             self._loaded = True
             for agent_id, state in tx.load_presence().items():
                 self.roster.put(agent_id, state)
+                self._next_latest = max(self._next_latest, latest_time(state))
             stored = (state.presence for state in self.roster.agents.values())
             self._aliases.load((p.agent_id, p.session_id) for p in stored if not p.parent_agent_id)
         self.forgotten_seq = tx.forgotten_seq()
@@ -107,7 +114,7 @@ class RosterSync:
         new_aliases = self._aliases.add(new_events)
         aliased_events = self._aliases.apply(new_events)
         self.roster.check_capacity([event.agent_id for event in aliased_events])
-        now = self._clock()
+        now = self._read_clock(tx)
         for agent_id, alias in new_aliases:
             if self.roster.get(agent_id) is not None:
                 self.roster.merge_into(agent_id, alias)
@@ -126,6 +133,29 @@ class RosterSync:
         if accepted and self._received is None:
             self._received = received
         return len(accepted)
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether states have times after now, because the clock was set back."""
+        return self._clock() + CLOCK_TOLERANCE < self._latest
+
+    def _read_clock(self, tx: Transaction) -> datetime:
+        """Return the time; if the clock was set back, first set the times of states back."""
+        now = self._clock()
+        if now + CLOCK_TOLERANCE < self._next_latest:
+            logger.warning(
+                "the clock was set back from %s to %s; times of agents after that are set back",
+                to_rfc3339(self._next_latest),
+                to_rfc3339(now),
+            )
+            for name in self.roster.ahead_of(now):
+                extra = {CLOCK_SET_BACK: True}
+                event = Event(agent_id=name, event_type="resumed", source="server", extra=extra)
+                self._add(tx, event, now)
+            self._next_latest = now
+        elif now > self._next_latest:
+            self._next_latest = now
+        return now
 
     def assign(self, tx: Transaction, event: Event) -> None:
         """Stage an event that assigns a field of an agent, unless it was removed."""
@@ -176,7 +206,7 @@ class RosterSync:
         """
         aliased_events = self._aliases.apply(events)
         self.roster.check_capacity([event.agent_id for event in aliased_events])
-        now = self._clock()
+        now = self._read_clock(tx)
         aliased_events, unknown = tx.identify(aliased_events)
         accepted = {id(event) for event in tx.drop_duplicates(unknown, now)}
         past = now - self._shortest_timer
@@ -276,6 +306,8 @@ class RosterSync:
         states = tx.load_presence(list(last_seqs))
         for agent_id in last_seqs:
             state, own = states.get(agent_id), self.roster.get(agent_id)
+            if state is not None:
+                self._next_latest = max(self._next_latest, state.presence.last_activity)
             if own is not None and self._held.hides(agent_id):
                 state = self._held.absorb(agent_id, own, state)
             self.roster.put(agent_id, state)
@@ -307,6 +339,7 @@ class RosterSync:
     def committed(self, tx: Transaction) -> None:
         """Commit the staged states to the roster, and notify the subscribers."""
         self.roster.commit()
+        self._latest = self._next_latest
         self._held.commit()
         changes, received = self._changes, self._received
         self._changes, self._received = [], None
@@ -321,6 +354,7 @@ class RosterSync:
     def rolled_back(self) -> None:
         """Discard the staged states and changes."""
         self.roster.rollback()
+        self._next_latest = self._latest
         self._held.rollback()
         self._changes, self._received = [], None
 

@@ -29,7 +29,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from htmlgraph_nb.core.timestamps import utc_now
 from htmlgraph_nb.errors import HtmlgraphError, StoreReplaced
@@ -43,6 +42,7 @@ from ..config import Config
 from .backfiller import Backfiller
 from .leader_lock import LeaderLock
 from .local_agents import LocalAgents
+from .retention import Retention
 from .sealer import Sealer
 from .spool_reader import SpoolReader
 from .waiting_file import WaitingFile
@@ -56,7 +56,6 @@ PAUSE_S = 5.0
 SPOOL_POLL_S = 1.0
 WAITING_S = 1.0
 RETENTION_S = 60.0
-RETENTION_STEP_S = 0.05
 SEAL_S = 60.0
 BACKFILL_CHECK_S = 1.0
 CHECKPOINT_S = 0.5
@@ -224,7 +223,7 @@ class BackgroundTasks:
             tasks.append(PeriodicTask("waiting", WAITING_S, waiting.update, leader))
         if retain_s:
             tasks.append(
-                PeriodicTask("retention", RETENTION_S, _retention(manager, retain_s), leader)
+                PeriodicTask("retention", RETENTION_S, Retention(manager, retain_s).run, leader)
             )
         if sealer is not None:
             tasks.append(PeriodicTask("seal", SEAL_S, sealer.check, leader))
@@ -263,19 +262,6 @@ class BackgroundTasks:
 
 def _always() -> bool:
     return True
-
-
-def _retention(manager: PresenceManager, retain_s: float) -> Callable[[], float | None]:
-    """Return a function that deletes one step of old history.
-
-    The function returns RETENTION_STEP_S while there is more, so that other tasks run in between.
-    """
-
-    def delete_step() -> float | None:
-        n_deleted = manager.delete_history(timedelta(seconds=retain_s))
-        return RETENTION_STEP_S if n_deleted else None
-
-    return delete_step
 
 
 def _source_thread(

@@ -6,7 +6,16 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from hypothesis import given
 
-from htmlgraph_nb.core.timestamps import from_micros, to_micros, to_rfc3339, to_utc, utc_now
+from htmlgraph_nb.core.timestamps import (
+    EPOCH,
+    from_micros,
+    latest_in,
+    set_back,
+    to_micros,
+    to_rfc3339,
+    to_utc,
+    utc_now,
+)
 from htmlgraph_nb.core.validation import parse_time
 from tests.helpers.strategies import timestamps
 
@@ -28,3 +37,24 @@ def test_to_utc_converts_the_offset() -> None:
     assert to_utc(local).tzinfo is UTC
     now = utc_now()
     assert to_utc(now) is now
+
+
+def test_set_back_keeps_order_and_other_values() -> None:
+    """Times after the limit become a microsecond apart; everything else stays."""
+    latest = EPOCH + timedelta(hours=1)
+    values = {
+        "a": latest + timedelta(hours=2),
+        "b": ("x", latest + timedelta(hours=5)),
+        "c": {"k": ("y", latest + timedelta(hours=1)), "l": EPOCH},
+        "d": None,
+        "e": 7,
+    }
+    assert latest_in(values) == latest + timedelta(hours=5)
+    moved = set_back(values, latest)
+    assert moved == {
+        "a": latest - timedelta(microseconds=1),
+        "b": ("x", latest),
+        "c": {"k": ("y", latest - timedelta(microseconds=2)), "l": EPOCH},
+    }
+    assert set_back(values | moved, latest) == {}
+    assert latest_in({"d": None, "e": 7}) == EPOCH

@@ -16,7 +16,7 @@ from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.roster import Limits
 from htmlgraph_nb.errors import StoreUnavailable
 from htmlgraph_nb.presence import PresenceManager, PresenceStatus
-from htmlgraph_server.background import periodic_tasks
+from htmlgraph_server.background import periodic_tasks, retention
 from htmlgraph_server.background.backfiller import Backfiller
 from htmlgraph_server.background.leader_lock import LeaderLock
 from htmlgraph_server.background.local_agents import LocalAgents
@@ -124,7 +124,8 @@ def test_retention_lets_other_tasks_run_between_steps(
     for _ in range(12):
         manager.ingest([Event(agent_id="a", timestamp=old, source="test")] * 2_000)
     monkeypatch.setattr(periodic_tasks, "SPOOL_POLL_S", 0.0)
-    monkeypatch.setattr(periodic_tasks, "RETENTION_STEP_S", 0.001)
+    monkeypatch.setattr(retention, "RETENTION_STEP_S", 0.001)
+    manager.ingest([Event(agent_id="a", source="test")])
     sizes: list[int] = []
 
     class CountingSpool(SpoolReader):

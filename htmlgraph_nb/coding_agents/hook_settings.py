@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,52 +14,38 @@ HandlerEntry = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class HookSettings:
-    """The settings file of one kind of coding agent.
+    """The file that registers the hooks of one kind of coding agent.
+
+    It is either the agent's JSON settings, in which ``connect`` adds an entry for each hook, or,
+    with ``program``, a file of its own that ``connect`` writes as a whole and ``--undo`` deletes,
+    such as a plugin.
 
     Attributes:
-        home_variable: environment variable that names its folder.
-        folder: its folder below the user's home, and below a project.
-        file: name of the file that holds the hooks.
+        file: name of the file, or its path below the agent's folder.
         events: hook → whether the agent must wait until the hook has ended.
         handler: returns the entry of a hook from the command, the hook and whether the agent waits.
         has_http_hooks: whether the agent can POST hooks by itself.
         has_statusline: whether a command can report the status line.
         note: instructions to the user after connecting; "": none.
-        home_is_parent: whether the variable names the folder that contains ``folder``.
+        home_variable, folder: where the file is, if not in the folder of the agent: as the
+            attributes of CodingAgent of the same names; "": as there.
+        project_folder: the folder below a project that contains ``file``; None: ``folder``; "": it
+            cannot be connected for one project.
+        program: returns the text of the whole file from the shell command of the hook.
     """
 
-    home_variable: str
-    folder: str
     file: str
     events: Mapping[str, bool]
-    handler: Callable[[str, str, bool], HandlerEntry]
+    handler: Callable[[str, str, bool], HandlerEntry] = lambda command, hook, waits: (
+        command_handler(command, waits)
+    )
     has_http_hooks: bool = False
     has_statusline: bool = False
     note: str = ""
-    home_is_parent: bool = False
-
-    def paths(self, environ: Mapping[str, str], project: str | None) -> list[str]:
-        """Return the paths of the settings file: of the user one in each of the agent's folders.
-
-        Args:
-            project: the project folder; None: the settings of the user.
-        """
-        if project is not None:
-            return [os.path.join(os.path.abspath(project), self.folder, self.file)]
-        return [os.path.join(home, self.file) for home in self.homes(environ)]
-
-    def homes(self, environ: Mapping[str, str]) -> list[str]:
-        """Return the agent's folders of the user, which may not exist.
-
-        The variable can list several, separated by commas. A folder whose name contains a comma
-        can be named alone.
-        """
-        value = os.path.expanduser(environ.get(self.home_variable, ""))
-        parts = [value] if os.path.isdir(value) else value.split(",")
-        homes = [os.path.expanduser(part.strip()) for part in parts if part.strip()]
-        below = self.folder if self.home_is_parent else ""
-        homes = [os.path.join(home, below) if below else home for home in homes]
-        return homes or [os.path.join(os.path.expanduser("~"), self.folder)]
+    home_variable: str = ""
+    folder: str = ""
+    project_folder: str | None = None
+    program: Callable[[str], str] | None = None
 
 
 def command_handler(command: str, waits: bool, timeout_s: int = HOOK_TIMEOUT_S) -> HandlerEntry:

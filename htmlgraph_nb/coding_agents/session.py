@@ -46,6 +46,8 @@ class OpenCall(NamedTuple):
     key: str | None = None
 
 
+MAX_SIDECAR_BYTES = 8 << 20
+"""A longer file beside a session is not read."""
 UNKNOWN_CALL = OpenCall()
 
 
@@ -96,6 +98,21 @@ class SessionReader(Protocol):
         """Return the events that wait for a line that may never come.
 
         ``feed`` can be called after it.
+        """
+
+
+class SidecarReader(SessionReader, Protocol):
+    """A reader of a session that has further files; see ``CodingAgent.sidecars``."""
+
+    def feed_sidecar(self, name: str, data: bytes) -> list[Event]:
+        """Return the events that a further file reports, which is new or has changed.
+
+        It is called after the lines that were read with it, and again with all of the file after
+        each change. Events that were returned before have the same ``event_id``.
+
+        Args:
+            name: base name of the file.
+            data: its bytes, at most MAX_SIDECAR_BYTES; it may be half written.
         """
 
 

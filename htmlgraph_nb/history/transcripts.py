@@ -87,7 +87,7 @@ def load_transcripts(
     )
     zone = resolve_zone(tz)
     if path is None:
-        files, skipped = find_own_sessions(agent or DEFAULT_AGENT.name)
+        files, skipped = find_own_sessions(agent or DEFAULT_AGENT)
     else:
         files, skipped = find_sessions(path, agent)
     since_s = 0.0 if query.since is None else query.since.timestamp()

@@ -36,7 +36,7 @@ from ..coding_agents.content_rules import (
     was_interrupted,
 )
 from ..coding_agents.git_worktree import repository_folder
-from ..coding_agents.registry import AGENTS, DEFAULT_AGENT
+from ..coding_agents.registry import AGENTS, DEFAULT_AGENT, PROJECT_VARIABLES
 from ..errors import Unreachable
 from .delivery import HOOKS_PATH, Target, deliver, targets
 from .process_tree import ancestors
@@ -58,8 +58,8 @@ MAX_EVENT_BYTES = 16 << 10
 MAX_TEXT_CHARS = 256
 MAX_PATH_CHARS = 4_096
 
-HELP = f"""\
-htmlgraph-hook [{"|".join(AGENTS)}]: reads a hook's JSON from stdin and reports it to the server.
+HELP = """\
+htmlgraph-hook [{names}]: reads a hook's JSON from stdin and reports it to the server.
 Settings: HTMLGRAPH_URL, _TOKEN, _AGENT, _FEATURE; HTMLGRAPH_DEBUG=1 prints errors."""
 
 _COMMON_FIELDS = (
@@ -173,7 +173,7 @@ def sender_info(
     seconds, rest = divmod(now_ns, 1_000_000_000)
     clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     # An agent that runs inside another inherits the other's variable.
-    variables = [each.project_variable for each in AGENTS.values()]
+    variables = (*PROJECT_VARIABLES, agent.project_variable)
     folder = next((environ[name] for name in variables if environ.get(name)), "")
     fields = {
         "hook": agent.name,
@@ -378,12 +378,15 @@ def main() -> int:
     """Report the hook call on stdin; always 0."""
     arguments = sys.argv[1:]
     if "--help" in arguments or "-h" in arguments:
-        print(HELP)
+        names = [name for name, agent in AGENTS.items() if agent.has_hooks]
+        print(HELP.format(names="|".join(names)))
         return 0
-    name = arguments[0] if arguments else DEFAULT_AGENT.name
+    name = arguments[0] if arguments else DEFAULT_AGENT
     agent = AGENTS.get(name)
     if agent is None:
         _debug(f"agent: expected one of {', '.join(AGENTS)}, got {name!r}")
+    elif not agent.has_hooks:
+        _debug(f"{agent.label} has no hooks")
     else:
         _HookCall(agent).run()
     # Do not wait for a thread that is blocked in a name lookup.

@@ -42,6 +42,10 @@ MAX_STATUS_FILES = 1_000
 _MAX_STATUS_BYTES = 65_536
 _STATUS_WORDS = frozenset({"busy", "waiting", "idle", "shell"})
 _INTERPRETERS = frozenset({"node", "bun", "deno"})
+_AGENT_OF_COMMAND = {name: agent.name for agent in AGENTS.values() for name in agent.commands}
+_AGENT_OF_PACKAGE = {
+    f"/{name}/": agent.name for agent in AGENTS.values() for name in agent.packages
+}
 _WRITE_MODES = frozenset({"w", "a", "r+", "a+"})
 
 
@@ -263,11 +267,14 @@ def agent_of_command(name: str, arguments: Sequence[str]) -> str | None:
     words = [name, *arguments[:1]]
     is_script = bool(arguments) and _stem(arguments[0]) in _INTERPRETERS
     scripts = [word for word in arguments[1:4] if not word.startswith("-")] if is_script else []
-    for agent in AGENTS.values():
-        if any(_stem(word) in agent.commands for word in (*words, *scripts[:1])):
-            return agent.name
-        if any(f"/{agent.package}/" in script.replace(os.sep, "/") for script in scripts[:1]):
-            return agent.name
+    for word in (*words, *scripts[:1]):
+        if (agent := _AGENT_OF_COMMAND.get(_stem(word))) is not None:
+            return agent
+    for script in scripts[:1]:
+        path = script.replace(os.sep, "/")
+        for folder, agent in _AGENT_OF_PACKAGE.items():
+            if folder in path:
+                return agent
     return None
 
 

@@ -121,6 +121,8 @@ def find_own_sessions(agent: str) -> tuple[list[SessionFile], dict[str, str]]:
     """
     coding_agent(agent)
     folders = own_folders(agent)
+    if not folder_names(agent):
+        raise InvalidEvent(f"{AGENTS[agent].label} has no session files", "agent")
     if not folders:
         raise InvalidEvent(
             f"{folder_names(agent)} does not exist; pass the path of a folder", "path"

@@ -9,11 +9,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from ..coding_agents.input_key import hash_input
 from ..coding_agents.registry import AGENTS
-from ..coding_agents.session import SessionReader, feed_parts, split_records
+from ..coding_agents.session import (
+    MAX_SIDECAR_BYTES,
+    SessionReader,
+    SidecarReader,
+    feed_parts,
+    split_records,
+)
 from ..coding_agents.titles import drop_generated_titles
 from ..core.model import Event
 from ..errors import InvalidEvent
@@ -69,6 +75,7 @@ class SessionTail:
     _fingerprint: bytes = b""
     _stream: DecompressedStream | None = None
     _stamp: tuple[int, ...] = ()
+    _sidecars: dict[str, tuple[int, ...]] | None = None
 
     def read(
         self, *, final: bool = False, on_bytes: OnBytes | None = None, max_bytes: int | None = None
@@ -108,6 +115,8 @@ class SessionTail:
             if self._stream is not None and not self.behind:
                 self.problem = self.problem or self._stream.problem
                 self._stream = None
+        if not self.behind:
+            yield from self._filtered(self._read_sidecars(reader))
         if final:
             yield from self._filtered(reader.finish())
 
@@ -155,9 +164,41 @@ class SessionTail:
         self.offset = self.n_lines = self.n_broken = 0
         self.broken = []
         self._fingerprint = b""
+        self._sidecars = None
 
     def _new_reader(self) -> SessionReader:
         return AGENTS[self.file.agent].session_reader(self.file.path, hash_input)
+
+    def sidecar_stamps(self) -> tuple[int, ...]:
+        """Return numbers that change when a further file of the session does; () without any."""
+        paths = self._sidecar_paths()
+        return tuple(part for path in paths for part in _stamp_of(path)) if paths else ()
+
+    def _sidecar_paths(self) -> dict[str, tuple[int, ...]]:
+        """Return path → stamp at the last read of the further files of the session."""
+        if self._sidecars is None:
+            paths = AGENTS[self.file.agent].sidecars(self.file.path)
+            self._sidecars = dict.fromkeys(paths, ())
+        return self._sidecars
+
+    def _read_sidecars(self, reader: SessionReader) -> list[Event]:
+        """Return the events of the further files of the session that have changed."""
+        events: list[Event] = []
+        stamps = self._sidecar_paths()
+        for path, before in stamps.items():
+            stamp = _stamp_of(path)
+            if stamp == before:
+                continue
+            stamps[path] = stamp
+            try:
+                with open_regular(path) as file:
+                    data = file.read(MAX_SIDECAR_BYTES + 1)
+            except OSError:
+                # Deleted meanwhile, or not ours to read: the session itself is read all the same.
+                continue
+            if len(data) <= MAX_SIDECAR_BYTES:
+                events += cast(SidecarReader, reader).feed_sidecar(os.path.basename(path), data)
+        return events
 
     def _filtered(self, events: list[Event]) -> list[Event]:
         return events if self.titles else drop_generated_titles(events)
@@ -232,6 +273,15 @@ def why_no_session(tail: SessionTail) -> str | None:
     if not tail.n_lines or agent_of(tail.file.path) is not None:
         return None
     return "its first lines are not those of a session of a known agent"
+
+
+def _stamp_of(path: str) -> tuple[int, ...]:
+    """Return inode, size and time of a file; () if it does not exist."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return ()
+    return state.st_ino, state.st_size, state.st_mtime_ns
 
 
 def _is_complete(line: bytes) -> bool:

@@ -84,7 +84,7 @@ class _ActiveFile:
         completions_only: ignore all events but completions.
         facts: the owner and the machine of the file.
         first_read: the newest events while the file is read for the first time; None: afterwards.
-        stamp: inode, size and timestamp at the last read.
+        stamp: inode, size and timestamp of it and of its sidecars at the last read.
         n_passed: number of the reader's quiet thresholds that have passed.
         next_quiet_check: when the next quiet threshold passes, or the file becomes dormant.
         due: when to check it next.
@@ -100,7 +100,7 @@ class _ActiveFile:
     facts: FileFacts
     ids: EventIds = field(default_factory=EventIds)
     first_read: EventBuffer | None = None
-    stamp: tuple[int, int, int] | None = None
+    stamp: tuple[int, ...] | None = None
     n_passed: int = 0
     next_quiet_check: float = 0.0
     due: float = 0.0
@@ -278,7 +278,8 @@ class SessionWatcher:
 
     def _read_changes(self, file: _ActiveFile, monotonic_s: float, wall_s: float) -> list[Event]:
         state = os.stat(file.tail.file.path)
-        stamp = state.st_ino, state.st_size, state.st_mtime_ns
+        sidecars = file.tail.sidecar_stamps()
+        stamp = (state.st_ino, state.st_size, state.st_mtime_ns, *sidecars)
         if stamp == file.stamp and not file.tail.behind:
             file.due = self._next_due(file, monotonic_s)
             return (

@@ -61,4 +61,4 @@ def _agent_of_hook(payload: object) -> str:
     added = payload.get("htmlgraph") if isinstance(payload, dict) else None
     agent = added.get("hook") if isinstance(added, dict) else None
     # Lines of early versions name no agent: they supported Claude Code only.
-    return agent if isinstance(agent, str) and agent in AGENTS else DEFAULT_AGENT.name
+    return agent if isinstance(agent, str) and agent in AGENTS else DEFAULT_AGENT

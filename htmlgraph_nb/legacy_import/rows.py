@@ -47,7 +47,7 @@ LegacyRow = Mapping[str, Any]
 
 _PROGRAMS = {
     **{name: agent.name for agent in AGENTS.values() for name in (agent.name, *agent.aliases)},
-    **dict.fromkeys(("user", "system", "orchestrator-hook"), DEFAULT_AGENT.name),
+    **dict.fromkeys(("user", "system", "orchestrator-hook"), DEFAULT_AGENT),
 }
 """Agent names that all sessions of a program share."""
 _UNSPECIFIC_NAMES = frozenset({"user", "system"})
@@ -90,7 +90,7 @@ _FAILED = frozenset({"failed", "error"})
 
 def legacy_agent_id(name: object, session: str | None) -> str:
     """Return the agent id for an agent name of the older project in a session."""
-    legacy_name = string(name) or DEFAULT_AGENT.aliases[0]
+    legacy_name = string(name) or AGENTS[DEFAULT_AGENT].aliases[0]
     program = _PROGRAMS.get(legacy_name.lower())
     return agent_id_of(session, program) if program is not None and session else legacy_name
 

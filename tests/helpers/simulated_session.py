@@ -384,3 +384,5 @@ _SIMULATORS: dict[str, type[_Simulator]] = {
     simulator.agent: simulator
     for simulator in (_ClaudeSimulator, _CodexSimulator, _GeminiSimulator)
 }
+SIMULATED = tuple(_SIMULATORS)
+"""The agents of which ``simulate_session`` knows hooks, files and telemetry."""

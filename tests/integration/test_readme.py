@@ -183,12 +183,14 @@ def test_readme_connect_commands_connect(tmp_path: Path) -> None:
         if line.startswith("htmlgraph-nb connect ")
     ]
     lines, statusline = lines[:-1], lines[-1]
-    assert [line.split()[-1] for line in lines] == list(AGENTS)
+    assert [line.split()[-1] for line in lines] == ["claude", "codex", "gemini"]
     assert statusline.endswith(" --statusline")
     for line in lines:
         run(line, tmp_path)
-        settings = AGENTS[line.split()[-1]].hook_settings()
-        assert htmlgraph_groups((tmp_path / settings.folder / settings.file).read_text())
+        agent = AGENTS[line.split()[-1]]
+        settings = agent.hook_settings()
+        assert settings is not None
+        assert htmlgraph_groups((tmp_path / agent.folder / settings.file).read_text())
     # As after an installation.
     program = tmp_path / "bin" / "htmlgraph-statusline"
     program.parent.mkdir()

@@ -29,6 +29,10 @@ class ClaudeCode(CodingAgent):
     name = "claude"
     label = "Claude Code"
     aliases = ("claude-code",)
+    folder = ".claude"
+    home_variable = "CLAUDE_CONFIG_DIR"
+    has_hooks = True
+    has_telemetry = True
     project_variable = "CLAUDE_PROJECT_DIR"
     session_pattern = (
         r"projects/[^/]+/"
@@ -36,12 +40,12 @@ class ClaudeCode(CodingAgent):
         r"\.jsonl"
     )
     commands = ("claude",)
-    package = "@anthropic-ai/claude-code"
+    packages = ("@anthropic-ai/claude-code",)
 
     def homes(self) -> list[str]:
         """Return its folders; unless they are named, also that of some versions in 2025."""
         homes = super().homes()
-        if os.environ.get(self.hook_settings().home_variable):
+        if os.environ.get(self.home_variable):
             return homes
         config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
         return [*homes, os.path.join(config, "claude")]

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from ..hook_settings import HandlerEntry, HookSettings, command_handler
-
-
-def _handler(command: str, hook: str, waits: bool) -> HandlerEntry:
-    return command_handler(command, waits)
-
+from ..hook_settings import HookSettings
 
 SETTINGS = HookSettings(
-    home_variable="CLAUDE_CONFIG_DIR",
-    folder=".claude",
     file="settings.json",
     events={
         **dict.fromkeys(
@@ -23,7 +16,6 @@ SETTINGS = HookSettings(
         # The process may exit right after these, and with it a hook that it does not wait for.
         **dict.fromkeys(("Stop", "StopFailure", "SessionEnd"), True),
     },
-    handler=_handler,
     has_http_hooks=True,
     has_statusline=True,
     note="For its usage limits and the size of the context: "

@@ -20,10 +20,14 @@ class Codex(CodingAgent):
 
     name = "codex"
     label = "Codex"
+    folder = ".codex"
+    home_variable = "CODEX_HOME"
+    has_hooks = True
+    has_telemetry = True
     subagents_are_sessions = True
     session_pattern = r"(sessions/\d{4}/\d\d/\d\d|archived_sessions)/rollout-[^/]+\.jsonl"
     commands = ("codex",)
-    package = "@openai/codex"
+    packages = ("@openai/codex",)
 
     def roots_in(self, home: str) -> list[SessionRoot]:
         """Return the folders of current and of archived sessions."""

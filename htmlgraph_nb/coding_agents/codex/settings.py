@@ -14,8 +14,6 @@ def _handler(command: str, hook: str, waits: bool) -> HandlerEntry:
 
 
 SETTINGS = HookSettings(
-    home_variable="CODEX_HOME",
-    folder=".codex",
     file="hooks.json",
     events={
         **dict.fromkeys(

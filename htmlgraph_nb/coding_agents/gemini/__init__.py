@@ -26,11 +26,16 @@ class GeminiCli(CodingAgent):
     name = "gemini"
     label = "Gemini CLI"
     aliases = ("gemini-cli",)
+    folder = ".gemini"
+    home_variable = "GEMINI_CLI_HOME"
+    home_is_parent = True
+    has_hooks = True
+    has_telemetry = True
     project_variable = "GEMINI_PROJECT_DIR"
     shares_call_ids = False
     session_pattern = r"\.gemini/tmp/[^/]+/chats/([^/]+/)?[^/]+\.jsonl?"
     commands = ("gemini",)
-    package = "@google/gemini-cli"
+    packages = ("@google/gemini-cli",)
 
     def hook_session(self, payload: Mapping[str, Any]) -> str | None:
         """Return the session of the file that the input names.

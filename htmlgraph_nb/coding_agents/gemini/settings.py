@@ -12,8 +12,6 @@ def _handler(command: str, hook: str, waits: bool) -> HandlerEntry:
 
 
 SETTINGS = HookSettings(
-    home_variable="GEMINI_CLI_HOME",
-    folder=".gemini",
     file="settings.json",
     # BeforeModel, AfterModel and PreCompress are left out: they run for each request or chunk.
     events=dict.fromkeys(
@@ -21,5 +19,4 @@ SETTINGS = HookSettings(
         True,
     ),
     handler=_handler,
-    home_is_parent=True,
 )

@@ -27,7 +27,11 @@ from ..telemetry import EventFields, number, terms_of_attributes, uncached
 from .signals import Attributes, LogRecord, Span
 
 SOURCE = "otlp"
-_TELEMETRY = {name: agent.telemetry() for name, agent in AGENTS.items()}
+_TELEMETRY = {
+    name: telemetry
+    for name, agent in AGENTS.items()
+    if (telemetry := agent.telemetry()) is not None
+}
 _SESSION_KEYS = ("session.id", "conversation.id", "session_id", "conversation_id")
 _AGENT_SPANS = tuple(name for each in _TELEMETRY.values() for name in each.span_names)
 _MIN_MICROS = 946_684_800_000_000

@@ -27,7 +27,8 @@ from .streams import MAX_SESSIONS, CounterStreams, series_of
 _METRICS = {
     name: (agent.name, metric)
     for agent in AGENTS.values()
-    for name, metric in agent.telemetry().token_metrics.items()
+    if (telemetry := agent.telemetry()) is not None
+    for name, metric in telemetry.token_metrics.items()
 }
 """Name of a metric → its agent, and how it counts."""
 

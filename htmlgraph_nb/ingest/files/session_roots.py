@@ -128,8 +128,8 @@ def roots_at(agent: CodingAgent, path: str) -> list[SessionRoot]:
 
 def _home_in(agent: CodingAgent, path: str) -> str:
     """Return the folder of an agent if a user names the home folder that contains it."""
-    below = os.path.join(path, agent.hook_settings().folder)
-    return below if os.path.isdir(below) else path
+    below = os.path.join(path, agent.folder)
+    return below if agent.folder and os.path.isdir(below) else path
 
 
 def is_below(path: str, folder: str) -> bool:
@@ -235,7 +235,7 @@ def _found_root(folder: str, find_root: FindRoot | None) -> SessionRoot | None:
 
 def _home_of(path: str, agent: str) -> str | None:
     """Return the folder of an agent in which a file is where the agent would write it."""
-    if agent not in AGENTS:
+    if agent not in AGENTS or not AGENTS[agent].session_pattern:
         return None
     pattern = rf"(.*)/{AGENTS[agent].session_pattern}"
     match = re.fullmatch(pattern, plain_path(path).replace(os.sep, "/"))

@@ -22,9 +22,11 @@ from .connect.agent_connection import connection_of
 from .connect.agent_hooks import (
     hook_command,
     hook_groups,
+    settings_of,
     statusline_program,
     telemetry_variables,
 )
+from .connect.hook_program import plan_program, plan_program_removal
 from .connect.settings_file import (
     BACKUP_SUFFIX,
     SettingsPlan,
@@ -86,7 +88,9 @@ def _connect(arguments: argparse.Namespace, environ: Mapping[str, str], out: Pri
         raise ConfigError("--json: expected with --check only")
     if arguments.agent is None and arguments.statusline:
         arguments.agent = next(
-            name for name, agent in AGENTS.items() if agent.hook_settings().has_statusline
+            name
+            for name, agent in AGENTS.items()
+            if (settings := agent.hook_settings()) is not None and settings.has_statusline
         )
     if arguments.agent is None:
         choices = "|".join([*AGENTS, _TELEMETRY])
@@ -98,22 +102,28 @@ def _connect(arguments: argparse.Namespace, environ: Mapping[str, str], out: Pri
             out(f'export {name}="{value}"')
         return 0
     agent = AGENTS[arguments.agent]
-    settings = agent.hook_settings()
+    settings = settings_of(agent)
     if arguments.statusline and not settings.has_statusline:
         raise ConfigError(f"{agent.label} has no status line; omit --statusline")
-    hooks = (
-        {}
-        if arguments.undo
-        else hook_groups(agent, hook_command(agent), url if arguments.http else None)
-    )
-    for path in settings.paths(environ, arguments.project):
-        if arguments.undo:
+    http_url = url if arguments.http else None
+    hooks = {} if arguments.undo else hook_groups(agent, hook_command(agent), http_url)
+    paths = agent.settings_paths(environ, arguments.project)
+    if not paths:
+        raise ConfigError(f"{agent.label} can only be connected for the user; omit --project")
+    for path in paths:
+        if settings.program is not None:
+            plan = (
+                plan_program_removal(path)
+                if arguments.undo
+                else plan_program(path, settings.program(hook_command(agent)))
+            )
+        elif arguments.undo:
             plan = plan_disconnect(
                 path, hooks=not arguments.statusline, statusline=arguments.statusline
             )
         elif arguments.statusline:
             is_user = arguments.project is None
-            inherited = "" if is_user else own_command_of(settings.paths(environ, None)[0])
+            inherited = "" if is_user else own_command_of(agent.settings_paths(environ, None)[0])
             plan = plan_statusline(path, statusline_program(), inherited)
         else:
             plan = plan_connect(path, hooks)
@@ -135,7 +145,7 @@ def _carry_out(
         out(f"nothing written; {agent.label} reads {plan.path}")
     else:
         apply_plan(plan)
-        note = "" if arguments.statusline else agent.hook_settings().note
+        note = "" if arguments.statusline else settings_of(agent).note
         out(_done_text(what, note, plan, arguments.undo))
 
 
@@ -171,9 +181,12 @@ def _check(environ: Mapping[str, str], project: str | None, out: Print, as_json:
         out(json.dumps(rows, indent=2))
         return 1 if problems else 0
     for row in rows:
-        where = (
-            ", ".join(row["hooks"]) or f"not connected; type htmlgraph-nb connect {row['agent']}"
+        how = (
+            "not connected; type htmlgraph-nb connect " + row["agent"]
+            if AGENTS[row["agent"]].has_hooks
+            else "has no hooks"
         )
+        where = ", ".join(row["hooks"]) or how
         last = row["last_report"]
         when = "never reported"
         if last is not None:

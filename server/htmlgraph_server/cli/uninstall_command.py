@@ -11,7 +11,8 @@ from htmlgraph_nb.errors import ConfigError
 from htmlgraph_nb.paths import data_dir, default_db
 
 from .connect.agent_connection import settings_paths
-from .connect.settings_file import apply_plan, plan_disconnect
+from .connect.hook_program import plan_removal
+from .connect.settings_file import apply_plan
 from .connect_command import diff_lines
 from .options import Print
 
@@ -37,7 +38,7 @@ def _uninstall(arguments: argparse.Namespace, environ: Mapping[str, str], out: P
     for agent in AGENTS.values():
         for path in settings_paths(agent, environ, arguments.project):
             try:
-                plan = plan_disconnect(path)
+                plan = plan_removal(agent, path)
                 if not plan.is_change:
                     continue
                 for line in diff_lines(plan):

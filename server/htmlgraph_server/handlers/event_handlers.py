@@ -129,6 +129,8 @@ class AgentHookHandler(JsonHandler):
                 "not_found",
                 f"unknown coding agent {shorten(agent)}; expected one of {', '.join(AGENTS)}",
             )
+        if not coding_agent.has_hooks:
+            raise ApiError(404, "not_found", f"{coding_agent.label} has no hooks")
         payload = self.json_object()
         events = coding_agent.events_from_hook(payload, received_at=datetime.now(UTC))
         if not self.service.config.titles:

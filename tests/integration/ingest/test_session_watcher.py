@@ -14,14 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htmlgraph_nb.coding_agents.hook_hints import HookHints
-from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.coding_agents.session import SessionRoot
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.ingest.event_buffer import final_events
 from htmlgraph_nb.ingest.session_files import SessionFile
 from htmlgraph_nb.ingest.session_tail import SessionTail
 from htmlgraph_nb.ingest.session_watcher import ACTIVE_FOR_S, SLICE_BYTES, SessionWatcher
-from tests.helpers.simulated_session import SESSION, simulate_session
+from tests.helpers.simulated_session import SESSION, SIMULATED, simulate_session
 
 NOW = datetime(2026, 5, 30, 18, 0, tzinfo=UTC)
 OLD = NOW.timestamp() - 86_400
@@ -97,7 +96,7 @@ def test_watcher_reports_only_added_lines(scene: Scene) -> None:
 
 
 @settings(max_examples=40)
-@given(agent=st.sampled_from(list(AGENTS)), cuts=st.lists(st.integers(0, 4_000), max_size=8))
+@given(agent=st.sampled_from(SIMULATED), cuts=st.lists(st.integers(0, 4_000), max_size=8))
 def test_watcher_result_is_independent_of_write_boundaries(
     tmp_path_factory: pytest.TempPathFactory, agent: str, cuts: list[int]
 ) -> None:

@@ -29,6 +29,7 @@ from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_nb.storage.transaction import Transaction
 from tests.helpers.simulated_session import (
     SESSION,
+    SIMULATED,
     SOURCES,
     STEP_S,
     SimulatedSession,
@@ -95,7 +96,7 @@ def interleaved(streams: Sequence[Sequence[Event]], chance: random.Random) -> li
 
 @settings(max_examples=60)
 @given(
-    agent=st.sampled_from(list(AGENTS)),
+    agent=st.sampled_from(SIMULATED),
     turns=TURNS,
     sources=SUBSETS,
     same_counts=st.booleans(),
@@ -147,7 +148,7 @@ def test_drop_duplicates_in_any_order_gives_same_state(
     assert in_order["tokens"] == session.n_tokens * reports_tokens
 
 
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("agent", SIMULATED)
 @pytest.mark.parametrize("first", [("hooks", "file"), ("file", "otlp"), ("otlp", "hooks")])
 def test_drop_duplicates_merges_incomplete_sources(agent: str, first: tuple[str, str]) -> None:
     """Two sources that each miss other events give the complete state."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from htmlgraph_nb.coding_agents.agent import CodingAgent
 from htmlgraph_nb.coding_agents.registry import AGENTS
+from htmlgraph_nb.errors import InvalidEvent
 from tests.helpers.paths import ROOT
-from tests.helpers.simulated_session import simulate_session
+from tests.helpers.simulated_session import SIMULATED, simulate_session
 
 
 @pytest.mark.parametrize("agent", AGENTS)
@@ -23,12 +26,13 @@ def test_agent_is_named_like_its_folder(agent: str) -> None:
     assert chosen.label
     assert chosen.hook_source == f"{agent}-hook"
     assert chosen.session_source == f"{agent}-session"
-    assert chosen.hooks_after_write <= set(chosen.hook_settings().events)
+    settings = chosen.hook_settings()
+    assert chosen.hooks_after_write <= set(() if settings is None else settings.events)
     assert all(root.agent == agent for root in chosen.session_roots())
     assert all(root.path.startswith(tuple(chosen.homes())) for root in chosen.session_roots())
 
 
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("agent", SIMULATED)
 def test_agent_events_have_the_sources_of_the_agent(agent: str) -> None:
     """Hooks, session files and telemetry of a session are read under the agent's name."""
     simulated = simulate_session(agent, [[False]], same_counts=False, ended=True)
@@ -40,7 +44,7 @@ def test_agent_events_have_the_sources_of_the_agent(agent: str) -> None:
     assert names.pop().startswith(f"{agent}-")
 
 
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("agent", SIMULATED)
 def test_agent_session_records_belong_to_one_agent(agent: str) -> None:
     """Of all agents only the one that wrote a line recognizes it."""
     simulated = simulate_session(agent, [[False]], same_counts=False, ended=True)
@@ -54,7 +58,7 @@ def test_agent_session_records_belong_to_one_agent(agent: str) -> None:
 
 def test_agent_telemetry_names_differ() -> None:
     """A log event, a metric and a tool that waits for the user each belong to one agent."""
-    telemetry = [agent.telemetry() for agent in AGENTS.values()]
+    telemetry = [each for agent in AGENTS.values() if (each := agent.telemetry()) is not None]
     prefixes = [each.log_prefix for each in telemetry]
     assert not any(a != b and a.startswith(b) for a in prefixes for b in prefixes)
     metrics = [name for each in telemetry for name in each.token_metrics]
@@ -93,6 +97,29 @@ def test_agent_session_pattern_is_that_of_one_agent(agent: str, path: str) -> No
 def test_agent_session_pattern_excludes_other_files(agent: str, path: str) -> None:
     """Other files in an agent's folder, and lookalikes elsewhere, do not match."""
     assert re.fullmatch(AGENTS[agent].session_pattern, path) is None
+
+
+def test_agent_with_defaults_has_neither_hooks_nor_files() -> None:
+    """A name and a label are enough; what is missing says so."""
+
+    class Bare(CodingAgent):
+        name = "bare"
+        label = "Bare"
+
+    bare = Bare()
+    assert (bare.homes(), bare.session_roots(), bare.sidecars("/x.jsonl")) == ([], [], ())
+    assert (bare.telemetry(), bare.hook_settings(), bare.settings_paths({}, None)) == (
+        None,
+        None,
+        [],
+    )
+    assert (bare.hook_fields, bare.hooks_after_write) == ({}, frozenset())
+    assert not bare.is_session_record({"type": "x"})
+    assert bare.session_place({}) == (None, None)
+    with pytest.raises(InvalidEvent, match="Bare has no hooks"):
+        bare.events_from_hook({}, received_at=datetime.now(UTC))
+    with pytest.raises(NotImplementedError, match="Bare has no session files"):
+        bare.session_reader("/x.jsonl")
 
 
 def test_agent_hook_session_does_not_wait_for_a_fifo(tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ import pytest
 
 from htmlgraph_nb.coding_agents.hook_hints import hook_hints_of
 from htmlgraph_nb.coding_agents.registry import AGENTS
+from tests.helpers.agent_lists import CONNECTABLE
 
 SESSION = "session-1"
 
 
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("agent", CONNECTABLE)
 def test_hook_hints_name_files_after_each_write(agent: str) -> None:
     """Every hook that runs after a write names its session file, and no other hook does."""
     chosen = AGENTS[agent]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.errors import InvalidEvent
+from tests.helpers.agent_lists import WITH_HOOKS
 from tests.helpers.hook_inputs import NOW, from_codex, from_gemini
 from tests.helpers.strategies import json_values
 
@@ -46,7 +47,7 @@ def test_hooks_keep_no_text_of_the_conversation() -> None:
 
 
 @given(
-    st.sampled_from(list(AGENTS)),
+    st.sampled_from(WITH_HOOKS),
     json_values
     | st.fixed_dictionaries(
         {"session_id": st.text(min_size=1) | json_values, "hook_event_name": st.text()},
@@ -72,7 +73,7 @@ CALL_HOOKS = {
 }
 
 
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("agent", CALL_HOOKS)
 def test_hooks_report_the_hash_of_a_call(agent: str) -> None:
     """The sender computes it; only the events of the call itself have it."""
     for hook in (*CALL_HOOKS[agent], "PermissionRequest", "SessionStart", "Stop"):

@@ -80,4 +80,4 @@ def test_registry_alone_imports_the_folders_of_agents(agent: str) -> None:
         path.name
         for path in modules_outside(agent)
         if importing.search(path.read_text(encoding="utf-8"))
-    } <= (USERS_OF_CLAUDE if agent == DEFAULT_AGENT.name else set())
+    } <= (USERS_OF_CLAUDE if agent == DEFAULT_AGENT else set())

@@ -9,12 +9,13 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from htmlgraph_nb.coding_agents.agent import CodingAgent
 from htmlgraph_nb.errors import InvalidJson
 
+from .hook_program import program_command
 from .settings_file import OwnEntries, read_settings
 
 _TIMEOUT_S = 20.0
@@ -50,8 +51,8 @@ class AgentConnection:
 
 def settings_paths(agent: CodingAgent, environ: Mapping[str, str], project: str) -> list[str]:
     """Return the paths of an agent's settings: those of the user, then those of a project."""
-    settings = agent.hook_settings()
-    return list(dict.fromkeys([*settings.paths(environ, None), *settings.paths(environ, project)]))
+    user, own = agent.settings_paths(environ, None), agent.settings_paths(environ, project)
+    return list(dict.fromkeys([*user, *own]))
 
 
 def connection_of(agent: CodingAgent, environ: Mapping[str, str], project: str) -> AgentConnection:
@@ -61,7 +62,10 @@ def connection_of(agent: CodingAgent, environ: Mapping[str, str], project: str) 
         ConfigError: a settings file cannot be read.
     """
     paths = settings_paths(agent, environ, project)
-    user_paths = agent.hook_settings().paths(environ, None)
+    user_paths = agent.settings_paths(environ, None)
+    settings = agent.hook_settings()
+    if settings is not None and settings.program is not None:
+        return _program_connection(agent, paths, user_paths)
     entries = {path: _entries_of(path) for path in paths}
     hooks = [path for path, own in entries.items() if own.groups]
     lines = [path for path, own in entries.items() if own.statusline]
@@ -72,6 +76,19 @@ def connection_of(agent: CodingAgent, environ: Mapping[str, str], project: str) 
         if (problem := _problem_of(program))
     ]
     return AgentConnection(hooks, lines, problems)
+
+
+def _program_connection(
+    agent: CodingAgent, paths: Sequence[str], user_paths: Sequence[str]
+) -> AgentConnection:
+    programs = {path: program_command(path) for path in paths}
+    hooks = {path: program for path, program in programs.items() if program is not None}
+    problems = [
+        CommandProblem(f"{path}: {problem}", _connect_again(agent, program, path in user_paths))
+        for path, program in hooks.items()
+        if (problem := _problem_of(program))
+    ]
+    return AgentConnection(list(hooks), [], problems)
 
 
 def _entries_of(path: str) -> OwnEntries:

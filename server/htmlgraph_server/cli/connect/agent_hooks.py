@@ -9,13 +9,28 @@ import sys
 from typing import Any
 
 from htmlgraph_nb.coding_agents.agent import CodingAgent
-from htmlgraph_nb.coding_agents.hook_settings import HOOK_TIMEOUT_S
+from htmlgraph_nb.coding_agents.hook_settings import HOOK_TIMEOUT_S, HookSettings
 from htmlgraph_nb.coding_agents.registry import DEFAULT_AGENT
 from htmlgraph_nb.errors import ConfigError
 
 from .hook_entries import HookGroup
 
 _TOKEN_VARIABLE = "HTMLGRAPH_TOKEN"
+
+
+def settings_of(agent: CodingAgent) -> HookSettings:
+    """Return how the hooks of an agent are registered.
+
+    Raises:
+        ConfigError: it cannot be connected.
+    """
+    settings = agent.hook_settings()
+    if settings is None:
+        raise ConfigError(
+            f"{agent.label} has no hooks that htmlgraph-nb can add; htmlgraph-nb serve reads what "
+            "it stores without being connected"
+        )
+    return settings
 
 
 def hook_command(agent: CodingAgent) -> str:
@@ -25,7 +40,7 @@ def hook_command(agent: CodingAgent) -> str:
         ConfigError: htmlgraph-hook is neither beside this program nor on the PATH.
     """
     quoted = _quoted_program("htmlgraph-hook")
-    return quoted if agent is DEFAULT_AGENT else f"{quoted} {agent.name}"
+    return quoted if agent.name == DEFAULT_AGENT else f"{quoted} {agent.name}"
 
 
 def statusline_program() -> str:
@@ -59,7 +74,7 @@ def hook_groups(agent: CodingAgent, command: str, url: str | None) -> dict[str, 
     Raises:
         ConfigError: a URL is given and this agent has no HTTP hooks.
     """
-    settings = agent.hook_settings()
+    settings = settings_of(agent)
     if url is not None and not settings.has_http_hooks:
         raise ConfigError(f"{agent.label} has no HTTP hooks; omit --http")
     groups: dict[str, HookGroup] = {}

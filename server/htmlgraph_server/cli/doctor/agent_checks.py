@@ -71,6 +71,8 @@ def _check_files(agent: CodingAgent, now: datetime) -> list[Finding]:
     area = agent.name
     try:
         folders = list(own_folders(agent.name))
+        if not folders and not folder_names(agent.name):
+            return [Finding(area, "note", f"{agent.label}: has no session files to read")]
         if not folders:
             installed = "is installed, but " if _is_installed(agent) else ""
             text = f"{installed}no session files, as there is no {folder_names(agent.name)}"
@@ -116,6 +118,8 @@ def _check_hooks(
     is_used: bool,
     now: datetime,
 ) -> list[Finding]:
+    if agent.hook_settings() is None:
+        return []
     try:
         connection = connection_of(agent, environ, ".")
     except HtmlgraphError as error:
@@ -138,7 +142,8 @@ def _check_hooks(
         return findings
     where = ", ".join(connection.hooks)
     if last is None:
-        note = f" {agent.hook_settings().note}" if agent.hook_settings().note else ""
+        settings = agent.hook_settings()
+        note = f" {settings.note}" if settings is not None and settings.note else ""
         return [
             Finding(
                 agent.name,

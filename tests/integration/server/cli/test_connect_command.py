@@ -36,8 +36,11 @@ class User:
 
     def settings(self, agent: str, project: bool = False) -> Path:
         """Return the path of an agent's settings."""
-        hook_settings = AGENTS[agent].hook_settings()
-        return (self.project if project else self.home) / hook_settings.folder / hook_settings.file
+        chosen = AGENTS[agent]
+        hook_settings = chosen.hook_settings()
+        assert hook_settings is not None
+        folder = hook_settings.folder or chosen.folder
+        return (self.project if project else self.home) / folder / hook_settings.file
 
     def write_settings(self, agent: str, content: bytes) -> Path:
         """Write an agent's user settings and return their path."""

@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from htmlgraph_nb import __version__
-from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_nb.core.model import MAX_TERM_CHARS, AgentPresence, Event, PresenceStatus
 from htmlgraph_nb.core.protocol import COLUMNS_TYPE, MAX_FILTER_VALUES
 from htmlgraph_nb.core.validation import MAX_EXTRA_BYTES, MAX_ID_CHARS, MAX_INTEGER
@@ -48,6 +47,7 @@ from htmlgraph_server.handlers.server_handlers import openapi_document
 from htmlgraph_server.history.activity_counts import MAX_ACTIVITY_AGENTS, MAX_ACTIVITY_MINUTES
 from htmlgraph_server.history.export_worker import COMPRESSIONS
 from htmlgraph_server.hub.broadcast_messages import FEATURE_STATUSES, LINK_TYPES
+from tests.helpers.agent_lists import WITH_HOOKS
 from tests.helpers.server_process import Server
 
 FLAGS = ("--max-agents", "1000000")
@@ -154,7 +154,7 @@ def test_openapi_parameters_are_those_of_the_code() -> None:
     body = DOCUMENT["paths"]["/api/events"]["post"]["requestBody"]["content"]["application/json"]
     assert body["schema"]["anyOf"][1]["maxItems"] == MAX_REQUEST_EVENTS
     hook = {p["name"]: p["schema"] for p in parameters_of("/api/hooks/{agent}", "post")}
-    assert hook["agent"]["enum"] == list(AGENTS)
+    assert hook["agent"]["enum"] == WITH_HOOKS
     minutes = {p["name"]: p["schema"] for p in parameters_of("/api/activity")}["minutes"]
     assert (minutes["maximum"], minutes["default"]) == (
         MAX_ACTIVITY_MINUTES,

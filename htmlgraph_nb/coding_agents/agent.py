@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..core.model import Event
+    from .coverage.declaration import Coverage
     from .hook_settings import HookSettings
     from .input_hash import HashInput
     from .session import SessionReader, SessionRoot
@@ -40,6 +41,8 @@ class CodingAgent:
     - ``settings`` (``has_hooks``): SETTINGS, a HookSettings.
     - ``session`` (``session_reader``): the reader of its session files.
     - ``telemetry`` (``has_telemetry``): TELEMETRY, an AgentTelemetry.
+    - ``coverage``: COVERAGE, what is seen of it and from which source; see
+      ``coverage/declaration.py``.
 
     Attributes:
         name: its name in ``/api/hooks/NAME`` and ``htmlgraph-nb connect NAME``, and the prefix of
@@ -208,6 +211,16 @@ class CodingAgent:
         variable = settings.home_variable or self.home_variable
         homes = home_folders(environ, variable, folder, self.home_is_parent)
         return [os.path.join(home, settings.file) for home in homes]
+
+    def coverage(self) -> Coverage | None:
+        """Return what is seen of it; None: it does not say."""
+        try:
+            coverage: Coverage = self._load("coverage", "COVERAGE")
+        except ModuleNotFoundError as error:
+            if error.name != f"{type(self).__module__}.coverage":
+                raise
+            return None
+        return coverage
 
     def _load(self, module: str, name: str) -> Any:
         """Return a name that a module in the agent's package defines."""

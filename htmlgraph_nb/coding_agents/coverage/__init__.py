@@ -1,0 +1,1 @@
+"""What is seen of each kind of coding agent, as each declares it."""

@@ -74,7 +74,7 @@ class DedupRules:
 
     Attributes:
         agents: names of the kinds of agents.
-        source_kinds: ``source`` of an event → "hook", "file", "otlp" or "older".
+        source_kinds: ``source`` of an event → "hook", "file", "otlp", "chat" or "older".
         without_call_ids: sources whose tool calls have no id, or one that no other source has.
         session_prefixes: prefixes of the ids of agents whose subagents are sessions of their own.
     """
@@ -85,6 +85,7 @@ class DedupRules:
         self.source_kinds = {
             "otlp": "otlp",
             "htmlgraph": "older",
+            "jupyter-ai": "chat",
             **{agent.hook_source: "hook" for agent in agents},
             **{agent.session_source: "file" for agent in agents},
         }
@@ -108,7 +109,8 @@ class DedupKey(NamedTuple):
 
     Attributes:
         name: the key; equal for reports of the same event.
-        source: kind of source: "hook", "file", "otlp" or "older" (the older project's database).
+        source: kind of source: "hook", "file", "otlp", "chat" (of Jupyter AI) or "older" (the older
+            project's database).
         tolerance: maximum time between two reports of the same event; None: unlimited.
         always_count: never a duplicate of another source's report, as it has more details.
         latest_wins: not a duplicate if it is later than all reports of other sources.

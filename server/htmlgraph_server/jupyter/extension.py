@@ -17,7 +17,7 @@ from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.utils import url_path_join
 from tornado import httputil, web
 from tornado.routing import PathMatches, Router, Rule
-from traitlets import TraitType
+from traitlets import Bool, TraitType
 
 from htmlgraph_nb.paths import EXTENSION_PATH
 
@@ -28,9 +28,13 @@ from .service_provider import PROVIDER_SETTING, ServiceProvider
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
 
+    from .chat_listener import ChatListener
+
 _WILDCARDS = ("", "0.0.0.0", "::", "localhost")  # noqa: S104
 _JUPYTER_SETTINGS = frozenset({"host", "port", "token", "allow_origins", "allow_hosts"})
 """Settings that Jupyter Server has itself."""
+_JUPYTER_AI = "jupyter_ai_persona_manager"
+"""The server extension of Jupyter AI that runs its personas."""
 _TRAITS = {
     "db_path" if setting.name == "db" else setting.name: setting
     for setting in SETTINGS
@@ -105,6 +109,10 @@ class HtmlgraphExtension(ExtensionApp):
     description = "Jupyter Server with the live page of coding agents as its start page."
     # One trait for each setting of the server.
     vars().update({name: SettingTrait(setting) for name, setting in _TRAITS.items()})
+    jupyter_ai = Bool(
+        True, config=True, help="Show the personas of Jupyter AI that work in the chats of Jupyter."
+    )
+    _chat_listener: ChatListener | None = None
 
     def initialize_handlers(self) -> None:
         """Add the routes below the server's base_url."""
@@ -130,7 +138,8 @@ class HtmlgraphExtension(ExtensionApp):
         )
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
-        """Write the server file, now that the server listens."""
+        """Write the server file, and follow Jupyter AI, now that the server listens."""
+        self._follow_jupyter_ai(serverapp)
         if serverapp.sock:
             self.log.info("agents cannot report over the UNIX socket %s", serverapp.sock)
             return
@@ -139,6 +148,17 @@ class HtmlgraphExtension(ExtensionApp):
         origin = f"{address.scheme}://{address.netloc}"
         url = url_path_join(origin, serverapp.base_url, EXTENSION_PATH)
         write_server_file(url, self._provider.secret, self.server_config.db)
+
+    def _follow_jupyter_ai(self, serverapp: ServerApp) -> None:
+        """Follow the personas of Jupyter AI, if its server extension is loaded."""
+        package = serverapp.extension_manager.extensions.get(_JUPYTER_AI)
+        if not self.jupyter_ai or package is None or not package.enabled:
+            return
+        from .chat_listener import follow_personas
+
+        self._chat_listener = follow_personas(
+            serverapp, self._provider, titles=self.server_config.titles
+        )
 
     @property
     def server_config(self) -> Config:
@@ -150,6 +170,8 @@ class HtmlgraphExtension(ExtensionApp):
     async def stop_extension(self) -> None:
         """Stop the service and remove the server file."""
         remove_server_file()
+        if self._chat_listener is not None:
+            await self._chat_listener.stop()
         await self._provider.close()
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from .broadcast_adapter import BroadcastAdapter
 from .core.agent_facts import WindowFunction
@@ -34,7 +34,7 @@ from .html_card import manager_card
 from .paths import default_db
 from .storage.file_table import FileStamp
 from .storage.roster_sync import EndOfFile, RosterSync
-from .storage.store import Store
+from .storage.store import Job, Store
 from .storage.transaction import Transaction
 
 __all__ = ["AgentPresence", "PresenceManager", "PresenceStatus", "Publication", "Receipt"]
@@ -43,6 +43,7 @@ Publication = ChangeBatch
 """Former name of ChangeBatch."""
 Receipt = IngestResult
 """Former name of IngestResult."""
+T = TypeVar("T")
 
 
 class PresenceManager:
@@ -229,9 +230,8 @@ class PresenceManager:
         return self._store.submit(lambda tx: self._ingest(tx, events, received), len(events))
 
     def _ingest(self, tx: Transaction, events: Sequence[Event], received: float) -> IngestResult:
-        n_accepted = self._sync.apply(tx, events, received)
-        cursor = Cursor(self._store.epoch, tx.seq)
-        return IngestResult(n_accepted, len(events) - n_accepted, cursor)
+        n = self._sync.apply(tx, events, received)
+        return IngestResult(n, len(events) - n, Cursor(self._store.epoch, tx.seq))
 
     def submit_resource(
         self,
@@ -298,12 +298,12 @@ class PresenceManager:
         return self._store.write(job) if due() or self._sync.is_ahead else []
 
     def mark_offline(self, agent_id: str) -> bool:
-        """Mark an agent as offline now.
-
-        Returns:
-            False if the agent is unknown.
-        """
+        """Mark an agent as offline now; return False if the agent is unknown."""
         return self._store.write(lambda tx: self._offline(tx, agent_id, time.monotonic()))
+
+    def submit_job(self, job: Job[T]) -> Future[T]:
+        """Queue a write of a table other than those of events; see ``Store.submit``."""
+        return self._store.submit(job)
 
     def submit_offline(self, agent_id: str, received: float) -> Future[bool]:
         """Queue ``mark_offline`` for the writer thread."""

@@ -221,8 +221,53 @@ _VERSION_6 = (
     WHEN NEW.id < (SELECT max(id) FROM names) BEGIN DELETE FROM segments; END""",
 )
 
+_VERSION_7 = (
+    """CREATE TABLE alerts (
+        alert_id TEXT PRIMARY KEY,
+        rule TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        severity TEXT NOT NULL,
+        state TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        since INTEGER NOT NULL,
+        fired_at INTEGER NOT NULL,
+        message TEXT NOT NULL,
+        label TEXT NOT NULL,
+        agent_id TEXT,
+        agent_kind TEXT,
+        project TEXT,
+        branch TEXT,
+        host TEXT,
+        resolved_at INTEGER,
+        acknowledged_at INTEGER,
+        acknowledged_by TEXT,
+        value REAL,
+        threshold REAL,
+        count INTEGER NOT NULL,
+        agent_ids TEXT NOT NULL,
+        channels TEXT NOT NULL,
+        silenced INTEGER NOT NULL,
+        url_path TEXT NOT NULL,
+        revision INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX alerts_revision ON alerts (revision)",
+    "CREATE INDEX alerts_fired_at ON alerts (state, fired_at)",
+    """CREATE TABLE alert_deliveries (
+        id INTEGER PRIMARY KEY,
+        alert_id TEXT NOT NULL,
+        about TEXT NOT NULL,
+        channel TEXT NOT NULL,
+        state TEXT NOT NULL,
+        attempts INTEGER NOT NULL,
+        next_at INTEGER NOT NULL,
+        last_error TEXT,
+        UNIQUE (alert_id, about, channel)
+    )""",
+    "CREATE INDEX alert_deliveries_pending ON alert_deliveries (state, channel, next_at)",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    *(_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6),
+    *(_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6, _VERSION_7),
 )
 """Statements that lead from each version to the next; the newest version is their number."""
 

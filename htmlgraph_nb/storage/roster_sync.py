@@ -20,8 +20,9 @@ from ..core.roster import Limits, Roster, latest_time
 from ..core.status_rules import FORGOTTEN, Change
 from ..core.timestamps import EPOCH, to_rfc3339
 from .dedup_table import DEDUP_RULES
-from .file_table import FileStamp
+from .file_table import FileStamp, put_session_files
 from .held_agents import HeldAgents
+from .quota_table import put_quotas
 from .transaction import ExternalEvent, Transaction
 
 logger = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ class RosterSync:
         for agent_id, alias in new_aliases:
             if self.roster.get(agent_id) is not None:
                 self.roster.merge_into(agent_id, alias)
-                self._add(tx, Event(agent_id=agent_id, event_type="forget", source="rename"), now)
+                self._add(tx, _renamed(agent_id, alias), now)
         accepted = tx.drop_duplicates(aliased_events, now)
         past = now - self._shortest_timer
         for event in accepted:
@@ -225,7 +226,7 @@ class RosterSync:
         self._add_facts(tx, duplicates, now)
         if end is not None:
             self._end_import(tx, end, now)
-        tx.put_session_files(files)
+        put_session_files(tx.db, files)
         known = len(events) - len(unknown)
         return ImportResult(len(accepted), known, len(unknown) - len(accepted))
 
@@ -274,7 +275,7 @@ class RosterSync:
             root = topmost_ancestor(event.agent_id, state.parent_agent_id, self._parent_of)
         tx.add_event(event, now, change.presence or FORGOTTEN, root)
         if event.event_type == "quota":
-            tx.put_quotas(event, now)
+            put_quotas(tx.db, event, now)
         self._changes.append(change)
 
     def _parent_of(self, agent_id: str) -> str | None:
@@ -364,6 +365,11 @@ class RosterSync:
         except Exception:
             # The events are committed, so a failing subscriber must not fail the write.
             logger.exception("subscriber %r failed", subscriber)
+
+
+def _renamed(agent_id: str, new_id: str) -> Event:
+    extra = {"renamed_to": new_id}
+    return Event(agent_id=agent_id, event_type="forget", source="rename", extra=extra)
 
 
 def _imported(state: AgentState) -> Event:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,9 +30,7 @@ from ..core.timestamps import from_micros, to_micros
 from ..errors import InvalidEvent
 from .database import select_in
 from .dedup_table import Deduplicator, TokenSourceCache
-from .file_table import FileStamp, put_session_files
 from .identity_table import Identities, KnownEvent, related_ids
-from .quota_table import put_quotas
 from .row_writer import RowWriter
 from .schema import EVENT_COLUMNS, NAMED, PLAIN
 
@@ -133,6 +131,11 @@ class Transaction:
         self._pending_ids: dict[str, KnownEvent] = {}
         # Hashes that duplicates add to events: hash and id of the event.
         self._late_hashes: list[tuple[int, str]] = []
+
+    @property
+    def db(self) -> sqlite3.Connection:
+        """The connection, for the functions of tables that no method here writes."""
+        return self._db
 
     def _fetch(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
         # Close the cursor: an open statement, as in a traceback, keeps the file open.
@@ -280,7 +283,8 @@ class Transaction:
         """Return events that other processes added since the last transaction, in order of seq."""
         rows = self._fetch(
             "SELECT e.id, a.name, t.name, CASE WHEN e.extra LIKE '%\"resource_id\"%' "
-            "THEN e.extra END FROM events e JOIN names a ON a.id = e.agent "
+            "OR e.extra LIKE '{\"renamed_to\"%' THEN e.extra END FROM events e "
+            "JOIN names a ON a.id = e.agent "
             "JOIN names t ON t.id = e.type WHERE e.id > ? ORDER BY e.id",
             (self.seen_seq,),
         )
@@ -322,14 +326,6 @@ class Transaction:
             "INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?, ?)",
             (resource_type, resource_id, status, json.dumps(payload), self.seq),
         )
-
-    def put_quotas(self, event: Event, at: datetime) -> None:
-        """Store the usage windows of an account that an event of the type ``quota`` reports."""
-        put_quotas(self._db, event, at)
-
-    def put_session_files(self, files: Mapping[str, FileStamp | None]) -> None:
-        """Store which session files are imported; see ``file_table``."""
-        put_session_files(self._db, files)
 
     def delete_history(self, before: datetime, limit: int) -> int:
         """Delete events older than ``before`` among the ``limit`` oldest rows; return how many.

@@ -8,6 +8,7 @@ from typing import Any
 from tornado import web
 
 from .handlers import (
+    alert_handlers,
     event_handlers,
     history_handlers,
     otlp_handlers,
@@ -34,6 +35,10 @@ ROUTES: tuple[tuple[str, type[web.RequestHandler]], ...] = (
     (r"/api/presence/([^/]+)/offline", event_handlers.OfflineHandler),
     (r"/api/presence/([^/]+)/viewed", event_handlers.ViewedHandler),
     (r"/api/quotas", history_handlers.QuotasHandler),
+    (r"/api/alerts", alert_handlers.AlertsHandler),
+    (r"/api/alerts/mute", alert_handlers.MuteHandler),
+    (r"/api/alerts/rules", alert_handlers.AlertRulesHandler),
+    (r"/api/alerts/([^/]+)/acknowledge", alert_handlers.AcknowledgeHandler),
     (r"/api/history", history_handlers.HistoryHandler),
     (r"/api/activity", history_handlers.ActivityHandler),
     (r"/api/costs", report_handlers.CostsHandler),

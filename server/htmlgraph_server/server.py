@@ -88,7 +88,12 @@ class Lifecycle:
         info = service.hub.info
         info.provide("backfill", service.backfiller.progress)
         info.provide("quotas", service.quotas.rows)
-        service.quotas.on_change = info.changed
+
+        def on_quotas() -> None:
+            info.changed()
+            service.alerts.on_quotas()
+
+        service.quotas.on_change = on_quotas
 
         def report() -> None:
             with contextlib.suppress(RuntimeError):
@@ -100,12 +105,14 @@ class Lifecycle:
         info.update()
 
     def start(self) -> None:
-        """Start the background tasks."""
+        """Start the background tasks; call it on the event loop."""
         self._background.start()
+        self.service.alerts.start()
 
     async def stop(self) -> None:
         """Stop the background tasks, commit queued events and close the dashboards."""
         loop = asyncio.get_running_loop()
+        await self.service.alerts.stop()
         await loop.run_in_executor(None, self._background.stop)
         # Queued events are committed and published before the dashboards are closed.
         await loop.run_in_executor(None, self.service.manager.close)
@@ -127,10 +134,14 @@ def _subscribe(service: Service, loop: asyncio.AbstractEventLoop) -> Callable[[]
         A function that unsubscribes.
     """
 
+    def take(batch: ChangeBatch) -> None:
+        service.hub.publish(batch)
+        service.alerts.on_changes(batch)
+
     def publish(batch: ChangeBatch) -> None:
         if loop.is_closed():
             return
-        loop.call_soon_threadsafe(service.hub.publish, batch)
+        loop.call_soon_threadsafe(take, batch)
         if any(change.event.event_type == "quota" for change in batch.changes):
             loop.call_soon_threadsafe(service.quotas.refresh_soon)
 

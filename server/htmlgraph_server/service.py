@@ -13,6 +13,7 @@ from htmlgraph_nb.coding_agents.otel.metrics import TokenCounters
 from htmlgraph_nb.ingest.backfill_process import BackfillOptions
 from htmlgraph_nb.presence import PresenceManager
 
+from .alerts.alert_service import AlertService
 from .auth import Authenticator
 from .background.backfiller import Backfiller
 from .background.leader_lock import LeaderLock
@@ -50,6 +51,7 @@ class Service:
         backfiller: imports past sessions.
         otlp_lock: held while an OTLP export is decoded.
         budget: the budget of the bytes of all connections.
+        alerts: evaluates the rules of alerts.
         started_at: start time, UTC.
         started_s: start time in monotonic seconds.
     """
@@ -67,6 +69,7 @@ class Service:
     leader_lock: LeaderLock
     backfiller: Backfiller
     budget: ByteBudget
+    alerts: AlertService
     local_agents: LocalAgents | None = None
     otlp_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -97,20 +100,23 @@ def make_service(
     backfiller = Backfiller(_backfill_options(config, manager, local_agents))
     state = PublishedState(manager.cursor, manager.snapshot().values(), manager.forgotten_seq)
     history = HistoryReader(manager.db_path)
+    hub, leader_lock = Hub(state, config.hub, scheduler), LeaderLock(manager.db_path)
+    quotas = QuotaReader(history, stored_quotas(manager.db_path))
     return Service(
         config,
         manager,
-        Hub(state, config.hub, scheduler),
+        hub,
         Authenticator(config),
         history,
-        QuotaReader(history, stored_quotas(manager.db_path)),
+        quotas,
         ActivityCache(history),
         ExportWorkerPool(),
         ReportProcess(),
         restore_token_counters(manager.db_path),
-        LeaderLock(manager.db_path),
+        leader_lock,
         backfiller,
         ByteBudget(config.max_buffered_bytes),
+        AlertService(manager, history, hub, quotas, lambda: leader_lock.is_leader),
         local_agents,
     )
 

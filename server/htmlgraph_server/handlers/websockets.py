@@ -155,7 +155,7 @@ class BroadcastWebSocket(WebSocketBase):
             # The client disconnected during the handshake.
             return
         try:
-            session, cursor, legacy_state = self._parameters()
+            session, cursor, legacy_state, alerts = self._parameters()
         except HtmlgraphError as error:
             self.close(CloseCode.BAD_PARAMETERS, _close_reason(str(error)))
             return
@@ -164,13 +164,17 @@ class BroadcastWebSocket(WebSocketBase):
         transport = StreamTransport(self, stream, self.protocol.account)
         try:
             self.client = self.service.hub.join(
-                transport, session=session, cursor=cursor, legacy_state=legacy_state
+                transport,
+                session=session,
+                cursor=cursor,
+                legacy_state=legacy_state,
+                alerts=alerts,
             )
         except JoinRefused as error:
             logger.info("dashboard refused: %s", error.reason)
             self.close(error.code, _close_reason(error.reason))
 
-    def _parameters(self) -> tuple[str | None, Cursor | None, bool]:
+    def _parameters(self) -> tuple[str | None, Cursor | None, bool, bool]:
         session = self._optional_parameter("session")
         if session is not None:
             validate_string(session, "session")
@@ -178,7 +182,11 @@ class BroadcastWebSocket(WebSocketBase):
         replay = self._optional_parameter("replay")
         if replay not in (None, "updates"):
             raise WireError(f"replay: expected 'updates', got {shorten(replay, 20)}")
-        return session, Cursor.parse(since) if since else None, replay == "updates"
+        alerts = self._optional_parameter("alerts")
+        if alerts not in (None, "0", "1"):
+            raise WireError(f"alerts: expected 0 or 1, got {shorten(alerts, 20)}")
+        resumed = Cursor.parse(since) if since else None
+        return session, resumed, replay == "updates", alerts != "0"
 
     def _optional_parameter(self, name: str) -> str | None:
         """Return a parameter; None if it is absent or empty, as scripts send it."""

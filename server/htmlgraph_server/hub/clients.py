@@ -41,12 +41,14 @@ class Client:
         cursor: position of the last frame handed to the transport; None before the first.
         legacy_state: send states as presence_update messages.
         info_version: version of the last server_info message handed to the transport.
+        alerts: whether it gets alerts.
         unsent: number of bytes that may have been unsent after the last write.
         slow_since: when the unsent bytes passed the limit, in monotonic seconds; None: they did
             not.
     """
 
     __slots__ = (
+        "alerts",
         "cursor",
         "group",
         "info_version",
@@ -58,12 +60,18 @@ class Client:
     )
 
     def __init__(
-        self, transport: Transport, session: str | None, cursor: Cursor | None, legacy_state: bool
+        self,
+        transport: Transport,
+        session: str | None,
+        cursor: Cursor | None,
+        legacy_state: bool,
+        alerts: bool = True,
     ) -> None:
         self.transport = transport
         self.session = session
         self.cursor = cursor
         self.legacy_state = legacy_state
+        self.alerts = alerts
         self.info_version = 0
         self.unsent = 0
         self.slow_since: float | None = None

@@ -37,7 +37,7 @@ from .broadcast_messages import broadcast_event
 from .clients import Client, FilterGroup, Scheduler, Transport
 from .filter_groups import FilterGroups
 from .published_state import PublishedState
-from .server_info import INTERVAL_S, ServerInfo
+from .side_messages import SideMessages
 from .stats import HubStats
 
 logger = logging.getLogger(__name__)
@@ -64,8 +64,6 @@ class Hub:
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.published = published
-        self.info = ServerInfo()
-        self.info.on_change = self._schedule_info
         self.limits = limits
         self.stats = HubStats()
         self.clients: dict[Client, None] = {}
@@ -83,9 +81,9 @@ class Hub:
         self._next_flush = 0.0
         self._flush_scheduled = False
         self._check_scheduled = False
-        self._info_scheduled = False
-        self._next_info = 0.0
         self._closed = False
+        self.side = SideMessages(self.clients, self._write, self.stats, scheduler, monotonic)
+        self.info, self.alerts = self.side.info, self.side.alerts
 
     # Clients
 
@@ -96,6 +94,7 @@ class Hub:
         session: str | None = None,
         cursor: Cursor | None = None,
         legacy_state: bool = False,
+        alerts: bool = True,
     ) -> Client:
         """Add a client and send it the state since ``cursor``.
 
@@ -104,6 +103,7 @@ class Hub:
             cursor: the position to resume from; None: send the full state.
             legacy_state: send states as presence_update messages, the only form that the oldest
                 clients understand.
+            alerts: send it alerts, too.
 
         Raises:
             JoinRefused: a limit is reached, or the server is shutting down.
@@ -118,7 +118,7 @@ class Hub:
                 f"session client limit ({limits.max_clients_per_session}) reached",
                 CloseCode.POLICY,
             )
-        client = Client(transport, session, cursor, legacy_state)
+        client = Client(transport, session, cursor, legacy_state, alerts)
         self.clients[client] = None
         if session is not None:
             self.sessions[session] += 1
@@ -286,7 +286,7 @@ class Hub:
             self._last_state = (messages, b"".join(map(encode_frame, messages)))
         return self._last_state[1]
 
-    # States, slow clients
+    # States
 
     def _send_state(self, client: Client) -> None:
         if client.group is None:
@@ -301,36 +301,9 @@ class Hub:
         data = self._state_frames(messages)
         self._write(client, data)
         self.stats.count_frames(len(messages), len(data))
-        if client.group is not None and not client.legacy_state:
-            self._send_info(client)
+        self.side.greet(client)
 
-    # Facts about the server
-
-    def _schedule_info(self) -> None:
-        if not self._info_scheduled and not self._closed:
-            self._info_scheduled = True
-            delay = max(0.0, self._next_info - self._monotonic())
-            self._scheduler.call_later(delay, self.send_info)
-
-    def send_info(self) -> None:
-        """Send the server_info message to all clients that keep up, if it has changed."""
-        self._info_scheduled = False
-        self._next_info = self._monotonic() + INTERVAL_S
-        if self._closed or not self.info.update():
-            return
-        for client in list(self.clients):
-            has_state = client.group is not None and client in client.group.clients
-            if has_state and not client.legacy_state:
-                self._send_info(client)
-
-    def _send_info(self, client: Client) -> None:
-        version = self.info.version
-        if client.info_version == version:
-            return
-        data = self.info.frame
-        client.info_version = version
-        self._write(client, data)
-        self.stats.count_frames(1, len(data))
+    # Slow clients
 
     def _mark_slow(self, client: Client) -> None:
         pending = self._pending(client)
@@ -393,6 +366,7 @@ class Hub:
     def close(self) -> None:
         """Flush, close every client and refuse new ones."""
         self._closed = True
+        self.side.close()
         self.flush()
         for client in list(self.clients):
             close = partial(client.transport.close, CloseCode.GOING_AWAY, "server shutting down")

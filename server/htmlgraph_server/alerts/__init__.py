@@ -1,0 +1,1 @@
+"""Alerts of the server: evaluation, storage and delivery."""

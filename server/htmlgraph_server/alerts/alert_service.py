@@ -1,0 +1,270 @@
+"""AlertService: evaluates the rules, stores what fires and sends it to dashboards and channels.
+
+The leader of the servers that share a database evaluates. All of them read from the database what
+changed, so that each shows the same alerts, and an acknowledgement on one counts on all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+
+from htmlgraph_nb.alerts.alert_table import (
+    acknowledge_alert,
+    put_alerts,
+    put_muted_until,
+    read_changed,
+    read_firing,
+    read_muted_until,
+)
+from htmlgraph_nb.alerts.evaluation.case_state import AlertChange
+from htmlgraph_nb.alerts.evaluation.evaluate import Evaluator, QuotaLevel
+from htmlgraph_nb.alerts.fired_alert import FiredAlert
+from htmlgraph_nb.alerts.rules import DEFAULT_RULES, AlertRule
+from htmlgraph_nb.alerts.silence import FOREVER, AlertSilence
+from htmlgraph_nb.core.changes import ChangeBatch
+from htmlgraph_nb.core.timestamps import utc_now
+from htmlgraph_nb.errors import StoreError
+from htmlgraph_nb.presence import PresenceManager
+
+from ..history.history_reader import HistoryReader
+from ..history.quota_forecast import quota_forecast
+from ..history.quota_reader import QuotaReader
+from ..hub.hub import Hub
+
+logger = logging.getLogger(__name__)
+
+LONGEST_STEP_S = 1.0
+"""Longest time between two looks at the database and the clock."""
+_LEAST_STEP_S = 0.01
+
+
+class AlertService:
+    """The alerts of one server. All methods are called on its event loop.
+
+    Args:
+        manager: the open database.
+        history: reads it.
+        hub: has the agents, and sends alerts to dashboards.
+        quotas: the usage windows.
+        is_leader: returns whether this server evaluates.
+        clock: returns the current time, UTC.
+    """
+
+    def __init__(
+        self,
+        manager: PresenceManager,
+        history: HistoryReader,
+        hub: Hub,
+        quotas: QuotaReader,
+        is_leader: Callable[[], bool],
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._manager = manager
+        self._history = history
+        self._hub = hub
+        self._quotas = quotas
+        self._is_leader = is_leader
+        self._clock = clock
+        self._evaluator: Evaluator | None = None
+        self._rules = DEFAULT_RULES
+        self._silence = AlertSilence()
+        self._revision = -1
+        self._unstored: list[AlertChange] = []
+        self._failing = False
+        self._wakeup = asyncio.Event()
+        self._sleeps_until: datetime | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def rules(self) -> Sequence[AlertRule]:
+        """The rules in force."""
+        return self._rules
+
+    def start(self) -> None:
+        """Start the task that evaluates."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Store what fired and end the task."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            with contextlib.suppress(StoreError):
+                await self._store(self._clock())
+
+    def on_changes(self, batch: ChangeBatch) -> None:
+        """Take the changes of one transaction."""
+        evaluator = self._evaluator
+        if evaluator is None:
+            return
+        now = self._clock()
+        for change in batch.changes:
+            evaluator.apply(change.agent_id, change.presence, now, change.event)
+        due = evaluator.next_due
+        if due is not None and (self._sleeps_until is None or due < self._sleeps_until):
+            self._wakeup.set()
+
+    def on_quotas(self) -> None:
+        """Take the new reports of usage windows."""
+        if self._evaluator is not None:
+            now = self._clock()
+            self._evaluator.set_quotas(self._levels(now), now)
+            self._wakeup.set()
+
+    def _levels(self, now: datetime) -> list[QuotaLevel]:
+        levels = []
+        for q in self._quotas.quotas:
+            forecast = quota_forecast(q.used_percent, q.minutes, q.resets_at, q.reported_at, now)
+            levels.append(
+                QuotaLevel(
+                    q.account,
+                    q.window,
+                    q.used_percent,
+                    q.resets_at,
+                    q.reported_at,
+                    forecast.full_at,
+                )
+            )
+        return levels
+
+    # The task
+
+    async def _run(self) -> None:
+        while True:
+            self._wakeup.clear()
+            try:
+                await self._step()
+                self._failing = False
+            except StoreError as error:
+                if not self._failing:
+                    logger.warning("alerts: %s", error)
+                self._failing = True
+            except Exception:
+                # The task must survive, else no alert fires any more.
+                if not self._failing:
+                    logger.exception("alerts: unexpected error")
+                self._failing = True
+            await self._sleep()
+
+    async def _sleep(self) -> None:
+        now = self._clock()
+        until = now + timedelta(seconds=LONGEST_STEP_S)
+        due = None if self._evaluator is None else self._evaluator.next_due
+        if due is not None:
+            until = min(until, due)
+        self._sleeps_until = until
+        delay = max(_LEAST_STEP_S, (until - now).total_seconds())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay):
+                await self._wakeup.wait()
+        self._sleeps_until = None
+
+    async def _step(self) -> None:
+        await self._follow_leader()
+        if self._evaluator is not None:
+            self._evaluator.tick(self._clock())
+            self._unstored += self._evaluator.take()
+        if self._unstored:
+            await self._store(self._clock())
+        await self._read()
+
+    async def _follow_leader(self) -> None:
+        if not self._is_leader():
+            self._evaluator = None
+            return
+        if self._evaluator is not None:
+            return
+        firing, muted_until = await self._history.run(_read_start)
+        now = self._clock()
+        self._silence = AlertSilence(muted_until)
+        evaluator = Evaluator(self._rules)
+        evaluator.set_silence(self._silence)
+        evaluator.restore(firing, now)
+        evaluator.start((each.presence for each in self._hub.published.agents.values()), now)
+        evaluator.set_quotas(self._levels(now), now)
+        self._evaluator = evaluator
+
+    async def _store(self, now: datetime) -> None:
+        """Store the new states of alerts, and have their messages sent."""
+        changes = self._unstored
+        channels = {id(change.alert): self._channels_of(change) for change in changes}
+        alerts = [change.alert for change in changes]
+        await asyncio.wrap_future(
+            self._manager.submit_job(
+                lambda tx: put_alerts(tx.db, alerts, lambda alert: channels[id(alert)], now)
+            )
+        )
+        self._unstored = self._unstored[len(changes) :]
+
+    def _channels_of(self, change: AlertChange) -> Sequence[str]:
+        return change.alert.channels if change.notify else ()
+
+    async def _read(self) -> None:
+        """Send to dashboards what changed in the database."""
+        first = self._revision < 0
+        changed, revision, muted_until = await self._history.run(self._read_changes)
+        self._revision = revision
+        feed = self._hub.alerts
+        frames = feed.update(changed)
+        facts = feed.set_facts(muted_until, None)
+        if first and feed.is_used:
+            frames, facts = [feed.state_frame], []
+        self._hub.side.send_alerts([*frames, *facts])
+        if self._evaluator is None:
+            return
+        for alert in changed:
+            if alert.acknowledged_at is not None:
+                self._evaluator.acknowledge(alert)
+        if muted_until != self._silence.muted_until:
+            self._silence = AlertSilence(muted_until)
+            self._evaluator.set_silence(self._silence)
+
+    def _read_changes(
+        self, db: sqlite3.Connection
+    ) -> tuple[Iterable[FiredAlert], int, datetime | None]:
+        if self._revision < 0:
+            _, revision = read_changed(db, 2**62)
+            return read_firing(db), revision, read_muted_until(db)
+        return *read_changed(db, self._revision), read_muted_until(db)
+
+    # Requests
+
+    async def acknowledge(self, alert_id: str, by: str | None) -> FiredAlert | None:
+        """Acknowledge an alert and return it; None: it is unknown.
+
+        Raises:
+            StoreError: it cannot be stored.
+        """
+        now = self._clock()
+        future = self._manager.submit_job(lambda tx: acknowledge_alert(tx.db, alert_id, by, now))
+        alert = await asyncio.wrap_future(future)
+        self._wakeup.set()
+        return alert
+
+    async def mute(self, seconds: float | None) -> datetime | None:
+        """Mute all alerts and return until when; None: they are not muted.
+
+        Args:
+            seconds: for how long; 0: end it; None: until it is ended.
+
+        Raises:
+            StoreError: it cannot be stored.
+        """
+        until = FOREVER if seconds is None else None
+        if seconds:
+            until = self._clock() + timedelta(seconds=seconds)
+        await asyncio.wrap_future(
+            self._manager.submit_job(lambda tx: put_muted_until(tx.db, until))
+        )
+        self._wakeup.set()
+        return until
+
+
+def _read_start(db: sqlite3.Connection) -> tuple[list[FiredAlert], datetime | None]:
+    return read_firing(db), read_muted_until(db)

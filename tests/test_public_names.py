@@ -43,7 +43,8 @@ ENTRY_POINTS = ("htmlgraph-nb", "htmlgraph-hook", "htmlgraph-statusline", "jupyt
 ROUTE_PATTERNS = r"""
 / /static/([^/]+) /ws/broadcasts /ws/events /api/events /api/presence /api/presence/([^/]+)
 /api/presence/([^/]+)/offline /api/presence/([^/]+)/viewed /api/alerts
-/api/alerts/mute /api/alerts/rules /api/alerts/([^/]+)/acknowledge /api/quotas /api/history /api/activity
+/api/alerts/mute /api/alerts/rules /api/alerts/([^/]+)/acknowledge /api/quotas
+/api/history /api/activity
 /api/broadcast/features/([^/]+)
 /api/broadcast/features/([^/]+)/status /api/broadcast/features/([^/]+)/links
 /api/broadcast/tracks/([^/]+) /api/broadcast/spikes/([^/]+) /api/hooks/([^/]+) /v1/logs /v1/traces

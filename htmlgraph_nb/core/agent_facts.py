@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
 from ..errors import InvalidEvent
 from .agent_state import CONTEXT, RETRYING, SEEN, WORKED, AgentState
-from .ids import shorten_id
+from .ids import parse_source, shorten_id
 from .model import LABELS, NO_LABELS, Event, PresenceStatus, labels_of
 from .timestamps import EPOCH, from_micros, set_back, to_micros, to_rfc3339
 from .validation import parse_time, validate_count, validate_string
@@ -68,7 +67,7 @@ def update_labels(state: AgentState, event: Event, at: datetime, late: bool) -> 
     for name, value in zip(_FACTS, _facts_of(event), strict=True):
         if value is not None and (not late or facts[name] is None):
             facts[name] = value
-    kind, form = _parse_source(event.source)
+    kind, form = parse_source(event.source)
     if form == "hook":
         state.hooks = True
     elif form == "session" and state.hooks is None:
@@ -159,18 +158,6 @@ def _adds_context(state: AgentState, event: Event) -> bool:
     if window is not None and window != state.context_window:
         return True
     return event.context_tokens not in (None, state.context_tokens)
-
-
-def agent_kind_of(source: str | None) -> str | None:
-    """Return the kind of agent in a source such as "claude-hook"; None if it has none."""
-    return _parse_source(source)[0]
-
-
-@lru_cache(maxsize=256)
-def _parse_source(source: str | None) -> tuple[str | None, str]:
-    """Return the kind of agent and "hook" or "session"; (None, "") for any other source."""
-    kind, _, form = (source or "").rpartition("-")
-    return (kind, form) if kind and form in ("hook", "session") else (None, "")
 
 
 def update_context(

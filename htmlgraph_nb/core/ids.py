@@ -1,4 +1,4 @@
-"""Ids of agents and events that every source derives in the same way, and names of projects.
+"""Ids of agents and events that every source derives in the same way; names of projects, sources.
 
 A project is stored under the name of its folder, such as ``api``. Two folders of that name are two
 projects: the folder above tells them apart, so they are shown as ``acme/api`` and ``beta/api``
@@ -250,3 +250,20 @@ def is_in_project(wanted: str, project: str | None, cwd: str | None) -> bool:
         return False
     folder = project_folder(project, cwd)
     return folder is not None and (folder == wanted or folder.endswith(f"/{wanted}"))
+
+
+def agent_kind_of(source: str | None) -> str | None:
+    """Return the kind of agent in a source such as "claude-hook"; None if it has none."""
+    return parse_source(source)[0]
+
+
+def report_form(source: str | None) -> str:
+    """Return "hook" or "session" for a source such as "claude-hook"; "" for any other."""
+    return parse_source(source)[1]
+
+
+@lru_cache(maxsize=256)
+def parse_source(source: str | None) -> tuple[str | None, str]:
+    """Return the kind of agent and "hook" or "session"; (None, "") for any other source."""
+    kind, _, form = (source or "").rpartition("-")
+    return (kind, form) if kind and form in ("hook", "session") else (None, "")

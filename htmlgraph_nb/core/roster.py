@@ -90,14 +90,18 @@ class Roster:
             return self._staged[agent_id]
         return self.agents.get(agent_id)
 
+    def n_without_room(self, agent_ids: Iterable[str]) -> int:
+        """Return for how many of these agents there is no room."""
+        n_new = len({agent_id for agent_id in agent_ids if self.get(agent_id) is None})
+        return min(n_new, max(0, len(self.agents) + self._n_added + n_new - self.limits.max_agents))
+
     def check_capacity(self, agent_ids: Iterable[str]) -> None:
         """Check that there is room for these agents.
 
         Raises:
             CapacityError: ``max_agents`` would be exceeded.
         """
-        n_new = len({agent_id for agent_id in agent_ids if self.get(agent_id) is None})
-        if n_new and len(self.agents) + self._n_added + n_new > self.limits.max_agents:
+        if n_new := self.n_without_room(agent_ids):
             raise CapacityError(
                 f"agents: at most {self.limits.max_agents} allowed, no room for {n_new} more; "
                 "raise --max-agents, or lower --forget-after to remove inactive agents sooner",
@@ -165,10 +169,9 @@ class Roster:
             self.agents[agent_id] = state
 
     def timers_due(self, now: datetime, limits: Limits | None = None) -> list[Event]:
-        """Return the timer events that are due at ``now``: idle, offline and forget.
+        """Return the timer events that are due at ``now``; safe while another thread commits.
 
-        Staged changes count, so that activity in the running transaction resets a timer. Safe to
-        call while another thread commits.
+        Staged changes count, so that activity in the running transaction resets a timer.
 
         Args:
             limits: the timers; None: those of the roster.

@@ -19,22 +19,23 @@ OnHook = Callable[[str, Mapping[str, Any]], object]
 
 
 def events_from_spool(
-    text: bytes, received_at: datetime, on_hook: OnHook | None = None
+    text: bytes, received_at: datetime, on_hook: OnHook | None = None, first_line: int = 1
 ) -> tuple[list[Event], list[int]]:
-    """Return the events of a spool file and the numbers of the broken lines, from 1.
+    """Return the events of a part of a spool file and the numbers of its broken lines.
 
     A line is the JSON object that the hook would have sent, or an event of the SDK. A truncated
     line, as after a full disk, does not affect the others. Reading a line twice is harmless, as it
     contains its event id.
 
     Args:
-        text: the bytes of the file; may end in a partial line while the file is still written.
+        text: whole lines of the file; its last one may be cut off.
         received_at: the timestamp of events without a timestamp.
         on_hook: called for each line that holds a hook call.
+        first_line: number of the first line.
     """
     events: list[Event] = []
     broken: list[int] = []
-    for number, line in enumerate(text.split(b"\n"), 1):
+    for number, line in enumerate(text.split(b"\n"), first_line):
         if not line.strip():
             continue
         try:

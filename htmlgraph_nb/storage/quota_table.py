@@ -8,7 +8,7 @@ from contextlib import closing
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ..core.agent_facts import agent_kind_of
+from ..core.ids import agent_kind_of
 from ..core.model import Event
 from ..core.timestamps import from_micros, to_micros
 from ..core.validation import (

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..core.agent_facts import CLOCK_SET_BACK, WindowFunction, facts_of_duplicate
 from ..core.agent_state import AgentState
+from ..core.capacity.room import agents_to_remove
 from ..core.changes import ChangeBatch, ImportResult, Subscriber
 from ..core.dedup import AgentAliases
 from ..core.ids import topmost_ancestor
@@ -114,8 +115,8 @@ class RosterSync:
         events, new_events = tx.identify(events)
         new_aliases = self._aliases.add(new_events)
         aliased_events = self._aliases.apply(new_events)
-        self.roster.check_capacity([event.agent_id for event in aliased_events])
         now = self._read_clock(tx)
+        self._make_room(tx, aliased_events, now)
         for agent_id, alias in new_aliases:
             if self.roster.get(agent_id) is not None:
                 self.roster.merge_into(agent_id, alias)
@@ -134,6 +135,21 @@ class RosterSync:
         if accepted and self._received is None:
             self._received = received
         return len(accepted)
+
+    def _make_room(self, tx: Transaction, events: Sequence[Event], now: datetime) -> None:
+        """Remove agents that give way to new ones; see ``capacity.room``.
+
+        Raises:
+            CapacityError: too few give way.
+        """
+        names = [event.agent_id for event in events]
+        if n_needed := self.roster.n_without_room(names):
+            states = self.roster.agents | dict(self.roster.staged())
+            agents = {name: state for name, state in states.items() if state is not None}
+            size = self.roster.limits.max_agents
+            for name in agents_to_remove(agents, events, n_needed, size):
+                self._add(tx, Event(agent_id=name, event_type="forget", source="capacity"), now)
+            self.roster.check_capacity(names)
 
     @property
     def is_ahead(self) -> bool:

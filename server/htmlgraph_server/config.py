@@ -155,7 +155,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "max_clients_per_session", _parse_positive, 10, "maximum dashboards with the same ?session="
     ),
-    Setting("max_agents", _parse_positive, 10_000, "maximum number of agents in the roster"),
+    Setting(
+        "max_agents",
+        _parse_positive,
+        10_000,
+        "maximum number of agents in the roster; offline ones leave for new ones",
+    ),
     Setting(
         "max_filter_values",
         _parse_positive,

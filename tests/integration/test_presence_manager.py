@@ -14,7 +14,7 @@ import pytest
 from htmlgraph_nb.core.mirror import Mirror
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.roster import Limits
-from htmlgraph_nb.errors import InvalidEvent
+from htmlgraph_nb.errors import CapacityError, InvalidEvent
 from htmlgraph_nb.paths import default_db
 from htmlgraph_nb.presence import AgentPresence, PresenceManager, PresenceStatus, Publication
 from tests.helpers.database_files import history_rows
@@ -347,3 +347,40 @@ def test_snapshot_is_consistent_during_writes(manager: PresenceManager) -> None:
             enough.set()
         alive = writing.result()
     assert set(manager.snapshot()) == alive
+
+
+def test_full_roster_removes_offline_agents_first(tmp_path: Path, clock: Clock) -> None:
+    """New agents find room, those that work stay, and the removal is an event like any other."""
+    changes: list[Publication] = []
+    with PresenceManager(
+        str(tmp_path / "h.db"), limits=Limits(max_agents=100), clock=clock
+    ) as manager:
+        manager.ingest([Event(agent_id=f"gone{n}", event_type="session_end") for n in range(99)])
+        manager.update_presence("works", "prompt")
+        manager.subscribe(changes.append)
+        clock.advance(1)
+        manager.ingest([Event(agent_id=f"new{n}", event_type="prompt") for n in range(30)])
+        agents = manager.snapshot()
+        assert len(agents) == 100
+        assert {"works", *(f"new{n}" for n in range(30))} <= set(agents)
+        removed = [change.agent_id for change in changes[0].changes if change.state is None]
+        assert len(removed) == 30
+        assert not set(removed) & set(agents)
+
+
+def test_full_roster_of_working_agents_has_room_for_other_sources(
+    tmp_path: Path, clock: Clock
+) -> None:
+    """A program that reports many agents cannot keep out the hooks of coding agents."""
+    limits = Limits(max_agents=90)
+    with PresenceManager(str(tmp_path / "h.db"), limits=limits, clock=clock) as manager:
+        manager.ingest([Event(agent_id=f"p{n}", event_type="prompt") for n in range(90)])
+        for n in range(30):
+            event = {"event_type": "prompt", "source": "claude-hook"}
+            assert manager.update_presence(f"h{n}", event).status is ACTIVE
+        with pytest.raises(CapacityError, match="agents: at most 90 allowed"):
+            manager.update_presence("h30", {"event_type": "prompt", "source": "claude-hook"})
+        with pytest.raises(CapacityError, match="agents: at most 90 allowed"):
+            manager.update_presence("p90", "prompt")
+    with PresenceManager(str(tmp_path / "h.db"), limits=limits, clock=clock) as manager:
+        assert len(manager.snapshot()) == 90

@@ -12,9 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...core.agent_facts import agent_kind_of
 from ...core.dedup import AnswerFacts, answer_aliases, answer_facts, repeated_answer, supersedes
-from ...core.ids import topmost_ancestor
+from ...core.ids import agent_kind_of, topmost_ancestor
 from ...core.model import Event
 from ...core.timestamps import to_micros
 from ..schema import DECISION, ROOT

@@ -10,7 +10,6 @@ import pytest
 from htmlgraph_nb.core.agent_facts import (
     CANNOT_WORK,
     VIEWABLE_FOR,
-    agent_kind_of,
     assignment,
     facts_of_duplicate,
 )
@@ -28,23 +27,6 @@ NOW = at(3_600)
 def event(seconds: float, event_type: str = "activity", **fields: Any) -> Event:
     fields = {"session_id": "s1", "source": "claude-session", **fields}
     return Event(agent_id="claude-1", event_type=event_type, timestamp=at(seconds), **fields)
-
-
-@pytest.mark.parametrize(
-    ("source", "kind"),
-    [
-        ("claude-hook", "claude"),
-        ("qwen-code-session", "qwen-code"),
-        ("otlp", None),
-        ("-hook", None),
-        ("hook", None),
-        ("", None),
-        (None, None),
-    ],
-)
-def test_agent_kind_of_reads_source(source: str | None, kind: str | None) -> None:
-    """Sources of hooks and session files begin with the kind of agent."""
-    assert agent_kind_of(source) == kind
 
 
 def test_labels_keep_the_latest_value() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from htmlgraph_nb.core.ids import (
     agent_id_of,
+    agent_kind_of,
     call_key,
     is_in_project,
     is_issued_id,
@@ -206,3 +207,20 @@ def test_share_names_is_true_only_for_two_folders_of_one_name() -> None:
     assert not share_names(["api"], ["/home/a/acme/api", "/home/b/acme/api/src", "/tmp"])
     assert not share_names(["api", "web"], ["/home/a/x/api", "/home/a/y/web"])
     assert share_names(["api"], ["/home/a/acme/api", "/home/a/beta/api"])
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("claude-hook", "claude"),
+        ("qwen-code-session", "qwen-code"),
+        ("otlp", None),
+        ("-hook", None),
+        ("hook", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_agent_kind_of_reads_source(source: str | None, kind: str | None) -> None:
+    """Sources of hooks and session files begin with the kind of agent."""
+    assert agent_kind_of(source) == kind

@@ -142,7 +142,7 @@ def test_check_capacity_counts_existing_staged_and_new_agents() -> None:
     roster.apply(event("prompt", "b"), 2, at(0))
     roster.check_capacity(["a", "b", "a", "c", "c"])
     with pytest.raises(
-        CapacityError, match="agents: at most 3 allowed, no room for 2 more"
+        CapacityError, match="agents: at most 3 allowed, no room for 1 more"
     ) as raised:
         roster.check_capacity(["c", "d"])
     assert raised.value.code == "too_many_agents"

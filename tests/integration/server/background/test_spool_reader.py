@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ import pytest
 
 from htmlgraph_nb.core.roster import Limits
 from htmlgraph_nb.core.timestamps import to_rfc3339
-from htmlgraph_nb.errors import CapacityError
+from htmlgraph_nb.errors import StoreUnavailable
 from htmlgraph_nb.hook import spool_file
 from htmlgraph_nb.presence import PresenceManager
 from htmlgraph_server.background import spool_reader
@@ -152,24 +154,106 @@ def test_invalid_spool_lines_are_skipped(
     ]
 
 
-def test_spool_is_kept_until_its_events_are_stored(tmp_path: Path, path: str) -> None:
-    """The file is deleted only after the commit, here with a higher agent limit."""
+def test_spool_is_kept_until_its_events_are_stored(
+    manager: PresenceManager, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is deleted only after the commit."""
     clock = Clock()
     spool_file.spool(line(0, "a"), path)
-    spool_file.spool(line(0, "b"), path)
-    with PresenceManager(str(tmp_path / "h.db"), limits=Limits(max_agents=1)) as manager:
+    spool = SpoolReader(manager, path, clock)
+    spool.read()
+    clock.now += SPOOL_SETTLE_S
+
+    def fail(_events: object) -> None:
+        raise StoreUnavailable("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(manager, "ingest", fail)
+        with pytest.raises(StoreUnavailable):
+            spool.read()
+    assert len(spool_files(path)) == 1
+    assert spool.read() == 1
+    assert spool_files(path) == []
+
+
+def test_spool_keeps_events_without_room(tmp_path: Path, path: str) -> None:
+    """They wait in a file of their own; all others are stored, also those of later files."""
+    clock = Clock()
+    for name in ("a", "b", "c", "d"):
+        spool_file.spool(line(0, name), path)
+    with PresenceManager(str(tmp_path / "h.db"), limits=Limits(max_agents=2)) as manager:
         spool = SpoolReader(manager, path, clock)
         spool.read()
         clock.now += SPOOL_SETTLE_S
-        for _ in range(2):
-            with pytest.raises(CapacityError):
-                spool.read()
-        assert len(spool_files(path)) == 1
+        assert spool.read() == 2
+        spool_file.spool(line(1, "a"), path)
+        spool.read()
+        clock.now += SPOOL_SETTLE_S
+        assert spool.read() == 1
+        assert event_ids(manager) == ["a-0", "b-0", "a-1"]
+        (kept,) = spool_files(path)
+        assert (tmp_path / kept).stat().st_mode & 0o777 == 0o600
     with PresenceManager(str(tmp_path / "h.db")) as manager:
         spool = SpoolReader(manager, path, clock)
         spool.read()
         clock.now += SPOOL_SETTLE_S
         assert spool.read() == 2
+        assert spool_files(path) == []
+
+
+def test_spool_keeps_events_without_room_until_agents_leave(tmp_path: Path, path: str) -> None:
+    """An offline agent gives way, a working one does not."""
+    clock = Clock()
+    spool_file.spool(line(0, "c"), path)
+    with PresenceManager(str(tmp_path / "h.db"), limits=Limits(max_agents=2)) as manager:
+        for name in ("a", "b"):
+            manager.update_presence(name, {"event_type": "prompt", "source": "claude-hook"})
+        spool = SpoolReader(manager, path, clock)
+        spool.read()
+        clock.now += SPOOL_SETTLE_S
+        assert spool.read() == 0
+        manager.mark_offline("a")
+        clock.now += 61
+        assert spool.read() == 1
+        assert sorted(manager.snapshot()) == ["agent-c", "b"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo", "link to a device"])
+def test_unreadable_spool_does_not_keep_others_waiting(
+    manager: PresenceManager, path: str, kind: str
+) -> None:
+    """The error is reported, and the other files are read."""
+    clock = Clock()
+    bad = Path(f"{path}.1-1.taken")
+    if kind == "folder":
+        bad.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(bad)
+    else:
+        bad.symlink_to("/dev/zero")
+    Path(f"{path}.2-2.taken").write_bytes(line(0))
+    spool = SpoolReader(manager, path, clock)
+    spool.read()
+    clock.now += SPOOL_SETTLE_S
+    with pytest.raises(OSError, match=re.escape(str(bad))):
+        spool.read()
+    assert event_ids(manager) == ["s1-0"]
+
+
+def test_long_spool_is_read_in_parts(
+    manager: PresenceManager, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines at the borders of parts are whole; a line that is too long is skipped."""
+    monkeypatch.setattr(spool_reader, "_PART_BYTES", 64)
+    monkeypatch.setattr(spool_reader, "MAX_SPOOL_BYTES", 900)
+    clock = Clock()
+    lines = [line(0), line(1), b'{"x":"' + b"y" * 3_000, line(2), b"", line(3)]
+    Path(path).write_bytes(b"\n".join(lines))
+    spool = SpoolReader(manager, path, clock)
+    spool.read()
+    clock.now += SPOOL_SETTLE_S
+    assert spool.read() == 4
+    assert event_ids(manager) == ["s1-0", "s1-1", "s1-2", "s1-3"]
 
 
 def test_spool_readers_on_one_folder_lose_nothing(manager: PresenceManager, path: str) -> None:

@@ -1,0 +1,1 @@
+"""Which agents give way to others in a full roster."""

@@ -19,7 +19,7 @@ from ..core.model import AgentPresence, Event
 from ..core.reducer import PriceFunction
 from ..core.roster import Limits, Roster, latest_time
 from ..core.status_rules import FORGOTTEN, Change
-from ..core.timestamps import EPOCH, to_rfc3339
+from ..core.timestamps import EPOCH
 from .dedup_table import DEDUP_RULES
 from .file_table import FileStamp, put_session_files
 from .held_agents import HeldAgents
@@ -160,11 +160,7 @@ class RosterSync:
         """Return the time; if the clock was set back, first set the times of states back."""
         now = self._clock()
         if now + CLOCK_TOLERANCE < self._next_latest:
-            logger.warning(
-                "the clock was set back from %s to %s; times of agents after that are set back",
-                to_rfc3339(self._next_latest),
-                to_rfc3339(now),
-            )
+            logger.warning("the clock was set back; times of agents after %s move with it", now)
             for name in self.roster.ahead_of(now):
                 extra = {CLOCK_SET_BACK: True}
                 event = Event(agent_id=name, event_type="resumed", source="server", extra=extra)

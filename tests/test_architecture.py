@@ -34,7 +34,7 @@ MAX_ROOT_MODULES = 8
 MAX_FOLDER_MODULES = 16
 MAX_LINES = 400
 
-FACADES = {"htmlgraph_nb", "htmlgraph_server"}
+FACADES = {"htmlgraph_nb", "htmlgraph_nb.coding_agents", "htmlgraph_server"}
 """They import public names lazily from everywhere; no module of the packages imports them back."""
 REGISTRY = "htmlgraph_nb.coding_agents.registry"
 """Lists the agents' folders, which import what agents share: a node of its own."""

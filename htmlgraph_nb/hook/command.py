@@ -382,6 +382,11 @@ def main() -> int:
         print(HELP.format(names="|".join(names)))
         return 0
     name = arguments[0] if arguments else DEFAULT_AGENT
+    if not AGENTS.is_built_in(name) and os.environ.get("HTMLGRAPH_DEBUG") != "1":
+        # What is wrong with the plugins of other agents is nothing for the terminal of this one.
+        import logging
+
+        logging.disable()
     agent = AGENTS.get(name)
     if agent is None:
         _debug(f"agent: expected one of {', '.join(AGENTS)}, got {name!r}")

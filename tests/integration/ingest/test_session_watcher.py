@@ -8,13 +8,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from htmlgraph_nb.coding_agents.agent import CodingAgent
 from htmlgraph_nb.coding_agents.hook_hints import HookHints
-from htmlgraph_nb.coding_agents.session import SessionRoot
+from htmlgraph_nb.coding_agents.registry import AGENTS
+from htmlgraph_nb.coding_agents.session import MAX_SIDECAR_BYTES, SessionRoot
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.ingest.event_buffer import final_events
 from htmlgraph_nb.ingest.session_files import SessionFile
@@ -244,3 +247,56 @@ def test_watcher_misses_nothing_in_many_random_files(tmp_path: Path) -> None:
         if event.output_tokens:
             completions[event.session_id].add(event.event_id)
     assert [len(event_ids) for event_ids in completions.values()] == [4] * 12
+
+
+class _WithSidecar(CodingAgent):
+    name = "aside"
+    label = "Aside"
+
+    def sidecars(self, path: str) -> tuple[str, ...]:
+        return (os.path.join(os.path.dirname(path), "meta.json"),)
+
+    def session_reader(self, path: str, hash_input: object = None) -> Any:
+        return _SidecarSession()
+
+
+class _SidecarSession:
+    QUIET_THRESHOLDS_S = ()
+
+    def feed(self, line: bytes) -> list[Event]:
+        return [Event(agent_id="aside-1", event_id=line.decode())]
+
+    def feed_sidecar(self, name: str, data: bytes) -> list[Event]:
+        return [Event(agent_id="aside-1", event_id=f"{name}:{data.decode()}")]
+
+    def on_quiet(self, quiet_s: float) -> list[Event]:
+        return []
+
+    def finish(self) -> list[Event]:
+        return []
+
+
+def test_watcher_reads_sidecars_when_they_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the lines that were added; a missing, special or huge file is left out."""
+    monkeypatch.setitem(AGENTS._loaded, "aside", _WithSidecar())
+    scene = Scene(tmp_path, "aside")
+    meta = scene.path.parent / "meta.json"
+    scene.add(b"{}\n")
+    assert ids(scene.poll()) == ["{}"]
+    meta.write_text("one")
+    assert ids(scene.poll()) == ["meta.json:one"]
+    assert scene.poll() == []
+    scene.add(b"[]\n")
+    meta.write_text("three")
+    assert ids(scene.poll()) == ["[]", "meta.json:three"]
+    with meta.open("wb") as file:
+        file.truncate(MAX_SIDECAR_BYTES + 1)
+    assert scene.poll() == []
+    meta.unlink()
+    os.mkfifo(meta)
+    assert scene.poll() == []
+    meta.unlink()
+    meta.write_text("four")
+    assert ids(scene.poll()) == ["meta.json:four"]

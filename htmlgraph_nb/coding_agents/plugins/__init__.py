@@ -1,0 +1,1 @@
+"""Coding agents that other packages add by the entry point ``htmlgraph_nb.agents``."""

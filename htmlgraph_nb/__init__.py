@@ -29,6 +29,7 @@ _EXPORTS = {
     "agents": "analysis",
     "blocks": "analysis",
     "burn_rate": "analysis",
+    "check_agent": "agent_check.check",
     "compare": "analysis",
     "concurrency": "analysis",
     "export_history": "history.export",
@@ -71,6 +72,7 @@ _EXPORTS = {
 __all__ = ["__version__", *sorted(_EXPORTS)]  # noqa: PLE0604
 
 if TYPE_CHECKING:
+    from .agent_check.check import check_agent as check_agent
     from .analysis import agents as agents
     from .analysis import blocks as blocks
     from .analysis import burn_rate as burn_rate

@@ -36,6 +36,7 @@ GROUPS = {
         "plot_tool_transitions plot_token_costs plot_cumulative_cost plot_context plot_session"
     ),
     "Server": "start_server LocalServer",
+    "Add an agent": "check_agent",
     "Errors": "HtmlgraphError ConfigError ConnectError InvalidEvent HistoryWarning PriceWarning",
 }
 """Heading → the names below it; together these are the public names of htmlgraph_nb."""

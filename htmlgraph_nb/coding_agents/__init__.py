@@ -32,6 +32,7 @@ _INTERFACE = {
     "milliseconds": "coding_agents.fields",
     "parse_record": "coding_agents.session",
     "project_name": "coding_agents.fields",
+    "shorten_id": "core.ids",
     "string": "coding_agents.fields",
     "timestamp": "coding_agents.fields",
     "timestamp_of_seconds": "coding_agents.fields",
@@ -44,6 +45,7 @@ __all__ = sorted(_INTERFACE)  # noqa: PLE0605
 if TYPE_CHECKING:
     from ..core.ids import agent_id_of as agent_id_of
     from ..core.ids import call_key as call_key
+    from ..core.ids import shorten_id as shorten_id
     from ..core.model import Event as Event
     from ..errors import InvalidEvent as InvalidEvent
     from .agent import CodingAgent as CodingAgent

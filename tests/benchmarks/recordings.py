@@ -92,6 +92,14 @@ class Recording:
         recording._find_processes()
         return recording
 
+    def hook_payload(self, session: Session, event: dict[str, Any], now: datetime) -> Any:
+        """Return the input of a recorded hook."""
+        return hook_input(session, self, event["hook_name"], now)
+
+    def lines_of_subagent(self, session: Session, now: datetime, first: bool) -> bytes:
+        """Return a line of a subagent's file that was not kept."""
+        return stand_in(session, self, now, first)
+
     def _find_sessions(self) -> None:
         for event in self.events:
             name, adapter = event.get("session_id"), ADAPTERS.get(event.get("adapter", ""))

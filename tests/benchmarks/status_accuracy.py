@@ -6,7 +6,7 @@ FOLDER contains, at any depth, ``<agent>/<scenario>/`` with ``transcript.jsonl``
 and ``expected.jsonl``. Without it, the variable HTMLGRAPH_RECORDINGS names the folder, else the few
 recordings in tests/payloads are used. Each is played back at its recorded times on a simulated
 clock through the real hook parsers, session readers and Roster with its timers: see recordings.py
-for the format, playback.py for the playback and phases.py for the scoring.
+for the format, htmlgraph_nb/agent_check/ for the playback and the scoring.
 
 Prints how many phases were met by agent and scenario, each miss with the current decision and its
 reason, and the number of unexpected states (flips). Exits with status 1 if fewer than 95 % of an
@@ -24,9 +24,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+from htmlgraph_nb.agent_check.phases import Result, Score, Scorer, describe, read_phases, states_of
+from htmlgraph_nb.agent_check.playback import Replay
 from htmlgraph_nb.core.model import Event
-from tests.benchmarks.phases import Result, Score, Scorer, describe, read_phases, states_of
-from tests.benchmarks.playback import Replay
 from tests.benchmarks.recordings import Recording
 from tests.benchmarks.table import print_table
 from tests.helpers.paths import ROOT

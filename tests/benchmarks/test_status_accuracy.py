@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from htmlgraph_nb.agent_check.phases import Scorer
+from htmlgraph_nb.agent_check.playback import Seen
 from htmlgraph_nb.core.model import AgentPresence, Event, PresenceStatus
 from htmlgraph_nb.core.roster import Roster
 from tests.benchmarks import status_accuracy
-from tests.benchmarks.phases import Scorer
-from tests.benchmarks.playback import Seen
 from tests.benchmarks.recordings import Recording
 
 FOLDERS = sorted(path.parent for path in status_accuracy.OWN.rglob("expected.jsonl"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..fields import string
 from .lines import FINAL_REASONS, LineContext, Record, ends_with_question_text
 
 MAX_AGENTS = 1_000
@@ -66,7 +67,7 @@ class Turns:
             key: key of the first line of the completion.
         """
         self._ends.pop(context.agent_id, None)
-        is_last = message.get("stop_reason") in FINAL_REASONS and not context.unnamed
+        is_last = string(message.get("stop_reason")) in FINAL_REASONS and not context.unnamed
         if is_last and context.agent_id in self._running:
             own_key = None if key is None else f"{key}:Stop"
             asks = ends_with_question_text(message)

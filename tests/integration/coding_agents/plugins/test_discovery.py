@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from tests.helpers.agent_plugin import EXAMPLE, install_example, install_module
 from tests.helpers.environ import clean_environ
+from tests.helpers.paths import ROOT
 from tests.helpers.server_process import running
 from tests.helpers.wait import wait_until
 
@@ -230,3 +232,30 @@ def test_plugin_that_fails_later_stops_nothing(machine: Machine) -> None:
     ):
         answer = server.post("/api/hooks/late", {"session_id": "s", "hook_event_name": "Stop"})
         assert answer.status == 400, answer.text
+
+
+def test_plugin_is_checked_with_recordings(machine: Machine) -> None:
+    """``check_agent`` finds nothing in the example, and names what differs."""
+    code = "import sys, htmlgraph_nb as hg; print(hg.check_agent('nova', sys.argv[1]))"
+    assert machine.run("-c", code, str(EXAMPLE / "recordings")) == (
+        "nova: 2 recordings, 8 of 8 phases as expected, tokens equal in 2 of 2\nno problems\n"
+    )
+    folder = machine.home / "recordings"
+    shutil.copytree(EXAMPLE / "recordings", folder)
+    tokens = folder / "one-turn/tokens.json"
+    tokens.write_text('{"output_tokens": 31}')
+    expected = folder / "one-turn/expected.jsonl"
+    expected.write_text(expected.read_text().replace('"ready"', '"waiting"'))
+    output = machine.run("-c", code, str(folder))
+    assert "one-turn: output_tokens: expected 31, got 30" in output
+    assert "one-turn: turn_end: never waiting after turn_start" in output
+
+
+def test_plugin_is_that_of_the_page() -> None:
+    """notebooks/ADD_AGENT.md shows all files of the example as they are."""
+    page = (ROOT / "notebooks/ADD_AGENT.md").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"^`(\S+)`:\n\n```\w+\n(.*?)```$", page, re.M | re.S))
+    files = [*EXAMPLE.glob("*.toml"), *EXAMPLE.rglob("*.py"), *EXAMPLE.glob("*/permission/*")]
+    assert {name: text.strip() for name, text in shown.items()} == {
+        path.relative_to(EXAMPLE).as_posix(): path.read_text().strip() for path in files
+    }

@@ -9,6 +9,7 @@ from htmlgraph_nb.coding_agents import (
     mapping,
     parse_record,
     project_name,
+    shorten_id,
     string,
     timestamp,
     whole_path,
@@ -46,7 +47,7 @@ class NovaSession:
             event_type=event_type,
             timestamp=at,
             # The same each time the file is read, so that nothing counts twice.
-            event_id=event_id,
+            event_id=shorten_id(event_id),
             source="nova-session",
             **{**self._common, **fields},
         )

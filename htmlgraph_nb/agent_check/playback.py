@@ -4,19 +4,73 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from htmlgraph_nb.coding_agents.registry import AGENTS
-from htmlgraph_nb.core.explanation import explain
-from htmlgraph_nb.core.model import AgentPresence, Event
-from htmlgraph_nb.core.roster import Roster
-from htmlgraph_nb.ingest.session_files import SessionFile
-from htmlgraph_nb.ingest.session_tail import SessionTail
-from tests.benchmarks.recordings import Recording, Session, hook_input, stand_in
+from ..coding_agents.registry import AGENTS
+from ..core.explanation import explain
+from ..core.model import AgentPresence, Event
+from ..core.roster import Roster
+from ..ingest.session_files import SessionFile
+from ..ingest.session_tail import SessionTail
+
+
+class PlayedSession(Protocol):
+    """One session of a recording.
+
+    Attributes:
+        name: its name in the recording.
+        agent: name of its kind of agent.
+        path: path of its file; "" if it had none.
+        size: size of its file in bytes.
+        content: content of its file; None if it was not kept.
+        parent: name of the session whose subagent it is; None for a main session.
+    """
+
+    name: str
+    agent: str
+    path: str
+    size: int
+    content: bytes | None
+    parent: str | None
+
+    @property
+    def session_id(self) -> str:
+        """The agent's own id of the session."""
+
+    @property
+    def agent_id(self) -> str:
+        """Id of the session's agent."""
+
+
+class PlayedRecording(Protocol):
+    """A recording.
+
+    Attributes:
+        events: what happened, sorted by ``at``; see ``recording_folder`` for the kinds.
+        sessions: its sessions by name.
+        processes: name of a session that stands for a process → that of the session that it ran.
+    """
+
+    @property
+    def events(self) -> Sequence[Mapping[str, Any]]: ...
+    @property
+    def sessions(self) -> Mapping[str, PlayedSession]: ...
+    @property
+    def processes(self) -> Mapping[str, str]: ...
+
+    def hook_payload(
+        self, session: Any, event: Mapping[str, Any], now: datetime
+    ) -> Mapping[str, Any]:
+        """Return the input of a recorded hook."""
+
+    def lines_of_subagent(self, session: Any, now: datetime, first: bool) -> bytes:
+        """Return a line of a subagent's file that was not kept."""
+
 
 TICK_S = 1.0
 TAIL_S = 5.0
@@ -55,14 +109,14 @@ class Replay:
         end: end of the playback.
     """
 
-    def __init__(self, recording: Recording, folder: Path) -> None:
+    def __init__(self, recording: PlayedRecording, folder: Path) -> None:
         self._recording = recording
         self._folder = folder
         self._roster = Roster()
         self._tails: dict[str, SessionTail] = {}
         self._grown: dict[str, int] = {}
         self._names: dict[str, str] = {}
-        self._runs: dict[int, Session] = {}
+        self._runs: dict[int, PlayedSession] = {}
         self._event_ids: set[str] = set()
         self._agenda: list[tuple[datetime, int, Callable[[datetime], None]]] = []
         self._n_planned = 0
@@ -78,9 +132,7 @@ class Replay:
         for event in self._recording.events:
             handle = _HANDLERS.get(event["kind"])
             if handle is not None:
-                self._plan(
-                    event["at"], lambda now, handle=handle, event=event: handle(self, event, now)
-                )
+                self._plan(event["at"], partial(handle, self, event))
         for n in range(int((self.end - start).total_seconds() / TICK_S)):
             self._plan(start + timedelta(seconds=n * TICK_S), self._tick)
         while self._agenda:
@@ -119,7 +171,7 @@ class Replay:
         self._shown[shown.agent_id] = seen
         self.seen.append(seen)
 
-    def _session(self, event: Mapping[str, Any], now: datetime) -> Session | None:
+    def _session(self, event: Mapping[str, Any], now: datetime) -> PlayedSession | None:
         """Return the session of an event, for an event of a process the session that it runs."""
         sessions, name = self._recording.sessions, event.get("session_id", "")
         session = sessions.get(self._recording.processes.get(name, name))
@@ -149,7 +201,7 @@ class Replay:
             self._runs.pop(event["pid"], None)
             self._feed_process_event(session, "process_exit", now)
 
-    def _feed_process_event(self, session: Session, event_type: str, now: datetime) -> None:
+    def _feed_process_event(self, session: PlayedSession, event_type: str, now: datetime) -> None:
         event = Event(
             agent_id=session.agent_id,
             event_type=event_type,
@@ -168,14 +220,16 @@ class Replay:
         if session.content is not None:
             self._write(session, session.content[:size])
         elif session.parent is not None:
-            self._write(session, stand_in(session, self._recording, now, first), append=True)
+            self._write(
+                session, self._recording.lines_of_subagent(session, now, first), append=True
+            )
         else:
             return
         tail = self._tails[session.name]
         self._feed(list(tail.read()), now)
         self._plan_settling(session, tail, now)
 
-    def _plan_settling(self, session: Session, tail: SessionTail, grown_at: datetime) -> None:
+    def _plan_settling(self, session: PlayedSession, tail: SessionTail, grown_at: datetime) -> None:
         size = self._grown[session.name]
         for quiet_s in tail.quiet_thresholds_s:
 
@@ -187,7 +241,7 @@ class Replay:
             if at <= self.end:
                 self._plan(at, settle)
 
-    def _write(self, session: Session, content: bytes, append: bool = False) -> None:
+    def _write(self, session: PlayedSession, content: bytes, append: bool = False) -> None:
         path = self._folder.joinpath(*Path(session.path).parts[-_KEPT_PARTS:])
         if session.name not in self._tails:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -200,7 +254,7 @@ class Replay:
         session = self._session(event, now)
         if session is None:
             return
-        payload = hook_input(session, self._recording, event["hook_name"], now)
+        payload = self._recording.hook_payload(session, event, now)
         self._feed(AGENTS[session.agent].events_from_hook(payload, received_at=now), now)
 
 

@@ -25,9 +25,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from htmlgraph_nb.core.model import PresenceStatus
-from tests.benchmarks.playback import Seen
-from tests.benchmarks.recordings import Recording
+from ..core.model import PresenceStatus
+from .playback import PlayedRecording, Seen
 
 ENDED, READY, WORKING, WAITING = "gone", "ready", "working", "waiting"
 _FORBIDDEN = re.compile(r"no state_transition to (\w+)( for child)?")
@@ -110,7 +109,7 @@ class Scorer:
         end: end of the recording.
     """
 
-    def __init__(self, recording: Recording, seen: list[Seen], end: datetime) -> None:
+    def __init__(self, recording: PlayedRecording, seen: list[Seen], end: datetime) -> None:
         self._recording = recording
         self._seen = seen
         self._end = end

@@ -1,0 +1,1 @@
+"""Check the reader of a coding agent with recorded sessions, for those who write one."""

@@ -21,6 +21,8 @@ APP = "htmlgraph-nb"
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 DEFAULT_URL = f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
+SERVER_HEADER = "X-Htmlgraph"
+"""Header of all responses of a server; other programs do not send it."""
 EXTENSION_PATH = "/htmlgraph"
 """Path of the server inside Jupyter Server, below its base_url."""
 
@@ -95,7 +97,8 @@ def running_servers(parent: int = 0) -> list[dict[str, str]]:
     """Return ``{"url", "token", "db", "pid"}`` of this user's servers on this machine.
 
     The parent comes first, then the servers in reverse order of their start. A killed server leaves
-    its file behind, and its process id may have been reused, so an address may be outdated.
+    its file behind, which does not count. Where the start of a process is unknown, as on macOS,
+    another process may have its id by now.
 
     Args:
         parent: process id of the server to put first; 0: none.
@@ -108,10 +111,30 @@ def running_servers(parent: int = 0) -> list[dict[str, str]]:
                 pid = entry.name.removeprefix(prefix).removesuffix(".json")
                 is_local = entry.name == f"{prefix}{pid}.json" and pid.isascii() and pid.isdecimal()
                 if is_local and is_alive(int(pid)):
-                    candidates.append((int(pid) == parent, entry.stat().st_mtime_ns, entry.path))
+                    started = entry.stat().st_mtime_ns
+                    candidates.append((int(pid) == parent, started, entry.path, int(pid)))
     except OSError:
         return []
-    return [server for *_, path in sorted(candidates, reverse=True) if (server := _read(path))]
+    servers = ((_read(path), pid) for *_, path, pid in sorted(candidates, reverse=True))
+    return [server for server, pid in servers if server and _wrote(pid, server.pop("started", ""))]
+
+
+def _wrote(pid: int, started: str) -> bool:
+    """Return whether a process is the one that wrote a server file when it started."""
+    return not (started.isascii() and started.isdecimal()) or start_ticks(pid) in (
+        int(started),
+        None,
+    )
+
+
+def start_ticks(pid: int) -> int | None:
+    """Return the start of a process in clock ticks since boot; None: unknown, as on macOS."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # proc_pid_stat(5): the name in parentheses can contain any character.
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def running_server() -> dict[str, str]:

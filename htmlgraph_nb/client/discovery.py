@@ -20,6 +20,8 @@ from ..paths import DEFAULT_URL, EXTENSION_PATH, jupyterhub_server, parent_pid, 
 _SERVE_COMMAND = "htmlgraph-nb serve"
 _WEBSOCKET_PATH = "/ws/broadcasts"
 
+_DEFAULT = "the default address"
+
 _SCHEMES = {"http": False, "ws": False, "https": True, "wss": True}
 
 
@@ -120,6 +122,11 @@ class Candidate:
     token: str | None
     source: str
 
+    @property
+    def is_default(self) -> bool:
+        """Whether nothing but the default port suggests that a server is there."""
+        return self.source == _DEFAULT
+
     def __repr__(self) -> str:
         shown = None if self.token is None else "…"
         return f"Candidate({self.address.url!r}, token={shown!r}, source={self.source!r})"
@@ -181,7 +188,7 @@ def candidates(
     else:
         servers = [
             *known_servers,
-            Candidate(Address.parse(DEFAULT_URL), None, "the default address"),
+            Candidate(Address.parse(DEFAULT_URL), None, _DEFAULT),
         ]
     return _distinct(
         Candidate(

@@ -22,6 +22,7 @@ from ..errors import ConnectError, HtmlgraphError, ServerRefused
 
 if TYPE_CHECKING:
     from ..presence import PresenceManager
+    from .discovery import Candidate
     from .rest import Rest
 
 logger = logging.getLogger(__name__)
@@ -194,11 +195,10 @@ class EventSender:
             self._warn_once("file", f"{len(events)} events are lost: {error}")
 
     def _send_to_server(self, events: Sequence[Event]) -> bool:
-        from .discovery import candidates
         from .rest import Rest
 
         if self._rest is None:
-            self._rest = Rest(lambda: candidates(self._url, self._token), _RESPONSE_TIMEOUT_S)
+            self._rest = Rest(self._candidates, _RESPONSE_TIMEOUT_S)
         try:
             self._rest.send_events(events)
         except ServerRefused as error:
@@ -211,6 +211,12 @@ class EventSender:
             return True
         self._retry_server_at = time.monotonic() + _RETRY_SERVER_S
         return False
+
+    def _candidates(self) -> list[Candidate]:
+        from .discovery import candidates
+
+        # Any program can listen at the default address while no server runs.
+        return [one for one in candidates(self._url, self._token) if not one.is_default]
 
     def _write_to_file(self, events: Sequence[Event]) -> None:
         from ..presence import PresenceManager

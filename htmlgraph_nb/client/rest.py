@@ -182,7 +182,11 @@ class Rest:
             (event if isinstance(event, Event) else Event.from_dict(event)).to_dict()
             for event in events
         ]
-        return self.call("POST", "/api/events", body)
+        response = self.call("POST", "/api/events", body)
+        if not isinstance(response, dict) or type(response.get("accepted")) is not int:
+            url = self.server.address.url
+            raise ConnectError(f"{url}/api/events: this is not an htmlgraph-nb server")
+        return response
 
     def history(
         self,

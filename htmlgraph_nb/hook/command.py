@@ -354,7 +354,8 @@ class _HookCall:
                 self.line = b""
                 self._send_usage(target)
             return True
-        _debug(f"{target.host}:{target.port}{target.base} responded with status {status}")
+        shown = f"status {status}" if status else "is no htmlgraph-nb server"
+        _debug(f"{target.host}:{target.port}{target.base}: {shown}")
         return status in _REJECTED
 
     def _send_usage(self, target: Target) -> None:

@@ -41,7 +41,9 @@ class Target:
 
 
 def targets(environ: Mapping[str, str], running: Sequence[Mapping[str, str]]) -> Iterator[Target]:
-    """Yield the servers to try: only HTMLGRAPH_URL if set, else the running ones and the default.
+    """Yield the servers to try: only HTMLGRAPH_URL if set, else the running ones of this user.
+
+    Any program can listen at the default address while no server runs, so it is not tried.
 
     Args:
         running: the result of ``paths.running_servers()``; a token is sent to its address only.
@@ -59,7 +61,6 @@ def targets(environ: Mapping[str, str], running: Sequence[Mapping[str, str]]) ->
         yield _target(hub["url"].rstrip("/") + paths.EXTENSION_PATH, hub["token"])
     for server in running[:MAX_SERVERS]:
         yield _target(server["url"], server.get("token", ""))
-    yield _target(paths.DEFAULT_URL, "")
 
 
 def _is_same(url: str, other: str) -> bool:
@@ -77,6 +78,8 @@ def _target(url: str, token: str) -> Target:
 
 def deliver(target: Target, path: str, body: bytes) -> int:
     """POST ``body`` to a path and return the HTTP status; redirects are not followed.
+
+    The status is 0 if another program responds than a server of this project.
 
     Raises:
         Unreachable: nothing was sent: connection refused or timed out, unknown host, TLS error.
@@ -99,6 +102,7 @@ def deliver(target: Target, path: str, body: bytes) -> int:
             raise Unreachable(f"{target.host}:{target.port}: {error}") from error
         connection.sock.settimeout(RESPONSE_TIMEOUT_S)
         connection.request("POST", target.base + path, body, headers)
-        return connection.getresponse().status
+        response = connection.getresponse()
+        return response.status if response.getheader(paths.SERVER_HEADER) else 0
     finally:
         connection.close()

@@ -26,6 +26,11 @@ class Credentials:
     query_token: str
     cookie: str
 
+    @property
+    def has_token(self) -> bool:
+        """Whether the request contains a token, right or wrong."""
+        return bool(self.authorization or self.query_token or self.cookie)
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 
-from htmlgraph_nb.paths import is_alive, server_file, write_private_json
+from htmlgraph_nb.paths import is_alive, server_file, start_ticks, write_private_json
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +19,9 @@ def write_server_file(url: str, token: str, db: str) -> None:
     """
     path = server_file(os.getpid())
     try:
-        write_private_json(path, {"url": url, "token": token, "db": db, "pid": os.getpid()})
+        pid = os.getpid()
+        server = {"url": url, "token": token, "db": db, "pid": pid, "started": start_ticks(pid)}
+        write_private_json(path, server)
         _remove_stale(path)
     except OSError as error:
         logger.warning("cannot write %s: %s", path, error.strerror)

@@ -20,6 +20,7 @@ from .background.leader_lock import LeaderLock
 from .background.local_agents import LocalAgents
 from .config import Config
 from .connections.byte_budget import ByteBudget
+from .connections.token_guesses import TokenGuesses
 from .history.activity_counts import ActivityCache
 from .history.history_reader import HistoryReader
 from .history.quota_reader import QuotaReader, stored_quotas
@@ -51,6 +52,7 @@ class Service:
         backfiller: imports past sessions.
         otlp_lock: held while an OTLP export is decoded.
         budget: the budget of the bytes of all connections.
+        token_guesses: delays responses to wrong tokens.
         alerts: evaluates the rules of alerts.
         started_at: start time, UTC.
         started_s: start time in monotonic seconds.
@@ -71,6 +73,7 @@ class Service:
     budget: ByteBudget
     alerts: AlertService
     local_agents: LocalAgents | None = None
+    token_guesses: TokenGuesses = field(default_factory=TokenGuesses)
     otlp_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started_s: float = field(default_factory=time.monotonic)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,42 @@ if child:
     done = run_program(program, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert sorted(load_history(tmp_path / "h.db")["tool_name"]) == ["Before", "Child", "Parent"]
+
+
+class _OtherProgram(BaseHTTPRequestHandler):
+    """Responds to everything as another program might."""
+
+    response = (200, b"{}")
+
+    def do_POST(self) -> None:
+        """Read the request and respond."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        status, body = self.response
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
+@pytest.mark.parametrize("response", [(200, b"{}"), (204, b""), (200, b"[]"), (200, b"<p>hi</p>")])
+def test_sdk_keeps_events_that_another_program_accepts(
+    tmp_path: Path, response: tuple[int, bytes]
+) -> None:
+    """Only a server of this project says how many events it has stored; the file keeps the rest."""
+    handler = type("_Handler", (_OtherProgram,), {"response": response})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as other:
+        thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        url = f"http://127.0.0.1:{other.server_address[1]}"
+        done = run_program(PROGRAM, tmp_path, HTMLGRAPH_URL=url)
+        other.shutdown()
+        thread.join()
+    assert (done.returncode, done.stdout) == (0, "done\n")
+    frame = load_history(tmp_path / "htmlgraph.db")
+    assert frame["agent_id"].tolist() == ["short"]
 
 
 def test_sdk_sends_to_a_running_server(server: Server) -> None:

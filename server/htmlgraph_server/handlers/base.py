@@ -16,6 +16,7 @@ from tornado.iostream import IOStream, StreamClosedError
 from htmlgraph_nb.core.protocol import encode_json, error_object
 from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.errors import ApiError, CapacityError, InvalidEvent, StoreError, WireError
+from htmlgraph_nb.paths import SERVER_HEADER
 
 from ..auth import Credentials
 from ..connections.unread_response import UnreadResponse
@@ -31,6 +32,7 @@ CONTENT_POLICY = (
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
+    SERVER_HEADER: "1",
     "X-Frame-Options": "SAMEORIGIN",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": f"{CONTENT_POLICY}; frame-ancestors 'self'",
@@ -93,12 +95,18 @@ class BaseHandler(web.RequestHandler):
         """Allow or refuse the request; an override may also finish it, with a redirect say.
 
         Raises:
-            ApiError: the request is refused.
+            ApiError: the request is refused; after a wrong token, with a delay.
         """
+        credentials, guesses = self.credentials(), self.service.token_guesses
+        address = self.request.remote_ip or ""
+        if credentials.has_token:
+            guesses.check(address)
         refusal = self.service.authenticator.check(
-            self.credentials(), checks_origin=self.checks_origin or self.writes
+            credentials, checks_origin=self.checks_origin or self.writes
         )
         if refusal is not None:
+            if refusal.status == 401 and credentials.has_token:
+                await guesses.delay(address)
             raise ApiError(refusal.status, refusal.code, refusal.message)
 
     async def prepare(self) -> None:

@@ -22,6 +22,7 @@ from htmlgraph_nb.coding_agents.input_hash import input_hash
 from htmlgraph_nb.coding_agents.input_key import load_key
 from htmlgraph_nb.hook.hook_problem import read_note
 from htmlgraph_nb.ingest.spool import events_from_spool
+from htmlgraph_nb.paths import SERVER_HEADER, start_ticks
 from tests.helpers.paths import ROOT
 from tests.helpers.server_files import announced_server
 from tests.helpers.session_lines import SESSION
@@ -46,9 +47,9 @@ class Receiver(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, *, is_ours: bool = True) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.status = status
+        self.status, self.is_ours = status, is_ours
         self.requests: list[Request] = []
 
     @property
@@ -63,6 +64,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.requests.append(Request(self.path, dict(self.headers), body))
         self.send_response(self.server.status)
+        if self.server.is_ours:
+            self.send_header(SERVER_HEADER, "1")
         if 300 <= self.server.status < 400:
             self.send_header("Location", f"{self.server.url}/elsewhere")
         self.end_headers()
@@ -72,9 +75,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def receiver(status: int = 204) -> Iterator[Receiver]:
-    """Run a receiver on a free port."""
-    with Receiver(status) as server:
+def receiver(status: int = 204, *, is_ours: bool = True) -> Iterator[Receiver]:
+    """Run a receiver on a free port; ``is_ours``: it is like a server of this project."""
+    with Receiver(status, is_ours=is_ours) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
@@ -293,6 +296,33 @@ def test_hook_spools_by_the_status_of_the_response(home: Path, status: int, kept
         assert_silent(run(home, payload(), HTMLGRAPH_URL=server.url, HTMLGRAPH_TOKEN="t"))
     assert [request.path for request in server.requests] == ["/api/hooks/claude"]
     assert len(spooled(home)) == kept
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 302, 400, 404, 413, 422, 500])
+def test_hook_spools_if_another_program_responds(home: Path, status: int) -> None:
+    """Whatever it responds, the event waits for a server of this project."""
+    with (
+        receiver(status, is_ours=False) as other,
+        announced_server(home, other.url, "t"),
+    ):
+        assert_silent(run(home, payload()))
+        assert_silent(run(home, payload(), HTMLGRAPH_URL=other.url))
+    assert len(other.requests) == 2
+    assert len(spooled(home)) == 2
+
+
+def test_hook_sends_nothing_to_a_process_with_the_id_of_a_killed_server(home: Path) -> None:
+    """The file of the killed server holds when that one started; its token stays here."""
+    with receiver() as other, announced_server(home, other.url, "secret"):
+        (file,) = (home / "servers").iterdir()
+        server = json.loads(file.read_bytes())
+        file.write_text(json.dumps({**server, "started": start_ticks(os.getpid())}))
+        assert_silent(run(home, payload()))
+        assert len(other.requests) == 1
+        file.write_text(json.dumps({**server, "started": 7}))
+        assert_silent(run(home, payload()))
+    assert len(other.requests) == 1
+    assert len(spooled(home)) == 1
 
 
 def test_hook_spools_if_the_server_never_responds(home: Path) -> None:

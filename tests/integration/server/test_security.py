@@ -7,6 +7,7 @@ import re
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -308,3 +309,21 @@ def test_static_files_need_no_token(module_server: Server) -> None:
         assert response.status == 200
         assert TOKEN not in response.text
         assert response.cookies == []
+
+
+def test_wrong_tokens_are_slowed_down(module_server: Server) -> None:
+    """Of many guesses at once most are not even checked; the owner is let in afterwards."""
+    statuses: list[int] = []
+
+    def guess(number: int) -> None:
+        header = {"Authorization": f"Bearer guess-{number}"}
+        response = module_server.request("GET", "/api/status", headers=header, token=False)
+        statuses.append(response.status)
+
+    threads = [threading.Thread(target=guess, args=(number,)) for number in range(60)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(statuses) == {401, 429}
+    assert module_server.request("GET", "/api/status").status == 200

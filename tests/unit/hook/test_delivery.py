@@ -24,7 +24,6 @@ RUNNING = {"url": "http://127.0.0.1:8123", "token": "of-running"}
 @pytest.mark.parametrize(
     ("environ", "running", "expected"),
     [
-        ({}, {}, ("http", "127.0.0.1", 8000, "", "")),
         ({}, RUNNING, ("http", "127.0.0.1", 8123, "", "of-running")),
         (
             {"HTMLGRAPH_URL": "http://host:8888/user/ada/htmlgraph/"},
@@ -43,7 +42,6 @@ RUNNING = {"url": "http://127.0.0.1:8123", "token": "of-running"}
             RUNNING,
             ("http", "127.0.0.1", 8123, "", "of-running"),
         ),
-        ({"HTMLGRAPH_TOKEN": "t"}, {}, ("http", "127.0.0.1", 8000, "", "")),
         (
             {"HTMLGRAPH_TOKEN": "t"},
             RUNNING,
@@ -57,12 +55,11 @@ def test_targets_first(environ: dict[str, str], running: dict[str, str], expecte
 
 
 def test_targets_are_all_servers_or_the_configured_one() -> None:
-    """At most four, most recently started first, then the default address."""
+    """At most four, most recently started first; a port alone does not make a server."""
     running = [{"url": f"http://127.0.0.1:{port}", "token": f"t{port}"} for port in range(1, 7)]
-    default = ("http", "127.0.0.1", 8000, "", "")
     ports = [(target.port, target.token) for target in targets({}, running)]
-    assert ports == [(1, "t1"), (2, "t2"), (3, "t3"), (4, "t4"), (8000, "")]
-    assert parts_of({}, []) == [default]
+    assert ports == [(1, "t1"), (2, "t2"), (3, "t3"), (4, "t4")]
+    assert parts_of({}, []) == parts_of({"HTMLGRAPH_TOKEN": "t"}, []) == []
     assert len(parts_of({"HTMLGRAPH_URL": "http://host:1"}, running)) == 1
 
 

@@ -9,19 +9,30 @@ It does what the words of the prompt say, in their order:
 - ``fail``: responds with an error. ``crash``: exits.
 
 Each turn uses 1000 input, 200 cached and 50 output tokens; they are reported as totals of the
-session.
+session. If ``ACP_AGENT_PROJECTS`` names a folder, the agent also writes a session file there, as
+Claude Code does, with the same tokens in the answer of each turn.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import uuid
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 SECRET = "correct horse battery staple"
 """Text in answers, titles, inputs and results, which must not be stored."""
 MODELS = ("scripted-small", "scripted-large")
+
+_CLAUDE_USAGE = {
+    "input_tokens": 1_000,
+    "cache_read_input_tokens": 200,
+    "output_tokens": 50,
+    "cache_creation_input_tokens": 0,
+}
 
 
 class ScriptedAgent:
@@ -31,6 +42,7 @@ class ScriptedAgent:
         self._n_requests = 0
         self._turns: dict[str, int] = {}
         self._calls = 0
+        self._projects = os.environ.get("ACP_AGENT_PROJECTS", "")
 
     def run(self) -> None:
         """Answer requests until the input ends."""
@@ -75,6 +87,7 @@ class ScriptedAgent:
 
     def _turn(self, session: str, words: list[str]) -> dict[str, Any]:
         n = self._turns[session] = self._turns.get(session, 0) + 1
+        self._write(session, "user", {"role": "user", "content": SECRET})
         for word in words:
             if word == "say":
                 for part in ("The ", "answer ", f"is {SECRET}."):
@@ -101,7 +114,36 @@ class ScriptedAgent:
             "outputTokens": 50 * n,
             "cachedReadTokens": 200 * n,
         }
+        answer = {
+            "id": f"msg_01{uuid.uuid4().hex[:22]}",
+            "role": "assistant",
+            "type": "message",
+            "model": "claude-opus-4-8",
+            "stop_reason": "end_turn",
+            "usage": _CLAUDE_USAGE,
+            "content": [{"type": "text", "text": SECRET}],
+        }
+        self._write(session, "assistant", answer)
         return {"stopReason": "end_turn", "usage": usage}
+
+    def _write(self, session: str, kind: str, message: dict[str, Any]) -> None:
+        if not self._projects:
+            return
+        folder = Path(self._projects) / "-work"
+        folder.mkdir(parents=True, exist_ok=True)
+        line = {
+            "type": kind,
+            "sessionId": session,
+            "uuid": str(uuid.uuid4()),
+            "cwd": os.getcwd(),
+            "timestamp": datetime.now(UTC).isoformat(),
+            "version": "2.1.300",
+            "isSidechain": False,
+            "userType": "external",
+            "message": message,
+        }
+        with open(folder / f"{session}.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
 
     def _tool(self, session: str, kind: str, status: str) -> None:
         call = self._start(session, kind)

@@ -72,7 +72,7 @@ class CallStep(NamedTuple):
 
     Attributes:
         step: "start", "ask", "allow", "deny", "end" or "fail".
-        duration_ms: milliseconds since its start; None: it is no end.
+        duration_ms: milliseconds since its start; None: it is no end, or its start was not seen.
     """
 
     step: str
@@ -108,6 +108,7 @@ class CallSteps:
         steps = []
         for call in calls:
             known = self._calls.get(call.call_id)
+            is_new = known is None
             if known is None:
                 if len(self._calls) >= MAX_CALLS:
                     continue
@@ -121,7 +122,8 @@ class CallSteps:
                 steps.append(CallStep("allow" if call.is_allowed else "deny", call))
             was_denied = call.question == "resolved" and not call.is_allowed
             if call.succeeded is not None and before.succeeded is None and not was_denied:
-                milliseconds = round((now - known.started).total_seconds() * 1_000)
                 step = "end" if call.succeeded else "fail"
-                steps.append(CallStep(step, call, max(0, milliseconds)))
+                duration_ms = round((now - known.started).total_seconds() * 1_000)
+                # A call that was not seen while it ran has an unknown duration.
+                steps.append(CallStep(step, call, None if is_new else max(0, duration_ms)))
         return steps

@@ -38,7 +38,8 @@ _EVENT_TYPES = {
     "fail": "tool_error",
 }
 _CALL_STEPS = {"start": "PreToolUse", "end": "PostToolUse", "fail": "PostToolUse"}
-
+_ANSWERING = ("start", "allow", "deny")
+"""Steps of a call whose events imply that all open questions were answered."""
 _MICROSECOND = timedelta(microseconds=1)
 _UNKNOWN_CONTEXT = Context()
 Known = Callable[[str], AgentPresence | None]
@@ -184,7 +185,8 @@ class PersonaTracker:
             if step.step not in _CALL_STEPS or own is False
         ]
         pending = persona.steps.pending
-        if pending is not None and steps and steps[-1].step in ("start", "allow", "deny"):
+        last = [step.step for step in steps if step.step in _ANSWERING or step.step == "ask"]
+        if pending is not None and last and last[-1] in _ANSWERING:
             # The start of another call, or its permission, would count as the answer.
             steps.append(CallStep("ask", pending))
         return [self._call_event(persona, step, now) for step in steps]

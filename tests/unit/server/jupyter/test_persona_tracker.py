@@ -175,6 +175,9 @@ def test_persona_tracker_keeps_waiting_beside_another_call() -> None:
     run.calls(first)
     assert run.calls(first, ShownCall("call-2", "edit")) == ["tool_start", "permission_request"]
     assert run.status == ("active", "waiting_permission")
+    quick = ShownCall("call-3", "search", True)
+    assert run.calls(quick) == ["tool_start", "tool_execute", "permission_request"]
+    assert run.status == ("active", "waiting_permission")
     run.calls(first, second)
     run.calls(first, second._replace(question="resolved", is_allowed=True))
     assert run.status == ("active", "waiting_permission")

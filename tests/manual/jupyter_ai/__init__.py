@@ -1,0 +1,1 @@
+"""Checks Jupyter AI in a real JupyterLab: ``python -m tests.manual.jupyter_ai``."""

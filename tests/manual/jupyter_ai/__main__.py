@@ -1,11 +1,13 @@
 """Runs Jupyter AI in JupyterLab with a scripted agent, and checks what is shown of it.
 
-    python -m tests.manual.jupyter_ai [FOLDER] [--pictures FOLDER]
+    python -m tests.manual.jupyter_ai [FOLDER] [--pictures FOLDER] [--claude PROGRAM]
 
 Creates a virtual environment with JupyterLab, Jupyter AI and jupyter-collaboration in FOLDER
 (default: a temporary folder; an existing environment is used again), about 170 packages. Drives the
 chat in headless Chromium, over WebSockets and in collaboration. Prints one line per check and exits
-with status 1 if one fails.
+with status 1 if one fails. ``--claude`` names a real claude-agent-acp, from ``npm install
+@agentclientprotocol/claude-agent-acp``, which then also runs, with the model API of
+tests/manual/agents/models.py.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from playwright.sync_api import Browser, expect
 from tests.e2e.browser import chromium, watched_page
 from tests.helpers.acp_agent import SECRET
 from tests.helpers.wait import wait_until
+from tests.manual.agents.__main__ import PROMPT, TOKENS
+from tests.manual.agents.models import Model
 from tests.manual.jupyter_ai.lab import ChatLab, ChatPage, make_environment, running_lab
 
 TURN_TOKENS = 1_250
@@ -157,11 +161,45 @@ def check_transport(
         check("no text of the chat stored", fits=not any(SECRET.encode() in one for one in stored))
 
 
+def check_real_claude(python: Path, browser: Browser, program: Path) -> None:
+    """Check that Claude Code itself is one agent, whose tools and tokens its file reports."""
+    print("Claude Code:")
+    with tempfile.TemporaryDirectory() as name, Model() as model:
+        environ = {
+            "ANTHROPIC_BASE_URL": model.url,
+            "ANTHROPIC_API_KEY": "none",
+            "IS_SANDBOX": "1",
+            "DISABLE_TELEMETRY": "1",
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        }
+        with (
+            running_lab(
+                python,
+                Path(name),
+                *("--HtmlgraphExtension.watch=on", OFF),
+                claude=f"exec {program.absolute()}",
+                environ=environ,
+            ) as lab,
+            watched_page(browser) as watched,
+        ):
+            watched.allowed.append("")
+            chat = ChatPage(lab, watched.page, "ports", "Claude")
+            chat.send(PROMPT)
+            tokens = TOKENS["claude"]
+            agent = lab.wait_for("claude", detail="done", total_cost_tokens=tokens)
+            end = time.monotonic() + 12
+            wait_until(lambda: time.monotonic() > end, "late counts")
+            agent = lab.wait_for("claude", detail="done", total_cost_tokens=tokens)
+            shown = agent["hooks"], agent["last_tool_name"], agent["total_tools_executed"]
+            check("one agent, counted once", fits=shown == (False, "Bash", 2))
+
+
 def main() -> int:
     """Run all checks and return the exit status."""
     parser = argparse.ArgumentParser(description="Check Jupyter AI in a real JupyterLab.")
     parser.add_argument("folder", type=Path, nargs="?", help="the virtual environment")
     parser.add_argument("--pictures", type=Path, help="folder for screenshots")
+    parser.add_argument("--claude", type=Path, help="a real claude-agent-acp, to run as well")
     arguments = parser.parse_args()
     if arguments.pictures is not None:
         arguments.pictures.mkdir(parents=True, exist_ok=True)
@@ -176,6 +214,8 @@ def main() -> int:
                     check_transport(
                         python, browser, arguments.pictures, collaboration=collaboration
                     )
+                if arguments.claude is not None:
+                    check_real_claude(python, browser, arguments.claude)
         except AssertionError as error:
             print(f"FAIL {error}")
             return 1

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ COLLABORATION = "jupyter-collaboration>=3,<5"
 """Switches Jupyter AI's chats from WebSockets to shared documents."""
 AGENT = ROOT / "tests/helpers/acp_agent.py"
 START_S = 90.0
+NOTHING: dict[str, str] = {}
 PERSONA = """
 import sys
 from jupyter_ai_acp_client.base_acp_persona import BaseAcpPersona
@@ -110,8 +111,16 @@ class ChatLab:
 
 
 @contextmanager
-def running_lab(python: Path, folder: Path, *flags: str) -> Iterator[ChatLab]:
-    """Run JupyterLab with all its files in ``folder``; end its processes at the end."""
+def running_lab(
+    python: Path, folder: Path, *flags: str, claude: str = "", environ: Mapping[str, str] = NOTHING
+) -> Iterator[ChatLab]:
+    """Run JupyterLab with all its files in ``folder``; end its processes at the end.
+
+    Args:
+        flags: arguments of JupyterLab.
+        claude: command line of claude-agent-acp; "": a script that writes session files like it.
+        environ: additional environment variables.
+    """
     project = folder / "notebooks/project"
     personas = project / ".jupyter/personas"
     personas.mkdir(parents=True)
@@ -120,17 +129,17 @@ def running_lab(python: Path, folder: Path, *flags: str) -> Iterator[ChatLab]:
     programs = folder / "programs"
     programs.mkdir()
     # Jupyter AI offers the persona of Claude Code where this program is installed.
-    claude = programs / "claude-agent-acp"
-    projects = folder / ".claude/projects"
-    claude.write_text(f"#!/bin/sh\nACP_AGENT_PROJECTS={projects} exec {sys.executable} {AGENT}\n")
-    claude.chmod(0o755)
+    scripted = f"ACP_AGENT_PROJECTS={folder / '.claude/projects'} exec {sys.executable} {AGENT}"
+    program = programs / "claude-agent-acp"
+    program.write_text(f"#!/bin/sh\n{claude or scripted}\n")
+    program.chmod(0o755)
     page_config = folder / "config/labconfig/page_config.json"
     page_config.parent.mkdir(parents=True)
     disabled = {"@jupyterlab/apputils-extension:announcements": True}
     page_config.write_text(json.dumps({"disabledExtensions": disabled}))
     labextension = ROOT / "server/htmlgraph_server/labextension"
     shutil.copytree(labextension, folder / "share/labextensions/htmlgraph-nb")
-    environ = {
+    own = {
         "HTMLGRAPH_HOME": str(folder / "hg"),
         "JUPYTER_PATH": str(folder / "share"),
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
@@ -149,7 +158,7 @@ def running_lab(python: Path, folder: Path, *flags: str) -> Iterator[ChatLab]:
         process = subprocess.Popen(
             command,
             cwd=project,
-            env=jupyter_environ(folder, environ),
+            env=jupyter_environ(folder, {**own, **environ}),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

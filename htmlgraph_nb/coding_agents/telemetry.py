@@ -46,6 +46,8 @@ class AgentTelemetry:
         span_names: its scopes and services, or prefixes of its scopes; their spans repeat its logs
             and are ignored.
         log_scope: prefix of the scope whose log events have no prefix; "" if there is none.
+        agent_spans: its scopes and services whose spans report what its logs do not; they follow
+            the conventions for generative AI.
     """
 
     log_prefix: str
@@ -53,6 +55,7 @@ class AgentTelemetry:
     token_metrics: Mapping[str, TokenMetric]
     span_names: tuple[str, ...]
     log_scope: str = ""
+    agent_spans: tuple[str, ...] = ()
 
 
 def number(value: object) -> int | None:

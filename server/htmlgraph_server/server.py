@@ -84,6 +84,7 @@ class Lifecycle:
             service.local_agents,
             spool,
             service.backfiller,
+            service.spans,
         )
         info = service.hub.info
         info.provide("backfill", service.backfiller.progress)

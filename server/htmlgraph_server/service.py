@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from htmlgraph_nb.coding_agents.otel.metrics import TokenCounters
+from htmlgraph_nb.coding_agents.otel.span_events import SpanTranslator
 from htmlgraph_nb.ingest.backfill_process import BackfillOptions
 from htmlgraph_nb.presence import PresenceManager
 
@@ -47,6 +48,7 @@ class Service:
         export_pool: worker processes for long history exports.
         reports: the worker process of reports on costs and sessions.
         token_counters: the state of the OTLP token metrics.
+        spans: the state of the OTLP traces.
         leader_lock: elects one of the servers that share the database.
         local_agents: finds agents on this machine; None in demo mode.
         backfiller: imports past sessions.
@@ -74,6 +76,7 @@ class Service:
     alerts: AlertService
     local_agents: LocalAgents | None = None
     token_guesses: TokenGuesses = field(default_factory=TokenGuesses)
+    spans: SpanTranslator = field(default_factory=SpanTranslator)
     otlp_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started_s: float = field(default_factory=time.monotonic)

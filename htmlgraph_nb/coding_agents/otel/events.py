@@ -1,18 +1,15 @@
-"""OpenTelemetry logs and spans of coding agents to events, pure.
+"""OpenTelemetry logs of coding agents to events, pure.
 
-Two kinds of signals are read: the log events of the supported coding agents, see their modules
-``telemetry``, and the spans of any program that follows the semantic conventions for generative AI
-(``gen_ai.*``, in development). Records with other names are accepted and ignored. The coding
-agents' own spans repeat their logs and are ignored, too.
+The modules ``telemetry`` of the supported coding agents list their log events. Records with other
+names are accepted and ignored; ``span_events`` reads spans.
 
-One log or span reports a completion and its tokens. If it contains the id of the request, the event
-id is derived from it, so a repetition, or the same completion in a session file, counts once.
+One log reports a completion and its tokens. If it contains the id of the request, the event id is
+derived from it, so a repetition, or the same completion in a session file, counts once.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
@@ -23,8 +20,8 @@ from ...core.timestamps import from_micros
 from ..fields import identifier, project_name, string, whole_path
 from ..registry import AGENTS
 from ..session import cached_agent_id
-from ..telemetry import EventFields, number, terms_of_attributes, uncached
-from .signals import Attributes, LogRecord, Span
+from ..telemetry import EventFields
+from .signals import Attributes, LogRecord
 
 SOURCE = "otlp"
 _TELEMETRY = {
@@ -33,7 +30,6 @@ _TELEMETRY = {
     if (telemetry := agent.telemetry()) is not None
 }
 _SESSION_KEYS = ("session.id", "conversation.id", "session_id", "conversation_id")
-_AGENT_SPANS = tuple(name for each in _TELEMETRY.values() for name in each.span_names)
 _MIN_MICROS = 946_684_800_000_000
 _MAX_MICROS = 7_258_118_400_000_000
 """The years 2000 to 2199; timestamps outside of them are replaced."""
@@ -71,50 +67,6 @@ def events_from_log(record: LogRecord, *, received_at: datetime) -> list[Event]:
     ]
 
 
-def events_from_span(span: Span, *, received_at: datetime) -> list[Event]:
-    """Return the events that a span of the conventions for generative AI reports.
-
-    ``chat`` and similar operations are completions with their tokens, ``execute_tool`` is a tool
-    call with its duration, ``invoke_agent`` is a turn: its prompt and its end.
-
-    Args:
-        received_at: the timestamp of an event whose span has no timestamp.
-    """
-    values = span.attributes
-    service = string(span.resource.get("service.name")) or ""
-    if any(name in (span.scope, service) or span.scope.startswith(name) for name in _AGENT_SPANS):
-        return []
-    operation = values.get("gen_ai.operation.name")
-    translate = _SPANS.get(operation) if isinstance(operation, str) else None
-    if translate is None:
-        return []
-    agent = string(values.get("gen_ai.agent.id")) or string(values.get("gen_ai.agent.name"))
-    agent_id = agent or service or "agent"
-    session = _session(span.resource, values) or identifier(span.trace_id)
-    start, end = (time_from_ns(at_ns, received_at) for at_ns in (span.start_ns, span.end_ns))
-    duration_ms = max(0, span.end_ns - span.start_ns) // 1_000_000 if span.start_ns else None
-    key = f"span:{span.trace_id}:{span.span_id}"
-    common = {
-        "agent_id": agent_id[:256],
-        "session_id": session,
-        "source": SOURCE,
-        **_common(span.resource, values),
-    }
-    return [
-        new_event(
-            **{
-                **common,
-                "timestamp": start if at_start else end,
-                "duration_ms": None if at_start else duration_ms,
-                "event_id": shorten_id(f"{key}:{event_type}"),
-                "event_type": event_type,
-                **fields,
-            }
-        )
-        for event_type, at_start, fields in translate(span)
-    ]
-
-
 def time_from_ns(at_ns: int, received_at: datetime) -> datetime:
     """Return the time of nanoseconds since 1970; ``received_at`` if they are out of range."""
     micros = at_ns // 1_000
@@ -135,7 +87,7 @@ def _event_name(attribute: str, name: str, scope: str) -> tuple[str, str]:
 
 
 def _session(resource: Attributes, values: Attributes) -> str | None:
-    for name in (*_SESSION_KEYS, "gen_ai.conversation.id"):
+    for name in _SESSION_KEYS:
         session = identifier(values.get(name)) or identifier(resource.get(name))
         if session is not None:
             return session
@@ -145,8 +97,7 @@ def _session(resource: Attributes, values: Attributes) -> str | None:
 def _common(resource: Attributes, values: Attributes) -> EventFields:
     folder = values.get("cwd") or resource.get("process.working_directory")
     return {
-        "model": string(values.get("model") or values.get("gen_ai.response.model"))
-        or string(values.get("gen_ai.request.model")),
+        "model": string(values.get("model")),
         "host": string(resource.get("host.name")),
         "project": project_name(folder, string(resource.get("project"))),
         "cwd": whole_path(folder),
@@ -172,44 +123,3 @@ def _content_key(session: str, name: str, record: LogRecord) -> str:
     content = json.dumps(dict(record.attributes), sort_keys=True, default=str)
     digest = sha256(f"{record.at_ns}:{content}".encode("utf-8", "replace")).hexdigest()[:24]
     return shorten_id(f"{session}:{name}:{digest}")
-
-
-_SpanEvent = tuple[str, bool, EventFields]
-"""Event type, whether it happened at the start of the span, and other fields."""
-
-
-def _completion_span(span: Span) -> list[_SpanEvent]:
-    values = span.attributes
-    read = number(values.get("gen_ai.usage.cache_read.input_tokens"))
-    written = number(values.get("gen_ai.usage.cache_creation.input_tokens"))
-    total = number(values.get("gen_ai.usage.input_tokens"))
-    fields: EventFields = {
-        "input_tokens": uncached(total, (read or 0) + (written or 0)),
-        "cache_read_tokens": read,
-        "cache_write_5m_tokens": written,
-        "output_tokens": number(values.get("gen_ai.usage.output_tokens")),
-        "status": "error" if span.failed else "ok",
-        **terms_of_attributes(values),
-    }
-    return [("completion", False, fields)]
-
-
-def _tool_span(span: Span) -> list[_SpanEvent]:
-    fields = {
-        "tool_name": string(span.attributes.get("gen_ai.tool.name")) or string(span.name),
-        "tool_use_id": identifier(span.attributes.get("gen_ai.tool.call.id")),
-        "status": "error" if span.failed else "ok",
-    }
-    return [("tool_error" if span.failed else "tool_execute", False, fields)]
-
-
-def _turn_span(span: Span) -> list[_SpanEvent]:
-    return [("prompt", True, {}), ("error" if span.failed else "stop", False, {})]
-
-
-_SPANS: dict[str, Callable[[Span], list[_SpanEvent]]] = {
-    **dict.fromkeys(("chat", "text_completion", "generate_content"), _completion_span),
-    "execute_tool": _tool_span,
-    "invoke_agent": _turn_span,
-    "invoke_workflow": _turn_span,
-}

@@ -37,6 +37,8 @@ class Span:
         start_ns, end_ns: nanoseconds since 1970; 0 if unknown.
         trace_id, span_id: lower-case hexadecimal digits.
         failed: whether its status is an error.
+        parent_id: span id of the span that contains it; "" if none does.
+        exception: type of the first exception of a failed span; None if there is none.
     """
 
     resource: Attributes
@@ -48,6 +50,8 @@ class Span:
     trace_id: str
     span_id: str
     failed: bool
+    parent_id: str = ""
+    exception: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

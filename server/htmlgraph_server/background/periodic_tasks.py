@@ -4,6 +4,7 @@
 task           interval    runs on            purpose
 =============  ==========  =================  ==================================================
 sync           20 ms       every server       read events that other servers committed
+spans          1 s         every server       store calls whose trace stays incomplete
 timers         1 s         the leader         mark silent agents idle or offline, then forget them
 spool          1 s         the leader         ingest events that hooks stored while no server ran
 waiting        1 s         the leader         list the waiting agents for status lines
@@ -30,6 +31,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from htmlgraph_nb.coding_agents.otel.span_events import SpanTranslator
 from htmlgraph_nb.core.timestamps import utc_now
 from htmlgraph_nb.errors import HtmlgraphError, StoreReplaced
 from htmlgraph_nb.ingest.poller import PolledSource, PollingIngester
@@ -45,11 +47,13 @@ from .local_agents import LocalAgents
 from .retention import Retention
 from .sealer import Sealer
 from .spool_reader import SpoolReader
+from .waiting_calls import WaitingCalls
 from .waiting_file import WaitingFile
 
 logger = logging.getLogger(__name__)
 
 SYNC_S = 0.02
+SPANS_S = 1.0
 TIMERS_S = 1.0
 PAUSE_S = 5.0
 """Delay of the timers from which the machine or the server must have been paused."""
@@ -193,6 +197,7 @@ class BackgroundTasks:
         checkpointer: moves the write-ahead log into the file; None: the writer does it.
         local_agents: finds agents on this machine; None: nothing does.
         backfiller: imports past sessions; None: nothing does.
+        spans: the OTLP traces; None: none are read.
     """
 
     def __init__(
@@ -207,6 +212,7 @@ class BackgroundTasks:
         checkpointer: Checkpointer | None = None,
         local_agents: LocalAgents | None = None,
         backfiller: Backfiller | None = None,
+        spans: SpanTranslator | None = None,
     ) -> None:
         self._leader_lock = leader_lock
         self._sealer = sealer
@@ -217,6 +223,9 @@ class BackgroundTasks:
             PeriodicTask("sync", SYNC_S, manager.sync_external, always),
             PeriodicTask("timers", TIMERS_S, Timers(manager).run, leader),
         ]
+        self._waiting_calls = None if spans is None else WaitingCalls(manager, spans)
+        if self._waiting_calls is not None:
+            tasks.append(PeriodicTask("spans", SPANS_S, self._waiting_calls.store, always))
         if spool is not None:
             tasks.append(PeriodicTask("spool", SPOOL_POLL_S, spool.read, leader))
         if waiting is not None:
@@ -251,6 +260,8 @@ class BackgroundTasks:
         self._prices.cancel()
         for thread in self._threads:
             thread.stop()
+        if self._waiting_calls is not None:
+            self._waiting_calls.close()
         if self._sealer is not None:
             self._sealer.close()
         if self._waiting is not None:
@@ -301,6 +312,7 @@ def make_background_tasks(
     local_agents: LocalAgents | None,
     spool_path: str | None,
     backfiller: Backfiller | None = None,
+    spans: SpanTranslator | None = None,
 ) -> BackgroundTasks:
     """Create the background tasks of a server.
 
@@ -311,6 +323,7 @@ def make_background_tasks(
         local_agents: finds agents on this machine, with hints from the spooled hooks; or None.
         spool_path: the file in which hooks leave events while no server runs; None in demo mode.
         backfiller: imports past sessions; or None.
+        spans: the OTLP traces; or None.
     """
     on_hook = None if local_agents is None else local_agents.on_hook
     return BackgroundTasks(
@@ -328,4 +341,5 @@ def make_background_tasks(
         ),
         local_agents=local_agents,
         backfiller=backfiller,
+        spans=spans,
     )

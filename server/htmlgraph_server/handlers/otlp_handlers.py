@@ -19,8 +19,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from htmlgraph_nb.coding_agents.otel.events import events_from_log, events_from_span
+from htmlgraph_nb.coding_agents.otel.events import events_from_log
 from htmlgraph_nb.coding_agents.otel.metrics import TokenCounters
+from htmlgraph_nb.coding_agents.otel.span_events import Released
 from htmlgraph_nb.core.model import Event
 from htmlgraph_nb.core.validation import shorten
 from htmlgraph_nb.errors import ApiError, InvalidEvent
@@ -140,11 +141,20 @@ class OtlpTracesHandler(OtlpHandler):
 
     signal = "traces"
 
+    async def post(self) -> None:
+        self._released: Released = []
+        try:
+            await super().post()
+        except BaseException:
+            self.service.spans.restore(self._released)
+            raise
+
     def translate(
         self, codec: OtlpCodec, body: bytes, received_at: datetime
     ) -> Iterator[list[Event]]:
+        translate, released = self.service.spans.translate, self._released
         for span in codec.decode_spans(body):
-            yield events_from_span(span, received_at=received_at)
+            yield translate(span, released, received_at=received_at, now=self._received)
 
 
 class OtlpMetricsHandler(OtlpHandler):

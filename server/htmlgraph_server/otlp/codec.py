@@ -18,6 +18,8 @@ MAX_RESOURCE_GROUPS = 10_000
 """Maximum number of groups by resource and scope; exporters send few, and empty ones cost time."""
 MAX_ATTRIBUTES = 1_000
 """Attributes and list items beyond this number are ignored; SDKs send at most 128 by default."""
+MAX_SPAN_EVENTS = 128
+"""Events of a failed span that are searched for an exception; SDKs keep at most 128 by default."""
 
 
 def check_groups(n_groups: int) -> None:

@@ -18,7 +18,13 @@ from htmlgraph_nb.core.protocol import decode_json, encode_json
 from htmlgraph_nb.core.validation import format_value
 from htmlgraph_nb.errors import InvalidEvent
 
-from .codec import MAX_ATTRIBUTE_DEPTH, MAX_ATTRIBUTES, NO_RECORDED_VALUE, check_groups
+from .codec import (
+    MAX_ATTRIBUTE_DEPTH,
+    MAX_ATTRIBUTES,
+    MAX_SPAN_EVENTS,
+    NO_RECORDED_VALUE,
+    check_groups,
+)
 
 _DELTA = (1, "AGGREGATION_TEMPORALITY_DELTA")
 _ERROR = (2, "STATUS_CODE_ERROR")
@@ -54,6 +60,7 @@ class JsonCodec:
         """See codec.OtlpCodec."""
         for resource, scope, scoped in _scopes(_parse(body, "resourceSpans"), "scopeSpans"):
             for span in _objects(scoped.get("spans")):
+                failed = _object(span.get("status")).get("code") in _ERROR
                 yield Span(
                     resource,
                     scope,
@@ -63,7 +70,9 @@ class JsonCodec:
                     _timestamp_ns(span.get("endTimeUnixNano")),
                     str(span.get("traceId") or "")[:64].lower(),
                     str(span.get("spanId") or "")[:64].lower(),
-                    _object(span.get("status")).get("code") in _ERROR,
+                    failed,
+                    str(span.get("parentSpanId") or "")[:64].lower(),
+                    _exception(span.get("events")) if failed else None,
                 )
 
     def decode_points(self, body: bytes) -> Iterator[Point]:
@@ -136,6 +145,14 @@ def _value(value: Any, depth: int = 0) -> Any:
         return [_value(item, depth + 1) for item in _objects(items)]
     pairs = _objects(_object(value.get("kvlistValue")).get("values"))
     return {str(pair.get("key") or ""): _value(pair.get("value"), depth + 1) for pair in pairs}
+
+
+def _exception(events: Any) -> str | None:
+    for event in _objects(events)[:MAX_SPAN_EVENTS]:
+        if event.get("name") == "exception":
+            kind = _attributes(event.get("attributes")).get("exception.type")
+            return kind if isinstance(kind, str) else None
+    return None
 
 
 def _integer(value: Any) -> int | None:

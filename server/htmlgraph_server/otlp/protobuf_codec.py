@@ -18,7 +18,13 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_pb
 from htmlgraph_nb.coding_agents.otel.signals import Attributes, LogRecord, Point, Span
 from htmlgraph_nb.errors import InvalidEvent
 
-from .codec import MAX_ATTRIBUTE_DEPTH, MAX_ATTRIBUTES, NO_RECORDED_VALUE, check_groups
+from .codec import (
+    MAX_ATTRIBUTE_DEPTH,
+    MAX_ATTRIBUTES,
+    MAX_SPAN_EVENTS,
+    NO_RECORDED_VALUE,
+    check_groups,
+)
 
 _DELTA = 1
 _ERROR = 2
@@ -55,6 +61,7 @@ class ProtobufCodec:
             resource = _attributes(group.resource.attributes)
             for scoped in group.scope_spans:
                 for span in scoped.spans:
+                    failed = span.status.code == _ERROR
                     yield Span(
                         resource,
                         scoped.scope.name,
@@ -64,7 +71,9 @@ class ProtobufCodec:
                         span.end_time_unix_nano,
                         span.trace_id.hex(),
                         span.span_id.hex(),
-                        span.status.code == _ERROR,
+                        failed,
+                        span.parent_span_id.hex(),
+                        _exception(span.events) if failed else None,
                     )
 
     def decode_points(self, body: bytes) -> Iterator[Point]:
@@ -141,6 +150,14 @@ def _value(value: Any, depth: int = 0) -> Any:
             pair.key: _value(pair.value, depth + 1) for pair in islice(inner.values, MAX_ATTRIBUTES)
         }
     return inner.hex() if field == "bytes_value" else inner
+
+
+def _exception(events: Iterable[Any]) -> str | None:
+    for event in islice(events, MAX_SPAN_EVENTS):
+        if event.name == "exception":
+            kind = _attributes(event.attributes).get("exception.type")
+            return kind if isinstance(kind, str) else None
+    return None
 
 
 def _point_value(point: Any, data_type: str) -> float:

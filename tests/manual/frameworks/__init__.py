@@ -1,0 +1,1 @@
+"""Runs agent frameworks with a fake model: ``python -m tests.manual.frameworks``."""

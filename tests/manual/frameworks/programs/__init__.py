@@ -1,0 +1,1 @@
+"""Programs with agents, one for each framework; each runs in an environment of its own."""

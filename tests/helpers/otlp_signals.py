@@ -21,7 +21,10 @@ names = st.sampled_from(
     "decision type tool_parameters "
     "input_token_count cached_token_count gen_ai.operation.name gen_ai.agent.name "
     "gen_ai.usage.input_tokens gen_ai.tool.name service.name cwd speed service_tier inference_geo "
-    "openai.response.service_tier web_search_requests".split()
+    "openai.response.service_tier web_search_requests gen_ai.conversation.id gen_ai.agent.id "
+    "openinference.span.kind traceloop.span.kind metadata llm.token_count.prompt tool.name "
+    "gen_ai.usage.cost gen_ai.usage.cache_read.input_tokens gen_ai.system error.type "
+    "crewai.crew.name traceloop.association.properties.thread_id".split()
 )
 
 
@@ -52,18 +55,34 @@ logs = st.builds(
 )
 
 
+operations = st.sampled_from("chat execute_tool invoke_agent create_agent".split())
+scopes = st.sampled_from(
+    """pydantic-ai openinference.instrumentation.langchain opentelemetry.instrumentation.langchain
+    openinference.instrumentation.crewai autogen-core agent_framework""".split()
+)
+span_ids = st.sampled_from(["a1", "b2", "c3", "0000", ""]) | st.text(
+    "0123456789abcdef", max_size=16
+)
+
+
 spans = st.builds(
     Span,
     resource=attributes,
-    scope=st.text(max_size=9),
+    scope=st.text(max_size=9) | scopes,
     name=st.text(max_size=9),
     attributes=attributes
-    | attributes.map(lambda values: {**values, "gen_ai.operation.name": "execute_tool"}),
+    | st.builds(
+        lambda values, operation: {**values, "gen_ai.operation.name": operation},
+        attributes,
+        operations,
+    ),
     start_ns=times,
     end_ns=times,
-    trace_id=st.text("0123456789abcdef", max_size=32),
-    span_id=st.text("0123456789abcdef", max_size=16),
+    trace_id=st.sampled_from(["1f" * 16, "2f" * 16]) | st.text("0123456789abcdef", max_size=32),
+    span_id=span_ids,
     failed=st.booleans(),
+    parent_id=span_ids,
+    exception=st.none() | st.text(max_size=9),
 )
 
 

@@ -87,7 +87,7 @@ def _event_name(attribute: str, name: str, scope: str) -> tuple[str, str]:
 
 
 def _session(resource: Attributes, values: Attributes) -> str | None:
-    for name in _SESSION_KEYS:
+    for name in (*_SESSION_KEYS, "gen_ai.conversation.id"):
         session = identifier(values.get(name)) or identifier(resource.get(name))
         if session is not None:
             return session

@@ -33,10 +33,12 @@ from .trace_links import MAX_DEPTH, Ancestry, Node, Trace, TraceTable, Waiting
 
 HOLD_S = 60.0
 """Seconds that a call waits for the run that contains it."""
+SHOWN_AFTER_S = 1.0
+"""Seconds that a call waits before a placeholder shows it; most runs end in the same export."""
 FORGET_S = 3_600.0
 """Seconds without a span after which a trace is forgotten."""
 MAX_AGENTS = 20_000
-"""Agents whose parent is remembered, and that they were reported."""
+"""Subagents whose parent is remembered."""
 _ALIVE_US = 10_000_000
 """Time between two events of a placeholder, in microseconds."""
 _ID = re.compile(r"(?!0+\Z)[0-9a-f]+")
@@ -65,8 +67,8 @@ class _Run(NamedTuple):
     received_at: datetime
 
 
-Released = list[tuple[Trace, str, Waiting]]
-"""What a span has released: its trace, the id of the span, and what waited."""
+Released = list[tuple[Trace, str, str | None, Waiting]]
+"""What a span has released: its trace and id, the placeholder of the trace, and what waited."""
 
 
 class SpanTranslator:
@@ -78,9 +80,8 @@ class SpanTranslator:
 
     def __init__(self) -> None:
         self._traces = TraceTable()
-        # Subagent → parent, and the agents with events other than those of a placeholder.
+        # Subagent → parent.
         self._parents: OrderedDict[str, str] = OrderedDict()
-        self._reported: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
 
     def translate(
@@ -108,11 +109,12 @@ class SpanTranslator:
     def restore(self, released: Released) -> None:
         """Let what waited for spans wait again, because their events could not be stored."""
         with self._lock:
-            for trace, missing, waiting in released:
+            for trace, missing, placeholder, waiting in released:
+                trace.placeholder = placeholder
                 trace.wait(missing, waiting)
 
     def overdue(self, now: float, hold_s: float = HOLD_S) -> list[Event]:
-        """Return the events that have waited too long, for the main agents of conversations.
+        """Return the events of what waits: of placeholders, and of calls that waited too long.
 
         Args:
             now: monotonic seconds.
@@ -123,6 +125,10 @@ class SpanTranslator:
             for trace_id, trace in self._traces:
                 if trace.n_waiting:
                     self._give_up(events, trace_id, trace, trace.overdue(now - hold_s))
+                latest = trace.latest
+                if latest is not None and trace.n_waiting and latest.since <= now - SHOWN_AFTER_S:
+                    _show_placeholder(events, trace, latest.work)
+                    trace.latest = None
             self._traces.forget(now - FORGET_S)
         return events
 
@@ -143,24 +149,24 @@ class SpanTranslator:
             session = facts.conversation or span.trace_id
             call = _Call(call_event(span, facts, origin, session, received_at), facts, origin)
             if facts.agent is not None:
-                self._report(events, call.event)
+                events.append(call.event)
             else:
                 self._take_call(events, trace, call, parent_id, now)
         if arrived := trace.arrived(span.span_id):
-            released += [(trace, span.span_id, waiting) for waiting in arrived]
+            released += [(trace, span.span_id, trace.placeholder, waiting) for waiting in arrived]
             self._release(events, trace, arrived)
         return events
 
     def _release(self, events: list[Event], trace: Trace, arrived: Iterable[Waiting]) -> None:
         """Add the events that waited for a span."""
-        for parent_id, since, work in _runs_first(arrived):
+        for _, parent_id, since, work in _runs_first(arrived):
             if isinstance(work, _Run):
                 self._take_wrapper(events, trace, work, parent_id, since)
             elif isinstance(work, _Call):
                 self._take_call(events, trace, work, parent_id, since)
             else:
                 self._take_link(events, trace, work, parent_id, since)
-        self._remove_placeholder(events, trace)
+        _remove_placeholder(events, trace)
 
     def _take_call(
         self, events: list[Event], trace: Trace, call: _Call, parent_id: str, since: float
@@ -170,10 +176,11 @@ class SpanTranslator:
         if known.in_model and call.facts.kind is SpanKind.MODEL:
             # The instrumentation of a model's client, inside of that of a framework.
             return
-        if known.missing and trace.wait(known.missing, Waiting(parent_id, since, call)):
-            self._show_placeholder(events, trace, call.event)
+        waiting = Waiting(str(call.event.event_id), parent_id, since, call)
+        if known.missing and trace.wait(known.missing, waiting):
+            trace.latest = waiting
         else:
-            self._report(events, _of_agent(call, known))
+            events.append(_of_agent(call, known))
 
     def _take_link(
         self, events: list[Event], trace: Trace, link: _Link, parent_id: str, since: float
@@ -182,7 +189,7 @@ class SpanTranslator:
         child = link.event.agent_id
         known = trace.ancestry(parent_id, child)
         if known.missing:
-            trace.wait(known.missing, Waiting(parent_id, since, link))
+            trace.wait(known.missing, Waiting(str(link.event.event_id), parent_id, since, link))
         elif known.agent_id is not None and self._can_be_parent(known.agent_id, child):
             key = shorten_id(f"subagent:{child}:{known.agent_id}")
             events.append(replace(link.event, parent_agent_id=known.agent_id, event_id=key))
@@ -194,7 +201,7 @@ class SpanTranslator:
         known = trace.ancestry(parent_id)
         conversation = run.facts.conversation or known.conversation
         is_certain = conversation is not None and not run.facts.is_copy
-        waiting = Waiting(parent_id, since, run)
+        waiting = Waiting(run.span.span_id, parent_id, since, run)
         if known.missing and not is_certain and trace.wait(known.missing, waiting):
             return
         node = _node_of_run(run, parent_id, conversation)
@@ -213,67 +220,31 @@ class SpanTranslator:
         if parent is None and run.facts.has_team:
             parent = run.origin.agent_id(None, node.session)
             team = agent_event(*about, parent, node.session, run.received_at)
-            self._report(events, replace(team, title="team"))
+            events.append(replace(team, title="team"))
         if parent is not None and not self._can_be_parent(parent, agent_id):
             parent = None
         for event in run_events(*about, agent_id, node.session, run.received_at):
             linked = event if parent is None else replace(event, parent_agent_id=parent)
-            self._report(events, linked)
+            events.append(linked)
         if known.missing and parent is None:
             link = _Link(agent_event(*about, agent_id, node.session, run.received_at))
-            trace.wait(known.missing, Waiting(node.parent_id, since, link))
+            key = str(link.event.event_id)
+            trace.wait(known.missing, Waiting(key, node.parent_id, since, link))
 
     def _give_up(
         self, events: list[Event], trace_id: str, trace: Trace, overdue: Iterable[Waiting]
     ) -> None:
         """Add the events of what has waited too long."""
-        for parent_id, since, work in _runs_first(overdue):
+        for _, parent_id, since, work in _runs_first(overdue):
             known = trace.ancestry(parent_id)
             if isinstance(work, _Call):
                 if not (known.in_model and work.facts.kind is SpanKind.MODEL):
-                    self._report(events, _of_agent(work, known))
+                    events.append(_of_agent(work, known))
             elif isinstance(work, _Run):
                 node = _node_of_run(work, "", work.facts.conversation or known.conversation)
                 if node.agent_id != known.agent_id:
                     self._take_run(events, trace, work, node, since)
-        self._remove_placeholder(events, trace)
-
-    def _show_placeholder(self, events: list[Event], trace: Trace, event: Event) -> None:
-        """Show that an agent works whose name is not known yet."""
-        at_us = 0 if event.timestamp is None else to_micros(event.timestamp)
-        if trace.placeholder is not None and at_us < trace.alive_until:
-            return
-        trace.placeholder = trace.placeholder or event.agent_id
-        trace.alive_until = at_us + _ALIVE_US
-        events.append(
-            new_event(
-                agent_id=trace.placeholder,
-                event_type="activity",
-                timestamp=event.timestamp,
-                event_id=shorten_id(f"{event.event_id}:alive"),
-                session_id=event.session_id,
-                source=SOURCE,
-                host=event.host,
-                project=event.project,
-                cwd=event.cwd,
-            )
-        )
-
-    def _remove_placeholder(self, events: list[Event], trace: Trace) -> None:
-        """Remove the placeholder of a trace if no call waits any more."""
-        if trace.n_waiting or trace.placeholder is None:
-            return
-        if trace.placeholder not in self._reported:
-            events.append(new_event(agent_id=trace.placeholder, event_type="forget", source=SOURCE))
-        trace.placeholder, trace.alive_until = None, 0
-
-    def _report(self, events: list[Event], event: Event) -> None:
-        """Add an event, and note that its agent is no placeholder."""
-        events.append(event)
-        self._reported[event.agent_id] = None
-        self._reported.move_to_end(event.agent_id)
-        if len(self._reported) > MAX_AGENTS:
-            self._reported.popitem(last=False)
+        _remove_placeholder(events, trace)
 
     def _can_be_parent(self, parent: str, child: str) -> bool:
         """Return whether an agent is no descendant of another, and note that it is its parent."""
@@ -289,6 +260,41 @@ class SpanTranslator:
         if len(self._parents) > MAX_AGENTS:
             self._parents.popitem(last=False)
         return True
+
+
+def _show_placeholder(events: list[Event], trace: Trace, call: _Call) -> None:
+    """Show that an agent works whose name is not known yet."""
+    event = call.event
+    at_us = 0 if event.timestamp is None else to_micros(event.timestamp)
+    if at_us < trace.alive_until:
+        return
+    trace.alive_until = at_us + _ALIVE_US
+    # The main agent of a coding agent's session is known.
+    is_main = call.origin.agent is not None and call.facts.conversation is not None
+    agent_id = event.agent_id if is_main else shorten_id(f"{event.agent_id}:open")
+    trace.placeholder = trace.placeholder or (None if is_main else agent_id)
+    events.append(
+        new_event(
+            agent_id=trace.placeholder or agent_id,
+            event_type="activity",
+            timestamp=event.timestamp,
+            event_id=shorten_id(f"{event.event_id}:alive"),
+            session_id=event.session_id,
+            source=SOURCE,
+            host=event.host,
+            project=event.project,
+            cwd=event.cwd,
+        )
+    )
+
+
+def _remove_placeholder(events: list[Event], trace: Trace) -> None:
+    """Remove the placeholder of a trace if no call waits any more."""
+    if not trace.n_waiting:
+        if trace.placeholder is not None:
+            events.append(new_event(agent_id=trace.placeholder, event_type="forget", source=SOURCE))
+        trace.placeholder = trace.latest = None
+        trace.alive_until = 0
 
 
 def _runs_first(waiting: Iterable[Waiting]) -> list[Waiting]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from .span_facts import SpanKind
 
-MAX_SPANS = 100_000
+MAX_SPANS = 50_000
 """Spans of all traces; the traces that were not used for longest are forgotten first."""
 MAX_TRACES = 5_000
 MAX_SPANS_PER_TRACE = 5_000
@@ -59,11 +59,13 @@ class Waiting(NamedTuple):
     """Something that waits for a span.
 
     Attributes:
+        key: identifies it in its trace.
         parent_id: the span that contains it.
         since: when it began to wait, monotonic seconds.
         work: what to do once the span has arrived.
     """
 
+    key: str
     parent_id: str
     since: float
     work: Any
@@ -74,18 +76,20 @@ class Trace:
     """The spans of one trace that have arrived.
 
     Attributes:
-        waiting: id of a span that has not arrived → what waits for it.
+        waiting: id of a span that has not arrived → what waits for it, by key.
         n_waiting: number of what waits.
         placeholder: id of the agent that is shown while the real one is unknown; None: none is.
-        alive_until: time of the latest event of the placeholder, nanoseconds since 1970.
+        alive_until: until when the placeholder needs no other event, microseconds since 1970.
+        latest: the latest call that waits, unless a placeholder shows it.
         used_at: when a span arrived last, monotonic seconds.
     """
 
     nodes: dict[str, Node] = field(default_factory=dict)
-    waiting: dict[str, list[Waiting]] = field(default_factory=dict)
+    waiting: dict[str, dict[str, Waiting]] = field(default_factory=dict)
     n_waiting: int = 0
     placeholder: str | None = None
     alive_until: int = 0
+    latest: Waiting | None = None
     used_at: float = 0.0
 
     def ancestry(self, parent_id: str, agent_id: str | None = None) -> Ancestry:
@@ -114,28 +118,27 @@ class Trace:
         """Keep what waits for a span; return False if too much waits already."""
         if self.n_waiting >= MAX_WAITING_PER_TRACE:
             return False
-        self.waiting.setdefault(missing, []).append(waiting)
-        self.n_waiting += 1
+        others = self.waiting.setdefault(missing, {})
+        self.n_waiting += waiting.key not in others
+        others[waiting.key] = waiting
         return True
 
     def arrived(self, span_id: str) -> list[Waiting]:
         """Remove and return what waits for a span."""
-        found = self.waiting.pop(span_id, [])
+        found = [*self.waiting.pop(span_id, {}).values()]
         self.n_waiting -= len(found)
         return found
 
     def overdue(self, before: float) -> list[Waiting]:
         """Remove and return what has waited since before a time."""
         found: list[Waiting] = []
-        for missing in list(self.waiting):
-            old = [waiting for waiting in self.waiting[missing] if waiting.since < before]
-            if old:
-                kept = [waiting for waiting in self.waiting[missing] if waiting.since >= before]
-                if kept:
-                    self.waiting[missing] = kept
-                else:
-                    del self.waiting[missing]
-                found += old
+        for missing, others in list(self.waiting.items()):
+            old = [waiting for waiting in others.values() if waiting.since < before]
+            for waiting in old:
+                del others[waiting.key]
+            if not others:
+                del self.waiting[missing]
+            found += old
         self.n_waiting -= len(found)
         return found
 

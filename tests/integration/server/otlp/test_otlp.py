@@ -151,7 +151,7 @@ def test_node_exporter_spans_become_events(either_server: Server, name: str) -> 
         assert send(either_server, PAYLOADS / name).status == 200
     assert event_types(either_server) == {"prompt": 1, "completion": 1, "tool_error": 1, "stop": 1}
     assert tokens(either_server) == (100, 20, 30)
-    agent = either_server.presence()["helper"]
+    agent = either_server.presence()["helper-conv-1"]
     assert (agent["status"], agent["detail"]) == ("idle", "done")
     assert (agent["session_id"], agent["model"]) == ("conv-1", "gpt-4o-2024-08-06")
     assert (agent["project"], agent["total_errors"]) == ("shop", 1)
@@ -165,12 +165,13 @@ def test_python_sdk_spans_arrive(server: Server) -> None:
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     tracer = provider.get_tracer("tests")
     with tracer.start_as_current_span("chat m") as span:
+        span.set_attribute("gen_ai.conversation.id", "c-1")
         span.set_attribute("gen_ai.operation.name", "chat")
         span.set_attribute("gen_ai.request.model", "m")
         span.set_attribute("gen_ai.usage.input_tokens", 9)
         span.set_status(StatusCode.ERROR)
     provider.shutdown()
-    agent = wait_until(lambda: server.presence().get("bot"), "the agent of the spans")
+    agent = wait_until(lambda: server.presence().get("bot-c-1"), "the agent of the spans")
     assert (agent["total_cost_tokens"], agent["model"], agent["host"]) == (9, "m", "lab")
 
 
@@ -185,8 +186,9 @@ def test_node_sdk_chunked_exports_count_once(server: Server, kind: str) -> None:
             response = server.request("POST", f"/v1/{signal}", halves, {"Content-Type": mime})
             assert (response.status, response.body) == (200, b"" if kind == "bin" else b"{}")
     agents = server.presence()
-    assert agents["helper"]["total_cost_tokens"] == 150
-    assert (agents["helper"]["total_tools_executed"], agents["helper"]["total_errors"]) == (1, 1)
+    (helper,) = (agent for name, agent in agents.items() if name.startswith("helper-"))
+    assert helper["total_cost_tokens"] == 150
+    assert (helper["total_tools_executed"], helper["total_errors"]) == (1, 1)
     assert agents["claude-8f14e45f"]["total_cost_tokens"] == 115
     assert agents["gemini-b6d767d2"]["total_cost_tokens"] == 40
 
@@ -198,7 +200,7 @@ def test_python_sdk_needs_two_variables(server: Server) -> None:
     environ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf"
     subprocess.run([sys.executable, "-c", PROGRAM], env=environ, timeout=60, check=True)
     agents = server.presence()
-    assert agents["bot"]["total_cost_tokens"] == 9
+    assert agents["bot-c-1"]["total_cost_tokens"] == 9
     assert agents["claude-8f14e45f"]["total_cost_tokens"] == 12
     assert agents["gemini-b6d767d2"]["total_cost_tokens"] == 7
     assert len(agents) == 3
@@ -220,6 +222,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 spans = TracerProvider()
 spans.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
 attributes = {"gen_ai.operation.name": "chat", "gen_ai.agent.name": "bot"}
+attributes["gen_ai.conversation.id"] = "c-1"
 attributes["gen_ai.usage.input_tokens"] = 9
 spans.get_tracer("t").start_span("chat m", attributes=attributes).end()
 spans.shutdown()

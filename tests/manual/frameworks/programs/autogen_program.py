@@ -25,9 +25,7 @@ provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
 trace.set_tracer_provider(provider)
 OpenAIInstrumentor().instrument(tracer_provider=provider)
 
-model = OpenAIChatCompletionClient(
-    model="gpt-4o", base_url=os.environ["MODEL_URL"], api_key="none"
-)
+model = OpenAIChatCompletionClient(model="gpt-4o", base_url=os.environ["MODEL_URL"], api_key="none")
 
 
 async def forecast(city: str) -> str:

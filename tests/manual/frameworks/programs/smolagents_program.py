@@ -3,8 +3,9 @@
     pip install smolagents==1.26.0 openai openinference-instrumentation-smolagents==0.1.43 \
         openinference-instrumentation-openai opentelemetry-exporter-otlp-proto-http
 
-A planner with a managed agent and a tool that fails once; two conversations in threads, one of them
-streamed, and a run that fails. The model's client is instrumented, too: its spans repeat the tokens.
+A planner with a managed agent, each with a tool; two conversations in threads, one of them
+streamed, and a run that fails. The model's client is instrumented, too, and its spans repeat the
+tokens.
 """
 
 import os
@@ -23,7 +24,6 @@ SmolagentsInstrumentor().instrument(tracer_provider=provider)
 OpenAIInstrumentor().instrument(tracer_provider=provider)
 
 model = OpenAIServerModel(model_id="gpt-5.4", api_base=os.environ["MODEL_URL"], api_key="none")
-calls: set[int] = set()
 
 
 @tool

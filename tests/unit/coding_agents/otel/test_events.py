@@ -1,17 +1,16 @@
-"""Logs and spans to events: any input is accepted."""
+"""Logs to events: any input is accepted."""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
 
-from htmlgraph_nb.coding_agents.otel.events import events_from_log, events_from_span
-from htmlgraph_nb.coding_agents.otel.signals import LogRecord, Span
+from htmlgraph_nb.coding_agents.otel.events import events_from_log
+from htmlgraph_nb.coding_agents.otel.signals import LogRecord
 from tests.helpers.otlp_signals import (
     NOW,
     check,
     logs,
-    spans,
 )
 
 
@@ -21,43 +20,6 @@ def test_events_from_log_accept_any_record(record: LogRecord) -> None:
     events = events_from_log(record, received_at=NOW)
     check(events)
     assert events_from_log(record, received_at=NOW) == events
-
-
-@given(spans)
-def test_events_from_span_accept_any_span(span: Span) -> None:
-    """Any span gives valid events or none, the same each time."""
-    events = events_from_span(span, received_at=NOW)
-    check(events)
-    assert events_from_span(span, received_at=NOW) == events
-
-
-def span_of(**attributes: object) -> Span:
-    """Return the span of a completion with these attributes; "__" stands for a dot."""
-    values = {name.replace("__", "."): value for name, value in attributes.items()}
-    common = {"gen_ai.operation.name": "chat", "gen_ai.response.model": "gpt-5.4"}
-    return Span({}, "", "chat", {**common, **values}, 1, 2, "1" * 32, "2" * 16, False)
-
-
-@pytest.mark.parametrize(
-    ("attributes", "tier"),
-    [
-        ({"openai__response__service_tier": "priority"}, "priority"),
-        ({"gen_ai__openai__response__service_tier": "flex"}, "flex"),
-        ({"openai__request__service_tier": "priority"}, "priority"),
-        (
-            {"openai__request__service_tier": "priority", "openai__response__service_tier": "auto"},
-            None,
-        ),
-        ({"openai__response__service_tier": ["priority"]}, None),
-        ({}, None),
-    ],
-)
-def test_events_from_span_have_the_service_tier(
-    attributes: dict[str, object], tier: str | None
-) -> None:
-    """The tier that served the request counts before the one that it asked for."""
-    (event,) = events_from_span(span_of(**attributes), received_at=NOW)
-    assert event.service_tier == tier
 
 
 def test_events_from_log_have_speed_place_and_searches() -> None:

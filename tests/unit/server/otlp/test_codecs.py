@@ -71,16 +71,24 @@ def test_decode_spans_is_equal_in_both_encodings(
     scoped = request.resource_spans.add().scope_spans.add()
     scoped.scope.name = "scope"
     span = scoped.spans.add(name="chat", trace_id=trace_id, span_id=trace_id[:8])
+    span.parent_span_id = trace_id[8:]
+    span.events.add(name="log")
+    span.events.add(name="exception").attributes.add(
+        key="exception.type"
+    ).value.string_value = "ValueError"
     span.start_time_unix_nano, span.end_time_unix_nano = 5, 7
     span.status.code = status  # type: ignore[assignment]
     add_attributes(span, values)
     body = json.loads(MessageToJson(request))
     in_json = body["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
     in_json["traceId"], in_json["spanId"] = trace_id.hex().upper(), trace_id[:8].hex()
+    in_json["parentSpanId"] = trace_id[8:].hex()
     (from_protobuf,) = ProtobufCodec().decode_spans(request.SerializeToString())
     (from_json,) = JsonCodec().decode_spans(json.dumps(body).encode())
     assert from_protobuf == from_json
     assert (from_json.trace_id, from_json.failed) == (trace_id.hex(), status == 2)
+    assert from_json.parent_id == trace_id[8:].hex()
+    assert from_json.exception == ("ValueError" if status == 2 else None)
 
 
 @given(attribute_values, st.integers(0, 2**53), st.sampled_from([0, 1, 2]))

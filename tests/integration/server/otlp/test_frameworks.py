@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from google.protobuf.json_format import Parse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.helpers.environ import clean_environ
 from tests.helpers.framework_spans import RECORDINGS, Agent, Agents, exports_of, spans_of
+from tests.helpers.paths import ROOT
 from tests.helpers.server_process import Server
 from tests.helpers.wait import wait_until
 from tests.integration.conftest import Serve
@@ -79,6 +85,30 @@ def test_frameworks_survive_a_restart(serve: Serve) -> None:
     expected = Agents()
     expected.receive(spans_of("agent_framework/spans.jsonl"))
     assert tokens == sum(agent.tokens for agent in expected.agents.values())
+
+
+def test_frameworks_page_exports_spans(serve: Serve, tmp_path: Path) -> None:
+    """The lines of FRAMEWORKS.md send a span that a program makes after them."""
+    server = serve(*FLAGS)
+    page = (ROOT / "notebooks/FRAMEWORKS.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    program = tmp_path / "program.py"
+    program.write_text(f"{block}\n{MAKE_SPAN}")
+    endpoint = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": server.url,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    }
+    environ = clean_environ(server.home, endpoint)
+    subprocess.run([sys.executable, program], env=environ, timeout=60, check=True)
+    assert server.presence()["planner-c-1"]["total_cost_tokens"] == 9
+
+
+MAKE_SPAN = """
+attributes = {"gen_ai.operation.name": "chat", "gen_ai.agent.name": "planner"}
+attributes |= {"gen_ai.conversation.id": "c-1", "gen_ai.usage.input_tokens": 9}
+trace.get_tracer("t").start_span("chat m", attributes=attributes).end()
+provider.shutdown()
+"""
 
 
 def test_frameworks_show_agents_at_work(serve: Serve) -> None:

@@ -48,7 +48,7 @@ ROUTE_PATTERNS = r"""
 /api/broadcast/features/([^/]+)
 /api/broadcast/features/([^/]+)/status /api/broadcast/features/([^/]+)/links
 /api/broadcast/tracks/([^/]+) /api/broadcast/spikes/([^/]+) /api/hooks/([^/]+) /v1/logs /v1/traces
-/v1/metrics /api/status /api/openapi\.json /metrics
+/v1/metrics /coverage /api/coverage /api/status /api/openapi\.json /metrics
 """.split()
 SETTING_NAMES = """
 host port db token allow_origins allow_hosts max_clients max_clients_per_session max_agents

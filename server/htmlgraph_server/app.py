@@ -9,6 +9,7 @@ from tornado import web
 
 from .handlers import (
     alert_handlers,
+    coverage_handlers,
     event_handlers,
     history_handlers,
     otlp_handlers,
@@ -52,6 +53,8 @@ ROUTES: tuple[tuple[str, type[web.RequestHandler]], ...] = (
     (r"/v1/logs", otlp_handlers.OtlpLogsHandler),
     (r"/v1/traces", otlp_handlers.OtlpTracesHandler),
     (r"/v1/metrics", otlp_handlers.OtlpMetricsHandler),
+    (r"/coverage", coverage_handlers.CoveragePageHandler),
+    (r"/api/coverage", coverage_handlers.CoverageHandler),
     (r"/api/status", server_handlers.StatusHandler),
     (r"/api/openapi\.json", server_handlers.OpenApiHandler),
     (r"/metrics", server_handlers.PrometheusHandler),

@@ -1,6 +1,6 @@
 """Accuracy of the shown status, on recorded sessions with a person's expectations.
 
-    python -m tests.benchmarks.status_accuracy [FOLDER] [--verbose] [--json]
+    python -m tests.benchmarks.status_accuracy [FOLDER] [--verbose] [--json] [--write]
 
 FOLDER contains, at any depth, ``<agent>/<scenario>/`` with ``transcript.jsonl``, ``events.jsonl``
 and ``expected.jsonl``. Without it, the variable HTMLGRAPH_RECORDINGS names the folder, else the few
@@ -9,7 +9,9 @@ clock through the real hook parsers, session readers and Roster with its timers:
 for the format, htmlgraph_nb/agent_check/ for the playback and the scoring.
 
 Prints how many phases were met by agent and scenario, each miss with the current decision and its
-reason, and the number of unexpected states (flips). Exits with status 1 if fewer than 95 % of an
+reason, and the number of unexpected states (flips). With ``--write`` it also stores the numbers of
+each agent in htmlgraph_nb/agent_check/accuracy.json, from which the table of what is seen is made:
+only with the folder of all recordings. Exits with status 1 if fewer than 95 % of an
 agent's phases were met, or if there were more than 0.05 flips a session.
 """
 
@@ -27,6 +29,7 @@ from pathlib import Path
 from htmlgraph_nb.agent_check.phases import Result, Score, Scorer, describe, read_phases, states_of
 from htmlgraph_nb.agent_check.playback import Replay
 from htmlgraph_nb.core.model import Event
+from tests.benchmarks.accuracy_file import has_reader, write_accuracy
 from tests.benchmarks.recordings import Recording
 from tests.benchmarks.table import print_table
 from tests.helpers.paths import ROOT
@@ -59,7 +62,9 @@ def run(folder: Path) -> Outcome:
 
 def run_all(folder: Path) -> list[Outcome]:
     """Play back and score all recordings of a folder that have expectations."""
-    paths = sorted(path.parent for path in folder.rglob("expected.jsonl"))
+    paths = sorted(
+        path.parent for path in folder.rglob("expected.jsonl") if has_reader(path.parent)
+    )
     return [run(path) for path in paths if (path / "events.jsonl").exists()]
 
 
@@ -147,12 +152,19 @@ def main() -> int:
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--verbose", action="store_true", help="print all evidence and decisions")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--write", action="store_true", help="store the numbers in accuracy.json")
     args = parser.parse_args()
     folder = args.folder or Path(os.environ.get("HTMLGRAPH_RECORDINGS", OWN))
     if not folder.is_dir():
         parser.error(f"{folder}: no such folder")
     outcomes = run_all(folder)
     sums = totals(outcomes)
+    if args.write:
+        for name, total in sums.items():
+            if name != "all":
+                numbers = asdict(total)
+                del numbers["unjudged"]
+                write_accuracy(name, numbers)
     if args.json:
         print(json.dumps({agent: asdict(total) for agent, total in sums.items()}, indent=2))
     else:

@@ -1,6 +1,6 @@
 """Token totals of recorded sessions, compared with the totals that were recorded with them.
 
-    python -m tests.benchmarks.tokens FOLDER
+    python -m tests.benchmarks.tokens FOLDER [--write]
 
 FOLDER contains, at any depth, folders with a ``transcript.jsonl`` and a ``tokens.json`` with the
 totals of another program: ``input_tokens``, ``output_tokens``, ``cache_read_tokens`` and
@@ -8,7 +8,8 @@ totals of another program: ``input_tokens``, ``output_tokens``, ``cache_read_tok
 and Gemini CLI's output excludes its thoughts. If a file has several sessions, the totals may be
 those of the last.
 
-Prints both totals of each recording and exits with status 1 if one differs.
+Prints both totals of each recording, and how many are equal by agent, which ``--write`` stores in
+htmlgraph_nb/agent_check/accuracy.json. Exits with status 1 if one differs.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 
 from htmlgraph_nb.history.transcripts import load_transcripts
+from tests.benchmarks.accuracy_file import has_reader, write_accuracy
 from tests.benchmarks.table import print_table
 
 KINDS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens")
@@ -77,8 +80,11 @@ def main() -> int:
     """Compare all recordings of a folder and print the totals."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
-    results = [compare(path.parent) for path in sorted(folder.rglob("tokens.json"))]
+    parser.add_argument("--write", action="store_true", help="store the numbers in accuracy.json")
+    options = parser.parse_args()
+    folder = options.folder
+    paths = [path.parent for path in sorted(folder.rglob("tokens.json"))]
+    results = [compare(path) for path in paths if has_reader(path)]
     heads = ("recording", "result", *(f"{kind}: ours / recorded" for kind in KINDS))
     print_table(
         heads,
@@ -87,6 +93,16 @@ def main() -> int:
             for name, result, ours, expected in results
         ],
     )
+    agents: dict[str, Counter[str]] = {}
+    for name, result, _, _ in results:
+        counts = agents.setdefault(name.partition("/")[0], Counter())
+        counts["totals"] += 1
+        counts["equal"] += result != "DIFFERENT"
+    rows = [(agent, n["equal"], n["totals"]) for agent, n in agents.items()]
+    print_table(("agent", "equal", "recordings"), rows)
+    if options.write:
+        for agent, n in agents.items():
+            write_accuracy(agent, {"totals": n["totals"], "equal": n["equal"]})
     n_equal = sum(result != "DIFFERENT" for _, result, _, _ in results)
     print(f"{n_equal} of {len(results)} equal")
     return 0 if results and n_equal == len(results) else 1

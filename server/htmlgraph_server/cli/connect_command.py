@@ -26,6 +26,7 @@ from .connect.agent_hooks import (
     statusline_program,
     telemetry_variables,
 )
+from .connect.agent_list import agent_lines
 from .connect.hook_program import plan_program, plan_program_removal
 from .connect.settings_file import (
     BACKUP_SUFFIX,
@@ -37,6 +38,7 @@ from .connect.settings_file import (
     plan_statusline,
 )
 from .options import Print
+from .text_table import terminal_width
 
 _TELEMETRY = "otel"
 """The argument that prints variables for OpenTelemetry instead of editing settings."""
@@ -45,7 +47,8 @@ _TELEMETRY = "otel"
 def configure_connect(parser: argparse.ArgumentParser, out: Print) -> None:
     """Add the arguments of ``connect``."""
     parser.description = (
-        "Adds htmlgraph-hook to an agent's own settings and changes nothing else in them. otel "
+        "Adds htmlgraph-hook to an agent's own settings and changes nothing else in them. Without "
+        "an agent it lists all of them and what is installed. otel "
         "prints environment variables that send OpenTelemetry to the server."
     )
     parser.add_argument("agent", nargs="?", choices=[*AGENTS, _TELEMETRY], help="agent to connect")
@@ -93,8 +96,12 @@ def _connect(arguments: argparse.Namespace, environ: Mapping[str, str], out: Pri
             if (settings := agent.hook_settings()) is not None and settings.has_statusline
         )
     if arguments.agent is None:
-        choices = "|".join([*AGENTS, _TELEMETRY])
-        raise ConfigError(f"agent: expected a name, got none; type htmlgraph-nb connect {choices}")
+        if arguments.undo or arguments.dry_run or arguments.http:
+            choices = "|".join([*AGENTS, _TELEMETRY])
+            raise ConfigError(f"agent: expected one of {choices}, got none")
+        for line in agent_lines(environ, arguments.project or ".", terminal_width()):
+            out(line)
+        return 0
     server = running_server()
     url = arguments.url or server.get("url") or DEFAULT_URL
     if arguments.agent == _TELEMETRY:

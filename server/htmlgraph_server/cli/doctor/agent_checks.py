@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping
 from datetime import datetime
 
+from htmlgraph_nb.agent_check.coverage_table import coverage_rows, coverage_sentence
 from htmlgraph_nb.client.agent_view import span_text, visible_text
 from htmlgraph_nb.coding_agents.agent import CodingAgent
 from htmlgraph_nb.coding_agents.registry import AGENTS
@@ -40,11 +41,15 @@ def check_agents(environ: Mapping[str, str], now: datetime) -> list[Finding]:
     except HtmlgraphError as error:
         findings.append(Finding("hooks", "problem", str(error)))
         reports = {}
+    coverage = {row.agent: row for row in coverage_rows()}
     for agent in AGENTS.values():
         found = _check_files(agent, now)
         findings += found
         is_used = found[0].level != "note" or _is_installed(agent)
         findings += _check_hooks(agent, environ, reports.get(agent.hook_source), is_used, now)
+        if is_used and agent.name in coverage:
+            text = coverage_sentence(coverage[agent.name])
+            findings.append(Finding(agent.name, "ok", f"{agent.label}: {text}"))
     return [*findings, *_hook_problem(now)]
 
 

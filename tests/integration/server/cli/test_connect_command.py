@@ -17,6 +17,7 @@ import pytest
 from htmlgraph_nb.coding_agents.registry import AGENTS
 from htmlgraph_server.cli.connect.hook_entries import htmlgraph_groups
 from htmlgraph_server.cli.parser import main
+from tests.helpers.agent_plugin import install_example
 from tests.helpers.environ import AGENT_VARIABLES
 from tests.helpers.paths import ROOT
 from tests.helpers.server_process import Server
@@ -293,3 +294,29 @@ def test_check_shows_which_agents_report(user: User, server: Server) -> None:
     }
     done = user.run("connect", "claude", "--json")
     assert "--json: expected with --check only" in done.stderr
+
+
+def test_connect_without_a_name_lists_all_agents(user: User, tmp_path: Path) -> None:
+    """Programs, sessions and hooks of each, plugins included; nothing is changed."""
+    site = tmp_path / "site"
+    install_example(site)
+    (user.home / ".nova/sessions").mkdir(parents=True)
+    program = tmp_path / "bin/codex"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    user.run("connect", "codex")
+    done = user.run("connect", PYTHONPATH=str(site), PATH=f"{tmp_path}/bin")
+    assert (done.returncode, done.stderr) == (0, "")
+    head, *lines = done.stdout.splitlines()
+    assert head.split() == ["AGENT", "NAME", "PROGRAM", "SESSIONS", "HOOKS"]
+    rows = {line.split("  ")[0]: " ".join(line.split()) for line in lines}
+    assert len(rows) == len(AGENTS) + 1
+    assert rows["Codex"] == "Codex codex codex none ~/.codex/hooks.json"
+    assert rows["Claude Code"].endswith("none htmlgraph-nb connect claude")
+    assert rows["Nova (plugin)"] == (
+        "Nova (plugin) nova not found ~/.nova/sessions htmlgraph-nb connect nova"
+    )
+    refused = user.run("connect", "--undo")
+    assert refused.returncode == 2
+    assert "agent: expected one of claude|codex|" in refused.stderr

@@ -1,0 +1,1 @@
+"""Sends alerts on their channels, beside the event loop of the server."""
